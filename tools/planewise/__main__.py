@@ -1,0 +1,5 @@
+"""`python -m planewise` is the console script."""
+
+from planewise.commands import app
+
+app()
