@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from planewise.geometry import base_to_apex, centrosymmetric, relative_locations
+
+from .slices import rotation
+
+
+@given(st.lists(st.floats(1, 20), min_size=1, max_size=15), st.integers(0, 10**6))
+def test_relative_location_is_the_ratio_of_distances(gaps, seed):
+    axes = rotation(seed)
+    positions = torch.cumsum(torch.tensor([0.0, *gaps], dtype=torch.float64), 0)
+    # slices of a stack may be shifted in their own plane; only the distance between planes counts
+    origins = positions[:, None] * axes[2] + torch.arange(len(positions))[:, None] * 3.0 * axes[0]
+    locations = relative_locations(origins, axes[2])
+    for i, location in enumerate(locations.tolist()):
+        assert location == pytest.approx(sum(gaps[:i]) / sum(gaps))
+    assert torch.allclose(locations, relative_locations(origins, -axes[2]))
+
+
+def test_a_stack_without_extent_has_no_locations():
+    assert torch.isnan(relative_locations(torch.zeros(3, 3), torch.tensor([0.0, 0, 1]))).all()
+
+
+def test_centrosymmetric_maps_both_ends_to_zero():
+    locations = centrosymmetric(torch.tensor([0, 0.25, 0.5, 0.75, 1]))
+    assert locations.tolist() == pytest.approx([0, math.sqrt(0.5), 1, math.sqrt(0.5), 0], abs=1e-6)
+
+
+def test_base_to_apex_points_left_anterior_and_inferior():
+    # the real exam's short-axis normal, either sign
+    normal = torch.tensor([0.4796, -0.6187, 0.6223], dtype=torch.float64)
+    normal /= normal.norm()
+    for sign in (1, -1):
+        direction = base_to_apex(sign * normal)
+        assert direction[0] < 0 < direction[1] and direction[2] < 0
+
+
+@pytest.mark.parametrize(
+    ("degrees", "decided"), [(0, True), (59, True), (61, False), (90, False), (119, False), (121, True)]
+)
+def test_base_to_apex_decides_within_60_degrees_only(degrees, decided):
+    usual = torch.tensor([-1.0, 1, -1], dtype=torch.float64) / math.sqrt(3)
+    across = torch.tensor([1.0, 1, 0], dtype=torch.float64) / math.sqrt(2)
+    angle = math.radians(degrees)
+    direction = base_to_apex(math.cos(angle) * usual + math.sin(angle) * across)
+    assert bool(torch.isfinite(direction).all()) == decided

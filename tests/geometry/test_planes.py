@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from planewise.geometry import angle_between_planes, check_affine, fit_plane, plane_from_affine, signed_distance
+
+from .slices import affines, rotation
+
+
+@given(affines())
+def test_every_voxel_of_a_slice_lies_in_its_plane(affine):
+    origin, normal = plane_from_affine(affine)
+    for i, j in ((0, 0), (200, 0), (17, 133)):
+        point = (affine @ torch.tensor([i, j, 0, 1], dtype=torch.float64))[:3]
+        assert abs(float(signed_distance(point, origin, normal))) < 1e-9
+    assert float(normal.norm()) == pytest.approx(1)
+
+
+@given(st.integers(0, 10**6), st.floats(0, math.pi / 2))
+def test_angle_between_planes_is_the_angle_they_were_turned_by(seed, angle):
+    axes = rotation(seed)
+    turned = math.cos(angle) * axes[0] - math.sin(angle) * axes[1]
+    assert float(angle_between_planes(axes[0], turned)) == pytest.approx(angle, abs=1e-12)
+    assert float(angle_between_planes(axes[0], -turned)) == pytest.approx(angle, abs=1e-12)
+
+
+def test_small_angles_keep_their_digits():
+    normal = torch.tensor([0.0, 0, 1], dtype=torch.float64)
+    turned = torch.tensor([1e-9, 0, 1], dtype=torch.float64)
+    assert float(angle_between_planes(normal, turned)) == pytest.approx(1e-9, rel=1e-6)
+
+
+@given(affines(), st.integers(0, 1000))
+def test_fit_plane_finds_the_plane_of_points(affine, seed):
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.rand(20, 2, generator=generator, dtype=torch.float64) * 200
+    points = pixels @ affine[:3, :2].T + affine[:3, 3]
+    origin, normal, residual = fit_plane(points)
+    true_origin, true_normal = plane_from_affine(affine)
+    assert float(angle_between_planes(normal, true_normal)) < 1e-6
+    assert abs(float(signed_distance(origin, true_origin, true_normal))) < 1e-6
+    assert float(residual) < 1e-5
+
+
+def test_a_point_without_weight_does_not_vote():
+    points = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 50]], dtype=torch.float64)
+    _, normal, _ = fit_plane(points, torch.tensor([1, 1, 1, 1, 0]))
+    assert float(normal[2].abs()) == pytest.approx(1)
+    _, tilted, _ = fit_plane(points)
+    assert float(tilted[2].abs()) < 0.99
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda a: a[:3, 0].zero_(), "spacing is zero"),
+        (lambda a: a[:3, 1].copy_(a[:3, 0]), "same way"),
+        (lambda a: a[0, 3].fill_(float("nan")), "not finite"),
+    ],
+)
+def test_check_affine_says_what_is_wrong(spoil, message):
+    affine = torch.eye(4, dtype=torch.float64)
+    check_affine(affine)
+    spoil(affine)
+    with pytest.raises(ValueError, match=message):
+        check_affine(affine)

@@ -1,0 +1,60 @@
+"""Planes to lines, heatmaps and locations, and back. Pure functions on tensors: no files, no MONAI."""
+
+from planewise.geometry.heatmaps import LineFit, fit_lines, line_agreement, line_heatmaps
+from planewise.geometry.lines import (
+    clip_lines,
+    crossing,
+    intersection_lines,
+    line_errors,
+    lines_in_mm,
+    pixels_to_patient,
+    plane_from_lines,
+)
+from planewise.geometry.locations import base_to_apex, centrosymmetric, relative_locations
+from planewise.geometry.planes import (
+    angle_between_planes,
+    check_affine,
+    fit_plane,
+    plane_from_affine,
+    signed_distance,
+)
+from planewise.geometry.stack_planes import (
+    PlannedPlane,
+    SliceLines,
+    find_lines,
+    line_centres,
+    plan_planes,
+    plane_errors,
+)
+from planewise.geometry.tolerances import MIN_BASE_APEX_COSINE, MIN_SPACING, PARALLEL_ANGLE
+
+__all__ = [
+    "MIN_BASE_APEX_COSINE",
+    "MIN_SPACING",
+    "PARALLEL_ANGLE",
+    "LineFit",
+    "PlannedPlane",
+    "SliceLines",
+    "angle_between_planes",
+    "base_to_apex",
+    "centrosymmetric",
+    "check_affine",
+    "clip_lines",
+    "crossing",
+    "find_lines",
+    "fit_lines",
+    "fit_plane",
+    "intersection_lines",
+    "line_agreement",
+    "line_centres",
+    "line_errors",
+    "line_heatmaps",
+    "lines_in_mm",
+    "pixels_to_patient",
+    "plan_planes",
+    "plane_errors",
+    "plane_from_affine",
+    "plane_from_lines",
+    "relative_locations",
+    "signed_distance",
+]

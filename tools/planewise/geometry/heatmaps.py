@@ -1,0 +1,107 @@
+"""Heatmaps of lines, Zhang 2024 Eq. (1), and lines back from heatmaps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from planewise.geometry.tolerances import CLAMP_SIGMAS
+
+
+def line_heatmaps(lines: Tensor, shape: tuple[int, int], sigma: float, out: Tensor | None = None) -> Tensor:
+    """Gaussian of the distance to a line, Zhang 2024 Eq. (1).
+
+    ``G(i, j) = exp(-(A i + B j + C)^2 / (2 sigma^2 (A^2 + B^2)))``
+
+    Args:
+        lines: ``(A, B, C)``, shape ``(..., 3)``, pixel coordinates, scaled to ``A^2 + B^2 = 1`` (as
+            `intersection_lines` gives them).
+        shape: pixels along i and j.
+        sigma: standard deviation in pixels of this grid.
+        out: float32 tensor ``(..., *shape)`` to write to.
+
+    Returns:
+        Heatmaps in float32, shape ``(..., *shape)``, peak 1 on the line; NaN for a line that is NaN. Within 1e-6 of
+        float64: the two terms of the distance are computed in float64 and added in float32.
+    """
+    rows = torch.arange(shape[0], dtype=torch.float64, device=lines.device)
+    columns = torch.arange(shape[1], dtype=torch.float64, device=lines.device)
+    a, b, c = (lines.to(torch.float64) / sigma).unsqueeze(-2).unbind(dim=-1)
+    row_term = (a * rows + c).to(torch.float32)[..., :, None]
+    column_term = (b * columns).to(torch.float32)[..., None, :]
+    distance = torch.add(row_term, column_term, out=out)
+    return distance.clamp_(-CLAMP_SIGMAS, CLAMP_SIGMAS).square_().mul_(-0.5).exp_()
+
+
+class LineFit(NamedTuple):
+    """Lines fitted to heatmaps; every field has the heatmaps' leading dimensions."""
+
+    lines: Tensor
+    """``(A, B, C)``, shape ``(..., 3)``, float64, ``A^2 + B^2 = 1``, pixels. NaN where there is no ridge."""
+    residual: Tensor
+    """Root mean square distance of the ridge from the line, pixels."""
+    peak: Tensor
+    """The heatmap's largest value; 1 for a perfect one."""
+
+
+def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> LineFit:
+    """The line through the ridge of each heatmap: total least squares, weighted by height.
+
+    Pixels above ``ridge`` times the peak vote with what they rise above it. Further passes keep only pixels near the
+    line, so that a stray blob cannot turn it, and only those whose mirror image across the line is on the image too:
+    where the border cuts the ridge obliquely, the half that is left would pull the line.
+
+    Args:
+        heatmaps: shape ``(..., H, W)``, any real values; negative ones do not vote.
+        ridge: share of the peak under which a pixel does not vote.
+        min_peak: a heatmap whose peak is lower has no ridge.
+
+    Returns:
+        `LineFit`.
+    """
+    heights = heatmaps.to(torch.float64)
+    rows = torch.arange(heights.shape[-2], dtype=torch.float64, device=heights.device)[:, None]
+    columns = torch.arange(heights.shape[-1], dtype=torch.float64, device=heights.device)
+    peak = heights.amax(dim=(-2, -1))
+    weights = (heights - ridge * peak[..., None, None]).clamp_min(0)
+    line, residual = _total_least_squares(weights, rows, columns)
+    for _ in range(3):
+        a, b, c = (part[..., None, None] for part in line.unbind(dim=-1))
+        distance = a * rows + b * columns + c
+        mirror_i, mirror_j = rows - 2 * distance * a, columns - 2 * distance * b
+        keep = distance.abs() <= 3 * residual[..., None, None] + 1
+        keep &= (mirror_i >= 0) & (mirror_i <= rows[-1]) & (mirror_j >= 0) & (mirror_j <= columns[-1])
+        line, residual = _total_least_squares(weights * keep, rows, columns)
+    found = peak >= min_peak
+    return LineFit(torch.where(found[..., None], line, torch.nan), torch.where(found, residual, torch.nan), peak)
+
+
+def _total_least_squares(weights: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted total least squares line ``(..., 3)`` and its residual ``(...)``."""
+    total = weights.sum(dim=(-2, -1))
+    mean_i = (weights * rows).sum(dim=(-2, -1)) / total
+    mean_j = (weights * columns).sum(dim=(-2, -1)) / total
+    di, dj = rows - mean_i[..., None, None], columns - mean_j[..., None, None]
+    ii = (weights * di * di).sum(dim=(-2, -1)) / total
+    jj = (weights * dj * dj).sum(dim=(-2, -1)) / total
+    ij = (weights * di * dj).sum(dim=(-2, -1)) / total
+    # closed form of the 2x2 eigenproblem: the ridge runs along `along`, its normal is perpendicular to it
+    along = 0.5 * torch.atan2(2 * ij, ii - jj)
+    normal = torch.stack([-torch.sin(along), torch.cos(along)], dim=-1)
+    smallest = (ii + jj) / 2 - torch.hypot((ii - jj) / 2, ij)
+    c = -(normal[..., 0] * mean_i + normal[..., 1] * mean_j)
+    return torch.cat([normal, c[..., None]], dim=-1), smallest.clamp_min(0).sqrt()
+
+
+def line_agreement(heatmaps: Tensor, lines: Tensor, sigma: float) -> Tensor:
+    """How much a heatmap looks like the heatmap of its line: their cosine similarity, in [-1, 1], shape ``(...)``.
+
+    1 is a perfect heatmap; a blob, several ridges or haze score low. 0 where the line is NaN.
+    """
+    ideal = torch.nan_to_num(line_heatmaps(lines, heatmaps.shape[-2:], sigma))
+    heatmaps = heatmaps.to(torch.float32)
+    product = (ideal * heatmaps).sum(dim=(-2, -1))
+    norms = ideal.square().sum(dim=(-2, -1)).sqrt() * heatmaps.square().sum(dim=(-2, -1)).sqrt()
+    return torch.where(norms > 0, product / norms.clamp_min(1e-12), 0.0)

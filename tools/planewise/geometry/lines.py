@@ -1,0 +1,159 @@
+"""Where planes cut a slice: lines ``(A, B, C)`` with ``A i + B j + C = 0`` in the slice's pixel coordinates."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from planewise.geometry.planes import fit_plane
+from planewise.geometry.tolerances import PARALLEL_ANGLE
+
+
+def intersection_lines(
+    affine: Tensor, origin: Tensor, normal: Tensor, parallel_angle: float = PARALLEL_ANGLE
+) -> Tensor:
+    """Line along which a plane cuts a slice (Zhang 2024, section 4.1).
+
+    A point of the slice is ``o + i u + j v``, so the plane ``n.(x - p) = 0`` cuts it where ``A i + B j + C = 0`` with
+    ``A = n.u``, ``B = n.v``, ``C = n.(o - p)``.
+
+    Args:
+        affine: of the slice, shape ``(..., 4, 4)``, RAS+, mm.
+        origin: a point of the plane, shape ``(..., 3)``, RAS+, mm.
+        normal: unit normal of the plane, shape ``(..., 3)``.
+        parallel_angle: planes closer than this (radians) have no line.
+
+    Returns:
+        ``(A, B, C)`` in float64, shape ``(..., 3)``, scaled to ``A^2 + B^2 = 1``: ``A i + B j + C`` is the signed
+        distance in pixels. NaN where the planes are parallel or the geometry is degenerate. The leading dimensions
+        broadcast: affines ``(N, 1, 4, 4)`` and planes ``(N, K, 3)`` give lines ``(N, K, 3)``.
+    """
+    affine, origin, normal = (torch.as_tensor(x, dtype=torch.float64) for x in (affine, origin, normal))
+    u, v, o = affine[..., :3, 0], affine[..., :3, 1], affine[..., :3, 3]
+    a = (normal * u).sum(dim=-1)
+    b = (normal * v).sum(dim=-1)
+    c = (normal * (o - origin)).sum(dim=-1)
+    # sine of the angle between the planes: the share of the plane's normal that lies in the slice
+    sine = torch.hypot(a / u.norm(dim=-1), b / v.norm(dim=-1))
+    line = torch.stack([a, b, c], dim=-1) / torch.hypot(a, b)[..., None]
+    return torch.where((sine > math.sin(parallel_angle))[..., None], line, torch.nan)
+
+
+def lines_in_mm(lines: Tensor, affine: Tensor) -> Tensor:
+    """Lines ``(..., 3)`` of pixel coordinates as lines of ``(i |u|, j |v|)``, so that distances are mm."""
+    spacing = torch.stack([affine[..., :3, 0].norm(dim=-1), affine[..., :3, 1].norm(dim=-1)], dim=-1)
+    direction = lines[..., :2] / spacing
+    scaled = torch.cat([direction, lines[..., 2:]], dim=-1)
+    return scaled / direction.norm(dim=-1, keepdim=True)
+
+
+def line_errors(predicted: Tensor, reference: Tensor, affine: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """How far a line is from the reference line.
+
+    Args:
+        predicted, reference: lines in pixel coordinates, shape ``(..., 3)``.
+        affine: of the slice, shape ``(..., 4, 4)``, for the pixel spacing.
+        shape: pixels along i and j.
+
+    Returns:
+        angle: between the lines, ``(...)``, radians in [0, pi/2].
+        distance: of the predicted line from the point of the reference line that is closest to the centre of the
+            image, ``(...)``, mm. Both are NaN where either line is.
+    """
+    predicted, reference = lines_in_mm(predicted, affine), lines_in_mm(reference, affine)
+    n, m = predicted[..., :2], reference[..., :2]
+    sine = (n[..., 0] * m[..., 1] - n[..., 1] * m[..., 0]).abs()
+    angle = torch.atan2(sine, (n * m).sum(dim=-1).abs())
+    spacing = torch.stack([affine[..., :3, 0].norm(dim=-1), affine[..., :3, 1].norm(dim=-1)], dim=-1)
+    centre = spacing * (torch.tensor(shape, dtype=spacing.dtype, device=spacing.device) - 1) / 2
+    foot = centre - ((m * centre).sum(dim=-1) + reference[..., 2])[..., None] * m
+    return angle, ((n * foot).sum(dim=-1) + predicted[..., 2]).abs()
+
+
+def clip_lines(lines: Tensor, shape: tuple[int, int]) -> Tensor:
+    """The part of each line that lies on the image.
+
+    Args:
+        lines: shape ``(..., 3)``, pixel coordinates.
+        shape: pixels along i and j; the image reaches from -0.5 to shape - 0.5.
+
+    Returns:
+        The two end points ``(i, j)``, shape ``(..., 2, 2)``; NaN where the line misses the image (or is NaN).
+    """
+    lines = torch.as_tensor(lines, dtype=torch.float64)
+    normal, c = lines[..., :2], lines[..., 2]
+    foot = -c[..., None] * normal  # of the origin of the pixel grid
+    direction = torch.stack([-normal[..., 1], normal[..., 0]], dim=-1)
+    size = torch.tensor(shape, dtype=torch.float64, device=lines.device)
+    # Liang-Barsky: where the line enters and leaves each pair of borders
+    low, high = (-0.5 - foot) / direction, (size - 0.5 - foot) / direction
+    inside = (foot >= -0.5) & (foot <= size - 0.5)
+    flat = direction.abs() < 1e-12
+    infinite = torch.full_like(low, torch.inf)
+    enter = torch.where(flat, torch.where(inside, -infinite, infinite), torch.minimum(low, high)).amax(dim=-1)
+    leave = torch.where(flat, torch.where(inside, infinite, -infinite), torch.maximum(low, high)).amin(dim=-1)
+    ends = torch.stack([foot + enter[..., None] * direction, foot + leave[..., None] * direction], dim=-2)
+    return torch.where((enter < leave)[..., None, None], ends, torch.nan)
+
+
+def pixels_to_patient(points: Tensor, affine: Tensor) -> Tensor:
+    """Points ``(i, j)`` of a slice, shape ``(..., 2)``, in patient space: ``(..., 3)``, RAS+, mm."""
+    return torch.einsum("...ab,...b->...a", affine[..., :3, :2], points.to(affine)) + affine[..., :3, 3]
+
+
+def crossing(line: Tensor, other: Tensor) -> Tensor:
+    """Where two lines of a slice cross: ``(i, j)``, shape ``(..., 2)``; NaN or huge where they are (nearly) parallel."""
+    a, b, c = line.unbind(dim=-1)
+    d, e, f = other.unbind(dim=-1)
+    determinant = a * e - b * d
+    return torch.stack([b * f - c * e, c * d - a * f], dim=-1) / determinant[..., None]
+
+
+def plane_from_lines(
+    lines: Tensor, affines: Tensor, centres: Tensor, weights: Tensor | None = None, reach: float = 40.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The plane that best contains the lines found on the slices of a stack.
+
+    Each line enters as two points, ``reach`` to either side of its point nearest to a centre. Bad slices do not turn the
+    plane: of the planes through any two lines the one with the smallest median distance to all of them is the start, and
+    lines far from it lose weight in the rounds that follow.
+
+    Args:
+        lines: one per slice, shape ``(N, 3)``, pixel coordinates; NaN lines are left out.
+        affines: of the slices, shape ``(N, 4, 4)``, RAS+, mm.
+        centres: where on each slice the organ is, shape ``(N, 2)``, pixels (the image's centre, if nothing is known).
+        weights: confidence of each line, shape ``(N,)``; default one each.
+        reach: mm; about the radius of the organ, inside which the lines are meant.
+
+    Returns:
+        origin ``(3,)``, unit normal ``(3,)``, and the root mean square distance of the points from the plane in mm
+        ``()``. All NaN if fewer than two lines are left.
+    """
+    lines, affines = lines.to(torch.float64), affines.to(torch.float64)
+    known = torch.isfinite(lines).all(dim=-1) & torch.isfinite(centres).all(dim=-1)
+    if int(known.sum()) < 2:
+        return lines.new_full((3,), torch.nan), lines.new_full((3,), torch.nan), lines.new_tensor(torch.nan)
+    lines, affines, centres = lines[known], affines[known], centres[known].to(torch.float64)
+    confidence = torch.ones(len(lines), dtype=torch.float64) if weights is None else weights[known].to(torch.float64)
+    normal, c = lines[:, :2], lines[:, 2]
+    foot = centres - ((normal * centres).sum(dim=-1) + c)[:, None] * normal
+    along = torch.stack([-normal[:, 1], normal[:, 0]], dim=-1)
+    middle = pixels_to_patient(foot, affines)
+    direction = torch.einsum("nab,nb->na", affines[:, :3, :2], along)
+    direction = direction / direction.norm(dim=-1, keepdim=True)
+    points = torch.stack([middle - reach * direction, middle + reach * direction], dim=1)
+    first, second = torch.triu_indices(len(points), len(points), offset=1)
+    origins, normals, _ = fit_plane(torch.cat([points[first], points[second]], dim=1))
+    apart = ((points[None] - origins[:, None, None]) * normals[:, None, None]).sum(dim=-1).square().mean(dim=-1).sqrt()
+    start = apart.median(dim=1).values.argmin()
+    origin, plane_normal = origins[start], normals[start]
+    for _ in range(4):
+        distance = ((points - origin) @ plane_normal).square().mean(dim=1).sqrt()
+        # Cauchy weights; a scale under 1 mm would chase noise
+        robust = 1 / (1 + (distance / (1.5 * distance.median()).clamp_min(1.0)).square())
+        origin, plane_normal, _ = fit_plane(points.reshape(-1, 3), (confidence * robust).repeat_interleave(2))
+    distance = ((points - origin) @ plane_normal).square().mean(dim=1).sqrt()
+    share = confidence / confidence.sum()
+    return origin, plane_normal, (share * distance.square()).sum().sqrt()

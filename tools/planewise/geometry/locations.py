@@ -1,0 +1,54 @@
+"""Where a slice lies in its stack, Zhang 2024 Eq. (3) and (4)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from planewise.geometry.tolerances import MIN_BASE_APEX_COSINE
+
+#: Usual direction of the left ventricle's long axis from base to apex, RAS+: to the left, anterior and inferior.
+USUAL_LONG_AXIS = (-1 / math.sqrt(3), 1 / math.sqrt(3), -1 / math.sqrt(3))
+
+
+def relative_locations(origins: Tensor, normal: Tensor) -> Tensor:
+    """Zhang 2024 Eq. (3): ``l_i = d(s_i, s_1) / d(s_N, s_1)``, distances along the stack's normal.
+
+    Args:
+        origins: a point of each slice, shape ``(..., N, 3)``, in the order of the stack, mm.
+        normal: unit normal of the stack, shape ``(..., 3)``; its sign does not matter.
+
+    Returns:
+        Locations in [0, 1], shape ``(..., N)``; NaN if the stack has no extent.
+    """
+    position = (torch.as_tensor(origins, dtype=torch.float64) * torch.as_tensor(normal)[..., None, :]).sum(dim=-1)
+    depth = (position - position[..., :1]).abs()
+    return depth / depth[..., -1:]
+
+
+def centrosymmetric(locations: Tensor) -> Tensor:
+    """Zhang 2024 Eq. (4): ``sin(pi l)`` of the ratio of Eq. (3), the target for stacks that mirror about the centre."""
+    return torch.sin(math.pi * locations)
+
+
+def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Tensor:
+    """The direction from the base of the left ventricle to its apex, along a short-axis stack's normal.
+
+    Rule: in patient space the left ventricle points left, anterior and inferior from base to apex, so of the two
+    directions of the normal the one nearer to (left, anterior, inferior) is taken. It decides only where the cosine
+    between the two is at least ``min_cosine``. Limits: a heart in the right chest (dextrocardia) comes out reversed
+    or undecided; an oblique stack that is not a short axis may pass.
+
+    Args:
+        normal: unit normal, shape ``(..., 3)``, RAS+, either sign.
+        min_cosine: smallest cosine at which base and apex are still told apart.
+
+    Returns:
+        Unit vector, shape ``(..., 3)``, RAS+; NaN where it is undecided.
+    """
+    normal = torch.as_tensor(normal, dtype=torch.float64)
+    cosine = (normal * torch.tensor(USUAL_LONG_AXIS, dtype=torch.float64, device=normal.device)).sum(dim=-1)
+    oriented = normal * torch.sign(cosine)[..., None]
+    return torch.where((cosine.abs() >= min_cosine)[..., None], oriented, torch.nan)

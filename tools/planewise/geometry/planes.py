@@ -1,0 +1,83 @@
+"""Planes and their affines. A plane is an origin and a unit normal, both ``(..., 3)``, RAS+, mm."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from planewise.geometry.tolerances import MIN_SPACING
+
+
+def check_affine(affine: Tensor) -> None:
+    """Raise where an affine cannot be a slice's.
+
+    Args:
+        affine: voxel indices to patient space, shape ``(..., 4, 4)``, mm.
+
+    Raises:
+        ValueError: an entry is not finite, a pixel spacing is zero, or the two in-plane axes are parallel.
+    """
+    affine = torch.as_tensor(affine, dtype=torch.float64)
+    if affine.shape[-2:] != (4, 4):
+        raise ValueError(f"an affine has shape (..., 4, 4); this one has {tuple(affine.shape)}")
+    if not torch.isfinite(affine).all():
+        raise ValueError("the affine holds values that are not finite")
+    u, v = affine[..., :3, 0], affine[..., :3, 1]
+    spacing = torch.stack([u.norm(dim=-1), v.norm(dim=-1)])
+    if (spacing < MIN_SPACING).any():
+        raise ValueError(
+            f"the pixel spacing is zero (smallest {spacing.min():g} mm); the header's PixelSpacing is needed"
+        )
+    sine = torch.linalg.cross(u, v).norm(dim=-1) / spacing.prod(dim=0)
+    if (sine < 0.1).any():
+        raise ValueError("the rows and columns of the image point the same way; the header's orientation is broken")
+
+
+def plane_from_affine(affine: Tensor) -> tuple[Tensor, Tensor]:
+    """The plane that a slice lies in.
+
+    Args:
+        affine: shape ``(..., 4, 4)``, RAS+, mm.
+
+    Returns:
+        origin: the centre of voxel ``(0, 0)``, shape ``(..., 3)``, mm.
+        normal: unit normal, shape ``(..., 3)``, along the cross product of the first two axes (for DICOM: of the row
+            and column directions). NaN where the affine is degenerate; `check_affine` says why.
+    """
+    affine = torch.as_tensor(affine, dtype=torch.float64)
+    cross = torch.linalg.cross(affine[..., :3, 0], affine[..., :3, 1])
+    return affine[..., :3, 3], cross / cross.norm(dim=-1, keepdim=True)
+
+
+def angle_between_planes(normal: Tensor, other: Tensor) -> Tensor:
+    """Angle between planes with unit normals ``(..., 3)``: radians in [0, pi/2], whatever the normals' signs."""
+    # atan2 of sine and cosine: arccos alone loses half of its digits near zero
+    sine = torch.linalg.cross(normal, other).norm(dim=-1)
+    return torch.atan2(sine, (normal * other).sum(dim=-1).abs())
+
+
+def signed_distance(point: Tensor, origin: Tensor, normal: Tensor) -> Tensor:
+    """Distance (mm) of points ``(..., 3)`` from planes, positive on the side that the unit normal points to."""
+    return ((point - origin) * normal).sum(dim=-1)
+
+
+def fit_plane(points: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """The plane closest to points in the least-squares sense.
+
+    Args:
+        points: shape ``(..., N, 3)``, N >= 3, mm.
+        weights: shape ``(..., N)``, not negative; default one each.
+
+    Returns:
+        origin: weighted mean of the points, ``(..., 3)``.
+        normal: unit normal, ``(..., 3)``.
+        residual: weighted root mean square distance of the points from the plane, ``(...)``, mm.
+    """
+    points = torch.as_tensor(points, dtype=torch.float64)
+    weights = torch.ones_like(points[..., 0]) if weights is None else weights.to(points)
+    weights = weights / weights.sum(dim=-1, keepdim=True)
+    origin = (weights[..., None] * points).sum(dim=-2)
+    centred = points - origin[..., None, :]
+    scatter = torch.einsum("...n,...na,...nb->...ab", weights, centred, centred)
+    eigenvalues, eigenvectors = torch.linalg.eigh(scatter)
+    return origin, eigenvectors[..., :, 0], eigenvalues[..., 0].clamp_min(0).sqrt()

@@ -1,0 +1,127 @@
+"""Planes of other views predicted from a stack of slices, and how far to trust them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from planewise.geometry.heatmaps import fit_lines, line_agreement
+from planewise.geometry.lines import (
+    crossing,
+    intersection_lines,
+    line_errors,
+    pixels_to_patient,
+    plane_from_lines,
+)
+from planewise.geometry.planes import angle_between_planes, signed_distance
+
+
+@dataclass
+class PlannedPlane:
+    """One view's plane as the slices of a stack predict it."""
+
+    view: str
+    origin: Tensor
+    """``(3,)``, RAS+, mm: the point of the plane nearest to the middle of the stack's lines."""
+    normal: Tensor
+    """``(3,)``, unit."""
+    residual: float
+    """Root mean square distance of the slices' lines from the plane within 40 mm of the centre, mm."""
+    spread: float
+    """How much the single slices disagree with the plane in direction: median angle, degrees."""
+    agreement: float
+    """Median cosine similarity of the heatmaps with the heatmaps of their lines, 0 to 1."""
+    peak: float
+    """Median peak of the heatmaps; 1 when the network is certain."""
+    slices: int
+    """How many slices gave a line."""
+
+
+class SliceLines(NamedTuple):
+    """What the heatmaps of some slices say; every field starts with ``(slices, views)``."""
+
+    lines: Tensor
+    """``(slices, views, 3)``, pixel coordinates, float64; NaN where there is none."""
+    agreement: Tensor
+    """Cosine similarity of the heatmap with the heatmap of its line, 0 to 1."""
+    peak: Tensor
+    """Largest value of the heatmap."""
+
+
+def find_lines(heatmaps: Tensor, sigma: float) -> SliceLines:
+    """Lines of predicted heatmaps ``(slices, views, i, j)``; ``sigma`` is the heatmaps', in pixels."""
+    fits = fit_lines(heatmaps)
+    return SliceLines(fits.lines, line_agreement(heatmaps, fits.lines, sigma).to(torch.float64), fits.peak)
+
+
+def plan_planes(found: SliceLines, affines: Tensor, shape: tuple[int, int], views: Sequence[str]) -> list[PlannedPlane]:
+    """Fit a plane to every view's lines.
+
+    Args:
+        found: of the slices of one stack at one phase.
+        affines: of the slices, shape ``(slices, 4, 4)``, RAS+, mm.
+        shape: pixels along i and j.
+        views: names of the channels.
+
+    Returns:
+        One `PlannedPlane` per view; with NaN in it where fewer than two slices gave a line.
+    """
+    affines = affines.to(torch.float64)
+    centres = line_centres(found.lines, shape)
+    middle = pixels_to_patient(centres, affines).mean(dim=0)
+    planned = []
+    for channel, view in enumerate(views):
+        lines, agreement = found.lines[:, channel], found.agreement[:, channel]
+        origin, normal, residual = plane_from_lines(lines, affines, centres, agreement.clamp_min(1e-3).square())
+        known = torch.isfinite(lines).all(dim=-1)
+        spread = math.nan
+        if bool(torch.isfinite(normal).all()):
+            origin = middle - signed_distance(middle, origin, normal) * normal
+            angle, _ = line_errors(lines, intersection_lines(affines, origin, normal), affines, shape)
+            spread = math.degrees(float(angle.nanmedian()))
+        planned.append(
+            PlannedPlane(
+                view=view,
+                origin=origin,
+                normal=normal,
+                residual=float(residual),
+                spread=spread,
+                agreement=float(agreement[known].median()) if known.any() else 0.0,
+                peak=float(found.peak[:, channel].median()),
+                slices=int(known.sum()),
+            )
+        )
+    return planned
+
+
+def line_centres(lines: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Where on each slice the views cross, which is the organ's axis; the image's centre where they do not cross on it."""
+    middle = torch.tensor([(shape[0] - 1) / 2, (shape[1] - 1) / 2], dtype=torch.float64).expand(len(lines), 2)
+    if lines.shape[1] < 2:
+        return middle
+    cross = crossing(lines[:, 0], lines[:, 1])
+    size = torch.tensor(shape, dtype=torch.float64)
+    inside = ((cross >= 0) & (cross <= size - 1)).all(dim=-1, keepdim=True)
+    return torch.where(inside, cross, middle)
+
+
+def plane_errors(
+    origin: Tensor, normal: Tensor, reference_origin: Tensor, reference_normal: Tensor, at: Tensor
+) -> tuple[float, float]:
+    """How far a plane is from the reference plane.
+
+    Args:
+        origin, normal, reference_origin, reference_normal: ``(3,)`` each, RAS+, mm.
+        at: point where the organ is, ``(3,)``; the offset is measured at the point of the reference plane nearest to it.
+
+    Returns:
+        angle (degrees) and offset (mm).
+    """
+    angle = math.degrees(float(angle_between_planes(normal, reference_normal)))
+    foot = at - signed_distance(at, reference_origin, reference_normal) * reference_normal
+    return angle, abs(float(signed_distance(foot, origin, normal)))

@@ -1,0 +1,22 @@
+"""Conventions and tolerances of the geometry, each named once.
+
+Everything is in patient space, RAS+, millimetres; angles are radians inside and degrees where a person reads them.
+An image array is indexed ``[i, j]`` and its affine takes ``(i, j, 0)``, the centre of a voxel, to patient space.
+"""
+
+import math
+
+#: Two planes closer than this have no usable line of intersection: at 5 degrees an error of 1 mm in a plane's
+#: position already moves the line by 11 mm.
+PARALLEL_ANGLE = math.radians(5.0)
+
+#: A column of an affine shorter than this (mm) is a header without pixel spacing, not an image.
+MIN_SPACING = 1e-3
+
+#: Base and apex are told apart only if the stack's normal is within 60 degrees of the usual long axis (cosine 0.5);
+#: left ventricles lie within about 35 degrees of it, which leaves 25 degrees for the stack's own tilt.
+MIN_BASE_APEX_COSINE = 0.5
+
+#: Eq. (1) is evaluated for at most this many sigma: beyond it the value is below 1e-13 and float32 ``exp`` becomes an
+#: order of magnitude slower (denormal results).
+CLAMP_SIGMAS = 7.8
