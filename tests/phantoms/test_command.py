@@ -1,0 +1,62 @@
+"""The command writes what it is asked for, says what it did, and explains what it refuses."""
+
+import pydicom
+import pytest
+from planewise.commands.phantom import app
+from planewise.phantoms import DEFECTS
+from typer.testing import CliRunner
+
+SMALL = ("--phases", "3", "--spacing", "4", "--field", "260", "--workers", "1")
+
+
+@pytest.fixture
+def run():
+    """Function that runs the command and gives its result."""
+    return lambda *arguments: CliRunner().invoke(app, ["cardiac", *map(str, arguments)])
+
+
+def test_writes_and_goes_on(run, tmp_path):
+    result = run(tmp_path, "--exams", 1, *SMALL)
+    assert result.exit_code == 0 and "1 phantom exams written" in result.output
+    header = pydicom.dcmread(next(tmp_path.rglob("sax*/*.dcm")))
+    assert header.PixelSpacing == [4, 4] and max(header.Rows, header.Columns) == 64
+    result = run(tmp_path, "--exams", 2, *SMALL)
+    assert "1 phantom exams written" in result.output and "1 were there already" in result.output
+    result = run(tmp_path, "--exams", 2, "--seed", 9, *SMALL)
+    assert result.exit_code == 1 and "give another folder" in result.output
+
+
+def test_acdc_with_thickness_and_settings(run, tmp_path):
+    options = ("--layout", "acdc", "--thickness", 12, "--gap", 0, "--set", "noise=0,0", "--set", "shape=0.5")
+    result = run(tmp_path, "--exams", 1, *options, *SMALL)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "training/patient001/Info.cfg").exists()
+
+
+def test_defects_by_comma_and_repeated(run, tmp_path):
+    result = run(tmp_path, "--exams", 1, "--defect", "missing_view,no_trigger_time", "--defect", "mosaic", *SMALL)
+    assert result.exit_code == 0, result.output
+    names = {path.parent.name.split("_")[0] for path in tmp_path.rglob("*.dcm")}
+    assert names == {"sax", "2ch", "mosaic"}
+    assert "TriggerTime" not in pydicom.dcmread(next(tmp_path.rglob("sax*/*.dcm")))
+
+
+def test_lists_what_there_is(run):
+    defects, settings = run("--list-defects"), run("--list-settings", "--layout", "acdc")
+    assert all(name in defects.output for name in DEFECTS)
+    assert "image_rotation" in settings.output and "degrees" in settings.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--defect", "flat_tyre"), "there is no defect 'flat_tyre'"),
+        (("--defect", "black", "--layout", "acdc"), "ACDC's layout has none"),
+        (("--set", "tlit=3"), "there is no setting 'tlit'"),
+        (("--set", "tilt=3,4"), "tilt takes 1 number(s), as in tilt=9.0"),
+    ],
+)
+def test_refusals_say_what_to_do(run, tmp_path, options, message):
+    result = run(tmp_path / "out", *options)
+    assert result.exit_code == 1 and message in result.output
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,80 @@
+"""What is written is what readers read: pydicom the header, ITK the geometry."""
+
+import numpy as np
+import pydicom
+import pytest
+from monai.transforms import LoadImage
+from planewise.geometry import check_affine
+
+
+@pytest.fixture(scope="module")
+def files(dsbcc_tree):
+    return sorted((dsbcc_tree / "train" / "train" / "1").rglob("*.dcm"))
+
+
+@pytest.fixture(scope="module")
+def headers(files):
+    return [pydicom.dcmread(path) for path in files]
+
+
+def _pose(exam, header):
+    """The pose an image was planned with: the nearest of its view's."""
+    view = header.SeriesDescription
+    position = np.array(header.ImagePositionPatient, dtype=float) * [-1, -1, 1]
+    return min(exam.poses[view], key=lambda pose: abs((position - pose.centre) @ pose.normal))
+
+
+def test_headers_hold_what_readers_need(headers):
+    for header in headers:
+        assert header.SOPClassUID == "1.2.840.10008.5.1.4.1.1.4"
+        assert header.file_meta.MediaStorageSOPInstanceUID == header.SOPInstanceUID
+        assert header.Modality == "MR" and header.ImageType[0] == "ORIGINAL"
+        assert header.pixel_array.shape == (header.Rows, header.Columns)
+        assert header.pixel_array.max() > 200
+        assert len(str(header.PixelSpacing[0])) <= 16
+    assert len({header.SOPInstanceUID for header in headers}) == len(headers)
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientID"):
+        assert len({header[keyword].value for header in headers}) == 1
+
+
+def test_series_are_slices_and_phases_go_by_trigger_time(exam, headers):
+    by_series = {}
+    for header in headers:
+        by_series.setdefault(header.SeriesInstanceUID, []).append(header)
+    assert len(by_series) == len(exam.poses["sax"]) + 2
+    for series in by_series.values():
+        series.sort(key=lambda header: float(header.TriggerTime))
+        assert [header.InstanceNumber for header in series] == [1, 2, 3]
+        assert len({tuple(header.ImagePositionPatient) for header in series}) == 1
+    intervals = {series[1].TriggerTime for series in by_series.values()}
+    assert len(intervals) > 1, "series of one exam have different heart rates"
+
+
+def test_itk_reads_the_geometry_that_was_planned(exam, files, headers):
+    load = LoadImage(reader="ITKReader")
+    for path, header in list(zip(files, headers, strict=True))[::5]:
+        image = load(path)
+        pose = _pose(exam, header)
+        wanted = pose.affine((exam.scanner.spacing,) * 2, (header.Columns, header.Rows), 1.0)
+        np.testing.assert_allclose(image.affine[:3, [0, 1, 3]], wanted[:3, [0, 1, 3]], atol=1e-4)
+        # MONAI indexes [i, j]: i along a row of the picture
+        np.testing.assert_array_equal(np.asarray(image).squeeze(), header.pixel_array.T)
+        check_affine(image.affine)
+
+
+def test_pixels_are_the_model_at_their_place(exam, files):
+    # read the heart back through ITK's geometry: blood where the labels say left ventricle
+    load = LoadImage(reader="ITKReader")
+    middle = exam.poses["sax"][4]
+    for path in files:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        if header.SeriesDescription == "sax" and _pose(exam, header) is middle and header.InstanceNumber == 1:
+            break
+    image = load(path)
+    columns, rows = np.asarray(image).squeeze().shape
+    index = np.stack(np.meshgrid(np.arange(columns), np.arange(rows), indexing="ij"), axis=-1).reshape(-1, 2)
+    points = np.c_[index, np.zeros(len(index)), np.ones(len(index))] @ np.asarray(image.affine).T
+    labels = exam.heart.label(points[:, :3], 0.0).reshape(columns, rows)
+    values = np.asarray(image).squeeze()
+    assert np.median(values[labels == 3]) > 1.6 * np.median(values[labels == 2])
+    assert np.median(values[labels == 1]) > 1.6 * np.median(values[labels == 2])

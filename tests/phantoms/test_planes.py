@@ -1,0 +1,113 @@
+"""Planes are laid by anatomy (Zhang 2024, section 3 and Fig. 2), with errors of the size asked for."""
+
+import numpy as np
+import pytest
+import torch
+from planewise.geometry import angle_between_planes
+from planewise.phantoms import LABELS, UNLABELLED, Heart, lay_planes, true_planes
+
+EXACT = UNLABELLED.with_values(
+    turn_error=0.0, tilt_error=0.0, offset_error=0.0, image_rotation=0.0, image_shift=0.0, coverage=(0.0, 0.0)
+)
+
+
+def _angle(one: np.ndarray, other: np.ndarray) -> float:
+    """Degrees between two planes."""
+    return float(torch.rad2deg(angle_between_planes(torch.as_tensor(one), torch.as_tensor(other))))
+
+
+@pytest.fixture(scope="module", params=["NOR", "RV", "DCM"])
+def heart(request) -> Heart:
+    return Heart.sample(np.random.default_rng(5), request.param)
+
+
+def test_an_average_heart_is_cut_as_the_real_exam_was():
+    # normals of cardiac_cine_exam, RAS+; its 4ch is itself tilted 7 degrees off the axis of its short-axis stack
+    real = {
+        "4ch": (-0.055, -0.822, -0.567),
+        "3ch": (0.741, -0.259, -0.620),
+        "2ch": (0.782, 0.621, -0.046),
+        "sax": (0.480, -0.620, 0.620),
+        "rv_2ch": (-0.648, -0.729, 0.220),
+        "rvot": (0.989, 0.061, -0.134),
+    }
+    average = UNLABELLED.with_values(tilt=0.0, roll=0.0, position=0.0, shape=0.0)
+    planes = true_planes(Heart.sample(np.random.default_rng(0), "NOR", average))
+    for view, normal in real.items():
+        assert _angle(np.array(normal) / np.linalg.norm(normal), planes[view][1]) < 10
+
+
+def test_without_errors_planes_follow_anatomy(heart):
+    poses = lay_planes(heart, EXACT, np.random.default_rng(0), 10.0)
+    assert _angle(poses["sax"][0].normal, heart.long_axis) < 1e-4
+    for view in ("2ch", "3ch", "4ch"):
+        pose = poses[view][0]
+        assert abs(pose.normal @ heart.long_axis) < 1e-9
+        assert abs((heart.centre - pose.centre) @ pose.normal) < 1e-6
+    # 2ch bisects the left ventricle parallel to the septum, 3ch lies between it and 4ch
+    assert _angle(poses["2ch"][0].normal, heart.axes[0]) < 1e-4
+    assert _angle(poses["4ch"][0].normal, poses["3ch"][0].normal) == pytest.approx(60, abs=1e-4)
+    # the right ventricle's view stays clear of the left cavity and nearly parallel to the 2ch
+    assert _angle(poses["rv_2ch"][0].normal, poses["2ch"][0].normal) == pytest.approx(14, abs=0.1)
+
+
+def test_4ch_passes_through_both_cavities_and_2ch_through_the_left_alone(heart):
+    poses = lay_planes(heart, EXACT, np.random.default_rng(0), 10.0)
+    along = np.linspace(-80, 80, 161)
+    middle = heart.to_patient([0, 0, 10])
+
+    def labels(view: str) -> np.ndarray:
+        """Labels along the line in which a view cuts a mid short-axis slice."""
+        direction = np.cross(poses[view][0].normal, heart.long_axis)
+        return heart.label(middle + along[:, None] * direction, 0.0)
+
+    assert (labels("4ch") == LABELS["rv"]).sum() >= 12
+    assert (labels("4ch") == LABELS["lv"]).sum() >= 30
+    assert (labels("2ch") == LABELS["rv"]).sum() == 0
+    assert (labels("2ch") == LABELS["lv"]).sum() >= 30
+
+
+def test_the_right_ventricle_lies_on_the_left_of_short_axis_images(heart):
+    pose = lay_planes(heart, EXACT, np.random.default_rng(0), 10.0)["sax"][0]
+    septum = heart.axes[0]
+    assert septum @ pose.row < 0, "towards the septum is towards the image's left"
+    assert septum @ pose.column < 0, "and up"
+
+
+def test_stack_runs_from_base_to_apex(heart):
+    poses = lay_planes(heart, EXACT, np.random.default_rng(0), 8.0)["sax"]
+    along = np.array([(pose.centre - heart.centre) @ heart.long_axis for pose in poses])
+    np.testing.assert_allclose(np.diff(along), 8.0, atol=1e-6)
+    assert along[0] == pytest.approx(-heart.shape.basal_length, abs=0.01)
+    assert heart.apex - 12 < along[-1] <= heart.apex
+
+
+@pytest.mark.parametrize("view", ["2ch", "4ch", "3ch"])
+def test_errors_have_the_size_asked_for(heart, view):
+    population = UNLABELLED.with_values(turn_error=4.0, tilt_error=3.0, offset_error=2.0)
+    turns, tilts, offsets = [], [], []
+    _, normal = true_planes(heart)[view]
+    for seed in range(250):
+        pose = lay_planes(heart, population, np.random.default_rng(seed), 10.0)[view][0]
+        sign = np.sign(pose.normal @ normal)
+        tilts.append(np.degrees(np.arcsin(pose.normal @ heart.long_axis)))
+        turns.append(np.degrees(np.arcsin(sign * pose.normal @ np.cross(heart.long_axis, normal))))
+        offsets.append((heart.centre - pose.centre) @ pose.normal)
+    assert np.std(turns) == pytest.approx(4, rel=0.2)
+    assert np.std(tilts) == pytest.approx(3, rel=0.2)
+    assert np.std(offsets) == pytest.approx(2, rel=0.2)
+
+
+def test_image_axes_are_perpendicular_unit_vectors_and_never_mirror(heart):
+    for seed in range(10):
+        for view, poses in lay_planes(heart, UNLABELLED, np.random.default_rng(seed), 10.0).items():
+            frame = np.stack([poses[0].row, poses[0].column, poses[0].normal])
+            np.testing.assert_allclose(frame @ frame.T, np.eye(3), atol=1e-9, err_msg=view)
+            assert np.linalg.det(frame) == pytest.approx(1)
+
+
+def test_affine_takes_the_middle_pixel_to_the_centre(heart):
+    pose = lay_planes(heart, UNLABELLED, np.random.default_rng(0), 10.0)["4ch"][0]
+    affine = pose.affine((1.5, 2.0), (101, 81), 8.0)
+    np.testing.assert_allclose(affine @ [50, 40, 0, 1], [*pose.centre, 1], atol=1e-9)
+    np.testing.assert_allclose(affine @ [51, 40, 0, 0] - affine @ [50, 40, 0, 0], [*(1.5 * pose.row), 0], atol=1e-9)

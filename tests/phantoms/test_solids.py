@@ -1,0 +1,66 @@
+"""Depths against nearest points found by search, and painting against its promise."""
+
+import numpy as np
+import pytest
+from planewise.phantoms.solids import cylinder, ellipsoid, paint, rounded, tube
+
+
+def _nearest(points: np.ndarray, surface: np.ndarray) -> np.ndarray:
+    """Distance of points ``(N, 3)`` from the nearest of the surface's ``(M, 3)``."""
+    return np.sqrt(((points[:, None] - surface[None]) ** 2).sum(axis=-1)).min(axis=1)
+
+
+def _columns(points: np.ndarray):
+    return tuple(points.astype(np.float32).T)
+
+
+def test_ellipsoid_next_to_its_surface():
+    rng = np.random.default_rng(0)
+    centre, radii = np.array([3, -5, 8.0]), np.array([20, 30, 25.0])
+    directions = rng.standard_normal((40000, 3))
+    surface = centre + radii * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    normals = (surface - centre) / radii**2
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    for depth in (-3.0, -1.0, 1.0, 3.0):
+        points = surface[:50] - depth * normals[:50]
+        np.testing.assert_allclose(_nearest(points, surface), abs(depth), atol=0.5)
+        np.testing.assert_allclose(ellipsoid(_columns(points), centre, radii), depth, atol=0.2 * abs(depth))
+
+
+def test_cylinder():
+    points = np.array([[10, 0], [0, 10], [13, 0], [0, 0]], dtype=np.float32)
+    np.testing.assert_allclose(cylinder(tuple(points.T), (0, 0), (10, 10)), [0, 0, -3, 10], atol=1e-5)
+
+
+def test_tube_against_search():
+    rng = np.random.default_rng(1)
+    path, radius = np.array([[0, 0, 0], [30, 5, 0], [40, 40, 10.0]]), np.array([10.0, 4.0, 6.0])
+    shares = np.linspace(0, 1, 400)[:, None]
+    axis = np.concatenate([start + shares * (end - start) for start, end in zip(path[:-1], path[1:], strict=True)])
+    width = np.concatenate(
+        [first + shares[:, 0] * (last - first) for first, last in zip(radius, radius[1:], strict=False)]
+    )
+    points = rng.uniform(-20, 60, (300, 3))
+    distance = np.sqrt(((points[:, None] - axis[None]) ** 2).sum(axis=-1))
+    # the tube's width is that at the foot on the axis, so search for the foot on each piece
+    wanted = np.maximum(*(
+        (width[part] - distance[:, part])[np.arange(300), distance[:, part].argmin(axis=1)]
+        for part in (slice(0, 400), slice(400, 800))
+    ))  # fmt: skip
+    np.testing.assert_allclose(tube(_columns(points), path, radius), wanted, atol=0.1)
+
+
+def test_rounded_is_the_smaller_depth_away_from_the_corner():
+    first, second = np.array([10.0, 1.0, -2.0, 1.0]), np.array([1.0, 10.0, 10.0, 1.0])
+    depth = rounded(first, second, 4.0)
+    np.testing.assert_allclose(depth[:3], [1, 1, -2], atol=1e-6)
+    assert depth[3] < 1
+
+
+@pytest.mark.parametrize(
+    ("depth", "share"), [(-2.0, 0.0), (-1.0, 0.0), (0.0, 0.5), (0.5, 0.75), (1.0, 1.0), (9.0, 1.0)]
+)
+def test_paint_fades_over_one_pixel(depth, share):
+    signal = np.full(1, 0.2, dtype=np.float32)
+    paint(signal, np.full(1, depth, dtype=np.float32), 1.0, edge=2.0)
+    assert signal[0] == pytest.approx(0.2 + 0.8 * share, abs=1e-6)

@@ -1,0 +1,53 @@
+"""What a tree of phantom exams is made of, so that it can be made again and gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from planewise.phantoms.exam import Exam
+from planewise.phantoms.groups import GROUPS
+from planewise.phantoms.heart import Heart
+from planewise.phantoms.population import UNLABELLED, Population
+
+#: Stands in every seed, so that the exams of two layouts made with one seed are different people.
+LAYOUTS = {"dsbcc": 1, "acdc": 2}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what is written, apart from how many exams."""
+
+    layout: str = "dsbcc"
+    seed: int = 0
+    population: Population = UNLABELLED
+    defects: tuple[str, ...] = ()
+    """Names out of `DEFECTS`; they are applied in this order"""
+    extra_views: float = 0.0
+    """Share of exams that carry further series, some of them under a wrong name"""
+    patient_name: str = ""
+    """Name for every header, to test that it goes nowhere; the exam's number unless given"""
+    birth_date: str = ""
+    """YYYYMMDD"""
+
+    def exam(self, number: int) -> Exam:
+        """Exam ``number``, from 1: the same whatever else is made.
+
+        In ACDC's layout the groups follow each other (number modulo five), so that any number of exams is balanced.
+        """
+        return Exam.sample(self._seeds(number), self.population, self._group(number))
+
+    def heart(self, number: int) -> Heart:
+        """Only the heart of an exam, which is quick."""
+        return Exam.sample_heart(self._seeds(number), self.population, self._group(number))
+
+    def _seeds(self, number: int) -> tuple[int, ...]:
+        return self.seed, LAYOUTS[self.layout], number
+
+    def _group(self, number: int) -> str | None:
+        return list(GROUPS)[(number - 1) % len(GROUPS)] if self.layout == "acdc" else None
+
+    def fingerprint(self) -> str:
+        """Short hash of the recipe: the same recipe writes the same exams. Tells nothing of the planted identity."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,173 @@
+"""The heart's surfaces at one instant, as tables of distances along rays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Angles around the long axis; five degrees apart.
+ANGLES = 72
+#: Table rows from the base to the equator, and as many from there to the apex.
+HALF = 24
+#: The basal rows reach this far towards the base from the equator, mm.
+BASAL_REACH = 60.0
+
+#: Angle around the long axis of each table column, radians: 0 at the middle of the septum, 90 degrees at the inferior wall.
+PHI = np.arange(ANGLES) * (2 * np.pi / ANGLES)
+#: Table rows: -1 to 0 is the way from base to equator, in units of `BASAL_REACH`; 0 to 1 the elevation towards the
+#: apex, in units of 90 degrees.
+LEVEL = np.linspace(-1, 1, 2 * HALF + 1)
+#: Elevation of each row, radians; 0 on the basal side.
+ELEVATION = np.clip(LEVEL, 0, 1) * np.pi / 2
+#: Position of the basal rows along the long axis from the equator, mm, not positive; 0 on the apical side.
+DEPTH = np.clip(LEVEL, -1, 0) * BASAL_REACH
+#: True for rows that are read along rays from the centre (apical), false along rays from the axis (basal).
+APICAL = LEVEL > 0
+
+
+@dataclass(frozen=True)
+class Location:
+    """Points in the heart's ray coordinates: computed once, read at every phase.
+
+    The basal half uses cylinder coordinates about the long axis, the apical half spherical ones about the centre; they
+    agree at the equator, and so any surface that each ray meets once is one table.
+    """
+
+    x: np.ndarray
+    """mm from the long axis towards the septum, shape ``(N,)``, float32, like all others"""
+    y: np.ndarray
+    """mm towards the inferior wall"""
+    z: np.ndarray
+    """mm from the equator towards the apex"""
+    ray: np.ndarray
+    """mm along the ray: from the axis (basal) or from the centre (apical)"""
+    corners: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    """Flat table indices of the four entries around each point, int32"""
+    weights: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    """Their bilinear weights, float32, shape ``(N, 1)``"""
+
+
+def locate(local: np.ndarray) -> Location:
+    """Ray coordinates of points ``(N, 3)`` given in the heart's own frame (septal, inferior, apical), mm."""
+    x, y, z = (np.ascontiguousarray(local[:, axis], dtype=np.float32) for axis in range(3))
+    across = np.sqrt(x * x + y * y)
+    apical = np.maximum(z, 0)
+    ray = np.sqrt(across * across + apical * apical)
+    level = np.where(z > 0, np.arctan2(apical, across) * np.float32(2 / np.pi), z * np.float32(1 / BASAL_REACH))
+    row = np.clip((level + 1) * HALF, 0, 2 * HALF - np.float32(1e-3))
+    column = np.arctan2(y, x) * np.float32(ANGLES / (2 * np.pi)) + ANGLES
+    row_index, column_index = row.astype(np.int32), column.astype(np.int32)
+    # float32 less int32 is float64
+    row_part, column_part = row - row_index.astype(np.float32), column - column_index.astype(np.float32)
+    column_index %= ANGLES
+    next_column = (column_index + 1) % ANGLES
+    first = row_index * ANGLES
+    corners = (first + column_index, first + next_column, first + ANGLES + column_index, first + ANGLES + next_column)
+    weights = (
+        ((1 - row_part) * (1 - column_part))[:, None],
+        ((1 - row_part) * column_part)[:, None],
+        (row_part * (1 - column_part))[:, None],
+        (row_part * column_part)[:, None],
+    )
+    return Location(x, y, z, ray, corners, weights)
+
+
+@dataclass(frozen=True)
+class BasePlane:
+    """Where a ventricle ends: it lies where ``z > level + towards_septum x + towards_inferior y``, mm."""
+
+    level: float
+    towards_septum: float
+    towards_inferior: float
+
+    def height(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Distance from the plane along the long axis, positive on the ventricle's side, mm."""
+        return z - np.float32(self.level) - np.float32(self.towards_septum) * x - np.float32(self.towards_inferior) * y
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """Every surface of the ventricles at one instant. Tables have shape ``(2 HALF + 1, ANGLES)``, mm along the ray."""
+
+    endocardium: np.ndarray
+    """Inner surface of the left ventricle, without papillary muscles and trabeculae."""
+    epicardium: np.ndarray
+    """Outer surface of the left ventricle; also the right ventricle's septal wall."""
+    right: np.ndarray
+    """Inner surface of the right ventricle's free wall; equals the epicardium where there is no right ventricle."""
+    right_wall: np.ndarray
+    """Outer surface of the right ventricle's free wall."""
+    outline: np.ndarray
+    """Outer surface of the fat around both."""
+    left_base: BasePlane
+    right_base: BasePlane
+
+    def names(self) -> tuple[str, ...]:
+        """Order of the surfaces in `depths`."""
+        return ("endocardium", "epicardium", "right", "right_wall", "outline")
+
+    def points(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A surface's nodes in the heart's frame: x, y, z, each shape ``(2 HALF + 1, ANGLES)``, mm."""
+        reach = getattr(self, name)
+        across = reach * np.cos(ELEVATION)[:, None]
+        along = np.where(APICAL[:, None], reach * np.sin(ELEVATION)[:, None], DEPTH[:, None])
+        return across * np.cos(PHI), across * np.sin(PHI), along
+
+    def depths(self, where: Location) -> np.ndarray:
+        """How far inside each surface points are.
+
+        Returns:
+            Approximate distance from each surface, mm, positive inside, shape ``(5, N)`` in the order of `names`.
+        """
+        tables = np.stack([getattr(self, name) for name in self.names()], axis=-1).astype(np.float32)
+        stacked = np.concatenate([tables, _obliquity(tables)], axis=-1).reshape(-1, 2 * tables.shape[-1])
+        values = stacked.take(where.corners[0], axis=0) * where.weights[0]
+        for corner, weight in zip(where.corners[1:], where.weights[1:], strict=True):
+            values += stacked.take(corner, axis=0) * weight
+        values = values.T
+        count = tables.shape[-1]
+        return (values[:count] - where.ray) * values[count:]
+
+
+def _obliquity(tables: np.ndarray) -> np.ndarray:
+    """Cosine between the ray and the surface's normal: turns a distance along the ray into one from the surface.
+
+    Args:
+        tables: shape ``(2 HALF + 1, ANGLES, K)``, mm.
+    """
+    step = 2 * np.pi / ANGLES
+    around = (np.roll(tables, -1, axis=1) - np.roll(tables, 1, axis=1)) / (2 * step)
+    along = np.gradient(tables, axis=0)
+    reach = np.maximum(tables, 3.0)
+    lever = reach * np.maximum(np.cos(ELEVATION), 0.1)[:, None, None]
+    # one row is BASAL_REACH / HALF mm along the axis, or 90 / HALF degrees of elevation
+    per_mm = np.where(APICAL[:, None, None], along * HALF / (np.pi / 2) / reach, along * HALF / BASAL_REACH)
+    slope = (around / lever) ** 2 + per_mm**2
+    return (1 / np.sqrt(1 + np.minimum(slope, 15.0))).astype(np.float32)
+
+
+def enclosed_volume(outer: np.ndarray, inner: np.ndarray | float, base: BasePlane, steps: int = 12) -> float:
+    """Volume between two surfaces on the ventricle's side of its base plane, ml.
+
+    Args:
+        outer, inner: tables, mm; where inner exceeds outer there is nothing between them.
+        base: the ventricle's base plane.
+        steps: points along each ray, needed only where the base plane cuts rays.
+    """
+    inner = np.minimum(np.broadcast_to(inner, outer.shape), outer)
+    parts = (np.arange(steps) + 0.5) / steps
+    reach = inner + (outer - inner) * parts[:, None, None]
+    across = reach * np.cos(ELEVATION)[:, None]
+    x, y = across * np.cos(PHI), across * np.sin(PHI)
+    z = np.where(APICAL[:, None], reach * np.sin(ELEVATION)[:, None], DEPTH[:, None])
+    row_depth = BASAL_REACH / HALF
+    # a row stands for the slab half a row to either side; the base plane cuts slabs in part
+    inside = np.clip(base.height(x, y, z) / row_depth + 0.5, 0, 1)
+    cylinder = reach * row_depth
+    sphere = reach**2 * np.cos(ELEVATION)[:, None] * (np.pi / 2 / HALF)
+    element = np.where(APICAL[:, None], sphere, cylinder)
+    # the equator's row is half cylinder, half sphere; the pole's has no extent
+    element[:, HALF] = 0.5 * (cylinder[:, HALF] + reach[:, HALF] ** 2 * (np.pi / 2 / HALF))
+    cell = element * inside * (outer - inner) / steps * (2 * np.pi / ANGLES)
+    return float(cell.sum()) / 1000
