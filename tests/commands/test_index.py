@@ -1,0 +1,119 @@
+"""`planewise index` as a person meets it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import typer
+from planewise.commands.index import index
+from typer.testing import CliRunner
+
+from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
+
+app = typer.Typer()
+app.command()(index)
+
+
+def run(*arguments, width=200):
+    return CliRunner(env={"COLUMNS": str(width)}).invoke(app, [str(argument) for argument in arguments])
+
+
+def test_it_prints_a_table_and_writes_the_datalist(usual_exam, tmp_path):  # noqa: F811
+    outcome = run(usual_exam, "-o", tmp_path / "list.json", "--split", "1", "0", "0")
+    assert outcome.exit_code == 0, outcome.output
+    (name,) = json.loads((tmp_path / "list.json").read_text())["exams"]
+    row = next(line for line in outcome.output.splitlines() if name in line)
+    assert row.split() == [name, "training", "sax", "1.00", "5", "6", "10.0"]
+    assert re.search(r"^\s+4ch\s+(1\.00|0\.9\d)\s+1\s+6\s+-", outcome.output, re.MULTILINE)
+    assert re.search(r"42 files in .* files/s\), 1 exam\.", outcome.output)
+    assert "Items: 30 training, 0 validation, 0 test." in outcome.output
+
+
+def test_the_table_fits_an_ordinary_terminal(usual_exam, tmp_path):  # noqa: F811
+    (usual_exam / "a long name of a file that is not an image at all, by far.txt").write_text("x")
+    outcome = run(usual_exam, "-o", tmp_path / "list.json", width=80)
+    table = outcome.output.split("files that were left out")[0]
+    assert "…" not in table
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_left_out_files_are_listed_with_one_example(flawed, tmp_path):  # noqa: F811
+    outcome = run(flawed("burnt_in", "zero_byte"), "-o", tmp_path / "list.json")
+    assert re.search(r"1 +empty file \(0 bytes\) +\S+", outcome.output)
+    assert re.search(r"1 +burnt-in annotation.* +\S+", outcome.output)
+
+
+def test_reasons_are_listed_by_exam(flawed, tmp_path):  # noqa: F811
+    outcome = run(flawed("mixed_matrix"), "-o", tmp_path / "list.json")
+    assert "left out, and why" in outcome.output
+    assert "the longest consistent run is kept" in outcome.output
+
+
+def test_nobody_is_named_on_the_screen(flawed, tmp_path):  # noqa: F811
+    """Hashes only; paths stand in two places, as the example of a left-out file and as the file written."""
+    root = flawed("identity")
+    outcome = run(root, "-o", tmp_path / "list.json")
+    assert outcome.exit_code == 0
+    for part in {part for path in root.rglob("*") for part in path.relative_to(root).parts if len(part) > 4}:
+        assert part not in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["{tmp}/nowhere"], "does not exist"),
+        (["{tmp}/empty"], "there is nothing in"),
+        (["{exam}", "-o", "{tmp}/nowhere/list.json"], "does not exist; make it"),
+        (["{exam}", "-o", "{tmp}/empty"], "is a folder; name the file to write"),
+        (["{exam}", "--views", "{tmp}/nowhere.yml"], "cannot be read as a list of views"),
+        (["{exam}", "--classes", "{tmp}/nowhere.csv"], "cannot be read as CSV"),
+        (["{exam}", "--labels", "{tmp}/empty"], "no NIfTI file"),
+        (["{exam}", "--label-map", "{tmp}/nowhere.yml"], "cannot be read as a label map"),
+        (["{exam}", "--split", "0", "0", "0"], "three shares"),
+        (["{exam}", "--anatomy", "liver"], "is not known; there are: cardiac"),
+    ],
+)
+def test_what_cannot_be_done_is_one_message(usual_exam, tmp_path, arguments, words):  # noqa: F811
+    (tmp_path / "empty").mkdir()
+    arguments = [argument.format(tmp=tmp_path, exam=usual_exam) for argument in arguments]
+    if "-o" not in arguments:
+        arguments += ["-o", str(tmp_path / "list.json")]
+    outcome = run(*arguments)
+    assert outcome.exit_code == 1
+    assert "planewise index:" in outcome.output
+    assert words in outcome.output
+    assert "Traceback" not in outcome.output
+    assert isinstance(outcome.exception, SystemExit)
+    assert not (tmp_path / "list.json").exists()
+
+
+def test_unused_labels_are_listed(usual_exam, tmp_path):  # noqa: F811
+    (tmp_path / "classes.csv").write_text("exam,group\nnobody,DCM\n")
+    outcome = run(usual_exam, "-o", tmp_path / "list.json", "--classes", tmp_path / "classes.csv")
+    assert re.search(r"nobody +no exam has this name", outcome.output)
+
+
+def test_help_names_every_option_and_needs_no_torch():
+    code = "import sys, planewise.commands.index, planewise.commands.inspect; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    text = run("--help").output
+    for option in ("--output", "--split", "--seed", "--views", "--labels", "--classes", "--label-map", "--workers"):
+        assert option in text
+
+
+def test_several_processes_from_the_command_line(tmp_path):
+    """As a person runs it: another process, which starts processes of its own."""
+    write_usual_exam(tmp_path / "exam")
+    code = (
+        "import typer; from planewise.exams import scan; scan._SERIAL_FILES = 0\n"
+        "from planewise.commands.index import index\n"
+        "if __name__ == '__main__': typer.run(index)"
+    )
+    (tmp_path / "run.py").write_text(code)
+    command = [sys.executable, "run.py", "exam", "-o", "list.json", "--workers", "2", "--split", "1", "0", "0"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"})
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((tmp_path / "list.json").read_text())["training"]) == 30

@@ -1,0 +1,133 @@
+"""`planewise inspect` and the picture it draws."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import typer
+from matplotlib.image import imread
+from planewise.commands.inspect import inspect
+from planewise.exams import index_folder, write_datalist
+from planewise.geometry import intersection_lines
+from planewise.reports.exam_figure import exam_figure
+from typer.testing import CliRunner
+
+from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
+from tests.exams.test_volumes import write_acdc
+
+app = typer.Typer()
+app.command()(inspect)
+
+
+def run(*arguments):
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def datalist(usual_exam, tmp_path):  # noqa: F811
+    return write_datalist(index_folder(usual_exam).datalist, tmp_path / "datalist.json")
+
+
+def test_it_writes_a_picture(datalist, tmp_path):
+    outcome = run(datalist, "-o", tmp_path / "exam.png")
+    assert outcome.exit_code == 0, outcome.output
+    picture = imread(tmp_path / "exam.png")
+    assert picture.shape[0] > 600
+    assert picture[..., :3].std() > 0.05
+
+
+def test_an_exam_is_chosen_by_the_beginning_of_its_hash(datalist, tmp_path):
+    (name,) = json.loads(datalist.read_text())["exams"]
+    assert exam_figure(datalist, name[:4])[1] == name
+    outcome = run(datalist, "--exam", "zz", "-o", tmp_path / "exam.png")
+    assert outcome.exit_code == 1
+    assert f"zz is no exam of this datalist; there are {name}" in outcome.output
+
+
+def test_lines_in_the_picture_are_the_planes(datalist):
+    """The first panel's coloured lines lie where 2ch and 4ch cut the basal slice."""
+    content = json.loads(datalist.read_text())
+    items = [item for section in ("training", "validation", "test") for item in content[section]]
+    base = next(item for item in items if item["slice"] == 0 and item["phase"] == 0)
+    figure, _ = exam_figure(datalist)
+    drawn = [line.get_xydata() for line in figure.axes[0].lines]
+    assert len(drawn) == 2
+    affine = torch.tensor(base["affine"])
+    for view, ends in zip(base["planes"], drawn, strict=True):
+        plane = base["planes"][view]
+        a, b, c = intersection_lines(affine, torch.tensor(plane["origin"]), torch.tensor(plane["normal"])).numpy()
+        np.testing.assert_allclose(ends @ [a, b] + c, 0, atol=1e-4)
+
+
+def test_locations_stand_in_the_picture(datalist):
+    figure, _ = exam_figure(datalist)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles[:5] == ["base 0.00", "0.25", "0.50", "0.75", "apex 1.00"]
+    assert titles[5:] == ["2ch", "4ch"]
+
+
+def test_the_picture_names_nobody(flawed, tmp_path):  # noqa: F811
+    root = flawed("identity")
+    figure, name = exam_figure(write_datalist(index_folder(root).datalist, tmp_path / "datalist.json"))
+    texts = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+    assert any(name in text for text in texts)
+    for part in {part for path in root.rglob("*") for part in path.relative_to(root).parts if len(part) > 3}:
+        assert not any(part in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "defect", ["enhanced", "missing_view", "two_frames_of_reference", "black", "compressed_jpeg2000"]
+)
+def test_unusual_exams_are_drawn(flawed, tmp_path, defect):  # noqa: F811
+    path = write_datalist(index_folder(flawed(defect)).datalist, tmp_path / "datalist.json")
+    figure, _ = exam_figure(path)
+    figure.savefig(tmp_path / "exam.png")
+    notes = [text.get_text() for text in figure.texts]
+    if defect in ("missing_view", "two_frames_of_reference"):
+        assert any("no 4ch" in note for note in notes)
+
+
+def test_real_exam_and_real_volumes_are_drawn(real_data, tmp_path):
+    for folder in ("cardiac_cine_exam", "cardiac_cine_nifti", "spine_nifti"):
+        path = write_datalist(index_folder(real_data / folder).datalist, tmp_path / "datalist.json")
+        figure, name = exam_figure(path)
+        figure.savefig(tmp_path / f"{name}.png")
+
+
+def test_volumes_are_drawn_with_their_masks(tmp_path):
+    write_acdc(tmp_path / "data", 1)
+    figure, name = exam_figure(write_datalist(index_folder(tmp_path / "data").datalist, tmp_path / "datalist.json"))
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles[0] == "ED slice 1"
+    assert sum(title.startswith("ES") for title in titles) == 4
+    assert name in figure._suptitle.get_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("", "is not JSON"), ("[]", "holds a list"), ('{"training": []}', "no items")]
+)
+def test_what_is_no_datalist(tmp_path, content, words):
+    (tmp_path / "d.json").write_text(content)
+    outcome = run(tmp_path / "d.json", "-o", tmp_path / "exam.png")
+    assert outcome.exit_code == 1
+    assert words in outcome.output
+    assert "Traceback" not in outcome.output
+    assert "there is no datalist" in run(tmp_path / "nowhere.json").output
+
+
+def test_an_exam_without_images_says_why(tmp_path):
+    write_usual_exam(tmp_path / "data" / "heart")
+    other = {"StudyInstanceUID": "1.2.9", "FrameOfReferenceUID": "1.2.9.1"}
+    write_usual_exam(tmp_path / "data" / "single", slices=1, **other)
+    path = write_datalist(index_folder(tmp_path / "data").datalist, tmp_path / "datalist.json")
+    exams = json.loads(path.read_text())["exams"]
+    (name,) = [name for name, exam in exams.items() if "sax" not in exam["stacks"]]
+    outcome = run(path, "--exam", name, "-o", tmp_path / "exam.png")
+    assert outcome.exit_code == 1
+    assert "no stack of 3 or more parallel slices" in outcome.output
+
+
+def test_a_picture_that_cannot_be_written(datalist, tmp_path):
+    assert "does not exist" in run(datalist, "-o", tmp_path / "nowhere" / "exam.png").output
+    assert "cannot be written" in run(datalist, "-o", tmp_path / "exam.docx").output

@@ -1,0 +1,72 @@
+"""Exams on disk: a usual heart of small files, and phantom exams with a defect each."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from planewise.phantoms import DEFECTS, UNLABELLED, Recipe
+from planewise.phantoms.dicom import Identity
+from planewise.phantoms.dsbcc import study_files
+
+from tests.exams.files import write_cine
+from tests.exams.hearts import USUAL_AXIS, rotation, unit
+
+
+@pytest.fixture
+def usual_exam(tmp_path) -> Path:
+    """A heart in the usual pose: ``sax_1`` to ``sax_5`` (a series per slice, named from the apex), ``4ch_8``, ``2ch_9``."""
+    return write_usual_exam(tmp_path / "exam")
+
+
+def write_usual_exam(folder: Path, views=("4ch", "2ch"), slices: int = 5, **tags) -> Path:
+    """Write it; ``tags`` go to every file."""
+    middle = np.array([-20.0, 15.0, -10.0])
+    for rank in range(slices):
+        place = middle + (slices // 2 - rank) * 10 * USUAL_AXIS  # the first series is the apex
+        write_cine(folder / f"sax_{rank + 1}", place, USUAL_AXIS, number=rank + 1, **tags)
+    for number, view in enumerate(views, start=8):
+        write_cine(folder / f"{view}_{number}", middle, view_normal(view), number=number, **tags)
+    return folder
+
+
+def view_normal(view: str) -> np.ndarray:
+    """The normal of a long-axis view of that heart."""
+    right = np.array([1.0, 0, 0])
+    right = unit(right - right @ USUAL_AXIS * USUAL_AXIS)
+    line = rotation(USUAL_AXIS, {"4ch": -4, "2ch": 64, "3ch": 124}[view]) @ right
+    return np.cross(line, USUAL_AXIS)
+
+
+@pytest.fixture(scope="session")
+def sound_phantom():
+    """A small phantom exam's files, and what defects need to work on them."""
+    population = UNLABELLED.at_size("demo").with_values(phases=3, spacing=(3.4, 3.6), field=(270.0, 290.0))
+    exam = Recipe("dsbcc", seed=3, population=population).exam(1)
+    identity = Identity("1", "3-1")
+    return exam, identity, [(file, file.encode()) for file in study_files(exam, identity)]
+
+
+@pytest.fixture
+def flawed(sound_phantom, tmp_path):
+    """Function that writes the phantom exam with the named defects and returns its folder, ``7``."""
+    exam, identity, sound = sound_phantom
+
+    def write(*names: str) -> Path:
+        files = [
+            type(file)(file.path, pydicom.dcmread(BytesIO(content)), b"", file.view, file.slice, file.phase)
+            for file, content in sound
+        ]
+        for name in names:
+            files = DEFECTS[name].alter(files, exam, identity)
+        root = tmp_path / "flawed"
+        for file in files:
+            path = root / "7" / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.encode())
+        return root
+
+    return write

@@ -1,0 +1,146 @@
+"""The file that everything else reads (tools/docs/datalist.md)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from monai.data import load_decathlon_datalist
+from planewise.data import load_datalist
+from planewise.errors import InputError
+from planewise.exams import dicom, index_folder, write_datalist
+from planewise.exams.datalist import check_output
+from planewise.transforms import LoadSliced
+
+from tests.exams.conftest import write_usual_exam
+from tests.exams.hearts import USUAL_AXIS
+from tests.exams.test_volumes import write_acdc
+
+SECTIONS = ("training", "validation", "test")
+TRAIN = {"split": (1, 0, 0)}
+
+
+@pytest.fixture
+def written(usual_exam, tmp_path) -> Path:
+    return write_datalist(index_folder(usual_exam, **TRAIN).datalist, tmp_path / "datalist.json")
+
+
+def test_one_item_per_slice_and_phase(written):
+    content = json.loads(written.read_text())
+    assert set(content) == {"planewise", *SECTIONS, "exams"}
+    assert content["planewise"] == {"version": 1, "anatomy": "cardiac", "views": ["2ch", "4ch"], "seed": 0}
+    items = content["training"]
+    assert len(items) == 5 * 6
+    for item in items:
+        assert set(item) == {"image", "affine", "planes", "location", "exam", "patient", "stack", "slice", "phase"}
+        assert item["stack"] == "sax"
+        assert set(item["planes"]) == {"2ch", "4ch"}
+    assert sorted({item["phase"] for item in items}) == pytest.approx([k / 6 for k in range(6)], abs=1e-6)
+
+
+def test_slices_run_from_base_to_apex(written):
+    items = json.loads(written.read_text())["training"]
+    by_slice = {item["slice"]: item for item in items}
+    depth = [np.array(by_slice[rank]["affine"])[:3, 3] @ USUAL_AXIS for rank in range(5)]
+    assert (np.diff(depth) > 0).all()
+    assert [by_slice[rank]["location"] for rank in range(5)] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    # the series were named from the apex on
+    assert [Path(by_slice[rank]["image"]).parent.name for rank in range(5)] == [f"sax_{5 - rank}" for rank in range(5)]
+
+
+def test_planes_are_those_of_the_files_headers(written):
+    (content,) = [json.loads(written.read_text())]
+    for view, folder in (("4ch", "4ch_8"), ("2ch", "2ch_9")):
+        (frame,) = dicom.read_header(next((written.parent / "exam" / folder).iterdir()))
+        affine = np.array(frame["affine"])
+        plane = content["training"][0]["planes"][view]
+        assert abs(np.dot(plane["normal"], np.cross(affine[:3, 0], affine[:3, 1]) / 100)) == pytest.approx(1)
+        assert np.dot(plane["normal"], affine[:3, 3] - plane["origin"]) == pytest.approx(0, abs=1e-6)
+
+
+def test_monai_and_the_data_room_read_it(written):
+    items = load_decathlon_datalist(str(written), True, "training", str(written.parent))
+    assert all(Path(item["image"]).is_file() for item in items)
+    loaded = LoadSliced(keys="image")(load_datalist(written, "training")[7])["image"]
+    assert tuple(loaded.shape) == (1, 24, 20, 1)
+
+
+def test_folder_and_datalist_move_together(written, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("exam", "datalist.json"):
+        (tmp_path / name).rename(tmp_path / "elsewhere" / name)
+    assert Path(load_datalist(tmp_path / "elsewhere" / "datalist.json", "training")[0]["image"]).is_file()
+
+
+def test_the_exam_tells_what_people_ask(written):
+    (exam,) = json.loads(written.read_text())["exams"].values()
+    assert exam["section"] == "training"
+    sax, four = exam["stacks"]["sax"], exam["stacks"]["4ch"]
+    assert (sax["slices"], sax["phases"], sax["matrix"], sax["spacing"]) == (5, [6, 6], [24, 20], 10.0)
+    assert sax["confidence"] > 0.9
+    assert four["view"] == "4ch"
+    (first,) = four["items"]
+    assert first["phase"] == 0
+    assert (written.parent / first["image"]).is_file()
+
+
+def test_a_frame_of_a_multi_frame_file_is_named(flawed, tmp_path):
+    path = write_datalist(index_folder(flawed("enhanced"), **TRAIN).datalist, tmp_path / "datalist.json")
+    items = load_datalist(path, "training")
+    assert len({item["image"] for item in items}) == 1
+    assert len({item["frame"] for item in items}) == len(items)
+    images = [LoadSliced(keys="image")(item)["image"] for item in (items[0], items[-1])]
+    assert not np.array_equal(*images)
+
+
+def test_volumes_are_items_of_their_own(tmp_path):
+    write_acdc(tmp_path / "data", 1, es=12)
+    path = write_datalist(index_folder(tmp_path / "data", **TRAIN).datalist, tmp_path / "datalist.json")
+    first, second = load_datalist(path, "training")
+    assert (first["phase"], second["phase"]) == ("ED", "ES")
+    assert set(first) == {"image", "label", "exam", "patient", "phase", "group", "height", "weight"}
+    assert first["exam"] == second["exam"]
+
+
+def test_a_patient_is_in_one_section(tmp_path):
+    for number in range(12):
+        for visit in range(2):
+            write_usual_exam(
+                tmp_path / f"{number}-{visit}", views=(), slices=3, PatientID=f"P{number}",
+                StudyInstanceUID=f"1.2.{number}.{visit}", FrameOfReferenceUID=f"1.3.{number}.{visit}",
+            )  # fmt: skip
+    datalist = index_folder(tmp_path, split=(0.4, 0.3, 0.3)).datalist
+    where = {}
+    for section in SECTIONS:
+        for item in datalist[section]:
+            where.setdefault(item["patient"], set()).add(section)
+    assert len(where) == 12
+    assert all(len(sections) == 1 for sections in where.values())
+    assert len(datalist["exams"]) == 24
+
+
+def test_it_is_written_whole_or_not_at_all(usual_exam, tmp_path, monkeypatch):
+    datalist = index_folder(usual_exam).datalist
+    path = tmp_path / "datalist.json"
+    path.write_text("old")
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("planewise.exams.datalist.os.replace", fail)
+    with pytest.raises(InputError, match="No space left"):
+        write_datalist(datalist, path)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir() if "partial" in entry.name] == []
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    with pytest.raises(InputError, match="is a folder; name the file"):
+        check_output(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        check_output(tmp_path / "nowhere" / "datalist.json")
+
+
+def test_indexing_twice_gives_the_same_file(usual_exam, tmp_path):
+    first = write_datalist(index_folder(usual_exam).datalist, tmp_path / "a.json").read_text()
+    assert write_datalist(index_folder(usual_exam).datalist, tmp_path / "b.json").read_text() == first

@@ -1,0 +1,190 @@
+"""One header to frames, or to the reason why not."""
+
+import gzip
+
+import numpy as np
+import pydicom
+import pytest
+from monai.transforms import LoadImage
+from planewise.exams import dicom
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, SecondaryCaptureImageStorage
+
+from tests.exams.files import unit, write_image
+
+ROW, COLUMN = unit([-0.8, 0.3, -0.2]), None
+COLUMN = unit(np.cross(ROW, [0.1, -0.5, 0.9]))
+PLACE = {"centre": [10, -20, 30], "row": ROW, "column": COLUMN}
+
+
+def reason(path) -> str:
+    with pytest.raises(dicom.Refused) as refused:
+        dicom.read_header(path)
+    return str(refused.value)
+
+
+def test_affine_takes_pixels_to_patient_space(tmp_path):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, size=(24, 20), spacing=2.5))
+    affine = np.array(frame["affine"])
+    np.testing.assert_allclose(affine[:3, 0], 2.5 * ROW, atol=1e-6)
+    np.testing.assert_allclose(affine[:3, 1], 2.5 * COLUMN, atol=1e-6)
+    np.testing.assert_allclose(affine @ [11.5, 9.5, 0, 1], [10, -20, 30, 1], atol=1e-5)
+    assert (frame["columns"], frame["rows"], frame["frame"]) == (24, 20, None)
+
+
+def test_spacing_of_rows_comes_first_in_the_header(tmp_path):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, PixelSpacing=[3, 2]))
+    assert np.linalg.norm(np.array(frame["affine"])[:3, :2], axis=0) == pytest.approx([2, 3], rel=1e-6)
+
+
+def test_affines_of_real_files_are_those_of_itk(real_data):
+    loader = LoadImage(reader="ITKReader", image_only=True)
+    compared = 0
+    for path in sorted(real_data.rglob("*")):
+        try:
+            frames = dicom.read_header(path) if path.is_file() else []
+        except dicom.Refused:
+            continue
+        if len(frames) != 1 or frames[0]["frame"] is not None:
+            continue
+        image = loader(path)
+        ours, theirs = np.array(frames[0]["affine"]), np.asarray(image.affine)
+        corners = np.array([[i, j, 0, 1] for i in (0, image.shape[0] - 1) for j in (0, image.shape[1] - 1)])
+        assert image.shape[:2] == (frames[0]["columns"], frames[0]["rows"])
+        np.testing.assert_allclose(corners @ ours.T, corners @ theirs.T, atol=1e-3)
+        compared += 1
+    assert compared > 100
+
+
+def test_headers_without_preamble_are_read(tmp_path):
+    path = write_image(tmp_path / "old", **PLACE, keep_preamble=False)
+    assert path.read_bytes()[128:132] != b"DICM"
+    assert len(dicom.read_header(path)) == 1
+
+
+@pytest.mark.parametrize("name", ["._IM-0001.dcm", ".DS_Store", "DICOMDIR", "Thumbs.db"])
+def test_system_files_are_told_by_name(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x00" * 500)
+    assert reason(tmp_path / name) == dicom.HIDDEN
+
+
+def test_files_that_are_not_dicom(tmp_path):
+    (tmp_path / "notes").write_text("Jane, see ward 3. " * 30)
+    (tmp_path / "short").write_bytes(b"\x08\x00")
+    (tmp_path / "a.zip").write_bytes(b"PK" * 100)
+    (tmp_path / "empty.dcm").touch()
+    with gzip.open(tmp_path / "a.nii.gz", "wb") as file:
+        file.write(b"0" * 500)
+    assert reason(tmp_path / "notes") == dicom.NOT_DICOM
+    assert reason(tmp_path / "short") == dicom.NOT_DICOM
+    assert reason(tmp_path / "a.nii.gz") == dicom.NOT_DICOM
+    assert reason(tmp_path / "a.zip") == dicom.ARCHIVE
+    assert reason(tmp_path / "empty.dcm") == dicom.EMPTY
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.4, 0.6, 0.8, 0.95, 0.999])
+def test_truncated_files_are_never_frames(tmp_path, keep):
+    path = write_image(tmp_path / "a.dcm", **PLACE)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    assert reason(path).startswith((dicom.TRUNCATED, dicom.NO_POSITION, dicom.BAD_GEOMETRY, dicom.NO_IMAGE))
+
+
+def test_truncated_compressed_file(tmp_path):
+    path = write_image(tmp_path / "a.dcm", **PLACE)
+    dataset = pydicom.dcmread(path)
+    dataset.compress(pydicom.uid.RLELossless, encoding_plugin="pydicom")
+    dataset.save_as(path)
+    assert len(dicom.read_header(path)) == 1
+    content = path.read_bytes()
+    path.write_bytes(content[:-60])
+    assert reason(path) == dicom.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({"SOPClassUID": SecondaryCaptureImageStorage}, dicom.CAPTURE),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, dicom.CAPTURE),
+        ({"SOPClassUID": CTImageStorage, "Modality": "CT"}, f"{dicom.NOT_MR} (CT)"),
+        ({"BurnedInAnnotation": "YES"}, dicom.BURNT_IN),
+        ({"SamplesPerPixel": 3}, dicom.COLOUR),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, dicom.MOSAIC),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, dicom.PROJECTION),
+        ({"ImagePositionPatient": None}, dicom.NO_POSITION),
+        ({"ImageOrientationPatient": None}, dicom.NO_POSITION),
+        ({"PixelSpacing": None}, dicom.BAD_GEOMETRY),
+        ({"PixelSpacing": [0, 0]}, dicom.BAD_GEOMETRY),
+        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, dicom.BAD_GEOMETRY),
+        ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, dicom.BAD_GEOMETRY),
+        ({"NumberOfFrames": 3, "Rows": 5}, dicom.NO_FRAME_POSITIONS),
+        (
+            {"TransferSyntaxUID": "1.2.840.10008.1.2.4.100"},
+            f"{dicom.TRANSFER_SYNTAX} (MPEG2 Main Profile / Main Level)",
+        ),
+    ],
+)
+def test_what_is_no_slice_is_refused_with_its_reason(tmp_path, tags, expected):
+    assert reason(write_image(tmp_path / "a.dcm", **PLACE, **tags)) == expected
+
+
+def test_a_report_has_no_image(tmp_path):
+    path = write_image(tmp_path / "a.dcm", **PLACE, Rows=None, Columns=None, PixelData=None, Modality="SR",
+                       SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11")  # fmt: skip
+    assert reason(path) == dicom.NO_IMAGE
+
+
+def test_pixels_are_not_read(tmp_path, monkeypatch):
+    path = write_image(tmp_path / "a.dcm", **PLACE)
+    whole = pydicom.dcmread
+    monkeypatch.setattr(dicom.pydicom, "dcmread", lambda *a, **k: _without_pixels(whole(*a, **k)))
+    assert len(dicom.read_header(path)) == 1
+
+
+def _without_pixels(dataset):
+    assert "PixelData" not in dataset
+    return dataset
+
+
+def test_frames_of_an_enhanced_file_have_their_own_planes(tmp_path):
+    frames = []
+    for index, place in enumerate(([0, 0, 5], [0, 0, 15])):
+        position, orientation, measures, content, trigger, group = (Dataset() for _ in range(6))
+        position.ImagePositionPatient, orientation.ImageOrientationPatient = place, [1, 0, 0, 0, 1, 0]
+        measures.PixelSpacing, measures.SliceThickness = [2, 2], 6
+        content.TemporalPositionIndex, trigger.NominalCardiacTriggerDelayTime = 1, 30.0 * index
+        group.PlanePositionSequence, group.PlaneOrientationSequence = Sequence([position]), Sequence([orientation])
+        group.FrameContentSequence = Sequence([content])
+        group.CardiacSynchronizationSequence = Sequence([trigger])
+        # a private sequence with a position of its own, as Philips writes: it must not be taken
+        private = Dataset()
+        private.ImagePositionPatient = [99, 99, 99]
+        group.add_new(0x20050010, "LO", "Philips MR Imaging DD 001")
+        group.add_new(0x2005140F, "SQ", Sequence([private]))
+        frames.append(group)
+    shared = Dataset()
+    shared.PixelMeasuresSequence = Sequence([measures])
+    path = write_image(
+        tmp_path / "a.dcm", **PLACE, SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=2, ImagePositionPatient=None,
+        ImageOrientationPatient=None, PixelSpacing=None, PixelData=bytes(2 * 24 * 20 * 2),
+        SharedFunctionalGroupsSequence=Sequence([shared]), PerFrameFunctionalGroupsSequence=Sequence(frames),
+    )  # fmt: skip
+    first, second = dicom.read_header(path)
+    assert (first["frame"], second["frame"]) == (0, 1)
+    assert np.array(first["affine"])[:3, 3] == pytest.approx([0, 0, 5])
+    assert np.array(second["affine"])[:3, 3] == pytest.approx([0, 0, 15])
+    assert (second["trigger"], second["thickness"]) == (30.0, 6.0)
+
+
+def test_natural_order_counts():
+    names = ["sax_23", "sax_5", "2ch_1", "sax_", "10"]
+    assert sorted(names, key=dicom.natural_order) == ["2ch_1", "10", "sax_", "sax_5", "sax_23"]
+
+
+def test_reading_headers_does_not_import_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, planewise.exams.dicom, planewise.exams.scan; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

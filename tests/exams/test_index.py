@@ -1,0 +1,317 @@
+"""Whole folders: real ones, phantom exams with a defect each, and what the exams room hands to inference."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from planewise.errors import InputError
+from planewise.exams import dicom, find_stacks, index_folder
+from planewise.phantoms import DEFECTS
+
+from tests.exams.conftest import write_usual_exam
+from tests.exams.test_volumes import write_acdc
+
+SECTIONS = ("training", "validation", "test")
+
+
+def items_of(result):
+    return [item for section in SECTIONS for item in result.datalist[section]]
+
+
+def only_exam(result) -> dict:
+    (exam,) = result.datalist["exams"].values()
+    return exam
+
+
+# --- real folders ------------------------------------------------------------------------------------------------------
+
+
+def test_real_cardiac_exam(real_data):
+    result = index_folder(real_data / "cardiac_cine_exam")
+    stacks = only_exam(result)["stacks"]
+    views = {name: Path(stack["items"][0]["image"]).parent.name for name, stack in stacks.items() if "items" in stack}
+    assert views == {"4ch": "Se6", "3ch": "Se7", "2ch": "Se8", "rv2ch": "Se9", "rvot": "Se10"}
+    by_slice = {item["slice"]: Path(item["image"]).parent.name for item in items_of(result)}
+    assert [by_slice[rank] for rank in range(6)] == ["Se11", "Se1", "Se2", "Se3", "Se4", "Se5"]
+    assert stacks["sax"]["spacing"] == pytest.approx(17.7, abs=0.01)
+    assert min(stack["confidence"] for stack in stacks.values()) > 0.9
+    assert len(items_of(result)) == 30
+
+
+def test_real_cine_as_nifti(real_data):
+    result = index_folder(real_data / "cardiac_cine_nifti")
+    assert [item["phase"] for item in items_of(result)] == ["frame01", "frame02"]
+    assert all("label" in item for item in items_of(result))
+    assert len({item["exam"] for item in items_of(result)}) == 1
+
+
+def test_real_spine_as_nifti(real_data):
+    items = items_of(index_folder(real_data / "spine_nifti"))
+    pairs = {Path(item["image"]).name: Path(item.get("label", "")).name for item in items}
+    assert pairs["t2s.nii.gz"] == "t2s_seg.nii.gz"
+    assert pairs["t2s_uncropped.nii.gz"] == "t2s_uncropped_gmseg_manual.nii.gz"
+    assert all("phase" not in item for item in items)
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("localizer_ge", "2 exams: no short-axis stack: the nearest \\(7 slices\\) is 55 deg"),
+        ("mosaic_siemens", "4 x mosaic: many slices tiled"),
+        ("phantom_philips", "1 exam: no short-axis stack: the nearest \\(11 slices\\) is 55 deg"),
+        ("phantom_siemens_enhanced", "no stack of 3 or more parallel slices \\(the largest has 1\\)"),
+        ("no_frame_of_reference", "7 exams: no frame of reference in the headers"),
+        ("short_axis_png", "50 x not a DICOM file"),
+    ],
+)
+def test_real_folders_without_a_heart_say_what_they_hold(real_data, folder, words):
+    with pytest.raises(InputError, match=words) as problem:
+        index_folder(real_data / folder)
+    assert "there is nothing in" in str(problem.value)
+
+
+def test_all_real_folders_at_once(real_data):
+    """One folder that holds them all: the heart is found, the rest is listed."""
+    result = index_folder(real_data)
+    exams = result.datalist["exams"].values()
+    assert sum("sax" in exam["stacks"] for exam in exams) == 1
+    reasons = {reason for exam in exams for reason in exam["left_out"]}
+    assert any("2 frames of reference" in reason for reason in reasons)
+    assert "8 images are copies of others" in reasons
+    localizers = [exam for exam in exams if [s["slices"] for s in exam["stacks"].values()] == [7, 7, 7]]
+    assert len(localizers) == 2, "one per frame of reference, with three orientations out of one series each"
+    (scout,) = [exam for exam in exams if [s["slices"] for s in exam["stacks"].values()] == [1, 1, 1]]
+    assert scout["stacks"]["other-1"]["matrix"] == [128, 128]
+
+
+def test_series_that_mix_orientations_are_taken_apart(real_data):
+    """One SeriesInstanceUID, two acquisitions with other orientations and spacings."""
+    stacks = find_stacks(real_data / "no_frame_of_reference" / "failing_sliceorientation_001")
+    assert [len(stack["slices"]) for stack in stacks] == [2]
+    assert "no stack of 3 or more" in stacks[0]["flag"]
+
+
+# --- defects -----------------------------------------------------------------------------------------------------------
+
+#: Defect to (files left out for a reason, what the exam says, views that are there); None: as a sound exam.
+SOUND = {"sax", "2ch", "4ch"}
+EXPECTED = {
+    "one_series": ({}, [], SOUND),
+    "localizer": ({}, ["9 slices in 3 stacks at"], SOUND),
+    "no_series_uid": ({}, [], SOUND),
+    "enhanced": ({}, ["9 slices in 3 stacks at"], SOUND),
+    "repeated_slice": ({}, ["1 slice position was acquired more than once: the last acquisition is used"], SOUND),
+    "missing_phases": ({}, ["some slices lack phases: they have 2 to 3"], SOUND),
+    "unequal_phases": ({}, [], SOUND),
+    "mixed_matrix": ({}, ["3 slices like the short axis, but with a matrix of"], SOUND),
+    "no_trigger_time": ({}, [], SOUND),
+    "scrambled_order": ({}, [], SOUND),
+    "copied": ({}, ["images are copies of others"], SOUND),
+    "missing_view": ({}, [], {"sax", "2ch"}),
+    "lying_names": ({}, [], SOUND | {"3ch", "rv2ch"}),
+    "parallel_planes": ({}, ["images named 2ch lie parallel to the short axis: no such view"], {"sax", "4ch"}),
+    "no_frame_of_reference": ({}, ["no frame of reference in the headers"], SOUND),
+    "no_spacing": ({dicom.BAD_GEOMETRY: 3}, [], {"sax", "2ch"}),
+    "black": ({}, [], SOUND),
+    "compressed": ({}, [], SOUND),
+    "compressed_jpeg2000": ({}, [], SOUND),
+    "zero_byte": ({dicom.EMPTY: 1}, ["some slices lack phases: they have 2 to 3"], SOUND),
+    "truncated": ({dicom.TRUNCATED: 2}, ["some slices lack phases: they have 2 to 3"], SOUND),
+    "mosaic": ({dicom.MOSAIC: 1}, [], SOUND),
+    "secondary_capture": ({dicom.CAPTURE: 1}, [], SOUND),
+    "burnt_in": ({dicom.BURNT_IN: 1}, [], SOUND),
+    "structured_report": ({dicom.NO_IMAGE: 1}, [], SOUND),
+    "no_extension": (None, [], SOUND),
+    "not_dicom": (None, [], SOUND),
+    "identity": ({}, [], SOUND),
+}
+NOTHING = {
+    "single_slice": "no stack of 3 or more parallel slices \\(the largest has 1\\)",
+    "zero_spacing": "x broken geometry: zero pixel spacing",
+    "dextrocardia": "no short-axis stack: the nearest \\(.* slices\\) is .* deg from the usual long axis",
+}
+
+
+def test_every_defect_is_met():
+    assert set(DEFECTS) == {*EXPECTED, *NOTHING, "two_frames_of_reference"}
+
+
+@pytest.mark.parametrize("defect", EXPECTED)
+def test_defects_that_leave_an_exam(flawed, defect):
+    skipped, notes, views = EXPECTED[defect]
+    result = index_folder(flawed(defect))
+    exam = only_exam(result)
+    assert {name for name in exam["stacks"] if not name.startswith("other")} == views
+    for note in notes:
+        assert any(note in reason for reason in exam["left_out"]), exam["left_out"]
+    if not notes:
+        assert exam["left_out"] == []
+    if skipped is not None:
+        assert {reason: count for reason, (count, _) in result.skipped.items()} == skipped
+    assert all(0 <= item["location"] <= 1 and 0 <= item["phase"] < 1 for item in items_of(result))
+
+
+@pytest.mark.parametrize("defect", NOTHING)
+def test_defects_that_leave_nothing(flawed, defect):
+    with pytest.raises(InputError, match=NOTHING[defect]):
+        index_folder(flawed(defect))
+
+
+def test_two_frames_of_reference_are_not_related(flawed):
+    result = index_folder(flawed("two_frames_of_reference"))
+    exams = result.datalist["exams"].values()
+    assert sorted("sax" in exam["stacks"] for exam in exams) == [False, True]
+    assert all("2 frames of reference" in exam["left_out"][0] for exam in exams)
+    assert all(item["planes"] == {} for item in items_of(result))
+    assert any("have no 2ch plane" in warning or "has no 2ch plane" in warning for warning in result.warnings)
+
+
+def test_a_repeated_slice_comes_from_the_last_series(flawed):
+    root = flawed("repeated_slice")
+    used = {Path(item["image"]).parent.name for item in items_of(index_folder(root))}
+    assert "sax_60" in used
+    assert len(used) == len({item["slice"] for item in items_of(index_folder(root))})
+
+
+def test_names_that_lie_are_said(flawed):
+    stacks = only_exam(index_folder(flawed("lying_names")))["stacks"]
+    assert {name: stack.get("named") for name, stack in stacks.items() if name != "sax"} == {
+        "2ch": "4ch", "4ch": "2ch", "3ch": "4ch", "rv2ch": "2ch"
+    }  # fmt: skip
+
+
+def test_scrambled_files_give_the_same_order(flawed, sound_phantom):
+    exam, _, _ = sound_phantom
+    items = items_of(index_folder(flawed("scrambled_order")))
+    origins = {item["slice"]: np.array(item["affine"])[:3, 3] for item in items}
+    axis = exam.heart.long_axis
+    depth = [origins[rank] @ axis for rank in sorted(origins)]
+    assert (np.diff(depth) > 0).all()
+    for item in items:
+        trigger = float(pydicom.dcmread(item["image"], stop_before_pixels=True).TriggerTime)
+        rank = round(item["phase"] * 3)
+        assert (trigger == 0) == (rank == 0)
+
+
+# --- identity ----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_but_paths_tells_who_it_is(flawed):
+    """Every text of the planted headers, searched in the datalist without its paths, and in what is printed."""
+    root = flawed("identity")
+    secrets = set()
+    for path in root.rglob("*"):
+        if path.is_file() and pydicom.misc.is_dicom(path):
+            header = pydicom.dcmread(path, stop_before_pixels=True)
+            for element in header.iterall():
+                if element.VR in ("PN", "LO", "SH", "UI", "DA", "LT", "ST") and element.value:
+                    secrets |= {str(value) for value in np.atleast_1d(element.value) if len(str(value)) > 5}
+    secrets |= {part for path in root.rglob("*") for part in path.relative_to(root).parts[:-1] if len(part) > 4}
+    secrets -= {"planewise"}  # what the phantom calls its scanner
+    assert len(secrets) > 20
+    result = index_folder(root)
+    text = json.dumps(result.datalist)
+    without_paths = re.sub(r'"(image|label)": "[^"]*"', "", text)
+    assert [secret for secret in secrets if secret in without_paths] == []
+    printed = json.dumps([result.warnings, list(result.skipped), result.unmatched])
+    assert [secret for secret in secrets if secret in printed] == []
+
+
+# --- splits, warnings, messages ----------------------------------------------------------------------------------------
+
+
+def test_exams_with_groups_are_split_alike(tmp_path):
+    for number in range(1, 26):
+        write_acdc(tmp_path, number, group=["DCM", "HCM", "MINF", "NOR", "RV"][(number - 1) // 5])
+    datalist = index_folder(tmp_path).datalist
+    assert [len(datalist[section]) for section in SECTIONS] == [32, 8, 10]
+    assert {item["group"] for item in datalist["test"]} == {"DCM", "HCM", "MINF", "NOR", "RV"}
+
+
+def test_an_empty_training_section_is_said(usual_exam):
+    result = index_folder(usual_exam, split=(0, 0, 1))
+    assert result.warnings == []
+    seed = next(
+        seed for seed in range(99) if not index_folder(usual_exam, seed=seed, split=(0.5, 0.5, 0)).datalist["training"]
+    )
+    (warning,) = index_folder(usual_exam, seed=seed, split=(0.5, 0.5, 0)).warnings
+    assert warning.startswith("training is empty: 1 patient went to validation. --split 1 0 0")
+
+
+def test_an_unknown_anatomy(usual_exam):
+    with pytest.raises(InputError, match="anatomy 'liver' is not known; there are: cardiac"):
+        index_folder(usual_exam, anatomy="liver")
+
+
+def test_an_empty_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"nothing in .* to learn from: 0 files, 0 exams"):
+        index_folder(tmp_path / "empty")
+
+
+# --- for inference -----------------------------------------------------------------------------------------------------
+
+
+def test_stacks_of_a_whole_exam(usual_exam):
+    (stack,) = find_stacks(usual_exam)
+    assert (stack["stack"], stack["phase"], stack["flag"]) == ("sax", 0.0, None)
+    assert set(stack["planes"]) == {"2ch", "4ch"}
+    assert [one["location"] for one in stack["slices"]] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert all(Path(one["image"]).is_file() and one["phase"] == 0 for one in stack["slices"])
+    assert len(stack["exam"]) == 10
+
+
+def test_every_phase_is_a_stack(usual_exam):
+    stacks = find_stacks(usual_exam, phases="all")
+    assert [stack["phase"] for stack in stacks] == pytest.approx([k / 6 for k in range(6)], abs=1e-6)
+    assert all(len(stack["slices"]) == 5 for stack in stacks)
+    assert all({one["phase"] for one in stack["slices"]} == {stack["phase"]} for stack in stacks)
+
+
+def test_missing_phases_are_filled_by_the_nearest(usual_exam):
+    for name in ("IM-0003-0006.dcm", "IM-0003-0005.dcm"):
+        (usual_exam / "sax_3" / name).unlink()
+    stacks = find_stacks(usual_exam, phases="all")
+    assert [len(stack["slices"]) for stack in stacks] == [5] * 6
+
+
+def test_a_short_axis_stack_alone(tmp_path):
+    folder = write_usual_exam(tmp_path, views=())
+    (stack,) = find_stacks(folder)
+    assert (stack["stack"], stack["planes"], stack["flag"]) == ("sax", {}, None)
+
+
+def test_a_stack_that_nothing_calls_a_heart_is_flagged(tmp_path):
+    plain = {"TriggerTime": None, "SeriesDescription": None}
+    for rank in range(4):
+        source = write_usual_exam(tmp_path / "source", views=(), slices=4, **plain)
+        (tmp_path / "x").mkdir(exist_ok=True)
+        next((source / f"sax_{rank + 1}").iterdir()).rename(tmp_path / "x" / f"{rank}.dcm")
+    (stack,) = find_stacks(tmp_path / "x")
+    assert stack["stack"] == "unknown"
+    assert len(stack["slices"]) == 4
+    assert "deg from the usual long axis" in stack["flag"]
+
+
+def test_real_stacks_that_are_no_heart_are_flagged(real_data):
+    for stack in find_stacks(real_data / "localizer_ge"):
+        assert stack["stack"] == "unknown"
+        assert "no short-axis stack" in stack["flag"]
+        assert len(stack["slices"]) == 7
+
+
+def test_one_file_is_a_stack_of_one(usual_exam):
+    (stack,) = find_stacks(usual_exam / "sax_3" / "IM-0003-0001.dcm")
+    assert len(stack["slices"]) == 1
+    assert stack["flag"]
+
+
+def test_no_image_at_all(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match=r"no DICOM image to use(.|\n)*1 x not a DICOM file"):
+        find_stacks(tmp_path)
+    with pytest.raises(InputError, match="view is '4ch'"):
+        find_stacks(tmp_path, view="4ch")

@@ -1,0 +1,204 @@
+"""Masks and classes of people's own, for DICOM exams."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from planewise.errors import InputError
+from planewise.exams import index_folder
+from planewise.exams.labels import find_name, match_mask, read_classes, read_label_map
+
+from tests.exams.conftest import write_usual_exam
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    write_usual_exam(tmp_path / "data" / "case7")
+    return tmp_path / "data"
+
+
+def items_of(result):
+    return [item for section in ("training", "validation", "test") for item in result.datalist[section]]
+
+
+def stack_affine(result) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """The affine of a volume made of the stack's slices, and its shape."""
+    first = {item["slice"]: np.array(item["affine"]) for item in items_of(result)}
+    affine = first[0].copy()
+    affine[:3, 2] = (first[max(first)][:3, 3] - first[0][:3, 3]) / max(first)
+    return affine, (24, 20, len(first))
+
+
+def write_mask(path: Path, affine, shape, marks=None) -> Path:
+    """A mask whose voxels at ``marks`` are 1."""
+    mask = np.zeros(shape, dtype=np.uint8)
+    for mark in marks or []:
+        mask[mark] = 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(mask, affine), path)
+    return path
+
+
+def labelled(result):
+    return [item for item in items_of(result) if "label" in item]
+
+
+@pytest.mark.parametrize(("name", "phase"), [("case7_frame03", 2 / 6), ("case7_ed", 0.0), ("case7_frame01_gt", 0.0)])
+def test_masks_are_found_by_folder_and_phase(tree, tmp_path, name, phase):
+    affine, shape = stack_affine(index_folder(tree))
+    write_mask(tmp_path / "labels" / f"{name}.nii.gz", affine, shape)
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    found = labelled(result)
+    assert {item["phase"] for item in found} == {round(phase, 6)}
+    assert sorted((item["slice"], item["label_frame"]) for item in found) == [(k, k) for k in range(5)]
+    assert all("label_axes" not in item for item in found)
+    assert result.unmatched == []
+
+
+def test_masks_are_found_by_hash_and_by_grid(tree, tmp_path):
+    plain = index_folder(tree)
+    affine, shape = stack_affine(plain)
+    (exam,) = plain.datalist["exams"]
+    for name in (f"{exam}_frame02", "whatever_frame04"):
+        write_mask(tmp_path / "labels" / f"{name}.nii.gz", affine, shape)
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    assert {item["phase"] for item in labelled(result)} == {round(1 / 6, 6), 0.5}
+    assert result.unmatched == []
+
+
+def test_masks_drawn_on_converted_images_are_mirrored_back(tree, tmp_path):
+    """dcm2niix turns rows around; a mark must land on the image's voxel that lies at the same place."""
+    affine, shape = stack_affine(index_folder(tree))
+    place = affine @ [5, 3, 2, 1]
+    mirrored = affine.copy()
+    mirrored[:3, 1] *= -1
+    mirrored[:3, 3] += (shape[1] - 1) * affine[:3, 1]
+    swapped = mirrored[:, [1, 0, 2, 3]]
+    mark = tuple(np.rint(np.linalg.inv(swapped) @ place).astype(int)[:3])
+    write_mask(tmp_path / "labels" / "case7_ed.nii.gz", swapped, (20, 24, 5), [mark])
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    (item,) = [item for item in labelled(result) if item["slice"] == 2]
+    mask = np.asarray(nibabel.load(item["label"]).dataobj)[:, :, item["label_frame"]]
+    mask = nibabel.orientations.apply_orientation(mask, item["label_axes"])
+    assert mask.shape == (24, 20)
+    assert np.argwhere(mask).tolist() == [[5, 3]]
+
+
+def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):
+    affine, shape = stack_affine(index_folder(tree))
+    moved = affine.copy()
+    moved[:3, 3] += 40 * affine[:3, 0] / np.linalg.norm(affine[:3, 0])
+    turned = affine.copy()
+    turned[:3, 0] += 0.2 * affine[:3, 1]
+    masks = tmp_path / "labels"
+    write_mask(masks / "case7_frame02.nii.gz", moved, shape)
+    write_mask(masks / "case7_frame03.nii.gz", affine, (22, 20, 5))
+    write_mask(masks / "case7_frame04.nii.gz", turned, shape)
+    write_mask(masks / "case7_frame40.nii.gz", affine, shape)
+    write_mask(masks / "case7.nii.gz", affine, shape)
+    write_mask(masks / "case7_es.nii.gz", affine, shape)
+    write_mask(masks / "nobody_ed.nii.gz", moved, shape)
+    (masks / "broken_ed.nii.gz").write_bytes(b"no")
+    result = index_folder(tree, labels_dir=masks)
+    reasons = dict(result.unmatched)
+    assert labelled(result) == []
+    assert "40.0 mm or more from every slice" in reasons["case7_frame02.nii.gz"]
+    assert "22x20 pixels, the images 24x20" in reasons["case7_frame03.nii.gz"]
+    assert "do not lie in the planes" in reasons["case7_frame04.nii.gz"]
+    assert "beyond the 6 phases" in reasons["case7_frame40.nii.gz"]
+    assert "6 phases and its name does not say which" in reasons["case7.nii.gz"]
+    assert "end-systole" in reasons["case7_es.nii.gz"]
+    assert "no exam has this name" in reasons["nobody_ed.nii.gz"]
+    assert len(reasons) == 8
+
+
+def test_the_class_table_can_say_when_systole_ends(tree, tmp_path):
+    affine, shape = stack_affine(index_folder(tree))
+    write_mask(tmp_path / "labels" / "case7_es.nii.gz", affine, shape)
+    (tmp_path / "classes.csv").write_text("exam,ES\ncase7,3\n")
+    result = index_folder(tree, labels_dir=tmp_path / "labels", classes=tmp_path / "classes.csv")
+    assert {item["phase"] for item in labelled(result)} == {round(2 / 6, 6)}
+
+
+def test_a_mask_of_some_slices_labels_those(tree, tmp_path):
+    affine, shape = stack_affine(index_folder(tree))
+    part = affine.copy()
+    part[:3, 3] += 2 * affine[:3, 2]
+    write_mask(tmp_path / "labels" / "case7_ed.nii.gz", part, (*shape[:2], 2))
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    assert sorted((item["slice"], item["label_frame"]) for item in labelled(result)) == [(2, 0), (3, 1)]
+
+
+def test_images_and_masks_in_two_folders(tmp_path):
+    for name in ("a", "b"):
+        write_mask(tmp_path / "imagesTr" / f"{name}.nii.gz", np.eye(4), (6, 5, 4))
+    write_mask(tmp_path / "labelsTr" / "a.nii.gz", np.eye(4), (6, 5, 4))
+    write_mask(tmp_path / "labelsTr" / "b.nii.gz", np.eye(4), (6, 5, 3))
+    result = index_folder(tmp_path / "imagesTr", labels_dir=tmp_path / "labelsTr")
+    assert [Path(item["image"]).name for item in labelled(result)] == ["a.nii.gz"]
+    assert result.unmatched == [("b.nii.gz", "its shape is (6, 5, 3), the image's (6, 5, 4)")]
+
+
+def test_classes_reach_every_item_of_the_exam(tree, tmp_path):
+    write_usual_exam(tree / "case8", PatientID="P-2", StudyInstanceUID="1.2.8", FrameOfReferenceUID="1.2.8.1")
+    (tmp_path / "classes.csv").write_text("exam,group,height\ncase7,DCM,180.5\nP-2,NOR,\nnobody,HCM,160\n,,\n")
+    result = index_folder(tree, classes=tmp_path / "classes.csv")
+    groups = {item["image"].split("/")[-3]: (item.get("group"), item.get("height")) for item in items_of(result)}
+    assert groups == {"case7": ("DCM", 180.5), "case8": ("NOR", None)}
+    assert result.unmatched == [("nobody", "no exam has this name (hash, folder or PatientID)")]
+
+
+def test_leading_zeros_of_a_number_do_not_matter():
+    assert find_name("7", [{"007"}, {"17"}]) == [0]
+    assert find_name("007", [{"007"}, {"7"}]) == [0]
+    assert find_name("x7", [{"x007"}]) == []
+
+
+def test_a_label_map_goes_to_labelled_items(tmp_path):
+    for name in ("a", "a_gt", "b"):
+        write_mask(tmp_path / f"{name}.nii.gz", np.eye(4), (6, 5, 4))
+    (tmp_path / "map.yml").write_text("1: 3\n2: 2\n3: 1\n")
+    result = index_folder(tmp_path, label_map=tmp_path / "map.yml")
+    assert [item.get("label_map") for item in items_of(result)].count({"1": 3, "2": 2, "3": 1}) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("exam\na\n", "header row"), ("exam,label\na,1\n", "cannot be called label"), ("", "header row")],
+)
+def test_class_tables_that_cannot_be_used(tmp_path, content, words):
+    (tmp_path / "c.csv").write_text(content)
+    with pytest.raises(InputError, match=words):
+        read_classes(tmp_path / "c.csv")
+
+
+def test_numbers_in_columns_are_numbers(tmp_path):
+    (tmp_path / "c.csv").write_text("id,volume,grade,name\n01,3.5,2,x\n02,4,1,7\n")
+    assert read_classes(tmp_path / "c.csv") == {
+        "01": {"volume": 3.5, "grade": 2, "name": "x"},
+        "02": {"volume": 4.0, "grade": 1, "name": "7"},
+    }
+
+
+@pytest.mark.parametrize("content", ["- 1\n", "a: 1\n", "1: [\n", "1: x\n"])
+def test_label_maps_that_cannot_be_used(tmp_path, content):
+    (tmp_path / "m.yml").write_text(content)
+    with pytest.raises(InputError, match=r"m\.yml"):
+        read_label_map(tmp_path / "m.yml")
+
+
+def test_a_folder_of_labels_that_has_none(tree, tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        index_folder(tree, labels_dir=tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no NIfTI file"):
+        index_folder(tree, labels_dir=tmp_path / "empty")
+
+
+def test_a_2d_mask_is_one_slice(tree, tmp_path):
+    affine, shape = stack_affine(index_folder(tree))
+    image = nibabel.Nifti1Image(np.zeros(shape[:2], dtype=np.uint8), affine)
+    nibabel.save(image, tmp_path / "m.nii.gz")
+    slices = [{"affine": affine}]
+    assert match_mask(tmp_path / "m.nii.gz", slices, shape[:2])[0] == [(0, 0)]

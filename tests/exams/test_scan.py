@@ -1,0 +1,62 @@
+"""Walking a folder."""
+
+import shutil
+
+import pytest
+from planewise.errors import InputError
+from planewise.exams import dicom, scan
+from planewise.exams.scan import scan_folder
+
+from tests.exams.files import write_cine
+
+
+def test_everything_is_counted_once(tmp_path):
+    write_cine(tmp_path / "deep" / "er" / "sax_1", [0, 0, 0], [0.1, 0.2, 1], phases=3)
+    for name, content in {"notes.txt": b"x", "._a.dcm": b"x", "empty": b"", "picture.png": b"x"}.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "volume.nii.gz").write_bytes(b"x")
+    (tmp_path / "._volume.nii.gz").write_bytes(b"x")
+    seen = []
+    found = scan_folder(tmp_path, progress=lambda done, total: seen.append((done, total)))
+    assert len(found.frames) == 3
+    assert [path.name for path in found.nifti] == ["volume.nii.gz"]
+    counts = {reason: len(paths) for reason, paths in found.skipped.items()}
+    assert counts == {dicom.NOT_DICOM: 2, dicom.HIDDEN: 2, dicom.EMPTY: 1}
+    assert found.files == 9
+    assert seen[-1] == (9, 9)
+
+
+def test_processes_find_what_one_process_finds(tmp_path, monkeypatch):
+    write_cine(tmp_path / "a", [0, 0, 0], [0.1, 0.2, 1], phases=4)
+    (tmp_path / "a" / "broken.dcm").write_bytes(b"\x00" * 128 + b"DICM" + b"\x08\x00")
+    monkeypatch.setattr(scan, "_SERIAL_FILES", 0)
+    monkeypatch.setattr(scan, "_CHUNK", 2)
+    alone, together = scan_folder(tmp_path, workers=1), scan_folder(tmp_path, workers=2)
+    assert alone.frames == together.frames
+    assert alone.skipped == together.skipped
+    assert len(alone.frames) == 4
+
+
+def test_the_order_is_that_of_numbers(tmp_path):
+    for number in (10, 2, 1):
+        write_cine(tmp_path / f"sax_{number}", [0, 0, 0], [0.1, 0.2, 1], phases=1)
+    folders = [frame["path"].split("/")[-2] for frame in scan_folder(tmp_path).frames]
+    assert folders == ["sax_1", "sax_2", "sax_10"]
+
+
+def test_a_folder_that_is_none(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        scan_folder(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file"):
+        scan_folder(tmp_path / "file")
+
+
+def test_links_to_folders_are_not_followed(tmp_path):
+    write_cine(tmp_path / "a", [0, 0, 0], [0.1, 0.2, 1], phases=1)
+    try:
+        (tmp_path / "a" / "again").symlink_to(tmp_path, target_is_directory=True)
+    except OSError:
+        pytest.skip("no links on this file system")
+    assert len(scan_folder(tmp_path).frames) == 1
+    shutil.rmtree(tmp_path / "a")

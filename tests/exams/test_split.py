@@ -1,0 +1,68 @@
+"""Sections by patient."""
+
+import hashlib
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from planewise.errors import InputError
+from planewise.exams.split import SECTIONS, split_by_hash, split_stratified
+
+PATIENTS = [f"patient:{number}" for number in range(400)]
+
+
+def test_patients_keep_their_section_when_others_come():
+    few, many = split_by_hash(PATIENTS[:50], (0.8, 0.1, 0.1), 0), split_by_hash(PATIENTS, (0.8, 0.1, 0.1), 0)
+    assert all(many[patient] == section for patient, section in few.items())
+
+
+def test_shares_are_met_on_average():
+    counts = Counter(split_by_hash(PATIENTS, (0.8, 0.1, 0.1), 0).values())
+    assert 295 < counts["training"] < 345
+    assert all(20 < counts[section] < 62 for section in ("validation", "test"))
+
+
+def test_nothing_but_patient_and_seed_decides():
+    """Written from the rule: neither salt nor Python's hash seed, so that it is the same on every machine."""
+    sections = split_by_hash(PATIENTS, (0.6, 0.2, 0.2), 7)
+    for patient in PATIENTS:
+        draw = int(hashlib.sha256(f"7|{patient}".encode()).hexdigest()[:16], 16) / 16**16
+        assert sections[patient] == ("training" if draw < 0.6 else "validation" if draw < 0.8 else "test")
+
+
+def test_the_seed_draws_again():
+    assert split_by_hash(PATIENTS, (0.5, 0.25, 0.25), 0) != split_by_hash(PATIENTS, (0.5, 0.25, 0.25), 1)
+
+
+def test_a_share_of_nothing_gets_nobody():
+    assert set(split_by_hash(PATIENTS, (1, 0, 0), 0).values()) == {"training"}
+    assert set(split_by_hash(PATIENTS, (0, 0, 1), 0).values()) == {"test"}
+
+
+def test_acdc_is_divided_as_in_the_paper():
+    groups = {
+        f"patient{number:03d}": ["DCM", "HCM", "MINF", "NOR", "RV"][(number - 1) // 20] for number in range(1, 101)
+    }
+    sections = split_stratified(groups, (0.64, 0.16, 0.2), 0)
+    assert Counter(sections.values()) == {"training": 64, "validation": 16, "test": 20}
+    for group in set(groups.values()):
+        counts = Counter(sections[patient] for patient in groups if groups[patient] == group)
+        assert 12 <= counts["training"] <= 14
+        assert 3 <= counts["validation"] <= 4
+        assert 3 <= counts["test"] <= 5
+
+
+@given(st.dictionaries(st.text(min_size=1), st.sampled_from("abc"), min_size=1, max_size=40), st.integers(0, 5))
+def test_stratified_shares_hold_for_any_groups(groups, seed):
+    sections = split_stratified(groups, (0.5, 0.25, 0.25), seed)
+    assert set(sections) == set(groups)
+    counts = Counter(sections.values())
+    for section, share in zip(SECTIONS, (0.5, 0.25, 0.25), strict=True):
+        assert abs(counts[section] - share * len(groups)) <= 1
+
+
+@pytest.mark.parametrize("wrong", [(1, 0), (0.5, -0.1, 0.6), (0, 0, 0)])
+def test_shares_that_are_none(wrong):
+    with pytest.raises(InputError, match="three shares"):
+        split_by_hash(PATIENTS, wrong, 0)

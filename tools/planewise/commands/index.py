@@ -1,0 +1,195 @@
+"""`planewise index`: a folder of exams to a datalist."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from planewise.errors import InputError
+from planewise.exams.split import SECTIONS
+from planewise.exams.words import count_of
+
+#: Exams in the table on the screen; the datalist holds every exam.
+_MOST_EXAMS = 25
+
+
+def index(
+    folder: Annotated[Path, typer.Argument(help="Any tree of files: DICOM, ACDC's NIfTI, or NIfTI of your own.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write (JSON).")] = Path(
+        "datalist.json"
+    ),
+    anatomy: Annotated[str, typer.Option(help="Whose views to look for.")] = "cardiac",
+    split: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(
+            help="Shares of training, validation and test. Default: 0.8 0.1 0.1 by a hash of the patient; "
+            "exams with groups of disease (ACDC): 0.64 0.16 0.2, every group alike.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the split. A patient keeps his section when exams are added.")] = 0,
+    views: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML that overrules the recognised views. Per exam (hash or folder) lines like "
+            "`4ch: FOLDER`, `3ch: other-1`, `2ch: none`.",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of NIfTI masks, named by exam: CASE_frame08.nii.gz (8th phase), CASE_ed.nii.gz; "
+            "or with any name, found by their grid.",
+            show_default=False,
+        ),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="CSV with a header: exam (hash, folder or PatientID), then its classes.", show_default=False),
+    ] = None,
+    label_map: Annotated[
+        Path | None, typer.Option(help="YAML that renames mask values: `1: 3`.", show_default=False)
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that read headers; default one per core, at most 8.", show_default=False),
+    ] = None,
+) -> None:
+    """Find the exams in FOLDER, recognise their views, and write a datalist.
+
+    Only headers are read. Geometry decides, names are hints; whatever is left out is listed with its reason.
+
+    The datalist holds paths: keep it on your machine. Everything else knows an exam by its hash.
+
+    Next: `planewise inspect datalist.json` draws an exam.
+    """
+    console = Console()
+    problems = Console(stderr=True)
+    try:
+        from planewise.exams.datalist import check_output, write_datalist
+        from planewise.exams.index import index_folder  # here: it imports torch, and --help should not wait for that
+
+        check_output(output)
+        with Progress(
+            TextColumn("reading headers"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=problems,
+            transient=True,
+        ) as bar:
+            task = bar.add_task("", total=None)
+            result = index_folder(
+                folder,
+                anatomy=anatomy,
+                seed=seed,
+                split=split,
+                views=views,
+                labels_dir=labels,
+                classes=classes,
+                label_map=label_map,
+                workers=workers or min(os.cpu_count() or 1, 8),
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        written = write_datalist(result.datalist, output)
+    except InputError as error:
+        problems.print(f"[bold red]planewise index:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    _print_exams(result.datalist, console)
+    _print_rest(result, written, console)
+
+
+def _print_exams(datalist: dict, console: Console) -> None:
+    targets = ["sax", *datalist["planewise"]["views"]]
+    # what lacks something first: that is what a person has to look at
+    exams = sorted(
+        datalist["exams"].items(), key=lambda entry: (all(view in entry[1]["stacks"] for view in targets), entry[0])
+    )
+    table = Table(title="exams", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("exam", no_wrap=True)
+    table.add_column("section", no_wrap=True)
+    table.add_column("view", no_wrap=True)
+    for name in ("sure", "slices", "phases", "mm apart"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("remark")
+    for name, exam in exams[:_MOST_EXAMS]:
+        first = (name, exam["section"])
+        for stack_name, stack in exam["stacks"].items():
+            sure = f"{stack['confidence']:.2f}" if "confidence" in stack else ""
+            phases, spacing = _range(*stack["phases"]), _spacing_text(stack)
+            table.add_row(*first, stack_name, sure, str(stack["slices"]), phases, spacing, _remark(stack))
+            first = ("", "")
+        if "volumes" in exam:
+            table.add_row(*first, count_of(exam["volumes"], "volume"), "", "", "", "", count_of(exam["labels"], "mask"))
+        table.add_section()
+    console.print(table)
+    if len(exams) > _MOST_EXAMS:
+        console.print(f"... and {count_of(len(exams) - _MOST_EXAMS, 'exam')} more: see `exams` in the datalist.")
+    reasons = defaultdict(list)
+    for name, exam in exams:
+        for reason in exam["left_out"]:
+            reasons[reason].append(name)
+    if reasons:
+        table = Table(title="left out, and why", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("exam", no_wrap=True)
+        table.add_column("why")
+        for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
+            shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+            table.add_row(shown, escape(reason))
+        console.print(table)
+
+
+def _remark(stack: dict) -> str:
+    runners_up = [(view, share) for view, share in stack.get("runners_up", {}).items() if share >= 0.05]
+    likely = ", ".join(f"{view} {share:.2f}" for view, share in runners_up[:2])
+    parts = [f"undecided: {likely}" if stack["view"] == "undecided" else f"or {likely}" if likely else ""]
+    parts.append(f"named {stack['named']}" if "named" in stack else "")
+    return "; ".join(part for part in parts if part)
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _spacing_text(stack: dict) -> str:
+    if "spacing" not in stack:
+        return "-"
+    low, high = stack["spacing_range"]
+    uneven = f" ({low:.1f} to {high:.1f})" if high - low > 0.2 else ""
+    return f"{stack['spacing']:.1f}{uneven}"
+
+
+def _print_rest(result, written: Path, console: Console) -> None:
+    if result.skipped:
+        table = Table(title="files that were left out", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for name in ("files", "why", "for example"):
+            table.add_column(name, overflow="fold")
+        for reason, (count, example) in result.skipped.items():
+            table.add_row(str(count), escape(reason), escape(example))
+        console.print(table)
+    if result.unmatched:
+        table = Table(title="labels that were not used", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for name in ("label", "why"):
+            table.add_column(name, overflow="fold")
+        for name, reason in result.unmatched:
+            table.add_row(escape(name), escape(reason))
+        console.print(table)
+    speed = result.files / max(result.seconds, 1e-9)
+    exams = count_of(len(result.datalist["exams"]), "exam")
+    console.print(f"{count_of(result.files, 'file')} in {result.seconds:.1f} s ({speed:.0f} files/s), {exams}.")
+    counts = ", ".join(f"{len(result.datalist[section])} {section}" for section in SECTIONS)
+    labelled = sum("label" in item for section in SECTIONS for item in result.datalist[section])
+    console.print(f"Items: {counts}" + (f"; {labelled} with a mask." if labelled else "."))
+    for warning in result.warnings:
+        console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
+    console.print(f"Wrote {escape(str(written))}. It holds paths: keep it on this machine.", soft_wrap=True)

@@ -1,0 +1,48 @@
+"""`planewise inspect`: a picture of an exam in a datalist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from planewise.errors import InputError
+
+
+def inspect(
+    datalist: Annotated[Path, typer.Argument(help="What `planewise index` wrote.")],
+    exam: Annotated[
+        str | None,
+        typer.Option(help="Hash of the exam, or how it begins. Default: the first with all views.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The picture to write. Default: HASH.png here.", show_default=False),
+    ] = None,
+    slices: Annotated[int, typer.Option(min=2, max=12, help="Slices of the stack to show.")] = 5,
+) -> None:
+    """Draw an exam: the stack with the lines and heatmaps of the other views, and those views with the stack.
+
+    What to look for: the 2ch and 4ch lines cross in the left ventricle, base and apex are where they are said to be.
+
+    The picture names the exam by its hash alone.
+    """
+    console, problems = Console(), Console(stderr=True)
+    try:
+        from planewise.exams.datalist import check_output
+        from planewise.reports.exam_figure import exam_figure  # here: it imports MONAI, and --help should not wait
+
+        written = None if output is None else check_output(output)
+        figure, name = exam_figure(datalist, exam, slices)
+        written = written or Path.cwd() / f"{name}.png"
+        try:
+            figure.savefig(written, dpi=110, facecolor=figure.get_facecolor())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{written} cannot be written ({error})") from None
+    except InputError as error:
+        problems.print(f"[bold red]planewise inspect:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    console.print(f"Wrote {escape(str(written))}", soft_wrap=True)

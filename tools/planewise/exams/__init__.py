@@ -1,0 +1,20 @@
+"""Files on disk to exams, stacks, planes and datalists. The only room that knows DICOM tags and LPS coordinates.
+
+Names are imported when they are first used: processes that read headers import this package and must not wait for torch.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "IndexResult": "planewise.exams.index",
+    "find_stacks": "planewise.exams.index",
+    "index_folder": "planewise.exams.index",
+    "write_datalist": "planewise.exams.datalist",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

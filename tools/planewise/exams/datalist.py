@@ -1,0 +1,159 @@
+"""Exams to a datalist (tools/docs/datalist.md), and to disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from planewise.errors import InputError
+from planewise.exams.split import SECTIONS
+from planewise.exams.stacks import gaps, phase_counts
+from planewise.geometry import relative_locations
+
+
+def slice_items(stack: dict, from_base: bool, phases: str = "all") -> list[dict]:
+    """The images of a stack as items, without what is the exam's.
+
+    Args:
+        stack: as `stacks.build_stacks` gives it, in order (from base to apex where ``from_base``).
+        from_base: whether the order says which end is the base; only then is there a location.
+        phases: ``"all"``, or ``"first"`` for the first phase of each slice.
+
+    Returns:
+        One dictionary per image: ``image`` (absolute path), ``frame`` (multi-frame files only), ``affine``, ``slice``,
+        ``phase`` (rank within the slice as a fraction of the cycle), ``location`` (Zhang 2024 Eq. (3)).
+    """
+    locations: list[float | None] = [None] * len(stack["slices"])
+    if from_base and len(stack["slices"]) > 1:
+        origins = np.array([entry["affine"][:3, 3] for entry in stack["slices"]])
+        locations = relative_locations(origins, stack["normal"]).tolist()
+    items = []
+    for rank, (entry, location) in enumerate(zip(stack["slices"], locations, strict=True)):
+        shown = entry["phases"] if phases == "all" else entry["phases"][:1]
+        for number, frame in enumerate(shown):
+            item = {"image": frame["path"]}
+            if frame["frame"] is not None:
+                item["frame"] = frame["frame"]
+            item |= {
+                "affine": np.round(frame["affine"], 9).tolist(),
+                "slice": rank,
+                "phase": round(number / len(entry["phases"]), 6),
+            }
+            if location is not None:
+                item["location"] = round(location, 9)
+            items.append(item)
+    return items
+
+
+def from_base(stack: dict, axis: np.ndarray | None) -> dict:
+    """The stack with its slices in order along ``axis`` (base to apex); as it is where that is unknown."""
+    if axis is None:
+        return stack
+    return stack | {"slices": sorted(stack["slices"], key=lambda entry: float(entry["affine"][:3, 3] @ axis))}
+
+
+def plane_of(stack: dict, rank: int) -> dict[str, list[float]]:
+    """The plane of one slice: ``origin`` and unit ``normal``, RAS+, mm."""
+    entry = stack["slices"][rank]
+    return {
+        "origin": np.round(entry["affine"][:3, 3], 9).tolist(),
+        "normal": np.round(stack["normal"], 12).tolist(),
+    }
+
+
+def stack_summary(stack: dict, view: str, confidence: float | None, runners_up: dict | None = None) -> dict:
+    """What people ask about a stack: the ``EXAM.stacks`` entries of a datalist."""
+    between = gaps(stack)
+    summary = {
+        "view": view,
+        "slices": len(stack["slices"]),
+        "phases": list(phase_counts(stack)),
+        "matrix": [stack["columns"], stack["rows"]],
+        "pixel": [round(value, 4) for value in stack["in_plane"]],
+    }
+    if confidence is not None:
+        summary |= {"confidence": round(confidence, 3), "runners_up": runners_up or {}}
+    if stack["thickness"]:
+        summary["thickness"] = round(stack["thickness"], 3)
+    if len(between):
+        summary["spacing"] = round(float(np.median(between)), 3)
+        summary["spacing_range"] = [round(float(between.min()), 3), round(float(between.max()), 3)]
+    return summary
+
+
+def relative_paths(datalist: dict, folder: Path) -> dict:
+    """The datalist with its paths relative to ``folder``, with forward slashes."""
+
+    def relative(item: dict) -> dict:
+        item = dict(item)
+        for key in ("image", "label"):
+            if key in item:
+                item[key] = _relative(item[key], folder)
+        return item
+
+    changed = datalist | {section: [relative(item) for item in datalist[section]] for section in SECTIONS}
+    changed["exams"] = {
+        name: exam
+        | {
+            "stacks": {
+                key: stack | {"items": [relative(item) for item in stack["items"]]} if "items" in stack else stack
+                for key, stack in exam["stacks"].items()
+            }
+        }
+        for name, exam in datalist["exams"].items()
+    }
+    return changed
+
+
+def _relative(path: str, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(Path(path).absolute(), folder.resolve())).as_posix()
+    except ValueError:  # another drive
+        return Path(path).absolute().as_posix()
+
+
+def check_output(path: Path) -> Path:
+    """The path, absolute, if a file can be written there.
+
+    Raises:
+        InputError: its folder does not exist or cannot be written to, or it is a folder.
+    """
+    path = Path(path).expanduser().absolute()
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name the file to write, such as {path / 'datalist.json'}")
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} does not exist; make it, or write the datalist elsewhere")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"the folder {path.parent} cannot be written to; write the datalist elsewhere")
+    return path
+
+
+def write_datalist(datalist: dict, path: str | Path) -> Path:
+    """Write a datalist, one item per line, whole or not at all; its paths become relative to the file's folder.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    path = check_output(Path(path))
+    content = relative_paths(datalist, path.parent)
+    lines = [f'"planewise": {_json(content["planewise"])}']
+    for section in SECTIONS:
+        items = ",\n".join(_json(item) for item in content[section])
+        lines.append(f'"{section}": [\n{items}\n]' if items else f'"{section}": []')
+    exams = ",\n".join(f"{_json(name)}: {_json(exam)}" for name, exam in content["exams"].items())
+    lines.append(f'"exams": {{\n{exams}\n}}')
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written ({error.strerror})") from None
+    return path
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)

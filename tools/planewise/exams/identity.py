@@ -1,0 +1,56 @@
+"""Hashes that stand for exams and patients outside the datalist."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+import typer
+
+from planewise.errors import InputError
+
+
+def salt_file() -> Path:
+    """Where this user's salt is kept: ``$PLANEWISE_SALT_FILE``, or ``salt`` in the platform's folder for settings."""
+    named = os.environ.get("PLANEWISE_SALT_FILE")
+    return Path(named).expanduser() if named else Path(typer.get_app_dir("planewise")) / "salt"
+
+
+def load_salt() -> bytes:
+    """The user's salt; made at random the first time.
+
+    Exams keep their hash as long as the file stays; without it nobody can go from a hash back to an identifier by trying.
+
+    Raises:
+        InputError: the file cannot be read or made.
+    """
+    path = salt_file()
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            own = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+            own.touch(mode=0o600)
+            own.write_text(secrets.token_hex(32) + "\n")
+            try:
+                os.link(own, path)  # whoever comes first makes the salt; a second process reads that one
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without links
+                os.replace(own, path)
+            own.unlink(missing_ok=True)
+        salt = path.read_text().strip()
+    except OSError as error:
+        raise InputError(
+            f"the salt for exam hashes cannot be kept at {path} ({error.strerror}); "
+            "name a file that can be written in PLANEWISE_SALT_FILE"
+        ) from None
+    if len(salt) < 16:
+        raise InputError(f"the salt in {path} is too short to hide anything; delete the file and a new one is made")
+    return salt.encode()
+
+
+def hashed(identifier: str, salt: bytes) -> str:
+    """Ten hexadecimal digits that stand for an identifier."""
+    return hashlib.sha256(salt + identifier.encode()).hexdigest()[:10]

@@ -1,0 +1,308 @@
+"""A folder of exams to a datalist: what `planewise index` does, without the printing."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from planewise.errors import InputError
+from planewise.exams import cardiac, labels
+from planewise.exams.datalist import from_base, plane_of, slice_items, stack_summary
+from planewise.exams.identity import hashed, load_salt
+from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
+from planewise.exams.scan import Scan, scan_folder
+from planewise.exams.split import SECTIONS, check_fractions, split_by_hash, split_stratified
+from planewise.exams.stacks import group_exams
+from planewise.exams.volumes import read_volumes
+from planewise.exams.words import count_of
+
+VERSION = 1
+#: What is learned from, per anatomy: how to recognise it, the name of its stack, and the views whose planes are targets.
+ANATOMIES = {"cardiac": (cardiac.recognise, "sax", ("2ch", "4ch"))}
+DEFAULT_SPLIT = (0.8, 0.1, 0.1)
+#: Zhang 2024, section 5.1.1: 64, 16 and 20 of ACDC's hundred.
+STRATIFIED_SPLIT = (0.64, 0.16, 0.2)
+
+
+@dataclass
+class IndexResult:
+    """What `index_folder` found."""
+
+    datalist: dict
+    """As tools/docs/datalist.md says, with absolute paths; `write_datalist` makes them relative."""
+    skipped: dict[str, tuple[int, str]]
+    """Reason to how many files were left out for it, and the path of one of them."""
+    warnings: list[str] = field(default_factory=list)
+    """What a person should know before training, in words."""
+    unmatched: list[tuple[str, str]] = field(default_factory=list)
+    """Labels that belong to no exam: name and reason."""
+    files: int = 0
+    seconds: float = 0.0
+    """Reading headers."""
+
+    @property
+    def items(self) -> int:
+        return sum(len(self.datalist[section]) for section in SECTIONS)
+
+
+def index_folder(
+    folder: str | Path,
+    *,
+    anatomy: str = "cardiac",
+    seed: int = 0,
+    split: Sequence[float] | None = None,
+    views: str | Path | None = None,
+    labels_dir: str | Path | None = None,
+    classes: str | Path | None = None,
+    label_map: str | Path | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> IndexResult:
+    """Index a folder of DICOM or NIfTI exams.
+
+    Args:
+        folder: any tree of files.
+        anatomy: whose views to look for.
+        seed: of the split.
+        split: shares of training, validation and test; default 0.8 0.1 0.1 by a hash of the patient, and for exams with
+            groups of disease (ACDC) 0.64 0.16 0.2 stratified by group.
+        views: YAML that overrules the recognition: exam (hash or folder) to {view: file, folder, stack name or none}.
+        labels_dir: folder of NIfTI masks for the exams.
+        classes: CSV of classes, one row per exam.
+        label_map: YAML that renames the values of masks.
+        workers: processes that read headers.
+        progress: called with (files done, files in all).
+
+    Raises:
+        InputError: the folder or an option cannot be used, or there is nothing in it to learn from.
+    """
+    if anatomy not in ANATOMIES:
+        raise InputError(f"anatomy {anatomy!r} is not known; there are: {', '.join(ANATOMIES)}")
+    fractions = None if split is None else check_fractions(split)
+    overrules = {} if views is None else read_overrules(Path(views))
+    class_rows = None if classes is None else labels.read_classes(Path(classes))
+    mapping = None if label_map is None else labels.read_label_map(Path(label_map))
+    masks = [] if labels_dir is None else labels.mask_files(Path(labels_dir))
+    salt = load_salt()
+
+    scan = scan_folder(folder, workers, progress)
+    exams = group_exams(scan.frames, scan.folder)
+    for exam in exams:
+        exam["name"], exam["patient"] = hashed(exam["key"], salt), hashed(exam["patient_key"], salt)
+    own_masks = {path.resolve() for path in masks}
+    volumes, volume_problems = read_volumes([p for p in scan.nifti if p.resolve() not in own_masks], scan.folder)
+    for volume in volumes:
+        volume["name"], volume["patient"] = hashed(volume["key"], salt), hashed(volume["patient_key"], salt)
+    for reason, paths in volume_problems.items():
+        scan.skipped.setdefault(reason, []).extend(paths)
+
+    result = IndexResult(datalist={}, skipped={}, files=scan.files, seconds=scan.seconds)
+    recognise, main_view, targets = ANATOMIES[anatomy]
+    for exam in exams:
+        exam["found"] = recognise(exam["stacks"])
+    apply_overrules(overrules, exams, recognise, main_view, scan.folder)
+    entries, items = {}, []
+    for exam in exams:
+        entries[exam["name"]], exam_items = _exam_entry(exam, main_view)
+        items += exam_items
+    for volume in volumes:
+        entry = entries.setdefault(
+            volume["name"], {"patient": volume["patient"], "stacks": {}, "volumes": 0, "labels": 0, "left_out": []}
+        )
+        entry["volumes"] += 1
+        items.append(_volume_item(volume))
+    result.unmatched += labels.add_masks(masks, exams, items, class_rows or {}, scan.folder)
+    if class_rows is not None:
+        result.unmatched += labels.add_classes(class_rows, [*exams, *volumes], items, scan.folder)
+    masked = Counter(item["exam"] for item in items if "label" in item)
+    for volume in volumes:
+        entries[volume["name"]]["labels"] = masked[volume["name"]]
+    if mapping is not None:
+        for item in items:
+            if "label" in item:
+                item["label_map"] = mapping
+
+    sections = _sections(exams, volumes, fractions, seed)
+    datalist: dict = {
+        "planewise": {"version": VERSION, "anatomy": anatomy, "views": list(targets), "seed": seed},
+        **{section: [] for section in SECTIONS},
+        "exams": {name: entry | {"section": sections[entry["patient"]]} for name, entry in entries.items()},
+    }
+    for item in sorted(items, key=lambda i: (i["exam"], i.get("slice", 0), i.get("phase", 0) if "slice" in i else 0)):
+        datalist[sections[item["patient"]]].append(item)
+    result.datalist = datalist
+    result.skipped = {
+        reason: (len(paths), paths[0]) for reason, paths in sorted(scan.skipped.items(), key=lambda e: -len(e[1]))
+    }
+    if not items:
+        raise InputError(_nothing_usable(scan, result))
+    _warn(result, targets, main_view, fractions)
+    return result
+
+
+def find_stacks(path: str | Path, view: str = "sax", phases: str = "ed", workers: int = 1) -> list[dict]:
+    """The stacks to run a network on, from a DICOM file or a folder of them.
+
+    Where an exam has no stack that is recognised (no long-axis planes, no cine, not a heart), the multi-slice stack whose
+    normal lies nearest to the usual long axis is returned with a ``flag`` that says so: a network can then say that it
+    sees nothing.
+
+    Args:
+        path: folder or file.
+        view: ``"sax"``.
+        phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
+        workers: processes that read headers.
+
+    Returns:
+        One dictionary per exam and phase: ``slices`` from base to apex, each with ``image``, ``frame`` (multi-frame files
+        only), ``affine``, ``phase`` and ``location``; ``exam`` (hash), ``stack``, ``phase`` (fraction of the cycle),
+        ``planes`` (view to origin and normal), ``confidence``, ``flag`` (text, or None).
+
+    Raises:
+        InputError: there is no image in it, or the options are unknown.
+    """
+    if view != "sax" or phases not in ("ed", "all"):
+        raise InputError(f"view is {view!r} and phases {phases!r}; there is view 'sax' with phases 'ed' or 'all'")
+    path = Path(path).expanduser().resolve()
+    folder = path.parent if path.is_file() else path
+    scan = scan_folder(folder, workers)
+    if path.is_file():
+        scan.frames = [frame for frame in scan.frames if Path(frame["path"]) == path]
+    exams = group_exams(scan.frames, scan.folder)
+    if not exams:
+        raise InputError(f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}{_reasons(scan)}")
+    salt = load_salt()
+    chosen = []
+    for exam in exams:
+        found = cardiac.recognise(exam["stacks"])
+        flag = None
+        index = found["stack"]
+        if index is None:
+            index = found["candidate"]
+            if index is None:
+                index = max(range(len(exam["stacks"])), key=lambda number: len(exam["stacks"][number]["slices"]))
+            flag = "; ".join(found["left_out"]) or "not recognised as a short-axis stack"
+        stack = exam["stacks"][index]
+        axis = cardiac.long_axis(stack)
+        planes = {
+            name: plane_of(exam["stacks"][other["stack"]], other["slice"]) for name, other in found["views"].items()
+        }
+        common = {
+            "exam": hashed(exam["key"], salt),
+            "stack": "sax" if flag is None else "unknown",
+            "planes": planes,
+            "confidence": found["confidence"],
+            "flag": flag,
+        }
+        chosen += [common | phase for phase in _phases(from_base(stack, axis), axis is not None, phases)]
+    recognised = [stack for stack in chosen if stack["flag"] is None]
+    return recognised or chosen
+
+
+def _phases(stack: dict, based: bool, phases: str) -> list[dict]:
+    """One dictionary (``phase``, ``slices``) per phase; slices with fewer phases give the nearest of theirs."""
+    by_slice = defaultdict(list)
+    for item in slice_items(stack, based):
+        by_slice[item.pop("slice")].append(item)
+    counts = Counter(len(items) for items in by_slice.values())
+    usual = max(counts, key=lambda count: (counts[count], count))
+    wanted = [number / usual for number in range(usual if phases == "all" else 1)]
+    return [
+        {
+            "phase": round(phase, 6),
+            "slices": [min(items, key=lambda item: abs(item["phase"] - phase)) for items in by_slice.values()],
+        }
+        for phase in wanted
+    ]
+
+
+def _exam_entry(exam: dict, main_view: str) -> tuple[dict, list[dict]]:
+    """An exam's part of the datalist, and its items."""
+    stacks, found = exam["stacks"], exam["found"]
+    summaries, items, notes = {}, [], [*exam["notes"], *found["left_out"]]
+    planes = {view: plane_of(stacks[other["stack"]], other["slice"]) for view, other in found["views"].items()}
+    if found["stack"] is not None:
+        stack = from_base(stacks[found["stack"]], found["axis"])
+        exam["main_stack"] = stack
+        summaries[main_view] = stack_summary(stack, main_view, found["confidence"])
+        common = {"exam": exam["name"], "patient": exam["patient"], "stack": main_view, "planes": planes}
+        items = [item | common for item in slice_items(stack, found["axis"] is not None)]
+        if found["axis"] is None:
+            notes.append("base and apex cannot be told apart: no locations")
+    for view, other in found["views"].items():
+        stack = stacks[other["stack"]]
+        one = stack | {"slices": [stack["slices"][other["slice"]]]}
+        summaries[view] = stack_summary(one, view, other["confidence"], other["runners_up"])
+        summaries[view]["items"] = slice_items(one, False, phases="first")
+        if other["named"] not in (None, view):
+            summaries[view]["named"] = other["named"]
+    undecided = {plane["stack"]: plane for plane in found["undecided"]}
+    for name, index in stack_names(stacks, found).items():
+        if name.startswith("other"):
+            summaries[name] = stack_summary(stacks[index], "undecided" if index in undecided else "other", None)
+            if index in undecided:
+                plane = undecided[index]
+                summaries[name]["runners_up"] = {plane["view"]: round(plane["confidence"], 3), **plane["runners_up"]}
+        notes += [note for note in stacks[index]["notes"] if note not in notes]
+    return {"patient": exam["patient"], "stacks": summaries, "left_out": notes}, items
+
+
+def _volume_item(volume: dict) -> dict:
+    item = {"image": str(volume["image"]), "exam": volume["name"], "patient": volume["patient"]}
+    if volume["label"] is not None:
+        item["label"] = str(volume["label"])
+    if volume["phase"] is not None:
+        item["phase"] = volume["phase"]
+    return item | volume["classes"]
+
+
+def _sections(exams, volumes, fractions, seed: int) -> dict[str, str]:
+    """Patient hash to section: stratified where there are groups of disease, by hash elsewhere."""
+    keys = {exam["patient_key"]: exam["patient"] for exam in [*exams, *volumes]}
+    groups = {volume["patient_key"]: str(volume["classes"].get("group", "")) for volume in volumes}
+    grouped = {key: group for key, group in groups.items() if group}
+    sections = split_by_hash([key for key in keys if key not in grouped], fractions or DEFAULT_SPLIT, seed)
+    sections |= split_stratified(grouped, fractions or STRATIFIED_SPLIT, seed)
+    return {keys[key]: section for key, section in sections.items()}
+
+
+def _reasons(scan: Scan) -> str:
+    """What the files of a folder were, for a message."""
+    counts = sorted(((len(paths), reason) for reason, paths in scan.skipped.items()), reverse=True)
+    return "".join(f"\n  {count} x {reason}" for count, reason in counts[:8])
+
+
+def _nothing_usable(scan: Scan, result: IndexResult) -> str:
+    exams = result.datalist["exams"]
+    text = f"there is nothing in {scan.folder} to learn from: {count_of(scan.files, 'file')}, {count_of(len(exams), 'exam')}"
+    whys = Counter(why for exam in exams.values() for why in exam["left_out"] if why.startswith("no "))
+    return (
+        text + _reasons(scan) + "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in whys.most_common(5))
+    )
+
+
+def _warn(result: IndexResult, targets: Sequence[str], main_view: str, fractions: Sequence[float] | None) -> None:
+    datalist = result.datalist
+    patients = len({item["patient"] for section in SECTIONS for item in datalist[section]})
+    asked = dict(zip(SECTIONS, fractions or DEFAULT_SPLIT, strict=True))
+    empty = [section for section in SECTIONS if not datalist[section] and asked[section] > 0]
+    if "training" in empty:
+        where = " and ".join(section for section in SECTIONS if datalist[section])
+        result.warnings.append(
+            f"training is empty: {count_of(patients, 'patient')} went to {where}. "
+            "--split 1 0 0 puts everyone into training; another --seed draws again"
+        )
+    elif empty:
+        result.warnings.append(
+            f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty: {count_of(patients, 'patient')} only"
+        )
+    with_stack = [exam for exam in datalist["exams"].values() if main_view in exam["stacks"]]
+    for view in targets:
+        lacking = sum(view not in exam["stacks"] for exam in with_stack)
+        if lacking:
+            result.warnings.append(
+                f"{count_of(lacking, 'exam')} of {len(with_stack)} with a {main_view} stack "
+                f"{'has' if lacking == 1 else 'have'} no {view} plane: good for locations, not for that view's lines"
+            )

@@ -1,0 +1,320 @@
+"""People's own labels: masks as NIfTI, classes as CSV, and small YAML files that rename or overrule."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import yaml
+
+from planewise.errors import InputError
+from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem, stem
+
+#: Keys of an item that a class may not be called.
+RESERVED = {
+    "image", "frame", "affine", "planes", "location", "exam", "patient", "stack", "slice", "phase", "label",
+    "label_frame", "label_axes", "label_map",
+}  # fmt: skip
+
+
+def read_label_map(path: Path) -> dict[str, int]:
+    """A YAML mapping of mask values, ``{1: 3, 2: 2, 3: 1}``, as a datalist holds it.
+
+    Raises:
+        InputError: it is not a mapping of whole numbers.
+    """
+    content = read_yaml(path, "a label map")
+    if not all(isinstance(key, int) and isinstance(value, int) for key, value in content.items()):
+        raise InputError(f"{path}: a label map gives whole numbers for whole numbers, like `1: 3`")
+    return {str(key): value for key, value in content.items()}
+
+
+def read_yaml(path: Path, what: str) -> dict:
+    """A YAML file that holds a mapping.
+
+    Raises:
+        InputError: it does not.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read as {what} ({reason})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no {what.removeprefix('a ')}: it wants lines like `key: value`")
+    return content
+
+
+def read_classes(path: Path) -> dict[str, dict[str, object]]:
+    """A CSV with a header row: the first column names an exam, the others are its classes.
+
+    Columns of numbers become numbers. Rows without a name (padding) are passed over.
+
+    Raises:
+        InputError: it cannot be read, has no classes, or a column has the name of an item's own key.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row and row[0].strip()]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as CSV ({error})") from None
+    if len(rows) < 2 or len(rows[0]) < 2:
+        raise InputError(f"{path} wants a header row, then one row per exam: its name, then its classes")
+    names = [name.strip() for name in rows[0][1:]]
+    taken = sorted(RESERVED & set(names))
+    if taken:
+        raise InputError(
+            f"{path}: a class cannot be called {', '.join(taken)}; that is what an item calls its own data"
+        )
+    columns = [[row[index].strip() if index < len(row) else "" for row in rows[1:]] for index in range(1, len(rows[0]))]
+    values = [_typed(column) for column in columns]
+    return {
+        row[0].strip(): {name: column[index] for name, column in zip(names, values, strict=True) if column[index] != ""}
+        for index, row in enumerate(rows[1:])
+    }
+
+
+def _typed(column: list[str]) -> list[object]:
+    for kind in (int, float):
+        try:
+            return [kind(value) if value else "" for value in column]
+        except ValueError:
+            continue
+    return list(column)
+
+
+def find_name(name: str, known: Sequence[set[str]]) -> list[int]:
+    """Which exams a name means: indices into the sets of names that each exam goes by.
+
+    An exact match counts, otherwise one that differs by leading zeros only (``7`` for ``007``).
+    """
+    exact = [index for index, names in enumerate(known) if name in names]
+    if exact or not name.isdigit():
+        return exact
+    return [index for index, names in enumerate(known) if any(n.isdigit() and int(n) == int(name) for n in names)]
+
+
+def mask_files(folder: Path) -> list[Path]:
+    """The NIfTI files below a folder.
+
+    Raises:
+        InputError: there is no such folder, or none in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"--labels {folder}: there is no such folder")
+    found = sorted(
+        path for path in folder.rglob("*") if path.name.lower().endswith((".nii", ".nii.gz")) and path.name[0] != "."
+    )
+    if not found:
+        raise InputError(f"--labels {folder}: no NIfTI file (.nii, .nii.gz) in it")
+    return found
+
+
+def mask_name(path: Path) -> tuple[str, str | None]:
+    """The case that a mask's name says, and the phase: ``1234_frame08_gt.nii.gz`` is ``("1234", "frame08")``."""
+    plain = re.sub(r"[_-](gt|seg|segmentation|labels?|masks?)$", "", stem(path), flags=re.IGNORECASE)
+    return case_and_phase(plain)
+
+
+def match_mask(
+    path: Path, slices: Sequence[dict], shape: tuple[int, int]
+) -> tuple[list[tuple[int, int]], list[list[int]] | str]:
+    """Which slices of a stack the slices of a mask lie on.
+
+    Args:
+        path: of a NIfTI mask whose third axis is the stack.
+        slices: of the stack, with ``affine``.
+        shape: pixels of a slice along i and j.
+
+    Returns:
+        Pairs (slice of the stack, slice of the mask), and how the mask's in-plane axes lie on the image's, as
+        `nibabel.orientations.apply_orientation` takes it (``[[0, 1], [1, 1]]`` is as they are): masks drawn on converted
+        images are often mirrored. Where the mask does not fit: no pairs, and the reason in words.
+    """
+    try:
+        header = nibabel.load(path)
+    except Exception:  # nibabel raises many kinds for broken files
+        return [], "it cannot be read"
+    mask_shape = header.shape if len(header.shape) > 2 else (*header.shape, 1)
+    if len(mask_shape) != 3:
+        return [], f"it has {len(mask_shape)} dimensions; one 3D mask per phase is wanted"
+    pairs, axes = [], None
+    closest = np.inf
+    for rank, entry in enumerate(slices):
+        # mask voxel to image voxel
+        between = np.linalg.inv(_unit_depth(entry["affine"])) @ header.affine
+        axes = _in_plane(between, mask_shape)
+        if axes is None:
+            return [], "its slices do not lie in the planes of the stack"
+        if tuple(mask_shape[axis] for axis, _ in axes) != tuple(shape):
+            return [], f"its slices have {mask_shape[0]}x{mask_shape[1]} pixels, the images {shape[0]}x{shape[1]}"
+        for depth in range(mask_shape[2]):
+            apart = _corner_distance(entry["affine"], header.affine, axes, depth, shape)
+            closest = min(closest, apart)
+            if apart <= max(SAME_GRID, 0.1 * np.linalg.norm(header.affine[:3, 0])):
+                pairs.append((rank, depth))
+    if not pairs:
+        return [], f"its affine puts it {closest:.1f} mm or more from every slice"
+    orientation: list = [None, None]
+    for out, (axis, sign) in enumerate(axes):
+        orientation[axis] = [out, sign]
+    return pairs, orientation
+
+
+def _unit_depth(affine: np.ndarray) -> np.ndarray:
+    """The affine with a third column of one millimetre, so that it can be inverted whatever the header says."""
+    affine = np.array(affine)
+    cross = np.cross(affine[:3, 0], affine[:3, 1])
+    affine[:3, 2] = cross / np.linalg.norm(cross)
+    return affine
+
+
+def _in_plane(between: np.ndarray, mask_shape: tuple[int, ...]) -> list[tuple[int, int]] | None:
+    """For the image's i and j: the mask's axis and its sign; None unless they are axes of each other."""
+    block = between[:2, :2]
+    axes = []
+    for row in block:
+        axis = int(np.abs(row).argmax())
+        # a pixel's worth of drift over the image is another grid
+        if abs(abs(row[axis]) - 1) > 1 / max(mask_shape) or abs(row[1 - axis]) > 1 / max(mask_shape):
+            return None
+        axes.append((axis, int(np.sign(row[axis]))))
+    return axes if axes[0][0] != axes[1][0] else None
+
+
+def _corner_distance(affine, mask_affine, axes, depth: int, shape: tuple[int, int]) -> float:
+    """Largest distance (mm) between a slice's corners and where the mask has them."""
+    apart = 0.0
+    for i in (0, shape[0] - 1):
+        for j in (0, shape[1] - 1):
+            index = np.array([0.0, 0.0, depth, 1.0])
+            for (axis, sign), value, size in zip(axes, (i, j), shape, strict=True):
+                index[axis] = value if sign > 0 else size - 1 - value
+            apart = max(apart, float(np.linalg.norm((mask_affine @ index - affine @ [i, j, 0, 1])[:3])))
+    return apart
+
+
+def add_masks(
+    masks: Sequence[Path], exams: Sequence[dict], items: list[dict], class_rows: dict[str, dict], folder: Path
+) -> list[tuple[str, str]]:
+    """Give items the masks that belong to them: by the exam's name in the file name, else by geometry alone.
+
+    A mask of a cine says which phase it is of: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es`` (whose frame the
+    class CSV must name in a column ``ES``: no header says when systole ends).
+
+    Returns:
+        Masks that were not used: file name and reason.
+    """
+    unmatched = []
+    volumes = {}
+    for item in items:
+        if "affine" not in item:
+            case, phase = mask_name(Path(item["image"]))
+            volumes[case.lower(), (phase or "").lower()] = item
+    usable = [exam for exam in exams if "main_stack" in exam]
+    known = [exam_names(exam, folder) for exam in usable]
+    by_place = {(item["exam"], item["slice"], item["phase"]): item for item in items if "affine" in item}
+    for path in masks:
+        case, phase = mask_name(path)
+        volume = volumes.get((case.lower(), (phase or "").lower()))
+        if volume is not None:
+            problem = _add_to_volume(path, volume)
+            if problem:
+                unmatched.append((path.name, problem))
+            continue
+        named = find_name(case, known)
+        problem, used = "no exam has this name, and its grid lies on no exam's slices", 0
+        for index in named or range(len(usable)):
+            exam = usable[index]
+            stack = exam["main_stack"]
+            pairs, orientation = match_mask(path, stack["slices"], (stack["columns"], stack["rows"]))
+            if not pairs:
+                problem = orientation if named else problem
+                continue
+            rank_of_phase = _phase_rank(phase, stack, _row_of(exam, class_rows, folder))
+            if isinstance(rank_of_phase, str):
+                problem = rank_of_phase
+                continue
+            for rank, depth in pairs:
+                count = len(stack["slices"][rank]["phases"])
+                item = by_place.get((exam["name"], rank, round(rank_of_phase / count, 6)))
+                if item is not None:
+                    item |= {"label": str(path), "label_frame": depth}
+                    if orientation != [[0, 1], [1, 1]]:
+                        item["label_axes"] = orientation
+                    used += 1
+            problem = f"its phase ({phase}) is beyond the {len(stack['slices'][0]['phases'])} phases of the exam"
+            break
+        if not used:
+            unmatched.append((path.name, str(problem)))
+    return unmatched
+
+
+def _add_to_volume(path: Path, item: dict) -> str:
+    """Give a whole-volume item its mask, or say why not."""
+    image = nibabel.load(item["image"])
+    problem = grid_problem(path, image.shape, image.affine)
+    if not problem:
+        item["label"] = str(path)
+    return problem
+
+
+def _phase_rank(phase: str | None, stack: dict, row: dict) -> int | str:
+    """Which phase a mask is of (rank), or why that is unknown."""
+    most = max(len(entry["phases"]) for entry in stack["slices"])
+    if phase is None:
+        return 0 if most == 1 else f"the exam has {most} phases and its name does not say which: add _ed or _frameNN"
+    if phase.startswith("frame"):
+        return int(phase.removeprefix("frame")) - 1
+    frame = {key.lower(): value for key, value in row.items()}.get(phase.lower())
+    if isinstance(frame, int):
+        return frame - 1
+    if phase == "ED":
+        return 0
+    return "no header says which phase is end-systole: name it _frameNN, or give the frame in a column ES of --classes"
+
+
+def exam_names(exam: dict, folder: Path) -> set[str]:
+    """What an exam may be called: its hash, its folders below the one that is indexed, its PatientID, its case."""
+    home = exam["folder"]
+    parts = home.relative_to(folder).parts if home.is_relative_to(folder) else ()
+    names = {exam["name"], exam["patient"], *(parts or (home.name,))}
+    if "case" in exam:
+        names.add(exam["case"])
+    if exam["patient_key"].startswith("patient:"):
+        names.add(exam["patient_key"].removeprefix("patient:"))
+    return names
+
+
+def _row_of(exam: dict, class_rows: dict[str, dict], folder: Path) -> dict:
+    known = [exam_names(exam, folder)]
+    return next((row for name, row in class_rows.items() if find_name(name, known)), {})
+
+
+def add_classes(
+    class_rows: dict[str, dict], exams: Sequence[dict], items: list[dict], folder: Path
+) -> list[tuple[str, str]]:
+    """Give items the classes of their exam.
+
+    Returns:
+        Rows that belong to no exam: name and reason.
+    """
+    known = [exam_names(exam, folder) for exam in exams]
+    classes: dict[str, dict] = {}
+    unmatched = []
+    for name, row in class_rows.items():
+        matched = {exams[index]["name"] for index in find_name(name, known)}
+        patients = {exams[index]["patient"] for index in find_name(name, known)}
+        if not matched:
+            unmatched.append((name, "no exam has this name (hash, folder or PatientID)"))
+        elif len(patients) > 1:
+            unmatched.append((name, f"{len(patients)} patients have this name"))
+        else:
+            classes |= dict.fromkeys(matched, row)
+    for item in items:
+        item |= classes.get(item["exam"], {})
+    return unmatched

@@ -1,0 +1,104 @@
+"""What a person says about an exam's views, in the place of what was recognised.
+
+A YAML file gives, per exam, views and where they are::
+
+    7f3a09c1d2:            # the exam's hash, or its folder below the one that is indexed
+      4ch: Se7             # a folder or file of the exam, or the name of a stack in the table (3ch, other-1)
+      2ch: none            # there is none
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from planewise.errors import InputError
+from planewise.exams import cardiac
+from planewise.exams.labels import read_yaml
+
+
+def read_overrules(path: Path) -> dict[str, dict[str, str]]:
+    """Exam to {view: target}.
+
+    Raises:
+        InputError: the file is not of that form.
+    """
+    known = {"sax", *cardiac.VIEWS}
+    overrules = {}
+    for exam, wanted in read_yaml(path, "a list of views").items():
+        if not isinstance(wanted, dict) or not {str(view) for view in wanted} <= known:
+            raise InputError(
+                f"{path}, exam {exam}: below an exam stand lines like `4ch: FOLDER`; views are {', '.join(sorted(known))}"
+            )
+        overrules[str(exam)] = {str(view): "none" if target is None else str(target) for view, target in wanted.items()}
+    return overrules
+
+
+def stack_names(stacks: Sequence[dict], found: dict) -> dict[str, int]:
+    """The names that the table and the datalist give to an exam's stacks: the view, or ``other-1``, ..."""
+    names = {} if found["stack"] is None else {"sax": found["stack"]}
+    names |= {view: other["stack"] for view, other in found["views"].items()}
+    rest = [index for index in range(len(stacks)) if index not in names.values()]
+    return names | {f"other-{number}": index for number, index in enumerate(rest, start=1)}
+
+
+def apply_overrules(
+    overrules: dict[str, dict[str, str]],
+    exams: Sequence[dict],
+    recognise: Callable[..., dict],
+    main_view: str,
+    folder: Path,
+) -> None:
+    """Change what was ``found`` in the exams that are named.
+
+    Raises:
+        InputError: an exam or an image that is named does not exist.
+    """
+    for name, wanted in overrules.items():
+        place = {(folder / name).resolve(), Path(name).resolve()}
+        exam = next((exam for exam in exams if name == exam["name"] or exam["folder"].resolve() in place), None)
+        if exam is None:
+            raise InputError(
+                f"--views: there is no exam {name}; name it by its hash (first column of the table) "
+                f"or by its folder below {folder}"
+            )
+        names = stack_names(exam["stacks"], exam["found"])
+        if wanted.get(main_view, "none") != "none":
+            index, _ = _find(exam, names, wanted[main_view], folder)
+            exam["found"] = recognise(exam["stacks"], index)
+        found = exam["found"]
+        for view, target in wanted.items():
+            if view == main_view:
+                continue
+            found["views"].pop(view, None)
+            if target.lower() == "none":
+                continue
+            plane = _find(exam, names, target, folder)
+            found["views"] = {
+                other: value for other, value in found["views"].items() if (value["stack"], value["slice"]) != plane
+            }
+            found["undecided"] = [value for value in found["undecided"] if (value["stack"], value["slice"]) != plane]
+            found["views"][view] = {
+                "stack": plane[0], "slice": plane[1], "confidence": 1.0, "runners_up": {}, "named": None,
+            }  # fmt: skip
+        found["left_out"].append("its views are as --views says")
+
+
+def _find(exam: dict, names: dict[str, int], target: str, folder: Path) -> tuple[int, int]:
+    """The stack and the slice that a target means; of a stack that is named, the middle slice."""
+    if target in names:
+        index = names[target]
+        known = exam["found"]["views"].get(target)
+        return index, known["slice"] if known else len(exam["stacks"][index]["slices"]) // 2
+    places = {(folder / target).resolve(), (exam["folder"] / target).resolve()}
+    inside = [place for place in places if exam["folder"].resolve() in place.parents]
+    for index, stack in enumerate(exam["stacks"]):
+        for rank, entry in enumerate(stack["slices"]):
+            for frame in entry["phases"]:
+                path = Path(frame["path"]).resolve()
+                if any(place == path or place in path.parents for place in inside):
+                    return index, rank
+    raise InputError(
+        f"--views, exam {exam['name']}: {target} is none of its images; give a file or folder below the exam's folder, "
+        f"or one of {', '.join(names)}"
+    )

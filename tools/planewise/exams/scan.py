@@ -1,0 +1,107 @@
+"""Walk a folder and read every header in it, in parallel."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from planewise.errors import InputError
+from planewise.exams import dicom
+
+#: Below this many files one process reads them all: starting others takes longer.
+_SERIAL_FILES = 1500
+_CHUNK = 128
+_NIFTI = (".nii", ".nii.gz")
+#: Identifiers that hundreds of frames share: one copy of each in memory.
+_SHARED_TEXTS = ("kind", "text", "body_part", "patient", "study", "series", "frame_of_reference")
+
+
+@dataclass
+class Scan:
+    """What a folder holds."""
+
+    folder: Path
+    frames: list[dict] = field(default_factory=list)
+    """One dictionary per DICOM frame, as `dicom.read_header` gives them."""
+    nifti: list[Path] = field(default_factory=list)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    """Reason to the paths that were left out for it."""
+    others: int = 0
+    """Files that belong to images and are no images."""
+    files: int = 0
+    seconds: float = 0.0
+
+
+def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, int], None] | None = None) -> Scan:
+    """Read the headers of all files below a folder.
+
+    Args:
+        folder: any tree of files; links to folders are not followed.
+        workers: processes. With more than one, a script that calls this keeps its own code under
+            ``if __name__ == "__main__"``, as for any use of multiprocessing.
+        progress: called with (files done, files in all).
+
+    Raises:
+        InputError: there is no such folder, or it cannot be read.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        what = "is a file" if folder.is_file() else "does not exist"
+        raise InputError(f"{folder} {what}; index wants a folder that holds exams")
+    started = time.perf_counter()
+    scan = Scan(folder=folder)
+    paths = []
+    for path in _walk(folder):
+        name = os.path.basename(path)
+        if name.lower().endswith(_NIFTI) and not name.startswith("."):
+            scan.nifti.append(Path(path))
+        elif name == "Info.cfg":  # ACDC's; read with its images
+            scan.others += 1
+        else:
+            paths.append(path)
+    done = len(scan.nifti) + scan.others
+    scan.files = done + len(paths)
+    for chunk, found in _read(paths, workers):
+        for path, frames in zip(chunk, found, strict=True):
+            if isinstance(frames, str):
+                scan.skipped.setdefault(frames, []).append(path)
+                continue
+            for frame in frames:
+                for key in _SHARED_TEXTS:
+                    frame[key] = sys.intern(frame[key])
+            scan.frames += frames
+        done += len(chunk)
+        if progress is not None:
+            progress(done, scan.files)
+    scan.seconds = time.perf_counter() - started
+    return scan
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    def refuse(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise InputError(f"{folder} cannot be read ({error.strerror})") from None
+
+    for root, folders, files in os.walk(folder, onerror=refuse):
+        folders.sort(key=dicom.natural_order)  # the same order on every machine
+        for name in sorted(files, key=dicom.natural_order):
+            yield os.path.join(root, name)
+
+
+def _read(paths: list[str], workers: int) -> Iterator[tuple[list[str], list[list[dict] | str]]]:
+    """Chunks of paths and what `dicom.read_headers` says of them, in order."""
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    if workers <= 1 or len(paths) < _SERIAL_FILES:
+        yield from ((chunk, dicom.read_headers(chunk)) for chunk in chunks)
+        return
+    # not fork: the caller may have threads (torch, a progress bar)
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from zip(chunks, pool.map(dicom.read_headers, chunks), strict=True)

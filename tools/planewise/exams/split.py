@@ -1,0 +1,62 @@
+"""Sections of a datalist, by patient."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from planewise.errors import InputError
+
+SECTIONS = ("training", "validation", "test")
+
+
+def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
+    """Shares of training, validation and test that sum to one.
+
+    Raises:
+        InputError: they are not three, negative, or all zero.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or sum(fractions) <= 0:
+        raise InputError(
+            f"the split is {' '.join(map(str, fractions))}; it wants three shares that are not negative, "
+            "for training, validation and test: 0.8 0.1 0.1"
+        )
+    training, validation, test = (share / sum(fractions) for share in fractions)
+    return training, validation, test
+
+
+def _draw(patient: str, seed: int) -> float:
+    """A number in [0, 1) that the patient and the seed decide: the same on every machine, so it is not salted."""
+    digest = hashlib.sha256(f"{seed}|{patient}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def split_by_hash(patients: Iterable[str], fractions: Sequence[float], seed: int) -> dict[str, str]:
+    """Patient to section. A patient keeps his section when others are added, so shares are met on average only."""
+    training, validation, _ = check_fractions(fractions)
+    sections = {}
+    for patient in patients:
+        draw = _draw(patient, seed)
+        sections[patient] = SECTIONS[(draw >= training) + (draw >= training + validation)]
+    return sections
+
+
+def split_stratified(groups: Mapping[str, str], fractions: Sequence[float], seed: int) -> dict[str, str]:
+    """Patient to section so that every group and the whole are divided in the given shares, to within one patient.
+
+    Args:
+        groups: patient to group (of disease).
+    """
+    training, validation, _ = check_fractions(fractions)
+    members = defaultdict(list)
+    for patient, group in groups.items():
+        members[group].append(patient)
+    # in each group's shuffled order the patients stand evenly on [0, 1); cutting the merged order divides all groups alike
+    order = []
+    for group, patients in members.items():
+        shuffled = sorted(patients, key=lambda patient: _draw(patient, seed))
+        order += [((rank + 0.5) / len(shuffled), _draw(group, seed), patient) for rank, patient in enumerate(shuffled)]
+    order.sort()
+    cuts = round(training * len(order)), round((training + validation) * len(order))
+    return {patient: SECTIONS[(rank >= cuts[0]) + (rank >= cuts[1])] for rank, (_, _, patient) in enumerate(order)}

@@ -1,0 +1,330 @@
+"""A picture of an exam as it was indexed: planes in each other, after Zhang 2024 Figs. 2 to 4."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+
+from planewise.data import expand_volumes, load_datalist, read_datalist
+from planewise.errors import InputError
+from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
+from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps, show_slice
+from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
+from planewise.transforms import LoadSliced
+
+#: Width of the heatmaps: the paper's 6 pixels of 1.26 mm.
+SIGMA = 7.6
+#: What is shown of a short-axis and of a long-axis image, mm.
+_SHORT_AXIS_FIELD, _LONG_AXIS_FIELD = 150.0, 190.0
+_BACKGROUND, _INK = "#101214", "#e8e8e8"
+_LOCATIONS = matplotlib.colormaps["plasma"]
+_SECTIONS = ("training", "validation", "test")
+
+
+def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> tuple[Figure, str]:
+    """Draw an exam of a datalist: slices with the lines and heatmaps of the other views, and those views with the stack.
+
+    Args:
+        path: of the datalist.
+        exam: hash, or the beginning of one; default the first exam that has the stack and all views.
+        slices: how many slices of the stack to show, from base to apex.
+
+    Returns:
+        The figure, and the exam's hash.
+
+    Raises:
+        InputError: there is no such exam, or nothing of it to draw.
+    """
+    content = read_datalist(path)
+    items = [item for section in _SECTIONS for item in load_datalist(path, section)]
+    name = choose_exam(content, items, exam)
+    own = [item for item in items if item.get("exam") == name]
+    listed = content.get("exams", {}).get(name, {})
+    folder = Path(path).expanduser().resolve().parent
+    if any("affine" in item for item in own):
+        views = content.get("planewise", {}).get("views", [])
+        return _planes_figure(name, own, listed, views, folder, slices), name
+    if own:
+        return _volumes_figure(name, own, slices), name
+    reasons = "; ".join(listed.get("left_out", [])) or "no reason is given"
+    raise InputError(f"exam {name} has no images in the datalist to draw: {reasons}")
+
+
+def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str | None) -> str:
+    """The exam that is meant.
+
+    Raises:
+        InputError: none or several begin with the given text, or the datalist is empty.
+    """
+    known = list(content.get("exams") or dict.fromkeys(item["exam"] for item in items if "exam" in item))
+    if exam is not None:
+        fitting = [name for name in known if name.startswith(exam)]
+        if len(fitting) != 1:
+            some = ", ".join((fitting or known)[:8])
+            what = "is no exam" if not fitting else f"could be {len(fitting)} exams"
+            raise InputError(f"{exam} {what} of this datalist; there are {some}{' ...' if len(known) > 8 else ''}")
+        return fitting[0]
+    with_items = [name for name in known if any(item.get("exam") == name for item in items)]
+    if not with_items:
+        raise InputError("the datalist has no items, so there is no exam to draw")
+    views = ["sax", *content.get("planewise", {}).get("views", [])]
+    stacks = content.get("exams", {})
+    return max(with_items, key=lambda name: sum(view in stacks.get(name, {}).get("stacks", {}) for view in views))
+
+
+def _planes_figure(
+    name: str, items: list[dict], listed: dict, views: Sequence[str], folder: Path, slices: int
+) -> Figure:
+    first = {}
+    for item in sorted(items, key=lambda item: item["phase"], reverse=True):
+        first[item["slice"]] = item  # the first phase of each slice stays
+    stack = [first[rank] for rank in sorted(first)]
+    shown = [stack[rank] for rank in np.unique(np.linspace(0, len(stack) - 1, slices).round().astype(int))]
+    planes = {view: plane for view, plane in stack[0]["planes"].items() if view in views}
+    colours = dict(zip(views, VIEW_COLOURS, strict=False))
+    loader = LoadSliced(keys="image")
+    images = [loader(item)["image"] for item in shown]
+    long_axis = {}
+    for view in (*views, "3ch"):
+        entry = listed.get("stacks", {}).get(view, {})
+        if entry.get("items") and view not in long_axis and len(long_axis) < 3:
+            item = dict(entry["items"][0], exam=name)
+            item["image"] = str(folder / item["image"])
+            with suppress(InputError):  # its plane is known all the same; the picture does without
+                long_axis[view] = loader(item)["image"]
+
+    columns = len(shown)
+    figure = Figure(figsize=(2.35 * max(columns, 4), 8.6), facecolor=_BACKGROUND)
+    rows = figure.add_gridspec(
+        3, 1, height_ratios=(1, 1, 1.35), left=0.035, right=0.965, top=0.9, bottom=0.055, hspace=0.13
+    )
+    top = rows[0].subgridspec(1, columns, wspace=0.04)
+    middle = rows[1].subgridspec(1, columns, wspace=0.04)
+    centres = []
+    for column, (item, image) in enumerate(zip(shown, images, strict=True)):
+        lines = _lines(image.affine, planes)
+        centre = _meeting_point(lines, image)
+        centres.append(pixels_to_patient(torch.from_numpy(centre), image.affine).numpy())
+        for row, grid in enumerate((top, middle)):
+            axes = figure.add_subplot(grid[column])
+            show_slice(axes, image[0, :, :, 0].numpy())
+            if row == 0:
+                for view, line in zip(planes, lines, strict=True):
+                    _draw_line(axes, line, image.shape[1:3], colours[view])
+                axes.set_title(_slice_title(item, column, columns), color=_INK, fontsize=10)
+            else:
+                _overlay(axes, image, lines, [colours[view] for view in planes])
+            _crop(axes, image, centre, _SHORT_AXIS_FIELD)
+    bottom = rows[2].subgridspec(1, len(long_axis) + 1, wspace=0.06, width_ratios=[1] * len(long_axis) + [1.15])
+    shown_ranks = {item["slice"] for item in shown}
+    heart = np.mean(centres, axis=0)
+    for column, (view, image) in enumerate(long_axis.items()):
+        axes = figure.add_subplot(bottom[column])
+        _draw_long_axis(axes, image, heart, stack, shown_ranks)
+        axes.set_title(view, color=colours.get(view, _INK), fontsize=11, fontweight="bold")
+    _draw_space(figure.add_subplot(bottom[len(long_axis)], projection="3d"), images, long_axis, colours)
+    _caption(figure, name, stack, listed, planes, long_axis, colours)
+    return figure
+
+
+def _lines(affine: torch.Tensor, planes: Mapping[str, Mapping]) -> torch.Tensor:
+    """Lines ``(views, 3)`` in which the views' planes cut a slice."""
+    if not planes:
+        return torch.zeros(0, 3, dtype=torch.float64)
+    origins = torch.tensor([plane["origin"] for plane in planes.values()], dtype=torch.float64)
+    normals = torch.tensor([plane["normal"] for plane in planes.values()], dtype=torch.float64)
+    return intersection_lines(affine, origins, normals)
+
+
+def _meeting_point(lines: torch.Tensor, image: torch.Tensor) -> np.ndarray:
+    """Where the first two lines meet, in pixels; the middle of the image where they do not."""
+    middle = (np.array(image.shape[1:3]) - 1) / 2
+    pair = lines[:2].numpy()
+    if len(pair) < 2 or not np.isfinite(pair).all() or abs(np.linalg.det(pair[:, :2])) < 0.2:
+        return middle
+    return np.linalg.solve(pair[:, :2], -pair[:, 2])
+
+
+def _draw_line(axes, line: torch.Tensor, shape, colour, width: float = 1.8, **style) -> np.ndarray:
+    ends = clip_lines(line, tuple(shape)).numpy()
+    axes.plot(ends[:, 0], ends[:, 1], color=colour, lw=width, solid_capstyle="butt", **style)
+    return ends
+
+
+def _overlay(axes, image: torch.Tensor, lines: torch.Tensor, colours: Sequence[str]) -> None:
+    spacing = float(image.affine[:3, 0].norm())
+    heatmaps = line_heatmaps(lines, tuple(image.shape[1:3]), SIGMA / spacing).numpy()
+    for heatmap, colour in zip(heatmaps, colours, strict=True):
+        layers = np.zeros((VIEW_COLOURS.index(colour) + 1, *heatmap.shape))
+        layers[-1] = heatmap
+        overlay_heatmaps(axes, layers)
+
+
+def _crop(axes, image: torch.Tensor, centre: np.ndarray, field: float) -> None:
+    """Show a square of ``field`` mm about a point, moved so that it stays on the image."""
+    spacing = image.affine[:3, :2].norm(dim=0).numpy()
+    half = field / 2 / spacing
+    size = np.array(image.shape[1:3])
+    half = np.minimum(half, min((size * spacing).min() / 2 / spacing.max(), half.max()))
+    low, high = -0.5 + half, size - 0.5 - half
+    i, j = np.where(low <= high, np.clip(centre, low, high), (size - 1) / 2)
+    axes.set_xlim(i - half[0], i + half[0])
+    axes.set_ylim(j + half[1], j - half[1])
+
+
+def _slice_title(item: Mapping, column: int, columns: int) -> str:
+    if "location" not in item:
+        return f"slice {item['slice'] + 1}"
+    end = {0: "base ", columns - 1: "apex "}.get(column, "")
+    return f"{end}{item['location']:.2f}"
+
+
+def _draw_long_axis(axes, image: torch.Tensor, middle: np.ndarray, stack: Sequence[Mapping], shown: set[int]) -> None:
+    """A long-axis image about ``middle`` (in patient space) with the lines of the stack's slices and their locations."""
+    show_slice(axes, image[0, :, :, 0].numpy())
+    affine = image.affine.numpy()
+    _crop(axes, image, np.linalg.lstsq(affine[:3, :2], middle - affine[:3, 3], rcond=None)[0], _LONG_AXIS_FIELD)
+    origins, normals = plane_from_affine(torch.tensor([item["affine"] for item in stack], dtype=torch.float64))
+    for item, line in zip(stack, intersection_lines(image.affine, origins, normals), strict=True):
+        if not torch.isfinite(line).all():
+            continue
+        location = item.get("location", item["slice"] / max(len(stack) - 1, 1))
+        main = item["slice"] in shown
+        style = {"width": 1.6} if main else {"width": 0.8, "alpha": 0.7}
+        ends = _draw_line(axes, line, image.shape[1:3], _LOCATIONS(0.15 + 0.8 * location), **style)
+        if main and np.isfinite(ends).all():
+            _label(axes, ends, f"{location:.2f}" if "location" in item else str(item["slice"] + 1))
+
+
+def _label(axes, ends: np.ndarray, text: str) -> None:
+    """Write where a line leaves what is shown, on the right."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    points = ends[0] + np.linspace(0, 1, 200)[:, None] * (ends[1] - ends[0])
+    inside = (
+        (points[:, 0] > left + 2) & (points[:, 0] < right - 2) & (points[:, 1] > top + 2) & (points[:, 1] < bottom - 2)
+    )
+    if not inside.any():
+        return
+    x, y = max(points[inside], key=lambda point: point[0])
+    box = {"facecolor": _BACKGROUND, "alpha": 0.65, "pad": 1, "edgecolor": "none"}
+    axes.text(x, y, text, color=_INK, fontsize=7.5, ha="right", va="center", bbox=box)
+
+
+def _draw_space(axes, images, long_axis: Mapping, colours: Mapping[str, str]) -> None:
+    """A slice and the views in space with their pictures on them (Fig. 2d), base up; the other slices as outlines."""
+    middle = images[len(images) // 2]
+    pictures = [(middle, _INK), *((image, colours[view]) for view, image in long_axis.items() if view in colours)]
+    normals = [_normal(image) for image, _ in pictures]
+    stack_direction = (images[0].affine - images[-1].affine)[:3, 3].numpy()
+    up = normals[0] * (1.0 if normals[0] @ stack_direction >= 0 else -1.0)
+    # the viewer stands between the views' planes, in front of the patient
+    beside = [normal - (normal @ up) * up for normal in normals[1:]] or [np.cross(up, (1.0, 0, 0))]
+    front = sum(side * (1.0 if side @ beside[0] >= 0 else -1.0) for side in beside)
+    front /= np.linalg.norm(front) * (1.0 if front[1] >= 0 else -1.0)
+    frame = np.stack([front, np.cross(up, front), up])  # rows: to the viewer, to his right, up
+    corner = [(middle.shape[1] - 1) / 2, (middle.shape[2] - 1) / 2, 0, 1]
+    centre = (middle.affine.numpy() @ corner)[:3]
+
+    textures = [_textured(image, centre, front if rank == 0 else up) for rank, (image, _) in enumerate(pictures)]
+    # one collection for all pictures, so that planes that cut each other are sorted piece by piece
+    corners, shades = (np.concatenate([texture[part] for texture in textures]) for part in (0, 1))
+    corners = (corners - centre) @ frame.T
+    axes.add_collection3d(Poly3DCollection(corners, facecolors=shades, edgecolors=shades, linewidths=0.3))
+    outlines = [(texture[2], colour, 1.6) for texture, (_, colour) in zip(textures, pictures, strict=True)]
+    for rank, image in enumerate(images):
+        colour = _LOCATIONS(0.15 + 0.8 * rank / max(len(images) - 1, 1))
+        outlines.append((_textured(image, centre, front)[2], colour, 0.9))
+    for outline, colour, width in outlines:
+        axes.plot(*((outline - centre) @ frame.T).T, color=colour, lw=width)
+    for set_limits in (axes.set_xlim, axes.set_ylim, axes.set_zlim):
+        set_limits(-62, 62)
+    axes.set_box_aspect((1, 1, 1), zoom=1.2)
+    axes.view_init(elev=24, azim=0)
+    axes.set_axis_off()
+    axes.set_facecolor(_BACKGROUND)
+
+
+def _normal(image: torch.Tensor) -> np.ndarray:
+    normal = np.cross(*image.affine[:3, :2].T.numpy())
+    return normal / np.linalg.norm(normal)
+
+
+def _textured(image: torch.Tensor, centre: np.ndarray, upright: np.ndarray, field: float = 130.0, pieces: int = 56):
+    """A square of a picture about the point nearest to ``centre``, one side along ``upright``, in small pieces.
+
+    Returns:
+        Corners of the pieces (N, 4, 3), their colours (N, 4), and the outline (5, 3), in patient space.
+    """
+    affine, pixels = image.affine.numpy(), image[0, :, :, 0].numpy()
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    normal = _normal(image)
+    down = upright - (upright @ normal) * normal
+    down /= -np.linalg.norm(down)
+    middle = centre + ((affine[:3, 3] - centre) @ normal) * normal
+    steps = np.linspace(-field / 2, field / 2, pieces + 1)
+    points = middle + steps[:, None, None] * np.cross(down, normal) + steps[None, :, None] * down
+    corners = np.stack([points[:-1, :-1], points[1:, :-1], points[1:, 1:], points[:-1, 1:]], axis=2).reshape(-1, 4, 3)
+    index = np.linalg.lstsq(affine[:3, :2], (corners.mean(axis=1) - affine[:3, 3]).T, rcond=None)[0].T
+    index = np.rint(index).astype(int)
+    inside = ((index >= 0) & (index < pixels.shape)).all(axis=1)
+    values = np.zeros(len(index))
+    values[inside] = np.clip((pixels[tuple(index[inside].T)] - low) / max(high - low, 1e-6), 0, 1)
+    shades = np.stack([values, values, values, np.where(inside, 1.0, 0.0)], axis=1)
+    return corners, shades, points[[0, -1, -1, 0, 0], [0, 0, -1, -1, 0]]
+
+
+def _caption(
+    figure: Figure, name: str, stack, listed: dict, planes: Mapping, long_axis: Mapping, colours: Mapping
+) -> None:
+    stacks = listed.get("stacks", {})
+    text = [f"exam {name}", f"{len(stack)} short-axis slices"]
+    if stacks.get("sax", {}).get("spacing"):
+        text.append(f"{stacks['sax']['spacing']:.1f} mm apart")
+    figure.text(0.035, 0.962, ", ".join(text), color=_INK, fontsize=12, fontweight="bold", va="center")
+    place = 0.965
+    for view in reversed(list(planes)):
+        sure = stacks.get(view, {}).get("confidence")
+        label = f"{view} plane" + (f" ({sure:.2f})" if sure is not None else "")
+        figure.text(place, 0.962, label, color=colours[view], fontsize=11, fontweight="bold", ha="right", va="center")
+        place -= 0.15
+    missing = [view for view in colours if view not in planes]
+    unread = [view for view in colours if view in planes and view not in long_axis]
+    note = "relative location of the slices: 0 base, 1 apex. Heatmaps: Zhang 2024, Eq. (1), sigma 7.6 mm. For research only."
+    if missing:
+        note = f"no {' and no '.join(missing)} plane in this exam. " + note
+    if unread:
+        note = f"the {' and '.join(unread)} image cannot be read. " + note
+    figure.text(0.035, 0.022, note, color=_INK, fontsize=8.5, alpha=0.8, va="center")
+
+
+def _volumes_figure(name: str, items: list[dict], slices: int) -> Figure:
+    """Slices of an exam's volumes with the outlines of their masks; a row for each volume."""
+    volumes = sorted(items, key=lambda item: str(item.get("phase", "")))[:4]
+    figure = Figure(figsize=(2.35 * slices, 2.5 * len(volumes) + 0.7), facecolor=_BACKGROUND, layout="constrained")
+    grid = figure.subplots(len(volumes), slices, squeeze=False)
+    for row, volume in enumerate(volumes):
+        cut = expand_volumes([volume])
+        loader = LoadSliced(keys=("image", "label"), allow_missing_keys=True)
+        chosen = np.unique(np.linspace(0, len(cut) - 1, slices).round().astype(int))
+        for column, axes in enumerate(grid[row]):
+            axes.set_axis_off()
+            if column >= len(chosen):
+                continue
+            item = loader(cut[chosen[column]])
+            show_slice(axes, item["image"][0, :, :, 0].numpy())
+            if "label" in item:
+                mask = item["label"][0, :, :, 0].numpy()
+                for value in np.unique(mask[mask > 0]):
+                    colour = STRUCTURE_COLOURS.get(int(value), _INK)
+                    axes.contour((mask == value).T, levels=[0.5], colors=colour, linewidths=1.3)
+            axes.set_title(f"{volume.get('phase', '')} slice {chosen[column] + 1}", color=_INK, fontsize=9)
+    figure.suptitle(f"exam {name}", color=_INK, fontsize=12, fontweight="bold")
+    return figure
