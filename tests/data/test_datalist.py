@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from planewise.data import expand_volumes, load_datalist, pair_phases, read_datalist, select_subjects
+from planewise.errors import InputError
+
+
+def write(tmp_path, content) -> str:
+    path = tmp_path / "datalist.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return str(path)
+
+
+def test_paths_are_relative_to_the_datalist(tmp_path):
+    path = write(tmp_path, {"training": [{"image": "a/b.dcm", "label": "c.nii.gz", "exam": "e"}], "test": []})
+    item = load_datalist(path, "training")[0]
+    assert item == {"image": str(tmp_path / "a/b.dcm"), "label": str(tmp_path / "c.nii.gz"), "exam": "e"}
+    assert load_datalist(path, "test") == load_datalist(path, "validation") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "is not JSON"), ("[]", "JSON object"), ({"training": [{"exam": "e"}]}, "item 0 of training has no image")],
+)
+def test_what_is_no_datalist_is_explained(tmp_path, content, message):
+    with pytest.raises(InputError, match=message):
+        load_datalist(write(tmp_path, content), "training")
+
+
+def test_an_empty_section_may_be_an_error(tmp_path):
+    path = write(tmp_path, {"training": [], "test": [{"image": "a"}]})
+    with pytest.raises(InputError, match="section training of .* is empty .test has exams.; index more"):
+        load_datalist(path, "training", required=True)
+
+
+def test_a_missing_datalist_says_how_to_make_one(tmp_path):
+    with pytest.raises(InputError, match="planewise index"):
+        read_datalist(tmp_path / "none.json")
+
+
+ITEMS = [{"image": f"{exam}-{k}", "exam": f"e{exam:02d}"} for exam in range(20) for k in range(3)]
+
+
+def exams(items) -> set[str]:
+    return {item["exam"] for item in items}
+
+
+def test_subjects_are_whole_nested_and_decided_by_the_seed():
+    one, four, sixteen = (select_subjects(ITEMS, count, seed=3) for count in (1, 4, 16))
+    assert [len(exams(chosen)) for chosen in (one, four, sixteen)] == [1, 4, 16]
+    assert len(four) == 12
+    assert exams(one) < exams(four) < exams(sixteen)
+    assert select_subjects(list(reversed(ITEMS)), 4, seed=3) == list(reversed(four))
+    assert len({tuple(exams(select_subjects(ITEMS, 1, seed))) for seed in range(12)}) > 5
+    assert select_subjects(ITEMS, None) == ITEMS
+
+
+@pytest.mark.parametrize("count", [0, 21])
+def test_more_subjects_than_there_are(count):
+    with pytest.raises(InputError, match=f"{count} subjects .*has 20"):
+        select_subjects(ITEMS, count)
+
+
+def test_volumes_are_cut_into_slices_and_slices_pass(volumes):
+    single = {"image": "x.dcm", "affine": [[1]], "exam": "e"}
+    expanded = expand_volumes([volumes[0], single])
+    assert [item.get("frame") for item in expanded] == [0, 1, 2, 3, None]
+    assert all(item["label"] == volumes[0]["label"] for item in expanded[:4])
+
+
+def test_volumes_without_an_exam_are_told_apart(volumes):
+    bare = [{"image": item["image"]} for item in volumes]
+    assert len(exams(expand_volumes(bare))) == 3
+
+
+def test_a_volume_that_cannot_be_opened_passes_as_one_item(tmp_path):
+    assert len(expand_volumes([{"image": str(tmp_path / "none.nii.gz"), "exam": "e1"}])) == 1
+
+
+def test_phases_are_paired_and_masks_take_the_place_of_labels(tmp_path):
+    items = [
+        {"image": "i", "label": f"l{phase}", "exam": "e1", "phase": phase, "group": "DCM", "height": 180}
+        for phase in ("ED", "ES")
+    ]
+    assert pair_phases(items) == [{"exam": "e1", "group": "DCM", "height": 180, "ed": "lED", "es": "lES"}]
+    paired = pair_phases(items, tmp_path)[0]
+    assert paired["es"] == str(tmp_path / "e1_ES.nii.gz")

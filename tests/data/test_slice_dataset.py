@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose, ResizeWithPadOrCropd
+from planewise.data import SliceDataset, as_batch, expand_volumes
+from planewise.data import slice_cache as cache_module
+from planewise.errors import InputError
+from planewise.transforms import SliceLocationd
+from torch.utils.data import DataLoader
+
+from .conftest import write_volume
+
+
+def dataset(volumes, preprocessing, tmp_path, **options) -> SliceDataset:
+    return SliceDataset(volumes, preprocessing, cache_dir=tmp_path / "c", num_workers=0, progress=False, **options)
+
+
+def test_a_batch_is_what_the_transforms_make_of_the_items(volumes, preprocessing, tmp_path):
+    slices = dataset(volumes, preprocessing, tmp_path)
+    assert len(slices) == 12
+    batch = slices.__getitems__([7, 2])
+    expected = preprocessing(expand_volumes(volumes)[7])
+    assert torch.allclose(batch["image"][0], expected["image"].as_tensor()[..., 0], atol=2e-3)  # float16
+    assert torch.equal(batch["label"][0], expected["label"].as_tensor()[..., 0])
+    assert torch.equal(batch["affine"][0], expected["image"].affine)
+    assert torch.allclose(batch["image_padding"][0], expected["image_padding"])
+    assert batch["index"].tolist() == [7, 2]
+    assert slices.items[7]["exam"] == "e1"
+
+
+def test_the_loader_hands_over_whole_batches(volumes, preprocessing, tmp_path):
+    loader = DataLoader(dataset(volumes, preprocessing, tmp_path), batch_size=5, collate_fn=as_batch)
+    assert [len(batch["index"]) for batch in loader] == [5, 5, 2]
+    assert next(iter(loader))["image"].shape == (5, 1, 16, 16)
+
+
+def test_a_single_item(volumes, preprocessing, tmp_path):
+    slices = dataset(volumes, preprocessing, tmp_path)
+    assert torch.equal(slices[3]["image"], slices.__getitems__([3])["image"][0])
+
+
+def test_no_items_make_an_empty_dataset(preprocessing, tmp_path):
+    assert len(dataset([], preprocessing, tmp_path)) == 0
+
+
+def counting(preprocessing, monkeypatch) -> list[int]:
+    calls: list[int] = []
+    original = cache_module._Preprocessed.__getitem__
+
+    def counted(self, index):
+        calls.append(index)
+        return original(self, index)
+
+    monkeypatch.setattr(cache_module._Preprocessed, "__getitem__", counted)
+    return calls
+
+
+def test_the_cache_is_built_once_and_again_when_something_changes(volumes, preprocessing, tmp_path, monkeypatch):
+    calls = counting(preprocessing, monkeypatch)
+    dataset(volumes, preprocessing, tmp_path)
+    assert len(calls) == 12
+    dataset(volumes, preprocessing, tmp_path)
+    assert len(calls) == 12
+    # another setting of a transform
+    load, _, standardize = preprocessing.transforms
+    larger = Compose([load, ResizeWithPadOrCropd(("image", "label"), (18, 18, -1)), standardize])
+    dataset(volumes, larger, tmp_path)
+    assert len(calls) == 24
+    # another mask in the same file
+    os.utime(volumes[0]["label"], (1, 1))
+    dataset(volumes, preprocessing, tmp_path)
+    assert len(calls) == 36
+    # fewer items
+    dataset(volumes[:1], preprocessing, tmp_path)
+    assert len(calls) == 40
+
+
+def test_refused_slices_are_left_out_counted_and_named(volumes, preprocessing, tmp_path, caplog):
+    Path(volumes[1]["label"]).write_bytes(b"broken")
+    slices = dataset(volumes, preprocessing, tmp_path)
+    assert [item["exam"] for item in slices.items] == ["e0"] * 4 + ["e2"] * 4
+    assert "4 of 12 slices left out: exam e1, label" in caplog.text
+    assert slices.__getitems__([4])["image"].shape == (1, 1, 16, 16)
+    expected = preprocessing(expand_volumes(volumes[2:])[0])["image"].as_tensor()[..., 0]
+    assert torch.allclose(slices.__getitems__([4])["image"][0], expected, atol=2e-3)
+    # said again when the finished cache is opened
+    caplog.clear()
+    dataset(volumes, preprocessing, tmp_path)
+    assert "4 of 12 slices left out" in caplog.text
+
+
+def test_nothing_usable_is_an_error_with_the_reasons(volumes, preprocessing, tmp_path):
+    for item in volumes:
+        Path(item["label"]).unlink()
+    with pytest.raises(InputError, match=r"none of the 12 slices can be used: exam e0, label: No such file"):
+        dataset(volumes, preprocessing, tmp_path)
+
+
+def test_slices_of_different_size_are_explained(volumes, preprocessing, tmp_path):
+    write_volume(Path(volumes[2]["image"]), 9, size=20)
+    preprocessing = Compose([preprocessing.transforms[0], preprocessing.transforms[2]])
+    with pytest.raises(InputError, match="ResizeWithPadOrCropd"):
+        dataset(volumes, preprocessing, tmp_path)
+
+
+def test_workers_build_the_same(volumes, preprocessing, tmp_path, monkeypatch):
+    many = [dict(volumes[k % 3], exam=f"x{k}") for k in range(12)]
+    alone = SliceDataset(many, preprocessing, cache_dir=tmp_path / "alone", num_workers=0, progress=False)
+    together = SliceDataset(many, preprocessing, cache_dir=tmp_path / "together", num_workers=2, progress=False)
+    for name, value in alone.__getitems__(range(48)).items():
+        assert torch.equal(value, together.__getitems__(range(48))[name])
+
+
+def test_a_full_disk_names_the_size_that_is_needed(volumes, preprocessing, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(InputError, match=r"disk is full: .* GiB .*--cache_dir"):
+        dataset(volumes, preprocessing, tmp_path)
+
+
+def _build_slowly(volumes, preprocessing, folder) -> None:
+    original = cache_module._Preprocessed.__getitem__
+
+    def slow(self, index):
+        time.sleep(0.15)
+        return original(self, index)
+
+    cache_module._Preprocessed.__getitem__ = slow
+    SliceDataset(volumes, preprocessing, cache_dir=folder, num_workers=0, progress=False)
+
+
+def test_a_killed_build_goes_on(volumes, preprocessing, tmp_path, monkeypatch):
+    process = multiprocessing.get_context("fork").Process(
+        target=_build_slowly, args=(volumes, preprocessing, tmp_path / "c")
+    )
+    process.start()
+    deadline = time.time() + 30
+    while process.is_alive() and time.time() < deadline:
+        states = [np.load(path) for path in (tmp_path / "c").glob("*/state.npy") if path.stat().st_size]
+        if states and (states[0] == cache_module.DONE).sum() >= 3:
+            break
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    calls = counting(preprocessing, monkeypatch)
+    slices = dataset(volumes, preprocessing, tmp_path)
+    assert 0 < len(calls) <= 9
+    fresh = SliceDataset(volumes, preprocessing, cache_dir=tmp_path / "fresh", num_workers=0, progress=False)
+    for name, value in fresh.__getitems__(range(12)).items():
+        assert torch.equal(value, slices.__getitems__(range(12))[name])
+
+
+def test_two_processes_that_want_the_same_cache_build_it_once(volumes, preprocessing, tmp_path, monkeypatch):
+    process = multiprocessing.get_context("fork").Process(
+        target=_build_slowly, args=(volumes, preprocessing, tmp_path / "c")
+    )
+    process.start()
+    while process.is_alive() and not list((tmp_path / "c").glob("*/state.npy")):
+        time.sleep(0.02)
+    calls = counting(preprocessing, monkeypatch)
+    slices = dataset(volumes, preprocessing, tmp_path)
+    process.join()
+    assert calls == [] and len(slices) == 12
+
+
+def test_the_cache_is_hardly_larger_than_its_pixels_and_holds_no_path(volumes, preprocessing, tmp_path):
+    many = [dict(volumes[k % 3], exam=f"x{k}") for k in range(60)]
+    load, _, standardize = preprocessing.transforms
+    preprocessing = Compose([load, ResizeWithPadOrCropd(("image", "label"), (128, 128, -1)), standardize])
+    slices = SliceDataset(many, preprocessing, cache_dir=tmp_path / "c", num_workers=0, progress=False)
+    assert len(slices) == 240
+    files = [path for path in (tmp_path / "c").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files if path.stem != "label") < 1.02 * 240 * 128**2 * 2
+    assert not any(str(tmp_path).encode() in path.read_bytes() for path in files)
+
+
+def test_targets_need_no_new_cache_and_may_refuse_items(volumes, preprocessing, tmp_path, monkeypatch, caplog):
+    calls = counting(preprocessing, monkeypatch)
+    for number, item in enumerate(volumes):
+        item["location"] = number / 2
+    dataset(volumes, preprocessing, tmp_path, targets=SliceLocationd())
+    mapped = dataset(volumes, preprocessing, tmp_path, targets=SliceLocationd("sine"))
+    assert len(calls) == 12
+    assert mapped.__getitems__([0, 5])["location"].tolist() == pytest.approx([0, 1])
+
+    def refuse(item):
+        if item["exam"] == "e1":
+            raise InputError("exam e1 has no 4ch view")
+        return {**item, "planes": torch.full((2,), item["frame"])}
+
+    kept = dataset(volumes, preprocessing, tmp_path, targets=Compose([refuse]))
+    assert "4 of 12 slices left out: exam e1 has no 4ch view (4)" in caplog.text
+    assert len(kept) == 8 and kept.items[4]["exam"] == "e2"
+    batch = kept.__getitems__([4, 7])
+    assert batch["planes"][:, 0].tolist() == [0, 3]
+    expected = preprocessing(expand_volumes(volumes[2:])[3])["image"].as_tensor()[..., 0]
+    assert torch.allclose(batch["image"][1], expected, atol=2e-3)
+    with pytest.raises(InputError, match="none of the 4 slices can be used: exam e1"):
+        dataset(volumes[1:2], preprocessing, tmp_path, targets=refuse)

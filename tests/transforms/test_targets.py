@@ -1,0 +1,190 @@
+"""Heatmaps are exact after any spatial transform: the image is made to carry the answer itself."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+from monai.transforms import (
+    CenterSpatialCropd,
+    Compose,
+    Flipd,
+    RandAffined,
+    ResizeWithPadOrCropd,
+    Rotate90d,
+    Rotated,
+    Spacingd,
+    SpatialPadd,
+    Zoomd,
+)
+from planewise.geometry import intersection_lines, lines_in_mm
+from planewise.transforms import (
+    LoadSliced,
+    PlaneHeatmapsd,
+    RandAffineBatchd,
+    ReadPlaned,
+    SelectPlanesd,
+    SliceLocationd,
+)
+
+VIEWS = ("2ch", "4ch")
+SIGMA = 6.0
+KEYS = ("image", "inside")
+
+
+def carrying_distance(exam, view: str) -> dict:
+    """A short-axis slice of a file whose pixels are replaced by their distance (mm) from the view's line.
+
+    The distance is linear in the pixel coordinates, so linear interpolation keeps it exact: wherever a transform takes
+    a pixel, its value says how far from the line it belongs.
+    """
+    item = {"image": exam["sax"][len(exam["sax"]) // 2], **{name: exam[name][0] for name in VIEWS}}
+    item = Compose([LoadSliced("image"), ReadPlaned(VIEWS), SelectPlanesd(VIEWS)])(item)
+    image = item["image"]
+    origin, normal = item["planes"][VIEWS.index(view)]
+    a, b, c = lines_in_mm(intersection_lines(image.affine, origin, normal), image.affine)
+    spacing = image.affine[:3, :2].norm(dim=0)
+    rows = torch.arange(image.shape[1], dtype=torch.float64)[:, None] * spacing[0]
+    columns = torch.arange(image.shape[2], dtype=torch.float64) * spacing[1]
+    distance = a * rows + b * columns + c
+    item["image"] = MetaTensor(distance[None, :, :, None].double(), affine=image.affine)
+    # one on the image, less wherever a transform mixes in what is outside
+    item["inside"] = MetaTensor(torch.ones_like(item["image"].as_tensor()), affine=image.affine)
+    return item
+
+
+def check(item: dict, view: str) -> None:
+    """Every pixel that the transform did not fill has the heatmap value that its carried distance asks for."""
+    heatmap = PlaneHeatmapsd(SIGMA)(item)["heatmaps"][VIEWS.index(view), :, :, 0]
+    spacing = item["image"].affine[:3, :2].norm(dim=0)
+    assert float((spacing[0] - spacing[1]).abs()) < 1e-6  # Eq. (1) is in pixels
+    distance = item["image"].as_tensor()[0, :, :, 0] / spacing[0]
+    inside = item["inside"].as_tensor()[0, :, :, 0] > 1 - 1e-6
+    expected = torch.exp(-(distance**2) / (2 * SIGMA**2))
+    assert inside.float().mean() > 0.05
+    assert float((heatmap - expected)[inside].abs().max()) < 2e-3
+    # and the line is really on it
+    assert float(heatmap[inside].max()) > 0.5
+
+
+TRANSFORMS = {
+    "flip": Flipd(KEYS, spatial_axis=0),
+    "rotate by 90": Rotate90d(KEYS, k=1, spatial_axes=(0, 1)),
+    "crop": CenterSpatialCropd(KEYS, roi_size=(70, 60, -1)),
+    "pad": SpatialPadd(KEYS, spatial_size=(300, 290, -1)),
+    "crop and pad": ResizeWithPadOrCropd(KEYS, (60, 280, -1)),
+    "resample": Spacingd(KEYS, [2.1, 2.1, -1.0], mode="bilinear", padding_mode="zeros"),
+    "resample, cubic": Spacingd(KEYS, [1.26, 1.26, -1.0], mode=3, padding_mode="reflect"),
+    "all": Compose(
+        [
+            Spacingd(KEYS, [1.7, 1.7, -1.0], mode="bilinear", padding_mode="zeros"),
+            Flipd(KEYS, spatial_axis=1),
+            ResizeWithPadOrCropd(KEYS, (96, 96, -1)),
+        ]
+    ),
+}
+
+
+def interior(item: dict, margin: int = 4) -> dict:
+    """Without a border, where interpolation extrapolates."""
+    size = [side - 2 * margin for side in item["image"].shape[1:3]]
+    return CenterSpatialCropd(KEYS, roi_size=(*size, -1))(item)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_exact_after(exam, name, view):
+    check(interior(TRANSFORMS[name](carrying_distance(exam, view))), view)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@given(angle=st.floats(-math.pi, math.pi))
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_exact_after_rotation(phantom_exam, view, angle):
+    rotate = Rotated(KEYS, angle=(0, 0, angle), mode="bilinear", padding_mode="zeros", keep_size=True, dtype=np.float64)
+    check(rotate(carrying_distance(phantom_exam, view)), view)
+
+
+@given(zoom=st.floats(0.6, 1.7))
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_exact_after_zoom(phantom_exam, zoom):
+    resize = Zoomd(
+        KEYS, zoom=(zoom, zoom, 1), mode="trilinear", align_corners=False, keep_size=False, padding_mode="edge"
+    )
+    item = resize(carrying_distance(phantom_exam, "2ch"))
+    # the output is a whole number of pixels, which can make them a little oblong; Eq. (1) wants them square
+    spacing = item["image"].affine[:3, :2].norm(dim=0)
+    if float((spacing[0] - spacing[1]).abs()) < 1e-6:
+        check(interior(item, 6), "2ch")
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_exact_after_monai_random_affine(phantom_exam, seed):
+    augment = RandAffined(
+        KEYS, prob=1, rotate_range=(0, 0, 0.4), translate_range=(8, 8, 0), mode="bilinear", padding_mode="zeros"
+    ).set_random_state(seed)
+    check(augment(carrying_distance(phantom_exam, "4ch")), "4ch")
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_exact_after_our_batch_affine(phantom_exam, seed):
+    """The same check for the path that training takes; image and heatmap of a batch of four."""
+    item = ResizeWithPadOrCropd(KEYS, (96, 96, -1))(carrying_distance(phantom_exam, "2ch"))
+
+    def augmented(key: str) -> dict:
+        torch.manual_seed(seed)
+        batch = {
+            "image": item[key].as_tensor()[None, ..., 0].repeat(4, 1, 1, 1).float(),
+            "affine": item["image"].affine.repeat(4, 1, 1),
+            "planes": item["planes"].repeat(4, 1, 1, 1),
+            "image_padding": torch.zeros(4, 1),
+        }
+        return RandAffineBatchd(rotate=40, scale=(0.8, 1.3), shift=0.1, flip=0.5)(batch)
+
+    batch, inside = PlaneHeatmapsd(SIGMA)(augmented("image")), augmented("inside")["image"][:, 0] > 1 - 1e-5
+    spacing = batch["affine"][:, :3, :2].norm(dim=1)
+    distance = batch["image"][:, 0].double() / spacing[:, :1, None]
+    expected = torch.exp(-(distance**2) / (2 * SIGMA**2))
+    assert inside.float().mean() > 0.1
+    assert float((batch["heatmaps"][:, 0] - expected)[inside].abs().max()) < 2e-3
+
+
+def test_item_and_batch_give_the_same(exam):
+    item = carrying_distance(exam, "2ch")
+    single = PlaneHeatmapsd(SIGMA)(item)
+    batch = {
+        "image": item["image"].as_tensor()[None, ..., 0],
+        "affine": item["image"].affine[None],
+        "planes": item["planes"][None],
+    }
+    batched = PlaneHeatmapsd(SIGMA)(batch)
+    assert torch.equal(single["heatmaps"][..., 0], batched["heatmaps"][0])
+    assert torch.equal(single["lines"], batched["lines"][0])
+
+
+def test_a_masked_plane_gives_nan():
+    item = {
+        "image": MetaTensor(torch.zeros(1, 8, 8, 1)),
+        "planes": torch.full((1, 2, 3), torch.nan, dtype=torch.float64),
+    }
+    assert torch.isnan(PlaneHeatmapsd(2)(item)["heatmaps"]).all()
+
+
+def test_sigma_is_checked():
+    with pytest.raises(ValueError, match="above zero"):
+        PlaneHeatmapsd(0)
+
+
+def test_location_is_kept_mapped_or_unknown():
+    assert float(SliceLocationd()({"location": 0.25})["location"]) == 0.25
+    assert float(SliceLocationd("sine")({"location": 0.25})["location"]) == pytest.approx(math.sqrt(0.5))
+    assert torch.isnan(SliceLocationd()({})["location"])
+    with pytest.raises(ValueError, match="Eq. 4"):
+        SliceLocationd("cosine")

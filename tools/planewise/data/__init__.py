@@ -1,0 +1,22 @@
+"""From a datalist to batches."""
+
+from planewise.data.datalist import expand_volumes, load_datalist, read_datalist, select_subjects
+from planewise.data.exam_sampler import ExamSampler
+from planewise.data.inputs import find_inputs
+from planewise.data.phases import pair_phases
+from planewise.data.slice_cache import SliceCache, default_cache_dir
+from planewise.data.slice_dataset import SliceDataset, as_batch
+
+__all__ = [
+    "ExamSampler",
+    "SliceCache",
+    "SliceDataset",
+    "as_batch",
+    "default_cache_dir",
+    "expand_volumes",
+    "find_inputs",
+    "load_datalist",
+    "pair_phases",
+    "read_datalist",
+    "select_subjects",
+]

@@ -1,0 +1,113 @@
+"""Read a datalist (tools/docs/datalist.md) and choose subjects from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import torch
+
+from planewise.errors import InputError
+from planewise.transforms.exam_name import exam_of
+
+#: Keys of an item that hold a path.
+PATH_KEYS = ("image", "label")
+
+
+@lru_cache(maxsize=2)
+def _parse(path: Path, modified: int) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def read_datalist(path: str | Path) -> dict[str, Any]:
+    """The whole datalist, as `planewise index` wrote it.
+
+    Raises:
+        InputError: there is no such file, or it is not a datalist.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise InputError(
+            f"there is no datalist {path}; make one with `planewise index FOLDER -o {path}` and name it with --datalist"
+        )
+    try:
+        content = _parse(path.resolve(), path.stat().st_mtime_ns)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not JSON ({error}); a datalist is what `planewise index` writes") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds a {type(content).__name__}; a datalist is a JSON object with sections of items")
+    return content
+
+
+def load_datalist(path: str | Path, section: str, required: bool = False) -> list[dict[str, Any]]:
+    """The items of one section, their paths made absolute.
+
+    Args:
+        path: the JSON file; its paths are relative to its own folder.
+        section: ``"training"``, ``"validation"`` or ``"test"``; one that is absent or empty gives no items.
+        required: whether an empty section is an error.
+
+    Raises:
+        InputError: as `read_datalist`, an item has no image, or the section is empty and required.
+    """
+    content = read_datalist(path)
+    folder = Path(path).expanduser().resolve().parent
+    items = []
+    for number, item in enumerate(content.get(section, [])):
+        if "image" not in item:
+            raise InputError(f"{path}: item {number} of {section} has no image; index the folder again")
+        items.append({**item, **{key: str(folder / item[key]) for key in PATH_KEYS if key in item}})
+    if required and not items:
+        filled = ", ".join(key for key in ("training", "validation", "test") if content.get(key)) or "no section"
+        raise InputError(
+            f"section {section} of {path} is empty ({filled} has exams); index more exams, or move some with --split"
+        )
+    return items
+
+
+def select_subjects(items: Sequence[dict[str, Any]], num_subjects: int | None, seed: int = 0) -> list[dict[str, Any]]:
+    """The items of some of the exams, drawn at random.
+
+    The exams are put in an order that the seed alone decides, and the first ``num_subjects`` are taken: with one seed,
+    1 exam is among the 4, the 4 are among the 16, and a pretrained and a scratch run see the same ones.
+
+    Args:
+        items: of a datalist's section.
+        num_subjects: how many exams; None takes all.
+        seed: of the draw.
+
+    Raises:
+        InputError: more exams are asked for than there are.
+    """
+    if num_subjects is None:
+        return list(items)
+    exams = sorted({exam_of(item) for item in items})
+    if not 0 < num_subjects <= len(exams):
+        raise InputError(f"{num_subjects} subjects were asked for (--num_subjects); the section has {len(exams)}")
+    order = torch.randperm(len(exams), generator=torch.Generator().manual_seed(seed)).tolist()
+    chosen = {exams[index] for index in order[:num_subjects]}
+    return [item for item in items if exam_of(item) in chosen]
+
+
+def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One item per slice: those that are whole NIfTI volumes are cut along their third axis, others pass as they are.
+
+    A volume that cannot be opened passes as one item, so that loading it says why and ends that volume alone.
+    """
+    slices: list[dict[str, Any]] = []
+    for item in items:
+        path = str(item["image"])
+        if "affine" in item or "frame" in item or not path.endswith((".nii", ".nii.gz")):
+            slices.append(dict(item, exam=exam_of(item)))
+            continue
+        try:
+            shape = nibabel.load(path).shape
+        except (OSError, nibabel.filebasedimages.ImageFileError):
+            shape = (0, 0, 1)
+        depth = shape[2] if len(shape) > 2 else 1
+        slices += [dict(item, exam=exam_of(item), frame=k, slice=k) for k in range(depth)]
+    return slices

@@ -1,0 +1,86 @@
+"""What to run a network on."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from planewise.data.datalist import load_datalist
+from planewise.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_VOLUMES = (".nii", ".nii.gz")
+
+
+def find_inputs(
+    path: str | Path, phases: str = "ed", section: str = "test", num_exams: int | None = None
+) -> list[dict[str, Any]]:
+    """Items for `planewise.transforms.LoadStackd` from a path.
+
+    Args:
+        path: a NIfTI volume; a folder of NIfTI volumes (masks, ``*_gt``, apart); a DICOM file or folder, in which the
+            indexer finds the short-axis stacks; or a datalist.
+        phases: of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for each.
+        section: of a datalist.
+        num_exams: at most so many inputs; None takes all.
+
+    Returns:
+        ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files.
+
+    Raises:
+        InputError: there is nothing at the path, or nothing in it that can be used.
+    """
+    path = Path(path).expanduser().resolve()
+    if not path.exists():
+        raise InputError(f"there is no {path}; name a NIfTI volume, a folder of DICOM files or a datalist with --input")
+    found = _from_datalist(path, phases, section) if path.suffix == ".json" else _from_files(path, phases)
+    if not found:
+        raise InputError(f"section {section} of {path} is empty; name another with --section")
+    return found[:num_exams]
+
+
+def _from_datalist(path: Path, phases: str, section: str) -> list[dict[str, Any]]:
+    stacks: dict[tuple, dict[Any, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    volumes = []
+    for item in load_datalist(path, section):
+        if "affine" in item:
+            stacks[item["exam"], item.get("stack")][item.get("slice")].append(item)
+        else:
+            volumes.append(item)
+    for (exam, _), slices in stacks.items():
+        ordered = [sorted(slices[key], key=lambda item: item.get("phase", 0.0)) for key in sorted(slices)]
+        count = min(len(entries) for entries in ordered) if phases == "all" else 1
+        for phase in range(count):
+            name = {"phase": f"phase{round(100 * phase / count):02d}"} if count > 1 else {}
+            volumes.append({"image": [entries[phase] for entries in ordered], "exam": exam, **name})
+    return volumes
+
+
+def _from_files(path: Path, phases: str) -> list[dict[str, Any]]:
+    if path.name.endswith(_VOLUMES):
+        return [{"image": str(path)}]
+    if path.is_dir():
+        volumes = sorted(
+            entry
+            for entry in path.iterdir()
+            if entry.name.endswith(_VOLUMES) and not entry.name.startswith(".") and "_gt." not in entry.name
+        )
+        if volumes:
+            return [{"image": str(volume)} for volume in volumes]
+    # DICOM is asked for last: only then are the headers of a whole tree worth reading
+    from planewise.exams import find_stacks
+
+    stacks = find_stacks(path, phases=phases)
+    several = Counter(stack["exam"] for stack in stacks)
+    items = []
+    for stack in stacks:
+        if stack["flag"]:
+            logger.warning("exam %s: %s", stack["exam"], stack["flag"])
+        item = {"image": stack["slices"], "exam": stack["exam"]}
+        if several[stack["exam"]] > 1:
+            item["phase"] = f"phase{round(100 * stack['phase']):02d}"
+        items.append(item)
+    return items

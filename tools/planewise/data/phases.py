@@ -1,0 +1,30 @@
+"""Exams at end-diastole and end-systole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from planewise.transforms.exam_name import exam_of, volume_name
+
+#: Of an exam, carried along with its masks.
+EXAM_KEYS = ("group", "height", "weight", "patient")
+
+
+def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None) -> list[dict[str, Any]]:
+    """One item per exam from one per volume: ``{"exam", "ed": mask, "es": mask, "group", "height", "weight"}``.
+
+    Args:
+        items: of a datalist, with ``phase`` ED or ES and ``label``.
+        masks: folder of predicted masks, ``<exam>_ED.nii.gz`` and ``<exam>_ES.nii.gz``, to take instead of the labels
+            (what the segmentation bundle's evaluation writes with ``save_masks``).
+    """
+    exams: dict[str, dict[str, Any]] = {}
+    for item in items:
+        exam = exams.setdefault(exam_of(item), {"exam": exam_of(item)})
+        exam |= {key: item[key] for key in EXAM_KEYS if key in item}
+        path = Path(masks) / f"{volume_name(item)}.nii.gz" if masks else item.get("label")
+        if path:
+            exam[str(item.get("phase", "")).lower()] = str(path)
+    return list(exams.values())

@@ -1,0 +1,216 @@
+"""Preprocessed slices in memory-mapped arrays, built once and shared by every run that needs the same ones."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from planewise.data.fingerprint import fingerprint
+from planewise.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+PENDING, DONE, REFUSED = 0, 1, 2
+
+
+def default_cache_dir() -> Path:
+    """``$PLANEWISE_CACHE``, else ``planewise`` in the user's cache folder. It may be deleted at any time."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("PLANEWISE_CACHE") or Path(base) / "planewise")
+
+
+class SliceCache:
+    """What a transform makes of each item, one array per key: ``cache.arrays[key][n]``.
+
+    Images are kept as float16 and masks as uint8, contiguous, so that a cache is hardly larger than its pixels and
+    works memory-mapped when it is larger than the memory. It lives in a folder named by a hash of everything it depends
+    on (`fingerprint`); a change makes another folder. Building runs in worker processes, goes on where it was
+    interrupted, and one process builds while others that want the same cache wait for it.
+
+    Items that the transform refuses are left out, counted and explained in the log.
+
+    Args:
+        items: of a datalist, one per slice.
+        transform: MONAI transforms from an item to tensors; image-like ones are ``(1, i, j, 1)``.
+        cache_dir: folder of all caches.
+        label_keys: keys of masks.
+        num_workers: processes that build; 0 builds in this one.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: every item was refused, or the disk is full (with the size that is needed).
+    """
+
+    def __init__(
+        self,
+        items: Sequence[dict[str, Any]],
+        transform: Callable[[dict[str, Any]], dict[str, Any]],
+        cache_dir: str | Path,
+        label_keys: Sequence[str] = ("label",),
+        num_workers: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.items = list(items)
+        self.transform = transform
+        self.label_keys = tuple(label_keys)
+        self.num_workers = min(8, os.cpu_count() or 1) if num_workers is None else num_workers
+        self.progress = progress
+        self.arrays: dict[str, torch.Tensor] = {}
+        self.kept: list[int] = []
+        if not self.items:
+            return
+        depends_on = fingerprint(self.items, transform)
+        key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:20]
+        self.folder = Path(cache_dir).expanduser() / key
+        with _lock(self.folder):
+            if not (self.folder / "complete").exists():
+                self._build(depends_on)
+        self._open()
+
+    def _open(self) -> None:
+        state = np.load(self.folder / "state.npy")
+        self.kept = np.flatnonzero(state == DONE).tolist()
+        refused = json.loads((self.folder / "complete").read_text())
+        if refused:
+            logger.warning("%d of %d slices left out: %s", sum(refused.values()), len(self.items), in_a_line(refused))
+        for path in sorted(self.folder.glob("*.npy")):
+            if path.stem != "state":
+                # mode "c": writable to torch, never to the file
+                self.arrays[path.stem] = torch.from_numpy(np.load(path, mmap_mode="c"))
+
+    def _build(self, depends_on: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "depends_on.json").write_text(json.dumps(depends_on, indent=1))
+        state_file = self.folder / "state.npy"
+        if not state_file.exists():
+            np.save(state_file, np.zeros(len(self.items), dtype=np.uint8))
+        state = np.load(state_file, mmap_mode="r+")
+        arrays = {
+            path.stem: np.load(path, mmap_mode="r+") for path in self.folder.glob("*.npy") if path.stem != "state"
+        }
+        # a slice that was refused is tried again: the reason may have been mended, and its text is needed
+        todo = [index for index in range(len(self.items)) if state[index] != DONE]
+        loader = DataLoader(
+            _Preprocessed([self.items[index] for index in todo], self.transform),
+            batch_size=None,
+            num_workers=min(self.num_workers, len(todo) // 16),
+            collate_fn=_as_it_is,
+            # its own, or whether a cache had to be built would show in the network's initial weights
+            generator=torch.Generator(),
+        )
+        refused: Counter[str] = Counter()
+        bar = tqdm(loader, total=len(todo), desc="preprocessing", unit="slice", disable=not self.progress)
+        for index, result in zip(todo, bar, strict=True):
+            if isinstance(result, str):
+                refused[result] += 1
+                state[index] = REFUSED
+                continue
+            for name, value in self._stored(result).items():
+                if name not in arrays:
+                    arrays[name] = self._allocate(name, value)
+                if arrays[name].shape[1:] != value.shape:
+                    raise InputError(
+                        f"exam {self.items[index].get('exam', '?')}: {name} has shape {value.shape} after preprocessing, "
+                        f"other slices {arrays[name].shape[1:]}; end the preprocessing in ResizeWithPadOrCropd"
+                    )
+                arrays[name][index] = value
+            state[index] = DONE
+        if not (state == DONE).any():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise InputError(f"none of the {len(self.items)} slices can be used: {in_a_line(refused)}")
+        for array in (*arrays.values(), state):
+            array.flush()
+        (self.folder / "complete").write_text(json.dumps(refused))
+
+    def _stored(self, result: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The tensors of an item as they are kept; image-like ones lose their depth of one."""
+        stored = {}
+        for name, value in result.items():
+            if not isinstance(value, torch.Tensor):
+                continue
+            array = np.asarray(value)
+            if array.ndim == 4:
+                stored[name] = array[..., 0].astype(np.uint8 if name in self.label_keys else np.float16)
+            else:
+                stored[name] = array
+        stored["affine"] = np.asarray(result["image"].affine, dtype=np.float64)
+        return stored
+
+    def _allocate(self, name: str, value: np.ndarray) -> np.ndarray:
+        path = self.folder / f"{name}.npy"
+        shape = (len(self.items), *value.shape)
+        size = int(np.prod(shape)) * value.dtype.itemsize
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=value.dtype, shape=shape)
+        try:
+            # a sparse file would end in SIGBUS when the disk fills up
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            path.unlink()
+            raise InputError(
+                f"the disk is full: the cache of {name} needs {size / 2**30:.2f} GiB in {self.folder.parent}; "
+                f"free some, or name another folder with --cache_dir"
+            ) from error
+        return array
+
+
+class _Preprocessed(Dataset):
+    """An item as tensors, or as the reason why not."""
+
+    def __init__(self, items: Sequence[dict[str, Any]], transform: Callable) -> None:
+        self.items, self.transform = items, transform
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | str:
+        try:
+            return self.transform(dict(self.items[index]))
+        except (RuntimeError, ValueError) as error:
+            # MONAI's Compose wraps what a transform raises in "applying transform ..."
+            reason = error.__cause__ or error
+            if not isinstance(reason, (ValueError, OSError)):
+                raise
+            return str(reason)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def in_a_line(reasons: dict[str, int], shown: int = 5) -> str:
+    """The most frequent reasons, in a line."""
+    ranked = Counter(reasons).most_common()
+    rest = len(ranked) - shown
+    text = "; ".join(f"{reason} ({count})" if count > 1 else reason for reason, count in ranked[:shown])
+    return text + (f"; and {rest} more" if rest > 0 else "")
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """One process at a time; the lock goes with the process, however it ends."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("another process is preprocessing the same slices; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,106 @@
+"""Slices by the batch."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from planewise.data.datalist import expand_volumes
+from planewise.data.slice_cache import SliceCache, default_cache_dir, in_a_line
+from planewise.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+class SliceDataset(Dataset):
+    """Preprocessed slices, a whole batch of them in one indexing step.
+
+    A batch is a dictionary of tensors: ``image`` ``(B, 1, i, j)`` float32, masks ``(B, 1, i, j)`` float32, ``affine``
+    ``(B, 4, 4)`` float64, ``image_padding`` ``(B, 1)``, what the targets' transforms made
+    (``planes``, ``location``), and ``index`` ``(B,)`` into `items`.
+
+    Args:
+        data: items of a datalist; whole NIfTI volumes (``{"image", "label"}``) are cut into slices.
+        transform: deterministic MONAI transforms from an item to tensors, the costly part: files are read. They run once;
+            see `SliceCache`.
+        targets: transforms that need nothing but what the datalist says (planes, location). They run when the dataset is
+            made, so that other views or another mapping need no new cache. Items that they refuse are left out.
+        cache_dir, label_keys, num_workers, progress: of the `SliceCache`.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict[str, Any]],
+        transform: Callable[[dict[str, Any]], dict[str, Any]],
+        targets: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        *,
+        cache_dir: str | Path | None = None,
+        label_keys: Sequence[str] = ("label",),
+        num_workers: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.data = data
+        self.transform = transform
+        cache = SliceCache(
+            expand_volumes(data), transform, cache_dir or default_cache_dir(), label_keys, num_workers, progress
+        )
+        rows, made = _make_targets(cache, targets)
+        self._rows = torch.tensor(rows, dtype=torch.long)
+        self._arrays = cache.arrays
+        self._targets = {name: torch.stack([entry[name] for entry in made]) for name in (made[0] if made else ())}
+        self.items = [cache.items[row] for row in rows]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        index = torch.as_tensor(indices, dtype=torch.long)
+        rows = self._rows[index]
+        batch = {name: array.index_select(0, rows) for name, array in self._arrays.items()}
+        batch = {
+            name: value.to(torch.float32) if value.dtype in (torch.float16, torch.uint8) else value
+            for name, value in batch.items()
+        }
+        batch |= {name: values.index_select(0, index) for name, values in self._targets.items()}
+        batch["index"] = index
+        return batch
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {name: value[0] for name, value in self.__getitems__([index]).items()}
+
+
+def _make_targets(
+    cache: SliceCache, targets: Callable[[dict[str, Any]], dict[str, Any]] | None
+) -> tuple[list[int], list[dict[str, torch.Tensor]]]:
+    """Rows of the cache whose targets can be made, and these; the others are counted and explained in the log."""
+    if targets is None:
+        return cache.kept, []
+    rows, made = [], []
+    refused: Counter[str] = Counter()
+    for row in cache.kept:
+        try:
+            item = targets(dict(cache.items[row]))
+        except (RuntimeError, ValueError) as error:
+            reason = error.__cause__ or error
+            if not isinstance(reason, InputError):
+                raise
+            refused[str(reason)] += 1
+            continue
+        rows.append(row)
+        made.append({name: value for name, value in item.items() if isinstance(value, torch.Tensor)})
+    if refused and not rows:
+        raise InputError(f"none of the {len(cache.kept)} slices can be used: {in_a_line(refused)}")
+    if refused:
+        logger.warning("%d of %d slices left out: %s", refused.total(), len(cache.kept), in_a_line(refused))
+    return rows, made
+
+
+def as_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The collate function for `SliceDataset`, whose items come as a batch already (MONAI's own would refuse it)."""
+    return batch

@@ -1,0 +1,110 @@
+"""Features of the heart from segmentations at end-diastole and end-systole."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import NibabelReader
+from monai.transforms import Transform
+
+from planewise.errors import InputError
+
+#: In the order of Khened 2017, the champion that Zhang 2024 section 5.3 follows. ("Patient height and width" there is a
+#: slip for weight.)
+FEATURES = (
+    "LV ejection fraction (%)",
+    "RV ejection fraction (%)",
+    "LV volume at ES (ml)",
+    "LV volume at ED (ml)",
+    "RV volume at ES (ml)",
+    "RV volume at ED (ml)",
+    "myocardial mass at ES (g)",
+    "myocardial mass at ED (g)",
+    "height (cm)",
+    "weight (kg)",
+)
+
+#: g/ml
+MYOCARDIAL_DENSITY = 1.05
+
+
+def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: float, weight: float) -> np.ndarray:
+    """The ten features.
+
+    Args:
+        ed, es: volumes of ``RV``, ``myocardium`` and ``LV`` at end-diastole and end-systole, ml.
+        height: cm.
+        weight: kg.
+
+    Returns:
+        Shape ``(10,)``, float32, as `FEATURES`. An ejection fraction of a ventricle that was not found is 0.
+    """
+
+    def ejection(name: str) -> float:
+        return 100 * (ed[name] - es[name]) / ed[name] if ed[name] > 0 else 0.0
+
+    return np.array(
+        [
+            ejection("LV"),
+            ejection("RV"),
+            es["LV"],
+            ed["LV"],
+            es["RV"],
+            ed["RV"],
+            es["myocardium"] * MYOCARDIAL_DENSITY,
+            ed["myocardium"] * MYOCARDIAL_DENSITY,
+            height,
+            weight,
+        ],
+        dtype=np.float32,
+    )
+
+
+class CardiacFeaturesd(Transform):
+    """An exam's features under ``image`` ``(10,)`` and its group's index under ``label``.
+
+    Reads ``ed`` and ``es``, paths of masks (NIfTI, labels 1 RV, 2 myocardium, 3 LV), ``height`` and ``weight``, and
+    ``group``, which may be absent.
+
+    Args:
+        groups: the classes in order.
+
+    Raises:
+        InputError: a mask is missing, or the group is none of the classes.
+    """
+
+    def __init__(self, groups: tuple[str, ...]) -> None:
+        self.groups = tuple(groups)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        exam = item.get("exam", "?")
+        volumes = {}
+        for phase in ("ed", "es"):
+            try:
+                volumes[phase] = _volumes(str(item[phase]))
+            except (OSError, KeyError) as error:
+                raise InputError(
+                    f"exam {exam} has no mask at {phase.upper()}; segment it first (save_masks)"
+                ) from error
+        for name in ("height", "weight"):
+            if name not in item:
+                raise InputError(f"exam {exam} has no {name}; the forest needs it (Info.cfg, or a column of --classes)")
+        features = cardiac_features(volumes["ed"], volumes["es"], float(item["height"]), float(item["weight"]))
+        item["image"] = torch.from_numpy(features)
+        if "group" in item:
+            if item["group"] not in self.groups:
+                raise InputError(f"exam {exam} is of group {item['group']!r}; known are {', '.join(self.groups)}")
+            item["label"] = torch.tensor(self.groups.index(item["group"]))
+        return item
+
+
+def _volumes(path: str) -> dict[str, float]:
+    """ml of each structure."""
+    reader = NibabelReader()
+    array, meta = reader.get_data(reader.read(path))
+    voxel = abs(np.linalg.det(np.asarray(meta["affine"])[:3, :3])) / 1000
+    return {name: float((array == value).sum() * voxel) for value, name in ((1, "RV"), (2, "myocardium"), (3, "LV"))}

@@ -1,0 +1,138 @@
+"""From the heatmaps of a stack to the planes of the other views: view planning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+
+from planewise.geometry import PlannedPlane, find_lines, intersection_lines, plan_planes
+
+RESEARCH_ONLY = "Research software: not for diagnosis, planning or any other clinical use."
+
+
+class PlanViewsd(Transform):
+    """Fit the planes of other views to a stack's predicted heatmaps, judge them, and draw their lines as labels.
+
+    Reads ``pred``, the network's channels for a volume ``(C, i, j, slices)``, heatmaps first and, with ``location``, the
+    location last; ``image``, the preprocessed volume with its affine; and ``slice_affines`` where slices have their own.
+    Writes
+
+    - ``pred``: labels ``(1, i, j, slices)``, 0 background, 1 the first view's line, 2 the second's, ...; where lines cross
+      the later view shows. A view that is not trusted has no line.
+    - ``heatmaps``: ``(views, i, j, slices)``.
+    - ``plan``: a dictionary of plain values: for each view the plane (origin and normal, RAS+ mm), how far to trust it, and
+      the verdict; the relative locations.
+
+    A view's verdict is "no plane" if a limit is exceeded. The limits hold 99 of 100 phantom hearts that a trained network
+    has not seen (see the bundle's docs for how they were measured).
+
+    Args:
+        views: names of the heatmap channels.
+        sigma: of the heatmaps, pixels.
+        location: whether the last channel is the relative location.
+        line_width: of the drawn lines, mm.
+        min_peak, min_agreement: a heatmap's peak and its likeness to its line's heatmap, medians over the slices.
+        max_residual: distance of the slices' lines from the common plane, mm.
+        max_spread: angle of the slices' lines with the common plane's, degrees.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[str],
+        sigma: float,
+        location: bool = False,
+        line_width: float = 3.0,
+        min_peak: float = 0.3,
+        min_agreement: float = 0.5,
+        max_residual: float = 10.0,
+        max_spread: float = 15.0,
+    ) -> None:
+        self.views = tuple(views)
+        self.sigma = float(sigma)
+        self.location = location
+        self.line_width = line_width
+        self.limits = {
+            "peak": (min_peak, math.inf),
+            "agreement": (min_agreement, math.inf),
+            "residual": (-math.inf, max_residual),
+            "spread": (-math.inf, max_spread),
+        }
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        image, prediction = item["image"], torch.as_tensor(item["pred"]).float().cpu()
+        affines = slice_affines(image, item.get("slice_affines"))
+        heatmaps = prediction[: len(self.views)].permute(3, 0, 1, 2)
+        shape = (heatmaps.shape[2], heatmaps.shape[3])
+        planned = plan_planes(find_lines(heatmaps, self.sigma), affines, shape, self.views)
+        plan: dict[str, Any] = {"note": RESEARCH_ONLY, "frame": "RAS+, mm", "slices": len(affines)}
+        plan["views"] = {plane.view: self._judge(plane) for plane in planned}
+        if self.location:
+            plan["locations"] = [round(float(value), 4) for value in prediction[-1, 0, 0]]
+        labels = torch.zeros(1, *shape, len(affines))
+        for number, plane in enumerate(planned, start=1):
+            if plan["views"][plane.view]["verdict"] == "plane":
+                labels[0][self._near_line(plane, affines, shape)] = number
+        item["plan"] = plan
+        item["heatmaps"] = _like(image, prediction[: len(self.views)])
+        item["pred"] = _like(image, labels)
+        return item
+
+    def _judge(self, plane: PlannedPlane) -> dict[str, Any]:
+        judged: dict[str, Any] = {
+            "origin": [round(value, 3) for value in plane.origin.tolist()],
+            "normal": [round(value, 5) for value in plane.normal.tolist()],
+            "peak": round(plane.peak, 3),
+            "agreement": round(plane.agreement, 3),
+            "residual_mm": round(plane.residual, 2),
+            "spread_deg": round(plane.spread, 2),
+            "slices": plane.slices,
+        }
+        reasons = []
+        for name, (low, high) in self.limits.items():
+            value = getattr(plane, name)
+            if not low <= value <= high:
+                limit = f"at least {low:g}" if math.isfinite(low) else f"at most {high:g}"
+                reasons.append(f"{name} {value:.2f}, {limit} is needed")
+        if reasons:
+            # numbers that are not a plane's are not given as one
+            judged |= {"origin": None, "normal": None}
+        return {"verdict": "no plane" if reasons else "plane", "reasons": reasons, **judged}
+
+    def _near_line(self, plane: PlannedPlane, affines: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """Which pixels ``(i, j, slices)`` lie within half a line's width of the plane's line."""
+        lines = intersection_lines(affines, plane.origin, plane.normal)
+        rows = torch.arange(shape[0], dtype=torch.float64)[:, None, None]
+        columns = torch.arange(shape[1], dtype=torch.float64)[None, :, None]
+        distance = (lines[:, 0] * rows + lines[:, 1] * columns + lines[:, 2]).abs()
+        spacing = affines[:, :3, 0].norm(dim=-1)
+        # at least the pixels that the line passes, however coarse the grid
+        return distance <= (self.line_width / 2 / spacing).clamp_min(0.5)
+
+
+def slice_affines(image: MetaTensor, own: torch.Tensor | None = None) -> torch.Tensor:
+    """Affine of every slice of a preprocessed volume, ``(slices, 4, 4)``, float64, RAS+, mm.
+
+    Args:
+        image: ``(1, i, j, slices)``, transformed in its planes only.
+        own: affines of the slices as they were loaded, where they are not evenly spaced.
+    """
+    affine = image.affine.to(torch.float64).cpu()
+    count = image.shape[-1]
+    if own is not None:
+        # what preprocessing did in the plane, in voxel coordinates of the loaded volume
+        loaded = torch.as_tensor(np.asarray(image.meta["original_affine"]), dtype=torch.float64).reshape(4, 4)
+        return own.reshape(count, 4, 4).to(torch.float64) @ torch.linalg.inv(loaded) @ affine
+    affines = affine.repeat(count, 1, 1)
+    affines[:, :3, 3] += torch.arange(count, dtype=torch.float64)[:, None] * affine[:3, 2]
+    return affines
+
+
+def _like(image: MetaTensor, values: torch.Tensor) -> MetaTensor:
+    return MetaTensor(values, affine=image.affine, meta=image.meta, applied_operations=image.applied_operations)

@@ -1,0 +1,126 @@
+"""Planes of other views: from the datalist or from a file's header, as the tensor that targets are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal
+
+import nibabel
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Transform
+
+from planewise.errors import InputError
+from planewise.exams.dicom import Refused, read_header
+from planewise.geometry import (
+    PARALLEL_ANGLE,
+    check_affine,
+    plane_from_affine,
+)
+
+
+class ReadPlaned(MapTransform):
+    """Read the plane of another view from its file's header, without its pixels, into ``item["planes"][key]``.
+
+    Each key names a view and holds the path of a file of it: DICOM of one frame, or NIfTI (its first slice). ITK is not
+    asked: its DICOM reader has no way to a header but through the whole file.
+
+    Raises:
+        InputError: the file has no header that places an image; the message says why.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        planes = dict(item.get("planes", {}))
+        for key in self.key_iterator(item):
+            try:
+                affine = torch.from_numpy(_header_affine(str(item[key])))
+                check_affine(affine)
+            except (Refused, ValueError, OSError, nibabel.filebasedimages.ImageFileError) as error:
+                reason = str(error).replace(str(item[key]), "the file")
+                raise InputError(f"exam {item.get('exam', '?')}, {key}: no plane in the header ({reason})") from error
+            origin, normal = plane_from_affine(affine)
+            planes[key] = {"origin": origin.tolist(), "normal": normal.tolist()}
+        item["planes"] = planes
+        return item
+
+
+def _header_affine(path: str) -> np.ndarray:
+    """Affine ``(4, 4)``, RAS+, mm, from the header alone."""
+    if path.endswith((".nii", ".nii.gz")):
+        return np.asarray(nibabel.load(path).affine, dtype=np.float64)
+    frames = read_header(path)
+    if len(frames) > 1:
+        raise ValueError(f"the file holds {len(frames)} frames")
+    return np.asarray(frames[0]["affine"], dtype=np.float64)
+
+
+class SelectPlanesd(Transform):
+    """Turn ``item["planes"]`` into the tensor ``(views, 2, 3)``: origin and normal of each view, in float64, RAS+, mm.
+
+    It needs no pixels: the slice's own plane, for the check of parallel planes, comes from ``item["affine"]``, or from the
+    image's affine where there is none.
+
+    Args:
+        views: the views whose lines are targets, in the order of the heatmap channels.
+        missing: what happens to an item that lacks one of the views: ``"error"`` refuses it, ``"mask"`` fills NaN, which
+            leaves that target out of the loss.
+        parallel: the same for a view parallel to the slice (closer than `PARALLEL_ANGLE`).
+
+    Raises:
+        InputError: as said; naming the exam, the view, and what to do.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[str],
+        missing: Literal["error", "mask"] = "error",
+        parallel: Literal["error", "mask"] = "error",
+    ) -> None:
+        for name, value in (("missing", missing), ("parallel", parallel)):
+            if value not in ("error", "mask"):
+                raise ValueError(f"{name} is 'error' or 'mask', not {value!r}")
+        self.views = tuple(views)
+        self.missing = missing
+        self.parallel = parallel
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        exam, stack = item.get("exam", "?"), item.get("stack", "the stack")
+        affine = np.asarray(item["affine"] if "affine" in item else item["image"].affine, dtype=np.float64)
+        try:
+            check_affine(torch.from_numpy(affine))
+        except ValueError as error:
+            raise InputError(f"exam {exam}, {stack}: {error}") from error
+        # numpy: a hundred thousand items pass here whenever a run starts
+        across = np.cross(affine[:3, 0], affine[:3, 1])
+        across /= np.linalg.norm(across)
+        selected = np.full((len(self.views), 2, 3), np.nan)
+        given = item.get("planes", {})
+        for index, view in enumerate(self.views):
+            if view not in given:
+                if self.missing == "error":
+                    raise InputError(
+                        f"exam {exam} has no {view} view (it has {', '.join(given) or 'none'}); leave it out with "
+                        f"--views, or train on what there is with --missing_planes mask"
+                    )
+                continue
+            normal = np.asarray(given[view]["normal"], dtype=np.float64)
+            normal = normal / np.linalg.norm(normal)
+            angle = math.atan2(np.linalg.norm(np.cross(normal, across)), abs(normal @ across))
+            if angle < PARALLEL_ANGLE:
+                if self.parallel == "error":
+                    raise InputError(
+                        f"exam {exam}: the {view} and {stack} planes are parallel (angle {math.degrees(angle):.1f} deg < "
+                        f"{math.degrees(PARALLEL_ANGLE):.0f} deg), so they have no intersection line; leave the view "
+                        f"out with --views, or that target out of the loss with --parallel_planes mask"
+                    )
+                continue
+            selected[index] = given[view]["origin"], normal
+        item["planes"] = torch.from_numpy(selected)
+        return item

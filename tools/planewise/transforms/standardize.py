@@ -1,0 +1,36 @@
+"""Z-score of each slice, remembering what the background became."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+
+class StandardizeSliced(MapTransform):
+    """Zero mean and unit standard deviation for each slice (Zhang 2024, section 5.1.1), after cropping and padding.
+
+    An image is ``(1, i, j, slices)``; every slice is its own. The value that zero, the padding, turned into is written
+    to ``<key>_padding``, shape ``(slices,)``: random transforms fill with it what comes in from outside the image.
+    A slice of one grey value becomes zeros.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            image = item[key].to(torch.float32)
+            pixels = torch.as_tensor(image)
+            mean = pixels.mean(dim=(0, 1, 2))
+            deviation = pixels.std(dim=(0, 1, 2), correction=0)
+            deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+            item[key] = (image - mean) / deviation
+            item[f"{key}_padding"] = (
+                (-mean / deviation).as_tensor() if hasattr(mean, "as_tensor") else -mean / deviation
+            )
+        return item

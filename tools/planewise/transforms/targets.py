@@ -1,0 +1,66 @@
+"""Targets of the pretexts, from the affine that the image has by now. They take an item or a batch alike."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, Literal
+
+import torch
+from monai.transforms import Transform
+
+from planewise.geometry import centrosymmetric, intersection_lines, line_heatmaps
+
+
+class PlaneHeatmapsd(Transform):
+    """Heatmaps of the lines along which other views cut the slice, Zhang 2024 Eq. (1), under ``heatmaps``.
+
+    They are computed from the affine as it is after every spatial transform before this one, so they are exact under
+    any augmentation and never resampled themselves.
+
+    - An item holds ``image``, a `MetaTensor` ``(1, i, j, 1)``, and ``planes`` ``(views, 2, 3)``: heatmaps
+      ``(views, i, j, 1)``.
+    - A batch holds ``image`` ``(B, 1, i, j)``, ``affine`` ``(B, 4, 4)``, ``planes`` ``(B, views, 2, 3)``: heatmaps
+      ``(B, views, i, j)``.
+
+    A masked plane (NaN) gives a heatmap of NaN, which the losses leave out; a plane that misses the image gives one of
+    (nearly) zeros, which is the truth.
+
+    Args:
+        sigma: standard deviation in pixels of the image's grid.
+    """
+
+    def __init__(self, sigma: float) -> None:
+        if not sigma > 0:
+            raise ValueError(f"sigma is a number of pixels above zero, not {sigma}")
+        self.sigma = float(sigma)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        image, planes = item["image"], item["planes"]
+        single = planes.ndim == 3
+        affine = image.affine[None] if single else item["affine"][:, None]
+        shape = tuple(image.shape[1:3] if single else image.shape[2:4])
+        lines = intersection_lines(affine.to(planes), planes[..., 0, :], planes[..., 1, :])
+        heatmaps = line_heatmaps(lines, shape, self.sigma)
+        item["lines"] = lines
+        item["heatmaps"] = heatmaps[..., None] if single else heatmaps
+        return item
+
+
+class SliceLocationd(Transform):
+    """The target of relative location, under ``location``: Zhang 2024 Eq. (3) as it is, or mapped by Eq. (4).
+
+    Args:
+        mapping: ``"linear"`` keeps the ratio of Eq. (3); ``"sine"`` is Eq. (4), for stacks that mirror about the centre.
+    """
+
+    def __init__(self, mapping: Literal["linear", "sine"] = "linear") -> None:
+        if mapping not in ("linear", "sine"):
+            raise ValueError(f"mapping is 'linear' (Eq. 3) or 'sine' (Eq. 4), not {mapping!r}")
+        self.mapping = mapping
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        location = torch.as_tensor(item.get("location", torch.nan), dtype=torch.float32)
+        item["location"] = centrosymmetric(location) if self.mapping == "sine" else location
+        return item
