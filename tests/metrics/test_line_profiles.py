@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pydicom
+import torch
+from planewise.metrics import line_profiles, profile_correlation
+from planewise.transforms import LoadSliced
+
+
+def volume_slice(affine: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """A slice through a smooth function of patient space."""
+    i, j = torch.meshgrid(torch.arange(shape[0]), torch.arange(shape[1]), indexing="ij")
+    points = torch.stack([i, j, torch.zeros_like(i), torch.ones_like(i)], dim=-1).double() @ affine.T
+    x, y, z = points[..., 0], points[..., 1], points[..., 2]
+    return torch.sin(x / 11) + torch.cos(y / 7) * torch.sin(z / 9)
+
+
+def test_profiles_of_one_body_are_equal():
+    flat = torch.diag(torch.tensor([1.2, 1.2, 8, 1], dtype=torch.float64))
+    upright = torch.tensor([[0.6, 0, 0.8, 20], [0.8, 0, -0.6, 10], [0, 1, 0, -30], [0, 0, 0, 1]], dtype=torch.float64)
+    first, second = line_profiles(volume_slice(flat, (90, 90)), flat, volume_slice(upright, (120, 60)), upright)
+    assert len(first) > 50
+    assert np.abs(first - second).max() < 0.02
+
+
+def test_slices_that_do_not_cross_have_no_profile():
+    flat = torch.diag(torch.tensor([1.2, 1.2, 8, 1], dtype=torch.float64))
+    above = flat.clone()
+    above[2, 3] = 8
+    assert math.isnan(profile_correlation(torch.rand(9, 9), flat, torch.rand(9, 9), above))
+
+
+def test_real_slices_agree_where_they_cut_each_other_and_stop_when_shifted(real_data, record_property):
+    """The geometry of real files, proved by their pixels: no model, no header but the file's own, through ITK."""
+    folder = real_data / "cardiac_cine_exam" / "dicom"
+
+    def load(series: str):
+        first = min((folder / series).glob("*.dcm"), key=lambda file: float(pydicom.dcmread(file).TriggerTime))
+        image = LoadSliced("image")({"image": first})["image"]
+        return image.as_tensor()[0, ..., 0], image.affine
+
+    stack = [load(series) for series in ("Se11", "Se1", "Se2", "Se3", "Se4", "Se5")]
+
+    def agreement(pixels, affine) -> float:
+        return float(np.nanmean([profile_correlation(*slice_, pixels, affine) for slice_ in stack]))
+
+    for series in ("Se6", "Se7", "Se8", "Se9", "Se10"):
+        pixels, affine = load(series)
+        in_place = agreement(pixels, affine)
+        shifted = []
+        for axis in range(3):
+            for step in (-10, 10):
+                moved = affine.clone()
+                moved[axis, 3] += step
+                shifted.append(agreement(pixels, moved))
+        record_property(series, f"{in_place:.2f} in place, {max(shifted):.2f} at best when shifted by 10 mm")
+        assert in_place > 0.8
+        assert max(shifted) < in_place - 0.04
+        assert np.mean(shifted) < in_place - 0.15

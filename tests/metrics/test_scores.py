@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from planewise.geometry import intersection_lines, line_heatmaps
+from planewise.metrics import LineErrors, classification_scores, location_scores, volume_scores
+
+
+def test_location_scores_written_out():
+    rng = np.random.default_rng(0)
+    true = rng.random(50)
+    predicted = 0.9 * true + 0.05 + rng.normal(0, 0.05, 50)
+    scores = location_scores(predicted, true)
+    residual = predicted - true
+    assert scores["mse"] == pytest.approx((residual**2).mean())
+    assert scores["mae"] == pytest.approx(np.abs(residual).mean())
+    assert scores["r2"] == pytest.approx(1 - (residual**2).sum() / ((true - true.mean()) ** 2).sum())
+    assert scores["explained_variance"] == pytest.approx(1 - residual.var() / true.var())
+    assert scores["pearson_r"] == pytest.approx(np.corrcoef(predicted, true)[0, 1])
+    slope, intercept = np.polyfit(true, predicted, 1)
+    assert (scores["slope"], scores["intercept"]) == pytest.approx((slope, intercept))
+
+
+def test_location_scores_leave_out_what_is_unknown():
+    assert location_scores([0.1, 0.5, np.nan, 0.9], [0, 0.5, 0.7, 1])["slices"] == 3
+    nothing = location_scores([0.3], [0.2])
+    assert math.isnan(nothing["mse"]) and nothing["slices"] == 1
+
+
+def test_line_errors_of_shifted_and_turned_heatmaps():
+    affine = torch.diag(torch.tensor([2.0, 2, 8, 1], dtype=torch.float64)).repeat(2, 1, 1)
+    centre = torch.tensor([63.0, 63, 0], dtype=torch.float64)
+
+    def lines(degrees: float, shift: float) -> torch.Tensor:
+        angle = math.radians(degrees)
+        normal = torch.tensor([math.cos(angle), math.sin(angle), 0], dtype=torch.float64)
+        return intersection_lines(affine, centre + shift * normal, normal)[:, None]
+
+    true = torch.cat([lines(20, 0), lines(100, 0)], dim=1)
+    predicted = torch.cat([line_heatmaps(lines(26, 0), (64, 64), 4), line_heatmaps(lines(100, 5), (64, 64), 4)], dim=1)
+    metric = LineErrors(["2ch", "4ch"])
+    metric.update((predicted, {"lines": true, "affine": affine}))
+    scores = metric.compute()
+    assert scores["2ch_angle"] == pytest.approx(6, abs=0.3) and scores["2ch_distance"] == pytest.approx(0, abs=0.3)
+    assert scores["4ch_angle"] == pytest.approx(0, abs=0.3) and scores["4ch_distance"] == pytest.approx(5, abs=0.3)
+
+
+def test_a_line_that_was_not_found_counts_as_90_degrees():
+    affine = torch.eye(4, dtype=torch.float64)[None]
+    metric = LineErrors(["2ch"])
+    target = {"lines": torch.tensor([[[1.0, 0, -10]]], dtype=torch.float64), "affine": affine}
+    metric.update((torch.zeros(1, 1, 32, 32), target))
+    assert metric.compute()["2ch_angle"] == pytest.approx(90)
+
+
+def ball(centre: float, radius: float, value: int) -> torch.Tensor:
+    grid = torch.stack(torch.meshgrid(*[torch.arange(20.0)] * 3, indexing="ij"))
+    return ((grid - centre).square().sum(0) < radius**2).int() * value
+
+
+def test_volume_scores_of_shifted_balls():
+    reference = ball(9, 5, 3)
+    moved = torch.roll(reference, 2, dims=0)
+    scores = volume_scores(moved, reference, (1, 1, 1), {3: "LV"})["LV"]
+    overlap = 2 * float(((moved > 0) & (reference > 0)).sum()) / float((moved > 0).sum() + (reference > 0).sum())
+    assert scores["dice"] == pytest.approx(overlap) and not scores["missed"]
+    # distances are in millimetres of the volume's own spacing, not in voxels
+    wide = volume_scores(moved, reference, (3, 3, 3), {3: "LV"})["LV"]
+    assert wide["assd"] == pytest.approx(3 * scores["assd"], rel=1e-5)
+    assert 0.5 < scores["assd"] < 2
+    assert volume_scores(reference, reference, (1, 1, 1), {3: "LV"})["LV"]["assd"] == 0
+
+
+def test_missed_and_empty_structures():
+    reference = ball(9, 5, 3)
+    scores = volume_scores(torch.zeros_like(reference), reference, (1, 1, 1), {1: "RV", 3: "LV"})
+    assert scores["RV"] == {"dice": 1.0, "assd": 0.0, "missed": False}
+    assert scores["LV"]["dice"] == 0 and scores["LV"]["missed"] and math.isnan(scores["LV"]["assd"])
+
+
+def test_classification_scores():
+    probabilities = np.array([[0.8, 0.2, 0], [0.4, 0.6, 0], [0.3, 0.7, 0], [0.6, 0.4, 0]])
+    scores = classification_scores(probabilities, [0, 1, 1, 1], ["a", "b", "c"])
+    # by hand: the pairs of one a and three b are ranked right, wrong pairs none
+    assert scores["auc"] == {"a": 1.0, "b": 1.0, "c": None}
+    assert scores["macro_auc"] == 1
+    assert scores["accuracy"] == 0.75
+    assert scores["confusion"] == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from planewise.errors import InputError
+from planewise.networks import ForestNet
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_classification(300, 10, n_informative=6, n_classes=5, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def forest(data) -> RandomForestClassifier:
+    return RandomForestClassifier(30, random_state=0).fit(data[0][:200].astype(np.float32), data[1][:200])
+
+
+def test_the_network_gives_scikit_learns_probabilities(forest, data):
+    net = ForestNet(10, 5, trees=30)
+    net.copy_forest(forest)
+    features = data[0].astype(np.float32)
+    expected = forest.predict_proba(features)
+    assert np.abs(net(torch.from_numpy(features)).numpy() - expected).max() < 1e-6
+    scripted = torch.jit.script(net)
+    assert torch.equal(scripted(torch.from_numpy(features)), net(torch.from_numpy(features)))
+
+
+def test_weights_are_a_plain_state_dict(forest, data, tmp_path):
+    net = ForestNet(10, 5, trees=30)
+    net.copy_forest(forest)
+    torch.save(net.state_dict(), tmp_path / "model.pt")
+    other = ForestNet(10, 5, trees=30)
+    other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+    features = torch.from_numpy(data[0].astype(np.float32))
+    assert torch.equal(net(features), other(features))
+
+
+def test_without_a_forest_all_classes_are_equal():
+    assert torch.allclose(ForestNet(10, 5)(torch.rand(3, 10)), torch.full((3, 5), 0.2))
+
+
+@pytest.mark.parametrize(("name", "value"), [("left", 511), ("right", -1), ("feature", 10)])
+def test_damaged_indices_are_refused(name, value):
+    state = ForestNet(10, 5, trees=3).state_dict()
+    state[name] = state[name].clone()
+    state[name][1, 2] = value
+    with pytest.raises(InputError, match=f"damaged: {name}"):
+        ForestNet(10, 5, trees=3).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (lambda: ForestNet(10, 5, trees=3), "30 trees, 10 features"),
+        (lambda: ForestNet(10, 5, trees=30, max_nodes=15), "room for 15"),
+        (lambda: ForestNet(10, 5, trees=30, max_depth=2), "511 in 2 "),
+    ],
+)
+def test_a_forest_that_does_not_fit(forest, net, message):
+    with pytest.raises(ValueError, match=message):
+        net().copy_forest(forest)

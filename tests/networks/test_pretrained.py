@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from planewise.errors import InputError
+from planewise.networks import SliceNet, UNetDecoder, UNetEncoder, load_pretrained, read_weights
+
+from .test_slice_net import FEATURES, network
+
+
+def segmenter() -> SliceNet:
+    torch.manual_seed(1)
+    return SliceNet(UNetEncoder(FEATURES), UNetDecoder(FEATURES), 4)
+
+
+@pytest.fixture
+def pretext(tmp_path):
+    net = network()
+    torch.save(net.state_dict(), tmp_path / "model.pt")
+    return net, tmp_path / "model.pt"
+
+
+def test_encoder_and_decoder_move_the_head_stays(pretext, caplog):
+    source, path = pretext
+    with caplog.at_level(logging.INFO):
+        net = load_pretrained(segmenter(), path)
+    for name, value in net.state_dict().items():
+        if name.startswith("head"):
+            assert torch.equal(value, segmenter().state_dict()[name])
+        else:
+            assert torch.equal(value, source.state_dict()[name])
+    own, loaded = len(net.state_dict()), len(net.state_dict()) - 2
+    assert f"loaded {loaded} of {own} tensors" in caplog.text
+    assert "left at random: head 2 (head.maps.weight, head.maps.bias)" in caplog.text
+    assert "ignored: head 2 (head.location.layers.0.weight" in caplog.text
+
+
+def test_location_weights_leave_the_decoder_at_random(tmp_path):
+    torch.save({"network": network(num_maps=0).state_dict(), "epoch": 3}, tmp_path / "last.pt")
+    net = load_pretrained(segmenter(), tmp_path / "last.pt")
+    fresh = segmenter().state_dict()
+    assert all(torch.equal(value, fresh[name]) for name, value in net.state_dict().items() if "decoder" in name)
+    assert any(not torch.equal(value, fresh[name]) for name, value in net.state_dict().items() if "encoder" in name)
+
+
+def test_a_bundles_folder_will_do(pretext):
+    source, path = pretext
+    (path.parent / "models").mkdir()
+    path.rename(path.parent / "models" / "model.pt")
+    assert set(read_weights(path.parent)) == set(source.state_dict())
+
+
+@pytest.mark.parametrize("nothing", [None, "null", "none", "None", ""])
+def test_from_scratch(nothing):
+    fresh = segmenter().state_dict()
+    net = load_pretrained(segmenter(), nothing)
+    assert all(torch.equal(value, fresh[name]) for name, value in net.state_dict().items())
+
+
+def test_another_backbone_is_an_error(pretext):
+    wide = SliceNet(UNetEncoder((32, 64)), UNetDecoder((32, 64)), 4)
+    with pytest.raises(
+        InputError, match=r"encoder.* is \(4, 1, 3, 3\) there and \(32, 1, 3, 3\) here; use the features"
+    ):
+        load_pretrained(wide, pretext[1])
+
+
+def test_nothing_that_fits_is_an_error(tmp_path):
+    torch.save(torch.nn.Conv2d(1, 1, 1).state_dict(), tmp_path / "other.pt")
+    with pytest.raises(InputError, match="nothing in .* fits the network: it has weight 1, bias 1"):
+        load_pretrained(segmenter(), tmp_path / "other.pt")
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: None, "there are no weights at"),
+        (lambda path: path.write_bytes(b"not weights"), "cannot be read as weights"),
+        (lambda path: torch.save({"epoch": 3}, path), "holds no weights"),
+        (lambda path: torch.save(Exploding(), path), "cannot be read as weights"),
+    ],
+)
+def test_files_that_are_no_weights(tmp_path, write, message):
+    write(tmp_path / "w.pt")
+    with pytest.raises(InputError, match=message):
+        load_pretrained(segmenter(), tmp_path / "w.pt")
+
+
+class Exploding:
+    """A pickle that would run code when it is loaded without `weights_only`."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("code in a checkpoint was run",))

@@ -1,0 +1,33 @@
+"""`planewise report`: a study's results as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from planewise.errors import InputError
+
+
+def report(
+    study: Annotated[Path, typer.Argument(help="Folder of a study: `out` in its configuration.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="HTML file to write.", show_default="STUDY/report/index.html")
+    ] = None,
+) -> None:
+    """Write what a study found as one HTML file that carries its pictures with it.
+
+    What ran and with which versions; tables beside the paper's; learning curves; regression of location; heatmaps,
+    planned planes and segmentations. What has not run yet is left out.
+    """
+    try:
+        from planewise.reports.study_report import write_study_report  # here: --help should not wait for matplotlib
+
+        written = write_study_report(study, output or study / "report" / "index.html")
+    except InputError as error:
+        Console(stderr=True).print(f"[bold red]planewise report:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    Console().print(f"Wrote {escape(str(written))}", soft_wrap=True)

@@ -1,0 +1,36 @@
+"""Handlers and batch preparation for MONAI's engines."""
+
+from planewise.engines.autocast_inferer import AutocastInferer
+from planewise.engines.checkpoints import CheckpointHandler
+from planewise.engines.classification_report import ClassificationReport
+from planewise.engines.forest_trainer import ForestTrainer
+from planewise.engines.history import HistoryHandler, read_history
+from planewise.engines.location_writer import LocationWriter
+from planewise.engines.pictures import HeatmapPictureHandler
+from planewise.engines.plan_writer import PlanWriter
+from planewise.engines.prepare_batch import PrepareSliceBatch
+from planewise.engines.pretext_report import PretextReport
+from planewise.engines.seeding import SeedHandler
+from planewise.engines.segmentation_report import SegmentationReport
+from planewise.engines.segmentation_writer import SegmentationWriter
+from planewise.engines.start_run import plain_errors, start_run, warn_of_unknown_overrides
+
+__all__ = [
+    "AutocastInferer",
+    "CheckpointHandler",
+    "ClassificationReport",
+    "ForestTrainer",
+    "HeatmapPictureHandler",
+    "HistoryHandler",
+    "LocationWriter",
+    "PlanWriter",
+    "PrepareSliceBatch",
+    "PretextReport",
+    "SeedHandler",
+    "SegmentationReport",
+    "SegmentationWriter",
+    "plain_errors",
+    "read_history",
+    "start_run",
+    "warn_of_unknown_overrides",
+]

@@ -1,0 +1,73 @@
+"""Evaluation of a diagnosis: tables and pictures from one pass over the exams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from planewise.metrics import classification_scores
+from planewise.reports.classification_figures import roc_figure
+from planewise.reports.tables import write_csv, write_json
+
+
+class ClassificationReport:
+    """Write what an evaluator's pass over exams shows into a folder.
+
+    - ``predictions.csv``: each exam's features and probabilities, by its hash;
+    - where the exams have labels, ``metrics.json`` (AUC, accuracy, confusion matrix; Zhang 2024 Table 3) and ``roc.png``.
+
+    Batches hold ``image``, features ``(B, F)``, ``exam`` and, if known, ``label``; outputs ``pred`` ``(B, classes)``.
+
+    Args:
+        output_dir: folder.
+        classes: names in order.
+        feature_names: of the features.
+    """
+
+    def __init__(self, output_dir: str | Path, classes: Sequence[str], feature_names: Sequence[str]) -> None:
+        self.folder = Path(output_dir)
+        self.classes = tuple(classes)
+        self.feature_names = tuple(feature_names)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _start(self, engine: Engine) -> None:
+        self._batches: list[dict[str, Any]] = []
+
+    def _collect(self, engine: Engine) -> None:
+        batch, output = engine.state.batch, engine.state.output
+        collected = {"exam": list(batch["exam"]), "features": batch["image"].cpu(), "pred": output["pred"].cpu()}
+        if "label" in batch:
+            collected["label"] = batch["label"].cpu()
+        self._batches.append(collected)
+
+    def _write(self, engine: Engine) -> None:
+        if not self._batches:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        probabilities = torch.cat([batch["pred"] for batch in self._batches]).numpy()
+        features = torch.cat([batch["features"] for batch in self._batches])
+        labels = np.concatenate([batch["label"].numpy() for batch in self._batches if "label" in batch] or [[]]).astype(
+            int
+        )
+        columns: dict[str, Any] = {"exam": [exam for batch in self._batches for exam in batch["exam"]]}
+        if len(labels) == len(probabilities):
+            columns["true"] = [self.classes[label] for label in labels]
+        columns["predicted"] = [self.classes[index] for index in probabilities.argmax(axis=1)]
+        columns |= {f"p({name})": probabilities[:, index].tolist() for index, name in enumerate(self.classes)}
+        columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
+        write_csv(self.folder / "predictions.csv", columns)
+        if len(labels) != len(probabilities):
+            return
+        scores = classification_scores(probabilities, labels, self.classes)
+        write_json(self.folder / "metrics.json", scores)
+        roc_figure(probabilities, labels, self.classes, scores).savefig(self.folder / "roc.png", dpi=110)
+        engine.state.metrics |= {"report": scores}

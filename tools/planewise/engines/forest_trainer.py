@@ -1,0 +1,81 @@
+"""Fitting a forest, behind the interface of a trainer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from torch.utils.data import Dataset
+
+from planewise.errors import InputError
+from planewise.networks import ForestNet
+from planewise.reports.tables import write_csv
+
+logger = logging.getLogger(__name__)
+
+
+class ForestTrainer:
+    """Fit scikit-learn's random forest to a data set's features and copy it into a network.
+
+    There are no epochs and nothing to resume: fitting takes a second and starts over.
+
+    Args:
+        dataset: items with ``image``, features ``(F,)``, and ``label``, class index.
+        network: receives the forest.
+        feature_names: for the table.
+        output_dir: gets ``features.csv``.
+        ckpt_dir: gets ``model.pt``, the network's state dict.
+        seed: of the forest.
+        max_epochs: 1; here because MONAI's tools look for it.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        network: ForestNet,
+        feature_names: Sequence[str],
+        output_dir: str | Path,
+        ckpt_dir: str | Path,
+        seed: int = 0,
+        max_epochs: int = 1,
+        train_handlers: Sequence[Any] = (),
+    ) -> None:
+        self.dataset = dataset
+        self.network = network
+        self.feature_names = tuple(feature_names)
+        self.output_dir = Path(output_dir)
+        self.ckpt_dir = Path(ckpt_dir)
+        self.seed = seed
+        self.max_epochs = max_epochs
+        self.train_handlers = train_handlers
+
+    def run(self) -> None:
+        """Fit, copy, save.
+
+        Raises:
+            InputError: there is nothing to fit, or a class has no exam.
+        """
+        items = [self.dataset[index] for index in range(len(self.dataset))]
+        labelled = [item for item in items if "label" in item]
+        if not labelled:
+            raise InputError("no exam of the training section has masks at ED and ES and a group to learn from")
+        features = torch.stack([item["image"] for item in labelled])
+        labels = torch.stack([item["label"] for item in labelled])
+        classes = self.network.probability.shape[-1]
+        absent = sorted(set(range(classes)) - set(labels.tolist()))
+        if absent:
+            raise InputError(f"no training exam is of class {', '.join(map(str, absent))} of {classes}; label some")
+        forest = RandomForestClassifier(n_estimators=self.network.probability.shape[0], random_state=self.seed)
+        forest.fit(features.numpy(), labels.numpy())
+        self.network.copy_forest(forest)
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        self.ckpt_dir.mkdir(parents=True, exist_ok=True)
+        columns = {"exam": [item["exam"] for item in labelled], "group": [item["group"] for item in labelled]}
+        columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
+        write_csv(self.output_dir / "features.csv", columns)
+        torch.save({name: value.cpu() for name, value in self.network.state_dict().items()}, self.ckpt_dir / "model.pt")
+        logger.info("fitted %d trees to %d exams", len(forest.estimators_), len(labelled))

@@ -1,0 +1,66 @@
+"""Losses and scores of every epoch as a table, for learning curves."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+
+class HistoryHandler:
+    """Write ``history.csv``: epoch, learning rate, mean training loss and its parts, and the validation scores.
+
+    Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A run
+    that is resumed keeps the rows up to the epoch it goes on from.
+
+    Args:
+        output_dir: the run's folder.
+        loss: loss function; if it has ``parts`` (a dictionary of tensors), each gets a column.
+        evaluator: whose metrics are written, in epochs when it ran.
+    """
+
+    def __init__(self, output_dir: str | Path, loss: Any = None, evaluator: Engine | None = None) -> None:
+        self.path = Path(output_dir) / "history.csv"
+        self.loss = loss
+        self.evaluator = evaluator
+        self._sums: dict[str, torch.Tensor] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _reset(self, engine: Engine) -> None:
+        self._sums = {}
+
+    def _add(self, engine: Engine) -> None:
+        values = {"train_loss": engine.state.output["loss"].detach(), **getattr(self.loss, "parts", {})}
+        for name, value in values.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def _write(self, engine: Engine) -> None:
+        epoch = engine.state.epoch
+        row: dict[str, Any] = {"epoch": epoch, "learning_rate": engine.optimizer.param_groups[0]["lr"]}
+        row |= {name: float(value) / engine.state.epoch_length for name, value in self._sums.items()}
+        if self.evaluator is not None and self.evaluator.state.epoch == epoch:
+            metrics = self.evaluator.state.metrics
+            row |= {name: float(value) for name, value in metrics.items() if not isinstance(value, dict)}
+        rows = [*(before for before in read_history(self.path) if before["epoch"] < epoch), row]
+        columns = list(dict.fromkeys(name for entry in rows for name in entry))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def read_history(path: str | Path) -> list[dict[str, float]]:
+    """The rows of a ``history.csv``; columns that an epoch left empty are absent. No file gives no rows."""
+    if not Path(path).is_file():
+        return []
+    with open(path, newline="") as file:
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]

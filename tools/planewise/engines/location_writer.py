@@ -1,0 +1,72 @@
+"""Write where the slices of a stack lie."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from ignite.engine import Engine, Events
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from planewise.reports.pretext_figures import show_slice
+from planewise.reports.tables import write_json
+from planewise.transforms.plan_views import RESEARCH_ONLY
+
+logger = logging.getLogger(__name__)
+
+
+class LocationWriter:
+    """For every stack write its slices' relative locations into ``output_dir/<exam>/``.
+
+    - ``locations.json``: the location of each slice, which end of the stack is the base, and how well the locations follow
+      the order of the slices (Spearman's rho). Below ``min_order`` the answer is "no order": it is not the organ that the
+      network was trained on, or it is cut another way;
+    - ``locations.png``: the slices with their locations.
+
+    Attach it to the evaluator of an inference config.
+
+    Args:
+        output_dir: folder.
+        min_order: smallest rho, either sign.
+    """
+
+    def __init__(self, output_dir: str | Path, min_order: float = 0.7) -> None:
+        self.folder = Path(output_dir)
+        self.min_order = min_order
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        for output in engine.state.output:
+            image = output["image"]
+            exam = Path(image.meta["filename_or_obj"]).name.removesuffix(".nii.gz")
+            # the channel is constant over the image; its middle is on the volume's grid whatever was padded
+            prediction = np.asarray(output["pred"][0].cpu())
+            locations = prediction[prediction.shape[0] // 2, prediction.shape[1] // 2]
+            order = float(spearmanr(range(len(locations)), locations).statistic) if len(locations) > 2 else float("nan")
+            if not abs(order) >= self.min_order:
+                verdict = "no order"
+            else:
+                verdict = "first slice is basal" if order > 0 else "last slice is basal"
+            folder = self.folder / exam
+            folder.mkdir(parents=True, exist_ok=True)
+            found = {"note": RESEARCH_ONLY, "verdict": verdict, "order": order, "locations": locations.tolist()}
+            write_json(folder / "locations.json", found)
+            self._draw(np.asarray(image[0].cpu()), locations, f"exam {exam}: {verdict}", folder / "locations.png")
+            logger.info("exam %s: %s (order %.2f)", exam, verdict, order)
+
+    def _draw(self, image: np.ndarray, locations: np.ndarray, title: str, path: Path) -> None:
+        count = image.shape[-1]
+        columns = min(count, 6)
+        rows = -(-count // columns)
+        figure = Figure(figsize=(2.2 * columns, 2.4 * rows + 0.5), layout="constrained")
+        for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
+            axes.set_axis_off()
+            if index < count:
+                show_slice(axes, image[..., index])
+                axes.set_title(f"{locations[index]:.2f}", fontsize=9)
+        figure.suptitle(f"{title}\n{RESEARCH_ONLY}", fontsize=8)
+        figure.savefig(path, dpi=110)

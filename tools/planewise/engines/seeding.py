@@ -1,0 +1,35 @@
+"""Randomness that depends on nothing but the seed, the epoch and the iteration."""
+
+from __future__ import annotations
+
+import torch
+from ignite.engine import Engine, Events
+
+from planewise.data import ExamSampler
+
+
+class SeedHandler:
+    """Seed torch before every iteration and the sampler before every epoch.
+
+    Random transforms and dropout draw from torch's global generator, so a run that was interrupted and resumed draws
+    what it would have drawn.
+
+    Args:
+        seed: of the run.
+        sampler: of the training data; None if it needs no epoch.
+    """
+
+    def __init__(self, seed: int, sampler: ExamSampler | None = None) -> None:
+        self.seed = seed
+        self.sampler = sampler
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self._epoch)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._iteration)
+
+    def _epoch(self, engine: Engine) -> None:
+        if self.sampler is not None:
+            self.sampler.set_epoch(engine.state.epoch)
+
+    def _iteration(self, engine: Engine) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + engine.state.iteration)

@@ -1,0 +1,53 @@
+"""Pictures of segmented stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from ignite.engine import Engine, Events
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from planewise.reports.pretext_figures import show_slice
+from planewise.reports.segmentation_figures import STRUCTURE_COLOURS, overlay_labels
+from planewise.transforms.plan_views import RESEARCH_ONLY
+
+
+class SegmentationWriter:
+    """For every stack write ``output_dir/<name>/segmentation.png``: its slices under the predicted labels.
+
+    Attach it to the evaluator of an inference config; the masks themselves come from `SaveImaged` there. Its batches
+    hold ``native_image``, its outputs ``pred``: label values on the volume's own grid.
+
+    Args:
+        output_dir: folder.
+        structures: label value to name.
+    """
+
+    def __init__(self, output_dir: str | Path, structures: Mapping[int | str, str]) -> None:
+        self.folder = Path(output_dir)
+        self.structures = {int(value): name for value, name in structures.items()}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            name = Path(output["image"].meta["filename_or_obj"]).name.removesuffix(".nii.gz")
+            image, labels = (np.asarray(value[0].cpu()) for value in (item["native_image"], output["pred"]))
+            count = image.shape[-1]
+            columns = min(count, 6)
+            rows = -(-count // columns)
+            figure = Figure(figsize=(2.2 * columns, 2.3 * rows + 0.8), layout="constrained")
+            for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
+                axes.set_axis_off()
+                if index < count:
+                    show_slice(axes, image[..., index])
+                    overlay_labels(axes, labels[..., index])
+            handles = [Patch(color=STRUCTURE_COLOURS[value], label=text) for value, text in self.structures.items()]
+            figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+            figure.suptitle(f"{name}: {RESEARCH_ONLY}", fontsize=8)
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+            figure.savefig(self.folder / name / "segmentation.png", dpi=110)

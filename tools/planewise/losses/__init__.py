@@ -1,0 +1,17 @@
+"""Loss functions, each quoting its equation."""
+
+from planewise.losses.pretext import (
+    MultitaskLoss,
+    RelativeLocationLoss,
+    RelativeOrientationLoss,
+    predicted_location,
+)
+from planewise.losses.segmentation import SegmentationLoss
+
+__all__ = [
+    "MultitaskLoss",
+    "RelativeLocationLoss",
+    "RelativeOrientationLoss",
+    "SegmentationLoss",
+    "predicted_location",
+]

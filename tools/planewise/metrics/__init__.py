@@ -1,0 +1,18 @@
+"""Numbers that say how good a prediction is."""
+
+from planewise.metrics.classification import classification_scores
+from planewise.metrics.line_errors import LineErrors
+from planewise.metrics.line_profiles import line_profiles, profile_correlation
+from planewise.metrics.location import location_scores
+from planewise.metrics.location_errors import LocationErrors
+from planewise.metrics.segmentation import volume_scores
+
+__all__ = [
+    "LineErrors",
+    "LocationErrors",
+    "classification_scores",
+    "line_profiles",
+    "location_scores",
+    "profile_correlation",
+    "volume_scores",
+]

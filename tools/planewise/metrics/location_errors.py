@@ -1,0 +1,44 @@
+"""Scores of relative location as an Ignite metric, for validation during training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from ignite.metrics import Metric
+from ignite.metrics.metric import reinit__is_reduced
+
+from planewise.losses import predicted_location
+from planewise.metrics.location import location_scores
+
+
+class LocationErrors(Metric):
+    """Mean absolute error, Pearson r and R^2 of the predicted locations.
+
+    Updates take ``(prediction, target)``: the network's tensor, whose last channel is the location, and the targets'
+    dictionary with ``location`` ``(B,)``. Computes ``{"location_mae", "location_r", "location_r2"}``; Ignite puts each
+    under its own name.
+
+    Args:
+        output_transform: of the engine's output.
+    """
+
+    def __init__(self, output_transform: Callable[[Any], Any] = lambda output: output) -> None:
+        super().__init__(output_transform=output_transform)
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        self._pairs: list[torch.Tensor] = []
+
+    @reinit__is_reduced
+    def update(self, output: tuple[torch.Tensor, dict[str, torch.Tensor]]) -> None:
+        prediction, target = output
+        self._pairs.append(torch.stack([predicted_location(prediction.detach()), target["location"]]).cpu())
+
+    def compute(self) -> dict[str, float]:
+        if not self._pairs:
+            return {}
+        predicted, reference = torch.cat(self._pairs, dim=1).tolist()
+        scores = location_scores(predicted, reference)
+        return {"location_mae": scores["mae"], "location_r": scores["pearson_r"], "location_r2": scores["r2"]}

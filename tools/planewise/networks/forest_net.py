@@ -1,0 +1,97 @@
+"""A random forest as a network: plain tensors, so that it travels like any other weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from torch import Tensor, nn
+
+from planewise.errors import InputError
+
+
+class ForestNet(nn.Module):
+    """Class probabilities from features by a forest of decision trees that scikit-learn has grown.
+
+    The trees are buffers, so the forest saves as a plain state dict (no pickle) and scripts to TorchScript. A network
+    that no forest was copied into gives equal probabilities.
+
+    Args:
+        num_features, num_classes: of the input and the output.
+        trees: how many.
+        max_nodes: room per tree; a tree of n training samples has at most 2 n - 1 nodes.
+        max_depth: steps from the root to any leaf; at most the number of training samples less one.
+
+    `forward` takes ``(B, num_features)`` and returns ``(B, num_classes)``.
+    """
+
+    def __init__(
+        self, num_features: int, num_classes: int, trees: int = 100, max_nodes: int = 511, max_depth: int = 64
+    ) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.max_depth = max_depth
+        # a leaf points to itself, so that every sample can take the same number of steps
+        itself = torch.arange(max_nodes).repeat(trees, 1)
+        self.register_buffer("left", itself.clone())
+        self.register_buffer("right", itself.clone())
+        self.register_buffer("feature", torch.zeros(trees, max_nodes, dtype=torch.long))
+        self.register_buffer("threshold", torch.zeros(trees, max_nodes, dtype=torch.float64))
+        self.register_buffer("probability", torch.full((trees, max_nodes, num_classes), 1 / num_classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        trees = torch.arange(self.left.shape[0], device=features.device).unsqueeze(1)
+        node = torch.zeros(self.left.shape[0], features.shape[0], dtype=torch.long, device=features.device)
+        # scikit-learn compares float32 features with float64 thresholds
+        values = features.to(torch.float32).to(torch.float64).t()
+        sample = torch.arange(features.shape[0], device=features.device).unsqueeze(0)
+        for _ in range(self.max_depth):
+            value = values[self.feature[trees, node], sample]
+            node = torch.where(value <= self.threshold[trees, node], self.left[trees, node], self.right[trees, node])
+        return self.probability[trees, node].mean(dim=0)
+
+    @torch.jit.unused
+    def copy_forest(self, forest: RandomForestClassifier) -> None:
+        """Take over a fitted forest.
+
+        Raises:
+            ValueError: it has other features, classes or numbers of trees, or a tree is too large.
+        """
+        trees, nodes, classes = self.probability.shape
+        if (len(forest.estimators_), forest.n_features_in_, len(forest.classes_)) != (
+            trees,
+            self.num_features,
+            classes,
+        ):
+            raise ValueError(
+                f"the forest has {len(forest.estimators_)} trees, {forest.n_features_in_} features and "
+                f"{len(forest.classes_)} classes; the network {trees}, {self.num_features} and {classes}"
+            )
+        for index, estimator in enumerate(forest.estimators_):
+            tree = estimator.tree_
+            if tree.node_count > nodes or tree.max_depth > self.max_depth:
+                raise ValueError(
+                    f"tree {index} has {tree.node_count} nodes in {tree.max_depth} levels; the network has room for "
+                    f"{nodes} in {self.max_depth} (max_nodes, max_depth)"
+                )
+            size = tree.node_count
+            leaf = tree.children_left < 0
+            own = np.arange(size)
+            self.left[index, :size] = torch.from_numpy(np.where(leaf, own, tree.children_left))
+            self.right[index, :size] = torch.from_numpy(np.where(leaf, own, tree.children_right))
+            self.feature[index, :size] = torch.from_numpy(np.where(leaf, 0, tree.feature))
+            self.threshold[index, :size] = torch.from_numpy(tree.threshold.copy())
+            votes = tree.value[:, 0, :]
+            self.probability[index, :size] = torch.from_numpy(votes / votes.sum(axis=1, keepdims=True)).float()
+
+    @torch.jit.unused
+    def load_state_dict(self, state_dict: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As any module's; weights whose indices point outside the tables are refused."""
+        nodes = self.left.shape[1]
+        for name, limit in (("left", nodes), ("right", nodes), ("feature", self.num_features)):
+            values = state_dict.get(name)
+            if values is not None and values.numel() and not (int(values.min()) >= 0 and int(values.max()) < limit):
+                raise InputError(f"the forest's weights are damaged: {name} holds an index outside 0 to {limit - 1}")
+        return super().load_state_dict(state_dict, *args, **kwargs)

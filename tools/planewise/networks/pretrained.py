@@ -1,0 +1,102 @@
+"""Weights from one bundle into another's network, by name."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from planewise.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+#: What overrides spell as "no weights": `--pretrained null` arrives as the text.
+NO_WEIGHTS = (None, "", "null", "none", "None", False)
+
+
+def weights_path(path: str | Path) -> str:
+    """The file that holds weights: ``path`` itself, or ``models/model.pt`` in a bundle's or a run's folder.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        path = path / "models" / "model.pt"
+    if not path.is_file():
+        raise InputError(f"there are no weights at {path}; train first, or name a checkpoint or a bundle's folder")
+    return str(path)
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """The state dict in a file, on the CPU: a plain one, or one under ``model`` or ``network`` in a checkpoint.
+
+    Args:
+        path: see `weights_path`.
+
+    Raises:
+        InputError: there is no such file, or it holds no weights.
+    """
+    path = weights_path(path)
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
+        raise InputError(f"{path} cannot be read as weights ({type(error).__name__})") from error
+    for key in ("model", "network"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not any(isinstance(value, torch.Tensor) for value in content.values()):
+        raise InputError(f"{path} holds no weights (a state dict, or one under 'model')")
+    return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
+    """Copy the weights whose names and shapes fit into ``network``, say what was done, and return it.
+
+    Heads differ from task to task and stay as they were initialised; what the file lacks, stays random.
+
+    Args:
+        network: changed in place.
+        path: see `read_weights`; None (or the text null or none) loads nothing.
+
+    Raises:
+        InputError: nothing fits, or the backbone has other shapes.
+    """
+    if path in NO_WEIGHTS:
+        logger.info("training from scratch: no pretrained weights")
+        return network
+    weights = read_weights(path)
+    own = network.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    other_shape = [name for name in weights if name in own and name not in fitting]
+    unknown = [name for name in weights if name not in own]
+    # heads differ from task to task; a backbone that differs was trained with other features
+    for name in other_shape:
+        if not name.startswith("head."):
+            raise InputError(
+                f"{path} does not fit the network: {name} is {tuple(weights[name].shape)} there and "
+                f"{tuple(own[name].shape)} here; use the features (and stem_stride) that it was trained with"
+            )
+    if not any(value.is_floating_point() for value in fitting.values()):
+        raise InputError(
+            f"nothing in {path} fits the network: it has {_by_part(list(weights))}, the network {_by_part(list(own))}"
+        )
+    network.load_state_dict(fitting, strict=False)
+    logger.info(
+        "loaded %d of %d tensors from the pretrained weights: %s", len(fitting), len(own), _by_part(list(fitting))
+    )
+    random = [name for name in own if name not in fitting]
+    for text, names in (("left at random", random), ("ignored, other shape", other_shape), ("ignored", unknown)):
+        if names:
+            logger.info("%s: %s (%s%s)", text, _by_part(names), ", ".join(names[:4]), ", ..." if len(names) > 4 else "")
+    return network
+
+
+def _by_part(names: list[str]) -> str:
+    """``encoder 40, head 2``: tensors counted by the first part of their names."""
+    counts = Counter(name.split(".")[0] for name in names)
+    return ", ".join(f"{part} {count}" for part, count in counts.items()) or "nothing"

@@ -1,0 +1,79 @@
+"""An encoder, a decoder and a head, behind one forward that gives one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.layers import Conv
+from torch import Tensor, nn
+
+
+class SliceNet(nn.Module):
+    """Network of every slice-wise bundle: `encoder`, `decoder` and `head` by these names.
+
+    Output ``(B, C, H, W)``, one tensor so that every MONAI tool works: the channels of the 1x1 convolution on the
+    decoder's output (``num_maps``: heatmaps, or classes as logits), and after them, where there is a ``location`` head,
+    one channel that carries the relative location, constant over the image.
+
+    Args:
+        encoder: gives the features of every level, finest first.
+        decoder: from those to one map on the image's grid, with ``out_channels``; None if there are no maps to predict.
+        num_maps: output channels of the decoder's head; 0 needs no decoder.
+        location: head on the encoder's last features, giving ``(B, 1)``; None if location is not predicted.
+        frozen: parts (``"encoder"``, ``"decoder"``) that are not trained and keep their batch statistics.
+
+    Example:
+        >>> encoder = UNetEncoder(features=(16, 32, 64))
+        >>> SliceNet(encoder, UNetDecoder(features=(16, 32, 64)), num_maps=2, location=LocationHead(64))
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module | None = None,
+        num_maps: int = 0,
+        location: nn.Module | None = None,
+        frozen: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        if num_maps and decoder is None:
+            raise ValueError(f"{num_maps} maps are to be predicted, so a decoder is needed")
+        if not num_maps and location is None:
+            raise ValueError("there is nothing to predict: give num_maps, a location head, or both")
+        self.encoder = encoder
+        self.decoder = decoder if num_maps else None
+        maps = Conv["conv", 2](decoder.out_channels, num_maps, kernel_size=1) if num_maps else None
+        self.head = _Head(maps, location)
+        self.frozen = tuple(frozen)
+        for name in self.frozen:
+            getattr(self, name).requires_grad_(False)
+
+    def train(self, mode: bool = True) -> SliceNet:
+        super().train(mode)
+        for name in self.frozen:
+            getattr(self, name).eval()
+        return self
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.encoder(image)
+        decoded = self.decoder(features) if self.decoder is not None else image
+        return self.head(decoded, features[-1])
+
+
+class _Head(nn.Module):
+    """Maps and location side by side; either may be None (which TorchScript compiles away)."""
+
+    def __init__(self, maps: nn.Module | None, location: nn.Module | None) -> None:
+        super().__init__()
+        self.maps = maps
+        self.location = location
+
+    def forward(self, decoded: Tensor, deepest: Tensor) -> Tensor:
+        outputs: list[Tensor] = []
+        if self.maps is not None:
+            outputs.append(self.maps(decoded))
+        if self.location is not None:
+            location = self.location(deepest)
+            outputs.append(location[:, :, None, None].expand(-1, -1, decoded.shape[2], decoded.shape[3]))
+        return torch.cat(outputs, dim=1)

@@ -1,0 +1,135 @@
+"""The paper's U-Net, cut into an encoder and a decoder so that weights move between bundles by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.blocks import Convolution
+from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
+from torch import Tensor, nn
+
+#: Ronneberger's widths, the paper's network.
+PAPER_FEATURES = (64, 128, 256, 512, 1024)
+_ACTIVATION = ("relu", {"inplace": True})
+
+
+class UNetEncoder(nn.Module):
+    """Contracting path: two 3x3 convolutions a level, halved by max pooling between levels.
+
+    Args:
+        features: channels of each level, from the finest.
+        in_channels: of the image.
+        stem_stride: 1 is the paper's. 2 or 4 starts with a strided convolution, so that the finest level works on a
+            coarser grid; a decoder built with the same number comes back to the image's. It saves most of the time
+            where the finest level has few channels (the demo).
+        norm: MONAI's name of the normalisation.
+
+    `forward` takes ``(B, in_channels, H, W)``, H and W multiples of ``stem_stride * 2^(levels - 1)``, and returns the
+    features of every level, finest first.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[int] = PAPER_FEATURES,
+        in_channels: int = 1,
+        stem_stride: int = 1,
+        norm: str | tuple = "batch",
+    ) -> None:
+        super().__init__()
+        if len(features) < 2:
+            raise ValueError(f"a U-Net needs at least two levels, features is {tuple(features)}")
+        self.out_channels = features[-1]
+        stem: nn.Module = nn.Identity()
+        if stem_stride > 1:
+            stem = _patchwise(in_channels, features[0], stem_stride, norm, transposed=False)
+            in_channels = features[0]
+        self.stem = stem
+        # MONAI's blocks take the bias as given: a batch norm behind a convolution makes it idle, but it is in the paper's
+        first = TwoConv(2, in_channels, features[0], _ACTIVATION, norm, True)
+        downs = [Down(2, a, b, _ACTIVATION, norm, True) for a, b in zip(features[:-1], features[1:], strict=True)]
+        self.levels = nn.ModuleList([first, *downs])
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = self.stem(image)
+        features: list[Tensor] = []
+        for level in self.levels:
+            x = level(x)
+            features.append(x)
+        return features
+
+
+class UNetDecoder(nn.Module):
+    """Expanding path: transposed convolution, concatenation with the encoder's level, two 3x3 convolutions.
+
+    Args:
+        features, stem_stride, norm: those of the encoder.
+
+    `forward` takes the encoder's features and returns ``(B, out_channels, H, W)`` on the image's grid.
+    """
+
+    def __init__(
+        self, features: Sequence[int] = PAPER_FEATURES, stem_stride: int = 1, norm: str | tuple = "batch"
+    ) -> None:
+        super().__init__()
+        pairs = list(zip(features[:-1], features[1:], strict=True))[::-1]
+        self.levels = nn.ModuleList([UpCat(2, deep, fine, fine, _ACTIVATION, norm, True) for fine, deep in pairs])
+        self.out_channels = features[0]
+        unstem: nn.Module = nn.Identity()
+        if stem_stride > 1:
+            unstem = _patchwise(features[0], self.out_channels, stem_stride, norm, transposed=True)
+        self.unstem = unstem
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        x = features[-1]
+        for depth, level in enumerate(self.levels):
+            x = level(x, features[len(features) - 2 - depth])
+        return self.unstem(x)
+
+
+def _patchwise(in_channels: int, out_channels: int, stride: int, norm: str | tuple, transposed: bool) -> nn.Module:
+    """Convolution of non-overlapping patches, or back. Normalisation and ReLU matter: without them the head's 1x1
+    convolution sees linear features only, and segmentation learns no class but the easiest."""
+    return Convolution(
+        2,
+        in_channels,
+        out_channels,
+        strides=stride,
+        kernel_size=stride,
+        adn_ordering="NA",
+        act=_ACTIVATION,
+        norm=norm,
+        padding=0,
+        is_transposed=transposed,
+        output_padding=0 if transposed else None,
+    )
+
+
+class LocationHead(nn.Module):
+    """Relative location from the encoder's last feature map: pooling, then one fully connected layer (Fig. 1, bottom).
+
+    Args:
+        in_channels: of the feature map.
+        pool: ``"average"``, or ``"max"`` as in a public implementation.
+        hidden: widths of further layers before the last, with ReLU between and ``dropout`` before each; default none.
+        dropout: probability.
+
+    `forward` takes ``(B, in_channels, h, w)`` and returns ``(B, 1)``.
+    """
+
+    def __init__(
+        self, in_channels: int, pool: str = "average", hidden: Sequence[int] = (), dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        if pool not in ("average", "max"):
+            raise ValueError(f"pool is 'average' or 'max', not {pool!r}")
+        self.use_max = pool == "max"
+        layers: list[nn.Module] = []
+        for width in hidden:
+            layers += [nn.Linear(in_channels, width), nn.Dropout(dropout), nn.ReLU(inplace=True)]
+            in_channels = width
+        self.layers = nn.Sequential(*layers, nn.Linear(in_channels, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        pooled = torch.amax(features, dim=(2, 3)) if self.use_max else features.mean(dim=(2, 3))
+        return self.layers(pooled)

@@ -1,0 +1,95 @@
+"""Planned planes for people: a picture, and a file that 3D Slicer opens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from planewise.geometry import clip_lines, intersection_lines
+from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps, show_slice
+
+_SLICER_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    "markups-schema-v1.0.3.json#"
+)
+
+
+def planned_views_figure(
+    image: np.ndarray, heatmaps: np.ndarray, affines: torch.Tensor, plan: Mapping[str, Any], exam: str
+) -> Figure:
+    """The slices of a stack with predicted heatmaps and the lines of the planned planes.
+
+    Args:
+        image: ``(i, j, slices)``, preprocessed.
+        heatmaps: ``(views, i, j, slices)``, on the same grid.
+        affines: of the slices, ``(slices, 4, 4)``, RAS+, mm.
+        plan: of `planewise.transforms.PlanViewsd`.
+        exam: its hash.
+    """
+    count = image.shape[-1]
+    columns = min(count, 6)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(2.3 * columns, 2.45 * rows + 0.9), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for index, axes in enumerate(grid):
+        axes.set_axis_off()
+        if index >= count:
+            continue
+        show_slice(axes, image[..., index])
+        overlay_heatmaps(axes, heatmaps[..., index])
+        if "locations" in plan:
+            axes.set_title(f"slice {index + 1}: location {plan['locations'][index]:.2f}", fontsize=8)
+        for channel, view in enumerate(plan["views"].values()):
+            if view["origin"] is None:
+                continue
+            plane = torch.tensor([view["origin"], view["normal"]], dtype=torch.float64)
+            ends = clip_lines(intersection_lines(affines[index], plane[0], plane[1]), image.shape[:2])
+            axes.plot(ends[:, 0], ends[:, 1], "--", color=VIEW_COLOURS[channel], lw=1.2)
+    lines = []
+    for name, view in plan["views"].items():
+        trust = f"residual {view['residual_mm']} mm, spread {view['spread_deg']} deg, agreement {view['agreement']}"
+        lines.append(f"{name}: {view['verdict']} ({'; '.join(view['reasons']) or trust})")
+    figure.suptitle(f"exam {exam}, {plan['note']}\n" + "\n".join(lines), fontsize=8)
+    handles = [grid[0].plot([], [], color=VIEW_COLOURS[k], lw=3)[0] for k in range(len(plan["views"]))]
+    figure.legend(handles, list(plan["views"]), loc="outside lower center", ncols=len(handles), frameon=False)
+    return figure
+
+
+def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, Any]:
+    """The trusted planes as 3D Slicer markups (a ``.mrk.json`` file), squares of ``size`` mm, in Slicer's LPS."""
+    markups = []
+    for channel, (name, view) in enumerate(plan["views"].items()):
+        if view["origin"] is None:
+            continue
+        origin, normal = (np.array(view[key]) * (-1, -1, 1) for key in ("origin", "normal"))
+        # any two in-plane axes will do
+        across = np.cross(normal, (1, 0, 0) if abs(normal[0]) < 0.8 else (0, 1, 0))
+        across /= np.linalg.norm(across)
+        base = np.eye(4)
+        base[:3, :3] = np.column_stack([across, np.cross(normal, across), normal])
+        base[:3, 3] = origin
+        markups.append(
+            {
+                "type": "Plane",
+                "name": f"{name}, planned, research only",
+                "coordinateSystem": "LPS",
+                "coordinateUnits": "mm",
+                "planeType": "pointNormal",
+                "sizeMode": "absolute",
+                "size": [size, size, 0.0],
+                "planeBounds": [-size / 2, size / 2, -size / 2, size / 2],
+                "objectToBase": np.eye(4).ravel().tolist(),
+                "baseToNode": base.ravel().tolist(),
+                "controlPoints": [{"id": "1", "label": name, "position": origin.tolist(), "positionStatus": "defined"}],
+                "display": {"color": _rgb(VIEW_COLOURS[channel]), "selectedColor": _rgb(VIEW_COLOURS[channel])},
+            }
+        )
+    return {"@schema": _SLICER_SCHEMA, "markups": markups}
+
+
+def _rgb(colour: str) -> Sequence[float]:
+    return [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]

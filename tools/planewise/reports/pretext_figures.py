@@ -1,0 +1,80 @@
+"""Pictures of the pretexts: heatmaps beside the truth (Zhang 2024 Fig. 4), regression of location (Fig. 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+#: One colour a view, the same in every picture.
+VIEW_COLOURS = ("#ff7f0e", "#17becf", "#e377c2", "#bcbd22")
+
+
+def show_slice(axes, image: np.ndarray) -> None:
+    """A slice ``(i, j)`` as a reader sees it: i to the right, j down, grey levels without the brightest half percent."""
+    low, high = np.percentile(image, (0.5, 99.5))
+    axes.imshow(image.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
+    axes.set_axis_off()
+
+
+def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
+    """Heatmaps ``(views, i, j)`` over a slice, each in its view's colour, transparent where they are zero."""
+    for heatmap, colour in zip(np.nan_to_num(heatmaps), VIEW_COLOURS, strict=False):
+        rgb = tuple(int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
+        layer = np.zeros((*heatmap.T.shape, 4))
+        layer[..., :3] = rgb
+        layer[..., 3] = 0.75 * np.clip(heatmap.T, 0, 1)
+        axes.imshow(layer)
+
+
+def heatmap_gallery(
+    images: np.ndarray,
+    predicted: np.ndarray,
+    reference: np.ndarray,
+    captions: Sequence[str],
+    views: Sequence[str],
+) -> Figure:
+    """Rows: slice, truth, prediction; a column for each slice (Zhang 2024 Fig. 4).
+
+    Args:
+        images: ``(slices, i, j)``.
+        predicted, reference: heatmaps ``(slices, views, i, j)``.
+        captions: one per slice.
+        views: names of the channels, for the legend.
+    """
+    count = len(images)
+    figure = Figure(figsize=(2.2 * max(count, 2), 7.2), layout="constrained")
+    grid = figure.subplots(3, count, squeeze=False)
+    for column in range(count):
+        for row, heatmaps in enumerate((None, reference[column], predicted[column])):
+            show_slice(grid[row, column], images[column])
+            if heatmaps is not None:
+                overlay_heatmaps(grid[row, column], heatmaps)
+        grid[0, column].set_title(captions[column], fontsize=8)
+    for row, text in enumerate(("slice", "from the headers", "predicted")):
+        grid[row, 0].text(-0.08, 0.5, text, rotation=90, va="center", ha="right", transform=grid[row, 0].transAxes)
+    handles = [grid[0, 0].plot([], [], color=VIEW_COLOURS[k], lw=3)[0] for k in range(len(views))]
+    figure.legend(handles, views, loc="outside lower center", ncols=len(views), frameon=False)
+    return figure
+
+
+def regression_plot(predicted: np.ndarray, reference: np.ndarray, scores: dict[str, float], title: str = "") -> Figure:
+    """Predicted against true relative location, with the regression line (Zhang 2024 Fig. 6).
+
+    Args:
+        predicted, reference: one value per slice.
+        scores: of `planewise.metrics.location_scores`.
+    """
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(reference, predicted, ".", ms=3, alpha=0.35, color="#1f77b4")
+    span = np.array([0.0, 1.0])
+    axes.plot(span, span, ":", color="0.6", lw=1, label="identity")
+    sign = "+" if scores["intercept"] >= 0 else "-"
+    equation = f"y = {scores['slope']:.3f} x {sign} {abs(scores['intercept']):.3f}"
+    axes.plot(span, scores["slope"] * span + scores["intercept"], color="#d62728", lw=1.5, label=equation)
+    axes.set(xlabel="relative location from the headers", ylabel="predicted", xlim=(-0.05, 1.05), ylim=(-0.25, 1.25))
+    axes.set_title(f"{title}  r = {scores['pearson_r']:.3f}, $R^2$ = {scores['r2']:.3f}".strip(), fontsize=10)
+    axes.legend(frameon=False, loc="upper left")
+    return figure

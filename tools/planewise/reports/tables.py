@@ -1,0 +1,42 @@
+"""Numbers as tables in files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """Mean, standard deviation and median of the values that are known; NaN if none is."""
+    known = [value for value in values if math.isfinite(value)]
+    if not known:
+        return {"mean": math.nan, "sd": math.nan, "median": math.nan}
+    return {"mean": float(np.mean(known)), "sd": float(np.std(known)), "median": float(np.median(known))}
+
+
+def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Columns of equal length, with a header; floats with six digits."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for row in zip(*columns.values(), strict=True):
+            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Plain values as JSON that any reader takes: what is not finite becomes null."""
+    path.write_text(json.dumps(_finite(content), indent=1, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
