@@ -31,7 +31,8 @@ class PretextReport:
     """Write what an evaluator's pass over the slices shows into a folder.
 
     - ``metrics.json``: the scores of Zhang 2024 Table 2 for location; for orientation the mean squared error of the
-      heatmaps, and per view the angle (deg) and distance (mm) of the lines and of the 3D planes fitted over the stacks;
+      heatmaps, and per view the angle (deg) and distance (mm) of the lines and of the 3D planes fitted over the stacks,
+      and ``trust``: the bounds that 99 of 100 of these stacks keep, from which the limits of `PlanViewsd` are chosen;
     - ``slices.csv``, ``planes.csv``: the same for each slice and each stack, exams by their hash;
     - ``regression.png`` (Fig. 6) and ``heatmaps.png`` (Fig. 4).
 
@@ -149,6 +150,10 @@ class PretextReport:
                 "lines_not_found": int((known[:, channel] & ~torch.isfinite(angle[:, channel])).sum()),
                 "plane_angle_deg": summary([plane["angle_deg"] for plane in of_view]),
                 "plane_offset_mm": summary([plane["offset_mm"] for plane in of_view]),
+                "trust": {
+                    name: round(float(np.nanpercentile([plane[name] for plane in of_view], percent)), 3)
+                    for name, percent in (("peak", 1), ("agreement", 1), ("residual_mm", 99), ("spread_deg", 99))
+                },
             }
         return scores
 
