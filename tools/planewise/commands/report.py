@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from planewise.errors import InputError
 
@@ -26,8 +27,19 @@ def report(
     try:
         from planewise.reports.study_report import write_study_report  # here: --help should not wait for matplotlib
 
-        written = write_study_report(study, output or study / "report" / "index.html")
+        output = output or study / "report" / "index.html"
+        tables = write_study_report(study, output)
     except InputError as error:
         Console(stderr=True).print(f"[bold red]planewise report:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
-    Console().print(f"Wrote {escape(str(written))}", soft_wrap=True)
+    console = Console()
+    for table in tables:
+        grid = Table(
+            *map(escape, table.header), title=escape(table.title), title_justify="left", box=None, pad_edge=False
+        )
+        for row in table.rows:
+            grid.add_row(*map(escape, row), style="dim" if "Zhang 2024" in row[0] else "")
+        # as wide as it is: a log has no width
+        console.print(grid, width=max(console.width, console.measure(grid).maximum))
+        console.print()
+    console.print(f"Wrote {escape(str(output))}", soft_wrap=True)

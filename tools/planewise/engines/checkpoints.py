@@ -57,6 +57,8 @@ class CheckpointHandler:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
 
     def _start(self, engine: Engine) -> None:
+        for left_over in self.folder.glob("*.tmp"):
+            left_over.unlink(missing_ok=True)  # of a run that was killed while it wrote
         last = self.folder / LAST
         if not self.resume or not last.is_file():
             return

@@ -9,6 +9,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,16 @@ code { background: #f2f2f2; padding: 0 .25em; }
 """
 
 
-def write_study_report(study: str | Path, output: str | Path) -> Path:
+@dataclass
+class Table:
+    """Scores as the page shows them; rows of the paper's own numbers name it in their first cell."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
     """Gather a study's ``metrics.json``, ``history.csv`` and pictures into one page.
 
     Args:
@@ -39,7 +49,7 @@ def write_study_report(study: str | Path, output: str | Path) -> Path:
         output: HTML file.
 
     Returns:
-        The file.
+        The page's tables.
 
     Raises:
         InputError: there is no study in the folder, or the file cannot be written.
@@ -64,25 +74,29 @@ def write_study_report(study: str | Path, output: str | Path) -> Path:
         output.write_text(page.html(f"planewise: {config.get('title', study.name)}"))
     except OSError as error:
         raise InputError(f"{output} cannot be written ({error.strerror})") from None
-    return output
+    return page.tables
 
 
 class _Page:
     def __init__(self, here: str) -> None:
         self.here = here
         self.parts: list[str] = []
+        self.tables: list[Table] = []
 
     def add(self, text: str) -> None:
         self.parts.append(text)
 
     def table(
-        self, header: Sequence[str], rows: Sequence[Sequence[Any]], paper: Callable[[Sequence[Any]], bool]
+        self, title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], paper: Callable[[Sequence[Any]], bool]
     ) -> None:
         """Rows for which ``paper`` is true are the paper's."""
-        self.add("<table><tr>" + "".join(f"<th>{html.escape(str(cell))}</th>" for cell in header) + "</tr>")
-        for row in rows:
+        table = Table(title, [str(cell) for cell in header], [[_text(cell) for cell in row] for row in rows])
+        self.tables.append(table)
+        self.add(f"<h3>{html.escape(title)}</h3>")
+        self.add("<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in table.header) + "</tr>")
+        for row in table.rows:
             mark = " class=paper" if paper(row) else ""
-            self.add("<tr>" + "".join(f"<td{mark}>{html.escape(_text(cell))}</td>" for cell in row) + "</tr>")
+            self.add("<tr>" + "".join(f"<td{mark}>{html.escape(cell)}</td>" for cell in row) + "</tr>")
         self.add("</table>")
 
     def figure(self, picture: Figure | Path, caption: str) -> None:
@@ -147,8 +161,9 @@ def _pretexts(page: _Page, study: Path, config: dict) -> None:
             if name in paper_tables.LOCATION:
                 rows.append([f"Zhang 2024, {METHOD_NAMES[name]}", *paper_tables.LOCATION[name]])
     if rows:
-        page.add("<h3>Relative location (Table 2)</h3>")
-        page.table(["pretext", "MSE", "MAE", "r", "R²", "explained var."], rows, _is_paper)
+        page.table(
+            "Relative location (Table 2)", ["pretext", "MSE", "MAE", "r", "R²", "explained var."], rows, _is_paper
+        )
     rows = []
     for name, content in metrics.items():
         for view, score in content.get("orientation", {}).get("views", {}).items():
@@ -164,9 +179,8 @@ def _pretexts(page: _Page, study: Path, config: dict) -> None:
                 ]
             )
     if rows:
-        page.add("<h3>Relative orientation</h3>")
         header = ["pretext", "view", "line angle (deg)", "line distance (mm)", "plane angle (deg)", "plane offset (mm)"]
-        page.table([*header, "heatmap MSE"], rows, _is_paper)
+        page.table("Relative orientation", [*header, "heatmap MSE"], rows, _is_paper)
         page.add(
             "<p class=note>Mean (standard deviation). The paper looks at heatmaps only. The planes were laid by a "
             "technologist, real or simulated, whose own error is part of these numbers; angle and distance tell what was "
@@ -200,7 +214,7 @@ def _segmentation(page: _Page, study: Path, config: dict) -> None:
         ("dice", "Dice", paper_tables.SEGMENTATION_DICE),
         (
             "assd_mm",
-            "average symmetric surface distance (mm), over the structures that were found",
+            "Average symmetric surface distance (mm), over the structures that were found",
             paper_tables.SEGMENTATION_ASSD,
         ),
     ):
@@ -225,8 +239,7 @@ def _segmentation(page: _Page, study: Path, config: dict) -> None:
                     rows.append(
                         [f"{count}, Zhang 2024, {METHOD_NAMES[method]}", f"{value:.3f} ({deviation:.3f})", *blanks]
                     )
-        page.add(f"<h3>{title}</h3>")
-        page.table(["labelled exams, method", "mean", *structures, "missed"], rows, _is_paper)
+        page.table(title, ["labelled exams, method", "mean", *structures, "missed"], rows, _is_paper)
     _paired(page, scores, config)
     page.figure(finetune_curves(histories), "Validation Dice while fine-tuning, a line a draw.")
     for count in sorted({count for _, count in scores}):
@@ -270,8 +283,8 @@ def _paired(page: _Page, scores: dict[tuple[str, int], dict[int, dict]], config:
                 ]
             )
     if rows:
-        page.add("<h3>Paired differences in mean Dice</h3>")
-        page.table(["labelled exams", "mean", "standard deviation", "draws that gained", "each draw"], rows, _is_paper)
+        header = ["labelled exams", "mean", "standard deviation", "draws that gained", "each draw"]
+        page.table("Paired differences in mean Dice", header, rows, _is_paper)
         page.figure(paired_draws(dice), "Mean Dice of each draw, from scratch and from pretrained weights.")
     if warnings:
         page.add("<p class=note>" + "<br>".join(map(html.escape, warnings)) + "</p>")
@@ -304,7 +317,7 @@ def _diagnosis(page: _Page, study: Path, config: dict) -> None:
                     rows.append(
                         [f"{count}, Zhang 2024, {METHOD_NAMES[method]}", paper_tables.DIAGNOSIS_AUC[method][count], ""]
                     )
-    page.table(["labelled exams, method", "macro AUC", "test exams"], rows, _is_paper)
+    page.table("Macro AUC", ["labelled exams, method", "macro AUC", "test exams"], rows, _is_paper)
     page.figure(study / "diagnose" / "reference" / "test" / "roc.png", "ROC curves and confusion from reference masks.")
 
 

@@ -1,0 +1,65 @@
+"""What reports write: numbers, planes for 3D Slicer, and the study's page."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+from planewise.commands import app
+from planewise.reports.planned_views import slicer_markups
+from planewise.reports.study_report import _pool, write_study_report
+from planewise.reports.tables import summary, write_csv, write_json
+from typer.testing import CliRunner
+
+
+def test_what_is_not_known_is_null_and_left_out(tmp_path):
+    write_json(tmp_path / "a.json", {"mean": math.nan, "list": [1.0, math.inf], "text": "nan"})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"mean": None, "list": [1.0, None], "text": "nan"}
+    assert summary([1.0, math.nan, 3.0]) == {"mean": 2.0, "sd": 1.0, "median": 2.0}
+    assert math.isnan(summary([math.nan])["mean"])
+
+
+def test_columns_of_a_csv(tmp_path):
+    write_csv(tmp_path / "a.csv", {"exam": ["ab", "c,d"], "score": [0.12345678, 2]})
+    assert list(csv.reader(open(tmp_path / "a.csv"))) == [["exam", "score"], ["ab", "0.123457"], ["c,d", "2"]]
+    with pytest.raises(ValueError):
+        write_csv(tmp_path / "a.csv", {"exam": ["ab"], "score": []})
+
+
+def test_pooled_spread_is_that_of_all_values():
+    groups = np.random.default_rng(0).normal(size=(3, 40)) + np.array([[0.0], [1.0], [5.0]])
+    pooled = _pool([{"mean": float(group.mean()), "sd": float(group.std())} for group in groups])
+    assert pooled["mean"] == pytest.approx(groups.mean()) and pooled["sd"] == pytest.approx(groups.std())
+    assert _pool([{"mean": None, "sd": None}]) == {"mean": None, "sd": None}
+
+
+def test_markups_are_the_planes_in_slicers_frame():
+    normal = np.array([0.48, -0.6, 0.64])
+    views = {
+        "2ch": {"origin": [10.0, -20.0, 30.0], "normal": normal.tolist()},
+        "4ch": {"origin": None, "normal": None},
+    }
+    (plane,) = slicer_markups({"views": views})["markups"]
+    assert plane["coordinateSystem"] == "LPS" and "research only" in plane["name"]
+    assert plane["controlPoints"][0]["position"] == [-10.0, 20.0, 30.0]
+    frame = np.array(plane["baseToNode"]).reshape(4, 4)
+    assert np.allclose(frame[:3, 2], normal * (-1, -1, 1)) and np.allclose(frame[:3, 3], [-10, 20, 30])
+    assert np.allclose(frame[:3, :3].T @ frame[:3, :3], np.eye(3)) and np.linalg.det(frame[:3, :3]) == pytest.approx(1)
+
+
+def test_no_study_is_said_in_one_line(tmp_path):
+    result = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "holds no study.json" in result.output and "Traceback" not in result.output
+
+
+def test_a_study_that_has_not_run_yet_gives_a_page_and_escapes_its_title(tmp_path):
+    config = {"title": "<b>mine</b>", "pretexts": ["multitask"], "methods": ["none", "multitask"]}
+    (tmp_path / "study.json").write_text(json.dumps(config))
+    assert write_study_report(tmp_path, tmp_path / "report/index.html") == []
+    page = (tmp_path / "report/index.html").read_text()
+    assert "<b>mine</b>" not in page and "&lt;b&gt;mine&lt;/b&gt;" in page
+    assert "your own exams" in page and "<h2>Segmentation" not in page
