@@ -1,0 +1,65 @@
+"""The phantom commands of every bundle's README, run as they stand but smaller."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bundles.conftest import BUNDLES, TINY
+from tests.conftest import ROOT
+
+#: What makes a documented command short: fewer and coarser exams, a smaller network, one epoch.
+SMALLER_PHANTOM = " --exams 10 --phases 2 --set spacing=3.6,4.2"
+SIZE = {key: TINY[key] for key in ("features", "stem_stride", "image_size", "spacing")}
+SMALLER_TRAINING = {**SIZE, "batch_size": 8, "samples_per_epoch": 16, "max_epochs": 1, "val_interval": 1, "lr_step": 1}
+
+
+def phantom_commands(name: str) -> list[str]:
+    """The commands of the README's phantom block, continuation lines joined."""
+    text = (ROOT / "bundles" / name / "docs/README.md").read_text()
+    block = next(block for block in re.findall(r"```bash\n(.*?)```", text, re.S) if "planewise phantom" in block)
+    return [line for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def smaller(command: str, known: str) -> str:
+    """The same command with what makes it short at its end."""
+    if "planewise phantom" in command:
+        return re.sub(r" --exams \d+", SMALLER_PHANTOM, command)
+    if "planewise index" in command and "--split" not in command:
+        return command + " --split 0.5 0.2 0.3"
+    if "monai.bundle run" in command:
+        settings = SIZE if "inference.yaml" in command else SMALLER_TRAINING
+        settings = {key: value for key, value in settings.items() if re.search(rf"^{key}:", known, re.M)}
+        return command + "".join(f" --{key} '{value}'" for key, value in settings.items())
+    return command
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_phantom_commands_of_the_readme(name, tmp_path):
+    shutil.copytree(ROOT / "bundles", tmp_path / "bundles", ignore=shutil.ignore_patterns("models", "eval", "runs"))
+    known = (ROOT / "bundles" / name / "configs/train.yaml").read_text()
+    commands = phantom_commands(name)
+    assert sum("monai.bundle run" in command for command in commands) == 2, "one trains and evaluates, one infers"
+    script = "set -e\n" + "\n".join(smaller(command, known) for command in commands)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}"
+    assert "Traceback" not in done.stdout
+    written = {path.name for path in (tmp_path / "work").rglob("*") if path.is_file()}
+    assert "metrics.json" in written and "model.pt" in written
+    assert {"plan.json", "locations.json", "predictions.csv"} & written or [
+        file for file in written if file.endswith("_mask.nii.gz")
+    ]

@@ -1,0 +1,119 @@
+"""The bundles on real images: a cine exam as DICOM, its ACDC form, and a spine, which is no heart."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from planewise.engines import read_history
+from planewise.exams import index_folder, write_datalist
+
+from tests.bundles.conftest import TINY, run_bundle
+
+SIZE = {key: TINY[key] for key in ("features", "stem_stride", "image_size", "spacing")}
+
+
+@pytest.fixture(scope="module")
+def real_run(real_data, tmp_path_factory):
+    """A short pretext run on the real exam, all of whose slices are for training."""
+    folder = tmp_path_factory.mktemp("real")
+    result = index_folder(real_data / "cardiac_cine_exam", split=(1, 0, 0))
+    write_datalist(result.datalist, folder / "datalist.json")
+    run_bundle(
+        "pretext_cardiac_multitask",
+        "train.yaml",
+        datalist=str(folder / "datalist.json"),
+        output_dir=str(folder / "run"),
+        cache_dir=str(folder / "cache"),
+        samples_per_epoch=160,
+        max_epochs=3,
+        sigma=1.3,
+        learning_rate=0.003,
+        **SIZE,
+    )
+    return folder
+
+
+def test_pretext_trains_on_the_real_exam_and_plans_its_views(real_run, real_data, tmp_path):
+    history = read_history(real_run / "run/history.csv")
+    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
+    run_bundle(
+        "pretext_cardiac_multitask",
+        "inference.yaml",
+        input=str(real_data / "cardiac_cine_exam"),
+        weights=str(real_run / "run"),
+        output_dir=str(tmp_path),
+        sigma=1.3,
+        **SIZE,
+    )
+    (plan_file,) = tmp_path.rglob("plan.json")
+    plan = json.loads(plan_file.read_text())
+    assert plan["slices"] == 6 and len(plan["locations"]) == 6
+    (lines,) = tmp_path.rglob("*_lines.nii.gz")
+    image = nibabel.load(lines)
+    assert image.shape == (208, 256, 6) or image.shape == (256, 208, 6)
+    # the grid is the stack's own: 1.4 mm in the plane, and the slices' true distance
+    assert np.allclose(image.header.get_zooms()[:2], 1.40625, atol=1e-3)
+    labels = np.unique(np.asarray(image.dataobj))
+    planes = [name for name, view in plan["views"].items() if view["verdict"] == "plane"]
+    assert set(labels) - {0} == {1 + list(plan["views"]).index(name) for name in planes}
+
+
+def test_real_masks_through_the_acdc_reader_and_the_evaluator(real_data, tmp_path):
+    source = real_data / "cardiac_cine_nifti"
+    patient = tmp_path / "training/patient001"
+    patient.mkdir(parents=True)
+    for file in source.glob("patient1_*.nii.gz"):
+        shutil.copy(file, patient / file.name.replace("patient1_", "patient001_"))
+    (patient / "Info.cfg").write_text("ED: 1\nES: 2\nGroup: NOR\nHeight: 170.0\nNbFrame: 2\nWeight: 70.0\n")
+    result = index_folder(tmp_path, split=(1, 0, 0))
+    write_datalist(result.datalist, tmp_path / "acdc.json")
+    items = json.loads((tmp_path / "acdc.json").read_text())["training"]
+    assert {item["phase"] for item in items} == {"ED", "ES"} and all("label" in item for item in items)
+    run_bundle(
+        "downstream_cardiac_sax_segmentation",
+        "train.yaml",
+        "evaluate.yaml",
+        "demo.yaml",
+        run_id="train_and_evaluate",
+        datalist=str(tmp_path / "acdc.json"),
+        section="training",
+        output_dir=str(tmp_path / "run"),
+        samples_per_epoch=160,
+        save_masks=True,
+        **SIZE | {"spacing": 2.94, "image_size": 96, "features": [16, 32, 64, 128]},
+    )
+    # scored on the exam that it learned from: that the way there and back is right, not that it is good
+    scores = json.loads((tmp_path / "run/training/metrics.json").read_text())
+    assert scores["volumes"] == 2 and set(scores["structures"]) == {"RV", "myocardium", "LV"}
+    assert scores["structures"]["LV"]["dice"]["mean"] > 0.5
+    for mask in (tmp_path / "run/training/masks").glob("*.nii.gz"):
+        predicted, image = nibabel.load(mask), nibabel.load(source / "patient1_frame01.nii.gz")
+        assert predicted.shape == image.shape
+        assert np.allclose(predicted.affine, image.affine, atol=1e-4)
+        # the field of view is larger than what the network sees; nothing is found where it did not look
+        values = np.asarray(predicted.dataobj)
+        assert not values[:20].any() and not values[-20:].any()
+
+
+@pytest.mark.parametrize("volume", ["t2s_uncropped", "t1w", "t2"])
+def test_a_spine_has_no_planes(volume, real_run, real_data, tmp_path):
+    run_bundle(
+        "pretext_cardiac_multitask",
+        "inference.yaml",
+        input=str(real_data / "spine_nifti" / f"{volume}.nii.gz"),
+        weights=str(real_run / "run"),
+        output_dir=str(tmp_path),
+        sigma=1.3,
+        **SIZE,
+    )
+    (plan_file,) = tmp_path.rglob("plan.json")
+    plan = json.loads(plan_file.read_text())
+    for view in plan["views"].values():
+        assert view["verdict"] == "no plane" and view["reasons"] and view["origin"] is None
+    (lines,) = tmp_path.rglob("*_lines.nii.gz")
+    assert not torch.as_tensor(np.asarray(nibabel.load(lines).dataobj)).any()

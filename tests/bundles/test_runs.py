@@ -1,0 +1,337 @@
+"""Every bundle trains, resumes, evaluates and infers on phantom exams."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from planewise.engines import read_history
+from planewise.errors import InputError
+from planewise.exams import index_folder, write_datalist
+from planewise.phantoms import UNLABELLED, Recipe, write_exams
+
+from tests.bundles.conftest import PRETEXTS, TINY, TRAINED, datalist_for, run_bundle
+from tests.conftest import ROOT
+
+EVALUATED = ("train.yaml", "evaluate.yaml")
+
+
+def root_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def weights(folder: Path, file: str = "model.pt") -> dict[str, torch.Tensor]:
+    return torch.load(folder / "models" / file, weights_only=True)
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
+    datalist = datalist_for(name, phantoms)
+    settings = {"datalist": str(datalist), "samples_per_epoch": 16, "val_interval": 1}
+
+    # two epochs at a stretch, and one after the other
+    run_bundle(name, *EVALUATED, run_id="train_and_evaluate", max_epochs=2, output_dir=str(tmp_path / "a"), **settings)
+    # the number of epochs is part of the configuration, so the first half is a run that is cut off
+    interrupted(name, after_epoch=1, max_epochs=2, output_dir=str(tmp_path / "b"), **settings)
+    assert [row["epoch"] for row in read_history(tmp_path / "b/history.csv")] == [1]
+    run_bundle(name, "train.yaml", max_epochs=2, output_dir=str(tmp_path / "b"), **settings)
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert same(weights(tmp_path / "a", "last.pt")["network"], weights(tmp_path / "b", "last.pt")["network"])
+    history = read_history(tmp_path / "b/history.csv")
+    assert [row["epoch"] for row in history] == [1, 2]
+    assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
+    assert all(np.isfinite(row["train_loss"]) and np.isfinite(row["val_loss"]) for row in history)
+    assert list((tmp_path / "a/tensorboard").glob("events*"))
+
+    # the best weights, evaluated apart, give the same scores
+    section = "validation" if name in PRETEXTS else "test"
+    scores = json.loads((tmp_path / "a" / section / "metrics.json").read_text())
+    run_bundle(name, *EVALUATED, output_dir=str(tmp_path / "b"), **settings)
+    assert json.loads((tmp_path / "b" / section / "metrics.json").read_text()) == scores
+
+    # a stack from the datalist, through the inference config
+    shape = {key: TINY[key] for key in ("features", "stem_stride", "image_size", "spacing")}
+    run_bundle(
+        name,
+        "inference.yaml",
+        input=str(datalist),
+        num_exams=1,
+        weights=str(tmp_path / "a/models/model.pt"),
+        output_dir=str(tmp_path / "out"),
+        **shape,
+    )
+    written = {path.name.split("_", 1)[-1] for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {"png", "json", "gz"} & {file.rsplit(".", 1)[-1] for file in written}
+
+
+def interrupted(name: str, after_epoch: int, **settings) -> None:
+    """A run that stops after an epoch as if its process had been killed: nothing is tidied up."""
+    from planewise.engines import CheckpointHandler
+
+    class Killed(BaseException):
+        pass
+
+    original = CheckpointHandler._save
+
+    def save_and_die(self, engine):
+        original(self, engine)
+        if engine.state.epoch == after_epoch:
+            raise Killed
+
+    CheckpointHandler._save = save_and_die
+    try:
+        with pytest.raises(BaseException) as caught:
+            run_bundle(name, "train.yaml", **settings)
+        assert isinstance(root_cause(caught.value), Killed)
+    finally:
+        CheckpointHandler._save = original
+
+
+def test_a_run_killed_with_sigkill_ends_like_an_unbroken_one(phantoms, tmp_path):
+    """Through the command line, as a person would run it and a cluster would kill it."""
+    name = "pretext_cardiac_multitask"
+
+    def command(folder: str) -> list[str]:
+        settings = TINY | {
+            "samples_per_epoch": 64,
+            "max_epochs": 6,
+            "val_interval": 2,
+            "datalist": str(phantoms.unlabelled),
+        }
+        settings |= {"output_dir": str(tmp_path / folder), "cache_dir": str(tmp_path / "cache"), "device": "cpu"}
+        arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+        return [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/train.yaml", *arguments]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    inside = {
+        "cwd": ROOT / "bundles" / name,
+        "env": environment,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+    }
+    subprocess.run(command("whole"), check=True, **inside)
+    process = subprocess.Popen(command("broken"), **inside)
+    deadline = time.time() + 120
+    while time.time() < deadline and len(read_history(tmp_path / "broken/history.csv")) < 2:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 2 <= len(read_history(tmp_path / "broken/history.csv")) < 6
+    done = subprocess.run(command("broken"), text=True, check=True, **inside)
+    assert "going on after epoch" in done.stdout
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
+    assert same(weights(tmp_path / "whole", "last.pt")["network"], weights(tmp_path / "broken", "last.pt")["network"])
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_it_trains_without_validation(name, phantoms, tmp_path):
+    content = json.loads(datalist_for(name, phantoms).read_text()) | {"validation": [], "test": []}
+    # beside the original, since its paths are relative to it
+    datalist = phantoms.folder / f"only_training_{name}.json"
+    datalist.write_text(json.dumps(content))
+    run_bundle(name, "train.yaml", datalist=str(datalist), samples_per_epoch=16, max_epochs=2, output_dir=str(tmp_path))
+    assert same(weights(tmp_path), weights(tmp_path, "last.pt")["network"])
+
+
+def test_another_configuration_in_the_same_folder_is_refused(phantoms, tmp_path):
+    settings = {
+        "datalist": str(phantoms.unlabelled),
+        "samples_per_epoch": 8,
+        "max_epochs": 1,
+        "output_dir": str(tmp_path),
+    }
+    run_bundle("pretext_cardiac_location", "train.yaml", **settings)
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle("pretext_cardiac_location", "train.yaml", learning_rate=0.01, **settings)
+    assert "learning_rate: 0.001 -> 0.01" in str(root_cause(caught.value))
+    run_bundle("pretext_cardiac_location", "train.yaml", learning_rate=0.01, resume=False, **settings)
+
+
+def test_settings_reach_what_they_set(phantoms, tmp_path):
+    """A few of the scalars, followed to where they act."""
+    from monai.bundle import ConfigParser
+
+    folder = ROOT / "bundles/pretext_cardiac_multitask/configs"
+    parser = ConfigParser(ConfigParser.load_config_file(str(folder / "train.yaml")))
+    parser.update(
+        TINY
+        | {
+            "sigma": 3.5, "views": ["4ch"], "learning_rate": 5e-4, "batch_size": 3, "rotate": 7.0, "scale": [1, 1.5],
+            "orientation_weight": 0.5, "lr_step": 2, "lr_gamma": 0.1, "max_epochs": 9, "samples_per_exam": "all",
+            "datalist": str(phantoms.unlabelled), "output_dir": str(tmp_path), "seed": 5, "device": "cpu",
+        }
+    )  # fmt: skip
+    trainer = parser.get_parsed_content("train#trainer")
+    batch = next(iter(trainer.data_loader))
+    image, target = trainer.prepare_batch(batch, "cpu")
+    assert image.shape == (3, 1, 48, 48) and target["heatmaps"].shape == (3, 1, 48, 48)
+    assert trainer.network(image).shape == (3, 2, 48, 48)
+    assert trainer.state.max_epochs == 9 and trainer.optimizer.param_groups[0]["lr"] == 5e-4
+    affine, heatmaps = parser.get_parsed_content("train#augmentation").transforms
+    assert np.degrees(affine.rotate) == pytest.approx(7) and affine.scale == (1, 1.5) and heatmaps.sigma == 3.5
+    assert trainer.loss_function.weights == (0.5, 1.0)
+    schedule = parser.get_parsed_content("lr_scheduler")
+    assert (schedule.step_size, schedule.gamma) == (2, 0.1)
+    assert len(trainer.data_loader.sampler) == len(trainer.data_loader.dataset)
+
+
+def test_transfer_modes_and_numbers_of_subjects(phantoms, tmp_path):
+    name = "downstream_cardiac_sax_segmentation"
+    settings = {"samples_per_epoch": 16, "max_epochs": 1, "val_interval": 1}
+    run_bundle(
+        "pretext_cardiac_multitask",
+        "train.yaml",
+        datalist=str(phantoms.unlabelled),
+        output_dir=str(tmp_path / "p"),
+        **settings,
+    )
+    pretext = weights(tmp_path / "p")
+    settings["datalist"] = str(phantoms.labelled)
+    run_bundle(
+        name,
+        "train.yaml",
+        pretrained=str(tmp_path / "p"),
+        transfer="frozen_encoder",
+        num_subjects=1,
+        output_dir=str(tmp_path / "f"),
+        **settings,
+    )
+    frozen = weights(tmp_path / "f")
+    assert all(torch.equal(frozen[key], pretext[key]) for key in frozen if key.startswith("encoder."))
+    assert any(not torch.equal(frozen[key], pretext[key]) for key in frozen if key.startswith("decoder."))
+    run_bundle(
+        name, "train.yaml", pretrained=str(tmp_path / "p"), num_subjects=1, output_dir=str(tmp_path / "a"), **settings
+    )
+    everything = weights(tmp_path / "a")
+    assert any(
+        not torch.equal(everything[key], pretext[key]) for key in everything if "encoder" in key and "weight" in key
+    )
+    # another draw is another run
+    run_bundle(name, "train.yaml", num_subjects=1, subject_seed=1, output_dir=str(tmp_path / "s"), **settings)
+    assert not same(everything, weights(tmp_path / "s"))
+
+
+def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
+    name = "downstream_cardiac_disease_classification"
+    run_bundle(
+        name,
+        *EVALUATED,
+        run_id="train_and_evaluate",
+        section="training",
+        datalist=str(phantoms.labelled),
+        output_dir=str(tmp_path),
+    )
+    scores = json.loads((tmp_path / "training/metrics.json").read_text())
+    assert scores["macro_auc"] == 1  # its own training exams: only that the plumbing holds
+    header = (tmp_path / "features.csv").read_text().splitlines()[0]
+    assert header.startswith("exam,group,LV ejection fraction (%)")
+    # masks in place of the labels: the left ventricle taken away
+    labels = json.loads(phantoms.labelled.read_text())["training"]
+    (tmp_path / "masks").mkdir()
+    for item in labels:
+        mask = nibabel.load(phantoms.labelled.parent / item["label"])
+        values = np.asarray(mask.dataobj) * (np.asarray(mask.dataobj) != 3)
+        nibabel.save(
+            nibabel.Nifti1Image(values, mask.affine), tmp_path / f"masks/{item['exam']}_{item['phase']}.nii.gz"
+        )
+    run_bundle(
+        name,
+        *EVALUATED,
+        section="training",
+        datalist=str(phantoms.labelled),
+        output_dir=str(tmp_path),
+        masks=str(tmp_path / "masks"),
+        report_dir=str(tmp_path / "predicted"),
+    )
+    rows = (tmp_path / "predicted/predictions.csv").read_text().splitlines()
+    column = rows[0].split(",").index("LV volume at ED (ml)")
+    assert {float(row.split(",")[column]) for row in rows[1:]} == {0.0}
+    run_bundle(
+        name,
+        "inference.yaml",
+        datalist=str(phantoms.labelled),
+        weights=str(tmp_path / "models/model.pt"),
+        output_dir=str(tmp_path / "i"),
+    )
+    assert (tmp_path / "i/predictions.csv").exists()
+
+
+def test_a_missing_mask_names_the_exam(phantoms, tmp_path):
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(
+            "downstream_cardiac_disease_classification", *EVALUATED, run_id="train_and_evaluate",
+            datalist=str(phantoms.labelled), masks=str(tmp_path), output_dir=str(tmp_path),
+        )  # fmt: skip
+    error = caught.value
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__
+    assert "has no mask at ED; segment it first" in str(error)
+
+
+def test_identity_is_in_no_output_but_the_datalist(tmp_path):
+    secrets = ("ZZDOE", "19470501", "Waldkrankenhaus")
+    population = UNLABELLED.at_size("demo").with_values(phases=2, spacing=(4.0, 4.2))
+    recipe = Recipe("dsbcc", 77, population, defects=("identity",), patient_name="ZZDOE^JANE", birth_date="19470501")
+    source = tmp_path / "ZZDOE_JANE"
+    list(write_exams(recipe, source, 2))
+    datalist = source / "datalist.json"
+    write_datalist(index_folder(source, split=(1, 0, 0)).datalist, datalist)
+    assert any(b"ZZDOE" in path.read_bytes() for path in source.rglob("*.dcm"))
+    out = tmp_path / "out"
+    bundle = ROOT / "bundles/pretext_cardiac_multitask"
+
+    def run(files: str, **settings) -> None:
+        """From the folder with the name, so that no path of it need stand on the command line."""
+        arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+        command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, "--bundle_root", str(bundle)]
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=source,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-3000:]
+
+    run(
+        f"['{bundle}/configs/train.yaml','{bundle}/configs/evaluate.yaml']",
+        run_id="train_and_evaluate",
+        datalist="datalist.json",
+        section="training",
+        output_dir=out / "run",
+        cache_dir=out / "cache",
+        **TINY | {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1},
+    )
+    shape = {key: TINY[key] for key in ("features", "stem_stride", "image_size", "spacing")}
+    weights_file = out / "run/models/model.pt"
+    run(f"{bundle}/configs/inference.yaml", input=".", weights=weights_file, output_dir=out / "plans", **shape)
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    uids = {part for path in source.rglob("*.dcm") for part in _uids(path)}
+    for path in files:
+        text = path.read_bytes()
+        for secret in (*secrets, *uids):
+            assert secret.encode() not in text and secret not in str(path.relative_to(out)), (secret, path)
+
+
+def _uids(path: Path) -> set[str]:
+    import pydicom
+
+    header = pydicom.dcmread(path, stop_before_pixels=True)
+    return {str(header.get(key)) for key in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID") if header.get(key)}
