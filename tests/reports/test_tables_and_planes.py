@@ -24,7 +24,11 @@ def test_what_is_not_known_is_null_and_left_out(tmp_path):
 
 def test_columns_of_a_csv(tmp_path):
     write_csv(tmp_path / "a.csv", {"exam": ["ab", "c,d"], "score": [0.12345678, 2]})
-    assert list(csv.reader(open(tmp_path / "a.csv"))) == [["exam", "score"], ["ab", "0.123457"], ["c,d", "2"]]
+    assert list(csv.reader((tmp_path / "a.csv").read_text().splitlines())) == [
+        ["exam", "score"],
+        ["ab", "0.123457"],
+        ["c,d", "2"],
+    ]
     with pytest.raises(ValueError):
         write_csv(tmp_path / "a.csv", {"exam": ["ab"], "score": []})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import os
@@ -50,10 +51,8 @@ def snakemake(config: Path, *arguments: str, **options) -> subprocess.Popen:
 def kill_with_children(process: subprocess.Popen) -> None:
     everyone = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
     for one in everyone:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             one.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            pass
     process.communicate()
 
 
