@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from ignite.engine import Engine, Events
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
-from planewise.reports.pretext_figures import show_slice
+from planewise.reports.slices import stack_figure
 from planewise.reports.tables import write_json
 from planewise.transforms.plan_views import RESEARCH_ONLY
 
@@ -59,14 +59,8 @@ class LocationWriter:
             logger.info("exam %s: %s (order %.2f)", exam, verdict, order)
 
     def _draw(self, image: np.ndarray, locations: np.ndarray, title: str, path: Path) -> None:
-        count = image.shape[-1]
-        columns = min(count, 6)
-        rows = -(-count // columns)
-        figure = Figure(figsize=(2.2 * columns, 2.4 * rows + 0.5), layout="constrained")
-        for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
-            axes.set_axis_off()
-            if index < count:
-                show_slice(axes, image[..., index])
-                axes.set_title(f"{locations[index]:.2f}", fontsize=9)
-        figure.suptitle(f"{title}\n{RESEARCH_ONLY}", fontsize=8)
+        def draw(axes: Axes, number: int) -> None:
+            axes.set_title(f"{locations[number]:.2f}", fontsize=9)
+
+        figure = stack_figure(image, draw, f"{title}\n{RESEARCH_ONLY}")
         figure.savefig(path, dpi=110)

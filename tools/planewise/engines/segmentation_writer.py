@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from ignite.engine import Engine, Events
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
-from planewise.reports.pretext_figures import show_slice
-from planewise.reports.segmentation_figures import STRUCTURE_COLOURS, overlay_labels
+from planewise.reports.segmentation_figures import add_structure_legend, overlay_labels
+from planewise.reports.slices import stack_figure
 from planewise.transforms.plan_views import RESEARCH_ONLY
 
 
@@ -37,17 +35,11 @@ class SegmentationWriter:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             name = Path(output["image"].meta["filename_or_obj"]).name.removesuffix(".nii.gz")
             image, labels = (np.asarray(value[0].cpu()) for value in (item["native_image"], output["pred"]))
-            count = image.shape[-1]
-            columns = min(count, 6)
-            rows = -(-count // columns)
-            figure = Figure(figsize=(2.2 * columns, 2.3 * rows + 0.8), layout="constrained")
-            for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
-                axes.set_axis_off()
-                if index < count:
-                    show_slice(axes, image[..., index])
-                    overlay_labels(axes, labels[..., index])
-            handles = [Patch(color=STRUCTURE_COLOURS[value], label=text) for value, text in self.structures.items()]
-            figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-            figure.suptitle(f"{name}: {RESEARCH_ONLY}", fontsize=8)
+            figure = stack_figure(
+                image,
+                lambda axes, number, labels=labels: overlay_labels(axes, labels[..., number]),
+                f"{name}: {RESEARCH_ONLY}",
+            )
+            add_structure_legend(figure, self.structures)
             (self.folder / name).mkdir(parents=True, exist_ok=True)
             figure.savefig(self.folder / name / "segmentation.png", dpi=110)

@@ -16,8 +16,9 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from planewise.data import expand_volumes, load_datalist, read_datalist
 from planewise.errors import InputError
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
-from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps, show_slice
+from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
+from planewise.reports.slices import show_slice
 from planewise.transforms import LoadSliced
 
 #: Width of the heatmaps: the paper's 6 pixels of 1.26 mm.

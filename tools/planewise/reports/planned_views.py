@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from planewise.geometry import clip_lines, intersection_lines
-from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps, show_slice
+from planewise.reports.pretext_figures import VIEW_COLOURS, add_view_legend, overlay_heatmaps
+from planewise.reports.slices import stack_figure
 
 _SLICER_SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
@@ -30,32 +32,24 @@ def planned_views_figure(
         plan: of `planewise.transforms.PlanViewsd`.
         exam: its hash.
     """
-    count = image.shape[-1]
-    columns = min(count, 6)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(2.3 * columns, 2.45 * rows + 0.9), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for index, axes in enumerate(grid):
-        axes.set_axis_off()
-        if index >= count:
-            continue
-        show_slice(axes, image[..., index])
-        overlay_heatmaps(axes, heatmaps[..., index])
+
+    def draw(axes: Axes, number: int) -> None:
+        overlay_heatmaps(axes, heatmaps[..., number])
         if "locations" in plan:
-            axes.set_title(f"slice {index + 1}: location {plan['locations'][index]:.2f}", fontsize=8)
-        for channel, view in enumerate(plan["views"].values()):
+            axes.set_title(f"slice {number + 1}: location {plan['locations'][number]:.2f}", fontsize=8)
+        for view, colour in zip(plan["views"].values(), VIEW_COLOURS, strict=False):
             if view["origin"] is None:
                 continue
             plane = torch.tensor([view["origin"], view["normal"]], dtype=torch.float64)
-            ends = clip_lines(intersection_lines(affines[index], plane[0], plane[1]), image.shape[:2])
-            axes.plot(ends[:, 0], ends[:, 1], "--", color=VIEW_COLOURS[channel], lw=1.2)
+            ends = clip_lines(intersection_lines(affines[number], plane[0], plane[1]), image.shape[:2])
+            axes.plot(ends[:, 0], ends[:, 1], "--", color=colour, lw=1.2)
+
     lines = []
     for name, view in plan["views"].items():
         trust = f"residual {view['residual_mm']} mm, spread {view['spread_deg']} deg, agreement {view['agreement']}"
         lines.append(f"{name}: {view['verdict']} ({'; '.join(view['reasons']) or trust})")
-    figure.suptitle(f"exam {exam}, {plan['note']}\n" + "\n".join(lines), fontsize=8)
-    handles = [grid[0].plot([], [], color=VIEW_COLOURS[k], lw=3)[0] for k in range(len(plan["views"]))]
-    figure.legend(handles, list(plan["views"]), loc="outside lower center", ncols=len(handles), frameon=False)
+    figure = stack_figure(image, draw, f"exam {exam}, {plan['note']}\n" + "\n".join(lines))
+    add_view_legend(figure, list(plan["views"]))
     return figure
 
 

@@ -6,16 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from planewise.reports.slices import comparison_figure
 
 #: One colour a view, the same in every picture.
 VIEW_COLOURS = ("#ff7f0e", "#17becf", "#e377c2", "#bcbd22")
-
-
-def show_slice(axes, image: np.ndarray) -> None:
-    """A slice ``(i, j)`` as a reader sees it: i to the right, j down, grey levels without the brightest half percent."""
-    low, high = np.percentile(image, (0.5, 99.5))
-    axes.imshow(image.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
-    axes.set_axis_off()
 
 
 def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
@@ -26,6 +22,12 @@ def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
         layer[..., :3] = rgb
         layer[..., 3] = 0.75 * np.clip(heatmap.T, 0, 1)
         axes.imshow(layer)
+
+
+def add_view_legend(figure: Figure, views: Sequence[str]) -> None:
+    """The colours of the views, under the picture."""
+    handles = [Line2D([], [], color=colour, lw=3) for colour, _ in zip(VIEW_COLOURS, views, strict=False)]
+    figure.legend(handles, views, loc="outside lower center", ncols=len(views), frameon=False)
 
 
 def heatmap_gallery(
@@ -43,19 +45,13 @@ def heatmap_gallery(
         captions: one per slice.
         views: names of the channels, for the legend.
     """
-    count = len(images)
-    figure = Figure(figsize=(2.2 * max(count, 2), 7.2), layout="constrained")
-    grid = figure.subplots(3, count, squeeze=False)
-    for column in range(count):
-        for row, heatmaps in enumerate((None, reference[column], predicted[column])):
-            show_slice(grid[row, column], images[column])
-            if heatmaps is not None:
-                overlay_heatmaps(grid[row, column], heatmaps)
-        grid[0, column].set_title(captions[column], fontsize=8)
-    for row, text in enumerate(("slice", "from the headers", "predicted")):
-        grid[row, 0].text(-0.08, 0.5, text, rotation=90, va="center", ha="right", transform=grid[row, 0].transAxes)
-    handles = [grid[0, 0].plot([], [], color=VIEW_COLOURS[k], lw=3)[0] for k in range(len(views))]
-    figure.legend(handles, views, loc="outside lower center", ncols=len(views), frameon=False)
+    rows = [
+        ("slice", None),
+        ("from the headers", lambda axes, number: overlay_heatmaps(axes, reference[number])),
+        ("predicted", lambda axes, number: overlay_heatmaps(axes, predicted[number])),
+    ]
+    figure = comparison_figure(images, captions, rows)
+    add_view_legend(figure, views)
     return figure
 
 

@@ -1,0 +1,52 @@
+"""Slices side by side: what every picture of a stack is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+#: Draws on the axes of the slice with this number.
+Draw = Callable[[Axes, int], None]
+
+
+def show_slice(axes: Axes, image: np.ndarray) -> None:
+    """A slice ``(i, j)`` as a reader sees it: i to the right, j down, grey levels without the brightest half percent."""
+    low, high = np.percentile(image, (0.5, 99.5))
+    axes.imshow(image.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
+    axes.set_axis_off()
+
+
+def stack_figure(image: np.ndarray, draw: Draw, title: str) -> Figure:
+    """The slices of a volume ``(i, j, slices)`` in reading order, each with what ``draw`` adds to it."""
+    count = image.shape[-1]
+    columns = min(count, 6)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(2.3 * columns, 2.45 * rows + 0.9), layout="constrained")
+    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
+        axes.set_axis_off()
+        if index < count:
+            show_slice(axes, image[..., index])
+            draw(axes, index)
+    figure.suptitle(title, fontsize=8)
+    return figure
+
+
+def comparison_figure(
+    images: Sequence[np.ndarray], captions: Sequence[str], rows: Sequence[tuple[str, Draw | None]]
+) -> Figure:
+    """A column for each slice ``(i, j)``; in each named row what its function draws over the slice."""
+    count = len(images)
+    figure = Figure(figsize=(2.2 * max(count, 2), 2.4 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), count, squeeze=False)
+    for (name, draw), line in zip(rows, grid, strict=True):
+        for column, axes in enumerate(line):
+            show_slice(axes, images[column])
+            if draw is not None:
+                draw(axes, column)
+        line[0].text(-0.08, 0.5, name, rotation=90, va="center", ha="right", transform=line[0].transAxes)
+    for axes, caption in zip(grid[0], captions, strict=True):
+        axes.set_title(caption, fontsize=8)
+    return figure
