@@ -47,7 +47,7 @@ def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
     # two epochs at a stretch, and one after the other
     run_bundle(name, *EVALUATED, run_id="train_and_evaluate", max_epochs=2, output_dir=str(tmp_path / "a"), **settings)
     # the number of epochs is part of the configuration, so the first half is a run that is cut off
-    interrupted(name, after_epoch=1, max_epochs=2, output_dir=str(tmp_path / "b"), **settings)
+    interrupted(name, "train.yaml", after_epoch=1, max_epochs=2, output_dir=str(tmp_path / "b"), **settings)
     assert [row["epoch"] for row in read_history(tmp_path / "b/history.csv")] == [1]
     run_bundle(name, "train.yaml", max_epochs=2, output_dir=str(tmp_path / "b"), **settings)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
@@ -79,7 +79,20 @@ def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
     assert {"png", "json", "gz"} & {file.rsplit(".", 1)[-1] for file in written}
 
 
-def interrupted(name: str, after_epoch: int, **settings) -> None:
+def test_the_demos_one_cycle_and_mixed_precision_resume(phantoms, tmp_path):
+    name = "downstream_cardiac_sax_segmentation"
+    settings = {"datalist": str(phantoms.labelled), "samples_per_epoch": 16, "max_epochs": 3, "val_interval": 1}
+    configs = ("train.yaml", "demo.yaml")
+    run_bundle(name, *configs, output_dir=str(tmp_path / "a"), **settings)
+    interrupted(name, *configs, after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
+    run_bundle(name, *configs, output_dir=str(tmp_path / "b"), **settings)
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    rates = [row["learning_rate"] for row in read_history(tmp_path / "b/history.csv")]
+    assert rates == [row["learning_rate"] for row in read_history(tmp_path / "a/history.csv")]
+    assert rates[-1] < 0.2 * max(rates), "one cycle of the steps, not of the epochs"
+
+
+def interrupted(name: str, *configs: str, after_epoch: int, **settings) -> None:
     """A run that stops after an epoch as if its process had been killed: nothing is tidied up."""
     from planewise.engines import CheckpointHandler
 
@@ -96,7 +109,7 @@ def interrupted(name: str, after_epoch: int, **settings) -> None:
     CheckpointHandler._save = save_and_die
     try:
         with pytest.raises(BaseException) as caught:
-            run_bundle(name, "train.yaml", **settings)
+            run_bundle(name, *configs, **settings)
         assert isinstance(root_cause(caught.value), Killed)
     finally:
         CheckpointHandler._save = original
@@ -221,6 +234,27 @@ def test_transfer_modes_and_numbers_of_subjects(phantoms, tmp_path):
     assert any(
         not torch.equal(everything[key], pretext[key]) for key in everything if "encoder" in key and "weight" in key
     )
+    # a slow encoder stays near its pretext
+    run_bundle(
+        name,
+        "train.yaml",
+        pretrained=str(tmp_path / "p"),
+        num_subjects=1,
+        encoder_lr_factor=0.01,
+        output_dir=str(tmp_path / "slow"),
+        **settings,
+    )
+    slow = weights(tmp_path / "slow")
+    for part, bound in (("encoder.", 0.05), ("decoder.", None)):
+        moved, freely = (
+            sum(
+                float((one[key] - pretext[key]).abs().sum())
+                for key in pretext
+                if key.startswith(part) and "weight" in key
+            )
+            for one in (slow, everything)
+        )
+        assert moved < bound * freely if bound else moved > 0.3 * freely
     # another draw is another run
     run_bundle(name, "train.yaml", num_subjects=1, subject_seed=1, output_dir=str(tmp_path / "s"), **settings)
     assert not same(everything, weights(tmp_path / "s"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,14 +33,14 @@ def report(
     except InputError as error:
         Console(stderr=True).print(f"[bold red]planewise report:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
-    console = Console()
+    # a log is as wide as its tables
+    console = Console(width=None if sys.stdout.isatty() else 160)
     for table in tables:
         grid = Table(
             *map(escape, table.header), title=escape(table.title), title_justify="left", box=None, pad_edge=False
         )
         for row in table.rows:
             grid.add_row(*map(escape, row), style="dim" if "Zhang 2024" in row[0] else "")
-        # as wide as it is: a log has no width
-        console.print(grid, width=max(console.width, console.measure(grid).maximum))
+        console.print(grid)
         console.print()
     console.print(f"Wrote {escape(str(output))}", soft_wrap=True)

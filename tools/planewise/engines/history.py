@@ -43,7 +43,10 @@ class HistoryHandler:
 
     def _write(self, engine: Engine) -> None:
         epoch = engine.state.epoch
-        row: dict[str, Any] = {"epoch": epoch, "learning_rate": engine.optimizer.param_groups[0]["lr"]}
+        row: dict[str, Any] = {
+            "epoch": epoch,
+            "learning_rate": max(group["lr"] for group in engine.optimizer.param_groups),
+        }
         row |= {name: float(value) / engine.state.epoch_length for name, value in self._sums.items()}
         if self.evaluator is not None and self.evaluator.state.epoch == epoch:
             metrics = self.evaluator.state.metrics
