@@ -45,11 +45,9 @@ def files(*names):
     return '"[' + ",".join(f"'configs/{name}'" for name in names) + ']"'
 
 
-def overrides(*kinds):
-    """Settings of the study for all jobs of these kinds, the later ones winning, as command line arguments."""
-    settings = {}
-    for kind in kinds:
-        settings |= (config.get("overrides") or {}).get(kind) or {}
+def overrides(kind):
+    """Settings of the study for all jobs of a kind, as command line arguments."""
+    settings = config.get("overrides", {}).get(kind) or {}
     return " ".join(f"--{name} '{value}'" for name, value in settings.items())
 
 
@@ -154,7 +152,7 @@ rule finetune:
             f"--subject_seed {wildcards.draw} --seed {wildcards.draw} --save_masks {int(wildcards.draw) in DIAGNOSED} "
             f"--output_dir {OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw} "
             + (f"--pretrained {OUT / 'pretrain' / wildcards.method} " if input.weights else "")
-            + overrides("finetune", *(["finetune_pretrained"] if input.weights else [])),
+            + overrides("finetune"),
         ),
     threads: THREADS
     log:
