@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from planewise.geometry import base_to_apex, centrosymmetric, relative_locations
+from planewise.geometry import base_to_apex, centrosymmetric, location_order, relative_locations
 
 from .slices import rotation
 
@@ -50,3 +50,10 @@ def test_base_to_apex_decides_within_60_degrees_only(degrees, decided):
     angle = math.radians(degrees)
     direction = base_to_apex(math.cos(angle) * usual + math.sin(angle) * across)
     assert bool(torch.isfinite(direction).all()) == decided
+
+
+def test_order_of_locations():
+    assert location_order(torch.tensor([0.0, 0.2, 0.9])) == 1
+    assert location_order(torch.tensor([1.0, 0.6, 0.5, -0.1])) == -1
+    assert abs(location_order(torch.tensor([0.5, 0.1, 0.9, 0.2, 0.6]))) < 0.5
+    assert math.isnan(location_order(torch.tensor([0.0, 1.0])))

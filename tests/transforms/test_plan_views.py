@@ -97,6 +97,20 @@ def test_what_is_not_a_plane_is_refused_with_its_reason(stack, what, reason):
     assert other["verdict"] == "plane" and (item["pred"] == 2).any()
 
 
+def test_locations_that_do_not_run_along_the_stack_are_no_heart(stack):
+    image, heatmaps, *_ = stack
+    locations = torch.linspace(0.9, 0.1, SLICES).expand(1, *SHAPE, SLICES)
+    good = plan(image, torch.cat([heatmaps, locations]), location=True)["plan"]
+    assert good["order"] == -1 and [view["verdict"] for view in good["views"].values()] == ["plane", "plane"]
+    shuffled = locations[..., [4, 0, 8, 2, 6, 1, 7, 3, 5]]
+    item = plan(image, torch.cat([heatmaps, shuffled]), location=True)
+    for view in item["plan"]["views"].values():
+        assert view["verdict"] == "no plane" and view["reasons"][0].startswith("order of the locations 0.")
+    assert not item["pred"].any()
+    mirrored = plan(image, torch.cat([heatmaps, shuffled]), location=True, min_order=None)["plan"]
+    assert {view["verdict"] for view in mirrored["views"].values()} == {"plane"}
+
+
 def test_limits_are_settings(stack):
     image, heatmaps, *_ = stack
     assert plan(image, heatmaps * 0.7)["plan"]["views"]["2ch"]["verdict"] == "plane"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from ignite.engine import Engine, Events
 from matplotlib.axes import Axes
-from scipy.stats import spearmanr
 
+from planewise.geometry import location_order
 from planewise.reports.slices import stack_figure
 from planewise.reports.tables import write_json
 from planewise.transforms.plan_views import RESEARCH_ONLY
@@ -46,7 +46,7 @@ class LocationWriter:
             # the channel is constant over the image; its middle is on the volume's grid whatever was padded
             prediction = np.asarray(output["pred"][0].cpu())
             locations = prediction[prediction.shape[0] // 2, prediction.shape[1] // 2]
-            order = float(spearmanr(range(len(locations)), locations).statistic) if len(locations) > 2 else float("nan")
+            order = location_order(locations)
             if not abs(order) >= self.min_order:
                 verdict = "no order"
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from planewise.geometry.tolerances import MIN_BASE_APEX_COSINE
@@ -31,6 +32,21 @@ def relative_locations(origins: Tensor, normal: Tensor) -> Tensor:
 def centrosymmetric(locations: Tensor) -> Tensor:
     """Zhang 2024 Eq. (4): ``sin(pi l)`` of the ratio of Eq. (3), the target for stacks that mirror about the centre."""
     return torch.sin(math.pi * locations)
+
+
+def location_order(locations: Tensor) -> float:
+    """How well the predicted locations of a stack's slices, in their order, run from one end to the other.
+
+    Args:
+        locations: shape ``(N,)``.
+
+    Returns:
+        Spearman's rank correlation with the slices' ranks, -1 to 1; NaN for fewer than three slices or equal locations.
+    """
+    locations = torch.as_tensor(locations, dtype=torch.float64)
+    if len(locations) < 3:
+        return math.nan
+    return float(spearmanr(range(len(locations)), locations.numpy()).statistic)
 
 
 def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
-from planewise.geometry import PlannedPlane, find_lines, intersection_lines, plan_planes
+from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, plan_planes
 
 RESEARCH_ONLY = "Research software: not for diagnosis, planning or any other clinical use."
 
@@ -30,8 +30,8 @@ class PlanViewsd(Transform):
       the verdict; the relative locations.
 
     A view's verdict is "no plane" if a limit is exceeded. The defaults lie between what an evaluation prints under
-    ``trust`` for hearts that the network has not seen and what volumes of a spine give; agreement tells them apart best.
-    A network of yours has its own: evaluate it and choose.
+    ``trust`` for hearts that the network has not seen and what volumes of a spine give; agreement and order tell them apart
+    best. A network of yours has its own: evaluate it and choose.
 
     Args:
         views: names of the heatmap channels.
@@ -39,6 +39,8 @@ class PlanViewsd(Transform):
         location: whether the last channel is the relative location.
         line_width: of the drawn lines, mm.
         min_peak, min_agreement: a heatmap's peak and its likeness to its line's heatmap, medians over the slices.
+        min_order: with ``location``, how well the slices' locations run from one end of the stack to the other, Spearman's
+            rho of either sign; None does not ask, as for locations that mirror about the centre (Eq. 4).
         max_residual: distance of the slices' lines from the common plane, mm.
         max_spread: angle of the slices' lines with the common plane's, degrees.
     """
@@ -53,11 +55,13 @@ class PlanViewsd(Transform):
         min_agreement: float = 0.63,
         max_residual: float = 12.0,
         max_spread: float = 12.0,
+        min_order: float | None = 0.8,
     ) -> None:
         self.views = tuple(views)
         self.sigma = float(sigma)
         self.location = location
         self.line_width = line_width
+        self.min_order = min_order if location else None
         self.limits = {
             "peak": (min_peak, math.inf),
             "agreement": (min_agreement, math.inf),
@@ -73,9 +77,13 @@ class PlanViewsd(Transform):
         shape = (heatmaps.shape[2], heatmaps.shape[3])
         planned = plan_planes(find_lines(heatmaps, self.sigma), affines, shape, self.views)
         plan: dict[str, Any] = {"note": RESEARCH_ONLY, "frame": "RAS+, mm", "slices": len(affines)}
-        plan["views"] = {plane.view: self._judge(plane) for plane in planned}
+        reasons = []
         if self.location:
             plan["locations"] = [round(float(value), 4) for value in prediction[-1, 0, 0]]
+            plan["order"] = round(location_order(prediction[-1, 0, 0]), 3)
+        if self.min_order is not None and not abs(plan["order"]) >= self.min_order:
+            reasons.append(f"order of the locations {abs(plan['order']):.2f}, at least {self.min_order:g} is needed")
+        plan["views"] = {plane.view: self._judge(plane, reasons) for plane in planned}
         labels = torch.zeros(1, *shape, len(affines))
         for number, plane in enumerate(planned, start=1):
             if plan["views"][plane.view]["verdict"] == "plane":
@@ -85,7 +93,8 @@ class PlanViewsd(Transform):
         item["pred"] = _like(image, labels)
         return item
 
-    def _judge(self, plane: PlannedPlane) -> dict[str, Any]:
+    def _judge(self, plane: PlannedPlane, of_stack: Sequence[str]) -> dict[str, Any]:
+        """The plane as plain values, its verdict, and the reasons against it: those of the whole stack and its own."""
         judged: dict[str, Any] = {
             "origin": [round(value, 3) for value in plane.origin.tolist()],
             "normal": [round(value, 5) for value in plane.normal.tolist()],
@@ -95,7 +104,7 @@ class PlanViewsd(Transform):
             "spread_deg": round(plane.spread, 2),
             "slices": plane.slices,
         }
-        reasons = []
+        reasons = [*of_stack]
         for name, (low, high) in self.limits.items():
             value = getattr(plane, name)
             if not low <= value <= high:
