@@ -39,9 +39,9 @@ DRAWS = list(config["draws"])
 DIAGNOSED = list(config.get("diagnose") or [])
 
 
-def files(*names):
+def files(*names, overlay=config.get("overlay")):
     """MONAI's --config_file for some of a bundle's configs, with the study's overlay last."""
-    names = [*names, *([config["overlay"]] if config.get("overlay") else [])]
+    names = [*names, *([overlay] if overlay else [])]
     return '"[' + ",".join(f"'configs/{name}'" for name in names) + ']"'
 
 
@@ -55,7 +55,7 @@ def bundle(name, configs, arguments):
     """Command line of a bundle run, from the bundle's folder."""
     return (
         f"cd {BUNDLES / name} && {PYTHON} -m monai.bundle run --config_file {configs} {arguments} "
-        f"--device {config.get('device', 'cpu')} --progress False"
+        f"--device {config.get('device', 'cpu')}"
     )
 
 
@@ -127,7 +127,7 @@ rule pretrain:
             f"pretext_cardiac_{wildcards.pretext}",
             files("train.yaml", "evaluate.yaml"),
             f"--run_id train_and_evaluate --section test --datalist {input} --seed {config.get('seed', 0)} "
-            f"--output_dir {OUT / 'pretrain' / wildcards.pretext} {overrides('pretrain')}",
+            f"--progress False --output_dir {OUT / 'pretrain' / wildcards.pretext} {overrides('pretrain')}",
         ),
     # the long jobs first, or the last of them runs alone
     priority: 10
@@ -150,6 +150,7 @@ rule finetune:
             files("train.yaml", "evaluate.yaml"),
             f"--run_id train_and_evaluate --datalist {input.labels} --num_subjects {wildcards.exams} "
             f"--subject_seed {wildcards.draw} --seed {wildcards.draw} --save_masks {int(wildcards.draw) in DIAGNOSED} "
+            f"--progress False "
             f"--output_dir {OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw} "
             + (f"--pretrained {OUT / 'pretrain' / wildcards.method} " if input.weights else "")
             + overrides("finetune"),
@@ -169,9 +170,9 @@ rule forest:
     params:
         run=lambda wildcards, input: bundle(
             "downstream_cardiac_disease_classification",
-            "\"['configs/train.yaml','configs/evaluate.yaml']\"",
+            files("train.yaml", "evaluate.yaml", overlay=None),
             f"--run_id train_and_evaluate --datalist {input} --output_dir {OUT / 'diagnose' / 'reference'}",
-        ).replace("--progress False", ""),
+        ),
     log:
         OUT / "logs" / "forest.log",
     shell:
@@ -188,11 +189,11 @@ rule diagnose:
     params:
         run=lambda wildcards, input, output: bundle(
             "downstream_cardiac_disease_classification",
-            "\"['configs/train.yaml','configs/evaluate.yaml']\"",
+            files("train.yaml", "evaluate.yaml", overlay=None),
             f"--datalist {input.labels} --masks {Path(input.masks).parent}/masks "
             f"--weights {OUT / 'diagnose' / 'reference' / 'models' / 'model.pt'} "
             f"--report_dir {Path(output[0]).parent.resolve()}",
-        ).replace("--progress False", ""),
+        ),
     log:
         OUT / "logs" / "diagnose_{method}_{exams}_{draw}.log",
     shell:
@@ -212,7 +213,7 @@ rule plan:
             f"--input {input.datalist} --section test --num_exams 3 "
             f"--weights {OUT / 'pretrain' / 'multitask' / 'models' / 'model.pt'} "
             f"--output_dir {OUT / 'plans'} {overrides('plan')}",
-        ).replace("--progress False", ""),
+        ),
     log:
         OUT / "logs" / "plan.log",
     shell:

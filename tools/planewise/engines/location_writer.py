@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from planewise.geometry import location_order
 from planewise.reports.slices import stack_figure
 from planewise.reports.tables import write_json
+from planewise.transforms.exam_name import loaded_name
 from planewise.transforms.plan_views import RESEARCH_ONLY
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class LocationWriter:
     def __call__(self, engine: Engine) -> None:
         for output in engine.state.output:
             image = output["image"]
-            exam = Path(image.meta["filename_or_obj"]).name.removesuffix(".nii.gz")
+            exam = loaded_name(image)
             # the channel is constant over the image; its middle is on the volume's grid whatever was padded
             prediction = np.asarray(output["pred"][0].cpu())
             locations = prediction[prediction.shape[0] // 2, prediction.shape[1] // 2]

@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 
 from planewise.reports.planned_views import planned_views_figure, slicer_markups
 from planewise.reports.tables import write_json
+from planewise.transforms.exam_name import loaded_name
 from planewise.transforms.plan_views import slice_affines
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class PlanWriter:
     def __call__(self, engine: Engine) -> None:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             image, plan = output["image"], output["plan"]
-            exam = Path(image.meta["filename_or_obj"]).name.removesuffix(".nii.gz")
+            exam = loaded_name(image)
             folder = self.folder / exam
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / "plan.json", plan)

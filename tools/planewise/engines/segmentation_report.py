@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from planewise.metrics import volume_scores
 from planewise.reports.segmentation_figures import segmentation_gallery
 from planewise.reports.tables import summary, write_csv, write_json
+from planewise.transforms.exam_name import loaded_name
 
 
 class SegmentationReport:
@@ -52,7 +53,7 @@ class SegmentationReport:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             prediction, reference = output["pred"][0].cpu(), item["label"][0].cpu()
             spacing = item["label"].affine[:3, :3].norm(dim=0).tolist()
-            exam = Path(item["image"].meta["filename_or_obj"]).name.removesuffix(".nii.gz")
+            exam = loaded_name(item["image"])
             scores = volume_scores(torch.as_tensor(prediction), torch.as_tensor(reference), spacing, self.structures)
             phase = item.get("phase", "")
             row = {"exam": item.get("exam", exam), "phase": phase}

@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 
 from planewise.reports.segmentation_figures import add_structure_legend, overlay_labels
 from planewise.reports.slices import stack_figure
+from planewise.transforms.exam_name import loaded_name
 from planewise.transforms.plan_views import RESEARCH_ONLY
 
 
@@ -33,7 +34,7 @@ class SegmentationWriter:
 
     def __call__(self, engine: Engine) -> None:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            name = Path(output["image"].meta["filename_or_obj"]).name.removesuffix(".nii.gz")
+            name = loaded_name(output["image"])
             image, labels = (np.asarray(value[0].cpu()) for value in (item["native_image"], output["pred"]))
             figure = stack_figure(
                 image,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from planewise.geometry import clip_lines, intersection_lines
@@ -63,6 +64,7 @@ def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, An
         # any two in-plane axes will do
         across = np.cross(normal, (1, 0, 0) if abs(normal[0]) < 0.8 else (0, 1, 0))
         across /= np.linalg.norm(across)
+        colour = list(to_rgb(VIEW_COLOURS[channel]))
         base = np.eye(4)
         base[:3, :3] = np.column_stack([across, np.cross(normal, across), normal])
         base[:3, 3] = origin
@@ -79,11 +81,7 @@ def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, An
                 "objectToBase": np.eye(4).ravel().tolist(),
                 "baseToNode": base.ravel().tolist(),
                 "controlPoints": [{"id": "1", "label": name, "position": origin.tolist(), "positionStatus": "defined"}],
-                "display": {"color": _rgb(VIEW_COLOURS[channel]), "selectedColor": _rgb(VIEW_COLOURS[channel])},
+                "display": {"color": colour, "selectedColor": colour},
             }
         )
     return {"@schema": _SLICER_SCHEMA, "markups": markups}
-
-
-def _rgb(colour: str) -> Sequence[float]:
-    return [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -17,9 +18,8 @@ VIEW_COLOURS = ("#ff7f0e", "#17becf", "#e377c2", "#bcbd22")
 def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
     """Heatmaps ``(views, i, j)`` over a slice, each in its view's colour, transparent where they are zero."""
     for heatmap, colour in zip(np.nan_to_num(heatmaps), VIEW_COLOURS, strict=False):
-        rgb = tuple(int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
         layer = np.zeros((*heatmap.T.shape, 4))
-        layer[..., :3] = rgb
+        layer[..., :3] = to_rgb(colour)
         layer[..., 3] = 0.75 * np.clip(heatmap.T, 0, 1)
         axes.imshow(layer)
 

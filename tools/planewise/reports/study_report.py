@@ -59,7 +59,7 @@ def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
     if not config_file.is_file():
         raise InputError(f"{study} holds no study.json; it is written by `snakemake -s tools/studies/cardiac.smk`")
     config = json.loads(config_file.read_text())
-    page = _Page("phantom" if config.get("phantom") else "your data")
+    page = _Page()
     kind = "phantom exams" if config.get("phantom") else "your own exams"
     page.add(f"<h1>Label efficiency on the heart: {html.escape(config.get('title', study.name))}</h1>")
     page.add(
@@ -78,8 +78,7 @@ def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
 
 
 class _Page:
-    def __init__(self, here: str) -> None:
-        self.here = here
+    def __init__(self) -> None:
         self.parts: list[str] = []
         self.tables: list[Table] = []
 
