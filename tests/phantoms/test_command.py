@@ -3,7 +3,7 @@
 import pydicom
 import pytest
 from planewise.commands.phantom import app
-from planewise.phantoms import DEFECTS
+from planewise.phantoms import DEFECTS, KNEE_DEFECTS
 from typer.testing import CliRunner
 
 SMALL = ("--phases", "3", "--spacing", "4", "--field", "260", "--workers", "1")
@@ -58,5 +58,47 @@ def test_lists_what_there_is(run):
 )
 def test_refusals_say_what_to_do(run, tmp_path, options, message):
     result = run(tmp_path / "out", *options)
+    assert result.exit_code == 1 and message in result.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def run_knee():
+    """Function that runs the command for knees and gives its result."""
+    return lambda *arguments: CliRunner().invoke(app, ["knee", *map(str, arguments)])
+
+
+def test_knee_writes_and_goes_on(run_knee, tmp_path):
+    small = ("--set", "spacing=4,4", "--set", "plain_sagittal=0", "--workers", 1)
+    options = ("--exams", 1, "--defect", "missing_axial", "--patient-name", "Doe^Jane", *small)
+    result = run_knee(tmp_path, *options)
+    assert result.exit_code == 0 and "1 phantom exams written" in result.output
+    assert pydicom.dcmread(next(tmp_path.rglob("*.dcm"))).PatientName == "Doe^Jane"
+    assert "1 were there already" in run_knee(tmp_path, *options).output
+
+
+def test_knee_writes_labelled_exams(run_knee, tmp_path):
+    result = run_knee(tmp_path, "--layout", "mrnet", "--exams", 2, "--set", "matrix=32", "--workers", 1)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "train/sagittal/0001.npy").exists() and (tmp_path / "train-meniscus.csv").exists()
+
+
+def test_knee_lists_what_there_is(run_knee):
+    defects, settings = run_knee("--list-defects"), run_knee("--list-settings", "--layout", "mrnet")
+    assert all(name in defects.output for name in KNEE_DEFECTS)
+    assert "severity" in settings.output and "epicondyles" in settings.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--defect", "black"), "there is no defect 'black'"),
+        (("--defect", "feet_first", "--layout", "mrnet"), "MRNet's layout has none"),
+        (("--set", "tilt=3"), "there is no setting 'tilt'"),
+        (("--set", "slices=3"), "there is no setting 'slices'"),
+    ],
+)
+def test_knee_refusals_say_what_to_do(run_knee, tmp_path, options, message):
+    result = run_knee(tmp_path / "out", *options)
     assert result.exit_code == 1 and message in result.output
     assert not (tmp_path / "out").exists()

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from planewise.phantoms.defect import Defect
+    from planewise.phantoms.settings import Settings
 
 app = typer.Typer(
     name="phantom",
@@ -16,11 +22,18 @@ app = typer.Typer(
 )
 
 
-class Layout(str, Enum):
-    """File trees that can be written."""
+class HeartLayout(str, Enum):
+    """File trees of hearts."""
 
     dsbcc = "dsbcc"
     acdc = "acdc"
+
+
+class KneeLayout(str, Enum):
+    """File trees of knees."""
+
+    fastmri = "fastmri"
+    mrnet = "mrnet"
 
 
 class Size(str, Enum):
@@ -30,6 +43,25 @@ class Size(str, Enum):
     paper = "paper"
 
 
+# what both anatomies ask, in the words of one
+Out = Annotated[Path | None, typer.Argument(help="Folder to write to; made if absent.", show_default=False)]
+Exams = Annotated[int, typer.Option(min=1, help="How many exams.")]
+Seed = Annotated[int, typer.Option(help="Exam k of a seed is the same however many are made.")]
+ListDefects = Annotated[bool, typer.Option("--list-defects", help="Show what --defect knows, and stop.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Change a number of the population, e.g. --set image_rotation=4 --set noise=0.02,0.08; repeatable. "
+        "See --list-settings.",
+        show_default=False,
+    ),
+]
+ListSettings = Annotated[bool, typer.Option("--list-settings", help="Show every number of the population, and stop.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes; what is written does not depend on it. 0: one per core.")]
+
+
 @app.callback()
 def phantom() -> None:
     """Synthetic exams, written as real files in real data sets' layouts, for demos and tests without patients."""
@@ -37,17 +69,17 @@ def phantom() -> None:
 
 @app.command()
 def cardiac(
-    out: Annotated[Path | None, typer.Argument(help="Folder to write to; made if absent.", show_default=False)] = None,
-    exams: Annotated[int, typer.Option(min=1, help="How many exams.")] = 10,
-    seed: Annotated[int, typer.Option(help="Exam k of a seed is the same however many are made.")] = 0,
+    out: Out = None,
+    exams: Exams = 10,
+    seed: Seed = 0,
     layout: Annotated[
-        Layout,
+        HeartLayout,
         typer.Option(
             help="dsbcc: DICOM, a series per slice, 2ch and 4ch, no labels (to pretrain on). "
             "acdc: NIfTI short axis with masks at ED and ES, five disease groups (to fine-tune on). "
             "The two are different populations of patients and scanners."
         ),
-    ] = Layout.dsbcc,
+    ] = HeartLayout.dsbcc,
     size: Annotated[
         Size,
         typer.Option(help="demo: about 2.7 mm pixels, 5 phases. paper: about 1.4 mm, 30 phases; 30 times the work."),
@@ -78,27 +110,14 @@ def cardiac(
             show_default=False,
         ),
     ] = None,
-    list_defects: Annotated[bool, typer.Option("--list-defects", help="Show what --defect knows, and stop.")] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Change a number of the population, e.g. --set tilt=4 --set noise=0.02,0.08; repeatable. "
-            "See --list-settings.",
-            show_default=False,
-        ),
-    ] = None,
-    list_settings: Annotated[
-        bool, typer.Option("--list-settings", help="Show every number of the population, and stop.")
-    ] = False,
+    list_defects: ListDefects = False,
+    set_: Set = None,
+    list_settings: ListSettings = False,
     patient_name: Annotated[
         str, typer.Option(help="dsbcc: name for every header, e.g. Doe^Jane, to test that it goes nowhere.")
     ] = "",
     birth_date: Annotated[str, typer.Option(help="dsbcc: birth date for every header, YYYYMMDD.")] = "",
-    workers: Annotated[
-        int, typer.Option(min=0, help="Processes; what is written does not depend on it. 0: one per core.")
-    ] = 0,
+    workers: Workers = 0,
 ) -> None:
     """Writes phantom hearts: beating, of five disease groups, scanned along planes laid by their anatomy.
 
@@ -106,26 +125,16 @@ def cardiac(
 
     Example: planewise phantom cardiac work/unlabelled --exams 200 --seed 1
     """
-    from planewise.errors import InputError
     from planewise.phantoms.defects import DEFECTS
     from planewise.phantoms.population import LABELLED, UNLABELLED
     from planewise.phantoms.recipe import Recipe
 
-    population = (LABELLED if layout is Layout.acdc else UNLABELLED).at_size(size.value)
-    if list_defects:
-        _print_table(("defect", "what it writes"), [(name, flaw.what) for name, flaw in DEFECTS.items()])
+    population = (LABELLED if layout is HeartLayout.acdc else UNLABELLED).at_size(size.value)
+    if _listed(list_defects, DEFECTS, list_settings, population, f"{layout.value}, {size.value}"):
         return
-    if list_settings:
-        _print_table(("setting", f"value for {layout.value}, {size.value}", "meaning"), population.describe())
-        return
-    if out is None:
-        raise typer.BadParameter("give a folder to write to, e.g. `planewise phantom cardiac work/phantoms`")
-    names = tuple(name.strip() for text in defect or [] for name in text.split(",") if name.strip())
-    try:
-        if unknown := [name for name in names if name not in DEFECTS]:
-            raise InputError(f"there is no defect {unknown[0]!r}; --list-defects shows what there is")
-        if names and layout is Layout.acdc:
-            raise InputError("defects are flaws of DICOM exams and ACDC's layout has none; leave out --defect")
+    out = _wanted(out, "cardiac")
+    with _refusals():
+        names = _defect_names(defect, DEFECTS, "ACDC's layout has none" if layout is HeartLayout.acdc else "")
         population = population.with_text(set_ or [])
         if thickness is not None or gap is not None:
             usual = population.slices[0]
@@ -138,6 +147,108 @@ def cardiac(
             population = population.with_values(phases=phases)
         recipe = Recipe(layout.value, seed, population, names, extra_views, patient_name, birth_date)
         _write(recipe, out, exams, workers or _cores())
+
+
+@app.command()
+def knee(
+    out: Out = None,
+    exams: Exams = 10,
+    seed: Seed = 0,
+    layout: Annotated[
+        KneeLayout,
+        typer.Option(
+            help="fastmri: DICOM, sagittal T2 with fat suppression, coronal, axial and more, no labels (to pretrain on). "
+            "mrnet: NumPy sagittal volumes without geometry, tables of three labels (to fine-tune on). "
+            "The two are different populations of patients and scanners."
+        ),
+    ] = KneeLayout.fastmri,
+    size: Annotated[
+        Size,
+        typer.Option(
+            help="demo: about 128 pixels across, slices 6 mm apart. paper: about 256, 3.5 mm; 10 times the work."
+        ),
+    ] = Size.demo,
+    defect: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="fastmri: write every exam with this flaw; repeat or separate by commas. See --list-defects.",
+            show_default=False,
+        ),
+    ] = None,
+    list_defects: ListDefects = False,
+    set_: Set = None,
+    list_settings: ListSettings = False,
+    patient_name: Annotated[
+        str, typer.Option(help="fastmri: name for every header, e.g. Doe^Jane, to test that it goes nowhere.")
+    ] = "",
+    birth_date: Annotated[str, typer.Option(help="fastmri: birth date for every header, YYYYMMDD.")] = "",
+    workers: Workers = 0,
+) -> None:
+    """Writes phantom knees: left and right, sound and hurt, scanned along planes laid by their anatomy.
+
+    Run again, it keeps the exams that are complete and writes the rest.
+
+    Example: planewise phantom knee work/labelled --layout mrnet --exams 120 --seed 2
+    """
+    from planewise.phantoms.knee_defects import KNEE_DEFECTS
+    from planewise.phantoms.knee_population import KNEE_LABELLED, KNEE_UNLABELLED
+    from planewise.phantoms.recipe import Recipe
+
+    labelled = layout is KneeLayout.mrnet
+    population = (KNEE_LABELLED if labelled else KNEE_UNLABELLED).at_size(size.value)
+    if _listed(list_defects, KNEE_DEFECTS, list_settings, population, f"{layout.value}, {size.value}"):
+        return
+    out = _wanted(out, "knee")
+    with _refusals():
+        names = _defect_names(defect, KNEE_DEFECTS, "MRNet's layout has none" if labelled else "")
+        population = population.with_text(set_ or [])
+        recipe = Recipe(layout.value, seed, population, names, patient_name=patient_name, birth_date=birth_date)
+        _write(recipe, out, exams, workers or _cores())
+
+
+def _listed(
+    list_defects: bool, defects: dict[str, Defect], list_settings: bool, population: Settings, where: str
+) -> bool:
+    """Prints a list that was asked for; says whether one was."""
+    if list_defects:
+        _print_table(("defect", "what it writes"), [(name, flaw.what) for name, flaw in defects.items()])
+    elif list_settings:
+        _print_table(("setting", f"value for {where}", "meaning"), population.describe())
+    return list_defects or list_settings
+
+
+def _wanted(out: Path | None, anatomy: str) -> Path:
+    """The folder to write to, which only lists do without."""
+    if out is None:
+        raise typer.BadParameter(f"give a folder to write to, e.g. `planewise phantom {anatomy} work/phantoms`")
+    return out
+
+
+def _defect_names(given: list[str] | None, defects: dict[str, Defect], refusal: str) -> tuple[str, ...]:
+    """Names of defects, given one by one or by commas.
+
+    Args:
+        given: as typed.
+        defects: that there are.
+        refusal: why this layout takes none; empty where it does.
+    """
+    from planewise.errors import InputError
+
+    names = tuple(name.strip() for text in given or [] for name in text.split(",") if name.strip())
+    if unknown := [name for name in names if name not in defects]:
+        raise InputError(f"there is no defect {unknown[0]!r}; --list-defects shows what there is")
+    if names and refusal:
+        raise InputError(f"defects are flaws of DICOM exams and {refusal}; leave out --defect")
+    return names
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Prints what is wrong with the input, and ends."""
+    from planewise.errors import InputError
+
+    try:
+        yield
     except InputError as error:
         typer.echo(f"planewise phantom: {error}", err=True)
         raise typer.Exit(1) from None

@@ -11,6 +11,9 @@ import numpy as np
 from planewise.phantoms.groups import GROUPS
 from planewise.phantoms.recipe import Recipe
 
+#: The set has no tables.
+TABLE_HEADER = ()
+
 #: Patients of one diagnosis that follow each other, and after how many it starts over; as in the real set.
 BLOCK, HUNDRED = 20, 100
 
@@ -26,10 +29,15 @@ def exam_folder(number: int) -> PurePosixPath:
     return PurePosixPath("training") / f"patient{HUNDRED * hundred + BLOCK * group + place + 1:03d}"
 
 
-def write_exam(recipe: Recipe, number: int, folder: Path) -> None:
-    """Writes an exam into a folder."""
+def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
+    """What an exam is under the root of the set: one folder."""
+    return [exam_folder(number)]
+
+
+def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
+    """Writes an exam to the places of `exam_paths`."""
     exam = recipe.exam(number)
-    name = exam_folder(number).name
+    name, folder = exam_folder(number).name, paths[0]
     folder.mkdir(parents=True, exist_ok=True)
     scanner, patient, systole = exam.scanner, exam.heart.patient, exam.end_systole
     # (slices, phases, rows, columns) to NIfTI's (columns, rows, slices, phases)
@@ -46,6 +54,11 @@ def write_exam(recipe: Recipe, number: int, folder: Path) -> None:
         f"ED: 1\nES: {systole + 1}\nGroup: {patient.group}\nHeight: {patient.height}\n"
         f"NbFrame: {scanner.phases}\nWeight: {patient.weight}\n"
     )
+
+
+def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
+    """The set has no tables: each exam says its group itself."""
+    return {}
 
 
 def _write_volume(path: Path, volume: np.ndarray, spacing: tuple[float, ...]) -> None:

@@ -1,11 +1,11 @@
-"""Flaws of real exams, each written on demand, so that every trap has a file that springs it."""
+"""Flaws of real heart exams, each written on demand, so that every trap has a file that springs it."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -20,38 +20,22 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from planewise.phantoms.dicom import DicomFile, Identity, Series, number, series_files, uid
+from planewise.phantoms.cine_series import Series, series_files
+from planewise.phantoms.defect import Defect, plant_identity, registering
+from planewise.phantoms.dicom import DicomFile, Identity, number, uid
 from planewise.phantoms.dsbcc import STUDY, localizer_files, study_files
 from planewise.phantoms.exam import Exam
 from planewise.phantoms.heart import Heart
-from planewise.phantoms.planes import ImagePose
-
-Alter = Callable[[list[DicomFile], Exam, Identity], list[DicomFile]]
+from planewise.phantoms.pose import ImagePose
 
 #: Series numbers of what defects add, clear of those of a sound exam.
 ADDED = 60
 
 
-@dataclass(frozen=True)
-class Defect:
-    """A flaw: what it is, in one line, and the function that works it into an exam's files."""
-
-    what: str
-    alter: Alter
-
-
 #: Name to flaw, in the order in which they are listed.
 DEFECTS: dict[str, Defect] = {}
 
-
-def _defect(what: str) -> Callable[[Alter], Alter]:
-    """Registers a function under its own name."""
-
-    def register(alter: Alter) -> Alter:
-        DEFECTS[alter.__name__] = Defect(what, alter)
-        return alter
-
-    return register
+_defect = registering(DEFECTS)
 
 
 # --- how series are cut ------------------------------------------------------------------------------------------------
@@ -370,25 +354,7 @@ def no_extension(files: list[DicomFile], exam: Exam, identity: Identity) -> list
 
 @_defect("identity everywhere: name, birth date, numbers, addresses, and folders named after the patient")
 def identity(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
-    name, birth_date = identity.name, identity.birth_date or "19540317"
-    if "^" not in name:
-        name = "Mustermann^Erika"
-    for file in files:
-        family = name.replace("^", "_")
-        file.path = PurePosixPath(f"{family}_{birth_date}") / file.path
-    for file in _images(files):
-        dataset = file.dataset
-        dataset.PatientName = name
-        dataset.PatientID = "MRN-0047110815"
-        dataset.PatientBirthDate = birth_date
-        dataset.OtherPatientNames = "Gabler^Erika"
-        dataset.PatientAddress = "Heidestrasse 17, Koeln"
-        dataset.AccessionNumber = "ACC20130077"
-        dataset.InstitutionName = "Klinikum am Rosengarten"
-        dataset.ReferringPhysicianName = "Sauerbruch^Ferdinand"
-        dataset.StudyDescription = f"Herz {name}"
-        dataset.PatientComments = f"{name} geb. {birth_date}"
-    return files
+    return plant_identity(files, identity, "Herz")
 
 
 # --- tools ---------------------------------------------------------------------------------------------------------------

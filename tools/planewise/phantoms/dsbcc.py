@@ -6,14 +6,18 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from planewise.phantoms.dicom import DicomFile, Identity, Series, series_files, uid
+from planewise.phantoms.cine_series import Series, series_files
+from planewise.phantoms.dicom import DicomFile, Identity, uid, write_files
 from planewise.phantoms.exam import Exam
 from planewise.phantoms.heart import END_SYSTOLE
-from planewise.phantoms.planes import ImagePose
+from planewise.phantoms.pose import ImagePose
 from planewise.phantoms.recipe import Recipe
 
 #: Where the exams lie under the root.
 ROOT = PurePosixPath("train/train")
+
+#: First row of ``train.csv``.
+TABLE_HEADER = ("Id", "Systole", "Diastole")
 
 #: Folder of all series under the exam's.
 STUDY = PurePosixPath("study")
@@ -108,16 +112,18 @@ def localizer_files(exam: Exam, identity: Identity) -> list[DicomFile]:
     return files
 
 
-def write_exam(recipe: Recipe, number: int, folder: Path) -> None:
-    """Writes an exam below a folder."""
-    for file in exam_files(recipe, number):
-        path = folder / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.encode())
+def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
+    """What an exam is under the root of the set: one folder."""
+    return [exam_folder(number)]
 
 
-def table_row(recipe: Recipe, number: int) -> dict[str, object]:
+def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
+    """Writes an exam to the places of `exam_paths`."""
+    write_files(exam_files(recipe, number), paths[0])
+
+
+def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
     """An exam's row of ``train.csv``: the volumes that the challenge asked for, ml."""
     heart = recipe.heart(number)
-    volumes = {phase: round(heart.volumes(phase)["lv"], 1) for phase in (0.0, END_SYSTOLE)}
-    return {"Id": number, "Systole": volumes[END_SYSTOLE], "Diastole": volumes[0.0]}
+    systole, diastole = (round(heart.volumes(phase)["lv"], 1) for phase in (END_SYSTOLE, 0.0))
+    return {"train.csv": (number, systole, diastole)}

@@ -11,8 +11,9 @@ from planewise.phantoms.groups import GROUPS
 from planewise.phantoms.heart import Heart
 from planewise.phantoms.imaging import acquire, image_points
 from planewise.phantoms.patient import Patient
-from planewise.phantoms.planes import ImagePose, lay_planes
+from planewise.phantoms.planes import lay_planes
 from planewise.phantoms.population import Population
+from planewise.phantoms.pose import ImagePose
 from planewise.phantoms.scanner import Scanner
 
 
@@ -54,6 +55,11 @@ class Exam:
         rng = np.random.default_rng([*seeds, 0])
         drawn = str(rng.choice(list(GROUPS), p=population.groups))
         return Heart.sample(rng, Patient.sample(rng, group or drawn), population)
+
+    @property
+    def patient(self) -> Patient:
+        """Who was scanned."""
+        return self.heart.patient
 
     @property
     def phases(self) -> np.ndarray:

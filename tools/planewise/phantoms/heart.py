@@ -8,6 +8,7 @@ import numpy as np
 
 from planewise.phantoms.patient import Patient
 from planewise.phantoms.population import UNLABELLED, Population
+from planewise.phantoms.pose import rotation
 from planewise.phantoms.shape import HeartShape
 from planewise.phantoms.surfaces import Surfaces, enclosed_volume, locate
 
@@ -115,12 +116,6 @@ class Heart:
             "myocardium": enclosed_volume(surfaces.epicardium, surfaces.endocardium, surfaces.left_base),
             "lv": enclosed_volume(surfaces.endocardium, 0.0, surfaces.left_base),
         }
-
-
-def rotation(axis: np.ndarray, angle: float) -> np.ndarray:
-    """Rotation matrix ``(3, 3)`` about a unit vector by an angle in radians (Rodrigues)."""
-    cross = np.cross(np.eye(3), -np.asarray(axis))
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def _turned_axes(rng: np.random.Generator, population: Population) -> np.ndarray:

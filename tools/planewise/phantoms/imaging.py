@@ -7,7 +7,7 @@ import numpy as np
 from planewise.phantoms.body import Body
 from planewise.phantoms.chambers import REACH, Chambers
 from planewise.phantoms.heart import Heart
-from planewise.phantoms.planes import ImagePose
+from planewise.phantoms.pose import ImagePose
 from planewise.phantoms.scanner import Scanner
 
 #: Sheets that a slice is averaged from, as shares of its thickness from its middle.
@@ -69,21 +69,24 @@ def acquire(
     middle = slice(len(SHEETS) // 2 * shape[1] * shape[2], (len(SHEETS) // 2 + 1) * shape[1] * shape[2])
     # elements of the coil lie closer here and there
     uneven = body.texture(*(part[middle] for part in columns), 110, 10)
-    coil = _coil(depth[middle], uneven, scanner).reshape(shape[1:])
+    coil = coil_shading(depth[middle], uneven, scanner.shading).reshape(shape[1:])
     images = np.empty((len(phases), *shape[1:]), dtype=np.float32)
     for image, phase in zip(images, phases, strict=True):
         moving = still[near]
         chambers.paint(moving, float(phase), scanner.contrast, spacing)
         signal = still.copy()
         signal[near] = moving
-        image[:] = _blurred(signal.reshape(shape).mean(axis=0), scanner.blur) * coil
-    # the picture shows the size of two noisy channels, so fat that has pulled a sum below zero comes out bright
-    noise = rng.standard_normal((2, *images.shape), dtype=np.float32) * np.float32(scanner.noise)
-    images = np.hypot(images + noise[0], noise[1])
-    return images * np.float32(scanner.gain)
+        image[:] = blurred(signal.reshape(shape).mean(axis=0), scanner.blur) * coil
+    return magnitude(images, scanner.noise, rng) * np.float32(scanner.gain)
 
 
-def _blurred(image: np.ndarray, share: float) -> np.ndarray:
+def magnitude(images: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+    """The size of two noisy channels, so fat that has pulled a sum below zero comes out bright."""
+    channels = rng.standard_normal((2, *images.shape), dtype=np.float32) * np.float32(noise)
+    return np.hypot(images + channels[0], channels[1])
+
+
+def blurred(image: np.ndarray, share: float) -> np.ndarray:
     """The image with a share of each pixel spread over its neighbours: scanners measure less than they show."""
     side = np.float32(share / 4)
     for axis in (0, 1):
@@ -100,7 +103,7 @@ def _within_reach(heart: Heart, points: np.ndarray) -> np.ndarray:
     return ((local > reach[:, 0]) & (local < reach[:, 1])).all(axis=-1)
 
 
-def _coil(depth: np.ndarray, uneven: np.ndarray, scanner: Scanner) -> np.ndarray:
+def coil_shading(depth: np.ndarray, uneven: np.ndarray, shading: float) -> np.ndarray:
     """Brightness that falls off with the depth below the skin (mm), 1 far inside."""
     near = np.exp(-np.maximum(depth, 0) * np.float32(1 / 38))
-    return 1 + np.float32(scanner.shading) * near * np.maximum(1 + np.float32(0.4) * uneven, 0)
+    return 1 + np.float32(shading) * near * np.maximum(1 + np.float32(0.4) * uneven, 0)

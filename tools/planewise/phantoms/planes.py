@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from planewise.phantoms.heart import Heart, rotation
+from planewise.phantoms.heart import Heart
 from planewise.phantoms.population import Population
+from planewise.phantoms.pose import ImagePose, rotation
 
 #: Angle between neighbouring long-axis views around the long axis: 4ch, 3ch, 2ch follow each other.
 VIEW_STEP = np.radians(60)
-
-
-@dataclass(frozen=True)
-class ImagePose:
-    """Where an image lies: its centre and the directions of its rows and columns (unit vectors, RAS+, mm)."""
-
-    centre: np.ndarray
-    row: np.ndarray
-    """Direction in which the column index rises, shape ``(3,)``"""
-    column: np.ndarray
-    """Direction in which the row index rises, shape ``(3,)``"""
-
-    @property
-    def normal(self) -> np.ndarray:
-        """Cross product of row and column direction, shape ``(3,)``."""
-        return np.cross(self.row, self.column)
-
-    def affine(self, spacing: tuple[float, float], matrix: tuple[int, int], thickness: float) -> np.ndarray:
-        """Voxel indices ``(column index, row index, slice)`` to patient space.
-
-        Args:
-            spacing: mm between neighbours along the row and along the column direction.
-            matrix: columns and rows.
-            thickness: mm, length of the third axis.
-        """
-        affine = np.eye(4)
-        affine[:3, 0] = self.row * spacing[0]
-        affine[:3, 1] = self.column * spacing[1]
-        affine[:3, 2] = self.normal * thickness
-        affine[:3, 3] = self.centre - affine[:3, :2] @ ((np.array(matrix) - 1) / 2)
-        return affine
-
-    def moved(self, offset: np.ndarray) -> ImagePose:
-        """The same pose elsewhere."""
-        return ImagePose(self.centre + offset, self.row, self.column)
 
 
 def true_planes(heart: Heart) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -1,69 +1,64 @@
-"""What sets two sets of exams apart, and how hard they are: every number that is worth tuning, in one place."""
+"""What sets two sets of heart exams apart, and how hard they are: every number that is worth tuning, in one place."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 
-from planewise.errors import InputError
-
-
-def _setting(default, meaning: str):
-    """A value with its meaning, which the command line shows."""
-    return field(default=default, metadata={"meaning": meaning})
+from planewise.phantoms.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class Population:
+class Population(Settings):
     """Spread of anatomy, planes and scanners in one set of exams.
 
     Single numbers are standard deviations unless they say otherwise; pairs are ranges that a value is drawn from
     evenly. What makes segmentation from few labels hard is, in this order, the spread of pose, of form, of contrast.
     """
 
-    groups: tuple[float, ...] = _setting(
+    groups: tuple[float, ...] = setting(
         (0.15, 0.13, 0.15, 0.44, 0.13), "shares of DCM, HCM, MINF, NOR, RV; ACDC's layout takes equal ones"
     )
 
     # pose: of the heart in the chest, and of the image around the heart
-    tilt: float = _setting(9.0, "long axis away from the usual one, degrees")
-    roll: float = _setting(10.0, "heart turned about its long axis, degrees")
-    position: float = _setting(7.0, "heart moved in the chest, mm along each axis")
-    image_rotation: float = _setting(18.0, "short-axis images turned in their plane, degrees")
-    image_shift: float = _setting(13.0, "centre of the image away from the heart, mm along rows and columns")
+    tilt: float = setting(9.0, "long axis away from the usual one, degrees")
+    roll: float = setting(10.0, "heart turned about its long axis, degrees")
+    position: float = setting(7.0, "heart moved in the chest, mm along each axis")
+    image_rotation: float = setting(18.0, "short-axis images turned in their plane, degrees")
+    image_shift: float = setting(13.0, "centre of the image away from the heart, mm along rows and columns")
 
     # form
-    shape: float = _setting(1.0, "factor on every spread of form: wall, dents, insertions, papillary muscles")
+    shape: float = setting(1.0, "factor on every spread of form: wall, dents, insertions, papillary muscles")
 
     # the technologist
-    turn_error: float = _setting(4.0, "long-axis planes turned about the long axis, degrees")
-    tilt_error: float = _setting(3.0, "any plane tilted off its anatomical direction, degrees")
-    offset_error: float = _setting(2.0, "long-axis planes moved along their normal, mm")
-    coverage: tuple[float, float] = _setting(
+    turn_error: float = setting(4.0, "long-axis planes turned about the long axis, degrees")
+    tilt_error: float = setting(3.0, "any plane tilted off its anatomical direction, degrees")
+    offset_error: float = setting(2.0, "long-axis planes moved along their normal, mm")
+    coverage: tuple[float, float] = setting(
         (-0.3, 1.0), "stack beyond mitral plane and apex, slice distances; negative falls short"
     )
 
     # scanner and scan
-    breath: float = _setting(1.5, "heart higher or lower from breath-hold to breath-hold, mm")
-    spacing: tuple[float, float] = _setting((1.25, 1.45), "pixel spacing, mm")
-    field: tuple[float, float] = _setting((300.0, 380.0), "longer side of the image, mm")
-    field_ratio: tuple[float, float] = _setting((0.78, 1.0), "shorter side of the image as a share of the longer")
-    slices: tuple[tuple[float, float], ...] = _setting(
+    breath: float = setting(1.5, "heart higher or lower from breath-hold to breath-hold, mm")
+    spacing: tuple[float, float] = setting((1.25, 1.45), "pixel spacing, mm")
+    field: tuple[float, float] = setting((300.0, 380.0), "longer side of the image, mm")
+    field_ratio: tuple[float, float] = setting((0.78, 1.0), "shorter side of the image as a share of the longer")
+    slices: tuple[tuple[float, float], ...] = setting(
         ((6.0, 2.0), (8.0, 2.0)), "protocols in use: thickness and gap, mm"
     )
-    phases: int = _setting(30, "phases of the cycle")
-    gain: tuple[float, float] = _setting((280.0, 460.0), "pixel value of blood")
-    noise: tuple[float, float] = _setting((0.012, 0.035), "noise as a share of the blood's signal")
-    blur: tuple[float, float] = _setting((0.0, 0.5), "share of a pixel's signal that its neighbours get")
-    shading: tuple[float, float] = _setting((0.15, 0.7), "how much brighter tissue is next to a coil")
+    phases: int = setting(30, "phases of the cycle")
+    gain: tuple[float, float] = setting((280.0, 460.0), "pixel value of blood")
+    noise: tuple[float, float] = setting((0.012, 0.035), "noise as a share of the blood's signal")
+    blur: tuple[float, float] = setting((0.0, 0.5), "share of a pixel's signal that its neighbours get")
+    shading: tuple[float, float] = setting((0.15, 0.7), "how much brighter tissue is next to a coil")
 
     # contrast, as shares of the blood's signal
-    myocardium: tuple[float, float] = _setting((0.20, 0.36), "signal of heart muscle")
-    fat: tuple[float, float] = _setting((0.9, 1.5), "signal of fat")
-    liver: tuple[float, float] = _setting((0.22, 0.42), "signal of the liver")
-    lung: tuple[float, float] = _setting((0.01, 0.05), "signal of the lungs")
-    muscle: tuple[float, float] = _setting((0.13, 0.24), "signal of other muscle")
-    stomach: tuple[float, float] = _setting((0.08, 0.95), "signal of what is in the stomach")
-    opposed_phase: float = _setting(
+    myocardium: tuple[float, float] = setting((0.20, 0.36), "signal of heart muscle")
+    fat: tuple[float, float] = setting((0.9, 1.5), "signal of fat")
+    liver: tuple[float, float] = setting((0.22, 0.42), "signal of the liver")
+    lung: tuple[float, float] = setting((0.01, 0.05), "signal of the lungs")
+    muscle: tuple[float, float] = setting((0.13, 0.24), "signal of other muscle")
+    stomach: tuple[float, float] = setting((0.08, 0.95), "signal of what is in the stomach")
+    opposed_phase: float = setting(
         0.8, "share of scanners that set fat against water, which draws dark lines between them"
     )
 
@@ -86,43 +81,6 @@ class Population:
             slices=tuple(pair for pair in self.slices if sum(pair) == 10),
             phases=5,
         )
-
-    def with_values(self, **values: object) -> Population:
-        """A copy with some values changed, which is how one difficulty is compared with another."""
-        return replace(self, **values)
-
-    def with_text(self, settings: list[str]) -> Population:
-        """A copy with values given as ``name=value`` or ``name=low,high``.
-
-        Raises:
-            InputError: a name that is not there, or a value of the wrong form.
-        """
-        changed = {}
-        for setting in settings:
-            name, _, text = setting.partition("=")
-            usual = getattr(self, name, None) if name in {entry.name for entry in fields(self)} else None
-            if usual is None or name == "slices":
-                names = ", ".join(entry.name for entry in fields(self) if entry.name != "slices")
-                raise InputError(f"there is no setting {name!r} to change; settings are {names}")
-            try:
-                numbers = tuple(float(part) for part in text.split(","))
-            except ValueError:
-                numbers = ()
-            wanted = len(usual) if isinstance(usual, tuple) else 1
-            if len(numbers) != wanted:
-                raise InputError(f"{setting!r}: {name} takes {wanted} number(s), as in {name}={_as_text(usual)}")
-            changed[name] = numbers if isinstance(usual, tuple) else type(usual)(numbers[0])
-        return replace(self, **changed)
-
-    def describe(self) -> list[tuple[str, str, str]]:
-        """Name, value and meaning of every setting, as text."""
-        return [(entry.name, _as_text(getattr(self, entry.name)), entry.metadata["meaning"]) for entry in fields(self)]
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join("+".join(map(str, part)) if isinstance(part, tuple) else str(part) for part in value)
-    return str(value)
 
 
 #: Exams to pretrain on, after DSBCC: newer scanners, thinner slices with gaps, images corrected for coil shading.

@@ -9,10 +9,16 @@ from dataclasses import asdict, dataclass
 from planewise.phantoms.exam import Exam
 from planewise.phantoms.groups import GROUPS
 from planewise.phantoms.heart import Heart
+from planewise.phantoms.knee import Knee
+from planewise.phantoms.knee_exam import KneeExam
+from planewise.phantoms.knee_population import KneePopulation
 from planewise.phantoms.population import UNLABELLED, Population
 
 #: Stands in every seed, so that the exams of two layouts made with one seed are different people.
-LAYOUTS = {"dsbcc": 1, "acdc": 2}
+LAYOUTS = {"dsbcc": 1, "acdc": 2, "fastmri": 3, "mrnet": 4}
+
+#: Layouts of knees; the others are of hearts.
+KNEES = ("fastmri", "mrnet")
 
 
 @dataclass(frozen=True)
@@ -21,26 +27,40 @@ class Recipe:
 
     layout: str = "dsbcc"
     seed: int = 0
-    population: Population = UNLABELLED
+    population: Population | KneePopulation = UNLABELLED
+    """Of hearts or knees, as the layout is"""
     defects: tuple[str, ...] = ()
-    """Names out of `DEFECTS`; they are applied in this order"""
+    """Names out of `DEFECTS` or `KNEE_DEFECTS`; they are applied in this order"""
     extra_views: float = 0.0
-    """Share of exams that carry further series, some of them under a wrong name"""
+    """Share of heart exams that carry further series, some of them under a wrong name"""
     patient_name: str = ""
     """Name for every header, to test that it goes nowhere; the exam's number unless given"""
     birth_date: str = ""
     """YYYYMMDD"""
 
-    def exam(self, number: int) -> Exam:
+    def __post_init__(self) -> None:
+        wanted = KneePopulation if self.layout in KNEES else Population
+        if not isinstance(self.population, wanted):
+            raise TypeError(
+                f"layout {self.layout!r} holds exams of a {wanted.__name__}, got a {type(self.population).__name__}"
+            )
+
+    def exam(self, number: int) -> Exam | KneeExam:
         """Exam ``number``, from 1: the same whatever else is made.
 
         In ACDC's layout the groups follow each other (number modulo five), so that any number of exams is balanced.
         """
+        if self.layout in KNEES:
+            return KneeExam.sample(self._seeds(number), self.population)
         return Exam.sample(self._seeds(number), self.population, self._group(number))
 
     def heart(self, number: int) -> Heart:
         """Only the heart of an exam, which is quick."""
         return Exam.sample_heart(self._seeds(number), self.population, self._group(number))
+
+    def knee(self, number: int) -> Knee:
+        """Only the knee of an exam, with its findings, which is quick."""
+        return KneeExam.sample_knee(self._seeds(number), self.population)
 
     def _seeds(self, number: int) -> tuple[int, ...]:
         return self.seed, LAYOUTS[self.layout], number

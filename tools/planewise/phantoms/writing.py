@@ -14,8 +14,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.phantoms import acdc, dsbcc
+from planewise.phantoms import acdc, dsbcc, fastmri, mrnet
 from planewise.phantoms.recipe import Recipe
+
+#: How exams are written in each layout. A module says which paths an exam is (`exam_paths`), writes them
+#: (`write_exam`), and gives its rows of the set's tables (`table_rows`, under `TABLE_HEADER`).
+LAYOUTS = {"dsbcc": dsbcc, "acdc": acdc, "fastmri": fastmri, "mrnet": mrnet}
 
 #: File at the root of a tree that says what it was made of.
 MANIFEST = "phantom.json"
@@ -40,7 +44,7 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
     """
     _claim(recipe, out)
     rows = {}
-    wanted = [number for number in range(1, exams + 1) if not _place(recipe, out, number).exists()]
+    wanted = [number for number in range(1, exams + 1) if not _complete(recipe, out, number)]
     yield from ((number, False) for number in range(1, exams + 1) if number not in set(wanted))
     if workers <= 1 or len(wanted) <= 1:
         for number in wanted:
@@ -53,13 +57,20 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
             for job in as_completed(jobs):
                 rows[jobs[job]] = job.result()
                 yield jobs[job], True
-    if recipe.layout == "dsbcc":
-        _write_table(recipe, out, exams, rows)
+    for number in range(1, exams + 1):
+        # exams that were there: a run that was killed before its tables were written left them without rows
+        rows.setdefault(number, LAYOUTS[recipe.layout].table_rows(recipe, number))
+    _write_tables(recipe, out, rows)
 
 
-def _place(recipe: Recipe, out: Path, number: int) -> Path:
-    """Folder of an exam."""
-    return out / {"dsbcc": dsbcc, "acdc": acdc}[recipe.layout].exam_folder(number)
+def _places(recipe: Recipe, out: Path, number: int) -> list[Path]:
+    """Everything that an exam is: a folder, or files."""
+    return [out / path for path in LAYOUTS[recipe.layout].exam_paths(recipe, number)]
+
+
+def _complete(recipe: Recipe, out: Path, number: int) -> bool:
+    """Whether an exam is there."""
+    return all(path.exists() for path in _places(recipe, out, number))
 
 
 def _claim(recipe: Recipe, out: Path) -> None:
@@ -87,36 +98,36 @@ def _publish(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _write_one(recipe: Recipe, out: Path, number: int) -> dict[str, object] | None:
-    """Writes an exam beside its place and moves it there when it is complete. Returns its row of the set's table."""
-    final = _place(recipe, out, number)
-    partial = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    if recipe.layout == "acdc":
-        acdc.write_exam(recipe, number, partial)
-        row = None
-    else:
-        dsbcc.write_exam(recipe, number, partial)
-        row = dsbcc.table_row(recipe, number)
-    os.replace(partial, final)
-    return row
+def _write_one(recipe: Recipe, out: Path, number: int) -> dict[str, tuple[object, ...]]:
+    """Writes an exam beside its place and moves it there when it is complete. Returns its rows of the set's tables."""
+    places = _places(recipe, out, number)
+    partial = [final.with_name(f".{final.name}.partial") for final in places]
+    for path in partial:
+        shutil.rmtree(path, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    layout = LAYOUTS[recipe.layout]
+    layout.write_exam(recipe, number, partial)
+    for path, final in zip(partial, places, strict=True):
+        os.replace(path, final)
+    return layout.table_rows(recipe, number)
 
 
-def _write_table(recipe: Recipe, out: Path, exams: int, new: dict[int, dict[str, object]]) -> None:
-    """Writes ``train.csv``; rows of exams beyond this run's are kept."""
-    path = out / "train.csv"
-    rows = {}
-    if path.exists():
-        with path.open(newline="") as file:
-            rows = {int(row["Id"]): row for row in csv.DictReader(file)}
-    rows |= new
-    for number in range(1, exams + 1):
-        # a run that was killed before its table was written left exams without a row
-        if number not in rows:
-            rows[number] = dsbcc.table_row(recipe, number)
-    text = io.StringIO()
-    table = csv.DictWriter(text, ["Id", "Systole", "Diastole"], lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows[number] for number in sorted(rows))
-    _publish(path, text.getvalue())
+def _write_tables(recipe: Recipe, out: Path, rows: dict[int, dict[str, tuple[object, ...]]]) -> None:
+    """Writes the set's tables, ordered by the exams' identifiers; rows of exams beyond this run's are kept."""
+    header = LAYOUTS[recipe.layout].TABLE_HEADER
+    tables: dict[str, dict[int, tuple[object, ...]]] = {}
+    for number in rows:
+        for name, row in rows[number].items():
+            tables.setdefault(name, {})[int(row[0])] = row
+    for name, table in tables.items():
+        path = out / name
+        if path.exists():
+            with path.open(newline="") as file:
+                kept = list(csv.reader(file))[len(header) > 0 :]
+            table = {int(row[0]): tuple(row) for row in kept} | table
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if header:
+            writer.writerow(header)
+        writer.writerows(table[key] for key in sorted(table))
+        _publish(path, text.getvalue())

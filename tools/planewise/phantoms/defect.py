@@ -1,0 +1,65 @@
+"""What a defect is, and how defects are registered under their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from planewise.phantoms.dicom import DicomFile, Identity
+
+Alter = Callable[[list[DicomFile], Any, Identity], list[DicomFile]]
+"""Works a flaw into the files of an exam, of a heart or a knee"""
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A flaw: what it is, in one line, and the function that works it into an exam's files."""
+
+    what: str
+    alter: Alter
+
+
+def registering(table: dict[str, Defect]) -> Callable[[str], Callable[[Alter], Alter]]:
+    """A decorator that takes the one line and puts a function into a table under its own name."""
+
+    def defect(what: str) -> Callable[[Alter], Alter]:
+        def register(alter: Alter) -> Alter:
+            table[alter.__name__] = Defect(what, alter)
+            return alter
+
+        return register
+
+    return defect
+
+
+def plant_identity(files: list[DicomFile], identity: Identity, organ: str) -> list[DicomFile]:
+    """Writes a person's name and numbers wherever scanners, people and archives leave them.
+
+    Args:
+        files: changed in place.
+        identity: who; a made-up name where the identity is only a number.
+        organ: named in the study's description.
+    """
+    name, birth_date = identity.name, identity.birth_date or "19540317"
+    if "^" not in name:
+        name = "Mustermann^Erika"
+    for file in files:
+        family = name.replace("^", "_")
+        file.path = PurePosixPath(f"{family}_{birth_date}") / file.path
+        # another defect may have emptied or cut the file
+        if file.dataset is None:
+            continue
+        dataset = file.dataset
+        dataset.PatientName = name
+        dataset.PatientID = "MRN-0047110815"
+        dataset.PatientBirthDate = birth_date
+        dataset.OtherPatientNames = "Gabler^Erika"
+        dataset.PatientAddress = "Heidestrasse 17, Koeln"
+        dataset.AccessionNumber = "ACC20130077"
+        dataset.InstitutionName = "Klinikum am Rosengarten"
+        dataset.ReferringPhysicianName = "Sauerbruch^Ferdinand"
+        dataset.StudyDescription = f"{organ} {name}"
+        dataset.PatientComments = f"{name} geb. {birth_date}"
+    return files

@@ -1,0 +1,56 @@
+"""How bright each tissue of a knee is in one sequence of one scanner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class KneeContrast:
+    """Signal of each tissue in one weighting, relative to the brightest."""
+
+    fluid: float
+    fat: float
+    marrow: float
+    muscle: float
+    cartilage: float
+    synovium: float
+    ligament: float
+    """Menisci and tendons too: their fibres hold water that decays too quickly to be seen"""
+    cortex: float
+    vessel: float
+    skin: float
+    oedema: float
+
+    def varied(self, rng: np.random.Generator, spread: float) -> KneeContrast:
+        """The same weighting on another scanner: every tissue brighter or darker by a share of itself."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        factors = np.exp(spread * np.clip(rng.standard_normal(len(values)), -2, 2))
+        varied = {name: value * float(factor) for (name, value), factor in zip(values.items(), factors, strict=True)}
+        return KneeContrast(**varied)
+
+
+#: Weighting to signals. ``t2_fs`` and ``pd_fs`` are fat-suppressed.
+WEIGHTINGS: dict[str, KneeContrast] = {
+    "t2_fs": KneeContrast(
+        fluid=1.0, fat=0.17, marrow=0.15, muscle=0.30, cartilage=0.50, synovium=0.40, ligament=0.05, cortex=0.03,
+        vessel=0.45, skin=0.25, oedema=0.72,
+    ),
+    "pd_fs": KneeContrast(
+        fluid=1.0, fat=0.20, marrow=0.18, muscle=0.36, cartilage=0.66, synovium=0.42, ligament=0.08, cortex=0.03,
+        vessel=0.5, skin=0.35, oedema=0.74,
+    ),
+    "pd": KneeContrast(
+        fluid=0.82, fat=0.95, marrow=0.80, muscle=0.38, cartilage=0.58, synovium=0.55, ligament=0.09, cortex=0.04,
+        vessel=0.3, skin=0.5, oedema=0.58,
+    ),
+    "t1": KneeContrast(
+        fluid=0.26, fat=1.0, marrow=0.86, muscle=0.32, cartilage=0.42, synovium=0.35, ligament=0.09, cortex=0.04,
+        vessel=0.15, skin=0.45, oedema=0.40,
+    ),
+}  # fmt: skip
+
+#: Weightings in which fat is made dark.
+SUPPRESSED = ("t2_fs", "pd_fs")

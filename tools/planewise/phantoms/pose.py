@@ -1,0 +1,48 @@
+"""Where an image lies in patient space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ImagePose:
+    """Where an image lies: its centre and the directions of its rows and columns (unit vectors, RAS+, mm)."""
+
+    centre: np.ndarray
+    row: np.ndarray
+    """Direction in which the column index rises, shape ``(3,)``"""
+    column: np.ndarray
+    """Direction in which the row index rises, shape ``(3,)``"""
+
+    @property
+    def normal(self) -> np.ndarray:
+        """Cross product of row and column direction, shape ``(3,)``."""
+        return np.cross(self.row, self.column)
+
+    def affine(self, spacing: tuple[float, float], matrix: tuple[int, int], thickness: float) -> np.ndarray:
+        """Voxel indices ``(column index, row index, slice)`` to patient space.
+
+        Args:
+            spacing: mm between neighbours along the row and along the column direction.
+            matrix: columns and rows.
+            thickness: mm, length of the third axis.
+        """
+        affine = np.eye(4)
+        affine[:3, 0] = self.row * spacing[0]
+        affine[:3, 1] = self.column * spacing[1]
+        affine[:3, 2] = self.normal * thickness
+        affine[:3, 3] = self.centre - affine[:3, :2] @ ((np.array(matrix) - 1) / 2)
+        return affine
+
+    def moved(self, offset: np.ndarray) -> ImagePose:
+        """The same pose elsewhere."""
+        return ImagePose(self.centre + offset, self.row, self.column)
+
+
+def rotation(axis: np.ndarray, angle: float) -> np.ndarray:
+    """Rotation matrix ``(3, 3)`` about a unit vector by an angle in radians (Rodrigues)."""
+    cross = np.cross(np.eye(3), -np.asarray(axis))
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

@@ -1,0 +1,61 @@
+"""Settings of a population: numbers with a meaning, listed and changed by name."""
+
+from __future__ import annotations
+
+from dataclasses import field, fields, replace
+from typing import TypeVar
+
+from planewise.errors import InputError
+
+Same = TypeVar("Same", bound="Settings")
+
+
+def setting(default, meaning: str):
+    """A value with its meaning, which the command line shows."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
+class Settings:
+    """Base of the populations: frozen data classes whose fields are made by `setting`."""
+
+    def with_values(self: Same, **values: object) -> Same:
+        """A copy with some values changed, which is how one difficulty is compared with another."""
+        return replace(self, **values)
+
+    def with_text(self: Same, settings: list[str]) -> Same:
+        """A copy with values given as ``name=value`` or ``name=low,high``.
+
+        Raises:
+            InputError: a name that is not there, or a value of the wrong form.
+        """
+        changed = {}
+        changeable = [entry.name for entry in fields(self) if not _is_table(getattr(self, entry.name))]
+        for text in settings:
+            name, _, value = text.partition("=")
+            if name not in changeable:
+                raise InputError(f"there is no setting {name!r} to change; settings are {', '.join(changeable)}")
+            usual = getattr(self, name)
+            try:
+                numbers = tuple(float(part) for part in value.split(","))
+            except ValueError:
+                numbers = ()
+            wanted = len(usual) if isinstance(usual, tuple) else 1
+            if len(numbers) != wanted:
+                raise InputError(f"{text!r}: {name} takes {wanted} number(s), as in {name}={_as_text(usual)}")
+            changed[name] = numbers if isinstance(usual, tuple) else type(usual)(numbers[0])
+        return replace(self, **changed)
+
+    def describe(self) -> list[tuple[str, str, str]]:
+        """Name, value and meaning of every setting, as text."""
+        return [(entry.name, _as_text(getattr(self, entry.name)), entry.metadata["meaning"]) for entry in fields(self)]
+
+
+def _is_table(value: object) -> bool:
+    """Whether a value is rows of numbers, which have no form as text."""
+    return isinstance(value, tuple) and isinstance(value[0], tuple)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join("+".join(map(str, part)) if isinstance(part, tuple) else str(part) for part in value)
+    return str(value)
