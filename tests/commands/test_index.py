@@ -12,6 +12,7 @@ from planewise.commands.index import index
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
+from tests.exams.knees import PD, write_knee, write_mrnet
 
 app = typer.Typer()
 app.command()(index)
@@ -73,7 +74,8 @@ def test_nobody_is_named_on_the_screen(flawed, tmp_path):  # noqa: F811
         (["{exam}", "--labels", "{tmp}/empty"], "no NIfTI file"),
         (["{exam}", "--label-map", "{tmp}/nowhere.yml"], "cannot be read as a label map"),
         (["{exam}", "--split", "0", "0", "0"], "three shares"),
-        (["{exam}", "--anatomy", "liver"], "is not known; there are: cardiac"),
+        (["{exam}", "--anatomy", "liver"], "is not known; there are: cardiac, knee"),
+        (["{exam}", "--contrast", "any"], "is not known for anatomy 'cardiac'; leave --contrast out"),
     ],
 )
 def test_what_cannot_be_done_is_one_message(usual_exam, tmp_path, arguments, words):  # noqa: F811
@@ -96,11 +98,54 @@ def test_unused_labels_are_listed(usual_exam, tmp_path):  # noqa: F811
     assert re.search(r"nobody +no exam has this name", outcome.output)
 
 
+def test_a_knee_at_a_hundred_columns(tmp_path):
+    write_knee(tmp_path / "knee")
+    outcome = run(
+        tmp_path / "knee", "--anatomy", "knee", "-o", tmp_path / "list.json", "--split", "1", "0", "0", width=100
+    )
+    assert outcome.exit_code == 0, outcome.output
+    text = " ".join(outcome.output.split())
+    assert re.search(r"training sagittal 0\.9\d 15 1 4\.0 T2w FS by name, TE/TR and scan options", text)
+    assert max(map(len, outcome.output.splitlines()[:10])) <= 100
+    assert "Items: 15 training, 0 validation, 0 test." in outcome.output
+
+
+def test_another_contrast_is_said_and_can_be_taken(tmp_path):
+    write_knee(tmp_path / "knee", name="SAG_PD", sagittal=PD)
+    arguments = [tmp_path / "knee", "--anatomy", "knee", "-o", tmp_path / "list.json"]
+    outcome = run(*arguments)
+    assert outcome.exit_code == 1
+    assert "--contrast any takes it" in outcome.output
+    outcome = run(*arguments, "--contrast", "any")
+    assert outcome.exit_code == 0
+    assert "PDw by name and TE/TR" in outcome.output
+
+
+def test_labels_of_volumes_are_counted(tmp_path):
+    write_mrnet(tmp_path / "MRNet-v1.0")
+    outcome = run(tmp_path, "--anatomy", "knee", "-o", tmp_path / "list.json")
+    assert outcome.exit_code == 0, outcome.output
+    assert "16 exams of one volume each, without masks or geometry." in outcome.output
+    counts = re.search(r"meniscus: (\d) of 10 training, (\d) of 3 validation, (\d) of 3 test", outcome.output)
+    assert sum(map(int, counts.groups())) == 4
+
+
 def test_help_names_every_option_and_needs_no_torch():
     code = "import sys, planewise.commands.index, planewise.commands.inspect; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     text = run("--help").output
-    for option in ("--output", "--split", "--seed", "--views", "--labels", "--classes", "--label-map", "--workers"):
+    for option in (
+        "--output",
+        "--anatomy",
+        "--contrast",
+        "--split",
+        "--seed",
+        "--views",
+        "--labels",
+        "--classes",
+        "--label-map",
+        "--workers",
+    ):
         assert option in text
 
 

@@ -14,6 +14,7 @@ from planewise.reports.exam_figure import exam_figure
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
+from tests.exams.knees import oblique, write_knee, write_mrnet
 from tests.exams.test_volumes import write_acdc
 
 app = typer.Typer()
@@ -102,6 +103,58 @@ def test_volumes_are_drawn_with_their_masks(tmp_path):
     assert titles[0] == "ED slice 1"
     assert sum(title.startswith("ES") for title in titles) == 4
     assert name in figure._suptitle.get_text()
+
+
+def test_a_knee_is_drawn_in_its_own_words(tmp_path):
+    write_knee(tmp_path / "knee", turn=oblique(12))
+    path = write_datalist(index_folder(tmp_path / "knee", anatomy="knee").datalist, tmp_path / "datalist.json")
+    figure, _ = exam_figure(path)
+    figure.savefig(tmp_path / "exam.png")
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == ["right 0.00", "0.29", "0.50", "0.71", "left 1.00", "axial", "coronal"]
+    words = " ".join(text.get_text() for text in figure.texts)
+    assert "15 sagittal slices, 4.0 mm apart" in words
+    assert "0 right, 1 left" in words
+    assert not any(heart in words for heart in ("axis", "base", "apex", "2ch", "4ch"))
+    # the lines of the first slice are the planes of the central axial and coronal images
+    items = [item for section in ("training", "validation", "test") for item in json.loads(path.read_text())[section]]
+    first = next(item for item in items if item["slice"] == 0)
+    for view, line in zip(("axial", "coronal"), figure.axes[0].lines, strict=True):
+        points = np.array(first["affine"]) @ np.c_[line.get_xydata(), [0, 0], [1, 1]].T
+        plane = first["planes"][view]
+        np.testing.assert_allclose(np.array(plane["normal"]) @ (points[:3].T - plane["origin"]).T, 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("folder", ["AX_T2_FS", "COR_PD_FS"])
+def test_a_knee_without_one_of_its_views_is_drawn(tmp_path, folder):
+    write_knee(tmp_path / "knee")
+    for path in (tmp_path / "knee" / folder).iterdir():
+        path.unlink()
+    path = write_datalist(index_folder(tmp_path / "knee", anatomy="knee").datalist, tmp_path / "datalist.json")
+    figure, _ = exam_figure(path)
+    figure.savefig(tmp_path / "exam.png")
+    assert any(
+        f"no {'axial' if folder.startswith('AX') else 'coronal'} plane in this exam" in t.get_text()
+        for t in figure.texts
+    )
+
+
+def test_real_localizers_are_drawn(real_data, tmp_path):
+    path = write_datalist(index_folder(real_data / "localizer_ge", anatomy="knee").datalist, tmp_path / "datalist.json")
+    exam_figure(path)[0].savefig(tmp_path / "exam.png")
+
+
+def test_volumes_without_geometry_are_drawn_with_their_labels(tmp_path):
+    write_mrnet(tmp_path / "data")
+    path = write_datalist(index_folder(tmp_path / "data", anatomy="knee").datalist, tmp_path / "datalist.json")
+    items = [item for section in ("training", "validation", "test") for item in json.loads(path.read_text())[section]]
+    item = next(item for item in items if item["image"].endswith("train/sagittal/0003.npy"))
+    figure, name = exam_figure(path, item["exam"], slices=4)
+    figure.savefig(tmp_path / "exam.png")
+    assert [axes.get_title() for axes in figure.axes] == [f"slice {rank} of 6" for rank in (1, 3, 4, 6)]
+    assert figure._suptitle.get_text() == f"exam {name}    abnormal: yes, acl: no, meniscus: yes"
+    volume = np.load(tmp_path / item["image"])
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), volume[2])
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def make_stack(centres, normal, text="", phases=20, acquired=0, size=200, spacin
         "thickness": 8.0,
         "text": text,
         "all_text": text,
+        "description": text,
         "gated": gated,
         "body_part": "",
         "notes": [],

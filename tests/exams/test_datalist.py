@@ -28,7 +28,13 @@ def written(usual_exam, tmp_path) -> Path:
 def test_one_item_per_slice_and_phase(written):
     content = json.loads(written.read_text())
     assert set(content) == {"planewise", *SECTIONS, "exams"}
-    assert content["planewise"] == {"version": 1, "anatomy": "cardiac", "views": ["2ch", "4ch"], "seed": 0}
+    assert content["planewise"] == {
+        "version": 1,
+        "anatomy": "cardiac",
+        "stack": "sax",
+        "views": ["2ch", "4ch"],
+        "seed": 0,
+    }
     items = content["training"]
     assert len(items) == 5 * 6
     for item in items:

@@ -188,3 +188,32 @@ def test_reading_headers_does_not_import_torch():
 
     code = "import sys, planewise.exams.dicom, planewise.exams.scan; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "suppressed"),
+    [(["PFP", "SFS"], True), ("FS", True), ("FATSAT", True), (["SAT_GEMS", "PFP"], False), (None, None), ("", None)],
+)
+def test_fat_suppression_by_scan_options(tmp_path, options, suppressed):
+    tags = {"ScanOptions": options, "EchoTime": 62.5, "RepetitionTime": 4100, "ScanningSequence": ["SE", "IR"]}
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, **tags))
+    assert frame["fat_suppressed"] is suppressed
+    assert (frame["echo_time"], frame["repetition_time"], frame["sequence"]) == (62.5, 4100, "IR/SE")
+
+
+def test_contrast_of_an_enhanced_file(tmp_path):
+    echo, timing, modifier, position, orientation, measures, group, shared = (Dataset() for _ in range(8))
+    echo.EffectiveEchoTime, timing.RepetitionTime, modifier.SpectrallySelectedSuppression = 70.0, 3900.0, "FAT"
+    position.ImagePositionPatient, orientation.ImageOrientationPatient = [0, 0, 5], [1, 0, 0, 0, 1, 0]
+    measures.PixelSpacing = [2, 2]
+    shared.MRTimingAndRelatedParametersSequence = Sequence([timing])
+    shared.MRModifierSequence, shared.PixelMeasuresSequence = Sequence([modifier]), Sequence([measures])
+    shared.PlaneOrientationSequence = Sequence([orientation])
+    group.MREchoSequence, group.PlanePositionSequence = Sequence([echo]), Sequence([position])
+    path = write_image(
+        tmp_path / "a.dcm", **PLACE, SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=1, EchoPulseSequence="SPIN",
+        SharedFunctionalGroupsSequence=Sequence([shared]), PerFrameFunctionalGroupsSequence=Sequence([group]),
+    )  # fmt: skip
+    (frame,) = dicom.read_header(path)
+    assert (frame["echo_time"], frame["repetition_time"], frame["sequence"]) == (70, 3900, "SE")
+    assert frame["fat_suppressed"] is True

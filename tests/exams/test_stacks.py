@@ -31,7 +31,9 @@ def frame(position=0.0, normal=(0, 0, 1), **values) -> dict:
     return {
         "path": f"/data/{random.random()}.dcm", "frame": None, "affine": affine.tolist(), "rows": 30, "columns": 40,
         "thickness": 8.0, "trigger": None, "instance": 1, "acquired": ("", 0, 0, ()), "kind": "magnitude", "text": "",
-        "gated": True, "body_part": "", "patient": "p", "study": "s", "series": "1", "frame_of_reference": "f", "sop": "",
+        "gated": True, "body_part": "", "echo_time": None, "repetition_time": None, "fat_suppressed": None, "sequence": "",
+        "description": "", "localizer": False, "patient": "p", "study": "s", "series": "1", "frame_of_reference": "f",
+        "sop": "",
     } | values  # fmt: skip
 
 

@@ -23,16 +23,24 @@ _MOST_EXAMS = 25
 
 
 def index(
-    folder: Annotated[Path, typer.Argument(help="Any tree of files: DICOM, ACDC's NIfTI, or NIfTI of your own.")],
+    folder: Annotated[Path, typer.Argument(help="Any tree of files: DICOM, ACDC's NIfTI, NIfTI of your own, MRNet.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write (JSON).")] = Path(
         "datalist.json"
     ),
-    anatomy: Annotated[str, typer.Option(help="Whose views to look for.")] = "cardiac",
+    anatomy: Annotated[str, typer.Option(help="Whose views to look for: cardiac or knee.")] = "cardiac",
+    contrast: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a knee's sagittal stack. t2fs, the default: T2-weighted with fat suppression, by name, TE/TR and scan "
+            "options. any: whatever there is, T2w FS first.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[
         tuple[float, float, float] | None,
         typer.Option(
             help="Shares of training, validation and test. Default: 0.8 0.1 0.1 by a hash of the patient; "
-            "exams with groups of disease (ACDC): 0.64 0.16 0.2, every group alike.",
+            "exams with groups of disease (ACDC) or labels (MRNet): 0.64 0.16 0.2, every group alike.",
             show_default=False,
         ),
     ] = None,
@@ -41,7 +49,7 @@ def index(
         Path | None,
         typer.Option(
             help="YAML that overrules the recognised views. Per exam (hash or folder) lines like "
-            "`4ch: FOLDER`, `3ch: other-1`, `2ch: none`.",
+            "`4ch: FOLDER`, `axial: other-1`, `2ch: none`.",
             show_default=False,
         ),
     ] = None,
@@ -92,6 +100,7 @@ def index(
             result = index_folder(
                 folder,
                 anatomy=anatomy,
+                contrast=contrast,
                 seed=seed,
                 split=split,
                 views=views,
@@ -110,11 +119,32 @@ def index(
 
 
 def _print_exams(datalist: dict, console: Console) -> None:
-    targets = ["sax", *datalist["planewise"]["views"]]
+    targets = [datalist["planewise"]["stack"], *datalist["planewise"]["views"]]
     # what lacks something first: that is what a person has to look at
     exams = sorted(
         datalist["exams"].items(), key=lambda entry: (all(view in entry[1]["stacks"] for view in targets), entry[0])
     )
+    shown = [(name, exam) for name, exam in exams if not _is_bare_volume(exam)]
+    if len(shown) < len(exams):
+        console.print(f"{count_of(len(exams) - len(shown), 'exam')} of one volume each, without masks or geometry.")
+    if shown:
+        console.print(_exam_table(shown[:_MOST_EXAMS]))
+    if len(shown) > _MOST_EXAMS:
+        console.print(f"... and {count_of(len(shown) - _MOST_EXAMS, 'exam')} more: see `exams` in the datalist.")
+    reasons = defaultdict(list)
+    for name, exam in exams:
+        for reason in exam["left_out"]:
+            reasons[reason].append(name)
+    if reasons:
+        console.print(_reason_table(reasons))
+
+
+def _is_bare_volume(exam: dict) -> bool:
+    """Whether a line of the table would say nothing of an exam, as for the 1250 of MRNet."""
+    return not exam["stacks"] and not exam["left_out"] and exam.get("volumes") == 1 and not exam["labels"]
+
+
+def _exam_table(exams: list[tuple[str, dict]]) -> Table:
     table = Table(title="exams", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("exam", no_wrap=True)
     table.add_column("section", no_wrap=True)
@@ -122,7 +152,7 @@ def _print_exams(datalist: dict, console: Console) -> None:
     for name in ("sure", "slices", "phases", "mm apart"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("remark")
-    for name, exam in exams[:_MOST_EXAMS]:
+    for name, exam in exams:
         first = (name, exam["section"])
         for stack_name, stack in exam["stacks"].items():
             sure = f"{stack['confidence']:.2f}" if "confidence" in stack else ""
@@ -132,21 +162,17 @@ def _print_exams(datalist: dict, console: Console) -> None:
         if "volumes" in exam:
             table.add_row(*first, count_of(exam["volumes"], "volume"), "", "", "", "", count_of(exam["labels"], "mask"))
         table.add_section()
-    console.print(table)
-    if len(exams) > _MOST_EXAMS:
-        console.print(f"... and {count_of(len(exams) - _MOST_EXAMS, 'exam')} more: see `exams` in the datalist.")
-    reasons = defaultdict(list)
-    for name, exam in exams:
-        for reason in exam["left_out"]:
-            reasons[reason].append(name)
-    if reasons:
-        table = Table(title="left out, and why", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column("exam", no_wrap=True)
-        table.add_column("why")
-        for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
-            shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-            table.add_row(shown, escape(reason))
-        console.print(table)
+    return table
+
+
+def _reason_table(reasons: dict[str, list[str]]) -> Table:
+    table = Table(title="left out, and why", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("exam", no_wrap=True)
+    table.add_column("why")
+    for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
+        shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        table.add_row(shown, escape(reason))
+    return table
 
 
 def _remark(stack: dict) -> str:
@@ -154,7 +180,25 @@ def _remark(stack: dict) -> str:
     likely = ", ".join(f"{view} {share:.2f}" for view, share in runners_up[:2])
     parts = [f"undecided: {likely}" if stack["view"] == "undecided" else f"or {likely}" if likely else ""]
     parts.append(f"named {stack['named']}" if "named" in stack else "")
+    parts.append(stack.get("remark", ""))
     return "; ".join(part for part in parts if part)
+
+
+def _label_counts(datalist: dict) -> list[str]:
+    """For each class that is 0 or 1: how many exams of each section have it."""
+    from planewise.exams.labels import RESERVED
+
+    by_exam = {section: {item["exam"]: item for item in datalist[section]}.values() for section in SECTIONS}
+    values = defaultdict(lambda: defaultdict(list))
+    for section, exams in by_exam.items():
+        for item in exams:
+            for name in item.keys() - RESERVED:
+                values[name][section].append(item[name])
+    return [
+        f"{name}: {', '.join(f'{sum(of)} of {len(of)} {section}' for section, of in sections.items())}."
+        for name, sections in sorted(values.items())
+        if all(value in (0, 1) for of in sections.values() for value in of)
+    ]
 
 
 def _range(low: float, high: float) -> str:
@@ -190,6 +234,8 @@ def _print_rest(result, written: Path, console: Console) -> None:
     counts = ", ".join(f"{len(result.datalist[section])} {section}" for section in SECTIONS)
     labelled = sum("label" in item for section in SECTIONS for item in result.datalist[section])
     console.print(f"Items: {counts}" + (f"; {labelled} with a mask." if labelled else "."))
+    for text in _label_counts(result.datalist):
+        console.print(text)
     for warning in result.warnings:
         console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
     console.print(f"Wrote {escape(str(written))}. It holds paths: keep it on this machine.", soft_wrap=True)

@@ -26,7 +26,8 @@ def inspect(
 ) -> None:
     """Draw an exam: the stack with the lines and heatmaps of the other views, and those views with the stack.
 
-    What to look for: the 2ch and 4ch lines cross in the left ventricle, base and apex are where they are said to be.
+    What to look for. Heart: the 2ch and 4ch lines cross in the left ventricle, base and apex are where they are said to be.
+    Knee: the axial line lies across the leg and the coronal line along it, on all slices; fluid is bright and fat is dark.
 
     The picture names the exam by its hash alone.
     """

@@ -47,7 +47,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from planewise.exams.stacks import gaps, image_centre, phase_counts
+from planewise.exams.stacks import gaps, image_centre, phase_counts, stack_middle
 from planewise.exams.words import count_of
 from planewise.geometry import MIN_BASE_APEX_COSINE, base_to_apex
 from planewise.geometry.locations import USUAL_LONG_AXIS
@@ -202,12 +202,6 @@ def _score_stack(stacks: list[dict], index: int) -> tuple[float, list[dict]]:
     planes = _candidates(stacks, index, axis)
     evidence = _assign(planes, axis, stack_middle(stack)) if planes else 0.0
     return float(odds + np.clip(evidence, 0, 6)), planes
-
-
-def stack_middle(stack: dict) -> np.ndarray:
-    """The centre of the images at the middle of the stack, shape (3,), mm."""
-    ends = stack["slices"][0], stack["slices"][-1]
-    return np.mean([image_centre(stack, entry) for entry in ends], axis=0)
 
 
 def _candidates(stacks: list[dict], chosen: int, axis: np.ndarray) -> list[dict]:

@@ -14,12 +14,12 @@ from planewise.exams.stacks import gaps, phase_counts
 from planewise.geometry import relative_locations
 
 
-def slice_items(stack: dict, from_base: bool, phases: str = "all") -> list[dict]:
+def slice_items(stack: dict, located: bool, phases: str = "all") -> list[dict]:
     """The images of a stack as items, without what is the exam's.
 
     Args:
-        stack: as `stacks.build_stacks` gives it, in order (from base to apex where ``from_base``).
-        from_base: whether the order says which end is the base; only then is there a location.
+        stack: as `stacks.build_stacks` gives it, in order (see `in_order`).
+        located: whether the order says which end is the first; only then is there a location.
         phases: ``"all"``, or ``"first"`` for the first phase of each slice.
 
     Returns:
@@ -27,7 +27,7 @@ def slice_items(stack: dict, from_base: bool, phases: str = "all") -> list[dict]
         ``phase`` (rank within the slice as a fraction of the cycle), ``location`` (Zhang 2024 Eq. (3)).
     """
     locations: list[float | None] = [None] * len(stack["slices"])
-    if from_base and len(stack["slices"]) > 1:
+    if located and len(stack["slices"]) > 1:
         origins = np.array([entry["affine"][:3, 3] for entry in stack["slices"]])
         locations = relative_locations(origins, stack["normal"]).tolist()
     items = []
@@ -48,8 +48,8 @@ def slice_items(stack: dict, from_base: bool, phases: str = "all") -> list[dict]
     return items
 
 
-def from_base(stack: dict, axis: np.ndarray | None) -> dict:
-    """The stack with its slices in order along ``axis`` (base to apex); as it is where that is unknown."""
+def in_order(stack: dict, axis: np.ndarray | None) -> dict:
+    """The stack with its slices in order along ``axis`` (base to apex, right to left); as it is where that is unknown."""
     if axis is None:
         return stack
     return stack | {"slices": sorted(stack["slices"], key=lambda entry: float(entry["affine"][:3, 3] @ axis))}

@@ -53,6 +53,12 @@ _NOT_DICOM_SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".nii", ".mat", ".npy", ".npz", ".h5", ".hdf5", ".mha", ".mhd",
     ".nrrd", ".raw", ".xls", ".xlsx", ".doc", ".docx", ".mp4", ".avi", ".mov", ".exe", ".dll", ".db", ".pt", ".pth",
 }  # fmt: skip
+#: ScanOptions that mean fat suppression: FS is DICOM's own term, the others are what manufacturers write.
+_FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
+#: Enhanced files say in one word what classic ones say in ScanningSequence.
+_PULSE_SEQUENCES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "GR/SE"}
+#: What enhanced files write of it; water and silicone are suppressed for other reasons.
+_SUPPRESSIONS = {"FAT": True, "FAT_AND_WATER": True, "NONE": False}
 _ARCHIVES = {".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
 _SYSTEM_NAMES = {"dicomdir", "thumbs.db", "desktop.ini"}
 
@@ -61,7 +67,8 @@ _KEYWORDS = [
     "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "BodyPartExamined",
     "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime", "SeriesDate", "SeriesTime",
     "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "EchoNumbers",
-    "ScanningSequence", "SequenceVariant", "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
+    "ScanningSequence", "SequenceVariant", "ScanOptions", "EchoTime", "RepetitionTime", "EchoPulseSequence",
+    "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
     "SliceThickness", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation",
     "BurnedInAnnotation", "ComplexImageComponent",
@@ -91,9 +98,10 @@ def read_header(path: str | os.PathLike) -> list[dict]:
         One dictionary per frame: ``path``, ``frame`` (index in a multi-frame file, else None), ``affine`` (4x4 rows of
         floats, voxel ``(i, j, 0)`` to RAS+ mm; ``i`` along an image row), ``rows``, ``columns``, ``thickness`` (mm or
         None), ``trigger`` (ms after the R wave, or None), ``instance``, ``acquired`` (sortable), ``kind`` (what must agree
-        inside a stack besides geometry), ``text`` (words that may name the view), ``gated``, ``body_part``, and the raw
-        identifiers ``patient``, ``study``, ``series``, ``frame_of_reference``, ``sop``, which are hashed before anything
-        is written.
+        inside a stack besides geometry), ``text`` (words that may name the view), ``description`` (the same without the
+        folder), ``echo_time`` and ``repetition_time`` (ms or None), ``sequence`` (``SE``, ``GR``, ``IR/SE``, ... or empty),
+        ``fat_suppressed`` (None where nothing says it), ``localizer``, ``gated``, ``body_part``, and the raw identifiers
+        ``patient``, ``study``, ``series``, ``frame_of_reference``, ``sop``, which are hashed before anything is written.
 
     Raises:
         Refused: with the reason.
@@ -226,6 +234,9 @@ def _frames(header: dict, path: str) -> list[dict]:
         "thickness": _number(header.get("SliceThickness")),
         "trigger": _number(header.get("TriggerTime")),
         "instance": int(_number(header.get("InstanceNumber")) or 0),
+        "echo_time": _number(header.get("EchoTime")),
+        "repetition_time": _number(header.get("RepetitionTime")),
+        "fat_suppressed": _fat_suppressed(header),
     }
     return [common | frame]
 
@@ -233,9 +244,11 @@ def _frames(header: dict, path: str) -> list[dict]:
 def _common(header: dict, path: str) -> dict:
     folder = Path(path).parent.name
     image_type = [str(value).upper() for value in _values(header.get("ImageType"))]
+    sequence = "/".join(sorted(map(str, _values(header.get("ScanningSequence")))))
+    description = " ".join(str(header.get(key) or "") for key in ("SeriesDescription", "ProtocolName"))
     kind = (
         _component(image_type, str(header.get("ComplexImageComponent") or "")),
-        "/".join(sorted(map(str, _values(header.get("ScanningSequence"))))),
+        sequence,
         "/".join(sorted(map(str, _values(header.get("SequenceVariant"))))),
         str(header.get("EchoNumbers") or ""),
     )
@@ -244,7 +257,10 @@ def _common(header: dict, path: str) -> dict:
         "rows": int(header["Rows"]),
         "columns": int(header["Columns"]),
         "kind": "|".join(kind),
-        "text": " ".join(str(header.get(key) or "") for key in ("SeriesDescription", "ProtocolName")) + " " + folder,
+        "text": f"{description} {folder}",
+        "description": description,
+        "sequence": sequence or _PULSE_SEQUENCES.get(str(header.get("EchoPulseSequence") or ""), ""),
+        "localizer": "LOCALIZER" in image_type,
         "gated": (_number(header.get("CardiacNumberOfImages")) or 0) > 1
         or (_number(header.get("NominalInterval")) or 0) > 0
         or (_number(header.get("TriggerTime")) or 0) > 0,
@@ -290,7 +306,16 @@ def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
         "trigger": _number(trigger),
         "gated": trigger is not None,
         "instance": int(temporal) * 100_000 + index if temporal else index,
+        "echo_time": _number(first("MREchoSequence", "EffectiveEchoTime")),
+        "repetition_time": _number(first("MRTimingAndRelatedParametersSequence", "RepetitionTime")),
+        "fat_suppressed": _SUPPRESSIONS.get(str(first("MRModifierSequence", "SpectrallySelectedSuppression"))),
     }
+
+
+def _fat_suppressed(header: dict) -> bool | None:
+    """Whether ScanOptions names fat suppression; None where there are no options to name it."""
+    options = {str(value).strip().upper() for value in _values(header.get("ScanOptions"))} - {""}
+    return bool(options & _FAT_OPTIONS) if options else None
 
 
 def _affine(position, orientation, spacing, thickness) -> list[list[float]]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams import cardiac, labels
-from planewise.exams.datalist import from_base, plane_of, slice_items, stack_summary
+from planewise.exams import labels, mrnet
+from planewise.exams.anatomies import ANATOMIES, Anatomy, choose_anatomy, prepare
+from planewise.exams.datalist import in_order, plane_of, slice_items, stack_summary
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
 from planewise.exams.scan import Scan, scan_folder
@@ -19,10 +20,8 @@ from planewise.exams.volumes import read_volumes
 from planewise.exams.words import count_of
 
 VERSION = 1
-#: What is learned from, per anatomy: how to recognise it, the name of its stack, and the views whose planes are targets.
-ANATOMIES = {"cardiac": (cardiac.recognise, "sax", ("2ch", "4ch"))}
 DEFAULT_SPLIT = (0.8, 0.1, 0.1)
-#: Zhang 2024, section 5.1.1: 64, 16 and 20 of ACDC's hundred.
+#: Zhang 2024, sections 5.1.1 and 5.1.2: 64, 16 and 20 of ACDC's hundred; 800, 200 and 250 of MRNet's 1250.
 STRATIFIED_SPLIT = (0.64, 0.16, 0.2)
 
 
@@ -51,6 +50,7 @@ def index_folder(
     folder: str | Path,
     *,
     anatomy: str = "cardiac",
+    contrast: str | None = None,
     seed: int = 0,
     split: Sequence[float] | None = None,
     views: str | Path | None = None,
@@ -60,14 +60,15 @@ def index_folder(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> IndexResult:
-    """Index a folder of DICOM or NIfTI exams.
+    """Index a folder of DICOM exams, NIfTI volumes or MRNet's volumes.
 
     Args:
         folder: any tree of files.
-        anatomy: whose views to look for.
+        anatomy: whose views to look for: ``"cardiac"`` or ``"knee"``.
+        contrast: of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
         seed: of the split.
         split: shares of training, validation and test; default 0.8 0.1 0.1 by a hash of the patient, and for exams with
-            groups of disease (ACDC) 0.64 0.16 0.2 stratified by group.
+            groups of disease (ACDC) or labels (MRNet) 0.64 0.16 0.2 stratified by group or labels.
         views: YAML that overrules the recognition: exam (hash or folder) to {view: file, folder, stack name or none}.
         labels_dir: folder of NIfTI masks for the exams.
         classes: CSV of classes, one row per exam.
@@ -78,44 +79,27 @@ def index_folder(
     Raises:
         InputError: the folder or an option cannot be used, or there is nothing in it to learn from.
     """
-    if anatomy not in ANATOMIES:
-        raise InputError(f"anatomy {anatomy!r} is not known; there are: {', '.join(ANATOMIES)}")
+    sought = choose_anatomy(anatomy, contrast)
     fractions = None if split is None else check_fractions(split)
-    overrules = {} if views is None else read_overrules(Path(views))
-    class_rows = None if classes is None else labels.read_classes(Path(classes))
+    overrules = {} if views is None else read_overrules(Path(views), sought)
+    class_rows = {} if classes is None else labels.read_classes(Path(classes))
     mapping = None if label_map is None else labels.read_label_map(Path(label_map))
     masks = [] if labels_dir is None else labels.mask_files(Path(labels_dir))
     salt = load_salt()
 
     scan = scan_folder(folder, workers, progress)
     exams = group_exams(scan.frames, scan.folder)
-    for exam in exams:
-        exam["name"], exam["patient"] = hashed(exam["key"], salt), hashed(exam["patient_key"], salt)
-    own_masks = {path.resolve() for path in masks}
-    volumes, volume_problems = read_volumes([p for p in scan.nifti if p.resolve() not in own_masks], scan.folder)
-    for volume in volumes:
-        volume["name"], volume["patient"] = hashed(volume["key"], salt), hashed(volume["patient_key"], salt)
-    for reason, paths in volume_problems.items():
-        scan.skipped.setdefault(reason, []).extend(paths)
-
     result = IndexResult(datalist={}, skipped={}, files=scan.files, seconds=scan.seconds)
-    recognise, main_view, targets = ANATOMIES[anatomy]
+    volumes = _read_volumes(scan, masks, anatomy, result)
+    for exam in [*exams, *volumes]:
+        exam["name"], exam["patient"] = hashed(exam["key"], salt), hashed(exam["patient_key"], salt)
     for exam in exams:
-        exam["found"] = recognise(exam["stacks"])
-    apply_overrules(overrules, exams, recognise, main_view, scan.folder)
-    entries, items = {}, []
-    for exam in exams:
-        entries[exam["name"]], exam_items = _exam_entry(exam, main_view)
-        items += exam_items
-    for volume in volumes:
-        entry = entries.setdefault(
-            volume["name"], {"patient": volume["patient"], "stacks": {}, "volumes": 0, "labels": 0, "left_out": []}
-        )
-        entry["volumes"] += 1
-        items.append(_volume_item(volume))
-    result.unmatched += labels.add_masks(masks, exams, items, class_rows or {}, scan.folder)
-    if class_rows is not None:
-        result.unmatched += labels.add_classes(class_rows, [*exams, *volumes], items, scan.folder)
+        exam["stacks"] = prepare(exam["stacks"], sought)
+        exam["found"] = sought.recognise(exam["stacks"])
+    apply_overrules(overrules, exams, sought, scan.folder)
+    entries, items = _entries(exams, volumes, sought)
+    result.unmatched += labels.add_masks(masks, exams, items, class_rows, scan.folder)
+    result.unmatched += labels.add_classes(class_rows, [*exams, *volumes], items, scan.folder)
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in volumes:
         entries[volume["name"]]["labels"] = masked[volume["name"]]
@@ -125,8 +109,15 @@ def index_folder(
                 item["label_map"] = mapping
 
     sections = _sections(exams, volumes, fractions, seed)
+    header = {
+        "version": VERSION,
+        "anatomy": anatomy,
+        "stack": sought.stack,
+        "views": list(sought.targets),
+        "seed": seed,
+    }
     datalist: dict = {
-        "planewise": {"version": VERSION, "anatomy": anatomy, "views": list(targets), "seed": seed},
+        "planewise": header,
         **{section: [] for section in SECTIONS},
         "exams": {name: entry | {"section": sections[entry["patient"]]} for name, entry in entries.items()},
     }
@@ -138,33 +129,71 @@ def index_folder(
     }
     if not items:
         raise InputError(_nothing_usable(scan, result))
-    _warn(result, targets, main_view, fractions)
+    _warn(result, sought, fractions)
     return result
 
 
-def find_stacks(path: str | Path, view: str = "sax", phases: str = "ed", workers: int = 1) -> list[dict]:
+def _read_volumes(scan: Scan, masks: Sequence[Path], anatomy: str, result: IndexResult) -> list[dict]:
+    """The volumes of a folder; those that are left out go to ``scan.skipped``, labels that are wrong to ``result``."""
+    own_masks = {path.resolve() for path in masks}
+    volumes, problems = read_volumes([p for p in scan.nifti if p.resolve() not in own_masks], scan.folder)
+    found = [problems]
+    if anatomy == "knee":
+        knees, problems, wrong_labels = mrnet.read_volumes(scan.mrnet, scan.folder)
+        volumes += knees
+        result.unmatched += wrong_labels
+        found.append(problems)
+    elif scan.mrnet:
+        found.append({mrnet.OTHER_ANATOMY: list(map(str, scan.mrnet))})
+    for problems in found:
+        for reason, paths in problems.items():
+            scan.skipped.setdefault(reason, []).extend(paths)
+    return volumes
+
+
+def _entries(exams: Sequence[dict], volumes: Sequence[dict], anatomy: Anatomy) -> tuple[dict[str, dict], list[dict]]:
+    """What the datalist says of each exam, by its hash, and all items."""
+    entries, items = {}, []
+    for exam in exams:
+        entries[exam["name"]], exam_items = _exam_entry(exam, anatomy)
+        items += exam_items
+    for volume in volumes:
+        entry = entries.setdefault(
+            volume["name"], {"patient": volume["patient"], "stacks": {}, "volumes": 0, "labels": 0, "left_out": []}
+        )
+        entry["volumes"] += 1
+        items.append(_volume_item(volume))
+    return entries, items
+
+
+def find_stacks(
+    path: str | Path, view: str = "sax", phases: str = "ed", workers: int = 1, contrast: str | None = None
+) -> list[dict]:
     """The stacks to run a network on, from a DICOM file or a folder of them.
 
-    Where an exam has no stack that is recognised (no long-axis planes, no cine, not a heart), the multi-slice stack whose
-    normal lies nearest to the usual long axis is returned with a ``flag`` that says so: a network can then say that it
-    sees nothing.
+    Where an exam has no stack that is recognised (no cine, not a heart, another contrast), the likeliest one is returned with
+    a ``flag`` that says so: a network can then say that it sees nothing.
 
     Args:
         path: folder or file.
-        view: ``"sax"``.
+        view: ``"sax"`` (of hearts) or ``"sagittal"`` (of knees).
         phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
         workers: processes that read headers.
+        contrast: of sagittal stacks, as for `index_folder`.
 
     Returns:
-        One dictionary per exam and phase: ``slices`` from base to apex, each with ``image``, ``frame`` (multi-frame files
-        only), ``affine``, ``phase`` and ``location``; ``exam`` (hash), ``stack``, ``phase`` (fraction of the cycle),
-        ``planes`` (view to origin and normal), ``confidence``, ``flag`` (text, or None).
+        One dictionary per exam and phase: ``slices`` from base to apex or from right to left, each with ``image``, ``frame``
+        (multi-frame files only), ``affine``, ``phase`` and ``location``; ``exam`` (hash), ``stack``, ``phase`` (fraction of
+        the cycle), ``planes`` (view to origin and normal), ``confidence``, ``flag`` (text, or None).
 
     Raises:
         InputError: there is no image in it, or the options are unknown.
     """
-    if view != "sax" or phases not in ("ed", "all"):
-        raise InputError(f"view is {view!r} and phases {phases!r}; there is view 'sax' with phases 'ed' or 'all'")
+    by_view = {anatomy.stack: name for name, anatomy in ANATOMIES.items()}
+    if view not in by_view or phases not in ("ed", "all"):
+        known = " and ".join(map(repr, by_view))
+        raise InputError(f"view is {view!r} and phases {phases!r}; there are views {known} with phases 'ed' or 'all'")
+    anatomy = choose_anatomy(by_view[view], contrast)
     path = Path(path).expanduser().resolve()
     folder = path.parent if path.is_file() else path
     scan = scan_folder(folder, workers)
@@ -176,35 +205,36 @@ def find_stacks(path: str | Path, view: str = "sax", phases: str = "ed", workers
     salt = load_salt()
     chosen = []
     for exam in exams:
-        found = cardiac.recognise(exam["stacks"])
-        flag = None
-        index = found["stack"]
-        if index is None:
-            index = found["candidate"]
-            if index is None:
-                index = max(range(len(exam["stacks"])), key=lambda number: len(exam["stacks"][number]["slices"]))
-            flag = "; ".join(found["left_out"]) or "not recognised as a short-axis stack"
-        stack = exam["stacks"][index]
-        axis = cardiac.long_axis(stack)
-        planes = {
-            name: plane_of(exam["stacks"][other["stack"]], other["slice"]) for name, other in found["views"].items()
-        }
-        common = {
-            "exam": hashed(exam["key"], salt),
-            "stack": "sax" if flag is None else "unknown",
-            "planes": planes,
-            "confidence": found["confidence"],
-            "flag": flag,
-        }
-        chosen += [common | phase for phase in _phases(from_base(stack, axis), axis is not None, phases)]
+        chosen += _stacks_of(exam, anatomy, phases, hashed(exam["key"], salt))
     recognised = [stack for stack in chosen if stack["flag"] is None]
     return recognised or chosen
 
 
-def _phases(stack: dict, based: bool, phases: str) -> list[dict]:
+def _stacks_of(exam: dict, anatomy: Anatomy, phases: str, name: str) -> list[dict]:
+    """An exam's stack to run a network on, once per phase, as `find_stacks` says."""
+    stacks = prepare(exam["stacks"], anatomy)
+    found = anatomy.recognise(stacks)
+    flag, index = None, found["stack"]
+    if index is None:
+        index = found["candidate"]
+        if index is None:
+            index = max(range(len(stacks)), key=lambda number: len(stacks[number]["slices"]))
+        flag = "; ".join(found["left_out"]) or f"not recognised as a {anatomy.called} stack"
+    axis = anatomy.axis(stacks[index])
+    common = {
+        "exam": name,
+        "stack": anatomy.stack if flag is None else "unknown",
+        "planes": {view: plane_of(stacks[other["stack"]], other["slice"]) for view, other in found["views"].items()},
+        "confidence": found["confidence"],
+        "flag": flag,
+    }
+    return [common | phase for phase in _phases(in_order(stacks[index], axis), axis is not None, phases)]
+
+
+def _phases(stack: dict, located: bool, phases: str) -> list[dict]:
     """One dictionary (``phase``, ``slices``) per phase; slices with fewer phases give the nearest of theirs."""
     by_slice = defaultdict(list)
-    for item in slice_items(stack, based):
+    for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)
     counts = Counter(len(items) for items in by_slice.values())
     usual = max(counts, key=lambda count: (counts[count], count))
@@ -218,19 +248,19 @@ def _phases(stack: dict, based: bool, phases: str) -> list[dict]:
     ]
 
 
-def _exam_entry(exam: dict, main_view: str) -> tuple[dict, list[dict]]:
+def _exam_entry(exam: dict, anatomy: Anatomy) -> tuple[dict, list[dict]]:
     """An exam's part of the datalist, and its items."""
-    stacks, found = exam["stacks"], exam["found"]
+    stacks, found, main_view = exam["stacks"], exam["found"], anatomy.stack
     summaries, items, notes = {}, [], [*exam["notes"], *found["left_out"]]
     planes = {view: plane_of(stacks[other["stack"]], other["slice"]) for view, other in found["views"].items()}
     if found["stack"] is not None:
-        stack = from_base(stacks[found["stack"]], found["axis"])
+        stack = in_order(stacks[found["stack"]], found["axis"])
         exam["main_stack"] = stack
         summaries[main_view] = stack_summary(stack, main_view, found["confidence"])
         common = {"exam": exam["name"], "patient": exam["patient"], "stack": main_view, "planes": planes}
         items = [item | common for item in slice_items(stack, found["axis"] is not None)]
         if found["axis"] is None:
-            notes.append("base and apex cannot be told apart: no locations")
+            notes.append(anatomy.unordered)
     for view, other in found["views"].items():
         stack = stacks[other["stack"]]
         one = stack | {"slices": [stack["slices"][other["slice"]]]}
@@ -239,12 +269,14 @@ def _exam_entry(exam: dict, main_view: str) -> tuple[dict, list[dict]]:
         if other["named"] not in (None, view):
             summaries[view]["named"] = other["named"]
     undecided = {plane["stack"]: plane for plane in found["undecided"]}
-    for name, index in stack_names(stacks, found).items():
+    for name, index in stack_names(stacks, found, main_view).items():
         if name.startswith("other"):
             summaries[name] = stack_summary(stacks[index], "undecided" if index in undecided else "other", None)
             if index in undecided:
                 plane = undecided[index]
                 summaries[name]["runners_up"] = {plane["view"]: round(plane["confidence"], 3), **plane["runners_up"]}
+        if index in found.get("remarks", {}):
+            summaries[name]["remark"] = found["remarks"][index]
         notes += [note for note in stacks[index]["notes"] if note not in notes]
     return {"patient": exam["patient"], "stacks": summaries, "left_out": notes}, items
 
@@ -259,10 +291,9 @@ def _volume_item(volume: dict) -> dict:
 
 
 def _sections(exams, volumes, fractions, seed: int) -> dict[str, str]:
-    """Patient hash to section: stratified where there are groups of disease, by hash elsewhere."""
+    """Patient hash to section: stratified where there are groups of disease or labels, by hash elsewhere."""
     keys = {exam["patient_key"]: exam["patient"] for exam in [*exams, *volumes]}
-    groups = {volume["patient_key"]: str(volume["classes"].get("group", "")) for volume in volumes}
-    grouped = {key: group for key, group in groups.items() if group}
+    grouped = {volume["patient_key"]: volume["group"] for volume in volumes if volume["group"]}
     sections = split_by_hash([key for key in keys if key not in grouped], fractions or DEFAULT_SPLIT, seed)
     sections |= split_stratified(grouped, fractions or STRATIFIED_SPLIT, seed)
     return {keys[key]: section for key, section in sections.items()}
@@ -283,8 +314,8 @@ def _nothing_usable(scan: Scan, result: IndexResult) -> str:
     )
 
 
-def _warn(result: IndexResult, targets: Sequence[str], main_view: str, fractions: Sequence[float] | None) -> None:
-    datalist = result.datalist
+def _warn(result: IndexResult, anatomy: Anatomy, fractions: Sequence[float] | None) -> None:
+    datalist, main_view = result.datalist, anatomy.stack
     patients = len({item["patient"] for section in SECTIONS for item in datalist[section]})
     asked = dict(zip(SECTIONS, fractions or DEFAULT_SPLIT, strict=True))
     empty = [section for section in SECTIONS if not datalist[section] and asked[section] > 0]
@@ -299,7 +330,7 @@ def _warn(result: IndexResult, targets: Sequence[str], main_view: str, fractions
             f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty: {count_of(patients, 'patient')} only"
         )
     with_stack = [exam for exam in datalist["exams"].values() if main_view in exam["stacks"]]
-    for view in targets:
+    for view in anatomy.targets:
         lacking = sum(view not in exam["stacks"] for exam in with_stack)
         if lacking:
             result.warnings.append(

@@ -9,45 +9,42 @@ A YAML file gives, per exam, views and where they are::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams import cardiac
+from planewise.exams.anatomies import Anatomy
 from planewise.exams.labels import read_yaml
 
 
-def read_overrules(path: Path) -> dict[str, dict[str, str]]:
+def read_overrules(path: Path, anatomy: Anatomy) -> dict[str, dict[str, str]]:
     """Exam to {view: target}.
 
     Raises:
         InputError: the file is not of that form.
     """
-    known = {"sax", *cardiac.VIEWS}
+    known = {anatomy.stack, *anatomy.views}
     overrules = {}
     for exam, wanted in read_yaml(path, "a list of views").items():
         if not isinstance(wanted, dict) or not {str(view) for view in wanted} <= known:
             raise InputError(
-                f"{path}, exam {exam}: below an exam stand lines like `4ch: FOLDER`; views are {', '.join(sorted(known))}"
+                f"{path}, exam {exam}: below an exam stand lines like `{anatomy.targets[-1]}: FOLDER`; "
+                f"views are {', '.join(sorted(known))}"
             )
         overrules[str(exam)] = {str(view): "none" if target is None else str(target) for view, target in wanted.items()}
     return overrules
 
 
-def stack_names(stacks: Sequence[dict], found: dict) -> dict[str, int]:
+def stack_names(stacks: Sequence[dict], found: dict, main_view: str) -> dict[str, int]:
     """The names that the table and the datalist give to an exam's stacks: the view, or ``other-1``, ..."""
-    names = {} if found["stack"] is None else {"sax": found["stack"]}
+    names = {} if found["stack"] is None else {main_view: found["stack"]}
     names |= {view: other["stack"] for view, other in found["views"].items()}
     rest = [index for index in range(len(stacks)) if index not in names.values()]
     return names | {f"other-{number}": index for number, index in enumerate(rest, start=1)}
 
 
 def apply_overrules(
-    overrules: dict[str, dict[str, str]],
-    exams: Sequence[dict],
-    recognise: Callable[..., dict],
-    main_view: str,
-    folder: Path,
+    overrules: dict[str, dict[str, str]], exams: Sequence[dict], anatomy: Anatomy, folder: Path
 ) -> None:
     """Change what was ``found`` in the exams that are named.
 
@@ -62,13 +59,15 @@ def apply_overrules(
                 f"--views: there is no exam {name}; name it by its hash (first column of the table) "
                 f"or by its folder below {folder}"
             )
-        names = stack_names(exam["stacks"], exam["found"])
-        if wanted.get(main_view, "none") != "none":
-            index, _ = _find(exam, names, wanted[main_view], folder)
-            exam["found"] = recognise(exam["stacks"], index)
+        names = stack_names(exam["stacks"], exam["found"], anatomy.stack)
+        if wanted.get(anatomy.stack, "none").lower() != "none":
+            index, _ = _find(exam, names, wanted[anatomy.stack], folder)
+            exam["found"] = anatomy.recognise(exam["stacks"], index)
+        elif anatomy.stack in wanted:
+            exam["found"]["stack"] = None
         found = exam["found"]
         for view, target in wanted.items():
-            if view == main_view:
+            if view == anatomy.stack:
                 continue
             found["views"].pop(view, None)
             if target.lower() == "none":
@@ -85,7 +84,7 @@ def apply_overrules(
 
 
 def _find(exam: dict, names: dict[str, int], target: str, folder: Path) -> tuple[int, int]:
-    """The stack and the slice that a target means; of a stack that is named, the middle slice."""
+    """The stack and the slice that a target means; of a stack or a folder that is named, the middle slice."""
     if target in names:
         index = names[target]
         known = exam["found"]["views"].get(target)
@@ -93,12 +92,16 @@ def _find(exam: dict, names: dict[str, int], target: str, folder: Path) -> tuple
     places = {(folder / target).resolve(), (exam["folder"] / target).resolve()}
     inside = [place for place in places if exam["folder"].resolve() in place.parents]
     for index, stack in enumerate(exam["stacks"]):
-        for rank, entry in enumerate(stack["slices"]):
-            for frame in entry["phases"]:
-                path = Path(frame["path"]).resolve()
-                if any(place == path or place in path.parents for place in inside):
-                    return index, rank
+        meant = [rank for rank, entry in enumerate(stack["slices"]) if _lies_in(entry, inside)]
+        if meant:
+            return index, meant[len(meant) // 2]
     raise InputError(
         f"--views, exam {exam['name']}: {target} is none of its images; give a file or folder below the exam's folder, "
         f"or one of {', '.join(names)}"
     )
+
+
+def _lies_in(entry: dict, places: Sequence[Path]) -> bool:
+    """Whether an image of a slice is one of the files or lies in one of the folders."""
+    paths = [Path(frame["path"]).resolve() for frame in entry["phases"]]
+    return any(place == path or place in path.parents for place in places for path in paths)

@@ -12,14 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams import dicom
+from planewise.exams import dicom, mrnet
 
 #: Below this many files one process reads them all: starting others takes longer.
 _SERIAL_FILES = 1500
 _CHUNK = 128
 _NIFTI = (".nii", ".nii.gz")
 #: Identifiers that hundreds of frames share: one copy of each in memory.
-_SHARED_TEXTS = ("kind", "text", "body_part", "patient", "study", "series", "frame_of_reference")
+_SHARED_TEXTS = (
+    "kind",
+    "text",
+    "description",
+    "sequence",
+    "body_part",
+    "patient",
+    "study",
+    "series",
+    "frame_of_reference",
+)
 
 
 @dataclass
@@ -30,6 +40,7 @@ class Scan:
     frames: list[dict] = field(default_factory=list)
     """One dictionary per DICOM frame, as `dicom.read_header` gives them."""
     nifti: list[Path] = field(default_factory=list)
+    mrnet: list[Path] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     """Reason to the paths that were left out for it."""
     others: int = 0
@@ -61,11 +72,13 @@ def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, i
         name = os.path.basename(path)
         if name.lower().endswith(_NIFTI) and not name.startswith("."):
             scan.nifti.append(Path(path))
-        elif name == "Info.cfg":  # ACDC's; read with its images
+        elif mrnet.is_volume(path):
+            scan.mrnet.append(Path(path))
+        elif name == "Info.cfg" or mrnet.is_label_file(path):  # ACDC's, MRNet's; read with their images
             scan.others += 1
         else:
             paths.append(path)
-    done = len(scan.nifti) + scan.others
+    done = len(scan.nifti) + len(scan.mrnet) + scan.others
     scan.files = done + len(paths)
     for chunk, found in _read(paths, workers):
         for path, frames in zip(chunk, found, strict=True):

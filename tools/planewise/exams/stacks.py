@@ -22,6 +22,9 @@ SAME_ORIENTATION = np.radians(0.5)
 SAME_SPACING = 0.002
 #: Two slices closer than this share of their thickness are the same slice, acquired again.
 SAME_POSITION = 0.3
+#: Series of single images with one geometry are one contrast, acquired again, if their echo times agree to this share and
+#: their repetition times to that: technologists adapt TR to the number of slices, while T1, PD and T2 differ by factors.
+SAME_ECHO_TIME, SAME_REPETITION_TIME = 0.15, 0.4
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5
 
@@ -121,14 +124,17 @@ def build_stacks(frames: Sequence[dict]) -> list[dict]:
     """Parallel slices with the same matrix, pixel spacing and kind of image, in order along their normal.
 
     Series do not matter: a stack may come as one series or as one per slice, and one series may hold several stacks.
+    Single images of one geometry but another contrast are stacks of their own (see `_contrasts`).
 
     Returns:
         One dictionary per stack: ``slices`` in order along ``normal`` (unit vector, RAS+), each with ``position`` (mm
         along the normal), ``affine`` (4x4), ``phases`` (frames in order of time), ``acquired`` and ``series``;
         ``rows``, ``columns``, ``in_plane`` (mm along i and j), ``thickness`` (mm or None), ``text`` (what the images that
-        are used are called) and ``all_text`` (repeats as well), ``gated``, ``body_part`` and ``notes``.
+        are used are called) and ``all_text`` (repeats as well), ``gated``, ``body_part``, ``echo_time``,
+        ``repetition_time``, ``sequence``, ``fat_suppressed``, ``localizer`` and ``description`` as of their frames, and
+        ``notes``.
     """
-    stacks = [_stack(members) for members in _parallel_groups(frames)]
+    stacks = [_stack(members) for group in _parallel_groups(frames) for members in _contrasts(group)]
     return sorted(stacks, key=lambda stack: (stack["slices"][0]["acquired"], stack["slices"][0]["phases"][0]["path"]))
 
 
@@ -157,6 +163,63 @@ def _parallel_groups(frames: Sequence[dict]) -> list[list[dict]]:
         else:
             groups.append((key, spacing, axes, list(members)))
     return [members for *_, members in groups]
+
+
+def _contrasts(frames: list[dict]) -> list[list[dict]]:
+    """Frames of one geometry, apart by contrast: PD and T2 with the same slices, or the echoes of one series.
+
+    Only single images are told apart. Frames of a cine are not: its slices come as series with names, echo times and
+    (gated) repetition times of their own, and it is one stack all the same.
+    """
+    if any(frame["gated"] for frame in frames):
+        return [frames]
+    acquisitions = defaultdict(list)
+    for frame in frames:
+        series = frame["series"] or str(Path(frame["path"]).parent)
+        acquisitions[series, frame["echo_time"]].append(frame)
+    places = {key: {_place(frame) for frame in members} for key, members in acquisitions.items()}
+    if sum(map(len, places.values())) < 0.75 * len(frames):  # most positions come more than once: a series over time
+        return [frames]
+    contrasts: list[list[dict]] = []
+    # larger ones first, so that a slice or two that were repeated join the stack they belong to
+    for key in sorted(acquisitions, key=lambda key: -len(places[key])):
+        members = acquisitions[key]
+        for others in contrasts:
+            if _same_contrast(members[0], others[0], named=len(places[key]) > 1):
+                others += members
+                break
+        else:
+            contrasts.append(list(members))
+    return contrasts
+
+
+def _place(frame: dict) -> tuple:
+    return tuple(np.round(np.asarray(frame["affine"])[:3, 3], 1))
+
+
+def _same_contrast(one: dict, other: dict, named: bool) -> bool:
+    """Whether two images may be of one contrast; ``named``: their series must have the same name for it, too."""
+    for key, tolerance in (("echo_time", SAME_ECHO_TIME), ("repetition_time", SAME_REPETITION_TIME)):
+        if one[key] and other[key] and abs(one[key] - other[key]) > tolerance * max(one[key], other[key]):
+            return False
+    if bool(one["fat_suppressed"]) != bool(other["fat_suppressed"]):
+        return False
+    return not named or one["description"].lower() == other["description"].lower()
+
+
+def still(stack: dict) -> dict:
+    """The stack with one image per slice, the last acquired: series that were repeated without saying so look like time."""
+    several = sum(len(entry["phases"]) > 1 for entry in stack["slices"])
+    if not several:
+        return stack
+    slices = [
+        entry | {"phases": [frame], "affine": np.asarray(frame["affine"])}
+        for entry in stack["slices"]
+        for frame in [max(entry["phases"], key=lambda frame: (frame["acquired"], frame["instance"]))]
+    ]
+    count = "1 slice position holds" if several == 1 else f"{several} slice positions hold"
+    notes = [note for note in stack["notes"] if not note.startswith("some slices lack phases")]
+    return stack | {"slices": slices, "notes": [*notes, f"{count} several images in one series: the last is used"]}
 
 
 def _stack(frames: list[dict]) -> dict:
@@ -207,8 +270,20 @@ def _stack(frames: list[dict]) -> dict:
         "all_text": _texts(frames),
         "gated": any(frame["gated"] for frame in frames),
         "body_part": frames[0]["body_part"],
+        **_acquisition(frame for entry in slices for frame in entry["phases"]),
         "notes": notes,
     }
+
+
+def _acquisition(frames: Iterable[dict]) -> dict:
+    """How the images were made, as the first says; a time as the median of all."""
+    frames = list(frames)
+    found = {key: frames[0][key] for key in ("sequence", "fat_suppressed", "localizer")}
+    found["description"] = " | ".join(sorted({frame["description"].lower() for frame in frames}))
+    for key in ("echo_time", "repetition_time"):
+        times = [frame[key] for frame in frames if frame[key]]
+        found[key] = float(np.median(times)) if times else None
+    return found
 
 
 def _texts(frames: Iterable[dict]) -> str:
@@ -272,6 +347,12 @@ def phase_counts(stack: dict) -> tuple[int, int]:
     """Smallest and largest number of phases of a slice."""
     counts = [len(entry["phases"]) for entry in stack["slices"]]
     return min(counts), max(counts)
+
+
+def stack_middle(stack: dict) -> np.ndarray:
+    """The centre of the images at the middle of the stack, shape (3,), mm."""
+    ends = stack["slices"][0], stack["slices"][-1]
+    return np.mean([image_centre(stack, entry) for entry in ends], axis=0)
 
 
 def image_centre(stack: dict, entry: dict) -> np.ndarray:

@@ -38,8 +38,8 @@ def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[dict], dict[
 
     Returns:
         Volumes: ``image`` and ``label`` (Paths; label may be None), ``case``, ``folder``, ``key`` and ``patient_key``,
-        ``phase`` (``"ED"``, ``"ES"``, ``"frame05"`` or None) and ``classes`` (group, height, weight, ...); and what was
-        left out, reason to paths.
+        ``phase`` (``"ED"``, ``"ES"``, ``"frame05"`` or None), ``classes`` (group, height, weight, ...) and ``group`` (what
+        sections are balanced by, or empty); and what was left out, reason to paths.
     """
     by_folder = defaultdict(list)
     for path in paths:
@@ -82,7 +82,8 @@ def _name_cases(volumes: list[dict], folder: Path) -> None:
 
 def _volume(image: Path, label: Path | None, case: str, phase: str | None, classes: dict) -> dict:
     return {
-        "image": image, "label": label, "case": case, "folder": image.parent, "phase": phase, "classes": classes
+        "image": image, "label": label, "case": case, "folder": image.parent, "phase": phase, "classes": classes,
+        "group": str(classes.get("group", "")),
     }  # fmt: skip
 
 

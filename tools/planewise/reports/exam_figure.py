@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -21,10 +21,29 @@ from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 from planewise.reports.slices import show_slice
 from planewise.transforms import LoadSliced
 
-#: Width of the heatmaps: the paper's 6 pixels of 1.26 mm.
-SIGMA = 7.6
-#: What is shown of a short-axis and of a long-axis image, mm.
-_SHORT_AXIS_FIELD, _LONG_AXIS_FIELD = 150.0, 190.0
+
+class _Look(NamedTuple):
+    """How exams of an anatomy are drawn and spoken of."""
+
+    stack: str
+    """what the stack's slices are called"""
+    ends: tuple[str, str]
+    """first and last slice"""
+    locations: str
+    more_views: tuple[str, ...]
+    """drawn beside the targets where there are any"""
+    fields: tuple[float, float]
+    """what is shown of a slice of the stack and of another view, mm"""
+    upright: bool
+    """whether the picture in space stands as the patient does, or with the stack's first slice on top"""
+    sigma: float
+    """width of the heatmaps, mm: 6 pixels of the paper's grid"""
+
+
+_LOOKS = {
+    "sax": _Look("short-axis", ("base", "apex"), "0 base, 1 apex", ("3ch",), (150.0, 190.0), upright=False, sigma=7.6),
+    "sagittal": _Look("sagittal", ("right", "left"), "0 right, 1 left", (), (170.0, 170.0), upright=True, sigma=3.0),
+}
 _BACKGROUND, _INK = "#101214", "#e8e8e8"
 _LOCATIONS = matplotlib.colormaps["plasma"]
 _SECTIONS = ("training", "validation", "test")
@@ -36,7 +55,7 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
     Args:
         path: of the datalist.
         exam: hash, or the beginning of one; default the first exam that has the stack and all views.
-        slices: how many slices of the stack to show, from base to apex.
+        slices: how many slices of the stack to show, from its first to its last.
 
     Returns:
         The figure, and the exam's hash.
@@ -51,8 +70,9 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
     listed = content.get("exams", {}).get(name, {})
     folder = Path(path).expanduser().resolve().parent
     if any("affine" in item for item in own):
-        views = content.get("planewise", {}).get("views", [])
-        return _planes_figure(name, own, listed, views, folder, slices), name
+        return _planes_figure(name, own, listed, content.get("planewise", {}), folder, slices), name
+    if own and all(item["image"].endswith(".npy") for item in own):
+        return _arrays_figure(name, own, slices), name
     if own:
         return _volumes_figure(name, own, slices), name
     reasons = "; ".join(listed.get("left_out", [])) or "no reason is given"
@@ -76,14 +96,14 @@ def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str 
     with_items = [name for name in known if any(item.get("exam") == name for item in items)]
     if not with_items:
         raise InputError("the datalist has no items, so there is no exam to draw")
-    views = ["sax", *content.get("planewise", {}).get("views", [])]
+    header = content.get("planewise", {})
+    views = [header.get("stack", "sax"), *header.get("views", [])]
     stacks = content.get("exams", {})
     return max(with_items, key=lambda name: sum(view in stacks.get(name, {}).get("stacks", {}) for view in views))
 
 
-def _planes_figure(
-    name: str, items: list[dict], listed: dict, views: Sequence[str], folder: Path, slices: int
-) -> Figure:
+def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, folder: Path, slices: int) -> Figure:
+    views, look = header.get("views", []), _LOOKS[header.get("stack", "sax")]
     first = {}
     for item in sorted(items, key=lambda item: item["phase"], reverse=True):
         first[item["slice"]] = item  # the first phase of each slice stays
@@ -93,14 +113,14 @@ def _planes_figure(
     colours = dict(zip(views, VIEW_COLOURS, strict=False))
     loader = LoadSliced(keys="image")
     images = [loader(item)["image"] for item in shown]
-    long_axis = {}
-    for view in (*views, "3ch"):
+    others = {}
+    for view in (*views, *look.more_views):
         entry = listed.get("stacks", {}).get(view, {})
-        if entry.get("items") and view not in long_axis and len(long_axis) < 3:
+        if entry.get("items") and view not in others and len(others) < 3:
             item = dict(entry["items"][0], exam=name)
             item["image"] = str(folder / item["image"])
             with suppress(InputError):  # its plane is known all the same; the picture does without
-                long_axis[view] = loader(item)["image"]
+                others[view] = loader(item)["image"]
 
     columns = len(shown)
     figure = Figure(figsize=(2.35 * max(columns, 4), 8.6), facecolor=_BACKGROUND)
@@ -120,19 +140,19 @@ def _planes_figure(
             if row == 0:
                 for view, line in zip(planes, lines, strict=True):
                     _draw_line(axes, line, image.shape[1:3], colours[view])
-                axes.set_title(_slice_title(item, column, columns), color=_INK, fontsize=10)
+                axes.set_title(_slice_title(item, column, columns, look.ends), color=_INK, fontsize=10)
             else:
-                _overlay(axes, image, lines, [colours[view] for view in planes])
-            _crop(axes, image, centre, _SHORT_AXIS_FIELD)
-    bottom = rows[2].subgridspec(1, len(long_axis) + 1, wspace=0.06, width_ratios=[1] * len(long_axis) + [1.15])
+                _overlay(axes, image, lines, [colours[view] for view in planes], look.sigma)
+            _crop(axes, image, centre, look.fields[0])
+    bottom = rows[2].subgridspec(1, len(others) + 1, wspace=0.06, width_ratios=[1] * len(others) + [1.15])
     shown_ranks = {item["slice"] for item in shown}
-    heart = np.mean(centres, axis=0)
-    for column, (view, image) in enumerate(long_axis.items()):
+    middle_of_all = np.mean(centres, axis=0)
+    for column, (view, image) in enumerate(others.items()):
         axes = figure.add_subplot(bottom[column])
-        _draw_long_axis(axes, image, heart, stack, shown_ranks)
+        _draw_other_view(axes, image, middle_of_all, stack, shown_ranks, look.fields[1])
         axes.set_title(view, color=colours.get(view, _INK), fontsize=11, fontweight="bold")
-    _draw_space(figure.add_subplot(bottom[len(long_axis)], projection="3d"), images, long_axis, colours)
-    _caption(figure, name, stack, listed, planes, long_axis, colours)
+    _draw_space(figure.add_subplot(bottom[len(others)], projection="3d"), images, others, colours, look.upright)
+    _caption(figure, name, stack, listed, planes, others, colours, look)
     return figure
 
 
@@ -160,9 +180,9 @@ def _draw_line(axes, line: torch.Tensor, shape, colour, width: float = 1.8, **st
     return ends
 
 
-def _overlay(axes, image: torch.Tensor, lines: torch.Tensor, colours: Sequence[str]) -> None:
+def _overlay(axes, image: torch.Tensor, lines: torch.Tensor, colours: Sequence[str], sigma: float) -> None:
     spacing = float(image.affine[:3, 0].norm())
-    heatmaps = line_heatmaps(lines, tuple(image.shape[1:3]), SIGMA / spacing).numpy()
+    heatmaps = line_heatmaps(lines, tuple(image.shape[1:3]), sigma / spacing).numpy()
     for heatmap, colour in zip(heatmaps, colours, strict=True):
         layers = np.zeros((VIEW_COLOURS.index(colour) + 1, *heatmap.shape))
         layers[-1] = heatmap
@@ -181,18 +201,20 @@ def _crop(axes, image: torch.Tensor, centre: np.ndarray, field: float) -> None:
     axes.set_ylim(j + half[1], j - half[1])
 
 
-def _slice_title(item: Mapping, column: int, columns: int) -> str:
+def _slice_title(item: Mapping, column: int, columns: int, ends: tuple[str, str]) -> str:
     if "location" not in item:
         return f"slice {item['slice'] + 1}"
-    end = {0: "base ", columns - 1: "apex "}.get(column, "")
+    end = {0: f"{ends[0]} ", columns - 1: f"{ends[1]} "}.get(column, "")
     return f"{end}{item['location']:.2f}"
 
 
-def _draw_long_axis(axes, image: torch.Tensor, middle: np.ndarray, stack: Sequence[Mapping], shown: set[int]) -> None:
-    """A long-axis image about ``middle`` (in patient space) with the lines of the stack's slices and their locations."""
+def _draw_other_view(
+    axes, image: torch.Tensor, middle: np.ndarray, stack: Sequence[Mapping], shown: set[int], field: float
+) -> None:
+    """Another view about ``middle`` (in patient space) with the lines of the stack's slices and their locations."""
     show_slice(axes, image[0, :, :, 0].numpy())
     affine = image.affine.numpy()
-    _crop(axes, image, np.linalg.lstsq(affine[:3, :2], middle - affine[:3, 3], rcond=None)[0], _LONG_AXIS_FIELD)
+    _crop(axes, image, np.linalg.lstsq(affine[:3, :2], middle - affine[:3, 3], rcond=None)[0], field)
     origins, normals = plane_from_affine(torch.tensor([item["affine"] for item in stack], dtype=torch.float64))
     for item, line in zip(stack, intersection_lines(image.affine, origins, normals), strict=True):
         if not torch.isfinite(line).all():
@@ -206,7 +228,7 @@ def _draw_long_axis(axes, image: torch.Tensor, middle: np.ndarray, stack: Sequen
 
 
 def _label(axes, ends: np.ndarray, text: str) -> None:
-    """Write where a line leaves what is shown, on the right."""
+    """Write where a line leaves what is shown: on the right, or at the bottom where it stands upright."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     points = ends[0] + np.linspace(0, 1, 200)[:, None] * (ends[1] - ends[0])
     inside = (
@@ -214,27 +236,30 @@ def _label(axes, ends: np.ndarray, text: str) -> None:
     )
     if not inside.any():
         return
-    x, y = max(points[inside], key=lambda point: point[0])
+    steep = abs(ends[1] - ends[0]) @ (-3, 1) > 0
+    x, y = max(points[inside], key=lambda point: point[int(steep)])
     box = {"facecolor": _BACKGROUND, "alpha": 0.65, "pad": 1, "edgecolor": "none"}
-    axes.text(x, y, text, color=_INK, fontsize=7.5, ha="right", va="center", bbox=box)
+    place = {"ha": "center", "va": "bottom"} if steep else {"ha": "right", "va": "center"}
+    axes.text(x, y, text, color=_INK, fontsize=7.5, bbox=box, **place)
 
 
-def _draw_space(axes, images, long_axis: Mapping, colours: Mapping[str, str]) -> None:
-    """A slice and the views in space with their pictures on them (Fig. 2d), base up; the other slices as outlines."""
+def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], upright: bool) -> None:
+    """A slice and the views in space with their pictures on them (Fig. 2d); the other slices as outlines."""
     middle = images[len(images) // 2]
-    pictures = [(middle, _INK), *((image, colours[view]) for view, image in long_axis.items() if view in colours)]
-    normals = [_normal(image) for image, _ in pictures]
-    stack_direction = (images[0].affine - images[-1].affine)[:3, 3].numpy()
-    up = normals[0] * (1.0 if normals[0] @ stack_direction >= 0 else -1.0)
-    # the viewer stands between the views' planes, in front of the patient
-    beside = [normal - (normal @ up) * up for normal in normals[1:]] or [np.cross(up, (1.0, 0, 0))]
-    front = sum(side * (1.0 if side @ beside[0] >= 0 else -1.0) for side in beside)
-    front /= np.linalg.norm(front) * (1.0 if front[1] >= 0 else -1.0)
+    pictures = [(middle, _INK), *((image, colours[view]) for view, image in others.items() if view in colours)]
+    if upright:
+        up, front = np.array([0.0, 0, 1]), np.array([-0.64, 0.77, 0])  # from the left, in front of the patient
+    else:
+        up, front = _first_slice_up(images, [_normal(image) for image, _ in pictures])
     frame = np.stack([front, np.cross(up, front), up])  # rows: to the viewer, to his right, up
     corner = [(middle.shape[1] - 1) / 2, (middle.shape[2] - 1) / 2, 0, 1]
     centre = (middle.affine.numpy() @ corner)[:3]
 
-    textures = [_textured(image, centre, front if rank == 0 else up) for rank, (image, _) in enumerate(pictures)]
+    def side(image: torch.Tensor) -> np.ndarray:
+        """What a picture stands up along: ``up``, unless it lies."""
+        return front if abs(_normal(image) @ up) > 0.7 else up
+
+    textures = [_textured(image, centre, side(image)) for image, _ in pictures]
     # one collection for all pictures, so that planes that cut each other are sorted piece by piece
     corners, shades = (np.concatenate([texture[part] for texture in textures]) for part in (0, 1))
     corners = (corners - centre) @ frame.T
@@ -242,15 +267,30 @@ def _draw_space(axes, images, long_axis: Mapping, colours: Mapping[str, str]) ->
     outlines = [(texture[2], colour, 1.6) for texture, (_, colour) in zip(textures, pictures, strict=True)]
     for rank, image in enumerate(images):
         colour = _LOCATIONS(0.15 + 0.8 * rank / max(len(images) - 1, 1))
-        outlines.append((_textured(image, centre, front)[2], colour, 0.9))
+        outlines.append((_textured(image, centre, side(image))[2], colour, 0.9))
     for outline, colour, width in outlines:
         axes.plot(*((outline - centre) @ frame.T).T, color=colour, lw=width)
+    reach = 76 if upright else 62  # mm; outlines that lie across the viewer's direction reach further
     for set_limits in (axes.set_xlim, axes.set_ylim, axes.set_zlim):
-        set_limits(-62, 62)
+        set_limits(-reach, reach)
     axes.set_box_aspect((1, 1, 1), zoom=1.2)
     axes.view_init(elev=24, azim=0)
     axes.set_axis_off()
     axes.set_facecolor(_BACKGROUND)
+
+
+def _first_slice_up(images, normals: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors up and to the viewer, who stands between the views' planes, in front of the patient.
+
+    Args:
+        images: of the stack.
+        normals: of the stack, then of the views.
+    """
+    stack_direction = (images[0].affine - images[-1].affine)[:3, 3].numpy()
+    up = normals[0] * (1.0 if normals[0] @ stack_direction >= 0 else -1.0)
+    beside = [normal - (normal @ up) * up for normal in normals[1:]] or [np.cross(up, (1.0, 0, 0))]
+    front = sum(side * (1.0 if side @ beside[0] >= 0 else -1.0) for side in beside)
+    return up, front / (np.linalg.norm(front) * (1.0 if front[1] >= 0 else -1.0))
 
 
 def _normal(image: torch.Tensor) -> np.ndarray:
@@ -283,22 +323,31 @@ def _textured(image: torch.Tensor, centre: np.ndarray, upright: np.ndarray, fiel
 
 
 def _caption(
-    figure: Figure, name: str, stack, listed: dict, planes: Mapping, long_axis: Mapping, colours: Mapping
+    figure: Figure,
+    name: str,
+    stack,
+    listed: dict,
+    planes: Mapping,
+    others: Mapping,
+    colours: Mapping,
+    look: _Look,
 ) -> None:
     stacks = listed.get("stacks", {})
-    text = [f"exam {name}", f"{len(stack)} short-axis slices"]
-    if stacks.get("sax", {}).get("spacing"):
-        text.append(f"{stacks['sax']['spacing']:.1f} mm apart")
+    main = stacks.get(stack[0]["stack"], {})
+    text = [f"exam {name}", f"{len(stack)} {look.stack} slices"]
+    if main.get("spacing"):
+        text.append(f"{main['spacing']:.1f} mm apart")
     figure.text(0.035, 0.962, ", ".join(text), color=_INK, fontsize=12, fontweight="bold", va="center")
     place = 0.965
     for view in reversed(list(planes)):
         sure = stacks.get(view, {}).get("confidence")
         label = f"{view} plane" + (f" ({sure:.2f})" if sure is not None else "")
         figure.text(place, 0.962, label, color=colours[view], fontsize=11, fontweight="bold", ha="right", va="center")
-        place -= 0.15
+        place -= 0.03 + 0.0078 * len(label)
     missing = [view for view in colours if view not in planes]
-    unread = [view for view in colours if view in planes and view not in long_axis]
-    note = "relative location of the slices: 0 base, 1 apex. Heatmaps: Zhang 2024, Eq. (1), sigma 7.6 mm. For research only."
+    unread = [view for view in colours if view in planes and view not in others]
+    note = f"relative location of the slices: {look.locations}. "
+    note += f"Heatmaps: Zhang 2024, Eq. (1), sigma {look.sigma:.1f} mm. For research only."
     if missing:
         note = f"no {' and no '.join(missing)} plane in this exam. " + note
     if unread:
@@ -328,4 +377,22 @@ def _volumes_figure(name: str, items: list[dict], slices: int) -> Figure:
                     axes.contour((mask == value).T, levels=[0.5], colors=colour, linewidths=1.3)
             axes.set_title(f"{volume.get('phase', '')} slice {chosen[column] + 1}", color=_INK, fontsize=9)
     figure.suptitle(f"exam {name}", color=_INK, fontsize=12, fontweight="bold")
+    return figure
+
+
+def _arrays_figure(name: str, items: list[dict], slices: int) -> Figure:
+    """A row of slices of a volume without geometry ``(slices, rows, columns)``, and its labels in words."""
+    item = items[0]
+    try:
+        volume = np.load(item["image"], mmap_mode="r", allow_pickle=False)
+        chosen = np.unique(np.linspace(0, len(volume) - 1, slices).round().astype(int))
+        pictures = [np.asarray(volume[rank], dtype=np.float32).T for rank in chosen]
+    except (OSError, ValueError) as error:
+        raise InputError(f"exam {name}: its volume cannot be read ({type(error).__name__})") from None
+    figure = Figure(figsize=(2.35 * max(len(chosen), 3), 3.1), facecolor=_BACKGROUND, layout="constrained")
+    for axes, picture, rank in zip(figure.subplots(1, len(chosen), squeeze=False)[0], pictures, chosen, strict=True):
+        show_slice(axes, picture)
+        axes.set_title(f"slice {rank + 1} of {len(volume)}", color=_INK, fontsize=9)
+    known = [f"{key}: {'yes' if value else 'no'}" for key, value in item.items() if type(value) is int]
+    figure.suptitle(f"exam {name}    {', '.join(known) or 'no label'}", color=_INK, fontsize=12, fontweight="bold")
     return figure

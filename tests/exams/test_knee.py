@@ -1,0 +1,459 @@
+"""Which stacks of a knee exam are which, through the reader of files."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from planewise.errors import InputError
+from planewise.exams import find_stacks, index_folder
+from planewise.exams.knee import central_slice, named_plane, plane_of_stack, right_to_left
+from pydicom.uid import generate_uid
+
+from tests.exams.hearts import make_stack, rotation, unit
+from tests.exams.knees import NOTHING, PD, T1, T2_FS, oblique, write_knee, write_series
+
+SECTIONS = ("training", "validation", "test")
+
+
+def index(folder, **options):
+    return index_folder(folder, anatomy="knee", **options)
+
+
+def items_of(result):
+    items = [item for section in SECTIONS for item in result.datalist[section]]
+    return sorted(items, key=lambda item: (item["exam"], item["slice"]))
+
+
+def only_exam(result) -> dict:
+    (exam,) = result.datalist["exams"].values()
+    return exam
+
+
+def series_of(result) -> dict[str, str]:
+    """View to the folder of its images; the stack that is learned from as well."""
+    used = {items_of(result)[0]["stack"]: items_of(result)[0]["image"].split("/")[-2]}
+    stacks = only_exam(result)["stacks"]
+    return used | {
+        name: stack["items"][0]["image"].split("/")[-2] for name, stack in stacks.items() if "items" in stack
+    }
+
+
+# --- a usual exam ------------------------------------------------------------------------------------------------------
+
+
+def test_a_usual_knee(tmp_path):
+    result = index(write_knee(tmp_path))
+    assert result.datalist["planewise"] == {
+        "version": 1, "anatomy": "knee", "stack": "sagittal", "views": ["axial", "coronal"], "seed": 0
+    }  # fmt: skip
+    exam = only_exam(result)
+    assert list(exam["stacks"]) == ["sagittal", "axial", "coronal"]
+    assert exam["left_out"] == []
+    assert exam["stacks"]["sagittal"]["remark"] == "T2w FS by name, TE/TR and scan options"
+    assert exam["stacks"]["sagittal"]["confidence"] > 0.95
+    items = items_of(result)
+    assert [item["slice"] for item in items] == list(range(15))
+    assert {(item["stack"], item["phase"]) for item in items} == {("sagittal", 0.0)}
+    assert [item["location"] for item in items] == pytest.approx(np.linspace(0, 1, 15), abs=1e-6)
+    across = [item["affine"][0][3] for item in items]
+    assert (np.diff(across) < 0).all(), "from the patient's right to the left"
+    for item in items:
+        assert list(item["planes"]) == ["axial", "coronal"]
+        assert item["planes"]["axial"]["origin"][2] == pytest.approx(-20, abs=1e-4)
+        assert item["planes"]["coronal"]["origin"][1] == pytest.approx(5, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "turn", [oblique(25), oblique(35), oblique(-38), rotation([1, 0, 0], 33), rotation([0, 1, 0], -30)]
+)
+@pytest.mark.parametrize("side", [60.0, -60.0])
+def test_oblique_knees_of_either_side(tmp_path, turn, side):
+    result = index(write_knee(tmp_path, turn=turn, centre=(side, 0, 0), SeriesDescription="x"))
+    assert series_of(result) == {"sagittal": "SAG_T2_FS", "axial": "AX_T2_FS", "coronal": "COR_PD_FS"}
+    planes = items_of(result)[0]["planes"]
+    for view, axis in (("axial", [0, 0, 1]), ("coronal", [0, 1, 0])):
+        assert abs(np.dot(planes[view]["normal"], turn @ axis)) == pytest.approx(1, abs=1e-6)
+    origins = np.array([item["affine"] for item in items_of(result)])[:, :3, 3]
+    assert (np.diff(origins @ (turn @ [1, 0, 0])) < 0).all()
+
+
+def test_head_first_and_feet_first(tmp_path):
+    """The direction in which a scanner numbers its slices and lays its rows says nothing."""
+    write_knee(tmp_path / "head", StudyInstanceUID=generate_uid(), FrameOfReferenceUID=generate_uid())
+    # feet first: the stacks of the other leg, numbered from the other end
+    turned = rotation([0, 0, 1], 180)
+    feet = {"StudyInstanceUID": generate_uid(), "FrameOfReferenceUID": generate_uid(), "PatientPosition": "FFS"}
+    write_knee(tmp_path / "feet", turn=turned, centre=(-60.0, 0, 0), PatientID="P-2", **feet)
+    result = index(tmp_path)
+    for name in result.datalist["exams"]:
+        own = [item for item in items_of(result) if item["exam"] == name]
+        assert [item["location"] for item in own] == pytest.approx(np.linspace(0, 1, 15), abs=1e-6)
+        assert (np.diff([item["affine"][0][3] for item in own]) < 0).all()
+
+
+@given(st.integers(0, 10**6), st.sampled_from(["sagittal", "coronal", "axial"]))
+def test_a_plane_is_the_body_axis_nearest_to_the_normal(seed, plane):
+    """Against the slow way: the largest component of the normal, wherever no other comes near."""
+    rng = np.random.default_rng(seed)
+    axis = {"sagittal": [1, 0, 0], "coronal": [0, 1, 0], "axial": [0, 0, 1]}[plane]
+    normal = rotation(rng.normal(size=3), rng.uniform(0, 38)) @ axis
+    stack = make_stack([[0, 0, 0]], normal * rng.choice([-1, 1]), text=rng.choice(["", "sag", "cor", "axial"]))
+    angles = np.sort(np.degrees(np.arccos(np.abs(normal))))
+    found = plane_of_stack(stack)
+    if angles[1] - angles[0] >= 10.01:
+        assert (found["view"], found["confidence"]) == (plane, 1.0)
+    if angles[1] - angles[0] < 9.99:
+        assert found["view"] in (None, {"sag": "sagittal", "cor": "coronal"}.get(stack["text"], stack["text"]))
+
+
+def test_names_decide_only_between_planes_that_are_as_near(tmp_path):
+    turn = rotation([0, 0, 1], 44)
+    write_series(tmp_path / "oblique_SAG_T2_FS", "sagittal", turn=turn)
+    result = index(tmp_path)
+    assert only_exam(result)["stacks"]["sagittal"]["confidence"] < 0.75
+    (tmp_path / "other").mkdir()
+    write_series(tmp_path / "other" / "T2_FS", "sagittal", turn=turn)
+    with pytest.raises(InputError, match="no view for a stack that is as near to sagittal as to coronal"):
+        index(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("text", "plane"),
+    [
+        ("SAG T2 FS", "sagittal"), ("t2_tse_sag_fs", "sagittal"), ("pd_cor", "coronal"), ("Coronal PD", "coronal"),
+        ("AX T2", "axial"), ("t2_tra", "axial"), ("transversal", "axial"), ("3-plane sag cor ax", None), ("knee", None),
+        ("max slices", None), ("core", None), ("correlation", None), ("extra", None),
+    ],
+)  # fmt: skip
+def test_planes_in_names(text, plane):
+    assert named_plane(text) == plane
+
+
+def test_a_name_that_lies_about_the_plane_is_outvoted(tmp_path):
+    write_knee(tmp_path)
+    write_series(tmp_path / "more", "axial", number=9, slices=21, SeriesDescription="SAG T2 FS")
+    result = index(tmp_path)
+    exam = only_exam(result)
+    assert series_of(result)["sagittal"] == "SAG_T2_FS"
+    assert series_of(result)["axial"] == "more"
+    assert exam["stacks"]["axial"]["named"] == "sagittal"
+    assert "a stack named sagittal lies axial: its normal decides" in exam["left_out"]
+
+
+# --- contrast ----------------------------------------------------------------------------------------------------------
+
+
+def test_another_contrast_is_left_out_and_taken_if_asked_for(tmp_path):
+    write_knee(tmp_path, name="SAG_PD", sagittal=PD)
+    words = "no T2w FS sagittal stack: the likeliest is PDw by name and TE/TR, no FS by .*; --contrast any takes it"
+    with pytest.raises(InputError, match=words):
+        index(tmp_path)
+    result = index(tmp_path, contrast="any")
+    assert len(items_of(result)) == 15
+    assert set(items_of(result)[0]["planes"]) == {"axial", "coronal"}
+    assert only_exam(result)["stacks"]["sagittal"]["remark"].startswith("PDw by name and TE/TR")
+
+
+def test_the_exam_of_another_contrast_stays_listed(tmp_path):
+    write_knee(tmp_path / "good")
+    other = {"StudyInstanceUID": generate_uid(), "FrameOfReferenceUID": generate_uid(), "PatientID": "P-2"}
+    write_knee(tmp_path / "t1", name="SAG_T1", sagittal=T1, **other)
+    result = index(tmp_path)
+    assert len({item["exam"] for item in items_of(result)}) == 1
+    (left,) = [exam for exam in result.datalist["exams"].values() if "sagittal" not in exam["stacks"]]
+    assert set(left["stacks"]) == {"axial", "coronal", "other-1"}
+    assert left["stacks"]["other-1"]["remark"].startswith("T1w by name and TE/TR")
+
+
+def test_an_unknown_contrast_or_one_for_hearts(tmp_path):
+    write_knee(tmp_path)
+    with pytest.raises(InputError, match="contrast 'pd' is not known for anatomy 'knee'; there are: t2fs, any"):
+        index(tmp_path, contrast="pd")
+    with pytest.raises(InputError, match="contrast 'any' is not known for anatomy 'cardiac'; leave --contrast out"):
+        index_folder(tmp_path, contrast="any")
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.3])
+@pytest.mark.parametrize("slices", [15, 19])
+@pytest.mark.parametrize("number", [3, 9])
+def test_two_contrasts_of_one_geometry_stay_apart(tmp_path, number, slices, shift):
+    """PD before or after T2, with as many slices or more, at the same positions or between them."""
+    write_knee(tmp_path)
+    centre = (60.0 + shift, 5.0, -20.0)
+    write_series(tmp_path / "SAG_PD", "sagittal", number=number, slices=slices, centre=centre, **PD)
+    result = index(tmp_path)
+    assert {item["image"].split("/")[-2] for item in items_of(result)} == {"SAG_T2_FS"}
+    assert len(items_of(result)) == 15
+    notes = only_exam(result)["left_out"]
+    assert (
+        "a sagittal stack of another contrast is not used: PDw by name and TE/TR, no FS by name and scan options"
+        in notes
+    )
+    assert not any("acquired more than once" in note for note in notes)
+
+
+@pytest.mark.parametrize("tags", [{"EchoNumbers": 1}, {}])
+def test_the_echoes_of_one_series_are_two_stacks(tmp_path, tags):
+    series = {"SeriesInstanceUID": "1.2.3.77", "SeriesDescription": "SAG PD/T2 FS", "SeriesNumber": 4}
+    write_series(tmp_path / "a", "sagittal", **T2_FS | {"EchoTime": 14, "RepetitionTime": 3500} | tags, **series)
+    late = {"EchoNumbers": 2} if tags else {}
+    write_series(tmp_path / "b", "sagittal", **T2_FS | {"EchoTime": 80, "RepetitionTime": 3500} | late, **series)
+    result = index(tmp_path)
+    assert {item["image"].split("/")[-2] for item in items_of(result)} == {"b"}
+    assert sorted(stack["slices"] for stack in only_exam(result)["stacks"].values()) == [11, 11]
+
+
+def test_names_alone_tell_two_contrasts_apart(tmp_path):
+    silent = {key: None for key in NOTHING if key != "SeriesDescription"}
+    write_series(tmp_path / "SAG_T2_FS", "sagittal", number=1, **silent)
+    write_series(tmp_path / "SAG_PD", "sagittal", number=2, **silent)
+    result = index(tmp_path)
+    assert {item["image"].split("/")[-2] for item in items_of(result)} == {"SAG_T2_FS"}
+
+
+def test_nothing_tells_the_contrast(tmp_path):
+    write_knee(tmp_path, **NOTHING | {"SeriesDescription": "knee"})
+    for folder in tmp_path.iterdir():  # folders are names, too
+        folder.rename(tmp_path / f"Se{folder.name[:1]}")
+    exam = only_exam(index(tmp_path))
+    assert exam["stacks"]["sagittal"]["confidence"] == pytest.approx(0.25)
+    assert exam["stacks"]["sagittal"]["remark"] == "contrast unknown"
+    assert "nothing tells the contrast of the sagittal stack: it is taken for T2w FS" in exam["left_out"]
+
+
+# --- several stacks ----------------------------------------------------------------------------------------------------
+
+
+def test_a_repeated_sagittal_is_used_instead(tmp_path):
+    """The same series again: the last acquisition, whatever the folders are called."""
+    write_knee(tmp_path)
+    write_series(tmp_path / "A", "sagittal", number=8, slices=15, SeriesDescription="SAG T2 FS")
+    result = index(tmp_path)
+    assert {item["image"].split("/")[-2] for item in items_of(result)} == {"A"}
+    assert (
+        "15 slice positions were acquired more than once: the last acquisition is used" in only_exam(result)["left_out"]
+    )
+
+
+def test_a_few_repeated_slices_are_used_instead(tmp_path):
+    write_knee(tmp_path)
+    write_series(tmp_path / "again", "sagittal", number=8, slices=3, SeriesDescription="SAG T2 FS")
+    result = index(tmp_path)
+    used = [item["image"].split("/")[-2] for item in items_of(result)]
+    assert used == ["SAG_T2_FS"] * 6 + ["again"] * 3 + ["SAG_T2_FS"] * 6
+
+
+@pytest.mark.parametrize(
+    ("first", "note"),
+    [
+        (1, "15 slice positions were acquired more than once"),
+        (16, "15 slice positions hold several images in one series"),
+    ],
+)
+def test_a_repeat_inside_one_series_is_no_time(tmp_path, first, note):
+    write_knee(tmp_path)
+    write_series(tmp_path / "SAG_T2_FS", "sagittal", number=99, slices=15, first=first, SeriesNumber=4)
+    result = index(tmp_path)
+    assert {item["phase"] for item in items_of(result)} == {0.0}
+    assert len(items_of(result)) == 15
+    assert {item["image"].split("/")[-1][:7] for item in items_of(result)} == {"IM-0099"}
+    assert any(note in reason for reason in only_exam(result)["left_out"])
+
+
+def test_of_two_that_fit_the_one_with_most_slices(tmp_path):
+    write_knee(tmp_path)
+    write_series(tmp_path / "SAG_T2_FS_long", "sagittal", number=2, slices=21, gap=3.0, turn=oblique(3))
+    result = index(tmp_path)
+    assert series_of(result)["sagittal"] == "SAG_T2_FS_long"
+    assert "2 sagittal stacks fit: the one with most slices is used" in only_exam(result)["left_out"]
+
+
+def test_the_likeliest_contrast_comes_before_slices(tmp_path):
+    write_knee(tmp_path)
+    write_series(tmp_path / "SAG_T2", "sagittal", number=2, slices=31, **T2_FS | {"ScanOptions": None})
+    result = index(tmp_path)
+    assert series_of(result)["sagittal"] == "SAG_T2_FS"
+    assert "2 sagittal stacks fit: the likeliest T2w FS is used" in only_exam(result)["left_out"]
+
+
+def write_localizer(folder, **tags):
+    values = {"SeriesDescription": "3 Plane Localizer", "SeriesInstanceUID": "1.2.3.9", **tags}
+    for number, plane in enumerate(("sagittal", "coronal", "axial"), start=1):
+        write_series(folder / "loc", plane, number=number, slices=7, gap=15, **values)
+
+
+def test_a_localizer_beside_a_proper_stack_is_never_used(tmp_path):
+    write_knee(tmp_path)
+    write_localizer(tmp_path, AcquisitionTime="200000")
+    result = index(tmp_path)
+    assert series_of(result) == {"sagittal": "SAG_T2_FS", "axial": "AX_T2_FS", "coronal": "COR_PD_FS"}
+    assert "3 localizer stacks: not used" in only_exam(result)["left_out"]
+    write_knee(tmp_path / "pd", name="SAG_PD", sagittal=PD)
+    for path in (tmp_path / "SAG_T2_FS").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="no T2w FS sagittal stack"):
+        index(tmp_path)
+
+
+def test_a_localizer_stands_in_for_a_plane_that_is_lacking(tmp_path):
+    write_series(tmp_path / "SAG_T2_FS", "sagittal", slices=15)
+    write_localizer(tmp_path)
+    result = index(tmp_path)
+    assert series_of(result) == {"sagittal": "SAG_T2_FS", "axial": "loc", "coronal": "loc"}
+
+
+def test_localizers_are_told_by_their_image_type(tmp_path):
+    write_knee(tmp_path)
+    kind = {"ImageType": ["ORIGINAL", "PRIMARY", "M", "LOCALIZER"], "SeriesDescription": "knee"}
+    write_series(tmp_path / "x", "axial", number=1, slices=31, **kind)
+    assert series_of(index(tmp_path))["axial"] == "AX_T2_FS"
+
+
+# --- planes ------------------------------------------------------------------------------------------------------------
+
+
+def test_of_two_axial_stacks_the_one_at_the_knee(tmp_path):
+    write_knee(tmp_path)
+    write_series(tmp_path / "AX_ankle", "axial", number=9, slices=31, centre=(60, 5, -300))
+    result = index(tmp_path)
+    assert series_of(result)["axial"] == "AX_T2_FS"
+    assert (
+        "2 axial stacks: one is used because it covers the middle of the sagittal stack best"
+        in only_exam(result)["left_out"]
+    )
+
+
+@pytest.mark.parametrize(("slices", "reason"), [(17, "it has most slices"), (13, "it was acquired last")])
+def test_of_two_axial_stacks_at_the_knee(tmp_path, slices, reason):
+    write_knee(tmp_path)
+    write_series(tmp_path / "AX_more", "axial", number=9, slices=slices, turn=oblique(2, axis=(1, 0, 0)))
+    result = index(tmp_path)
+    assert series_of(result)["axial"] == "AX_more"
+    assert f"2 axial stacks: one is used because {reason}" in only_exam(result)["left_out"]
+
+
+@given(st.integers(1, 40), st.floats(0.5, 9), st.booleans(), st.integers(0, 1000))
+def test_the_central_slice(count, gap, flipped, seed):
+    """The one nearest to the middle of the first and last position, missing slices or not."""
+    rng = np.random.default_rng(seed)
+    kept = np.flatnonzero(rng.random(count) < 0.8)
+    ranks = kept if len(kept) else np.array([0])
+    normal = unit(rng.normal(size=3)) * (-1 if flipped else 1)
+    stack = make_stack(ranks[:, None] * gap * normal, normal)
+    positions = [entry["position"] for entry in stack["slices"]]
+    distances = [abs(position - (min(positions) + max(positions)) / 2) for position in positions]
+    rank = central_slice(stack)
+    assert distances[rank] <= min(distances) + 0.011
+    # of two equally near, the same slice whichever way the stack is numbered
+    toward = positions[0] * normal
+    again = make_stack(ranks[:, None] * gap * normal, -normal)
+    ours = stack["slices"][central_slice(stack, toward)]["position"]
+    assert again["slices"][central_slice(again, toward)]["position"] == pytest.approx(-ours, abs=0.02)
+
+
+def test_a_missing_view_is_said_and_the_exam_kept(tmp_path):
+    write_knee(tmp_path)
+    for path in (tmp_path / "COR_PD_FS").iterdir():
+        path.unlink()
+    result = index(tmp_path)
+    assert set(items_of(result)[0]["planes"]) == {"axial"}
+    words = "1 exam of 1 with a sagittal stack has no coronal plane: good for locations, not for that view's lines"
+    assert words in result.warnings
+
+
+def test_too_few_slices(tmp_path):
+    write_series(tmp_path / "SAG_T2_FS", "sagittal", slices=4)
+    with pytest.raises(InputError, match="no sagittal stack of 5 or more slices \\(the largest has 4\\)"):
+        index(tmp_path)
+
+
+def test_no_right_and_left_along_a_stack_that_runs_otherwise():
+    assert right_to_left(make_stack([[0, 0, 0]], [0, 1, 0.2])) is None
+    np.testing.assert_allclose(right_to_left(make_stack([[0, 0, 0]], [0.8, 0.6, 0])), [-0.8, -0.6, 0])
+
+
+# --- what a person says ------------------------------------------------------------------------------------------------
+
+
+def overruled(folder, text):
+    (folder.parent / "views.yml").write_text(text)
+    return index(folder, views=folder.parent / "views.yml")
+
+
+def test_planes_are_given_to_a_folder_or_a_file(tmp_path):
+    exam = write_knee(tmp_path / "data" / "case7")
+    write_series(exam / "AX_second", "axial", number=2, slices=7, turn=oblique(6, (1, 0, 0)))
+    result = overruled(tmp_path / "data", "case7:\n  axial: AX_second\n  coronal: none\n")
+    assert series_of(result)["axial"] == "AX_second"
+    planes = items_of(result)[0]["planes"]
+    assert list(planes) == ["axial"]
+    # a folder means its central slice
+    normal = np.array(planes["axial"]["normal"])
+    assert np.dot(normal, planes["axial"]["origin"]) == pytest.approx(np.dot(normal, (60, 5, -20)), abs=1e-3)
+    result = overruled(tmp_path / "data", "case7:\n  axial: AX_second/IM-0002-0001.dcm\n")
+    assert abs(np.dot(normal, items_of(result)[0]["planes"]["axial"]["origin"]) - np.dot(normal, (60, 5, -20))) > 11
+
+
+def test_the_sagittal_stack_can_be_said_whatever_its_contrast(tmp_path):
+    exam = write_knee(tmp_path / "data" / "case7")
+    write_series(exam / "SAG_PD", "sagittal", number=2, **PD)
+    result = overruled(tmp_path / "data", "case7:\n  sagittal: SAG_PD\n")
+    assert series_of(result)["sagittal"] == "SAG_PD"
+    with pytest.raises(InputError, match="nothing in .* to learn from"):
+        overruled(tmp_path / "data", "case7:\n  sagittal: none\n")
+
+
+def test_a_plane_parallel_to_the_sagittal_stack_is_left_out(tmp_path):
+    """It cannot happen by the rule; it can where a person says what is sagittal."""
+    exam = write_knee(tmp_path / "data" / "case7")
+    write_series(exam / "COR_T2", "coronal", number=9, slices=9, turn=oblique(3, (1, 0, 0)))
+    result = overruled(tmp_path / "data", "case7:\n  sagittal: COR_T2\n")
+    assert set(items_of(result)[0]["planes"]) == {"axial"}
+    notes = only_exam(result)["left_out"]
+    assert "a stack that is coronal is parallel to the sagittal one, so it has no line in it: left out" in notes
+    assert "right and left cannot be told apart: no locations" in notes
+    assert "location" not in items_of(result)[0]
+
+
+def test_views_of_hearts_are_no_views_of_knees(tmp_path):
+    write_knee(tmp_path / "data" / "case7")
+    with pytest.raises(InputError, match="lines like `coronal: FOLDER`; views are axial, coronal, sagittal"):
+        overruled(tmp_path / "data", "case7:\n  4ch: AX_T2_FS\n")
+
+
+def test_classes_of_knees(tmp_path):
+    write_knee(tmp_path / "data" / "case7")
+    (tmp_path / "classes.csv").write_text("exam,abnormal,acl,meniscus\ncase7,1,0,1\n")
+    result = index(tmp_path / "data", classes=tmp_path / "classes.csv")
+    assert {(item["abnormal"], item["acl"], item["meniscus"]) for item in items_of(result)} == {(1, 0, 1)}
+    assert result.unmatched == []
+
+
+# --- for inference -----------------------------------------------------------------------------------------------------
+
+
+def test_stacks_of_a_knee(tmp_path):
+    (stack,) = find_stacks(write_knee(tmp_path), view="sagittal")
+    assert (stack["stack"], stack["phase"], stack["flag"]) == ("sagittal", 0.0, None)
+    assert list(stack["planes"]) == ["axial", "coronal"]
+    expected = items_of(index(tmp_path))
+    assert [entry["image"] for entry in stack["slices"]] == [item["image"] for item in expected]
+    assert [entry["location"] for entry in stack["slices"]] == [item["location"] for item in expected]
+
+
+def test_a_knee_of_another_contrast_is_flagged(tmp_path):
+    write_knee(tmp_path, name="SAG_PD", sagittal=PD)
+    (stack,) = find_stacks(tmp_path, view="sagittal")
+    assert stack["stack"] == "unknown"
+    assert "no T2w FS sagittal stack" in stack["flag"]
+    assert len(stack["slices"]) == 15
+    assert stack["slices"][0]["location"] == 0
+    (stack,) = find_stacks(tmp_path, view="sagittal", contrast="any")
+    assert stack["flag"] is None
+
+
+def test_a_folder_without_a_sagittal_stack_is_flagged(tmp_path):
+    write_series(tmp_path / "AX_T2_FS", "axial")
+    (stack,) = find_stacks(tmp_path, view="sagittal")
+    assert (stack["stack"], stack["flag"]) == ("unknown", "no sagittal stack")
+    assert len(stack["slices"]) == 11

@@ -1,0 +1,82 @@
+"""What a header says of a series' contrast."""
+
+import pytest
+from planewise.exams.knee_contrast import contrast_of, timed_weighting
+
+
+def series(text="", echo_time=None, repetition_time=None, sequence="", fat_suppressed=None) -> dict:
+    return {
+        "text": text.lower(), "description": "", "echo_time": echo_time, "repetition_time": repetition_time,
+        "sequence": sequence, "fat_suppressed": fat_suppressed,
+    }  # fmt: skip
+
+
+T2 = {"echo_time": 60, "repetition_time": 4000, "sequence": "SE"}
+PD = {"echo_time": 25, "repetition_time": 2800, "sequence": "SE"}
+T1 = {"echo_time": 12, "repetition_time": 600, "sequence": "SE"}
+
+
+@pytest.mark.parametrize(
+    ("values", "found", "least"),
+    [
+        ({"text": "SAG T2 FS", **T2, "fat_suppressed": True}, "T2w FS by name, TE/TR and scan options", 0.97),
+        ({"text": "t2_tse_fs_sag", **T2}, "T2w FS by name and TE/TR", 0.9),
+        ({"text": "SAG T2 FATSAT"}, "T2w FS by name", 0.8),
+        ({"text": "sag t2w_spair"}, "T2w FS by name", 0.8),
+        ({**T2, "fat_suppressed": True}, "T2w FS by TE/TR and scan options", 0.85),
+        ({"text": "Sag STIR", **T2, "sequence": "IR/SE"}, "T2w FS by TE/TR and name", 0.85),
+        ({"text": "SAG T2", **T2}, "T2w by name and TE/TR, no FS by name", 0.3),
+        ({"text": "SAG T2", **T2, "fat_suppressed": True}, "T2w by name and TE/TR, no FS by name but FS by scan options", 0.8),  # noqa: E501
+        ({"text": "SAG PD/T2 FS", **T2}, "T2w FS by TE/TR and name", 0.85),
+        ({"text": "SAG PD FS", **T2}, "PDw by name but T2w by TE/TR, FS by name", 0.6),
+        ({"text": "knee sagittal"}, "", 0.25),
+    ],
+)  # fmt: skip
+def test_what_may_be_t2w_fs(values, found, least):
+    contrast = contrast_of(series(**values))
+    assert contrast.found == found
+    assert not contrast.refused
+    assert contrast.confidence >= least
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"text": "SAG PD", **PD}, "PDw by name and TE/TR, no FS by name"),
+        ({"text": "SAG PD FS"}, "PDw FS by name"),
+        ({"text": "sag_pd_tse_fs", **PD, "fat_suppressed": True}, "PDw FS by name, TE/TR and scan options"),
+        ({"text": "PDFS SAG"}, "PDw FS by name"),
+        ({"text": "SAG T1", **T1}, "T1w by name and TE/TR, no FS by name"),
+        ({**PD}, "PDw by TE/TR"),
+        ({**T1}, "T1w by TE/TR"),
+        ({"text": "SAG T2 NO FS", **T2}, "T2w by name and TE/TR, no FS by name"),
+        ({"text": "SAG T2", **T2, "fat_suppressed": False}, "T2w by name and TE/TR, no FS by name and scan options"),
+        ({"text": "SAG T2* GRE", "sequence": "GR"}, "gradient echo by name and sequence, no FS by name"),
+        ({"text": "sag dess we", "echo_time": 6, "repetition_time": 16, "sequence": "GR"}, "gradient echo by name and TE/TR"),
+        ({"text": "SAG T2 FS", **PD}, "T2w by name but PDw by TE/TR, FS by name"),
+    ],
+)  # fmt: skip
+def test_what_is_another_contrast(values, found):
+    contrast = contrast_of(series(**values))
+    assert contrast.refused
+    assert found in contrast.found
+    assert contrast.confidence < 0.3
+
+
+def test_times_between_the_contrasts_say_nothing():
+    assert timed_weighting(42, 3000, "SE") is None
+    assert timed_weighting(81, 1000, "SE") is None
+    assert timed_weighting(60, 1300, "SE") is None
+    assert timed_weighting(60, None, "SE") is None
+    assert timed_weighting(None, None, "") is None
+
+
+@pytest.mark.parametrize("text", ["updated protocol", "left knee", "corefs", "cat10", "series 12"])
+def test_words_that_only_look_like_hints(text):
+    assert contrast_of(series(text)).found == ""
+
+
+def test_the_description_comes_before_the_folder():
+    stack = series("sag pd se7_t2_fs") | {"description": "sag pd"}
+    assert contrast_of(stack).found == "PDw by name, no FS by name"
+    assert contrast_of(stack | {"description": "sag"}).found == "FS by name"

@@ -1,0 +1,290 @@
+"""Whole folders of knees: real ones, and phantom exams with a defect each."""
+
+import json
+import math
+import re
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from planewise.errors import InputError
+from planewise.exams import dicom, find_stacks, index_folder
+from planewise.geometry import intersection_lines, line_heatmaps
+from planewise.phantoms import Recipe
+from planewise.phantoms.dicom import Identity
+from planewise.phantoms.fastmri import exam_files
+from planewise.phantoms.knee_defects import KNEE_DEFECTS
+from planewise.phantoms.knee_population import KNEE_UNLABELLED
+
+SECTIONS = ("training", "validation", "test")
+
+
+def index(folder, **options):
+    return index_folder(folder, anatomy="knee", **options)
+
+
+def items_of(result):
+    items = [item for section in SECTIONS for item in result.datalist[section]]
+    return sorted(items, key=lambda item: (item["exam"], item["slice"]))
+
+
+def only_exam(result) -> dict:
+    (exam,) = result.datalist["exams"].values()
+    return exam
+
+
+# --- real folders ------------------------------------------------------------------------------------------------------
+
+
+def test_real_localizers_give_three_stacks_per_frame_of_reference(real_data):
+    result = index(real_data / "localizer_ge")
+    exams = result.datalist["exams"].values()
+    assert len(exams) == 2
+    for exam in exams:
+        assert {name: stack["slices"] for name, stack in exam["stacks"].items()} == {
+            "sagittal": 7,
+            "axial": 1,
+            "coronal": 1,
+        }
+        assert exam["stacks"]["sagittal"]["spacing"] == pytest.approx(15)
+        assert exam["stacks"]["sagittal"]["confidence"] <= 0.2
+        assert "the only sagittal stack is a localizer: it is used, whatever its contrast" in exam["left_out"]
+        assert any("2 frames of reference" in note for note in exam["left_out"])
+    assert len(items_of(result)) == 14
+
+
+def test_lines_in_real_localizers_are_those_of_their_headers(real_data):
+    """Against the slow way: straight from the headers, in DICOM's own LPS, pixel by pixel, in plain floats."""
+    headers = {}
+    for path in sorted((real_data / "localizer_ge").glob("*/*MRDC*")):
+        headers[path] = pydicom.dcmread(path, stop_before_pixels=True)
+    items = items_of(index(real_data / "localizer_ge"))
+    checked = 0
+    for item in items:
+        header = headers[Path(item["image"])]
+        own = [other for other in headers.values() if other.FrameOfReferenceUID == header.FrameOfReferenceUID]
+        for view, axis in (("axial", 2), ("coronal", 1)):
+            other = sorted(
+                (h for h in own if abs(_normal(h)[axis]) > 0.9), key=lambda h: float(h.ImagePositionPatient[axis])
+            )[3]
+            plane = item["planes"][view]
+            affine = torch.tensor(item["affine"], dtype=torch.float64)
+            line = intersection_lines(
+                affine,
+                torch.tensor(plane["origin"], dtype=torch.float64),
+                torch.tensor(plane["normal"], dtype=torch.float64),
+            )
+            heatmap = line_heatmaps(line[None], (256, 256), sigma=6.0)[0].numpy()
+            for i, j in ((0, 0), (127, 128), (124, 130), (119, 12), (20, 123), (255, 255)):
+                assert heatmap[i, j] == pytest.approx(_slow_heatmap(header, other, i, j), abs=2e-5)
+                checked += heatmap[i, j] > 0.05
+    assert checked > 20
+
+
+def _normal(header) -> list[float]:
+    a, b = (
+        [float(v) for v in header.ImageOrientationPatient[:3]],
+        [float(v) for v in header.ImageOrientationPatient[3:]],
+    )
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+
+
+def _slow_heatmap(header, other, i: int, j: int) -> float:
+    """Eq. (1) with sigma 6 at the pixel in column i and row j of an image, for the plane of another."""
+    row, column = header.ImageOrientationPatient[:3], header.ImageOrientationPatient[3:]
+    between_rows, between_columns = (float(value) for value in header.PixelSpacing)
+    normal = _normal(other)
+    distance, a, b = 0.0, 0.0, 0.0
+    for k in range(3):
+        point = (
+            float(header.ImagePositionPatient[k])
+            + i * between_columns * float(row[k])
+            + j * between_rows * float(column[k])
+        )
+        distance += normal[k] * (point - float(other.ImagePositionPatient[k]))
+        a += normal[k] * between_columns * float(row[k])
+        b += normal[k] * between_rows * float(column[k])
+    return math.exp(-(distance**2) / (2 * 6.0**2 * (a * a + b * b)))
+
+
+def test_real_localizers_run_from_right_to_left(real_data):
+    for item in items_of(index(real_data / "localizer_ge")):
+        x = float(pydicom.dcmread(item["image"], stop_before_pixels=True).ImagePositionPatient[0])
+        assert item["location"] == pytest.approx((x + 45) / 90, abs=1e-6), "LPS: x rises to the left"
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("phantom_philips", "1 exam: no sagittal stack of 5 or more slices \\(the largest has 1\\)"),
+        ("phantom_siemens_enhanced", "1 exam: no sagittal stack of 5 or more slices \\(the largest has 1\\)"),
+        ("mosaic_siemens", "4 x mosaic: many slices tiled"),
+        ("no_frame_of_reference", "1 exam: no T2w FS sagittal stack: the likeliest is gradient echo by TE/TR"),
+        ("no_frame_of_reference", "3 exams: no sagittal stack of 5 or more slices \\(the largest has 4\\)"),
+    ],
+)
+def test_real_folders_without_a_sagittal_stack_say_what_they_hold(real_data, folder, words):
+    with pytest.raises(InputError, match=words) as problem:
+        index(real_data / folder)
+    assert "there is nothing in" in str(problem.value)
+
+
+def test_a_real_multiframe_volume_of_another_contrast(real_data):
+    """Philips enhanced: eight sagittal frames, a gradient echo; nothing says which plane the others of the exam have."""
+    result = index(real_data / "no_frame_of_reference", contrast="any")
+    assert [item["frame"] for item in items_of(result)] == [7, 6, 5, 4, 3, 2, 1, 0]
+    assert all(item["planes"] == {} for item in items_of(result))
+    (frames,) = [dicom.read_header(items_of(result)[0]["image"])]
+    assert {(frame["echo_time"], round(frame["repetition_time"], 2)) for frame in frames} == {(3.133, 6.77)}
+
+
+def test_real_stacks_by_plane(real_data):
+    """Everything real at once: what lies how, by the rows and columns of the headers."""
+    result = index(real_data)
+    shapes = sorted(tuple(sorted(exam["stacks"])) for exam in result.datalist["exams"].values() if exam["stacks"])
+    assert shapes.count(("axial", "coronal", "sagittal")) == 2
+    notes = {note for exam in result.datalist["exams"].values() for note in exam["left_out"]}
+    assert "8 images are copies of others" in notes
+
+
+# --- phantoms ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sound_knee():
+    """A small phantom exam, its files, and what defects need to work on them."""
+    recipe = Recipe("fastmri", seed=3, population=KNEE_UNLABELLED.at_size("demo").with_values(localizer=0.0))
+    exam = recipe.exam(2)
+    return exam, Identity("2", "3-2"), [(file, file.encode()) for file in exam_files(recipe, 2)]
+
+
+@pytest.fixture
+def write_flawed(sound_knee, tmp_path):
+    """Function that writes the phantom exam with the named defects and returns its folder's parent."""
+    exam, identity, sound = sound_knee
+
+    def write(*names: str) -> Path:
+        files = [
+            type(file)(file.path, pydicom.dcmread(BytesIO(content)), b"", file.view, file.slice, file.phase)
+            for file, content in sound
+        ]
+        for name in names:
+            files = KNEE_DEFECTS[name].alter(files, exam, identity)
+        for file in files:
+            path = tmp_path / "flawed" / "00002,1" / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.encode())
+        return tmp_path / "flawed"
+
+    return write
+
+
+#: Defect to (a part of a note or None, the views that are there).
+SOUND = {"sagittal", "axial", "coronal"}
+EXPECTED = {
+    "missing_axial": (None, {"sagittal", "coronal"}),
+    "missing_coronal": (None, {"sagittal", "axial"}),
+    "repeated_sagittal": (None, SOUND),
+    "lying_names": ("a stack named sagittal lies axial: its normal decides", SOUND),
+    "oblique_sagittal": (None, SOUND),
+    "feet_first": (None, SOUND),
+    "no_descriptions": (None, SOUND),
+    "identity": (None, SOUND),
+}
+NOTHING = {
+    "plain_sagittal_only": "no T2w FS sagittal stack: the likeliest is PDw by name and TE/TR, no FS by",
+    "localizer_only": "no sagittal stack of 5 or more slices \\(the largest has 3\\)",
+}
+
+
+def test_every_defect_is_met():
+    assert set(KNEE_DEFECTS) == {*EXPECTED, *NOTHING}
+
+
+@pytest.mark.parametrize("defect", EXPECTED)
+def test_defects_that_leave_an_exam(write_flawed, sound_knee, defect):
+    result = index(write_flawed(defect))
+    exam = only_exam(result)
+    note, views = EXPECTED[defect]
+    assert {name for name in exam["stacks"] if not name.startswith("other")} == views
+    if note:
+        assert any(note in reason for reason in exam["left_out"]), exam["left_out"]
+    assert "scan options" in exam["stacks"]["sagittal"]["remark"]
+    _assert_sagittal(items_of(result), sound_knee[0], check_series=defect)
+
+
+def _assert_sagittal(items, exam, check_series):
+    """Each image once, right to left, all of one fat-suppressed series."""
+    headers = [pydicom.dcmread(item["image"], stop_before_pixels=True) for item in items]
+    assert len({header.SeriesInstanceUID for header in headers}) == 1
+    assert {float(header.EchoTime) > 45 for header in headers} == {True}
+    assert (np.diff([item["affine"][0][3] for item in items]) < 0).all()
+    assert [items[0]["location"], items[-1]["location"]] == [0, 1]
+    if check_series == "repeated_sagittal":
+        assert min(int(header.SeriesNumber) for header in headers) >= 60, "the last acquisition"
+
+
+@pytest.mark.parametrize("defect", NOTHING)
+def test_defects_that_leave_nothing(write_flawed, defect):
+    with pytest.raises(InputError, match=NOTHING[defect]):
+        index(write_flawed(defect))
+
+
+def test_a_phantom_without_fat_suppression_is_taken_if_asked_for(write_flawed):
+    result = index(write_flawed("plain_sagittal_only"), contrast="any")
+    assert len(items_of(result)) > 10
+    assert set(items_of(result)[0]["planes"]) == {"axial", "coronal"}
+
+
+def test_planes_of_a_phantom_are_its_central_slices(write_flawed, sound_knee):
+    exam = sound_knee[0]
+    item = items_of(index(write_flawed()))[0]
+    for view in ("axial", "coronal"):
+        poses = exam.poses[view]
+        centre = poses[len(poses) // 2]
+        plane = item["planes"][view]
+        assert abs(np.dot(plane["normal"], centre.normal)) == pytest.approx(1, abs=1e-6)
+        middle = np.mean([pose.centre for pose in poses], axis=0)
+        assert np.dot(plane["normal"], np.array(plane["origin"]) - middle) == pytest.approx(0, abs=0.02)
+
+
+def test_flawed_or_not_the_planes_are_the_same(write_flawed, tmp_path):
+    """Names and the way images are stored change nothing."""
+    planes = {}
+    for defect in ("", "feet_first", "no_descriptions"):
+        root = write_flawed(*([defect] if defect else []))
+        planes[defect] = items_of(index(root))[0]["planes"]
+        for path in sorted(root.rglob("*.dcm")):
+            path.unlink()
+    for view, plane in planes[""].items():
+        for other in planes.values():
+            assert abs(np.dot(other[view]["normal"], plane["normal"])) == pytest.approx(1, abs=1e-6)
+            assert np.dot(plane["normal"], np.subtract(other[view]["origin"], plane["origin"])) == pytest.approx(
+                0, abs=1e-3
+            )
+
+
+def test_a_phantom_for_inference(write_flawed):
+    root = write_flawed()
+    (stack,) = find_stacks(root, view="sagittal")
+    assert stack["flag"] is None
+    assert [entry["image"] for entry in stack["slices"]] == [item["image"] for item in items_of(index(root))]
+
+
+def test_nothing_but_paths_tells_whose_knee_it_is(write_flawed):
+    root = write_flawed("identity")
+    secrets = set()
+    for path in root.rglob("*"):
+        if path.is_file() and pydicom.misc.is_dicom(path):
+            for element in pydicom.dcmread(path, stop_before_pixels=True).iterall():
+                if element.VR in ("PN", "LO", "SH", "UI", "DA", "LT", "ST") and element.value:
+                    secrets |= {str(value) for value in np.atleast_1d(element.value) if len(str(value)) > 5}
+    secrets -= {"planewise"}  # what the phantom calls its scanner
+    assert len(secrets) > 20
+    result = index(root)
+    without_paths = re.sub(r'"(image|label)": "[^"]*"', "", json.dumps(result.datalist))
+    printed = json.dumps([result.warnings, list(result.skipped), result.unmatched])
+    assert [secret for secret in secrets if secret in without_paths + printed] == []

@@ -1,0 +1,221 @@
+"""MRNet's volumes and label files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planewise.errors import InputError
+from planewise.exams import index_folder, mrnet, write_datalist
+
+from tests.exams.knees import write_knee, write_mrnet
+
+SECTIONS = ("training", "validation", "test")
+LABELS = ("abnormal", "acl", "meniscus")
+
+
+def index(folder, **options):
+    return index_folder(folder, anatomy="knee", **options)
+
+
+def items_of(result) -> dict[str, dict]:
+    """Items by ``train/0000``."""
+    items = [item for section in SECTIONS for item in result.datalist[section]]
+    return {f"{Path(item['image']).parents[1].name}/{Path(item['image']).stem}": item for item in items}
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    return write_mrnet(tmp_path / "MRNet-v1.0")
+
+
+def test_sagittal_volumes_with_their_labels(tree):
+    result = index(tree)
+    items = items_of(result)
+    assert len(items) == 16
+    assert set(items["train/0002"]) == {"image", "exam", "patient", *LABELS}
+    assert [items["train/0002"][label] for label in LABELS] == [1, 1, 0]
+    assert [items["valid/1131"][label] for label in LABELS] == [1, 0, 1]
+    assert {Path(item["image"]).parent.name for item in items.values()} == {"sagittal"}
+    assert result.skipped[mrnet.OTHER_PLANE][0] == 32
+    assert list(result.skipped) == [mrnet.OTHER_PLANE]
+    assert result.unmatched == []
+    assert set(items) == {
+        f"{s}/{n:04d}" for s, numbers in (("train", range(12)), ("valid", range(1130, 1134))) for n in numbers
+    }
+    exams = result.datalist["exams"]
+    assert all(exam["volumes"] == 1 and exam["labels"] == 0 and exam["stacks"] == {} for exam in exams.values())
+
+
+def test_paths_are_relative_in_the_file(tree):
+    path = write_datalist(index(tree, split=(1, 0, 0)).datalist, tree.parent / "datalist.json")
+    images = [item["image"] for item in json.loads(path.read_text())["training"]]
+    assert sorted(images)[0] == "MRNet-v1.0/train/sagittal/0000.npy"
+
+
+def test_the_papers_split(tmp_path):
+    """1250 exams: 800, 200 and 250, every combination of labels divided alike, train and valid together."""
+    rng = np.random.default_rng(1)
+    drawn = rng.choice(4, size=1250, p=[0.19, 0.37, 0.21, 0.23])
+    combinations = [(0, 0, 0), (1, 0, 0), (1, 1, 0), (1, 0, 1)]
+    volume = np.zeros((2, 4, 4), np.uint8)
+    for section, numbers in (("train", range(1130)), ("valid", range(1130, 1250))):
+        (tmp_path / section / "sagittal").mkdir(parents=True)
+        for number in numbers:
+            np.save(tmp_path / section / "sagittal" / f"{number:04d}.npy", volume)
+        for index_, label in enumerate(LABELS):
+            rows = [f"{number:04d},{combinations[drawn[number]][index_]}" for number in numbers]
+            (tmp_path / f"{section}-{label}.csv").write_text("\n".join(rows))
+    result = index(tmp_path)
+    datalist = result.datalist
+    assert [len(datalist[section]) for section in SECTIONS] == [800, 200, 250]
+    for label in LABELS:
+        shares = [np.mean([item[label] for item in datalist[section]]) for section in SECTIONS]
+        assert max(shares) - min(shares) < 0.012
+    sections = {Path(item["image"]).parents[1].name for item in datalist["test"]}
+    assert sections == {"train", "valid"}
+    assert result.datalist["exams"].keys() == {item["exam"] for section in SECTIONS for item in datalist[section]}
+
+
+def test_a_part_of_the_tree(tree):
+    """Indexing ``train`` alone, or a folder above, gives the same exams."""
+    whole = {item["image"]: item["exam"] for item in items_of(index(tree.parent)).values()}
+    part = items_of(index(tree / "train"))
+    assert len(part) == 12
+    assert all(whole[item["image"]] == item["exam"] for item in part.values())
+    assert [part["train/0003"][label] for label in LABELS] == [1, 0, 1]
+
+
+def test_two_trees_have_exams_of_their_own(tmp_path):
+    for name in ("a", "b"):
+        write_mrnet(tmp_path / name)
+    assert len(index(tmp_path).datalist["exams"]) == 32
+
+
+def test_hearts_say_what_it_is(tree):
+    with pytest.raises(InputError, match="48 x MRNet volume: a knee, index it with --anatomy knee"):
+        index_folder(tree)
+
+
+def test_arrays_elsewhere_are_no_images(tree):
+    (tree / "notes").mkdir()
+    np.save(tree / "notes" / "0001.npy", np.zeros(3))
+    np.save(tree / "train" / "sagittal" / "mean.npy", np.zeros(3))
+    assert index(tree).skipped["not a DICOM file"][0] == 2
+
+
+def test_beside_dicom_exams(tree):
+    write_knee(tree.parent / "dicom")
+    datalist = index(tree.parent, split=(1, 0, 0)).datalist
+    assert len(datalist["training"]) == 16 + 15
+
+
+# --- labels that are wrong ----------------------------------------------------------------------------------------------
+
+
+def told(result) -> dict[str, str]:
+    return dict(result.unmatched)
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "what", "label"),
+    [
+        (("0002,1", "0002,2"), "train-acl.csv: 0002", "the label is neither 0 nor 1: left out", None),
+        (("0002,1", "0002,yes"), "train-acl.csv: 0002", "the label is neither 0 nor 1: left out", None),
+        (("0002,1", "0002"), "train-acl.csv: 0002", "the label is neither 0 nor 1: left out", None),
+        (("0002,1\n", ""), "train-acl.csv: 0002", "the file has no line for this volume", None),
+        (("0002,1\n", "0002,1\n0002,1\n"), "train-acl.csv: 0002", "twice, with one label", 1),
+        (("0002,1\n", "0002,1\n0002,0\n"), "train-acl.csv: 0002", "twice, with 0 and with 1: left out", None),
+        (("0002,1\n", "0002,1\n0999,0\n"), "train-acl.csv: 0999", "there is no such volume", 1),
+        (("0000,0\n", "exam,acl\n0000,0\n"), "train-acl.csv: exam", "no exam number: this line is passed over", 1),
+    ],
+)
+def test_wrong_lines_are_reported(tree, change, where, what, label):
+    path = tree / "train-acl.csv"
+    assert change[0] in path.read_text()
+    path.write_text(path.read_text().replace(*change))
+    result = index(tree)
+    assert told(result) == {where: what}
+    assert items_of(result)["train/0002"].get("acl") == label
+    assert items_of(result)["train/0002"]["abnormal"] == 1
+
+
+@pytest.mark.parametrize("text", ["\ufeff{}", "\n{}\n\n", "{}"])
+def test_marks_of_editors_do_no_harm(tree, text):
+    path = tree / "train-acl.csv"
+    path.write_bytes(text.format(path.read_text()).replace("\n", "\r\n").encode())
+    assert index(tree).unmatched == []
+
+
+def test_numbers_that_lost_their_zeros(tree):
+    path = tree / "train-acl.csv"
+    path.write_text("".join(f"{int(line[:4])}{line[4:]}\n" for line in path.read_text().split()))
+    result = index(tree)
+    assert result.unmatched == []
+    assert items_of(result)["train/0002"]["acl"] == 1
+
+
+def test_a_file_that_is_lacking(tree):
+    (tree / "valid-meniscus.csv").unlink()
+    result = index(tree)
+    assert told(result) == {"valid-meniscus.csv": "there is no such file: 4 volumes without this label"}
+    assert "meniscus" not in items_of(result)["valid/1131"]
+
+
+def test_many_names_are_counted(tree):
+    (tree / "train-acl.csv").write_text("".join(f"{number},1\n" for number in range(500, 550)))
+    texts = [name for name, _ in index(tree).unmatched]
+    assert "train-acl.csv: 500, 501, 502, 503, 504 and 45 more" in texts
+
+
+# --- volumes that are none ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((16, 16), np.uint8), "of shape 16x16: (slices, rows, columns) is wanted"),
+        (np.zeros((2, 3, 16, 16), np.uint8), "of shape 2x3x16x16"),
+        (np.zeros((0, 16, 16), np.uint8), "of shape 0x16x16"),
+        (np.array(3), "of shape of no dimension"),
+        (np.zeros((16, 16, 6), np.uint8), "its slices do not lie along the first axis"),
+        (np.zeros((6, 16, 16), complex), "of complex128: numbers are wanted"),
+        (np.full((6, 16, 16), "a"), "numbers are wanted"),
+        (np.full((6, 16, 16), None), "it holds no plain numpy array"),
+    ],
+)  # fmt: skip
+def test_odd_arrays_are_left_out(tree, array, words):
+    np.save(tree / "train" / "sagittal" / "0002.npy", array)
+    result = index(tree)
+    (reason,) = [reason for reason in result.skipped if reason != mrnet.OTHER_PLANE]
+    assert words in reason
+    assert result.skipped[reason][1].endswith("train/sagittal/0002.npy")
+    assert "train/0002" not in items_of(result)
+    assert len(items_of(result)) == 15
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 500])
+def test_broken_files_are_left_out(tree, keep):
+    path = tree / "train" / "sagittal" / "0002.npy"
+    path.write_bytes(path.read_bytes()[:keep])
+    reasons = [reason for reason in index(tree).skipped if reason != mrnet.OTHER_PLANE]
+    assert len(reasons) == 1
+    assert reasons[0].startswith("MRNet volume that cannot be read")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
+def test_numbers_of_any_kind_will_do(tree, kind):
+    np.save(tree / "train" / "sagittal" / "0002.npy", np.ones((3, 16, 16), kind))
+    assert "train/0002" in items_of(index(tree))
+
+
+def test_only_its_own_tree(tmp_path):
+    assert mrnet.is_volume(str(tmp_path / "train" / "sagittal" / "0000.npy"))
+    for other in (
+        "train/0000.npy",
+        "test/sagittal/0000.npy",
+        "train/oblique/0000.npy",
+        "train/sagittal/0000.npz",
+        "0000.npy",
+    ):
+        assert not mrnet.is_volume(str(tmp_path / other))

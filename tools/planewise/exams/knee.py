@@ -1,0 +1,270 @@
+"""Which stack of a knee exam is the sagittal one to learn from, and which planes are its axial and coronal: geometry first.
+
+The rule
+--------
+A stack is sagittal, coronal or axial after the body axis (left-right, anterior-posterior, superior-inferior) that its normal
+lies nearest to, in patient space: which knee it is, which way the patient lay, and how the knee was turned do not matter.
+Where two axes are almost as near as each other (`PLANE_MARGIN`), the series' name decides between them; a name that
+does not say it leaves the stack undecided.
+
+Of the sagittal stacks with `MIN_SLICES` slices or more the T2-weighted fat-suppressed one is learned from (Zhang 2024,
+section 5.1.2), as told by `knee_contrast`: the likeliest, then the one with most slices, then the last acquired. Stacks
+whose header says another contrast are left out unless any contrast will do; where nothing tells the contrast, or
+where a localizer is the exam's only sagittal stack, that is used with low confidence, and it is said. A localizer beside a
+proper sagittal stack is never used.
+
+The axial and the coronal plane are each that of the central slice (the one nearest to the middle of the positions) of one
+stack: no localizer where there is another, one that covers the middle of the sagittal stack before one that does not,
+then the one with most slices, then the last acquired. Contrast does not matter for a plane.
+
+Limits
+------
+- Pixels are not looked at: whatever was scanned along three planes is a knee.
+- A knee that is bent or rolled by more than about 40 degrees changes the name of its planes.
+- Names that lie about a plane are outvoted by the normal and reported; those that lie about the contrast are outvoted only by
+  echo and repetition times.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from planewise.exams.knee_contrast import Contrast, contrast_of, plain
+from planewise.exams.stacks import gaps, stack_middle
+from planewise.exams.words import count_of
+from planewise.geometry import PARALLEL_ANGLE
+
+#: Body axis of each plane's normal, RAS+.
+AXES = {"sagittal": (1.0, 0.0, 0.0), "coronal": (0.0, 1.0, 0.0), "axial": (0.0, 0.0, 1.0)}
+STACK, VIEWS = "sagittal", ("axial", "coronal")
+CONTRASTS = ("t2fs", "any")
+#: Two body axes are equally near a normal if its angles to them differ by less than this (degrees): a stack that is
+#: 5 degrees off the 45 between them, about what a technologist's planes vary by, could be called either.
+PLANE_MARGIN = 10.0
+#: Fewest slices of a sagittal stack to learn from. Table 1 of the paper has 15 and more; three-plane localizers have 3 to 7.
+MIN_SLICES = 5
+#: A stack has a right and a left end if its normal lies this near to the right-left axis (cosine; 72 degrees).
+MIN_RIGHT_LEFT_COSINE = 0.3
+#: A localizer's confidence is at most this.
+LOCALIZER_CONFIDENCE = 0.2
+#: Of a plane that only the name tells.
+NAMED_CONFIDENCE = 0.75
+
+_PLANE_NAMES = {
+    "sagittal": r"(?<![a-z])sag",
+    "coronal": r"(?<![a-z])cor(?!r|e)",
+    "axial": r"(?<![a-z])(ax|axial|tra|trans\w*)(?![a-z])",
+}
+_LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|three ?plane"
+
+
+def recognise(stacks: list[dict], chosen: int | None = None, contrast: str = "t2fs") -> dict:
+    """The sagittal stack of an exam and the planes of its axial and coronal stacks.
+
+    Args:
+        stacks: of one exam, as `stacks.build_stacks` gives them, one image per slice.
+        chosen: index of the sagittal stack, if a person has said which it is.
+        contrast: ``"t2fs"``, or ``"any"`` to take a sagittal stack whatever its contrast.
+
+    Returns:
+        As `cardiac.recognise`, the axis running from the patient's right to the left; and ``remarks``: index of a
+        stack to what was found of it, in words: a sagittal one's contrast, that it is a localizer.
+    """
+    planes = [plane_of_stack(stack) for stack in stacks]
+    contrasts = {index: contrast_of(stacks[index]) for index, plane in enumerate(planes) if plane["view"] == STACK}
+    result = {"views": {}, "undecided": [], "left_out": []}
+    result |= {"remarks": _remarks(stacks, contrasts)}
+    if chosen is None:
+        result |= _choose_sagittal(stacks, contrasts, contrast == "any", result["left_out"])
+    else:
+        result |= {"stack": chosen, "candidate": chosen, "confidence": 1.0}
+    index = result["stack"]
+    result["axis"] = None if index is None else right_to_left(stacks[index])
+    for view in VIEWS:
+        _choose_view(result, stacks, planes, view)
+    _tell_what_is_undecided(result, stacks, planes)
+    return result
+
+
+def _remarks(stacks: list[dict], contrasts: dict[int, Contrast]) -> dict[int, str]:
+    remarks = {index: contrast.found or "contrast unknown" for index, contrast in contrasts.items()}
+    return remarks | {index: "localizer" for index, stack in enumerate(stacks) if is_localizer(stack)}
+
+
+def right_to_left(stack: dict) -> np.ndarray | None:
+    """Unit vector along a stack's normal from the patient's right to the left, RAS+; None where it runs otherwise."""
+    across = stack["normal"][0]
+    return None if abs(across) < MIN_RIGHT_LEFT_COSINE else -np.sign(across) * stack["normal"]
+
+
+def named_plane(text: str) -> str | None:
+    """The plane that a series' name claims; None if it claims none or several."""
+    found = [view for view, pattern in _PLANE_NAMES.items() if re.search(pattern, plain(text))]
+    return found[0] if len(found) == 1 else None
+
+
+def is_localizer(stack: dict) -> bool:
+    """Whether a stack's header or name says that it was made to plan others."""
+    return stack["localizer"] or bool(re.search(_LOCALIZER, plain(stack["text"])))
+
+
+def plane_of_stack(stack: dict) -> dict:
+    """Which plane a stack lies in.
+
+    Returns:
+        ``view`` (None where it is undecided), ``near``: the planes that the normal leaves open, nearest first; ``named``:
+        what the name claims; ``confidence``.
+    """
+    normal = stack["normal"]
+    angles = {view: np.degrees(np.arccos(min(1.0, abs(normal @ axis)))) for view, axis in AXES.items()}
+    nearest = min(angles.values())
+    near = sorted((view for view in angles if angles[view] < nearest + PLANE_MARGIN), key=angles.__getitem__)
+    named = named_plane(stack["description"]) or named_plane(stack["text"])  # folders are names, too, but second
+    if len(near) == 1:
+        return {"view": near[0], "near": near, "named": named, "confidence": 1.0}
+    view = named if named in near else None
+    return {"view": view, "near": near, "named": named, "confidence": NAMED_CONFIDENCE}
+
+
+def _choose_sagittal(stacks: list[dict], contrasts: dict[int, Contrast], any_contrast: bool, notes: list[str]) -> dict:
+    """``stack``, ``candidate`` and ``confidence``; why, and why not the others, goes to ``notes``."""
+    found = {"stack": None, "candidate": None, "confidence": 0.0}
+    if not contrasts:
+        notes.append("no sagittal stack")
+        return found
+    enough = [index for index in contrasts if len(stacks[index]["slices"]) >= MIN_SLICES]
+    if not enough:
+        most = max(contrasts, key=lambda index: len(stacks[index]["slices"]))
+        count = len(stacks[most]["slices"])
+        notes.append(f"no sagittal stack of {MIN_SLICES} or more slices (the largest has {count})")
+        return found | {"candidate": most}
+    proper = [index for index in enough if not is_localizer(stacks[index])]
+    pool = proper or enough
+    order = sorted(pool, key=lambda index: _preference(stacks[index], contrasts[index]), reverse=True)
+    fitting = [index for index in order if any_contrast or not proper or not contrasts[index].refused]
+    if not fitting:
+        notes.append(
+            f"no T2w FS sagittal stack: the likeliest is {contrasts[order[0]].found}; --contrast any takes it all the same"
+        )
+        return found | {"candidate": order[0]}
+    best = fitting[0]
+    _tell_the_choice(stacks, contrasts, fitting, order, notes)
+    confidence = 1.0 if any_contrast else contrasts[best].confidence
+    if not proper:
+        notes.append("the only sagittal stack is a localizer: it is used, whatever its contrast")
+        confidence = min(confidence, LOCALIZER_CONFIDENCE)
+    elif not contrasts[best].found:
+        notes.append("nothing tells the contrast of the sagittal stack: it is taken for T2w FS")
+    confidence *= plane_of_stack(stacks[best])["confidence"]
+    return {"stack": best, "candidate": best, "confidence": confidence}
+
+
+def _preference(stack: dict, contrast: Contrast) -> tuple:
+    # one digit: a name that says a word more is no better a stack
+    return round(contrast.confidence, 1), len(stack["slices"]), _acquired(stack)
+
+
+def _acquired(stack: dict) -> tuple:
+    return max(entry["acquired"] for entry in stack["slices"])
+
+
+def _tell_the_choice(stacks, contrasts, fitting: list[int], order: list[int], notes: list[str]) -> None:
+    if len(fitting) > 1:
+        keys = [_preference(stacks[index], contrasts[index]) for index in fitting[:2]]
+        step = next((rank for rank in range(3) if keys[0][rank] != keys[1][rank]), 2)
+        why = ("the likeliest T2w FS", "the one with most slices", "the last acquired")[step]
+        notes.append(f"{len(fitting)} sagittal stacks fit: {why} is used")
+    for index in order:
+        if index not in fitting:
+            notes.append(f"a sagittal stack of another contrast is not used: {contrasts[index].found}")
+
+
+def _choose_view(result: dict, stacks: list[dict], planes: list[dict], view: str) -> None:
+    """The central slice of the stack that stands for a view, into ``result["views"]``."""
+    main = result["stack"]
+    pool = [index for index, plane in enumerate(planes) if plane["view"] == view and index != main]
+    if main is not None:
+        tilted = [index for index in pool if _angle(stacks[index], stacks[main]) >= np.degrees(PARALLEL_ANGLE)]
+        if len(tilted) < len(pool):
+            result["left_out"].append(
+                f"a stack that is {view} is parallel to the sagittal one, so it has no line in it: left out"
+            )
+        pool = tilted
+    if not pool:
+        return
+    middle = None if main is None else stack_middle(stacks[main])
+    keys = {index: _view_preference(stacks[index], middle) for index in pool}
+    best = max(pool, key=keys.__getitem__)
+    rivals = [index for index in pool if is_localizer(stacks[index]) == is_localizer(stacks[best])]
+    if len(rivals) > 1:
+        second = max(keys[index] for index in rivals if index != best)
+        step = next((rank for rank in range(1, 4) if keys[best][rank] != second[rank]), 3)
+        reason = (
+            "it covers the middle of the sagittal stack best",
+            "it has most slices",
+            "it was acquired last",
+        )[step - 1]
+        result["left_out"].append(f"{len(rivals)} {view} stacks: one is used because {reason}")
+    named = planes[best]["named"]
+    result["views"][view] = {
+        "stack": best,
+        "slice": central_slice(stacks[best], middle),
+        "confidence": planes[best]["confidence"],
+        "runners_up": {},
+        "named": named,
+    }
+
+
+def _view_preference(stack: dict, middle: np.ndarray | None) -> tuple:
+    """Sorts an exam's axial (or coronal) stacks: the last is used."""
+    beyond = 0.0 if middle is None else _beyond(stack, middle)
+    return not is_localizer(stack), -round(beyond), len(stack["slices"]), _acquired(stack)
+
+
+def _beyond(stack: dict, point: np.ndarray) -> float:
+    """How far (mm) a point lies outside the slab that a stack covers, along its normal."""
+    positions = [entry["position"] for entry in stack["slices"]]
+    half = (float(np.median(gaps(stack))) if len(positions) > 1 else stack["thickness"] or 0.0) / 2
+    place = float(point @ stack["normal"])
+    return max(min(positions) - half - place, place - max(positions) - half, 0.0)
+
+
+def central_slice(stack: dict, point: np.ndarray | None = None) -> int:
+    """Rank of the slice nearest to the middle of the positions; of two that are as near, the one nearer to ``point``."""
+    positions = np.array([entry["position"] for entry in stack["slices"]])
+    from_middle = np.abs(positions - (positions.min() + positions.max()) / 2)
+    from_point = np.zeros(len(positions)) if point is None else np.abs(positions - float(point @ stack["normal"]))
+    # a hundredth of a millimetre: headers round positions
+    return min(range(len(positions)), key=lambda rank: (round(from_middle[rank], 2), from_point[rank]))
+
+
+def _angle(stack: dict, other: dict) -> float:
+    """Degrees between two stacks' planes, in [0, 90]."""
+    return float(np.degrees(np.arccos(min(1.0, abs(stack["normal"] @ other["normal"])))))
+
+
+def _tell_what_is_undecided(result: dict, stacks: Sequence[dict], planes: list[dict]) -> None:
+    """Stacks between two planes, names that lie, and localizers that are left alone."""
+    for index, plane in enumerate(planes):
+        if plane["view"] is None and index != result["stack"]:
+            first, *others = plane["near"]
+            result["undecided"].append(
+                {"view": first, "stack": index, "slice": central_slice(stacks[index]), "confidence": 1 / len(plane["near"]),
+                 "runners_up": {other: round(1 / len(plane["near"]), 3) for other in others}, "named": plane["named"]}
+            )  # fmt: skip
+            result["left_out"].append(
+                f"no view for a stack that is as near to {' as to '.join(plane['near'])}: its name does not say which"
+            )
+    used = {result["stack"], *(found["stack"] for found in result["views"].values())}
+    lying = {
+        (plane["named"], plane["view"])
+        for index, plane in enumerate(planes)
+        if plane["named"] and plane["view"] and plane["named"] != plane["view"] and index in used
+    }
+    result["left_out"] += [f"a stack named {named} lies {view}: its normal decides" for named, view in sorted(lying)]
+    idle = sum(is_localizer(stack) for index, stack in enumerate(stacks) if index not in used)
+    if idle and result["stack"] is not None:
+        result["left_out"].append(f"{count_of(idle, 'localizer stack')}: not used")

@@ -1,0 +1,140 @@
+"""Whether a series is T2-weighted and fat-suppressed: from its name, its echo and repetition time, its scan options.
+
+Each piece of evidence moves the odds by its weight (natural logarithm). Times outweigh names: a protocol that was changed
+keeps its name, a header keeps what was measured. Names and options are trusted alike on fat suppression. Nothing here says
+what the pixels look like.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+#: What a name is worth for each weighting that it may claim, and what the times are worth.
+_NAME_WEIGHTS = {"T2w": 2.0, "PDw": -2.0, "T1w": -2.5, "gradient echo": -2.5}
+_TIME_WEIGHTS = {"T2w": 3.0, "PDw": -3.5, "T1w": -3.5, "gradient echo": -3.5}
+#: Fat suppression: by name or scan options; against it by name, by options that list others, by a name that tells the
+#: weighting and is silent about fat.
+_FS_NAME, _FS_OPTIONS, _NO_FS_NAME, _NO_FS_OPTIONS, _SILENT_NAME = 2.5, 2.5, -3.0, -1.5, -0.7
+
+#: Spin echoes: T2-weighted from this echo time on, proton-density- or T1-weighted below the other (ms). Knees' T2 with fat
+#: suppression has 45 to 85 ms, PD 10 to 40; what lies between says nothing.
+T2_ECHO_TIME, PD_ECHO_TIME = 45.0, 38.0
+#: Repetition times (ms): a long one for PD and T2, a short one for T1; below the last no spin echo is made.
+LONG_REPETITION_TIME, SHORT_REPETITION_TIME, GRADIENT_REPETITION_TIME = 1500.0, 1100.0, 200.0
+#: A series whose header speaks against T2 weighting or fat suppression by more than this is another contrast.
+REFUSED_ODDS = -1.0
+
+_WEIGHTINGS = {
+    "T2w": r"(?<![a-z0-9])t2(?!\s?(\*|star|map|gre|ffe))",
+    "PDw": r"(?<![a-z])pdw?(fs|spa?ir|tse|fse)?(?![a-z])|(?<![a-z])(dp|rho)(?![a-z])|proton",
+    "T1w": r"(?<![a-z0-9])t1",
+    "gradient echo": r"t2\s?(\*|star|gre|ffe)|(?<![a-z])(gre|ffe|dess|medic|merge|flash|spgr|fiesta|trufi)(?![a-z])",
+}
+_NO_FAT_SUPPRESSION = r"\b(no|non|wo|w o|without|ohne)\s?(fs|fat\s?sat|fat\s?sup)|\bnfs\b|\bnonfs\b"
+_FAT_SUPPRESSION = (
+    r"(?<![a-z])fs(?![a-z])|(pd|t1|t2|w|tse|fse)fs\b|fat\s?sat|fat\s?sup|spa?ir(?![a-z])|\bstir\b|\btirm\b|water|"
+    r"dixon.*\bw\b"
+)
+
+
+class Contrast(NamedTuple):
+    """What a series' header says of its contrast."""
+
+    confidence: float
+    """that it is T2-weighted with fat suppression; 0.25 where nothing tells"""
+    refused: bool
+    """whether the header says that it is another"""
+    found: str
+    """in words, without numbers and names; empty where nothing tells"""
+
+
+class _Evidence(NamedTuple):
+    label: str
+    odds: float
+    source: str
+
+
+def contrast_of(stack: dict) -> Contrast:
+    """The contrast of a stack, as `stacks.build_stacks` gives it."""
+    name = plain(_telling_name(stack))
+    named = _named_weightings(name)
+    weighting = [_Evidence(label, _NAME_WEIGHTS[label], "name") for label in named if len(named) == 1]
+    timed = timed_weighting(stack["echo_time"], stack["repetition_time"], stack["sequence"])
+    if timed:
+        weighting.append(_Evidence(timed, _TIME_WEIGHTS[timed], "TE/TR" if stack["echo_time"] else "sequence"))
+    fat = _fat_evidence(name, stack["fat_suppressed"], bool(named))
+    odds = [sum(piece.odds for piece in evidence) for evidence in (weighting, fat)]
+    return Contrast(
+        confidence=float(np.prod([1 / (1 + np.exp(-value)) for value in odds])),
+        refused=min(odds) < REFUSED_ODDS,
+        found=_in_words(weighting, fat),
+    )
+
+
+def timed_weighting(echo_time: float | None, repetition_time: float | None, sequence: str) -> str | None:
+    """The weighting that a sequence and its times (ms) make; None where they leave it open."""
+    sequences = set(sequence.split("/")) - {""}
+    if sequences and not sequences & {"SE", "IR"}:
+        return "gradient echo"
+    if not echo_time or not repetition_time:
+        return None
+    if repetition_time < GRADIENT_REPETITION_TIME and "SE" not in sequences:
+        return "gradient echo"
+    if repetition_time <= SHORT_REPETITION_TIME:
+        return "T1w" if echo_time <= PD_ECHO_TIME else None
+    if repetition_time < LONG_REPETITION_TIME:
+        return None
+    return "T2w" if echo_time >= T2_ECHO_TIME else "PDw" if echo_time <= PD_ECHO_TIME else None
+
+
+def plain(text: str) -> str:
+    """A name with its separators as spaces, in small letters."""
+    return re.sub(r"[_\-./,|]+", " ", text.lower())
+
+
+def _telling_name(stack: dict) -> str:
+    """The series' description if it tells anything of the contrast, else its folder's name with it."""
+    patterns = [*_WEIGHTINGS.values(), _NO_FAT_SUPPRESSION, _FAT_SUPPRESSION]
+    tells = any(re.search(pattern, plain(stack["description"])) for pattern in patterns)
+    return stack["description"] if tells else stack["text"]
+
+
+def _named_weightings(name: str) -> list[str]:
+    return [label for label, pattern in _WEIGHTINGS.items() if re.search(pattern, name)]
+
+
+def _fat_evidence(name: str, option: bool | None, tells_weighting: bool) -> list[_Evidence]:
+    evidence = []
+    if re.search(_NO_FAT_SUPPRESSION, name):
+        evidence.append(_Evidence("no FS", _NO_FS_NAME, "name"))
+    elif re.search(_FAT_SUPPRESSION, name):
+        evidence.append(_Evidence("FS", _FS_NAME, "name"))
+    elif tells_weighting:
+        evidence.append(_Evidence("no FS", _SILENT_NAME, "name"))
+    if option is not None:
+        label, odds = ("FS", _FS_OPTIONS) if option else ("no FS", _NO_FS_OPTIONS)
+        evidence.append(_Evidence(label, odds, "scan options"))
+    return evidence
+
+
+def _in_words(weighting: list[_Evidence], fat: list[_Evidence]) -> str:
+    """``T2w FS by name and TE/TR``; pieces that disagree are told apart: ``T2w by name but PDw by TE/TR, FS by name``."""
+    labels = [list(dict.fromkeys(piece.label for piece in evidence)) for evidence in (weighting, fat)]
+    if [len(found) for found in labels] == [1, 1] and labels[1] == ["FS"]:
+        return f"{labels[0][0]} FS by {_listed(piece.source for piece in [*weighting, *fat])}"
+    parts = [
+        " but ".join(
+            f"{label} by {_listed(piece.source for piece in evidence if piece.label == label)}" for label in found
+        )
+        for evidence, found in zip((weighting, fat), labels, strict=True)
+        if found
+    ]
+    return ", ".join(parts)
+
+
+def _listed(words) -> str:
+    *first, last = dict.fromkeys(words)
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,156 @@
+"""Stanford's MRNet-v1.0: knees as .npy volumes without geometry, and their labels.
+
+    {train,valid}/{axial,coronal,sagittal}/0000.npy      (slices, rows, columns), 8 bits
+    {train,valid}-{abnormal,acl,meniscus}.csv            no header, lines of `0000,1`
+
+Only the sagittal volumes are used: they are T2-weighted with fat suppression, and a slice of theirs has the place that
+pretraining on sagittal stacks knows. There is no pixel spacing in them, so nothing can be resampled to millimetres.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from planewise.exams.words import count_of
+
+SECTIONS, PLANES = ("train", "valid"), ("axial", "coronal", "sagittal")
+LABELS = ("abnormal", "acl", "meniscus")
+OTHER_PLANE = "MRNet volume of another plane: only the sagittal ones are used"
+OTHER_ANATOMY = "MRNet volume: a knee, index it with --anatomy knee"
+#: Names in a sentence before the rest is counted.
+_MOST_NAMES = 5
+
+
+def is_volume(path: str) -> bool:
+    """Whether a path is that of a volume in MRNet's tree."""
+    if not path.endswith(".npy"):
+        return False
+    home, name = os.path.split(os.path.abspath(path))
+    section, plane = home.split(os.sep)[-2:] if home.count(os.sep) > 1 else ("", "")
+    return name.removesuffix(".npy").isdecimal() and plane in PLANES and section in SECTIONS
+
+
+def is_label_file(path: str) -> bool:
+    """Whether a path is that of one of MRNet's label files, beside its volumes."""
+    home, name = os.path.split(path)
+    section, _, label = name.removesuffix(".csv").partition("-")
+    known = name.endswith(".csv") and section in SECTIONS and label in LABELS
+    return known and os.path.isdir(os.path.join(home, section))
+
+
+def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[dict], dict[str, list[str]], list[tuple[str, str]]]:
+    """Sagittal volumes with their labels.
+
+    Returns:
+        Volumes as `volumes.read_volumes` gives them, ``classes`` being the labels (0 or 1) that the CSV files have, and
+        ``group`` their combination; what was left out, reason to paths; what is wrong with the labels, (where, what).
+    """
+    skipped: dict[str, list[str]] = defaultdict(list)
+    trees: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
+    for path in paths:
+        if path.parent.name == "sagittal":
+            trees[path.parents[2], path.parent.parent.name][path.stem] = path
+        else:
+            skipped[OTHER_PLANE].append(str(path))
+    volumes, problems = [], []
+    for (root, section), files in trees.items():
+        labels = {label: _read_labels(root / f"{section}-{label}.csv", set(files), problems) for label in LABELS}
+        for case, path in files.items():
+            if problem := volume_problem(path):
+                skipped[problem].append(str(path))
+                continue
+            classes = {label: labels[label][case] for label in LABELS if case in labels[label]}
+            volumes.append(_volume(path, section, classes))
+    _tell_copies_apart(volumes, folder)
+    return volumes, dict(skipped), problems
+
+
+def volume_problem(path: Path) -> str:
+    """Why a file is no volume of slices, in words; empty if it is one. Pixels are not read."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        kind = "it ends before its image does" if "mmap" in str(error) else "it holds no plain numpy array"
+        return f"MRNet volume that cannot be read: {kind}"
+    if array.ndim != 3 or min(array.shape) < 1:
+        return f"MRNet volume of shape {_shape(array)}: (slices, rows, columns) is wanted"
+    if not (np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)):
+        return f"MRNet volume of {array.dtype}: numbers are wanted"
+    if array.shape[0] == array.shape[1] != array.shape[2]:
+        return f"MRNet volume of shape {_shape(array)}: its slices do not lie along the first axis"
+    return ""
+
+
+def _shape(array: np.ndarray) -> str:
+    return "x".join(map(str, array.shape)) or "of no dimension"
+
+
+def _volume(path: Path, section: str, classes: dict[str, int]) -> dict:
+    key = f"mrnet:{section}/{path.stem}"
+    group = " ".join(f"{label}={value}" for label, value in classes.items())
+    return {
+        "image": path, "label": None, "case": path.stem, "folder": path.parent, "phase": None, "classes": classes,
+        "group": group or "no label", "key": key, "patient_key": key,
+    }  # fmt: skip
+
+
+def _tell_copies_apart(volumes: list[dict], folder: Path) -> None:
+    """Two trees below one folder: their exams get the whole path into their key."""
+    homes = defaultdict(set)
+    for volume in volumes:
+        homes[volume["key"]].add(volume["folder"])
+    for volume in volumes:
+        home = volume["folder"]
+        if len(homes[volume["key"]]) > 1:
+            place = home.relative_to(folder).as_posix() if home.is_relative_to(folder) else home.as_posix()
+            volume["key"] = volume["patient_key"] = f"mrnet:{place}/{volume['case']}"
+
+
+def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, str]]) -> dict[str, int]:
+    """Case to label; whatever is wrong with the file goes to ``problems``."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    except FileNotFoundError:
+        problems.append((path.name, f"there is no such file: {count_of(len(cases), 'volume')} without this label"))
+        return {}
+    except (OSError, UnicodeDecodeError, csv.Error):
+        problems.append((path.name, f"it cannot be read as CSV: {count_of(len(cases), 'volume')} without this label"))
+        return {}
+    by_number = {int(case): case for case in cases}
+    labels: dict[str, int] = {}
+    wrong: dict[str, list[str]] = defaultdict(list)
+    contradicted = set()
+    for name, value in ((row[0], row[1] if len(row) > 1 else "") for row in rows):
+        # an id that lost its zeros in a spreadsheet is still the same number
+        case = name if name in cases else by_number.get(int(name)) if name.isdecimal() else None
+        if not name.isdecimal():
+            wrong["no exam number: this line is passed over"].append(name)
+        elif case is None:
+            wrong["there is no such volume"].append(name)
+        elif value not in ("0", "1"):
+            wrong["the label is neither 0 nor 1: left out"].append(name)
+        elif case in labels and labels[case] != int(value):
+            contradicted.add(case)
+        elif case in labels:
+            wrong["twice, with one label"].append(name)
+        else:
+            labels[case] = int(value)
+    for case in contradicted:
+        del labels[case]
+    wrong["twice, with 0 and with 1: left out"] += sorted(contradicted)
+    told = {name for names in wrong.values() for name in names}
+    wrong["the file has no line for this volume"] += sorted(cases - set(labels) - told)
+    problems += [(f"{path.name}: {_names(names)}", reason) for reason, names in wrong.items() if names]
+    return labels
+
+
+def _names(names: list[str]) -> str:
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
