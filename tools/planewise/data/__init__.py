@@ -4,13 +4,17 @@ from planewise.data.datalist import expand_volumes, load_datalist, read_datalist
 from planewise.data.exam_sampler import ExamSampler
 from planewise.data.inputs import find_inputs
 from planewise.data.phases import pair_phases
+from planewise.data.series_sampler import SeriesSampler
 from planewise.data.slice_cache import SliceCache, default_cache_dir
 from planewise.data.slice_dataset import SliceDataset, as_batch
+from planewise.data.stack_dataset import StackDataset
 
 __all__ = [
     "ExamSampler",
+    "SeriesSampler",
     "SliceCache",
     "SliceDataset",
+    "StackDataset",
     "as_batch",
     "default_cache_dir",
     "expand_volumes",

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import nibabel
+import numpy as np
 import torch
 
 from planewise.errors import InputError
+from planewise.transforms.array_volume import is_array
 from planewise.transforms.exam_name import exam_of
 
 #: Keys of an item that hold a path.
 PATH_KEYS = ("image", "label")
+#: How the names of files end that hold a whole stack.
+VOLUMES = (".nii", ".nii.gz", ".npy")
 
 
 @lru_cache(maxsize=2)
@@ -94,20 +98,26 @@ def select_subjects(items: Sequence[dict[str, Any]], num_subjects: int | None, s
 
 
 def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One item per slice: those that are whole NIfTI volumes are cut along their third axis, others pass as they are.
+    """One item per slice: whole volumes (NIfTI, and MRNet's ``.npy``) are cut along the stack, others pass as they are.
 
     A volume that cannot be opened passes as one item, so that loading it says why and ends that volume alone.
     """
     slices: list[dict[str, Any]] = []
     for item in items:
         path = str(item["image"])
-        if "affine" in item or "frame" in item or not path.endswith((".nii", ".nii.gz")):
+        if "affine" in item or "frame" in item or not path.endswith(VOLUMES):
             slices.append(dict(item, exam=exam_of(item)))
             continue
-        try:
-            shape = nibabel.load(path).shape
-        except (OSError, nibabel.filebasedimages.ImageFileError):
-            shape = (0, 0, 1)
-        depth = shape[2] if len(shape) > 2 else 1
-        slices += [dict(item, exam=exam_of(item), frame=k, slice=k) for k in range(depth)]
+        slices += [dict(item, exam=exam_of(item), frame=k, slice=k) for k in range(_depth(path))]
     return slices
+
+
+def _depth(path: str) -> int:
+    """How many slices a volume has; 1 where it cannot be opened."""
+    try:
+        if is_array(path):
+            return np.load(path, mmap_mode="r", allow_pickle=False).shape[0]
+        shape = nibabel.load(path).shape
+    except (OSError, ValueError, nibabel.filebasedimages.ImageFileError):
+        return 1
+    return shape[2] if len(shape) > 2 else 1

@@ -7,25 +7,24 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from planewise.data.datalist import load_datalist
+from planewise.data.datalist import VOLUMES, load_datalist
 from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-_VOLUMES = (".nii", ".nii.gz")
-
 
 def find_inputs(
-    path: str | Path, phases: str = "ed", section: str = "test", num_exams: int | None = None
+    path: str | Path, phases: str = "ed", section: str = "test", num_exams: int | None = None, view: str = "sax"
 ) -> list[dict[str, Any]]:
     """Items for `planewise.transforms.LoadStackd` from a path.
 
     Args:
-        path: a NIfTI volume; a folder of NIfTI volumes (masks, ``*_gt``, apart); a DICOM file or folder, in which the
-            indexer finds the short-axis stacks; or a datalist.
+        path: a volume (NIfTI, ``.npy``); a folder of volumes (masks, ``*_gt``, apart); a DICOM file or folder, in which
+            the indexer finds the stacks of the view; or a datalist.
         phases: of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for each.
         section: of a datalist.
         num_exams: at most so many inputs; None takes all.
+        view: the stack that is looked for, ``"sax"`` or ``"sagittal"``.
 
     Returns:
         ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files.
@@ -35,8 +34,8 @@ def find_inputs(
     """
     path = Path(path).expanduser().resolve()
     if not path.exists():
-        raise InputError(f"there is no {path}; name a NIfTI volume, a folder of DICOM files or a datalist with --input")
-    found = _from_datalist(path, phases, section) if path.suffix == ".json" else _from_files(path, phases)
+        raise InputError(f"there is no {path}; name a volume, a folder of DICOM files or a datalist with --input")
+    found = _from_datalist(path, phases, section) if path.suffix == ".json" else _from_files(path, phases, view)
     if not found:
         raise InputError(f"section {section} of {path} is empty; name another with --section")
     return found[:num_exams]
@@ -59,21 +58,21 @@ def _from_datalist(path: Path, phases: str, section: str) -> list[dict[str, Any]
     return volumes
 
 
-def _from_files(path: Path, phases: str) -> list[dict[str, Any]]:
-    if path.name.endswith(_VOLUMES):
+def _from_files(path: Path, phases: str, view: str) -> list[dict[str, Any]]:
+    if path.name.endswith(VOLUMES):
         return [{"image": str(path)}]
     if path.is_dir():
         volumes = sorted(
             entry
             for entry in path.iterdir()
-            if entry.name.endswith(_VOLUMES) and not entry.name.startswith(".") and "_gt." not in entry.name
+            if entry.name.endswith(VOLUMES) and not entry.name.startswith(".") and "_gt." not in entry.name
         )
         if volumes:
             return [{"image": str(volume)} for volume in volumes]
     # DICOM is asked for last: only then are the headers of a whole tree worth reading
     from planewise.exams import find_stacks
 
-    stacks = find_stacks(path, phases=phases)
+    stacks = find_stacks(path, view, phases)
     several = Counter(stack["exam"] for stack in stacks)
     items = []
     for stack in stacks:

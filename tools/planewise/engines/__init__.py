@@ -3,12 +3,16 @@
 from planewise.engines.autocast_inferer import AutocastInferer
 from planewise.engines.checkpoints import CheckpointHandler
 from planewise.engines.classification_report import ClassificationReport
+from planewise.engines.findings_report import FindingsReport
+from planewise.engines.findings_writer import FindingsWriter
 from planewise.engines.forest_trainer import ForestTrainer
 from planewise.engines.history import HistoryHandler, read_history
 from planewise.engines.location_writer import LocationWriter
 from planewise.engines.pictures import HeatmapPictureHandler
 from planewise.engines.plan_writer import PlanWriter
+from planewise.engines.plateau_handler import PlateauHandler
 from planewise.engines.prepare_batch import PrepareSliceBatch
+from planewise.engines.prepare_stack_batch import PrepareStackBatch
 from planewise.engines.pretext_report import PretextReport
 from planewise.engines.seeding import SeedHandler
 from planewise.engines.segmentation_report import SegmentationReport
@@ -19,12 +23,16 @@ __all__ = [
     "AutocastInferer",
     "CheckpointHandler",
     "ClassificationReport",
+    "FindingsReport",
+    "FindingsWriter",
     "ForestTrainer",
     "HeatmapPictureHandler",
     "HistoryHandler",
     "LocationWriter",
     "PlanWriter",
+    "PlateauHandler",
     "PrepareSliceBatch",
+    "PrepareStackBatch",
     "PretextReport",
     "SeedHandler",
     "SegmentationReport",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from ignite.engine import Engine, Events
@@ -21,20 +22,24 @@ logger = logging.getLogger(__name__)
 class LocationWriter:
     """For every stack write its slices' relative locations into ``output_dir/<exam>/``.
 
-    - ``locations.json``: the location of each slice, which end of the stack is the base, and how well the locations follow
-      the order of the slices (Spearman's rho). Below ``min_order`` the answer is "no order": it is not the organ that the
-      network was trained on, or it is cut another way;
+    - ``locations.json``: the location of each slice; what follows from them (which end of a short-axis stack is the base;
+      which slice of a knee is its middle); and how well they run as they should (`location_order`). Below ``min_order`` the
+      answer is "no order": it is not the organ that the network was trained on, or it is cut another way;
     - ``locations.png``: the slices with their locations.
 
     Attach it to the evaluator of an inference config.
 
     Args:
         output_dir: folder.
-        min_order: smallest rho, either sign.
+        mapping: of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
+        min_order: smallest order; of either sign for the linear mapping.
     """
 
-    def __init__(self, output_dir: str | Path, min_order: float = 0.7) -> None:
+    def __init__(
+        self, output_dir: str | Path, mapping: Literal["linear", "sine"] = "linear", min_order: float = 0.7
+    ) -> None:
         self.folder = Path(output_dir)
+        self.mapping = mapping
         self.min_order = min_order
 
     def attach(self, engine: Engine) -> None:
@@ -47,17 +52,23 @@ class LocationWriter:
             # the channel is constant over the image; its middle is on the volume's grid whatever was padded
             prediction = np.asarray(output["pred"][0].cpu())
             locations = prediction[prediction.shape[0] // 2, prediction.shape[1] // 2]
-            order = location_order(locations)
-            if not abs(order) >= self.min_order:
-                verdict = "no order"
-            else:
-                verdict = "first slice is basal" if order > 0 else "last slice is basal"
+            order = location_order(locations, self.mapping)
+            verdict = self._verdict(locations, order)
             folder = self.folder / exam
             folder.mkdir(parents=True, exist_ok=True)
             found = {"note": RESEARCH_ONLY, "verdict": verdict, "order": order, "locations": locations.tolist()}
             write_json(folder / "locations.json", found)
             self._draw(np.asarray(image[0].cpu()), locations, f"exam {exam}: {verdict}", folder / "locations.png")
             logger.info("exam %s: %s (order %.2f)", exam, verdict, order)
+
+    def _verdict(self, locations: np.ndarray, order: float) -> str:
+        if not (order if self.mapping == "sine" else abs(order)) >= self.min_order:
+            return "no order"
+        if self.mapping == "sine":
+            # the middle is where the locations balance, which is steadier than where they are largest
+            above = np.clip(locations - 0.5 * (locations.min() + locations.max()), 0, None)
+            return f"slice {round(float(above @ np.arange(len(locations)) / above.sum())) + 1} is the middle"
+        return "first slice is basal" if order > 0 else "last slice is basal"
 
     def _draw(self, image: np.ndarray, locations: np.ndarray, title: str, path: Path) -> None:
         def draw(axes: Axes, number: int) -> None:

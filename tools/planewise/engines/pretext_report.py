@@ -34,7 +34,7 @@ class PretextReport:
       heatmaps, and per view the angle (deg) and distance (mm) of the lines and of the 3D planes fitted over the stacks,
       and ``trust``: the bounds that 99 of 100 of these stacks keep, from which the limits of `PlanViewsd` are chosen;
     - ``slices.csv``, ``planes.csv``: the same for each slice and each stack, exams by their hash;
-    - ``regression.png`` (Fig. 6) and ``heatmaps.png`` (Fig. 4).
+    - ``regression.png`` (Fig. 6) and ``heatmaps.png`` (Figs. 4 and 5).
 
     Args:
         output_dir: folder.
@@ -43,7 +43,7 @@ class PretextReport:
         sigma: of the heatmaps, pixels.
         location: whether the network's last channel is a location.
         phases: fractions of the cycle at which the planes of a stack are fitted; each slice enters with its phase
-            nearest to them. 0 is end-diastole, 0.4 about end-systole.
+            nearest to them. 0 is end-diastole, 0.4 about end-systole; ``[0]`` for what does not move.
         examples: slices shown in ``heatmaps.png``.
         title: of the pictures, say the data's name.
     """
@@ -64,7 +64,7 @@ class PretextReport:
         self.views = tuple(views)
         self.sigma = sigma
         self.location = location
-        self.phases = tuple(phases)
+        self.phases = tuple(float(phase) for phase in phases)
         self.title = title
         shown = np.linspace(0, len(dataset) - 1, min(examples, len(dataset))).astype(int) if len(dataset) else []
         self._shown = {int(index) for index in shown}
@@ -102,6 +102,7 @@ class PretextReport:
                         "image": image[row, 0].cpu().numpy(),
                         "predicted": heatmaps[row].detach().float().cpu().numpy(),
                         "reference": target["heatmaps"][row].cpu().numpy(),
+                        "location": float(target["location"][row]) if self.location else None,
                     }
                 )
 
@@ -198,7 +199,11 @@ class PretextReport:
         captions = []
         for example in shown:
             item = self.dataset.items[example["index"]]
-            location = f", location {item['location']:.2f}" if "location" in item else ""
-            captions.append(f"{item['exam'][:4]} phase {item.get('phase', 0.0):.2f}{location}")
+            # as the network is to see it, which mirrors where Eq. (4) does
+            location = item.get("location") if example["location"] is None else example["location"]
+            parts = [item["exam"][:4]]
+            parts += [f"phase {item.get('phase', 0.0):.2f}"] if self.phases != (0.0,) else []
+            parts += [f"location {abs(location):.2f}"] if location is not None and np.isfinite(location) else []
+            captions.append(" ".join(parts))
         arrays = [np.stack([example[key] for example in shown]) for key in ("image", "predicted", "reference")]
         heatmap_gallery(*arrays, captions, self.views).savefig(self.folder / "heatmaps.png", dpi=100)

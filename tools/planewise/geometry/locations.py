@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from scipy.stats import spearmanr
@@ -34,19 +35,25 @@ def centrosymmetric(locations: Tensor) -> Tensor:
     return torch.sin(math.pi * locations)
 
 
-def location_order(locations: Tensor) -> float:
-    """How well the predicted locations of a stack's slices, in their order, run from one end to the other.
+def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "linear") -> float:
+    """How well the predicted locations of a stack's slices, in their order, run as they should.
 
     Args:
         locations: shape ``(N,)``.
+        mapping: of the target: ``"linear"`` (Eq. 3) runs from one end to the other, and the stack may begin at either;
+            ``"sine"`` (Eq. 4) rises to the middle and falls again.
 
     Returns:
-        Spearman's rank correlation with the slices' ranks, -1 to 1; NaN for fewer than three slices or equal locations.
+        Spearman's rank correlation with the targets of evenly spaced slices, -1 to 1; NaN for fewer than three slices or
+        equal locations.
     """
     locations = torch.as_tensor(locations, dtype=torch.float64)
     if len(locations) < 3:
         return math.nan
-    return float(spearmanr(range(len(locations)), locations.numpy()).statistic)
+    even = torch.linspace(0, 1, len(locations), dtype=torch.float64)
+    # rounded, so that two slices that mirror each other tie
+    expected = centrosymmetric(even).round(decimals=9) if mapping == "sine" else even
+    return float(spearmanr(expected.numpy(), locations.numpy()).statistic)
 
 
 def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Tensor:

@@ -1,5 +1,6 @@
 """Loss functions, each quoting its equation."""
 
+from planewise.losses.findings import FindingsLoss
 from planewise.losses.pretext import (
     MultitaskLoss,
     RelativeLocationLoss,
@@ -9,6 +10,7 @@ from planewise.losses.pretext import (
 from planewise.losses.segmentation import SegmentationLoss
 
 __all__ = [
+    "FindingsLoss",
     "MultitaskLoss",
     "RelativeLocationLoss",
     "RelativeOrientationLoss",

@@ -1,6 +1,7 @@
 """Numbers that say how good a prediction is."""
 
 from planewise.metrics.classification import classification_scores
+from planewise.metrics.findings import finding_scores, mean_auc
 from planewise.metrics.line_errors import LineErrors
 from planewise.metrics.line_profiles import line_profiles, profile_correlation
 from planewise.metrics.location import location_scores
@@ -11,8 +12,10 @@ __all__ = [
     "LineErrors",
     "LocationErrors",
     "classification_scores",
+    "finding_scores",
     "line_profiles",
     "location_scores",
+    "mean_auc",
     "profile_correlation",
     "volume_scores",
 ]

@@ -54,6 +54,28 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
 
 
+def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
+    """Copy ImageNet weights into ``network.encoder``, by their own names, and return ``network``.
+
+    Args:
+        network: with an encoder that carries torchvision's names (`AlexNetEncoder`).
+        path: torchvision's file, say ``alexnet-owt-7be5be79.pth``; None (or the text null or none) loads nothing.
+
+    Raises:
+        InputError: as `load_pretrained`, or the file lacks a part of the encoder.
+    """
+    if path in NO_WEIGHTS:
+        return network
+    absent = [name for name in network.encoder.state_dict() if name not in read_weights(path)]
+    if absent:
+        raise InputError(
+            f"{path} is no file of ImageNet weights for this encoder: it lacks {', '.join(absent[:3])}"
+            f"{', ...' if len(absent) > 3 else ''}; a pretext's weights go to --pretrained"
+        )
+    load_pretrained(network.encoder, path)
+    return network
+
+
 def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
     """Copy the weights whose names and shapes fit into ``network``, say what was done, and return it.
 
@@ -67,7 +89,7 @@ def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
         InputError: nothing fits, or the backbone has other shapes.
     """
     if path in NO_WEIGHTS:
-        logger.info("training from scratch: no pretrained weights")
+        logger.info("no pretext's weights are loaded")
         return network
     weights = read_weights(path)
     own = network.state_dict()

@@ -8,8 +8,10 @@ import torch
 from monai.networks.layers import Conv
 from torch import Tensor, nn
 
+from planewise.networks.named_parts import NamedParts
 
-class SliceNet(nn.Module):
+
+class SliceNet(NamedParts):
     """Network of every slice-wise bundle: `encoder`, `decoder` and `head` by these names.
 
     Output ``(B, C, H, W)``, one tensor so that every MONAI tool works: the channels of the 1x1 convolution on the
@@ -45,15 +47,7 @@ class SliceNet(nn.Module):
         self.decoder = decoder if num_maps else None
         maps = Conv["conv", 2](decoder.out_channels, num_maps, kernel_size=1) if num_maps else None
         self.head = _Head(maps, location)
-        self.frozen = tuple(frozen)
-        for name in self.frozen:
-            getattr(self, name).requires_grad_(False)
-
-    def train(self, mode: bool = True) -> SliceNet:
-        super().train(mode)
-        for name in self.frozen:
-            getattr(self, name).eval()
-        return self
+        self.freeze(frozen)
 
     def forward(self, image: Tensor) -> Tensor:
         features = self.encoder(image)

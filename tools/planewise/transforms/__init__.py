@@ -2,6 +2,7 @@
 
 from planewise.transforms.cardiac_features import FEATURES, CardiacFeaturesd, cardiac_features
 from planewise.transforms.exam_name import exam_of
+from planewise.transforms.limit_slices import LimitSlicesd
 from planewise.transforms.load_slice import LoadSliced
 from planewise.transforms.load_stack import LoadStackd
 from planewise.transforms.plan_views import PlanViewsd
@@ -13,6 +14,7 @@ from planewise.transforms.targets import PlaneHeatmapsd, SliceLocationd
 __all__ = [
     "FEATURES",
     "CardiacFeaturesd",
+    "LimitSlicesd",
     "LoadSliced",
     "LoadStackd",
     "PlanViewsd",

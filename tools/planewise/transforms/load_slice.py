@@ -17,6 +17,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from planewise.errors import InputError
 from planewise.exams.dicom import read_frames
+from planewise.transforms.array_volume import is_array, read_array
 
 #: The file's geometry and the datalist's must agree to this (mm) at the corners of the image. Headers round their
 #: direction cosines to about six digits, which is micrometres here; a swapped axis or a wrong frame is centimetres.
@@ -27,7 +28,8 @@ class LoadSliced(MapTransform):
     """Load one slice for each key, as a `MetaTensor` of shape ``(1, i, j, 1)`` that carries pixels, affine and shape.
 
     DICOM goes through MONAI's `ITKReader`, file by file and never by folder (it would stack three orientations into
-    one volume with only a warning); NIfTI through `NibabelReader`, since ITK refuses affines that are not orthonormal.
+    one volume with only a warning); NIfTI through `NibabelReader`, since ITK refuses affines that are not orthonormal;
+    MRNet's ``.npy`` through `read_array`.
     Everything else that the reader knows, DICOM tags above all, is dropped.
 
     Reads from the item, beside the path under each key:
@@ -44,6 +46,7 @@ class LoadSliced(MapTransform):
     Args:
         keys: keys of paths.
         label_keys: which of them are masks.
+        field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
@@ -52,9 +55,14 @@ class LoadSliced(MapTransform):
     """
 
     def __init__(
-        self, keys: KeysCollection, label_keys: KeysCollection = ("label",), allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection,
+        label_keys: KeysCollection = ("label",),
+        field_without_spacing: float | None = None,
+        allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
+        self.field_without_spacing = field_without_spacing
         self.label_keys = tuple(label_keys) if not isinstance(label_keys, str) else (label_keys,)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -70,7 +78,7 @@ class LoadSliced(MapTransform):
         return item
 
     def _load(self, item: Mapping[Hashable, Any], key: Hashable) -> MetaTensor:
-        array, affine, is_volume = _read(str(item[key]), stat(item[key]).st_mtime_ns)
+        array, affine, is_volume = _read(str(item[key]), stat(item[key]).st_mtime_ns, self.field_without_spacing)
         if key in self.label_keys and item.get("label_axes"):
             array, affine = _turn(array, affine, item["label_axes"])
         frame = item.get("frame") if key == "image" else item.get(f"{key}_frame", item.get("frame"))
@@ -106,12 +114,14 @@ class _ImageReader(ITKReader):
 
 
 @lru_cache(maxsize=2)
-def _read(path: str, modified: int) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Pixels ``(i, j, k[, t])``, affine ``(4, 4)`` and whether the third axis is evenly spaced space (a NIfTI volume).
+def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Pixels ``(i, j, k[, t])``, affine ``(4, 4)`` and whether the third axis is evenly spaced space (no DICOM file).
 
     The last files are kept: the slices of a volume are asked for one after the other. ``modified`` only makes a file
     that was written anew another entry.
     """
+    if is_array(path):
+        return *read_array(path, field), True
     is_volume = path.endswith((".nii", ".nii.gz"))
     reader = NibabelReader() if is_volume else _ImageReader()
     try:

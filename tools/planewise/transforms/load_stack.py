@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.data.image_reader import ImageReader
 from monai.transforms import LoadImaged
 
 from planewise.errors import InputError
+from planewise.transforms.array_volume import is_array, read_array
 from planewise.transforms.exam_name import exam_of, volume_name
 from planewise.transforms.load_slice import LoadSliced
 
@@ -30,15 +32,28 @@ class LoadStackd(LoadImaged):
 
     A value is one of
 
-    - the path of a volume (NIfTI, ...): `LoadImaged` reads it;
-    - the path of a folder with DICOM files: the indexer finds the short-axis stack in it;
+    - the path of a volume (NIfTI, ...): `LoadImaged` reads it; MRNet's ``.npy`` goes through `read_array`;
+    - the path of a folder with DICOM files: the indexer finds the stack of the view in it;
     - slices of a stack in order, as `planewise.exams.find_stacks` gives them: each is read by `LoadSliced`. The volume's
       affine is that of the first slice and the mean spacing; every slice's own is kept under ``slice_affines``,
       ``(slices, 4, 4)``.
 
     Instead of the file's name, which may hold a patient's, the result carries the exam's hash: `SaveImaged` names its
     output by it.
+
+    Args:
+        keys: keys of stacks.
+        view: the stack that is looked for in a folder, ``"sax"`` or ``"sagittal"``.
+        field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
+        loading: further arguments of `LoadImaged`.
     """
+
+    def __init__(
+        self, keys: KeysCollection, view: str = "sax", field_without_spacing: float | None = None, **loading: Any
+    ) -> None:
+        super().__init__(keys, **loading)
+        self.view = view
+        self.field_without_spacing = field_without_spacing
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         item = dict(data)
@@ -49,16 +64,20 @@ class LoadStackd(LoadImaged):
                 # the only room that knows DICOM; not needed for anything else here
                 from planewise.exams import find_stacks
 
-                stack = find_stacks(value)[0]
+                stack = find_stacks(value, self.view)[0]
                 value, exam = stack["slices"], stack["exam"]
                 name = volume_name(stack)
             if isinstance(value, (str, Path)):
                 try:
-                    volume = self._loader(value, reader)
+                    if is_array(value):
+                        array, affine = read_array(value, self.field_without_spacing)
+                        volume = _volume(torch.from_numpy(array.astype(np.float32)), torch.from_numpy(affine))
+                    else:
+                        volume = self._loader(value, reader)
                 except (RuntimeError, OSError, ValueError) as error:
-                    raise InputError(
-                        f"exam {exam}, {key}: the volume cannot be read ({type(error).__name__})"
-                    ) from error
+                    # other messages may carry the path, which may hold a name
+                    reason = str(error) if isinstance(error, InputError) else type(error).__name__
+                    raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error
                 volume, meta = volume if isinstance(volume, tuple) else (volume, getattr(volume, "meta", {}))
             else:
                 volume, affines = _load_slices(value, exam)
@@ -86,6 +105,11 @@ def _load_slices(slices: Sequence[Mapping[str, Any]], exam: str) -> tuple[MetaTe
             logger.warning(
                 "exam %s: slices lie up to %.1f mm off even spacing; volumes are written as if even", exam, uneven
             )
+    return _volume(pixels, affine), affines
+
+
+def _volume(pixels: torch.Tensor, affine: torch.Tensor) -> MetaTensor:
+    """Pixels ``(i, j, slices)`` as `LoadImaged` would give them."""
     meta = {
         "affine": affine,
         "original_affine": np.asarray(affine),
@@ -93,4 +117,4 @@ def _load_slices(slices: Sequence[Mapping[str, Any]], exam: str) -> tuple[MetaTe
         "original_channel_dim": "no_channel",
         "space": "RAS",
     }
-    return MetaTensor(pixels, affine=affine, meta=meta), affines
+    return MetaTensor(pixels, affine=affine, meta=meta)

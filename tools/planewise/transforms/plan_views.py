@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -39,8 +39,9 @@ class PlanViewsd(Transform):
         location: whether the last channel is the relative location.
         line_width: of the drawn lines, mm.
         min_peak, min_agreement: a heatmap's peak and its likeness to its line's heatmap, medians over the slices.
-        min_order: with ``location``, how well the slices' locations run from one end of the stack to the other, Spearman's
-            rho of either sign; None does not ask, as for locations that mirror about the centre (Eq. 4).
+        mapping: of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
+        min_order: with ``location``, how well the slices' locations run as they should, see `location_order`; either sign
+            for the linear mapping. None does not ask.
         max_residual: distance of the slices' lines from the common plane, mm.
         max_spread: angle of the slices' lines with the common plane's, degrees.
     """
@@ -55,12 +56,14 @@ class PlanViewsd(Transform):
         min_agreement: float = 0.63,
         max_residual: float = 12.0,
         max_spread: float = 12.0,
+        mapping: Literal["linear", "sine"] = "linear",
         min_order: float | None = 0.8,
     ) -> None:
         self.views = tuple(views)
         self.sigma = float(sigma)
         self.location = location
         self.line_width = line_width
+        self.mapping = mapping
         self.min_order = min_order if location else None
         self.limits = {
             "peak": (min_peak, math.inf),
@@ -80,9 +83,12 @@ class PlanViewsd(Transform):
         reasons = []
         if self.location:
             plan["locations"] = [round(float(value), 4) for value in prediction[-1, 0, 0]]
-            plan["order"] = round(location_order(prediction[-1, 0, 0]), 3)
-        if self.min_order is not None and not abs(plan["order"]) >= self.min_order:
-            reasons.append(f"order of the locations {abs(plan['order']):.2f}, at least {self.min_order:g} is needed")
+            order = location_order(prediction[-1, 0, 0], self.mapping)
+            plan["order"] = round(order, 3)
+            # a stack may run either way; what mirrors about its middle looks the same from both ends
+            order = abs(order) if self.mapping == "linear" else order
+            if self.min_order is not None and not order >= self.min_order:
+                reasons.append(f"order of the locations {order:.2f}, at least {self.min_order:g} is needed")
         plan["views"] = {plane.view: self._judge(plane, reasons) for plane in planned}
         labels = torch.zeros(1, *shape, len(affines))
         for number, plane in enumerate(planned, start=1):

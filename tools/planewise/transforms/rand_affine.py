@@ -15,7 +15,8 @@ from torch.nn.functional import grid_sample
 class RandAffineBatchd(Transform):
     """Rotate, scale, shift and flip every image of a batch by its own random amount, in its own plane.
 
-    A batch holds ``image`` ``(B, C, i, j)``, ``affine`` ``(B, 4, 4)`` and ``image_padding`` ``(B,)``. Images are
+    A batch holds ``image`` ``(B, C, i, j)``, ``image_padding`` ``(B, C)`` and, where targets need it, ``affine``
+    ``(B, 4, 4)``. The channels may be the slices of a stack, which then move together. Images are
     sampled bilinearly, masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour; what comes in from outside is
     the slice's own background (0 for masks). The affines are composed with the transform, so that targets computed
     after this one are exact. Draws come from torch's global generator on the CPU: the seed of the iteration decides.
@@ -51,7 +52,7 @@ class RandAffineBatchd(Transform):
         count, height, width = image.shape[0], image.shape[2], image.shape[3]
         to_input = self._draw(count, (height, width))
         grid = self._sampling_grid(to_input, (height, width), image.device)
-        padding = batch["image_padding"].to(image.dtype).reshape(-1, 1, 1, 1)
+        padding = batch["image_padding"].to(image.dtype).reshape(count, -1, 1, 1)
         # grid_sample fills with zeros: shift the background to zero and back
         sampled = grid_sample(image - padding, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
         batch["image"] = sampled.add_(padding)
@@ -59,6 +60,8 @@ class RandAffineBatchd(Transform):
             if key in batch:
                 mask = batch[key].to(image.dtype)
                 batch[key] = grid_sample(mask, grid, mode="nearest", padding_mode="zeros", align_corners=True)
+        if "affine" not in batch:
+            return batch
         affine = batch["affine"]
         compose = torch.eye(4, dtype=affine.dtype).repeat(count, 1, 1)
         compose[:, :2, :2] = to_input[:, :, :2]

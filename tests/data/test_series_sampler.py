@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from planewise.data import SeriesSampler, SliceDataset
+
+from .conftest import write_volume
+
+
+@pytest.fixture
+def slices(tmp_path, preprocessing) -> SliceDataset:
+    items = [{"image": str(write_volume(tmp_path / f"{n}.nii.gz", n, slices=n + 2)), "exam": f"e{n}"} for n in range(4)]
+    preprocessing.transforms[0].allow_missing_keys = preprocessing.transforms[1].allow_missing_keys = True
+    return SliceDataset(items, preprocessing, cache_dir=tmp_path / "c", num_workers=0, progress=False)
+
+
+def exams(slices, batch) -> list[str]:
+    return [slices.items[index]["exam"] for index in batch]
+
+
+def test_a_batch_is_a_whole_series(slices):
+    sampler = SeriesSampler(slices, seed=3)
+    batches = list(sampler)
+    assert len(sampler) == len(batches) == 4
+    assert sorted(index for batch in batches for index in batch) == list(range(len(slices)))
+    for batch in batches:
+        (exam,) = set(exams(slices, batch))
+        assert len(batch) == int(exam[1]) + 2
+
+
+def test_order_is_decided_by_seed_and_epoch(slices):
+    sampler, other = SeriesSampler(slices, max_slices=3, seed=3), SeriesSampler(slices, max_slices=3, seed=3)
+    first = list(sampler)
+    sampler.set_epoch(5)
+    later = list(sampler)
+    assert first != later
+    other.set_epoch(5)
+    assert list(other) == later
+    assert list(SeriesSampler(slices, max_slices=3, seed=4)) != first
+
+
+def test_several_series_and_a_fixed_length(slices):
+    sampler = SeriesSampler(slices, batch_size=3, samples_per_epoch=10)
+    batches = list(sampler)
+    assert len(sampler) == len(batches) == 4
+    series = [len(set(exams(slices, batch))) for batch in batches]
+    assert series[-1] == 1, "ten series are three batches of three, and one"
+    drawn = Counter(exam for batch in batches for exam in set(exams(slices, batch)))
+    assert max(drawn.values()) <= 4 and len(drawn) == 4
+
+
+def test_large_series_are_bounded(slices):
+    seen: set[int] = set()
+    sampler = SeriesSampler(slices, max_slices=3)
+    for epoch in range(30):
+        sampler.set_epoch(epoch)
+        for batch in sampler:
+            assert len(batch) == len(set(batch)) <= 3
+            seen |= set(batch)
+    assert seen == set(range(len(slices))), "over the epochs every slice has its turn"
+
+
+def test_validation_is_the_same_every_time(slices):
+    sampler = SeriesSampler(slices, max_slices=3, shuffle=False)
+    first = list(sampler)
+    sampler.set_epoch(7)
+    assert list(sampler) == first
+    assert [exams(slices, batch)[0] for batch in first] == ["e0", "e1", "e2", "e3"]
+    # evenly spaced, first and last among them
+    assert [slices.items[index]["slice"] for index in first[3]] == [0, 2, 4]
+
+
+def test_numbers_that_make_no_sense():
+    with pytest.raises(ValueError, match="positive"):
+        SeriesSampler(None, batch_size=0)
+
+
+def test_nothing_to_sample(preprocessing, tmp_path):
+    empty = SliceDataset([], preprocessing, cache_dir=tmp_path, progress=False)
+    assert list(SeriesSampler(empty, samples_per_epoch=5)) == [] and len(SeriesSampler(empty)) == 0

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose, ResizeWithPadOrCropd
+from planewise.data import StackDataset, expand_volumes
+from planewise.errors import InputError
+from planewise.transforms import LoadSliced, RandAffineBatchd, StandardizeSliced
+
+TASKS = ("abnormal", "acl")
+
+
+@pytest.fixture
+def items(tmp_path) -> list[dict]:
+    """Three exams in MRNet's form, of 3, 5 and 4 slices."""
+    rng = np.random.default_rng(0)
+    made = []
+    for number, slices in enumerate((3, 5, 4)):
+        np.save(tmp_path / f"{number}.npy", rng.integers(1, 255, (slices, 20, 24), dtype=np.uint8))
+        made.append({"image": str(tmp_path / f"{number}.npy"), "exam": f"e{number}", "abnormal": 1, "acl": number % 2})
+    return made
+
+
+@pytest.fixture
+def transform() -> Compose:
+    return Compose(
+        [
+            LoadSliced("image", field_without_spacing=12.0),
+            ResizeWithPadOrCropd("image", (24, 24, -1)),
+            StandardizeSliced("image"),
+        ]
+    )
+
+
+def dataset(items, transform, tmp_path, tasks=TASKS, **options) -> StackDataset:
+    return StackDataset(items, transform, tasks, cache_dir=tmp_path / "c", num_workers=0, progress=False, **options)
+
+
+def test_a_sample_is_a_stack_with_its_labels(items, transform, tmp_path):
+    stacks = dataset(items, transform, tmp_path)
+    assert len(stacks) == 3
+    batch = stacks.__getitems__([1, 0])
+    assert batch["image"].shape == (2, 5, 24, 24) and batch["image"].dtype == torch.float32
+    assert batch["mask"].tolist() == [[True] * 5, [True] * 3 + [False] * 2]
+    assert batch["label"].tolist() == [[1, 1], [1, 0]]
+    for row, item in enumerate((items[1], items[0])):
+        for rank, entry in enumerate(expand_volumes([item])):
+            expected = transform(entry)
+            assert torch.allclose(batch["image"][row, rank], expected["image"].as_tensor()[0, ..., 0], atol=2e-3)
+            assert torch.allclose(batch["image_padding"][row, rank], expected["image_padding"][0])
+    assert not batch["image"][1, 3:].any()
+
+
+def test_large_exams_are_bounded_evenly(items, transform, tmp_path):
+    whole, bounded = dataset(items, transform, tmp_path), dataset(items, transform, tmp_path, max_slices=3)
+    assert bounded.__getitems__([0, 1, 2])["image"].shape[1] == 3
+    assert torch.equal(bounded.__getitems__([1])["image"][0], whole.__getitems__([1])["image"][0, [0, 2, 4]])
+
+
+def test_slices_of_a_stack_move_together(items, transform, tmp_path):
+    batch = dataset(items, transform, tmp_path).__getitems__([1])
+    batch["image"] = batch["image"][:, :1].repeat(1, 5, 1, 1)
+    torch.manual_seed(0)
+    moved = RandAffineBatchd(rotate=25, shift=0.1, flip=0.5, label_keys=())(batch)["image"]
+    assert not torch.allclose(moved[0, 0], batch["image"][0, 0])
+    # inside; at the border each slice has its own background
+    middle = slice(8, 16)
+    for rank in range(1, 5):
+        assert torch.allclose(moved[0, 0, middle, middle], moved[0, rank, middle, middle], atol=1e-5)
+
+
+def test_the_background_of_each_slice_comes_in(items, transform, tmp_path):
+    batch = dataset(items, transform, tmp_path).__getitems__([1])
+    moved = RandAffineBatchd(rotate=0, scale=(0.5, 0.5), label_keys=())(batch)["image"]
+    assert torch.allclose(moved[0, :, 0, 0], batch["image_padding"][0])
+
+
+def test_labels_may_be_unknown_but_not_all(items, transform, tmp_path, caplog):
+    del items[0]["acl"], items[2]["acl"], items[2]["abnormal"]
+    stacks = dataset(items, transform, tmp_path)
+    assert [item["exam"] for item in stacks.items] == ["e0", "e1"]
+    assert "1 of 3 exams have none of the labels abnormal, acl: left out" in caplog.text
+    assert torch.isnan(stacks.labels[0, 1]) and stacks.labels[0, 0] == 1
+    with pytest.raises(InputError, match="none of the labels fracture.*--classes"):
+        dataset(items, transform, tmp_path, tasks=("fracture",))
+
+
+@pytest.mark.parametrize("value", [2, "yes", 0.5])
+def test_a_label_is_zero_or_one(items, transform, tmp_path, value):
+    items[1]["acl"] = value
+    with pytest.raises(InputError, match="exam e1: acl is .*a label is 0 or 1"):
+        dataset(items, transform, tmp_path)
+
+
+def test_no_items_make_an_empty_dataset(transform, tmp_path):
+    stacks = dataset([], transform, tmp_path)
+    assert len(stacks) == 0 and stacks.labels.shape == (0, 2)

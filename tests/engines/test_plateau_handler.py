@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from planewise.engines import PlateauHandler
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+
+def run(losses: list[float], validation: list[float] | None, interval: int = 1, patience: int = 1) -> list[float]:
+    """Learning rate after each epoch of a run with these losses."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], 1.0)
+    scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=patience)
+    trainer = Engine(lambda engine, batch: {"loss": torch.tensor(losses[engine.state.epoch - 1] + batch)})
+    evaluator = Engine(lambda engine, batch: None)
+    evaluator.data_loader = [] if validation is None else [0]
+
+    def validate(engine):
+        evaluator.state.epoch, evaluator.state.metrics = (
+            engine.state.epoch,
+            {"val_loss": validation[engine.state.epoch - 1]},
+        )
+
+    if validation is not None:
+        trainer.add_event_handler(Events.EPOCH_COMPLETED(every=interval), validate)
+    PlateauHandler(scheduler, evaluator).attach(trainer)
+    rates = []
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: rates.append(optimizer.param_groups[0]["lr"]))
+    trainer.run([-0.5, 0.5], max_epochs=len(losses))
+    return rates
+
+
+def test_the_rate_falls_when_the_validation_loss_does_not():
+    falling = [1 / epoch for epoch in range(1, 7)]
+    assert run(falling, [1, 0.5, 0.6, 0.7, 0.6, 0.5]) == pytest.approx([1, 1, 1, 0.1, 0.1, 0.01])
+    assert run(falling, falling) == [1] * 6
+
+
+def test_without_validation_it_follows_the_training_loss(caplog):
+    caplog.set_level("INFO")
+    assert run([1, 0.5, 0.6, 0.7, 0.2, 0.1], None) == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1])
+    assert "the learning rate follows the training loss" in caplog.text
+
+
+def test_epochs_that_are_not_validated_do_not_count():
+    # validated in epochs 2, 4 and 6: the second and third are no better than the first
+    assert run([1] * 6, [9, 0.5, 9, 0.6, 9, 0.7], interval=2) == pytest.approx([1, 1, 1, 1, 1, 0.1])

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import torch
+from planewise.networks import AlexNetDecoder, AlexNetEncoder, SliceNet, StackClassifier, load_pretrained, saliency_maps
+
+SMALL = (4, 6, 8, 8, 10)
+
+
+def classifier(**options) -> StackClassifier:
+    torch.manual_seed(0)
+    return StackClassifier(AlexNetEncoder(SMALL), 3, **options).eval()
+
+
+def test_slice_by_slice_pooled_and_the_largest():
+    """Against the plain way: a loop over exams and slices."""
+    net, stack = classifier(), torch.randn(2, 1, 64, 96, 5)
+    output = net(stack)
+    for exam in range(2):
+        pooled = [net.encoder(stack[exam : exam + 1, :, :, :, k])[-1].mean(dim=(2, 3)) for k in range(5)]
+        assert torch.allclose(output[exam], net.head(torch.stack(pooled).amax(dim=0))[0], atol=1e-6)
+
+
+def test_slices_that_are_masked_do_not_count():
+    net, stack = classifier(), torch.randn(2, 1, 64, 64, 6)
+    mask = torch.ones(2, 6, dtype=torch.bool)
+    mask[1, 4:] = False
+    output = net(stack, mask)
+    assert torch.allclose(output[0], net(stack[:1])[0], atol=1e-6)
+    assert torch.allclose(output[1], net(stack[1:, ..., :4])[0], atol=1e-6)
+    # whatever stands in them
+    other = stack.clone()
+    other[1, ..., 4:] = 1e3
+    assert torch.equal(net(other, mask), output)
+
+
+def test_torchscript_takes_other_numbers_of_slices_and_the_mask():
+    net = classifier()
+    scripted = torch.jit.script(net)
+    for slices in (1, 4, 9):
+        stack = torch.randn(2, 1, 64, 64, slices)
+        assert torch.allclose(scripted(stack), net(stack), atol=1e-6)
+        mask = torch.rand(2, slices) < 0.5
+        mask[:, 0] = True
+        assert torch.allclose(scripted(stack, mask), net(stack, mask), atol=1e-6)
+
+
+def test_a_pretexts_encoder_loads_by_name(tmp_path):
+    pretext = SliceNet(AlexNetEncoder(SMALL), AlexNetDecoder(SMALL), 2)
+    torch.save(pretext.state_dict(), tmp_path / "model.pt")
+    net = load_pretrained(classifier(), tmp_path / "model.pt")
+    for name, value in net.encoder.state_dict().items():
+        assert torch.equal(value, pretext.encoder.state_dict()[name])
+
+
+def test_a_frozen_encoder_does_not_change():
+    net = classifier(frozen=["encoder"]).train()
+    assert not any(weight.requires_grad for weight in net.encoder.parameters()) and not net.encoder.training
+    assert all(weight.requires_grad for weight in net.head.parameters()) and net.head.training
+
+
+def test_saliency_is_on_the_slices_that_decided():
+    net = classifier()
+    # the head listens to the pooled features alike, so a slice that shows nothing loses every maximum
+    torch.nn.init.ones_(net.head[1].weight)
+    for layer in net.encoder.features:
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.zeros_(layer.bias)
+            layer.weight.data.abs_()
+    stack = torch.zeros(1, 64, 96, 5)
+    stack[0, 10:20, 40:60, 3] = 1
+    hooks = sum(len(module._forward_hooks) for module in net.modules())
+    maps = saliency_maps(net, stack, 1, "encoder.features.11")
+    assert maps.shape == (5, 64, 96)
+    assert float(maps[3].max()) == 1 and float(maps[[0, 1, 2, 4]].max()) == 0
+    assert sum(len(module._forward_hooks) for module in net.modules()) == hooks, "the network stays as it was"
+    assert all(weight.grad is None for weight in net.parameters())

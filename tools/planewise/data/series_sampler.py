@@ -1,0 +1,80 @@
+"""Whole series as mini-batches."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import Sampler
+
+from planewise.data.slice_dataset import SliceDataset
+from planewise.transforms.limit_slices import evenly_spaced
+
+
+class SeriesSampler(Sampler[list[int]]):
+    """Batches of slices, each of one or several whole series (Zhang 2024 section 5.3: "slices of a T2W series are used as a
+    mini-batch"). A batch sampler: give it to a DataLoader as ``batch_sampler``.
+
+    The order of the series in an epoch, and which slices of a large one are taken, are decided by the seed and the epoch
+    alone.
+
+    Args:
+        dataset: the slices.
+        batch_size: series in a batch.
+        max_slices: most slices of one series in a batch, drawn anew each epoch, so that large series do not run out of
+            memory; None takes all.
+        samples_per_epoch: series in an epoch; passes over the exams are repeated or cut to fit. None: one pass.
+        shuffle: False keeps the series, and evenly spaced slices of the large ones, in order: for validation.
+        seed: of the order.
+    """
+
+    def __init__(
+        self,
+        dataset: SliceDataset,
+        batch_size: int = 1,
+        max_slices: int | None = None,
+        samples_per_epoch: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        if batch_size < 1 or (max_slices is not None and max_slices < 1):
+            raise ValueError(f"batch_size and max_slices are positive numbers, not {batch_size} and {max_slices}")
+        series: dict[str, list[int]] = defaultdict(list)
+        for index, item in enumerate(dataset.items):
+            series[item["exam"]].append(index)
+        self._series = list(series.values())
+        self._most = max_slices
+        self._batch = batch_size
+        self._length = samples_per_epoch if samples_per_epoch and series else len(series)
+        self._shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order from the next iteration on; the same epoch always has the same."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self._length // self._batch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # a large odd multiplier keeps (seed, epoch) pairs apart
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order: list[int] = []
+        while len(order) < self._length:
+            order += (
+                torch.randperm(len(self._series), generator=generator).tolist()
+                if self._shuffle
+                else range(len(self._series))
+            )
+        for start in range(0, self._length, self._batch):
+            chosen = order[start : min(start + self._batch, self._length)]
+            yield [index for number in chosen for index in self._slices(self._series[number], generator)]
+
+    def _slices(self, series: list[int], generator: torch.Generator) -> list[int]:
+        if not self._shuffle:
+            return [series[rank] for rank in evenly_spaced(len(series), self._most)]
+        if self._most is None or len(series) <= self._most:
+            return series
+        return [series[rank] for rank in torch.randperm(len(series), generator=generator)[: self._most].tolist()]

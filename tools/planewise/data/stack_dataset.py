@@ -1,0 +1,108 @@
+"""Whole stacks by the batch."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from planewise.data.slice_dataset import SliceDataset
+from planewise.errors import InputError
+from planewise.transforms.limit_slices import evenly_spaced
+
+logger = logging.getLogger(__name__)
+
+
+class StackDataset(Dataset):
+    """The preprocessed slices of an exam as one sample, with the exam's labels.
+
+    A batch is a dictionary of tensors: ``image`` ``(B, S, i, j)`` float32, stacks of fewer slices than S filled up with
+    zeros; ``mask`` ``(B, S)``, true for slices that are there; ``image_padding`` ``(B, S)``; ``label`` ``(B, tasks)``
+    float32, NaN for a label that an exam lacks; and ``index`` ``(B,)`` into `items`.
+
+    Exams that have none of the labels are left out and counted in the log.
+
+    Args:
+        data: items of a datalist, slices or whole volumes.
+        transform: deterministic MONAI transforms from a slice's item to tensors; see `SliceDataset`.
+        tasks: keys of the items that hold 0 or 1.
+        max_slices: most slices of a stack, evenly spaced from its first to its last; None takes all.
+        cache_dir, num_workers, progress: of the `SliceCache`.
+
+    Raises:
+        InputError: a label is neither 0 nor 1, or no exam has a label.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict[str, Any]],
+        transform: Callable[[dict[str, Any]], dict[str, Any]],
+        tasks: Sequence[str],
+        *,
+        max_slices: int | None = None,
+        cache_dir: str | Path | None = None,
+        num_workers: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.data = data
+        self.transform = transform
+        self.tasks = tuple(tasks)
+        self.slices = SliceDataset(
+            data, transform, cache_dir=cache_dir, label_keys=(), num_workers=num_workers, progress=progress
+        )
+        stacks: dict[str, list[int]] = defaultdict(list)
+        for index, item in enumerate(self.slices.items):
+            stacks[item["exam"]].append(index)
+        labels = {exam: self._labels(self.slices.items[rows[0]]) for exam, rows in stacks.items()}
+        labelled = [exam for exam, values in labels.items() if any(map(math.isfinite, values))]
+        if len(labelled) < len(stacks):
+            what = (
+                f"{len(stacks) - len(labelled)} of {len(stacks)} exams have none of the labels {', '.join(self.tasks)}"
+            )
+            if not labelled:
+                raise InputError(
+                    f"{what}; give them with `planewise index --classes FILE.csv`, or name others with --tasks"
+                )
+            logger.warning("%s: left out", what)
+        self.items = [{"exam": exam, **dict(zip(self.tasks, labels[exam], strict=True))} for exam in labelled]
+        self._rows = []
+        for exam in labelled:
+            rows = sorted(stacks[exam], key=lambda row: self.slices.items[row].get("slice", row))
+            self._rows.append([rows[rank] for rank in evenly_spaced(len(rows), max_slices)])
+        #: ``(exams, tasks)``, NaN where unknown
+        self.labels = torch.tensor([labels[exam] for exam in labelled]).reshape(len(labelled), len(self.tasks))
+
+    def _labels(self, item: dict[str, Any]) -> list[float]:
+        values = []
+        for task in self.tasks:
+            value = item.get(task, math.nan)
+            if value not in (0, 1) and not (isinstance(value, float) and math.isnan(value)):
+                raise InputError(f"exam {item['exam']}: {task} is {value!r}; a label is 0 or 1, or absent")
+            values.append(float(value))
+        return values
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        rows = [self._rows[index] for index in indices]
+        slices = self.slices.__getitems__([row for stack in rows for row in stack])
+        depth = max(map(len, rows))
+        image = slices["image"].new_zeros(len(rows), depth, *slices["image"].shape[2:])
+        padding = image.new_zeros(len(rows), depth)
+        mask = torch.zeros(len(rows), depth, dtype=torch.bool)
+        start = 0
+        for number, stack in enumerate(rows):
+            end = start + len(stack)
+            image[number, : len(stack)] = slices["image"][start:end, 0]
+            padding[number, : len(stack)] = slices["image_padding"][start:end, 0]
+            mask[number, : len(stack)] = True
+            start = end
+        index = torch.as_tensor(indices, dtype=torch.long)
+        return {"image": image, "image_padding": padding, "mask": mask, "label": self.labels[index], "index": index}

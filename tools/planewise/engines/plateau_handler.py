@@ -1,0 +1,57 @@
+"""A learning rate that falls when the validation loss no longer does."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from ignite.engine import Engine, Events
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+logger = logging.getLogger(__name__)
+
+
+class PlateauHandler:
+    """Step a `ReduceLROnPlateau` after every epoch that was validated, by the validation loss.
+
+    Without validation data it goes by the mean training loss of each epoch instead, and says so; that falls longer, so the
+    rate falls later. Attach it to the trainer after the validation and before the checkpoints. (MONAI's
+    `LrScheduleHandler` would need a value in every epoch.)
+
+    Args:
+        lr_scheduler: to step.
+        evaluator: whose metric decides; one without data never ran.
+        metric: its name.
+    """
+
+    def __init__(self, lr_scheduler: ReduceLROnPlateau, evaluator: Engine | None, metric: str = "val_loss") -> None:
+        self.lr_scheduler = lr_scheduler
+        self.evaluator = evaluator
+        self.metric = metric
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._step)
+
+    def _validates(self) -> bool:
+        loader = getattr(self.evaluator, "data_loader", None)
+        return loader is not None and len(loader) > 0
+
+    def _start(self, engine: Engine) -> None:
+        if not self._validates():
+            logger.info("no validation exams: the learning rate follows the training loss")
+
+    def _reset(self, engine: Engine) -> None:
+        self._sum = torch.zeros(())
+
+    def _add(self, engine: Engine) -> None:
+        loss = engine.state.output["loss"].detach()
+        self._sum = self._sum.to(loss.device) + loss
+
+    def _step(self, engine: Engine) -> None:
+        if not self._validates():
+            self.lr_scheduler.step(float(self._sum) / engine.state.epoch_length)
+        elif self.evaluator.state.epoch == engine.state.epoch:
+            self.lr_scheduler.step(float(self.evaluator.state.metrics[self.metric]))

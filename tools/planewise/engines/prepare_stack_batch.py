@@ -1,0 +1,38 @@
+"""From a batch of stacks to the classifier's input, on the network's device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.engines import PrepareBatch
+from torch import Tensor
+
+
+class PrepareStackBatch(PrepareBatch):
+    """Move a batch of `StackDataset` to the device, transform its stacks there, and part it into input, label and mask.
+
+    Args:
+        augmentation: random batch transforms; the slices of a stack are its channels and move together. None for none.
+
+    Returns:
+        The image ``(B, 1, H, W, S)``, the labels, no arguments, and the keyword argument ``mask`` ``(B, S)`` for the network.
+    """
+
+    def __init__(self, augmentation: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> None:
+        self.augmentation = augmentation
+
+    def __call__(
+        self,
+        batchdata: dict[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor, tuple, dict[str, Tensor]]:
+        batch = {name: value.to(device, non_blocking=non_blocking) for name, value in batchdata.items()}
+        if self.augmentation is not None:
+            with torch.no_grad():
+                batch = self.augmentation(batch)
+        # (b s h w) -> (b 1 h w s)
+        return batch["image"].permute(0, 2, 3, 1).unsqueeze(1), batch["label"], (), {"mask": batch["mask"]}

@@ -1,0 +1,49 @@
+"""Loss of several findings that may or may not be present, Zhang 2024 section 5.3."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+logger = logging.getLogger(__name__)
+
+
+class FindingsLoss(nn.Module):
+    """Binary cross-entropy of each finding, weighted inversely to the prevalence of the example's class (Bien 2018), so
+    that positives and negatives count alike.
+
+    ``L = -1 / |K| sum_(i,t in K) [w+_t y log p + w-_t (1 - y) log(1 - p)]`` over the known labels K, with
+    ``w+_t = 1 / (2 pi_t)`` and ``w-_t = 1 / (2 (1 - pi_t))`` for prevalence ``pi_t``, which makes the mean weight one.
+
+    Args:
+        labels: of the training exams, ``(N, tasks)``, 0, 1 or NaN; the prevalences come from these alone. A finding that all
+            or none of them have is not weighted.
+
+    `forward` takes logits ``(B, tasks)`` and labels ``(B, tasks)``, NaN where unknown.
+    """
+
+    def __init__(self, labels: Tensor) -> None:
+        super().__init__()
+        prevalence = labels.to(torch.float64).nanmean(dim=0)
+        mixed = (prevalence > 0) & (prevalence < 1)
+        if not bool(mixed.all()):
+            logger.warning(
+                "finding number %s: all or none of the %d training exams have it, so nothing can be learned of it",
+                ", ".join(str(int(task) + 1) for task in (~mixed).nonzero()),
+                len(labels),
+            )
+        half = torch.full_like(prevalence, 0.5)
+        known = torch.where(mixed, prevalence, half)
+        self.register_buffer("positive", (half / known).to(torch.float32), persistent=False)
+        self.register_buffer("negative", (half / (1 - known)).to(torch.float32), persistent=False)
+
+    def forward(self, prediction: Tensor, label: Tensor) -> Tensor:
+        known = torch.isfinite(label)
+        target = torch.where(known, label, 0.0)
+        positive, negative = (weight.to(prediction.device) for weight in (self.positive, self.negative))
+        weight = torch.where(known, target * positive + (1 - target) * negative, 0.0)
+        entropy = binary_cross_entropy_with_logits(prediction, target, weight=weight, reduction="sum")
+        return entropy / known.sum().clamp_min(1)

@@ -1,0 +1,106 @@
+"""AlexNet's convolutions with torchvision's names, and a decoder that brings them back to the image's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monai.networks.blocks import Convolution
+from monai.networks.nets.basic_unet import UpCat
+from torch import Tensor, nn
+
+#: Channels of the five convolutions (Krizhevsky 2014, the one-column form that torchvision's ImageNet weights are of).
+ALEXNET_FEATURES = (64, 192, 384, 256, 256)
+_ACTIVATION = ("relu", {"inplace": True})
+
+
+class AlexNetEncoder(nn.Module):
+    """The five convolutions of AlexNet (Krizhevsky 2012; the paper's backbone for the knee, section 5.3).
+
+    Its state dict has the names of torchvision's (``features.0.weight``, ...), so that a file of ImageNet weights loads
+    as it is (`load_imagenet`).
+
+    Args:
+        features: channels of the five convolutions.
+
+    `forward` takes ``(B, 1, H, W)``, repeats the channel three times ("we stack the T2W images three times"), and returns the
+    features of four levels, finest first: ``features[0]`` at H/4 - 1, ``features[1]`` at H/8 - 1, ``features[4]`` at H/16 - 1
+    and the same pooled, at H/32 - 1, for H and W multiples of 32 from 64 on.
+    """
+
+    def __init__(self, features: Sequence[int] = ALEXNET_FEATURES) -> None:
+        super().__init__()
+        if len(features) != 5:
+            raise ValueError(f"AlexNet has five convolutions; features is {tuple(features)}")
+        first, second, third, fourth, fifth = features
+        self.out_channels = fifth
+        self.features = nn.Sequential(
+            nn.Conv2d(3, first, kernel_size=11, stride=4, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+            nn.Conv2d(first, second, kernel_size=5, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+            nn.Conv2d(second, third, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(third, fourth, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(fourth, fifth, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = image.expand(-1, 3, -1, -1)
+        levels: list[Tensor] = []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            # what a max pooling takes in, and the end
+            if index in (1, 4, 11, 12):
+                levels.append(x)
+        return levels
+
+
+class AlexNetDecoder(nn.Module):
+    """From the levels of `AlexNetEncoder` to one map on the image's grid, in the way of a U-Net's expanding path.
+
+    The paper does not say how it regresses heatmaps with AlexNet; this is the plainest form. The last step undoes the first
+    convolution's stride by a transposed convolution of eight pixels, whose outputs lie where the first convolution's
+    kernels do: (H/4 - 2) * 4 + 8 = H.
+
+    Args:
+        features: those of the encoder.
+        norm: MONAI's name of the normalisation.
+
+    `forward` takes the encoder's features and returns ``(B, out_channels, H, W)``.
+    """
+
+    def __init__(self, features: Sequence[int] = ALEXNET_FEATURES, norm: str | tuple = "batch") -> None:
+        super().__init__()
+        first, second, _, _, fifth = features
+        self.levels = nn.ModuleList(
+            [
+                UpCat(2, deep, fine, fine, _ACTIVATION, norm, True)
+                for deep, fine in ((fifth, fifth), (fifth, second), (second, first))
+            ]
+        )
+        # half of the finest level's: on the image's own grid channels are dear
+        self.out_channels = max(first // 2, 1)
+        self.unstem = Convolution(
+            2,
+            first,
+            self.out_channels,
+            strides=4,
+            kernel_size=8,
+            adn_ordering="NA",
+            act=_ACTIVATION,
+            norm=norm,
+            padding=0,
+            is_transposed=True,
+            output_padding=0,
+        )
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        x = features[-1]
+        for depth, level in enumerate(self.levels):
+            x = level(x, features[len(features) - 2 - depth])
+        return self.unstem(x)

@@ -1,0 +1,30 @@
+"""What all networks of the bundles have in common: parts by name, some of which may stand still."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+
+class NamedParts(nn.Module):
+    """A network of parts (`encoder`, `decoder`, `head`), some of which are not trained and keep their batch statistics.
+
+    Weights move between bundles by these names (`load_pretrained`).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen: tuple[str, ...] = ()
+
+    def freeze(self, names: Sequence[str]) -> None:
+        """Stop training the named parts; call it when they are there."""
+        self.frozen = tuple(names)
+        for name in self.frozen:
+            getattr(self, name).requires_grad_(False)
+
+    def train(self, mode: bool = True) -> NamedParts:
+        super().train(mode)
+        for name in self.frozen:
+            getattr(self, name).eval()
+        return self

@@ -1,0 +1,41 @@
+"""Classification of a whole stack from its slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+from torch import Tensor, nn
+
+from planewise.networks.named_parts import NamedParts
+
+
+class StackClassifier(NamedParts):
+    """An encoder for every slice, average pooling, the maximum over the slices, and a linear layer (Bien 2018).
+
+    Args:
+        encoder: gives the features of every level of a slice ``(N, 1, H, W)``, finest first; has ``out_channels``.
+        num_classes: outputs, one logit each.
+        dropout: probability, before the linear layer.
+        frozen: parts (``"encoder"``) that are not trained.
+
+    `forward` takes stacks ``(B, 1, H, W, S)`` and, where stacks of one batch have different numbers of slices, ``mask``
+    ``(B, S)``, true for slices that are there; it returns logits ``(B, num_classes)``.
+    """
+
+    def __init__(self, encoder: nn.Module, num_classes: int, dropout: float = 0.5, frozen: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(encoder.out_channels, num_classes))
+        self.freeze(frozen)
+
+    # TorchScript reads the annotation, and knows no `Tensor | None` in older torch
+    def forward(self, image: Tensor, mask: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
+        batch, slices = image.shape[0], image.shape[4]
+        # (b c h w s) -> ((b s) c h w); einops does not go through TorchScript
+        folded = image.permute(0, 4, 1, 2, 3).reshape(batch * slices, image.shape[1], image.shape[2], image.shape[3])
+        pooled = self.encoder(folded)[-1].mean(dim=(2, 3)).reshape(batch, slices, -1)
+        if mask is not None:
+            pooled = pooled.masked_fill(~mask.to(torch.bool).unsqueeze(-1), -float("inf"))
+        return self.head(torch.amax(pooled, dim=1))

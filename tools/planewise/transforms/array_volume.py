@@ -1,0 +1,41 @@
+"""Volumes that are bare arrays: MRNet's ``.npy``, which know no spacing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from planewise.errors import InputError
+
+
+def is_array(path: str | Path) -> bool:
+    """Whether a path names such a volume."""
+    return str(path).endswith(".npy")
+
+
+def read_array(path: str | Path, field: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """An array ``(slices, rows, columns)`` as a volume.
+
+    Args:
+        path: of the file.
+        field: what the longer side of a slice is taken to measure, mm, since the file does not say. Where it is the
+            network's grid times its spacing, resampling unifies the size and nothing else.
+
+    Returns:
+        Pixels ``(i, j, slices)``, i along a row, memory-mapped, and an affine ``(4, 4)`` with that spacing and no place.
+
+    Raises:
+        InputError: no field is given.
+        ValueError: the array is not three-dimensional.
+    """
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.ndim != 3:
+        raise ValueError(f"the array has {array.ndim} dimensions; slices, rows and columns are wanted")
+    if field is None:
+        raise InputError(
+            "an .npy volume has no spacing, and this bundle needs the geometry of headers; a bundle that does not has a "
+            "setting field_without_spacing"
+        )
+    spacing = field / max(array.shape[1:])
+    return array.transpose(2, 1, 0), np.diag([spacing, spacing, spacing, 1.0])
