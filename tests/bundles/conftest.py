@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import monai.bundle
 import pytest
 from planewise.exams import index_folder, write_datalist
-from planewise.phantoms import LABELLED, UNLABELLED, Recipe, write_exams
+from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, Recipe, write_exams
 
 from tests.conftest import ROOT
 
@@ -16,8 +16,28 @@ BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if (path / "
 PRETEXTS = [name for name in BUNDLES if name.startswith("pretext_")]
 TRAINED = [name for name in BUNDLES if (ROOT / "bundles" / name / "configs" / "demo.yaml").exists()]
 
-#: Small enough for tests: a network and a grid that still learn something.
-TINY = {"features": [4, 8, 16], "stem_stride": 2, "image_size": 48, "spacing": 5.8, "batch_size": 8, "progress": False}
+#: Small enough for tests: a network and a grid that still learn something. Keys that a bundle lacks are not asked of it.
+TINY = {
+    "cardiac": {"features": [4, 8, 16], "stem_stride": 2, "image_size": 48, "spacing": 5.8, "batch_size": 8},
+    "knee": {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.2, "batch_size": 1},
+}
+#: Of these, what inference has too.
+_SIZE = ("features", "stem_stride", "image_size", "spacing")
+
+
+def anatomy(name: str) -> str:
+    """``pretext_cardiac_location`` to ``cardiac``."""
+    return name.split("_")[1]
+
+
+def tiny(name: str) -> dict:
+    """Settings that make a bundle's training small."""
+    return TINY[anatomy(name)] | {"progress": False}
+
+
+def tiny_size(name: str) -> dict:
+    """Those of them that say what the network is and what it sees."""
+    return {key: value for key, value in TINY[anatomy(name)].items() if key in _SIZE}
 
 
 def run_bundle(name: str, *configs: str, **overrides) -> None:
@@ -25,36 +45,46 @@ def run_bundle(name: str, *configs: str, **overrides) -> None:
     folder = ROOT / "bundles" / name
     options = {key: overrides.pop(key) for key in ("run_id", "init_id") if key in overrides}
     known = (folder / "configs" / configs[0]).read_text()
-    # settings that a bundle does not have are not asked of it
-    settings = {key: value for key, value in (TINY | overrides).items() if key not in TINY or f"\n{key}:" in known}
+    small = {key: value for key, value in tiny(name).items() if f"\n{key}:" in known}
     monai.bundle.run(
         config_file=[str(folder / "configs" / config) for config in configs],
         logging_file=False,
         bundle_root=str(folder),
         **options,
-        **settings,
+        **small | overrides,
     )
 
 
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory) -> SimpleNamespace:
-    """`unlabelled` and `labelled`: datalists of phantom exams; `dicom`: the folder of the unlabelled ones."""
+    """Datalists of phantom exams, ``cardiac.unlabelled`` and so on; ``cardiac.dicom``: the folder of the unlabelled ones."""
     folder = tmp_path_factory.mktemp("phantoms")
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
-    lists = {}
+    coarse = {"phases": 2, "spacing": (3.6, 4.2)}
     recipes = {
-        "unlabelled": (Recipe("dsbcc", 31, UNLABELLED.at_size("demo").with_values(phases=2, spacing=(3.6, 4.2))), 10),
-        "labelled": (Recipe("acdc", 32, LABELLED.at_size("demo").with_values(phases=2, spacing=(3.6, 4.2))), 10),
+        "cardiac": {
+            "unlabelled": (Recipe("dsbcc", 31, UNLABELLED.at_size("demo").with_values(**coarse)), 10),
+            "labelled": (Recipe("acdc", 32, LABELLED.at_size("demo").with_values(**coarse)), 10),
+        },
+        "knee": {
+            "unlabelled": (Recipe("fastmri", 33, KNEE_UNLABELLED.at_size("demo").with_values(spacing=(2.2, 2.6))), 10),
+            "labelled": (Recipe("mrnet", 34, KNEE_LABELLED.at_size("demo").with_values(matrix=64)), 24),
+        },
     }
-    for kind, (recipe, count) in recipes.items():
-        list(write_exams(recipe, folder / kind, count))
-        result = index_folder(folder / kind, split=(0.5, 0.2, 0.3))
-        lists[kind] = folder / f"{kind}.json"
-        write_datalist(result.datalist, lists[kind])
+    made = SimpleNamespace(folder=folder)
+    for body, kinds in recipes.items():
+        lists = {}
+        for kind, (recipe, count) in kinds.items():
+            list(write_exams(recipe, folder / body / kind, count))
+            result = index_folder(folder / body / kind, anatomy=body, split=(0.5, 0.2, 0.3))
+            lists[kind] = folder / body / f"{kind}.json"
+            write_datalist(result.datalist, lists[kind])
+        setattr(made, body, SimpleNamespace(**lists, dicom=folder / body / "unlabelled", folder=folder / body))
     monkeypatch.undo()
-    return SimpleNamespace(**lists, dicom=folder / "unlabelled", folder=folder)
+    return made
 
 
 def datalist_for(name: str, phantoms: SimpleNamespace) -> Path:
-    return phantoms.unlabelled if name.startswith("pretext_") else phantoms.labelled
+    lists = getattr(phantoms, anatomy(name))
+    return lists.unlabelled if name.startswith("pretext_") else lists.labelled

@@ -10,7 +10,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_metadata, verify_net_in_out
 
-from tests.bundles.conftest import BUNDLES, TRAINED
+from tests.bundles.conftest import BUNDLES, TRAINED, tiny
 from tests.conftest import ROOT
 
 FILES = (
@@ -70,7 +70,7 @@ def test_network_in_and_out(name, file):
 def test_export_to_torchscript(name, tmp_path):
     folder = ROOT / "bundles" / name / "configs"
     parser = ConfigParser(config(name, "inference.yaml"))
-    small = {"features": [4, 8, 16]} if "features" in parser else {}
+    small = {"features": tiny(name)["features"]} if "features" in parser else {}
     for key, value in small.items():
         parser[key] = value
     network = parser.get_parsed_content("network_def").eval()
@@ -83,8 +83,10 @@ def test_export_to_torchscript(name, tmp_path):
         config_file=str(folder / "inference.yaml"),
         **small,
     )
-    shape = (2, 10) if "classification" in name else (2, 1, 32, 48)
-    image = torch.rand(shape)
+    shape = yaml.safe_load((folder / "metadata.json").read_text())["network_data_format"]["inputs"]["image"]
+    # another size than the formulas give at n = 1, and another number of slices
+    sizes = [eval(str(size), {"n": number}) for number, size in enumerate(shape["spatial_shape"], start=1)]
+    image = torch.rand(2, shape["num_channels"], *sizes)
     assert torch.allclose(torch.jit.load(tmp_path / "model.ts")(image), network(image), atol=1e-6)
 
 
@@ -135,7 +137,7 @@ def test_a_config_opens_with_the_paper_and_its_command(name):
 
 #: What loads differs: slices one by one to train, a stack to infer; and what MONAI Label needs around Spacingd.
 LOADING = ("planewise.transforms.LoadSliced", "planewise.transforms.LoadStackd", "EnsureChannelFirstd")
-HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd")
+HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "planewise.transforms.LimitSlicesd")
 
 
 def without_label(transform: dict) -> dict:
@@ -150,9 +152,11 @@ def test_train_and_inference_repeat_the_same(name):
     train, inference = config(name, "train.yaml"), config(name, "inference.yaml")
     shared = [
         key
-        for key in ("spacing", "image_size", "views", "sigma", "features", "stem_stride", "structures")
+        for key in ("spacing", "image_size", "views", "sigma", "features", "stem_stride", "structures", "tasks")
         if key in train
     ]
+    # a bound on memory that only a classifier of stacks must see alike; a width that only .npy volumes need
+    shared += [key for key in ("max_slices", "field_without_spacing") if key in train and key in inference]
     assert {key: train[key] for key in shared} == {key: inference[key] for key in shared}
     networks = [
         {key: value for key, value in content["network_def"].items() if key != "frozen"}
@@ -178,6 +182,14 @@ def test_the_papers_settings_are_the_defaults():
     assert (settings["image_size"], settings["spacing"], settings["batch_size"]) == (224, 1.367, 10)
     assert (settings["max_epochs"], settings["lr_step"], settings["lr_gamma"]) == (200, 50, 0.5)
     assert settings["learning_rate"] == 1e-3 and settings["l1"] == 5e-5
+    knee = {"spacing": 0.5, "image_size": 256, "features": [64, 192, 384, 256, 256], "max_epochs": 100, "batch_size": 1}
+    for name in ("orientation", "location", "multitask"):
+        settings = config(f"pretext_knee_{name}", "train.yaml")
+        assert settings.items() >= (knee | {"learning_rate": 1e-4, "weight_decay": 5e-5, "lr_step": 50}).items()
+        assert settings["lr_gamma"] == 0.1 and settings.get("sigma", 6) == 6
+    settings = config("downstream_knee_injury_classification", "train.yaml")
+    target = {"learning_rate": 1e-5, "weight_decay": 1e-2, "lr_factor": 0.3, "lr_patience": 5}
+    assert settings.items() >= (knee | target).items()
 
 
 def test_bundles_know_nothing_of_python():

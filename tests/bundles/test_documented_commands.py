@@ -13,13 +13,15 @@ import pytest
 from monai.bundle import ConfigParser
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from tests.bundles.conftest import BUNDLES, TINY
+from tests.bundles.conftest import BUNDLES, anatomy, tiny, tiny_size
 from tests.conftest import ROOT
 
 #: What makes a documented command short: fewer and coarser exams, a smaller network, one epoch.
-SMALLER_PHANTOM = " --exams 10 --phases 2 --set spacing=3.6,4.2"
-SIZE = {key: TINY[key] for key in ("features", "stem_stride", "image_size", "spacing")}
-SMALLER_TRAINING = {**SIZE, "batch_size": 8, "samples_per_epoch": 16, "max_epochs": 1, "val_interval": 1, "lr_step": 1}
+SMALLER_PHANTOM = {
+    "cardiac": " --exams 10 --phases 2 --set spacing=3.6,4.2",
+    "knee": " --exams 10 --set spacing=2.2,2.6",
+}
+SMALLER_TRAINING = {"samples_per_epoch": 16, "max_epochs": 1, "val_interval": 1, "lr_step": 1}
 
 
 def phantom_commands(name: str) -> list[str]:
@@ -29,14 +31,15 @@ def phantom_commands(name: str) -> list[str]:
     return [line for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 
 
-def smaller(command: str, known: str) -> str:
+def smaller(command: str, name: str) -> str:
     """The same command with what makes it short at its end."""
     if "planewise phantom" in command:
-        return re.sub(r" --exams \d+", SMALLER_PHANTOM, command)
+        return re.sub(r" --exams \d+", SMALLER_PHANTOM[anatomy(name)], command)
     if "planewise index" in command and "--split" not in command:
         return command + " --split 0.5 0.2 0.3"
     if "monai.bundle run" in command:
-        settings = SIZE if "inference.yaml" in command else SMALLER_TRAINING
+        known = (ROOT / "bundles" / name / "configs/train.yaml").read_text()
+        settings = tiny_size(name) if "inference.yaml" in command else tiny(name) | SMALLER_TRAINING
         settings = {key: value for key, value in settings.items() if re.search(rf"^{key}:", known, re.M)}
         return command + "".join(f" --{key} '{value}'" for key, value in settings.items())
     return command
@@ -45,10 +48,9 @@ def smaller(command: str, known: str) -> str:
 @pytest.mark.parametrize("name", BUNDLES)
 def test_phantom_commands_of_the_readme(name, tmp_path):
     shutil.copytree(ROOT / "bundles", tmp_path / "bundles", ignore=shutil.ignore_patterns("models", "eval", "runs"))
-    known = (ROOT / "bundles" / name / "configs/train.yaml").read_text()
     commands = phantom_commands(name)
     assert sum("monai.bundle run" in command for command in commands) == 2, "one trains and evaluates, one infers"
-    script = "set -e\n" + "\n".join(smaller(command, known) for command in commands)
+    script = "set -e\n" + "\n".join(smaller(command, name) for command in commands)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         ["bash", "-c", script],
@@ -62,7 +64,7 @@ def test_phantom_commands_of_the_readme(name, tmp_path):
     assert "Traceback" not in done.stdout
     written = {path.name for path in (tmp_path / "work").rglob("*") if path.is_file()}
     assert "metrics.json" in written and "model.pt" in written
-    assert {"plan.json", "locations.json", "predictions.csv"} & written or [
+    assert {"plan.json", "locations.json", "predictions.csv", "findings.json"} & written or [
         file for file in written if file.endswith("_mask.nii.gz")
     ]
 
@@ -74,7 +76,7 @@ def test_the_readmes_own_overlay_is_another_network_and_schedule(phantoms, tmp_p
     train = ROOT / "bundles/pretext_cardiac_multitask/configs/train.yaml"
     parser = ConfigParser(ConfigParser.load_config_files([str(train), str(tmp_path / "mine.yaml")]))
     parser.update(
-        {"datalist": str(phantoms.unlabelled), "output_dir": str(tmp_path), "image_size": 48, "progress": False}
+        {"datalist": str(phantoms.cardiac.unlabelled), "output_dir": str(tmp_path), "image_size": 48, "progress": False}
     )
     trainer = parser.get_parsed_content("train#trainer")
     widths = [

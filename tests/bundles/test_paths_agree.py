@@ -48,7 +48,7 @@ def test_what_the_crop_left_out_is_background(path, phantoms, tmp_path):
     parser = ConfigParser(ConfigParser.load_config_files([str(folder / file) for file in files]))
     parser.update({"spacing": 2.94, "image_size": 40, "bundle_root": str(folder.parent), "output_dir": str(tmp_path)})
     prefix = "evaluate#" if path == "evaluate" else ""
-    item = parser.get_parsed_content(f"{prefix}preprocessing")(find_inputs(phantoms.labelled)[0])
+    item = parser.get_parsed_content(f"{prefix}preprocessing")(find_inputs(phantoms.cardiac.labelled)[0])
     logits = torch.zeros(4, *item["image"].shape[1:])
     logits[0] = 8.0
     # a left ventricle in the middle, which must stay

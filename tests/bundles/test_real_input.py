@@ -12,9 +12,9 @@ import torch
 from planewise.engines import read_history
 from planewise.exams import index_folder, write_datalist
 
-from tests.bundles.conftest import TINY, run_bundle
+from tests.bundles.conftest import run_bundle, tiny_size
 
-SIZE = {key: TINY[key] for key in ("features", "stem_stride", "image_size", "spacing")}
+SIZE = tiny_size("pretext_cardiac_multitask")
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +117,44 @@ def test_a_spine_has_no_planes(volume, real_run, real_data, tmp_path):
         assert view["verdict"] == "no plane" and view["reasons"] and view["origin"] is None
     (lines,) = tmp_path.rglob("*_lines.nii.gz")
     assert not torch.as_tensor(np.asarray(nibabel.load(lines).dataobj)).any()
+
+
+def test_a_knees_pretext_on_real_sagittal_slices(real_data, tmp_path):
+    """A localizer of three orientations in one series, of a phantom: its sagittal slices with its own other planes."""
+    result = index_folder(real_data / "localizer_ge", anatomy="knee", split=(1, 0, 0))
+    write_datalist(result.datalist, tmp_path / "datalist.json")
+    items = result.datalist["training"]
+    assert len(items) == 14 and all(set(item["planes"]) == {"axial", "coronal"} for item in items)
+    name = "pretext_knee_multitask"
+    # 0.94 mm pixels, a field of 240 mm
+    settings = tiny_size(name) | {"spacing": 3.0, "sigma": 2.0, "image_size": 96}
+    run_bundle(
+        name,
+        "train.yaml",
+        "evaluate.yaml",
+        run_id="train_and_evaluate",
+        section="training",
+        datalist=str(tmp_path / "datalist.json"),
+        output_dir=str(tmp_path / "run"),
+        samples_per_epoch=40,
+        max_epochs=3,
+        learning_rate=0.003,
+        rotate=5.0,
+        flip=0.0,
+        **settings,
+    )
+    history = read_history(tmp_path / "run/history.csv")
+    assert history[-1]["train_loss"] < 0.5 * history[0]["train_loss"]
+    # scored on what it learned from: that the lines come back to where the headers put them
+    views = json.loads((tmp_path / "run/training/metrics.json").read_text())["orientation"]["views"]
+    assert all(view["line_distance_mm"]["median"] < 20 for view in views.values())
+    run_bundle(
+        name,
+        "inference.yaml",
+        input=str(real_data / "localizer_ge"),
+        weights=str(tmp_path / "run"),
+        output_dir=str(tmp_path / "plans"),
+        **settings,
+    )
+    plans = [json.loads(path.read_text()) for path in tmp_path.rglob("plan.json")]
+    assert [plan["slices"] for plan in plans] == [7, 7] and all(set(plan["views"]) == set(views) for plan in plans)

@@ -19,7 +19,7 @@ from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
-from tests.bundles.conftest import PRETEXTS, TINY, TRAINED, datalist_for, run_bundle
+from tests.bundles.conftest import PRETEXTS, TRAINED, datalist_for, run_bundle, tiny, tiny_size
 from tests.conftest import ROOT
 
 EVALUATED = ("train.yaml", "evaluate.yaml")
@@ -65,7 +65,6 @@ def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
     assert json.loads((tmp_path / "b" / section / "metrics.json").read_text()) == scores
 
     # a stack from the datalist, through the inference config
-    shape = {key: TINY[key] for key in ("features", "stem_stride", "image_size", "spacing")}
     run_bundle(
         name,
         "inference.yaml",
@@ -73,7 +72,7 @@ def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
         num_exams=1,
         weights=str(tmp_path / "a/models/model.pt"),
         output_dir=str(tmp_path / "out"),
-        **shape,
+        **tiny_size(name),
     )
     written = {path.name.split("_", 1)[-1] for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {"png", "json", "gz"} & {file.rsplit(".", 1)[-1] for file in written}
@@ -81,7 +80,7 @@ def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
 
 def test_the_demos_one_cycle_and_mixed_precision_resume(phantoms, tmp_path):
     name = "downstream_cardiac_sax_segmentation"
-    settings = {"datalist": str(phantoms.labelled), "samples_per_epoch": 16, "max_epochs": 3, "val_interval": 1}
+    settings = {"datalist": str(phantoms.cardiac.labelled), "samples_per_epoch": 16, "max_epochs": 3, "val_interval": 1}
     configs = ("train.yaml", "demo.yaml")
     run_bundle(name, *configs, output_dir=str(tmp_path / "a"), **settings)
     interrupted(name, *configs, after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
@@ -120,11 +119,11 @@ def test_a_run_killed_with_sigkill_ends_like_an_unbroken_one(phantoms, tmp_path)
     name = "pretext_cardiac_multitask"
 
     def command(folder: str) -> list[str]:
-        settings = TINY | {
+        settings = tiny(name) | {
             "samples_per_epoch": 64,
             "max_epochs": 6,
             "val_interval": 2,
-            "datalist": str(phantoms.unlabelled),
+            "datalist": str(phantoms.cardiac.unlabelled),
         }
         settings |= {"output_dir": str(tmp_path / folder), "cache_dir": str(tmp_path / "cache"), "device": "cpu"}
         arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
@@ -155,7 +154,7 @@ def test_a_run_killed_with_sigkill_ends_like_an_unbroken_one(phantoms, tmp_path)
 def test_it_trains_without_validation(name, phantoms, tmp_path):
     content = json.loads(datalist_for(name, phantoms).read_text()) | {"validation": [], "test": []}
     # beside the original, since its paths are relative to it
-    datalist = phantoms.folder / f"only_training_{name}.json"
+    datalist = datalist_for(name, phantoms).parent / f"only_training_{name}.json"
     datalist.write_text(json.dumps(content))
     run_bundle(name, "train.yaml", datalist=str(datalist), samples_per_epoch=16, max_epochs=2, output_dir=str(tmp_path))
     assert same(weights(tmp_path), weights(tmp_path, "last.pt")["network"])
@@ -163,7 +162,7 @@ def test_it_trains_without_validation(name, phantoms, tmp_path):
 
 def test_another_configuration_in_the_same_folder_is_refused(phantoms, tmp_path):
     settings = {
-        "datalist": str(phantoms.unlabelled),
+        "datalist": str(phantoms.cardiac.unlabelled),
         "samples_per_epoch": 8,
         "max_epochs": 1,
         "output_dir": str(tmp_path),
@@ -182,11 +181,11 @@ def test_settings_reach_what_they_set(phantoms, tmp_path):
     folder = ROOT / "bundles/pretext_cardiac_multitask/configs"
     parser = ConfigParser(ConfigParser.load_config_file(str(folder / "train.yaml")))
     parser.update(
-        TINY
+        tiny("pretext_cardiac_multitask")
         | {
             "sigma": 3.5, "views": ["4ch"], "learning_rate": 5e-4, "batch_size": 3, "rotate": 7.0, "scale": [1, 1.5],
             "orientation_weight": 0.5, "lr_step": 2, "lr_gamma": 0.1, "max_epochs": 9, "samples_per_exam": "all",
-            "datalist": str(phantoms.unlabelled), "output_dir": str(tmp_path), "seed": 5, "device": "cpu",
+            "datalist": str(phantoms.cardiac.unlabelled), "output_dir": str(tmp_path), "seed": 5, "device": "cpu",
         }
     )  # fmt: skip
     trainer = parser.get_parsed_content("train#trainer")
@@ -209,12 +208,12 @@ def test_transfer_modes_and_numbers_of_subjects(phantoms, tmp_path):
     run_bundle(
         "pretext_cardiac_multitask",
         "train.yaml",
-        datalist=str(phantoms.unlabelled),
+        datalist=str(phantoms.cardiac.unlabelled),
         output_dir=str(tmp_path / "p"),
         **settings,
     )
     pretext = weights(tmp_path / "p")
-    settings["datalist"] = str(phantoms.labelled)
+    settings["datalist"] = str(phantoms.cardiac.labelled)
     run_bundle(
         name,
         "train.yaml",
@@ -267,7 +266,7 @@ def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
         *EVALUATED,
         run_id="train_and_evaluate",
         section="training",
-        datalist=str(phantoms.labelled),
+        datalist=str(phantoms.cardiac.labelled),
         output_dir=str(tmp_path),
     )
     scores = json.loads((tmp_path / "training/metrics.json").read_text())
@@ -275,10 +274,10 @@ def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
     header = (tmp_path / "features.csv").read_text().splitlines()[0]
     assert header.startswith("exam,group,LV ejection fraction (%)")
     # masks in place of the labels: the left ventricle taken away
-    labels = json.loads(phantoms.labelled.read_text())["training"]
+    labels = json.loads(phantoms.cardiac.labelled.read_text())["training"]
     (tmp_path / "masks").mkdir()
     for item in labels:
-        mask = nibabel.load(phantoms.labelled.parent / item["label"])
+        mask = nibabel.load(phantoms.cardiac.labelled.parent / item["label"])
         values = np.asarray(mask.dataobj) * (np.asarray(mask.dataobj) != 3)
         nibabel.save(
             nibabel.Nifti1Image(values, mask.affine), tmp_path / f"masks/{item['exam']}_{item['phase']}.nii.gz"
@@ -287,7 +286,7 @@ def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
         name,
         *EVALUATED,
         section="training",
-        datalist=str(phantoms.labelled),
+        datalist=str(phantoms.cardiac.labelled),
         output_dir=str(tmp_path),
         masks=str(tmp_path / "masks"),
         report_dir=str(tmp_path / "predicted"),
@@ -298,7 +297,7 @@ def test_diagnosis_from_predicted_masks(phantoms, tmp_path):
     run_bundle(
         name,
         "inference.yaml",
-        datalist=str(phantoms.labelled),
+        datalist=str(phantoms.cardiac.labelled),
         weights=str(tmp_path / "models/model.pt"),
         output_dir=str(tmp_path / "i"),
     )
@@ -309,7 +308,7 @@ def test_a_missing_mask_names_the_exam(phantoms, tmp_path):
     with pytest.raises(RuntimeError) as caught:
         run_bundle(
             "downstream_cardiac_disease_classification", *EVALUATED, run_id="train_and_evaluate",
-            datalist=str(phantoms.labelled), masks=str(tmp_path), output_dir=str(tmp_path),
+            datalist=str(phantoms.cardiac.labelled), masks=str(tmp_path), output_dir=str(tmp_path),
         )  # fmt: skip
     error = caught.value
     while error is not None and not isinstance(error, InputError):
@@ -350,9 +349,9 @@ def test_identity_is_in_no_output_but_the_datalist(tmp_path):
         section="training",
         output_dir=out / "run",
         cache_dir=out / "cache",
-        **TINY | {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1},
+        **tiny("pretext_cardiac_multitask") | {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1},
     )
-    shape = {key: TINY[key] for key in ("features", "stem_stride", "image_size", "spacing")}
+    shape = tiny_size("pretext_cardiac_multitask")
     weights_file = out / "run/models/model.pt"
     run(f"{bundle}/configs/inference.yaml", input=".", weights=weights_file, output_dir=out / "plans", **shape)
     files = [path for path in out.rglob("*") if path.is_file()]

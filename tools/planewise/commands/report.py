@@ -23,7 +23,7 @@ def report(
     """Write what a study found as one HTML file that carries its pictures with it.
 
     What ran and with which versions; tables beside the paper's; learning curves; regression of location; heatmaps,
-    planned planes and segmentations. What has not run yet is left out.
+    planned planes, segmentations and ROC curves. What has not run yet is left out.
     """
     try:
         from planewise.reports.study_report import write_study_report  # here: --help should not wait for matplotlib

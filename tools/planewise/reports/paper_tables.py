@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-#: Table 2, DSBCC: pretext to (MSE, MAE, r, R^2, explained variance) of relative location.
+#: Table 2, DSBCC and fastMRI: anatomy to pretext to (MSE, MAE, r, R^2, explained variance) of relative location.
 LOCATION = {
-    "location": (0.0187, 0.1030, 0.9187, 0.8266, 0.8304),
-    "multitask": (0.0128, 0.0826, 0.9415, 0.8822, 0.8847),
+    "cardiac": {
+        "location": (0.0187, 0.1030, 0.9187, 0.8266, 0.8304),
+        "multitask": (0.0128, 0.0826, 0.9415, 0.8822, 0.8847),
+    },
+    "knee": {
+        "location": (0.0146, 0.0914, 0.9254, 0.8555, 0.8558),
+        "multitask": (0.0142, 0.0896, 0.9284, 0.8596, 0.8598),
+    },
 }
 
 #: Table 4, ACDC: method to number of labelled subjects to mean Dice over the structures (standard deviation).
@@ -30,4 +36,14 @@ DIAGNOSIS_AUC = {
     "location": {1: 0.734, 4: 0.880, 16: 0.925, 32: 0.927, 64: 0.962},
     "orientation": {1: 0.795, 4: 0.868, 16: 0.903, 32: 0.925, 64: 0.934},
     "multitask": {1: 0.839, 4: 0.903, 16: 0.959, 32: 0.959, 64: 0.972},
+}
+
+#: Table 5, MRNet: method to number of labelled exams to mean AUC of abnormality, ACL tear and meniscal tear. All but
+#: `none` start from ImageNet weights.
+INJURY_AUC = {
+    "none": {80: 0.433, 200: 0.429, 400: 0.474, 800: 0.562},
+    "imagenet": {80: 0.682, 200: 0.737, 400: 0.799, 800: 0.824},
+    "location": {80: 0.740, 200: 0.781, 400: 0.791, 800: 0.815},
+    "orientation": {80: 0.703, 200: 0.774, 400: 0.787, 800: 0.803},
+    "multitask": {80: 0.755, 200: 0.783, 400: 0.801, 800: 0.819},
 }

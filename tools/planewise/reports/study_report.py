@@ -8,7 +8,7 @@ import io
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,50 @@ code { background: #f2f2f2; padding: 0 .25em; }
 """
 
 
+@dataclass(frozen=True)
+class _Anatomy:
+    """What the page calls an anatomy, and where the paper shows it."""
+
+    organ: str
+    paper_data: str
+    exam: str
+    location: str
+    regression: str
+    heatmaps: str
+    planners: str
+    stack: str
+    views: str
+
+
+_ANATOMIES = {
+    "cardiac": _Anatomy(
+        organ="heart",
+        paper_data="DSBCC, ACDC",
+        exam="short-axis slices with the lines and heatmaps of the 2ch and 4ch views, and these views with the lines of "
+        "the stack (the paper's Figs. 2 and 3)",
+        location="0 at the base, 1 at the apex",
+        regression="Fig. 6, left",
+        heatmaps="Fig. 4",
+        planners=" Published view planners reach 5.7 to 6.0 deg and 3.1 to 3.5 mm on patients (arXiv 2109.11715, "
+        "2309.12805).",
+        stack="short axis",
+        views="long-axis views",
+    ),
+    "knee": _Anatomy(
+        organ="knee",
+        paper_data="fastMRI, MRNet",
+        exam="sagittal slices with the lines and heatmaps of the axial and coronal views, and these views with the lines "
+        "of the series",
+        location="0 at both sides of the knee, 1 at the centre",
+        regression="Fig. 6, right",
+        heatmaps="Fig. 5",
+        planners="",
+        stack="sagittal series",
+        views="axial and coronal views",
+    ),
+}
+
+
 @dataclass
 class Table:
     """Scores as the page shows them; rows of the paper's own numbers name it in their first cell."""
@@ -45,7 +89,7 @@ def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
     """Gather a study's ``metrics.json``, ``history.csv`` and pictures into one page.
 
     Args:
-        study: folder that `tools/studies/cardiac.smk` wrote.
+        study: folder that `tools/studies/label_efficiency.smk` wrote.
         output: HTML file.
 
     Returns:
@@ -57,17 +101,21 @@ def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
     study, output = Path(study), Path(output)
     config_file = study / "study.json"
     if not config_file.is_file():
-        raise InputError(f"{study} holds no study.json; it is written by `snakemake -s tools/studies/cardiac.smk`")
-    config = json.loads(config_file.read_text())
+        raise InputError(
+            f"{study} holds no study.json; it is written by `snakemake -s tools/studies/label_efficiency.smk`"
+        )
+    # studies that name no anatomy are of the time when there were hearts only
+    config = {"anatomy": "cardiac", **json.loads(config_file.read_text())}
     page = _Page()
+    anatomy = _ANATOMIES[config["anatomy"]]
     kind = "phantom exams" if config.get("phantom") else "your own exams"
-    page.add(f"<h1>Label efficiency on the heart: {html.escape(config.get('title', study.name))}</h1>")
+    page.add(f"<h1>Label efficiency on the {anatomy.organ}: {html.escape(config.get('title', study.name))}</h1>")
     page.add(
         f"<p class=warning>Numbers in black were measured here, on <b>{kind}</b>. Numbers in <i>grey italics</i> are Zhang "
-        "2024's, on patients (DSBCC, ACDC), at full size: they show what to expect there, not what was repeated here. "
-        "Research software, not for clinical use.</p>"
+        f"2024's, on patients ({anatomy.paper_data}), at full size: they show what to expect there, not what was repeated "
+        "here. Research software, not for clinical use.</p>"
     )
-    for section in (_data, _pretexts, _segmentation, _diagnosis, _planning, _provenance):
+    for section in (_data, _pretexts, _segmentation, _classification, _diagnosis, _planning, _provenance):
         section(page, study, config)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -122,6 +170,10 @@ def _is_paper(row: Sequence[Any]) -> bool:
     return "Zhang 2024" in str(row[0])
 
 
+def _name(method: str) -> str:
+    return METHOD_NAMES.get(method, method)
+
+
 def _data(page: _Page, study: Path, config: dict) -> None:
     page.add("<h2>Data</h2><ul>")
     for kind in ("unlabelled", "labelled"):
@@ -137,11 +189,7 @@ def _data(page: _Page, study: Path, config: dict) -> None:
         text = ", ".join(f"{count} {section}" for section, count in counts.items())
         page.add(f"<li>{kind} exams: {text}</li>")
     page.add("</ul>")
-    page.figure(
-        study / "inspect.png",
-        "An exam: short-axis slices with the lines and heatmaps of the 2ch and 4ch views, and these views with the lines "
-        "of the stack (the paper's Figs. 2 and 3).",
-    )
+    page.figure(study / "inspect.png", f"An exam: {_ANATOMIES[config['anatomy']].exam}.")
 
 
 def _pretexts(page: _Page, study: Path, config: dict) -> None:
@@ -150,15 +198,15 @@ def _pretexts(page: _Page, study: Path, config: dict) -> None:
     if not metrics:
         return
     page.add("<h2>Pretexts</h2><p>Scored on exams of the test section, which no training saw.</p>")
+    anatomy = _ANATOMIES[config["anatomy"]]
+    paper = paper_tables.LOCATION[config["anatomy"]]
     rows: list[list[Any]] = []
     for name, content in metrics.items():
         if "location" in content:
             score = content["location"]
-            rows.append(
-                [METHOD_NAMES[name], *(score[key] for key in ("mse", "mae", "pearson_r", "r2", "explained_variance"))]
-            )
-            if name in paper_tables.LOCATION:
-                rows.append([f"Zhang 2024, {METHOD_NAMES[name]}", *paper_tables.LOCATION[name]])
+            rows.append([_name(name), *(score[key] for key in ("mse", "mae", "pearson_r", "r2", "explained_variance"))])
+            if name in paper:
+                rows.append([f"Zhang 2024, {_name(name)}", *paper[name]])
     if rows:
         page.table(
             "Relative location (Table 2)", ["pretext", "MSE", "MAE", "r", "R²", "explained var."], rows, _is_paper
@@ -168,7 +216,7 @@ def _pretexts(page: _Page, study: Path, config: dict) -> None:
         for view, score in content.get("orientation", {}).get("views", {}).items():
             rows.append(
                 [
-                    METHOD_NAMES[name],
+                    _name(name),
                     view,
                     _spread(score["line_angle_deg"]),
                     _spread(score["line_distance_mm"]),
@@ -183,29 +231,81 @@ def _pretexts(page: _Page, study: Path, config: dict) -> None:
         page.add(
             "<p class=note>Mean (standard deviation). The paper looks at heatmaps only. The planes were laid by a "
             "technologist, real or simulated, whose own error is part of these numbers; angle and distance tell what was "
-            "learned, the mean squared error hardly does. Published view planners reach 5.7 to 6.0 deg and 3.1 to 3.5 mm "
-            "on patients (arXiv 2109.11715, 2309.12805).</p>"
+            f"learned, the mean squared error hardly does.{anatomy.planners}</p>"
         )
     histories = {name: read_history(study / "pretrain" / name / "history.csv") for name in metrics}
     page.figure(pretext_curves(histories), "Learning curves of the pretexts.")
     best = "multitask" if "multitask" in metrics else next(iter(metrics))
     folder = study / "pretrain" / best / "test"
-    page.figure(folder / "regression.png", f"Predicted against true relative location, {best} (the paper's Fig. 6).")
-    page.figure(folder / "heatmaps.png", f"Heatmaps on test exams, {best} (the paper's Fig. 4).")
+    page.figure(
+        folder / "regression.png",
+        f"Predicted against true relative location, {anatomy.location}; {best} (the paper's {anatomy.regression}).",
+    )
+    page.figure(folder / "heatmaps.png", f"Heatmaps on test exams, {best} (the paper's {anatomy.heatmaps}).")
+
+
+@dataclass
+class _FineTunings:
+    """What the runs of a target wrote, by method and number of labelled exams."""
+
+    study: Path
+    methods: list[str]
+    scores: dict[tuple[str, int], dict[int, dict]]
+    histories: dict[tuple[str, int], list]
+
+    @classmethod
+    def found(cls, study: Path, config: dict, score: str) -> _FineTunings:
+        """Those whose ``metrics.json`` holds the named score."""
+        runs = cls(study, config["methods"], defaultdict(dict), defaultdict(list))
+        for method, count, draw, folder in _runs(study / "finetune"):
+            content = _read(folder / "test" / "metrics.json")
+            if content and score in content and method in runs.methods:
+                runs.scores[method, count][draw] = content
+                runs.histories[method, count].append(read_history(folder / "history.csv"))
+        return runs
+
+    @property
+    def counts(self) -> list[int]:
+        return sorted({count for _, count in self.scores})
+
+    @property
+    def any(self) -> dict:
+        return next(iter(next(iter(self.scores.values())).values()))
+
+    def cells(self) -> Iterator[tuple[int, str, dict[int, dict]]]:
+        """Number of labelled exams, method, and draw to metrics, in the page's order."""
+        for count in self.counts:
+            for method in self.methods:
+                if draws := self.scores.get((method, count)):
+                    yield count, method, draws
+
+    def values(self, score: Callable[[dict], float | None]) -> dict[tuple[str, int], dict[int, float]]:
+        """A number of each draw, where it is known."""
+        values = {}
+        for count, method, draws in self.cells():
+            numbers = {draw: score(content) for draw, content in draws.items()}
+            values[method, count] = {draw: number for draw, number in numbers.items() if number is not None}
+        return values
+
+    def show(self, page: _Page, picture: str, caption: str, at_least: int = 0) -> None:
+        """A picture of the first draw of each method, from so many labelled exams on."""
+        for count, method, draws in self.cells():
+            if count < at_least:
+                continue
+            draw = min(draws)
+            page.figure(
+                self.study / "finetune" / method / str(count) / str(draw) / "test" / picture,
+                f"{count} labelled exam{'s' if count > 1 else ''}, {_name(method)}, draw {draw}{caption}.",
+            )
 
 
 def _segmentation(page: _Page, study: Path, config: dict) -> None:
-    scores: dict[tuple[str, int], dict[int, dict]] = defaultdict(dict)
-    histories: dict[tuple[str, int], list] = defaultdict(list)
-    for method, count, draw, folder in _runs(study / "finetune"):
-        if content := _read(folder / "test" / "metrics.json"):
-            scores[method, count][draw] = content
-            histories[method, count].append(read_history(folder / "history.csv"))
-    if not scores:
+    runs = _FineTunings.found(study, config, "structures")
+    if not runs.scores:
         return
-    any_run = next(iter(next(iter(scores.values())).values()))
+    structures = list(runs.any["structures"])
     page.add(
-        f"<h2>Segmentation from few labels (Table 4)</h2><p>{any_run['volumes']} volumes of {any_run['exams']} test exams, "
+        f"<h2>Segmentation from few labels (Table 4)</h2><p>{runs.any['volumes']} volumes of {runs.any['exams']} test exams, "
         "at their native spacing. Each draw chooses other labelled exams; both methods of a pair see the same ones. "
         "Cells are mean (standard deviation) over the volumes and structures of all draws.</p>"
     )
@@ -217,76 +317,102 @@ def _segmentation(page: _Page, study: Path, config: dict) -> None:
             paper_tables.SEGMENTATION_ASSD,
         ),
     ):
-        structures = list(any_run["structures"])
         rows: list[list[Any]] = []
-        for count in sorted({count for _, count in scores}):
-            for method in config["methods"]:
-                draws = scores.get((method, count), {})
-                if not draws:
-                    continue
-                cells = [
-                    _spread(_pool([content["structures"][name][kind] for content in draws.values()]))
-                    for name in structures
-                ]
-                mean = _spread(_pool([content["mean"][kind] for content in draws.values()]))
-                missed = sum(content["mean"]["missed"] for content in draws.values())
-                total = sum(content["volumes"] for content in draws.values()) * len(structures)
-                rows.append([f"{count}, {METHOD_NAMES[method]}", mean, *cells, f"{missed} of {total}"])
-                if count in paper.get(method, {}):
-                    value, deviation = paper[method][count]
-                    blanks = [""] * (len(structures) + 1)
-                    rows.append(
-                        [f"{count}, Zhang 2024, {METHOD_NAMES[method]}", f"{value:.3f} ({deviation:.3f})", *blanks]
-                    )
+        for count, method, draws in runs.cells():
+            cells = [
+                _spread(_pool([content["structures"][name][kind] for content in draws.values()])) for name in structures
+            ]
+            mean = _spread(_pool([content["mean"][kind] for content in draws.values()]))
+            missed = sum(content["mean"]["missed"] for content in draws.values())
+            total = sum(content["volumes"] for content in draws.values()) * len(structures)
+            rows.append([f"{count}, {_name(method)}", mean, *cells, f"{missed} of {total}"])
+            if count in paper.get(method, {}):
+                value, deviation = paper[method][count]
+                blanks = [""] * (len(structures) + 1)
+                rows.append([f"{count}, Zhang 2024, {_name(method)}", f"{value:.3f} ({deviation:.3f})", *blanks])
         page.table(title, ["labelled exams, method", "mean", *structures, "missed"], rows, _is_paper)
-    _paired(page, scores, config)
-    page.figure(finetune_curves(histories), "Validation Dice while fine-tuning, a line a draw.")
-    for count in sorted({count for _, count in scores}):
-        for method in config["methods"]:
-            for draw in sorted(scores.get((method, count), {}))[:1]:
-                folder = study / "finetune" / method / str(count) / str(draw) / "test"
-                caption = (
-                    f"{count} labelled exam{'s' if count > 1 else ''}, {METHOD_NAMES[method]}, draw {draw} (Fig. 7)."
-                )
-                page.figure(folder / "segmentations.png", caption)
+    _paired(page, runs.values(lambda content: content["mean"]["dice"]["mean"]), "mean Dice")
+    if never := [
+        f"{count} labelled, {_name(method)}, draw {draw}: never predicted {', '.join(content['never_predicted'])}"
+        for count, method, draws in runs.cells()
+        for draw, content in draws.items()
+        if content["never_predicted"]
+    ]:
+        page.add("<p class=note>" + "<br>".join(map(html.escape, never)) + "</p>")
+    curves = finetune_curves(runs.histories, {"val_mean_dice": "validation Dice, slice by slice"})
+    page.figure(curves, "Validation Dice while fine-tuning, a line a draw.")
+    runs.show(page, "segmentations.png", " (Fig. 7)")
 
 
-def _paired(page: _Page, scores: dict[tuple[str, int], dict[int, dict]], config: dict) -> None:
-    """Differences draw by draw: most of the spread at one exam is which exam it was."""
-    dice = {
-        key: {draw: content["mean"]["dice"]["mean"] for draw, content in draws.items()} for key, draws in scores.items()
-    }
-    rows, warnings = [], []
-    for count in sorted({count for _, count in scores}):
-        for method in config["methods"]:
-            never = {
-                draw: content["never_predicted"]
-                for draw, content in scores.get((method, count), {}).items()
-                if content["never_predicted"]
-            }
-            for draw, names in never.items():
-                warnings.append(
-                    f"{count} labelled, {METHOD_NAMES[method]}, draw {draw}: never predicted {', '.join(names)}"
-                )
-            draws = sorted(set(dice.get(("none", count), {})) & set(dice.get((method, count), {})))
-            if method == "none" or not draws:
-                continue
-            differences = np.array([dice[method, count][draw] - dice["none", count][draw] for draw in draws])
-            rows.append(
-                [
-                    f"{count}, {METHOD_NAMES[method]} less scratch",
-                    f"{differences.mean():+.3f}",
-                    f"{differences.std(ddof=1):.3f}" if len(differences) > 1 else "-",
-                    f"{(differences > 0).sum()} of {len(differences)}",
-                    " ".join(f"{value:+.3f}" for value in differences),
-                ]
-            )
+def _classification(page: _Page, study: Path, config: dict) -> None:
+    runs = _FineTunings.found(study, config, "macro_auc")
+    if not runs.scores:
+        return
+    tasks = list(runs.any["auc"])
+    found = ", ".join(f"{number} {task}" for task, number in runs.any["positives"].items())
+    start = (
+        "As in the paper, pretexts and fine-tunings start from ImageNet weights, all but those from scratch."
+        if config.get("imagenet")
+        else "Here pretexts start from random weights; the paper's start from ImageNet's, so that its rows show what both "
+        "together gain."
+    )
+    page.add(
+        f"<h2>Classification from few labels (Table 5)</h2><p>{runs.any['exams']} test exams: {html.escape(found)}. The "
+        f"score is the area under the ROC curve, its mean over {len(tasks)} tasks; 0.5 is guessing. Each draw chooses other "
+        "labelled exams; all methods of a draw see the same ones. Cells are the mean (standard deviation) over the draws. "
+        f"{start}</p>"
+    )
+    auc = runs.values(lambda content: content["macro_auc"])
+    paper = paper_tables.INJURY_AUC
+    counts = sorted({*runs.counts, *(count for row in paper.values() for count in row)})
+    rows: list[list[Any]] = []
+    for method in dict.fromkeys([*runs.methods, *paper]):
+        if method in runs.methods:
+            ours = [_over_draws(auc[method, count].values()) if (method, count) in auc else "" for count in counts]
+            rows.append([_name(method), *ours])
+        if method in paper:
+            theirs = [f"{paper[method][count]:.3f}" if count in paper[method] else "" for count in counts]
+            rows.append([f"Zhang 2024, {_name(method)}", *theirs])
+    page.table("Mean AUC, by the number of labelled exams", ["method", *counts], rows, _is_paper)
+    rows = [
+        [
+            f"{count}, {_name(method)}",
+            *(_over_draws(content["auc"][task] for content in draws.values()) for task in tasks),
+            len(draws),
+        ]
+        for count, method, draws in runs.cells()
+    ]
+    page.table("AUC of each task", ["labelled exams, method", *tasks, "draws"], rows, _is_paper)
+    _paired(page, auc, "mean AUC")
+    curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, mean AUC"})
+    page.figure(curves, "Validation while fine-tuning, a line a draw.")
+    runs.show(page, "roc.png", ": ROC curves")
+    # a megabyte each: where most was there to learn from
+    runs.show(page, "saliency.png", ": where the network looked", at_least=max(runs.counts))
+
+
+def _paired(page: _Page, scores: dict[tuple[str, int], dict[int, float]], name: str) -> None:
+    """Differences draw by draw: most of the spread at few exams is which exams they were."""
+    rows = []
+    for (method, count), draws in scores.items():
+        scratch = scores.get(("none", count), {})
+        differences = np.array([draws[draw] - scratch[draw] for draw in sorted(draws.keys() & scratch.keys())])
+        if method == "none" or not len(differences):
+            continue
+        rows.append(
+            [
+                f"{count}, {_name(method)} less scratch",
+                f"{differences.mean():+.3f}",
+                f"{differences.std(ddof=1):.3f}" if len(differences) > 1 else "-",
+                f"{(differences > 0).sum()} of {len(differences)}",
+                " ".join(f"{value:+.3f}" for value in differences),
+            ]
+        )
     if rows:
         header = ["labelled exams", "mean", "standard deviation", "draws that gained", "each draw"]
-        page.table("Paired differences in mean Dice", header, rows, _is_paper)
-        page.figure(paired_draws(dice), "Mean Dice of each draw, from scratch and from pretrained weights.")
-    if warnings:
-        page.add("<p class=note>" + "<br>".join(map(html.escape, warnings)) + "</p>")
+        page.table(f"Paired differences in {name}", header, rows, _is_paper)
+        caption = f"{name[0].upper()}{name[1:]} of each draw, from scratch and from pretrained weights."
+        page.figure(paired_draws(scores, f"{name}, test"), caption)
 
 
 def _diagnosis(page: _Page, study: Path, config: dict) -> None:
@@ -311,10 +437,10 @@ def _diagnosis(page: _Page, study: Path, config: dict) -> None:
         for method in config["methods"]:
             values = scores.get((method, count))
             if values:
-                rows.append([f"{count}, {METHOD_NAMES[method]}", f"{np.mean(values):.3f} ({np.std(values):.3f})", ""])
+                rows.append([f"{count}, {_name(method)}", f"{np.mean(values):.3f} ({np.std(values):.3f})", ""])
                 if count in paper_tables.DIAGNOSIS_AUC.get(method, {}):
                     rows.append(
-                        [f"{count}, Zhang 2024, {METHOD_NAMES[method]}", paper_tables.DIAGNOSIS_AUC[method][count], ""]
+                        [f"{count}, Zhang 2024, {_name(method)}", paper_tables.DIAGNOSIS_AUC[method][count], ""]
                     )
     page.table("Macro AUC", ["labelled exams, method", "macro AUC", "test exams"], rows, _is_paper)
     page.figure(study / "diagnose" / "reference" / "test" / "roc.png", "ROC curves and confusion from reference masks.")
@@ -324,8 +450,9 @@ def _planning(page: _Page, study: Path, config: dict) -> None:
     pictures = sorted((study / "plans").glob("*/plan.png"))
     if not pictures:
         return
+    anatomy = _ANATOMIES[config["anatomy"]]
     page.add(
-        "<h2>View planning from the short axis alone</h2><p>Test exams whose long-axis views the network did not get. "
+        f"<h2>View planning from the {anatomy.stack} alone</h2><p>Test exams whose {anatomy.views} the network did not get. "
         "Dashed: the planes fitted over the stack.</p>"
     )
     for picture in pictures[:3]:
@@ -363,6 +490,13 @@ def _pool(summaries: Sequence[dict]) -> dict:
     means = np.array([entry["mean"] for entry in known])
     deviations = np.array([entry["sd"] for entry in known])
     return {"mean": float(means.mean()), "sd": float(np.sqrt((deviations**2).mean() + means.var()))}
+
+
+def _over_draws(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    return f"{np.mean(known):.3f}" + (f" ({np.std(known, ddof=1):.3f})" if len(known) > 1 else "")
 
 
 def _spread(entry: dict) -> str:

@@ -1,6 +1,17 @@
-# Label efficiency on the heart (Zhang 2024, Tables 2, 3 and 4): pretexts x label counts x draws -> tables and figures.
+# Label efficiency (Zhang 2024, Tables 2 to 5): pretexts x label counts x draws -> tables and figures.
 #
-#   snakemake -s tools/studies/cardiac.smk --configfile tools/studies/configs/demo.yaml --cores 2
+#   snakemake -s tools/studies/label_efficiency.smk --configfile tools/studies/configs/demo.yaml --cores 2
+#
+# The configuration says whose anatomy it is and which bundles are run:
+#
+#   anatomy         cardiac or knee: of `planewise phantom` and `planewise index --anatomy`
+#   pretext_bundle  pretext_knee_{pretext}
+#   target          the bundle that is fine-tuned, and `arguments` that it alone takes. {diagnosed} in them is True in the
+#                   draws that are diagnosed
+#   methods         none (from scratch), imagenet, or one of the pretexts
+#   imagenet        file of ImageNet weights, optional: every pretext and every fine-tuning starts from it, save none
+#   diagnose        optional: a bundle that diagnoses from predicted masks, and the draws whose masks it gets
+#   plan            optional: the pretext whose inference plans views of test exams
 #
 # Every job is one `python -m monai.bundle run`. A rule declares only the metrics.json that its job writes last: Snakemake
 # deletes the declared outputs of a job that was interrupted, and the checkpoints must stay, so that the job goes on where
@@ -10,6 +21,7 @@ import os
 import sys
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("8.0")
@@ -32,11 +44,21 @@ if config.get("salt"):
         (OUT / "salt").write_text(config["salt"])
 os.environ.setdefault("PLANEWISE_CACHE", str(OUT / "cache"))
 
+ANATOMY = config["anatomy"]
+PRETEXTS = list(config["pretexts"])
 METHODS = list(config["methods"])
 COUNTS = list(config["label_counts"])
 DRAWS = list(config["draws"])
-# draws whose masks are diagnosed too
-DIAGNOSED = list(config.get("diagnose") or [])
+TARGET = config["target"]
+DIAGNOSIS = config.get("diagnose") or {"bundle": None, "draws": []}
+PLANNER = config.get("plan")
+IMAGENET = [str(Path(config["imagenet"]).expanduser().resolve())] if config.get("imagenet") else []
+
+if unknown := set(METHODS) - {"none", "imagenet", *PRETEXTS}:
+    names, known = ", ".join(sorted(unknown)), ", ".join(PRETEXTS)
+    raise WorkflowError(f"methods: {names} is none of the pretexts ({known}); add it there")
+if "imagenet" in METHODS and not IMAGENET:
+    raise WorkflowError("methods: imagenet needs its weights; give `imagenet: PATH` or leave the method out")
 
 
 def files(*names, overlay=config.get("overlay")):
@@ -64,8 +86,18 @@ def datalist(kind):
     return str(Path(given).resolve()) if given else str(OUT / f"{kind}.json")
 
 
+def pretext_bundle(pretext):
+    return config["pretext_bundle"].format(pretext=pretext)
+
+
 def pretrained(wildcards):
-    return [] if wildcards.method == "none" else [f"{OUT}/pretrain/{wildcards.method}/test/metrics.json"]
+    return [f"{OUT}/pretrain/{wildcards.method}/test/metrics.json"] if wildcards.method in PRETEXTS else []
+
+
+def starting_weights(wildcards, input):
+    """Arguments that say what a fine-tuning starts from."""
+    pretext = f"--pretrained {OUT / 'pretrain' / wildcards.method} " if input.weights else ""
+    return pretext + "".join(f"--imagenet {path} " for path in input.imagenet)
 
 
 wildcard_constraints:
@@ -90,7 +122,7 @@ rule phantom:
     log:
         OUT / "logs" / "phantom_{kind}.log",
     shell:
-        PLANEWISE + " phantom cardiac {OUT}/{wildcards.kind} {params.settings} > {log} 2>&1"
+        PLANEWISE + " phantom {ANATOMY} {OUT}/{wildcards.kind} {params.settings} > {log} 2>&1"
 
 
 rule index:
@@ -103,7 +135,7 @@ rule index:
     log:
         OUT / "logs" / "index_{kind}.log",
     shell:
-        PLANEWISE + " index {OUT}/{wildcards.kind} -o {output} {params.settings} > {log} 2>&1"
+        PLANEWISE + " index {OUT}/{wildcards.kind} -o {output} --anatomy {ANATOMY} {params.settings} > {log} 2>&1"
 
 
 rule inspect:
@@ -119,15 +151,18 @@ rule inspect:
 
 rule pretrain:
     input:
-        datalist("unlabelled"),
+        datalist=datalist("unlabelled"),
+        imagenet=IMAGENET,
     output:
         OUT / "pretrain" / "{pretext}" / "test" / "metrics.json",
     params:
         run=lambda wildcards, input: bundle(
-            f"pretext_cardiac_{wildcards.pretext}",
+            pretext_bundle(wildcards.pretext),
             files("train.yaml", "evaluate.yaml"),
-            f"--run_id train_and_evaluate --section test --datalist {input} --seed {config.get('seed', 0)} "
-            f"--progress False --output_dir {OUT / 'pretrain' / wildcards.pretext} {overrides('pretrain')}",
+            f"--run_id train_and_evaluate --section test --datalist {input.datalist} --seed {config.get('seed', 0)} "
+            f"--progress False --output_dir {OUT / 'pretrain' / wildcards.pretext} "
+            + "".join(f"--imagenet {path} " for path in input.imagenet)
+            + overrides("pretrain"),
         ),
     # the long jobs first, or the last of them runs alone
     priority: 10
@@ -142,17 +177,19 @@ rule finetune:
     input:
         labels=datalist("labelled"),
         weights=pretrained,
+        imagenet=lambda wildcards: [] if wildcards.method == "none" else IMAGENET,
     output:
         OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
     params:
         run=lambda wildcards, input: bundle(
-            "downstream_cardiac_sax_segmentation",
+            TARGET["bundle"],
             files("train.yaml", "evaluate.yaml"),
             f"--run_id train_and_evaluate --datalist {input.labels} --num_subjects {wildcards.exams} "
-            f"--subject_seed {wildcards.draw} --seed {wildcards.draw} --save_masks {int(wildcards.draw) in DIAGNOSED} "
-            f"--progress False "
+            f"--subject_seed {wildcards.draw} --seed {wildcards.draw} "
+            + TARGET.get("arguments", "").format(diagnosed=int(wildcards.draw) in DIAGNOSIS["draws"])
+            + f" --progress False "
             f"--output_dir {OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw} "
-            + (f"--pretrained {OUT / 'pretrain' / wildcards.method} " if input.weights else "")
+            + starting_weights(wildcards, input)
             + overrides("finetune"),
         ),
     threads: THREADS
@@ -169,7 +206,7 @@ rule forest:
         OUT / "diagnose" / "reference" / "test" / "metrics.json",
     params:
         run=lambda wildcards, input: bundle(
-            "downstream_cardiac_disease_classification",
+            DIAGNOSIS["bundle"],
             files("train.yaml", "evaluate.yaml", overlay=None),
             f"--run_id train_and_evaluate --datalist {input} --output_dir {OUT / 'diagnose' / 'reference'}",
         ),
@@ -188,7 +225,7 @@ rule diagnose:
         OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
     params:
         run=lambda wildcards, input, output: bundle(
-            "downstream_cardiac_disease_classification",
+            DIAGNOSIS["bundle"],
             files("train.yaml", "evaluate.yaml", overlay=None),
             f"--datalist {input.labels} --masks {Path(input.masks).parent}/masks "
             f"--weights {OUT / 'diagnose' / 'reference' / 'models' / 'model.pt'} "
@@ -202,16 +239,16 @@ rule diagnose:
 
 rule plan:
     input:
-        weights=OUT / "pretrain" / "multitask" / "test" / "metrics.json",
+        weights=OUT / "pretrain" / str(PLANNER) / "test" / "metrics.json",
         datalist=datalist("unlabelled"),
     output:
         touch(OUT / "plans" / "plans.done"),
     params:
         run=lambda wildcards, input: bundle(
-            "pretext_cardiac_multitask",
+            pretext_bundle(PLANNER),
             files("inference.yaml"),
             f"--input {input.datalist} --section test --num_exams 3 "
-            f"--weights {OUT / 'pretrain' / 'multitask' / 'models' / 'model.pt'} "
+            f"--weights {OUT / 'pretrain' / PLANNER / 'models' / 'model.pt'} "
             f"--output_dir {OUT / 'plans'} {overrides('plan')}",
         ),
     log:
@@ -222,16 +259,16 @@ rule plan:
 
 rule report:
     input:
-        expand(OUT / "pretrain" / "{pretext}" / "test" / "metrics.json", pretext=config["pretexts"]),
+        expand(OUT / "pretrain" / "{pretext}" / "test" / "metrics.json", pretext=PRETEXTS),
         expand(
             OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
             method=METHODS, exams=COUNTS, draw=DRAWS,
         ),
         expand(
             OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
-            method=METHODS, exams=COUNTS, draw=DIAGNOSED,
+            method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
         ),
-        [OUT / "plans" / "plans.done"] if "multitask" in config["pretexts"] else [],
+        [OUT / "plans" / "plans.done"] if PLANNER else [],
         [] if (config.get("datalists") or {}).get("unlabelled") else [OUT / "inspect.png"],
     output:
         OUT / "report" / "index.html",

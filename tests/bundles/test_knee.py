@@ -1,0 +1,157 @@
+"""What the knee's bundles do otherwise than the heart's: series as batches, stacks of unequal depth, ImageNet weights."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from planewise.data import load_datalist
+from planewise.networks import AlexNetEncoder
+
+from tests.bundles.conftest import run_bundle, tiny, tiny_size
+from tests.bundles.test_runs import root_cause, weights
+from tests.conftest import ROOT
+
+CLASSIFIER = "downstream_knee_injury_classification"
+SHORT = {"samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1}
+
+
+def parser_of(name: str, datalist: Path, folder: Path, **settings) -> ConfigParser:
+    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/train.yaml")))
+    parser.update(tiny(name) | {"datalist": str(datalist), "output_dir": str(folder), "device": "cpu"} | settings)
+    return parser
+
+
+def test_a_pretext_step_sees_one_whole_series(phantoms, tmp_path):
+    name = "pretext_knee_multitask"
+    items = load_datalist(phantoms.knee.unlabelled, "training")
+    sizes = {exam: sum(item["exam"] == exam for item in items) for exam in {item["exam"] for item in items}}
+    parser = parser_of(name, phantoms.knee.unlabelled, tmp_path)
+    trainer = parser.get_parsed_content("train#trainer")
+    seen = {}
+    for batch in trainer.data_loader:
+        (exam,) = {trainer.data_loader.dataset.items[index]["exam"] for index in batch["index"].tolist()}
+        seen[exam] = len(batch["index"])
+        image, target = trainer.prepare_batch(batch, "cpu")
+        assert image.shape == (seen[exam], 1, 64, 64) and target["heatmaps"].shape == (seen[exam], 2, 64, 64)
+        # Eq. (4): both ends of the stack are 0, the middle is 1
+        location = target["location"][batch["index"].argsort()]
+        assert float(location[[0, -1]].abs().max()) < 1e-6 and float(location.max()) > 0.97
+        assert torch.allclose(location, location.flip(0), atol=0.15)
+    assert seen == sizes
+    bounded = parser_of(name, phantoms.knee.unlabelled, tmp_path, max_slices=5).get_parsed_content("train#trainer")
+    assert {len(batch["index"]) for batch in bounded.data_loader} == {5}
+
+
+def test_several_exams_a_step_score_like_one(phantoms, tmp_path):
+    """Stacks of unequal depth are filled up and masked."""
+    settings = {"datalist": str(phantoms.knee.labelled), "output_dir": str(tmp_path)}
+    run_bundle(CLASSIFIER, "train.yaml", batch_size=3, learning_rate=0.01, **SHORT, **settings)
+    for batch in (1, 4):
+        run_bundle(
+            CLASSIFIER,
+            "train.yaml",
+            "evaluate.yaml",
+            batch_size=batch,
+            report_dir=str(tmp_path / str(batch)),
+            **settings,
+        )
+    depths = {len(np.load(item["image"])) for item in load_datalist(phantoms.knee.labelled, "test")}
+    assert len(depths) > 1
+    rows = [
+        {row["exam"]: row for row in csv.DictReader((tmp_path / f"{batch}/predictions.csv").open())} for batch in (1, 4)
+    ]
+    assert rows[0].keys() == rows[1].keys() and len(rows[0]) == len(load_datalist(phantoms.knee.labelled, "test"))
+    for exam, row in rows[0].items():
+        for task in ("abnormal", "acl", "meniscus"):
+            assert float(row[f"p({task})"]) == pytest.approx(float(rows[1][exam][f"p({task})"]), abs=1e-5)
+            assert row[task] in ("0", "1")
+    scores = json.loads((tmp_path / "1/metrics.json").read_text())
+    assert set(scores["auc"]) == {"abnormal", "acl", "meniscus"} and scores["exams"] == len(rows[0])
+    assert (tmp_path / "1/roc.png").exists() and (tmp_path / "1/saliency.png").exists()
+
+
+def test_weights_of_the_loss_come_from_the_exams_that_are_trained_on(phantoms, tmp_path):
+    parser = parser_of(CLASSIFIER, phantoms.knee.labelled, tmp_path, num_subjects=6, subject_seed=1)
+    dataset = parser.get_parsed_content("train#dataset")
+    loss = parser.get_parsed_content("loss")
+    assert len(dataset) == 6
+    prevalence = dataset.labels.mean(dim=0)
+    mixed = (prevalence > 0) & (prevalence < 1)
+    assert mixed.any()
+    assert torch.allclose(loss.positive[mixed], 0.5 / prevalence[mixed])
+    assert torch.allclose(loss.negative[mixed], 0.5 / (1 - prevalence[mixed]))
+
+
+def test_other_tasks_and_a_bound_on_the_slices(phantoms, tmp_path):
+    settings = {"tasks": ["acl"], "max_slices": 5}
+    parser = parser_of(CLASSIFIER, phantoms.knee.labelled, tmp_path, **settings)
+    trainer = parser.get_parsed_content("train#trainer")
+    image, label, _, mask = trainer.prepare_batch(next(iter(trainer.data_loader)), "cpu")
+    assert image.shape == (1, 1, 64, 64, 5) and label.shape == (1, 1)
+    assert trainer.network(image, **mask).shape == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["pretext_knee_location", CLASSIFIER])
+def test_training_starts_from_imagenets_file(name, phantoms, tmp_path):
+    torch.manual_seed(0)
+    encoder = AlexNetEncoder(tiny_size(name)["features"]).state_dict()
+    torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
+    lists = phantoms.knee
+    settings = {
+        "datalist": str(lists.unlabelled if name.startswith("pretext") else lists.labelled),
+        "imagenet": str(tmp_path / "alexnet.pth"),
+        "learning_rate": 0.0,
+        **SHORT,
+    }
+    run_bundle(name, "train.yaml", output_dir=str(tmp_path / "run"), **settings)
+    trained = weights(tmp_path / "run")
+    assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
+    # a pretext's weights go over them
+    other = {f"encoder.{key}": value + 1 for key, value in encoder.items()}
+    torch.save(other, tmp_path / "pretext.pt")
+    run_bundle(
+        name, "train.yaml", output_dir=str(tmp_path / "both"), pretrained=str(tmp_path / "pretext.pt"), **settings
+    )
+    assert all(torch.equal(weights(tmp_path / "both")[key], value) for key, value in other.items())
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(
+            name, "train.yaml", output_dir=str(tmp_path / "x"), **settings | {"imagenet": str(tmp_path / "no.pth")}
+        )
+    assert "there are no weights at" in str(root_cause(caught.value))
+
+
+def test_findings_of_a_dicom_exam_with_labels_from_a_csv(phantoms, tmp_path):
+    """People's own knees: DICOM and a table."""
+    from planewise.exams import index_folder, write_datalist
+
+    exams = sorted(path.name for path in phantoms.knee.dicom.iterdir() if path.is_dir())
+    lines = [f'"{exam}",{number % 2},{int(number % 3 == 0)}' for number, exam in enumerate(exams)]
+    (tmp_path / "findings.csv").write_text("\n".join(["exam,abnormal,acl", *lines]) + "\n")
+    result = index_folder(
+        phantoms.knee.dicom, anatomy="knee", classes=tmp_path / "findings.csv", split=(0.6, 0.0, 0.4), seed=1
+    )
+    write_datalist(result.datalist, tmp_path / "own.json")
+    settings = {
+        "datalist": str(tmp_path / "own.json"),
+        "output_dir": str(tmp_path / "run"),
+        "tasks": ["abnormal", "acl"],
+    }
+    run_bundle(CLASSIFIER, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **SHORT, **settings)
+    assert json.loads((tmp_path / "run/test/metrics.json").read_text())["exams"] > 0
+    run_bundle(
+        CLASSIFIER,
+        "inference.yaml",
+        input=str(phantoms.knee.dicom / exams[0]),
+        weights=str(tmp_path / "run"),
+        tasks=["abnormal", "acl"],
+        output_dir=str(tmp_path / "out"),
+        **tiny_size(CLASSIFIER),
+    )
+    (found,) = (tmp_path / "out").rglob("findings.json")
+    assert set(json.loads(found.read_text())["probabilities"]) == {"abnormal", "acl"}

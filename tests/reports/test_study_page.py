@@ -1,0 +1,181 @@
+"""The page of a study whose target is a classification: its numbers are the runs', its pictures are carried inside."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from planewise.reports.study_figures import finetune_curves, paired_draws, pretext_curves
+from planewise.reports.study_report import Table, write_study_report
+from planewise.reports.tables import write_csv
+
+TASKS = ("abnormal", "acl", "meniscus")
+CONFIG = {
+    "title": "a test",
+    "anatomy": "knee",
+    "phantom": {"unlabelled": "", "labelled": ""},
+    "pretexts": ["location", "multitask"],
+    "methods": ["none", "multitask"],
+    "label_counts": [16, 80],
+    "draws": [0, 1, 2],
+}
+#: AUC of method, count, draw and task.
+AUC = {
+    (method, count, draw): np.random.default_rng([len(method), count, draw]).uniform(0.4, 0.9, 3)
+    for method in CONFIG["methods"]
+    for count in CONFIG["label_counts"]
+    for draw in CONFIG["draws"]
+}
+LOCATION = {"mse": 0.021, "mae": 0.12, "pearson_r": 0.87654, "r2": 0.76, "explained_variance": 0.77}
+SPREAD = {"mean": 3.25, "sd": 1.5, "median": 3.0}
+
+
+def picture(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = Figure(figsize=(1, 1))
+    figure.text(0, 0.5, text)
+    figure.savefig(path, dpi=40, metadata={"Title": text})  # no two alike
+
+
+@pytest.fixture
+def study(tmp_path) -> Path:
+    (tmp_path / "study.json").write_text(json.dumps(CONFIG))
+    for name, sections in (("unlabelled", (4, 1, 2)), ("labelled", (80, 10, 30))):
+        sizes = dict(zip(("training", "validation", "test"), sections, strict=True))
+        content = {section: [{"exam": f"{section}{k}"} for k in range(size)] for section, size in sizes.items()}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    for pretext in CONFIG["pretexts"]:
+        folder = tmp_path / "pretrain" / pretext
+        metrics = {"slices": 40, "exams": 2, "location": LOCATION}
+        columns = {"epoch": [1, 2], "train_loss": [0.5, 0.4], "val_loss": [0.6, 0.5], "location_mae": [0.2, 0.1]}
+        if pretext == "multitask":
+            kinds = ("line_angle_deg", "line_distance_mm", "plane_angle_deg", "plane_offset_mm")
+            views = {view: dict.fromkeys(kinds, SPREAD) for view in ("axial", "coronal")}
+            metrics["orientation"] = {"heatmap_mse": 0.0123, "views": views}
+            columns |= {"axial_angle": [9.0, 7.0], "coronal_angle": [8.0, 6.0]}
+        picture(folder / "test/regression.png", f"regression {pretext}")
+        picture(folder / "test/heatmaps.png", f"heatmaps {pretext}")
+        (folder / "test/metrics.json").write_text(json.dumps(metrics))
+        write_csv(folder / "history.csv", columns)
+    for (method, count, draw), values in AUC.items():
+        folder = tmp_path / "finetune" / method / str(count) / str(draw)
+        auc = dict(zip(TASKS, map(float, values), strict=True))
+        metrics = {
+            "exams": 30,
+            "macro_auc": float(values.mean()),
+            "auc": auc,
+            "positives": {"abnormal": 24, "acl": 7, "meniscus": 11},
+            "sensitivity": dict.fromkeys(TASKS, 0.5),
+            "specificity": dict.fromkeys(TASKS, 0.5),
+        }
+        for name in ("roc.png", "saliency.png"):
+            picture(folder / "test" / name, f"{name} {method} {count} {draw}")
+        (folder / "test/metrics.json").write_text(json.dumps(metrics))
+        columns = {"train_loss": [0.7, 0.6], "val_loss": [0.7, 0.65], "val_auc": [0.5, 0.6]}
+        write_csv(folder / "history.csv", {"epoch": [1, 2], **columns})
+    return tmp_path
+
+
+def edit(file: Path, **changes) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def written(study: Path) -> tuple[dict[str, Table], str]:
+    tables = write_study_report(study, study / "report/index.html")
+    return {table.title: table for table in tables}, (study / "report/index.html").read_text()
+
+
+def over_draws(values) -> str:
+    return f"{np.mean(values):.3f} ({np.std(values, ddof=1):.3f})"
+
+
+def test_the_tables_are_the_runs_numbers_beside_the_papers(study):
+    tables, page = written(study)
+    # Table 5's form: all counts, ours and the paper's; ImageNet is the paper's alone
+    mean = tables["Mean AUC, by the number of labelled exams"]
+    assert mean.header == ["method", "16", "80", "200", "400", "800"]
+    rows = {row[0]: row[1:] for row in mean.rows}
+    for method, name in (("none", "from scratch"), ("multitask", "multitask")):
+        for column, count in enumerate((16, 80)):
+            assert rows[name][column] == over_draws([AUC[method, count, draw].mean() for draw in (0, 1, 2)])
+        assert rows[name][2:] == ["", "", ""]
+    assert rows["Zhang 2024, from scratch"] == ["", "0.433", "0.429", "0.474", "0.562"]
+    assert rows["Zhang 2024, multitask"] == ["", "0.755", "0.783", "0.801", "0.819"]
+    assert rows["Zhang 2024, ImageNet"][1] == "0.682" and "ImageNet" not in rows
+    each = {row[0]: row[1:] for row in tables["AUC of each task"].rows}
+    assert tables["AUC of each task"].header[1:4] == list(TASKS)
+    for task in range(3):
+        scores = [AUC["multitask", 80, draw][task] for draw in (0, 1, 2)]
+        assert each["80, multitask"][task] == over_draws(scores)
+    gains = [AUC["multitask", 16, draw].mean() - AUC["none", 16, draw].mean() for draw in (0, 1, 2)]
+    row = next(row for row in tables["Paired differences in mean AUC"].rows if row[0].startswith("16"))
+    assert row[1:3] == [f"{np.mean(gains):+.3f}", f"{np.std(gains, ddof=1):.3f}"]
+    assert row[4] == " ".join(f"{gain:+.3f}" for gain in gains)
+    location = {row[0]: row[1:] for row in tables["Relative location (Table 2)"].rows}
+    assert location["multitask"][2] == "0.8765" and location["Zhang 2024, multitask"][2] == "0.9284"
+    assert [row[1] for row in tables["Relative orientation"].rows] == ["axial", "coronal"]
+    for cell in (cell for table in tables.values() for row in table.rows for cell in row):
+        assert f">{cell}</td>" in page
+
+
+def test_the_page_says_whose_numbers_they_are_and_of_what(study):
+    _, page = written(study)
+    assert "<h1>Label efficiency on the knee: a test</h1>" in page
+    assert "phantom exams" in page and "fastMRI, MRNet" in page
+    assert "30 test exams: 24 abnormal, 7 acl, 11 meniscus" in page and "labelled exams: 80 training" in page
+    assert "start from random weights" in page
+    # nothing of the heart
+    for word in ("heart", "short axis", "short-axis", "ACDC", "Dice", "2ch", "<h2>Segmentation", "<h2>Diagnosis"):
+        assert word not in page, word
+    edit(study / "study.json", imagenet="alexnet.pth")
+    assert "start from random weights" not in written(study)[1]
+
+
+def test_the_pictures_of_the_first_draws_are_carried_inside(study):
+    _, page = written(study)
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    carried = {base64.b64decode(picture) for picture in re.findall(r"data:image/png;base64,([^\"]+)", page)}
+    shown = [study / "pretrain/multitask/test" / name for name in ("regression.png", "heatmaps.png")]
+    for method, count, draw in AUC:
+        for name in ("roc.png", "saliency.png"):
+            file = study / "finetune" / method / str(count) / str(draw) / "test" / name
+            # saliency only where most was there to learn from
+            wanted = draw == 0 and (name == "roc.png" or count == 80)
+            assert (file.read_bytes() in carried) == wanted, file
+            shown += [file] if wanted else []
+    # and three drawn for the page: curves of the pretexts and of the fine-tunings, paired draws
+    assert len(carried) == len(shown) + 3
+
+
+def test_a_draw_without_a_score_is_left_out_of_means_and_pairs(study):
+    edit(study / "finetune/none/16/1/test/metrics.json", macro_auc=None, auc=dict.fromkeys(TASKS))
+    tables, _ = written(study)
+    rows = {row[0]: row for row in tables["Mean AUC, by the number of labelled exams"].rows}
+    assert rows["from scratch"][1] == over_draws([AUC["none", 16, draw].mean() for draw in (0, 2)])
+    pairs = next(row for row in tables["Paired differences in mean AUC"].rows if row[0].startswith("16"))
+    assert pairs[3].endswith("of 2")
+
+
+def test_learning_curves_show_the_views_that_were_learned():
+    history = [{"epoch": 1, "train_loss": 1.0, "axial_angle": 9.0, "coronal_angle": 8.0}]
+    history += [{"epoch": 2, "train_loss": 0.5, "axial_angle": 7.0, "coronal_angle": 6.0}]
+    _, angle, _ = pretext_curves({"multitask": history}).axes
+    lines = {line.get_label(): list(line.get_ydata()) for line in angle.get_lines()}
+    assert lines == {"multitask, axial": [9.0, 7.0], "multitask, coronal": [8.0, 6.0]}
+
+
+def test_every_score_and_every_method_has_its_panels():
+    draws = [[{"epoch": 1, "val_loss": 0.7, "val_auc": 0.5}, {"epoch": 2, "val_loss": 2.5, "val_auc": 0.8}]] * 2
+    histories = {("none", 16): draws, ("imagenet", 16): draws, ("none", 64): draws}
+    figure = finetune_curves(histories, {"val_loss": "loss", "val_auc": "AUC"})
+    assert [len(axes.get_lines()) for axes in figure.axes] == [4, 2, 4, 2]
+    assert figure.axes[0].get_ylim()[1] > 2.5 and figure.axes[2].get_ylim() == (0, 1)
+    scores = {("none", 16): {0: 0.5, 1: 0.6}, ("location", 16): {1: 0.7, 2: 0.1}, ("multitask", 16): {0: 0.9}}
+    figure = paired_draws(scores, "mean AUC")
+    pairs = [[list(line.get_ydata()) for line in axes.get_lines()] for axes in figure.axes]
+    assert pairs == [[[0.6, 0.7]], [[0.5, 0.9]]]

@@ -1,0 +1,290 @@
+"""Whole studies through Snakemake: of the heart, killed and started again; of the knee; and what others would run."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import matplotlib.image
+import psutil
+import pytest
+import yaml
+from planewise.engines import read_history
+
+from tests.bundles.conftest import tiny_size
+from tests.conftest import ROOT
+
+STUDIES = ROOT / "tools/studies"
+
+
+def snakemake(config: Path, *arguments: str, **options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(STUDIES / "label_efficiency.smk"), "--cores", "2"]
+    return subprocess.Popen(
+        [
+            *command,
+            "--configfile",
+            str(config),
+            "--rerun-incomplete",
+            "--rerun-triggers",
+            "mtime",
+            "--nolock",
+            *arguments,
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+
+
+def kill_with_children(process: subprocess.Popen) -> None:
+    everyone = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for one in everyone:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.fixture
+def tiny_study(tmp_path):
+    size = tiny_size("pretext_cardiac_multitask")
+    training = size | {"batch_size": 8, "samples_per_epoch": 64, "max_epochs": 5, "val_interval": 2}
+    config = {
+        "title": "tiny",
+        "out": str(tmp_path / "out"),
+        "salt": "phantoms of a test, which are nobody's exams",
+        "anatomy": "cardiac",
+        "pretext_bundle": "pretext_cardiac_{pretext}",
+        "target": {"bundle": "downstream_cardiac_sax_segmentation", "arguments": "--save_masks {diagnosed}"},
+        "phantom": {
+            "unlabelled": "--exams 8 --seed 3 --phases 2 --set spacing=3.6,4.2",
+            "labelled": "--layout acdc --exams 10 --seed 4 --phases 2 --set spacing=3.6,4.2",
+        },
+        "index": {"unlabelled": "--split 0.5 0.2 0.3", "labelled": "--split 0.5 0.2 0.3"},
+        "pretexts": ["multitask"],
+        "methods": ["none", "multitask"],
+        "label_counts": [1],
+        "draws": [0],
+        "diagnose": {"bundle": "downstream_cardiac_disease_classification", "draws": [0]},
+        "plan": "multitask",
+        "overrides": {"pretrain": training, "finetune": training, "plan": size},
+    }
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(config))
+    return file, tmp_path / "out"
+
+
+def test_a_killed_study_goes_on_and_writes_its_report(tiny_study):
+    config, out = tiny_study
+    process = snakemake(config, cwd=config.parent)
+    history = out / "pretrain/multitask/history.csv"
+    deadline = time.time() + 240
+    while time.time() < deadline and process.poll() is None and not (history.parent / "models/last.pt").exists():
+        time.sleep(0.01)
+    assert process.poll() is None, process.communicate()[0][-3000:]
+    kill_with_children(process)
+    assert 1 <= len(read_history(history)) < 5
+    phantom = (out / "phantom_unlabelled.done").stat().st_mtime_ns
+
+    process = snakemake(config, cwd=config.parent)
+    text = process.communicate(timeout=500)[0]
+    assert process.returncode == 0, text[-3000:]
+    assert "going on after epoch" in (out / "logs/pretrain_multitask.log").read_text()
+    assert [row["epoch"] for row in read_history(history)] == [1, 2, 3, 4, 5]
+    assert (out / "phantom_unlabelled.done").stat().st_mtime_ns == phantom, "what was done is kept"
+
+    page = (out / "report/index.html").read_text()
+    for heading in ("Data", "Pretexts", "Segmentation from few labels", "Diagnosis", "View planning", "What ran"):
+        assert f"<h2>{heading}" in page
+    assert not re.search(r'(src|href)="(?!data:)', page), "one file that carries everything"
+    pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
+    assert len(pictures) >= 8
+    for picture in pictures:
+        pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(picture)))
+        assert pixels.std() > 0.01, "an empty picture"
+    # the tables are the runs' numbers
+    location = json.loads((out / "pretrain/multitask/test/metrics.json").read_text())["location"]
+    assert f"<td>{location['pearson_r']:.4f}</td>" in page
+    gain = [
+        json.loads((out / f"finetune/{method}/1/0/test/metrics.json").read_text())["mean"]["dice"]["mean"]
+        for method in ("none", "multitask")
+    ]
+    assert f"<td>{gain[1] - gain[0]:+.3f}</td>" in page
+    # nothing is left to do
+    process = snakemake(config, "--dry-run", cwd=config.parent)
+    assert "Nothing to be done" in process.communicate()[0]
+
+
+@pytest.fixture
+def tiny_knee_study(tmp_path):
+    size = tiny_size("pretext_knee_multitask")
+    training = size | {"max_epochs": 2}
+    config = yaml.safe_load((STUDIES / "configs/knee.yaml").read_text()) | {
+        "out": str(tmp_path / "out"),
+        "phantom": {
+            "unlabelled": "--layout fastmri --exams 8 --seed 3 --set spacing=2.2,2.6",
+            "labelled": "--layout mrnet --exams 24 --seed 4 --set spacing=2.2,2.4",
+        },
+        "index": {"unlabelled": "--split 0.5 0.2 0.3", "labelled": "--split 0.4 0.2 0.4"},
+        "pretexts": ["multitask"],
+        "methods": ["none", "multitask"],
+        "label_counts": [8],
+        "draws": [0],
+        "overrides": {
+            "pretrain": training | {"samples_per_epoch": 8, "val_interval": 1},
+            "finetune": training | {"samples_per_epoch": 8},
+            "plan": size,
+        },
+    }
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(config))
+    return file, tmp_path / "out"
+
+
+def test_a_study_of_the_knee_ends_in_its_report(tiny_knee_study):
+    config, out = tiny_knee_study
+    process = snakemake(config, cwd=config.parent)
+    text = process.communicate(timeout=500)[0]
+    logs = "\n".join(f"{log.name}: {log.read_text()[-1500:]}" for log in sorted((out / "logs").glob("*.log")))
+    assert process.returncode == 0, text[-3000:] + logs
+    page = (out / "report/index.html").read_text()
+    assert "<h1>Label efficiency on the knee" in page
+    for heading in (
+        "Data",
+        "Pretexts",
+        "Classification from few labels",
+        "View planning from the sagittal series",
+        "What ran",
+    ):
+        assert f"<h2>{heading}" in page
+    for heading in ("Segmentation", "Diagnosis"):
+        assert f"<h2>{heading}" not in page
+    location = json.loads((out / "pretrain/multitask/test/metrics.json").read_text())["location"]
+    assert f"<td>{location['pearson_r']:.4f}</td>" in page
+    scores = [
+        json.loads((out / f"finetune/{method}/8/0/test/metrics.json").read_text()) for method in ("none", "multitask")
+    ]
+    for score in scores:
+        assert f"<td>{score['macro_auc']:.3f}</td>" in page
+    assert f"<td>{scores[1]['macro_auc'] - scores[0]['macro_auc']:+.3f}</td>" in page
+    for picture in ("roc.png", "saliency.png"):
+        carried = base64.b64encode((out / "finetune/multitask/8/0/test" / picture).read_bytes()).decode()
+        assert carried in page, picture
+
+
+def planned(config: dict, folder: Path, *arguments: str) -> str:
+    """What Snakemake prints of a study that it would run."""
+    file = folder / "study.yaml"
+    file.write_text(yaml.safe_dump(config | {"out": str(folder / "out")}))
+    process = snakemake(file, "--dry-run", *arguments, cwd=folder)
+    text = process.communicate()[0]
+    assert process.returncode == 0, text[-3000:]
+    return text
+
+
+def jobs(text: str) -> dict[str, int]:
+    """Number of jobs of each rule."""
+    table = text.split("Job stats:")[1].split("\n\n")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+
+
+def paper_study(name: str, folder: Path) -> dict:
+    config = yaml.safe_load((STUDIES / "configs" / name).read_text())
+    for kind in config["datalists"]:
+        (folder / f"{kind}.json").write_text(json.dumps({"training": [], "validation": [], "test": []}))
+        config["datalists"][kind] = str(folder / f"{kind}.json")
+    return config
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (STUDIES / "configs").glob("table*.yaml")))
+def test_paper_size_studies_plan_their_jobs(name, tmp_path):
+    config = paper_study(name, tmp_path)
+    text = planned(config, tmp_path)
+    runs = len(config["methods"]) * len(config["label_counts"]) * len(config["draws"])
+    assert jobs(text)["finetune"] == runs and jobs(text)["pretrain"] == len(config["pretexts"])
+    # at the paper's size: no overlay shrinks it
+    assert "demo.yaml" not in text
+
+
+def commands(text: str, rule: str) -> list[str]:
+    """Bundle commands of a rule's jobs, told by their logs."""
+    return [line for line in text.splitlines() if "monai.bundle" in line and f"/logs/{rule}_" in line]
+
+
+def test_the_knees_demo_plans_the_knees_jobs(tmp_path):
+    config = yaml.safe_load((STUDIES / "configs/knee.yaml").read_text())
+    text = planned(config, tmp_path, "--printshellcmds")
+    runs = len(config["methods"]) * len(config["label_counts"]) * len(config["draws"])
+    expected = {"phantom": 2, "index": 2, "inspect": 1, "pretrain": 3, "finetune": runs, "plan": 1, "report": 1}
+    assert jobs(text) == expected | {"all": 1, "total": sum(expected.values()) + 1}
+    assert "cardiac" not in text and text.count("planewise phantom knee ") == 2 and text.count("--anatomy knee") == 2
+    for pretext in config["pretexts"]:
+        assert f"cd {ROOT}/bundles/pretext_knee_{pretext} && " in text
+    finetunings = commands(text, "finetune")
+    assert len(finetunings) == runs
+    for command in finetunings:
+        assert f"cd {ROOT}/bundles/downstream_knee_injury_classification && " in command
+        assert "save_masks" not in command and "--imagenet" not in command
+        method = re.search(r"/finetune/(\w+)/", command)[1]
+        start = re.search(r"--pretrained (\S+)", command)
+        assert (start is None) if method == "none" else start[1] == f"{tmp_path}/out/pretrain/{method}"
+
+
+def test_the_demo_masks_only_what_is_diagnosed(tmp_path):
+    config = yaml.safe_load((STUDIES / "configs/demo.yaml").read_text())
+    text = planned(config, tmp_path, "--printshellcmds")
+    diagnosed = len(config["methods"]) * len(config["label_counts"]) * len(config["diagnose"]["draws"])
+    assert jobs(text)["diagnose"] == diagnosed and jobs(text)["forest"] == jobs(text)["plan"] == 1
+    for command in commands(text, "finetune"):
+        draw = int(re.search(r"--subject_seed (\d+)", command)[1])
+        assert f"--save_masks {draw in config['diagnose']['draws']} " in command
+
+
+def test_imagenet_is_where_all_but_scratch_starts_from(tmp_path):
+    config = paper_study("table5.yaml", tmp_path)
+    (tmp_path / "alexnet.pth").touch()
+    config |= {"imagenet": str(tmp_path / "alexnet.pth"), "methods": ["none", "imagenet", "multitask"]}
+    config |= {"label_counts": [80], "draws": [0], "pretexts": ["multitask"]}
+    text = planned(config, tmp_path, "--printshellcmds")
+    option = f"--imagenet {tmp_path}/alexnet.pth "
+    (pretraining,) = commands(text, "pretrain")
+    assert option in pretraining
+    finetunings = {re.search(r"/finetune/(\w+)/", command)[1]: command for command in commands(text, "finetune")}
+    assert {method: option in command for method, command in finetunings.items()} == {
+        "none": False,
+        "imagenet": True,
+        "multitask": True,
+    }
+    assert {method: "--pretrained " in command for method, command in finetunings.items()} == {
+        "none": False,
+        "imagenet": False,
+        "multitask": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [(["none", "imagenet"], "give `imagenet: PATH`"), (["none", "rotation"], "rotation is none of the pretexts")],
+)
+def test_a_method_that_cannot_be_run_is_said_at_once(methods, message, tmp_path):
+    config = paper_study("table5.yaml", tmp_path) | {"methods": methods, "out": str(tmp_path / "out")}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
+    assert message in process.communicate()[0] and process.returncode != 0
+
+
+def test_the_demo_says_what_it_can_do():
+    text = subprocess.run([ROOT / "tools/demo", "--help"], capture_output=True, text=True, check=True).stdout
+    assert "--knee" in text
+    for config in (STUDIES / "configs").glob("*.yaml"):
+        assert f"tools/studies/configs/{config.name}" in text
