@@ -87,3 +87,12 @@ def test_phases_are_paired_and_masks_take_the_place_of_labels(tmp_path):
     assert pair_phases(items) == [{"exam": "e1", "group": "DCM", "height": 180, "ed": "lED", "es": "lES"}]
     paired = pair_phases(items, tmp_path)[0]
     assert paired["es"] == str(tmp_path / "e1_ES.nii.gz")
+
+
+def test_subjects_are_drawn_from_those_that_have_a_label():
+    items = [{"image": f"{n}.npy", "exam": f"e{n}", **({"acl": n % 2} if n < 4 else {})} for n in range(12)]
+    for seed in range(6):
+        drawn = select_subjects(items, 3, seed, having=("acl", "meniscus"))
+        assert len(drawn) == 3 and all("acl" in item for item in drawn)
+    with pytest.raises(InputError, match="5 subjects were asked for .* has 4 with acl"):
+        select_subjects(items, 5, having=("acl",))

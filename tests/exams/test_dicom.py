@@ -175,6 +175,8 @@ def test_frames_of_an_enhanced_file_have_their_own_planes(tmp_path):
     assert np.array(first["affine"])[:3, 3] == pytest.approx([0, 0, 5])
     assert np.array(second["affine"])[:3, 3] == pytest.approx([0, 0, 15])
     assert (second["trigger"], second["thickness"]) == (30.0, 6.0)
+    # scanners write a delay of zero where nothing triggers
+    assert (first["gated"], second["gated"]) == (False, True)
 
 
 def test_natural_order_counts():

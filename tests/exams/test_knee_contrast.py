@@ -52,7 +52,7 @@ def test_what_may_be_t2w_fs(values, found, least):
         ({"text": "SAG T2 NO FS", **T2}, "T2w by name and TE/TR, no FS by name"),
         ({"text": "SAG T2", **T2, "fat_suppressed": False}, "T2w by name and TE/TR, no FS by name and scan options"),
         ({"text": "SAG T2* GRE", "sequence": "GR"}, "gradient echo by name and sequence, no FS by name"),
-        ({"text": "sag dess we", "echo_time": 6, "repetition_time": 16, "sequence": "GR"}, "gradient echo by name and TE/TR"),
+        ({"text": "sag dess we", "echo_time": 6, "repetition_time": 16, "sequence": "GR"}, "gradient echo by name and seq"),
         ({"text": "SAG T2 FS", **PD}, "T2w by name but PDw by TE/TR, FS by name"),
     ],
 )  # fmt: skip
@@ -61,6 +61,13 @@ def test_what_is_another_contrast(values, found):
     assert contrast.refused
     assert found in contrast.found
     assert contrast.confidence < 0.3
+
+
+@pytest.mark.parametrize("sequence", ["RM", "EP", "EP/SE", "SE/IR", "RM/SE", ""])
+def test_only_a_gradient_echo_is_called_one(sequence):
+    """Research sequences and echo planar ones go by their times."""
+    assert timed_weighting(60, 4000, sequence) == "T2w"
+    assert timed_weighting(60, 4000, "GR") == "gradient echo"
 
 
 def test_times_between_the_contrasts_say_nothing():

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import nibabel
-import numpy as np
 import torch
 
 from planewise.errors import InputError
+from planewise.exams.mrnet import open_volume
 from planewise.transforms.array_volume import is_array
 from planewise.transforms.exam_name import exam_of
 
@@ -73,7 +74,9 @@ def load_datalist(path: str | Path, section: str, required: bool = False) -> lis
     return items
 
 
-def select_subjects(items: Sequence[dict[str, Any]], num_subjects: int | None, seed: int = 0) -> list[dict[str, Any]]:
+def select_subjects(
+    items: Sequence[dict[str, Any]], num_subjects: int | None, seed: int = 0, having: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """The items of some of the exams, drawn at random.
 
     The exams are put in an order that the seed alone decides, and the first ``num_subjects`` are taken: with one seed,
@@ -83,18 +86,30 @@ def select_subjects(items: Sequence[dict[str, Any]], num_subjects: int | None, s
         items: of a datalist's section.
         num_subjects: how many exams; None takes all.
         seed: of the draw.
+        having: keys of labels; exams that have none of them are not drawn from. None are asked for if it is empty.
 
     Raises:
         InputError: more exams are asked for than there are.
     """
     if num_subjects is None:
         return list(items)
-    exams = sorted({exam_of(item) for item in items})
+    exams = sorted({exam_of(item) for item in items if not having or any(key in item for key in having)})
     if not 0 < num_subjects <= len(exams):
-        raise InputError(f"{num_subjects} subjects were asked for (--num_subjects); the section has {len(exams)}")
+        of_what = f" with {' or '.join(having)}" if having else ""
+        raise InputError(
+            f"{num_subjects} subjects were asked for (--num_subjects); the section has {len(exams)}{of_what}"
+        )
     order = torch.randperm(len(exams), generator=torch.Generator().manual_seed(seed)).tolist()
     chosen = {exams[index] for index in order[:num_subjects]}
     return [item for item in items if exam_of(item) in chosen]
+
+
+def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Exam to the indices of its items, exams in the order in which they first come."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for index, item in enumerate(items):
+        rows[item["exam"]].append(index)
+    return dict(rows)
 
 
 def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -116,7 +131,7 @@ def _depth(path: str) -> int:
     """How many slices a volume has; 1 where it cannot be opened."""
     try:
         if is_array(path):
-            return np.load(path, mmap_mode="r", allow_pickle=False).shape[0]
+            return open_volume(path).shape[0]
         shape = nibabel.load(path).shape
     except (OSError, ValueError, nibabel.filebasedimages.ImageFileError):
         return 1

@@ -304,7 +304,8 @@ def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
         ),
         "thickness": _number(thickness),
         "trigger": _number(trigger),
-        "gated": trigger is not None,
+        # a delay of zero is what scanners write where nothing triggers
+        "gated": (_number(trigger) or 0) > 0,
         "instance": int(temporal) * 100_000 + index if temporal else index,
         "echo_time": _number(first("MREchoSequence", "EffectiveEchoTime")),
         "repetition_time": _number(first("MRTimingAndRelatedParametersSequence", "RepetitionTime")),

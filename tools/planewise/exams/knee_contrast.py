@@ -64,7 +64,8 @@ def contrast_of(stack: dict) -> Contrast:
     weighting = [_Evidence(label, _NAME_WEIGHTS[label], "name") for label in named if len(named) == 1]
     timed = timed_weighting(stack["echo_time"], stack["repetition_time"], stack["sequence"])
     if timed:
-        weighting.append(_Evidence(timed, _TIME_WEIGHTS[timed], "TE/TR" if stack["echo_time"] else "sequence"))
+        source = "sequence" if timed == "gradient echo" and "GR" in stack["sequence"] else "TE/TR"
+        weighting.append(_Evidence(timed, _TIME_WEIGHTS[timed], source))
     fat = _fat_evidence(name, stack["fat_suppressed"], bool(named))
     odds = [sum(piece.odds for piece in evidence) for evidence in (weighting, fat)]
     return Contrast(
@@ -77,7 +78,7 @@ def contrast_of(stack: dict) -> Contrast:
 def timed_weighting(echo_time: float | None, repetition_time: float | None, sequence: str) -> str | None:
     """The weighting that a sequence and its times (ms) make; None where they leave it open."""
     sequences = set(sequence.split("/")) - {""}
-    if sequences and not sequences & {"SE", "IR"}:
+    if "GR" in sequences and not sequences & {"SE", "IR"}:
         return "gradient echo"
     if not echo_time or not repetition_time:
         return None

@@ -71,13 +71,25 @@ def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[dict], dict[
     return volumes, dict(skipped), problems
 
 
+def open_volume(path: str | Path) -> np.ndarray:
+    """A volume as its file holds it, memory-mapped.
+
+    Raises:
+        ValueError: it cannot be read; the message says why, without the path.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        kind = "it ends before its image does" if "mmap" in str(error) else "it holds no plain numpy array"
+        raise ValueError(f"the volume cannot be read: {kind}") from error
+
+
 def volume_problem(path: Path) -> str:
     """Why a file is no volume of slices, in words; empty if it is one. Pixels are not read."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        kind = "it ends before its image does" if "mmap" in str(error) else "it holds no plain numpy array"
-        return f"MRNet volume that cannot be read: {kind}"
+        array = open_volume(path)
+    except ValueError as error:
+        return str(error).replace("the volume", "MRNet volume that", 1)
     if array.ndim != 3 or min(array.shape) < 1:
         return f"MRNet volume of shape {_shape(array)}: (slices, rows, columns) is wanted"
     if not (np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)):

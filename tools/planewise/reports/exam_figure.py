@@ -15,6 +15,7 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from planewise.data import expand_volumes, load_datalist, read_datalist
 from planewise.errors import InputError
+from planewise.exams.mrnet import open_volume
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
 from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
@@ -384,11 +385,11 @@ def _arrays_figure(name: str, items: list[dict], slices: int) -> Figure:
     """A row of slices of a volume without geometry ``(slices, rows, columns)``, and its labels in words."""
     item = items[0]
     try:
-        volume = np.load(item["image"], mmap_mode="r", allow_pickle=False)
+        volume = open_volume(item["image"])
         chosen = np.unique(np.linspace(0, len(volume) - 1, slices).round().astype(int))
         pictures = [np.asarray(volume[rank], dtype=np.float32).T for rank in chosen]
-    except (OSError, ValueError) as error:
-        raise InputError(f"exam {name}: its volume cannot be read ({type(error).__name__})") from None
+    except ValueError as error:
+        raise InputError(f"exam {name}: {error}") from None
     figure = Figure(figsize=(2.35 * max(len(chosen), 3), 3.1), facecolor=_BACKGROUND, layout="constrained")
     for axes, picture, rank in zip(figure.subplots(1, len(chosen), squeeze=False)[0], pictures, chosen, strict=True):
         show_slice(axes, picture)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from planewise.errors import InputError
+from planewise.exams.mrnet import open_volume
 
 
 def is_array(path: str | Path) -> bool:
@@ -27,9 +28,9 @@ def read_array(path: str | Path, field: float | None) -> tuple[np.ndarray, np.nd
 
     Raises:
         InputError: no field is given.
-        ValueError: the array is not three-dimensional.
+        ValueError: it cannot be read, or is not three-dimensional.
     """
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    array = open_volume(path)
     if array.ndim != 3:
         raise ValueError(f"the array has {array.ndim} dimensions; slices, rows and columns are wanted")
     if field is None:
