@@ -155,3 +155,43 @@ def test_findings_of_a_dicom_exam_with_labels_from_a_csv(phantoms, tmp_path):
     )
     (found,) = (tmp_path / "out").rglob("findings.json")
     assert set(json.loads(found.read_text())["probabilities"]) == {"abnormal", "acl"}
+
+
+def test_a_stack_that_is_no_sagittal_series_is_not_judged(phantoms, real_data, tmp_path):
+    run_bundle(
+        CLASSIFIER, "train.yaml", datalist=str(phantoms.knee.labelled), output_dir=str(tmp_path / "run"), **SHORT
+    )
+
+    def judged(source: str) -> list[dict]:
+        out = tmp_path / source
+        run_bundle(
+            CLASSIFIER,
+            "inference.yaml",
+            input=str(real_data / source),
+            weights=str(tmp_path / "run"),
+            output_dir=str(out),
+            **tiny_size(CLASSIFIER),
+        )
+        rows = list(csv.DictReader((out / "predictions.csv").open()))
+        found = [json.loads(path.read_text()) for path in sorted(out.rglob("findings.json"))]
+        assert len(rows) == len(found)
+        assert {row["remark"] for row in rows} == {entry["remark"] or "" for entry in found}
+        return found
+
+    (phantom,) = judged("phantom_philips")
+    assert phantom["probabilities"] is None and "no sagittal stack of 5 or more slices" in phantom["remark"]
+    assert not list((tmp_path / "phantom_philips").rglob("saliency.png"))
+    # a localizer is read, with the doubt beside it
+    for entry in judged("localizer_ge"):
+        assert set(entry["probabilities"]) == {"abnormal", "acl", "meniscus"} and "probability of 0" in entry["remark"]
+
+
+def test_weights_of_other_tasks_are_refused_with_a_message(phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.knee.labelled), "output_dir": str(tmp_path)}
+    run_bundle(CLASSIFIER, "train.yaml", tasks=["acl"], **SHORT, **settings)
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(CLASSIFIER, "train.yaml", "evaluate.yaml", **settings)
+    assert "head.1.weight is (1, 16) there and (3, 16) here" in str(root_cause(caught.value))
+    # without pictures the scores are written all the same
+    run_bundle(CLASSIFIER, "train.yaml", "evaluate.yaml", tasks=["acl"], examples=0, **settings)
+    assert set(json.loads((tmp_path / "test/metrics.json").read_text())["auc"]) == {"acl"}

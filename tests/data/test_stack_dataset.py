@@ -83,7 +83,9 @@ def test_labels_may_be_unknown_but_not_all(items, transform, tmp_path, caplog):
     assert "1 of 3 exams have none of the labels abnormal, acl: left out" in caplog.text
     assert torch.isnan(stacks.labels[0, 1]) and stacks.labels[0, 0] == 1
     with pytest.raises(InputError, match="none of the labels fracture.*--classes"):
-        dataset(items, transform, tmp_path, tasks=("fracture",))
+        dataset(items, transform, tmp_path, tasks=("fracture",), required=True)
+    # a validation section without labels is no reason not to train
+    assert len(dataset(items, transform, tmp_path, tasks=("fracture",))) == 0
 
 
 @pytest.mark.parametrize("value", [2, "yes", 0.5])

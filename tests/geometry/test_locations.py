@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from planewise.geometry import base_to_apex, centrosymmetric, location_order, relative_locations
+from planewise.geometry import base_to_apex, centrosymmetric, location_order, order_strength, relative_locations
 
 from .slices import rotation
 
@@ -57,3 +57,13 @@ def test_order_of_locations():
     assert location_order(torch.tensor([1.0, 0.6, 0.5, -0.1])) == -1
     assert abs(location_order(torch.tensor([0.5, 0.1, 0.9, 0.2, 0.6]))) < 0.5
     assert math.isnan(location_order(torch.tensor([0.0, 1.0])))
+
+
+def test_order_of_locations_that_mirror():
+    even = torch.linspace(0, 1, 9, dtype=torch.float64)
+    exact = centrosymmetric(even).round(decimals=9)
+    assert location_order(exact, "sine") == pytest.approx(1)
+    assert location_order(-exact, "sine") == pytest.approx(-1)
+    assert abs(location_order(even, "sine")) < 0.1, "what runs from end to end does not mirror"
+    assert abs(location_order(exact, "linear")) < 0.1
+    assert order_strength(-0.9) == 0.9 and order_strength(-0.9, "sine") == -0.9

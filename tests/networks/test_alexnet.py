@@ -108,6 +108,12 @@ def test_one_tensor_and_torchscript_gives_the_same():
     assert scripted(torch.rand(1, 1, 128, 64)).shape == (1, 3, 128, 64)
 
 
+def test_a_size_that_the_decoder_cannot_bring_back_says_so():
+    net = SliceNet(AlexNetEncoder(SMALL), AlexNetDecoder(SMALL), 2)
+    with pytest.raises(ValueError, match="no multiples of 32"):
+        net(torch.rand(1, 1, 100, 96))
+
+
 def test_five_convolutions_are_needed():
     with pytest.raises(ValueError, match="five convolutions"):
         AlexNetEncoder((4, 8, 16))

@@ -5,7 +5,8 @@ import logging
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.networks import SliceNet, UNetDecoder, UNetEncoder, load_pretrained, read_weights
+from planewise.networks import SliceNet, UNetDecoder, UNetEncoder, load_pretrained, read_weights, weights_path
+from torch import nn
 
 from .test_slice_net import FEATURES, network
 
@@ -93,3 +94,12 @@ class Exploding:
 
     def __reduce__(self):
         return (pytest.fail, ("code in a checkpoint was run",))
+
+
+def test_weights_of_another_network_are_refused_where_all_must_fit(tmp_path):
+    torch.save(nn.Linear(3, 2).state_dict(), tmp_path / "model.pt")
+    assert weights_path(tmp_path / "model.pt", nn.Linear(3, 2)) == str(tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"weight is \(2, 3\) there and \(1, 3\) here; use the settings"):
+        weights_path(tmp_path / "model.pt", nn.Linear(3, 1))
+    with pytest.raises(InputError, match="bias is absent there and|bias is .* there and absent here"):
+        weights_path(tmp_path / "model.pt", nn.Linear(3, 2, bias=False))

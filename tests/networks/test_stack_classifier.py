@@ -69,7 +69,7 @@ def test_saliency_is_on_the_slices_that_decided():
     stack = torch.zeros(1, 64, 96, 5)
     stack[0, 10:20, 40:60, 3] = 1
     hooks = sum(len(module._forward_hooks) for module in net.modules())
-    maps = saliency_maps(net, stack, 1, "encoder.features.11")
+    maps = saliency_maps(net, stack, 1)
     assert maps.shape == (5, 64, 96)
     assert float(maps[3].max()) == 1 and float(maps[[0, 1, 2, 4]].max()) == 0
     assert sum(len(module._forward_hooks) for module in net.modules()) == hooks, "the network stays as it was"

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch.utils.data import Sampler
 
+from planewise.data.datalist import rows_by_exam
 from planewise.data.slice_dataset import SliceDataset
+from planewise.data.stack_dataset import StackDataset
+
+
+def mixed_seed(seed: int, number: int) -> int:
+    """A seed for one epoch or iteration of a run."""
+    # a large odd multiplier keeps (seed, number) pairs apart
+    return seed * 1_000_003 + number
+
+
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """Random numbers that the seed and the epoch alone decide."""
+    return torch.Generator().manual_seed(mixed_seed(seed, epoch))
 
 
 class ExamSampler(Sampler[int]):
     """Indices of an epoch's slices: some of each exam, in random order, decided by the seed and the epoch alone.
 
     Args:
-        dataset: the slices.
+        dataset: the slices (or whole stacks, of which an exam has one).
         samples_per_exam: slices (of any phase) drawn from each exam per epoch; ``"all"`` takes every one.
         samples_per_epoch: length of an epoch; passes over the exams are repeated (each drawn anew) or cut to fit. Keeps
             the number of training steps equal however few exams there are. None: one pass.
@@ -25,17 +37,14 @@ class ExamSampler(Sampler[int]):
 
     def __init__(
         self,
-        dataset: SliceDataset,
+        dataset: SliceDataset | StackDataset,
         samples_per_exam: int | Literal["all"] = 1,
         samples_per_epoch: int | None = None,
         seed: int = 0,
     ) -> None:
         if samples_per_exam != "all" and int(samples_per_exam) < 1:
             raise ValueError(f"samples_per_exam is a positive number or 'all', not {samples_per_exam!r}")
-        exams: dict[str, list[int]] = defaultdict(list)
-        for index, item in enumerate(dataset.items):
-            exams[item["exam"]].append(index)
-        self._exams = [torch.tensor(indices) for indices in exams.values()]
+        self._exams = [torch.tensor(indices) for indices in rows_by_exam(dataset.items).values()]
         self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
         one_pass = sum(self._taken(indices) for indices in self._exams)
         self._length = samples_per_epoch if samples_per_epoch and one_pass else one_pass
@@ -53,8 +62,7 @@ class ExamSampler(Sampler[int]):
         return self._length
 
     def __iter__(self) -> Iterator[int]:
-        # a large odd multiplier keeps (seed, epoch) pairs apart
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        generator = epoch_generator(self.seed, self.epoch)
         left = self._length
         while left > 0:
             drawn = torch.cat(

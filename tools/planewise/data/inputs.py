@@ -9,12 +9,18 @@ from typing import Any
 
 from planewise.data.datalist import VOLUMES, load_datalist
 from planewise.errors import InputError
+from planewise.transforms.load_stack import recognition_remarks
 
 logger = logging.getLogger(__name__)
 
 
 def find_inputs(
-    path: str | Path, phases: str = "ed", section: str = "test", num_exams: int | None = None, view: str = "sax"
+    path: str | Path,
+    phases: str = "ed",
+    section: str = "test",
+    num_exams: int | None = None,
+    view: str = "sax",
+    contrast: str | None = None,
 ) -> list[dict[str, Any]]:
     """Items for `planewise.transforms.LoadStackd` from a path.
 
@@ -25,9 +31,11 @@ def find_inputs(
         section: of a datalist.
         num_exams: at most so many inputs; None takes all.
         view: the stack that is looked for, ``"sax"`` or ``"sagittal"``.
+        contrast: of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
 
     Returns:
-        ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files.
+        ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with
+        `recognition_remarks` where it is not the stack that was looked for, or only perhaps.
 
     Raises:
         InputError: there is nothing at the path, or nothing in it that can be used.
@@ -35,7 +43,9 @@ def find_inputs(
     path = Path(path).expanduser().resolve()
     if not path.exists():
         raise InputError(f"there is no {path}; name a volume, a folder of DICOM files or a datalist with --input")
-    found = _from_datalist(path, phases, section) if path.suffix == ".json" else _from_files(path, phases, view)
+    found = (
+        _from_datalist(path, phases, section) if path.suffix == ".json" else _from_files(path, phases, view, contrast)
+    )
     if not found:
         raise InputError(f"section {section} of {path} is empty; name another with --section")
     return found[:num_exams]
@@ -58,7 +68,7 @@ def _from_datalist(path: Path, phases: str, section: str) -> list[dict[str, Any]
     return volumes
 
 
-def _from_files(path: Path, phases: str, view: str) -> list[dict[str, Any]]:
+def _from_files(path: Path, phases: str, view: str, contrast: str | None) -> list[dict[str, Any]]:
     if path.name.endswith(VOLUMES):
         return [{"image": str(path)}]
     if path.is_dir():
@@ -72,13 +82,13 @@ def _from_files(path: Path, phases: str, view: str) -> list[dict[str, Any]]:
     # DICOM is asked for last: only then are the headers of a whole tree worth reading
     from planewise.exams import find_stacks
 
-    stacks = find_stacks(path, view, phases)
+    stacks = find_stacks(path, view, phases, contrast=contrast)
     several = Counter(stack["exam"] for stack in stacks)
     items = []
     for stack in stacks:
-        if stack["flag"]:
-            logger.warning("exam %s: %s", stack["exam"], stack["flag"])
-        item = {"image": stack["slices"], "exam": stack["exam"]}
+        item = {"image": stack["slices"], "exam": stack["exam"], **recognition_remarks(stack)}
+        for remark in recognition_remarks(stack).values():
+            logger.warning("exam %s: %s", stack["exam"], remark)
         if several[stack["exam"]] > 1:
             item["phase"] = f"phase{round(100 * stack['phase']):02d}"
         items.append(item)

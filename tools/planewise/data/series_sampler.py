@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
 from torch.utils.data import Sampler
 
+from planewise.data.datalist import rows_by_exam
+from planewise.data.exam_sampler import epoch_generator
 from planewise.data.slice_dataset import SliceDataset
 from planewise.transforms.limit_slices import evenly_spaced
 
@@ -40,13 +41,10 @@ class SeriesSampler(Sampler[list[int]]):
     ) -> None:
         if batch_size < 1 or (max_slices is not None and max_slices < 1):
             raise ValueError(f"batch_size and max_slices are positive numbers, not {batch_size} and {max_slices}")
-        series: dict[str, list[int]] = defaultdict(list)
-        for index, item in enumerate(dataset.items):
-            series[item["exam"]].append(index)
-        self._series = list(series.values())
+        self._series = list(rows_by_exam(dataset.items).values())
         self._most = max_slices
         self._batch = batch_size
-        self._length = samples_per_epoch if samples_per_epoch and series else len(series)
+        self._length = samples_per_epoch if samples_per_epoch and self._series else len(self._series)
         self._shuffle = shuffle
         self.seed = seed
         self.epoch = 0
@@ -59,8 +57,7 @@ class SeriesSampler(Sampler[list[int]]):
         return -(-self._length // self._batch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        # a large odd multiplier keeps (seed, epoch) pairs apart
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        generator = epoch_generator(self.seed, self.epoch)
         order: list[int] = []
         while len(order) < self._length:
             order += (

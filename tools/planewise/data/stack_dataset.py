@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
+from planewise.data.datalist import rows_by_exam
 from planewise.data.slice_dataset import SliceDataset
 from planewise.errors import InputError
 from planewise.transforms.limit_slices import evenly_spaced
@@ -33,10 +33,11 @@ class StackDataset(Dataset):
         transform: deterministic MONAI transforms from a slice's item to tensors; see `SliceDataset`.
         tasks: keys of the items that hold 0 or 1.
         max_slices: most slices of a stack, evenly spaced from its first to its last; None takes all.
+        required: whether it is an error if no exam has a label, as when there is nothing else to learn from.
         cache_dir, num_workers, progress: of the `SliceCache`.
 
     Raises:
-        InputError: a label is neither 0 nor 1, or no exam has a label.
+        InputError: a label is neither 0 nor 1, or no exam has a label and one is required.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class StackDataset(Dataset):
         tasks: Sequence[str],
         *,
         max_slices: int | None = None,
+        required: bool = False,
         cache_dir: str | Path | None = None,
         num_workers: int | None = None,
         progress: bool = True,
@@ -56,16 +58,14 @@ class StackDataset(Dataset):
         self.slices = SliceDataset(
             data, transform, cache_dir=cache_dir, label_keys=(), num_workers=num_workers, progress=progress
         )
-        stacks: dict[str, list[int]] = defaultdict(list)
-        for index, item in enumerate(self.slices.items):
-            stacks[item["exam"]].append(index)
+        stacks = rows_by_exam(self.slices.items)
         labels = {exam: self._labels(self.slices.items[rows[0]]) for exam, rows in stacks.items()}
         labelled = [exam for exam, values in labels.items() if any(map(math.isfinite, values))]
         if len(labelled) < len(stacks):
             what = (
                 f"{len(stacks) - len(labelled)} of {len(stacks)} exams have none of the labels {', '.join(self.tasks)}"
             )
-            if not labelled:
+            if required and not labelled:
                 raise InputError(
                     f"{what}; give them with `planewise index --classes FILE.csv`, or name others with --tasks"
                 )

@@ -12,9 +12,9 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from planewise.data import StackDataset
+from planewise.engines.decisions import decision
 from planewise.metrics import finding_scores
-from planewise.networks.saliency import saliency_maps
-from planewise.reports.findings_figures import Decision, findings_roc_figure, saliency_figure
+from planewise.reports.findings_figures import findings_roc_figure, saliency_figure
 from planewise.reports.tables import write_csv, write_json
 
 
@@ -33,7 +33,6 @@ class FindingsReport:
         dataset: the evaluator's stacks.
         network: whose saliency is drawn.
         tasks: names of the findings.
-        layer: see `saliency_maps`.
         examples: exams shown for each finding.
         title: of the picture, say the data's name.
     """
@@ -44,7 +43,6 @@ class FindingsReport:
         dataset: StackDataset,
         network: nn.Module,
         tasks: Sequence[str],
-        layer: str = "encoder.features.11",
         examples: int = 2,
         title: str = "",
     ) -> None:
@@ -52,7 +50,6 @@ class FindingsReport:
         self.dataset = dataset
         self.network = network
         self.tasks = tuple(tasks)
-        self.layer = layer
         self.examples = examples
         self.title = title
 
@@ -84,20 +81,20 @@ class FindingsReport:
         findings_roc_figure(probabilities, labels, self.tasks, scores, self.title).savefig(
             self.folder / "roc.png", dpi=110
         )
-        self._draw_saliency(probabilities, labels, engine.state.device)
+        self._draw_saliency(probabilities, labels)
         # last: what waits for this file finds the others
         write_json(self.folder / "metrics.json", scores)
         engine.state.metrics |= {"report": scores}
 
-    def _draw_saliency(self, probabilities: np.ndarray, labels: np.ndarray, device: torch.device) -> None:
+    def _draw_saliency(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         rows = []
         for column, task in enumerate(self.tasks):
             for number in np.argsort(-probabilities[:, column], kind="stable")[: self.examples]:
                 index = self._index[number]
                 stack = self.dataset.__getitems__([index])["image"][0].permute(1, 2, 0)
-                maps = saliency_maps(self.network, stack[None].to(device), column, self.layer).cpu().numpy()
                 truth = {0.0: "absent", 1.0: "present"}.get(float(labels[number, column]), "not known")
                 exam = self.dataset.items[index]["exam"][:6]
                 caption = f"{task} {probabilities[number, column]:.2f}\ntruly {truth}\n{exam}"
-                rows.append(Decision(caption, stack.numpy(), maps))
-        saliency_figure(rows, self.title).savefig(self.folder / "saliency.png", dpi=100)
+                rows.append(decision(self.network, stack, column, caption))
+        if rows:
+            saliency_figure(rows, self.title).savefig(self.folder / "saliency.png", dpi=100)

@@ -10,7 +10,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from matplotlib.axes import Axes
 
-from planewise.geometry import location_order
+from planewise.geometry import location_order, order_strength
 from planewise.reports.slices import stack_figure
 from planewise.reports.tables import write_json
 from planewise.transforms.exam_name import loaded_name
@@ -62,12 +62,13 @@ class LocationWriter:
             logger.info("exam %s: %s (order %.2f)", exam, verdict, order)
 
     def _verdict(self, locations: np.ndarray, order: float) -> str:
-        if not (order if self.mapping == "sine" else abs(order)) >= self.min_order:
+        if not order_strength(order, self.mapping) >= self.min_order:
             return "no order"
         if self.mapping == "sine":
             # the middle is where the locations balance, which is steadier than where they are largest
             above = np.clip(locations - 0.5 * (locations.min() + locations.max()), 0, None)
-            return f"slice {round(float(above @ np.arange(len(locations)) / above.sum())) + 1} is the middle"
+            middle = round(float(above @ np.arange(len(locations)) / above.sum())) + 1
+            return f"slice {middle} of {len(locations)}, from the stack's first end, is the middle"
         return "first slice is basal" if order > 0 else "last slice is basal"
 
     def _draw(self, image: np.ndarray, locations: np.ndarray, title: str, path: Path) -> None:

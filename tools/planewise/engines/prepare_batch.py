@@ -31,10 +31,21 @@ class PrepareSliceBatch(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | dict[str, Tensor]]:
-        batch = {name: value.to(device, non_blocking=non_blocking) for name, value in batchdata.items()}
-        if self.augmentation is not None:
-            with torch.no_grad():
-                batch = self.augmentation(batch)
+        batch = on_device(batchdata, device, non_blocking, self.augmentation)
         if isinstance(self.targets, str):
             return batch["image"], batch[self.targets]
         return batch["image"], {key: batch[key] for key in self.targets if key in batch}
+
+
+def on_device(
+    batch: dict[str, Tensor],
+    device: str | torch.device | None,
+    non_blocking: bool,
+    augmentation: Callable[[dict[str, Any]], dict[str, Any]] | None,
+) -> dict[str, Tensor]:
+    """The batch on the device, with its transforms applied there."""
+    batch = {name: value.to(device, non_blocking=non_blocking) for name, value in batch.items()}
+    if augmentation is None:
+        return batch
+    with torch.no_grad():
+        return augmentation(batch)

@@ -9,6 +9,8 @@ import torch
 from monai.engines import PrepareBatch
 from torch import Tensor
 
+from planewise.engines.prepare_batch import on_device
+
 
 class PrepareStackBatch(PrepareBatch):
     """Move a batch of `StackDataset` to the device, transform its stacks there, and part it into input, label and mask.
@@ -30,9 +32,6 @@ class PrepareStackBatch(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor, tuple, dict[str, Tensor]]:
-        batch = {name: value.to(device, non_blocking=non_blocking) for name, value in batchdata.items()}
-        if self.augmentation is not None:
-            with torch.no_grad():
-                batch = self.augmentation(batch)
+        batch = on_device(batchdata, device, non_blocking, self.augmentation)
         # (b s h w) -> (b 1 h w s)
         return batch["image"].permute(0, 2, 3, 1).unsqueeze(1), batch["label"], (), {"mask": batch["mask"]}

@@ -66,8 +66,9 @@ class PretextReport:
         self.location = location
         self.phases = tuple(float(phase) for phase in phases)
         self.title = title
-        shown = np.linspace(0, len(dataset) - 1, min(examples, len(dataset))).astype(int) if len(dataset) else []
-        self._shown = {int(index) for index in shown}
+        # one of each part of the data, at another place in it each time: even steps could hit the same end of every stack
+        count = min(examples, len(dataset))
+        self._shown = {int((part + 0.618 * (part + 1) % 1) * len(dataset) / count) for part in range(count)}
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)

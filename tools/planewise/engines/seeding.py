@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from ignite.engine import Engine, Events
 
-from planewise.data import ExamSampler
+from planewise.data import ExamSampler, SeriesSampler
+from planewise.data.exam_sampler import mixed_seed
 
 
 class SeedHandler:
@@ -19,7 +20,7 @@ class SeedHandler:
         sampler: of the training data; None if it needs no epoch.
     """
 
-    def __init__(self, seed: int, sampler: ExamSampler | None = None) -> None:
+    def __init__(self, seed: int, sampler: ExamSampler | SeriesSampler | None = None) -> None:
         self.seed = seed
         self.sampler = sampler
 
@@ -32,4 +33,4 @@ class SeedHandler:
             self.sampler.set_epoch(engine.state.epoch)
 
     def _iteration(self, engine: Engine) -> None:
-        torch.manual_seed(self.seed * 1_000_003 + engine.state.iteration)
+        torch.manual_seed(mixed_seed(self.seed, engine.state.iteration))

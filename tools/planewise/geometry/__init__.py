@@ -10,7 +10,13 @@ from planewise.geometry.lines import (
     pixels_to_patient,
     plane_from_lines,
 )
-from planewise.geometry.locations import base_to_apex, centrosymmetric, location_order, relative_locations
+from planewise.geometry.locations import (
+    base_to_apex,
+    centrosymmetric,
+    location_order,
+    order_strength,
+    relative_locations,
+)
 from planewise.geometry.planes import (
     angle_between_planes,
     check_affine,
@@ -51,6 +57,7 @@ __all__ = [
     "line_heatmaps",
     "lines_in_mm",
     "location_order",
+    "order_strength",
     "pixels_to_patient",
     "plan_planes",
     "plane_errors",

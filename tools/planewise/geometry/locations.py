@@ -56,6 +56,12 @@ def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "line
     return float(spearmanr(expected.numpy(), locations.numpy()).statistic)
 
 
+def order_strength(order: float, mapping: Literal["linear", "sine"] = "linear") -> float:
+    """How far an order of `location_order` speaks for a stack of the organ: a linear one may begin at either end, while what
+    mirrors about its middle looks the same from both."""
+    return abs(order) if mapping == "linear" else order
+
+
 def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Tensor:
     """The direction from the base of the left ventricle to its apex, along a short-axis stack's normal.
 

@@ -39,6 +39,8 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
 
 def mean_auc(logits: Tensor, labels: Tensor) -> float:
     """Mean AUC over the findings, for `ignite.metrics.EpochMetric`; NaN where no finding has both classes."""
+    # the metric squeezes what has one column
+    logits, labels = (values.reshape(len(values), -1) for values in (logits, labels))
     tasks = [str(column) for column in range(labels.shape[1])]
     found = finding_scores(torch.sigmoid(logits).cpu().numpy(), labels.cpu().numpy(), tasks)["macro_auc"]
     return math.nan if found is None else found

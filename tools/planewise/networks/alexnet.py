@@ -33,6 +33,8 @@ class AlexNetEncoder(nn.Module):
             raise ValueError(f"AlexNet has five convolutions; features is {tuple(features)}")
         first, second, third, fourth, fifth = features
         self.out_channels = fifth
+        #: the module whose activations saliency is drawn from
+        self.last_features = "features.11"
         self.features = nn.Sequential(
             nn.Conv2d(3, first, kernel_size=11, stride=4, padding=2),
             nn.ReLU(inplace=True),
@@ -100,6 +102,8 @@ class AlexNetDecoder(nn.Module):
         )
 
     def forward(self, features: list[Tensor]) -> Tensor:
+        if (features[0].shape[2] + 1) % 8 != 0 or (features[0].shape[3] + 1) % 8 != 0:
+            raise ValueError("the image's sides are no multiples of 32, which AlexNet's decoder needs (image_size)")
         x = features[-1]
         for depth, level in enumerate(self.levels):
             x = level(x, features[len(features) - 2 - depth])

@@ -18,18 +18,34 @@ logger = logging.getLogger(__name__)
 NO_WEIGHTS = (None, "", "null", "none", "None", False)
 
 
-def weights_path(path: str | Path) -> str:
+def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
     """The file that holds weights: ``path`` itself, or ``models/model.pt`` in a bundle's or a run's folder.
 
+    Args:
+        network: that the weights are for; None does not check them.
+
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or its weights are another network's.
     """
     path = Path(path).expanduser()
     if path.is_dir():
         path = path / "models" / "model.pt"
     if not path.is_file():
         raise InputError(f"there are no weights at {path}; train first, or name a checkpoint or a bundle's folder")
+    if network is not None:
+        _check_fit(path, read_weights(path), network)
     return str(path)
+
+
+def _check_fit(path: Path, weights: dict[str, torch.Tensor], network: nn.Module) -> None:
+    own = network.state_dict()
+    for name in [*own, *weights]:
+        shapes = [tuple(state[name].shape) if name in state else "absent" for state in (weights, own)]
+        if shapes[0] != shapes[1]:
+            raise InputError(
+                f"{path} is of another network: {name} is {shapes[0]} there and {shapes[1]} here; use the settings that it "
+                f"was trained with (features and the like; in the run's config.yaml)"
+            )
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -66,7 +82,8 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     """
     if path in NO_WEIGHTS:
         return network
-    absent = [name for name in network.encoder.state_dict() if name not in read_weights(path)]
+    weights = read_weights(path)
+    absent = [name for name in network.encoder.state_dict() if name not in weights]
     if absent:
         raise InputError(
             f"{path} is no file of ImageNet weights for this encoder: it lacks {', '.join(absent[:3])}"
@@ -101,7 +118,7 @@ def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
         if not name.startswith("head."):
             raise InputError(
                 f"{path} does not fit the network: {name} is {tuple(weights[name].shape)} there and "
-                f"{tuple(own[name].shape)} here; use the features (and stem_stride) that it was trained with"
+                f"{tuple(own[name].shape)} here; use the features (and the like) that it was trained with"
             )
     if not any(value.is_floating_point() for value in fitting.values()):
         raise InputError(

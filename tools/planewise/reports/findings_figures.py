@@ -84,7 +84,7 @@ def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) 
         slices: most shown in each row.
     """
     shown = [sorted(row.decisive(slices)) for row in rows]
-    columns = 2 * max(2, *map(len, shown))
+    columns = 2 * max([2, *map(len, shown)])
     figure = Figure(figsize=(1.9 * columns + 1.2, 2.05 * len(rows) + 0.6), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for row, decided, line in zip(rows, shown, grid, strict=True):

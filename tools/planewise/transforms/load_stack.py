@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 #: one spacing only. Planes are computed from the true positions.
 EVEN_SPACING = 1.0
 
+#: Below this probability it is said that a stack may be another than the one that is looked for.
+SURE = 0.5
+
 
 class LoadStackd(LoadImaged):
     """Load a stack under each key as a volume ``(i, j, slices)``, with MONAI's `LoadImaged` wherever that is enough.
@@ -44,15 +47,22 @@ class LoadStackd(LoadImaged):
     Args:
         keys: keys of stacks.
         view: the stack that is looked for in a folder, ``"sax"`` or ``"sagittal"``.
+        contrast: of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
         field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
         loading: further arguments of `LoadImaged`.
     """
 
     def __init__(
-        self, keys: KeysCollection, view: str = "sax", field_without_spacing: float | None = None, **loading: Any
+        self,
+        keys: KeysCollection,
+        view: str = "sax",
+        contrast: str | None = None,
+        field_without_spacing: float | None = None,
+        **loading: Any,
     ) -> None:
         super().__init__(keys, **loading)
         self.view = view
+        self.contrast = contrast
         self.field_without_spacing = field_without_spacing
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
@@ -64,7 +74,8 @@ class LoadStackd(LoadImaged):
                 # the only room that knows DICOM; not needed for anything else here
                 from planewise.exams import find_stacks
 
-                stack = find_stacks(value, self.view)[0]
+                stack = find_stacks(value, self.view, contrast=self.contrast)[0]
+                item |= recognition_remarks(stack)
                 value, exam = stack["slices"], stack["exam"]
                 name = volume_name(stack)
             if isinstance(value, (str, Path)):
@@ -88,6 +99,24 @@ class LoadStackd(LoadImaged):
             if not self._loader.image_only:
                 item[meta_key or f"{key}_{self.meta_key_postfix[0]}"] = meta
         return item
+
+
+def recognition_remarks(stack: Mapping[str, Any]) -> dict[str, str]:
+    """What an item says of how its stack was recognised: nothing where that is sure.
+
+    Args:
+        stack: of `planewise.exams.find_stacks`.
+
+    Returns:
+        ``not_recognised``: why it is not the stack that was looked for; or ``doubt``: that it is so only perhaps.
+    """
+    if stack["flag"]:
+        return {"not_recognised": stack["flag"]}
+    if stack["confidence"] < SURE:
+        return {
+            "doubt": f"the stack is the one that is looked for with a probability of {stack['confidence']:.2f} only"
+        }
+    return {}
 
 
 def _load_slices(slices: Sequence[Mapping[str, Any]], exam: str) -> tuple[MetaTensor, torch.Tensor]:

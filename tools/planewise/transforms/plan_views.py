@@ -11,7 +11,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
-from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, plan_planes
+from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
 
 RESEARCH_ONLY = "Research software: not for diagnosis, planning or any other clinical use."
 
@@ -85,10 +85,9 @@ class PlanViewsd(Transform):
             plan["locations"] = [round(float(value), 4) for value in prediction[-1, 0, 0]]
             order = location_order(prediction[-1, 0, 0], self.mapping)
             plan["order"] = round(order, 3)
-            # a stack may run either way; what mirrors about its middle looks the same from both ends
-            order = abs(order) if self.mapping == "linear" else order
-            if self.min_order is not None and not order >= self.min_order:
-                reasons.append(f"order of the locations {order:.2f}, at least {self.min_order:g} is needed")
+            strength = order_strength(order, self.mapping)
+            if self.min_order is not None and not strength >= self.min_order:
+                reasons.append(f"order of the locations {strength:.2f}, at least {self.min_order:g} is needed")
         plan["views"] = {plane.view: self._judge(plane, reasons) for plane in planned}
         labels = torch.zeros(1, *shape, len(affines))
         for number, plane in enumerate(planned, start=1):

@@ -1,0 +1,28 @@
+"""What spoke for a finding in an exam."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from planewise.networks.saliency import saliency_maps
+from planewise.reports.findings_figures import Decision
+
+
+def decision(
+    network: nn.Module, stack: torch.Tensor, finding: int, caption: str, numbers: Sequence[int] | None = None
+) -> Decision:
+    """The slices and places of a stack that decided on a finding.
+
+    Args:
+        network: `planewise.networks.StackClassifier`, on any device.
+        stack: preprocessed, ``(i, j, S)``.
+        finding: index of the network's output.
+        caption: of the picture.
+        numbers: of the slices, for people; 1 to S unless given.
+    """
+    device = next(network.parameters()).device
+    maps = saliency_maps(network, stack[None].to(device), finding)
+    return Decision(caption, stack.cpu().numpy(), maps.cpu().numpy(), numbers)
