@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from planewise.data import SliceDataset
+from planewise.data.datalist import rows_by_exam
 from planewise.geometry import (
     SliceLines,
     find_lines,
@@ -66,9 +67,7 @@ class PretextReport:
         self.location = location
         self.phases = tuple(float(phase) for phase in phases)
         self.title = title
-        # one of each part of the data, at another place in it each time: even steps could hit the same end of every stack
-        count = min(examples, len(dataset))
-        self._shown = {int((part + 0.618 * (part + 1) % 1) * len(dataset) / count) for part in range(count)}
+        self._shown = _spread(dataset.items, examples)
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
@@ -208,3 +207,14 @@ class PretextReport:
             captions.append(" ".join(parts))
         arrays = [np.stack([example[key] for example in shown]) for key in ("image", "predicted", "reference")]
         heatmap_gallery(*arrays, captions, self.views).savefig(self.folder / "heatmaps.png", dpi=100)
+
+
+def _spread(items: Sequence[dict[str, Any]], count: int) -> set[int]:
+    """Indices of ``count`` items of different exams, each further along its stack than the one before."""
+    exams = list(rows_by_exam(items).values())
+    count = min(count, len(items))
+    shown = set()
+    for number in range(count):
+        rows = exams[number * len(exams) // count]
+        shown.add(rows[int((number + 0.5) / count * len(rows))])
+    return shown
