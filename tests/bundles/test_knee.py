@@ -195,3 +195,42 @@ def test_weights_of_other_tasks_are_refused_with_a_message(phantoms, tmp_path):
     # without pictures the scores are written all the same
     run_bundle(CLASSIFIER, "train.yaml", "evaluate.yaml", tasks=["acl"], examples=0, **settings)
     assert set(json.loads((tmp_path / "test/metrics.json").read_text())["auc"]) == {"acl"}
+
+
+def test_identity_is_in_no_finding(phantoms, tmp_path, caplog):
+    import pydicom
+    from planewise.phantoms import KNEE_UNLABELLED, Recipe, write_exams
+
+    population = KNEE_UNLABELLED.at_size("demo").with_values(spacing=(2.2, 2.6))
+    recipe = Recipe("fastmri", 78, population, ("identity",), patient_name="ZZDOE^JANE", birth_date="19470501")
+    source = tmp_path / "ZZDOE_JANE"
+    list(write_exams(recipe, source, 1))
+    files = list(source.rglob("*.dcm"))
+    assert any(b"ZZDOE" in path.read_bytes() for path in files)
+    run_bundle(
+        CLASSIFIER, "train.yaml", datalist=str(phantoms.knee.labelled), output_dir=str(tmp_path / "run"), **SHORT
+    )
+    out = tmp_path / "out"
+    caplog.set_level("INFO", "planewise")
+    run_bundle(
+        CLASSIFIER,
+        "inference.yaml",
+        input=str(source),
+        weights=str(tmp_path / "run"),
+        output_dir=str(out),
+        **tiny_size(CLASSIFIER),
+    )
+    secrets = {"ZZDOE", "19470501"}
+    for path in files:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        secrets |= {
+            str(header[key].value) for key in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID") if key in header
+        }
+    written = [path for path in out.rglob("*") if path.is_file()]
+    assert {"findings.json", "saliency.png", "predictions.csv"} <= {path.name for path in written}
+    for path in written:
+        for secret in secrets:
+            assert secret.encode() not in path.read_bytes() and secret not in str(path.relative_to(out)), (secret, path)
+    # MONAI repeats the command line, path and all; what is ours names the exam by its hash
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("planewise")]
+    assert said and not [text for text in said for secret in secrets if secret in text]
