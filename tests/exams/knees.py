@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from planewise.exams import index_folder
 
 from tests.exams.files import unit, write_image
 from tests.exams.hearts import rotation
@@ -91,3 +92,23 @@ def write_mrnet(folder: Path, sections=None, *, slices=6, seed=0) -> Path:
             lines = [f"{number:04d},{labels[index]}\n" for number, labels in exams.items()]
             (folder / f"{section}-{label}.csv").write_text("".join(lines))
     return folder
+
+
+SECTIONS = ("training", "validation", "test")
+
+
+def index(folder, **options):
+    """`index_folder` for knees."""
+    return index_folder(folder, anatomy="knee", **options)
+
+
+def items_of(result) -> list[dict]:
+    """All items, by exam and slice."""
+    items = [item for section in SECTIONS for item in result.datalist[section]]
+    return sorted(items, key=lambda item: (item["exam"], item["slice"]))
+
+
+def only_exam(result) -> dict:
+    """The entry of the one exam that was found."""
+    (exam,) = result.datalist["exams"].values()
+    return exam

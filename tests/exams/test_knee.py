@@ -10,23 +10,18 @@ from planewise.exams.knee import central_slice, named_plane, plane_of_stack, rig
 from pydicom.uid import generate_uid
 
 from tests.exams.hearts import make_stack, rotation, unit
-from tests.exams.knees import NOTHING, PD, T1, T2_FS, oblique, write_knee, write_series
-
-SECTIONS = ("training", "validation", "test")
-
-
-def index(folder, **options):
-    return index_folder(folder, anatomy="knee", **options)
-
-
-def items_of(result):
-    items = [item for section in SECTIONS for item in result.datalist[section]]
-    return sorted(items, key=lambda item: (item["exam"], item["slice"]))
-
-
-def only_exam(result) -> dict:
-    (exam,) = result.datalist["exams"].values()
-    return exam
+from tests.exams.knees import (
+    NOTHING,
+    PD,
+    T1,
+    T2_FS,
+    index,
+    items_of,
+    oblique,
+    only_exam,
+    write_knee,
+    write_series,
+)
 
 
 def series_of(result) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.exams import dicom, find_stacks, index_folder
+from planewise.exams import dicom, find_stacks
 from planewise.geometry import intersection_lines, line_heatmaps
 from planewise.phantoms import Recipe
 from planewise.phantoms.dicom import Identity
@@ -19,22 +19,7 @@ from planewise.phantoms.fastmri import exam_files
 from planewise.phantoms.knee_defects import KNEE_DEFECTS
 from planewise.phantoms.knee_population import KNEE_UNLABELLED
 
-SECTIONS = ("training", "validation", "test")
-
-
-def index(folder, **options):
-    return index_folder(folder, anatomy="knee", **options)
-
-
-def items_of(result):
-    items = [item for section in SECTIONS for item in result.datalist[section]]
-    return sorted(items, key=lambda item: (item["exam"], item["slice"]))
-
-
-def only_exam(result) -> dict:
-    (exam,) = result.datalist["exams"].values()
-    return exam
-
+from tests.exams.knees import index, items_of, only_exam
 
 # --- real folders ------------------------------------------------------------------------------------------------------
 
