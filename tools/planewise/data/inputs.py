@@ -86,8 +86,9 @@ def _from_files(path: Path, phases: str, view: str, contrast: str | None) -> lis
     several = Counter(stack["exam"] for stack in stacks)
     items = []
     for stack in stacks:
-        item = {"image": stack["slices"], "exam": stack["exam"], **recognition_remarks(stack)}
-        for remark in recognition_remarks(stack).values():
+        remarks = recognition_remarks(stack)
+        item = {"image": stack["slices"], "exam": stack["exam"], **remarks}
+        for remark in remarks.values():
             logger.warning("exam %s: %s", stack["exam"], remark)
         if several[stack["exam"]] > 1:
             item["phase"] = f"phase{round(100 * stack['phase']):02d}"

@@ -89,7 +89,7 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
             f"{path} is no file of ImageNet weights for this encoder: it lacks {', '.join(absent[:3])}"
             f"{', ...' if len(absent) > 3 else ''}; a pretext's weights go to --pretrained"
         )
-    load_pretrained(network.encoder, path)
+    _copy_fitting(network.encoder, weights, path)
     return network
 
 
@@ -108,7 +108,12 @@ def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
     if path in NO_WEIGHTS:
         logger.info("no pretext's weights are loaded")
         return network
-    weights = read_weights(path)
+    _copy_fitting(network, read_weights(path), path)
+    return network
+
+
+def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
+    """What `load_pretrained` does with weights that are read; ``path`` is where they come from, for messages."""
     own = network.state_dict()
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     other_shape = [name for name in weights if name in own and name not in fitting]
@@ -132,7 +137,6 @@ def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
     for text, names in (("left at random", random), ("ignored, other shape", other_shape), ("ignored", unknown)):
         if names:
             logger.info("%s: %s (%s%s)", text, _by_part(names), ", ".join(names[:4]), ", ..." if len(names) > 4 else "")
-    return network
 
 
 def _by_part(names: list[str]) -> str:
