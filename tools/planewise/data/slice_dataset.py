@@ -41,6 +41,7 @@ class SliceDataset(Dataset):
         targets: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         *,
         cache_dir: str | Path | None = None,
+        device: str | torch.device | None = None,
         label_keys: Sequence[str] = ("label",),
         num_workers: int | None = None,
         progress: bool = True,

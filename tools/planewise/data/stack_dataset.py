@@ -49,6 +49,7 @@ class StackDataset(Dataset):
         max_slices: int | None = None,
         required: bool = False,
         cache_dir: str | Path | None = None,
+        device: str | torch.device | None = None,
         num_workers: int | None = None,
         progress: bool = True,
     ) -> None:

@@ -11,6 +11,7 @@ from planewise.engines.location_writer import LocationWriter
 from planewise.engines.pictures import HeatmapPictureHandler
 from planewise.engines.plan_writer import PlanWriter
 from planewise.engines.plateau_handler import PlateauHandler
+from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.prepare_batch import PrepareSliceBatch
 from planewise.engines.prepare_stack_batch import PrepareStackBatch
 from planewise.engines.pretext_report import PretextReport
@@ -37,7 +38,9 @@ __all__ = [
     "SeedHandler",
     "SegmentationReport",
     "SegmentationWriter",
+    "allow_tf32",
     "plain_errors",
+    "precision",
     "read_history",
     "start_run",
     "warn_of_unknown_overrides",

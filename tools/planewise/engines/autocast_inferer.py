@@ -1,4 +1,4 @@
-"""Mixed precision where MONAI's engines do not offer it."""
+"""Mixed precision for MONAI's engines where no gradient scaler is needed."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ import torch
 from monai.inferers import SimpleInferer
 from torch import Tensor
 
+from planewise.engines.precision import precision
+
 
 class AutocastInferer(SimpleInferer):
-    """Run the network in bfloat16 on the CPU; its output is float32 again.
+    """Run the network in bfloat16 where `precision` says so; its output is float32 again.
 
-    MONAI's engines autocast for CUDA only (their ``amp``, with a scaler); bfloat16 has float32's range and needs none.
-    On any other device than the CPU this is `SimpleInferer`.
+    MONAI's engines autocast for CUDA only and bring a gradient scaler, whose step waits for the device; bfloat16 has
+    float32's range and needs none. In float32, and in float16, which is left to the engine, this is `SimpleInferer`.
 
     Args:
-        amp: whether to use it.
+        amp: see `precision`.
     """
 
-    def __init__(self, amp: bool = False) -> None:
+    def __init__(self, amp: bool | str | None = False) -> None:
         super().__init__()
         self.amp = amp
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        if not self.amp or inputs.device.type != "cpu":
+        if precision(self.amp, inputs.device) != "bfloat16":
             return network(inputs, *args, **kwargs)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
             output = network(inputs, *args, **kwargs)
         return output.float()
