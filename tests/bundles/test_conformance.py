@@ -137,7 +137,7 @@ def test_a_config_opens_with_the_paper_and_its_command(name):
 
 #: What loads differs: slices one by one to train, a stack to infer; and what MONAI Label needs around Spacingd.
 LOADING = ("planewise.transforms.LoadSliced", "planewise.transforms.LoadStackd", "EnsureChannelFirstd")
-HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "planewise.transforms.LimitSlicesd")
+HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "ToDeviced", "planewise.transforms.LimitSlicesd")
 
 
 def without_label(transform: dict) -> dict:
@@ -152,7 +152,7 @@ def test_train_and_inference_repeat_the_same(name):
     train, inference = config(name, "train.yaml"), config(name, "inference.yaml")
     shared = [
         key
-        for key in ("spacing", "image_size", "views", "sigma", "features", "stem_stride", "structures", "tasks")
+        for key in ("spacing", "image_size", "views", "sigma", "features", "stem_stride", "norm", "structures", "tasks")
         if key in train
     ]
     # a bound on memory that only a classifier of stacks must see alike; a width that only .npy volumes need

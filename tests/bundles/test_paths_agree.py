@@ -19,7 +19,7 @@ def test_training_and_inference_see_the_same_slice(name, phantoms):
     parsers = []
     for file in ("train.yaml", "inference.yaml"):
         parser = ConfigParser(ConfigParser.load_config_file(str(folder / file)))
-        parser.update({"spacing": 2.94, "image_size": 96, "bundle_root": str(folder.parent)})
+        parser.update({"spacing": 2.94, "image_size": 96, "bundle_root": str(folder.parent), "device": "cpu"})
         parsers.append(parser)
     training = parsers[0].get_parsed_content("train#preprocessing")
     inference = parsers[1].get_parsed_content("preprocessing")

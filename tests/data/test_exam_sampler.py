@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from types import SimpleNamespace
 
+import ignite.distributed as idist
 import pytest
 from planewise.data import ExamSampler
 
@@ -66,3 +67,19 @@ def test_an_empty_dataset():
 def test_options_are_checked():
     with pytest.raises(ValueError, match="'all'"):
         ExamSampler(DATASET, 0)
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_processes_deal_out_the_order_of_one(even, monkeypatch):
+    def draw() -> list[int]:
+        sampler = ExamSampler(DATASET, 2, samples_per_epoch=17, seed=3, even=even)
+        sampler.set_epoch(2)
+        drawn = list(sampler)
+        assert len(drawn) == len(sampler)
+        return drawn
+
+    alone = draw()
+    monkeypatch.setattr(idist, "get_world_size", lambda: 3)
+    for rank in range(3):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        assert draw() == alone[rank : 15 if even else 17 : 3]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import ignite.distributed as idist
 import pytest
 from planewise.data import SeriesSampler, SliceDataset
 
@@ -79,3 +80,27 @@ def test_numbers_that_make_no_sense():
 def test_nothing_to_sample(preprocessing, tmp_path):
     empty = SliceDataset([], preprocessing, cache_dir=tmp_path, progress=False)
     assert list(SeriesSampler(empty, samples_per_epoch=5)) == [] and len(SeriesSampler(empty)) == 0
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_batches_of_two_processes_are_one_batch_of_twice_the_series(slices, even, monkeypatch):
+    def batches(batch_size: int) -> list[list[int]]:
+        sampler = SeriesSampler(slices, batch_size, max_slices=3, samples_per_epoch=11, seed=5, even=even)
+        sampler.set_epoch(4)
+        drawn = list(sampler)
+        assert len(drawn) == len(sampler)
+        return drawn
+
+    whole = batches(4)
+    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+    shares = []
+    for rank in range(2):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        shares.append(batches(2))
+    together = [sorted(one + other) for one, other in zip(*shares, strict=True)]
+    # the eleventh series is cut off, or goes to the first
+    expected = [sorted(batch) for batch in whole]
+    assert together[:2] == expected[:2]
+    assert (len(together[2]) < len(expected[2]) if even else together[2] == expected[2]) and set(together[2]) <= set(
+        expected[2]
+    )

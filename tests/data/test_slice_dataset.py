@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from monai.transforms import Compose, ResizeWithPadOrCropd
 from planewise.data import SliceDataset, as_batch, expand_volumes
+from planewise.data import fingerprint as fingerprint_module
 from planewise.data import slice_cache as cache_module
 from planewise.errors import InputError
 from planewise.transforms import SliceLocationd
@@ -81,6 +83,10 @@ def test_the_cache_is_built_once_and_again_when_something_changes(volumes, prepr
     # fewer items
     dataset(volumes[:1], preprocessing, tmp_path)
     assert len(calls) == 40
+    # other code
+    monkeypatch.setattr(fingerprint_module, "_source_digest", lambda: "changed")
+    dataset(volumes[:1], preprocessing, tmp_path)
+    assert len(calls) == 44
 
 
 def test_refused_slices_are_left_out_counted_and_named(volumes, preprocessing, tmp_path, caplog):
@@ -119,13 +125,74 @@ def test_workers_build_the_same(volumes, preprocessing, tmp_path, monkeypatch):
         assert torch.equal(value, together.__getitems__(range(48))[name])
 
 
-def test_a_full_disk_names_the_size_that_is_needed(volumes, preprocessing, tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+def test_progress_is_shown(volumes, preprocessing, tmp_path, capsys):
+    SliceDataset(volumes, preprocessing, cache_dir=tmp_path / "c", num_workers=0, progress=True)
+    assert "preprocessing: 100%" in capsys.readouterr().err
 
+
+def test_a_full_disk_names_the_size_that_is_needed(volumes, preprocessing, tmp_path, monkeypatch):
+    allocate, room = os.posix_fallocate, [0]
+
+    def full(handle, offset, size):
+        room[0] -= size
+        if room[0] < 0:
+            raise OSError(28, "No space left on device")
+        allocate(handle, offset, size)
+
+    load, _, standardize = preprocessing.transforms
+    large = Compose([load, ResizeWithPadOrCropd(("image", "label"), (1024, 1024, -1)), standardize])
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(InputError, match=r"disk is full: .* GiB .*--cache_dir"):
-        dataset(volumes, preprocessing, tmp_path)
+    for room[0] in (0, 2**10, 2**24):
+        with pytest.raises(
+            InputError, match=r"disk is full: .* of 12 slices needs 0\.0\d GiB .*left.*--cache_dir"
+        ) as info:
+            dataset(volumes, large, tmp_path)
+    assert "needs 0.04 GiB" in str(info.value)  # 12 slices of 3 MiB
+    # with room made, the same cache is finished
+    room[0] = 2**40
+    assert len(dataset(volumes, large, tmp_path)) == 12
+
+
+def test_a_build_that_ends_while_a_file_is_made_goes_on(volumes, preprocessing, tmp_path, monkeypatch):
+    allocate = os.posix_fallocate
+    for files in (0, 1, 1, 1):
+        left = [files]
+
+        def until_killed(*arguments, left=left):
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            allocate(*arguments)
+
+        monkeypatch.setattr(os, "posix_fallocate", until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            dataset(volumes, preprocessing, tmp_path)
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    fresh = SliceDataset(volumes, preprocessing, cache_dir=tmp_path / "fresh", num_workers=0, progress=False)
+    slices = dataset(volumes, preprocessing, tmp_path)
+    for name, value in fresh.__getitems__(range(12)).items():
+        assert torch.equal(value, slices.__getitems__(range(12))[name])
+
+
+def test_a_cache_may_be_larger_than_the_memory(volumes, preprocessing, tmp_path):
+    size = psutil.virtual_memory().total + psutil.swap_memory().total + 2**30
+    path = tmp_path / "image.npy"
+    rows = size // (16 * 16 * 2)
+    # zeros without blocks on the disk, but for the last row
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(rows, 1, 16, 16))[-1] = 3
+    array = cache_module._mapped(path)
+    assert array.nbytes > size - 512
+    assert array.index_select(0, torch.tensor([0, rows - 1])).mean(dim=(1, 2, 3)).tolist() == [0, 3]
+
+
+def test_every_batch_has_memory_of_its_own(volumes, preprocessing, tmp_path):
+    slices = dataset(volumes, preprocessing, tmp_path)
+    first, second = slices.__getitems__([1, 2]), slices.__getitems__([1, 2])
+    for name, value in first.items():
+        value.zero_()
+        assert name == "index" or not torch.equal(second[name], value)
+    for name, value in slices.__getitems__([1, 2]).items():
+        assert torch.equal(value, second[name])
 
 
 def _build_slowly(volumes, preprocessing, folder) -> None:

@@ -6,6 +6,8 @@ from ignite.engine import Engine, Events
 from planewise.engines import CheckpointHandler
 from planewise.errors import InputError
 
+from tests.processes import in_processes
+
 
 class Run:
     """Ten lines of training: a linear layer, an optimiser with state, a schedule, a validation score per epoch."""
@@ -128,3 +130,81 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(tmp_path, monkeypat
         Run(tmp_path).go(2)
     assert (tmp_path / "last.pt").read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "model.pt"}
+
+
+class Cycled:
+    """Steps under one cycle of the learning rate over all of them, as many an epoch as there are processes to share them."""
+
+    def __init__(self, folder, length: int, epochs: int = 4) -> None:
+        torch.manual_seed(0)
+        network = torch.nn.Linear(2, 1)
+        self.optimizer = torch.optim.Adam(network.parameters(), 0.1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 0.1, total_steps=epochs * length)
+        self.rates: dict[int, tuple[float, float]] = {}
+        self.trainer = Engine(lambda engine, batch: self.optimizer.step())
+        self.trainer.state.device = "cpu"
+        self.trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: schedule.step())
+        self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self.note)
+        CheckpointHandler(folder, network, self.optimizer, schedule, lr_epoch_level=False).attach(self.trainer)
+        self.length = length
+
+    def note(self, engine) -> None:
+        (group,) = self.optimizer.param_groups
+        self.rates[engine.state.iteration] = (group["lr"], group["betas"][0])
+
+    def go(self, epochs: int) -> dict[int, tuple[float, float]]:
+        self.trainer.run(range(self.length), max_epochs=epochs)
+        return self.rates
+
+
+@pytest.mark.parametrize(("before", "after"), [(6, 3), (3, 6), (1, 2), (5, 5)])
+def test_with_another_number_of_steps_an_epoch_a_run_goes_on_in_the_same_place(tmp_path, before, after, recwarn):
+    Cycled(tmp_path / "a", before).go(2)
+    resumed = Cycled(tmp_path / "a", after).go(4)
+    unbroken = Cycled(tmp_path / "b", after).go(4)
+    assert list(resumed) == list(range(2 * after + 1, 4 * after + 1))
+    assert all(rate == pytest.approx(unbroken[step]) for step, rate in resumed.items())
+    assert not [warning for warning in recwarn if "lr_scheduler" in str(warning.message)]
+
+
+def test_a_schedule_by_epochs_does_not_mind_the_number_of_steps(tmp_path):
+    whole, first, second = Run(tmp_path / "a"), Run(tmp_path / "b"), Run(tmp_path / "b")
+    whole.go(3)
+    first.go(2)
+    second.trainer.run(range(2), max_epochs=3)
+    assert second.epochs == [3] and second.trainer.state.iteration == 6
+    assert second.optimizer.param_groups[0]["lr"] == whole.optimizer.param_groups[0]["lr"] == 0.1 / 8
+
+
+def go_on(rank: int, folder: str) -> dict[str, torch.Tensor]:
+    run = Run(folder)
+    run.go(3)
+    return {**run.network.state_dict(), "epochs": torch.tensor(run.epochs)}
+
+
+def test_one_of_two_processes_writes_and_both_go_on(tmp_path):
+    Run(tmp_path).go(1)
+    (tmp_path / "last.7.tmp").write_bytes(b"of a run that was killed")
+    one, other = in_processes(go_on, str(tmp_path))
+    assert one["epochs"].tolist() == other["epochs"].tolist() == [2, 3] and same(one, other)
+    assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "model.pt"}
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 3
+
+
+def go_on_apart(rank: int, folder: str) -> None:
+    Run(f"{folder}/{rank}").go(3)
+
+
+def test_a_folder_that_not_all_can_see_is_refused(tmp_path):
+    Run(tmp_path / "0").go(1)
+    with pytest.raises(
+        Exception, match="different checkpoints in .* \\(after epochs \\[0, 1\\]\\); --output_dir must be on a"
+    ):
+        in_processes(go_on_apart, str(tmp_path))
+
+
+def test_resume_false_as_a_command_line_gives_it(tmp_path):
+    Run(tmp_path).go(2)
+    again = Run(tmp_path, resume="false")
+    again.go(2)
+    assert again.epochs == [1, 2]

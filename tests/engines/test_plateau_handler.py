@@ -6,6 +6,8 @@ from ignite.engine import Engine, Events
 from planewise.engines import PlateauHandler
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from tests.processes import in_processes
+
 
 def run(losses: list[float], validation: list[float] | None, interval: int = 1, patience: int = 1) -> list[float]:
     """Learning rate after each epoch of a run with these losses."""
@@ -46,3 +48,14 @@ def test_without_validation_it_follows_the_training_loss(caplog):
 def test_epochs_that_are_not_validated_do_not_count():
     # validated in epochs 2, 4 and 6: the second and third are no better than the first
     assert run([1] * 6, [9, 0.5, 9, 0.6, 9, 0.7], interval=2) == pytest.approx([1, 1, 1, 1, 1, 0.1])
+
+
+def rates_of(rank: int) -> list[float]:
+    # the first process's losses alone would keep the rate, the second's lower it sooner
+    return run([[1, 0.5, 0.4, 0.3, 0.2, 0.1], [1, 0.7, 0.9, 1.1, 0.3, 0.5]][rank], None)
+
+
+def test_two_processes_step_alike_by_the_mean_of_their_training_losses():
+    mean = [1, 0.6, 0.65, 0.7, 0.25, 0.3]
+    one, other = in_processes(rates_of)
+    assert one == other == pytest.approx(run(mean, None)) and one != pytest.approx(rates_of(0))

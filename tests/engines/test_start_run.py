@@ -4,12 +4,13 @@ import json
 import logging
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser
-from planewise.engines import start_run, warn_of_unknown_overrides
+from planewise.engines import plain_errors, start_run, warn_of_unknown_overrides
 from planewise.errors import InputError
 
 
@@ -76,6 +77,57 @@ def test_another_datalist_stops(tmp_path):
     assert "datalist.json changed" in str(caught.value.__cause__)
 
 
+def bundle(folder, network="@network", handlers=(), **settings) -> None:
+    """A configuration with the parts that a bundle has."""
+    parts = {
+        "train": {"trainer": {"network": network, "rate": "@learning_rate"}, "handlers": ["@validate"]},
+        "validate": {"handlers": [{"kept": 1}, *handlers], "every": "@interval"},
+        "network": "$0",
+        "interval": 1,
+    }
+    run(folder, **parts | settings)
+
+
+def test_what_is_there_for_evaluation_or_several_processes_changes_no_identity(tmp_path):
+    bundle(tmp_path / "run")
+    bundle(
+        tmp_path / "run", section="test", evaluate={"dataset": "@section"}, train_and_evaluate=["$1"], finalize=["$2"]
+    )
+    parallel = {
+        "network": {
+            "_target_": "planewise.engines.parallel_network",
+            "network": "@network",
+            "sync_batch_norm": "@sync_batch_norm",
+        },
+        "handlers": [{"_target_": "planewise.engines.SameBuffersHandler", "network": "@network"}],
+        "sync_batch_norm": True,
+        "writes": "$3",
+    }
+    bundle(tmp_path / "run", **parallel)
+    for other in ({"learning_rate": 0.2}, {"interval": 2}, {"network": "@another", "another": "$4"}):
+        with pytest.raises(RuntimeError) as caught:
+            bundle(tmp_path / "run", **parallel | other)
+        assert isinstance(caught.value.__cause__, InputError)
+
+
+def test_what_it_ran_on_is_written_down(tmp_path):
+    run(tmp_path / "run", amp="false", tf32=True)
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert record["processes"] == 1 and record["precision"] == "float32"
+    assert len(record["devices"]) == 1 and record["devices"][0]
+    # it is no part of the identity
+    run(tmp_path / "run", amp="false", tf32=True, device="cuda:0", log_interval=3)
+
+
+def test_resume_false_as_a_command_line_gives_it(tmp_path):
+    start_run(tmp_path / "run", 1)
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    (tmp_path / "run/run.json").write_text(json.dumps(record | {"configuration": "another"}))
+    with pytest.raises(InputError, match="another configuration"):
+        start_run(tmp_path / "run", 1)
+    start_run(tmp_path / "run", 1, resume="false")
+
+
 def test_it_works_outside_of_a_config_too(tmp_path):
     start_run(tmp_path / "run", 1)
     assert (tmp_path / "run/run.json").exists()
@@ -107,3 +159,31 @@ def test_an_input_error_ends_the_process_with_its_message_alone(error, shown, hi
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.strip().endswith(shown) and hidden not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "told"),
+    [
+        (InputError("index it again"), "planewise, process 1 of 2: index it again\n", "index it again"),
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero", "by zero"),
+        (
+            RuntimeError("[gloo/transport/tcp/pair.cc] reset by peer"),
+            "1 of 2: another process is gone or",
+            "reset by peer",
+        ),
+    ],
+)
+def test_one_of_two_processes_says_which_it_is(error, said, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    environment = {"RANK": "1", "WORLD_SIZE": "2", "TORCHELASTIC_ERROR_FILE": str(tmp_path / "error.json")}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    plain_errors()
+    wrapped = RuntimeError("in an expression")
+    wrapped.__cause__ = error
+    sys.excepthook(RuntimeError, wrapped, None)
+    assert said in capsys.readouterr().err
+    # where torchrun looks for what it shows in the end
+    message = json.loads((tmp_path / "error.json").read_text())["message"]
+    assert message["extraInfo"]["py_callstack"].startswith("planewise, process 1 of 2: ") and told in message["message"]

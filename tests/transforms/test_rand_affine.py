@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import ignite.distributed as idist
 import pytest
 import torch
-from planewise.transforms import RandAffineBatchd
+from planewise.transforms import RandAffineBatchd, rand_affine
 
 
 def batch(count: int = 6, size: tuple[int, int] = (20, 24)) -> dict[str, torch.Tensor]:
@@ -102,3 +103,38 @@ def test_nothing_to_do_changes_nothing():
 def test_scale_is_checked():
     with pytest.raises(ValueError, match="smallest, largest"):
         RandAffineBatchd(scale=(1.1, 0.9))
+
+
+def test_the_batch_is_the_same_however_it_is_parted(monkeypatch):
+    results = []
+    for pixels in (1, 1000, 10**9):
+        monkeypatch.setattr(rand_affine, "_PART", pixels)
+        before = batch()
+        torch.manual_seed(2)
+        results.append(RandAffineBatchd(rotate=40, shift=0.1, flip=0.5)(before))
+    for name, value in results[0].items():
+        assert torch.equal(value, results[1][name]) and torch.equal(value, results[2][name])
+
+
+def test_two_batches_may_be_kept():
+    augment, before = RandAffineBatchd(), batch()
+    given = {name: value.clone() for name, value in before.items()}
+    first = augment(before)
+    kept = {name: value.clone() for name, value in first.items()}
+    augment(before)
+    for name, value in kept.items():
+        assert torch.equal(first[name], value) and torch.equal(before[name], given[name])
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_draw_together_what_one_draws(monkeypatch, processes):
+    whole = batch()
+    torch.manual_seed(5)
+    together = RandAffineBatchd(rotate=30, shift=0.1, flip=0.5)(whole)
+    monkeypatch.setattr(idist, "get_world_size", lambda: processes)
+    for rank in range(processes):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        torch.manual_seed(5)
+        dealt = {name: value[rank::processes] for name, value in whole.items()}
+        for name, value in RandAffineBatchd(rotate=30, shift=0.1, flip=0.5)(dealt).items():
+            assert torch.equal(value, together[name][rank::processes])

@@ -31,6 +31,7 @@ from planewise.transforms import (
     SelectPlanesd,
     SliceLocationd,
 )
+from scipy.ndimage import map_coordinates
 
 VIEWS = ("2ch", "4ch")
 SIGMA = 6.0
@@ -154,6 +155,73 @@ def test_exact_after_our_batch_affine(phantom_exam, seed):
     expected = torch.exp(-(distance**2) / (2 * SIGMA**2))
     assert inside.float().mean() > 0.1
     assert float((batch["heatmaps"][:, 0] - expected)[inside].abs().max()) < 2e-3
+
+
+def random_slices(count: int) -> dict[str, torch.Tensor]:
+    """A batch of slices anywhere in the patient, each cut by two planes that pass near its centre."""
+    generator = torch.Generator().manual_seed(count)
+    axes = torch.linalg.qr(torch.randn(count, 3, 3, dtype=torch.float64, generator=generator))[0]
+    affine = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
+    affine[:, :3, :3] = axes * torch.tensor([1.26, 1.26, 8.0], dtype=torch.float64)
+    affine[:, :3, 3] = 200 * torch.randn(count, 3, dtype=torch.float64, generator=generator)
+    middle = torch.tensor([111.5, 111.5, 0, 1], dtype=torch.float64) + 20 * torch.randn(
+        count, 2, 4, dtype=torch.float64, generator=generator
+    ) * torch.tensor([1.0, 1, 0, 0])
+    normal = torch.randn(count, 2, 3, dtype=torch.float64, generator=generator)
+    planes = torch.stack(
+        [(affine[:, None] @ middle[..., None])[..., :3, 0], normal / normal.norm(dim=-1, keepdim=True)], 2
+    )
+    return {
+        "image": torch.zeros(count, 1, 224, 224),
+        "affine": affine,
+        "planes": planes,
+        "image_padding": torch.zeros(count, 1),
+    }
+
+
+def field(lines: torch.Tensor, sigma: float | torch.Tensor, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Zhang 2024 Eq. (1) at any points, in float64, as it is written."""
+    a, b, c = (float(value) for value in lines)
+    return np.exp(-((a * i + b * j + c) ** 2) / (2 * float(sigma) ** 2 * (a**2 + b**2)))
+
+
+def test_an_augmented_batch_against_float64():
+    batch = PlaneHeatmapsd(SIGMA)(RandAffineBatchd(rotate=40, scale=(0.7, 1.4), shift=0.1, flip=0.5)(random_slices(6)))
+    i, j = np.meshgrid(np.arange(224.0), np.arange(224.0), indexing="ij")
+    for row in range(6):
+        u, v, o = (batch["affine"][row, :3, column].numpy() for column in (0, 1, 3))
+        points = o + i[..., None] * u + j[..., None] * v
+        for view in range(2):
+            origin, normal = batch["planes"][row, view].numpy()
+            distance = (points - origin) @ normal / np.hypot(normal @ u, normal @ v)
+            expected = np.exp(-(distance**2) / (2 * SIGMA**2))
+            assert np.abs(batch["heatmaps"][row, view].numpy() - expected).max() < 1e-5
+
+
+def test_an_augmented_batch_against_warping_a_fine_heatmap():
+    """What resampling the target would give: a heatmap at three times the resolution, moved as the image is.
+
+    Interpolation errs by up to h^2 / 8 of the second derivative, which for Eq. (1) is 1 / sigma^2. Sigma stays in pixels
+    of the network's grid, so the heatmap to be magnified starts out narrower.
+    """
+    before = random_slices(6)
+    after = PlaneHeatmapsd(SIGMA)(RandAffineBatchd(rotate=40, scale=(0.8, 1.25), shift=0.05, flip=0.5)(dict(before)))
+    to_input = torch.linalg.solve(before["affine"], after["affine"])
+    lines = intersection_lines(before["affine"][:, None], before["planes"][:, :, 0], before["planes"][:, :, 1])
+    fine, margin = 3, 120
+    at = np.arange(-margin, 224 + margin, 1 / fine)
+    i, j = np.meshgrid(np.arange(224.0), np.arange(224.0), indexing="ij")
+    for row in range(6):
+        magnification = 1 / float(to_input[row, :2, 0].norm())
+        m = to_input[row].numpy()
+        where = [(m[axis, 0] * i + m[axis, 1] * j + m[axis, 3] + margin) * fine for axis in (0, 1)]
+        assert all(coordinate.min() >= 0 and coordinate.max() < len(at) - 1 for coordinate in where)
+        for view in range(2):
+            source = field(lines[row, view], SIGMA / magnification, at[:, None], at[None])
+            warped = map_coordinates(source, where, order=1)
+            error = np.abs(after["heatmaps"][row, view].numpy() - warped).max()
+            step = magnification / fine
+            assert error < 1.02 * step**2 / (8 * SIGMA**2) + 1e-5 < 1.02 / (8 * SIGMA**2)
 
 
 def test_item_and_batch_give_the_same(exam):

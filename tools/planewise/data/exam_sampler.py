@@ -11,6 +11,7 @@ from torch.utils.data import Sampler
 from planewise.data.datalist import rows_by_exam
 from planewise.data.slice_dataset import SliceDataset
 from planewise.data.stack_dataset import StackDataset
+from planewise.data.turns import own_positions
 
 
 def mixed_seed(seed: int, number: int) -> int:
@@ -27,12 +28,15 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
 class ExamSampler(Sampler[int]):
     """Indices of an epoch's slices: some of each exam, in random order, decided by the seed and the epoch alone.
 
+    Several processes share this order and take turns (`own_positions`).
+
     Args:
         dataset: the slices (or whole stacks, of which an exam has one).
         samples_per_exam: slices (of any phase) drawn from each exam per epoch; ``"all"`` takes every one.
-        samples_per_epoch: length of an epoch; passes over the exams are repeated (each drawn anew) or cut to fit. Keeps
-            the number of training steps equal however few exams there are. None: one pass.
+        samples_per_epoch: length of an epoch, of all processes together; passes over the exams are repeated (each drawn
+            anew) or cut to fit. Keeps the number of training steps equal however few exams there are. None: one pass.
         seed: of the draws.
+        even: False deals out every slice, though some processes get one more: for validation.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class ExamSampler(Sampler[int]):
         samples_per_exam: int | Literal["all"] = 1,
         samples_per_epoch: int | None = None,
         seed: int = 0,
+        even: bool = True,
     ) -> None:
         if samples_per_exam != "all" and int(samples_per_exam) < 1:
             raise ValueError(f"samples_per_exam is a positive number or 'all', not {samples_per_exam!r}")
@@ -48,6 +53,7 @@ class ExamSampler(Sampler[int]):
         self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
         one_pass = sum(self._taken(indices) for indices in self._exams)
         self._length = samples_per_epoch if samples_per_epoch and one_pass else one_pass
+        self._even = even
         self.seed = seed
         self.epoch = 0
 
@@ -59,18 +65,18 @@ class ExamSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self._length
+        return len(own_positions(self._length, self._even))
 
     def __iter__(self) -> Iterator[int]:
         generator = epoch_generator(self.seed, self.epoch)
-        left = self._length
-        while left > 0:
+        passes: list[torch.Tensor] = []
+        while sum(map(len, passes)) < self._length:
             drawn = torch.cat(
                 [
                     indices[torch.randperm(len(indices), generator=generator)[: self._taken(indices)]]
                     for indices in self._exams
                 ]
             )
-            drawn = drawn[torch.randperm(len(drawn), generator=generator)][:left]
-            left -= len(drawn)
-            yield from drawn.tolist()
+            passes.append(drawn[torch.randperm(len(drawn), generator=generator)])
+        own = own_positions(self._length, self._even)
+        return iter(torch.cat(passes)[own.start : own.stop : own.step].tolist() if passes else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 import inspect
 import json
@@ -21,6 +22,12 @@ _READ_KEYS = ("image", "frame", "time", "affine", "label", "label_frame", "label
 #: Packages that compute what the cache holds.
 PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel")
 
+#: Modules whose code counts by these versions, or by `_source_digest`.
+_VERSIONED = ("planewise", "monai", "torch", "numpy", "scipy", "itk", "nibabel", "builtins")
+
+#: Code of this package that decides what a preprocessed slice looks like.
+_SOURCES = ("geometry/*.py", "transforms/*.py", "exams/dicom.py", "exams/mrnet.py", "data/slice_cache.py")
+
 
 def describe(value: Any) -> Any:
     """A transform (or any value in it) as plain JSON: class, and what it was configured with.
@@ -29,8 +36,10 @@ def describe(value: Any) -> Any:
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, enum.Enum):
+    if isinstance(value, (enum.Enum, torch.dtype, torch.device, np.dtype)):
         return str(value)
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, (torch.Tensor, np.ndarray)):
         return np.asarray(value).tolist()
     if isinstance(value, Mapping):
@@ -39,10 +48,34 @@ def describe(value: Any) -> Any:
         return sorted(json.dumps(describe(entry)) for entry in value)
     if isinstance(value, Sequence):
         return [describe(entry) for entry in value]
+    if isinstance(value, functools.partial):
+        return {"partial": describe(value.func), "args": describe(value.args), "keywords": describe(value.keywords)}
     if inspect.isroutine(value) or inspect.isclass(value):
-        return f"{value.__module__}.{value.__qualname__}"
+        return f"{value.__module__}.{value.__qualname__}{_source(value)}"
     attributes = {name: entry for name, entry in vars(value).items() if not name.startswith("_") and name != "R"}
-    return {"class": f"{type(value).__module__}.{type(value).__qualname__}", **describe(attributes)}
+    kind = type(value)
+    return {"class": f"{kind.__module__}.{kind.__qualname__}{_source(kind)}", **describe(attributes)}
+
+
+def _source(value: Any) -> str:
+    """Digest of code that comes from no package whose version counts, such as a config's lambda or a user's own class."""
+    if str(value.__module__).partition(".")[0] in _VERSIONED:
+        return ""
+    try:
+        source = inspect.getsource(value)
+    except (OSError, TypeError):
+        # written in a config, say, where only the compiled form is left
+        source = _compiled(getattr(value, "__code__", None))
+    return f" {hashlib.sha256(source.encode()).hexdigest()[:12]}"
+
+
+def _compiled(code: Any) -> str:
+    """What a function does, as text that is the same in every process."""
+    if isinstance(code, frozenset):
+        return repr(sorted(map(repr, code)))
+    if not inspect.iscode(code):
+        return repr(code)
+    return f"{code.co_code.hex()} {code.co_names} [{', '.join(_compiled(constant) for constant in code.co_consts)}]"
 
 
 def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict[str, Any]:
@@ -71,10 +104,10 @@ def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict
 
 
 def _source_digest() -> str:
-    """Digest of the rooms whose code decides what a preprocessed slice looks like."""
+    """Digest of the code that decides what a preprocessed slice looks like."""
     digest = hashlib.sha256()
     package = Path(__file__).parent.parent
-    for room in ("geometry", "transforms"):
-        for source in sorted((package / room).glob("*.py")):
+    for pattern in _SOURCES:
+        for source in sorted(package.glob(pattern)):
             digest.update(source.read_bytes())
     return digest.hexdigest()

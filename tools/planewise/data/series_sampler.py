@@ -10,6 +10,7 @@ from torch.utils.data import Sampler
 from planewise.data.datalist import rows_by_exam
 from planewise.data.exam_sampler import epoch_generator
 from planewise.data.slice_dataset import SliceDataset
+from planewise.data.turns import own_positions
 from planewise.transforms.limit_slices import evenly_spaced
 
 
@@ -18,16 +19,18 @@ class SeriesSampler(Sampler[list[int]]):
     mini-batch"). A batch sampler: give it to a DataLoader as ``batch_sampler``.
 
     The order of the series in an epoch, and which slices of a large one are taken, are decided by the seed and the epoch
-    alone.
+    alone. Several processes share this order and take turns (`own_positions`).
 
     Args:
         dataset: the slices.
         batch_size: series in a batch.
         max_slices: most slices of one series in a batch, drawn anew each epoch, so that large series do not run out of
             memory; None takes all.
-        samples_per_epoch: series in an epoch; passes over the exams are repeated or cut to fit. None: one pass.
+        samples_per_epoch: series in an epoch, of all processes together; passes over the exams are repeated or cut to fit.
+            None: one pass.
         shuffle: False keeps the series, and evenly spaced slices of the large ones, in order: for validation.
         seed: of the order.
+        even: False deals out every series, though some processes get one more: for validation.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class SeriesSampler(Sampler[list[int]]):
         samples_per_epoch: int | None = None,
         shuffle: bool = True,
         seed: int = 0,
+        even: bool = True,
     ) -> None:
         if batch_size < 1 or (max_slices is not None and max_slices < 1):
             raise ValueError(f"batch_size and max_slices are positive numbers, not {batch_size} and {max_slices}")
@@ -46,6 +50,7 @@ class SeriesSampler(Sampler[list[int]]):
         self._batch = batch_size
         self._length = samples_per_epoch if samples_per_epoch and self._series else len(self._series)
         self._shuffle = shuffle
+        self._even = even
         self.seed = seed
         self.epoch = 0
 
@@ -54,7 +59,7 @@ class SeriesSampler(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self._length // self._batch)
+        return -(-len(own_positions(self._length, self._even)) // self._batch)
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = epoch_generator(self.seed, self.epoch)
@@ -65,9 +70,11 @@ class SeriesSampler(Sampler[list[int]]):
                 if self._shuffle
                 else range(len(self._series))
             )
-        for start in range(0, self._length, self._batch):
-            chosen = order[start : min(start + self._batch, self._length)]
-            yield [index for number in chosen for index in self._slices(self._series[number], generator)]
+        # every process draws the slices of all series, so that each series has the slices that it has in one process
+        drawn = [self._slices(self._series[number], generator) for number in order[: self._length]]
+        own = own_positions(self._length, self._even)
+        for start in range(0, len(own), self._batch):
+            yield [index for position in own[start : start + self._batch] for index in drawn[position]]
 
     def _slices(self, series: list[int], generator: torch.Generator) -> list[int]:
         if not self._shuffle:

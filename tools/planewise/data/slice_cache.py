@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import gc
 import hashlib
 import json
 import logging
 import os
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -35,7 +37,7 @@ def default_cache_dir() -> Path:
 
 
 class SliceCache:
-    """What a transform makes of each item, one array per key: ``cache.arrays[key][n]``.
+    """What a transform makes of each item, one array per key, to be read only: ``cache.arrays[key][n]``.
 
     Images are kept as float16 and masks as uint8, contiguous, so that a cache is hardly larger than its pixels and
     works memory-mapped when it is larger than the memory. It lives in a folder named by a hash of everything it depends
@@ -90,26 +92,23 @@ class SliceCache:
             logger.warning("%d of %d slices left out: %s", sum(refused.values()), len(self.items), in_a_line(refused))
         for path in sorted(self.folder.glob("*.npy")):
             if path.stem != "state":
-                # mode "c": writable to torch, never to the file
-                self.arrays[path.stem] = torch.from_numpy(np.load(path, mmap_mode="c"))
+                self.arrays[path.stem] = _mapped(path)
 
     def _build(self, depends_on: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "depends_on.json").write_text(json.dumps(depends_on, indent=1))
-        state_file = self.folder / "state.npy"
-        if not state_file.exists():
-            np.save(state_file, np.zeros(len(self.items), dtype=np.uint8))
-        state = np.load(state_file, mmap_mode="r+")
-        arrays = {
-            path.stem: np.load(path, mmap_mode="r+") for path in self.folder.glob("*.npy") if path.stem != "state"
-        }
+        arrays = {path.stem: np.load(path, mmap_mode="r+") for path in self.folder.glob("*.npy")}
+        if "state" not in arrays:
+            arrays |= self._allocate({"state": np.array(PENDING, dtype=np.uint8)})
+        state = arrays["state"]
         # a slice that was refused is tried again: the reason may have been mended, and its text is needed
-        todo = [index for index in range(len(self.items)) if state[index] != DONE]
+        todo = np.flatnonzero(state != DONE).tolist()
         loader = DataLoader(
-            _Preprocessed([self.items[index] for index in todo], self.transform),
+            _Preprocessed([self.items[index] for index in todo], self.transform, self.label_keys),
             batch_size=None,
             num_workers=min(self.num_workers, len(todo) // 16),
             collate_fn=_as_it_is,
+            worker_init_fn=_leave_the_parents_objects,
             # its own, or whether a cache had to be built would show in the network's initial weights
             generator=torch.Generator(),
         )
@@ -120,9 +119,9 @@ class SliceCache:
                 refused[result] += 1
                 state[index] = REFUSED
                 continue
-            for name, value in self._stored(result).items():
-                if name not in arrays:
-                    arrays[name] = self._allocate(name, value)
+            if not arrays.keys() >= result.keys():
+                arrays |= self._allocate({name: value for name, value in result.items() if name not in arrays})
+            for name, value in result.items():
                 if arrays[name].shape[1:] != value.shape:
                     raise InputError(
                         f"exam {self.items[index].get('exam', '?')}: {name} has shape {value.shape} after preprocessing, "
@@ -133,12 +132,65 @@ class SliceCache:
         if not (state == DONE).any():
             shutil.rmtree(self.folder, ignore_errors=True)
             raise InputError(f"none of the {len(self.items)} slices can be used: {in_a_line(refused)}")
-        for array in (*arrays.values(), state):
+        for array in arrays.values():
             array.flush()
-        (self.folder / "complete").write_text(json.dumps(refused))
+        partial = self.folder / "complete.part"
+        partial.write_text(json.dumps(refused))
+        os.replace(partial, self.folder / "complete")
+
+    def _allocate(self, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """An array of zeros on the disk for each of these entries, with a row for every item.
+
+        Under its name it is there in full or not at all, whenever the process ends.
+        """
+        arrays = {}
+        for name, value in like.items():
+            partial = self.folder / f"{name}.part"
+            shape = (len(self.items), *value.shape)
+            try:
+                arrays[name] = np.lib.format.open_memmap(partial, mode="w+", dtype=value.dtype, shape=shape)
+                # a sparse file would end in SIGBUS when the disk fills up
+                with open(partial, "r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
+            except OSError as error:
+                partial.unlink(missing_ok=True)
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                size = len(self.items) * sum(entry.nbytes for entry in like.values())
+                free = shutil.disk_usage(self.folder).free
+                raise InputError(
+                    f"the disk is full: the cache of {len(self.items)} slices needs {size / 2**30:.2f} GiB in "
+                    f"{self.folder.parent}, which has {free / 2**30:.2f} GiB left; free some, or name another folder "
+                    f"with --cache_dir"
+                ) from error
+            os.replace(partial, self.folder / f"{name}.npy")
+        return arrays
+
+
+class _Preprocessed(Dataset):
+    """An item as the arrays that are kept of it, or as the reason why not."""
+
+    def __init__(self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str]) -> None:
+        self.items, self.transform, self.label_keys = items, transform, label_keys
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray] | str:
+        try:
+            return self._stored(self.transform(dict(self.items[index])))
+        except (RuntimeError, ValueError) as error:
+            # MONAI's Compose wraps what a transform raises in "applying transform ..."
+            reason = error.__cause__ or error
+            if not isinstance(reason, (ValueError, OSError)):
+                raise
+            return str(reason)
 
     def _stored(self, result: dict[str, Any]) -> dict[str, np.ndarray]:
-        """The tensors of an item as they are kept; image-like ones lose their depth of one."""
+        """The tensors of an item as they are kept; image-like ones lose their depth of one.
+
+        NumPy's arrays go from a worker to the builder through a pipe; tensors would need a file handle each.
+        """
         stored = {}
         for name, value in result.items():
             if not isinstance(value, torch.Tensor):
@@ -151,48 +203,23 @@ class SliceCache:
         stored["affine"] = np.asarray(result["image"].affine, dtype=np.float64)
         return stored
 
-    def _allocate(self, name: str, value: np.ndarray) -> np.ndarray:
-        path = self.folder / f"{name}.npy"
-        shape = (len(self.items), *value.shape)
-        size = int(np.prod(shape)) * value.dtype.itemsize
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=value.dtype, shape=shape)
-        try:
-            # a sparse file would end in SIGBUS when the disk fills up
-            with open(path, "r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            path.unlink()
-            raise InputError(
-                f"the disk is full: the cache of {name} needs {size / 2**30:.2f} GiB in {self.folder.parent}; "
-                f"free some, or name another folder with --cache_dir"
-            ) from error
-        return array
 
-
-class _Preprocessed(Dataset):
-    """An item as tensors, or as the reason why not."""
-
-    def __init__(self, items: Sequence[dict[str, Any]], transform: Callable) -> None:
-        self.items, self.transform = items, transform
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> dict[str, Any] | str:
-        try:
-            return self.transform(dict(self.items[index]))
-        except (RuntimeError, ValueError) as error:
-            # MONAI's Compose wraps what a transform raises in "applying transform ..."
-            reason = error.__cause__ or error
-            if not isinstance(reason, (ValueError, OSError)):
-                raise
-            return str(reason)
+def _mapped(path: Path) -> torch.Tensor:
+    """An array on the disk as a tensor to read from; writing to it would end the process."""
+    # mode "c", which could be written to, is refused by Linux where the file is larger than the memory
+    array = np.load(path, mmap_mode="r")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _as_it_is(item: Any) -> Any:
     return item
+
+
+def _leave_the_parents_objects(worker: int) -> None:
+    """What the parent has thrown away is not collected here: a process group's end waits for threads that no fork has."""
+    gc.freeze()
 
 
 def in_a_line(reasons: dict[str, int], shown: int = 5) -> str:

@@ -12,8 +12,10 @@ import torch
 from torch.utils.data import Dataset
 
 from planewise.data.datalist import expand_volumes
+from planewise.data.kept_arrays import KeptArrays
 from planewise.data.slice_cache import SliceCache, default_cache_dir, in_a_line
 from planewise.errors import InputError
+from planewise.transforms.to_device import to_device
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +25,7 @@ class SliceDataset(Dataset):
 
     A batch is a dictionary of tensors: ``image`` ``(B, 1, i, j)`` float32, masks ``(B, 1, i, j)`` float32, ``affine``
     ``(B, 4, 4)`` float64, ``image_padding`` ``(B, 1)``, what the targets' transforms made
-    (``planes``, ``location``), and ``index`` ``(B,)`` into `items`.
+    (``planes``, ``location``), and ``index`` ``(B,)`` into `items`; all on one device. Every batch has memory of its own.
 
     Args:
         data: items of a datalist; whole NIfTI volumes (``{"image", "label"}``) are cut into slices.
@@ -31,6 +33,9 @@ class SliceDataset(Dataset):
             see `SliceCache`.
         targets: transforms that need nothing but what the datalist says (planes, location). They run when the dataset is
             made, so that other views or another mapping need no new cache. Items that they refuse are left out.
+        device: where batches are wanted. None or the CPU: the cache stays memory-mapped, and only what is read comes into
+            memory. A CUDA device: it is moved there if it fits, and stays memory-mapped otherwise (`KeptArrays`); either
+            way batches come out on the device, without the host waiting for it, so load them in the main process.
         cache_dir, label_keys, num_workers, progress: of the `SliceCache`.
     """
 
@@ -52,22 +57,21 @@ class SliceDataset(Dataset):
             expand_volumes(data), transform, cache_dir or default_cache_dir(), label_keys, num_workers, progress
         )
         rows, made = _make_targets(cache, targets)
-        self._rows = torch.tensor(rows, dtype=torch.long)
-        self._arrays = cache.arrays
-        self._targets = {name: torch.stack([entry[name] for entry in made]) for name in (made[0] if made else ())}
         self.items = [cache.items[row] for row in rows]
+        self._rows = torch.tensor(rows, dtype=torch.long)
+        self._arrays = KeptArrays(cache.arrays, device)
+        self._targets = {
+            name: torch.stack([entry[name] for entry in made]).to(self._arrays.device)
+            for name in (made[0] if made else ())
+        }
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
         index = torch.as_tensor(indices, dtype=torch.long)
-        rows = self._rows[index]
-        batch = {name: array.index_select(0, rows) for name, array in self._arrays.items()}
-        batch = {
-            name: value.to(torch.float32) if value.dtype in (torch.float16, torch.uint8) else value
-            for name, value in batch.items()
-        }
+        batch = self._arrays.rows(self._rows[index])
+        index = to_device(index, self._arrays.device)
         batch |= {name: values.index_select(0, index) for name, values in self._targets.items()}
         batch["index"] = index
         return batch

@@ -15,6 +15,7 @@ from planewise.data.datalist import rows_by_exam
 from planewise.data.slice_dataset import SliceDataset
 from planewise.errors import InputError
 from planewise.transforms.limit_slices import evenly_spaced
+from planewise.transforms.to_device import to_device
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class StackDataset(Dataset):
         tasks: keys of the items that hold 0 or 1.
         max_slices: most slices of a stack, evenly spaced from its first to its last; None takes all.
         required: whether it is an error if no exam has a label, as when there is nothing else to learn from.
+        device: where batches are wanted; see `SliceDataset`.
         cache_dir, num_workers, progress: of the `SliceCache`.
 
     Raises:
@@ -57,7 +59,13 @@ class StackDataset(Dataset):
         self.transform = transform
         self.tasks = tuple(tasks)
         self.slices = SliceDataset(
-            data, transform, cache_dir=cache_dir, label_keys=(), num_workers=num_workers, progress=progress
+            data,
+            transform,
+            cache_dir=cache_dir,
+            device=device,
+            label_keys=(),
+            num_workers=num_workers,
+            progress=progress,
         )
         stacks = rows_by_exam(self.slices.items)
         labels = {exam: self._labels(self.slices.items[rows[0]]) for exam, rows in stacks.items()}
@@ -76,7 +84,7 @@ class StackDataset(Dataset):
         for exam in labelled:
             rows = sorted(stacks[exam], key=lambda row: self.slices.items[row].get("slice", row))
             self._rows.append([rows[rank] for rank in evenly_spaced(len(rows), max_slices)])
-        #: ``(exams, tasks)``, NaN where unknown
+        #: ``(exams, tasks)``, NaN where unknown; on the CPU
         self.labels = torch.tensor([labels[exam] for exam in labelled]).reshape(len(labelled), len(self.tasks))
 
     def _labels(self, item: dict[str, Any]) -> list[float]:
@@ -96,8 +104,7 @@ class StackDataset(Dataset):
         slices = self.slices.__getitems__([row for stack in rows for row in stack])
         depth = max(map(len, rows))
         image = slices["image"].new_zeros(len(rows), depth, *slices["image"].shape[2:])
-        padding = image.new_zeros(len(rows), depth)
-        mask = torch.zeros(len(rows), depth, dtype=torch.bool)
+        padding, mask = image.new_zeros(len(rows), depth), image.new_zeros(len(rows), depth, dtype=torch.bool)
         start = 0
         for number, stack in enumerate(rows):
             end = start + len(stack)
@@ -106,4 +113,5 @@ class StackDataset(Dataset):
             mask[number, : len(stack)] = True
             start = end
         index = torch.as_tensor(indices, dtype=torch.long)
-        return {"image": image, "image_padding": padding, "mask": mask, "label": self.labels[index], "index": index}
+        label, index = (to_device(values, image.device) for values in (self.labels[index], index))
+        return {"image": image, "image_padding": padding, "mask": mask, "label": label, "index": index}

@@ -15,9 +15,18 @@ from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.prepare_batch import PrepareSliceBatch
 from planewise.engines.prepare_stack_batch import PrepareStackBatch
 from planewise.engines.pretext_report import PretextReport
+from planewise.engines.processes import (
+    is_first_process,
+    join_processes,
+    leave_processes,
+    own_device,
+    parallel_network,
+)
+from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler
 from planewise.engines.segmentation_report import SegmentationReport
 from planewise.engines.segmentation_writer import SegmentationWriter
+from planewise.engines.slice_batch_inferer import SliceBatchInferer
 from planewise.engines.start_run import plain_errors, start_run, warn_of_unknown_overrides
 
 __all__ = [
@@ -35,10 +44,17 @@ __all__ = [
     "PrepareSliceBatch",
     "PrepareStackBatch",
     "PretextReport",
+    "SameBuffersHandler",
     "SeedHandler",
     "SegmentationReport",
     "SegmentationWriter",
+    "SliceBatchInferer",
     "allow_tf32",
+    "is_first_process",
+    "join_processes",
+    "leave_processes",
+    "own_device",
+    "parallel_network",
     "plain_errors",
     "precision",
     "read_history",

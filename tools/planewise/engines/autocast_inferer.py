@@ -13,7 +13,8 @@ from planewise.engines.precision import precision
 
 
 class AutocastInferer(SimpleInferer):
-    """Run the network in bfloat16 where `precision` says so; its output is float32 again.
+    """Run the network in bfloat16 where `precision` says so. Its output is float32 in every precision, so that losses and
+    metrics are.
 
     MONAI's engines autocast for CUDA only and bring a gradient scaler, whose step waits for the device; bfloat16 has
     float32's range and needs none. In float32, and in float16, which is left to the engine, this is `SimpleInferer`.
@@ -28,7 +29,7 @@ class AutocastInferer(SimpleInferer):
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         if precision(self.amp, inputs.device) != "bfloat16":
-            return network(inputs, *args, **kwargs)
+            return network(inputs, *args, **kwargs).float()
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
             output = network(inputs, *args, **kwargs)
         return output.float()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
 from planewise.errors import InputError
+from planewise.switches import switched_on
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +30,15 @@ class CheckpointHandler:
     rate schedule, epoch and best metric so far. Both are written to a temporary file and moved into place, so that
     neither is ever half written. Attach it after the handlers that validate and that change the learning rate.
 
+    Of several processes the first writes, and all go on from what it wrote. Another number of processes may: an epoch then
+    has another number of steps, and a schedule that steps after each is set to where it would stand with so many.
+
     Args:
         save_dir: folder of both files.
         network, optimizer, lr_scheduler: what is saved and restored.
         evaluator: whose key metric decides; None or one without data makes the last epoch the best.
         resume: False starts over.
+        lr_epoch_level: False for a schedule that steps after every batch.
 
     MONAI's `CheckpointSaver` does not write atomically and `CheckpointLoader` needs to be told that there is a file.
     """
@@ -43,25 +50,36 @@ class CheckpointHandler:
         optimizer: torch.optim.Optimizer,
         lr_scheduler: Any | None = None,
         evaluator: Engine | None = None,
-        resume: bool = True,
+        resume: bool | str = True,
+        lr_epoch_level: bool = True,
     ) -> None:
         self.folder = Path(save_dir)
         self.network = network
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.evaluator = evaluator
-        self.resume = resume
+        self.resume = switched_on(resume, "resume")
+        self.lr_epoch_level = lr_epoch_level
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
 
     def _start(self, engine: Engine) -> None:
-        for left_over in self.folder.glob("*.tmp"):
-            left_over.unlink(missing_ok=True)  # of a run that was killed while it wrote
+        if idist.get_rank() == 0:
+            for left_over in self.folder.glob("*.tmp"):
+                left_over.unlink(missing_ok=True)  # of a run that was killed while it wrote
+        if self.resume and (self.folder / LAST).is_file():
+            self._load(engine)
+        epochs = set(idist.all_gather(engine.state.epoch))
+        if len(epochs) > 1:
+            raise InputError(
+                f"the processes see different checkpoints in {self.folder} (after epochs {sorted(epochs)}); --output_dir "
+                "must be on a disk that all machines share"
+            )
+
+    def _load(self, engine: Engine) -> None:
         last = self.folder / LAST
-        if not self.resume or not last.is_file():
-            return
         try:
             saved = torch.load(last, map_location=engine.state.device, weights_only=True)
             self.network.load_state_dict(saved["network"])
@@ -70,15 +88,31 @@ class CheckpointHandler:
                 f"{last} is of another network; `--resume false` starts over, another --output_dir keeps both"
             ) from error
         self.optimizer.load_state_dict(saved["optimizer"])
+        # checkpoints are of whole epochs; with another number of processes these have another number of steps
+        steps = saved["epoch"] * engine.state.epoch_length
         if self.lr_scheduler is not None:
-            self.lr_scheduler.load_state_dict(saved["lr_scheduler"])
-        engine.state.epoch, engine.state.iteration = saved["epoch"], saved["iteration"]
+            if self.lr_epoch_level or steps == saved["iteration"]:
+                self.lr_scheduler.load_state_dict(saved["lr_scheduler"])
+            else:
+                self._repeat_schedule(steps)
+        engine.state.epoch, engine.state.iteration = saved["epoch"], steps
         if self.evaluator is not None:
             self.evaluator.state.best_metric = saved["best_metric"]
             self.evaluator.state.best_metric_epoch = saved["best_metric_epoch"]
         logger.info("going on after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
 
+    def _repeat_schedule(self, steps: int) -> None:
+        """Take a schedule that is new to where it stands after so many steps; its saved state counts others."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the optimiser has not stepped
+            for _ in range(steps):
+                self.lr_scheduler.step()
+
     def _save(self, engine: Engine) -> None:
+        if idist.get_rank() > 0:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         best_metric, best_epoch = -1.0, -1
         if self.evaluator is not None:

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
@@ -14,7 +15,7 @@ class HistoryHandler:
     """Write ``history.csv``: epoch, learning rate, mean training loss and its parts, and the validation scores.
 
     Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A run
-    that is resumed keeps the rows up to the epoch it goes on from.
+    that is resumed keeps the rows up to the epoch it goes on from. Of several processes the first writes, means over all.
 
     Args:
         output_dir: the run's folder.
@@ -42,12 +43,16 @@ class HistoryHandler:
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
     def _write(self, engine: Engine) -> None:
+        steps = engine.state.epoch_length * idist.get_world_size()
+        means = {name: float(idist.all_reduce(value.clone())) / steps for name, value in self._sums.items()}
+        if idist.get_rank() > 0:
+            return
         epoch = engine.state.epoch
         row: dict[str, Any] = {
             "epoch": epoch,
             "learning_rate": max(group["lr"] for group in engine.optimizer.param_groups),
         }
-        row |= {name: float(value) / engine.state.epoch_length for name, value in self._sums.items()}
+        row |= means
         if self.evaluator is not None and self.evaluator.state.epoch == epoch:
             metrics = self.evaluator.state.metrics
             row |= {name: float(value) for name, value in metrics.items() if not isinstance(value, dict)}

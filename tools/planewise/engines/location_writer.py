@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from matplotlib.axes import Axes
 
 from planewise.geometry import location_order, order_strength
-from planewise.reports.slices import stack_figure
+from planewise.reports.slices import QUICK_PNG, stack_figure
 from planewise.reports.tables import write_json
 from planewise.transforms.exam_name import loaded_name
 from planewise.transforms.plan_views import RESEARCH_ONLY
@@ -76,4 +76,4 @@ class LocationWriter:
             axes.set_title(f"{locations[number]:.2f}", fontsize=9)
 
         figure = stack_figure(image, draw, f"{title}\n{RESEARCH_ONLY}")
-        figure.savefig(path, dpi=110)
+        figure.savefig(path, dpi=110, pil_kwargs=QUICK_PNG)

@@ -9,6 +9,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from planewise.reports.planned_views import planned_views_figure, slicer_markups
+from planewise.reports.slices import QUICK_PNG
 from planewise.reports.tables import write_json
 from planewise.transforms.exam_name import loaded_name
 from planewise.transforms.plan_views import slice_affines
@@ -51,6 +52,6 @@ class PlanWriter:
                 plan,
                 exam,
             )
-            figure.savefig(folder / "plan.png", dpi=110)
+            figure.savefig(folder / "plan.png", dpi=110, pil_kwargs=QUICK_PNG)
             for name, view in plan["views"].items():
                 logger.info("exam %s, %s: %s %s", exam, name, view["verdict"], "; ".join(view["reasons"]))

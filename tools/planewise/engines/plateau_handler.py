@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -15,8 +16,8 @@ class PlateauHandler:
     """Step a `ReduceLROnPlateau` after every epoch that was validated, by the validation loss.
 
     Without validation data it goes by the mean training loss of each epoch instead, and says so; that falls longer, so the
-    rate falls later. Attach it to the trainer after the validation and before the checkpoints. (MONAI's
-    `LrScheduleHandler` would need a value in every epoch.)
+    rate falls later. Several processes go by the same losses, and step alike. Attach it to the trainer after the validation
+    and before the checkpoints. (MONAI's `LrScheduleHandler` would need a value in every epoch.)
 
     Args:
         lr_scheduler: to step.
@@ -52,6 +53,7 @@ class PlateauHandler:
 
     def _step(self, engine: Engine) -> None:
         if not self._validates():
-            self.lr_scheduler.step(float(self._sum) / engine.state.epoch_length)
+            steps = engine.state.epoch_length * idist.get_world_size()
+            self.lr_scheduler.step(float(idist.all_reduce(self._sum.clone())) / steps)
         elif self.evaluator.state.epoch == engine.state.epoch:
             self.lr_scheduler.step(float(self.evaluator.state.metrics[self.metric]))

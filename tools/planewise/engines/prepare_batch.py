@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from monai.engines import PrepareBatch
 from torch import Tensor
+
+from planewise.transforms.to_device import to_device
 
 
 class PrepareSliceBatch(PrepareBatch):
@@ -44,8 +47,15 @@ def on_device(
     augmentation: Callable[[dict[str, Any]], dict[str, Any]] | None,
 ) -> dict[str, Tensor]:
     """The batch on the device, with its transforms applied there."""
-    batch = {name: value.to(device, non_blocking=non_blocking) for name, value in batch.items()}
-    if augmentation is None:
-        return batch
-    with torch.no_grad():
-        return augmentation(batch)
+    batch = {name: _moved(value, device, non_blocking) for name, value in batch.items()}
+    if augmentation is not None:
+        with torch.no_grad():
+            batch = augmentation(batch)
+    if torch.is_grad_enabled() and idist.get_world_size() > 1:
+        # the augmentation wants the seed that all processes share; what the network drops must differ between them
+        torch.manual_seed((torch.initial_seed() * 1_000_003 + idist.get_rank() + 1) % 2**63)
+    return batch
+
+
+def _moved(value: Tensor, device: str | torch.device | None, non_blocking: bool) -> Tensor:
+    return to_device(value, device) if non_blocking and device is not None else value.to(device)

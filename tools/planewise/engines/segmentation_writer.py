@@ -9,7 +9,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from planewise.reports.segmentation_figures import add_structure_legend, overlay_labels
-from planewise.reports.slices import stack_figure
+from planewise.reports.slices import QUICK_PNG, stack_figure
 from planewise.transforms.exam_name import loaded_name
 from planewise.transforms.plan_views import RESEARCH_ONLY
 
@@ -43,4 +43,4 @@ class SegmentationWriter:
             )
             add_structure_legend(figure, self.structures)
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-            figure.savefig(self.folder / name / "segmentation.png", dpi=110)
+            figure.savefig(self.folder / name / "segmentation.png", dpi=110, pil_kwargs=QUICK_PNG)

@@ -9,18 +9,26 @@ import json
 import logging
 import os
 import platform
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
+import torch
+import torch.distributed as dist
 import yaml
 from monai.bundle import ConfigParser
+from monai.bundle.reference_resolver import ReferenceResolver
 from monai.utils import set_determinism
 
+from planewise.engines.precision import precision
 from planewise.errors import InputError
+from planewise.switches import switched_on
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +41,8 @@ NOT_COMPUTED = frozenset(
         "cache_dir",
         "data_device",
         "device",
+        "finalize",
+        "initialize",
         "log_interval",
         "writes",
         "resume",
@@ -40,20 +50,29 @@ NOT_COMPUTED = frozenset(
         "num_workers",
         "run",
         "imports",
+        "sync_batch_norm",
     )
 )
 #: Options of `python -m monai.bundle run` itself.
 _RUN_OPTIONS = ("run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file")
+#: What is written about a run's network and validation in configs/multi_gpu_train.yaml alone.
+_PARALLEL_NETWORK, _SAME_BUFFERS = "planewise.engines.parallel_network", "planewise.engines.SameBuffersHandler"
+#: Seconds that a process which lost another waits to be ended by torchrun, so that the other's reason is the last word.
+_GRACE = 5.0
 _PACKAGES = ("planewise", "monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "pydicom", "nibabel")
 
 
-def start_run(output_dir: str | Path, seed: int, resume: bool = True, depends_on: Sequence[str | Path] = ()) -> None:
+def start_run(
+    output_dir: str | Path, seed: int, resume: bool | str = True, depends_on: Sequence[str | Path] = ()
+) -> None:
     """Call it from a config's ``initialize``. In the run's folder it writes
 
     - ``config.yaml``: the configuration with every override in it,
-    - ``run.json``: seed, hash of the configuration, versions of the packages, git commit, device names.
+    - ``run.json``: seed, hash of the configuration, versions of the packages, git commit, the number of processes, the names
+      of their devices and the precision in which they compute.
 
-    Started again in the same folder, a run goes on from its last checkpoint if the hash is the same.
+    Started again in the same folder, a run goes on from its last checkpoint if the hash is the same. The hash is of what is
+    trained: of ``train`` and all that it refers to. Of several processes the first looks and writes, and the others wait.
 
     Args:
         output_dir: the run's folder.
@@ -65,18 +84,28 @@ def start_run(output_dir: str | Path, seed: int, resume: bool = True, depends_on
         InputError: the folder holds another run. The message says what differs and what to do.
     """
     plain_errors()
+    refuse_strangers()
     warn_of_unknown_overrides(sys.argv)
     set_determinism(seed)
-    folder = Path(output_dir)
-    config = _running_config()
-    settings = {key: value for key, value in config.items() if key not in NOT_COMPUTED}
+    parser = _running_parser()
+    computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
+    if idist.get_rank() == 0:
+        config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
+        _write_down(Path(output_dir), config, resume, depends_on, {"seed": seed, **computes_on})
+    idist.barrier()
+
+
+def _write_down(
+    folder: Path, config: dict[str, Any], resume: bool | str, depends_on: Sequence[str | Path], about: dict[str, Any]
+) -> None:
+    settings = _computed(config)
     content = {Path(path).name: _digest(path) for path in depends_on}
     identity = hashlib.sha256(json.dumps([settings, content], sort_keys=True, default=str).encode()).hexdigest()
     record_file, config_file = folder / "run.json", folder / "config.yaml"
-    if resume and record_file.is_file():
+    if switched_on(resume, "resume") and record_file.is_file():
         previous = json.loads(record_file.read_text())
         if previous.get("configuration") != identity:
-            before = yaml.safe_load(config_file.read_text()) if config_file.is_file() else {}
+            before = _computed(yaml.safe_load(config_file.read_text()) if config_file.is_file() else {})
             raise InputError(
                 f"{folder} holds a run with another configuration ({_differences(before, settings, previous, content)}); "
                 f"`--resume false` starts over, another --output_dir keeps both"
@@ -85,7 +114,7 @@ def start_run(output_dir: str | Path, seed: int, resume: bool = True, depends_on
     config_file.write_text(yaml.safe_dump(_without_items(config), sort_keys=False, width=120))
     record = {
         "configuration": identity,
-        "seed": seed,
+        **about,
         "files": content,
         "packages": {name: _version(name) for name in _PACKAGES},
         "python": platform.python_version(),
@@ -94,26 +123,64 @@ def start_run(output_dir: str | Path, seed: int, resume: bool = True, depends_on
     record_file.write_text(json.dumps(record, indent=1))
 
 
+def refuse_strangers() -> None:
+    """Stop processes that torchrun started and nobody joined: each would do the whole run, in the same files.
+
+    Raises:
+        InputError: they are several.
+    """
+    if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
+        raise InputError(
+            f"torchrun started {os.environ['WORLD_SIZE']} processes, and this configuration is for one; add "
+            "'configs/multi_gpu_train.yaml' as the last of --config_file"
+        )
+
+
 def plain_errors() -> None:
     """Let an `InputError` that ends the process print its message alone; MONAI would wrap it in pages of traceback.
 
-    ``PLANEWISE_DEBUG=1`` keeps the traceback.
+    ``PLANEWISE_DEBUG=1`` keeps the traceback. Of several processes the message says which, and torchrun ends with it.
     """
     if os.environ.get("PLANEWISE_DEBUG") or getattr(sys.excepthook, "planewise", False):
         return
     previous = sys.excepthook
+    alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
+    who = "planewise" if alone else f"planewise, process {os.environ.get('RANK')} of {os.environ['WORLD_SIZE']}"
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, InputError):
-            cause = cause.__cause__ or cause.__context__
-        if cause is None:
-            previous(kind, error, trace)
+        causes = _causes(error)
+        plain = next((cause for cause in causes if isinstance(cause, InputError)), None)
+        if plain is not None:
+            print(f"{who}: {plain}", file=sys.stderr)
+        elif not alone and (lost := next(filter(_lost_connection, causes), None)):
+            print(f"{who}: another process is gone or out of reach: {lost}", file=sys.stderr, flush=True)
+            time.sleep(_GRACE)
         else:
-            print(f"planewise: {cause}", file=sys.stderr)
+            previous(kind, error, trace)
+        _tell_torchrun(f"{who}: {plain or causes[-1]}")
 
     hook.planewise = True  # type: ignore[attr-defined]
     sys.excepthook = hook
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error and those that it was raised from, the first of them last."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    return causes
+
+
+def _lost_connection(error: BaseException) -> bool:
+    """Whether it is what a process sees of another's end between processors. Gloo has no error of its own."""
+    return isinstance(error, RuntimeError) and "gloo/transport" in str(error)
+
+
+def _tell_torchrun(reason: str) -> None:
+    """Leave the reason where torchrun looks for it, in its own form; it shows it after everything else."""
+    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        extra = {"py_callstack": reason, "timestamp": str(int(time.time()))}
+        Path(file).write_text(json.dumps({"message": {"message": reason, "extraInfo": extra}}))
 
 
 def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
@@ -146,8 +213,8 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
     return unknown
 
 
-def _running_config() -> dict[str, Any]:
-    """The configuration that is being run, overrides included, unresolved.
+def _running_parser() -> ConfigParser | None:
+    """Of the configuration that is being run, overrides included.
 
     MONAI offers an expression no way to its own parser, however the run was started (command line, Python, MONAI
     Label), so it is looked up among the callers.
@@ -156,9 +223,62 @@ def _running_config() -> dict[str, Any]:
     while frame is not None:
         owner = frame.f_locals.get("self")
         if isinstance(owner, ConfigParser):
-            return {key: value for key, value in owner.get().items() if key != ConfigParser.meta_key}
+            return owner
         frame = frame.f_back
-    return {}
+    return None
+
+
+def _computed(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that decides what is computed: ``train`` and all that it and ``initialize`` refer to.
+
+    What is there for evaluation alone, or for several processes, leaves it as it is.
+    """
+    reached, waiting = set(), ["train", "initialize"] if "train" in config else list(config)
+    while waiting:
+        name = waiting.pop()
+        if name in config and name not in reached:
+            reached.add(name)
+            references = ReferenceResolver.find_refs_in_config(config[name], name)
+            waiting += [re.split("::|#", reference)[0] for reference in references]
+    return {key: _in_one_process(value) for key, value in config.items() if key in reached - NOT_COMPUTED}
+
+
+def _in_one_process(value: Any) -> Any:
+    """A configuration as it is without configs/multi_gpu_train.yaml."""
+    if isinstance(value, Mapping):
+        if value.get("_target_") == _PARALLEL_NETWORK:
+            return value.get("network")
+        return {key: _in_one_process(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [
+            _in_one_process(entry)
+            for entry in value
+            if not (isinstance(entry, Mapping) and entry.get("_target_") == _SAME_BUFFERS)
+        ]
+    return value
+
+
+def _hardware(parser: ConfigParser | None) -> dict[str, Any]:
+    """Names of the devices of all processes, and the precision, as far as the configuration says."""
+    if parser is None or "device" not in parser:
+        return {}
+    device = torch.device(parser.get_parsed_content("device"))
+    found = {"devices": idist.all_gather(_device_name(device))}
+    if "amp" in parser:
+        found["precision"] = precision(parser.get_parsed_content("amp"), device)
+    return found
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda" and torch.cuda.is_available():
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu" and (models := re.search(r"^model name\s*: (.+)$", _text("/proc/cpuinfo"), re.M)):
+        return models[1]
+    return str(device)
+
+
+def _text(path: str) -> str:
+    return Path(path).read_text() if Path(path).is_file() else ""
 
 
 def _without_items(value: Any) -> Any:
@@ -174,7 +294,6 @@ def _without_items(value: Any) -> Any:
 
 def _differences(before: dict, now: dict, record: dict, content: dict) -> str:
     now = _without_items(now)
-    before = {key: value for key, value in before.items() if key not in NOT_COMPUTED}
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     files = [name for name in content if record.get("files", {}).get(name) != content[name]]
     shown = [

@@ -11,12 +11,16 @@ import os
 import re
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_partial
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # odd values in odd headers are expected
 
@@ -74,6 +78,12 @@ _KEYWORDS = [
     "BurnedInAnnotation", "ComplexImageComponent",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
+#: Tag to keyword.
+_WANTED = {tag_for_keyword(keyword): keyword for keyword in _KEYWORDS}
+_PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
+#: Kinds of text by how pydicom strips it: as a whole, or every part.
+_TEXTS = {"CS", "DA", "TM", "DT"}
+_TEXTS_BY_PART = {"SH", "LO"}
 
 
 class Refused(Exception):
@@ -127,10 +137,9 @@ def read_header(path: str | os.PathLike) -> list[dict]:
             if not has_preamble and (start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3:4] != b"\x00"):
                 raise Refused(NOT_DICOM)
             file.seek(0)
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, force=not has_preamble, specific_tags=_KEYWORDS)
+            dataset = read_partial(file, _at_pixels, force=not has_preamble, specific_tags=list(_WANTED))
             syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
-            # one pass to plain values: a lookup in a pydicom dataset costs more than reading the element did
-            header = {element.keyword: element.value for element in dataset}
+            header = {_WANTED[tag]: _value(dataset, tag) for tag in sorted(dataset.keys()) if tag in _WANTED}
             _refuse_what_is_no_slice(header, syntax)
             _refuse_truncated(header, syntax, file, size)
             return _frames(header, path)
@@ -161,6 +170,38 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
         return [frame.T * slope + intercept for frame in dataset.pixel_array]
     except Exception:  # a second attempt at a file that ITK refused: what counts is the first one's reason
         return []
+
+
+def _at_pixels(tag: int, vr: str | None, length: int) -> bool:
+    return tag in _PIXELS
+
+
+def _value(dataset: Dataset, tag: int) -> Any:
+    """An element's value as plain Python has it. What pydicom does with a value costs more than reading the element did,
+    so that plain ones do not go through it; whatever is odd does."""
+    element: DataElement | RawDataElement = dataset.get_item(tag)
+    raw = element.value
+    if not isinstance(element, RawDataElement) or not raw or not raw.isascii() or b"\x1b" in raw:
+        return dataset[tag].value
+    kind = element.VR or dictionary_VR(tag)
+    if kind == "US" and len(raw) == 2 and element.is_little_endian:
+        return raw[0] + 256 * raw[1]
+    if kind in _TEXTS_BY_PART:
+        parts: list = [part.rstrip("\0 ") for part in raw.decode("ascii").split("\\")]
+    else:
+        parts = raw.decode("ascii").rstrip("\0 ").split("\\")
+    try:
+        if kind == "DS":
+            parts = [float(part) for part in parts]
+        elif kind == "IS":
+            parts = [int(part) for part in parts]
+        elif kind == "UI":
+            parts = [part.strip() for part in parts]
+        elif kind not in _TEXTS_BY_PART and kind not in _TEXTS:
+            return dataset[tag].value
+    except ValueError:
+        return dataset[tag].value
+    return parts[0] if len(parts) == 1 else parts
 
 
 def _refuse_what_is_no_slice(header: dict, syntax: str) -> None:
@@ -242,7 +283,7 @@ def _frames(header: dict, path: str) -> list[dict]:
 
 
 def _common(header: dict, path: str) -> dict:
-    folder = Path(path).parent.name
+    folder = os.path.basename(os.path.dirname(path))
     image_type = [str(value).upper() for value in _values(header.get("ImageType"))]
     sequence = "/".join(sorted(map(str, _values(header.get("ScanningSequence")))))
     description = " ".join(str(header.get(key) or "") for key in ("SeriesDescription", "ProtocolName"))
@@ -269,7 +310,7 @@ def _common(header: dict, path: str) -> dict:
             _acquired(header),
             int(_number(header.get("SeriesNumber")) or 0),
             int(_number(header.get("AcquisitionNumber")) or 0),
-            natural_order(folder),
+            _folder_order(folder),
         ),
         "patient": str(header.get("PatientID") or "").strip(),
         "study": str(header.get("StudyInstanceUID") or ""),
@@ -325,20 +366,30 @@ def _affine(position, orientation, spacing, thickness) -> list[list[float]]:
         raise Refused(NO_POSITION)
     if spacing is None or len(_values(spacing)) != 2:
         raise Refused(BAD_GEOMETRY)
-    row, column = np.asarray(orientation, dtype=np.float64).reshape(2, 3)
-    between_rows, between_columns = (float(value) for value in spacing)
-    finite = np.isfinite([*row, *column, *map(float, position), between_rows, between_columns]).all()
+    # three numbers at a time, NumPy costs more than it saves
+    numbers = [float(value) for value in (*orientation, *position, *spacing)]
+    row, column, origin, (between_rows, between_columns) = numbers[:3], numbers[3:6], numbers[6:9], numbers[9:]
     # 1e-3: headers round direction cosines to about five digits
-    rotation = abs(row @ row - 1) < 1e-3 and abs(column @ column - 1) < 1e-3 and abs(row @ column) < 1e-3
-    if not finite or not rotation or between_rows <= 0 or between_columns <= 0:
+    rotation = abs(_dot(row, row) - 1) < 1e-3 and abs(_dot(column, column) - 1) < 1e-3 and abs(_dot(row, column)) < 1e-3
+    if not all(map(math.isfinite, numbers)) or not rotation or between_rows <= 0 or between_columns <= 0:
         raise Refused(BAD_GEOMETRY)
-    affine = np.eye(4)
-    affine[:3, 0] = row * between_columns  # PixelSpacing names the distance between rows first
-    affine[:3, 1] = column * between_rows
-    affine[:3, 2] = np.cross(row, column) * (_number(thickness) or 1.0)
-    affine[:3, 3] = np.asarray(position, dtype=np.float64)
-    affine[:2] *= -1  # LPS to RAS+
-    return affine.tolist()
+    normal = [
+        row[1] * column[2] - row[2] * column[1],
+        row[2] * column[0] - row[0] * column[2],
+        row[0] * column[1] - row[1] * column[0],
+    ]
+    depth = _number(thickness) or 1.0
+    # PixelSpacing names the distance between rows first
+    affine = [
+        [row[axis] * between_columns, column[axis] * between_rows, normal[axis] * depth, origin[axis]]
+        for axis in range(3)
+    ]
+    # LPS to RAS+
+    return [*([-value for value in line] for line in affine[:2]), affine[2], [0.0, 0.0, 0.0, 1.0]]
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def _acquired(header: dict) -> str:
@@ -366,6 +417,10 @@ def _component(image_type: list[str], complex_component: str) -> str:
 def natural_order(text: str) -> tuple:
     """Sorts ``sax_5`` before ``sax_23``."""
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
+
+
+#: Of folders, which many files share.
+_folder_order = lru_cache(maxsize=256)(natural_order)
 
 
 def _values(value) -> list:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -61,38 +62,51 @@ def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> L
     Returns:
         `LineFit`.
     """
-    heights = heatmaps.to(torch.float64)
-    rows = torch.arange(heights.shape[-2], dtype=torch.float64, device=heights.device)[:, None]
-    columns = torch.arange(heights.shape[-1], dtype=torch.float64, device=heights.device)
+    *leading, height, width = heatmaps.shape
+    heights = heatmaps.reshape(math.prod(leading), height, width)
     peak = heights.amax(dim=(-2, -1))
-    weights = (heights - ridge * peak[..., None, None]).clamp_min(0)
-    line, residual = _total_least_squares(weights, rows, columns)
+    # few pixels vote: only those are looked at
+    ridges, i, j = (heights > ridge * peak[:, None, None]).nonzero(as_tuple=True)
+    heights, peak = heights[ridges, i, j].to(torch.float64), peak.to(torch.float64)
+    votes, i, j = heights - ridge * peak[ridges], i.to(torch.float64), j.to(torch.float64)
+    line, residual = _total_least_squares(votes, i, j, ridges, len(peak))
     for _ in range(3):
-        a, b, c = (part[..., None, None] for part in line.unbind(dim=-1))
-        distance = a * rows + b * columns + c
-        mirror_i, mirror_j = rows - 2 * distance * a, columns - 2 * distance * b
-        keep = distance.abs() <= 3 * residual[..., None, None] + 1
-        keep &= (mirror_i >= 0) & (mirror_i <= rows[-1]) & (mirror_j >= 0) & (mirror_j <= columns[-1])
-        line, residual = _total_least_squares(weights * keep, rows, columns)
+        a, b, c = line[ridges].unbind(dim=-1)
+        distance = a * i + b * j + c
+        mirror_i, mirror_j = i - 2 * distance * a, j - 2 * distance * b
+        keep = distance.abs() <= 3 * residual[ridges] + 1
+        keep &= (mirror_i >= 0) & (mirror_i <= height - 1) & (mirror_j >= 0) & (mirror_j <= width - 1)
+        line, residual = _total_least_squares(votes * keep, i, j, ridges, len(peak))
     found = peak >= min_peak
-    return LineFit(torch.where(found[..., None], line, torch.nan), torch.where(found, residual, torch.nan), peak)
+    return LineFit(
+        torch.where(found[:, None], line, torch.nan).reshape(*leading, 3),
+        torch.where(found, residual, torch.nan).reshape(leading),
+        peak.reshape(leading),
+    )
 
 
-def _total_least_squares(weights: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted total least squares line ``(..., 3)`` and its residual ``(...)``."""
-    total = weights.sum(dim=(-2, -1))
-    mean_i = (weights * rows).sum(dim=(-2, -1)) / total
-    mean_j = (weights * columns).sum(dim=(-2, -1)) / total
-    di, dj = rows - mean_i[..., None, None], columns - mean_j[..., None, None]
-    ii = (weights * di * di).sum(dim=(-2, -1)) / total
-    jj = (weights * dj * dj).sum(dim=(-2, -1)) / total
-    ij = (weights * di * dj).sum(dim=(-2, -1)) / total
+def _total_least_squares(weights: Tensor, i: Tensor, j: Tensor, groups: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Weighted total least squares line ``(count, 3)`` of each group of points, and its residual ``(count,)``.
+
+    Args:
+        weights, i, j: of the points, ``(points,)`` each, float64.
+        groups: which line a point is for, ``(points,)``.
+        count: of the lines.
+    """
+
+    def total(values: Tensor) -> Tensor:
+        return values.new_zeros(count).index_add(0, groups, values)
+
+    weight = total(weights)
+    mean_i, mean_j = total(weights * i) / weight, total(weights * j) / weight
+    di, dj = i - mean_i[groups], j - mean_j[groups]
+    ii, jj, ij = (total(weights * product) / weight for product in (di * di, dj * dj, di * dj))
     # closed form of the 2x2 eigenproblem: the ridge runs along `along`, its normal is perpendicular to it
     along = 0.5 * torch.atan2(2 * ij, ii - jj)
     normal = torch.stack([-torch.sin(along), torch.cos(along)], dim=-1)
     smallest = (ii + jj) / 2 - torch.hypot((ii - jj) / 2, ij)
-    c = -(normal[..., 0] * mean_i + normal[..., 1] * mean_j)
-    return torch.cat([normal, c[..., None]], dim=-1), smallest.clamp_min(0).sqrt()
+    c = -(normal[:, 0] * mean_i + normal[:, 1] * mean_j)
+    return torch.cat([normal, c[:, None]], dim=-1), smallest.clamp_min(0).sqrt()
 
 
 def line_agreement(heatmaps: Tensor, lines: Tensor, sigma: float) -> Tensor:

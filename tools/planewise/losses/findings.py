@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from planewise.losses.mean_over_known import mean_over_known
+
 logger = logging.getLogger(__name__)
 
 
@@ -22,7 +24,8 @@ class FindingsLoss(nn.Module):
         labels: of the training exams, ``(N, tasks)``, 0, 1 or NaN; the prevalences come from these alone. A finding that all
             or none of them have is not weighted.
 
-    `forward` takes logits ``(B, tasks)`` and labels ``(B, tasks)``, NaN where unknown.
+    `forward` takes logits ``(B, tasks)`` and labels ``(B, tasks)``, NaN where unknown. After a call `terms` holds the mean
+    and the number of known labels, as the pretexts' losses do.
     """
 
     def __init__(self, labels: Tensor) -> None:
@@ -43,7 +46,10 @@ class FindingsLoss(nn.Module):
     def forward(self, prediction: Tensor, label: Tensor) -> Tensor:
         known = torch.isfinite(label)
         target = torch.where(known, label, 0.0)
-        positive, negative = (weight.to(prediction.device) for weight in (self.positive, self.negative))
-        weight = torch.where(known, target * positive + (1 - target) * negative, 0.0)
+        if self.positive.device != prediction.device:
+            self.to(prediction.device)
+        weight = torch.where(known, target * self.positive + (1 - target) * self.negative, 0.0)
         entropy = binary_cross_entropy_with_logits(prediction, target, weight=weight, reduction="sum")
-        return entropy / known.sum().clamp_min(1)
+        loss, count = mean_over_known(entropy, known)
+        self.terms = [(1.0, loss.detach(), count)]
+        return loss

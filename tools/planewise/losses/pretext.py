@@ -2,6 +2,9 @@
 
 A prediction is the network's one tensor ``(B, C, H, W)``: heatmaps first, the location channel last. Targets are a
 dictionary with ``heatmaps`` ``(B, K, H, W)`` and ``location`` ``(B,)``; NaN marks a target that is not known.
+
+After a call `terms` holds weight, mean and number of known targets of each term, for means over batches that several
+processes hold together (`planewise.metrics.MaskedLoss`).
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+
+from planewise.losses.mean_over_known import mean_over_known
 
 
 def predicted_location(prediction: Tensor) -> Tensor:
@@ -28,7 +33,9 @@ class RelativeOrientationLoss(nn.Module):
         known = torch.isfinite(heatmaps[:, :, :1, :1])
         difference = torch.where(known, prediction[:, : heatmaps.shape[1]] - heatmaps, 0.0)
         squared = difference.square().mean(dim=(2, 3))
-        return squared.sum() / known.sum().clamp_min(1)
+        loss, count = mean_over_known(squared.sum(), known)
+        self.terms = [(1.0, loss.detach(), count)]
+        return loss
 
 
 class RelativeLocationLoss(nn.Module):
@@ -41,7 +48,9 @@ class RelativeLocationLoss(nn.Module):
         location = target["location"]
         known = torch.isfinite(location)
         difference = torch.where(known, predicted_location(prediction) - location, 0.0)
-        return difference.square().sum() / known.sum().clamp_min(1)
+        loss, count = mean_over_known(difference.square().sum(), known)
+        self.terms = [(1.0, loss.detach(), count)]
+        return loss
 
 
 class MultitaskLoss(nn.Module):
@@ -63,4 +72,6 @@ class MultitaskLoss(nn.Module):
         orientation = self.orientation(prediction, target)
         location = self.location(prediction, target)
         self.parts = {"orientation": orientation.detach(), "location": location.detach()}
+        parts = zip(self.weights, (self.orientation, self.location), strict=True)
+        self.terms = [(weight * factor, mean, known) for weight, part in parts for factor, mean, known in part.terms]
         return self.weights[0] * orientation + self.weights[1] * location

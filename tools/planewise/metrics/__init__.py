@@ -2,15 +2,19 @@
 
 from planewise.metrics.classification import classification_scores
 from planewise.metrics.findings import finding_scores, mean_auc
+from planewise.metrics.findings_auc import FindingsAuc
 from planewise.metrics.line_errors import LineErrors
 from planewise.metrics.line_profiles import line_profiles, profile_correlation
 from planewise.metrics.location import location_scores
 from planewise.metrics.location_errors import LocationErrors
+from planewise.metrics.masked_loss import MaskedLoss
 from planewise.metrics.segmentation import volume_scores
 
 __all__ = [
+    "FindingsAuc",
     "LineErrors",
     "LocationErrors",
+    "MaskedLoss",
     "classification_scores",
     "finding_scores",
     "line_profiles",

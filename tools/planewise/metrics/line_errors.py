@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from ignite.metrics import Metric
 from ignite.metrics.metric import reinit__is_reduced
+from monai.utils import evenly_divisible_all_gather
 
 from planewise.geometry import fit_lines, line_errors
 
@@ -19,6 +20,7 @@ class LineErrors(Metric):
     Updates take ``(prediction, target)``: the network's tensor ``(B, C, i, j)`` and the targets' dictionary with
     ``lines`` ``(B, views, 3)`` and ``affine`` ``(B, 4, 4)``. Computes ``{"<view>_angle": ..., "<view>_distance": ...}``;
     Ignite puts each under its own name. Lines that were not found count as 90 degrees and are left out of the distance.
+    Of several processes each has the mean over all.
 
     Args:
         views: names of the heatmap channels.
@@ -49,7 +51,7 @@ class LineErrors(Metric):
     def compute(self) -> dict[str, float]:
         if not self._angles:
             return {}
-        angles, distances = torch.cat(self._angles), torch.cat(self._distances)
+        angles, distances = (evenly_divisible_all_gather(torch.cat(kept)) for kept in (self._angles, self._distances))
         scores = {}
         for channel, view in enumerate(self.views):
             scores[f"{view}_angle"] = math.degrees(float(angles[:, channel].nanmean()))

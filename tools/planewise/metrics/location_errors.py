@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from ignite.metrics import Metric
 from ignite.metrics.metric import reinit__is_reduced
+from monai.utils import evenly_divisible_all_gather
 
 from planewise.losses import predicted_location
 from planewise.metrics.location import location_scores
@@ -18,7 +19,7 @@ class LocationErrors(Metric):
 
     Updates take ``(prediction, target)``: the network's tensor, whose last channel is the location, and the targets'
     dictionary with ``location`` ``(B,)``. Computes ``{"location_mae", "location_r", "location_r2"}``; Ignite puts each
-    under its own name.
+    under its own name. Of several processes each has the scores over all.
 
     Args:
         output_transform: of the engine's output.
@@ -34,11 +35,11 @@ class LocationErrors(Metric):
     @reinit__is_reduced
     def update(self, output: tuple[torch.Tensor, dict[str, torch.Tensor]]) -> None:
         prediction, target = output
-        self._pairs.append(torch.stack([predicted_location(prediction.detach()), target["location"]]).cpu())
+        self._pairs.append(torch.stack([predicted_location(prediction.detach()), target["location"]], dim=1).cpu())
 
     def compute(self) -> dict[str, float]:
         if not self._pairs:
             return {}
-        predicted, reference = torch.cat(self._pairs, dim=1).tolist()
+        predicted, reference = evenly_divisible_all_gather(torch.cat(self._pairs)).T.tolist()
         scores = location_scores(predicted, reference)
         return {"location_mae": scores["mae"], "location_r": scores["pearson_r"], "location_r2": scores["r2"]}

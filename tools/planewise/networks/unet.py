@@ -72,7 +72,10 @@ class UNetDecoder(nn.Module):
     ) -> None:
         super().__init__()
         pairs = list(zip(features[:-1], features[1:], strict=True))[::-1]
-        self.levels = nn.ModuleList([UpCat(2, deep, fine, fine, _ACTIVATION, norm, True) for fine, deep in pairs])
+        # no padding: it is of nothing where sides are multiples, and torch 2.13 compiles its gradient wrongly
+        self.levels = nn.ModuleList(
+            [UpCat(2, deep, fine, fine, _ACTIVATION, norm, True, is_pad=False) for fine, deep in pairs]
+        )
         self.out_channels = features[0]
         unstem: nn.Module = nn.Identity()
         if stem_stride > 1:
@@ -80,7 +83,9 @@ class UNetDecoder(nn.Module):
         self.unstem = unstem
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        x = features[-1]
+        x, times = features[-1], 2 ** (len(features) - 1)
+        if features[0].shape[2] != times * x.shape[2] or features[0].shape[3] != times * x.shape[3]:
+            raise ValueError("the image's sides are no multiples of stem_stride * 2^(levels - 1) (image_size)")
         for depth, level in enumerate(self.levels):
             x = level(x, features[len(features) - 2 - depth])
         return self.unstem(x)

@@ -8,6 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+#: For a picture of every stack (``savefig(pil_kwargs=...)``): half the time of the usual level, and no larger.
+QUICK_PNG = {"compress_level": 3}
+
 #: Draws on the axes of the slice with this number.
 Draw = Callable[[Axes, int], None]
 

@@ -2,6 +2,8 @@
 
 from planewise.transforms.cardiac_features import FEATURES, CardiacFeaturesd, cardiac_features
 from planewise.transforms.exam_name import exam_of
+from planewise.transforms.in_plane_spacing import InPlaneSpacingd
+from planewise.transforms.largest_pieces import KeepLargestPiecesd
 from planewise.transforms.limit_slices import LimitSlicesd
 from planewise.transforms.load_slice import LoadSliced
 from planewise.transforms.load_stack import LoadStackd
@@ -14,6 +16,8 @@ from planewise.transforms.targets import PlaneHeatmapsd, SliceLocationd
 __all__ = [
     "FEATURES",
     "CardiacFeaturesd",
+    "InPlaneSpacingd",
+    "KeepLargestPiecesd",
     "LimitSlicesd",
     "LoadSliced",
     "LoadStackd",

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
+from monai.utils import convert_to_tensor
 
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
 
@@ -74,7 +75,7 @@ class PlanViewsd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
-        image, prediction = item["image"], torch.as_tensor(item["pred"]).float().cpu()
+        image, prediction = item["image"], convert_to_tensor(item["pred"], track_meta=False).float().cpu()
         affines = slice_affines(image, item.get("slice_affines"))
         heatmaps = prediction[: len(self.views)].permute(3, 0, 1, 2)
         shape = (heatmaps.shape[2], heatmaps.shape[3])

@@ -14,11 +14,7 @@ from monai.transforms import MapTransform, Transform
 
 from planewise.errors import InputError
 from planewise.exams.dicom import Refused, read_header
-from planewise.geometry import (
-    PARALLEL_ANGLE,
-    check_affine,
-    plane_from_affine,
-)
+from planewise.geometry import MIN_SPACING, PARALLEL_ANGLE, check_affine, plane_from_affine
 
 
 class ReadPlaned(MapTransform):
@@ -94,12 +90,9 @@ class SelectPlanesd(Transform):
         exam, stack = item.get("exam", "?"), item.get("stack", "the stack")
         affine = np.asarray(item["affine"] if "affine" in item else item["image"].affine, dtype=np.float64)
         try:
-            check_affine(torch.from_numpy(affine))
+            across = _normal(affine)
         except ValueError as error:
             raise InputError(f"exam {exam}, {stack}: {error}") from error
-        # numpy: a hundred thousand items pass here whenever a run starts
-        across = np.cross(affine[:3, 0], affine[:3, 1])
-        across /= np.linalg.norm(across)
         selected = np.full((len(self.views), 2, 3), np.nan)
         given = item.get("planes", {})
         for index, view in enumerate(self.views):
@@ -112,7 +105,7 @@ class SelectPlanesd(Transform):
                 continue
             normal = np.asarray(given[view]["normal"], dtype=np.float64)
             normal = normal / np.linalg.norm(normal)
-            angle = math.atan2(np.linalg.norm(np.cross(normal, across)), abs(normal @ across))
+            angle = math.atan2(np.linalg.norm(_cross(normal, across)), abs(normal @ across))
             if angle < PARALLEL_ANGLE:
                 if self.parallel == "error":
                     raise InputError(
@@ -124,3 +117,20 @@ class SelectPlanesd(Transform):
             selected[index] = given[view]["origin"], normal
         item["planes"] = torch.from_numpy(selected)
         return item
+
+
+# numpy, and no function that checks what it need not: a hundred thousand items pass here whenever a run starts
+def _normal(affine: np.ndarray) -> np.ndarray:
+    """Unit normal of a slice, ``(3,)``; a ValueError says why an affine has none."""
+    if affine.shape == (4, 4) and np.isfinite(affine).all():
+        across = _cross(affine[:3, 0], affine[:3, 1])
+        length, spacing = np.linalg.norm(across), [np.linalg.norm(affine[:3, axis]) for axis in (0, 1)]
+        if min(spacing) > 2 * MIN_SPACING and length > 0.5 * math.prod(spacing):
+            return across / length
+    check_affine(torch.from_numpy(affine))
+    return plane_from_affine(affine)[1].numpy()
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    (a0, a1, a2), (b0, b1, b2) = a.tolist(), b.tolist()
+    return np.array([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])

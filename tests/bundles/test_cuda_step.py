@@ -1,0 +1,204 @@
+"""A training step of every bundle gives a GPU its work and does not wait for it.
+
+Without a GPU, tensors of the ``meta`` device stand in for its memory: they have no values, so whatever would fetch one
+(``item``, ``if``, a mask as index, ``nonzero``, ``cpu``, a mix of devices) is an error, wherever in the step it is.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigParser
+from planewise.data import StackDataset, kept_arrays
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.bundles.conftest import TRAINED, tiny
+from tests.conftest import ROOT
+
+aten = torch.ops.aten
+WITHOUT_VALUES = torch.device("meta")
+
+
+class Copies(TorchDispatchMode):
+    """Refuse copies from the host that make it wait, which tensors without values let pass."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        overload = function.overloadpacket
+        if overload in (aten._to_copy, aten.copy_):
+            source, target = (
+                (args[0].device, kwargs.get("device"))
+                if overload is aten._to_copy
+                else (args[1].device, args[0].device)
+            )
+            waits = not (kwargs.get("non_blocking") or (len(args) > 2 and args[2]))
+            if source.type == "cpu" and target == WITHOUT_VALUES and waits:
+                raise AssertionError(f"the host waits for {function}")
+        if overload in (aten.index, aten.index_put_) and args[0].device == WITHOUT_VALUES:
+            assert not any(index is not None and index.device.type == "cpu" for index in args[1]), (
+                "an index on the host"
+            )
+        return function(*args, **kwargs)
+
+
+class Literals(TorchFunctionMode):
+    """Refuse tensors that are made of Python's numbers on the device: one copy each, waited for."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor):
+            assert result.device != WITHOUT_VALUES or isinstance(args[0], torch.Tensor), f"{function} on the device"
+        return result
+
+
+@pytest.fixture(scope="module")
+def datalists(tmp_path_factory) -> SimpleNamespace:
+    """Two exams for any bundle: slices with planes, locations and masks; stacks with findings."""
+    folder = tmp_path_factory.mktemp("exams")
+    rng = np.random.default_rng(0)
+    slices, stacks = [], []
+    for number in range(2):
+        volume = folder / f"{number}.nii.gz"
+        nibabel.save(
+            nibabel.Nifti1Image(rng.normal(100, 20, (24, 24, 3)).astype(np.float32), np.diag([6.0, 6, 9, 1])), volume
+        )
+        mask = folder / f"{number}_gt.nii.gz"
+        nibabel.save(
+            nibabel.Nifti1Image(rng.integers(0, 4, (24, 24, 3)).astype(np.uint8), np.diag([6.0, 6, 9, 1])), mask
+        )
+        planes = {
+            view: {"origin": [70.0, 70, 0], "normal": normal}
+            for view, normal in zip(
+                ("2ch", "4ch", "axial", "coronal"), ([1, 0, 0], [0, 1, 0], [0.6, 0.8, 0], [0.8, 0, 0.6]), strict=True
+            )
+        }
+        for k in range(3):
+            affine = np.diag([6.0, 6, 9, 1])
+            affine[2, 3] = 9 * k
+            slices.append(
+                {
+                    "image": volume.name,
+                    "label": mask.name,
+                    "frame": k,
+                    "slice": k,
+                    "affine": affine.tolist(),
+                    "planes": planes,
+                    "location": k / 2,
+                    "exam": f"e{number}",
+                    "stack": "sax",
+                }
+            )
+        np.save(folder / f"{number}.npy", rng.integers(1, 255, (3 + number, 32, 32), dtype=np.uint8))
+        stacks.append(
+            {"image": f"{number}.npy", "exam": f"e{number}", "abnormal": number, "acl": 1 - number, "meniscus": number}
+        )
+    made = SimpleNamespace(slices=folder / "slices.json", stacks=folder / "stacks.json", folder=folder)
+    for path, items in ((made.slices, slices), (made.stacks, stacks)):
+        path.write_text(json.dumps({"training": items, "validation": items}))
+    return made
+
+
+def trainer_on(device: torch.device, name: str, datalists: SimpleNamespace, folder: Path):
+    config = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / "train.yaml")))
+    settings = tiny(name) | {
+        "datalist": str(datalists.stacks if "classification" in name else datalists.slices),
+        "cache_dir": str(datalists.folder / "cache"),
+        "output_dir": str(folder),
+        "device": device,
+        "num_workers": 0,
+        "writes": False,
+    }
+    config.update({key: value for key, value in settings.items() if key in config})
+    trainer = config.get_parsed_content("train#trainer")
+    trainer.network.train()
+    trainer.fire_event(Events.EPOCH_STARTED)
+    return trainer
+
+
+def step(trainer, batches) -> None:
+    """What an iteration of the engine is, handlers included."""
+    trainer.state.iteration += 1
+    trainer.fire_event(Events.ITERATION_STARTED)
+    trainer.state.batch = next(batches)
+    trainer.state.output = trainer._iteration(trainer, trainer.state.batch)
+    trainer.fire_event(Events.ITERATION_COMPLETED)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_step_without_values(name, datalists, tmp_path):
+    trainer = trainer_on(WITHOUT_VALUES, name, datalists, tmp_path)
+    dataset = trainer.data_loader.dataset
+    kept = dataset.slices if isinstance(dataset, StackDataset) else dataset
+    assert next(trainer.network.parameters()).device == WITHOUT_VALUES
+    step(trainer, iter(trainer.data_loader))  # what is made once
+    # from the host's memory, then from the device's
+    with Copies(), Literals():
+        step(trainer, iter(trainer.data_loader))
+    for arrays in (kept._arrays._arrays, kept._targets):
+        arrays.update({key: array.to(WITHOUT_VALUES) for key, array in arrays.items()})
+    kept._arrays.device = WITHOUT_VALUES
+    with Copies(), Literals():
+        step(trainer, iter(trainer.data_loader))
+    assert trainer.state.output["loss"].device == WITHOUT_VALUES
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda x: x.sum().item(),
+        lambda x: x[x > 0],
+        lambda x: x.nonzero(),
+        lambda x: x.cpu(),
+        lambda x: bool(x.any()),
+        lambda x: x + torch.ones(3),
+        lambda x: torch.tensor([1.0, 2.0], device=x.device),
+        lambda x: torch.ones(3).to(x.device),
+        lambda x: x[torch.tensor([0, 1])],
+    ],
+)
+def test_waiting_is_noticed(wait):
+    with pytest.raises((RuntimeError, NotImplementedError, AssertionError)), Copies(), Literals():
+        wait(torch.empty(3, device=WITHOUT_VALUES))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("resident", [True, False], ids=["kept on the GPU", "memory-mapped"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_step_on_a_gpu(name, resident, datalists, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_arrays, "SHARE", 0.5 if resident else 0.0)
+    trainer = trainer_on(torch.device("cuda"), name, datalists, tmp_path)
+    dataset = trainer.data_loader.dataset
+    kept = dataset.slices if isinstance(dataset, StackDataset) else dataset
+    assert kept._arrays.resident is resident
+    for _ in range(2):  # what is made once
+        step(trainer, iter(trainer.data_loader))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step(trainer, iter(trainer.data_loader))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert trainer.state.batch["image"].device.type == "cuda"
+    assert torch.isfinite(trainer.state.output["loss"]).all()
+
+
+@pytest.mark.gpu
+def test_a_gpu_augments_as_a_processor_does(datalists, tmp_path):
+    trainers = [
+        trainer_on(torch.device(kind), "pretext_cardiac_orientation", datalists, tmp_path) for kind in ("cpu", "cuda")
+    ]
+    results = []
+    for trainer in trainers:
+        torch.manual_seed(3)
+        batch = trainer.data_loader.dataset.__getitems__([0, 4, 5])
+        results.append(trainer.prepare_batch(batch, trainer.state.device, True))
+    (image, target), (other_image, other_target) = results
+    assert torch.allclose(image, other_image.cpu(), atol=1e-3)
+    assert torch.allclose(target["heatmaps"], other_target["heatmaps"].cpu(), atol=1e-4)

@@ -1,0 +1,283 @@
+"""Training in two processes on the CPU, against one that has batches of twice the size. The tolerances:
+
+losses of an epoch differ by less than 1e-4 of themselves (sums of float32 in another order; measured 1e-7), scores by less
+than 1e-3, since a pixel between two classes and a correlation of a handful of slices magnify (measured 1e-5).
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from planewise.engines import leave_processes, read_history
+from torch.nn.parallel import DistributedDataParallel
+
+from tests.bundles.conftest import TRAINED, anatomy, datalist_for, run_bundle, tiny
+from tests.bundles.test_runs import interrupted, same, weights
+from tests.conftest import ROOT
+from tests.processes import in_processes
+
+PRETEXT, SEGMENTATION = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
+PARALLEL = "multi_gpu_train.yaml"
+#: A batch of all processes is one of one process only where neither looks at the other samples of a batch, in float32.
+ALIKE = {"norm": "instance", "amp": False, "device": "cpu"}
+
+
+def thinned(datalist: Path, name: str, changed: Callable[[list], list]) -> Path:
+    """A datalist with fewer or other items, beside the original, since its paths are relative to it."""
+    content = json.loads(datalist.read_text())
+    content |= {section: changed(items) for section, items in content.items() if isinstance(items, list)}
+    path = datalist.parent / f"{name}_{datalist.name}"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def masked(phantoms) -> Path:
+    """Every other slice of the unlabelled hearts, a third of them without the 4-chamber plane."""
+
+    def without_planes(items: list) -> list:
+        for item in items[::6]:
+            del item["planes"]["4ch"]
+        return items[::2]
+
+    return thinned(phantoms.cardiac.unlabelled, "masked", without_planes)
+
+
+@pytest.fixture(scope="module")
+def few(phantoms) -> Callable[[str], Path]:
+    """A bundle's datalist with the first exam or two of each section, thinned out."""
+
+    def of_bundle(name: str) -> Path:
+        def first(items: list) -> list:
+            exams = list(dict.fromkeys(item["exam"] for item in items))[:2]
+            kept = [item for item in items if item["exam"] in exams]
+            return kept[:: 3 if len(kept) > 9 else 1]
+
+        return thinned(datalist_for(name, phantoms), "few", first)
+
+    return of_bundle
+
+
+@pytest.fixture(scope="module")
+def settings(masked, tmp_path_factory) -> dict:
+    """Of the pretext, but for the size of a batch and the folder."""
+    return ALIKE | {
+        "datalist": str(masked),
+        "missing_planes": "mask",
+        "cache_dir": str(tmp_path_factory.mktemp("cache")),
+        "samples_per_epoch": 32,
+        "val_interval": 1,
+        "max_epochs": 2,
+    }
+
+
+def torchrun(*configs: str, **overrides) -> subprocess.Popen:
+    """The pretext in two processes, as a person starts it."""
+    values = tiny(PRETEXT) | overrides
+    files = str([f"configs/{config}" for config in configs]).replace(" ", "")
+    arguments = [part for key, value in values.items() for part in (f"--{key}", str(value))]
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
+            *("-m", "monai.bundle", "run", "--config_file", files, *arguments),
+        ],
+        cwd=ROOT / "bundles" / PRETEXT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def same_curve(folder: Path, other: Path) -> None:
+    """Losses and scores of every epoch."""
+    rows, expected = read_history(folder / "history.csv"), read_history(other / "history.csv")
+    assert len(rows) == len(expected) > 1
+    for row, alone in zip(rows, expected, strict=True):
+        scores = {name for name in alone if re.search("angle|distance|location_|dice|auc", name)}
+        assert {"train_loss", "val_loss", "learning_rate"} <= alone.keys() - scores
+        for names, tolerance in ((alone.keys() - scores, {"rel": 1e-4}), (scores, {"rel": 1e-3, "abs": 1e-3})):
+            assert {name: row[name] for name in names} == pytest.approx(
+                {name: alone[name] for name in names}, **tolerance
+            )
+
+
+@pytest.fixture(scope="module")
+def alone(settings, tmp_path_factory) -> Path:
+    """The pretext's folder, trained and evaluated by one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    run_bundle(
+        *(PRETEXT, "train.yaml", "evaluate.yaml"),
+        **settings | {"run_id": "train_and_evaluate", "batch_size": 8, "output_dir": str(folder)},
+    )
+    return folder
+
+
+def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(alone, settings, tmp_path):
+    process = torchrun(
+        *("train.yaml", "evaluate.yaml", PARALLEL),
+        **settings | {"run_id": "train_and_evaluate", "batch_size": 4, "output_dir": str(tmp_path)},
+    )
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, printed[-3000:]
+    same_curve(tmp_path, alone)
+    # the weights' values say less: Adam makes steps of equal size from gradients that are nothing but rounding
+    assert weights(alone).keys() == weights(tmp_path).keys(), "checkpoints know nothing of the processes"
+    # the first evaluates, on its own
+    found, expected = (json.loads((folder / "validation/metrics.json").read_text()) for folder in (tmp_path, alone))
+    assert found["location"]["slices"] == expected["location"]["slices"]
+    assert found["location"]["mae"] == pytest.approx(expected["location"]["mae"], rel=1e-4)
+    # and writes and prints
+    assert written(tmp_path) == written(alone)
+    assert printed.count("Epoch[2] Metrics") == 1 and printed.count("Got new best metric") <= 2
+    assert "Traceback" not in printed and "Grad strides" not in printed
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["processes"] == len(record["devices"]) == 2 and record["precision"] == "float32"
+
+
+def written(folder: Path) -> list[str]:
+    paths = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(re.sub(r"tfevents.*", "tfevents", path) for path in paths)
+
+
+def test_a_killed_process_ends_the_run_and_one_alone_goes_on(settings, tmp_path):
+    overrides = settings | {"batch_size": 4, "max_epochs": 40, "output_dir": str(tmp_path)}
+    process = torchrun("train.yaml", PARALLEL, **overrides)
+    deadline = time.time() + 200
+    while time.time() < deadline and process.poll() is None and not (tmp_path / "models/last.pt").exists():
+        time.sleep(0.02)
+    (second,) = (child for child in psutil.Process(process.pid).children() if child.environ()["RANK"] == "1")
+    second.kill()
+    start = time.time()
+    printed = process.communicate(timeout=100)[0]
+    assert process.returncode != 0 and time.time() - start < 30
+    assert "Signal 9 (SIGKILL)" in printed.split("Root Cause")[1]
+    assert "[rank0]: Traceback" not in printed, "the other says in a line that it was left alone"
+
+    before = torch.load(tmp_path / "models/last.pt", weights_only=True)
+    assert before["iteration"] == 4 * before["epoch"], "32 samples, by twos of batches of 4"
+    rows = read_history(tmp_path / "history.csv")[: before["epoch"]]
+    record = json.loads((tmp_path / "run.json").read_text())
+    # without configs/multi_gpu_train.yaml
+    end = before["epoch"] + 1
+    interrupted(PRETEXT, "train.yaml", after_epoch=end, **overrides)
+    after = torch.load(tmp_path / "models/last.pt", weights_only=True)
+    assert (after["epoch"], after["iteration"]) == (end, 8 * end)
+    assert read_history(tmp_path / "history.csv")[:-1] == rows
+    now = json.loads((tmp_path / "run.json").read_text())
+    assert now["configuration"] == record["configuration"] and (record["processes"], now["processes"]) == (2, 1)
+
+
+def test_a_process_that_fails_ends_the_run_with_its_reason(settings, tmp_path):
+    """The other waits for it."""
+    bad = "$0 if __import__('os').environ['RANK'] == '0' else 1 // 0"
+    process = torchrun(*("train.yaml", PARALLEL), **settings | {"seed": bad, "output_dir": str(tmp_path)})
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode != 0
+    cause = printed.split("Root Cause")[1]
+    assert "rank      : 1" in cause and "planewise, process 1 of 2: integer division or modulo by zero" in cause
+
+
+def segment(rank: int, folder: str, batch_size: int, configs: list[str], overrides: dict) -> None:
+    run_bundle(SEGMENTATION, *configs, **overrides | {"batch_size": batch_size, "output_dir": folder})
+
+
+def test_segmentation_too(phantoms, tmp_path):
+    overrides = ALIKE | {
+        "datalist": str(phantoms.cardiac.labelled),
+        "cache_dir": str(tmp_path / "cache"),
+        "samples_per_epoch": 16,
+        "max_epochs": 2,
+    }
+    segment(0, str(tmp_path / "alone"), 4, ["train.yaml"], overrides)
+    in_processes(segment, str(tmp_path / "pair"), 2, ["train.yaml", PARALLEL], overrides)
+    same_curve(tmp_path / "pair", tmp_path / "alone")
+
+
+def test_two_processes_go_on_where_one_stopped_on_the_same_cycle(phantoms, tmp_path):
+    """The demo's schedule steps after every batch, and two processes take half as many."""
+    overrides = ALIKE | {
+        "datalist": str(phantoms.cardiac.labelled),
+        "cache_dir": str(tmp_path / "cache"),
+        "samples_per_epoch": 16,
+        "max_epochs": 3,
+        "batch_size": 2,
+        "output_dir": str(tmp_path / "run"),
+    }
+    configs = ["train.yaml", "demo.yaml"]
+    interrupted(SEGMENTATION, *configs, after_epoch=1, **overrides)
+    in_processes(segment, str(tmp_path / "run"), 2, [*configs, PARALLEL], overrides)
+    in_processes(segment, str(tmp_path / "whole"), 2, [*configs, PARALLEL], overrides)
+    resumed, whole = (read_history(tmp_path / name / "history.csv") for name in ("run", "whole"))
+    assert [row["epoch"] for row in resumed] == [1, 2, 3]
+    rates, expected = ([row["learning_rate"] for row in rows[1:]] for rows in (resumed, whole))
+    assert rates == pytest.approx(expected) and rates[-1] < 0.2 * rates[0]
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The only process that torchrun started."""
+    variables = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 0}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(value))
+    yield
+    leave_processes()
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_bundle_trains_under_it(name, few, tmp_path, tmp_path_factory, monkeypatch, launched):
+    """Alone: whether every weight gets a gradient shows there too."""
+    trained = []
+    original = DistributedDataParallel.forward
+
+    def forward(self, *inputs, **others):
+        trained.append(self)
+        return original(self, *inputs, **others)
+
+    monkeypatch.setattr(DistributedDataParallel, "forward", forward)
+    shared = tmp_path_factory.getbasetemp() / f"cache_{anatomy(name)}"
+    overrides = {"datalist": str(few(name)), "cache_dir": str(shared), "output_dir": str(tmp_path)}
+    overrides |= {"batch_size": 1, "samples_per_epoch": 2, "max_epochs": 1, "val_interval": 1, "device": "cpu"}
+    run_bundle(name, "train.yaml", PARALLEL, **overrides)
+    assert len(trained) == 2
+    assert not torch.distributed.is_initialized()
+    assert weights(tmp_path).keys() == trained[0].module.state_dict().keys()
+    assert read_history(tmp_path / "history.csv")[0]["val_loss"] > 0
+
+
+def test_one_process_under_it_is_one_without_it(alone, settings, tmp_path, launched):
+    run_bundle(PRETEXT, "train.yaml", PARALLEL, **settings | {"batch_size": 8, "output_dir": str(tmp_path)})
+    assert same(weights(tmp_path), weights(alone))
+    assert (tmp_path / "history.csv").read_text() == (alone / "history.csv").read_text()
+    one, other = (json.loads((folder / "run.json").read_text()) for folder in (tmp_path, alone))
+    assert one["configuration"] == other["configuration"], "neither the overlay nor the evaluation is what is trained"
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_overlay_is_the_same_everywhere_but_for_its_command(name):
+    folder = ROOT / "bundles" / name / "configs"
+    comment, content = (folder / PARALLEL).read_text().split("\ndevice:", 1)
+    command = re.search(r"#   (torchrun .*?)\n#\n", comment, re.S)[1]
+    assert "-m monai.bundle run --config_file \"['configs/train.yaml','configs/multi_gpu_train.yaml']\"" in command
+    reference = (ROOT / "bundles" / PRETEXT / "configs" / PARALLEL).read_text().split("\ndevice:", 1)[1]
+    assert content == reference
+    parser = ConfigParser(ConfigParser.load_config_files([str(folder / "train.yaml"), str(folder / PARALLEL)]))
+    parser.parse(True)
+    assert "torchrun --nproc_per_node" in (ROOT / "bundles" / name / "docs/README.md").read_text()
+
+
+def teardown_module() -> None:
+    # or a later fork of this process does it, and waits for threads that it does not have
+    gc.collect()

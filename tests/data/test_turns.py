@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import ignite.distributed as idist
+import pytest
+from planewise.data.turns import own_positions
+from planewise.errors import InputError
+
+
+def dealt(monkeypatch, length: int, processes: int, even: bool) -> list[list[int]]:
+    """The positions of each process."""
+    monkeypatch.setattr(idist, "get_world_size", lambda: processes)
+    shares = []
+    for rank in range(processes):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        shares.append(list(own_positions(length, even)))
+    return shares
+
+
+def test_one_process_takes_all():
+    assert list(own_positions(5, even=True)) == list(own_positions(5, even=False)) == [0, 1, 2, 3, 4]
+    assert list(own_positions(0, even=True)) == list(own_positions(0, even=False)) == []
+
+
+@pytest.mark.parametrize(("length", "processes"), [(12, 3), (13, 3), (14, 3), (7, 7), (8, 1)])
+def test_batches_side_by_side_are_one_large_batch(length, processes, monkeypatch):
+    shares = dealt(monkeypatch, length, processes, even=True)
+    kept = length - length % processes
+    assert {len(share) for share in shares} == {kept // processes}
+    for start in range(0, kept // processes, 2):
+        together = sorted(position for share in shares for position in share[start : start + 2])
+        assert together == list(range(start * processes, min((start + 2) * processes, kept)))
+
+
+@pytest.mark.parametrize(("length", "processes"), [(12, 3), (13, 3), (14, 3), (3, 3)])
+def test_validation_counts_everything_once(length, processes, monkeypatch):
+    shares = dealt(monkeypatch, length, processes, even=False)
+    assert sorted(position for share in shares for position in share) == list(range(length))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_fewer_to_validate_than_processes(monkeypatch):
+    assert dealt(monkeypatch, 2, 4, even=False) == [[0, 1]] * 4
+    assert dealt(monkeypatch, 0, 4, even=False) == [[]] * 4
+
+
+def test_too_few_to_train_is_said(monkeypatch):
+    with pytest.raises(InputError, match="2 samples is too short for 4 processes; start fewer .* --samples_per_epoch"):
+        dealt(monkeypatch, 2, 4, even=True)
+    assert dealt(monkeypatch, 0, 4, even=True) == [[]] * 4

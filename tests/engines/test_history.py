@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from ignite.engine import Engine
+from planewise.engines import HistoryHandler, read_history
+
+from tests.processes import in_processes
+
+LOSSES = torch.tensor([[4.0, 3.0, 2.0, 1.0], [0.5, 0.25, 0.5, 0.75]])
+
+
+def run(folder: str | Path, rank: int = 0, processes: int = 1, epochs: int = 2, start: int = 0) -> None:
+    """Epochs whose every step loses what stands in LOSSES; of several processes each has its turn of the steps."""
+    loss = SimpleNamespace(parts={})
+
+    def step(engine, number):
+        value = LOSSES[engine.state.epoch - 1, number]
+        loss.parts = {"half": value / 2}
+        return {"loss": value}
+
+    trainer = Engine(step)
+    trainer.optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}, {"lr": 0.01}])
+    evaluator = Engine(lambda engine, batch: None)
+    evaluator.state.epoch, evaluator.state.metrics = 2, {"val_loss": 0.5, "report": {}}
+    HistoryHandler(folder, loss, evaluator).attach(trainer)
+    steps = list(range(rank, 4, processes))
+    if start:
+        trainer.load_state_dict({"epoch": start, "max_epochs": epochs, "epoch_length": len(steps)})
+    trainer.run(steps, max_epochs=epochs)
+
+
+def test_means_parts_and_scores_in_epochs_that_were_validated(tmp_path):
+    run(tmp_path)
+    assert read_history(tmp_path / "history.csv") == [
+        {"epoch": 1, "learning_rate": 0.1, "train_loss": 2.5, "half": 1.25},
+        {"epoch": 2, "learning_rate": 0.1, "train_loss": 0.5, "half": 0.25, "val_loss": 0.5},
+    ]
+
+
+def test_a_resumed_run_keeps_the_epochs_before(tmp_path):
+    run(tmp_path)
+    before = (tmp_path / "history.csv").read_text()
+    run(tmp_path, start=1)
+    assert (tmp_path / "history.csv").read_text() == before
+
+
+def write(rank: int, folder: str) -> None:
+    run(Path(folder) / str(rank), rank, processes=2)
+
+
+def test_one_of_two_processes_writes_the_means_over_both(tmp_path):
+    in_processes(write, str(tmp_path))
+    run(tmp_path / "alone")
+    assert not (tmp_path / "1").exists()
+    rows = read_history(tmp_path / "0/history.csv")
+    assert len(rows) == 2
+    for row, expected in zip(rows, read_history(tmp_path / "alone/history.csv"), strict=True):
+        assert row == pytest.approx(expected)
+
+
+def test_no_file_has_no_rows(tmp_path):
+    assert read_history(tmp_path / "history.csv") == []

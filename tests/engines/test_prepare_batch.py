@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import ignite.distributed as idist
+import pytest
+import torch
+from planewise.engines import PrepareSliceBatch
+
+
+def augment(batch: dict) -> dict:
+    return {**batch, "image": batch["image"] + torch.rand(1)}
+
+
+def prepared() -> tuple[torch.Tensor, torch.Tensor]:
+    """The augmented image, and what the network's dropout would draw after it."""
+    torch.manual_seed(7)
+    image, _ = PrepareSliceBatch("label", augment)({"image": torch.zeros(2), "label": torch.zeros(2)}, "cpu")
+    return image, torch.rand(4)
+
+
+def in_processes(monkeypatch: pytest.MonkeyPatch, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    monkeypatch.setattr(idist, "get_world_size", lambda: count)
+    results = []
+    for rank in range(count):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        results.append(prepared())
+    return results
+
+
+def test_targets_by_name():
+    batch = {"image": torch.zeros(2, 1), "location": torch.ones(2), "index": torch.arange(2)}
+    assert torch.equal(PrepareSliceBatch("location")(batch)[1], torch.ones(2))
+    assert list(PrepareSliceBatch(["location", "heatmaps"])(batch, "cpu", True)[1]) == ["location"]
+
+
+def test_one_process_draws_on_where_the_augmentation_stopped():
+    _, after = prepared()
+    torch.manual_seed(7)
+    assert torch.equal(after, torch.rand(5)[1:])
+
+
+def test_processes_augment_from_one_seed_and_drop_from_their_own(monkeypatch):
+    (image, after), (other_image, other_after) = in_processes(monkeypatch, 2)
+    assert torch.equal(image, other_image)
+    assert not torch.equal(after, other_after)
+    # and again the same
+    assert torch.equal(in_processes(monkeypatch, 2)[1][1], other_after)
+
+
+def test_the_seed_may_be_any(monkeypatch):
+    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+    torch.manual_seed(2**63 + 11)
+    PrepareSliceBatch("label")({"image": torch.zeros(2), "label": torch.zeros(2)}, "cpu")
+
+
+def test_validation_leaves_the_seed_alone(monkeypatch):
+    with torch.no_grad():
+        results = in_processes(monkeypatch, 2)
+    assert torch.equal(results[0][1], results[1][1])

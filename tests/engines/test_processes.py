@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import logging
+import os
+
+import ignite.distributed as idist
+import pytest
+import torch
+import torch.distributed as dist
+from planewise.engines import is_first_process, join_processes, leave_processes, own_device, parallel_network, start_run
+from planewise.errors import InputError
+from planewise.losses.mean_over_known import mean_over_known
+from torch import nn
+
+from tests.processes import in_processes
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The environment that torchrun gives a process; by default the only one."""
+
+    def launch(rank: int = 0, processes: int = 1, local_rank: int | None = None) -> None:
+        variables = {"RANK": rank, "WORLD_SIZE": processes, "LOCAL_RANK": rank if local_rank is None else local_rank}
+        variables |= {"LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 0}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, str(value))
+
+    yield launch
+    leave_processes()
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 1, 1))
+
+
+def test_without_torchrun_nothing_happens():
+    join_processes("cpu")
+    leave_processes()
+    assert not dist.is_initialized() and is_first_process()
+    assert own_device() == torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    alone = network()
+    assert parallel_network(alone) is alone
+
+
+def test_joining_and_leaving(launched):
+    launched()
+    join_processes("cpu")
+    assert dist.is_initialized() and dist.get_backend() == "gloo" and idist.get_world_size() == 1
+    join_processes("cpu")
+    leave_processes()
+    assert not dist.is_initialized() and idist.get_world_size() == 1 and idist.backend() is None
+
+
+def test_inside_a_slurm_job_the_process_keeps_its_number(launched, monkeypatch):
+    """SLURM started torchrun once a machine, so its number of the task is 0 in every process."""
+    launched(local_rank=3)
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.setenv("SLURM_LOCALID", "0")
+    join_processes("cpu")
+    assert os.environ["LOCAL_RANK"] == "3" and idist.get_local_rank() == 3 and os.environ["SLURM_JOB_ID"] == "17"
+
+
+def test_the_network_itself_stays_as_it_is(launched):
+    launched()
+    join_processes("cpu")
+    own = network()
+    names = list(own.state_dict())
+    wrapped = parallel_network(own, "false")
+    assert isinstance(wrapped, nn.parallel.DistributedDataParallel) and wrapped.module is own
+    assert list(own.state_dict()) == names and type(own[1]) is nn.BatchNorm2d
+    with pytest.raises(InputError, match="on GPUs only; on a CPU, give --norm instance"):
+        parallel_network(own, True)
+
+
+def test_synchronised_batch_norm_keeps_names_and_parameters(launched, monkeypatch):
+    """On a device that only seems to be there: torch synchronises on GPUs alone."""
+    launched()
+    join_processes("cpu")
+    monkeypatch.setattr("planewise.engines.processes.DistributedDataParallel", lambda network, device_ids: network)
+    own = network().to("meta")
+    names, parameters = list(own.state_dict()), list(own.parameters())
+    assert parallel_network(own, True) is own and isinstance(own[1], nn.SyncBatchNorm)
+    assert list(own.state_dict()) == names
+    assert all(one is other for one, other in zip(own.parameters(), parameters, strict=True))
+
+
+def test_processes_that_nobody_joined_are_refused(launched, tmp_path):
+    launched(rank=1, processes=4)
+    assert not is_first_process()
+    for call in (lambda: parallel_network(network()), lambda: start_run(tmp_path / "run", 0)):
+        with pytest.raises(InputError, match="started 4 processes.*multi_gpu_train.yaml' as the last"):
+            call()
+    assert not (tmp_path / "run").exists()
+
+
+def test_gpus_are_checked_before_anything_waits(launched, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    launched(rank=2, processes=4)
+    assert own_device() == torch.device("cuda:2")
+    with pytest.raises(InputError, match="is to train on cuda:2, and 2 GPUs can be seen.*--nproc_per_node=2"):
+        join_processes(own_device())
+    launched(rank=1, processes=2)
+    with pytest.raises(InputError, match="--device cuda:0 is one GPU for all processes"):
+        join_processes("cuda:0")
+    assert not dist.is_initialized()
+
+
+def stepped(rank: int) -> dict[str, torch.Tensor]:
+    """Gradients of a process's own sample, and what it logs."""
+    leave_processes()
+    os.environ.update(LOCAL_WORLD_SIZE="2")
+    handler, root = logging.Handler(), logging.getLogger()
+    records: list[logging.LogRecord] = []
+    handler.emit = records.append
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    join_processes("cpu")
+    for level in (logging.INFO, logging.ERROR):
+        root.log(level, "said")
+    own = nn.Linear(3, 1, bias=False)
+    own.weight.data.fill_(rank + 1.0)
+    parallel = parallel_network(own)
+    parallel(torch.eye(3)[rank : rank + 1]).sum().backward()
+    return {"weight": own.weight.detach(), "gradient": own.weight.grad, "said": torch.tensor(len(records))}
+
+
+def test_two_processes_start_alike_average_gradients_and_one_talks():
+    first, second = in_processes(stepped)
+    assert torch.equal(first["weight"], second["weight"])
+    assert first["gradient"].tolist() == second["gradient"].tolist() == [[0.5, 0.5, 0]]
+    assert int(first["said"]) == 2 and int(second["said"]) == 1
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(launched):
+    launched()
+    join_processes(own_device())
+    assert dist.get_backend() == "nccl" and idist.device() == torch.device("cuda:0")
+    own = network().to(own_device(), memory_format=torch.channels_last)
+    parallel = parallel_network(own, True)
+    optimizer = torch.optim.Adam(own.parameters())
+    image = torch.rand(4, 1, 8, 8, device=own_device())
+    for _ in range(2):
+        optimizer.zero_grad(set_to_none=False)
+        prediction = parallel(image)
+        loss, known = mean_over_known(prediction.square().sum(), prediction > 0)
+        loss.backward()
+        optimizer.step()
+    assert torch.isfinite(own[0].weight).all() and int(known) > 0
+    assert idist.all_gather("NVIDIA") == ["NVIDIA"] and idist.all_gather(3) == [3]
+    leave_processes()
+    assert own.eval()(image).shape == (4, 1, 6, 6)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from copy import deepcopy
+from importlib import import_module
+
+import pytest
+import torch
+from planewise.errors import InputError
+from planewise.networks import (
+    AlexNetDecoder,
+    AlexNetEncoder,
+    LocationHead,
+    SliceNet,
+    UNetDecoder,
+    UNetEncoder,
+    place_network,
+)
+from torch import nn
+
+IMAGE = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def unet(seed: int = 0) -> SliceNet:
+    torch.manual_seed(seed)
+    return SliceNet(UNetEncoder((4, 8)), UNetDecoder((4, 8)), 2, LocationHead(8)).eval()
+
+
+def is_channels_last(network: nn.Module) -> bool:
+    weights = [
+        module.weight for module in network.modules() if isinstance(module, nn.Conv2d) and module.in_channels > 1
+    ]
+    answers = {weight.is_contiguous(memory_format=torch.channels_last) for weight in weights if weight.shape[2] > 1}
+    (answer,) = answers
+    return answer
+
+
+@pytest.mark.parametrize(("setting", "expected"), [(True, True), ("true", True), (False, False), ("false", False)])
+def test_channels_last(setting, expected):
+    network = unet()
+    names, output = list(network.state_dict()), network(IMAGE)
+    placed = place_network(network, "cpu", channels_last=setting)
+    assert placed is network and list(placed.state_dict()) == names
+    assert is_channels_last(placed) is expected
+    assert torch.allclose(placed(IMAGE), output, atol=1e-6)
+
+
+@pytest.fixture
+def quick_compiler(monkeypatch) -> list[nn.Module]:
+    """``torch.compile`` up to the point where it would write C++; gives the modules that were compiled."""
+    compiled = []
+    original = nn.Module.compile
+
+    def compile_quickly(self, *args, **kwargs):
+        compiled.append(self)
+        original(self, *args, backend="eager", **kwargs)
+
+    monkeypatch.setattr(nn.Module, "compile", compile_quickly)
+    # by its full name: the package has the function under the module's
+    monkeypatch.setattr(import_module("planewise.networks.place_network"), "_check_compiler", lambda device: None)
+    torch.compiler.reset()
+    return compiled
+
+
+def test_compiled_it_is_the_same_network(quick_compiler, tmp_path):
+    plain, network = unet(), unet()
+    placed = place_network(network, "cpu", compiled="True")
+    assert placed is network and quick_compiler == [network]
+    assert torch.allclose(placed(IMAGE), plain(IMAGE), atol=1e-6)
+    # checkpoints go from one to the other
+    assert list(placed.state_dict()) == list(plain.state_dict())
+    torch.save(placed.state_dict(), tmp_path / "model.pt")
+    other = unet(seed=5)
+    other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+    assert torch.equal(other(IMAGE), plain(IMAGE))
+    placed.load_state_dict(unet(seed=6).state_dict())
+    assert torch.allclose(placed(IMAGE), unet(seed=6)(IMAGE), atol=1e-6), "weights that come later count"
+    # copies and exports are of the network itself
+    for copy in (deepcopy(placed), torch.jit.script(placed)):
+        assert torch.allclose(copy(IMAGE), placed(IMAGE), atol=1e-6)
+
+
+def test_a_decoder_that_pads_is_left_out(quick_compiler):
+    features = (4, 6, 8, 8, 10)
+    network = SliceNet(AlexNetEncoder(features), AlexNetDecoder(features), 2)
+    place_network(network, "cpu", compiled=True)
+    assert quick_compiler == [network.encoder]
+
+
+def test_without_a_compiler_there_is_an_error_for_people(monkeypatch):
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", (None, "/no/such/g++"))
+    torch.compiler.reset()
+    with pytest.raises(InputError, match="--compile needs a C\\+\\+ compiler.*/no/such/g\\+\\+.*leave --compile out"):
+        place_network(unet(), "cpu", compiled=True)
+    with pytest.raises(InputError, match="compile is true or false, not 'max'"):
+        place_network(unet(), "cpu", compiled="max")

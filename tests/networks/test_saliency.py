@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import torch
+from monai.visualize import GradCAM
+from planewise.networks import AlexNetEncoder, StackClassifier, saliency_maps
+from torch.nn.functional import interpolate
+
+
+@pytest.fixture
+def network() -> StackClassifier:
+    torch.manual_seed(0)
+    return StackClassifier(AlexNetEncoder((4, 6, 8, 8, 10)), 3)
+
+
+@pytest.fixture
+def stack() -> torch.Tensor:
+    return torch.randn(1, 64, 96, 5, generator=torch.Generator().manual_seed(1))
+
+
+def monais(network: StackClassifier, stack: torch.Tensor, finding: int) -> torch.Tensor:
+    """The same by MONAI's own class, on a copy."""
+    cam = GradCAM(deepcopy(network).eval(), target_layers="encoder.features.11")
+    maps = cam.compute_map(stack[None].clone().requires_grad_(True), class_idx=finding).detach()
+    maps = interpolate(maps, size=stack.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
+    return maps / maps.max().clamp_min(1e-12)
+
+
+@pytest.mark.parametrize("finding", [0, 1, 2])
+def test_it_is_monais_grad_cam(network, stack, finding):
+    assert torch.equal(saliency_maps(network, stack, finding), monais(network, stack, finding))
+
+
+def test_a_frozen_network_has_maps_too(network, stack):
+    before = saliency_maps(network, stack, 1)
+    network.requires_grad_(False)
+    assert torch.equal(saliency_maps(network, stack, 1), before) and float(before.max()) == 1
+
+
+def test_the_network_stays_as_it_was(network, stack):
+    network.freeze(["encoder"])
+    network.train()
+    modes = [module.training for module in network.modules()]
+    with torch.no_grad():
+        saliency_maps(network, stack, 0)
+    assert [module.training for module in network.modules()] == modes
+    assert not any(module._forward_hooks or module._backward_hooks for module in network.modules())
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_of_a_network_that_is_compiled(network, stack):
+    """Compiled code takes no notice of a hook that came later."""
+    before = saliency_maps(network, stack, 1)
+    network.compile(backend="eager")
+    network.eval()(stack[None])
+    assert torch.equal(saliency_maps(network, stack, 1), before)

@@ -1,0 +1,73 @@
+"""Arrays with a row per slice, kept where a training step gets at them fastest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from planewise.transforms.to_device import to_device
+
+logger = logging.getLogger(__name__)
+
+#: What the arrays may take of a GPU's memory that is free when they are moved; the rest is the network's.
+SHARE = 0.5
+
+
+class KeptArrays:
+    """Rows of several arrays by the batch, on a device.
+
+    On the CPU the arrays stay as they are: memory-mapped ones are read as rows are asked for, so they may be larger than
+    the memory. On a CUDA device they are moved there once if they take at most half of what is free (`SHARE`), and a
+    batch is gathered there; otherwise they stay, and the rows of a batch pass through pinned memory. The log says
+    which. Either way the host does not wait for the device.
+
+    Half-precision images and masks of bytes come out as float32, other arrays as they are.
+
+    Args:
+        arrays: name to array, all with as many rows, on the CPU.
+        device: where batches are wanted; None is the CPU. A device that is neither the CPU nor CUDA gets them on the
+            CPU, for the engine to move.
+    """
+
+    def __init__(self, arrays: Mapping[str, Tensor], device: str | torch.device | None = None) -> None:
+        wanted = torch.device(device or "cpu")
+        self.device = wanted if wanted.type == "cuda" else torch.device("cpu")
+        self.resident = self.device.type == "cpu" or _fit(arrays, self.device)
+        moved = self.resident and self.device.type != "cpu"
+        self._arrays = {name: array.to(self.device) if moved else array for name, array in arrays.items()}
+
+    def rows(self, index: Tensor) -> dict[str, Tensor]:
+        """The rows of a batch.
+
+        Args:
+            index: int64, shape ``(B,)``, on the CPU.
+        """
+        if self.resident:
+            index = to_device(index, self.device)
+            batch = {name: array.index_select(0, index) for name, array in self._arrays.items()}
+        else:
+            batch = {
+                name: _gathered(array, index).to(self.device, non_blocking=True) for name, array in self._arrays.items()
+            }
+        return {
+            name: value.to(torch.float32) if value.dtype in (torch.float16, torch.uint8) else value
+            for name, value in batch.items()
+        }
+
+
+def _gathered(array: Tensor, index: Tensor) -> Tensor:
+    pinned = torch.empty((len(index), *array.shape[1:]), dtype=array.dtype, pin_memory=True)
+    return torch.index_select(array, 0, index, out=pinned)
+
+
+def _fit(arrays: Mapping[str, Tensor], device: torch.device) -> bool:
+    """Whether they may move to a CUDA device; says so in the log."""
+    size = sum(array.numel() * array.element_size() for array in arrays.values()) / 2**30
+    free = torch.cuda.mem_get_info(device)[0] / 2**30
+    fit = size <= SHARE * free
+    where = f"kept on {device}" if fit else f"read from the disk as they are needed: too large for {device}"
+    logger.info("preprocessed slices (%.2f GiB, %.2f GiB are free) are %s", size, free, where)
+    return fit

@@ -1,0 +1,28 @@
+"""Everything once, for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+
+from torch.utils.data import Sampler
+
+from planewise.data.turns import own_positions
+
+
+class OrderedSampler(Sampler[int]):
+    """Indices of all items in order, each once; several processes take turns.
+
+    (MONAI's `DistributedSampler` does the same but raises where there are fewer items than processes.)
+
+    Args:
+        dataset: with a length.
+    """
+
+    def __init__(self, dataset: Sized) -> None:
+        self._items = len(dataset)
+
+    def __len__(self) -> int:
+        return len(own_positions(self._items, even=False))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(own_positions(self._items, even=False))

@@ -1,0 +1,123 @@
+"""Several processes, one run: torchrun starts them, and each computes its share of every batch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from datetime import timedelta
+
+import ignite.distributed as idist
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from planewise.engines.start_run import plain_errors, refuse_strangers
+from planewise.errors import InputError
+from planewise.switches import switched_on
+
+#: How long a process waits for the others: on one node a large data set may be preprocessed days longer than on another.
+#: One that died is waited for by nobody, since torchrun ends the rest.
+_PATIENCE = timedelta(days=7)
+
+
+def own_device() -> torch.device:
+    """The GPU that is this process's by its number on its machine; where there is none, the processor."""
+    return (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
+    )
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes and prints; always true where there is only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def join_processes(device: str | torch.device) -> None:
+    """Join the processes that torchrun started. Call it first in ``initialize``; without torchrun it does nothing.
+
+    They talk by NCCL between GPUs, by Gloo between processors. From here on only errors are logged but by the first process.
+
+    Args:
+        device: of this process.
+
+    Raises:
+        InputError: the device is not this process's alone.
+    """
+    plain_errors()
+    if "RANK" not in os.environ or dist.is_initialized():
+        return
+    device = torch.device(device)
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        _check_gpu(device)
+        torch.cuda.set_device(device)
+    store, rank, processes = next(dist.rendezvous("env://", timeout=_PATIENCE))
+    # torchrun --max_restarts hands the same store to the next attempt, with the addresses of the dead in it (torch 2.13)
+    store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    dist.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        store=store,
+        rank=rank,
+        world_size=processes,
+        timeout=_PATIENCE,
+        device_id=device if on_gpu else None,
+    )
+    # Ignite takes LOCAL_RANK from SLURM where it can, which knows nothing of the processes that torchrun started
+    job = os.environ.pop("SLURM_JOB_ID", None)
+    idist.sync()
+    if job is not None:
+        os.environ["SLURM_JOB_ID"] = job
+    if not is_first_process():
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(lambda record: record.levelno >= logging.ERROR)
+
+
+def leave_processes() -> None:
+    """Wait until all have come here, then each is alone again. Call it in ``finalize``."""
+    if dist.is_initialized():
+        idist.barrier()
+        idist.finalize()
+
+
+def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) -> nn.Module:
+    """What is trained in place of ``network`` in several processes: the same, with the gradients' mean over all of them.
+
+    The network itself stays what optimiser, checkpoints and evaluators hold, so that weights keep their names. With one
+    process that was not started by torchrun it is returned as it is.
+
+    Args:
+        network: alike in all processes; changed in place.
+        sync_batch_norm: normalise by the batches of all processes (`torch.nn.SyncBatchNorm`, on GPUs only). Otherwise each
+            normalises its own, and running statistics are those of the first.
+
+    Raises:
+        InputError: torchrun started several processes that were not joined, or batch normalisation is to be synchronised
+            between processors.
+    """
+    if not dist.is_initialized():
+        refuse_strangers()
+        return network
+    device = next(network.parameters()).device
+    if switched_on(sync_batch_norm, "sync_batch_norm"):
+        if device.type == "cpu":
+            raise InputError("batch normalisation is synchronised on GPUs only; on a CPU, give --norm instance")
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    # with the channels innermost, the same memory of a 1x1 convolution's weights goes by two strides
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    return DistributedDataParallel(network, device_ids=None if device.type == "cpu" else [device])
+
+
+def _check_gpu(device: torch.device) -> None:
+    count, number = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", 0))
+    if device.index is not None and device.index >= count:
+        raise InputError(
+            f"process {number} of this machine is to train on {device}, and {count} GPUs can be seen; start at most so many "
+            f"processes (torchrun --nproc_per_node={count}), or give --device cpu"
+        )
+    if int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1 and device.index != number:
+        raise InputError(
+            f"--device {device} is one GPU for all processes; leave it out, and each takes its own "
+            "(CUDA_VISIBLE_DEVICES says which there are)"
+        )

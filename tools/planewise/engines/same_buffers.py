@@ -1,0 +1,30 @@
+"""One set of batch statistics in several processes."""
+
+from __future__ import annotations
+
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from torch import nn
+
+
+class SameBuffersHandler:
+    """Give every process the first one's buffers before it validates. Attach it to the evaluator.
+
+    `DistributedDataParallel` does so before each training step, so that the last step's running statistics still differ
+    (where batch normalisation is not synchronised), and with them what each process would validate. In one process nothing
+    is done.
+
+    Args:
+        network: that is evaluated.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if dist.is_initialized():
+            for buffer in self.network.buffers():
+                dist.broadcast(buffer, src=0)

@@ -1,0 +1,26 @@
+"""Mean area under the ROC curves of the findings as an Ignite metric, for validation during training."""
+
+from __future__ import annotations
+
+import torch
+from ignite.metrics import EpochMetric
+from monai.utils import evenly_divisible_all_gather
+
+from planewise.metrics.findings import mean_auc
+
+
+class FindingsAuc(EpochMetric):
+    """`mean_auc` over all exams of an epoch. Of several processes each has the score over all.
+
+    Updates take ``(logits, labels)``, both ``(B, tasks)``, a label NaN where unknown. (Ignite's own way of collecting needs
+    equally many exams in every process.)
+
+    Args:
+        output_transform: of the engine's output.
+    """
+
+    def __init__(self, output_transform=lambda output: output) -> None:
+        super().__init__(mean_auc, output_transform=output_transform, check_compute_fn=False)
+
+    def compute(self) -> float:
+        return mean_auc(*(evenly_divisible_all_gather(torch.cat(kept)) for kept in (self._predictions, self._targets)))

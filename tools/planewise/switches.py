@@ -1,0 +1,27 @@
+"""Yes and no as people write them on a command line."""
+
+from __future__ import annotations
+
+from planewise.errors import InputError
+
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def switched_on(value: bool | str | float | None, name: str) -> bool:
+    """Whether a setting is on.
+
+    ``--compile False`` reaches a config as False, but ``--compile false`` as the text, which Python takes for true.
+
+    Args:
+        value: of the setting; None (or none, null, nothing) is off.
+        name: of the setting, for the message.
+
+    Raises:
+        InputError: it is neither.
+    """
+    word = str(value).strip().lower()
+    if word in ("none", "null", ""):
+        return False
+    if word in _WORDS:
+        return _WORDS[word]
+    raise InputError(f"{name} is true or false, not {value!r}")

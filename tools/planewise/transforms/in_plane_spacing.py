@@ -1,0 +1,132 @@
+"""Cubic resampling of the slices of a stack, each in its own plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Spacingd, SpatialResample
+from monai.utils import LazyAttr, TraceKeys
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+
+#: Less than this (pixels) anywhere in the volume is not at all: off the plane, or from slice to slice.
+EXACT = 1e-5
+#: The same for a turn in the plane, which the rounding of affines in files (float32) looks like: 1e-7 over an image.
+TURNED = 1e-3
+
+
+class InPlaneSpacingd(Spacingd):
+    """MONAI's `Spacingd`, with a short way for stacks whose planes stay as they are: same numbers, same inverse.
+
+    MONAI interpolates splines in 3D, 64 points for each pixel, and where the image is on a GPU only if CuPy is installed.
+    Where the slices keep their places along the third axis the same interpolation is a product with one matrix for each
+    axis of the plane, on the image's device. Anything else (an interpolation that is not a spline, a resampling of the
+    third axis) goes MONAI's way.
+
+    Takes the arguments of `Spacingd`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.spacing_transform.sp_resample = _InPlaneResample(lazy=self.lazy)
+
+
+class _InPlaneResample(SpatialResample):
+    """What `Spacing` resamples with, forwards and back."""
+
+    def __call__(self, img: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if isinstance(img, MetaTensor) and not img.pending_operations and not kwargs.get("lazy"):
+            # MONAI's own account of what is to be done, without the doing
+            plan = super().__call__(img, *args, **kwargs | {"lazy": True}).pending_operations[-1]
+            shape = [int(size) for size in plan[LazyAttr.SHAPE]]
+            dtype = getattr(torch, plan[TraceKeys.EXTRA_INFO]["dtype"])
+            pixels = _resampled(img, plan[LazyAttr.AFFINE], shape, plan[TraceKeys.EXTRA_INFO], dtype)
+            if pixels is not None:
+                return self.push_transform(
+                    MetaTensor(pixels).copy_meta_from(img),
+                    sp_size=shape,
+                    affine=plan[LazyAttr.AFFINE],
+                    extra_info=plan[TraceKeys.EXTRA_INFO],
+                    orig_size=tuple(img.shape[1:]),
+                )
+        return super().__call__(img, *args, **kwargs)
+
+    def inverse(self, data: Tensor) -> Tensor:
+        done = self.get_most_recent_transform(data)
+        before = done[TraceKeys.EXTRA_INFO]["src_affine"].to(torch.float64)
+        way = torch.linalg.solve(data.affine.to(before), before)
+        shape = list(done[TraceKeys.ORIG_SIZE])
+        # what comes back is what a network says, in float32; on a GPU products of float32 may be TF32's
+        dtype = torch.float32 if data.device.type == "cpu" else torch.float64
+        pixels = _resampled(data, way, shape, done[TraceKeys.EXTRA_INFO], dtype)
+        if pixels is None:
+            return super().inverse(data)
+        self.pop_transform(data)
+        back = MetaTensor(pixels).copy_meta_from(data)
+        back.affine = before
+        return back
+
+
+def _resampled(
+    image: Tensor, way: Tensor, shape: Sequence[int], settings: dict[str, Any], dtype: torch.dtype
+) -> Tensor | None:
+    """Pixels of an image on another grid, float32, or None if that is not to be done in the planes.
+
+    Args:
+        image: ``(C, i, j, k)``.
+        way: voxel coordinates of the new grid to those of the image, ``(4, 4)``.
+        shape: of the new grid, ``(i, j, k)``.
+        settings: ``mode`` and ``padding_mode`` as `SpatialResample` notes them.
+        dtype: to compute in.
+    """
+    if image.ndim != 4 or not isinstance(settings["mode"], int) or settings["padding_mode"] != "reflect":
+        return None
+    xform = np.asarray(torch.as_tensor(way).cpu(), dtype=np.float64)
+    # of the same shape it may be the same grid, which MONAI leaves as it is
+    if shape[2] != image.shape[3] or list(shape) == list(image.shape[1:]) or not _in_plane(xform, shape):
+        return None
+    slices = np.arange(shape[2])
+    matrices = []
+    for axis in (0, 1):
+        # a stack that is not quite square to its planes: each slice has its own shift
+        starts = xform[axis, 2] * slices + xform[axis, 3]
+        starts = starts[:1] if np.ptp(starts) < EXACT else starts
+        matrix = _spline_matrix(
+            image.shape[1 + axis],
+            shape[axis],
+            round(float(xform[axis, axis]), 12),
+            tuple(np.round(starts, 9).tolist()),
+            settings["mode"],
+        )
+        matrices.append(torch.from_numpy(matrix).to(image.device, dtype))
+    rows, columns = matrices
+    pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
+    # (k, C, i, j)
+    planes = pixels.permute(3, 0, 1, 2).to(dtype)
+    planes = rows[:, None] @ planes @ columns[:, None].mT
+    return planes.permute(1, 2, 3, 0).to(torch.float32)
+
+
+def _in_plane(xform: np.ndarray, shape: Sequence[int]) -> bool:
+    """Whether a grid's slices lie in the image's, unturned; shifts from slice to slice and scales are free."""
+    to_slices = np.abs(xform[2] - [0, 0, 1, 0]) @ [*shape, 1]
+    turn = max(abs(xform[0, 1]) * shape[1], abs(xform[1, 0]) * shape[0])
+    return bool(to_slices < EXACT and turn < TURNED)
+
+
+@lru_cache(maxsize=8)
+def _spline_matrix(size: int, wanted: int, scale: float, starts: tuple[float, ...], order: int) -> np.ndarray:
+    """What takes an axis's ``size`` samples to ``wanted`` ones at ``start + scale * n``: ``(starts, wanted, size)``.
+
+    SciPy resamples an image whose lines are the unit vectors; along them it is asked for its own samples, which it gives
+    back as they are.
+    """
+    places = np.asarray(starts)[:, None] + scale * np.arange(wanted)
+    along = np.broadcast_to(np.arange(size, dtype=np.float64), (*places.shape, size))
+    across = np.broadcast_to(places[..., None], along.shape)
+    return map_coordinates(np.eye(size), np.stack([across, along]), order=order, mode="reflect")
