@@ -1,5 +1,6 @@
-# Sourced by tools/demo and tools/test: makes .venv beside the README if it is absent and installs planewise
-# with the extra named in $1. A torch that is already there is kept; TORCH_INDEX_URL chooses another build.
+# Sourced by tools/demo, tools/test and tools/benchmarks/run: makes .venv beside the README, or the folder named in $2, if
+# it is absent, and installs planewise with the extra named in $1 (which may be empty) and the requirements of the file $3.
+# A torch that is already there is kept; TORCH_INDEX_URL chooses another build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -7,26 +8,26 @@ constraints=tools/constraints.txt
 torch_version=$(sed -n 's/^torch==//p' "$constraints")
 
 make_environment() {
-    local extra=$1
-    if [ ! -x .venv/bin/python ]; then
+    local extra=$1 folder=${2:-.venv} requirements=${3:-}
+    if [ ! -x "$folder/bin/python" ]; then
         "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
             echo "planewise needs Python 3.10 or newer; $("${PYTHON:-python3}" --version) was found. Set PYTHON=/path/to/python3.11." >&2
             exit 1
         }
-        "${PYTHON:-python3}" -m venv .venv
+        "${PYTHON:-python3}" -m venv "$folder"
     fi
-    local stamp=.venv/installed-$extra
-    if [ "$stamp" -nt setup.cfg ] && [ "$stamp" -nt "$constraints" ]; then
+    local stamp=$folder/installed-${extra:-planewise}
+    if [ "$stamp" -nt setup.cfg ] && [ "$stamp" -nt "$constraints" ] && [ "$stamp" -nt "${requirements:-setup.cfg}" ]; then
         return
     fi
-    echo "installing into .venv (about two minutes the first time)"
-    if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
-        .venv/bin/pip install --quiet --disable-pip-version-check "torch==$torch_version" \
+    echo "installing into $folder (about two minutes the first time)" >&2
+    if ! "$folder/bin/python" -c 'import torch' 2>/dev/null; then
+        "$folder/bin/pip" install --quiet --disable-pip-version-check "torch==$torch_version" \
             ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"}
     fi
     # torch keeps the build that is there: its own line of the constraints is left out
-    .venv/bin/pip install --quiet --disable-pip-version-check \
-        --constraint <(grep -v '^torch==' "$constraints") --editable ".[$extra]"
-    .venv/bin/python -c 'import torch; print("torch", torch.__version__, "with CUDA" if torch.cuda.is_available() else "on the CPU")'
+    "$folder/bin/pip" install --quiet --disable-pip-version-check \
+        --constraint <(grep -v '^torch==' "$constraints") --editable ".${extra:+[$extra]}" ${requirements:+--requirement "$requirements"}
+    "$folder/bin/python" -c 'import torch; print("torch", torch.__version__, "with CUDA" if torch.cuda.is_available() else "on the CPU")' >&2
     touch "$stamp"
 }

@@ -6,13 +6,10 @@ import base64
 import contextlib
 import io
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import matplotlib.image
 import psutil
@@ -22,29 +19,7 @@ from planewise.engines import read_history
 
 from tests.bundles.conftest import tiny_size
 from tests.conftest import ROOT
-
-STUDIES = ROOT / "tools/studies"
-
-
-def snakemake(config: Path, *arguments: str, **options) -> subprocess.Popen:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(STUDIES / "label_efficiency.smk"), "--cores", "2"]
-    return subprocess.Popen(
-        [
-            *command,
-            "--configfile",
-            str(config),
-            "--rerun-incomplete",
-            "--rerun-triggers",
-            "mtime",
-            "--nolock",
-            *arguments,
-        ],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **options,
-    )
+from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned, snakemake
 
 
 def kill_with_children(process: subprocess.Popen) -> None:
@@ -182,43 +157,15 @@ def test_a_study_of_the_knee_ends_in_its_report(tiny_knee_study):
         assert carried in page, picture
 
 
-def planned(config: dict, folder: Path, *arguments: str) -> str:
-    """What Snakemake prints of a study that it would run."""
-    file = folder / "study.yaml"
-    file.write_text(yaml.safe_dump(config | {"out": str(folder / "out")}))
-    process = snakemake(file, "--dry-run", *arguments, cwd=folder)
-    text = process.communicate()[0]
-    assert process.returncode == 0, text[-3000:]
-    return text
-
-
-def jobs(text: str) -> dict[str, int]:
-    """Number of jobs of each rule."""
-    table = text.split("Job stats:")[1].split("\n\n")[0]
-    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
-
-
-def paper_study(name: str, folder: Path) -> dict:
-    config = yaml.safe_load((STUDIES / "configs" / name).read_text())
-    for kind in config["datalists"]:
-        (folder / f"{kind}.json").write_text(json.dumps({"training": [], "validation": [], "test": []}))
-        config["datalists"][kind] = str(folder / f"{kind}.json")
-    return config
-
-
 @pytest.mark.parametrize("name", sorted(path.name for path in (STUDIES / "configs").glob("table*.yaml")))
 def test_paper_size_studies_plan_their_jobs(name, tmp_path):
     config = paper_study(name, tmp_path)
     text = planned(config, tmp_path)
-    runs = len(config["methods"]) * len(config["label_counts"]) * len(config["draws"])
+    # from scratch and from each of the pretexts
+    runs = (1 + len(config["pretexts"])) * len(config["label_counts"]) * len(config["draws"])
     assert jobs(text)["finetune"] == runs and jobs(text)["pretrain"] == len(config["pretexts"])
     # at the paper's size: no overlay shrinks it
     assert "demo.yaml" not in text
-
-
-def commands(text: str, rule: str) -> list[str]:
-    """Bundle commands of a rule's jobs, told by their logs."""
-    return [line for line in text.splitlines() if "monai.bundle" in line and f"/logs/{rule}_" in line]
 
 
 def test_the_knees_demo_plans_the_knees_jobs(tmp_path):

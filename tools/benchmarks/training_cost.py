@@ -5,15 +5,19 @@
     python tools/benchmarks/training_cost.py pretext_knee_multitask --exams 1000 --series 30
 
 prints GFLOP per slice (forward and backward), steps, PFLOP, and hours at a rate of float32 operations that really arrive;
-with ``--memory`` the peak memory of a step.
+with ``--memory`` the peak memory of a step. `tools/studies/estimate.py` asks the same of a whole study.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 import resource
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
@@ -21,6 +25,31 @@ from planewise.networks import StackClassifier
 from torch.utils.flop_counter import FlopCounterMode
 
 BUNDLES = Path(__file__).resolve().parent.parent.parent / "bundles"
+
+
+@dataclass(frozen=True)
+class Section:
+    """How much data a section of a datalist holds; of knees an exam has one series."""
+
+    exams: int
+    slices: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run puts through its network.
+
+    Attributes:
+        steps: of training.
+        step_slices: slices of a full step, of all processes.
+        passes: validations during training.
+        validated: slices of one of them.
+    """
+
+    steps: int
+    step_slices: int
+    passes: int
+    validated: int
 
 
 def main() -> None:
@@ -31,7 +60,7 @@ def main() -> None:
     )
     parser.add_argument("--slices", type=int, help="slices of an epoch, where it takes all of them (ACDC: 1188)")
     parser.add_argument(
-        "--series", type=int, help="slices of a series, where a batch holds whole series (fastMRI: about 30)"
+        "--series", type=int, default=1, help="slices of a series, where a batch holds whole series (fastMRI: about 30)"
     )
     parser.add_argument("--tflops", type=float, default=10.0, help="10^12 operations a second that the device sustains")
     parser.add_argument(
@@ -39,27 +68,79 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    config = ConfigParser(ConfigParser.load_config_file(str(BUNDLES / arguments.bundle / "configs" / "train.yaml")))
-    network = config.get_parsed_content("network_def")
-    size, batch, epochs = (config[key] for key in ("image_size", "batch_size", "max_epochs"))
-    with FlopCounterMode(display=False) as counter:
-        network(_slices(network, 1, size)).sum().backward()
-    sample = counter.get_total_flops() / 1e9
-    steps = epochs * math.ceil((arguments.slices or arguments.exams) / batch)
-    batch *= arguments.series or 1
-    total = steps * batch * sample / 1e6
-    hours = total * 1e3 / arguments.tflops / 3600
+    config = settings(arguments.bundle)
+    _, gflop = gflop_per_slice(config)
+    exams = arguments.slices or arguments.exams
+    run = work(config, Section(exams, exams * arguments.series))
+    petaflop = run.steps * run.step_slices * gflop / 1e6
+    hours = petaflop * 1e3 / arguments.tflops / 3600
     print(
-        f"{arguments.bundle}: {sample:.1f} GFLOP a slice, {batch} slices a step, {steps} steps: {total:.1f} PFLOP\n"
-        f"about {hours:.1f} hours at {arguments.tflops:g} TFLOP/s"
+        f"{arguments.bundle}: {gflop:.1f} GFLOP a slice, {run.step_slices} slices a step, {run.steps} steps: "
+        f"{petaflop:.1f} PFLOP\nabout {hours:.1f} hours at {arguments.tflops:g} TFLOP/s"
     )
     if arguments.memory:
-        print(f"peak memory of a step of {batch} slices, float32: {_peak(network, batch, size):.1f} GiB")
+        network, size = config.get_parsed_content("network_def"), config["image_size"]
+        peak = _peak(network, run.step_slices, size)
+        print(f"peak memory of a step of {run.step_slices} slices, float32: {peak:.1f} GiB")
 
 
-def _slices(network: torch.nn.Module, count: int, size: int) -> torch.Tensor:
+def settings(
+    bundle: str, files: Sequence[str] = ("train.yaml",), overrides: Mapping[str, Any] | None = None
+) -> ConfigParser:
+    """A bundle's configuration, later files and overrides over the earlier ones, as ``monai.bundle run`` reads it."""
+    config = ConfigParser()
+    config.read_config([str(BUNDLES / bundle / "configs" / name) for name in files])
+    config.parse(True)
+    for name, value in (overrides or {}).items():
+        config[name] = value
+    return config
+
+
+def gflop_per_slice(config: ConfigParser) -> tuple[float, float]:
+    """10^9 operations that the bundle's network spends on a slice: forward, and forward and backward."""
+    # shapes are enough to count; a copy, for the config hands the same network to the next who asks
+    network = copy.deepcopy(config.get_parsed_content("network_def")).to("meta")
+    with FlopCounterMode(display=False) as counter:
+        output = network(_slices(network, 1, config["image_size"], "meta"))
+        forward = counter.get_total_flops()
+        output.sum().backward()
+    return forward / 1e9, counter.get_total_flops() / 1e9
+
+
+def work(config: ConfigParser, training: Section, validation: Section = Section(0, 0), processes: int = 1) -> Work:
+    """What the schedule of a train config makes of so much data, each of several processes taking its batch."""
+    epochs, batch = int(config["max_epochs"]), int(config["batch_size"]) * processes
+    length = config.get("samples_per_epoch") or _units(config, "train", training)
+    return Work(
+        steps=epochs * math.ceil(length / batch),
+        step_slices=batch * _unit(config, training),
+        passes=epochs // int(config["val_interval"]),
+        validated=_units(config, "validate", validation) * _unit(config, validation),
+    )
+
+
+def _unit(config: ConfigParser, data: Section) -> int:
+    """Slices that stay together: those of a series where batches are made of whole ones, else 1."""
+    train = config["train"]
+    whole = (train["sampler"]["_target_"], train["dataset"]["_target_"])
+    if not data.exams or not any(name.endswith(("SeriesSampler", "StackDataset")) for name in whole):
+        return 1
+    return min(math.ceil(data.slices / data.exams), config["max_slices"] or data.slices)
+
+
+def _units(config: ConfigParser, part: str, data: Section) -> int:
+    """How many of them a pass over the data takes."""
+    if _unit(config, data) > 1:
+        return data.exams
+    per_exam = (config[part].get("sampler") or {}).get("samples_per_exam", "all")
+    if str(per_exam).startswith("@"):
+        per_exam = config[per_exam[1:]]
+    return data.slices if per_exam == "all" else min(data.exams * int(per_exam), data.slices)
+
+
+def _slices(network: torch.nn.Module, count: int, size: int, device: str = "cpu") -> torch.Tensor:
     """Random input of so many slices; a classifier of stacks takes them as one stack."""
-    image = torch.rand(count, 1, size, size)
+    image = torch.rand(count, 1, size, size, device=device)
     return image.permute(1, 2, 3, 0).unsqueeze(0) if isinstance(network, StackClassifier) else image
 
 

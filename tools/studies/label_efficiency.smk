@@ -8,20 +8,26 @@
 #   pretext_bundle  pretext_knee_{pretext}
 #   target          the bundle that is fine-tuned, and `arguments` that it alone takes. {diagnosed} in them is True in the
 #                   draws that are diagnosed
-#   methods         none (from scratch), imagenet, or one of the pretexts
+#   methods         none (from scratch), imagenet, or one of the pretexts; if not given, none and all pretexts
 #   imagenet        file of ImageNet weights, optional: every pretext and every fine-tuning starts from it, save none
 #   diagnose        optional: a bundle that diagnoses from predicted masks, and the draws whose masks it gets
-#   plan            optional: the pretext whose inference plans views of test exams
+#   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts
+#   device          cpu, or cuda:0: the first of the GPUs that a job gets, see on_gpus.py
+#   processes       optional: GPUs over which torchrun spreads each training, {pretrain: 4, finetune: 1}. batch_size is of each
+#                   process, see tools/docs/studies.md; without a GPU, processes of the CPU
+#   resources       optional: what a rule's job asks of the machine, over the defaults below: {pretrain: {mem_mb: 64000}}
+#   expected        optional: how much data there will be, for estimate.py
 #
 # Every job is one `python -m monai.bundle run`. A rule declares only the metrics.json that its job writes last: Snakemake
 # deletes the declared outputs of a job that was interrupted, and the checkpoints must stay, so that the job goes on where
-# it was. On a cluster, add a Snakemake profile.
+# it was. Several GPUs, a cluster and what a study costs: tools/docs/studies.md.
 import json
 import os
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("8.0")
@@ -46,12 +52,13 @@ os.environ.setdefault("PLANEWISE_CACHE", str(OUT / "cache"))
 
 ANATOMY = config["anatomy"]
 PRETEXTS = list(config["pretexts"])
-METHODS = list(config["methods"])
+METHODS = list(config.get("methods") or ["none", *PRETEXTS])
 COUNTS = list(config["label_counts"])
 DRAWS = list(config["draws"])
 TARGET = config["target"]
 DIAGNOSIS = config.get("diagnose") or {"bundle": None, "draws": []}
 PLANNER = config.get("plan")
+DEVICE = str(config.get("device", "cpu"))
 IMAGENET = [str(Path(config["imagenet"]).expanduser().resolve())] if config.get("imagenet") else []
 
 if unknown := set(METHODS) - {"none", "imagenet", *PRETEXTS}:
@@ -59,11 +66,42 @@ if unknown := set(METHODS) - {"none", "imagenet", *PRETEXTS}:
     raise WorkflowError(f"methods: {names} is none of the pretexts ({known}); add it there")
 if "imagenet" in METHODS and not IMAGENET:
     raise WorkflowError("methods: imagenet needs its weights; give `imagenet: PATH` or leave the method out")
+if DEVICE.startswith("cuda") and DEVICE not in ("cuda", "cuda:0"):
+    raise WorkflowError(f"device: {DEVICE}; a job sees only its own GPUs. Give cuda:0, and CUDA_VISIBLE_DEVICES={DEVICE[5:]}")
+
+PROCESSES = config.get("processes") or {}
+if not isinstance(PROCESSES, dict):
+    PROCESSES = dict.fromkeys(("pretrain", "finetune"), PROCESSES)
+if unknown := set(PROCESSES) - {"pretrain", "finetune"}:
+    raise WorkflowError(f"processes: {', '.join(sorted(unknown))}; torchrun spreads pretrain and finetune")
+
+# megabytes and minutes; a profile for one machine limits the GPUs alone
+RESOURCES = {
+    "pretrain": {"mem_mb": 32000, "runtime": 24 * 60},
+    "finetune": {"mem_mb": 16000, "runtime": 12 * 60},
+    "plan": {"mem_mb": 8000, "runtime": 60},
+    "index": {"mem_mb": 8000, "runtime": 12 * 60},
+}
 
 
-def files(*names, overlay=config.get("overlay")):
-    """MONAI's --config_file for some of a bundle's configs, with the study's overlay last."""
-    names = [*names, *([overlay] if overlay else [])]
+def resources(rule):
+    """What a job of a rule asks for; one that is not in the table is small and runs on the CPU."""
+    asked = {"mem_mb": 4000, "runtime": 60, **RESOURCES.get(rule, {}), "gpu": gpus(rule)}
+    return {**asked, **((config.get("resources") or {}).get(rule) or {})}
+
+
+def processes(kind):
+    return int(PROCESSES.get(kind) or 1)
+
+
+def gpus(kind):
+    """GPUs of a job."""
+    return processes(kind) if DEVICE.startswith("cuda") and kind in ("pretrain", "finetune", "plan") else 0
+
+
+def files(*names, overlay=config.get("overlay"), after=()):
+    """MONAI's --config_file for some of a bundle's configs, then the study's overlay, then those that come after it."""
+    names = [*names, *([overlay] if overlay else []), *after]
     return '"[' + ",".join(f"'configs/{name}'" for name in names) + ']"'
 
 
@@ -73,12 +111,25 @@ def overrides(kind):
     return " ".join(f"--{name} '{value}'" for name, value in settings.items())
 
 
-def bundle(name, configs, arguments):
-    """Command line of a bundle run, from the bundle's folder."""
-    return (
-        f"cd {BUNDLES / name} && {PYTHON} -m monai.bundle run --config_file {configs} {arguments} "
-        f"--device {config.get('device', 'cpu')}"
-    )
+def bundle(name, configs, arguments, device="cpu", processes=1):
+    """Command line of a bundle run, from the bundle's folder; on GPUs that no other job has."""
+    on_gpu = device.startswith("cuda")
+    command = [f"{PYTHON} {workflow.basedir}/on_gpus.py {processes} --"] if on_gpu else []
+    command.append(PYTHON)
+    if processes > 1:
+        command.append(f"-m torch.distributed.run --standalone --nproc_per_node={processes}")
+    command.append(f"-m monai.bundle run --config_file {configs} {arguments}")
+    if not on_gpu or processes == 1:
+        # of several processes each takes a GPU of its own
+        command.append(f"--device {device}")
+    return f"cd {BUNDLES / name} && {' '.join(command)}"
+
+
+def training(kind, name, arguments):
+    """Command line that trains, in as many processes as the study says, and evaluates."""
+    count = processes(kind)
+    configs = files("train.yaml", "evaluate.yaml", after=["multi_gpu_train.yaml"] if count > 1 else [])
+    return bundle(name, configs, f"--run_id train_and_evaluate {arguments}", DEVICE, count)
 
 
 def datalist(kind):
@@ -100,10 +151,22 @@ def starting_weights(wildcards, input):
     return pretext + "".join(f"--imagenet {path} " for path in input.imagenet)
 
 
+TRAINED = [*map(pretext_bundle, PRETEXTS), TARGET["bundle"], DIAGNOSIS["bundle"] or TARGET["bundle"]]
+ABSENT = [name for name in dict.fromkeys(TRAINED) if not (BUNDLES / name / "configs" / "train.yaml").is_file()]
+if ABSENT:
+    logger.warning(f"not there yet, so this can be planned and not run: {', '.join(ABSENT)}")
+
+
+onstart:
+    # not called by a dry run
+    if ABSENT:
+        raise WorkflowError(f"no bundle {', '.join(ABSENT)} in {BUNDLES}; add it, or leave the pretext out of `pretexts`")
+
+
 wildcard_constraints:
     kind="unlabelled|labelled",
-    pretext="[a-z]+",
-    method="[a-z]+",
+    pretext="[a-z][a-z0-9_]*",
+    method="[a-z][a-z0-9_]*",
     exams="[0-9]+",
     draw="[0-9]+",
 
@@ -119,6 +182,8 @@ rule phantom:
     params:
         settings=lambda wildcards: config["phantom"][wildcards.kind],
     threads: workflow.cores or 1
+    resources:
+        **resources("phantom"),
     log:
         OUT / "logs" / "phantom_{kind}.log",
     shell:
@@ -132,6 +197,8 @@ rule index:
         OUT / "{kind}.json",
     params:
         settings=lambda wildcards: config.get("index", {}).get(wildcards.kind, ""),
+    resources:
+        **resources("index"),
     log:
         OUT / "logs" / "index_{kind}.log",
     shell:
@@ -143,6 +210,8 @@ rule inspect:
         OUT / "unlabelled.json",
     output:
         OUT / "inspect.png",
+    resources:
+        **resources("inspect"),
     log:
         OUT / "logs" / "inspect.log",
     shell:
@@ -156,17 +225,19 @@ rule pretrain:
     output:
         OUT / "pretrain" / "{pretext}" / "test" / "metrics.json",
     params:
-        run=lambda wildcards, input: bundle(
+        run=lambda wildcards, input: training(
+            "pretrain",
             pretext_bundle(wildcards.pretext),
-            files("train.yaml", "evaluate.yaml"),
-            f"--run_id train_and_evaluate --section test --datalist {input.datalist} --seed {config.get('seed', 0)} "
+            f"--section test --datalist {input.datalist} --seed {config.get('seed', 0)} "
             f"--progress False --output_dir {OUT / 'pretrain' / wildcards.pretext} "
             + "".join(f"--imagenet {path} " for path in input.imagenet)
             + overrides("pretrain"),
         ),
     # the long jobs first, or the last of them runs alone
     priority: 10
-    threads: THREADS
+    threads: THREADS * processes("pretrain")
+    resources:
+        **resources("pretrain"),
     log:
         OUT / "logs" / "pretrain_{pretext}.log",
     shell:
@@ -181,10 +252,10 @@ rule finetune:
     output:
         OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
     params:
-        run=lambda wildcards, input: bundle(
+        run=lambda wildcards, input: training(
+            "finetune",
             TARGET["bundle"],
-            files("train.yaml", "evaluate.yaml"),
-            f"--run_id train_and_evaluate --datalist {input.labels} --num_subjects {wildcards.exams} "
+            f"--datalist {input.labels} --num_subjects {wildcards.exams} "
             f"--subject_seed {wildcards.draw} --seed {wildcards.draw} "
             + TARGET.get("arguments", "").format(diagnosed=int(wildcards.draw) in DIAGNOSIS["draws"])
             + f" --progress False "
@@ -192,7 +263,9 @@ rule finetune:
             + starting_weights(wildcards, input)
             + overrides("finetune"),
         ),
-    threads: THREADS
+    threads: THREADS * processes("finetune")
+    resources:
+        **resources("finetune"),
     log:
         OUT / "logs" / "finetune_{method}_{exams}_{draw}.log",
     shell:
@@ -210,6 +283,8 @@ rule forest:
             files("train.yaml", "evaluate.yaml", overlay=None),
             f"--run_id train_and_evaluate --datalist {input} --output_dir {OUT / 'diagnose' / 'reference'}",
         ),
+    resources:
+        **resources("forest"),
     log:
         OUT / "logs" / "forest.log",
     shell:
@@ -231,6 +306,8 @@ rule diagnose:
             f"--weights {OUT / 'diagnose' / 'reference' / 'models' / 'model.pt'} "
             f"--report_dir {Path(output[0]).parent.resolve()}",
         ),
+    resources:
+        **resources("diagnose"),
     log:
         OUT / "logs" / "diagnose_{method}_{exams}_{draw}.log",
     shell:
@@ -250,7 +327,10 @@ rule plan:
             f"--input {input.datalist} --section test --num_exams 3 "
             f"--weights {OUT / 'pretrain' / PLANNER / 'models' / 'model.pt'} "
             f"--output_dir {OUT / 'plans'} {overrides('plan')}",
+            DEVICE,
         ),
+    resources:
+        **resources("plan"),
     log:
         OUT / "logs" / "plan.log",
     shell:
@@ -268,13 +348,15 @@ rule report:
             OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
             method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
         ),
-        [OUT / "plans" / "plans.done"] if PLANNER else [],
+        [OUT / "plans" / "plans.done"] if PLANNER in PRETEXTS else [],
         [] if (config.get("datalists") or {}).get("unlabelled") else [OUT / "inspect.png"],
     output:
         OUT / "report" / "index.html",
+    resources:
+        **resources("report"),
     log:
         OUT / "logs" / "report.log",
     run:
         # what the report says of the study
-        (OUT / "study.json").write_text(json.dumps(dict(config), indent=1))
+        (OUT / "study.json").write_text(json.dumps({**config, "methods": METHODS}, indent=1))
         shell(PLANEWISE + " report {OUT} -o {output} > {log} 2>&1")

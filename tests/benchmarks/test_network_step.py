@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from bars import network_step
+from bars.network_step import Form, Size
+from planewise.errors import InputError
+from timing import Options
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def measured() -> list:
+    """Without what takes long and is tried on its own: compiling, and processes for the memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network_step, "default_form", lambda device: Form("bfloat16", channels_last=True))
+        patch.setattr(network_step, "_compiled", lambda form, size, device, options: missing(form, size))
+        patch.setattr(network_step, "_peak_memory", lambda form, size, options: missing(form, size))
+        return network_step.measure(Options(repetitions=2, quick=True))
+
+
+def missing(form: Form, size: Size):
+    return network_step.Bar(network_step.GROUP, f"{size.name}: {form}, left out", None)
+
+
+def test_what_is_measured(measured):
+    bars = {bar.name: bar for bar in measured if bar.value is not None}
+    assert {bar.group for bar in measured} == {"network step"}
+    assert len(bars) == sum(bar.value is not None for bar in measured), "each has a name of its own"
+    forms = ("float32, channels last", "bfloat16", "bfloat16, channels last")
+    for size in ("demo", "paper"):
+        assert bars[f"{size}: float32"].unit == "ms"
+        for form in forms:
+            assert math.isfinite(bars[f"{size}: {form} / float32"].value)
+    promised = [name for name, bar in bars.items() if bar.limit is not None]
+    assert promised == [f"{size}: bfloat16, channels last / float32" for size in ("demo", "paper")]
+    assert all(bars[name].limit == 0.63 for name in promised)
+
+
+def test_every_form_is_the_same_step():
+    size = Size("tiny", (4, 8), 2, 32, 2)
+    losses = {}
+    for form in (Form(), Form(channels_last=True), Form("bfloat16"), Form("bfloat16", channels_last=True)):
+        step = network_step.Step(form, size, CPU)
+        for _ in range(3):
+            step()
+        losses[str(form)] = [float(value) for value in step.loss.parts.values()]
+    assert losses["float32, channels last"] == pytest.approx(losses["float32"], rel=1e-4)
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+    assert losses["bfloat16"] != losses["float32"]
+
+
+def test_memory_is_of_the_step_alone():
+    small, large = (
+        network_step._peak_of_process(Form(), Size("one", (4, 8), 1, side, 4), threads=1) for side in (32, 512)
+    )
+    # a megabyte a map of 512 x 512; what is at its peak already shows nothing
+    assert large is None or (large > 20 * 2**20 and large > small)
+
+
+def test_where_nothing_can_be_compiled_the_bar_says_so(monkeypatch):
+    def refuse(network, device, channels_last, compiled):
+        raise InputError("no compiler here")
+
+    monkeypatch.setattr(network_step, "place_network", refuse)
+    bar = network_step._compiled(Form(), Size("demo", (4, 8), 2, 32, 2), CPU, Options())
+    assert bar.value is None and bar.note == "no compiler here" and bar.passed is None
+
+
+def test_the_pretexts_training_as_on_a_gpu():
+    share, monai = network_step.pretext_training(2, Options(repetitions=2, quick=True))
+    assert share.limit == 0.95 and share.at_least and share.value > 0 and "samples/s" in share.note
+    assert monai.limit is None and monai.value > 0

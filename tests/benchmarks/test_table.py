@@ -1,0 +1,218 @@
+"""The runner, on modules that measure nothing."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from textwrap import dedent
+
+import measure
+import page
+import pytest
+import table
+from rich.console import Console
+from timing import Bar
+
+from tests.conftest import ROOT
+
+BENCHMARKS = ROOT / "tools" / "benchmarks"
+OPTIONS = {"device": "cpu", "threads": 1, "repetitions": 2, "quick": False}
+MODULES = {
+    "good": """
+        from timing import Bar
+        def measure(options):
+            return [Bar("good", "ours / theirs", 0.5, 0.6, limit=options.threads, note="told")]
+    """,
+    "wrong": """
+        def measure(options):
+            raise OSError("/home/doe_jane/exam is gone")
+    """,
+    "killed": """
+        import os, signal
+        def measure(options):
+            os.kill(os.getpid(), signal.SIGKILL)
+    """,
+}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory) -> Path:
+    """A folder like `tools/benchmarks`, with modules of its own."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    (folder / "bars").mkdir()
+    (folder / "bars" / "__init__.py").touch()
+    for name, text in MODULES.items():
+        (folder / "bars" / f"{name}.py").write_text(dedent(text))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def groups(bench) -> dict[str, dict]:
+    shutil.copy(BENCHMARKS / "measure.py", bench)
+    good = table.measure("good", OPTIONS, bench)
+    # the others need not wait for torch to end badly
+    (bench / "measure.py").write_text(
+        "import importlib, sys\nimportlib.import_module(f'bars.{sys.argv[1]}').measure(None)"
+    )
+    return {"good": good} | {name: table.measure(name, OPTIONS, bench) for name in ("wrong", "killed")}
+
+
+def bar(name: str = "a bar", value: float | None = 1.0, **fields) -> dict:
+    return Bar("group", name, value, **fields).as_dict()
+
+
+def group(module: str, *bars: dict, **fields) -> dict:
+    return {
+        "module": module,
+        **OPTIONS,
+        "seconds": 1.0,
+        "date": "2026-01-01",
+        "commit": "abc",
+        "bars": [*bars],
+        **fields,
+    }
+
+
+def test_modules_are_found_by_listing(bench):
+    assert table.modules(bench / "bars") == sorted(MODULES)
+    for name in table.modules():
+        functions = [
+            node.name
+            for node in ast.parse((BENCHMARKS / "bars" / f"{name}.py").read_text()).body
+            if isinstance(node, ast.FunctionDef)
+        ]
+        assert "measure" in functions, name
+
+
+def test_a_module_is_measured_in_a_process_of_its_own(groups):
+    (measured,) = groups["good"]["bars"]
+    assert (measured["value"], measured["median"], measured["limit"], measured["passed"]) == (0.5, 0.6, 1, True)
+    assert "error" not in groups["good"]
+
+
+def test_a_module_may_have_nothing_to_say_of_a_device(tmp_path):
+    measure.main("index", json.dumps(OPTIONS | {"device": "cuda:0"}), str(tmp_path / "bars.json"))
+    assert json.loads((tmp_path / "bars.json").read_text()) == {"bars": []}
+
+
+def test_a_module_that_fails_is_a_row(groups):
+    assert groups["wrong"]["error"] == "OSError", "what went wrong, without a path that may hold a name"
+    assert groups["killed"]["error"] == "signal 9"
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(table.terminal_table(list(groups.values())))
+    lines = [line for line in captured.get().splitlines() if "error" in line]
+    assert len(lines) == 2 and "OSError" in lines[0] and "signal 9" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("measured", "limit", "value", "word"),
+    [
+        (bar(value=0.123456, limit=1 / 7), "<= 0.143", "0.123", "pass"),
+        (bar(value=1.5, limit=1.3), "<= 1.3", "1.5", "fail"),
+        (bar(value=0.9, limit=0.95, at_least=True), ">= 0.95", "0.9", "fail"),
+        (bar(value=1234.5, unit="a second"), "", "1,234 a second", ""),
+        (bar(value=None, limit=1.0), "<= 1", "", "not measured"),
+    ],
+)
+def test_words_of_a_bar(measured, limit, value, word):
+    assert (page.number(measured, "limit"), page.number(measured, "value"), page.verdict(measured)) == (
+        limit,
+        value,
+        word,
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        ([group("a", bar(limit=2.0)), group("b", bar())], 0),
+        ([group("a", bar(limit=0.5))], 1),
+        ([group("a", error="RuntimeError")], 1),
+        ([group("a", bar(value=None, limit=0.5))], 0),
+    ],
+    ids=["pass", "fail", "error", "not measured"],
+)
+def test_exit_status(found, status, monkeypatch, tmp_path):
+    found = iter(found * 2)
+    monkeypatch.setattr(table, "modules", lambda: ["a"])
+    monkeypatch.setattr(table, "measure", lambda name, options: next(found))
+    assert table.main(["--device", "cpu", "--output", str(tmp_path / "out" / "found.json")]) == status
+    written = json.loads((tmp_path / "out" / "found.json").read_text())
+    assert set(written) == {"machine", "versions", "groups"} and len(written["groups"]) == 1
+
+
+def test_what_quick_fails_is_no_failure(monkeypatch):
+    monkeypatch.setattr(table, "modules", lambda: ["a"])
+    monkeypatch.setattr(table, "measure", lambda name, options: group(name, bar(limit=0.5)))
+    assert table.main(["--device", "cpu", "--quick"]) == 0
+
+
+def test_a_file_keeps_what_is_not_measured_again(monkeypatch, tmp_path):
+    monkeypatch.setattr(table, "modules", lambda: ["a", "b"])
+    values = iter([1.0, 2.0, 3.0, 4.0])
+    monkeypatch.setattr(table, "measure", lambda name, options: group(name, bar(value=next(values)), **options))
+    file = tmp_path / "found.json"
+    for arguments in ([], ["--only", "b"], ["--only", "b", "--threads", "2"]):
+        table.main(["--device", "cpu", "--output", str(file), *arguments])
+    written = json.loads(file.read_text())
+    assert [(entry["module"], entry["threads"], entry["bars"][0]["value"]) for entry in written["groups"]] == [
+        ("a", 1, 1.0),
+        ("b", 1, 3.0),
+        ("b", 2, 4.0),
+    ]
+    file.write_text(json.dumps(written | {"machine": {"processor": "another"}}))
+    with pytest.raises(SystemExit, match="other machine"):
+        table.main(["--device", "cpu", "--output", str(file)])
+
+
+def test_a_module_that_is_not_there_is_named(capsys):
+    with pytest.raises(SystemExit):
+        table.main(["--only", "speed"])
+    assert "no module speed" in capsys.readouterr().err
+
+
+def test_the_page_is_what_its_results_render_to():
+    text = table.PAGE.read_text()
+    assert page.render(text, table.RESULTS) == text, "run tools/benchmarks/run --only-page"
+
+
+def test_results_say_nothing_of_who_and_where():
+    allowed = {"processor", "cores", "native_bfloat16", "memory_gib", "system", "gpus"}
+    for path in table.RESULTS.glob("*.json"):
+        found = json.loads(path.read_text())
+        assert set(found["machine"]) == allowed
+        assert not any(entry["quick"] for entry in found["groups"])
+        assert "/home/" not in path.read_text() and "/tmp/" not in path.read_text()
+
+
+def test_a_page_is_made_of_every_result(tmp_path):
+    machine = {"processor": "P", "cores": 2, "native_bfloat16": True, "memory_gib": 8, "system": "S", "gpus": ["G"]}
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.json").write_text(
+            json.dumps(
+                {
+                    "machine": machine | {"processor": name},
+                    "versions": {"torch": "2"},
+                    "groups": [group("batch_path", bar("a | b", 2.0, limit=1.0, note="n")), group("b", error="E")],
+                }
+            )
+        )
+    before = f"# Speed\n\n{page.BEGIN}\nold\n{page.END}\nafter\n"
+    text = page.render(before, tmp_path)
+    assert text.startswith("# Speed\n") and text.endswith(f"{page.END}\nafter\n") and "old" not in text
+    assert text.index("### one, 2 cores, G") < text.index("### two, 2 cores, G")
+    assert "| a / b | ≤ 1 | 2 |  | **fail** | n |" in text
+    assert "Could not be measured: E." in text
+    assert page.render(text, tmp_path) == text
+    with pytest.raises(ValueError, match="no block"):
+        page.render("# Speed\n", tmp_path)
+
+
+def test_help_needs_nothing_installed(tmp_path):
+    command = [str(BENCHMARKS / "run"), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+    assert done.returncode == 0 and "--no-peers" in done.stdout

@@ -1,0 +1,61 @@
+"""Steps and slices of a schedule, against the samplers that the bundles train with."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import training_cost
+from planewise.data import ExamSampler, SeriesSampler
+from training_cost import Section, gflop_per_slice, settings, work
+
+
+def exams(depths: list[int]) -> SimpleNamespace:
+    return SimpleNamespace(items=[{"exam": f"e{n}"} for n, depth in enumerate(depths) for _ in range(depth)])
+
+
+@pytest.mark.parametrize("per_exam", [1, 3, "all"])
+@pytest.mark.parametrize("length", [None, 50])
+def test_slices_of_an_epoch(per_exam, length):
+    dataset = exams([7] * 9)
+    changes = {"samples_per_exam": per_exam, "samples_per_epoch": length, "max_epochs": 2, "val_interval": 1}
+    config = settings("pretext_cardiac_location", overrides=changes | {"val_samples_per_exam": 4})
+    drawn = len(list(ExamSampler(dataset, per_exam, length)))
+    found = work(config, Section(9, 63), Section(2, 14))
+    assert found.steps == 2 * -(-drawn // 20) and found.step_slices == 20
+    assert (found.passes, found.validated) == (2, len(list(ExamSampler(exams([7, 7]), 4))))
+
+
+def test_series_of_an_epoch():
+    config = settings("pretext_knee_location", overrides={"batch_size": 2, "max_epochs": 1, "max_slices": 12})
+    batches = list(SeriesSampler(exams([30] * 5), 2, 12))
+    found = work(config, Section(5, 150))
+    assert found.steps == len(batches) == 3 and found.step_slices == len(batches[0]) == 24
+
+
+def test_a_study_without_validation_exams():
+    found = work(settings("downstream_cardiac_sax_segmentation"), Section(4, 80))
+    assert found.steps == 200 * 8 and found.validated == 0
+
+
+def test_operations_are_counted_at_the_size_of_the_config():
+    forward, both = gflop_per_slice(settings("pretext_cardiac_location", ("train.yaml", "demo.yaml")))
+    whole = gflop_per_slice(settings("pretext_cardiac_location"))
+    assert 2.5 * forward < both < 3 * forward and whole[1] > 20 * both
+    # a convolution's operations go with the area
+    half = gflop_per_slice(settings("pretext_cardiac_location", overrides={"image_size": 112}))
+    assert 4 * half[0] == pytest.approx(whole[0], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["pretext_cardiac_multitask", "--exams", "627"], "20 slices a step, 16000 steps: 70.7 PFLOP"),
+        (["downstream_cardiac_sax_segmentation", "--slices", "1188"], "10 slices a step, 23800 steps: 52.6 PFLOP"),
+        (["pretext_knee_multitask", "--exams", "1000", "--series", "30"], "30 slices a step, 100000 steps: 56.9 PFLOP"),
+    ],
+)
+def test_the_documented_commands(arguments, says, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["training_cost.py", *arguments])
+    training_cost.main()
+    assert says in capsys.readouterr().out

@@ -1,0 +1,190 @@
+"""What a study costs, worked out before it is run."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import estimate
+import pytest
+import yaml
+from estimate import Cost, Job, Rates, cost, costliest, planned, report, sections, wall_seconds
+from planewise.errors import InputError
+from planewise.exams import index_folder, write_datalist
+from planewise.phantoms import UNLABELLED, Recipe, write_exams
+from time_steps import seconds_per_slice
+from training_cost import Section, Work, settings
+
+from tests.bundles.conftest import tiny
+from tests.studies.runs import STUDIES
+
+TABLE4 = STUDIES / "configs/table4.yaml"
+ABSENT = [f"tea_leaves_{number}" for number in range(10)]
+
+
+@pytest.fixture(scope="module")
+def plan() -> tuple[list[Job], dict[str, int]]:
+    """Table 4's jobs with two pretexts that are there and ten that are not."""
+    return planned(TABLE4, ["orientation", "location", *ABSENT])
+
+
+@pytest.fixture(scope="module")
+def data() -> dict:
+    study = yaml.safe_load(TABLE4.read_text())
+    return {kind: sections(study | {"datalists": {}, "out": "nowhere"}, kind, TABLE4) for kind in study["expected"]}
+
+
+def test_jobs_are_those_of_the_dry_run(plan):
+    jobs, counts = plan
+    assert counts["pretrain"] == 12 and counts["finetune"] == 13 * 5 * 3 and len(jobs) == 207
+    assert len({job.name for job in jobs}) == 207
+    assert {job.bundle for job in jobs if job.kind == "pretrain"} == {
+        f"pretext_cardiac_{name}" for name in ("orientation", "location", *ABSENT)
+    }
+    for job in jobs:
+        assert dict(job.settings)["amp"] == "True" and job.processes == 1
+        if job.kind == "finetune":
+            _, method, exams, draw = job.name.split("/")
+            assert (job.exams, job.seed) == (int(exams), int(draw))
+            assert job.after == (None if method == "none" else f"pretrain/{method}")
+
+
+def test_the_papers_schedule(plan, data):
+    """16,000 steps of 20 (500 epochs of 627 slices), 23,800 of 10 with all 64 exams; validation is not forgotten."""
+    jobs, _ = plan
+    pretext = next(job for job in jobs if job.bundle == "pretext_cardiac_orientation")
+    found = cost(pretext, data, Rates(tflops=10, start=0), "")
+    assert (found.work.steps, found.work.step_slices) == (16000, 20)
+    # 220.9 GFLOP a slice: 70.7 PFLOP
+    assert found.training == pytest.approx(70.7e15 / 10e12, rel=1e-3)
+    # 100 validations of 4 slices of 381 exams, and 82,000 slices at the end, forward only: a third
+    assert found.watching == pytest.approx((100 * 4 * 381 + 82_000) * 220.9e9 / 3 / 10e12, rel=1e-2)
+    whole = next(job for job in jobs if job.exams == 64)
+    assert cost(whole, data, Rates(), "").work.steps == 23_800
+    one = next(job for job in jobs if job.exams == 1)
+    found = cost(one, data, Rates(start=0), "")
+    assert found.work.steps == 400 and found.watching > found.training
+
+
+def test_hours_follow_the_rate_and_the_number_of_jobs(plan, data):
+    jobs, _ = plan
+    job = next(job for job in jobs if job.exams == 16)
+    slow, fast = (cost(job, data, Rates(tflops, start=0), "").seconds for tflops in (10, 40))
+    assert slow == pytest.approx(4 * fast)
+    given = cost(job, data, Rates(step={job.bundle: 0.5}, start=0), "")
+    assert given.source == "given" and given.training == pytest.approx(given.work.steps * 0.5)
+    timed = cost(job, data, Rates(slice={job.bundle: 0.05}, start=0), "")
+    assert timed.source == "timed" and timed.seconds == pytest.approx(given.seconds)
+    # of four processes each takes a batch of 10 of the 297 slices; one evaluates 371 while the others wait
+    spread = cost(dataclasses.replace(job, processes=4), data, Rates(slice={job.bundle: 0.05}, start=0), "")
+    assert spread.work.steps == 200 * 8 and spread.training == pytest.approx(200 * 8 * 40 * 0.05)
+    assert spread.watching - timed.watching == pytest.approx(3 * 371 * 0.05 / 3, rel=0.01)
+
+
+def test_what_is_not_there_costs_what_the_costliest_does_and_says_so(plan, data):
+    jobs, counts = plan
+    assert costliest(jobs, data) == "pretext_cardiac_orientation"
+    costs = [cost(job, data, Rates(), "pretext_cardiac_orientation") for job in jobs]
+    absent = next(entry for entry in costs if "tea_leaves" in entry.job.bundle)
+    there = next(entry for entry in costs if entry.job.bundle == "pretext_cardiac_orientation")
+    assert absent.seconds == there.seconds
+    text = "\n".join(report(costs, counts, data, Rates(), "cpu", [1, 8]))
+    assert "taken to cost what pretext_cardiac_orientation does: pretext_cardiac_tea_leaves_0, " in text
+    assert "207 of 207 reasoned, not measured" in text and "10 TFLOP/s" in text
+    total = sum(entry.seconds for entry in costs) / 3600
+    assert f"{total:.1f} GPU hours" in text and "on 8 GPUs: " in text and "195 finetune, 12 pretrain" in text
+    # the documented table: its fine-tunings do not depend on which pretexts there are
+    page = (STUDIES.parent / "docs/studies.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("downstream_")]
+    assert len(rows) == 5 and all(row in text for row in rows)
+    with pytest.raises(InputError, match="tea_leaves_.*--stand-in"):
+        costliest([absent.job], data)
+
+
+def entry(name: str, seconds: float, after: str | None = None, processes: int = 1) -> Cost:
+    job = Job("finetune" if after else "pretrain", name, "b", (), (), after, processes, None, 0)
+    return Cost(job, "b", "given", Work(1, 1, 0, 0), 1.0, seconds, 0.0, seconds)
+
+
+def test_wall_time_on_some_gpus():
+    costs = [entry("a", 10), entry("b", 4), *(entry(f"b{n}", 3, after="b") for n in range(4))]
+    assert wall_seconds(costs, 1) == (26, 10)
+    # a runs beside b and two of what follows b; then both GPUs do the rest
+    assert wall_seconds(costs, 2) == (13, 10)
+    assert wall_seconds(costs, 100) == (10, 10)
+    assert wall_seconds([entry("a", 10), entry("c", 3, after="a")], 5) == (13, 13)
+    # 12 GPU seconds on 4 GPUs
+    assert wall_seconds([entry("a", 12, processes=4)], 4) == (3, 3)
+    with pytest.raises(ValueError, match="over 4 GPUs"):
+        wall_seconds([entry("a", 12, processes=4)], 2)
+
+
+@pytest.mark.parametrize(("gpus", "jobs"), itertools.product([1, 3], [1, 7]))
+def test_wall_time_is_between_its_bounds(gpus, jobs):
+    costs = [entry("a", 5), *(entry(f"a{n}", 1 + n, after="a") for n in range(jobs))]
+    wall, chain = wall_seconds(costs, gpus)
+    total = sum(found.seconds for found in costs)
+    assert max(chain, total / gpus) <= wall <= total and chain == 5 + jobs
+
+
+def test_the_datalist_counts_once_it_is_there(tmp_path):
+    """Exams and slices of the sections, and of the exams that a draw gives a job."""
+    exams = {"training": (4, 5, 6), "validation": (3,), "test": ()}
+    content = {
+        section: [
+            {"image": f"{section}{number}/{k}.dcm", "affine": [], "exam": f"{section}{number}"}
+            for number, depth in enumerate(depths)
+            for k in range(depth)
+        ]
+        for section, depths in exams.items()
+    }
+    (tmp_path / "labelled.json").write_text(json.dumps(content))
+    study = {"datalists": {"labelled": str(tmp_path / "labelled.json")}, "out": str(tmp_path)}
+    found = sections(study, "labelled", Path("study.yaml"))
+    assert (found["training"], found["validation"], found["test"]) == (Section(3, 15), Section(1, 3), Section(0, 0))
+    job = Job("finetune", "f", "downstream_cardiac_sax_segmentation", ("train.yaml",), (), None, 1, 2, 0)
+    drawn = {
+        cost(dataclasses.replace(job, seed=seed), {"labelled": found}, Rates(), "").work.steps for seed in range(6)
+    }
+    # 200 epochs; two of 4, 5 and 6 slices are 9 to 11, a batch of 10 or two
+    assert drawn == {200, 400}
+    with pytest.raises(InputError, match="does not say what to expect"):
+        sections(study, "unlabelled", Path("study.yaml"))
+    with pytest.raises(InputError, match="wants 65 labelled exams"):
+        cost(
+            dataclasses.replace(job, exams=65),
+            {"labelled": {"training": Section(64, 640), "items": None}},
+            Rates(),
+            "",
+        )
+
+
+def test_steps_are_timed_on_the_bundles_own_trainer(tmp_path, monkeypatch):
+    recipe = Recipe("dsbcc", 3, UNLABELLED.at_size("demo").with_values(phases=1, spacing=(3.6, 4.2)))
+    list(write_exams(recipe, tmp_path / "exams", 2))
+    write_datalist(index_folder(tmp_path / "exams", split=(1, 0, 0)).datalist, tmp_path / "exams.json")
+    config = settings("pretext_cardiac_orientation", overrides=tiny("pretext_cardiac_orientation") | {"batch_size": 4})
+    steps = []
+    trained = type(config.get_parsed_content("loss")).forward
+    monkeypatch.setattr(
+        type(config.get_parsed_content("loss")),
+        "forward",
+        lambda self, pred, label: steps.append(len(pred)) or trained(self, pred, label),
+    )
+    before = set(tmp_path.iterdir())
+    seconds = seconds_per_slice(config, tmp_path / "exams.json", "cpu", steps=3, warmup=2)
+    assert 0 < seconds < 10 and steps == [4] * 5
+    assert set(tmp_path.iterdir()) == before, "nothing is left behind"
+
+
+def test_no_bundle_is_an_error_of_the_command_line(capsys):
+    for wrong in (
+        ["nowhere.yaml"],
+        [str(TABLE4), "--stand-in", "pretext_x"],
+        [str(TABLE4), "--seconds-per-step", "x=1"],
+    ):
+        with pytest.raises(SystemExit):
+            estimate.main(wrong)
+        assert "there is no" in capsys.readouterr().err

@@ -1,0 +1,78 @@
+"""Jobs side by side on GPUs: no two on one, and none blocked by a dead one. The GPUs are names only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.studies.runs import STUDIES
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a shell command on some of the GPUs 0, 1 and 2."""
+    started = []
+
+    def start(count: int, command: str, visible: str = "0,1,2") -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, str(STUDIES / "on_gpus.py"), str(count), "--", "bash", "-c", command],
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(file: Path) -> str:
+    deadline = time.monotonic() + 60
+    while not file.exists() or not file.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return file.read_text().strip()
+
+
+def test_jobs_side_by_side_have_gpus_of_their_own(start, tmp_path):
+    def stay(name: str) -> str:
+        """Say what it got, and stay until the file `go` is there."""
+        said = f"{tmp_path}/{name}"
+        return f"echo $CUDA_VISIBLE_DEVICES > {said}; until [ -e {tmp_path}/go ]; do sleep 0.02; done"
+
+    first, second = start(2, stay("first")), start(1, stay("second"))
+    got = [*wait_for(tmp_path / "first").split(","), wait_for(tmp_path / "second")]
+    assert sorted(got) == ["0", "1", "2"]
+    third = start(2, "echo $CUDA_VISIBLE_DEVICES")
+    assert "waiting for 2 of the GPUs 0, 1, 2" in third.stderr.readline() and third.poll() is None
+    (tmp_path / "go").touch()
+    assert len(third.communicate(timeout=60)[0].split(",")) == 2
+    assert first.wait(60) == second.wait(60) == third.returncode == 0
+
+
+def test_a_killed_job_leaves_its_gpu(start, tmp_path):
+    job = start(3, f"echo $CUDA_VISIBLE_DEVICES > {tmp_path}/has; exec sleep 600", visible="0,1,2,3")
+    wait_for(tmp_path / "has")
+    job.kill()
+    job.communicate()
+    assert start(3, "echo $CUDA_VISIBLE_DEVICES", "0,1,2,3").communicate(timeout=60)[0] == "0,1,2\n"
+
+
+def test_where_there_is_nothing_to_choose_nothing_is_locked(start, tmp_path):
+    assert start(1, "echo $CUDA_VISIBLE_DEVICES", visible="GPU-7f3a").communicate(timeout=60)[0] == "GPU-7f3a\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_gpus_than_there_are_is_an_error(start):
+    job = start(2, "echo ran", visible="0")
+    output, message = job.communicate(timeout=60)
+    assert job.returncode != 0 and not output and "wants 2 GPUs, 1 can be seen" in message

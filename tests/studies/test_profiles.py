@@ -1,0 +1,97 @@
+"""Studies on one machine with GPUs and on a cluster, planned; what has no bundle yet; several processes."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+
+import pytest
+import yaml
+from snakemake.cli import get_argument_parser
+
+from tests.conftest import ROOT
+from tests.studies.runs import STUDIES, TWELVE, commands, jobs, paper_study, planned, snakemake
+
+PROFILES = STUDIES / "profiles"
+ABSENT = [name for name in TWELVE if not (ROOT / f"bundles/pretext_cardiac_{name}").exists()]
+
+
+def rule(text: str, name: str) -> str:
+    """What Snakemake prints of the first job of a rule."""
+    return re.search(rf"^rule {name}:.*?\n\n", text, re.M | re.S)[0]
+
+
+def test_table_4_with_twelve_pretexts_on_one_machine(tmp_path):
+    config = paper_study("table4.yaml", tmp_path) | {"pretexts": list(TWELVE)}
+    text = planned(config, tmp_path, "--profile", str(PROFILES / "local"), "--resources", "gpu=8", "--printshellcmds")
+    # 12 pretexts, and 13 ways to start (from scratch too) x 5 label counts x 3 draws
+    expected = {"pretrain": 12, "finetune": 195, "plan": 1, "report": 1, "all": 1}
+    assert jobs(text) == expected | {"total": 210}
+    trainings = commands(text, "pretrain") + commands(text, "finetune")
+    assert len(trainings) == 207
+    for command in trainings:
+        # each on a GPU that is handed to it
+        assert f"{STUDIES}/on_gpus.py 1 -- " in command and "--device cuda:0" in command
+    assert "gpu=1" in rule(text, "pretrain") and "gpu=0" in rule(text, "report")
+    for name in ABSENT:
+        assert f"pretext_cardiac_{name}" in text.split("Job stats:")[0]
+
+
+@pytest.mark.skipif(not ABSENT, reason="every pretext has its bundle")
+def test_what_has_no_bundle_is_refused_before_anything_runs(tmp_path):
+    config = paper_study("table4.yaml", tmp_path) | {"pretexts": list(TWELVE), "out": str(tmp_path / "out")}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    process = snakemake(tmp_path / "study.yaml", cwd=tmp_path)
+    text = process.communicate(timeout=120)[0]
+    assert process.returncode != 0
+    refusal = text[text.index("no bundle") :]
+    assert all(f"pretext_cardiac_{name}" in refusal for name in ABSENT) and "pretext_cardiac_location" not in refusal
+    assert not list(tmp_path.glob("out/logs/*")), "a job was started"
+
+
+def test_the_cluster_gets_what_each_job_needs(tmp_path):
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        pytest.skip("snakemake-executor-plugin-slurm is not installed")
+    config = paper_study("table4.yaml", tmp_path) | {"resources": {"finetune": {"runtime": 90, "mem_mb": 9000}}}
+    text = planned(config, tmp_path, "--profile", str(PROFILES / "slurm"))
+    for asked in ("gpu=1", "nodes=1", "runtime=1440", "mem_mb=32000"):
+        assert asked in rule(text, "pretrain")
+    for asked in ("gpu=1", "runtime=90", "mem_mb=9000"):
+        assert asked in rule(text, "finetune")
+
+
+@pytest.mark.parametrize("name", ["local", "slurm"])
+def test_a_profile_says_what_snakemake_knows(name):
+    settings = yaml.safe_load((PROFILES / name / "config.yaml").read_text())
+    known = {option.removeprefix("--") for action in get_argument_parser()._actions for option in action.option_strings}
+    assert settings and set(settings) <= known
+    # a profile must not change what is computed
+    assert not {"config", "configfile", "forceall"} & set(settings)
+
+
+def test_torchrun_spreads_the_kind_of_training_that_the_study_says(tmp_path):
+    config = paper_study("table4.yaml", tmp_path) | {"processes": {"pretrain": 4}, "pretexts": ["orientation"]}
+    text = planned(config, tmp_path, "--printshellcmds")
+    (command,) = commands(text, "pretrain")
+    assert (
+        f"{STUDIES}/on_gpus.py 4 -- " in command and "torch.distributed.run --standalone --nproc_per_node=4" in command
+    )
+    # the overlay is the last file, and says which device each process takes
+    assert "'configs/evaluate.yaml','configs/multi_gpu_train.yaml']" in command and "--device" not in command
+    assert "gpu=4" in rule(text, "pretrain")
+    assert "torch.distributed" not in "".join(commands(text, "finetune")) and "gpu=1" in rule(text, "finetune")
+
+    text = planned(config | {"device": "cpu", "processes": 2}, tmp_path, "--printshellcmds")
+    for command in commands(text, "pretrain") + commands(text, "finetune"):
+        assert "--nproc_per_node=2" in command and "--device cpu" in command and "on_gpus" not in command
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"device": "cuda:1"}, "CUDA_VISIBLE_DEVICES=1"), ({"processes": {"plan": 2}}, "processes: plan")],
+)
+def test_settings_that_cannot_be_are_said_at_once(change, message, tmp_path):
+    config = paper_study("table4.yaml", tmp_path) | change | {"out": str(tmp_path / "out")}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
+    assert message in process.communicate()[0] and process.returncode != 0

@@ -1,0 +1,345 @@
+"""What a batch costs before the network sees it: our path, the same in one pass over the batch, and other libraries'.
+
+Each gives the same: slices of the orientation bundle's own data set (phantom exams as DICOM, preprocessed once at the
+paper's 224 x 224), each turned and scaled by its own random amount, and the heatmaps of two lines on each. Peers get the
+same clamped heatmap, of the affine that they tell; TorchIO and batchgeneratorsv2 tell none, so theirs is of the affine
+before, at the same cost.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.data import CacheDataset, MetaTensor, list_data_collate
+from monai.networks.nets import UNet
+from monai.transforms import (
+    Compose,
+    EnsureTyped,
+    MapTransform,
+    RandAffined,
+    RandRotated,
+    RandZoomd,
+    Transform,
+)
+from planewise.data import as_batch
+from planewise.engines import PrepareSliceBatch
+from planewise.exams import index_folder, write_datalist
+from planewise.geometry import intersection_lines, line_heatmaps
+from planewise.geometry.tolerances import CLAMP_SIGMAS
+from planewise.phantoms import UNLABELLED, Recipe, write_exams
+from timing import Bar, Options, Times, interleaved, ratio
+from torch import Tensor
+from torch.nn.functional import grid_sample, mse_loss
+
+GROUP = "batch path"
+CONFIG = Path(__file__).resolve().parents[3] / "bundles" / "pretext_cardiac_orientation" / "configs" / "train.yaml"
+
+
+def measure(options: Options) -> list[Bar]:
+    """The bars of the batch path; a peer that is not installed has a bar without a value."""
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        train = orientation(Path(folder), options)
+        candidates = {
+            "ours": _ours(train),
+            "one pass": _one_pass(train),
+            "affine": _monai(
+                train,
+                RandAffined(
+                    "image",
+                    prob=1,
+                    rotate_range=train.rotate,
+                    scale_range=[(low - 1, high - 1) for low, high in [train.scale] * 2],
+                    mode="bilinear",
+                    padding_mode="border",
+                    cache_grid=True,
+                    spatial_size=(train.size, train.size),
+                    device=train.device,
+                ),
+            ),
+            "rotate, zoom": _monai(
+                train,
+                RandRotated("image", range_x=train.rotate, prob=1, mode="bilinear", padding_mode="border"),
+                RandZoomd("image", prob=1, min_zoom=train.scale[0], max_zoom=train.scale[1], padding_mode="edge"),
+            ),
+        }
+        missing = {}
+        for name, peer in {"kornia": _kornia, "batchgeneratorsv2": _batchgenerators, "torchio": _torchio}.items():
+            try:
+                candidates[name] = peer(train)
+            except ImportError as error:
+                missing[name] = f"not measured: {error}"
+        times = interleaved(candidates, options)
+        few = Options(options.device, options.threads, max(3, options.repetitions // 3), options.quick)
+        times |= interleaved({"files": _from_files(train)}, few, warmup=1)
+        step = interleaved({"ours": candidates["ours"], "step": _unet_step(train)}, few)
+    return _bars(times, step, missing, train)
+
+
+def _bars(
+    times: Mapping[str, Times], step: Mapping[str, Times], missing: Mapping[str, str], train: SimpleNamespace
+) -> list[Bar]:
+    def bar(name: str, theirs: str, limit: float | None = None) -> Bar:
+        if theirs not in times:
+            return Bar(GROUP, name, None, limit=limit, note=missing[theirs])
+        note = f"ours {times['ours'].least * 1e3:.2f} ms, theirs {times[theirs].least * 1e3:.2f} ms"
+        return Bar(GROUP, name, *ratio(times, "ours", theirs), limit=limit, note=note)
+
+    size = f"batch {train.batch_size}, {train.size} x {train.size}, two heatmaps"
+    ours, on_cpu = times["ours"], train.device.type == "cpu"
+    return [
+        Bar(GROUP, "our batch", ours.least * 1e3, ours.median * 1e3, unit="ms", note=size),
+        bar("ours / the same in one pass, every buffer kept", "one pass"),
+        bar("ours / MONAI cached, RandAffined and heatmap", "affine", 1 / 7),
+        bar("ours / MONAI cached, RandRotated, RandZoomd and heatmap", "rotate, zoom"),
+        bar("ours / kornia cached, batched", "kornia", 1.0),
+        bar("ours / batchgeneratorsv2 cached", "batchgeneratorsv2"),
+        bar("ours / TorchIO cached", "torchio"),
+        bar("ours / from DICOM files every time", "files"),
+        Bar(
+            GROUP,
+            "ours / training step of MONAI's UNet (16..256)",
+            *ratio(step, "ours", "step"),
+            # promised for a processor alone: a GPU is through with so small a network in no time
+            limit=0.02 if on_cpu else None,
+            note=f"step {step['step'].least * 1e3:.1f} ms",
+        ),
+    ]
+
+
+def orientation(folder: Path, options: Options) -> SimpleNamespace:
+    """The orientation bundle's own data set and augmentation, on phantom exams that are written to the folder."""
+    population = UNLABELLED.with_values(phases=1 if options.quick else 2)
+    list(write_exams(Recipe("dsbcc", 5, population), folder, 1 if options.quick else 2))
+    write_datalist(index_folder(folder, split=(1, 0, 0)).datalist, folder / "datalist.json")
+    config = ConfigParser(ConfigParser.load_config_file(str(CONFIG)))
+    changes: dict[str, Any] = {
+        "datalist": str(folder / "datalist.json"),
+        "cache_dir": str(folder / "cache"),
+        "device": options.device,
+        "progress": False,
+        "num_workers": 0,
+    }
+    config.update(changes | ({"image_size": 64, "batch_size": 4} if options.quick else {}))
+    dataset = config.get_parsed_content("train#dataset")
+    batch_size = config["batch_size"]
+    generator = torch.Generator().manual_seed(0)
+    return SimpleNamespace(
+        device=torch.device(options.device),
+        dataset=dataset,
+        preprocessing=config.get_parsed_content("train#preprocessing"),
+        targets=config.get_parsed_content("train#targets"),
+        cache_dir=folder / "cache",
+        augmentation=config.get_parsed_content("train#augmentation"),
+        batch_size=batch_size,
+        size=config["image_size"],
+        sigma=config["sigma"],
+        rotate=float(np.deg2rad(config["rotate"])),
+        scale=tuple(config["scale"]),
+        # other slices in every batch, the same for every path
+        rows=lambda: torch.randint(len(dataset), (batch_size,), generator=generator).tolist(),
+    )
+
+
+def _ours(train: SimpleNamespace) -> Callable[[], Any]:
+    prepare = PrepareSliceBatch("heatmaps", train.augmentation)
+    return lambda: prepare(as_batch(train.dataset.__getitems__(train.rows())), train.device, non_blocking=True)
+
+
+def _one_pass(train: SimpleNamespace) -> Callable[[], Any]:
+    """Nothing but the arithmetic, the whole batch at a time, into the same memory every time: what issue 4 calls leanest.
+
+    Not fit for use: who still holds the batch before sees it change.
+    """
+    count, size, device = train.batch_size, train.size, train.device
+    kept = train.dataset.__getitems__(range(len(train.dataset)))
+    images = kept["image"].to(device, torch.float16)
+    affines, planes, padding = (kept[key].to(device) for key in ("affine", "planes", "image_padding"))
+    chosen = torch.empty(count, 1, size, size, dtype=torch.float16, device=device)
+    image, heatmaps = torch.empty_like(chosen, dtype=torch.float32), torch.empty(count, 2, size, size, device=device)
+    grid = torch.empty(count, 2, size, size, device=device)
+    index = torch.arange(size, dtype=torch.float64)
+    centre = (size - 1) / 2
+
+    def batch() -> tuple[Tensor, Tensor]:
+        rows = torch.tensor(train.rows()).to(device, non_blocking=True)
+        background = padding[rows][..., None, None]
+        torch.index_select(images, 0, rows, out=chosen)
+        torch.sub(chosen, background, out=image)
+        draws = torch.rand(count, 2, dtype=torch.float64)
+        angle = (2 * draws[:, 0] - 1) * train.rotate
+        magnify = train.scale[0] + draws[:, 1] * (train.scale[1] - train.scale[0])
+        cos, sin = torch.cos(angle) / magnify, torch.sin(angle) / magnify
+        # (x, y) = (j, i) of the input; a term per row and one per column of the output
+        by_row, by_column = torch.stack([sin, cos], 1), torch.stack([cos, -sin], 1)
+        offset = centre - centre * (by_row + by_column)
+        row_term = ((by_row[..., None] * index + offset[..., None]) / centre - 1).to(device, torch.float32)
+        column_term = (by_column[..., None] * index / centre).to(device, torch.float32)
+        torch.add(row_term[..., None], column_term[:, :, None], out=grid)
+        moved = grid_sample(image, grid.permute(0, 2, 3, 1), align_corners=True).add_(background)
+        turn = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
+        turn[:, :2, 0], turn[:, :2, 1], turn[:, :2, 3] = by_row.flip(1), by_column.flip(1), offset.flip(1)
+        affine, plane = affines[rows] @ turn.to(device), planes[rows]
+        lines = intersection_lines(affine[:, None], plane[:, :, 0], plane[:, :, 1]) / train.sigma
+        a, b, c = lines.unsqueeze(-2).unbind(-1)
+        torch.add(
+            (a * index.to(device) + c).float()[..., None], (b * index.to(device)).float()[:, :, None], out=heatmaps
+        )
+        heatmaps.clamp_(-CLAMP_SIGMAS, CLAMP_SIGMAS).square_().mul_(-0.5).exp_()
+        return moved, heatmaps
+
+    return batch
+
+
+class _Heatmap(Transform):
+    """The heatmaps of one item ``(1, i, j)``, from the affine that it has by now."""
+
+    def __init__(self, sigma: float) -> None:
+        self.sigma = sigma
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        item["heatmaps"] = _heatmaps(item["image"].affine, item["planes"], item["image"].shape[1:], self.sigma)
+        return item
+
+
+def _heatmaps(affine: Tensor, planes: Tensor, shape: tuple[int, ...], sigma: float) -> Tensor:
+    lines = intersection_lines(affine, planes[..., 0, :], planes[..., 1, :])
+    return line_heatmaps(lines, (int(shape[-2]), int(shape[-1])), sigma)
+
+
+def _monai(train: SimpleNamespace, *augmentation: MapTransform) -> Callable[[], Any]:
+    """MONAI's way: preprocessed items in memory, what is random for each as it is taken, then collated.
+
+    With what makes it fastest: two dimensions, a grid that is kept, and items that are not copied.
+    """
+    once = [
+        *train.preprocessing.transforms,
+        train.targets,
+        _Flat(),
+        EnsureTyped(("image", "planes"), device=train.device),
+    ]
+    transform = Compose([*once, *augmentation, _Heatmap(train.sigma)])
+    dataset = CacheDataset(train.dataset.items, transform, progress=False, num_workers=0, copy_cache=False)
+    return lambda: list_data_collate([dataset[row] for row in train.rows()])
+
+
+class _Flat(Transform):
+    """The slice as an image of two dimensions, with its place in the patient, and without what a batch has no use for."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        image = data["image"]
+        flat = MetaTensor(image.as_tensor()[..., 0], affine=image.affine)
+        return {"image": flat, "planes": data["planes"], "image_padding": data["image_padding"]}
+
+
+def _cached(train: SimpleNamespace) -> dict[str, Tensor]:
+    """Every slice as float32 on the device, for libraries that bring no data set."""
+    return {key: value.to(train.device) for key, value in train.dataset.__getitems__(range(len(train.dataset))).items()}
+
+
+def _kornia(train: SimpleNamespace) -> Callable[[], Any]:
+    from kornia.augmentation import RandomAffine
+
+    cached, size = _cached(train), train.size
+    augment = RandomAffine(float(np.rad2deg(train.rotate)), scale=train.scale, p=1.0, align_corners=True)
+
+    def batch() -> tuple[Tensor, Tensor]:
+        rows = torch.tensor(train.rows()).to(train.device)
+        image = augment(cached["image"].index_select(0, rows))
+        # (x, y) of the input to (x, y) of the output; ours are (i, j) of the output to those of the input
+        back = torch.linalg.inv(augment.transform_matrix.double())
+        turn = torch.eye(4, dtype=torch.float64, device=train.device).repeat(len(rows), 1, 1)
+        turn[:, :2, :2], turn[:, :2, 3] = back[:, :2, :2].flip(1, 2), back[:, :2, 2].flip(1)
+        affine = cached["affine"][rows] @ turn
+        return image, _heatmaps(affine[:, None], cached["planes"][rows], (size, size), train.sigma)
+
+    return batch
+
+
+def _batchgenerators(train: SimpleNamespace) -> Callable[[], Any]:
+    from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+
+    cached, size = _cached(train), train.size
+    augment = SpatialTransform(
+        (size, size),
+        patch_center_dist_from_border=0,
+        random_crop=False,
+        p_rotation=1,
+        rotation=(-train.rotate, train.rotate),
+        p_scaling=1,
+        scaling=train.scale,
+        p_synchronize_scaling_across_axes=1,
+    )
+
+    def batch() -> tuple[Tensor, Tensor]:
+        rows = train.rows()
+        image = torch.stack([augment(image=cached["image"][row])["image"] for row in rows])
+        shape = (size, size)
+        heatmaps = [_heatmaps(cached["affine"][row], cached["planes"][row], shape, train.sigma) for row in rows]
+        return image, torch.stack(heatmaps)
+
+    return batch
+
+
+def _torchio(train: SimpleNamespace) -> Callable[[], Any]:
+    import torchio
+
+    # it computes on the processor
+    cached, size = {key: value.cpu() for key, value in _cached(train).items()}, train.size
+    degrees = float(np.rad2deg(train.rotate))
+    augment = torchio.RandomAffine(
+        scales=(*train.scale, *train.scale, 1, 1), degrees=(0, 0, 0, 0, -degrees, degrees), isotropic=False
+    )
+    subjects = [
+        torchio.Subject(image=torchio.ScalarImage(tensor=image[..., None], affine=np.diag([1.26, 1.26, 8, 1])))
+        for image in cached["image"]
+    ]
+
+    def batch() -> tuple[Tensor, Tensor]:
+        rows = train.rows()
+        image = torch.stack([augment(subjects[row])["image"].data[..., 0] for row in rows])
+        shape = (size, size)
+        heatmaps = [_heatmaps(cached["affine"][row], cached["planes"][row], shape, train.sigma) for row in rows]
+        return image.to(train.device), torch.stack(heatmaps).to(train.device)
+
+    return batch
+
+
+def _from_files(train: SimpleNamespace) -> Callable[[], Any]:
+    """Every slice read and preprocessed when its turn comes, nothing kept."""
+    read = Compose([*train.preprocessing.transforms, train.targets])
+
+    def batch() -> dict[Hashable, Any]:
+        items = [read(dict(train.dataset.items[row])) for row in train.rows()]
+        read_batch = {
+            "image": torch.stack([item["image"].as_tensor()[..., 0] for item in items]),
+            "affine": torch.stack([item["image"].affine for item in items]),
+            **{key: torch.stack([item[key] for item in items]) for key in ("planes", "image_padding")},
+        }
+        return train.augmentation({key: value.to(train.device) for key, value in read_batch.items()})
+
+    return batch
+
+
+def _unet_step(train: SimpleNamespace) -> Callable[[], Any]:
+    network = UNet(2, 1, 2, channels=(16, 32, 64, 128, 256), strides=(2, 2, 2, 2), num_res_units=0).to(train.device)
+    optimizer = torch.optim.Adam(network.parameters())
+    image = torch.rand(train.batch_size, 1, train.size, train.size, device=train.device)
+    target = torch.rand(train.batch_size, 2, train.size, train.size, device=train.device)
+
+    @torch.enable_grad()
+    def step() -> None:
+        optimizer.zero_grad()
+        mse_loss(network(image), target).backward()
+        optimizer.step()
+
+    return step

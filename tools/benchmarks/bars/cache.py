@@ -1,0 +1,148 @@
+"""What preprocessed slices take on the disk and in memory, and how fast they are made and read."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import torch
+from monai.data import CacheDataset
+from monai.transforms import Compose
+from planewise.data import SliceDataset
+from timing import Bar, Options
+
+from bars.batch_path import orientation
+
+GROUP = "cache"
+#: A GPU changes none of this.
+DEVICES = ("cpu",)
+#: Each slice of the phantom exams is there so often, which makes megabytes of what would drown in an allocator's noise.
+COPIES = 8
+
+
+def measure(options: Options) -> list[Bar]:
+    """The bars of the cache; what concerns memory is measured in fresh processes."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        train = orientation(folder, options)
+        items = train.dataset.items * (1 if options.quick else COPIES)
+        made = {
+            1: _rate_of_making(train, items, folder / "by one", 0),
+            2: _rate_of_making(train, items, train.cache_dir, 2),
+        }
+        shutil.rmtree(folder / "by one")
+        dataset = _dataset(train, items)
+        on_disk = max(map(_size, train.cache_dir.iterdir())) / (len(items) * train.size**2 * 2)
+        read = _rate_of_reading(train, dataset)
+        ours, theirs = (_alone(call, train, items) for call in (_resident_ours, _resident_monai))
+        growth, resident = _alone(_growth, train, items)
+    return [
+        Bar(GROUP, "files / 2 bytes a pixel", on_disk, limit=1.02, note=f"{len(items)} slices of {train.size}^2"),
+        Bar(
+            GROUP,
+            "resident memory of a slice / MONAI's CacheDataset",
+            ours / theirs,
+            limit=0.45,
+            note=f"ours {ours / 1e3:.0f} kB, theirs {theirs / 1e3:.0f} kB",
+        ),
+        Bar(
+            GROUP,
+            "growth of resident memory over 500 batches",
+            growth,
+            limit=0.05,
+            note=f"of {resident / 2**20:.0f} MiB, when every slice had been read",
+        ),
+        Bar(GROUP, "preprocessing from DICOM in one process", made[1], unit="slices/s"),
+        Bar(GROUP, "preprocessing from DICOM in two processes", made[2], unit="slices/s"),
+        Bar(GROUP, "reading a finished cache, warm", read, unit="slices/s"),
+    ]
+
+
+def _dataset(train: SimpleNamespace, items: list[dict[str, Any]], **options: Any) -> SliceDataset:
+    options = {"cache_dir": train.cache_dir, "num_workers": 0, "progress": False} | options
+    return SliceDataset(items, train.preprocessing, train.targets, **options)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _rate_of_making(train: SimpleNamespace, items: list[dict[str, Any]], folder: Path, workers: int) -> float:
+    """Slices a second, from files to a finished cache; starting the processes is in it."""
+    started = time.perf_counter()
+    _dataset(train, items, cache_dir=folder, num_workers=workers)
+    return len(items) / (time.perf_counter() - started)
+
+
+def _rate_of_reading(train: SimpleNamespace, dataset: SliceDataset) -> float:
+    batches = torch.randperm(len(dataset)).split(train.batch_size)
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        for rows in batches:
+            dataset.__getitems__(rows.tolist())
+        seconds.append(time.perf_counter() - started)
+    return len(dataset) / min(seconds)
+
+
+def _alone(call: Callable[..., Any], train: SimpleNamespace, items: list[dict[str, Any]]) -> Any:
+    """What a function returns in a process that has done nothing else."""
+    shared = SimpleNamespace(**{key: value for key, value in vars(train).items() if key not in ("dataset", "rows")})
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(call, shared, items).result()
+
+
+def _resident() -> int:
+    gc.collect()
+    return psutil.Process().memory_info().rss
+
+
+def _resident_ours(train: SimpleNamespace, items: list[dict[str, Any]]) -> float:
+    """Bytes that a process grows by for each slice when it opens a finished cache and reads all of it."""
+    torch.set_num_threads(1)
+    first = _dataset(train, items[: train.batch_size])
+    for _ in range(10):  # until what is loaded and allocated once is there
+        _read_all(first, train)
+    before = _resident()
+    dataset = _dataset(train, items)
+    _read_all(dataset, train)
+    return (_resident() - before) / len(dataset)
+
+
+def _resident_monai(train: SimpleNamespace, items: list[dict[str, Any]]) -> float:
+    """The same for MONAI's cache of what the same transforms make."""
+    torch.set_num_threads(1)
+    transform = Compose([*train.preprocessing.transforms, *train.targets.transforms])
+    first = CacheDataset(items[: train.batch_size], transform, num_workers=0, progress=False)
+    before = _resident()
+    dataset = CacheDataset(items, transform, num_workers=0, progress=False)
+    return (_resident() - before) / (len(dataset) + 0 * len(first))
+
+
+def _growth(train: SimpleNamespace, items: list[dict[str, Any]]) -> tuple[float, float]:
+    """By what share memory grows over 500 batches, and from how many bytes; medians of 50 batches, which use it by turns."""
+    torch.set_num_threads(1)
+    dataset = _dataset(train, items)
+    _read_all(dataset, train)
+    resident = []
+    for _ in range(570):
+        batch = train.augmentation(dataset.__getitems__(torch.randint(len(items), (train.batch_size,)).tolist()))
+        resident.append(psutil.Process().memory_info().rss)
+        del batch
+    before, after = median(resident[20:70]), median(resident[-50:])
+    return after / before - 1, before
+
+
+def _read_all(dataset: SliceDataset, train: SimpleNamespace) -> None:
+    for rows in torch.arange(len(dataset)).split(train.batch_size):
+        dataset.__getitems__(rows.tolist())

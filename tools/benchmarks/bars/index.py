@@ -1,0 +1,106 @@
+"""How fast a folder is indexed and a stack is read: headers against a plain pydicom loop and over processes, pixels over
+threads.
+
+The files are phantom exams in DSBCC's layout. They are read again and again, so that they come out of memory and not from a
+disk.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from planewise.data import find_inputs
+from planewise.exams.scan import scan_folder
+from planewise.phantoms import UNLABELLED, Recipe, write_exams
+from planewise.transforms import LoadSliced, LoadStackd
+from timing import Bar, Options, interleaved, ratio
+
+GROUP = "index"
+DEVICES = ("cpu",)
+#: Headers that several processes read; one against the plain loop reads a quarter of it.
+FILES = 8000
+#: What it takes to know a slice's place, its series and its view.
+TAGS = (
+    "Modality", "ImageType", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID",
+    "SeriesDescription", "ProtocolName", "SeriesNumber", "InstanceNumber", "AcquisitionTime", "ScanningSequence",
+    "SequenceVariant", "EchoTime", "RepetitionTime", "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
+    "SliceThickness", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
+)  # fmt: skip
+
+
+def measure(options: Options) -> list[Bar]:
+    """Headers a second, and the pixels of one stack."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [*_headers(Path(folder) / "headers", options), *_pixels(Path(folder) / "pixels", options)]
+
+
+def _headers(folder: Path, options: Options) -> list[Bar]:
+    list(write_exams(Recipe("dsbcc", 3, UNLABELLED.at_size("demo")), folder / "exam", 1))
+    few, many = folder / "few", folder / "many"
+    count = _repeat(folder / "exam", few, 100 if options.quick else FILES // 4)
+    count_of_many = _repeat(folder / "exam", many, 100 if options.quick else FILES)
+    some = Options(options.device, options.threads, max(2, options.repetitions // 3))
+    one = interleaved({"ours": lambda: scan_folder(few), "plain": lambda: _plain(few)}, some, warmup=1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    numbers = sorted({1, 2, cores})
+    several = interleaved(
+        {str(number): lambda number=number: scan_folder(many, workers=number) for number in numbers}, some, warmup=0
+    )
+    note = f"{count} files; ours {count / one['ours'].least:,.0f} headers/s, theirs {count / one['plain'].least:,.0f}"
+    bars = [Bar(GROUP, "index / plain pydicom loop", *ratio(one, "ours", "plain"), limit=1.0, note=note)]
+    for number, times in several.items():
+        bars.append(
+            Bar(
+                GROUP,
+                f"headers read by {number} process{'es' if number != '1' else ''}",
+                count_of_many / times.least,
+                count_of_many / times.median,
+                unit="a second",
+                note=f"{count_of_many} files, starting the processes among it; {cores} cores",
+            )
+        )
+    return bars
+
+
+def _pixels(folder: Path, options: Options) -> list[Bar]:
+    population = UNLABELLED.at_size("demo") if options.quick else UNLABELLED
+    list(write_exams(Recipe("dsbcc", 7, population.with_values(phases=1)), folder, 1))
+    item = find_inputs(folder)[0]
+    stack, single = LoadStackd("image"), LoadSliced("image")
+    candidates = {
+        "threads": lambda: stack({"image": item["image"]}),
+        "one": lambda: [single(entry) for entry in item["image"]],
+    }
+    times = interleaved(candidates, options)
+    rows, columns = stack({"image": item["image"]})["image"].shape[:2]
+    note = (
+        f"{len(item['image'])} files of {rows} x {columns}; {times['threads'].least * 1e3:.1f} and "
+        f"{times['one'].least * 1e3:.1f} ms"
+    )
+    return [Bar(GROUP, "a stack read by ITK, 4 threads / one", *ratio(times, "threads", "one"), note=note)]
+
+
+def _plain(folder: Path) -> list[list[Any]]:
+    """What everyone writes first."""
+    rows = []
+    for root, _, names in os.walk(folder):
+        for name in names:
+            dataset = pydicom.dcmread(os.path.join(root, name), stop_before_pixels=True)
+            rows.append([dataset.get(tag) for tag in TAGS])
+    return rows
+
+
+def _repeat(exam: Path, tree: Path, count: int) -> int:
+    """An exam's DICOM files again and again under other folders, by links, at least ``count``; how many there are."""
+    files = sorted(exam.rglob("*.dcm"))
+    copies = -(-count // len(files))
+    for copy in range(copies):
+        for file in files:
+            link = tree / str(copy) / file.relative_to(exam)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, link)
+    return copies * len(files)

@@ -1,0 +1,220 @@
+"""What inference on a stack costs beside the network: the bundles' own steps, from volumes in memory to results in memory.
+
+The stack is a phantom exam's, all of its phases, twelve slices each. Reading it and writing the results are told apart. The
+network's weights are random, so its answer, once computed, is exchanged for one as the later steps meet it: a heart, or the
+lines of the exam's own planes.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import Compose
+from planewise.data import find_inputs
+from planewise.exams import find_stacks
+from planewise.geometry import intersection_lines, line_heatmaps
+from planewise.phantoms import UNLABELLED, Recipe, write_exams
+from planewise.transforms import LoadStackd
+from planewise.transforms.plan_views import slice_affines
+from timing import Bar, Options, interleaved, ratio
+from torch import Tensor
+
+GROUP = "inference"
+BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
+SLICES = 12
+#: The demo's size, as `configs/demo.yaml` of the bundles has it.
+DEMO = {"spacing": 2.94, "image_size": 96, "features": [16, 32, 64, 128], "stem_stride": 2, "sigma": 2.571}
+TINY = DEMO | {"features": [4, 8, 16]}
+CASES = {
+    "segmentation": "downstream_cardiac_sax_segmentation",
+    "multitask pretext": "pretext_cardiac_multitask",
+}
+
+
+def measure(options: Options) -> list[Bar]:
+    """Whole inference against the bare network, for two bundles, at the paper's size and the demo's; and its steps."""
+    logging.getLogger("ignite").setLevel(logging.WARNING)
+    on_cpu = torch.device(options.device).type == "cpu"
+    phases = 2 if options.quick else 30
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exam = _Exam(Path(folder), phases, small=options.quick)
+        bars: list[Bar] = []
+        for name, bundle in CASES.items():
+            if not options.quick:
+                # the paper's network takes a second a slice on one thread of a processor
+                few = 1 if on_cpu else phases
+                repetitions = max(3, options.repetitions // 5)
+                measuring = Options(options.device, options.threads, repetitions)
+                inference = _Inference(bundle, exam, few, options.device, {})
+                bars.append(_whole(f"{name}, the paper's network", inference, measuring, 1.3))
+            inference = _Inference(bundle, exam, phases, options.device, TINY if options.quick else DEMO)
+            measuring = Options(options.device, options.threads, max(2, options.repetitions // 3))
+            bars.append(_whole(f"{name}, the demo's network", inference, measuring, None))
+            inference = _Inference(bundle, exam, 2, options.device, TINY if options.quick else {})
+            bars += _steps(f"{name}, the paper's size", inference, options)
+        return bars
+
+
+class _Exam:
+    """A phantom exam on disk and in memory.
+
+    Attributes:
+        items: one per phase, what `LoadStackd` takes.
+        volumes: the same, loaded.
+        planes: view to origin and normal.
+        output_dir: folder for what is written.
+    """
+
+    def __init__(self, folder: Path, phases: int, small: bool) -> None:
+        population = UNLABELLED.at_size("demo") if small else UNLABELLED.with_values(slices=((6.0, 2.0),))
+        list(write_exams(Recipe("dsbcc", 7, population.with_values(phases=phases)), folder, 1))
+        self.items = [item | {"image": item["image"][:SLICES]} for item in find_inputs(folder, "all")]
+        self.planes = find_stacks(folder)[0]["planes"]
+        self.output_dir = folder / "output"
+        load = LoadStackd("image")
+        self.volumes = [load(item) for item in self.items]
+
+
+class _Inference:
+    """A bundle's inference from volumes in memory to results in memory.
+
+    Args:
+        bundle: folder's name.
+        exam: to run it on.
+        phases: volumes, at most.
+        device: to run on.
+        settings: overrides; those that the config lacks are left out.
+    """
+
+    def __init__(self, bundle: str, exam: _Exam, phases: int, device: str, settings: dict[str, Any]) -> None:
+        config = ConfigParser.load_config_file(str(BUNDLES / bundle / "configs" / "inference.yaml"))
+        # volumes and results stay in memory
+        config["savers"] = _take_out(config["postprocessing"]["transforms"], "SaveImaged")
+        config["writers"] = [entry for entry in config["handlers"] if "Writer" in entry["_target_"]]
+        _take_out(config["preprocessing"]["transforms"], "LoadStackd")
+        config["handlers"] = []
+        config["dataset"]["data"] = "$volumes"
+        self.parser = ConfigParser(config, globals={"volumes": exam.volumes[:phases]})
+        self.parser.update({key: value for key, value in settings.items() if key in config})
+        self.parser.update({"bundle_root": str(BUNDLES / bundle), "output_dir": str(exam.output_dir), "device": device})
+        torch.manual_seed(0)
+        self.exam, self.volumes = exam, exam.volumes[:phases]
+        self.network = self.parser.get_parsed_content("network").eval()
+        self.preprocessing: Compose = self.parser.get_parsed_content("preprocessing")
+        self.postprocessing: Compose = self.parser.get_parsed_content("postprocessing")
+        self.savers, self.writers = (self.parser.get_parsed_content(key) for key in ("savers", "writers"))
+        self.batch_size = int(self.parser["batch_size"])
+        self.inferer = self.parser.get_parsed_content("inferer")
+        self.evaluator = self.parser.get_parsed_content("evaluator")
+        self.prepared = [self.preprocessing(volume) for volume in self.volumes]
+        self.answer = self._answer(self.prepared[0])
+        self.evaluator.inferer = self._infer
+        self.slices = torch.cat([item["image"].as_tensor().permute(3, 0, 1, 2) for item in self.prepared]).contiguous()
+
+    def run(self) -> None:
+        """All of it."""
+        self.evaluator.run()
+
+    @torch.no_grad()
+    def bare(self) -> None:
+        """The network alone, for the same slices."""
+        for batch in self.slices.split(self.batch_size):
+            self.network(batch)
+
+    def _infer(self, inputs: Tensor, network: Callable[..., Tensor]) -> Tensor:
+        output = self.inferer(inputs, network)
+        output.copy_(self.answer)
+        return output
+
+    def _answer(self, item: dict[str, Any]) -> Tensor:
+        """What a trained network would say of a volume, ``(C, i, j, k)``: logits of a heart, or heatmaps and locations."""
+        image = item["image"]
+        size, slices = tuple(image.shape[1:3]), image.shape[3]
+        if "structures" in self.parser:
+            i, j = (axis * 224 / size[0] - 112 for axis in torch.meshgrid(*map(torch.arange, size), indexing="ij"))
+            right, left = torch.hypot(i + 50, j), torch.hypot(i, j)
+            parts = [torch.full(size, 0.5), right < 20, (left >= 20) & (left < 32), left < 20]
+            logits = 8 * torch.stack([part.float() for part in parts])
+            return logits[..., None].repeat(1, 1, 1, slices).to(image.device)
+        affines = slice_affines(image, item.get("slice_affines"))
+        planes = [self.exam.planes[view] for view in self.parser["views"]]
+        origins, normals = (torch.tensor([plane[key] for plane in planes]) for key in ("origin", "normal"))
+        lines = intersection_lines(affines[:, None], origins, normals)
+        heatmaps = line_heatmaps(lines, size, float(self.parser["sigma"])).permute(1, 2, 3, 0)
+        location = torch.linspace(0, 1, slices).expand(1, *size, slices)
+        return torch.cat([heatmaps, location]).to(image.device)
+
+
+def _whole(name: str, inference: _Inference, options: Options, limit: float | None) -> Bar:
+    candidates = {"all steps": inference.run, "network": inference.bare}
+    times = interleaved(candidates, options, warmup=1)
+    volumes = len(inference.volumes)
+    note = (
+        f"{volumes} volume{'s' if volumes > 1 else ''}, {len(inference.slices)} slices, batches of {inference.batch_size}; "
+        f"a volume {times['all steps'].least / volumes * 1e3:.0f} ms, "
+        f"its network {times['network'].least / volumes * 1e3:.0f} ms"
+    )
+    return Bar(
+        GROUP, f"{name}: all steps / bare network", *ratio(times, "all steps", "network"), limit=limit, note=note
+    )
+
+
+def _steps(name: str, inference: _Inference, options: Options) -> list[Bar]:
+    """Milliseconds of what is done with a volume besides the network."""
+    load = LoadStackd("image")
+    prepared = inference.prepared[0]
+    predicted = prepared | {"pred": MetaTensor(inference.answer, affine=prepared["image"].affine)}
+    result = inference.postprocessing(dict(predicted))
+    engine = SimpleNamespace(state=SimpleNamespace(batch=[prepared], output=[result]))
+    writing = [lambda save=save: save(dict(result)) for save in inference.savers]
+    writing += [lambda writer=writer: writer(engine) for writer in inference.writers]
+    candidates = {
+        "reading": lambda: load(inference.exam.items[0]),
+        "preprocessing": lambda: inference.preprocessing(inference.volumes[0]),
+        "postprocessing": lambda: inference.postprocessing(dict(predicted)),
+        "writing": lambda: [write() for write in writing],
+    }
+    notes = {
+        "reading": f"{len(inference.exam.items[0]['image'])} DICOM files",
+        "preprocessing": _longest(inference.preprocessing, inference.volumes[0]),
+        "postprocessing": _longest(inference.postprocessing, predicted),
+        "writing": "NIfTI files and a picture",
+    }
+    times = interleaved(
+        candidates, Options(options.device, options.threads, max(2, options.repetitions // 3)), warmup=1
+    )
+    return [
+        Bar(GROUP, f"{name}: {step}, a volume", took.least * 1e3, took.median * 1e3, unit="ms", note=notes[step])
+        for step, took in times.items()
+    ]
+
+
+def _longest(transforms: Compose, item: dict[str, Any], count: int = 2) -> str:
+    """The transforms that take most of a chain's time, with their milliseconds."""
+    took: dict[str, float] = defaultdict(float)
+    item = dict(item)
+    for transform in transforms.transforms:
+        started = time.perf_counter()
+        item = transform(item)
+        took[type(transform).__name__] += time.perf_counter() - started
+    longest = sorted(took.items(), key=lambda entry: -entry[1])[:count]
+    return ", ".join(f"{transform} {seconds * 1e3:.0f} ms" for transform, seconds in longest)
+
+
+def _take_out(transforms: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
+    """Remove the transforms of a name from a config's list, and return them."""
+    taken = [entry for entry in transforms if entry["_target_"].endswith(target)]
+    transforms[:] = [entry for entry in transforms if entry not in taken]
+    return taken

@@ -1,0 +1,272 @@
+"""One training step in each of the forms that a network can be run in: which is the fastest on this device."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import repeat
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from monai.data import CacheDataset, MetaTensor, ThreadDataLoader
+from monai.engines import SupervisedTrainer
+from monai.transforms import Compose, RandAffined
+from planewise.engines import AutocastInferer, allow_tf32, precision
+from planewise.errors import InputError
+from planewise.geometry import intersection_lines, line_heatmaps
+from planewise.losses import MultitaskLoss
+from planewise.networks import PAPER_FEATURES, LocationHead, SliceNet, UNetDecoder, UNetEncoder, place_network
+from timing import Bar, Options, interleaved, ratio
+
+from bars.trainer import BareEpoch, TrainerEpoch, bundle_config, in_turns, own_batches, phantom_datalist
+
+GROUP = "network step"
+#: bfloat16's time of float32's, on a processor that has instructions for it.
+LIMIT = 0.63
+#: What the trainer leaves of the bare step's samples a second, on a GPU.
+SHARE = 0.95
+
+
+@dataclass(frozen=True)
+class Size:
+    """A multitask network and its batch."""
+
+    name: str
+    features: tuple[int, ...]
+    stem_stride: int
+    image_size: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a network is run; PyTorch's own way unless said otherwise."""
+
+    numbers: str = "float32"
+    channels_last: bool = False
+    compiled: bool = False
+    tf32: bool = False
+
+    def __str__(self) -> str:
+        extras = {"TF32": self.tf32, "channels last": self.channels_last, "compiled": self.compiled}
+        return ", ".join([self.numbers, *(name for name, on in extras.items() if on)])
+
+
+PLAIN = Form()
+
+
+def measure(options: Options) -> list[Bar]:
+    """Forward, loss, backward and Adam of the demo's network and of the paper's, on one batch that stays; on a GPU also
+    the orientation pretext as it is trained."""
+    torch.set_num_threads(options.threads)
+    on_gpu = torch.device(options.device).type == "cuda"
+    # a step of the paper's 20 slices takes a minute on one core; a slice costs the same in a smaller batch
+    sizes = [Size("demo", (16, 32, 64, 128), 2, 96, 16), Size("paper", PAPER_FEATURES, 1, 224, 20 if on_gpu else 2)]
+    if options.quick:
+        sizes = [replace(size, features=(4, 8), image_size=32, batch_size=2) for size in sizes]
+    bars = []
+    for size in sizes:
+        slow = size.name == "paper" and not on_gpu
+        bars += _of_size(size, replace(options, repetitions=max(2, options.repetitions // 4)) if slow else options)
+    if on_gpu:
+        for batch_size in (2, 3) if options.quick else (20, 256):
+            bars += pretext_training(batch_size, options)
+    return bars
+
+
+class Step:
+    """Calls are training steps of a new network, always on the same random batch."""
+
+    def __init__(self, form: Form, size: Size, device: torch.device) -> None:
+        torch.manual_seed(0)
+        network = SliceNet(
+            UNetEncoder(size.features, stem_stride=size.stem_stride),
+            UNetDecoder(size.features, stem_stride=size.stem_stride),
+            num_maps=2,
+            location=LocationHead(size.features[-1]),
+        )
+        self.form = form
+        self.network = place_network(network, device, form.channels_last, form.compiled).train()
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-3)
+        self.loss = MultitaskLoss()
+        self.inferer = AutocastInferer(form.numbers)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=form.numbers == "float16")
+        grid = (size.image_size, size.image_size)
+        self.image = torch.randn(size.batch_size, 1, *grid, device=device)
+        self.target = {
+            "heatmaps": torch.rand(size.batch_size, 2, *grid, device=device),
+            "location": torch.rand(size.batch_size, device=device),
+        }
+
+    def __call__(self) -> None:
+        allow_tf32(self.form.tf32)
+        self.optimizer.zero_grad()
+        # float16 is the engine's, not the inferer's
+        with torch.autocast(self.image.device.type, torch.float16, enabled=self.form.numbers == "float16"):
+            loss = self.loss(self.inferer(self.image, self.network), self.target)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+
+def default_form(device: torch.device) -> Form:
+    """What the bundles run when nothing is said."""
+    return Form(precision("auto", device), channels_last=True, tf32=device.type == "cuda")
+
+
+def _of_size(size: Size, options: Options) -> list[Bar]:
+    device = torch.device(options.device)
+    chosen = default_form(device)
+    numbers = ("float32", "bfloat16", "float16") if device.type == "cuda" else ("float32", "bfloat16")
+    forms = [Form(each, last, tf32=chosen.tf32) for each in numbers for last in (False, True)]
+    steps = {str(form): Step(form, size, device) for form in dict.fromkeys([PLAIN, *forms])}
+    times = interleaved(steps, options, warmup=1)
+    plain = times.pop(str(PLAIN))
+    note = f"batch {size.batch_size}, {size.image_size} x {size.image_size}"
+    bars = [Bar(GROUP, f"{size.name}: {PLAIN}", 1e3 * plain.least, 1e3 * plain.median, unit="ms", note=note)]
+    for name, each in times.items():
+        native = chosen.numbers == "bfloat16" and device.type == "cpu"
+        value = each.least / plain.least, each.median / plain.median
+        bars.append(
+            Bar(
+                GROUP, f"{size.name}: {name} / float32", *value, limit=LIMIT if native and name == str(chosen) else None
+            )
+        )
+    bars.append(_compiled(chosen, size, device, options))
+    if size.name == "paper":
+        bars += [_peak_memory(form, size, options) for form in (PLAIN, chosen)]
+    return bars
+
+
+def _compiled(form: Form, size: Size, device: torch.device, options: Options) -> Bar:
+    name = f"{size.name}: {form}, compiled / not"
+    torch.compiler.reset()
+    started = time.perf_counter()
+    try:
+        compiled = Step(replace(form, compiled=True), size, device)
+    except InputError as error:
+        return Bar(GROUP, name, None, note=str(error))
+    compiled()
+    note = f"its first step {time.perf_counter() - started:.0f} s"
+    times = interleaved({"compiled": compiled, "not": Step(form, size, device)}, options)
+    return Bar(GROUP, name, *ratio(times, "compiled", "not"), note=note)
+
+
+def _peak_memory(form: Form, size: Size, options: Options) -> Bar:
+    """What two steps add at most: of the device's memory, or of the process's that the processor's are in."""
+    if torch.device(options.device).type == "cuda":
+        taken = _peak_on_gpu(form, size, torch.device(options.device))
+    else:
+        # a process of its own, for what was taken once is not given back
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            taken = process.submit(_peak_of_process, form, size, options.threads).result()
+    value = None if taken is None else taken / 2**20
+    return Bar(GROUP, f"{size.name}: {form}, memory", value, unit="MiB", note=f"batch {size.batch_size}")
+
+
+def _peak_on_gpu(form: Form, size: Size, device: torch.device) -> int:
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    step = Step(form, size, device)
+    step()
+    step()
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def _peak_of_process(form: Form, size: Size, threads: int) -> int | None:
+    """Bytes; None where the system has no /proc. (`getrusage` would begin with what the parent had.)"""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    torch.set_num_threads(threads)
+
+    def kib(name: str) -> int:
+        return int(next(line for line in status.read_text().splitlines() if line.startswith(name)).split()[1])
+
+    before = kib("VmRSS")
+    step = Step(form, size, torch.device("cpu"))
+    step()
+    step()
+    return (kib("VmHWM") - before) * 1024
+
+
+def pretext_training(batch_size: int, options: Options) -> list[Bar]:
+    """The orientation bundle's training, all handlers attached, against its step on one batch that stays on the device, and
+    against the same loop on MONAI's cached batches."""
+    block, blocks = (2, 1) if options.quick else (50, 2)
+    name = f"orientation pretext, batch {batch_size}"
+    try:
+        with phantom_datalist(1 if options.quick else 6) as datalist:
+            config = bundle_config("pretext_cardiac_orientation", ("train.yaml",), datalist, options.device)
+            if options.quick:
+                config.update({"features": [4, 8, 16], "image_size": 48, "spacing": 5.8})
+            config.update({"batch_size": batch_size, "samples_per_epoch": (blocks * block + 1) * batch_size})
+            config.update({"log_interval": block, "missing_planes": "mask"})
+            trainer = config.get_parsed_content("train#trainer")
+            cached = _monai_cached(config)
+            epochs = {
+                "trainer": TrainerEpoch(trainer, block),
+                "step": BareEpoch(trainer, block, batches=_same_batch),
+                "MONAI": BareEpoch(trainer, block, batches=lambda _: cached()),
+            }
+            times = in_turns(epochs, max(2, options.repetitions // 3))
+    except torch.cuda.OutOfMemoryError:
+        return [Bar(GROUP, name, None, limit=SHARE, at_least=True, note="the GPU's memory is too small")]
+    note = f"{batch_size / times['trainer'].least:.0f} samples/s"
+    share, slower = ratio(times, "step", "trainer"), ratio(times, "MONAI", "trainer")
+    return [
+        Bar(GROUP, f"{name}: of the bare step's samples/s", *share, limit=SHARE, at_least=True, note=note),
+        Bar(GROUP, f"{name}: samples/s / MONAI cached", *slower),
+    ]
+
+
+def _same_batch(trainer: SupervisedTrainer) -> Iterator[tuple[Any, Any]]:
+    return repeat(next(own_batches(trainer)), trainer.state.epoch_length)
+
+
+def _monai_cached(config: ConfigParser) -> Callable[[], Iterator[tuple[Any, Any]]]:
+    """MONAI's way: preprocessed items on the device, each augmented and collated with the others as its turn comes."""
+    dataset, sampler = config.get_parsed_content("train#dataset"), config.get_parsed_content("train#sampler")
+    shape, sigma = (config["image_size"], config["image_size"]), config["sigma"]
+    scale, device = [edge - 1 for edge in config["scale"]], torch.device(config["device"])
+
+    def flat(item: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        image = item["image"]
+        flat_image = MetaTensor(image.as_tensor()[..., 0].to(device), affine=image.affine)
+        return {"image": flat_image, "planes": item["planes"].to(device)}
+
+    def heatmaps(item: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        planes = item["planes"]
+        lines = intersection_lines(item["image"].affine.to(planes)[None], planes[:, 0], planes[:, 1])
+        return {"image": item["image"], "heatmaps": line_heatmaps(lines, shape, sigma)}
+
+    augmentation = RandAffined(
+        "image",
+        spatial_size=shape,
+        prob=1.0,
+        rotate_range=math.radians(config["rotate"]),
+        scale_range=[scale, scale],
+        padding_mode="border",
+        cache_grid=True,
+        device=device,
+    )
+    once = [config.get_parsed_content("train#preprocessing"), config.get_parsed_content("train#targets"), flat]
+    cached = CacheDataset(
+        [dict(item) for item in dataset.items],
+        Compose([*once, augmentation, heatmaps]),
+        num_workers=0,
+        progress=False,
+    )
+
+    def batches() -> Iterator[tuple[Any, Any]]:
+        loader = ThreadDataLoader(cached, batch_size=config["batch_size"], sampler=sampler, num_workers=0)
+        for batch in loader:
+            yield batch["image"].as_tensor(), {"heatmaps": batch["heatmaps"]}
+
+    return batches

@@ -1,0 +1,246 @@
+"""What MONAI's trainer and a bundle's handlers cost beside the training step itself."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import ProgressBar
+from monai.bundle import ConfigParser
+from monai.engines import SupervisedTrainer
+from planewise.exams import index_folder, write_datalist
+from planewise.phantoms import UNLABELLED, Recipe, write_exams
+from timing import Bar, Options, Times, ratio
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import BatchSampler
+
+GROUP = "trainer"
+BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
+#: Of the demo's network, which is as small as one gets that learns something.
+LIMIT = 1.08
+#: A network beside which the overhead stands out.
+TINY = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size": 8}
+#: Steps between two points of the training curve (``log_interval``), so that every block that is timed holds one.
+BLOCK, QUICK_BLOCK = 50, 3
+#: Blocks of an epoch: of a real step, and of one that does nothing.
+BLOCKS, IDLE_BLOCKS = 4, 20
+#: Reads a clock when the device has done all it was given.
+Clock = Callable[[torch.device], float]
+
+
+def measure(options: Options) -> list[Bar]:
+    """The multitask bundle with its demo overlay and every handler it has, against a loop written by hand.
+
+    Validation and checkpoints are outside the clock, which runs from the end of an epoch's first step to the end of its
+    last. What counts is the fastest block of steps: on a busy machine no epoch is undisturbed.
+    """
+    torch.set_num_threads(options.threads)
+    block = QUICK_BLOCK if options.quick else BLOCK
+    bars = []
+    with phantom_datalist(1 if options.quick else 6) as datalist:
+        for size, settings in {"demo": TINY if options.quick else {}, "tiny": TINY}.items():
+            config = bundle_config("pretext_cardiac_multitask", ("train.yaml", "demo.yaml"), datalist, options.device)
+            config.update(settings)
+            config.update({"samples_per_epoch": (BLOCKS * block + 1) * config["batch_size"], "log_interval": block})
+            trainer = config.get_parsed_content("train#trainer")
+            bars.append(_against_bare(trainer, size, block, options))
+        bars.append(_waits(trainer, block))
+        handlers = {type(handler).__name__: handler for handler in config.get_parsed_content("train#handlers")}
+        bars += _handlers(trainer, handlers, block, options)
+    return bars
+
+
+@contextmanager
+def phantom_datalist(exams: int = 6, **values: Any) -> Iterator[Path]:
+    """The datalist of a few phantom exams, all for training, in a temporary folder; the user's salt is left alone.
+
+    Args:
+        exams: how many.
+        values: of the phantoms' `Population`.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="planewise-bars-") as name,
+        patch.dict(os.environ, {"PLANEWISE_SALT_FILE": f"{name}/salt"}),
+    ):
+        folder = Path(name) / "exams"
+        population = UNLABELLED.at_size("demo").with_values(**{"phases": 2, "spacing": (3.6, 4.2)} | values)
+        list(write_exams(Recipe("dsbcc", 31, population), folder, exams))
+        write_datalist(index_folder(folder, split=(1, 0, 0)).datalist, folder / "datalist.json")
+        yield folder / "datalist.json"
+
+
+def bundle_config(bundle: str, files: Sequence[str], datalist: Path, device: str) -> ConfigParser:
+    """A bundle's training as it is run, but for progress and resuming; one epoch a run, without validation."""
+    config = ConfigParser(ConfigParser.load_config_files([str(BUNDLES / bundle / "configs" / file) for file in files]))
+    folder = datalist.parent.parent
+    config.update({"datalist": str(datalist), "output_dir": str(folder / "run"), "cache_dir": str(folder / "cache")})
+    config.update({"device": device, "amp": "auto", "num_workers": 0, "max_epochs": 1})
+    config.update({"progress": False, "resume": False, "val_interval": 10**9})
+    return config
+
+
+def seconds(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+class TrainerEpoch:
+    """Calls run a trainer for an epoch, and return what the clock went on by in a step of each block.
+
+    Args:
+        trainer: of which each run is one epoch: a step, and then blocks of steps.
+        block: steps of a block.
+    """
+
+    def __init__(self, trainer: Engine, block: int, clock: Clock = seconds) -> None:
+        self.trainer = trainer
+        self.block = block
+        self.clock = clock
+        self._readings: list[float] = []
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(event_filter=self._ends_block), self._read)
+
+    def _ends_block(self, engine: Engine, iteration: int) -> bool:
+        return iteration % self.block == 1
+
+    def _read(self, engine: Engine) -> None:
+        self._readings.append(self.clock(engine.state.device))
+
+    def __call__(self) -> list[float]:
+        self._readings.clear()
+        self.trainer.run()
+        return _differences(self._readings, self.block)
+
+
+class BareEpoch:
+    """`TrainerEpoch` without engine, loader and handlers: the same network, loss and optimizer in a plain loop.
+
+    Args:
+        batches: gives image and target of every step; None takes the trainer's own.
+    """
+
+    def __init__(
+        self,
+        trainer: SupervisedTrainer,
+        block: int,
+        clock: Clock = seconds,
+        batches: Callable[[SupervisedTrainer], Iterator[tuple[Any, Any]]] | None = None,
+    ) -> None:
+        self.trainer = trainer
+        self.block = block
+        self.clock = clock
+        self.batches = batches or own_batches
+
+    def __call__(self) -> list[float]:
+        network, optimizer, device = self.trainer.network, self.trainer.optimizer, self.trainer.state.device
+        inferer, loss_function = self.trainer.inferer, self.trainer.loss_function
+        readings = []
+        network.train()
+        for iteration, (image, target) in enumerate(self.batches(self.trainer), start=1):
+            optimizer.zero_grad()
+            loss_function(inferer(image, network), target).backward()
+            optimizer.step()
+            if iteration % self.block == 1:
+                readings.append(self.clock(device))
+        return _differences(readings, self.block)
+
+
+def own_batches(trainer: SupervisedTrainer) -> Iterator[tuple[Any, Any]]:
+    """An epoch of the trainer's batches, taken from its sampler and data set by hand."""
+    loader = trainer.data_loader
+    loader.sampler.set_epoch(1)
+    for rows in BatchSampler(loader.sampler, loader.batch_size, drop_last=False):
+        yield trainer.prepare_batch(loader.dataset.__getitems__(rows), trainer.state.device, trainer.non_blocking)
+
+
+def in_turns(candidates: Mapping[str, Callable[[], list[float]]], repetitions: int) -> dict[str, Times]:
+    """`timing.interleaved` for calls that time themselves, after one call of each that is not counted."""
+    times = {name: Times() for name in candidates}
+    for repetition in range(repetitions + 1):
+        for name, call in candidates.items():
+            taken = call()
+            if repetition:
+                times[name].seconds += taken
+    return times
+
+
+def _differences(readings: Sequence[float], block: int) -> list[float]:
+    return [(after - before) / block for before, after in zip(readings[:-1], readings[1:], strict=True)]
+
+
+def _against_bare(trainer: SupervisedTrainer, size: str, block: int, options: Options) -> Bar:
+    epochs = {"trainer": TrainerEpoch(trainer, block), "bare": BareEpoch(trainer, block)}
+    times = in_turns(epochs, max(2, options.repetitions // 3))
+    more = 1e6 * (times["trainer"].least - times["bare"].least)
+    return Bar(
+        GROUP,
+        f"trainer with all handlers / bare loop, {size} network",
+        *ratio(times, "trainer", "bare"),
+        limit=LIMIT if size == "demo" else None,
+        note=f"step of {1e3 * times['bare'].least:.2f} ms, {more:.0f} us more; {BLOCKS * block} steps an epoch",
+    )
+
+
+def _handlers(trainer: SupervisedTrainer, handlers: Mapping[str, Any], block: int, options: Options) -> list[Bar]:
+    """Each handler on an engine whose step does nothing, less that engine alone."""
+    with open(os.devnull, "w") as nowhere:
+        handlers = {**handlers, "ProgressBar (in a terminal)": ProgressBar(file=nowhere)}
+        attached = {"engine": [], "all": list(handlers.values())} | {name: [each] for name, each in handlers.items()}
+        epochs = {name: TrainerEpoch(_idle(trainer, few, block), block) for name, few in attached.items()}
+        times = in_turns(epochs, options.repetitions)
+    alone = times.pop("engine")
+    bars = [
+        Bar(GROUP, "MONAI's trainer without handlers and step", 1e6 * alone.least, 1e6 * alone.median, unit="us a step")
+    ]
+    for name, each in times.items():
+        cost = 1e6 * (each.least - alone.least), 1e6 * (each.median - alone.median)
+        bars.append(Bar(GROUP, "all handlers together" if name == "all" else name, *cost, unit="us a step"))
+    return bars
+
+
+def _idle(trainer: SupervisedTrainer, handlers: list[Any], block: int) -> SupervisedTrainer:
+    """A trainer with the same parts whose step gives the last one's output again."""
+    output = trainer.state.output
+    return SupervisedTrainer(
+        device=trainer.state.device,
+        max_epochs=1,
+        train_data_loader=[{}] * (IDLE_BLOCKS * block + 1),
+        network=trainer.network,
+        optimizer=trainer.optimizer,
+        loss_function=trainer.loss_function,
+        iteration_update=lambda engine, batch: output,
+        train_handlers=handlers,
+        decollate=False,
+    )
+
+
+def _waits(trainer: SupervisedTrainer, block: int) -> Bar:
+    """How often the host has to have a result before it goes on, beyond what the bare loop does."""
+    counts = {}
+    for epoch in (TrainerEpoch, BareEpoch):
+        with _Waits() as waits:
+            counts[epoch] = sum(epoch(trainer, block, lambda device, waits=waits: waits.count)())
+    more = (counts[TrainerEpoch] - counts[BareEpoch]) / BLOCKS
+    return Bar(
+        GROUP, "waits for the device, trainer less bare loop", more, unit="a step", note=f"one log in {block} steps"
+    )
+
+
+class _Waits(TorchDispatchMode):
+    """Counts the operations for whose result the host would wait if it were on a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "masked_select", "equal")
+        return func(*args, **(kwargs or {}))

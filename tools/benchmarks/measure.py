@@ -1,0 +1,33 @@
+"""One module of `bars`, measured in this process: what `table.py` starts for each, so that none disturbs the next."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+
+def main(name: str, options: str, output: str) -> None:
+    """Write the bars of a module as JSON.
+
+    Args:
+        name: of the module, ``"inference"``.
+        options: fields of `Options` as JSON.
+        output: file to write: ``{"bars": [...]}``, none of them where the module does not concern the device. A module
+            that is about some kinds of devices only names them, ``DEVICES = ("cpu",)``.
+    """
+    # not above: processes that a module starts import this file, and would wait for torch
+    import torch
+    from timing import Options
+
+    chosen = Options(**json.loads(options))
+    torch.set_num_threads(chosen.threads)
+    module = importlib.import_module(f"bars.{name}")
+    concerned = torch.device(chosen.device).type in getattr(module, "DEVICES", ("cpu", "cuda"))
+    bars = [bar.as_dict() for bar in module.measure(chosen)] if concerned else []
+    Path(output).write_text(json.dumps({"bars": bars}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,31 @@
+"""Phantom exams to time something on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def phantom_datalist(folder: Path, anatomy: str, layout: str, exams: int = 4) -> Path:
+    """The datalist of a few exams, all of them to train on.
+
+    Args:
+        folder: where they are written.
+        anatomy: ``"cardiac"`` or ``"knee"``.
+        layout: of ``planewise phantom``: ``"dsbcc"``, ``"mrnet"``.
+        exams: how many.
+    """
+    files, datalist = folder / layout, folder / f"{layout}.json"
+    environment = os.environ | {"PLANEWISE_SALT_FILE": str(folder / "salt")}
+    for command in (
+        ["phantom", anatomy, str(files), "--layout", layout, "--exams", str(exams)],
+        ["index", str(files), "-o", str(datalist), "--anatomy", anatomy, "--split", "1", "0", "0"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "planewise", *command], env=environment, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"planewise {command[0]} failed: {done.stderr.strip()[-500:]}")
+    return datalist

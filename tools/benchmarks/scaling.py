@@ -1,0 +1,322 @@
+"""What a large data set asks of disks, memory and GPUs, from constants measured here.
+
+    python tools/benchmarks/scaling.py --measure        measure the constants on this machine (about 20 minutes)
+    python tools/benchmarks/scaling.py --page tools/docs/scaling.md     write the page's tables from them
+    python tools/benchmarks/scaling.py --tflops 100     print the tables, at another rate
+
+Everything in the tables is arithmetic on the constants, which `scaling_constants.py` measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CONSTANTS = Path(__file__).resolve().parent / "scaling_constants.json"
+BEGIN = "<!-- written by tools/benchmarks/scaling.py --page from scaling_constants.json; do not edit -->"
+END = "<!-- end of what is written -->"
+
+#: Assumed, not measured: see the page.
+GPUS = (1, 8, 64)
+CORES = 16
+NODE_MEMORY_GIB = 128
+PROCESSES = 8
+NETWORK_STAT_SECONDS = 5e-4
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set as the page takes it.
+
+    Attributes:
+        name: of it.
+        anatomy: ``"cardiac"`` or ``"knee"``.
+        exams, slices: that are trained on.
+        epochs: of the paper's schedule.
+        epoch: slices of one of its epochs.
+        assumed: in words.
+    """
+
+    name: str
+    anatomy: str
+    exams: int
+    slices: int
+    epochs: int
+    epoch: int
+    assumed: str
+
+
+DATA_SETS = (
+    DataSet(
+        "DSBCC",
+        "cardiac",
+        627,
+        135_000,
+        500,
+        627,
+        "about 135,000 slices of the 627 exams that the paper trains on, 215 of each; a file a slice; an epoch takes one "
+        "slice of each exam",
+    ),
+    DataSet(
+        "fastMRI knee",
+        "knee",
+        10_000,
+        300_000,
+        100,
+        300_000,
+        "a sagittal series of 30 slices in each of the 10,000 exams, which is more than there are (not every exam has "
+        "one with fat suppression); a file a slice; an epoch takes all slices",
+    ),
+    DataSet(
+        "UK Biobank",
+        "cardiac",
+        50_000,
+        25_000_000,
+        500,
+        50_000,
+        "50,000 exams of 10 short-axis slices and 50 phases, as DICOM, a file a slice; an epoch takes one slice of each exam",
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--measure", action="store_true", help=f"measure, and write {CONSTANTS.name}")
+    parser.add_argument("--items", type=int, nargs="+", default=[100_000, 1_000_000], help="of the synthetic datalists")
+    parser.add_argument(
+        "--opened", type=int, nargs="+", default=[10_000, 100_000], help="items of the synthetic caches"
+    )
+    parser.add_argument("--page", type=Path, help="write the tables into this page")
+    parser.add_argument("--tflops", type=float, default=10.0, help="10^12 operations a second that a GPU sustains")
+    options = parser.parse_args(arguments)
+    if options.measure:
+        from scaling_constants import measure
+
+        CONSTANTS.write_text(json.dumps(measure(options.items, options.opened), indent=1) + "\n")
+        print(f"Wrote {CONSTANTS}")
+    constants = json.loads(CONSTANTS.read_text())
+    if options.page:
+        options.page.write_text(render(options.page.read_text(), constants, options.tflops))
+        print(f"Wrote {options.page}")
+    elif not options.measure:
+        print(tables(constants, options.tflops))
+
+
+def render(page: str, constants: Mapping[str, Any], tflops: float = 10.0) -> str:
+    """A page's text with its marked block made anew.
+
+    Raises:
+        ValueError: the page has no block.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no block between {BEGIN!r} and {END!r}")
+    return f"{before}{BEGIN}\n\n{tables(constants, tflops)}\n\n{END}{after}"
+
+
+def tables(constants: Mapping[str, Any], tflops: float = 10.0) -> str:
+    """The data sets, what breaks first, and the constants, as Markdown."""
+    parts = ["### The data sets", data_sets(constants, tflops), "### What breaks first", limits(constants)]
+    return "\n\n".join([*parts, "### The constants", measured(constants)])
+
+
+def per_item(constants: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds and bytes of an item, of the largest datalist and cache that were measured."""
+    lists, caches = (max(constants[name], key=lambda entry: entry["items"]) for name in ("datalists", "caches"))
+    return {
+        "load": lists["load_seconds"] / lists["items"],
+        "memory": caches["memory_bytes"] / caches["items"],
+        "sampler": lists["sampler_seconds"] / lists["items"],
+        "epoch": lists["epoch_seconds"] / lists["items"],
+        **{name: caches[f"{name}_seconds"] / caches["items"] for name in ("fingerprint", "open", "targets")},
+    }
+
+
+def data_sets(constants: Mapping[str, Any], tflops: float) -> str:
+    """A column for each data set."""
+    columns = [column(data, constants, tflops) for data in DATA_SETS]
+    reads = constants["reading"]
+    warm, cold = (reads[f"{name}_slices_per_second"] * reads["bytes_per_slice"] for name in ("warm", "cold"))
+    lines = ["| | " + " | ".join(data.name for data in DATA_SETS) + " |", "|---|" + "--:|" * len(DATA_SETS)]
+    lines += [f"| {name} | " + " | ".join(cells[name] for cells in columns) + " |" for name in columns[0]]
+    lines += [
+        "",
+        f"A memory-mapped cache gives one core {_bytes(warm)}/s in random batches of 20 while its pages are in memory, and "
+        f"{_bytes(cold)}/s after they were dropped, from this machine's virtual disk; a slower disk or a network is not "
+        "measured. Times and rates of GPUs are **reasoned**: operations of the multitask pretext's network, counted, at an "
+        f"assumed {tflops:g} TFLOP/s that really arrive on each GPU (`--tflops`), and as if GPUs added up.",
+        "",
+        *(f"- {data.name}: {data.assumed}." for data in DATA_SETS),
+    ]
+    return "\n".join(lines)
+
+
+def column(data: DataSet, constants: Mapping[str, Any], tflops: float) -> dict[str, str]:
+    """What a data set asks for, row by row."""
+    own, each = constants[data.anatomy], per_item(constants)
+    start = sum(each[name] for name in ("load", "fingerprint", "open", "targets", "sampler"))
+    size = 2 * own["image_size"] ** 2
+    batch = own["batch_size"] * (data.slices // data.exams if data.anatomy == "knee" else 1)
+    one_core = data.slices / own["slices_per_second_and_core"]
+    rate = tflops * 1e3 / own["gflop_step"]
+    a_day = data.slices / 86400
+    gpus = {number: f"{number} GPU{'s' if number > 1 else ''}" for number in GPUS}
+    return {
+        "exams; slices": f"{data.exams:,}; {data.slices:,}",
+        "cache on disk: slices x size² x 2 bytes": _bytes(data.slices * size),
+        "making it, on one core": _time(one_core),
+        f"making it, on {CORES} cores, if the disk keeps up": _time(one_core / CORES),
+        "reading its headers once, for the datalist, on one core": _time(
+            data.slices / own["headers_per_second_and_core"]
+        ),
+        "datalist": _bytes(data.slices * own["datalist_bytes_per_slice"]),
+        "memory of items and dataset, in each process": _bytes(data.slices * each["memory"]),
+        "a run's start on a complete cache": _time(data.slices * start),
+        "the paper's schedule: epochs x slices": f"{data.epochs} x {data.epoch:,}",
+        **{f"that on {name}": _time(data.epochs * data.epoch / rate / number) for number, name in gpus.items()},
+        "one pass over all slices: steps": f"{-(-data.slices // batch):,}",
+        **{f"a pass on {name}": _time(data.slices / rate / number) for number, name in gpus.items()},
+        "a pass a day: steps/s (slices/s)": f"{a_day / batch:.2g} ({a_day:.3g})",
+        "a pass a day: TFLOP/s in all": f"{a_day * own['gflop_step'] / 1e3:.2g}",
+        "a pass a day: read rate": f"{_bytes(a_day * size)}/s",
+        **{f"read rate of {name} at work": f"{_bytes(number * rate * size)}/s" for number, name in gpus.items()},
+    }
+
+
+def limits(constants: Mapping[str, Any]) -> str:
+    """At how many slices each part passes a bound, the first to break first."""
+    each, own = per_item(constants), constants["cardiac"]
+    memory = NODE_MEMORY_GIB * 2**30
+    image = 2 * own["image_size"] ** 2
+    found = [
+        (
+            memory / PROCESSES / each["memory"],
+            "datalist and dataset as Python objects in every process",
+            f"{PROCESSES} processes of a node fill its {NODE_MEMORY_GIB} GiB; {_bytes(each['memory'])} an item",
+        ),
+        (
+            600 / each["targets"],
+            "targets made one by one when a dataset is made",
+            f"10 minutes at every start, in every process; {each['targets'] * 1e6:.0f} us an item",
+        ),
+        (
+            600 / each["fingerprint"],
+            "the cache's fingerprint: a stat of each file, and all items hashed",
+            f"10 minutes at every start, in every process; {each['fingerprint'] * 1e6:.0f} us an item on a local disk",
+        ),
+        (
+            600 / NETWORK_STAT_SECONDS,
+            "the same stats on a network file system",
+            f"10 minutes at an **assumed** {NETWORK_STAT_SECONDS * 1e3:g} ms of each, not measured",
+        ),
+        (600 / each["load"], "parsing the datalist's JSON", f"10 minutes; {each['load'] * 1e6:.0f} us an item"),
+        (
+            memory / image,
+            "the page cache",
+            f"the cache is larger than {NODE_MEMORY_GIB} GiB: batches come from the disk",
+        ),
+        (2**40 / image, "the disk", "the cache passes 1 TiB"),
+        (
+            86400 * own["slices_per_second_and_core"] * CORES,
+            "making the cache",
+            f"a day on {CORES} cores at {own['slices_per_second_and_core']:.0f} slices/s and core",
+        ),
+        (
+            60 / each["epoch"],
+            "an epoch's order, where an epoch takes all slices",
+            f"a minute before each epoch; {each['epoch'] * 1e6:.2f} us a slice",
+        ),
+    ]
+    lines = ["| slices | what | passes |", "|--:|---|---|"]
+    lines += [f"| {_round(count)} | {what} | {bound} |" for count, what, bound in sorted(found)]
+    return "\n".join(lines)
+
+
+def measured(constants: Mapping[str, Any]) -> str:
+    """The constants, and on what they were measured."""
+    here, found = constants["machine"], constants["versions"]
+    reads = constants["reading"]
+    lines = [
+        f"Measured on {here['processor']}, {here['cores']} cores, {here['memory_gib']} GiB, {here['system']}, with Python "
+        f"{found['python']} and torch {found['torch']}, on {constants['date']} at commit {constants['commit']}; one thread, "
+        "seconds of the processor, and for the dropped pages of the clock.",
+        "",
+        "| | | |",
+        "|---|--:|---|",
+    ]
+    for anatomy in ("cardiac", "knee"):
+        own = constants[anatomy]
+        side, stored = own["image_size"], own["cache_bytes_per_slice"]
+        share = stored / (2 * side**2)
+        lines += [
+            f"| {anatomy}: `planewise index` | {own['headers_per_second_and_core']:.0f} files/s and core | phantom exams |",
+            f"| {anatomy}: making the cache from DICOM | {own['slices_per_second_and_core']:.1f} slices/s and core | "
+            f"{own['slices']} phantom slices to {side} x {side} |",
+            f"| {anatomy}: cache | {stored:,.0f} bytes a slice | {share:.4f} of its pixels in float16 |",
+            f"| {anatomy}: datalist | {own['datalist_bytes_per_slice']:,.0f} bytes a slice | its exams' entries included |",
+            f"| {anatomy}: a training step | {own['gflop_step']:.1f} GFLOP a slice | multitask pretext, counted |",
+        ]
+    whole = _bytes(reads["slices"] * reads["bytes_per_slice"])
+    for name, text in (("warm", "pages in memory"), ("cold", "pages dropped before")):
+        rate = reads[f"{name}_slices_per_second"]
+        speed = _bytes(rate * reads["bytes_per_slice"])
+        lines.append(f"| reading batches of 20, {text} | {rate:,.0f} slices/s | {speed}/s, of {whole} |")
+    for entry in constants["datalists"]:
+        count, memory = entry["items"], entry["memory_bytes"]
+        load, prepare, draw = (entry[f"{name}_seconds"] for name in ("load", "sampler", "epoch"))
+        lines += [
+            f"| {count:,} items: `load_datalist` | {load:.1f} s | {_micro(load, count)}; {_bytes(entry['bytes'])} of JSON |",
+            f"| {count:,} items: its memory | {_bytes(memory)} | {memory / count:,.0f} bytes an item; "
+            f"{_bytes(entry['peak_bytes'])} while it loads |",
+            f"| {count:,} items: `ExamSampler` | {prepare:.2f} s | {_micro(prepare, count)} |",
+            f"| {count:,} items: an epoch of all | {draw:.2f} s | {_micro(draw, count)} |",
+        ]
+    for entry in constants["caches"]:
+        count = entry["items"]
+        lines += [
+            f"| {count:,} items, complete cache: {text} | {entry[f'{name}_seconds']:.2f} s | "
+            f"{_micro(entry[f'{name}_seconds'], count)} |"
+            for name, text in (
+                ("fingerprint", "fingerprint, a stat of each file"),
+                ("open", "opening it"),
+                ("targets", "targets"),
+            )
+        ]
+        lines.append(
+            f"| {count:,} items, complete cache: memory of datalist and dataset | {_bytes(entry['memory_bytes'])} | "
+            f"{entry['memory_bytes'] / count:,.0f} bytes an item |"
+        )
+    return "\n".join(lines)
+
+
+def _micro(seconds: float, count: int) -> str:
+    return f"{seconds / count * 1e6:.3g} us an item"
+
+
+def _bytes(count: float) -> str:
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def _round(count: float) -> str:
+    """Two digits are more than such a bound is worth."""
+    digits = len(str(int(count))) - 2
+    return f"{round(count, -digits):,.0f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""The constants behind tools/docs/scaling.md, measured on this machine; `scaling.py --measure` starts it.
+
+They are those of phantom slices at the paper's size, and of synthetic datalists and caches with as many items as are named.
+Seconds are of the processor, so that others on the machine do not count; only reading from the disk takes the clock's.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from machine import commit, machine, versions
+from monai.data import MetaTensor
+from phantom_data import phantom_datalist
+from planewise.data import ExamSampler, SliceCache, SliceDataset, load_datalist
+from planewise.data.fingerprint import fingerprint
+from planewise.exams import index_folder
+from training_cost import gflop_per_slice, settings
+
+#: The bundle whose slices and steps they are.
+BUNDLES = {"cardiac": "pretext_cardiac_multitask", "knee": "pretext_knee_multitask"}
+LAYOUTS = {"cardiac": "dsbcc", "knee": "fastmri"}
+
+
+def measure(items: Sequence[int], opened: Sequence[int], exams: int = 4, read: int = 10_000, size: int = 224) -> dict:
+    """All constants, each in a process of its own so that memory counts for itself.
+
+    Args:
+        items: of the synthetic datalists.
+        opened: items of the synthetic caches, each with a file.
+        exams: phantoms of each anatomy that are preprocessed.
+        read: slices of the array that is read from.
+        size: of its slices.
+    """
+    found: dict[str, Any] = {
+        "machine": machine(),
+        "versions": versions(),
+        "commit": commit(),
+        "date": datetime.date.today().isoformat(),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for anatomy in BUNDLES:
+            found[anatomy] = alone(preprocessing, folder, anatomy, exams)
+        found["reading"] = alone(reading, folder, read, size)
+        for count in {*items, *opened}:
+            # by itself, so that its memory does not count
+            alone(synthetic, folder, count)
+        found["datalists"] = [alone(datalist, folder, count) for count in items]
+        found["caches"] = []
+        for count in opened:
+            alone(build, folder, count)
+            found["caches"].append(alone(cache, folder, count))
+    return found
+
+
+def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns, called in a new process."""
+    print(f"{function.__name__} {' '.join(map(str, arguments[1:]))} ...", file=sys.stderr, flush=True)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def preprocessing(folder: str, anatomy: str, exams: int) -> dict[str, float]:
+    """Phantom exams at the paper's size, through one core: files and slices a second, bytes a slice."""
+    torch.set_num_threads(1)
+    source = phantom_datalist(Path(folder), anatomy, LAYOUTS[anatomy], exams)
+    os.environ["PLANEWISE_SALT_FILE"] = folder + "/salt"
+    started = time.process_time()
+    index_folder(Path(folder) / LAYOUTS[anatomy], anatomy=anatomy)
+    indexed = time.process_time() - started
+    files = sum(1 for _ in (Path(folder) / LAYOUTS[anatomy]).rglob("*.dcm"))
+    config = settings(BUNDLES[anatomy])
+    items = load_datalist(source, "training")
+    transform = config.get_parsed_content("train#preprocessing")
+    # the first slice imports what it needs
+    transform(dict(items[0]))
+    started = time.process_time()
+    made = SliceCache(items, transform, Path(folder) / "cache", num_workers=0, progress=False)
+    seconds = time.process_time() - started
+    stored = sum(path.stat().st_size for path in made.folder.glob("*.npy"))
+    forward, both = gflop_per_slice(config)
+    return {
+        "slices": len(items),
+        "headers_per_second_and_core": files / indexed,
+        "slices_per_second_and_core": len(items) / seconds,
+        "cache_bytes_per_slice": stored / len(items),
+        "image_size": int(config["image_size"]),
+        "datalist_bytes_per_slice": source.stat().st_size / len(items),
+        "batch_size": int(config["batch_size"]),
+        "gflop_forward": forward,
+        "gflop_step": both,
+    }
+
+
+def reading(folder: str, count: int, size: int) -> dict[str, float]:
+    """Random batches of 20 from a memory-mapped cache: in the page cache, and after it was dropped."""
+    torch.set_num_threads(1)
+    items = [{"image": f"{number}", "exam": f"{number // 100}"} for number in range(count)]
+    dataset = SliceDataset(items, MadeSlice(size), cache_dir=folder + "/read", num_workers=0, progress=False)
+    (array,) = Path(folder, "read").glob("*/image.npy")
+    batches = (
+        torch.randperm(count, generator=torch.Generator().manual_seed(0))[: count // 20 * 20].view(-1, 20).tolist()
+    )
+
+    def rate(chosen: Sequence[list[int]], clock: Callable[[], float]) -> float:
+        started = clock()
+        for batch in chosen:
+            dataset.__getitems__(batch)
+        return 20 * len(chosen) / (clock() - started)
+
+    rate(batches, time.process_time)
+    warm = max(rate(batches, time.process_time) for _ in range(3))
+    rates = []
+    for part in (batches[: len(batches) // 2], batches[len(batches) // 2 :]):
+        with open(array, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        # waiting for the disk counts
+        rates.append(rate(part, time.perf_counter))
+    return {
+        "slices": count,
+        "bytes_per_slice": 2 * size**2,
+        "warm_slices_per_second": warm,
+        "cold_slices_per_second": max(rates),
+    }
+
+
+def datalist(folder: str, count: int) -> dict[str, float]:
+    """A synthetic datalist: size, seconds to load it, memory of the items, an epoch's indices."""
+    path = synthetic(folder, count)
+    before = _resident()
+    started = time.process_time()
+    items = load_datalist(path, "training")
+    load = time.process_time() - started
+    memory = _resident() - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    started = time.process_time()
+    sampler = ExamSampler(SimpleNamespace(items=items), "all")
+    prepare = time.process_time() - started
+    before = _resident()
+    started = time.process_time()
+    drawn = sum(1 for _ in sampler)
+    draw = time.process_time() - started
+    assert drawn == count
+    return {
+        "items": count,
+        "bytes": path.stat().st_size,
+        "load_seconds": load,
+        "memory_bytes": memory,
+        "peak_bytes": peak,
+        "sampler_seconds": prepare,
+        "epoch_seconds": draw,
+    }
+
+
+def build(folder: str, count: int) -> None:
+    """A complete cache of a synthetic datalist whose files are there, empty."""
+    path = synthetic(folder, count)
+    items = load_datalist(path, "training")
+    for item in items:
+        Path(item["image"]).parent.mkdir(parents=True, exist_ok=True)
+        Path(item["image"]).touch()
+    SliceCache(items, MadeSlice(8), path.parent / "cache", num_workers=0, progress=False)
+
+
+def cache(folder: str, count: int) -> dict[str, float]:
+    """A run's start on what `build` made: seconds of each step, memory of all of them."""
+    torch.set_num_threads(1)
+    path = synthetic(folder, count)
+    targets = settings(BUNDLES["cardiac"]).get_parsed_content("train#targets")
+
+    arguments = {"cache_dir": path.parent / "cache", "num_workers": 0, "progress": False}
+    before = _resident()
+    items = load_datalist(path, "training")
+    times = []
+    for step in (
+        lambda: fingerprint(items, MadeSlice(8)),
+        lambda: SliceDataset(items, MadeSlice(8), **arguments),
+        lambda: SliceDataset(items, MadeSlice(8), targets, **arguments),
+    ):
+        seconds = []
+        # twice: what is imported at the first use is no cost of an item
+        for _ in range(2):
+            dataset = None
+            started = time.process_time()
+            dataset = step()
+            seconds.append(time.process_time() - started)
+        times.append(min(seconds))
+    stamps, opened, whole = times
+    return {
+        "items": count,
+        "fingerprint_seconds": stamps,
+        "open_seconds": max(opened - stamps, 0.0),
+        "targets_seconds": max(whole - opened, 0.0),
+        "memory_bytes": _resident() - before,
+        "kept": len(dataset),
+    }
+
+
+class MadeSlice:
+    """In place of a preprocessing: a slice of zeros, at no cost."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        image = MetaTensor(torch.zeros(1, self.size, self.size, 1), affine=torch.eye(4, dtype=torch.float64))
+        return {**item, "image": image, "image_padding": torch.zeros(1)}
+
+
+def synthetic(folder: str | Path, count: int) -> Path:
+    """A datalist of so many slices as `planewise index` writes them, 300 to an exam; every number is its own."""
+    path = Path(folder) / f"synthetic{count}" / "exams.json"
+    if path.exists():
+        return path
+    path.parent.mkdir()
+    random = np.random.default_rng(0)
+    with open(path, "w") as file:
+        file.write('{"training": [')
+        for start in range(0, count, 10_000):
+            # orthogonal axes: of a plane, and normals of the views that cut it
+            axes = np.linalg.qr(random.normal(size=(min(10_000, count - start), 3, 3)))[0]
+            points = random.normal(scale=100, size=(len(axes), 3, 3))
+            for offset, (axis, point) in enumerate(zip(axes.round(12).tolist(), points.round(9).tolist(), strict=True)):
+                number = start + offset
+                item = {
+                    "image": f"train/train/{number // 300}/study/sax_{number // 30 % 10}/{number}.dcm",
+                    "affine": [[*(round(1.3 * value, 9) for value in axis[row]), point[0][row]] for row in range(3)],
+                    "slice": number // 30 % 10,
+                    "phase": number % 30 / 30,
+                    "location": number // 30 % 10 / 9,
+                    "exam": f"{number // 300:010x}",
+                    "patient": f"{number // 300 + 7:010x}",
+                    "stack": "sax",
+                    "planes": {
+                        view: {"origin": point[1 + which], "normal": [axis[row][which] for row in range(3)]}
+                        for which, view in enumerate(("2ch", "4ch"))
+                    },
+                }
+                item["affine"].append([0.0, 0.0, 0.0, 1.0])
+                file.write((",\n" if number else "\n") + json.dumps(item))
+        file.write('], "validation": [], "test": []}')
+    return path
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -1,0 +1,193 @@
+"""Measure every module of `bars` and print one table; what `tools/benchmarks/run` starts."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import commit, machine, versions
+from page import description, heading, number, render, verdict
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PAGE = HERE.parent / "docs" / "speed.md"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 1 if a bar fails or a module raises."""
+    options = _options(arguments)
+    if options.only_page:
+        _write_page(PAGE, RESULTS)
+        return 0
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    found = {"machine": machine(), "versions": versions()}
+    earlier = _earlier(options.output, found)
+    groups = []
+    jobs = [(name, device) for device in options.device for name in options.only]
+    for count, (name, device) in enumerate(jobs, start=1):
+        print(f"[{count} of {len(jobs)}] {name} on {device}", end=" ", file=sys.stderr, flush=True)
+        group = measure(name, _measuring(options, device))
+        print(f"{group['seconds']:.0f} s{', an error' if 'error' in group else ''}", file=sys.stderr)
+        if group["bars"] or "error" in group:
+            groups.append(group)
+    console.print(terminal_table(groups))
+    print(*description(found | {"groups": groups}), sep="\n")
+    if options.output:
+        write_results(options.output, found | {"groups": merged(earlier, groups)})
+        print(f"Wrote {options.output}")
+    if options.page:
+        _write_page(PAGE, RESULTS)
+    # numbers of --quick mean nothing
+    failed = [] if options.quick else [bar for group in groups for bar in group["bars"] if bar["passed"] is False]
+    wrong = [group for group in groups if "error" in group]
+    if failed or wrong:
+        print(f"{len(failed)} failed, {len(wrong)} could not be measured")
+    else:
+        print("everything runs" if options.quick else "all pass")
+    return int(bool(failed or wrong))
+
+
+def modules(folder: Path = HERE / "bars") -> list[str]:
+    """Names of the modules that measure something."""
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+
+
+def measure(name: str, options: Mapping[str, Any], here: Path = HERE) -> dict[str, Any]:
+    """What a module measures, in a process of its own.
+
+    Args:
+        name: of the module.
+        options: fields of `timing.Options`.
+        here: folder with `measure.py` and `bars`.
+
+    Returns:
+        ``module``, ``device``, ``threads``, ``repetitions``, ``quick``, ``seconds``, ``date``, ``commit``, ``bars`` (as
+        `Bar.as_dict` gives them), and ``error`` if the module raised or its process died.
+    """
+    threads = str(options["threads"])
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    # bars import timing; planewise is where an editable installation would find it
+    paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "bars.json"
+        command = [sys.executable, str(here / "measure.py"), name, json.dumps(dict(options)), str(output)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=here)
+        bars = json.loads(output.read_text())["bars"] if done.returncode == 0 else []
+    group = {
+        "module": name,
+        **options,
+        "seconds": round(time.perf_counter() - started, 1),
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "bars": bars,
+    }
+    if done.returncode:
+        print(done.stderr[-4000:], file=sys.stderr)
+        lines = done.stderr.strip().splitlines()
+        # a path may hold a name: the last line says what went wrong, and of files only the screen says more
+        group["error"] = lines[-1].partition(":")[0] if done.returncode > 0 and lines else f"signal {-done.returncode}"
+    return group
+
+
+def merged(earlier: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Groups that were measured before and not again, and the new ones; in the order of modules."""
+    new = {(group["module"], group["device"], group["threads"]): group for group in groups}
+    old = {(group["module"], group["device"], group["threads"]): group for group in earlier}
+    return [group for _, group in sorted((old | new).items())]
+
+
+def terminal_table(groups: Sequence[Mapping[str, Any]]) -> Table:
+    """All bars, under a line for each module, device and number of threads."""
+    table = Table(title="what is promised and what it is here", title_justify="left")
+    table.add_column("bar", ratio=4)
+    for name in ("limit", "fastest", "median", ""):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("note", ratio=3)
+    colours = {"pass": "green", "fail": "bold red"}
+    for group in groups:
+        table.add_section()
+        table.add_row(f"[bold]{heading(group)}[/bold]", "", "", "", "", "")
+        if "error" in group:
+            table.add_row("the module ended early", "", "", "", "[bold red]error[/bold red]", group["error"])
+        for bar in group["bars"]:
+            limit, fastest, median = number(bar, "limit"), number(bar, "value"), number(bar, "median")
+            word = verdict(bar)
+            styled = f"[{colours[word]}]{word}[/]" if word in colours else word
+            table.add_row(bar["name"], limit, fastest, median, styled, bar["note"])
+    return table
+
+
+def write_results(path: Path, results: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    # tools/benchmarks/run has the help
+    parser = argparse.ArgumentParser(prog="tools/benchmarks/run", add_help=False, allow_abbrev=False)
+    parser.add_argument("--only", type=_names)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", type=_names)
+    parser.add_argument("--repetitions", type=int)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--page", action="store_true")
+    parser.add_argument("--only-page", action="store_true")
+    options = parser.parse_args(arguments)
+    known = modules()
+    options.only = options.only or known
+    if wrong := sorted(set(options.only) - set(known)):
+        parser.error(f"there is no module {', '.join(wrong)} in tools/benchmarks/bars; there are {', '.join(known)}")
+    options.device = options.device or ["cpu", *(["cuda:0"] if torch.cuda.is_available() else [])]
+    if options.repetitions is None:
+        options.repetitions = 2 if options.quick else 15
+    if options.quick and options.output and options.output.resolve().is_relative_to(RESULTS):
+        parser.error("results of --quick mean nothing; give another --output than a file of tools/benchmarks/results")
+    return options
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _measuring(options: argparse.Namespace, device: str) -> dict[str, Any]:
+    return {
+        "device": device,
+        "threads": options.threads,
+        "repetitions": options.repetitions,
+        "quick": options.quick,
+    }
+
+
+def _earlier(path: Path | None, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Groups of a file that is there, if they were measured on this machine with these versions."""
+    if path is None or not path.exists():
+        return []
+    before = json.loads(path.read_text())
+    different = [key for key, value in found.items() if before.get(key) != value]
+    if different:
+        sys.exit(f"{path} was measured with other {' and '.join(different)}; give another --output, or remove it")
+    return before["groups"]
+
+
+def _write_page(page: Path, results: Path) -> None:
+    page.write_text(render(page.read_text(), results))
+    print(f"Wrote {page.relative_to(HERE.parent.parent)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
