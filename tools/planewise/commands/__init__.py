@@ -2,11 +2,11 @@
 
 import typer
 
-from planewise.commands import index, inspect, phantom, report
+from planewise.commands import check, index, inspect, package, phantom, report
 
 app = typer.Typer(
     name="planewise",
-    help="Exams in, datalists, pictures and reports out; training is `python -m monai.bundle run` in bundles/.",
+    help="Exams in; datalists, pictures, reports and bundles out; training is `python -m monai.bundle run` in bundles/.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -14,3 +14,5 @@ app.command(name="index")(index.index)
 app.command(name="inspect")(inspect.inspect)
 app.add_typer(phantom.app, name="phantom")
 app.command(name="report")(report.report)
+app.command(name="package")(package.package)
+app.command(name="check")(check.check)

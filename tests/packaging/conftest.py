@@ -1,0 +1,171 @@
+"""Bundles packaged from runs on phantoms, and how they are used where planewise cannot be imported."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser
+from planewise.exams import index_folder, write_datalist
+from planewise.packaging import Packaged, package_bundle
+from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, Recipe, write_exams
+
+from tests.bundles.conftest import anatomy, tiny
+from tests.conftest import ROOT
+
+#: Runs MONAI's command line where planewise cannot be imported, as if it were not installed: once for each list of arguments,
+#: in a process of its own that is forked off when all the libraries are loaded, since loading them takes longer than a run.
+SERVER = """
+import json, os, runpy, sys
+sys.modules["planewise"] = None
+import ignite.engine, itk, matplotlib.figure, monai.bundle, monai.engines, nibabel, pydicom, sklearn.ensemble
+import torch.utils.tensorboard
+
+def run(order):
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.chdir(order["folder"])
+    for arguments in order["commands"]:
+        sys.argv = ["monai.bundle", "run", *arguments]
+        try:
+            runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            if end.code:
+                return 1
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            return 1
+    return len([name for name in sys.modules if name.startswith("planewise.")])
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        code = run(json.loads(line))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory) -> Iterator[Callable[..., None]]:
+    """Call it with a folder and the arguments of one or more runs there.
+
+    ``PLANEWISE_BARE_PYTHON`` names the Python of an environment that really has MONAI and not planewise.
+    """
+    python = os.environ.get("PLANEWISE_BARE_PYTHON", sys.executable)
+    log = tmp_path_factory.mktemp("elsewhere") / "log"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
+    server = subprocess.Popen(
+        [python, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+    def use(folder: Path, *commands: list[str]) -> None:
+        log.unlink(missing_ok=True)
+        print(json.dumps({"folder": str(folder), "log": str(log), "commands": commands}), file=server.stdin, flush=True)
+        assert server.stdout.readline() == "0\n", log.read_text()[-4000:]
+
+    with server:
+        yield use
+        server.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def few_phantoms(tmp_path_factory) -> SimpleNamespace:
+    """Datalists of as few phantom exams as a bundle can train on: ``cardiac.unlabelled`` and so on."""
+    folder = tmp_path_factory.mktemp("few_phantoms")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
+    coarse = {"phases": 2, "spacing": (4.5, 5.0)}
+    recipes = {
+        "cardiac": {
+            "unlabelled": (Recipe("dsbcc", 41, UNLABELLED.at_size("demo").with_values(**coarse)), 2),
+            "labelled": (Recipe("acdc", 42, LABELLED.at_size("demo").with_values(**coarse)), 5),
+        },
+        "knee": {
+            "unlabelled": (Recipe("fastmri", 43, KNEE_UNLABELLED.at_size("demo").with_values(spacing=(3.0, 3.4))), 2),
+            "labelled": (Recipe("mrnet", 44, KNEE_LABELLED.at_size("demo").with_values(matrix=48)), 6),
+        },
+    }
+    made = SimpleNamespace()
+    for body, kinds in recipes.items():
+        lists = {}
+        for kind, (recipe, count) in kinds.items():
+            list(write_exams(recipe, folder / body / kind, count))
+            datalist = index_folder(folder / body / kind, anatomy=body, split=(1, 0, 0)).datalist
+            # so few that one is learned from and measured on
+            last = datalist["training"][-1]["exam"]
+            datalist["test"] = datalist["validation"] = [item for item in datalist["training"] if item["exam"] == last]
+            lists[kind] = folder / body / f"{kind}.json"
+            write_datalist(datalist, lists[kind])
+        setattr(made, body, SimpleNamespace(**lists))
+    monkeypatch.undo()
+    return made
+
+
+def datalist_of(name: str, phantoms: SimpleNamespace) -> Path:
+    lists = getattr(phantoms, anatomy(name))
+    return lists.unlabelled if name.startswith("pretext_") else lists.labelled
+
+
+def source(name: str) -> Path:
+    return ROOT / "bundles" / name
+
+
+def write_run(name: str, folder: Path, settings: dict, datalist: Path | None = None) -> Path:
+    """What a run leaves, without the training: weights of a network as it is initialised, settings, record and scores."""
+    config = yaml.safe_load((source(name) / "configs/train.yaml").read_text())
+    config |= {key: value for key, value in settings.items() if key in config}
+    config |= {"datalist": str(datalist or "nowhere.json"), "output_dir": str(folder)}
+    torch.manual_seed(0)
+    network = ConfigParser(config).get_parsed_content("network_def")
+    (folder / "models").mkdir(parents=True)
+    torch.save(network.state_dict(), folder / "models/model.pt")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    files = {datalist.name: hashlib.sha256(datalist.read_bytes()).hexdigest()} if datalist else {}
+    record = {
+        "configuration": "c0ffee",
+        "seed": 7,
+        "files": files,
+        "commit": "abc-dirty",
+        "packages": {"monai": "1.6.1"},
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+    section = folder / ("validation" if name.startswith("pretext_") else "test")
+    section.mkdir()
+    (section / "metrics.json").write_text(json.dumps({"exams": 2, "mean": {"dice": 0.25}, "views": {"2ch": None}}))
+    return folder
+
+
+@pytest.fixture
+def packaged(few_phantoms, tmp_path) -> Callable[..., Packaged]:
+    """Packages a bundle from such a run; further arguments are `package_bundle`'s."""
+
+    def make(name: str, **options) -> Packaged:
+        run = tmp_path / "run"
+        if not run.exists():
+            write_run(name, run, tiny(name), datalist_of(name, few_phantoms))
+        options = {"weights": run, "dist": tmp_path / "dist"} | options
+        return package_bundle(source(name), **options)
+
+    return make
+
+
+def arguments(config_file: str, **settings) -> list[str]:
+    """Settings as on the command line."""
+    return [
+        "--config_file",
+        config_file,
+        *(part for key, value in settings.items() for part in (f"--{key}", str(value))),
+    ]

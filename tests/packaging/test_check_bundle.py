@@ -1,0 +1,155 @@
+"""What a check says of a sound bundle, and of one with each flaw."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+
+import pytest
+import torch
+import typer
+from planewise.commands.check import check
+from planewise.commands.package import package
+from planewise.errors import InputError
+from planewise.packaging import check_bundle, package_bundle
+from planewise.packaging.overrides import config_files, documented_runs, unknown_overrides
+from typer.testing import CliRunner
+
+from tests.bundles.conftest import tiny
+from tests.packaging.conftest import source, write_run
+
+NAME = "pretext_cardiac_location"
+
+
+def findings(folder, **options):
+    return {finding.name: finding for finding in check_bundle(folder, **options)}
+
+
+def edited(text, old, new):
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A bundle that can be spoilt, with a network small enough to check often."""
+    folder = shutil.copytree(source(NAME), tmp_path / "bundles" / NAME, ignore=shutil.ignore_patterns("models", "eval"))
+    for file in ("train.yaml", "inference.yaml"):
+        path = folder / "configs" / file
+        path.write_text(re.sub(r"^features: .*$", "features: [4, 4, 4, 4, 4]", path.read_text(), flags=re.M))
+    return folder
+
+
+SPOILT = {
+    "files": ("docs/data_license.txt", None, None),
+    "model card": ("docs/README.md", "## Limitations", "## Praise"),
+    "metadata": ("configs/metadata.json", '"task":', '"tusk":'),
+    "versions": ("configs/metadata.json", '"pytorch_version": "2.13.0"', '"pytorch_version": "2.13.0+cpu"'),
+    "channels": ("configs/metadata.json", '"pred": {', '"logits": {'),
+    "configs stand alone": ("configs/inference.yaml", "spacing: 1.26", "spacing: '%train.yaml#spacing'"),
+    "no absolute paths": ("configs/train.yaml", "$@bundle_root + '/data'", "/home/jane/data"),
+    "handlers": ("configs/inference.yaml", "  map_location: '@device'\n", ""),
+    "names in train.yaml": ("configs/train.yaml", "train_handlers: '@train#handlers'", "train_handlers: []"),
+    "names that MONAI Label sets": ("configs/train.yaml", "    max_epochs: '@max_epochs'\n", ""),
+    "network in inference.yaml": ("configs/metadata.json", '"16*n"', '"2*n"'),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_each_flaw_is_found(name, copy):
+    file, old, new = SPOILT[name]
+    if old is None:
+        (copy / file).unlink()
+    else:
+        (copy / file).write_text(edited((copy / file).read_text(), old, new))
+    found = next(finding for finding in check_bundle(copy) if finding.name == name)
+    assert found.status == "FAIL" and found.detail
+
+
+def test_scores_and_weights_and_inference(copy, tmp_path):
+    metadata = json.loads((copy / "configs/metadata.json").read_text())
+    (copy / "configs/metadata.json").write_text(json.dumps(metadata | {"eval_metrics": {"measured_on": "nothing"}}))
+    config = copy / "configs/inference.yaml"
+    config.write_text(edited(config.read_text(), "_target_: Invertd", "_target_: CopyItemsd\n    _disabled_: true"))
+    torch.save({"encoder.weight": torch.zeros(2)}, tmp_path / "other.pt")
+    found = findings(copy, weights=tmp_path / "other.pt")
+    failed = {name for name, finding in found.items() if finding.status == "FAIL"}
+    assert failed >= {"scores", "weights", "TorchScript"}
+    assert "does not fit network_def" in found["weights"].detail
+
+
+def test_a_packaged_bundle(tmp_path):
+    done = package_bundle(
+        source(NAME), write_run(NAME, tmp_path / "run", tiny(NAME)), tmp_path / "dist", data="phantoms"
+    )
+    found = findings(done.folder)
+    assert {found[name].status for name in ("code", "sums", "weights", "required packages")} == {"ok"}
+    # nothing of it stays behind, in memory or on the disk
+    assert "scripts" not in sys.modules and not list(done.folder.rglob("__pycache__"))
+    config = done.folder / "configs/inference.yaml"
+    config.write_text(
+        edited(config.read_text(), "scripts.transforms.StandardizeSliced", "planewise.transforms.StandardizeSliced")
+    )
+    (done.folder / "scripts/errors.py").unlink()
+    (done.folder / "models/model.pt").unlink()
+    found = findings(done.folder)
+    assert {found[name].status for name in ("code", "sums", "weights")} == {"FAIL"}
+    assert "models/model.pt" in found["sums"].detail
+
+
+def test_overrides_that_no_config_takes():
+    known = {"sigma": 3, "train": {"trainer": {"max_epochs": 1}, "handlers": [{"_target_": "x"}]}}
+    given = [
+        "--sigmaa",
+        "3",
+        "--train#trainer#max_epoch",
+        "4",
+        "--train::handlers::0::_target_",
+        "y",
+        "--train#handlers#7",
+        "z",
+    ]
+    given += ["--config_file", "x", "--sigma=4", "--+sigma", "4", "--_meta_#version", "1", "--run_id", "x", "run"]
+    assert unknown_overrides(given, known) == {
+        "sigmaa": "sigma",
+        "train#trainer#max_epoch": "train#trainer#max_epochs",
+        "train#handlers#7": None,
+    }
+    assert config_files(["--config_file", "['configs/train.yaml','configs/demo.yaml']"]) == ["train.yaml", "demo.yaml"]
+    assert config_files(["--config_file=a/inference.yaml"]) == ["inference.yaml"] and config_files(["--x"]) == []
+    text = "```yaml\nmonai.bundle run: 1\n```\n```bash\nls # x\npython -m monai.bundle run --a 'b c' \\\n  --d e\n```\n"
+    assert documented_runs(text) == [["--a", "b c", "--d", "e"]]
+
+
+def test_documented_commands_are_read(copy):
+    readme = copy / "docs/README.md"
+    readme.write_text(edited(readme.read_text(), "--output_dir", "--output_dr"))
+    found = next(finding for finding in check_bundle(copy) if finding.name == "documented commands")
+    assert found.status == "warning" and "no config takes --output_dr (did you mean --output_dir?)" in found.detail
+
+
+def test_the_commands(tmp_path):
+    app = typer.Typer()
+    app.command(name="check")(check)
+    app.command(name="package")(package)
+    runner = CliRunner(env={"COLUMNS": "200"})
+
+    def run(*arguments):
+        return runner.invoke(app, [str(argument) for argument in arguments])
+
+    trained = write_run(NAME, tmp_path / "run", tiny(NAME))
+    done = run("package", source(NAME), "--weights", trained, "-o", tmp_path / "dist", "--data", "phantoms")
+    assert done.exit_code == 0, done.output
+    assert "as trained: features [4, 8, 16]" in done.output and "tensors" in done.output and "Wrote" in done.output
+    refused = run("package", source(NAME), "--weights", trained, "-o", tmp_path / "dist", "--zoo")
+    assert refused.exit_code == 1 and "--zoo and --url go together" in refused.output
+    (tmp_path / "dist" / NAME / "LICENSE").unlink()
+    checked = run("check", tmp_path / "dist" / NAME, "--", "--config_file", "configs/train.yaml", "--feature", "[1]")
+    assert checked.exit_code == 1 and "FAIL    files: missing: LICENSE" in checked.output
+    assert "no config takes --feature (did you mean --features?)" in checked.output
+    nothing = run("check", tmp_path)
+    assert nothing.exit_code == 1 and "is not a bundle" in nothing.output
+    with pytest.raises(InputError):
+        list(check_bundle(tmp_path))

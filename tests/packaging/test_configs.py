@@ -1,0 +1,92 @@
+"""Configs that are changed by place: values, names, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import yaml
+from monai.bundle import ConfigParser
+from planewise.packaging.configs import for_a_bundle, names_in, with_values
+
+from tests.bundles.conftest import BUNDLES
+from tests.conftest import ROOT
+
+TEXT = """# planewise.engines in a comment
+imports:
+- $import planewise
+
+features: [8, 16]  # widths, planewise.networks
+structures:  # of the heart
+  '1': RV
+  '2': LV
+
+# the next
+title: planewise.networks is text here
+spacing: 1.5
+empty:
+network_def:
+  _target_: planewise.networks.SliceNet
+  maps: $len(@structures) + planewise.geometry.MIN_SPACING
+  # inside
+
+after: "$planewise.data.find_inputs(@title, 'planewise')"
+initialize:
+- $planewise.engines.plain_errors()
+"""
+
+
+def test_names_are_those_of_targets_and_expressions():
+    wanted = {"networks.SliceNet", "geometry.MIN_SPACING", "data.find_inputs", "engines.plain_errors"}
+    assert names_in(TEXT) == {f"planewise.{name}" for name in wanted}
+
+
+def test_values_change_and_comments_stay():
+    values = {"features": [1, 2, 3], "structures": {"1": "all"}, "spacing": 2.0e-05, "empty": "@title", "absent": 1}
+    changed = with_values(TEXT, values)
+    before, after = yaml.safe_load(TEXT), yaml.safe_load(changed)
+    assert after == before | {key: value for key, value in values.items() if key != "absent"}
+    for comment in ("# widths, planewise.networks", "# the next", "# inside"):
+        assert comment in changed
+    other = with_values(TEXT, {"network_def": {"_target_": "monai.networks.nets.BasicUNet", "features": [1, 2]}})
+    assert yaml.safe_load(other) == before | {
+        "network_def": {"_target_": "monai.networks.nets.BasicUNet", "features": [1, 2]}
+    }
+
+
+def test_a_config_for_a_bundle_names_its_own_code():
+    changed = for_a_bundle(TEXT)
+    content = yaml.safe_load(changed)
+    assert content["network_def"]["_target_"] == "scripts.networks.SliceNet"
+    assert content["after"] == "$scripts.data.find_inputs(@title, 'planewise')"
+    assert content["title"] == "planewise.networks is text here" and "# planewise.engines in a comment" in changed
+    assert content["imports"] == ["$import os", "$import sys", "$import scripts"]
+    assert content["initialize"][-1] == "$scripts.engines.plain_errors()"
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_every_config_keeps_its_meaning(name):
+    for path in (ROOT / "bundles" / name / "configs").glob("*.yaml"):
+        text = path.read_text()
+        before, after = yaml.safe_load(text), yaml.safe_load(for_a_bundle(text))
+        assert not names_in(for_a_bundle(text))
+        for key in before.keys() - {"imports", "initialize"}:
+            assert str(after[key]) == str(before[key]).replace("planewise.", "scripts."), (path.name, key)
+        assert len(after.get("initialize", [])) == (len(before["initialize"]) + 2 if "initialize" in before else 0)
+
+
+def test_a_bundles_folder_is_found_before_anything_of_it_is_used(tmp_path, monkeypatch):
+    """MONAI evaluates imports before all else; what a failed one left must not stay."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "__init__.py").write_text("there = 'found'")
+    text = "imports:\n- $import planewise\nbundle_root: .\ninitialize:\n- $planewise.there\n"
+    parser = ConfigParser(yaml.safe_load(for_a_bundle(text)))
+    parser["bundle_root"] = str(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    parser.parse(True)
+    for number in range(len(parser["initialize"])):
+        last = parser.get_parsed_content(f"initialize::{number}")
+        parser.ref_resolver.remove_resolved_content(f"initialize::{number}")
+    assert last == "found"
+    monkeypatch.delitem(sys.modules, "scripts")

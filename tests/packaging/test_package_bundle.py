@@ -1,0 +1,229 @@
+"""What a packaged bundle holds, that it is always the same, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import monai.bundle
+import pytest
+import torch
+import yaml
+from planewise.errors import InputError
+from planewise.packaging import archive, package_bundle
+from planewise.packaging.run_record import flat_scores
+from planewise.packaging.weights import check_weights
+
+from tests.bundles.conftest import tiny
+from tests.packaging.conftest import source, write_run
+
+NAME = "pretext_cardiac_multitask"
+SAID = {"data": "nothing at all"}
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    return write_run(NAME, tmp_path / "run", tiny(NAME) | {"views": ["2ch", "4ch"], "sigma": 3.5})
+
+
+def test_the_runs_settings_are_in_both_configs_and_nothing_of_where_it_ran(run, tmp_path):
+    done = package_bundle(source(NAME), run, tmp_path / "dist", **SAID)
+    for file in ("train.yaml", "inference.yaml"):
+        before = yaml.safe_load((source(NAME) / "configs" / file).read_text())
+        text = (done.folder / "configs" / file).read_text()
+        after = yaml.safe_load(text)
+        assert after["features"] == tiny(NAME)["features"] and after["sigma"] == 3.5 and after["stem_stride"] == 2
+        kept = ("output_dir", "datalist", "device", "bundle_root", "batch_size", "max_epochs", "weights", "seed")
+        assert {key: after[key] for key in kept if key in after} == {key: before[key] for key in kept if key in before}
+        assert text.count("#") >= (source(NAME) / "configs" / file).read_text().count("#")
+    metadata = json.loads((done.folder / "configs/metadata.json").read_text())
+    assert metadata["eval_metrics"] == {
+        "measured_on": "section validation of nothing at all",
+        "exams": 2,
+        "mean_dice": 0.25,
+    }
+    assert metadata["version"] == json.loads((source(NAME) / "configs/metadata.json").read_text())["version"]
+    card = (done.folder / "docs/README.md").read_text()
+    for told in ("c0ffee", "seed: 7", "abc, with changes", "nothing at all", "| mean_dice | 0.25 |", "sigma: 3.5"):
+        assert told in card
+    for path in done.folder.rglob("*"):
+        assert not path.is_file() or str(tmp_path).encode() not in path.read_bytes(), path
+    # the demo's overlay has a larger network than these weights
+    assert not (done.folder / "configs/demo.yaml").exists()
+    weights = torch.load(done.folder / "models/model.pt", weights_only=True)
+    assert type(weights) is dict and {value.device.type for value in weights.values()} == {"cpu"}
+    checked = subprocess.run(["sha256sum", "--check", "--strict", archive.SUMS], cwd=done.folder, capture_output=True)
+    assert checked.returncode == 0
+    with zipfile.ZipFile(done.zip) as zip_file:
+        entries = {entry.filename: zip_file.read(entry) for entry in zip_file.infolist()}
+        assert {entry.date_time for entry in zip_file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert entries == {
+        f"{NAME}/{path.relative_to(done.folder).as_posix()}": path.read_bytes()
+        for path in done.folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_same_input_gives_the_same_bytes(run, tmp_path):
+    """Of TorchScript too, whose sources' paths and names of classes depend on where and when it is made."""
+    first = package_bundle(source(NAME), run, tmp_path / "a", torchscript=True, **SAID)
+    copy = shutil.copytree(run, tmp_path / "longer name of a run")
+    second = package_bundle(source(NAME), copy / "models/model.pt", tmp_path / "b", torchscript=True, **SAID)
+    assert first.zip.read_bytes() == second.zip.read_bytes()
+    network = torch.jit.load(second.folder / "models/model.ts")
+    assert network(torch.zeros(1, 1, 32, 32)).shape == (1, 3, 32, 32)
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [NAME, f"{NAME}.zip"]
+
+
+def test_large_files_are_set_apart_for_the_zoo(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "LARGEST", 40_000)
+    apart = tmp_path / "dist" / f"{NAME}_large"
+    url = (apart / "models").as_uri()  # as good a network as any
+    done = package_bundle(source(NAME), run, tmp_path / "dist", zoo_url=url, **SAID)
+    assert done.large == apart and not (done.folder / "models/model.pt").exists()
+    with zipfile.ZipFile(done.zip) as zip_file:
+        assert f"{NAME}/models/model.pt" not in zip_file.namelist()
+        zip_file.extractall(tmp_path / "there")
+    (entry,) = yaml.safe_load((done.folder / "large_files.yml").read_text())["large_files"]
+    assert entry["hash_val"] == hashlib.sha256((apart / "models/model.pt").read_bytes()).hexdigest()
+    monai.bundle.download_large_files(str(tmp_path / "there" / NAME))
+    assert (tmp_path / "there" / NAME / "models/model.pt").read_bytes() == (apart / "models/model.pt").read_bytes()
+
+
+def test_a_network_of_ones_own_goes_into_both_configs(tmp_path):
+    name = "downstream_cardiac_sax_segmentation"
+    network = {
+        "_target_": "monai.networks.nets.BasicUNet",
+        "spatial_dims": 2,
+        "in_channels": 1,
+        "out_channels": "$len(@structures) + 1",
+    }
+    network |= {"features": [4, 4, 4, 4, 4, 4], "norm": "batch"}
+    run = write_run(name, tmp_path / "run", tiny(name) | {"network_def": network})
+    done = package_bundle(source(name), run, tmp_path / "dist", **SAID)
+    for file in ("train.yaml", "inference.yaml"):
+        assert yaml.safe_load((done.folder / "configs" / file).read_text())["network_def"] == network
+
+
+def without_scores(run):
+    shutil.rmtree(run / "validation")
+
+
+def old_scores(run):
+    os.utime(run / "validation/metrics.json", (1, 1))
+
+
+def other_weights(run):
+    weights = torch.load(run / "models/model.pt")
+    weights["head.extra"] = weights.pop(next(iter(weights)))
+    torch.save(weights, run / "models/model.pt")
+    os.utime(run / "models/model.pt", (1, 1))
+
+
+def diverged(run):
+    weights = torch.load(run / "models/model.pt")
+    next(iter(weights.values())).fill_(float("nan"))
+    torch.save(weights, run / "models/model.pt")
+    os.utime(run / "models/model.pt", (1, 1))
+
+
+def other_views(run):
+    """Three views: the network's output is no longer what metadata.json says."""
+    shutil.rmtree(run)
+    write_run(NAME, run, tiny(NAME) | {"views": ["2ch", "4ch", "3ch"]})
+
+
+def other_bundle(run):
+    shutil.rmtree(run)
+    write_run("pretext_cardiac_location", run, tiny(NAME))
+
+
+def the_last(run):
+    (run / "models/model.pt").rename(run / "models/last.pt")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (without_scores, "nobody measured these weights: there is no metrics.json"),
+        (old_scores, "older than the weights"),
+        (other_weights, "does not fit network_def: they lack 1 tensors .*head.extra"),
+        (diverged, "not finite: the training diverged"),
+        (other_views, "fails what network_data_format .* says .*: output channel number `4`"),
+        (other_bundle, "not a run of this bundle as it stands: it has no .*sigma"),
+        (the_last, "are of model.pt, not of last.pt; package that"),
+    ],
+)
+def test_refused_with_the_reason_and_nothing_left_behind(spoil, reason, run, tmp_path):
+    spoil(run)
+    weights = run / "models/last.pt" if spoil is the_last else run
+    with pytest.raises(InputError, match=reason):
+        package_bundle(source(NAME), weights, tmp_path / "dist", **SAID)
+    assert not list((tmp_path / "dist").glob("*")) and not list((tmp_path / "dist").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda metadata: metadata.pop("task"), "fails metadata_schema.json: .*'task' is a required property"),
+        (lambda metadata: metadata.update(version="9.9.9"), "version 9.9.9 is not in its changelog"),
+    ],
+)
+def test_metadata_that_fails_is_refused(change, reason, run, tmp_path):
+    copy = shutil.copytree(source(NAME), tmp_path / "bundles" / NAME, ignore=shutil.ignore_patterns("models", "eval"))
+    metadata = json.loads((copy / "configs/metadata.json").read_text())
+    change(metadata)
+    (copy / "configs/metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(InputError, match=reason):
+        package_bundle(copy, run, tmp_path / "dist", **SAID)
+
+
+def test_places_that_are_in_use_are_refused(run, tmp_path):
+    (tmp_path / "full" / NAME).mkdir(parents=True)
+    with pytest.raises(InputError, match="was not packaged; remove it"):
+        package_bundle(source(NAME), run, tmp_path / "full", **SAID)
+    with pytest.raises(InputError, match="what .* was trained and measured on is not known"):
+        package_bundle(source(NAME), run, tmp_path / "dist")
+    with pytest.raises(InputError, match="holds the bundle itself"):
+        package_bundle(source(NAME), run, source(NAME).parent, **SAID)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written to"):
+        package_bundle(source(NAME), run, tmp_path / "file", **SAID)
+    with pytest.raises(InputError, match="is not a bundle"):
+        package_bundle(tmp_path, run, tmp_path / "dist", **SAID)
+
+
+def test_scores_that_a_person_names(run, tmp_path):
+    scores = tmp_path / "scores.json"
+    scores.write_text('{"dice": {"mean": 0.5, "sd": 0.1, "median": 0.6}, "auc": null}')
+    alone = shutil.copy(run / "models/model.pt", tmp_path / "alone.pt")
+    with pytest.raises(InputError, match="there is no run beside"):
+        package_bundle(source(NAME), alone, tmp_path / "dist", **SAID)
+    with pytest.raises(InputError, match="does not fit network_def"):  # the bundle's own features, without the run's
+        package_bundle(source(NAME), alone, tmp_path / "dist", scores=scores, **SAID)
+    done = package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, **SAID)
+    again = package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, data="something else")  # over it
+    assert again.folder == done.folder and "something else" in (done.folder / "docs/README.md").read_text()
+    assert sorted(path.name for path in (tmp_path / "dist").iterdir()) == [NAME, f"{NAME}.zip"]
+    told = json.loads((done.folder / "configs/metadata.json").read_text())["eval_metrics"]
+    assert told == {"measured_on": "as given with --scores, on something else", "dice": 0.5, "dice_sd": 0.1}
+    scores.write_text('{"dice": null}')
+    with pytest.raises(InputError, match="holds no scores"):
+        package_bundle(source(NAME), run, tmp_path / "dist", scores=scores, **SAID)
+
+
+def test_scores_become_one_level():
+    nested = {"a b": {"c": {"mean": 1.23456, "sd": 0.5, "median": 1.0}}, "trust": {"peak": 1.0}, "n": 3, "on": True}
+    assert flat_scores(nested | {"nan": float("nan"), "table": [1, 2]}) == {"a_b_c": 1.2346, "a_b_c_sd": 0.5, "n": 3}
+
+
+def test_weights_of_another_type_do_not_fit():
+    network = torch.nn.Linear(2, 2)
+    weights = {name: value.half() for name, value in network.state_dict().items()}
+    with pytest.raises(InputError, match="weight is torch.float16 there and torch.float32"):
+        check_weights(weights, network, "they")

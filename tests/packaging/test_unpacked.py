@@ -1,0 +1,114 @@
+"""Every bundle's zip, unpacked in an empty folder, infers and trains where planewise cannot be imported."""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser
+from planewise.packaging import check_bundle, package_bundle
+
+from tests.bundles.conftest import BUNDLES, run_bundle, tiny_size
+from tests.packaging.conftest import arguments, datalist_of, source
+
+
+def unpacked(zip_file, folder):
+    with zipfile.ZipFile(zip_file) as archive:
+        archive.extractall(folder)
+    return folder / zip_file.stem
+
+
+def infers_from(name, datalist):
+    """What tells a bundle's inference config where images are."""
+    takes_images = "\ninput:" in (source(name) / "configs/inference.yaml").read_text()
+    return {"input": datalist, "section": "training", "num_exams": 1} if takes_images else {"datalist": datalist}
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_it_infers_and_trains(name, packaged, elsewhere, few_phantoms, tmp_path):
+    folder = unpacked(packaged(name, data="ours").zip, tmp_path / "elsewhere")
+    assert "measured on: section test of phantoms: ours" in (folder / "docs/README.md").read_text().replace(
+        "validation", "test"
+    )
+    assert [finding for finding in check_bundle(folder) if finding.status == "FAIL"] == []
+    datalist = datalist_of(name, few_phantoms)
+    small = {"max_epochs": 1, "samples_per_epoch": 4, "val_interval": 1, "num_workers": 0}
+    settings = yaml.safe_load((folder / "configs/train.yaml").read_text())
+    elsewhere(
+        folder,
+        arguments("configs/inference.yaml", output_dir=tmp_path / "out", **infers_from(name, datalist)),
+        arguments(
+            "configs/train.yaml",
+            datalist=datalist,
+            output_dir=tmp_path / "trained",
+            **{key: value for key, value in small.items() if key in settings},
+        ),
+    )
+    assert [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".gz", ".csv", ".json")]
+    before, after = (torch.load(path / "models/model.pt", weights_only=True) for path in (folder, tmp_path / "trained"))
+    # the features are those of the weights that were packaged, and training moves them
+    assert {key: value.shape for key, value in before.items()} == {key: value.shape for key, value in after.items()}
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    assert json.loads((tmp_path / "trained/run.json").read_text())["seed"] == 0
+    # nothing was left in the bundle
+    assert {path.name for path in folder.iterdir()} == {
+        "LICENSE", "SHA256SUMS", "configs", "docs", "models", "scripts",
+    }  # fmt: skip
+
+
+def test_a_real_run_and_its_package_predict_the_same(few_phantoms, elsewhere, tmp_path):
+    """Train, evaluate, package, unpack; the mask on a phantom is the one that the repository's own configs give."""
+    name = "downstream_cardiac_sax_segmentation"
+    datalist = few_phantoms.cardiac.labelled.with_name("ward_seven.json")
+    datalist.write_bytes(few_phantoms.cardiac.labelled.read_bytes())
+    run = tmp_path / "run"
+    small = {"samples_per_epoch": 40, "max_epochs": 2, "learning_rate": 0.01, "datalist": str(datalist)}
+    run_bundle(name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=str(run), **small)
+    done = package_bundle(source(name), run, tmp_path / "dist")
+    scores = json.loads((run / "test/metrics.json").read_text())
+    told = json.loads((done.folder / "configs/metadata.json").read_text())["eval_metrics"]
+    assert told["mean_dice"] == round(scores["mean"]["dice"]["mean"], 4) and told["volumes"] == scores["volumes"]
+    card = (done.folder / "docs/README.md").read_text()
+    record = json.loads((run / "run.json").read_text())
+    assert record["configuration"] in card and "phantoms (" in card and "learning_rate: 0.01" in card
+    assert str(tmp_path) not in card and datalist.name not in card
+
+    wanted = {"input": str(datalist), "num_exams": 1}
+    run_bundle(name, "inference.yaml", weights=str(run), output_dir=str(tmp_path / "here"), **wanted, **tiny_size(name))
+    folder = unpacked(done.zip, tmp_path / "elsewhere")
+    # from another folder, told where the bundle is
+    file = str(folder / "configs/inference.yaml")
+    elsewhere(tmp_path, arguments(file, bundle_root=folder, output_dir=tmp_path / "there", **wanted))
+    here, there = (masks(tmp_path / place) for place in ("here", "there"))
+    assert here.keys() == there.keys() and here
+    assert all(np.array_equal(here[key], there[key]) for key in here)
+    assert any(mask.max() > 0 for mask in here.values()), "a mask with nothing in it would show nothing"
+
+
+def masks(folder):
+    return {
+        path.relative_to(folder).as_posix(): np.asarray(nibabel.load(path).dataobj) for path in folder.rglob("*.nii.gz")
+    }
+
+
+def test_a_server_may_forget_scripts_between_building_transforms_and_calling_them(packaged, few_phantoms, monkeypatch):
+    """As MONAI Label does; a folder of DICOM files needs the indexer, which a function of the loader asks for."""
+    name = "pretext_cardiac_location"
+    done = packaged(name)
+    folder = str(done.folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    parser = ConfigParser(yaml.safe_load((done.folder / "configs/inference.yaml").read_text()))
+    load = parser.get_parsed_content("preprocessing").transforms[0]
+    for module in [module for module in sys.modules if module.partition(".")[0] == "scripts"]:
+        monkeypatch.delitem(sys.modules, module)
+    sys.path.remove(folder)
+    items = json.loads(few_phantoms.cardiac.unlabelled.read_text())["training"]
+    exam = (few_phantoms.cardiac.unlabelled.parent / items[0]["image"]).parent.parent
+    assert load({"image": str(exam)})["image"].ndim == 3

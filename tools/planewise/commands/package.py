@@ -1,0 +1,77 @@
+"""`planewise package`: a bundle as a folder and a zip that work where nothing of ours is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from planewise.errors import InputError
+
+
+def package(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle: bundles/NAME.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run's folder, or a checkpoint. Default: the bundle's own models/model.pt.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME/ and NAME.zip.")] = Path("dist"),
+    scores: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of scores, in place of the run's own metrics.json.", show_default=False),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="In words, what was trained and measured on, in place of what the run says.", show_default=False
+        ),
+    ] = None,
+    torchscript: Annotated[bool, typer.Option("--torchscript", help="Write models/model.ts too.")] = False,
+    zoo: Annotated[
+        bool, typer.Option("--zoo", help="Set files over 25 MB apart and name them in large_files.yml; needs --url.")
+    ] = False,
+    url: Annotated[
+        str | None, typer.Option(help="Folder on the network where the large files will be.", show_default=False)
+    ] = None,
+) -> None:
+    """Write DIST/NAME/ and DIST/NAME.zip: configs, the code that they reach, weights, licence, model card, SHA-256 sums.
+
+    Weights from a run's folder bring the run's settings (features, spacing, views, ...) into the configs, and its scores,
+    data, seed, configuration and commit into docs/README.md. Evaluate the run first.
+
+    The same input gives the same bytes. Refused: weights that do not fit, another bundle's run, scores that nobody
+    measured, metadata that fails its schema.
+
+    Example: planewise package bundles/pretext_cardiac_multitask --weights work/multitask -o dist
+
+    Next: planewise check dist/NAME
+    """
+    problems = Console(stderr=True)
+    console = Console()
+    try:
+        if zoo != (url is not None):
+            raise InputError("--zoo and --url go together: --zoo --url https://...")
+        from planewise.packaging import package_bundle  # here: it imports MONAI, and --help should not wait
+
+        done = package_bundle(
+            bundle,
+            weights,
+            output,
+            scores=scores,
+            data=data,
+            torchscript=torchscript,
+            zoo_url=url,
+            say=lambda line: console.print(escape(line), soft_wrap=True, highlight=False),
+        )
+    except InputError as error:
+        problems.print(f"[bold red]planewise package:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    size = done.zip.stat().st_size / 1e6
+    console.print(f"Wrote {escape(str(done.folder))} and {escape(done.zip.name)} ({size:.1f} MB).", soft_wrap=True)
+    if done.large:
+        console.print(f"To be put at {escape(str(url))}: the files in {escape(str(done.large))}.", soft_wrap=True)

@@ -1,0 +1,110 @@
+"""Files of a packaged bundle as a zip, with sums, in a way that the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from planewise.errors import InputError
+from planewise.packaging.weights import STAMP
+
+SUMS = "SHA256SUMS"
+LARGE = "large_files.yml"
+#: The Model Zoo keeps larger files elsewhere.
+LARGEST = 25_000_000
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_sums(folder: Path) -> None:
+    """``SHA256SUMS`` of everything in a folder, for ``sha256sum --check``."""
+    lines = [f"{sha256(folder / name)}  {name}" for name in files_of(folder) if name != SUMS]
+    (folder / SUMS).write_text("\n".join(lines) + "\n")
+
+
+def wrong_sums(folder: Path) -> list[str]:
+    """Names of files that ``SHA256SUMS`` holds otherwise, or that are not there."""
+    listed = dict(reversed(line.split("  ", 1)) for line in (folder / SUMS).read_text().splitlines())
+    return [name for name, digest in listed.items() if not (folder / name).is_file() or sha256(folder / name) != digest]
+
+
+def set_large_files_apart(folder: Path, url: str, apart: Path) -> list[str]:
+    """Move what is larger than `LARGEST` to the same place below ``apart``, and write ``large_files.yml``.
+
+    Args:
+        url: folder on the network in which the files will be, under their own names.
+
+    Returns:
+        Names of the files, as in the bundle.
+    """
+    large = [name for name in files_of(folder) if (folder / name).stat().st_size > LARGEST]
+    entries = []
+    for name in large:
+        at = f"{url.rstrip('/')}/{Path(name).name}"
+        entries.append({"path": name, "url": at, "hash_val": sha256(folder / name), "hash_type": "sha256"})
+        (apart / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(folder / name, apart / name)
+    if entries:
+        (folder / LARGE).write_text(yaml.safe_dump({"large_files": entries}, sort_keys=False, width=1000))
+    return large
+
+
+def write_zip(folder: Path, path: Path) -> None:
+    """A folder as a zip with the folder at its top: sorted, one date and mode for all, nothing compressed (so that no version
+    of zlib shows)."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name in files_of(folder):
+            entry = zipfile.ZipInfo(f"{folder.name}/{name}", STAMP)
+            entry.external_attr = 0o100644 << 16
+            entry.create_system = 3  # Unix: the mode counts
+            entry.file_size = (folder / name).stat().st_size
+            with open(folder / name, "rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target, 2**20)
+
+
+def files_of(folder: Path) -> list[str]:
+    """Paths of the files below a folder, relative, with ``/``, sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@contextmanager
+def built_beside(place: Path) -> Iterator[Path]:
+    """A temporary folder on the disk of ``place``, gone afterwards however it ends.
+
+    Raises:
+        InputError: there can be no folder.
+    """
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".packaging-", dir=place))
+    except OSError as error:
+        raise InputError(f"{place} cannot be written to ({error.strerror}); name another folder with -o") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def put_in_place(built: Path, place: Path) -> None:
+    """Move a file or a folder to where it belongs; what was there goes."""
+    if place.is_dir() and not place.is_symlink():
+        old = built.parent / f"{place.name}.old"
+        os.replace(place, old)
+        os.replace(built, place)
+        shutil.rmtree(old)
+    else:
+        os.replace(built, place)

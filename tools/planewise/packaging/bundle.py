@@ -1,0 +1,200 @@
+"""A bundle's folder, as it is in the repository or as it was packaged."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from monai.bundle import ConfigParser, verify_metadata
+from torch import nn
+
+import planewise
+from planewise.errors import InputError
+from planewise.packaging.configs import names_in
+from planewise.packaging.source import THEIRS, Source, foreign_imports
+
+#: What the versions in metadata.json name by keys of their own.
+_NAMED_APART = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
+#: Behind `python -m monai.bundle`.
+_ALWAYS_NEEDED = {"fire"}
+
+
+class Bundle:
+    """A folder with ``configs/`` in it.
+
+    Args:
+        folder: of the bundle.
+
+    Raises:
+        InputError: it is no bundle, or a file in it cannot be read.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder).expanduser().resolve()
+        self.name = self.folder.name
+        if not (self.folder / "configs" / "metadata.json").is_file():
+            raise InputError(f"{folder} is not a bundle: it has no configs/metadata.json; name a folder of bundles/")
+
+    @property
+    def is_packaged(self) -> bool:
+        """Whether it carries its own code."""
+        return (self.folder / THEIRS / "__init__.py").is_file()
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "models" / "model.pt"
+
+    @property
+    def metadata_file(self) -> str:
+        return str(self.folder / "configs" / "metadata.json")
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        try:
+            return json.loads(Path(self.metadata_file).read_text())
+        except ValueError as error:
+            raise InputError(f"{self.name}: configs/metadata.json is not JSON ({error})") from None
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """File name to text of every YAML config."""
+        return {path.name: path.read_text() for path in sorted((self.folder / "configs").glob("*.yaml"))}
+
+    @cached_property
+    def readme(self) -> str:
+        path = self.folder / "docs" / "README.md"
+        return path.read_text() if path.is_file() else ""
+
+    def config_file(self, file: str) -> str:
+        return str(self.folder / "configs" / file)
+
+    def config(self, file: str) -> dict[str, Any]:
+        """A config as its file has it.
+
+        Raises:
+            InputError: there is none, or it is not YAML.
+        """
+        if file not in self.texts:
+            raise InputError(f"{self.name} has no configs/{file}")
+        try:
+            return yaml.safe_load(self.texts[file])
+        except yaml.YAMLError as error:
+            raise InputError(f"{self.name}: configs/{file} is not YAML ({' '.join(str(error).split())})") from None
+
+    @cached_property
+    def source(self) -> Source:
+        """The code of this package that the configs reach."""
+        return Source(name for text in self.texts.values() for name in names_in(text))
+
+    def network(self, settings: Mapping[str, Any] | None = None) -> nn.Module:
+        """``network_def`` of the inference config, built with other settings on top. Call it within `importable`."""
+        with without_noise():
+            return ConfigParser(self.config("inference.yaml") | (settings or {})).get_parsed_content("network_def")
+
+    def requirements(self) -> dict[str, str]:
+        """Distributions that the code imports and metadata.json does not name, with the versions that are installed."""
+        if self.is_packaged:
+            trees = (ast.parse(path.read_text()) for path in (self.folder / THEIRS).rglob("*.py"))
+            imported = foreign_imports(trees)
+        else:
+            imported = self.source.foreign_imports()
+        named = {_canonical(name) for name in (*self.metadata.get("required_packages_version", {}), *_NAMED_APART)}
+        distributions = packages_distributions()
+        missing = {}
+        for name in sorted(imported | _ALWAYS_NEEDED):
+            homes = sorted(set(distributions.get(name, [name])))
+            if not named & {_canonical(home) for home in (*homes, name)}:
+                missing[homes[0]] = _version(homes[0])
+        return missing
+
+    @contextmanager
+    def importable(self) -> Iterator[None]:
+        """The code that the configs name can be imported: a packaged bundle's own, instead of another's."""
+        if not self.is_packaged:
+            yield
+            return
+        written = sys.dont_write_bytecode
+        _forget_scripts()
+        sys.path.insert(0, str(self.folder))
+        sys.dont_write_bytecode = True  # nothing is to be left in the folder
+        importlib.invalidate_caches()
+        try:
+            yield
+        finally:
+            sys.path.remove(str(self.folder))
+            sys.dont_write_bytecode = written
+            _forget_scripts()
+
+
+def check_metadata(bundle: Bundle) -> None:
+    """See that metadata.json keeps to its schema, of which tools/ has a copy, and that its version is in its changelog.
+
+    Raises:
+        InputError: it does not, or the copy or what reads it is not here.
+    """
+    schema = _schema_file(bundle)
+    with without_noise():
+        try:
+            verify_metadata(meta_file=bundle.metadata_file, filepath=str(schema))
+        except ImportError:
+            raise InputError("to verify metadata.json MONAI needs jsonschema: pip install jsonschema") from None
+        except ValueError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"configs/metadata.json fails {schema.name}: {reason}") from None
+    version = bundle.metadata["version"]
+    if version not in bundle.metadata["changelog"]:
+        raise InputError(f"configs/metadata.json: version {version} is not in its changelog; say what is new in it")
+
+
+def _schema_file(bundle: Bundle) -> Path:
+    """In the repository beside the bundles, or beside this package."""
+    places = [
+        bundle.folder.parent.parent / "tools",
+        Path(planewise.__file__).parents[1],
+        Path(planewise.__file__).parent,
+    ]
+    for place in places:
+        if (place / "metadata_schema.json").is_file():
+            return place / "metadata_schema.json"
+    raise InputError("tools/metadata_schema.json is not there; run from a checkout of the repository")
+
+
+@contextmanager
+def without_noise() -> Iterator[None]:
+    """Without MONAI's log lines and its warning that a config is code: ours is."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _forget_scripts() -> None:
+    for module in [name for name in sys.modules if name.partition(".")[0] == THEIRS]:
+        del sys.modules[module]
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution).partition("+")[0]
+    except PackageNotFoundError:
+        raise InputError(f"{distribution} is imported but not installed; install what setup.cfg names") from None

@@ -1,0 +1,98 @@
+"""A bundle's YAML files, changed by place: comments and layout stay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from planewise.packaging.source import OURS, THEIRS
+
+_NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
+_DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
+
+#: What stands before everything else that a packaged config initialises, and what it imports for that. MONAI looks into the
+#: bundle's folder only after it has initialised.
+_FIND_SCRIPTS = (
+    f"# finds {THEIRS}/ from any folder, given --bundle_root",
+    "- $sys.path.insert(1, os.path.abspath(@bundle_root))",
+    f"- $import {THEIRS}",
+)
+_IMPORTS = ("- $import os", "- $import sys")
+
+
+def names_in(text: str) -> set[str]:
+    """Dotted names of this package in a config's targets and expressions: ``planewise.networks.SliceNet``."""
+    return {name for _, node in _code(text) for name in _DOTTED.findall(node.value)}
+
+
+def for_a_bundle(text: str) -> str:
+    """A config that finds this package's code in the bundle's own ``scripts/``."""
+    edits = []
+    for _, node in _code(text):
+        start, end = node.start_mark.index, node.end_mark.index
+        written = re.sub(rf"^(\W*import ){OURS}\b", rf"\g<1>{THEIRS}", _NAME.sub(THEIRS, text[start:end]))
+        edits.append((start, end, written))
+    top = _top_level(text)
+    given = {node.value for node in top["imports"][1].value} if "imports" in top else set()
+    imports = [line for line in _IMPORTS if line.removeprefix("- ") not in given]
+    for key, lines in (("imports", imports), ("initialize", _FIND_SCRIPTS)):
+        if key in top:
+            first = top[key][1].start_mark
+            edits.append((first.index, first.index, "".join(f"{line}\n{' ' * first.column}" for line in lines)))
+    return _edited(text, edits)
+
+
+def with_values(text: str, values: Mapping[str, Any]) -> str:
+    """The config with other values of some of its top-level keys; keys that it lacks are left out."""
+    edits = []
+    for key, (name, node) in _top_level(text).items():
+        if key in values:
+            edits.append((name.end_mark.index, max(_end(node), name.end_mark.index + 1), f":{_written(values[key])}"))
+    return _edited(text, edits)
+
+
+def _code(text: str) -> Iterator[tuple[tuple, yaml.ScalarNode]]:
+    """The scalars that are code: expressions, and values of ``_target_``; with the path to each."""
+    waiting: list[tuple[tuple, yaml.Node | None]] = [((), yaml.compose(text, Loader=yaml.SafeLoader))]
+    while waiting:
+        path, node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            waiting += [((*path, key.value), value) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += [((*path, number), value) for number, value in enumerate(node.value)]
+        elif isinstance(node, yaml.ScalarNode) and (node.value.startswith("$") or path[-1:] == ("_target_",)):
+            yield path, node
+
+
+def _top_level(text: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    return {key.value: (key, value) for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
+
+
+def _end(node: yaml.Node) -> int:
+    """Where a node's text ends; PyYAML lets a block end where the next key begins, comments before it included."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(node, yaml.MappingNode) else last)
+    return node.end_mark.index
+
+
+def _written(value: Any) -> str:
+    """A value as it stands after a key's colon: on the same line, or as an indented block."""
+    nested = isinstance(value, (dict, list)) and any(
+        isinstance(entry, (dict, list)) for entry in (value.values() if isinstance(value, dict) else value)
+    )
+    if nested or (isinstance(value, dict) and "_target_" in value):
+        block = yaml.safe_dump(value, sort_keys=False, width=1000)
+        return "\n" + "\n".join(f"  {line}" for line in block.splitlines())
+    line = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
+    return " " + line.removesuffix("...\n").rstrip("\n")
+
+
+def _edited(text: str, edits: list[tuple[int, int, str]]) -> str:
+    for start, end, written in sorted(edits, reverse=True):
+        text = text[:start] + written + text[end:]
+    return text

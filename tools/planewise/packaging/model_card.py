@@ -1,0 +1,124 @@
+"""What a packaged bundle's README says of its own weights, and how it is used from its own folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from planewise.packaging.run_record import Run, flat_scores
+from planewise.packaging.source import OURS
+
+#: Around what the packager writes.
+BEGIN, END = f"<!-- written by `{OURS} package` -->", f"<!-- end of what `{OURS} package` wrote -->"
+
+#: Above the commands that a bundle's README had.
+FROM_REPOSITORY = "### From the repository"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a packaged bundle's weights and scores come from."""
+
+    scores: Mapping[str, Any]
+    measured_on: str
+    """In words: which exams"""
+    data: str
+    """What was trained on, in words"""
+    run: Run | None
+    """None: the weights come from no run that is still there"""
+
+    def eval_metrics(self) -> dict[str, Any]:
+        """As metadata.json holds them."""
+        return {"measured_on": self.measured_on, **flat_scores(self.scores)}
+
+
+def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any]) -> str:
+    """A bundle's README with the scores of the weights in it and what they were made from, under Performance.
+
+    Args:
+        train: the bundle's train config, to say what the run set otherwise.
+    """
+    rows = [f"| {name} | {value} |" for name, value in flat_scores(provenance.scores).items()]
+    facts = [("measured on", provenance.measured_on), ("trained on", provenance.data), *_facts(provenance.run)]
+    text = ["### The weights in this folder", ""]
+    text += [f"- {name}: {value}" for name, value in facts] + ["", "| score | |", "|---|---|", *rows]
+    changed = provenance.run.settings_unlike(train) if provenance.run else {}
+    if changed:
+        text += [
+            "",
+            "The run's settings, where they are not those of the bundle's `configs/train.yaml`:",
+            "",
+            "```yaml",
+        ]
+        text += [yaml.safe_dump(changed, sort_keys=False, default_flow_style=None, width=100).rstrip(), "```"]
+    text += ["", "What follows is of the method, with other weights."]
+    return _under(readme, "Performance", text)
+
+
+def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[str, Any]) -> str:
+    """A bundle's README with the commands for who has nothing but this folder, under Commands."""
+    packages = {
+        "monai": metadata["monai_version"],
+        "torch": metadata["pytorch_version"],
+        "numpy": metadata["numpy_version"],
+        **metadata["required_packages_version"],
+    }
+    run = "python -m monai.bundle run --config_file"
+    source = "--input /data/exam" if "input" in inference else "--datalist /data/datalist.json"
+    text = [
+        "### From this folder",
+        "",
+        f"`scripts/` holds the code that the configs name; {OURS} need not be installed.",
+        "",
+        "```bash",
+        "pip install " + " ".join(f'"{name}=={version}"' for name, version in packages.items()),
+        f"{run} configs/inference.yaml {source} --output_dir out",
+        f"{run} configs/train.yaml --datalist /data/datalist.json --output_dir runs/mine",
+        "```",
+        "",
+        f"`/data/datalist.json` is what `{OURS} index` writes of your own exams. The settings at the top of the configs are",
+        "those of the weights in `models/`.",
+        "",
+        FROM_REPOSITORY,
+    ]
+    return _under(readme, "Commands", text)
+
+
+def _facts(run: Run | None) -> list[tuple[str, str]]:
+    if run is None:
+        return [("made by", "not known: the weights come without their run")]
+    record = run.record
+    commit = record.get("commit") or "not known"
+    facts = [
+        ("seed", str(record.get("seed"))),
+        ("configuration (SHA-256)", f"`{record.get('configuration')}`"),
+        ("datalist (SHA-256)", ", ".join(f"`{digest}`" for digest in record.get("files", {}).values()) or "not known"),
+        ("commit", commit.replace("-dirty", ", with changes")),
+        ("versions", _versions(record)),
+    ]
+    pretrained = run.config.get("pretrained")
+    if run.pretrained is not None:
+        origin = run.pretrained
+        made_from = origin.data or "data not known"
+        facts.append(("started from", f"weights of configuration `{origin.record.get('configuration')}`, {made_from}"))
+    elif pretrained not in (None, "", "null", "none", "None", False):
+        facts.append(("started from", "pretrained weights that are no longer there"))
+    return facts
+
+
+def _versions(record: Mapping[str, Any]) -> str:
+    packages = {"python": record.get("python"), **record.get("packages", {})}
+    return ", ".join(f"{name} {version}" for name, version in packages.items() if version)
+
+
+def _under(readme: str, heading: str, lines: list[str]) -> str:
+    """Lines right below a heading; at the end of the text if it has none."""
+    block = "\n".join([BEGIN, *lines, END])
+    found = re.search(rf"^## {heading}\n+", readme, re.M)
+    if found is None:
+        return f"{readme.rstrip()}\n\n## {heading}\n\n{block}\n"
+    return f"{readme[: found.start()]}## {heading}\n\n{block}\n\n{readme[found.end() :]}"

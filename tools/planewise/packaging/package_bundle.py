@@ -1,0 +1,235 @@
+"""A bundle's folder to one that works where nothing of ours is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import verify_net_in_out
+
+from planewise.errors import InputError
+from planewise.networks import read_weights, weights_path
+from planewise.packaging import archive
+from planewise.packaging.bundle import Bundle, check_metadata, without_noise
+from planewise.packaging.configs import for_a_bundle, with_values
+from planewise.packaging.model_card import Provenance, with_commands, with_provenance
+from planewise.packaging.run_record import Run, read_scores
+from planewise.packaging.settings import defining_settings, settings_of
+from planewise.packaging.source import OURS, THEIRS
+from planewise.packaging.weights import check_weights, save_weights, strip_script
+
+#: `planewise` is kept from being imported: the export proves that the bundle's own code is enough.
+_EXPORT = f"""
+import sys
+sys.modules["{OURS}"] = None
+sys.dont_write_bytecode = True
+sys.path.insert(0, ".")
+from monai.bundle import ckpt_export
+ckpt_export("network_def", filepath="models/model.ts", ckpt_file="models/model.pt", meta_file="configs/metadata.json",
+            config_file="configs/inference.yaml")
+"""
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """What `package_bundle` wrote."""
+
+    folder: Path
+    zip: Path
+    large: Path | None
+    """Folder of the files that are to be put on the network; None if there are none"""
+
+
+def package_bundle(
+    bundle: str | Path,
+    weights: str | Path | None = None,
+    dist: str | Path = "dist",
+    *,
+    scores: str | Path | None = None,
+    data: str | None = None,
+    torchscript: bool = False,
+    zoo_url: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Packaged:
+    """Write ``DIST/NAME/`` and ``DIST/NAME.zip``: configs, the code that they reach, weights, model card, sums.
+
+    Nothing is left behind unless all of it is done. The same input gives the same bytes.
+
+    Args:
+        bundle: folder of the bundle.
+        weights: a checkpoint, or a run's or bundle's folder; the bundle's own ``models/model.pt`` unless given. If they lie
+            in a run's folder, the run's settings go into the configs and its scores and origin into the model card.
+        dist: folder to write to.
+        scores: JSON file of scores in place of the run's.
+        data: in words what the weights were trained and measured on, in place of what the run says.
+        torchscript: write ``models/model.ts`` too.
+        zoo_url: set files larger than `archive.LARGEST` apart, to be put below this URL, and name them in
+            ``large_files.yml``.
+        say: is told each step.
+
+    Raises:
+        InputError: there are no weights, they do not fit the network or come from another bundle's run; nobody measured
+            them; the metadata fails its schema or is of another network; a folder cannot be written to or is in use.
+    """
+    source = Bundle(bundle)
+    if source.is_packaged:
+        raise InputError(f"{source.folder} is packaged already; name the bundle in the repository")
+    place = _place(source, Path(dist).expanduser())
+    file = Path(weights_path(source.folder if weights is None else weights))
+    run = Run.of_weights(file)
+    provenance = _provenance(file, run, scores, data)
+    changed = settings_of(run, source.config("train.yaml"), source.config("inference.yaml")) if run else {}
+    with archive.built_beside(place.parent) as room:
+        built = room / source.name
+        _write_files(source, built, changed, provenance, say)
+        packaged = Bundle(built)
+        _write_weights(packaged, file, say)
+        check_metadata(source)
+        _verify_network(packaged)
+        if torchscript:
+            _export(packaged, say)
+        apart = archive.set_large_files_apart(built, zoo_url, room / "large") if zoo_url else []
+        archive.write_sums(built)
+        archive.write_zip(built, room / "bundle.zip")
+        result = Packaged(
+            place, place.with_name(f"{place.name}.zip"), place.with_name(f"{place.name}_large") if apart else None
+        )
+        archive.put_in_place(built, result.folder)
+        archive.put_in_place(room / "bundle.zip", result.zip)
+        if result.large:
+            archive.put_in_place(room / "large", result.large)
+        if zoo_url:
+            say(f"to be put at {zoo_url}: {', '.join(apart) or 'nothing, no file is over 25 MB'}")
+    return result
+
+
+def _place(source: Bundle, dist: Path) -> Path:
+    place = dist.resolve() / source.name
+    if place == source.folder:
+        raise InputError(f"{dist} holds the bundle itself; name another folder with -o")
+    if place.exists() and not (place / archive.SUMS).is_file():
+        raise InputError(f"{place} is there and was not packaged; remove it, or name another folder with -o")
+    return place
+
+
+def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data: str | None) -> Provenance:
+    if scores is not None:
+        measured, where = read_scores(Path(scores).expanduser()), "as given with --scores, on"
+    elif run is not None and run.scores is not None:
+        section, measured = run.scores
+        where = f"section {section} of"
+    else:
+        at = f"no metrics.json in {run.folder}/test or /validation" if run else f"no run beside {weights}"
+        raise InputError(
+            f"nobody measured these weights: there is {at}. Evaluate them (configs/train.yaml with configs/evaluate.yaml on "
+            "top), or name the scores' file with --scores"
+        )
+    text = data or (run.data if run else None)
+    if not text:
+        raise InputError(
+            f"what {weights} was trained and measured on is not known; say it with --data 'so many exams of ...'"
+        )
+    if run is not None and run.on_phantoms and "phantom" not in text.lower():
+        text = f"phantoms: {text}"
+    return Provenance(measured, f"{where} {text}", text, run)
+
+
+def _write_files(
+    source: Bundle, built: Path, changed: Mapping[str, dict], provenance: Provenance, say: Callable[[str], None]
+) -> None:
+    """Everything but the weights."""
+    (built / "configs").mkdir(parents=True)
+    others = [source.folder / "LICENSE", source.folder / "configs" / "logging.conf"]
+    for path in (*source.folder.glob("docs/*"), *others):
+        if path.is_file():
+            target = built / path.relative_to(source.folder)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, target)
+    texts = {name: with_values(text, changed.get(name, {})) for name, text in source.texts.items()}
+    if "demo.yaml" in texts and not _fits_the_weights(source.config("demo.yaml"), source, changed):
+        del texts["demo.yaml"]
+    for name, text in texts.items():
+        (built / "configs" / name).write_text(for_a_bundle(text))
+    for key, value in changed.get("inference.yaml", {}).items():
+        say(f"as trained: {key} {value if not isinstance(value, dict) else '(another)'}")
+
+    code = source.source.files()
+    for name, text in code.items():
+        (built / THEIRS / name).parent.mkdir(parents=True, exist_ok=True)
+        (built / THEIRS / name).write_text(text)
+    say(f"{len(code)} files of code that the configs reach")
+
+    metadata = dict(source.metadata)
+    missing = source.requirements()
+    metadata["required_packages_version"] = metadata.get("required_packages_version", {}) | missing
+    metadata["eval_metrics"] = provenance.eval_metrics()
+    (built / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
+    if missing:
+        say(f"metadata.json did not name {', '.join(f'{name} {version}' for name, version in missing.items())}: added")
+
+    card = with_provenance(source.readme, provenance, source.config("train.yaml"))
+    card = with_commands(card, metadata, source.config("inference.yaml"))
+    (built / "docs" / "README.md").write_text(card)
+    say(f"model card: {len(provenance.eval_metrics()) - 1} scores, {provenance.measured_on}")
+
+
+def _fits_the_weights(demo: Mapping[str, Any], source: Bundle, changed: Mapping[str, dict]) -> bool:
+    """Whether the demo's overlay leaves the network, its input and its output as they are in the package."""
+    packaged = source.config("inference.yaml") | changed.get("inference.yaml", {})
+    keys = defining_settings(packaged) | {"network_def"}
+    return all(packaged.get(key) == demo[key] for key in keys & set(demo))
+
+
+def _write_weights(packaged: Bundle, file: Path, say: Callable[[str], None]) -> None:
+    weights = read_weights(file)
+    with packaged.importable():
+        network = packaged.network()
+    check_weights(weights, network, str(file))
+    save_weights(weights, network, packaged.weights)
+    say(f"weights: {sum(value.numel() for value in weights.values()):,} values, {len(weights)} tensors")
+
+
+def _verify_network(packaged: Bundle) -> None:
+    with without_noise(), packaged.importable():
+        try:
+            verify_net_in_out(
+                "network_def",
+                packaged.metadata_file,
+                packaged.config_file("inference.yaml"),
+                device="cpu",
+                bundle_root=str(packaged.folder),
+            )
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"the network fails what network_data_format in configs/metadata.json says (n = 1): {reason}"
+            ) from None
+
+
+def _export(packaged: Bundle, say: Callable[[str], None]) -> None:
+    """``models/model.ts``, by a process of its own: names in a TorchScript file depend on what was scripted before."""
+    environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _EXPORT],
+        cwd=packaged.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    script = packaged.folder / "models" / "model.ts"
+    if done.returncode or not script.is_file():
+        raise InputError(f"the network cannot be exported to TorchScript: {_last_line(done.stdout)}")
+    strip_script(script)
+    say("models/model.ts")
+
+
+def _last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2]

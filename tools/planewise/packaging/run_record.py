@@ -1,0 +1,201 @@
+"""What a training run left beside its weights: settings, seed, versions, scores, and what its data were."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from planewise.data import read_datalist
+from planewise.data.datalist import PATH_KEYS
+from planewise.engines.checkpoints import BEST
+from planewise.engines.start_run import NOT_COMPUTED
+from planewise.errors import InputError
+from planewise.exams.split import SECTIONS
+from planewise.packaging.source import OURS, THEIRS
+
+#: Sections whose scores say how good the weights are, the better first. Scores of the training section do not.
+MEASURED_ON = ("test", "validation")
+#: Settings that name files. They stay on the machine that they are on.
+_FILES = ("dataset_dir", "datalist", "pretrained", "imagenet", "masks")
+#: What a tree of phantom exams holds at its root.
+_PHANTOM_MARK = "phantom.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, as `planewise.engines.start_run` and the reports write it."""
+
+    folder: Path
+    weights: Path
+    config: dict[str, Any] = field(repr=False)
+    """Every setting that the run had, in this package's names"""
+    record: dict[str, Any] = field(repr=False)
+    """``run.json``: seed, hash of the configuration, versions, commit"""
+
+    @classmethod
+    def of_weights(cls, weights: Path) -> Run | None:
+        """The run that wrote a file of weights; None if nothing beside the file says."""
+        models = weights.resolve().parent
+        # a run with a folder of its own keeps its weights in it; otherwise they are the bundle's, beside eval/
+        for folder in (models.parent, models.parent / "eval"):
+            config, record = folder / "config.yaml", folder / "run.json"
+            if models.name == "models" and config.is_file() and record.is_file():
+                return cls(folder, weights, _in_our_names(yaml.safe_load(config.read_text())), _json(record))
+        return None
+
+    @cached_property
+    def scores(self) -> tuple[str, dict[str, Any]] | None:
+        """The section that the weights were measured on, and its ``metrics.json``; None if nobody did.
+
+        Raises:
+            InputError: the scores are older than the weights, so of others.
+        """
+        for section in MEASURED_ON:
+            file = self.folder / section / "metrics.json"
+            if file.is_file() and self.weights.name != BEST:
+                raise InputError(
+                    f"the scores in {file} are of {BEST}, not of {self.weights.name}; package that, or give --scores"
+                )
+            if file.is_file():
+                if file.stat().st_mtime < self.weights.stat().st_mtime:
+                    raise InputError(
+                        f"the scores in {file} are older than the weights {self.weights}, so they are of others; evaluate "
+                        f"again (configs/evaluate.yaml, --section {section}), or name a file with --scores"
+                    )
+                return section, _json(file)
+        return None
+
+    @cached_property
+    def data(self) -> str | None:
+        """What the run was trained on, in words and without a path; None if its datalist is gone, or another by now."""
+        datalist = self._datalist
+        if datalist is None:
+            return None
+        content = read_datalist(datalist)
+        exams = {
+            section: {item.get("exam", item["image"]) for item in content.get(section, [])} for section in SECTIONS
+        }
+        counts = ", ".join(f"{len(exams[section])} {section}" for section in SECTIONS)
+        drawn = self.config.get("num_subjects")
+        some = f", {drawn} of the training exams drawn" if isinstance(drawn, int) else ""
+        return f"{'phantoms' if self.on_phantoms else 'images'} ({counts} exams{some})"
+
+    @cached_property
+    def _datalist(self) -> Path | None:
+        """The file that the run read, if it is there and has not changed since."""
+        path = _existing(self.config.get("datalist"), self.folder)
+        if path is None or hashlib.sha256(path.read_bytes()).hexdigest() not in self.record.get("files", {}).values():
+            return None
+        return path
+
+    @cached_property
+    def on_phantoms(self) -> bool:
+        """Whether the run's exams are phantoms, as the trees that they come from say."""
+        datalist = self._datalist
+        if datalist is None:
+            return False
+        content = read_datalist(datalist)
+        items = [item for section in SECTIONS for item in content.get(section, [])]
+        folders = {(datalist.parent / item[key]).resolve().parent for item in items for key in PATH_KEYS if key in item}
+        # phantoms are written whole trees at a time, a few folders deep
+        trees = {above for folder in folders for above in (folder, *list(folder.parents)[:6])}
+        return any((tree / _PHANTOM_MARK).is_file() for tree in trees)
+
+    @cached_property
+    def pretrained(self) -> Run | None:
+        """The run whose weights this one started from, if it did and they are still there."""
+        path = _existing(self.config.get("pretrained"), self.folder)
+        if path is None:
+            return None
+        return Run.of_weights(path / "models" / "model.pt" if path.is_dir() else path)
+
+    def settings_unlike(self, train: Mapping[str, Any]) -> dict[str, Any]:
+        """What of a train config the run set otherwise: top-level keys, those apart that hold a path or say where it ran."""
+        return {
+            key: self.config[key]
+            for key, default in train.items()
+            if key not in NOT_COMPUTED
+            and key not in _FILES
+            and key in self.config
+            and self.config[key] != default
+            and not _holds_a_path(self.config[key])
+        }
+
+
+def flat_scores(scores: Any, name: str = "") -> dict[str, float]:
+    """Nested scores as one level: ``{"RV": {"dice": {"mean": 0.5, ...}}}`` to ``{"RV_dice": 0.5, "RV_dice_sd": ...}``.
+
+    Numbers are rounded to four digits; what is unknown (null), lists and tables, and the bounds that planes of a test set
+    keep (``trust``) are left out.
+    """
+    if isinstance(scores, Mapping):
+        if set(scores) == {"mean", "sd", "median"}:  # of `planewise.reports.tables.summary`
+            return flat_scores(scores["mean"], name) | flat_scores(scores["sd"], f"{name}_sd")
+        flat: dict[str, float] = {}
+        for key, value in scores.items():
+            flat |= flat_scores(value, f"{name}_{key}".strip("_").replace(" ", "_")) if key != "trust" else {}
+        return flat
+    if isinstance(scores, bool) or not isinstance(scores, (int, float)) or not math.isfinite(scores):
+        return {}
+    return {name: scores if isinstance(scores, int) else round(scores, 4)}
+
+
+def read_scores(path: Path) -> dict[str, Any]:
+    """Scores in a JSON file that a person names.
+
+    Raises:
+        InputError: it cannot be read, or holds no number.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read as scores ({error}); a report's metrics.json is what is needed"
+        ) from None
+    if not isinstance(content, dict) or not flat_scores(content):
+        raise InputError(f"{path} holds no scores (a JSON object with numbers in it)")
+    return content
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error})") from None
+
+
+def _existing(path: Any, run: Path) -> Path | None:
+    """A path that a run's settings name, if it is there: from here, or from where the run may have been started."""
+    if not isinstance(path, str) or path.startswith(("$", "@")):
+        return None
+    places = [Path(path).expanduser(), *(above / path for above in (run, *run.parents))]
+    return next((place for place in places if place.exists()), None)
+
+
+def _holds_a_path(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_a_path, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_a_path, value))
+    return isinstance(value, str) and not value.startswith(("$", "@")) and any(mark in value for mark in "/\\~")
+
+
+def _in_our_names(value: Any) -> Any:
+    """A config as the bundle's own files write it: a packaged bundle's code by its name here, and references with ``#``."""
+    if isinstance(value, dict):
+        return {key: _in_our_names(entry) for key, entry in value.items() if key != "initialize"}
+    if isinstance(value, list):
+        return [_in_our_names(entry) for entry in value]
+    if not isinstance(value, str):
+        return value
+    value = re.sub(rf"(?<![\w.]){THEIRS}(?=\.\w)|(?<=^\$import ){THEIRS}$", OURS, value)
+    return re.sub(r"@\w+(::\w+)+", lambda reference: reference[0].replace("::", "#"), value)

@@ -1,0 +1,101 @@
+"""Which settings of a training run its weights need to be used with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from planewise.engines.start_run import NOT_COMPUTED
+from planewise.errors import InputError
+from planewise.packaging.run_record import Run
+
+#: What of an inference config says what the network is, what it sees and what is made of what it gives.
+_DEFINING = ("network_def", "preprocessing", "postprocessing")
+#: What of a train config no setting replaces: a run that has another was not made by the bundle.
+_OWN = ("preprocessing", "targets")
+
+_REFERENCE = re.compile(r"@(\w+)")
+
+
+def defining_settings(inference: Mapping[str, Any]) -> set[str]:
+    """Top-level settings of an inference config that its network, its input or its output depend on."""
+    found: set[str] = set()
+    waiting = [inference.get(key) for key in _DEFINING]
+    while waiting:
+        for key in _references(waiting.pop()) - found:
+            if key in inference and key not in NOT_COMPUTED and key not in _DEFINING:
+                found.add(key)
+                waiting.append(inference[key])
+    return found
+
+
+def settings_of(run: Run, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a bundle's configs have to be changed to so that they fit a run's weights.
+
+    Args:
+        run: that wrote the weights.
+        train, inference: the bundle's configs, as they stand in its files.
+
+    Returns:
+        ``{"train.yaml": {key: value}, "inference.yaml": {key: value}}``, without what is as it is.
+
+    Raises:
+        InputError: the run is not one of this bundle.
+    """
+    train, inference = _plain(train), _plain(inference)
+    wanted = defining_settings(inference)
+    network = run.config.get("network_def")
+    # a network of one's own is a setting like others; a run of another bundle has another one too, and lacks more
+    required = wanted if network == train.get("network_def") else set(train) - NOT_COMPUTED - {"initialize"}
+    absent = sorted(key for key in required if key in train and key not in run.config)
+    other = [f"train#{key}" for key in _OWN if _in(train, key) != _in(run.config, key)]
+    if absent or other:
+        what = [f"has no {', '.join(absent[:5])}{' and more' if len(absent) > 5 else ''}"] if absent else []
+        what += [f"has another {' and another '.join(other)}"] if other else []
+        commit = run.record.get("commit")
+        raise InputError(
+            f"{run.folder} is not a run of this bundle as it stands: it {' and '.join(what)}; name another run with "
+            f"--weights, or package with the code that made this one{f' (commit {commit})' if commit else ''}"
+        )
+    changed = {
+        file: {
+            key: run.config[key] for key in sorted(wanted) if key in run.config and config.get(key) != run.config[key]
+        }
+        for file, config in (("train.yaml", train), ("inference.yaml", inference))
+    }
+    # a key that train.yaml lacks is a setting of inference alone: the run says nothing of it
+    changed["inference.yaml"] = {key: value for key, value in changed["inference.yaml"].items() if key in train}
+    if network != train.get("network_def"):
+        changed["train.yaml"]["network_def"] = network
+        changed["inference.yaml"]["network_def"] = {
+            key: value for key, value in network.items() if _references(value) <= set(inference)
+        }
+    return changed
+
+
+def _in(config: Mapping[str, Any], key: str) -> Any:
+    part = config.get("train", {})
+    return part.get(key) if isinstance(part, Mapping) else None
+
+
+def _references(value: Any) -> set[str]:
+    """Top-level keys that a part of a config refers to: ``@train#dataset`` refers to ``train``."""
+    if isinstance(value, Mapping):
+        return set().union(*map(_references, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(_references, value))
+    return set(_REFERENCE.findall(value)) if isinstance(value, str) else set()
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config as a run writes it into its own: through YAML, with keys that are text."""
+
+    def with_text_keys(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): with_text_keys(entry) for key, entry in value.items()}
+        return [with_text_keys(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+    return yaml.safe_load(yaml.safe_dump(with_text_keys(config)))

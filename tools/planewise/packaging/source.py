@@ -1,0 +1,317 @@
+"""The part of this package that a bundle's configs reach, written anew under another name.
+
+A packaged bundle carries it in ``scripts/``, where MONAI's tools and MONAI Label look for a bundle's own code.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import planewise
+from planewise.errors import InputError
+
+#: The package's name here, and in a packaged bundle.
+OURS, THEIRS = "planewise", "scripts"
+
+_LINE = 120
+_DOTTED = re.compile(rf"{OURS}(\.\w+)+")
+
+
+class Source:
+    """The modules of this package that some names need, as they are to stand in a bundle.
+
+    A name is followed through its room's ``__init__.py`` to the module that it lives in, and from there along every import.
+    Rooms keep only the names that something reached asks for.
+
+    Args:
+        names: dotted, as configs say them: ``planewise.networks.SliceNet``.
+
+    Raises:
+        InputError: a name is of this package and leads nowhere.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._trees: dict[str, ast.Module] = {}
+        self.modules: set[str] = set()
+        """Dotted names of the modules, packages left out."""
+        self.exports: dict[str, set[str]] = {}
+        """Room to the names that are reached through it."""
+        for name in sorted(names):
+            self._reach(name, f"the configs name {name}")
+
+    def files(self) -> dict[str, str]:
+        """Path below ``scripts/`` to text, sorted: the modules, their rooms' ``__init__.py`` and the package's own."""
+        written = {"__init__.py": self._package_init()}
+        for room in self._rooms:
+            written[f"{_below(room)}/__init__.py"] = self._room_init(room)
+        for module in self.modules:
+            written[f"{_below(module)}.py"] = self._module(module)
+        return dict(sorted(written.items()))
+
+    def foreign_imports(self) -> set[str]:
+        """Top-level names of everything else that the modules import, Python's own library apart."""
+        return foreign_imports(self._tree(module) for module in self.modules)
+
+    # where names lead
+
+    @cached_property
+    def _rooms(self) -> list[str]:
+        return sorted({module.rpartition(".")[0] for module in self.modules} - {OURS})
+
+    def _tree(self, module: str) -> ast.Module:
+        if module not in self._trees:
+            self._trees[module] = ast.parse(_file(module).read_text())
+        return self._trees[module]
+
+    def _homes(self, room: str) -> dict[str, str]:
+        """Name to the module it lives in, for everything that a room's ``__init__.py`` offers."""
+        homes: dict[str, str] = {}
+        for statement in self._tree(room).body:
+            if isinstance(statement, ast.ImportFrom) and _is_ours(statement.module):
+                homes |= {alias.asname or alias.name: statement.module for alias in statement.names}
+            elif _assigns(statement, "_HOMES"):
+                homes |= ast.literal_eval(statement.value)
+        return homes
+
+    def _reach(self, name: str, why: str) -> None:
+        """Follow a dotted name, of a module or of something in one."""
+        module, rest = _longest_module(name)
+        if _is_package(module):
+            if module == OURS and rest in ([], ["__version__"]):
+                return
+            if not rest:
+                raise InputError(f"{why}: name what of the room {module} is needed, as in {module}.Something")
+            homes = self._homes(module) if module != OURS else {}
+            if rest[0] not in homes:
+                raise InputError(f"{why}, but there is no {rest[0]} in {module}")
+            self.exports.setdefault(module, set()).add(rest[0])
+            module = homes[rest[0]]
+        if module in self.modules:
+            return
+        self.modules.add(module)
+        for node in ast.walk(self._tree(module)):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                raise InputError(f"{module} has a relative import (line {node.lineno}); write {OURS}.<room>.<module>")
+            for imported in _imported(node):
+                if _is_ours(imported):
+                    self._reach(imported, f"{module} imports {imported}")
+
+    def _loaded_by(self, names: Iterable[str]) -> set[str]:
+        """Modules and rooms that importing some names executes, through imports at the top of modules alone."""
+        loaded: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            module, rest = _longest_module(waiting.pop())
+            if _is_package(module) and rest and module != OURS:
+                waiting.append(self._homes(module)[rest[0]])
+            room = module if _is_package(module) else module.rpartition(".")[0]
+            if room != OURS and room not in loaded:
+                loaded.add(room)
+                eager = [s for s in self._tree(room).body if isinstance(s, ast.ImportFrom) and _is_ours(s.module)]
+                kept = self.exports.get(room, set())
+                waiting += [s.module for s in eager if any(alias.name in kept for alias in s.names)]
+            if not _is_package(module) and module not in loaded:
+                loaded.add(module)
+                top = [imported for statement in self._tree(module).body for imported in _imported(statement)]
+                waiting += [imported for imported in top if _is_ours(imported)]
+        return loaded
+
+    # how it is written
+
+    def _package_init(self) -> str:
+        rooms = "".join(f'    "{room.rpartition(".")[2]}",\n' for room in self._rooms)
+        return (
+            f'"""The part of {OURS} {planewise.__version__} that this bundle needs, copied by `{OURS} package`."""\n\n'
+            "from importlib import import_module\nfrom types import ModuleType\n\n"
+            f'__version__ = "{planewise.__version__}"\n\n_ROOMS = (\n{rooms})\n\n\n'
+            "def __getattr__(name: str) -> ModuleType:\n"
+            f"    # a config says `$import {THEIRS}` and then names any room\n"
+            "    if name in _ROOMS:\n"
+            '        return import_module(f"{__name__}.{name}")\n'
+            '    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")\n'
+        )
+
+    def _room_init(self, room: str) -> str:
+        """A room's ``__init__.py`` without the names that nothing reached asks for."""
+        kept = self.exports.get(room, set())
+        source = _file(room).read_text()
+        parts = []
+        for statement in self._tree(room).body:
+            if isinstance(statement, ast.ImportFrom) and _is_ours(statement.module):
+                names = [alias.name for alias in statement.names if alias.name in kept]
+                parts += [_import_line(_theirs(statement.module), names)] if names else []
+            elif _assigns(statement, "_HOMES"):
+                homes = {name: home for name, home in ast.literal_eval(statement.value).items() if name in kept}
+                lines = "".join(f'    "{name}": "{_theirs(home)}",\n' for name, home in homes.items())
+                parts.append(f"_HOMES = {{\n{lines}}}")
+            elif _assigns(statement, "__all__") and isinstance(statement.value, ast.List):
+                names = [name for name in ast.literal_eval(statement.value) if name in kept]
+                parts.append("__all__ = [\n" + "".join(f'    "{name}",\n' for name in names) + "]")
+            else:
+                parts.append(ast.get_source_segment(source, statement) or "")
+        # blank lines as a person would leave them: after the docstring, before what is assigned, two before a function
+        spaced = [
+            f"\n\n{part}" if part.startswith("def ") else f"\n{part}" if number == 1 or " = " in part[:10] else part
+            for number, part in enumerate(parts)
+        ]
+        return rewrite_imports("\n".join(spaced) + "\n")
+
+    def _module(self, module: str) -> str:
+        text = _file(module).read_text()
+        return rewrite_imports(self._hoisted(module, text))
+
+    def _hoisted(self, module: str, text: str) -> str:
+        """The text with its functions' imports of this package at the top.
+
+        MONAI Label takes ``scripts`` out of `sys.modules` and `sys.path` between building transforms and calling them, so
+        that an import inside a function would find nothing. One that would close a circle stays where it is.
+        """
+        lines = text.splitlines(keepends=True)
+        top = [other for other in self._tree(module).body if isinstance(other, (ast.Import, ast.ImportFrom))]
+        hoisted = []
+        for block, statement in _own_imports_in_functions(self._tree(module)):
+            if module in self._loaded_by(_imported(statement)):
+                continue
+            first, last = statement.lineno - 1, statement.end_lineno
+            hoisted.append(textwrap.dedent("".join(lines[first:last])).rstrip("\n"))
+            note = "# imported at the top: by now a server may have unloaded this package"
+            stays = any(not isinstance(other, ast.ImportFrom) for other in block)
+            left = " " * statement.col_offset + (note if stays else f"pass  {note}") + "\n"
+            lines[first:last] = [left, *[""] * (last - first - 1)]
+        if hoisted:
+            at = max((statement.end_lineno for statement in top), default=1)
+            lines[at - 1] += "".join(f"{line}\n" for line in dict.fromkeys(hoisted))
+        return "".join(lines)
+
+
+def rewrite_imports(text: str) -> str:
+    """The text of a module with `OURS` replaced by `THEIRS` in what it imports and in dotted names that are strings of
+    their own (a ``_target_`` that is looked for), and nowhere else."""
+    tree = ast.parse(text)
+    lines = [line.encode() for line in text.splitlines(keepends=True)]
+    places: list[tuple[int, int]] = []  # line and byte at which the name stands
+    binds = False
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and _is_ours(node.module):
+            places.append((node.lineno - 1, node.col_offset + len("from ")))
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if _is_ours(alias.name):
+                    places.append((alias.lineno - 1, alias.col_offset))
+                    binds = binds or alias.asname is None
+        elif isinstance(node, ast.Constant) and id(node) not in parts and _DOTTED.fullmatch(str(node.value)):
+            places.append((node.lineno - 1, lines[node.lineno - 1].index(OURS.encode(), node.col_offset)))
+    if binds:
+        named = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == OURS)
+        places += [(node.lineno - 1, node.col_offset) for node in named]
+    for line, start in sorted(places, reverse=True):
+        end = start + len(OURS)
+        if lines[line][start:end] != OURS.encode():
+            raise InputError(f"cannot rewrite {lines[line].decode().strip()!r}; write it as one plain import")
+        lines[line] = lines[line][:start] + THEIRS.encode() + lines[line][end:]
+    return b"".join(lines).decode()
+
+
+def foreign_imports(trees: Iterable[ast.AST]) -> set[str]:
+    """Top-level names of what modules import, Python's own library, this package and its copy apart."""
+    names = {
+        imported.partition(".")[0]
+        for tree in trees
+        for node in ast.walk(tree)
+        for imported in _imported(node)
+        if imported
+    }
+    return names - set(sys.stdlib_module_names) - {OURS, THEIRS}
+
+
+def _own_imports_in_functions(tree: ast.Module) -> list[tuple[Sequence[ast.stmt], ast.stmt]]:
+    """Imports of this package below the top of a module, each with the block that it stands in."""
+    found = []
+    for function in ast.walk(tree):
+        if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        for node in ast.walk(function):
+            for field in ("body", "orelse", "finalbody"):
+                block = getattr(node, field, None)
+                for statement in block if isinstance(block, list) else ():
+                    if isinstance(statement, ast.ImportFrom) and _is_ours(statement.module):
+                        found.append((block, statement))
+    # a nested function is walked twice
+    return list({id(statement): (block, statement) for block, statement in found}.values())
+
+
+def _imported(node: ast.AST) -> list[str]:
+    """Dotted names that an import statement takes; none of anything else."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level == 0:
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
+def _is_ours(name: str | None) -> bool:
+    return name is not None and (name == OURS or name.startswith(f"{OURS}."))
+
+
+def _theirs(name: str) -> str:
+    return re.sub(rf"^{OURS}\b", THEIRS, name)
+
+
+def _assigns(statement: ast.stmt, name: str) -> bool:
+    return isinstance(statement, ast.Assign) and any(
+        isinstance(target, ast.Name) and target.id == name for target in statement.targets
+    )
+
+
+def _import_line(module: str, names: Sequence[str]) -> str:
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= _LINE:
+        return line
+    return f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"
+
+
+def _below(module: str) -> str:
+    """``planewise.networks.unet`` to ``networks/unet``."""
+    return module.partition(".")[2].replace(".", "/")
+
+
+def _file(module: str) -> Path:
+    path = Path(planewise.__file__).parent.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _is_package(module: str) -> bool:
+    return _file(module).name == "__init__.py"
+
+
+def _longest_module(name: str) -> tuple[str, list[str]]:
+    """``planewise.networks.SliceNet`` to ``planewise.networks`` and ``[SliceNet]``."""
+    parts = name.split(".")
+    module = parts[0]
+    for number in range(2, len(parts) + 1):
+        longer = ".".join(parts[:number])
+        # a room offers some functions under the names of the modules that they live in
+        if not _file(longer).is_file() or (number == len(parts) and _is_offered(module, parts[-1])):
+            break
+        module = longer
+    return module, parts[module.count(".") + 1 :]
+
+
+def _is_offered(room: str, name: str) -> bool:
+    """Whether a room's ``__init__.py`` offers a name that is one of its modules' too."""
+    if room == OURS or not _is_package(room):
+        return False
+    tree = ast.parse(_file(room).read_text())
+    return any(
+        alias.name == name and statement.module == f"{room}.{name}"
+        for statement in tree.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    )
