@@ -90,6 +90,10 @@ class LoadStackd(LoadImaged):
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
                     raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error
                 volume, meta = volume if isinstance(volume, tuple) else (volume, getattr(volume, "meta", {}))
+                if volume.ndim == 2:  # one slice alone is a stack of one
+                    meta = {**meta, "spatial_shape": np.array((*volume.shape, 1))}
+                    volume = MetaTensor(volume.as_tensor()[..., None], meta=meta)
+                    meta = volume.meta
             else:
                 volume, affines = _load_slices(value, exam)
                 meta = volume.meta
