@@ -187,3 +187,25 @@ def test_one_of_two_processes_says_which_it_is(error, said, told, tmp_path, monk
     # where torchrun looks for what it shows in the end
     message = json.loads((tmp_path / "error.json").read_text())["message"]
     assert message["extraInfo"]["py_callstack"].startswith("planewise, process 1 of 2: ") and told in message["message"]
+
+
+def test_the_commit_is_of_the_repository_that_keeps_this_code(tmp_path, monkeypatch):
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
+
+    code = tmp_path / "scripts" / "start_run.py"
+    code.parent.mkdir()
+    code.touch()
+    (tmp_path / "theirs").touch()
+    git("init")
+    git("add", "theirs")
+    git("commit", "-m", "theirs")
+    monkeypatch.setattr(sys.modules["planewise.engines.start_run"], "__file__", str(code))
+
+    run(tmp_path / "unpacked")
+    assert json.loads((tmp_path / "unpacked/run.json").read_text())["commit"] is None
+    git("add", ".")
+    git("commit", "-m", "ours")
+    run(tmp_path / "kept")
+    assert len(json.loads((tmp_path / "kept/run.json").read_text())["commit"]) == 40

@@ -318,10 +318,18 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The git commit of the code that runs, with a mark if it was changed since."""
+    """The git commit of the code that runs, with a mark if it was changed since; None where git does not keep it.
+
+    A packaged bundle, or an environment, may lie inside somebody else's repository, whose commit says nothing.
+    """
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
     try:
-        here = Path(__file__).parent
-        git = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        return subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        git("ls-files", "--error-unmatch", here.name)
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return None
