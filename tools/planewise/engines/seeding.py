@@ -33,4 +33,9 @@ class SeedHandler:
             self.sampler.set_epoch(engine.state.epoch)
 
     def _iteration(self, engine: Engine) -> None:
-        torch.manual_seed(mixed_seed(self.seed, engine.state.iteration))
+        seed = mixed_seed(self.seed, engine.state.iteration)
+        if engine.state.device.type == "cpu":
+            # torch.manual_seed seeds all devices, and where CUDA has not started that is a quarter of a millisecond
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
