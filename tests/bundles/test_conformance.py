@@ -45,7 +45,7 @@ def test_files(name):
 @pytest.mark.parametrize("name", BUNDLES)
 def test_metadata(name):
     meta = ROOT / "bundles" / name / "configs/metadata.json"
-    verify_metadata(meta_file=str(meta), filepath=str(ROOT / "tools/metadata_schema.json"))
+    verify_metadata(meta_file=str(meta), filepath=str(ROOT / "tools/planewise/packaging/metadata_schema.json"))
     content = yaml.safe_load(meta.read_text())
     assert content["version"] in content["changelog"]
     assert content["eval_metrics"], "scores that nobody measured"

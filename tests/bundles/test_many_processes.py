@@ -156,7 +156,7 @@ def test_a_killed_process_ends_the_run_and_one_alone_goes_on(settings, tmp_path)
     overrides = settings | {"batch_size": 4, "max_epochs": 40, "output_dir": str(tmp_path)}
     process = torchrun("train.yaml", PARALLEL, **overrides)
     deadline = time.time() + 200
-    while time.time() < deadline and process.poll() is None and not (tmp_path / "models/last.pt").exists():
+    while time.time() < deadline and process.poll() is None and not (tmp_path / "models/last.ckpt").exists():
         time.sleep(0.02)
     (second,) = (child for child in psutil.Process(process.pid).children() if child.environ()["RANK"] == "1")
     second.kill()
@@ -166,14 +166,14 @@ def test_a_killed_process_ends_the_run_and_one_alone_goes_on(settings, tmp_path)
     assert "Signal 9 (SIGKILL)" in printed.split("Root Cause")[1]
     assert "[rank0]: Traceback" not in printed, "the other says in a line that it was left alone"
 
-    before = torch.load(tmp_path / "models/last.pt", weights_only=True)
+    before = torch.load(tmp_path / "models/last.ckpt", weights_only=True)
     assert before["iteration"] == 4 * before["epoch"], "32 samples, by twos of batches of 4"
     rows = read_history(tmp_path / "history.csv")[: before["epoch"]]
     record = json.loads((tmp_path / "run.json").read_text())
     # without configs/multi_gpu_train.yaml
     end = before["epoch"] + 1
     interrupted(PRETEXT, "train.yaml", after_epoch=end, **overrides)
-    after = torch.load(tmp_path / "models/last.pt", weights_only=True)
+    after = torch.load(tmp_path / "models/last.ckpt", weights_only=True)
     assert (after["epoch"], after["iteration"]) == (end, 8 * end)
     assert read_history(tmp_path / "history.csv")[:-1] == rows
     now = json.loads((tmp_path / "run.json").read_text())

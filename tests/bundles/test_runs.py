@@ -51,7 +51,7 @@ def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
     assert [row["epoch"] for row in read_history(tmp_path / "b/history.csv")] == [1]
     run_bundle(name, "train.yaml", max_epochs=2, output_dir=str(tmp_path / "b"), **settings)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    assert same(weights(tmp_path / "a", "last.pt")["network"], weights(tmp_path / "b", "last.pt")["network"])
+    assert same(weights(tmp_path / "a", "last.ckpt")["network"], weights(tmp_path / "b", "last.ckpt")["network"])
     history = read_history(tmp_path / "b/history.csv")
     assert [row["epoch"] for row in history] == [1, 2]
     assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
@@ -147,7 +147,9 @@ def test_a_run_killed_with_sigkill_ends_like_an_unbroken_one(phantoms, tmp_path)
     done = subprocess.run(command("broken"), text=True, check=True, **inside)
     assert "going on after epoch" in done.stdout
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
-    assert same(weights(tmp_path / "whole", "last.pt")["network"], weights(tmp_path / "broken", "last.pt")["network"])
+    assert same(
+        weights(tmp_path / "whole", "last.ckpt")["network"], weights(tmp_path / "broken", "last.ckpt")["network"]
+    )
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -157,7 +159,7 @@ def test_it_trains_without_validation(name, phantoms, tmp_path):
     datalist = datalist_for(name, phantoms).parent / f"only_training_{name}.json"
     datalist.write_text(json.dumps(content))
     run_bundle(name, "train.yaml", datalist=str(datalist), samples_per_epoch=16, max_epochs=2, output_dir=str(tmp_path))
-    assert same(weights(tmp_path), weights(tmp_path, "last.pt")["network"])
+    assert same(weights(tmp_path), weights(tmp_path, "last.ckpt")["network"])
 
 
 def test_another_configuration_in_the_same_folder_is_refused(phantoms, tmp_path):

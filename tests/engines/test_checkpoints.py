@@ -71,7 +71,7 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):
     resumed = second.go(4)
     assert same(unbroken, resumed)
     assert second.epochs == [3, 4]
-    for name in ("model.pt", "last.pt"):
+    for name in ("model.pt", "last.ckpt"):
         one, other = (torch.load(tmp_path / run / name, weights_only=True) for run in "ab")
         assert same(one.get("network", one), other.get("network", other))
 
@@ -119,7 +119,7 @@ def test_another_network_is_explained(tmp_path):
 
 def test_a_write_that_fails_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
     Run(tmp_path).go(1)
-    before = (tmp_path / "last.pt").read_bytes()
+    before = (tmp_path / "last.ckpt").read_bytes()
 
     def full(content, path):
         path.write_bytes(b"half")
@@ -128,8 +128,8 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(tmp_path, monkeypat
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(InputError, match="No space left"):
         Run(tmp_path).go(2)
-    assert (tmp_path / "last.pt").read_bytes() == before
-    assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "model.pt"}
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "model.pt"}
 
 
 class Cycled:
@@ -187,8 +187,8 @@ def test_one_of_two_processes_writes_and_both_go_on(tmp_path):
     (tmp_path / "last.7.tmp").write_bytes(b"of a run that was killed")
     one, other = in_processes(go_on, str(tmp_path))
     assert one["epochs"].tolist() == other["epochs"].tolist() == [2, 3] and same(one, other)
-    assert {path.name for path in tmp_path.iterdir()} == {"last.pt", "model.pt"}
-    assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "model.pt"}
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 3
 
 
 def go_on_apart(rank: int, folder: str) -> None:

@@ -1,9 +1,12 @@
 """Salted hashes."""
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+import typer
 from planewise.errors import InputError
 from planewise.exams.identity import hashed, load_salt, salt_file
 
@@ -21,12 +24,34 @@ def test_processes_that_start_together_agree(tmp_path, monkeypatch):
         assert len(set(pool.map(lambda _: load_salt(), range(16)))) == 1
 
 
-def test_without_the_variable_it_lies_in_the_users_settings(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("platform", "set_to", "place"),
+    [
+        ("linux", None, "home/.config/planewise/salt"),
+        ("linux", "", "home/.config/planewise/salt"),
+        ("linux", "settings", "settings/planewise/salt"),
+        ("darwin", None, "home/Library/Application Support/planewise/salt"),
+    ],
+)
+def test_without_the_variable_it_lies_in_the_users_settings(platform, set_to, place, tmp_path, monkeypatch):
+    monkeypatch.delenv("PLANEWISE_SALT_FILE")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "platform", platform)
+    if set_to is not None:
+        monkeypatch.setenv("XDG_CONFIG_HOME", set_to and str(tmp_path / set_to))
+    assert salt_file() == tmp_path / place
+
+
+def test_the_salt_lies_where_it_always_did(tmp_path, monkeypatch):
+    """Another place would be another salt, and every exam another hash. It was typer's folder for settings."""
     monkeypatch.delenv("PLANEWISE_SALT_FILE")
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    assert salt_file().is_relative_to(tmp_path)
-    assert "planewise" in str(salt_file())
+    for variable in ("unset", "settings"):
+        monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+        if variable != "unset":
+            monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / variable))
+        assert salt_file().parent == Path(typer.get_app_dir("planewise"))
 
 
 def test_a_place_that_cannot_be_written(tmp_path, monkeypatch):

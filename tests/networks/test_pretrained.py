@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 
 import pytest
 import torch
@@ -39,8 +40,8 @@ def test_encoder_and_decoder_move_the_head_stays(pretext, caplog):
 
 
 def test_location_weights_leave_the_decoder_at_random(tmp_path):
-    torch.save({"network": network(num_maps=0).state_dict(), "epoch": 3}, tmp_path / "last.pt")
-    net = load_pretrained(segmenter(), tmp_path / "last.pt")
+    torch.save({"network": network(num_maps=0).state_dict(), "epoch": 3}, tmp_path / "last.ckpt")
+    net = load_pretrained(segmenter(), tmp_path / "last.ckpt")
     fresh = segmenter().state_dict()
     assert all(torch.equal(value, fresh[name]) for name, value in net.state_dict().items() if "decoder" in name)
     assert any(not torch.equal(value, fresh[name]) for name, value in net.state_dict().items() if "encoder" in name)
@@ -51,6 +52,18 @@ def test_a_bundles_folder_will_do(pretext):
     (path.parent / "models").mkdir()
     path.rename(path.parent / "models" / "model.pt")
     assert set(read_weights(path.parent)) == set(source.state_dict())
+
+
+def test_the_zip_of_a_packaged_bundle_will_do(pretext, tmp_path):
+    source, path = pretext
+    with zipfile.ZipFile(tmp_path / "pretext_x.zip", "w") as archive:
+        archive.write(path, "pretext_x/models/model.pt")
+    loaded, expected = (
+        load_pretrained(segmenter(), place).state_dict() for place in (tmp_path / "pretext_x.zip", path)
+    )
+    assert all(torch.equal(value, expected[name]) for name, value in loaded.items())
+    with pytest.raises(InputError, match="pretext_x.zip is a packaged bundle; unzip it"):
+        weights_path(tmp_path / "pretext_x.zip")
 
 
 @pytest.mark.parametrize("nothing", [None, "null", "none", "None", ""])
@@ -87,6 +100,20 @@ def test_files_that_are_no_weights(tmp_path, write, message):
     write(tmp_path / "w.pt")
     with pytest.raises(InputError, match=message):
         load_pretrained(segmenter(), tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: None, "there are no weights at"),
+        (lambda path: path.write_bytes(b"no zip"), r"cannot be read as weights \(BadZipFile\)"),
+        (lambda path: zipfile.ZipFile(path, "w").close(), "holds no NAME/models/model.pt"),
+    ],
+)
+def test_zips_that_are_no_bundles(tmp_path, write, message):
+    write(tmp_path / "w.zip")
+    with pytest.raises(InputError, match=message):
+        load_pretrained(segmenter(), tmp_path / "w.zip")
 
 
 class Exploding:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABEL
 
 from tests.bundles.conftest import anatomy, tiny
 from tests.conftest import ROOT
+from tests.packaging.fresh_environment import fresh_environment, required_by_all
 
 #: Runs MONAI's command line where planewise cannot be imported, as if it were not installed: once for each list of arguments,
 #: in a process of its own that is forked off when all the libraries are loaded, since loading them takes longer than a run.
@@ -59,16 +59,24 @@ for line in sys.stdin:
 
 
 @pytest.fixture(scope="session")
-def elsewhere(tmp_path_factory) -> Iterator[Callable[..., None]]:
-    """Call it with a folder and the arguments of one or more runs there.
+def bare_python(tmp_path_factory) -> str:
+    """The Python of an environment with what the bundles say that they need, and nothing else.
 
-    ``PLANEWISE_BARE_PYTHON`` names the Python of an environment that really has MONAI and not planewise.
+    Unless ``PLANEWISE_BARE_PYTHON`` names one, it is made of what is installed here, see `fresh_environment`: in a second,
+    where pip takes minutes. ``tools/test --fresh`` and ``--oldest`` let pip make them.
     """
-    python = os.environ.get("PLANEWISE_BARE_PYTHON", sys.executable)
+    if named := os.environ.get("PLANEWISE_BARE_PYTHON"):
+        return named
+    return str(fresh_environment(tmp_path_factory.mktemp("fresh") / "environment", required_by_all()))
+
+
+@pytest.fixture(scope="session")
+def elsewhere(bare_python, tmp_path_factory) -> Iterator[Callable[..., None]]:
+    """Call it with a folder and the arguments of one or more runs there, by the `bare_python`."""
     log = tmp_path_factory.mktemp("elsewhere") / "log"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
     server = subprocess.Popen(
-        [python, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        [bare_python, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )
 
     def use(folder: Path, *commands: list[str]) -> None:

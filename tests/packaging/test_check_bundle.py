@@ -14,7 +14,7 @@ from planewise.commands.check import check
 from planewise.commands.package import package
 from planewise.errors import InputError
 from planewise.packaging import check_bundle, package_bundle
-from planewise.packaging.overrides import config_files, documented_runs, unknown_overrides
+from planewise.packaging.overrides import config_files, documented_runs
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import tiny
@@ -99,24 +99,7 @@ def test_a_packaged_bundle(tmp_path):
     assert "models/model.pt" in found["sums"].detail
 
 
-def test_overrides_that_no_config_takes():
-    known = {"sigma": 3, "train": {"trainer": {"max_epochs": 1}, "handlers": [{"_target_": "x"}]}}
-    given = [
-        "--sigmaa",
-        "3",
-        "--train#trainer#max_epoch",
-        "4",
-        "--train::handlers::0::_target_",
-        "y",
-        "--train#handlers#7",
-        "z",
-    ]
-    given += ["--config_file", "x", "--sigma=4", "--+sigma", "4", "--_meta_#version", "1", "--run_id", "x", "run"]
-    assert unknown_overrides(given, known) == {
-        "sigmaa": "sigma",
-        "train#trainer#max_epoch": "train#trainer#max_epochs",
-        "train#handlers#7": None,
-    }
+def test_commands_in_a_text():
     assert config_files(["--config_file", "['configs/train.yaml','configs/demo.yaml']"]) == ["train.yaml", "demo.yaml"]
     assert config_files(["--config_file=a/inference.yaml"]) == ["inference.yaml"] and config_files(["--x"]) == []
     text = "```yaml\nmonai.bundle run: 1\n```\n```bash\nls # x\npython -m monai.bundle run --a 'b c' \\\n  --d e\n```\n"

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 from planewise.errors import InputError
-from planewise.packaging import archive, package_bundle
+from planewise.packaging import archive, check_bundle, package_bundle
 from planewise.packaging.run_record import flat_scores
 from planewise.packaging.weights import check_weights
 
@@ -80,8 +80,9 @@ def test_the_same_input_gives_the_same_bytes(run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [NAME, f"{NAME}.zip"]
 
 
-def test_large_files_are_set_apart_for_the_zoo(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "LARGEST", 40_000)
+def test_large_files_are_set_apart_for_the_zoo(tmp_path):
+    run = write_run(NAME, tmp_path / "run", tiny(NAME) | {"features": [64, 128, 256, 512]})
+    assert (run / "models/model.pt").stat().st_size > archive.LARGEST == 25_000_000
     apart = tmp_path / "dist" / f"{NAME}_large"
     url = (apart / "models").as_uri()  # as good a network as any
     done = package_bundle(source(NAME), run, tmp_path / "dist", zoo_url=url, **SAID)
@@ -91,6 +92,9 @@ def test_large_files_are_set_apart_for_the_zoo(run, tmp_path, monkeypatch):
         zip_file.extractall(tmp_path / "there")
     (entry,) = yaml.safe_load((done.folder / "large_files.yml").read_text())["large_files"]
     assert entry["hash_val"] == hashlib.sha256((apart / "models/model.pt").read_bytes()).hexdigest()
+    assert done.zip.stat().st_size < archive.LARGEST
+    found = {finding.name: finding for finding in check_bundle(done.folder)}
+    assert found["weights"].detail == "named in large_files.yml" and found["files"].status == "ok"
     monai.bundle.download_large_files(str(tmp_path / "there" / NAME))
     assert (tmp_path / "there" / NAME / "models/model.pt").read_bytes() == (apart / "models/model.pt").read_bytes()
 
@@ -133,9 +137,15 @@ def diverged(run):
 
 
 def other_views(run):
-    """Three views: the network's output is no longer what metadata.json says."""
+    """One view: the network's output is no longer what metadata.json says."""
     shutil.rmtree(run)
-    write_run(NAME, run, tiny(NAME) | {"views": ["2ch", "4ch", "3ch"]})
+    write_run(NAME, run, tiny(NAME) | {"views": ["4ch"]})
+
+
+def renamed_views(run):
+    """As many views, so that the shapes fit."""
+    shutil.rmtree(run)
+    write_run(NAME, run, tiny(NAME) | {"views": ["2ch", "rvot"]})
 
 
 def other_bundle(run):
@@ -144,7 +154,7 @@ def other_bundle(run):
 
 
 def the_last(run):
-    (run / "models/model.pt").rename(run / "models/last.pt")
+    (run / "models/model.pt").rename(run / "models/last.ckpt")
 
 
 @pytest.mark.parametrize(
@@ -154,14 +164,15 @@ def the_last(run):
         (old_scores, "older than the weights"),
         (other_weights, "does not fit network_def: they lack 1 tensors .*head.extra"),
         (diverged, "not finite: the training diverged"),
-        (other_views, "fails what network_data_format .* says .*: output channel number `4`"),
+        (other_views, "fails what network_data_format .* says .*: output channel number `2`"),
+        (renamed_views, "has views .*channel_def .* does not name rvot"),
         (other_bundle, "not a run of this bundle as it stands: it has no .*sigma"),
-        (the_last, "are of model.pt, not of last.pt; package that"),
+        (the_last, "are of model.pt, not of last.ckpt; package that"),
     ],
 )
 def test_refused_with_the_reason_and_nothing_left_behind(spoil, reason, run, tmp_path):
     spoil(run)
-    weights = run / "models/last.pt" if spoil is the_last else run
+    weights = run / "models/last.ckpt" if spoil is the_last else run
     with pytest.raises(InputError, match=reason):
         package_bundle(source(NAME), weights, tmp_path / "dist", **SAID)
     assert not list((tmp_path / "dist").glob("*")) and not list((tmp_path / "dist").glob(".*"))

@@ -64,7 +64,7 @@ def test_a_killed_study_goes_on_and_writes_its_report(tiny_study):
     process = snakemake(config, cwd=config.parent)
     history = out / "pretrain/multitask/history.csv"
     deadline = time.time() + 240
-    while time.time() < deadline and process.poll() is None and not (history.parent / "models/last.pt").exists():
+    while time.time() < deadline and process.poll() is None and not (history.parent / "models/last.ckpt").exists():
         time.sleep(0.01)
     assert process.poll() is None, process.communicate()[0][-3000:]
     kill_with_children(process)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,44 +14,84 @@ from rich.markup import escape
 
 from planewise.errors import InputError
 
+if TYPE_CHECKING:
+    from planewise.packaging import Finding
+
 _COLOURS = {"ok": "green", "warning": "yellow", "FAIL": "bold red"}
 
 
 def check(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle: bundles/NAME, or packaged.")],
-    overrides: Annotated[
-        list[str] | None,
+    bundles: Annotated[
+        list[str],
         typer.Argument(
-            help="After --: overrides as for `monai.bundle run`, to be warned of those that no config takes."
+            help="Folders of bundles: bundles/NAME, or packaged; zips beside them are passed over. After --: overrides "
+            "as for `monai.bundle run`, to be warned of those that no config takes.",
         ),
-    ] = None,
+    ],
     weights: Annotated[
         Path | None,
         typer.Option(
             help="A run's folder, or a checkpoint. Default: the bundle's own models/model.pt.", show_default=False
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Also write a table of bundles x checks as Markdown to this file.", show_default=False),
+    ] = None,
 ) -> None:
-    """Check a bundle line by line, with MONAI's own verifiers where there are any. Exit code 1 if a line says FAIL.
+    """Check bundles line by line, with MONAI's own verifiers where there are any. Exit code 1 if a line says FAIL.
 
     Files, metadata and its schema, versions, names that MONAI and MONAI Label look for, the network at two sizes, weights,
-    TorchScript, inference in MONAI Label's order, documented commands. Nothing is changed, no network is used.
+    TorchScript, ONNX, inference in MONAI Label's order, documented commands. Nothing of a bundle is changed, no
+    network is used.
 
     Example: planewise check bundles/pretext_cardiac_multitask -- --config_file configs/train.yaml --sigmaa 3
+
+    Example: planewise check dist/* --page tools/docs/checks.md
     """
     console = Console(highlight=False)
-    counts: Counter[str] = Counter()
+    # typer hands what follows -- over together with what comes before it
+    folders = [Path(name) for name in itertools.takewhile(lambda text: not text.startswith("--"), bundles)]
+    overrides = bundles[len(folders) :]
+    folders = [folder for folder in folders if folder.suffix != ".zip"]
+    found: dict[str, list[Finding]] = {}
     try:
-        from planewise.packaging import check_bundle  # here: it imports MONAI, and --help should not wait
+        if len(folders) != 1 and (weights or overrides):
+            raise InputError("--weights and overrides are of one bundle; name one")
+        from planewise.packaging import checks_page  # here: it imports MONAI, and --help should not wait
 
-        for finding in check_bundle(bundle, weights, overrides or ()):
-            counts[finding.status] += 1
-            detail = f": {escape(finding.detail)}" if finding.detail else ""
-            colour = _COLOURS[finding.status]
-            console.print(f"[{colour}]{finding.status:7}[/] {escape(finding.name)}{detail}", soft_wrap=True)
+        for folder in folders:
+            if len(folders) > 1:
+                console.print(f"[bold]{escape(str(folder))}[/]")
+            found[folder.resolve().name] = _check(console, folder, weights, overrides)
+        if page is not None:
+            _write(page, checks_page(found, "planewise check BUNDLE... --page FILE"))
+            console.print(f"Wrote {escape(str(page))}", soft_wrap=True)
     except InputError as error:
         Console(stderr=True).print(f"[bold red]planewise check:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
-    console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
-    if counts["FAIL"]:
+    if any(finding.status == "FAIL" for findings in found.values() for finding in findings):
         raise typer.Exit(1)
+
+
+def _check(console: Console, folder: Path, weights: Path | None, overrides: Sequence[str]) -> list[Finding]:
+    """Check one bundle, each line as soon as it is known, and say how many there are of each kind."""
+    from planewise.packaging import check_bundle
+
+    findings = []
+    for finding in check_bundle(folder, weights, overrides):
+        findings.append(finding)
+        detail = f": {escape(finding.detail)}" if finding.detail else ""
+        colour = _COLOURS[finding.status]
+        console.print(f"[{colour}]{finding.status:7}[/] {escape(finding.name)}{detail}", soft_wrap=True)
+    counts = Counter(finding.status for finding in findings)
+    console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
+    return findings
+
+
+def _write(page: Path, text: str) -> None:
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(text)
+    except OSError as error:
+        raise InputError(f"{page} cannot be written ({error.strerror})") from None

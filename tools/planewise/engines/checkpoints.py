@@ -19,14 +19,15 @@ from planewise.switches import switched_on
 
 logger = logging.getLogger(__name__)
 
-LAST, BEST = "last.pt", "model.pt"
+# no second .pt: MONAI Label takes the first of a folder's for the model
+LAST, BEST = "last.ckpt", "model.pt"
 
 
 class CheckpointHandler:
-    """Write ``last.pt`` and ``model.pt`` after every epoch, and go on from ``last.pt`` when the run is started again.
+    """Write ``last.ckpt`` and ``model.pt`` after every epoch, and go on from ``last.ckpt`` when the run is started again.
 
     ``model.pt`` is the network's state dict alone, on the CPU, of the epoch with the best validation metric; without
-    validation data the best epoch is the last. ``last.pt`` holds what is needed to go on: network, optimiser, learning
+    validation data the best epoch is the last. ``last.ckpt`` holds what is needed to go on: network, optimiser, learning
     rate schedule, epoch and best metric so far. Both are written to a temporary file and moved into place, so that
     neither is ever half written. Attach it after the handlers that validate and that change the learning rate.
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from ignite.engine import Engine, Events
-from matplotlib.axes import Axes
 
 from planewise.geometry import location_order, order_strength
 from planewise.reports.slices import QUICK_PNG, stack_figure
 from planewise.reports.tables import write_json
 from planewise.transforms.exam_name import loaded_name
 from planewise.transforms.plan_views import RESEARCH_ONLY
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +35,20 @@ class LocationWriter:
         output_dir: folder.
         mapping: of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
         min_order: smallest order; of either sign for the linear mapping.
+        start: what a slice at location 0 is called, with the linear mapping.
     """
 
     def __init__(
-        self, output_dir: str | Path, mapping: Literal["linear", "sine"] = "linear", min_order: float = 0.7
+        self,
+        output_dir: str | Path,
+        mapping: Literal["linear", "sine"] = "linear",
+        min_order: float = 0.7,
+        start: str = "basal",
     ) -> None:
         self.folder = Path(output_dir)
         self.mapping = mapping
         self.min_order = min_order
+        self.start = start
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
@@ -69,7 +77,7 @@ class LocationWriter:
             above = np.clip(locations - 0.5 * (locations.min() + locations.max()), 0, None)
             middle = round(float(above @ np.arange(len(locations)) / above.sum())) + 1
             return f"slice {middle} of {len(locations)}, from the stack's first end, is the middle"
-        return "first slice is basal" if order > 0 else "last slice is basal"
+        return f"{'first' if order > 0 else 'last'} slice is {self.start}"
 
     def _draw(self, image: np.ndarray, locations: np.ndarray, title: str, path: Path) -> None:
         def draw(axes: Axes, number: int) -> None:

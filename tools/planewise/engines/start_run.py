@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import json
@@ -26,6 +25,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.reference_resolver import ReferenceResolver
 from monai.utils import set_determinism
 
+from planewise.engines.overrides import unknown_overrides
 from planewise.engines.precision import precision
 from planewise.errors import InputError
 from planewise.switches import switched_on
@@ -53,8 +53,6 @@ NOT_COMPUTED = frozenset(
         "sync_batch_norm",
     )
 )
-#: Options of `python -m monai.bundle run` itself.
-_RUN_OPTIONS = ("run_id", "init_id", "final_id", "meta_file", "config_file", "logging_file", "tracking", "args_file")
 #: What is written about a run's network and validation in configs/multi_gpu_train.yaml alone.
 _PARALLEL_NETWORK, _SAME_BUFFERS = "planewise.engines.parallel_network", "planewise.engines.SameBuffersHandler"
 #: Seconds that a process which lost another waits to be ended by torchrun, so that the other's reason is the last word.
@@ -192,25 +190,18 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
     Returns:
         The unknown names; each is also logged as a warning, with the nearest known name.
     """
-    given: dict[str, str] = {}
+    files = None
     for position, argument in enumerate(arguments):
-        if argument.startswith("--"):
-            name, _, value = argument[2:].partition("=")
-            given[name] = value or (arguments[position + 1] if position + 1 < len(arguments) else "")
-    if "config_file" not in given:
+        name, _, value = argument.partition("=")
+        if name == "--config_file":
+            files = value or next(iter(arguments[position + 1 :]), "")
+    if files is None:
         return []
-    files = yaml.safe_load(given.pop("config_file"))
-    known = ConfigParser.load_config_files(files)
-    unknown = []
-    for name in given:
-        top = name.replace("#", "::").split("::")[0].lstrip("+~")
-        if top in known or top in _RUN_OPTIONS or top.startswith("_meta_"):
-            continue
-        unknown.append(name)
-        near = difflib.get_close_matches(top, [key for key in known if not key.startswith("_")], n=1)
-        hint = f"; did you mean --{near[0]}?" if near else ""
+    unknown = unknown_overrides(arguments, ConfigParser.load_config_files(yaml.safe_load(files)))
+    for name, near in unknown.items():
+        hint = f"; did you mean --{near}?" if near else ""
         logger.warning("--%s is not a setting of this config and has no effect%s", name, hint)
-    return unknown
+    return list(unknown)
 
 
 def _running_parser() -> ConfigParser | None:

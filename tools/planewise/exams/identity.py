@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import sys
 from pathlib import Path
-
-import typer
 
 from planewise.errors import InputError
 
 
 def salt_file() -> Path:
-    """Where this user's salt is kept: ``$PLANEWISE_SALT_FILE``, or ``salt`` in the platform's folder for settings."""
+    """Where this user's salt is kept: ``$PLANEWISE_SALT_FILE``, or ``planewise/salt`` in the folder for settings, which is
+    ``$XDG_CONFIG_HOME`` or ``~/.config``, and ``~/Library/Application Support`` on macOS."""
     named = os.environ.get("PLANEWISE_SALT_FILE")
-    return Path(named).expanduser() if named else Path(typer.get_app_dir("planewise")) / "salt"
+    if named:
+        return Path(named).expanduser()
+    if sys.platform == "darwin":
+        settings = "~/Library/Application Support"
+    else:
+        # a variable that is set to nothing is as good as unset
+        settings = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(settings).expanduser() / "planewise" / "salt"
 
 
 def load_salt() -> bytes:

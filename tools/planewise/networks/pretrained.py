@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
         path = path / "models" / "model.pt"
     if not path.is_file():
         raise InputError(f"there are no weights at {path}; train first, or name a checkpoint or a bundle's folder")
+    if path.suffix == ".zip":
+        raise InputError(f"{path} is a packaged bundle; unzip it and name its folder")
     if network is not None:
         _check_fit(path, read_weights(path), network)
     return str(path)
@@ -52,14 +56,18 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """The state dict in a file, on the CPU: a plain one, or one under ``model`` or ``network`` in a checkpoint.
 
     Args:
-        path: see `weights_path`.
+        path: see `weights_path`; or the zip of a packaged bundle.
 
     Raises:
         InputError: there is no such file, or it holds no weights.
     """
-    path = weights_path(path)
+    path = Path(path).expanduser()
+    packaged = path.suffix == ".zip" and path.is_file()
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        file = _in_zip(path) if packaged else weights_path(path)
+        content: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
         raise InputError(f"{path} cannot be read as weights ({type(error).__name__})") from error
     for key in ("model", "network"):
@@ -68,6 +76,15 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict) or not any(isinstance(value, torch.Tensor) for value in content.values()):
         raise InputError(f"{path} holds no weights (a state dict, or one under 'model')")
     return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _in_zip(path: Path) -> io.BytesIO:
+    """The weights of a bundle that `planewise package` put into a zip."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith("/models/model.pt") and name.count("/") == 2]
+        if not names:
+            raise InputError(f"{path} holds no NAME/models/model.pt; name a zip that `planewise package` wrote")
+        return io.BytesIO(archive.read(names[0]))
 
 
 def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:

@@ -20,11 +20,12 @@ import yaml
 from monai.bundle import ConfigParser, verify_metadata
 from torch import nn
 
-import planewise
 from planewise.errors import InputError
 from planewise.packaging.configs import names_in
 from planewise.packaging.source import THEIRS, Source, foreign_imports
 
+#: Given to MONAI, which would download it.
+SCHEMA = Path(__file__).with_name("metadata_schema.json")
 #: What the versions in metadata.json name by keys of their own.
 _NAMED_APART = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
 #: Behind `python -m monai.bundle`.
@@ -139,36 +140,22 @@ class Bundle:
 
 
 def check_metadata(bundle: Bundle) -> None:
-    """See that metadata.json keeps to its schema, of which tools/ has a copy, and that its version is in its changelog.
+    """See that metadata.json keeps to its schema, of which this package has a copy, and that its version is in its changelog.
 
     Raises:
-        InputError: it does not, or the copy or what reads it is not here.
+        InputError: it does not, or what reads the schema is not installed.
     """
-    schema = _schema_file(bundle)
     with without_noise():
         try:
-            verify_metadata(meta_file=bundle.metadata_file, filepath=str(schema))
+            verify_metadata(meta_file=bundle.metadata_file, filepath=str(SCHEMA))
         except ImportError:
-            raise InputError("to verify metadata.json MONAI needs jsonschema: pip install jsonschema") from None
+            raise InputError("to verify metadata.json MONAI needs jsonschema: pip install planewise[package]") from None
         except ValueError as error:
             reason = str(error).strip().splitlines()[0]
-            raise InputError(f"configs/metadata.json fails {schema.name}: {reason}") from None
+            raise InputError(f"configs/metadata.json fails {SCHEMA.name}: {reason}") from None
     version = bundle.metadata["version"]
     if version not in bundle.metadata["changelog"]:
         raise InputError(f"configs/metadata.json: version {version} is not in its changelog; say what is new in it")
-
-
-def _schema_file(bundle: Bundle) -> Path:
-    """In the repository beside the bundles, or beside this package."""
-    places = [
-        bundle.folder.parent.parent / "tools",
-        Path(planewise.__file__).parents[1],
-        Path(planewise.__file__).parent,
-    ]
-    for place in places:
-        if (place / "metadata_schema.json").is_file():
-            return place / "metadata_schema.json"
-    raise InputError("tools/metadata_schema.json is not there; run from a checkout of the repository")
 
 
 @contextmanager

@@ -6,30 +6,35 @@ import ast
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import nibabel
 import numpy as np
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, verify_net_in_out
+from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, onnx_export, verify_net_in_out
 from monai.transforms import Compose, LoadImaged, SaveImaged
 from torch import nn
 
+from planewise.engines.overrides import unknown_overrides
 from planewise.errors import InputError
 from planewise.networks import read_weights, weights_path
 from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata, without_noise
 from planewise.packaging.model_card import FROM_REPOSITORY
-from planewise.packaging.overrides import config_files, documented_runs, unknown_overrides
+from planewise.packaging.overrides import config_files, documented_runs
 from planewise.packaging.run_record import Run
 from planewise.packaging.settings import settings_of
 from planewise.packaging.source import OURS, THEIRS, foreign_imports
 from planewise.packaging.weights import check_weights
 
 Status = Literal["ok", "warning", "FAIL"]
+#: Who would stumble: the Model Zoo's checks, its unit test of each bundle, MONAI Label, or we alone.
+Tier = Literal["zoo", "unit", "label", "ours"]
 
 FILES = (
     "LICENSE",
@@ -56,6 +61,8 @@ _LABEL_TRAINS = (
 _LABEL_INFERS = ("network_def", "preprocessing", "inferer", "postprocessing", "device")
 #: `n` in the formulas of metadata's shapes.
 _SIZES = (1, 3)
+#: By how much what an exported network gives may differ.
+_SAME = 1e-4
 #: Of the images that MONAI Label's inference is tried on: a stack, and one slice alone.
 _IMAGES = ((40, 36, 3), (40, 36))
 
@@ -67,6 +74,7 @@ class Finding:
     status: Status
     name: str
     detail: str = ""
+    tier: Tier = "ours"
 
 
 class _Warning(Exception):
@@ -90,32 +98,38 @@ def check_bundle(
         InputError: the folder is no bundle.
     """
     bundle = Bundle(folder)
-    checks: list[tuple[str, Callable[[], str | None]]] = [
-        ("files", lambda: _files(bundle)),
-        ("model card", lambda: _model_card(bundle)),
-        ("metadata", lambda: _metadata(bundle)),
-        ("versions", lambda: _versions(bundle)),
-        ("required packages", lambda: _requirements(bundle)),
-        ("scores", lambda: _scores(bundle)),
-        ("channels", lambda: _channels(bundle)),
-        ("configs stand alone", lambda: _stand_alone(bundle)),
-        ("no absolute paths", lambda: _no_paths(bundle)),
-        ("handlers", lambda: _handlers(bundle)),
+    checks: list[tuple[Tier, str, Callable[[], str | None]]] = [
+        ("zoo", "files", lambda: _files(bundle)),
+        ("ours", "model card", lambda: _model_card(bundle)),
+        ("zoo", "metadata", lambda: _metadata(bundle)),
+        ("zoo", "versions", lambda: _versions(bundle)),
+        ("zoo", "required packages", lambda: _requirements(bundle)),
+        ("ours", "scores", lambda: _scores(bundle)),
+        ("label", "channels", lambda: _channels(bundle)),
+        ("label", "configs stand alone", lambda: _stand_alone(bundle)),
+        ("ours", "no absolute paths", lambda: _no_paths(bundle)),
+        ("label", "handlers", lambda: _handlers(bundle)),
         *(
-            (f"names in {' + '.join(files)}", partial(_names, bundle, files, kind))
+            ("unit", f"names in {' + '.join(files)}", partial(_names, bundle, files, kind))
             for files, kind in _workflows(bundle)
         ),
-        ("names that MONAI Label sets", lambda: _label_names(bundle)),
-        *((f"network in {file}", partial(_network, bundle, file)) for file in ("inference.yaml", "train.yaml")),
-        ("weights", lambda: _weights(bundle, weights)),
-        ("TorchScript", lambda: _torchscript(bundle, weights)),
-        ("MONAI Label inference", lambda: _label_inference(bundle)),
-        *([("code", lambda: _code(bundle)), ("sums", lambda: _sums(bundle))] if bundle.is_packaged else []),
-        ("documented commands", lambda: _documented(bundle)),
-        *([("overrides", lambda: _overrides(bundle, overrides))] if overrides else []),
+        ("label", "names that MONAI Label sets", lambda: _label_names(bundle)),
+        ("zoo", "network in inference.yaml", lambda: _network(bundle, "inference.yaml")),
+        ("ours", "network in train.yaml", lambda: _network(bundle, "train.yaml")),
+        ("zoo", "weights", lambda: _weights(bundle, weights)),
+        ("zoo", "TorchScript", lambda: _torchscript(bundle, weights)),
+        ("ours", "ONNX", lambda: _onnx(bundle, weights)),
+        ("label", "MONAI Label inference", lambda: _label_inference(bundle)),
+        *(
+            [("ours", "code", lambda: _code(bundle)), ("ours", "sums", lambda: _sums(bundle))]
+            if bundle.is_packaged
+            else []
+        ),
+        ("ours", "documented commands", lambda: _documented(bundle)),
+        *([("ours", "overrides", lambda: _overrides(bundle, overrides))] if overrides else []),
     ]
-    for name, check in checks:
-        yield _finding(bundle, name, check)
+    for tier, name, check in checks:
+        yield replace(_finding(bundle, name, check), tier=tier)
 
 
 def _finding(bundle: Bundle, name: str, check: Callable[[], str | None]) -> Finding:
@@ -164,7 +178,7 @@ def _files(bundle: Bundle) -> str | None:
 
 def _is_large(bundle: Bundle, name: str) -> bool:
     # a run in the bundle's own folder is no part of it
-    run = name.startswith(("eval/", "runs/", "logs/")) or name.endswith("last.pt")
+    run = name.startswith(("eval/", "runs/", "logs/")) or name.endswith("last.ckpt")
     return not run and (bundle.folder / name).stat().st_size > archive.LARGEST
 
 
@@ -346,28 +360,63 @@ def _weights(bundle: Bundle, weights: str | Path | None) -> str:
 
 
 def _torchscript(bundle: Bundle, weights: str | Path | None) -> str:
+    with _exportable(bundle, weights) as (network, options, folder):
+        ckpt_export("network_def", filepath=str(folder / "model.ts"), **options)
+        script = torch.jit.load(folder / "model.ts")
+        image = _example(bundle)
+        with torch.no_grad():
+            difference = float((script(image) - network(image)).abs().max())
+    _need(difference < _SAME, f"its output differs by {difference:.2g}")
+    return f"output within {difference:.1g}"
+
+
+def _onnx(bundle: Bundle, weights: str | Path | None) -> str:
+    """No one demands it, so that a network with an operator that ONNX lacks is warned of."""
+    if find_spec("onnx") is None:
+        raise _Warning("not tried: it needs the package onnx (pip install onnx)")
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    with _exportable(bundle, weights) as (network, options, folder):
+        image, file = _example(bundle), str(folder / "model.onnx")
+        try:
+            # torch's other exporter needs onnxscript too, and ten times as long
+            onnx_export(
+                "network_def",
+                file,
+                use_trace=True,
+                input_shape=list(image.shape),
+                converter_kwargs={"dynamo": False},
+                **options,
+            )
+        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+            raise _Warning(f"it cannot be exported: {_reason(error)}") from None
+        model = onnx.load(file)
+        (given,) = ReferenceEvaluator(model).run(None, {model.graph.input[0].name: image.numpy()})
+        with torch.no_grad():
+            difference = float((torch.from_numpy(given) - network(image)).abs().max())
+    _need(difference < _SAME, f"its output differs by {difference:.2g}")
+    return f"opset {model.opset_import[0].version}, output within {difference:.1g}"
+
+
+@contextmanager
+def _exportable(bundle: Bundle, weights: str | Path | None) -> Iterator[tuple[nn.Module, dict[str, Any], Path]]:
+    """The network with its weights, what MONAI's exporters are to be told, and a folder that goes away."""
     file = _weights_file(bundle, weights)
     settings = _settings(bundle, file)
     network = bundle.network(settings).eval()
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint, exported = Path(folder) / "model.pt", Path(folder) / "model.ts"
+        checkpoint = Path(folder) / "model.pt"
         torch.save(read_weights(file) if file else network.state_dict(), checkpoint)
-        ckpt_export(
-            "network_def",
-            filepath=str(exported),
-            ckpt_file=str(checkpoint),
-            meta_file=bundle.metadata_file,
-            config_file=bundle.config_file("inference.yaml"),
-            bundle_root=str(bundle.folder),
-            **settings,
-        )
         network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
-        script = torch.jit.load(exported)
-        image = _example(bundle)
-        with torch.no_grad():
-            difference = float((script(image) - network(image)).abs().max())
-    _need(difference < 1e-4, f"its output differs by {difference:.2g}")
-    return f"output within {difference:.1g}"
+        options = {
+            "ckpt_file": str(checkpoint),
+            "meta_file": bundle.metadata_file,
+            "config_file": bundle.config_file("inference.yaml"),
+            "bundle_root": str(bundle.folder),
+            **settings,
+        }
+        yield network, options, Path(folder)
 
 
 def _example(bundle: Bundle) -> torch.Tensor:

@@ -86,6 +86,7 @@ def package_bundle(
     run = Run.of_weights(file)
     provenance = _provenance(file, run, scores, data)
     changed = settings_of(run, source.config("train.yaml"), source.config("inference.yaml")) if run else {}
+    _check_names(source, changed.get("inference.yaml", {}))
     with archive.built_beside(place.parent) as room:
         built = room / source.name
         _write_files(source, built, changed, provenance, say)
@@ -117,6 +118,23 @@ def _place(source: Bundle, dist: Path) -> Path:
     if place.exists() and not (place / archive.SUMS).is_file():
         raise InputError(f"{place} is there and was not packaged; remove it, or name another folder with -o")
     return place
+
+
+def _check_names(source: Bundle, changed: Mapping[str, Any]) -> None:
+    """See that metadata.json's channels are those of the run, where they bear names that a setting lists (views)."""
+    channels = source.metadata["network_data_format"]["outputs"]["pred"].get("channel_def", {})
+    words = " ".join(map(str, channels.values()))
+    before = source.config("inference.yaml")
+    for key, value in changed.items():
+        if not isinstance(value, list) or not isinstance(before[key], list):
+            continue
+        named = all(isinstance(name, str) and name in words for name in before[key])
+        absent = [str(name) for name in value if str(name) not in words]
+        if named and absent:
+            raise InputError(
+                f"the run has {key} {value}, and channel_def in configs/metadata.json does not name {', '.join(absent)}; "
+                "MONAI Label would show others' names. Name the channels there"
+            )
 
 
 def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data: str | None) -> Provenance:

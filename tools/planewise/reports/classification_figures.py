@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def roc_figure(
@@ -21,6 +23,8 @@ def roc_figure(
         classes: names.
         scores: of `planewise.metrics.classification_scores`.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9.2, 4.3), layout="constrained")
     curves, matrix = figure.subplots(1, 2)
     labels = np.asarray(labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +46,14 @@ _LOOKS = {
     "sax": _Look("short-axis", ("base", "apex"), "0 base, 1 apex", ("3ch",), (150.0, 190.0), upright=False, sigma=7.6),
     "sagittal": _Look("sagittal", ("right", "left"), "0 right, 1 left", (), (170.0, 170.0), upright=True, sigma=3.0),
 }
+
+
+def _look_of(stack: str) -> _Look:
+    """An organ that the indexer does not know is drawn as it stands in the patient, under its own names."""
+    other = _Look(stack, ("first", "last"), "0 first, 1 last", (), (170.0, 170.0), upright=True, sigma=5.0)
+    return _LOOKS.get(stack, other)
+
+
 _BACKGROUND, _INK = "#101214", "#e8e8e8"
 _LOCATIONS = matplotlib.colormaps["plasma"]
 _SECTIONS = ("training", "validation", "test")
@@ -104,14 +113,14 @@ def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str 
 
 
 def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, folder: Path, slices: int) -> Figure:
-    views, look = header.get("views", []), _LOOKS[header.get("stack", "sax")]
+    views, look = header.get("views", []), _look_of(header.get("stack", "sax"))
     first = {}
-    for item in sorted(items, key=lambda item: item["phase"], reverse=True):
+    for item in sorted(items, key=lambda item: item.get("phase", 0.0), reverse=True):
         first[item["slice"]] = item  # the first phase of each slice stays
     stack = [first[rank] for rank in sorted(first)]
     shown = [stack[rank] for rank in np.unique(np.linspace(0, len(stack) - 1, slices).round().astype(int))]
     planes = {view: plane for view, plane in stack[0]["planes"].items() if view in views}
-    colours = dict(zip(views, VIEW_COLOURS, strict=False))
+    colours = dict(zip(views, cycle(VIEW_COLOURS), strict=False))
     loader = LoadSliced(keys="image")
     images = [loader(item)["image"] for item in shown]
     others = {}
@@ -346,7 +355,7 @@ def _caption(
         figure.text(place, 0.962, label, color=colours[view], fontsize=11, fontweight="bold", ha="right", va="center")
         place -= 0.03 + 0.0078 * len(label)
     missing = [view for view in colours if view not in planes]
-    unread = [view for view in colours if view in planes and view not in others]
+    unread = [view for view in colours if view in planes and view not in others and stacks.get(view, {}).get("items")]
     note = f"relative location of the slices: {look.locations}. "
     note += f"Heatmaps: Zhang 2024, Eq. (1), sigma {look.sigma:.1f} mm. For research only."
     if missing:

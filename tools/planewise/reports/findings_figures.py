@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from planewise.reports.slices import show_slice
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Saliency below this share of the stack's largest value is not drawn.
 _VISIBLE = 0.15
@@ -28,6 +30,8 @@ def findings_roc_figure(
         tasks: names.
         scores: of `planewise.metrics.finding_scores`.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9.2, 4.3), layout="constrained")
     curves, strips = figure.subplots(1, 2)
     for column, task in enumerate(tasks):
@@ -83,6 +87,8 @@ def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) 
         title: of the picture.
         slices: most shown in each row.
     """
+    from matplotlib.figure import Figure
+
     shown = [sorted(row.decisive(slices)) for row in rows]
     columns = 2 * max([2, *map(len, shown)])
     figure = Figure(figsize=(1.9 * columns + 1.2, 2.05 * len(rows) + 0.6), layout="constrained")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
 from planewise.geometry import clip_lines, intersection_lines
 from planewise.reports.pretext_figures import VIEW_COLOURS, add_view_legend, overlay_heatmaps
 from planewise.reports.slices import stack_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SLICER_SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
@@ -38,7 +40,7 @@ def planned_views_figure(
         overlay_heatmaps(axes, heatmaps[..., number])
         if "locations" in plan:
             axes.set_title(f"slice {number + 1}: location {plan['locations'][number]:.2f}", fontsize=8)
-        for view, colour in zip(plan["views"].values(), VIEW_COLOURS, strict=False):
+        for view, colour in zip(plan["views"].values(), cycle(VIEW_COLOURS), strict=False):
             if view["origin"] is None:
                 continue
             plane = torch.tensor([view["origin"], view["normal"]], dtype=torch.float64)
@@ -56,6 +58,8 @@ def planned_views_figure(
 
 def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, Any]:
     """The trusted planes as 3D Slicer markups (a ``.mrk.json`` file), squares of ``size`` mm, in Slicer's LPS."""
+    from matplotlib.colors import to_rgb
+
     markups = []
     for channel, (name, view) in enumerate(plan["views"].items()):
         if view["origin"] is None:
@@ -64,7 +68,7 @@ def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, An
         # any two in-plane axes will do
         across = np.cross(normal, (1, 0, 0) if abs(normal[0]) < 0.8 else (0, 1, 0))
         across /= np.linalg.norm(across)
-        colour = list(to_rgb(VIEW_COLOURS[channel]))
+        colour = list(to_rgb(VIEW_COLOURS[channel % len(VIEW_COLOURS)]))
         base = np.eye(4)
         base[:3, :3] = np.column_stack([across, np.cross(normal, across), normal])
         base[:3, 3] = origin

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from planewise.reports.slices import comparison_figure
 
-#: One colour a view, the same in every picture.
-VIEW_COLOURS = ("#ff7f0e", "#17becf", "#e377c2", "#bcbd22")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: One colour a view, the same in every picture; what has more views than these begins again.
+VIEW_COLOURS = ("#ff7f0e", "#17becf", "#e377c2", "#bcbd22", "#2ca02c", "#d62728", "#9467bd", "#1f77b4")
 
 
 def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
     """Heatmaps ``(views, i, j)`` over a slice, each in its view's colour, transparent where they are zero."""
-    for heatmap, colour in zip(np.nan_to_num(heatmaps), VIEW_COLOURS, strict=False):
+    from matplotlib.colors import to_rgb
+
+    for heatmap, colour in zip(np.nan_to_num(heatmaps), cycle(VIEW_COLOURS), strict=False):
         layer = np.zeros((*heatmap.T.shape, 4))
         layer[..., :3] = to_rgb(colour)
         layer[..., 3] = 0.75 * np.clip(heatmap.T, 0, 1)
@@ -26,7 +30,9 @@ def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
 
 def add_view_legend(figure: Figure, views: Sequence[str]) -> None:
     """The colours of the views, under the picture."""
-    handles = [Line2D([], [], color=colour, lw=3) for colour, _ in zip(VIEW_COLOURS, views, strict=False)]
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=colour, lw=3) for _, colour in zip(views, cycle(VIEW_COLOURS), strict=False)]
     figure.legend(handles, views, loc="outside lower center", ncols=len(views), frameon=False)
 
 
@@ -62,6 +68,8 @@ def regression_plot(predicted: np.ndarray, reference: np.ndarray, scores: dict[s
         predicted, reference: one value per slice.
         scores: of `planewise.metrics.location_scores`.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(4.6, 4.4), layout="constrained")
     axes = figure.subplots()
     axes.plot(reference, predicted, ".", ms=3, alpha=0.35, color="#1f77b4")

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from planewise.reports.slices import comparison_figure
 
-#: Fig. 7's colours: right ventricle red, myocardium green, left ventricle blue.
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Fig. 7's colours: right ventricle red, myocardium green, left ventricle blue. Labels above the last begin again.
 STRUCTURE_COLOURS = {1: "#d62728", 2: "#2ca02c", 3: "#1f77b4", 4: "#9467bd", 5: "#ff7f0e"}
+
+
+def structure_colour(value: int) -> str:
+    """The colour of a label from 1 on."""
+    return STRUCTURE_COLOURS[(value - 1) % len(STRUCTURE_COLOURS) + 1]
 
 
 def overlay_labels(axes, labels: np.ndarray, alpha: float = 0.5) -> None:
     """Label values ``(i, j)`` over a slice, background clear."""
+    from matplotlib.colors import to_rgb
+
     layer = np.zeros((*labels.T.shape, 4))
-    for value, colour in STRUCTURE_COLOURS.items():
-        layer[value == labels.T] = (*to_rgb(colour), alpha)
+    for value in np.unique(labels[labels > 0]):
+        layer[value == labels.T] = (*to_rgb(structure_colour(int(value))), alpha)
     axes.imshow(layer, interpolation="nearest")
 
 
 def add_structure_legend(figure: Figure, structures: Mapping[int, str]) -> None:
     """The colours of the structures, under the picture."""
-    handles = [Patch(color=STRUCTURE_COLOURS[value], label=name) for value, name in structures.items()]
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=structure_colour(value), label=name) for value, name in structures.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+# matplotlib is imported where it draws: a MONAI Label server has none, and needs none to predict
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: For a picture of every stack (``savefig(pil_kwargs=...)``): half the time of the usual level, and no larger.
 QUICK_PNG = {"compress_level": 3}
 
 #: Draws on the axes of the slice with this number.
-Draw = Callable[[Axes, int], None]
+Draw = Callable[["Axes", int], None]
 
 
 def show_slice(axes: Axes, image: np.ndarray) -> None:
@@ -24,6 +28,8 @@ def show_slice(axes: Axes, image: np.ndarray) -> None:
 
 def stack_figure(image: np.ndarray, draw: Draw, title: str) -> Figure:
     """The slices of a volume ``(i, j, slices)`` in reading order, each with what ``draw`` adds to it."""
+    from matplotlib.figure import Figure
+
     count = image.shape[-1]
     columns = min(count, 6)
     rows = -(-count // columns)
@@ -41,6 +47,8 @@ def comparison_figure(
     images: Sequence[np.ndarray], captions: Sequence[str], rows: Sequence[tuple[str, Draw | None]]
 ) -> Figure:
     """A column for each slice ``(i, j)``; in each named row what its function draws over the slice."""
+    from matplotlib.figure import Figure
+
     count = len(images)
     figure = Figure(figsize=(2.2 * max(count, 2), 2.4 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), count, squeeze=False)

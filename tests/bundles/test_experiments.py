@@ -1,0 +1,173 @@
+"""Experiments by configuration alone: every YAML block of tools/docs/experiments.md, trained, evaluated and inferred with."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser
+from planewise.engines.checkpoints import LAST
+from planewise.reports.exam_figure import exam_figure
+from planewise.transforms import SelectPlanesd
+
+from tests.bundles.conftest import BUNDLES, datalist_for, run_bundle, tiny, tiny_size
+from tests.conftest import ROOT
+
+PAGE = ROOT / "tools/docs/experiments.md"
+# every step is logged: what the log asks of a loss is asked at once
+SHORT = {"log_interval": 1, "samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1, "learning_rate": 0.001}
+
+
+def blocks() -> dict[str, SimpleNamespace]:
+    """File name to the bundle that a block of the page is for, whether for inference alone, and its text."""
+    found = {}
+    for text in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.S):
+        name, inference, bundle = re.match(r"# (\w+)\.yaml, for (inference of )?(\w+)\n", text).groups()
+        assert name not in found and bundle in BUNDLES
+        found[name] = SimpleNamespace(bundle=bundle, inference=bool(inference), text=text, content=yaml.safe_load(text))
+    return found
+
+
+BLOCKS = blocks()
+TRAINED = [name for name in BLOCKS if not name.startswith("hip")]
+
+
+def overlay(name: str, folder: Path) -> str:
+    path = folder / f"{name}.yaml"
+    path.write_text(BLOCKS[name].text)
+    return str(path)
+
+
+def settings_of(name: str) -> dict:
+    """What makes a run small, but for what the block itself says."""
+    own = BLOCKS[name].content
+    return {key: value for key, value in SHORT.items() if key not in own} | {
+        key: own[key] for key in tiny(BLOCKS[name].bundle) if key in own
+    }
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
+    bundle, file, run = BLOCKS[name].bundle, overlay(name, tmp_path), tmp_path / "run"
+    datalist = str(datalist_for(bundle, phantoms))
+    run_bundle(
+        bundle, "train.yaml", "evaluate.yaml", file, run_id="train_and_evaluate",
+        datalist=datalist, section="validation", output_dir=str(run), **settings_of(name),
+    )  # fmt: skip
+    scores = json.loads((run / "validation/metrics.json").read_text())
+    views = BLOCKS[name].content.get("views")
+    assert views is None or list(scores["orientation"]["views"]) == views
+    weights = torch.load(run / "models/model.pt", weights_only=True)
+    assert all(bool(value.isfinite().all()) for value in weights.values())
+    saved = torch.load(run / "models" / LAST, weights_only=True)
+    for part, state in (("optimizer", saved["optimizer"]["param_groups"][0]), ("lr_scheduler", saved["lr_scheduler"])):
+        wanted = [(key, value) for key, value in BLOCKS[name].content.get(part, {}).items() if key != "lr"]
+        assert all(key in state or key in ("_target_", "params", "optimizer", "max_lr") for key, _ in wanted), part
+        assert all(state[key] == value for key, value in wanted if key in state and not isinstance(value, str)), part
+    own = BLOCKS[name].content.get("network_def")
+    if own is not None:  # the weights are those of the block's network, and of no other
+        made = ConfigParser({"views": ["2ch", "4ch"], "structures": {1: "a", 2: "b", 3: "c"}, "network_def": own})
+        network = made.get_parsed_content("network_def")
+        assert {key: value.shape for key, value in network.state_dict().items()} == {
+            key: value.shape for key, value in weights.items()
+        }
+    size = tiny_size(bundle) | {key: value for key, value in settings_of(name).items() if key in tiny_size(bundle)}
+    run_bundle(
+        bundle, "inference.yaml", file,
+        input=datalist, section="validation", num_exams=1, weights=str(run), output_dir=str(tmp_path / "out"), **size,
+    )  # fmt: skip
+    assert [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".json", ".gz")]
+
+
+#: Planes of the made hip's views, of which none is parallel to its slices: normals; all pass through its middle.
+NORMALS = {"neck": (0.1, 0.9, 0.42), "cup rim": (0.8, 0.5, 0.33), "a/b": (1, 0, 0.2), "head": (0, 1, 0), "e": (1, 1, 0)}
+
+
+def write_hips(folder: Path) -> Path:
+    """A datalist as the page says, of volumes of a tilted bone between two shadows, each exam turned and shifted."""
+    draw = np.random.default_rng(0)
+    affine = np.diag([-1.8, -1.8, 5.0, 1.0])
+    affine[:3, 3] = 43, 43, 60
+    sections: dict[str, list[dict]] = {"training": [], "validation": [], "test": []}
+    grid = (
+        np.stack(np.meshgrid(*map(np.arange, (48, 48, 10)), indexing="ij"), axis=-1) @ affine[:3, :3].T + affine[:3, 3]
+    )
+    for number, section in enumerate(["training"] * 3 + ["validation", "test"]):
+        middle = np.array([0, 0, 82]) + draw.uniform(-4, 4, 3)
+        away = grid - middle
+        bone = np.exp(
+            -(away[..., 0] ** 2 / 400 + (away[..., 1] - 0.4 * away[..., 2]) ** 2 / 150 + away[..., 2] ** 2 / 600)
+        )
+        nibabel.save(
+            nibabel.Nifti1Image((100 * bone + draw.random(bone.shape)).astype("f4"), affine),
+            folder / f"{number}.nii.gz",
+        )
+        planes = {view: {"origin": middle.tolist(), "normal": list(normal)} for view, normal in NORMALS.items()}
+        for k in range(10):
+            own = affine.copy()
+            own[:3, 3] += k * affine[:3, 2]
+            sections[section].append(
+                {"image": f"{number}.nii.gz", "frame": k, "slice": k, "exam": f"hip{number}", "patient": f"hip{number}",
+                 "stack": "axial", "affine": own.tolist(), "planes": planes, "location": k / 9}
+            )  # fmt: skip
+    header = {"planewise": {"version": 1, "stack": "axial", "views": list(NORMALS)}}
+    (folder / "hips.json").write_text(json.dumps(header | sections))
+    return folder / "hips.json"
+
+
+def test_another_organ_by_datalist_and_config_alone(tmp_path):
+    """All its views, more than there are colours in the pictures of hearts and knees, and one with a slash in its name."""
+    datalist, run, out = write_hips(tmp_path), tmp_path / "run", tmp_path / "out"
+    views = [*BLOCKS["hip"].content["views"], *[view for view in NORMALS if view not in BLOCKS["hip"].content["views"]]]
+    bundle, file = BLOCKS["hip"].bundle, overlay("hip", tmp_path)
+    run_bundle(
+        bundle, "train.yaml", "evaluate.yaml", file, run_id="train_and_evaluate",
+        datalist=str(datalist), views=views, output_dir=str(run), **SHORT,
+    )  # fmt: skip
+    scores = json.loads((run / "validation/metrics.json").read_text())
+    assert list(scores["orientation"]["views"]) == views and scores["location"]["slices"] == 10
+    planes = (run / "validation/planes.csv").read_text().splitlines()
+    assert len(planes) == 1 + len(views), "one phase: it does not move"
+    assert {"heatmaps.png", "regression.png"} <= {path.name for path in (run / "validation").iterdir()}
+    # limits that any plane keeps, so that every view is drawn
+    lenient = {"min_peak": -9, "min_agreement": -9, "max_residual": 1e6, "max_spread": 1e6, "min_order": 0}
+    size = tiny_size(bundle)
+    where = {"input": str(datalist), "weights": str(run), "output_dir": str(out)}
+    run_bundle(bundle, "inference.yaml", views=views, **lenient, **where, **size)
+    plan = json.loads((out / "hip4/plan.json").read_text())
+    assert list(plan["views"]) == views
+    markups = json.loads((out / "hip4/planes.mrk.json").read_text())["markups"]
+    drawn = [view for view in views if plan["views"][view]["verdict"] == "plane"]
+    assert drawn and [entry["controlPoints"][0]["label"] for entry in markups] == drawn
+    # its volumes alone
+    run_bundle(bundle, "inference.yaml", views=views, **where | {"input": str(tmp_path / "4.nii.gz")}, **size)
+    figure, exam = exam_figure(datalist)
+    figure.savefig(tmp_path / "exam.png")
+    words = " ".join(text.get_text() for text in figure.texts) + " ".join(axes.get_title() for axes in figure.axes)
+    assert exam == "hip0" and "axial" in words and not re.search("base|apex|short-axis|knee|heart", words)
+    for path in [*run.rglob("*.json"), *run.rglob("*.csv"), *out.rglob("*.json")]:
+        assert not re.search(r"\b(2ch|4ch|sax|basal|coronal)\b", path.read_text()), path
+
+
+def test_the_ends_of_another_organs_stack(tmp_path):
+    datalist, run = write_hips(tmp_path), tmp_path / "run"
+    bundle, file = BLOCKS["hip_location"].bundle, overlay("hip_location", tmp_path)
+    run_bundle(bundle, "train.yaml", datalist=str(datalist), output_dir=str(run), **SHORT)
+    where = {"input": str(datalist), "weights": str(run), "output_dir": str(tmp_path / "out"), "min_order": 0}
+    run_bundle(bundle, "inference.yaml", file, **where, **tiny_size(bundle))
+    assert "slice is proximal" in json.loads((tmp_path / "out/hip4/locations.json").read_text())["verdict"]
+
+
+def test_the_pages_item_is_one():
+    (text,) = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.S)
+    content = json.loads(text)
+    views = content["planewise"]["views"]
+    assert views == BLOCKS["hip"].content["views"]
+    assert bool(SelectPlanesd(views)(content["training"][0])["planes"].isfinite().all())

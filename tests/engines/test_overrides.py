@@ -1,0 +1,45 @@
+"""Overrides that lead nowhere, at the top of a config and deep in it."""
+
+from __future__ import annotations
+
+import pytest
+from monai.bundle import ConfigParser
+from planewise.engines.overrides import unknown_overrides
+
+from tests.bundles.conftest import BUNDLES
+from tests.conftest import ROOT
+
+
+def test_names_at_every_depth():
+    known = {"sigma": 3, "train": {"trainer": {"max_epochs": 1}, "handlers": [{"_target_": "x"}]}}
+    given = ["--sigmaa", "3", "--train#trainer#max_epoch", "4", "--train::handlers::0::_target_", "y"]
+    given += ["--train#handlers#7", "z", "--config_file", "x", "--sigma=4", "--+sigma", "4", "--_meta_#version", "1"]
+    assert unknown_overrides([*given, "--run_id", "x", "run"], known) == {
+        "sigmaa": "sigma",
+        "train#trainer#max_epoch": "train#trainer#max_epochs",
+        "train#handlers#7": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("optimizer#weight_decay", True),  # Adam takes it, and the config does not say it
+        ("optimizer#weight_decey", "optimizer#weight_decay"),
+        ("evaluate#handlers#1#_disabled_", True),
+        ("evaluate#handlers#2#phases", True),
+        ("evaluate#handlers#2#phase", "evaluate#handlers#2#phases"),
+        ("train#trainer#max_epoch", "train#trainer#max_epochs"),
+        ("train#dataset#transform#transforms", None),  # a reference: there is nothing below it
+    ],
+)
+def test_what_a_target_takes_is_known(name, near):
+    folder = ROOT / "bundles/pretext_cardiac_multitask/configs"
+    known = ConfigParser.load_config_files([str(folder / file) for file in ("train.yaml", "evaluate.yaml")])
+    assert unknown_overrides([f"--{name}", "1"], known) == ({} if near is True else {name: near})
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_every_setting_of_a_bundle_is_known(bundle):
+    known = ConfigParser.load_config_file(str(ROOT / "bundles" / bundle / "configs/train.yaml"))
+    assert unknown_overrides([f"--{name}" for name in known], known) == {}

@@ -1,0 +1,168 @@
+"""Bundles trained on phantoms and packaged, in a MONAI Label server. Minutes: `tools/test --label` runs these."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel
+import numpy as np
+import pytest
+from planewise.packaging import package_bundle
+from planewise.transforms import LoadStackd
+
+from tests.bundles.conftest import run_bundle, tiny
+from tests.conftest import ROOT
+from tests.label.label_server import LabelServer
+from tests.packaging.conftest import few_phantoms, source  # noqa: F401, a fixture
+
+ORIENTATION, SEGMENTATION = "pretext_cardiac_orientation", "downstream_cardiac_sax_segmentation"
+KNEE = "pretext_knee_orientation"
+#: Enough to learn two hearts by heart in half a minute. The knee is not learned: its planes need not be trusted.
+SETTINGS = {
+    ORIENTATION: {"features": [8, 16, 32], "learning_rate": 0.01, "max_epochs": 120, "val_interval": 120},
+    KNEE: {"max_epochs": 1},
+    SEGMENTATION: {"features": [8, 16, 32], "learning_rate": 0.01, "max_epochs": 40, "val_interval": 40},
+}
+_PAGE = ROOT / "tools" / "docs" / "monai_label.md"
+_BEGIN, _END = "<!-- written by tools/test --label -->", "<!-- end of what tools/test --label wrote -->"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_settings(tmp_path_factory) -> Iterator[None]:
+    """As `own_caches`, for what is made once for all tests: bundles, images and the server."""
+    folder = tmp_path_factory.mktemp("settings")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLANEWISE_CACHE", str(folder / "cache"))
+        patch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def label_environment() -> Path:
+    """The folder that ``PLANEWISE_LABEL_ENV`` names, or ``.venv-label``, which is made if it is absent."""
+    if named := os.environ.get("PLANEWISE_LABEL_ENV"):
+        return Path(named).resolve()
+    folder = ROOT / ".venv-label"
+    if not (folder / "bin" / "monailabel").exists():
+        subprocess.run([ROOT / "tools" / "label_environment", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dist(few_phantoms, tmp_path_factory) -> Path:  # noqa: F811
+    """Packaged bundles, made as the page says, but small: the segmentation starts from the zip of the pretext."""
+    folder = tmp_path_factory.mktemp("label")
+    shutil.copytree(ROOT / "bundles", folder / "bundles", ignore=shutil.ignore_patterns("models", "eval", "runs"))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    datalists = {"EXAMS": few_phantoms.cardiac.unlabelled, "LABELLED": few_phantoms.cardiac.labelled}
+    own = {"RUNS": folder, "OMP_NUM_THREADS": "1", "PATH": path, **datalists}
+    run_bash([smaller(line) for line in page_commands("planewise package")], folder, own)
+    # a knee too, learned for an epoch
+    settings = {"datalist": str(few_phantoms.knee.unlabelled), "output_dir": str(folder / "knee"), **SETTINGS[KNEE]}
+    run_bundle(KNEE, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
+    package_bundle(source(KNEE), folder / "knee", folder / "dist")
+    return folder / "dist"
+
+
+def page_commands(having: str) -> list[str]:
+    """The commands of the page's block that has this in it."""
+    blocks = re.findall(r"```bash\n(.*?)```", _PAGE.read_text(), re.S)
+    return next(block for block in blocks if having in block).splitlines()
+
+
+def smaller(command: str) -> str:
+    """A command of the page that trains, with what makes that short."""
+    name = next((name for name in SETTINGS if f"cd bundles/{name} " in command), None)
+    settings = tiny(name) | SETTINGS[name] if name else {}
+    return (
+        command.removesuffix(")") + "".join(f" --{key} '{value}'" for key, value in settings.items()) + ")" * bool(name)
+    )
+
+
+def run_bash(commands: list[str], folder: Path, own: dict) -> None:
+    """One after the other, in one shell.
+
+    Raises:
+        AssertionError: one failed; with what was said.
+    """
+    environment = {**os.environ, **{name: str(value) for name, value in own.items()}}
+    script = "set -e\ntrap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n" + "\n".join(commands)
+    with (folder / "said").open("w+") as said:
+        done = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, stdout=said, stderr=said)
+        said.seek(0)
+        assert done.returncode == 0, said.read()[-5000:]
+
+
+@pytest.fixture(scope="session")
+def exams(few_phantoms, tmp_path_factory) -> SimpleNamespace:  # noqa: F811
+    """Folders of DICOM files of exams that the pretexts saw, and the planes in their headers: ``cardiac``, ``knee``."""
+    found = SimpleNamespace()
+    for body in ("cardiac", "knee"):
+        datalist = getattr(few_phantoms, body).unlabelled
+        item = json.loads(datalist.read_text())["training"][-1]
+        # below the exam's folder there is one for each series
+        folder = (datalist.parent / item["image"]).parent.parent
+        setattr(found, body, SimpleNamespace(folder=folder, planes=item["planes"], exam=item["exam"]))
+    return found
+
+
+@pytest.fixture(scope="session")
+def studies(few_phantoms, exams, tmp_path_factory) -> Path:  # noqa: F811
+    """What the server has: NIfTI volumes of a planned heart, of a knee, and of hearts with their labels."""
+    folder = tmp_path_factory.mktemp("studies")
+    (folder / "labels" / "final").mkdir(parents=True)
+    for body, view in (("cardiac", "sax"), ("knee", "sagittal")):
+        stack = LoadStackd("image", view=view)({"image": str(getattr(exams, body).folder)})["image"]
+        volume = nibabel.Nifti1Image(np.asarray(stack, dtype=np.float32), np.asarray(stack.affine))
+        nibabel.save(volume, folder / f"{body}.nii.gz")
+    datalist = few_phantoms.cardiac.labelled
+    for number, item in enumerate(json.loads(datalist.read_text())["training"][:4]):
+        for key, place in (("image", folder), ("label", folder / "labels" / "final")):
+            volume = nibabel.load(datalist.parent / item[key])
+            nibabel.save(volume, place / f"heart{number}.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(label_environment, dist, studies, tmp_path_factory) -> Iterator[LabelServer]:
+    bundles = [dist / name for name in SETTINGS]
+    with LabelServer(label_environment, bundles, studies, tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def told(request, label_environment) -> Iterator[Callable[[str, str], None]]:
+    """Call it with what was done and what came of it; ``--label-page`` writes that into the documentation."""
+    rows: list[tuple[str, str]] = []
+    yield lambda what, came: rows.append((what, came))
+    if request.config.getoption("--label-page") and not request.session.testsfailed:
+        _write_page(rows, label_environment)
+
+
+def _write_page(rows: list[tuple[str, str]], environment: Path) -> None:
+    names = ("monailabel", "monai", "torch", "numpy", "pydicom", "itk")
+    ask = f"from importlib.metadata import version\nfor name in {names}: print(name, version(name))"
+    done = subprocess.run([environment / "bin" / "python", "-c", ask], capture_output=True, text=True, check=True)
+    lines = [
+        _BEGIN,
+        f"The server's environment: {', '.join(done.stdout.split(chr(10))[:-1])}. Trained and packaged with monai "
+        f"{version('monai')}, torch {version('torch')}, numpy {version('numpy')}, pydicom {version('pydicom')}.",
+        "",
+        "| What was done | What came of it |",
+        "|---|---|",
+        *(f"| {what} | {came} |" for what, came in rows),
+        _END,
+    ]
+    before, _, rest = _PAGE.read_text().partition(_BEGIN)
+    _, found, after = rest.partition(_END)
+    assert found, f"{_PAGE} has lost the marks between which the result stands"
+    _PAGE.write_text(before + "\n".join(lines) + after)

@@ -1,0 +1,213 @@
+"""Packaged bundles in a real MONAI Label server, over HTTP, as a viewer uses it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import torch
+from monai.metrics import compute_dice
+from planewise.networks import read_weights
+from planewise.transforms import LoadStackd
+
+from tests.bundles.conftest import run_bundle
+from tests.label.conftest import KNEE, ORIENTATION, SEGMENTATION, SETTINGS, page_commands, run_bash
+from tests.label.dicomweb_server import DicomwebServer
+from tests.label.label_server import LabelServer
+
+pytestmark = pytest.mark.label
+
+#: mm: NIfTI keeps affines in float32, and ITK writes them as origin, spacing and direction.
+SAME_PLACE = 1e-2
+
+
+def read(path):
+    volume = nibabel.load(path)
+    return np.asarray(volume.dataobj), volume.affine
+
+
+def on_the_grid_of(image, labels):
+    (given, affine), (found, its) = read(image), read(labels)
+    assert found.shape == given.shape
+    assert np.abs(its - affine).max() < SAME_PLACE
+    return found, affine
+
+
+def angle(first, second):
+    cosine = np.dot(first, second) / np.linalg.norm(first) / np.linalg.norm(second)
+    return np.degrees(np.arccos(np.clip(abs(cosine), 0, 1)))
+
+
+def distances(labels, affine, value, plane):
+    """mm from a plane of the centres of the voxels that carry a label."""
+    points = np.argwhere(labels == value) @ affine[:3, :3].T + affine[:3, 3]
+    return np.abs((points - plane["origin"]) @ plane["normal"])
+
+
+def test_the_pages_five_commands(label_environment, dist, studies, told, tmp_path):
+    """As they stand, in an empty folder, but for the environment, which is there."""
+    with socket.socket() as port:
+        assert port.connect_ex(("127.0.0.1", 8000)), "port 8000, which the page's commands take, is in use"
+    shutil.copy(dist / f"{ORIENTATION}.zip", tmp_path)
+    (tmp_path / "images").mkdir()
+    shutil.copy(studies / "cardiac.nii.gz", tmp_path / "images" / "case.nii.gz")
+    first, *commands = page_commands("monailabel start_server")
+    assert first.startswith("python3.11 -m venv label") and len(commands) == 4
+    (tmp_path / "label").symlink_to(label_environment)
+    run_bash(["source label/bin/activate", *commands], tmp_path, {"PYTHONPATH": "", "HOME": tmp_path})
+    labels, _ = on_the_grid_of(tmp_path / "images" / "case.nii.gz", tmp_path / "lines.nii.gz")
+    assert set(np.unique(labels)) == {0, 1, 2}
+    told("the five commands above, the first by `tools/label_environment`", "lines on the image's grid")
+
+
+def test_it_lists_them(server):
+    assert set(SETTINGS) <= set(server.info["models"])
+    assert server.info["models"][ORIENTATION]["labels"] == {"2ch line": 1, "4ch line": 2}
+    assert server.info["models"][SEGMENTATION]["labels"] == {
+        "right ventricle": 1, "myocardium": 2, "left ventricle": 3,
+    }  # fmt: skip
+
+
+def test_planned_views_come_as_lines(server, studies, exams, dist, told, tmp_path):
+    image = studies / "cardiac.nii.gz"
+    labels, affine = on_the_grid_of(image, server.labels(ORIENTATION, "cardiac", tmp_path / "lines.nii.gz"))
+    views = server.findings(ORIENTATION, "cardiac")["views"]
+    assert set(np.unique(labels)) == {0, 1, 2}, views
+    width = 3.0 / 2 + np.linalg.norm(affine[:3, :3], axis=0)[:2].max()
+    for value, plane in enumerate(views.values(), start=1):
+        assert plane["verdict"] == "plane"
+        # what the viewer shows lies on the planes that it is told of, in every slice
+        assert distances(labels, affine, value, plane).max() < width
+        assert (labels == value).any(axis=(0, 1)).all()
+    # what `monai.bundle run` writes
+    run_bundle(ORIENTATION, "inference.yaml", **as_packaged(dist, ORIENTATION, image, tmp_path / "here"))
+    here, _ = read(next((tmp_path / "here").rglob("*_lines.nii.gz")))
+    assert (here == labels).mean() > 0.999
+    told(f"`{ORIENTATION}`, short axis as NIfTI", f"both lines on the image's grid; {planes_off(views, exams)}")
+
+
+def as_packaged(dist, name, image, folder):
+    settings = {"weights": str(dist / name), "input": str(image), "output_dir": str(folder)}
+    return settings | {"features": SETTINGS[name]["features"]}
+
+
+def test_a_knee_answers_on_its_grid(server, studies, told, tmp_path):
+    labels, _ = on_the_grid_of(studies / "knee.nii.gz", server.labels(KNEE, "knee", tmp_path / "lines.nii.gz"))
+    views = server.findings(KNEE, "knee")["views"]
+    assert set(views) == {"axial", "coronal"}
+    trusted = {value for value, plane in enumerate(views.values(), start=1) if plane["verdict"] == "plane"}
+    assert set(np.unique(labels)) - {0} <= trusted
+    assert all(plane["reasons"] for plane in views.values() if plane["verdict"] != "plane")
+    told(
+        f"`{KNEE}`, sagittal stack as NIfTI",
+        "labels on the image's grid (trained for one epoch: not looked at further)",
+    )
+
+
+def test_a_heart_is_segmented(server, studies, dist, told, tmp_path):
+    image = studies / "heart0.nii.gz"
+    labels, _ = on_the_grid_of(image, server.labels(SEGMENTATION, "heart0", tmp_path / "mask.nii.gz"))
+    reference, _ = read(studies / "labels" / "final" / "heart0.nii.gz")
+    dice = mean_dice(labels, reference)
+    assert dice > 0.5
+    run_bundle(SEGMENTATION, "inference.yaml", **as_packaged(dist, SEGMENTATION, image, tmp_path / "here"))
+    here, _ = read(next((tmp_path / "here").rglob("*_mask.nii.gz")))
+    assert (here == labels).mean() > 0.999
+    told(
+        f"`{SEGMENTATION}`, fine-tuned from the pretext's zip, short axis as NIfTI",
+        f"a mask on the image's grid; mean Dice {dice:.2f} on a phantom that it was trained on",
+    )
+
+
+def mean_dice(labels, reference):
+    masks = [torch.nn.functional.one_hot(torch.as_tensor(mask.astype(int)), 4) for mask in (labels, reference)]
+    masks = [mask.movedim(-1, 0)[None].float() for mask in masks]
+    return float(compute_dice(*masks, include_background=False).nanmean())
+
+
+def test_real_images_keep_their_grid(server, real_data, told, tmp_path):
+    image = real_data / "cardiac_cine_nifti" / "patient1_frame01.nii.gz"
+    for name in (SEGMENTATION, ORIENTATION):
+        on_the_grid_of(image, server.labels(name, str(image), tmp_path / "labels.nii.gz"))
+    exam = str(real_data / "cardiac_cine_exam" / "dicom")
+    stack = LoadStackd("image")({"image": exam})["image"]
+    labels, affine = read(server.labels(ORIENTATION, exam, tmp_path / "labels.nii.gz"))
+    assert labels.shape == stack.shape and np.abs(affine - np.asarray(stack.affine)).max() < SAME_PLACE
+    told("both, a real short axis as NIfTI and as a folder of DICOM files", "labels on the image's grid (not judged)")
+
+
+def test_a_folder_of_dicom_files_is_an_image(server, exams, studies, dist, told, tmp_path):
+    """The whole exam: the loader finds the short axis in it, its first phase, and each slice's own position."""
+    folder = exams.cardiac.folder
+    asked = server.labels(ORIENTATION, str(folder), tmp_path / "lines.nii.gz")
+    labels, _ = on_the_grid_of(studies / "cardiac.nii.gz", asked)
+    assert set(np.unique(labels)) == {0, 1, 2}
+    run_bundle(ORIENTATION, "inference.yaml", **as_packaged(dist, ORIENTATION, folder, tmp_path / "here"))
+    here, _ = read(next((tmp_path / "here").rglob("*_lines.nii.gz")))
+    assert (here == labels).mean() > 0.999
+    off = planes_off(server.findings(ORIENTATION, str(folder))["views"], exams)
+    told(f"`{ORIENTATION}`, an exam as a folder of DICOM files (`image=/data/exam`)", f"both lines; {off}")
+
+
+def planes_off(views, exams):
+    """How far the planned planes of a heart that was learned by heart are from those in its headers, in words."""
+    angles = {view: angle(plane["normal"], exams.cardiac.planes[view]["normal"]) for view, plane in views.items()}
+    assert max(angles.values()) < 20, angles
+    return ", ".join(f"{view} {off:.1f} degrees" for view, off in angles.items()) + " from the header's plane"
+
+
+def test_it_trains_on_labels_again_and_again(server, told):
+    before = read_weights(server.bundle(SEGMENTATION))
+    assert server.train(SEGMENTATION, max_epochs=1) == "DONE", server.log
+    after = read_weights(server.bundle(SEGMENTATION))
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    # a reader labels some more and trains for longer: the last run does not stand in the way
+    assert server.train(SEGMENTATION, max_epochs=2, val_split=0.5) == "DONE", server.log
+    # MONAI Label takes the first of these for the model when it starts again
+    assert [path.name for path in (server.bundle(SEGMENTATION) / "models").glob("*.pt")] == ["model.pt"]
+    told(f"`{SEGMENTATION}` trained on four labelled hearts, one epoch, then two", "DONE both times; new weights")
+
+
+def test_dicom_series_over_dicomweb(label_environment, dist, exams, told, tmp_path):
+    """As PACS and OHIF have it. The short axis of one of our exams is many series, and is made one."""
+    archive = tmp_path / "archive"
+    one = pydicom.uid.generate_uid()
+    for number, path in enumerate(sorted(exams.cardiac.folder.rglob("*.dcm"))):
+        file = pydicom.dcmread(path)
+        if "sax" in path.parent.name:
+            file.SeriesInstanceUID = one
+        (archive / "heart").mkdir(parents=True, exist_ok=True)
+        file.save_as(archive / "heart" / f"{number}.dcm")
+    shutil.copytree(exams.knee.folder, archive / "knee")
+    settings = {
+        "MONAI_LABEL_DICOMWEB_SEARCH_FILTER": '{"Modality": "MR"}',
+        "MONAI_LABEL_DICOMWEB_CONVERT_TO_NIFTI": "false",
+    }
+    with DicomwebServer(archive) as pacs:
+        work = tmp_path / "server"
+        # the converter to DICOM SEG, which MONAI Label would fetch from the network; nothing here asks for one
+        (work / "bin").mkdir(parents=True)
+        (work / "bin" / "itkimage2segimage").touch(mode=0o755)
+        settings["PATH"] = f"{label_environment / 'bin'}:{work / 'bin'}:/usr/bin:/bin"
+        bundles = [dist / ORIENTATION, dist / KNEE]
+        with LabelServer(label_environment, bundles, pacs.address, work, settings) as server:
+            labels, _ = read(server.labels(ORIENTATION, one, tmp_path / "heart.nii.gz"))
+            views = server.findings(ORIENTATION, one)["views"]
+            assert set(np.unique(labels)) == {0, 1, 2}, views
+            fat_suppressed = [
+                series
+                for series, files in pacs.series.items()
+                if "T2" in pydicom.dcmread(files[0], stop_before_pixels=True).get("SeriesDescription", "").upper()
+                and "SAG" in pydicom.dcmread(files[0], stop_before_pixels=True).SeriesDescription.upper()
+            ]
+            knee, _ = read(server.labels(KNEE, fat_suppressed[0], tmp_path / "knee.nii.gz"))
+            assert knee.shape[2] == len(pacs.series[fat_suppressed[0]])
+    told(
+        "both pretexts, a DICOM series each from a DICOMweb server",
+        f"labels slice by slice; {planes_off(views, exams)}",
+    )

@@ -1,0 +1,90 @@
+"""An environment that has what a bundle says that it needs, and not planewise.
+
+``python -m tests.packaging.fresh_environment fresh`` prints what all bundles need, for pip, and ``oldest`` the same in the
+lowest versions that setup.cfg allows.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import venv
+from collections.abc import Iterable, Iterator
+from configparser import ConfigParser
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from planewise.packaging.bundle import Bundle
+
+from tests.conftest import ROOT
+
+
+def required_by(bundle: Path) -> dict[str, str]:
+    """Distribution to version: what the metadata of a bundle of the repository will say that it needs when packaged."""
+    source = Bundle(bundle)
+    named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
+    own = {name: source.metadata[key] for name, key in named.items()}
+    return own | source.metadata["required_packages_version"] | source.requirements()
+
+
+def required_by_all() -> dict[str, str]:
+    """What any of the repository's bundles needs."""
+    return {name: version for path in sorted(ROOT.glob("bundles/*/")) for name, version in required_by(path).items()}
+
+
+def lowest_versions() -> dict[str, str]:
+    """Distribution to the lowest version that setup.cfg allows."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    wanted = map(Requirement, setup["options"]["install_requires"].split())
+    return {need.name: part.version for need in wanted for part in need.specifier if part.operator == ">="}
+
+
+def fresh_environment(folder: Path, names: Iterable[str]) -> Path:
+    """Make a virtual environment that has some of this environment's distributions, what these need, and nothing else.
+
+    They are linked and not copied: what nobody named cannot be imported, as if pip had made the environment.
+
+    Args:
+        folder: of the environment.
+        names: of distributions.
+
+    Returns:
+        Its Python.
+    """
+    venv.create(folder, symlinks=True, with_pip=False)
+    python = folder / "bin" / "python"
+    find = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(subprocess.run([python, "-c", find], capture_output=True, text=True, check=True).stdout.strip())
+    for part in _with_dependencies(names):
+        for file in part.files or ():
+            top = file.parts[0]
+            # ../../bin and the like are no modules; a folder may be several distributions'
+            if top != ".." and not (packages / top).exists():
+                (packages / top).symlink_to(part.locate_file(top))
+    return python
+
+
+def _with_dependencies(names: Iterable[str]) -> Iterator[Distribution]:
+    """Distributions and those that they need, without their extras."""
+    waiting, seen = list(names), set()
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            # a dependency that somebody did without
+            continue
+        yield found
+        needed = map(Requirement, found.requires or ())
+        waiting += [need.name for need in needed if need.marker is None or need.marker.evaluate({"extra": ""})]
+
+
+if __name__ == "__main__":
+    lowest = lowest_versions() if sys.argv[1] == "oldest" else {}
+    print("\n".join(f"{name}=={lowest.get(name, version)}" for name, version in sorted(required_by_all().items())))

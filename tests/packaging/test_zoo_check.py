@@ -1,0 +1,64 @@
+"""Every packaged bundle under the checker of what the Model Zoo and MONAI Label really do, where it is at hand.
+
+It is not part of this repository: ``PLANEWISE_BUNDLE_CHECK`` names its ``bundle_check.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from planewise.packaging import package_bundle
+
+from tests.bundles.conftest import BUNDLES, tiny
+from tests.conftest import ROOT
+from tests.packaging.conftest import source, write_run
+
+#: The checker once for each folder, in processes that are forked off when the libraries are loaded, without planewise.
+SERVER = """
+import os, runpy, sys
+sys.modules["planewise"] = None
+import ignite.engine, itk, monai.bundle, monai.engines, nibabel, pydicom, sklearn.ensemble, torch
+torch.set_num_threads(1)
+checker, *folders = sys.argv[1:]
+for folder in folders:
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        sys.argv = [checker, folder, "--n", "2"]
+        runpy.run_path(checker, run_name="__main__")
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def checker() -> Path:
+    path = Path(os.environ.get("PLANEWISE_BUNDLE_CHECK") or ROOT.parent / "shared/tools/bundle_check.py")
+    if not path.is_file():
+        pytest.skip(f"no checker at {path} (set PLANEWISE_BUNDLE_CHECK)")
+    return path
+
+
+def test_nothing_fails_in_the_zoo_nor_for_images_in_label(checker, tmp_path):
+    folders = [
+        package_bundle(
+            source(name), write_run(name, tmp_path / name, tiny(name)), tmp_path / "dist", data="phantoms"
+        ).folder
+        for name in BUNDLES
+    ]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SERVER, str(checker), *map(str, folders)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    _, *reports = re.split(r"^# (?=\w+  monai )", done.stdout, flags=re.M)
+    assert [report.split()[0] for report in reports] == BUNDLES, done.stdout[-3000:]
+    for name, report in zip(BUNDLES, reports, strict=True):
+        tiers = ("zoo", "unit") if name == "downstream_cardiac_disease_classification" else ("zoo", "unit", "label")
+        found = re.findall(r"^(\w+) +\[(\w+)\] (.*)$", report, re.M)
+        assert [line for line in found if line[0] == "FAIL" and line[1] in tiers] == [], name
+        passed = {tier: sum(line[:2] == ("PASS", tier) for line in found) for tier in tiers}
+        assert all(passed.values()), (name, passed)  # it did get to each tier

@@ -1,0 +1,136 @@
+"""Federated averaging with MONAI's client: sites share weights and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+
+import federated
+import pytest
+import torch
+from federated import SITES, TASKS, client, lines, mean_weights, no_worse, study, write_places
+from monai.fl.client import MonaiAlgo
+from monai.fl.utils.constants import ExtraItems, FlStatistics, ModelType, WeightType
+from monai.fl.utils.exchange_object import ExchangeObject
+
+from tests.bundles.conftest import tiny
+
+SITES_AND_TEST = ("training", "validation", "test")
+SMALL = {"samples_per_epoch": 16, "device": "cpu"}
+
+
+def small(name: str) -> dict:
+    return tiny(name) | SMALL
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def places(request, tmp_path_factory):
+    """A task, its sites' datalists, and the folder that they lie in."""
+    monkeypatch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("places")
+    monkeypatch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
+    lists = write_places(TASKS[request.param], folder, exams=3, seed=5, spacing=(4.2, 4.6))
+    monkeypatch.undo()
+    return TASKS[request.param], lists, folder
+
+
+def digests(datalist, content) -> set[str]:
+    """Of the image files that a datalist names; exams of two sites may have one name."""
+    paths = {item["image"] for section in SITES_AND_TEST for item in content[section]}
+    return {hashlib.sha256((datalist.parent / path).read_bytes()).hexdigest() for path in paths}
+
+
+def test_rounds_of_two_sites_that_share_weights_alone(places, tmp_path, monkeypatch):
+    task, lists, folder = places
+    seen = {place: json.loads(path.read_text()) for place, path in lists.items()}
+    images = {place: digests(lists[place], seen[place]) for place in seen}
+    assert all(not images[one] & images[other] for one in images for other in images if one < other)
+    assert all(not seen[site]["test"] for site in SITES) and not seen["elsewhere"]["training"]
+
+    sent, given = [], []
+    train, get_weights = MonaiAlgo.train, MonaiAlgo.get_weights
+
+    def spy_train(self, data, extra=None):
+        sent.append({name: value.clone() for name, value in data.weights.items()})
+        train(self, data, extra)
+
+    def spy_weights(self, extra=None):
+        answer = get_weights(self, extra)
+        given.append((self.client_name, {name: value.clone() for name, value in answer.weights.items()}, answer))
+        return answer
+
+    monkeypatch.setattr(MonaiAlgo, "train", spy_train)
+    monkeypatch.setattr(MonaiAlgo, "get_weights", spy_weights)
+    table = study(task, lists, tmp_path, rounds=2, **small(task.bundle))
+
+    assert list(table) == ["north alone", "south alone", "rounds", "averaged"]
+    assert all(math.isfinite(value) for who in table if who != "rounds" for value in table[who].values())
+    assert [set(metrics) for metrics in table["rounds"]] == [set(SITES)] * 2
+    # of each lone site and of the first of both the first answer is what is started from; then two rounds of each
+    names = [name for name, _, _ in given]
+    assert names == ["north"] * 3 + ["south"] * 3 + ["north"] + ["north", "south"] * 2
+    first, north, south = (weights for _, weights, _ in given[6:9])
+    assert all(torch.equal(sent[4][name], first[name]) and torch.equal(sent[5][name], first[name]) for name in first)
+    assert any(not torch.equal(north[name], south[name]) for name in north), "their exams differ"
+    for name, value in sent[6].items():  # as many steps each: the plain mean, and both are sent the same
+        assert torch.equal(value, sent[7][name])
+        mean = (north[name] + south[name]) / 2 if value.is_floating_point() else north[name]
+        torch.testing.assert_close(value, mean)
+    for _, weights, answer in given:
+        assert answer.optim is None and answer.weights.keys() == weights.keys()
+        assert all(isinstance(value, torch.Tensor) for value in answer.weights.values())
+        assert str(folder) not in str(answer.statistics)
+    # what is scored is the last mean
+    stored = torch.load(tmp_path / task.bundle / "averaged/models/model.pt", weights_only=True)
+    last = mean_weights([answer for _, _, answer in given[-2:]])
+    assert stored.keys() == last.keys()
+    assert {path.name for path in (tmp_path / task.bundle / "averaged").glob("*/history.csv")} == {"history.csv"}
+
+
+def test_a_site_hands_over_its_best_weights_on_request(places, tmp_path):
+    """MonaiAlgo looks for them in the bundle's folder unless it is told where the run keeps them."""
+    task, lists, _ = places
+    settings = {
+        **task.settings,
+        **small(task.bundle),
+        "max_epochs": 2,
+        "num_workers": 0,
+        "datalist": str(lists["north"]),
+    }
+    configs = ["configs/train.yaml", "configs/demo.yaml"]
+    site = client("north", federated.BUNDLES / task.bundle, configs, settings | {"output_dir": str(tmp_path)}, 1)
+    weights = {name: value.clone() for name, value in site.get_weights().weights.items()}
+    site.train(ExchangeObject(weights=weights, weight_type=WeightType.WEIGHTS))
+    best = site.get_weights({ExtraItems.MODEL_TYPE: ModelType.BEST_MODEL}).weights
+    now = site.get_weights().weights
+    assert best.keys() == now.keys() and all(torch.equal(best[name], now[name].cpu()) for name in best)
+    assert site.trainer.state.epoch == 1
+    site.train(ExchangeObject(weights=weights, weight_type=WeightType.WEIGHTS))
+    assert site.trainer.state.epoch == 2, "the next round goes on counting"
+    site.finalize()
+
+
+def test_the_mean_is_weighed_by_steps():
+    sites = [
+        ExchangeObject(
+            weights={"a": torch.tensor([value]), "count": torch.tensor(count)},
+            statistics={FlStatistics.NUM_EXECUTED_ITERATIONS: steps},
+        )
+        for value, count, steps in ((1.0, 7, 30), (5.0, 9, 10))
+    ]
+    mean = mean_weights(sites)
+    assert float(mean["a"]) == 2.0 and int(mean["count"]) == 9 and mean["count"].dtype == torch.int64
+
+
+def test_the_verdict_is_of_the_worse_site():
+    task = TASKS["downstream_cardiac_sax_segmentation"]
+    table = {
+        "north alone": {"mean Dice": 0.4, "mean ASSD, mm": 5.0},
+        "south alone": {"mean Dice": 0.6, "mean ASSD, mm": 3.0},
+        "averaged": {"mean Dice": 0.41, "mean ASSD, mm": 5.1},
+    }
+    assert no_worse(task, table) == {"mean Dice": True, "mean ASSD, mm": False}
+    assert lines(task, table)[-1] == "| no worse than the worse site | yes | NO |"
+    table["averaged"]["mean Dice"] = float("nan")
+    assert not no_worse(task, table)["mean Dice"]

@@ -1,0 +1,67 @@
+"""Overrides of a config that lead nowhere: MONAI accepts ``--sigmaa 3`` without a word."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from pydoc import ErrorDuringImport, locate
+from typing import Any
+
+import monai.bundle
+from monai.bundle.config_item import ConfigComponent
+
+#: Of `python -m monai.bundle run` itself.
+_OPTIONS = frozenset(inspect.signature(monai.bundle.run).parameters) | {"args_file"}
+
+
+def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dict[str, str | None]:
+    """Overrides that lead nowhere.
+
+    Args:
+        arguments: as after ``monai.bundle run``: ``["--sigmaa", "3", "--train#trainer#max_epochs", "1"]``.
+        known: the config that they are for. Below a ``_target_`` a name is known that the target takes, in the config or not.
+
+    Returns:
+        Name to the nearest name that is known, or None.
+    """
+    unknown = {}
+    for argument in arguments:
+        if not argument.startswith("--"):
+            continue
+        name = argument[2:].partition("=")[0]
+        path = re.split(r"#|::", name.lstrip("+~"))
+        if path[0] in _OPTIONS or path[0].startswith("_meta_"):
+            continue
+        place: Any = known
+        for number, key in enumerate(path):
+            if key in (below := _keys_of(place)):
+                place = place[key] if isinstance(place, Mapping) else place[int(key)]
+                continue
+            taken = _taken_by(place)
+            if taken is not None and key not in taken:
+                near = difflib.get_close_matches(key, [*below, *taken], n=1)
+                unknown[name] = "#".join([*path[:number], *near]) if near else None
+            break
+    return unknown
+
+
+def _keys_of(place: Any) -> list[str]:
+    if isinstance(place, Mapping):
+        return [str(key) for key in place if not str(key).startswith("_")]
+    return [str(number) for number in range(len(place))] if isinstance(place, list) else []
+
+
+def _taken_by(place: Any) -> set[str] | None:
+    """Names that a place takes although it has them not; None if it takes any."""
+    if not isinstance(place, Mapping) or "_target_" not in place:
+        return set()
+    target = ConfigComponent(place).resolve_module_name()
+    try:
+        parameters = inspect.signature(locate(target) if isinstance(target, str) else target).parameters.values()
+    except (TypeError, ValueError, ErrorDuringImport):  # somebody's code that cannot be asked
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters} | ConfigComponent.non_arg_keys
