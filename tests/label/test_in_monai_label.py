@@ -87,7 +87,7 @@ def test_planned_views_come_as_lines(server, studies, exams, dist, told, tmp_pat
     run_bundle(ORIENTATION, "inference.yaml", **as_packaged(dist, ORIENTATION, image, tmp_path / "here"))
     here, _ = read(next((tmp_path / "here").rglob("*_lines.nii.gz")))
     assert (here == labels).mean() > 0.999
-    told(f"`{ORIENTATION}`, short axis as NIfTI", f"both lines on the image's grid; {planes_off(views, exams)}")
+    told(f"`{ORIENTATION}`, short axis as NIfTI", f"both lines on the image's grid; {right_planes(views, exams)}")
 
 
 def as_packaged(dist, name, image, folder):
@@ -119,7 +119,7 @@ def test_a_heart_is_segmented(server, studies, dist, told, tmp_path):
     assert (here == labels).mean() > 0.999
     told(
         f"`{SEGMENTATION}`, fine-tuned from the pretext's zip, short axis as NIfTI",
-        f"a mask on the image's grid; mean Dice {dice:.2f} on a phantom that it was trained on",
+        "a mask on the image's grid, the same as without the server",
     )
 
 
@@ -149,15 +149,15 @@ def test_a_folder_of_dicom_files_is_an_image(server, exams, studies, dist, told,
     run_bundle(ORIENTATION, "inference.yaml", **as_packaged(dist, ORIENTATION, folder, tmp_path / "here"))
     here, _ = read(next((tmp_path / "here").rglob("*_lines.nii.gz")))
     assert (here == labels).mean() > 0.999
-    off = planes_off(server.findings(ORIENTATION, str(folder))["views"], exams)
-    told(f"`{ORIENTATION}`, an exam as a folder of DICOM files (`image=/data/exam`)", f"both lines; {off}")
+    right = right_planes(server.findings(ORIENTATION, str(folder))["views"], exams)
+    told(f"`{ORIENTATION}`, an exam as a folder of DICOM files (`image=/data/exam`)", f"both lines; {right}")
 
 
-def planes_off(views, exams):
-    """How far the planned planes of a heart that was learned by heart are from those in its headers, in words."""
+def right_planes(views, exams):
+    """That the planes of a heart that was learned by heart are those in its headers: of the frame, not of the network."""
     angles = {view: angle(plane["normal"], exams.cardiac.planes[view]["normal"]) for view, plane in views.items()}
     assert max(angles.values()) < 20, angles
-    return ", ".join(f"{view} {off:.1f} degrees" for view, off in angles.items()) + " from the header's plane"
+    return "the planes, of a heart it was trained on, less than 20 degrees from its headers' (a check of the frame, no score)"
 
 
 def test_it_trains_on_labels_again_and_again(server, told):
@@ -209,5 +209,5 @@ def test_dicom_series_over_dicomweb(label_environment, dist, exams, told, tmp_pa
             assert knee.shape[2] == len(pacs.series[fat_suppressed[0]])
     told(
         "both pretexts, a DICOM series each from a DICOMweb server",
-        f"labels slice by slice; {planes_off(views, exams)}",
+        f"labels slice by slice; {right_planes(views, exams)}",
     )

@@ -8,6 +8,7 @@ import zipfile
 
 import nibabel
 import numpy as np
+import planewise
 import pytest
 import torch
 import yaml
@@ -55,7 +56,8 @@ def test_it_infers_and_trains(name, packaged, elsewhere, few_phantoms, tmp_path)
     # the features are those of the weights that were packaged, and training moves them
     assert {key: value.shape for key, value in before.items()} == {key: value.shape for key, value in after.items()}
     assert any(not torch.equal(before[key], after[key]) for key in before)
-    assert json.loads((tmp_path / "trained/run.json").read_text())["seed"] == 0
+    record = json.loads((tmp_path / "trained/run.json").read_text())
+    assert record["seed"] == 0 and record["packages"]["planewise"] == planewise.__version__
     # nothing was left in the bundle
     assert {path.name for path in folder.iterdir()} == {
         "LICENSE", "SHA256SUMS", "configs", "docs", "models", "scripts",

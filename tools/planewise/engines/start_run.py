@@ -25,6 +25,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.reference_resolver import ReferenceResolver
 from monai.utils import set_determinism
 
+from planewise import __version__
 from planewise.engines.overrides import unknown_overrides
 from planewise.engines.precision import precision
 from planewise.errors import InputError
@@ -57,7 +58,7 @@ NOT_COMPUTED = frozenset(
 _PARALLEL_NETWORK, _SAME_BUFFERS = "planewise.engines.parallel_network", "planewise.engines.SameBuffersHandler"
 #: Seconds that a process which lost another waits to be ended by torchrun, so that the other's reason is the last word.
 _GRACE = 5.0
-_PACKAGES = ("planewise", "monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "pydicom", "nibabel")
+_PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "pydicom", "nibabel")
 
 
 def start_run(
@@ -114,7 +115,7 @@ def _write_down(
         "configuration": identity,
         **about,
         "files": content,
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {"planewise": __version__} | {name: _version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "commit": _commit(),
     }

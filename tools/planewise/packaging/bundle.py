@@ -149,7 +149,7 @@ def check_metadata(bundle: Bundle) -> None:
         try:
             verify_metadata(meta_file=bundle.metadata_file, filepath=str(SCHEMA))
         except ImportError:
-            raise InputError("to verify metadata.json MONAI needs jsonschema: pip install planewise[package]") from None
+            raise InputError("to verify metadata.json MONAI needs jsonschema: pip install jsonschema") from None
         except ValueError as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"configs/metadata.json fails {SCHEMA.name}: {reason}") from None
