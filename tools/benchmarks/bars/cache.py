@@ -26,8 +26,9 @@ from bars.batch_path import orientation
 GROUP = "cache"
 #: A GPU changes none of this.
 DEVICES = ("cpu",)
-#: Each slice of the phantom exams is there so often, which makes megabytes of what would drown in an allocator's noise.
-COPIES = 8
+#: Each slice of the phantom exams is there so often: batches of some megabytes, which a process keeps or gives back as its
+#: allocator likes, should not look like memory of the slices.
+COPIES = 24
 
 
 def measure(options: Options) -> list[Bar]:
