@@ -18,13 +18,21 @@ def render(page: str, results: Path) -> str:
     Raises:
         ValueError: the page has no block.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no block between {BEGIN!r} and {END!r}")
     tables = [block(json.loads(path.read_text())) for path in sorted(results.glob("*.json"))]
-    body = "\n".join(tables) if tables else "Nothing has been measured yet.\n"
-    return f"{before}{BEGIN}\n\n{body}\n{END}{after}"
+    return with_block(page, BEGIN, END, "\n".join(tables) if tables else "Nothing has been measured yet.\n")
+
+
+def with_block(page: str, begin: str, end: str, body: str) -> str:
+    """A page's text with another body between two marks.
+
+    Raises:
+        ValueError: the page has no such block.
+    """
+    before, opened, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not opened or not closed:
+        raise ValueError(f"the page has no block between {begin!r} and {end!r}")
+    return f"{before}{begin}\n\n{body}\n{end}{after}"
 
 
 def block(found: Mapping[str, Any]) -> str:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from page import with_block
+
 CONSTANTS = Path(__file__).resolve().parent / "scaling_constants.json"
 BEGIN = "<!-- written by tools/benchmarks/scaling.py --page from scaling_constants.json; do not edit -->"
 END = "<!-- end of what is written -->"
@@ -112,11 +114,7 @@ def render(page: str, constants: Mapping[str, Any], tflops: float = 10.0) -> str
     Raises:
         ValueError: the page has no block.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no block between {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n\n{tables(constants, tflops)}\n\n{END}{after}"
+    return with_block(page, BEGIN, END, f"{tables(constants, tflops)}\n")
 
 
 def tables(constants: Mapping[str, Any], tflops: float = 10.0) -> str:

@@ -16,6 +16,16 @@ from monai.bundle.config_item import ConfigComponent
 _OPTIONS = frozenset(inspect.signature(monai.bundle.run).parameters) | {"args_file"}
 
 
+def config_file_text(arguments: Sequence[str]) -> str | None:
+    """What a command line gives as ``--config_file``, as it was written; None if it gives none."""
+    text = None
+    for position, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name == "--config_file":
+            text = value or next(iter(arguments[position + 1 :]), "")
+    return text
+
+
 def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dict[str, str | None]:
     """Overrides that lead nowhere.
 

@@ -26,7 +26,7 @@ from monai.bundle.reference_resolver import ReferenceResolver
 from monai.utils import set_determinism
 
 from planewise import __version__
-from planewise.engines.overrides import unknown_overrides
+from planewise.engines.overrides import config_file_text, unknown_overrides
 from planewise.engines.precision import precision
 from planewise.errors import InputError
 from planewise.switches import switched_on
@@ -191,11 +191,7 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
     Returns:
         The unknown names; each is also logged as a warning, with the nearest known name.
     """
-    files = None
-    for position, argument in enumerate(arguments):
-        name, _, value = argument.partition("=")
-        if name == "--config_file":
-            files = value or next(iter(arguments[position + 1 :]), "")
+    files = config_file_text(arguments)
     if files is None:
         return []
     unknown = unknown_overrides(arguments, ConfigParser.load_config_files(yaml.safe_load(files)))

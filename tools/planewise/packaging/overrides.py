@@ -9,15 +9,16 @@ from pathlib import Path
 
 import yaml
 
+from planewise.engines.overrides import config_file_text
+
 
 def config_files(arguments: Sequence[str]) -> list[str]:
     """Names of the files that ``--config_file`` gives, without their folders."""
-    for position, argument in enumerate(arguments):
-        name, _, value = argument.partition("=")
-        if name == "--config_file":
-            files = yaml.safe_load(value or next(iter(arguments[position + 1 :]), ""))
-            return [Path(str(file)).name for file in (files if isinstance(files, list) else [files])]
-    return []
+    text = config_file_text(arguments)
+    if text is None:
+        return []
+    files = yaml.safe_load(text)
+    return [Path(str(file)).name for file in (files if isinstance(files, list) else [files])]
 
 
 def documented_runs(readme: str) -> list[list[str]]:
