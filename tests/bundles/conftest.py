@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -55,14 +56,36 @@ def run_bundle(name: str, *configs: str, **overrides) -> None:
     )
 
 
+def write_phantoms(
+    folder: Path,
+    recipes: dict[str, dict[str, tuple[Recipe, int]]],
+    split: tuple[float, float, float],
+    changed: Callable[[dict], dict] = lambda datalist: datalist,
+) -> SimpleNamespace:
+    """Exams of every recipe, so many, with their datalists: ``.cardiac.unlabelled`` for ``["cardiac"]["unlabelled"]``.
+
+    Args:
+        changed: what becomes of each datalist before it is written.
+    """
+    made = SimpleNamespace(folder=folder)
+    # the exams' hashes decide their order, and with it what is learned
+    (folder / "salt").write_text("salt of these phantoms")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
+        for body, kinds in recipes.items():
+            lists = {}
+            for kind, (recipe, count) in kinds.items():
+                list(write_exams(recipe, folder / body / kind, count))
+                result = index_folder(folder / body / kind, anatomy=body, split=split)
+                lists[kind] = folder / body / f"{kind}.json"
+                write_datalist(changed(result.datalist), lists[kind])
+            setattr(made, body, SimpleNamespace(**lists, dicom=folder / body / "unlabelled", folder=folder / body))
+    return made
+
+
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory) -> SimpleNamespace:
     """Datalists of phantom exams, ``cardiac.unlabelled`` and so on; ``cardiac.dicom``: the folder of the unlabelled ones."""
-    folder = tmp_path_factory.mktemp("phantoms")
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
-    # the exams' hashes decide their order, and with it what is learned
-    (folder / "salt").write_text("salt of these phantoms")
     coarse = {"phases": 2, "spacing": (3.6, 4.2)}
     recipes = {
         "cardiac": {
@@ -74,17 +97,7 @@ def phantoms(tmp_path_factory) -> SimpleNamespace:
             "labelled": (Recipe("mrnet", 34, KNEE_LABELLED.at_size("demo").with_values(matrix=64)), 24),
         },
     }
-    made = SimpleNamespace(folder=folder)
-    for body, kinds in recipes.items():
-        lists = {}
-        for kind, (recipe, count) in kinds.items():
-            list(write_exams(recipe, folder / body / kind, count))
-            result = index_folder(folder / body / kind, anatomy=body, split=(0.5, 0.2, 0.3))
-            lists[kind] = folder / body / f"{kind}.json"
-            write_datalist(result.datalist, lists[kind])
-        setattr(made, body, SimpleNamespace(**lists, dicom=folder / body / "unlabelled", folder=folder / body))
-    monkeypatch.undo()
-    return made
+    return write_phantoms(tmp_path_factory.mktemp("phantoms"), recipes, (0.5, 0.2, 0.3))
 
 
 def datalist_for(name: str, phantoms: SimpleNamespace) -> Path:

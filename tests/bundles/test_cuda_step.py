@@ -151,21 +151,21 @@ def test_a_step_without_values(name, datalists, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wait",
+    ("wait", "error", "said"),
     [
-        lambda x: x.sum().item(),
-        lambda x: x[x > 0],
-        lambda x: x.nonzero(),
-        lambda x: x.cpu(),
-        lambda x: bool(x.any()),
-        lambda x: x + torch.ones(3),
-        lambda x: torch.tensor([1.0, 2.0], device=x.device),
-        lambda x: torch.ones(3).to(x.device),
-        lambda x: x[torch.tensor([0, 1])],
+        (lambda x: x.sum().item(), RuntimeError, "item"),
+        (lambda x: x[x > 0], NotImplementedError, "nonzero"),
+        (lambda x: x.nonzero(), NotImplementedError, "nonzero"),
+        (lambda x: x.cpu(), NotImplementedError, "copy out"),
+        (lambda x: bool(x.any()), RuntimeError, "item"),
+        (lambda x: x + torch.ones(3), RuntimeError, "device"),
+        (lambda x: torch.tensor([1.0, 2.0], device=x.device), AssertionError, "on the device"),
+        (lambda x: torch.ones(3).to(x.device), AssertionError, "the host waits for"),
+        (lambda x: x[torch.tensor([0, 1])], AssertionError, "an index on the host"),
     ],
 )
-def test_waiting_is_noticed(wait):
-    with pytest.raises((RuntimeError, NotImplementedError, AssertionError)), Copies(), Literals():
+def test_waiting_is_noticed(wait, error, said):
+    with pytest.raises(error, match=said), Copies(), Literals():
         wait(torch.empty(3, device=WITHOUT_VALUES))
 
 

@@ -14,11 +14,10 @@ import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser
-from planewise.exams import index_folder, write_datalist
 from planewise.packaging import Packaged, package_bundle
-from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, Recipe, write_exams
+from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, Recipe
 
-from tests.bundles.conftest import anatomy, tiny
+from tests.bundles.conftest import anatomy, tiny, write_phantoms
 from tests.conftest import ROOT
 from tests.packaging.fresh_environment import fresh_environment, required_by_all
 
@@ -92,11 +91,6 @@ def elsewhere(bare_python, tmp_path_factory) -> Iterator[Callable[..., None]]:
 @pytest.fixture(scope="session")
 def few_phantoms(tmp_path_factory) -> SimpleNamespace:
     """Datalists of as few phantom exams as a bundle can train on: ``cardiac.unlabelled`` and so on."""
-    folder = tmp_path_factory.mktemp("few_phantoms")
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
-    # the exams' hashes decide their order, and with it what is learned
-    (folder / "salt").write_text("salt of these phantoms")
     coarse = {"phases": 2, "spacing": (4.5, 5.0)}
     recipes = {
         "cardiac": {
@@ -108,20 +102,14 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
             "labelled": (Recipe("mrnet", 44, KNEE_LABELLED.at_size("demo").with_values(matrix=48)), 6),
         },
     }
-    made = SimpleNamespace()
-    for body, kinds in recipes.items():
-        lists = {}
-        for kind, (recipe, count) in kinds.items():
-            list(write_exams(recipe, folder / body / kind, count))
-            datalist = index_folder(folder / body / kind, anatomy=body, split=(1, 0, 0)).datalist
-            # so few that one is learned from and measured on
-            last = datalist["training"][-1]["exam"]
-            datalist["test"] = datalist["validation"] = [item for item in datalist["training"] if item["exam"] == last]
-            lists[kind] = folder / body / f"{kind}.json"
-            write_datalist(datalist, lists[kind])
-        setattr(made, body, SimpleNamespace(**lists))
-    monkeypatch.undo()
-    return made
+
+    def measured_on_the_last(datalist: dict) -> dict:
+        # so few that one is learned from and measured on
+        last = datalist["training"][-1]["exam"]
+        kept = [item for item in datalist["training"] if item["exam"] == last]
+        return datalist | {"test": kept, "validation": kept}
+
+    return write_phantoms(tmp_path_factory.mktemp("few_phantoms"), recipes, (1, 0, 0), measured_on_the_last)
 
 
 def datalist_of(name: str, phantoms: SimpleNamespace) -> Path:

@@ -28,8 +28,8 @@ def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
     Raises:
         InputError: ``amp`` is none of these, or float16 is asked of a processor.
 
-    ``"auto"`` on a processor is measured (``tools/benchmarks/run --only network_step``): with AVX-512 BF16 and channels
-    last, a step takes 0.57 of float32's time with the demo's network, 0.49 with the paper's. On CUDA it is reasoned, not
+    ``"auto"`` on a processor is measured (``tools/benchmarks/run --only network_step``, tools/docs/speed.md): with AVX-512
+    BF16 and channels last, a step takes about half of float32's time. On CUDA it is reasoned, not
     measured: bfloat16 has float16's rate there, twice TF32's, and no scaler whose step waits for the device.
     """
     kind = torch.device(device).type

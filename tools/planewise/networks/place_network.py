@@ -28,10 +28,10 @@ def place_network(
     Raises:
         InputError: it is to be compiled, and this machine cannot.
 
-    The defaults are measured on a processor (``tools/benchmarks/run --only network_step``): in bfloat16 channels last take
-    0.83 of the time with the demo's network and 0.94 with the paper's (in float32 0.75 and 1.08); compiled, the demo's
-    first step takes a minute and those after it no less time than before. On CUDA they are reasoned: its bfloat16
-    convolutions want channels last, and compiling, which costs every run a minute, is for the long ones to try.
+    The defaults are measured on a processor (``tools/benchmarks/run --only network_step``, tools/docs/speed.md): channels
+    last are faster for the demo's network and as fast for the paper's; compiled, the first step takes most of a minute and
+    those after it longer than before. On CUDA they are reasoned: its bfloat16 convolutions want channels last, and
+    compiling, which costs every run a minute, is for the long ones to try.
     """
     network = network.to(
         device,
