@@ -136,8 +136,8 @@ def test_a_config_opens_with_the_paper_and_its_command(name):
 
 
 #: What loads differs: slices one by one to train, a stack to infer; and what MONAI Label needs around Spacingd.
-LOADING = ("planewise.transforms.LoadSliced", "planewise.transforms.LoadStackd", "EnsureChannelFirstd")
-HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "ToDeviced", "planewise.transforms.LimitSlicesd")
+LOADING = ("planewise.preprocessing.LoadSliced", "planewise.preprocessing.LoadStackd", "EnsureChannelFirstd")
+HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "ToDeviced", "planewise.preprocessing.LimitSlicesd")
 
 
 def without_label(transform: dict) -> dict:

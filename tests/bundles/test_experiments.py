@@ -14,8 +14,8 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from planewise.engines.checkpoints import LAST
+from planewise.pretexts import SelectPlanesd
 from planewise.reports.exam_figure import exam_figure
-from planewise.transforms import SelectPlanesd
 
 from tests.bundles.conftest import BUNDLES, datalist_for, run_bundle, tiny, tiny_size
 from tests.conftest import ROOT

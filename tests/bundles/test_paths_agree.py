@@ -7,7 +7,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from planewise.data import find_inputs, load_datalist
-from planewise.transforms.plan_views import slice_affines
+from planewise.evaluation.plan_views import slice_affines
 
 from tests.bundles.conftest import TRAINED, datalist_for
 from tests.conftest import ROOT

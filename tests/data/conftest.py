@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 from monai.transforms import Compose, ResizeWithPadOrCropd
-from planewise.transforms import LoadSliced, StandardizeSliced
+from planewise.preprocessing import LoadSliced, StandardizeSliced
 
 
 def write_volume(path: Path, seed: int, slices: int = 4, size: int = 12) -> Path:

@@ -15,7 +15,7 @@ from planewise.data import SliceDataset, as_batch, expand_volumes
 from planewise.data import fingerprint as fingerprint_module
 from planewise.data import slice_cache as cache_module
 from planewise.errors import InputError
-from planewise.transforms import SliceLocationd
+from planewise.pretexts import SliceLocationd
 from torch.utils.data import DataLoader
 
 from .conftest import write_volume

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, ResizeWithPadOrCropd
+from planewise.augmentation import RandAffineBatchd
 from planewise.data import StackDataset, expand_volumes
 from planewise.errors import InputError
-from planewise.transforms import LoadSliced, RandAffineBatchd, StandardizeSliced
+from planewise.preprocessing import LoadSliced, StandardizeSliced
 
 TASKS = ("abnormal", "acl")
 

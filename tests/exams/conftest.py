@@ -9,8 +9,8 @@ import numpy as np
 import pydicom
 import pytest
 from planewise.phantoms import DEFECTS, UNLABELLED, Recipe
-from planewise.phantoms.dicom import Identity
-from planewise.phantoms.dsbcc import study_files
+from planewise.phantoms.layouts.dsbcc import study_files
+from planewise.phantoms.scanner.dicom import Identity
 
 from tests.exams.files import write_cine
 from tests.exams.hearts import USUAL_AXIS, rotation, unit

@@ -10,7 +10,7 @@ from planewise.data import load_datalist
 from planewise.errors import InputError
 from planewise.exams import dicom, index_folder, write_datalist
 from planewise.exams.datalist import check_output
-from planewise.transforms import LoadSliced
+from planewise.preprocessing import LoadSliced
 
 from tests.exams.conftest import write_usual_exam
 from tests.exams.hearts import USUAL_AXIS

@@ -14,10 +14,10 @@ from planewise.errors import InputError
 from planewise.exams import dicom, find_stacks
 from planewise.geometry import intersection_lines, line_heatmaps
 from planewise.phantoms import Recipe
-from planewise.phantoms.dicom import Identity
-from planewise.phantoms.fastmri import exam_files
-from planewise.phantoms.knee_defects import KNEE_DEFECTS
-from planewise.phantoms.knee_population import KNEE_UNLABELLED
+from planewise.phantoms.knee.defects import KNEE_DEFECTS
+from planewise.phantoms.knee.population import KNEE_UNLABELLED
+from planewise.phantoms.layouts.fastmri import exam_files
+from planewise.phantoms.scanner.dicom import Identity
 
 from tests.exams.knees import index, items_of, only_exam
 

@@ -17,7 +17,7 @@ import nibabel
 import numpy as np
 import pytest
 from planewise.packaging import package_bundle
-from planewise.transforms import LoadStackd
+from planewise.preprocessing import LoadStackd
 
 from tests.bundles.conftest import run_bundle, tiny
 from tests.conftest import ROOT

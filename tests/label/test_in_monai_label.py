@@ -12,7 +12,7 @@ import pytest
 import torch
 from monai.metrics import compute_dice
 from planewise.networks import read_weights
-from planewise.transforms import LoadStackd
+from planewise.preprocessing import LoadStackd
 
 from tests.bundles.conftest import run_bundle
 from tests.label.conftest import KNEE, ORIENTATION, SEGMENTATION, SETTINGS, page_commands, run_bash

@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 import torch
 from planewise.metrics import line_profiles, profile_correlation
-from planewise.transforms import LoadSliced
+from planewise.preprocessing import LoadSliced
 
 
 def volume_slice(affine: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:

@@ -90,7 +90,7 @@ def test_a_packaged_bundle(tmp_path):
     assert "scripts" not in sys.modules and not list(done.folder.rglob("__pycache__"))
     config = done.folder / "configs/inference.yaml"
     config.write_text(
-        edited(config.read_text(), "scripts.transforms.StandardizeSliced", "planewise.transforms.StandardizeSliced")
+        edited(config.read_text(), "scripts.transforms.StandardizeSliced", "planewise.preprocessing.StandardizeSliced")
     )
     (done.folder / "scripts/errors.py").unlink()
     (done.folder / "models/model.pt").unlink()

@@ -97,7 +97,7 @@ def test_every_module_can_be_imported_where_planewise_cannot(tmp_path, monkeypat
         # functions that hide the modules that they live in
         assert callable(scripts.networks.place_network) and callable(scripts.engines.precision)
         # what a function asked for stands at the top now
-        assert scripts.transforms.load_stack.find_stacks is scripts.data.inputs.find_stacks
+        assert scripts.preprocessing.load_stack.find_stacks is scripts.data.inputs.find_stacks
         assert scripts.__version__ == planewise.__version__ and not hasattr(scripts, "phantoms")
     finally:
         forget_scripts()

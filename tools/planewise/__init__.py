@@ -5,7 +5,21 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_ROOMS = ("data", "engines", "exams", "geometry", "losses", "metrics", "networks", "phantoms", "reports", "transforms")
+_ROOMS = (
+    "augmentation",
+    "data",
+    "engines",
+    "evaluation",
+    "exams",
+    "geometry",
+    "losses",
+    "metrics",
+    "networks",
+    "phantoms",
+    "preprocessing",
+    "pretexts",
+    "reports",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -16,7 +16,7 @@ import pydicom
 from planewise.data import find_inputs
 from planewise.exams.scan import scan_folder
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
-from planewise.transforms import LoadSliced, LoadStackd
+from planewise.preprocessing import LoadSliced, LoadStackd
 from timing import Bar, Options, interleaved, ratio
 
 GROUP = "index"

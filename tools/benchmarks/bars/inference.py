@@ -22,11 +22,11 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose
 from planewise.data import find_inputs
+from planewise.evaluation.plan_views import slice_affines
 from planewise.exams import find_stacks
 from planewise.geometry import intersection_lines, line_heatmaps
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
-from planewise.transforms import LoadStackd
-from planewise.transforms.plan_views import slice_affines
+from planewise.preprocessing import LoadStackd
 from timing import Bar, Options, interleaved, ratio
 from torch import Tensor
 

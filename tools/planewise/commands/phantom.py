@@ -125,8 +125,8 @@ def cardiac(
 
     Example: planewise phantom cardiac work/unlabelled --exams 200 --seed 1
     """
-    from planewise.phantoms.defects import DEFECTS
-    from planewise.phantoms.population import LABELLED, UNLABELLED
+    from planewise.phantoms.heart.defects import DEFECTS
+    from planewise.phantoms.heart.population import LABELLED, UNLABELLED
     from planewise.phantoms.recipe import Recipe
 
     population = (LABELLED if layout is HeartLayout.acdc else UNLABELLED).at_size(size.value)
@@ -190,8 +190,8 @@ def knee(
 
     Example: planewise phantom knee work/labelled --layout mrnet --exams 120 --seed 2
     """
-    from planewise.phantoms.knee_defects import KNEE_DEFECTS
-    from planewise.phantoms.knee_population import KNEE_LABELLED, KNEE_UNLABELLED
+    from planewise.phantoms.knee.defects import KNEE_DEFECTS
+    from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED
     from planewise.phantoms.recipe import Recipe
 
     labelled = layout is KneeLayout.mrnet

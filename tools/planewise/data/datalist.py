@@ -15,8 +15,8 @@ import torch
 
 from planewise.errors import InputError
 from planewise.exams.mrnet import open_volume
-from planewise.transforms.array_volume import is_array
-from planewise.transforms.exam_name import exam_of
+from planewise.preprocessing.array_volume import is_array
+from planewise.preprocessing.exam_name import exam_of
 
 #: Keys of an item that hold a path.
 PATH_KEYS = ("image", "label")

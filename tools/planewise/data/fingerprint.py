@@ -26,7 +26,7 @@ PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel")
 _VERSIONED = ("planewise", "monai", "torch", "numpy", "scipy", "itk", "nibabel", "builtins")
 
 #: Code of this package that decides what a preprocessed slice looks like.
-_SOURCES = ("geometry/*.py", "transforms/*.py", "exams/dicom.py", "exams/mrnet.py", "data/slice_cache.py")
+_SOURCES = ("geometry/*.py", "preprocessing/*.py", "exams/dicom.py", "exams/mrnet.py", "data/slice_cache.py")
 
 
 def describe(value: Any) -> Any:

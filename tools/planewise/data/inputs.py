@@ -9,7 +9,7 @@ from typing import Any
 
 from planewise.data.datalist import VOLUMES, load_datalist
 from planewise.errors import InputError
-from planewise.transforms.load_stack import recognition_remarks
+from planewise.preprocessing.load_stack import recognition_remarks
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def find_inputs(
     view: str = "sax",
     contrast: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Items for `planewise.transforms.LoadStackd` from a path.
+    """Items for `planewise.preprocessing.LoadStackd` from a path.
 
     Args:
         path: a volume (NIfTI, ``.npy``); a folder of volumes (masks, ``*_gt``, apart); a DICOM file or folder, in which

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from planewise.transforms.to_device import to_device
+from planewise.data.to_device import to_device
 
 logger = logging.getLogger(__name__)
 

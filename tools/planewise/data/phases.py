@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from planewise.transforms.exam_name import exam_of, volume_name
+from planewise.preprocessing.exam_name import exam_of, volume_name
 
 #: Of an exam, carried along with its masks.
 EXAM_KEYS = ("group", "height", "weight", "patient")

@@ -11,7 +11,7 @@ from planewise.data.datalist import rows_by_exam
 from planewise.data.exam_sampler import epoch_generator
 from planewise.data.slice_dataset import SliceDataset
 from planewise.data.turns import own_positions
-from planewise.transforms.limit_slices import evenly_spaced
+from planewise.preprocessing.limit_slices import evenly_spaced
 
 
 class SeriesSampler(Sampler[list[int]]):

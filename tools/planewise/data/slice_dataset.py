@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 from planewise.data.datalist import expand_volumes
 from planewise.data.kept_arrays import KeptArrays
 from planewise.data.slice_cache import SliceCache, default_cache_dir, in_a_line
+from planewise.data.to_device import to_device
 from planewise.errors import InputError
-from planewise.transforms.to_device import to_device
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from torch.utils.data import Dataset
 
 from planewise.data.datalist import rows_by_exam
 from planewise.data.slice_dataset import SliceDataset
+from planewise.data.to_device import to_device
 from planewise.errors import InputError
-from planewise.transforms.limit_slices import evenly_spaced
-from planewise.transforms.to_device import to_device
+from planewise.preprocessing.limit_slices import evenly_spaced
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import torch
 from monai.engines import PrepareBatch
 from torch import Tensor
 
-from planewise.transforms.to_device import to_device
+from planewise.data.to_device import to_device
 
 
 class PrepareSliceBatch(PrepareBatch):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from planewise.phantoms.dicom import DicomFile, Identity
+from planewise.phantoms.scanner.dicom import DicomFile, Identity
 
 Alter = Callable[[list[DicomFile], Any, Identity], list[DicomFile]]
 """Works a flaw into the files of an exam, of a heart or a knee"""

@@ -6,13 +6,13 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from planewise.phantoms.exam import Exam
-from planewise.phantoms.groups import GROUPS
-from planewise.phantoms.heart import Heart
-from planewise.phantoms.knee import Knee
-from planewise.phantoms.knee_exam import KneeExam
-from planewise.phantoms.knee_population import KneePopulation
-from planewise.phantoms.population import UNLABELLED, Population
+from planewise.phantoms.heart.exam import Exam
+from planewise.phantoms.heart.groups import GROUPS
+from planewise.phantoms.heart.heart import Heart
+from planewise.phantoms.heart.population import UNLABELLED, Population
+from planewise.phantoms.knee.exam import KneeExam
+from planewise.phantoms.knee.knee import Knee
+from planewise.phantoms.knee.population import KneePopulation
 
 #: Stands in every seed, so that the exams of two layouts made with one seed are different people.
 LAYOUTS = {"dsbcc": 1, "acdc": 2, "fastmri": 3, "mrnet": 4}

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.phantoms import acdc, dsbcc, fastmri, mrnet
+from planewise.phantoms.layouts import acdc, dsbcc, fastmri, mrnet
 from planewise.phantoms.recipe import Recipe
 
 #: How exams are written in each layout. A module says which paths an exam is (`exam_paths`), writes them

@@ -18,10 +18,10 @@ from planewise.data import expand_volumes, load_datalist, read_datalist
 from planewise.errors import InputError
 from planewise.exams.mrnet import open_volume
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
+from planewise.preprocessing import LoadSliced
 from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 from planewise.reports.slices import show_slice
-from planewise.transforms import LoadSliced
 
 
 class _Look(NamedTuple):

@@ -32,7 +32,7 @@ def planned_views_figure(
         image: ``(i, j, slices)``, preprocessed.
         heatmaps: ``(views, i, j, slices)``, on the same grid.
         affines: of the slices, ``(slices, 4, 4)``, RAS+, mm.
-        plan: of `planewise.transforms.PlanViewsd`.
+        plan: of `planewise.evaluation.PlanViewsd`.
         exam: its hash.
     """
 

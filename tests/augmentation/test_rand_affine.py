@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import ignite.distributed as idist
+import pytest
+import torch
+from planewise.augmentation import RandAffineBatchd, rand_affine
+
+
+def batch(count: int = 6, size: tuple[int, int] = (20, 24)) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    label = torch.zeros(count, 1, *size)
+    label[:, :, 5:12, 8:14] = 3
+    return {
+        "image": torch.randn(count, 1, *size),
+        "label": label,
+        "affine": torch.eye(4, dtype=torch.float64).repeat(count, 1, 1),
+        "image_padding": torch.arange(count, dtype=torch.float32)[:, None] - 50,
+    }
+
+
+def slow_sampling(image: torch.Tensor, to_input: torch.Tensor, fill: float) -> torch.Tensor:
+    """Bilinear interpolation, pixel by pixel; outside is the fill."""
+    height, width = image.shape
+    padded = torch.full((height + 2, width + 2), fill, dtype=torch.float64)
+    padded[1:-1, 1:-1] = image
+    out = torch.full((height, width), fill, dtype=torch.float64)
+    for i in range(height):
+        for j in range(width):
+            x, y = (to_input @ torch.tensor([i, j, 0, 1], dtype=torch.float64))[:2].tolist()
+            if not (-1 < x < height and -1 < y < width):
+                continue
+            x0, y0 = int(x + 1) - 1, int(y + 1) - 1
+            for di in (0, 1):
+                for dj in (0, 1):
+                    weight = (1 - abs(x - x0 - di)) * (1 - abs(y - y0 - dj))
+                    out[i, j] += weight * (padded[x0 + di + 1, y0 + dj + 1] - fill)
+    return out
+
+
+def test_against_slow_sampling_through_the_new_affine():
+    before = batch()
+    after = RandAffineBatchd(rotate=180, scale=(0.7, 1.4), shift=0.2, flip=0.5)(before)
+    for row in range(2):
+        expected = slow_sampling(
+            before["image"][row, 0].double(), after["affine"][row], float(before["image_padding"][row])
+        )
+        assert torch.allclose(after["image"][row, 0].double(), expected, atol=1e-3)
+
+
+def test_the_label_moves_with_the_image_and_keeps_its_values():
+    before = batch()
+    before["image"] = before["label"].clone()
+    before["image_padding"].zero_()
+    after = RandAffineBatchd(rotate=30, scale=(0.8, 1.2))(before)
+    assert set(after["label"].unique().tolist()) == {0, 3}
+    # where interpolation is certain, both say the same
+    certain = (after["image"] < 0.01) | (after["image"] > 2.99)
+    assert torch.equal(after["label"][certain].round(), after["image"][certain].round())
+
+
+def test_outside_is_each_slices_own_background():
+    after = RandAffineBatchd(rotate=0, scale=(0.5, 0.5))(batch())
+    assert torch.allclose(after["image"][:, 0, 0, 0], torch.arange(6) - 50.0)
+
+
+def test_the_centre_stays_and_scale_magnifies():
+    after = RandAffineBatchd(rotate=45, scale=(2, 2))(batch())
+    centre = torch.tensor([9.5, 11.5, 0, 1], dtype=torch.float64)
+    assert torch.allclose(after["affine"] @ centre, centre.expand(6, 4))
+    assert torch.allclose(after["affine"][:, :3, :2].norm(dim=1), torch.full((6, 2), 0.5, dtype=torch.float64))
+
+
+def test_ranges_are_kept():
+    torch.manual_seed(1)
+    many = {
+        "image": torch.zeros(500, 1, 4, 4),
+        "affine": torch.eye(4, dtype=torch.float64).repeat(500, 1, 1),
+        "image_padding": torch.zeros(500, 1),
+    }
+    affine = RandAffineBatchd(rotate=15, scale=(0.9, 1.1))(many)["affine"]
+    angle = torch.rad2deg(torch.atan2(affine[:, 1, 0], affine[:, 0, 0]))
+    magnification = 1 / affine[:, :2, 0].norm(dim=1)
+    assert 14 < float(angle.abs().max()) <= 15
+    assert 0.9 <= float(magnification.min()) < 0.91 and 1.09 < float(magnification.max()) <= 1.1
+
+
+def test_the_seed_decides():
+    results = []
+    for seed in (3, 3, 4):
+        before = batch()
+        torch.manual_seed(seed)
+        results.append(RandAffineBatchd()(before)["image"])
+    assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
+
+
+def test_nothing_to_do_changes_nothing():
+    before = batch()
+    after = RandAffineBatchd(rotate=0, scale=(1, 1))(before)
+    assert torch.allclose(after["image"], before["image"], atol=1e-4)
+    assert torch.allclose(after["affine"], before["affine"])
+
+
+def test_scale_is_checked():
+    with pytest.raises(ValueError, match="smallest, largest"):
+        RandAffineBatchd(scale=(1.1, 0.9))
+
+
+def test_the_batch_is_the_same_however_it_is_parted(monkeypatch):
+    results = []
+    for pixels in (1, 1000, 10**9):
+        monkeypatch.setattr(rand_affine, "_PART", pixels)
+        before = batch()
+        torch.manual_seed(2)
+        results.append(RandAffineBatchd(rotate=40, shift=0.1, flip=0.5)(before))
+    for name, value in results[0].items():
+        assert torch.equal(value, results[1][name]) and torch.equal(value, results[2][name])
+
+
+def test_two_batches_may_be_kept():
+    augment, before = RandAffineBatchd(), batch()
+    given = {name: value.clone() for name, value in before.items()}
+    first = augment(before)
+    kept = {name: value.clone() for name, value in first.items()}
+    augment(before)
+    for name, value in kept.items():
+        assert torch.equal(first[name], value) and torch.equal(before[name], given[name])
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_draw_together_what_one_draws(monkeypatch, processes):
+    whole = batch()
+    torch.manual_seed(5)
+    together = RandAffineBatchd(rotate=30, shift=0.1, flip=0.5)(whole)
+    monkeypatch.setattr(idist, "get_world_size", lambda: processes)
+    for rank in range(processes):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        torch.manual_seed(5)
+        dealt = {name: value[rank::processes] for name, value in whole.items()}
+        for name, value in RandAffineBatchd(rotate=30, shift=0.1, flip=0.5)(dealt).items():
+            assert torch.equal(value, together[name][rank::processes])

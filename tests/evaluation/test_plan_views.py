@@ -1,0 +1,150 @@
+"""Planes from the heatmaps of a stack, and when there is none."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from planewise.evaluation import PlanViewsd, PlanWriter
+from planewise.geometry import intersection_lines, line_heatmaps, plane_errors
+
+SHAPE, SLICES, SIGMA = (72, 64), 9, 3.0
+
+
+@pytest.fixture
+def stack():
+    """An oblique stack of 2 x 2.5 mm pixels and 8 mm slices, and two planes that cross near its middle."""
+    q, _ = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[:3, :3] = torch.from_numpy(q) * torch.tensor([2.0, 2.5, 8.0])
+    affine[:3, 3] = torch.tensor([-30.0, 12.0, 55.0])
+    axes = affine[:3, :3] / affine[:3, :3].norm(dim=0)
+    middle = (affine @ torch.tensor([34.0, 30.0, 4.0, 1.0], dtype=torch.float64))[:3]
+    local = torch.tensor([[0.9, 0.43, 0.05], [0.2, 0.97, -0.1]], dtype=torch.float64)
+    normals = torch.nn.functional.normalize(local, dim=1) @ axes.T
+    affines = affine.repeat(SLICES, 1, 1)
+    affines[:, :3, 3] += torch.arange(SLICES)[:, None] * affine[:3, 2]
+    lines = torch.stack([intersection_lines(affines, middle, normal) for normal in normals], dim=1)
+    heatmaps = line_heatmaps(lines, SHAPE, SIGMA).permute(1, 2, 3, 0)
+    image = MetaTensor(torch.rand(1, *SHAPE, SLICES), affine=affine, meta={"filename_or_obj": "ab12"})
+    return image, heatmaps.to(torch.float32), affines, middle, normals
+
+
+def plan(image, prediction, **limits):
+    return PlanViewsd(["2ch", "4ch"], SIGMA, **limits)({"image": image, "pred": prediction})
+
+
+def test_planes_of_exact_heatmaps_are_the_planes(stack):
+    image, heatmaps, affines, middle, normals = stack
+    item = plan(image, heatmaps)
+    for channel, view in enumerate(("2ch", "4ch")):
+        found = item["plan"]["views"][view]
+        assert found["verdict"] == "plane" and not found["reasons"] and found["slices"] == SLICES
+        angle, offset = plane_errors(
+            torch.tensor(found["origin"], dtype=torch.float64),
+            torch.tensor(found["normal"], dtype=torch.float64),
+            middle,
+            normals[channel],
+            middle,
+        )
+        assert angle < 0.5 and offset < 0.3
+        # the drawn line is where the heatmap is high, on every slice, and 3 mm wide
+        drawn = item["pred"][0] == channel + 1
+        assert float(heatmaps[channel][drawn].min()) > 0.85
+        assert bool(drawn.any(dim=(0, 1)).all())
+    assert torch.equal(item["pred"].affine, image.affine) and item["heatmaps"].shape == (2, *SHAPE, SLICES)
+    json.dumps(item["plan"])
+
+
+def test_one_slice_that_is_wrong_does_not_move_the_plane(stack):
+    image, heatmaps, affines, middle, normals = stack
+    broken = heatmaps.clone()
+    broken[0, :, :, 3] = broken[0, :, :, 3].flip(0)
+    view = plan(image, broken)["plan"]["views"]["2ch"]
+    origin, normal = (torch.tensor(view[key], dtype=torch.float64) for key in ("origin", "normal"))
+    angle, offset = plane_errors(origin, normal, middle, normals[0], middle)
+    assert angle < 1.5 and offset < 1
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [("haze", "agreement"), ("silence", "peak"), ("turning", "spread"), ("wandering", "residual")],
+)
+def test_what_is_not_a_plane_is_refused_with_its_reason(stack, what, reason):
+    image, heatmaps, affines, _, _ = stack
+    prediction = heatmaps.clone()
+    if what == "haze":
+        prediction[0] = 0.7 * torch.rand(prediction[0].shape, generator=torch.Generator().manual_seed(0)) + 0.2
+    elif what == "silence":
+        prediction[0] *= 0.2
+    else:
+        lines = torch.zeros(SLICES, 3, dtype=torch.float64)
+        for number in range(SLICES):
+            angle = 1.2 * (number % 3) if what == "turning" else 0.0
+            offset = 8.0 * (-1) ** number if what == "wandering" else 0.0
+            lines[number] = torch.tensor([np.cos(angle), np.sin(angle), 0.0])
+            lines[number, 2] = -(lines[number, :2] @ torch.tensor([35.0, 31.0], dtype=torch.float64)) + offset
+        prediction[0] = line_heatmaps(lines, SHAPE, SIGMA).permute(1, 2, 0)
+    item = plan(image, prediction)
+    refused, other = (item["plan"]["views"][name] for name in ("2ch", "4ch"))
+    assert refused["verdict"] == "no plane" and any(text.startswith(reason) for text in refused["reasons"])
+    assert refused["origin"] is None and refused["normal"] is None, "numbers that are not a plane's"
+    assert not (item["pred"] == 1).any()
+    assert other["verdict"] == "plane" and (item["pred"] == 2).any()
+
+
+def test_locations_that_do_not_run_along_the_stack_are_no_heart(stack):
+    image, heatmaps, *_ = stack
+    locations = torch.linspace(0.9, 0.1, SLICES).expand(1, *SHAPE, SLICES)
+    good = plan(image, torch.cat([heatmaps, locations]), location=True)["plan"]
+    assert good["order"] == -1 and [view["verdict"] for view in good["views"].values()] == ["plane", "plane"]
+    shuffled = locations[..., [4, 0, 8, 2, 6, 1, 7, 3, 5]]
+    item = plan(image, torch.cat([heatmaps, shuffled]), location=True)
+    for view in item["plan"]["views"].values():
+        assert view["verdict"] == "no plane" and view["reasons"][0].startswith("order of the locations 0.")
+    assert not item["pred"].any()
+    mirrored = plan(image, torch.cat([heatmaps, shuffled]), location=True, min_order=None)["plan"]
+    assert {view["verdict"] for view in mirrored["views"].values()} == {"plane"}
+
+
+def test_limits_are_settings(stack):
+    image, heatmaps, *_ = stack
+    assert plan(image, heatmaps * 0.7)["plan"]["views"]["2ch"]["verdict"] == "plane"
+    assert plan(image, heatmaps * 0.7, min_peak=0.8)["plan"]["views"]["2ch"]["reasons"] == [
+        "peak 0.70, at least 0.8 is needed"
+    ]
+
+
+def test_uneven_slices_use_their_own_affines(stack):
+    image, heatmaps, affines, middle, normals = stack
+    own = affines.clone()
+    # a stack whose slices were moved by breathing: the volume's affine knows nothing of it
+    own[:, :3, 3] += torch.linspace(-6, 6, SLICES)[:, None] * affines[0, :3, 0] / 2
+    image.meta["original_affine"] = image.affine.numpy()
+    lines = torch.stack([intersection_lines(own, middle, normal) for normal in normals], dim=1)
+    prediction = line_heatmaps(lines, SHAPE, SIGMA).permute(1, 2, 3, 0).float()
+    item = PlanViewsd(["2ch", "4ch"], SIGMA)({"image": image, "pred": prediction, "slice_affines": own})
+    found = item["plan"]["views"]["2ch"]
+    origin, normal = (torch.tensor(found[key], dtype=torch.float64) for key in ("origin", "normal"))
+    angle, offset = plane_errors(origin, normal, middle, normals[0], middle)
+    assert angle < 0.5 and offset < 0.3
+
+
+def test_writer_gives_planes_to_slicer_and_says_research_only(stack, tmp_path):
+    from types import SimpleNamespace
+
+    image, heatmaps, *_ = stack
+    prediction = heatmaps.clone()
+    prediction[1] *= 0.1
+    item = plan(image, prediction)
+    item["network_heatmaps"] = item["heatmaps"]
+    PlanWriter(tmp_path)(SimpleNamespace(state=SimpleNamespace(batch=[{}], output=[item])))
+    written = json.loads((tmp_path / "ab12/plan.json").read_text())
+    assert "not for diagnosis" in written["note"] and written["frame"] == "RAS+, mm"
+    markups = json.loads((tmp_path / "ab12/planes.mrk.json").read_text())
+    # one plane for the trusted view, none for the other
+    assert [markup["type"] for markup in markups["markups"]] == ["Plane"]
+    assert (tmp_path / "ab12/plan.png").stat().st_size > 10_000

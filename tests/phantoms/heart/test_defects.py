@@ -1,0 +1,331 @@
+"""Every defect writes the flaw that its name and its line promise, and leaves the rest of the exam sound."""
+
+from collections import Counter, defaultdict
+from io import BytesIO
+
+import numpy as np
+import pydicom
+import pytest
+from monai.transforms import LoadImage
+from planewise.phantoms import DEFECTS
+from planewise.phantoms.layouts.dsbcc import study_files
+from planewise.phantoms.scanner.dicom import Identity
+
+IDENTITY = Identity("1", "3-1")
+
+
+@pytest.fixture(scope="module")
+def sound(exam):
+    """A sound exam's files as bytes, to make fresh ones from: defects change files in place."""
+    files = study_files(exam, IDENTITY)
+    return [(file, file.encode()) for file in files]
+
+
+@pytest.fixture
+def flawed(sound, exam):
+    """Function that gives the files of the exam with defects, as written and read again."""
+
+    def alter(*names: str):
+        files = []
+        for file, content in sound:
+            fresh = type(file)(file.path, pydicom.dcmread(BytesIO(content)), b"", file.view, file.slice, file.phase)
+            files.append(fresh)
+        for name in names:
+            files = DEFECTS[name].alter(files, exam, IDENTITY)
+        assert len({file.path for file in files}) == len(files), "no file hides another"
+        return [(file, _read(file)) for file in files]
+
+    return alter
+
+
+def _read(file):
+    """The written file as pydicom reads it, or None."""
+    try:
+        return pydicom.dcmread(BytesIO(file.encode()))
+    except Exception:
+        return None
+
+
+def _normal(header) -> np.ndarray:
+    orientation = np.array(header.ImageOrientationPatient, dtype=float)
+    return np.cross(orientation[:3], orientation[3:])
+
+
+def _of(files, view: str):
+    return [header for file, header in files if file.view == view]
+
+
+def _series(headers):
+    groups = defaultdict(list)
+    for header in headers:
+        groups[header.SeriesInstanceUID].append(header)
+    return list(groups.values())
+
+
+def _unchanged(files, sound, *views: str) -> bool:
+    """Whether the views' pictures are those of the sound exam."""
+    before = {(f.view, f.slice, f.phase): content for f, content in sound if f.view in views}
+    after = {(f.view, f.slice, f.phase): f.encode() for f, _ in files if f.view in views}
+    return before == after
+
+
+def test_every_defect_has_one_line_and_a_test():
+    names = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    assert set(DEFECTS) <= names
+    assert all(defect.what and "\n" not in defect.what for defect in DEFECTS.values())
+
+
+def test_one_series(flawed, exam):
+    stack = _of(flawed("one_series"), "sax")
+    assert len(_series(stack)) == 1
+    assert len({tuple(header.ImagePositionPatient) for header in stack}) == len(exam.poses["sax"])
+    assert sorted(header.InstanceNumber for header in stack) == list(range(1, len(stack) + 1))
+
+
+def test_localizer(flawed, sound):
+    files = flawed("localizer")
+    (series,) = _series(_of(files, "localizer"))
+    normals = {tuple(np.abs(_normal(header)).round(3)) for header in series}
+    assert len(series) == 9 and normals == {(0, 0, 1), (0, 1, 0), (1, 0, 0)}
+    assert _unchanged(files, sound, "sax", "2ch", "4ch")
+
+
+def test_no_series_uid(flawed):
+    assert all("SeriesInstanceUID" not in header for _, header in flawed("no_series_uid"))
+
+
+def test_enhanced(flawed, sound, exam):
+    files = {file.view: header for file, header in flawed("enhanced")}
+    assert set(files) == {"sax", "2ch", "4ch", "localizer"}
+    stack = files["sax"]
+    assert stack.SOPClassUID == "1.2.840.10008.5.1.4.1.1.4.1"
+    slices = len(exam.poses["sax"])
+    assert stack.NumberOfFrames == 3 * slices and stack.pixel_array.shape[0] == 3 * slices
+    frames = stack.PerFrameFunctionalGroupsSequence
+    assert len({tuple(f.PlanePositionSequence[0].ImagePositionPatient) for f in frames}) == slices
+    assert "ImagePositionPatient" not in stack
+    assert len({tuple(f.PlaneOrientationSequence[0].ImageOrientationPatient) for f in frames}) == 1
+    orientations = {
+        tuple(f.PlaneOrientationSequence[0].ImageOrientationPatient)
+        for f in files["localizer"].PerFrameFunctionalGroupsSequence
+    }
+    assert len(orientations) == 3
+    single = {
+        tuple(header.ImagePositionPatient): header.pixel_array
+        for header in (pydicom.dcmread(BytesIO(content)) for file, content in sound if file.view == "sax")
+        if header.InstanceNumber == 1
+    }
+    for frame, pixels in zip(frames, stack.pixel_array, strict=True):
+        if frame.FrameContentSequence[0].TemporalPositionIndex == 1:
+            np.testing.assert_array_equal(pixels, single[tuple(frame.PlanePositionSequence[0].ImagePositionPatient)])
+
+
+def test_repeated_slice(flawed, exam):
+    stack = _of(flawed("repeated_slice"), "sax")
+    series = _series(stack)
+    places = Counter(tuple(some[0].ImagePositionPatient) for some in series)
+    assert sorted(places.values()) == [1] * (len(exam.poses["sax"]) - 1) + [2]
+    twice = max(places, key=places.get)
+    first, again = sorted(
+        (some for some in series if tuple(some[0].ImagePositionPatient) == twice),
+        key=lambda some: some[0].AcquisitionTime,
+    )
+    assert again[0].SeriesNumber == max(header.SeriesNumber for header in stack)
+    # ghosts lie over the dark background of the first
+    dark = [np.percentile(some[0].pixel_array, 10) for some in (first, again)]
+    assert dark[0] > 1.3 * dark[1]
+
+
+def test_missing_phases(flawed, exam):
+    counts = Counter(tuple(header.ImagePositionPatient) for header in _of(flawed("missing_phases"), "sax"))
+    assert sorted(counts.values()) == [2, 2] + [3] * (len(exam.poses["sax"]) - 2)
+
+
+def test_unequal_phases(flawed, sound):
+    files = flawed("unequal_phases")
+    assert {len(some) for view in ("2ch", "4ch") for some in _series(_of(files, view))} == {2}
+    assert {len(some) for some in _series(_of(files, "sax"))} == {3}
+    assert _unchanged(files, sound, "sax")
+
+
+def test_mixed_matrix(flawed, exam):
+    stack = _of(flawed("mixed_matrix"), "sax")
+    grids = Counter((header.Rows, header.Columns, float(header.PixelSpacing[0])) for header in stack)
+    assert sorted(grids.values()) == [9, 3 * (len(exam.poses["sax"]) - 3)]
+    other = min(grids, key=grids.get)
+    assert other[2] == pytest.approx(1.25 * exam.scanner.spacing, rel=1e-3)
+    # the same field of view, so the same place
+    middles = {np.round(np.array(h.ImagePositionPatient, float) @ _normal(h), 1) for h in stack if h.Rows == other[0]}
+    assert len(middles) == 3
+
+
+def test_single_slice(flawed):
+    assert len({tuple(header.ImagePositionPatient) for header in _of(flawed("single_slice"), "sax")}) == 1
+
+
+def test_no_trigger_time(flawed):
+    files = flawed("no_trigger_time")
+    assert all("TriggerTime" not in header and header.InstanceNumber in (1, 2, 3) for _, header in files)
+
+
+def test_scrambled_order(flawed):
+    files = flawed("scrambled_order")
+    instances = [[h.InstanceNumber for h in sorted(some, key=lambda h: h.TriggerTime)] for some in
+                 _series(header for _, header in files)]  # fmt: skip
+    assert all(sorted(some) == [1, 2, 3] for some in instances)
+    assert sum(some == [1, 2, 3] for some in instances) < len(instances) / 2
+    numbers = [
+        some[0].SeriesNumber for some in sorted(_series(_of(files, "sax")), key=lambda some: some[0].SliceLocation)
+    ]
+    assert numbers != sorted(numbers) and numbers != sorted(numbers, reverse=True)
+
+
+def test_copied(flawed):
+    counts = Counter(header.SOPInstanceUID for _, header in flawed("copied"))
+    assert sorted(counts.values())[-3:] == [2, 2, 2] and sorted(counts.values())[-4] == 1
+
+
+def test_missing_view(flawed, sound):
+    files = flawed("missing_view")
+    assert not _of(files, "4ch") and _unchanged(files, sound, "sax", "2ch")
+
+
+def test_lying_names(flawed):
+    files = flawed("lying_names")
+    descriptions = {file.view: header.SeriesDescription for file, header in files if file.view != "sax"}
+    assert descriptions == {"2ch": "cine 4CH", "4ch": "cine 2CH", "3ch": "cine 4CH", "rv_2ch": "cine 2CH"}
+    assert all("4ch" in file.path.parent.name for file, _ in files if file.view == "2ch")
+
+
+def test_parallel_planes(flawed, sound):
+    files = flawed("parallel_planes")
+    cosine = abs(_normal(_of(files, "2ch")[0]) @ _normal(_of(files, "sax")[0]))
+    assert cosine > np.cos(np.radians(1)) and _unchanged(files, sound, "sax", "4ch")
+
+
+def test_dextrocardia(flawed, sound):
+    before = _normal(pydicom.dcmread(BytesIO(next(content for file, content in sound if file.view == "sax"))))
+    after = _normal(_of(flawed("dextrocardia"), "sax")[0])
+    np.testing.assert_allclose(np.abs(after @ (before * [-1, 1, 1])), 1, atol=1e-5)
+
+
+def test_no_frame_of_reference(flawed):
+    assert all("FrameOfReferenceUID" not in header for _, header in flawed("no_frame_of_reference"))
+
+
+def test_two_frames_of_reference(flawed, sound):
+    files = flawed("two_frames_of_reference")
+    frames = {view: {h.FrameOfReferenceUID for h in _of(files, view)} for view in ("sax", "2ch", "4ch")}
+    assert frames["2ch"] == frames["4ch"] and not frames["sax"] & frames["2ch"]
+    assert _unchanged(files, sound, "sax")
+
+
+def test_zero_spacing(flawed):
+    assert all(list(header.PixelSpacing) == [0, 0] for header in _of(flawed("zero_spacing"), "sax"))
+
+
+def test_no_spacing(flawed):
+    files = flawed("no_spacing")
+    assert all("PixelSpacing" not in header for header in _of(files, "4ch"))
+    assert all("PixelSpacing" in header for header in _of(files, "sax"))
+
+
+def test_black(flawed):
+    assert all(header.pixel_array.max() == 0 for _, header in flawed("black"))
+
+
+def _same_pixels(files, sound) -> bool:
+    before = {(f.view, f.slice, f.phase): pydicom.dcmread(BytesIO(content)).pixel_array for f, content in sound}
+    return all((header.pixel_array == before[f.view, f.slice, f.phase]).all() for f, header in files)
+
+
+def test_compressed(flawed, sound):
+    files = flawed("compressed")
+    assert {header.file_meta.TransferSyntaxUID for _, header in files} == {"1.2.840.10008.1.2.5"}
+    assert _same_pixels(files, sound)
+    names = {file.dataset.SOPInstanceUID for file, _ in files}
+    assert names == {pydicom.dcmread(BytesIO(content)).SOPInstanceUID for _, content in sound}
+
+
+@pytest.mark.parametrize("name", ["compressed", "compressed_jpeg2000"])
+def test_compressed_jpeg2000(flawed, sound, tmp_path, name):
+    file, header = flawed(name)[0]
+    if name == "compressed_jpeg2000":
+        assert header.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.90"
+    # ITK has its own decoders
+    path = tmp_path / "image.dcm"
+    path.write_bytes(file.encode())
+    image = np.asarray(LoadImage(reader="ITKReader")(path)).squeeze()
+    np.testing.assert_array_equal(image.T, pydicom.dcmread(BytesIO(sound[0][1])).pixel_array)
+
+
+def test_zero_byte(flawed, sound):
+    files = flawed("zero_byte")
+    assert [len(file.encode()) for file, _ in files].count(0) == 1
+    assert len(files) == len(sound) and _unchanged(files, sound, "2ch", "4ch")
+
+
+def test_truncated(flawed, sound):
+    files = flawed("truncated")
+    whole = {file.path: content for file, content in sound}
+    cut = [(file, header) for file, header in files if file.encode() != whole[file.path]]
+    assert len(cut) == 2
+    for file, _ in cut:
+        assert whole[file.path].startswith(file.encode()) and len(file.encode()) > 132
+    assert sum("PixelData" in header for _, header in cut) == 1
+    for _, header in cut:
+        with pytest.raises(Exception, match=r".+"):
+            _ = header.pixel_array
+
+
+def test_mosaic(flawed, sound):
+    files = flawed("mosaic")
+    (header,) = _of(files, "mosaic")
+    assert "MOSAIC" in header.ImageType and header.pixel_array.max() > 0
+    assert _unchanged(files, sound, "sax", "2ch", "4ch")
+
+
+def test_secondary_capture(flawed, sound):
+    files = flawed("secondary_capture")
+    (header,) = _of(files, "screenshot")
+    assert header.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7" and "ImagePositionPatient" not in header
+    assert _unchanged(files, sound, "sax", "2ch", "4ch")
+
+
+def test_burnt_in(flawed, sound):
+    files = flawed("burnt_in")
+    (header,) = _of(files, "4ch annotated")
+    assert header.BurnedInAnnotation == "YES" and (header.pixel_array == 4095).sum() > 50
+    assert _unchanged(files, sound, "sax", "2ch", "4ch")
+
+
+def test_structured_report(flawed, sound):
+    files = flawed("structured_report")
+    (header,) = _of(files, "report")
+    assert header.Modality == "SR" and "PixelData" not in header and "Rows" not in header
+    assert _unchanged(files, sound, "sax", "2ch", "4ch")
+
+
+def test_not_dicom(flawed, sound):
+    files = flawed("not_dicom")
+    others = {file.path.name for file, header in files if header is None}
+    assert others == {"readme.txt", "Thumbs.db", ".DS_Store", "screenshot.png", "results.csv", ".gitkeep"}
+    assert _unchanged(files, sound, "sax", "2ch", "4ch")
+
+
+def test_no_extension(flawed, sound):
+    images = [file for file, header in flawed("no_extension") if header is not None]
+    assert len(images) == len(sound) and all(file.path.suffix == "" for file in images)
+    assert len({len(file.path.parts) for file in images}) > 2
+
+
+def test_identity(flawed):
+    for file, header in flawed("identity"):
+        assert header.PatientName == "Mustermann^Erika" and header.PatientBirthDate == "19540317"
+        assert "Mustermann" in file.path.parts[0]
+
+
+def test_defects_go_together(flawed):
+    files = flawed("no_extension", "zero_byte", "truncated", "no_series_uid", "scrambled_order", "identity")
+    headers = [header for _, header in files if header is not None]
+    assert len(headers) > 20 and all("Mustermann" in file.path.parts[0] for file, _ in files)

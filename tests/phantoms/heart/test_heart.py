@@ -1,0 +1,87 @@
+"""The heart has its patient's volumes, keeps its muscle, beats, and lies where hearts lie."""
+
+import numpy as np
+import pytest
+import torch
+from planewise.geometry import base_to_apex
+from planewise.phantoms import GROUPS, LABELS, UNLABELLED, Heart
+from planewise.phantoms.heart.heart import END_SYSTOLE, USUAL_AXES
+from planewise.phantoms.heart.surfaces import ANGLES, HALF
+
+
+@pytest.fixture(scope="module", params=list(GROUPS))
+def heart(request) -> Heart:
+    return Heart.sample(np.random.default_rng(list(GROUPS).index(request.param)), request.param)
+
+
+def test_volumes_and_ejection_fractions_are_the_patients(heart):
+    diastole, systole = heart.volumes(0.0), heart.volumes(END_SYSTOLE)
+    assert diastole["lv"] == pytest.approx(heart.patient.lv_edv, rel=0.02)
+    assert diastole["rv"] == pytest.approx(heart.patient.rv_edv, rel=0.02)
+    assert 1 - systole["lv"] / diastole["lv"] == pytest.approx(heart.patient.lv_ef, abs=0.02)
+    assert 1 - systole["rv"] / diastole["rv"] == pytest.approx(heart.patient.rv_ef, abs=0.02)
+
+
+def test_muscle_keeps_its_volume(heart):
+    muscle = [heart.volumes(phase)["myocardium"] for phase in np.linspace(0, 0.95, 9)]
+    assert np.ptp(muscle) < 0.02 * np.mean(muscle)
+
+
+def test_smallest_at_end_systole_and_full_again_at_the_end(heart):
+    phases = np.linspace(0, 1, 30, endpoint=False)
+    volumes = [heart.volumes(phase)["lv"] for phase in phases]
+    assert abs(phases[np.argmin(volumes)] - END_SYSTOLE) < 0.06
+    assert heart.volumes(0.99)["lv"] == pytest.approx(heart.volumes(0.0)["lv"], rel=0.01)
+
+
+@pytest.mark.parametrize("phase", [0.0, END_SYSTOLE])
+def test_labels_fill_the_volumes(heart, phase):
+    # an oblique grid in patient space, not the heart's own
+    step = 2.0
+    grid = np.arange(-112, 112, step, dtype=np.float32)
+    points = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), axis=-1) + heart.centre.astype(np.float32)
+    labels = heart.label(points, phase)
+    for name, volume in heart.volumes(phase).items():
+        assert (labels == LABELS[name]).sum() * step**3 / 1000 == pytest.approx(volume, rel=0.03)
+
+
+def test_labels_lie_around_the_long_axis(heart):
+    def labels(septal: float, inferior: float, apical: float) -> int:
+        return int(heart.label(heart.to_patient([septal, inferior, apical]), 0.0))
+
+    assert labels(0, 0, 5) == LABELS["lv"]
+    septal, lateral = heart.surfaces(0.0).epicardium[HALF, [0, ANGLES // 2]]
+    assert labels(septal - 2, 0, 0) == LABELS["myocardium"] == labels(2 - lateral, 0, 0)
+    assert labels(septal + 8, 5, 0) == LABELS["rv"]
+    # the free wall of the left ventricle borders on the lung
+    assert labels(-lateral - 2, 0, 0) == 0
+    assert labels(0, 0, heart.apex - 1) == LABELS["myocardium"]
+    assert labels(0, 0, heart.apex + 3) == 0
+
+
+def test_hearts_point_left_front_and_down_and_can_be_told_from_reversed_ones():
+    axes = np.array([Heart.sample(np.random.default_rng(seed), "NOR").long_axis for seed in range(60)])
+    mean = axes.mean(axis=0) / np.linalg.norm(axes.mean(axis=0))
+    assert np.degrees(np.arccos(mean @ USUAL_AXES[2] / np.linalg.norm(USUAL_AXES[2]))) < 4
+    oriented = base_to_apex(torch.as_tensor(-axes)).numpy()
+    np.testing.assert_allclose(oriented, axes, atol=1e-9)
+
+
+def test_pose_spread_is_the_populations():
+    still = UNLABELLED.with_values(tilt=0.0, roll=0.0, position=0.0)
+    hearts = [Heart.sample(np.random.default_rng(seed), "NOR", still) for seed in range(3)]
+    for heart in hearts:
+        np.testing.assert_allclose(heart.axes, hearts[0].axes, atol=1e-9)
+        np.testing.assert_allclose(heart.axes @ heart.axes.T, np.eye(3), atol=1e-9)
+    tilted = UNLABELLED.with_values(tilt=12.0)
+    angles = [
+        np.degrees(np.arccos(Heart.sample(np.random.default_rng(seed), "NOR", tilted).long_axis @ hearts[0].long_axis))
+        for seed in range(60)
+    ]
+    # half-normal: its root mean square is the standard deviation
+    assert 9 < np.sqrt(np.mean(np.square(angles))) < 15
+
+
+def test_unknown_group_is_refused():
+    with pytest.raises(ValueError, match="no group 'XYZ'; groups are DCM"):
+        Heart.sample(np.random.default_rng(0), "XYZ")

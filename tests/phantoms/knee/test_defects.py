@@ -1,0 +1,150 @@
+"""Every defect of a knee exam writes the flaw that its name and its line promise, and leaves the rest sound."""
+
+from io import BytesIO
+
+import numpy as np
+import pydicom
+import pytest
+from planewise.phantoms import KNEE_DEFECTS, KNEE_UNLABELLED, Recipe
+from planewise.phantoms.layouts.fastmri import study_files
+from planewise.phantoms.scanner.dicom import Identity
+
+IDENTITY = Identity("1", "3-1")
+
+
+@pytest.fixture(scope="module")
+def exam():
+    population = KNEE_UNLABELLED.at_size("demo").with_values(spacing=(3.4, 3.6), turn_error=0.0, oblique=0.0)
+    return Recipe("fastmri", 3, population).exam(1)
+
+
+@pytest.fixture(scope="module")
+def sound(exam):
+    """A sound exam's files as bytes, to make fresh ones from: defects change files in place."""
+    return [(file, file.encode()) for file in study_files(exam, IDENTITY, plain_sagittal=1.0)]
+
+
+@pytest.fixture
+def flawed(sound, exam):
+    """Function that gives the files of the exam with defects, as written and read again."""
+
+    def alter(*names: str):
+        files = [
+            type(file)(file.path, pydicom.dcmread(BytesIO(content)), b"", file.view, file.slice)
+            for file, content in sound
+        ]
+        for name in names:
+            files = KNEE_DEFECTS[name].alter(files, exam, IDENTITY)
+        assert len({file.path for file in files}) == len(files), "no file hides another"
+        return [(file, pydicom.dcmread(BytesIO(file.encode()))) for file in files]
+
+    return alter
+
+
+def _views(files) -> set[str]:
+    return {file.view for file, _ in files}
+
+
+def _of(files, view: str):
+    return [header for file, header in files if file.view == view]
+
+
+def _suppressed(headers):
+    return [header for header in headers if float(header.EchoTime) > 45]
+
+
+def _normal(header) -> np.ndarray:
+    orientation = np.array(header.ImageOrientationPatient, dtype=float)
+    return np.cross(orientation[:3], orientation[3:])
+
+
+def _points(header, columns, rows) -> np.ndarray:
+    """Patient coordinates (LPS) of pixels."""
+    orientation = np.array(header.ImageOrientationPatient, dtype=float)
+    spacing = [float(value) for value in header.PixelSpacing]
+    place = np.array(header.ImagePositionPatient, dtype=float)
+    return place + columns[:, None] * spacing[1] * orientation[:3] + rows[:, None] * spacing[0] * orientation[3:]
+
+
+def test_every_defect_has_one_line_and_a_test():
+    names = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    assert set(KNEE_DEFECTS) <= names
+    assert all(defect.what and "\n" not in defect.what for defect in KNEE_DEFECTS.values())
+
+
+def test_missing_axial(flawed):
+    assert _views(flawed("missing_axial")) == {"sagittal", "coronal"}
+
+
+def test_missing_coronal(flawed):
+    assert _views(flawed("missing_coronal")) == {"sagittal", "axial"}
+
+
+def test_plain_sagittal_only(flawed, sound):
+    files = flawed("plain_sagittal_only")
+    sagittal = _of(files, "sagittal")
+    assert len({header.SeriesInstanceUID for header in sagittal}) == 1 and not _suppressed(sagittal)
+    assert _views(files) == {"sagittal", "coronal", "axial"}
+
+
+def test_localizer_only(flawed):
+    files = flawed("localizer_only")
+    assert _views(files) == {"localizer"}
+    assert len({int(np.abs(_normal(header)).argmax()) for _, header in files}) == 3
+
+
+def test_repeated_sagittal(flawed, sound):
+    stack = _suppressed(_of(flawed("repeated_sagittal"), "sagittal"))
+    series = sorted({int(header.SeriesNumber) for header in stack})
+    assert len(series) == 2
+    first, again = ([header for header in stack if header.SeriesNumber == number] for number in series)
+    good = [pydicom.dcmread(BytesIO(content)) for file, content in sound if file.view == "sagittal"]
+    good = _suppressed(good)
+    for one, other, usual in zip(first, again, good, strict=True):
+        assert one.ImagePositionPatient == other.ImagePositionPatient
+        truth = usual.pixel_array.astype(float)
+        assert (
+            np.corrcoef(truth.ravel(), other.pixel_array.ravel())[0, 1]
+            > np.corrcoef(truth.ravel(), one.pixel_array.ravel())[0, 1] - 0.02
+        )
+
+
+def test_lying_names(flawed):
+    for header in _of(flawed("lying_names"), "axial"):
+        assert header.SeriesDescription == "SAG T2 FS" and abs(_normal(header)[2]) > 0.8
+
+
+def test_oblique_sagittal(flawed, exam):
+    stack = _suppressed(_of(flawed("oblique_sagittal"), "sagittal"))
+    usual = exam.poses["sagittal"][0].normal
+    normals = [_normal(header) * [-1, -1, 1] for header in stack]
+    assert len(stack) == len(exam.poses["sagittal"])
+    angle = np.degrees(np.arccos(np.clip([abs(normal @ usual) for normal in normals], 0, 1)))
+    np.testing.assert_allclose(angle, 25, atol=1.5)
+
+
+def test_feet_first(flawed, sound):
+    before = [pydicom.dcmread(BytesIO(content)) for _, content in sound]
+    after = [header for _, header in flawed("feet_first")]
+    for one, other in zip(before[::7], after[::7], strict=True):
+        assert other.PatientPosition == "FFS"
+        np.testing.assert_array_equal(one.pixel_array[::-1], other.pixel_array)
+        # each pixel value is where it was in the patient
+        columns, rows = np.array([0, 3, 5]), np.array([0, 2, 4])
+        np.testing.assert_allclose(_points(one, columns, rows), _points(other, columns, one.Rows - 1 - rows), atol=1e-4)
+
+
+def test_no_descriptions(flawed):
+    for _, header in flawed("no_descriptions"):
+        assert "SeriesDescription" not in header and "ProtocolName" not in header
+
+
+def test_identity(flawed):
+    for file, header in flawed("identity"):
+        assert header.PatientName == "Mustermann^Erika" and header.PatientBirthDate
+        assert "Mustermann" in str(file.path) and "Mustermann" in header.StudyDescription
+
+
+@pytest.mark.parametrize("name", sorted(KNEE_DEFECTS))
+def test_defects_go_together_with_identity(flawed, name):
+    assert flawed("identity", name) and flawed(name, "identity")

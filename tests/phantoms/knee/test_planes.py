@@ -1,0 +1,103 @@
+"""Stacks are laid by anatomy (Zhang 2024, section 5.1.2), with errors of the size asked for."""
+
+import numpy as np
+import pytest
+from planewise.phantoms import KNEE_UNLABELLED, Recipe
+from planewise.phantoms.knee.knee import EPICONDYLE
+from planewise.phantoms.knee.planes import OBLIQUE, true_planes
+
+EXACT = KNEE_UNLABELLED.with_values(
+    oblique=0.0, turn_error=0.0, tilt_error=0.0, offset_error=0.0, image_rotation=0.0, image_shift=0.0
+)
+
+
+def _exams(population, count=6, seed=4):
+    recipe = Recipe("fastmri", seed, population.at_size("demo"))
+    return [recipe.exam(number) for number in range(1, count + 1)]
+
+
+def _degrees(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.degrees(np.arccos(min(abs(one @ other), 1.0))))
+
+
+def _centre(stack) -> np.ndarray:
+    return np.mean([pose.centre for pose in stack], axis=0)
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return _exams(EXACT)
+
+
+def test_without_errors_stacks_follow_anatomy(exact):
+    for exam in exact:
+        knee, poses = exam.knee, exam.poses
+        assert _degrees(poses["axial"][0].normal, knee.middle_line) < 1e-4
+        assert abs(poses["coronal"][0].normal @ knee.middle_line) < 1e-9
+        assert abs(poses["coronal"][0].normal @ knee.condylar_line) < 1e-9
+        assert _degrees(poses["sagittal"][0].normal, knee.condylar_line) < 1e-4
+
+
+def test_the_central_coronal_and_axial_slices_pass_through_the_joints_middle(exact):
+    for exam in exact:
+        middle = exam.knee.to_patient(exam.knee.landmarks["middle"])
+        for view in ("coronal", "axial"):
+            stack = exam.poses[view]
+            assert len(stack) % 2 == 1 and len(stack) >= 5
+            central = stack[len(stack) // 2]
+            assert abs((middle - central.centre) @ central.normal) < 1e-6
+            # the middle lies in the notch, above the plateau and between the condyles' fronts and backs
+            assert abs((_centre(stack) - central.centre) @ central.normal) < 1e-6
+
+
+def test_sagittal_slices_span_the_epicondyles_and_mirror_about_the_middle(exact):
+    for exam in exact:
+        across = [exam.knee.to_local(pose.centre)[0] for pose in exam.poses["sagittal"]]
+        assert min(across) < -EPICONDYLE + 3 and max(across) > EPICONDYLE - 3
+        assert abs(np.mean(across)) < 4
+        steps = np.diff(across)
+        assert (steps > 0).all() or (steps < 0).all()
+
+
+def test_planes_have_the_handedness_of_a_scanner():
+    for exam in _exams(KNEE_UNLABELLED, 8):
+        for name, stack in exam.poses.items():
+            pose, view = stack[0], name.removesuffix("_plain")
+            assert abs(pose.row @ pose.column) < 1e-9
+            # front, or the patient's right, on the left of the picture; head, or front, at its top
+            assert {"sagittal": -pose.row[1], "coronal": -pose.row[0], "axial": -pose.row[0]}[view] > 0.7
+            assert {"sagittal": -pose.column[2], "coronal": -pose.column[2], "axial": -pose.column[1]}[view] > 0.7
+
+
+def test_errors_are_as_large_as_asked(exact):
+    rough = _exams(KNEE_UNLABELLED.with_values(oblique=0.0), 40)
+    tilts, offsets, turns = [], [], []
+    for exam in rough:
+        planes = true_planes(exam.knee)
+        tilts.append(_degrees(exam.poses["axial"][0].normal, planes["axial"][1]))
+        central = exam.poses["axial"][len(exam.poses["axial"]) // 2]
+        middle = exam.knee.to_patient(exam.knee.landmarks["middle"])
+        offsets.append((middle - central.centre) @ central.normal)
+        # angle in the sagittal picture between its columns and the leg's middle line
+        pose = exam.poses["sagittal"][0]
+        turns.append(np.degrees(np.arctan2(exam.knee.middle_line @ pose.row, -exam.knee.middle_line @ pose.column)))
+    assert 1.0 < np.mean(tilts) < 3.5
+    assert 1.2 < np.std(offsets) < 3.2
+    # the lines that networks look for are neither always upright nor always in the middle
+    assert 5 < np.std(turns) < 15
+
+
+def test_oblique_stacks_turn_the_front_inward():
+    for exam in _exams(EXACT.with_values(oblique=1.0), 4):
+        normal = exam.poses["sagittal"][0].normal
+        assert _degrees(normal, exam.knee.condylar_line) == pytest.approx(np.degrees(OBLIQUE), abs=0.1)
+        # walking to the front inside a slice leads to the inner side, as the ligament runs
+        ahead = -exam.poses["sagittal"][0].row
+        assert ahead @ exam.knee.axes[0] < -0.05
+
+
+def test_further_sagittal_series_are_laid_alike(exact):
+    for exam in exact:
+        one, other = exam.poses["sagittal"][0], exam.poses["sagittal_plain"][0]
+        np.testing.assert_array_equal(one.row, other.row)
+        np.testing.assert_array_equal(one.column, other.column)

@@ -1,0 +1,113 @@
+"""ACDC's tree: names, Info.cfg, volumes and masks."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from planewise.phantoms import GROUPS, LABELLED, LABELS, UNLABELLED, Recipe, write_exams
+from planewise.phantoms.heart.scanner import Scanner
+from planewise.phantoms.layouts.acdc import exam_folder
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    # fine slices, so that masks can be held against volumes
+    fine = {"slices": ((5.0, 0.0),), "spacing": (2.5, 2.5), "field": (220.0, 220.0), "coverage": (3.0, 3.0)}
+    return Recipe("acdc", seed=8, population=LABELLED.at_size("demo").with_values(image_shift=0.0, breath=0.0, **fine))
+
+
+@pytest.fixture(scope="module")
+def tree(recipe, tmp_path_factory):
+    root = tmp_path_factory.mktemp("acdc")
+    list(write_exams(recipe, root, 5))
+    return root
+
+
+def _info(folder) -> dict[str, str]:
+    return dict(line.split(": ") for line in (folder / "Info.cfg").read_text().splitlines())
+
+
+def test_ordered_by_disease_with_a_place_for_every_number():
+    names = {number: exam_folder(number).name for number in range(1, 201)}
+    assert len(set(names.values())) == 200
+    groups = list(GROUPS)
+    by_name = sorted((name, groups[(number - 1) % 5]) for number, name in names.items())
+    assert [name for name, _ in by_name] == [f"patient{place:03d}" for place in range(1, 201)]
+    assert [group for _, group in by_name] == [group for _ in range(2) for group in groups for _ in range(20)]
+
+
+def test_layout_and_info(tree, recipe):
+    folders = sorted((tree / "training").iterdir())
+    assert [folder.name for folder in folders] == [f"patient{place:03d}" for place in (1, 21, 41, 61, 81)]
+    for number, folder in enumerate(folders, 1):
+        info, patient = _info(folder), recipe.heart(number).patient
+        assert list(info) == ["ED", "ES", "Group", "Height", "NbFrame", "Weight"]
+        assert (info["ED"], info["ES"], info["NbFrame"]) == ("1", "3", "5")
+        assert info["Group"] == list(GROUPS)[number - 1] == patient.group
+        assert float(info["Height"]) == patient.height and float(info["Weight"]) == patient.weight
+        volumes = ("4d", "frame01", "frame01_gt", "frame03", "frame03_gt")
+        wanted = {"Info.cfg", *(f"{folder.name}_{volume}.nii.gz" for volume in volumes)}
+        assert {path.name for path in folder.iterdir()} == wanted
+
+
+def test_volumes_have_spacing_and_no_orientation(tree, recipe):
+    scanner = recipe.exam(1).scanner
+    folder = tree / "training" / "patient001"
+    cine, frame, mask = (nib.load(folder / f"patient001_{name}.nii.gz") for name in ("4d", "frame03", "frame03_gt"))
+    assert cine.shape[:2] == scanner.matrix and cine.shape[3] == 5
+    np.testing.assert_array_equal(cine.dataobj[..., 2], frame.dataobj)
+    assert mask.shape == frame.shape and mask.get_data_dtype() == np.uint8
+    spacing = [scanner.spacing, scanner.spacing, scanner.distance]
+    np.testing.assert_allclose(frame.affine, np.diag([*spacing, 1]), atol=1e-6)
+    np.testing.assert_allclose(mask.header.get_zooms(), spacing, atol=1e-6)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_masks_hold_the_volumes_of_the_heart(tree, recipe, number):
+    name = exam_folder(number).name
+    heart = recipe.heart(number)
+    for frame, phase in (("01", 0.0), ("03", 0.4)):
+        mask = nib.load(tree / "training" / name / f"{name}_frame{frame}_gt.nii.gz")
+        voxel = np.prod(mask.header.get_zooms()) / 1000
+        for label, volume in heart.volumes(phase).items():
+            counted = (np.asarray(mask.dataobj) == LABELS[label]).sum() * voxel
+            assert counted == pytest.approx(volume, rel=0.04), (label, phase)
+
+
+def test_masks_lie_on_the_pictures(tree):
+    folder = tree / "training" / "patient061"
+    image = np.asarray(nib.load(folder / "patient061_frame01.nii.gz").dataobj, dtype=float)
+    mask = np.asarray(nib.load(folder / "patient061_frame01_gt.nii.gz").dataobj)
+    assert np.median(image[mask == 3]) > 1.4 * np.median(image[mask == 2])
+    # moved by three voxels they no longer do: the picture's edges are the mask's
+    moved = np.roll(mask, 3, axis=0)
+    assert image[mask == 2].std() < 0.8 * image[moved == 2].std()
+
+
+def test_the_first_slice_is_the_base(tree):
+    mask = np.asarray(nib.load(tree / "training/patient061/patient061_frame01_gt.nii.gz").dataobj)
+    places = np.nonzero((mask == LABELS["lv"]).any(axis=(0, 1)))[0]
+    areas = (mask == LABELS["lv"]).sum(axis=(0, 1))
+    assert areas[places[1]] > 3 * areas[places[-1]]
+
+
+def test_the_same_exam_is_the_same_files(tree, recipe, tmp_path):
+    list(write_exams(recipe, tmp_path, 1))
+    for path in (tmp_path / "training/patient001").iterdir():
+        assert path.read_bytes() == (tree / "training/patient001" / path.name).read_bytes()
+
+
+def test_populations_differ_as_the_data_sets_do():
+    scanners = [
+        [Scanner.sample(np.random.default_rng(seed), population) for seed in range(40)]
+        for population in (UNLABELLED, LABELLED)
+    ]
+    for value in (
+        lambda scanner: scanner.contrast.myocardium,
+        lambda scanner: scanner.spacing,
+        lambda scanner: scanner.noise,
+        lambda scanner: scanner.shading,
+    ):
+        unlabelled, labelled = ([value(scanner) for scanner in some] for some in scanners)
+        assert np.median(labelled) > 1.05 * np.median(unlabelled)
+    unlabelled, labelled = ({(scanner.thickness, scanner.gap) for scanner in some} for some in scanners)
+    assert not unlabelled & labelled

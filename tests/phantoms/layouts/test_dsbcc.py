@@ -1,0 +1,101 @@
+"""DSBCC's tree: layout, the same exam whatever else is made, going on after a stop."""
+
+import csv
+import re
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+import pytest
+from planewise.errors import InputError
+from planewise.phantoms import write_exams
+from planewise.phantoms.layouts.dsbcc import exam_files, plan_series
+
+
+def _contents(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_layout(dsbcc_tree, exam):
+    study = dsbcc_tree / "train" / "train" / "1" / "study"
+    folders = sorted(path.name for path in study.iterdir())
+    assert sum(name.startswith("sax_") for name in folders) == len(exam.poses["sax"])
+    assert sum(name.startswith("2ch_") for name in folders) == sum(name.startswith("4ch_") for name in folders) == 1
+    assert all(re.fullmatch(r"(sax|2ch|4ch)_\d+", name) for name in folders)
+    for folder in study.iterdir():
+        assert all(re.fullmatch(r"IM-\d{4}-000[1-3].dcm", path.name) for path in folder.iterdir())
+
+
+def test_table_has_the_volumes(dsbcc_tree, exam):
+    with (dsbcc_tree / "train.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["Id"] for row in rows] == ["1", "2"]
+    assert float(rows[0]["Diastole"]) == pytest.approx(exam.heart.patient.lv_edv, rel=0.02)
+    assert float(rows[0]["Systole"]) == pytest.approx(exam.heart.volumes(0.37)["lv"], abs=0.1)
+
+
+def test_an_exam_is_the_same_bytes_whatever_else_is_made(recipe, dsbcc_tree, tmp_path):
+    # two workers, another count, another process
+    list(write_exams(recipe, tmp_path, 3, workers=2))
+    for number in ("1", "2"):
+        assert _contents(tmp_path / "train/train" / number) == _contents(dsbcc_tree / "train/train" / number)
+    assert (tmp_path / "train/train/1").exists()
+
+
+def test_seeds_and_numbers_are_other_exams(recipe):
+    hearts = [
+        recipe.heart(1),
+        recipe.heart(2),
+        replace(recipe, seed=4).heart(1),
+        replace(recipe, layout="acdc").heart(1),
+    ]
+    assert len({heart.patient.lv_edv for heart in hearts}) == 4
+
+
+def test_goes_on_where_it_stopped(recipe, tmp_path):
+    list(write_exams(recipe, tmp_path, 1))
+    root = tmp_path / "train/train"
+    first = _contents(root / "1")
+    # a killed run leaves a part under another name
+    (root / ".2.partial/study").mkdir(parents=True)
+    (root / ".2.partial/study/left_over.dcm").write_bytes(b"half")
+    assert dict(write_exams(recipe, tmp_path, 2)) == {1: False, 2: True}
+    assert sorted(path.name for path in root.iterdir()) == ["1", "2"]
+    assert not list(root.rglob("left_over.dcm"))
+    assert _contents(root / "1") == first
+
+
+def test_refuses_a_folder_of_another_recipe(recipe, dsbcc_tree):
+    with pytest.raises(InputError, match=r"made with other settings .* give another folder"):
+        list(write_exams(replace(recipe, seed=99), dsbcc_tree, 1))
+
+
+def test_planted_identity_is_in_every_header_and_not_in_the_manifest(recipe, tmp_path):
+    planted = replace(recipe, patient_name="Doe^Jane", birth_date="19580412")
+    list(write_exams(planted, tmp_path, 1))
+    for path in tmp_path.rglob("*.dcm"):
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        assert header.PatientName == "Doe^Jane" and header.PatientBirthDate == "19580412"
+    manifest = (tmp_path / "phantom.json").read_text()
+    assert "Doe" not in manifest and "19580412" not in manifest
+
+
+def test_extra_views_are_what_they_are_whatever_they_are_called(recipe):
+    names = {"3ch": set(), "rv_2ch": set(), "rvot": set()}
+    small = replace(recipe, extra_views=1.0, population=recipe.population.with_values(phases=1, spacing=(8.0, 8.0)))
+    for number in range(1, 7):
+        files = exam_files(small, number)
+        assert sum(file.view == "localizer" for file in files) == 9
+        for file in files:
+            if file.view in names:
+                names[file.view].add(file.dataset.SeriesDescription)
+    assert names["3ch"] == {"3ch", "4ch"} and names["rv_2ch"] == {"rv_2ch", "2ch"}
+
+
+def test_folder_numbers_do_not_tell_the_place(recipe):
+    orders = []
+    for number in range(1, 13):
+        slices = [series.slice for series in plan_series(recipe.exam(number)) if series.view == "sax"]
+        orders.append(np.diff(slices))
+    assert any((order == 1).all() for order in orders)
+    assert any((order < 0).any() for order in orders)

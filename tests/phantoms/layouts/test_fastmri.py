@@ -1,0 +1,191 @@
+"""fastMRI's tree: layout, headers, geometry that readers read, the same exam whatever else is made."""
+
+import re
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+import pytest
+from monai.transforms import LoadImage
+from planewise.geometry import check_affine
+from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Recipe, write_exams
+from planewise.phantoms.layouts.fastmri import exam_folder, plan_series
+
+SMALL = KNEE_UNLABELLED.at_size("demo").with_values(spacing=(3.2, 3.6), plain_sagittal=1.0, localizer=1.0)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return Recipe("fastmri", seed=3, population=SMALL)
+
+
+@pytest.fixture(scope="module")
+def tree(recipe, tmp_path_factory):
+    """Root of a tree with exams 1 and 2 of the recipe."""
+    root = tmp_path_factory.mktemp("fastmri")
+    assert [new for _, new in write_exams(recipe, root, 2)] == [True, True]
+    return root
+
+
+@pytest.fixture(scope="module")
+def series(tree, recipe):
+    """Files of exam 1 by folder, as (path, header)."""
+    found = defaultdict(list)
+    for path in sorted((tree / exam_folder(recipe, 1)).rglob("*.dcm")):
+        found[path.parent.name].append((path, pydicom.dcmread(path)))
+    return found
+
+
+def _contents(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _axis(header) -> int:
+    """Axis of the body that a slice's normal is closest to."""
+    orientation = np.array(header.ImageOrientationPatient, dtype=float)
+    return int(np.abs(np.cross(orientation[:3], orientation[3:])).argmax())
+
+
+def test_layout(tree):
+    exams = [path for path in tree.iterdir() if path.is_dir()]
+    assert len(exams) == 2 and all("," in path.name for path in exams)
+    for path in tree.rglob("*.dcm"):
+        _, study, folder, name = path.relative_to(tree).parts
+        assert re.fullmatch(r"study_\d+", study) and re.fullmatch(r"MR\d+_\w*", folder)
+        assert re.fullmatch(r"\d{4}\.dcm", name)
+
+
+def test_an_exam_has_the_three_planes_a_plain_sagittal_and_a_localizer(series):
+    planes = sorted((_axis(files[0][1]), len({_axis(header) for _, header in files})) for files in series.values())
+    assert planes.count((0, 1)) == 2 and (1, 1) in planes and (2, 1) in planes
+    assert [count for _, count in planes].count(3) == 1, "the localizer has all orientations"
+
+
+def test_headers_fit_the_contrast(series):
+    suppressed = plain = 0
+    for files in series.values():
+        for _, header in files:
+            assert header.BodyPartExamined == "KNEE" and header.ScanningSequence == "SE"
+            assert header.Laterality in ("L", "R") and header.PatientPosition in ("FFS", "HFS")
+            assert "TriggerTime" not in header and "CardiacNumberOfImages" not in header
+            options = header.ScanOptions or []
+            fat_dark = any("FS" in option for option in ([options] if isinstance(options, str) else options))
+            if _axis(header) == 0 and header.SliceThickness < 6:
+                suppressed += fat_dark
+                plain += not fat_dark
+                assert (float(header.EchoTime) > 45) == fat_dark
+            if "T1" in header.get("SeriesDescription", "").upper():
+                assert float(header.RepetitionTime) < 800 and float(header.EchoTime) < 20
+    assert suppressed >= 12 and plain >= 12
+
+
+def test_one_frame_of_reference_and_one_image_per_slice(series):
+    headers = [header for files in series.values() for _, header in files]
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientID", "BodyPartExamined", "PatientPosition"):
+        assert len({str(header[keyword].value) for header in headers}) == 1
+    assert len({header.SOPInstanceUID for header in headers}) == len(headers)
+    for files in series.values():
+        places = {tuple(header.ImagePositionPatient) + tuple(header.ImageOrientationPatient) for _, header in files}
+        assert len(places) == len(files)
+        assert len({header.SeriesInstanceUID for _, header in files}) == 1
+
+
+def test_slices_lie_as_far_apart_as_the_header_says(series):
+    for files in series.values():
+        headers = [header for _, header in files]
+        if len({_axis(header) for header in headers}) > 1:
+            continue
+        places = np.array([header.ImagePositionPatient for header in headers], dtype=float)
+        steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
+        np.testing.assert_allclose(steps, float(headers[0].SpacingBetweenSlices), atol=1e-3)
+        assert headers[0].SliceThickness <= headers[0].SpacingBetweenSlices
+
+
+def test_itk_reads_the_geometry_that_was_planned(recipe, series):
+    exam = recipe.exam(1)
+    loaded = LoadImage(reader="ITKReader", image_only=True)
+    for planned in plan_series(exam, 1.0, recipe.population.poor_names):
+        files = next(files for name, files in series.items() if name.startswith(f"MR{planned.number}_"))
+        protocol = planned.protocol
+        for (path, _), pose in list(zip(files, planned.poses, strict=True))[::3]:
+            affine = np.array(loaded(path).affine, dtype=float)
+            wanted = pose.affine((protocol.spacing,) * 2, protocol.matrix, protocol.distance)
+            # ITK's third axis may run either way along a single slice
+            np.testing.assert_allclose(affine[:, [0, 1, 3]], wanted[:, [0, 1, 3]], atol=2e-3)
+            check_affine(affine)
+
+
+def test_the_picture_is_the_knee_at_its_place(recipe, series):
+    """Bone marrow and air are dark, in T2 with fat suppression, where the model says they are."""
+    exam = recipe.exam(1)
+    planned = next(
+        each for each in plan_series(exam, 1.0, recipe.population.poor_names) if each.protocol.weighting == "t2_fs"
+    )
+    files = next(files for name, files in series.items() if name.startswith(f"MR{planned.number}_"))
+    _, header = files[len(files) // 2]
+    position = np.array(header.ImagePositionPatient, dtype=float) * [-1, -1, 1]
+    orientation = np.array(header.ImageOrientationPatient, dtype=float) * [-1, -1, 1, -1, -1, 1]
+    spacing = [float(value) for value in header.PixelSpacing]
+    columns, rows = np.meshgrid(np.arange(header.Columns), np.arange(header.Rows))
+    points = (
+        position + columns[..., None] * spacing[1] * orientation[:3] + rows[..., None] * spacing[0] * orientation[3:]
+    )
+    local = exam.knee.to_local(points.astype(np.float32))
+    _, depth = exam.leg.paint(tuple(local[..., axis] for axis in range(3)), planned.protocol.contrast, 1.0)
+    pixels = header.pixel_array.astype(float)
+    assert pixels[depth > 5].mean() > 2 * pixels[depth < -5].mean()
+    # shifted by a fifth of the image, leg and air no longer fit
+    moved = np.roll(pixels, pixels.shape[1] // 5, axis=1)
+    assert moved[depth < -5].mean() > 1.5 * pixels[depth < -5].mean()
+
+
+def test_descriptions_vary_and_some_say_nothing():
+    recipe = Recipe("fastmri", 1, KNEE_UNLABELLED.at_size("demo"))
+    names = defaultdict(set)
+    for number in range(1, 60):
+        for series in plan_series(recipe.exam(number), 0.6, 0.15):
+            names[series.view].add(series.description)
+    assert all(len(found) > 8 for found in names.values())
+    assert None in set().union(*names.values())
+    assert any("_" in name for name in names["sagittal"] if name)
+    with_plane = {name for name in names["sagittal"] if name and "sag" in name.lower()}
+    assert len(with_plane) > 8
+
+
+def test_exams_differ_in_matrix_spacing_and_position():
+    recipe = Recipe("fastmri", 1, KNEE_UNLABELLED)
+    exams = [recipe.exam(number) for number in range(1, 30)]
+    assert {exam.scanner.feet_first for exam in exams} == {True, False}
+    counts = [len(exam.poses["sagittal"]) for exam in exams]
+    assert min(counts) >= 15 and max(counts) <= 62
+    assert any(len({p.matrix for p in exam.scanner.protocols.values()}) > 1 for exam in exams)
+
+
+def test_an_exam_is_the_same_bytes_whatever_else_is_made(recipe, tree, tmp_path):
+    list(write_exams(recipe, tmp_path, 3, workers=2))
+    for number in (1, 2):
+        folder = exam_folder(recipe, number)
+        assert _contents(tmp_path / folder) == _contents(tree / folder)
+
+
+def test_goes_on_where_it_stopped(tree, recipe):
+    folder = tree / exam_folder(recipe, 1)
+    before = _contents(folder)
+    assert dict(write_exams(recipe, tree, 2)) == {1: False, 2: False}
+    assert _contents(folder) == before
+
+
+def test_planted_identity_is_in_every_header_and_not_in_the_manifest(recipe, tmp_path):
+    population = SMALL.with_values(spacing=(5.0, 5.0), plain_sagittal=0.0)
+    planted = replace(recipe, population=population, patient_name="Doe^Jane", birth_date="19580412")
+    list(write_exams(planted, tmp_path, 1))
+    for path in tmp_path.rglob("*.dcm"):
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        assert header.PatientName == "Doe^Jane" and header.PatientBirthDate == "19580412"
+    assert "Doe" not in (tmp_path / "phantom.json").read_text()
+
+
+def test_a_layout_refuses_the_other_anatomys_population():
+    with pytest.raises(TypeError, match="layout 'fastmri' holds exams of a KneePopulation, got a Population"):
+        Recipe("fastmri", 1, UNLABELLED)

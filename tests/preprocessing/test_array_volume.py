@@ -1,0 +1,53 @@
+"""MRNet's volumes through the loaders of slices and of stacks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from planewise.data import expand_volumes
+from planewise.errors import InputError
+from planewise.preprocessing import LoadSliced, LoadStackd
+
+
+@pytest.fixture
+def item(tmp_path) -> dict:
+    array = np.random.default_rng(0).integers(0, 255, (3, 20, 30), dtype=np.uint8)
+    np.save(tmp_path / "0007.npy", array)
+    return {"image": str(tmp_path / "0007.npy"), "exam": "e", "array": array}
+
+
+def test_rows_columns_and_slices_become_columns_rows_and_slices(item):
+    load = LoadSliced("image", field_without_spacing=15.0)
+    slices = expand_volumes([item])
+    assert [entry["frame"] for entry in slices] == [0, 1, 2]
+    for entry in slices:
+        image = load(entry)["image"]
+        assert image.shape == (1, 30, 20, 1)
+        assert np.array_equal(np.asarray(image)[0, :, :, 0], item["array"][entry["frame"]].T)
+        # the longer side is 15 mm
+        assert np.allclose(image.affine[:2, :2], 0.5 * np.eye(2))
+    stack = LoadStackd("image", view="sagittal", field_without_spacing=15.0)(item)["image"]
+    assert stack.shape == (30, 20, 3) and np.array_equal(np.asarray(stack), item["array"].T)
+
+
+@pytest.mark.parametrize("load", [LoadSliced("image"), LoadStackd("image")])
+def test_without_a_field_it_is_refused(load, item):
+    with pytest.raises(InputError, match="no spacing"):
+        load({**item, "frame": 0})
+
+
+def test_a_broken_file_is_refused_with_its_exams_name(item, tmp_path):
+    (tmp_path / "0007.npy").write_bytes(b"no array")
+    for load in (LoadSliced("image", field_without_spacing=1.0), LoadStackd("image", field_without_spacing=1.0)):
+        with pytest.raises(InputError, match="exam e, image"):
+            load({**item, "frame": 0})
+    # a copy that was interrupted before it began
+    (tmp_path / "0007.npy").write_bytes(b"")
+    with pytest.raises(InputError, match="exam e, image.*cannot be read"):
+        LoadSliced("image", field_without_spacing=1.0)({**item, "frame": 0})
+    assert len(expand_volumes([item])) == 1
+    # pickled objects could run code
+    np.save(tmp_path / "0007.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(InputError, match="exam e, image"):
+        LoadSliced("image", field_without_spacing=1.0)({**item, "frame": 0})
+    assert len(expand_volumes([item])) == 1, "it passes as one item, so that loading says why"

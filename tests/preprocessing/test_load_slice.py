@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import torch
+from planewise.errors import InputError
+from planewise.geometry import angle_between_planes, plane_from_affine
+from planewise.preprocessing import LoadSliced
+
+
+def header_affine(file) -> np.ndarray:
+    """From the attributes, as the DICOM standard says (PS3.3 C.7.6.2.1.1), then to RAS+."""
+    header = pydicom.dcmread(file, stop_before_pixels=True)
+    orientation = np.array(header.ImageOrientationPatient, dtype=float)
+    row_spacing, column_spacing = (float(value) for value in header.PixelSpacing)
+    affine = np.eye(4)
+    affine[:3, 0] = orientation[:3] * column_spacing
+    affine[:3, 1] = orientation[3:] * row_spacing
+    affine[:3, 2] = np.cross(orientation[:3], orientation[3:])
+    affine[:3, 3] = header.ImagePositionPatient
+    return np.diag([-1, -1, 1, 1]) @ affine
+
+
+def test_dicom_pixels_and_geometry(exam):
+    for view in ("sax", "2ch", "4ch"):
+        file = exam[view][0]
+        image = LoadSliced("image")({"image": file, "affine": header_affine(file)})["image"]
+        header = pydicom.dcmread(file)
+        assert image.shape == (1, header.Columns, header.Rows, 1)
+        assert np.array_equal(image[0, :, :, 0].numpy(), header.pixel_array.T)
+        assert torch.allclose(image.affine[:3, :2], torch.from_numpy(header_affine(file))[:3, :2], atol=1e-6)
+        assert torch.allclose(image.affine[:3, 3], torch.from_numpy(header_affine(file))[:3, 3], atol=1e-4)
+
+
+def test_nothing_but_pixels_affine_and_shape_is_kept(exam):
+    image = LoadSliced("image")({"image": exam["sax"][0]})["image"]
+    assert set(image.meta) <= {"affine", "space"}
+
+
+def test_a_datalist_that_disagrees_is_refused(phantom_exam):
+    affine = header_affine(phantom_exam["sax"][0])
+    affine[1, 3] += 0.5
+    with pytest.raises(InputError, match=r"exam 7f3a.*0\.5 mm apart.*index it again"):
+        LoadSliced("image")({"image": phantom_exam["sax"][0], "affine": affine, "exam": "7f3a"})
+
+
+def test_slices_of_a_nifti_volume(tmp_path):
+    volume = np.random.default_rng(0).normal(size=(7, 6, 4)).astype(np.float32)
+    affine = np.array([[-1.5, 0.1, 0.4, 10], [0, 1.4, -0.3, 20], [0.1, 0.2, 9, -30], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(volume, affine), tmp_path / "v.nii.gz")
+    for k in range(4):
+        image = LoadSliced("image")({"image": tmp_path / "v.nii.gz", "frame": k})["image"]
+        assert np.allclose(image[0, :, :, 0], volume[:, :, k])
+        corner = image.affine.numpy() @ [2, 3, 0, 1]
+        assert np.allclose(corner, affine @ [2, 3, k, 1], atol=1e-5)
+
+
+def test_label_has_its_own_frame_and_values(tmp_path):
+    label = np.stack([np.full((3, 3), value) for value in (1, 2, 3)], axis=-1).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(label, np.eye(4)), tmp_path / "l.nii.gz")
+    item = {"label": tmp_path / "l.nii.gz", "frame": 0, "label_frame": 2, "label_map": {"3": 1, "1": 3}}
+    assert LoadSliced("label")(item)["label"].unique().tolist() == [1]
+    # a value that the map does not name is background
+    assert LoadSliced("label")({**item, "label_frame": 1})["label"].unique().tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({}, "holds 4 frames"), ({"frame": 4}, "frame 4 was asked for; the file has 4"), ({"frame": -1}, "frame -1")],
+)
+def test_the_frame_must_be_known(tmp_path, change, message):
+    nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 4), np.float32), np.eye(4)), tmp_path / "v.nii.gz")
+    with pytest.raises(InputError, match=message):
+        LoadSliced("image")({"image": tmp_path / "v.nii.gz", **change})
+
+
+def test_a_file_that_is_none_is_refused_without_its_path(tmp_path):
+    secret = tmp_path / "DOE_JANE.dcm"
+    for content in (None, b"", b"not an image"):
+        if content is not None:
+            secret.write_bytes(content)
+        with pytest.raises(InputError, match="exam 7f3a, image") as caught:
+            LoadSliced("image")({"image": secret, "exam": "7f3a"})
+        assert "DOE" not in str(caught.value)
+
+
+def test_planes_of_the_real_exam_are_as_a_person_sees_them(real_exam):
+    """The long axes are nearly perpendicular to the short axis; 2ch, 3ch and 4ch lie about 60 degrees apart."""
+
+    def normal(view):
+        return plane_from_affine(LoadSliced("image")({"image": real_exam[view][0]})["image"].affine)[1]
+
+    for view in ("2ch", "3ch", "4ch"):
+        assert torch.rad2deg(angle_between_planes(normal(view), normal("sax"))) > 80
+    for one, other in (("2ch", "3ch"), ("3ch", "4ch"), ("4ch", "2ch")):
+        assert 50 < torch.rad2deg(angle_between_planes(normal(one), normal(other))) < 70
+
+
+def test_a_mirrored_mask_is_turned_to_the_image(tmp_path):
+    """A mask drawn on a converted image: the same voxels, stored with one axis the other way round."""
+    image = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
+    affine = np.array([[1.5, 0, 0, 3], [0, 1.2, 0, 4], [0, 0, 8, 5], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(image, affine), tmp_path / "image.nii.gz")
+    mirrored = affine.copy()
+    mirrored[:3, 1], mirrored[:3, 3] = -affine[:3, 1], affine[:3, 3] + 2 * affine[:3, 1]
+    nibabel.save(nibabel.Nifti1Image(image[:, ::-1].astype(np.uint8), mirrored), tmp_path / "mask.nii.gz")
+    item = {
+        "image": tmp_path / "image.nii.gz",
+        "label": tmp_path / "mask.nii.gz",
+        "frame": 1,
+        "label_axes": [[0, 1], [1, -1]],
+    }
+    loaded = LoadSliced(("image", "label"))(item)
+    assert torch.equal(loaded["label"], loaded["image"])
+    assert torch.allclose(loaded["label"].affine, loaded["image"].affine)
+
+
+def test_frames_of_a_multi_frame_file_that_itk_does_not_open(tmp_path):
+    from planewise.exams import index_folder
+    from planewise.phantoms import UNLABELLED, Recipe, write_exams
+
+    population = UNLABELLED.at_size("demo").with_values(phases=2, spacing=(4.0, 4.2))
+    for defects in ((), ("enhanced",)):
+        list(write_exams(Recipe("dsbcc", 5, population, defects), tmp_path / "-".join(("d", *defects)), 1))
+    plain, enhanced = (
+        {
+            (item["slice"], item["phase"]): item
+            for item in index_folder(tmp_path / name, split=(1, 0, 0)).datalist["training"]
+        }
+        for name in ("d", "d-enhanced")
+    )
+    assert plain.keys() == enhanced.keys() and len(plain) > 10
+    load = LoadSliced("image")
+    for key, item in plain.items():
+        one, other = load(item)["image"], load(enhanced[key])["image"]
+        assert torch.equal(one.as_tensor(), other.as_tensor())
+        assert torch.allclose(one.affine[:3, [0, 1, 3]], other.affine[:3, [0, 1, 3]], atol=1e-3)

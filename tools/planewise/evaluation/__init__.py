@@ -1,0 +1,27 @@
+"""Postprocessing, scores and writers of each task; they call the pictures of reports."""
+
+from planewise.evaluation.classification_report import ClassificationReport
+from planewise.evaluation.findings_report import FindingsReport
+from planewise.evaluation.findings_writer import FindingsWriter
+from planewise.evaluation.largest_pieces import KeepLargestPiecesd
+from planewise.evaluation.location_writer import LocationWriter
+from planewise.evaluation.pictures import HeatmapPictureHandler
+from planewise.evaluation.plan_views import PlanViewsd
+from planewise.evaluation.plan_writer import PlanWriter
+from planewise.evaluation.pretext_report import PretextReport
+from planewise.evaluation.segmentation_report import SegmentationReport
+from planewise.evaluation.segmentation_writer import SegmentationWriter
+
+__all__ = [
+    "ClassificationReport",
+    "FindingsReport",
+    "FindingsWriter",
+    "HeatmapPictureHandler",
+    "KeepLargestPiecesd",
+    "LocationWriter",
+    "PlanViewsd",
+    "PlanWriter",
+    "PretextReport",
+    "SegmentationReport",
+    "SegmentationWriter",
+]

@@ -1,0 +1,100 @@
+"""Evaluation of findings: tables and pictures from one pass over the exams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from planewise.data import StackDataset
+from planewise.evaluation.decisions import decision
+from planewise.metrics import finding_scores
+from planewise.reports.findings_figures import findings_roc_figure, saliency_figure
+from planewise.reports.tables import write_csv, write_json
+
+
+class FindingsReport:
+    """Write what an evaluator's pass over exams shows into a folder.
+
+    - ``metrics.json``: AUC of each finding and their mean (Zhang 2024 Table 5), sensitivity and specificity at one half;
+    - ``predictions.csv``: each exam's probabilities and labels, by its hash;
+    - ``roc.png``; and ``saliency.png``: for each finding the exams that the network is surest to show it, the slices that
+      decided, and where on them.
+
+    The evaluator does not decollate.
+
+    Args:
+        output_dir: folder.
+        dataset: the evaluator's stacks.
+        network: whose saliency is drawn.
+        tasks: names of the findings.
+        examples: exams shown for each finding.
+        title: of the picture, say the data's name.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        dataset: StackDataset,
+        network: nn.Module,
+        tasks: Sequence[str],
+        examples: int = 2,
+        title: str = "",
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.dataset = dataset
+        self.network = network
+        self.tasks = tuple(tasks)
+        self.examples = examples
+        self.title = title
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _start(self, engine: Engine) -> None:
+        self._index: list[int] = []
+        self._probabilities: list[torch.Tensor] = []
+
+    def _collect(self, engine: Engine) -> None:
+        self._index += engine.state.batch["index"].tolist()
+        self._probabilities.append(torch.sigmoid(engine.state.output["pred"].float()).cpu())
+
+    def _write(self, engine: Engine) -> None:
+        if not self._index:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        probabilities = torch.cat(self._probabilities).numpy()
+        labels = self.dataset.labels[self._index].numpy()
+        columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self._index]}
+        for column, task in enumerate(self.tasks):
+            columns[f"p({task})"] = probabilities[:, column].tolist()
+            columns[task] = ["" if np.isnan(value) else int(value) for value in labels[:, column]]
+        write_csv(self.folder / "predictions.csv", columns)
+        scores = finding_scores(probabilities, labels, self.tasks)
+        findings_roc_figure(probabilities, labels, self.tasks, scores, self.title).savefig(
+            self.folder / "roc.png", dpi=110
+        )
+        self._draw_saliency(probabilities, labels)
+        # last: what waits for this file finds the others
+        write_json(self.folder / "metrics.json", scores)
+        engine.state.metrics |= {"report": scores}
+
+    def _draw_saliency(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
+        rows = []
+        for column, task in enumerate(self.tasks):
+            for number in np.argsort(-probabilities[:, column], kind="stable")[: self.examples]:
+                index = self._index[number]
+                stack = self.dataset.__getitems__([index])["image"][0].permute(1, 2, 0)
+                truth = {0.0: "absent", 1.0: "present"}.get(float(labels[number, column]), "not known")
+                exam = self.dataset.items[index]["exam"][:6]
+                caption = f"{task} {probabilities[number, column]:.2f}\ntruly {truth}\n{exam}"
+                rows.append(decision(self.network, stack, column, caption))
+        if rows:
+            saliency_figure(rows, self.title).savefig(self.folder / "saliency.png", dpi=100)

@@ -1,0 +1,87 @@
+"""Write where the slices of a stack lie."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from ignite.engine import Engine, Events
+
+from planewise.evaluation.plan_views import RESEARCH_ONLY
+from planewise.geometry import location_order, order_strength
+from planewise.preprocessing.exam_name import loaded_name
+from planewise.reports.slices import QUICK_PNG, stack_figure
+from planewise.reports.tables import write_json
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+logger = logging.getLogger(__name__)
+
+
+class LocationWriter:
+    """For every stack write its slices' relative locations into ``output_dir/<exam>/``.
+
+    - ``locations.json``: the location of each slice; what follows from them (which end of a short-axis stack is the base;
+      which slice of a knee is its middle); and how well they run as they should (`location_order`). Below ``min_order`` the
+      answer is "no order": it is not the organ that the network was trained on, or it is cut another way;
+    - ``locations.png``: the slices with their locations.
+
+    Attach it to the evaluator of an inference config.
+
+    Args:
+        output_dir: folder.
+        mapping: of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
+        min_order: smallest order; of either sign for the linear mapping.
+        start: what a slice at location 0 is called, with the linear mapping.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        mapping: Literal["linear", "sine"] = "linear",
+        min_order: float = 0.7,
+        start: str = "basal",
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.mapping = mapping
+        self.min_order = min_order
+        self.start = start
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        for output in engine.state.output:
+            image = output["image"]
+            exam = loaded_name(image)
+            # the channel is constant over the image; its middle is on the volume's grid whatever was padded
+            prediction = np.asarray(output["pred"][0].cpu())
+            locations = prediction[prediction.shape[0] // 2, prediction.shape[1] // 2]
+            order = location_order(locations, self.mapping)
+            verdict = self._verdict(locations, order)
+            folder = self.folder / exam
+            folder.mkdir(parents=True, exist_ok=True)
+            found = {"note": RESEARCH_ONLY, "verdict": verdict, "order": order, "locations": locations.tolist()}
+            write_json(folder / "locations.json", found)
+            self._draw(np.asarray(image[0].cpu()), locations, f"exam {exam}: {verdict}", folder / "locations.png")
+            logger.info("exam %s: %s (order %.2f)", exam, verdict, order)
+
+    def _verdict(self, locations: np.ndarray, order: float) -> str:
+        if not order_strength(order, self.mapping) >= self.min_order:
+            return "no order"
+        if self.mapping == "sine":
+            # the middle is where the locations balance, which is steadier than where they are largest
+            above = np.clip(locations - 0.5 * (locations.min() + locations.max()), 0, None)
+            middle = round(float(above @ np.arange(len(locations)) / above.sum())) + 1
+            return f"slice {middle} of {len(locations)}, from the stack's first end, is the middle"
+        return f"{'first' if order > 0 else 'last'} slice is {self.start}"
+
+    def _draw(self, image: np.ndarray, locations: np.ndarray, title: str, path: Path) -> None:
+        def draw(axes: Axes, number: int) -> None:
+            axes.set_title(f"{locations[number]:.2f}", fontsize=9)
+
+        figure = stack_figure(image, draw, f"{title}\n{RESEARCH_ONLY}")
+        figure.savefig(path, dpi=110, pil_kwargs=QUICK_PNG)

@@ -1,0 +1,57 @@
+"""Write what view planning found."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from ignite.engine import Engine, Events
+
+from planewise.evaluation.plan_views import slice_affines
+from planewise.preprocessing.exam_name import loaded_name
+from planewise.reports.planned_views import planned_views_figure, slicer_markups
+from planewise.reports.slices import QUICK_PNG
+from planewise.reports.tables import write_json
+
+logger = logging.getLogger(__name__)
+
+
+class PlanWriter:
+    """For every stack write its planned planes into ``output_dir/<exam>/``.
+
+    - ``plan.json``: planes, how far to trust them, relative locations;
+    - ``planes.mrk.json``: the planes for 3D Slicer;
+    - ``plan.png``: the slices with heatmaps and lines.
+
+    Attach it to the evaluator of an inference config, whose postprocessing runs `PlanViewsd`. The NIfTI files come from
+    `SaveImaged` there.
+
+    Args:
+        output_dir: folder.
+    """
+
+    def __init__(self, output_dir: str | Path) -> None:
+        self.folder = Path(output_dir)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            image, plan = output["image"], output["plan"]
+            exam = loaded_name(image)
+            folder = self.folder / exam
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "plan.json", plan)
+            write_json(folder / "planes.mrk.json", slicer_markups(plan))
+            figure = planned_views_figure(
+                np.asarray(image[0].cpu()),
+                np.asarray(output["network_heatmaps"].cpu()),
+                slice_affines(image, item.get("slice_affines")),
+                plan,
+                exam,
+            )
+            figure.savefig(folder / "plan.png", dpi=110, pil_kwargs=QUICK_PNG)
+            for name, view in plan["views"].items():
+                logger.info("exam %s, %s: %s %s", exam, name, view["verdict"], "; ".join(view["reasons"]))

@@ -1,0 +1,108 @@
+"""Evaluation of segmentation: tables and pictures from one pass over whole volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from planewise.metrics import volume_scores
+from planewise.preprocessing.exam_name import loaded_name
+from planewise.reports.segmentation_figures import segmentation_gallery
+from planewise.reports.tables import summary, write_csv, write_json
+
+
+class SegmentationReport:
+    """Write what an evaluator's pass over whole volumes shows into a folder.
+
+    - ``metrics.json``: mean and standard deviation of Dice and ASSD for each structure and over all of them (Zhang 2024
+      Table 4), how often a structure was missed altogether, and which were never predicted at all;
+    - ``volumes.csv``: the same for each volume, exams by their hash;
+    - ``segmentations.png`` (Fig. 7).
+
+    The evaluator decollates; its batches hold ``image`` and ``label``, its outputs ``pred``: label values on the label's
+    own grid.
+
+    Args:
+        output_dir: folder.
+        structures: label value to name.
+        examples: volumes shown, each by its middle slice.
+    """
+
+    def __init__(self, output_dir: str | Path, structures: Mapping[int | str, str], examples: int = 6) -> None:
+        self.folder = Path(output_dir)
+        self.structures = {int(value): name for value, name in structures.items()}
+        self.examples = examples
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _start(self, engine: Engine) -> None:
+        self._rows: list[dict[str, Any]] = []
+        self._shown: list[tuple[np.ndarray, np.ndarray, np.ndarray, str]] = []
+        length = engine.state.epoch_length or 1
+        self._example_rows = set(np.linspace(0, length - 1, min(self.examples, length)).astype(int).tolist())
+
+    def _collect(self, engine: Engine) -> None:
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            prediction, reference = output["pred"][0].cpu(), item["label"][0].cpu()
+            spacing = item["label"].affine[:3, :3].norm(dim=0).tolist()
+            exam = loaded_name(item["image"])
+            scores = volume_scores(torch.as_tensor(prediction), torch.as_tensor(reference), spacing, self.structures)
+            phase = item.get("phase", "")
+            row = {"exam": item.get("exam", exam), "phase": phase}
+            for name, score in scores.items():
+                row |= {
+                    f"{name}_dice": score["dice"],
+                    f"{name}_assd_mm": score["assd"],
+                    f"{name}_missed": score["missed"],
+                }
+            row["predicted"] = sorted(int(value) for value in prediction.unique())
+            if len(self._rows) in self._example_rows:
+                native = item["native_image"][0].cpu().numpy()
+                labelled = np.flatnonzero(reference.numpy().any(axis=(0, 1)))
+                middle = int(labelled[len(labelled) // 2]) if len(labelled) else native.shape[-1] // 2
+                dice = np.mean([float(score["dice"]) for score in scores.values()])
+                caption = f"{row['exam'][:4]} {phase} Dice {dice:.2f}"
+                self._shown.append(
+                    (native[..., middle], prediction.numpy()[..., middle], reference.numpy()[..., middle], caption)
+                )
+            self._rows.append(row)
+
+    def _write(self, engine: Engine) -> None:
+        if not self._rows:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        names = list(self.structures.values())
+        structures = {
+            name: {
+                "dice": summary([row[f"{name}_dice"] for row in self._rows]),
+                "assd_mm": summary([row[f"{name}_assd_mm"] for row in self._rows]),
+                "missed": sum(row[f"{name}_missed"] for row in self._rows),
+            }
+            for name in names
+        }
+        predicted = {value for row in self._rows for value in row.pop("predicted")}
+        mean = {
+            kind: summary([row[f"{name}_{kind}"] for row in self._rows for name in names])
+            for kind in ("dice", "assd_mm")
+        }
+        metrics = {
+            "volumes": len(self._rows),
+            "exams": len({row["exam"] for row in self._rows}),
+            "mean": {**mean, "missed": sum(entry["missed"] for entry in structures.values())},
+            "structures": structures,
+            "never_predicted": [name for value, name in self.structures.items() if value not in predicted],
+        }
+        write_csv(self.folder / "volumes.csv", {key: [row[key] for row in self._rows] for key in self._rows[0]})
+        write_json(self.folder / "metrics.json", metrics)
+        images, predictions, references, captions = zip(*self._shown, strict=True)
+        figure = segmentation_gallery(images, predictions, references, captions, self.structures)
+        figure.savefig(self.folder / "segmentations.png", dpi=100)
+        engine.state.metrics |= {"report": metrics}

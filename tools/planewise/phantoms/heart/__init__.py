@@ -1,0 +1,1 @@
+"""A phantom heart and the body around it, its exams, and their flaws."""

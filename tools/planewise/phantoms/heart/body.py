@@ -1,0 +1,328 @@
+"""Everything around the heart that stands still: chest wall, lungs, spine, vessels, and the organs under the diaphragm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planewise.phantoms.heart.contrast import Contrast
+from planewise.phantoms.heart.heart import Heart
+from planewise.phantoms.solids import Coordinates, cylinder, ellipsoid, paint, tube
+from planewise.phantoms.texture import Texture
+
+#: Middle of the chest, front to back, mm.
+MIDDLE = -9.0
+
+
+@dataclass(frozen=True)
+class Body:
+    """A chest and upper abdomen in patient space, RAS+, mm; the midline is x = 0 and the heart is near the origin."""
+
+    scale: float
+    """Size against an average patient"""
+    fat: float
+    """Thickness of the fat under the skin in front, mm"""
+    cage: tuple[float, float]
+    """Half width and half depth inside the ribs, mm"""
+    domes: np.ndarray
+    """Tops of the right and the left diaphragm, rows of x, y, z"""
+    bend: np.ndarray
+    """Smooth displacement that keeps organs from being ellipsoids: rows of wave vector (1/mm), start, amplitude (mm)"""
+    stomach_centre: np.ndarray
+    stomach_radii: np.ndarray
+    stomach_gas: float
+    """Share of the stomach's depth that is filled, the rest is gas"""
+    spleen_centre: np.ndarray
+    spleen_radii: np.ndarray
+    liver_edge: float
+    """How far the liver reaches to the left of the midline under the heart, mm"""
+    aorta: np.ndarray
+    """Path of arch and descending aorta, shape ``(M, 3)``"""
+    aorta_radius: float
+    breast: float
+    """Height of the fat pads in front of the chest, mm; small for men"""
+    vessels: tuple[float, float]
+    """How many vessels show in lungs and liver; 1 is usual"""
+    texture: Texture
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, heart: Heart) -> Body:
+        """A body around a heart: wide for the heavy, with the variety of organs that a radiologist meets."""
+        patient = heart.patient
+        scale = float(np.clip((patient.body_surface / 1.9) ** 0.4 * np.exp(rng.normal(0, 0.03)), 0.85, 1.18))
+        fat = float(np.clip(9 + 1.5 * (patient.body_mass_index - 22) + rng.normal(0, 4), 5, 42))
+        # long waves move much, short ones little
+        length = np.repeat([75.0, 50.0, 30.0], 3) * np.exp(rng.normal(0, 0.2, 9))
+        waves = rng.standard_normal((9, 3))
+        waves /= np.linalg.norm(waves, axis=1, keepdims=True) * length[:, None]
+        amplitudes = 0.0007 * length**2 * np.exp(rng.normal(0, 0.3, 9))
+        bend = np.concatenate([waves, rng.uniform(0, 2 * np.pi, (9, 1)), amplitudes[:, None]], axis=1)
+        right = np.array([60, -8, 4]) + rng.normal(0, 6, 3)
+        left = np.array([-66, -18, -20]) + rng.normal(0, 6, 3)
+        aorta = np.array(
+            [
+                [4, 6, 92],
+                [-8, -14, 101],
+                [-18, -36, 92],
+                [-21, -45, 70],
+                [-20, -44, 20],
+                [-14, -34, -60],
+                [-6, -26, -200],
+            ]
+        ) + np.array([*rng.normal(0, 3, 2), 0])
+        body = cls(
+            scale=scale,
+            fat=fat,
+            cage=(float(120 * scale * np.exp(rng.normal(0, 0.03))), float(67 * scale * np.exp(rng.normal(0, 0.04)))),
+            domes=np.stack([right, left]),
+            bend=bend,
+            stomach_centre=left + np.array([2, 8, -40]) + rng.normal(0, 7, 3),
+            stomach_radii=np.array([36, 30, 30]) * np.exp(rng.normal(0, 0.18, 3)),
+            stomach_gas=rng.uniform(0.45, 1.3),
+            spleen_centre=left + np.array([-27, -26, -40]) + rng.normal(0, 5, 3),
+            spleen_radii=np.array([22, 32, 34]) * np.exp(rng.normal(0, 0.12, 3)),
+            liver_edge=float(rng.normal(36, 14)),
+            aorta=aorta * np.array([scale, scale, 1]),
+            aorta_radius=float(rng.uniform(10, 13.5)),
+            breast=float(rng.uniform(0, 1) * (24 if patient.sex == "F" else 5)),
+            vessels=(float(rng.uniform(0.6, 1.5)), float(rng.uniform(0.6, 1.5))),
+            texture=Texture(rng),
+        )
+        return body._around(heart)
+
+    def _around(self, heart: Heart) -> Body:
+        """The body with a chest wide enough for the heart, which otherwise would lie in its wall."""
+        surface = [part[::3, ::3].ravel() for part in heart.surfaces(0.0).points("right_wall")]
+        points = heart.to_patient(np.stack(surface, axis=-1)).astype(np.float32)
+        body = self
+        for _ in range(12):
+            x, y, _ = body._bent((points[:, 0], points[:, 1], points[:, 2]))
+            # parts of the heart may touch the chest, as they do in life
+            if np.percentile(body._cage_depth(x, y), 2) >= 2:
+                break
+            body = replace(body, cage=(body.cage[0] * 1.02, body.cage[1] * 1.03))
+        return body
+
+    def paint(self, at: Coordinates, contrast: Contrast, edge: float) -> tuple[np.ndarray, np.ndarray]:
+        """Signal of the body without the heart.
+
+        Args:
+            at: points in patient space, RAS+, mm, equal shapes, float32.
+            contrast: the scanner's tissues.
+            edge: pixel size, mm.
+
+        Returns:
+            signal: relative to blood, with the sign of fat, float32.
+            depth: below the skin, mm, negative outside; the coils' shading follows it.
+        """
+        at = self._bent(at)
+        x, y, z = at
+        grain = self.texture(x, y, z, 8)
+        coarse = self.texture(x, y, z, 30, 1)
+        signal = np.zeros_like(x)
+        inner = self._cage_depth(x, y)
+        depth = self._paint_wall(signal, at, inner, grain, coarse, contrast, edge)
+        paint(signal, inner, self._lung(at, grain, contrast), edge)
+        below = np.minimum(inner, self._diaphragm(x, y) - z)
+        # a sheet of muscle lies between the lung and what is below
+        paint(signal, below, contrast.muscle, edge)
+        self._paint_abdomen(signal, at, below - 2, grain, coarse, contrast, edge)
+        self._paint_mediastinum(signal, at, grain, coarse, contrast, edge)
+        self._paint_spine(signal, at, grain, coarse, contrast, edge)
+        aorta = tube(at, self.aorta, self.aorta_radius)
+        paint(signal, aorta + 1.5, contrast.muscle, edge)
+        paint(signal, aorta, contrast.blood * (1 + 0.05 * grain), edge)
+        return signal, depth
+
+    def _bent(self, at: Coordinates) -> Coordinates:
+        """The points moved by the body's smooth displacement."""
+        moved = list(at)
+        for row, wave in enumerate(self.bend.astype(np.float32)):
+            kx, ky, kz, start, amplitude = wave
+            moved[row % 3] = moved[row % 3] + amplitude * np.sin(at[0] * kx + at[1] * ky + at[2] * kz + start)
+        return moved[0], moved[1], moved[2]
+
+    def _cage_depth(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Depth inside the ribs, mm."""
+        width, depth = (np.float32(1 / half) for half in self.cage)
+        u, v = x * width, (y - np.float32(MIDDLE)) * depth
+        u2, v2 = u * u, v * v
+        # squares make an ellipse; taking a part of their product away pulls it towards a rectangle
+        square = np.float32(0.35)
+        norm = np.sqrt(u2 + v2 - square * u2 * v2) + np.float32(1e-6)
+        slope = np.hypot(u * (1 - square * v2) * width, v * (1 - square * u2) * depth) / norm
+        return (1 - norm) / (slope + np.float32(1e-4))
+
+    def _paint_wall(
+        self,
+        signal: np.ndarray,
+        at: Coordinates,
+        inner: np.ndarray,
+        grain: np.ndarray,
+        coarse: np.ndarray,
+        contrast: Contrast,
+        edge: float,
+    ) -> np.ndarray:
+        """Skin, fat, muscles and ribs. Returns the depth below the skin, mm."""
+        x, y, z = at
+        front = np.clip((y - MIDDLE) * np.float32(1 / 60), -1, 1)
+        # muscles of the shoulder and the back come down the flanks
+        flank = np.clip(np.abs(x) * np.float32(1 / self.cage[0]) - np.float32(0.45), 0, 1)
+        wall = np.float32(13 * self.scale) + 2 * coarse + np.float32(26 * self.scale) * flank
+        skin = np.float32(self.fat) * (0.8 + 0.3 * front)
+        if self.breast > 3:
+            bulge = np.exp(-(((np.abs(x) - 68) * np.float32(1 / 38)) ** 2) - ((z - 5) * np.float32(1 / 55)) ** 2)
+            skin = skin + np.float32(self.breast) * bulge * np.clip(front, 0, 1)
+        depth = inner + wall + skin
+        self._paint_arms(signal, at, grain, contrast, edge)
+        # strands of tissue run through the fat
+        strands = np.clip(1 - np.abs(coarse) * 9, 0, 1) * 0.25
+        paint(signal, depth, contrast.muscle, edge)
+        paint(signal, depth - 2, contrast.fat * (1 + 0.05 * grain - strands), edge)
+        paint(signal, inner + wall, contrast.muscle * (1 + 0.15 * grain), edge)
+        # fat between the muscles, along the wall
+        layer = np.float32(1.1) - np.abs(inner + wall * (0.62 + 0.12 * coarse))
+        paint(signal, np.where(coarse > -0.3, layer, -edge), contrast.fat * 0.8, edge)
+        # ribs run down to the front; their cortex is dark, their marrow grey
+        run = (z - np.float32(0.55) * y) * np.float32(1 / 26)
+        rib = np.float32(7.5) - np.abs(run % 1 - np.float32(0.5)) * 26
+        ring = np.minimum(np.float32(4.5) - np.abs(inner + 6), rib)
+        paint(signal, ring, 0.03, edge)
+        paint(signal, ring - 1.6, contrast.marrow * (1 + 0.2 * grain), edge)
+        return depth
+
+    def _paint_arms(
+        self, signal: np.ndarray, at: Coordinates, grain: np.ndarray, contrast: Contrast, edge: float
+    ) -> None:
+        """Arms beside the chest, where the image reaches that far."""
+        x, y, z = at
+        side = np.float32(self.cage[0] + 44 * self.scale + self.fat * 0.9 + 44)
+        out = np.abs(x)
+        if out.max() < side - 50:
+            return
+        arm = cylinder((out, y), (side + 0.06 * z, MIDDLE - 8), (38 * self.scale, 44 * self.scale))
+        paint(signal, arm, contrast.fat * (1 + 0.05 * grain), edge)
+        paint(signal, arm - 9, contrast.muscle * (1 + 0.15 * grain), edge)
+        paint(signal, arm - 26, contrast.marrow, edge)
+
+    def _diaphragm(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Height of the diaphragm over a place, mm."""
+        height = None
+        for (cx, cy, top), width in zip(self.domes.astype(np.float32), (72, 66), strict=True):
+            dome = top - 44 * (((x - cx) * np.float32(1 / width)) ** 2 + ((y - cy) * np.float32(1 / 66)) ** 2)
+            height = dome if height is None else np.maximum(height, dome)
+        return height
+
+    def _branches(self, at: Coordinates, grain: float, field: int, width: np.ndarray | float) -> np.ndarray:
+        """Share of vessel at points: two fields vanish together along winding lines."""
+        first, second = self.texture(*at, grain, field), self.texture(*at, grain, field + 1)
+        return np.clip((width - first * first - second * second) * np.float32(25), 0, 1)
+
+    def _lung(self, at: Coordinates, grain: np.ndarray, contrast: Contrast) -> np.ndarray:
+        """Lung with its vessels, thick next to the hilum and vanishing towards the ribs."""
+        x, y, _ = at
+        hilum = np.exp(-(((np.abs(x) - 40) * np.float32(1 / 34)) ** 2) - ((y + 12) * np.float32(1 / 42)) ** 2)
+        vessel = self._branches(at, 19, 2, np.float32(0.03) + np.float32(0.20 * self.vessels[0]) * hilum)
+        # the back lies lowest: it holds more blood
+        ground = contrast.lung * (1.3 - y * np.float32(0.01) + 0.4 * grain)
+        return ground + (np.float32(0.8 * contrast.blood) - ground) * vessel
+
+    def _paint_abdomen(
+        self,
+        signal: np.ndarray,
+        at: Coordinates,
+        below: np.ndarray,
+        grain: np.ndarray,
+        coarse: np.ndarray,
+        contrast: Contrast,
+        edge: float,
+    ) -> None:
+        """Liver, stomach, spleen, kidneys and bowel, in fat."""
+        x, y, z = at
+        tissue = contrast.liver * (0.75 + 0.1 * grain + 0.12 * coarse)
+        streaks = np.clip(1.2 * coarse + 1.3 * self.texture(x, y, z, 15, 9) - 1.4, 0, 1)
+        paint(signal, below, tissue + (contrast.fat * 0.8 - tissue) * streaks, edge)
+
+        kidneys = np.maximum(
+            ellipsoid(at, (-52, -50, -128), (25, 25, 48)), ellipsoid(at, (54, -50, -138), (25, 25, 48))
+        )
+        kidneys = kidneys + 1.5 * coarse
+        paint(signal, np.minimum(kidneys + 6, below), contrast.fat * 0.9, edge)
+        paint(signal, np.minimum(kidneys, below), contrast.kidney * (1 + 0.15 * grain), edge)
+
+        spleen = ellipsoid(at, self.spleen_centre, self.spleen_radii) + 2.5 * coarse
+        paint(signal, np.minimum(spleen, below), contrast.spleen * (1 + 0.06 * grain), edge)
+
+        stomach = ellipsoid(at, self.stomach_centre, self.stomach_radii) + 3 * coarse
+        paint(signal, np.minimum(stomach + 2 + 2 * coarse, below + 1), contrast.fat * 0.8, edge)
+        paint(signal, np.minimum(stomach, below), contrast.muscle * 1.4, edge)
+        # gas rises to the front when the patient lies on his back
+        level = np.float32(self.stomach_centre[1] + (2 * self.stomach_gas - 1) * self.stomach_radii[1])
+        content = np.where(y > level, np.float32(0.02), contrast.stomach * (1 + 0.2 * grain + 0.25 * coarse))
+        paint(signal, np.minimum(stomach - 3.5, below), content, edge)
+
+        # all under the right dome, with a left lobe that reaches under the heart and thins downwards
+        lobe = (x + np.float32(self.liver_edge) + 0.30 * (y - 10) + 0.55 * (z + 45)) * np.float32(0.8)
+        vessel = self._branches(at, 24, 4, 0.11 * self.vessels[1])
+        tissue = contrast.liver * (1 + 0.06 * grain)
+        lobe = np.minimum(lobe, below)
+        paint(signal, lobe + 1.5, contrast.fat * 0.6, edge)
+        paint(signal, lobe, tissue + (np.float32(0.85 * contrast.blood) - tissue) * vessel, edge)
+        cava = cylinder((x, y), (25 + 0.03 * z, -20), (13, 10))
+        paint(signal, np.minimum(cava, below + 14), 0.85 * contrast.blood * (1 + 0.05 * grain), edge)
+
+    def _paint_mediastinum(
+        self,
+        signal: np.ndarray,
+        at: Coordinates,
+        grain: np.ndarray,
+        coarse: np.ndarray,
+        contrast: Contrast,
+        edge: float,
+    ) -> None:
+        """Fat and soft tissue between the lungs, above the heart and around the great vessels."""
+        x, y, z = at
+        column = cylinder((x, y), (-3, -8), (31 * self.scale, 52 * self.scale))
+        above = (z - 14) * np.float32(0.7) + 4 * coarse
+        # fat in front of the vessels, soft tissue around the airways behind
+        share = np.clip((y + 14) * np.float32(1 / 14) + 0.7 * coarse, 0, 1)
+        tissue = contrast.muscle * (1.5 + 0.2 * grain)
+        tissue = tissue + (contrast.fat * 0.75 * (1 + 0.08 * grain) - tissue) * share
+        paint(signal, np.minimum(column, above), tissue, edge)
+        airway = cylinder((x, y), (2, -28), (8, 8))
+        paint(signal, np.minimum(airway, z - 70), 0.02, edge)
+        gullet = cylinder((x, y), (-6, -34 + 3 * coarse), (8, 6))
+        paint(signal, gullet, contrast.muscle * (1.6 + 0.3 * grain), edge)
+        sternum = cylinder((x, y), (0, MIDDLE + self.cage[1] + 3), (17, 6))
+        paint(signal, np.minimum(sternum + 1.5, z + 75), 0.04, edge)
+        paint(signal, np.minimum(sternum, z + 75), contrast.marrow * 1.6 * (1 + 0.2 * grain), edge)
+
+    def _paint_spine(
+        self,
+        signal: np.ndarray,
+        at: Coordinates,
+        grain: np.ndarray,
+        coarse: np.ndarray,
+        contrast: Contrast,
+        edge: float,
+    ) -> None:
+        """Vertebrae with discs, the canal with its fluid and cord, and the muscles of the back."""
+        x, y, z = at
+        # the spine bends backwards in the chest and forwards below
+        behind = y - np.float32(-70 * self.scale) - (z * np.float32(1 / 95)) ** 2 * 14
+        muscles = cylinder((np.abs(x), behind), (30, -14), (27, 17))
+        streaks = np.clip(np.abs(coarse) * 4 - 6.5, 0, 1)
+        tissue = contrast.muscle * (1 + 0.15 * grain)
+        paint(signal, muscles, tissue + (contrast.fat * 0.6 - tissue) * streaks, edge)
+        arch = np.maximum(cylinder((x, behind), (0, -8), (13, 14)), 5 - np.abs(behind + 3) - np.abs(x) * 0.1)
+        paint(signal, np.minimum(arch, 34 - np.abs(x)), contrast.marrow * (0.8 + 0.3 * grain), edge)
+        vertebra = cylinder((x, behind), (0, 25), (19, 16))
+        disc = np.float32(3.5) - np.abs((z * np.float32(1 / 27)) % 1 - np.float32(0.5)) * 27
+        bone = np.where(disc > 0, np.float32(0.5 * contrast.marrow), np.float32(contrast.marrow))
+        paint(signal, vertebra, 0.05, edge)
+        paint(signal, vertebra - 1.2, bone * (1 + 0.2 * grain), edge)
+        canal = cylinder((x, behind), (0, 0), (9, 8))
+        paint(signal, canal + 1.5, 0.06, edge)
+        paint(signal, canal, contrast.fluid, edge)
+        paint(signal, canal - 4, contrast.muscle * 1.8, edge)

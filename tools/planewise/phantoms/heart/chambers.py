@@ -1,0 +1,140 @@
+"""The picture of the heart: ventricles with their papillary muscles, atria, valves and the roots of the great vessels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planewise.phantoms.heart.contrast import Contrast
+from planewise.phantoms.heart.heart import Heart
+from planewise.phantoms.heart.surfaces import locate
+from planewise.phantoms.solids import ellipsoid, paint, rounded, tube
+from planewise.phantoms.texture import Texture
+
+#: Box around all that moves, in the heart's frame, mm: low and high ends towards septum, inferior wall and apex.
+REACH = np.array([[-56.0, 104.0], [-96.0, 72.0], [-112.0, 106.0]])
+
+
+class Chambers:
+    """Paints a heart at chosen points, phase after phase.
+
+    What does not change over the cycle (ray coordinates, grain) is computed once.
+
+    Args:
+        heart: what to paint.
+        points: patient space, shape ``(N, 3)``, RAS+, mm, float32.
+        texture: grain of blood and muscle.
+    """
+
+    def __init__(self, heart: Heart, points: np.ndarray, texture: Texture) -> None:
+        self.heart = heart
+        self.where = locate(heart.to_local(points))
+        x, y, z = self.where.x, self.where.y, self.where.z
+        self._grain = texture(x, y, z, 6, 6)
+        self._flow = texture(x, y, z, 22, 7)
+        # trabeculae are strands along the long axis
+        self._strands = texture(x, y, 0.35 * z, 6, 8)
+
+    def paint(self, signal: np.ndarray, phase: float, contrast: Contrast, edge: float) -> None:
+        """Lays the heart at a phase over the picture of the body.
+
+        Args:
+            signal: shape ``(N,)``, float32, changed in place.
+            phase: of the cycle, in [0, 1).
+            contrast: the scanner's tissues.
+            edge: pixel size, mm.
+        """
+        where = self.where
+        at = (where.x, where.y, where.z)
+        squeeze = self.heart.squeeze(phase)
+        surfaces = self.heart.surfaces(phase)
+        depths = dict(zip(surfaces.names(), surfaces.depths(where), strict=True))
+        left_side = surfaces.left_base.height(*at)
+        right_side = surfaces.right_base.height(*at)
+        # blood is brightest where it is fresh in the slice and dark where it swirls
+        blood = contrast.blood * (1 + 0.055 * self._flow + 0.025 * self._grain)
+        muscle = contrast.myocardium * (1 + 0.10 * self._grain)
+
+        groove = np.maximum(left_side, right_side) + 13
+        paint(signal, rounded(depths["outline"], groove, 8), contrast.fat * (0.8 + 0.08 * self._grain), edge)
+        self._paint_atria(signal, squeeze, blood, muscle, edge)
+        self._paint_roots(signal, blood, muscle, edge)
+
+        # coarse strands stand out into the cavities, most towards the apex
+        rough = np.maximum(self._strands, 0) * (1 + np.clip(where.z * np.float32(1 / 40), 0, 1.2))
+        paint(signal, rounded(depths["right_wall"], right_side + 5, 4), muscle, edge)
+        paint(signal, np.minimum(depths["right"] - 1.6 * rough, right_side + 4), blood * 0.97, edge)
+        paint(signal, rounded(depths["epicardium"], left_side, 4), muscle, edge)
+        paint(signal, np.minimum(depths["endocardium"] - 1.2 * rough, left_side + 4), blood, edge)
+        self._paint_papillary(signal, squeeze, surfaces.left_base.level, muscle, edge)
+        if squeeze > 0.1:
+            self._paint_valves(signal, depths, left_side, right_side, muscle, edge)
+
+    def _paint_atria(
+        self, signal: np.ndarray, squeeze: float, blood: np.ndarray, muscle: np.ndarray, edge: float
+    ) -> None:
+        """Atria: roofs stand still and floors follow the valve planes, so they fill when the ventricles empty."""
+        shape = self.heart.shape
+        at = (self.where.x, self.where.y, self.where.z)
+        size = (self.heart.patient.body_surface / 1.9) ** 0.5
+        left_floor, left_roof = shape.left_base(squeeze).level + 6, -shape.basal_length - 50 * size
+        middle, half = (left_floor + left_roof) / 2, (left_floor - left_roof) / 2
+        left = ellipsoid(at, (6, 4, middle), (28 * size, 24 * size, half)) + 1.8 * self._flow
+        right_floor, right_roof = shape.right_base(squeeze).level + 8, -shape.basal_length - 46 * size
+        middle, half = (right_floor + right_roof) / 2, (right_floor - right_roof) / 2
+        right = ellipsoid(at, (48, 24, middle), (22 * size, 26 * size, half)) + 1.8 * self._flow
+        paint(signal, right + 1.8, muscle, edge)
+        paint(signal, right, blood * 0.97, edge)
+        # the septum between the atria stays
+        left = left - np.maximum(right + 1.5, 0)
+        paint(signal, left + 1.8, muscle, edge)
+        paint(signal, left, blood, edge)
+
+    def _paint_roots(self, signal: np.ndarray, blood: np.ndarray, muscle: np.ndarray, edge: float) -> None:
+        """Ascending aorta and pulmonary trunk, from the base of the ventricles up out of the heart's box."""
+        at = (self.where.x, self.where.y, self.where.z)
+        base = -self.heart.shape.basal_length
+        rightwards, forwards, up = self.heart.axes.T
+        root = np.array([10, -9, base + 2])
+        sinus = root + np.array([3, -6, -16])
+        aorta = np.stack([root, sinus, sinus + 34 * up + 9 * rightwards])
+        trunk = np.array([20, -46, base - 13])
+        pulmonary = np.stack([trunk + np.array([0, 4, 10]), trunk, trunk + 26 * up - 20 * forwards - 8 * rightwards])
+        for path, radius in ((pulmonary, 13.0), (aorta, np.array([13.0, 16.0, 14.0]))):
+            depth = tube(at, path, radius)
+            paint(signal, depth + 1.6, muscle, edge)
+            paint(signal, depth, blood, edge)
+
+    def _paint_papillary(
+        self, signal: np.ndarray, squeeze: float, base: float, muscle: np.ndarray, edge: float
+    ) -> None:
+        """Papillary muscles shorten, thicken and move inwards with the wall that they stand on."""
+        shape = self.heart.shape
+        at = (self.where.x, self.where.y, self.where.z)
+        narrow = 1 - 0.8 * shape.radial_shortening * squeeze
+        long = shape.apical_length - base
+        for angle, share, thickness in shape.papillary:
+            out = np.array([np.cos(angle), np.sin(angle)]) * shape.radius * share * narrow
+            path = [
+                [*(0.86 * out), base + 0.34 * long],
+                [*out, base + 0.58 * long],
+                [*(0.88 * out), base + 0.84 * long],
+            ]
+            wide = thickness * (1 + 0.15 * squeeze)
+            depth = tube(at, np.array(path), np.array([0.6 * wide, wide, 1.1 * wide]))
+            paint(signal, depth + 1.2 * self._strands, muscle, edge)
+
+    def _paint_valves(
+        self,
+        signal: np.ndarray,
+        depths: dict[str, np.ndarray],
+        left_side: np.ndarray,
+        right_side: np.ndarray,
+        muscle: np.ndarray,
+        edge: float,
+    ) -> None:
+        """Closed leaflets of mitral and tricuspid valve; open ones hardly show."""
+        mitral = np.minimum(1.1 - np.abs(left_side), depths["endocardium"])
+        tricuspid = np.minimum(np.minimum(1.0 - np.abs(right_side), depths["right"]), -depths["epicardium"])
+        # thinner than a voxel: a sheet dims the blood instead of hiding it
+        sheet = np.clip(np.maximum(mitral, tricuspid) * np.float32(1 / edge) + np.float32(0.5), 0, 1)
+        signal += (muscle - signal) * sheet * np.float32(0.55)

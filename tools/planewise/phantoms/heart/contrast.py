@@ -1,0 +1,50 @@
+"""How bright each tissue is on one scanner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planewise.phantoms.heart.population import Population
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Signal of each tissue in a bright-blood cine, relative to blood.
+
+    Fat is negative where the scanner's echo time sets it against water. Signals add with their sign inside a voxel and
+    the image shows their size, so dark lines appear between fat and water, as in real images.
+    """
+
+    blood: float
+    myocardium: float
+    fat: float
+    muscle: float
+    liver: float
+    spleen: float
+    lung: float
+    marrow: float
+    fluid: float
+    kidney: float
+    stomach: float
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, population: Population) -> Contrast:
+        """The tissues of one scanner and patient."""
+        fat = rng.uniform(*population.fat)
+        liver = rng.uniform(*population.liver)
+        opposed = rng.random() < population.opposed_phase
+        return cls(
+            blood=1.0,
+            myocardium=rng.uniform(*population.myocardium),
+            fat=-fat if opposed else fat,
+            muscle=rng.uniform(*population.muscle),
+            liver=liver,
+            spleen=liver * rng.uniform(0.8, 1.4),
+            lung=rng.uniform(*population.lung),
+            marrow=rng.uniform(0.12, 0.35),
+            fluid=rng.uniform(0.9, 1.4),
+            kidney=rng.uniform(0.4, 0.7),
+            stomach=rng.uniform(*population.stomach),
+        )

@@ -1,0 +1,108 @@
+"""One phantom exam: a patient, a scanner, and the planes that were laid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planewise.phantoms.heart.body import Body
+from planewise.phantoms.heart.groups import GROUPS
+from planewise.phantoms.heart.heart import Heart
+from planewise.phantoms.heart.imaging import acquire
+from planewise.phantoms.heart.patient import Patient
+from planewise.phantoms.heart.planes import lay_planes
+from planewise.phantoms.heart.population import Population
+from planewise.phantoms.heart.scanner import Scanner
+from planewise.phantoms.scanner.imaging import image_points
+from planewise.phantoms.scanner.pose import ImagePose
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Everything there is to know about an exam; images are computed when asked for.
+
+    It depends on the seeds and the population alone, so tests and reports get the truth behind a written file by
+    sampling its exam again.
+    """
+
+    seeds: tuple[int, ...]
+    heart: Heart
+    body: Body
+    scanner: Scanner
+    poses: dict[str, list[ImagePose]]
+    """View to poses, base to apex for ``sax``"""
+
+    @classmethod
+    def sample(cls, seeds: tuple[int, ...], population: Population, group: str | None = None) -> Exam:
+        """An exam.
+
+        Args:
+            seeds: numbers that name it; other numbers are another exam.
+            population: where it comes from.
+            group: diagnosis; drawn with the population's shares unless given.
+        """
+        heart = cls.sample_heart(seeds, population, group)
+        # a stream each, so that a change to the body does not move the heart
+        streams = [np.random.default_rng([*seeds, purpose]) for purpose in range(1, 4)]
+        body = Body.sample(streams[0], heart)
+        scanner = Scanner.sample(streams[1], population)
+        poses = lay_planes(heart, population, streams[2], scanner.distance)
+        return cls(tuple(seeds), heart, body, scanner, poses)
+
+    @staticmethod
+    def sample_heart(seeds: tuple[int, ...], population: Population, group: str | None = None) -> Heart:
+        """Only the heart of the exam that `sample` gives for the same arguments."""
+        rng = np.random.default_rng([*seeds, 0])
+        drawn = str(rng.choice(list(GROUPS), p=population.groups))
+        return Heart.sample(rng, Patient.sample(rng, group or drawn), population)
+
+    @property
+    def patient(self) -> Patient:
+        """Who was scanned."""
+        return self.heart.patient
+
+    @property
+    def phases(self) -> np.ndarray:
+        """Phases of the cycle that are scanned, in [0, 1)."""
+        return np.arange(self.scanner.phases) / self.scanner.phases
+
+    @property
+    def end_systole(self) -> int:
+        """Index of the phase in which the left ventricle is smallest; the first phase is end-diastole."""
+        return int(np.argmin([self.heart.volumes(phase)["lv"] for phase in self.phases]))
+
+    def rng(self, *names: int) -> np.random.Generator:
+        """A stream of random numbers for one purpose, apart from those that made the exam."""
+        return np.random.default_rng([*self.seeds, 7919, *names])
+
+    def breath(self, stream: int) -> np.ndarray:
+        """Where the patient's chest has come to rest in one breath-hold, away from the usual place: ``(3,)``, mm."""
+        return self.rng(stream, 2).normal(0, self.scanner.breath) * np.array([0, 0.3, 1.0])
+
+    def images(
+        self,
+        pose: ImagePose,
+        stream: int,
+        phases: np.ndarray | None = None,
+        matrix: tuple[int, int] | None = None,
+        spacing: float | None = None,
+    ) -> np.ndarray:
+        """One slice through the cycle: uint16 pixel values of 12 bits, shape ``(P, rows, columns)``.
+
+        Args:
+            pose: of the slice.
+            stream: number of the acquisition: each has its own noise and breath-hold.
+            phases: of the cycle; all unless given.
+            matrix: columns and rows; the scanner's unless given.
+            spacing: mm; the scanner's unless given.
+        """
+        phases = self.phases if phases is None else phases
+        pose = pose.moved(-self.breath(stream))
+        images = acquire(self.heart, self.body, self.scanner, pose, phases, self.rng(stream), matrix, spacing)
+        return np.clip(np.round(images), 0, 4095).astype(np.uint16)
+
+    def mask(self, pose: ImagePose, stream: int, phase: float) -> np.ndarray:
+        """Labels of a slice as it was acquired: uint8, shape ``(rows, columns)``; drawn in the slice's middle."""
+        points = image_points(pose.moved(-self.breath(stream)), self.scanner.spacing, self.scanner.matrix)
+        return self.heart.label(points[0], phase)

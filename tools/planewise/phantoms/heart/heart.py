@@ -1,0 +1,132 @@
+"""The phantom heart: an analytic, beating, three-dimensional model in patient space."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from planewise.phantoms.heart.patient import Patient
+from planewise.phantoms.heart.population import UNLABELLED, Population
+from planewise.phantoms.heart.shape import HeartShape
+from planewise.phantoms.heart.surfaces import Surfaces, enclosed_volume, locate
+from planewise.phantoms.scanner.pose import rotation
+
+#: Axes of an average heart, rows towards the septum, the inferior wall and the apex; RAS+. They are those that the
+#: two-chamber and short-axis planes of a real exam (`cardiac_cine_exam`) were laid along.
+USUAL_AXES = np.array([[0.782, 0.621, -0.046], [0.356, -0.507, -0.783], [-0.48, 0.62, -0.62]])
+
+#: Where the equator of an average left ventricle lies in the chest that `Body` builds, RAS+, mm.
+USUAL_CENTRE = np.array([-46.0, 12.0, 0.0])
+
+#: A phase of the cycle at which every heart is contracted most.
+END_SYSTOLE = 0.37
+
+#: What `Heart.label` gives, numbered as ACDC does.
+LABELS = {"rv": 1, "myocardium": 2, "lv": 3}
+
+
+class Heart:
+    """A beating heart at a place in patient space.
+
+    Its own frame has the equator of the left ventricle as origin and looks along septum, inferior wall and apex.
+
+    Args:
+        patient: whose heart it is.
+        shape: its anatomy.
+        centre: on the long axis at the left ventricle's equator, shape ``(3,)``, RAS+, mm.
+        axes: rows are unit vectors towards septum, inferior wall and apex, shape ``(3, 3)``, RAS+. A mirrored set
+            (determinant -1) is a heart in the right chest.
+    """
+
+    def __init__(self, patient: Patient, shape: HeartShape, centre: np.ndarray, axes: np.ndarray) -> None:
+        self.patient, self.shape = patient, shape
+        self.centre, self.axes = np.asarray(centre, dtype=np.float64), np.asarray(axes, dtype=np.float64)
+        self._surfaces: dict[float, Surfaces] = {}
+
+    @classmethod
+    def sample(
+        cls, rng: np.random.Generator, group: str | Patient = "NOR", population: Population = UNLABELLED
+    ) -> Heart:
+        """A heart of a disease group, or of a given patient, with the population's spread of form and pose."""
+        patient = group if isinstance(group, Patient) else Patient.sample(rng, group)
+        shape = HeartShape.sample(rng, patient, population.shape)
+        axes = _turned_axes(rng, population)
+        return cls(patient, shape, USUAL_CENTRE + rng.normal(0, population.position, 3), axes)
+
+    @property
+    def long_axis(self) -> np.ndarray:
+        """Unit vector from base to apex, shape ``(3,)``, RAS+."""
+        return self.axes[2]
+
+    @cached_property
+    def apex(self) -> float:
+        """Distance of the outside of the apex from the equator, end-diastole, mm."""
+        return float(self.surfaces(0.0).epicardium[-1].mean())
+
+    def to_local(self, points: np.ndarray) -> np.ndarray:
+        """Patient space ``(..., 3)`` to the heart's frame, mm; keeps the points' precision."""
+        points = np.asarray(points)
+        return (points - self.centre.astype(points.dtype)) @ self.axes.T.astype(points.dtype)
+
+    def to_patient(self, local: np.ndarray) -> np.ndarray:
+        """The heart's frame ``(..., 3)`` to patient space, RAS+, mm."""
+        return np.asarray(local) @ self.axes + self.centre
+
+    def squeeze(self, phase: float) -> float:
+        """How far the heart is contracted at a phase of the cycle: 0 at end-diastole, 1 at end-systole."""
+        times = np.array([0.03, 0.09, 0.15, 0.21, 0.27, 0.32, 0.41, 0.47, 0.53, 0.60, 0.70, 0.82, 0.90, 0.97])
+        values = np.array([0.0, 0.12, 0.42, 0.74, 0.95, 1.0, 1.0, 0.80, 0.46, 0.27, 0.22, 0.20, 0.08, 0.0])
+        return float(np.interp(phase % 1.0, times, values))
+
+    def surfaces(self, phase: float) -> Surfaces:
+        """The ventricles' surfaces at a phase of the cycle, in [0, 1)."""
+        squeeze = self.squeeze(phase)
+        if squeeze not in self._surfaces:
+            self._surfaces[squeeze] = self.shape.surfaces(squeeze)
+        return self._surfaces[squeeze]
+
+    def label(self, points: np.ndarray, phase: float) -> np.ndarray:
+        """What a reader would draw at points of patient space.
+
+        Args:
+            points: shape ``(..., 3)``, RAS+, mm.
+            phase: of the cycle, in [0, 1).
+
+        Returns:
+            0 or one of `LABELS`, uint8, shape ``(...)``. Papillary muscles belong to the cavity, as in ACDC.
+        """
+        points = np.asarray(points, dtype=np.float32)
+        where = locate(self.to_local(points.reshape(-1, 3)))
+        surfaces = self.surfaces(phase)
+        endocardium, epicardium, right = surfaces.depths(where)[:3]
+        left_side = surfaces.left_base.height(where.x, where.y, where.z) > 0
+        right_side = surfaces.right_base.height(where.x, where.y, where.z) > 0
+        labels = np.zeros(len(where.x), dtype=np.uint8)
+        labels[(right > 0) & (epicardium <= 0) & right_side] = LABELS["rv"]
+        labels[(epicardium > 0) & left_side] = LABELS["myocardium"]
+        labels[(endocardium > 0) & left_side] = LABELS["lv"]
+        return labels.reshape(points.shape[:-1])
+
+    def volumes(self, phase: float) -> dict[str, float]:
+        """Volume of each label at a phase, ml, by integration along rays (no voxels)."""
+        surfaces = self.surfaces(phase)
+        return {
+            "rv": enclosed_volume(surfaces.right, surfaces.epicardium, surfaces.right_base),
+            "myocardium": enclosed_volume(surfaces.epicardium, surfaces.endocardium, surfaces.left_base),
+            "lv": enclosed_volume(surfaces.endocardium, 0.0, surfaces.left_base),
+        }
+
+
+def _turned_axes(rng: np.random.Generator, population: Population) -> np.ndarray:
+    """Axes ``(3, 3)`` of a heart, tilted and rolled away from the usual ones."""
+    towards = rng.uniform(0, 2 * np.pi)
+    # beyond 2.5 standard deviations hearts would leave the range in which base and apex can be told apart; beyond 2 their
+    # roll would be more than anatomy varies
+    tilt = np.radians(population.tilt * np.clip(rng.standard_normal(), -2.5, 2.5))
+    roll = np.radians(population.roll * np.clip(rng.standard_normal(), -2, 2))
+    axes = USUAL_AXES @ rotation(np.cos(towards) * USUAL_AXES[0] + np.sin(towards) * USUAL_AXES[1], tilt).T
+    axes = axes @ rotation(axes[2], roll).T
+    # the usual axes are printed with three decimals; the nearest true rotation of them
+    left, _, right = np.linalg.svd(axes)
+    return left @ right

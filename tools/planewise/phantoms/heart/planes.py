@@ -1,0 +1,124 @@
+"""Laying the imaging planes along the heart, as a technologist does, with a technologist's errors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planewise.phantoms.heart.heart import Heart
+from planewise.phantoms.heart.population import Population
+from planewise.phantoms.scanner.pose import ImagePose, rotation
+
+#: Angle between neighbouring long-axis views around the long axis: 4ch, 3ch, 2ch follow each other.
+VIEW_STEP = np.radians(60)
+
+
+def true_planes(heart: Heart) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The planes that anatomy asks for (Zhang 2024, section 3): view to ``(origin, unit normal)``, RAS+, mm.
+
+    Short axis: perpendicular to the left ventricle's long axis. 4ch: through the long axis and where the right
+    ventricle reaches lowest towards the apex. 2ch: through the long axis, parallel to the septum. 3ch: through the long
+    axis, midway. The right ventricle's views: its own long axis parallel to the septum, and its outflow tract upright.
+    """
+    axis, septum = heart.axes[2], heart.axes[0]
+    turn = heart.shape.right_angle
+    # the plane that holds the long axis and leaves it at an angle has its normal a quarter turn further
+    normals = {
+        view: -np.sin(angle) * heart.axes[0] + np.cos(angle) * heart.axes[1]
+        for view, angle in (("4ch", turn), ("3ch", turn - VIEW_STEP), ("2ch", -np.pi / 2))
+    }
+    planes = {view: (heart.centre, normal) for view, normal in normals.items()}
+    planes["sax"] = (heart.centre, axis)
+    depth = heart.shape.radius + heart.patient.wall + 0.45 * heart.shape.right_depth
+    # the right ventricle's own axis leans towards the left ventricle's apex
+    lean = rotation(heart.axes[1], np.radians(14.0))
+    planes["rv_2ch"] = (heart.to_patient([depth, 0, -5]), lean @ septum)
+    outflow = heart.to_patient([0.7 * depth, -0.8 * depth, -heart.shape.basal_length])
+    sideways = np.array([1.0, 0.06, -0.13])
+    planes["rvot"] = (outflow, sideways / np.linalg.norm(sideways))
+    return planes
+
+
+def lay_planes(
+    heart: Heart,
+    population: Population,
+    rng: np.random.Generator,
+    distance: float,
+) -> dict[str, list[ImagePose]]:
+    """What the technologist made of it.
+
+    Args:
+        heart: to lay planes along.
+        population: gives the size of the errors.
+        rng: of the errors.
+        distance: between the centres of neighbouring short-axis slices, mm.
+
+    Returns:
+        Every view of `true_planes` to its poses: one for a long-axis view, base to apex for ``sax``.
+    """
+    planes = true_planes(heart)
+    poses: dict[str, list[ImagePose]] = {}
+    for view in ("sax", "2ch", "4ch", "3ch", "rv_2ch", "rvot"):
+        origin, normal = planes[view]
+        turn, tilt, tilt_towards, offset = rng.standard_normal(4)
+        rotate, right, down = rng.standard_normal(3)
+        upside_down = rng.random() < 0.5
+        beyond = rng.uniform(*population.coverage, 2)
+        if view == "sax":
+            across = np.cos(tilt_towards * np.pi) * heart.axes[0] + np.sin(tilt_towards * np.pi) * heart.axes[1]
+        else:
+            normal = rotation(heart.long_axis, np.radians(population.turn_error) * turn) @ normal
+            across = np.cross(normal, heart.long_axis)
+            across /= np.linalg.norm(across)
+        normal = rotation(across, np.radians(population.tilt_error) * tilt) @ normal
+        normal /= np.linalg.norm(normal)
+        if view == "sax":
+            row, column = _short_axis_directions(normal)
+            row, column = (rotation(normal, np.radians(population.image_rotation) * rotate) @ v for v in (row, column))
+            # the picture is centred between the ventricles
+            origin = heart.to_patient([12, 0, 0])
+        else:
+            row, column = _long_axis_directions(normal, view, upside_down)
+            origin = origin + population.offset_error * offset * normal
+            origin = origin + (heart.centre - origin) - ((heart.centre - origin) @ normal) * normal
+        shift = population.image_shift * (right * row + down * column)
+        centre = origin + shift
+        if view == "sax":
+            poses[view] = _stack(heart, ImagePose(centre, row, column), distance, beyond)
+        else:
+            poses[view] = [ImagePose(centre, row, column)]
+    return poses
+
+
+def _stack(heart: Heart, pose: ImagePose, distance: float, beyond: np.ndarray) -> list[ImagePose]:
+    """Slices from the base to the apex, ``beyond`` slice distances further at either end."""
+    direction = pose.normal * np.sign(pose.normal @ heart.long_axis)
+    cosine = direction @ heart.long_axis
+    # where the long axis crosses, so that a tilted stack still begins at the base
+    start = (heart.centre - pose.centre) @ direction - cosine * heart.shape.basal_length - beyond[0] * distance
+    end = (heart.centre - pose.centre) @ direction + cosine * heart.apex + (beyond[1] - 0.5) * distance
+    count = max(int(np.floor((end - start) / distance)) + 1, 3)
+    return [pose.moved(direction * (start + k * distance)) for k in range(count)]
+
+
+def _short_axis_directions(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows run to the patient's left without rising or falling to the front, columns to the back and down."""
+    normal = normal * -np.sign(normal[1])  # looks from the apex to the base
+    row = np.array([-normal[2], 0.0, normal[0]])
+    row /= np.linalg.norm(row)
+    return row, np.cross(normal, row)
+
+
+def _long_axis_directions(normal: np.ndarray, view: str, upside_down: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns as scanners choose them: by the body plane that the view is closest to."""
+    if view == "4ch":
+        row = np.array([-normal[2], 0.0, normal[0]])
+        row *= -np.sign(row[0]) / np.linalg.norm(row)  # to the left
+        column = np.cross(normal, row)
+        # both are in use: seen from the feet (columns run to the back), or from the front (columns run down)
+        return row, column * np.sign(column[2]) * (1 if upside_down else -1)
+    row = np.array([-normal[1], normal[0], 0.0])
+    row /= np.linalg.norm(row)
+    # sagittal pictures have the front on their left, coronal ones the patient's right
+    row *= -np.sign(row[1]) if abs(normal[0]) > abs(normal[1]) else -np.sign(row[0])
+    column = np.cross(normal, row)
+    return row, -column * np.sign(column[2])

@@ -1,0 +1,68 @@
+"""One scanner with its protocol: matrix, slices, timing, signal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planewise.phantoms.heart.contrast import Contrast
+from planewise.phantoms.heart.population import Population
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """What one exam was scanned with."""
+
+    spacing: float
+    """mm, the same along rows and columns"""
+    matrix: tuple[int, int]
+    """Columns and rows of a short-axis image"""
+    thickness: float
+    gap: float
+    """mm between slices"""
+    phases: int
+    interval: float
+    """Length of the heart's cycle, ms"""
+    noise: float
+    """Share of the blood's signal"""
+    shading: float
+    blur: float
+    """Share of a pixel's signal that its neighbours get"""
+    gain: float
+    """Pixel value of blood"""
+    field_strength: float
+    """tesla"""
+    breath: float
+    """Spread of the heart's height between breath-holds, mm"""
+    contrast: Contrast
+
+    @property
+    def distance(self) -> float:
+        """Between centres of neighbouring slices, mm."""
+        return self.thickness + self.gap
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, population: Population) -> Scanner:
+        """A scanner and protocol of a population."""
+        spacing = round(rng.uniform(*population.spacing), 4)
+        field = rng.uniform(*population.field)
+        ratio = rng.uniform(*population.field_ratio)
+        thickness, gap = population.slices[rng.integers(len(population.slices))]
+        # scanners reconstruct multiples of four
+        matrix = tuple(int(4 * np.round(side / spacing / 4)) for side in (field, field * ratio))
+        return cls(
+            spacing=spacing,
+            matrix=matrix,
+            thickness=thickness,
+            gap=gap,
+            phases=population.phases,
+            interval=float(np.round(np.clip(rng.normal(880, 130), 560, 1300))),
+            noise=rng.uniform(*population.noise),
+            shading=rng.uniform(*population.shading),
+            blur=rng.uniform(*population.blur),
+            gain=float(rng.uniform(*population.gain)),
+            field_strength=float(rng.choice([1.5, 3.0])),
+            breath=population.breath,
+            contrast=Contrast.sample(rng, population),
+        )

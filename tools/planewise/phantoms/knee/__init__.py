@@ -1,0 +1,1 @@
+"""A phantom knee and the leg around it, its exams, and their flaws."""

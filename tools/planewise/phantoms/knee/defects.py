@@ -1,0 +1,135 @@
+"""Flaws of real knee exams, each written on demand, so that every trap has a file that springs it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planewise.phantoms.defect import Defect, plant_identity, registering
+from planewise.phantoms.knee.exam import KneeExam
+from planewise.phantoms.knee.series import KneeSeries, series_files
+from planewise.phantoms.layouts.fastmri import localizer_series, series_folder
+from planewise.phantoms.scanner.dicom import DicomFile, Identity
+from planewise.phantoms.scanner.pose import ImagePose, rotation
+
+#: Series number of what defects add, clear of those of a sound exam.
+ADDED = 60
+
+#: Turn of a sagittal stack that follows no anatomy, radians.
+TURN = np.radians(25.0)
+
+#: Name to flaw, in the order in which they are listed.
+KNEE_DEFECTS: dict[str, Defect] = {}
+
+_defect = registering(KNEE_DEFECTS)
+
+
+# --- series ------------------------------------------------------------------------------------------------------------
+
+
+@_defect("there is no axial series")
+def missing_axial(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+    return [file for file in files if file.view != "axial"]
+
+
+@_defect("there is no coronal series")
+def missing_coronal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+    return [file for file in files if file.view != "coronal"]
+
+
+@_defect("the only sagittal series is proton density weighted without fat suppression")
+def plain_sagittal_only(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+    others = [file for file in files if file.view != "sagittal"]
+    return others + _scan(exam, identity, "sagittal_plain", "SAG PD")
+
+
+@_defect("only the localizer was scanned")
+def localizer_only(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+    return series_files(exam, localizer_series(exam), identity)
+
+
+@_defect("the sagittal series with fat suppression was scanned twice: first with motion ghosts, at the end again, well")
+def repeated_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+    for file in _suppressed_sagittal(files):
+        dataset = file.dataset
+        pixels = np.frombuffer(dataset.PixelData, dtype="<u2").reshape(dataset.Rows, dataset.Columns)
+        ghost = np.roll(pixels, pixels.shape[0] // 5, axis=0) // 3 + np.roll(pixels, -pixels.shape[0] // 7, axis=0) // 3
+        dataset.PixelData = (pixels // 2 + ghost).astype("<u2").tobytes()
+    return files + _scan(exam, identity, "sagittal", "SAG T2 FS")
+
+
+@_defect("the axial series is called SAG T2 FS")
+def lying_names(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+    for file in files:
+        if file.view == "axial":
+            file.dataset.SeriesDescription = file.dataset.ProtocolName = "SAG T2 FS"
+    return files
+
+
+# --- geometry ----------------------------------------------------------------------------------------------------------
+
+
+@_defect("the sagittal series with fat suppression is turned 25 degrees about the leg, off any anatomy")
+def oblique_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+    spin = rotation(exam.knee.middle_line, TURN)
+    stack = exam.poses["sagittal"]
+    middle = np.mean([pose.centre for pose in stack], axis=0)
+    turned = [ImagePose(middle + spin @ (pose.centre - middle), spin @ pose.row, spin @ pose.column) for pose in stack]
+    old = _suppressed_sagittal(files)
+    kept = [file for file in files if all(file is not other for other in old)]
+    return kept + _scan(exam, identity, "sagittal", "SAG T2 FS", turned)
+
+
+@_defect("feet first, and images stored upside down, rows running from the feet up; positions are right")
+def feet_first(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+    for file in files:
+        dataset = file.dataset
+        dataset.PatientPosition = "FFS"
+        pixels = np.frombuffer(dataset.PixelData, dtype="<u2").reshape(dataset.Rows, dataset.Columns)
+        dataset.PixelData = pixels[::-1].tobytes()
+        orientation = np.array(dataset.ImageOrientationPatient, dtype=float)
+        step = orientation[3:] * float(dataset.PixelSpacing[0]) * (dataset.Rows - 1)
+        place = np.array(dataset.ImagePositionPatient, dtype=float) + step
+        dataset.ImagePositionPatient = [f"{value:.10g}" for value in place]
+        dataset.ImageOrientationPatient = [f"{value:.12g}" for value in [*orientation[:3], *-orientation[3:]]]
+    return files
+
+
+# --- headers -----------------------------------------------------------------------------------------------------------
+
+
+@_defect("no series has a description")
+def no_descriptions(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+    for file in files:
+        for keyword in ("SeriesDescription", "ProtocolName"):
+            file.dataset.pop(keyword, None)
+    return files
+
+
+@_defect("identity everywhere: name, birth date, numbers, addresses, and folders named after the patient")
+def identity(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
+    return plant_identity(files, identity, "Knie")
+
+
+# --- tools -------------------------------------------------------------------------------------------------------------
+
+
+def _suppressed_sagittal(files: list[DicomFile]) -> list[DicomFile]:
+    """Files of the sagittal series with fat suppression, by their echo time and options."""
+    return [file for file in files if file.view == "sagittal" and any("FS" in str(option) for option in _options(file))]
+
+
+def _options(file: DicomFile) -> list[str]:
+    """Scan options, which pydicom gives as text where there is one."""
+    options = file.dataset.ScanOptions or []
+    return [options] if isinstance(options, str) else list(options)
+
+
+def _scan(
+    exam: KneeExam, identity: Identity, name: str, description: str, poses: list[ImagePose] | None = None
+) -> list[DicomFile]:
+    """One more series with a protocol of the scanner."""
+    folder = series_folder(exam, ADDED, description)
+    view, protocol = name.removesuffix("_plain"), exam.scanner.protocols[name]
+    return series_files(
+        exam, KneeSeries(view, folder, description, ADDED, poses or exam.poses[name], protocol), identity
+    )

@@ -1,0 +1,1 @@
+"""How exams are written: the folders and files of real data sets."""

@@ -1,0 +1,70 @@
+"""Exams in the layout of the Automated Cardiac Diagnosis Challenge: NIfTI volumes, masks, Info.cfg."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path, PurePosixPath
+
+import nibabel as nib
+import numpy as np
+
+from planewise.phantoms.heart.groups import GROUPS
+from planewise.phantoms.recipe import Recipe
+
+#: The set has no tables.
+TABLE_HEADER = ()
+
+#: Patients of one diagnosis that follow each other, and after how many it starts over; as in the real set.
+BLOCK, HUNDRED = 20, 100
+
+
+def exam_folder(number: int) -> PurePosixPath:
+    """Folder of an exam under the root of the set.
+
+    The set is ordered by disease: DCM 1-20, HCM 21-40 and so on. The place of an exam depends on its number alone, so
+    fewer than a hundred exams leave gaps.
+    """
+    rank, group = divmod(number - 1, len(GROUPS))
+    hundred, place = divmod(rank, BLOCK)
+    return PurePosixPath("training") / f"patient{HUNDRED * hundred + BLOCK * group + place + 1:03d}"
+
+
+def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
+    """What an exam is under the root of the set: one folder."""
+    return [exam_folder(number)]
+
+
+def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
+    """Writes an exam to the places of `exam_paths`."""
+    exam = recipe.exam(number)
+    name, folder = exam_folder(number).name, paths[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    scanner, patient, systole = exam.scanner, exam.heart.patient, exam.end_systole
+    # (slices, phases, rows, columns) to NIfTI's (columns, rows, slices, phases)
+    cine = np.stack([exam.images(pose, stream) for stream, pose in enumerate(exam.poses["sax"])])
+    cine = cine.transpose(3, 2, 0, 1).astype(np.int16)
+    spacing = (scanner.spacing, scanner.spacing, scanner.distance)
+    _write_volume(folder / f"{name}_4d.nii.gz", cine, (*spacing, scanner.interval / scanner.phases / 1000))
+    for phase in (0, systole):
+        frame = folder / f"{name}_frame{phase + 1:02d}"
+        _write_volume(folder / f"{frame.name}.nii.gz", cine[..., phase], spacing)
+        masks = [exam.mask(pose, stream, exam.phases[phase]) for stream, pose in enumerate(exam.poses["sax"])]
+        _write_volume(folder / f"{frame.name}_gt.nii.gz", np.stack(masks).transpose(2, 1, 0), spacing)
+    (folder / "Info.cfg").write_text(
+        f"ED: 1\nES: {systole + 1}\nGroup: {patient.group}\nHeight: {patient.height}\n"
+        f"NbFrame: {scanner.phases}\nWeight: {patient.weight}\n"
+    )
+
+
+def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
+    """The set has no tables: each exam says its group itself."""
+    return {}
+
+
+def _write_volume(path: Path, volume: np.ndarray, spacing: tuple[float, ...]) -> None:
+    """Writes a compressed NIfTI volume. The affine holds the spacing and no orientation: ACDC gives none either."""
+    image = nib.Nifti1Image(volume, np.diag([*spacing[:3], 1.0]))
+    image.header.set_zooms(spacing)
+    image.header.set_xyzt_units("mm", "sec")
+    # without a time stamp the same exam is the same file
+    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))

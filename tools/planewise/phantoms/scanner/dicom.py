@@ -1,0 +1,155 @@
+"""Phantom images as DICOM files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import numpy as np
+import pydicom
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.valuerep import format_number_as_ds
+
+from planewise.phantoms.scanner.pose import ImagePose
+
+#: RAS+ to DICOM's LPS and back.
+LPS = np.array([-1.0, -1.0, 1.0])
+
+
+class Scanned(Protocol):
+    """What the headers need of an exam, of a heart or a knee."""
+
+    seeds: tuple[int, ...]
+    patient: object
+    """With ``sex``, ``height`` (cm) and ``weight`` (kg)"""
+    scanner: object
+    """With ``field_strength`` (tesla)"""
+
+    def rng(self, *names: int) -> np.random.Generator:
+        """A stream of random numbers for one purpose."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the header says the patient is."""
+
+    name: str
+    patient_id: str
+    birth_date: str = ""
+    """YYYYMMDD, or empty"""
+
+
+@dataclass
+class DicomFile:
+    """A file that is to be written: a dataset, or plain bytes where it is not (or no longer) DICOM."""
+
+    path: PurePosixPath
+    dataset: FileDataset | None = None
+    content: bytes = b""
+    view: str = ""
+    """What is really on the picture, e.g. ``sax`` or ``sagittal``"""
+    slice: int = 0
+    """Rank in its stack; of short-axis images from the base"""
+    phase: int = 0
+    """Rank in the cycle"""
+
+    def encode(self) -> bytes:
+        """The file's bytes."""
+        if self.dataset is None:
+            return self.content
+        buffer = io.BytesIO()
+        pydicom.dcmwrite(buffer, self.dataset)
+        return buffer.getvalue()
+
+
+def write_files(files: Sequence[DicomFile], folder: Path) -> None:
+    """Writes files below a folder."""
+    for file in files:
+        path = folder / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.encode())
+
+
+def uid(exam: Scanned, *names: object) -> str:
+    """A unique identifier that is the same each time the exam is made."""
+    return generate_uid(entropy_srcs=["planewise phantom", *map(str, exam.seeds), *map(str, names)])
+
+
+def exam_header(exam: Scanned, identity: Identity) -> Dataset:
+    """What the headers of all images of an exam have in common, whatever was scanned."""
+    patient = exam.patient
+    header = Dataset()
+    header.SpecificCharacterSet = "ISO_IR 192"
+    header.SOPClassUID = MRImageStorage
+    day = exam.rng(2).integers(0, 700)
+    header.StudyDate = f"{2012 + day // 336}{1 + day % 336 // 28:02d}{1 + day % 28:02d}"
+    header.SeriesDate = header.AcquisitionDate = header.ContentDate = header.StudyDate
+    header.StudyTime = "100000.000000"
+    header.Modality = "MR"
+    header.Manufacturer = "planewise"
+    header.ManufacturerModelName = "phantom"
+    header.PatientName = identity.name
+    header.PatientID = identity.patient_id
+    header.PatientBirthDate = identity.birth_date
+    header.PatientSex = patient.sex
+    header.PatientSize = number(patient.height / 100)
+    header.PatientWeight = number(patient.weight)
+    header.MagneticFieldStrength = number(exam.scanner.field_strength)
+    header.StudyInstanceUID = uid(exam, "study")
+    header.FrameOfReferenceUID = uid(exam, "frame of reference")
+    header.PositionReferenceIndicator = ""
+    header.StudyID = "1"
+    header.SamplesPerPixel = 1
+    header.PhotometricInterpretation = "MONOCHROME2"
+    header.BitsAllocated = 16
+    header.BitsStored = 12
+    header.HighBit = 11
+    header.PixelRepresentation = 0
+    header.BurnedInAnnotation = "NO"
+    return header
+
+
+def set_geometry(header: Dataset, pose: ImagePose, spacing: float, shape: tuple[int, int]) -> None:
+    """Writes an image's place into its header; the one step from RAS+ to LPS.
+
+    Args:
+        header: changed in place.
+        pose: of the image.
+        spacing: mm.
+        shape: rows and columns.
+    """
+    corner = pose.affine((spacing, spacing), (shape[1], shape[0]), 1.0)[:3, 3]
+    header.ImagePositionPatient = [number(value) for value in LPS * corner]
+    header.ImageOrientationPatient = [number(value) for value in [*(LPS * pose.row), *(LPS * pose.column)]]
+    header.SliceLocation = number(corner @ pose.normal)
+    header.Rows, header.Columns = shape
+    header.PixelSpacing = [number(spacing), number(spacing)]
+
+
+def number(value: float) -> str:
+    """A decimal string of at most 16 characters, as exact as they allow."""
+    return format_number_as_ds(float(value))
+
+
+def image_dataset(header: Dataset, name: str) -> FileDataset:
+    """A file's dataset with a copy of a header, under a SOP instance UID of its own."""
+    meta = FileMetaDataset()
+    meta.FileMetaInformationGroupLength = 0
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = MRImageStorage
+    meta.MediaStorageSOPInstanceUID = name
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    # the constructor's arguments say the encoding to pydicom 2 as well as to 3; it would copy the meta header deeply
+    dataset = FileDataset("", Dataset(), preamble=b"\x00" * 128, is_implicit_VR=False, is_little_endian=True)
+    dataset.file_meta = meta
+    for element in header:
+        # elements of their own, since a defect changes one image and not its fellows; values were checked before
+        dataset.add(DataElement(element.tag, element.VR, element.value, already_converted=True))
+    dataset.SOPInstanceUID = name
+    return dataset

@@ -1,0 +1,160 @@
+"""Load one slice: a single-frame file, a frame of a multi-frame file, or a slice of a NIfTI volume."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+from os import stat
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import ITKReader, MetaTensor, NibabelReader
+from monai.transforms import MapTransform
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import apply_orientation, inv_ornt_aff
+
+from planewise.errors import InputError
+from planewise.exams.dicom import read_frames
+from planewise.preprocessing.array_volume import is_array, read_array
+
+#: The file's geometry and the datalist's must agree to this (mm) at the corners of the image. Headers round their
+#: direction cosines to about six digits, which is micrometres here; a swapped axis or a wrong frame is centimetres.
+GEOMETRY_TOLERANCE = 0.1
+
+
+class LoadSliced(MapTransform):
+    """Load one slice for each key, as a `MetaTensor` of shape ``(1, i, j, 1)`` that carries pixels, affine and shape.
+
+    DICOM goes through MONAI's `ITKReader`, file by file and never by folder (it would stack three orientations into
+    one volume with only a warning); NIfTI through `NibabelReader`, since ITK refuses affines that are not orthonormal;
+    MRNet's ``.npy`` through `read_array`.
+    Everything else that the reader knows, DICOM tags above all, is dropped.
+
+    Reads from the item, beside the path under each key:
+
+    - ``frame`` (``<key>_frame`` for other keys, falling back to ``frame``): frame of a multi-frame file or index along
+      the third axis of a volume. Needed where the file has more than one.
+    - ``time``: index along the fourth axis of a NIfTI cine; default 0.
+    - ``affine``: what the datalist says, 4x4, RAS+, mm. A single-frame file or a NIfTI volume has its own, which is
+      used, and must agree; a multi-frame DICOM file takes this one, since ITK gives one affine for all of its frames.
+    - ``label_map``: ``{value in the file: value wanted}``, applied to the keys in ``label_keys``.
+    - ``label_axes``: of a mask whose rows and columns run otherwise than the image's, what
+      `nibabel.orientations.apply_orientation` takes to turn its slices into the image's.
+
+    Args:
+        keys: keys of paths.
+        label_keys: which of them are masks.
+        field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
+        allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        InputError: the file is not readable, the frame does not exist, or the geometries differ. The message names
+            the exam by its hash.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_keys: KeysCollection = ("label",),
+        field_without_spacing: float | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.field_without_spacing = field_without_spacing
+        self.label_keys = tuple(label_keys) if not isinstance(label_keys, str) else (label_keys,)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            try:
+                item[key] = self._load(item, key)
+            except (ValueError, IndexError, KeyError, RuntimeError, OSError, ImageFileError) as error:
+                # ITK's own messages run over many lines; and no message may carry the path, which may hold a name
+                lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
+                reason = lines[-1].replace(str(item[key]), "the file")
+                raise InputError(f"exam {item.get('exam', '?')}, {key}: {reason}") from error
+        return item
+
+    def _load(self, item: Mapping[Hashable, Any], key: Hashable) -> MetaTensor:
+        array, affine, is_volume = _read(str(item[key]), stat(item[key]).st_mtime_ns, self.field_without_spacing)
+        if key in self.label_keys and item.get("label_axes"):
+            array, affine = _turn(array, affine, item["label_axes"])
+        frame = item.get("frame") if key == "image" else item.get(f"{key}_frame", item.get("frame"))
+        if array.ndim > 3:
+            array = array[..., int(item.get("time", 0))]
+        frames = array.shape[2]
+        if frame is None and frames > 1:
+            raise ValueError(f"the file holds {frames} frames or slices; the item must say which (frame)")
+        frame = int(frame or 0)
+        if not 0 <= frame < frames:
+            raise ValueError(f"frame {frame} was asked for; the file has {frames}")
+        listed = item.get("affine")
+        if is_volume or frames == 1:
+            affine = affine.copy()
+            affine[:3, 3] += frame * affine[:3, 2]
+            if listed is not None:
+                _check_agreement(affine, np.asarray(listed, dtype=np.float64), array.shape[:2])
+        elif listed is None:
+            raise ValueError("a multi-frame file needs the frame's affine in the datalist; index it again")
+        else:
+            affine = np.asarray(listed, dtype=np.float64)
+        pixels = torch.from_numpy(np.array(array[:, :, frame], dtype=np.float32))
+        if key in self.label_keys and item.get("label_map"):
+            pixels = _rename(pixels, item["label_map"])
+        return MetaTensor(pixels[None, :, :, None], affine=torch.from_numpy(affine))
+
+
+class _ImageReader(ITKReader):
+    """ITK's reader without the file's tags: they may name the patient, and casting them one by one costs a millisecond."""
+
+    def _get_meta_dict(self, img: Any) -> dict[str, Any]:
+        return {}
+
+
+@lru_cache(maxsize=2)
+def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Pixels ``(i, j, k[, t])``, affine ``(4, 4)`` and whether the third axis is evenly spaced space (no DICOM file).
+
+    The last files are kept: the slices of a volume are asked for one after the other. ``modified`` only makes a file
+    that was written anew another entry.
+    """
+    if is_array(path):
+        return *read_array(path, field), True
+    is_volume = path.endswith((".nii", ".nii.gz"))
+    reader = NibabelReader() if is_volume else _ImageReader()
+    try:
+        array, meta = reader.get_data(reader.read(path))
+    except RuntimeError:
+        # ITK refuses multi-frame files whose first frames lie at one position, which a cine's do; their geometry comes
+        # from the datalist anyway
+        if is_volume or not (frames := read_frames(path)):
+            raise
+        return np.stack(frames, axis=-1), np.full((4, 4), np.nan), False
+    if array.ndim == 2:
+        array = array[..., None]
+    return array, np.asarray(meta["affine"], dtype=np.float64), is_volume
+
+
+def _turn(array: np.ndarray, affine: np.ndarray, axes: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """A mask's slices with their rows and columns as the image's, and the affine that says so."""
+    orientation = np.array([*axes, *([axis, 1] for axis in range(len(axes), array.ndim))])
+    spatial = orientation[:3]
+    return apply_orientation(array, orientation), affine @ inv_ornt_aff(spatial, array.shape[:3])
+
+
+def _check_agreement(affine: np.ndarray, listed: np.ndarray, shape: tuple[int, ...]) -> None:
+    corners = np.array([[i, j, 0, 1] for i in (0, shape[0] - 1) for j in (0, shape[1] - 1)], dtype=np.float64)
+    apart = np.linalg.norm((corners @ affine.T - corners @ listed.T)[:, :3], axis=1).max()
+    if not apart <= GEOMETRY_TOLERANCE:
+        raise ValueError(
+            f"the file's geometry and the datalist's are {apart:.1f} mm apart at a corner of the image; index it again"
+        )
+
+
+def _rename(pixels: torch.Tensor, label_map: Mapping[str, int]) -> torch.Tensor:
+    renamed = torch.zeros_like(pixels)
+    for value, wanted in label_map.items():
+        renamed[pixels == float(value)] = float(wanted)
+    return renamed

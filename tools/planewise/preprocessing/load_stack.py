@@ -1,0 +1,153 @@
+"""Load a whole stack as a volume, for inference and for evaluation at native spacing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.data.image_reader import ImageReader
+from monai.transforms import LoadImaged
+
+from planewise.errors import InputError
+from planewise.preprocessing.array_volume import is_array, read_array
+from planewise.preprocessing.exam_name import exam_of, volume_name
+from planewise.preprocessing.load_slice import LoadSliced
+
+logger = logging.getLogger(__name__)
+
+#: Slices whose positions differ by more than this (mm) from even spacing are reported: the volume that is written has
+#: one spacing only. Planes are computed from the true positions.
+EVEN_SPACING = 1.0
+
+#: Below this probability it is said that a stack may be another than the one that is looked for.
+SURE = 0.5
+
+
+class LoadStackd(LoadImaged):
+    """Load a stack under each key as a volume ``(i, j, slices)``, with MONAI's `LoadImaged` wherever that is enough.
+
+    A value is one of
+
+    - the path of a volume (NIfTI, ...): `LoadImaged` reads it; MRNet's ``.npy`` goes through `read_array`;
+    - the path of a folder with DICOM files: the indexer finds the stack of the view in it;
+    - slices of a stack in order, as `planewise.exams.find_stacks` gives them: each is read by `LoadSliced`. The volume's
+      affine is that of the first slice and the mean spacing; every slice's own is kept under ``slice_affines``,
+      ``(slices, 4, 4)``.
+
+    Instead of the file's name, which may hold a patient's, the result carries the exam's hash: `SaveImaged` names its
+    output by it.
+
+    Args:
+        keys: keys of stacks.
+        view: the stack that is looked for in a folder, ``"sax"`` or ``"sagittal"``.
+        contrast: of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
+        field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
+        loading: further arguments of `LoadImaged`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        view: str = "sax",
+        contrast: str | None = None,
+        field_without_spacing: float | None = None,
+        **loading: Any,
+    ) -> None:
+        super().__init__(keys, **loading)
+        self.view = view
+        self.contrast = contrast
+        self.field_without_spacing = field_without_spacing
+
+    def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
+        item = dict(data)
+        exam, name = exam_of(item), volume_name(item)
+        for key, meta_key in self.key_iterator(item, self.meta_keys):
+            value = item[key]
+            if isinstance(value, (str, Path)) and Path(value).is_dir():
+                # the only room that knows DICOM; not needed for anything else here
+                from planewise.exams import find_stacks
+
+                stack = find_stacks(value, self.view, contrast=self.contrast)[0]
+                item |= recognition_remarks(stack)
+                value, exam = stack["slices"], stack["exam"]
+                name = volume_name(stack)
+            if isinstance(value, (str, Path)):
+                try:
+                    if is_array(value):
+                        array, affine = read_array(value, self.field_without_spacing)
+                        volume = _volume(torch.from_numpy(array.astype(np.float32)), torch.from_numpy(affine))
+                    else:
+                        volume = self._loader(value, reader)
+                except (RuntimeError, OSError, ValueError) as error:
+                    # other messages may carry the path, which may hold a name
+                    reason = str(error) if isinstance(error, InputError) else type(error).__name__
+                    raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error
+                volume, meta = volume if isinstance(volume, tuple) else (volume, getattr(volume, "meta", {}))
+                if volume.ndim == 2:  # one slice alone is a stack of one
+                    meta = {**meta, "spatial_shape": np.array((*volume.shape, 1))}
+                    volume = MetaTensor(volume.as_tensor()[..., None], meta=meta)
+                    meta = volume.meta
+            else:
+                volume, affines = _load_slices(value, exam)
+                meta = volume.meta
+                item["slice_affines"] = affines
+            meta["filename_or_obj"] = f"{name}.nii.gz"
+            item[key] = volume
+            if not self._loader.image_only:
+                item[meta_key or f"{key}_{self.meta_key_postfix[0]}"] = meta
+        return item
+
+
+def recognition_remarks(stack: Mapping[str, Any]) -> dict[str, str]:
+    """What an item says of how its stack was recognised: nothing where that is sure.
+
+    Args:
+        stack: of `planewise.exams.find_stacks`.
+
+    Returns:
+        ``not_recognised``: why it is not the stack that was looked for; or ``doubt``: that it is so only perhaps.
+    """
+    if stack["flag"]:
+        return {"not_recognised": stack["flag"]}
+    if stack["confidence"] < SURE:
+        return {
+            "doubt": f"the stack is the one that is looked for with a probability of {stack['confidence']:.2f} only"
+        }
+    return {}
+
+
+def _load_slices(slices: Sequence[Mapping[str, Any]], exam: str) -> tuple[MetaTensor, torch.Tensor]:
+    load = LoadSliced("image")
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        loaded = list(pool.map(lambda entry: load({"exam": exam, **entry})["image"], slices))
+    affines = torch.stack([image.affine for image in loaded])
+    pixels = torch.cat([image.as_tensor()[0] for image in loaded], dim=-1)
+    affine = affines[0].clone()
+    if len(loaded) > 1:
+        affine[:3, 2] = (affines[-1, :3, 3] - affines[0, :3, 3]) / (len(loaded) - 1)
+        even = affine[:3, 3] + torch.arange(len(loaded), dtype=affine.dtype)[:, None] * affine[:3, 2]
+        uneven = (affines[:, :3, 3] - even).norm(dim=-1).max()
+        if uneven > EVEN_SPACING:
+            logger.warning(
+                "exam %s: slices lie up to %.1f mm off even spacing; volumes are written as if even", exam, uneven
+            )
+    return _volume(pixels, affine), affines
+
+
+def _volume(pixels: torch.Tensor, affine: torch.Tensor) -> MetaTensor:
+    """Pixels ``(i, j, slices)`` as `LoadImaged` would give them."""
+    meta = {
+        "affine": affine,
+        "original_affine": np.asarray(affine),
+        "spatial_shape": np.array(pixels.shape),
+        "original_channel_dim": "no_channel",
+        "space": "RAS",
+    }
+    return MetaTensor(pixels, affine=affine, meta=meta)

@@ -1,0 +1,55 @@
+"""The plane of another view, from a file's header."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import nibabel
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from planewise.errors import InputError
+from planewise.exams.dicom import Refused, read_header
+from planewise.geometry import check_affine, plane_from_affine
+
+
+class ReadPlaned(MapTransform):
+    """Read the plane of another view from its file's header, without its pixels, into ``item["planes"][key]``.
+
+    Each key names a view and holds the path of a file of it: DICOM of one frame, or NIfTI (its first slice). ITK is not
+    asked: its DICOM reader has no way to a header but through the whole file.
+
+    Raises:
+        InputError: the file has no header that places an image; the message says why.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        planes = dict(item.get("planes", {}))
+        for key in self.key_iterator(item):
+            try:
+                affine = torch.from_numpy(_header_affine(str(item[key])))
+                check_affine(affine)
+            except (Refused, ValueError, OSError, nibabel.filebasedimages.ImageFileError) as error:
+                reason = str(error).replace(str(item[key]), "the file")
+                raise InputError(f"exam {item.get('exam', '?')}, {key}: no plane in the header ({reason})") from error
+            origin, normal = plane_from_affine(affine)
+            planes[key] = {"origin": origin.tolist(), "normal": normal.tolist()}
+        item["planes"] = planes
+        return item
+
+
+def _header_affine(path: str) -> np.ndarray:
+    """Affine ``(4, 4)``, RAS+, mm, from the header alone."""
+    if path.endswith((".nii", ".nii.gz")):
+        return np.asarray(nibabel.load(path).affine, dtype=np.float64)
+    frames = read_header(path)
+    if len(frames) > 1:
+        raise ValueError(f"the file holds {len(frames)} frames")
+    return np.asarray(frames[0]["affine"], dtype=np.float64)

@@ -1,0 +1,10 @@
+"""What a pretext makes of an item or a batch: its targets, from geometry."""
+
+from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
+from planewise.pretexts.select_planes import SelectPlanesd
+
+__all__ = [
+    "PlaneHeatmapsd",
+    "SelectPlanesd",
+    "SliceLocationd",
+]

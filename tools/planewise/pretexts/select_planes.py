@@ -1,0 +1,94 @@
+"""Planes of other views, from the datalist, as the tensor that targets are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from monai.transforms import Transform
+
+from planewise.errors import InputError
+from planewise.geometry import MIN_SPACING, PARALLEL_ANGLE, check_affine, plane_from_affine
+
+
+class SelectPlanesd(Transform):
+    """Turn ``item["planes"]`` into the tensor ``(views, 2, 3)``: origin and normal of each view, in float64, RAS+, mm.
+
+    It needs no pixels: the slice's own plane, for the check of parallel planes, comes from ``item["affine"]``, or from the
+    image's affine where there is none.
+
+    Args:
+        views: the views whose lines are targets, in the order of the heatmap channels.
+        missing: what happens to an item that lacks one of the views: ``"error"`` refuses it, ``"mask"`` fills NaN, which
+            leaves that target out of the loss.
+        parallel: the same for a view parallel to the slice (closer than `PARALLEL_ANGLE`).
+
+    Raises:
+        InputError: as said; naming the exam, the view, and what to do.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[str],
+        missing: Literal["error", "mask"] = "error",
+        parallel: Literal["error", "mask"] = "error",
+    ) -> None:
+        for name, value in (("missing", missing), ("parallel", parallel)):
+            if value not in ("error", "mask"):
+                raise ValueError(f"{name} is 'error' or 'mask', not {value!r}")
+        self.views = tuple(views)
+        self.missing = missing
+        self.parallel = parallel
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        exam, stack = item.get("exam", "?"), item.get("stack", "the stack")
+        affine = np.asarray(item["affine"] if "affine" in item else item["image"].affine, dtype=np.float64)
+        try:
+            across = _normal(affine)
+        except ValueError as error:
+            raise InputError(f"exam {exam}, {stack}: {error}") from error
+        selected = np.full((len(self.views), 2, 3), np.nan)
+        given = item.get("planes", {})
+        for index, view in enumerate(self.views):
+            if view not in given:
+                if self.missing == "error":
+                    raise InputError(
+                        f"exam {exam} has no {view} view (it has {', '.join(given) or 'none'}); leave it out with "
+                        f"--views, or train on what there is with --missing_planes mask"
+                    )
+                continue
+            normal = np.asarray(given[view]["normal"], dtype=np.float64)
+            normal = normal / np.linalg.norm(normal)
+            angle = math.atan2(np.linalg.norm(_cross(normal, across)), abs(normal @ across))
+            if angle < PARALLEL_ANGLE:
+                if self.parallel == "error":
+                    raise InputError(
+                        f"exam {exam}: the {view} and {stack} planes are parallel (angle {math.degrees(angle):.1f} deg < "
+                        f"{math.degrees(PARALLEL_ANGLE):.0f} deg), so they have no intersection line; leave the view "
+                        f"out with --views, or that target out of the loss with --parallel_planes mask"
+                    )
+                continue
+            selected[index] = given[view]["origin"], normal
+        item["planes"] = torch.from_numpy(selected)
+        return item
+
+
+# numpy, and no function that checks what it need not: a hundred thousand items pass here whenever a run starts
+def _normal(affine: np.ndarray) -> np.ndarray:
+    """Unit normal of a slice, ``(3,)``; a ValueError says why an affine has none."""
+    if affine.shape == (4, 4) and np.isfinite(affine).all():
+        across = _cross(affine[:3, 0], affine[:3, 1])
+        length, spacing = np.linalg.norm(across), [np.linalg.norm(affine[:3, axis]) for axis in (0, 1)]
+        if min(spacing) > 2 * MIN_SPACING and length > 0.5 * math.prod(spacing):
+            return across / length
+    check_affine(torch.from_numpy(affine))
+    return plane_from_affine(affine)[1].numpy()
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    (a0, a1, a2), (b0, b1, b2) = a.tolist(), b.tolist()
+    return np.array([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0])
