@@ -1,7 +1,9 @@
 """Random transforms of whole batches, on the device that they are on."""
 
 from planewise.augmentation.rand_affine import RandAffineBatchd
+from planewise.augmentation.rand_intensity import RandIntensityBatchd
 
 __all__ = [
     "RandAffineBatchd",
+    "RandIntensityBatchd",
 ]

@@ -1,0 +1,118 @@
+"""Contrast, shading and noise change image by image, and leave geometry, labels and the background's meaning alone."""
+
+from __future__ import annotations
+
+import ignite.distributed as idist
+import pytest
+import torch
+from planewise.augmentation import RandIntensityBatchd
+
+
+def batch(count: int = 5, size: tuple[int, ...] = (24, 20), channels: int = 1) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    image = torch.rand(count, channels, *size)
+    image[:, :, :6] = 0
+    flat = image.reshape(count, -1)
+    mean, deviation = flat.mean(-1), flat.std(-1, correction=0)
+    shape = (count, *[1] * (image.ndim - 1))
+    return {
+        "image": (image - mean.reshape(shape)) / deviation.reshape(shape),
+        "image_padding": (-mean / deviation)[:, None].repeat(1, channels),
+        "label": (image > 0.5).float(),
+        "affine": torch.eye(4, dtype=torch.float64).repeat(count, 1, 1),
+    }
+
+
+def test_at_zero_nothing_is_touched():
+    before = batch()
+    after = RandIntensityBatchd()(before)
+    assert all(after[key] is before[key] for key in before)
+
+
+def test_gamma_is_the_power_of_the_image_scaled_to_one():
+    before = batch()
+    torch.manual_seed(3)
+    after = RandIntensityBatchd(gamma=0.7)(before)
+    torch.manual_seed(3)
+    draws = 2 * torch.rand(5, 1) - 1
+    for row, draw in enumerate(draws[:, 0].tolist()):
+        image = before["image"][row, 0].double()
+        low, high = image.min(), image.max()
+        powered = ((image - low) / (high - low)) ** torch.e ** (0.7 * draw)
+        expected = (powered - powered.mean()) / powered.std(correction=0)
+        assert torch.allclose(after["image"][row, 0].double(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(24, 20), (12, 10, 8)])
+@pytest.mark.parametrize("change", [{"gamma": 0.8}, {"bias": 0.5}, {"gamma": 0.5, "bias": 0.5}])
+def test_the_background_stays_the_background(size, change):
+    before = batch(size=size)
+    after = RandIntensityBatchd(**change)(before)
+    outside = before["image"] == before["image_padding"].reshape(5, 1, *[1] * len(size))
+    there = after["image_padding"].reshape(5, 1, *[1] * len(size)).expand_as(after["image"])
+    assert outside.any() and torch.allclose(after["image"][outside], there[outside], atol=1e-5)
+    assert not torch.allclose(after["image"], before["image"], atol=0.05)
+
+
+def test_shading_is_smooth_positive_and_within_its_bounds():
+    before = batch(size=(32, 32))
+    before["image"] = torch.linspace(-1, 1, 32).repeat(5, 1, 32, 1)
+    before["image_padding"] = torch.full((5, 1), -3.0)
+    torch.manual_seed(1)
+    after = RandIntensityBatchd(bias=0.4)(before)
+    shade = (after["image"] - after["image_padding"][..., None, None]) / (before["image"] + 3)
+    # standardising again divides each image by one number
+    field = shade.log() - shade.log().mean(dim=(2, 3), keepdim=True)
+    assert (field.amax(dim=(2, 3)) - field.amin(dim=(2, 3))).max() <= 0.8 + 1e-5
+    assert field.diff(dim=2).abs().max() < 0.8 * 3 / 31 + 1e-5 and field.abs().max() > 0.05
+
+
+def test_noise_is_a_share_of_the_images_own_deviation():
+    before = batch(count=400, size=(40, 40))
+    after = RandIntensityBatchd(noise=0.5)(before)
+    # x + s n, standardised, correlates with x as 1 / sqrt(1 + s^2); s is uniform in [0, 0.5]
+    correlation = (after["image"] * before["image"]).mean(dim=(1, 2, 3))
+    strength = (correlation**-2 - 1).clamp_min(0).sqrt()
+    assert float(strength.max()) < 0.53 and float(strength.mean()) == pytest.approx(0.25, abs=0.02)
+
+
+def test_what_comes_out_is_standardised_and_the_rest_is_as_it_was():
+    before = batch()
+    after = RandIntensityBatchd(gamma=0.6, bias=0.4, noise=0.3)(before)
+    assert torch.allclose(after["image"].mean(dim=(1, 2, 3)), torch.zeros(5), atol=1e-5)
+    assert torch.allclose(after["image"].std(dim=(1, 2, 3), correction=0), torch.ones(5), atol=1e-5)
+    assert after["label"] is before["label"] and after["affine"] is before["affine"]
+
+
+def test_the_slices_of_a_stack_are_changed_alike():
+    before = batch(channels=3)
+    before["image"] = before["image"][:, :1].repeat(1, 3, 1, 1)
+    before["image_padding"] = before["image_padding"][:, :1].repeat(1, 3)
+    after = RandIntensityBatchd(gamma=0.6, bias=0.4)(before)
+    assert torch.allclose(after["image"][:, 0], after["image"][:, 2])
+    assert not torch.allclose(after["image"][0], after["image"][1], atol=0.1)
+
+
+def test_an_image_of_one_grey_value_stays_finite():
+    before = {"image": torch.zeros(2, 1, 8, 8), "image_padding": torch.zeros(2, 1)}
+    after = RandIntensityBatchd(gamma=0.5, bias=0.5, noise=0.5)(before)
+    assert all(torch.isfinite(values).all() for values in after.values())
+
+
+def test_two_processes_draw_what_one_would_for_both_batches(monkeypatch):
+    whole = batch(6)
+    transform = RandIntensityBatchd(gamma=0.6, bias=0.4, noise=0.3)
+    torch.manual_seed(5)
+    expected = transform(whole)["image"]
+    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+    for rank in (0, 1):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        torch.manual_seed(5)
+        own = transform({key: values[rank::2] for key, values in whole.items()})["image"]
+        assert torch.allclose(own, expected[rank::2], atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [{"gamma": -1}, {"bias": float("nan")}, {"noise": float("inf")}])
+def test_amounts_that_make_no_sense(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        RandIntensityBatchd(**wrong)

@@ -1,0 +1,106 @@
+"""Random contrast, shading and noise of a whole batch at once, on the device that it is on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from monai.transforms import Transform
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from planewise.data.to_device import to_device
+
+#: Knots along each axis between which the shading is interpolated: a field that a coil could have made.
+_KNOTS = 4
+
+
+class RandIntensityBatchd(Transform):
+    """Change the contrast, the shading and the noise of every image of a batch by its own random amount.
+
+    Scanners and protocols differ in all three, so weights that have seen them vary travel further (they are not in
+    Zhang 2024, whose settings leave them at zero). A batch holds ``image`` ``(B, C, ...)``, 2D or 3D, and
+    ``image_padding`` ``(B, C)``, the background's value; the channels of an image (the slices of a stack) are changed
+    alike. In this order:
+
+    1. gamma: the image, scaled to [0, 1], is raised to ``exp(u)``, u uniform in ``[-gamma, gamma]``;
+    2. bias: what rises above the background is multiplied by ``exp(f)``, f a smooth field within ``[-bias, bias]``;
+    3. noise: Gaussian, its standard deviation uniform in ``[0, noise]`` of the image's own.
+
+    Then the image is standardised again, and ``image_padding`` follows. Draws come from torch's global generators: the
+    seed of the iteration decides. Processes that share a seed draw what one would for all their batches, and take every
+    other row of it (every third of three), as `RandAffineBatchd` does.
+
+    Args:
+        gamma: largest change of the logarithm of the exponent; 0 leaves the contrast as it is.
+        bias: largest change of the logarithm of the brightness; 0 leaves the shading as it is.
+        noise: largest standard deviation of the noise, as a share of the image's; 0 adds none.
+    """
+
+    def __init__(self, gamma: float = 0.0, bias: float = 0.0, noise: float = 0.0) -> None:
+        for name, value in (("gamma", gamma), ("bias", bias), ("noise", noise)):
+            if not 0 <= float(value) < float("inf"):
+                raise ValueError(f"{name} is zero or a number above it, not {value!r}")
+        self.gamma, self.bias, self.noise = float(gamma), float(bias), float(noise)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        batch = dict(data)
+        if not (self.gamma or self.bias or self.noise):
+            return batch
+        image: Tensor = batch["image"]
+        padding = batch["image_padding"].to(image.dtype)
+        background = padding.reshape(*padding.shape, *[1] * (image.ndim - 2))
+        if self.gamma:
+            exponent = torch.exp(self.gamma * self._uniform(image, 1))
+            image, background = _to_the_power(image, background, exponent)
+        if self.bias:
+            knots = self._uniform(image, 1, *[_KNOTS] * (image.ndim - 2))
+            mode = "bilinear" if image.ndim == 4 else "trilinear"
+            field = interpolate(knots, image.shape[2:], mode=mode, align_corners=True)
+            image = background + (image - background) * torch.exp(self.bias * field)
+        if self.noise:
+            strength = self.noise * (self._uniform(image, 1) + 1) / 2
+            image = image + strength * _deviation(image) * self._normal(image)
+        mean, deviation = _over_image(image).mean(dim=-1), _deviation(image)
+        mean = mean.reshape(deviation.shape)
+        batch["image"] = (image - mean) / deviation
+        batch["image_padding"] = ((background - mean) / deviation).reshape(padding.shape)
+        return batch
+
+    def _uniform(self, image: Tensor, *shape: int) -> Tensor:
+        """Draws in [-1, 1), ``(B, *shape)`` and, where the shape is one number, an axis of one for each of the image's."""
+        processes, rank = idist.get_world_size(), idist.get_rank()
+        draws = 2 * torch.rand(processes * len(image), *shape)[rank::processes] - 1
+        if len(shape) == 1:
+            draws = draws.reshape(len(image), *[1] * (image.ndim - 1))
+        return to_device(draws.to(image.dtype), image.device)
+
+    def _normal(self, image: Tensor) -> Tensor:
+        processes, rank = idist.get_world_size(), idist.get_rank()
+        size = (processes * len(image), *image.shape[1:])
+        return torch.randn(size, dtype=image.dtype, device=image.device)[rank::processes]
+
+
+def _to_the_power(image: Tensor, background: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:
+    """Image and background, scaled to [0, 1] by the image's own range, raised to a power, and scaled back."""
+    pixels = _over_image(image)
+    shape = (len(image), *[1] * (image.ndim - 1))
+    low, high = pixels.amin(dim=-1).reshape(shape), pixels.amax(dim=-1).reshape(shape)
+    extent = (high - low).clamp_min(torch.finfo(image.dtype).tiny)
+
+    def mapped(values: Tensor) -> Tensor:
+        return low + ((values - low) / extent).clamp(0, 1) ** exponent * extent
+
+    return mapped(image), mapped(background)
+
+
+def _over_image(image: Tensor) -> Tensor:
+    return image.reshape(len(image), -1)
+
+
+def _deviation(image: Tensor) -> Tensor:
+    """Standard deviation of each image, ``(B, 1, ...)``; one for an image of one grey value."""
+    deviation = _over_image(image).std(dim=-1, correction=0)
+    return torch.where(deviation > 0, deviation, 1.0).reshape(len(image), *[1] * (image.ndim - 1))
