@@ -24,13 +24,13 @@ _PART = 2**16
 class RandAffineBatchd(Transform):
     """Rotate, scale, shift and flip every image of a batch by its own random amount, in its own plane or volume.
 
-    A batch holds ``image`` ``(B, C, i, j)``, of volumes ``(B, C, i, j, k)``, ``image_padding`` ``(B, C)`` and, where targets
-    need it, ``affine`` ``(B, 4, 4)``. The channels may be the slices of a stack, which then move together. Images are
-    sampled (bi- or tri-)linearly, masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour; what comes in from outside is
-    the slice's own background (0 for masks). The affines are composed with the transform, so that targets computed
-    after this one are exact. Draws come from torch's global generator on the CPU: the seed of the iteration decides.
-    Processes that share a seed draw what one would for all their batches, and take every other row of it (every third of
-    three).
+    A batch holds ``image`` ``(B, C, i, j)``, of volumes ``(B, C, i, j, k)``, ``image_padding`` ``(B, C)`` and, where
+    targets need it, ``affine`` ``(B, 4, 4)``. The channels may be the slices of a stack, which then move together.
+    Images are sampled (bi- or tri-)linearly, masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour; what
+    comes in from outside is the slice's own background (0 for masks). The affines are composed with the transform, so
+    that targets computed after this one are exact. Draws come from torch's global generator on the CPU: the seed of the
+    iteration decides. Processes that share a seed draw what one would for all their batches, and take every other row
+    of it (every third of three).
 
     Rotations are of the grid of pixels, which are taken to be as wide as high (and as deep): resample to that first.
 
@@ -150,7 +150,8 @@ def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
     """The same transform as `grid_sample` wants it: (x, y) = (j, i) in [-1, 1], and (k, j, i) of a volume, as a term for
     each axis that depends on the place along this axis alone.
 
-    Their broadcast sum is the grid, ``(B, d, i, j)`` or ``(B, d, i, j, k)``; `affine_grid` costs more than the sampling itself.
+    Their broadcast sum is the grid, ``(B, d, i, j)`` or ``(B, d, i, j, k)``; `affine_grid` costs more than the sampling
+    itself.
     """
     scaled = [to_input[:, axis] * (2 / max(side - 1, 1)) for axis, side in enumerate(shape)]
     xyz = torch.stack(scaled[::-1], dim=1)

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import importlib.util
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 
@@ -64,14 +64,14 @@ def _home(name: str, root: Path) -> str:
     return module
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imports(file: Path, module: str, modified: int) -> tuple[str, ...]:
     """Dotted names that a file imports, sorted. ``modified`` makes a file that was written anew another entry."""
     tree = ast.parse(file.read_bytes())
     return tuple(sorted({name for node in ast.walk(tree) for _, name in _imported(node, file, module)}))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _handed_on(file: Path, module: str, modified: int) -> dict[str, str]:
     """Name to dotted name for what a room's ``__init__.py`` imports, or names in a literal ``_HOMES``."""
     names: dict[str, str] = {}

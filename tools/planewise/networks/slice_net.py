@@ -14,9 +14,9 @@ from planewise.networks.named_parts import NamedParts
 class SliceNet(NamedParts):
     """Network of every slice-wise bundle, and in 3D of volumes: `encoder`, `decoder` and `head` by these names.
 
-    Output ``(B, C, H, W)``, of volumes ``(B, C, H, W, D)``, one tensor so that every MONAI tool works: the channels of the 1x1 convolution on the
-    decoder's output (``num_maps``: heatmaps, or classes as logits), and after them, where there is a ``location`` head,
-    one channel that carries the relative location, constant over the image.
+    Output ``(B, C, H, W)``, of volumes ``(B, C, H, W, D)``, one tensor so that every MONAI tool works: the channels of the
+    1x1 convolution on the decoder's output (``num_maps``: heatmaps, or classes as logits), and after them, where there
+    is a ``location`` head, one channel that carries the relative location, constant over the image.
 
     Args:
         encoder: gives the features of every level, finest first.
@@ -72,5 +72,5 @@ class _Head(nn.Module):
         if self.location is not None:
             location = self.location(deepest)
             grid = list(decoded.shape[2:])
-            outputs.append(location.reshape(list(location.shape) + [1] * len(grid)).expand([-1, -1] + grid))
+            outputs.append(location.reshape(list(location.shape) + [1] * len(grid)).expand(list(location.shape) + grid))
         return torch.cat(outputs, dim=1)
