@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import ignite.distributed as idist
+import numpy as np
 import pytest
 import torch
+from monai.transforms import Affine, create_rotate
 from planewise.augmentation import RandAffineBatchd, rand_affine
+from scipy.ndimage import map_coordinates
 
 
 def batch(count: int = 6, size: tuple[int, int] = (20, 24)) -> dict[str, torch.Tensor]:
@@ -138,3 +143,123 @@ def test_processes_draw_together_what_one_draws(monkeypatch, processes):
         dealt = {name: value[rank::processes] for name, value in whole.items()}
         for name, value in RandAffineBatchd(rotate=30, shift=0.1, flip=0.5)(dealt).items():
             assert torch.equal(value, together[name][rank::processes])
+
+
+def volumes(count: int = 3, size: tuple[int, int, int] = (10, 12, 14)) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    axes = torch.linalg.qr(torch.randn(count, 3, 3, dtype=torch.float64))[0]
+    affine = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
+    affine[:, :3, :3], affine[:, :3, 3] = 1.5 * axes, 50 * torch.randn(count, 3, dtype=torch.float64)
+    return {
+        "image": torch.randn(count, 2, *size),
+        "label": torch.randint(0, 4, (count, 1, *size)).float(),
+        "affine": affine,
+        "image_padding": torch.tensor([[-5.0, 7.0]]).repeat(count, 1) * torch.arange(1, count + 1)[:, None],
+    }
+
+
+TURNED = {"rotate": (40, 25, 70), "scale": (0.7, 1.4), "shift": 0.1, "flip": 0.5, "spatial_dims": 3}
+
+
+def ways(before: dict, after: dict) -> torch.Tensor:
+    """Voxels of the result to those of the input, as the affines tell, ``(B, 4, 4)``."""
+    return torch.linalg.solve(before["affine"], after["affine"])
+
+
+def test_volumes_against_scipy_through_the_new_affine():
+    """Item by item and channel by channel; a border of the background's value stands for what is outside."""
+    before = volumes()
+    after = RandAffineBatchd(**TURNED)(before)
+    size = before["image"].shape[2:]
+    grid = np.stack(np.meshgrid(*map(np.arange, size), [1.0], indexing="ij"))[..., 0].reshape(4, -1)
+    for row, way in enumerate(ways(before, after).numpy()):
+        where = (way @ grid)[:3] + 1
+        for channel in range(2):
+            fill = float(before["image_padding"][row, channel])
+            bordered = np.pad(before["image"][row, channel].double().numpy(), 1, constant_values=fill)
+            expected = map_coordinates(bordered, where, order=1, cval=fill).reshape(size)
+            assert np.abs(after["image"][row, channel].numpy() - expected).max() < 1e-3
+        nearest = map_coordinates(np.pad(before["label"][row, 0].numpy(), 1), where, order=0).reshape(size)
+        # halfway between two voxels either is right
+        certain = (np.abs(where - np.floor(where) - 0.5) > 1e-4).all(axis=0).reshape(size)
+        assert (after["label"][row, 0].numpy() == nearest)[certain].all() and certain.mean() > 0.99
+    assert len({tuple(way.flatten().tolist()) for way in ways(before, after)}) == 3, "each its own"
+
+
+def test_volumes_against_monais_affine():
+    before = volumes()
+    before["image_padding"].zero_()
+    after = RandAffineBatchd(**TURNED)(before)
+    size = torch.tensor(before["image"].shape[2:], dtype=torch.float64)
+    from_centre = torch.eye(4, dtype=torch.float64)
+    from_centre[:3, 3] = (size - 1) / 2
+    for row, way in enumerate(ways(before, after)):
+        # MONAI counts from the centre of the volume
+        centred = torch.linalg.inv(from_centre) @ way @ from_centre
+        moved = Affine(affine=centred.numpy(), padding_mode="zeros", image_only=True)
+        expected = moved(before["image"][row], mode="bilinear")
+        assert torch.allclose(after["image"][row], torch.as_tensor(expected), atol=1e-4)
+
+
+def test_volumes_turn_about_three_axes_as_monai_does():
+    """From the same draws: rotation about k, then j, then i; scaled, mirrored first, and shifted."""
+    count, size = 400, (4, 4, 4)
+    before = {"image": torch.zeros(count, 1, *size), "image_padding": torch.zeros(count, 1)}
+    before["affine"] = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
+    torch.manual_seed(7)
+    affine = RandAffineBatchd(**TURNED)(before)["affine"]
+    torch.manual_seed(7)
+    draws = torch.rand(count, 8, dtype=torch.float64)
+    angles = (2 * draws[:, :3] - 1) * torch.deg2rad(torch.tensor([40.0, 25.0, 70.0], dtype=torch.float64))
+    for row in range(count):
+        magnification = 0.7 + 0.7 * float(draws[row, 3])
+        mirror = np.diag([-1.0 if draws[row, 7] < 0.5 else 1.0, 1, 1])
+        linear = create_rotate(3, angles[row].tolist())[:3, :3] @ mirror / magnification
+        assert np.allclose(affine[row, :3, :3].numpy(), linear)
+        shift = (2 * draws[row, 4:7].numpy() - 1) * 0.1 * 4
+        assert np.allclose(affine[row, :3].numpy() @ [1.5, 1.5, 1.5, 1], 1.5 + shift)
+    # every range is used, and no more of it
+    largest = torch.rad2deg(angles.abs().amax(dim=0))
+    assert (largest <= torch.tensor([40, 25, 70])).all() and (largest > torch.tensor([38, 23, 67])).all()
+
+
+def test_one_axis_may_stand_still():
+    before = volumes()
+    before["affine"] = torch.eye(4, dtype=torch.float64).repeat(3, 1, 1)
+    affine = RandAffineBatchd(rotate=(0, 0, 30), scale=(1, 1), spatial_dims=3)(before)["affine"]
+    assert torch.allclose(affine[:, 2, :], torch.tensor([0, 0, 1.0, 0], dtype=torch.float64).expand(3, 4))
+    every = RandAffineBatchd(rotate=30, spatial_dims=3)
+    assert every.rotate == (math.radians(30),) * 3
+
+
+def test_volumes_are_flipped_along_the_first_axis():
+    before = volumes()
+    after = RandAffineBatchd(rotate=0, scale=(1, 1), flip=1, spatial_dims=3)(before)
+    assert torch.allclose(after["image"], before["image"].flip(2), atol=1e-4)
+    assert torch.equal(after["label"], before["label"].flip(2))
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "message"),
+    [
+        ({}, (2, 1, 8, 8, 8), r"\(2, 1, 8, 8, 8\); with spatial_dims 2 it is of images \(B, C, i, j\)"),
+        ({"spatial_dims": 3}, (2, 1, 8, 8), r"\(2, 1, 8, 8\); with spatial_dims 3 it is of volumes"),
+        ({"spatial_dims": 3}, (2, 1, 8, 8, 1), r"\(8, 8, 1\) are flat; take spatial_dims 2"),
+    ],
+)
+def test_images_are_not_taken_for_volumes_nor_volumes_for_images(options, shape, message):
+    with pytest.raises(ValueError, match=message):
+        RandAffineBatchd(**options)({"image": torch.zeros(shape), "image_padding": torch.zeros(shape[:2])})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rotate": (10, 20)}, "each of 1 axes"),
+        ({"rotate": (10, 20), "spatial_dims": 3}, "each of 3 axes"),
+        ({"spatial_dims": 1}, "2 .images. or 3"),
+    ],
+)
+def test_angles_fit_the_dimensions(options, message):
+    with pytest.raises(ValueError, match=message):
+        RandAffineBatchd(**options)

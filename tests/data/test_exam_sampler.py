@@ -83,3 +83,11 @@ def test_processes_deal_out_the_order_of_one(even, monkeypatch):
     for rank in range(3):
         monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
         assert draw() == alone[rank : 15 if even else 17 : 3]
+
+
+def test_the_exams_of_an_epoch_are_shuffled():
+    sampler, orders = ExamSampler(DATASET, "all"), set()
+    for epoch in range(5):
+        sampler.set_epoch(epoch)
+        orders.add(tuple(dict.fromkeys(ITEMS[index]["exam"] for index in sampler)))
+    assert len(orders) > 1

@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
+import planewise
+import pytest
 import torch
 from monai.transforms import Compose, EnsureTyped, Lambdad, ScaleIntensityRanged, Spacingd
-from planewise.data.fingerprint import _compiled, describe
+from planewise.data import fingerprint as fingerprint_module
+from planewise.data.fingerprint import _compiled, describe, fingerprint
+from planewise.preprocessing import StandardizeSliced
 
 
 def shifted(image, by=1):
@@ -38,3 +44,59 @@ def test_settings_of_every_kind_are_described():
 def test_a_set_in_a_lambda_has_one_order():
     # strings hash differently in every process
     assert str(["'a'", "'b'", "'c'"]) in _compiled(eval("lambda x: x in {'c', 'a', 'b'}").__code__)
+
+
+READ = {
+    "image": "a.nii.gz",
+    "frame": 2,
+    "time": 3,
+    "affine": [[1.0]],
+    "label": "a_gt.nii.gz",
+    "label_frame": 4,
+    "label_axes": [[1, 1], [0, -1]],
+    "label_map": {"2": 1},
+}
+
+
+@pytest.mark.parametrize("key", READ)
+def test_what_decides_which_pixels_are_read_is_in_the_key(key):
+    item = {"image": "b.nii.gz"}
+    assert fingerprint([item], Compose([])) != fingerprint([item | {key: READ[key]}], Compose([]))
+
+
+@pytest.mark.parametrize("key", ["planes", "location", "exam", "phase", "abnormal"])
+def test_what_targets_are_made_of_is_not(key):
+    item = {"image": "b.nii.gz"}
+    assert fingerprint([item], Compose([])) == fingerprint([item | {key: 1}], Compose([]))
+
+
+def test_the_order_of_the_items_is_in_the_key():
+    items = [{"image": "a.nii.gz"}, {"image": "b.nii.gz"}]
+    assert fingerprint(items, Compose([])) != fingerprint(items[::-1], Compose([]))
+
+
+class Other(StandardizeSliced):
+    """A subclass from elsewhere."""
+
+
+@pytest.mark.parametrize("transform", [StandardizeSliced("image"), Other("image")])
+def test_the_code_that_a_transform_reaches_is_in_its_description(transform, tmp_path, monkeypatch):
+    root = tmp_path / "planewise"
+    shutil.copytree(Path(planewise.__file__).parent, root, ignore=shutil.ignore_patterns("__pycache__", "phantoms"))
+    monkeypatch.setattr(fingerprint_module, "_ROOT", root)
+    before = fingerprint([], transform)
+    for unreached in (
+        "augmentation/new.py",
+        "pretexts/plane_targets.py",
+        "preprocessing/load_slice.py",
+        "data/datalist.py",
+    ):
+        with open(root / unreached, "a") as file:
+            file.write("# said otherwise\n")
+    assert fingerprint([], transform) == before
+    for reached in ("preprocessing/standardize.py", "data/slice_cache.py", "data/fingerprint.py", "errors.py"):
+        with open(root / reached, "a") as file:
+            file.write("# said otherwise\n")
+        after = fingerprint([], transform)
+        assert after != before, reached
+        before = after

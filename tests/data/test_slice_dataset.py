@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.transforms import Compose, ResizeWithPadOrCropd
 from planewise.data import SliceDataset, as_batch, expand_volumes
 from planewise.data import fingerprint as fingerprint_module
@@ -84,7 +85,7 @@ def test_the_cache_is_built_once_and_again_when_something_changes(volumes, prepr
     dataset(volumes[:1], preprocessing, tmp_path)
     assert len(calls) == 40
     # other code
-    monkeypatch.setattr(fingerprint_module, "_source_digest", lambda: "changed")
+    monkeypatch.setattr(fingerprint_module, "code_digest", lambda modules, root: "changed")
     dataset(volumes[:1], preprocessing, tmp_path)
     assert len(calls) == 44
 
@@ -274,3 +275,85 @@ def test_targets_need_no_new_cache_and_may_refuse_items(volumes, preprocessing, 
     assert torch.allclose(batch["image"][1], expected, atol=2e-3)
     with pytest.raises(InputError, match="none of the 4 slices can be used: exam e1"):
         dataset(volumes[1:2], preprocessing, tmp_path, targets=refuse)
+
+
+def test_every_slice_keeps_its_own_row_in_whatever_order_they_come(volumes, preprocessing, tmp_path):
+    expected = [preprocessing(item)["image"].as_tensor()[..., 0] for item in expand_volumes(volumes)]
+    for order in (range(12), range(11, -1, -1)):
+        items = [expand_volumes(volumes)[number] for number in order]
+        slices = dataset(items, preprocessing, tmp_path)
+        assert [(item["exam"], item["frame"]) for item in slices.items] == [(i["exam"], i["frame"]) for i in items]
+        for row, number in enumerate(order):
+            assert torch.allclose(slices.__getitems__([row])["image"][0], expected[number], atol=2e-3)
+
+
+class Mendable:
+    """Refuses a slice, or ends the build, as long as it is told to."""
+
+    def __init__(self) -> None:
+        self._refused, self._deadly = (), ()
+
+    def __call__(self, item):
+        if item["frame"] in self._deadly:
+            raise KeyboardInterrupt
+        if item["frame"] in self._refused:
+            raise InputError(f"exam {item['exam']}: frame {item['frame']} is broken")
+        return item
+
+
+def test_a_refused_slice_is_tried_again_when_a_build_goes_on(volumes, preprocessing, tmp_path):
+    mendable = Mendable()
+    transform = Compose([mendable, *preprocessing.transforms])
+    mendable._refused, mendable._deadly = (0,), (3,)
+    with pytest.raises(KeyboardInterrupt):
+        dataset(volumes[:1], transform, tmp_path)
+    mendable._refused, mendable._deadly = (), ()
+    slices = dataset(volumes[:1], transform, tmp_path)
+    assert [item["frame"] for item in slices.items] == [0, 1, 2, 3]
+    expected = preprocessing(expand_volumes(volumes[:1])[0])["image"].as_tensor()[..., 0]
+    assert torch.allclose(slices.__getitems__([0])["image"][0], expected, atol=2e-3)
+
+
+def test_what_is_still_refused_is_said_when_a_build_goes_on(volumes, preprocessing, tmp_path, caplog):
+    mendable = Mendable()
+    transform = Compose([mendable, *preprocessing.transforms])
+    mendable._refused, mendable._deadly = (0,), (3,)
+    with pytest.raises(KeyboardInterrupt):
+        dataset(volumes[:1], transform, tmp_path)
+    mendable._deadly = ()
+    assert [item["frame"] for item in dataset(volumes[:1], transform, tmp_path).items] == [1, 2, 3]
+    assert "1 of 4 slices left out: exam e0: frame 0 is broken" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((1, 16, 16, 5), r"\(1, 16, 16, 5\)"),
+        ((1, 16, 16), r"\(1, 16, 16\)"),
+        ((1, 16, 16, 1, 2), r"\(1, 16, 16, 1, 2\)"),
+    ],
+)
+@pytest.mark.parametrize("key", ["image", "label"])
+def test_what_is_no_slice_is_refused_and_its_shape_said(volumes, preprocessing, tmp_path, key, shape, said):
+    def deepen(item):
+        return {**item, key: MetaTensor(torch.zeros(shape))}
+
+    with pytest.raises(InputError, match=f"exam e0: {key} has shape {said} after preprocessing; a slice .* LoadSliced"):
+        dataset(volumes[:1], Compose([*preprocessing.transforms, deepen]), tmp_path)
+
+
+def test_channels_are_kept(volumes, preprocessing, tmp_path):
+    def doubled(item):
+        return {**item, "image": torch.cat([item["image"], 2 * item["image"]])}
+
+    image = dataset(volumes[:1], Compose([*preprocessing.transforms, doubled]), tmp_path).__getitems__([1, 2])["image"]
+    assert image.shape == (2, 2, 16, 16)
+    assert torch.allclose(image[:, 1], 2 * image[:, 0], atol=1e-2)
+
+
+def test_which_arrays_are_masks_is_in_the_key(volumes, preprocessing, tmp_path):
+    """Masks are kept as bytes, so an image that was kept as one is no image."""
+    masked = dataset(volumes[:1], preprocessing, tmp_path)
+    plain = dataset(volumes[:1], preprocessing, tmp_path, label_keys=())
+    assert masked._arrays._arrays["label"].dtype == torch.uint8
+    assert plain._arrays._arrays["label"].dtype == torch.float16

@@ -7,6 +7,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 from planewise.engines import HistoryHandler, read_history
+from planewise.losses import Term
 
 from tests.processes import in_processes
 
@@ -15,11 +16,11 @@ LOSSES = torch.tensor([[4.0, 3.0, 2.0, 1.0], [0.5, 0.25, 0.5, 0.75]])
 
 def run(folder: str | Path, rank: int = 0, processes: int = 1, epochs: int = 2, start: int = 0) -> None:
     """Epochs whose every step loses what stands in LOSSES; of several processes each has its turn of the steps."""
-    loss = SimpleNamespace(parts={})
+    loss = SimpleNamespace(last_terms=())
 
     def step(engine, number):
         value = LOSSES[engine.state.epoch - 1, number]
-        loss.parts = {"half": value / 2}
+        loss.last_terms = (Term(value / 2, 1, weight=3.0, name="half"), Term(value, 1))
         return {"loss": value}
 
     trainer = Engine(step)

@@ -171,7 +171,7 @@ def test_losses_metrics_and_weights_stay_float32_in_monais_engines():
     for output in (trainer.state.output, evaluator.state.output):
         assert output["pred"].dtype == torch.float32
     assert trainer.state.output["loss"].dtype == torch.float32
-    assert all(part.dtype == torch.float32 for part in trainer.loss_function.parts.values())
+    assert all(term.mean.dtype == torch.float32 for term in trainer.loss_function.last_terms)
     moments = [value for state in trainer.optimizer.state.values() for value in state.values()]
     for value in [*network.state_dict().values(), *moments]:
         assert value.dtype in (torch.float32, torch.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planewise.losses import FindingsLoss, MultitaskLoss
+from planewise.losses import FindingsLoss, MultitaskLoss, logged_terms
 from planewise.losses.mean_over_known import mean_over_known
 
 from tests.processes import in_processes
@@ -39,7 +39,7 @@ def losses(samples: slice) -> dict[str, torch.Tensor]:
     (pretext + findings(held["logits"] * scale, held["label"])).backward()
     with torch.no_grad():
         without = findings(held["logits"], held["label"])
-    parts = torch.stack(list(multitask.parts.values()))
+    parts = torch.stack(list(logged_terms(multitask).values()))
     return {"pretext": pretext.detach(), "parts": parts, "gradient": scale.grad, "no_grad": without}
 
 

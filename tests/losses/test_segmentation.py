@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planewise.losses import SegmentationLoss
+from planewise.losses import SegmentationLoss, logged_terms
 from torch import nn
 
 
@@ -23,7 +23,7 @@ def test_cross_entropy_and_l1_on_the_convolutions_weights():
     penalty = 0.01 * float(network[0].weight.abs().sum() + network[2].weight.abs().sum())
     loss = SegmentationLoss(network, l1=0.01)
     assert float(loss(logits, label)) == pytest.approx(entropy + penalty, rel=1e-5)
-    assert {name: float(part) for name, part in loss.parts.items()} == pytest.approx(
+    assert {name: float(part) for name, part in logged_terms(loss).items()} == pytest.approx(
         {"cross_entropy": entropy, "l1": penalty}, rel=1e-5
     )
 
@@ -44,4 +44,4 @@ def test_frozen_weights_are_not_penalised():
     network[0].requires_grad_(False)
     loss = SegmentationLoss(network, l1=1)
     loss(torch.randn(2, 4, 5, 5), torch.zeros(2, 1, 5, 5))
-    assert float(loss.parts["l1"]) == pytest.approx(float(network[2].weight.abs().sum()))
+    assert float(logged_terms(loss)["l1"]) == pytest.approx(float(network[2].weight.abs().sum()))

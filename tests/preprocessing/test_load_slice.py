@@ -137,3 +137,16 @@ def test_frames_of_a_multi_frame_file_that_itk_does_not_open(tmp_path):
         one, other = load(item)["image"], load(enhanced[key])["image"]
         assert torch.equal(one.as_tensor(), other.as_tensor())
         assert torch.allclose(one.affine[:3, [0, 1, 3]], other.affine[:3, [0, 1, 3]], atol=1e-3)
+
+
+def test_a_cine_is_read_at_its_time_and_more_dimensions_are_refused(tmp_path):
+    values = np.arange(3 * 4 * 2 * 5, dtype=np.float32).reshape(3, 4, 2, 5)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "cine.nii.gz")
+    item = {"image": str(tmp_path / "cine.nii.gz"), "frame": 1, "exam": "e1"}
+    for time, chosen in ((None, 0), (0, 0), (3, 3)):
+        loaded = LoadSliced("image")(item if time is None else item | {"time": time})["image"]
+        assert loaded.shape == (1, 3, 4, 1)
+        assert np.array_equal(loaded.as_tensor()[0, ..., 0].numpy(), values[:, :, 1, chosen])
+    nibabel.save(nibabel.Nifti1Image(values[..., None].repeat(2, -1), np.eye(4)), tmp_path / "five.nii.gz")
+    with pytest.raises(InputError, match=r"exam e1, image: the file holds an array of shape \(3, 4, 2, 5, 2\)"):
+        LoadSliced("image")(item | {"image": str(tmp_path / "five.nii.gz")})

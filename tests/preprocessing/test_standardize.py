@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from monai.data import MetaTensor
 from planewise.preprocessing import StandardizeSliced
@@ -21,3 +22,10 @@ def test_a_slice_of_one_grey_value_becomes_zeros():
     item = StandardizeSliced("image")({"image": torch.full((1, 4, 4, 1), 7.0)})
     assert torch.equal(item["image"], torch.zeros(1, 4, 4, 1))
     assert torch.isfinite(item["image_padding"]).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4, 3), (1, 4, 4), (5, 1, 4, 4, 3)])
+def test_what_is_not_one_channel_of_slices_is_refused(shape):
+    said = ", ".join(map(str, shape))
+    with pytest.raises(ValueError, match=rf"image has shape \({said}\); one channel of slices"):
+        StandardizeSliced("image")({"image": torch.rand(shape)})

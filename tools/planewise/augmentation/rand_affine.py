@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import ignite.distributed as idist
@@ -21,35 +22,51 @@ _PART = 2**16
 
 
 class RandAffineBatchd(Transform):
-    """Rotate, scale, shift and flip every image of a batch by its own random amount, in its own plane.
+    """Rotate, scale, shift and flip every image of a batch by its own random amount, in its own plane or volume.
 
-    A batch holds ``image`` ``(B, C, i, j)``, ``image_padding`` ``(B, C)`` and, where targets need it, ``affine``
-    ``(B, 4, 4)``. The channels may be the slices of a stack, which then move together. Images are
-    sampled bilinearly, masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour; what comes in from outside is
-    the slice's own background (0 for masks). The affines are composed with the transform, so that targets computed
-    after this one are exact. Draws come from torch's global generator on the CPU: the seed of the iteration decides.
-    Processes that share a seed draw what one would for all their batches, and take every other row of it (every third of
-    three).
+    A batch holds ``image`` ``(B, C, i, j)``, of volumes ``(B, C, i, j, k)``, ``image_padding`` ``(B, C)`` and, where
+    targets need it, ``affine`` ``(B, 4, 4)``. The channels may be the slices of a stack, which then move together.
+    Images are sampled (bi- or tri-)linearly, masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour; what
+    comes in from outside is the slice's own background (0 for masks). The affines are composed with the transform, so
+    that targets computed after this one are exact. Draws come from torch's global generator on the CPU: the seed of the
+    iteration decides. Processes that share a seed draw what one would for all their batches, and take every other row
+    of it (every third of three).
+
+    Rotations are of the grid of pixels, which are taken to be as wide as high (and as deep): resample to that first.
 
     Args:
-        rotate: largest rotation either way, degrees.
+        rotate: largest rotation either way, degrees. Of volumes: about each of the axes i, j and k, or one number for all
+            three; the rotation about k comes first, that about i last (``R_i R_j R_k``, as MONAI's `create_rotate`).
         scale: smallest and largest magnification.
         shift: largest shift either way along each axis, as a share of the image's size.
         flip: probability of a flip along the first axis (left-right for an image shown upright).
         label_keys: masks to transform with the image; those that a batch lacks are skipped.
+        spatial_dims: 2 for images, 3 for volumes.
+
+    Raises:
+        ValueError: a setting makes no sense, or the batch is not of images or volumes as said.
     """
 
     def __init__(
         self,
-        rotate: float = 15.0,
+        rotate: float | Sequence[float] = 15.0,
         scale: Sequence[float] = (0.9, 1.1),
         shift: float = 0.0,
         flip: float = 0.0,
         label_keys: Sequence[str] = ("label",),
+        spatial_dims: int = 2,
     ) -> None:
+        if spatial_dims not in (2, 3):
+            raise ValueError(f"spatial_dims is 2 (images) or 3 (volumes), not {spatial_dims}")
         if not 0 < scale[0] <= scale[1]:
             raise ValueError(f"scale is (smallest, largest), both above zero, not {tuple(scale)}")
-        self.rotate = math.radians(rotate)
+        #: a plane turns about one axis, a volume about three
+        turns = 1 if spatial_dims == 2 else 3
+        angles = list(rotate) if isinstance(rotate, Sequence) else [rotate] * turns
+        if len(angles) != turns:
+            raise ValueError(f"rotate is a number of degrees for each of {turns} axes, or one for all, not {rotate}")
+        self.spatial_dims = spatial_dims
+        self.rotate = tuple(math.radians(angle) for angle in angles)
         self.scale = (float(scale[0]), float(scale[1]))
         self.shift = float(shift)
         self.flip = float(flip)
@@ -58,19 +75,20 @@ class RandAffineBatchd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
         image = batch["image"]
-        count, height, width = image.shape[0], image.shape[2], image.shape[3]
+        count, shape = image.shape[0], tuple(image.shape[2:])
+        self._check(image)
         # the one copy to the device; all that follows from it is computed there
-        to_input = to_device(self._draw(count, (height, width)), image.device)
-        padding = batch["image_padding"].to(image.dtype).reshape(count, -1, 1, 1)
+        to_input = to_device(self._draw(count, shape), image.device)
+        padding = batch["image_padding"].to(image.dtype).reshape(count, -1, *[1] * len(shape))
         masks = {key: batch[key].to(image.dtype) for key in self.label_keys if key in batch}
         moved = {
             name: torch.empty_like(values, memory_format=torch.contiguous_format) for name, values in masks.items()
         }
         sampled = torch.empty_like(image, memory_format=torch.contiguous_format)
-        row_terms, column_terms = _grid_terms(to_input, (height, width))
+        terms = _grid_terms(to_input, shape)
         for part in _parts(image):
             # x and y lie apart in memory: the sum runs along the columns, and the sampling need not sort them out
-            grid = (row_terms[part] + column_terms[part]).permute(0, 2, 3, 1)
+            grid = reduce(torch.add, [term[part] for term in terms]).movedim(1, -1)
             background = padding[part]
             # grid_sample fills with zeros: shift the background to zero and back
             inside = grid_sample(image[part] - background, grid, "bilinear", "zeros", align_corners=True)
@@ -82,39 +100,68 @@ class RandAffineBatchd(Transform):
             return batch
         affine = batch["affine"]
         compose = torch.eye(4, dtype=affine.dtype, device=affine.device).repeat(count, 1, 1)
-        compose[:, :2, :2] = to_input[:, :, :2]
-        compose[:, :2, 3] = to_input[:, :, 2]
+        compose[:, : len(shape), : len(shape)] = to_input[:, :, :-1]
+        compose[:, : len(shape), 3] = to_input[:, :, -1]
         batch["affine"] = affine @ compose
         return batch
 
-    def _draw(self, count: int, shape: tuple[int, int]) -> Tensor:
-        """Output pixels to input pixels, ``(B, 2, 3)``, float64, on the CPU."""
+    def _check(self, image: Tensor) -> None:
+        if image.ndim != 2 + self.spatial_dims:
+            wanted = "images (B, C, i, j)" if self.spatial_dims == 2 else "volumes (B, C, i, j, k)"
+            raise ValueError(
+                f"the batch has shape {tuple(image.shape)}; with spatial_dims {self.spatial_dims} it is of {wanted}"
+            )
+        if self.spatial_dims == 3 and min(image.shape[2:]) < 2:
+            # grid_sample stretches a single layer over all of space
+            raise ValueError(f"volumes of shape {tuple(image.shape[2:])} are flat; take spatial_dims 2")
+
+    def _draw(self, count: int, shape: tuple[int, ...]) -> Tensor:
+        """Output pixels to input pixels, ``(B, d, d + 1)`` for d spatial dimensions, float64, on the CPU."""
         # every process draws for all and takes its own rows, as the samples are dealt out in turns
         processes, rank = idist.get_world_size(), idist.get_rank()
-        draws = torch.rand(processes * count, 5, dtype=torch.float64)[rank::processes]
-        angle = (2 * draws[:, 0] - 1) * self.rotate
-        magnify = self.scale[0] + draws[:, 1] * (self.scale[1] - self.scale[0])
+        turns = len(self.rotate)
+        draws = torch.rand(processes * count, turns + 1 + len(shape) + 1, dtype=torch.float64)[rank::processes]
+        angles = (2 * draws[:, :turns] - 1) * torch.tensor(self.rotate, dtype=torch.float64)
+        magnify = self.scale[0] + draws[:, turns] * (self.scale[1] - self.scale[0])
         size = torch.tensor(shape, dtype=torch.float64)
-        shift = (2 * draws[:, 2:4] - 1) * self.shift * size
-        mirror = torch.where(draws[:, 4] < self.flip, -1.0, 1.0)
-        cos, sin = torch.cos(angle) / magnify, torch.sin(angle) / magnify
-        linear = torch.stack([torch.stack([cos * mirror, -sin], -1), torch.stack([sin * mirror, cos], -1)], dim=-2)
+        shift = (2 * draws[:, turns + 1 : -1] - 1) * self.shift * size
+        mirror = torch.where(draws[:, -1] < self.flip, -1.0, 1.0)
+        linear = _rotation(angles) / magnify[:, None, None]
+        linear[..., 0] *= mirror[:, None]
         centre = (size - 1) / 2
         offset = centre + shift - linear @ centre
         return torch.cat([linear, offset[..., None]], dim=-1)
 
 
-def _grid_terms(to_input: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """The same transform as `grid_sample` wants it: (x, y) = (j, i) in [-1, 1], as a term per row and one per column.
+def _rotation(angles: Tensor) -> Tensor:
+    """Rotation in the plane ``(B, 2, 2)`` by angles ``(B, 1)``, or ``R_i R_j R_k`` ``(B, 3, 3)`` by ``(B, 3)``."""
+    cos, sin = torch.cos(angles), torch.sin(angles)
+    if angles.shape[1] == 1:
+        (c,), (s,) = cos.unbind(1), sin.unbind(1)
+        return torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], dim=-2)
+    about = torch.eye(3, dtype=angles.dtype).repeat(3, len(angles), 1, 1)
+    for axis, (before, after) in enumerate(((1, 2), (2, 0), (0, 1))):
+        about[axis, :, before, before] = about[axis, :, after, after] = cos[:, axis]
+        about[axis, :, before, after], about[axis, :, after, before] = -sin[:, axis], sin[:, axis]
+    return about[0] @ about[1] @ about[2]
 
-    Their broadcast sum is the grid, ``(B, 2, i, j)``; `affine_grid` costs more than the sampling itself.
+
+def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
+    """The same transform as `grid_sample` wants it: (x, y) = (j, i) in [-1, 1], and (k, j, i) of a volume, as a term for
+    each axis that depends on the place along this axis alone.
+
+    Their broadcast sum is the grid, ``(B, d, i, j)`` or ``(B, d, i, j, k)``; `affine_grid` costs more than the sampling
+    itself.
     """
-    i, j = (to_input[:, axis] * (2 / max(side - 1, 1)) for axis, side in enumerate(shape))
-    xy = torch.stack([j, i], dim=1)
-    rows, columns = (torch.arange(side, dtype=torch.float64, device=to_input.device) for side in shape)
-    row_terms = (xy[..., 0, None] * rows + xy[..., 2, None] - 1).to(torch.float32)
-    column_terms = (xy[..., 1, None] * columns).to(torch.float32)
-    return row_terms[..., :, None], column_terms[..., None, :]
+    scaled = [to_input[:, axis] * (2 / max(side - 1, 1)) for axis, side in enumerate(shape)]
+    xyz = torch.stack(scaled[::-1], dim=1)
+    terms = []
+    for axis, side in enumerate(shape):
+        places = xyz[..., axis, None] * torch.arange(side, dtype=torch.float64, device=to_input.device)
+        # the constant goes with the first
+        places = (places + xyz[..., -1, None] - 1 if axis == 0 else places).to(torch.float32)
+        terms.append(places.reshape(*places.shape[:2], *(side if at == axis else 1 for at in range(len(shape)))))
+    return terms
 
 
 def _parts(image: Tensor) -> Iterator[slice]:

@@ -1,4 +1,9 @@
-"""What a cache of preprocessed slices depends on, as text that a person can compare."""
+"""What a cache of preprocessed slices depends on, as text that a person can compare.
+
+Of this package's code that is what the preprocessing reaches, and what writes the cache: the modules in which the transforms
+live, `planewise.data.slice_cache`, and everything that these import. A pretext, an augmentation or a network that is
+added or changed leaves every cache as it is.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +21,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from planewise.data.reached_code import code_digest
+
 #: Keys of an item that decide which pixels are read and how; planes and location are no concern of a cache.
 _READ_KEYS = ("image", "frame", "time", "affine", "label", "label_frame", "label_axes", "label_map")
 
 #: Packages that compute what the cache holds.
 PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel")
 
-#: Modules whose code counts by these versions, or by `_source_digest`.
-_VERSIONED = ("planewise", "monai", "torch", "numpy", "scipy", "itk", "nibabel", "builtins")
+#: Modules whose code counts by these versions.
+_VERSIONED = ("monai", "torch", "numpy", "scipy", "itk", "nibabel", "builtins")
 
-#: Code of this package that decides what a preprocessed slice looks like.
-_SOURCES = ("geometry/*.py", "preprocessing/*.py", "exams/dicom.py", "exams/mrnet.py", "data/slice_cache.py")
+#: This package's folder; it carries the package's name, which is another in a packaged bundle.
+_ROOT = Path(__file__).parent.parent
 
 
 def describe(value: Any) -> Any:
@@ -54,13 +61,19 @@ def describe(value: Any) -> Any:
         return f"{value.__module__}.{value.__qualname__}{_source(value)}"
     attributes = {name: entry for name, entry in vars(value).items() if not name.startswith("_") and name != "R"}
     kind = type(value)
-    return {"class": f"{kind.__module__}.{kind.__qualname__}{_source(kind)}", **describe(attributes)}
+    # a subclass from elsewhere works by the code of its bases
+    code = "".join(dict.fromkeys(map(_source, kind.__mro__)))
+    return {"class": f"{kind.__module__}.{kind.__qualname__}{code}", **describe(attributes)}
 
 
 def _source(value: Any) -> str:
-    """Digest of code that comes from no package whose version counts, such as a config's lambda or a user's own class."""
-    if str(value.__module__).partition(".")[0] in _VERSIONED:
+    """Digest of the code behind a class or function: nothing where the version of its package counts; of this package's own
+    all that its module reaches; else its source, as of a config's lambda or a user's own class."""
+    package = str(value.__module__).partition(".")[0]
+    if package in _VERSIONED:
         return ""
+    if package == _ROOT.name:
+        return f" {code_digest([value.__module__], _ROOT)[:12]}"
     try:
         source = inspect.getsource(value)
     except (OSError, TypeError):
@@ -82,7 +95,7 @@ def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict
     """Everything that decides what ``transform`` makes of ``items``.
 
     The files count by size and time of change, so a mask that was drawn again is read again; the code counts by the
-    source of this package's own transforms and the versions of the libraries.
+    source of what the transforms reach in this package and the versions of the libraries.
     """
     stamps = hashlib.sha256()
     for path in sorted({str(item[key]) for item in items for key in ("image", "label") if key in item}):
@@ -98,16 +111,6 @@ def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict
         "items": content.hexdigest(),
         "files": stamps.hexdigest(),
         "transform": describe(transform),
-        "code": _source_digest(),
+        "code": code_digest([f"{__package__}.slice_cache"], _ROOT),
         "versions": {name: version(name) for name in PACKAGES},
     }
-
-
-def _source_digest() -> str:
-    """Digest of the code that decides what a preprocessed slice looks like."""
-    digest = hashlib.sha256()
-    package = Path(__file__).parent.parent
-    for pattern in _SOURCES:
-        for source in sorted(package.glob(pattern)):
-            digest.update(source.read_bytes())
-    return digest.hexdigest()

@@ -48,7 +48,7 @@ class SliceCache:
 
     Args:
         items: of a datalist, one per slice.
-        transform: MONAI transforms from an item to tensors; image-like ones are ``(1, i, j, 1)``.
+        transform: MONAI transforms from an item to tensors; image-like ones are ``(C, i, j, 1)``. A deeper one is refused.
         cache_dir: folder of all caches.
         label_keys: keys of masks.
         num_workers: processes that build; 0 builds in this one.
@@ -76,7 +76,7 @@ class SliceCache:
         self.kept: list[int] = []
         if not self.items:
             return
-        depends_on = fingerprint(self.items, transform)
+        depends_on = fingerprint(self.items, transform) | {"masks": list(self.label_keys)}
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:20]
         self.folder = Path(cache_dir).expanduser() / key
         with _lock(self.folder):
@@ -196,8 +196,13 @@ class _Preprocessed(Dataset):
             if not isinstance(value, torch.Tensor):
                 continue
             array = np.asarray(value)
-            if array.ndim == 4:
+            if array.ndim == 4 and array.shape[3] == 1:
                 stored[name] = array[..., 0].astype(np.uint8 if name in self.label_keys else np.float16)
+            elif array.ndim > 3 or name in ("image", *self.label_keys):
+                raise InputError(
+                    f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; a slice "
+                    f"(channels, i, j, 1) is wanted; let the preprocessing begin with LoadSliced"
+                )
             else:
                 stored[name] = array
         stored["affine"] = np.asarray(result["image"].affine, dtype=np.float64)

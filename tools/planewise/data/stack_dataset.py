@@ -27,19 +27,20 @@ class StackDataset(Dataset):
     zeros; ``mask`` ``(B, S)``, true for slices that are there; ``image_padding`` ``(B, S)``; ``label`` ``(B, tasks)``
     float32, NaN for a label that an exam lacks; and ``index`` ``(B,)`` into `items`.
 
-    Exams that have none of the labels are left out and counted in the log.
+    Exams that have none of the labels are left out and counted in the log. Where no labels are asked for, all exams are kept.
 
     Args:
         data: items of a datalist, slices or whole volumes.
         transform: deterministic MONAI transforms from a slice's item to tensors; see `SliceDataset`.
-        tasks: keys of the items that hold 0 or 1.
+        tasks: keys of the items that hold 0 or 1; none for stacks that need no labels.
         max_slices: most slices of a stack, evenly spaced from its first to its last; None takes all.
         required: whether it is an error if no exam has a label, as when there is nothing else to learn from.
         device: where batches are wanted; see `SliceDataset`.
         cache_dir, num_workers, progress: of the `SliceCache`.
 
     Raises:
-        InputError: a label is neither 0 nor 1, or no exam has a label and one is required.
+        InputError: a label is neither 0 nor 1, no exam has a label and one is required, or the slices have several
+            channels.
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class StackDataset(Dataset):
             num_workers=num_workers,
             progress=progress,
         )
+        if len(self.slices) and (channels := len(self.slices[0]["image"])) != 1:
+            raise InputError(f"the slices of the stacks have {channels} channels after preprocessing; one is wanted")
         stacks = rows_by_exam(self.slices.items)
         labels = {exam: self._labels(self.slices.items[rows[0]]) for exam, rows in stacks.items()}
-        labelled = [exam for exam, values in labels.items() if any(map(math.isfinite, values))]
+        labelled = [exam for exam, values in labels.items() if not values or any(map(math.isfinite, values))]
         if len(labelled) < len(stacks):
             what = (
                 f"{len(stacks) - len(labelled)} of {len(stacks)} exams have none of the labels {', '.join(self.tasks)}"

@@ -10,16 +10,18 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
+from planewise.losses import logged_terms
+
 
 class HistoryHandler:
-    """Write ``history.csv``: epoch, learning rate, mean training loss and its parts, and the validation scores.
+    """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, and the validation scores.
 
     Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A run
     that is resumed keeps the rows up to the epoch it goes on from. Of several processes the first writes, means over all.
 
     Args:
         output_dir: the run's folder.
-        loss: loss function; if it has ``parts`` (a dictionary of tensors), each gets a column.
+        loss: loss function; the named terms of a `planewise.losses.TermLoss` get a column each.
         evaluator: whose metrics are written, in epochs when it ran.
     """
 
@@ -38,7 +40,7 @@ class HistoryHandler:
         self._sums = {}
 
     def _add(self, engine: Engine) -> None:
-        values = {"train_loss": engine.state.output["loss"].detach(), **getattr(self.loss, "parts", {})}
+        values = {"train_loss": engine.state.output["loss"].detach(), **logged_terms(self.loss)}
         for name, value in values.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 

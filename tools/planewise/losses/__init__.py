@@ -1,4 +1,4 @@
-"""Loss functions, each quoting its equation."""
+"""Loss functions, each quoting its equation; `planewise.losses.terms` says what all of them have in common."""
 
 from planewise.losses.findings import FindingsLoss
 from planewise.losses.pretext import (
@@ -8,6 +8,7 @@ from planewise.losses.pretext import (
     predicted_location,
 )
 from planewise.losses.segmentation import SegmentationLoss
+from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
 
 __all__ = [
     "FindingsLoss",
@@ -15,5 +16,9 @@ __all__ = [
     "RelativeLocationLoss",
     "RelativeOrientationLoss",
     "SegmentationLoss",
+    "Term",
+    "TermLoss",
+    "logged_terms",
     "predicted_location",
+    "weighted_sum",
 ]

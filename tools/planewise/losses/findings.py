@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from planewise.losses.mean_over_known import mean_over_known
+from planewise.losses.terms import Term, TermLoss
 
 logger = logging.getLogger(__name__)
 
 
-class FindingsLoss(nn.Module):
+class FindingsLoss(TermLoss):
     """Binary cross-entropy of each finding, weighted inversely to the prevalence of the example's class (Bien 2018), so
     that positives and negatives count alike.
 
@@ -24,8 +25,7 @@ class FindingsLoss(nn.Module):
         labels: of the training exams, ``(N, tasks)``, 0, 1 or NaN; the prevalences come from these alone. A finding that all
             or none of them have is not weighted.
 
-    `forward` takes logits ``(B, tasks)`` and labels ``(B, tasks)``, NaN where unknown. After a call `terms` holds the mean
-    and the number of known labels, as the pretexts' losses do.
+    It takes logits ``(B, tasks)`` and labels ``(B, tasks)``, NaN where unknown.
     """
 
     def __init__(self, labels: Tensor) -> None:
@@ -43,13 +43,11 @@ class FindingsLoss(nn.Module):
         self.register_buffer("positive", (half / known).to(torch.float32), persistent=False)
         self.register_buffer("negative", (half / (1 - known)).to(torch.float32), persistent=False)
 
-    def forward(self, prediction: Tensor, label: Tensor) -> Tensor:
-        known = torch.isfinite(label)
-        target = torch.where(known, label, 0.0)
+    def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:
+        known = torch.isfinite(target)
+        label = torch.where(known, target, 0.0)
         if self.positive.device != prediction.device:
             self.to(prediction.device)
-        weight = torch.where(known, target * self.positive + (1 - target) * self.negative, 0.0)
-        entropy = binary_cross_entropy_with_logits(prediction, target, weight=weight, reduction="sum")
-        loss, count = mean_over_known(entropy, known)
-        self.terms = [(1.0, loss.detach(), count)]
-        return loss
+        weight = torch.where(known, label * self.positive + (1 - label) * self.negative, 0.0)
+        entropy = binary_cross_entropy_with_logits(prediction, label, weight=weight, reduction="sum")
+        return [Term(*mean_over_known(entropy, known))]

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from planewise.losses.terms import Term, TermLoss
 
-class SegmentationLoss(nn.Module):
+
+class SegmentationLoss(TermLoss):
     """Cross-entropy plus an L1 penalty on the weights of the convolutions.
 
     The penalty is part of the loss, not of the optimiser; at the paper's width it starts far above the cross-entropy,
@@ -17,8 +19,8 @@ class SegmentationLoss(nn.Module):
         network: whose convolutions are penalised.
         l1: factor of the sum of absolute weights (the paper's 5e-5); 0 switches it off.
 
-    `forward` takes logits ``(B, classes, H, W)`` and labels ``(B, 1, H, W)``. After a call, `parts` holds both terms,
-    detached, for the log.
+    It takes logits ``(B, classes, H, W)`` and labels ``(B, 1, H, W)``, or both of volumes ``(..., D)``. Its terms are
+    ``cross_entropy`` and ``l1`` in the log, the penalty with its factor.
     """
 
     def __init__(self, network: nn.Module, l1: float = 5e-5) -> None:
@@ -27,13 +29,13 @@ class SegmentationLoss(nn.Module):
         # a plain list: as a submodule the network would appear in this module's parameters
         self._weights = [module.weight for module in network.modules() if isinstance(module, convolutions)]
         self.l1 = float(l1)
-        self.parts: dict[str, Tensor] = {}
 
-    def forward(self, prediction: Tensor, label: Tensor) -> Tensor:
-        entropy = cross_entropy(prediction, label[:, 0].long())
-        self.parts = {"cross_entropy": entropy.detach()}
+    def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:
+        if target.shape[1] != 1:
+            raise ValueError(f"the label has shape {tuple(target.shape)}; one channel of class numbers is wanted")
+        label = target[:, 0].long()
+        entropy = Term(cross_entropy(prediction, label), label.numel(), name="cross_entropy")
         if not self.l1 or not torch.is_grad_enabled():
-            return entropy
+            return [entropy]
         penalty = self.l1 * torch.stack([weight.abs().sum() for weight in self._weights if weight.requires_grad]).sum()
-        self.parts["l1"] = penalty.detach()
-        return entropy + penalty
+        return [entropy, Term(penalty, 1, name="l1")]

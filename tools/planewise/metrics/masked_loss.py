@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import ignite.distributed as idist
 import torch
 from ignite.metrics import Loss
@@ -9,6 +12,8 @@ from ignite.metrics.metric import reinit__is_reduced
 from monai.utils import evenly_divisible_all_gather
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+
+from planewise.losses import TermLoss, weighted_sum
 
 
 class MaskedLoss(Loss):
@@ -19,23 +24,33 @@ class MaskedLoss(Loss):
     are so many times as large.
 
     Args:
-        loss_fn: with `terms` after each call (`planewise.losses`).
+        loss_fn: a `planewise.losses.TermLoss`.
         output_transform, batch_size: as Ignite's.
     """
+
+    def __init__(
+        self,
+        loss_fn: TermLoss,
+        output_transform: Callable = lambda output: output,
+        batch_size: Callable[[Any], int] = len,
+    ) -> None:
+        self._terms_of = loss_fn.terms
+        super().__init__(self._mean, output_transform, batch_size)
 
     @reinit__is_reduced
     def reset(self) -> None:
         super().reset()
         self._batches: list[Tensor] = []
 
-    @reinit__is_reduced
-    def update(self, output: tuple) -> None:
-        super().update(output)
+    def _mean(self, prediction: Tensor, target: Any) -> Tensor:
+        """What Ignite asks of a batch; the terms are kept for the other processes."""
+        terms = self._terms_of(prediction, target)
         if idist.get_world_size() > 1:
-            weights, means, known = zip(*self._loss_fn.terms, strict=True)
-            self._weights = torch.tensor(weights, dtype=torch.float64)
-            numbers = [torch.stack(means), torch.stack(known), known[0].new_tensor([self._batch_size(output[1])])]
-            self._batches.append(torch.cat([value.to(torch.float64) for value in numbers]).cpu())
+            self._weights = torch.tensor([term.weight for term in terms], dtype=torch.float64)
+            numbers = [*(term.mean for term in terms), *(term.count for term in terms), self._batch_size(target)]
+            on_device = [torch.as_tensor(number, dtype=torch.float64, device=prediction.device) for number in numbers]
+            self._batches.append(torch.stack(on_device).cpu())
+        return weighted_sum(terms)
 
     def compute(self) -> float:
         if idist.get_world_size() == 1:

@@ -16,17 +16,24 @@ class LocationHead(nn.Module):
         pool: ``"average"``, or ``"max"`` as in a public implementation.
         hidden: widths of further layers before the last, with ReLU between and ``dropout`` before each; default none.
         dropout: probability.
+        spatial_dims: 2 for images, 3 for volumes.
 
-    `forward` takes ``(B, in_channels, h, w)`` and returns ``(B, 1)``.
+    `forward` takes ``(B, in_channels, h, w)``, or ``(B, in_channels, h, w, d)`` of volumes, and returns ``(B, 1)``.
     """
 
     def __init__(
-        self, in_channels: int, pool: str = "average", hidden: Sequence[int] = (), dropout: float = 0.0
+        self,
+        in_channels: int,
+        pool: str = "average",
+        hidden: Sequence[int] = (),
+        dropout: float = 0.0,
+        spatial_dims: int = 2,
     ) -> None:
         super().__init__()
         if pool not in ("average", "max"):
             raise ValueError(f"pool is 'average' or 'max', not {pool!r}")
         self.use_max = pool == "max"
+        self.axes = list(range(2, 2 + spatial_dims))
         layers: list[nn.Module] = []
         for width in hidden:
             layers += [nn.Linear(in_channels, width), nn.Dropout(dropout), nn.ReLU(inplace=True)]
@@ -34,5 +41,7 @@ class LocationHead(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(in_channels, 1))
 
     def forward(self, features: Tensor) -> Tensor:
-        pooled = torch.amax(features, dim=(2, 3)) if self.use_max else features.mean(dim=(2, 3))
+        if features.dim() != 2 + len(self.axes):
+            raise ValueError("the features are of images or volumes, and the head is of the other (spatial_dims)")
+        pooled = torch.amax(features, dim=self.axes) if self.use_max else features.mean(dim=self.axes)
         return self.layers(pooled)

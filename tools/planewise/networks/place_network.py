@@ -22,7 +22,7 @@ def place_network(
         network: changed in place; the names of its weights stay.
         device: to be on.
         channels_last: keep the weights of 2D convolutions with the channels innermost, which makes PyTorch compute that
-            way.
+            way. A network with 3D convolutions stays as it is.
         compiled: run it through ``torch.compile``.
 
     Raises:
@@ -33,10 +33,10 @@ def place_network(
     those after it longer than before. On CUDA they are reasoned: its bfloat16 convolutions want channels last, and
     compiling, which costs every run a minute, is for the long ones to try.
     """
-    network = network.to(
-        device,
-        memory_format=torch.channels_last if switched_on(channels_last, "channels_last") else torch.preserve_format,
-    )
+    # PyTorch refuses the format for weights of five dimensions
+    flat = all(weight.ndim < 5 for weight in network.parameters())
+    innermost = switched_on(channels_last, "channels_last") and flat
+    network = network.to(device, memory_format=torch.channels_last if innermost else torch.preserve_format)
     if switched_on(compiled, "compile"):
         _check_compiler(device)
         _compiled_part(network).compile()

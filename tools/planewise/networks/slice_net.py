@@ -12,11 +12,11 @@ from planewise.networks.named_parts import NamedParts
 
 
 class SliceNet(NamedParts):
-    """Network of every slice-wise bundle: `encoder`, `decoder` and `head` by these names.
+    """Network of every slice-wise bundle, and in 3D of volumes: `encoder`, `decoder` and `head` by these names.
 
-    Output ``(B, C, H, W)``, one tensor so that every MONAI tool works: the channels of the 1x1 convolution on the
-    decoder's output (``num_maps``: heatmaps, or classes as logits), and after them, where there is a ``location`` head,
-    one channel that carries the relative location, constant over the image.
+    Output ``(B, C, H, W)``, of volumes ``(B, C, H, W, D)``, one tensor so that every MONAI tool works: the channels of the
+    1x1 convolution on the decoder's output (``num_maps``: heatmaps, or classes as logits), and after them, where there
+    is a ``location`` head, one channel that carries the relative location, constant over the image.
 
     Args:
         encoder: gives the features of every level, finest first.
@@ -24,6 +24,7 @@ class SliceNet(NamedParts):
         num_maps: output channels of the decoder's head; 0 needs no decoder.
         location: head on the encoder's last features, giving ``(B, 1)``; None if location is not predicted.
         frozen: parts (``"encoder"``, ``"decoder"``) that are not trained and keep their batch statistics.
+        spatial_dims: 2 for images, 3 for volumes; as the parts'.
 
     Example:
         >>> encoder = UNetEncoder(features=(16, 32, 64))
@@ -37,6 +38,7 @@ class SliceNet(NamedParts):
         num_maps: int = 0,
         location: nn.Module | None = None,
         frozen: Sequence[str] = (),
+        spatial_dims: int = 2,
     ) -> None:
         super().__init__()
         if num_maps and decoder is None:
@@ -45,7 +47,7 @@ class SliceNet(NamedParts):
             raise ValueError("there is nothing to predict: give num_maps, a location head, or both")
         self.encoder = encoder
         self.decoder = decoder if num_maps else None
-        maps = Conv["conv", 2](decoder.out_channels, num_maps, kernel_size=1) if num_maps else None
+        maps = Conv["conv", spatial_dims](decoder.out_channels, num_maps, kernel_size=1) if num_maps else None
         self.head = _Head(maps, location)
         self.freeze(frozen)
 
@@ -69,5 +71,6 @@ class _Head(nn.Module):
             outputs.append(self.maps(decoded))
         if self.location is not None:
             location = self.location(deepest)
-            outputs.append(location[:, :, None, None].expand(-1, -1, decoded.shape[2], decoded.shape[3]))
+            grid = list(decoded.shape[2:])
+            outputs.append(location.reshape(list(location.shape) + [1] * len(grid)).expand(list(location.shape) + grid))
         return torch.cat(outputs, dim=1)

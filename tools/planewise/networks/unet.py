@@ -23,9 +23,10 @@ class UNetEncoder(nn.Module):
             coarser grid; a decoder built with the same number comes back to the image's. It saves most of the time
             where the finest level has few channels (the demo).
         norm: MONAI's name of the normalisation.
+        spatial_dims: 2 for images, 3 for volumes, which have 3x3x3 convolutions.
 
-    `forward` takes ``(B, in_channels, H, W)``, H and W multiples of ``stem_stride * 2^(levels - 1)``, and returns the
-    features of every level, finest first.
+    `forward` takes ``(B, in_channels, H, W)``, or ``(B, in_channels, H, W, D)`` of volumes, their sides multiples of
+    ``stem_stride * 2^(levels - 1)``, and returns the features of every level, finest first.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class UNetEncoder(nn.Module):
         in_channels: int = 1,
         stem_stride: int = 1,
         norm: str | tuple = "batch",
+        spatial_dims: int = 2,
     ) -> None:
         super().__init__()
         if len(features) < 2:
@@ -41,12 +43,13 @@ class UNetEncoder(nn.Module):
         self.out_channels = features[-1]
         stem: nn.Module = nn.Identity()
         if stem_stride > 1:
-            stem = _patchwise(in_channels, features[0], stem_stride, norm, transposed=False)
+            stem = _patchwise(spatial_dims, in_channels, features[0], stem_stride, norm, transposed=False)
             in_channels = features[0]
         self.stem = stem
         # MONAI's blocks take the bias as given: a batch norm behind a convolution makes it idle, but it is in the paper's
-        first = TwoConv(2, in_channels, features[0], _ACTIVATION, norm, True)
-        downs = [Down(2, a, b, _ACTIVATION, norm, True) for a, b in zip(features[:-1], features[1:], strict=True)]
+        first = TwoConv(spatial_dims, in_channels, features[0], _ACTIVATION, norm, True)
+        pairs = zip(features[:-1], features[1:], strict=True)
+        downs = [Down(spatial_dims, fine, deep, _ACTIVATION, norm, True) for fine, deep in pairs]
         self.levels = nn.ModuleList([first, *downs])
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -62,40 +65,48 @@ class UNetDecoder(nn.Module):
     """Expanding path: transposed convolution, concatenation with the encoder's level, two 3x3 convolutions.
 
     Args:
-        features, stem_stride, norm: those of the encoder.
+        features, stem_stride, norm, spatial_dims: those of the encoder.
 
-    `forward` takes the encoder's features and returns ``(B, out_channels, H, W)`` on the image's grid.
+    `forward` takes the encoder's features and returns ``(B, out_channels, H, W)``, of volumes ``(B, out_channels, H, W, D)``,
+    on the image's grid.
     """
 
     def __init__(
-        self, features: Sequence[int] = PAPER_FEATURES, stem_stride: int = 1, norm: str | tuple = "batch"
+        self,
+        features: Sequence[int] = PAPER_FEATURES,
+        stem_stride: int = 1,
+        norm: str | tuple = "batch",
+        spatial_dims: int = 2,
     ) -> None:
         super().__init__()
         pairs = list(zip(features[:-1], features[1:], strict=True))[::-1]
         # no padding: it is of nothing where sides are multiples, and torch 2.13 compiles its gradient wrongly
         self.levels = nn.ModuleList(
-            [UpCat(2, deep, fine, fine, _ACTIVATION, norm, True, is_pad=False) for fine, deep in pairs]
+            [UpCat(spatial_dims, deep, fine, fine, _ACTIVATION, norm, True, is_pad=False) for fine, deep in pairs]
         )
         self.out_channels = features[0]
         unstem: nn.Module = nn.Identity()
         if stem_stride > 1:
-            unstem = _patchwise(features[0], self.out_channels, stem_stride, norm, transposed=True)
+            unstem = _patchwise(spatial_dims, features[0], self.out_channels, stem_stride, norm, transposed=True)
         self.unstem = unstem
 
     def forward(self, features: list[Tensor]) -> Tensor:
         x, times = features[-1], 2 ** (len(features) - 1)
-        if features[0].shape[2] != times * x.shape[2] or features[0].shape[3] != times * x.shape[3]:
-            raise ValueError("the image's sides are no multiples of stem_stride * 2^(levels - 1) (image_size)")
+        for axis in range(2, x.dim()):
+            if features[0].shape[axis] != times * x.shape[axis]:
+                raise ValueError("the image's sides are no multiples of stem_stride * 2^(levels - 1) (image_size)")
         for depth, level in enumerate(self.levels):
             x = level(x, features[len(features) - 2 - depth])
         return self.unstem(x)
 
 
-def _patchwise(in_channels: int, out_channels: int, stride: int, norm: str | tuple, transposed: bool) -> nn.Module:
+def _patchwise(
+    spatial_dims: int, in_channels: int, out_channels: int, stride: int, norm: str | tuple, transposed: bool
+) -> nn.Module:
     """Convolution of non-overlapping patches, or back. Normalisation and ReLU matter: without them the head's 1x1
     convolution sees linear features only, and segmentation learns no class but the easiest."""
     return Convolution(
-        2,
+        spatial_dims,
         in_channels,
         out_channels,
         strides=stride,

@@ -82,6 +82,8 @@ class LoadSliced(MapTransform):
         if key in self.label_keys and item.get("label_axes"):
             array, affine = _turn(array, affine, item["label_axes"])
         frame = item.get("frame") if key == "image" else item.get(f"{key}_frame", item.get("frame"))
+        if array.ndim > 4:
+            raise ValueError(f"the file holds an array of shape {array.shape}; at most a volume over time is wanted")
         if array.ndim > 3:
             array = array[..., int(item.get("time", 0))]
         frames = array.shape[2]

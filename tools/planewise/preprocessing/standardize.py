@@ -13,8 +13,9 @@ from monai.transforms import MapTransform
 class StandardizeSliced(MapTransform):
     """Zero mean and unit standard deviation for each slice (Zhang 2024, section 5.1.1), after cropping and padding.
 
-    An image is ``(1, i, j, slices)``; every slice is its own. The value that zero, the padding, turned into is written
-    to ``<key>_padding``, shape ``(slices,)``: random transforms fill with it what comes in from outside the image.
+    An image is ``(1, i, j, slices)``, anything else is a ValueError; every slice is its own. The value that zero, the
+    padding, turned into is written to ``<key>_padding``, shape ``(slices,)``: random transforms fill with it what comes
+    in from outside the image.
     A slice of one grey value becomes zeros.
     """
 
@@ -25,6 +26,10 @@ class StandardizeSliced(MapTransform):
         item = dict(data)
         for key in self.key_iterator(item):
             image = item[key].to(torch.float32)
+            if image.ndim != 4 or image.shape[0] != 1:
+                raise ValueError(
+                    f"{key} has shape {tuple(image.shape)}; one channel of slices (1, i, j, slices) is wanted"
+                )
             pixels = torch.as_tensor(image)
             mean = pixels.mean(dim=(0, 1, 2))
             deviation = pixels.std(dim=(0, 1, 2), correction=0)

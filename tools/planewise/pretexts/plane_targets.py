@@ -27,6 +27,9 @@ class PlaneHeatmapsd(Transform):
 
     Args:
         sigma: standard deviation in pixels of the image's grid.
+
+    Raises:
+        ValueError: the image is no slice: in a volume a plane has no line.
     """
 
     def __init__(self, sigma: float) -> None:
@@ -38,6 +41,9 @@ class PlaneHeatmapsd(Transform):
         item = dict(data)
         image, planes = item["image"], item["planes"]
         single = planes.ndim == 3
+        if image.ndim != 4 or (single and image.shape[3] != 1):
+            wanted = "a slice (1, i, j, 1)" if single else "slices (B, 1, i, j)"
+            raise ValueError(f"heatmaps are of {wanted}, and the image has shape {tuple(image.shape)}")
         affine = image.affine[None] if single else item["affine"][:, None]
         shape = tuple(image.shape[1:3] if single else image.shape[2:4])
         lines = intersection_lines(affine.to(planes), planes[..., 0, :], planes[..., 1, :])

@@ -1,0 +1,84 @@
+"""What every loss says of itself, in numbers made by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from planewise.losses import FindingsLoss, MultitaskLoss, SegmentationLoss, Term, TermLoss, logged_terms, weighted_sum
+from torch import nn
+
+
+class Sum(TermLoss):
+    """Twice the mean of the prediction, and the mean of its square."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def terms(self, prediction, target):
+        self.calls += 1
+        return [
+            Term(prediction.mean(), prediction.numel(), weight=2.0, name="linear"),
+            Term(prediction.square().mean(), prediction.numel(), weight=0.5, name="square"),
+        ]
+
+
+def test_the_loss_is_the_weighted_sum_and_computed_once():
+    prediction = torch.tensor([1.0, 3.0], requires_grad=True)
+    loss = Sum()
+    value = loss(prediction, None)
+    # 2 * 2 + 0.5 * 5
+    assert float(value) == 6.5 and loss.calls == 1
+    value.backward()
+    # 2 * 1/2 + 0.5 * 2x/2
+    assert prediction.grad.tolist() == [1.5, 2.5]
+
+
+def test_the_log_has_means_without_weights_and_no_graph():
+    loss = Sum()
+    assert logged_terms(loss) == {}
+    loss(torch.tensor([1.0, 3.0], requires_grad=True), None)
+    logged = logged_terms(loss)
+    assert {name: float(mean) for name, mean in logged.items()} == {"linear": 2.0, "square": 5.0}
+    assert not any(mean.requires_grad for mean in logged.values())
+
+
+def test_validation_leaves_what_the_last_step_said():
+    loss = Sum()
+    loss(torch.tensor([1.0, 3.0]), None)
+    with torch.no_grad():
+        assert float(loss(torch.tensor([7.0]), None)) == 14 + 24.5
+    assert float(logged_terms(loss)["linear"]) == 2.0
+
+
+def test_a_term_without_a_name_has_no_column():
+    loss = FindingsLoss(torch.tensor([[0.0], [1.0]]))
+    loss(torch.zeros(2, 1), torch.tensor([[0.0], [1.0]]))
+    assert len(loss.last_terms) == 1 and logged_terms(loss) == {}
+    assert logged_terms(nn.MSELoss()) == {}
+
+
+def test_one_term_is_its_mean():
+    assert float(weighted_sum([Term(torch.tensor(3.0), 2, weight=0.25)])) == 0.75
+
+
+def test_counts_are_of_what_is_known():
+    heatmaps = torch.zeros(3, 2, 4, 4)
+    heatmaps[0, 1] = torch.nan
+    target = {"heatmaps": heatmaps, "location": torch.tensor([0.5, torch.nan, torch.nan])}
+    multitask = MultitaskLoss(0.5, 2.0).terms(torch.ones(3, 3, 4, 4), target)
+    # five heatmaps that the prediction is 1 off, and one location that it is 0.5 off
+    assert [(term.name, term.weight, float(term.mean), int(term.count)) for term in multitask] == [
+        ("orientation", 0.5, 1.0, 5),
+        ("location", 2.0, 0.25, 1),
+    ]
+    labels = torch.tensor([[0.0, 1.0], [1.0, torch.nan]])
+    (term,) = FindingsLoss(torch.tensor([[0.0, 0.0], [1.0, 1.0]])).terms(torch.zeros(2, 2), labels)
+    assert int(term.count) == 3
+    (pixels,) = SegmentationLoss(nn.Conv2d(1, 1, 1), l1=0).terms(torch.zeros(2, 3, 4, 5), torch.zeros(2, 1, 4, 5))
+    assert pixels.count == 40
+
+
+def test_a_label_of_several_channels_is_refused():
+    with pytest.raises(ValueError, match=r"\(2, 3, 4, 5\); one channel"):
+        SegmentationLoss(nn.Conv2d(1, 1, 1)).terms(torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5))
