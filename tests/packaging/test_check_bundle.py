@@ -14,6 +14,9 @@ from planewise.commands.check import check
 from planewise.commands.package import package
 from planewise.errors import InputError
 from planewise.packaging import check_bundle, package_bundle
+from planewise.packaging.bundle import Bundle
+from planewise.packaging.check_bundle import checks_for
+from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.overrides import config_files, documented_runs
 from typer.testing import CliRunner
 
@@ -25,6 +28,13 @@ NAME = "pretext_cardiac_location"
 
 def findings(folder, **options):
     return {finding.name: finding for finding in check_bundle(folder, **options)}
+
+
+def finding(name, folder, scratch):
+    """What one check says."""
+    candidate = Candidate(Bundle(folder), scratch)
+    (check,) = (check for check in checks_for(candidate) if check.name == name)
+    return check(candidate)
 
 
 def edited(text, old, new):
@@ -58,14 +68,25 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_each_flaw_is_found(name, copy):
+def test_each_flaw_is_found(name, copy, tmp_path):
     file, old, new = SPOILT[name]
     if old is None:
         (copy / file).unlink()
     else:
         (copy / file).write_text(edited((copy / file).read_text(), old, new))
-    found = next(finding for finding in check_bundle(copy) if finding.name == name)
+    found = finding(name, copy, tmp_path)
     assert found.status == "FAIL" and found.detail
+
+
+def test_a_flaw_costs_its_own_line_and_no_other(copy):
+    """The whole check of a sound bundle; spoilt in one place, all its other lines are as they were."""
+    sound = findings(copy)
+    assert {found.name for found in sound.values() if found.status == "warning"} == {"weights"}
+    assert "FAIL" not in {found.status for found in sound.values()}
+    (copy / "LICENSE").unlink()
+    spoilt = findings(copy)
+    assert list(spoilt) == list(sound)
+    assert [name for name in sound if spoilt[name].status != sound[name].status] == ["files"]
 
 
 def test_scores_and_weights_and_inference(copy, tmp_path):
@@ -90,7 +111,9 @@ def test_a_packaged_bundle(tmp_path):
     assert "scripts" not in sys.modules and not list(done.folder.rglob("__pycache__"))
     config = done.folder / "configs/inference.yaml"
     config.write_text(
-        edited(config.read_text(), "scripts.transforms.StandardizeSliced", "planewise.preprocessing.StandardizeSliced")
+        edited(
+            config.read_text(), "scripts.preprocessing.StandardizeSliced", "planewise.preprocessing.StandardizeSliced"
+        )
     )
     (done.folder / "scripts/errors.py").unlink()
     (done.folder / "models/model.pt").unlink()
@@ -106,10 +129,10 @@ def test_commands_in_a_text():
     assert documented_runs(text) == [["--a", "b c", "--d", "e"]]
 
 
-def test_documented_commands_are_read(copy):
+def test_documented_commands_are_read(copy, tmp_path):
     readme = copy / "docs/README.md"
     readme.write_text(edited(readme.read_text(), "--output_dir", "--output_dr"))
-    found = next(finding for finding in check_bundle(copy) if finding.name == "documented commands")
+    found = finding("documented commands", copy, tmp_path)
     assert found.status == "warning" and "no config takes --output_dr (did you mean --output_dir?)" in found.detail
 
 

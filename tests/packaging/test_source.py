@@ -79,9 +79,7 @@ def test_only_what_is_reached():
 def test_every_module_can_be_imported_where_planewise_cannot(tmp_path, monkeypatch):
     """All names that any bundle reaches, each room first in turn: no circle, nothing forgotten."""
     source = Source({name for bundle in BUNDLES for name in names_of(bundle)})
-    for name, text in source.files().items():
-        (tmp_path / "scripts" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "scripts" / name).write_text(text)
+    write(source.files(), tmp_path / "scripts")
     for name in [name for name in sys.modules if name.partition(".")[0] == "planewise"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "planewise", None)
@@ -101,6 +99,96 @@ def test_every_module_can_be_imported_where_planewise_cannot(tmp_path, monkeypat
         assert scripts.__version__ == planewise.__version__ and not hasattr(scripts, "phantoms")
     finally:
         forget_scripts()
+
+
+def write(files: dict[str, str], folder: Path) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+#: A package with a room in a room: names come through one `__init__.py` or through both, under their own name or another.
+NESTED = {
+    "__init__.py": "",
+    "errors.py": "class InputError(ValueError):\n    pass\n",
+    "bodies/__init__.py": '"""Bodies."""\n\n'
+    "from planewise.bodies.heart import Heart\nfrom planewise.bodies.heart.beat import beat as pulse\n"
+    "from planewise.bodies.skin import Skin\n\n"
+    '__all__ = ["Heart", "Skin", "pulse"]\n',
+    "bodies/skin.py": "class Skin:\n    pass\n",
+    "bodies/bone.py": "class Bone:\n    pass\n",
+    "bodies/heart/__init__.py": '"""What beats."""\n\nfrom planewise.bodies.heart.muscle import Heart, Valve\n',
+    "bodies/heart/muscle.py": "from planewise.bodies.bone import Bone\nfrom planewise.errors import InputError\n\n\n"
+    "class Heart:\n    def rest(self):\n        from planewise.bodies.heart.beat import beat\n\n        return beat(), Bone\n"
+    "\n\nclass Valve:\n    pass\n",
+    "bodies/heart/beat.py": "def beat():\n    return 60\n",
+}
+
+
+@pytest.fixture
+def nested(tmp_path, monkeypatch) -> Path:
+    """The package, where `Source` looks for ours; files that a test adds count."""
+    write(NESTED, tmp_path / "planewise")
+    monkeypatch.setattr(planewise, "__file__", str(tmp_path / "planewise/__init__.py"))
+    return tmp_path / "planewise"
+
+
+@pytest.mark.parametrize("name", ["planewise.bodies.heart.muscle.Heart", "planewise.bodies.heart.Heart"])
+def test_a_room_in_a_room_brings_the_room_that_it_lies_in(name, nested):
+    source = Source([name])
+    files = source.files()
+    assert sorted(files) == [
+        "__init__.py",
+        "bodies/__init__.py",
+        "bodies/bone.py",
+        "bodies/heart/__init__.py",
+        "bodies/heart/beat.py",
+        "bodies/heart/muscle.py",
+        "errors.py",
+    ]
+    # the upper room keeps what is asked of it, which is nothing, and the package names top rooms alone
+    assert "import" not in files["bodies/__init__.py"] and "Skin" not in files["bodies/__init__.py"]
+    assert '_ROOMS = (\n    "bodies",\n)' in files["__init__.py"]
+    assert ("Heart" in files["bodies/heart/__init__.py"]) == name.endswith("heart.Heart")
+    assert "Valve" not in files["bodies/heart/__init__.py"]
+
+
+def test_a_name_is_followed_through_two_rooms(nested, tmp_path, monkeypatch):
+    source = Source(["planewise.bodies.Heart", "planewise.bodies.pulse"])
+    assert source.exports == {"planewise.bodies": {"Heart", "pulse"}, "planewise.bodies.heart": {"Heart"}}
+    files = source.files()
+    assert "from scripts.bodies.heart.beat import beat as pulse\n" in files["bodies/__init__.py"]
+    write(files, tmp_path / "elsewhere/scripts")
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    forget_scripts()
+    try:
+        scripts = import_module("scripts")
+        bone = import_module("scripts.bodies.bone").Bone
+        assert scripts.bodies.Heart().rest() == (60, bone) and scripts.bodies.pulse() == 60
+    finally:
+        forget_scripts()
+
+
+def test_an_import_that_would_close_a_circle_through_the_upper_room_stays_where_it_is(nested):
+    """Importing anything below ``bodies`` executes its ``__init__.py``, and with it what that imports."""
+    (nested / "bodies/bone.py").write_text(
+        "def marrow():\n    from planewise.bodies.heart.beat import beat\n\n    return beat()\n"
+    )
+    (nested / "bodies/__init__.py").write_text("from planewise.bodies.bone import marrow\n")
+    kept = Source(["planewise.bodies.marrow"]).files()["bodies/bone.py"]
+    assert "    from scripts.bodies.heart.beat import beat" in kept
+    # where nobody asks the upper room for it, nothing is in the way
+    moved = Source(["planewise.bodies.bone.marrow"]).files()["bodies/bone.py"]
+    assert moved.startswith("from scripts.bodies.heart.beat import beat\n")
+
+
+def test_relative_imports_are_refused(nested):
+    (nested / "bodies/__init__.py").write_text("from .skin import Skin\n")
+    with pytest.raises(InputError, match=r"planewise.bodies has a relative import \(line 1\)"):
+        Source(["planewise.bodies.Skin"])
+    (nested / "bodies/skin.py").write_text("from .bone import Bone\n")
+    with pytest.raises(InputError, match=r"planewise.bodies.skin has a relative import \(line 1\)"):
+        Source(["planewise.bodies.skin.Skin"])
 
 
 def forget_scripts():

@@ -1,6 +1,7 @@
 """Bundles as folders that work where nothing of ours is installed."""
 
-from planewise.packaging.check_bundle import Finding, check_bundle
+from planewise.packaging.check_bundle import check_bundle
+from planewise.packaging.checks.finding import Finding
 from planewise.packaging.checks_page import checks_page
 from planewise.packaging.package_bundle import Packaged, package_bundle
 

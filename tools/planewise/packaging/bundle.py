@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ class Bundle:
         else:
             imported = self.source.foreign_imports()
         named = {_canonical(name) for name in (*self.metadata.get("required_packages_version", {}), *_NAMED_APART)}
-        distributions = packages_distributions()
+        distributions = _distributions()
         missing = {}
         for name in sorted(imported | _ALWAYS_NEEDED):
             homes = sorted(set(distributions.get(name, [name])))
@@ -174,6 +174,12 @@ def without_noise() -> Iterator[None]:
 def _forget_scripts() -> None:
     for module in [name for name in sys.modules if name.partition(".")[0] == THEIRS]:
         del sys.modules[module]
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Module to the distributions that it comes from; a second of reading the environment."""
+    return packages_distributions()
 
 
 def _canonical(name: str) -> str:

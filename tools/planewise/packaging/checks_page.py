@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import get_args
 
-from planewise.packaging.check_bundle import Finding, Tier
+from planewise.packaging.checks.finding import Finding, Tier
 
 #: Columns of one check each: what stands above it to the finding's name.
 CHECKS = {

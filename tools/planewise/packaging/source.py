@@ -10,7 +10,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import planewise
@@ -27,7 +27,8 @@ class Source:
     """The modules of this package that some names need, as they are to stand in a bundle.
 
     A name is followed through its room's ``__init__.py`` to the module that it lives in, and from there along every import.
-    Rooms keep only the names that something reached asks for.
+    Rooms keep only the names that something reached asks for. A room may lie in another (``planewise.phantoms.heart``), whose
+    ``__init__.py`` is then there too.
 
     Args:
         names: dotted, as configs say them: ``planewise.networks.SliceNet``.
@@ -37,7 +38,6 @@ class Source:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._trees: dict[str, ast.Module] = {}
         self.modules: set[str] = set()
         """Dotted names of the modules, packages left out."""
         self.exports: dict[str, set[str]] = {}
@@ -51,33 +51,19 @@ class Source:
         for room in self._rooms:
             written[f"{_below(room)}/__init__.py"] = self._room_init(room)
         for module in self.modules:
-            written[f"{_below(module)}.py"] = self._module(module)
+            written[f"{_below(module)}.py"] = rewrite_imports(self._hoisted(module, _file(module).read_text()))
         return dict(sorted(written.items()))
 
     def foreign_imports(self) -> set[str]:
         """Top-level names of everything else that the modules import, Python's own library apart."""
-        return foreign_imports(self._tree(module) for module in self.modules)
+        return foreign_imports(_tree(module) for module in self.modules)
 
     # where names lead
 
     @cached_property
     def _rooms(self) -> list[str]:
-        return sorted({module.rpartition(".")[0] for module in self.modules} - {OURS})
-
-    def _tree(self, module: str) -> ast.Module:
-        if module not in self._trees:
-            self._trees[module] = ast.parse(_file(module).read_text())
-        return self._trees[module]
-
-    def _homes(self, room: str) -> dict[str, str]:
-        """Name to the module it lives in, for everything that a room's ``__init__.py`` offers."""
-        homes: dict[str, str] = {}
-        for statement in self._tree(room).body:
-            if isinstance(statement, ast.ImportFrom) and _is_ours(statement.module):
-                homes |= {alias.asname or alias.name: statement.module for alias in statement.names}
-            elif _assigns(statement, "_HOMES"):
-                homes |= ast.literal_eval(statement.value)
-        return homes
+        """Dotted names of the rooms that hold the modules, and of those that these lie in."""
+        return sorted({room for module in self.modules for room in _rooms_above(module)})
 
     def _reach(self, name: str, why: str) -> None:
         """Follow a dotted name, of a module or of something in one."""
@@ -87,15 +73,16 @@ class Source:
                 return
             if not rest:
                 raise InputError(f"{why}: name what of the room {module} is needed, as in {module}.Something")
-            homes = self._homes(module) if module != OURS else {}
+            homes = _homes(module) if module != OURS else {}
             if rest[0] not in homes:
                 raise InputError(f"{why}, but there is no {rest[0]} in {module}")
             self.exports.setdefault(module, set()).add(rest[0])
-            module = homes[rest[0]]
+            self._reach(homes[rest[0]], f"{module} offers {rest[0]}")
+            return
         if module in self.modules:
             return
         self.modules.add(module)
-        for node in ast.walk(self._tree(module)):
+        for node in _imports(_tree(module)):
             if isinstance(node, ast.ImportFrom) and node.level:
                 raise InputError(f"{module} has a relative import (line {node.lineno}); write {OURS}.<room>.<module>")
             for imported in _imported(node):
@@ -109,23 +96,22 @@ class Source:
         while waiting:
             module, rest = _longest_module(waiting.pop())
             if _is_package(module) and rest and module != OURS:
-                waiting.append(self._homes(module)[rest[0]])
-            room = module if _is_package(module) else module.rpartition(".")[0]
-            if room != OURS and room not in loaded:
-                loaded.add(room)
-                eager = [s for s in self._tree(room).body if isinstance(s, ast.ImportFrom) and _is_ours(s.module)]
-                kept = self.exports.get(room, set())
-                waiting += [s.module for s in eager if any(alias.name in kept for alias in s.names)]
+                waiting.append(_homes(module)[rest[0]])
+            for room in [*_rooms_above(module), *([module] if _is_package(module) and module != OURS else [])]:
+                if room not in loaded:
+                    loaded.add(room)
+                    kept = self.exports.get(room, set())
+                    waiting += [home for name, home in _offered(room) if name in kept]
             if not _is_package(module) and module not in loaded:
                 loaded.add(module)
-                top = [imported for statement in self._tree(module).body for imported in _imported(statement)]
+                top = [imported for statement in _tree(module).body for imported in _imported(statement)]
                 waiting += [imported for imported in top if _is_ours(imported)]
         return loaded
 
     # how it is written
 
     def _package_init(self) -> str:
-        rooms = "".join(f'    "{room.rpartition(".")[2]}",\n' for room in self._rooms)
+        rooms = "".join(f'    "{_below(room)}",\n' for room in self._rooms if room.count(".") == 1)
         return (
             f'"""The part of {OURS} {planewise.__version__} that this bundle needs, copied by `{OURS} package`."""\n\n'
             "from importlib import import_module\nfrom types import ModuleType\n\n"
@@ -142,9 +128,9 @@ class Source:
         kept = self.exports.get(room, set())
         source = _file(room).read_text()
         parts = []
-        for statement in self._tree(room).body:
+        for statement in _tree(room).body:
             if isinstance(statement, ast.ImportFrom) and _is_ours(statement.module):
-                names = [alias.name for alias in statement.names if alias.name in kept]
+                names = [_written(alias) for alias in statement.names if (alias.asname or alias.name) in kept]
                 parts += [_import_line(_theirs(statement.module), names)] if names else []
             elif _assigns(statement, "_HOMES"):
                 homes = {name: home for name, home in ast.literal_eval(statement.value).items() if name in kept}
@@ -162,10 +148,6 @@ class Source:
         ]
         return rewrite_imports("\n".join(spaced) + "\n")
 
-    def _module(self, module: str) -> str:
-        text = _file(module).read_text()
-        return rewrite_imports(self._hoisted(module, text))
-
     def _hoisted(self, module: str, text: str) -> str:
         """The text with its functions' imports of this package at the top.
 
@@ -173,9 +155,11 @@ class Source:
         that an import inside a function would find nothing. One that would close a circle stays where it is.
         """
         lines = text.splitlines(keepends=True)
-        top = [other for other in self._tree(module).body if isinstance(other, (ast.Import, ast.ImportFrom))]
+        body = _tree(module).body
+        # the docstring, and what is imported
+        top = [other for other in body if isinstance(other, (ast.Import, ast.ImportFrom)) or _is_text(other)]
         hoisted = []
-        for block, statement in _own_imports_in_functions(self._tree(module)):
+        for block, statement in _own_imports_in_functions(_tree(module)):
             if module in self._loaded_by(_imported(statement)):
                 continue
             first, last = statement.lineno - 1, statement.end_lineno
@@ -185,11 +169,12 @@ class Source:
             left = " " * statement.col_offset + (note if stays else f"pass  {note}") + "\n"
             lines[first:last] = [left, *[""] * (last - first - 1)]
         if hoisted:
-            at = max((statement.end_lineno for statement in top), default=1)
-            lines[at - 1] += "".join(f"{line}\n" for line in dict.fromkeys(hoisted))
+            at = max((statement.end_lineno for statement in top), default=0)
+            lines.insert(at, "".join(f"{line}\n" for line in dict.fromkeys(hoisted)))
         return "".join(lines)
 
 
+@cache
 def rewrite_imports(text: str) -> str:
     """The text of a module with `OURS` replaced by `THEIRS` in what it imports and in dotted names that are strings of
     their own (a ``_target_`` that is looked for), and nowhere else."""
@@ -231,6 +216,38 @@ def foreign_imports(trees: Iterable[ast.AST]) -> set[str]:
     return names - set(sys.stdlib_module_names) - {OURS, THEIRS}
 
 
+def _homes(room: str) -> dict[str, str]:
+    """Name to where it comes from (``planewise.networks.slice_net.SliceNet``), of all that a room offers."""
+    homes = dict(_offered(room))
+    for statement in _tree(room).body:
+        if _assigns(statement, "_HOMES"):
+            modules = ast.literal_eval(statement.value)
+            homes |= {name: f"{module}.{name}" for name, module in modules.items()}
+    return homes
+
+
+def _offered(room: str) -> list[tuple[str, str]]:
+    """Names that a room's ``__init__.py`` imports when it is executed, each with where it comes from.
+
+    Raises:
+        InputError: it has a relative import.
+    """
+    found = []
+    for statement in _tree(room).body:
+        if isinstance(statement, ast.ImportFrom) and statement.level:
+            raise InputError(f"{room} has a relative import (line {statement.lineno}); write {OURS}.<room>.<module>")
+        if isinstance(statement, ast.ImportFrom) and _is_ours(statement.module):
+            found += [(alias.asname or alias.name, f"{statement.module}.{alias.name}") for alias in statement.names]
+    return found
+
+
+@cache
+def _imports(tree: ast.Module) -> list[ast.stmt]:
+    """Every import statement, wherever it stands."""
+    return [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
+@cache
 def _own_imports_in_functions(tree: ast.Module) -> list[tuple[Sequence[ast.stmt], ast.stmt]]:
     """Imports of this package below the top of a module, each with the block that it stands in."""
     found = []
@@ -264,10 +281,18 @@ def _theirs(name: str) -> str:
     return re.sub(rf"^{OURS}\b", THEIRS, name)
 
 
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
 def _assigns(statement: ast.stmt, name: str) -> bool:
     return isinstance(statement, ast.Assign) and any(
         isinstance(target, ast.Name) and target.id == name for target in statement.targets
     )
+
+
+def _written(alias: ast.alias) -> str:
+    return f"{alias.name} as {alias.asname}" if alias.asname else alias.name
 
 
 def _import_line(module: str, names: Sequence[str]) -> str:
@@ -285,6 +310,22 @@ def _below(module: str) -> str:
 def _file(module: str) -> Path:
     path = Path(planewise.__file__).parent.joinpath(*module.split(".")[1:])
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _tree(module: str) -> ast.Module:
+    return _parsed(_file(module))
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    """Of a file of this package, which stays as it is while a process runs."""
+    return ast.parse(path.read_text())
+
+
+def _rooms_above(module: str) -> list[str]:
+    """``planewise.phantoms.heart.body`` to ``planewise.phantoms`` and ``planewise.phantoms.heart``."""
+    parts = module.split(".")
+    return [".".join(parts[:number]) for number in range(2, len(parts))]
 
 
 def _is_package(module: str) -> bool:
@@ -308,10 +349,4 @@ def _is_offered(room: str, name: str) -> bool:
     """Whether a room's ``__init__.py`` offers a name that is one of its modules' too."""
     if room == OURS or not _is_package(room):
         return False
-    tree = ast.parse(_file(room).read_text())
-    return any(
-        alias.name == name and statement.module == f"{room}.{name}"
-        for statement in tree.body
-        if isinstance(statement, ast.ImportFrom)
-        for alias in statement.names
-    )
+    return (name, f"{room}.{name}.{name}") in _offered(room)

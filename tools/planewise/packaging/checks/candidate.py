@@ -1,0 +1,124 @@
+"""A bundle under check, with what several checks need: its weights, their settings and the network, each read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from planewise.networks import read_weights, weights_path
+from planewise.packaging.bundle import Bundle
+from planewise.packaging.run_record import Run
+from planewise.packaging.settings import settings_of
+
+
+class Candidate:
+    """What the checks of one bundle share.
+
+    Args:
+        bundle: that is checked.
+        scratch: a folder for files of the checks.
+        weights: a checkpoint, or a run's or bundle's folder; the bundle's own unless given.
+        overrides: as on the command line of ``python -m monai.bundle run``.
+
+    What builds a network is to be called within `Bundle.importable`.
+    """
+
+    def __init__(
+        self, bundle: Bundle, scratch: Path, weights: str | Path | None = None, overrides: Sequence[str] = ()
+    ) -> None:
+        self.bundle = bundle
+        self.scratch = scratch
+        self.named_weights = weights
+        self.overrides = overrides
+
+    @cached_property
+    def weights_file(self) -> Path | None:
+        """The file that holds the weights; None if the bundle has none and none were named.
+
+        Raises:
+            InputError: there is no file where they were named.
+        """
+        if self.named_weights is not None:
+            return Path(weights_path(self.named_weights))
+        return self.bundle.weights if self.bundle.weights.is_file() else None
+
+    @cached_property
+    def weights(self) -> dict[str, torch.Tensor] | None:
+        """Name to tensor, on the CPU; None where there is no file.
+
+        Raises:
+            InputError: the file holds no weights.
+        """
+        return read_weights(self.weights_file) if self.weights_file else None
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What of the inference config the run that made the weights had otherwise, as the packager would write it.
+
+        Raises:
+            InputError: the run is one of another bundle.
+        """
+        run = Run.of_weights(self.weights_file) if self.weights_file and not self.bundle.is_packaged else None
+        if run is None:
+            return {}
+        return settings_of(run, self.bundle.config("train.yaml"), self.bundle.config("inference.yaml"))[
+            "inference.yaml"
+        ]
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """``network_def`` with those settings, as it is initialised."""
+        return self.bundle.network(self.settings)
+
+    @cached_property
+    def checkpoint(self) -> Path:
+        """A file for MONAI's exporters with the weights, or with those of `network` where the bundle has none."""
+        path = self.scratch / "model.pt"
+        torch.save(self.network.state_dict() if self.weights is None else self.weights, path)
+        return path
+
+    @cached_property
+    def trained_network(self) -> nn.Module:
+        """`network` with what stands in `checkpoint`, in evaluation mode.
+
+        Raises:
+            RuntimeError: the weights do not fit.
+        """
+        network = self.network.eval()
+        network.load_state_dict(torch.load(self.checkpoint, map_location="cpu", weights_only=True))
+        return network
+
+    @cached_property
+    def example(self) -> torch.Tensor:
+        """A batch of two as metadata.json describes it, with n = 2 in the first of its sizes, 3 in the next and so on."""
+        image = self.bundle.metadata["network_data_format"]["inputs"]["image"]
+        formulas = enumerate(image["spatial_shape"], start=2)
+        sizes = [eval(str(size), {"__builtins__": {}}, {"n": n, "p": 1}) for n, size in formulas]
+        return torch.rand(2, image["num_channels"], *sizes)
+
+    @cached_property
+    def expected(self) -> torch.Tensor:
+        """What `trained_network` makes of `example`."""
+        with torch.no_grad():
+            return self.trained_network(self.example)
+
+    @property
+    def export_options(self) -> dict[str, Any]:
+        """What MONAI's exporters are to be told."""
+        return {
+            "ckpt_file": str(self.checkpoint),
+            "meta_file": self.bundle.metadata_file,
+            "config_file": self.bundle.config_file("inference.yaml"),
+            "bundle_root": str(self.bundle.folder),
+            **self.settings,
+        }
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the network's input is an image, as metadata.json says."""
+        return self.bundle.metadata["network_data_format"]["inputs"]["image"]["type"] == "image"

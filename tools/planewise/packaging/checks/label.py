@@ -1,0 +1,153 @@
+"""What MONAI Label cannot use a bundle without."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.transforms import Compose, LoadImaged, SaveImaged
+from torch import nn
+
+from planewise.errors import InputError
+from planewise.packaging.bundle import Bundle
+from planewise.packaging.checks.candidate import Candidate
+from planewise.packaging.checks.finding import Remark, need, reason
+
+#: What MONAI Label overrides in the train config before it starts a training.
+_TRAINS = (
+    "run",
+    "device",
+    "train#trainer#max_epochs",
+    "train#dataset#data",
+    "validate#dataset#data",
+    "train#handlers",
+)
+_INFERS = ("network_def", "preprocessing", "inferer", "postprocessing", "device")
+#: Of the images that MONAI Label's inference is tried on: a stack, and one slice alone.
+_IMAGES = ((40, 36, 3), (40, 36))
+
+
+def channels(candidate: Candidate) -> str:
+    """MONAI Label finds the input, the output and the names of its channels in metadata.json."""
+    form = candidate.bundle.metadata["network_data_format"]
+    first = next(iter(form["inputs"])), next(iter(form["outputs"]))
+    need(first == ("image", "pred"), f"the first input and output are {first[0]} and {first[1]}, not image and pred")
+    named = form["outputs"]["pred"].get("channel_def", {})
+    names = [str(name).lower() for name in named.values()]
+    need(all(str(key).isdigit() for key in named), "channel_def has keys that are no numbers")
+    need(len(set(names)) == len(names), "channel_def: MONAI Label takes names in lower case, where two are the same")
+    return ", ".join(names)
+
+
+def stand_alone(candidate: Candidate) -> None:
+    """The configs that MONAI Label opens need no other file."""
+    for file in ("train.yaml", "inference.yaml"):
+        text = re.sub(r"(^|\s)#.*", "", candidate.bundle.texts.get(file, ""))
+        # a percent sign that begins a value is a macro; one in a string is not
+        need(not re.search(r"""[:\-,\[]\s+["']?%""", text), f"{file} includes another (%): MONAI Label opens it alone")
+        need(
+            not re.search(r"@_meta_|__meta__", text), f"{file} refers to metadata.json, which MONAI Label does not read"
+        )
+
+
+def handlers(candidate: Candidate) -> None:
+    """Lists of handlers are such that MONAI Label can change them."""
+    for file, places in (("train.yaml", ("train", "validate")), ("inference.yaml", ("",))):
+        for place in places:
+            config = candidate.bundle.config(file)
+            _check_handlers((config.get(place, {}) if place else config).get("handlers", []), file, place)
+
+
+def _check_handlers(entries: Any, file: str, place: str) -> None:
+    need(isinstance(entries, list), f"{file}: {place} handlers are not a list")
+    odd = [entry for entry in entries if not isinstance(entry, Mapping) or "_target_" not in entry]
+    need(not odd, f"{file}: {place} handlers hold what is no dictionary with _target_")
+    loaders = [entry for entry in entries if entry["_target_"] == "CheckpointLoader"]
+    need(
+        all("map_location" in entry for entry in loaders),
+        f"{file}: a CheckpointLoader without map_location needs the device that its weights were trained on",
+    )
+
+
+def settable_names(candidate: Candidate) -> None:
+    """What MONAI Label sets is there."""
+    for file, ids in (("inference.yaml", _INFERS), ("train.yaml", _TRAINS)):
+        parser = ConfigParser(candidate.bundle.config(file))
+        missing = [name for name in ids if name not in parser]
+        if missing and not candidate.takes_images:
+            raise Remark(
+                f"{file} lacks {', '.join(missing)}; the network takes no image, MONAI Label cannot run it anyway"
+            )
+        need(not missing, f"{file} lacks {', '.join(missing)}")
+
+
+def inference(candidate: Candidate) -> str:
+    """Transforms, network and inferer in MONAI Label's order, on a volume of its own; without its server."""
+    bundle = candidate.bundle
+    config = bundle.config("inference.yaml")
+    if not candidate.takes_images:
+        raise Remark("the network takes no image: MONAI Label cannot run it")
+    parser = ConfigParser(config | {"device": "cpu", "bundle_root": str(bundle.folder)})
+    network, inferer = (parser.get_parsed_content(key) for key in ("network_def", "inferer"))
+    before, after = (_transforms(parser.get_parsed_content(key)) for key in ("preprocessing", "postprocessing"))
+    need(
+        any(isinstance(step, LoadImaged) for step in before),
+        "preprocessing has no LoadImaged: MONAI Label gives a path",
+    )
+    for shape in _IMAGES:
+        _check_result(bundle, _infer(bundle, before, inferer, network, after, shape))
+    return "from a stack and from a slice"
+
+
+def _infer(
+    bundle: Bundle, before: Sequence, inferer: Callable, network: nn.Module, after: Sequence, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """What MONAI Label has of an image of random numbers before it writes the result."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "image.nii.gz")
+        affine = np.diag([1.7, 1.5, 8.0, 1.0])
+        affine[:3, 3] = 5, -4, 3
+        nibabel.save(nibabel.Nifti1Image(np.random.default_rng(0).random(shape, np.float32), affine), path)
+        item: dict[str, Any] = {
+            "image": path,
+            "image_path": path,
+            "model": bundle.name,
+            "device": "cpu",
+            "description": "",
+        }
+        try:
+            for step in before:
+                if isinstance(step, LoadImaged):
+                    step._loader.image_only = False  # as MONAI Label sets it
+                item = step(item)
+            with torch.no_grad():
+                item["pred"] = inferer(item["image"][None], network.eval())[0]
+            for step in (step for step in after if not isinstance(step, SaveImaged)):
+                item = step(item)
+        except Exception as error:
+            raise InputError(f"an image of shape {shape}: {reason(error)}") from None
+    return item
+
+
+def _check_result(bundle: Bundle, item: Mapping[str, Any]) -> None:
+    prediction = item["pred"]
+    need("image_path" in item, "image_path is gone after the transforms: MONAI Label's writer needs it")
+    if "classification" in bundle.name:
+        return
+    need(prediction.shape[0] == 1, f"{prediction.shape[0]} channels are left; MONAI Label writes one (argmax)")
+    given = tuple(int(size) for size in item["image"].meta["spatial_shape"])
+    need(
+        tuple(prediction.shape[1:]) == given[: prediction.ndim - 1],
+        f"the result has shape {tuple(prediction.shape[1:])}, the image {given}: postprocessing lacks Invertd",
+    )
+
+
+def _transforms(steps: Any) -> list[Callable]:
+    return list(steps.transforms) if isinstance(steps, Compose) else list(steps if isinstance(steps, list) else [steps])

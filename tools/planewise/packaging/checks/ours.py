@@ -1,0 +1,151 @@
+"""What we ask of ourselves: words, scores, private paths, ONNX, code and sums of a package, documented commands."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from monai.bundle import ConfigParser, onnx_export
+
+from planewise.engines.overrides import unknown_overrides
+from planewise.packaging import archive
+from planewise.packaging.bundle import Bundle
+from planewise.packaging.checks.candidate import Candidate
+from planewise.packaging.checks.finding import Remark, need, reason
+from planewise.packaging.checks.zoo import SAME, network_fits
+from planewise.packaging.model_card import FROM_REPOSITORY
+from planewise.packaging.overrides import config_files, documented_runs
+from planewise.packaging.source import OURS, THEIRS, foreign_imports
+
+_SECTIONS = (
+    "Authors", "Tags", "Model Description", "Data", "Performance", "System Configuration", "Limitations", "Citation",
+)  # fmt: skip
+_PERSONAL = re.compile(r"(?:/home/|/Users/|/root/|[A-Z]:\\)[\w.\\/-]*")
+
+
+def model_card(candidate: Candidate) -> None:
+    """docs/README.md has every section of a model card."""
+    headings = re.findall(r"^#+ (.*)$", candidate.bundle.readme, re.M)
+    missing = [section for section in _SECTIONS if section not in headings]
+    need(not missing, f"docs/README.md has no section {', '.join(missing)}")
+
+
+def scores(candidate: Candidate) -> str:
+    """metadata.json holds scores that somebody measured."""
+    found = candidate.bundle.metadata.get("eval_metrics") or {}
+    numbers = [name for name, value in found.items() if isinstance(value, (int, float))]
+    need(numbers, "eval_metrics in metadata.json holds no number: nobody measured it")
+    return f"{len(numbers)}, measured on {found.get('measured_on', 'what is not said')}"
+
+
+def no_absolute_paths(candidate: Candidate) -> None:
+    """No file names a folder of somebody's machine."""
+    bundle = candidate.bundle
+    texts = {**bundle.texts, "metadata.json": Path(bundle.metadata_file).read_text(), "README.md": bundle.readme}
+    found = [f"{name}: {match}" for name, text in texts.items() for match in _PERSONAL.findall(text)]
+    need(not found, "; ".join(found[:3]))
+
+
+def network_in_train(candidate: Candidate) -> str:
+    """`network_fits` of the train config."""
+    return network_fits(candidate.bundle, "train.yaml")
+
+
+def onnx(candidate: Candidate) -> str:
+    """No one demands it, so that a network with an operator that ONNX lacks is warned of."""
+    if find_spec("onnx") is None:
+        raise Remark("not tried: it needs the package onnx (pip install onnx)")
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    expected, image, file = candidate.expected, candidate.example, str(candidate.scratch / "model.onnx")
+    try:
+        # torch's other exporter needs onnxscript too, and ten times as long
+        onnx_export(
+            "network_def",
+            file,
+            use_trace=True,
+            input_shape=list(image.shape),
+            converter_kwargs={"dynamo": False},
+            **candidate.export_options,
+        )
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+        raise Remark(f"it cannot be exported: {reason(error)}") from None
+    model = onnx.load(file)
+    (given,) = ReferenceEvaluator(model).run(None, {model.graph.input[0].name: image.numpy()})
+    difference = float((torch.from_numpy(given) - expected).abs().max())
+    need(difference < SAME, f"its output differs by {difference:.2g}")
+    return f"opset {model.opset_import[0].version}, output within {difference:.1g}"
+
+
+def code(candidate: Candidate) -> str:
+    """``scripts/`` of a packaged bundle needs nothing of ours, and the configs name nothing of ours."""
+    bundle = candidate.bundle
+    files = sorted((bundle.folder / THEIRS).rglob("*.py"))
+    for path in files:
+        tree = ast.parse(path.read_text())
+        ours = [
+            node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) and _imports_ours(node)
+        ]
+        need(not ours, f"{path.relative_to(bundle.folder)} imports {OURS}")
+    for name, text in bundle.texts.items():
+        lines = [
+            line for line in text.splitlines() if not line.lstrip().startswith("#") and re.search(rf"\b{OURS}\.", line)
+        ]
+        need(not lines, f"{name} names {OURS}: {''.join(lines[:1]).strip()}")
+    return f"{len(files)} files; imports {', '.join(sorted(foreign_imports(ast.parse(path.read_text()) for path in files)))}"
+
+
+def _imports_ours(node: ast.Import | ast.ImportFrom) -> bool:
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+    return any(name.partition(".")[0] == OURS for name in names)
+
+
+def sums(candidate: Candidate) -> str:
+    """A packaged bundle's files are those that were packaged."""
+    folder = candidate.bundle.folder
+    need((folder / archive.SUMS).is_file(), f"there is no {archive.SUMS}")
+    wrong = archive.wrong_sums(folder)
+    need(not wrong, f"changed or missing since it was packaged: {', '.join(wrong[:5])}")
+    return archive.SUMS
+
+
+def documented_commands(candidate: Candidate) -> str:
+    """Every override of a command in docs/README.md is a setting."""
+    bundle = candidate.bundle
+    # what follows in a packaged one needs the repository
+    runs = documented_runs(bundle.readme.partition(FROM_REPOSITORY)[0])
+    if not runs:
+        raise Remark("docs/README.md documents no `python -m monai.bundle run`")
+    odd = [text for arguments in runs for text in _unknown(bundle, arguments)]
+    if odd:
+        raise Remark("; ".join(dict.fromkeys(odd)))
+    return f"{len(runs)} runs"
+
+
+def overrides(candidate: Candidate) -> str:
+    """Every override that a person asks about is a setting."""
+    odd = _unknown(candidate.bundle, candidate.overrides)
+    if odd:
+        raise Remark("; ".join(odd))
+    return "each is a setting"
+
+
+def _unknown(bundle: Bundle, arguments: Sequence[str]) -> list[str]:
+    """Overrides that lead nowhere, each with the nearest that does; a command without --config_file may mean any config."""
+    named = config_files(arguments)
+    absent = [file for file in named if file not in bundle.texts]
+    if absent:
+        return [f"there is no configs/{file}" for file in absent]
+    if named:
+        unknown = unknown_overrides(
+            arguments, ConfigParser.load_config_files([bundle.config_file(file) for file in named])
+        )
+    else:
+        found = [unknown_overrides(arguments, bundle.config(file)) for file in bundle.texts]
+        unknown = {name: near for name, near in found[0].items() if all(name in other for other in found)}
+    return [f"no config takes --{name}{f' (did you mean --{near}?)' if near else ''}" for name, near in unknown.items()]

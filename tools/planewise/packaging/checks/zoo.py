@@ -1,0 +1,128 @@
+"""What the Model Zoo's own checks stop at."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from monai.bundle import ckpt_export, verify_net_in_out
+
+from planewise.errors import InputError
+from planewise.packaging import archive
+from planewise.packaging.bundle import Bundle, check_metadata
+from planewise.packaging.checks.candidate import Candidate
+from planewise.packaging.checks.finding import Remark, need
+from planewise.packaging.source import OURS
+from planewise.packaging.weights import check_weights
+
+FILES = (
+    "LICENSE",
+    "configs/train.yaml",
+    "configs/evaluate.yaml",
+    "configs/inference.yaml",
+    "configs/logging.conf",
+    "docs/README.md",
+    "docs/data_license.txt",
+)
+#: `n` in the formulas of metadata's shapes.
+SIZES = (1, 3)
+#: By how much what an exported network gives may differ.
+SAME = 1e-4
+
+
+def files(candidate: Candidate) -> None:
+    """All files that the zoo demands, none twice, none too large."""
+    bundle = candidate.bundle
+    missing = [file for file in FILES if not (bundle.folder / file).is_file()]
+    need(not missing, f"missing: {', '.join(missing)}")
+    configs = bundle.folder / "configs"
+    short = [path.name for path in configs.glob("*.yml")]
+    need(not short, f"{', '.join(short)}: MONAI Label opens .yaml alone")
+    twins = [name for name in bundle.texts if (configs / name).with_suffix(".json").exists()]
+    need(not twins, f"{', '.join(twins)} also as .json: the zoo would take one and MONAI Label the other")
+    large = [name for name in archive.files_of(bundle.folder) if _is_large(bundle, name)]
+    if large:
+        raise Remark(f"over 25 MB: {', '.join(large)}; the zoo wants them elsewhere (`{OURS} package --zoo --url URL`)")
+    if "multi_gpu_train.yaml" not in bundle.texts:
+        raise Remark("there is no configs/multi_gpu_train.yaml")
+
+
+def _is_large(bundle: Bundle, name: str) -> bool:
+    # a run in the bundle's own folder is no part of it
+    run = name.startswith(("eval/", "runs/", "logs/")) or name.endswith("last.ckpt")
+    return not run and (bundle.folder / name).stat().st_size > archive.LARGEST
+
+
+def metadata(candidate: Candidate) -> str:
+    """metadata.json keeps to its schema."""
+    check_metadata(candidate.bundle)
+    return f"version {candidate.bundle.metadata['version']}"
+
+
+def versions(candidate: Candidate) -> None:
+    """The zoo installs ``name==version`` for each, and of MONAI what is older than the next patch."""
+    content = candidate.bundle.metadata
+    named = {key: content[key] for key in ("monai_version", "pytorch_version", "numpy_version")}
+    odd = [f"{key} {value}" for key, value in named.items() if not re.fullmatch(r"\d+(\.\d+)*", str(value))]
+    required = content["required_packages_version"]
+    odd += [f"{name} {value}" for name, value in required.items() if not re.fullmatch(r"[0-9][\w.!]*", str(value))]
+    need(not odd, f"not plain versions: {', '.join(odd)}")
+
+
+def required_packages(candidate: Candidate) -> None:
+    """metadata.json names everything that the bundle's code imports."""
+    missing = candidate.bundle.requirements()
+    text = ", ".join(f"{name} {version}" for name, version in missing.items())
+    if missing and not candidate.bundle.is_packaged:
+        raise Remark(f"metadata.json does not name {text}; `{OURS} package` adds them")
+    need(not missing, f"metadata.json does not name {text}")
+
+
+def network_in_inference(candidate: Candidate) -> str:
+    """`network_fits` of the inference config."""
+    return network_fits(candidate.bundle, "inference.yaml")
+
+
+def network_fits(bundle: Bundle, file: str) -> str:
+    """A config's network takes and gives the shapes of metadata.json, at `SIZES`."""
+    for size in SIZES:
+        verify_net_in_out(
+            "network_def",
+            bundle.metadata_file,
+            bundle.config_file(file),
+            device="cpu",
+            n=size,
+            bundle_root=str(bundle.folder),
+        )
+    return f"at n = {' and '.join(map(str, SIZES))}"
+
+
+def weights(candidate: Candidate) -> str:
+    """The weights fit the network to the last tensor, and can be read where there is no GPU."""
+    bundle, file, named = candidate.bundle, candidate.weights_file, candidate.named_weights
+    if file is None:
+        large = bundle.folder / archive.LARGE
+        if large.is_file() and "models/model.pt" in large.read_text():
+            return f"named in {archive.LARGE}"
+        if bundle.is_packaged:
+            raise InputError(f"there is neither models/model.pt nor {archive.LARGE} that names it")
+        raise Remark("there are none here; name a run's with --weights")
+    content, settings = candidate.weights, candidate.settings
+    check_weights(content, candidate.network, file.name if named is None else str(named))
+    if bundle.is_packaged:
+        # no map_location: they must not ask for a device
+        stored = torch.load(file, weights_only=True)
+        elsewhere = {str(value.device) for value in stored.values()} - {"cpu"}
+        need(not elsewhere, f"they are stored on {', '.join(elsewhere)}")
+    as_trained = f", with {', '.join(settings)} as the run had them" if settings else ""
+    return f"{sum(value.numel() for value in content.values()):,} values{as_trained}"
+
+
+def torchscript(candidate: Candidate) -> str:
+    """The network can be exported to TorchScript, and gives the same there."""
+    expected, file = candidate.expected, candidate.scratch / "model.ts"
+    ckpt_export("network_def", filepath=str(file), **candidate.export_options)
+    with torch.no_grad():
+        difference = float((torch.jit.load(file)(candidate.example) - expected).abs().max())
+    need(difference < SAME, f"its output differs by {difference:.2g}")
+    return f"output within {difference:.1g}"
