@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from planewise.phantoms import DEFECTS, UNLABELLED, Recipe
-from planewise.phantoms.layouts.dsbcc import study_files
+from planewise.phantoms.heart.study import study_files
 from planewise.phantoms.scanner.dicom import Identity
 
 from tests.exams.files import write_cine

@@ -8,7 +8,7 @@ import pydicom
 import pytest
 from monai.transforms import LoadImage
 from planewise.phantoms import DEFECTS
-from planewise.phantoms.layouts.dsbcc import study_files
+from planewise.phantoms.heart.study import study_files
 from planewise.phantoms.scanner.dicom import Identity
 
 IDENTITY = Identity("1", "3-1")

@@ -15,7 +15,7 @@ def features() -> tuple[np.ndarray, np.ndarray]:
     recipe = Recipe("acdc", seed=1, population=LABELLED)
     rows, groups = [], []
     for number in range(1, 151):
-        heart = recipe.heart(number)
+        heart = recipe.organ(number)
         diastole, systole, patient = heart.volumes(0.0), heart.volumes(END_SYSTOLE), heart.patient
         fractions = [1 - systole[name] / diastole[name] for name in ("lv", "rv")]
         volumes = [at[name] for name in ("lv", "rv") for at in (diastole, systole)]

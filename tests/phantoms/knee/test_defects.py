@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 from planewise.phantoms import KNEE_DEFECTS, KNEE_UNLABELLED, Recipe
-from planewise.phantoms.layouts.fastmri import study_files
+from planewise.phantoms.knee.study import study_files
 from planewise.phantoms.scanner.dicom import Identity
 
 IDENTITY = Identity("1", "3-1")

@@ -42,7 +42,7 @@ def test_every_exam_is_as_likely_to_be_of_a_kind():
 def test_labels_and_signs_agree():
     recipe = Recipe("mrnet", 3, KNEE_LABELLED)
     for number in range(1, 200):
-        findings = recipe.knee(number).findings
+        findings = recipe.organ(number).findings
         assert findings.acl_tear == (findings.acl_gap > 0)
         assert findings.meniscal_tear == bool(findings.tears)
         signs = bool(findings.oedemas) or findings.cyst > 0 or findings.cartilage_loss > 0 or findings.effusion > 1.4
@@ -54,7 +54,7 @@ def test_labels_and_signs_agree():
 def test_severity_scales_the_signs():
     strong, weak, none = (Recipe("mrnet", 3, KNEE_LABELLED.with_values(severity=factor)) for factor in (1.0, 0.4, 0.0))
     for number in range(1, 40):
-        one, other, gone = (recipe.knee(number).findings for recipe in (strong, weak, none))
+        one, other, gone = (recipe.organ(number).findings for recipe in (strong, weak, none))
         assert one.labels == other.labels == gone.labels
         assert one.acl_gap >= other.acl_gap >= gone.acl_gap == 0
         assert all(a.width > b.width for a, b in zip(one.tears, other.tears, strict=True))
@@ -68,7 +68,7 @@ def test_severity_scales_the_signs():
 def sound() -> Leg:
     """A normal knee's leg."""
     recipe = Recipe("mrnet", 3, KNEE_LABELLED)
-    number = next(k for k in range(1, 60) if not recipe.knee(k).findings.abnormal)
+    number = next(k for k in range(1, 60) if not recipe.organ(k).findings.abnormal)
     leg = recipe.exam(number).leg
     return replace(leg, knee=replace(leg.knee, findings=replace(leg.knee.findings, degeneration=0.0, effusion=0.8)))
 

@@ -15,7 +15,7 @@ from planewise.phantoms.knee.leg import Leg
 def knee(request) -> Knee:
     """Knees at the ends and in the middle of the range of flexion."""
     flexion = {1: (0.0, 0.1), 2: (8.0, 9.0), 3: (16.0, 17.0), 4: (24.9, 25.0)}[request.param]
-    return Recipe("fastmri", 5, KNEE_UNLABELLED.with_values(flexion=flexion)).knee(request.param)
+    return Recipe("fastmri", 5, KNEE_UNLABELLED.with_values(flexion=flexion)).organ(request.param)
 
 
 def _grid(step: float = 2.0):
@@ -116,7 +116,7 @@ def test_menisci_are_wedges_open_to_the_notch(knee):
 
 
 def test_a_left_knee_is_the_mirror_image_of_a_right_one():
-    knee = Recipe("fastmri", 2, KNEE_UNLABELLED).knee(1)
+    knee = Recipe("fastmri", 2, KNEE_UNLABELLED).organ(1)
     right = replace(knee, patient=replace(knee.patient, left=False), centre=np.array([80.0, 3, 5]), axes=np.eye(3))
     mirror = np.diag([-1.0, 1, 1])
     left = replace(
@@ -133,7 +133,7 @@ def test_a_left_knee_is_the_mirror_image_of_a_right_one():
 
 def test_right_knees_lie_right_and_left_knees_left():
     recipe = Recipe("fastmri", 2, KNEE_UNLABELLED.with_values(centred=0.0))
-    knees = [recipe.knee(number) for number in range(1, 40)]
+    knees = [recipe.organ(number) for number in range(1, 40)]
     assert {knee.patient.left for knee in knees} == {True, False}
     for knee in knees:
         side = -1 if knee.patient.left else 1

@@ -39,7 +39,7 @@ def test_layout_and_info(tree, recipe):
     folders = sorted((tree / "training").iterdir())
     assert [folder.name for folder in folders] == [f"patient{place:03d}" for place in (1, 21, 41, 61, 81)]
     for number, folder in enumerate(folders, 1):
-        info, patient = _info(folder), recipe.heart(number).patient
+        info, patient = _info(folder), recipe.organ(number).patient
         assert list(info) == ["ED", "ES", "Group", "Height", "NbFrame", "Weight"]
         assert (info["ED"], info["ES"], info["NbFrame"]) == ("1", "3", "5")
         assert info["Group"] == list(GROUPS)[number - 1] == patient.group
@@ -64,7 +64,7 @@ def test_volumes_have_spacing_and_no_orientation(tree, recipe):
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_masks_hold_the_volumes_of_the_heart(tree, recipe, number):
     name = exam_folder(number).name
-    heart = recipe.heart(number)
+    heart = recipe.organ(number)
     for frame, phase in (("01", 0.0), ("03", 0.4)):
         mask = nib.load(tree / "training" / name / f"{name}_frame{frame}_gt.nii.gz")
         voxel = np.prod(mask.header.get_zooms()) / 1000

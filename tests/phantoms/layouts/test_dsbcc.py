@@ -9,7 +9,8 @@ import pydicom
 import pytest
 from planewise.errors import InputError
 from planewise.phantoms import write_exams
-from planewise.phantoms.layouts.dsbcc import exam_files, plan_series
+from planewise.phantoms.heart.study import plan_series
+from planewise.phantoms.layouts.dsbcc import exam_files
 
 
 def _contents(folder) -> dict[str, bytes]:
@@ -44,10 +45,10 @@ def test_an_exam_is_the_same_bytes_whatever_else_is_made(recipe, dsbcc_tree, tmp
 
 def test_seeds_and_numbers_are_other_exams(recipe):
     hearts = [
-        recipe.heart(1),
-        recipe.heart(2),
-        replace(recipe, seed=4).heart(1),
-        replace(recipe, layout="acdc").heart(1),
+        recipe.organ(1),
+        recipe.organ(2),
+        replace(recipe, seed=4).organ(1),
+        replace(recipe, layout="acdc").organ(1),
     ]
     assert len({heart.patient.lv_edv for heart in hearts}) == 4
 

@@ -10,7 +10,8 @@ import pytest
 from monai.transforms import LoadImage
 from planewise.geometry import check_affine
 from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Recipe, write_exams
-from planewise.phantoms.layouts.fastmri import exam_folder, plan_series
+from planewise.phantoms.knee.study import plan_series
+from planewise.phantoms.layouts.fastmri import exam_folder
 
 SMALL = KNEE_UNLABELLED.at_size("demo").with_values(spacing=(3.2, 3.6), plain_sagittal=1.0, localizer=1.0)
 

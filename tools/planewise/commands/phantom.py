@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from planewise.phantoms.defect import Defect
+    from planewise.phantoms.recipe import Recipe
     from planewise.phantoms.settings import Settings
 
 app = typer.Typer(
@@ -43,11 +43,19 @@ class Size(str, Enum):
     paper = "paper"
 
 
-# what both anatomies ask, in the words of one
+# options that every anatomy has; each subcommand words its own layouts and sizes
 Out = Annotated[Path | None, typer.Argument(help="Folder to write to; made if absent.", show_default=False)]
 Exams = Annotated[int, typer.Option(min=1, help="How many exams.")]
 Seed = Annotated[int, typer.Option(help="Exam k of a seed is the same however many are made.")]
-ListDefects = Annotated[bool, typer.Option("--list-defects", help="Show what --defect knows, and stop.")]
+Defects = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--defect",
+        help="DICOM layouts: write every exam with this flaw; repeat or separate by commas. See --list-defects.",
+        show_default=False,
+    ),
+]
+ListDefects = Annotated[bool, typer.Option("--list-defects", help="Show the names that --defect takes, and stop.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,12 +67,12 @@ Set = Annotated[
     ),
 ]
 ListSettings = Annotated[bool, typer.Option("--list-settings", help="Show every number of the population, and stop.")]
+PatientName = Annotated[
+    str,
+    typer.Option(help="DICOM layouts: name for every header, e.g. Doe^Jane, to test that no output repeats it."),
+]
+BirthDate = Annotated[str, typer.Option(help="DICOM layouts: birth date for every header, YYYYMMDD.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes; what is written does not depend on it. 0: one per core.")]
-
-
-@app.callback()
-def phantom() -> None:
-    """Synthetic exams, written as real files in real data sets' layouts, for demos and tests without patients."""
 
 
 @app.command()
@@ -103,20 +111,12 @@ def cardiac(
             min=0, max=1, help="dsbcc: share of exams with 3ch, right ventricular and localizer series, some misnamed."
         ),
     ] = 0.0,
-    defect: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="dsbcc: write every exam with this flaw; repeat or separate by commas. See --list-defects.",
-            show_default=False,
-        ),
-    ] = None,
+    defect: Defects = None,
     list_defects: ListDefects = False,
     set_: Set = None,
     list_settings: ListSettings = False,
-    patient_name: Annotated[
-        str, typer.Option(help="dsbcc: name for every header, e.g. Doe^Jane, to test that it goes nowhere.")
-    ] = "",
-    birth_date: Annotated[str, typer.Option(help="dsbcc: birth date for every header, YYYYMMDD.")] = "",
+    patient_name: PatientName = "",
+    birth_date: BirthDate = "",
     workers: Workers = 0,
 ) -> None:
     """Writes phantom hearts: beating, of five disease groups, scanned along planes laid by their anatomy.
@@ -125,17 +125,12 @@ def cardiac(
 
     Example: planewise phantom cardiac work/unlabelled --exams 200 --seed 1
     """
-    from planewise.phantoms.heart.defects import DEFECTS
-    from planewise.phantoms.heart.population import LABELLED, UNLABELLED
-    from planewise.phantoms.recipe import Recipe
+    from planewise.phantoms import Recipe
 
-    population = (LABELLED if layout is HeartLayout.acdc else UNLABELLED).at_size(size.value)
-    if _listed(list_defects, DEFECTS, list_settings, population, f"{layout.value}, {size.value}"):
+    if _listed(layout, size, list_defects, list_settings):
         return
-    out = _wanted(out, "cardiac")
     with _refusals():
-        names = _defect_names(defect, DEFECTS, "ACDC's layout has none" if layout is HeartLayout.acdc else "")
-        population = population.with_text(set_ or [])
+        population = _population(layout, size).with_text(set_ or [])
         if thickness is not None or gap is not None:
             usual = population.slices[0]
             slices = ((thickness or usual[0], usual[1] if gap is None else gap),)
@@ -145,8 +140,10 @@ def cardiac(
                 population = population.with_values(**{name: (value, value)})
         if phases is not None:
             population = population.with_values(phases=phases)
-        recipe = Recipe(layout.value, seed, population, names, extra_views, patient_name, birth_date)
-        _write(recipe, out, exams, workers or _cores())
+        names = _defect_names(defect, layout)
+        _write(
+            Recipe(layout.value, seed, population, names, extra_views, patient_name, birth_date), out, exams, workers
+        )
 
 
 @app.command()
@@ -168,20 +165,12 @@ def knee(
             help="demo: about 128 pixels across, slices 6 mm apart. paper: about 256, 3.5 mm; 10 times the work."
         ),
     ] = Size.demo,
-    defect: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="fastmri: write every exam with this flaw; repeat or separate by commas. See --list-defects.",
-            show_default=False,
-        ),
-    ] = None,
+    defect: Defects = None,
     list_defects: ListDefects = False,
     set_: Set = None,
     list_settings: ListSettings = False,
-    patient_name: Annotated[
-        str, typer.Option(help="fastmri: name for every header, e.g. Doe^Jane, to test that it goes nowhere.")
-    ] = "",
-    birth_date: Annotated[str, typer.Option(help="fastmri: birth date for every header, YYYYMMDD.")] = "",
+    patient_name: PatientName = "",
+    birth_date: BirthDate = "",
     workers: Workers = 0,
 ) -> None:
     """Writes phantom knees: left and right, sound and hurt, scanned along planes laid by their anatomy.
@@ -190,55 +179,48 @@ def knee(
 
     Example: planewise phantom knee work/labelled --layout mrnet --exams 120 --seed 2
     """
-    from planewise.phantoms.knee.defects import KNEE_DEFECTS
-    from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED
-    from planewise.phantoms.recipe import Recipe
+    from planewise.phantoms import Recipe
 
-    labelled = layout is KneeLayout.mrnet
-    population = (KNEE_LABELLED if labelled else KNEE_UNLABELLED).at_size(size.value)
-    if _listed(list_defects, KNEE_DEFECTS, list_settings, population, f"{layout.value}, {size.value}"):
+    if _listed(layout, size, list_defects, list_settings):
         return
-    out = _wanted(out, "knee")
     with _refusals():
-        names = _defect_names(defect, KNEE_DEFECTS, "MRNet's layout has none" if labelled else "")
-        population = population.with_text(set_ or [])
+        population = _population(layout, size).with_text(set_ or [])
+        names = _defect_names(defect, layout)
         recipe = Recipe(layout.value, seed, population, names, patient_name=patient_name, birth_date=birth_date)
-        _write(recipe, out, exams, workers or _cores())
+        _write(recipe, out, exams, workers)
 
 
-def _listed(
-    list_defects: bool, defects: dict[str, Defect], list_settings: bool, population: Settings, where: str
-) -> bool:
+def _population(layout: Enum, size: Size) -> Settings:
+    """The layout's own population, scanned at a size."""
+    from planewise.phantoms import LAYOUTS
+
+    return LAYOUTS[layout.value].population.at_size(size.value)
+
+
+def _listed(layout: Enum, size: Size, list_defects: bool, list_settings: bool) -> bool:
     """Prints a list that was asked for; says whether one was."""
+    from planewise.phantoms import LAYOUTS
+
     if list_defects:
-        _print_table(("defect", "what it writes"), [(name, flaw.what) for name, flaw in defects.items()])
+        flaws = LAYOUTS[layout.value].anatomy.defects
+        _print_table(("defect", "what it writes"), [(name, flaw.what) for name, flaw in flaws.items()])
     elif list_settings:
-        _print_table(("setting", f"value for {where}", "meaning"), population.describe())
+        header = ("setting", f"value for {layout.value}, {size.value}", "meaning")
+        _print_table(header, _population(layout, size).describe())
     return list_defects or list_settings
 
 
-def _wanted(out: Path | None, anatomy: str) -> Path:
-    """The folder to write to, which only lists do without."""
-    if out is None:
-        raise typer.BadParameter(f"give a folder to write to, e.g. `planewise phantom {anatomy} work/phantoms`")
-    return out
-
-
-def _defect_names(given: list[str] | None, defects: dict[str, Defect], refusal: str) -> tuple[str, ...]:
-    """Names of defects, given one by one or by commas.
-
-    Args:
-        given: as typed.
-        defects: that there are.
-        refusal: why this layout takes none; empty where it does.
-    """
+def _defect_names(given: list[str] | None, layout: Enum) -> tuple[str, ...]:
+    """Names of defects, given one by one or by commas; refuses those that the layout cannot have."""
     from planewise.errors import InputError
+    from planewise.phantoms import LAYOUTS
 
+    form = LAYOUTS[layout.value]
     names = tuple(name.strip() for text in given or [] for name in text.split(",") if name.strip())
-    if unknown := [name for name in names if name not in defects]:
+    if unknown := [name for name in names if name not in form.anatomy.defects]:
         raise InputError(f"there is no defect {unknown[0]!r}; --list-defects shows what there is")
-    if names and refusal:
-        raise InputError(f"defects are flaws of DICOM exams and {refusal}; leave out --defect")
+    if names and not form.dicom:
+        raise InputError(f"defects are flaws of DICOM exams and {form.title}'s layout has none; leave out --defect")
     return names
 
 
@@ -259,20 +241,22 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _write(recipe, out: Path, exams: int, workers: int) -> None:
-    """Writes the exams under a progress bar and says what was done."""
+def _write(recipe: Recipe, out: Path | None, exams: int, workers: int) -> None:
+    """Writes the exams under a progress bar and says what was done; ``workers`` 0 is one process per core."""
     import time
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from planewise.phantoms.writing import write_exams
+    from planewise.phantoms import write_exams
 
+    if out is None:
+        raise typer.BadParameter("give a folder to write to, e.g. work/phantoms; only lists do without one")
     start, written = time.monotonic(), 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"phantom exams ({recipe.layout})", total=exams)
-        for _, new in write_exams(recipe, out, exams, workers):
+        for _, new in write_exams(recipe, out, exams, workers or _cores()):
             written += new
             progress.advance(bar)
     seconds = time.monotonic() - start

@@ -12,6 +12,7 @@ from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.knee import Knee
 from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED, KneePopulation
+from planewise.phantoms.layout import LAYOUTS
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.pose import ImagePose
 from planewise.phantoms.writing import write_exams
@@ -24,6 +25,7 @@ __all__ = [
     "KNEE_UNLABELLED",
     "LABELLED",
     "LABELS",
+    "LAYOUTS",
     "UNLABELLED",
     "Body",
     "Exam",

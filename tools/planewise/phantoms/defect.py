@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 
 Alter = Callable[[list[DicomFile], Any, Identity], list[DicomFile]]
@@ -32,6 +34,12 @@ def registering(table: dict[str, Defect]) -> Callable[[str], Callable[[Alter], A
         return register
 
     return defect
+
+
+def with_ghosts(pixels: np.ndarray) -> np.ndarray:
+    """An image ``(rows, columns)`` of a patient who moved: faint copies of it lie above and below."""
+    rows = pixels.shape[0]
+    return pixels // 2 + np.roll(pixels, rows // 5, axis=0) // 3 + np.roll(pixels, -rows // 7, axis=0) // 3
 
 
 def plant_identity(files: list[DicomFile], identity: Identity, organ: str) -> list[DicomFile]:

@@ -1,4 +1,4 @@
-"""What a tree of phantom exams is made of, so that it can be made again and gone on with."""
+"""What a tree of phantom exams is made of, so that it can be made again, and extended."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ import json
 from dataclasses import asdict, dataclass
 
 from planewise.phantoms.heart.exam import Exam
-from planewise.phantoms.heart.groups import GROUPS
 from planewise.phantoms.heart.heart import Heart
 from planewise.phantoms.heart.population import UNLABELLED, Population
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.knee import Knee
 from planewise.phantoms.knee.population import KneePopulation
-
-#: Stands in every seed, so that the exams of two layouts made with one seed are different people.
-LAYOUTS = {"dsbcc": 1, "acdc": 2, "fastmri": 3, "mrnet": 4}
-
-#: Layouts of knees; the others are of hearts.
-KNEES = ("fastmri", "mrnet")
+from planewise.phantoms.layout import LAYOUTS, Layout
+from planewise.phantoms.scanner.dicom import Identity
 
 
 @dataclass(frozen=True)
@@ -26,9 +21,10 @@ class Recipe:
     """Everything that decides what is written, apart from how many exams."""
 
     layout: str = "dsbcc"
+    """A name out of `LAYOUTS`"""
     seed: int = 0
     population: Population | KneePopulation = UNLABELLED
-    """Of hearts or knees, as the layout is"""
+    """Of the class that the layout's own population has"""
     defects: tuple[str, ...] = ()
     """Names out of `DEFECTS` or `KNEE_DEFECTS`; they are applied in this order"""
     extra_views: float = 0.0
@@ -39,34 +35,37 @@ class Recipe:
     """YYYYMMDD"""
 
     def __post_init__(self) -> None:
-        wanted = KneePopulation if self.layout in KNEES else Population
+        wanted = type(self.form.population)
         if not isinstance(self.population, wanted):
             raise TypeError(
                 f"layout {self.layout!r} holds exams of a {wanted.__name__}, got a {type(self.population).__name__}"
             )
 
+    @property
+    def form(self) -> Layout:
+        """The layout that the recipe names."""
+        return LAYOUTS[self.layout]
+
     def exam(self, number: int) -> Exam | KneeExam:
         """Exam ``number``, from 1: the same whatever else is made.
 
-        In ACDC's layout the groups follow each other (number modulo five), so that any number of exams is balanced.
+        Where the layout names diagnoses, exams have them in turn, so that any number of exams is balanced.
         """
-        if self.layout in KNEES:
-            return KneeExam.sample(self._seeds(number), self.population)
-        return Exam.sample(self._seeds(number), self.population, self._group(number))
+        return self.form.anatomy.exam.sample(*self._draw(number))
 
-    def heart(self, number: int) -> Heart:
-        """Only the heart of an exam, which is quick."""
-        return Exam.sample_heart(self._seeds(number), self.population, self._group(number))
+    def organ(self, number: int) -> Heart | Knee:
+        """Only what is scanned in an exam, a heart or a knee with its findings, which is quick."""
+        return self.form.anatomy.exam.sample_organ(*self._draw(number))
 
-    def knee(self, number: int) -> Knee:
-        """Only the knee of an exam, with its findings, which is quick."""
-        return KneeExam.sample_knee(self._seeds(number), self.population)
+    def identity(self, number: int) -> Identity:
+        """Who the headers of an exam say the patient is."""
+        return Identity(self.patient_name or str(number), f"{self.seed}-{number}", self.birth_date)
 
-    def _seeds(self, number: int) -> tuple[int, ...]:
-        return self.seed, LAYOUTS[self.layout], number
-
-    def _group(self, number: int) -> str | None:
-        return list(GROUPS)[(number - 1) % len(GROUPS)] if self.layout == "acdc" else None
+    def _draw(self, number: int) -> tuple[object, ...]:
+        """What an exam is sampled by: seeds, population, and the diagnosis where the layout gives one."""
+        groups = self.form.groups
+        given = (groups[(number - 1) % len(groups)],) if groups else ()
+        return (self.seed, self.form.seed, number), self.population, *given
 
     def fingerprint(self) -> str:
         """Short hash of the recipe: the same recipe writes the same exams. Tells nothing of the planted identity."""

@@ -1,4 +1,4 @@
-"""Writing trees of exams: in parallel, whole exams or none, going on where an earlier run stopped."""
+"""Writing trees of exams: in parallel, whole exams or none, resuming where an earlier run stopped."""
 
 from __future__ import annotations
 
@@ -14,12 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.phantoms.layouts import acdc, dsbcc, fastmri, mrnet
 from planewise.phantoms.recipe import Recipe
-
-#: How exams are written in each layout. A module says which paths an exam is (`exam_paths`), writes them
-#: (`write_exam`), and gives its rows of the set's tables (`table_rows`, under `TABLE_HEADER`).
-LAYOUTS = {"dsbcc": dsbcc, "acdc": acdc, "fastmri": fastmri, "mrnet": mrnet}
 
 #: File at the root of a tree that says what it was made of.
 MANIFEST = "phantom.json"
@@ -59,13 +54,13 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
                 yield jobs[job], True
     for number in range(1, exams + 1):
         # exams that were there: a run that was killed before its tables were written left them without rows
-        rows.setdefault(number, LAYOUTS[recipe.layout].table_rows(recipe, number))
+        rows.setdefault(number, recipe.form.writer.table_rows(recipe, number))
     _write_tables(recipe, out, rows)
 
 
 def _places(recipe: Recipe, out: Path, number: int) -> list[Path]:
     """Everything that an exam is: a folder, or files."""
-    return [out / path for path in LAYOUTS[recipe.layout].exam_paths(recipe, number)]
+    return [out / path for path in recipe.form.writer.exam_paths(recipe, number)]
 
 
 def _complete(recipe: Recipe, out: Path, number: int) -> bool:
@@ -99,22 +94,21 @@ def _publish(path: Path, text: str) -> None:
 
 
 def _write_one(recipe: Recipe, out: Path, number: int) -> dict[str, tuple[object, ...]]:
-    """Writes an exam beside its place and moves it there when it is complete. Returns its rows of the set's tables."""
+    """Writes an exam under temporary names and renames it when it is complete. Returns its rows of the set's tables."""
     places = _places(recipe, out, number)
     partial = [final.with_name(f".{final.name}.partial") for final in places]
     for path in partial:
         shutil.rmtree(path, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-    layout = LAYOUTS[recipe.layout]
-    layout.write_exam(recipe, number, partial)
+    recipe.form.writer.write_exam(recipe, number, partial)
     for path, final in zip(partial, places, strict=True):
         os.replace(path, final)
-    return layout.table_rows(recipe, number)
+    return recipe.form.writer.table_rows(recipe, number)
 
 
 def _write_tables(recipe: Recipe, out: Path, rows: dict[int, dict[str, tuple[object, ...]]]) -> None:
     """Writes the set's tables, ordered by the exams' identifiers; rows of exams beyond this run's are kept."""
-    header = LAYOUTS[recipe.layout].TABLE_HEADER
+    header = recipe.form.writer.TABLE_HEADER
     tables: dict[str, dict[int, tuple[object, ...]]] = {}
     for number in rows:
         for name, row in rows[number].items():

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from planewise.phantoms.canvas import Canvas
 from planewise.phantoms.heart.contrast import Contrast
 from planewise.phantoms.heart.heart import Heart
-from planewise.phantoms.solids import Coordinates, cylinder, ellipsoid, paint, tube
+from planewise.phantoms.solids import Coordinates, cylinder, ellipsoid, tube
 from planewise.phantoms.texture import Texture
 
 #: Middle of the chest, front to back, mm.
@@ -120,20 +121,20 @@ class Body:
         x, y, z = at
         grain = self.texture(x, y, z, 8)
         coarse = self.texture(x, y, z, 30, 1)
-        signal = np.zeros_like(x)
+        canvas = Canvas(np.zeros_like(x), at, grain, coarse, contrast, edge)
         inner = self._cage_depth(x, y)
-        depth = self._paint_wall(signal, at, inner, grain, coarse, contrast, edge)
-        paint(signal, inner, self._lung(at, grain, contrast), edge)
+        depth = self._paint_wall(canvas, inner)
+        canvas.paint(inner, self._lung(canvas))
         below = np.minimum(inner, self._diaphragm(x, y) - z)
         # a sheet of muscle lies between the lung and what is below
-        paint(signal, below, contrast.muscle, edge)
-        self._paint_abdomen(signal, at, below - 2, grain, coarse, contrast, edge)
-        self._paint_mediastinum(signal, at, grain, coarse, contrast, edge)
-        self._paint_spine(signal, at, grain, coarse, contrast, edge)
+        canvas.paint(below, contrast.muscle)
+        self._paint_abdomen(canvas, below - 2)
+        self._paint_mediastinum(canvas)
+        self._paint_spine(canvas)
         aorta = tube(at, self.aorta, self.aorta_radius)
-        paint(signal, aorta + 1.5, contrast.muscle, edge)
-        paint(signal, aorta, contrast.blood * (1 + 0.05 * grain), edge)
-        return signal, depth
+        canvas.paint(aorta + 1.5, contrast.muscle)
+        canvas.paint(aorta, contrast.blood * (1 + 0.05 * grain))
+        return canvas.signal, depth
 
     def _bent(self, at: Coordinates) -> Coordinates:
         """The points moved by the body's smooth displacement."""
@@ -154,18 +155,10 @@ class Body:
         slope = np.hypot(u * (1 - square * v2) * width, v * (1 - square * u2) * depth) / norm
         return (1 - norm) / (slope + np.float32(1e-4))
 
-    def _paint_wall(
-        self,
-        signal: np.ndarray,
-        at: Coordinates,
-        inner: np.ndarray,
-        grain: np.ndarray,
-        coarse: np.ndarray,
-        contrast: Contrast,
-        edge: float,
-    ) -> np.ndarray:
+    def _paint_wall(self, canvas: Canvas[Contrast], inner: np.ndarray) -> np.ndarray:
         """Skin, fat, muscles and ribs. Returns the depth below the skin, mm."""
-        x, y, z = at
+        grain, coarse, contrast = canvas.grain, canvas.coarse, canvas.contrast
+        x, y, z = canvas.at
         front = np.clip((y - MIDDLE) * np.float32(1 / 60), -1, 1)
         # muscles of the shoulder and the back come down the flanks
         flank = np.clip(np.abs(x) * np.float32(1 / self.cage[0]) - np.float32(0.45), 0, 1)
@@ -175,36 +168,35 @@ class Body:
             bulge = np.exp(-(((np.abs(x) - 68) * np.float32(1 / 38)) ** 2) - ((z - 5) * np.float32(1 / 55)) ** 2)
             skin = skin + np.float32(self.breast) * bulge * np.clip(front, 0, 1)
         depth = inner + wall + skin
-        self._paint_arms(signal, at, grain, contrast, edge)
+        self._paint_arms(canvas)
         # strands of tissue run through the fat
         strands = np.clip(1 - np.abs(coarse) * 9, 0, 1) * 0.25
-        paint(signal, depth, contrast.muscle, edge)
-        paint(signal, depth - 2, contrast.fat * (1 + 0.05 * grain - strands), edge)
-        paint(signal, inner + wall, contrast.muscle * (1 + 0.15 * grain), edge)
+        canvas.paint(depth, contrast.muscle)
+        canvas.paint(depth - 2, contrast.fat * (1 + 0.05 * grain - strands))
+        canvas.paint(inner + wall, contrast.muscle * (1 + 0.15 * grain))
         # fat between the muscles, along the wall
         layer = np.float32(1.1) - np.abs(inner + wall * (0.62 + 0.12 * coarse))
-        paint(signal, np.where(coarse > -0.3, layer, -edge), contrast.fat * 0.8, edge)
+        canvas.paint(np.where(coarse > -0.3, layer, -canvas.edge), contrast.fat * 0.8)
         # ribs run down to the front; their cortex is dark, their marrow grey
         run = (z - np.float32(0.55) * y) * np.float32(1 / 26)
         rib = np.float32(7.5) - np.abs(run % 1 - np.float32(0.5)) * 26
         ring = np.minimum(np.float32(4.5) - np.abs(inner + 6), rib)
-        paint(signal, ring, 0.03, edge)
-        paint(signal, ring - 1.6, contrast.marrow * (1 + 0.2 * grain), edge)
+        canvas.paint(ring, 0.03)
+        canvas.paint(ring - 1.6, contrast.marrow * (1 + 0.2 * grain))
         return depth
 
-    def _paint_arms(
-        self, signal: np.ndarray, at: Coordinates, grain: np.ndarray, contrast: Contrast, edge: float
-    ) -> None:
+    def _paint_arms(self, canvas: Canvas[Contrast]) -> None:
         """Arms beside the chest, where the image reaches that far."""
-        x, y, z = at
+        grain, contrast = canvas.grain, canvas.contrast
+        x, y, z = canvas.at
         side = np.float32(self.cage[0] + 44 * self.scale + self.fat * 0.9 + 44)
         out = np.abs(x)
         if out.max() < side - 50:
             return
         arm = cylinder((out, y), (side + 0.06 * z, MIDDLE - 8), (38 * self.scale, 44 * self.scale))
-        paint(signal, arm, contrast.fat * (1 + 0.05 * grain), edge)
-        paint(signal, arm - 9, contrast.muscle * (1 + 0.15 * grain), edge)
-        paint(signal, arm - 26, contrast.marrow, edge)
+        canvas.paint(arm, contrast.fat * (1 + 0.05 * grain))
+        canvas.paint(arm - 9, contrast.muscle * (1 + 0.15 * grain))
+        canvas.paint(arm - 26, contrast.marrow)
 
     def _diaphragm(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Height of the diaphragm over a place, mm."""
@@ -219,8 +211,9 @@ class Body:
         first, second = self.texture(*at, grain, field), self.texture(*at, grain, field + 1)
         return np.clip((width - first * first - second * second) * np.float32(25), 0, 1)
 
-    def _lung(self, at: Coordinates, grain: np.ndarray, contrast: Contrast) -> np.ndarray:
-        """Lung with its vessels, thick next to the hilum and vanishing towards the ribs."""
+    def _lung(self, canvas: Canvas[Contrast]) -> np.ndarray:
+        """Signal of the lung with its vessels, thick next to the hilum and vanishing towards the ribs."""
+        at, grain, contrast = canvas.at, canvas.grain, canvas.contrast
         x, y, _ = at
         hilum = np.exp(-(((np.abs(x) - 40) * np.float32(1 / 34)) ** 2) - ((y + 12) * np.float32(1 / 42)) ** 2)
         vessel = self._branches(at, 19, 2, np.float32(0.03) + np.float32(0.20 * self.vessels[0]) * hilum)
@@ -228,101 +221,79 @@ class Body:
         ground = contrast.lung * (1.3 - y * np.float32(0.01) + 0.4 * grain)
         return ground + (np.float32(0.8 * contrast.blood) - ground) * vessel
 
-    def _paint_abdomen(
-        self,
-        signal: np.ndarray,
-        at: Coordinates,
-        below: np.ndarray,
-        grain: np.ndarray,
-        coarse: np.ndarray,
-        contrast: Contrast,
-        edge: float,
-    ) -> None:
+    def _paint_abdomen(self, canvas: Canvas[Contrast], below: np.ndarray) -> None:
         """Liver, stomach, spleen, kidneys and bowel, in fat."""
+        at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
         x, y, z = at
         tissue = contrast.liver * (0.75 + 0.1 * grain + 0.12 * coarse)
         streaks = np.clip(1.2 * coarse + 1.3 * self.texture(x, y, z, 15, 9) - 1.4, 0, 1)
-        paint(signal, below, tissue + (contrast.fat * 0.8 - tissue) * streaks, edge)
+        canvas.paint(below, tissue + (contrast.fat * 0.8 - tissue) * streaks)
 
         kidneys = np.maximum(
             ellipsoid(at, (-52, -50, -128), (25, 25, 48)), ellipsoid(at, (54, -50, -138), (25, 25, 48))
         )
         kidneys = kidneys + 1.5 * coarse
-        paint(signal, np.minimum(kidneys + 6, below), contrast.fat * 0.9, edge)
-        paint(signal, np.minimum(kidneys, below), contrast.kidney * (1 + 0.15 * grain), edge)
+        canvas.paint(np.minimum(kidneys + 6, below), contrast.fat * 0.9)
+        canvas.paint(np.minimum(kidneys, below), contrast.kidney * (1 + 0.15 * grain))
 
         spleen = ellipsoid(at, self.spleen_centre, self.spleen_radii) + 2.5 * coarse
-        paint(signal, np.minimum(spleen, below), contrast.spleen * (1 + 0.06 * grain), edge)
+        canvas.paint(np.minimum(spleen, below), contrast.spleen * (1 + 0.06 * grain))
 
         stomach = ellipsoid(at, self.stomach_centre, self.stomach_radii) + 3 * coarse
-        paint(signal, np.minimum(stomach + 2 + 2 * coarse, below + 1), contrast.fat * 0.8, edge)
-        paint(signal, np.minimum(stomach, below), contrast.muscle * 1.4, edge)
-        # gas rises to the front when the patient lies on his back
+        canvas.paint(np.minimum(stomach + 2 + 2 * coarse, below + 1), contrast.fat * 0.8)
+        canvas.paint(np.minimum(stomach, below), contrast.muscle * 1.4)
+        # gas rises to the front when the patient lies on the back
         level = np.float32(self.stomach_centre[1] + (2 * self.stomach_gas - 1) * self.stomach_radii[1])
         content = np.where(y > level, np.float32(0.02), contrast.stomach * (1 + 0.2 * grain + 0.25 * coarse))
-        paint(signal, np.minimum(stomach - 3.5, below), content, edge)
+        canvas.paint(np.minimum(stomach - 3.5, below), content)
 
         # all under the right dome, with a left lobe that reaches under the heart and thins downwards
         lobe = (x + np.float32(self.liver_edge) + 0.30 * (y - 10) + 0.55 * (z + 45)) * np.float32(0.8)
         vessel = self._branches(at, 24, 4, 0.11 * self.vessels[1])
         tissue = contrast.liver * (1 + 0.06 * grain)
         lobe = np.minimum(lobe, below)
-        paint(signal, lobe + 1.5, contrast.fat * 0.6, edge)
-        paint(signal, lobe, tissue + (np.float32(0.85 * contrast.blood) - tissue) * vessel, edge)
+        canvas.paint(lobe + 1.5, contrast.fat * 0.6)
+        canvas.paint(lobe, tissue + (np.float32(0.85 * contrast.blood) - tissue) * vessel)
         cava = cylinder((x, y), (25 + 0.03 * z, -20), (13, 10))
-        paint(signal, np.minimum(cava, below + 14), 0.85 * contrast.blood * (1 + 0.05 * grain), edge)
+        canvas.paint(np.minimum(cava, below + 14), 0.85 * contrast.blood * (1 + 0.05 * grain))
 
-    def _paint_mediastinum(
-        self,
-        signal: np.ndarray,
-        at: Coordinates,
-        grain: np.ndarray,
-        coarse: np.ndarray,
-        contrast: Contrast,
-        edge: float,
-    ) -> None:
+    def _paint_mediastinum(self, canvas: Canvas[Contrast]) -> None:
         """Fat and soft tissue between the lungs, above the heart and around the great vessels."""
-        x, y, z = at
+        grain, coarse, contrast = canvas.grain, canvas.coarse, canvas.contrast
+        x, y, z = canvas.at
         column = cylinder((x, y), (-3, -8), (31 * self.scale, 52 * self.scale))
         above = (z - 14) * np.float32(0.7) + 4 * coarse
         # fat in front of the vessels, soft tissue around the airways behind
         share = np.clip((y + 14) * np.float32(1 / 14) + 0.7 * coarse, 0, 1)
         tissue = contrast.muscle * (1.5 + 0.2 * grain)
         tissue = tissue + (contrast.fat * 0.75 * (1 + 0.08 * grain) - tissue) * share
-        paint(signal, np.minimum(column, above), tissue, edge)
+        canvas.paint(np.minimum(column, above), tissue)
         airway = cylinder((x, y), (2, -28), (8, 8))
-        paint(signal, np.minimum(airway, z - 70), 0.02, edge)
+        canvas.paint(np.minimum(airway, z - 70), 0.02)
         gullet = cylinder((x, y), (-6, -34 + 3 * coarse), (8, 6))
-        paint(signal, gullet, contrast.muscle * (1.6 + 0.3 * grain), edge)
+        canvas.paint(gullet, contrast.muscle * (1.6 + 0.3 * grain))
         sternum = cylinder((x, y), (0, MIDDLE + self.cage[1] + 3), (17, 6))
-        paint(signal, np.minimum(sternum + 1.5, z + 75), 0.04, edge)
-        paint(signal, np.minimum(sternum, z + 75), contrast.marrow * 1.6 * (1 + 0.2 * grain), edge)
+        canvas.paint(np.minimum(sternum + 1.5, z + 75), 0.04)
+        canvas.paint(np.minimum(sternum, z + 75), contrast.marrow * 1.6 * (1 + 0.2 * grain))
 
-    def _paint_spine(
-        self,
-        signal: np.ndarray,
-        at: Coordinates,
-        grain: np.ndarray,
-        coarse: np.ndarray,
-        contrast: Contrast,
-        edge: float,
-    ) -> None:
+    def _paint_spine(self, canvas: Canvas[Contrast]) -> None:
         """Vertebrae with discs, the canal with its fluid and cord, and the muscles of the back."""
-        x, y, z = at
+        grain, coarse, contrast = canvas.grain, canvas.coarse, canvas.contrast
+        x, y, z = canvas.at
         # the spine bends backwards in the chest and forwards below
         behind = y - np.float32(-70 * self.scale) - (z * np.float32(1 / 95)) ** 2 * 14
         muscles = cylinder((np.abs(x), behind), (30, -14), (27, 17))
         streaks = np.clip(np.abs(coarse) * 4 - 6.5, 0, 1)
         tissue = contrast.muscle * (1 + 0.15 * grain)
-        paint(signal, muscles, tissue + (contrast.fat * 0.6 - tissue) * streaks, edge)
+        canvas.paint(muscles, tissue + (contrast.fat * 0.6 - tissue) * streaks)
         arch = np.maximum(cylinder((x, behind), (0, -8), (13, 14)), 5 - np.abs(behind + 3) - np.abs(x) * 0.1)
-        paint(signal, np.minimum(arch, 34 - np.abs(x)), contrast.marrow * (0.8 + 0.3 * grain), edge)
+        canvas.paint(np.minimum(arch, 34 - np.abs(x)), contrast.marrow * (0.8 + 0.3 * grain))
         vertebra = cylinder((x, behind), (0, 25), (19, 16))
         disc = np.float32(3.5) - np.abs((z * np.float32(1 / 27)) % 1 - np.float32(0.5)) * 27
         bone = np.where(disc > 0, np.float32(0.5 * contrast.marrow), np.float32(contrast.marrow))
-        paint(signal, vertebra, 0.05, edge)
-        paint(signal, vertebra - 1.2, bone * (1 + 0.2 * grain), edge)
+        canvas.paint(vertebra, 0.05)
+        canvas.paint(vertebra - 1.2, bone * (1 + 0.2 * grain))
         canal = cylinder((x, behind), (0, 0), (9, 8))
-        paint(signal, canal + 1.5, 0.06, edge)
-        paint(signal, canal, contrast.fluid, edge)
-        paint(signal, canal - 4, contrast.muscle * 1.8, edge)
+        canvas.paint(canal + 1.5, 0.06)
+        canvas.paint(canal, contrast.fluid)
+        canvas.paint(canal - 4, contrast.muscle * 1.8)

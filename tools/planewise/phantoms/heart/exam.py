@@ -42,7 +42,7 @@ class Exam:
             population: where it comes from.
             group: diagnosis; drawn with the population's shares unless given.
         """
-        heart = cls.sample_heart(seeds, population, group)
+        heart = cls.sample_organ(seeds, population, group)
         # a stream each, so that a change to the body does not move the heart
         streams = [np.random.default_rng([*seeds, purpose]) for purpose in range(1, 4)]
         body = Body.sample(streams[0], heart)
@@ -51,7 +51,7 @@ class Exam:
         return cls(tuple(seeds), heart, body, scanner, poses)
 
     @staticmethod
-    def sample_heart(seeds: tuple[int, ...], population: Population, group: str | None = None) -> Heart:
+    def sample_organ(seeds: tuple[int, ...], population: Population, group: str | None = None) -> Heart:
         """Only the heart of the exam that `sample` gives for the same arguments."""
         rng = np.random.default_rng([*seeds, 0])
         drawn = str(rng.choice(list(GROUPS), p=population.groups))

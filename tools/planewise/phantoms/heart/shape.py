@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import brentq
 
+from planewise.phantoms.heart import tables
 from planewise.phantoms.heart.groups import GROUPS
 from planewise.phantoms.heart.patient import Patient
 from planewise.phantoms.heart.surfaces import (
-    ANGLES,
     APICAL,
     DEPTH,
     ELEVATION,
-    LEVEL,
     PHI,
     BasePlane,
     Surfaces,
@@ -77,13 +76,13 @@ class HeartShape:
         length = 88 * (patient.lv_edv / 135) ** (1 / 3) / roundness
         basal = length * rng.uniform(0.24, 0.32)
         thinning = (1 - 0.38 * np.sin(ELEVATION) ** 2)[:, None]
-        unevenness = 1 + 0.06 * spread * np.cos(PHI) + _harmonics(rng, range(1, 4), 0.05 * spread)
+        unevenness = 1 + 0.06 * spread * np.cos(PHI) + tables.harmonics(rng, range(1, 4), 0.05 * spread)
         wall = patient.wall * thinning * unevenness
-        strength = 1 + _harmonics(rng, range(1, 3), 0.08 * spread)
+        strength = 1 + tables.harmonics(rng, range(1, 3), 0.08 * spread)
         if patient.group == "HCM":
-            wall = wall + _hypertrophy(rng)
+            wall = wall + tables.hypertrophy(rng)
         if patient.group == "MINF":
-            scar = _scar(rng)
+            scar = tables.scar(rng)
             wall = wall * (1 - 0.45 * scar)
             strength = strength * (1 - scar * rng.uniform(0.85, 1.1))
         angle = np.radians(rng.normal(30, 5 * spread))
@@ -93,11 +92,11 @@ class HeartShape:
             basal_length=basal,
             wall=np.maximum(wall, 3.0),
             strength=strength,
-            dents=_harmonics(rng, range(2, 5), 0.025 * spread),
+            dents=tables.harmonics(rng, range(2, 5), 0.025 * spread),
             right_depth=35.0,
             right_angle=angle,
-            right_form=_right_form(rng, angle, spread),
-            fat=_fat(rng, patient),
+            right_form=tables.right_form(rng, angle, spread),
+            fat=tables.fat(rng, patient),
             left_tilt=(rng.normal(0, 0.07 * spread), rng.normal(0, 0.07 * spread)),
             right_tilt=rng.uniform(0.28, 0.42),
             left_descent=length * (0.03 + 0.20 * patient.lv_ef),
@@ -151,7 +150,7 @@ class HeartShape:
         right = self.right_wall(squeeze, epicardium)
         there = self.right_form > 0
         outer = np.maximum(right + np.where(there, RIGHT_WALL + 1.2 * squeeze, 0), epicardium)
-        outline = _smooth_around(outer) + self.fat
+        outline = tables.smooth_around(outer) + self.fat
         return Surfaces(
             endocardium, epicardium, right, outer, outline, self.left_base(squeeze), self.right_base(squeeze)
         )
@@ -198,86 +197,3 @@ def _root(excess, low: float, high: float) -> float:
     if excess(high) <= 0:
         return high
     return brentq(excess, low, high, xtol=1e-3, rtol=1e-4)
-
-
-def _wrap(angle: np.ndarray) -> np.ndarray:
-    """Angles in (-pi, pi]."""
-    return np.angle(np.exp(1j * angle))
-
-
-def _bump(angle: float, width: float) -> np.ndarray:
-    """A smooth bump over `PHI`, 1 at ``angle``."""
-    return np.exp(-0.5 * (_wrap(PHI - angle) / width) ** 2)
-
-
-def _smooth_around(table: np.ndarray) -> np.ndarray:
-    """The table smoothed around the axis, never below itself: fat fills the grooves between the ventricles."""
-    shifts = range(-3, 4)
-    weights = np.hanning(len(shifts) + 2)[1:-1]
-    smooth = sum(w * np.roll(table, shift, axis=1) for w, shift in zip(weights / weights.sum(), shifts, strict=True))
-    return np.maximum(smooth, table)
-
-
-def _harmonics(rng: np.random.Generator, orders: range, size: float) -> np.ndarray:
-    """A smooth random table with a standard deviation of about ``size`` that fades at the apex."""
-    table = np.zeros((len(LEVEL), ANGLES))
-    for order in orders:
-        for twist in range(3):
-            amplitude, start = rng.standard_normal(), rng.uniform(0, 2 * np.pi)
-            table += amplitude * np.cos(order * PHI + twist * np.pi / 2 * LEVEL[:, None] + start)
-    return table * size / np.sqrt(1.5 * len(orders)) * np.cos(ELEVATION)[:, None]
-
-
-def _hypertrophy(rng: np.random.Generator) -> np.ndarray:
-    """Extra wall, table, mm: mostly the septum, sometimes all around, sometimes the apex."""
-    extra = max(rng.normal(8.5, 2.5), 3.0)
-    kind = rng.choice(["septum", "around", "apex"], p=[0.65, 0.2, 0.15])
-    angle, width = np.radians(rng.normal(-15, 20)), np.radians(rng.uniform(40, 65))
-    if kind == "apex":
-        return extra * 0.8 * np.sin(ELEVATION)[:, None] ** 1.5 * np.ones(ANGLES)
-    along = 1 - 0.5 * np.sin(ELEVATION)[:, None] ** 2
-    if kind == "around":
-        return 0.7 * extra * along * (1 + 0.25 * np.cos(PHI) * np.cos(ELEVATION)[:, None])
-    return extra * along * (0.15 + _bump(angle, width) * np.cos(ELEVATION)[:, None] ** 0.5)
-
-
-def _scar(rng: np.random.Generator) -> np.ndarray:
-    """Where an infarct is, table, 0 to 1: the territory of one of the three coronary arteries."""
-    territory = str(rng.choice(["anterior", "inferior", "lateral"], p=[0.5, 0.32, 0.18]))
-    angle = np.radians({"anterior": -50, "inferior": 95, "lateral": 175}[territory] + rng.normal(0, 12))
-    around = _bump(angle, np.radians(rng.uniform(38, 58)))
-    if territory == "anterior":
-        along = 1 / (1 + np.exp(-(LEVEL - rng.uniform(-0.25, 0.1)) / 0.08))[:, None]
-        # the anterior artery goes round the apex
-        tip = np.clip((LEVEL - 0.55) / 0.25, 0, 1)[:, None]
-        return np.clip(np.maximum(around * along, 0.9 * tip), 0, 1)
-    along = 1 / (1 + np.exp((LEVEL - rng.uniform(0.3, 0.6)) / 0.1))[:, None]
-    return np.clip(1.15 * around * along, 0, 1)
-
-
-def _right_form(rng: np.random.Generator, angle: float, spread: float) -> np.ndarray:
-    """Depth of the right ventricle, table, 0 where there is none and about 1 where it is deepest.
-
-    At mid level it spans the septum between the two insertions and is fullest low (the acute margin); towards the base
-    it reaches round in front (the outflow tract); it ends before the left ventricle's apex.
-    """
-    end = np.radians(rng.normal(66, 3 * spread))
-    insertions = np.radians(rng.normal(0, 4 * spread, 2))
-    basal = np.clip(-DEPTH / 40, 0, 1)
-    apical = np.clip(ELEVATION / end, 0, 1)
-    peak = np.radians(16 - 28 * basal) + (angle - np.radians(16)) * apical
-    anterior = np.radians(-62 - 38 * basal + 34 * apical) + insertions[0]
-    inferior = np.maximum(np.radians(66 - 10 * basal + 2 * apical) + insertions[1], peak + np.radians(22))
-    turn = _wrap(PHI - peak[:, None])
-    width = np.where(turn > 0, (inferior - peak)[:, None], (peak - anterior)[:, None])
-    around = np.clip(1 - (turn / width) ** 2, 0, 1) ** rng.uniform(0.75, 1.05)
-    along = np.where(APICAL, np.clip(1 - apical**2, 0, 1) ** 1.1, 1 - 0.12 * basal)
-    return around * along[:, None]
-
-
-def _fat(rng: np.random.Generator, patient: Patient) -> np.ndarray:
-    """Fat around the heart, table, mm: most over the right ventricle and in the grooves."""
-    amount = np.clip(rng.normal(3.0 + 0.16 * (patient.body_mass_index - 24), 0.9), 1.2, 7)
-    over_right = 0.7 * _bump(np.radians(20), np.radians(70)) + 0.8 * _bump(np.radians(-75), np.radians(25))
-    grooves = 1.2 * np.clip(-LEVEL - 0.15, 0, 1)[:, None]
-    return amount * (over_right + grooves + 0.6 * _harmonics(rng, range(1, 5), 0.5)) - 0.5

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from planewise.phantoms.defect import Defect, plant_identity, registering
+from planewise.phantoms.defect import Defect, plant_identity, registering, with_ghosts
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.series import KneeSeries, series_files
-from planewise.phantoms.layouts.fastmri import localizer_series, series_folder
+from planewise.phantoms.knee.study import localizer_series, series_folder
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 from planewise.phantoms.scanner.pose import ImagePose, rotation
 
@@ -50,10 +50,7 @@ def localizer_only(files: list[DicomFile], exam: KneeExam, identity: Identity) -
 @_defect("the sagittal series with fat suppression was scanned twice: first with motion ghosts, at the end again, well")
 def repeated_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
     for file in _suppressed_sagittal(files):
-        dataset = file.dataset
-        pixels = np.frombuffer(dataset.PixelData, dtype="<u2").reshape(dataset.Rows, dataset.Columns)
-        ghost = np.roll(pixels, pixels.shape[0] // 5, axis=0) // 3 + np.roll(pixels, -pixels.shape[0] // 7, axis=0) // 3
-        dataset.PixelData = (pixels // 2 + ghost).astype("<u2").tobytes()
+        file.pixels = with_ghosts(file.pixels)
     return files + _scan(exam, identity, "sagittal", "SAG T2 FS")
 
 
@@ -84,8 +81,7 @@ def feet_first(files: list[DicomFile], exam: KneeExam, identity: Identity) -> li
     for file in files:
         dataset = file.dataset
         dataset.PatientPosition = "FFS"
-        pixels = np.frombuffer(dataset.PixelData, dtype="<u2").reshape(dataset.Rows, dataset.Columns)
-        dataset.PixelData = pixels[::-1].tobytes()
+        file.pixels = file.pixels[::-1]
         orientation = np.array(dataset.ImageOrientationPatient, dtype=float)
         step = orientation[3:] * float(dataset.PixelSpacing[0]) * (dataset.Rows - 1)
         place = np.array(dataset.ImagePositionPatient, dtype=float) + step

@@ -43,14 +43,14 @@ class KneeExam:
             seeds: numbers that name it; the last is its number among those of the others.
             population: where it comes from.
         """
-        knee = cls.sample_knee(seeds, population)
+        knee = cls.sample_organ(seeds, population)
         streams = [np.random.default_rng([*seeds, purpose]) for purpose in range(1, 4)]
         leg = Leg.sample(streams[0], knee)
         scanner = KneeScanner.sample(streams[1], population)
         return cls(tuple(seeds), knee, leg, scanner, lay_stacks(knee, population, streams[2], scanner.protocols))
 
     @staticmethod
-    def sample_knee(seeds: tuple[int, ...], population: KneePopulation) -> Knee:
+    def sample_organ(seeds: tuple[int, ...], population: KneePopulation) -> Knee:
         """Only the knee of the exam that `sample` gives for the same arguments."""
         *others, number = seeds
         kind = dealt_kind(tuple(others), number, population.findings)

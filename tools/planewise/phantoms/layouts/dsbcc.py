@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
-from planewise.phantoms.heart.cine_series import Series, series_files
-from planewise.phantoms.heart.exam import Exam
+from planewise.phantoms.heart.defects import DEFECTS
 from planewise.phantoms.heart.heart import END_SYSTOLE
+from planewise.phantoms.heart.study import study_files
 from planewise.phantoms.recipe import Recipe
-from planewise.phantoms.scanner.dicom import DicomFile, Identity, uid, write_files
-from planewise.phantoms.scanner.pose import ImagePose
+from planewise.phantoms.scanner.dicom import DicomFile, write_files
 
 #: Where the exams lie under the root.
 ROOT = PurePosixPath("train/train")
 
 #: First row of ``train.csv``.
 TABLE_HEADER = ("Id", "Systole", "Diastole")
-
-#: Folder of all series under the exam's.
-STUDY = PurePosixPath("study")
 
 
 def exam_folder(number: int) -> PurePosixPath:
@@ -30,85 +24,10 @@ def exam_folder(number: int) -> PurePosixPath:
 
 def exam_files(recipe: Recipe, number: int) -> list[DicomFile]:
     """Every file of an exam, paths below its folder, defects included."""
-    # defects change the files of this module, so they import it
-    from planewise.phantoms.heart.defects import DEFECTS
-
-    exam = recipe.exam(number)
-    identity = Identity(recipe.patient_name or str(number), f"{recipe.seed}-{number}", recipe.birth_date)
+    exam, identity = recipe.exam(number), recipe.identity(number)
     files = study_files(exam, identity, recipe.extra_views)
     for name in recipe.defects:
         files = DEFECTS[name].alter(files, exam, identity)
-    return files
-
-
-def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> list[DicomFile]:
-    """The files of a sound exam: the short-axis stack with a series per slice, 2ch and 4ch.
-
-    Args:
-        exam: to scan.
-        identity: of the patient.
-        extra_views: chance that further series were acquired.
-    """
-    planned = plan_series(exam)
-    files = [file for series in planned for file in series_files(exam, series, identity, STUDY)]
-    rng = exam.rng(4)
-    if rng.random() < extra_views:
-        files = localizer_files(exam, identity) + files
-        number = planned[-1].number
-        for view, neighbour in (("3ch", "4ch"), ("rv_2ch", "2ch"), ("rvot", "rvot")):
-            # technologists copy a protocol for the next view and leave its name
-            name = neighbour if rng.random() < 0.5 else view
-            number += int(rng.integers(1, 4))
-            matrix = exam.scanner.matrix[::-1]
-            pose = exam.poses[view][0]
-            series = Series(view, f"{name}_{number}", name, number, pose, stream=number, matrix=matrix)
-            files += series_files(exam, series, identity, STUDY)
-    return files
-
-
-def plan_series(exam: Exam) -> list[Series]:
-    """The series of a sound exam, in the order of their numbers."""
-    rng = exam.rng(3)
-    columns, rows = exam.scanner.matrix
-    number = int(rng.integers(2, 6))
-    planned = []
-    for view in ("2ch", "4ch"):
-        matrix = (columns, rows) if view == "4ch" else (rows, columns)
-        pose = exam.poses[view][0]
-        planned.append(Series(view, f"{view}_{number}", view, number, pose, stream=number, matrix=matrix))
-        number += int(rng.integers(1, 4))
-    order = list(range(len(exam.poses["sax"])))
-    # folders mostly count from base to apex, but stacks are begun at the apex, or interrupted and gone on with
-    if rng.random() < 0.2:
-        order.reverse()
-    if rng.random() < 0.3:
-        cut = int(rng.integers(1, len(order)))
-        order = order[cut:] + order[:cut]
-    for rank in order:
-        pose = exam.poses["sax"][rank]
-        planned.append(Series("sax", f"sax_{number}", "sax", number, pose, rank, stream=number))
-        number += 1 + int(rng.random() < 0.1)
-    return planned
-
-
-def localizer_files(exam: Exam, identity: Identity) -> list[DicomFile]:
-    """Axial, coronal and sagittal pictures in one series, three of each."""
-    left, back, down = np.array([-1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([0, 0, -1.0])
-    files = []
-    for row, column in ((left, back), (left, down), (back, down)):
-        for step in (-40, 0, 40):
-            pose = ImagePose(exam.heart.centre + step * np.cross(row, column), row, column)
-            series = Series(
-                "localizer", "localizer_1", "localizer", 1, pose, stream=1000 + len(files), phases=[0.0],
-                matrix=(96, 96), spacing=4.0,
-            )  # fmt: skip
-            files += series_files(exam, series, identity, STUDY)
-    for rank, file in enumerate(files):
-        file.dataset.SeriesInstanceUID = uid(exam, "series", "localizer")
-        file.dataset.InstanceNumber = rank + 1
-        del file.dataset.TriggerTime
-        file.path = file.path.with_name(f"IM-0001-{rank + 1:04d}.dcm")
-        file.slice, file.phase = rank, 0
     return files
 
 
@@ -124,6 +43,6 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
     """An exam's row of ``train.csv``: the volumes that the challenge asked for, ml."""
-    heart = recipe.heart(number)
+    heart = recipe.organ(number)
     systole, diastole = (round(heart.volumes(phase)["lv"], 1) for phase in (END_SYSTOLE, 0.0))
     return {"train.csv": (number, systole, diastole)}

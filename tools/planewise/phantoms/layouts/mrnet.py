@@ -46,7 +46,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
     """An exam's rows of the six tables."""
     part, name = exam_place(number)
-    return {f"{part}-{task}.csv": (name, label) for task, label in recipe.knee(number).findings.labels.items()}
+    return {f"{part}-{task}.csv": (name, label) for task, label in recipe.organ(number).findings.labels.items()}
 
 
 def stretched(volume: np.ndarray) -> np.ndarray:

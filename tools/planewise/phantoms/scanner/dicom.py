@@ -58,6 +58,16 @@ class DicomFile:
     phase: int = 0
     """Rank in the cycle"""
 
+    @property
+    def pixels(self) -> np.ndarray:
+        """Pixels ``(rows, columns)`` of an uncompressed file, uint16; setting them sets the matrix too."""
+        return np.frombuffer(self.dataset.PixelData, dtype="<u2").reshape(self.dataset.Rows, self.dataset.Columns)
+
+    @pixels.setter
+    def pixels(self, pixels: np.ndarray) -> None:
+        self.dataset.Rows, self.dataset.Columns = pixels.shape
+        self.dataset.PixelData = np.ascontiguousarray(pixels, dtype="<u2").tobytes()
+
     def encode(self) -> bytes:
         """The file's bytes."""
         if self.dataset is None:

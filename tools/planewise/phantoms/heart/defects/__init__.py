@@ -1,0 +1,12 @@
+"""Flaws of real heart exams, each written on demand, so that every trap has a file that springs it."""
+
+from planewise.phantoms.defect import Defect
+from planewise.phantoms.heart.defects.contents import CONTENTS
+from planewise.phantoms.heart.defects.geometry import GEOMETRY
+from planewise.phantoms.heart.defects.phases import SLICES
+from planewise.phantoms.heart.defects.series import SERIES
+from planewise.phantoms.heart.defects.tree import TREE
+from planewise.phantoms.heart.defects.views import VIEWS
+
+#: Name to flaw, in the order in which they are listed.
+DEFECTS: dict[str, Defect] = SERIES | SLICES | VIEWS | GEOMETRY | CONTENTS | TREE

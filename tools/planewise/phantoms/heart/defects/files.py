@@ -1,0 +1,57 @@
+"""Finding and changing files of an exam, as several defects do."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from planewise.phantoms.heart.exam import Exam
+from planewise.phantoms.heart.study import STUDY
+from planewise.phantoms.scanner.dicom import DicomFile, uid
+
+#: Series numbers of what defects add, clear of those of a sound exam.
+ADDED = 60
+
+
+def images(files: list[DicomFile]) -> list[DicomFile]:
+    """The files that are still DICOM: another defect may have emptied or cut some."""
+    return [file for file in files if file.dataset is not None]
+
+
+def by_series(files: list[DicomFile]) -> list[tuple[PurePosixPath, list[DicomFile]]]:
+    """Files grouped by their folder, in the order in which the folders come."""
+    groups: dict[PurePosixPath, list[DicomFile]] = {}
+    for file in files:
+        groups.setdefault(file.path.parent, []).append(file)
+    return list(groups.items())
+
+
+def find(files: list[DicomFile], view: str, slice: int, phase: int) -> DicomFile:
+    """The file of a view, slice and phase."""
+    return next(file for file in files if (file.view, file.slice, file.phase) == (view, slice, phase))
+
+
+def typical(files: list[DicomFile]) -> DicomFile:
+    """A 4ch image, or any where another defect has taken that view away."""
+    return max(images(files), key=lambda file: (file.view == "4ch", -file.phase))
+
+
+def without(files: list[DicomFile], keyword: str) -> list[DicomFile]:
+    """The files with a header entry removed."""
+    for file in images(files):
+        file.dataset.pop(keyword, None)
+    return files
+
+
+def added(files: list[DicomFile], exam: Exam, name: str, pixels: np.ndarray) -> DicomFile:
+    """One more file, a series of its own, with the header of one that is there."""
+    dataset = deepcopy(typical(files).dataset)
+    dataset.SeriesInstanceUID = uid(exam, "series", name)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid(exam, "image", name)
+    dataset.SeriesNumber = ADDED + 20
+    dataset.SeriesDescription = dataset.ProtocolName = name
+    file = DicomFile(STUDY / f"{name.replace(' ', '_')}_{ADDED + 20}" / "IM-0080-0001.dcm", dataset, view=name)
+    file.pixels = pixels
+    return file

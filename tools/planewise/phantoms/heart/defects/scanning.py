@@ -1,0 +1,45 @@
+"""Scanning series of an exam again, or in another way, as several defects do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from planewise.phantoms.heart.cine_series import Series, series_files
+from planewise.phantoms.heart.defects.files import by_series
+from planewise.phantoms.heart.exam import Exam
+from planewise.phantoms.heart.study import STUDY
+from planewise.phantoms.scanner.dicom import DicomFile, Identity
+from planewise.phantoms.scanner.pose import ImagePose
+
+
+def acquire(
+    exam: Exam, identity: Identity, view: str, description: str, number: int, pose: ImagePose, **values: object
+) -> list[DicomFile]:
+    """A further series; its number is also the name of its noise."""
+    folder = f"{description.replace(' ', '_')}_{number}"
+    return series_files(exam, Series(view, folder, description, number, pose, stream=number, **values), identity, STUDY)
+
+
+def again(
+    files: list[DicomFile], exam: Exam, identity: Identity, which: Callable[[DicomFile], bool], **values: object
+) -> list[DicomFile]:
+    """The files with some series acquired in another way, under the same names."""
+    result = []
+    for _, group in by_series(files):
+        first = group[0]
+        if first.dataset is not None and which(first):
+            columns, rows = int(first.dataset.Columns), int(first.dataset.Rows)
+            number = int(first.dataset.SeriesNumber)
+            series = Series(
+                view=first.view,
+                folder=first.path.parent.name,
+                description=str(first.dataset.SeriesDescription),
+                number=number,
+                pose=exam.poses[first.view][first.slice],
+                slice=first.slice,
+                stream=number,
+                matrix=(columns, rows),
+            )
+            group = series_files(exam, series.changed(**values), identity, STUDY)
+        result += group
+    return result

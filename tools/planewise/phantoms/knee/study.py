@@ -1,0 +1,96 @@
+"""The series of one knee exam: sagittal with fat suppression, coronal, axial, and what else was scanned."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planewise.phantoms.knee.exam import KneeExam
+from planewise.phantoms.knee.scanner import Protocol
+from planewise.phantoms.knee.series import KneeSeries, series_files
+from planewise.phantoms.scanner.dicom import DicomFile, Identity
+from planewise.phantoms.scanner.pose import ImagePose
+
+#: What technologists call a view.
+VIEW_NAMES = {
+    "sagittal": ("SAG", "Sag", "sag", "SAGITTAL"),
+    "coronal": ("COR", "Cor", "cor", "CORONAL"),
+    "axial": ("AX", "Ax", "ax", "AXIAL", "TRA"),
+}
+
+#: What they call a weighting.
+WEIGHTING_NAMES = {
+    "t2_fs": ("T2 FS", "t2_tse_fs", "T2 FSE FS", "T2 FATSAT", "t2_fse_fs"),
+    "pd_fs": ("PD FS", "pd_tse_fs", "PD FATSAT", "PD FSE FS"),
+    "pd": ("PD", "pd_tse", "PD FSE", "DP TSE"),
+    "t1": ("T1", "t1_tse", "T1 FSE"),
+}
+
+#: Descriptions that do not tell the plane; the last is no description at all.
+POOR_NAMES = ("KNEE", "fse", "Series", "post motion", None)
+
+
+def study_files(
+    exam: KneeExam, identity: Identity, plain_sagittal: float = 0.0, localizer: float = 0.0, poor_names: float = 0.0
+) -> list[DicomFile]:
+    """The files of a sound exam: sagittal with fat suppression, coronal, axial, and what else was scanned.
+
+    Args:
+        exam: to scan.
+        identity: of the patient.
+        plain_sagittal: chance of a sagittal series without fat suppression.
+        localizer: chance of a localizer.
+        poor_names: chance that a series' description does not tell its plane.
+    """
+    planned = plan_series(exam, plain_sagittal, poor_names)
+    files = [file for series in planned for file in series_files(exam, series, identity)]
+    if exam.rng(5).random() < localizer:
+        files = series_files(exam, localizer_series(exam), identity) + files
+    return files
+
+
+def plan_series(exam: KneeExam, plain_sagittal: float = 0.0, poor_names: float = 0.0) -> list[KneeSeries]:
+    """The series of a sound exam, in the order of their numbers."""
+    rng = exam.rng(3)
+    names = ["sagittal", "coronal", "axial"]
+    if rng.random() < plain_sagittal:
+        names.append("sagittal_plain")
+    rng.shuffle(names)
+    number = int(rng.integers(2, 5))
+    planned = []
+    for name in names:
+        view, protocol = name.removesuffix("_plain"), exam.scanner.protocols[name]
+        description: str | None = describe(view, protocol.weighting, rng)
+        if rng.random() < poor_names:
+            description = POOR_NAMES[rng.integers(len(POOR_NAMES))]
+        folder = series_folder(exam, number, description)
+        planned.append(KneeSeries(view, folder, description, number, exam.poses[name], protocol))
+        number += int(rng.integers(1, 3))
+    return planned
+
+
+def describe(view: str, weighting: str, rng: np.random.Generator) -> str:
+    """A description as some technologist would write it."""
+    plane, kind = (str(rng.choice(names)) for names in (VIEW_NAMES[view], WEIGHTING_NAMES[weighting]))
+    words = [kind, plane] if rng.random() < 0.25 else [plane, kind]
+    return ("_" if "_" in kind else " ").join(words)
+
+
+def series_folder(exam: KneeExam, number: int, description: str | None) -> str:
+    """Folder of a series below its exam's."""
+    name = "".join(letter if letter.isalnum() else "_" for letter in description or "")
+    return f"study_{exam.seeds[-1]}/MR{number}_{name}"
+
+
+def localizer_series(exam: KneeExam) -> KneeSeries:
+    """Axial, coronal and sagittal pictures in one series, three of each, along the scanner's axes."""
+    left, back, down = np.array([-1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([0, 0, -1.0])
+    poses = []
+    for row, column in ((left, back), (left, down), (back, down)):
+        normal = np.cross(row, column)
+        poses += [ImagePose(exam.knee.centre + step * normal, row, column) for step in (-22.0, 0.0, 22.0)]
+    usual = exam.scanner.protocols["coronal"]
+    side = usual.spacing * usual.matrix[0] * 1.3
+    # coarse, quick images
+    columns = max(4 * round(usual.matrix[0] / 8), 16)
+    protocol = Protocol("t1", round(side / columns, 4), (columns, columns), 6.0, 16.0, usual.contrast, 0.0)
+    return KneeSeries("localizer", series_folder(exam, 1, "3-pl loc"), "3-pl loc", 1, poses, protocol)

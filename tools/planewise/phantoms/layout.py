@@ -1,0 +1,70 @@
+"""The layouts that phantom exams are written in: one record each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+from planewise.phantoms.defect import Defect
+from planewise.phantoms.heart.defects import DEFECTS
+from planewise.phantoms.heart.exam import Exam
+from planewise.phantoms.heart.groups import GROUPS
+from planewise.phantoms.heart.population import LABELLED, UNLABELLED, Population
+from planewise.phantoms.knee.defects import KNEE_DEFECTS
+from planewise.phantoms.knee.exam import KneeExam
+from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED, KneePopulation
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What is scanned."""
+
+    exam: type[Exam] | type[KneeExam]
+    """Class of its exams: sampled whole by ``sample``, or the organ alone by ``sample_organ``"""
+    defects: Mapping[str, Defect]
+    """Name to flaw of a DICOM exam"""
+
+
+HEART = Anatomy(Exam, DEFECTS)
+KNEE = Anatomy(KneeExam, KNEE_DEFECTS)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A data set that exams are written like: its patients, and the files and folders they lie in."""
+
+    title: str
+    """What people call the data set"""
+    seed: int
+    """Stands in every seed, so that the exams of two layouts made with one seed are different people"""
+    anatomy: Anatomy
+    population: Population | KneePopulation
+    """Its patients and scanners unless told otherwise; other ones are of the same class"""
+    writer_name: str
+    """The module that writes it, see `writer`"""
+    dicom: bool = False
+    """Whether its exams are DICOM files, which defects can be worked into"""
+    groups: tuple[str, ...] = ()
+    """Diagnoses that exams have in turn, by their number; drawn with the population's shares where there are none"""
+
+    @property
+    def writer(self) -> ModuleType:
+        """The module that writes the layout.
+
+        It has ``exam_paths(recipe, number)``, the files or folders that make up an exam; ``write_exam(recipe, number,
+        paths)``, which writes them; and ``table_rows(recipe, number)``, the exam's rows of the set's tables, whose
+        first row is ``TABLE_HEADER``.
+        """
+        # by name: writers import `Recipe`, which looks its layout up here
+        return import_module(self.writer_name)
+
+
+#: Name to layout. A new one is an entry here and a module in `layouts/`.
+LAYOUTS = {
+    "dsbcc": Layout("DSBCC", 1, HEART, UNLABELLED, "planewise.phantoms.layouts.dsbcc", dicom=True),
+    "acdc": Layout("ACDC", 2, HEART, LABELLED, "planewise.phantoms.layouts.acdc", groups=tuple(GROUPS)),
+    "fastmri": Layout("fastMRI", 3, KNEE, KNEE_UNLABELLED, "planewise.phantoms.layouts.fastmri", dicom=True),
+    "mrnet": Layout("MRNet", 4, KNEE, KNEE_LABELLED, "planewise.phantoms.layouts.mrnet"),
+}
