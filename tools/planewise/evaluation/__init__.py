@@ -1,10 +1,13 @@
 """Postprocessing, scores and writers of each task; they call the pictures of reports."""
 
 from planewise.evaluation.classification_report import ClassificationReport
+from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
 from planewise.evaluation.findings_report import FindingsReport
 from planewise.evaluation.findings_writer import FindingsWriter
 from planewise.evaluation.largest_pieces import KeepLargestPiecesd
+from planewise.evaluation.location_scores import LocationScores
 from planewise.evaluation.location_writer import LocationWriter
+from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.pictures import HeatmapPictureHandler
 from planewise.evaluation.plan_views import PlanViewsd
 from planewise.evaluation.plan_writer import PlanWriter
@@ -14,14 +17,19 @@ from planewise.evaluation.segmentation_writer import SegmentationWriter
 
 __all__ = [
     "ClassificationReport",
+    "Collector",
+    "CollectorResults",
     "FindingsReport",
     "FindingsWriter",
     "HeatmapPictureHandler",
     "KeepLargestPiecesd",
+    "LocationScores",
     "LocationWriter",
+    "OrientationScores",
     "PlanViewsd",
     "PlanWriter",
     "PretextReport",
+    "ScoredBatch",
     "SegmentationReport",
     "SegmentationWriter",
 ]

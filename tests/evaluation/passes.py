@@ -1,0 +1,26 @@
+"""A handler's pass over batches that a test made by hand, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ignite.engine import Engine
+from matplotlib.figure import Figure
+
+
+def pass_over(handler: Any, batches: Sequence[Any], outputs: Sequence[Any]) -> dict[str, Any]:
+    """Attach a handler to an engine that gives these outputs for these batches; what it adds to the engine's metrics."""
+    engine = Engine(lambda engine, batch: outputs[engine.state.iteration - 1])
+    handler.attach(engine)
+    engine.run(batches)
+    return engine.state.metrics
+
+
+def keep_figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """Figures by the name of the file that they would be saved to; nothing is drawn."""
+    kept: dict[str, Figure] = {}
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: kept.update({Path(path).name: figure}))
+    return kept

@@ -1,0 +1,256 @@
+"""Planes that were turned and shifted by known amounts, on exams with two phases that count and one that does not."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from planewise.evaluation import OrientationScores, ScoredBatch
+from planewise.geometry import intersection_lines, line_heatmaps
+
+VIEWS = ("2ch", "4ch")
+SHAPE, SPACING, GAP = (48, 48), 2.0, 8.0
+CENTRE = torch.tensor([47.0, 47, GAP], dtype=torch.float64)
+PHASES = (0.0, 0.45, 0.8)
+#: What the network makes of each view: turn in the slices' plane (deg), tilt about the middle slice (deg), shift (mm).
+MADE = {
+    ("aa", 0.0): {"2ch": (0, 0, 4), "4ch": (10, 0, 0)},
+    ("aa", 0.45): {"2ch": (0, 0, -8), "4ch": (20, 0, 0)},
+    ("aa", 0.8): {"2ch": (0, 0, 10), "4ch": (30, 0, 0)},
+    ("bb", 0.0): {"2ch": (0, 0, 2), "4ch": (0, 6, 0)},
+    ("bb", 0.45): {"2ch": (0, 0, 1), "4ch": (5, 0, 3)},
+    ("bb", 0.8): {"2ch": (0, 0, 10), "4ch": (30, 0, 0)},
+}
+#: Of the slices of a stack: their medians are 0.8 and 0.9 less the exam's and phase's share.
+PEAKS, AGREEMENTS = (0.8, 0.9, 0.4), (0.9, 0.5, 0.95)
+LESS = {("aa", 0.0): 0.0, ("aa", 0.45): 0.1, ("aa", 0.8): 0.3, ("bb", 0.0): 0.2, ("bb", 0.45): 0.05, ("bb", 0.8): 0.3}
+ITEMS = [
+    {"exam": exam, "stack": "s1", "slice": slice_, "phase": phase}
+    for exam in ("aa", "bb")
+    for slice_ in range(3)
+    for phase in PHASES
+]
+
+
+def plane(view: str, turn: float = 0, tilt: float = 0, shift: float = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Origin and normal; without a change those of the true plane, through the centre."""
+    turn, tilt = math.radians(turn), math.radians(tilt)
+    across = {"2ch": (math.cos(turn), math.sin(turn)), "4ch": (-math.sin(turn), math.cos(turn))}[view]
+    normal = torch.tensor([math.cos(tilt) * across[0], math.cos(tilt) * across[1], math.sin(tilt)], dtype=torch.float64)
+    return CENTRE + shift * normal, normal
+
+
+def affine_of(item: dict) -> torch.Tensor:
+    affine = torch.diag(torch.tensor([SPACING, SPACING, GAP, 1], dtype=torch.float64))
+    affine[2, 3] = GAP * item["slice"]
+    return affine
+
+
+def lines_of(item: dict, made: bool) -> torch.Tensor:
+    changes = MADE[item["exam"], item["phase"]] if made else dict.fromkeys(VIEWS, ())
+    return torch.stack([intersection_lines(affine_of(item), *plane(view, *changes[view])) for view in VIEWS])
+
+
+def taken() -> dict[str, torch.Tensor]:
+    """What `take` would give, with lines that are exact."""
+    less = torch.tensor([LESS[item["exam"], item["phase"]] for item in ITEMS], dtype=torch.float64)[:, None]
+    each = lambda values: torch.tensor([values[item["slice"]] for item in ITEMS], dtype=torch.float64)[:, None]  # noqa: E731
+    return {
+        "lines": torch.stack([lines_of(item, True) for item in ITEMS]),
+        "true_lines": torch.stack([lines_of(item, False) for item in ITEMS]),
+        "affine": torch.stack([affine_of(item) for item in ITEMS]),
+        "planes": torch.stack([torch.stack([torch.stack(plane(view)) for view in VIEWS])] * len(ITEMS)),
+        "agreement": (each(AGREEMENTS) - less).expand(-1, 2),
+        "peak": (each(PEAKS) - less).expand(-1, 2),
+        "heatmap_mse": torch.tensor([[0.01, 0.03]] * (len(ITEMS) - 1) + [[torch.nan, 0.03]]),
+        "example": torch.zeros(len(ITEMS), dtype=torch.bool),
+        "image": torch.zeros(0, *SHAPE),
+        "predicted": torch.zeros(0, 2, *SHAPE),
+        "reference": torch.zeros(0, 2, *SHAPE),
+    }
+
+
+def results(changed=lambda rows: None, **settings):
+    rows = taken()
+    changed(rows)
+    return OrientationScores(VIEWS, 3.0, **settings).results(rows, ITEMS, "")
+
+
+def planes_by(table: dict) -> dict[tuple, dict]:
+    rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
+    return {(row["exam"], row["phase"], row["view"]): row for row in rows}
+
+
+def test_planes_at_both_phases_are_those_that_were_made():
+    table = results().tables["planes.csv"]
+    rows = planes_by(table)
+    assert len(rows) == 2 * 2 * 2 and set(table["stack"]) == {"s1"} and set(table["slices"]) == {3}
+    for (exam, made), changes in MADE.items():
+        if made == 0.8:
+            continue
+        for view, (turn, tilt, shift) in changes.items():
+            row = rows[exam, {0.0: 0.0, 0.45: 0.4}[made], view]
+            assert row["angle_deg"] == pytest.approx(turn or tilt, abs=1e-6)
+            # at the point of the true plane where the organ is, which the other view's turn and shift do not move
+            assert row["offset_mm"] == pytest.approx(abs(shift), abs=1e-6)
+            assert row["residual_mm"] == pytest.approx(0, abs=1e-6) and row["spread_deg"] == pytest.approx(0, abs=1e-6)
+            # medians of the three slices
+            assert row["peak"] == pytest.approx(0.8 - LESS[exam, made])
+            assert row["agreement"] == pytest.approx(0.9 - LESS[exam, made])
+
+
+def test_what_does_not_move_has_one_plane_a_stack():
+    table = results(phases=[0]).tables["planes.csv"]
+    assert set(table["phase"]) == {0.0} and len(table["exam"]) == 4
+    assert planes_by(table)["bb", 0.0, "2ch"]["offset_mm"] == pytest.approx(2)
+
+
+def test_offsets_are_measured_at_the_organ():
+    """A plane that is turned about another point is off by what it is off where the true lines cross."""
+
+    def turned(rows):
+        far = CENTRE + torch.tensor([0.0, 20, 0], dtype=torch.float64)
+        lines = [intersection_lines(affine, far, plane("2ch", 10)[1]) for affine in rows["affine"]]
+        rows["lines"][:, 0] = torch.stack(lines)
+
+    row = planes_by(results(turned).tables["planes.csv"])["aa", 0.4, "2ch"]
+    assert row["angle_deg"] == pytest.approx(10)
+    assert row["offset_mm"] == pytest.approx(20 * math.sin(math.radians(10)))
+
+
+def test_scores_of_planes_by_hand():
+    views = results().metrics["orientation"]["views"]
+    offsets, angles = views["2ch"]["plane_offset_mm"], views["4ch"]["plane_angle_deg"]
+    # of 1, 2, 4 and 8 mm; of 5, 6, 10 and 20 degrees
+    assert offsets == pytest.approx({"mean": 3.75, "sd": math.sqrt(7.1875), "median": 3})
+    assert angles == pytest.approx({"mean": 10.25, "sd": math.sqrt(140.25 - 10.25**2), "median": 8})
+    assert views["2ch"]["plane_angle_deg"]["mean"] == pytest.approx(0, abs=1e-6)
+    assert views["4ch"]["plane_offset_mm"] == pytest.approx(
+        {"mean": 0.75, "sd": 1.5 * math.sqrt(0.75), "median": 0}, abs=1e-6
+    )
+
+
+def test_scores_of_lines_by_hand():
+    """Of every slice at every phase."""
+    orientation = results().metrics["orientation"]
+    distance = orientation["views"]["2ch"]["line_distance_mm"]
+    # 4, 8, 10, 2, 1 and 10 mm, each on three slices
+    assert distance == pytest.approx({"mean": 35 / 6, "sd": math.sqrt(285 / 6 - (35 / 6) ** 2), "median": 6})
+    angle = orientation["views"]["4ch"]["line_angle_deg"]
+    # 10, 20, 30, 0 (a tilt turns no line), 5 and 30 degrees
+    assert angle == pytest.approx({"mean": 95 / 6, "sd": math.sqrt(2325 / 6 - (95 / 6) ** 2), "median": 15}, abs=1e-6)
+    assert orientation["heatmap_mse"] == pytest.approx((0.01 * 17 + 0.03 * 18) / 35), "of the heatmaps that are known"
+
+
+def test_columns_are_each_slices_own():
+    columns = results().columns
+    assert list(columns) == [f"{view}_{what}" for view in VIEWS for what in ("angle_deg", "distance_mm", "agreement")]
+    for row, item in enumerate(ITEMS):
+        turn, _, _ = MADE[item["exam"], item["phase"]]["4ch"]
+        _, _, shift = MADE[item["exam"], item["phase"]]["2ch"]
+        assert columns["4ch_angle_deg"][row] == pytest.approx(turn, abs=1e-6)
+        assert columns["2ch_distance_mm"][row] == pytest.approx(abs(shift), abs=1e-6)
+        less = LESS[item["exam"], item["phase"]]
+        assert columns["2ch_agreement"][row] == pytest.approx(AGREEMENTS[item["slice"]] - less)
+    # the tilt moves the line of the upper slice one way and of the lower the other
+    tilted = GAP * math.tan(math.radians(6))
+    of_bb = [
+        columns["4ch_distance_mm"][row]
+        for row, item in enumerate(ITEMS)
+        if (item["exam"], item["phase"]) == ("bb", 0.0)
+    ]
+    assert of_bb == pytest.approx([tilted, 0, tilted], abs=1e-6)
+
+
+def test_trust_is_what_99_of_100_stacks_keep():
+    def scattered(rows):
+        """Lines of the last slice moved by up to 2 mm and turned, so that no two stacks have the same residual and spread."""
+        for row, item in enumerate(ITEMS):
+            if item["slice"] == 2:
+                for channel in range(2):
+                    turn, _, shift = MADE[item["exam"], item["phase"]][VIEWS[channel]]
+                    shift += 2 - 5 * LESS[item["exam"], item["phase"]]
+                    rows["lines"][row, channel] = intersection_lines(
+                        rows["affine"][row], *plane(VIEWS[channel], turn + 8 * shift, 0, shift)
+                    )
+
+    found = results(scattered)
+    planes = planes_by(found.tables["planes.csv"])
+    for view in VIEWS:
+        trust = found.metrics["orientation"]["views"][view]["trust"]
+        for name, near, next_to_it in (
+            ("peak", 0, 1),
+            ("agreement", 0, 1),
+            ("residual_mm", -1, -2),
+            ("spread_deg", -1, -2),
+        ):
+            values = sorted(row[name] for key, row in planes.items() if key[2] == view)
+            assert len(values) == 4 and values[0] < values[-1]
+            # of four values the percentile lies 3 hundredths of the way from the last to the one next to it
+            expected = values[near] + 0.03 * (values[next_to_it] - values[near])
+            assert trust[name] == pytest.approx(expected, abs=6e-4)
+    assert found.metrics["orientation"]["views"]["2ch"]["trust"]["peak"] == pytest.approx(0.6 + 0.03 * 0.1, abs=6e-4)
+
+
+def test_lines_that_are_there_and_were_not_found_are_counted():
+    def spoil(rows):
+        rows["lines"][:4, 0] = torch.nan
+        rows["true_lines"][3, 0] = torch.nan
+        rows["true_lines"][7:9, 1] = torch.nan
+
+    views = results(spoil).metrics["orientation"]["views"]
+    assert (views["2ch"]["lines_not_found"], views["4ch"]["lines_not_found"]) == (3, 0)
+
+
+def batch(example, **more) -> ScoredBatch:
+    rows = taken()
+    truth = line_heatmaps(rows["true_lines"], SHAPE, 3.0)
+    prediction = torch.cat(
+        [0.9 * line_heatmaps(rows["lines"], SHAPE, 3.0), torch.full((len(ITEMS), 1, *SHAPE), 7.0)], dim=1
+    )
+    prediction[:, 1] = truth[:, 1] + 0.2
+    target = {"heatmaps": truth, "lines": rows["true_lines"], "affine": rows["affine"], "planes": rows["planes"]} | more
+    image = torch.arange(float(len(ITEMS)))[:, None, None, None].expand(-1, 1, *SHAPE)
+    return ScoredBatch(image, target, prediction, torch.tensor([number in example for number in range(len(ITEMS))]))
+
+
+def test_a_batch_is_read_by_channel():
+    given = batch({2, 5})
+    rows = OrientationScores(VIEWS, 3.0).take(given)
+    assert rows["peak"][:, 0].tolist() == pytest.approx([0.9] * len(ITEMS), abs=0.015)
+    assert rows["agreement"][:, 0].tolist() == pytest.approx([1] * len(ITEMS), abs=1e-3)
+    assert rows["heatmap_mse"][:, 1].tolist() == pytest.approx([0.04] * len(ITEMS))
+    columns = OrientationScores(VIEWS, 3.0).results(rows, ITEMS, "").columns
+    for row, item in enumerate(ITEMS):
+        _, _, shift = MADE[item["exam"], item["phase"]]["2ch"]
+        assert columns["2ch_distance_mm"][row] == pytest.approx(abs(shift), abs=0.05)
+    # maps of the examples alone
+    assert rows["image"][:, 0, 0].tolist() == [2, 5] and rows["predicted"].shape == (2, 2, *SHAPE)
+    assert torch.equal(rows["reference"], given.target["heatmaps"][[2, 5]])
+
+
+@pytest.mark.parametrize(
+    ("settings", "location", "captions"),
+    [
+        ({}, None, ["aa phase 0.80 location 0.30", "aa phase 0.80"]),
+        ({}, [0.0, 0.25], ["aa phase 0.80 location 0.25", "aa phase 0.80"]),
+        ({"phases": [0]}, None, ["aa location 0.30", "aa"]),
+    ],
+)
+def test_the_gallery_says_which_slice_it_shows(settings, location, captions):
+    collector = OrientationScores(VIEWS, 3.0, **settings)
+    more = {}
+    if location is not None:
+        more["location"] = torch.full((len(ITEMS),), torch.nan)
+        more["location"][2] = location[1]
+    items = [dict(item) for item in ITEMS]
+    items[2]["location"] = 0.3
+    figure = collector.results(collector.take(batch({2, 5}, **more)), items, "").figures["heatmaps.png"]
+    assert [axes.get_title() for axes in figure.axes[:2]] == captions
+    # rows: slice, truth, prediction, each view a layer over the slice; the true 2ch line runs at i = 23.5, the made one 5 off
+    layers = [[np.asarray(image.get_array()) for image in figure.axes[number].get_images()] for number in (2, 4)]
+    truth, predicted = (pictures[1][10, :, 3] for pictures in layers)
+    assert np.argsort(truth)[-2:].tolist() in ([23, 24], [24, 23])
+    assert np.argsort(predicted)[-2:].tolist() in ([28, 29], [29, 28])

@@ -1,0 +1,148 @@
+"""Scores of relative orientation, for `PretextReport`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.geometry import (
+    SliceLines,
+    find_lines,
+    line_centres,
+    line_errors,
+    pixels_to_patient,
+    plan_planes,
+    plane_errors,
+)
+from planewise.reports.pretext_figures import heatmap_gallery
+from planewise.reports.tables import summary
+
+
+class OrientationScores:
+    """A `Collector` of the heatmaps that the network's first channels carry.
+
+    - ``metrics.json``: ``orientation``: the mean squared error of the heatmaps; for each view the angle (deg) and distance
+      (mm) of the lines and of the 3D planes fitted over the stacks, how many lines were not found, and ``trust``: the bounds
+      that 99 of 100 of these stacks keep, from which the limits of `PlanViewsd` are chosen;
+    - ``slices.csv``: for each view the line's angle, distance and agreement;
+    - ``planes.csv``: for each stack, phase and view the plane's errors, and how far it is to be trusted (`PlannedPlane`);
+    - ``heatmaps.png``: the examples (Figs. 4 and 5).
+
+    Targets hold ``heatmaps`` ``(B, views, i, j)``, ``lines`` ``(B, views, 3)``, ``affine`` ``(B, 4, 4)`` and ``planes``
+    ``(B, views, 2, 3)``. If they hold ``location`` too, the captions give it as the network is to see it, which mirrors where
+    Eq. (4) does, and the datalist's otherwise.
+
+    Args:
+        views: names of the heatmap channels.
+        sigma: of the heatmaps, pixels.
+        phases: fractions of the cycle at which the planes of a stack are fitted; each slice enters with its phase
+            nearest to them. 0 is end-diastole, 0.4 about end-systole; ``[0]`` for what does not move.
+    """
+
+    def __init__(self, views: Sequence[str], sigma: float = 6.0, phases: Sequence[float] = (0.0, 0.4)) -> None:
+        self.views = tuple(views)
+        self.sigma = sigma
+        self.phases = tuple(float(phase) for phase in phases)
+
+    def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
+        target = batch.target
+        heatmaps = batch.prediction[:, : len(self.views)]
+        found = find_lines(heatmaps, self.sigma)
+        taken = {"lines": found.lines, "agreement": found.agreement, "peak": found.peak}
+        taken |= {"true_lines": target["lines"], "affine": target["affine"], "planes": target["planes"]}
+        taken["heatmap_mse"] = (heatmaps - target["heatmaps"]).square().mean(dim=(2, 3))
+        taken |= {name: target[name] for name in ("location",) if name in target}
+        taken |= {"example": batch.example, "image": batch.image[batch.example, 0]}
+        return taken | {
+            "predicted": heatmaps[batch.example].float(),
+            "reference": target["heatmaps"][batch.example],
+        }
+
+    def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
+        # of the slices' one grid, whether or not there are examples
+        shape = (taken["image"].shape[1], taken["image"].shape[2])
+        angle, distance = line_errors(taken["lines"], taken["true_lines"], taken["affine"][:, None], shape)
+        angle = torch.rad2deg(angle)
+        known = torch.isfinite(taken["true_lines"]).all(dim=-1)
+        planes = list(self._planes(taken, items, shape))
+        scores: dict[str, Any] = {"heatmap_mse": float(taken["heatmap_mse"].nanmean()), "views": {}}
+        columns: dict[str, Sequence[Any]] = {}
+        for channel, view in enumerate(self.views):
+            columns[f"{view}_angle_deg"] = angle[:, channel].tolist()
+            columns[f"{view}_distance_mm"] = distance[:, channel].tolist()
+            columns[f"{view}_agreement"] = taken["agreement"][:, channel].tolist()
+            of_view = [plane for plane in planes if plane["view"] == view]
+            scores["views"][view] = {
+                "line_angle_deg": summary(angle[:, channel].tolist()),
+                "line_distance_mm": summary(distance[:, channel].tolist()),
+                "lines_not_found": int((known[:, channel] & ~torch.isfinite(angle[:, channel])).sum()),
+                "plane_angle_deg": summary([plane["angle_deg"] for plane in of_view]),
+                "plane_offset_mm": summary([plane["offset_mm"] for plane in of_view]),
+                "trust": {
+                    name: round(float(np.nanpercentile([plane[name] for plane in of_view], percent)), 3)
+                    for name, percent in (("peak", 1), ("agreement", 1), ("residual_mm", 99), ("spread_deg", 99))
+                },
+            }
+        return CollectorResults(
+            {"orientation": scores},
+            columns,
+            {"planes.csv": {key: [plane[key] for plane in planes] for key in planes[0]}},
+            self._figures(taken, items),
+        )
+
+    def _planes(
+        self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], shape: tuple[int, int]
+    ) -> Iterator[dict[str, Any]]:
+        """One row per exam, stack, phase and view."""
+        stacks: dict[tuple[str, str], dict[Any, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for row, item in enumerate(items):
+            stacks[item["exam"], item.get("stack", "")][item.get("slice", row)].append(row)
+        for (exam, stack), slices in stacks.items():
+            for phase in self.phases:
+                chosen = [
+                    min(candidates, key=lambda row: abs(items[row].get("phase", 0.0) - phase))
+                    for candidates in slices.values()
+                ]
+                found = SliceLines(taken["lines"][chosen], taken["agreement"][chosen], taken["peak"][chosen])
+                affines = taken["affine"][chosen]
+                planned = plan_planes(found, affines, shape, self.views)
+                at = pixels_to_patient(line_centres(taken["true_lines"][chosen], shape), affines).mean(dim=0)
+                for channel, plane in enumerate(planned):
+                    origin, normal = taken["planes"][chosen[0], channel]
+                    angle, offset = plane_errors(plane.origin, plane.normal, origin, normal, at)
+                    yield {
+                        "exam": exam,
+                        "stack": stack,
+                        "phase": phase,
+                        "view": plane.view,
+                        "angle_deg": angle,
+                        "offset_mm": offset,
+                        "residual_mm": plane.residual,
+                        "spread_deg": plane.spread,
+                        "agreement": plane.agreement,
+                        "peak": plane.peak,
+                        "slices": plane.slices,
+                    }
+
+    def _figures(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        rows = taken["example"].nonzero()[:, 0].tolist()
+        if not rows:
+            return {}
+        captions = []
+        for row in rows:
+            item = items[row]
+            location = float(taken["location"][row]) if "location" in taken else item.get("location")
+            parts = [item["exam"][:4]]
+            parts += [f"phase {item.get('phase', 0.0):.2f}"] if self.phases != (0.0,) else []
+            parts += [f"location {abs(location):.2f}"] if location is not None and np.isfinite(location) else []
+            captions.append(" ".join(parts))
+        arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
+        figure = heatmap_gallery(*arrays, captions, self.views)
+        figure.set_dpi(100)
+        return {"heatmaps.png": figure}
