@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from planewise.reports.study.page import Table
 from planewise.reports.study_figures import finetune_curves, paired_draws, pretext_curves
-from planewise.reports.study_report import Table, write_study_report
+from planewise.reports.study_report import write_study_report
 from planewise.reports.tables import write_csv
 
 TASKS = ("abnormal", "acl", "meniscus")
@@ -99,7 +100,7 @@ def test_the_tables_are_the_runs_numbers_beside_the_papers(study):
     # Table 5's form: all counts, ours and the paper's; ImageNet is the paper's alone
     mean = tables["Mean AUC, by the number of labelled exams"]
     assert mean.header == ["method", "16", "80", "200", "400", "800"]
-    rows = {row[0]: row[1:] for row in mean.rows}
+    rows = {row.cells[0]: row.cells[1:] for row in mean.rows}
     for method, name in (("none", "from scratch"), ("multitask", "multitask")):
         for column, count in enumerate((16, 80)):
             assert rows[name][column] == over_draws([AUC[method, count, draw].mean() for draw in (0, 1, 2)])
@@ -107,19 +108,19 @@ def test_the_tables_are_the_runs_numbers_beside_the_papers(study):
     assert rows["Zhang 2024, from scratch"] == ["", "0.433", "0.429", "0.474", "0.562"]
     assert rows["Zhang 2024, multitask"] == ["", "0.755", "0.783", "0.801", "0.819"]
     assert rows["Zhang 2024, ImageNet"][1] == "0.682" and "ImageNet" not in rows
-    each = {row[0]: row[1:] for row in tables["AUC of each task"].rows}
+    each = {row.cells[0]: row.cells[1:] for row in tables["AUC of each task"].rows}
     assert tables["AUC of each task"].header[1:4] == list(TASKS)
     for task in range(3):
         scores = [AUC["multitask", 80, draw][task] for draw in (0, 1, 2)]
         assert each["80, multitask"][task] == over_draws(scores)
     gains = [AUC["multitask", 16, draw].mean() - AUC["none", 16, draw].mean() for draw in (0, 1, 2)]
-    row = next(row for row in tables["Paired differences in mean AUC"].rows if row[0].startswith("16"))
+    row = next(row.cells for row in tables["Paired differences in mean AUC"].rows if row.cells[0].startswith("16"))
     assert row[1:3] == [f"{np.mean(gains):+.3f}", f"{np.std(gains, ddof=1):.3f}"]
     assert row[4] == " ".join(f"{gain:+.3f}" for gain in gains)
-    location = {row[0]: row[1:] for row in tables["Relative location (Table 2)"].rows}
+    location = {row.cells[0]: row.cells[1:] for row in tables["Relative location (Table 2)"].rows}
     assert location["multitask"][2] == "0.8765" and location["Zhang 2024, multitask"][2] == "0.9284"
-    assert [row[1] for row in tables["Relative orientation"].rows] == ["axial", "coronal"]
-    for cell in (cell for table in tables.values() for row in table.rows for cell in row):
+    assert [row.cells[1] for row in tables["Relative orientation"].rows] == ["axial", "coronal"]
+    for cell in (cell for table in tables.values() for row in table.rows for cell in row.cells):
         assert f">{cell}</td>" in page
 
 
@@ -155,9 +156,9 @@ def test_the_pictures_of_the_first_draws_are_carried_inside(study):
 def test_a_draw_without_a_score_is_left_out_of_means_and_pairs(study):
     edit(study / "finetune/none/16/1/test/metrics.json", macro_auc=None, auc=dict.fromkeys(TASKS))
     tables, _ = written(study)
-    rows = {row[0]: row for row in tables["Mean AUC, by the number of labelled exams"].rows}
+    rows = {row.cells[0]: row.cells for row in tables["Mean AUC, by the number of labelled exams"].rows}
     assert rows["from scratch"][1] == over_draws([AUC["none", 16, draw].mean() for draw in (0, 2)])
-    pairs = next(row for row in tables["Paired differences in mean AUC"].rows if row[0].startswith("16"))
+    pairs = next(row.cells for row in tables["Paired differences in mean AUC"].rows if row.cells[0].startswith("16"))
     assert pairs[3].endswith("of 2")
 
 

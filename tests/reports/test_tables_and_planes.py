@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from planewise.commands import app
 from planewise.reports.planned_views import slicer_markups
-from planewise.reports.study_report import _pool, write_study_report
+from planewise.reports.study_report import write_study_report
 from planewise.reports.tables import summary, write_csv, write_json
 from typer.testing import CliRunner
 
@@ -31,13 +31,6 @@ def test_columns_of_a_csv(tmp_path):
     ]
     with pytest.raises(ValueError):
         write_csv(tmp_path / "a.csv", {"exam": ["ab"], "score": []})
-
-
-def test_pooled_spread_is_that_of_all_values():
-    groups = np.random.default_rng(0).normal(size=(3, 40)) + np.array([[0.0], [1.0], [5.0]])
-    pooled = _pool([{"mean": float(group.mean()), "sd": float(group.std())} for group in groups])
-    assert pooled["mean"] == pytest.approx(groups.mean()) and pooled["sd"] == pytest.approx(groups.std())
-    assert _pool([{"mean": None, "sd": None}]) == {"mean": None, "sd": None}
 
 
 def test_markups_are_the_planes_in_slicers_frame():

@@ -7,20 +7,22 @@ import itertools
 import json
 from pathlib import Path
 
-import estimate
 import pytest
 import yaml
-from estimate import Cost, Job, Rates, cost, costliest, planned, report, sections, wall_seconds
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
-from time_steps import seconds_per_slice
-from training_cost import Section, Work, settings
 
 from tests.bundles.conftest import tiny
 from tests.studies.runs import STUDIES
+from tools.benchmarks.training_cost import Section, Work, settings
+from tools.studies.estimate import __main__ as estimate
+from tools.studies.estimate.cost import Cost, Rates, cost, costliest, wall_seconds
+from tools.studies.estimate.plan import Job, planned, sections
+from tools.studies.estimate.text import report
+from tools.studies.time_steps import seconds_per_slice
 
-TABLE4 = STUDIES / "configs/table4.yaml"
+TABLE4 = STUDIES / "configs/table3_table4.yaml"
 ABSENT = [f"tea_leaves_{number}" for number in range(10)]
 
 

@@ -6,15 +6,15 @@ import hashlib
 import json
 import math
 
-import federated
 import pytest
 import torch
-from federated import SITES, TASKS, client, lines, mean_weights, no_worse, study, write_places
 from monai.fl.client import MonaiAlgo
 from monai.fl.utils.constants import ExtraItems, FlStatistics, ModelType, WeightType
 from monai.fl.utils.exchange_object import ExchangeObject
 
 from tests.bundles.conftest import tiny
+from tools.studies import federated
+from tools.studies.federated import SITES, TASKS, client, lines, mean_weights, no_worse, study, write_places
 
 SITES_AND_TEST = ("training", "validation", "test")
 SMALL = {"samples_per_epoch": 16, "device": "cpu"}

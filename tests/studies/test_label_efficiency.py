@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -188,7 +189,7 @@ def test_the_knees_demo_plans_the_knees_jobs(tmp_path):
 
 
 def test_the_demo_masks_only_what_is_diagnosed(tmp_path):
-    config = yaml.safe_load((STUDIES / "configs/demo.yaml").read_text())
+    config = yaml.safe_load((STUDIES / "configs/heart.yaml").read_text())
     text = planned(config, tmp_path, "--printshellcmds")
     diagnosed = len(config["methods"]) * len(config["label_counts"]) * len(config["diagnose"]["draws"])
     assert jobs(text)["diagnose"] == diagnosed and jobs(text)["forest"] == jobs(text)["plan"] == 1
@@ -219,9 +220,73 @@ def test_imagenet_is_where_all_but_scratch_starts_from(tmp_path):
     }
 
 
+def option(command: str, name: str) -> str | None:
+    """The value of an option in a job's command line."""
+    words = shlex.split(command.split("(", 1)[1].rsplit(")", 1)[0])
+    assert words.count(f"--{name}") <= 1, "given once"
+    return words[words.index(f"--{name}") + 1] if f"--{name}" in words else None
+
+
+def test_a_method_is_what_its_settings_say(tmp_path):
+    """Sigma, a seed, an overlay, weights of a file: each is a method, and pretrains only what it must."""
+    for name in ("resnet.pt", "wide.yaml"):
+        (tmp_path / name).touch()
+    config = paper_study("table3_table4.yaml", tmp_path) | {
+        "pretexts": ["multitask"],
+        "overrides": {"pretrain": {"amp": True, "sigma": 6}, "finetune": {"amp": True}},
+        "methods": {
+            "none": {},
+            "multitask": None,
+            "sigma12": {"pretext": "multitask", "overrides": {"pretrain": {"sigma": 12, "seed": 5}}},
+            "location_wide": {"pretext": "location", "overlay": str(tmp_path / "wide.yaml")},
+            "slow": {"pretext": "multitask", "overrides": {"finetune": {"learning_rate": 0.001, "note": "it's"}}},
+            "resnet": {"weights": str(tmp_path / "resnet.pt"), "overlay": "demo.yaml"},
+        },
+        "label_counts": [1],
+        "draws": [3],
+        "diagnose": {"bundle": "downstream_cardiac_disease_classification", "draws": [3]},
+    }
+    text = planned(config, tmp_path, "--printshellcmds")
+    assert jobs(text)["pretrain"] == 3 and jobs(text)["finetune"] == jobs(text)["diagnose"] == 6
+    pretrainings = {re.search(r"/pretrain/(\w+) ", command)[1]: command for command in commands(text, "pretrain")}
+    assert {name: (option(command, "sigma"), option(command, "seed")) for name, command in pretrainings.items()} == {
+        "multitask": ("6", "0"),
+        "sigma12": ("12", "5"),
+        "location_wide": ("6", "0"),
+    }
+    assert f"cd {ROOT}/bundles/pretext_cardiac_location && " in pretrainings["location_wide"]
+    assert f"cd {ROOT}/bundles/pretext_cardiac_multitask && " in pretrainings["sigma12"]
+    finetunings = {re.search(r"/finetune/(\w+)/1/3 ", command)[1]: command for command in commands(text, "finetune")}
+    out = f"{tmp_path}/out/pretrain"
+    assert {name: option(command, "pretrained") for name, command in finetunings.items()} == {
+        "none": None,
+        "multitask": f"{out}/multitask",
+        "sigma12": f"{out}/sigma12",
+        "location_wide": f"{out}/location_wide",
+        "slow": f"{out}/multitask",
+        "resnet": f"{tmp_path}/resnet.pt",
+    }
+    for name, command in finetunings.items():
+        assert option(command, "seed") == option(command, "subject_seed") == "3" and option(command, "sigma") is None
+        assert option(command, "learning_rate") == ("0.001" if name == "slow" else None)
+    assert option(finetunings["slow"], "note") == "it's", "the quote does not end the argument"
+    paths = {"none": [], "slow": [], "resnet": ["configs/demo.yaml"], "location_wide": [f"{tmp_path}/wide.yaml"]}
+    for name, after in paths.items():
+        expected = ["configs/train.yaml", "configs/evaluate.yaml", *after]
+        assert yaml.safe_load(option(finetunings[name], "config_file")) == expected
+    expected = ["configs/train.yaml", "configs/evaluate.yaml", f"{tmp_path}/wide.yaml"]
+    assert yaml.safe_load(option(pretrainings["location_wide"], "config_file")) == expected
+
+
 @pytest.mark.parametrize(
     ("methods", "message"),
-    [(["none", "imagenet"], "give `imagenet: PATH`"), (["none", "rotation"], "rotation is none of the pretexts")],
+    [
+        (["none", "imagenet"], "give `imagenet: PATH`"),
+        (
+            {"mine": {"overlay": "resnet50.yaml"}},
+            "mine needs resnet50.yaml, which downstream_knee_injury_classification",
+        ),
+    ],
 )
 def test_a_method_that_cannot_be_run_is_said_at_once(methods, message, tmp_path):
     config = paper_study("table5.yaml", tmp_path) | {"methods": methods, "out": str(tmp_path / "out")}
@@ -230,8 +295,23 @@ def test_a_method_that_cannot_be_run_is_said_at_once(methods, message, tmp_path)
     assert message in process.communicate()[0] and process.returncode != 0
 
 
-def test_the_demo_says_what_it_can_do():
-    text = subprocess.run([ROOT / "tools/demo", "--help"], capture_output=True, text=True, check=True).stdout
-    assert "--knee" in text
-    for config in (STUDIES / "configs").glob("*.yaml"):
-        assert f"tools/studies/configs/{config.name}" in text
+def demo(*arguments: str, expected: int = 0) -> str:
+    process = subprocess.run([ROOT / "tools/demo", *arguments], capture_output=True, text=True)
+    assert process.returncode == expected
+    return process.stdout + process.stderr
+
+
+def test_the_demo_lists_the_small_studies_with_their_times():
+    text = demo("--help")
+    for file in (STUDIES / "configs").glob("*.yaml"):
+        config = yaml.safe_load(file.read_text())
+        if "time" in config:
+            line = f"{file.stem} +{re.escape(config['time'])} +{re.escape(config['out'])}/report/index.html"
+            assert re.search(line, text)
+        else:
+            assert re.search(f"tools/studies/configs/{file.name} +{re.escape(config['title'])}", text)
+    assert {"heart", "knee"} <= set(re.findall(r"^ +(\w+) +\d+ minutes", text, re.M)) and "--knee" in text
+
+
+def test_the_demo_refuses_a_study_that_is_not_small():
+    assert "there is no small study table5; choose one of: heart knee" in demo("table5", expected=1)

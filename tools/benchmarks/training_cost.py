@@ -5,7 +5,7 @@
     python tools/benchmarks/training_cost.py pretext_knee_multitask --exams 1000 --series 30
 
 prints GFLOP per slice (forward and backward), steps, PFLOP, and hours at a rate of float32 operations that really arrive;
-with ``--memory`` the peak memory of a step. `tools/studies/estimate.py` asks the same of a whole study.
+with ``--memory`` the peak memory of a step. `tools/studies/estimate` asks the same of a whole study.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Label efficiency (Zhang 2024, Tables 2 to 5): pretexts x label counts x draws -> tables and figures.
 #
-#   snakemake -s tools/studies/label_efficiency.smk --configfile tools/studies/configs/demo.yaml --cores 2
+#   snakemake -s tools/studies/label_efficiency.smk --configfile tools/studies/configs/heart.yaml --cores 2
 #
 # The configuration says whose anatomy it is and which bundles are run:
 #
@@ -8,7 +8,7 @@
 #   pretext_bundle  pretext_knee_{pretext}
 #   target          the bundle that is fine-tuned, and `arguments` that it alone takes. {diagnosed} in them is True in the
 #                   draws that are diagnosed
-#   methods         none (from scratch), imagenet, or one of the pretexts; if not given, none and all pretexts
+#   methods         what is compared, see below; if not given, none and all pretexts
 #   imagenet        file of ImageNet weights, optional: every pretext and every fine-tuning starts from it, save none
 #   diagnose        optional: a bundle that diagnoses from predicted masks, and the draws whose masks it gets
 #   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts
@@ -16,16 +16,37 @@
 #   processes       optional: GPUs over which torchrun spreads each training, {pretrain: 4, finetune: 1}. batch_size is of each
 #                   process, see tools/docs/studies.md; without a GPU, processes of the CPU
 #   resources       optional: what a rule's job asks of the machine, over the defaults below: {pretrain: {mem_mb: 64000}}
-#   expected        optional: how much data there will be, for estimate.py
+#   expected        optional: how much data there will be, for the estimate of tools/docs/studies.md
+#   time            of a study that `tools/demo NAME` runs: how long it takes
+#
+# A method is a word or a name with its own settings, all of them optional:
+#
+#   methods:
+#     none:                      # the words: none (from scratch), imagenet, or one of the pretexts. A list of words will do
+#     multitask:
+#     multitask_sigma12:         # settings of its own: sigma, mapping, seed; it pretrains in pretrain/multitask_sigma12
+#       pretext: multitask
+#       overrides: {pretrain: {sigma: 12}}
+#     resnet:                    # weights of a file, with an overlay that makes the network fit them
+#       weights: /data/resnet50.pt
+#       overlay: resnet50.yaml
+#
+#   pretext    the pretext that it starts from. Methods without pretraining settings of their own share pretrain/PRETEXT
+#   weights    a file that it starts from, or imagenet
+#   overlay    a config of the bundles (or a path with a slash), over the study's in all trainings of the method
+#   overrides  {pretrain: {..}, finetune: {..}}, over the study's
 #
 # Every job is one `python -m monai.bundle run`. A rule declares only the metrics.json that its job writes last: Snakemake
-# deletes the declared outputs of a job that was interrupted, and the checkpoints must stay, so that the job goes on where
-# it was. Several GPUs, a cluster and what a study costs: tools/docs/studies.md.
+# deletes the declared outputs of a job that was interrupted, and the checkpoints must stay, so that the job resumes from
+# its last epoch. Several GPUs, a cluster and what a study costs: tools/docs/studies.md.
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
+from methods import methods_of, pretrainings_of
+from planewise.errors import InputError
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
@@ -52,7 +73,6 @@ os.environ.setdefault("PLANEWISE_CACHE", str(OUT / "cache"))
 
 ANATOMY = config["anatomy"]
 PRETEXTS = list(config["pretexts"])
-METHODS = list(config.get("methods") or ["none", *PRETEXTS])
 COUNTS = list(config["label_counts"])
 DRAWS = list(config["draws"])
 TARGET = config["target"]
@@ -61,11 +81,12 @@ PLANNER = config.get("plan")
 DEVICE = str(config.get("device", "cpu"))
 IMAGENET = [str(Path(config["imagenet"]).expanduser().resolve())] if config.get("imagenet") else []
 
-if unknown := set(METHODS) - {"none", "imagenet", *PRETEXTS}:
-    names, known = ", ".join(sorted(unknown)), ", ".join(PRETEXTS)
-    raise WorkflowError(f"methods: {names} is none of the pretexts ({known}); add it there")
-if "imagenet" in METHODS and not IMAGENET:
-    raise WorkflowError("methods: imagenet needs its weights; give `imagenet: PATH` or leave the method out")
+try:
+    METHODS = methods_of(config)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+# what is pretrained: folders in pretrain
+PRETRAININGS = pretrainings_of(config, METHODS)
 if DEVICE.startswith("cuda") and DEVICE not in ("cuda", "cuda:0"):
     raise WorkflowError(f"device: {DEVICE}; a job sees only its own GPUs. Give cuda:0, and CUDA_VISIBLE_DEVICES={DEVICE[5:]}")
 
@@ -102,13 +123,14 @@ def gpus(kind):
 def files(*names, overlay=config.get("overlay"), after=()):
     """MONAI's --config_file for some of a bundle's configs, then the study's overlay, then those that come after it."""
     names = [*names, *([overlay] if overlay else []), *after]
-    return '"[' + ",".join(f"'configs/{name}'" for name in names) + ']"'
+    return '"[' + ",".join(f"'{name if '/' in name else f'configs/{name}'}'" for name in names) + ']"'
 
 
-def overrides(kind):
-    """Settings of the study for all jobs of a kind, as command line arguments."""
-    settings = config.get("overrides", {}).get(kind) or {}
-    return " ".join(f"--{name} '{value}'" for name, value in settings.items())
+def overrides(kind, method=None, **settings):
+    """Settings of a kind of job, then the study's, then the method's, as command line arguments; the last one counts."""
+    settings |= (config.get("overrides") or {}).get(kind) or {}
+    settings |= (method.overrides.get(kind) or {}) if method else {}
+    return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in settings.items())
 
 
 def bundle(name, configs, arguments, device="cpu", processes=1):
@@ -125,10 +147,11 @@ def bundle(name, configs, arguments, device="cpu", processes=1):
     return f"cd {BUNDLES / name} && {' '.join(command)}"
 
 
-def training(kind, name, arguments):
-    """Command line that trains, in as many processes as the study says, and evaluates."""
+def training(kind, name, method, arguments):
+    """Command line that trains with a method's overlay, in as many processes as the study says, and evaluates."""
     count = processes(kind)
-    configs = files("train.yaml", "evaluate.yaml", after=["multi_gpu_train.yaml"] if count > 1 else [])
+    after = [*overlays(method), *(["multi_gpu_train.yaml"] if count > 1 else [])]
+    configs = files("train.yaml", "evaluate.yaml", after=after)
     return bundle(name, configs, f"--run_id train_and_evaluate {arguments}", DEVICE, count)
 
 
@@ -141,18 +164,37 @@ def pretext_bundle(pretext):
     return config["pretext_bundle"].format(pretext=pretext)
 
 
+def overlays(method):
+    return [method.overlay] if method.overlay else []
+
+
+def pretraining(name):
+    """The folder in pretrain that a method starts from; None if it has no pretext."""
+    return name if METHODS[name].pretrains else METHODS[name].pretext
+
+
 def pretrained(wildcards):
-    return [f"{OUT}/pretrain/{wildcards.method}/test/metrics.json"] if wildcards.method in PRETEXTS else []
+    """What a fine-tuning waits for: the end of its pretraining, or a file of weights."""
+    if start := pretraining(wildcards.method):
+        return [f"{OUT}/pretrain/{start}/test/metrics.json"]
+    return [METHODS[wildcards.method].file] if METHODS[wildcards.method].file else []
 
 
 def starting_weights(wildcards, input):
     """Arguments that say what a fine-tuning starts from."""
-    pretext = f"--pretrained {OUT / 'pretrain' / wildcards.method} " if input.weights else ""
-    return pretext + "".join(f"--imagenet {path} " for path in input.imagenet)
+    start = pretraining(wildcards.method)
+    weights = [str(OUT / "pretrain" / start)] if start else input.weights
+    return "".join(f"--pretrained {path} " for path in weights) + "".join(f"--imagenet {path} " for path in input.imagenet)
 
 
-TRAINED = [*map(pretext_bundle, PRETEXTS), TARGET["bundle"], DIAGNOSIS["bundle"] or TARGET["bundle"]]
+TRAINED = [pretext_bundle(method.pretext) for method in PRETRAININGS.values()]
+TRAINED += [TARGET["bundle"], DIAGNOSIS["bundle"] or TARGET["bundle"]]
 ABSENT = [name for name in dict.fromkeys(TRAINED) if not (BUNDLES / name / "configs" / "train.yaml").is_file()]
+for name, method in METHODS.items():
+    for trained in [TARGET["bundle"], *([pretext_bundle(method.pretext)] if method.pretrains else [])]:
+        for overlay in overlays(method):
+            if trained not in ABSENT and not (BUNDLES / trained / "configs" / overlay).is_file():
+                raise WorkflowError(f"methods: {name} needs {overlay}, which {trained} does not have; add it to its configs")
 if ABSENT:
     logger.warning(f"not there yet, so this can be planned and not run: {', '.join(ABSENT)}")
 
@@ -165,7 +207,7 @@ onstart:
 
 wildcard_constraints:
     kind="unlabelled|labelled",
-    pretext="[a-z][a-z0-9_]*",
+    pretraining="[a-z][a-z0-9_]*",
     method="[a-z][a-z0-9_]*",
     exams="[0-9]+",
     draw="[0-9]+",
@@ -223,15 +265,16 @@ rule pretrain:
         datalist=datalist("unlabelled"),
         imagenet=IMAGENET,
     output:
-        OUT / "pretrain" / "{pretext}" / "test" / "metrics.json",
+        OUT / "pretrain" / "{pretraining}" / "test" / "metrics.json",
     params:
         run=lambda wildcards, input: training(
             "pretrain",
-            pretext_bundle(wildcards.pretext),
-            f"--section test --datalist {input.datalist} --seed {config.get('seed', 0)} "
-            f"--progress False --output_dir {OUT / 'pretrain' / wildcards.pretext} "
+            pretext_bundle(PRETRAININGS[wildcards.pretraining].pretext),
+            PRETRAININGS[wildcards.pretraining],
+            f"--section test --datalist {input.datalist} "
+            f"--progress False --output_dir {OUT / 'pretrain' / wildcards.pretraining} "
             + "".join(f"--imagenet {path} " for path in input.imagenet)
-            + overrides("pretrain"),
+            + overrides("pretrain", PRETRAININGS[wildcards.pretraining], seed=config.get("seed", 0)),
         ),
     # the long jobs first, or the last of them runs alone
     priority: 10
@@ -239,7 +282,7 @@ rule pretrain:
     resources:
         **resources("pretrain"),
     log:
-        OUT / "logs" / "pretrain_{pretext}.log",
+        OUT / "logs" / "pretrain_{pretraining}.log",
     shell:
         "({params.run}) > {log} 2>&1"
 
@@ -248,20 +291,21 @@ rule finetune:
     input:
         labels=datalist("labelled"),
         weights=pretrained,
-        imagenet=lambda wildcards: [] if wildcards.method == "none" else IMAGENET,
+        imagenet=lambda wildcards: IMAGENET if METHODS[wildcards.method].imagenet else [],
     output:
         OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
     params:
         run=lambda wildcards, input: training(
             "finetune",
             TARGET["bundle"],
+            METHODS[wildcards.method],
             f"--datalist {input.labels} --num_subjects {wildcards.exams} "
-            f"--subject_seed {wildcards.draw} --seed {wildcards.draw} "
+            f"--subject_seed {wildcards.draw} "
             + TARGET.get("arguments", "").format(diagnosed=int(wildcards.draw) in DIAGNOSIS["draws"])
             + f" --progress False "
             f"--output_dir {OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw} "
             + starting_weights(wildcards, input)
-            + overrides("finetune"),
+            + overrides("finetune", METHODS[wildcards.method], seed=wildcards.draw),
         ),
     threads: THREADS * processes("finetune")
     resources:
@@ -322,8 +366,8 @@ rule plan:
         touch(OUT / "plans" / "plans.done"),
     params:
         run=lambda wildcards, input: bundle(
-            pretext_bundle(PLANNER),
-            files("inference.yaml"),
+            pretext_bundle(PRETRAININGS[PLANNER].pretext),
+            files("inference.yaml", after=overlays(PRETRAININGS[PLANNER])),
             f"--input {input.datalist} --section test --num_exams 3 "
             f"--weights {OUT / 'pretrain' / PLANNER / 'models' / 'model.pt'} "
             f"--output_dir {OUT / 'plans'} {overrides('plan')}",
@@ -339,7 +383,7 @@ rule plan:
 
 rule report:
     input:
-        expand(OUT / "pretrain" / "{pretext}" / "test" / "metrics.json", pretext=PRETEXTS),
+        expand(OUT / "pretrain" / "{name}" / "test" / "metrics.json", name=PRETRAININGS),
         expand(
             OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
             method=METHODS, exams=COUNTS, draw=DRAWS,
@@ -348,7 +392,7 @@ rule report:
             OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
             method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
         ),
-        [OUT / "plans" / "plans.done"] if PLANNER in PRETEXTS else [],
+        [OUT / "plans" / "plans.done"] if PLANNER in PRETRAININGS else [],
         [] if (config.get("datalists") or {}).get("unlabelled") else [OUT / "inspect.png"],
     output:
         OUT / "report" / "index.html",
@@ -358,5 +402,6 @@ rule report:
         OUT / "logs" / "report.log",
     run:
         # what the report says of the study
-        (OUT / "study.json").write_text(json.dumps({**config, "methods": METHODS}, indent=1))
+        found = {"pretexts": list(PRETRAININGS), "methods": {name: method.as_config() for name, method in METHODS.items()}}
+        (OUT / "study.json").write_text(json.dumps({**config, **found}, indent=1))
         shell(PLANEWISE + " report {OUT} -o {output} > {log} 2>&1")

@@ -22,7 +22,7 @@ def report(
 ) -> None:
     """Write what a study found as one HTML file that carries its pictures with it.
 
-    What ran and with which versions; tables beside the paper's; learning curves; regression of location; heatmaps,
+    What ran and with which versions; tables with the papers' numbers; learning curves; regression of location; heatmaps,
     planned planes, segmentations and ROC curves. What has not run yet is left out.
     """
     try:
@@ -40,7 +40,7 @@ def report(
             *map(escape, table.header), title=escape(table.title), title_justify="left", box=None, pad_edge=False
         )
         for row in table.rows:
-            grid.add_row(*map(escape, row), style="dim" if "Zhang 2024" in row[0] else "")
+            grid.add_row(*map(escape, row.cells), style="dim" if row.paper else "")
         console.print(grid)
         console.print()
     console.print(f"Wrote {escape(str(output))}", soft_wrap=True)

@@ -11,13 +11,14 @@ import torch
 from ignite.engine import Engine, Events
 
 from planewise.losses import logged_terms
+from planewise.reports.history import read_history
 
 
 class HistoryHandler:
     """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, and the validation scores.
 
     Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A run
-    that is resumed keeps the rows up to the epoch it goes on from. Of several processes the first writes, means over all.
+    that is resumed keeps the rows up to the epoch it resumes from. Of several processes the first writes, means over all.
 
     Args:
         output_dir: the run's folder.
@@ -65,12 +66,3 @@ class HistoryHandler:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
-
-
-def read_history(path: str | Path) -> list[dict[str, float]]:
-    """The rows of a ``history.csv``; columns that an epoch left empty are absent. No file gives no rows."""
-    if not Path(path).is_file():
-        return []
-    with open(path, newline="") as file:
-        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-    return [{**row, "epoch": int(row["epoch"])} for row in rows]

@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from planewise.metrics import volume_scores
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.segmentation_figures import segmentation_gallery
+from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, hard_slices, write_shown_slices
 from planewise.reports.tables import summary, write_csv, write_json
 
 
@@ -22,7 +23,7 @@ class SegmentationReport:
     - ``metrics.json``: mean and standard deviation of Dice and ASSD for each structure and over all of them (Zhang 2024
       Table 4), how often a structure was missed altogether, and which were never predicted at all;
     - ``volumes.csv``: the same for each volume, exams by their hash;
-    - ``segmentations.png`` (Fig. 7).
+    - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Fig. 7).
 
     The evaluator decollates; its batches hold ``image`` and ``label``, its outputs ``pred``: label values on the label's
     own grid.
@@ -46,6 +47,7 @@ class SegmentationReport:
     def _start(self, engine: Engine) -> None:
         self._rows: list[dict[str, Any]] = []
         self._shown: list[tuple[np.ndarray, np.ndarray, np.ndarray, str]] = []
+        self._hard: dict[str, ShownSlice] = {}
         length = engine.state.epoch_length or 1
         self._example_rows = set(np.linspace(0, length - 1, min(self.examples, length)).astype(int).tolist())
 
@@ -73,6 +75,9 @@ class SegmentationReport:
                 self._shown.append(
                     (native[..., middle], prediction.numpy()[..., middle], reference.numpy()[..., middle], caption)
                 )
+                for rank in hard_slices(reference.numpy()):
+                    arrays = (array[..., rank] for array in (native, reference.numpy(), prediction.numpy()))
+                    self._hard[f"{row['exam']} {phase} slice {rank + 1}"] = ShownSlice(*arrays)
             self._rows.append(row)
 
     def _write(self, engine: Engine) -> None:
@@ -102,6 +107,7 @@ class SegmentationReport:
         }
         write_csv(self.folder / "volumes.csv", {key: [row[key] for row in self._rows] for key in self._rows[0]})
         write_json(self.folder / "metrics.json", metrics)
+        write_shown_slices(self.folder / SHOWN_SLICES, self._hard)
         images, predictions, references, captions = zip(*self._shown, strict=True)
         figure = segmentation_gallery(images, predictions, references, captions, self.structures)
         figure.savefig(self.folder / "segmentations.png", dpi=100)

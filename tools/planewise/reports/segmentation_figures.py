@@ -1,4 +1,4 @@
-"""Pictures of segmentations beside the reference (Zhang 2024 Fig. 7)."""
+"""Pictures of segmentations next to the reference (Zhang 2024 Fig. 7)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.reports.slices import comparison_figure
+from planewise.reports.shown_slices import ShownSlice
+from planewise.reports.slices import comparison_figure, show_slice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,4 +55,30 @@ def segmentation_gallery(
     ]
     figure = comparison_figure(images, captions, rows)
     add_structure_legend(figure, structures)
+    return figure
+
+
+def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures: Sequence[str]) -> Figure:
+    """The form of Zhang 2024 Fig. 7: a row for each slice, a column for each method, and the reference last.
+
+    Args:
+        slices: method to caption to its slice; those are shown that all methods have, in the order of the first.
+        structures: names of the label values from 1 on.
+    """
+    from matplotlib.figure import Figure
+
+    first = next(iter(slices.values()))
+    captions = [caption for caption in first if all(caption in shown for shown in slices.values())]
+    names = [*slices, "reference"]
+    figure = Figure(figsize=(2.2 * len(names), 2.3 * max(len(captions), 1) + 0.4), layout="constrained")
+    grid = figure.subplots(max(len(captions), 1), len(names), squeeze=False)
+    for line, caption in zip(grid, captions, strict=False):
+        labels = [*(shown[caption].prediction for shown in slices.values()), first[caption].reference]
+        for axes, label in zip(line, labels, strict=True):
+            show_slice(axes, first[caption].image)
+            overlay_labels(axes, label)
+        line[0].text(-0.08, 0.5, caption, rotation=90, va="center", ha="right", transform=line[0].transAxes, fontsize=8)
+    for axes, name in zip(grid[0], names, strict=True):
+        axes.set_title(name, fontsize=9)
+    add_structure_legend(figure, dict(enumerate(structures, 1)))
     return figure

@@ -14,15 +14,25 @@ METHOD_COLOURS = {
     "orientation": "#ff7f0e",
     "multitask": "#d62728",
 }
+#: What a method is called, where that is not its own name with spaces.
 METHOD_NAMES = {
     "none": "from scratch",
     "imagenet": "ImageNet",
-    "location": "location",
-    "orientation": "orientation",
-    "multitask": "multitask",
+    "models_genesis": "Models Genesis",
+    "positions": "anatomical positions",
+    "simclr": "SimCLR",
+    "byol": "BYOL",
+    "simclr_dagger": "SimCLR†",
+    "byol_dagger": "BYOL†",
+    "masked_autoencoder_dagger": "masked autoencoder†",
 }
 
 History = Sequence[Mapping[str, float]]
+
+
+def method_name(method: str) -> str:
+    """What a page or a picture calls a method."""
+    return METHOD_NAMES.get(method, method.replace("_", " "))
 
 
 def pretext_curves(histories: Mapping[str, History]) -> Figure:
@@ -31,13 +41,13 @@ def pretext_curves(histories: Mapping[str, History]) -> Figure:
     loss, angle, location = figure.subplots(1, 3)
     for method, rows in histories.items():
         colour = METHOD_COLOURS.get(method, "k")
-        _curve(loss, rows, "train_loss", colour, "-", METHOD_NAMES.get(method, method))
+        _curve(loss, rows, "train_loss", colour, "-", method_name(method))
         _curve(loss, rows, "val_loss", colour, "--")
         columns = dict.fromkeys(column for row in rows for column in row)
         views = [column.removesuffix("_angle") for column in columns if column.endswith("_angle")]
         for view, style in zip(views, ("-", ":", "--", "-."), strict=False):
-            _curve(angle, rows, f"{view}_angle", colour, style, f"{METHOD_NAMES.get(method, method)}, {view}")
-        _curve(location, rows, "location_mae", colour, "-", METHOD_NAMES.get(method, method))
+            _curve(angle, rows, f"{view}_angle", colour, style, f"{method_name(method)}, {view}")
+        _curve(location, rows, "location_mae", colour, "-", method_name(method))
     loss.set(title="loss (dashed: validation)", yscale="log")
     angle.set(title="angle of the lines, validation (deg)", ylim=(0, None))
     location.set(title="error of the location, validation", ylim=(0, None))
@@ -64,7 +74,7 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
                 if of_count != count:
                     continue
                 for number, rows in enumerate(draws):
-                    label = METHOD_NAMES.get(method, method) if number == 0 else None
+                    label = method_name(method) if number == 0 else None
                     _curve(axes, rows, column, METHOD_COLOURS.get(method, "k"), "-", label)
             axes.set(title=f"{count} labelled exam{'s' if count > 1 else ''}", xlabel="epoch")
             if not column.endswith("loss"):
@@ -100,6 +110,6 @@ def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: st
                 colour = METHOD_COLOURS.get(method, "k")
                 axes.plot([0, 1], [before[draw], after[draw]], "o-", color=colour, lw=1.2, ms=4, alpha=0.8)
             axes.set(xlim=(-0.3, 1.3), ylim=(0, 1), title=f"{count} exam{'s' if count > 1 else ''}")
-            axes.set_xticks([0, 1], ["scratch", METHOD_NAMES.get(method, method)])
+            axes.set_xticks([0, 1], ["scratch", method_name(method)])
         line[0].set_ylabel(name)
     return figure

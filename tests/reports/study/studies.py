@@ -1,0 +1,28 @@
+"""Studies made by hand: what their runs would have written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from planewise.reports.study.folder import StudyFolder
+from planewise.reports.study.page import Page
+
+
+def write(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def study_folder(path: Path, **config: Any) -> StudyFolder:
+    """A study of the heart without runs."""
+    write(path / "study.json", {"pretexts": ["multitask"], "methods": ["none", "multitask"], **config})
+    return StudyFolder.read(path)
+
+
+def tables_of(section: Any, study: StudyFolder) -> tuple[dict[str, list[list[str]]], Page]:
+    """Tables that a section writes, each its header and its rows."""
+    page = Page()
+    section.add(page, study)
+    return {table.title: [table.header, *(row.cells for row in table.rows)] for table in page.tables}, page

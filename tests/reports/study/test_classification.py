@@ -1,0 +1,59 @@
+"""Classification's section: every cell worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+from planewise.reports.study import classification
+
+from tests.reports.study.studies import study_folder, tables_of, write
+
+
+@pytest.fixture
+def study(tmp_path):
+    runs = {
+        ("none", 80, 0): (0.5, {"acl": 0.4, "meniscus": 0.6}),
+        ("none", 80, 1): (0.6, {"acl": 0.5, "meniscus": 0.7}),
+        ("multitask", 16, 0): (0.7, {"acl": 0.9, "meniscus": 0.5}),
+        ("multitask", 80, 1): (0.9, {"acl": 0.8, "meniscus": 1.0}),
+        ("multitask", 80, 2): (None, {"acl": None, "meniscus": 0.3}),
+    }
+    for (method, count, draw), (mean, auc) in runs.items():
+        content = {"exams": 30, "macro_auc": mean, "auc": auc, "positives": {"acl": 7, "meniscus": 11}}
+        write(tmp_path / f"finetune/{method}/{count}/{draw}/test/metrics.json", content)
+    return study_folder(tmp_path, anatomy="knee")
+
+
+def test_a_column_is_a_number_of_labelled_exams(study):
+    tables, _ = tables_of(classification, study)
+    header, *rows = tables["Mean AUC, by the number of labelled exams"]
+    assert header == ["method", "16", "80", "200", "400", "800"]
+    cells = {row[0]: row[1:] for row in rows}
+    # 0.5 and 0.6: 0.1 / sqrt(2) wide
+    assert cells["from scratch"] == ["", "0.550 (0.071)", "", "", ""]
+    assert cells["multitask"] == ["0.700", "0.900", "", "", ""]
+    # Zhang 2024, Table 5
+    assert cells["Zhang 2024, from scratch"] == ["", "0.433", "0.429", "0.474", "0.562"]
+    assert cells["Zhang 2024, SimCLR†"] == ["", "0.432", "0.474", "0.496", "0.530"]
+    # a method's own row, then the paper's; the paper's other methods follow
+    assert [row[0] for row in rows[:5]] == [
+        "from scratch", "Zhang 2024, from scratch", "multitask", "Zhang 2024, multitask", "Zhang 2024, ImageNet"
+    ]  # fmt: skip
+    assert len(rows) == 2 + 15
+
+
+def test_tasks_and_draws_are_counted_apart(study):
+    tables, _ = tables_of(classification, study)
+    assert tables["AUC of each task"] == [
+        ["labelled exams, method", "acl", "meniscus", "draws"],
+        ["16, multitask", "0.900", "0.500", "1"],
+        ["80, from scratch", "0.450 (0.071)", "0.650 (0.071)", "2"],
+        # one of two draws has an AUC of acl; 1.0 and 0.3 are 0.7 / sqrt(2) wide
+        ["80, multitask", "0.800", "0.650 (0.495)", "2"],
+    ]
+
+
+def test_gains_are_of_the_draws_that_both_have(study):
+    tables, _ = tables_of(classification, study)
+    assert tables["Paired differences in mean AUC"][1:] == [
+        ["80, multitask less scratch", "+0.300", "-", "1 of 1", "+0.300"]
+    ]

@@ -1,0 +1,21 @@
+"""The data's section counts exams, not items."""
+
+from __future__ import annotations
+
+from planewise.reports.study import data
+
+from tests.reports.study.studies import study_folder, tables_of, write
+
+
+def test_exams_are_counted_once(tmp_path):
+    def items(*exams):
+        return [{"exam": exam} for exam in exams]
+
+    write(
+        tmp_path / "labelled.json", {"training": items("a", "a", "b", "c"), "validation": [], "test": items("d", "d")}
+    )
+    write(tmp_path / "elsewhere.json", {"training": items("a"), "validation": items("b", "c"), "test": []})
+    study = study_folder(tmp_path, datalists={"unlabelled": str(tmp_path / "elsewhere.json")})
+    page = tables_of(data, study)[1].html("")
+    assert "<li>labelled exams: 3 training, 0 validation, 1 test</li>" in page
+    assert "<li>unlabelled exams: 1 training, 2 validation, 0 test</li>" in page

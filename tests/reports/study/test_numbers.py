@@ -1,0 +1,41 @@
+"""Several runs as one number, against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from planewise.reports.study.numbers import over_draws, paired_differences, pooled, published, spread
+
+
+def test_pooled_spread_is_that_of_all_values():
+    groups = np.random.default_rng(0).normal(size=(3, 40)) + np.array([[0.0], [1.0], [5.0]])
+    found = pooled([{"mean": float(group.mean()), "sd": float(group.std())} for group in groups])
+    assert found["mean"] == pytest.approx(groups.mean()) and found["sd"] == pytest.approx(groups.std())
+    # a group without a mean is left out: 1 and 3, each 0 wide, are 2 and 1 wide
+    unknown = {"mean": None, "sd": None}
+    assert pooled([{"mean": 1.0, "sd": 0.0}, unknown, {"mean": 3.0, "sd": 0.0}]) == {"mean": 2.0, "sd": 1.0}
+    assert pooled([unknown]) == unknown
+
+
+def test_a_spread_has_three_digits_below_one_and_two_above():
+    assert spread({"mean": 0.99940, "sd": 0.1234}) == "0.999 (0.123)"
+    assert spread({"mean": 1.0, "sd": 0.1254}) == "1.00 (0.13)"
+    assert spread({"mean": None, "sd": None}) == spread({"mean": math.nan, "sd": 0.0}) == "-"
+    assert published((20.223, 0.1)) == "20.223 (0.100)" and published(None) == ""
+
+
+def test_the_deviation_of_draws_is_that_of_their_population():
+    # 1, 2, 6: mean 3, squares 4 + 1 + 9 = 14; over 2, and over 3
+    assert over_draws([1.0, None, 2.0, 6.0]) == "3.000 (2.646)"
+    assert over_draws([1.0, 2.0, 6.0], ddof=0) == "3.000 (2.160)"
+    assert over_draws([0.5]) == "0.500" and over_draws([0.5], ddof=0) == "0.500 (0.000)"
+    assert over_draws([None]) == over_draws([]) == "-"
+
+
+def test_differences_are_of_the_same_draw():
+    # draw 1 is missing on one side, draw 3 on the other; draws come in any order
+    found = paired_differences({2: 0.7, 0: 0.5, 3: 9.0}, {0: 0.4, 1: 9.0, 2: 0.9})
+    np.testing.assert_allclose(found, [0.1, -0.2])
+    assert len(paired_differences({0: 0.5}, {})) == 0

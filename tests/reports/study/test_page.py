@@ -1,0 +1,22 @@
+"""The page: whose numbers are grey, and what is escaped."""
+
+from __future__ import annotations
+
+from planewise.reports.paper_tables import Paper
+from planewise.reports.study.page import Page, Row
+
+
+def test_rows_of_any_paper_are_grey():
+    page = Page()
+    paper = Paper("Somebody 2031", "Somebody. Planes & views. 2031.")
+    page.table("<t>", ["name", 4], [Row.of("ours", 0.5, None, 3), Row.of("theirs", "0.25", paper=paper)])
+    text = page.html("a & b")
+    assert "<td>ours</td><td>0.5000</td><td>-</td><td>3</td>" in text
+    assert "<td class=paper>theirs</td><td class=paper>0.25</td>" in text
+    assert "<h3>&lt;t&gt;</h3>" in text and "<title>a &amp; b</title>" in text and "<th>4</th>" in text
+
+
+def test_a_picture_that_is_not_there_is_left_out(tmp_path):
+    page = Page()
+    page.figure(tmp_path / "no.png", "nothing")
+    assert "<figure>" not in page.html("")

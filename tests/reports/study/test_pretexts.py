@@ -1,0 +1,37 @@
+"""The pretexts' section: every score in its column."""
+
+from __future__ import annotations
+
+from planewise.reports.study import pretexts
+
+from tests.reports.study.studies import study_folder, tables_of, write
+
+
+def test_every_score_stands_in_its_own_column(tmp_path):
+    location = {"mse": 0.01, "mae": 0.02, "pearson_r": 0.03, "r2": 0.04, "explained_variance": 0.05, "median": 9.0}
+    view = {
+        "line_angle_deg": {"mean": 1.5, "sd": 0.11, "median": 9.0},
+        "line_distance_mm": {"mean": 2.5, "sd": 0.12, "median": 9.0},
+        "plane_angle_deg": {"mean": 3.5, "sd": 0.13, "median": 9.0},
+        "plane_offset_mm": {"mean": None, "sd": None, "median": None},
+    }
+    orientation = {"heatmap_mse": 0.0123, "views": {"2ch": view, "4ch": view}}
+    write(tmp_path / "pretrain/multitask/test/metrics.json", {"location": location, "orientation": orientation})
+    write(tmp_path / "pretrain/location/test/metrics.json", {"location": location})
+    tables, _ = tables_of(pretexts, study_folder(tmp_path, pretexts=["orientation", "location", "multitask"]))
+    ours = ["0.0100", "0.0200", "0.0300", "0.0400", "0.0500"]
+    assert tables["Relative location (Table 2)"] == [
+        ["pretext", "MSE", "MAE", "r", "R²", "explained var."],
+        ["location", *ours],
+        # DSBCC's lines of the paper's Table 2
+        ["Zhang 2024, location", "0.0187", "0.1030", "0.9187", "0.8266", "0.8304"],
+        ["multitask", *ours],
+        ["Zhang 2024, multitask", "0.0128", "0.0826", "0.9415", "0.8822", "0.8847"],
+    ]
+    cells = ["1.50 (0.11)", "2.50 (0.12)", "3.50 (0.13)", "-", "0.0123"]
+    assert tables["Relative orientation"] == [
+        ["pretext", "view", "line angle (deg)", "line distance (mm)", "plane angle (deg)", "plane offset (mm)",
+         "heatmap MSE"],
+        ["multitask", "2ch", *cells],
+        ["multitask", "4ch", *cells],
+    ]  # fmt: skip

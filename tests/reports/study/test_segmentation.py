@@ -1,0 +1,99 @@
+"""Segmentation's section: every cell worked out by hand."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, write_shown_slices
+from planewise.reports.study import segmentation
+
+from tests.reports.study.studies import study_folder, tables_of, write
+
+NAMES = ("RV", "myocardium", "LV")
+
+
+def metrics(dice, assd, missed, never=()):
+    """Of 10 volumes of 5 exams: over all structures, then each of them; every standard deviation is 0.1."""
+
+    def scores(place):
+        values = {"dice": dice[place], "assd_mm": assd[place]}
+        return {key: {"mean": value, "sd": None if value is None else 0.1} for key, value in values.items()}
+
+    structures = {name: scores(place) | {"missed": 7} for place, name in enumerate(NAMES, 1)}
+    mean = scores(0) | {"missed": missed}
+    return {"volumes": 10, "exams": 5, "mean": mean, "structures": structures, "never_predicted": list(never)}
+
+
+@pytest.fixture
+def study(tmp_path):
+    runs = {
+        ("none", 0): metrics([0.4, 0.2, 0.4, 0.6], [6.0, 8.0, 6.0, 4.0], 3),
+        ("none", 2): metrics([0.6, 0.4, 0.6, 0.8], [6.2, None, 6.0, 4.2], 2, ["RV"]),
+        ("multitask", 0): metrics([0.7, 0.6, 0.7, 0.8], [3.0, 4.0, 3.0, 2.0], 0),
+        ("multitask", 1): metrics([0.9, 0.8, 0.9, 1.0], [3.0, 4.0, 3.0, 2.0], 1),
+        ("multitask", 2): metrics([0.65, 0.55, 0.65, 0.75], [3.0, 4.0, 3.0, 2.0], 0),
+    }
+    for (method, draw), content in runs.items():
+        write(tmp_path / f"finetune/{method}/4/{draw}/test/metrics.json", content)
+    return study_folder(tmp_path)
+
+
+def test_dice_and_distance_with_the_papers_structure_by_structure(study):
+    tables, page = tables_of(segmentation, study)
+    dice, distance, _ = tables.values()
+    assert dice[0] == distance[0] == ["labelled exams, method", "mean", *NAMES, "missed"]
+    # two draws 0.2 apart, each 0.1 wide: sqrt(0.01 + 0.01) wide; missed of 2 x 10 volumes x 3 structures
+    assert dice[1] == [
+        "4, from scratch", "0.500 (0.141)", "0.300 (0.141)", "0.500 (0.141)", "0.700 (0.141)", "5 of 60"
+    ]  # fmt: skip
+    # Zhang 2024, Table 4, 4 subjects, in the paper's lines None and MTL: mean, RV, myocardium, LV
+    paper = "4, Zhang 2024, from scratch"
+    assert dice[2] == [paper, "0.702 (0.228)", "0.631 (0.241)", "0.715 (0.151)", "0.761 (0.258)", ""]
+    # 0.7, 0.9, 0.65: mean 0.75, variance (0.0025 + 0.0225 + 0.01) / 3 of the means
+    assert dice[3][:2] == ["4, multitask", "0.750 (0.147)"] and dice[3][-1] == "1 of 90"
+    paper = "4, Zhang 2024, multitask"
+    assert dice[4] == [paper, "0.814 (0.118)", "0.777 (0.132)", "0.795 (0.091)", "0.869 (0.107)", ""]
+    # RV was found in one draw alone
+    assert distance[1] == ["4, from scratch", "6.10 (0.14)", "8.00 (0.10)", "6.00 (0.10)", "4.10 (0.14)", "5 of 60"]
+    assert distance[4][1:] == ["1.917 (1.668)", "2.628 (1.721)", "1.271 (0.770)", "1.853 (1.967)", ""]
+    assert [row.paper is not None for row in page.tables[0].rows] == [False, True, False, True]
+
+
+def test_gains_are_of_the_draws_that_both_have(study):
+    tables, _ = tables_of(segmentation, study)
+    # draw 0: 0.7 - 0.4, draw 2: 0.65 - 0.6; draw 1 has no partner. Deviation: 0.25 / sqrt(2)
+    assert tables["Paired differences in mean Dice"][1:] == [
+        ["4, multitask less scratch", "+0.175", "0.177", "2 of 2", "+0.300 +0.050"]
+    ]
+
+
+def test_what_a_run_never_predicted_is_named(study):
+    _, page = tables_of(segmentation, study)
+    text = page.html("")
+    assert re.findall("[^>]*never predicted[^<]*", text) == ["4 labelled, from scratch, draw 2: never predicted RV"]
+    assert "10 volumes of 5 test exams" in text
+
+
+def test_the_same_slices_of_all_methods_are_one_picture(study, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        segmentation, "method_comparison", lambda slices, names: shown.append((slices, names)) or study.path / "no.png"
+    )
+    tables_of(segmentation, study)
+    assert shown == [], "runs that left no slices have no picture"
+    for method, value in (("none", 1), ("multitask", 2)):
+        for draw in (0, 1, 2):
+            arrays = (np.ones((2, 3)), np.full((2, 3), 3), np.full((2, 3), 10 * draw + value))
+            path = study.path / f"finetune/{method}/4/{draw}/test" / SHOWN_SLICES
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_shown_slices(path, {"exam ED slice 1": ShownSlice(*arrays)})
+    tables_of(segmentation, study)
+    ((slices, names),) = shown
+    assert names == list(NAMES)
+    # of draw 0, which both have
+    assert {method: int(found["exam ED slice 1"].prediction[0, 0]) for method, found in slices.items()} == {
+        "from scratch": 1,
+        "multitask": 2,
+    }

@@ -1,0 +1,49 @@
+"""Published numbers: what must hold of them whoever copied them, and some read off the paper again."""
+
+from __future__ import annotations
+
+import pytest
+from planewise.reports import paper_tables
+from planewise.reports.paper_tables import DIAGNOSIS_AUC, INJURY_AUC, SEGMENTATION_ASSD, SEGMENTATION_DICE, STRUCTURES
+
+METHODS = {
+    "none", "slice_ordering", "jigsaw", "models_genesis", "positions", "simclr", "byol", "masked_autoencoder",
+    "location", "orientation", "multitask",
+}  # fmt: skip
+DAGGERS = {"simclr_dagger", "byol_dagger", "masked_autoencoder_dagger"}
+
+
+@pytest.mark.parametrize("tables", [SEGMENTATION_DICE, SEGMENTATION_ASSD])
+def test_table_4_has_every_method_and_count(tables):
+    (table,) = tables
+    assert set(table.values) == METHODS | DAGGERS
+    for method, counts in table.values.items():
+        assert list(counts) == ([64] if method in DAGGERS else [1, 4, 16, 32, 64])
+        assert all(tuple(row) == STRUCTURES for row in counts.values())
+
+
+@pytest.mark.parametrize("tables", [SEGMENTATION_DICE, SEGMENTATION_ASSD])
+def test_the_mean_is_that_of_the_structures(tables):
+    """All columns are of the same volumes, so a digit that was copied wrongly shows."""
+    # the paper prints SimCLR's mean distance at 1 exam again as myocardium's; one more row does not add up there
+    odd = {("simclr", 1), ("simclr_dagger", 64)} if tables is SEGMENTATION_ASSD else set()
+    for method, counts in tables[0].values.items():
+        for count, row in counts.items():
+            mean = sum(row[name][0] for name in STRUCTURES[1:]) / 3
+            assert (method, count) in odd or row["mean"][0] == pytest.approx(mean, abs=0.0018, rel=0)
+
+
+def test_numbers_read_off_the_paper():
+    dice, distance = SEGMENTATION_DICE[0].values, SEGMENTATION_ASSD[0].values
+    assert dice["multitask"][1] == {
+        "mean": (0.511, 0.289), "LV": (0.619, 0.317), "RV": (0.438, 0.241), "myocardium": (0.475, 0.270)
+    }  # fmt: skip
+    assert distance["none"][16] == {
+        "mean": (2.064, 1.943), "LV": (2.326, 2.511), "RV": (2.611, 1.813), "myocardium": (1.255, 0.845)
+    }  # fmt: skip
+    assert distance["masked_autoencoder_dagger"][64]["LV"] == (1.083, 1.529)
+    assert DIAGNOSIS_AUC[0].values["jigsaw"] == {1: 0.835, 4: 0.881, 16: 0.929, 32: 0.904, 64: 0.968}
+    assert INJURY_AUC[0].values["imagenet"] == {80: 0.682, 200: 0.737, 400: 0.799, 800: 0.824}
+    assert set(DIAGNOSIS_AUC[0].values) == METHODS | DAGGERS
+    assert set(INJURY_AUC[0].values) == METHODS | DAGGERS | {"imagenet"}
+    assert {table.paper.name for tables in paper_tables.LOCATION.values() for table in tables} == {"Zhang 2024"}

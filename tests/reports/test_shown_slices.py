@@ -1,0 +1,54 @@
+"""Slices that are kept for pictures of several methods."""
+
+from __future__ import annotations
+
+import numpy as np
+from planewise.reports.segmentation_figures import method_comparison
+from planewise.reports.shown_slices import ShownSlice, hard_slices, read_shown_slices, write_shown_slices
+
+
+def test_the_first_and_the_last_labelled_slice_are_the_hard_ones():
+    reference = np.zeros((4, 5, 7))
+    reference[1, 2, 2] = reference[0, 0, 4] = 3
+    reference[..., 5] = 1
+    assert hard_slices(reference) == [2, 5]
+    assert hard_slices(reference[..., 2:3]) == [0]
+    assert hard_slices(np.zeros((4, 5, 7))) == []
+
+
+def test_slices_of_several_sizes_come_back(tmp_path):
+    slices = {
+        "b": ShownSlice(np.array([[70000.0, -1.5]]), np.array([[1, 2]]), np.array([[0, 3]])),
+        "a": ShownSlice(np.ones((2, 2)), np.zeros((2, 2)), np.eye(2)),
+    }
+    write_shown_slices(tmp_path / "s.npz", slices)
+    found = read_shown_slices(tmp_path / "s.npz")
+    assert list(found) == ["b", "a"]
+    for caption, shown in slices.items():
+        for kind in ("image", "reference", "prediction"):
+            np.testing.assert_array_equal(getattr(found[caption], kind), getattr(shown, kind))
+    assert read_shown_slices(tmp_path / "no.npz") == {}
+
+
+def test_a_row_is_a_slice_and_a_column_a_method_with_the_reference_last():
+    def shown(reference: int, prediction: int) -> ShownSlice:
+        return ShownSlice(
+            np.random.default_rng(0).random((3, 4)), np.full((3, 4), reference), np.full((3, 4), prediction)
+        )
+
+    slices = {
+        "scratch": {"base": shown(1, 2), "mine alone": shown(1, 1), "apex": shown(3, 0)},
+        "pretext": {"apex": shown(3, 3), "base": shown(1, 1)},
+    }
+    figure = method_comparison(slices, ["RV", "myocardium", "LV"])
+    assert [axes.get_title() for axes in figure.axes] == ["scratch", "pretext", "reference", "", "", ""]
+    rows = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert rows == [["base"], [], [], ["apex"], [], []]
+    # the colours that are over the slices: red RV, green myocardium, blue LV, none for background
+    main = [
+        axes.images[1].get_array()[0, 0, :3].argmax() if axes.images[1].get_array().any() else None
+        for axes in figure.axes
+    ]
+    assert main == [1, 0, 0, None, 2, 2]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["RV", "myocardium", "LV"]

@@ -1,0 +1,70 @@
+"""What the methods of a study mean, and those that cannot be run."""
+
+from __future__ import annotations
+
+import pytest
+from planewise.errors import InputError
+
+from tools.studies.methods import Method, methods_of, pretrainings_of
+
+STUDY = {"pretexts": ["location", "multitask"]}
+
+
+def test_words_are_short_for_mappings():
+    words = methods_of(STUDY | {"methods": ["none", "imagenet", "location"], "imagenet": "alexnet.pth"})
+    assert words == {"none": Method(), "imagenet": Method(weights="imagenet"), "location": Method(pretext="location")}
+    assert [method.imagenet for method in words.values()] == [False, True, True]
+    assert [method.file for method in words.values()] == [None] * 3
+    # nothing after a name, an empty mapping and a list are the same
+    assert methods_of(STUDY | {"methods": {"none": {}, "location": None}}) == methods_of(
+        STUDY | {"methods": ["none", "location"]}
+    )
+    assert list(methods_of(STUDY)) == ["none", "location", "multitask"]
+
+
+def test_what_pretrains_by_itself():
+    given = {
+        "sigma": {"pretext": "location", "overrides": {"pretrain": {"sigma": 12}}},
+        "shared": {"pretext": "location", "overrides": {"finetune": {"max_epochs": 9}, "pretrain": {}}},
+        "other": {"pretext": "rotation", "overlay": "wide.yaml"},
+    }
+    methods = methods_of(STUDY | {"methods": given})
+    assert {name: method.pretrains for name, method in methods.items()} == {
+        "sigma": True,
+        "shared": False,
+        "other": True,
+    }
+    found = pretrainings_of(STUDY, methods)
+    assert {name: method.pretext for name, method in found.items()} == {
+        "location": "location", "multitask": "multitask", "sigma": "location", "other": "rotation"
+    }  # fmt: skip
+    assert found["sigma"].overrides["pretrain"] == {"sigma": 12} and not found["location"].overrides
+    assert methods["other"].as_config() == {"pretext": "rotation", "overlay": "wide.yaml"}
+
+
+def test_files_are_those_of_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.pt").touch()
+    (method,) = methods_of(STUDY | {"methods": {"mine": {"weights": "a.pt", "overlay": "./wide.yaml"}}}).values()
+    assert (method.file, method.overlay) == (f"{tmp_path}/a.pt", f"{tmp_path}/wide.yaml")
+    assert not method.imagenet and not method.pretrains
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        (["none", "imagenet"], "give `imagenet: PATH`"),
+        (["none", "rotation"], "rotation is none of the pretexts .location, multitask.; add it there"),
+        ({"mine": {"pretext": "rotation"}}, "rotation is none of the pretexts"),
+        ({"mine": {"weigths": "a.pt"}}, "mine has weigths; give some of pretext, weights"),
+        ({"mine": {"weights": "nowhere.pt"}}, "nowhere.pt, which does not exist"),
+        ({"mine": {"weights": "a.pt", "pretext": "location"}}, "give one of them"),
+        ({"mine": {"overrides": {"pretrain": {"sigma": 3}}}}, "mine overrides pretrain and has no pretext"),
+        ({"mine": {"overrides": {"plan": {"sigma": 3}}}}, "mine overrides plan"),
+        ({"location": {"pretext": "location", "overlay": "wide.yaml"}}, "a name that no pretext has"),
+        ({"Mine": {"pretext": "location"}}, "Mine is the name of a folder"),
+    ],
+)
+def test_what_cannot_be_run_is_said(methods, message):
+    with pytest.raises(InputError, match=message):
+        methods_of(STUDY | {"methods": methods})

@@ -1,0 +1,77 @@
+"""Classification of series from few labels (Zhang 2024 Table 5)."""
+
+from __future__ import annotations
+
+import html
+
+from planewise.reports import paper_tables
+from planewise.reports.study.finetunings import FineTunings
+from planewise.reports.study.folder import StudyFolder
+from planewise.reports.study.numbers import over_draws
+from planewise.reports.study.page import Page, Row
+from planewise.reports.study.paired import add_paired
+from planewise.reports.study_figures import finetune_curves, method_name
+
+
+def add(page: Page, study: StudyFolder) -> None:
+    runs = FineTunings.found(study, "macro_auc")
+    if not runs.scores:
+        return
+    tasks = list(runs.any["auc"])
+    found = ", ".join(f"{number} {task}" for task, number in runs.any["positives"].items())
+    start = (
+        "As in the paper, pretexts and fine-tunings start from ImageNet weights, all but those from scratch."
+        if study.config.get("imagenet")
+        else "Here pretexts start from random weights; the paper's start from ImageNet's, so that its rows show what both "
+        "together gain."
+    )
+    page.add(
+        f"<h2>Classification from few labels (Table 5)</h2><p>{runs.any['exams']} test exams: {html.escape(found)}. The "
+        f"score is the area under the ROC curve, its mean over {len(tasks)} tasks; 0.5 is guessing. Each draw chooses other "
+        "labelled exams; all methods of a draw see the same ones. Cells are the mean (standard deviation) over the draws. "
+        f"{start}</p>"
+    )
+    auc = runs.values(lambda content: content["macro_auc"])
+    counts = _counts(runs, paper_tables.INJURY_AUC)
+    rows = _mean_rows(auc, study.methods, counts, paper_tables.INJURY_AUC)
+    page.table("Mean AUC, by the number of labelled exams", ["method", *counts], rows)
+    rows = [
+        Row.of(
+            f"{count}, {method_name(method)}",
+            *(over_draws(content["auc"][task] for content in draws.values()) for task in tasks),
+            len(draws),
+        )
+        for count, method, draws in runs.cells()
+    ]
+    page.table("AUC of each task", ["labelled exams, method", *tasks, "draws"], rows)
+    add_paired(page, auc, "mean AUC")
+    curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, mean AUC"})
+    page.figure(curves, "Validation while fine-tuning, a line for each draw.")
+    runs.show(page, "roc.png", ": ROC curves")
+    # a megabyte each: where most was there to learn from
+    runs.show(page, "saliency.png", ": where the network looked", at_least=max(runs.counts))
+
+
+def _counts(runs: FineTunings, papers: tuple[paper_tables.Published, ...]) -> list[int]:
+    """Numbers of labelled exams, ours and the papers'."""
+    theirs = {count for table in papers for row in table.values.values() for count in row}
+    return sorted({*runs.counts, *theirs})
+
+
+def _mean_rows(
+    auc: dict[tuple[str, int], dict[int, float]],
+    methods: list[str],
+    counts: list[int],
+    papers: tuple[paper_tables.Published, ...],
+) -> list[Row]:
+    """A row of each method, ours before the papers', a column of each number of labelled exams."""
+    rows = []
+    for method in dict.fromkeys([*methods, *(name for table in papers for name in table.values)]):
+        if method in methods:
+            ours = [over_draws(auc[method, count].values()) if (method, count) in auc else "" for count in counts]
+            rows.append(Row.of(method_name(method), *ours))
+        for table in papers:
+            if theirs := table.values.get(method):
+                cells = [f"{theirs[count]:.3f}" if count in theirs else "" for count in counts]
+                rows.append(Row.of(f"{table.paper.name}, {method_name(method)}", *cells, paper=table.paper))
+    return rows

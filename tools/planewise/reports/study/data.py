@@ -1,0 +1,24 @@
+"""How many exams the study has, and one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from planewise.reports.study.folder import StudyFolder, read_json
+from planewise.reports.study.page import Page
+
+_SPLITS = ("training", "validation", "test")
+
+
+def add(page: Page, study: StudyFolder) -> None:
+    page.add("<h2>Data</h2><ul>")
+    for kind in ("unlabelled", "labelled"):
+        given = (study.config.get("datalists") or {}).get(kind)
+        content = read_json(Path(given) if given else study.path / f"{kind}.json")
+        if content is None:
+            continue
+        counts = {split: len({item.get("exam") for item in content.get(split, [])}) for split in _SPLITS}
+        text = ", ".join(f"{count} {split}" for split, count in counts.items())
+        page.add(f"<li>{kind} exams: {text}</li>")
+    page.add("</ul>")
+    page.figure(study.path / "inspect.png", f"An exam: {study.anatomy.exam}.")

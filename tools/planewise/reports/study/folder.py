@@ -1,0 +1,71 @@
+"""The folder of a study and what lies in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from planewise.errors import InputError
+from planewise.reports.study.anatomies import ANATOMIES, Anatomy
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A folder that `tools/studies/label_efficiency.smk` wrote.
+
+    Attributes:
+        path: the folder.
+        config: the study's configuration, ``study.json``.
+    """
+
+    path: Path
+    config: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> StudyFolder:
+        """The study in a folder.
+
+        Raises:
+            InputError: there is none.
+        """
+        config = read_json(path / "study.json")
+        if config is None:
+            raise InputError(
+                f"{path} holds no study.json; it is written by `snakemake -s tools/studies/label_efficiency.smk`"
+            )
+        # studies that name no anatomy are of the time when there were hearts only
+        return cls(path, {"anatomy": "cardiac", **config})
+
+    @property
+    def title(self) -> str:
+        return self.config.get("title", self.path.name)
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """The words of its anatomy."""
+        return ANATOMIES[self.config["anatomy"]]
+
+    @property
+    def pretexts(self) -> list[str]:
+        """Names of its pretrainings, folders in ``pretrain``."""
+        return list(self.config["pretexts"])
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of its methods, folders in ``finetune``, in the study's order."""
+        return list(self.config["methods"])
+
+    def runs(self, kind: str) -> Iterator[tuple[str, int, int, Path]]:
+        """Method, number of labelled exams, draw and folder of every run in ``kind/METHOD/COUNT/DRAW``."""
+        for path in sorted((self.path / kind).glob("*/*/*")):
+            method, count, draw = path.parts[-3:]
+            if method in self.methods and count.isdigit() and draw.isdigit():
+                yield method, int(count), int(draw), path
+
+
+def read_json(path: Path) -> dict | None:
+    """What a JSON file holds; None where there is no file."""
+    return json.loads(path.read_text()) if path.is_file() else None

@@ -1,0 +1,23 @@
+"""Planes that the network planned for exams whose views it did not get."""
+
+from __future__ import annotations
+
+from planewise.reports.study.folder import StudyFolder, read_json
+from planewise.reports.study.page import Page
+
+#: Exams shown.
+_EXAMS = 3
+
+
+def add(page: Page, study: StudyFolder) -> None:
+    pictures = sorted((study.path / "plans").glob("*/plan.png"))
+    if not pictures:
+        return
+    page.add(
+        f"<h2>View planning from the {study.anatomy.stack} alone</h2><p>Test exams whose {study.anatomy.views} the network "
+        "did not get. Dashed: the planes fitted over the stack.</p>"
+    )
+    for picture in pictures[:_EXAMS]:
+        plan = read_json(picture.with_name("plan.json")) or {"views": {}}
+        verdicts = "; ".join(f"{name}: {view['verdict']}" for name, view in plan["views"].items())
+        page.figure(picture, f"Exam {picture.parent.name}. {verdicts}.")

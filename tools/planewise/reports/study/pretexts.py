@@ -1,0 +1,71 @@
+"""Scores and pictures of the pretrainings (Zhang 2024 Table 2, Figs. 4 to 6)."""
+
+from __future__ import annotations
+
+from planewise.reports import paper_tables
+from planewise.reports.history import read_history
+from planewise.reports.study.folder import StudyFolder, read_json
+from planewise.reports.study.numbers import spread
+from planewise.reports.study.page import Page, Row
+from planewise.reports.study_figures import method_name, pretext_curves
+
+_LOCATION = {"mse": "MSE", "mae": "MAE", "pearson_r": "r", "r2": "R²", "explained_variance": "explained var."}
+_ORIENTATION = {
+    "line_angle_deg": "line angle (deg)",
+    "line_distance_mm": "line distance (mm)",
+    "plane_angle_deg": "plane angle (deg)",
+    "plane_offset_mm": "plane offset (mm)",
+}
+
+
+def add(page: Page, study: StudyFolder) -> None:
+    metrics = {name: read_json(study.path / "pretrain" / name / "test" / "metrics.json") for name in study.pretexts}
+    metrics = {name: content for name, content in metrics.items() if content}
+    if not metrics:
+        return
+    page.add("<h2>Pretexts</h2><p>Scored on exams of the test split, which no training saw.</p>")
+    if rows := _location_rows(metrics, paper_tables.LOCATION.get(study.config["anatomy"], ())):
+        page.table("Relative location (Table 2)", ["pretext", *_LOCATION.values()], rows)
+    if rows := _orientation_rows(metrics):
+        page.table("Relative orientation", ["pretext", "view", *_ORIENTATION.values(), "heatmap MSE"], rows)
+        page.add(
+            "<p class=note>Mean (standard deviation). The paper looks at heatmaps only. The planes were laid by a "
+            "technologist, real or simulated, whose own error is part of these numbers; angle and distance tell what was "
+            f"learned, the mean squared error hardly does.{study.anatomy.planners}</p>"
+        )
+    histories = {name: read_history(study.path / "pretrain" / name / "history.csv") for name in metrics}
+    page.figure(pretext_curves(histories), "Learning curves of the pretexts.")
+    best = "multitask" if "multitask" in metrics else next(iter(metrics))
+    folder = study.path / "pretrain" / best / "test"
+    page.figure(
+        folder / "regression.png",
+        f"Predicted against true relative location, {study.anatomy.location}; {best} (the paper's "
+        f"{study.anatomy.regression}).",
+    )
+    page.figure(folder / "heatmaps.png", f"Heatmaps on test exams, {best} (the paper's {study.anatomy.heatmaps}).")
+
+
+def _location_rows(metrics: dict[str, dict], tables: tuple[paper_tables.Published, ...]) -> list[Row]:
+    rows = []
+    for name, content in metrics.items():
+        if "location" in content:
+            rows.append(Row.of(method_name(name), *(content["location"][key] for key in _LOCATION)))
+            rows += [
+                Row.of(f"{table.paper.name}, {method_name(name)}", *table.values[name], paper=table.paper)
+                for table in tables
+                if name in table.values
+            ]
+    return rows
+
+
+def _orientation_rows(metrics: dict[str, dict]) -> list[Row]:
+    return [
+        Row.of(
+            method_name(name),
+            view,
+            *(spread(score[key]) for key in _ORIENTATION),
+            content["orientation"]["heatmap_mse"],
+        )
+        for name, content in metrics.items()
+        for view, score in content.get("orientation", {}).get("views", {}).items()
+    ]

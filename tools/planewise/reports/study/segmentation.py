@@ -1,0 +1,90 @@
+"""Segmentation from few labels (Zhang 2024 Table 4, Fig. 7)."""
+
+from __future__ import annotations
+
+import html
+
+from planewise.reports import paper_tables
+from planewise.reports.segmentation_figures import method_comparison
+from planewise.reports.shown_slices import SHOWN_SLICES, read_shown_slices
+from planewise.reports.study.finetunings import FineTunings
+from planewise.reports.study.folder import StudyFolder
+from planewise.reports.study.numbers import pooled, published, spread
+from planewise.reports.study.page import Page, Row
+from planewise.reports.study.paired import add_paired
+from planewise.reports.study_figures import finetune_curves, method_name
+
+#: Score to the table's title and what papers found.
+_SCORES = {
+    "dice": ("Dice", paper_tables.SEGMENTATION_DICE),
+    "assd_mm": (
+        "Average symmetric surface distance (mm), over the structures that were found",
+        paper_tables.SEGMENTATION_ASSD,
+    ),
+}
+
+
+def add(page: Page, study: StudyFolder) -> None:
+    runs = FineTunings.found(study, "structures")
+    if not runs.scores:
+        return
+    structures = list(runs.any["structures"])
+    page.add(
+        f"<h2>Segmentation from few labels (Table 4)</h2><p>{runs.any['volumes']} volumes of {runs.any['exams']} test exams, "
+        "at their native spacing. Each draw chooses other labelled exams; both methods of a pair see the same ones. "
+        "Cells are mean (standard deviation) over the volumes and structures of all draws.</p>"
+    )
+    for kind, (title, papers) in _SCORES.items():
+        header = ["labelled exams, method", "mean", *structures, "missed"]
+        page.table(title, header, _rows(runs, kind, structures, papers))
+    add_paired(page, runs.values(lambda content: content["mean"]["dice"]["mean"]), "mean Dice")
+    if never := [
+        f"{count} labelled, {method_name(method)}, draw {draw}: never predicted {', '.join(content['never_predicted'])}"
+        for count, method, draws in runs.cells()
+        for draw, content in draws.items()
+        if content["never_predicted"]
+    ]:
+        page.add("<p class=note>" + "<br>".join(map(html.escape, never)) + "</p>")
+    curves = finetune_curves(runs.histories, {"val_mean_dice": "validation Dice, slice by slice"})
+    page.figure(curves, "Validation Dice while fine-tuning, a line for each draw.")
+    for count in runs.counts:
+        _add_comparison(page, runs, count)
+
+
+def _rows(runs: FineTunings, kind: str, structures: list[str], papers: tuple[paper_tables.Published, ...]) -> list[Row]:
+    rows = []
+    for count, method, draws in runs.cells():
+        cells = [
+            spread(pooled([content["structures"][name][kind] for content in draws.values()])) for name in structures
+        ]
+        mean = spread(pooled([content["mean"][kind] for content in draws.values()]))
+        missed = sum(content["mean"]["missed"] for content in draws.values())
+        total = sum(content["volumes"] for content in draws.values()) * len(structures)
+        rows.append(Row.of(f"{count}, {method_name(method)}", mean, *cells, f"{missed} of {total}"))
+        for table in papers:
+            if found := table.values.get(method, {}).get(count):
+                theirs = [published(found.get(name)) for name in ("mean", *structures)]
+                name = f"{count}, {table.paper.name}, {method_name(method)}"
+                rows.append(Row.of(name, *theirs, "", paper=table.paper))
+    return rows
+
+
+def _add_comparison(page: Page, runs: FineTunings, count: int) -> None:
+    """The same slices by the first draw that all methods have; nothing where runs left no slices."""
+    methods = {method: draws for of_count, method, draws in runs.cells() if of_count == count}
+    if not (shared := set.intersection(*(set(draws) for draws in methods.values()))):
+        return
+    draw = min(shared)
+    slices = {}
+    for method in methods:
+        found = read_shown_slices(
+            runs.study.path / "finetune" / method / str(count) / str(draw) / "test" / SHOWN_SLICES
+        )
+        if found:
+            slices[method_name(method)] = found
+    if slices:
+        page.figure(
+            method_comparison(slices, list(runs.any["structures"])),
+            f"{count} labelled exam{'s' if count > 1 else ''}, draw {draw}: the first and the last labelled slice of test "
+            "volumes, the hardest ones, the same for all methods (Fig. 7).",
+        )

@@ -1,0 +1,176 @@
+"""What the trainings of a study take, each alone and all of them on some GPUs."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from planewise.data.datalist import select_subjects
+from planewise.errors import InputError
+
+from tools.benchmarks.phantom_data import phantom_datalist
+from tools.benchmarks.training_cost import Section, Work, gflop_per_slice, settings, work
+from tools.studies.estimate.plan import Job, there
+from tools.studies.time_steps import seconds_per_slice
+
+#: Form of the phantom exams that steps are timed on.
+LAYOUTS = {
+    "cardiac": {"pretrain": "dsbcc", "finetune": "acdc"},
+    "knee": {"pretrain": "fastmri", "finetune": "mrnet"},
+}
+
+
+@dataclass
+class Rates:
+    """How fast a device is.
+
+    Attributes:
+        tflops: 10^12 operations a second, for bundles that were not timed.
+        step: bundle to seconds of a training step in one process.
+        slice: bundle to seconds of a training step, for each of its slices.
+        start: seconds from a job's start to its first step, and from its last to its end.
+    """
+
+    tflops: float = 10.0
+    step: dict[str, float] = field(default_factory=dict)
+    slice: dict[str, float] = field(default_factory=dict)
+    start: float = 15.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a job takes.
+
+    Attributes:
+        job: it.
+        bundle: whose numbers these are: the job's, or the one that stands in for it.
+        source: of the seconds: ``"timed"``, ``"given"`` or ``"counted"``.
+        work: of its training.
+        slice: seconds of a training step for each of its slices.
+        training, watching: seconds of its training steps; of validation and evaluation.
+        seconds: of GPUs, in all.
+    """
+
+    job: Job
+    bundle: str
+    source: str
+    work: Work
+    slice: float
+    training: float
+    watching: float
+    seconds: float
+
+
+def cost(job: Job, data: Mapping[str, Mapping[str, Any]], rates: Rates, stand_in: str) -> Cost:
+    """What a job takes.
+
+    Args:
+        job: of the study.
+        data: what `sections` says of ``"unlabelled"`` and ``"labelled"``.
+        rates: of the device.
+        stand_in: the bundle whose cost is taken where the job's is not there.
+    """
+    own = data["unlabelled" if job.kind == "pretrain" else "labelled"]
+    bundle = job.bundle if there(job.bundle) else stand_in
+    arguments = (bundle, job.files, job.settings)
+    run = work(_config(*arguments), _drawn(job, own), own["validation"], job.processes)
+    forward, both = _gflop(*arguments)
+    if bundle in rates.step:
+        source, each = "given", rates.step[bundle] / run.step_slices * job.processes
+    elif bundle in rates.slice:
+        source, each = "timed", rates.slice[bundle]
+    else:
+        source, each = "counted", both / rates.tflops / 1e3
+    training = run.steps * run.step_slices * each
+    # one process evaluates while the others' GPUs wait
+    watching = (run.passes * run.validated + own["test"].slices * job.processes) * each * forward / both
+    return Cost(job, bundle, source, run, each, training, watching, rates.start * job.processes + training + watching)
+
+
+def costliest(jobs: Sequence[Job], data: Mapping[str, Mapping[str, Any]]) -> str:
+    """Of the study's pretexts that are there the one with most operations, to stand in for those that are not.
+
+    Raises:
+        InputError: none of them is there.
+    """
+    candidates = [job for job in jobs if job.kind == "pretrain" and there(job.bundle)]
+    if not candidates:
+        absent = ", ".join(sorted({job.bundle for job in jobs if not there(job.bundle)}))
+        raise InputError(f"none of the pretexts has a bundle yet ({absent}); say what one costs with --stand-in BUNDLE")
+    return max(candidates, key=lambda job: cost(job, data, Rates(), job.bundle).training).bundle
+
+
+def timed(jobs: Sequence[Job], anatomy: str, device: str, steps: int | None = None) -> dict[str, float]:
+    """Seconds per slice of each bundle's training steps on a device; bundles that are not there are left out."""
+    steps, warmup = (steps or 2, 1) if device == "cpu" else (steps or 20, 5)
+    found: dict[str, float] = {}
+    datalists: dict[str, Path] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for job in {job.bundle: job for job in jobs if there(job.bundle)}.values():
+            if job.kind not in datalists:
+                datalists[job.kind] = phantom_datalist(Path(folder), anatomy, LAYOUTS[anatomy][job.kind])
+            print(f"timing {job.bundle} on {device} ...", file=sys.stderr, flush=True)
+            # its own: timing changes it
+            config = _config.__wrapped__(job.bundle, job.files, job.settings)
+            found[job.bundle] = seconds_per_slice(config, datalists[job.kind], device, steps, warmup)
+    return found
+
+
+def wall_seconds(costs: Sequence[Cost], gpus: int) -> tuple[float, float]:
+    """From the start of a study to the end of its last training, on so many GPUs; and the longest chain of jobs in it.
+
+    A job that is spread over several GPUs is taken to be as many times as fast. Whoever can start does, pretexts first and
+    the longer ones before the shorter.
+    """
+    if (most := max(entry.job.processes for entry in costs)) > gpus:
+        raise ValueError(f"a job is spread over {most} GPUs and there are {gpus}")
+    length = {entry.job.name: entry.seconds / entry.job.processes for entry in costs}
+    order = sorted(costs, key=lambda entry: (entry.job.kind != "pretrain", -length[entry.job.name]))
+    ended: set[str] = set()
+    running: list[tuple[float, str, int]] = []
+    now, free, ends = 0.0, gpus, {}
+    while order or running:
+        for entry in list(order):
+            job = entry.job
+            if job.processes <= free and (job.after in ended or job.after not in length):
+                free -= job.processes
+                heapq.heappush(running, (now + length[job.name], job.name, job.processes))
+                order.remove(entry)
+        now, name, taken = heapq.heappop(running)
+        free += taken
+        ended.add(name)
+        ends[name] = now
+    chain = max(length[entry.job.name] + length.get(entry.job.after, 0.0) for entry in costs)
+    return max(ends.values()), chain
+
+
+def _drawn(job: Job, data: Mapping[str, Any]) -> Section:
+    """What of the training section a job is given."""
+    section = data["training"]
+    if job.exams is None:
+        return section
+    if data["items"] is not None:
+        tasks = _config(job.bundle, job.files, job.settings).get("tasks") or ()
+        items = select_subjects(data["items"], job.exams, job.seed, tasks)
+        return Section(job.exams, len(items))
+    if job.exams > section.exams:
+        raise InputError(f"{job.name} wants {job.exams} labelled exams, {section.exams} are expected")
+    return Section(job.exams, math.ceil(section.slices * job.exams / section.exams))
+
+
+@lru_cache
+def _config(bundle: str, files: tuple[str, ...], overrides: tuple[tuple[str, str], ...]) -> Any:
+    return settings(bundle, files, {name: yaml.safe_load(value) for name, value in overrides})
+
+
+@lru_cache
+def _gflop(bundle: str, files: tuple[str, ...], overrides: tuple[tuple[str, str], ...]) -> tuple[float, float]:
+    return gflop_per_slice(_config(bundle, files, overrides))

@@ -1,0 +1,168 @@
+"""The trainings of a study, and how much data they get."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from planewise.data.datalist import expand_volumes, load_datalist, rows_by_exam
+from planewise.errors import InputError
+
+from tools.benchmarks.training_cost import BUNDLES, Section
+
+STUDIES = Path(__file__).resolve().parent.parent
+#: Settings of a job that do not change what its network costs.
+OF_THE_JOB = ("datalist", "seed", "subject_seed", "num_subjects", "output_dir", "pretrained", "device", "progress")
+SECTIONS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training of the study.
+
+    Attributes:
+        kind: ``"pretrain"`` or ``"finetune"``.
+        name: its folder in the study.
+        bundle: that it runs.
+        files: of the bundle's configs.
+        settings: overrides as they stand on the command line, without those that are its own.
+        after: name of the job whose weights it starts from.
+        processes: GPUs.
+        exams, seed: which labelled exams it is given; None for all.
+    """
+
+    kind: str
+    name: str
+    bundle: str
+    files: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    after: str | None
+    processes: int
+    exams: int | None
+    seed: int
+
+
+def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[Job], dict[str, int]]:
+    """The trainings that Snakemake would run for a study from its beginning, and how many jobs of each rule.
+
+    Args:
+        config: of the study.
+        pretexts: in place of the config's, whether their bundles are there or not.
+
+    Raises:
+        InputError: Snakemake refuses the study, with its words.
+    """
+    study = yaml.safe_load(config.read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        changes = {"out": folder + "/out"}
+        if study.get("datalists"):
+            # what they hold does not change the jobs, and they may not be there yet
+            changes["datalists"] = {kind: f"{folder}/{kind}.json" for kind in study["datalists"]}
+            for path in changes["datalists"].values():
+                Path(path).write_text("{}")
+        if study.get("imagenet"):
+            changes["imagenet"] = folder + "/imagenet.pth"
+            Path(changes["imagenet"]).touch()
+        if pretexts:
+            changes["pretexts"] = list(pretexts)
+        if isinstance(study.get("methods"), dict):
+            changes["methods"] = {name: _findable(given, folder) for name, given in study["methods"].items()}
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(STUDIES / "label_efficiency.smk")]
+        command += [
+            "--configfile",
+            str(config.resolve()),
+            "--cores",
+            "1",
+            "--dry-run",
+            "--printshellcmds",
+            "--nolock",
+            "--config",
+        ]
+        command += [f"{name}={json.dumps(value)}" for name, value in changes.items()]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    text = done.stdout + done.stderr
+    if done.returncode:
+        raise InputError("Snakemake refuses the study: " + " ".join(text.strip().splitlines()[-3:]))
+    table = text.split("Job stats:")[1].split("\n\n")[0]
+    counts = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M) if name != "total"}
+    jobs = [
+        _job(kind, command)
+        for command, kind in re.findall(r"\((cd .*)\) > \S+/logs/(pretrain|finetune)_\w+\.log", text)
+    ]
+    return jobs, counts
+
+
+def _findable(method: Mapping[str, Any] | None, folder: str) -> dict[str, Any]:
+    """A method whose files are found from another folder: its overlay, and an empty file for its weights."""
+    method = dict(method or {})
+    if method.get("weights", "imagenet") != "imagenet":
+        method["weights"] = f"{folder}/weights.pt"
+        Path(method["weights"]).touch()
+    if "/" in method.get("overlay", ""):
+        method["overlay"] = str(Path(method["overlay"]).expanduser().resolve())
+    return method
+
+
+def _job(kind: str, text: str) -> Job:
+    """A job from its command line."""
+    words = shlex.split(text)
+    launcher, run = words[: words.index("monai.bundle")], words[words.index("monai.bundle") + 2 :]
+    given = {name[2:]: value for name, value in zip(run[::2], run[1::2], strict=True)}
+    processes = [word.partition("=")[2] for word in launcher if word.startswith("--nproc_per_node=")]
+    after, exams = given.get("pretrained"), given.get("num_subjects")
+    files = [name.removeprefix("configs/") for name in yaml.safe_load(given.pop("config_file"))]
+    return Job(
+        kind=kind,
+        name=_name(given["output_dir"]),
+        bundle=Path(words[1]).name,
+        files=tuple(name for name in files if name != "multi_gpu_train.yaml"),
+        settings=tuple((name, value) for name, value in given.items() if name not in OF_THE_JOB),
+        after=_name(after or "") or None,
+        processes=int(processes[0]) if processes else 1,
+        exams=int(exams) if exams else None,
+        seed=int(given.get("subject_seed", 0)),
+    )
+
+
+def _name(folder: str) -> str:
+    """The folder in the study; empty for weights from elsewhere."""
+    return folder.partition("/out/")[2]
+
+
+def there(bundle: str) -> bool:
+    """Whether there is a bundle of that name."""
+    return (BUNDLES / bundle / "configs" / "train.yaml").is_file()
+
+
+def sections(study: Mapping[str, Any], kind: str, config: Path) -> dict[str, Any]:
+    """How much data the study has: of its datalist, else what its config expects.
+
+    Returns:
+        ``training``, ``validation``, ``test`` (each a `Section`), ``items`` (those to train on, None without a datalist)
+        and ``source``, in words.
+
+    Raises:
+        InputError: there is neither.
+    """
+    named = (study.get("datalists") or {}).get(kind)
+    path = Path(named or Path(study["out"]) / f"{kind}.json")
+    if path.is_file():
+        items = {name: expand_volumes(load_datalist(path, name)) for name in SECTIONS}
+        found = {name: Section(len(rows_by_exam(items[name])), len(items[name])) for name in SECTIONS}
+        return {**found, "items": items["training"], "source": f"of {path.name}"}
+    if kind not in (study.get("expected") or {}):
+        raise InputError(
+            f"there is no {path}, and {config} does not say what to expect; index the data, or add "
+            f"`expected: {{{kind}: {{training: [EXAMS, SLICES], validation: [..], test: [..]}}}}`"
+        )
+    found = {name: Section(*study["expected"][kind].get(name, (0, 0))) for name in SECTIONS}
+    return {**found, "items": None, "source": f"expected (there is no {path.name})"}

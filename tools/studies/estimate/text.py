@@ -1,0 +1,78 @@
+"""The estimate of a study as lines of text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from tools.studies.estimate.cost import Cost, Rates, wall_seconds
+from tools.studies.estimate.plan import SECTIONS
+
+
+def report(
+    costs: Sequence[Cost],
+    counts: Mapping[str, int],
+    data: Mapping[str, Mapping[str, Any]],
+    rates: Rates,
+    device: str,
+    gpus: Sequence[int],
+) -> list[str]:
+    """The estimate as lines of text."""
+    unit = "CPU" if rates.slice and device == "cpu" else "GPU"
+    lines = ["jobs of Snakemake's dry run: " + ", ".join(f"{count} {name}" for name, count in counts.items())]
+    for kind, found in data.items():
+        sizes = "; ".join(f"{name} {found[name].exams} exams, {found[name].slices} slices" for name in SECTIONS)
+        lines.append(f"{kind} data, {found['source']}: {sizes}")
+    absent = {entry.job.bundle: entry.bundle for entry in costs if entry.bundle != entry.job.bundle}
+    absent = dict(sorted(absent.items()))
+    if absent:
+        stand_in = next(iter(absent.values()))
+        lines.append(f"not there yet, taken to cost what {stand_in} does: {', '.join(absent)}")
+    lines += ["", f"{'':44}{'jobs':>5}{'steps':>9}{'s/step':>9}{'training':>10}{'scoring':>9}{'hours':>8}"]
+    rows: dict[tuple[str, int | None], list[Cost]] = {}
+    for entry in costs:
+        rows.setdefault((entry.job.bundle, entry.job.exams), []).append(entry)
+    for (bundle, exams), entries in sorted(
+        rows.items(), key=lambda row: (row[1][0].job.kind != "pretrain", row[0][1] or 0, row[0][0])
+    ):
+        name = bundle + (f", {exams} exam{'s' if exams > 1 else ''}" if exams else "")
+        name += "" if entries[0].bundle == bundle else " *"
+        steps = sum(entry.work.steps for entry in entries)
+        step = entries[0].slice * entries[0].work.step_slices
+        hours = [sum(getattr(entry, part) for entry in entries) / 3600 for part in ("training", "watching", "seconds")]
+        lines.append(
+            f"{name:44}{len(entries):>5}{steps:>9}{step:>9.3f}{hours[0]:>10.1f}{hours[1]:>9.1f}{hours[2]:>8.1f}"
+        )
+    total = sum(entry.seconds for entry in costs) / 3600
+    steps = sum(entry.work.steps for entry in costs)
+    lines += [f"{'all trainings':44}{len(costs):>5}{steps:>9}{'':28}{total:>8.1f} {unit} hours", ""]
+    where = f"this {'CPU' if device == 'cpu' else torch.cuda.get_device_name(device)}"
+    if device == "cpu":
+        where += f" ({torch.get_num_threads()} threads)"
+    meaning = {
+        "timed": f"timed on {where}: training steps of the bundle's own trainer at the study's size",
+        "given": "seconds of a step as given by --seconds-per-step",
+        "counted": f"reasoned, not measured: operations of the network, counted, at {rates.tflops:g} TFLOP/s (--tflops)",
+    }
+    sources = Counter(entry.source for entry in costs)
+    lines += [f"{count} of {len(costs)} {meaning[source]}" for source, count in sources.items()]
+    lines.append(
+        f"scoring is validation and the final evaluation, at the forward pass's share of a step's operations; each job has "
+        f"{rates.start:g} s to start and end (--start). Not in it: preprocessing, once, and jobs that do not train"
+    )
+    most = max(entry.job.processes for entry in costs)
+    for number in gpus:
+        if number < most:
+            lines.append(f"on {number}: not at all, a job is spread over {most} (`processes`)")
+            continue
+        wall, chain = (seconds / 3600 for seconds in wall_seconds(costs, number))
+        devices = f"{number} {'GPU' if unit == 'GPU' else 'such machine'}{'s' if number > 1 else ''}"
+        lines.append(f"on {devices}: {wall:.1f} hours; no number of them makes it shorter than {chain:.1f}")
+    if rates.slice:
+        timings = {entry.bundle: entry.slice * entry.work.step_slices for entry in costs if entry.source == "timed"}
+        again = " ".join(f"--seconds-per-step {bundle}={seconds:.4g}" for bundle, seconds in timings.items())
+        lines += ["", f"the same without timing again: {again}"]
+    return lines

@@ -1,0 +1,125 @@
+"""The methods that a study compares: what each starts from, and how its trainings differ from the study's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from planewise.errors import InputError
+
+#: In place of a file of weights: the study's `imagenet`.
+IMAGENET = "imagenet"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to start a fine-tuning; without a pretext and without weights it starts from scratch.
+
+    Attributes:
+        pretext: that it is pretrained by.
+        weights: an absolute path of weights, or ``"imagenet"``.
+        overlay: a config of the bundles, or the absolute path of one, over the study's in all its trainings.
+        overrides: ``"pretrain"`` and ``"finetune"`` to settings, over the study's.
+    """
+
+    pretext: str | None = None
+    weights: str | None = None
+    overlay: str | None = None
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether it pretrains with settings of its own; else it shares its pretext's network with others."""
+        return self.pretext is not None and bool(self.overrides.get("pretrain") or self.overlay)
+
+    @property
+    def file(self) -> str | None:
+        """The file of weights that it starts from."""
+        return None if self.weights == IMAGENET else self.weights
+
+    @property
+    def imagenet(self) -> bool:
+        """Whether it starts from ImageNet's weights, where the study has them: alone, or through its pretext."""
+        return self.weights == IMAGENET or self.pretext is not None
+
+    def as_config(self) -> dict[str, Any]:
+        """As a study's configuration would say it."""
+        return {entry.name: value for entry in fields(self) if (value := getattr(self, entry.name))}
+
+
+def methods_of(config: Mapping[str, Any]) -> dict[str, Method]:
+    """The methods of a study, by name.
+
+    A word of a list, or a name with nothing after it, is ``none``, ``imagenet`` or one of the pretexts. Relative paths are
+    those of the working directory; an overlay is a path if it has a slash.
+
+    Args:
+        config: of the study: ``pretexts``, ``imagenet`` and ``methods``, all pretexts and ``none`` if not given.
+
+    Raises:
+        InputError: a method cannot be run as it is given.
+    """
+    given = config.get("methods") or ["none", *config["pretexts"]]
+    given = given if isinstance(given, Mapping) else dict.fromkeys(given)
+    return {name: _method(str(name), settings or {}, config) for name, settings in given.items()}
+
+
+def pretrainings_of(config: Mapping[str, Any], methods: Mapping[str, Method]) -> dict[str, Method]:
+    """What a study pretrains, by name: its pretexts, and the methods that pretrain with settings of their own."""
+    own = {name: method for name, method in methods.items() if method.pretrains}
+    return {pretext: Method(pretext=pretext) for pretext in config["pretexts"]} | own
+
+
+def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Method:
+    pretexts = list(config["pretexts"])
+    known = ", ".join(pretexts)
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise InputError(f"methods: {name} is the name of a folder; use small letters, digits and _, a letter first")
+    if unknown := set(given) - {entry.name for entry in fields(Method)}:
+        raise InputError(
+            f"methods: {name} has {', '.join(sorted(unknown))}; give some of pretext, weights, overlay, overrides"
+        )
+    given = {key: value for key, value in given.items() if value}
+    if not given:
+        words = {
+            "none": {},
+            "imagenet": {"weights": IMAGENET},
+            **{pretext: {"pretext": pretext} for pretext in pretexts},
+        }
+        if name not in words:
+            raise InputError(
+                f"methods: {name} is none of the pretexts ({known}); add it there, or say what it starts from, "
+                f"`{name}: {{pretext: ..}}` or `{name}: {{weights: ..}}`"
+            )
+        given = words[name]
+    method = Method(**given)
+    if unknown := set(method.overrides) - {"pretrain", "finetune"}:
+        raise InputError(f"methods: {name} overrides {', '.join(sorted(unknown))}; give pretrain or finetune")
+    if method.pretext and method.weights:
+        raise InputError(f"methods: {name} starts from a pretext and from weights; give one of them")
+    if method.overrides.get("pretrain") and not method.pretext:
+        raise InputError(f"methods: {name} overrides pretrain and has no pretext; give `pretext: ..`")
+    if method.pretrains and name in pretexts:
+        raise InputError(f"methods: {name} pretrains with settings of its own; give it a name that no pretext has")
+    if method.pretext and not method.pretrains and method.pretext not in pretexts:
+        raise InputError(f"methods: {method.pretext} is none of the pretexts ({known}); add it there")
+    if method.weights == IMAGENET and not config.get("imagenet"):
+        raise InputError(f"methods: {name} needs ImageNet's weights; give `imagenet: PATH` or leave the method out")
+    overlay = _absolute(method.overlay) if "/" in (method.overlay or "") else method.overlay
+    return replace(method, weights=_weights(name, method), overlay=overlay)
+
+
+def _weights(name: str, method: Method) -> str | None:
+    if method.file is None:
+        return method.weights
+    path = _absolute(method.file)
+    if not Path(path).exists():
+        raise InputError(f"methods: {name} starts from {path}, which does not exist")
+    return path
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
