@@ -89,6 +89,34 @@ def test_ranges_are_kept():
     assert 0.9 <= float(magnification.min()) < 0.91 and 1.09 < float(magnification.max()) <= 1.1
 
 
+def test_turns_and_shifts_go_both_ways_alike():
+    torch.manual_seed(1)
+    many = {
+        "image": torch.zeros(500, 1, 11, 21),
+        "affine": torch.eye(4, dtype=torch.float64).repeat(500, 1, 1),
+        "image_padding": torch.zeros(500, 1),
+    }
+    turned = RandAffineBatchd(rotate=15, scale=(1, 1))(many)["affine"]
+    angle = torch.rad2deg(torch.atan2(turned[:, 1, 0], turned[:, 0, 0]))
+    assert -15 <= float(angle.min()) < -14 and 14 < float(angle.max()) <= 15
+    assert abs(float(angle.mean())) < 1
+    moved = RandAffineBatchd(rotate=0, scale=(1, 1), shift=0.1)(many)["affine"][:, :2, 3]
+    for axis, size in enumerate((11, 21)):
+        assert -0.1 * size <= float(moved[:, axis].min()) < -0.09 * size
+        assert 0.09 * size < float(moved[:, axis].max()) <= 0.1 * size
+
+
+def test_flips_are_as_frequent_as_said():
+    torch.manual_seed(1)
+    many = {
+        "image": torch.zeros(500, 1, 4, 4),
+        "affine": torch.eye(4, dtype=torch.float64).repeat(500, 1, 1),
+        "image_padding": torch.zeros(500, 1),
+    }
+    flipped = RandAffineBatchd(rotate=0, scale=(1, 1), flip=0.25)(many)["affine"][:, 0, 0] < 0
+    assert 0.2 < float(flipped.double().mean()) < 0.3
+
+
 def test_the_seed_decides():
     results = []
     for seed in (3, 3, 4):

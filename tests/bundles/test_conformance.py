@@ -58,43 +58,18 @@ def test_a_config_opens_with_the_paper_and_its_command(name):
         comment = file.read_text().split("\nimports:")[0]
         assert comment.startswith("# ")
         if file.name in ("train.yaml", "evaluate.yaml", "inference.yaml"):
-            assert "python -m monai.bundle run" in comment
+            assert "python -m monai.bundle run" in comment and "Zhang 2024" in comment
 
 
-#: What loads differs: slices one by one to train, a stack to infer; and what MONAI Label needs around Spacingd.
-LOADING = ("planewise.preprocessing.LoadSliced", "planewise.preprocessing.LoadStackd", "EnsureChannelFirstd")
-HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "ToDeviced", "planewise.preprocessing.LimitSlicesd")
-
-
-def without_label(transform: dict) -> dict:
-    """A transform of image and label as it acts on the image."""
-    if transform.get("keys") != ["image", "label"]:
-        return transform
-    return {key: value[0] if key in ("keys", "mode") else value for key, value in transform.items()}
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_train_and_inference_repeat_the_same(name):
-    train, inference = config(name, "train.yaml"), config(name, "inference.yaml")
-    shared = [
-        key
-        for key in ("spacing", "image_size", "views", "sigma", "features", "stem_stride", "norm", "structures", "tasks")
-        if key in train
-    ]
-    # a bound on memory that only a classifier of stacks must see alike; a width that only .npy volumes need
-    shared += [key for key in ("max_slices", "field_without_spacing") if key in train and key in inference]
-    assert {key: train[key] for key in shared} == {key: inference[key] for key in shared}
-    networks = [
-        {key: value for key, value in content["network_def"].items() if key != "frozen"}
-        for content in (train, inference)
-    ]
-    assert networks[0] == networks[1]
-
-    def acting(transforms: list[dict]) -> list[dict]:
-        left_out = (*LOADING, *HOUSEKEEPING)
-        return [without_label(entry) for entry in transforms if entry["_target_"] not in left_out]
-
-    assert acting(train["train"]["preprocessing"]["transforms"]) == acting(inference["preprocessing"]["transforms"])
+@pytest.mark.parametrize("name", BUNDLES)
+def test_the_scores_that_a_config_opens_with_are_the_documented_ones(name):
+    documented = (ROOT / "bundles" / name / "docs/README.md").read_text()
+    for file in ("train.yaml", "evaluate.yaml", "inference.yaml", *(["demo.yaml"] if name in TRAINED else [])):
+        comment = re.match(r"(#.*\n)+", (ROOT / "bundles" / name / "configs" / file).read_text())[0]
+        (score,) = re.findall(r"# Score on phantoms \((.*?)\): ((?:.*\n# (?!Lines))*.*)", comment)
+        numbers = re.findall(r"\d+\.\d+", score[1])
+        assert score[0].startswith("tools/demo") and numbers, file
+        assert [number for number in numbers if not re.search(rf"(?<![\d.]){number}(?!\d)", documented)] == [], file
 
 
 def test_the_papers_settings_are_the_defaults():

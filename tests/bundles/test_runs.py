@@ -196,7 +196,7 @@ def test_settings_reach_what_they_set(phantoms, tmp_path):
     assert image.shape == (3, 1, 48, 48) and target["heatmaps"].shape == (3, 1, 48, 48)
     assert trainer.network(image).shape == (3, 2, 48, 48)
     assert trainer.state.max_epochs == 9 and trainer.optimizer.param_groups[0]["lr"] == 5e-4
-    affine, heatmaps = parser.get_parsed_content("train#augmentation").transforms
+    affine, heatmaps = (parser.get_parsed_content(f"train#{key}") for key in ("augmentation", "pretext"))
     assert np.degrees(affine.rotate) == pytest.approx(7) and affine.scale == (1, 1.5) and heatmaps.sigma == 3.5
     assert trainer.loss_function.weights == (0.5, 1.0)
     schedule = parser.get_parsed_content("lr_scheduler")
@@ -257,7 +257,15 @@ def test_transfer_modes_and_numbers_of_subjects(phantoms, tmp_path):
         )
         assert moved < bound * freely if bound else moved > 0.3 * freely
     # another draw is another run
-    run_bundle(name, "train.yaml", num_subjects=1, subject_seed=1, output_dir=str(tmp_path / "s"), **settings)
+    run_bundle(
+        name,
+        "train.yaml",
+        pretrained=str(tmp_path / "p"),
+        num_subjects=1,
+        subject_seed=1,
+        output_dir=str(tmp_path / "s"),
+        **settings,
+    )
     assert not same(everything, weights(tmp_path / "s"))
 
 

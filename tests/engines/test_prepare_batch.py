@@ -56,3 +56,15 @@ def test_validation_leaves_the_seed_alone(monkeypatch):
     with torch.no_grad():
         results = in_processes(monkeypatch, 2)
     assert torch.equal(results[0][1], results[1][1])
+
+
+def test_the_pretext_is_made_of_the_augmented_batch():
+    def doubled(batch: dict) -> dict:
+        return {**batch, "twice": 2 * batch["image"]}
+
+    batch = {"image": torch.zeros(2)}
+    torch.manual_seed(7)
+    image, twice = PrepareSliceBatch("twice", augment, doubled)(batch, "cpu")
+    assert float(image[0]) > 0 and torch.equal(twice, 2 * image)
+    image, twice = PrepareSliceBatch("twice", pretext=doubled)(batch, "cpu")
+    assert torch.equal(image, batch["image"]) and torch.equal(twice, image)

@@ -141,6 +141,7 @@ def orientation(folder: Path, options: Options) -> SimpleNamespace:
         targets=config.get_parsed_content("train#targets"),
         cache_dir=folder / "cache",
         augmentation=config.get_parsed_content("train#augmentation"),
+        pretext=config.get_parsed_content("train#pretext"),
         batch_size=batch_size,
         size=config["image_size"],
         sigma=config["sigma"],
@@ -152,7 +153,7 @@ def orientation(folder: Path, options: Options) -> SimpleNamespace:
 
 
 def _ours(train: SimpleNamespace) -> Callable[[], Any]:
-    prepare = PrepareSliceBatch("heatmaps", train.augmentation)
+    prepare = PrepareSliceBatch("heatmaps", train.augmentation, train.pretext)
     return lambda: prepare(as_batch(train.dataset.__getitems__(train.rows())), train.device, non_blocking=True)
 
 
@@ -324,7 +325,7 @@ def _from_files(train: SimpleNamespace) -> Callable[[], Any]:
             "affine": torch.stack([item["image"].affine for item in items]),
             **{key: torch.stack([item[key] for item in items]) for key in ("planes", "image_padding")},
         }
-        return train.augmentation({key: value.to(train.device) for key, value in read_batch.items()})
+        return train.pretext(train.augmentation({key: value.to(train.device) for key, value in read_batch.items()}))
 
     return batch
 

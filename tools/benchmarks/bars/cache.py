@@ -137,7 +137,8 @@ def _growth(train: SimpleNamespace, items: list[dict[str, Any]]) -> tuple[float,
     _read_all(dataset, train)
     resident = []
     for _ in range(570):
-        batch = train.augmentation(dataset.__getitems__(torch.randint(len(items), (train.batch_size,)).tolist()))
+        rows = torch.randint(len(items), (train.batch_size,)).tolist()
+        batch = train.pretext(train.augmentation(dataset.__getitems__(rows)))
         resident.append(psutil.Process().memory_info().rss)
         del batch
     before, after = median(resident[20:70]), median(resident[-50:])

@@ -12,20 +12,30 @@ from torch import Tensor
 
 from planewise.data.to_device import to_device
 
+#: A batch in, the batch with what was changed or added out.
+BatchTransform = Callable[[dict[str, Any]], dict[str, Any]]
+
 
 class PrepareSliceBatch(PrepareBatch):
     """Move a batch to the device, apply the batch transforms there, and part it into image and target.
 
+    The pretext always comes after the augmentation: its targets are of the image that the network sees.
+
     Args:
         targets: keys of the target. A text gives that tensor; a list gives a dictionary of them.
-        augmentation: batch transforms, random ones first, targets last (``train#augmentation``); None for neither.
+        augmentation: what is random (``train#augmentation``); None to validate.
+        pretext: what a pretext makes of a batch (``train#pretext``); None where the targets come with the items.
     """
 
     def __init__(
-        self, targets: str | Sequence[str], augmentation: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+        self,
+        targets: str | Sequence[str],
+        augmentation: BatchTransform | None = None,
+        pretext: BatchTransform | None = None,
     ) -> None:
-        self.augmentation = augmentation
         self.targets = targets if isinstance(targets, str) else tuple(targets)
+        self.augmentation = augmentation
+        self.pretext = pretext
 
     def __call__(
         self,
@@ -34,7 +44,7 @@ class PrepareSliceBatch(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | dict[str, Tensor]]:
-        batch = on_device(batchdata, device, non_blocking, self.augmentation)
+        batch = on_device(batchdata, device, non_blocking, self.augmentation, self.pretext)
         if isinstance(self.targets, str):
             return batch["image"], batch[self.targets]
         return batch["image"], {key: batch[key] for key in self.targets if key in batch}
@@ -44,15 +54,16 @@ def on_device(
     batch: dict[str, Tensor],
     device: str | torch.device | None,
     non_blocking: bool,
-    augmentation: Callable[[dict[str, Any]], dict[str, Any]] | None,
+    *transforms: BatchTransform | None,
 ) -> dict[str, Tensor]:
-    """The batch on the device, with its transforms applied there."""
+    """The batch on the device, with its transforms applied there, one after the other."""
     batch = {name: _moved(value, device, non_blocking) for name, value in batch.items()}
-    if augmentation is not None:
-        with torch.no_grad():
-            batch = augmentation(batch)
+    with torch.no_grad():
+        for transform in transforms:
+            if transform is not None:
+                batch = transform(batch)
     if torch.is_grad_enabled() and idist.get_world_size() > 1:
-        # the augmentation wants the seed that all processes share; what the network drops must differ between them
+        # the transforms want the seed that all processes share; what the network drops must differ between them
         torch.manual_seed((torch.initial_seed() * 1_000_003 + idist.get_rank() + 1) % 2**63)
     return batch
 

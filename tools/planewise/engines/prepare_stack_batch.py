@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from monai.engines import PrepareBatch
 from torch import Tensor
 
-from planewise.engines.prepare_batch import on_device
+from planewise.engines.prepare_batch import BatchTransform, on_device
 
 
 class PrepareStackBatch(PrepareBatch):
@@ -22,7 +21,7 @@ class PrepareStackBatch(PrepareBatch):
         The image ``(B, 1, H, W, S)``, the labels, no arguments, and the keyword argument ``mask`` ``(B, S)`` for the network.
     """
 
-    def __init__(self, augmentation: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> None:
+    def __init__(self, augmentation: BatchTransform | None = None) -> None:
         self.augmentation = augmentation
 
     def __call__(

@@ -1,0 +1,273 @@
+"""Every bundle's wires: what its config connects to what, on exams of a few pixels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigParser
+from monai.bundle.reference_resolver import ReferenceResolver
+from planewise.engines.overrides import unknown_overrides
+from planewise.errors import InputError
+
+from tests.bundles.conftest import BUNDLES, TRAINED, anatomy, tiny
+from tests.bundles.test_runs import root_cause
+from tests.conftest import ROOT
+
+SECTIONS = {"training": 6, "validation": 2, "test": 2}
+#: What a checkpoint may be chosen by, and whether the best is the lowest. A new metric says here which it is.
+LOWER_IS_BETTER = {
+    "planewise.metrics.MaskedLoss": True,
+    "MeanDice": False,
+    "ignite.metrics.Accuracy": False,
+}
+
+
+@pytest.fixture(scope="module")
+def datalists(tmp_path_factory) -> dict[str, Path]:
+    """A datalist for every bundle, by hand: ten exams ``training0``, ... of four slices of noise, by name of section."""
+    folder, draw = tmp_path_factory.mktemp("exams"), np.random.default_rng(0)
+    affine = np.diag([-6.0, -6.0, 8.0, 1.0])
+    normals = {"2ch": (1, 0.2, 0.1), "4ch": (0.2, 1, 0.1), "axial": (0.1, 1, 0.2), "coronal": (1, 0.1, 0.2)}
+    slices: dict[str, list[dict]] = {}
+    volumes: dict[str, list[dict]] = {}
+    for section, count in SECTIONS.items():
+        slices[section], volumes[section] = [], []
+        for exam in (f"{section}{number}" for number in range(count)):
+            image, mask = draw.normal(size=(24, 24, 4)), draw.integers(0, 4, (24, 24, 4))
+            nibabel.save(nibabel.Nifti1Image(image.astype("f4"), affine), folder / f"{exam}.nii.gz")
+            nibabel.save(nibabel.Nifti1Image(mask.astype("u1"), affine), folder / f"{exam}_mask.nii.gz")
+            origin = [float(value) for value in affine[:3, :3] @ draw.uniform(8, 16, 3)]
+            planes = {view: {"origin": origin, "normal": list(normal)} for view, normal in normals.items()}
+            common = {"image": f"{exam}.nii.gz", "exam": exam, "patient": exam}
+            for k in range(4):
+                own = affine.copy()
+                own[:3, 3] = k * affine[:3, 2]
+                place = {"frame": k, "slice": k, "stack": "stack", "phase": 0, "location": k / 3}
+                slices[section].append(common | place | {"affine": own.tolist(), "planes": planes})
+            labels = {"label": f"{exam}_mask.nii.gz", "group": "NOR", "height": 170, "weight": 70}
+            findings = {task: int(draw.integers(2)) for task in ("abnormal", "acl", "meniscus")}
+            volumes[section] += [common | labels | findings | {"phase": phase} for phase in ("ED", "ES")]
+    single = {section: items[::2] for section, items in volumes.items()}
+    masked = {section: [{**item, "phase": "ED"} for item in items] for section, items in single.items()}
+    no_mask = {section: [{k: v for k, v in item.items() if k not in ("label", "phase")} for item in items]
+               for section, items in single.items()}  # fmt: skip
+    found = {}
+    for name in BUNDLES:
+        if name.startswith("pretext_"):
+            content = slices
+        elif name.endswith("_segmentation"):
+            content = masked
+        else:
+            content = no_mask if anatomy(name) == "knee" else volumes
+        found[name] = folder / f"{name}.json"
+        found[name].write_text(json.dumps({"planewise": {"version": 1}} | content))
+    return found
+
+
+def parser_of(name: str, *files: str, **settings: Any) -> ConfigParser:
+    """A bundle's config, small, with these settings."""
+    folder = ROOT / "bundles" / name
+    parser = ConfigParser(ConfigParser.load_config_files([str(folder / "configs" / file) for file in files]))
+    small = tiny(name) | {"spacing": 6.0, "bundle_root": str(folder), "device": "cpu", "num_workers": 0}
+    parser.update({key: value for key, value in small.items() if key in parser} | settings)
+    return parser
+
+
+@pytest.fixture(scope="module", params=TRAINED)
+def wired(request, datalists, tmp_path_factory) -> Iterator[SimpleNamespace]:
+    """A bundle with its trainer, evaluator and first batch of slices as they are cached."""
+    name, folder = request.param, tmp_path_factory.mktemp("run")
+    parser = parser_of(
+        name, "train.yaml", datalist=str(datalists[name]), output_dir=str(folder), cache_dir=str(folder), seed=5
+    )
+    trainer, evaluator = (parser.get_parsed_content(key) for key in ("train#trainer", "validate#evaluator"))
+    batch = trainer.data_loader.dataset.__getitems__([0, 1, 2])
+    yield SimpleNamespace(name=name, parser=parser, trainer=trainer, evaluator=evaluator, batch=batch)
+
+
+def exams(parser: ConfigParser, block: str) -> set[str]:
+    return {item["exam"] for item in parser.get_parsed_content(f"{block}#dataset#data")}
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_each_dataset_is_of_its_own_section(name, datalists, tmp_path):
+    where = {"datalist": str(datalists[name]), "output_dir": str(tmp_path)}
+    for section, count in SECTIONS.items():
+        parser = parser_of(name, "train.yaml", "evaluate.yaml", section=section, **where)
+        found = {"train": exams(parser, "train"), "validate": exams(parser, "validate")}
+        assert found["train"] == {f"training{number}" for number in range(SECTIONS["training"])}
+        assert found["validate"] == {f"validation{number}" for number in range(SECTIONS["validation"])}
+        assert exams(parser, "evaluate") == {f"{section}{number}" for number in range(count)}
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_the_best_checkpoint_is_the_best(name, datalists, tmp_path):
+    parser = parser_of(name, "train.yaml", datalist=str(datalists[name]), output_dir=str(tmp_path))
+    ((key, metric),) = parser.get("validate#key_metric").items()
+    lower = LOWER_IS_BETTER[metric["_target_"]]
+    assert lower == ("loss" in key), "a person reads the name in the log"
+    better = parser.get_parsed_content("validate#evaluator").metric_cmp_fn
+    assert better(0.1, 0.2) == lower and better(0.2, 0.1) != lower
+
+
+def test_the_pretext_is_made_of_what_the_network_sees(wired):
+    """Random first, pretext after it; to validate, the pretext alone."""
+    train, validate = wired.trainer.prepare_batch, wired.evaluator.prepare_batch
+    augment, pretext = (
+        wired.parser.get_parsed_content(f"train#{key}") if f"train#{key}" in wired.parser else None
+        for key in ("augmentation", "pretext")
+    )
+    assert train.augmentation is augment and type(augment).__module__.startswith("planewise.augmentation.")
+    assert validate.augmentation is None
+    assert getattr(train, "pretext", None) is pretext and getattr(validate, "pretext", None) is pretext
+    assert pretext is None or type(pretext).__module__.startswith("planewise.pretexts.")
+
+    torch.manual_seed(3)
+    augmented = augment(dict(wired.batch))
+    expected, early = (pretext(dict(batch)) if pretext else batch for batch in (augmented, wired.batch))
+    torch.manual_seed(3)
+    image, target, *_ = train(wired.batch, "cpu")
+    assert torch.equal(image.flatten().sort()[0], expected["image"].flatten().sort()[0])
+    assert not torch.equal(expected["image"], wired.batch["image"])
+    if isinstance(target, dict):
+        made = {key for key in target if key not in wired.batch}
+        assert bool(made) == bool(pretext)
+        for key, value in target.items():
+            assert torch.equal(value, expected[key]), key
+        assert all(not torch.equal(target[key], early[key]) for key in made)
+    plain, *_ = validate(wired.batch, "cpu")
+    assert torch.equal(plain.flatten().sort()[0], wired.batch["image"].flatten().sort()[0])
+
+
+def test_an_epoch_draws_anew_and_from_the_runs_seed(wired):
+    """The sampler that the trainer's batches come from is the one that is told the epoch."""
+    loader = wired.trainer.data_loader
+    sampler = loader.sampler if loader.batch_size is not None else loader.batch_sampler
+    drawn = []
+    for epoch in (1, 2, 1):
+        wired.trainer.state.epoch = epoch
+        wired.trainer.fire_event(Events.EPOCH_STARTED)
+        drawn.append(list(sampler))
+    assert drawn[0] == drawn[2] and drawn[0] != drawn[1]
+    assert sampler.seed == 5
+    # and every iteration what is random in a batch
+    numbers = []
+    for iteration in (1, 2, 1):
+        wired.trainer.state.iteration = iteration
+        wired.trainer.fire_event(Events.ITERATION_STARTED)
+        numbers.append(float(torch.rand(1)))
+    assert numbers[0] == numbers[2] != numbers[1]
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if not name.startswith("pretext_")])
+def test_few_labels_are_drawn_by_their_seed(name, datalists, tmp_path):
+    def drawn(seed: int, count: int) -> frozenset[str]:
+        settings = {"num_subjects": count, "subject_seed": seed, "output_dir": str(tmp_path)}
+        return frozenset(exams(parser_of(name, "train.yaml", datalist=str(datalists[name]), **settings), "train"))
+
+    draws = [drawn(seed, 2) for seed in range(5)]
+    assert all(len(draw) == 2 for draw in draws) and len(set(draws)) > 2
+    assert drawn(1, 2) == draws[1] and drawn(1, 1) < draws[1]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_run_resumes_with_its_own_settings_alone(name, datalists, tmp_path):
+    def start(**settings: Any) -> None:
+        parser = parser_of(name, "train.yaml", datalist=str(datalists[name]), output_dir=str(tmp_path), **settings)
+        parser.get_parsed_content("initialize")
+
+    start(seed=4)
+    start(seed=4)
+    assert json.loads((tmp_path / "run.json").read_text())["seed"] == 4
+    others: list[dict[str, Any]] = [{"seed": 1}]
+    for key in ("augmentation", "pretext"):
+        if f"train#{key}" in parser_of(name, "train.yaml"):
+            others.append({f"train#{key}#_desc_": "another"})
+    for other in others:
+        with pytest.raises(RuntimeError) as caught:
+            start(**{"seed": 4} | other)
+        assert isinstance(root_cause(caught.value), InputError), other
+
+
+def reached(config: dict) -> set[str]:
+    """What running a config uses: the id of all that its expressions refer to, and of what those lie in."""
+    parser, found = ConfigParser(config), set()
+    waiting = [key for key in ("initialize", "run", "train_and_evaluate", "finalize") if key in config]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found |= {name.rpartition("#")[0], name} - {""}
+        values = [parser[name]]
+        while values:
+            value = values.pop()
+            if isinstance(value, (dict, list)):
+                values += value.values() if isinstance(value, dict) else value
+            elif isinstance(value, str):
+                waiting += [name.replace("::", "#") for name in ReferenceResolver.match_refs_pattern(value)]
+    return found
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+@pytest.mark.parametrize("files", [("train.yaml", "evaluate.yaml"), ("inference.yaml",)], ids=["train", "inference"])
+def test_every_key_is_used(name, files):
+    """A setting that nothing reads is a promise to the user that nothing keeps."""
+    used: set[str] = set()
+    for number in range(1, len(files) + 1):  # evaluate.yaml has another `run`
+        config = parser_of(name, *files[:number]).get()
+        used |= reached(config)
+    inner = [f"{block}#{key}" for block in ("train", "validate", "evaluate") for key in config.get(block, {})]
+    assert [key for key in [*config, *inner] if key not in used | {"imports", ConfigParser.meta_key}] == []
+
+
+@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("overlay", ["demo.yaml", "multi_gpu_train.yaml"])
+def test_an_overlay_overrides_what_is_there(name, overlay):
+    folder = ROOT / "bundles" / name / "configs"
+    train, over = (ConfigParser.load_config_file(str(folder / file)) for file in ("train.yaml", overlay))
+    # of several processes alone
+    own = {"sync_batch_norm", "finalize", "train_and_evaluate"} if overlay == "multi_gpu_train.yaml" else set()
+    assert unknown_overrides([f"--{key}" for key in over if key not in own], train) == {}
+
+
+#: What loads differs: slices one by one to train, a stack to infer; and what MONAI Label needs around Spacingd.
+LOADING = ("planewise.preprocessing.LoadSliced", "planewise.preprocessing.LoadStackd", "EnsureChannelFirstd")
+HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "ToDeviced", "planewise.preprocessing.LimitSlicesd")
+
+
+def acting(preprocessing: dict) -> list[dict]:
+    """What preprocessing does to an image, without how it is loaded."""
+    transforms = preprocessing.get("transforms", [preprocessing])
+    kept = [entry for entry in transforms if entry["_target_"] not in (*LOADING, *HOUSEKEEPING)]
+    for number, entry in enumerate(kept):
+        if entry.get("keys") == ["image", "label"]:
+            kept[number] = {key: value[0] if key in ("keys", "mode") else value for key, value in entry.items()}
+    return kept
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_train_and_inference_repeat_the_same(name):
+    train, inference = (
+        ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / file))
+        for file in ("train.yaml", "inference.yaml")
+    )
+    # where a run lies, how it is carried out, and in how large pieces, is each config's own
+    own = {"bundle_root", "dataset_dir", "datalist", "output_dir", "device", "amp", "batch_size", "initialize", "run"}
+    own |= {"imports", "network", "network_def"} | ({"max_slices"} if name.startswith("pretext_knee") else set())
+    shared = (train.keys() & inference.keys()) - own
+    assert shared and {key: train[key] for key in shared} == {key: inference[key] for key in shared}
+    networks = [{**content["network_def"], "frozen": None} for content in (train, inference)]
+    assert networks[0] == networks[1]
+    assert acting(train["train"]["preprocessing"]) == acting(inference["preprocessing"])
+    evaluated = ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/evaluate.yaml"))["evaluate"]
+    if "preprocessing" in evaluated:
+        assert acting(evaluated["preprocessing"]) == acting(inference["preprocessing"])
