@@ -1,5 +1,6 @@
 """The command writes what it is asked for, says what it did, and explains what it refuses."""
 
+import numpy as np
 import pydicom
 import pytest
 from planewise.commands.phantom import app
@@ -69,11 +70,15 @@ def run_knee():
 
 
 def test_knee_writes_and_goes_on(run_knee, tmp_path):
-    small = ("--set", "spacing=4,4", "--set", "plain_sagittal=0", "--workers", 1)
+    small = ("--set", "spacing=4,4", "--set", "plain_sagittal=0", "--set", "localizer=0", "--workers", 1)
     options = ("--exams", 1, "--defect", "missing_axial", "--patient-name", "Doe^Jane", *small)
     result = run_knee(tmp_path, *options)
     assert result.exit_code == 0 and "1 phantom exams written" in result.output
-    assert pydicom.dcmread(next(tmp_path.rglob("*.dcm"))).PatientName == "Doe^Jane"
+    headers = [pydicom.dcmread(path) for path in tmp_path.rglob("*.dcm")]
+    assert {str(header.PatientName) for header in headers} == {"Doe^Jane"}
+    orientations = np.array([header.ImageOrientationPatient for header in headers], dtype=float)
+    normals = np.abs(np.cross(orientations[:, :3], orientations[:, 3:]))
+    assert set(normals.argmax(axis=1)) == {0, 1}, "sagittal and coronal slices, axial ones are missing"
     assert "1 were there already" in run_knee(tmp_path, *options).output
 
 

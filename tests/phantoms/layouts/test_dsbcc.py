@@ -35,6 +35,15 @@ def test_table_has_the_volumes(dsbcc_tree, exam):
     assert float(rows[0]["Systole"]) == pytest.approx(exam.heart.volumes(0.37)["lv"], abs=0.1)
 
 
+def test_table_is_in_millilitres_of_the_patient(dsbcc_tree, exam):
+    # the volumes that the heart was built to have, not those that the table's own function gives
+    patient = exam.patient
+    with (dsbcc_tree / "train.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert float(row["Systole"]) == pytest.approx(patient.lv_edv * (1 - patient.lv_ef), rel=0.03)
+    assert 30 < float(row["Systole"]) < float(row["Diastole"]) < 500
+
+
 def test_an_exam_is_the_same_bytes_whatever_else_is_made(recipe, dsbcc_tree, tmp_path):
     # two workers, another count, another process
     list(write_exams(recipe, tmp_path, 3, workers=2))
