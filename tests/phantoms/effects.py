@@ -13,7 +13,7 @@ class Effect(NamedTuple):
     gone: str = ""
     """Views that lost images, in alphabetical order, separated by blanks"""
     added: str = ""
-    """Views that have images which the sound exam has not; ``?`` for files without a view"""
+    """Views with images that the sound exam lacks; ``?`` for files that are not DICOM"""
     headers: str = ""
     """Keywords whose values changed in any image that both have"""
     pixels: str = ""
@@ -59,7 +59,7 @@ def effect_of(sound, flawed) -> Effect:
 
 
 def _keywords(usual: pydicom.Dataset, header: pydicom.Dataset) -> set[str]:
-    """Keywords of a header that another has not, or has with another value; the display window follows the pixels."""
+    """Keywords that one header lacks or whose values differ; the display window is left out: it follows the pixels."""
     keywords = {element.keyword for some in (usual, header) for element in some}
     keywords -= {"PixelData", "WindowCenter", "WindowWidth"}
     return {keyword for keyword in keywords if usual.get(keyword) != header.get(keyword)}

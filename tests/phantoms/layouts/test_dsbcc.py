@@ -1,4 +1,4 @@
-"""DSBCC's tree: layout, the same exam whatever else is made, going on after a stop."""
+"""DSBCC's tree: layout, the same exam whatever else is made, resuming after a stop."""
 
 import csv
 import re
@@ -62,7 +62,7 @@ def test_seeds_and_numbers_are_other_exams(recipe):
     assert len({heart.patient.lv_edv for heart in hearts}) == 4
 
 
-def test_goes_on_where_it_stopped(recipe, tmp_path):
+def test_resumes_where_it_stopped(recipe, tmp_path):
     list(write_exams(recipe, tmp_path, 1))
     root = tmp_path / "train/train"
     first = _contents(root / "1")

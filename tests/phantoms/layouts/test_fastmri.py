@@ -194,7 +194,7 @@ def test_an_exam_is_the_same_bytes_whatever_else_is_made(recipe, tree, tmp_path)
         assert _contents(tmp_path / folder) == _contents(tree / folder)
 
 
-def test_goes_on_where_it_stopped(tree, recipe):
+def test_resumes_where_it_stopped(tree, recipe):
     folder = tree / exam_folder(recipe, 1)
     before = _contents(folder)
     assert dict(write_exams(recipe, tree, 2)) == {1: False, 2: False}

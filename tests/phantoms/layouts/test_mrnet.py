@@ -128,7 +128,7 @@ def test_all_planes_on_demand(recipe, tmp_path):
     assert len(one) == len(recipe.exam(1).poses["sagittal"])
 
 
-def test_goes_on_where_it_stopped(recipe, tmp_path, tree):
+def test_resumes_where_it_stopped(recipe, tmp_path, tree):
     list(write_exams(recipe, tmp_path, 2))
     # a killed run leaves a part under another name, and maybe no tables
     (tmp_path / "train/sagittal/.0002.npy.partial").write_bytes(b"half")
