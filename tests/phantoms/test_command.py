@@ -1,5 +1,6 @@
 """The command writes what it is asked for, says what it did, and explains what it refuses."""
 
+import numpy as np
 import pydicom
 import pytest
 from planewise.commands.phantom import app
@@ -15,13 +16,13 @@ def run():
     return lambda *arguments: CliRunner().invoke(app, ["cardiac", *map(str, arguments)])
 
 
-def test_writes_and_goes_on(run, tmp_path):
+def test_writes_and_resumes(run, tmp_path):
     result = run(tmp_path, "--exams", 1, *SMALL)
     assert result.exit_code == 0 and "1 phantom exams written" in result.output
     header = pydicom.dcmread(next(tmp_path.rglob("sax*/*.dcm")))
     assert header.PixelSpacing == [4, 4] and max(header.Rows, header.Columns) == 64
     result = run(tmp_path, "--exams", 2, *SMALL)
-    assert "1 phantom exams written" in result.output and "1 were there already" in result.output
+    assert "1 phantom exams written" in result.output and "1 were complete already" in result.output
     result = run(tmp_path, "--exams", 2, "--seed", 9, *SMALL)
     assert result.exit_code == 1 and "give another folder" in result.output
 
@@ -50,9 +51,9 @@ def test_lists_what_there_is(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--defect", "flat_tyre"), "there is no defect 'flat_tyre'"),
+        (("--defect", "flat_tyre"), "unknown defect 'flat_tyre'"),
         (("--defect", "black", "--layout", "acdc"), "ACDC's layout has none"),
-        (("--set", "tlit=3"), "there is no setting 'tlit'"),
+        (("--set", "tlit=3"), "unknown setting 'tlit'"),
         (("--set", "tilt=3,4"), "tilt takes 1 number(s), as in tilt=9.0"),
     ],
 )
@@ -68,13 +69,17 @@ def run_knee():
     return lambda *arguments: CliRunner().invoke(app, ["knee", *map(str, arguments)])
 
 
-def test_knee_writes_and_goes_on(run_knee, tmp_path):
-    small = ("--set", "spacing=4,4", "--set", "plain_sagittal=0", "--workers", 1)
+def test_knee_writes_and_resumes(run_knee, tmp_path):
+    small = ("--set", "spacing=4,4", "--set", "plain_sagittal=0", "--set", "localizer=0", "--workers", 1)
     options = ("--exams", 1, "--defect", "missing_axial", "--patient-name", "Doe^Jane", *small)
     result = run_knee(tmp_path, *options)
     assert result.exit_code == 0 and "1 phantom exams written" in result.output
-    assert pydicom.dcmread(next(tmp_path.rglob("*.dcm"))).PatientName == "Doe^Jane"
-    assert "1 were there already" in run_knee(tmp_path, *options).output
+    headers = [pydicom.dcmread(path) for path in tmp_path.rglob("*.dcm")]
+    assert {str(header.PatientName) for header in headers} == {"Doe^Jane"}
+    orientations = np.array([header.ImageOrientationPatient for header in headers], dtype=float)
+    normals = np.abs(np.cross(orientations[:, :3], orientations[:, 3:]))
+    assert set(normals.argmax(axis=1)) == {0, 1}, "sagittal and coronal slices, axial ones are missing"
+    assert "1 were complete already" in run_knee(tmp_path, *options).output
 
 
 def test_knee_writes_labelled_exams(run_knee, tmp_path):
@@ -92,10 +97,10 @@ def test_knee_lists_what_there_is(run_knee):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--defect", "black"), "there is no defect 'black'"),
+        (("--defect", "black"), "unknown defect 'black'"),
         (("--defect", "feet_first", "--layout", "mrnet"), "MRNet's layout has none"),
-        (("--set", "tilt=3"), "there is no setting 'tilt'"),
-        (("--set", "slices=3"), "there is no setting 'slices'"),
+        (("--set", "tilt=3"), "unknown setting 'tilt'"),
+        (("--set", "slices=3"), "unknown setting 'slices'"),
     ],
 )
 def test_knee_refusals_say_what_to_do(run_knee, tmp_path, options, message):

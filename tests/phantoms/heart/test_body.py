@@ -26,7 +26,7 @@ def _at(*points):
 
 
 def test_organs_are_on_their_sides(contrast):
-    # right and below: liver; front of the chest above the heart, beside the midline: lung; far away: air
+    # right and below: liver; front of the chest above the heart, left and right of the midline: lung; far away: air
     places = _at((65, 5, -55), (75, 20, 40), (-85, 20, 50), (0, 250, 0))
     signals = np.array([body.paint(places, contrast, 1.0)[0] for _, body in _bodies(10)])
     liver, right_lung, left_lung, air = np.median(signals, axis=0)

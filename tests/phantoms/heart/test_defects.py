@@ -1,6 +1,7 @@
 """Every defect writes the flaw that its name and its line promise, and leaves the rest of the exam sound."""
 
 from collections import Counter, defaultdict
+from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -11,7 +12,53 @@ from planewise.phantoms import DEFECTS
 from planewise.phantoms.heart.study import study_files
 from planewise.phantoms.scanner.dicom import Identity
 
+from tests.phantoms.effects import Effect, effect_of
+
 IDENTITY = Identity("1", "3-1")
+
+#: What each defect changes, by its line in `--list-defects`; all else is as in the sound exam.
+EFFECTS = {
+    "one_series": Effect(headers="InstanceNumber SeriesInstanceUID SeriesNumber", paths="sax"),
+    "localizer": Effect(added="localizer"),
+    "no_series_uid": Effect(headers="SeriesInstanceUID"),
+    "enhanced": Effect(gone="2ch 4ch sax", added="2ch 4ch localizer sax"),
+    "repeated_slice": Effect(added="sax", pixels="sax"),
+    "missing_phases": Effect(gone="sax"),
+    "unequal_phases": Effect(gone="2ch 4ch", headers="CardiacNumberOfImages TriggerTime", pixels="2ch 4ch"),
+    "mixed_matrix": Effect(headers="Columns ImagePositionPatient PixelSpacing Rows", pixels="sax"),
+    "single_slice": Effect(gone="sax"),
+    "no_trigger_time": Effect(headers="TriggerTime"),
+    "scrambled_order": Effect(headers="InstanceNumber SeriesNumber", paths="2ch 4ch sax"),
+    "copied": Effect(paths="sax"),
+    "missing_view": Effect(gone="4ch"),
+    "lying_names": Effect(added="3ch rv_2ch", headers="ProtocolName SeriesDescription", paths="2ch 4ch"),
+    "parallel_planes": Effect(
+        headers="Columns ImageOrientationPatient ImagePositionPatient Rows SliceLocation", pixels="2ch"
+    ),
+    "dextrocardia": Effect(headers="ImageOrientationPatient ImagePositionPatient", pixels="2ch 4ch sax"),
+    "no_frame_of_reference": Effect(headers="FrameOfReferenceUID"),
+    "two_frames_of_reference": Effect(headers="FrameOfReferenceUID ImagePositionPatient"),
+    "zero_spacing": Effect(headers="PixelSpacing"),
+    "no_spacing": Effect(headers="PixelSpacing"),
+    "black": Effect(pixels="2ch 4ch sax"),
+    "compressed": Effect(pixels="2ch 4ch sax"),
+    "compressed_jpeg2000": Effect(headers="BitsStored HighBit", pixels="2ch 4ch sax"),
+    "zero_byte": Effect(broken="sax"),
+    "truncated": Effect(broken="sax"),
+    "mosaic": Effect(added="mosaic"),
+    "secondary_capture": Effect(added="screenshot"),
+    "burnt_in": Effect(added="4ch annotated"),
+    "structured_report": Effect(added="report"),
+    "not_dicom": Effect(added="?"),
+    "no_extension": Effect(added="?", paths="2ch 4ch sax"),
+    "identity": Effect(
+        headers=(
+            "AccessionNumber InstitutionName OtherPatientNames PatientAddress PatientBirthDate PatientComments PatientID "
+            "PatientName ReferringPhysicianName StudyDescription"
+        ),
+        paths="2ch 4ch sax",
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +68,11 @@ def sound(exam):
     return [(file, file.encode()) for file in files]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def flawed(sound, exam):
-    """Function that gives the files of the exam with defects, as written and read again."""
+    """Function that gives the files of the exam with defects, as written and read again; made once, so only to look at."""
 
+    @cache
     def alter(*names: str):
         files = []
         for file, content in sound:
@@ -73,6 +121,11 @@ def test_every_defect_has_one_line_and_a_test():
     names = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     assert set(DEFECTS) <= names
     assert all(defect.what and "\n" not in defect.what for defect in DEFECTS.values())
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_defect_changes_what_its_line_says_and_nothing_else(flawed, name):
+    assert effect_of(flawed(), flawed(name)) == EFFECTS[name]
 
 
 def test_one_series(flawed, exam):

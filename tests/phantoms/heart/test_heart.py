@@ -83,5 +83,5 @@ def test_pose_spread_is_the_populations():
 
 
 def test_unknown_group_is_refused():
-    with pytest.raises(ValueError, match="no group 'XYZ'; groups are DCM"):
+    with pytest.raises(ValueError, match="unknown group 'XYZ'; groups are DCM"):
         Heart.sample(np.random.default_rng(0), "XYZ")

@@ -1,5 +1,7 @@
 """Planes are laid by anatomy (Zhang 2024, section 3 and Fig. 2), with errors of the size asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,49 @@ def test_an_average_heart_is_cut_as_the_real_exam_was():
     planes = true_planes(Heart.sample(np.random.default_rng(0), "NOR", average))
     for view, normal in real.items():
         assert _angle(np.array(normal) / np.linalg.norm(normal), planes[view][1]) < 10
+
+
+@pytest.fixture(scope="module")
+def upright() -> Heart:
+    """A heart with the septum to the right, and the apex to the front and down as 3 to 4."""
+    heart = Heart.sample(np.random.default_rng(5), "NOR")
+    shape = replace(heart.shape, radius=26.0, right_depth=40.0, right_angle=np.radians(30.0), basal_length=24.0)
+    axes = np.array([[1.0, 0, 0], [0, -0.8, -0.6], [0, 0.6, -0.8]])
+    return Heart(replace(heart.patient, wall=9.0), shape, np.array([-40.0, 10.0, 5.0]), axes)
+
+
+#: The six planes of that heart, (origin, normal). Outwards to the middle of the right ventricle: 26 + 9 + 0.45 * 40 mm.
+KNOWN = {
+    "sax": ((-40, 10, 5), (0, 0.6, -0.8)),
+    # a quarter turn beyond 30 degrees from the septum, -30 degrees and -90 degrees
+    "4ch": ((-40, 10, 5), (-0.5, -0.6928203, -0.5196152)),
+    "3ch": ((-40, 10, 5), (0.5, -0.6928203, -0.5196152)),
+    "2ch": ((-40, 10, 5), (1, 0, 0)),
+    # 53 mm towards the septum, 5 mm towards the base; its own axis leans 14 degrees towards the left ventricle's apex
+    "rv_2ch": ((13, 7, 9), (0.9702957, 0.1451531, -0.1935375)),
+    # 37.1 mm towards the septum, 42.4 mm away from the inferior wall, at the base; upright
+    "rvot": ((-2.9, 29.52, 49.64), (0.9899050, 0.0593943, -0.1286876)),
+}
+
+
+@pytest.mark.parametrize("view", KNOWN)
+def test_true_planes_in_known_numbers(upright, view):
+    origin, normal = true_planes(upright)[view]
+    np.testing.assert_allclose(origin, KNOWN[view][0], atol=1e-6)
+    np.testing.assert_allclose(normal, KNOWN[view][1], atol=1e-6)
+
+
+@pytest.mark.parametrize("view", KNOWN)
+def test_without_errors_the_planes_that_are_laid_are_the_true_ones(upright, view):
+    origin, normal = KNOWN[view]
+    pose = lay_planes(upright, EXACT, np.random.default_rng(0), 8.0)[view][0]
+    # as planes: a technologist may look at one from either side
+    np.testing.assert_allclose(pose.normal * np.sign(pose.normal @ normal), normal, atol=1e-6)
+    if view == "sax":
+        # the first slice of the stack is at the base, 24 mm from the equator, its centre 12 mm towards the septum
+        np.testing.assert_allclose(pose.centre, [-28, 10 - 14.4, 5 + 19.2], atol=1e-6)
+    else:
+        assert (pose.centre - origin) @ np.array(normal) == pytest.approx(0, abs=1e-4)
 
 
 def test_without_errors_planes_follow_anatomy(heart):

@@ -1,10 +1,12 @@
 """Stacks are laid by anatomy (Zhang 2024, section 5.1.2), with errors of the size asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from planewise.phantoms import KNEE_UNLABELLED, Recipe
+from planewise.phantoms import KNEE_UNLABELLED, Knee, Recipe
 from planewise.phantoms.knee.knee import EPICONDYLE
-from planewise.phantoms.knee.planes import OBLIQUE, true_planes
+from planewise.phantoms.knee.planes import OBLIQUE, lay_stacks, true_planes
 
 EXACT = KNEE_UNLABELLED.with_values(
     oblique=0.0, turn_error=0.0, tilt_error=0.0, offset_error=0.0, image_rotation=0.0, image_shift=0.0
@@ -27,6 +29,46 @@ def _centre(stack) -> np.ndarray:
 @pytest.fixture(scope="module")
 def exact():
     return _exams(EXACT)
+
+
+def _upright(left: bool) -> Knee:
+    """A straight knee of average size whose frame is the body's; on a left one x runs to the left."""
+    knee = Recipe("fastmri", 4, KNEE_UNLABELLED).organ(1)
+    shape = replace(knee.shape, scale=1.0, flexion=0.0, medial_back=2.0)
+    side = -1.0 if left else 1.0
+    return replace(
+        knee,
+        patient=replace(knee.patient, left=left),
+        shape=shape,
+        centre=np.array([side * 90.0, 4.0, 6.0]),
+        axes=np.diag([side, 1.0, 1.0]),
+    )
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_true_planes_in_known_numbers(left):
+    planes = true_planes(_upright(left))
+    side = -1.0 if left else 1.0
+    # the backs of the condyles are 46 mm apart, the medial one 2 mm further back: 2.49 degrees
+    across = np.array([side * 46, 2, 0]) / np.hypot(46, 2)
+    np.testing.assert_allclose(planes["axial"][1], [0, 0, 1], atol=1e-9)
+    np.testing.assert_allclose(planes["sagittal"][1], across, atol=1e-9)
+    np.testing.assert_allclose(planes["coronal"][1], np.cross([0, 0, 1], across), atol=1e-9)
+    for origin, _ in planes.values():
+        # 3 mm behind and 8 mm above the joint space
+        np.testing.assert_allclose(origin, [side * 90, 4 - 3, 6 + 8], atol=1e-9)
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_without_errors_the_stacks_that_are_laid_are_the_true_planes(left, exact):
+    knee = _upright(left)
+    stacks = lay_stacks(knee, EXACT, np.random.default_rng(0), exact[0].scanner.protocols)
+    for view, (origin, normal) in true_planes(knee).items():
+        pose = stacks[view][0]
+        np.testing.assert_allclose(pose.normal * np.sign(pose.normal @ normal), normal, atol=1e-9)
+        # the stack's middle line passes through the joint's middle
+        away = _centre(stacks[view]) - origin
+        np.testing.assert_allclose(away - (away @ normal) * normal, 0, atol=1e-9)
 
 
 def test_without_errors_stacks_follow_anatomy(exact):

@@ -1,11 +1,14 @@
 """ACDC's tree: names, Info.cfg, volumes and masks."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
 from planewise.phantoms import GROUPS, LABELLED, LABELS, UNLABELLED, Recipe, write_exams
 from planewise.phantoms.heart.scanner import Scanner
 from planewise.phantoms.layouts.acdc import exam_folder
+from scipy.ndimage import binary_fill_holes
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +84,35 @@ def test_masks_lie_on_the_pictures(tree):
     # moved by three voxels they no longer do: the picture's edges are the mask's
     moved = np.roll(mask, 3, axis=0)
     assert image[mask == 2].std() < 0.8 * image[moved == 2].std()
+
+
+def test_labels_are_numbered_as_in_acdc(tree):
+    """1 right ventricle, 2 myocardium, 3 left ventricle: in a middle slice the ring of 2 encloses 3, and 1 lies outside."""
+    assert LABELS == {"rv": 1, "myocardium": 2, "lv": 3}
+    mask = np.asarray(nib.load(tree / "training/patient061/patient061_frame01_gt.nii.gz").dataobj)
+    middle = mask[:, :, int(np.flatnonzero((mask == 3).any(axis=(0, 1))).mean())]
+    enclosed = binary_fill_holes(middle == 2)
+    assert enclosed[middle == 3].all() and not enclosed[middle == 1].any() and (middle == 1).any()
+
+
+def test_time_between_phases_is_in_the_cine_alone(tree, recipe):
+    scanner = recipe.exam(1).scanner
+    cine = nib.load(tree / "training/patient001/patient001_4d.nii.gz")
+    # ms for a cycle of five phases to s for one
+    assert cine.header.get_zooms()[3] == pytest.approx(scanner.interval / 5000, rel=1e-5)
+    assert 0.1 < cine.header.get_zooms()[3] < 0.27 and cine.header.get_xyzt_units() == ("mm", "sec")
+
+
+def test_masks_move_with_the_breath_of_their_pictures(recipe):
+    breathing = replace(recipe, population=recipe.population.with_values(breath=20.0))
+    exam = breathing.exam(4)
+    pose = exam.poses["sax"][len(exam.poses["sax"]) // 2]
+    stream = max(range(1, 9), key=lambda stream: abs(exam.breath(stream)[2]))
+    image, mask = exam.images(pose, stream, np.zeros(1))[0].astype(float), exam.mask(pose, stream, 0.0)
+    elsewhere = exam.mask(pose.moved(exam.breath(stream)), stream, 0.0)
+    assert (mask != elsewhere).sum() > 50
+    # muscle is as dark as muscle where the moved mask says so, not where the heart usually is
+    assert image[mask == 2].std() < 0.8 * image[elsewhere == 2].std()
 
 
 def test_the_first_slice_is_the_base(tree):

@@ -1,4 +1,4 @@
-"""DSBCC's tree: layout, the same exam whatever else is made, going on after a stop."""
+"""DSBCC's tree: layout, the same exam whatever else is made, resuming after a stop."""
 
 import csv
 import re
@@ -35,6 +35,15 @@ def test_table_has_the_volumes(dsbcc_tree, exam):
     assert float(rows[0]["Systole"]) == pytest.approx(exam.heart.volumes(0.37)["lv"], abs=0.1)
 
 
+def test_table_is_in_millilitres_of_the_patient(dsbcc_tree, exam):
+    # the volumes that the heart was built to have, not those that the table's own function gives
+    patient = exam.patient
+    with (dsbcc_tree / "train.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert float(row["Systole"]) == pytest.approx(patient.lv_edv * (1 - patient.lv_ef), rel=0.03)
+    assert 30 < float(row["Systole"]) < float(row["Diastole"]) < 500
+
+
 def test_an_exam_is_the_same_bytes_whatever_else_is_made(recipe, dsbcc_tree, tmp_path):
     # two workers, another count, another process
     list(write_exams(recipe, tmp_path, 3, workers=2))
@@ -53,7 +62,7 @@ def test_seeds_and_numbers_are_other_exams(recipe):
     assert len({heart.patient.lv_edv for heart in hearts}) == 4
 
 
-def test_goes_on_where_it_stopped(recipe, tmp_path):
+def test_resumes_where_it_stopped(recipe, tmp_path):
     list(write_exams(recipe, tmp_path, 1))
     root = tmp_path / "train/train"
     first = _contents(root / "1")

@@ -10,6 +10,7 @@ import pytest
 from monai.transforms import LoadImage
 from planewise.geometry import check_affine
 from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Recipe, write_exams
+from planewise.phantoms.knee.series import series_files
 from planewise.phantoms.knee.study import plan_series
 from planewise.phantoms.layouts.fastmri import exam_folder
 
@@ -141,6 +142,29 @@ def test_the_picture_is_the_knee_at_its_place(recipe, series):
     assert moved[depth < -5].mean() > 1.5 * pixels[depth < -5].mean()
 
 
+def test_thickness_gap_and_side_are_the_scanners(recipe, series):
+    exam = recipe.exam(1)
+    for planned in plan_series(exam, 1.0, recipe.population.poor_names):
+        files = next(files for name, files in series.items() if name.startswith(f"MR{planned.number}_"))
+        protocol, header = planned.protocol, files[0][1]
+        assert protocol.gap > 0, "so that thickness and distance are two numbers"
+        assert float(header.SliceThickness) == pytest.approx(protocol.thickness)
+        assert float(header.SpacingBetweenSlices) == pytest.approx(protocol.thickness + protocol.gap)
+        assert [float(value) for value in header.PixelSpacing] == pytest.approx([protocol.spacing] * 2)
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_left_and_right_knees_are_called_so_and_lie_there(left):
+    # knees to the side of the scanner: in LPS the patient's left is positive
+    recipe = Recipe("fastmri", 2, SMALL.with_values(spacing=(9.0, 9.0), centred=0.0))
+    number = next(k for k in range(1, 30) if recipe.organ(k).patient.left == left)
+    exam = recipe.exam(number)
+    (series,) = [each for each in plan_series(exam) if each.view == "axial"]
+    header = series_files(exam, series, recipe.identity(number))[0].dataset
+    assert header.Laterality == ("L" if left else "R")
+    assert (float(header.ImagePositionPatient[0]) > 0) == left
+
+
 def test_descriptions_vary_and_some_say_nothing():
     recipe = Recipe("fastmri", 1, KNEE_UNLABELLED.at_size("demo"))
     names = defaultdict(set)
@@ -170,7 +194,7 @@ def test_an_exam_is_the_same_bytes_whatever_else_is_made(recipe, tree, tmp_path)
         assert _contents(tmp_path / folder) == _contents(tree / folder)
 
 
-def test_goes_on_where_it_stopped(tree, recipe):
+def test_resumes_where_it_stopped(tree, recipe):
     folder = tree / exam_folder(recipe, 1)
     before = _contents(folder)
     assert dict(write_exams(recipe, tree, 2)) == {1: False, 2: False}

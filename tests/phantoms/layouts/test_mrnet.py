@@ -1,11 +1,13 @@
 """MRNet's tree: volumes of 8 bits without geometry, two parts, tables without headers."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from planewise.phantoms import KNEE_LABELLED, Recipe, write_exams
-from planewise.phantoms.layouts.mrnet import exam_place
+from planewise.phantoms.layouts.mrnet import exam_place, stretched
+from planewise.phantoms.scanner.imaging import image_points
 
 SMALL = KNEE_LABELLED.at_size("demo").with_values(matrix=32)
 
@@ -77,6 +79,38 @@ def test_head_is_up_and_front_is_left(tree, recipe):
     assert kneecap[1] < tuberosity[1] - 8
 
 
+def test_pixels_and_slices_lie_in_the_volume_as_they_were_scanned(tree, recipe):
+    """Slices in the stack's order, rows downwards, columns from the front: as `Exam.volume`, not mirrored."""
+    exam = recipe.exam(1)
+    written, pose = np.load(tree / "train/sagittal/0000.npy").astype(float), exam.poses["sagittal"]
+    assert len(written) == len(pose)
+    protocol = exam.scanner.protocols["sagittal"]
+    for rank in (1, len(pose) // 2, len(pose) - 2):
+        points = image_points(pose[rank], protocol.spacing, protocol.matrix)[0]
+        local = exam.knee.to_local(points)
+        signal, _ = exam.leg.paint(tuple(local[..., axis] for axis in range(3)), protocol.contrast, protocol.spacing)
+        likeness = {
+            name: np.corrcoef(signal.ravel(), picture.ravel())[0, 1]
+            for name, picture in (
+                ("as scanned", written[rank]),
+                ("upside down", written[rank][::-1]),
+                ("mirrored", written[rank][:, ::-1]),
+                ("transposed", written[rank].T),
+                ("numbered from the other end", written[-1 - rank]),
+            )
+            if not (name.startswith("numbered") and rank == len(pose) - 1 - rank)
+        }
+        assert max(likeness, key=likeness.get) == "as scanned", likeness
+
+
+def test_volumes_are_stretched_over_8_bits():
+    # a ramp of 1001 values: the lowest 0.5 % become 0 and the brightest 0.2 % become 255
+    ramp = np.arange(1001.0)
+    found = stretched(ramp)
+    assert found.dtype == np.uint8 and (found[:6] == 0).all() and (found[998:] == 255).all()
+    assert found[500] == round((500 - 5) * 255 / (998 - 5))
+
+
 def test_paper_size_is_256_and_its_slice_counts_the_real_ones():
     recipe = Recipe("mrnet", 1, KNEE_LABELLED)
     exams = [recipe.exam(number) for number in range(1, 40)]
@@ -94,7 +128,7 @@ def test_all_planes_on_demand(recipe, tmp_path):
     assert len(one) == len(recipe.exam(1).poses["sagittal"])
 
 
-def test_goes_on_where_it_stopped(recipe, tmp_path, tree):
+def test_resumes_where_it_stopped(recipe, tmp_path, tree):
     list(write_exams(recipe, tmp_path, 2))
     # a killed run leaves a part under another name, and maybe no tables
     (tmp_path / "train/sagittal/.0002.npy.partial").write_bytes(b"half")
@@ -104,6 +138,11 @@ def test_goes_on_where_it_stopped(recipe, tmp_path, tree):
     for path in tmp_path.rglob("*.npy"):
         assert path.read_bytes() == (tree / path.relative_to(tmp_path)).read_bytes()
     assert _rows(tmp_path / "train-acl.csv") == _rows(tree / "train-acl.csv")[:3]
+    # a plane that is missing is written again
+    more = replace(recipe, population=SMALL.with_values(views=2))
+    list(write_exams(more, tmp_path / "two", 1))
+    (tmp_path / "two/train/coronal/0000.npy").unlink()
+    assert dict(write_exams(more, tmp_path / "two", 1)) == {1: True}
     # fewer exams than before leave the others' rows
     list(write_exams(recipe, tmp_path, 1))
     assert len(_rows(tmp_path / "train-acl.csv")) == 3

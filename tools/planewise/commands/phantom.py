@@ -173,7 +173,7 @@ def knee(
     birth_date: BirthDate = "",
     workers: Workers = 0,
 ) -> None:
-    """Writes phantom knees: left and right, sound and hurt, scanned along planes laid by their anatomy.
+    """Writes phantom knees: left and right, healthy and injured, scanned along planes laid by their anatomy.
 
     Run again, it keeps the exams that are complete and writes the rest.
 
@@ -218,9 +218,9 @@ def _defect_names(given: list[str] | None, layout: Enum) -> tuple[str, ...]:
     form = LAYOUTS[layout.value]
     names = tuple(name.strip() for text in given or [] for name in text.split(",") if name.strip())
     if unknown := [name for name in names if name not in form.anatomy.defects]:
-        raise InputError(f"there is no defect {unknown[0]!r}; --list-defects shows what there is")
+        raise InputError(f"unknown defect {unknown[0]!r}; --list-defects shows the known ones")
     if names and not form.dicom:
-        raise InputError(f"defects are flaws of DICOM exams and {form.title}'s layout has none; leave out --defect")
+        raise InputError(f"defects are flaws of DICOM files and {form.title}'s layout has none; leave out --defect")
     return names
 
 
@@ -260,7 +260,7 @@ def _write(recipe: Recipe, out: Path | None, exams: int, workers: int) -> None:
             written += new
             progress.advance(bar)
     seconds = time.monotonic() - start
-    kept = f", {exams - written} were there already" if written < exams else ""
+    kept = f", {exams - written} were complete already" if written < exams else ""
     typer.echo(f"{out}: {written} phantom exams written in {seconds:.0f} s{kept}")
 
 

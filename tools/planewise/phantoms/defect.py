@@ -12,7 +12,7 @@ import numpy as np
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 
 Alter = Callable[[list[DicomFile], Any, Identity], list[DicomFile]]
-"""Works a flaw into the files of an exam, of a heart or a knee"""
+"""Works a flaw into the files of a heart or knee exam; takes files, exam and identity, gives the files"""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Defect:
 
 
 def registering(table: dict[str, Defect]) -> Callable[[str], Callable[[Alter], Alter]]:
-    """A decorator that takes the one line and puts a function into a table under its own name."""
+    """A decorator for defects: it takes the description and enters the function in a table under its own name."""
 
     def defect(what: str) -> Callable[[Alter], Alter]:
         def register(alter: Alter) -> Alter:
@@ -43,7 +43,7 @@ def with_ghosts(pixels: np.ndarray) -> np.ndarray:
 
 
 def plant_identity(files: list[DicomFile], identity: Identity, organ: str) -> list[DicomFile]:
-    """Writes a person's name and numbers wherever scanners, people and archives leave them.
+    """Writes a person's name and numbers to every header field and folder name that may hold them.
 
     Args:
         files: changed in place.

@@ -30,7 +30,7 @@ class Recipe:
     extra_views: float = 0.0
     """Share of heart exams that carry further series, some of them under a wrong name"""
     patient_name: str = ""
-    """Name for every header, to test that it goes nowhere; the exam's number unless given"""
+    """Name for every header, to test that no output repeats it; the exam's number unless given"""
     birth_date: str = ""
     """YYYYMMDD"""
 

@@ -19,21 +19,21 @@ class Settings:
     """Base of the populations: frozen data classes whose fields are made by `setting`."""
 
     def with_values(self: Same, **values: object) -> Same:
-        """A copy with some values changed, which is how one difficulty is compared with another."""
+        """A copy with some values changed, e.g. to compare an easier set of exams with a harder one."""
         return replace(self, **values)
 
     def with_text(self: Same, settings: list[str]) -> Same:
         """A copy with values given as ``name=value`` or ``name=low,high``.
 
         Raises:
-            InputError: a name that is not there, or a value of the wrong form.
+            InputError: an unknown name, or a value of the wrong form.
         """
         changed = {}
         changeable = [entry.name for entry in fields(self) if not _is_table(getattr(self, entry.name))]
         for text in settings:
             name, _, value = text.partition("=")
             if name not in changeable:
-                raise InputError(f"there is no setting {name!r} to change; settings are {', '.join(changeable)}")
+                raise InputError(f"unknown setting {name!r}; settings are {', '.join(changeable)}")
             usual = getattr(self, name)
             try:
                 numbers = tuple(float(part) for part in value.split(","))
@@ -51,7 +51,7 @@ class Settings:
 
 
 def _is_table(value: object) -> bool:
-    """Whether a value is rows of numbers, which have no form as text."""
+    """Whether a value is rows of numbers, which cannot be given as text."""
     return isinstance(value, tuple) and isinstance(value[0], tuple)
 
 

@@ -23,7 +23,7 @@ MANIFEST = "phantom.json"
 def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iterator[tuple[int, bool]]:
     """Writes exams 1 to ``exams`` of a recipe below ``out``.
 
-    An exam appears under its name only when it is complete, and one that is there is not written again.
+    An exam appears under its name only when it is complete, and complete exams are kept.
 
     Args:
         recipe: what to write.
@@ -53,23 +53,23 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
                 rows[jobs[job]] = job.result()
                 yield jobs[job], True
     for number in range(1, exams + 1):
-        # exams that were there: a run that was killed before its tables were written left them without rows
+        # rows of older exams too: a run that was killed before it wrote the tables left them without
         rows.setdefault(number, recipe.form.writer.table_rows(recipe, number))
     _write_tables(recipe, out, rows)
 
 
 def _places(recipe: Recipe, out: Path, number: int) -> list[Path]:
-    """Everything that an exam is: a folder, or files."""
+    """Files or folders that make up an exam."""
     return [out / path for path in recipe.form.writer.exam_paths(recipe, number)]
 
 
 def _complete(recipe: Recipe, out: Path, number: int) -> bool:
-    """Whether an exam is there."""
+    """Whether all files or folders of an exam exist."""
     return all(path.exists() for path in _places(recipe, out, number))
 
 
 def _claim(recipe: Recipe, out: Path) -> None:
-    """Says at the root of the tree what it is made of; refuses a tree that is made of something else."""
+    """Writes the recipe to the root of the tree; refuses a tree of another recipe."""
     path = out / MANIFEST
     if path.exists():
         found = json.loads(path.read_text()).get("fingerprint")

@@ -186,7 +186,7 @@ class Body:
         return depth
 
     def _paint_arms(self, canvas: Canvas[Contrast]) -> None:
-        """Arms beside the chest, where the image reaches that far."""
+        """Arms at either side of the chest, where the image reaches that far."""
         grain, contrast = canvas.grain, canvas.contrast
         x, y, z = canvas.at
         side = np.float32(self.cage[0] + 44 * self.scale + self.fat * 0.9 + 44)
@@ -199,7 +199,7 @@ class Body:
         canvas.paint(arm - 26, contrast.marrow)
 
     def _diaphragm(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Height of the diaphragm over a place, mm."""
+        """Height (z) of the diaphragm at x and y, mm."""
         height = None
         for (cx, cy, top), width in zip(self.domes.astype(np.float32), (72, 66), strict=True):
             dome = top - 44 * (((x - cx) * np.float32(1 / width)) ** 2 + ((y - cy) * np.float32(1 / 66)) ** 2)

@@ -1,4 +1,4 @@
-"""Who lies in the scanner: sex, size, diagnosis, and the heart volumes that follow from them."""
+"""The patient in the scanner: sex, size, diagnosis, and the heart volumes that follow from them."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Patient:
     def sample(cls, rng: np.random.Generator, group: str) -> Patient:
         """A patient of one of the groups of `GROUPS`."""
         if group not in GROUPS:
-            raise ValueError(f"there is no group {group!r}; groups are {', '.join(GROUPS)}")
+            raise ValueError(f"unknown group {group!r}; groups are {', '.join(GROUPS)}")
         spread = GROUPS[group]
         male = rng.random() < 0.6
         height = np.clip(rng.normal(176, 7) if male else rng.normal(163, 6.5), 145, 202)
         index = np.clip(rng.normal(26, 4), 18, 42)
         weight = index * (height / 100) ** 2
         surface = np.sqrt(height * weight / 3600)
-        # the volumes of the two ventricles go together: one body, one stroke
+        # the volumes of the two ventricles are correlated: both pump the same blood
         common = rng.standard_normal()
         lv_score, rv_score = 0.6 * common + 0.8 * rng.standard_normal(2)
         sex_factor = 1.04 if male else 0.94

@@ -44,7 +44,7 @@ def lay_planes(
     rng: np.random.Generator,
     distance: float,
 ) -> dict[str, list[ImagePose]]:
-    """What the technologist made of it.
+    """The planes that a technologist lays, with errors.
 
     Args:
         heart: to lay planes along.

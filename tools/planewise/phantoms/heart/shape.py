@@ -26,7 +26,7 @@ RIGHT_WALL = 3.0
 
 @dataclass(frozen=True)
 class HeartShape:
-    """What makes one heart this heart. Tables are over `LEVEL` and `PHI`; angles in radians around the long axis."""
+    """What differs from heart to heart. Tables are over `LEVEL` and `PHI`; angles in radians around the long axis."""
 
     radius: float
     """Radius of the left ventricle at the equator, end-diastole, mm"""
@@ -47,7 +47,7 @@ class HeartShape:
     right_form: np.ndarray
     """Depth of the right ventricle as a share of `right_depth`"""
     fat: np.ndarray
-    """Thickness of the fat around the heart, mm; negative where there is none, so that no rim of it shows"""
+    """Thickness of the fat around the heart, mm; negative where the heart is bare, so that no rim of fat shows"""
     left_tilt: tuple[float, float]
     """Slopes of the mitral plane towards septum and inferior wall"""
     right_tilt: float

@@ -16,10 +16,10 @@ STUDY = PurePosixPath("study")
 
 
 def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> list[DicomFile]:
-    """The files of a sound exam: the short-axis stack with a series per slice, 2ch and 4ch.
+    """The files of an exam without defects: the short-axis stack with a series per slice, 2ch and 4ch.
 
     Args:
-        exam: to scan.
+        exam: what is scanned.
         identity: of the patient.
         extra_views: chance that further series were acquired.
     """
@@ -30,7 +30,7 @@ def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> lis
         files = localizer_files(exam, identity) + files
         number = planned[-1].number
         for view, neighbour in (("3ch", "4ch"), ("rv_2ch", "2ch"), ("rvot", "rvot")):
-            # technologists copy a protocol for the next view and leave its name
+            # technologists copy a protocol for the next view and forget to rename it
             name = neighbour if rng.random() < 0.5 else view
             number += int(rng.integers(1, 4))
             matrix = exam.scanner.matrix[::-1]
@@ -41,7 +41,7 @@ def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> lis
 
 
 def plan_series(exam: Exam) -> list[Series]:
-    """The series of a sound exam, in the order of their numbers."""
+    """The series of an exam without defects, in the order of their numbers."""
     rng = exam.rng(3)
     columns, rows = exam.scanner.matrix
     number = int(rng.integers(2, 6))
@@ -52,7 +52,7 @@ def plan_series(exam: Exam) -> list[Series]:
         planned.append(Series(view, f"{view}_{number}", view, number, pose, stream=number, matrix=matrix))
         number += int(rng.integers(1, 4))
     order = list(range(len(exam.poses["sax"])))
-    # folders mostly count from base to apex, but stacks are begun at the apex, or interrupted and gone on with
+    # folders mostly count from base to apex, but some stacks begin at the apex, and some are interrupted and resumed
     if rng.random() < 0.2:
         order.reverse()
     if rng.random() < 0.3:

@@ -1,4 +1,4 @@
-"""Flaws of real knee exams, each written on demand, so that every trap has a file that springs it."""
+"""Flaws of real knee exams, each written on demand, so that readers can be tested against every one."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _defect = registering(KNEE_DEFECTS)
 # --- series ------------------------------------------------------------------------------------------------------------
 
 
-@_defect("there is no axial series")
+@_defect("the axial series is missing")
 def missing_axial(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
     return [file for file in files if file.view != "axial"]
 
 
-@_defect("there is no coronal series")
+@_defect("the coronal series is missing")
 def missing_coronal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
     return [file for file in files if file.view != "coronal"]
 
@@ -47,7 +47,9 @@ def localizer_only(files: list[DicomFile], exam: KneeExam, identity: Identity) -
     return series_files(exam, localizer_series(exam), identity)
 
 
-@_defect("the sagittal series with fat suppression was scanned twice: first with motion ghosts, at the end again, well")
+@_defect(
+    "the sagittal series with fat suppression was scanned twice: first with motion ghosts, at the end again, without"
+)
 def repeated_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
     for file in _suppressed_sagittal(files):
         file.pixels = with_ghosts(file.pixels)
@@ -106,7 +108,7 @@ def identity(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list
     return plant_identity(files, identity, "Knie")
 
 
-# --- tools -------------------------------------------------------------------------------------------------------------
+# --- files and series --------------------------------------------------------------------------------------------------
 
 
 def _suppressed_sagittal(files: list[DicomFile]) -> list[DicomFile]:

@@ -63,7 +63,7 @@ class KneeExam:
 
     @property
     def findings(self) -> Findings:
-        """What is wrong with the knee, labels included."""
+        """Findings of the knee, with its labels."""
         return self.knee.findings
 
     def rng(self, *names: int) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""What is wrong with a knee: three labels, and the signs that show them."""
+"""Findings in a knee: the three labels of MRNet, and the signs by which the images show them."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ class Findings:
     cyst: float
     """Radius of a Baker's cyst; 0 is none"""
     degeneration: float
-    """Grey inside the menisci that reaches no surface: no tear, though it looks like one"""
+    """Grey inside the menisci that does not reach their surface: it looks like a tear but is none"""
     magic_angle: float
-    """Brightness of tendons that run oblique to the field; no finding either"""
+    """Brightness of tendons that run oblique to the field; healthy knees have it too"""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -149,7 +149,10 @@ def _sample_tear(rng: np.random.Generator, severity: float) -> Tear:
 
 
 def _sample_oedemas(rng: np.random.Generator, acl: bool, tear: Tear | None, severity: float) -> tuple[Oedema, ...]:
-    """Bruises: after an ACL tear where the lateral condyle struck the back of the plateau, else next to a damage."""
+    """Bruises: after an ACL tear where the lateral condyle struck the back of the plateau, else under a torn meniscus.
+
+    A knee without tears has one bruise at a usual place.
+    """
     if acl:
         places = [("femur", (22, 4, 11)), ("tibia", (22, -22, -13))][: int(rng.integers(1, 3))]
     elif tear is not None:

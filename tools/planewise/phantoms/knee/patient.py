@@ -1,4 +1,4 @@
-"""Who has the knee."""
+"""The patient whose knee is scanned."""
 
 from __future__ import annotations
 

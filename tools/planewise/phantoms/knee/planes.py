@@ -31,7 +31,7 @@ def lay_stacks(
     rng: np.random.Generator,
     protocols: dict[str, Protocol],
 ) -> dict[str, list[ImagePose]]:
-    """What the technologist made of it.
+    """The stacks that a technologist lays, with errors.
 
     Args:
         knee: to lay planes along.
@@ -41,11 +41,11 @@ def lay_stacks(
 
     Returns:
         Names of stacks to poses: sagittal ones from the patient's left to right, coronal ones from front to back, axial
-        ones upwards, or the other way about.
+        ones from the feet up; or each in reverse.
     """
     planes = true_planes(knee)
     stacks = {}
-    # along the ligament: the stack's front turns to the inner side
+    # along the ligament: the front of the stack turns to the inner side
     outward = 1.0 if knee.patient.left else -1.0
     oblique = outward * OBLIQUE if rng.random() < population.oblique else 0.0
     for view in ("sagittal", "coronal", "axial"):

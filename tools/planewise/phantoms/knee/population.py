@@ -1,4 +1,4 @@
-"""What sets two sets of knee exams apart, and how hard they are: every number that is worth tuning, in one place."""
+"""Populations of knee exams: every number that decides how they vary and how hard they are, in one place."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class KneePopulation(Settings):
         if size == "paper":
             return self
         if size != "demo":
-            raise ValueError(f"there is no size {size!r}; sizes are demo and paper")
+            raise ValueError(f"unknown size {size!r}; sizes are demo and paper")
         return replace(
             self,
             spacing=(1.1, 1.35),

@@ -17,7 +17,7 @@ VIEW_NAMES = {
     "axial": ("AX", "Ax", "ax", "AXIAL", "TRA"),
 }
 
-#: What they call a weighting.
+#: What technologists call a weighting.
 WEIGHTING_NAMES = {
     "t2_fs": ("T2 FS", "t2_tse_fs", "T2 FSE FS", "T2 FATSAT", "t2_fse_fs"),
     "pd_fs": ("PD FS", "pd_tse_fs", "PD FATSAT", "PD FSE FS"),
@@ -25,21 +25,21 @@ WEIGHTING_NAMES = {
     "t1": ("T1", "t1_tse", "T1 FSE"),
 }
 
-#: Descriptions that do not tell the plane; the last is no description at all.
+#: Descriptions that do not name the plane; None leaves the header without one.
 POOR_NAMES = ("KNEE", "fse", "Series", "post motion", None)
 
 
 def study_files(
     exam: KneeExam, identity: Identity, plain_sagittal: float = 0.0, localizer: float = 0.0, poor_names: float = 0.0
 ) -> list[DicomFile]:
-    """The files of a sound exam: sagittal with fat suppression, coronal, axial, and what else was scanned.
+    """The files of an exam without defects: sagittal with fat suppression, coronal, axial, and optional series.
 
     Args:
-        exam: to scan.
+        exam: what is scanned.
         identity: of the patient.
         plain_sagittal: chance of a sagittal series without fat suppression.
         localizer: chance of a localizer.
-        poor_names: chance that a series' description does not tell its plane.
+        poor_names: chance that a series' description does not name its plane.
     """
     planned = plan_series(exam, plain_sagittal, poor_names)
     files = [file for series in planned for file in series_files(exam, series, identity)]
@@ -49,7 +49,7 @@ def study_files(
 
 
 def plan_series(exam: KneeExam, plain_sagittal: float = 0.0, poor_names: float = 0.0) -> list[KneeSeries]:
-    """The series of a sound exam, in the order of their numbers."""
+    """The series of an exam without defects, in the order of their numbers."""
     rng = exam.rng(3)
     names = ["sagittal", "coronal", "axial"]
     if rng.random() < plain_sagittal:

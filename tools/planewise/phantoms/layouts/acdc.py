@@ -14,15 +14,15 @@ from planewise.phantoms.recipe import Recipe
 #: The set has no tables.
 TABLE_HEADER = ()
 
-#: Patients of one diagnosis that follow each other, and after how many it starts over; as in the real set.
+#: Consecutive patients with one diagnosis, and the number of patients after which the order repeats, as in the real set.
 BLOCK, HUNDRED = 20, 100
 
 
 def exam_folder(number: int) -> PurePosixPath:
     """Folder of an exam under the root of the set.
 
-    The set is ordered by disease: DCM 1-20, HCM 21-40 and so on. The place of an exam depends on its number alone, so
-    fewer than a hundred exams leave gaps.
+    The set is ordered by disease: DCM 1-20, HCM 21-40 and so on. The folder depends on the exam's number alone, so a
+    tree of fewer than a hundred exams has gaps in its numbering.
     """
     rank, group = divmod(number - 1, len(GROUPS))
     hundred, place = divmod(rank, BLOCK)
@@ -30,7 +30,7 @@ def exam_folder(number: int) -> PurePosixPath:
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
-    """What an exam is under the root of the set: one folder."""
+    """The exam's folder under the root of the set, as a list of one."""
     return [exam_folder(number)]
 
 
@@ -57,7 +57,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """The set has no tables: each exam says its group itself."""
+    """Empty: ACDC has no tables, since each exam's ``Info.cfg`` holds its group."""
     return {}
 
 

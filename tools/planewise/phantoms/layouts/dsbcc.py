@@ -32,7 +32,7 @@ def exam_files(recipe: Recipe, number: int) -> list[DicomFile]:
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
-    """What an exam is under the root of the set: one folder."""
+    """The exam's folder under the root of the set, as a list of one."""
     return [exam_folder(number)]
 
 

@@ -21,7 +21,7 @@ def exam_folder(recipe: Recipe, number: int) -> PurePosixPath:
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
-    """What an exam is under the root of the set: one folder."""
+    """The exam's folder under the root of the set, as a list of one."""
     return [exam_folder(recipe, number)]
 
 
@@ -31,7 +31,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """The set has no tables."""
+    """Empty: fastMRI has no tables, since it has no labels."""
     return {}
 
 

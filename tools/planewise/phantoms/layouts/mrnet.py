@@ -11,7 +11,7 @@ from planewise.phantoms.recipe import Recipe
 #: Tables have no header.
 TABLE_HEADER = ()
 
-#: Exams of the real set's two parts; identifiers of the second go on where the first ends.
+#: Exams of the real set's two parts; the second part's identifiers continue those of the first.
 TRAIN, VALID = 1130, 120
 
 #: The real set's planes; `KneePopulation.views` says how many are written. Only sagittal volumes are read downstream, and
@@ -20,7 +20,10 @@ PLANES = ("sagittal", "coronal", "axial")
 
 
 def exam_place(number: int) -> tuple[str, str]:
-    """Part of the set and identifier of an exam: parts are mixed in the real shares, so that few exams have both."""
+    """Part of the set and identifier of an exam.
+
+    The parts are mixed in their real shares, so that even a small tree has exams of both.
+    """
     block, rank = divmod(number - 1, TRAIN + VALID)
     before = rank * VALID // (TRAIN + VALID)
     valid = (rank + 1) * VALID // (TRAIN + VALID) > before
@@ -29,7 +32,7 @@ def exam_place(number: int) -> tuple[str, str]:
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
-    """What an exam is under the root of the set: a file per plane."""
+    """Files of an exam under the root of the set: one per plane."""
     part, name = exam_place(number)
     return [PurePosixPath(part) / plane / f"{name}.npy" for plane in PLANES[: recipe.population.views]]
 

@@ -86,12 +86,12 @@ def write_files(files: Sequence[DicomFile], folder: Path) -> None:
 
 
 def uid(exam: Scanned, *names: object) -> str:
-    """A unique identifier that is the same each time the exam is made."""
+    """A unique identifier, the same each time the exam is made."""
     return generate_uid(entropy_srcs=["planewise phantom", *map(str, exam.seeds), *map(str, names)])
 
 
 def exam_header(exam: Scanned, identity: Identity) -> Dataset:
-    """What the headers of all images of an exam have in common, whatever was scanned."""
+    """The part of a header that all images of an exam share, of hearts and knees alike."""
     patient = exam.patient
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 192"
@@ -159,7 +159,7 @@ def image_dataset(header: Dataset, name: str) -> FileDataset:
     dataset = FileDataset("", Dataset(), preamble=b"\x00" * 128, is_implicit_VR=False, is_little_endian=True)
     dataset.file_meta = meta
     for element in header:
-        # elements of their own, since a defect changes one image and not its fellows; values were checked before
+        # new elements, since a defect may change one image and not the others; their values were checked before
         dataset.add(DataElement(element.tag, element.VR, element.value, already_converted=True))
     dataset.SOPInstanceUID = name
     return dataset

@@ -31,13 +31,13 @@ def image_points(
 
 
 def magnitude(images: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """The size of two noisy channels, so fat that has pulled a sum below zero comes out bright."""
+    """Magnitude of two noisy channels: where fat has pulled the sum below zero, the image is bright."""
     channels = rng.standard_normal((2, *images.shape), dtype=np.float32) * np.float32(noise)
     return np.hypot(images + channels[0], channels[1])
 
 
 def blurred(image: np.ndarray, share: float) -> np.ndarray:
-    """The image with a share of each pixel spread over its neighbours: scanners measure less than they show."""
+    """The image with a share of each pixel spread over its neighbours: images have more pixels than were measured."""
     side = np.float32(share / 4)
     for axis in (0, 1):
         padded = np.pad(image, [(1, 1) if axis == each else (0, 0) for each in (0, 1)], mode="edge")

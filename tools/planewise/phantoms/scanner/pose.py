@@ -43,6 +43,9 @@ class ImagePose:
 
 
 def rotation(axis: np.ndarray, angle: float) -> np.ndarray:
-    """Rotation matrix ``(3, 3)`` about a unit vector by an angle in radians (Rodrigues)."""
+    """Rotation matrix ``(3, 3)`` about a unit vector by an angle in radians (Rodrigues).
+
+    It turns clockwise for who looks against the axis: a quarter turn about z takes x to -y.
+    """
     cross = np.cross(np.eye(3), -np.asarray(axis))
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

@@ -1,4 +1,4 @@
-"""Flaws of real heart exams, each written on demand, so that every trap has a file that springs it."""
+"""Flaws of real heart exams, each written on demand, so that readers can be tested against every one."""
 
 from planewise.phantoms.defect import Defect
 from planewise.phantoms.heart.defects.contents import CONTENTS

@@ -52,7 +52,7 @@ def compressed_jpeg2000(files: list[DicomFile], exam: Exam, identity: Identity) 
     return files
 
 
-@_defect("a file of one slice has no bytes")
+@_defect("one file of a slice is empty (0 bytes)")
 def zero_byte(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     victim = find(files, "sax", 1, 0)
     victim.dataset, victim.content = None, b""

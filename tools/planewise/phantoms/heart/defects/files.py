@@ -16,7 +16,7 @@ ADDED = 60
 
 
 def images(files: list[DicomFile]) -> list[DicomFile]:
-    """The files that are still DICOM: another defect may have emptied or cut some."""
+    """The files that are still whole DICOM files: another defect may have emptied or cut some."""
     return [file for file in files if file.dataset is not None]
 
 
@@ -46,7 +46,7 @@ def without(files: list[DicomFile], keyword: str) -> list[DicomFile]:
 
 
 def added(files: list[DicomFile], exam: Exam, name: str, pixels: np.ndarray) -> DicomFile:
-    """One more file, a series of its own, with the header of one that is there."""
+    """One more file, in a series of its own, with the header of an existing image."""
     dataset = deepcopy(typical(files).dataset)
     dataset.SeriesInstanceUID = uid(exam, "series", name)
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid(exam, "image", name)

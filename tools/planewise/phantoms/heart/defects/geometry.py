@@ -18,7 +18,9 @@ def no_frame_of_reference(files: list[DicomFile], exam: Exam, identity: Identity
     return without(files, "FrameOfReferenceUID")
 
 
-@_defect("the patient was taken out in between: long-axis views have another frame of reference and other positions")
+@_defect(
+    "the patient left the scanner between series: long-axis views have another frame of reference and other positions"
+)
 def two_frames_of_reference(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     for file in images(files):
         if file.view != "sax":

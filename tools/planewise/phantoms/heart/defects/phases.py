@@ -1,4 +1,4 @@
-"""Defects of slices and phases: missing, repeated, unequal, in another order."""
+"""Defects of slices and phases: missing, repeated, unequal, or out of order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLICES: dict[str, Defect] = {}
 _defect = registering(SLICES)
 
 
-@_defect("a middle slice was acquired twice: the first time with motion ghosts, at the end of the exam again, well")
+@_defect("a middle slice was acquired twice: the first time with motion ghosts, at the end of the exam again, without")
 def repeated_slice(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     stack = [file for file in files if file.view == "sax"]
     middle = len(exam.poses["sax"]) // 2

@@ -1,4 +1,4 @@
-"""Scanning series of an exam again, or in another way, as several defects do."""
+"""Scanning a further series of an exam, or one of its series again with other settings, as several defects do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from planewise.phantoms.scanner.pose import ImagePose
 def acquire(
     exam: Exam, identity: Identity, view: str, description: str, number: int, pose: ImagePose, **values: object
 ) -> list[DicomFile]:
-    """A further series; its number is also the name of its noise."""
+    """A further series; its number also selects its noise."""
     folder = f"{description.replace(' ', '_')}_{number}"
     return series_files(exam, Series(view, folder, description, number, pose, stream=number, **values), identity, STUDY)
 
@@ -23,7 +23,7 @@ def acquire(
 def again(
     files: list[DicomFile], exam: Exam, identity: Identity, which: Callable[[DicomFile], bool], **values: object
 ) -> list[DicomFile]:
-    """The files with some series acquired in another way, under the same names."""
+    """The files with some series acquired again with other settings, under the same names."""
     result = []
     for _, group in by_series(files):
         first = group[0]

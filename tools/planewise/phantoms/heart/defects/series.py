@@ -15,7 +15,7 @@ SERIES: dict[str, Defect] = {}
 _defect = registering(SERIES)
 
 
-@_defect("the whole short-axis stack is one series, slices and phases numbered through")
+@_defect("the whole short-axis stack is one series whose instance numbers run through all slices and phases")
 def one_series(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     stack = [file for file in files if file.view == "sax"]
     first = stack[0].dataset

@@ -70,7 +70,7 @@ def structured_report(files: list[DicomFile], exam: Exam, identity: Identity) ->
     return [*files, extra]
 
 
-@_defect("files that are not DICOM: notes, a thumbnail cache, .DS_Store, a picture, an empty folder's mark")
+@_defect("files that are not DICOM: notes, a thumbnail cache, .DS_Store, a picture, a .gitkeep")
 def not_dicom(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     contents = {
         "readme.txt": b"exported for the study\n",
@@ -88,7 +88,7 @@ def not_dicom(files: list[DicomFile], exam: Exam, identity: Identity) -> list[Di
     return files + others
 
 
-@_defect("file names have no extension, in folders of odd depth, mixed with other things")
+@_defect("file names lack their extension, in folders of different depths, among files that are not DICOM")
 def no_extension(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     for rank, (_, group) in enumerate(by_series(files)):
         depth = PurePosixPath(*["DICOM", "PAT0001", "ST0001", f"SE{rank:04d}", "a", "b"][: 3 + rank % 4])

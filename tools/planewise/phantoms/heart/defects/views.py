@@ -21,12 +21,12 @@ VIEWS: dict[str, Defect] = {}
 _defect = registering(VIEWS)
 
 
-@_defect("there is no 4ch view")
+@_defect("the 4ch view is missing")
 def missing_view(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     return [file for file in files if file.view != "4ch"]
 
 
-@_defect("names lie: 2ch and 4ch are swapped, a 3ch is called 4CH, a right ventricular view 2CH")
+@_defect("series have wrong names: 2ch and 4ch are swapped, a 3ch is called 4CH, a right ventricular view 2CH")
 def lying_names(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     swapped = {"2ch": "4ch", "4ch": "2ch"}
     for file in images(files):

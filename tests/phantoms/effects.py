@@ -1,0 +1,69 @@
+"""What a defect changes in the files of an exam, in a form that can be held against what it promises."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pydicom
+
+
+class Effect(NamedTuple):
+    """Differences between the files of a sound exam and those of the same exam with a defect."""
+
+    gone: str = ""
+    """Views that lost images, in alphabetical order, separated by blanks"""
+    added: str = ""
+    """Views with images that the sound exam lacks; ``?`` for files that are not DICOM"""
+    headers: str = ""
+    """Keywords whose values changed in any image that both have"""
+    pixels: str = ""
+    """Views whose stored pixels changed in any image that both have"""
+    broken: str = ""
+    """Views with files that can no longer be read whole"""
+    paths: str = ""
+    """Views with files that moved"""
+
+
+def effect_of(sound, flawed) -> Effect:
+    """Compares two lists of (file, header); a header is None where the file is not (or no longer) readable DICOM.
+
+    Images are the same where their SOP instance UID is; broken files, which have lost theirs, where their path is.
+    """
+    before = {header.SOPInstanceUID: (file, header) for file, header in sound}
+    paths = {file.path for file, _ in sound}
+    whole = [(file, header) for file, header in flawed if file.dataset is not None]
+    broken = {file.view for file, _ in flawed if file.dataset is None and file.path in paths}
+    after = {header.SOPInstanceUID: (file, header) for file, header in whole}
+    changed = {"headers": set(), "pixels": set(), "paths": set()}
+    for file, header in whole:
+        if header.SOPInstanceUID not in before:
+            continue
+        usual_file, usual = before[header.SOPInstanceUID]
+        changed["headers"] |= _keywords(usual, header)
+        if usual.get("PixelData") != header.get("PixelData"):
+            changed["pixels"].add(usual_file.view)
+        if usual_file.path != file.path:
+            changed["paths"].add(usual_file.view)
+    kept = {file.path for file, _ in flawed if file.dataset is None}
+    return Effect(
+        gone=_text(file.view for name, (file, _) in before.items() if name not in after and file.path not in kept),
+        added=_text(
+            [file.view for file, header in whole if header.SOPInstanceUID not in before]
+            + ["?" for file, _ in flawed if file.dataset is None and file.path not in paths]
+        ),
+        headers=_text(changed["headers"]),
+        pixels=_text(changed["pixels"]),
+        broken=_text(broken),
+        paths=_text(changed["paths"]),
+    )
+
+
+def _keywords(usual: pydicom.Dataset, header: pydicom.Dataset) -> set[str]:
+    """Keywords that one header lacks or whose values differ; the display window is left out: it follows the pixels."""
+    keywords = {element.keyword for some in (usual, header) for element in some}
+    keywords -= {"PixelData", "WindowCenter", "WindowWidth"}
+    return {keyword for keyword in keywords if usual.get(keyword) != header.get(keyword)}
+
+
+def _text(names) -> str:
+    return " ".join(sorted(set(names)))

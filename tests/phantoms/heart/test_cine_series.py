@@ -1,0 +1,52 @@
+"""What a cine's headers say of time and slices, in known numbers."""
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import numpy as np
+import pytest
+from planewise.phantoms.heart.cine_series import Series, series_files
+from planewise.phantoms.scanner.dicom import Identity
+from planewise.phantoms.scanner.pose import ImagePose
+
+
+@pytest.fixture(scope="module")
+def headers(exam):
+    """Four phases of one coarse slice: 8 mm thick, 2 mm gap, 900 ms a cycle, seen from the feet."""
+    scanner = replace(exam.scanner, thickness=8.0, gap=2.0, interval=900.0, phases=4)
+    pose = ImagePose(np.array([10.0, 20.0, 30.0]), np.array([-1.0, 0, 0]), np.array([0, -1.0, 0]))
+    series = Series("sax", "sax_7", "sax", 7, pose, matrix=(9, 5), spacing=20.0)
+    files = series_files(replace(exam, scanner=scanner), series, Identity("1", "3-1"), PurePosixPath("study"))
+    return [file.dataset for file in files]
+
+
+def test_thickness_and_distance_of_slices(headers):
+    assert {float(header.SliceThickness) for header in headers} == {8.0}
+    assert {float(header.SpacingBetweenSlices) for header in headers} == {10.0}
+
+
+def test_trigger_times_divide_the_cycle_into_equal_parts(headers):
+    interval = headers[0].NominalInterval
+    # every breath-hold has a heart rate of its own, within 4 per cent
+    assert 864 <= interval <= 936
+    times = [float(header.TriggerTime) for header in headers]
+    np.testing.assert_allclose(times, np.array([0, 0.25, 0.5, 0.75]) * interval, atol=0.5)
+    assert [header.InstanceNumber for header in headers] == [1, 2, 3, 4]
+    assert {int(header.CardiacNumberOfImages) for header in headers} == {4}
+
+
+def test_place_in_lps_millimetres(headers):
+    header = headers[0]
+    # nine columns 20 mm apart that run to the left, five rows that run to the back; first pixel centre in RAS+ is
+    # (10 + 80, 20 + 40, 30)
+    assert (header.Rows, header.Columns, list(header.PixelSpacing)) == (5, 9, [20, 20])
+    np.testing.assert_allclose(np.array(header.ImagePositionPatient, float), [-90, -60, 30], atol=1e-6)
+    np.testing.assert_allclose(np.array(header.ImageOrientationPatient, float), [1, 0, 0, 0, 1, 0], atol=1e-9)
+    # along the normal, which points to the head
+    assert float(header.SliceLocation) == pytest.approx(30)
+
+
+def test_size_of_the_patient_in_metres_and_kilograms(exam, headers):
+    assert float(headers[0].PatientSize) == pytest.approx(exam.patient.height / 100)
+    assert 1.4 < float(headers[0].PatientSize) < 2.1
+    assert float(headers[0].PatientWeight) == exam.patient.weight
