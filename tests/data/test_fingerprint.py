@@ -100,3 +100,10 @@ def test_the_code_that_a_transform_reaches_is_in_its_description(transform, tmp_
         after = fingerprint([], transform)
         assert after != before, reached
         before = after
+
+
+def test_libraries_count_by_their_versions_alone():
+    described = describe(Compose([EnsureTyped("image")]))
+    assert described["class"] == "monai.transforms.compose.Compose"
+    assert described["transforms"][0]["class"] == "monai.transforms.utility.dictionary.EnsureTyped"
+    assert set(fingerprint([], Compose([]))["versions"]) >= {"monai", "torch", "numpy", "scipy", "nibabel", "itk-core"}

@@ -60,7 +60,7 @@ class RandAffineBatchd(Transform):
             raise ValueError(f"spatial_dims is 2 (images) or 3 (volumes), not {spatial_dims}")
         if not 0 < scale[0] <= scale[1]:
             raise ValueError(f"scale is (smallest, largest), both above zero, not {tuple(scale)}")
-        #: a plane turns about one axis, a volume about three
+        # a plane turns about one axis, a volume about three
         turns = 1 if spatial_dims == 2 else 3
         angles = list(rotate) if isinstance(rotate, Sequence) else [rotate] * turns
         if len(angles) != turns:

@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +31,7 @@ _READ_KEYS = ("image", "frame", "time", "affine", "label", "label_frame", "label
 PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel")
 
 #: Modules whose code counts by these versions.
-_VERSIONED = ("monai", "torch", "numpy", "scipy", "itk", "nibabel", "builtins")
+_VERSIONED = ("monai", "torch", "numpy", "scipy", "itk", "nibabel")
 
 #: This package's folder; it carries the package's name, which is another in a packaged bundle.
 _ROOT = Path(__file__).parent.parent
@@ -70,7 +71,7 @@ def _source(value: Any) -> str:
     """Digest of the code behind a class or function: nothing where the version of its package counts; of this package's own
     all that its module reaches; else its source, as of a config's lambda or a user's own class."""
     package = str(value.__module__).partition(".")[0]
-    if package in _VERSIONED:
+    if package in _VERSIONED or package in sys.stdlib_module_names:
         return ""
     if package == _ROOT.name:
         return f" {code_digest([value.__module__], _ROOT)[:12]}"
