@@ -113,8 +113,7 @@ def run_mutants(mutants: Sequence[Mutant], tree: Path, jobs: int = 1) -> Iterato
             else:
                 fitting.append(mutant)
         tests = list(dict.fromkeys(test for mutant in fitting for test in mutant.tests))
-        alone = _in_turn(tests, copies, lambda copy, test: _start(copy, [test]))
-        failing = {test for test, failed, _ in alone if failed}
+        failing = _failing(tests, copies)
         for mutant in fitting:
             if failing & set(mutant.tests):
                 yield mutant, "tests fail without it", 0.0
@@ -125,6 +124,14 @@ def run_mutants(mutants: Sequence[Mutant], tree: Path, jobs: int = 1) -> Iterato
         ready = [mutant for mutant in fitting if not failing & set(mutant.tests)]
         for mutant, failed, seconds in _in_turn(ready, copies, _plant, restore):
             yield mutant, "caught" if failed else "SURVIVED", seconds
+
+
+def _failing(tests: Sequence[str], copies: Sequence[Path]) -> set[str]:
+    """Which tests fail as things are: all in one go, which takes one start, and one by one only if that fails."""
+    all_pass = not any(failed for _, failed, _ in _in_turn([tests] if tests else [], copies, _start))
+    return (
+        set() if all_pass else {test for (test,), failed, _ in _in_turn([[t] for t in tests], copies, _start) if failed}
+    )
 
 
 def _in_turn(
@@ -215,6 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not mutants:
         parser.error(f"no entry matches {options.only!r}")
     _import_what_tests_need()
+    print(f"{len(mutants)} mistakes; first the tests without any", flush=True)
     results = []
     for mutant, result, seconds in run_mutants(mutants, ROOT, options.jobs):
         results.append((mutant, result, seconds))

@@ -84,8 +84,8 @@ def test_the_same_input_gives_the_same_bytes(torchscript, run, tmp_path):
 
 def test_large_files_are_set_apart_for_the_zoo(tmp_path, monkeypatch):
     assert archive.LARGEST == 25_000_000
-    monkeypatch.setattr(archive, "LARGEST", 200_000)
-    run = write_run(NAME, tmp_path / "run", tiny(NAME) | {"features": [16, 32, 64]})
+    monkeypatch.setattr(archive, "LARGEST", 1_000_000)
+    run = write_run(NAME, tmp_path / "run", tiny(NAME) | {"features": [32, 64, 128]})
     assert (run / "models/model.pt").stat().st_size > archive.LARGEST
     apart = tmp_path / "dist" / f"{NAME}_large"
     url = (apart / "models").as_uri()  # as good a network as any
