@@ -19,6 +19,7 @@ from planewise.reports.exam_figure import exam_figure
 
 from tests.bundles.conftest import BUNDLES, datalist_for, run_bundle, tiny, tiny_size
 from tests.conftest import ROOT
+from tests.kinds import one_of_each_kind
 
 PAGE = ROOT / "tools/docs/experiments.md"
 # every step is logged: what the log asks of a loss is asked at once
@@ -53,7 +54,7 @@ def settings_of(name: str) -> dict:
     }
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
 def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
     bundle, file, run = BLOCKS[name].bundle, overlay(name, tmp_path), tmp_path / "run"
     datalist = str(datalist_for(bundle, phantoms))

@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tests.bundles.conftest import TRAINED, anatomy, datalist_for, run_bundle, tiny
 from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
+from tests.kinds import one_of_each_kind
 from tests.processes import in_processes
 
 PRETEXT, SEGMENTATION = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
@@ -180,6 +181,7 @@ def test_a_killed_process_ends_the_run_and_one_alone_goes_on(settings, tmp_path)
     assert now["configuration"] == record["configuration"] and (record["processes"], now["processes"]) == (2, 1)
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_ends_the_run_with_its_reason(settings, tmp_path):
     """The other waits for it."""
     bad = "$0 if __import__('os').environ['RANK'] == '0' else 1 // 0"
@@ -194,6 +196,7 @@ def segment(rank: int, folder: str, batch_size: int, configs: list[str], overrid
     run_bundle(SEGMENTATION, *configs, **overrides | {"batch_size": batch_size, "output_dir": folder})
 
 
+@pytest.mark.slow
 def test_segmentation_too(phantoms, tmp_path):
     overrides = ALIKE | {
         "datalist": str(phantoms.cardiac.labelled),
@@ -206,6 +209,7 @@ def test_segmentation_too(phantoms, tmp_path):
     same_curve(tmp_path / "pair", tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_where_one_stopped_on_the_same_cycle(phantoms, tmp_path):
     """The demo's schedule steps after every batch, and two processes take half as many."""
     overrides = ALIKE | {
@@ -236,7 +240,7 @@ def launched(monkeypatch):
     leave_processes()
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
 def test_every_bundle_trains_under_it(name, few, tmp_path, tmp_path_factory, monkeypatch, launched):
     """Alone: whether every weight gets a gradient shows there too."""
     trained = []

@@ -21,6 +21,7 @@ from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.bundles.conftest import PRETEXTS, TRAINED, datalist_for, run_bundle, tiny, tiny_size
 from tests.conftest import ROOT
+from tests.kinds import one_of_each_kind
 
 EVALUATED = ("train.yaml", "evaluate.yaml")
 
@@ -114,6 +115,7 @@ def interrupted(name: str, *configs: str, after_epoch: int, **settings) -> None:
         CheckpointHandler._save = original
 
 
+@pytest.mark.slow
 def test_a_run_killed_with_sigkill_ends_like_an_unbroken_one(phantoms, tmp_path):
     """Through the command line, as a person would run it and a cluster would kill it."""
     name = "pretext_cardiac_multitask"
@@ -152,7 +154,7 @@ def test_a_run_killed_with_sigkill_ends_like_an_unbroken_one(phantoms, tmp_path)
     )
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
 def test_it_trains_without_validation(name, phantoms, tmp_path):
     content = json.loads(datalist_for(name, phantoms).read_text()) | {"validation": [], "test": []}
     # beside the original, since its paths are relative to it

@@ -74,6 +74,9 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):
     for name in ("model.pt", "last.ckpt"):
         one, other = (torch.load(tmp_path / run / name, weights_only=True) for run in "ab")
         assert same(one.get("network", one), other.get("network", other))
+        if name == "last.ckpt":
+            told = ("lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch")
+            assert {key: one[key] for key in told} == {key: other[key] for key in told}
 
 
 def test_the_best_epochs_weights_are_kept_across_a_break(tmp_path):
@@ -81,6 +84,17 @@ def test_the_best_epochs_weights_are_kept_across_a_break(tmp_path):
     best = whole.go(2)  # the second epoch has the lowest score
     Run(tmp_path).go(4)
     assert same(torch.load(tmp_path / "model.pt", weights_only=True), best)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize(("scores", "best"), [((3.0, 2.0, 1.0, 4.0), 3), ((1.0, 3.0, 2.0, 4.0), 1)])
+def test_after_a_break_an_epoch_is_best_if_it_beats_those_before_it(scores, best, stop, tmp_path):
+    wanted = Run(tmp_path / "a", scores).go(best)
+    Run(tmp_path / "b", scores).go(stop)
+    Run(tmp_path / "b", scores).go(4)
+    assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), wanted)
+    last = torch.load(tmp_path / "b/last.ckpt", weights_only=True)
+    assert (last["best_metric"], last["best_metric_epoch"]) == (1.0, best)
 
 
 def test_a_break_before_the_first_validation_does_not_pass_for_one(tmp_path):

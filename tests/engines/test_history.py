@@ -14,7 +14,9 @@ from tests.processes import in_processes
 LOSSES = torch.tensor([[4.0, 3.0, 2.0, 1.0], [0.5, 0.25, 0.5, 0.75]])
 
 
-def run(folder: str | Path, rank: int = 0, processes: int = 1, epochs: int = 2, start: int = 0) -> None:
+def run(
+    folder: str | Path, rank: int = 0, processes: int = 1, epochs: int = 2, start: int = 0, validated: int = 2
+) -> None:
     """Epochs whose every step loses what stands in LOSSES; of several processes each has its turn of the steps."""
     loss = SimpleNamespace(last_terms=())
 
@@ -26,7 +28,7 @@ def run(folder: str | Path, rank: int = 0, processes: int = 1, epochs: int = 2, 
     trainer = Engine(step)
     trainer.optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}, {"lr": 0.01}])
     evaluator = Engine(lambda engine, batch: None)
-    evaluator.state.epoch, evaluator.state.metrics = 2, {"val_loss": 0.5, "report": {}}
+    evaluator.state.epoch, evaluator.state.metrics = validated, {"val_loss": 0.5, "report": {}}
     HistoryHandler(folder, loss, evaluator).attach(trainer)
     steps = list(range(rank, 4, processes))
     if start:
@@ -40,6 +42,11 @@ def test_means_parts_and_scores_in_epochs_that_were_validated(tmp_path):
         {"epoch": 1, "learning_rate": 0.1, "train_loss": 2.5, "half": 1.25},
         {"epoch": 2, "learning_rate": 0.1, "train_loss": 0.5, "half": 0.25, "val_loss": 0.5},
     ]
+
+
+def test_scores_stand_in_the_epoch_that_was_validated_alone(tmp_path):
+    run(tmp_path, validated=1)
+    assert [row.get("val_loss") for row in read_history(tmp_path / "history.csv")] == [0.5, None]
 
 
 def test_a_resumed_run_keeps_the_epochs_before(tmp_path):

@@ -39,6 +39,13 @@ def test_what_a_target_takes_is_known(name, near):
     assert unknown_overrides([f"--{name}", "1"], known) == ({} if near is True else {name: near})
 
 
+def test_a_target_that_takes_any_name_is_not_warned_of():
+    known = {"table": {"_target_": "collections.Counter", "a": 1}, "join": {"_target_": "os.path.join", "a": "b"}}
+    assert unknown_overrides(["--table#anything", "1"], known) == {}
+    # positions are no names
+    assert unknown_overrides(["--join#anything", "1"], known) == {"join#anything": None}
+
+
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_every_setting_of_a_bundle_is_known(bundle):
     known = ConfigParser.load_config_file(str(ROOT / "bundles" / bundle / "configs/train.yaml"))

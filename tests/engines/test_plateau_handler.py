@@ -50,6 +50,22 @@ def test_epochs_that_are_not_validated_do_not_count():
     assert run([1] * 6, [9, 0.5, 9, 0.6, 9, 0.7], interval=2) == pytest.approx([1, 1, 1, 1, 1, 0.1])
 
 
+def test_it_goes_by_the_metric_that_is_named():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0)
+    trainer, evaluator = (Engine(lambda engine, batch: {"loss": torch.tensor(0.0)}) for _ in range(2))
+    evaluator.data_loader = [0]
+
+    @trainer.on(Events.EPOCH_COMPLETED)
+    def validate(engine):
+        # the loss falls, and what was asked for does not
+        evaluator.state.epoch = engine.state.epoch
+        evaluator.state.metrics = {"val_loss": 1 / engine.state.epoch, "distance": 1.0}
+
+    PlateauHandler(ReduceLROnPlateau(optimizer, factor=0.1, patience=1), evaluator, "distance").attach(trainer)
+    trainer.run([0], max_epochs=3)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
 def rates_of(rank: int) -> list[float]:
     # the first process's losses alone would keep the rate, the second's lower it sooner
     return run([[1, 0.5, 0.4, 0.3, 0.2, 0.1], [1, 0.7, 0.9, 1.1, 0.3, 0.5]][rank], None)

@@ -144,6 +144,14 @@ def test_the_inferer_computes_in_bfloat16_and_gives_float32(network):
     assert {parameter.grad.dtype for parameter in network.parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize("amp", [False, "bfloat16"])
+def test_whatever_the_network_gives_its_output_is_float32(amp):
+    image = torch.rand(1, 1, 4, 4)
+    for kind in (torch.bfloat16, torch.float16, torch.float64):
+        output = AutocastInferer(amp)(image, lambda inputs, kind=kind: inputs.to(kind))
+        assert output.dtype == torch.float32 and torch.allclose(output, image, atol=0.01)
+
+
 def test_the_inferer_hands_on_what_else_the_network_takes():
     network = NETWORKS["stacks"]().eval()
     stacks, mask = image_for(network), torch.tensor([[True] * 5, [True, True, False, False, False]])

@@ -53,6 +53,27 @@ def test_the_seed_is_set(tmp_path):
     assert torch.equal(torch.rand(3), first)
 
 
+@pytest.mark.parametrize("seed", [0, 3])
+def test_it_is_the_seed_that_was_asked_for(seed, tmp_path):
+    start_run(tmp_path / "run", seed)
+    drawn = torch.rand(3)
+    torch.manual_seed(seed)
+    assert torch.equal(drawn, torch.rand(3))
+
+
+@pytest.mark.parametrize("place", ["handlers", "initialize"])
+def test_another_seed_is_another_run(place, tmp_path):
+    """Whether the training refers to it, or what starts the run alone."""
+    start = "$planewise.engines.start_run(@output_dir, @seed, True, [])"
+    settings = {"train": {"handlers": [{"seed": "@seed"}]}} if place == "handlers" else {"initialize": start}
+    settings = {"train": {"rate": "@learning_rate"}} | settings
+    run(tmp_path / "run", seed=0, **settings)
+    run(tmp_path / "run", seed=0, **settings)
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", seed=1, **settings)
+    assert "another configuration (seed: 0 -> 1)" in str(caught.value.__cause__)
+
+
 def test_the_same_configuration_goes_on_whatever_the_device(tmp_path):
     run(tmp_path / "run")
     run(tmp_path / "run", device="cuda:0")
@@ -150,15 +171,30 @@ def test_several_files_are_known_together(tmp_path):
     assert warn_of_unknown_overrides(["pytest", "-x", "--tb=short"]) == []
 
 
-@pytest.mark.parametrize(("error", "shown", "hidden"), [("InputError", "planewise: index it again", "Traceback")])
-def test_an_input_error_ends_the_process_with_its_message_alone(error, shown, hidden):
+@pytest.mark.parametrize(
+    ("error", "whole"),
+    [(InputError("index it again"), "planewise: index it again\n"), (ZeroDivisionError("by zero"), None)],
+)
+def test_an_input_error_is_shown_by_its_message_alone(error, whole, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    plain_errors()
+    wrapped = RuntimeError("in an expression")
+    wrapped.__cause__ = error
+    sys.excepthook(RuntimeError, wrapped, None)
+    shown = capsys.readouterr().err
+    # what is no mistake of the user's keeps its traceback
+    assert shown == whole if whole else "ZeroDivisionError: by zero" in shown and "RuntimeError: in an" in shown
+
+
+@pytest.mark.slow
+def test_an_input_error_ends_the_process_with_its_message_alone():
     code = (
         "from planewise.engines import plain_errors; from planewise.errors import InputError; plain_errors()\n"
         "try:\n raise InputError('index it again')\nexcept InputError as e:\n raise RuntimeError('wrapped') from e"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.strip().endswith(shown) and hidden not in done.stderr
+    assert done.stderr.strip().endswith("planewise: index it again") and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

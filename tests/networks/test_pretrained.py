@@ -6,7 +6,15 @@ import zipfile
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.networks import SliceNet, UNetDecoder, UNetEncoder, load_pretrained, read_weights, weights_path
+from planewise.networks import (
+    ForestNet,
+    SliceNet,
+    UNetDecoder,
+    UNetEncoder,
+    load_pretrained,
+    read_weights,
+    weights_path,
+)
 from torch import nn
 
 from .test_slice_net import FEATURES, network
@@ -87,6 +95,13 @@ def test_nothing_that_fits_is_an_error(tmp_path):
         load_pretrained(segmenter(), tmp_path / "other.pt")
 
 
+def test_counters_alone_are_no_weights(tmp_path):
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    torch.save({"1.num_batches_tracked": torch.tensor(3)}, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="nothing in .* fits the network"):
+        load_pretrained(net, tmp_path / "other.pt")
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
@@ -130,3 +145,12 @@ def test_weights_of_another_network_are_refused_where_all_must_fit(tmp_path):
         weights_path(tmp_path / "model.pt", nn.Linear(3, 1))
     with pytest.raises(InputError, match="bias is absent there and|bias is .* there and absent here"):
         weights_path(tmp_path / "model.pt", nn.Linear(3, 2, bias=False))
+
+
+@pytest.mark.parametrize("other", [{"trees": 4}, {"num_classes": 2}, {"max_nodes": 15}])
+def test_a_forest_is_given_its_own_weights_alone(other, tmp_path):
+    sizes = {"num_features": 3, "num_classes": 5, "trees": 6, "max_nodes": 31}
+    torch.save(ForestNet(**sizes).state_dict(), tmp_path / "model.pt")
+    assert weights_path(tmp_path / "model.pt", ForestNet(**sizes)) == str(tmp_path / "model.pt")
+    with pytest.raises(InputError, match="is of another network"):
+        weights_path(tmp_path / "model.pt", ForestNet(**sizes | other))

@@ -13,7 +13,8 @@ import typer
 from planewise.commands.check import check
 from planewise.commands.package import package
 from planewise.errors import InputError
-from planewise.packaging import check_bundle, package_bundle
+from planewise.networks import read_weights
+from planewise.packaging import archive, check_bundle, checks, package_bundle
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
@@ -99,6 +100,41 @@ def test_scores_and_weights_and_inference(copy, tmp_path):
     failed = {name for name, finding in found.items() if finding.status == "FAIL"}
     assert failed >= {"scores", "weights", "TorchScript"}
     assert "does not fit network_def" in found["weights"].detail
+
+
+def test_scores_of_words_alone(copy, tmp_path):
+    """A place to fill in is no score."""
+    metadata = json.loads((copy / "configs/metadata.json").read_text())
+    (copy / "configs/metadata.json").write_text(
+        json.dumps(metadata | {"eval_metrics": {"mean_error": "to be measured"}})
+    )
+    found = finding("scores", copy, tmp_path)
+    assert found.status == "FAIL" and "holds no number" in found.detail
+
+
+def test_a_runs_last_checkpoint_is_no_large_file_of_the_bundle(copy, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "LARGEST", 10**6)
+    for name in ("eval/models/big.pt", "models/last.ckpt", "models/model.pt"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes(bytes(10**6 + 1))
+    found = finding("files", copy, tmp_path)
+    assert found.status == "warning" and found.detail.startswith("over 25 MB: models/model.pt; the zoo")
+
+
+def test_weights_are_read_once(copy, tmp_path, monkeypatch):
+    """What the exports and the check of weights share: the file's numbers, in the network that they are for."""
+    reads = []
+    monkeypatch.setattr(checks.candidate, "read_weights", lambda path: reads.append(path) or read_weights(path))
+    torch.manual_seed(1)
+    torch.save(Bundle(copy).network().state_dict(), tmp_path / "trained.pt")
+    candidate = Candidate(Bundle(copy), tmp_path, tmp_path / "trained.pt")
+    exported = {
+        check.name: check(candidate) for check in checks_for(candidate) if check.name in ("weights", "TorchScript")
+    }
+    assert {found.status for found in exported.values()} == {"ok"} and len(reads) == 1
+    script, saved = torch.jit.load(tmp_path / "model.ts"), torch.load(tmp_path / "trained.pt", weights_only=True)
+    for state in (candidate.trained_network.state_dict(), script.state_dict()):
+        assert all(torch.equal(state[name], value) for name, value in saved.items())
 
 
 def test_a_packaged_bundle(tmp_path):

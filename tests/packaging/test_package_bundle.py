@@ -17,7 +17,7 @@ import yaml
 from planewise.errors import InputError
 from planewise.packaging import archive, check_bundle, package_bundle
 from planewise.packaging.run_record import flat_scores
-from planewise.packaging.weights import check_weights
+from planewise.packaging.weights import check_weights, strip_script
 
 from tests.bundles.conftest import tiny
 from tests.packaging.conftest import source, write_run
@@ -69,20 +69,24 @@ def test_the_runs_settings_are_in_both_configs_and_nothing_of_where_it_ran(run, 
     }
 
 
-def test_the_same_input_gives_the_same_bytes(run, tmp_path):
+@pytest.mark.parametrize("torchscript", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_same_input_gives_the_same_bytes(torchscript, run, tmp_path):
     """Of TorchScript too, whose sources' paths and names of classes depend on where and when it is made."""
-    first = package_bundle(source(NAME), run, tmp_path / "a", torchscript=True, **SAID)
+    first = package_bundle(source(NAME), run, tmp_path / "a", torchscript=torchscript, **SAID)
     copy = shutil.copytree(run, tmp_path / "longer name of a run")
-    second = package_bundle(source(NAME), copy / "models/model.pt", tmp_path / "b", torchscript=True, **SAID)
+    second = package_bundle(source(NAME), copy / "models/model.pt", tmp_path / "b", torchscript=torchscript, **SAID)
     assert first.zip.read_bytes() == second.zip.read_bytes()
-    network = torch.jit.load(second.folder / "models/model.ts")
-    assert network(torch.zeros(1, 1, 32, 32)).shape == (1, 3, 32, 32)
+    if torchscript:
+        network = torch.jit.load(second.folder / "models/model.ts")
+        assert network(torch.zeros(1, 1, 32, 32)).shape == (1, 3, 32, 32)
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [NAME, f"{NAME}.zip"]
 
 
-def test_large_files_are_set_apart_for_the_zoo(tmp_path):
-    run = write_run(NAME, tmp_path / "run", tiny(NAME) | {"features": [64, 128, 256, 512]})
-    assert (run / "models/model.pt").stat().st_size > archive.LARGEST == 25_000_000
+def test_large_files_are_set_apart_for_the_zoo(tmp_path, monkeypatch):
+    assert archive.LARGEST == 25_000_000
+    monkeypatch.setattr(archive, "LARGEST", 1_000_000)
+    run = write_run(NAME, tmp_path / "run", tiny(NAME) | {"features": [32, 64, 128]})
+    assert (run / "models/model.pt").stat().st_size > archive.LARGEST
     apart = tmp_path / "dist" / f"{NAME}_large"
     url = (apart / "models").as_uri()  # as good a network as any
     done = package_bundle(source(NAME), run, tmp_path / "dist", zoo_url=url, **SAID)
@@ -112,6 +116,21 @@ def test_a_network_of_ones_own_goes_into_both_configs(tmp_path):
     done = package_bundle(source(name), run, tmp_path / "dist", **SAID)
     for file in ("train.yaml", "inference.yaml"):
         assert yaml.safe_load((done.folder / "configs" / file).read_text())["network_def"] == network
+
+
+def test_what_a_script_says_of_where_it_was_made_is_taken_out(tmp_path):
+    """The same network from two files of source, in the same bytes."""
+    zips = []
+    for name in ("one", "another_and_longer"):
+        with zipfile.ZipFile(tmp_path / f"{name}.ts", "w") as script:
+            script.writestr("net/code/net.py", "def forward(self): pass")
+            script.writestr("net/code/net.py.debug_pkl", f"/home/{name}/net.py")
+            script.writestr("net/.data/serialization_id", str(hash(name)))
+        strip_script(tmp_path / f"{name}.ts")
+        zips.append((tmp_path / f"{name}.ts").read_bytes())
+    assert zips[0] == zips[1]
+    with zipfile.ZipFile(tmp_path / "one.ts") as script:
+        assert script.namelist() == ["net/code/net.py"]
 
 
 def without_scores(run):
@@ -238,3 +257,13 @@ def test_weights_of_another_type_do_not_fit():
     weights = {name: value.half() for name, value in network.state_dict().items()}
     with pytest.raises(InputError, match="weight is torch.float16 there and torch.float32"):
         check_weights(weights, network, "they")
+
+
+def test_one_number_that_is_not_finite():
+    network = torch.nn.Linear(2, 2)
+    for number in (float("nan"), float("inf")):
+        weights = {name: value.clone() for name, value in network.state_dict().items()}
+        check_weights(weights, network, "they")
+        weights["weight"][1, 0] = number
+        with pytest.raises(InputError, match="weight is not finite: the training diverged"):
+            check_weights(weights, network, "they")

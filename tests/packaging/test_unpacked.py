@@ -16,6 +16,7 @@ from monai.bundle import ConfigParser
 from planewise.packaging import check_bundle, package_bundle
 
 from tests.bundles.conftest import BUNDLES, run_bundle, tiny_size
+from tests.kinds import one_of_each_kind
 from tests.packaging.conftest import arguments, datalist_of, source
 
 
@@ -31,7 +32,7 @@ def infers_from(name, datalist):
     return {"input": datalist, "section": "training", "num_exams": 1} if takes_images else {"datalist": datalist}
 
 
-@pytest.mark.parametrize("name", BUNDLES)
+@pytest.mark.parametrize("name", one_of_each_kind(BUNDLES))
 def test_it_infers_and_trains(name, packaged, elsewhere, few_phantoms, tmp_path):
     folder = unpacked(packaged(name, data="ours").zip, tmp_path / "elsewhere")
     assert "measured on: section test of phantoms: ours" in (folder / "docs/README.md").read_text().replace(

@@ -43,6 +43,7 @@ def checker() -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_nothing_fails_in_the_zoo_nor_for_images_in_label(checker, tmp_path):
     folders = [
         package_bundle(

@@ -127,6 +127,7 @@ def tiny_knee_study(tmp_path):
     return file, tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_a_study_of_the_knee_ends_in_its_report(tiny_knee_study):
     config, out = tiny_knee_study
     process = snakemake(config, cwd=config.parent)

@@ -1,0 +1,57 @@
+"""Sums, zips and files that are set apart, of a folder made by hand."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import yaml
+from planewise.packaging import archive
+
+FILES = {
+    "LICENSE": b"free",
+    "configs/train.yaml": b"a: 1\n",
+    "configs/logging.conf": b"",
+    "models/model.pt": b"weights",
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, content in FILES.items():
+        (tmp_path / "bundle" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bundle" / name).write_bytes(content)
+    return tmp_path / "bundle"
+
+
+def test_the_sums_are_of_every_file(folder):
+    archive.write_sums(folder)
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    assert lines == [f"{hashlib.sha256(FILES[name]).hexdigest()}  {name}" for name in sorted(FILES)]
+    # written again, they do not hold themselves
+    archive.write_sums(folder)
+    assert (folder / "SHA256SUMS").read_text().splitlines() == lines
+    assert archive.wrong_sums(folder) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_changed_or_is_gone_is_named(name, folder):
+    archive.write_sums(folder)
+    (folder / name).write_bytes(FILES[name] + b" ")
+    assert archive.wrong_sums(folder) == [name]
+    (folder / name).unlink()
+    assert archive.wrong_sums(folder) == [name]
+
+
+def test_what_is_large_is_set_apart_and_named(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "LARGEST", 5)
+    assert archive.set_large_files_apart(folder, "https://example.org/a/", tmp_path / "apart") == ["models/model.pt"]
+    assert (tmp_path / "apart/models/model.pt").read_bytes() == b"weights"
+    assert archive.files_of(folder) == ["LICENSE", "configs/logging.conf", "configs/train.yaml", "large_files.yml"]
+    (entry,) = yaml.safe_load((folder / "large_files.yml").read_text())["large_files"]
+    assert entry == {
+        "path": "models/model.pt",
+        "url": "https://example.org/a/model.pt",
+        "hash_val": hashlib.sha256(b"weights").hexdigest(),
+        "hash_type": "sha256",
+    }

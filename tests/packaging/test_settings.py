@@ -1,0 +1,48 @@
+"""What of a run its weights need, from configs made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from planewise.errors import InputError
+from planewise.packaging.run_record import Run
+from planewise.packaging.settings import defining_settings, settings_of
+
+INFERENCE = {
+    "views": ["2ch"],
+    "width": "$2 * @depth",
+    "depth": 3,
+    "batch_size": 4,
+    "device": "cpu",
+    "network_def": {"_target_": "Net", "out": "$len(@views)", "width": "@width", "device": "@device"},
+    "preprocessing": [],
+}
+TRAIN = {
+    "views": ["2ch"],
+    "width": "$2 * @depth",
+    "depth": 3,
+    "learning_rate": 0.1,
+    "network_def": INFERENCE["network_def"],
+    "train": {"preprocessing": ["load"], "targets": ["heatmaps"], "batch": "@learning_rate"},
+}
+
+
+def run(**settings) -> Run:
+    return Run(Path("run"), Path("run/models/model.pt"), TRAIN | settings, {"commit": "abc"})
+
+
+def test_settings_are_followed_through_others():
+    assert defining_settings(INFERENCE) == {"views", "width", "depth"}
+
+
+def test_what_the_run_had_otherwise_goes_into_both_configs():
+    changed = settings_of(run(depth=5, learning_rate=0.2), TRAIN, INFERENCE)
+    assert changed == {"train.yaml": {"depth": 5}, "inference.yaml": {"depth": 5}}
+
+
+@pytest.mark.parametrize("key", ["preprocessing", "targets"])
+def test_a_run_that_saw_other_images_or_targets_is_not_one_of_the_bundle(key):
+    other = run(train=TRAIN["train"] | {key: ["another"]})
+    with pytest.raises(InputError, match=f"has another train#{key}; .*commit abc"):
+        settings_of(other, TRAIN, INFERENCE)
