@@ -54,6 +54,25 @@ def test_two_lines_that_are_turned_against_each_other():
     assert plane.residual == pytest.approx(40 * math.sin(math.radians(3)))
 
 
+def test_the_residual_is_the_root_mean_square_of_points_40_mm_to_either_side():
+    turns = (3, 1, -1, -3)
+    (plane,) = plan_planes(found(*(upright(turn) for turn in turns)), stack(4), SHAPE, ["2ch"])
+    squares = []
+    for turn, z in zip(turns, (-60, -20, 20, 60), strict=True):
+        for side in (-40, 40):
+            angle = math.radians(turn)
+            point = torch.tensor([60 - side * math.sin(angle), 60 + side * math.cos(angle), z], dtype=torch.float64)
+            squares.append(float((point - plane.origin) @ plane.normal) ** 2)
+    assert max(squares) > 3 * min(squares)
+    assert plane.residual == pytest.approx(math.sqrt(sum(squares) / 8))
+
+
+def test_the_origin_is_the_point_nearest_to_the_middle_of_the_stack():
+    lines = [upright(shift=10), upright(shift=10)]
+    (plane,) = plan_planes(found(*lines), stack(2), SHAPE, ["2ch"])
+    assert plane.origin.tolist() == pytest.approx([80, 60, 0], abs=1e-9)
+
+
 def test_a_shift_from_slice_to_slice_is_a_tilt():
     (plane,) = plan_planes(found(*(upright(shift=10.0 * number) for number in (-1, 0, 1))), stack(3), SHAPE, ["2ch"])
     # 10 pixels of 2 mm in 40 mm
