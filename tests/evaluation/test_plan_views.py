@@ -9,7 +9,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from planewise.evaluation import PlanViewsd, PlanWriter
-from planewise.geometry import intersection_lines, line_heatmaps, plane_errors
+from planewise.geometry import PlannedPlane, intersection_lines, line_heatmaps, plane_errors
 
 SHAPE, SLICES, SIGMA = (72, 64), 9, 3.0
 
@@ -148,3 +148,60 @@ def test_writer_gives_planes_to_slicer_and_says_research_only(stack, tmp_path):
     # one plane for the trusted view, none for the other
     assert [markup["type"] for markup in markups["markups"]] == ["Plane"]
     assert (tmp_path / "ab12/plan.png").stat().st_size > 10_000
+
+
+def test_every_number_of_a_plan_is_the_planes_own(stack, monkeypatch):
+    image, heatmaps, *_ = stack
+    made = [
+        PlannedPlane("2ch", torch.tensor([1.0, 2, 3]), torch.tensor([0.6, 0, 0.8]), 5.5, 7.5, 0.75, 0.65, 8),
+        PlannedPlane("4ch", torch.tensor([4.0, 5, 6]), torch.tensor([0, 1.0, 0]), 12.5, 13.5, 0.55, 0.45, 7),
+    ]
+    monkeypatch.setattr("planewise.evaluation.plan_views.plan_planes", lambda *given: made)
+    locations = torch.tensor([0.1, 0.0, 0.3, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8]).expand(1, *SHAPE, SLICES)
+    found = plan(image, torch.cat([heatmaps, locations]), location=True, min_peak=0.6, max_residual=11)["plan"]
+    assert found["views"]["2ch"] == {
+        "verdict": "plane",
+        "reasons": [],
+        "origin": [1, 2, 3],
+        "normal": pytest.approx([0.6, 0, 0.8]),
+        "peak": 0.65,
+        "agreement": 0.75,
+        "residual_mm": 5.5,
+        "spread_deg": 7.5,
+        "slices": 8,
+    }
+    refused = found["views"]["4ch"]
+    assert refused["reasons"] == [
+        "peak 0.45, at least 0.6 is needed",
+        "agreement 0.55, at least 0.63 is needed",
+        "residual 12.50, at most 11 is needed",
+        "spread 13.50, at most 12 is needed",
+    ]
+    numbers = [refused[name] for name in ("peak", "agreement", "residual_mm", "spread_deg", "slices")]
+    assert numbers == [0.45, 0.55, 12.5, 13.5, 7] and refused["origin"] is None
+    # two neighbours swapped, twice: 1 - 6 * 4 / (9 * 80)
+    assert found["order"] == pytest.approx(1 - 24 / 720, abs=5e-4) and found["slices"] == SLICES
+    assert found["locations"] == pytest.approx([0.1, 0.0, 0.3, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8])
+
+
+def test_drawn_lines_are_three_millimetres_wide_at_their_planes_place(monkeypatch):
+    """Pixels of 1 mm: the line i = 20 takes the pixels 19 to 21."""
+    image = MetaTensor(
+        torch.rand(1, *SHAPE, SLICES), affine=torch.diag(torch.tensor([1.0, 1, 8, 1], dtype=torch.float64))
+    )
+    flat = PlannedPlane(
+        "2ch", torch.tensor([20.0, 0, 0]).double(), torch.tensor([1.0, 0, 0]).double(), 0, 0, 1, 1, SLICES
+    )
+    across = PlannedPlane(
+        "4ch", torch.tensor([0, 9.0, 0]).double(), torch.tensor([0, 1.0, 0]).double(), 0, 0, 1, 1, SLICES
+    )
+    monkeypatch.setattr("planewise.evaluation.plan_views.plan_planes", lambda *given: [flat, across])
+    labels = plan(image, torch.zeros(2, *SHAPE, SLICES))["pred"][0]
+    assert labels[:, 0, 5].nonzero()[:, 0].tolist() == [19, 20, 21] and labels[0, :, 5].nonzero()[:, 0].tolist() == [
+        8,
+        9,
+        10,
+    ]
+    assert (float(labels[20, 0, 0]), float(labels[0, 9, 0]), float(labels[20, 9, 0])) == (1, 2, 2), (
+        "the later view shows"
+    )

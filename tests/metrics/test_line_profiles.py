@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pydicom
+import pytest
 import torch
 from planewise.metrics import line_profiles, profile_correlation
 from planewise.preprocessing import LoadSliced
@@ -30,6 +31,21 @@ def test_slices_that_do_not_cross_have_no_profile():
     above = flat.clone()
     above[2, 3] = 8
     assert math.isnan(profile_correlation(torch.rand(9, 9), flat, torch.rand(9, 9), above))
+
+
+def crossing(size: int, slope: float = 1.0) -> float:
+    """Correlation of two upright slices of 1 mm pixels that cut each other over ``size`` mm and whose grey levels rise along
+    the line, in the second with this slope."""
+    first = torch.eye(4, dtype=torch.float64)
+    second = torch.tensor([[1, 0, 0, 0], [0, 0, 1, size // 2], [0, 1, 0, -5], [0, 0, 0, 1]], dtype=torch.float64)
+    ramp = torch.arange(float(size))[:, None]
+    return profile_correlation(ramp.expand(-1, size), first, slope * ramp.expand(-1, 11), second)
+
+
+def test_correlation_is_pearsons_and_needs_30_millimetres():
+    assert crossing(60) == pytest.approx(1)
+    assert crossing(60, -2.0) == pytest.approx(-1)
+    assert math.isnan(crossing(25)) and math.isnan(crossing(60, 0.0))
 
 
 def test_real_slices_agree_where_they_cut_each_other_and_stop_when_shifted(real_data, record_property):

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from planewise.evaluation import FindingsWriter
+
+from .brightness import bright_or_dark, stack_of
+from .passes import keep_figures, pass_over
+
+TASKS = ("acl", "meniscus")
+
+
+def output(name: str, brightness: list[float], probabilities: list[float]) -> dict:
+    image = MetaTensor(stack_of(brightness), meta={"filename_or_obj": f"{name}.nii.gz"})
+    return {"image": image, "pred": torch.tensor(probabilities)}
+
+
+def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
+    figures = keep_figures(monkeypatch)
+    items = [
+        {},
+        {"kept_slices": torch.tensor([3, 5, 8]), "doubt": "perhaps axial"},
+        {"not_recognised": "no sagittal stack"},
+    ]
+    outputs = [
+        output("aa", [0.2, -0.5, 0.9], [0.75, 0.25]),
+        output("bb", [0.8, 0.1, -0.7], [0.125, 1.0]),
+        output("cc", [0.8, 0.1, -0.7], [0.5, 0.5]),
+    ]
+    pass_over(FindingsWriter(tmp_path, bright_or_dark(), TASKS), [items[:2], items[2:]], [outputs[:2], outputs[2:]])
+    found = {name: json.loads((tmp_path / name / "findings.json").read_text()) for name in ("aa", "bb", "cc")}
+    assert found["aa"]["probabilities"] == {"acl": 0.75, "meniscus": 0.25} and found["aa"]["remark"] is None
+    assert found["bb"]["probabilities"] == {"acl": 0.125, "meniscus": 1.0}
+    assert found["bb"]["remark"] == "perhaps axial"
+    # the brightest slice decides on the first, the darkest on the second; counted from 1, in the series where it is known
+    decisive = {name: found[name]["decisive_slices"] for name in ("aa", "bb")}
+    assert decisive["aa"] == {"acl": [{"slice": 3, "share": 1.0}], "meniscus": [{"slice": 2, "share": 1.0}]}
+    assert decisive["bb"] == {"acl": [{"slice": 4, "share": 1.0}], "meniscus": [{"slice": 9, "share": 1.0}]}
+    assert found["cc"]["probabilities"] is None and found["cc"]["remark"] == "no sagittal stack"
+    assert "decisive_slices" not in found["cc"]
+    assert all("not for diagnosis" in entry["note"] for entry in found.values())
+    rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
+    assert [list(row.values()) for row in rows] == [
+        ["aa", "0.75", "0.25", ""],
+        ["bb", "0.125", "1", "perhaps axial"],
+        ["cc", "", "", "no sagittal stack"],
+    ]
+    # the last that was judged
+    captions = [text.get_text() for axes in figures["saliency.png"].axes for text in axes.texts]
+    assert captions == ["acl 0.12", "meniscus 1.00"]
+
+
+def test_shares_are_of_the_whole_stacks_saliency(tmp_path, monkeypatch):
+    """Half of the first feature's maximum is taken from each of two slices that tie."""
+    keep_figures(monkeypatch)
+    given = output("aa", [0.9, -0.5, 0.9, 0.1], [0.75, 0.25])
+    pass_over(FindingsWriter(tmp_path, bright_or_dark(), TASKS), [[{}]], [[given]])
+    found = json.loads((tmp_path / "aa/findings.json").read_text())
+    assert {row["slice"]: row["share"] for row in found["decisive_slices"]["acl"]} == pytest.approx({1: 0.5, 3: 0.5})

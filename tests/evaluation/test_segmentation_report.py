@@ -1,0 +1,103 @@
+"""Slabs one voxel thick: the distance of two is the number of steps between them times the spacing of their axis."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from planewise.evaluation import SegmentationReport
+
+from .passes import keep_figures, pass_over
+
+STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
+SPACING = np.array([1.5, 2.0, 6.0])
+SHAPE = (8, 9, 10)
+
+
+def oblique() -> torch.Tensor:
+    """An affine of this spacing whose axes are turned out of all three planes."""
+    q, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[:3, :3] = torch.from_numpy(q * SPACING)
+    return affine
+
+
+def volume(**slabs: list[tuple[int, int]]) -> torch.Tensor:
+    """Labels ``(1, i, j, k)``; ``RV=[(axis, index), ...]``."""
+    labels = torch.zeros(1, *SHAPE)
+    for value, name in STRUCTURES.items():
+        for axis, index in slabs.get(name, []):
+            labels[0].select(axis, index)[:] = value
+    return labels
+
+
+#: By exam and phase: what is there and what was predicted, slabs apart from each other.
+VOLUMES = {
+    # a step along each of two axes
+    ("aaaaaa", "ed"): ({"RV": [(2, 2)]}, {"RV": [(2, 3)]}),
+    # a second slab where there is none: Dice 2/3; distances 0 and 24 mm from prediction to truth, 0 back
+    ("aaaaaa", "es"): ({"RV": [(2, 2)], "LV": [(2, 8)]}, {"RV": [(2, 2), (2, 6)], "LV": [(2, 8)]}),
+    # missed
+    ("bbbbbb", "ed"): ({"RV": [(0, 2)], "LV": [(0, 6)]}, {"RV": [(0, 3)]}),
+}
+
+
+def report_of(folder, examples=3):
+    batches, outputs = [], []
+    for number, ((exam, phase), (true, predicted)) in enumerate(VOLUMES.items()):
+        label = MetaTensor(volume(**true), affine=oblique())
+        image = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": f"{exam}_{phase}"})
+        native = torch.full((1, *SHAPE), float(number))
+        batches.append([{"image": image, "label": label, "native_image": native, "exam": exam, "phase": phase}])
+        outputs.append([{"pred": volume(**predicted)}])
+    return pass_over(SegmentationReport(folder, STRUCTURES, examples), batches, outputs)
+
+
+def test_rows_by_hand(tmp_path):
+    report_of(tmp_path)
+    rows = list(csv.DictReader((tmp_path / "volumes.csv").open()))
+    assert [(row["exam"], row["phase"]) for row in rows] == list(VOLUMES)
+    dice = [[float(row[f"{name}_dice"]) for name in STRUCTURES.values()] for row in rows]
+    assert np.array(dice) == pytest.approx(np.array([[0, 1, 1], [2 / 3, 1, 1], [0, 1, 0]]), abs=1e-5)
+    distance = [[float(row[f"{name}_assd_mm"]) for name in STRUCTURES.values()] for row in rows]
+    expected = np.array([[6, 0, 0], [24 / 3, 0, 0], [1.5, 0, math.nan]])
+    assert np.array(distance) == pytest.approx(expected, abs=1e-5, nan_ok=True)
+    missed = [[row[f"{name}_missed"] for name in STRUCTURES.values()] for row in rows]
+    assert missed == [["False"] * 3, ["False"] * 3, ["False", "False", "True"]]
+
+
+def test_scores_by_hand(tmp_path):
+    found = report_of(tmp_path)
+    scores = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["report"] == scores
+    assert (scores["volumes"], scores["exams"]) == (3, 2)
+    right, left = (scores["structures"][name] for name in ("RV", "LV"))
+    sd = math.sqrt((0 + 4 / 9 + 0) / 3 - (2 / 9) ** 2)
+    assert right["dice"] == pytest.approx({"mean": 2 / 9, "sd": sd, "median": 0})
+    # of 6, 8 and 1.5 mm
+    sd = math.sqrt((36 + 64 + 2.25) / 3 - (15.5 / 3) ** 2)
+    assert right["assd_mm"] == pytest.approx({"mean": 15.5 / 3, "sd": sd, "median": 6}, abs=1e-5)
+    # the volume that missed it has a Dice of 0 and no distance
+    assert left["dice"]["mean"] == pytest.approx(2 / 3) and left["assd_mm"]["mean"] == 0
+    assert (right["missed"], left["missed"], scores["mean"]["missed"]) == (0, 1, 1)
+    assert scores["mean"]["dice"]["mean"] == pytest.approx((2 / 3 + 3 + 2) / 9)
+    assert scores["mean"]["assd_mm"]["mean"] == pytest.approx(15.5 / 8, abs=1e-5)
+    assert scores["mean"]["assd_mm"]["median"] == 0
+    assert scores["never_predicted"] == ["myocardium"]
+
+
+def test_pictures_are_of_labelled_slices_under_their_own_score(tmp_path, monkeypatch):
+    figures = keep_figures(monkeypatch)
+    report_of(tmp_path, examples=2)
+    axes = figures["segmentations.png"].axes
+    # the first and the last of the volumes; RV 0 with two absent ones right; RV and LV 0
+    assert [line.get_title() for line in axes[:2]] == ["aaaa ed Dice 0.67", "bbbb ed Dice 0.33"]
+    assert [float(np.max(line.get_images()[0].get_array())) for line in axes[:2]] == [0, 2]
+    # rows: slice, reference, prediction; of the first the slice with the label, which the prediction leaves empty
+    covered = [float(np.asarray(axes[row * 2].get_images()[1].get_array())[..., 3].mean()) for row in (1, 2)]
+    assert covered == [0.5, 0]

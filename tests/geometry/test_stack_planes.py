@@ -1,0 +1,151 @@
+"""Planes from a stack's lines, and how far they are off, with stacks whose answers are known by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from planewise.geometry import (
+    SliceLines,
+    find_lines,
+    intersection_lines,
+    line_centres,
+    line_heatmaps,
+    plan_planes,
+    plane_errors,
+)
+
+SHAPE = (61, 61)
+#: The middle of the grid, pixels.
+MIDDLE = 30.0
+
+
+def stack(count: int, gap: float = 40.0) -> torch.Tensor:
+    """Slices of 2 mm pixels across z, the middle of the stack at (60, 60, 0) mm."""
+    affines = torch.diag(torch.tensor([2.0, 2, gap, 1], dtype=torch.float64)).repeat(count, 1, 1)
+    affines[:, 2, 3] = gap * (torch.arange(count) - (count - 1) / 2)
+    return affines
+
+
+def upright(turn: float = 0.0, shift: float = 0.0) -> torch.Tensor:
+    """The line i = 30, turned about the middle of the image (deg) and then shifted along its normal (pixels)."""
+    angle = math.radians(turn)
+    normal = torch.tensor([math.cos(angle), math.sin(angle)], dtype=torch.float64)
+    return torch.cat([normal, -(normal.sum() * MIDDLE + shift)[None]])
+
+
+def found(*lines: torch.Tensor, agreement=None, peak=None) -> SliceLines:
+    """Of one view; nothing said, every heatmap is perfect."""
+    ones = torch.ones(len(lines), 1, dtype=torch.float64)
+    given = [
+        ones if values is None else torch.tensor(values, dtype=torch.float64)[:, None] for values in (agreement, peak)
+    ]
+    return SliceLines(torch.stack(lines)[:, None], *given)
+
+
+def test_two_lines_that_are_turned_against_each_other():
+    """By symmetry the plane lies between them; each is off by its own turn, 40 mm from the middle by 40 sin(3 deg)."""
+    (plane,) = plan_planes(found(upright(3), upright(-3)), stack(2), SHAPE, ["2ch"])
+    assert plane.view == "2ch" and plane.slices == 2
+    assert plane.normal.abs().tolist() == pytest.approx([1, 0, 0], abs=1e-9)
+    assert plane.origin.tolist() == pytest.approx([60, 60, 0], abs=1e-9), "the point nearest to the middle of the stack"
+    assert plane.spread == pytest.approx(3)
+    assert plane.residual == pytest.approx(40 * math.sin(math.radians(3)))
+
+
+def test_the_residual_is_the_root_mean_square_of_points_40_mm_to_either_side():
+    turns = (3, 1, -1, -3)
+    (plane,) = plan_planes(found(*(upright(turn) for turn in turns)), stack(4), SHAPE, ["2ch"])
+    squares = []
+    for turn, z in zip(turns, (-60, -20, 20, 60), strict=True):
+        for side in (-40, 40):
+            angle = math.radians(turn)
+            point = torch.tensor([60 - side * math.sin(angle), 60 + side * math.cos(angle), z], dtype=torch.float64)
+            squares.append(float((point - plane.origin) @ plane.normal) ** 2)
+    assert max(squares) > 3 * min(squares)
+    assert plane.residual == pytest.approx(math.sqrt(sum(squares) / 8))
+
+
+def test_the_origin_is_the_point_nearest_to_the_middle_of_the_stack():
+    lines = [upright(shift=10), upright(shift=10)]
+    (plane,) = plan_planes(found(*lines), stack(2), SHAPE, ["2ch"])
+    assert plane.origin.tolist() == pytest.approx([80, 60, 0], abs=1e-9)
+
+
+def test_a_shift_from_slice_to_slice_is_a_tilt():
+    (plane,) = plan_planes(found(*(upright(shift=10.0 * number) for number in (-1, 0, 1))), stack(3), SHAPE, ["2ch"])
+    # 10 pixels of 2 mm in 40 mm
+    assert (plane.normal[2] / plane.normal[0]).item() == pytest.approx(-0.5)
+    assert plane.residual == pytest.approx(0, abs=1e-6) and plane.spread == pytest.approx(0, abs=1e-5)
+
+
+def test_trust_is_the_median_of_the_slices():
+    numbers = {"agreement": [0.9, 0.3, 0.8], "peak": [1.0, 0.2, 0.7]}
+    (plane,) = plan_planes(found(upright(), upright(), upright(), **numbers), stack(3), SHAPE, ["2ch"])
+    assert (plane.agreement, plane.peak, plane.slices) == (pytest.approx(0.8), pytest.approx(0.7), 3)
+    # a slice without a line has no agreement worth counting
+    without = found(upright(), upright(), torch.full((3,), torch.nan), **numbers)
+    (plane,) = plan_planes(without, stack(3), SHAPE, ["2ch"])
+    assert (plane.agreement, plane.slices) == (pytest.approx(0.3), 2)
+
+
+def test_one_line_gives_no_plane():
+    (plane,) = plan_planes(found(upright(), torch.full((3,), torch.nan)), stack(2), SHAPE, ["2ch"])
+    assert plane.slices == 1 and math.isnan(plane.residual) and math.isnan(plane.spread)
+    assert torch.isnan(plane.origin).all() and torch.isnan(plane.normal).all()
+
+
+def test_a_heatmap_that_looks_more_like_a_line_counts_more():
+    """Three slices of one line and a fourth that is shifted; its agreement decides how much it pulls."""
+    shifted = [upright(), upright(), upright(), upright(shift=0.25)]
+    pulled = []
+    for agreement in (1.0, 0.5):
+        (plane,) = plan_planes(found(*shifted, agreement=[1.0, 1, 1, agreement]), stack(4), SHAPE, ["2ch"])
+        pulled.append(abs(float(plane.normal[2])))
+    assert pulled[1] < 0.6 * pulled[0]
+
+
+def test_centres_are_where_the_views_cross():
+    first, second = torch.tensor([1.0, 0, -12]), torch.tensor([0.0, 1, -40])
+    outside = torch.tensor([1.0, 0, -70])
+    lines = torch.stack([torch.stack([first, second]), torch.stack([outside, second])]).double()
+    assert line_centres(lines, SHAPE).tolist() == [[12, 40], [MIDDLE, MIDDLE]], "the image's middle if not on the image"
+    assert line_centres(lines[:, :1], (21, 61)).tolist() == [[10, 30]] * 2, "one view crosses nothing"
+
+
+def test_lines_of_heatmaps_with_their_agreement_and_peak():
+    lines = torch.stack([upright(), upright(40)])[:, None]
+    heatmaps = torch.cat([line_heatmaps(lines, SHAPE, 4.0), torch.full((2, 1, *SHAPE), 0.01)], dim=1)
+    heatmaps[1] *= 0.6
+    seen = find_lines(heatmaps, 4.0)
+    assert seen.lines.shape == (2, 2, 3) and torch.isnan(seen.lines[:, 1]).all()
+    assert seen.peak[:, 0].tolist() == pytest.approx([1, 0.6], abs=0.01)
+    assert seen.agreement[:, 0].tolist() == pytest.approx([1, 1], abs=1e-3), "however high"
+    assert seen.agreement[:, 1].tolist() == [0, 0]
+    assert seen.agreement.dtype == torch.float64
+
+
+def test_errors_of_a_plane_by_hand():
+    at = torch.tensor([7.0, 20, 3], dtype=torch.float64)
+    reference = torch.tensor([5.0, 0, 0], dtype=torch.float64), torch.tensor([1.0, 0, 0], dtype=torch.float64)
+    angle = math.radians(25)
+    normal = torch.tensor([math.cos(angle), math.sin(angle), 0], dtype=torch.float64)
+    # the plane goes through (5, 0, 0); the point of the reference plane nearest to the organ is (5, 20, 3)
+    for sign in (1, -1):
+        errors = plane_errors(reference[0], sign * normal, *reference, at)
+        assert errors == pytest.approx((25, 20 * math.sin(angle)))
+    shifted = plane_errors(reference[0] - 4 * reference[1], reference[1], *reference, at)
+    assert shifted == pytest.approx((0, 4))
+
+
+def test_the_planes_of_two_views_keep_their_own_lines():
+    affines = stack(3, gap=8.0)
+    origin = torch.tensor([60.0, 60, 0], dtype=torch.float64)
+    normals = torch.nn.functional.normalize(torch.tensor([[1.0, 0.1, 0.2], [-0.3, 1, 0]], dtype=torch.float64), dim=1)
+    lines = torch.stack([intersection_lines(affines, origin, normal) for normal in normals], dim=1)
+    ones = torch.ones(3, 2, dtype=torch.float64)
+    planned = plan_planes(SliceLines(lines, ones, ones), affines, SHAPE, ["2ch", "4ch"])
+    assert [plane.view for plane in planned] == ["2ch", "4ch"]
+    for plane, normal in zip(planned, normals, strict=True):
+        assert plane_errors(plane.origin, plane.normal, origin, normal, origin) == pytest.approx((0, 0), abs=1e-5)

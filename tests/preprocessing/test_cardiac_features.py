@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from planewise.errors import InputError
+from planewise.preprocessing import FEATURES, CardiacFeaturesd
+from planewise.preprocessing.cardiac_features import cardiac_features
+
+#: ml
+ED = {"RV": 120.0, "myocardium": 100.0, "LV": 150.0}
+ES = {"RV": 90.0, "myocardium": 110.0, "LV": 60.0}
+
+
+def test_the_ten_features_by_hand():
+    features = dict(zip(FEATURES, cardiac_features(ED, ES, 180, 75).tolist(), strict=True))
+    assert features == pytest.approx(
+        {
+            "LV ejection fraction (%)": 60,
+            "RV ejection fraction (%)": 25,
+            "LV volume at ES (ml)": 60,
+            "LV volume at ED (ml)": 150,
+            "RV volume at ES (ml)": 90,
+            "RV volume at ED (ml)": 120,
+            "myocardial mass at ES (g)": 115.5,
+            "myocardial mass at ED (g)": 105,
+            "height (cm)": 180,
+            "weight (kg)": 75,
+        }
+    )
+
+
+def test_a_ventricle_that_was_not_found_ejects_nothing():
+    features = cardiac_features(ED | {"LV": 0.0}, ES, 180, 75)
+    assert features[0] == 0 and features[1] == 25 and np.isfinite(features).all()
+
+
+def mask(path: Path, **voxels: int) -> str:
+    """So many voxels of each structure, 1.5 x 2 x 10 mm each, on axes that are turned."""
+    values = np.zeros((40, 40, 4), dtype=np.uint8)
+    start = 0
+    for value, name in ((1, "RV"), (2, "myocardium"), (3, "LV")):
+        values.reshape(-1)[start : start + voxels[name]] = value
+        start += voxels[name]
+    q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
+    affine = np.eye(4)
+    affine[:3, :3] = q * (1.5, 2, 10)
+    nibabel.save(nibabel.Nifti1Image(values, affine), path)
+    return str(path)
+
+
+@pytest.fixture
+def item(tmp_path) -> dict:
+    # 30 cubic millimetres a voxel
+    ed = mask(tmp_path / "ed.nii.gz", RV=1000, myocardium=2000, LV=1500)
+    es = mask(tmp_path / "es.nii.gz", RV=600, myocardium=2100, LV=300)
+    return {"exam": "aa", "ed": ed, "es": es, "height": "180", "weight": 75, "group": "HCM"}
+
+
+def test_volumes_are_of_the_masks_voxels(item):
+    made = CardiacFeaturesd(("NOR", "DCM", "HCM"))(item)
+    assert made["image"].dtype == torch.float32 and int(made["label"]) == 2
+    expected = [80, 40, 9, 45, 18, 30, 63 * 1.05, 60 * 1.05, 180, 75]
+    assert made["image"].tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ed": "nowhere.nii.gz"}, "exam aa has no mask at ED; segment it first"),
+        ({"height": None}, "exam aa has no height"),
+        ({"group": "XYZ"}, "exam aa is of group 'XYZ'; known are NOR, HCM"),
+    ],
+)
+def test_what_is_missing_is_named(item, changes, message):
+    changed = {key: value for key, value in (item | changes).items() if value is not None}
+    with pytest.raises(InputError, match=message):
+        CardiacFeaturesd(("NOR", "HCM"))(changed)
+
+
+def test_an_exam_without_a_group_has_no_label(item):
+    del item["group"]
+    assert "label" not in CardiacFeaturesd(("NOR",))(item)
