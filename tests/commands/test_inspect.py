@@ -84,16 +84,40 @@ def test_unusual_exams_are_drawn(flawed, tmp_path, defect):  # noqa: F811
     path = write_datalist(index_folder(flawed(defect)).datalist, tmp_path / "datalist.json")
     figure, _ = exam_figure(path)
     figure.savefig(tmp_path / "exam.png")
-    notes = [text.get_text() for text in figure.texts]
-    if defect in ("missing_view", "two_frames_of_reference"):
-        assert any("no 4ch" in note for note in notes)
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    # how many views cut the first five slices: all but the one that is absent; none of another frame of reference
+    cuts = {"missing_view": 1, "two_frames_of_reference": 0}.get(defect, 2)
+    assert [len(axes.lines) for axes in list(panels.values())[:5]] == [cuts] * 5
+    assert any("no 4ch plane" in text.get_text() for text in figure.texts) == (cuts < 2)
 
 
-def test_real_exam_and_real_volumes_are_drawn(real_data, tmp_path):
-    for folder in ("cardiac_cine_exam", "cardiac_cine_nifti", "spine_nifti"):
-        path = write_datalist(index_folder(real_data / folder).datalist, tmp_path / "datalist.json")
-        figure, name = exam_figure(path)
-        figure.savefig(tmp_path / f"{name}.png")
+def test_a_real_exam_is_drawn(real_data, tmp_path):
+    path = write_datalist(index_folder(real_data / "cardiac_cine_exam").datalist, tmp_path / "datalist.json")
+    figure, _ = exam_figure(path)
+    figure.savefig(tmp_path / "exam.png")
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    assert list(panels) == ["base 0.00", "0.20", "0.40", "0.80", "apex 1.00", "2ch", "4ch", "3ch"]
+    # two planes cut a slice, six slices a view
+    assert [len(axes.lines) for axes in panels.values()] == [2] * 5 + [6] * 3
+    assert any(", 6 short-axis slices, 17.7 mm apart" in text.get_text() for text in figure.texts)
+
+
+@pytest.mark.parametrize(
+    ("folder", "titles"),
+    [
+        ("cardiac_cine_nifti", [f"frame0{frame} slice {rank}" for frame in (1, 2) for rank in (1, 2, 3, 5, 6)]),
+        ("spine_nifti", [f" slice {rank}" for rank in (1, 20, 39, 58, 77)]),
+    ],
+)
+def test_real_volumes_are_drawn_with_their_outlines(folder, titles, real_data, tmp_path):
+    path = write_datalist(index_folder(real_data / folder).datalist, tmp_path / "datalist.json")
+    figure, _ = exam_figure(path)
+    figure.savefig(tmp_path / "exam.png")
+    assert [axes.get_title() for axes in figure.axes] == titles
+    assert all(np.ptp(axes.images[0].get_array()) > 0 for axes in figure.axes)
+    # an outline of each structure; the apical slices of the heart hold none
+    outlines = [len(axes.collections) for axes in figure.axes]
+    assert outlines == ([3, 3, 3, 3, 0, 3, 3, 3, 0, 0] if folder == "cardiac_cine_nifti" else [1] * 5)
 
 
 def test_volumes_are_drawn_with_their_masks(tmp_path):
@@ -141,7 +165,12 @@ def test_a_knee_without_one_of_its_views_is_drawn(tmp_path, folder):
 
 def test_real_localizers_are_drawn(real_data, tmp_path):
     path = write_datalist(index_folder(real_data / "localizer_ge", anatomy="knee").datalist, tmp_path / "datalist.json")
-    exam_figure(path)[0].savefig(tmp_path / "exam.png")
+    figure, _ = exam_figure(path)
+    figure.savefig(tmp_path / "exam.png")
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+    assert list(panels) == ["right 0.00", "0.33", "0.50", "0.67", "left 1.00", "axial", "coronal"]
+    assert [len(axes.lines) for axes in panels.values()] == [2] * 5 + [7] * 2
+    assert any(", 7 sagittal slices, 15.0 mm apart" in text.get_text() for text in figure.texts)
 
 
 def test_volumes_without_geometry_are_drawn_with_their_labels(tmp_path):

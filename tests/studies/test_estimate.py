@@ -96,7 +96,7 @@ def test_what_is_not_there_costs_what_the_costliest_does_and_says_so(plan, data)
     assert "taken to cost what pretext_cardiac_orientation does: pretext_cardiac_tea_leaves_0, " in text
     assert "207 of 207 reasoned, not measured" in text and "10 TFLOP/s" in text
     total = sum(entry.seconds for entry in costs) / 3600
-    assert f"{total:.1f} GPU hours" in text and "on 8 GPUs: " in text and "195 finetune, 12 pretrain" in text
+    assert f"{total:.1f} GPU hours" in text and "on 8 GPUs: " in text and "195 finetune, 1 forest, 12 pretrain" in text
     # the documented table: its fine-tunings do not depend on which pretexts there are
     page = (STUDIES.parent / "docs/studies.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("downstream_")]

@@ -1,4 +1,4 @@
-"""Pictures of the pretexts: heatmaps beside the truth (Zhang 2024 Fig. 4), regression of location (Fig. 6)."""
+"""Pictures of the pretexts: heatmaps next to the truth (Zhang 2024 Fig. 4), regression of location (Fig. 6)."""
 
 from __future__ import annotations
 
