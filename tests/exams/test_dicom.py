@@ -7,6 +7,7 @@ import pydicom
 import pytest
 from monai.transforms import LoadImage
 from planewise.exams import dicom, refusals
+from planewise.exams.dicom_frames import frames_of
 from planewise.exams.words import natural_order
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -220,3 +221,36 @@ def test_contrast_of_an_enhanced_file(tmp_path):
     (frame,) = dicom.read_header(path)
     assert (frame.echo_time, frame.repetition_time, frame.sequence) == (70, 3900, "SE")
     assert frame.fat_suppressed is True
+
+
+@pytest.mark.parametrize(
+    ("times", "acquired"),
+    [
+        ({"AcquisitionTime": "101500", "ContentTime": "103000", "SeriesTime": "100000"}, "101500"),
+        ({"ContentTime": "103000", "SeriesTime": "100000"}, "103000"),
+        ({"SeriesTime": "100000"}, "100000"),
+        ({"AcquisitionDateTime": "20240102101500", "AcquisitionTime": "110000"}, "20240102101500"),
+        ({}, ""),
+    ],
+)
+def test_when_an_image_was_acquired_is_its_own_time_before_the_series(tmp_path, times, acquired):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, **times))
+    assert frame.acquired[0] == acquired
+
+
+def test_a_group_of_one_frame_counts_before_the_shared_one():
+    def spacing(own, common):
+        group, shared = Dataset(), Dataset()
+        for dataset, values in ((group, own), (shared, common)):
+            measures = Dataset()
+            measures.PixelSpacing, measures.SliceThickness = values
+            dataset.PixelMeasuresSequence = Sequence([measures])
+        position, orientation = Dataset(), Dataset()
+        position.ImagePositionPatient, orientation.ImageOrientationPatient = [0, 0, 5], [1, 0, 0, 0, 1, 0]
+        group.PlanePositionSequence, shared.PlaneOrientationSequence = Sequence([position]), Sequence([orientation])
+        header = {"Rows": 4, "Columns": 5}
+        groups = {"PerFrameFunctionalGroupsSequence": [group], "SharedFunctionalGroupsSequence": [shared]}
+        (frame,) = frames_of(header | groups, "/data/a.dcm")
+        return np.linalg.norm(np.array(frame.affine)[:3, :2], axis=0).tolist(), frame.thickness
+
+    assert spacing(([2, 1], 6), ([9, 9], 9)) == ([1, 2], 6)

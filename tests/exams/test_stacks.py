@@ -12,7 +12,7 @@ from planewise.exams.frame import Frame
 from planewise.exams.grouping import group_exams
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
-from planewise.exams.stacks import build_stacks
+from planewise.exams.stacks import build_stacks, still
 
 from tests.exams.files import write_cine
 from tests.exams.hearts import USUAL_AXIS, make_frame, rotation
@@ -187,3 +187,29 @@ def test_mixed_matrices_leave_the_longest_run(tmp_path):
     write_cine(tmp_path / "a", [0, 0, 0], USUAL_AXIS, slices=6, size=(24, 20))
     write_cine(tmp_path / "b", -30 * USUAL_AXIS, USUAL_AXIS, slices=2, size=(30, 30))
     assert sorted(len(stack.slices) for stack in stacks_of(tmp_path)) == [2, 6]
+
+
+def test_what_a_stack_says_of_its_frames():
+    """Voxels of an oblique affine, and of times and thicknesses the one in the middle, not an outlier's share."""
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = 3 * np.array([2, 1, 2]) / 3, 1.5 * np.array([-2, 2, 1]) / 3
+    frames = []
+    for rank, (echo_time, repetition_time, thickness) in enumerate(
+        [(60, 4000, 4), (61, 4100, 4), (68, 4700, 5), (None,) * 3]
+    ):
+        affine[:3, 3] = 10 * rank * np.array([-1, -2, 2]) / 3
+        times = {"echo_time": echo_time, "repetition_time": repetition_time}
+        frames.append(frame(affine=affine.tolist(), thickness=thickness, gated=False, **times))
+    (stack,) = build_stacks(frames)
+    assert stack.in_plane == pytest.approx((3, 1.5))
+    assert stack.normal == pytest.approx(np.array([-1, -2, 2]) / 3)
+    assert (stack.echo_time, stack.repetition_time, stack.thickness) == (61, 4100, 4)
+    assert stack.gaps == pytest.approx([10, 10, 10])
+
+
+def test_a_still_stack_keeps_the_image_that_was_acquired_last():
+    frames = [frame(instance=k, acquired=("", k, 0, ()), sop=str(k)) for k in (2, 3, 1)]
+    (stack,) = build_stacks(frames)
+    (entry,) = still(stack).slices
+    assert [one.sop for one in entry.phases] == ["3"]
+    assert len(stack.slices[0].phases) == 3, "the stack itself stays as it was"
