@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from planewise.exams.frame import Frame
+from planewise.exams.stack import Slice, Stack
 
 #: Where four real left ventricles point from base to apex, on average (RAS+).
 USUAL_AXIS = np.array([-0.59, 0.58, -0.56]) / np.linalg.norm([-0.59, 0.58, -0.56])
@@ -19,6 +23,17 @@ def rotation(axis, degrees):
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
+def make_frame(**values) -> Frame:
+    """A frame as a header of a cine gives it; ``values`` change what is usual."""
+    usual = {
+        "path": "/data/1.dcm", "frame": None, "affine": np.eye(4).tolist(), "rows": 30, "columns": 40, "thickness": 8.0,
+        "trigger": None, "instance": 1, "acquired": ("", 0, 0, ()), "kind": "magnitude", "text": "", "description": "",
+        "echo_time": None, "repetition_time": None, "sequence": "", "fat_suppressed": None, "localizer": False,
+        "gated": True, "body_part": "", "patient": "p", "study": "s", "series": "1", "frame_of_reference": "f", "sop": "",
+    }  # fmt: skip
+    return Frame(**(usual | values))
+
+
 def make_stack(centres, normal, text="", phases=20, acquired=0, size=200, spacing=1.4, gated=True):
     """A stack of square slices with the given image centres (N, 3) and normal."""
     normal = unit(normal)
@@ -31,28 +46,33 @@ def make_stack(centres, normal, text="", phases=20, acquired=0, size=200, spacin
         affine[:3, 0], affine[:3, 1], affine[:3, 2] = u * spacing, v * spacing, normal
         affine[:3, 3] = centre - (size - 1) / 2 * spacing * (u + v)
         slices.append(
-            {
-                "position": float(affine[:3, 3] @ normal),
-                "affine": affine,
-                "phases": [{"path": f"{acquired}/{rank}"}] * phases,
-                "acquired": (("", acquired, 0, ()), rank),
-                "series": str(acquired),
-            }
+            Slice(
+                position=float(affine[:3, 3] @ normal),
+                affine=affine,
+                phases=[make_frame(path=f"{acquired}/{rank}", affine=affine.tolist())] * phases,
+                acquired=(("", acquired, 0, ()), rank),
+                series=str(acquired),
+            )
         )
-    return {
-        "slices": sorted(slices, key=lambda entry: entry["position"]),
-        "normal": normal,
-        "rows": size,
-        "columns": size,
-        "in_plane": (spacing, spacing),
-        "thickness": 8.0,
-        "text": text,
-        "all_text": text,
-        "description": text,
-        "gated": gated,
-        "body_part": "",
-        "notes": [],
-    }
+    return Stack(
+        slices=sorted(slices, key=lambda entry: entry.position),
+        normal=normal,
+        rows=size,
+        columns=size,
+        in_plane=(spacing, spacing),
+        thickness=8.0,
+        text=text,
+        all_text=text,
+        description=text,
+        gated=gated,
+        body_part="",
+        echo_time=None,
+        repetition_time=None,
+        sequence="",
+        fat_suppressed=None,
+        localizer=False,
+        notes=[],
+    )
 
 
 def turn_and_move(stack, rng, degrees=8.0, millimetres=10.0, pivot=None):
@@ -62,20 +82,20 @@ def turn_and_move(stack, rng, degrees=8.0, millimetres=10.0, pivot=None):
     turn = rotation(rng.normal(size=3), degrees)
     shift = unit(rng.normal(size=3)) * millimetres
     slices = []
-    for entry in stack["slices"]:
-        affine = entry["affine"].copy()
+    for entry in stack.slices:
+        affine = entry.affine.copy()
         affine[:3, :3] = turn @ affine[:3, :3]
         affine[:3, 3] = turn @ (affine[:3, 3] - centre) + centre + shift
-        slices.append(entry | {"affine": affine})
-    normal = turn @ stack["normal"]
+        slices.append(replace(entry, affine=affine))
+    normal = turn @ stack.normal
     for entry in slices:
-        entry["position"] = float(entry["affine"][:3, 3] @ normal)
-    return stack | {"slices": slices, "normal": normal}
+        entry.position = float(entry.affine[:3, 3] @ normal)
+    return replace(stack, slices=slices, normal=normal)
 
 
 def _centre(stack):
-    corner = [(stack["columns"] - 1) / 2, (stack["rows"] - 1) / 2, 0, 1]
-    return np.mean([(entry["affine"] @ corner)[:3] for entry in stack["slices"]], axis=0)
+    corner = [(stack.columns - 1) / 2, (stack.rows - 1) / 2, 0, 1]
+    return np.mean([(entry.affine @ corner)[:3] for entry in stack.slices], axis=0)
 
 
 def heart(rng, views, tilt=20.0, roll=15.0, names=False, spread=0.0):

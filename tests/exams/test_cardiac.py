@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from planewise.exams import cardiac
+from planewise.exams.cardiac_scores import heart_clock, line_of
+from planewise.exams.cardiac_views import named_view
+from planewise.exams.grouping import group_exams
 from planewise.exams.scan import scan_folder
-from planewise.exams.stacks import group_exams
+from planewise.exams.stack import Stack
 
 from tests.exams.hearts import USUAL_AXIS, heart, make_stack, rotation, turn_and_move, unit
 
@@ -24,31 +28,31 @@ SWEEP = int(os.environ.get("PLANEWISE_SWEEP", "150"))
 
 
 @pytest.fixture(scope="module")
-def real_exam(real_data) -> dict[str, dict]:
+def real_exam(real_data) -> dict[str, Stack]:
     """View to stack, with the names taken away."""
     found = scan_folder(real_data / "cardiac_cine_exam" / "dicom")
     (exam,) = group_exams(found.frames, found.folder)
     stacks = {}
-    for stack in exam["stacks"]:
-        folders = {Path(entry["phases"][0]["path"]).parent.name for entry in stack["slices"]}
+    for stack in exam.stacks:
+        folders = {Path(entry.phases[0].path).parent.name for entry in stack.slices}
         (view,) = {REAL_VIEWS[folder] for folder in folders if folder in REAL_VIEWS}
-        stacks[view] = stack | {"text": "", "all_text": ""}
+        stacks[view] = replace(stack, text="", all_text="")
     return stacks
 
 
-def recognised(stacks: dict[str, dict]) -> dict[str, str]:
+def recognised(stacks: dict[str, Stack]) -> dict[str, str]:
     """What each stack was taken for; ``other`` for none, ``undecided`` where it says so."""
     names = list(stacks)
     found = cardiac.recognise(list(stacks.values()))
     taken = dict.fromkeys(names, "other")
-    if found["stack"] is not None:
-        taken[names[found["stack"]]] = "sax"
-    taken |= {names[plane["stack"]]: "undecided" for plane in found["undecided"]}
-    taken |= {names[plane["stack"]]: view for view, plane in found["views"].items()}
+    if found.stack is not None:
+        taken[names[found.stack]] = "sax"
+    taken |= {names[plane.stack]: "undecided" for plane in found.undecided}
+    taken |= {names[plane.stack]: view for view, plane in found.views.items()}
     return taken
 
 
-def only(stacks: dict[str, dict], *views: str) -> dict[str, dict]:
+def only(stacks: dict[str, Stack], *views: str) -> dict[str, Stack]:
     return {view: stack for view, stack in stacks.items() if view in ("sax", *views)}
 
 
@@ -67,11 +71,11 @@ def test_the_real_exam(real_exam):
 def test_names_of_the_real_exam_lie_and_do_not_matter(real_data):
     found = scan_folder(real_data / "cardiac_cine_exam" / "dicom")
     (exam,) = group_exams(found.frames, found.folder)
-    result = cardiac.recognise(exam["stacks"])
-    assert {view: plane["named"] for view, plane in result["views"].items()} == {
+    result = cardiac.recognise(exam.stacks)
+    assert {view: plane.named for view, plane in result.views.items()} == {
         "2ch": "2ch", "3ch": "4ch", "4ch": "4ch", "rv2ch": "2ch", "rvot": "rvot"
     }  # fmt: skip
-    assert min(plane["confidence"] for plane in result["views"].values()) > 0.9
+    assert min(plane.confidence for plane in result.views.values()) > 0.9
 
 
 VIEW_SETS = [("2ch", "4ch"), LEFT, ("2ch", "4ch", "rv2ch"), (*LEFT, "rv2ch", "rvot")]
@@ -150,7 +154,7 @@ def test_flipped_normals_change_nothing(seed):
     rng = np.random.default_rng(seed)
     stacks, _ = heart(rng, LEFT)
     flipped = {
-        view: stack | {"normal": -stack["normal"]} if rng.random() < 0.5 else stack for view, stack in stacks.items()
+        view: replace(stack, normal=-stack.normal) if rng.random() < 0.5 else stack for view, stack in stacks.items()
     }
     assert recognised(flipped) == recognised(stacks)
 
@@ -159,26 +163,26 @@ def test_flipped_normals_change_nothing(seed):
 def test_wrong_names_do_not_win_over_geometry(seed):
     stacks, _ = heart(np.random.default_rng(seed), LEFT, tilt=10, roll=8)
     lies = {"2ch": "cine 4CH", "4ch": "cine_2ch", "3ch": "4 chamber", "sax": "cine sax"}
-    stacks = {view: stack | {"text": lies[view], "all_text": lies[view]} for view, stack in stacks.items()}
+    stacks = {view: replace(stack, text=lies[view], all_text=lies[view]) for view, stack in stacks.items()}
     taken = recognised(stacks)
     assert all(taken[view] in (view, "undecided") for view in stacks)
 
 
 def test_right_ventricle_alone_is_not_silently_a_2ch(real_exam):
     found = cardiac.recognise(list(only(real_exam, "4ch", "rv2ch").values()))
-    assert "2ch" not in found["views"]
-    (plane,) = found["undecided"]
-    assert {plane["view"], *plane["runners_up"]} >= {"rv2ch", "2ch"}
-    assert any("undecided" in reason for reason in found["left_out"])
+    assert "2ch" not in found.views
+    (plane,) = found.undecided
+    assert {plane.view, *plane.runners_up} >= {"rv2ch", "2ch"}
+    assert any("undecided" in reason for reason in found.left_out)
     named = only(real_exam, "4ch", "rv2ch")
-    named["rv2ch"] = named["rv2ch"] | {"text": "cine_trufi RV 2CH"}
+    named["rv2ch"] = replace(named["rv2ch"], text="cine_trufi RV 2CH")
     assert recognised(named)["rv2ch"] == "rv2ch"
 
 
 def test_images_that_were_cropped(real_exam):
     """The middle of the image says little then; the planes say it to each other."""
     cropped = dict(real_exam)
-    cropped["sax"] = real_exam["sax"] | {"rows": 140, "columns": 180}
+    cropped["sax"] = replace(real_exam["sax"], rows=140, columns=180)
     assert {view: recognised(cropped)[view] for view in ("sax", *LEFT)} == {view: view for view in ("sax", *LEFT)}
 
 
@@ -186,40 +190,39 @@ def test_the_last_of_repeats_is_used():
     stacks, _ = heart(np.random.default_rng(5), ("2ch", "4ch"), tilt=5, roll=5)
     rng = np.random.default_rng(6)
     again = turn_and_move(stacks["4ch"], rng, degrees=3, millimetres=4)
-    again["slices"] = [entry | {"acquired": (("", 9, 0, ()), 0), "series": "9"} for entry in again["slices"]]
+    again.slices = [replace(entry, acquired=(("", 9, 0, ()), 0), series="9") for entry in again.slices]
     names = ["sax", "again", "2ch", "4ch"]
     found = cardiac.recognise([{**stacks, "again": again}[name] for name in names])
-    assert names[found["views"]["4ch"]["stack"]] == "again"
-    assert "2 planes are 4ch views: the last acquisition is used" in found["left_out"]
+    assert names[found.views["4ch"].stack] == "again"
+    assert "2 planes are 4ch views: the last acquisition is used" in found.left_out
 
 
 def test_a_pilot_scan_does_not_replace_the_cine():
     stacks, _ = heart(np.random.default_rng(5), ("2ch", "4ch"), tilt=5, roll=5)
     pilot = turn_and_move(stacks["4ch"], np.random.default_rng(6), degrees=4, millimetres=3)
-    pilot["slices"] = [
-        entry | {"acquired": (("", 9, 0, ()), 0), "series": "9", "phases": entry["phases"][:1]}
-        for entry in pilot["slices"]
+    pilot.slices = [
+        replace(entry, acquired=(("", 9, 0, ()), 0), series="9", phases=entry.phases[:1]) for entry in pilot.slices
     ]
     assert recognised({**stacks, "pilot": pilot})["4ch"] == "4ch"
 
 
 def test_of_parallel_long_axis_slices_the_one_on_the_axis_is_the_view():
     stacks, middle = heart(np.random.default_rng(8), ("2ch", "4ch"), tilt=5, roll=5)
-    normal = stacks["4ch"]["normal"]
+    normal = stacks["4ch"].normal
     stacks["4ch"] = make_stack([middle + step * normal for step in (-9, 0, 9)], normal, acquired=4)
     names = list(stacks)
     found = cardiac.recognise(list(stacks.values()))
-    assert names[found["views"]["4ch"]["stack"]] == "4ch"
-    assert found["views"]["4ch"]["slice"] == 1
+    assert names[found.views["4ch"].stack] == "4ch"
+    assert found.views["4ch"].slice == 1
 
 
 def test_a_scout_is_no_short_axis():
     stacks = [make_stack([step * np.array(axis) for step in range(-30, 31, 15)], axis, phases=1, gated=False)
               for axis in ((1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0))]  # fmt: skip
     found = cardiac.recognise(stacks)
-    assert found["stack"] is None
-    assert found["candidate"] is not None
-    assert found["left_out"][0].startswith("no short-axis stack: the nearest (5 slices) is 55 deg")
+    assert found.stack is None
+    assert found.candidate is not None
+    assert found.left_out[0].startswith("no short-axis stack: the nearest (5 slices) is 55 deg")
 
 
 def test_an_axial_cine_does_not_pass_for_the_short_axis():
@@ -232,27 +235,26 @@ def test_an_axial_cine_does_not_pass_for_the_short_axis():
 
 def test_the_longer_of_two_short_axis_stacks_is_used_and_the_other_reported():
     stacks, _ = heart(np.random.default_rng(4), ("2ch", "4ch"))
-    short = stacks["sax"] | {"slices": stacks["sax"]["slices"][:3], "columns": 160, "rows": 160}
+    short = replace(stacks["sax"], slices=stacks["sax"].slices[:3], columns=160, rows=160)
     names = ["short", "sax", "2ch", "4ch"]
     found = cardiac.recognise([{**stacks, "short": short}[name] for name in names])
-    assert names[found["stack"]] == "sax"
-    assert any("160x160 instead of 200x200 (the longest consistent run is kept)" in why for why in found["left_out"])
+    assert names[found.stack] == "sax"
+    assert any("160x160 instead of 200x200 (the longest consistent run is kept)" in why for why in found.left_out)
 
 
 def test_a_heart_on_the_right_is_not_guessed():
     stacks, _ = heart(np.random.default_rng(4), ("2ch", "4ch"), tilt=0, roll=0)
     mirror = np.diag([-1.0, 1, 1])
     mirrored = [
-        make_stack([mirror @ centre for centre in _centres(stack)], mirror @ stack["normal"])
-        for stack in stacks.values()
+        make_stack([mirror @ centre for centre in _centres(stack)], mirror @ stack.normal) for stack in stacks.values()
     ]
     found = cardiac.recognise(mirrored)
-    assert found["stack"] is None or found["axis"] is None
+    assert found.stack is None or found.axis is None
 
 
 def _centres(stack):
-    corner = [(stack["columns"] - 1) / 2, (stack["rows"] - 1) / 2, 0, 1]
-    return [(entry["affine"] @ corner)[:3] for entry in stack["slices"]]
+    corner = [(stack.columns - 1) / 2, (stack.rows - 1) / 2, 0, 1]
+    return [(entry.affine @ corner)[:3] for entry in stack.slices]
 
 
 def test_base_comes_before_apex(real_exam):
@@ -269,7 +271,7 @@ def test_base_comes_before_apex(real_exam):
     ],
 )  # fmt: skip
 def test_names_are_hints(text, view):
-    assert cardiac.named_view(text) == view
+    assert named_view(text) == view
 
 
 def test_lines_of_planes_agree_with_the_geometry_room():
@@ -282,13 +284,13 @@ def test_lines_of_planes_agree_with_the_geometry_room():
         axis = unit(USUAL_AXIS + 0.2 * rng.normal(size=3))
         normal = unit(np.cross(axis, rng.normal(size=3)) + 0.5 * rng.normal() * axis)
         middle, point = rng.normal(size=3) * 20, rng.normal(size=3) * 40
-        zero, ninety = cardiac.heart_clock(axis)
+        zero, ninety = heart_clock(axis)
         affine = np.eye(4)
         affine[:3, :3], affine[:3, 3] = np.stack([zero, ninety, axis], axis=1), middle
         a, b, c = intersection_lines(torch.tensor(affine), torch.tensor(point), torch.tensor(normal)).numpy()
-        line = cardiac.line_of(point, normal, axis, middle)
-        sign = np.sign(line["across"] @ [a, b])
-        np.testing.assert_allclose(line["across"], sign * np.array([a, b]), atol=1e-9)
-        assert line["offset"] == pytest.approx(-sign * c)
-        turned = np.array([np.cos(np.radians(line["angle"])), np.sin(np.radians(line["angle"]))])
+        line = line_of(point, normal, axis, middle)
+        sign = np.sign(line.across @ [a, b])
+        np.testing.assert_allclose(line.across, sign * np.array([a, b]), atol=1e-9)
+        assert line.offset == pytest.approx(-sign * c)
+        turned = np.array([np.cos(np.radians(line.angle)), np.sin(np.radians(line.angle))])
         assert turned @ [a, b] == pytest.approx(0, abs=1e-9)

@@ -58,7 +58,7 @@ def test_planes_are_those_of_the_files_headers(written):
     (content,) = [json.loads(written.read_text())]
     for view, folder in (("4ch", "4ch_8"), ("2ch", "2ch_9")):
         (frame,) = dicom.read_header(next((written.parent / "exam" / folder).iterdir()))
-        affine = np.array(frame["affine"])
+        affine = np.array(frame.affine)
         plane = content["training"][0]["planes"][view]
         assert abs(np.dot(plane["normal"], np.cross(affine[:3, 0], affine[:3, 1]) / 100)) == pytest.approx(1)
         assert np.dot(plane["normal"], affine[:3, 3] - plane["origin"]) == pytest.approx(0, abs=1e-6)

@@ -6,7 +6,9 @@ import numpy as np
 import pydicom
 import pytest
 from monai.transforms import LoadImage
-from planewise.exams import dicom
+from planewise.exams import dicom, refusals
+from planewise.exams.dicom_frames import frames_of
+from planewise.exams.words import natural_order
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, SecondaryCaptureImageStorage
@@ -19,23 +21,23 @@ PLACE = {"centre": [10, -20, 30], "row": ROW, "column": COLUMN}
 
 
 def reason(path) -> str:
-    with pytest.raises(dicom.Refused) as refused:
+    with pytest.raises(refusals.Refused) as refused:
         dicom.read_header(path)
     return str(refused.value)
 
 
 def test_affine_takes_pixels_to_patient_space(tmp_path):
     (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, size=(24, 20), spacing=2.5))
-    affine = np.array(frame["affine"])
+    affine = np.array(frame.affine)
     np.testing.assert_allclose(affine[:3, 0], 2.5 * ROW, atol=1e-6)
     np.testing.assert_allclose(affine[:3, 1], 2.5 * COLUMN, atol=1e-6)
     np.testing.assert_allclose(affine @ [11.5, 9.5, 0, 1], [10, -20, 30, 1], atol=1e-5)
-    assert (frame["columns"], frame["rows"], frame["frame"]) == (24, 20, None)
+    assert (frame.columns, frame.rows, frame.frame) == (24, 20, None)
 
 
 def test_spacing_of_rows_comes_first_in_the_header(tmp_path):
     (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, PixelSpacing=[3, 2]))
-    assert np.linalg.norm(np.array(frame["affine"])[:3, :2], axis=0) == pytest.approx([2, 3], rel=1e-6)
+    assert np.linalg.norm(np.array(frame.affine)[:3, :2], axis=0) == pytest.approx([2, 3], rel=1e-6)
 
 
 def test_affines_of_real_files_are_those_of_itk(real_data):
@@ -44,14 +46,14 @@ def test_affines_of_real_files_are_those_of_itk(real_data):
     for path in sorted(real_data.rglob("*")):
         try:
             frames = dicom.read_header(path) if path.is_file() else []
-        except dicom.Refused:
+        except refusals.Refused:
             continue
-        if len(frames) != 1 or frames[0]["frame"] is not None:
+        if len(frames) != 1 or frames[0].frame is not None:
             continue
         image = loader(path)
-        ours, theirs = np.array(frames[0]["affine"]), np.asarray(image.affine)
+        ours, theirs = np.array(frames[0].affine), np.asarray(image.affine)
         corners = np.array([[i, j, 0, 1] for i in (0, image.shape[0] - 1) for j in (0, image.shape[1] - 1)])
-        assert image.shape[:2] == (frames[0]["columns"], frames[0]["rows"])
+        assert image.shape[:2] == (frames[0].columns, frames[0].rows)
         np.testing.assert_allclose(corners @ ours.T, corners @ theirs.T, atol=1e-3)
         compared += 1
     assert compared > 100
@@ -66,7 +68,7 @@ def test_headers_without_preamble_are_read(tmp_path):
 @pytest.mark.parametrize("name", ["._IM-0001.dcm", ".DS_Store", "DICOMDIR", "Thumbs.db"])
 def test_system_files_are_told_by_name(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x00" * 500)
-    assert reason(tmp_path / name) == dicom.HIDDEN
+    assert reason(tmp_path / name) == refusals.HIDDEN
 
 
 def test_files_that_are_not_dicom(tmp_path):
@@ -76,11 +78,11 @@ def test_files_that_are_not_dicom(tmp_path):
     (tmp_path / "empty.dcm").touch()
     with gzip.open(tmp_path / "a.nii.gz", "wb") as file:
         file.write(b"0" * 500)
-    assert reason(tmp_path / "notes") == dicom.NOT_DICOM
-    assert reason(tmp_path / "short") == dicom.NOT_DICOM
-    assert reason(tmp_path / "a.nii.gz") == dicom.NOT_DICOM
-    assert reason(tmp_path / "a.zip") == dicom.ARCHIVE
-    assert reason(tmp_path / "empty.dcm") == dicom.EMPTY
+    assert reason(tmp_path / "notes") == refusals.NOT_DICOM
+    assert reason(tmp_path / "short") == refusals.NOT_DICOM
+    assert reason(tmp_path / "a.nii.gz") == refusals.NOT_DICOM
+    assert reason(tmp_path / "a.zip") == refusals.ARCHIVE
+    assert reason(tmp_path / "empty.dcm") == refusals.EMPTY
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.4, 0.6, 0.8, 0.95, 0.999])
@@ -88,7 +90,7 @@ def test_truncated_files_are_never_frames(tmp_path, keep):
     path = write_image(tmp_path / "a.dcm", **PLACE)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content))])
-    assert reason(path).startswith((dicom.TRUNCATED, dicom.NO_POSITION, dicom.BAD_GEOMETRY, dicom.NO_IMAGE))
+    assert reason(path).startswith((refusals.TRUNCATED, refusals.NO_POSITION, refusals.BAD_GEOMETRY, refusals.NO_IMAGE))
 
 
 def test_truncated_compressed_file(tmp_path):
@@ -99,29 +101,29 @@ def test_truncated_compressed_file(tmp_path):
     assert len(dicom.read_header(path)) == 1
     content = path.read_bytes()
     path.write_bytes(content[:-60])
-    assert reason(path) == dicom.TRUNCATED
+    assert reason(path) == refusals.TRUNCATED
 
 
 @pytest.mark.parametrize(
     ("tags", "expected"),
     [
-        ({"SOPClassUID": SecondaryCaptureImageStorage}, dicom.CAPTURE),
-        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, dicom.CAPTURE),
-        ({"SOPClassUID": CTImageStorage, "Modality": "CT"}, f"{dicom.NOT_MR} (CT)"),
-        ({"BurnedInAnnotation": "YES"}, dicom.BURNT_IN),
-        ({"SamplesPerPixel": 3}, dicom.COLOUR),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, dicom.MOSAIC),
-        ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, dicom.PROJECTION),
-        ({"ImagePositionPatient": None}, dicom.NO_POSITION),
-        ({"ImageOrientationPatient": None}, dicom.NO_POSITION),
-        ({"PixelSpacing": None}, dicom.BAD_GEOMETRY),
-        ({"PixelSpacing": [0, 0]}, dicom.BAD_GEOMETRY),
-        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, dicom.BAD_GEOMETRY),
-        ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, dicom.BAD_GEOMETRY),
-        ({"NumberOfFrames": 3, "Rows": 5}, dicom.NO_FRAME_POSITIONS),
+        ({"SOPClassUID": SecondaryCaptureImageStorage}, refusals.CAPTURE),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, refusals.CAPTURE),
+        ({"SOPClassUID": CTImageStorage, "Modality": "CT"}, f"{refusals.NOT_MR} (CT)"),
+        ({"BurnedInAnnotation": "YES"}, refusals.BURNT_IN),
+        ({"SamplesPerPixel": 3}, refusals.COLOUR),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, refusals.MOSAIC),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, refusals.PROJECTION),
+        ({"ImagePositionPatient": None}, refusals.NO_POSITION),
+        ({"ImageOrientationPatient": None}, refusals.NO_POSITION),
+        ({"PixelSpacing": None}, refusals.BAD_GEOMETRY),
+        ({"PixelSpacing": [0, 0]}, refusals.BAD_GEOMETRY),
+        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, refusals.BAD_GEOMETRY),
+        ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, refusals.BAD_GEOMETRY),
+        ({"NumberOfFrames": 3, "Rows": 5}, refusals.NO_FRAME_POSITIONS),
         (
             {"TransferSyntaxUID": "1.2.840.10008.1.2.4.100"},
-            f"{dicom.TRANSFER_SYNTAX} (MPEG2 Main Profile / Main Level)",
+            f"{refusals.TRANSFER_SYNTAX} (MPEG2 Main Profile / Main Level)",
         ),
     ],
 )
@@ -132,7 +134,7 @@ def test_what_is_no_slice_is_refused_with_its_reason(tmp_path, tags, expected):
 def test_a_report_has_no_image(tmp_path):
     path = write_image(tmp_path / "a.dcm", **PLACE, Rows=None, Columns=None, PixelData=None, Modality="SR",
                        SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11")  # fmt: skip
-    assert reason(path) == dicom.NO_IMAGE
+    assert reason(path) == refusals.NO_IMAGE
 
 
 def test_pixels_are_not_read(tmp_path, monkeypatch):
@@ -171,17 +173,17 @@ def test_frames_of_an_enhanced_file_have_their_own_planes(tmp_path):
         SharedFunctionalGroupsSequence=Sequence([shared]), PerFrameFunctionalGroupsSequence=Sequence(frames),
     )  # fmt: skip
     first, second = dicom.read_header(path)
-    assert (first["frame"], second["frame"]) == (0, 1)
-    assert np.array(first["affine"])[:3, 3] == pytest.approx([0, 0, 5])
-    assert np.array(second["affine"])[:3, 3] == pytest.approx([0, 0, 15])
-    assert (second["trigger"], second["thickness"]) == (30.0, 6.0)
+    assert (first.frame, second.frame) == (0, 1)
+    assert np.array(first.affine)[:3, 3] == pytest.approx([0, 0, 5])
+    assert np.array(second.affine)[:3, 3] == pytest.approx([0, 0, 15])
+    assert (second.trigger, second.thickness) == (30.0, 6.0)
     # scanners write a delay of zero where nothing triggers
-    assert (first["gated"], second["gated"]) == (False, True)
+    assert (first.gated, second.gated) == (False, True)
 
 
 def test_natural_order_counts():
     names = ["sax_23", "sax_5", "2ch_1", "sax_", "10"]
-    assert sorted(names, key=dicom.natural_order) == ["2ch_1", "10", "sax_", "sax_5", "sax_23"]
+    assert sorted(names, key=natural_order) == ["2ch_1", "10", "sax_", "sax_5", "sax_23"]
 
 
 def test_reading_headers_does_not_import_torch():
@@ -199,8 +201,8 @@ def test_reading_headers_does_not_import_torch():
 def test_fat_suppression_by_scan_options(tmp_path, options, suppressed):
     tags = {"ScanOptions": options, "EchoTime": 62.5, "RepetitionTime": 4100, "ScanningSequence": ["SE", "IR"]}
     (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, **tags))
-    assert frame["fat_suppressed"] is suppressed
-    assert (frame["echo_time"], frame["repetition_time"], frame["sequence"]) == (62.5, 4100, "IR/SE")
+    assert frame.fat_suppressed is suppressed
+    assert (frame.echo_time, frame.repetition_time, frame.sequence) == (62.5, 4100, "IR/SE")
 
 
 def test_contrast_of_an_enhanced_file(tmp_path):
@@ -217,5 +219,38 @@ def test_contrast_of_an_enhanced_file(tmp_path):
         SharedFunctionalGroupsSequence=Sequence([shared]), PerFrameFunctionalGroupsSequence=Sequence([group]),
     )  # fmt: skip
     (frame,) = dicom.read_header(path)
-    assert (frame["echo_time"], frame["repetition_time"], frame["sequence"]) == (70, 3900, "SE")
-    assert frame["fat_suppressed"] is True
+    assert (frame.echo_time, frame.repetition_time, frame.sequence) == (70, 3900, "SE")
+    assert frame.fat_suppressed is True
+
+
+@pytest.mark.parametrize(
+    ("times", "acquired"),
+    [
+        ({"AcquisitionTime": "101500", "ContentTime": "103000", "SeriesTime": "100000"}, "101500"),
+        ({"ContentTime": "103000", "SeriesTime": "100000"}, "103000"),
+        ({"SeriesTime": "100000"}, "100000"),
+        ({"AcquisitionDateTime": "20240102101500", "AcquisitionTime": "110000"}, "20240102101500"),
+        ({}, ""),
+    ],
+)
+def test_when_an_image_was_acquired_is_its_own_time_before_the_series(tmp_path, times, acquired):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, **times))
+    assert frame.acquired[0] == acquired
+
+
+def test_a_group_of_one_frame_counts_before_the_shared_one():
+    def spacing(own, common):
+        group, shared = Dataset(), Dataset()
+        for dataset, values in ((group, own), (shared, common)):
+            measures = Dataset()
+            measures.PixelSpacing, measures.SliceThickness = values
+            dataset.PixelMeasuresSequence = Sequence([measures])
+        position, orientation = Dataset(), Dataset()
+        position.ImagePositionPatient, orientation.ImageOrientationPatient = [0, 0, 5], [1, 0, 0, 0, 1, 0]
+        group.PlanePositionSequence, shared.PlaneOrientationSequence = Sequence([position]), Sequence([orientation])
+        header = {"Rows": 4, "Columns": 5}
+        groups = {"PerFrameFunctionalGroupsSequence": [group], "SharedFunctionalGroupsSequence": [shared]}
+        (frame,) = frames_of(header | groups, "/data/a.dcm")
+        return np.linalg.norm(np.array(frame.affine)[:3, :2], axis=0).tolist(), frame.thickness
+
+    assert spacing(([2, 1], 6), ([9, 9], 9)) == ([1, 2], 6)

@@ -6,8 +6,9 @@ import io
 
 import numpy as np
 import pytest
-from planewise.exams import dicom
-from planewise.exams.dicom import _affine, _value
+from planewise.exams.dicom_frames import slice_affine
+from planewise.exams.dicom_values import value_of
+from planewise.exams.refusals import Refused
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -31,7 +32,7 @@ def element(keyword: str, value: bytes, implicit: bool, little: bool) -> bytes:
 def reads_alike(keyword: str, value: bytes, implicit: bool = False, little: bool = True, before: bytes = b"") -> bool:
     data = before + element(keyword, value, implicit, little)
     found = []
-    for read in (lambda dataset, tag: dataset[tag].value, _value):
+    for read in (lambda dataset, tag: dataset[tag].value, value_of):
         dataset: Dataset = read_dataset(DicomBytesIO(io.BytesIO(data).getvalue()), implicit, little)
         try:
             given = read(dataset, tag_for_keyword(keyword))
@@ -71,7 +72,7 @@ def test_letters_beyond_ascii():
 def test_pydicom_is_asked_for_what_is_odd_only(monkeypatch):
     dataset = read_dataset(DicomBytesIO(element("ImageType", b"ORIGINAL\\PRIMARY", False, True)), False, True)
     monkeypatch.setattr(Dataset, "__getitem__", lambda *_: pytest.fail("a plain value went through pydicom"))
-    assert _value(dataset, tag_for_keyword("ImageType")) == ["ORIGINAL", "PRIMARY"]
+    assert value_of(dataset, tag_for_keyword("ImageType")) == ["ORIGINAL", "PRIMARY"]
 
 
 def test_affine_is_the_matrix_of_its_definition():
@@ -84,14 +85,14 @@ def test_affine_is_the_matrix_of_its_definition():
         expected = np.eye(4)
         expected[:3] = np.stack([row * spacing[1], column * spacing[0], np.cross(row, column) * thickness, position], 1)
         expected = np.diag([-1, -1, 1, 1]) @ expected
-        found = _affine(list(position), [*row, *column], list(spacing), thickness)
+        found = slice_affine(list(position), [*row, *column], list(spacing), thickness)
         assert np.array_equal(found, expected)
         assert found[3] == [0, 0, 0, 1]
 
 
 def test_broken_geometry_is_refused():
     good = ([0, 0, 0], [1, 0, 0, 0, 1, 0], [1, 1], 8)
-    assert _affine(*good)
+    assert slice_affine(*good)
     for wrong in (
         (["nan", 0, 0], *good[1:]),
         (good[0], [1, 0, 0, 0.1, 1, 0], *good[2:]),
@@ -99,5 +100,5 @@ def test_broken_geometry_is_refused():
         (good[0], good[1], [0, 1], 8),
         (good[0], good[1], [1, float("inf")], 8),
     ):
-        with pytest.raises(dicom.Refused, match="geometry"):
-            _affine(*wrong)
+        with pytest.raises(Refused, match="geometry"):
+            slice_affine(*wrong)

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from planewise.errors import InputError
-from planewise.exams import dicom, find_stacks, index_folder
+from planewise.exams import find_stacks, index_folder, refusals
 from planewise.phantoms import DEFECTS
 
 from tests.exams.conftest import write_usual_exam
@@ -90,8 +90,8 @@ def test_all_real_folders_at_once(real_data):
 def test_series_that_mix_orientations_are_taken_apart(real_data):
     """One SeriesInstanceUID, two acquisitions with other orientations and spacings."""
     stacks = find_stacks(real_data / "no_frame_of_reference" / "failing_sliceorientation_001")
-    assert [len(stack["slices"]) for stack in stacks] == [2]
-    assert "no stack of 3 or more" in stacks[0]["flag"]
+    assert [len(stack.slices) for stack in stacks] == [2]
+    assert "no stack of 3 or more" in stacks[0].flag
 
 
 # --- defects -----------------------------------------------------------------------------------------------------------
@@ -114,16 +114,16 @@ EXPECTED = {
     "lying_names": ({}, [], SOUND | {"3ch", "rv2ch"}),
     "parallel_planes": ({}, ["images named 2ch lie parallel to the short axis: no such view"], {"sax", "4ch"}),
     "no_frame_of_reference": ({}, ["no frame of reference in the headers"], SOUND),
-    "no_spacing": ({dicom.BAD_GEOMETRY: 3}, [], {"sax", "2ch"}),
+    "no_spacing": ({refusals.BAD_GEOMETRY: 3}, [], {"sax", "2ch"}),
     "black": ({}, [], SOUND),
     "compressed": ({}, [], SOUND),
     "compressed_jpeg2000": ({}, [], SOUND),
-    "zero_byte": ({dicom.EMPTY: 1}, ["some slices lack phases: they have 2 to 3"], SOUND),
-    "truncated": ({dicom.TRUNCATED: 2}, ["some slices lack phases: they have 2 to 3"], SOUND),
-    "mosaic": ({dicom.MOSAIC: 1}, [], SOUND),
-    "secondary_capture": ({dicom.CAPTURE: 1}, [], SOUND),
-    "burnt_in": ({dicom.BURNT_IN: 1}, [], SOUND),
-    "structured_report": ({dicom.NO_IMAGE: 1}, [], SOUND),
+    "zero_byte": ({refusals.EMPTY: 1}, ["some slices lack phases: they have 2 to 3"], SOUND),
+    "truncated": ({refusals.TRUNCATED: 2}, ["some slices lack phases: they have 2 to 3"], SOUND),
+    "mosaic": ({refusals.MOSAIC: 1}, [], SOUND),
+    "secondary_capture": ({refusals.CAPTURE: 1}, [], SOUND),
+    "burnt_in": ({refusals.BURNT_IN: 1}, [], SOUND),
+    "structured_report": ({refusals.NO_IMAGE: 1}, [], SOUND),
     "no_extension": (None, [], SOUND),
     "not_dicom": (None, [], SOUND),
     "identity": ({}, [], SOUND),
@@ -257,31 +257,31 @@ def test_an_empty_folder(tmp_path):
 
 def test_stacks_of_a_whole_exam(usual_exam):
     (stack,) = find_stacks(usual_exam)
-    assert (stack["stack"], stack["phase"], stack["flag"]) == ("sax", 0.0, None)
-    assert set(stack["planes"]) == {"2ch", "4ch"}
-    assert [one["location"] for one in stack["slices"]] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
-    assert all(Path(one["image"]).is_file() and one["phase"] == 0 for one in stack["slices"])
-    assert len(stack["exam"]) == 10
+    assert (stack.stack, stack.phase, stack.flag) == ("sax", 0.0, None)
+    assert set(stack.planes) == {"2ch", "4ch"}
+    assert [one["location"] for one in stack.slices] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert all(Path(one["image"]).is_file() and one["phase"] == 0 for one in stack.slices)
+    assert len(stack.exam) == 10
 
 
 def test_every_phase_is_a_stack(usual_exam):
     stacks = find_stacks(usual_exam, phases="all")
-    assert [stack["phase"] for stack in stacks] == pytest.approx([k / 6 for k in range(6)], abs=1e-6)
-    assert all(len(stack["slices"]) == 5 for stack in stacks)
-    assert all({one["phase"] for one in stack["slices"]} == {stack["phase"]} for stack in stacks)
+    assert [stack.phase for stack in stacks] == pytest.approx([k / 6 for k in range(6)], abs=1e-6)
+    assert all(len(stack.slices) == 5 for stack in stacks)
+    assert all({one["phase"] for one in stack.slices} == {stack.phase} for stack in stacks)
 
 
 def test_missing_phases_are_filled_by_the_nearest(usual_exam):
     for name in ("IM-0003-0006.dcm", "IM-0003-0005.dcm"):
         (usual_exam / "sax_3" / name).unlink()
     stacks = find_stacks(usual_exam, phases="all")
-    assert [len(stack["slices"]) for stack in stacks] == [5] * 6
+    assert [len(stack.slices) for stack in stacks] == [5] * 6
 
 
 def test_a_short_axis_stack_alone(tmp_path):
     folder = write_usual_exam(tmp_path, views=())
     (stack,) = find_stacks(folder)
-    assert (stack["stack"], stack["planes"], stack["flag"]) == ("sax", {}, None)
+    assert (stack.stack, stack.planes, stack.flag) == ("sax", {}, None)
 
 
 def test_a_stack_that_nothing_calls_a_heart_is_flagged(tmp_path):
@@ -291,22 +291,22 @@ def test_a_stack_that_nothing_calls_a_heart_is_flagged(tmp_path):
         (tmp_path / "x").mkdir(exist_ok=True)
         next((source / f"sax_{rank + 1}").iterdir()).rename(tmp_path / "x" / f"{rank}.dcm")
     (stack,) = find_stacks(tmp_path / "x")
-    assert stack["stack"] == "unknown"
-    assert len(stack["slices"]) == 4
-    assert "deg from the usual long axis" in stack["flag"]
+    assert stack.stack == "unknown"
+    assert len(stack.slices) == 4
+    assert "deg from the usual long axis" in stack.flag
 
 
 def test_real_stacks_that_are_no_heart_are_flagged(real_data):
     for stack in find_stacks(real_data / "localizer_ge"):
-        assert stack["stack"] == "unknown"
-        assert "no short-axis stack" in stack["flag"]
-        assert len(stack["slices"]) == 7
+        assert stack.stack == "unknown"
+        assert "no short-axis stack" in stack.flag
+        assert len(stack.slices) == 7
 
 
 def test_one_file_is_a_stack_of_one(usual_exam):
     (stack,) = find_stacks(usual_exam / "sax_3" / "IM-0003-0001.dcm")
-    assert len(stack["slices"]) == 1
-    assert stack["flag"]
+    assert len(stack.slices) == 1
+    assert stack.flag
 
 
 def test_no_image_at_all(tmp_path):

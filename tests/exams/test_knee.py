@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planewise.errors import InputError
 from planewise.exams import find_stacks, index_folder
-from planewise.exams.knee import central_slice, named_plane, plane_of_stack, right_to_left
+from planewise.exams.knee import central_slice, right_to_left
+from planewise.exams.knee_planes import named_plane, plane_of_stack
 from pydicom.uid import generate_uid
 
 from tests.exams.hearts import make_stack, rotation, unit
@@ -96,9 +97,9 @@ def test_a_plane_is_the_body_axis_nearest_to_the_normal(seed, plane):
     angles = np.sort(np.degrees(np.arccos(np.abs(normal))))
     found = plane_of_stack(stack)
     if angles[1] - angles[0] >= 10.01:
-        assert (found["view"], found["confidence"]) == (plane, 1.0)
+        assert (found.view, found.confidence) == (plane, 1.0)
     if angles[1] - angles[0] < 9.99:
-        assert found["view"] in (None, {"sag": "sagittal", "cor": "coronal"}.get(stack["text"], stack["text"]))
+        assert found.view in (None, {"sag": "sagittal", "cor": "coronal"}.get(stack.text, stack.text))
 
 
 def test_names_decide_only_between_planes_that_are_as_near(tmp_path):
@@ -335,15 +336,15 @@ def test_the_central_slice(count, gap, flipped, seed):
     ranks = kept if len(kept) else np.array([0])
     normal = unit(rng.normal(size=3)) * (-1 if flipped else 1)
     stack = make_stack(ranks[:, None] * gap * normal, normal)
-    positions = [entry["position"] for entry in stack["slices"]]
+    positions = [entry.position for entry in stack.slices]
     distances = [abs(position - (min(positions) + max(positions)) / 2) for position in positions]
     rank = central_slice(stack)
     assert distances[rank] <= min(distances) + 0.011
     # of two equally near, the same slice whichever way the stack is numbered
     toward = positions[0] * normal
     again = make_stack(ranks[:, None] * gap * normal, -normal)
-    ours = stack["slices"][central_slice(stack, toward)]["position"]
-    assert again["slices"][central_slice(again, toward)]["position"] == pytest.approx(-ours, abs=0.02)
+    ours = stack.slices[central_slice(stack, toward)].position
+    assert again.slices[central_slice(again, toward)].position == pytest.approx(-ours, abs=0.02)
 
 
 def test_a_missing_view_is_said_and_the_exam_kept(tmp_path):
@@ -429,26 +430,26 @@ def test_classes_of_knees(tmp_path):
 
 def test_stacks_of_a_knee(tmp_path):
     (stack,) = find_stacks(write_knee(tmp_path), view="sagittal")
-    assert (stack["stack"], stack["phase"], stack["flag"]) == ("sagittal", 0.0, None)
-    assert list(stack["planes"]) == ["axial", "coronal"]
+    assert (stack.stack, stack.phase, stack.flag) == ("sagittal", 0.0, None)
+    assert list(stack.planes) == ["axial", "coronal"]
     expected = items_of(index(tmp_path))
-    assert [entry["image"] for entry in stack["slices"]] == [item["image"] for item in expected]
-    assert [entry["location"] for entry in stack["slices"]] == [item["location"] for item in expected]
+    assert [entry["image"] for entry in stack.slices] == [item["image"] for item in expected]
+    assert [entry["location"] for entry in stack.slices] == [item["location"] for item in expected]
 
 
 def test_a_knee_of_another_contrast_is_flagged(tmp_path):
     write_knee(tmp_path, name="SAG_PD", sagittal=PD)
     (stack,) = find_stacks(tmp_path, view="sagittal")
-    assert stack["stack"] == "unknown"
-    assert "no T2w FS sagittal stack" in stack["flag"]
-    assert len(stack["slices"]) == 15
-    assert stack["slices"][0]["location"] == 0
+    assert stack.stack == "unknown"
+    assert "no T2w FS sagittal stack" in stack.flag
+    assert len(stack.slices) == 15
+    assert stack.slices[0]["location"] == 0
     (stack,) = find_stacks(tmp_path, view="sagittal", contrast="any")
-    assert stack["flag"] is None
+    assert stack.flag is None
 
 
 def test_a_folder_without_a_sagittal_stack_is_flagged(tmp_path):
     write_series(tmp_path / "AX_T2_FS", "axial")
     (stack,) = find_stacks(tmp_path, view="sagittal")
-    assert (stack["stack"], stack["flag"]) == ("unknown", "no sagittal stack")
-    assert len(stack["slices"]) == 11
+    assert (stack.stack, stack.flag) == ("unknown", "no sagittal stack")
+    assert len(stack.slices) == 11

@@ -1,14 +1,18 @@
 """What a header says of a series' contrast."""
 
+from dataclasses import replace
+
 import pytest
 from planewise.exams.knee_contrast import contrast_of, timed_weighting
+from planewise.exams.stack import Stack
+
+from tests.exams.hearts import make_stack
 
 
-def series(text="", echo_time=None, repetition_time=None, sequence="", fat_suppressed=None) -> dict:
-    return {
-        "text": text.lower(), "description": "", "echo_time": echo_time, "repetition_time": repetition_time,
-        "sequence": sequence, "fat_suppressed": fat_suppressed,
-    }  # fmt: skip
+def series(text="", echo_time=None, repetition_time=None, sequence="", fat_suppressed=None) -> Stack:
+    times = {"echo_time": echo_time, "repetition_time": repetition_time}
+    header = {"sequence": sequence, "fat_suppressed": fat_suppressed, "text": text.lower(), "description": ""}
+    return replace(make_stack([[0, 0, 0]], [1, 0, 0]), **times, **header)
 
 
 T2 = {"echo_time": 60, "repetition_time": 4000, "sequence": "SE"}
@@ -84,6 +88,6 @@ def test_words_that_only_look_like_hints(text):
 
 
 def test_the_description_comes_before_the_folder():
-    stack = series("sag pd se7_t2_fs") | {"description": "sag pd"}
+    stack = replace(series("sag pd se7_t2_fs"), description="sag pd")
     assert contrast_of(stack).found == "PDw by name, no FS by name"
-    assert contrast_of(stack | {"description": "sag"}).found == "FS by name"
+    assert contrast_of(replace(stack, description="sag")).found == "FS by name"

@@ -123,7 +123,7 @@ def test_a_real_multiframe_volume_of_another_contrast(real_data):
     assert [item["frame"] for item in items_of(result)] == [7, 6, 5, 4, 3, 2, 1, 0]
     assert all(item["planes"] == {} for item in items_of(result))
     (frames,) = [dicom.read_header(items_of(result)[0]["image"])]
-    assert {(frame["echo_time"], round(frame["repetition_time"], 2)) for frame in frames} == {(3.133, 6.77)}
+    assert {(frame.echo_time, round(frame.repetition_time, 2)) for frame in frames} == {(3.133, 6.77)}
 
 
 def test_real_stacks_by_plane(real_data):
@@ -255,8 +255,8 @@ def test_flawed_or_not_the_planes_are_the_same(write_flawed, tmp_path):
 def test_a_phantom_for_inference(write_flawed):
     root = write_flawed()
     (stack,) = find_stacks(root, view="sagittal")
-    assert stack["flag"] is None
-    assert [entry["image"] for entry in stack["slices"]] == [item["image"] for item in items_of(index(root))]
+    assert stack.flag is None
+    assert [entry["image"] for entry in stack.slices] == [item["image"] for item in items_of(index(root))]
 
 
 def test_nothing_but_paths_tells_whose_knee_it_is(write_flawed):

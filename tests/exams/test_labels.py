@@ -8,6 +8,7 @@ import pytest
 from planewise.errors import InputError
 from planewise.exams import index_folder
 from planewise.exams.labels import find_name, match_mask, read_classes, read_label_map
+from planewise.exams.stack import Slice
 
 from tests.exams.conftest import write_usual_exam
 
@@ -200,5 +201,5 @@ def test_a_2d_mask_is_one_slice(tree, tmp_path):
     affine, shape = stack_affine(index_folder(tree))
     image = nibabel.Nifti1Image(np.zeros(shape[:2], dtype=np.uint8), affine)
     nibabel.save(image, tmp_path / "m.nii.gz")
-    slices = [{"affine": affine}]
+    slices = [Slice(0.0, affine, [], ("", 0, 0, ()), "1")]
     assert match_mask(tmp_path / "m.nii.gz", slices, shape[:2])[0] == [(0, 0)]

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from planewise.errors import InputError
-from planewise.exams import dicom, scan
+from planewise.exams import refusals, scan
 from planewise.exams.scan import scan_folder
 
 from tests.exams.files import write_cine
@@ -21,7 +21,7 @@ def test_everything_is_counted_once(tmp_path):
     assert len(found.frames) == 3
     assert [path.name for path in found.nifti] == ["volume.nii.gz"]
     counts = {reason: len(paths) for reason, paths in found.skipped.items()}
-    assert counts == {dicom.NOT_DICOM: 2, dicom.HIDDEN: 2, dicom.EMPTY: 1}
+    assert counts == {refusals.NOT_DICOM: 2, refusals.HIDDEN: 2, refusals.EMPTY: 1}
     assert found.files == 9
     assert seen[-1] == (9, 9)
 
@@ -40,7 +40,7 @@ def test_processes_find_what_one_process_finds(tmp_path, monkeypatch):
 def test_the_order_is_that_of_numbers(tmp_path):
     for number in (10, 2, 1):
         write_cine(tmp_path / f"sax_{number}", [0, 0, 0], [0.1, 0.2, 1], phases=1)
-    folders = [frame["path"].split("/")[-2] for frame in scan_folder(tmp_path).frames]
+    folders = [frame.path.split("/")[-2] for frame in scan_folder(tmp_path).frames]
     assert folders == ["sax_1", "sax_2", "sax_10"]
 
 

@@ -1,26 +1,30 @@
 """Frames to exams and stacks."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planewise.exams.frame import Frame
+from planewise.exams.grouping import group_exams
 from planewise.exams.scan import scan_folder
-from planewise.exams.stacks import build_stacks, gaps, group_exams, phase_counts
+from planewise.exams.stack import Stack
+from planewise.exams.stacks import build_stacks, still
 
 from tests.exams.files import write_cine
-from tests.exams.hearts import USUAL_AXIS, rotation
+from tests.exams.hearts import USUAL_AXIS, make_frame, rotation
 
 
-def stacks_of(folder: Path) -> list[dict]:
+def stacks_of(folder: Path) -> list[Stack]:
     found = scan_folder(folder)
     (exam,) = group_exams(found.frames, found.folder)
-    return exam["stacks"]
+    return exam.stacks
 
 
-def frame(position=0.0, normal=(0, 0, 1), **values) -> dict:
+def frame(position=0.0, normal=(0, 0, 1), **values) -> Frame:
     """A frame as a header gives it, ``position`` mm along ``normal``."""
     normal = np.asarray(normal, float) / np.linalg.norm(normal)
     u = np.cross(normal, [0.3, 0.8, 0.1])
@@ -28,39 +32,33 @@ def frame(position=0.0, normal=(0, 0, 1), **values) -> dict:
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1], affine[:3, 2] = 2 * u, 2 * np.cross(normal, u), normal
     affine[:3, 3] = position * normal
-    return {
-        "path": f"/data/{random.random()}.dcm", "frame": None, "affine": affine.tolist(), "rows": 30, "columns": 40,
-        "thickness": 8.0, "trigger": None, "instance": 1, "acquired": ("", 0, 0, ()), "kind": "magnitude", "text": "",
-        "gated": True, "body_part": "", "echo_time": None, "repetition_time": None, "fat_suppressed": None, "sequence": "",
-        "description": "", "localizer": False, "patient": "p", "study": "s", "series": "1", "frame_of_reference": "f",
-        "sop": "",
-    } | values  # fmt: skip
+    return make_frame(**({"path": f"/data/{random.random()}.dcm", "affine": affine.tolist()} | values))
 
 
 @given(st.permutations(range(12)))
 def test_positions_decide_the_order_not_names_or_numbers(order):
     frames = [frame(10.0 * (k // 3), trigger=20.0 * (k % 3), instance=99 - k, sop=str(k)) for k in range(12)]
     (stack,) = build_stacks([frames[k] for k in order])
-    assert [len(entry["phases"]) for entry in stack["slices"]] == [3, 3, 3, 3]
-    assert gaps(stack) == pytest.approx([10, 10, 10])
-    names = [[one["sop"] for one in entry["phases"]] for entry in stack["slices"]]
+    assert [len(entry.phases) for entry in stack.slices] == [3, 3, 3, 3]
+    assert stack.gaps == pytest.approx([10, 10, 10])
+    names = [[one.sop for one in entry.phases] for entry in stack.slices]
     assert names == [["0", "1", "2"], ["3", "4", "5"], ["6", "7", "8"], ["9", "10", "11"]]
 
 
 def test_without_trigger_times_instance_numbers_order_the_phases():
     (stack,) = build_stacks([frame(instance=number) for number in (3, 1, 2)])
-    assert [one["instance"] for one in stack["slices"][0]["phases"]] == [1, 2, 3]
+    assert [one.instance for one in stack.slices[0].phases] == [1, 2, 3]
 
 
 def test_a_series_per_slice_makes_one_stack():
     (stack,) = build_stacks([frame(8.0 * k, series=str(k)) for k in range(6)])
-    assert len(stack["slices"]) == 6
+    assert len(stack.slices) == 6
 
 
 def test_orientations_inside_one_series_are_stacks_of_their_own():
     axes = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     stacks = build_stacks([frame(15.0 * k, normal=axis, instance=k) for axis in axes for k in range(3)])
-    assert sorted(len(stack["slices"]) for stack in stacks) == [3, 3, 3]
+    assert sorted(len(stack.slices) for stack in stacks) == [3, 3, 3]
 
 
 @given(st.integers(0, 10**6))
@@ -69,11 +67,11 @@ def test_rounded_headers_stay_together(seed):
     normal = rng.normal(size=3)
     frames = [frame(10.0 * k, normal=normal) for k in range(5)]
     for one in frames:
-        rounded = np.array(one["affine"])
+        rounded = np.array(one.affine)
         rounded[:3, :2] = np.round(rounded[:3, :2] / 2, 4) * 2 * (1 + rng.uniform(-5e-4, 5e-4))
-        one["affine"] = rounded.tolist()
+        one.affine = rounded.tolist()
     (stack,) = build_stacks(frames)
-    assert len(stack["slices"]) == 5
+    assert len(stack.slices) == 5
 
 
 def test_planes_that_a_person_tells_apart_stay_apart():
@@ -88,18 +86,18 @@ def test_matrix_and_kind_keep_stacks_apart(other):
 
 def test_pixel_spacing_keeps_stacks_apart():
     wider = frame(10.0)
-    affine = np.array(wider["affine"])
+    affine = np.array(wider.affine)
     affine[:3, :2] *= 1.05
-    assert len(build_stacks([frame(), wider | {"affine": affine.tolist()}])) == 2
+    assert len(build_stacks([frame(), replace(wider, affine=affine.tolist())])) == 2
 
 
 def test_the_last_acquisition_of_a_slice_is_used():
     frames = [frame(10.0 * k, trigger=t, series=str(k), acquired=("", k, 0, ())) for k in range(3) for t in (0.0, 30.0)]
     again = [frame(10.4, trigger=t, series="9", acquired=("", 9, 0, ()), sop="again") for t in (0.0, 30.0)]
     (stack,) = build_stacks([*again, *frames])
-    assert len(stack["slices"]) == 3
-    assert {one["sop"] for one in stack["slices"][1]["phases"]} == {"again"}
-    assert stack["notes"] == ["1 slice position was acquired more than once: the last acquisition is used"]
+    assert len(stack.slices) == 3
+    assert {one.sop for one in stack.slices[1].phases} == {"again"}
+    assert stack.notes == ["1 slice position was acquired more than once: the last acquisition is used"]
 
 
 def test_a_repeat_inside_one_series():
@@ -109,33 +107,33 @@ def test_a_repeat_inside_one_series():
         for k, t in enumerate((0.0, 30.0, 60.0))
     ]
     (stack,) = build_stacks([*second, *first])
-    assert [one["sop"] for one in stack["slices"][0]["phases"]] == ["again"] * 3
+    assert [one.sop for one in stack.slices[0].phases] == ["again"] * 3
 
 
 def test_a_broken_off_repeat_does_not_replace_a_whole_slice():
     whole = [frame(trigger=30.0 * k, series="1", acquired=("", 1, 0, ())) for k in range(10)]
     broken = [frame(trigger=30.0 * k, series="2", acquired=("", 2, 0, ())) for k in range(2)]
     (stack,) = build_stacks([*whole, *broken])
-    assert phase_counts(stack) == (10, 10)
+    assert stack.phase_counts == (10, 10)
 
 
 def test_unequal_phases_stay_unequal_and_are_said():
     frames = [frame(10.0 * k, trigger=20.0 * t, series=str(k)) for k in range(4) for t in range(10 if k else 8)]
     (stack,) = build_stacks(frames)
-    assert sorted(len(entry["phases"]) for entry in stack["slices"]) == [8, 10, 10, 10]
-    assert stack["notes"] == ["some slices lack phases: they have 8 to 10"]
+    assert sorted(len(entry.phases) for entry in stack.slices) == [8, 10, 10, 10]
+    assert stack.notes == ["some slices lack phases: they have 8 to 10"]
 
 
 def test_a_slice_with_hardly_any_phases_is_left_out():
     frames = [frame(10.0 * k, trigger=20.0 * t, series=str(k)) for k in range(4) for t in range(10 if k else 1)]
     (stack,) = build_stacks(frames)
-    assert len(stack["slices"]) == 3
-    assert stack["notes"] == ["1 slice has only 1 of 10 phases: left out"]
+    assert len(stack.slices) == 3
+    assert stack.notes == ["1 slice has only 1 of 10 phases: left out"]
 
 
 def test_thin_slices_are_not_repeats():
     (stack,) = build_stacks([frame(0.6 * k, thickness=1.2, gated=False) for k in range(8)])
-    assert len(stack["slices"]) == 8
+    assert len(stack.slices) == 8
 
 
 def test_exams_are_studies_and_frames_of_reference(tmp_path):
@@ -147,13 +145,13 @@ def test_exams_are_studies_and_frames_of_reference(tmp_path):
     ]
     exams = group_exams(found, tmp_path)
     assert len(exams) == 3
-    moved = [exam for exam in exams if exam["key"].startswith("study:1")]
-    assert all("2 frames of reference" in exam["notes"][0] for exam in moved)
+    moved = [exam for exam in exams if exam.key.startswith("study:1")]
+    assert all("2 frames of reference" in exam.notes[0] for exam in moved)
 
 
 def test_without_a_frame_of_reference_the_study_relates_and_it_is_said(tmp_path):
     (exam,) = group_exams([frame(frame_of_reference=""), frame(10.0, frame_of_reference="")], tmp_path)
-    assert exam["notes"] == ["no frame of reference in the headers: slices are related only because they share a study"]
+    assert exam.notes == ["no frame of reference in the headers: slices are related only because they share a study"]
 
 
 def test_without_identifiers_the_folder_is_the_study(tmp_path):
@@ -165,27 +163,53 @@ def test_without_identifiers_the_folder_is_the_study(tmp_path):
             write_cine(tmp_path / "train" / exam / "study" / name, [0, 0, 5 * position], normal, phases=2, **tags)
     found = scan_folder(tmp_path)
     exams = group_exams(found.frames, found.folder)
-    assert [exam["folder"].parent.name for exam in exams] == ["17", "18"]
-    assert [sorted(len(stack["slices"]) for stack in exam["stacks"]) for exam in exams] == [[1, 3]] * 2
-    assert len({exam["patient_key"] for exam in exams}) == 2
+    assert [exam.folder.parent.name for exam in exams] == ["17", "18"]
+    assert [sorted(len(stack.slices) for stack in exam.stacks) for exam in exams] == [[1, 3]] * 2
+    assert len({exam.patient_key for exam in exams}) == 2
 
 
 def test_placeholders_for_patients_name_nobody(tmp_path):
     for nobody in ("", "Anonymous", "ANON_", "0000", "xxx", "N/A"):
         (exam,) = group_exams([frame(patient=nobody)], tmp_path)
-        assert exam["patient_key"] == "study:s"
+        assert exam.patient_key == "study:s"
     (exam,) = group_exams([frame(patient="A-17")], tmp_path)
-    assert exam["patient_key"] == "patient:A-17"
+    assert exam.patient_key == "patient:A-17"
 
 
 def test_copies_count_once(tmp_path):
     one = frame(sop="1.2.3")
-    (exam,) = group_exams([one, one | {"path": "/elsewhere/copy.dcm"}], tmp_path)
-    assert len(exam["stacks"][0]["slices"][0]["phases"]) == 1
-    assert exam["notes"] == ["1 image is a copy of another"]
+    (exam,) = group_exams([one, replace(one, path="/elsewhere/copy.dcm")], tmp_path)
+    assert len(exam.stacks[0].slices[0].phases) == 1
+    assert exam.notes == ["1 image is a copy of another"]
 
 
 def test_mixed_matrices_leave_the_longest_run(tmp_path):
     write_cine(tmp_path / "a", [0, 0, 0], USUAL_AXIS, slices=6, size=(24, 20))
     write_cine(tmp_path / "b", -30 * USUAL_AXIS, USUAL_AXIS, slices=2, size=(30, 30))
-    assert sorted(len(stack["slices"]) for stack in stacks_of(tmp_path)) == [2, 6]
+    assert sorted(len(stack.slices) for stack in stacks_of(tmp_path)) == [2, 6]
+
+
+def test_what_a_stack_says_of_its_frames():
+    """Voxels of an oblique affine, and of times and thicknesses the one in the middle, not an outlier's share."""
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = 3 * np.array([2, 1, 2]) / 3, 1.5 * np.array([-2, 2, 1]) / 3
+    frames = []
+    for rank, (echo_time, repetition_time, thickness) in enumerate(
+        [(60, 4000, 4), (61, 4100, 4), (68, 4700, 5), (None,) * 3]
+    ):
+        affine[:3, 3] = 10 * rank * np.array([-1, -2, 2]) / 3
+        times = {"echo_time": echo_time, "repetition_time": repetition_time}
+        frames.append(frame(affine=affine.tolist(), thickness=thickness, gated=False, **times))
+    (stack,) = build_stacks(frames)
+    assert stack.in_plane == pytest.approx((3, 1.5))
+    assert stack.normal == pytest.approx(np.array([-1, -2, 2]) / 3)
+    assert (stack.echo_time, stack.repetition_time, stack.thickness) == (61, 4100, 4)
+    assert stack.gaps == pytest.approx([10, 10, 10])
+
+
+def test_a_still_stack_keeps_the_image_that_was_acquired_last():
+    frames = [frame(instance=k, acquired=("", k, 0, ()), sop=str(k)) for k in (2, 3, 1)]
+    (stack,) = build_stacks(frames)
+    (entry,) = still(stack).slices
+    assert [one.sop for one in entry.phases] == ["3"]
+    assert len(stack.slices[0].phases) == 3, "the stack itself stays as it was"

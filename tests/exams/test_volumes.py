@@ -33,27 +33,27 @@ def volumes_of(folder: Path):
 def test_an_acdc_patient(tmp_path):
     write_acdc(tmp_path, 1, es=12)
     volumes, skipped = volumes_of(tmp_path)
-    assert [(volume["phase"], volume["image"].name) for volume in volumes] == [
+    assert [(volume.phase, volume.image.name) for volume in volumes] == [
         ("ED", "patient001_frame01.nii.gz"),
         ("ES", "patient001_frame12.nii.gz"),
     ]
-    assert volumes[1]["label"].name == "patient001_frame12_gt.nii.gz"
-    assert volumes[0]["classes"] == {"group": "DCM", "height": 184.0, "weight": 95.0}
-    assert volumes[0]["key"] == volumes[1]["key"]
+    assert volumes[1].label.name == "patient001_frame12_gt.nii.gz"
+    assert volumes[0].classes == {"group": "DCM", "height": 184.0, "weight": 95.0}
+    assert volumes[0].key == volumes[1].key
     assert skipped == {}, "the 4D cine is where its frames come from, nothing is missing"
 
 
 def test_identifiers_do_not_depend_on_where_indexing_began(tmp_path):
     write_acdc(tmp_path, 1)
     (above, _), (below, _) = volumes_of(tmp_path), volumes_of(tmp_path / "training")
-    assert above[0]["patient_key"] == below[0]["patient_key"]
+    assert above[0].patient_key == below[0].patient_key
 
 
 def test_the_same_names_in_two_trees_are_two_patients(tmp_path):
     write_acdc(tmp_path / "a", 1)
     write_acdc(tmp_path / "b", 1)
     volumes, _ = volumes_of(tmp_path)
-    assert len({volume["patient_key"] for volume in volumes}) == 2
+    assert len({volume.patient_key for volume in volumes}) == 2
 
 
 def test_a_missing_frame_and_a_missing_line(tmp_path):
@@ -61,8 +61,8 @@ def test_a_missing_frame_and_a_missing_line(tmp_path):
     (tmp_path / "training/patient001/patient001_frame09.nii.gz").unlink()
     write_acdc(tmp_path, 2, ES=None, Height=None)
     volumes, skipped = volumes_of(tmp_path)
-    assert [(volume["case"], volume["phase"]) for volume in volumes] == [("patient001", "ED"), ("patient002", "ED")]
-    assert "height" not in volumes[1]["classes"]
+    assert [(volume.case, volume.phase) for volume in volumes] == [("patient001", "ED"), ("patient002", "ED")]
+    assert "height" not in volumes[1].classes
     assert {reason.split(":")[0] for reason in skipped} == {
         "ACDC patient without the ES frame that Info.cfg names",
         "ACDC patient whose Info.cfg names no ES frame",
@@ -74,16 +74,16 @@ def test_the_official_test_patients_are_not_mixed_in(tmp_path):
     write_acdc(tmp_path, 1)
     write_acdc(tmp_path, 101, part="testing")
     volumes, skipped = volumes_of(tmp_path)
-    assert {volume["case"] for volume in volumes} == {"patient001"}
+    assert {volume.case for volume in volumes} == {"patient001"}
     assert any("official testing" in reason for reason in skipped)
-    assert {volume["case"] for volume in volumes_of(tmp_path / "testing")[0]} == {"patient101"}
+    assert {volume.case for volume in volumes_of(tmp_path / "testing")[0]} == {"patient101"}
 
 
 def test_masks_beside_images(tmp_path):
     for name in ("a", "a_gt", "b_frame03", "b_frame03_seg", "c", "d-1", "d-1_label", "e_uncropped", "e", "e_mask"):
         write(tmp_path / f"{name}.nii.gz")
     volumes, _ = volumes_of(tmp_path)
-    pairs = {volume["image"].name.split(".")[0]: volume["label"] and volume["label"].name for volume in volumes}
+    pairs = {volume.image.name.split(".")[0]: volume.label and volume.label.name for volume in volumes}
     assert pairs == {
         "a": "a_gt.nii.gz", "b_frame03": "b_frame03_seg.nii.gz", "c": None, "d-1": "d-1_label.nii.gz",
         "e_uncropped": None, "e": "e_mask.nii.gz",
@@ -94,7 +94,7 @@ def test_two_masks_for_one_image_are_not_guessed_between(tmp_path):
     for name in ("a", "a_seg-one", "a_seg-two"):
         write(tmp_path / f"{name}.nii.gz")
     (volume,), skipped = volumes_of(tmp_path)
-    assert volume["label"] is None
+    assert volume.label is None
     assert [len(paths) for reason, paths in skipped.items() if "several masks" in reason] == [2]
 
 
@@ -107,7 +107,7 @@ def test_a_mask_on_another_grid_is_left_out_with_the_reason(tmp_path, shape, shi
     write(tmp_path / "a.nii.gz")
     write(tmp_path / "a_gt.nii.gz", shape, affine)
     (volume,), skipped = volumes_of(tmp_path)
-    assert volume["label"] is None
+    assert volume.label is None
     assert any(words in reason for reason in skipped)
 
 
@@ -127,8 +127,8 @@ def test_views_of_one_patient_stay_together(tmp_path):
     for name in ("001_SA_ED", "001_SA_ES", "001_LA_ED"):
         write(tmp_path / "001" / f"{name}.nii.gz")
     volumes, _ = volumes_of(tmp_path)
-    assert len({volume["patient_key"] for volume in volumes}) == 1
-    assert len({volume["key"] for volume in volumes}) == 2
+    assert len({volume.patient_key for volume in volumes}) == 1
+    assert len({volume.key for volume in volumes}) == 2
 
 
 @pytest.mark.parametrize(

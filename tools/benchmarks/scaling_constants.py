@@ -28,11 +28,11 @@ from phantom_data import phantom_datalist
 from planewise.data import ExamSampler, SliceCache, SliceDataset, load_datalist
 from planewise.data.fingerprint import fingerprint
 from planewise.exams import index_folder
+from planewise.exams.anatomies import ANATOMIES
 from training_cost import gflop_per_slice, settings
 
 #: The bundle whose slices and steps they are.
 BUNDLES = {"cardiac": "pretext_cardiac_multitask", "knee": "pretext_knee_multitask"}
-LAYOUTS = {"cardiac": "dsbcc", "knee": "fastmri"}
 
 
 def measure(items: Sequence[int], opened: Sequence[int], exams: int = 4, read: int = 10_000, size: int = 224) -> dict:
@@ -76,12 +76,13 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
 def preprocessing(folder: str, anatomy: str, exams: int) -> dict[str, float]:
     """Phantom exams at the paper's size, through one core: files and slices a second, bytes a slice."""
     torch.set_num_threads(1)
-    source = phantom_datalist(Path(folder), anatomy, LAYOUTS[anatomy], exams)
+    layout = ANATOMIES[anatomy].phantoms.unlabelled
+    source = phantom_datalist(Path(folder), anatomy, layout, exams)
     os.environ["PLANEWISE_SALT_FILE"] = folder + "/salt"
     started = time.process_time()
-    index_folder(Path(folder) / LAYOUTS[anatomy], anatomy=anatomy)
+    index_folder(Path(folder) / layout, anatomy=anatomy)
     indexed = time.process_time() - started
-    files = sum(1 for _ in (Path(folder) / LAYOUTS[anatomy]).rglob("*.dcm"))
+    files = sum(1 for _ in (Path(folder) / layout).rglob("*.dcm"))
     config = settings(BUNDLES[anatomy])
     items = load_datalist(source, "training")
     transform = config.get_parsed_content("train#preprocessing")

@@ -83,14 +83,14 @@ def _from_files(path: Path, phases: str, view: str, contrast: str | None) -> lis
     from planewise.exams import find_stacks
 
     stacks = find_stacks(path, view, phases, contrast=contrast)
-    several = Counter(stack["exam"] for stack in stacks)
+    several = Counter(stack.exam for stack in stacks)
     items = []
     for stack in stacks:
         remarks = recognition_remarks(stack)
-        item = {"image": stack["slices"], "exam": stack["exam"], **remarks}
+        item = {"image": stack.slices, "exam": stack.exam, **remarks}
         for remark in remarks.values():
-            logger.warning("exam %s: %s", stack["exam"], remark)
-        if several[stack["exam"]] > 1:
-            item["phase"] = f"phase{round(100 * stack['phase']):02d}"
+            logger.warning("exam %s: %s", stack.exam, remark)
+        if several[stack.exam] > 1:
+            item["phase"] = f"phase{round(100 * stack.phase):02d}"
         items.append(item)
     return items

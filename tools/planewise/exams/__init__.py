@@ -7,7 +7,7 @@ from importlib import import_module
 
 _HOMES = {
     "IndexResult": "planewise.exams.index",
-    "find_stacks": "planewise.exams.index",
+    "find_stacks": "planewise.exams.input_stacks",
     "index_folder": "planewise.exams.index",
     "write_datalist": "planewise.exams.datalist",
 }

@@ -10,15 +10,15 @@ import numpy as np
 
 from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
-from planewise.exams.stacks import gaps, phase_counts
+from planewise.exams.stack import Stack
 from planewise.geometry import relative_locations
 
 
-def slice_items(stack: dict, located: bool, phases: str = "all") -> list[dict]:
+def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
     """The images of a stack as items, without what is the exam's.
 
     Args:
-        stack: as `stacks.build_stacks` gives it, in order (see `in_order`).
+        stack: in order (see `Stack.in_order`).
         located: whether the order says which end is the first; only then is there a location.
         phases: ``"all"``, or ``"first"`` for the first phase of each slice.
 
@@ -26,21 +26,21 @@ def slice_items(stack: dict, located: bool, phases: str = "all") -> list[dict]:
         One dictionary per image: ``image`` (absolute path), ``frame`` (multi-frame files only), ``affine``, ``slice``,
         ``phase`` (rank within the slice as a fraction of the cycle), ``location`` (Zhang 2024 Eq. (3)).
     """
-    locations: list[float | None] = [None] * len(stack["slices"])
-    if located and len(stack["slices"]) > 1:
-        origins = np.array([entry["affine"][:3, 3] for entry in stack["slices"]])
-        locations = relative_locations(origins, stack["normal"]).tolist()
+    locations: list[float | None] = [None] * len(stack.slices)
+    if located and len(stack.slices) > 1:
+        origins = np.array([entry.affine[:3, 3] for entry in stack.slices])
+        locations = relative_locations(origins, stack.normal).tolist()
     items = []
-    for rank, (entry, location) in enumerate(zip(stack["slices"], locations, strict=True)):
-        shown = entry["phases"] if phases == "all" else entry["phases"][:1]
+    for rank, (entry, location) in enumerate(zip(stack.slices, locations, strict=True)):
+        shown = entry.phases if phases == "all" else entry.phases[:1]
         for number, frame in enumerate(shown):
-            item = {"image": frame["path"]}
-            if frame["frame"] is not None:
-                item["frame"] = frame["frame"]
+            item = {"image": frame.path}
+            if frame.frame is not None:
+                item["frame"] = frame.frame
             item |= {
-                "affine": np.round(frame["affine"], 9).tolist(),
+                "affine": np.round(frame.affine, 9).tolist(),
                 "slice": rank,
-                "phase": round(number / len(entry["phases"]), 6),
+                "phase": round(number / len(entry.phases), 6),
             }
             if location is not None:
                 item["location"] = round(location, 9)
@@ -48,36 +48,29 @@ def slice_items(stack: dict, located: bool, phases: str = "all") -> list[dict]:
     return items
 
 
-def in_order(stack: dict, axis: np.ndarray | None) -> dict:
-    """The stack with its slices in order along ``axis`` (base to apex, right to left); as it is where that is unknown."""
-    if axis is None:
-        return stack
-    return stack | {"slices": sorted(stack["slices"], key=lambda entry: float(entry["affine"][:3, 3] @ axis))}
-
-
-def plane_of(stack: dict, rank: int) -> dict[str, list[float]]:
+def plane_of(stack: Stack, rank: int) -> dict[str, list[float]]:
     """The plane of one slice: ``origin`` and unit ``normal``, RAS+, mm."""
-    entry = stack["slices"][rank]
+    entry = stack.slices[rank]
     return {
-        "origin": np.round(entry["affine"][:3, 3], 9).tolist(),
-        "normal": np.round(stack["normal"], 12).tolist(),
+        "origin": np.round(entry.affine[:3, 3], 9).tolist(),
+        "normal": np.round(stack.normal, 12).tolist(),
     }
 
 
-def stack_summary(stack: dict, view: str, confidence: float | None, runners_up: dict | None = None) -> dict:
+def stack_summary(stack: Stack, view: str, confidence: float | None, runners_up: dict | None = None) -> dict:
     """What people ask about a stack: the ``EXAM.stacks`` entries of a datalist."""
-    between = gaps(stack)
+    between = stack.gaps
     summary = {
         "view": view,
-        "slices": len(stack["slices"]),
-        "phases": list(phase_counts(stack)),
-        "matrix": [stack["columns"], stack["rows"]],
-        "pixel": [round(value, 4) for value in stack["in_plane"]],
+        "slices": len(stack.slices),
+        "phases": list(stack.phase_counts),
+        "matrix": [stack.columns, stack.rows],
+        "pixel": [round(value, 4) for value in stack.in_plane],
     }
     if confidence is not None:
         summary |= {"confidence": round(confidence, 3), "runners_up": runners_up or {}}
-    if stack["thickness"]:
-        summary["thickness"] = round(stack["thickness"], 3)
+    if stack.thickness:
+        summary["thickness"] = round(stack.thickness, 3)
     if len(between):
         summary["spacing"] = round(float(np.median(between)), 3)
         summary["spacing_range"] = [round(float(between.min()), 3), round(float(between.max()), 3)]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.exams import labels, mrnet
-from planewise.exams.anatomies import ANATOMIES, Anatomy, choose_anatomy, prepare
-from planewise.exams.datalist import in_order, plane_of, slice_items, stack_summary
+from planewise.exams.anatomies import choose_anatomy, prepare
+from planewise.exams.anatomy import Anatomy
+from planewise.exams.datalist import plane_of, slice_items, stack_summary
+from planewise.exams.exam import Exam
+from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.split import SECTIONS, check_fractions, split_by_hash, split_stratified
-from planewise.exams.stacks import group_exams
+from planewise.exams.volume import Volume
 from planewise.exams.volumes import read_volumes
 from planewise.exams.words import count_of
 
@@ -64,7 +67,7 @@ def index_folder(
 
     Args:
         folder: any tree of files.
-        anatomy: whose views to look for: ``"cardiac"`` or ``"knee"``.
+        anatomy: whose views to look for: a name in `anatomies.ANATOMIES`, ``"cardiac"`` or ``"knee"``.
         contrast: of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
         seed: of the split.
         split: shares of training, validation and test; default 0.8 0.1 0.1 by a hash of the patient, and for exams with
@@ -90,19 +93,19 @@ def index_folder(
     scan = scan_folder(folder, workers, progress)
     exams = group_exams(scan.frames, scan.folder)
     result = IndexResult(datalist={}, skipped={}, files=scan.files, seconds=scan.seconds)
-    volumes = _read_volumes(scan, masks, anatomy, result)
+    volumes = _read_volumes(scan, masks, sought, result)
     for exam in [*exams, *volumes]:
-        exam["name"], exam["patient"] = hashed(exam["key"], salt), hashed(exam["patient_key"], salt)
+        exam.name, exam.patient = hashed(exam.key, salt), hashed(exam.patient_key, salt)
     for exam in exams:
-        exam["stacks"] = prepare(exam["stacks"], sought)
-        exam["found"] = sought.recognise(exam["stacks"])
+        exam.stacks = prepare(exam.stacks, sought)
+        exam.found = sought.recognise(exam.stacks)
     apply_overrules(overrules, exams, sought, scan.folder)
     entries, items = _entries(exams, volumes, sought)
     result.unmatched += labels.add_masks(masks, exams, items, class_rows, scan.folder)
     result.unmatched += labels.add_classes(class_rows, [*exams, *volumes], items, scan.folder)
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in volumes:
-        entries[volume["name"]]["labels"] = masked[volume["name"]]
+        entries[volume.name]["labels"] = masked[volume.name]
     if mapping is not None:
         for item in items:
             if "label" in item:
@@ -133,12 +136,12 @@ def index_folder(
     return result
 
 
-def _read_volumes(scan: Scan, masks: Sequence[Path], anatomy: str, result: IndexResult) -> list[dict]:
+def _read_volumes(scan: Scan, masks: Sequence[Path], anatomy: Anatomy, result: IndexResult) -> list[Volume]:
     """The volumes of a folder; those that are left out go to ``scan.skipped``, labels that are wrong to ``result``."""
     own_masks = {path.resolve() for path in masks}
     volumes, problems = read_volumes([p for p in scan.nifti if p.resolve() not in own_masks], scan.folder)
     found = [problems]
-    if anatomy == "knee":
+    if anatomy.in_mrnet:
         knees, problems, wrong_labels = mrnet.read_volumes(scan.mrnet, scan.folder)
         volumes += knees
         result.unmatched += wrong_labels
@@ -151,167 +154,77 @@ def _read_volumes(scan: Scan, masks: Sequence[Path], anatomy: str, result: Index
     return volumes
 
 
-def _entries(exams: Sequence[dict], volumes: Sequence[dict], anatomy: Anatomy) -> tuple[dict[str, dict], list[dict]]:
+def _entries(exams: Sequence[Exam], volumes: Sequence[Volume], anatomy: Anatomy) -> tuple[dict[str, dict], list[dict]]:
     """What the datalist says of each exam, by its hash, and all items."""
     entries, items = {}, []
     for exam in exams:
-        entries[exam["name"]], exam_items = _exam_entry(exam, anatomy)
+        entries[exam.name], exam_items = _exam_entry(exam, anatomy)
         items += exam_items
     for volume in volumes:
         entry = entries.setdefault(
-            volume["name"], {"patient": volume["patient"], "stacks": {}, "volumes": 0, "labels": 0, "left_out": []}
+            volume.name, {"patient": volume.patient, "stacks": {}, "volumes": 0, "labels": 0, "left_out": []}
         )
         entry["volumes"] += 1
         items.append(_volume_item(volume))
     return entries, items
 
 
-def find_stacks(
-    path: str | Path, view: str = "sax", phases: str = "ed", workers: int = 1, contrast: str | None = None
-) -> list[dict]:
-    """The stacks to run a network on, from a DICOM file or a folder of them.
-
-    Where an exam has no stack that is recognised (no cine, not a heart, another contrast), the likeliest one is returned with
-    a ``flag`` that says so: a network can then say that it sees nothing.
-
-    Args:
-        path: folder or file.
-        view: ``"sax"`` (of hearts) or ``"sagittal"`` (of knees).
-        phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
-        workers: processes that read headers.
-        contrast: of sagittal stacks, as for `index_folder`.
-
-    Returns:
-        One dictionary per exam and phase: ``slices`` from base to apex or from right to left, each with ``image``, ``frame``
-        (multi-frame files only), ``affine``, ``phase`` and ``location``; ``exam`` (hash), ``stack``, ``phase`` (fraction of
-        the cycle), ``planes`` (view to origin and normal), ``confidence``, ``flag`` (text, or None).
-
-    Raises:
-        InputError: there is no image in it, or the options are unknown.
-    """
-    by_view = {anatomy.stack: name for name, anatomy in ANATOMIES.items()}
-    if view not in by_view or phases not in ("ed", "all"):
-        known = " and ".join(map(repr, by_view))
-        raise InputError(f"view is {view!r} and phases {phases!r}; there are views {known} with phases 'ed' or 'all'")
-    anatomy = choose_anatomy(by_view[view], contrast)
-    path = Path(path).expanduser().resolve()
-    folder = path.parent if path.is_file() else path
-    scan = scan_folder(folder, workers)
-    if path.is_file():
-        scan.frames = [frame for frame in scan.frames if Path(frame["path"]) == path]
-    exams = group_exams(scan.frames, scan.folder)
-    if not exams:
-        raise InputError(f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}{_reasons(scan)}")
-    salt = load_salt()
-    chosen = []
-    for exam in exams:
-        chosen += _stacks_of(exam, anatomy, phases, hashed(exam["key"], salt))
-    recognised = [stack for stack in chosen if stack["flag"] is None]
-    return recognised or chosen
-
-
-def _stacks_of(exam: dict, anatomy: Anatomy, phases: str, name: str) -> list[dict]:
-    """An exam's stack to run a network on, once per phase, as `find_stacks` says."""
-    stacks = prepare(exam["stacks"], anatomy)
-    found = anatomy.recognise(stacks)
-    flag, index = None, found["stack"]
-    if index is None:
-        index = found["candidate"]
-        if index is None:
-            index = max(range(len(stacks)), key=lambda number: len(stacks[number]["slices"]))
-        flag = "; ".join(found["left_out"]) or f"not recognised as a {anatomy.called} stack"
-    axis = anatomy.axis(stacks[index])
-    common = {
-        "exam": name,
-        "stack": anatomy.stack if flag is None else "unknown",
-        "planes": {view: plane_of(stacks[other["stack"]], other["slice"]) for view, other in found["views"].items()},
-        "confidence": found["confidence"],
-        "flag": flag,
-    }
-    return [common | phase for phase in _phases(in_order(stacks[index], axis), axis is not None, phases)]
-
-
-def _phases(stack: dict, located: bool, phases: str) -> list[dict]:
-    """One dictionary (``phase``, ``slices``) per phase; slices with fewer phases give the nearest of theirs."""
-    by_slice = defaultdict(list)
-    for item in slice_items(stack, located):
-        by_slice[item.pop("slice")].append(item)
-    counts = Counter(len(items) for items in by_slice.values())
-    usual = max(counts, key=lambda count: (counts[count], count))
-    wanted = [number / usual for number in range(usual if phases == "all" else 1)]
-    return [
-        {
-            "phase": round(phase, 6),
-            "slices": [min(items, key=lambda item: abs(item["phase"] - phase)) for items in by_slice.values()],
-        }
-        for phase in wanted
-    ]
-
-
-def _exam_entry(exam: dict, anatomy: Anatomy) -> tuple[dict, list[dict]]:
+def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
     """An exam's part of the datalist, and its items."""
-    stacks, found, main_view = exam["stacks"], exam["found"], anatomy.stack
-    summaries, items, notes = {}, [], [*exam["notes"], *found["left_out"]]
-    planes = {view: plane_of(stacks[other["stack"]], other["slice"]) for view, other in found["views"].items()}
-    if found["stack"] is not None:
-        stack = in_order(stacks[found["stack"]], found["axis"])
-        exam["main_stack"] = stack
-        summaries[main_view] = stack_summary(stack, main_view, found["confidence"])
-        common = {"exam": exam["name"], "patient": exam["patient"], "stack": main_view, "planes": planes}
-        items = [item | common for item in slice_items(stack, found["axis"] is not None)]
-        if found["axis"] is None:
+    stacks, found, main_view = exam.stacks, exam.found, anatomy.stack
+    summaries, items, notes = {}, [], [*exam.notes, *found.left_out]
+    planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
+    if found.stack is not None:
+        stack = stacks[found.stack].in_order(found.axis)
+        exam.main_stack = stack
+        summaries[main_view] = stack_summary(stack, main_view, found.confidence)
+        common = {"exam": exam.name, "patient": exam.patient, "stack": main_view, "planes": planes}
+        items = [item | common for item in slice_items(stack, found.axis is not None)]
+        if found.axis is None:
             notes.append(anatomy.unordered)
-    for view, other in found["views"].items():
-        stack = stacks[other["stack"]]
-        one = stack | {"slices": [stack["slices"][other["slice"]]]}
-        summaries[view] = stack_summary(one, view, other["confidence"], other["runners_up"])
+    for view, other in found.views.items():
+        stack = stacks[other.stack]
+        one = replace(stack, slices=[stack.slices[other.slice]])
+        summaries[view] = stack_summary(one, view, other.confidence, other.runners_up)
         summaries[view]["items"] = slice_items(one, False, phases="first")
-        if other["named"] not in (None, view):
-            summaries[view]["named"] = other["named"]
-    undecided = {plane["stack"]: plane for plane in found["undecided"]}
+        if other.named not in (None, view):
+            summaries[view]["named"] = other.named
+    undecided = {plane.stack: plane for plane in found.undecided}
     for name, index in stack_names(stacks, found, main_view).items():
         if name.startswith("other"):
             summaries[name] = stack_summary(stacks[index], "undecided" if index in undecided else "other", None)
             if index in undecided:
                 plane = undecided[index]
-                summaries[name]["runners_up"] = {plane["view"]: round(plane["confidence"], 3), **plane["runners_up"]}
-        if index in found.get("remarks", {}):
-            summaries[name]["remark"] = found["remarks"][index]
-        notes += [note for note in stacks[index]["notes"] if note not in notes]
-    return {"patient": exam["patient"], "stacks": summaries, "left_out": notes}, items
+                summaries[name]["runners_up"] = {plane.view: round(plane.confidence, 3), **plane.runners_up}
+        if index in found.remarks:
+            summaries[name]["remark"] = found.remarks[index]
+        notes += [note for note in stacks[index].notes if note not in notes]
+    return {"patient": exam.patient, "stacks": summaries, "left_out": notes}, items
 
 
-def _volume_item(volume: dict) -> dict:
-    item = {"image": str(volume["image"]), "exam": volume["name"], "patient": volume["patient"]}
-    if volume["label"] is not None:
-        item["label"] = str(volume["label"])
-    if volume["phase"] is not None:
-        item["phase"] = volume["phase"]
-    return item | volume["classes"]
+def _volume_item(volume: Volume) -> dict:
+    item = {"image": str(volume.image), "exam": volume.name, "patient": volume.patient}
+    if volume.label is not None:
+        item["label"] = str(volume.label)
+    if volume.phase is not None:
+        item["phase"] = volume.phase
+    return item | volume.classes
 
 
 def _sections(exams, volumes, fractions, seed: int) -> dict[str, str]:
     """Patient hash to section: stratified where there are groups of disease or labels, by hash elsewhere."""
-    keys = {exam["patient_key"]: exam["patient"] for exam in [*exams, *volumes]}
-    grouped = {volume["patient_key"]: volume["group"] for volume in volumes if volume["group"]}
+    keys = {exam.patient_key: exam.patient for exam in [*exams, *volumes]}
+    grouped = {volume.patient_key: volume.group for volume in volumes if volume.group}
     sections = split_by_hash([key for key in keys if key not in grouped], fractions or DEFAULT_SPLIT, seed)
     sections |= split_stratified(grouped, fractions or STRATIFIED_SPLIT, seed)
     return {keys[key]: section for key, section in sections.items()}
-
-
-def _reasons(scan: Scan) -> str:
-    """What the files of a folder were, for a message."""
-    counts = sorted(((len(paths), reason) for reason, paths in scan.skipped.items()), reverse=True)
-    return "".join(f"\n  {count} x {reason}" for count, reason in counts[:8])
 
 
 def _nothing_usable(scan: Scan, result: IndexResult) -> str:
     exams = result.datalist["exams"]
     text = f"there is nothing in {scan.folder} to learn from: {count_of(scan.files, 'file')}, {count_of(len(exams), 'exam')}"
     whys = Counter(why for exam in exams.values() for why in exam["left_out"] if why.startswith("no "))
-    return (
-        text + _reasons(scan) + "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in whys.most_common(5))
-    )
+    return text + scan.reasons + "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in whys.most_common(5))
 
 
 def _warn(result: IndexResult, anatomy: Anatomy, fractions: Sequence[float] | None) -> None:

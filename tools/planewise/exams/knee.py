@@ -28,40 +28,26 @@ Limits
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
 from planewise.exams.knee_contrast import Contrast, contrast_of, plain
-from planewise.exams.stacks import gaps, stack_middle
+from planewise.exams.knee_planes import STACK, VIEWS, LyingPlane, plane_of_stack
+from planewise.exams.recognition import FoundView, Recognition
+from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
 from planewise.geometry import PARALLEL_ANGLE
 
-#: Body axis of each plane's normal, RAS+.
-AXES = {"sagittal": (1.0, 0.0, 0.0), "coronal": (0.0, 1.0, 0.0), "axial": (0.0, 0.0, 1.0)}
-STACK, VIEWS = "sagittal", ("axial", "coronal")
-CONTRASTS = ("t2fs", "any")
-#: Two body axes are equally near a normal if its angles to them differ by less than this (degrees): a stack that is
-#: 5 degrees off the 45 between them, about what a technologist's planes vary by, could be called either.
-PLANE_MARGIN = 10.0
 #: Fewest slices of a sagittal stack to learn from. Table 1 of the paper has 15 and more; three-plane localizers have 3 to 7.
 MIN_SLICES = 5
 #: A stack has a right and a left end if its normal lies this near to the right-left axis (cosine; 72 degrees).
 MIN_RIGHT_LEFT_COSINE = 0.3
 #: A localizer's confidence is at most this.
 LOCALIZER_CONFIDENCE = 0.2
-#: Of a plane that only the name tells.
-NAMED_CONFIDENCE = 0.75
-
-_PLANE_NAMES = {
-    "sagittal": r"(?<![a-z])sag",
-    "coronal": r"(?<![a-z])cor(?!r|e)",
-    "axial": r"(?<![a-z])(ax|axial|tra|trans\w*)(?![a-z])",
-}
 _LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|three ?plane"
 
 
-def recognise(stacks: list[dict], chosen: int | None = None, contrast: str = "t2fs") -> dict:
+def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t2fs") -> Recognition:
     """The sagittal stack of an exam and the planes of its axial and coronal stacks.
 
     Args:
@@ -70,86 +56,64 @@ def recognise(stacks: list[dict], chosen: int | None = None, contrast: str = "t2
         contrast: ``"t2fs"``, or ``"any"`` to take a sagittal stack whatever its contrast.
 
     Returns:
-        As `cardiac.recognise`, the axis running from the patient's right to the left; and ``remarks``: index of a
-        stack to what was found of it, in words: a sagittal one's contrast, that it is a localizer.
+        The sagittal stack, its axis from the patient's right to the left, and the planes of `VIEWS` where there are any;
+        remarks say a sagittal stack's contrast, or that a stack is a localizer.
     """
     planes = [plane_of_stack(stack) for stack in stacks]
-    contrasts = {index: contrast_of(stacks[index]) for index, plane in enumerate(planes) if plane["view"] == STACK}
-    result = {"views": {}, "undecided": [], "left_out": []}
-    result |= {"remarks": _remarks(stacks, contrasts)}
+    contrasts = {index: contrast_of(stacks[index]) for index, plane in enumerate(planes) if plane.view == STACK}
+    result = Recognition(remarks=_remarks(stacks, contrasts))
     if chosen is None:
-        result |= _choose_sagittal(stacks, contrasts, contrast == "any", result["left_out"])
+        _choose_sagittal(result, stacks, contrasts, contrast == "any")
     else:
-        result |= {"stack": chosen, "candidate": chosen, "confidence": 1.0}
-    index = result["stack"]
-    result["axis"] = None if index is None else right_to_left(stacks[index])
+        result.stack = result.candidate = chosen
+        result.confidence = 1.0
+    result.axis = None if result.stack is None else right_to_left(stacks[result.stack])
     for view in VIEWS:
         _choose_view(result, stacks, planes, view)
     _tell_what_is_undecided(result, stacks, planes)
     return result
 
 
-def _remarks(stacks: list[dict], contrasts: dict[int, Contrast]) -> dict[int, str]:
+def _remarks(stacks: list[Stack], contrasts: dict[int, Contrast]) -> dict[int, str]:
     remarks = {index: contrast.found or "contrast unknown" for index, contrast in contrasts.items()}
     return remarks | {index: "localizer" for index, stack in enumerate(stacks) if is_localizer(stack)}
 
 
-def right_to_left(stack: dict) -> np.ndarray | None:
+def right_to_left(stack: Stack) -> np.ndarray | None:
     """Unit vector along a stack's normal from the patient's right to the left, RAS+; None where it runs otherwise."""
-    across = stack["normal"][0]
-    return None if abs(across) < MIN_RIGHT_LEFT_COSINE else -np.sign(across) * stack["normal"]
+    across = stack.normal[0]
+    return None if abs(across) < MIN_RIGHT_LEFT_COSINE else -np.sign(across) * stack.normal
 
 
-def named_plane(text: str) -> str | None:
-    """The plane that a series' name claims; None if it claims none or several."""
-    found = [view for view, pattern in _PLANE_NAMES.items() if re.search(pattern, plain(text))]
-    return found[0] if len(found) == 1 else None
-
-
-def is_localizer(stack: dict) -> bool:
+def is_localizer(stack: Stack) -> bool:
     """Whether a stack's header or name says that it was made to plan others."""
-    return stack["localizer"] or bool(re.search(_LOCALIZER, plain(stack["text"])))
+    return stack.localizer or bool(re.search(_LOCALIZER, plain(stack.text)))
 
 
-def plane_of_stack(stack: dict) -> dict:
-    """Which plane a stack lies in.
-
-    Returns:
-        ``view`` (None where it is undecided), ``near``: the planes that the normal leaves open, nearest first; ``named``:
-        what the name claims; ``confidence``.
-    """
-    normal = stack["normal"]
-    angles = {view: np.degrees(np.arccos(min(1.0, abs(normal @ axis)))) for view, axis in AXES.items()}
-    nearest = min(angles.values())
-    near = sorted((view for view in angles if angles[view] < nearest + PLANE_MARGIN), key=angles.__getitem__)
-    named = named_plane(stack["description"]) or named_plane(stack["text"])  # folders are names, too, but second
-    if len(near) == 1:
-        return {"view": near[0], "near": near, "named": named, "confidence": 1.0}
-    view = named if named in near else None
-    return {"view": view, "near": near, "named": named, "confidence": NAMED_CONFIDENCE}
-
-
-def _choose_sagittal(stacks: list[dict], contrasts: dict[int, Contrast], any_contrast: bool, notes: list[str]) -> dict:
-    """``stack``, ``candidate`` and ``confidence``; why, and why not the others, goes to ``notes``."""
-    found = {"stack": None, "candidate": None, "confidence": 0.0}
+def _choose_sagittal(
+    result: Recognition, stacks: list[Stack], contrasts: dict[int, Contrast], any_contrast: bool
+) -> None:
+    """``stack``, ``candidate`` and ``confidence`` of the result; why, and why not the others, goes to ``left_out``."""
+    notes = result.left_out
     if not contrasts:
         notes.append("no sagittal stack")
-        return found
-    enough = [index for index in contrasts if len(stacks[index]["slices"]) >= MIN_SLICES]
+        return
+    enough = [index for index in contrasts if len(stacks[index].slices) >= MIN_SLICES]
     if not enough:
-        most = max(contrasts, key=lambda index: len(stacks[index]["slices"]))
-        count = len(stacks[most]["slices"])
+        result.candidate = max(contrasts, key=lambda index: len(stacks[index].slices))
+        count = len(stacks[result.candidate].slices)
         notes.append(f"no sagittal stack of {MIN_SLICES} or more slices (the largest has {count})")
-        return found | {"candidate": most}
+        return
     proper = [index for index in enough if not is_localizer(stacks[index])]
     pool = proper or enough
     order = sorted(pool, key=lambda index: _preference(stacks[index], contrasts[index]), reverse=True)
     fitting = [index for index in order if any_contrast or not proper or not contrasts[index].refused]
     if not fitting:
+        result.candidate = order[0]
         notes.append(
             f"no T2w FS sagittal stack: the likeliest is {contrasts[order[0]].found}; --contrast any takes it all the same"
         )
-        return found | {"candidate": order[0]}
+        return
     best = fitting[0]
     _tell_the_choice(stacks, contrasts, fitting, order, notes)
     confidence = 1.0 if any_contrast else contrasts[best].confidence
@@ -158,17 +122,17 @@ def _choose_sagittal(stacks: list[dict], contrasts: dict[int, Contrast], any_con
         confidence = min(confidence, LOCALIZER_CONFIDENCE)
     elif not contrasts[best].found:
         notes.append("nothing tells the contrast of the sagittal stack: it is taken for T2w FS")
-    confidence *= plane_of_stack(stacks[best])["confidence"]
-    return {"stack": best, "candidate": best, "confidence": confidence}
+    result.stack = result.candidate = best
+    result.confidence = confidence * plane_of_stack(stacks[best]).confidence
 
 
-def _preference(stack: dict, contrast: Contrast) -> tuple:
+def _preference(stack: Stack, contrast: Contrast) -> tuple:
     # one digit: a name that says a word more is no better a stack
-    return round(contrast.confidence, 1), len(stack["slices"]), _acquired(stack)
+    return round(contrast.confidence, 1), len(stack.slices), _acquired(stack)
 
 
-def _acquired(stack: dict) -> tuple:
-    return max(entry["acquired"] for entry in stack["slices"])
+def _acquired(stack: Stack) -> tuple:
+    return max(entry.acquired for entry in stack.slices)
 
 
 def _tell_the_choice(stacks, contrasts, fitting: list[int], order: list[int], notes: list[str]) -> None:
@@ -182,20 +146,20 @@ def _tell_the_choice(stacks, contrasts, fitting: list[int], order: list[int], no
             notes.append(f"a sagittal stack of another contrast is not used: {contrasts[index].found}")
 
 
-def _choose_view(result: dict, stacks: list[dict], planes: list[dict], view: str) -> None:
-    """The central slice of the stack that stands for a view, into ``result["views"]``."""
-    main = result["stack"]
-    pool = [index for index, plane in enumerate(planes) if plane["view"] == view and index != main]
+def _choose_view(result: Recognition, stacks: list[Stack], planes: list[LyingPlane], view: str) -> None:
+    """The central slice of the stack that stands for a view, into ``result.views``."""
+    main = result.stack
+    pool = [index for index, plane in enumerate(planes) if plane.view == view and index != main]
     if main is not None:
-        tilted = [index for index in pool if _angle(stacks[index], stacks[main]) >= np.degrees(PARALLEL_ANGLE)]
+        tilted = [index for index in pool if stacks[index].angle_to(stacks[main]) >= np.degrees(PARALLEL_ANGLE)]
         if len(tilted) < len(pool):
-            result["left_out"].append(
+            result.left_out.append(
                 f"a stack that is {view} is parallel to the sagittal one, so it has no line in it: left out"
             )
         pool = tilted
     if not pool:
         return
-    middle = None if main is None else stack_middle(stacks[main])
+    middle = None if main is None else stacks[main].middle
     keys = {index: _view_preference(stacks[index], middle) for index in pool}
     best = max(pool, key=keys.__getitem__)
     rivals = [index for index in pool if is_localizer(stacks[index]) == is_localizer(stacks[best])]
@@ -207,64 +171,54 @@ def _choose_view(result: dict, stacks: list[dict], planes: list[dict], view: str
             "it has most slices",
             "it was acquired last",
         )[step - 1]
-        result["left_out"].append(f"{len(rivals)} {view} stacks: one is used because {reason}")
-    named = planes[best]["named"]
-    result["views"][view] = {
-        "stack": best,
-        "slice": central_slice(stacks[best], middle),
-        "confidence": planes[best]["confidence"],
-        "runners_up": {},
-        "named": named,
-    }
+        result.left_out.append(f"{len(rivals)} {view} stacks: one is used because {reason}")
+    plane = planes[best]
+    result.views[view] = FoundView(view, best, central_slice(stacks[best], middle), plane.confidence, named=plane.named)
 
 
-def _view_preference(stack: dict, middle: np.ndarray | None) -> tuple:
+def _view_preference(stack: Stack, middle: np.ndarray | None) -> tuple:
     """Sorts an exam's axial (or coronal) stacks: the last is used."""
     beyond = 0.0 if middle is None else _beyond(stack, middle)
-    return not is_localizer(stack), -round(beyond), len(stack["slices"]), _acquired(stack)
+    return not is_localizer(stack), -round(beyond), len(stack.slices), _acquired(stack)
 
 
-def _beyond(stack: dict, point: np.ndarray) -> float:
+def _beyond(stack: Stack, point: np.ndarray) -> float:
     """How far (mm) a point lies outside the slab that a stack covers, along its normal."""
-    positions = [entry["position"] for entry in stack["slices"]]
-    half = (float(np.median(gaps(stack))) if len(positions) > 1 else stack["thickness"] or 0.0) / 2
-    place = float(point @ stack["normal"])
+    positions = [entry.position for entry in stack.slices]
+    half = (float(np.median(stack.gaps)) if len(positions) > 1 else stack.thickness or 0.0) / 2
+    place = float(point @ stack.normal)
     return max(min(positions) - half - place, place - max(positions) - half, 0.0)
 
 
-def central_slice(stack: dict, point: np.ndarray | None = None) -> int:
+def central_slice(stack: Stack, point: np.ndarray | None = None) -> int:
     """Rank of the slice nearest to the middle of the positions; of two that are as near, the one nearer to ``point``."""
-    positions = np.array([entry["position"] for entry in stack["slices"]])
+    positions = np.array([entry.position for entry in stack.slices])
     from_middle = np.abs(positions - (positions.min() + positions.max()) / 2)
-    from_point = np.zeros(len(positions)) if point is None else np.abs(positions - float(point @ stack["normal"]))
+    from_point = np.zeros(len(positions)) if point is None else np.abs(positions - float(point @ stack.normal))
     # a hundredth of a millimetre: headers round positions
     return min(range(len(positions)), key=lambda rank: (round(from_middle[rank], 2), from_point[rank]))
 
 
-def _angle(stack: dict, other: dict) -> float:
-    """Degrees between two stacks' planes, in [0, 90]."""
-    return float(np.degrees(np.arccos(min(1.0, abs(stack["normal"] @ other["normal"])))))
-
-
-def _tell_what_is_undecided(result: dict, stacks: Sequence[dict], planes: list[dict]) -> None:
+def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: list[LyingPlane]) -> None:
     """Stacks between two planes, names that lie, and localizers that are left alone."""
     for index, plane in enumerate(planes):
-        if plane["view"] is None and index != result["stack"]:
-            first, *others = plane["near"]
-            result["undecided"].append(
-                {"view": first, "stack": index, "slice": central_slice(stacks[index]), "confidence": 1 / len(plane["near"]),
-                 "runners_up": {other: round(1 / len(plane["near"]), 3) for other in others}, "named": plane["named"]}
-            )  # fmt: skip
-            result["left_out"].append(
-                f"no view for a stack that is as near to {' as to '.join(plane['near'])}: its name does not say which"
+        if plane.view is None and index != result.stack:
+            first, *others = plane.near
+            share = 1 / len(plane.near)
+            runners_up = {other: round(share, 3) for other in others}
+            result.undecided.append(
+                FoundView(first, index, central_slice(stacks[index]), share, runners_up, plane.named)
             )
-    used = {result["stack"], *(found["stack"] for found in result["views"].values())}
+            result.left_out.append(
+                f"no view for a stack that is as near to {' as to '.join(plane.near)}: its name does not say which"
+            )
+    used = {result.stack, *(found.stack for found in result.views.values())}
     lying = {
-        (plane["named"], plane["view"])
+        (plane.named, plane.view)
         for index, plane in enumerate(planes)
-        if plane["named"] and plane["view"] and plane["named"] != plane["view"] and index in used
+        if plane.named and plane.view and plane.named != plane.view and index in used
     }
-    result["left_out"] += [f"a stack named {named} lies {view}: its normal decides" for named, view in sorted(lying)]
+    result.left_out += [f"a stack named {named} lies {view}: its normal decides" for named, view in sorted(lying)]
     idle = sum(is_localizer(stack) for index, stack in enumerate(stacks) if index not in used)
-    if idle and result["stack"] is not None:
-        result["left_out"].append(f"{count_of(idle, 'localizer stack')}: not used")
+    if idle and result.stack is not None:
+        result.left_out.append(f"{count_of(idle, 'localizer stack')}: not used")

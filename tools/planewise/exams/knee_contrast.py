@@ -12,6 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from planewise.exams.stack import Stack
+
+#: What may be asked for, the default first: T2-weighted with fat suppression, or whatever there is.
+CONTRASTS = ("t2fs", "any")
+
 #: What a name is worth for each weighting that it may claim, and what the times are worth.
 _NAME_WEIGHTS = {"T2w": 2.0, "PDw": -2.0, "T1w": -2.5, "gradient echo": -2.5}
 _TIME_WEIGHTS = {"T2w": 3.0, "PDw": -3.5, "T1w": -3.5, "gradient echo": -3.5}
@@ -57,16 +62,16 @@ class _Evidence(NamedTuple):
     source: str
 
 
-def contrast_of(stack: dict) -> Contrast:
-    """The contrast of a stack, as `stacks.build_stacks` gives it."""
+def contrast_of(stack: Stack) -> Contrast:
+    """The contrast of a stack."""
     name = plain(_telling_name(stack))
     named = _named_weightings(name)
     weighting = [_Evidence(label, _NAME_WEIGHTS[label], "name") for label in named if len(named) == 1]
-    timed = timed_weighting(stack["echo_time"], stack["repetition_time"], stack["sequence"])
+    timed = timed_weighting(stack.echo_time, stack.repetition_time, stack.sequence)
     if timed:
-        source = "sequence" if timed == "gradient echo" and "GR" in stack["sequence"] else "TE/TR"
+        source = "sequence" if timed == "gradient echo" and "GR" in stack.sequence else "TE/TR"
         weighting.append(_Evidence(timed, _TIME_WEIGHTS[timed], source))
-    fat = _fat_evidence(name, stack["fat_suppressed"], bool(named))
+    fat = _fat_evidence(name, stack.fat_suppressed, bool(named))
     odds = [sum(piece.odds for piece in evidence) for evidence in (weighting, fat)]
     return Contrast(
         confidence=float(np.prod([1 / (1 + np.exp(-value)) for value in odds])),
@@ -96,11 +101,11 @@ def plain(text: str) -> str:
     return re.sub(r"[_\-./,|]+", " ", text.lower())
 
 
-def _telling_name(stack: dict) -> str:
+def _telling_name(stack: Stack) -> str:
     """The series' description if it tells anything of the contrast, else its folder's name with it."""
     patterns = [*_WEIGHTINGS.values(), _NO_FAT_SUPPRESSION, _FAT_SUPPRESSION]
-    tells = any(re.search(pattern, plain(stack["description"])) for pattern in patterns)
-    return stack["description"] if tells else stack["text"]
+    tells = any(re.search(pattern, plain(stack.description)) for pattern in patterns)
+    return stack.description if tells else stack.text
 
 
 def _named_weightings(name: str) -> list[str]:

@@ -12,6 +12,9 @@ import numpy as np
 import yaml
 
 from planewise.errors import InputError
+from planewise.exams.exam import Exam
+from planewise.exams.stack import Slice, Stack
+from planewise.exams.volume import Volume
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem, stem
 
 #: Keys of an item that a class may not be called.
@@ -121,13 +124,13 @@ def mask_name(path: Path) -> tuple[str, str | None]:
 
 
 def match_mask(
-    path: Path, slices: Sequence[dict], shape: tuple[int, int]
+    path: Path, slices: Sequence[Slice], shape: tuple[int, int]
 ) -> tuple[list[tuple[int, int]], list[list[int]] | str]:
     """Which slices of a stack the slices of a mask lie on.
 
     Args:
         path: of a NIfTI mask whose third axis is the stack.
-        slices: of the stack, with ``affine``.
+        slices: of the stack.
         shape: pixels of a slice along i and j.
 
     Returns:
@@ -146,14 +149,14 @@ def match_mask(
     closest = np.inf
     for rank, entry in enumerate(slices):
         # mask voxel to image voxel
-        between = np.linalg.inv(_unit_depth(entry["affine"])) @ header.affine
+        between = np.linalg.inv(_unit_depth(entry.affine)) @ header.affine
         axes = _in_plane(between, mask_shape)
         if axes is None:
             return [], "its slices do not lie in the planes of the stack"
         if tuple(mask_shape[axis] for axis, _ in axes) != tuple(shape):
             return [], f"its slices have {mask_shape[0]}x{mask_shape[1]} pixels, the images {shape[0]}x{shape[1]}"
         for depth in range(mask_shape[2]):
-            apart = _corner_distance(entry["affine"], header.affine, axes, depth, shape)
+            apart = _corner_distance(entry.affine, header.affine, axes, depth, shape)
             closest = min(closest, apart)
             if apart <= max(SAME_GRID, 0.1 * np.linalg.norm(header.affine[:3, 0])):
                 pairs.append((rank, depth))
@@ -199,7 +202,7 @@ def _corner_distance(affine, mask_affine, axes, depth: int, shape: tuple[int, in
 
 
 def add_masks(
-    masks: Sequence[Path], exams: Sequence[dict], items: list[dict], class_rows: dict[str, dict], folder: Path
+    masks: Sequence[Path], exams: Sequence[Exam], items: list[dict], class_rows: dict[str, dict], folder: Path
 ) -> list[tuple[str, str]]:
     """Give items the masks that belong to them: by the exam's name in the file name, else by geometry alone.
 
@@ -215,7 +218,7 @@ def add_masks(
         if "affine" not in item:
             case, phase = mask_name(Path(item["image"]))
             volumes[case.lower(), (phase or "").lower()] = item
-    usable = [exam for exam in exams if "main_stack" in exam]
+    usable = [exam for exam in exams if exam.main_stack is not None]
     known = [exam_names(exam, folder) for exam in usable]
     by_place = {(item["exam"], item["slice"], item["phase"]): item for item in items if "affine" in item}
     for path in masks:
@@ -230,8 +233,8 @@ def add_masks(
         problem, used = "no exam has this name, and its grid lies on no exam's slices", 0
         for index in named or range(len(usable)):
             exam = usable[index]
-            stack = exam["main_stack"]
-            pairs, orientation = match_mask(path, stack["slices"], (stack["columns"], stack["rows"]))
+            stack = exam.main_stack
+            pairs, orientation = match_mask(path, stack.slices, (stack.columns, stack.rows))
             if not pairs:
                 problem = orientation if named else problem
                 continue
@@ -240,14 +243,14 @@ def add_masks(
                 problem = rank_of_phase
                 continue
             for rank, depth in pairs:
-                count = len(stack["slices"][rank]["phases"])
-                item = by_place.get((exam["name"], rank, round(rank_of_phase / count, 6)))
+                count = len(stack.slices[rank].phases)
+                item = by_place.get((exam.name, rank, round(rank_of_phase / count, 6)))
                 if item is not None:
                     item |= {"label": str(path), "label_frame": depth}
                     if orientation != [[0, 1], [1, 1]]:
                         item["label_axes"] = orientation
                     used += 1
-            problem = f"its phase ({phase}) is beyond the {len(stack['slices'][0]['phases'])} phases of the exam"
+            problem = f"its phase ({phase}) is beyond the {len(stack.slices[0].phases)} phases of the exam"
             break
         if not used:
             unmatched.append((path.name, str(problem)))
@@ -263,9 +266,9 @@ def _add_to_volume(path: Path, item: dict) -> str:
     return problem
 
 
-def _phase_rank(phase: str | None, stack: dict, row: dict) -> int | str:
+def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
     """Which phase a mask is of (rank), or why that is unknown."""
-    most = max(len(entry["phases"]) for entry in stack["slices"])
+    most = max(len(entry.phases) for entry in stack.slices)
     if phase is None:
         return 0 if most == 1 else f"the exam has {most} phases and its name does not say which: add _ed or _frameNN"
     if phase.startswith("frame"):
@@ -278,25 +281,25 @@ def _phase_rank(phase: str | None, stack: dict, row: dict) -> int | str:
     return "no header says which phase is end-systole: name it _frameNN, or give the frame in a column ES of --classes"
 
 
-def exam_names(exam: dict, folder: Path) -> set[str]:
+def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:
     """What an exam may be called: its hash, its folders below the one that is indexed, its PatientID, its case."""
-    home = exam["folder"]
+    home = exam.folder
     parts = home.relative_to(folder).parts if home.is_relative_to(folder) else ()
-    names = {exam["name"], exam["patient"], *(parts or (home.name,))}
-    if "case" in exam:
-        names.add(exam["case"])
-    if exam["patient_key"].startswith("patient:"):
-        names.add(exam["patient_key"].removeprefix("patient:"))
+    names = {exam.name, exam.patient, *(parts or (home.name,))}
+    if isinstance(exam, Volume):
+        names.add(exam.case)
+    if exam.patient_key.startswith("patient:"):
+        names.add(exam.patient_key.removeprefix("patient:"))
     return names
 
 
-def _row_of(exam: dict, class_rows: dict[str, dict], folder: Path) -> dict:
+def _row_of(exam: Exam, class_rows: dict[str, dict], folder: Path) -> dict:
     known = [exam_names(exam, folder)]
     return next((row for name, row in class_rows.items() if find_name(name, known)), {})
 
 
 def add_classes(
-    class_rows: dict[str, dict], exams: Sequence[dict], items: list[dict], folder: Path
+    class_rows: dict[str, dict], exams: Sequence[Exam | Volume], items: list[dict], folder: Path
 ) -> list[tuple[str, str]]:
     """Give items the classes of their exam.
 
@@ -307,8 +310,8 @@ def add_classes(
     classes: dict[str, dict] = {}
     unmatched = []
     for name, row in class_rows.items():
-        matched = {exams[index]["name"] for index in find_name(name, known)}
-        patients = {exams[index]["patient"] for index in find_name(name, known)}
+        matched = {exams[index].name for index in find_name(name, known)}
+        patients = {exams[index].patient for index in find_name(name, known)}
         if not matched:
             unmatched.append((name, "no exam has this name (hash, folder or PatientID)"))
         elif len(patients) > 1:

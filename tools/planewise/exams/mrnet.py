@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from planewise.exams.volume import Volume
 from planewise.exams.words import count_of
 
 SECTIONS, PLANES = ("train", "valid"), ("axial", "coronal", "sagittal")
@@ -44,11 +45,13 @@ def is_label_file(path: str) -> bool:
     return known and os.path.isdir(os.path.join(home, section))
 
 
-def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[dict], dict[str, list[str]], list[tuple[str, str]]]:
+def read_volumes(
+    paths: Iterable[Path], folder: Path
+) -> tuple[list[Volume], dict[str, list[str]], list[tuple[str, str]]]:
     """Sagittal volumes with their labels.
 
     Returns:
-        Volumes as `volumes.read_volumes` gives them, ``classes`` being the labels (0 or 1) that the CSV files have, and
+        Volumes as `volumes.read_volumes` gives them, their classes being the labels (0 or 1) that the CSV files have, and
         ``group`` their combination; what was left out, reason to paths; what is wrong with the labels, (where, what).
     """
     skipped: dict[str, list[str]] = defaultdict(list)
@@ -103,25 +106,22 @@ def _shape(array: np.ndarray) -> str:
     return "x".join(map(str, array.shape)) or "of no dimension"
 
 
-def _volume(path: Path, section: str, classes: dict[str, int]) -> dict:
+def _volume(path: Path, section: str, classes: dict[str, int]) -> Volume:
     key = f"mrnet:{section}/{path.stem}"
     group = " ".join(f"{label}={value}" for label, value in classes.items())
-    return {
-        "image": path, "label": None, "case": path.stem, "folder": path.parent, "phase": None, "classes": classes,
-        "group": group or "no label", "key": key, "patient_key": key,
-    }  # fmt: skip
+    return Volume(path, None, path.stem, classes=classes, group=group or "no label", key=key, patient_key=key)
 
 
-def _tell_copies_apart(volumes: list[dict], folder: Path) -> None:
+def _tell_copies_apart(volumes: list[Volume], folder: Path) -> None:
     """Two trees below one folder: their exams get the whole path into their key."""
     homes = defaultdict(set)
     for volume in volumes:
-        homes[volume["key"]].add(volume["folder"])
+        homes[volume.key].add(volume.folder)
     for volume in volumes:
-        home = volume["folder"]
-        if len(homes[volume["key"]]) > 1:
+        home = volume.folder
+        if len(homes[volume.key]) > 1:
             place = home.relative_to(folder).as_posix() if home.is_relative_to(folder) else home.as_posix()
-            volume["key"] = volume["patient_key"] = f"mrnet:{place}/{volume['case']}"
+            volume.key = volume.patient_key = f"mrnet:{place}/{volume.case}"
 
 
 def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, str]]) -> dict[str, int]:

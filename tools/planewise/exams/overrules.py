@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams.anatomies import Anatomy
+from planewise.exams.anatomy import Anatomy
+from planewise.exams.exam import Exam
 from planewise.exams.labels import read_yaml
+from planewise.exams.recognition import FoundView, Recognition
+from planewise.exams.stack import Slice, Stack
 
 
 def read_overrules(path: Path, anatomy: Anatomy) -> dict[str, dict[str, str]]:
@@ -28,23 +31,23 @@ def read_overrules(path: Path, anatomy: Anatomy) -> dict[str, dict[str, str]]:
     for exam, wanted in read_yaml(path, "a list of views").items():
         if not isinstance(wanted, dict) or not {str(view) for view in wanted} <= known:
             raise InputError(
-                f"{path}, exam {exam}: below an exam stand lines like `{anatomy.targets[-1]}: FOLDER`; "
+                f"{path}, exam {exam}: below an exam stand lines like `{(anatomy.stack, *anatomy.targets)[-1]}: FOLDER`; "
                 f"views are {', '.join(sorted(known))}"
             )
         overrules[str(exam)] = {str(view): "none" if target is None else str(target) for view, target in wanted.items()}
     return overrules
 
 
-def stack_names(stacks: Sequence[dict], found: dict, main_view: str) -> dict[str, int]:
+def stack_names(stacks: Sequence[Stack], found: Recognition, main_view: str) -> dict[str, int]:
     """The names that the table and the datalist give to an exam's stacks: the view, or ``other-1``, ..."""
-    names = {} if found["stack"] is None else {main_view: found["stack"]}
-    names |= {view: other["stack"] for view, other in found["views"].items()}
+    names = {} if found.stack is None else {main_view: found.stack}
+    names |= {view: other.stack for view, other in found.views.items()}
     rest = [index for index in range(len(stacks)) if index not in names.values()]
     return names | {f"other-{number}": index for number, index in enumerate(rest, start=1)}
 
 
 def apply_overrules(
-    overrules: dict[str, dict[str, str]], exams: Sequence[dict], anatomy: Anatomy, folder: Path
+    overrules: dict[str, dict[str, str]], exams: Sequence[Exam], anatomy: Anatomy, folder: Path
 ) -> None:
     """Change what was ``found`` in the exams that are named.
 
@@ -53,55 +56,51 @@ def apply_overrules(
     """
     for name, wanted in overrules.items():
         place = {(folder / name).resolve(), Path(name).resolve()}
-        exam = next((exam for exam in exams if name == exam["name"] or exam["folder"].resolve() in place), None)
+        exam = next((exam for exam in exams if name == exam.name or exam.folder.resolve() in place), None)
         if exam is None:
             raise InputError(
                 f"--views: there is no exam {name}; name it by its hash (first column of the table) "
                 f"or by its folder below {folder}"
             )
-        names = stack_names(exam["stacks"], exam["found"], anatomy.stack)
+        names = stack_names(exam.stacks, exam.found, anatomy.stack)
         if wanted.get(anatomy.stack, "none").lower() != "none":
             index, _ = _find(exam, names, wanted[anatomy.stack], folder)
-            exam["found"] = anatomy.recognise(exam["stacks"], index)
+            exam.found = anatomy.recognise(exam.stacks, index)
         elif anatomy.stack in wanted:
-            exam["found"]["stack"] = None
-        found = exam["found"]
+            exam.found.stack = None
+        found = exam.found
         for view, target in wanted.items():
             if view == anatomy.stack:
                 continue
-            found["views"].pop(view, None)
+            found.views.pop(view, None)
             if target.lower() == "none":
                 continue
             plane = _find(exam, names, target, folder)
-            found["views"] = {
-                other: value for other, value in found["views"].items() if (value["stack"], value["slice"]) != plane
-            }
-            found["undecided"] = [value for value in found["undecided"] if (value["stack"], value["slice"]) != plane]
-            found["views"][view] = {
-                "stack": plane[0], "slice": plane[1], "confidence": 1.0, "runners_up": {}, "named": None,
-            }  # fmt: skip
-        found["left_out"].append("its views are as --views says")
+            found.views = {other: value for other, value in found.views.items() if value.place != plane}
+            found.undecided = [value for value in found.undecided if value.place != plane]
+            found.views[view] = FoundView(view, *plane, confidence=1.0)
+        found.left_out.append("its views are as --views says")
 
 
-def _find(exam: dict, names: dict[str, int], target: str, folder: Path) -> tuple[int, int]:
+def _find(exam: Exam, names: dict[str, int], target: str, folder: Path) -> tuple[int, int]:
     """The stack and the slice that a target means; of a stack or a folder that is named, the middle slice."""
     if target in names:
         index = names[target]
-        known = exam["found"]["views"].get(target)
-        return index, known["slice"] if known else len(exam["stacks"][index]["slices"]) // 2
-    places = {(folder / target).resolve(), (exam["folder"] / target).resolve()}
-    inside = [place for place in places if exam["folder"].resolve() in place.parents]
-    for index, stack in enumerate(exam["stacks"]):
-        meant = [rank for rank, entry in enumerate(stack["slices"]) if _lies_in(entry, inside)]
+        known = exam.found.views.get(target)
+        return index, known.slice if known else len(exam.stacks[index].slices) // 2
+    places = {(folder / target).resolve(), (exam.folder / target).resolve()}
+    inside = [place for place in places if exam.folder.resolve() in place.parents]
+    for index, stack in enumerate(exam.stacks):
+        meant = [rank for rank, entry in enumerate(stack.slices) if _lies_in(entry, inside)]
         if meant:
             return index, meant[len(meant) // 2]
     raise InputError(
-        f"--views, exam {exam['name']}: {target} is none of its images; give a file or folder below the exam's folder, "
+        f"--views, exam {exam.name}: {target} is none of its images; give a file or folder below the exam's folder, "
         f"or one of {', '.join(names)}"
     )
 
 
-def _lies_in(entry: dict, places: Sequence[Path]) -> bool:
+def _lies_in(entry: Slice, places: Sequence[Path]) -> bool:
     """Whether an image of a slice is one of the files or lies in one of the folders."""
-    paths = [Path(frame["path"]).resolve() for frame in entry["phases"]]
+    paths = [Path(frame.path).resolve() for frame in entry.phases]
     return any(place == path or place in path.parents for place in places for path in paths)

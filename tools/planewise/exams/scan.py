@@ -13,6 +13,8 @@ from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.exams import dicom, mrnet
+from planewise.exams.frame import Frame
+from planewise.exams.words import natural_order
 
 #: Below this many files one process reads them all: starting others takes longer.
 _SERIAL_FILES = 1500
@@ -37,8 +39,7 @@ class Scan:
     """What a folder holds."""
 
     folder: Path
-    frames: list[dict] = field(default_factory=list)
-    """One dictionary per DICOM frame, as `dicom.read_header` gives them."""
+    frames: list[Frame] = field(default_factory=list)
     nifti: list[Path] = field(default_factory=list)
     mrnet: list[Path] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
@@ -47,6 +48,12 @@ class Scan:
     """Files that belong to images and are no images."""
     files: int = 0
     seconds: float = 0.0
+
+    @property
+    def reasons(self) -> str:
+        """What the files that were left out are, for a message: a line for each of the commonest reasons."""
+        counts = sorted(((len(paths), reason) for reason, paths in self.skipped.items()), reverse=True)
+        return "".join(f"\n  {count} x {reason}" for count, reason in counts[:8])
 
 
 def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, int], None] | None = None) -> Scan:
@@ -87,7 +94,7 @@ def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, i
                 continue
             for frame in frames:
                 for key in _SHARED_TEXTS:
-                    frame[key] = sys.intern(frame[key])
+                    setattr(frame, key, sys.intern(getattr(frame, key)))
             scan.frames += frames
         done += len(chunk)
         if progress is not None:
@@ -102,12 +109,12 @@ def _walk(folder: Path) -> Iterator[str]:
             raise InputError(f"{folder} cannot be read ({error.strerror})") from None
 
     for root, folders, files in os.walk(folder, onerror=refuse):
-        folders.sort(key=dicom.natural_order)  # the same order on every machine
-        for name in sorted(files, key=dicom.natural_order):
+        folders.sort(key=natural_order)  # the same order on every machine
+        for name in sorted(files, key=natural_order):
             yield os.path.join(root, name)
 
 
-def _read(paths: list[str], workers: int) -> Iterator[tuple[list[str], list[list[dict] | str]]]:
+def _read(paths: list[str], workers: int) -> Iterator[tuple[list[str], list[list[Frame] | str]]]:
     """Chunks of paths and what `dicom.read_headers` says of them, in order."""
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if workers <= 1 or len(paths) < _SERIAL_FILES:

@@ -1,19 +1,15 @@
-"""Frames to exams, and exams to stacks of slices in order: by geometry, because names and numbers mislead.
-
-Everything here is plain dictionaries and numpy, RAS+, millimetres.
-"""
+"""Frames to stacks of slices in order: by geometry, because names and numbers mislead. RAS+, mm."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
-from planewise.exams.dicom import natural_order
+from planewise.exams.frame import Frame
+from planewise.exams.stack import Slice, Stack
 
 #: Slices whose axes agree to this are parallel: headers round direction cosines (1e-5 is 0.001 degrees), while two views
 #: that a person calls different differ by more than 10 degrees.
@@ -28,127 +24,31 @@ SAME_ECHO_TIME, SAME_REPETITION_TIME = 0.15, 0.4
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5
 
-#: PatientIDs that anonymisers write: they name nobody, so the study stands for the patient.
-_NOBODY = {
-    "anon", "anonymous", "anonymized", "anonymised", "anonymize", "deidentified", "unknown", "none", "null", "na", "nan",
-    "removed", "masked", "hidden", "xxx", "xxxx", "patient", "subject", "test", "phantom", "noid", "noname",
-}  # fmt: skip
 
-
-def group_exams(frames: Iterable[dict], folder: Path) -> list[dict]:
-    """Exams: the frames of one study that share a frame of reference.
-
-    Args:
-        frames: as `dicom.read_header` gives them.
-        folder: what was indexed; where a study has no identifier, the exam's folder below it stands in.
-
-    Returns:
-        One dictionary per exam: ``key`` and ``patient_key`` (raw identifiers, to be hashed), ``folder`` (Path that holds
-        the exam's files), ``stacks`` (see `build_stacks`), ``notes`` (what was left out or assumed, in words).
-    """
-    exams = defaultdict(list)
-    for frame in frames:
-        study = f"study:{frame['study']}" if frame["study"] else f"folder:{_exam_folder(frame['path'], folder)}"
-        exams[study, frame["frame_of_reference"]].append(frame)
-    references = defaultdict(int)
-    for study, _ in exams:
-        references[study] += 1
-    grouped = []
-    for (study, reference), members in exams.items():
-        notes = []
-        if not reference:
-            notes.append(
-                "no frame of reference in the headers: slices are related only because they share a "
-                + ("study" if study.startswith("study:") else "folder")
-            )
-        if references[study] > 1:
-            notes.append(
-                f"the study has {references[study]} frames of reference (the patient was moved): each is an exam of its own"
-            )
-        members, copies = _drop_copies(members)
-        if copies:
-            notes.append("1 image is a copy of another" if copies == 1 else f"{copies} images are copies of others")
-        grouped.append(
-            {
-                "key": f"{study}|{reference}",
-                "patient_key": _patient_key(members[0]["patient"], study),
-                "folder": _common_folder(members),
-                "stacks": build_stacks(members),
-                "notes": notes,
-            }
-        )
-    return sorted(grouped, key=lambda exam: (natural_order(str(exam["folder"])), exam["key"]))
-
-
-def _patient_key(patient: str, study: str) -> str:
-    plain = "".join(character for character in patient.lower() if character.isalnum())
-    named = plain and plain not in _NOBODY and set(plain) != {"0"} and set(plain) != {"x"}
-    return f"patient:{patient}" if named else study
-
-
-def _exam_folder(path: str, folder: Path) -> str:
-    """The folder of an exam whose files do not say which study they are of: the file's own, or the one above where that
-    is named like a series (``study/sax_5``, ``Se3``)."""
-    own = Path(path).parent
-    relative = own.relative_to(folder) if own.is_relative_to(folder) else own
-    if re.match(r"(sax|lax|rvot|[234]ch|se|ser|series)[_ -]?\d+", own.name.lower()) and relative.parts:
-        relative = relative.parent
-    return relative.as_posix()
-
-
-def _common_folder(frames: Sequence[dict]) -> Path:
-    folders = {str(Path(frame["path"]).parent) for frame in frames}
-    parts = [Path(folder).parts for folder in folders]
-    shared = []
-    for level in zip(*parts, strict=False):
-        if len(set(level)) > 1:
-            break
-        shared.append(level[0])
-    return Path(*shared)
-
-
-def _drop_copies(frames: list[dict]) -> tuple[list[dict], int]:
-    """The same image stored twice counts once."""
-    seen, kept = set(), []
-    for frame in frames:
-        geometry = tuple(np.round(np.ravel(frame["affine"]), 3))
-        same = (frame["sop"], frame["frame"], geometry, frame["trigger"], frame["instance"])
-        if frame["sop"] and same in seen:
-            continue
-        seen.add(same)
-        kept.append(frame)
-    return kept, len(frames) - len(kept)
-
-
-def build_stacks(frames: Sequence[dict]) -> list[dict]:
+def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
     """Parallel slices with the same matrix, pixel spacing and kind of image, in order along their normal.
 
     Series do not matter: a stack may come as one series or as one per slice, and one series may hold several stacks.
     Single images of one geometry but another contrast are stacks of their own (see `_contrasts`).
 
     Returns:
-        One dictionary per stack: ``slices`` in order along ``normal`` (unit vector, RAS+), each with ``position`` (mm
-        along the normal), ``affine`` (4x4), ``phases`` (frames in order of time), ``acquired`` and ``series``;
-        ``rows``, ``columns``, ``in_plane`` (mm along i and j), ``thickness`` (mm or None), ``text`` (what the images that
-        are used are called) and ``all_text`` (repeats as well), ``gated``, ``body_part``, ``echo_time``,
-        ``repetition_time``, ``sequence``, ``fat_suppressed``, ``localizer`` and ``description`` as of their frames, and
-        ``notes``.
+        Stacks in the order in which they were acquired.
     """
     stacks = [_stack(members) for group in _parallel_groups(frames) for members in _contrasts(group)]
-    return sorted(stacks, key=lambda stack: (stack["slices"][0]["acquired"], stack["slices"][0]["phases"][0]["path"]))
+    return sorted(stacks, key=lambda stack: (stack.slices[0].acquired, stack.slices[0].phases[0].path))
 
 
-def _parallel_groups(frames: Sequence[dict]) -> list[list[dict]]:
+def _parallel_groups(frames: Sequence[Frame]) -> list[list[Frame]]:
     """Frames that agree in matrix and kind exactly, in spacing and orientation up to rounding."""
     buckets = defaultdict(list)
     for frame in frames:
-        affine = np.asarray(frame["affine"])
+        affine = np.asarray(frame.affine)
         spacing = np.linalg.norm(affine[:3, :2], axis=0)
         axes = affine[:3, :2] / spacing
         # equal headers fall into one bucket at once; buckets that differ by rounding are merged below
-        exact = (frame["rows"], frame["columns"], frame["kind"], *np.round(spacing, 4), *np.round(axes.T.ravel(), 4))
+        exact = (frame.rows, frame.columns, frame.kind, *np.round(spacing, 4), *np.round(axes.T.ravel(), 4))
         buckets[exact].append(frame)
-    groups: list[tuple[tuple, np.ndarray, np.ndarray, list[dict]]] = []
+    groups: list[tuple[tuple, np.ndarray, np.ndarray, list[Frame]]] = []
     # larger buckets first, so that a stray rounding joins the many
     for exact, members in sorted(buckets.items(), key=lambda entry: (-len(entry[1]), entry[0])):
         key, spacing, axes = exact[:3], np.array(exact[3:5]), np.array(exact[5:]).reshape(2, 3)
@@ -165,22 +65,21 @@ def _parallel_groups(frames: Sequence[dict]) -> list[list[dict]]:
     return [members for *_, members in groups]
 
 
-def _contrasts(frames: list[dict]) -> list[list[dict]]:
+def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     """Frames of one geometry, apart by contrast: PD and T2 with the same slices, or the echoes of one series.
 
     Only single images are told apart. Frames of a cine are not: its slices come as series with names, echo times and
     (gated) repetition times of their own, and it is one stack all the same.
     """
-    if any(frame["gated"] for frame in frames):
+    if any(frame.gated for frame in frames):
         return [frames]
     acquisitions = defaultdict(list)
     for frame in frames:
-        series = frame["series"] or str(Path(frame["path"]).parent)
-        acquisitions[series, frame["echo_time"]].append(frame)
+        acquisitions[frame.series_or_folder, frame.echo_time].append(frame)
     places = {key: {_place(frame) for frame in members} for key, members in acquisitions.items()}
     if sum(map(len, places.values())) < 0.75 * len(frames):  # most positions come more than once: a series over time
         return [frames]
-    contrasts: list[list[dict]] = []
+    contrasts: list[list[Frame]] = []
     # larger ones first, so that a slice or two that were repeated join the stack they belong to
     for key in sorted(acquisitions, key=lambda key: -len(places[key])):
         members = acquisitions[key]
@@ -193,43 +92,46 @@ def _contrasts(frames: list[dict]) -> list[list[dict]]:
     return contrasts
 
 
-def _place(frame: dict) -> tuple:
-    return tuple(np.round(np.asarray(frame["affine"])[:3, 3], 1))
+def _place(frame: Frame) -> tuple:
+    return tuple(np.round(np.asarray(frame.affine)[:3, 3], 1))
 
 
-def _same_contrast(one: dict, other: dict, named: bool) -> bool:
+def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:
     """Whether two images may be of one contrast; ``named``: their series must have the same name for it, too."""
-    for key, tolerance in (("echo_time", SAME_ECHO_TIME), ("repetition_time", SAME_REPETITION_TIME)):
-        if one[key] and other[key] and abs(one[key] - other[key]) > tolerance * max(one[key], other[key]):
+    for time, other_time, tolerance in (
+        (one.echo_time, other.echo_time, SAME_ECHO_TIME),
+        (one.repetition_time, other.repetition_time, SAME_REPETITION_TIME),
+    ):
+        if time and other_time and abs(time - other_time) > tolerance * max(time, other_time):
             return False
-    if bool(one["fat_suppressed"]) != bool(other["fat_suppressed"]):
+    if bool(one.fat_suppressed) != bool(other.fat_suppressed):
         return False
-    return not named or one["description"].lower() == other["description"].lower()
+    return not named or one.description.lower() == other.description.lower()
 
 
-def still(stack: dict) -> dict:
+def still(stack: Stack) -> Stack:
     """The stack with one image per slice, the last acquired: series that were repeated without saying so look like time."""
-    several = sum(len(entry["phases"]) > 1 for entry in stack["slices"])
+    several = sum(len(entry.phases) > 1 for entry in stack.slices)
     if not several:
         return stack
     slices = [
-        entry | {"phases": [frame], "affine": np.asarray(frame["affine"])}
-        for entry in stack["slices"]
-        for frame in [max(entry["phases"], key=lambda frame: (frame["acquired"], frame["instance"]))]
+        replace(entry, phases=[frame], affine=np.asarray(frame.affine))
+        for entry in stack.slices
+        for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance))]
     ]
     count = "1 slice position holds" if several == 1 else f"{several} slice positions hold"
-    notes = [note for note in stack["notes"] if not note.startswith("some slices lack phases")]
-    return stack | {"slices": slices, "notes": [*notes, f"{count} several images in one series: the last is used"]}
+    notes = [note for note in stack.notes if not note.startswith("some slices lack phases")]
+    return replace(stack, slices=slices, notes=[*notes, f"{count} several images in one series: the last is used"])
 
 
-def _stack(frames: list[dict]) -> dict:
-    affines = np.array([frame["affine"] for frame in frames])
+def _stack(frames: list[Frame]) -> Stack:
+    affines = np.array([frame.affine for frame in frames])
     axes = affines[0, :3, :2]
     in_plane = np.linalg.norm(axes, axis=0)
     normal = np.cross(axes[:, 0], axes[:, 1])
     normal /= np.linalg.norm(normal)
     positions = affines[:, :3, 3] @ normal
-    thicknesses = [frame["thickness"] for frame in frames if frame["thickness"]]
+    thicknesses = [frame.thickness for frame in frames if frame.thickness]
     thickness = float(np.median(thicknesses)) if thicknesses else None
     tolerance = np.clip(SAME_POSITION * (thickness or 1.5), 0.05, 3.0)
 
@@ -240,15 +142,15 @@ def _stack(frames: list[dict]) -> dict:
         run = max((run for run in runs if len(run) >= enough), key=_when)
         repeated += len(runs) > 1
         slices.append(
-            {
-                "position": float(np.asarray(run[0]["affine"])[:3, 3] @ normal),
-                "affine": np.asarray(run[0]["affine"]),
-                "phases": run,
-                "acquired": _when(run),
-                "series": run[0]["series"] or str(Path(run[0]["path"]).parent),
-            }
+            Slice(
+                position=float(np.asarray(run[0].affine)[:3, 3] @ normal),
+                affine=np.asarray(run[0].affine),
+                phases=run,
+                acquired=_when(run),
+                series=run[0].series_or_folder,
+            )
         )
-    slices.sort(key=lambda entry: entry["position"])
+    slices.sort(key=lambda entry: entry.position)
     notes = []
     if repeated:
         count = "1 slice position was" if repeated == 1 else f"{repeated} slice positions were"
@@ -256,38 +158,40 @@ def _stack(frames: list[dict]) -> dict:
     slices, dropped = _drop_short(slices)
     if dropped:
         notes.append(dropped)
-    counts = {len(entry["phases"]) for entry in slices}
+    counts = {len(entry.phases) for entry in slices}
     if len(counts) > 1:
         notes.append(f"some slices lack phases: they have {min(counts)} to {max(counts)}")
-    return {
-        "slices": slices,
-        "normal": normal,
-        "rows": frames[0]["rows"],
-        "columns": frames[0]["columns"],
-        "in_plane": tuple(float(value) for value in in_plane),
-        "thickness": thickness,
-        "text": _texts(frame for entry in slices for frame in entry["phases"]),
-        "all_text": _texts(frames),
-        "gated": any(frame["gated"] for frame in frames),
-        "body_part": frames[0]["body_part"],
-        **_acquisition(frame for entry in slices for frame in entry["phases"]),
-        "notes": notes,
-    }
+    used = [frame for entry in slices for frame in entry.phases]
+    return Stack(
+        slices=slices,
+        normal=normal,
+        rows=frames[0].rows,
+        columns=frames[0].columns,
+        in_plane=(float(in_plane[0]), float(in_plane[1])),
+        thickness=thickness,
+        text=_texts(frame.text for frame in used),
+        all_text=_texts(frame.text for frame in frames),
+        description=_texts(frame.description for frame in used),
+        gated=any(frame.gated for frame in frames),
+        body_part=frames[0].body_part,
+        echo_time=_median(frame.echo_time for frame in used),
+        repetition_time=_median(frame.repetition_time for frame in used),
+        sequence=used[0].sequence,
+        fat_suppressed=used[0].fat_suppressed,
+        localizer=used[0].localizer,
+        notes=notes,
+    )
 
 
-def _acquisition(frames: Iterable[dict]) -> dict:
-    """How the images were made, as the first says; a time as the median of all."""
-    frames = list(frames)
-    found = {key: frames[0][key] for key in ("sequence", "fat_suppressed", "localizer")}
-    found["description"] = " | ".join(sorted({frame["description"].lower() for frame in frames}))
-    for key in ("echo_time", "repetition_time"):
-        times = [frame[key] for frame in frames if frame[key]]
-        found[key] = float(np.median(times)) if times else None
-    return found
+def _median(times: Iterable[float | None]) -> float | None:
+    """Of the times that are known; None where none is."""
+    known = [time for time in times if time]
+    return float(np.median(known)) if known else None
 
 
-def _texts(frames: Iterable[dict]) -> str:
-    return " | ".join(sorted({frame["text"].lower() for frame in frames}))
+def _texts(texts: Iterable[str]) -> str:
+    """Each text once, in small letters."""
+    return " | ".join(sorted({text.lower() for text in texts}))
 
 
 def _slots(positions: np.ndarray, tolerance: float) -> list[list[int]]:
@@ -301,60 +205,38 @@ def _slots(positions: np.ndarray, tolerance: float) -> list[list[int]]:
     return slots
 
 
-def _runs(frames: Sequence[dict]) -> list[list[dict]]:
+def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
     """The acquisitions at one slice position, each with its phases in order of TriggerTime, then InstanceNumber."""
     series = defaultdict(list)
     for frame in frames:
-        series[frame["series"] or str(Path(frame["path"]).parent)].append(frame)
+        series[frame.series_or_folder].append(frame)
     runs = []
     for members in series.values():
-        triggers = [frame["trigger"] for frame in members]
+        triggers = [frame.trigger for frame in members]
         timed = None not in triggers and len({round(trigger, 1) for trigger in triggers}) > 1
         # a phase that comes twice in one series is a repeat inside it: its nth copy belongs to the nth acquisition
         copies: dict[float, int] = defaultdict(int)
-        split: dict[int, list[tuple[float, dict]]] = defaultdict(list)
-        for frame in sorted(members, key=lambda frame: (frame["acquired"], frame["instance"])):
-            phase = round(frame["trigger"], 1) if timed else frame["instance"]
+        split: dict[int, list[tuple[float, Frame]]] = defaultdict(list)
+        for frame in sorted(members, key=lambda frame: (frame.acquired, frame.instance)):
+            phase = round(frame.trigger, 1) if timed else frame.instance
             split[copies[phase]].append((phase, frame))
             copies[phase] += 1
         runs += [[frame for _, frame in sorted(run, key=lambda entry: entry[0])] for run in split.values()]
     return runs
 
 
-def _when(run: Sequence[dict]) -> tuple:
+def _when(run: Sequence[Frame]) -> tuple:
     """Sorts acquisitions in the order in which they were made."""
-    return max((frame["acquired"], frame["instance"]) for frame in run)
+    return max((frame.acquired, frame.instance) for frame in run)
 
 
-def _drop_short(slices: list[dict]) -> tuple[list[dict], str]:
+def _drop_short(slices: list[Slice]) -> tuple[list[Slice], str]:
     """Leave out slices that lack most of the phases that the others have."""
-    usual = float(np.median([len(entry["phases"]) for entry in slices]))
-    kept = [entry for entry in slices if len(entry["phases"]) >= MIN_PHASES * usual]
+    usual = float(np.median([len(entry.phases) for entry in slices]))
+    kept = [entry for entry in slices if len(entry.phases) >= MIN_PHASES * usual]
     if len(kept) == len(slices):
         return slices, ""
-    counts = sorted(len(entry["phases"]) for entry in slices if len(entry["phases"]) < MIN_PHASES * usual)
+    counts = sorted(len(entry.phases) for entry in slices if len(entry.phases) < MIN_PHASES * usual)
     few = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     what = "1 slice has" if len(counts) == 1 else f"{len(counts)} slices have"
     return kept, f"{what} only {few} of {usual:.0f} phases: left out"
-
-
-def gaps(stack: dict) -> np.ndarray:
-    """True distances (mm) between neighbouring slices, from positions, not from the header's SpacingBetweenSlices."""
-    return np.abs([after["position"] - before["position"] for before, after in pairwise(stack["slices"])])
-
-
-def phase_counts(stack: dict) -> tuple[int, int]:
-    """Smallest and largest number of phases of a slice."""
-    counts = [len(entry["phases"]) for entry in stack["slices"]]
-    return min(counts), max(counts)
-
-
-def stack_middle(stack: dict) -> np.ndarray:
-    """The centre of the images at the middle of the stack, shape (3,), mm."""
-    ends = stack["slices"][0], stack["slices"][-1]
-    return np.mean([image_centre(stack, entry) for entry in ends], axis=0)
-
-
-def image_centre(stack: dict, entry: dict) -> np.ndarray:
-    """The middle of a slice's image in patient space, shape (3,), mm."""
-    return (entry["affine"] @ [(stack["columns"] - 1) / 2, (stack["rows"] - 1) / 2, 0, 1])[:3]

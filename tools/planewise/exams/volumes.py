@@ -10,6 +10,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from planewise.exams.volume import Volume
+
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image lie on different grids.
 SAME_GRID = 0.1
 
@@ -30,21 +32,19 @@ def case_and_phase(name: str) -> tuple[str, str | None]:
     return case.rstrip("_-"), None if phase is None else (phase.lower() if phase[0] in "fF" else phase.upper())
 
 
-def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[dict], dict[str, list[str]]]:
+def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[Volume], dict[str, list[str]]]:
     """Volumes with their masks, from NIfTI files.
 
     A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames; elsewhere every 3D image is a volume,
     and ``case_gt.nii.gz`` (or ``_seg``, ``_label``, ``_mask``) beside ``case.nii.gz`` is its mask.
 
     Returns:
-        Volumes: ``image`` and ``label`` (Paths; label may be None), ``case``, ``folder``, ``key`` and ``patient_key``,
-        ``phase`` (``"ED"``, ``"ES"``, ``"frame05"`` or None), ``classes`` (group, height, weight, ...) and ``group`` (what
-        sections are balanced by, or empty); and what was left out, reason to paths.
+        Volumes, and what was left out: reason to paths.
     """
     by_folder = defaultdict(list)
     for path in paths:
         by_folder[path.parent].append(path)
-    volumes: list[dict] = []
+    volumes: list[Volume] = []
     skipped: dict[str, list[str]] = defaultdict(list)
     both = any("testing" in path.relative_to(folder).parts for path in by_folder) and any(
         "training" in path.relative_to(folder).parts for path in by_folder
@@ -65,26 +65,19 @@ def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[dict], dict[
     return kept, dict(skipped)
 
 
-def _name_cases(volumes: list[dict], folder: Path) -> None:
+def _name_cases(volumes: list[Volume], folder: Path) -> None:
     """Identifiers: the case and its folder's name, so that they do not depend on where above them indexing began; cases
     that share both get their whole path below ``folder``. What lies in a folder that its name begins with (``001/001_SA``,
     ACDC's ``patient001/patient001``) is one patient."""
     homes = defaultdict(set)
     for volume in volumes:
-        homes[volume["folder"].name, volume["case"]].add(volume["folder"])
+        homes[volume.folder.name, volume.case].add(volume.folder)
     for volume in volumes:
-        home, case = volume["folder"], volume["case"]
+        home, case = volume.folder, volume.case
         unique = len(homes[home.name, case]) == 1
         place = home.name if unique or not home.is_relative_to(folder) else home.relative_to(folder).as_posix()
-        volume["key"] = f"nifti:{place}/{case}"
-        volume["patient_key"] = f"nifti:{place}" if case.startswith(home.name) else volume["key"]
-
-
-def _volume(image: Path, label: Path | None, case: str, phase: str | None, classes: dict) -> dict:
-    return {
-        "image": image, "label": label, "case": case, "folder": image.parent, "phase": phase, "classes": classes,
-        "group": str(classes.get("group", "")),
-    }  # fmt: skip
+        volume.key = f"nifti:{place}/{case}"
+        volume.patient_key = f"nifti:{place}" if case.startswith(home.name) else volume.key
 
 
 def read_info(path: Path) -> dict[str, str]:
@@ -93,7 +86,7 @@ def read_info(path: Path) -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def _acdc_patient(info_file: Path, files: list[Path], skipped: dict) -> list[dict]:
+def _acdc_patient(info_file: Path, files: list[Path], skipped: dict) -> list[Volume]:
     info = read_info(info_file)
     case = info_file.parent.name
     by_stem = {stem(path).lower(): path for path in files}
@@ -117,11 +110,11 @@ def _acdc_patient(info_file: Path, files: list[Path], skipped: dict) -> list[dic
                 str(info_file)
             )
             continue
-        volumes.append(_volume(by_stem[name], by_stem.get(f"{name}_gt"), case, phase, classes))
+        volumes.append(Volume(by_stem[name], by_stem.get(f"{name}_gt"), case, phase, classes, info.get("Group", "")))
     return volumes
 
 
-def _own_volumes(files: list[Path], skipped: dict) -> list[dict]:
+def _own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
     by_stem = {stem(path): path for path in files}
     masks: dict[str, list[str]] = {}
     for name in sorted(by_stem, key=len):  # an image's name is shorter than its masks'
@@ -141,25 +134,25 @@ def _own_volumes(files: list[Path], skipped: dict) -> list[dict]:
             skipped["several masks match one image: none is used; leave one"] += [str(by_stem[mask]) for mask in chosen]
         case, phase = case_and_phase(name)
         label = by_stem[chosen[0]] if len(chosen) == 1 else None
-        volumes.append(_volume(path, label, case, phase, {}))
+        volumes.append(Volume(path, label, case, phase))
     return volumes
 
 
-def _check(volume: dict, skipped: dict) -> bool:
+def _check(volume: Volume, skipped: dict) -> bool:
     """Whether a volume is 3D and readable; a mask on another grid is taken away."""
     try:
-        image = nibabel.load(volume["image"])
+        image = nibabel.load(volume.image)
     except Exception:  # nibabel raises many kinds for broken files
-        skipped["NIfTI file that cannot be read"].append(str(volume["image"]))
+        skipped["NIfTI file that cannot be read"].append(str(volume.image))
         return False
     if len(image.shape) != 3:
         skipped[f"NIfTI image with {len(image.shape)} dimensions: 3D volumes are wanted, one per phase"].append(
-            str(volume["image"])
+            str(volume.image)
         )
         return False
-    if volume["label"] is not None and (problem := grid_problem(volume["label"], image.shape, image.affine)):
-        skipped[f"mask left out: {problem}"].append(str(volume["label"]))
-        volume["label"] = None
+    if volume.label is not None and (problem := grid_problem(volume.label, image.shape, image.affine)):
+        skipped[f"mask left out: {problem}"].append(str(volume.label))
+        volume.label = None
     return True
 
 

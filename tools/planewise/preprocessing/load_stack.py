@@ -6,7 +6,7 @@ import logging
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from planewise.errors import InputError
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_slice import LoadSliced
+
+if TYPE_CHECKING:
+    from planewise.exams.input_stacks import InputStack
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +79,8 @@ class LoadStackd(LoadImaged):
 
                 stack = find_stacks(value, self.view, contrast=self.contrast)[0]
                 item |= recognition_remarks(stack)
-                value, exam = stack["slices"], stack["exam"]
-                name = volume_name(stack)
+                value, exam = stack.slices, stack.exam
+                name = exam
             if isinstance(value, (str, Path)):
                 try:
                     if is_array(value):
@@ -105,7 +108,7 @@ class LoadStackd(LoadImaged):
         return item
 
 
-def recognition_remarks(stack: Mapping[str, Any]) -> dict[str, str]:
+def recognition_remarks(stack: InputStack) -> dict[str, str]:
     """What an item says of how its stack was recognised: nothing where that is sure.
 
     Args:
@@ -114,12 +117,10 @@ def recognition_remarks(stack: Mapping[str, Any]) -> dict[str, str]:
     Returns:
         ``not_recognised``: why it is not the stack that was looked for; or ``doubt``: that it is so only perhaps.
     """
-    if stack["flag"]:
-        return {"not_recognised": stack["flag"]}
-    if stack["confidence"] < SURE:
-        return {
-            "doubt": f"the stack is the one that is looked for with a probability of {stack['confidence']:.2f} only"
-        }
+    if stack.flag:
+        return {"not_recognised": stack.flag}
+    if stack.confidence < SURE:
+        return {"doubt": f"the stack is the one that is looked for with a probability of {stack.confidence:.2f} only"}
     return {}
 
 

@@ -12,7 +12,8 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from planewise.errors import InputError
-from planewise.exams.dicom import Refused, read_header
+from planewise.exams.dicom import read_header
+from planewise.exams.refusals import Refused
 from planewise.geometry import check_affine, plane_from_affine
 
 
@@ -52,4 +53,4 @@ def _header_affine(path: str) -> np.ndarray:
     frames = read_header(path)
     if len(frames) > 1:
         raise ValueError(f"the file holds {len(frames)} frames")
-    return np.asarray(frames[0]["affine"], dtype=np.float64)
+    return np.asarray(frames[0].affine, dtype=np.float64)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,43 +16,14 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from planewise.data import expand_volumes, load_datalist, read_datalist
 from planewise.errors import InputError
+from planewise.exams.anatomies import anatomy_of_stack
+from planewise.exams.anatomy import Look
 from planewise.exams.mrnet import open_volume
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
 from planewise.preprocessing import LoadSliced
 from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 from planewise.reports.slices import show_slice
-
-
-class _Look(NamedTuple):
-    """How exams of an anatomy are drawn and spoken of."""
-
-    stack: str
-    """what the stack's slices are called"""
-    ends: tuple[str, str]
-    """first and last slice"""
-    locations: str
-    more_views: tuple[str, ...]
-    """drawn beside the targets where there are any"""
-    fields: tuple[float, float]
-    """what is shown of a slice of the stack and of another view, mm"""
-    upright: bool
-    """whether the picture in space stands as the patient does, or with the stack's first slice on top"""
-    sigma: float
-    """width of the heatmaps, mm: 6 pixels of the paper's grid"""
-
-
-_LOOKS = {
-    "sax": _Look("short-axis", ("base", "apex"), "0 base, 1 apex", ("3ch",), (150.0, 190.0), upright=False, sigma=7.6),
-    "sagittal": _Look("sagittal", ("right", "left"), "0 right, 1 left", (), (170.0, 170.0), upright=True, sigma=3.0),
-}
-
-
-def _look_of(stack: str) -> _Look:
-    """An organ that the indexer does not know is drawn as it stands in the patient, under its own names."""
-    other = _Look(stack, ("first", "last"), "0 first, 1 last", (), (170.0, 170.0), upright=True, sigma=5.0)
-    return _LOOKS.get(stack, other)
-
 
 _BACKGROUND, _INK = "#101214", "#e8e8e8"
 _LOCATIONS = matplotlib.colormaps["plasma"]
@@ -113,7 +84,10 @@ def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str 
 
 
 def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, folder: Path, slices: int) -> Figure:
-    views, look = header.get("views", []), _look_of(header.get("stack", "sax"))
+    views, stack_name = header.get("views", []), header.get("stack", "sax")
+    # an organ that the indexer does not know is drawn as it stands in the patient, under its own names
+    anatomy = anatomy_of_stack(stack_name)
+    look, called = (Look(), stack_name) if anatomy is None else (anatomy.look, anatomy.called)
     first = {}
     for item in sorted(items, key=lambda item: item.get("phase", 0.0), reverse=True):
         first[item["slice"]] = item  # the first phase of each slice stays
@@ -162,7 +136,7 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
         _draw_other_view(axes, image, middle_of_all, stack, shown_ranks, look.fields[1])
         axes.set_title(view, color=colours.get(view, _INK), fontsize=11, fontweight="bold")
     _draw_space(figure.add_subplot(bottom[len(others)], projection="3d"), images, others, colours, look.upright)
-    _caption(figure, name, stack, listed, planes, others, colours, look)
+    _caption(figure, name, stack, listed, planes, others, colours, look, called)
     return figure
 
 
@@ -340,11 +314,12 @@ def _caption(
     planes: Mapping,
     others: Mapping,
     colours: Mapping,
-    look: _Look,
+    look: Look,
+    called: str,
 ) -> None:
     stacks = listed.get("stacks", {})
     main = stacks.get(stack[0]["stack"], {})
-    text = [f"exam {name}", f"{len(stack)} {look.stack} slices"]
+    text = [f"exam {name}", f"{len(stack)} {called} slices"]
     if main.get("spacing"):
         text.append(f"{main['spacing']:.1f} mm apart")
     figure.text(0.035, 0.962, ", ".join(text), color=_INK, fontsize=12, fontweight="bold", va="center")

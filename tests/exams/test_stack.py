@@ -1,0 +1,65 @@
+"""What a stack says of itself, on an oblique one whose numbers are known by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from planewise.exams.stack import Slice
+
+from tests.exams.hearts import make_frame, make_stack
+
+#: Unit vectors that no body axis is parallel to; a row of the images, a column, and the normal.
+ROW, COLUMN, NORMAL = np.array([2, 1, 2]) / 3, np.array([-2, 2, 1]) / 3, np.array([-1, -2, 2]) / 3
+
+
+def oblique(origins, columns=5, rows=9):
+    """A stack of slices at the given origins (N, 3), voxels of 3 mm along a row and 1.5 mm along a column."""
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1], affine[:3, 2] = 3 * ROW, 1.5 * COLUMN, NORMAL
+    slices = []
+    for origin in np.asarray(origins, float):
+        own = affine.copy()
+        own[:3, 3] = origin
+        slices.append(Slice(float(origin @ NORMAL), own, [make_frame(affine=own.tolist())], ("", 0, 0, ()), "1"))
+    return replace(make_stack([[0, 0, 0]], NORMAL), slices=slices, normal=NORMAL, columns=columns, rows=rows)
+
+
+def test_gaps_are_along_the_normal_though_slices_are_shifted_in_plane():
+    stack = oblique([0 * NORMAL, 8 * NORMAL + 5 * ROW, 18 * NORMAL - 40 * COLUMN])
+    assert stack.gaps == pytest.approx([8, 10])
+
+
+def test_the_centre_of_an_image_lies_between_its_outer_voxel_centres():
+    stack = oblique([[10, 20, 30]])
+    # 5 columns 3 mm apart: 6 mm along a row; 9 rows 1.5 mm apart: 6 mm along a column
+    assert stack.image_centre(stack.slices[0]) == pytest.approx(np.array([10, 20, 30]) + 6 * ROW + 6 * COLUMN)
+    assert replace(stack, columns=9, rows=5).image_centre(stack.slices[0]) == pytest.approx(
+        np.array([10, 20, 30]) + 12 * ROW + 3 * COLUMN
+    )
+
+
+def test_the_middle_is_half_way_between_the_outer_slices():
+    stack = oblique([0 * NORMAL, 2 * NORMAL, 20 * NORMAL])
+    assert stack.middle == pytest.approx(10 * NORMAL + 6 * ROW + 6 * COLUMN)
+
+
+def test_the_angle_between_stacks_does_not_know_front_from_back():
+    stack = make_stack([[0, 0, 0]], [0, 0, 1.0])
+    for degrees, angle in ((0, 0), (30, 30), (90, 90), (150, 30), (180, 0)):
+        turned = make_stack([[0, 0, 0]], [np.sin(np.radians(degrees)), 0, np.cos(np.radians(degrees))])
+        assert stack.angle_to(turned) == pytest.approx(angle, abs=1e-5)
+
+
+def test_slices_are_put_in_order_along_an_axis():
+    stack = oblique([0 * NORMAL, 10 * NORMAL, 20 * NORMAL])
+    assert [entry.position for entry in stack.in_order(-NORMAL).slices] == pytest.approx([20, 10, 0])
+    assert [entry.position for entry in stack.in_order(NORMAL).slices] == pytest.approx([0, 10, 20])
+    assert stack.in_order(None) is stack
+    assert [entry.position for entry in stack.slices] == pytest.approx([0, 10, 20])
+
+
+def test_phases_are_counted_by_slice():
+    stack = oblique([0 * NORMAL, 10 * NORMAL, 20 * NORMAL])
+    stack.slices[1].phases *= 7
+    stack.slices[2].phases *= 3
+    assert stack.phase_counts == (1, 7)

@@ -1,0 +1,209 @@
+"""How likely it is that planes are views of a heart: all assignments of views to planes, summed. The rule: see `cardiac`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from planewise.exams.cardiac_views import OTHER, VIEWS
+from planewise.geometry.locations import USUAL_LONG_AXIS
+
+_NAMES = (*VIEWS, OTHER)
+#: Planes that are none of the views: spread evenly over angle, tilt and 160 mm, with this prior.
+_OTHER_PRIOR = 0.12
+
+#: Roll of the heart about its long axis, standard deviation, degrees.
+ROLL = 11.0
+#: Middle of the left ventricle from the centre of the short-axis images: (share of exams, standard deviation along each
+#: axis in mm). The second is for images that were cropped or centred on something else.
+CENTRE = ((0.95, 14.0), (0.05, 60.0))
+#: Each further plane with the same view costs this (natural logarithm of the odds).
+_REPEAT = -4.0
+#: What a name is worth (natural logarithm of the odds).
+_HINT, _RV_HINT = 1.4, 3.0
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """A plane that contains the long axis more or less, and, once it was scored, what it would be."""
+
+    stack: int
+    """index among the exam's stacks"""
+    slice: int
+    point: np.ndarray
+    """(3,), centre of the image, RAS+, mm"""
+    normal: np.ndarray
+    """(3,), unit vector, RAS+"""
+    hint: str | None
+    """view that the series' name claims"""
+    phases: int
+    acquired: tuple
+    series: str
+    cine: bool = False
+    """whether it has about as many phases as the others"""
+    view: str = OTHER
+    """in the likeliest assignment"""
+    posterior: dict[str, float] = field(default_factory=dict)
+    """view to probability"""
+    distance: float = 0.0
+    """of its line from the middle of the ventricle, mm"""
+
+
+class Line(NamedTuple):
+    """Where a plane cuts the plane across the long axis."""
+
+    angle: float
+    """on the heart's clock, degrees in [0, 180)"""
+    tilt: float
+    """of the plane against the long axis, degrees"""
+    offset: float
+    """of the line from the middle, mm"""
+    across: np.ndarray
+    """unit vector (2,) on the clock along which the offset is counted, to the patient's right for lines that are not
+    horizontal"""
+
+
+class _Scores(NamedTuple):
+    """Log-likelihood terms of one plane under every view, ``other`` last."""
+
+    fixed: np.ndarray
+    """(views,)"""
+    rolled: np.ndarray
+    """(views, rolls)"""
+    square: np.ndarray
+    """(views,), with the two below the quadratic form of where the ventricle's middle lies"""
+    vector: np.ndarray
+    """(views, 2)"""
+    matrix: np.ndarray
+    """(views, 2, 2)"""
+
+
+def is_straight(normal: np.ndarray) -> bool:
+    """Whether a plane is axial, coronal or sagittal to within 3 degrees, as scouts are and heart views hardly ever."""
+    return bool(np.abs(normal).max() > np.cos(np.radians(3)))
+
+
+def heart_clock(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors at 0 and 90 degrees of the heart's clock in the plane across the long axis ``axis`` (3,), RAS+.
+
+    0 degrees is the right-left axis, projected for the usual long axis and carried along by the shortest rotation.
+    """
+    usual = np.array(USUAL_LONG_AXIS)
+    zero = np.array([1.0, 0, 0]) - usual[0] * usual
+    zero /= np.linalg.norm(zero)
+    cross, cosine = np.cross(usual, axis), usual @ axis
+    # Rodrigues' formula for the rotation that takes `usual` to `axis`
+    zero = zero + np.cross(cross, zero) + np.cross(cross, np.cross(cross, zero)) / (1 + cosine)
+    return zero, np.cross(axis, zero)
+
+
+def line_of(plane_point: np.ndarray, normal: np.ndarray, axis: np.ndarray, middle: np.ndarray) -> Line:
+    """Where a plane cuts the plane across the long axis through ``middle``; all arguments (3,), RAS+, mm."""
+    zero, ninety = heart_clock(axis)
+    direction = np.cross(normal, axis)
+    angle = np.arctan2(direction @ ninety, direction @ zero) % np.pi
+    across = np.array([np.sin(angle), -np.cos(angle)])
+    slope = normal @ (across[0] * zero + across[1] * ninety)
+    return Line(
+        angle=float(np.degrees(angle)),
+        tilt=float(np.degrees(np.arcsin(min(1.0, abs(normal @ axis))))),
+        offset=float(normal @ (plane_point - middle) / slope),
+        across=across,
+    )
+
+
+#: Rolls of the heart that are summed over, degrees.
+_ROLLS = np.arange(-60.0, 61.0, 4.0)
+
+
+def assign(planes: list[Candidate], axis: np.ndarray, middle: np.ndarray) -> float:
+    """Give every plane its ``view``, ``posterior`` (view to probability) and ``distance`` from the ventricle's middle (mm).
+
+    Returns:
+        The evidence for these being views of a heart: log of the odds against none of them being one.
+    """
+    lines = [line_of(plane.point, plane.normal, axis, middle) for plane in planes]
+    scores = [_scores(plane, line) for plane, line in zip(planes, lines, strict=True)]
+    # (planes, views) tables that an assignment sums over: fixed, per roll, and the sufficient statistics of the middle
+    fixed = np.array([score.fixed for score in scores])
+    rolled = np.array([score.rolled for score in scores])
+    square = np.array([score.square for score in scores])
+    vector = np.array([score.vector for score in scores])
+    matrix = np.array([score.matrix for score in scores])
+    choices = _assignments(fixed + rolled.max(axis=2) - 0.5 * np.minimum(square, 30))
+    rank = np.arange(len(planes))
+    total = fixed[rank, choices].sum(axis=1)
+    counts = np.stack([(choices == view).sum(axis=1) for view in range(len(VIEWS))], axis=1)
+    total += _REPEAT * np.maximum(counts - 1, 0).sum(axis=1)
+    rolls = rolled[rank, choices].sum(axis=1) - 0.5 * (_ROLLS / ROLL) ** 2
+    total += np.logaddexp.reduce(rolls, axis=1)
+    # Gaussian integrals over the middle of the ventricle, in closed form
+    matrix, vector = matrix[rank, choices].sum(axis=1), vector[rank, choices].sum(axis=1)
+    integrals, means = [], []
+    for share, spread in CENTRE:
+        precision = matrix + np.eye(2) / spread**2
+        mean = np.linalg.solve(precision, vector[..., None])[..., 0]
+        normaliser = np.log(share) - 0.5 * np.log(np.linalg.det(precision * spread**2))
+        integrals.append(normaliser + 0.5 * (vector * mean).sum(axis=1))
+        means.append(mean)
+    total += np.logaddexp.reduce(integrals) - 0.5 * square[rank, choices].sum(axis=1)
+    weights = np.exp(total - total.max())
+    weights /= weights.sum()
+    best = int(total.argmax())
+    middle_found = means[int(np.argmax([integral[best] for integral in integrals]))][best]
+    for index, (plane, line) in enumerate(zip(planes, lines, strict=True)):
+        shares = np.bincount(choices[:, index], weights, len(_NAMES))
+        plane.posterior = {name: float(share) for name, share in zip(_NAMES, shares, strict=True)}
+        plane.view = _NAMES[choices[best, index]]
+        plane.distance = float(line.offset - line.across @ middle_found)
+    none = (choices == len(VIEWS)).all(axis=1)
+    return float(np.logaddexp.reduce(total) - total[none][0])
+
+
+def _scores(plane: Candidate, line: Line) -> _Scores:
+    """The terms of one plane; constants that all views share are left out."""
+    views = list(VIEWS.values())
+    angle, angle_sd = np.array([view.angle for view in views]).T
+    offset, offset_sd = np.array([view.offset for view in views]).T
+    tilt_sd = np.array([view.tilt for view in views])
+    residual = (line.angle - angle[:, None] - _ROLLS + 90) % 180 - 90  # lines have no direction: modulo 180
+    evenly = np.log(np.sqrt(2 * np.pi))
+    fixed = np.log([view.prior for view in views]) - np.log(angle_sd) - np.log(offset_sd) - np.log(tilt_sd) + np.log(2)
+    fixed = fixed - 0.5 * (line.tilt / tilt_sd) ** 2
+    other = np.log(_OTHER_PRIOR) + 3 * evenly - np.log(180.0) - np.log(160.0) - np.log(90.0)
+    fixed = np.append(fixed, other)
+    hint = plane.hint
+    if hint in VIEWS:
+        fixed[_NAMES.index(hint)] += _RV_HINT if hint.startswith("rv") else _HINT
+        if hint == "2ch":  # "2ch" is also what the right ventricle's is called
+            fixed[_NAMES.index("rv2ch")] += _HINT / 2
+    if not plane.cine:
+        fixed[:-1] -= 1.0 + 2.0 * is_straight(plane.normal)  # a single frame is more likely a pilot scan or a scout
+    weight = np.append(1 / offset_sd**2, 0.0)
+    apart = line.offset - np.append(offset, 0.0)
+    return _Scores(
+        fixed=fixed,
+        rolled=np.vstack([-0.5 * (residual / angle_sd[:, None]) ** 2, np.zeros(len(_ROLLS))]),
+        square=weight * apart**2,
+        vector=(weight * apart)[:, None] * line.across,
+        matrix=weight[:, None, None] * np.outer(line.across, line.across),
+    )
+
+
+def _assignments(optimistic: np.ndarray, most: int = 8_000) -> np.ndarray:
+    """Assignments worth scoring, shape (N, planes): indices of views.
+
+    A view whose optimistic score for a plane is hopeless (e^-10 of its best) is not tried; if too many assignments remain,
+    the planes that fit no view well are taken as other.
+    """
+    allowed = [list(np.flatnonzero(row >= row.max() - 10)) for row in optimistic]
+    other = len(VIEWS)
+    allowed = [views if other in views else [*views, other] for views in allowed]
+    for index in np.argsort(optimistic[:, :other].max(axis=1) - optimistic[:, other]):
+        if np.prod([len(views) for views in allowed], dtype=float) <= most:
+            break
+        allowed[index] = [other]
+    return np.array(list(product(*allowed)))

@@ -1,0 +1,47 @@
+"""How the planes of the standard views lie in the heart, and what their series are called. Numbers: see `cardiac`."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class View(NamedTuple):
+    """How a view's plane lies in the heart: degrees, mm. Pairs are mean and standard deviation."""
+
+    angle: tuple[float, float]
+    """of its line in the short axis"""
+    tilt: float
+    """standard deviation of its angle against the long axis"""
+    offset: tuple[float, float]
+    """of its line from the middle of the left ventricle, to the patient's right"""
+    prior: float
+    """how likely an exam is to hold it"""
+
+
+VIEWS = {
+    "2ch": View(angle=(64, 11), tilt=11, offset=(0, 11), prior=0.85),
+    "3ch": View(angle=(124, 14), tilt=11, offset=(0, 11), prior=0.35),
+    "4ch": View(angle=(-4, 11), tilt=11, offset=(0, 11), prior=0.9),
+    "rv2ch": View(angle=(74, 14), tilt=14, offset=(36, 13), prior=0.15),
+    "rvot": View(angle=(93, 14), tilt=16, offset=(26, 13), prior=0.12),
+}
+#: Planes that are none of the views.
+OTHER = "other"
+
+_HINTS = {
+    "rv2ch": r"\brv\b.{0,8}(2 ?ch|two|2 ?cv|vla)|(2 ?ch|2 ?cv|vla).{0,4}\brv\b|\brv2ch\b",
+    "rvot": r"rvot|rv out|\brv\b.{0,4}outflow",
+    "3ch": r"\b3 ?ch|\b3 ?cv|three ?ch|\blvot\b|\b3 ?kammer|\b3 ?kb\b",
+    "4ch": r"\b4 ?ch|\b4 ?cv|four ?ch|\bhla\b|\b4 ?kammer|\b4 ?kb\b",
+    "2ch": r"\b2 ?ch|\b2 ?cv|two ?ch|\bvla\b|\b2 ?kammer|\b2 ?kb\b",
+    "sax": r"\bsax?\b|short ?ax|\bksa\b|kurz",
+}
+#: Words that say that something is a heart, as a pattern.
+HEART_WORDS = r"cine|heart|card|ventric|trufi|fiesta|bssfp|\blge\b|" + "|".join(_HINTS.values())
+
+
+def named_view(text: str) -> str | None:
+    """The view that a series' name claims, or None. Names are hints: two series may claim one view, or the wrong one."""
+    plain = re.sub(r"[_\-./|]+", " ", text.lower())
+    return next((view for view, pattern in _HINTS.items() if re.search(pattern, plain)), None)

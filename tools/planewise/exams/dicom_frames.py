@@ -1,0 +1,202 @@
+"""What a DICOM header says of each frame. The only place that turns LPS into RAS+."""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import lru_cache
+
+from pydicom.dataset import Dataset
+
+from planewise.exams.dicom_values import number_of, values_of
+from planewise.exams.frame import Frame
+from planewise.exams.refusals import BAD_GEOMETRY, NO_FRAME_POSITIONS, NO_POSITION, Refused
+from planewise.exams.words import natural_order
+
+#: ScanOptions that mean fat suppression: FS is DICOM's own term, the others are what manufacturers write.
+_FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
+#: Enhanced files say in one word what classic ones say in ScanningSequence.
+_PULSE_SEQUENCES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "GR/SE"}
+#: What enhanced files write of it; water and silicone are suppressed for other reasons.
+_SUPPRESSIONS = {"FAT": True, "FAT_AND_WATER": True, "NONE": False}
+
+
+def frames_of(header: dict, path: str) -> list[Frame]:
+    """The frames of a file.
+
+    Args:
+        header: keyword to value, as `dicom.read_header` reads it.
+        path: of the file.
+
+    Raises:
+        Refused: the header does not place its images.
+    """
+    common = _common(header, path)
+    per_frame = header.get("PerFrameFunctionalGroupsSequence")
+    if per_frame:
+        shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+        return [Frame(**(common | _enhanced_frame(group, shared, index))) for index, group in enumerate(per_frame)]
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        raise Refused(NO_FRAME_POSITIONS)
+    frame = {
+        "frame": None,
+        "affine": slice_affine(
+            header.get("ImagePositionPatient"),
+            header.get("ImageOrientationPatient"),
+            header.get("PixelSpacing"),
+            header.get("SliceThickness"),
+        ),
+        "thickness": number_of(header.get("SliceThickness")),
+        "trigger": number_of(header.get("TriggerTime")),
+        "instance": int(number_of(header.get("InstanceNumber")) or 0),
+        "echo_time": number_of(header.get("EchoTime")),
+        "repetition_time": number_of(header.get("RepetitionTime")),
+        "fat_suppressed": _fat_suppressed(header),
+    }
+    return [Frame(**common, **frame)]
+
+
+def _common(header: dict, path: str) -> dict:
+    folder = os.path.basename(os.path.dirname(path))
+    image_type = [str(value).upper() for value in values_of(header.get("ImageType"))]
+    sequence = "/".join(sorted(map(str, values_of(header.get("ScanningSequence")))))
+    description = " ".join(str(header.get(key) or "") for key in ("SeriesDescription", "ProtocolName"))
+    kind = (
+        _component(image_type, str(header.get("ComplexImageComponent") or "")),
+        sequence,
+        "/".join(sorted(map(str, values_of(header.get("SequenceVariant"))))),
+        str(header.get("EchoNumbers") or ""),
+    )
+    return {
+        "path": path,
+        "rows": int(header["Rows"]),
+        "columns": int(header["Columns"]),
+        "kind": "|".join(kind),
+        "text": f"{description} {folder}",
+        "description": description,
+        "sequence": sequence or _PULSE_SEQUENCES.get(str(header.get("EchoPulseSequence") or ""), ""),
+        "localizer": "LOCALIZER" in image_type,
+        "gated": (number_of(header.get("CardiacNumberOfImages")) or 0) > 1
+        or (number_of(header.get("NominalInterval")) or 0) > 0
+        or (number_of(header.get("TriggerTime")) or 0) > 0,
+        "body_part": str(header.get("BodyPartExamined") or "").lower(),
+        "acquired": (
+            _acquired(header),
+            int(number_of(header.get("SeriesNumber")) or 0),
+            int(number_of(header.get("AcquisitionNumber")) or 0),
+            _folder_order(folder),
+        ),
+        "patient": str(header.get("PatientID") or "").strip(),
+        "study": str(header.get("StudyInstanceUID") or ""),
+        "series": str(header.get("SeriesInstanceUID") or ""),
+        "frame_of_reference": str(header.get("FrameOfReferenceUID") or ""),
+        "sop": str(header.get("SOPInstanceUID") or ""),
+    }
+
+
+def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
+    """One frame of an enhanced multi-frame file; a group that all frames share stands in the shared sequence."""
+
+    def first(sequence: str, keyword: str):
+        for source in (group, shared):
+            items = source.get(sequence)
+            if items and items[0].get(keyword) is not None:
+                return items[0].get(keyword)
+        return None
+
+    trigger = first("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime")
+    if trigger is None:
+        trigger = first("CardiacSynchronizationSequence", "ActualCardiacTriggerDelayTime")
+    temporal = first("FrameContentSequence", "TemporalPositionIndex")
+    thickness = first("PixelMeasuresSequence", "SliceThickness")
+    return {
+        "frame": index,
+        "affine": slice_affine(
+            first("PlanePositionSequence", "ImagePositionPatient"),
+            first("PlaneOrientationSequence", "ImageOrientationPatient"),
+            first("PixelMeasuresSequence", "PixelSpacing"),
+            thickness,
+        ),
+        "thickness": number_of(thickness),
+        "trigger": number_of(trigger),
+        # a delay of zero is what scanners write where nothing triggers
+        "gated": (number_of(trigger) or 0) > 0,
+        "instance": int(temporal) * 100_000 + index if temporal else index,
+        "echo_time": number_of(first("MREchoSequence", "EffectiveEchoTime")),
+        "repetition_time": number_of(first("MRTimingAndRelatedParametersSequence", "RepetitionTime")),
+        "fat_suppressed": _SUPPRESSIONS.get(str(first("MRModifierSequence", "SpectrallySelectedSuppression"))),
+    }
+
+
+def _fat_suppressed(header: dict) -> bool | None:
+    """Whether ScanOptions names fat suppression; None where there are no options to name it."""
+    options = {str(value).strip().upper() for value in values_of(header.get("ScanOptions"))} - {""}
+    return bool(options & _FAT_OPTIONS) if options else None
+
+
+def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]:
+    """Voxel ``(i, j, k)`` of a slice to RAS+ mm, 4x4 as rows of floats (DICOM PS3.3, C.7.6.2.1.1).
+
+    Args:
+        position: ImagePositionPatient: centre of the first voxel, LPS, mm.
+        orientation: ImageOrientationPatient: directions of a row and of a column, LPS.
+        spacing: PixelSpacing, mm: between rows, between columns.
+        thickness: of the slice, mm; 1 where it is unknown.
+
+    Raises:
+        Refused: one of them is missing, or they are no rotation and no spacing.
+    """
+    if position is None or orientation is None or len(values_of(position)) != 3 or len(values_of(orientation)) != 6:
+        raise Refused(NO_POSITION)
+    if spacing is None or len(values_of(spacing)) != 2:
+        raise Refused(BAD_GEOMETRY)
+    # three numbers at a time, NumPy costs more than it saves
+    numbers = [float(value) for value in (*orientation, *position, *spacing)]
+    row, column, origin, (between_rows, between_columns) = numbers[:3], numbers[3:6], numbers[6:9], numbers[9:]
+    # 1e-3: headers round direction cosines to about five digits
+    rotation = abs(_dot(row, row) - 1) < 1e-3 and abs(_dot(column, column) - 1) < 1e-3 and abs(_dot(row, column)) < 1e-3
+    if not all(map(math.isfinite, numbers)) or not rotation or between_rows <= 0 or between_columns <= 0:
+        raise Refused(BAD_GEOMETRY)
+    normal = [
+        row[1] * column[2] - row[2] * column[1],
+        row[2] * column[0] - row[0] * column[2],
+        row[0] * column[1] - row[1] * column[0],
+    ]
+    depth = number_of(thickness) or 1.0
+    # PixelSpacing names the distance between rows first
+    affine = [
+        [row[axis] * between_columns, column[axis] * between_rows, normal[axis] * depth, origin[axis]]
+        for axis in range(3)
+    ]
+    # LPS to RAS+
+    return [*([-value for value in line] for line in affine[:2]), affine[2], [0.0, 0.0, 0.0, 1.0]]
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _acquired(header: dict) -> str:
+    """When the image was acquired, as text that sorts; empty where the header does not say."""
+    if header.get("AcquisitionDateTime"):
+        return str(header["AcquisitionDateTime"]).ljust(14, "0")
+    for when in ("Acquisition", "Content", "Series"):
+        if header.get(f"{when}Time"):
+            return f"{header.get(f'{when}Date') or ''}{header.get(f'{when}Time')}"
+    return ""
+
+
+def _component(image_type: list[str], complex_component: str) -> str:
+    """``phase``, ``real``, ``imaginary`` or ``magnitude``."""
+    words = {*image_type[2:], complex_component.upper()}
+    if words & {"P", "PHASE", "PHASE MAP", "VELOCITY MAP", "P_FFE", "P_SE", "P_PCA", "V"}:
+        return "phase"
+    if words & {"R", "REAL", "R_FFE", "R_IR"}:
+        return "real"
+    if words & {"I", "IMAGINARY", "I_FFE"}:
+        return "imaginary"
+    return "magnitude"
+
+
+#: Of folders, which many files share.
+_folder_order = lru_cache(maxsize=256)(natural_order)

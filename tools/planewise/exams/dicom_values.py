@@ -1,0 +1,58 @@
+"""Values of DICOM elements as plain Python has them, past pydicom's conversion where that would make the same of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+
+#: Kinds of text by how pydicom strips it: as a whole, or every part.
+_TEXTS = {"CS", "DA", "TM", "DT"}
+_TEXTS_BY_PART = {"SH", "LO"}
+
+
+def value_of(dataset: Dataset, tag: int) -> Any:
+    """An element's value as plain Python has it. What pydicom does with a value costs more than reading the element did,
+    so that plain ones do not go through it; whatever is odd does."""
+    element: DataElement | RawDataElement = dataset.get_item(tag)
+    raw = element.value
+    if not isinstance(element, RawDataElement) or not raw or not raw.isascii() or b"\x1b" in raw:
+        return dataset[tag].value
+    kind = element.VR or dictionary_VR(tag)
+    if kind == "US" and len(raw) == 2 and element.is_little_endian:
+        return raw[0] + 256 * raw[1]
+    if kind in _TEXTS_BY_PART:
+        parts: list = [part.rstrip("\0 ") for part in raw.decode("ascii").split("\\")]
+    else:
+        parts = raw.decode("ascii").rstrip("\0 ").split("\\")
+    try:
+        if kind == "DS":
+            parts = [float(part) for part in parts]
+        elif kind == "IS":
+            parts = [int(part) for part in parts]
+        elif kind == "UI":
+            parts = [part.strip() for part in parts]
+        elif kind not in _TEXTS_BY_PART and kind not in _TEXTS:
+            return dataset[tag].value
+    except ValueError:
+        return dataset[tag].value
+    return parts[0] if len(parts) == 1 else parts
+
+
+def values_of(value: Any) -> list:
+    """A value as a list: nothing, one, or several."""
+    if value is None:
+        return []
+    return list(value) if not isinstance(value, str) and hasattr(value, "__iter__") else [value]
+
+
+def number_of(value: Any) -> float | None:
+    """A value as a finite number; None where it is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,32 @@
+"""One study's images in one frame of reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from planewise.exams.recognition import Recognition
+from planewise.exams.stack import Stack
+
+
+@dataclass(slots=True, eq=False)
+class Exam:
+    """The stacks of one study that share a frame of reference."""
+
+    key: str
+    """raw identifier of the exam, hashed before anything is written"""
+    patient_key: str
+    """the same of the patient"""
+    folder: Path
+    """that holds the exam's files"""
+    stacks: list[Stack]
+    notes: list[str]
+    """what was left out or assumed, in words"""
+    name: str = ""
+    """hash of the exam"""
+    patient: str = ""
+    """hash of the patient"""
+    found: Recognition | None = None
+    """None before it was looked for"""
+    main_stack: Stack | None = None
+    """the stack that is learned from, in order; None where there is none"""

@@ -1,0 +1,105 @@
+"""Frames to exams: by study and frame of reference, and by folder where the headers have no identifiers."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from planewise.exams.exam import Exam
+from planewise.exams.frame import Frame
+from planewise.exams.stacks import build_stacks
+from planewise.exams.words import natural_order
+
+#: PatientIDs that anonymisers write: they name nobody, so the study stands for the patient.
+_NOBODY = {
+    "anon", "anonymous", "anonymized", "anonymised", "anonymize", "deidentified", "unknown", "none", "null", "na", "nan",
+    "removed", "masked", "hidden", "xxx", "xxxx", "patient", "subject", "test", "phantom", "noid", "noname",
+}  # fmt: skip
+
+
+def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
+    """Exams: the frames of one study that share a frame of reference.
+
+    Args:
+        frames: as `dicom.read_header` gives them.
+        folder: what was indexed; where a study has no identifier, the exam's folder below it stands in.
+
+    Returns:
+        Exams in the order of their folders, with stacks and notes; they have no hash yet and nothing is recognised in them.
+    """
+    exams = defaultdict(list)
+    for frame in frames:
+        study = f"study:{frame.study}" if frame.study else f"folder:{_exam_folder(frame.path, folder)}"
+        exams[study, frame.frame_of_reference].append(frame)
+    references = defaultdict(int)
+    for study, _ in exams:
+        references[study] += 1
+    grouped = []
+    for (study, reference), members in exams.items():
+        notes = []
+        if not reference:
+            notes.append(
+                "no frame of reference in the headers: slices are related only because they share a "
+                + ("study" if study.startswith("study:") else "folder")
+            )
+        if references[study] > 1:
+            notes.append(
+                f"the study has {references[study]} frames of reference (the patient was moved): each is an exam of its own"
+            )
+        members, copies = _drop_copies(members)
+        if copies:
+            notes.append("1 image is a copy of another" if copies == 1 else f"{copies} images are copies of others")
+        grouped.append(
+            Exam(
+                key=f"{study}|{reference}",
+                patient_key=_patient_key(members[0].patient, study),
+                folder=_common_folder(members),
+                stacks=build_stacks(members),
+                notes=notes,
+            )
+        )
+    return sorted(grouped, key=lambda exam: (natural_order(str(exam.folder)), exam.key))
+
+
+def _patient_key(patient: str, study: str) -> str:
+    plain = "".join(character for character in patient.lower() if character.isalnum())
+    named = plain and plain not in _NOBODY and set(plain) != {"0"} and set(plain) != {"x"}
+    return f"patient:{patient}" if named else study
+
+
+def _exam_folder(path: str, folder: Path) -> str:
+    """The folder of an exam whose files do not say which study they are of: the file's own, or the one above where that
+    is named like a series (``study/sax_5``, ``Se3``)."""
+    own = Path(path).parent
+    relative = own.relative_to(folder) if own.is_relative_to(folder) else own
+    if re.match(r"(sax|lax|rvot|[234]ch|se|ser|series)[_ -]?\d+", own.name.lower()) and relative.parts:
+        relative = relative.parent
+    return relative.as_posix()
+
+
+def _common_folder(frames: Sequence[Frame]) -> Path:
+    folders = {frame.folder for frame in frames}
+    parts = [Path(folder).parts for folder in folders]
+    shared = []
+    for level in zip(*parts, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return Path(*shared)
+
+
+def _drop_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
+    """The same image stored twice counts once."""
+    seen, kept = set(), []
+    for frame in frames:
+        geometry = tuple(np.round(np.ravel(frame.affine), 3))
+        same = (frame.sop, frame.frame, geometry, frame.trigger, frame.instance)
+        if frame.sop and same in seen:
+            continue
+        seen.add(same)
+        kept.append(frame)
+    return kept, len(frames) - len(kept)

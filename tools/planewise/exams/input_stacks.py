@@ -1,0 +1,124 @@
+"""Files to the stacks that a network is run on."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from planewise.errors import InputError
+from planewise.exams.anatomies import ANATOMIES, anatomy_of_stack, choose_anatomy, prepare
+from planewise.exams.anatomy import Anatomy
+from planewise.exams.datalist import plane_of, slice_items
+from planewise.exams.exam import Exam
+from planewise.exams.grouping import group_exams
+from planewise.exams.identity import hashed, load_salt
+from planewise.exams.scan import scan_folder
+from planewise.exams.stack import Stack
+from planewise.exams.words import count_of
+
+
+@dataclass(slots=True)
+class InputStack:
+    """One phase of an exam's stack."""
+
+    exam: str
+    """hash"""
+    stack: str
+    """the view that was looked for, or ``"unknown"``"""
+    phase: float
+    """as a fraction of the cycle"""
+    slices: list[dict]
+    """from base to apex or from right to left, as items of a datalist: ``image``, ``frame`` (multi-frame files only),
+    ``affine``, ``phase`` and, where the ends can be told apart, ``location``"""
+    planes: dict[str, dict[str, list[float]]]
+    """view to ``origin`` and unit ``normal``, RAS+, mm"""
+    confidence: float
+    """that it is the stack that was looked for, in [0, 1]"""
+    flag: str | None
+    """why it is not that stack, in words; None where it is"""
+
+
+def find_stacks(
+    path: str | Path, view: str = "sax", phases: str = "ed", workers: int = 1, contrast: str | None = None
+) -> list[InputStack]:
+    """The stacks to run a network on, from a DICOM file or a folder of them.
+
+    Where an exam has no stack that is recognised (no cine, not a heart, another contrast), the likeliest one is returned with
+    a flag that says so: a network can then say that it sees nothing.
+
+    Args:
+        path: folder or file.
+        view: ``"sax"`` (of hearts) or ``"sagittal"`` (of knees).
+        phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
+        workers: processes that read headers.
+        contrast: of sagittal stacks, as for `index_folder`.
+
+    Returns:
+        One per exam and phase.
+
+    Raises:
+        InputError: there is no image in it, or the options are unknown.
+    """
+    sought = anatomy_of_stack(view)
+    if sought is None or phases not in ("ed", "all"):
+        known = " and ".join(repr(anatomy.stack) for anatomy in ANATOMIES.values())
+        raise InputError(f"view is {view!r} and phases {phases!r}; there are views {known} with phases 'ed' or 'all'")
+    anatomy = choose_anatomy(sought.name, contrast)
+    path = Path(path).expanduser().resolve()
+    folder = path.parent if path.is_file() else path
+    scan = scan_folder(folder, workers)
+    if path.is_file():
+        scan.frames = [frame for frame in scan.frames if Path(frame.path) == path]
+    exams = group_exams(scan.frames, scan.folder)
+    if not exams:
+        raise InputError(f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}{scan.reasons}")
+    salt = load_salt()
+    chosen = []
+    for exam in exams:
+        chosen += _stacks_of(exam, anatomy, phases, hashed(exam.key, salt))
+    recognised = [stack for stack in chosen if stack.flag is None]
+    return recognised or chosen
+
+
+def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[InputStack]:
+    """An exam's stack to run a network on, once per phase, as `find_stacks` says."""
+    stacks = prepare(exam.stacks, anatomy)
+    found = anatomy.recognise(stacks)
+    flag, index = None, found.stack
+    if index is None:
+        index = found.candidate
+        if index is None:
+            index = max(range(len(stacks)), key=lambda number: len(stacks[number].slices))
+        flag = "; ".join(found.left_out) or f"not recognised as a {anatomy.called} stack"
+    axis = anatomy.axis(stacks[index])
+    planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
+    return [
+        InputStack(
+            exam=name,
+            stack=anatomy.stack if flag is None else "unknown",
+            phase=phase,
+            slices=slices,
+            planes=planes,
+            confidence=found.confidence,
+            flag=flag,
+        )
+        for phase, slices in _phases(stacks[index].in_order(axis), axis is not None, phases)
+    ]
+
+
+def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[dict]]]:
+    """Each phase and its slices, as `InputStack` holds them; slices with fewer phases give the nearest of theirs."""
+    by_slice = defaultdict(list)
+    for item in slice_items(stack, located):
+        by_slice[item.pop("slice")].append(item)
+    counts = Counter(len(items) for items in by_slice.values())
+    usual = max(counts, key=lambda count: (counts[count], count))
+    wanted = [number / usual for number in range(usual if phases == "all" else 1)]
+    return [
+        (
+            round(phase, 6),
+            [min(items, key=lambda item: abs(item["phase"] - phase)) for items in by_slice.values()],
+        )
+        for phase in wanted
+    ]

@@ -1,0 +1,50 @@
+"""What was recognised in an exam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class FoundView:
+    """A slice that shows a view, or may show it."""
+
+    view: str
+    stack: int
+    """index among the exam's stacks"""
+    slice: int
+    """rank within that stack"""
+    confidence: float
+    """in [0, 1]"""
+    runners_up: dict[str, float] = field(default_factory=dict)
+    """other views to their confidence, the likeliest first"""
+    named: str | None = None
+    """view that the series' name claims"""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Stack and slice."""
+        return self.stack, self.slice
+
+
+@dataclass(slots=True, eq=False)
+class Recognition:
+    """The stack of an exam that is learned from, and the planes of its views."""
+
+    stack: int | None = None
+    """index of that stack among the exam's; None where none is good enough"""
+    candidate: int | None = None
+    """index of the best one even where it is not good enough"""
+    confidence: float = 0.0
+    """of that stack, in [0, 1]"""
+    axis: np.ndarray | None = None
+    """(3,), unit vector along which the stack's slices are counted (base to apex, right to left), RAS+; None where unknown"""
+    views: dict[str, FoundView] = field(default_factory=dict)
+    undecided: list[FoundView] = field(default_factory=list)
+    """planes whose best view is not sure enough"""
+    left_out: list[str] = field(default_factory=list)
+    """reasons in words"""
+    remarks: dict[int, str] = field(default_factory=dict)
+    """index of a stack to what was found of it, in words"""

@@ -1,0 +1,131 @@
+"""Why a file gives no slice: what its name, its header and its length say before anything else is asked of it."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import BinaryIO
+
+import pydicom
+
+from planewise.exams.dicom_values import values_of
+
+#: Why a file is left out. Each is a sentence that a person reads beside a count and one example.
+HIDDEN = "hidden or system file (._*, DICOMDIR, Thumbs.db, ...)"
+EMPTY = "empty file (0 bytes)"
+NOT_DICOM = "not a DICOM file"
+ARCHIVE = "an archive: unpack it first"
+TRUNCATED = "truncated: the file ends before its image does"
+DAMAGED = "damaged: the header cannot be read"
+NO_IMAGE = "DICOM without an image (report, presentation state, raw data, ...)"
+NOT_MR = "not MR"
+CAPTURE = "secondary capture or screen save"
+BURNT_IN = "burnt-in annotation: text in the pixels may name the patient"
+COLOUR = "colour image"
+MOSAIC = "mosaic: many slices tiled into one image, without a position for each"
+PROJECTION = "projection or reformat (MIP, MPR): not an acquired plane"
+NO_POSITION = "no position or orientation in the header"
+BAD_GEOMETRY = "broken geometry: zero pixel spacing or an orientation that is no rotation"
+NO_FRAME_POSITIONS = "multi-frame file without a position for each frame"
+TRANSFER_SYNTAX = "compressed in a way that ITK cannot read"
+
+#: Read by ITK's GDCM: uncompressed, deflated, JPEG, JPEG-LS, JPEG 2000 and RLE; not video or high-throughput JPEG 2000.
+_READABLE = {"1.2.840.10008.1.2", *(f"1.2.840.10008.1.2.{tail}" for tail in ("1", "1.99", "2", "5"))} | {
+    f"1.2.840.10008.1.2.4.{tail}" for tail in (50, 51, 57, 70, 80, 81, 90, 91)
+}
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_ENHANCED_MR = {f"1.2.840.10008.5.1.4.1.1.4.{tail}" for tail in ("1", "4")}
+_CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
+_CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
+_PROJECTIONS = {"PROJECTION IMAGE", "MIP", "MINIP", "MPR", "CSA MPR", "CSAPARALLEL"}
+_NOT_DICOM_SUFFIXES = {
+    ".txt", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".pdf", ".md", ".yml", ".yaml", ".cfg", ".ini", ".log", ".py",
+    ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".nii", ".mat", ".npy", ".npz", ".h5", ".hdf5", ".mha", ".mhd",
+    ".nrrd", ".raw", ".xls", ".xlsx", ".doc", ".docx", ".mp4", ".avi", ".mov", ".exe", ".dll", ".db", ".pt", ".pth",
+}  # fmt: skip
+_ARCHIVES = {".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
+_SYSTEM_NAMES = {"dicomdir", "thumbs.db", "desktop.ini"}
+
+
+class Refused(Exception):
+    """A file that gives no frames; its text is one of the reasons above."""
+
+
+def refuse_by_name(name: str) -> None:
+    """Raises `Refused` for a file whose name says that it is no image.
+
+    Args:
+        name: of the file, without its folder.
+    """
+    suffix = os.path.splitext(name)[1].lower()
+    if name.startswith(".") or name.lower() in _SYSTEM_NAMES:
+        raise Refused(HIDDEN)
+    if suffix in _ARCHIVES:
+        raise Refused(ARCHIVE)
+    if suffix in _NOT_DICOM_SUFFIXES or name.lower().endswith(".nii.gz"):
+        raise Refused(NOT_DICOM)
+
+
+def refuse_what_is_no_slice(header: dict, syntax: str) -> None:
+    """Raises `Refused` for a header that is not that of an acquired MR slice, or one that cannot be shown.
+
+    Args:
+        header: keyword to value.
+        syntax: UID of the transfer syntax; empty where the file does not say.
+    """
+    sop_class = str(header.get("SOPClassUID") or "")
+    modality = str(header.get("Modality") or "")
+    image_type = {str(value).upper() for value in values_of(header.get("ImageType"))}
+    if not sop_class and not modality and "Rows" not in header:
+        raise Refused(TRUNCATED if syntax else NOT_DICOM)
+    if sop_class.startswith(_CAPTURES) or modality in ("SC", "OT") or "SCREEN SAVE" in image_type:
+        raise Refused(CAPTURE)
+    if "Rows" not in header or "Columns" not in header:
+        in_image_class = sop_class == _CLASSIC_MR or sop_class in _ENHANCED_MR
+        raise Refused(TRUNCATED if in_image_class else NO_IMAGE)
+    if modality not in ("MR", "") or (sop_class and sop_class != _CLASSIC_MR and sop_class not in _ENHANCED_MR):
+        raise Refused(f"{NOT_MR} ({modality or 'another kind of image'})")
+    if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
+        raise Refused(BURNT_IN)
+    if int(header.get("SamplesPerPixel") or 1) > 1:
+        raise Refused(COLOUR)
+    if "MOSAIC" in image_type:
+        raise Refused(MOSAIC)
+    if image_type & _PROJECTIONS:
+        raise Refused(PROJECTION)
+    if syntax and syntax not in _READABLE:
+        raise Refused(f"{TRANSFER_SYNTAX} ({pydicom.uid.UID(syntax).name})")
+
+
+def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> None:
+    """Raises `Refused` unless the rest of the file holds the pixels that its header promises.
+
+    Args:
+        header: keyword to value.
+        syntax: UID of the transfer syntax.
+        file: at the pixel data, in front of which pydicom stops.
+        size: of the whole file, bytes.
+    """
+    if syntax == _DEFLATED:
+        return  # read from a buffer; the file's own position says nothing
+    start = file.tell()
+    file.seek(start)
+    head = file.read(12)
+    big_endian = syntax == "1.2.840.10008.1.2.2"
+    if head[:4] != (b"\x7f\xe0\x00\x10" if big_endian else b"\xe0\x7f\x10\x00"):
+        raise Refused(TRUNCATED if start >= size else NO_IMAGE)
+    explicit = head[4:6] in (b"OW", b"OB")
+    start += 12 if explicit else 8
+    if syntax.startswith("1.2.840.10008.1.2.4") or syntax == "1.2.840.10008.1.2.5":
+        # encapsulated: items of stated length up to a delimiter
+        file.seek(start)
+        while (item := file.read(8))[:4] == b"\xfe\xff\x00\xe0":
+            file.seek(int.from_bytes(item[4:], "little"), os.SEEK_CUR)
+        if item[:4] != b"\xfe\xff\xdd\xe0":
+            raise Refused(TRUNCATED)
+        return
+    bits = int(header.get("BitsAllocated") or 16)
+    frames = int(header.get("NumberOfFrames") or 1)
+    wanted = math.ceil(int(header["Rows"]) * int(header["Columns"]) * frames * bits / 8)
+    if size - start < wanted:
+        raise Refused(TRUNCATED)

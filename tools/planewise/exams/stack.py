@@ -1,0 +1,92 @@
+"""Parallel slices in order, as plain data and numpy: RAS+, mm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from planewise.exams.frame import Frame
+
+
+@dataclass(slots=True, eq=False)
+class Slice:
+    """One slice position of a stack, with the images that were made there."""
+
+    position: float
+    """mm along the stack's normal"""
+    affine: np.ndarray
+    """(4, 4), voxel ``(i, j, 0)`` to patient space"""
+    phases: list[Frame]
+    """in order of time; one for what does not move"""
+    acquired: tuple
+    """sorts acquisitions in the order in which they were made"""
+    series: str
+    """identifier of the series, or the folder where the header has none"""
+
+
+@dataclass(slots=True, eq=False)
+class Stack:
+    """Parallel slices with the same matrix, pixel spacing and kind of image. What a header says is that of its frames."""
+
+    slices: list[Slice]
+    """in order along ``normal``"""
+    normal: np.ndarray
+    """(3,), unit vector, RAS+"""
+    rows: int
+    columns: int
+    in_plane: tuple[float, float]
+    """mm along i and j"""
+    thickness: float | None
+    """mm"""
+    text: str
+    """what the images that are used are called, in small letters"""
+    all_text: str
+    """the same of repeats as well"""
+    description: str
+    """the same as ``text`` without folders' names"""
+    gated: bool
+    body_part: str
+    echo_time: float | None
+    """ms, the median of the frames"""
+    repetition_time: float | None
+    """ms, the median of the frames"""
+    sequence: str
+    fat_suppressed: bool | None
+    localizer: bool
+    notes: list[str]
+    """what was left out or assumed, in words"""
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """True distances (mm) between neighbouring slices, shape (slices - 1,): from positions, not from the header's
+        SpacingBetweenSlices."""
+        return np.abs([after.position - before.position for before, after in pairwise(self.slices)])
+
+    @property
+    def phase_counts(self) -> tuple[int, int]:
+        """Smallest and largest number of phases of a slice."""
+        counts = [len(entry.phases) for entry in self.slices]
+        return min(counts), max(counts)
+
+    @property
+    def middle(self) -> np.ndarray:
+        """The centre of the images at the middle of the stack, shape (3,), mm."""
+        ends = self.slices[0], self.slices[-1]
+        return np.mean([self.image_centre(entry) for entry in ends], axis=0)
+
+    def image_centre(self, entry: Slice) -> np.ndarray:
+        """The middle of a slice's image in patient space, shape (3,), mm."""
+        return (entry.affine @ [(self.columns - 1) / 2, (self.rows - 1) / 2, 0, 1])[:3]
+
+    def angle_to(self, other: Stack) -> float:
+        """Degrees between two stacks' planes, in [0, 90]."""
+        return float(np.degrees(np.arccos(min(1.0, abs(self.normal @ other.normal)))))
+
+    def in_order(self, axis: np.ndarray | None) -> Stack:
+        """The stack with its slices in order along ``axis`` (3,) (base to apex, right to left); as it is where that is
+        unknown."""
+        if axis is None:
+            return self
+        return replace(self, slices=sorted(self.slices, key=lambda entry: float(entry.affine[:3, 3] @ axis)))

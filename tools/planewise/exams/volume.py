@@ -1,0 +1,34 @@
+"""An image of one phase of one exam that is not DICOM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(slots=True)
+class Volume:
+    """A NIfTI volume, or one of MRNet's arrays."""
+
+    image: Path
+    label: Path | None
+    """its mask"""
+    case: str
+    phase: str | None = None
+    """``"ED"``, ``"ES"``, ``"frame05"``, or None"""
+    classes: dict[str, object] = field(default_factory=dict)
+    """group of disease, height, weight, labels, ..."""
+    group: str = ""
+    """what sections are balanced by; empty for nothing"""
+    key: str = ""
+    """raw identifier of the exam, hashed before anything is written"""
+    patient_key: str = ""
+    """the same of the patient"""
+    name: str = ""
+    """hash of the exam"""
+    patient: str = ""
+    """hash of the patient"""
+
+    @property
+    def folder(self) -> Path:
+        return self.image.parent
