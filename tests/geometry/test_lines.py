@@ -114,6 +114,7 @@ def test_line_errors_are_the_turn_and_the_shift_that_were_made(direction, turn, 
 
 def test_crossing():
     assert crossing(torch.tensor([1.0, 0, -3]), torch.tensor([0.0, 1, -7])).tolist() == [3, 7]
+    assert crossing(torch.tensor([1.0, 1, -10]), torch.tensor([1.0, -1, -4])).tolist() == [7, 3]
 
 
 @given(st.data())
