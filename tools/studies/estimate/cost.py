@@ -15,17 +15,12 @@ from typing import Any
 import yaml
 from planewise.data.datalist import select_subjects
 from planewise.errors import InputError
+from planewise.exams.anatomies import ANATOMIES
 
 from tools.benchmarks.phantom_data import phantom_datalist
 from tools.benchmarks.training_cost import Section, Work, gflop_per_slice, settings, work
 from tools.studies.estimate.plan import Job, there
 from tools.studies.time_steps import seconds_per_slice
-
-#: Form of the phantom exams that steps are timed on.
-LAYOUTS = {
-    "cardiac": {"pretrain": "dsbcc", "finetune": "acdc"},
-    "knee": {"pretrain": "fastmri", "finetune": "mrnet"},
-}
 
 
 @dataclass
@@ -116,7 +111,7 @@ def timed(jobs: Sequence[Job], anatomy: str, device: str, steps: int | None = No
     with tempfile.TemporaryDirectory() as folder:
         for job in {job.bundle: job for job in jobs if there(job.bundle)}.values():
             if job.kind not in datalists:
-                datalists[job.kind] = phantom_datalist(Path(folder), anatomy, LAYOUTS[anatomy][job.kind])
+                datalists[job.kind] = phantom_datalist(Path(folder), anatomy, _layout(anatomy, job.kind))
             print(f"timing {job.bundle} on {device} ...", file=sys.stderr, flush=True)
             # its own: timing changes it
             config = _config.__wrapped__(job.bundle, job.files, job.settings)
@@ -174,3 +169,9 @@ def _config(bundle: str, files: tuple[str, ...], overrides: tuple[tuple[str, str
 @lru_cache
 def _gflop(bundle: str, files: tuple[str, ...], overrides: tuple[tuple[str, str], ...]) -> tuple[float, float]:
     return gflop_per_slice(_config(bundle, files, overrides))
+
+
+def _layout(anatomy: str, kind: str) -> str:
+    """Form of the phantom exams that steps are timed on."""
+    layouts = ANATOMIES[anatomy].phantoms
+    return layouts.unlabelled if kind == "pretrain" else layouts.labelled

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from planewise.errors import InputError
-from planewise.reports.study.anatomies import ANATOMIES, Anatomy
+from planewise.exams.anatomies import ANATOMIES
+from planewise.exams.anatomy import Words
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class StudyFolder:
             raise InputError(
                 f"{path} holds no study.json; it is written by `snakemake -s tools/studies/label_efficiency.smk`"
             )
-        # studies that name no anatomy are of the time when there were hearts only
+        # older studies have no anatomy: then there were only hearts
         return cls(path, {"anatomy": "cardiac", **config})
 
     @property
@@ -44,9 +45,9 @@ class StudyFolder:
         return self.config.get("title", self.path.name)
 
     @property
-    def anatomy(self) -> Anatomy:
+    def anatomy(self) -> Words:
         """The words of its anatomy."""
-        return ANATOMIES[self.config["anatomy"]]
+        return ANATOMIES[self.config["anatomy"]].words
 
     @property
     def pretexts(self) -> list[str]:
