@@ -88,6 +88,9 @@ def test_scores_by_hand(tmp_path):
     assert scores["mean"]["dice"]["mean"] == pytest.approx((2 / 3 + 3 + 2) / 9)
     assert scores["mean"]["assd_mm"]["mean"] == pytest.approx(15.5 / 8, abs=1e-5)
     assert scores["mean"]["assd_mm"]["median"] == 0
+    # the reference's way: 1.0 mm for the one that was missed
+    assert left["assd_missed_1_mm"]["mean"] == pytest.approx(1 / 3)
+    assert scores["mean"]["assd_missed_1_mm"]["mean"] == pytest.approx(16.5 / 9, abs=1e-5)
     assert scores["never_predicted"] == ["myocardium"]
 
 

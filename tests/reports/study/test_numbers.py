@@ -11,12 +11,16 @@ from planewise.reports.study.numbers import over_draws, paired_differences, pool
 
 def test_pooled_spread_is_that_of_all_values():
     groups = np.random.default_rng(0).normal(size=(3, 40)) + np.array([[0.0], [1.0], [5.0]])
-    found = pooled([{"mean": float(group.mean()), "sd": float(group.std())} for group in groups])
-    assert found["mean"] == pytest.approx(groups.mean()) and found["sd"] == pytest.approx(groups.std())
+    unequal = [groups[0], groups[1, :7], groups[2, :21]]
+    found = pooled([{"mean": float(group.mean()), "sd": float(group.std())} for group in unequal], [40, 7, 21])
+    together = np.concatenate(unequal)
+    assert found["mean"] == pytest.approx(together.mean()) and found["sd"] == pytest.approx(together.std())
+    # 40 volumes at 1 mm and 4 at 20 mm: 120 mm of 44
+    assert pooled([{"mean": 1.0, "sd": 0.0}, {"mean": 20.0, "sd": 0.0}], [40, 4])["mean"] == pytest.approx(120 / 44)
     # a group without a mean is left out: 1 and 3, each 0 wide, are 2 and 1 wide
     unknown = {"mean": None, "sd": None}
-    assert pooled([{"mean": 1.0, "sd": 0.0}, unknown, {"mean": 3.0, "sd": 0.0}]) == {"mean": 2.0, "sd": 1.0}
-    assert pooled([unknown]) == unknown
+    assert pooled([{"mean": 1.0, "sd": 0.0}, unknown, {"mean": 3.0, "sd": 0.0}], [5, 9, 5]) == {"mean": 2.0, "sd": 1.0}
+    assert pooled([unknown], [0]) == unknown
 
 
 def test_a_spread_has_three_digits_below_one_and_two_above():
@@ -27,10 +31,9 @@ def test_a_spread_has_three_digits_below_one_and_two_above():
 
 
 def test_the_deviation_of_draws_is_that_of_their_population():
-    # 1, 2, 6: mean 3, squares 4 + 1 + 9 = 14; over 2, and over 3
+    # 1, 2, 6: mean 3, squares 4 + 1 + 9 = 14, over 2
     assert over_draws([1.0, None, 2.0, 6.0]) == "3.000 (2.646)"
-    assert over_draws([1.0, 2.0, 6.0], ddof=0) == "3.000 (2.160)"
-    assert over_draws([0.5]) == "0.500" and over_draws([0.5], ddof=0) == "0.500 (0.000)"
+    assert over_draws([0.5]) == "0.500"
     assert over_draws([None]) == over_draws([]) == "-"
 
 

@@ -22,7 +22,7 @@ def metrics(dice, assd, missed, never=()):
         return {key: {"mean": value, "sd": None if value is None else 0.1} for key, value in values.items()}
 
     structures = {name: scores(place) | {"missed": 7} for place, name in enumerate(NAMES, 1)}
-    mean = scores(0) | {"missed": missed}
+    mean = scores(0) | {"missed": missed, "assd_missed_1_mm": {"mean": assd[0] - 1, "sd": 0.1}}
     return {"volumes": 10, "exams": 5, "mean": mean, "structures": structures, "never_predicted": list(never)}
 
 
@@ -43,7 +43,8 @@ def study(tmp_path):
 def test_dice_and_distance_with_the_papers_structure_by_structure(study):
     tables, page = tables_of(segmentation, study)
     dice, distance, _ = tables.values()
-    assert dice[0] == distance[0] == ["labelled exams, method", "mean", *NAMES, "missed"]
+    assert dice[0] == ["labelled exams, method", "mean", *NAMES, "missed"]
+    assert distance[0] == ["labelled exams, method", "mean", "mean, 1.0 mm where missed", *NAMES, "missed"]
     # two draws 0.2 apart, each 0.1 wide: sqrt(0.01 + 0.01) wide; missed of 2 x 10 volumes x 3 structures
     assert dice[1] == [
         "4, from scratch", "0.500 (0.141)", "0.300 (0.141)", "0.500 (0.141)", "0.700 (0.141)", "5 of 60"
@@ -56,9 +57,26 @@ def test_dice_and_distance_with_the_papers_structure_by_structure(study):
     paper = "4, Zhang 2024, multitask"
     assert dice[4] == [paper, "0.814 (0.118)", "0.777 (0.132)", "0.795 (0.091)", "0.869 (0.107)", ""]
     # RV was found in one draw alone
-    assert distance[1] == ["4, from scratch", "6.10 (0.14)", "8.00 (0.10)", "6.00 (0.10)", "4.10 (0.14)", "5 of 60"]
-    assert distance[4][1:] == ["1.917 (1.668)", "2.628 (1.721)", "1.271 (0.770)", "1.853 (1.967)", ""]
+    assert distance[1] == [
+        "4, from scratch",
+        "6.10 (0.14)",
+        "5.10 (0.14)",
+        "8.00 (0.10)",
+        "6.00 (0.10)",
+        "4.10 (0.14)",
+        "5 of 60",
+    ]
+    assert distance[4][1:] == ["1.917 (1.668)", "", "2.628 (1.721)", "1.271 (0.770)", "1.853 (1.967)", ""]
     assert [row.paper is not None for row in page.tables[0].rows] == [False, True, False, True]
+
+
+def test_a_draw_that_missed_more_counts_less_in_the_distance(tmp_path):
+    # of 30 structures: 29 found at 2 mm, and 1 found at 20 mm: 78 mm of 30
+    for draw, (distance, missed) in enumerate([(2.0, 1), (20.0, 29)]):
+        content = metrics([0.5] * 4, [distance] * 4, missed)
+        write(tmp_path / f"finetune/none/4/{draw}/test/metrics.json", content)
+    tables, _ = tables_of(segmentation, study_folder(tmp_path))
+    assert list(tables.values())[1][1][1].startswith("2.60 (")
 
 
 def test_gains_are_of_the_draws_that_both_have(study):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ class SegmentationReport:
     """Write what an evaluator's pass over whole volumes shows into a folder.
 
     - ``metrics.json``: mean and standard deviation of Dice and ASSD for each structure and over all of them (Zhang 2024
-      Table 4), how often a structure was missed altogether, and which were never predicted at all;
+      Table 4), how often a structure was missed altogether, and which were never predicted at all. A structure that was
+      missed has no distance: ``assd_mm`` is over the others, ``assd_missed_1_mm`` counts it as 1.0 mm, as the reference
+      implementation of the paper does, which flatters a failure;
     - ``volumes.csv``: the same for each volume, exams by their hash;
     - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Fig. 7).
 
@@ -80,6 +82,10 @@ class SegmentationReport:
                     self._hard[f"{row['exam']} {phase} slice {rank + 1}"] = ShownSlice(*arrays)
             self._rows.append(row)
 
+    def _distances(self, names: Sequence[str]) -> list[float]:
+        """ASSD of every volume and structure, mm; 1.0 where the structure was missed."""
+        return [1.0 if row[f"{name}_missed"] else row[f"{name}_assd_mm"] for row in self._rows for name in names]
+
     def _write(self, engine: Engine) -> None:
         if not self._rows:
             return
@@ -89,6 +95,7 @@ class SegmentationReport:
             name: {
                 "dice": summary([row[f"{name}_dice"] for row in self._rows]),
                 "assd_mm": summary([row[f"{name}_assd_mm"] for row in self._rows]),
+                "assd_missed_1_mm": summary(self._distances([name])),
                 "missed": sum(row[f"{name}_missed"] for row in self._rows),
             }
             for name in names
@@ -98,6 +105,7 @@ class SegmentationReport:
             kind: summary([row[f"{name}_{kind}"] for row in self._rows for name in names])
             for kind in ("dice", "assd_mm")
         }
+        mean |= {"assd_missed_1_mm": summary(self._distances(names))}
         metrics = {
             "volumes": len(self._rows),
             "exams": len({row["exam"] for row in self._rows}),

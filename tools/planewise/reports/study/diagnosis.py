@@ -31,7 +31,7 @@ def add(page: Page, study: StudyFolder) -> None:
     for count in sorted({count for _, count in scores}):
         for method in study.methods:
             if values := scores.get((method, count)):
-                rows.append(Row.of(f"{count}, {method_name(method)}", over_draws(values, ddof=0), ""))
+                rows.append(Row.of(f"{count}, {method_name(method)}", over_draws(values), ""))
                 for table in paper_tables.DIAGNOSIS_AUC:
                     if count in table.values.get(method, {}):
                         name = f"{count}, {table.paper.name}, {method_name(method)}"

@@ -8,18 +8,24 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 
-def pooled(summaries: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
-    """Mean and standard deviation of all values of equally large groups, from those of each group.
+def pooled(summaries: Sequence[Mapping[str, float | None]], counts: Sequence[int]) -> dict[str, float | None]:
+    """Mean and standard deviation of all values of several groups, from those of each group.
 
-    The variance of all is the mean of the groups' variances and the variance of their means. Groups without a mean are
-    left out.
+    Args:
+        summaries: ``mean`` and ``sd`` (of the group's own values) of each group; one without a mean is left out.
+        counts: how many values each group has.
+
+    With ``n_g`` values in group g, the mean is ``sum n_g m_g / sum n_g``, and the variance ``sum n_g (s_g^2 + m_g^2) /
+    sum n_g`` less its square.
     """
-    known = [entry for entry in summaries if entry["mean"] is not None]
+    known = [(entry, count) for entry, count in zip(summaries, counts, strict=True) if entry["mean"] is not None]
     if not known:
         return {"mean": None, "sd": None}
-    means = np.array([entry["mean"] for entry in known])
-    deviations = np.array([entry["sd"] for entry in known])
-    return {"mean": float(means.mean()), "sd": float(np.sqrt((deviations**2).mean() + means.var()))}
+    means, deviations = (np.array([entry[name] for entry, _ in known]) for name in ("mean", "sd"))
+    weights = np.array([count for _, count in known], dtype=float)
+    mean = np.average(means, weights=weights)
+    variance = np.average(deviations**2 + (means - mean) ** 2, weights=weights)
+    return {"mean": float(mean), "sd": float(np.sqrt(variance))}
 
 
 def spread(entry: Mapping[str, float | None]) -> str:
@@ -30,17 +36,15 @@ def spread(entry: Mapping[str, float | None]) -> str:
     return f"{mean:.3f} ({entry['sd']:.3f})" if mean < 1 else f"{mean:.2f} ({entry['sd']:.2f})"
 
 
-def over_draws(values: Iterable[float | None], ddof: int = 1) -> str:
+def over_draws(values: Iterable[float | None]) -> str:
     """Mean (standard deviation) of the draws whose value is known; the mean alone of one draw, "-" of none.
 
-    Args:
-        values: one of each draw.
-        ddof: 1 for the deviation of the population that the draws are from, 0 for that of these draws.
+    The draws are a sample, so the deviation is that of the population that they are from (divided by one less).
     """
     known = [value for value in values if value is not None]
     if not known:
         return "-"
-    deviation = f" ({np.std(known, ddof=ddof):.3f})" if len(known) > ddof else ""
+    deviation = f" ({np.std(known, ddof=1):.3f})" if len(known) > 1 else ""
     return f"{np.mean(known):.3f}{deviation}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable, Mapping
 
 from planewise.reports import paper_tables
 from planewise.reports.segmentation_figures import method_comparison
@@ -36,6 +37,8 @@ def add(page: Page, study: StudyFolder) -> None:
     )
     for kind, (title, papers) in _SCORES.items():
         header = ["labelled exams, method", "mean", *structures, "missed"]
+        if kind == "assd_mm":
+            header.insert(2, "mean, 1.0 mm where missed")
         page.table(title, header, _rows(runs, kind, structures, papers))
     add_paired(page, runs.values(lambda content: content["mean"]["dice"]["mean"]), "mean Dice")
     if never := [
@@ -45,7 +48,7 @@ def add(page: Page, study: StudyFolder) -> None:
         if content["never_predicted"]
     ]:
         page.add("<p class=note>" + "<br>".join(map(html.escape, never)) + "</p>")
-    curves = finetune_curves(runs.histories, {"val_mean_dice": "validation Dice, slice by slice"})
+    curves = finetune_curves(runs.histories, {"val_mean_dice": "validation Dice, volume by volume"})
     page.figure(curves, "Validation Dice while fine-tuning, a line for each draw.")
     for count in runs.counts:
         _add_comparison(page, runs, count)
@@ -55,18 +58,35 @@ def _rows(runs: FineTunings, kind: str, structures: list[str], papers: tuple[pap
     rows = []
     for count, method, draws in runs.cells():
         cells = [
-            spread(pooled([content["structures"][name][kind] for content in draws.values()])) for name in structures
+            _cell(draws, kind, content_of=lambda content, name=name: content["structures"][name]) for name in structures
         ]
-        mean = spread(pooled([content["mean"][kind] for content in draws.values()]))
+        mean = _cell(draws, kind, content_of=lambda content: content["mean"], structures=len(structures))
+        if kind == "assd_mm":
+            cells.insert(0, _cell(draws, "assd_missed_1_mm", lambda content: content["mean"], len(structures)))
         missed = sum(content["mean"]["missed"] for content in draws.values())
         total = sum(content["volumes"] for content in draws.values()) * len(structures)
         rows.append(Row.of(f"{count}, {method_name(method)}", mean, *cells, f"{missed} of {total}"))
         for table in papers:
             if found := table.values.get(method, {}).get(count):
                 theirs = [published(found.get(name)) for name in ("mean", *structures)]
+                if kind == "assd_mm":
+                    theirs.insert(1, "")
                 name = f"{count}, {table.paper.name}, {method_name(method)}"
                 rows.append(Row.of(name, *theirs, "", paper=table.paper))
     return rows
+
+
+def _cell(draws: Mapping[int, dict], kind: str, content_of: Callable[[dict], dict], structures: int = 1) -> str:
+    """A score over all volumes of all draws, of one structure or of several together.
+
+    Where a structure was missed there is no distance, so a draw that missed more counts less in the mean distance.
+    """
+    contents = [(content_of(content), content["volumes"] * structures) for content in draws.values()]
+    known = [entry for entry, _ in contents if kind in entry]
+    if len(known) < len(contents):
+        return "-"  # of a run from before there was this score
+    counts = [number - entry["missed"] if kind == "assd_mm" else number for entry, number in contents]
+    return spread(pooled([entry[kind] for entry in known], counts))
 
 
 def _add_comparison(page: Page, runs: FineTunings, count: int) -> None:
