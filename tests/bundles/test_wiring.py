@@ -26,7 +26,7 @@ SECTIONS = {"training": 6, "validation": 2, "test": 2}
 #: What a checkpoint may be chosen by, and whether the best is the lowest. A new metric says here which it is.
 LOWER_IS_BETTER = {
     "planewise.metrics.MaskedLoss": True,
-    "MeanDice": False,
+    "planewise.metrics.VolumeDice": False,
     "ignite.metrics.Accuracy": False,
 }
 

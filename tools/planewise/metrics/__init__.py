@@ -9,12 +9,14 @@ from planewise.metrics.location import location_scores
 from planewise.metrics.location_errors import LocationErrors
 from planewise.metrics.masked_loss import MaskedLoss
 from planewise.metrics.segmentation import volume_scores
+from planewise.metrics.volume_dice import VolumeDice
 
 __all__ = [
     "FindingsAuc",
     "LineErrors",
     "LocationErrors",
     "MaskedLoss",
+    "VolumeDice",
     "classification_scores",
     "finding_scores",
     "line_profiles",

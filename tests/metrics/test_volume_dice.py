@@ -1,0 +1,96 @@
+"""The Dice that a checkpoint is chosen by sees whole volumes, the slices without the structure too."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from ignite.engine import Engine
+from planewise.metrics import VolumeDice, volume_scores
+
+from tests.processes import in_processes
+
+
+def dataset(*volumes: tuple[str, str, int]) -> SimpleNamespace:
+    """Exam, phase and number of slices of each volume."""
+    return SimpleNamespace(
+        items=[
+            {"image": f"{exam}{phase}{k}.dcm", "exam": exam, "stack": "sax", "phase": phase}
+            for exam, phase, slices in volumes
+            for k in range(slices)
+        ]
+    )
+
+
+def score(slices, prediction, reference, num_classes: int, order: list[int], batch_size: int = 3) -> float:
+    """As an evaluator would have it: batches of rows in some order."""
+    evaluator = Engine(lambda engine, batch: (prediction[batch["index"]], reference[batch["index"]]))
+    VolumeDice(slices, num_classes).attach(evaluator, "dice")
+    batches = [{"index": torch.tensor(order[at : at + batch_size])} for at in range(0, len(order), batch_size)]
+    return evaluator.run(batches).metrics["dice"]
+
+
+def test_a_false_ventricle_in_empty_slices_counts():
+    # one slice with 10 of 10 pixels found, two empty slices with 46 pixels each: 20 / (10 + 10 + 92)
+    reference, prediction = torch.zeros(3, 1, 8, 8), torch.zeros(3, 1, 8, 8)
+    reference.view(3, -1)[0, :10] = 1
+    prediction.view(3, -1)[0, :10] = 1
+    prediction.view(3, -1)[1:, :46] = 1
+    found = score(dataset(("a", "ED", 3)), prediction, reference, 2, [0, 1, 2])
+    assert found == pytest.approx(20 / 112)
+
+
+def test_volumes_are_told_apart_and_count_alike():
+    # ED: 4 of 4 found in its first slice; ES, of two slices: half of 8 found, over both; structure 2 is nowhere
+    reference, prediction = torch.zeros(3, 1, 4, 4), torch.zeros(3, 1, 4, 4)
+    reference.view(3, -1)[0, :4] = prediction.view(3, -1)[0, :4] = 1
+    reference.view(3, -1)[1:, :4] = 1
+    prediction.view(3, -1)[1, :4] = 1
+    slices = dataset(("a", "ED", 1), ("a", "ES", 2))
+    expected = ((1 + 1) + (2 * 4 / (4 + 8) + 1)) / 4
+    assert score(slices, prediction, reference, 3, [0, 1, 2]) == pytest.approx(expected)
+    assert score(slices, prediction, reference, 3, [2, 0, 1], 1) == pytest.approx(expected)
+
+
+def test_it_is_the_mean_of_what_evaluation_says_of_each_volume():
+    generator = torch.Generator().manual_seed(0)
+    prediction, reference = torch.randint(0, 4, (2, 7, 1, 6, 6), generator=generator)
+    reference[:3][reference[:3] == 2] = 0
+    prediction[:3][prediction[:3] == 2] = 0
+    slices = dataset(("a", "ED", 3), ("b", "ED", 4))
+    names = {1: "RV", 2: "myocardium", 3: "LV"}
+    expected = [
+        each["dice"]
+        for rows in (range(3), range(3, 7))
+        for each in volume_scores(
+            prediction[list(rows), 0].permute(1, 2, 0), reference[list(rows), 0].permute(1, 2, 0), (1, 1, 1), names
+        ).values()
+    ]
+    found = score(slices, prediction, reference, 4, [6, 0, 3, 1, 5, 2, 4])
+    assert found == pytest.approx(sum(expected) / 6, abs=1e-6)
+
+
+def test_two_files_of_one_exam_without_phases_are_two_volumes():
+    items = [{"image": f"{name}.nii.gz", "exam": "a", "frame": 0} for name in ("first", "second")]
+    reference = torch.ones(2, 1, 2, 2)
+    prediction = torch.tensor([1.0, 0]).reshape(2, 1, 1, 1).expand(2, 1, 2, 2)
+    # together they would have 2 * 4 / (4 + 8)
+    assert score(SimpleNamespace(items=items), prediction, reference, 2, [0, 1]) == pytest.approx(0.5)
+
+
+def test_nothing_seen_is_no_best_epoch():
+    assert VolumeDice(dataset(("a", "ED", 1)), 2).compute() == 0.0
+
+
+def share(rank: int) -> float:
+    """What a process finds that has every other slice, the slices of both volumes mixed."""
+    generator = torch.Generator().manual_seed(1)
+    prediction, reference = torch.randint(0, 3, (2, 7, 1, 5, 5), generator=generator)
+    rows = list(range(7)) if rank < 0 else list(range(rank, 7, 2))
+    return score(dataset(("a", "ED", 3), ("a", "ES", 4)), prediction, reference, 3, rows, 2)
+
+
+def test_every_process_has_the_score_of_all_slices():
+    one, other = in_processes(share)
+    assert one == other == pytest.approx(share(-1))

@@ -1,0 +1,81 @@
+"""Dice of whole volumes from predictions slice by slice, for validation during training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from ignite.engine import Engine
+from ignite.metrics import Metric
+from ignite.metrics.metric import reinit__is_reduced
+from monai.utils import evenly_divisible_all_gather
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+
+class _Slices(Protocol):
+    items: Sequence[Mapping[str, Any]]
+
+
+class VolumeDice(Metric):
+    """Mean Dice over the structures of every volume, on the network's grid (Zhang 2024 section 5.2.2: volume-wise).
+
+    A mean over slices that leaves out those without the structure does not see what is predicted there: a large false
+    ventricle in two empty slices would count for nothing. Here the slices of one exam, stack and phase make a volume, and
+    ``Dice = 2 sum_s |P_s n R_s| / sum_s (|P_s| + |R_s|)`` runs over all of them; a structure that neither has scores 1, as
+    `planewise.metrics.volume_scores` has it. Of several processes each has the score over all.
+
+    Args:
+        dataset: the evaluator's slices; its ``items`` say of which volume each is.
+        num_classes: background (0, not scored) and structures.
+        output_transform: of the engine's output, to prediction and reference, label values ``(B, 1, ...)``.
+
+    The engine's batch holds ``index`` ``(B,)``, the slices' rows in the dataset.
+    """
+
+    def __init__(
+        self, dataset: _Slices, num_classes: int, output_transform: Callable[[Any], Any] = lambda output: output
+    ) -> None:
+        numbers: dict[Hashable, int] = {}
+        self._volume = torch.tensor([numbers.setdefault(_volume(item), len(numbers)) for item in dataset.items])
+        self._num_classes = int(num_classes)
+        super().__init__(output_transform=output_transform)
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        self._counts: list[Tensor] = []
+        self._rows: list[Tensor] = []
+
+    @torch.no_grad()
+    def iteration_completed(self, engine: Engine) -> None:
+        # MONAI's output does not say which slices these are, its batch does
+        self.update((*self._output_transform(engine.state.output), engine.state.batch["index"]))
+
+    @reinit__is_reduced
+    def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Args: prediction, reference, and the rows ``(B,)`` of the dataset."""
+        prediction, reference, rows = output
+        found, true = (
+            one_hot(values[:, 0].long().flatten(1), self._num_classes)[..., 1:] for values in (prediction, reference)
+        )
+        # twice what they share, and what both hold: (B, 2, structures)
+        self._counts.append(torch.stack([2 * (found * true).sum(dim=1), found.sum(dim=1) + true.sum(dim=1)], dim=1))
+        self._rows.append(torch.as_tensor(rows))
+
+    def compute(self) -> float:
+        """The mean; 0 where nothing was seen, so that no epoch is the best by it."""
+        if not self._counts:
+            return 0.0
+        counts = evenly_divisible_all_gather(torch.cat(self._counts)).cpu()
+        volumes = self._volume[evenly_divisible_all_gather(torch.cat(self._rows)).cpu()]
+        seen, own = volumes.unique(return_inverse=True)
+        shared, held = torch.zeros(len(seen), *counts.shape[1:], dtype=counts.dtype).index_add(0, own, counts).unbind(1)
+        return float(torch.where(held > 0, shared / held.clamp_min(1), 1.0).mean())
+
+
+def _volume(item: Mapping[str, Any]) -> Hashable:
+    """What the slices of one volume have in common."""
+    # slices cut from a NIfTI file share it; of DICOM each has its own
+    file = str(item["image"]) if str(item["image"]).endswith((".nii", ".nii.gz", ".npy")) else None
+    return item["exam"], item.get("stack"), item.get("phase"), item.get("time"), file
