@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from planewise.losses import SegmentationLoss, logged_terms
+from planewise.networks import SliceNet, UNetDecoder, UNetEncoder
 from torch import nn
 
 
@@ -11,7 +14,8 @@ def net() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ConvTranspose2d(3, 4, 3))
 
 
-def test_cross_entropy_and_l1_on_the_convolutions_weights():
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_cross_entropy_and_l1_on_the_convolutions_weights(reduction):
     network = net()
     logits, label = torch.randn(2, 4, 5, 5), torch.randint(0, 4, (2, 1, 5, 5)).float()
     entropy = 0.0
@@ -21,7 +25,9 @@ def test_cross_entropy_and_l1_on_the_convolutions_weights():
                 value = logits[n, :, i, j]
                 entropy -= float(torch.log(torch.exp(value)[int(label[n, 0, i, j])] / torch.exp(value).sum())) / 50
     penalty = 0.01 * float(network[0].weight.abs().sum() + network[2].weight.abs().sum())
-    loss = SegmentationLoss(network, l1=0.01)
+    if reduction == "mean":
+        penalty /= 3 * 1 * 9 + 3 * 4 * 9
+    loss = SegmentationLoss(network, l1=0.01, l1_reduction=reduction)
     assert float(loss(logits, label)) == pytest.approx(entropy + penalty, rel=1e-5)
     assert {name: float(part) for name, part in logged_terms(loss).items()} == pytest.approx(
         {"cross_entropy": entropy, "l1": penalty}, rel=1e-5
@@ -44,4 +50,22 @@ def test_frozen_weights_are_not_penalised():
     network[0].requires_grad_(False)
     loss = SegmentationLoss(network, l1=1)
     loss(torch.randn(2, 4, 5, 5), torch.zeros(2, 1, 5, 5))
-    assert float(logged_terms(loss)["l1"]) == pytest.approx(float(network[2].weight.abs().sum()))
+    assert float(logged_terms(loss)["l1"]) == pytest.approx(float(network[2].weight.abs().mean()))
+
+
+def test_a_reduction_that_there_is_not():
+    with pytest.raises(ValueError, match="l1_reduction is 'mean' or 'sum', not 'max'"):
+        SegmentationLoss(net(), l1_reduction="max")
+
+
+def test_at_the_papers_width_the_sum_outweighs_the_cross_entropy_and_the_mean_does_not():
+    network = SliceNet(
+        UNetEncoder(features=(64, 128, 256, 512, 1024)), UNetDecoder(features=(64, 128, 256, 512, 1024)), num_maps=4
+    )
+    label = torch.randint(0, 4, (1, 1, 16, 16))
+    shares = {}
+    for reduction in ("sum", "mean"):
+        loss = SegmentationLoss(network, l1_reduction=reduction)
+        loss(torch.zeros(1, 4, 16, 16, requires_grad=True), label)
+        shares[reduction] = float(logged_terms(loss)["l1"]) / math.log(4)
+    assert shares["sum"] > 3 and shares["mean"] < 1e-5
