@@ -187,7 +187,8 @@ def test_settings_reach_what_they_set(phantoms, tmp_path):
     parser.update(
         tiny("pretext_cardiac_multitask")
         | {
-            "sigma": 3.5, "views": ["4ch"], "learning_rate": 5e-4, "batch_size": 3, "rotate": 7.0, "scale": [1, 1.5],
+            "sigma": 3.5, "views": ["4ch"], "learning_rate": 5e-4, "batch_size": 3, "rotate": 7.0, "gamma": 0.3, "bias": 0.2, "noise": 0.1,
+            "scale": [1, 1.5],
             "orientation_weight": 0.5, "lr_step": 2, "lr_gamma": 0.1, "max_epochs": 9, "samples_per_exam": "all",
             "datalist": str(phantoms.cardiac.unlabelled), "output_dir": str(tmp_path), "seed": 5, "device": "cpu",
         }
@@ -198,8 +199,10 @@ def test_settings_reach_what_they_set(phantoms, tmp_path):
     assert image.shape == (3, 1, 48, 48) and target["heatmaps"].shape == (3, 1, 48, 48)
     assert trainer.network(image).shape == (3, 2, 48, 48)
     assert trainer.state.max_epochs == 9 and trainer.optimizer.param_groups[0]["lr"] == 5e-4
-    affine, heatmaps = (parser.get_parsed_content(f"train#{key}") for key in ("augmentation", "pretext"))
-    assert np.degrees(affine.rotate) == pytest.approx(7) and affine.scale == (1, 1.5) and heatmaps.sigma == 3.5
+    augmentation, heatmaps = (parser.get_parsed_content(f"train#{key}") for key in ("augmentation", "pretext"))
+    affine, intensity = augmentation.transforms
+    assert (intensity.gamma, intensity.bias, intensity.noise) == (0.3, 0.2, 0.1)
+    assert np.degrees(affine.rotate) == pytest.approx([7]) and affine.scale == (1, 1.5) and heatmaps.sigma == 3.5
     assert trainer.loss_function.weights == (0.5, 1.0)
     schedule = parser.get_parsed_content("lr_scheduler")
     assert (schedule.step_size, schedule.gamma) == (2, 0.1)
