@@ -147,7 +147,7 @@ def test_a_run_killed_with_sigkill_ends_like_an_unbroken_one(phantoms, tmp_path)
     process.wait()
     assert 2 <= len(read_history(tmp_path / "broken/history.csv")) < 6
     done = subprocess.run(command("broken"), text=True, check=True, **inside)
-    assert "going on after epoch" in done.stdout
+    assert "resuming after epoch" in done.stdout
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
     assert same(
         weights(tmp_path / "whole", "last.ckpt")["network"], weights(tmp_path / "broken", "last.ckpt")["network"]
