@@ -147,7 +147,7 @@ def test_a_run_killed_with_sigkill_ends_like_an_unbroken_one(phantoms, tmp_path)
     process.wait()
     assert 2 <= len(read_history(tmp_path / "broken/history.csv")) < 6
     done = subprocess.run(command("broken"), text=True, check=True, **inside)
-    assert "going on after epoch" in done.stdout
+    assert "resuming after epoch" in done.stdout
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
     assert same(
         weights(tmp_path / "whole", "last.ckpt")["network"], weights(tmp_path / "broken", "last.ckpt")["network"]
@@ -187,8 +187,8 @@ def test_settings_reach_what_they_set(phantoms, tmp_path):
     parser.update(
         tiny("pretext_cardiac_multitask")
         | {
-            "sigma": 3.5, "views": ["4ch"], "learning_rate": 5e-4, "batch_size": 3, "rotate": 7.0, "gamma": 0.3, "bias": 0.2, "noise": 0.1,
-            "scale": [1, 1.5],
+            "sigma": 3.5, "views": ["4ch"], "learning_rate": 5e-4, "batch_size": 3, "rotate": 7.0,
+            "gamma": 0.3, "bias": 0.2, "noise": 0.1, "scale": [1, 1.5],
             "orientation_weight": 0.5, "lr_step": 2, "lr_gamma": 0.1, "max_epochs": 9, "samples_per_exam": "all",
             "datalist": str(phantoms.cardiac.unlabelled), "output_dir": str(tmp_path), "seed": 5, "device": "cpu",
         }

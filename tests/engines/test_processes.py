@@ -99,7 +99,7 @@ def test_gpus_are_checked_before_anything_waits(launched, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     launched(rank=2, processes=4)
     assert own_device() == torch.device("cuda:2")
-    with pytest.raises(InputError, match="is to train on cuda:2, and 2 GPUs can be seen.*--nproc_per_node=2"):
+    with pytest.raises(InputError, match="would train on cuda:2, but 2 GPUs are visible.*--nproc_per_node=2"):
         join_processes(own_device())
     launched(rank=1, processes=2)
     with pytest.raises(InputError, match="--device cuda:0 is one GPU for all processes"):

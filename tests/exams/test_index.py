@@ -130,7 +130,7 @@ EXPECTED = {
 }
 NOTHING = {
     "single_slice": "no stack of 3 or more parallel slices \\(the largest has 1\\)",
-    "zero_spacing": "x broken geometry: zero pixel spacing",
+    "zero_spacing": "x broken geometry: the pixel spacing is zero",
     "dextrocardia": "no short-axis stack: the nearest \\(.* slices\\) is .* deg from the usual long axis",
 }
 

@@ -69,7 +69,7 @@ def test_the_short_axis_can_be_said(tree):
         ("case7:\n  4ch: ../..\n", "is none of its images"),
         ("case7:\n  5ch: Se1\n", "views are 2ch, 3ch, 4ch"),
         ("case7: 4ch\n", "below an exam stand lines"),
-        ("- 4ch\n", "it wants lines like"),
+        ("- 4ch\n", "write lines like"),
         ("a: [\n", "cannot be read"),
     ],
 )

@@ -179,7 +179,7 @@ def the_last(run):
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (without_scores, "nobody measured these weights: there is no metrics.json"),
+        (without_scores, "these weights have no scores: there is no metrics.json"),
         (old_scores, "older than the weights"),
         (other_weights, "does not fit network_def: they lack 1 tensors .*head.extra"),
         (diverged, "not finite: the training diverged"),

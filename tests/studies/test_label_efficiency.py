@@ -75,7 +75,7 @@ def test_a_killed_study_goes_on_and_writes_its_report(tiny_study):
     process = snakemake(config, cwd=config.parent)
     text = process.communicate(timeout=500)[0]
     assert process.returncode == 0, text[-3000:]
-    assert "going on after epoch" in (out / "logs/pretrain_multitask.log").read_text()
+    assert "resuming after epoch" in (out / "logs/pretrain_multitask.log").read_text()
     assert [row["epoch"] for row in read_history(history)] == [1, 2, 3, 4, 5]
     assert (out / "phantom_unlabelled.done").stat().st_mtime_ns == phantom, "what was done is kept"
 

@@ -2,9 +2,10 @@
 
     python tools/studies/federated.py --out work/federated
 
-Two sites with scanners of their own each hold exams that nobody else sees. In every round each site trains the weights that
+Two sites with scanners of their own each hold exams that the other never sees. In every round each site trains the weights
 it is sent on its own exams and gives back weights alone; the server takes their mean, weighed by the steps that made them.
-Beside it each site trains alone for as many epochs. All are scored on exams of a third place, by the bundle's own evaluation.
+For comparison, each site also trains alone for as many epochs. All are scored on exams of a
+third place, by the bundle's own evaluation.
 """
 
 from __future__ import annotations
@@ -242,7 +243,7 @@ def main() -> None:
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    # phantoms are nobody: with one salt everywhere the exams come in one order everywhere
+    # phantoms need no protection, and with one salt the exams come in the same order everywhere
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "salt").write_text("phantoms are nobody\n")
     os.environ["PLANEWISE_SALT_FILE"] = str(given.out / "salt")

@@ -64,7 +64,7 @@ THREADS = int(config.get("threads", 1))
 # one thread a job: several small jobs side by side are faster than one that waits for its own threads
 os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 if config.get("salt"):
-    # phantoms are nobody; a fixed salt gives their exams the same names on every machine
+    # phantoms need no protection; a fixed salt gives their exams the same names on every machine
     os.environ["PLANEWISE_SALT_FILE"] = str(OUT / "salt")
     OUT.mkdir(parents=True, exist_ok=True)
     if not (OUT / "salt").exists():
@@ -142,7 +142,7 @@ def bundle(name, configs, arguments, device="cpu", processes=1):
         command.append(f"-m torch.distributed.run --standalone --nproc_per_node={processes}")
     command.append(f"-m monai.bundle run --config_file {configs} {arguments}")
     if not on_gpu or processes == 1:
-        # of several processes each takes a GPU of its own
+        # with several processes, each takes its own GPU
         command.append(f"--device {device}")
     return f"cd {BUNDLES / name} && {' '.join(command)}"
 

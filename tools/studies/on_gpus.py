@@ -3,8 +3,8 @@
     python tools/studies/on_gpus.py 2 -- python train.py
 
 It sees two GPUs, as cuda:0 and cuda:1. Which are free is told by locks that go with the command, however it ends, so a
-killed job blocks nobody. Where no more GPUs can be seen than are asked for (one in the machine; a SLURM job's own), there is
-nothing to choose and nothing is locked.
+killed job blocks no other job. If no more GPUs are visible than are asked for (one in the machine; a
+SLURM job's own), there is nothing to choose and nothing is locked.
 """
 
 from __future__ import annotations

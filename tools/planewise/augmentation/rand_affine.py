@@ -165,7 +165,7 @@ def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
 
 
 def _parts(image: Tensor) -> Iterator[slice]:
-    """The batch in parts: on a processor what one step writes is still in the cache for the next.
+    """Divide the batch into parts that fit a CPU's cache, so that each step finds its input there.
 
     A GPU takes the batch as one; a processor as many images at a time as it has threads, or more if they are small.
     """

@@ -24,8 +24,8 @@ def check(
     bundles: Annotated[
         list[str],
         typer.Argument(
-            help="Folders of bundles: bundles/NAME, or packaged; zips beside them are passed over. After --: overrides "
-            "as for `monai.bundle run`, to be warned of those that no config takes.",
+            help="Folders of bundles: bundles/NAME, or packaged; zips are ignored. After --: a command line of "
+            "`monai.bundle run`; overrides that no config takes are reported.",
         ),
     ],
     weights: Annotated[
@@ -39,7 +39,7 @@ def check(
         typer.Option(help="Also write a table of bundles x checks as Markdown to this file.", show_default=False),
     ] = None,
 ) -> None:
-    """Check bundles line by line, with MONAI's own verifiers where there are any. Exit code 1 if a line says FAIL.
+    """Check bundles line by line, with MONAI's own verifiers if they exist. Exit code 1 if a line says FAIL.
 
     Files, metadata and its schema, versions, names that MONAI and MONAI Label look for, the network at two sizes, weights,
     TorchScript, ONNX, inference in MONAI Label's order, documented commands. Nothing of a bundle is changed, no

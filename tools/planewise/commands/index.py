@@ -31,8 +31,8 @@ def index(
     contrast: Annotated[
         str | None,
         typer.Option(
-            help="Of a knee's sagittal stack. t2fs, the default: T2-weighted with fat suppression, by name, TE/TR and scan "
-            "options. any: whatever there is, T2w FS first.",
+            help="Contrast of a knee's sagittal stack. t2fs (default): T2-weighted with fat suppression, by name, TE/TR and "
+            "scan options. any: whatever there is, T2w FS first.",
             show_default=False,
         ),
     ] = None,
@@ -40,11 +40,11 @@ def index(
         tuple[float, float, float] | None,
         typer.Option(
             help="Shares of training, validation and test. Default: 0.8 0.1 0.1 by a hash of the patient; "
-            "exams with groups of disease (ACDC) or labels (MRNet): 0.64 0.16 0.2, every group alike.",
+            "for exams with disease groups (ACDC) or labels (MRNet), 0.64 0.16 0.2, stratified by group.",
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the split. A patient keeps his section when exams are added.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split. Added exams do not move other patients.")] = 0,
     views: Annotated[
         Path | None,
         typer.Option(

@@ -1,4 +1,4 @@
-"""`planewise package`: a bundle as a folder and a zip that work where nothing of ours is installed."""
+"""`planewise package`: a bundle as a folder and a zip that work without an installed planewise."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def package(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(
-            help="In words, what was trained and measured on, in place of what the run says.", show_default=False
-        ),
+        typer.Option(help="Description of the training and test data, in place of the run's own.", show_default=False),
     ] = None,
     torchscript: Annotated[bool, typer.Option("--torchscript", help="Write models/model.ts too.")] = False,
     zoo: Annotated[
@@ -44,7 +42,7 @@ def package(
     Weights from a run's folder bring the run's settings (features, spacing, views, ...) into the configs, and its scores,
     data, seed, configuration and commit into docs/README.md. Evaluate the run first.
 
-    The same input gives the same bytes. Refused: weights that do not fit, another bundle's run, scores that nobody
+    The same input gives the same bytes. Refused: weights that do not fit, another bundle's run, scores that were never
     measured, metadata that fails its schema.
 
     Example: planewise package bundles/pretext_cardiac_multitask --weights work/multitask -o dist

@@ -22,8 +22,8 @@ def report(
 ) -> None:
     """Write what a study found as one HTML file that carries its pictures with it.
 
-    What ran and with which versions; tables with the papers' numbers; learning curves; regression of location; heatmaps,
-    planned planes, segmentations and ROC curves. What has not run yet is left out.
+    The page shows what ran and with which versions; tables with the papers' numbers; learning curves; regression of
+    location; heatmaps, planned planes, segmentations and ROC curves. What has not run yet is left out.
     """
     try:
         from planewise.reports.study_report import write_study_report  # here: --help should not wait for matplotlib

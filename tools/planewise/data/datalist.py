@@ -136,7 +136,7 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _depth(path: str) -> int:
-    """How many slices a volume has; 1 where it cannot be opened."""
+    """How many slices a volume has; 1 if it cannot be opened."""
     try:
         if is_array(path):
             return open_volume(path).shape[0]

@@ -1,4 +1,4 @@
-"""What to run a network on."""
+"""Inputs of a network: items from a path given by the user."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def find_inputs(
 
     Returns:
         ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with
-        `recognition_remarks` where it is not the stack that was looked for, or only perhaps.
+        `recognition_remarks` if it is not the stack that was looked for, or not certainly.
 
     Raises:
         InputError: there is nothing at the path, or nothing in it that can be used.

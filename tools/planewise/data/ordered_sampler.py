@@ -12,7 +12,7 @@ from planewise.data.turns import own_positions
 class OrderedSampler(Sampler[int]):
     """Indices of all items in order, each once; several processes take turns.
 
-    (MONAI's `DistributedSampler` does the same but raises where there are fewer items than processes.)
+    (MONAI's `DistributedSampler` does the same but raises an error if there are fewer items than processes.)
 
     Args:
         dataset: with a length.

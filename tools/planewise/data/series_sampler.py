@@ -55,7 +55,7 @@ class SeriesSampler(Sampler[list[int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Another order from the next iteration on; the same epoch always has the same."""
+        """Use the order of this epoch from the next iteration on; the same epoch always has the same order."""
         self.epoch = epoch
 
     def __len__(self) -> int:

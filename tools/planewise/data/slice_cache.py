@@ -41,7 +41,7 @@ class SliceCache:
 
     Images are kept as float16 and masks as uint8, contiguous, so that a cache is hardly larger than its pixels and
     works memory-mapped when it is larger than the memory. It lives in a folder named by a hash of everything it depends
-    on (`fingerprint`); a change makes another folder. Building runs in worker processes, goes on where it was
+    on (`fingerprint`); a change makes another folder. Building runs in worker processes, resumes where it was
     interrupted, and one process builds while others that want the same cache wait for it.
 
     Items that the transform refuses are left out, counted and explained in the log.
@@ -141,7 +141,7 @@ class SliceCache:
     def _allocate(self, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """An array of zeros on the disk for each of these entries, with a row for every item.
 
-        Under its name it is there in full or not at all, whenever the process ends.
+        The file gets its name only when it is complete, so a process that ends early leaves no partial array.
         """
         arrays = {}
         for name, value in like.items():
@@ -223,7 +223,7 @@ def _as_it_is(item: Any) -> Any:
 
 
 def _leave_the_parents_objects(worker: int) -> None:
-    """What the parent has thrown away is not collected here: a process group's end waits for threads that no fork has."""
+    """Leave the parent's garbage alone in a forked worker: freeing a process group waits for threads that a fork lacks."""
     gc.freeze()
 
 

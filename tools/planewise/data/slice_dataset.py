@@ -1,4 +1,4 @@
-"""Slices by the batch."""
+"""Batches of slices."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SliceDataset(Dataset):
 
     Args:
         data: items of a datalist; whole NIfTI volumes (``{"image", "label"}``) are cut into slices.
-        transform: deterministic MONAI transforms from an item to tensors, the costly part: files are read. They run once;
+        transform: deterministic MONAI transforms from an item to tensors, which is costly: files are read. They run once;
             see `SliceCache`.
         targets: transforms that need nothing but what the datalist says (planes, location). They run when the dataset is
             made, so that other views or another mapping need no new cache. Items that they refuse are left out.

@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def to_device(tensor: Tensor, device: str | torch.device) -> Tensor:
-    """A tensor on the device; the host goes on before the copy is through.
+    """Copy a tensor to the device without waiting for the copy to finish.
 
-    From ordinary memory CUDA may wait for all that it was given before, so the tensor takes the way through pinned memory,
+    A copy from ordinary memory may wait for all earlier CUDA work, so the tensor goes through pinned memory,
     which PyTorch keeps until the copy is done.
     """
     device = torch.device(device)

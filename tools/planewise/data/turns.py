@@ -8,15 +8,15 @@ from planewise.errors import InputError
 
 
 def own_positions(length: int, even: bool) -> range:
-    """Positions in an epoch's order that are this process's: of W processes, number r takes r, r + W, r + 2W, ...
+    """This process's positions in an epoch's order: of W processes, number r takes r, r + W, r + 2W, ...
 
     So batches of B in each hold together what a batch of W * B holds in one process.
 
     Args:
         length: of the epoch, all processes together.
-        even: True gives every process equally many, as training must: what W does not divide is cut off the end. False deals
-            out everything, each position once, as validation must. Where there are fewer positions than processes, every
-            process then takes all of them: that leaves means as they are, and no process without a batch.
+        even: True gives every process equally many, as training must: the remainder of the division by W is dropped from
+            the end. False gives out every position once, as validation must. If there are fewer positions than processes,
+            every process takes all of them, so that means stay the same and no process lacks a batch.
 
     Raises:
         InputError: there are too few to train with so many processes.

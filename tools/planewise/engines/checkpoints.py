@@ -1,4 +1,4 @@
-"""Checkpoints: the last one to go on from, the best one to use."""
+"""Checkpoints: the last one to resume from, the best one to use."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ LAST, BEST = "last.ckpt", "model.pt"
 
 
 class CheckpointHandler:
-    """Write ``last.ckpt`` and ``model.pt`` after every epoch, and go on from ``last.ckpt`` when the run is started again.
+    """Write ``last.ckpt`` and ``model.pt`` after every epoch, and resume from ``last.ckpt`` when the run is started again.
 
     ``model.pt`` is the network's state dict alone, on the CPU, of the epoch with the best validation metric; without
-    validation data the best epoch is the last. ``last.ckpt`` holds what is needed to go on: network, optimiser, learning
+    validation data the best epoch is the last. ``last.ckpt`` holds what a resumed run needs: network, optimiser, learning
     rate schedule, epoch and best metric so far. Both are written to a temporary file and moved into place, so that
     neither is ever half written. Attach it after the handlers that validate and that change the learning rate.
 
-    Of several processes the first writes, and all go on from what it wrote. Another number of processes may: an epoch then
-    has another number of steps, and a schedule that steps after each is set to where it would stand with so many.
+    With several processes, the first one writes and all resume from its file. Their number may change: an epoch then
+    has another number of steps, and a schedule that steps after each of them is set to the matching place.
 
     Args:
         save_dir: folder of both files.
@@ -100,10 +100,10 @@ class CheckpointHandler:
         if self.evaluator is not None:
             self.evaluator.state.best_metric = saved["best_metric"]
             self.evaluator.state.best_metric_epoch = saved["best_metric_epoch"]
-        logger.info("going on after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
+        logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
 
     def _repeat_schedule(self, steps: int) -> None:
-        """Take a schedule that is new to where it stands after so many steps; its saved state counts others."""
+        """Advance a new schedule by so many steps, because its saved state counts steps of another length."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
         with warnings.catch_warnings():

@@ -18,7 +18,7 @@ class HistoryHandler:
     """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, and the validation scores.
 
     Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A run
-    that is resumed keeps the rows up to the epoch it resumes from. Of several processes the first writes, means over all.
+    that is resumed keeps the rows up to its checkpoint. With several processes, the first one writes means over all.
 
     Args:
         output_dir: the run's folder.

@@ -1,4 +1,4 @@
-"""Overrides of a config that lead nowhere: MONAI accepts ``--sigmaa 3`` without a word."""
+"""Overrides that no config key takes; MONAI silently accepts ``--sigmaa 3``."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ def config_file_text(arguments: Sequence[str]) -> str | None:
 
 
 def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dict[str, str | None]:
-    """Overrides that lead nowhere.
+    """Overrides that no config key takes.
 
     Args:
         arguments: as after ``monai.bundle run``: ``["--sigmaa", "3", "--train#trainer#max_epochs", "1"]``.
-        known: the config that they are for. Below a ``_target_`` a name is known that the target takes, in the config or not.
+        known: the config that they are for. Below a ``_target_``, every argument of the target
+            is known, even if the config leaves it out.
 
     Returns:
         Name to the nearest name that is known, or None.
@@ -64,7 +65,7 @@ def _keys_of(place: Any) -> list[str]:
 
 
 def _taken_by(place: Any) -> set[str] | None:
-    """Names that a place takes although it has them not; None if it takes any."""
+    """Optional names: those that a place accepts but does not set; None if it accepts any name."""
     if not isinstance(place, Mapping) or "_target_" not in place:
         return set()
     target = ConfigComponent(place).resolve_module_name()

@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 class PlateauHandler:
     """Step a `ReduceLROnPlateau` after every epoch that was validated, by the validation loss.
 
-    Without validation data it goes by the mean training loss of each epoch instead, and says so; that falls longer, so the
-    rate falls later. Several processes go by the same losses, and step alike. Attach it to the trainer after the validation
+    Without validation data it follows the mean training loss of each epoch and logs that. This loss falls for longer, so the
+    rate falls later. Several processes see the same losses and step alike. Attach it to the trainer after the validation
     and before the checkpoints. (MONAI's `LrScheduleHandler` would need a value in every epoch.)
 
     Args:

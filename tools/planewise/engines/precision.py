@@ -13,7 +13,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 
 def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
-    """The numbers that a training step multiplies, by the setting ``amp`` and what the device computes natively.
+    """The floating-point format of a training step, from the setting ``amp`` and what the device computes natively.
 
     Args:
         amp: ``"auto"`` is bfloat16 where the device has instructions for it and float32 elsewhere (on a GPU without

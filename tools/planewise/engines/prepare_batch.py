@@ -17,7 +17,7 @@ BatchTransform = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class PrepareSliceBatch(PrepareBatch):
-    """Move a batch to the device, apply the batch transforms there, and part it into image and target.
+    """Move a batch to the device, apply the batch transforms there, and split it into image and target.
 
     The pretext always comes after the augmentation: its targets are of the image that the network sees.
 

@@ -12,7 +12,7 @@ from planewise.engines.prepare_batch import BatchTransform, on_device
 
 
 class PrepareStackBatch(PrepareBatch):
-    """Move a batch of `StackDataset` to the device, transform its stacks there, and part it into input, label and mask.
+    """Move a batch of `StackDataset` to the device, transform its stacks there, and split it into input, label and mask.
 
     Args:
         augmentation: random batch transforms; the slices of a stack are its channels and move together. None for none.

@@ -18,12 +18,12 @@ from planewise.errors import InputError
 from planewise.switches import switched_on
 
 #: How long a process waits for the others: on one node a large data set may be preprocessed days longer than on another.
-#: One that died is waited for by nobody, since torchrun ends the rest.
+#: Other processes do not wait for one that died, since torchrun ends them.
 _PATIENCE = timedelta(days=7)
 
 
 def own_device() -> torch.device:
-    """The GPU that is this process's by its number on its machine; where there is none, the processor."""
+    """The GPU with this process's number on its machine; without a GPU, the CPU."""
     return (
         torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
     )
@@ -37,7 +37,7 @@ def is_first_process() -> bool:
 def join_processes(device: str | torch.device) -> None:
     """Join the processes that torchrun started. Call it first in ``initialize``; without torchrun it does nothing.
 
-    They talk by NCCL between GPUs, by Gloo between processors. From here on only errors are logged but by the first process.
+    GPUs communicate by NCCL, CPUs by Gloo. From here on, all processes but the first log only errors.
 
     Args:
         device: of this process.
@@ -82,7 +82,7 @@ def leave_processes() -> None:
 
 
 def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) -> nn.Module:
-    """What is trained in place of ``network`` in several processes: the same, with the gradients' mean over all of them.
+    """A wrapper of ``network`` to train in its place: it averages the gradients over all processes.
 
     The network itself stays what optimiser, checkpoints and evaluators hold, so that weights keep their names. With one
     process that was not started by torchrun it is returned as it is.
@@ -113,7 +113,7 @@ def _check_gpu(device: torch.device) -> None:
     count, number = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", 0))
     if device.index is not None and device.index >= count:
         raise InputError(
-            f"process {number} of this machine is to train on {device}, and {count} GPUs can be seen; start at most so many "
+            f"process {number} of this machine would train on {device}, but {count} GPUs are visible; start at most {count} "
             f"processes (torchrun --nproc_per_node={count}), or give --device cpu"
         )
     if int(os.environ.get("LOCAL_WORLD_SIZE", 1)) > 1 and device.index != number:

@@ -8,7 +8,7 @@ from torch import nn
 
 
 class SameBuffersHandler:
-    """Give every process the first one's buffers before it validates. Attach it to the evaluator.
+    """Copy the first process's buffers to all processes before validation. Attach it to the evaluator.
 
     `DistributedDataParallel` does so before each training step, so that the last step's running statistics still differ
     (where batch normalisation is not synchronised), and with them what each process would validate. In one process nothing

@@ -70,8 +70,9 @@ def start_run(
     - ``run.json``: seed, hash of the configuration, versions of the packages, git commit, the number of processes, the names
       of their devices and the precision in which they compute.
 
-    Started again in the same folder, a run goes on from its last checkpoint if the hash is the same. The hash is of what is
-    trained: of ``train`` and all that it refers to. Of several processes the first looks and writes, and the others wait.
+    A run that is started again in the same folder resumes from its last checkpoint if the hash is the same. The hash is
+    of what is trained: of ``train`` and all that it refers to. With several processes, the first one checks and writes
+    while the others wait.
 
     Args:
         output_dir: the run's folder.
@@ -123,10 +124,10 @@ def _write_down(
 
 
 def refuse_strangers() -> None:
-    """Stop processes that torchrun started and nobody joined: each would do the whole run, in the same files.
+    """Stop if torchrun started processes that were never joined: each would do the whole run, in the same files.
 
     Raises:
-        InputError: they are several.
+        InputError: torchrun started more than one process.
     """
     if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
         raise InputError(
@@ -138,7 +139,8 @@ def refuse_strangers() -> None:
 def plain_errors() -> None:
     """Let an `InputError` that ends the process print its message alone; MONAI would wrap it in pages of traceback.
 
-    ``PLANEWISE_DEBUG=1`` keeps the traceback. Of several processes the message says which, and torchrun ends with it.
+    ``PLANEWISE_DEBUG=1`` keeps the traceback. With several processes, the message names the
+    process that failed, and torchrun prints it last.
     """
     if os.environ.get("PLANEWISE_DEBUG") or getattr(sys.excepthook, "planewise", False):
         return
@@ -171,19 +173,19 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _lost_connection(error: BaseException) -> bool:
-    """Whether it is what a process sees of another's end between processors. Gloo has no error of its own."""
+    """Whether the error means that another process has ended; Gloo (on CPUs) has no error class of its own for it."""
     return isinstance(error, RuntimeError) and "gloo/transport" in str(error)
 
 
 def _tell_torchrun(reason: str) -> None:
-    """Leave the reason where torchrun looks for it, in its own form; it shows it after everything else."""
+    """Write the reason to torchrun's error file, in torchrun's format; torchrun shows it last."""
     if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         extra = {"py_callstack": reason, "timestamp": str(int(time.time()))}
         Path(file).write_text(json.dumps({"message": {"message": reason, "extraInfo": extra}}))
 
 
 def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
-    """Names on the command line that no config key takes: MONAI accepts ``--sigmaa 3`` without a word.
+    """Warn of names on the command line that no config key takes; MONAI silently accepts ``--sigmaa 3``.
 
     Args:
         arguments: the command line of ``python -m monai.bundle run``; without ``--config_file`` nothing is checked.

@@ -1,4 +1,4 @@
-"""What spoke for a finding in an exam."""
+"""The slices and places of an exam that decided on a finding."""
 
 from __future__ import annotations
 

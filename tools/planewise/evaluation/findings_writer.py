@@ -27,8 +27,8 @@ class FindingsWriter:
       where on them. Slices are counted from 1: from the patient's right for DICOM, in the file's order for a volume;
     - ``predictions.csv``: all exams.
 
-    A stack that was not recognised as the one that the network reads is not judged, and the reason stands in its place; one
-    that perhaps is another is judged with that doubt beside it.
+    A stack of another kind than the network reads gets the reason instead of probabilities; if that is only
+    likely, it gets probabilities and a remark.
 
     Attach it to the evaluator of an inference config, which decollates.
 

@@ -12,7 +12,7 @@ from planewise.reports.pretext_figures import heatmap_gallery
 
 
 class HeatmapPictureHandler:
-    """Add the heatmaps of a few validation slices, beside the truth, to TensorBoard. Attach it to the evaluator.
+    """Add the heatmaps of a few validation slices, next to the targets, to TensorBoard. Attach it to the evaluator.
 
     Args:
         log_dir: of the event files.

@@ -91,7 +91,7 @@ def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:
 
 
 def anatomy_of_stack(stack: str) -> Anatomy | None:
-    """The anatomy that learns from a stack of this name, ``"sax"`` or ``"sagittal"``; None where none does."""
+    """The anatomy that learns from a stack of this name, ``"sax"`` or ``"sagittal"``; None if there is none."""
     return next((anatomy for anatomy in ANATOMIES.values() if anatomy.stack == stack), None)
 
 

@@ -13,12 +13,12 @@ from planewise.exams.stack import Stack
 
 @dataclass(frozen=True)
 class Look:
-    """How an exam is drawn. The defaults are those of an organ that nobody has described."""
+    """How an exam is drawn. The defaults suit any organ."""
 
     ends: tuple[str, str] = ("first", "last")
     """what the first and the last slice are called"""
     more_views: tuple[str, ...] = ()
-    """drawn next to the targets where there are any"""
+    """drawn next to the targets, if there are any"""
     fields: tuple[float, float] = (170.0, 170.0)
     """what is shown of a slice of the stack and of another view, mm"""
     upright: bool = True
@@ -82,7 +82,7 @@ class Anatomy:
     recognise: Callable[..., Recognition]
     """stacks (and the index of the stack that a person chose) to what was found"""
     axis: Callable[[Stack], np.ndarray | None]
-    """stack to the unit vector (3,) along which its slices are counted, RAS+; None where that is unknown"""
+    """stack to the unit vector (3,) along which its slices are counted, RAS+; None if that is unknown"""
     unordered: str
     """what is said of a stack without such a vector"""
     moving: bool
@@ -90,7 +90,7 @@ class Anatomy:
     words: Words
     look: Look = field(default_factory=Look)
     phantoms: PhantomLayouts | None = None
-    """None where there are no phantoms of it"""
+    """None if there are no phantoms of it"""
     contrasts: tuple[str, ...] = ()
     """what ``--contrast`` may say, the default first"""
     in_mrnet: bool = False

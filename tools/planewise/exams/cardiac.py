@@ -56,7 +56,7 @@ from planewise.geometry.locations import USUAL_LONG_AXIS
 #: Two planes of one view are a repeat if they are this close (degrees, mm) and the one is at least this share as likely
 #: as the other; otherwise the likelier of them is the view.
 _REPEAT_ANGLE, _REPEAT_DISTANCE, _REPEAT_SHARE = 10.0, 12.0, 0.75
-#: Planes tilted further than this against the long axis are no long-axis views.
+#: Planes tilted further than this against the long axis are not long-axis views.
 _MAX_TILT = 45.0
 #: Views less certain than this are reported and left out.
 MIN_CONFIDENCE = 0.6
@@ -212,7 +212,7 @@ def _why_no_short_axis(stack: Stack) -> str:
         return f"no short-axis stack: the nearest ({size}) is {angle:.0f} deg from the usual long axis, more than {limit:.0f}"
     lacks = []
     if stack.phase_counts[1] < 5:
-        lacks.append("it is no cine")
+        lacks.append("it has fewer than 5 phases, so it is not a cine")
     if not re.search(HEART_WORDS, stack.text):
         lacks.append("nothing names a heart")
     if is_straight(stack.normal):
@@ -221,7 +221,7 @@ def _why_no_short_axis(stack: Stack) -> str:
 
 
 def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
-    """Reasons for what lies across the long axis beside the chosen stack, and for planes without a view."""
+    """Reasons against other stacks across the long axis than the chosen one, and against planes without a view."""
     chosen = stacks[result.stack]
     used = {found.place for found in result.views.values()}
     for found in result.undecided:

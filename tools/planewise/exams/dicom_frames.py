@@ -119,7 +119,7 @@ def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
         ),
         "thickness": number_of(thickness),
         "trigger": number_of(trigger),
-        # a delay of zero is what scanners write where nothing triggers
+        # scanners write a delay of zero if the scan is not triggered
         "gated": (number_of(trigger) or 0) > 0,
         "instance": int(temporal) * 100_000 + index if temporal else index,
         "echo_time": number_of(first("MREchoSequence", "EffectiveEchoTime")),
@@ -129,7 +129,7 @@ def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
 
 
 def _fat_suppressed(header: dict) -> bool | None:
-    """Whether ScanOptions names fat suppression; None where there are no options to name it."""
+    """Whether ScanOptions names fat suppression; None if there are no options to name it."""
     options = {str(value).strip().upper() for value in values_of(header.get("ScanOptions"))} - {""}
     return bool(options & _FAT_OPTIONS) if options else None
 
@@ -144,7 +144,7 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
         thickness: of the slice, mm; 1 where it is unknown.
 
     Raises:
-        Refused: one of them is missing, or they are no rotation and no spacing.
+        Refused: one of them is missing, or they are not a rotation and a spacing above zero.
     """
     if position is None or orientation is None or len(values_of(position)) != 3 or len(values_of(orientation)) != 6:
         raise Refused(NO_POSITION)

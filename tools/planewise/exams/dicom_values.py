@@ -1,4 +1,4 @@
-"""Values of DICOM elements as plain Python has them, past pydicom's conversion where that would make the same of them."""
+"""Values of DICOM elements as plain Python has them, without pydicom's slower conversion where the result is the same."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def values_of(value: Any) -> list:
 
 
 def number_of(value: Any) -> float | None:
-    """A value as a finite number; None where it is none."""
+    """A value as a finite number; None if it is not one."""
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -29,4 +29,4 @@ class Exam:
     found: Recognition | None = None
     """None before it was looked for"""
     main_stack: Stack | None = None
-    """the stack that is learned from, in order; None where there is none"""
+    """the stack that is learned from, in order; None if there is none"""

@@ -35,7 +35,7 @@ class Frame:
     sequence: str
     """``SE``, ``GR``, ``IR/SE``, ...; empty where the header does not say"""
     fat_suppressed: bool | None
-    """None where nothing says it"""
+    """None if unknown"""
     localizer: bool
     gated: bool
     body_part: str

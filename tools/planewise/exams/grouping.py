@@ -14,7 +14,7 @@ from planewise.exams.frame import Frame
 from planewise.exams.stacks import build_stacks
 from planewise.exams.words import natural_order
 
-#: PatientIDs that anonymisers write: they name nobody, so the study stands for the patient.
+#: PatientIDs that anonymisers write: they do not identify a patient, so the study stands for the patient.
 _NOBODY = {
     "anon", "anonymous", "anonymized", "anonymised", "anonymize", "deidentified", "unknown", "none", "null", "na", "nan",
     "removed", "masked", "hidden", "xxx", "xxxx", "patient", "subject", "test", "phantom", "noid", "noname",
@@ -26,7 +26,7 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
 
     Args:
         frames: as `dicom.read_header` gives them.
-        folder: what was indexed; where a study has no identifier, the exam's folder below it stands in.
+        folder: the folder that was indexed; an exam's folder below it replaces a missing study identifier.
 
     Returns:
         Exams in the order of their folders, with stacks and notes; they have no hash yet and nothing is recognised in them.

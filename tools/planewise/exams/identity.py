@@ -28,7 +28,8 @@ def salt_file() -> Path:
 def load_salt() -> bytes:
     """The user's salt; made at random the first time.
 
-    Exams keep their hash as long as the file stays; without it nobody can go from a hash back to an identifier by trying.
+    Exams keep their hash as long as the file stays; without it, trying identifiers does not
+    lead from a hash back to one.
 
     Raises:
         InputError: the file cannot be read or made.

@@ -170,7 +170,7 @@ def _entries(exams: Sequence[Exam], volumes: Sequence[Volume], anatomy: Anatomy)
 
 
 def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
-    """An exam's part of the datalist, and its items."""
+    """An exam's entry in the datalist, and its items."""
     stacks, found, main_view = exam.stacks, exam.found, anatomy.stack
     summaries, items, notes = {}, [], [*exam.notes, *found.left_out]
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
@@ -212,7 +212,7 @@ def _volume_item(volume: Volume) -> dict:
 
 
 def _sections(exams, volumes, fractions, seed: int) -> dict[str, str]:
-    """Patient hash to section: stratified where there are groups of disease or labels, by hash elsewhere."""
+    """Patient hash to section: stratified if there are disease groups or labels, by hash otherwise."""
     keys = {exam.patient_key: exam.patient for exam in [*exams, *volumes]}
     grouped = {volume.patient_key: volume.group for volume in volumes if volume.group}
     sections = split_by_hash([key for key in keys if key not in grouped], fractions or DEFAULT_SPLIT, seed)

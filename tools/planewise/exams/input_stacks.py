@@ -36,7 +36,7 @@ class InputStack:
     confidence: float
     """that it is the stack that was looked for, in [0, 1]"""
     flag: str | None
-    """why it is not that stack, in words; None where it is"""
+    """why it is not that stack, in words; None if it is"""
 
 
 def find_stacks(

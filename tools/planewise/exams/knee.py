@@ -9,12 +9,12 @@ does not say it leaves the stack undecided.
 
 Of the sagittal stacks with `MIN_SLICES` slices or more the T2-weighted fat-suppressed one is learned from (Zhang 2024,
 section 5.1.2), as told by `knee_contrast`: the likeliest, then the one with most slices, then the last acquired. Stacks
-whose header says another contrast are left out unless any contrast will do; where nothing tells the contrast, or
-where a localizer is the exam's only sagittal stack, that is used with low confidence, and it is said. A localizer beside a
-proper sagittal stack is never used.
+whose header says another contrast are left out unless any contrast will do; if the contrast is unknown, or
+where a localizer is the exam's only sagittal stack, that localizer is used with low confidence and a note. If the exam also
+has a proper sagittal stack, a localizer is never used.
 
 The axial and the coronal plane are each that of the central slice (the one nearest to the middle of the positions) of one
-stack: no localizer where there is another, one that covers the middle of the sagittal stack before one that does not,
+stack. Preferred is a stack other than a localizer, then one that covers the middle of the sagittal stack,
 then the one with most slices, then the last acquired. Contrast does not matter for a plane.
 
 Limits
@@ -56,7 +56,7 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
         contrast: ``"t2fs"``, or ``"any"`` to take a sagittal stack whatever its contrast.
 
     Returns:
-        The sagittal stack, its axis from the patient's right to the left, and the planes of `VIEWS` where there are any;
+        The sagittal stack, its axis from the patient's right to the left, and the planes of `VIEWS` that there are;
         remarks say a sagittal stack's contrast, or that a stack is a localizer.
     """
     planes = [plane_of_stack(stack) for stack in stacks]
@@ -80,7 +80,7 @@ def _remarks(stacks: list[Stack], contrasts: dict[int, Contrast]) -> dict[int, s
 
 
 def right_to_left(stack: Stack) -> np.ndarray | None:
-    """Unit vector along a stack's normal from the patient's right to the left, RAS+; None where it runs otherwise."""
+    """Unit vector along a stack's normal from the patient's right to the left, RAS+; None if the normal runs otherwise."""
     across = stack.normal[0]
     return None if abs(across) < MIN_RIGHT_LEFT_COSINE else -np.sign(across) * stack.normal
 
@@ -127,7 +127,7 @@ def _choose_sagittal(
 
 
 def _preference(stack: Stack, contrast: Contrast) -> tuple:
-    # one digit: a name that says a word more is no better a stack
+    # one digit: a name with one word more does not make a better stack
     return round(contrast.confidence, 1), len(stack.slices), _acquired(stack)
 
 

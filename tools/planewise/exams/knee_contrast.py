@@ -49,11 +49,11 @@ class Contrast(NamedTuple):
     """What a series' header says of its contrast."""
 
     confidence: float
-    """that it is T2-weighted with fat suppression; 0.25 where nothing tells"""
+    """that it is T2-weighted with fat suppression; 0.25 if unknown"""
     refused: bool
     """whether the header says that it is another"""
     found: str
-    """in words, without numbers and names; empty where nothing tells"""
+    """in words, without numbers and names; empty if unknown"""
 
 
 class _Evidence(NamedTuple):
@@ -81,7 +81,7 @@ def contrast_of(stack: Stack) -> Contrast:
 
 
 def timed_weighting(echo_time: float | None, repetition_time: float | None, sequence: str) -> str | None:
-    """The weighting that a sequence and its times (ms) make; None where they leave it open."""
+    """The weighting that a sequence and its times (ms) make; None if they leave it open."""
     sequences = set(sequence.split("/")) - {""}
     if "GR" in sequences and not sequences & {"SE", "IR"}:
         return "gradient echo"

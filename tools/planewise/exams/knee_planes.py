@@ -31,7 +31,7 @@ class LyingPlane(NamedTuple):
     """Which plane a stack lies in."""
 
     view: str | None
-    """None where it is undecided"""
+    """None if it is undecided"""
     near: list[str]
     """the planes that the normal leaves open, nearest first"""
     named: str | None

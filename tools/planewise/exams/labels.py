@@ -40,7 +40,7 @@ def read_yaml(path: Path, what: str) -> dict:
     """A YAML file that holds a mapping.
 
     Raises:
-        InputError: it does not.
+        InputError: it cannot be read or holds something else.
     """
     try:
         content = yaml.safe_load(Path(path).read_text())
@@ -48,7 +48,7 @@ def read_yaml(path: Path, what: str) -> dict:
         reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
         raise InputError(f"{path} cannot be read as {what} ({reason})") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path} is no {what.removeprefix('a ')}: it wants lines like `key: value`")
+        raise InputError(f"{path} is not {what}: write lines like `key: value`")
     return content
 
 
@@ -105,7 +105,7 @@ def mask_files(folder: Path) -> list[Path]:
     """The NIfTI files below a folder.
 
     Raises:
-        InputError: there is no such folder, or none in it.
+        InputError: there is no such folder, or no mask in it.
     """
     if not folder.is_dir():
         raise InputError(f"--labels {folder}: there is no such folder")

@@ -88,7 +88,7 @@ def open_volume(path: str | Path) -> np.ndarray:
 
 
 def volume_problem(path: Path) -> str:
-    """Why a file is no volume of slices, in words; empty if it is one. Pixels are not read."""
+    """In words, why a file cannot be read as a volume of slices; empty if it can. Pixels are not read."""
     try:
         array = open_volume(path)
     except ValueError as error:

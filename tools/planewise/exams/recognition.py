@@ -34,9 +34,9 @@ class Recognition:
     """The stack of an exam that is learned from, and the planes of its views."""
 
     stack: int | None = None
-    """index of that stack among the exam's; None where none is good enough"""
+    """index of that stack among the exam's; None if none is good enough"""
     candidate: int | None = None
-    """index of the best one even where it is not good enough"""
+    """index of the best one even if it is not good enough"""
     confidence: float = 0.0
     """of that stack, in [0, 1]"""
     axis: np.ndarray | None = None

@@ -10,7 +10,7 @@ import pydicom
 
 from planewise.exams.dicom_values import values_of
 
-#: Why a file is left out. Each is a sentence that a person reads beside a count and one example.
+#: Why a file is left out. Each is shown to people with a count and one example.
 HIDDEN = "hidden or system file (._*, DICOMDIR, Thumbs.db, ...)"
 EMPTY = "empty file (0 bytes)"
 NOT_DICOM = "not a DICOM file"
@@ -25,7 +25,7 @@ COLOUR = "colour image"
 MOSAIC = "mosaic: many slices tiled into one image, without a position for each"
 PROJECTION = "projection or reformat (MIP, MPR): not an acquired plane"
 NO_POSITION = "no position or orientation in the header"
-BAD_GEOMETRY = "broken geometry: zero pixel spacing or an orientation that is no rotation"
+BAD_GEOMETRY = "broken geometry: the pixel spacing is zero or the orientation is not a rotation"
 NO_FRAME_POSITIONS = "multi-frame file without a position for each frame"
 TRANSFER_SYNTAX = "compressed in a way that ITK cannot read"
 
@@ -52,7 +52,7 @@ class Refused(Exception):
 
 
 def refuse_by_name(name: str) -> None:
-    """Raises `Refused` for a file whose name says that it is no image.
+    """Raises `Refused` for a file whose name says that it is not an image.
 
     Args:
         name: of the file, without its folder.

@@ -45,7 +45,7 @@ class Scan:
     skipped: dict[str, list[str]] = field(default_factory=dict)
     """Reason to the paths that were left out for it."""
     others: int = 0
-    """Files that belong to images and are no images."""
+    """Files that accompany images (label files, tables) and hold no pixels themselves."""
     files: int = 0
     seconds: float = 0.0
 

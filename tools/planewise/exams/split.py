@@ -33,7 +33,7 @@ def _draw(patient: str, seed: int) -> float:
 
 
 def split_by_hash(patients: Iterable[str], fractions: Sequence[float], seed: int) -> dict[str, str]:
-    """Patient to section. A patient keeps his section when others are added, so shares are met on average only."""
+    """Patient to section. Each patient keeps the same section when others are added, so the shares hold only on average."""
     training, validation, _ = check_fractions(fractions)
     sections = {}
     for patient in patients:

@@ -85,7 +85,7 @@ class Stack:
         return float(np.degrees(np.arccos(min(1.0, abs(self.normal @ other.normal)))))
 
     def in_order(self, axis: np.ndarray | None) -> Stack:
-        """The stack with its slices in order along ``axis`` (3,) (base to apex, right to left); as it is where that is
+        """The stack with its slices in order along ``axis`` (3,) (base to apex, right to left); unchanged if that is
         unknown."""
         if axis is None:
             return self

@@ -184,7 +184,7 @@ def _stack(frames: list[Frame]) -> Stack:
 
 
 def _median(times: Iterable[float | None]) -> float | None:
-    """Of the times that are known; None where none is."""
+    """The value from the times that are known; None if none is known."""
     known = [time for time in times if time]
     return float(np.median(known)) if known else None
 

@@ -40,7 +40,7 @@ class LineFit(NamedTuple):
     """Lines fitted to heatmaps; every field has the heatmaps' leading dimensions."""
 
     lines: Tensor
-    """``(A, B, C)``, shape ``(..., 3)``, float64, ``A^2 + B^2 = 1``, pixels. NaN where there is no ridge."""
+    """``(A, B, C)``, shape ``(..., 3)``, float64, ``A^2 + B^2 = 1``, pixels. NaN if there is no ridge."""
     residual: Tensor
     """Root mean square distance of the ridge from the line, pixels."""
     peak: Tensor

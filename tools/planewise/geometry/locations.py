@@ -75,7 +75,7 @@ def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Te
         min_cosine: smallest cosine at which base and apex are still told apart.
 
     Returns:
-        Unit vector, shape ``(..., 3)``, RAS+; NaN where it is undecided.
+        Unit vector, shape ``(..., 3)``, RAS+; NaN if it is undecided.
     """
     normal = torch.as_tensor(normal, dtype=torch.float64)
     cosine = (normal * torch.tensor(USUAL_LONG_AXIS, dtype=torch.float64, device=normal.device)).sum(dim=-1)

@@ -46,7 +46,7 @@ class SliceLines(NamedTuple):
     """What the heatmaps of some slices say; every field starts with ``(slices, views)``."""
 
     lines: Tensor
-    """``(slices, views, 3)``, pixel coordinates, float64; NaN where there is none."""
+    """``(slices, views, 3)``, pixel coordinates, float64; NaN if there is none."""
     agreement: Tensor
     """Cosine similarity of the heatmap with the heatmap of its line, 0 to 1."""
     peak: Tensor

@@ -74,5 +74,5 @@ def weighted_sum(terms: list[Term]) -> Tensor:
 
 
 def logged_terms(loss: Any) -> dict[str, Tensor]:
-    """Name to mean of the last training step's named terms, detached; nothing for a loss that is no `TermLoss`."""
+    """Name to mean of the last training step's named terms, detached; nothing for a loss that is not a `TermLoss`."""
     return {term.name: term.mean for term in getattr(loss, "last_terms", ()) if term.name is not None}

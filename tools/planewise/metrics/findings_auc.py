@@ -10,7 +10,7 @@ from planewise.metrics.findings import mean_auc
 
 
 class FindingsAuc(EpochMetric):
-    """`mean_auc` over all exams of an epoch. Of several processes each has the score over all.
+    """`mean_auc` over all exams of an epoch. With several processes, each has the score over all.
 
     Updates take ``(logits, labels)``, both ``(B, tasks)``, a label NaN where unknown. (Ignite's own way of collecting needs
     equally many exams in every process.)

@@ -20,7 +20,7 @@ class LineErrors(Metric):
     Updates take ``(prediction, target)``: the network's tensor ``(B, C, i, j)`` and the targets' dictionary with
     ``lines`` ``(B, views, 3)`` and ``affine`` ``(B, 4, 4)``. Computes ``{"<view>_angle": ..., "<view>_distance": ...}``;
     Ignite puts each under its own name. Lines that were not found count as 90 degrees and are left out of the distance.
-    Of several processes each has the mean over all.
+    With several processes, each has the mean over all.
 
     Args:
         views: names of the heatmap channels.

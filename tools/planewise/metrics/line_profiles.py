@@ -48,7 +48,7 @@ def line_profiles(image: Tensor, affine: Tensor, other: Tensor, other_affine: Te
 
 
 def profile_correlation(image: Tensor, affine: Tensor, other: Tensor, other_affine: Tensor) -> float:
-    """Pearson correlation of the `line_profiles`; NaN where they are too short to say anything."""
+    """Pearson correlation of the `line_profiles`; NaN if they are too short to tell."""
     first, second = line_profiles(image, affine, other, other_affine)
     if len(first) * _STEP < _SHORTEST or np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")

@@ -19,7 +19,7 @@ class LocationErrors(Metric):
 
     Updates take ``(prediction, target)``: the network's tensor, whose last channel is the location, and the targets'
     dictionary with ``location`` ``(B,)``. Computes ``{"location_mae", "location_r", "location_r2"}``; Ignite puts each
-    under its own name. Of several processes each has the scores over all.
+    under its own name. With several processes, each has the scores over all.
 
     Args:
         output_transform: of the engine's output.

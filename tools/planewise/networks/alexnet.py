@@ -103,7 +103,7 @@ class AlexNetDecoder(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Tensor:
         if (features[0].shape[2] + 1) % 8 != 0 or (features[0].shape[3] + 1) % 8 != 0:
-            raise ValueError("the image's sides are no multiples of 32, which AlexNet's decoder needs (image_size)")
+            raise ValueError("AlexNet's decoder needs images whose sides are multiples of 32; change image_size")
         x = features[-1]
         for depth, level in enumerate(self.levels):
             x = level(x, features[len(features) - 2 - depth])

@@ -1,4 +1,4 @@
-"""What all networks of the bundles have in common: parts by name, some of which may stand still."""
+"""What all networks of the bundles have in common: named parts, some of which may be frozen."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     absent = [name for name in network.encoder.state_dict() if name not in weights]
     if absent:
         raise InputError(
-            f"{path} is no file of ImageNet weights for this encoder: it lacks {', '.join(absent[:3])}"
+            f"{path} is not a file of ImageNet weights for this encoder: it lacks {', '.join(absent[:3])}"
             f"{', ...' if len(absent) > 3 else ''}; a pretext's weights go to --pretrained"
         )
     _copy_fitting(network.encoder, weights, path)

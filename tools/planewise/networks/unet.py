@@ -94,7 +94,9 @@ class UNetDecoder(nn.Module):
         x, times = features[-1], 2 ** (len(features) - 1)
         for axis in range(2, x.dim()):
             if features[0].shape[axis] != times * x.shape[axis]:
-                raise ValueError("the image's sides are no multiples of stem_stride * 2^(levels - 1) (image_size)")
+                raise ValueError(
+                    "the U-Net needs images whose sides are multiples of stem_stride * 2^(levels - 1); change image_size"
+                )
         for depth, level in enumerate(self.levels):
             x = level(x, features[len(features) - 2 - depth])
         return self.unstem(x)

@@ -1,4 +1,4 @@
-"""Bundles as folders that work where nothing of ours is installed."""
+"""Bundles as folders that work without an installed planewise."""
 
 from planewise.packaging.check_bundle import check_bundle
 from planewise.packaging.checks.finding import Finding

@@ -86,7 +86,7 @@ def built_beside(place: Path) -> Iterator[Path]:
     """A temporary folder on the disk of ``place``, gone afterwards however it ends.
 
     Raises:
-        InputError: there can be no folder.
+        InputError: the folder cannot be made.
     """
     try:
         place.mkdir(parents=True, exist_ok=True)

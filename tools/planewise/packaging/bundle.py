@@ -39,7 +39,7 @@ class Bundle:
         folder: of the bundle.
 
     Raises:
-        InputError: it is no bundle, or a file in it cannot be read.
+        InputError: it is not a bundle, or a file in it cannot be read.
     """
 
     def __init__(self, folder: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""What of a bundle would fail in the Model Zoo or in MONAI Label, by MONAI's own verifiers where there are any."""
+"""Checks of what in a bundle would fail in the Model Zoo or in MONAI Label, with MONAI's own verifiers if they exist."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_bundle(
         Each finding as soon as it is known.
 
     Raises:
-        InputError: the folder is no bundle.
+        InputError: the folder is not a bundle.
     """
     bundle = Bundle(folder)
     with tempfile.TemporaryDirectory() as scratch:

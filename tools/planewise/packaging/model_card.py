@@ -50,7 +50,7 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
     if changed:
         text += [
             "",
-            "The run's settings, where they are not those of the bundle's `configs/train.yaml`:",
+            "The run's settings that differ from those of the bundle's `configs/train.yaml`:",
             "",
             "```yaml",
         ]

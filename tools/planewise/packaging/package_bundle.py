@@ -1,4 +1,4 @@
-"""A bundle's folder to one that works where nothing of ours is installed."""
+"""Turn a bundle's folder into one that works without an installed planewise."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _place(source: Bundle, dist: Path) -> Path:
 
 
 def _check_names(source: Bundle, changed: Mapping[str, Any]) -> None:
-    """See that metadata.json's channels are those of the run, where they bear names that a setting lists (views)."""
+    """See that metadata.json's channels are those of the run, if a setting lists their names (views)."""
     channels = source.metadata["network_data_format"]["outputs"]["pred"].get("channel_def", {})
     words = " ".join(map(str, channels.values()))
     before = source.config("inference.yaml")
@@ -146,7 +146,7 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
     else:
         at = f"no metrics.json in {run.folder}/test or /validation" if run else f"no run beside {weights}"
         raise InputError(
-            f"nobody measured these weights: there is {at}. Evaluate them (configs/train.yaml with configs/evaluate.yaml on "
+            f"these weights have no scores: there is {at}. Evaluate them (configs/train.yaml with configs/evaluate.yaml on "
             "top), or name the scores' file with --scores"
         )
     text = data or (run.data if run else None)

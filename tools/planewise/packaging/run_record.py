@@ -43,7 +43,7 @@ class Run:
 
     @classmethod
     def of_weights(cls, weights: Path) -> Run | None:
-        """The run that wrote a file of weights; None if nothing beside the file says."""
+        """The run that wrote a file of weights; None if no file next to it tells."""
         models = weights.resolve().parent
         # a run with a folder of its own keeps its weights in it; otherwise they are the bundle's, beside eval/
         for folder in (models.parent, models.parent / "eval"):
@@ -54,7 +54,7 @@ class Run:
 
     @cached_property
     def scores(self) -> tuple[str, dict[str, Any]] | None:
-        """The section that the weights were measured on, and its ``metrics.json``; None if nobody did.
+        """The section that the weights were measured on, and its ``metrics.json``; None if they were not measured.
 
         Raises:
             InputError: the scores are older than the weights, so of others.
@@ -119,7 +119,7 @@ class Run:
         return Run.of_weights(path / "models" / "model.pt" if path.is_dir() else path)
 
     def settings_unlike(self, train: Mapping[str, Any]) -> dict[str, Any]:
-        """What of a train config the run set otherwise: top-level keys, those apart that hold a path or say where it ran."""
+        """Top-level keys of a train config that the run changed, except keys that hold a path or say where it ran."""
         return {
             key: self.config[key]
             for key, default in train.items()

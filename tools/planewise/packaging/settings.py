@@ -12,7 +12,7 @@ from planewise.engines.start_run import NOT_COMPUTED
 from planewise.errors import InputError
 from planewise.packaging.run_record import Run
 
-#: What of an inference config says what the network is, what it sees and what is made of what it gives.
+#: Keys of an inference config that define the network, its input and the use of its output.
 _DEFINING = ("network_def", "preprocessing", "postprocessing")
 #: What of a train config no setting replaces: a run that has another was not made by the bundle.
 _OWN = ("preprocessing", "targets")

@@ -34,7 +34,7 @@ class Source:
         names: dotted, as configs say them: ``planewise.networks.SliceNet``.
 
     Raises:
-        InputError: a name is of this package and leads nowhere.
+        InputError: a name of this package does not exist.
     """
 
     def __init__(self, names: Iterable[str]) -> None:

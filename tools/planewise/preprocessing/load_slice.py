@@ -32,7 +32,7 @@ class LoadSliced(MapTransform):
     MRNet's ``.npy`` through `read_array`.
     Everything else that the reader knows, DICOM tags above all, is dropped.
 
-    Reads from the item, beside the path under each key:
+    Reads from the item, in addition to the path under each key:
 
     - ``frame`` (``<key>_frame`` for other keys, falling back to ``frame``): frame of a multi-frame file or index along
       the third axis of a volume. Needed where the file has more than one.

@@ -109,7 +109,7 @@ class LoadStackd(LoadImaged):
 
 
 def recognition_remarks(stack: InputStack) -> dict[str, str]:
-    """What an item says of how its stack was recognised: nothing where that is sure.
+    """What an item says of how its stack was recognised: nothing if that is certain.
 
     Args:
         stack: of `planewise.exams.find_stacks`.

@@ -29,7 +29,7 @@ class PlaneHeatmapsd(Transform):
         sigma: standard deviation in pixels of the image's grid.
 
     Raises:
-        ValueError: the image is no slice: in a volume a plane has no line.
+        ValueError: the image is a volume, in which a plane has no line, and not a slice.
     """
 
     def __init__(self, sigma: float) -> None:

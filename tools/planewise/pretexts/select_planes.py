@@ -18,7 +18,7 @@ class SelectPlanesd(Transform):
     """Turn ``item["planes"]`` into the tensor ``(views, 2, 3)``: origin and normal of each view, in float64, RAS+, mm.
 
     It needs no pixels: the slice's own plane, for the check of parallel planes, comes from ``item["affine"]``, or from the
-    image's affine where there is none.
+    image's affine if there is none.
 
     Args:
         views: the views whose lines are targets, in the order of the heatmap channels.

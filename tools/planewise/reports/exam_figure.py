@@ -71,7 +71,7 @@ def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str 
         fitting = [name for name in known if name.startswith(exam)]
         if len(fitting) != 1:
             some = ", ".join((fitting or known)[:8])
-            what = "is no exam" if not fitting else f"could be {len(fitting)} exams"
+            what = "is not an exam" if not fitting else f"could be {len(fitting)} exams"
             raise InputError(f"{exam} {what} of this datalist; there are {some}{' ...' if len(known) > 8 else ''}")
         return fitting[0]
     with_items = [name for name in known if any(item.get("exam") == name for item in items)]
@@ -150,7 +150,7 @@ def _lines(affine: torch.Tensor, planes: Mapping[str, Mapping]) -> torch.Tensor:
 
 
 def _meeting_point(lines: torch.Tensor, image: torch.Tensor) -> np.ndarray:
-    """Where the first two lines meet, in pixels; the middle of the image where they do not."""
+    """Where the first two lines meet, in pixels; the middle of the image if they do not."""
     middle = (np.array(image.shape[1:3]) - 1) / 2
     pair = lines[:2].numpy()
     if len(pair) < 2 or not np.isfinite(pair).all() or abs(np.linalg.det(pair[:, :2])) < 0.2:
@@ -235,7 +235,7 @@ def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], uprig
         up, front = np.array([0.0, 0, 1]), np.array([-0.64, 0.77, 0])  # from the left, in front of the patient
     else:
         up, front = _first_slice_up(images, [_normal(image) for image, _ in pictures])
-    frame = np.stack([front, np.cross(up, front), up])  # rows: to the viewer, to his right, up
+    frame = np.stack([front, np.cross(up, front), up])  # rows: to the viewer, to the viewer's right, up
     corner = [(middle.shape[1] - 1) / 2, (middle.shape[2] - 1) / 2, 0, 1]
     centre = (middle.affine.numpy() @ corner)[:3]
 

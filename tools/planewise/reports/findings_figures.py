@@ -80,7 +80,7 @@ class Decision(NamedTuple):
 
 
 def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) -> Figure:
-    """For each row the slices that decided, each beside itself with the places marked, in the stack's order.
+    """For each row the slices that decided, each next to a copy with the places marked, in the stack's order.
 
     Args:
         rows: one per finding and exam.

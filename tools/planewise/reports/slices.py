@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-# matplotlib is imported where it draws: a MONAI Label server has none, and needs none to predict
+# matplotlib is imported where it draws, since a MONAI Label server lacks it and predicts without it
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ METHOD_COLOURS = {
     "orientation": "#ff7f0e",
     "multitask": "#d62728",
 }
-#: What a method is called, where that is not its own name with spaces.
+#: What a method is called, if that is not its own name with spaces.
 METHOD_NAMES = {
     "none": "from scratch",
     "imagenet": "ImageNet",
@@ -63,7 +63,7 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
 
     Args:
         histories: method and number of labelled exams to the draws.
-        scores: columns of the histories to what they are called; a row of panels each. What is no loss lies in [0, 1].
+        scores: columns of the histories to their captions, a row of panels each; all but losses lie in [0, 1].
     """
     counts = sorted({count for _, count in histories})
     figure = Figure(figsize=(4.2 * len(counts), 3.4 * len(scores)), layout="constrained")

@@ -41,7 +41,7 @@ class Candidate:
         """The file that holds the weights; None if the bundle has none and none were named.
 
         Raises:
-            InputError: there is no file where they were named.
+            InputError: the file that was named does not exist.
         """
         if self.named_weights is not None:
             return Path(weights_path(self.named_weights))
@@ -49,7 +49,7 @@ class Candidate:
 
     @cached_property
     def weights(self) -> dict[str, torch.Tensor] | None:
-        """Name to tensor, on the CPU; None where there is no file.
+        """Name to tensor, on the CPU; None if there is no file.
 
         Raises:
             InputError: the file holds no weights.

@@ -23,7 +23,7 @@ class Finding:
 
 
 class Remark(Exception):
-    """Raised by a check for what a person should know, and what fails nowhere."""
+    """Raised by a check for what a person should know although it makes nothing fail."""
 
 
 def need(condition: Any, text: str) -> None:

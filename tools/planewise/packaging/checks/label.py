@@ -41,7 +41,7 @@ def channels(candidate: Candidate) -> str:
     need(first == ("image", "pred"), f"the first input and output are {first[0]} and {first[1]}, not image and pred")
     named = form["outputs"]["pred"].get("channel_def", {})
     names = [str(name).lower() for name in named.values()]
-    need(all(str(key).isdigit() for key in named), "channel_def has keys that are no numbers")
+    need(all(str(key).isdigit() for key in named), "channel_def has keys that are not numbers")
     need(len(set(names)) == len(names), "channel_def: MONAI Label takes names in lower case, where two are the same")
     return ", ".join(names)
 
@@ -68,7 +68,7 @@ def handlers(candidate: Candidate) -> None:
 def _check_handlers(entries: Any, file: str, place: str) -> None:
     need(isinstance(entries, list), f"{file}: {place} handlers are not a list")
     odd = [entry for entry in entries if not isinstance(entry, Mapping) or "_target_" not in entry]
-    need(not odd, f"{file}: {place} handlers hold what is no dictionary with _target_")
+    need(not odd, f"{file}: {place} handlers hold an entry that is not a dictionary with _target_")
     loaders = [entry for entry in entries if entry["_target_"] == "CheckpointLoader"]
     need(
         all("map_location" in entry for entry in loaders),

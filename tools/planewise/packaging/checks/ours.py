@@ -38,7 +38,7 @@ def scores(candidate: Candidate) -> str:
     """metadata.json holds scores that somebody measured."""
     found = candidate.bundle.metadata.get("eval_metrics") or {}
     numbers = [name for name, value in found.items() if isinstance(value, (int, float))]
-    need(numbers, "eval_metrics in metadata.json holds no number: nobody measured it")
+    need(numbers, "eval_metrics in metadata.json holds no number, so the weights have no measured scores")
     return f"{len(numbers)}, measured on {found.get('measured_on', 'what is not said')}"
 
 
@@ -136,7 +136,7 @@ def overrides(candidate: Candidate) -> str:
 
 
 def _unknown(bundle: Bundle, arguments: Sequence[str]) -> list[str]:
-    """Overrides that lead nowhere, each with the nearest that does; a command without --config_file may mean any config."""
+    """Overrides that no config key takes, each with the nearest key; a command without --config_file may mean any config."""
     named = config_files(arguments)
     absent = [file for file in named if file not in bundle.texts]
     if absent:

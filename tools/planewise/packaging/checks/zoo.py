@@ -48,7 +48,7 @@ def files(candidate: Candidate) -> None:
 
 
 def _is_large(bundle: Bundle, name: str) -> bool:
-    # a run in the bundle's own folder is no part of it
+    # a run in the bundle's own folder does not belong to it
     run = name.startswith(("eval/", "runs/", "logs/")) or name.endswith("last.ckpt")
     return not run and (bundle.folder / name).stat().st_size > archive.LARGEST
 
@@ -98,7 +98,7 @@ def network_fits(bundle: Bundle, file: str) -> str:
 
 
 def weights(candidate: Candidate) -> str:
-    """The weights fit the network to the last tensor, and can be read where there is no GPU."""
+    """The weights fit the network to the last tensor, and can be read without a GPU."""
     bundle, file, named = candidate.bundle, candidate.weights_file, candidate.named_weights
     if file is None:
         large = bundle.folder / archive.LARGE

@@ -55,7 +55,7 @@ class FineTunings:
                     yield count, method, draws
 
     def values(self, score: Callable[[dict], float | None]) -> dict[tuple[str, int], dict[int, float]]:
-        """A number of each draw, where it is known."""
+        """A number of each draw, if it is known."""
         values = {}
         for count, method, draws in self.cells():
             numbers = {draw: score(content) for draw, content in draws.items()}

@@ -68,5 +68,5 @@ class StudyFolder:
 
 
 def read_json(path: Path) -> dict | None:
-    """What a JSON file holds; None where there is no file."""
+    """What a JSON file holds; None if there is no file."""
     return json.loads(path.read_text()) if path.is_file() else None

@@ -29,7 +29,7 @@ def pooled(summaries: Sequence[Mapping[str, float | None]], counts: Sequence[int
 
 
 def spread(entry: Mapping[str, float | None]) -> str:
-    """Mean (standard deviation): three digits after the point below 1, two from there on; "-" where there is no mean."""
+    """Mean (standard deviation): three digits after the point below 1, two from there on; "-" if there is no mean."""
     mean = entry["mean"]
     if mean is None or not math.isfinite(mean):
         return "-"

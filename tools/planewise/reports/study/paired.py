@@ -10,7 +10,7 @@ from planewise.reports.study_figures import method_name, paired_draws
 
 
 def add_paired(page: Page, scores: Mapping[tuple[str, int], Mapping[int, float]], name: str) -> None:
-    """A table and a picture of what each method gained over ``none``, where there are draws of both.
+    """A table and a picture of what each method gained over ``none``, if there are draws of both.
 
     Args:
         page: to add to.
