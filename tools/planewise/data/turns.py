@@ -13,7 +13,7 @@ def own_positions(length: int, even: bool) -> range:
     So batches of B in each hold together what a batch of W * B holds in one process.
 
     Args:
-        length: of the epoch, all processes together.
+        length: positions in the epoch, all processes together.
         even: True gives every process equally many, as training must: the remainder of the division by W is dropped from
             the end. False gives out every position once, as validation must. If there are fewer positions than processes,
             every process takes all of them, so that means stay the same and no process lacks a batch.

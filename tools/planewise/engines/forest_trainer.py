@@ -29,7 +29,7 @@ class ForestTrainer:
         feature_names: for the table.
         output_dir: gets ``features.csv``.
         ckpt_dir: gets ``model.pt``, the network's state dict.
-        seed: of the forest.
+        seed: seed of the forest.
         max_epochs: 1; here because MONAI's tools look for it.
     """
 
