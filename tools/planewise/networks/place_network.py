@@ -20,7 +20,7 @@ def place_network(
 
     Args:
         network: changed in place; the names of its weights stay.
-        device: to be on.
+        device: the device to move it to.
         channels_last: keep the weights of 2D convolutions with the channels innermost, which makes PyTorch compute that
             way. A network with 3D convolutions stays as it is.
         compiled: run it through ``torch.compile``.
