@@ -26,7 +26,7 @@ from planewise.packaging.source import THEIRS, Source, foreign_imports
 
 #: Given to MONAI, which would download it.
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
-#: What the versions in metadata.json name by keys of their own.
+#: Packages whose versions have keys of their own in metadata.json.
 _NAMED_APART = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
 #: Behind `python -m monai.bundle`.
 _ALWAYS_NEEDED = {"fire"}
@@ -36,7 +36,7 @@ class Bundle:
     """A folder with ``configs/`` in it.
 
     Args:
-        folder: of the bundle.
+        folder: folder of the bundle.
 
     Raises:
         InputError: it is not a bundle, or a file in it cannot be read.

@@ -152,7 +152,7 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
     text = data or (run.data if run else None)
     if not text:
         raise InputError(
-            f"what {weights} was trained and measured on is not known; say it with --data 'so many exams of ...'"
+            f"what {weights} was trained and measured on is not known; describe it, say with --data '100 exams of ...'"
         )
     if run is not None and run.on_phantoms and "phantom" not in text.lower():
         text = f"phantoms: {text}"
