@@ -19,7 +19,7 @@ def own_positions(length: int, even: bool) -> range:
             every process takes all of them, so that means stay the same and no process lacks a batch.
 
     Raises:
-        InputError: there are too few to train with so many processes.
+        InputError: an epoch of training has fewer positions than there are processes.
     """
     rank, processes = idist.get_rank(), idist.get_world_size()
     if even:

@@ -57,7 +57,7 @@ class ForestTrainer:
         """Fit, copy, save.
 
         Raises:
-            InputError: there is nothing to fit, or a class has no exam.
+            InputError: there is no labelled exam, or a class has none.
         """
         items = [self.dataset[index] for index in range(len(self.dataset))]
         labelled = [item for item in items if "label" in item]
