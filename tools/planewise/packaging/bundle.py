@@ -85,7 +85,7 @@ class Bundle:
         """A config as its file has it.
 
         Raises:
-            InputError: there is none, or it is not YAML.
+            InputError: the file does not exist or is not YAML.
         """
         if file not in self.texts:
             raise InputError(f"{self.name} has no configs/{file}")
@@ -140,10 +140,10 @@ class Bundle:
 
 
 def check_metadata(bundle: Bundle) -> None:
-    """See that metadata.json keeps to its schema, of which this package has a copy, and that its version is in its changelog.
+    """Check metadata.json against its schema, of which this package has a copy, and look for its version in its changelog.
 
     Raises:
-        InputError: it does not, or what reads the schema is not installed.
+        InputError: the metadata fails, or jsonschema is not installed.
     """
     with without_noise():
         try:
