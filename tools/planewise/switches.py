@@ -17,7 +17,7 @@ def switched_on(value: bool | str | float | None, name: str) -> bool:
         name: name of the setting, for the message.
 
     Raises:
-        InputError: it is neither.
+        InputError: the value means neither on nor off.
     """
     word = str(value).strip().lower()
     if word in ("none", "null", ""):

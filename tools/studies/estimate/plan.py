@@ -144,14 +144,14 @@ def there(bundle: str) -> bool:
 
 
 def sections(study: Mapping[str, Any], kind: str, config: Path) -> dict[str, Any]:
-    """How much data the study has: of its datalist, else what its config expects.
+    """How much data the study has: from its datalist, otherwise what its config expects.
 
     Returns:
         ``training``, ``validation``, ``test`` (each a `Section`), ``items`` (those to train on, None without a datalist)
         and ``source``, in words.
 
     Raises:
-        InputError: there is neither.
+        InputError: the study has neither a datalist nor an expectation.
     """
     named = (study.get("datalists") or {}).get(kind)
     path = Path(named or Path(study["out"]) / f"{kind}.json")
