@@ -127,7 +127,7 @@ def told(result) -> dict[str, str]:
         (("0002,1\n", "0002,1\n0002,1\n"), "train-acl.csv: 0002", "twice, with one label", 1),
         (("0002,1\n", "0002,1\n0002,0\n"), "train-acl.csv: 0002", "twice, with 0 and with 1: left out", None),
         (("0002,1\n", "0002,1\n0999,0\n"), "train-acl.csv: 0999", "there is no such volume", 1),
-        (("0000,0\n", "exam,acl\n0000,0\n"), "train-acl.csv: exam", "no exam number: this line is passed over", 1),
+        (("0000,0\n", "exam,acl\n0000,0\n"), "train-acl.csv: exam", "no exam number: this line is ignored", 1),
     ],
 )
 def test_wrong_lines_are_reported(tree, change, where, what, label):

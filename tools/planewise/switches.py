@@ -13,11 +13,11 @@ def switched_on(value: bool | str | float | None, name: str) -> bool:
     ``--compile False`` reaches a config as False, but ``--compile false`` as the text, which Python takes for true.
 
     Args:
-        value: of the setting; None (or none, null, nothing) is off.
-        name: of the setting, for the message.
+        value: value of the setting; None (or none, null, nothing) is off.
+        name: name of the setting, for the message.
 
     Raises:
-        InputError: it is neither.
+        InputError: the value means neither on nor off.
     """
     word = str(value).strip().lower()
     if word in ("none", "null", ""):

@@ -2,9 +2,9 @@
 #
 #   snakemake -s tools/studies/label_efficiency.smk --configfile tools/studies/configs/heart.yaml --cores 2
 #
-# The configuration says whose anatomy it is and which bundles are run:
+# The configuration names the anatomy and the bundles:
 #
-#   anatomy         cardiac or knee: of `planewise phantom` and `planewise index --anatomy`
+#   anatomy         cardiac or knee, for `planewise phantom` and `planewise index --anatomy`
 #   pretext_bundle  pretext_knee_{pretext}
 #   target          the bundle that is fine-tuned, and `arguments` that it alone takes. {diagnosed} in them is True in the
 #                   draws that are diagnosed
@@ -13,16 +13,16 @@
 #   diagnose        optional: a bundle that diagnoses from predicted masks, and the draws whose masks it gets
 #   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts
 #   device          cpu, or cuda:0: the first of the GPUs that a job gets, see on_gpus.py
-#   processes       optional: GPUs over which torchrun spreads each training, {pretrain: 4, finetune: 1}. batch_size is of each
+#   processes       optional: GPUs over which torchrun spreads each training, {pretrain: 4, finetune: 1}. batch_size counts for each
 #                   process, see tools/docs/studies.md; without a GPU, processes of the CPU
-#   resources       optional: what a rule's job asks of the machine, over the defaults below: {pretrain: {mem_mb: 64000}}
+#   resources       optional: resources of a rule's jobs, instead of the defaults below: {pretrain: {mem_mb: 64000}}
 #   expected        optional: how much data there will be, for the estimate of tools/docs/studies.md
-#   time            of a study that `tools/demo NAME` runs: how long it takes
+#   time            run time, for a study that `tools/demo NAME` runs
 #
 # A method is a word or a name with its own settings, all of them optional:
 #
 #   methods:
-#     none:                      # the words: none (from scratch), imagenet, or one of the pretexts. A list of words will do
+#     none:                      # the words: none (from scratch), imagenet, or one of the pretexts. A list of words is enough
 #     multitask:
 #     multitask_sigma12:         # settings of its own: sigma, mapping, seed; it pretrains in pretrain/multitask_sigma12
 #       pretext: multitask
@@ -85,7 +85,7 @@ try:
     METHODS = methods_of(config)
 except InputError as error:
     raise WorkflowError(str(error)) from None
-# what is pretrained: folders in pretrain
+# pretrainings: folders in pretrain
 PRETRAININGS = pretrainings_of(config, METHODS)
 if DEVICE.startswith("cuda") and DEVICE not in ("cuda", "cuda:0"):
     raise WorkflowError(f"device: {DEVICE}; a job sees only its own GPUs. Give cuda:0, and CUDA_VISIBLE_DEVICES={DEVICE[5:]}")

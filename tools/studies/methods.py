@@ -19,7 +19,7 @@ class Method:
     """A way to start a fine-tuning; without a pretext and without weights it starts from scratch.
 
     Attributes:
-        pretext: that it is pretrained by.
+        pretext: the pretext that it is pretrained by.
         weights: an absolute path of weights, or ``"imagenet"``.
         overlay: a config of the bundles, or the absolute path of one, over the study's in all its trainings.
         overrides: ``"pretrain"`` and ``"finetune"`` to settings, over the study's.
@@ -57,7 +57,7 @@ def methods_of(config: Mapping[str, Any]) -> dict[str, Method]:
     those of the working directory; an overlay is a path if it has a slash.
 
     Args:
-        config: of the study: ``pretexts``, ``imagenet`` and ``methods``, all pretexts and ``none`` if not given.
+        config: config of the study: ``pretexts``, ``imagenet`` and ``methods``, all pretexts and ``none`` if not given.
 
     Raises:
         InputError: a method cannot be run as it is given.
@@ -68,7 +68,7 @@ def methods_of(config: Mapping[str, Any]) -> dict[str, Method]:
 
 
 def pretrainings_of(config: Mapping[str, Any], methods: Mapping[str, Method]) -> dict[str, Method]:
-    """What a study pretrains, by name: its pretexts, and the methods that pretrain with settings of their own."""
+    """The pretrainings of a study, by name: its pretexts, and the methods that pretrain with settings of their own."""
     own = {name: method for name, method in methods.items() if method.pretrains}
     return {pretext: Method(pretext=pretext) for pretext in config["pretexts"]} | own
 

@@ -47,7 +47,7 @@ def visible() -> list[str]:
 
 
 def take(devices: list[str], count: int) -> list[str]:
-    """Lock so many of the devices for this process and what it becomes; wait until they are free."""
+    """Lock this number of devices for this process and the command it becomes; wait until they are free."""
     # devices of another allocation carry the same numbers
     folder = Path(tempfile.gettempdir()) / f"planewise-gpus-{os.getuid()}-{os.environ.get('SLURM_JOB_ID', 'local')}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -17,11 +17,11 @@ def seconds_per_slice(config: ConfigParser, datalist: Path, device: str, steps: 
     """Time training steps: data, augmentation, network, loss and optimizer, without handlers.
 
     Args:
-        config: of a bundle, as a study runs it; it is changed.
-        datalist: to train on.
+        config: config of a bundle, as a study runs it; it is changed.
+        datalist: the datalist to train on.
         device: ``"cpu"``, ``"cuda:0"``.
-        steps: that are timed; the median counts.
-        warmup: that come before, at least one.
+        steps: number of timed steps; the median counts.
+        warmup: number of untimed steps before them, at least one.
     """
     with tempfile.TemporaryDirectory() as folder:
         changes = {

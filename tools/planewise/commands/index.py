@@ -44,7 +44,7 @@ def index(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the split. Added exams do not move other patients.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split. Patients stay in their split.")] = 0,
     views: Annotated[
         Path | None,
         typer.Option(

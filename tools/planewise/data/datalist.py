@@ -91,9 +91,9 @@ def select_subjects(
     1 exam is among the 4, the 4 are among the 16, and a pretrained and a scratch run see the same ones.
 
     Args:
-        items: of a datalist's section.
+        items: items of a datalist's section.
         num_subjects: how many exams; None takes all.
-        seed: of the draw.
+        seed: seed of the draw.
         having: keys of labels; exams that have none of them are not drawn from. None are asked for if it is empty.
 
     Raises:

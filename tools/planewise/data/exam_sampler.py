@@ -35,7 +35,7 @@ class ExamSampler(Sampler[int]):
         samples_per_exam: slices (of any phase) drawn from each exam per epoch; ``"all"`` takes every one.
         samples_per_epoch: length of an epoch, of all processes together; passes over the exams are repeated (each drawn
             anew) or cut to fit. Keeps the number of training steps equal however few exams there are. None: one pass.
-        seed: of the draws.
+        seed: seed of the draws.
         even: False deals out every slice, though some processes get one more: for validation.
     """
 

@@ -27,11 +27,11 @@ def find_inputs(
     Args:
         path: a volume (NIfTI, ``.npy``); a folder of volumes (masks, ``*_gt``, apart); a DICOM file or folder, in which
             the indexer finds the stacks of the view; or a datalist.
-        phases: of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for each.
-        section: of a datalist.
-        num_exams: at most so many inputs; None takes all.
+        phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for each.
+        section: section of a datalist.
+        num_exams: largest number of inputs; None takes all.
         view: the stack that is looked for, ``"sax"`` or ``"sagittal"``.
-        contrast: of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
+        contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
 
     Returns:
         ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with

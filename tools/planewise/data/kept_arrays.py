@@ -64,7 +64,7 @@ def _gathered(array: Tensor, index: Tensor) -> Tensor:
 
 
 def _fit(arrays: Mapping[str, Tensor], device: torch.device) -> bool:
-    """Whether they may move to a CUDA device; says so in the log."""
+    """Whether the arrays may move to a CUDA device; logs the answer."""
     size = sum(array.numel() * array.element_size() for array in arrays.values()) / 2**30
     free = torch.cuda.mem_get_info(device)[0] / 2**30
     fit = size <= SHARE * free

@@ -8,7 +8,7 @@ from typing import Any
 
 from planewise.preprocessing.exam_name import exam_of, volume_name
 
-#: Of an exam, carried along with its masks.
+#: Keys that an exam keeps with its masks.
 EXAM_KEYS = ("group", "height", "weight", "patient")
 
 
@@ -16,7 +16,7 @@ def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None
     """One item per exam from one per volume: ``{"exam", "ed": mask, "es": mask, "group", "height", "weight"}``.
 
     Args:
-        items: of a datalist, with ``phase`` ED or ES and ``label``.
+        items: items of a datalist, with ``phase`` ED or ES and ``label``.
         masks: folder of predicted masks, ``<exam>_ED.nii.gz`` and ``<exam>_ES.nii.gz``, to take instead of the labels
             (what the segmentation bundle's evaluation writes with ``save_masks``).
     """

@@ -29,7 +29,7 @@ class SeriesSampler(Sampler[list[int]]):
         samples_per_epoch: series in an epoch, of all processes together; passes over the exams are repeated or cut to fit.
             None: one pass.
         shuffle: False keeps the series, and evenly spaced slices of the large ones, in order: for validation.
-        seed: of the order.
+        seed: seed of the order.
         even: False deals out every series, though some processes get one more: for validation.
     """
 

@@ -47,7 +47,7 @@ class SliceCache:
     Items that the transform refuses are left out, counted and explained in the log.
 
     Args:
-        items: of a datalist, one per slice.
+        items: items of a datalist, one per slice.
         transform: MONAI transforms from an item to tensors; image-like ones are ``(C, i, j, 1)``. A deeper one is refused.
         cache_dir: folder of all caches.
         label_keys: keys of masks.

@@ -13,13 +13,13 @@ def own_positions(length: int, even: bool) -> range:
     So batches of B in each hold together what a batch of W * B holds in one process.
 
     Args:
-        length: of the epoch, all processes together.
+        length: positions in the epoch, all processes together.
         even: True gives every process equally many, as training must: the remainder of the division by W is dropped from
             the end. False gives out every position once, as validation must. If there are fewer positions than processes,
             every process takes all of them, so that means stay the same and no process lacks a batch.
 
     Raises:
-        InputError: there are too few to train with so many processes.
+        InputError: an epoch of training has fewer positions than there are processes.
     """
     rank, processes = idist.get_rank(), idist.get_world_size()
     if even:

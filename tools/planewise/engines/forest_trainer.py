@@ -29,7 +29,7 @@ class ForestTrainer:
         feature_names: for the table.
         output_dir: gets ``features.csv``.
         ckpt_dir: gets ``model.pt``, the network's state dict.
-        seed: of the forest.
+        seed: seed of the forest.
         max_epochs: 1; here because MONAI's tools look for it.
     """
 
@@ -57,7 +57,7 @@ class ForestTrainer:
         """Fit, copy, save.
 
         Raises:
-            InputError: there is nothing to fit, or a class has no exam.
+            InputError: there is no labelled exam, or a class has none.
         """
         items = [self.dataset[index] for index in range(len(self.dataset))]
         labelled = [item for item in items if "label" in item]

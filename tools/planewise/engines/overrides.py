@@ -12,7 +12,7 @@ from typing import Any
 import monai.bundle
 from monai.bundle.config_item import ConfigComponent
 
-#: Of `python -m monai.bundle run` itself.
+#: Options of `python -m monai.bundle run` itself.
 _OPTIONS = frozenset(inspect.signature(monai.bundle.run).parameters) | {"args_file"}
 
 

@@ -20,7 +20,7 @@ class PlateauHandler:
     and before the checkpoints. (MONAI's `LrScheduleHandler` would need a value in every epoch.)
 
     Args:
-        lr_scheduler: to step.
+        lr_scheduler: the scheduler to step.
         evaluator: whose metric decides; one without data never ran.
         metric: its name.
     """

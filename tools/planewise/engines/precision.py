@@ -19,7 +19,7 @@ def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
         amp: ``"auto"`` is bfloat16 where the device has instructions for it and float32 elsewhere (on a GPU without
             them float16); true is mixed precision whether they are there or not; false is float32; the name of a
             precision is that one. Texts that a command line gives are understood in either case.
-        device: that the network is on.
+        device: the device that the network is on.
 
     Returns:
         ``"float16"`` needs a gradient scaler, which MONAI's engines bring (their ``amp``); bfloat16 has float32's range

@@ -40,7 +40,7 @@ def join_processes(device: str | torch.device) -> None:
     GPUs communicate by NCCL, CPUs by Gloo. From here on, all processes but the first log only errors.
 
     Args:
-        device: of this process.
+        device: device of this process.
 
     Raises:
         InputError: the device is not this process's alone.

@@ -15,7 +15,7 @@ class SameBuffersHandler:
     is done.
 
     Args:
-        network: that is evaluated.
+        network: the network that is evaluated.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -16,8 +16,8 @@ class SeedHandler:
     what it would have drawn.
 
     Args:
-        seed: of the run.
-        sampler: of the training data; None if it needs no epoch.
+        seed: seed of the run.
+        sampler: sampler of the training data; None if it needs no epoch.
     """
 
     def __init__(self, seed: int, sampler: ExamSampler | SeriesSampler | None = None) -> None:

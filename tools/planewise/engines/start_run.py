@@ -54,7 +54,7 @@ NOT_COMPUTED = frozenset(
         "sync_batch_norm",
     )
 )
-#: What is written about a run's network and validation in configs/multi_gpu_train.yaml alone.
+#: Targets that only configs/multi_gpu_train.yaml names, for a run's network and validation.
 _PARALLEL_NETWORK, _SAME_BUFFERS = "planewise.engines.parallel_network", "planewise.engines.SameBuffersHandler"
 #: Seconds that a process which lost another waits to be ended by torchrun, so that the other's reason is the last word.
 _GRACE = 5.0
@@ -76,7 +76,7 @@ def start_run(
 
     Args:
         output_dir: the run's folder.
-        seed: of all randomness.
+        seed: seed of all randomness.
         resume: False starts over whatever is there.
         depends_on: files whose content belongs to the configuration (the datalist).
 
@@ -204,7 +204,7 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def _running_parser() -> ConfigParser | None:
-    """Of the configuration that is being run, overrides included.
+    """The parser of the configuration that is being run, overrides included.
 
     MONAI offers an expression no way to its own parser, however the run was started (command line, Python, MONAI
     Label), so it is looked up among the callers.

@@ -26,7 +26,7 @@ class ClassificationReport:
     Args:
         output_dir: folder.
         classes: names in order.
-        feature_names: of the features.
+        feature_names: names of the features.
     """
 
     def __init__(self, output_dir: str | Path, classes: Sequence[str], feature_names: Sequence[str]) -> None:

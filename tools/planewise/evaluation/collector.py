@@ -38,7 +38,7 @@ class ScoredBatch:
 
 @dataclass(frozen=True)
 class CollectorResults:
-    """What one collector has found out; two collectors of a report share no name in any of the four."""
+    """The results of one collector; two collectors of a report share no name in any of the four."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
     """Entries of ``metrics.json``: plain values, NaN where a number is not known."""
@@ -54,7 +54,7 @@ class Collector(Protocol):
     """Scores one part of what a network predicts. See the module's text for who calls what."""
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
-        """What is to be kept of a batch.
+        """Tensors to keep of a batch.
 
         Returns:
             Tensors by name, the same names for every batch. Each has one row for each sample (or for each example), and the
@@ -66,7 +66,7 @@ class Collector(Protocol):
 
         Args:
             taken: what `take` gave, of all batches together, on the CPU.
-            items: of the datalist, one for each sample, in the order of the rows: ``exam`` (a hash), ``stack``, ``slice``,
+            items: items of the datalist, one per sample, in the order of the rows: ``exam`` (a hash), ``stack``, ``slice``,
                 ``phase``.
-            title: of the pictures.
+            title: title of the pictures.
         """

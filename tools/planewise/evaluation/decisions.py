@@ -20,8 +20,8 @@ def decision(
         network: `planewise.networks.StackClassifier`, on any device.
         stack: preprocessed, ``(i, j, S)``.
         finding: index of the network's output.
-        caption: of the picture.
-        numbers: of the slices, for people; 1 to S unless given.
+        caption: caption of the picture.
+        numbers: numbers of the slices, for people; 1 to S unless given.
     """
     device = next(network.parameters()).device
     maps = saliency_maps(network, stack[None].to(device), finding)

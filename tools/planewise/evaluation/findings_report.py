@@ -34,7 +34,7 @@ class FindingsReport:
         network: whose saliency is drawn.
         tasks: names of the findings.
         examples: exams shown for each finding.
-        title: of the picture, say the data's name.
+        title: title of the picture, say the data's name.
     """
 
     def __init__(

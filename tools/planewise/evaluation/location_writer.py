@@ -33,7 +33,7 @@ class LocationWriter:
 
     Args:
         output_dir: folder.
-        mapping: of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
+        mapping: mapping of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
         min_order: smallest order; of either sign for the linear mapping.
         start: what a slice at location 0 is called, with the linear mapping.
     """

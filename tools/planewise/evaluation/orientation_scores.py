@@ -40,7 +40,7 @@ class OrientationScores:
 
     Args:
         views: names of the heatmap channels.
-        sigma: of the heatmaps, pixels.
+        sigma: standard deviation of the heatmaps' ridges, pixels.
         phases: fractions of the cycle at which the planes of a stack are fitted; each slice enters with its phase
             nearest to them. 0 is end-diastole, 0.4 about end-systole; ``[0]`` for what does not move.
     """

@@ -15,9 +15,9 @@ class HeatmapPictureHandler:
     """Add the heatmaps of a few validation slices, next to the targets, to TensorBoard. Attach it to the evaluator.
 
     Args:
-        log_dir: of the event files.
+        log_dir: folder of the event files.
         views: names of the heatmap channels.
-        interval: every so many epochs.
+        interval: epochs from one picture to the next.
         slices: how many are shown; the first of the last batch.
     """
 

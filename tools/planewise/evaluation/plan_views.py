@@ -36,11 +36,11 @@ class PlanViewsd(Transform):
 
     Args:
         views: names of the heatmap channels.
-        sigma: of the heatmaps, pixels.
+        sigma: standard deviation of the heatmaps' ridges, pixels.
         location: whether the last channel is the relative location.
-        line_width: of the drawn lines, mm.
+        line_width: width of the drawn lines, mm.
         min_peak, min_agreement: a heatmap's peak and its likeness to its line's heatmap, medians over the slices.
-        mapping: of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
+        mapping: mapping of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
         min_order: with ``location``, how well the slices' locations run as they should, see `location_order`; either sign
             for the linear mapping. None does not ask.
         max_residual: distance of the slices' lines from the common plane, mm.

@@ -32,7 +32,7 @@ class PretextReport:
         collectors: what scores the parts of the prediction, in the order in which they stand in the files; see
             `planewise.evaluation.collector` for what makes one.
         examples: slices shown in the pictures.
-        title: of the pictures, say the data's name.
+        title: title of the pictures, say the data's name.
     """
 
     def __init__(

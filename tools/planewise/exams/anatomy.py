@@ -1,4 +1,4 @@
-"""All that is said of an anatomy, in one record: what is looked for, how it is drawn, what people call it."""
+"""The record of an anatomy: what is looked for, how it is drawn, what people call it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Anatomy:
     axis: Callable[[Stack], np.ndarray | None]
     """stack to the unit vector (3,) along which its slices are counted, RAS+; None if that is unknown"""
     unordered: str
-    """what is said of a stack without such a vector"""
+    """message about a stack without such a vector"""
     moving: bool
     """whether the images of one slice are phases"""
     words: Words

@@ -70,7 +70,7 @@ def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition
     """The short-axis stack of an exam and the planes of its long-axis views.
 
     Args:
-        stacks: of one exam, as `stacks.build_stacks` gives them.
+        stacks: stacks of one exam, as `stacks.build_stacks` gives them.
         short_axis: index of the short-axis stack, if a person has said which it is.
 
     Returns:

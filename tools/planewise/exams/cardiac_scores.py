@@ -22,7 +22,7 @@ ROLL = 11.0
 CENTRE = ((0.95, 14.0), (0.05, 60.0))
 #: Each further plane with the same view costs this (natural logarithm of the odds).
 _REPEAT = -4.0
-#: What a name is worth (natural logarithm of the odds).
+#: Weight of a name (natural logarithm of the odds).
 _HINT, _RV_HINT = 1.4, 3.0
 
 

@@ -112,7 +112,7 @@ def check_output(path: Path) -> Path:
     """The path, absolute, if a file can be written there.
 
     Raises:
-        InputError: its folder does not exist or cannot be written to, or it is a folder.
+        InputError: the path is a folder, or the folder that it lies in does not exist or cannot be written to.
     """
     path = Path(path).expanduser().absolute()
     if path.is_dir():
@@ -128,7 +128,7 @@ def write_datalist(datalist: dict, path: str | Path) -> Path:
     """Write a datalist, one item per line, whole or not at all; its paths become relative to the file's folder.
 
     Raises:
-        InputError: it cannot be written there.
+        InputError: the file cannot be written.
     """
     path = check_output(Path(path))
     content = relative_paths(datalist, path.parent)

@@ -17,7 +17,7 @@ from planewise.exams.words import natural_order
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
 #: Enhanced files say in one word what classic ones say in ScanningSequence.
 _PULSE_SEQUENCES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "GR/SE"}
-#: What enhanced files write of it; water and silicone are suppressed for other reasons.
+#: What enhanced files write about fat suppression; water and silicone are suppressed for other reasons.
 _SUPPRESSIONS = {"FAT": True, "FAT_AND_WATER": True, "NONE": False}
 
 
@@ -26,7 +26,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
 
     Args:
         header: keyword to value, as `dicom.read_header` reads it.
-        path: of the file.
+        path: path of the file.
 
     Raises:
         Refused: the header does not place its images.
@@ -141,7 +141,7 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
         position: ImagePositionPatient: centre of the first voxel, LPS, mm.
         orientation: ImageOrientationPatient: directions of a row and of a column, LPS.
         spacing: PixelSpacing, mm: between rows, between columns.
-        thickness: of the slice, mm; 1 where it is unknown.
+        thickness: thickness of the slice, mm; 1 where it is unknown.
 
     Raises:
         Refused: one of them is missing, or they are not a rotation and a spacing above zero.
@@ -198,5 +198,5 @@ def _component(image_type: list[str], complex_component: str) -> str:
     return "magnitude"
 
 
-#: Of folders, which many files share.
+#: Sort keys of folders, cached since many files share a folder.
 _folder_order = lru_cache(maxsize=256)(natural_order)

@@ -68,8 +68,8 @@ def index_folder(
     Args:
         folder: any tree of files.
         anatomy: whose views to look for: a name in `anatomies.ANATOMIES`, ``"cardiac"`` or ``"knee"``.
-        contrast: of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
-        seed: of the split.
+        contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
+        seed: seed of the split.
         split: shares of training, validation and test; default 0.8 0.1 0.1 by a hash of the patient, and for exams with
             groups of disease (ACDC) or labels (MRNet) 0.64 0.16 0.2 stratified by group or labels.
         views: YAML that overrules the recognition: exam (hash or folder) to {view: file, folder, stack name or none}.

@@ -52,7 +52,7 @@ def find_stacks(
         view: ``"sax"`` (of hearts) or ``"sagittal"`` (of knees).
         phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
         workers: processes that read headers.
-        contrast: of sagittal stacks, as for `index_folder`.
+        contrast: contrast of sagittal stacks, as for `index_folder`.
 
     Returns:
         One per exam and phase.

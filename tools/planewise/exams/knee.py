@@ -51,7 +51,7 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
     """The sagittal stack of an exam and the planes of its axial and coronal stacks.
 
     Args:
-        stacks: of one exam, as `stacks.build_stacks` gives them, one image per slice.
+        stacks: stacks of one exam, as `stacks.build_stacks` gives them, one image per slice.
         chosen: index of the sagittal stack, if a person has said which it is.
         contrast: ``"t2fs"``, or ``"any"`` to take a sagittal stack whatever its contrast.
 

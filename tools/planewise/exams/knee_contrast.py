@@ -14,10 +14,10 @@ import numpy as np
 
 from planewise.exams.stack import Stack
 
-#: What may be asked for, the default first: T2-weighted with fat suppression, or whatever there is.
+#: Contrasts that a user can ask for, the default first: T2-weighted with fat suppression, or whatever there is.
 CONTRASTS = ("t2fs", "any")
 
-#: What a name is worth for each weighting that it may claim, and what the times are worth.
+#: Weights of a name for each weighting that it may claim, and of the times.
 _NAME_WEIGHTS = {"T2w": 2.0, "PDw": -2.0, "T1w": -2.5, "gradient echo": -2.5}
 _TIME_WEIGHTS = {"T2w": 3.0, "PDw": -3.5, "T1w": -3.5, "gradient echo": -3.5}
 #: Fat suppression: by name or scan options; against it by name, by options that list others, by a name that tells the

@@ -17,7 +17,7 @@ STACK, VIEWS = "sagittal", ("axial", "coronal")
 #: Two body axes are equally near a normal if its angles to them differ by less than this (degrees): a stack that is
 #: 5 degrees off the 45 between them, about what a technologist's planes vary by, could be called either.
 PLANE_MARGIN = 10.0
-#: Of a plane that only the name tells.
+#: Confidence in a plane that is known from its name alone.
 NAMED_CONFIDENCE = 0.75
 
 _PLANE_NAMES = {

@@ -55,7 +55,7 @@ def read_yaml(path: Path, what: str) -> dict:
 def read_classes(path: Path) -> dict[str, dict[str, object]]:
     """A CSV with a header row: the first column names an exam, the others are its classes.
 
-    Columns of numbers become numbers. Rows without a name (padding) are passed over.
+    Columns of numbers become numbers. Rows without a name (padding) are ignored.
 
     Raises:
         InputError: it cannot be read, has no classes, or a column has the name of an item's own key.
@@ -91,7 +91,7 @@ def _typed(column: list[str]) -> list[object]:
 
 
 def find_name(name: str, known: Sequence[set[str]]) -> list[int]:
-    """Which exams a name means: indices into the sets of names that each exam goes by.
+    """Which exams a name means: indices into the sets of names that each exam has.
 
     An exact match counts, otherwise one that differs by leading zeros only (``7`` for ``007``).
     """
@@ -129,8 +129,8 @@ def match_mask(
     """Which slices of a stack the slices of a mask lie on.
 
     Args:
-        path: of a NIfTI mask whose third axis is the stack.
-        slices: of the stack.
+        path: path of a NIfTI mask whose third axis is the stack.
+        slices: slices of the stack.
         shape: pixels of a slice along i and j.
 
     Returns:

@@ -143,7 +143,7 @@ def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, str]]) -
         # an id that lost its zeros in a spreadsheet is still the same number
         case = name if name in cases else by_number.get(int(name)) if name.isdecimal() else None
         if not name.isdecimal():
-            wrong["no exam number: this line is passed over"].append(name)
+            wrong["no exam number: this line is ignored"].append(name)
         elif case is None:
             wrong["there is no such volume"].append(name)
         elif value not in ("0", "1"):

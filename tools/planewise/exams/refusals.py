@@ -55,7 +55,7 @@ def refuse_by_name(name: str) -> None:
     """Raises `Refused` for a file whose name says that it is not an image.
 
     Args:
-        name: of the file, without its folder.
+        name: name of the file, without its folder.
     """
     suffix = os.path.splitext(name)[1].lower()
     if name.startswith(".") or name.lower() in _SYSTEM_NAMES:
@@ -104,7 +104,7 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
         header: keyword to value.
         syntax: UID of the transfer syntax.
         file: at the pixel data, in front of which pydicom stops.
-        size: of the whole file, bytes.
+        size: size of the whole file, bytes.
     """
     if syntax == _DEFLATED:
         return  # read from a buffer; the file's own position says nothing

@@ -15,7 +15,7 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
     """Shares of training, validation and test that sum to one.
 
     Raises:
-        InputError: they are not three, negative, or all zero.
+        InputError: there are not three shares, one is negative, or all are zero.
     """
     if len(fractions) != 3 or min(fractions) < 0 or sum(fractions) <= 0:
         raise InputError(

@@ -43,7 +43,7 @@ class Stack:
     text: str
     """what the images that are used are called, in small letters"""
     all_text: str
-    """the same of repeats as well"""
+    """the same, including repeats"""
     description: str
     """the same as ``text`` without folders' names"""
     gated: bool

@@ -19,7 +19,7 @@ class Volume:
     classes: dict[str, object] = field(default_factory=dict)
     """group of disease, height, weight, labels, ..."""
     group: str = ""
-    """what sections are balanced by; empty for nothing"""
+    """the group by which the split is stratified; empty for none"""
     key: str = ""
     """raw identifier of the exam, hashed before anything is written"""
     patient_key: str = ""

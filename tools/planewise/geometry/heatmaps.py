@@ -91,7 +91,7 @@ def _total_least_squares(weights: Tensor, i: Tensor, j: Tensor, groups: Tensor, 
     Args:
         weights, i, j: of the points, ``(points,)`` each, float64.
         groups: which line a point is for, ``(points,)``.
-        count: of the lines.
+        count: number of lines.
     """
 
     def total(values: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def intersection_lines(
     ``A = n.u``, ``B = n.v``, ``C = n.(o - p)``.
 
     Args:
-        affine: of the slice, shape ``(..., 4, 4)``, RAS+, mm.
+        affine: affine of the slice, shape ``(..., 4, 4)``, RAS+, mm.
         origin: a point of the plane, shape ``(..., 3)``, RAS+, mm.
         normal: unit normal of the plane, shape ``(..., 3)``.
         parallel_angle: planes closer than this (radians) have no line.
@@ -54,7 +54,7 @@ def line_errors(predicted: Tensor, reference: Tensor, affine: Tensor, shape: tup
 
     Args:
         predicted, reference: lines in pixel coordinates, shape ``(..., 3)``.
-        affine: of the slice, shape ``(..., 4, 4)``, for the pixel spacing.
+        affine: affine of the slice, shape ``(..., 4, 4)``, for the pixel spacing.
         shape: pixels along i and j.
 
     Returns:
@@ -122,7 +122,7 @@ def plane_from_lines(
 
     Args:
         lines: one per slice, shape ``(N, 3)``, pixel coordinates; NaN lines are left out.
-        affines: of the slices, shape ``(N, 4, 4)``, RAS+, mm.
+        affines: affines of the slices, shape ``(N, 4, 4)``, RAS+, mm.
         centres: where on each slice the organ is, shape ``(N, 2)``, pixels (the image's centre, if nothing is known).
         weights: confidence of each line, shape ``(N,)``; default one each.
         reach: mm; about the radius of the organ, inside which the lines are meant.

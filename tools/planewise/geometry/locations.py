@@ -40,7 +40,7 @@ def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "line
 
     Args:
         locations: shape ``(N,)``.
-        mapping: of the target: ``"linear"`` (Eq. 3) runs from one end to the other, and the stack may begin at either;
+        mapping: the target's: ``"linear"`` (Eq. 3) runs from one end to the other, and the stack may begin at either;
             ``"sine"`` (Eq. 4) rises to the middle and falls again.
 
     Returns:

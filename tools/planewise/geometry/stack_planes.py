@@ -63,8 +63,8 @@ def plan_planes(found: SliceLines, affines: Tensor, shape: tuple[int, int], view
     """Fit a plane to every view's lines.
 
     Args:
-        found: of the slices of one stack at one phase.
-        affines: of the slices, shape ``(slices, 4, 4)``, RAS+, mm.
+        found: the lines found on the slices of one stack at one phase.
+        affines: affines of the slices, shape ``(slices, 4, 4)``, RAS+, mm.
         shape: pixels along i and j.
         views: names of the channels.
 

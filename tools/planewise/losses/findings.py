@@ -22,7 +22,7 @@ class FindingsLoss(TermLoss):
     ``w+_t = 1 / (2 pi_t)`` and ``w-_t = 1 / (2 (1 - pi_t))`` for prevalence ``pi_t``, which makes the mean weight one.
 
     Args:
-        labels: of the training exams, ``(N, tasks)``, 0, 1 or NaN; the prevalences come from these alone. A finding that all
+        labels: labels of the training exams, ``(N, tasks)``, 0, 1 or NaN; the only source of prevalences. A finding that all
             or none of them have is not weighted.
 
     It takes logits ``(B, tasks)`` and labels ``(B, tasks)``, NaN where unknown.

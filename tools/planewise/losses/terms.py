@@ -1,4 +1,4 @@
-"""What a loss says of itself: the contract between losses, metrics, the log, and several processes.
+"""The named terms of a loss: the contract between losses, metrics, the log, and several processes.
 
 Every loss is a `TermLoss`. It says in one method, `TermLoss.terms`, what it is the weighted sum of; everything else follows:
 

@@ -16,7 +16,7 @@ class FindingsAuc(EpochMetric):
     equally many exams in every process.)
 
     Args:
-        output_transform: of the engine's output.
+        output_transform: gives (prediction, target) from the engine's output.
     """
 
     def __init__(self, output_transform=lambda output: output) -> None:

@@ -24,7 +24,7 @@ class LineErrors(Metric):
 
     Args:
         views: names of the heatmap channels.
-        output_transform: of the engine's output.
+        output_transform: gives (prediction, target) from the engine's output.
     """
 
     def __init__(self, views: Sequence[str], output_transform: Callable[[Any], Any] = lambda output: output) -> None:

@@ -22,7 +22,7 @@ class LocationErrors(Metric):
     under its own name. With several processes, each has the scores over all.
 
     Args:
-        output_transform: of the engine's output.
+        output_transform: gives (prediction, target) from the engine's output.
     """
 
     def __init__(self, output_transform: Callable[[Any], Any] = lambda output: output) -> None:

@@ -21,7 +21,7 @@ class MaskedLoss(Loss):
 
     Such a mean depends on which items make a batch. Several processes evaluate the items of one batch side by side, so what
     they know of it is put together before its mean is taken: the number is the one that one process gets with batches that
-    are so many times as large.
+    are as many times as large as there are processes.
 
     Args:
         loss_fn: a `planewise.losses.TermLoss`.

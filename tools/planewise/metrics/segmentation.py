@@ -17,7 +17,7 @@ def volume_scores(
 
     Args:
         prediction, reference: label values, shape ``(i, j, slices)``.
-        spacing: of the voxels along the three axes, mm; slices included.
+        spacing: spacing of the voxels along the three axes, mm; slices included.
         structures: label value to name.
 
     Returns:

@@ -12,7 +12,7 @@ class LocationHead(nn.Module):
     """Relative location from the encoder's last feature map: pooling, then one fully connected layer (Fig. 1, bottom).
 
     Args:
-        in_channels: of the feature map.
+        in_channels: channels of the feature map.
         pool: ``"average"``, or ``"max"`` as in a public implementation.
         hidden: widths of further layers before the last, with ReLU between and ``dropout`` before each; default none.
         dropout: probability.

@@ -18,7 +18,7 @@ class NamedParts(nn.Module):
         self.frozen: tuple[str, ...] = ()
 
     def freeze(self, names: Sequence[str]) -> None:
-        """Stop training the named parts; call it when they are there."""
+        """Stop training the named parts; call it after they are assigned."""
         self.frozen = tuple(names)
         for name in self.frozen:
             getattr(self, name).requires_grad_(False)

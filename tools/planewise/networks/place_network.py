@@ -20,15 +20,15 @@ def place_network(
 
     Args:
         network: changed in place; the names of its weights stay.
-        device: to be on.
+        device: the device to move it to.
         channels_last: keep the weights of 2D convolutions with the channels innermost, which makes PyTorch compute that
             way. A network with 3D convolutions stays as it is.
         compiled: run it through ``torch.compile``.
 
     Raises:
-        InputError: it is to be compiled, and this machine cannot.
+        InputError: ``compiled`` was asked for, and torch.compile does not work on this machine.
 
-    The defaults are measured on a processor (``tools/benchmarks/run --only network_step``, tools/docs/speed.md): channels
+    The defaults are measured on a CPU (``tools/benchmarks/run --only network_step``, tools/docs/speed.md): channels
     last are faster for the demo's network and as fast for the paper's; compiled, the first step takes most of a minute and
     those after it longer than before. On CUDA they are reasoned: its bfloat16 convolutions want channels last, and
     compiling, which costs every run a minute, is for the long ones to try.

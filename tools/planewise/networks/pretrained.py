@@ -24,7 +24,7 @@ def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
     """The file that holds weights: ``path`` itself, or ``models/model.pt`` in a bundle's or a run's folder.
 
     Args:
-        network: that the weights are for; None does not check them.
+        network: the network that the weights are for; None does not check them.
 
     Raises:
         InputError: there is no such file, or its weights are another network's.

@@ -18,7 +18,7 @@ class UNetEncoder(nn.Module):
 
     Args:
         features: channels of each level, from the finest.
-        in_channels: of the image.
+        in_channels: channels of the image.
         stem_stride: 1 is the paper's. 2 or 4 starts with a strided convolution, so that the finest level works on a
             coarser grid; a decoder built with the same number comes back to the image's. It saves most of the time
             where the finest level has few channels (the demo).

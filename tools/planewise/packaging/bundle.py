@@ -26,7 +26,7 @@ from planewise.packaging.source import THEIRS, Source, foreign_imports
 
 #: Given to MONAI, which would download it.
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
-#: What the versions in metadata.json name by keys of their own.
+#: Packages whose versions have keys of their own in metadata.json.
 _NAMED_APART = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
 #: Behind `python -m monai.bundle`.
 _ALWAYS_NEEDED = {"fire"}
@@ -36,7 +36,7 @@ class Bundle:
     """A folder with ``configs/`` in it.
 
     Args:
-        folder: of the bundle.
+        folder: folder of the bundle.
 
     Raises:
         InputError: it is not a bundle, or a file in it cannot be read.
@@ -85,7 +85,7 @@ class Bundle:
         """A config as its file has it.
 
         Raises:
-            InputError: there is none, or it is not YAML.
+            InputError: the file does not exist or is not YAML.
         """
         if file not in self.texts:
             raise InputError(f"{self.name} has no configs/{file}")
@@ -140,10 +140,10 @@ class Bundle:
 
 
 def check_metadata(bundle: Bundle) -> None:
-    """See that metadata.json keeps to its schema, of which this package has a copy, and that its version is in its changelog.
+    """Check metadata.json against its schema, of which this package has a copy, and look for its version in its changelog.
 
     Raises:
-        InputError: it does not, or what reads the schema is not installed.
+        InputError: the metadata fails, or jsonschema is not installed.
     """
     with without_noise():
         try:

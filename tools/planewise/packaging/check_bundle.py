@@ -20,7 +20,7 @@ def check_bundle(
     """Check a bundle, in the repository or packaged; nothing in it is changed, and no network is used.
 
     Args:
-        folder: of the bundle.
+        folder: folder of the bundle.
         weights: a checkpoint, or a run's or bundle's folder; the bundle's own unless given.
         overrides: as on the command line of ``python -m monai.bundle run``; those that no config takes are warned of.
 

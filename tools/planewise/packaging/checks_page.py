@@ -1,4 +1,4 @@
-"""What bundles pass, as a page: bundles x checks."""
+"""The checks that bundles pass, as a page: bundles x checks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def checks_page(found: Mapping[str, Sequence[Finding]], command: str) -> str:
 
     Args:
         found: name of each bundle to the findings of `check_bundle`.
-        command: that wrote it, for its first line.
+        command: the command that wrote it, for its first line.
 
     Returns:
         Markdown. A cell is ``ok``, the number of its warnings, or ``FAIL``; below the table stands why.
@@ -86,7 +86,7 @@ def _which(names: Sequence[str], found: Mapping[str, Sequence[Finding]]) -> str:
 
 
 def _versions() -> str:
-    """Of the packages that decide what passes; those that are not installed are left out."""
+    """Versions of the packages that decide what passes; those that are not installed are left out."""
     there = {}
     for name in _PACKAGES:
         try:

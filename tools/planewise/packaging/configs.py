@@ -13,8 +13,8 @@ from planewise.packaging.source import OURS, THEIRS
 _NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
 _DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
 
-#: What stands before everything else that a packaged config initialises, and what it imports for that. MONAI looks into the
-#: bundle's folder only after it has initialised.
+#: First lines that a packaged config initialises, and the import they need. MONAI looks into the bundle's folder only
+#: after it has initialised.
 _FIND_SCRIPTS = (
     f"# finds {THEIRS}/ from any folder, given --bundle_root",
     "- $sys.path.insert(1, os.path.abspath(@bundle_root))",

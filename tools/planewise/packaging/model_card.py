@@ -1,4 +1,4 @@
-"""What a packaged bundle's README says of its own weights, and how it is used from its own folder."""
+"""Text of a packaged bundle's README: its own weights, and how to use it from its own folder."""
 
 from __future__ import annotations
 

@@ -68,15 +68,15 @@ def package_bundle(
             in a run's folder, the run's settings go into the configs and its scores and origin into the model card.
         dist: folder to write to.
         scores: JSON file of scores in place of the run's.
-        data: in words what the weights were trained and measured on, in place of what the run says.
+        data: description of the training and test data, in place of the run's own.
         torchscript: write ``models/model.ts`` too.
         zoo_url: set files larger than `archive.LARGEST` apart, to be put below this URL, and name them in
             ``large_files.yml``.
-        say: is told each step.
+        say: called with a message for each step.
 
     Raises:
-        InputError: there are no weights, they do not fit the network or come from another bundle's run; nobody measured
-            them; the metadata fails its schema or is of another network; a folder cannot be written to or is in use.
+        InputError: there are no weights, they do not fit the network or come from another bundle's run; they have no
+            scores; the metadata fails its schema or is of another network; a folder cannot be written to or is in use.
     """
     source = Bundle(bundle)
     if source.is_packaged:
@@ -152,7 +152,7 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
     text = data or (run.data if run else None)
     if not text:
         raise InputError(
-            f"what {weights} was trained and measured on is not known; say it with --data 'so many exams of ...'"
+            f"what {weights} was trained and measured on is not known; describe it, say with --data '100 exams of ...'"
         )
     if run is not None and run.on_phantoms and "phantom" not in text.lower():
         text = f"phantoms: {text}"

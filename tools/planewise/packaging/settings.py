@@ -14,7 +14,7 @@ from planewise.packaging.run_record import Run
 
 #: Keys of an inference config that define the network, its input and the use of its output.
 _DEFINING = ("network_def", "preprocessing", "postprocessing")
-#: What of a train config no setting replaces: a run that has another was not made by the bundle.
+#: Keys of a train config that no setting replaces: a run that differs in them is not a run of the bundle.
 _OWN = ("preprocessing", "targets")
 
 _REFERENCE = re.compile(r"@(\w+)")
@@ -36,7 +36,7 @@ def settings_of(run: Run, train: Mapping[str, Any], inference: Mapping[str, Any]
     """What a bundle's configs have to be changed to so that they fit a run's weights.
 
     Args:
-        run: that wrote the weights.
+        run: the run that wrote the weights.
         train, inference: the bundle's configs, as they stand in its files.
 
     Returns:

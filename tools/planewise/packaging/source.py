@@ -318,7 +318,7 @@ def _tree(module: str) -> ast.Module:
 
 @cache
 def _parsed(path: Path) -> ast.Module:
-    """Of a file of this package, which stays as it is while a process runs."""
+    """Syntax tree of a file of this package, which stays as it is while a process runs."""
     return ast.parse(path.read_text())
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from planewise.errors import InputError
 
-#: What a zip entry is dated: the earliest that the format knows, so that the same content is the same file.
+#: Date of every zip entry: the earliest that the format knows, so that the same content gives the same file.
 STAMP = (1980, 1, 1, 0, 0, 0)
 
 
@@ -20,7 +20,7 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
 
     Args:
         weights: name to tensor.
-        network: that they are for.
+        network: the network that they are for.
         where: they come from, for the message.
 
     Raises:

@@ -19,7 +19,7 @@ def read_array(path: str | Path, field: float | None) -> tuple[np.ndarray, np.nd
     """An array ``(slices, rows, columns)`` as a volume.
 
     Args:
-        path: of the file.
+        path: path of the file.
         field: what the longer side of a slice is taken to measure, mm, since the file does not say. Where it is the
             network's grid times its spacing, resampling unifies the size and nothing else.
 

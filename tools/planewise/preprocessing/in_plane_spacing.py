@@ -80,9 +80,9 @@ def _resampled(
     Args:
         image: ``(C, i, j, k)``.
         way: voxel coordinates of the new grid to those of the image, ``(4, 4)``.
-        shape: of the new grid, ``(i, j, k)``.
+        shape: shape of the new grid, ``(i, j, k)``.
         settings: ``mode`` and ``padding_mode`` as `SpatialResample` notes them.
-        dtype: to compute in.
+        dtype: the type to compute in.
     """
     if image.ndim != 4 or not isinstance(settings["mode"], int) or settings["padding_mode"] != "reflect":
         return None
@@ -121,7 +121,7 @@ def _in_plane(xform: np.ndarray, shape: Sequence[int]) -> bool:
 
 @lru_cache(maxsize=8)
 def _spline_matrix(size: int, wanted: int, scale: float, starts: tuple[float, ...], order: int) -> np.ndarray:
-    """What takes an axis's ``size`` samples to ``wanted`` ones at ``start + scale * n``: ``(starts, wanted, size)``.
+    """Matrices from an axis's ``size`` samples to ``wanted`` ones at ``start + scale * n``: ``(starts, wanted, size)``.
 
     SciPy resamples an image whose lines are the unit vectors; along them it is asked for its own samples, which it gives
     back as they are.

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 #: one spacing only. Planes are computed from the true positions.
 EVEN_SPACING = 1.0
 
-#: Below this probability it is said that a stack may be another than the one that is looked for.
+#: Below this probability, a remark says that a stack may be another than the one that is looked for.
 SURE = 0.5
 
 
@@ -50,7 +50,7 @@ class LoadStackd(LoadImaged):
     Args:
         keys: keys of stacks.
         view: the stack that is looked for in a folder, ``"sax"`` or ``"sagittal"``.
-        contrast: of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
+        contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
         field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
         loading: further arguments of `LoadImaged`.
     """
@@ -112,7 +112,7 @@ def recognition_remarks(stack: InputStack) -> dict[str, str]:
     """What an item says of how its stack was recognised: nothing if that is certain.
 
     Args:
-        stack: of `planewise.exams.find_stacks`.
+        stack: stack of `planewise.exams.find_stacks`.
 
     Returns:
         ``not_recognised``: why it is not the stack that was looked for; or ``doubt``: that it is so only perhaps.

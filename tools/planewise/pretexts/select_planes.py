@@ -27,7 +27,7 @@ class SelectPlanesd(Transform):
         parallel: the same for a view parallel to the slice (closer than `PARALLEL_ANGLE`).
 
     Raises:
-        InputError: as said; naming the exam, the view, and what to do.
+        InputError: a view is missing or parallel and ``"error"`` was asked for; the message names the exam and the view.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ def roc_figure(
         probabilities: ``(N, classes)``.
         labels: class index of each.
         classes: names.
-        scores: of `planewise.metrics.classification_scores`.
+        scores: scores of `planewise.metrics.classification_scores`.
     """
     from matplotlib.figure import Figure
 

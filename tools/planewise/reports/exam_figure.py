@@ -34,7 +34,7 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
     """Draw an exam of a datalist: slices with the lines and heatmaps of the other views, and those views with the stack.
 
     Args:
-        path: of the datalist.
+        path: path of the datalist.
         exam: hash, or the beginning of one; default the first exam that has the stack and all views.
         slices: how many slices of the stack to show, from its first to its last.
 
@@ -240,7 +240,7 @@ def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], uprig
     centre = (middle.affine.numpy() @ corner)[:3]
 
     def side(image: torch.Tensor) -> np.ndarray:
-        """What a picture stands up along: ``up``, unless it lies."""
+        """The direction in which a picture is upright: ``up``, or ``front`` for a picture that lies flat."""
         return front if abs(_normal(image) @ up) > 0.7 else up
 
     textures = [_textured(image, centre, side(image)) for image, _ in pictures]
@@ -267,8 +267,8 @@ def _first_slice_up(images, normals: Sequence[np.ndarray]) -> tuple[np.ndarray, 
     """Unit vectors up and to the viewer, who stands between the views' planes, in front of the patient.
 
     Args:
-        images: of the stack.
-        normals: of the stack, then of the views.
+        images: images of the stack.
+        normals: normals of the stack, then of the views.
     """
     stack_direction = (images[0].affine - images[-1].affine)[:3, 3].numpy()
     up = normals[0] * (1.0 if normals[0] @ stack_direction >= 0 else -1.0)

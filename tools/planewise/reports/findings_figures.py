@@ -28,7 +28,7 @@ def findings_roc_figure(
         probabilities: ``(N, tasks)``.
         labels: ``(N, tasks)``, 0, 1 or NaN.
         tasks: names.
-        scores: of `planewise.metrics.finding_scores`.
+        scores: scores of `planewise.metrics.finding_scores`.
     """
     from matplotlib.figure import Figure
 
@@ -59,7 +59,7 @@ def findings_roc_figure(
 
 
 class Decision(NamedTuple):
-    """What spoke for one finding in one exam."""
+    """The slices and places that decided on one finding in one exam."""
 
     caption: str
     stack: np.ndarray
@@ -84,7 +84,7 @@ def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) 
 
     Args:
         rows: one per finding and exam.
-        title: of the picture.
+        title: title of the picture.
         slices: most shown in each row.
     """
     from matplotlib.figure import Figure

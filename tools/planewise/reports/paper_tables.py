@@ -46,7 +46,7 @@ ZHANG_2024 = Paper(
 
 
 def _by_count(text: str, counts: tuple[int, ...]) -> dict[str, dict[int, float]]:
-    """Lines of a method and a number for each of so many labelled exams."""
+    """Lines of a method and a number for each count of labelled exams."""
     lines = [line.split() for line in text.split("\n") if line]
     return {name: dict(zip(counts, map(float, numbers), strict=True)) for name, *numbers in lines}
 

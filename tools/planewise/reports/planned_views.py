@@ -31,8 +31,8 @@ def planned_views_figure(
     Args:
         image: ``(i, j, slices)``, preprocessed.
         heatmaps: ``(views, i, j, slices)``, on the same grid.
-        affines: of the slices, ``(slices, 4, 4)``, RAS+, mm.
-        plan: of `planewise.evaluation.PlanViewsd`.
+        affines: affines of the slices, ``(slices, 4, 4)``, RAS+, mm.
+        plan: plan of `planewise.evaluation.PlanViewsd`.
         exam: its hash.
     """
 

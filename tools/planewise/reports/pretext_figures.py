@@ -66,7 +66,7 @@ def regression_plot(predicted: np.ndarray, reference: np.ndarray, scores: dict[s
 
     Args:
         predicted, reference: one value per slice.
-        scores: of `planewise.metrics.location_scores`.
+        scores: scores of `planewise.metrics.location_scores`.
     """
     from matplotlib.figure import Figure
 

@@ -67,7 +67,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tflops", type=float, default=10.0, help="10^12 operations a second that the device sustains")
     parser.add_argument("--start", type=float, default=15.0, help="seconds that a job takes to start and end")
     parser.add_argument("--stand-in", help="bundle whose cost is taken for those that are not there")
-    parser.add_argument("--gpus", type=_numbers, default=[1, 8], help="how long on so many: 1,8,64")
+    parser.add_argument(
+        "--gpus", type=_numbers, default=[1, 8], help="numbers of GPUs to estimate the time for: 1,8,64"
+    )
     options = parser.parse_args(arguments)
     if not options.config.is_file():
         parser.error(f"there is no study {options.config}; those that are there lie in {STUDIES / 'configs'}")

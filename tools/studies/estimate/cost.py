@@ -47,11 +47,11 @@ class Cost:
     Attributes:
         job: it.
         bundle: whose numbers these are: the job's, or the one that stands in for it.
-        source: of the seconds: ``"timed"``, ``"given"`` or ``"counted"``.
-        work: of its training.
+        source: source of the seconds: ``"timed"``, ``"given"`` or ``"counted"``.
+        work: work of its training.
         slice: seconds of a training step for each of its slices.
         training, watching: seconds of its training steps; of validation and evaluation.
-        seconds: of GPUs, in all.
+        seconds: seconds of GPUs, in all.
     """
 
     job: Job
@@ -68,9 +68,9 @@ def cost(job: Job, data: Mapping[str, Mapping[str, Any]], rates: Rates, stand_in
     """What a job takes.
 
     Args:
-        job: of the study.
+        job: job of the study.
         data: what `sections` says of ``"unlabelled"`` and ``"labelled"``.
-        rates: of the device.
+        rates: rates of the device.
         stand_in: the bundle whose cost is taken where the job's is not there.
     """
     own = data["unlabelled" if job.kind == "pretrain" else "labelled"]
@@ -91,7 +91,7 @@ def cost(job: Job, data: Mapping[str, Mapping[str, Any]], rates: Rates, stand_in
 
 
 def costliest(jobs: Sequence[Job], data: Mapping[str, Mapping[str, Any]]) -> str:
-    """Of the study's pretexts that are there the one with most operations, to stand in for those that are not.
+    """The available pretext with most operations, in place of the study's pretexts that are not available.
 
     Raises:
         InputError: none of them is there.
@@ -148,7 +148,7 @@ def wall_seconds(costs: Sequence[Cost], gpus: int) -> tuple[float, float]:
 
 
 def _drawn(job: Job, data: Mapping[str, Any]) -> Section:
-    """What of the training section a job is given."""
+    """The share of the training section that a job uses."""
     section = data["training"]
     if job.exams is None:
         return section

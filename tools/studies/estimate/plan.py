@@ -32,8 +32,8 @@ class Job:
     Attributes:
         kind: ``"pretrain"`` or ``"finetune"``.
         name: its folder in the study.
-        bundle: that it runs.
-        files: of the bundle's configs.
+        bundle: the bundle that it runs.
+        files: files of the bundle's configs.
         settings: overrides as they stand on the command line, without those that are its own.
         after: name of the job whose weights it starts from.
         processes: GPUs.
@@ -55,7 +55,7 @@ def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[J
     """The trainings that Snakemake would run for a study from its beginning, and how many jobs of each rule.
 
     Args:
-        config: of the study.
+        config: config of the study.
         pretexts: in place of the config's, whether their bundles are there or not.
 
     Raises:
@@ -144,14 +144,14 @@ def there(bundle: str) -> bool:
 
 
 def sections(study: Mapping[str, Any], kind: str, config: Path) -> dict[str, Any]:
-    """How much data the study has: of its datalist, else what its config expects.
+    """How much data the study has: from its datalist, otherwise what its config expects.
 
     Returns:
         ``training``, ``validation``, ``test`` (each a `Section`), ``items`` (those to train on, None without a datalist)
         and ``source``, in words.
 
     Raises:
-        InputError: there is neither.
+        InputError: the study has neither a datalist nor an expectation.
     """
     named = (study.get("datalists") or {}).get(kind)
     path = Path(named or Path(study["out"]) / f"{kind}.json")

@@ -20,7 +20,7 @@ class Candidate:
     """What the checks of one bundle share.
 
     Args:
-        bundle: that is checked.
+        bundle: the bundle that is checked.
         scratch: a folder for files of the checks.
         weights: a checkpoint, or a run's or bundle's folder; the bundle's own unless given.
         overrides: as on the command line of ``python -m monai.bundle run``.
@@ -58,7 +58,7 @@ class Candidate:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """What of the inference config the run that made the weights had otherwise, as the packager would write it.
+        """Settings of the inference config that the run of these weights had changed, as the packager would write them.
 
         Raises:
             InputError: the run is one of another bundle.
@@ -109,7 +109,7 @@ class Candidate:
 
     @property
     def export_options(self) -> dict[str, Any]:
-        """What MONAI's exporters are to be told."""
+        """Arguments for MONAI's exporters."""
         return {
             "ckpt_file": str(self.checkpoint),
             "meta_file": self.bundle.metadata_file,

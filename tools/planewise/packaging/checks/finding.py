@@ -1,4 +1,4 @@
-"""What a check says."""
+"""Findings of a check."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def need(condition: Any, text: str) -> None:
     """End a check with a failure unless something holds.
 
     Raises:
-        InputError: it does not.
+        InputError: the condition is false.
     """
     if not condition:
         raise InputError(text)

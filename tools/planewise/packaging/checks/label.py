@@ -1,4 +1,4 @@
-"""What MONAI Label cannot use a bundle without."""
+"""Checks of what MONAI Label needs in a bundle."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TRAINS = (
     "train#handlers",
 )
 _INFERS = ("network_def", "preprocessing", "inferer", "postprocessing", "device")
-#: Of the images that MONAI Label's inference is tried on: a stack, and one slice alone.
+#: Shapes of the images that MONAI Label's inference is tried on: a stack, and one slice alone.
 _IMAGES = ((40, 36, 3), (40, 36))
 
 
@@ -77,7 +77,7 @@ def _check_handlers(entries: Any, file: str, place: str) -> None:
 
 
 def settable_names(candidate: Candidate) -> None:
-    """What MONAI Label sets is there."""
+    """The keys that MONAI Label sets exist."""
     for file, ids in (("inference.yaml", _INFERS), ("train.yaml", _TRAINS)):
         parser = ConfigParser(candidate.bundle.config(file))
         missing = [name for name in ids if name not in parser]
@@ -109,7 +109,7 @@ def inference(candidate: Candidate) -> str:
 def _infer(
     bundle: Bundle, before: Sequence, inferer: Callable, network: nn.Module, after: Sequence, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """What MONAI Label has of an image of random numbers before it writes the result."""
+    """MONAI Label's data for an image of random numbers, before it writes the result."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "image.nii.gz")
         affine = np.diag([1.7, 1.5, 8.0, 1.0])

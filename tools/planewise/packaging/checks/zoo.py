@@ -1,4 +1,4 @@
-"""What the Model Zoo's own checks stop at."""
+"""Checks of what the Model Zoo's own checks refuse."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = (
 )
 #: `n` in the formulas of metadata's shapes.
 SIZES = (1, 3)
-#: By how much what an exported network gives may differ.
+#: Largest difference of an exported network's output.
 SAME = 1e-4
 
 

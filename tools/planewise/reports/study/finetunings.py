@@ -63,7 +63,7 @@ class FineTunings:
         return values
 
     def show(self, page: Page, picture: str, caption: str, at_least: int = 0) -> None:
-        """A picture of the first draw of each method, from so many labelled exams on."""
+        """A picture of the first draw of each method, for each number of labelled exams from ``at_least`` on."""
         for count, method, draws in self.cells():
             if count < at_least:
                 continue

@@ -30,7 +30,7 @@ class StudyFolder:
         """The study in a folder.
 
         Raises:
-            InputError: there is none.
+            InputError: the folder holds no study.
         """
         config = read_json(path / "study.json")
         if config is None:

@@ -13,7 +13,7 @@ def add_paired(page: Page, scores: Mapping[tuple[str, int], Mapping[int, float]]
     """A table and a picture of what each method gained over ``none``, if there are draws of both.
 
     Args:
-        page: to add to.
+        page: the page to add to.
         scores: method and number of labelled exams to draw to score.
         name: what the score is called.
     """
