@@ -89,6 +89,62 @@ def test_another_configuration_stops_and_says_what_differs(tmp_path):
     run(tmp_path / "run", resume=False, learning_rate=0.3)
 
 
+def cause(caught) -> str:
+    assert isinstance(caught.value.__cause__, InputError)
+    return str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("content", ["", '{"seed": 7, "conf', "[]", "{}", "\x00\x01"])
+def test_a_broken_record_is_made_again_where_the_configuration_is_the_same(tmp_path, content, caplog):
+    run(tmp_path / "run")
+    record = tmp_path / "run/run.json"
+    whole = json.loads(record.read_text())
+    record.write_text(content)
+    run(tmp_path / "run")
+    assert "run.json is broken" in caplog.text
+    assert json.loads(record.read_text()) == whole
+    record.write_text(content)
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", learning_rate=0.3)
+    assert "another configuration (learning_rate: 0.1 -> 0.3); `--resume false`" in cause(caught)
+
+
+@pytest.mark.parametrize("content", ["", "a: [", "just text", None])
+def test_without_record_and_configuration_nobody_can_say(tmp_path, content):
+    run(tmp_path / "run")
+    (tmp_path / "run/run.json").write_text("")
+    config = tmp_path / "run/config.yaml"
+    config.unlink() if content is None else config.write_text(content)
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run")
+    assert "run.json and config.yaml beside it are broken" in cause(caught)
+    run(tmp_path / "run", resume=False)
+
+
+def test_a_broken_configuration_beside_a_whole_record_is_written_again(tmp_path):
+    run(tmp_path / "run")
+    written = (tmp_path / "run/config.yaml").read_text()
+    (tmp_path / "run/config.yaml").write_text("a: [")
+    run(tmp_path / "run")
+    assert (tmp_path / "run/config.yaml").read_text() == written
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/run cannot be written \(Not a directory"):
+        start_run(tmp_path / "file/run", 1)
+
+
+@pytest.mark.slow
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    start_run(tmp_path / "run", 1)
+    code = f"from planewise.engines import start_run; start_run({str(tmp_path / 'run')!r}, 1)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if "planewise" in line]
+    assert line.startswith(f"planewise: {tmp_path / 'run'} is in use by another run (process ")
+
+
 def test_another_datalist_stops(tmp_path):
     (tmp_path / "datalist.json").write_text("{}")
     run(tmp_path / "run")
