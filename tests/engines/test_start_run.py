@@ -76,7 +76,7 @@ def test_another_seed_is_another_run(place, tmp_path):
 
 def test_the_same_configuration_goes_on_whatever_the_device(tmp_path):
     run(tmp_path / "run")
-    run(tmp_path / "run", device="cuda:0")
+    run(tmp_path / "run", device="meta")
 
 
 def test_another_configuration_stops_and_says_what_differs(tmp_path):
@@ -145,6 +145,18 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     assert line.startswith(f"planewise: {tmp_path / 'run'} is in use by another run (process ")
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"views": "2ch"}, "--views is a list"), ({"device": "cuda:99"}, "--device cuda:99 cannot be used")],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_written(tmp_path, settings, said):
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", **settings)
+    assert said in cause(caught) and not (tmp_path / "run").exists()
+    # expressions are checked by what they come to
+    run(tmp_path / "run", views="$['2ch'] + @more", more=["4ch"])
+
+
 def test_another_datalist_stops(tmp_path):
     (tmp_path / "datalist.json").write_text("{}")
     run(tmp_path / "run")
@@ -193,7 +205,7 @@ def test_what_it_ran_on_is_written_down(tmp_path):
     assert record["processes"] == 1 and record["precision"] == "float32"
     assert len(record["devices"]) == 1 and record["devices"][0]
     # it is no part of the identity
-    run(tmp_path / "run", amp="false", tf32=True, device="cuda:0", log_interval=3)
+    run(tmp_path / "run", amp="false", tf32=True, device="meta", log_interval=3)
 
 
 def test_resume_false_as_a_command_line_gives_it(tmp_path):

@@ -28,6 +28,7 @@ from monai.utils import set_determinism
 from planewise import __version__
 from planewise.engines.overrides import config_file_text, unknown_overrides
 from planewise.engines.precision import precision
+from planewise.engines.settings_check import CHECKS, check_settings
 from planewise.errors import InputError
 from planewise.locks import claim_folder
 from planewise.switches import switched_on
@@ -90,8 +91,10 @@ def start_run(
     plain_errors()
     refuse_strangers()
     warn_of_unknown_overrides(sys.argv)
-    set_determinism(seed)
     parser = _running_parser()
+    if parser is not None:
+        check_settings(_settings(parser))
+    set_determinism(seed)
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
@@ -254,6 +257,12 @@ def _running_parser() -> ConfigParser | None:
             return owner
         frame = frame.f_back
     return None
+
+
+def _settings(parser: ConfigParser) -> dict[str, Any]:
+    """What is checked of a configuration, its expressions evaluated, but for the network's, which is as it is written."""
+    names = [name for name in (*CHECKS, "device", "datalist") if name in parser]
+    return {name: parser.get_parsed_content(name) for name in names} | {"network_def": parser.get("network_def")}
 
 
 def _computed(config: dict[str, Any]) -> dict[str, Any]:
