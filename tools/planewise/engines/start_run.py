@@ -28,6 +28,7 @@ from monai.utils import set_determinism
 from planewise import __version__
 from planewise.engines.overrides import config_file_text, unknown_overrides
 from planewise.engines.precision import precision
+from planewise.engines.quiet import keep_quiet
 from planewise.engines.settings_check import CHECKS, check_settings
 from planewise.errors import InputError
 from planewise.locks import claim_folder
@@ -182,7 +183,9 @@ def plain_errors() -> None:
     """Let an `InputError` that ends the process print its message alone; MONAI would wrap it in pages of traceback.
 
     ``PLANEWISE_DEBUG=1`` keeps the traceback. Of several processes the message says which, and torchrun ends with it.
+    The log is quiet from here on (`keep_quiet`).
     """
+    keep_quiet()
     if os.environ.get("PLANEWISE_DEBUG") or getattr(sys.excepthook, "planewise", False):
         return
     previous = sys.excepthook
