@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -181,7 +182,7 @@ def test_a_cache_may_be_larger_than_the_memory(volumes, preprocessing, tmp_path)
     rows = size // (16 * 16 * 2)
     # zeros without blocks on the disk, but for the last row
     np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(rows, 1, 16, 16))[-1] = 3
-    array = cache_module._mapped(path)
+    array = cache_module._mapped(cache_module._rows(path, rows, "r"))
     assert array.nbytes > size - 512
     assert array.index_select(0, torch.tensor([0, rows - 1])).mean(dim=(1, 2, 3)).tolist() == [0, 3]
 
@@ -357,3 +358,65 @@ def test_which_arrays_are_masks_is_in_the_key(volumes, preprocessing, tmp_path):
     plain = dataset(volumes[:1], preprocessing, tmp_path, label_keys=())
     assert masked._arrays._arrays["label"].dtype == torch.uint8
     assert plain._arrays._arrays["label"].dtype == torch.float16
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "being built"])
+@pytest.mark.parametrize(
+    ("name", "breaks", "said"),
+    [
+        ("image.npy", cut, "image.npy is cut"),
+        ("image.npy", emptied, "image.npy is cut"),
+        ("state.npy", emptied, "state.npy is cut"),
+        ("label.npy", Path.unlink, "label.npy is gone"),
+        ("complete", emptied, "complete is cut"),
+        (
+            "state.npy",
+            lambda path: np.save(path, np.full(3, 1, np.uint8)),
+            r"state.npy has the shape \(3,\) for 12 slices",
+        ),
+    ],
+)
+def test_a_broken_cache_is_named_and_built_again(
+    volumes, preprocessing, tmp_path, caplog, name, breaks, said, finished
+):
+    if not finished and (breaks is Path.unlink or name == "complete"):
+        pytest.skip("a file that is not there yet is made")
+    expected = dataset(volumes, preprocessing, tmp_path).__getitems__(range(12))
+    (folder,) = (path for path in (tmp_path / "c").iterdir() if path.is_dir())
+    breaks(folder / name)
+    if not finished:
+        (folder / "complete").unlink()
+    again = dataset(volumes, preprocessing, tmp_path).__getitems__(range(12))
+    (message,) = (message for message in caplog.messages if "is built again" in message)
+    assert re.search(said, message)
+    assert all(torch.equal(again[key], value) for key, value in expected.items())
+    caplog.clear()
+    dataset(volumes, preprocessing, tmp_path)
+    assert caplog.messages == []
+
+
+def test_an_error_while_building_again_is_no_broken_cache(volumes, preprocessing, tmp_path, caplog):
+    for item in volumes:
+        Path(item["label"]).unlink()
+    with pytest.raises(InputError, match="none of the 12 slices"):
+        dataset(volumes, preprocessing, tmp_path)
+    assert "is built again" not in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_to_names_the_setting(volumes, preprocessing, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be kept in .*file \(File exists\); name .* --cache_dir"):
+        SliceDataset(volumes, preprocessing, cache_dir=tmp_path / "file", progress=False)
+    monkeypatch.delenv("PLANEWISE_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(InputError, match="there is no home folder .* PLANEWISE_CACHE"):
+        cache_module.default_cache_dir()

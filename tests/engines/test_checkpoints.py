@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import resource
+import signal
+
 import pytest
 import torch
 from ignite.engine import Engine, Events
@@ -131,17 +134,19 @@ def test_another_network_is_explained(tmp_path):
         Run(tmp_path, width=3).go(2)
 
 
-def test_a_write_that_fails_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
+def test_a_write_that_fails_leaves_the_last_checkpoint_whole(tmp_path):
     Run(tmp_path).go(1)
     before = (tmp_path / "last.ckpt").read_bytes()
 
-    def full(content, path):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(InputError, match="No space left"):
-        Run(tmp_path).go(2)
+    before_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before_limit[1]))
+    try:
+        with pytest.raises(InputError, match="cannot be written .* MiB are free"):
+            Run(tmp_path).go(2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before_limit)
+        signal.signal(signal.SIGXFSZ, handler)
     assert (tmp_path / "last.ckpt").read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "model.pt"}
 
@@ -222,3 +227,59 @@ def test_resume_false_as_a_command_line_gives_it(tmp_path):
     again = Run(tmp_path, resume="false")
     again.go(2)
     assert again.epochs == [1, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"half", "cut", "flipped", "weights"])
+def test_a_broken_checkpoint_is_named_with_what_to_do(tmp_path, content):
+    Run(tmp_path).go(1)
+    last = tmp_path / "last.ckpt"
+    whole = last.read_bytes()
+    if content == "weights":
+        torch.save({"network": {}}, last)
+    elif content == "flipped":
+        last.write_bytes(bytes(255 - byte for byte in whole))
+    else:
+        last.write_bytes(whole[:-300] if content == "cut" else content)
+    with pytest.raises(InputError, match="last.ckpt cannot be read .*`--resume false` starts over"):
+        Run(tmp_path).go(2)
+    again = Run(tmp_path, resume=False)
+    again.go(2)
+    assert again.epochs == [1, 2]
+
+
+def test_starting_over_takes_the_other_runs_checkpoint_away(tmp_path):
+    """A run that starts over and is killed in its first epoch must not resume from what was there before."""
+    Run(tmp_path).go(3)
+    over = Run(tmp_path, resume=False)
+    over.trainer.add_event_handler(Events.ITERATION_COMPLETED(once=2), lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        over.go(3)
+    again = Run(tmp_path)
+    again.go(3)
+    assert again.epochs == [1, 2, 3]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_never_written(tmp_path, value):
+    """The loss of an epoch's last step was still a number; what it did to the weights was not."""
+    Run(tmp_path).go(1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    exploding = Run(tmp_path)
+
+    @exploding.trainer.on(Events.ITERATION_COMPLETED(once=10))
+    def explode():
+        with torch.no_grad():
+            exploding.network.weight[0, 1] = value
+
+    with pytest.raises(InputError, match="the weights are not finite after epoch 2"):
+        exploding.go(4)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_score_that_is_no_number_is_not_the_best(tmp_path, caplog):
+    """MONAI takes the first value as the best, and no later one is smaller than NaN."""
+    nan = float("nan")
+    wanted = Run(tmp_path / "a").go(3)
+    Run(tmp_path / "b", scores=(nan, nan, 2.0, 4.0)).go(4)
+    assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), wanted)
+    assert "the validation's metric is nan in epoch 1" in caplog.text

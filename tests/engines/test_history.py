@@ -72,3 +72,32 @@ def test_one_of_two_processes_writes_the_means_over_both(tmp_path):
 
 def test_no_file_has_no_rows(tmp_path):
     assert read_history(tmp_path / "history.csv") == []
+
+
+@pytest.mark.parametrize("end", ["3,0.1,0", ",,,", "x,y,z\n", "2,0.1,0.5,0.25,0.5,7,8\n", "\x00\xff\n"])
+def test_a_row_that_cannot_be_read_costs_itself(tmp_path, end, caplog):
+    run(tmp_path)
+    whole = read_history(tmp_path / "history.csv")
+    path = tmp_path / "history.csv"
+    path.write_text(path.read_text() + end)
+    rows = read_history(path)
+    assert rows[:2] == whole and [row["epoch"] for row in rows[2:]] == ([3] if end.startswith("3") else [])
+    assert ("row 3 cannot be read" in caplog.text) == (not end.startswith("3"))
+
+
+def test_a_write_that_is_interrupted_keeps_the_rows(tmp_path, monkeypatch):
+    run(tmp_path, epochs=1)
+    before = (tmp_path / "history.csv").read_bytes()
+
+    class Killed:
+        def __init__(self, file, columns):
+            self.file = file
+
+        def writeheader(self):
+            self.file.write("epo")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("csv.DictWriter", Killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, start=1)
+    assert (tmp_path / "history.csv").read_bytes() == before

@@ -39,6 +39,12 @@ def test_the_rate_falls_when_the_validation_loss_does_not():
     assert run(falling, falling) == [1] * 6
 
 
+def test_with_a_patience_of_five_the_sixth_epoch_without_a_gain_lowers_the_rate():
+    """What PyTorch means by it: "the number of allowed epochs with no improvement after which ..."."""
+    validation = [1.0] + [1.0] * 6 + [0.5] * 2
+    assert run([1.0] * 9, validation, patience=5) == pytest.approx([1] * 6 + [0.1] * 3)
+
+
 def test_without_validation_it_follows_the_training_loss(caplog):
     caplog.set_level("INFO")
     assert run([1, 0.5, 0.6, 0.7, 0.2, 0.1], None) == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1])

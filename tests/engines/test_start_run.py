@@ -76,7 +76,7 @@ def test_another_seed_is_another_run(place, tmp_path):
 
 def test_the_same_configuration_goes_on_whatever_the_device(tmp_path):
     run(tmp_path / "run")
-    run(tmp_path / "run", device="cuda:0")
+    run(tmp_path / "run", device="meta")
 
 
 def test_another_configuration_stops_and_says_what_differs(tmp_path):
@@ -87,6 +87,74 @@ def test_another_configuration_stops_and_says_what_differs(tmp_path):
     assert isinstance(caught.value.__cause__, InputError)
     assert "learning_rate: 0.1 -> 0.3" in message and "--resume false" in message
     run(tmp_path / "run", resume=False, learning_rate=0.3)
+
+
+def cause(caught) -> str:
+    assert isinstance(caught.value.__cause__, InputError)
+    return str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("content", ["", '{"seed": 7, "conf', "[]", "{}", "\x00\x01"])
+def test_a_broken_record_is_made_again_where_the_configuration_is_the_same(tmp_path, content, caplog):
+    run(tmp_path / "run")
+    record = tmp_path / "run/run.json"
+    whole = json.loads(record.read_text())
+    record.write_text(content)
+    run(tmp_path / "run")
+    assert "run.json is broken" in caplog.text
+    assert json.loads(record.read_text()) == whole
+    record.write_text(content)
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", learning_rate=0.3)
+    assert "another configuration (learning_rate: 0.1 -> 0.3); `--resume false`" in cause(caught)
+
+
+@pytest.mark.parametrize("content", ["", "a: [", "just text", None])
+def test_without_record_and_configuration_nobody_can_say(tmp_path, content):
+    run(tmp_path / "run")
+    (tmp_path / "run/run.json").write_text("")
+    config = tmp_path / "run/config.yaml"
+    config.unlink() if content is None else config.write_text(content)
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run")
+    assert "run.json and config.yaml beside it are broken" in cause(caught)
+    run(tmp_path / "run", resume=False)
+
+
+def test_a_broken_configuration_beside_a_whole_record_is_written_again(tmp_path):
+    run(tmp_path / "run")
+    written = (tmp_path / "run/config.yaml").read_text()
+    (tmp_path / "run/config.yaml").write_text("a: [")
+    run(tmp_path / "run")
+    assert (tmp_path / "run/config.yaml").read_text() == written
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file/run cannot be written \(Not a directory"):
+        start_run(tmp_path / "file/run", 1)
+
+
+@pytest.mark.slow
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    start_run(tmp_path / "run", 1)
+    code = f"from planewise.engines import start_run; start_run({str(tmp_path / 'run')!r}, 1)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if "planewise" in line]
+    assert line.startswith(f"planewise: {tmp_path / 'run'} is in use by another run (process ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"views": "2ch"}, "--views is a list"), ({"device": "cuda:99"}, "--device cuda:99 cannot be used")],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_written(tmp_path, settings, said):
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", **settings)
+    assert said in cause(caught) and not (tmp_path / "run").exists()
+    # expressions are checked by what they come to
+    run(tmp_path / "run", views="$['2ch'] + @more", more=["4ch"])
 
 
 def test_another_datalist_stops(tmp_path):
@@ -137,7 +205,7 @@ def test_what_it_ran_on_is_written_down(tmp_path):
     assert record["processes"] == 1 and record["precision"] == "float32"
     assert len(record["devices"]) == 1 and record["devices"][0]
     # it is no part of the identity
-    run(tmp_path / "run", amp="false", tf32=True, device="cuda:0", log_interval=3)
+    run(tmp_path / "run", amp="false", tf32=True, device="meta", log_interval=3)
 
 
 def test_resume_false_as_a_command_line_gives_it(tmp_path):

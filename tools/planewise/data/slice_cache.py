@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import gc
 import hashlib
 import json
@@ -24,6 +23,8 @@ from tqdm import tqdm
 
 from planewise.data.fingerprint import fingerprint
 from planewise.errors import InputError
+from planewise.locks import lock
+from planewise.whole_files import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,16 @@ PENDING, DONE, REFUSED = 0, 1, 2
 
 def default_cache_dir() -> Path:
     """``$PLANEWISE_CACHE``, else ``planewise`` in the user's cache folder. It may be deleted at any time."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("PLANEWISE_CACHE") or Path(base) / "planewise")
+    named = os.environ.get("PLANEWISE_CACHE")
+    if named:
+        return Path(named)
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:  # neither HOME nor the list of users says where
+        raise InputError(
+            "there is no home folder to keep preprocessed slices in; name a folder with --cache_dir or PLANEWISE_CACHE"
+        ) from error
+    return Path(base) / "planewise"
 
 
 class SliceCache:
@@ -44,7 +53,8 @@ class SliceCache:
     on (`fingerprint`); a change makes another folder. Building runs in worker processes, resumes where it was
     interrupted, and one process builds while others that want the same cache wait for it.
 
-    Items that the transform refuses are left out, counted and explained in the log.
+    Items that the transform refuses are left out, counted and explained in the log. A cache whose files are cut or gone is
+    built again.
 
     Args:
         items: items of a datalist, one per slice.
@@ -55,7 +65,8 @@ class SliceCache:
         progress: show a progress bar.
 
     Raises:
-        InputError: every item was refused, or the disk is full (with the size that is needed).
+        InputError: every item was refused, the disk is full (with the size that is needed), or the folder cannot be
+            written to.
     """
 
     def __init__(
@@ -80,24 +91,30 @@ class SliceCache:
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:20]
         self.folder = Path(cache_dir).expanduser() / key
         with _lock(self.folder):
-            if not (self.folder / "complete").exists():
+            try:
+                if not (self.folder / "complete").exists():
+                    self._build(depends_on)
+                refused = self._open()
+            except _Broken as error:
+                logger.warning("the cache %s is broken (%s) and is built again", self.folder.name, error)
+                shutil.rmtree(self.folder)
                 self._build(depends_on)
-        self._open()
-
-    def _open(self) -> None:
-        state = np.load(self.folder / "state.npy")
-        self.kept = np.flatnonzero(state == DONE).tolist()
-        refused = json.loads((self.folder / "complete").read_text())
+                refused = self._open()
         if refused:
             logger.warning("%d of %d slices left out: %s", sum(refused.values()), len(self.items), in_a_line(refused))
-        for path in sorted(self.folder.glob("*.npy")):
-            if path.stem != "state":
-                self.arrays[path.stem] = _mapped(path)
+
+    def _open(self) -> dict[str, int]:
+        """Map the arrays, and give the reasons for which slices were refused; a broken cache is `_Broken`."""
+        complete = _entries(self.folder / "complete", ("refused", "arrays"))
+        arrays = {name: _rows(self.folder / f"{name}.npy", len(self.items), "r") for name in complete["arrays"]}
+        self.kept = np.flatnonzero(arrays.pop("state") == DONE).tolist()
+        self.arrays = {name: _mapped(array) for name, array in arrays.items()}
+        return complete["refused"]
 
     def _build(self, depends_on: dict[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "depends_on.json").write_text(json.dumps(depends_on, indent=1))
-        arrays = {path.stem: np.load(path, mmap_mode="r+") for path in self.folder.glob("*.npy")}
+        with written_whole(self.folder / "depends_on.json") as part:
+            part.write_text(json.dumps(depends_on, indent=1))
+        arrays = {path.stem: _rows(path, len(self.items), "r+") for path in self.folder.glob("*.npy")}
         if "state" not in arrays:
             arrays |= self._allocate({"state": np.array(PENDING, dtype=np.uint8)})
         state = arrays["state"]
@@ -134,9 +151,8 @@ class SliceCache:
             raise InputError(f"none of the {len(self.items)} slices can be used: {in_a_line(refused)}")
         for array in arrays.values():
             array.flush()
-        partial = self.folder / "complete.part"
-        partial.write_text(json.dumps(refused))
-        os.replace(partial, self.folder / "complete")
+        with written_whole(self.folder / "complete") as part:
+            part.write_text(json.dumps({"refused": refused, "arrays": sorted(arrays)}))
 
     def _allocate(self, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """An array of zeros on the disk for each of these entries, with a row for every item.
@@ -209,10 +225,37 @@ class _Preprocessed(Dataset):
         return stored
 
 
-def _mapped(path: Path) -> torch.Tensor:
+class _Broken(Exception):
+    """A file of a cache is not what was written there; says which."""
+
+
+def _entries(path: Path, names: Sequence[str]) -> dict[str, Any]:
+    """A JSON object with these entries."""
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise _Broken(f"{path.name} is cut") from error
+    if not isinstance(found, dict) or not found.keys() >= set(names):
+        raise _Broken(f"{path.name} does not say {' and '.join(names)}")
+    return found
+
+
+def _rows(path: Path, rows: int, mode: str) -> np.ndarray:
+    """An array on the disk with so many rows."""
+    try:
+        array = np.load(path, mmap_mode="r")  # "r+" would make a cut file as long as it should be
+    except FileNotFoundError as error:
+        raise _Broken(f"{path.name} is gone") from error
+    except (ValueError, EOFError) as error:
+        raise _Broken(f"{path.name} is cut") from error
+    if not array.ndim or len(array) != rows:
+        raise _Broken(f"{path.name} has the shape {array.shape} for {rows} slices")
+    return array if mode == "r" else np.load(path, mmap_mode=mode)
+
+
+def _mapped(array: np.ndarray) -> torch.Tensor:
     """An array on the disk as a tensor to read from; writing to it would end the process."""
     # mode "c", which could be written to, is refused by Linux where the file is larger than the memory
-    array = np.load(path, mmap_mode="r")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
@@ -238,11 +281,16 @@ def in_a_line(reasons: dict[str, int], shown: int = 5) -> str:
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """One process at a time; the lock goes with the process, however it ends."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_suffix(".lock"), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        file = open(folder.with_suffix(".lock"), "w")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise InputError(
+            f"preprocessed slices cannot be kept in {folder.parent} ({error.strerror}); name a folder that can be written to "
+            "with --cache_dir or PLANEWISE_CACHE"
+        ) from error
+    with file:
+        if not lock(file, wait=False):
             logger.info("another process is preprocessing the same slices; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file, wait=True)
         yield

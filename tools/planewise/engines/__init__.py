@@ -2,6 +2,7 @@
 
 from planewise.engines.autocast_inferer import AutocastInferer
 from planewise.engines.checkpoints import CheckpointHandler
+from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.engines.forest_trainer import ForestTrainer
 from planewise.engines.history import HistoryHandler, read_history
 from planewise.engines.plateau_handler import PlateauHandler
@@ -23,6 +24,7 @@ from planewise.engines.start_run import plain_errors, start_run, warn_of_unknown
 __all__ = [
     "AutocastInferer",
     "CheckpointHandler",
+    "FiniteLossHandler",
     "ForestTrainer",
     "HistoryHandler",
     "PlateauHandler",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-import os
-import shutil
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ from torch import nn
 
 from planewise.errors import InputError
 from planewise.switches import switched_on
+from planewise.whole_files import TEMPORARY, written_whole
 
 logger = logging.getLogger(__name__)
 
 # no second .pt: MONAI Label takes the first of a folder's for the model
 LAST, BEST = "last.ckpt", "model.pt"
+#: What ``last.ckpt`` holds.
+KEPT = frozenset(("network", "optimizer", "lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch"))
 
 
 class CheckpointHandler:
@@ -29,7 +32,8 @@ class CheckpointHandler:
     ``model.pt`` is the network's state dict alone, on the CPU, of the epoch with the best validation metric; without
     validation data the best epoch is the last. ``last.ckpt`` holds what a resumed run needs: network, optimiser, learning
     rate schedule, epoch and best metric so far. Both are written to a temporary file and moved into place, so that
-    neither is ever half written. Attach it after the handlers that validate and that change the learning rate.
+    neither is ever half written. Weights that are not finite are written to neither, and end the run. Attach it after the
+    handlers that validate and that change the learning rate.
 
     With several processes, the first one writes and all resume from its file. Their number may change: an epoch then
     has another number of steps, and a schedule that steps after each of them is set to the matching place.
@@ -38,7 +42,7 @@ class CheckpointHandler:
         save_dir: folder of both files.
         network, optimizer, lr_scheduler: what is saved and restored.
         evaluator: whose key metric decides; None or one without data makes the last epoch the best.
-        resume: False starts over.
+        resume: False starts over, and takes an earlier run's ``last.ckpt`` away.
         lr_epoch_level: False for a schedule that steps after every batch.
 
     MONAI's `CheckpointSaver` does not write atomically and `CheckpointLoader` needs to be told that there is a file.
@@ -68,8 +72,11 @@ class CheckpointHandler:
 
     def _start(self, engine: Engine) -> None:
         if idist.get_rank() == 0:
-            for left_over in self.folder.glob("*.tmp"):
+            for left_over in self.folder.glob(f"*{TEMPORARY}"):
                 left_over.unlink(missing_ok=True)  # of a run that was killed while it wrote
+            if not self.resume:
+                # or this run, killed in its first epoch, would resume from what another one left
+                (self.folder / LAST).unlink(missing_ok=True)
         if self.resume and (self.folder / LAST).is_file():
             self._load(engine)
         epochs = set(idist.all_gather(engine.state.epoch))
@@ -81,14 +88,14 @@ class CheckpointHandler:
 
     def _load(self, engine: Engine) -> None:
         last = self.folder / LAST
+        saved = _read(last)
         try:
-            saved = torch.load(last, map_location=engine.state.device, weights_only=True)
             self.network.load_state_dict(saved["network"])
-        except (RuntimeError, KeyError) as error:
+            self.optimizer.load_state_dict(saved["optimizer"])
+        except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"{last} is of another network; `--resume false` starts over, another --output_dir keeps both"
             ) from error
-        self.optimizer.load_state_dict(saved["optimizer"])
         # checkpoints are of whole epochs; with another number of processes these have another number of steps
         steps = saved["epoch"] * engine.state.epoch_length
         if self.lr_scheduler is not None:
@@ -111,14 +118,27 @@ class CheckpointHandler:
             for _ in range(steps):
                 self.lr_scheduler.step()
 
+    def _refuse_weights_that_are_not_finite(self, engine: Engine) -> None:
+        """The last step's own loss is of the weights before it."""
+        values = [value for value in self.network.state_dict().values() if value.is_floating_point()]
+        if values and not torch.stack([value.isfinite().all() for value in values]).all():
+            raise InputError(
+                f"the weights are not finite after epoch {engine.state.epoch}, and are not written; start again with "
+                "`--resume false` and a smaller --learning_rate, or with --amp false"
+            )
+
     def _save(self, engine: Engine) -> None:
         if idist.get_rank() > 0:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._refuse_weights_that_are_not_finite(engine)
         best_metric, best_epoch = -1.0, -1
         if self.evaluator is not None:
-            best_metric = float(self.evaluator.state.best_metric)
-            best_epoch = self.evaluator.state.best_metric_epoch
+            best = self.evaluator.state
+            if math.isnan(best.best_metric):
+                # MONAI takes the first value whatever it is, and nothing compares with NaN: no later epoch would be better
+                logger.warning("the validation's metric is nan in epoch %d, which decides nothing", engine.state.epoch)
+                best.best_metric, best.best_metric_epoch = -1.0, -1
+            best_metric, best_epoch = float(best.best_metric), best.best_metric_epoch
         weights = {name: value.cpu() for name, value in self.network.state_dict().items()}
         # the validation handler stamps the evaluator with the trainer's epoch; until it has run the last is the best
         if best_epoch in (-1, engine.state.epoch):
@@ -135,13 +155,29 @@ class CheckpointHandler:
         _write(state, self.folder / LAST)
 
 
-def _write(content: Any, path: Path) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+def _read(path: Path) -> dict[str, Any]:
+    """What `CheckpointHandler` wrote into ``last.ckpt``, on the CPU: Adam counts its steps there, or waits for a GPU at each.
+
+    Raises:
+        InputError: the file is empty, cut or something else.
+    """
     try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        size = shutil.disk_usage(path.parent).free
-        raise InputError(f"{path} cannot be written ({error.strerror}; {size / 2**20:.0f} MiB free)") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        if saved.keys() >= KEPT:
+            return saved
+        what = "it is no checkpoint of planewise"
+    except Exception:  # torch has an error of another kind for every byte that may be wrong
+        what = f"{path.stat().st_size} bytes that are no whole checkpoint"
+    raise InputError(
+        f"{path} cannot be read ({what}): the run cannot be resumed; `--resume false` starts over. {BEST} beside it, if it "
+        "is there, has the best epoch's weights"
+    )
+
+
+def _write(content: Any, path: Path) -> None:
+    with written_whole(path) as part:
+        try:
+            torch.save(content, part)
+        except RuntimeError as error:
+            # what torch's own writer makes of a full disk
+            raise OSError(errno.EIO, f"not all of it could be written: {str(error).splitlines()[0]}") from error

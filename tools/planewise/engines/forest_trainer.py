@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from planewise.errors import InputError
 from planewise.networks import ForestNet
 from planewise.reports.tables import write_csv
+from planewise.whole_files import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +73,9 @@ class ForestTrainer:
         forest = RandomForestClassifier(n_estimators=self.network.probability.shape[0], random_state=self.seed)
         forest.fit(features.numpy(), labels.numpy())
         self.network.copy_forest(forest)
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        self.ckpt_dir.mkdir(parents=True, exist_ok=True)
         columns = {"exam": [item["exam"] for item in labelled], "group": [item["group"] for item in labelled]}
         columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
         write_csv(self.output_dir / "features.csv", columns)
-        torch.save({name: value.cpu() for name, value in self.network.state_dict().items()}, self.ckpt_dir / "model.pt")
+        with written_whole(self.ckpt_dir / "model.pt") as part:
+            torch.save({name: value.cpu() for name, value in self.network.state_dict().items()}, part)
         logger.info("fitted %d trees to %d exams", len(forest.estimators_), len(labelled))

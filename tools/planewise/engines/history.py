@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 
 from planewise.losses import logged_terms
 from planewise.reports.history import read_history
+from planewise.whole_files import written_whole
 
 
 class HistoryHandler:
@@ -61,8 +62,7 @@ class HistoryHandler:
             row |= {name: float(value) for name, value in metrics.items() if not isinstance(value, dict)}
         rows = [*(before for before in read_history(self.path) if before["epoch"] < epoch), row]
         columns = list(dict.fromkeys(name for entry in rows for name in entry))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "w", newline="") as file:
+        with written_whole(self.path) as part, open(part, "w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)

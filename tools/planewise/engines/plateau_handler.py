@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 class PlateauHandler:
     """Step a `ReduceLROnPlateau` after every epoch that was validated, by the validation loss.
 
+    Its ``patience`` is PyTorch's: that many epochs without a gain are allowed, and the next one lowers the rate. With 5,
+    the sixth does.
+
     Without validation data it follows the mean training loss of each epoch and logs that. This loss falls for longer, so the
     rate falls later. Several processes see the same losses and step alike. Attach it to the trainer after the validation
     and before the checkpoints. (MONAI's `LrScheduleHandler` would need a value in every epoch.)

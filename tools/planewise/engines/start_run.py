@@ -28,8 +28,12 @@ from monai.utils import set_determinism
 from planewise import __version__
 from planewise.engines.overrides import config_file_text, unknown_overrides
 from planewise.engines.precision import precision
+from planewise.engines.quiet import keep_quiet
+from planewise.engines.settings_check import CHECKS, check_settings
 from planewise.errors import InputError
+from planewise.locks import claim_folder
 from planewise.switches import switched_on
+from planewise.whole_files import unwritable, written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +76,8 @@ def start_run(
 
     A run that is started again in the same folder resumes from its last checkpoint if the hash is the same. The hash is
     of what is trained: of ``train`` and all that it refers to. With several processes, the first one checks and writes
-    while the others wait.
+    while the others wait. The folder belongs to this run until its process ends (`planewise.locks`). A ``run.json`` that
+    cannot be read is made again if ``config.yaml`` shows the same configuration.
 
     Args:
         output_dir: the run's folder.
@@ -81,13 +86,16 @@ def start_run(
         depends_on: files whose content belongs to the configuration (the datalist).
 
     Raises:
-        InputError: the folder holds another run. The message says what differs and what to do.
+        InputError: a setting cannot be (`check_settings`); the folder holds another run, is in use by one, or cannot be
+            written to. The message says what differs and what to do.
     """
     plain_errors()
     refuse_strangers()
     warn_of_unknown_overrides(sys.argv)
-    set_determinism(seed)
     parser = _running_parser()
+    if parser is not None:
+        check_settings(_settings(parser))
+    set_determinism(seed)
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
@@ -102,16 +110,25 @@ def _write_down(
     content = {Path(path).name: _digest(path) for path in depends_on}
     identity = hashlib.sha256(json.dumps([settings, content], sort_keys=True, default=str).encode()).hexdigest()
     record_file, config_file = folder / "run.json", folder / "config.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        claim_folder(folder)
+    except OSError as error:
+        raise unwritable(folder, error) from error
     if switched_on(resume, "resume") and record_file.is_file():
-        previous = json.loads(record_file.read_text())
-        if previous.get("configuration") != identity:
-            before = _computed(yaml.safe_load(config_file.read_text()) if config_file.is_file() else {})
+        previous = _previous(record_file, config_file)
+        before = _computed(previous["config"])
+        # without a record only the configuration can be compared, not the files' contents
+        same = (
+            identity == previous["configuration"] if previous["configuration"] else before == _without_items(settings)
+        )
+        if not same:
             raise InputError(
                 f"{folder} holds a run with another configuration ({_differences(before, settings, previous, content)}); "
                 f"`--resume false` starts over, another --output_dir keeps both"
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    config_file.write_text(yaml.safe_dump(_without_items(config), sort_keys=False, width=120))
+    with written_whole(config_file) as part:
+        part.write_text(yaml.safe_dump(_without_items(config), sort_keys=False, width=120))
     record = {
         "configuration": identity,
         **about,
@@ -120,7 +137,33 @@ def _write_down(
         "python": platform.python_version(),
         "commit": _commit(),
     }
-    record_file.write_text(json.dumps(record, indent=1))
+    with written_whole(record_file) as part:
+        part.write_text(json.dumps(record, indent=1))
+
+
+def _previous(record_file: Path, config_file: Path) -> dict[str, Any]:
+    """What an earlier run wrote down: its record, with its ``config``; no ``configuration`` where the record is broken.
+
+    Raises:
+        InputError: the record is broken, and the configuration too.
+    """
+    try:
+        config = yaml.safe_load(config_file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        config = None
+    try:
+        record = json.loads(record_file.read_text())
+        if isinstance(record, dict) and record.get("configuration"):
+            return record | {"config": config if isinstance(config, dict) else {}}
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        pass
+    if not isinstance(config, dict):
+        raise InputError(
+            f"{record_file} and {config_file.name} beside it are broken, so nobody can say whether this is the same run; "
+            f"`--resume false` starts over, another --output_dir keeps both"
+        )
+    logger.warning("%s is broken; it is written again if the configuration is the same", record_file.name)
+    return {"configuration": None, "config": config}
 
 
 def refuse_strangers() -> None:
@@ -140,8 +183,9 @@ def plain_errors() -> None:
     """Let an `InputError` that ends the process print its message alone; MONAI would wrap it in pages of traceback.
 
     ``PLANEWISE_DEBUG=1`` keeps the traceback. With several processes, the message names the
-    process that failed, and torchrun prints it last.
+    process that failed, and torchrun prints it last. The log is quiet from here on (`keep_quiet`).
     """
+    keep_quiet()
     if os.environ.get("PLANEWISE_DEBUG") or getattr(sys.excepthook, "planewise", False):
         return
     previous = sys.excepthook
@@ -218,6 +262,12 @@ def _running_parser() -> ConfigParser | None:
     return None
 
 
+def _settings(parser: ConfigParser) -> dict[str, Any]:
+    """What is checked of a configuration, its expressions evaluated, but for the network's, which is as it is written."""
+    names = [name for name in (*CHECKS, "device", "datalist") if name in parser]
+    return {name: parser.get_parsed_content(name) for name in names} | {"network_def": parser.get("network_def")}
+
+
 def _computed(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a configuration that decides what is computed: ``train`` and all that it and ``initialize`` refer to.
 
@@ -285,7 +335,7 @@ def _without_items(value: Any) -> Any:
 def _differences(before: dict, now: dict, record: dict, content: dict) -> str:
     now = _without_items(now)
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    files = [name for name in content if record.get("files", {}).get(name) != content[name]]
+    files = [name for name in content if "files" in record and record["files"].get(name) != content[name]]
     shown = [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         if not isinstance(now.get(key, before.get(key)), (dict, list))

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import csv
+import logging
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 def read_history(path: str | Path) -> list[dict[str, float]]:
-    """The rows of a ``history.csv``; columns that an epoch left empty are absent. No file gives no rows."""
+    """The rows of a ``history.csv``; columns that an epoch left empty are absent. No file gives no rows.
+
+    A row that cannot be read (the file was cut, or edited) is left out with a warning.
+    """
     if not Path(path).is_file():
         return []
-    with open(path, newline="") as file:
-        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+    rows = []
+    with open(path, newline="", errors="replace") as file:
+        for row in csv.DictReader(file):
+            try:
+                values = {name: float(value) for name, value in row.items() if value}
+                rows.append({**values, "epoch": int(values["epoch"])})
+            except (ValueError, TypeError, KeyError):
+                logger.warning("%s: row %d cannot be read and is left out", Path(path).name, len(rows) + 1)
+    return rows

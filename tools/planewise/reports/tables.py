@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from planewise.whole_files import written_whole
+
 
 def summary(values: Sequence[float]) -> dict[str, float]:
     """Mean, standard deviation and median of the values that are known; NaN if none is."""
@@ -22,7 +24,7 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     """Columns of equal length, with a header; floats with six digits."""
-    with open(path, "w", newline="") as file:
+    with written_whole(path) as part, open(part, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         for row in zip(*columns.values(), strict=True):
@@ -31,7 +33,8 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Plain values as JSON that any reader takes: what is not finite becomes null."""
-    path.write_text(json.dumps(_finite(content), indent=1, allow_nan=False))
+    with written_whole(path) as part:
+        part.write_text(json.dumps(_finite(content), indent=1, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import errno
+import fcntl
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+from planewise import locks
+from planewise.errors import InputError
+from planewise.locks import claim_folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_held():
+    yield
+    for file in locks._held.values():
+        file.close()
+    locks._held.clear()
+
+
+def hold(folder, child: bool) -> None:
+    claim_folder(folder)
+    if child and not os.fork():
+        time.sleep(30)
+        os._exit(0)
+    (folder / "held").touch()
+    time.sleep(30)
+
+
+@pytest.mark.parametrize("with_child", [False, True], ids=["alone", "with a worker"])
+def test_another_process_is_refused_until_the_first_is_killed(tmp_path, with_child):
+    process = multiprocessing.get_context("fork").Process(target=hold, args=(tmp_path, with_child))
+    process.start()
+    while process.is_alive() and not (tmp_path / "held").exists():
+        time.sleep(0.01)
+    with pytest.raises(
+        InputError, match=rf"{tmp_path} is in use by another run \(process {process.pid} of .*--output_dir"
+    ):
+        claim_folder(tmp_path)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    claim_folder(tmp_path)
+
+
+def test_the_same_process_may_claim_again(tmp_path):
+    claim_folder(tmp_path)
+    claim_folder(tmp_path / "." / ".." / tmp_path.name)
+
+
+def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch, caplog):
+    def none(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    claim_folder(tmp_path)
+    assert "this file system has no locks" in caplog.text

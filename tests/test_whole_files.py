@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+import resource
+import signal
+
+import pytest
+from planewise.errors import InputError
+from planewise.whole_files import written_whole
+
+
+def test_a_file_takes_its_place_when_it_is_finished(tmp_path):
+    path = tmp_path / "new" / "run.json"
+    with written_whole(path) as part:
+        part.write_text("all of it")
+        assert not path.exists() and part.parent == path.parent
+    assert path.read_text() == "all of it" and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError("in between"), KeyboardInterrupt()])
+def test_what_ends_the_writing_leaves_what_was_there(tmp_path, error):
+    path = tmp_path / "run.json"
+    path.write_text("before")
+    with pytest.raises(type(error)), written_whole(path) as part:
+        part.write_text("half")
+        raise error
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_without_room_is_said_and_leaves_what_was_there(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text("before")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        said = r"run.json cannot be written \(File too large; \d+ MiB are free there\)"
+        with pytest.raises(InputError, match=said), written_whole(path) as part:
+            part.write_text("x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_none_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    said = r"file/run.json cannot be written \((File exists|Not a directory)"
+    with pytest.raises(InputError, match=said), written_whole(tmp_path / "file" / "run.json") as part:
+        part.write_text("x")
+
+
+def test_two_processes_write_apart(tmp_path, monkeypatch):
+    with written_whole(tmp_path / "run.json") as one:
+        pass_by = os.getpid() + 1
+        monkeypatch.setattr(os, "getpid", lambda: pass_by)
+        with written_whole(tmp_path / "run.json") as other:
+            assert one != other
+            one.write_text("1")
+            other.write_text("2")
+    assert (tmp_path / "run.json").read_text() == "1"

@@ -1,0 +1,58 @@
+"""What MONAI's log says that nobody can act on, or that should stay on the user's disk."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+
+#: Warnings of every start about what is as it should be: no GPU decoder is wanted, and affines are set on purpose.
+IDLE_WARNINGS = (
+    "NvImgCodecPydicomReader: nvImageCodec decoder plugin did not register",
+    "Setting affine, but the applied meta contains an affine",
+)
+#: Loggers that say the same.
+IDLE_LOGGERS = ("monai.data.nvimgcodec_pydicom_plugin",)
+#: Settings that are paths, which may hold a name (of a folder that a PACS exported, say).
+PATH_SETTINGS = frozenset(
+    (
+        "bundle_root",
+        "cache_dir",
+        "ckpt_dir",
+        "datalist",
+        "dataset_dir",
+        "imagenet",
+        "input",
+        "masks",
+        "output_dir",
+        "pretrained",
+        "report_dir",
+        "weights",
+    )
+)
+_SUMMARY = re.compile(r"> (?P<name>[^:]+): (?P<value>.*)", re.S)
+
+
+def keep_quiet() -> None:
+    """Keep paths out of MONAI's summary of a command line, and warnings that a user can do nothing about out of sight.
+
+    ``PLANEWISE_DEBUG=1`` shows the warnings. Call it before the run: MONAI writes its summary after ``initialize``.
+    """
+    logger = logging.getLogger("monai.bundle.scripts")
+    logger.removeFilter(_without_path)
+    logger.addFilter(_without_path)
+    if os.environ.get("PLANEWISE_DEBUG"):
+        return
+    for message in IDLE_WARNINGS:
+        warnings.filterwarnings("ignore", re.escape(message))
+    for name in IDLE_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _without_path(record: logging.LogRecord) -> bool:
+    """Lets every record pass, a path's without the path."""
+    found = _SUMMARY.fullmatch(str(record.msg))
+    if found and (found["name"] in PATH_SETTINGS or any(mark in found["value"] for mark in "/\\")):
+        record.msg = f"> {found['name']}: (a path, not logged)"
+    return True

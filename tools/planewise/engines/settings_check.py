@@ -1,0 +1,168 @@
+"""Settings of a run that cannot be, found before anything is read or trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from planewise.data.datalist import read_datalist
+from planewise.errors import InputError
+
+#: Whether a value may be, and what is wanted, as words.
+Check = tuple[Callable[[Any], bool], str]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _list_of(each: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        return isinstance(value, (list, tuple)) and len(value) > 0 and all(map(each, value))
+
+    return check
+
+
+def _different(value: Any) -> bool:
+    return _list_of(lambda name: isinstance(name, str))(value) and len(set(value)) == len(value)
+
+
+POSITIVE: Check = (lambda value: _number(value) and value > 0, "a number above 0")
+NOT_NEGATIVE: Check = (lambda value: _number(value) and value >= 0, "a number that is not negative")
+SHARE: Check = (lambda value: _number(value) and 0 <= value <= 1, "a number from 0 to 1")
+COUNT: Check = (lambda value: _whole(value) and value >= 1, "a whole number, at least 1")
+WHOLE: Check = (lambda value: _whole(value) and value >= 0, "a whole number that is not negative")
+NAMES: Check = (_different, 'a list of different names, such as "[2ch, 4ch]"')
+SIZES: Check = (_list_of(COUNT[0]), 'a list of whole numbers, such as "[16, 32, 64]"')
+PAIR: Check = (lambda value: _list_of(POSITIVE[0])(value) and len(value) == 2, "two numbers above 0")
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: value is None or check[0](value), f"{check[1]}, or null"
+
+
+def _one_of(*words: str) -> Check:
+    return lambda value: value in words, " or ".join(words)
+
+
+#: Every setting of a config that has one of these names is checked by it, in whatever bundle.
+CHECKS: Mapping[str, Check] = {
+    "batch_size": COUNT,
+    "dropout": SHARE,
+    "encoder_lr_factor": NOT_NEGATIVE,
+    "features": SIZES,
+    "field_without_spacing": POSITIVE,
+    "flip": SHARE,
+    "image_size": COUNT,
+    "l1": NOT_NEGATIVE,
+    "learning_rate": POSITIVE,
+    "line_width": POSITIVE,
+    "location_weight": NOT_NEGATIVE,
+    "log_interval": COUNT,
+    "lr_factor": SHARE,
+    "lr_gamma": POSITIVE,
+    "lr_patience": WHOLE,
+    "lr_step": COUNT,
+    "mapping": _one_of("linear", "sine"),
+    "max_epochs": COUNT,
+    "max_slices": _optional(COUNT),
+    "missing_planes": _one_of("error", "mask"),
+    "num_exams": _optional(COUNT),
+    "num_subjects": _optional(COUNT),
+    "num_workers": _optional(WHOLE),
+    "orientation_weight": NOT_NEGATIVE,
+    "parallel_planes": _one_of("error", "mask"),
+    "rotate": NOT_NEGATIVE,
+    "samples_per_epoch": _optional(COUNT),
+    "samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
+    "scale": PAIR,
+    "seed": WHOLE,
+    "shift": NOT_NEGATIVE,
+    "sigma": POSITIVE,
+    "spacing": POSITIVE,
+    "stem_stride": COUNT,
+    "subject_seed": WHOLE,
+    "tasks": NAMES,
+    "transfer": _one_of("all", "frozen_encoder"),
+    "trees": COUNT,
+    "val_interval": COUNT,
+    "val_samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
+    "views": NAMES,
+    "weight_decay": NOT_NEGATIVE,
+}
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse what no run can be made of.
+
+    Args:
+        settings: of a config, evaluated; of a U-Net's also ``network_def``. Those without a check pass.
+
+    Raises:
+        InputError: a value is not what its name wants (`CHECKS`), the device is not there, the images do not fit the
+            network, or no training exam of ``datalist`` has one of the ``views``.
+    """
+    for name, (holds, wanted) in CHECKS.items():
+        if name in settings and not holds(settings[name]):
+            raise InputError(f"--{name} is {wanted}, not {settings[name]!r}{_hint(settings[name])}")
+    if "device" in settings:
+        _check_device(settings["device"])
+    if "decoder" in (settings.get("network_def") or ()):
+        _check_size(settings["image_size"], settings["features"], settings.get("stem_stride", 1))
+    if "views" in settings and Path(str(settings.get("datalist"))).expanduser().is_file():
+        _check_views(settings["views"], settings["datalist"])
+
+
+def _hint(value: Any) -> str:
+    """YAML takes 1e-3 for a text."""
+    try:
+        number = float(value) if isinstance(value, str) else None
+    except ValueError:
+        return ""
+    return "" if number is None else f"; YAML reads it as a text, write {number!r}"
+
+
+def _check_device(device: Any) -> None:
+    try:
+        torch.empty(0, device=torch.device(device))
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        count = torch.cuda.device_count()
+        there = (
+            f"{count} CUDA device{'s' * (count > 1)} (cuda:0{f' to cuda:{count - 1}' * (count > 1)})"
+            if count
+            else "no GPU"
+        )
+        raise InputError(
+            f"--device {device} cannot be used: PyTorch sees {there} here; leave it out, and the best there is is taken, or "
+            "give --device cpu"
+        ) from error
+
+
+def _check_size(image_size: int, features: Any, stem_stride: int) -> None:
+    """A U-Net halves its images level by level and comes back to their size."""
+    multiple = stem_stride * 2 ** (len(features) - 1)
+    if image_size % multiple:
+        near = max(multiple, round(image_size / multiple) * multiple)
+        raise InputError(
+            f"--image_size is a multiple of {multiple} for a U-Net of {len(features)} levels (--features) with a stem's "
+            f"stride of {stem_stride}, not {image_size}; {near} is the nearest"
+        )
+
+
+def _check_views(views: Any, datalist: str | Path) -> None:
+    items = read_datalist(datalist).get("training") or []
+    known = {view for item in items if isinstance(item, dict) for view in item.get("planes") or ()}
+    absent = [view for view in views if view not in known]
+    if items and absent:
+        raise InputError(
+            f"no training exam has the view {', '.join(absent)} (they have {', '.join(sorted(known)) or 'none'}); name "
+            "others with --views"
+        )

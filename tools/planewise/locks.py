@@ -1,0 +1,75 @@
+"""One process at a time: locks that go with the process, however it ends."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+from pathlib import Path
+from typing import IO
+
+from planewise.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+#: Locks that this process holds to its end, by their folder.
+_held: dict[Path, IO[str]] = {}
+
+
+def lock(file: IO[str], wait: bool) -> bool:
+    """Lock an open file; closing it, or the end of the process, releases it.
+
+    Where the file system has no locks, a warning says so, and the process goes on without one.
+
+    Args:
+        file: open for writing.
+        wait: until another process releases it.
+
+    Returns:
+        False if another process holds it and this one does not wait.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            raise
+        logger.warning(
+            "this file system has no locks; let no other process work in the folder of %s", Path(file.name).name
+        )
+    return True
+
+
+def claim_folder(folder: Path) -> None:
+    """Keep other processes that claim it out of a folder until this one ends; claimed again by the same, it stays so.
+
+    Raises:
+        InputError: another process has it.
+    """
+    folder = folder.resolve()
+    if folder in _held:
+        return
+    file = open(folder / "run.lock", "a+")  # noqa: SIM115 (kept open: it is the lock)
+    if not lock(file, wait=False):
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        file.close()
+        raise InputError(
+            f"{folder} is in use by another run ({holder}); wait for its end, or give this one another --output_dir"
+        )
+    file.truncate(0)
+    file.write(f"process {os.getpid()} of {os.uname().nodename}")
+    file.flush()
+    _held[folder] = file
+
+
+def _let_go() -> None:
+    """Workers that are forked are not the run: one that outlives it must not keep its lock."""
+    for file in _held.values():
+        os.close(file.fileno())
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
