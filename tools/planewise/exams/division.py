@@ -182,7 +182,8 @@ def _follow_folders(
     several = [key for key, sections in found.items() if len(sections) > 1]
     if several:
         result.warnings.append(
-            f"{count_of(len(several), 'patient')} lie in several official folders: training, where one of them is that"
+            f"{count_of(len(several), 'patient')} with exams in several official folders: each goes to one section, "
+            "training first"
         )
     for key, sections in found.items():
         result.sections[key] = ("training",) if ("training",) in sections else next(iter(sections))
