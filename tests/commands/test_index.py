@@ -9,10 +9,12 @@ import sys
 import pytest
 import typer
 from planewise.commands.index import index
+from planewise.exams import refusals
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
 from tests.exams.knees import PD, write_knee, write_mrnet
+from tests.exams.test_volumes import write_acdc
 
 app = typer.Typer()
 app.command()(index)
@@ -31,6 +33,32 @@ def test_it_prints_a_table_and_writes_the_datalist(usual_exam, tmp_path):  # noq
     assert re.search(r"^\s+4ch\s+(1\.00|0\.9\d)\s+1\s+6\s+-", outcome.output, re.MULTILINE)
     assert re.search(r"42 files in .* files/s\), 1 exam\.", outcome.output)
     assert "Items: 30 training, 0 validation, 0 test." in outcome.output
+    assert "Sections: by a hash of the patient: 1 0 0, seed 0." in outcome.output
+
+
+def test_a_private_table_says_which_folder_a_hash_is(usual_exam, tmp_path):  # noqa: F811
+    assert run(usual_exam, "-o", tmp_path / "list.json").exit_code == 0
+    (name,) = json.loads((tmp_path / "list.json").read_text())["exams"]
+    table = tmp_path / "list_folders.csv"
+    assert table.read_text() == f"exam,folder\n{name},exam\n"
+    assert table.stat().st_mode & 0o777 == 0o600
+    write_acdc(tmp_path / "acdc", 1)
+    assert run(tmp_path / "acdc", "-o", tmp_path / "list.json").exit_code == 0
+    assert not table.exists(), "volumes are in the datalist; the table of other exams must not stay"
+
+
+def test_folder_names_of_any_bytes_in_a_locale_without_letters(tmp_path):
+    """Another process, whose terminal knows ASCII alone; what has no name is left out with a reason, the rest is kept."""
+    write_usual_exam(tmp_path / "data" / "plain")
+    write_usual_exam(tmp_path / "a", PatientID="P-2", StudyInstanceUID="1.2.8", FrameOfReferenceUID="1.2.8.1")
+    os.rename(tmp_path / "a", os.fsencode(tmp_path) + b"/data/M\xfcller")
+    command = [sys.executable, "-m", "planewise", "index", "data", "-o", "list.json", "--split", "1", "0", "0"]
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "200"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=os.environ | locale)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    assert len(json.loads((tmp_path / "list.json").read_text())["exams"]) == 1
+    assert refusals.ODD_PATH[:20] in done.stdout.decode(errors="replace")
+    assert not list(tmp_path.glob(".*.partial"))
 
 
 def test_the_table_fits_an_ordinary_terminal(usual_exam, tmp_path):  # noqa: F811
@@ -75,6 +103,8 @@ def test_nobody_is_named_on_the_screen(flawed, tmp_path):  # noqa: F811
         (["{exam}", "--label-map", "{tmp}/nowhere.yml"], "cannot be read as a label map"),
         (["{exam}", "--split", "0", "0", "0"], "three shares"),
         (["{exam}", "--anatomy", "liver"], "is not known; there are: cardiac, knee"),
+        (["{exam}", "--division", "folder"], "there are: auto, hash, folders"),
+        (["{exam}", "--sections", "{tmp}/nowhere.csv"], "cannot be read as CSV"),
         (["{exam}", "--contrast", "any"], "is not known for anatomy 'cardiac'; leave --contrast out"),
     ],
 )
@@ -139,6 +169,9 @@ def test_help_names_every_option_and_needs_no_torch():
         "--anatomy",
         "--contrast",
         "--split",
+        "--division",
+        "--sections",
+        "--all-views",
         "--seed",
         "--views",
         "--labels",

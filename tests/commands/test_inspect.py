@@ -213,3 +213,16 @@ def test_an_exam_without_images_says_why(tmp_path):
 def test_a_picture_that_cannot_be_written(datalist, tmp_path):
     assert "does not exist" in run(datalist, "-o", tmp_path / "nowhere" / "exam.png").output
     assert "cannot be written" in run(datalist, "-o", tmp_path / "exam.docx").output
+
+
+def test_an_exam_whose_name_leads_out_of_the_folder(datalist, tmp_path, monkeypatch):
+    content = json.loads(datalist.read_text())
+    (name,) = content["exams"]
+    (tmp_path / "here").mkdir()
+    datalist.write_text(datalist.read_text().replace(name, "../x"))
+    monkeypatch.chdir(tmp_path / "here")
+    outcome = run(datalist)
+    assert outcome.exit_code == 1
+    assert "'../x', which is no name for a file" in outcome.output
+    assert not (tmp_path / "x.png").exists()
+    assert run(datalist, "-o", "exam.png").exit_code == 0

@@ -22,7 +22,15 @@ def test_paths_are_relative_to_the_datalist(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "is not JSON"), ("[]", "JSON object"), ({"training": [{"exam": "e"}]}, "item 0 of training has no image")],
+    [
+        ("{", "is not JSON"),
+        ("[]", "JSON object"),
+        ({"training": [{"exam": "e"}]}, "item 0 of training has no image"),
+        ({"training": [None]}, "item 0 of training is None, not an object"),
+        ({"training": [{"image": "a"}, 7]}, "item 1 of training is 7, not an object"),
+        ({"training": None}, "training is a NoneType"),
+        ({"training": [{"image": 3}]}, "image of item 0 of training is 3; a path is wanted"),
+    ],
 )
 def test_what_is_no_datalist_is_explained(tmp_path, content, message):
     with pytest.raises(InputError, match=message):

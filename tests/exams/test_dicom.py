@@ -1,6 +1,7 @@
 """One header to frames, or to the reason why not."""
 
 import gzip
+import os
 
 import numpy as np
 import pydicom
@@ -82,6 +83,9 @@ def test_files_that_are_not_dicom(tmp_path):
     assert reason(tmp_path / "short") == refusals.NOT_DICOM
     assert reason(tmp_path / "a.nii.gz") == refusals.NOT_DICOM
     assert reason(tmp_path / "a.zip") == refusals.ARCHIVE
+    with gzip.open(tmp_path / "a.dcm.gz", "wb") as file:
+        file.write(b"0" * 500)
+    assert reason(tmp_path / "a.dcm.gz") == refusals.ARCHIVE
     assert reason(tmp_path / "empty.dcm") == refusals.EMPTY
 
 
@@ -120,7 +124,17 @@ def test_truncated_compressed_file(tmp_path):
         ({"PixelSpacing": [0, 0]}, refusals.BAD_GEOMETRY),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, refusals.BAD_GEOMETRY),
         ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, refusals.BAD_GEOMETRY),
-        ({"NumberOfFrames": 3, "Rows": 5}, refusals.NO_FRAME_POSITIONS),
+        ({"PixelSpacing": ["1e308", "1e308"]}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"ImagePositionPatient": [0, "1e9", 0]}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"SliceThickness": 5000}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"SliceThickness": 0}, refusals.NO_THICKNESS),
+        ({"Rows": 0}, refusals.NO_PIXELS),
+        ({"Rows": 12}, refusals.SMALL_MATRIX),
+        (
+            {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2"},
+            f"{refusals.NO_MR_IMAGE} (MR Spectroscopy Storage)",
+        ),
+        ({"NumberOfFrames": 4, "Rows": 5}, refusals.NO_FRAME_POSITIONS),
         (
             {"TransferSyntaxUID": "1.2.840.10008.1.2.4.100"},
             f"{refusals.TRANSFER_SYNTAX} (MPEG2 Main Profile / Main Level)",
@@ -184,6 +198,7 @@ def test_frames_of_an_enhanced_file_have_their_own_planes(tmp_path):
 def test_natural_order_counts():
     names = ["sax_23", "sax_5", "2ch_1", "sax_", "10"]
     assert sorted(names, key=natural_order) == ["2ch_1", "10", "sax_", "sax_5", "sax_23"]
+    assert sorted(["scan 5²", "scan 5"], key=natural_order) == ["scan 5", "scan 5²"], "a digit that is no decimal"
 
 
 def test_reading_headers_does_not_import_torch():
@@ -254,3 +269,66 @@ def test_a_group_of_one_frame_counts_before_the_shared_one():
         return np.linalg.norm(np.array(frame.affine)[:3, :2], axis=0).tolist(), frame.thickness
 
     assert spacing(([2, 1], 6), ([9, 9], 9)) == ([1, 2], 6)
+
+
+def test_a_thickness_that_is_not_given_is_one(tmp_path):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, SliceThickness=None))
+    assert np.linalg.norm(np.array(frame.affine)[:3, 2]) == pytest.approx(1)
+
+
+def test_a_dicomdir_under_another_name(tmp_path):
+    path = write_image(tmp_path / "index.dcm", **PLACE)
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    for keyword in ("SOPClassUID", "Modality", "Rows", "Columns", "PixelData"):
+        delattr(dataset, keyword)
+    dataset.save_as(path)
+    assert reason(path) == refusals.DIRECTORY
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert reason(tmp_path / "pipe") == refusals.NOT_A_FILE
+
+
+def deflated(path, zeros: int):
+    """An image whose deflated data set has a private element of so many zeros."""
+    write_image(path, **PLACE)
+    dataset = pydicom.dcmread(path)
+    dataset.add_new(0x00091001, "OB", bytes(zeros))
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dataset.save_as(path)
+    return path
+
+
+def test_a_deflated_file_may_grow_to_the_limit_and_no_further(tmp_path, monkeypatch):
+    monkeypatch.setattr(refusals, "MOST_INFLATED", 4 * 2**20)
+    assert len(dicom.read_header(deflated(tmp_path / "small.dcm", 3 * 2**20))) == 1
+    path = deflated(tmp_path / "large.dcm", 6 * 2**20)
+    assert path.stat().st_size < 20_000
+    assert reason(path) == refusals.TOO_LARGE
+
+
+def many_frames(path, frames: int, said: int):
+    """An image with headers of so many frames, all empty, of which the file's own header knows ``said``."""
+    write_image(path, **PLACE, NumberOfFrames=said)
+    content = path.read_bytes()
+    start = content.rindex(b"\xe0\x7f\x10\x00OW")
+    items = b"\xfe\xff\x00\xe0\x00\x00\x00\x00" * frames
+    groups = b"\x00\x52\x30\x92SQ\x00\x00" + len(items).to_bytes(4, "little") + items
+    path.write_bytes(content[:start] + groups + content[start:])
+    return path
+
+
+@pytest.mark.parametrize(("frames", "said"), [(300_000, 1), (300_000, 300_000), (2, 300_000)])
+def test_a_file_of_too_many_frames_is_not_read(tmp_path, monkeypatch, frames, said):
+    monkeypatch.setattr(dicom, "frames_of", lambda *_: pytest.fail("its frames were read"))
+    assert reason(many_frames(tmp_path / "a.dcm", frames, said)) == refusals.TOO_MANY_FRAMES
+
+
+def test_items_are_counted_across_the_chunks_they_are_read_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(refusals, "MOST_ITEMS", 200_000)
+    path = many_frames(tmp_path / "a.dcm", 200_000, 2)
+    assert reason(path) != refusals.TOO_MANY_FRAMES
+    monkeypatch.setattr(refusals, "MOST_ITEMS", 199_999)
+    assert reason(path) == refusals.TOO_MANY_FRAMES

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planewise.errors import InputError
 from planewise.exams import find_stacks, index_folder
-from planewise.exams.knee import central_slice, right_to_left
+from planewise.exams.knee import MIN_CONFIDENCE, central_slice, right_to_left
 from planewise.exams.knee_planes import named_plane, plane_of_stack
 from pydicom.uid import generate_uid
 
@@ -296,6 +296,20 @@ def test_a_localizer_stands_in_for_a_plane_that_is_lacking(tmp_path):
     write_localizer(tmp_path)
     result = index(tmp_path)
     assert series_of(result) == {"sagittal": "SAG_T2_FS", "axial": "loc", "coronal": "loc"}
+
+
+def test_a_localizer_that_is_surely_another_contrast_is_not_learned_from(tmp_path):
+    write_localizer(tmp_path, SeriesDescription="T1 3 Plane Localizer", EchoTime=12, RepetitionTime=600)
+    with pytest.raises(InputError, match="no sagittal stack that is sure enough: the likeliest is a localizer, T1w"):
+        index(tmp_path)
+    result = index(tmp_path, contrast="any")
+    assert only_exam(result)["stacks"]["sagittal"]["confidence"] == pytest.approx(0.2, abs=0.01)
+
+
+def test_a_localizer_that_may_be_the_contrast_is_used(tmp_path):
+    write_localizer(tmp_path)
+    confidence = only_exam(index(tmp_path))["stacks"]["sagittal"]["confidence"]
+    assert MIN_CONFIDENCE < confidence <= 0.2
 
 
 def test_localizers_are_told_by_their_image_type(tmp_path):

@@ -154,6 +154,8 @@ def test_leading_zeros_of_a_number_do_not_matter():
     assert find_name("7", [{"007"}, {"17"}]) == [0]
     assert find_name("007", [{"007"}, {"7"}]) == [0]
     assert find_name("x7", [{"x007"}]) == []
+    assert find_name("5²", [{"5"}]) == []
+    assert find_name("9" * 5000, [{"9"}]) == [], "longer than Python makes a number of"
 
 
 def test_a_label_map_goes_to_labelled_items(tmp_path):
@@ -176,10 +178,13 @@ def test_class_tables_that_cannot_be_used(tmp_path, content, words):
 
 def test_numbers_in_columns_are_numbers(tmp_path):
     (tmp_path / "c.csv").write_text("id,volume,grade,name\n01,3.5,2,x\n02,4,1,7\n")
-    assert read_classes(tmp_path / "c.csv") == {
-        "01": {"volume": 3.5, "grade": 2, "name": "x"},
-        "02": {"volume": 4.0, "grade": 1, "name": "7"},
-    }
+    assert read_classes(tmp_path / "c.csv") == (
+        {
+            "01": {"volume": 3.5, "grade": 2, "name": "x"},
+            "02": {"volume": 4.0, "grade": 1, "name": "7"},
+        },
+        [],
+    )
 
 
 @pytest.mark.parametrize("content", ["- 1\n", "a: 1\n", "1: [\n", "1: x\n"])
@@ -203,3 +208,36 @@ def test_a_2d_mask_is_one_slice(tree, tmp_path):
     nibabel.save(image, tmp_path / "m.nii.gz")
     slices = [Slice(0.0, affine, [], ("", 0, 0, ()), "1")]
     assert match_mask(tmp_path / "m.nii.gz", slices, shape[:2])[0] == [(0, 0)]
+
+
+def test_numbers_that_are_not_finite_are_left_out_and_said(tmp_path):
+    (tmp_path / "c.csv").write_text("exam,volume,grade\na,nan,1\nb,2.5,1\nc,1e999,2\n")
+    rows, problems = read_classes(tmp_path / "c.csv")
+    assert rows == {"a": {"grade": 1}, "b": {"volume": 2.5, "grade": 1}, "c": {"grade": 2}}
+    assert [name for name, reason in problems if "no finite number" in reason] == ["a", "c"]
+
+
+def test_rows_that_disagree_are_left_out_and_said(tree, tmp_path):
+    (exam,) = index_folder(tree).datalist["exams"]
+    table = tmp_path / "c.csv"
+    table.write_text("exam,group,grade\ncase7,DCM,1\ncase7,NOR,1\n")
+    result = index_folder(tree, classes=table)
+    assert {(item.get("group"), item["grade"]) for item in items_of(result)} == {(None, 1)}
+    assert result.unmatched == [("case7", "rows of this exam disagree in group: left out")]
+    table.write_text("exam,group,grade\ncase7,DCM,1\nP-1,DCM,2\n")
+    result = index_folder(tree, classes=table)
+    assert {(item["group"], item.get("grade")) for item in items_of(result)} == {("DCM", None)}
+    assert result.unmatched == [(exam, "rows of this exam disagree in grade: left out")]
+    table.write_text("exam,group\ncase7,DCM\ncase7,DCM\n")
+    assert index_folder(tree, classes=table).unmatched == []
+
+
+def test_a_mask_whose_affine_is_not_finite_fits_nothing(tree, tmp_path):
+    affine, shape = stack_affine(index_folder(tree))
+    affine[0, 0] = np.nan
+    header = nibabel.Nifti1Image(np.zeros(shape, dtype=np.uint8), None)
+    header.header.set_sform(affine, code=1)
+    (tmp_path / "labels").mkdir()
+    nibabel.save(header, tmp_path / "labels" / "case7_ed.nii.gz")
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    assert result.unmatched == [("case7_ed.nii.gz", "its affine is not finite")]

@@ -1,5 +1,6 @@
 """Walking a folder."""
 
+import os
 import shutil
 
 import pytest
@@ -60,3 +61,27 @@ def test_links_to_folders_are_not_followed(tmp_path):
         pytest.skip("no links on this file system")
     assert len(scan_folder(tmp_path).frames) == 1
     shutil.rmtree(tmp_path / "a")
+
+
+def test_names_that_are_no_text_and_folders_that_are_not_entered_are_counted(tmp_path, monkeypatch):
+    write_cine(tmp_path / "scan 5²", [0, 0, 0], [0.1, 0.2, 1], phases=1)
+    odd = os.fsencode(tmp_path) + b"/M\xfcller"
+    os.rename(write_cine(tmp_path / "a", [0, 0, 0], [0.1, 0.2, 1], phases=2)[0].parent, odd)
+    (tmp_path / "link").symlink_to(tmp_path / "scan 5²", target_is_directory=True)
+    (tmp_path / "closed").mkdir()
+    walk = os.scandir
+
+    def closed(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return walk(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    found = scan_folder(tmp_path)
+    assert len(found.frames) == 1
+    assert {reason: len(paths) for reason, paths in found.skipped.items()} == {
+        refusals.ODD_PATH: 2,
+        refusals.LINKED_FOLDER: 1,
+        f"{refusals.UNREADABLE_FOLDER} (Permission denied)": 1,
+    }
+    assert found.files == 3

@@ -144,7 +144,7 @@ def test_exams_are_studies_and_frames_of_reference(tmp_path):
         frame(study="2", patient="q"),
     ]
     exams = group_exams(found, tmp_path)
-    assert len(exams) == 3
+    assert len(exams) == 4, "one identifier for the studies of two patients is two studies"
     moved = [exam for exam in exams if exam.key.startswith("study:1")]
     assert all("2 frames of reference" in exam.notes[0] for exam in moved)
 
@@ -213,3 +213,21 @@ def test_a_still_stack_keeps_the_image_that_was_acquired_last():
     (entry,) = still(stack).slices
     assert [one.sop for one in entry.phases] == ["3"]
     assert len(stack.slices[0].phases) == 3, "the stack itself stays as it was"
+
+
+def test_patients_in_one_folder_without_identifiers_stay_apart(tmp_path):
+    """Two patients in one flat folder must not become one exam of interleaved slices."""
+    found = [
+        frame(10.0 * place, study="", frame_of_reference="", patient=patient, path=str(tmp_path / f"{patient}{place}"))
+        for patient in ("A-1", "B-2")
+        for place in range(3)
+    ]
+    exams = group_exams(found, tmp_path)
+    assert [len(stack.slices) for exam in exams for stack in exam.stacks] == [3, 3]
+    assert [exam.patient_key for exam in exams] == ["patient:A-1", "patient:B-2"]
+    assert len({exam.key for exam in exams}) == 2
+
+
+def test_an_image_without_a_patient_belongs_to_the_study_it_names(tmp_path):
+    (exam,) = group_exams([frame(patient=""), frame(10.0, patient="A-17")], tmp_path)
+    assert (exam.key, exam.patient_key) == ("study:s|f", "patient:A-17")

@@ -70,13 +70,26 @@ def test_a_missing_frame_and_a_missing_line(tmp_path):
     }
 
 
-def test_the_official_test_patients_are_not_mixed_in(tmp_path):
-    write_acdc(tmp_path, 1)
-    write_acdc(tmp_path, 101, part="testing")
+def test_an_info_file_in_latin_1_and_numbers_that_are_none(tmp_path):
+    home = write_acdc(tmp_path, 1, Height="nan", Weight="inf")
+    text = (home / "Info.cfg").read_text().replace("DCM", "Größe")
+    (home / "Info.cfg").write_bytes(text.encode("latin-1"))
     volumes, skipped = volumes_of(tmp_path)
-    assert {volume.case for volume in volumes} == {"patient001"}
-    assert any("official testing" in reason for reason in skipped)
-    assert {volume.case for volume in volumes_of(tmp_path / "testing")[0]} == {"patient101"}
+    assert [volume.classes for volume in volumes] == [{"group": "Größe"}] * 2
+    assert len(skipped) == 2
+
+
+def test_affines_that_are_not_finite(tmp_path):
+    """NaN is larger than no tolerance, so such a mask must not pass for one on the image's grid."""
+    broken = np.diag([np.nan, 1, 1, 1])
+    for name in ("a", "b_gt"):
+        image = nibabel.Nifti1Image(np.zeros((6, 5, 4), dtype=np.uint8), None)
+        image.header.set_sform(broken, code=1)
+        nibabel.save(image, tmp_path / f"{name}.nii.gz")
+    write(tmp_path / "b.nii.gz")
+    volumes, skipped = volumes_of(tmp_path)
+    assert [(volume.case, volume.label) for volume in volumes] == [("b", None)]
+    assert set(skipped) == {"NIfTI image whose affine is not finite", "mask left out: its affine is not finite"}
 
 
 def test_masks_beside_images(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from planewise.errors import InputError
 from planewise.geometry import angle_between_planes, plane_from_affine
-from planewise.preprocessing import LoadSliced
+from planewise.preprocessing import LoadSliced, LoadStackd
 
 
 def header_affine(file) -> np.ndarray:
@@ -150,3 +150,20 @@ def test_a_cine_is_read_at_its_time_and_more_dimensions_are_refused(tmp_path):
     nibabel.save(nibabel.Nifti1Image(values[..., None].repeat(2, -1), np.eye(4)), tmp_path / "five.nii.gz")
     with pytest.raises(InputError, match=r"exam e1, image: the file holds an array of shape \(3, 4, 2, 5, 2\)"):
         LoadSliced("image")(item | {"image": str(tmp_path / "five.nii.gz")})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("key", ["image", "label"])
+def test_voxels_that_are_no_finite_numbers_are_refused_with_the_exam(tmp_path, key, value):
+    """One of them makes the weights of a whole training NaN."""
+    volume = np.zeros((7, 6, 2), dtype=np.float32)
+    volume[3, 2, 1] = value
+    path = tmp_path / "Doe_Jane.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), path)
+    item = {key: str(path), "exam": "7f3a"}
+    LoadSliced(key)({**item, "frame": 0})
+    with pytest.raises(InputError, match=f"exam 7f3a, {key}: 1 of 42 voxels are NaN or infinite") as refused:
+        LoadSliced(key)({**item, "frame": 1})
+    assert "Doe" not in str(refused.value)
+    with pytest.raises(InputError, match=f"exam 7f3a, {key}: .*1 of 84 voxels are NaN or infinite"):
+        LoadStackd(key, image_only=True)({"image": str(path), **item})

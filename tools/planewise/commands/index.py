@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +45,25 @@ def index(
             show_default=False,
         ),
     ] = None,
+    division: Annotated[
+        str,
+        typer.Option(
+            help="What divides the exams. auto: the folders of DSBCC and ACDC if they divide the data, otherwise a hash of the "
+            "patient. hash, folders: always that one; folders also follows MRNet's.",
+        ),
+    ] = "auto",
+    sections: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or YAML: exam (hash, folder or PatientID) or folder, then training, validation or test. "
+            "The hash divides exams that it does not name.",
+            show_default=False,
+        ),
+    ] = None,
+    all_views: Annotated[
+        bool,
+        typer.Option("--all-views", help="Leave out exams that lack a view: one cohort for all pretexts of a study."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the split. Patients stay in their split.")] = 0,
     views: Annotated[
         Path | None,
@@ -81,10 +101,12 @@ def index(
 
     Next: `planewise inspect datalist.json` draws an exam.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding, and names that are no text
     console = Console()
     problems = Console(stderr=True)
     try:
-        from planewise.exams.datalist import check_output, write_datalist
+        from planewise.exams.datalist import check_output, write_datalist, write_folders
         from planewise.exams.index import index_folder  # here: it imports torch, and --help should not wait for that
 
         check_output(output)
@@ -103,6 +125,9 @@ def index(
                 contrast=contrast,
                 seed=seed,
                 split=split,
+                division=division,
+                sections=sections,
+                all_views=all_views,
                 views=views,
                 labels_dir=labels,
                 classes=classes,
@@ -111,11 +136,14 @@ def index(
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
         written = write_datalist(result.datalist, output)
+        table = write_folders(result.folders, written)
     except InputError as error:
         problems.print(f"[bold red]planewise index:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
     _print_exams(result.datalist, console)
     _print_rest(result, written, console)
+    if table is not None:
+        console.print(f"Wrote {escape(str(table))}: which folder a hash stands for; private too.", soft_wrap=True)
 
 
 def _print_exams(datalist: dict, console: Console) -> None:
@@ -234,6 +262,7 @@ def _print_rest(result, written: Path, console: Console) -> None:
     counts = ", ".join(f"{len(result.datalist[section])} {section}" for section in SECTIONS)
     labelled = sum("label" in item for section in SECTIONS for item in result.datalist[section])
     console.print(f"Items: {counts}" + (f"; {labelled} with a mask." if labelled else "."))
+    console.print(f"Sections: {escape(result.division)}.", soft_wrap=True)
     for text in _label_counts(result.datalist):
         console.print(text)
     for warning in result.warnings:

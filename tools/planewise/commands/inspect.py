@@ -38,6 +38,10 @@ def inspect(
 
         written = None if output is None else check_output(output)
         figure, name = exam_figure(datalist, exam, slices)
+        if written is None and Path(name).name != name:
+            raise InputError(
+                f"the datalist calls an exam {name!r}, which is no name for a file in this folder; name the picture with -o"
+            )
         written = written or Path.cwd() / f"{name}.png"
         try:
             figure.savefig(written, dpi=110, facecolor=figure.get_facecolor())

@@ -30,7 +30,7 @@ def _parse(path: Path, modified: int) -> dict[str, Any]:
     collects = gc.isenabled()
     gc.disable()
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     finally:
         if collects:
             gc.enable()
@@ -70,9 +70,21 @@ def load_datalist(path: str | Path, section: str, required: bool = False) -> lis
     content = read_datalist(path)
     folder = Path(path).expanduser().resolve().parent
     items = []
-    for number, item in enumerate(content.get(section, [])):
+    listed = content.get(section, [])
+    if not isinstance(listed, list):
+        raise InputError(
+            f"{path}: {section} is a {type(listed).__name__}; a list of items is wanted: index the folder again"
+        )
+    for number, item in enumerate(listed):
+        if not isinstance(item, dict):
+            raise InputError(
+                f"{path}: item {number} of {section} is {item!r:.40}, not an object; index the folder again"
+            )
         if "image" not in item:
             raise InputError(f"{path}: item {number} of {section} has no image; index the folder again")
+        for key in PATH_KEYS:
+            if not isinstance(item.get(key, ""), str):
+                raise InputError(f"{path}: {key} of item {number} of {section} is {item[key]!r:.40}; a path is wanted")
         items.append({**item, **{key: str(folder / item[key]) for key in PATH_KEYS if key in item}})
     if required and not items:
         filled = ", ".join(key for key in ("training", "validation", "test") if content.get(key)) or "no section"

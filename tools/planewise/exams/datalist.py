@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -138,14 +141,43 @@ def write_datalist(datalist: dict, path: str | Path) -> Path:
         lines.append(f'"{section}": [\n{items}\n]' if items else f'"{section}": []')
     exams = ",\n".join(f"{_json(name)}: {_json(exam)}" for name, exam in content["exams"].items())
     lines.append(f'"exams": {{\n{exams}\n}}')
+    _write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n", 0o666)
+    return path
+
+
+def write_folders(folders: Mapping[str, Path], datalist: Path) -> Path | None:
+    """The private table of exams' hashes and folders beside a datalist, ``NAME_folders.csv``, which its owner alone can read.
+
+    Args:
+        folders: hash of an exam to its folder; a table of an earlier index is removed where there are none.
+        datalist: what `write_datalist` wrote; folders are relative to its own, as its paths are.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    path = datalist.with_name(f"{datalist.stem}_folders.csv")
+    if not folders:
+        path.unlink(missing_ok=True)
+        return None
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("exam", "folder"))
+    writer.writerows((name, _relative(str(folder), path.parent)) for name, folder in folders.items())
+    _write_whole(path, table.getvalue(), 0o600)
+    return path
+
+
+def _write_whole(path: Path, text: str, mode: int) -> None:
+    """A file in full or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+            file.write(text)
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written ({error.strerror})") from None
-    return path
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _json(value: object) -> str:

@@ -8,12 +8,15 @@ imports torch or MONAI.
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections.abc import Iterable
+from typing import BinaryIO
 
 import numpy as np
 import pydicom
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 
@@ -22,11 +25,15 @@ from planewise.exams.dicom_values import value_of
 from planewise.exams.frame import Frame
 from planewise.exams.refusals import (
     DAMAGED,
+    DEFLATED,
     EMPTY,
+    NOT_A_FILE,
     NOT_DICOM,
     TRUNCATED,
     Refused,
     refuse_by_name,
+    refuse_inflated,
+    refuse_many_frames,
     refuse_truncated,
     refuse_what_is_no_slice,
 )
@@ -48,6 +55,10 @@ _KEYWORDS = [
 #: Tag to keyword.
 _WANTED = {tag_for_keyword(keyword): keyword for keyword in _KEYWORDS}
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
+#: The headers that all frames share, and those of each.
+_FRAMES = {0x52009229, 0x52009230}
+#: Bytes at a file's start that tell its form; the transfer syntax stands in them.
+_FIRST = 1024
 
 
 def read_headers(paths: Iterable[str]) -> list[list[Frame] | str]:
@@ -73,21 +84,28 @@ def read_header(path: str | os.PathLike) -> list[Frame]:
     path = os.fspath(path)
     refuse_by_name(os.path.basename(path))
     try:
-        size = os.path.getsize(path)
+        status = os.stat(path)
+        size = status.st_size
+        if not stat.S_ISREG(status.st_mode):
+            raise Refused(NOT_A_FILE)  # opening a pipe would wait for ever
         if size == 0:
             raise Refused(EMPTY)
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            start = file.read(132)
-            has_preamble = start[128:] == b"DICM"
+            start = file.read(_FIRST)
+            has_preamble = start[128:132] == b"DICM"
             # old files start with the first data element: group 0002 or 0008, little endian, a low element number
             if not has_preamble and (start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3:4] != b"\x00"):
                 raise Refused(NOT_DICOM)
-            file.seek(0)
-            dataset = read_partial(file, _at_pixels, force=not has_preamble, specific_tags=list(_WANTED))
-            syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
-            header = {_WANTED[tag]: value_of(dataset, tag) for tag in sorted(dataset.keys()) if tag in _WANTED}
-            refuse_what_is_no_slice(header, syntax)
+            if DEFLATED.encode() in start:
+                refuse_inflated(start + file.read())
+            header, meta, ended_at = _read(file, _PIXELS | _FRAMES, not has_preamble)
+            syntax = str(meta.get("TransferSyntaxUID") or "")
+            if ended_at in _FRAMES:
+                if syntax != DEFLATED:
+                    refuse_many_frames(header, file, size)
+                header, meta, _ = _read(file, _PIXELS, not has_preamble)
+            refuse_what_is_no_slice(header, syntax, str(meta.get("MediaStorageSOPClassUID") or ""))
             refuse_truncated(header, syntax, file, size)
             return frames_of(header, path)
     except Refused:
@@ -119,5 +137,19 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
         return []
 
 
-def _at_pixels(tag: int, vr: str | None, length: int) -> bool:
-    return tag in _PIXELS
+def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDataset, int | None]:
+    """The wanted elements in front of the first of ``ends``: keyword to value, the file's own header, and which it was.
+
+    The file is left at that element, except where it is deflated.
+    """
+    ended_at: list[int] = []
+
+    def at_the_end(tag: int, vr: str | None, length: int) -> bool:
+        if tag in ends:
+            ended_at.append(int(tag))
+        return tag in ends
+
+    file.seek(0)
+    dataset = read_partial(file, at_the_end, force=force, specific_tags=list(_WANTED))
+    header = {_WANTED[tag]: value_of(dataset, tag) for tag in sorted(dataset.keys()) if tag in _WANTED}
+    return header, dataset.file_meta, ended_at[-1] if ended_at else None

@@ -10,9 +10,19 @@ from pydicom.dataset import Dataset
 
 from planewise.exams.dicom_values import number_of, values_of
 from planewise.exams.frame import Frame
-from planewise.exams.refusals import BAD_GEOMETRY, NO_FRAME_POSITIONS, NO_POSITION, Refused
+from planewise.exams.refusals import (
+    BAD_GEOMETRY,
+    IMPOSSIBLE_GEOMETRY,
+    NO_FRAME_POSITIONS,
+    NO_POSITION,
+    NO_THICKNESS,
+    Refused,
+)
 from planewise.exams.words import natural_order
 
+#: Largest pixel spacing and slice thickness, and largest coordinate of a position (mm). A thick slab is 300 mm and no
+#: scanner's table is 10 m long; what is beyond is a broken header, and would spoil the whole exam's geometry.
+LARGEST_STEP, FARTHEST = 1000.0, 10_000.0
 #: ScanOptions that mean fat suppression: FS is DICOM's own term, the others are what manufacturers write.
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
 #: Enhanced files say in one word what classic ones say in ScanningSequence.
@@ -144,7 +154,8 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
         thickness: thickness of the slice, mm; 1 where it is unknown.
 
     Raises:
-        Refused: one of them is missing, or they are not a rotation and a spacing above zero.
+        Refused: one of them is missing, they are not a rotation and a spacing above zero, or they lie beyond `LARGEST_STEP`
+            and `FARTHEST`.
     """
     if position is None or orientation is None or len(values_of(position)) != 3 or len(values_of(orientation)) != 6:
         raise Refused(NO_POSITION)
@@ -157,12 +168,17 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     rotation = abs(_dot(row, row) - 1) < 1e-3 and abs(_dot(column, column) - 1) < 1e-3 and abs(_dot(row, column)) < 1e-3
     if not all(map(math.isfinite, numbers)) or not rotation or between_rows <= 0 or between_columns <= 0:
         raise Refused(BAD_GEOMETRY)
+    thick = number_of(thickness)
+    if thick is not None and thick <= 0:
+        raise Refused(NO_THICKNESS)
+    depth = 1.0 if thick is None else thick
+    if max(between_rows, between_columns, depth) > LARGEST_STEP or max(map(abs, origin)) > FARTHEST:
+        raise Refused(IMPOSSIBLE_GEOMETRY)
     normal = [
         row[1] * column[2] - row[2] * column[1],
         row[2] * column[0] - row[0] * column[2],
         row[0] * column[1] - row[1] * column[0],
     ]
-    depth = number_of(thickness) or 1.0
     # PixelSpacing names the distance between rows first
     affine = [
         [row[axis] * between_columns, column[axis] * between_rows, normal[axis] * depth, origin[axis]]

@@ -1,4 +1,4 @@
-"""Frames to exams: by study and frame of reference, and by folder where the headers have no identifiers."""
+"""Frames to exams: by patient, study and frame of reference, and by folder where the headers do not say the study."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOBODY = {
 
 
 def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
-    """Exams: the frames of one study that share a frame of reference.
+    """Exams: the frames of one patient and study that share a frame of reference.
 
     Args:
         frames: as `dicom.read_header` gives them.
@@ -31,38 +31,55 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
     Returns:
         Exams in the order of their folders, with stacks and notes; they have no hash yet and nothing is recognised in them.
     """
-    exams = defaultdict(list)
+    studies = defaultdict(lambda: defaultdict(list))
     for frame in frames:
         study = f"study:{frame.study}" if frame.study else f"folder:{_exam_folder(frame.path, folder)}"
-        exams[study, frame.frame_of_reference].append(frame)
+        studies[study][frame.patient].append(frame)
+    exams = defaultdict(list)
+    for study, patients in studies.items():
+        for patient, members in _patients_of(study, patients).items():
+            for frame in members:
+                exams[study, patient, frame.frame_of_reference].append(frame)
     references = defaultdict(int)
-    for study, _ in exams:
-        references[study] += 1
+    for study, patient, _ in exams:
+        references[study, patient] += 1
     grouped = []
-    for (study, reference), members in exams.items():
+    for (study, patient, reference), members in exams.items():
         notes = []
         if not reference:
             notes.append(
                 "no frame of reference in the headers: slices are related only because they share a "
                 + ("study" if study.startswith("study:") else "folder")
             )
-        if references[study] > 1:
+        if (count := references[study, patient]) > 1:
             notes.append(
-                f"the study has {references[study]} frames of reference (the patient was moved): each is an exam of its own"
+                f"the study has {count} frames of reference (the patient was moved): each is an exam of its own"
             )
         members, copies = _drop_copies(members)
         if copies:
             notes.append("1 image is a copy of another" if copies == 1 else f"{copies} images are copies of others")
         grouped.append(
             Exam(
-                key=f"{study}|{reference}",
-                patient_key=_patient_key(members[0].patient, study),
+                key=f"{study}|{patient}|{reference}" if patient else f"{study}|{reference}",
+                patient_key=_patient_key(next((f.patient for f in members if f.patient), ""), study),
                 folder=_common_folder(members),
                 stacks=build_stacks(members),
                 notes=notes,
             )
         )
     return sorted(grouped, key=lambda exam: (natural_order(str(exam.folder)), exam.key))
+
+
+def _patients_of(study: str, patients: dict[str, list[Frame]]) -> dict[str, list[Frame]]:
+    """A study's frames by what tells its patients apart in an exam's key: nothing where its identifier is one patient's.
+
+    A study's identifier belongs to one patient, and frames of it without a PatientID are that patient's; where it is given
+    to several all the same, and where only a folder stands for the study, PatientID decides.
+    """
+    named = [patient for patient in patients if patient]
+    if study.startswith("study:") and len(named) < 2:
+        return {"": [frame for members in patients.values() for frame in members]}
+    return patients
 
 
 def _patient_key(patient: str, study: str) -> str:

@@ -61,4 +61,4 @@ def load_salt() -> bytes:
 
 def hashed(identifier: str, salt: bytes) -> str:
     """Ten hexadecimal digits that stand for an identifier."""
-    return hashlib.sha256(salt + identifier.encode()).hexdigest()[:10]
+    return hashlib.sha256(salt + identifier.encode(errors="backslashreplace")).hexdigest()[:10]

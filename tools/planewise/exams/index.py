@@ -12,20 +12,27 @@ from planewise.exams import labels, mrnet
 from planewise.exams.anatomies import choose_anatomy, prepare
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.datalist import plane_of, slice_items, stack_summary
+from planewise.exams.division import (
+    DEFAULT_SPLIT,
+    DIVISIONS,
+    TESTING,
+    Division,
+    divide,
+    divided_by_folders,
+    leave_out_testing,
+    read_sections,
+)
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
 from planewise.exams.scan import Scan, scan_folder
-from planewise.exams.split import SECTIONS, check_fractions, split_by_hash, split_stratified
+from planewise.exams.split import SECTIONS, check_fractions
 from planewise.exams.volume import Volume
 from planewise.exams.volumes import read_volumes
 from planewise.exams.words import count_of
 
 VERSION = 1
-DEFAULT_SPLIT = (0.8, 0.1, 0.1)
-#: Zhang 2024, sections 5.1.1 and 5.1.2: 64, 16 and 20 of ACDC's hundred; 800, 200 and 250 of MRNet's 1250.
-STRATIFIED_SPLIT = (0.64, 0.16, 0.2)
 
 
 @dataclass
@@ -39,7 +46,11 @@ class IndexResult:
     warnings: list[str] = field(default_factory=list)
     """What a person should know before training, in words."""
     unmatched: list[tuple[str, str]] = field(default_factory=list)
-    """Labels that belong to no exam: name and reason."""
+    """Labels and names that belong to no exam, or say two things of one: name and reason."""
+    division: str = ""
+    """What decided on the sections, in words."""
+    folders: dict[str, Path] = field(default_factory=dict)
+    """Hash of each DICOM exam to its folder; private, as the datalist is."""
     files: int = 0
     seconds: float = 0.0
     """Reading headers."""
@@ -56,6 +67,9 @@ def index_folder(
     contrast: str | None = None,
     seed: int = 0,
     split: Sequence[float] | None = None,
+    division: str = "auto",
+    sections: str | Path | None = None,
+    all_views: bool = False,
     views: str | Path | None = None,
     labels_dir: str | Path | None = None,
     classes: str | Path | None = None,
@@ -70,8 +84,12 @@ def index_folder(
         anatomy: whose views to look for: a name in `anatomies.ANATOMIES`, ``"cardiac"`` or ``"knee"``.
         contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
         seed: seed of the split.
-        split: shares of training, validation and test; default 0.8 0.1 0.1 by a hash of the patient, and for exams with
-            groups of disease (ACDC) or labels (MRNet) 0.64 0.16 0.2 stratified by group or labels.
+        split: shares of training, validation and test for the hash, which it asks for; default 0.8 0.1 0.1, and for exams
+            with groups of disease (ACDC) or labels (MRNet) 0.64 0.16 0.2 stratified by group or labels.
+        division: ``"auto"`` for the folders of DSBCC and ACDC if they divide the data (`planewise.exams.division`), otherwise
+            a hash of the patient; ``"hash"`` or ``"folders"`` for one of them.
+        sections: CSV or YAML that gives exams or folders their section; the hash divides exams that it does not name.
+        all_views: leave out exams with a stack that lack the plane of a target view, so that all pretexts see one cohort.
         views: YAML that overrules the recognition: exam (hash or folder) to {view: file, folder, stack name or none}.
         labels_dir: folder of NIfTI masks for the exams.
         classes: CSV of classes, one row per exam.
@@ -84,8 +102,13 @@ def index_folder(
     """
     sought = choose_anatomy(anatomy, contrast)
     fractions = None if split is None else check_fractions(split)
+    if division not in DIVISIONS:
+        raise InputError(f"division {division!r} is not known; there are: {', '.join(DIVISIONS)}")
+    if division == "folders" and (fractions or sections):
+        raise InputError("--division folders goes with neither --split nor --sections; leave one of them out")
+    listed = {} if sections is None else read_sections(Path(sections))
     overrules = {} if views is None else read_overrules(Path(views), sought)
-    class_rows = {} if classes is None else labels.read_classes(Path(classes))
+    class_rows, wrong_rows = ({}, []) if classes is None else labels.read_classes(Path(classes))
     mapping = None if label_map is None else labels.read_label_map(Path(label_map))
     masks = [] if labels_dir is None else labels.mask_files(Path(labels_dir))
     salt = load_salt()
@@ -94,6 +117,11 @@ def index_folder(
     exams = group_exams(scan.frames, scan.folder)
     result = IndexResult(datalist={}, skipped={}, files=scan.files, seconds=scan.seconds)
     volumes = _read_volumes(scan, masks, sought, result)
+    by_hash = "hash" if fractions or listed else division
+    followed = divided_by_folders([*exams, *volumes], scan.folder, by_hash)
+    if not followed and not listed and (testing := leave_out_testing(volumes, scan.folder)):
+        scan.skipped.setdefault(TESTING, []).extend(str(volume.image) for volume in testing)
+        volumes = [volume for volume in volumes if volume not in testing]
     for exam in [*exams, *volumes]:
         exam.name, exam.patient = hashed(exam.key, salt), hashed(exam.patient_key, salt)
     for exam in exams:
@@ -101,6 +129,10 @@ def index_folder(
         exam.found = sought.recognise(exam.stacks)
     apply_overrules(overrules, exams, sought, scan.folder)
     entries, items = _entries(exams, volumes, sought)
+    result.folders = {exam.name: exam.folder for exam in exams}
+    lacking = _leave_out_incomplete(entries, items, sought) if all_views else set()
+    items = [item for item in items if item["exam"] not in lacking]
+    result.unmatched += wrong_rows
     result.unmatched += labels.add_masks(masks, exams, items, class_rows, scan.folder)
     result.unmatched += labels.add_classes(class_rows, [*exams, *volumes], items, scan.folder)
     masked = Counter(item["exam"] for item in items if "label" in item)
@@ -111,7 +143,10 @@ def index_folder(
             if "label" in item:
                 item["label_map"] = mapping
 
-    sections = _sections(exams, volumes, fractions, seed)
+    divided = divide([*exams, *volumes], scan.folder, fractions, seed, followed, listed)
+    sections_of = {place.patient: divided.sections[place.patient_key] for place in [*exams, *volumes]}
+    result.division = divided.rule
+    result.unmatched += divided.unmatched
     header = {
         "version": VERSION,
         "anatomy": anatomy,
@@ -122,17 +157,21 @@ def index_folder(
     datalist: dict = {
         "planewise": header,
         **{section: [] for section in SECTIONS},
-        "exams": {name: entry | {"section": sections[entry["patient"]]} for name, entry in entries.items()},
+        "exams": {
+            name: entry | {"section": " and ".join(sections_of[entry["patient"]])} for name, entry in entries.items()
+        },
     }
     for item in sorted(items, key=lambda i: (i["exam"], i.get("slice", 0), i.get("phase", 0) if "slice" in i else 0)):
-        datalist[sections[item["patient"]]].append(item)
+        for section in sections_of[item["patient"]]:
+            datalist[section].append(item)
     result.datalist = datalist
     result.skipped = {
         reason: (len(paths), paths[0]) for reason, paths in sorted(scan.skipped.items(), key=lambda e: -len(e[1]))
     }
     if not items:
         raise InputError(_nothing_usable(scan, result))
-    _warn(result, sought, fractions)
+    result.warnings += divided.warnings
+    _warn(result, sought, fractions, divided, len(lacking))
     return result
 
 
@@ -211,13 +250,15 @@ def _volume_item(volume: Volume) -> dict:
     return item | volume.classes
 
 
-def _sections(exams, volumes, fractions, seed: int) -> dict[str, str]:
-    """Patient hash to section: stratified if there are disease groups or labels, by hash otherwise."""
-    keys = {exam.patient_key: exam.patient for exam in [*exams, *volumes]}
-    grouped = {volume.patient_key: volume.group for volume in volumes if volume.group}
-    sections = split_by_hash([key for key in keys if key not in grouped], fractions or DEFAULT_SPLIT, seed)
-    sections |= split_stratified(grouped, fractions or STRATIFIED_SPLIT, seed)
-    return {keys[key]: section for key, section in sections.items()}
+def _leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anatomy: Anatomy) -> set[str]:
+    """Exams with items of a stack that lack the plane of a target view; their entries say so."""
+    lacking = set()
+    for item in items:
+        missing = [view for view in anatomy.targets if view not in item.get("planes", anatomy.targets)]
+        if missing and item["exam"] not in lacking:
+            lacking.add(item["exam"])
+            entries[item["exam"]]["left_out"].append(f"no {' and no '.join(missing)} plane: left out by --all-views")
+    return lacking
 
 
 def _nothing_usable(scan: Scan, result: IndexResult) -> str:
@@ -227,7 +268,9 @@ def _nothing_usable(scan: Scan, result: IndexResult) -> str:
     return text + scan.reasons + "".join(f"\n  {count_of(count, 'exam')}: {why}" for why, count in whys.most_common(5))
 
 
-def _warn(result: IndexResult, anatomy: Anatomy, fractions: Sequence[float] | None) -> None:
+def _warn(
+    result: IndexResult, anatomy: Anatomy, fractions: Sequence[float] | None, divided: Division, incomplete: int
+) -> None:
     datalist, main_view = result.datalist, anatomy.stack
     patients = len({item["patient"] for section in SECTIONS for item in datalist[section]})
     asked = dict(zip(SECTIONS, fractions or DEFAULT_SPLIT, strict=True))
@@ -238,10 +281,15 @@ def _warn(result: IndexResult, anatomy: Anatomy, fractions: Sequence[float] | No
             f"training is empty: {count_of(patients, 'patient')} went to {where}. "
             "--split 1 0 0 puts everyone into training; another --seed draws again"
         )
+    elif empty and not divided.rule.startswith("by a hash"):
+        result.warnings.append(f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty ({divided.rule})")
     elif empty:
         result.warnings.append(
             f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty: {count_of(patients, 'patient')} only"
         )
+    if incomplete:
+        result.warnings.append(f"{count_of(incomplete, 'exam')} without the planes of all target views: left out")
+        return
     with_stack = [exam for exam in datalist["exams"].values() if main_view in exam["stacks"]]
     for view in anatomy.targets:
         lacking = sum(view not in exam["stacks"] for exam in with_stack)

@@ -10,8 +10,8 @@ does not say it leaves the stack undecided.
 Of the sagittal stacks with `MIN_SLICES` slices or more the T2-weighted fat-suppressed one is learned from (Zhang 2024,
 section 5.1.2), as told by `knee_contrast`: the likeliest, then the one with most slices, then the last acquired. Stacks
 whose header says another contrast are left out unless any contrast will do; if the contrast is unknown, or
-where a localizer is the exam's only sagittal stack, that localizer is used with low confidence and a note. If the exam also
-has a proper sagittal stack, a localizer is never used.
+where a localizer is the exam's only sagittal stack, that stack is used with low confidence and a note, unless its
+confidence is below `MIN_CONFIDENCE`. If the exam also has a proper sagittal stack, a localizer is never used.
 
 The axial and the coronal plane are each that of the central slice (the one nearest to the middle of the positions) of one
 stack. Preferred is a stack other than a localizer, then one that covers the middle of the sagittal stack,
@@ -44,6 +44,8 @@ MIN_SLICES = 5
 MIN_RIGHT_LEFT_COSINE = 0.3
 #: A localizer's confidence is at most this.
 LOCALIZER_CONFIDENCE = 0.2
+#: A stack that is less likely than this to be the one that is looked for is not learned from.
+MIN_CONFIDENCE = 0.05
 _LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|three ?plane"
 
 
@@ -115,15 +117,25 @@ def _choose_sagittal(
         )
         return
     best = fitting[0]
-    _tell_the_choice(stacks, contrasts, fitting, order, notes)
+    result.candidate = best
     confidence = 1.0 if any_contrast else contrasts[best].confidence
+    confidence *= plane_of_stack(stacks[best]).confidence
+    if confidence < MIN_CONFIDENCE:
+        what = "a localizer, " if not proper else ""
+        notes.append(
+            f"no sagittal stack that is sure enough: the likeliest is {what}{contrasts[best].found or 'of unknown contrast'} "
+            f"({confidence:.3f}, {MIN_CONFIDENCE:g} is wanted); --contrast any takes it all the same"
+        )
+        result.confidence = confidence
+        return
+    _tell_the_choice(stacks, contrasts, fitting, order, notes)
     if not proper:
         notes.append("the only sagittal stack is a localizer: it is used, whatever its contrast")
         confidence = min(confidence, LOCALIZER_CONFIDENCE)
     elif not contrasts[best].found:
         notes.append("nothing tells the contrast of the sagittal stack: it is taken for T2w FS")
-    result.stack = result.candidate = best
-    result.confidence = confidence * plane_of_stack(stacks[best]).confidence
+    result.stack = best
+    result.confidence = confidence
 
 
 def _preference(stack: Stack, contrast: Contrast) -> tuple:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +15,11 @@ import yaml
 
 from planewise.errors import InputError
 from planewise.exams.exam import Exam
+from planewise.exams.refusals import ODD_PATH
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem, stem
+from planewise.exams.words import is_text
 
 #: Keys of an item that a class may not be called.
 RESERVED = {
@@ -43,7 +47,7 @@ def read_yaml(path: Path, what: str) -> dict:
         InputError: it cannot be read or holds something else.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
         raise InputError(f"{path} cannot be read as {what} ({reason})") from None
@@ -52,10 +56,14 @@ def read_yaml(path: Path, what: str) -> dict:
     return content
 
 
-def read_classes(path: Path) -> dict[str, dict[str, object]]:
+def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[str, str]]]:
     """A CSV with a header row: the first column names an exam, the others are its classes.
 
     Columns of numbers become numbers. Rows without a name (padding) are ignored.
+
+    Returns:
+        Name to classes, and what was left out: (name, reason) for each value that is no finite number in a column of numbers,
+        and for each class in which two rows of one name disagree.
 
     Raises:
         InputError: it cannot be read, has no classes, or a column has the name of an item's own key.
@@ -75,10 +83,35 @@ def read_classes(path: Path) -> dict[str, dict[str, object]]:
         )
     columns = [[row[index].strip() if index < len(row) else "" for row in rows[1:]] for index in range(1, len(rows[0]))]
     values = [_typed(column) for column in columns]
-    return {
-        row[0].strip(): {name: column[index] for name, column in zip(names, values, strict=True) if column[index] != ""}
-        for index, row in enumerate(rows[1:])
-    }
+    problems, by_name = [], defaultdict(list)
+    for index, row in enumerate(rows[1:]):
+        exam, entry = row[0].strip(), {}
+        for name, column in zip(names, values, strict=True):
+            value = column[index]
+            if isinstance(value, float) and not math.isfinite(value):
+                problems.append((exam, f"{name} is {value}, no finite number: left out"))
+            elif value != "":
+                entry[name] = value
+        by_name[exam].append(entry)
+    merged = {}
+    for exam, entries in by_name.items():
+        merged[exam], contradicted = _agreed(entries)
+        if contradicted:
+            problems.append((exam, _contradiction(contradicted)))
+    return merged, problems
+
+
+def _agreed(rows: Sequence[dict[str, object]]) -> tuple[dict[str, object], list[str]]:
+    """Rows of one exam as one: what they agree on, and the classes in which they do not."""
+    merged: dict[str, object] = {}
+    contradicted = set()
+    for row in rows:
+        contradicted |= {name for name, value in row.items() if merged.setdefault(name, value) != value}
+    return {name: value for name, value in merged.items() if name not in contradicted}, sorted(contradicted)
+
+
+def _contradiction(names: Sequence[str]) -> str:
+    return f"rows of this exam disagree in {', '.join(names)}: left out"
 
 
 def _typed(column: list[str]) -> list[object]:
@@ -96,9 +129,10 @@ def find_name(name: str, known: Sequence[set[str]]) -> list[int]:
     An exact match counts, otherwise one that differs by leading zeros only (``7`` for ``007``).
     """
     exact = [index for index, names in enumerate(known) if name in names]
-    if exact or not name.isdigit():
+    if exact or not name.isdecimal():
         return exact
-    return [index for index, names in enumerate(known) if any(n.isdigit() and int(n) == int(name) for n in names)]
+    number = name.lstrip("0")
+    return [index for index, names in enumerate(known) if any(n.isdecimal() and n.lstrip("0") == number for n in names)]
 
 
 def mask_files(folder: Path) -> list[Path]:
@@ -145,6 +179,8 @@ def match_mask(
     mask_shape = header.shape if len(header.shape) > 2 else (*header.shape, 1)
     if len(mask_shape) != 3:
         return [], f"it has {len(mask_shape)} dimensions; one 3D mask per phase is wanted"
+    if not np.isfinite(header.affine).all():
+        return [], "its affine is not finite"
     pairs, axes = [], None
     closest = np.inf
     for rank, entry in enumerate(slices):
@@ -222,6 +258,9 @@ def add_masks(
     known = [exam_names(exam, folder) for exam in usable]
     by_place = {(item["exam"], item["slice"], item["phase"]): item for item in items if "affine" in item}
     for path in masks:
+        if not is_text(str(path)):
+            unmatched.append((path.name, ODD_PATH))
+            continue
         case, phase = mask_name(path)
         volume = volumes.get((case.lower(), (phase or "").lower()))
         if volume is not None:
@@ -295,7 +334,7 @@ def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:
 
 def _row_of(exam: Exam, class_rows: dict[str, dict], folder: Path) -> dict:
     known = [exam_names(exam, folder)]
-    return next((row for name, row in class_rows.items() if find_name(name, known)), {})
+    return _agreed([row for name, row in class_rows.items() if find_name(name, known)])[0]
 
 
 def add_classes(
@@ -304,10 +343,10 @@ def add_classes(
     """Give items the classes of their exam.
 
     Returns:
-        Rows that belong to no exam: name and reason.
+        Rows that belong to no exam, and exams whose rows (by folder and by PatientID, say) disagree: name and reason.
     """
     known = [exam_names(exam, folder) for exam in exams]
-    classes: dict[str, dict] = {}
+    rows: dict[str, list[dict]] = defaultdict(list)
     unmatched = []
     for name, row in class_rows.items():
         matched = {exams[index].name for index in find_name(name, known)}
@@ -317,7 +356,13 @@ def add_classes(
         elif len(patients) > 1:
             unmatched.append((name, f"{len(patients)} patients have this name"))
         else:
-            classes |= dict.fromkeys(matched, row)
+            for exam in matched:
+                rows[exam].append(row)
+    classes = {}
+    for exam, own in rows.items():
+        classes[exam], contradicted = _agreed(own)
+        if contradicted:
+            unmatched.append((exam, _contradiction(contradicted)))
     for item in items:
         item |= classes.get(item["exam"], {})
     return unmatched

@@ -135,13 +135,13 @@ def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, str]]) -
     except (OSError, UnicodeDecodeError, csv.Error):
         problems.append((path.name, f"it cannot be read as CSV: {count_of(len(cases), 'volume')} without this label"))
         return {}
-    by_number = {int(case): case for case in cases}
+    by_number = {case.lstrip("0"): case for case in cases}
     labels: dict[str, int] = {}
     wrong: dict[str, list[str]] = defaultdict(list)
     contradicted = set()
     for name, value in ((row[0], row[1] if len(row) > 1 else "") for row in rows):
         # an id that lost its zeros in a spreadsheet is still the same number
-        case = name if name in cases else by_number.get(int(name)) if name.isdecimal() else None
+        case = name if name in cases else by_number.get(name.lstrip("0")) if name.isdecimal() else None
         if not name.isdecimal():
             wrong["no exam number: this line is ignored"].append(name)
         elif case is None:

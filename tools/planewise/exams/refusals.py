@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import zlib
 from typing import BinaryIO
 
 import pydicom
@@ -14,11 +15,17 @@ from planewise.exams.dicom_values import values_of
 HIDDEN = "hidden or system file (._*, DICOMDIR, Thumbs.db, ...)"
 EMPTY = "empty file (0 bytes)"
 NOT_DICOM = "not a DICOM file"
-ARCHIVE = "an archive: unpack it first"
+ARCHIVE = "an archive or compressed file (.zip, .gz, ...): unpack it first"
 TRUNCATED = "truncated: the file ends before its image does"
 DAMAGED = "damaged: the header cannot be read"
 NO_IMAGE = "DICOM without an image (report, presentation state, raw data, ...)"
 NOT_MR = "not MR"
+NO_MR_IMAGE = "of MR, but no image that can be used"
+DIRECTORY = "a DICOMDIR under another name: a list of files, no image"
+NOT_A_FILE = "no ordinary file (pipe, socket or device)"
+LINKED_FOLDER = "link to a folder: not followed; index that folder itself"
+UNREADABLE_FOLDER = "folder that cannot be read"
+ODD_PATH = "path that is no text in this locale (UTF-8 is wanted): rename the folder or the file"
 CAPTURE = "secondary capture or screen save"
 BURNT_IN = "burnt-in annotation: text in the pixels may name the patient"
 COLOUR = "colour image"
@@ -26,6 +33,10 @@ MOSAIC = "mosaic: many slices tiled into one image, without a position for each"
 PROJECTION = "projection or reformat (MIP, MPR): not an acquired plane"
 NO_POSITION = "no position or orientation in the header"
 BAD_GEOMETRY = "broken geometry: the pixel spacing is zero or the orientation is not a rotation"
+IMPOSSIBLE_GEOMETRY = "impossible geometry: a pixel spacing, slice thickness or position beyond what a scanner can have"
+NO_THICKNESS = "slice thickness of zero or less in the header"
+NO_PIXELS = "no rows or no columns: the header says that the image has no pixels"
+SMALL_MATRIX = "more pixel data than the rows and columns of the header: its matrix is wrong"
 NO_FRAME_POSITIONS = "multi-frame file without a position for each frame"
 TRANSFER_SYNTAX = "compressed in a way that ITK cannot read"
 
@@ -33,17 +44,25 @@ TRANSFER_SYNTAX = "compressed in a way that ITK cannot read"
 _READABLE = {"1.2.840.10008.1.2", *(f"1.2.840.10008.1.2.{tail}" for tail in ("1", "1.99", "2", "5"))} | {
     f"1.2.840.10008.1.2.4.{tail}" for tail in (50, 51, 57, 70, 80, 81, 90, 91)
 }
-_DEFLATED = "1.2.840.10008.1.2.1.99"
+#: UID of the deflated transfer syntax.
+DEFLATED = "1.2.840.10008.1.2.1.99"
+#: Most frames of one file, most items of all sequences in its frames' headers, most bytes that a deflated file may grow to.
+#: A cine of a whole heart has some 1,200 frames of 20 items; a file beyond these takes minutes and gigabytes to read.
+MOST_FRAMES, MOST_ITEMS, MOST_INFLATED = 10_000, 200_000, 256 * 2**20
+TOO_MANY_FRAMES = f"more than {MOST_FRAMES:,} frames, or {MOST_ITEMS:,} items in their headers"
+TOO_LARGE = f"deflated file that grows to more than {MOST_INFLATED // 2**20} MB"
 _ENHANCED_MR = {f"1.2.840.10008.5.1.4.1.1.4.{tail}" for tail in ("1", "4")}
+_DIRECTORY = "1.2.840.10008.1.3.10"
 _CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
+_ITEM, _PIXEL_DATA = b"\xfe\xff\x00\xe0", b"\xe0\x7f\x10\x00"
 _PROJECTIONS = {"PROJECTION IMAGE", "MIP", "MINIP", "MPR", "CSA MPR", "CSAPARALLEL"}
 _NOT_DICOM_SUFFIXES = {
     ".txt", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".pdf", ".md", ".yml", ".yaml", ".cfg", ".ini", ".log", ".py",
     ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".nii", ".mat", ".npy", ".npz", ".h5", ".hdf5", ".mha", ".mhd",
     ".nrrd", ".raw", ".xls", ".xlsx", ".doc", ".docx", ".mp4", ".avi", ".mov", ".exe", ".dll", ".db", ".pt", ".pth",
 }  # fmt: skip
-_ARCHIVES = {".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
+_ARCHIVES = {".zip", ".gz", ".zst", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
 _SYSTEM_NAMES = {"dicomdir", "thumbs.db", "desktop.ini"}
 
 
@@ -60,19 +79,22 @@ def refuse_by_name(name: str) -> None:
     suffix = os.path.splitext(name)[1].lower()
     if name.startswith(".") or name.lower() in _SYSTEM_NAMES:
         raise Refused(HIDDEN)
-    if suffix in _ARCHIVES:
-        raise Refused(ARCHIVE)
     if suffix in _NOT_DICOM_SUFFIXES or name.lower().endswith(".nii.gz"):
         raise Refused(NOT_DICOM)
+    if suffix in _ARCHIVES:
+        raise Refused(ARCHIVE)
 
 
-def refuse_what_is_no_slice(header: dict, syntax: str) -> None:
+def refuse_what_is_no_slice(header: dict, syntax: str, media_class: str = "") -> None:
     """Raises `Refused` for a header that is not that of an acquired MR slice, or one that cannot be shown.
 
     Args:
         header: keyword to value.
         syntax: UID of the transfer syntax; empty where the file does not say.
+        media_class: MediaStorageSOPClassUID of the file's own header, likewise.
     """
+    if media_class == _DIRECTORY:
+        raise Refused(DIRECTORY)
     sop_class = str(header.get("SOPClassUID") or "")
     modality = str(header.get("Modality") or "")
     image_type = {str(value).upper() for value in values_of(header.get("ImageType"))}
@@ -84,7 +106,11 @@ def refuse_what_is_no_slice(header: dict, syntax: str) -> None:
         in_image_class = sop_class == _CLASSIC_MR or sop_class in _ENHANCED_MR
         raise Refused(TRUNCATED if in_image_class else NO_IMAGE)
     if modality not in ("MR", "") or (sop_class and sop_class != _CLASSIC_MR and sop_class not in _ENHANCED_MR):
-        raise Refused(f"{NOT_MR} ({modality or 'another kind of image'})")
+        if modality in ("MR", "") and sop_class:
+            raise Refused(f"{NO_MR_IMAGE} ({pydicom.uid.UID(sop_class).name})")
+        raise Refused(f"{NOT_MR} ({modality})")
+    if int(header["Rows"] or 0) < 1 or int(header["Columns"] or 0) < 1:
+        raise Refused(NO_PIXELS)
     if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
         raise Refused(BURNT_IN)
     if int(header.get("SamplesPerPixel") or 1) > 1:
@@ -98,7 +124,7 @@ def refuse_what_is_no_slice(header: dict, syntax: str) -> None:
 
 
 def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> None:
-    """Raises `Refused` unless the rest of the file holds the pixels that its header promises.
+    """Raises `Refused` unless the rest of the file holds the pixels that its header promises, and no more.
 
     Args:
         header: keyword to value.
@@ -106,7 +132,7 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
         file: at the pixel data, in front of which pydicom stops.
         size: size of the whole file, bytes.
     """
-    if syntax == _DEFLATED:
+    if syntax == DEFLATED:
         return  # read from a buffer; the file's own position says nothing
     start = file.tell()
     file.seek(start)
@@ -115,6 +141,7 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
     if head[:4] != (b"\x7f\xe0\x00\x10" if big_endian else b"\xe0\x7f\x10\x00"):
         raise Refused(TRUNCATED if start >= size else NO_IMAGE)
     explicit = head[4:6] in (b"OW", b"OB")
+    length = int.from_bytes(head[8:12] if explicit else head[4:8], "big" if big_endian else "little")
     start += 12 if explicit else 8
     if syntax.startswith("1.2.840.10008.1.2.4") or syntax == "1.2.840.10008.1.2.5":
         # encapsulated: items of stated length up to a delimiter
@@ -129,3 +156,42 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
     wanted = math.ceil(int(header["Rows"]) * int(header["Columns"]) * frames * bits / 8)
     if size - start < wanted:
         raise Refused(TRUNCATED)
+    if wanted + 1 < length < 0xFFFFFFFF:  # a length is even, an image's need not be
+        raise Refused(SMALL_MATRIX)
+
+
+def refuse_many_frames(header: dict, file: BinaryIO, size: int) -> None:
+    """Raises `Refused` for more frames, or more items in their headers, than can be read in a reasonable time.
+
+    Args:
+        header: keyword to value, without the frames' own headers.
+        file: at the first sequence of frames' headers.
+        size: of the whole file, bytes.
+    """
+    if int(header.get("NumberOfFrames") or 1) > MOST_FRAMES:
+        raise Refused(TOO_MANY_FRAMES)
+    start, items, tail = file.tell(), 0, b""
+    while start < size and (chunk := file.read(2**20)):
+        text = tail + chunk
+        items += text.count(_ITEM)
+        if items > MOST_ITEMS:
+            raise Refused(TOO_MANY_FRAMES)
+        if _PIXEL_DATA in text:
+            return
+        tail = text[-3:]  # shorter than a tag: nothing is counted twice
+
+
+def refuse_inflated(content: bytes) -> None:
+    """Raises `Refused` for a deflated data set that would grow beyond `MOST_INFLATED`; none of it is kept.
+
+    Args:
+        content: of the file, deflated from the end of its first group (PS3.10) on.
+    """
+    # after 128 bytes and "DICM": FileMetaInformationGroupLength, 8 bytes of tag, VR and length, and 4 of the value
+    start = 144 + int.from_bytes(content[140:144], "little")
+    inflater, grown, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[start:]
+    while rest and not inflater.eof:
+        grown += len(inflater.decompress(rest, 2**20))
+        if grown > MOST_INFLATED:
+            raise Refused(TOO_LARGE)
+        rest = inflater.unconsumed_tail

@@ -14,7 +14,8 @@ from pathlib import Path
 from planewise.errors import InputError
 from planewise.exams import dicom, mrnet
 from planewise.exams.frame import Frame
-from planewise.exams.words import natural_order
+from planewise.exams.refusals import LINKED_FOLDER, ODD_PATH, UNREADABLE_FOLDER
+from planewise.exams.words import is_text, natural_order
 
 #: Below this many files one process reads them all: starting others takes longer.
 _SERIAL_FILES = 1500
@@ -45,7 +46,8 @@ class Scan:
     skipped: dict[str, list[str]] = field(default_factory=dict)
     """Reason to the paths that were left out for it."""
     others: int = 0
-    """Files that accompany images (label files, tables) and hold no pixels themselves."""
+    """Files that are not read as DICOM: those that accompany images (label files, tables), and those whose name cannot be
+    written."""
     files: int = 0
     seconds: float = 0.0
 
@@ -75,8 +77,12 @@ def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, i
     started = time.perf_counter()
     scan = Scan(folder=folder)
     paths = []
-    for path in _walk(folder):
+    for path in _walk(folder, scan.skipped):
         name = os.path.basename(path)
+        if not is_text(path):
+            scan.skipped.setdefault(ODD_PATH, []).append(path)
+            scan.others += 1
+            continue
         if name.lower().endswith(_NIFTI) and not name.startswith("."):
             scan.nifti.append(Path(path))
         elif mrnet.is_volume(path):
@@ -103,13 +109,19 @@ def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, i
     return scan
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _walk(folder: Path, skipped: dict[str, list[str]]) -> Iterator[str]:
+    """The paths of all files; folders that are not entered go to ``skipped``."""
+
     def refuse(error: OSError) -> None:
         if Path(error.filename) == folder:
             raise InputError(f"{folder} cannot be read ({error.strerror})") from None
+        skipped.setdefault(f"{UNREADABLE_FOLDER} ({error.strerror})", []).append(str(error.filename))
 
     for root, folders, files in os.walk(folder, onerror=refuse):
         folders.sort(key=natural_order)  # the same order on every machine
+        for path in (os.path.join(root, name) for name in folders):
+            if os.path.islink(path):
+                skipped.setdefault(LINKED_FOLDER, []).append(path)
         for name in sorted(files, key=natural_order):
             yield os.path.join(root, name)
 

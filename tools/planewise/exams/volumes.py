@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -46,17 +47,9 @@ def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[Volume], dic
         by_folder[path.parent].append(path)
     volumes: list[Volume] = []
     skipped: dict[str, list[str]] = defaultdict(list)
-    both = any("testing" in path.relative_to(folder).parts for path in by_folder) and any(
-        "training" in path.relative_to(folder).parts for path in by_folder
-    )
     for home, files in by_folder.items():
         info = home / "Info.cfg"
         if info.is_file():
-            if both and "testing" in home.relative_to(folder).parts:
-                skipped["of the official testing/ folder: index it by itself (the paper divides training/ alone)"] += (
-                    map(str, files)
-                )
-                continue
             volumes += _acdc_patient(info, files, skipped)
         else:
             volumes += _own_volumes(files, skipped)
@@ -81,8 +74,16 @@ def _name_cases(volumes: list[Volume], folder: Path) -> None:
 
 
 def read_info(path: Path) -> dict[str, str]:
-    """ACDC's ``Info.cfg``: ``Key: value`` lines."""
-    pairs = (line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    """ACDC's ``Info.cfg``: ``Key: value`` lines, as UTF-8 or else Latin-1; nothing where it cannot be read."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return {}
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in pairs}
 
 
@@ -93,7 +94,10 @@ def _acdc_patient(info_file: Path, files: list[Path], skipped: dict) -> list[Vol
     classes: dict[str, object] = {"group": info["Group"]} if info.get("Group") else {}
     for name in ("Height", "Weight"):
         try:
-            classes[name.lower()] = float(info[name])
+            value = float(info[name])
+            if not math.isfinite(value):
+                raise ValueError
+            classes[name.lower()] = value
         except (KeyError, ValueError):
             skipped[f"ACDC patient whose Info.cfg has no {name}: kept without it"].append(str(info_file))
     volumes = []
@@ -150,6 +154,9 @@ def _check(volume: Volume, skipped: dict) -> bool:
             str(volume.image)
         )
         return False
+    if not np.isfinite(image.affine).all():
+        skipped["NIfTI image whose affine is not finite"].append(str(volume.image))
+        return False
     if volume.label is not None and (problem := grid_problem(volume.label, image.shape, image.affine)):
         skipped[f"mask left out: {problem}"].append(str(volume.label))
         volume.label = None
@@ -166,6 +173,8 @@ def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
         return f"its shape is {header.shape}, the image's {tuple(shape)}"
     corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
     apart = np.abs(corners @ (header.affine - affine).T).max()
+    if not np.isfinite(apart):
+        return "its affine is not finite"
     if apart > SAME_GRID:
         return f"its affine puts it up to {apart:.1f} mm from the image"
     return ""

@@ -50,8 +50,8 @@ class LoadSliced(MapTransform):
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        InputError: the file is not readable, the frame does not exist, or the geometries differ. The message names
-            the exam by its hash.
+        InputError: the file is not readable, the frame does not exist, the geometries differ, or voxels are no finite
+            numbers. The message names the exam by its hash.
     """
 
     def __init__(
@@ -103,9 +103,19 @@ class LoadSliced(MapTransform):
         else:
             affine = np.asarray(listed, dtype=np.float64)
         pixels = torch.from_numpy(np.array(array[:, :, frame], dtype=np.float32))
+        refuse_not_finite(pixels)
         if key in self.label_keys and item.get("label_map"):
             pixels = _rename(pixels, item["label_map"])
         return MetaTensor(pixels[None, :, :, None], affine=torch.from_numpy(affine))
+
+
+def refuse_not_finite(pixels: torch.Tensor) -> None:
+    """Raises `InputError` for an image with NaN or infinite voxels: one of them makes a whole training's weights NaN."""
+    wrong = int((~torch.isfinite(pixels)).sum())
+    if wrong:
+        raise InputError(
+            f"{wrong} of {pixels.numel()} voxels are NaN or infinite; replace them (by 0, say), or leave the image out"
+        )
 
 
 class _ImageReader(ITKReader):

@@ -18,7 +18,7 @@ from monai.transforms import LoadImaged
 from planewise.errors import InputError
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import exam_of, volume_name
-from planewise.preprocessing.load_slice import LoadSliced
+from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite
 
 if TYPE_CHECKING:
     from planewise.exams.input_stacks import InputStack
@@ -44,14 +44,18 @@ class LoadStackd(LoadImaged):
       affine is that of the first slice and the mean spacing; every slice's own is kept under ``slice_affines``,
       ``(slices, 4, 4)``.
 
-    Instead of the file's name, which may hold a patient's, the result carries the exam's hash: `SaveImaged` names its
-    output by it.
+    Writers name their output by what the result carries as its file's name: the exam's hash for DICOM and for items of a
+    datalist, whose paths may hold a patient's name, and the stem of a person's own volume, as MONAI has it.
+
+    Raises:
+        InputError: a volume cannot be read, or has voxels that are no finite numbers. The message names the exam by its hash.
 
     Args:
         keys: keys of stacks.
         view: the stack that is looked for in a folder, ``"sax"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
         field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
+        hashed_names: whether results of a person's own volumes go by a hash too.
         loading: further arguments of `LoadImaged`.
     """
 
@@ -61,16 +65,18 @@ class LoadStackd(LoadImaged):
         view: str = "sax",
         contrast: str | None = None,
         field_without_spacing: float | None = None,
+        hashed_names: bool = False,
         **loading: Any,
     ) -> None:
         super().__init__(keys, **loading)
         self.view = view
         self.contrast = contrast
         self.field_without_spacing = field_without_spacing
+        self.hashed_names = hashed_names
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         item = dict(data)
-        exam, name = exam_of(item), volume_name(item)
+        exam, name = exam_of(item), volume_name(item, self.hashed_names)
         for key, meta_key in self.key_iterator(item, self.meta_keys):
             value = item[key]
             if isinstance(value, (str, Path)) and Path(value).is_dir():
@@ -88,6 +94,7 @@ class LoadStackd(LoadImaged):
                         volume = _volume(torch.from_numpy(array.astype(np.float32)), torch.from_numpy(affine))
                     else:
                         volume = self._loader(value, reader)
+                    refuse_not_finite(volume[0] if isinstance(volume, tuple) else volume)
                 except (RuntimeError, OSError, ValueError) as error:
                     # other messages may carry the path, which may hold a name
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__

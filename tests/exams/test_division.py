@@ -1,0 +1,179 @@
+"""Sections as folders, a person's file or the hash say."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from planewise.errors import InputError
+from planewise.exams import division, index_folder
+from planewise.exams.division import DIVISIONS, read_sections
+
+from tests.exams.conftest import write_usual_exam
+from tests.exams.knees import write_mrnet
+from tests.exams.test_volumes import write_acdc
+
+SECTIONS = ("training", "validation", "test")
+
+
+def dsbcc(root: Path, **exams: list[int]) -> Path:
+    """A tree of DSBCC's layout: folder to the numbers of its exams."""
+    for part, numbers in exams.items():
+        for number in numbers:
+            tags = {
+                "PatientID": str(number),
+                "StudyInstanceUID": f"1.2.{number}",
+                "FrameOfReferenceUID": f"1.3.{number}",
+            }
+            write_usual_exam(root / part / part / str(number) / "study", slices=3, phases=2, **tags)
+    return root
+
+
+def exams_of(result) -> dict[str, set[str]]:
+    """Section to the names of the folders above ``study``, or of the patients' folders."""
+    return {
+        section: {
+            parts[parts.index("study") - 1] if "study" in (parts := Path(item["image"]).parts) else parts[-2]
+            for item in result.datalist[section]
+        }
+        for section in SECTIONS
+    }
+
+
+@pytest.fixture
+def divided(tmp_path) -> Path:
+    return dsbcc(tmp_path / "dsbcc", train=[1, 2], validate=[501], test=[701])
+
+
+def test_dsbcc_is_divided_as_in_the_paper(divided):
+    """Section 5.1.1: train and validate are trained on, test is what is validated and reported on."""
+    result = index_folder(divided)
+    assert exams_of(result) == {"training": {"1", "2", "501"}, "validation": {"701"}, "test": {"701"}}
+    assert result.division == (
+        "as DSBCC's folders say (train is training, validate is training, test is validation and test)"
+    )
+    sections = Counter(exam["section"] for exam in result.datalist["exams"].values())
+    assert sections == {"training": 3, "validation and test": 1}
+
+
+@pytest.mark.parametrize("asked", [{"division": "hash"}, {"split": (0.8, 0.1, 0.1)}])
+def test_a_split_that_is_asked_for_is_the_hash(divided, asked):
+    """The same as for the exams of a folder without a division."""
+    result = index_folder(divided, **asked)
+    alone = {number: index_folder(divided / part / part / number) for part, number in (("train", "2"), ("test", "701"))}
+    for number, single in alone.items():
+        (section,) = [section for section in SECTIONS if single.datalist[section]]
+        assert number in exams_of(result)[section]
+    assert result.division == "by a hash of the patient: 0.8 0.1 0.1, seed 0"
+
+
+def test_a_tree_of_one_folder_has_no_division_to_follow(tmp_path):
+    """What phantoms and most downloads are: `train` alone would leave nobody to validate on."""
+    root = dsbcc(tmp_path, train=[1, 2])
+    assert index_folder(root).division.startswith("by a hash")
+    assert exams_of(index_folder(root, division="folders"))["training"] == {"1", "2"}
+
+
+def acdc(root: Path, training=10, testing=4) -> Path:
+    for number in range(1, training + 1):
+        write_acdc(root, number, group=("DCM", "NOR")[number % 2])
+    for number in range(101, 101 + testing):
+        write_acdc(root, number, part="testing")
+    return root
+
+
+def test_acdc_keeps_its_test_patients_and_gets_validation_from_training(tmp_path):
+    result = index_folder(acdc(tmp_path))
+    found = exams_of(result)
+    assert found["test"] == {f"patient{number}" for number in range(101, 105)}
+    assert [len(found["training"]), len(found["validation"])] == [8, 2], "64 and 16 of 80, every group alike"
+    groups = {(item["exam"], item["group"]) for item in result.datalist["validation"]}
+    assert sorted(group for _, group in groups) == ["DCM", "NOR"]
+    assert "testing is test, validation is drawn from training by the hash" in result.division
+
+
+def test_the_hash_divides_acdcs_training_patients_alone(tmp_path):
+    result = index_folder(acdc(tmp_path), division="hash")
+    assert {name for names in exams_of(result).values() for name in names} == {f"patient{n:03d}" for n in range(1, 11)}
+    assert result.skipped[division.TESTING][0] == 8
+    alone = index_folder(tmp_path / "training")
+    assert exams_of(alone) == exams_of(result), "as for the training folder by itself"
+    assert len(exams_of(index_folder(tmp_path / "testing", split=(0, 0, 1)))["test"]) == 4
+
+
+def test_mrnets_folders_are_followed_when_asked(tmp_path):
+    root = write_mrnet(tmp_path / "MRNet-v1.0")
+    assert index_folder(root, anatomy="knee").division.startswith("by a hash")
+    found = index_folder(root, anatomy="knee", division="folders").datalist
+    parts = {section: {Path(item["image"]).parts[-3] for item in found[section]} for section in SECTIONS}
+    assert parts == {"training": {"train"}, "validation": {"valid"}, "test": set()}
+
+
+def test_a_patient_in_two_folders_is_in_one_section(tmp_path):
+    root = dsbcc(tmp_path, train=[1], test=[2])
+    again = {"PatientID": "1", "StudyInstanceUID": "1.2.9", "FrameOfReferenceUID": "1.3.9"}
+    write_usual_exam(root / "test/test/9/study", slices=3, phases=2, **again)
+    result = index_folder(root)
+    assert exams_of(result) == {"training": {"1", "9"}, "validation": {"2"}, "test": {"2"}}
+    assert any("1 patient with exams in several" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("s.csv", "exam,section\n1,test\n501,validation\ntrain/train/2,training\nnobody,test\n"),
+        ("s.yaml", "1: test\n501: validation\ntrain/train/2: training\nnobody: test\n"),
+    ],
+)
+def test_a_list_of_sections(divided, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    result = index_folder(divided, sections=tmp_path / name, split=(0, 0, 1))
+    assert exams_of(result) == {"training": {"2"}, "validation": {"501"}, "test": {"1", "701"}}
+    assert result.division == "as --sections says; 1 patient elsewhere: by the hash"
+    assert result.unmatched == [("nobody", "no exam has this name (hash, folder or PatientID)")]
+
+
+def test_a_folder_stands_for_its_exams(divided, tmp_path):
+    (tmp_path / "s.csv").write_text("train,training\nvalidate,validation\ntest,test\n")
+    found = exams_of(index_folder(divided, sections=tmp_path / "s.csv"))
+    assert found == {"training": {"1", "2"}, "validation": {"501"}, "test": {"701"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,trainnig\n", "trainnig is no section"),
+        ("exam,section\n1,test\n1,training\n", "in test and in training"),
+        ("exam,section\n", "names no exam"),
+        ("1,test\nP,\n", "nothing is no section"),
+    ],
+)
+def test_lists_that_cannot_be_used(tmp_path, text, words):
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_sections(tmp_path / "s.csv")
+
+
+def test_what_contradicts_itself_is_refused(divided, tmp_path):
+    (tmp_path / "s.csv").write_text("train,training\n1,test\n")
+    with pytest.raises(InputError, match="a patient has one section"):
+        index_folder(divided, sections=tmp_path / "s.csv")
+    with pytest.raises(InputError, match="leave one of them out"):
+        index_folder(divided, division="folders", split=(1, 0, 0))
+    with pytest.raises(InputError, match=", ".join(DIVISIONS)):
+        index_folder(divided, division="folder")
+    with pytest.raises(InputError, match="no folders of a known division"):
+        index_folder(divided / "train" / "train" / "1", division="folders")
+
+
+def test_one_cohort_for_all_pretexts(tmp_path):
+    """Without the option an exam that lacks a view is good for locations."""
+    dsbcc(tmp_path, train=[1])
+    tags = {"PatientID": "2", "StudyInstanceUID": "1.2.2", "FrameOfReferenceUID": "1.3.2"}
+    write_usual_exam(tmp_path / "train/train/2/study", views=("4ch",), slices=3, phases=2, **tags)
+    assert exams_of(index_folder(tmp_path, split=(1, 0, 0)))["training"] == {"1", "2"}
+    result = index_folder(tmp_path, split=(1, 0, 0), all_views=True)
+    assert exams_of(result)["training"] == {"1"}
+    assert len(result.datalist["exams"]) == 2, "it stays listed, with the reason"
+    notes = [note for exam in result.datalist["exams"].values() for note in exam["left_out"]]
+    assert "no 2ch plane: left out by --all-views" in notes
+    assert result.warnings[-1] == "1 exam without the planes of all target views: left out"

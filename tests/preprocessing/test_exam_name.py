@@ -1,0 +1,49 @@
+"""What exams and results are called."""
+
+import hashlib
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from planewise.preprocessing import LoadStackd
+from planewise.preprocessing.exam_name import exam_of, loaded_name, stem, volume_name
+
+
+def test_an_exam_of_a_datalist_keeps_its_hash():
+    item = {"image": "/data/Doe_Jane/a.nii.gz", "exam": "7f3a"}
+    assert exam_of(item) == volume_name(item) == "7f3a"
+    assert volume_name({**item, "phase": "ED"}) == "7f3a_ED"
+    assert volume_name({**item, "phase": 0.5}) == "7f3a", "a phase of a cycle is no name"
+
+
+def test_the_hash_of_a_path_is_salted(tmp_path, monkeypatch):
+    """Without a salt whoever has the hash finds the path by trying."""
+    path = "/data/Doe_Jane/heart0.nii.gz"
+    names = []
+    for salt in ("one", "two"):
+        (tmp_path / salt).write_text(salt * 10)
+        monkeypatch.setenv("PLANEWISE_SALT_FILE", str(tmp_path / salt))
+        names.append(exam_of({"image": path}))
+        assert names[-1] == hashlib.sha256(f"{salt * 10}path:{path}".encode()).hexdigest()[:10]
+    assert names[0] != names[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("heart0.nii.gz", "heart0"), ("heart.0.nii", "heart.0"), ("0007.npy", "0007"), ("image.mha", "image")],
+)
+def test_the_stem_of_a_volume(name, expected):
+    assert stem(Path("/data") / name) == expected
+
+
+def test_results_of_a_persons_own_volume_are_named_as_monai_does(tmp_path):
+    path = tmp_path / "heart0.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 3, 2), dtype=np.int16), np.eye(4)), path)
+    item = {"image": str(path)}
+    assert loaded_name(LoadStackd("image", image_only=True)(item)["image"]) == "heart0"
+    assert loaded_name(LoadStackd("image", image_only=True)({**item, "phase": "ED"})["image"]) == "heart0_ED"
+    hidden = loaded_name(LoadStackd("image", image_only=True, hashed_names=True)(item)["image"])
+    assert hidden == exam_of(item) != "heart0"
+    listed = LoadStackd("image", image_only=True)({**item, "exam": "7f3a"})["image"]
+    assert loaded_name(listed) == "7f3a"

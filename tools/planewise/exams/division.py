@@ -1,0 +1,227 @@
+"""Which section each patient is in: as a person's file, the data set's own folders, or a hash says.
+
+The folders that are followed, in the words of the data sets:
+
+- DSBCC, ``{train,validate,test}/.../ID/study/SERIES``: train and validate are trained on, and test is both the validation and
+  the test section, because the paper watches its pretexts on the exams that it reports (Zhang 2024, section 5.1.1).
+- ACDC, ``{training,testing}/patientXXX``: testing is the test section; a hash takes the validation section out of training,
+  every group of disease alike.
+- MRNet, ``{train,valid}/PLANE``: pooled and divided anew, as in the paper (section 5.1.2), unless folders are asked for.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from planewise.errors import InputError
+from planewise.exams.exam import Exam
+from planewise.exams.labels import exam_names, find_name, read_yaml
+from planewise.exams.split import SECTIONS, split_by_hash, split_stratified
+from planewise.exams.volume import Volume
+from planewise.exams.words import count_of
+
+#: What ``--division`` may say: the folders of DSBCC and ACDC where they divide the data, else the hash; or one of them.
+DIVISIONS = ("auto", "hash", "folders")
+DEFAULT_SPLIT = (0.8, 0.1, 0.1)
+#: Zhang 2024, sections 5.1.1 and 5.1.2: 64, 16 and 20 of ACDC's hundred; 800, 200 and 250 of MRNet's 1250.
+STRATIFIED_SPLIT = (0.64, 0.16, 0.2)
+#: Data set to the sections of its folders.
+OFFICIAL = {
+    "DSBCC": {"train": ("training",), "validate": ("training",), "test": ("validation", "test")},
+    "ACDC": {"training": ("training",), "testing": ("test",)},
+    "MRNet": {"train": ("training",), "valid": ("validation",)},
+}
+#: Data sets whose folders are followed without being asked for, and the folder without which nothing is divided.
+_FOLLOWED = {"DSBCC": "test", "ACDC": "testing"}
+#: What the second column of a CSV may be called.
+_HEADINGS = {"section", "split", "set", "division"}
+TESTING = "of ACDC's testing/ folder: the hash divides training/ alone, as the paper does; index testing/ by itself"
+
+
+@dataclass
+class Division:
+    """Sections of patients, and the rule behind them."""
+
+    sections: dict[str, tuple[str, ...]]
+    """patient (raw identifier) to sections; nearly always one"""
+    rule: str
+    """what decided, in words"""
+    warnings: list[str] = field(default_factory=list)
+    unmatched: list[tuple[str, str]] = field(default_factory=list)
+    """names in a person's file that fit no exam, and why"""
+
+
+def official_folder(place: Exam | Volume, folder: Path) -> tuple[str, str] | None:
+    """The data set and its folder (as in `OFFICIAL`) that an exam or a volume lies in, below ``folder``; None elsewhere."""
+    parts = place.folder.relative_to(folder).parts if place.folder.is_relative_to(folder) else ()
+    if isinstance(place, Exam):
+        if "study" not in parts:
+            return None
+        name, above = "DSBCC", parts[: max(parts.index("study") - 1, 0)]  # without the exam's own folder
+    elif place.key.startswith("mrnet:"):
+        name, above = "MRNet", place.folder.parts[:-1]
+    else:
+        name, above = "ACDC", parts[:-1] if place.folder.joinpath("Info.cfg").is_file() else ()
+    return next(((name, part) for part in reversed(above) if part in OFFICIAL[name]), None)
+
+
+def divided_by_folders(places: Sequence[Exam | Volume], folder: Path, division: str) -> dict[str, set[str]]:
+    """Data set to those of its folders that are followed: none for the hash.
+
+    Args:
+        places: exams and volumes.
+        folder: that was indexed.
+        division: one of `DIVISIONS`.
+
+    Raises:
+        InputError: folders are asked for, and there are none.
+    """
+    there = defaultdict(set)
+    for place in places if division != "hash" else ():
+        if found := official_folder(place, folder):
+            there[found[0]].add(found[1])
+    if division == "folders":
+        if not there:
+            known = "; ".join(f"{name}: {', '.join(folders)}" for name, folders in OFFICIAL.items())
+            raise InputError(
+                f"--division folders: {folder} has no folders of a known division ({known}); name --sections"
+            )
+        return dict(there)
+    return {name: folders for name, folders in there.items() if _FOLLOWED.get(name) in folders and len(folders) > 1}
+
+
+def leave_out_testing(volumes: Sequence[Volume], folder: Path) -> list[Volume]:
+    """ACDC's official test patients where the hash divides a tree that has the training patients too."""
+    lies = {id(volume): official_folder(volume, folder) for volume in volumes}
+    if ("ACDC", "training") not in lies.values():
+        return []
+    return [volume for volume in volumes if lies[id(volume)] == ("ACDC", "testing")]
+
+
+def divide(
+    places: Sequence[Exam | Volume],
+    folder: Path,
+    fractions: Sequence[float] | None,
+    seed: int,
+    followed: Mapping[str, set[str]],
+    listed: Mapping[str, str],
+) -> Division:
+    """The sections of all patients.
+
+    Args:
+        places: exams and volumes, with their hashes.
+        folder: that was indexed.
+        fractions: shares of training, validation and test for the hash; None for `DEFAULT_SPLIT`, and `STRATIFIED_SPLIT`
+            where there are groups of disease (ACDC) or labels (MRNet).
+        seed: of the hash.
+        followed: as `divided_by_folders` says.
+        listed: exam or folder to section, as `read_sections` reads it; it comes before everything else.
+
+    Raises:
+        InputError: ``listed`` puts one patient into two sections.
+    """
+    result = Division({}, "")
+    if listed:
+        _follow_list(result, places, folder, listed)
+    elif followed:
+        _follow_folders(result, places, folder, seed, followed)
+    rest = {
+        place.patient_key: getattr(place, "group", "") for place in places if place.patient_key not in result.sections
+    }
+    grouped = {key: group for key, group in rest.items() if group}
+    drawn = split_by_hash([key for key in rest if key not in grouped], fractions or DEFAULT_SPLIT, seed)
+    drawn |= split_stratified(grouped, fractions or STRATIFIED_SPLIT, seed)
+    if result.sections:
+        result.rule += f"; {count_of(len(rest), 'patient')} elsewhere: by the hash" if rest else ""
+    else:
+        shares = fractions or (STRATIFIED_SPLIT if len(grouped) == len(rest) else DEFAULT_SPLIT)
+        alike = " (every group alike)" if grouped else ""
+        result.rule = f"by a hash of the patient{alike}: {' '.join(f'{share:g}' for share in shares)}, seed {seed}"
+    result.sections |= {key: (section,) for key, section in drawn.items()}
+    return result
+
+
+def _follow_list(result: Division, places: Sequence[Exam | Volume], folder: Path, listed: Mapping[str, str]) -> None:
+    known = [exam_names(place, folder) | _folders_above(place, folder) for place in places]
+    for name, section in listed.items():
+        meant = find_name(name.rstrip("/"), known)
+        if not meant:
+            result.unmatched.append((name, "no exam has this name (hash, folder or PatientID)"))
+        for place in (places[index] for index in meant):
+            other = result.sections.setdefault(place.patient_key, (section,))
+            if other != (section,):
+                raise InputError(
+                    f"--sections puts the patient of exam {place.name} into {other[0]} and, as {name}, into {section}; "
+                    "a patient has one section"
+                )
+    result.rule = "as --sections says"
+
+
+def _folders_above(place: Exam | Volume, folder: Path) -> set[str]:
+    """``train``, ``train/train`` and ``train/train/17`` of an exam in it."""
+    parts = place.folder.relative_to(folder).parts if place.folder.is_relative_to(folder) else ()
+    return {"/".join(parts[:count]) for count in range(1, len(parts) + 1)}
+
+
+def _follow_folders(
+    result: Division, places: Sequence[Exam | Volume], folder: Path, seed: int, followed: Mapping[str, set[str]]
+) -> None:
+    found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    groups = {}
+    for place in places:
+        name, part = official_folder(place, folder) or ("", "")
+        if name not in followed:
+            continue
+        found[place.patient_key].add(OFFICIAL[name][part])
+        if (name, part) == ("ACDC", "training"):
+            groups[place.patient_key] = place.group
+    several = [key for key, sections in found.items() if len(sections) > 1]
+    if several:
+        result.warnings.append(
+            f"{count_of(len(several), 'patient')} with exams in several official folders: each goes to one section, "
+            "training first"
+        )
+    for key, sections in found.items():
+        result.sections[key] = ("training",) if ("training",) in sections else next(iter(sections))
+    training, validation, _ = STRATIFIED_SPLIT
+    for key, section in split_stratified(groups, (training, validation, 0), seed).items():
+        if result.sections[key] == ("training",) and key not in several:
+            result.sections[key] = (section,)
+    parts = []
+    for name, folders in followed.items():
+        where = [f"{part} is {' and '.join(OFFICIAL[name][part])}" for part in OFFICIAL[name] if part in folders]
+        where += ["validation is drawn from training by the hash"] if groups and name == "ACDC" else []
+        parts.append(f"as {name}'s folders say ({', '.join(where)})")
+    result.rule = "; ".join(parts)
+
+
+def read_sections(path: Path) -> dict[str, str]:
+    """A CSV of two columns (with or without a header row, ``exam,section``) or a YAML mapping: exam or folder to its section.
+
+    Raises:
+        InputError: it cannot be read, names another section, or one exam twice with two sections.
+    """
+    if path.suffix.lower() in (".yaml", ".yml"):
+        rows = [(str(name), str(section)) for name, section in read_yaml(path, "a list of sections").items()]
+    else:
+        try:
+            with open(path, newline="", encoding="utf-8-sig") as file:
+                lines = [[cell.strip() for cell in row] for row in csv.reader(file)]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputError(f"{path} cannot be read as CSV ({error})") from None
+        rows = [(row[0], row[1] if len(row) > 1 else "") for row in lines if row and row[0]]
+        if rows and rows[0][1].lower() in _HEADINGS:
+            rows = rows[1:]
+    listed: dict[str, str] = {}
+    for name, section in rows:
+        if section not in SECTIONS:
+            raise InputError(f"{path}, {name}: {section or 'nothing'} is no section; there are {', '.join(SECTIONS)}")
+        if listed.setdefault(name, section) != section:
+            raise InputError(f"{path}: {name} is in {listed[name]} and in {section}; an exam has one section")
+    if not listed:
+        raise InputError(f"{path} names no exam; it wants lines like `EXAM,training`")
+    return listed
