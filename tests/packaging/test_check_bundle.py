@@ -79,6 +79,17 @@ def test_each_flaw_is_found(name, copy, tmp_path):
     assert found.status == "FAIL" and found.detail
 
 
+def test_a_shape_in_metadata_is_not_executed(copy, tmp_path):
+    mark = tmp_path / "executed"
+    metadata = (copy / "configs/metadata.json").read_text()
+    evil = json.dumps(f"[open({str(mark)!r}, 'w').close(), 16][1]")
+    (copy / "configs/metadata.json").write_text(metadata.replace('"16*n"', evil))
+    for name in ("network in inference.yaml", "network in train.yaml", "TorchScript"):
+        found = finding(name, copy, tmp_path)
+        assert found.status == "FAIL" and "is no size" in found.detail, found
+    assert not mark.exists()
+
+
 def test_a_flaw_costs_its_own_line_and_no_other(copy):
     """The whole check of a sound bundle; spoilt in one place, all its other lines are as they were."""
     sound = findings(copy)

@@ -16,6 +16,10 @@ import torch
 import yaml
 from planewise.errors import InputError
 from planewise.packaging import archive, check_bundle, package_bundle
+from planewise.packaging.bundle import Bundle
+from planewise.packaging.check_bundle import checks_for
+from planewise.packaging.checks.candidate import Candidate
+from planewise.packaging.configs import with_values
 from planewise.packaging.run_record import flat_scores
 from planewise.packaging.weights import check_weights, strip_script
 
@@ -103,7 +107,8 @@ def test_large_files_are_set_apart_for_the_zoo(tmp_path, monkeypatch):
     assert (tmp_path / "there" / NAME / "models/model.pt").read_bytes() == (apart / "models/model.pt").read_bytes()
 
 
-def test_a_network_of_ones_own_goes_into_both_configs(tmp_path):
+def test_a_network_of_ones_own_is_packaged_from_the_bundles_own_configs(tmp_path):
+    """A run that has it cannot bring it along: its configuration is data."""
     name = "downstream_cardiac_sax_segmentation"
     network = {
         "_target_": "monai.networks.nets.BasicUNet",
@@ -113,9 +118,44 @@ def test_a_network_of_ones_own_goes_into_both_configs(tmp_path):
     }
     network |= {"features": [4, 4, 4, 4, 4, 4], "norm": "batch"}
     run = write_run(name, tmp_path / "run", tiny(name) | {"network_def": network})
-    done = package_bundle(source(name), run, tmp_path / "dist", **SAID)
+    with pytest.raises(InputError, match="has another network_def, .* copy the bundle's folder"):
+        package_bundle(source(name), run, tmp_path / "dist", **SAID)
+    copy = shutil.copytree(source(name), tmp_path / "bundles" / name, ignore=shutil.ignore_patterns("models", "eval"))
+    for file in ("train.yaml", "inference.yaml"):
+        path = copy / "configs" / file
+        path.write_text(with_values(path.read_text(), {"network_def": network}))
+    done = package_bundle(copy, run, tmp_path / "dist", **SAID)
     for file in ("train.yaml", "inference.yaml"):
         assert yaml.safe_load((done.folder / "configs" / file).read_text())["network_def"] == network
+
+
+@pytest.mark.parametrize("key", ["sigma", "features", "network_def", "views"])
+def test_a_runs_configuration_is_not_executed(key, run, tmp_path):
+    """Neither to package the run nor to check a bundle with its weights."""
+    mark = tmp_path / "executed"
+    write = f"$open({str(mark)!r}, 'w').close() or 3.5"
+    value = {
+        "sigma": write,
+        "features": [write, 8, 16],
+        "network_def": {"_target_": "builtins.open", "file": str(mark), "mode": "w"},
+        "views": {"_target_": "builtins.open", "file": str(mark), "mode": "w"},
+    }[key]
+    config = yaml.safe_load((run / "config.yaml").read_text()) | {key: value}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(InputError, match=f"has another {key}, which MONAI would evaluate"):
+        package_bundle(source(NAME), run, tmp_path / "dist", **SAID)
+    candidate = Candidate(Bundle(source(NAME)), tmp_path, run)
+    found = [check(candidate) for check in checks_for(candidate) if check.name in ("weights", "TorchScript", "ONNX")]
+    assert [finding.status for finding in found] == ["FAIL"] * 3, found
+    assert all("which MONAI would evaluate" in finding.detail for finding in found)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [1", "!!python/object/apply:os.getcwd []"])
+def test_a_runs_configuration_that_is_broken_is_named(text, run, tmp_path):
+    (run / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match="config.yaml (cannot be read as YAML|holds no settings)"):
+        package_bundle(source(NAME), run, tmp_path / "dist", **SAID)
 
 
 def test_what_a_script_says_of_where_it_was_made_is_taken_out(tmp_path):

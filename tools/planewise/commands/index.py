@@ -48,8 +48,8 @@ def index(
     division: Annotated[
         str,
         typer.Option(
-            help="What divides the exams. auto: the folders of DSBCC and ACDC if they divide the data, otherwise a hash of the "
-            "patient. hash, folders: always that one; folders also follows MRNet's.",
+            help="What divides the exams. auto: the folders of DSBCC and ACDC if they divide the data, otherwise a hash of "
+            "the patient. hash, folders: always that one; folders also follows MRNet's.",
         ),
     ] = "auto",
     sections: Annotated[

@@ -22,6 +22,7 @@ from planewise.packaging.configs import for_a_bundle, with_values
 from planewise.packaging.model_card import Provenance, with_commands, with_provenance
 from planewise.packaging.run_record import Run, read_scores
 from planewise.packaging.settings import defining_settings, settings_of
+from planewise.packaging.shapes import check_shapes
 from planewise.packaging.source import OURS, THEIRS
 from planewise.packaging.weights import check_weights, save_weights, strip_script
 
@@ -93,6 +94,7 @@ def package_bundle(
         packaged = Bundle(built)
         _write_weights(packaged, file, say)
         check_metadata(source)
+        check_shapes(packaged.metadata)
         _verify_network(packaged)
         if torchscript:
             _export(packaged, say)

@@ -43,13 +43,17 @@ class Run:
 
     @classmethod
     def of_weights(cls, weights: Path) -> Run | None:
-        """The run that wrote a file of weights; None if no file next to it tells."""
+        """The run that wrote a file of weights; None if no file next to it tells. Nothing in it is evaluated.
+
+        Raises:
+            InputError: its record or its configuration is broken.
+        """
         models = weights.resolve().parent
         # a run with a folder of its own keeps its weights in it; otherwise they are the bundle's, beside eval/
         for folder in (models.parent, models.parent / "eval"):
             config, record = folder / "config.yaml", folder / "run.json"
             if models.name == "models" and config.is_file() and record.is_file():
-                return cls(folder, weights, _in_our_names(yaml.safe_load(config.read_text())), _json(record))
+                return cls(folder, weights, _in_our_names(_yaml(config)), _json(record))
         return None
 
     @cached_property
@@ -168,9 +172,24 @@ def read_scores(path: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error})") from None
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error})") from None
+    return _table(content, path)
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as YAML ({' '.join(str(error).split())})") from None
+    return _table(content, path)
+
+
+def _table(content: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no settings; the run was cut off, or the file is another's. Name another run")
+    return content
 
 
 def _existing(path: Any, run: Path) -> Path | None:

@@ -18,6 +18,8 @@ _DEFINING = ("network_def", "preprocessing", "postprocessing")
 _OWN = ("preprocessing", "targets")
 
 _REFERENCE = re.compile(r"@(\w+)")
+#: What MONAI evaluates, looks up or reads from another file.
+_CODE = re.compile(r"[$@%]")
 
 
 def defining_settings(inference: Mapping[str, Any]) -> set[str]:
@@ -35,6 +37,9 @@ def defining_settings(inference: Mapping[str, Any]) -> set[str]:
 def settings_of(run: Run, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What a bundle's configs have to be changed to so that they fit a run's weights.
 
+    Another person's run is data: of its configuration only the settings that `defining_settings` names are taken, as numbers,
+    texts, lists and tables of these. What MONAI would evaluate stands in the bundle's own configs or is refused.
+
     Args:
         run: the run that wrote the weights.
         train, inference: the bundle's configs, as they stand in its files.
@@ -43,7 +48,7 @@ def settings_of(run: Run, train: Mapping[str, Any], inference: Mapping[str, Any]
         ``{"train.yaml": {key: value}, "inference.yaml": {key: value}}``, without what is as it is.
 
     Raises:
-        InputError: the run is not one of this bundle.
+        InputError: the run is not one of this bundle, or it has code where the bundle has none, or other code.
     """
     train, inference = _plain(train), _plain(inference)
     wanted = defining_settings(inference)
@@ -60,6 +65,16 @@ def settings_of(run: Run, train: Mapping[str, Any], inference: Mapping[str, Any]
             f"{run.folder} is not a run of this bundle as it stands: it {' and '.join(what)}; name another run with "
             f"--weights, or package with the code that made this one{f' (commit {commit})' if commit else ''}"
         )
+    other_network = {"network_def"} if network != train.get("network_def") else set()
+    code = sorted(
+        {key for key in wanted if _is_code_of_its_own(run.config.get(key), key, train, inference)} | other_network
+    )
+    if code:
+        raise InputError(
+            f"{run.folder / 'config.yaml'} has another {' and another '.join(code)}, which MONAI would evaluate; a run's "
+            f"configuration is read as data, and none of it is executed. If you trust it, copy the bundle's folder, write "
+            f"{'it' if len(code) == 1 else 'them'} into configs/train.yaml and configs/inference.yaml there, and name the copy"
+        )
     changed = {
         file: {
             key: run.config[key] for key in sorted(wanted) if key in run.config and config.get(key) != run.config[key]
@@ -68,12 +83,29 @@ def settings_of(run: Run, train: Mapping[str, Any], inference: Mapping[str, Any]
     }
     # a key that train.yaml lacks is a setting of inference alone: the run says nothing of it
     changed["inference.yaml"] = {key: value for key, value in changed["inference.yaml"].items() if key in train}
-    if network != train.get("network_def"):
-        changed["train.yaml"]["network_def"] = network
-        changed["inference.yaml"]["network_def"] = {
-            key: value for key, value in network.items() if _references(value) <= set(inference)
-        }
     return changed
+
+
+def _is_code_of_its_own(value: Any, key: str, *bundle: Mapping[str, Any]) -> bool:
+    """Whether a run's value of a setting is anything but plain data, and no config of the bundle has it for that setting."""
+    return holds_code(value) and not any(config.get(key) == value for config in bundle)
+
+
+def holds_code(value: Any) -> bool:
+    """Whether MONAI could make more of a part of a config than numbers, texts, lists and tables.
+
+    So it can with a text that has ``$``, ``@`` or ``%`` in it, and with a table that has a key like ``_target_``, or one with
+    such a sign.
+    """
+    if isinstance(value, Mapping):
+        keys = [str(key) for key in value]
+        return any(key.startswith("_") or holds_code(key) for key in keys) or any(map(holds_code, value.values()))
+    if isinstance(value, list):
+        return any(map(holds_code, value))
+    if isinstance(value, str):
+        return _CODE.search(value) is not None
+    # dates and bytes, which YAML has and JSON has not
+    return not (value is None or isinstance(value, (bool, int, float)))
 
 
 def _in(config: Mapping[str, Any], key: str) -> Any:

@@ -14,6 +14,7 @@ from planewise.networks import read_weights, weights_path
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.run_record import Run
 from planewise.packaging.settings import settings_of
+from planewise.packaging.shapes import size_of
 
 
 class Candidate:
@@ -61,7 +62,7 @@ class Candidate:
         """Settings of the inference config that the run of these weights had changed, as the packager would write them.
 
         Raises:
-            InputError: the run is one of another bundle.
+            InputError: the run is one of another bundle, or has code of its own where a setting is wanted.
         """
         run = Run.of_weights(self.weights_file) if self.weights_file and not self.bundle.is_packaged else None
         if run is None:
@@ -98,7 +99,7 @@ class Candidate:
         """A batch of two as metadata.json describes it, with n = 2 in the first of its sizes, 3 in the next and so on."""
         image = self.bundle.metadata["network_data_format"]["inputs"]["image"]
         formulas = enumerate(image["spatial_shape"], start=2)
-        sizes = [eval(str(size), {"__builtins__": {}}, {"n": n, "p": 1}) for n, size in formulas]
+        sizes = [size_of(formula, n) for n, formula in formulas]
         return torch.rand(2, image["num_channels"], *sizes)
 
     @cached_property

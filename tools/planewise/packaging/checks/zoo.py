@@ -12,6 +12,7 @@ from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.finding import Remark, need
+from planewise.packaging.shapes import check_shapes
 from planewise.packaging.source import OURS
 from planewise.packaging.weights import check_weights
 
@@ -85,6 +86,7 @@ def network_in_inference(candidate: Candidate) -> str:
 
 def network_fits(bundle: Bundle, file: str) -> str:
     """A config's network takes and gives the shapes of metadata.json, at `SIZES`."""
+    check_shapes(bundle.metadata)
     for size in SIZES:
         verify_net_in_out(
             "network_def",
