@@ -254,6 +254,43 @@ def test_an_input_error_is_shown_by_its_message_alone(error, whole, monkeypatch,
     assert shown == whole if whole else "ZeroDivisionError: by zero" in shown and "RuntimeError: in an" in shown
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"made": {"_target_": "planewise.networks.SliceNett"}},
+            "Cannot locate class or function path: 'planewise.netw",
+        ),
+        ({"made": {"_target_": "torch.nn.ReLU", "inplaces": 1}}, "got an unexpected keyword argument 'inplaces'"),
+        ({"made": {"_target_": "torch.nn.Linear", "in_features": 1}}, "missing 1 required positional argument"),
+        ({"made": "@mode"}, "@mode"),
+        ({"made": "$1 / 0"}, None),
+    ],
+)
+def test_a_slip_in_a_configuration_is_a_line(change, said, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    plain_errors()
+    parser = ConfigParser({"made": 1} | change)
+    with pytest.raises(Exception) as caught:  # MONAI's, of several kinds
+        parser.get_parsed_content("made")
+    sys.excepthook(caught.type, caught.value, None)
+    shown = capsys.readouterr().err
+    if said is None:
+        assert "ZeroDivisionError" in shown
+    else:
+        assert shown.startswith("planewise: a slip in the configuration or its overrides: ") and said in shown
+        assert shown.count("\n") == 1 and shown.endswith("; PLANEWISE_DEBUG=1 shows where\n")
+
+
+def test_a_config_that_trains_nothing_is_checked_too(tmp_path):
+    config = {"initialize": "$planewise.engines.check_run()", "imports": ["$import planewise"], "sigma": 0}
+    parser = ConfigParser(config)
+    parser.parse()
+    with pytest.raises(RuntimeError) as caught:
+        parser.get_parsed_content("initialize")
+    assert "--sigma is a number above 0, not 0" in cause(caught)
+
+
 @pytest.mark.slow
 def test_an_input_error_ends_the_process_with_its_message_alone():
     code = (

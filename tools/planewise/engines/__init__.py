@@ -19,7 +19,7 @@ from planewise.engines.processes import (
 from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler
 from planewise.engines.slice_batch_inferer import SliceBatchInferer
-from planewise.engines.start_run import plain_errors, start_run, warn_of_unknown_overrides
+from planewise.engines.start_run import check_run, plain_errors, start_run, warn_of_unknown_overrides
 
 __all__ = [
     "AutocastInferer",
@@ -34,6 +34,7 @@ __all__ = [
     "SeedHandler",
     "SliceBatchInferer",
     "allow_tf32",
+    "check_run",
     "is_first_process",
     "join_processes",
     "leave_processes",

@@ -60,6 +60,11 @@ NOT_COMPUTED = frozenset(
 )
 #: Targets that only configs/multi_gpu_train.yaml names, for a run's network and validation.
 _PARALLEL_NETWORK, _SAME_BUFFERS = "planewise.engines.parallel_network", "planewise.engines.SameBuffersHandler"
+#: What MONAI says of names in a configuration that lead nowhere, and Python of arguments that a target has not.
+_SLIPS = re.compile(
+    r"Cannot locate class or function path|is not (found|defined) in the config|detected circular references"
+)
+_WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|missing \d+ required")
 #: Seconds that a process which lost another waits to be ended by torchrun, so that the other's reason is the last word.
 _GRACE = 5.0
 _PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "pydicom", "nibabel")
@@ -91,16 +96,32 @@ def start_run(
     """
     plain_errors()
     refuse_strangers()
-    warn_of_unknown_overrides(sys.argv)
-    parser = _running_parser()
-    if parser is not None:
-        check_settings(_settings(parser))
+    parser = _checked_parser()
     set_determinism(seed)
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
         _write_down(Path(output_dir), config, resume, depends_on, {"seed": seed, **computes_on})
     idist.barrier()
+
+
+def check_run() -> None:
+    """Call it first in the ``initialize`` of a config that trains nothing: refuse what cannot be, before anything is read.
+
+    Raises:
+        InputError: a setting cannot be (`check_settings`).
+    """
+    plain_errors()
+    _checked_parser()
+
+
+def _checked_parser() -> ConfigParser | None:
+    """The parser that runs, when its settings can be; None outside of a config."""
+    warn_of_unknown_overrides(sys.argv)
+    parser = _running_parser()
+    if parser is not None:
+        check_settings(_settings(parser))
+    return parser
 
 
 def _write_down(
@@ -194,7 +215,7 @@ def plain_errors() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
         causes = _causes(error)
-        plain = next((cause for cause in causes if isinstance(cause, InputError)), None)
+        plain = next((cause for cause in causes if isinstance(cause, InputError)), None) or _slip_in_config(causes)
         if plain is not None:
             print(f"{who}: {plain}", file=sys.stderr)
         elif not alone and (lost := next(filter(_lost_connection, causes), None)):
@@ -206,6 +227,18 @@ def plain_errors() -> None:
 
     hook.planewise = True  # type: ignore[attr-defined]
     sys.excepthook = hook
+
+
+def _slip_in_config(causes: Sequence[BaseException]) -> str | None:
+    """What MONAI says of a name or a reference in a configuration that leads nowhere, in a line; None of anything else."""
+    for cause, outer in zip(causes, [None, *causes], strict=False):
+        text = str(cause.args[0] if cause.args else cause)
+        slip = _SLIPS.search(text)
+        made = outer is not None and str(outer).startswith("Failed to instantiate component")
+        if slip or (made and isinstance(cause, TypeError) and _WRONG_ARGUMENTS.search(text)):
+            text = text.splitlines()[0].rstrip(".")
+            return f"a slip in the configuration or its overrides: {text}; PLANEWISE_DEBUG=1 shows where"
+    return None
 
 
 def _causes(error: BaseException) -> list[BaseException]:

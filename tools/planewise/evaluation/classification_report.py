@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
+from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.metrics import classification_scores
 from planewise.reports.classification_figures import roc_figure
 from planewise.reports.tables import write_csv, write_json
@@ -69,5 +70,6 @@ class ClassificationReport:
             return
         scores = classification_scores(probabilities, labels, self.classes)
         write_json(self.folder / "metrics.json", scores)
-        roc_figure(probabilities, labels, self.classes, scores).savefig(self.folder / "roc.png", dpi=110)
+        with only_a_picture("roc.png"):
+            roc_figure(probabilities, labels, self.classes, scores).savefig(self.folder / "roc.png", dpi=110)
         engine.state.metrics |= {"report": scores}

@@ -13,6 +13,7 @@ from torch import nn
 
 from planewise.data import StackDataset
 from planewise.evaluation.decisions import decision
+from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.metrics import finding_scores
 from planewise.reports.findings_figures import findings_roc_figure, saliency_figure
 from planewise.reports.tables import write_csv, write_json
@@ -78,10 +79,11 @@ class FindingsReport:
             columns[task] = ["" if np.isnan(value) else int(value) for value in labels[:, column]]
         write_csv(self.folder / "predictions.csv", columns)
         scores = finding_scores(probabilities, labels, self.tasks)
-        findings_roc_figure(probabilities, labels, self.tasks, scores, self.title).savefig(
-            self.folder / "roc.png", dpi=110
-        )
-        self._draw_saliency(probabilities, labels)
+        with only_a_picture("roc.png"):
+            figure = findings_roc_figure(probabilities, labels, self.tasks, scores, self.title)
+            figure.savefig(self.folder / "roc.png", dpi=110)
+        with only_a_picture("saliency.png"):
+            self._draw_saliency(probabilities, labels)
         # last: what waits for this file finds the others
         write_json(self.folder / "metrics.json", scores)
         engine.state.metrics |= {"report": scores}

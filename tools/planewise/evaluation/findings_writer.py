@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from planewise.evaluation.decisions import decision
+from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.plan_views import RESEARCH_ONLY
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.findings_figures import Decision, saliency_figure
@@ -67,7 +68,8 @@ class FindingsWriter:
                 rows = self._decisions(item, torch.as_tensor(output["image"])[0], probabilities)
                 found |= {"probabilities": probabilities, "decisive_slices": _decisive(rows)}
                 title = f"exam {exam}{': ' * bool(remark)}{remark}. {RESEARCH_ONLY}"
-                saliency_figure(list(rows.values()), title).savefig(folder / "saliency.png", dpi=110)
+                with only_a_picture("saliency.png"):
+                    saliency_figure(list(rows.values()), title).savefig(folder / "saliency.png", dpi=110)
                 text = ", ".join(f"{task} {value:.2f}" for task, value in probabilities.items())
                 logger.info("exam %s: %s", exam, text)
             write_json(folder / "findings.json", found)

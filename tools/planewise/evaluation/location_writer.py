@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from ignite.engine import Engine, Events
 
+from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.plan_views import RESEARCH_ONLY
 from planewise.geometry import location_order, order_strength
 from planewise.preprocessing.exam_name import loaded_name
@@ -83,5 +84,6 @@ class LocationWriter:
         def draw(axes: Axes, number: int) -> None:
             axes.set_title(f"{locations[number]:.2f}", fontsize=9)
 
-        figure = stack_figure(image, draw, f"{title}\n{RESEARCH_ONLY}")
-        figure.savefig(path, dpi=110, pil_kwargs=QUICK_PNG)
+        with only_a_picture(path.name):
+            figure = stack_figure(image, draw, f"{title}\n{RESEARCH_ONLY}")
+            figure.savefig(path, dpi=110, pil_kwargs=QUICK_PNG)

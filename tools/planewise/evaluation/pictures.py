@@ -8,6 +8,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from torch.utils.tensorboard import SummaryWriter
 
+from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.reports.pretext_figures import heatmap_gallery
 
 
@@ -40,6 +41,7 @@ class HeatmapPictureHandler:
             target["heatmaps"][: self.slices],
         )
         shown = [np.asarray(array.detach().float().cpu()) for array in arrays]
-        figure = heatmap_gallery(*shown, [""] * len(shown[0]), self.views)
-        with SummaryWriter(self.log_dir) as writer:
-            writer.add_figure("heatmaps", figure, engine.state.epoch)
+        with only_a_picture("the heatmaps' picture"):
+            figure = heatmap_gallery(*shown, [""] * len(shown[0]), self.views)
+            with SummaryWriter(self.log_dir) as writer:
+                writer.add_figure("heatmaps", figure, engine.state.epoch)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ignite.engine import Engine, Events
 
+from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.plan_views import slice_affines
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.planned_views import planned_views_figure, slicer_markups
@@ -45,13 +46,14 @@ class PlanWriter:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / "plan.json", plan)
             write_json(folder / "planes.mrk.json", slicer_markups(plan))
-            figure = planned_views_figure(
-                np.asarray(image[0].cpu()),
-                np.asarray(output["network_heatmaps"].cpu()),
-                slice_affines(image, item.get("slice_affines")),
-                plan,
-                exam,
-            )
-            figure.savefig(folder / "plan.png", dpi=110, pil_kwargs=QUICK_PNG)
+            with only_a_picture("plan.png"):
+                figure = planned_views_figure(
+                    np.asarray(image[0].cpu()),
+                    np.asarray(output["network_heatmaps"].cpu()),
+                    slice_affines(image, item.get("slice_affines")),
+                    plan,
+                    exam,
+                )
+                figure.savefig(folder / "plan.png", dpi=110, pil_kwargs=QUICK_PNG)
             for name, view in plan["views"].items():
                 logger.info("exam %s, %s: %s %s", exam, name, view["verdict"], "; ".join(view["reasons"]))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
+from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.metrics import volume_scores
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.segmentation_figures import segmentation_gallery
@@ -117,6 +118,7 @@ class SegmentationReport:
         write_json(self.folder / "metrics.json", metrics)
         write_shown_slices(self.folder / SHOWN_SLICES, self._hard)
         images, predictions, references, captions = zip(*self._shown, strict=True)
-        figure = segmentation_gallery(images, predictions, references, captions, self.structures)
-        figure.savefig(self.folder / "segmentations.png", dpi=100)
+        with only_a_picture("segmentations.png"):
+            figure = segmentation_gallery(images, predictions, references, captions, self.structures)
+            figure.savefig(self.folder / "segmentations.png", dpi=100)
         engine.state.metrics |= {"report": metrics}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ignite.engine import Engine, Events
 
+from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.plan_views import RESEARCH_ONLY
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.segmentation_figures import add_structure_legend, overlay_labels
@@ -36,11 +37,12 @@ class SegmentationWriter:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             name = loaded_name(output["image"])
             image, labels = (np.asarray(value[0].cpu()) for value in (item["native_image"], output["pred"]))
-            figure = stack_figure(
-                image,
-                lambda axes, number, labels=labels: overlay_labels(axes, labels[..., number]),
-                f"{name}: {RESEARCH_ONLY}",
-            )
-            add_structure_legend(figure, self.structures)
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-            figure.savefig(self.folder / name / "segmentation.png", dpi=110, pil_kwargs=QUICK_PNG)
+            with only_a_picture("segmentation.png"):
+                figure = stack_figure(
+                    image,
+                    lambda axes, number, labels=labels: overlay_labels(axes, labels[..., number]),
+                    f"{name}: {RESEARCH_ONLY}",
+                )
+                add_structure_legend(figure, self.structures)
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+                figure.savefig(self.folder / name / "segmentation.png", dpi=110, pil_kwargs=QUICK_PNG)

@@ -1,0 +1,21 @@
+"""A picture that cannot be drawn is no reason to lose what it would have shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def only_a_picture(name: str) -> Iterator[None]:
+    """Draw and save a picture inside; what goes wrong there becomes a warning, and the run goes on.
+
+    A MONAI Label server has no matplotlib, for one.
+    """
+    try:
+        yield
+    except Exception as error:
+        logger.warning("%s is not drawn: %s", name, error)
