@@ -90,6 +90,25 @@ def test_a_shape_in_metadata_is_not_executed(copy, tmp_path):
     assert not mark.exists()
 
 
+KNEE = "downstream_knee_injury_classification"
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_numbers_that_monai_label_would_resize_are_found(marked, tmp_path):
+    """Without what marks them as numbers, MONAI Label answers every request with 500."""
+    ignored = shutil.ignore_patterns("models", "eval")
+    folder = shutil.copytree(source(KNEE), tmp_path / "bundles" / KNEE, ignore=ignored)
+    config = folder / "configs/inference.yaml"
+    text = re.sub(r"^features: .*$", "features: [4, 4, 4, 4, 4]", config.read_text(), flags=re.M)
+    step = "  - _target_: planewise.evaluation.AsNumbersd  # for MONAI Label\n"
+    config.write_text(text if marked else edited(text, step, ""))
+    found = finding("MONAI Label inference", folder, tmp_path)
+    if marked:
+        assert found.status == "ok", found
+    else:
+        assert found.status == "FAIL" and "MONAI Label answers 500: its Restored" in found.detail
+
+
 def test_a_flaw_costs_its_own_line_and_no_other(copy):
     """The whole check of a sound bundle; spoilt in one place, all its other lines are as they were."""
     sound = findings(copy)

@@ -1,5 +1,6 @@
 """Postprocessing, scores and writers of each task; they call the pictures of reports."""
 
+from planewise.evaluation.as_numbers import AsNumbersd
 from planewise.evaluation.classification_report import ClassificationReport
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
 from planewise.evaluation.findings_report import FindingsReport
@@ -16,6 +17,7 @@ from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import SegmentationWriter
 
 __all__ = [
+    "AsNumbersd",
     "ClassificationReport",
     "Collector",
     "CollectorResults",
