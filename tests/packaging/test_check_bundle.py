@@ -90,6 +90,15 @@ def test_a_shape_in_metadata_is_not_executed(copy, tmp_path):
     assert not mark.exists()
 
 
+def test_fractions_in_place_of_labels_are_found(copy, tmp_path):
+    config = copy / "configs/inference.yaml"
+    assert finding("MONAI Label inference", copy, tmp_path).status == "ok"
+    step = "  - _target_: planewise.evaluation.LabelSlicesd\n    min_order: '@min_order'\n"
+    config.write_text(edited(config.read_text(), step, ""))
+    found = finding("MONAI Label inference", copy, tmp_path)
+    assert found.status == "FAIL" and "the result holds fractions" in found.detail
+
+
 KNEE = "downstream_knee_injury_classification"
 
 

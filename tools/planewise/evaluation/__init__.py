@@ -5,6 +5,7 @@ from planewise.evaluation.classification_report import ClassificationReport
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
 from planewise.evaluation.findings_report import FindingsReport
 from planewise.evaluation.findings_writer import FindingsWriter
+from planewise.evaluation.label_slices import LabelSlicesd
 from planewise.evaluation.largest_pieces import KeepLargestPiecesd
 from planewise.evaluation.location_scores import LocationScores
 from planewise.evaluation.location_writer import LocationWriter
@@ -25,6 +26,7 @@ __all__ = [
     "FindingsWriter",
     "HeatmapPictureHandler",
     "KeepLargestPiecesd",
+    "LabelSlicesd",
     "LocationScores",
     "LocationWriter",
     "OrientationScores",

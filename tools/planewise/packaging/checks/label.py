@@ -156,6 +156,11 @@ def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
         return
     prediction = item["pred"]
     need(prediction.shape[0] == 1, f"{prediction.shape[0]} channels are left; MONAI Label writes one (argmax)")
+    values = torch.as_tensor(prediction).float()
+    need(
+        bool((values == values.round()).all()),
+        "the result holds fractions; a viewer cuts them to whole numbers: give labels as `pred` and numbers as `result`",
+    )
     given = tuple(int(size) for size in item["image"].meta["spatial_shape"])
     need(
         tuple(prediction.shape[1:]) == given[: prediction.ndim - 1],
