@@ -90,6 +90,34 @@ def test_a_shape_in_metadata_is_not_executed(copy, tmp_path):
     assert not mark.exists()
 
 
+def test_fractions_in_place_of_labels_are_found(copy, tmp_path):
+    config = copy / "configs/inference.yaml"
+    assert finding("MONAI Label inference", copy, tmp_path).status == "ok"
+    step = "  - _target_: planewise.evaluation.LabelSlicesd\n    min_order: '@min_order'\n"
+    config.write_text(edited(config.read_text(), step, ""))
+    found = finding("MONAI Label inference", copy, tmp_path)
+    assert found.status == "FAIL" and "the result holds fractions" in found.detail
+
+
+KNEE = "downstream_knee_injury_classification"
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_numbers_that_monai_label_would_resize_are_found(marked, tmp_path):
+    """Without what marks them as numbers, MONAI Label answers every request with 500."""
+    ignored = shutil.ignore_patterns("models", "eval")
+    folder = shutil.copytree(source(KNEE), tmp_path / "bundles" / KNEE, ignore=ignored)
+    config = folder / "configs/inference.yaml"
+    text = re.sub(r"^features: .*$", "features: [4, 4, 4, 4, 4]", config.read_text(), flags=re.M)
+    step = "  - _target_: planewise.evaluation.AsNumbersd  # for MONAI Label\n"
+    config.write_text(text if marked else edited(text, step, ""))
+    found = finding("MONAI Label inference", folder, tmp_path)
+    if marked:
+        assert found.status == "ok", found
+    else:
+        assert found.status == "FAIL" and "MONAI Label answers 500: its Restored" in found.detail
+
+
 def test_a_flaw_costs_its_own_line_and_no_other(copy):
     """The whole check of a sound bundle; spoilt in one place, all its other lines are as they were."""
     sound = findings(copy)

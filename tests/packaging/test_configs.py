@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
-from monai.bundle import ConfigParser
-from planewise.packaging.configs import for_a_bundle, names_in, with_values
+from monai.bundle import ConfigParser, ConfigWorkflow
+from planewise.packaging.configs import as_json, for_a_bundle, names_in, with_values
 
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
@@ -60,7 +61,7 @@ def test_a_config_for_a_bundle_names_its_own_code():
     assert content["network_def"]["_target_"] == "scripts.networks.SliceNet"
     assert content["after"] == "$scripts.data.find_inputs(@title, 'planewise')"
     assert content["title"] == "planewise.networks is text here" and "# planewise.engines in a comment" in changed
-    assert content["imports"] == ["$import os", "$import sys", "$import scripts"]
+    assert content["imports"] == ["$import inspect", "$import os", "$import sys", "$import scripts"]
     assert content["initialize"][-1] == "$scripts.engines.plain_errors()"
 
 
@@ -70,9 +71,43 @@ def test_every_config_keeps_its_meaning(name):
         text = path.read_text()
         before, after = yaml.safe_load(text), yaml.safe_load(for_a_bundle(text))
         assert not names_in(for_a_bundle(text))
-        for key in before.keys() - {"imports", "initialize"}:
+        for key in before.keys() - {"imports", "initialize", "bundle_root"}:
             assert str(after[key]) == str(before[key]).replace("planewise.", "scripts."), (path.name, key)
-        assert len(after.get("initialize", [])) == (len(before["initialize"]) + 2 if "initialize" in before else 0)
+        assert len(after.get("initialize", [])) == (len(before["initialize"]) + 3 if "initialize" in before else 0)
+
+
+SELF = """imports:
+- $import planewise
+bundle_root: .
+found: $@bundle_root
+initialize:
+- $planewise.there
+run:
+- $@found
+"""
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "json"])
+def test_a_packaged_config_finds_its_own_folder(suffix, tmp_path, monkeypatch):
+    """From any folder, by the command's path or by a workflow made in Python."""
+    bundle = tmp_path / "some where" / "bundle"
+    (bundle / "configs").mkdir(parents=True)
+    (bundle / "scripts").mkdir()
+    (bundle / "scripts" / "__init__.py").write_text("there = 'found'")
+    text = for_a_bundle(SELF)
+    (bundle / "configs" / f"run.{suffix}").write_text(as_json(text) if suffix == "json" else text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    options = {"meta_file": [], "logging_file": False, "workflow_type": None}
+    for config in (bundle / "configs" / f"run.{suffix}", Path("some where/bundle/configs") / f"run.{suffix}"):
+        workflow = ConfigWorkflow(str(config), **options)
+        workflow.initialize()
+        assert workflow.run() == [str(bundle)]
+        monkeypatch.delitem(sys.modules, "scripts")
+    elsewhere = ConfigWorkflow(str(config), **options, bundle_root=str(tmp_path))
+    with pytest.raises(SystemExit, match="there is no scripts/ in .*; name the bundle with --bundle_root"):
+        elsewhere.initialize()
 
 
 def test_a_bundles_folder_is_found_before_anything_of_it_is_used(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 import yaml
 from planewise.errors import InputError
 from planewise.packaging import archive, check_bundle, package_bundle
-from planewise.packaging.bundle import Bundle
+from planewise.packaging.bundle import Bundle, _forget_scripts
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.configs import with_values
@@ -42,7 +43,7 @@ def test_the_runs_settings_are_in_both_configs_and_nothing_of_where_it_ran(run, 
         text = (done.folder / "configs" / file).read_text()
         after = yaml.safe_load(text)
         assert after["features"] == tiny(NAME)["features"] and after["sigma"] == 3.5 and after["stem_stride"] == 2
-        kept = ("output_dir", "datalist", "device", "bundle_root", "batch_size", "max_epochs", "weights", "seed")
+        kept = ("output_dir", "datalist", "device", "batch_size", "max_epochs", "weights", "seed")
         assert {key: after[key] for key in kept if key in after} == {key: before[key] for key in kept if key in before}
         assert text.count("#") >= (source(NAME) / "configs" / file).read_text().count("#")
     metadata = json.loads((done.folder / "configs/metadata.json").read_text())
@@ -71,6 +72,34 @@ def test_the_runs_settings_are_in_both_configs_and_nothing_of_where_it_ran(run, 
         for path in done.folder.rglob("*")
         if path.is_file()
     }
+
+
+@pytest.mark.parametrize("kind", ["train", "infer"])
+def test_a_package_is_loaded_by_its_name(kind, run, tmp_path, monkeypatch):
+    """`monai.bundle.load` knows a bundle's name and folder, and gives the network with its weights."""
+    done = package_bundle(source(NAME), run, tmp_path / "dist", **SAID)
+    file = {"train": "train.json", "infer": "inference.json"}[kind]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    saved = torch.load(done.folder / "models/model.pt", weights_only=True)
+    network = monai.bundle.load(NAME, bundle_dir=tmp_path / "dist", workflow_type=Path(file).stem, device="cpu")
+    assert type(network).__module__ == "scripts.networks.slice_net"
+    assert all(torch.equal(value, saved[name]) for name, value in network.state_dict().items())
+    _forget_scripts()
+    workflow = monai.bundle.create_workflow(
+        config_file=str(done.folder / "configs" / file), workflow_type=kind, logging_file=False
+    )
+    assert workflow.bundle_root == str(done.folder)
+    _forget_scripts()
+    assert files_of(done.folder).status == "ok"
+    (done.folder / "configs" / file).write_text("{}")
+    assert "also as .json" in files_of(done.folder).detail
+
+
+def files_of(folder: Path):
+    candidate = Candidate(Bundle(folder), folder)
+    return next(check(candidate) for check in checks_for(candidate) if check.name == "files")
 
 
 @pytest.mark.parametrize("torchscript", [False, pytest.param(True, marks=pytest.mark.slow)])

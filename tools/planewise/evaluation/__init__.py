@@ -1,9 +1,11 @@
 """Postprocessing, scores and writers of each task; they call the pictures of reports."""
 
+from planewise.evaluation.as_numbers import AsNumbersd
 from planewise.evaluation.classification_report import ClassificationReport
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
 from planewise.evaluation.findings_report import FindingsReport
 from planewise.evaluation.findings_writer import FindingsWriter
+from planewise.evaluation.label_slices import LabelSlicesd
 from planewise.evaluation.largest_pieces import KeepLargestPiecesd
 from planewise.evaluation.location_scores import LocationScores
 from planewise.evaluation.location_writer import LocationWriter
@@ -16,6 +18,7 @@ from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import SegmentationWriter
 
 __all__ = [
+    "AsNumbersd",
     "ClassificationReport",
     "Collector",
     "CollectorResults",
@@ -23,6 +26,7 @@ __all__ = [
     "FindingsWriter",
     "HeatmapPictureHandler",
     "KeepLargestPiecesd",
+    "LabelSlicesd",
     "LocationScores",
     "LocationWriter",
     "OrientationScores",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from ignite.engine import Engine, Events
 
+from planewise.evaluation.label_slices import channel_locations, stack_verdict
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.plan_views import RESEARCH_ONLY
-from planewise.geometry import location_order, order_strength
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.slices import QUICK_PNG, stack_figure
 from planewise.reports.tables import write_json
@@ -30,7 +30,8 @@ class LocationWriter:
       answer is "no order": it is not the organ that the network was trained on, or it is cut another way;
     - ``locations.png``: the slices with their locations.
 
-    Attach it to the evaluator of an inference config.
+    Attach it to the evaluator of an inference config. It takes ``locations`` of `LabelSlicesd`, or else reads them from
+    ``pred``.
 
     Args:
         output_dir: folder.
@@ -58,27 +59,14 @@ class LocationWriter:
         for output in engine.state.output:
             image = output["image"]
             exam = loaded_name(image)
-            # the channel is constant over the image; its middle is on the volume's grid whatever was padded
-            prediction = np.asarray(output["pred"][0].cpu())
-            locations = prediction[prediction.shape[0] // 2, prediction.shape[1] // 2]
-            order = location_order(locations, self.mapping)
-            verdict = self._verdict(locations, order)
+            locations = output["locations"] if "locations" in output else channel_locations(output["pred"])
+            order, verdict = stack_verdict(locations, self.mapping, self.min_order, self.start)
             folder = self.folder / exam
             folder.mkdir(parents=True, exist_ok=True)
             found = {"note": RESEARCH_ONLY, "verdict": verdict, "order": order, "locations": locations.tolist()}
             write_json(folder / "locations.json", found)
             self._draw(np.asarray(image[0].cpu()), locations, f"exam {exam}: {verdict}", folder / "locations.png")
             logger.info("exam %s: %s (order %.2f)", exam, verdict, order)
-
-    def _verdict(self, locations: np.ndarray, order: float) -> str:
-        if not order_strength(order, self.mapping) >= self.min_order:
-            return "no order"
-        if self.mapping == "sine":
-            # the middle is where the locations balance, which is steadier than where they are largest
-            above = np.clip(locations - 0.5 * (locations.min() + locations.max()), 0, None)
-            middle = round(float(above @ np.arange(len(locations)) / above.sum())) + 1
-            return f"slice {middle} of {len(locations)}, from the stack's first end, is the middle"
-        return f"{'first' if order > 0 else 'last'} slice is {self.start}"
 
     def _draw(self, image: np.ndarray, locations: np.ndarray, title: str, path: Path) -> None:
         def draw(axes: Axes, number: int) -> None:

@@ -6,7 +6,6 @@ import ast
 import importlib
 import json
 import logging
-import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from torch import nn
 from planewise.errors import InputError
 from planewise.packaging.configs import names_in
 from planewise.packaging.source import THEIRS, Source, foreign_imports
+from planewise.packaging.versions import PINS, canonical
 
 #: Given to MONAI, which would download it.
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
@@ -104,19 +104,26 @@ class Bundle:
         with without_noise():
             return ConfigParser(self.config("inference.yaml") | (settings or {})).get_parsed_content("network_def")
 
+    @property
+    def named_versions(self) -> dict[str, str]:
+        """Distribution to version, of everything that metadata.json names."""
+        apart = {name: self.metadata[key] for name, key in _NAMED_APART.items()}
+        return apart | self.metadata.get("required_packages_version", {})
+
     def requirements(self) -> dict[str, str]:
-        """Distributions that the code imports and metadata.json does not name, with the versions that are installed."""
+        """Distributions that the code imports and metadata.json does not name, in the versions of `PINS`; what is not
+        among them, in the version that is installed."""
         if self.is_packaged:
             trees = (ast.parse(path.read_text()) for path in (self.folder / THEIRS).rglob("*.py"))
             imported = foreign_imports(trees)
         else:
             imported = self.source.foreign_imports()
-        named = {_canonical(name) for name in (*self.metadata.get("required_packages_version", {}), *_NAMED_APART)}
+        named = {canonical(name) for name in (*self.metadata.get("required_packages_version", {}), *_NAMED_APART)}
         distributions = _distributions()
         missing = {}
         for name in sorted(imported | _ALWAYS_NEEDED):
             homes = sorted(set(distributions.get(name, [name])))
-            if not named & {_canonical(home) for home in (*homes, name)}:
+            if not named & {canonical(home) for home in (*homes, name)}:
                 missing[homes[0]] = _version(homes[0])
         return missing
 
@@ -182,11 +189,9 @@ def _distributions() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def _version(distribution: str) -> str:
+    if pinned := PINS.get(canonical(distribution)):
+        return pinned
     try:
         return version(distribution).partition("+")[0]
     except PackageNotFoundError:

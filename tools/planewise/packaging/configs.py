@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,14 +14,24 @@ from planewise.packaging.source import OURS, THEIRS
 _NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
 _DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
 
+#: Configs that a package holds as ``.json`` too: `monai.bundle.load` and federated learning look for no other name.
+TWINS = ("inference.yaml", "train.yaml")
 #: First lines that a packaged config initialises, and the import they need. MONAI looks into the bundle's folder only
 #: after it has initialised.
 _FIND_SCRIPTS = (
-    f"# finds {THEIRS}/ from any folder, given --bundle_root",
+    f"# finds {THEIRS}/ from any folder",
+    f"- $os.path.isdir(os.path.join(@bundle_root, '{THEIRS}')) or sys.exit('there is no {THEIRS}/ in ' + "
+    "os.path.abspath(@bundle_root) + '; name the bundle with --bundle_root')",
     "- $sys.path.insert(1, os.path.abspath(@bundle_root))",
     f"- $import {THEIRS}",
 )
-_IMPORTS = ("- $import os", "- $import sys")
+_IMPORTS = ("- $import inspect", "- $import os", "- $import sys")
+#: The bundle's folder is the one above the config's. MONAI tells an expression nothing of the file that it stands in, but the
+#: workflow that evaluates it knows, and is among its callers. Elsewhere (`ckpt_export`) it is the folder that one stands in.
+_OWN_FOLDER = (
+    "$next((str(info.frame.f_locals['self'].config_root_path.resolve().parent) for info in inspect.stack(0) "
+    "if isinstance(info.frame.f_locals.get('self'), monai.bundle.ConfigWorkflow)), '.')"
+)
 
 
 def names_in(text: str) -> set[str]:
@@ -29,7 +40,7 @@ def names_in(text: str) -> set[str]:
 
 
 def for_a_bundle(text: str) -> str:
-    """A config that finds this package's code in the bundle's own ``scripts/``."""
+    """A config that finds the bundle's folder, and this package's code in its ``scripts/``."""
     edits = []
     for _, node in _code(text):
         start, end = node.start_mark.index, node.end_mark.index
@@ -42,7 +53,15 @@ def for_a_bundle(text: str) -> str:
         if key in top:
             first = top[key][1].start_mark
             edits.append((first.index, first.index, "".join(f"{line}\n{' ' * first.column}" for line in lines)))
+    if "bundle_root" in top and top["bundle_root"][1].value == ".":
+        here = top["bundle_root"][1]
+        edits.append((here.start_mark.index, here.end_mark.index, _OWN_FOLDER))
     return _edited(text, edits)
+
+
+def as_json(text: str) -> str:
+    """A YAML config as JSON, which `monai.bundle.load` looks for."""
+    return json.dumps(yaml.safe_load(text), indent=2, ensure_ascii=False) + "\n"
 
 
 def with_values(text: str, values: Mapping[str, Any]) -> str:

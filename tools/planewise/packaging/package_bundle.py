@@ -18,7 +18,7 @@ from planewise.errors import InputError
 from planewise.networks import read_weights, weights_path
 from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata, without_noise
-from planewise.packaging.configs import for_a_bundle, with_values
+from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_values
 from planewise.packaging.model_card import Provenance, with_commands, with_provenance
 from planewise.packaging.run_record import Run, read_scores
 from planewise.packaging.settings import defining_settings, settings_of
@@ -176,7 +176,10 @@ def _write_files(
     if "demo.yaml" in texts and not _fits_the_weights(source.config("demo.yaml"), source, changed):
         del texts["demo.yaml"]
     for name, text in texts.items():
-        (built / "configs" / name).write_text(for_a_bundle(text))
+        own = for_a_bundle(text)
+        (built / "configs" / name).write_text(own)
+        if name in TWINS:
+            (built / "configs" / name).with_suffix(".json").write_text(as_json(own))
     for key, value in changed.get("inference.yaml", {}).items():
         say(f"as trained: {key} {value if not isinstance(value, dict) else '(another)'}")
 

@@ -73,7 +73,7 @@ def settings_of(run: Run, train: Mapping[str, Any], inference: Mapping[str, Any]
         raise InputError(
             f"{run.folder / 'config.yaml'} has another {' and another '.join(code)}, which MONAI would evaluate; a run's "
             f"configuration is read as data, and none of it is executed. If you trust it, copy the bundle's folder, write "
-            f"{'it' if len(code) == 1 else 'them'} into configs/train.yaml and configs/inference.yaml there, and name that"
+            "that into configs/train.yaml and configs/inference.yaml there, and name the copy"
         )
     changed = {
         file: {

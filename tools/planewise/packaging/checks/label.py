@@ -12,7 +12,8 @@ import nibabel
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
-from monai.transforms import Compose, LoadImaged, SaveImaged
+from monai.data import MetaTensor
+from monai.transforms import Compose, LoadImaged, Resize, SaveImaged
 from torch import nn
 
 from planewise.errors import InputError
@@ -136,17 +137,47 @@ def _infer(
     return item
 
 
-def _check_result(bundle: Bundle, item: Mapping[str, Any]) -> None:
-    prediction = item["pred"]
+def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
     need("image_path" in item, "image_path is gone after the transforms: MONAI Label's writer needs it")
+    try:
+        given = _restored(item)
+    except Exception as error:
+        raise InputError(
+            f"MONAI Label answers 500: its Restored cannot bring a result of shape {tuple(item['pred'].shape)} to the "
+            f"image's grid ({reason(error)})"
+        ) from None
     if "classification" in bundle.name:
+        # its ClassificationWriter
+        need(isinstance(given, MetaTensor), "MONAI Label answers 500: the classes are no MetaTensor")
+        need(
+            given.ndim == 1,
+            f"MONAI Label answers 500: it takes one number a class, and the result is {tuple(given.shape)}",
+        )
         return
+    prediction = item["pred"]
     need(prediction.shape[0] == 1, f"{prediction.shape[0]} channels are left; MONAI Label writes one (argmax)")
+    values = torch.as_tensor(prediction).float()
+    need(
+        bool((values == values.round()).all()),
+        "the result holds fractions; a viewer cuts them to whole numbers: give labels as `pred` and numbers as `result`",
+    )
     given = tuple(int(size) for size in item["image"].meta["spatial_shape"])
     need(
         tuple(prediction.shape[1:]) == given[: prediction.ndim - 1],
         f"the result has shape {tuple(prediction.shape[1:])}, the image {given}: postprocessing lacks Invertd",
     )
+
+
+def _restored(item: Mapping[str, Any]) -> Any:
+    """``pred`` as MONAI Label 0.8.5 brings it to the image's grid after all else (`monailabel.transform.post.Restored`)."""
+    image, result = item["image"], item["pred"]
+    meta = image.meta if isinstance(image, MetaTensor) else {}
+    size = tuple(result.shape[1:])
+    wanted = meta.get("spatial_shape", size)
+    wanted = wanted[-len(size) :]
+    if np.any(np.not_equal(size, wanted)):
+        result = Resize(spatial_size=wanted, mode="nearest")(result)
+    return result
 
 
 def _transforms(steps: Any) -> list[Callable]:

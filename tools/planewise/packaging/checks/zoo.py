@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import torch
 from monai.bundle import ckpt_export, verify_net_in_out
@@ -14,6 +16,7 @@ from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.finding import Remark, need
 from planewise.packaging.shapes import check_shapes
 from planewise.packaging.source import OURS
+from planewise.packaging.versions import PYTHONS, untried
 from planewise.packaging.weights import check_weights
 
 FILES = (
@@ -32,20 +35,30 @@ SAME = 1e-4
 
 
 def files(candidate: Candidate) -> None:
-    """All files that the zoo demands, none twice, none too large."""
+    """All files that the zoo demands, none in two forms that differ, none too large."""
     bundle = candidate.bundle
     missing = [file for file in FILES if not (bundle.folder / file).is_file()]
     need(not missing, f"missing: {', '.join(missing)}")
     configs = bundle.folder / "configs"
     short = [path.name for path in configs.glob("*.yml")]
     need(not short, f"{', '.join(short)}: MONAI Label opens .yaml alone")
-    twins = [name for name in bundle.texts if (configs / name).with_suffix(".json").exists()]
+    twins = [name for name in bundle.texts if not _is_its_twin((configs / name).with_suffix(".json"), bundle)]
     need(not twins, f"{', '.join(twins)} also as .json: the zoo would take one and MONAI Label the other")
     large = [name for name in archive.files_of(bundle.folder) if _is_large(bundle, name)]
     if large:
         raise Remark(f"over 25 MB: {', '.join(large)}; the zoo wants them elsewhere (`{OURS} package --zoo --url URL`)")
     if "multi_gpu_train.yaml" not in bundle.texts:
         raise Remark("there is no configs/multi_gpu_train.yaml")
+
+
+def _is_its_twin(file: Path, bundle: Bundle) -> bool:
+    """Whether a config's ``.json`` is absent or, in a package, says the same."""
+    if not file.exists():
+        return True
+    try:
+        return bundle.is_packaged and json.loads(file.read_text()) == bundle.config(f"{file.stem}.yaml")
+    except ValueError:
+        return False
 
 
 def _is_large(bundle: Bundle, name: str) -> bool:
@@ -68,6 +81,9 @@ def versions(candidate: Candidate) -> None:
     required = content["required_packages_version"]
     odd += [f"{name} {value}" for name, value in required.items() if not re.fullmatch(r"[0-9][\w.!]*", str(value))]
     need(not odd, f"not plain versions: {', '.join(odd)}")
+    new = untried(candidate.bundle.named_versions)
+    if new:
+        raise Remark(f"nobody tried whether Python {PYTHONS[0]} to {PYTHONS[-1]} can install {', '.join(new)}")
 
 
 def required_packages(candidate: Candidate) -> None:

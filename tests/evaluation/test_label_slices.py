@@ -1,0 +1,47 @@
+"""Labels of slices and numbers beside them, by hand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from planewise.evaluation import LabelSlicesd
+
+
+def labelled(locations, **options):
+    affine = torch.diag(torch.tensor([2.0, 2.0, 8.0, 1.0], dtype=torch.float64))
+    prediction = MetaTensor(torch.tensor(locations).expand(1, 4, 3, -1).clone(), affine=affine)
+    item = LabelSlicesd(**options)({"pred": prediction})
+    assert item["pred"].shape == prediction.shape and item["pred"].dtype == torch.uint8
+    assert torch.equal(item["pred"].affine, affine)
+    json.dumps(item["result"])
+    # each slice has one label all over
+    assert (item["pred"] == item["pred"][:, :1, :1]).all()
+    return item["pred"][0, 0, 0].tolist(), item["result"]
+
+
+@pytest.mark.parametrize(
+    ("options", "locations", "labels", "verdict"),
+    [
+        ({}, [0.05, 0.3, 0.5, 0.6, 0.9], [1, 1, 2, 2, 3], "first slice is basal"),
+        ({}, [0.9, 0.6, 0.5, 0.3, 0.05], [3, 2, 2, 1, 1], "last slice is basal"),
+        # sin(pi / 3) = 0.866
+        (
+            {"mapping": "sine"},
+            [0.1, 0.86, 0.95, 0.87, 0.2],
+            [1, 1, 2, 2, 1],
+            "slice 3 of 5, from the stack's first end, is the middle",
+        ),
+        ({}, [0.5, 0.1, 0.9, 0.2, 0.6], [0, 0, 0, 0, 0], "no order"),
+    ],
+)
+def test_thirds_of_the_stack(options, locations, labels, verdict):
+    given, result = labelled(locations, **options)
+    assert given == labels and result["verdict"] == verdict and result["locations"] == locations
+
+
+def test_two_slices_have_no_order():
+    given, result = labelled([0.1, 0.9])
+    assert given == [0, 0] and result["order"] is None and result["verdict"] == "no order"

@@ -1,0 +1,31 @@
+"""Numbers that have no place in the image, as MONAI Label gives them to a viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+
+
+class AsNumbersd(Transform):
+    """Let a server answer with the numbers of ``pred``, one for each class.
+
+    MONAI Label resizes every ``pred`` to the size that the image's file had, which fails where ``pred`` has no axis in space
+    (`monailabel.transform.post.Restored`). It leaves ``pred`` alone where the image does not say how large it was; here the
+    image forgets that.
+
+    Reads ``pred``, ``(classes,)``, and ``image``. Writes ``pred`` as a float32 `MetaTensor` on the CPU, and ``image``
+    without ``spatial_shape`` in its ``meta``; its voxels and affine stay.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        image = item["image"]
+        if isinstance(image, MetaTensor):
+            meta = {key: value for key, value in image.meta.items() if key != "spatial_shape"}
+            item["image"] = MetaTensor(image.as_tensor(), meta=meta, applied_operations=image.applied_operations)
+        item["pred"] = MetaTensor(torch.as_tensor(item["pred"]).float().cpu())
+        return item

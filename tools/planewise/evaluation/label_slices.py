@@ -1,0 +1,92 @@
+"""From the predicted locations of a stack's slices to labels that a viewer shows, and to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from numpy.typing import NDArray
+from torch import Tensor
+
+from planewise.evaluation.plan_views import RESEARCH_ONLY
+from planewise.geometry import location_order, order_strength
+
+Mapped = Literal["linear", "sine"]
+#: Upper bounds of the labels 1, 2, ...: thirds of the stack. With the sine (Zhang 2024 Eq. 4) the outer thirds are one label.
+_THIRDS: Mapping[str, tuple[float, ...]] = {"linear": (1 / 3, 2 / 3), "sine": (float(np.sin(np.pi / 3)),)}
+
+
+class LabelSlicesd(Transform):
+    """Label whole slices by where they lie, and give the numbers beside them.
+
+    MONAI Label shows ``pred`` as labels and gives ``result`` as JSON; a viewer cuts floats to whole numbers.
+
+    Reads ``pred``, ``(1, i, j, slices)``, the location, constant over each slice. Writes
+
+    - ``pred``: labels ``(1, i, j, slices)``, uint8. With the linear mapping 1, 2 and 3 are the thirds from location 0 to 1;
+      with the sine 1 is the outer thirds and 2 the middle one. A stack without order has no label.
+    - ``locations``: ``(slices,)``.
+    - ``result``: locations, order and verdict as plain values.
+
+    Args:
+        mapping, min_order, start: as of `LocationWriter`.
+    """
+
+    def __init__(self, mapping: Mapped = "linear", min_order: float = 0.7, start: str = "basal") -> None:
+        self.mapping = mapping
+        self.min_order = min_order
+        self.start = start
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        prediction = item["pred"]
+        locations = channel_locations(prediction)
+        order, verdict = stack_verdict(locations, self.mapping, self.min_order, self.start)
+        numbers = np.searchsorted(_THIRDS[self.mapping], locations, side="right") + 1
+        if verdict == _NO_ORDER:
+            numbers[:] = 0
+        labels = torch.as_tensor(numbers, dtype=torch.uint8).expand(prediction.shape).clone()
+        item["pred"] = MetaTensor(labels, meta=prediction.meta) if isinstance(prediction, MetaTensor) else labels
+        item["locations"] = locations
+        item["result"] = {
+            "note": RESEARCH_ONLY,
+            "verdict": verdict,
+            "order": None if np.isnan(order) else round(order, 3),
+            "locations": [round(float(value), 4) for value in locations],
+        }
+        return item
+
+
+_NO_ORDER = "no order"
+
+
+def channel_locations(prediction: Tensor) -> NDArray[np.floating]:
+    """The location of each slice, ``(slices,)``, from the channel ``(1, i, j, slices)`` that is constant over the image; its
+    middle is on the volume's grid whatever was padded."""
+    channel = np.asarray(prediction[0].cpu())
+    return channel[channel.shape[0] // 2, channel.shape[1] // 2]
+
+
+def stack_verdict(locations: NDArray[np.floating], mapping: Mapped, min_order: float, start: str) -> tuple[float, str]:
+    """What follows from the locations of a stack's slices.
+
+    Args:
+        locations: ``(slices,)``.
+        mapping, min_order, start: as of `LocationWriter`.
+
+    Returns:
+        `location_order`, and the verdict in words.
+    """
+    order = location_order(locations, mapping)
+    if not order_strength(order, mapping) >= min_order:
+        return order, _NO_ORDER
+    if mapping == "sine":
+        # the middle is where the locations balance, which is steadier than where they are largest
+        above = np.clip(locations - 0.5 * (locations.min() + locations.max()), 0, None)
+        middle = round(float(above @ np.arange(len(locations)) / above.sum())) + 1
+        return order, f"slice {middle} of {len(locations)}, from the stack's first end, is the middle"
+    return order, f"{'first' if order > 0 else 'last'} slice is {start}"

@@ -1,0 +1,38 @@
+"""Versions that a packaged bundle asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+#: Distribution to the version that metadata.json names: the newest that pip finds as a wheel for each of `PYTHONS`. The Model
+#: Zoo's CI installs exactly these, on the oldest of them. tools/docs/packaging.md says how they were tried.
+PINS: Mapping[str, str] = {
+    "einops": "0.8.2",
+    "fire": "0.7.1",
+    "itk": "5.4.7",
+    "matplotlib": "3.10.8",
+    "monai": "1.6.1",
+    "nibabel": "5.4.2",
+    "numpy": "2.2.6",
+    "pydicom": "3.0.2",
+    "pytorch-ignite": "0.5.5",
+    "pyyaml": "6.0.3",
+    "scikit-image": "0.25.2",
+    "scikit-learn": "1.7.2",
+    "scipy": "1.15.3",
+    "tensorboard": "2.21.0",
+    "torch": "2.13.0",
+    "tqdm": "4.70.1",
+}
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+
+
+def canonical(name: str) -> str:
+    """A distribution's name as package indices compare it: ``PyYAML`` to ``pyyaml``."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def untried(versions: Mapping[str, str]) -> list[str]:
+    """What of some versions, by distribution, is not in `PINS`: ``["numpy 2.4.6"]``."""
+    return [f"{name} {version}" for name, version in versions.items() if PINS.get(canonical(name)) != version]
