@@ -20,4 +20,4 @@ def test_both_read_the_same_files(tmp_path):
     plain, scan = index._plain(tmp_path / "tree"), scan_folder(tmp_path / "tree")
     assert len(plain) == len(scan.frames) == count >= 30
     place = index.TAGS.index("SOPInstanceUID")
-    assert sorted(str(row[place]) for row in plain) == sorted(frame["sop"] for frame in scan.frames)
+    assert sorted(str(row[place]) for row in plain) == sorted(frame.sop for frame in scan.frames)

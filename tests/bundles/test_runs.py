@@ -200,7 +200,7 @@ def test_settings_reach_what_they_set(phantoms, tmp_path):
     assert trainer.state.max_epochs == 9 and trainer.optimizer.param_groups[0]["lr"] == 5e-4
     affine, heatmaps = (parser.get_parsed_content(f"train#{key}") for key in ("augmentation", "pretext"))
     assert np.degrees(affine.rotate) == pytest.approx(7) and affine.scale == (1, 1.5) and heatmaps.sigma == 3.5
-    assert trainer.loss_function.weights == (0.5, 1.0)
+    assert trainer.loss_function.weights == {"orientation": 0.5, "location": 1.0}
     schedule = parser.get_parsed_content("lr_scheduler")
     assert (schedule.step_size, schedule.gamma) == (2, 0.1)
     assert len(trainer.data_loader.sampler) == len(trainer.data_loader.dataset)

@@ -27,8 +27,8 @@ def test_names_at_every_depth():
         ("optimizer#weight_decay", True),  # Adam takes it, and the config does not say it
         ("optimizer#weight_decey", "optimizer#weight_decay"),
         ("evaluate#handlers#1#_disabled_", True),
-        ("evaluate#handlers#2#phases", True),
-        ("evaluate#handlers#2#phase", "evaluate#handlers#2#phases"),
+        ("evaluate#handlers#2#collectors#1#phases", True),
+        ("evaluate#handlers#2#collectors#1#phase", "evaluate#handlers#2#collectors#1#phases"),
         ("train#trainer#max_epoch", "train#trainer#max_epochs"),
         ("train#dataset#transform#transforms", None),  # a reference: there is nothing below it
     ],
