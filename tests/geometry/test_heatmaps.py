@@ -66,6 +66,18 @@ def test_a_stray_blob_does_not_turn_the_line():
     assert math.degrees(float(turn)) < 2
 
 
+def test_pixels_far_from_the_line_do_not_count():
+    heatmap = line_heatmaps(a_line(0.0, 0.0), SHAPE, 3)
+    clean = fit_lines(heatmap)
+    # 21 to 25 pixels from the line, and their mirror images lie on the image
+    heatmap[2:7, 60:66] = 0.8
+    fit = fit_lines(heatmap)
+    turn, shift = line_errors(fit.lines, clean.lines, torch.eye(4, dtype=torch.float64), SHAPE)
+    # all together would turn it by 4 degrees, and shift it by 1 pixel
+    assert math.degrees(float(turn)) < 0.5 and float(shift) < 0.2
+    assert float(fit.residual) == pytest.approx(float(clean.residual), abs=0.1)
+
+
 def test_an_empty_heatmap_has_no_line():
     fit = fit_lines(torch.zeros(2, *SHAPE))
     assert torch.isnan(fit.lines).all() and torch.isnan(fit.residual).all()

@@ -46,6 +46,17 @@ def test_fit_plane_finds_the_plane_of_points(affine, seed):
     assert float(residual) < 1e-5
 
 
+def test_the_residual_is_the_root_mean_square_distance():
+    # pairs 3 mm above and below a corner: the plane z = 0 lies between
+    corners = [[0, 0], [20, 0], [0, 20], [20, 20]]
+    points = torch.tensor([[x, y, z] for x, y in corners for z in (-3, 3)], dtype=torch.float64)
+    assert float(fit_plane(points)[2]) == pytest.approx(3)
+    # the first corner's pair is twice as far off and counts as much as the other three
+    weights = torch.tensor([3, 3, 1, 1, 1, 1, 1, 1], dtype=torch.float64)
+    points[:2, 2] *= 2
+    assert float(fit_plane(points, weights)[2]) == pytest.approx(math.sqrt((3 * 36 + 3 * 9) / 6))
+
+
 def test_a_point_without_weight_does_not_vote():
     points = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 50]], dtype=torch.float64)
     _, normal, _ = fit_plane(points, torch.tensor([1, 1, 1, 1, 0]))
