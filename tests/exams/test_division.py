@@ -73,6 +73,11 @@ def test_a_tree_of_one_folder_has_no_division_to_follow(tmp_path):
     assert exams_of(index_folder(root, division="folders"))["training"] == {"1", "2"}
 
 
+def test_a_tree_of_test_exams_alone_has_none_either(tmp_path):
+    root = dsbcc(tmp_path, test=[1, 2])
+    assert index_folder(root).division.startswith("by a hash")
+
+
 def acdc(root: Path, training=10, testing=4) -> Path:
     for number in range(1, training + 1):
         write_acdc(root, number, group=("DCM", "NOR")[number % 2])

@@ -57,8 +57,10 @@ _WANTED = {tag_for_keyword(keyword): keyword for keyword in _KEYWORDS}
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
 #: The headers that all frames share, and those of each.
 _FRAMES = {0x52009229, 0x52009230}
+_PIXELS_OR_FRAMES = _PIXELS | _FRAMES
 #: Bytes at a file's start that tell its form; the transfer syntax stands in them.
 _FIRST = 1024
+_DEFLATED = DEFLATED.encode()
 
 
 def read_headers(paths: Iterable[str]) -> list[list[Frame] | str]:
@@ -97,9 +99,9 @@ def read_header(path: str | os.PathLike) -> list[Frame]:
             # old files start with the first data element: group 0002 or 0008, little endian, a low element number
             if not has_preamble and (start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3:4] != b"\x00"):
                 raise Refused(NOT_DICOM)
-            if DEFLATED.encode() in start:
+            if _DEFLATED in start:
                 refuse_inflated(start + file.read())
-            header, meta, ended_at = _read(file, _PIXELS | _FRAMES, not has_preamble)
+            header, meta, ended_at = _read(file, _PIXELS_OR_FRAMES, not has_preamble)
             syntax = str(meta.get("TransferSyntaxUID") or "")
             if ended_at in _FRAMES:
                 if syntax != DEFLATED:
@@ -145,9 +147,10 @@ def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDa
     ended_at: list[int] = []
 
     def at_the_end(tag: int, vr: str | None, length: int) -> bool:
-        if tag in ends:
-            ended_at.append(int(tag))
-        return tag in ends
+        if tag not in ends:
+            return False
+        ended_at.append(int(tag))
+        return True
 
     file.seek(0)
     dataset = read_partial(file, at_the_end, force=force, specific_tags=list(_WANTED))
