@@ -272,3 +272,43 @@ def test_train_and_inference_repeat_the_same(name):
     evaluated = ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/evaluate.yaml"))["evaluate"]
     if "preprocessing" in evaluated:
         assert acting(evaluated["preprocessing"]) == acting(inference["preprocessing"])
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_loss_that_is_no_number_ends_the_run_without_weights(name, datalists, tmp_path):
+    where = {"datalist": str(datalists[name]), "output_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache")}
+    parser = parser_of(name, "train.yaml", max_epochs=3, **where)
+    trainer = parser.get_parsed_content("train#trainer")
+    loss = trainer.loss_function
+    trainer.loss_function = lambda *given: loss(*given) * float("nan")
+    with pytest.raises(InputError, match=r"the loss is nan at step 1 of epoch 1"):
+        trainer.run()
+    assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.ckpt"))
+    assert not list(tmp_path.rglob("history.csv"))
+    # looked at before anything is made of the epoch
+    order = [handler["_target_"].split(".")[-1] for handler in parser.get("train#handlers")]
+    assert order.index("FiniteLossHandler") < min(map(order.index, ("HistoryHandler", "CheckpointHandler")))
+    assert "ValidationHandler" not in order[: order.index("FiniteLossHandler")]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_setting_of_a_bundle_that_cannot_be_is_refused(name, datalists, tmp_path):
+    """By what its config starts with, before a file is read."""
+    where = {
+        "datalist": str(datalists[name]),
+        "output_dir": str(tmp_path / "run"),
+        "cache_dir": str(tmp_path / "cache"),
+    }
+    impossible = {"batch_size": 0, "spacing": -1, "max_epochs": None, "num_workers": -1, "device": "cuda:99"}
+    for setting, value in impossible.items():
+        parser = parser_of(name, "train.yaml", **where | {setting: value})
+        with pytest.raises(RuntimeError) as caught:
+            parser.get_parsed_content("initialize")
+        assert any(isinstance(error, InputError) and f"--{setting} " in str(error) for error in chain(caught.value))
+    assert not (tmp_path / "run").exists()
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

@@ -53,6 +53,8 @@ def _one_of(*words: str) -> Check:
     return lambda value: value in words, " or ".join(words)
 
 
+_ANYTHING: Check = (lambda value: True, "")
+
 #: Every setting of a config that has one of these names is checked by it, in whatever bundle.
 CHECKS: Mapping[str, Check] = {
     "batch_size": COUNT,
@@ -110,9 +112,10 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         InputError: a value is not what its name wants (`CHECKS`), the device is not there, the images do not fit the
             network, or no training exam of ``datalist`` has one of the ``views``.
     """
-    for name, (holds, wanted) in CHECKS.items():
-        if name in settings and not holds(settings[name]):
-            raise InputError(f"--{name} is {wanted}, not {settings[name]!r}{_hint(settings[name])}")
+    for name, value in settings.items():
+        holds, wanted = CHECKS.get(name, _ANYTHING)
+        if not holds(value):
+            raise InputError(f"--{name} is {wanted}, not {value!r}{_hint(value)}")
     if "device" in settings:
         _check_device(settings["device"])
     if "decoder" in (settings.get("network_def") or ()):

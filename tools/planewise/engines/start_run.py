@@ -298,6 +298,8 @@ def _running_parser() -> ConfigParser | None:
 def _settings(parser: ConfigParser) -> dict[str, Any]:
     """What is checked of a configuration, its expressions evaluated, but for the network's, which is as it is written."""
     names = [name for name in (*CHECKS, "device", "datalist") if name in parser]
+    # what is computed from a setting is checked after it, so that the message names the one to change
+    names.sort(key=lambda name: str(parser.get(name)).startswith(("$", "@")))
     return {name: parser.get_parsed_content(name) for name in names} | {"network_def": parser.get("network_def")}
 
 
