@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from monai.bundle import ConfigParser
+from planewise.engines.overrides import unknown_overrides
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from tests.bundles.conftest import BUNDLES, anatomy, tiny, tiny_size
 from tests.conftest import ROOT
+from tests.kinds import one_of_each_kind
 
 #: What makes a documented command short: fewer and coarser exams, a smaller network, one epoch.
 SMALLER_PHANTOM = {
@@ -46,10 +49,20 @@ def smaller(command: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", BUNDLES)
+def test_settings_of_the_commands_are_known(name):
+    commands = [shlex.split(command) for command in phantom_commands(name) if "monai.bundle run" in command]
+    assert len(commands) == 2, "one trains and evaluates, one infers"
+    for words in commands:
+        # one file, or a list of them
+        files = re.findall(r"[^\[\]', ]+", words[words.index("--config_file") + 1])
+        known = ConfigParser.load_config_files([str(ROOT / "bundles" / name / file) for file in files])
+        assert files and unknown_overrides(words, known) == {}
+
+
+@pytest.mark.parametrize("name", one_of_each_kind(BUNDLES))
 def test_phantom_commands_of_the_readme(name, tmp_path):
     shutil.copytree(ROOT / "bundles", tmp_path / "bundles", ignore=shutil.ignore_patterns("models", "eval", "runs"))
     commands = phantom_commands(name)
-    assert sum("monai.bundle run" in command for command in commands) == 2, "one trains and evaluates, one infers"
     script = "set -e\n" + "\n".join(smaller(command, name) for command in commands)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -40,7 +40,7 @@ def same(one: dict, other: dict) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
 def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
     datalist = datalist_for(name, phantoms)
     settings = {"datalist": str(datalist), "samples_per_epoch": 16, "val_interval": 1}
