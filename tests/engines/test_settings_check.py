@@ -104,4 +104,4 @@ def test_the_bundles_own_settings_pass():
         }
         check_settings(plain)
         seen |= plain.keys()
-    assert seen == CHECKS.keys() - {"field_without_spacing"}
+    assert seen == CHECKS.keys()

@@ -45,3 +45,9 @@ def test_thirds_of_the_stack(options, locations, labels, verdict):
 def test_two_slices_have_no_order():
     given, result = labelled([0.1, 0.9])
     assert given == [0, 0] and result["order"] is None and result["verdict"] == "no order"
+
+
+def test_a_location_is_read_in_the_middle_whatever_was_padded():
+    prediction = torch.zeros(1, 5, 5, 3)
+    prediction[:, 1:4, 1:4] = torch.tensor([0.1, 0.5, 0.9])
+    assert LabelSlicesd()({"pred": prediction})["result"]["locations"] == [0.1, 0.5, 0.9]
