@@ -71,7 +71,7 @@ def test_only_what_is_reached():
     assert "planewise.networks.slice_net" in source.modules
     assert not [module for module in source.modules if module.split(".")[1] not in ("networks", "errors")]
     files = source.files()
-    assert "SliceNet" in files["networks/__init__.py"] and "StackClassifier" not in files["networks/__init__.py"]
+    assert "SliceNet" in files["networks/__init__.py"] and '"StackClassifier"' not in files["networks/__init__.py"]
     assert "networks/alexnet.py" not in files and "commands/__init__.py" not in files
     assert files == Source(["planewise.networks.SliceNet"]).files()
 
