@@ -15,6 +15,7 @@ from pathlib import Path
 
 import planewise
 from planewise.errors import InputError
+from planewise.packaging.import_order import sorted_imports
 
 #: The package's name here, and in a packaged bundle.
 OURS, THEIRS = "planewise", "scripts"
@@ -51,7 +52,9 @@ class Source:
         for room in self._rooms:
             written[f"{_below(room)}/__init__.py"] = self._room_init(room)
         for module in self.modules:
-            written[f"{_below(module)}.py"] = rewrite_imports(self._hoisted(module, _file(module).read_text()))
+            written[f"{_below(module)}.py"] = sorted_imports(
+                rewrite_imports(self._hoisted(module, _file(module).read_text()))
+            )
         return dict(sorted(written.items()))
 
     def foreign_imports(self) -> set[str]:
@@ -135,10 +138,11 @@ class Source:
             elif _assigns(statement, "_HOMES"):
                 homes = {name: home for name, home in ast.literal_eval(statement.value).items() if name in kept}
                 lines = "".join(f'    "{name}": "{_theirs(home)}",\n' for name, home in homes.items())
-                parts.append(f"_HOMES = {{\n{lines}}}")
+                parts.append(f"_HOMES = {{\n{lines}}}" if lines else "_HOMES = {}")
             elif _assigns(statement, "__all__") and isinstance(statement.value, ast.List):
                 names = [name for name in ast.literal_eval(statement.value) if name in kept]
-                parts.append("__all__ = [\n" + "".join(f'    "{name}",\n' for name in names) + "]")
+                lines = "".join(f'    "{name}",\n' for name in names)
+                parts.append(f"__all__ = [\n{lines}]" if lines else "__all__ = []")
             else:
                 parts.append(ast.get_source_segment(source, statement) or "")
         # blank lines as a person would leave them: after the docstring, before what is assigned, two before a function
@@ -146,7 +150,7 @@ class Source:
             f"\n\n{part}" if part.startswith("def ") else f"\n{part}" if number == 1 or " = " in part[:10] else part
             for number, part in enumerate(parts)
         ]
-        return rewrite_imports("\n".join(spaced) + "\n")
+        return sorted_imports(rewrite_imports("\n".join(spaced) + "\n"))
 
     def _hoisted(self, module: str, text: str) -> str:
         """The text with its functions' imports of this package at the top.
