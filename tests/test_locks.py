@@ -50,6 +50,13 @@ def test_the_same_process_may_claim_again(tmp_path):
     claim_folder(tmp_path / "." / ".." / tmp_path.name)
 
 
+def test_a_second_copy_of_the_code_in_the_same_process_may_claim_too(tmp_path, monkeypatch):
+    # MONAI Label takes a bundle's code out of memory and loads it again
+    claim_folder(tmp_path)
+    monkeypatch.setattr(locks, "_held", {})
+    claim_folder(tmp_path)
+
+
 def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch, caplog):
     def none(file, how):
         raise OSError(errno.ENOLCK, "No locks available")

@@ -14,7 +14,7 @@ from planewise.packaging.configs import with_values
 from tests.bundles.conftest import BUNDLES, TRAINED
 from tests.conftest import ROOT
 
-#: What may be said of a bundle in the repository. The forest is for one process, and its input is no image.
+#: What may be said of a bundle in the repository. The forest is for one process, and its input is not an image.
 WARNED = {name: {"weights"} for name in BUNDLES} | {
     "downstream_cardiac_disease_classification": {"weights", "files", "MONAI Label inference"}
 }

@@ -1,4 +1,4 @@
-"""The bundles on real images: a cine exam as DICOM, its ACDC form, and a spine, which is no heart."""
+"""The bundles on real images: a cine exam as DICOM, its ACDC form, and a spine, which is not a heart."""
 
 from __future__ import annotations
 

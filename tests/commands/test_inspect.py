@@ -223,6 +223,6 @@ def test_an_exam_whose_name_leads_out_of_the_folder(datalist, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path / "here")
     outcome = run(datalist)
     assert outcome.exit_code == 1
-    assert "'../x', which is no name for a file" in outcome.output
+    assert "'../x', which cannot be the name of a file" in outcome.output
     assert not (tmp_path / "x.png").exists()
     assert run(datalist, "-o", "exam.png").exit_code == 0

@@ -23,7 +23,7 @@ def arrays() -> dict[str, torch.Tensor]:
 def test_rows_of_every_array(arrays, device):
     kept = KeptArrays(arrays, device)
     batch = kept.rows(torch.tensor([7, 0, 7]))
-    # what is no GPU gets its batches from the CPU
+    # a device that is not a GPU gets its batches from the CPU
     assert kept.device == torch.device("cpu")
     for name, values in arrays.items():
         assert torch.equal(batch[name], values[[7, 0, 7]].to(batch[name].dtype))

@@ -353,7 +353,7 @@ def test_channels_are_kept(volumes, preprocessing, tmp_path):
 
 
 def test_which_arrays_are_masks_is_in_the_key(volumes, preprocessing, tmp_path):
-    """Masks are kept as bytes, so an image that was kept as one is no image."""
+    """Masks are kept as bytes, so an image that was kept as one is lost."""
     masked = dataset(volumes[:1], preprocessing, tmp_path)
     plain = dataset(volumes[:1], preprocessing, tmp_path, label_keys=())
     assert masked._arrays._arrays["label"].dtype == torch.uint8

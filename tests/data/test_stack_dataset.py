@@ -85,7 +85,7 @@ def test_labels_may_be_unknown_but_not_all(items, transform, tmp_path, caplog):
     assert torch.isnan(stacks.labels[0, 1]) and stacks.labels[0, 0] == 1
     with pytest.raises(InputError, match="none of the labels fracture.*--classes"):
         dataset(items, transform, tmp_path, tasks=("fracture",), required=True)
-    # a validation section without labels is no reason not to train
+    # a validation section without labels does not prevent training
     assert len(dataset(items, transform, tmp_path, tasks=("fracture",))) == 0
 
 

@@ -204,7 +204,7 @@ def test_what_it_ran_on_is_written_down(tmp_path):
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert record["processes"] == 1 and record["precision"] == "float32"
     assert len(record["devices"]) == 1 and record["devices"][0]
-    # it is no part of the identity
+    # it does not belong to the identity
     run(tmp_path / "run", amp="false", tf32=True, device="meta", log_interval=3)
 
 
@@ -250,7 +250,7 @@ def test_an_input_error_is_shown_by_its_message_alone(error, whole, monkeypatch,
     wrapped.__cause__ = error
     sys.excepthook(RuntimeError, wrapped, None)
     shown = capsys.readouterr().err
-    # what is no mistake of the user's keeps its traceback
+    # an error that the user did not cause keeps its traceback
     assert shown == whole if whole else "ZeroDivisionError: by zero" in shown and "RuntimeError: in an" in shown
 
 

@@ -198,7 +198,7 @@ def test_frames_of_an_enhanced_file_have_their_own_planes(tmp_path):
 def test_natural_order_counts():
     names = ["sax_23", "sax_5", "2ch_1", "sax_", "10"]
     assert sorted(names, key=natural_order) == ["2ch_1", "10", "sax_", "sax_5", "sax_23"]
-    assert sorted(["scan 5²", "scan 5"], key=natural_order) == ["scan 5", "scan 5²"], "a digit that is no decimal"
+    assert sorted(["scan 5²", "scan 5"], key=natural_order) == ["scan 5", "scan 5²"], "a digit that is not decimal"
 
 
 def test_reading_headers_does_not_import_torch():

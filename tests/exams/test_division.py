@@ -146,10 +146,10 @@ def test_a_folder_stands_for_its_exams(divided, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("1,trainnig\n", "trainnig is no section"),
+        ("1,trainnig\n", "'trainnig' is not a section"),
         ("exam,section\n1,test\n1,training\n", "in test and in training"),
         ("exam,section\n", "names no exam"),
-        ("1,test\nP,\n", "nothing is no section"),
+        ("1,test\nP,\n", "the section is missing"),
     ],
 )
 def test_lists_that_cannot_be_used(tmp_path, text, words):

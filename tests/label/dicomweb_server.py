@@ -79,7 +79,7 @@ def _handler(series: dict[str, list[Path]], described: dict[str, dict]) -> type[
 
 
 def _by_tag(asked: dict[str, str]) -> dict[str, str]:
-    """A query's keys are keywords or tags; what is no attribute of a series (limit, offset) is left out."""
+    """A query's keys are keywords or tags; others (limit, offset) are left out."""
     keys = {f"{pydicom.datadict.tag_for_keyword(name):08X}": name for name in _ANSWERED}
     keywords = {name: key for key, name in keys.items()}
     return {keywords.get(key, key): value for key, value in asked.items() if key in keys or key in keywords}

@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d, max_pool2d, relu
 
 SMALL = (4, 6, 8, 8, 10)
 
-#: Names and shapes of torchvision's AlexNet, whose classifier is no part of the encoder.
+#: Names and shapes of torchvision's AlexNet, whose classifier does not belong to the encoder.
 TORCHVISION = {
     "features.0": (64, 3, 11, 11),
     "features.3": (192, 64, 5, 5),

@@ -61,7 +61,7 @@ def fresh_environment(folder: Path, names: Iterable[str]) -> Path:
     for part in _with_dependencies(names):
         for file in part.files or ():
             top = file.parts[0]
-            # ../../bin and the like are no modules; a folder may be several distributions'
+            # ../../bin and the like are not modules; a folder may be several distributions'
             if top != ".." and not (packages / top).exists():
                 (packages / top).symlink_to(part.locate_file(top))
     return python

@@ -142,7 +142,7 @@ def test_scores_and_weights_and_inference(copy, tmp_path):
 
 
 def test_scores_of_words_alone(copy, tmp_path):
-    """A place to fill in is no score."""
+    """A place to fill in is not a score."""
     metadata = json.loads((copy / "configs/metadata.json").read_text())
     (copy / "configs/metadata.json").write_text(
         json.dumps(metadata | {"eval_metrics": {"mean_error": "to be measured"}})

@@ -14,7 +14,7 @@ def test_an_exam_of_a_datalist_keeps_its_hash():
     item = {"image": "/data/Doe_Jane/a.nii.gz", "exam": "7f3a"}
     assert exam_of(item) == volume_name(item) == "7f3a"
     assert volume_name({**item, "phase": "ED"}) == "7f3a_ED"
-    assert volume_name({**item, "phase": 0.5}) == "7f3a", "a phase of a cycle is no name"
+    assert volume_name({**item, "phase": 0.5}) == "7f3a", "a phase of a cycle is not a name"
 
 
 def test_the_hash_of_a_path_is_salted(tmp_path, monkeypatch):

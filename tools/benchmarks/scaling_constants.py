@@ -193,7 +193,7 @@ def cache(folder: str, count: int) -> dict[str, float]:
         lambda: SliceDataset(items, MadeSlice(8), targets, **arguments),
     ):
         seconds = []
-        # twice: what is imported at the first use is no cost of an item
+        # twice: imports at the first use are not a cost of an item
         for _ in range(2):
             dataset = None
             started = time.process_time()

@@ -33,7 +33,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        with suppress(OSError):  # the folder is no folder, or not ours
+        with suppress(OSError):  # the folder may be a file, or somebody else's
             part.unlink(missing_ok=True)
 
 

@@ -102,7 +102,7 @@ def index(
     Next: `planewise inspect datalist.json` draws an exam.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding, and names that are no text
+        stream.reconfigure(errors="backslashreplace")  # for terminals of another encoding, and names that are not text
     console = Console()
     problems = Console(stderr=True)
     try:

@@ -40,7 +40,8 @@ def inspect(
         figure, name = exam_figure(datalist, exam, slices)
         if written is None and Path(name).name != name:
             raise InputError(
-                f"the datalist calls an exam {name!r}, which is no name for a file in this folder; name the picture with -o"
+                f"the datalist calls an exam {name!r}, which cannot be the name of a file in this folder; name the "
+                "picture with -o"
             )
         written = written or Path.cwd() / f"{name}.png"
         try:

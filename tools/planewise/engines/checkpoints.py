@@ -165,9 +165,9 @@ def _read(path: Path) -> dict[str, Any]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         if saved.keys() >= KEPT:
             return saved
-        what = "it is no checkpoint of planewise"
+        what = "planewise did not write it"
     except Exception:  # torch has an error of another kind for every byte that may be wrong
-        what = f"{path.stat().st_size} bytes that are no whole checkpoint"
+        what = f"{path.stat().st_size} bytes, less than a whole checkpoint"
     raise InputError(
         f"{path} cannot be read ({what}): the run cannot be resumed; `--resume false` starts over. {BEST} beside it, if it "
         "is there, has the best epoch's weights"

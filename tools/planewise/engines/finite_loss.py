@@ -1,4 +1,4 @@
-"""The end of a training whose loss is no number any more."""
+"""The end of a training run whose loss is not finite."""
 
 from __future__ import annotations
 

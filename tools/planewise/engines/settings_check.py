@@ -68,7 +68,7 @@ CHECKS: Mapping[str, Check] = {
     "image_size": COUNT,
     "l1": NOT_NEGATIVE,
     "l1_reduction": _one_of("mean", "sum"),
-    "learning_rate": POSITIVE,
+    "learning_rate": NOT_NEGATIVE,
     "line_width": POSITIVE,
     "location_weight": NOT_NEGATIVE,
     "log_interval": COUNT,

@@ -1,4 +1,4 @@
-"""A picture that cannot be drawn is no reason to lose what it would have shown."""
+"""A picture that cannot be drawn must not end a run."""
 
 from __future__ import annotations
 

@@ -219,7 +219,8 @@ def read_sections(path: Path) -> dict[str, str]:
     listed: dict[str, str] = {}
     for name, section in rows:
         if section not in SECTIONS:
-            raise InputError(f"{path}, {name}: {section or 'nothing'} is no section; there are {', '.join(SECTIONS)}")
+            what = f"{section!r} is not a section" if section else "the section is missing"
+            raise InputError(f"{path}, {name}: {what}; write one of {', '.join(SECTIONS)}")
         if listed.setdefault(name, section) != section:
             raise InputError(f"{path}: {name} is in {listed[name]} and in {section}; an exam has one section")
     if not listed:

@@ -62,8 +62,8 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
     Columns of numbers become numbers. Rows without a name (padding) are ignored.
 
     Returns:
-        Name to classes, and what was left out: (name, reason) for each value that is no finite number in a column of numbers,
-        and for each class in which two rows of one name disagree.
+        Name to classes, and what was left out: (name, reason) for each value that is not finite in a column of numbers, and
+        for each class in which two rows of one name disagree.
 
     Raises:
         InputError: it cannot be read, has no classes, or a column has the name of an item's own key.

@@ -10,12 +10,12 @@ def count_of(number: int, noun: str) -> str:
 
 def natural_order(text: str) -> tuple:
     """Sorts ``sax_5`` before ``sax_23``."""
-    # decimal: \d finds these, while isdigit also holds for "²", which is no int
+    # decimal: \d finds these, while isdigit also holds for "²", which int() refuses
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
 
 
 def is_text(path: str) -> bool:
-    """Whether a path can be written into a datalist and handed to ITK: a name of other bytes is no text."""
+    """Whether a path can be written into a datalist and handed to ITK: a name of other bytes is not text."""
     try:
         path.encode()
     except UnicodeEncodeError:

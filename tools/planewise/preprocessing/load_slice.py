@@ -50,7 +50,7 @@ class LoadSliced(MapTransform):
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        InputError: the file is not readable, the frame does not exist, the geometries differ, or voxels are no finite
+        InputError: the file is not readable, the frame does not exist, the geometries differ, or voxels are not finite
             numbers. The message names the exam by its hash.
     """
 

@@ -48,7 +48,7 @@ class LoadStackd(LoadImaged):
     datalist, whose paths may hold a patient's name, and the stem of a person's own volume, as MONAI has it.
 
     Raises:
-        InputError: a volume cannot be read, or has voxels that are no finite numbers. The message names the exam by its hash.
+        InputError: a volume cannot be read, or has voxels that are not finite. The message names the exam by its hash.
 
     Args:
         keys: keys of stacks.

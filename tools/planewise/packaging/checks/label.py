@@ -148,7 +148,7 @@ def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
         ) from None
     if "classification" in bundle.name:
         # its ClassificationWriter
-        need(isinstance(given, MetaTensor), "MONAI Label answers 500: the classes are no MetaTensor")
+        need(isinstance(given, MetaTensor), "MONAI Label answers 500: the classes are not a MetaTensor")
         need(
             given.ndim == 1,
             f"MONAI Label answers 500: it takes one number a class, and the result is {tuple(given.shape)}",
