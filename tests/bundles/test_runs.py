@@ -82,6 +82,7 @@ def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
 def test_the_demos_one_cycle_and_mixed_precision_resume(phantoms, tmp_path):
     name = "downstream_cardiac_sax_segmentation"
     settings = {"datalist": str(phantoms.cardiac.labelled), "samples_per_epoch": 16, "max_epochs": 3, "val_interval": 1}
+    settings["amp"] = "bfloat16"
     configs = ("train.yaml", "demo.yaml")
     run_bundle(name, *configs, output_dir=str(tmp_path / "a"), **settings)
     interrupted(name, *configs, after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
