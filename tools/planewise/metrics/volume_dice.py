@@ -13,6 +13,8 @@ from monai.utils import evenly_divisible_all_gather
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from planewise.data.datalist import VOLUMES
+
 
 class _Slices(Protocol):
     items: Sequence[Mapping[str, Any]]
@@ -77,5 +79,5 @@ class VolumeDice(Metric):
 def _volume(item: Mapping[str, Any]) -> Hashable:
     """What the slices of one volume have in common."""
     # slices cut from a NIfTI file share it; of DICOM each has its own
-    file = str(item["image"]) if str(item["image"]).endswith((".nii", ".nii.gz", ".npy")) else None
+    file = str(item["image"]) if str(item["image"]).endswith(VOLUMES) else None
     return item["exam"], item.get("stack"), item.get("phase"), item.get("time"), file
