@@ -1,9 +1,11 @@
 """Random transforms of whole batches, on the device that they are on."""
 
+from planewise.augmentation.draws import own_draws
 from planewise.augmentation.rand_affine import RandAffineBatchd
 from planewise.augmentation.rand_intensity import RandIntensityBatchd
 
 __all__ = [
     "RandAffineBatchd",
     "RandIntensityBatchd",
+    "own_draws",
 ]

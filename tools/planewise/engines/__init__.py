@@ -2,6 +2,7 @@
 
 from planewise.engines.autocast_inferer import AutocastInferer
 from planewise.engines.checkpoints import CheckpointHandler
+from planewise.engines.feature_inferer import FeatureInferer
 from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.engines.forest_trainer import ForestTrainer
 from planewise.engines.history import HistoryHandler, read_history
@@ -24,6 +25,7 @@ from planewise.engines.start_run import check_run, plain_errors, start_run, warn
 __all__ = [
     "AutocastInferer",
     "CheckpointHandler",
+    "FeatureInferer",
     "FiniteLossHandler",
     "ForestTrainer",
     "HistoryHandler",

@@ -8,6 +8,7 @@ from planewise.metrics.line_profiles import line_profiles, profile_correlation
 from planewise.metrics.location import location_scores
 from planewise.metrics.location_errors import LocationErrors
 from planewise.metrics.masked_loss import MaskedLoss
+from planewise.metrics.neighbours import mean_distance_of_others, nearest_neighbours
 from planewise.metrics.segmentation import volume_scores
 from planewise.metrics.volume_dice import VolumeDice
 
@@ -22,6 +23,8 @@ __all__ = [
     "line_profiles",
     "location_scores",
     "mean_auc",
+    "mean_distance_of_others",
+    "nearest_neighbours",
     "profile_correlation",
     "volume_scores",
 ]

@@ -15,6 +15,7 @@ projector, context) stays out of ``network_def``: the trainer holds it.
 """
 
 from planewise.networks.alexnet import ALEXNET_FEATURES, AlexNetDecoder, AlexNetEncoder
+from planewise.networks.features import encoder_features
 from planewise.networks.forest_net import ForestNet
 from planewise.networks.location_head import LocationHead
 from planewise.networks.place_network import place_network
@@ -35,6 +36,7 @@ __all__ = [
     "StackClassifier",
     "UNetDecoder",
     "UNetEncoder",
+    "encoder_features",
     "load_imagenet",
     "load_pretrained",
     "place_network",
