@@ -180,6 +180,7 @@ def index_folder(
     }
     if not items:
         raise InputError(_nothing_usable(scan, result))
+    _warn_of_patients(result, volumes)
     result.warnings += divided.warnings
     _warn(result, sought, fractions, divided, len(lacking))
     return result
@@ -276,6 +277,18 @@ def _volume_item(volume: Volume) -> dict:
     if volume.time is not None:
         item["time"] = volume.time
     return item | volume.classes
+
+
+def _warn_of_patients(result: IndexResult, volumes: Sequence[Volume]) -> None:
+    """NIfTI does not name its patient: which files were taken for patients of their own."""
+    alone = {
+        volume.patient_key for volume in volumes if volume.key.startswith("nifti:") and volume.patient_key == volume.key
+    }
+    if len(alone) > 1:
+        result.warnings.append(
+            f"{len(alone)} NIfTI cases are taken for as many patients; where several are one patient's, begin their names "
+            "with their folder's (p1/p1_t1.nii.gz) or BIDS' sub-p1_, or give the folder a section with --sections"
+        )
 
 
 def _leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anatomy: Anatomy) -> set[str]:
