@@ -1,6 +1,7 @@
 """Loss functions, each quoting its equation; `planewise.losses.terms` says what all of them have in common."""
 
 from planewise.losses.findings import FindingsLoss
+from planewise.losses.jigsaw import JigsawLoss
 from planewise.losses.pretext import (
     MultitaskLoss,
     RelativeLocationLoss,
@@ -8,14 +9,17 @@ from planewise.losses.pretext import (
     predicted_location,
 )
 from planewise.losses.segmentation import SegmentationLoss
+from planewise.losses.slice_order import SliceOrderLoss
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
 
 __all__ = [
     "FindingsLoss",
+    "JigsawLoss",
     "MultitaskLoss",
     "RelativeLocationLoss",
     "RelativeOrientationLoss",
     "SegmentationLoss",
+    "SliceOrderLoss",
     "Term",
     "TermLoss",
     "logged_terms",

@@ -21,6 +21,7 @@ from planewise.networks.location_head import LocationHead
 from planewise.networks.place_network import place_network
 from planewise.networks.pretrained import load_imagenet, load_pretrained, read_weights, weights_path
 from planewise.networks.saliency import saliency_maps
+from planewise.networks.shared_encoder_net import SharedEncoderNet
 from planewise.networks.slice_net import SliceNet
 from planewise.networks.stack_classifier import StackClassifier
 from planewise.networks.unet import PAPER_FEATURES, UNetDecoder, UNetEncoder
@@ -32,6 +33,7 @@ __all__ = [
     "AlexNetEncoder",
     "ForestNet",
     "LocationHead",
+    "SharedEncoderNet",
     "SliceNet",
     "StackClassifier",
     "UNetDecoder",
