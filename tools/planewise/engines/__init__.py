@@ -2,6 +2,7 @@
 
 from planewise.engines.autocast_inferer import AutocastInferer
 from planewise.engines.checkpoints import CheckpointHandler
+from planewise.engines.encoder_inferer import EncoderInferer
 from planewise.engines.feature_inferer import FeatureInferer
 from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.engines.forest_trainer import ForestTrainer
@@ -25,6 +26,7 @@ from planewise.engines.start_run import check_run, plain_errors, start_run, warn
 __all__ = [
     "AutocastInferer",
     "CheckpointHandler",
+    "EncoderInferer",
     "FeatureInferer",
     "FiniteLossHandler",
     "ForestTrainer",
