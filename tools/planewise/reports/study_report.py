@@ -12,6 +12,7 @@ from planewise.reports.study import (
     diagnosis,
     planning,
     pretexts,
+    probe,
     provenance,
     segmentation,
 )
@@ -19,7 +20,7 @@ from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.page import Page, Table
 
 #: In the page's order.
-SECTIONS = (data, pretexts, segmentation, classification, diagnosis, planning, provenance)
+SECTIONS = (data, pretexts, probe, segmentation, classification, diagnosis, planning, provenance)
 
 
 def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
