@@ -18,6 +18,7 @@ from planewise.evaluation.plan_views import PlanViewsd
 from planewise.evaluation.plan_writer import PlanWriter
 from planewise.evaluation.pretext_report import PretextReport
 from planewise.evaluation.probe_scores import ProbeScores
+from planewise.evaluation.retrieval_scores import RetrievalScores
 from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import SegmentationWriter
 from planewise.evaluation.slice_features import SliceFeaturesd
@@ -43,6 +44,7 @@ __all__ = [
     "PlanWriter",
     "PretextReport",
     "ProbeScores",
+    "RetrievalScores",
     "ScoredBatch",
     "SegmentationReport",
     "SegmentationWriter",

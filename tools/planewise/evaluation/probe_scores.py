@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from planewise.data import SliceDataset
 from planewise.engines import AutocastInferer
 from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.frozen_features import frozen_features
 from planewise.geometry import centrosymmetric
 from planewise.metrics import location_scores, mean_distance_of_others, nearest_neighbours
-from planewise.networks import encoder_features
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.pretext_figures import regression_plot
 
@@ -85,7 +85,7 @@ class ProbeScores:
             )
         location = torch.tensor([float(own[row]["location"]) for row in rows])
         location = centrosymmetric(location) if self.mapping == "sine" else location
-        features = self._features(rows)
+        features = frozen_features(self.network, self.dataset, rows, self.inferer, self.batch_size)
         probed = _probed(features.double().numpy(), location.double().numpy(), exams, self.folds)
         neighbour = location[nearest_neighbours(features, exams)[:, 0]]
         scores = location_scores(probed.tolist(), location.tolist())
@@ -106,19 +106,6 @@ class ProbeScores:
         figure = regression_plot(probed, location.numpy(), scores, f"{title} frozen features".strip())
         figure.set_dpi(120)
         return CollectorResults({"probe": metrics}, tables={"probe.csv": table}, figures={"probe.png": figure})
-
-    def _features(self, rows: Sequence[int]) -> Tensor:
-        """``(N, D)``, float32, on the CPU."""
-        training = self.network.training
-        device = next(self.network.parameters()).device
-        found = []
-        self.network.eval()
-        with torch.no_grad():
-            for start in range(0, len(rows), self.batch_size):
-                image = self.dataset.__getitems__(rows[start : start + self.batch_size])["image"].to(device)
-                found.append(self.inferer(image, lambda image: encoder_features(self.network, image)).cpu())
-        self.network.train(training)
-        return torch.cat(found)
 
 
 def _probed(

@@ -1,6 +1,7 @@
 """Numbers that say how good a prediction is."""
 
 from planewise.metrics.classification import classification_scores
+from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
 from planewise.metrics.findings import finding_scores, mean_auc
 from planewise.metrics.findings_auc import FindingsAuc
 from planewise.metrics.line_errors import LineErrors
@@ -19,6 +20,8 @@ __all__ = [
     "MaskedLoss",
     "VolumeDice",
     "classification_scores",
+    "effective_rank",
+    "embedding_spread",
     "finding_scores",
     "line_profiles",
     "location_scores",
@@ -26,5 +29,6 @@ __all__ = [
     "mean_distance_of_others",
     "nearest_neighbours",
     "profile_correlation",
+    "retrieval_accuracy",
     "volume_scores",
 ]

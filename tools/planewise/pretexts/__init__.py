@@ -5,6 +5,7 @@ from planewise.pretexts.permutations import choose_permutations, inverse
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
 from planewise.pretexts.select_planes import SelectPlanesd
 from planewise.pretexts.slice_pairs import SlicePairsd, SlicePositiond
+from planewise.pretexts.two_views import TwoViewsd
 
 __all__ = [
     "JigsawTilesd",
@@ -13,6 +14,7 @@ __all__ = [
     "SliceLocationd",
     "SlicePairsd",
     "SlicePositiond",
+    "TwoViewsd",
     "choose_permutations",
     "inverse",
 ]
