@@ -36,6 +36,7 @@ def order_accuracy_figure(
     right, _, _ = np.histogram2d(*places, bins=(edges, edges), weights=pairs["correct"].astype(float))
     share = np.divide(right, counts, out=np.full_like(right, np.nan), where=counts > 0)
     shown = by_place.imshow(share.T, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=1, cmap="RdBu")
+    by_place.set_facecolor("0.85")  # where there are no pairs
     by_place.set(xlabel="place of the first slice", ylabel="place of the second slice")
     figure.colorbar(shown, ax=by_place, label="share ordered rightly")
     for kind, name, colour, style in _KINDS:
