@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-#: One of each: a forest, masks, findings of stacks, heatmaps with a location, a location alone, pairs. A bundle that trains in a
-#: new way belongs here too.
+#: One of each: a forest, masks, findings of stacks, heatmaps with a location, a location alone, pairs. A bundle that trains
+#: in a new way belongs here too.
 KINDS = (
     "downstream_cardiac_disease_classification",
     "downstream_cardiac_sax_segmentation",
