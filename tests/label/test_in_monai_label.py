@@ -154,8 +154,8 @@ def test_real_images_keep_their_grid(server, real_data, told, tmp_path):
     stack = LoadStackd("image")({"image": exam})["image"]
     labels, affine = read(server.labels(ORIENTATION, exam, tmp_path / "labels.nii.gz"))
     assert labels.shape == stack.shape and np.abs(affine - np.asarray(stack.affine)).max() < SAME_PLACE
-    what = f"`{SEGMENTATION}`, `{ORIENTATION}` and `{LOCATION}`, a real short axis as NIfTI; `{ORIENTATION}`, one as DICOM files"
-    told(what, "labels on the image's grid (not judged)")
+    what = f"`{SEGMENTATION}`, `{ORIENTATION}` and `{LOCATION}`, a real short axis as NIfTI"
+    told(f"{what}; `{ORIENTATION}`, one as a folder of DICOM files", "labels on the image's grid (not judged)")
 
 
 def test_a_folder_of_dicom_files_is_an_image(server, exams, studies, dist, told, tmp_path):

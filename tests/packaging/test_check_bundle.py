@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from planewise.packaging import archive, check_bundle, checks, package_bundle
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
+from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.overrides import config_files, documented_runs
 from typer.testing import CliRunner
 
@@ -163,6 +166,20 @@ def test_an_image_that_a_network_cannot_take_is_refused_in_words(refuses, tmp_pa
         assert found.status == "warning" and "MONAI Label answers: this bundle takes masks" in found.detail
     else:
         assert found.status == "FAIL" and "MONAI Label answers 500: a single transform" in found.detail
+
+
+@pytest.mark.skipif(not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs onnx and onnxruntime")
+def test_an_onnx_file_that_holds_for_its_example_alone_is_found(copy, tmp_path, monkeypatch):
+    """Traced, a network's branches and sizes are those of the example."""
+    assert finding("ONNX", copy, tmp_path).detail.startswith("opset ")
+
+    def narrow(bundle, settings):
+        options = onnx_options(bundle, settings)
+        return replace(options, names={"image": {}, "pred": {}})
+
+    monkeypatch.setattr(checks.ours, "onnx_options", narrow)
+    found = finding("ONNX", copy, tmp_path)
+    assert found.status == "FAIL" and "Got: 2 Expected: 1" in found.detail
 
 
 def test_a_flaw_costs_its_own_line_and_no_other(copy):
