@@ -27,8 +27,8 @@ _SIZE = ("features", "stem_stride", "image_size", "spacing")
 
 
 def anatomy(name: str) -> str:
-    """``pretext_cardiac_location`` to ``cardiac``."""
-    return name.split("_")[1]
+    """``pretext_knee_location`` to ``knee``; bundles that name no body part are of the heart by default."""
+    return "knee" if "_knee_" in name else "cardiac"
 
 
 def tiny(name: str) -> dict:

@@ -5,7 +5,8 @@
 # The configuration names the anatomy and the bundles:
 #
 #   anatomy         cardiac or knee, for `planewise phantom` and `planewise index --anatomy`
-#   pretext_bundle  pretext_knee_{pretext}
+#   pretext_bundle  pretext_knee_{pretext}. A pretext without such a bundle is that of every anatomy, pretext_{pretext}, with
+#                   the anatomy's configs on top: knee.yaml, and knee_demo.yaml in place of demo.yaml
 #   target          the bundle that is fine-tuned, and `arguments` that it alone takes. {diagnosed} in them is True in the
 #                   draws that are diagnosed
 #   methods         what is compared, see below; if not given, none and all pretexts
@@ -49,6 +50,7 @@ from pathlib import Path
 import yaml
 from methods import ONE_PER_FINDING, methods_of, pretrainings_of
 from planewise.errors import InputError
+from pretext_bundles import bundle_of, overlays_of
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
@@ -122,9 +124,9 @@ def gpus(kind):
     return processes(kind) if DEVICE.startswith("cuda") and kind in ("pretrain", "finetune", "plan") else 0
 
 
-def files(*names, overlay=config.get("overlay"), after=()):
-    """MONAI's --config_file for some of a bundle's configs, then the study's overlay, then those that come after it."""
-    names = [*names, *([overlay] if overlay else []), *after]
+def files(bundle, *names, overlay=config.get("overlay"), after=()):
+    """MONAI's --config_file for some of a bundle's configs, then the anatomy's and the study's overlay, then ``after``."""
+    names = [*names, *overlays_of(bundle, ANATOMY, overlay, BUNDLES), *after]
     return '"[' + ",".join(f"'{name if '/' in name else f'configs/{name}'}'" for name in names) + ']"'
 
 
@@ -158,7 +160,7 @@ def training(kind, name, method, arguments):
     """Command line that trains with a method's overlay, in as many processes as the study says, and evaluates."""
     count = processes(kind)
     after = [*overlays(method), *(["multi_gpu_train.yaml"] if count > 1 else [])]
-    configs = files("train.yaml", "evaluate.yaml", after=after)
+    configs = files(name, "train.yaml", "evaluate.yaml", after=after)
     return bundle(name, configs, f"--run_id train_and_evaluate {arguments}", DEVICE, count)
 
 
@@ -168,7 +170,7 @@ def datalist(kind):
 
 
 def pretext_bundle(pretext):
-    return config["pretext_bundle"].format(pretext=pretext)
+    return bundle_of(pretext, config["pretext_bundle"], BUNDLES)
 
 
 def overlays(method):
@@ -356,7 +358,7 @@ rule forest:
     params:
         run=lambda wildcards, input: bundle(
             DIAGNOSIS["bundle"],
-            files("train.yaml", "evaluate.yaml", overlay=None),
+            files(DIAGNOSIS["bundle"], "train.yaml", "evaluate.yaml", overlay=None),
             f"--run_id train_and_evaluate --datalist {input} --output_dir {OUT / 'diagnose' / 'reference'}",
         ),
     resources:
@@ -377,7 +379,7 @@ rule diagnose:
     params:
         run=lambda wildcards, input, output: bundle(
             DIAGNOSIS["bundle"],
-            files("train.yaml", "evaluate.yaml", overlay=None),
+            files(DIAGNOSIS["bundle"], "train.yaml", "evaluate.yaml", overlay=None),
             f"--datalist {input.labels} --masks {Path(input.masks).parent}/masks "
             f"--weights {OUT / 'diagnose' / 'reference' / 'models' / 'model.pt'} "
             f"--report_dir {Path(output[0]).parent.resolve()}",
@@ -399,7 +401,11 @@ rule plan:
     params:
         run=lambda wildcards, input: bundle(
             pretext_bundle(PRETRAININGS[PLANNER].pretext),
-            files("inference.yaml", after=overlays(PRETRAININGS[PLANNER])),
+            files(
+                pretext_bundle(PRETRAININGS[PLANNER].pretext),
+                "inference.yaml",
+                after=overlays(PRETRAININGS[PLANNER]),
+            ),
             f"--input {input.datalist} --section test --num_exams 3 "
             f"--weights {OUT / 'pretrain' / PLANNER / 'models' / 'model.pt'} "
             f"--output_dir {OUT / 'plans'} {overrides('plan')}",

@@ -1,7 +1,12 @@
-"""The page: whose numbers are grey, and what is escaped."""
+"""The page, as HTML and as Markdown: whose numbers are grey, and what is escaped."""
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
 from planewise.reports.paper_tables import Paper
 from planewise.reports.study.page import Page, Row
 
@@ -20,3 +25,24 @@ def test_a_picture_that_is_not_there_is_left_out(tmp_path):
     page = Page()
     page.figure(tmp_path / "no.png", "nothing")
     assert "<figure>" not in page.html("")
+
+
+def test_markdown_has_the_same_in_the_same_order():
+    page = Page()
+    paper = Paper("Somebody 2031", "Somebody. Planes & views. 2031.")
+    page.add("<h2>Data</h2><p class=note>Ten &amp; two.</p>")
+    page.table("Dice", ["name", "a|b"], [Row.of("ours", 0.5), Row.of("theirs", "", paper=paper)])
+    figure = Figure(figsize=(1, 1))
+    figure.set_facecolor((0.2, 0.4, 0.6))
+    page.figure(figure, "A colour.")
+    text, pictures = page.markdown("heart")
+    assert text.split("\n\n") == [
+        "## Data",
+        "<p>Ten &amp; two.</p>",
+        "### Dice",
+        "| name | a\\|b |\n| --- | ---: |\n| ours | 0.5000 |\n| *theirs* |  |",
+        "![A colour.](heart/01.png)",
+        "*A colour.*\n",
+    ]
+    (image,) = (Image.open(io.BytesIO(content)) for content in pictures.values())
+    assert np.asarray(image.convert("RGB"))[50, 50].tolist() == [51, 102, 153]

@@ -83,7 +83,7 @@ def test_gains_are_of_the_draws_that_both_have(study):
     tables, _ = tables_of(segmentation, study)
     # draw 0: 0.7 - 0.4, draw 2: 0.65 - 0.6; draw 1 has no partner. Deviation: 0.25 / sqrt(2)
     assert tables["Paired differences in mean Dice"][1:] == [
-        ["4, multitask less scratch", "+0.175", "0.177", "2 of 2", "+0.300 +0.050"]
+        ["4, multitask less scratch", "+0.175", "0.177", "-1.413 to +1.763", "2 of 2", "+0.300 +0.050"]
     ]
 
 

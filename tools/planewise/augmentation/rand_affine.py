@@ -7,12 +7,12 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-import ignite.distributed as idist
 import torch
 from monai.transforms import Transform
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 
 #: Pixels that a processor's core takes at a time. Image, grid and result are 16 bytes a pixel, a core's second-level
@@ -29,8 +29,7 @@ class RandAffineBatchd(Transform):
     Images are sampled (bi- or tri-)linearly, masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour; what
     comes in from outside is the slice's own background (0 for masks). The affines are composed with the transform, so
     that targets computed after this one are exact. Draws come from torch's global generator on the CPU: the seed of the
-    iteration decides. Processes that share a seed draw what one would for all their batches, and take every other row
-    of it (every third of three).
+    iteration decides, and several processes draw as one (`own_draws`).
 
     Rotations are of the grid of pixels, which are taken to be as wide as high (and as deep): resample to that first.
 
@@ -117,10 +116,8 @@ class RandAffineBatchd(Transform):
 
     def _draw(self, count: int, shape: tuple[int, ...]) -> Tensor:
         """Output pixels to input pixels, ``(B, d, d + 1)`` for d spatial dimensions, float64, on the CPU."""
-        # every process draws for all and takes its own rows, as the samples are dealt out in turns
-        processes, rank = idist.get_world_size(), idist.get_rank()
         turns = len(self.rotate)
-        draws = torch.rand(processes * count, turns + 1 + len(shape) + 1, dtype=torch.float64)[rank::processes]
+        draws = own_draws(count, turns + 1 + len(shape) + 1, dtype=torch.float64)
         angles = (2 * draws[:, :turns] - 1) * torch.tensor(self.rotate, dtype=torch.float64)
         magnify = self.scale[0] + draws[:, turns] * (self.scale[1] - self.scale[0])
         size = torch.tensor(shape, dtype=torch.float64)

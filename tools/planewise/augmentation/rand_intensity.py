@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import ignite.distributed as idist
 import torch
 from monai.transforms import Transform
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 
 #: Knots along each axis between which the shading is interpolated: a field that a coil could have made.
@@ -30,8 +30,7 @@ class RandIntensityBatchd(Transform):
     3. noise: Gaussian, its standard deviation uniform in ``[0, noise]`` of the image's own.
 
     Then the image is standardised again, and ``image_padding`` follows. Draws come from torch's global generators: the
-    seed of the iteration decides. Processes that share a seed draw what one would for all their batches, and take every
-    other row of it (every third of three), as `RandAffineBatchd` does.
+    seed of the iteration decides, and several processes draw as one (`own_draws`).
 
     Args:
         gamma: largest change of the logarithm of the exponent; 0 leaves the contrast as it is.
@@ -71,16 +70,13 @@ class RandIntensityBatchd(Transform):
 
     def _uniform(self, image: Tensor, *shape: int) -> Tensor:
         """Draws in [-1, 1), ``(B, *shape)`` and, where the shape is one number, an axis of one for each of the image's."""
-        processes, rank = idist.get_world_size(), idist.get_rank()
-        draws = 2 * torch.rand(processes * len(image), *shape)[rank::processes] - 1
+        draws = 2 * own_draws(len(image), *shape) - 1
         if len(shape) == 1:
             draws = draws.reshape(len(image), *[1] * (image.ndim - 1))
         return to_device(draws.to(image.dtype), image.device)
 
     def _normal(self, image: Tensor) -> Tensor:
-        processes, rank = idist.get_world_size(), idist.get_rank()
-        size = (processes * len(image), *image.shape[1:])
-        return torch.randn(size, dtype=image.dtype, device=image.device)[rank::processes]
+        return own_draws(*image.shape, draw=torch.randn, dtype=image.dtype, device=image.device)
 
 
 def _to_the_power(image: Tensor, background: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,10 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="HTML file to write.", show_default="STUDY/report/index.html")
     ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(help="Also as Markdown: FILE.md, with its pictures in the folder FILE.", show_default=False),
+    ] = None,
 ) -> None:
     """Write what a study found as one HTML file that carries its pictures with it.
 
@@ -29,7 +33,7 @@ def report(
         from planewise.reports.study_report import write_study_report  # here: --help should not wait for matplotlib
 
         output = output or study / "report" / "index.html"
-        tables = write_study_report(study, output)
+        tables = write_study_report(study, output, markdown)
     except InputError as error:
         Console(stderr=True).print(f"[bold red]planewise report:[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None

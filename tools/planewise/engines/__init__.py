@@ -2,9 +2,11 @@
 
 from planewise.engines.autocast_inferer import AutocastInferer
 from planewise.engines.checkpoints import CheckpointHandler
+from planewise.engines.feature_inferer import FeatureInferer
 from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.engines.forest_trainer import ForestTrainer
 from planewise.engines.history import HistoryHandler, read_history
+from planewise.engines.momentum import MomentumHandler, momentum_at
 from planewise.engines.plateau_handler import PlateauHandler
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.prepare_batch import PrepareSliceBatch
@@ -20,24 +22,29 @@ from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler
 from planewise.engines.slice_batch_inferer import SliceBatchInferer
 from planewise.engines.start_run import check_run, plain_errors, start_run, warn_of_unknown_overrides
+from planewise.engines.views_inferer import ViewsInferer
 
 __all__ = [
     "AutocastInferer",
     "CheckpointHandler",
+    "FeatureInferer",
     "FiniteLossHandler",
     "ForestTrainer",
     "HistoryHandler",
+    "MomentumHandler",
     "PlateauHandler",
     "PrepareSliceBatch",
     "PrepareStackBatch",
     "SameBuffersHandler",
     "SeedHandler",
     "SliceBatchInferer",
+    "ViewsInferer",
     "allow_tf32",
     "check_run",
     "is_first_process",
     "join_processes",
     "leave_processes",
+    "momentum_at",
     "own_device",
     "parallel_network",
     "plain_errors",

@@ -44,6 +44,8 @@ class CheckpointHandler:
     Args:
         save_dir: folder of both files.
         network, optimizer, lr_scheduler: what is saved and restored.
+        learner: what is trained, where that is more than ``network`` (projectors, a momentum network). All of it goes into
+            ``last.ckpt``, under ``learner``; ``model.pt`` holds ``network`` alone.
         evaluator: whose key metric decides; None or one without data makes the last epoch the best.
         resume: False starts over, and takes an earlier run's ``last.ckpt`` away.
         lr_epoch_level: False for a schedule that steps after every batch.
@@ -60,9 +62,11 @@ class CheckpointHandler:
         evaluator: Engine | None = None,
         resume: bool | str = True,
         lr_epoch_level: bool = True,
+        learner: nn.Module | None = None,
     ) -> None:
         self.folder = Path(save_dir)
         self.network = network
+        self.learner = learner
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.evaluator = evaluator
@@ -94,6 +98,8 @@ class CheckpointHandler:
         saved = _read(last)
         try:
             self.network.load_state_dict(saved["network"])
+            if self.learner is not None:
+                self.learner.load_state_dict(saved.get("learner", {}))
             self.optimizer.load_state_dict(saved["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise InputError(
@@ -123,7 +129,8 @@ class CheckpointHandler:
 
     def _refuse_weights_that_are_not_finite(self, engine: Engine) -> None:
         """The last step's own loss is of the weights before it."""
-        values = [value for value in self.network.state_dict().values() if value.is_floating_point()]
+        trained = self.network if self.learner is None else self.learner
+        values = [value for value in trained.state_dict().values() if value.is_floating_point()]
         if values and not torch.stack([value.isfinite().all() for value in values]).all():
             raise InputError(
                 f"the weights are not finite after epoch {engine.state.epoch}, and are not written; start again with "
@@ -156,6 +163,8 @@ class CheckpointHandler:
             "best_metric": best_metric,
             "best_metric_epoch": best_epoch,
         }
+        if self.learner is not None:
+            state["learner"] = {name: value.cpu() for name, value in self.learner.state_dict().items()}
         _write(state, self.folder / LAST)
 
     def _remove_script(self) -> None:

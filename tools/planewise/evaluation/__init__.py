@@ -3,6 +3,7 @@
 from planewise.evaluation.as_numbers import AsNumbersd
 from planewise.evaluation.classification_report import ClassificationReport
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
+from planewise.evaluation.features_writer import FeaturesWriter
 from planewise.evaluation.findings_report import FindingsReport
 from planewise.evaluation.findings_writer import FindingsWriter
 from planewise.evaluation.label_slices import LabelSlicesd
@@ -14,14 +15,18 @@ from planewise.evaluation.pictures import HeatmapPictureHandler
 from planewise.evaluation.plan_views import PlanViewsd
 from planewise.evaluation.plan_writer import PlanWriter
 from planewise.evaluation.pretext_report import PretextReport
+from planewise.evaluation.probe_scores import ProbeScores
+from planewise.evaluation.retrieval_scores import RetrievalScores
 from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import SegmentationWriter
+from planewise.evaluation.slice_features import SliceFeaturesd
 
 __all__ = [
     "AsNumbersd",
     "ClassificationReport",
     "Collector",
     "CollectorResults",
+    "FeaturesWriter",
     "FindingsReport",
     "FindingsWriter",
     "HeatmapPictureHandler",
@@ -33,7 +38,10 @@ __all__ = [
     "PlanViewsd",
     "PlanWriter",
     "PretextReport",
+    "ProbeScores",
+    "RetrievalScores",
     "ScoredBatch",
     "SegmentationReport",
     "SegmentationWriter",
+    "SliceFeaturesd",
 ]

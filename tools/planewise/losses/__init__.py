@@ -1,5 +1,6 @@
 """Loss functions, each quoting its equation; `planewise.losses.terms` says what all of them have in common."""
 
+from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
 from planewise.losses.findings import FindingsLoss
 from planewise.losses.pretext import (
     MultitaskLoss,
@@ -11,6 +12,8 @@ from planewise.losses.segmentation import SegmentationLoss
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
 
 __all__ = [
+    "BootstrapLoss",
+    "ContrastiveLoss",
     "FindingsLoss",
     "MultitaskLoss",
     "RelativeLocationLoss",

@@ -1,6 +1,7 @@
 """Numbers that say how good a prediction is."""
 
 from planewise.metrics.classification import classification_scores
+from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
 from planewise.metrics.findings import finding_scores, mean_auc
 from planewise.metrics.findings_auc import FindingsAuc
 from planewise.metrics.line_errors import LineErrors
@@ -8,6 +9,7 @@ from planewise.metrics.line_profiles import line_profiles, profile_correlation
 from planewise.metrics.location import location_scores
 from planewise.metrics.location_errors import LocationErrors
 from planewise.metrics.masked_loss import MaskedLoss
+from planewise.metrics.neighbours import mean_distance_of_others, nearest_neighbours
 from planewise.metrics.segmentation import volume_scores
 from planewise.metrics.volume_dice import VolumeDice
 
@@ -18,10 +20,15 @@ __all__ = [
     "MaskedLoss",
     "VolumeDice",
     "classification_scores",
+    "effective_rank",
+    "embedding_spread",
     "finding_scores",
     "line_profiles",
     "location_scores",
     "mean_auc",
+    "mean_distance_of_others",
+    "nearest_neighbours",
     "profile_correlation",
+    "retrieval_accuracy",
     "volume_scores",
 ]

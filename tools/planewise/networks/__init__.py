@@ -15,11 +15,16 @@ projector, context) stays out of ``network_def``: the trainer holds it.
 """
 
 from planewise.networks.alexnet import ALEXNET_FEATURES, AlexNetDecoder, AlexNetEncoder
+from planewise.networks.byol_learner import ByolLearner
+from planewise.networks.embedding_net import EmbeddingNet
+from planewise.networks.features import encoder_features
 from planewise.networks.forest_net import ForestNet
 from planewise.networks.location_head import LocationHead
 from planewise.networks.place_network import place_network
 from planewise.networks.pretrained import load_imagenet, load_pretrained, read_weights, weights_path
+from planewise.networks.projection_head import ProjectionHead
 from planewise.networks.saliency import saliency_maps
+from planewise.networks.simclr_learner import SimClrLearner
 from planewise.networks.slice_net import SliceNet
 from planewise.networks.stack_classifier import StackClassifier
 from planewise.networks.unet import PAPER_FEATURES, UNetDecoder, UNetEncoder
@@ -29,12 +34,17 @@ __all__ = [
     "PAPER_FEATURES",
     "AlexNetDecoder",
     "AlexNetEncoder",
+    "ByolLearner",
+    "EmbeddingNet",
     "ForestNet",
     "LocationHead",
+    "ProjectionHead",
+    "SimClrLearner",
     "SliceNet",
     "StackClassifier",
     "UNetDecoder",
     "UNetEncoder",
+    "encoder_features",
     "load_imagenet",
     "load_pretrained",
     "place_network",

@@ -2,9 +2,11 @@
 
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
 from planewise.pretexts.select_planes import SelectPlanesd
+from planewise.pretexts.two_views import TwoViewsd
 
 __all__ = [
     "PlaneHeatmapsd",
     "SelectPlanesd",
     "SliceLocationd",
+    "TwoViewsd",
 ]

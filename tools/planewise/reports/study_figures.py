@@ -13,6 +13,13 @@ METHOD_COLOURS = {
     "location": "#1f77b4",
     "orientation": "#ff7f0e",
     "multitask": "#d62728",
+    "slice_order": "#8c564b",
+    "jigsaw": "#e377c2",
+    "models_genesis": "#bcbd22",
+    "positions": "#17becf",
+    "simclr": "#9467bd",
+    "byol": "#393b79",
+    "masked_autoencoder": "#637939",
 }
 #: What a method is called, if that is not its own name with spaces.
 METHOD_NAMES = {

@@ -5,35 +5,37 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from planewise.errors import InputError
 from planewise.reports.study import (
     classification,
     data,
     diagnosis,
     planning,
     pretexts,
+    probe,
     provenance,
     segmentation,
 )
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.page import Page, Table
+from planewise.whole_files import written_whole
 
 #: In the page's order.
-SECTIONS = (data, pretexts, segmentation, classification, diagnosis, planning, provenance)
+SECTIONS = (data, pretexts, probe, segmentation, classification, diagnosis, planning, provenance)
 
 
-def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
+def write_study_report(study: str | Path, output: str | Path, markdown: str | Path | None = None) -> list[Table]:
     """Gather a study's ``metrics.json``, ``history.csv`` and pictures into one page.
 
     Args:
         study: folder that `tools/studies/label_efficiency.smk` wrote.
         output: HTML file.
+        markdown: Markdown file, ``results/heart.md``, whose pictures go into ``results/heart/``; None writes none.
 
     Returns:
         The page's tables.
 
     Raises:
-        InputError: there is no study in the folder, or the file cannot be written.
+        InputError: there is no study in the folder, or a file cannot be written.
     """
     found, output = StudyFolder.read(Path(study)), Path(output)
     page = Page()
@@ -49,9 +51,20 @@ def write_study_report(study: str | Path, output: str | Path) -> list[Table]:
     if papers := dict.fromkeys(row.paper for table in page.tables for row in table.rows if row.paper):
         entries = "".join(f"<li>{paper.name}: {html.escape(paper.citation)}</li>" for paper in papers)
         page.add(f"<h2>Papers</h2><ul>{entries}</ul>")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(page.html(f"planewise: {found.title}"))
-    except OSError as error:
-        raise InputError(f"{output} cannot be written ({error.strerror})") from None
+    with written_whole(output) as part:
+        part.write_text(page.html(f"planewise: {found.title}"))
+    if markdown is not None:
+        _write_markdown(page, Path(markdown))
     return page.tables
+
+
+def _write_markdown(page: Page, path: Path) -> None:
+    folder = path.with_suffix("")
+    text, pictures = page.markdown(folder.name)
+    for left_over in set(folder.glob("*.png")) - {folder / name for name in pictures}:
+        left_over.unlink()
+    for name, content in pictures.items():
+        with written_whole(folder / name) as part:
+            part.write_bytes(content)
+    with written_whole(path) as part:
+        part.write_text(text)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from scipy.stats import t as student
 
 
 def pooled(summaries: Sequence[Mapping[str, float | None]], counts: Sequence[int]) -> dict[str, float | None]:
@@ -59,3 +60,17 @@ def paired_differences(scores: Mapping[int, float], baseline: Mapping[int, float
     Most of the spread at few labelled exams is which exams they were; both methods of a draw see the same ones.
     """
     return np.array([scores[draw] - baseline[draw] for draw in sorted(scores.keys() & baseline.keys())])
+
+
+def interval(differences: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
+    """Confidence interval of the mean of paired differences, by Student's t over the draws; NaN of fewer than two.
+
+    Args:
+        differences: ``(draws,)``.
+        confidence: share of such intervals that hold the true mean.
+    """
+    if len(differences) < 2:
+        return math.nan, math.nan
+    error = differences.std(ddof=1) / math.sqrt(len(differences))
+    half = float(student.ppf(0.5 + confidence / 2, len(differences) - 1)) * error
+    return float(differences.mean() - half), float(differences.mean() + half)

@@ -1,19 +1,23 @@
-"""A page as one HTML file that carries its pictures: headings, tables, figures."""
+"""Headings, tables and figures as one HTML file that carries its pictures, or as Markdown beside a folder of them."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 from planewise.reports.paper_tables import Paper
 
+#: Pixels of a picture beside Markdown.
+_WIDTH = 1200
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1em; color: #222; }
 h1 { font-size: 1.6em; } h2 { margin-top: 2em; border-bottom: 1px solid #ccc; font-size: 1.25em; }
@@ -52,12 +56,29 @@ class Table:
     rows: list[Row]
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture as the page shows it.
+
+    Attributes:
+        png: the file's content.
+        caption: under it.
+    """
+
+    png: bytes
+    caption: str
+
+
 class Page:
-    """What was added so far, in order; ``tables`` holds the tables of it."""
+    """What was added so far, in order."""
 
     def __init__(self) -> None:
-        self.tables: list[Table] = []
-        self._parts: list[str] = []
+        self._parts: list[str | Table | Picture] = []
+
+    @property
+    def tables(self) -> list[Table]:
+        """The page's tables."""
+        return [part for part in self._parts if isinstance(part, Table)]
 
     def add(self, text: str) -> None:
         """HTML as it is."""
@@ -65,35 +86,85 @@ class Page:
 
     def table(self, title: str, header: Sequence[Any], rows: Sequence[Row]) -> None:
         """A table; rows of a paper are grey."""
-        table = Table(title, [str(cell) for cell in header], list(rows))
-        self.tables.append(table)
-        self.add(f"<h3>{html.escape(title)}</h3>")
-        self.add("<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in table.header) + "</tr>")
-        for row in table.rows:
-            mark = " class=paper" if row.paper else ""
-            self.add("<tr>" + "".join(f"<td{mark}>{html.escape(cell)}</td>" for cell in row.cells) + "</tr>")
-        self.add("</table>")
+        self._parts.append(Table(title, [str(cell) for cell in header], list(rows)))
 
     def figure(self, picture: Figure | Path, caption: str) -> None:
         """A picture that was drawn, or a PNG file; a file that is not there is left out."""
         if isinstance(picture, Path):
             if not picture.is_file():
                 return
-            data = picture.read_bytes()
+            png = picture.read_bytes()
         else:
             buffer = io.BytesIO()
             picture.savefig(buffer, format="png", dpi=100)
-            data = buffer.getvalue()
-        encoded = base64.b64encode(data).decode()
-        self.add(
-            f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{encoded}">'
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        )
+            png = buffer.getvalue()
+        self._parts.append(Picture(png, caption))
 
     def html(self, title: str) -> str:
         """The whole page."""
         head = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"
-        return head + "\n".join(self._parts)
+        return head + "\n".join(map(_as_html, self._parts))
+
+    def markdown(self, folder: str) -> tuple[str, dict[str, bytes]]:
+        """The whole page as Markdown, and its pictures.
+
+        Args:
+            folder: where the pictures will lie, as the page refers to it.
+
+        Returns:
+            The text; and name to content of each picture, a PNG that is small, since a repository keeps it forever.
+        """
+        texts, pictures = [], {}
+        for part in self._parts:
+            if isinstance(part, Table):
+                texts.append(_table_as_markdown(part))
+            elif isinstance(part, Picture):
+                name = f"{len(pictures) + 1:02d}.png"
+                pictures[name] = _smaller(part.png)
+                texts.append(f"![{part.caption}]({folder}/{name})\n\n*{part.caption}*")
+            else:
+                texts.append(_text_as_markdown(part))
+        return "\n\n".join(texts) + "\n", pictures
+
+
+def _as_html(part: str | Table | Picture) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Picture):
+        encoded, caption = base64.b64encode(part.png).decode(), html.escape(part.caption)
+        picture = f'<img alt="{caption}" src="data:image/png;base64,{encoded}">'
+        return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+    lines = [
+        f"<h3>{html.escape(part.title)}</h3>",
+        "<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in part.header) + "</tr>",
+    ]
+    for row in part.rows:
+        mark = " class=paper" if row.paper else ""
+        lines.append("<tr>" + "".join(f"<td{mark}>{html.escape(cell)}</td>" for cell in row.cells) + "</tr>")
+    return "\n".join([*lines, "</table>"])
+
+
+def _table_as_markdown(table: Table) -> str:
+    """Rows of a paper are in italics."""
+    rows = [[f"*{cell}*" if row.paper and cell else cell for cell in row.cells] for row in table.rows]
+    lines = [table.header, ["---", *("---:" for _ in table.header[1:])], *rows]
+    return f"### {table.title}\n\n" + "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+    )
+
+
+def _text_as_markdown(text: str) -> str:
+    """Headings as Markdown has them; the rest is HTML, which Markdown takes, without this page's own classes."""
+    text = re.sub(r"<h([12])>(.*?)</h\1>", lambda found: f"{'#' * int(found[1])} {found[2]}\n\n", text)
+    return re.sub(r" class=\w+", "", text)
+
+
+def _smaller(png: bytes) -> bytes:
+    buffer = io.BytesIO()
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    image.thumbnail((_WIDTH, 4 * _WIDTH))
+    image.quantize(256).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
 
 
 def _text(cell: Any) -> str:

@@ -1,38 +1,63 @@
-"""Differences from training from scratch, draw by draw."""
+"""Differences from training from scratch and from the paper's own pretext, draw by draw."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from planewise.reports.study.numbers import paired_differences
+from planewise.reports.study.numbers import interval, paired_differences
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study_figures import method_name, paired_draws
 
+#: Method and number of labelled exams to draw to score.
+Scores = Mapping[tuple[str, int], Mapping[int, float]]
+#: What all methods are compared with, and what a difference from it is called. A method is compared with scratch once.
+_BASELINES = {"none": "scratch", "multitask": "multitask"}
 
-def add_paired(page: Page, scores: Mapping[tuple[str, int], Mapping[int, float]], name: str) -> None:
-    """A table and a picture of what each method gained over ``none``, if there are draws of both.
+
+def add_paired(page: Page, scores: Scores, name: str) -> None:
+    """A table and a picture of what each method gained over ``none``, and one of what it has over ``multitask``, if there
+    are draws of both and more than these two methods; and in words which differences the draws do not decide.
 
     Args:
         page: the page to add to.
         scores: method and number of labelled exams to draw to score.
         name: what the score is called.
     """
-    rows = []
-    for (method, count), draws in scores.items():
-        differences = paired_differences(draws, scores.get(("none", count), {}))
-        if method == "none" or not len(differences):
+    methods = dict.fromkeys(method for method, _ in scores)
+    for baseline, called in _BASELINES.items():
+        if baseline == "multitask" and not methods.keys() - _BASELINES.keys():
             continue
-        rows.append(
-            Row.of(
-                f"{count}, {method_name(method)} less scratch",
-                f"{differences.mean():+.3f}",
-                f"{differences.std(ddof=1):.3f}" if len(differences) > 1 else "-",
-                f"{(differences > 0).sum()} of {len(differences)}",
-                " ".join(f"{value:+.3f}" for value in differences),
+        rows, undecided = [], []
+        for (method, count), draws in scores.items():
+            differences = paired_differences(draws, scores.get((baseline, count), {}))
+            if method in ("none", baseline) or not len(differences):
+                continue
+            low, high = interval(differences)
+            what = f"{count}, {method_name(method)} less {called}"
+            if not (low > 0 or high < 0):
+                undecided.append(what)
+            rows.append(
+                Row.of(
+                    what,
+                    f"{differences.mean():+.3f}",
+                    f"{differences.std(ddof=1):.3f}" if len(differences) > 1 else "-",
+                    "-" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}",
+                    f"{(differences > 0).sum()} of {len(differences)}",
+                    " ".join(f"{value:+.3f}" for value in differences),
+                )
             )
-        )
-    if rows:
-        header = ["labelled exams", "mean", "standard deviation", "draws that gained", "each draw"]
-        page.table(f"Paired differences in {name}", header, rows)
+        if not rows:
+            continue
+        header = ["labelled exams", "mean", "standard deviation", "95 % interval", "draws that gained", "each draw"]
+        title = f"Paired differences in {name}" + ("" if baseline == "none" else f" from {called}")
+        page.table(title, header, rows)
+        if undecided:
+            page.add(
+                f"<p class=note>These draws do not decide between the two (the interval holds zero): "
+                f"{'; '.join(undecided)}.</p>"
+            )
+    if any(paired_differences(draws, scores.get(("none", count), {})).size for (method, count), draws in scores.items()
+           if method != "none"):  # fmt: skip
         caption = f"{name[0].upper()}{name[1:]} of each draw, from scratch and from pretrained weights."
         page.figure(paired_draws(scores, f"{name}, test"), caption)

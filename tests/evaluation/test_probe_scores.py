@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from planewise.evaluation import ProbeScores
+from torch import nn
+
+
+class Slices:
+    """Slices of ``pixels`` ``(N, 1, 2, 2)``, of six a exam, whose location is the given one."""
+
+    def __init__(self, pixels, locations, exams=None):
+        self.pixels = torch.as_tensor(pixels, dtype=torch.float32)
+        exams = exams or [f"exam{number // 6}" for number in range(len(locations))]
+        self.items = [
+            {"exam": exam, "stack": "s", "slice": number % 6, "phase": 0.0}
+            | ({} if location is None else {"location": location})
+            for number, (exam, location) in enumerate(zip(exams, locations, strict=True))
+        ]
+
+    def __getitems__(self, rows):
+        return {"image": self.pixels[list(rows)]}
+
+
+def network_of_pixels():
+    """Its features are the image's pixels."""
+    network = nn.Module()
+    network.anchor = nn.Linear(1, 1)
+    network.encoder = lambda image: [image, image.flatten(1)[:, :, None, None]]
+    return network.train()
+
+
+def probe(dataset, **settings):
+    return ProbeScores(network_of_pixels(), dataset, **settings).results({}, [], "a phantom")
+
+
+def pixels_that_know(locations):
+    """Two pixels of noise, one that grows with the location, and one with its square, so that each has its own angle."""
+    pixels = np.random.default_rng(0).normal(size=(len(locations), 1, 2, 2))
+    from_middle = np.asarray(locations) - 0.5
+    pixels[:, 0, 1, 0] = 80 * from_middle + 7
+    pixels[:, 0, 0, 0] = 160 * from_middle**2
+    return pixels
+
+
+def test_features_that_know_the_location_tell_it_of_exams_that_the_probe_has_not_seen():
+    locations = [number % 6 / 5 for number in range(60)]
+    results = probe(Slices(pixels_that_know(locations), locations))
+    scores = results.metrics["probe"]
+    assert (scores["slices"], scores["exams"], scores["features"]) == (60, 10, 4)
+    assert scores["location"]["pearson_r"] > 0.999 and scores["location"]["mae"] < 0.01
+    # steps of 16 beside noise of 1: the nearest lies at the same place
+    assert scores["neighbour_mae"] < 0.02
+    # of two draws from 0, .2, ... 1: the mean difference is 35 / 18 of a step of .2
+    assert scores["chance_mae"] == pytest.approx(35 / 18 * 0.2)
+    table = results.tables["probe.csv"]
+    assert table["location"] == pytest.approx(locations) and table["exam"][6] == "exam1"
+    assert table["probed_location"] == pytest.approx(locations, abs=0.05)
+    assert results.figures["probe.png"].axes[0].get_title().startswith("a phantom frozen features  r = 1.000")
+
+
+def test_noise_tells_nothing_though_a_ridge_could_learn_it_by_heart():
+    """Each exam has its own colour, which says where its slices lie: known of an exam, and of no other."""
+    draw = np.random.default_rng(1)
+    exams = [f"exam{number // 6}" for number in range(60)]
+    shift = np.repeat(draw.normal(size=10), 6)
+    pixels = np.zeros((60, 1, 2, 2))
+    pixels[:, 0, 0, 0] = shift
+    pixels[:, 0, 1, 1] = draw.normal(size=60)
+    locations = np.clip(0.5 + 0.2 * np.repeat(draw.permutation(10) - 4.5, 6) / 2, 0, 1).tolist()
+    assert probe(Slices(pixels, locations, exams)).metrics["probe"]["location"]["r2"] < 0.2
+
+
+def test_mirrored_stacks_are_probed_for_the_distance_from_their_ends():
+    locations = [number % 6 / 5 for number in range(60)]
+    results = probe(Slices(pixels_that_know([math.sin(math.pi * x) for x in locations]), locations), mapping="sine")
+    assert results.tables["probe.csv"]["location"][:3] == pytest.approx(
+        [0, math.sin(0.2 * math.pi), math.sin(0.4 * math.pi)]
+    )
+    assert results.metrics["probe"]["location"]["pearson_r"] > 0.999
+
+
+def test_slices_of_no_known_location_are_left_out_and_so_are_those_beyond_the_most():
+    locations = [number % 6 / 5 for number in range(60)]
+    dataset = Slices(pixels_that_know(locations), [x if number < 54 else None for number, x in enumerate(locations)])
+    results = probe(dataset, max_slices=20)
+    assert results.metrics["probe"]["slices"] == 20
+    assert results.tables["probe.csv"]["exam"][0] == "exam0" and results.tables["probe.csv"]["exam"][-1] == "exam8"
+
+
+@pytest.mark.parametrize("locations", [[None] * 6, [0.1] * 6], ids=["unknown", "of one exam"])
+def test_without_two_exams_nothing_is_known(locations):
+    scores = probe(Slices(np.zeros((6, 1, 2, 2)), locations)).metrics["probe"]
+    assert math.isnan(scores["location"]["pearson_r"]) and math.isnan(scores["neighbour_mae"])
+    assert scores["exams"] == len({x for x in locations if x is not None})
+
+
+def test_the_network_is_left_as_it_was():
+    locations = [number % 6 / 5 for number in range(12)]
+    scores = ProbeScores(network_of_pixels(), Slices(pixels_that_know(locations), locations), batch_size=5)
+    assert scores.take(SimpleNamespace()) == {}
+    scores.results({}, [], "")
+    assert scores.network.training

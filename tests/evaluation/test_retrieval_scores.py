@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from planewise.evaluation import RetrievalScores, ScoredBatch
+from torch import nn
+
+from tests.evaluation.test_probe_scores import Slices, network_of_pixels, pixels_that_know
+
+
+def results_of(views, dataset, **settings):
+    collector = RetrievalScores(network_of_pixels(), dataset, **settings)
+    batch = ScoredBatch(torch.zeros(len(views), 2, 4, 4), {}, views, torch.zeros(len(views)) > 0)
+    return collector.results(collector.take(batch), dataset.items, "a phantom")
+
+
+def test_scores_beside_their_chance():
+    locations = [number % 6 / 5 for number in range(18)]
+    dataset = Slices(pixels_that_know(locations), locations)
+    directions = torch.eye(18)
+    scores = results_of(torch.stack([directions, directions], dim=1), dataset).metrics["retrieval"]
+    assert (scores["top1"], scores["top5"], scores["candidates"], scores["dimensions"]) == (1, 1, 18, 18)
+    assert scores["chance1"] == 1 / 18 and scores["chance5"] == 5 / 18 and scores["effective_rank"] > 16.9
+    few = results_of(torch.stack([directions, directions], dim=1), dataset, candidates=4).metrics["retrieval"]
+    assert few["candidates"] == 4 and few["chance5"] == 1
+
+
+def test_the_picture_shows_the_nearest_of_other_exams():
+    locations = [number % 6 / 5 for number in range(18)]
+    dataset = Slices(pixels_that_know(locations), locations)
+    figure = results_of(torch.randn(18, 2, 4), dataset, shown=2, neighbours=2).figures["neighbours.png"]
+    assert len(figure.axes) == 6
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[0] == "exam0, location 0.00" and titles[3] == "exam2, location 1.00"
+    # beside it lie slices at its own location, of the other exams
+    assert {title[:5] for title in titles[1:3]} == {"exam1", "exam2"}
+    assert all(title.endswith("location 0.00") for title in titles[1:3])
+    shown = np.asarray(figure.axes[0].get_images()[0].get_array())
+    assert np.array_equal(shown, dataset.pixels[0, 0].numpy().T)
+
+
+def test_one_exam_alone_has_no_picture():
+    dataset = Slices(np.zeros((6, 1, 2, 2)), [None] * 6)
+    assert isinstance(network_of_pixels(), nn.Module)
+    assert not results_of(torch.randn(6, 2, 4), dataset).figures

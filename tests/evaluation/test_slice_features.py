@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from planewise.engines import FeatureInferer
+from planewise.evaluation import SliceFeaturesd
+from planewise.networks import SliceNet, UNetDecoder, UNetEncoder, encoder_features
+
+
+def volume() -> MetaTensor:
+    torch.manual_seed(0)
+    return MetaTensor(torch.randn(1, 16, 16, 5), meta={"filename_or_obj": "aa.nii.gz"})
+
+
+def network() -> SliceNet:
+    torch.manual_seed(1)
+    return SliceNet(UNetEncoder((4, 6, 8)), UNetDecoder((4, 6, 8)), num_maps=1).eval()
+
+
+def test_each_slice_has_the_features_of_its_own_image():
+    image, net = volume(), network()
+    with torch.no_grad():
+        prediction = FeatureInferer(batch_size=2)(torch.stack([image, 2 * image]), net)
+        slices = image.as_tensor().movedim(-1, 0)
+        expected = torch.cat([encoder_features(net, slice_[None]) for slice_ in slices])
+    assert prediction.shape == (2, 8, 5)
+    assert torch.allclose(prediction[0].T, expected, atol=1e-6) and not torch.allclose(prediction[0], prediction[1])
+
+    item = SliceFeaturesd()({"image": image, "pred": prediction[0]})
+    assert item["features"].shape == (5, 8) and item["features"].dtype == np.float32
+    assert np.allclose(item["features"], expected, atol=1e-6)
+    # a viewer gets no label, on the image's grid, and whoever asks for JSON the numbers
+    assert item["pred"].shape == image.shape and item["pred"].dtype == torch.uint8 and not item["pred"].any()
+    assert item["pred"].meta["filename_or_obj"] == "aa.nii.gz"
+    assert np.allclose(item["result"]["features"], expected, rtol=1e-4, atol=1e-5)
+    assert "not for diagnosis" in item["result"]["note"]
+
+
+def test_beside_another_prediction_they_come_from_the_image():
+    image, net = volume(), network()
+    restored = torch.rand(1, 16, 16, 5)
+    item = SliceFeaturesd(net, FeatureInferer())({"image": image, "pred": restored, "result": {"order": 0.5}})
+    assert item["pred"] is restored and item["result"]["order"] == 0.5
+    with torch.no_grad():
+        assert np.allclose(item["features"], FeatureInferer()(image[None], net)[0].T, atol=1e-6)
+
+
+def test_a_network_alone_is_refused():
+    with pytest.raises(ValueError, match="need an inferer"):
+        SliceFeaturesd(network())

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from planewise.metrics import effective_rank, embedding_spread, retrieval_accuracy
+
+
+def test_a_view_is_retrieved_when_its_partner_is_the_most_alike():
+    first = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    second = torch.tensor([[2.0, 0.1], [-1.0, 0.8], [1.0, -0.2]])
+    top = retrieval_accuracy(torch.stack([first, second], dim=1), (1, 2, 3))
+    # partners of the first views come first, first and second; those of the second views first, second and third
+    assert top == pytest.approx([3 / 6, 5 / 6, 1.0])
+
+
+def test_what_has_collapsed_retrieves_by_chance_alone():
+    views = torch.ones(40, 2, 8)
+    # all are equally alike: the rank is the middle one
+    assert retrieval_accuracy(views, (1, 5)) == [0, 0]
+    assert embedding_spread(views[:, 0]) == pytest.approx(0, abs=1e-9) and effective_rank(views[:, 0]) == 0
+
+
+def test_spread_and_rank_of_known_clouds():
+    corners = torch.cat([torch.eye(6), -torch.eye(6)])
+    assert embedding_spread(corners) == pytest.approx(1) and effective_rank(corners) == pytest.approx(6)
+    line = torch.linspace(-1, 1, 9)[:, None] * torch.tensor([[3.0, 0.0, 4.0]]) + 5
+    assert effective_rank(line) == pytest.approx(1)
+    # singular values 3 and 1
+    cross = torch.tensor([[3.0, 0], [-3.0, 0], [0, 1.0], [0, -1.0]])
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert effective_rank(cross) == pytest.approx(math.exp(entropy))

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from planewise.metrics import mean_distance_of_others, nearest_neighbours
+from planewise.metrics import neighbours as module
+
+
+def test_the_neighbour_is_the_nearest_in_angle_and_of_another_group():
+    # around their mean (0, 0): the nearest of row 0 is row 1, of its own group; then row 2, though it is far longer
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [5.0, 2.0], [-2.0, -1.1], [-5.0, -1.0]])
+    groups = ["a", "a", "b", "b", "c"]
+    assert nearest_neighbours(features, groups)[:, 0].tolist() == [2, 2, 1, 4, 3]
+    assert nearest_neighbours(features, groups, 2)[0].tolist() == [2, 3]
+    # what is common to all rows tells them not apart
+    assert nearest_neighbours(features + torch.tensor([100.0, -40.0]), groups)[:, 0].tolist() == [2, 2, 1, 4, 3]
+
+
+def test_parts_of_the_rows_give_what_all_give(monkeypatch):
+    features = torch.from_numpy(np.random.default_rng(0).normal(size=(23, 4)))
+    groups = [number % 5 for number in range(23)]
+    values = features[:, 0]
+    whole = nearest_neighbours(features, groups, 3), mean_distance_of_others(values, groups)
+    monkeypatch.setattr(module, "_ROWS", 4)
+    assert torch.equal(nearest_neighbours(features, groups, 3), whole[0])
+    pairs = [abs(float(a - b)) for a, p in zip(values, groups, strict=True)
+             for b, q in zip(values, groups, strict=True) if p != q]  # fmt: skip
+    assert mean_distance_of_others(values, groups) == pytest.approx(np.mean(pairs)) == pytest.approx(whole[1])
+
+
+def test_who_is_alone_has_no_neighbour():
+    assert math.isnan(mean_distance_of_others(torch.tensor([0.1, 0.4]), ["a", "a"]))
+    with pytest.raises(ValueError, match="2 neighbours are asked for"):
+        nearest_neighbours(torch.zeros(3, 2), ["a", "a", "b"], 2)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import ignite.distributed as idist
+import pytest
+import torch
+from monai.transforms import Compose
+from planewise.augmentation import RandAffineBatchd, RandBlurBatchd, RandIntensityBatchd
+from planewise.pretexts import TwoViewsd
+
+VIEW = Compose([RandAffineBatchd(180.0, (0.8, 1.5), 0.2, 0.5), RandIntensityBatchd(0.5, 0.3, 0.1), RandBlurBatchd()])
+
+
+def batch_of(image):
+    return {"image": image, "image_padding": image.new_zeros(len(image), 1), "index": torch.arange(len(image))}
+
+
+def test_both_views_are_of_one_slice_and_of_no_other():
+    """Each slice has a grey value of its own, which a shift, a turn or a flip cannot give it."""
+    image = (torch.arange(6.0) + 1)[:, None, None, None].expand(6, 1, 16, 16).clone()
+    torch.manual_seed(0)
+    batch = TwoViewsd(RandAffineBatchd(180.0, (1.0, 1.5), 0.2, 0.5))(batch_of(image))
+    views = batch["image"]
+    assert views.shape == (6, 2, 16, 16)
+    assert views.amax(dim=(2, 3)).round(decimals=4).tolist() == [[number, number] for number in range(1, 7)]
+    assert torch.equal(batch["index"], torch.arange(6)) and (views[:, 0] != views[:, 1]).any()
+
+
+def test_the_two_views_differ_and_come_from_the_seed():
+    image = torch.randn(4, 1, 16, 16)
+    made = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        made.append(TwoViewsd(VIEW)(batch_of(image))["image"])
+    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+    assert not torch.isclose(made[0][:, 0], made[0][:, 1]).flatten(1).all(dim=1).any()
+
+
+def test_two_processes_make_the_views_that_one_makes(monkeypatch):
+    image = torch.randn(6, 1, 16, 16)
+    torch.manual_seed(5)
+    alone = TwoViewsd(VIEW)(batch_of(image))["image"]
+    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+    for rank in (0, 1):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        torch.manual_seed(5)
+        # slices are dealt out in turns; noise is drawn for every pixel
+        assert torch.allclose(TwoViewsd(VIEW)(batch_of(image[rank::2]))["image"], alone[rank::2], atol=1e-5)
+
+
+def test_images_of_several_channels_are_refused():
+    with pytest.raises(ValueError, match="one channel"):
+        TwoViewsd(VIEW)(batch_of(torch.zeros(2, 3, 8, 8)))

@@ -1,0 +1,36 @@
+"""Which bundle and which configs a pretext of a study is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.studies.pretext_bundles import bundle_of, overlays_of
+
+
+@pytest.fixture
+def bundles(tmp_path):
+    for bundle, configs in {
+        "pretext_knee_location": ["demo.yaml"],
+        "pretext_location": [],
+        "pretext_simclr": ["demo.yaml", "knee.yaml", "knee_demo.yaml"],
+    }.items():
+        (tmp_path / bundle / "configs").mkdir(parents=True)
+        for config in configs:
+            (tmp_path / bundle / "configs" / config).touch()
+    return tmp_path
+
+
+def test_an_anatomys_own_bundle_comes_before_one_for_all(bundles):
+    pattern = "pretext_knee_{pretext}"
+    assert bundle_of("location", pattern, bundles) == "pretext_knee_location"
+    assert bundle_of("simclr", pattern, bundles) == "pretext_simclr"
+    assert bundle_of("rotation", pattern, bundles) == "pretext_knee_rotation", "as the message names it"
+
+
+def test_the_anatomys_config_comes_before_the_studys(bundles):
+    assert overlays_of("pretext_simclr", "knee", "demo.yaml", bundles) == ["knee.yaml", "knee_demo.yaml"]
+    assert overlays_of("pretext_simclr", "knee", "/a/wide.yaml", bundles) == ["knee.yaml", "/a/wide.yaml"]
+    assert overlays_of("pretext_simclr", "knee", None, bundles) == ["knee.yaml"]
+    assert overlays_of("pretext_simclr", "cardiac", "demo.yaml", bundles) == ["demo.yaml"]
+    assert overlays_of("pretext_knee_location", "knee", "demo.yaml", bundles) == ["demo.yaml"]
+    assert overlays_of("pretext_location", "knee", None, bundles) == []

@@ -1,0 +1,37 @@
+"""Inference of features: what an encoder makes of the slices of whole volumes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from einops import rearrange
+from monai.data import MetaTensor
+from torch import Tensor, nn
+
+from planewise.engines.autocast_inferer import AutocastInferer
+from planewise.networks import encoder_features
+
+
+class FeatureInferer(AutocastInferer):
+    """Run a network's encoder on volumes, whose slices are its batch; the network's own head is left out.
+
+    Args:
+        batch_size: slices that the encoder is given at once.
+        amp: see `precision`; float16 is left to MONAI's engine.
+
+    Called with volumes ``(B, C, i, j, k)`` and a network with an ``encoder``, it returns ``(B, D, k)``: the features of each
+    slice (`encoder_features`).
+    """
+
+    def __init__(self, batch_size: int = 20, amp: bool | str | None = False) -> None:
+        super().__init__(amp)
+        self.batch_size = batch_size
+
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+        # a MetaTensor carries its metadata through every layer, which costs more than a small layer does
+        volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        slices = rearrange(volumes, "b c i j k -> (b k) c i j")
+        run = super().__call__
+        rows = [run(batch, lambda image: encoder_features(network, image)) for batch in slices.split(self.batch_size)]
+        return rearrange(torch.cat(rows), "(b k) d -> b d k", b=len(volumes))

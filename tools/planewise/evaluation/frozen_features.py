@@ -1,0 +1,38 @@
+"""Features of slices by a network that is not trained any further."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from planewise.data import SliceDataset
+from planewise.networks import encoder_features
+
+
+def frozen_features(
+    network: nn.Module, dataset: SliceDataset, rows: Sequence[int], inferer: Callable[..., Tensor], batch_size: int = 64
+) -> Tensor:
+    """The features of some slices, as preprocessing leaves them (`encoder_features`).
+
+    Args:
+        network: with an ``encoder``; it is left in the mode in which it was.
+        dataset: the slices.
+        rows: indices into them.
+        inferer: how the network is run, say `planewise.engines.AutocastInferer`.
+        batch_size: slices that the network is given at once.
+
+    Returns:
+        ``(N, D)``, float32, on the CPU.
+    """
+    training = network.training
+    device = next(network.parameters()).device
+    found = []
+    network.eval()
+    with torch.no_grad():
+        for start in range(0, len(rows), batch_size):
+            image = dataset.__getitems__(rows[start : start + batch_size])["image"].to(device)
+            found.append(inferer(image, lambda image: encoder_features(network, image)).cpu())
+    network.train(training)
+    return torch.cat(found)

@@ -1,0 +1,116 @@
+"""What the features of any pretext know of where a slice lies, for `PretextReport`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+from planewise.data import SliceDataset
+from planewise.engines import AutocastInferer
+from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.frozen_features import frozen_features
+from planewise.geometry import centrosymmetric
+from planewise.metrics import location_scores, mean_distance_of_others, nearest_neighbours
+from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.reports.pretext_figures import regression_plot
+
+#: Strengths of the ridge regression, of standardised features; one is chosen within the exams that it is fitted to.
+_ALPHAS = np.logspace(-2, 4, 13)
+
+
+class ProbeScores:
+    """A `Collector` of the common probe, the same for every pretext: frozen features, the average over the encoder's deepest
+    level (`encoder_features`), of the slices as preprocessing leaves them.
+
+    - ``metrics.json``: ``probe``. ``location`` is how well a ridge regression tells the relative location of a slice
+      (`planewise.metrics.location_scores`); each fold of exams is predicted by what was fitted to the other folds.
+      ``neighbour_mae`` is the difference of location between a slice and its nearest neighbour among the slices of other
+      exams; ``chance_mae`` is that of a neighbour drawn by lot.
+    - ``probe.csv``: ``exam``, ``stack``, ``slice``, ``phase``, ``location``, ``probed_location``, ``neighbour_location``.
+    - ``probe.png``: the regression.
+
+    It looks at the slices itself, since some pretexts show their networks something else. Slices whose location is not known
+    are left out; without two exams of known location there are no scores.
+
+    Args:
+        network: with an ``encoder``.
+        dataset: the evaluator's slices.
+        mapping: ``"linear"``, or ``"sine"`` (Zhang 2024 Eq. 4) where the two ends of a stack look alike.
+        amp: precision of the network, see `planewise.engines.precision`.
+        batch_size: slices that the network is given at once.
+        max_slices: most slices, evenly spaced over the dataset.
+        folds: folds of exams.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        dataset: SliceDataset,
+        mapping: Literal["linear", "sine"] = "linear",
+        amp: bool | str | None = False,
+        batch_size: int = 64,
+        max_slices: int = 4000,
+        folds: int = 5,
+    ) -> None:
+        self.network = network
+        self.dataset = dataset
+        self.mapping = mapping
+        self.inferer = AutocastInferer(amp)
+        self.batch_size = batch_size
+        self.max_slices = max_slices
+        self.folds = folds
+
+    def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
+        return {}
+
+    def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
+        own = self.dataset.items
+        known = [row for row, item in enumerate(own) if np.isfinite(item.get("location", np.nan))]
+        rows = [known[rank] for rank in evenly_spaced(len(known), self.max_slices)]
+        exams = [own[row]["exam"] for row in rows]
+        if len(set(exams)) < 2:
+            absent = {"slices": len(rows), "exams": len(set(exams))}
+            scores = location_scores([], []) | {"slices": len(rows)}
+            return CollectorResults(
+                {"probe": {**absent, "location": scores, "neighbour_mae": np.nan, "chance_mae": np.nan}}
+            )
+        location = torch.tensor([float(own[row]["location"]) for row in rows])
+        location = centrosymmetric(location) if self.mapping == "sine" else location
+        features = frozen_features(self.network, self.dataset, rows, self.inferer, self.batch_size)
+        probed = _probed(features.double().numpy(), location.double().numpy(), exams, self.folds)
+        neighbour = location[nearest_neighbours(features, exams)[:, 0]]
+        scores = location_scores(probed.tolist(), location.tolist())
+        metrics = {
+            "slices": len(rows),
+            "exams": len(set(exams)),
+            "features": features.shape[1],
+            "location": scores,
+            "neighbour_mae": float((neighbour - location).abs().mean()),
+            "chance_mae": mean_distance_of_others(location, exams),
+        }
+        table = {key: [own[row].get(key, "") for row in rows] for key in ("exam", "stack", "slice", "phase")}
+        table |= {
+            "location": location.tolist(),
+            "probed_location": probed.tolist(),
+            "neighbour_location": neighbour.tolist(),
+        }
+        figure = regression_plot(probed, location.numpy(), scores, f"{title} frozen features".strip())
+        figure.set_dpi(120)
+        return CollectorResults({"probe": metrics}, tables={"probe.csv": table}, figures={"probe.png": figure})
+
+
+def _probed(
+    features: NDArray[np.floating], location: NDArray[np.floating], exams: Sequence[str], folds: int
+) -> NDArray[np.floating]:
+    """The location of each slice by a ridge regression on the slices of other folds' exams, ``(N,)``."""
+    ridge = make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
+    return cross_val_predict(ridge, features, location, groups=exams, cv=GroupKFold(min(folds, len(set(exams)))))

@@ -1,0 +1,96 @@
+"""Scores of methods that learn from two views of each slice, for `PretextReport`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from planewise.data import SliceDataset
+from planewise.data.datalist import rows_by_exam
+from planewise.engines import AutocastInferer
+from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.frozen_features import frozen_features
+from planewise.metrics import effective_rank, embedding_spread, nearest_neighbours, retrieval_accuracy
+from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.reports.neighbours import neighbour_gallery
+
+
+class RetrievalScores:
+    """A `Collector` of embeddings of two views of each slice, ``(B, 2, D)`` (`planewise.engines.ViewsInferer`).
+
+    - ``metrics.json``: ``retrieval``. ``top1`` and ``top5`` say how often the other view of a slice is among the one or five
+      most alike of ``candidates`` slices, ``chance1`` and ``chance5`` how often that happens by lot. ``spread`` and
+      ``effective_rank`` of the embeddings show whether they have collapsed (`planewise.metrics.embedding_spread`,
+      `planewise.metrics.effective_rank`).
+    - ``neighbours.png``: some slices, and the most alike of other exams, without random changes.
+
+    Args:
+        network: with an ``encoder``.
+        dataset: the evaluator's slices.
+        amp: precision of the network, see `planewise.engines.precision`.
+        candidates: most slices that are searched, evenly spaced over the dataset.
+        shown: slices in the picture.
+        neighbours: neighbours of each of them.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        dataset: SliceDataset,
+        amp: bool | str | None = False,
+        candidates: int = 256,
+        shown: int = 6,
+        neighbours: int = 4,
+    ) -> None:
+        self.network = network
+        self.dataset = dataset
+        self.inferer = AutocastInferer(amp)
+        self.candidates = candidates
+        self.shown = shown
+        self.neighbours = neighbours
+
+    def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
+        return {"views": batch.prediction}
+
+    def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
+        views = taken["views"]
+        views = views[evenly_spaced(len(views), self.candidates)]
+        top1, top5 = retrieval_accuracy(views, (1, 5))
+        one_view = views[:, 0]
+        metrics = {
+            "candidates": len(views),
+            "top1": top1,
+            "top5": top5,
+            "chance1": 1 / len(views),
+            "chance5": min(1.0, 5 / len(views)),
+            "spread": embedding_spread(one_view),
+            "effective_rank": effective_rank(one_view),
+            "dimensions": views.shape[2],
+        }
+        figure = self._picture(title)
+        return CollectorResults({"retrieval": metrics}, figures={"neighbours.png": figure} if figure else {})
+
+    def _picture(self, title: str) -> Any:
+        own = self.dataset.items
+        rows = evenly_spaced(len(own), 16 * self.candidates)
+        exams = [own[row]["exam"] for row in rows]
+        largest = max(map(len, rows_by_exam([own[row] for row in rows]).values()))
+        count = min(self.neighbours, len(rows) - largest)
+        if count < 1:
+            return None  # one exam alone has no neighbours
+        found = nearest_neighbours(frozen_features(self.network, self.dataset, rows, self.inferer), exams, count)
+        images, captions = [], []
+        for rank in evenly_spaced(len(rows), self.shown):
+            line = [rows[rank], *(rows[index] for index in found[rank].tolist())]
+            images.append(list(self.dataset.__getitems__(line)["image"][:, 0].cpu().numpy()))
+            captions.append([_caption(own[row]) for row in line])
+        return neighbour_gallery(images, captions, title)
+
+
+def _caption(item: Mapping[str, Any]) -> str:
+    """Exam, and where the slice lies."""
+    location = item.get("location")
+    place = f"slice {item.get('slice', '?')}" if location is None else f"location {location:.2f}"
+    return f"{str(item['exam'])[:6]}, {place}"

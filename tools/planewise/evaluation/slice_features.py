@@ -1,0 +1,53 @@
+"""Features of a stack's slices, in the form that writers and MONAI Label take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from torch import nn
+
+from planewise.evaluation.plan_views import RESEARCH_ONLY
+
+
+class SliceFeaturesd(Transform):
+    """Give an item the features of its slices.
+
+    MONAI Label shows ``pred`` as labels and gives ``result`` as JSON. Where features are all that there is, it answers with
+    no label and with the numbers.
+
+    Reads ``image``, ``(1, i, j, slices)``. Writes
+
+    - ``features``: ``(slices, D)``, a float32 array on the CPU;
+    - ``result``: what it held, and ``features`` as plain values;
+    - ``pred``, without an ``encoder_of``: labels of zero, ``(1, i, j, slices)``, uint8.
+
+    Args:
+        encoder_of: a network whose encoder makes the features of ``image``, where ``pred`` is something else. None: ``pred``
+            is the features, ``(D, slices)``, as `planewise.engines.FeatureInferer` gives them.
+        inferer: a `planewise.engines.FeatureInferer`; needed with ``encoder_of``.
+    """
+
+    def __init__(self, encoder_of: nn.Module | None = None, inferer: Callable[..., Any] | None = None) -> None:
+        if encoder_of is not None and inferer is None:
+            raise ValueError("features of a network's encoder need an inferer that runs it")
+        self.encoder_of = encoder_of
+        self.inferer = inferer
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        image = item["image"]
+        if self.encoder_of is None:
+            features = item["pred"]
+            labels = torch.zeros(image.shape, dtype=torch.uint8, device=image.device)
+            item["pred"] = MetaTensor(labels, meta=image.meta) if isinstance(image, MetaTensor) else labels
+        else:
+            with torch.no_grad():
+                features = self.inferer(image[None], self.encoder_of)[0]
+        item["features"] = features.T.float().cpu().numpy()
+        rounded = [[float(f"{value:.6g}") for value in row] for row in item["features"]]
+        item["result"] = {"note": RESEARCH_ONLY, **item.get("result", {}), "features": rounded}
+        return item

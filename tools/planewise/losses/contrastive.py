@@ -1,0 +1,71 @@
+"""Losses of methods that compare two views of each slice: SimCLR and BYOL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.distributed.nn.functional import all_gather
+from torch.nn.functional import cross_entropy, normalize
+
+from planewise.errors import InputError
+from planewise.losses.terms import Term, TermLoss
+
+
+class ContrastiveLoss(TermLoss):
+    """NT-Xent (Chen 2020, Eq. 1): each view has to find the other view of its slice among the views of all other slices.
+
+    ``l_ij = -log(exp(sim(z_i, z_j) / tau) / sum_(k != i) exp(sim(z_i, z_k) / tau))``, the mean over all views i with their
+    partners j; sim is the cosine.
+
+    Several processes that train compare with the views of all, and gradients flow to all: they step as one process does
+    with a batch that is as many times as large. In validation each compares within its own batch.
+
+    A prediction is ``(B, 2, P)``, the projections of two views of B slices. The target is not looked at.
+
+    Args:
+        temperature: tau.
+
+    Raises:
+        InputError: in training, a batch of one slice, which has nothing to be told from.
+    """
+
+    def __init__(self, temperature: float = 0.1) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature is a number above zero, not {temperature}")
+        self.temperature = float(temperature)
+
+    def terms(self, prediction: Tensor, target: Any) -> list[Term]:
+        views = normalize(rearrange(prediction.float(), "b v p -> (v b) p"), dim=1)
+        together = torch.is_grad_enabled() and idist.get_world_size() > 1
+        everyone = torch.cat(all_gather(views)) if together else views
+        if torch.is_grad_enabled() and len(everyone) < 4:
+            raise InputError(
+                "a batch holds one slice, which has no other to be told from; choose a --batch_size of 2 or more that does "
+                "not leave one slice over (--samples_per_epoch)"
+            )
+        first = idist.get_rank() * len(views) if together else 0
+        own = first + torch.arange(len(views), device=views.device)
+        # the views of this process lie one after the other: those of all slices, then the others of all slices
+        partner = first + (torch.arange(len(views), device=views.device) + len(views) // 2) % len(views)
+        alike = views @ everyone.T / self.temperature
+        alike = alike.scatter(1, own[:, None], -torch.inf)
+        return [Term(cross_entropy(alike, partner), len(views))]
+
+
+class BootstrapLoss(TermLoss):
+    """BYOL's loss (Grill 2020, Eq. 2): the prediction from each view against the target's projection of the other view.
+
+    ``|| q / |q| - z' / |z'| ||^2 = 2 - 2 cos(q, z')``, for one view and the other, the sum of the two; the mean over slices.
+
+    A prediction is ``(B, 2, 2, P)`` as `planewise.networks.ByolLearner` gives it. The target is not looked at.
+    """
+
+    def terms(self, prediction: Tensor, target: Any) -> list[Term]:
+        online, projected = normalize(prediction.float(), dim=3).unbind(dim=2)
+        agreement = (online * projected.detach().flip(1)).sum(dim=2)
+        return [Term((2 - 2 * agreement).sum(dim=1).mean(), len(prediction))]

@@ -1,0 +1,63 @@
+"""What an image's nearest neighbours among the images of other exams say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+#: Rows that are compared with all others at a time.
+_ROWS = 1024
+
+
+def nearest_neighbours(features: Tensor, groups: Sequence[object], count: int = 1) -> Tensor:
+    """The rows that are most alike, of other groups.
+
+    Rows are compared by the cosine of the angle between them, after the mean of all rows is taken off: features behind a
+    ReLU all point into one corner of space, where every angle is small.
+
+    Args:
+        features: ``(N, D)``.
+        groups: N names, say of exams; a row's own group is left out, since its images are alike whatever they show.
+        count: neighbours of each row.
+
+    Returns:
+        Indices ``(N, count)``, the nearest first.
+
+    Raises:
+        ValueError: a row has fewer rows of other groups than are asked for.
+    """
+    names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    group = torch.tensor([names[name] for name in groups])
+    if len(group) - int(torch.bincount(group).max()) < count:
+        raise ValueError(f"{count} neighbours are asked for, and a row has fewer rows of other groups")
+    rows = normalize(features - features.mean(dim=0), dim=1)
+    found = []
+    for part in range(0, len(rows), _ROWS):
+        alike = rows[part : part + _ROWS] @ rows.T
+        alike[group[part : part + _ROWS, None] == group] = -torch.inf
+        found.append(alike.topk(count, dim=1).indices)
+    return torch.cat(found)
+
+
+def mean_distance_of_others(values: Tensor, groups: Sequence[object]) -> float:
+    """Mean of ``|a - b|`` over all pairs of values of different groups: what a neighbour drawn by lot comes to.
+
+    Args:
+        values: ``(N,)``.
+        groups: N names.
+
+    Returns:
+        The mean; NaN if there is one group alone.
+    """
+    names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    group = torch.tensor([names[name] for name in groups])
+    total, pairs = 0.0, 0
+    for part in range(0, len(values), _ROWS):
+        other = group[part : part + _ROWS, None] != group
+        distance = (values[part : part + _ROWS, None] - values).abs()
+        total += float(distance[other].double().sum())
+        pairs += int(other.sum())
+    return total / pairs if pairs else float("nan")

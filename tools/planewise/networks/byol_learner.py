@@ -1,0 +1,51 @@
+"""What BYOL trains: an online network with two heads, and its slow copy."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+
+class ByolLearner(nn.Module):
+    """An online network, projector and predictor, and a target that follows the first two (Grill 2020, section 3.1).
+
+    The target is never trained: `follow` moves its weights towards the online ones. Its batch statistics are its own.
+
+    Args:
+        network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; what is kept.
+        projector: from embeddings to ``(B, P)``.
+        predictor: from ``(B, P)`` to ``(B, P)``.
+
+    `forward` takes the two views of each slice as channels ``(B, 2, H, W)`` and returns ``(B, 2, 2, P)``: for each view the
+    online prediction and the target's projection, which carries no gradient.
+    """
+
+    def __init__(self, network: nn.Module, projector: nn.Module, predictor: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.projector = projector
+        self.predictor = predictor
+        self.target_network = deepcopy(network).requires_grad_(False)
+        self.target_projector = deepcopy(projector).requires_grad_(False)
+
+    def forward(self, views: Tensor) -> Tensor:
+        images = rearrange(views, "b v h w -> (v b) 1 h w")
+        online = self.predictor(self.projector(self.network(images)))
+        with torch.no_grad():
+            target = self.target_projector(self.target_network(images))
+        return rearrange(torch.stack([online, target]), "two (v b) p -> b v two p", b=len(views))
+
+    @torch.no_grad()
+    def follow(self, momentum: float) -> None:
+        """``xi <- tau xi + (1 - tau) theta`` for the weights of target and online network.
+
+        Args:
+            momentum: tau; 1 leaves the target where it is.
+        """
+        online = [*self.network.parameters(), *self.projector.parameters()]
+        target = [*self.target_network.parameters(), *self.target_projector.parameters()]
+        for slow, fast in zip(target, online, strict=True):
+            slow.lerp_(fast, 1 - momentum)

@@ -1,0 +1,26 @@
+"""What SimCLR trains: a network and the projector that is thrown away."""
+
+from __future__ import annotations
+
+from einops import rearrange
+from torch import Tensor, nn
+
+
+class SimClrLearner(nn.Module):
+    """A network for embeddings and a projector behind it (Chen 2020, section 2.1: f and g).
+
+    Args:
+        network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; what is kept.
+        projector: from embeddings to ``(B, P)``.
+
+    `forward` takes the views of each slice as channels ``(B, V, H, W)``, runs them as one batch, and returns ``(B, V, P)``.
+    """
+
+    def __init__(self, network: nn.Module, projector: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.projector = projector
+
+    def forward(self, views: Tensor) -> Tensor:
+        projected = self.projector(self.network(rearrange(views, "b v h w -> (v b) 1 h w")))
+        return rearrange(projected, "(v b) p -> b v p", b=len(views))

@@ -1,0 +1,43 @@
+"""What the frozen features of every pretext know of where a slice lies."""
+
+from __future__ import annotations
+
+from planewise.reports.study.folder import StudyFolder, read_json
+from planewise.reports.study.page import Page, Row
+from planewise.reports.study_figures import method_name
+
+
+def add(page: Page, study: StudyFolder) -> None:
+    rows = []
+    for name in study.pretexts:
+        content = read_json(study.path / "pretrain" / name / "test" / "metrics.json") or {}
+        # older runs have none
+        if probe := content.get("probe"):
+            location = probe["location"]
+            rows.append(
+                Row.of(
+                    method_name(name),
+                    *(location[key] for key in ("pearson_r", "r2", "mae")),
+                    probe["neighbour_mae"],
+                    probe["chance_mae"],
+                    f"{probe['slices']} of {probe['exams']}",
+                )
+            )
+    if not rows:
+        return
+    page.add(
+        "<h2>What the features know before any fine-tuning</h2><p>The same probe for every pretext: its encoder as it was "
+        "pretrained, the average over the deepest level. A ridge regression on these features tells where a slice lies in "
+        "its stack; each exam is predicted from other exams. The nearest neighbour is the slice of another exam whose "
+        "features are most alike, and its distance is how far apart the two lie in their stacks.</p>"
+    )
+    header = [
+        "pretext",
+        "r",
+        "R²",
+        "MAE",
+        "distance of the nearest neighbour",
+        "of one drawn by lot",
+        "slices of exams",
+    ]
+    page.table("Relative location from frozen features", header, rows)

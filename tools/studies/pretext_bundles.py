@@ -1,0 +1,37 @@
+"""Which bundle a study's pretext is, and which configs of it the study's anatomy asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def bundle_of(pretext: str, pattern: str, bundles: Path) -> str:
+    """The bundle of a pretext: the anatomy's own, ``pattern`` with the pretext's name in it, or one for every anatomy.
+
+    Args:
+        pretext: name, ``location`` or ``simclr``.
+        pattern: the study's ``pretext_bundle``, ``pretext_knee_{pretext}``.
+        bundles: folder of the bundles.
+
+    Returns:
+        ``pretext_knee_location``, but ``pretext_simclr``, which has no knee in its name. A pretext that is nowhere has the
+        anatomy's name.
+    """
+    own, general = pattern.format(pretext=pretext), f"pretext_{pretext}"
+    return general if not (bundles / own).is_dir() and (bundles / general).is_dir() else own
+
+
+def overlays_of(bundle: str, anatomy: str, overlay: str | None, bundles: Path) -> list[str]:
+    """The configs that go on top of a bundle's own, in their order: the anatomy's, if it has one, then the study's.
+
+    Args:
+        bundle: name of the bundle.
+        anatomy: the study's; ``knee`` asks for ``configs/knee.yaml``.
+        overlay: the study's, ``demo.yaml`` or a path; a bundle that has one for the anatomy, ``knee_demo.yaml``, gives that.
+        bundles: folder of the bundles.
+    """
+    configs = bundles / bundle / "configs"
+    found = [f"{anatomy}.yaml"] if (configs / f"{anatomy}.yaml").is_file() else []
+    if overlay:
+        found.append(f"{anatomy}_{overlay}" if (configs / f"{anatomy}_{overlay}").is_file() else overlay)
+    return found
