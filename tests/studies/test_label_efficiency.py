@@ -113,7 +113,7 @@ def tiny_knee_study(tmp_path):
         },
         "index": {"unlabelled": "--split 0.5 0.2 0.3", "labelled": "--split 0.4 0.2 0.4"},
         "pretexts": ["multitask"],
-        "methods": ["none", "multitask"],
+        "methods": {"none": None, "multitask": None, "each": {"networks": "one_per_finding"}},
         "label_counts": [8],
         "draws": [0],
         "overrides": {
@@ -149,8 +149,13 @@ def test_a_study_of_the_knee_ends_in_its_report(tiny_knee_study):
     location = json.loads((out / "pretrain/multitask/test/metrics.json").read_text())["location"]
     assert f"<td>{location['pearson_r']:.4f}</td>" in page
     scores = [
-        json.loads((out / f"finetune/{method}/8/0/test/metrics.json").read_text()) for method in ("none", "multitask")
+        json.loads((out / f"finetune/{method}/8/0/test/metrics.json").read_text())
+        for method in ("none", "multitask", "each")
     ]
+    # a network for each finding: scored apart, and together as one network is
+    alone = json.loads((out / "finetune/each/8/0/acl/test/metrics.json").read_text())
+    assert alone["auc"] == {"acl": scores[2]["auc"]["acl"]} and scores[2].keys() == scores[0].keys()
+    assert scores[2]["positives"] == scores[0]["positives"] and scores[2]["exams"] == scores[0]["exams"]
     for score in scores:
         assert f"<td>{score['macro_auc']:.3f}</td>" in page
     assert f"<td>{scores[1]['macro_auc'] - scores[0]['macro_auc']:+.3f}</td>" in page
@@ -226,6 +231,42 @@ def option(command: str, name: str) -> str | None:
     words = shlex.split(command.split("(", 1)[1].rsplit(")", 1)[0])
     assert words.count(f"--{name}") <= 1, "given once"
     return words[words.index(f"--{name}") + 1] if f"--{name}" in words else None
+
+
+def test_a_network_for_each_finding(tmp_path):
+    """Trainings of one finding each, on the same draw, in folders of their own; then their scores together."""
+    config = paper_study("table5.yaml", tmp_path) | {
+        "methods": {"multitask": None, "each": {"pretext": "multitask", "networks": "one_per_finding"}},
+        "overrides": {"finetune": {"tasks": ["acl", "meniscus"], "amp": True}},
+        "label_counts": [80],
+        "draws": [1],
+    }
+    text = planned(config, tmp_path, "--printshellcmds")
+    assert jobs(text)["finetune"] == 2
+    found = {re.search(r"/finetune/(\w+)/80/1", command)[1]: command for command in commands(text, "finetune")}
+    assert option(found["multitask"], "tasks") == "['acl', 'meniscus']"
+    folder = f"{tmp_path}/out/finetune/each/80/1"
+    *trainings, together = re.split(r" && (?=cd |\S+ \S+findings_together)", found["each"].split("(", 1)[1])
+    assert len(trainings) == 2 and f"findings_together.py {folder} acl meniscus)" in together
+    for task, command in zip(("acl", "meniscus"), trainings, strict=True):
+        words = shlex.split(command)
+        told = {
+            name: words[words.index(f"--{name}") + 1] for name in ("tasks", "output_dir", "subject_seed", "pretrained")
+        }
+        assert words.count("--tasks") == 1 and told == {
+            "tasks": f"['{task}']",
+            "output_dir": f"{folder}/{task}",
+            "subject_seed": "1",
+            "pretrained": f"{tmp_path}/out/pretrain/multitask",
+        }
+
+
+def test_a_network_for_each_finding_needs_findings(tmp_path):
+    config = paper_study("table3_table4.yaml", tmp_path) | {"methods": {"each": {"networks": "one_per_finding"}}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
+    text = process.communicate()[0]
+    assert process.returncode and "downstream_cardiac_sax_segmentation has no `tasks`" in text
 
 
 def test_a_method_is_what_its_settings_say(tmp_path):

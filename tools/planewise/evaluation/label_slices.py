@@ -14,6 +14,7 @@ from torch import Tensor
 
 from planewise.evaluation.plan_views import RESEARCH_ONLY
 from planewise.geometry import location_order, order_strength
+from planewise.reports.tables import json_values
 
 Mapped = Literal["linear", "sine"]
 #: Upper bounds of the labels 1, 2, ...: thirds of the stack. With the sine (Zhang 2024 Eq. 4) the outer thirds are one label.
@@ -30,7 +31,7 @@ class LabelSlicesd(Transform):
     - ``pred``: labels ``(1, i, j, slices)``, uint8. With the linear mapping 1, 2 and 3 are the thirds from location 0 to 1;
       with the sine 1 is the outer thirds and 2 the middle one. A stack without order has no label.
     - ``locations``: ``(slices,)``.
-    - ``result``: locations, order and verdict as plain values.
+    - ``result``: locations, order and verdict as plain values, None where a number is not known.
 
     Args:
         mapping, min_order, start: as of `LocationWriter`.
@@ -67,13 +68,8 @@ def with_locations(
     labels = torch.as_tensor(numbers, dtype=torch.uint8).expand(prediction.shape).clone()
     item["pred"] = MetaTensor(labels, meta=prediction.meta) if isinstance(prediction, MetaTensor) else labels
     item["locations"] = locations
-    item["result"] = {
-        "note": RESEARCH_ONLY,
-        **item.get("result", {}),
-        "verdict": verdict,
-        "order": None if np.isnan(order) else round(order, 3),
-        "locations": [round(float(value), 4) for value in locations],
-    }
+    result = {"note": RESEARCH_ONLY, **item.get("result", {}), "verdict": verdict, "order": round(order, 3)}
+    item["result"] = json_values(result | {"locations": [round(float(value), 4) for value in locations]})
     return item
 
 
