@@ -128,7 +128,9 @@ def test_the_pretext_is_made_of_what_the_network_sees(wired):
         for key in ("augmentation", "pretext")
     )
     assert train.augmentation is augment
-    assert all(type(step).__module__.startswith("planewise.augmentation.") for step in augment.transforms)
+    # where there is none, all that is random makes the pretext's views
+    random = (augment or pretext.view).transforms
+    assert all(type(step).__module__.startswith("planewise.augmentation.") for step in random)
     assert validate.augmentation is None
     assert getattr(train, "pretext", None) is pretext and getattr(validate, "pretext", None) is pretext
     assert pretext is None or type(pretext).__module__.startswith("planewise.pretexts.")
@@ -137,7 +139,7 @@ def test_the_pretext_is_made_of_what_the_network_sees(wired):
         return pretext(dict(batch)) if pretext else batch
 
     torch.manual_seed(3)
-    augmented = augment(dict(wired.batch))
+    augmented = augment(dict(wired.batch)) if augment else dict(wired.batch)
     drawn = torch.get_rng_state()
     expected = made_of(augmented)
     torch.set_rng_state(drawn)
@@ -145,7 +147,8 @@ def test_the_pretext_is_made_of_what_the_network_sees(wired):
     torch.manual_seed(3)
     image, target, *_ = train(wired.batch, "cpu")
     assert torch.equal(image.flatten().sort()[0], expected["image"].flatten().sort()[0])
-    assert not torch.equal(augmented["image"], wired.batch["image"])
+    changed = augmented if augment else expected
+    assert not torch.equal(changed["image"][:, :1], wired.batch["image"])
     if isinstance(target, dict):
         made = {key for key in target if key not in wired.batch}
         assert bool(made) == bool(pretext)

@@ -45,6 +45,8 @@ WHOLE: Check = (lambda value: _whole(value) and value >= 0, "a whole number that
 NAMES: Check = (_different, 'a list of different names, such as "[2ch, 4ch]"')
 SIZES: Check = (_list_of(COUNT[0]), 'a list of whole numbers, such as "[16, 32, 64]"')
 PAIR: Check = (lambda value: _list_of(POSITIVE[0])(value) and len(value) == 2, "two numbers above 0")
+RANGE: Check = (lambda value: PAIR[0](value) and value[0] <= value[1], f"{PAIR[1]}, the smaller one first")
+WIDTHS: Check = (lambda value: SIZES[0](value) and len(value) == 2, "two whole numbers, at least 1")
 
 
 def _optional(check: Check) -> Check:
@@ -61,6 +63,9 @@ _ANYTHING: Check = (lambda value: True, "")
 CHECKS: Mapping[str, Check] = {
     "batch_size": COUNT,
     "bias": NOT_NEGATIVE,
+    "blur": SHARE,
+    "blur_sigma": RANGE,
+    "crop": RANGE,
     "dropout": SHARE,
     "encoder_lr_factor": NOT_NEGATIVE,
     "features": SIZES,
@@ -68,6 +73,7 @@ CHECKS: Mapping[str, Check] = {
     "flip": SHARE,
     "gamma": NOT_NEGATIVE,
     "head_features": (lambda value: value == [] or SIZES[0](value), f"{SIZES[1]}; [] for none"),
+    "head_norm": _one_of("batch", "none"),
     "image_size": COUNT,
     "l1": NOT_NEGATIVE,
     "l1_reduction": _one_of("mean", "sum"),
@@ -83,6 +89,7 @@ CHECKS: Mapping[str, Check] = {
     "max_epochs": COUNT,
     "max_slices": _optional(COUNT),
     "missing_planes": _one_of("error", "mask"),
+    "momentum": SHARE,
     "noise": NOT_NEGATIVE,
     "num_exams": _optional(COUNT),
     "num_subjects": _optional(COUNT),
@@ -90,6 +97,7 @@ CHECKS: Mapping[str, Check] = {
     "orientation_weight": NOT_NEGATIVE,
     "parallel_planes": _one_of("error", "mask"),
     "permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
+    "projection": WIDTHS,
     "rotate": NOT_NEGATIVE,
     "samples_per_epoch": _optional(COUNT),
     "samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
@@ -101,6 +109,7 @@ CHECKS: Mapping[str, Check] = {
     "stem_stride": COUNT,
     "subject_seed": WHOLE,
     "tasks": NAMES,
+    "temperature": POSITIVE,
     "tile_gap": (lambda value: _number(value) and 0 <= value < 1, "a number from 0 to 1, smaller than 1"),
     "tile_size": _optional(COUNT),
     "tiles_per_side": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
