@@ -204,6 +204,37 @@ def test_the_demo_masks_only_what_is_diagnosed(tmp_path):
         assert f"--save_masks {draw in config['diagnose']['draws']} " in command
 
 
+def test_what_fine_tunings_wait_for_is_pretrained_before_everything_else(tmp_path):
+    """The rest then fills the other cores while the longest chain of jobs runs."""
+    config = yaml.safe_load((STUDIES / "configs/heart.yaml").read_text())
+    text = planned(config, tmp_path)
+    found = dict(re.findall(r"wildcards: pretraining=(\w+)\n +priority: (\d+)", text))
+    assert found == {"orientation": "10", "location": "10", "multitask": "20"}
+    assert jobs(text)["pretrain"] == 1 and jobs(text)["pretrain_alone"] == 2
+    # nothing is fine-tuned from a pretext: all of them come alone
+    alone = planned(config | {"methods": ["none"]}, tmp_path)
+    assert jobs(alone)["pretrain_alone"] == 3 and "pretrain" not in jobs(alone)
+
+
+def test_the_demos_recipe_was_chosen_on_exams_that_it_does_not_score():
+    demo, development = (
+        yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text()) for name in ("heart", "heart_development")
+    )
+
+    def seeds(config):
+        return {int(re.search(r"--seed (\d+)", settings)[1]) for settings in config["phantom"].values()}
+
+    def but_for_the_seed(config):
+        return {kind: re.sub(r"--seed \d+", "", settings) for kind, settings in config["phantom"].items()}
+
+    assert len(seeds(demo) | seeds(development)) == 4
+    # otherwise the exams are alike, and so are the networks and their fine-tuning
+    assert but_for_the_seed(demo) == but_for_the_seed(development)
+    for key in ("index", "overlay", "seed", "anatomy", "pretext_bundle"):
+        assert demo[key] == development[key], key
+    assert demo["target"]["bundle"] == development["target"]["bundle"]
+
+
 def test_imagenet_is_where_all_but_scratch_starts_from(tmp_path):
     config = paper_study("table5.yaml", tmp_path)
     (tmp_path / "alexnet.pth").touch()
@@ -356,4 +387,4 @@ def test_the_demo_lists_the_small_studies_with_their_times():
 
 
 def test_the_demo_refuses_a_study_that_is_not_small():
-    assert "there is no small study table5; choose one of: heart knee" in demo("table5", expected=1)
+    assert "there is no small study table5; choose one of: heart heart_development knee" in demo("table5", expected=1)

@@ -229,6 +229,14 @@ def finetuning(wildcards, input):
     return " && ".join([*trainings, f"{PYTHON} {workflow.basedir}/findings_together.py {folder} {' '.join(names)}"])
 
 
+STARTS = {pretraining(name) for name in METHODS}
+
+
+def pretrainings(awaited):
+    """Regular expression of the pretrainings that fine-tunings wait for, or of the others; of no name if there are none."""
+    return "|".join(name for name in PRETRAININGS if (name in STARTS) == awaited) or "(?!)"
+
+
 TRAINED = [pretext_bundle(method.pretext) for method in PRETRAININGS.values()]
 TRAINED += [TARGET["bundle"], DIAGNOSIS["bundle"] or TARGET["bundle"]]
 ABSENT = [name for name in dict.fromkeys(TRAINED) if not (BUNDLES / name / "configs" / "train.yaml").is_file()]
@@ -306,6 +314,8 @@ rule inspect:
 
 
 rule pretrain:
+    wildcard_constraints:
+        pretraining=pretrainings(awaited=True),
     input:
         datalist=datalist("unlabelled"),
         imagenet=IMAGENET,
@@ -321,8 +331,8 @@ rule pretrain:
             + "".join(f"--imagenet {path} " for path in input.imagenet)
             + overrides("pretrain", PRETRAININGS[wildcards.pretraining], seed=config.get("seed", 0)),
         ),
-    # the long jobs first, or the last of them runs alone
-    priority: 10
+    # the long jobs first, or the last of them runs alone; before all others those that fine-tunings wait for
+    priority: 20
     threads: THREADS * processes("pretrain")
     resources:
         **resources("pretrain"),
@@ -330,6 +340,12 @@ rule pretrain:
         OUT / "logs" / "pretrain_{pretraining}.log",
     shell:
         "({params.run}) > {log} 2>&1"
+
+
+use rule pretrain as pretrain_alone with:
+    wildcard_constraints:
+        pretraining=pretrainings(awaited=False),
+    priority: 10
 
 
 rule finetune:

@@ -43,22 +43,34 @@ class LabelSlicesd(Transform):
         self.start = start
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        prediction = item["pred"]
-        locations = channel_locations(prediction)
-        order, verdict = stack_verdict(locations, self.mapping, self.min_order, self.start)
-        numbers = np.searchsorted(_THIRDS[self.mapping], locations, side="right") + 1
-        if verdict == _NO_ORDER:
-            numbers[:] = 0
-        labels = torch.as_tensor(numbers, dtype=torch.uint8).expand(prediction.shape).clone()
-        item["pred"] = MetaTensor(labels, meta=prediction.meta) if isinstance(prediction, MetaTensor) else labels
-        item["locations"] = locations
-        result = {"note": RESEARCH_ONLY, "verdict": verdict, "order": round(order, 3)}
-        item["result"] = json_values(result | {"locations": [round(float(value), 4) for value in locations]})
-        return item
+        return with_locations(data, channel_locations(data["pred"]), self.mapping, self.min_order, self.start)
 
 
 _NO_ORDER = "no order"
+
+
+def with_locations(
+    data: Mapping[Hashable, Any], locations: NDArray[np.floating], mapping: Mapped, min_order: float, start: str
+) -> dict[Hashable, Any]:
+    """An item with what `LabelSlicesd` says it writes, from the locations of its slices.
+
+    Args:
+        data: item with ``pred``, ``(1, i, j, slices)``, of which the shape and the metadata count.
+        locations: ``(slices,)``.
+        mapping, min_order, start: as of `LocationWriter`.
+    """
+    item = dict(data)
+    prediction = item["pred"]
+    order, verdict = stack_verdict(locations, mapping, min_order, start)
+    numbers = np.searchsorted(_THIRDS[mapping], locations, side="right") + 1
+    if verdict == _NO_ORDER:
+        numbers[:] = 0
+    labels = torch.as_tensor(numbers, dtype=torch.uint8).expand(prediction.shape).clone()
+    item["pred"] = MetaTensor(labels, meta=prediction.meta) if isinstance(prediction, MetaTensor) else labels
+    item["locations"] = locations
+    result = {"note": RESEARCH_ONLY, **item.get("result", {}), "verdict": verdict, "order": round(order, 3)}
+    item["result"] = json_values(result | {"locations": [round(float(value), 4) for value in locations]})
+    return item
 
 
 def channel_locations(prediction: Tensor) -> NDArray[np.floating]:
