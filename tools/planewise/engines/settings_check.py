@@ -11,6 +11,7 @@ import torch
 
 from planewise.data.datalist import read_datalist
 from planewise.errors import InputError
+from planewise.geometry import end_direction
 
 #: Whether a value may be, and what is wanted, as words.
 Check = tuple[Callable[[Any], bool], str]
@@ -45,6 +46,15 @@ SIZES: Check = (_list_of(COUNT[0]), 'a list of whole numbers, such as "[16, 32, 
 PAIR: Check = (lambda value: _list_of(POSITIVE[0])(value) and len(value) == 2, "two numbers above 0")
 
 
+def _two_ends(value: Any) -> bool:
+    if not _list_of(lambda end: isinstance(end, str))(value) or len(value) != 2:
+        return False
+    try:
+        return all(end_direction(end) is not None for end in value)
+    except ValueError:
+        return False
+
+
 def _optional(check: Check) -> Check:
     return lambda value: value is None or check[0](value), f"{check[1]}, or null"
 
@@ -59,7 +69,9 @@ _ANYTHING: Check = (lambda value: True, "")
 CHECKS: Mapping[str, Check] = {
     "batch_size": COUNT,
     "bias": NOT_NEGATIVE,
+    "cycle_points": _optional((_list_of(SHARE[0]), "a list of numbers from 0 to 1")),
     "dropout": SHARE,
+    "ends": (_two_ends, 'two ends of different lines, such as "[L, AS]": letters of L, R, A, P, S, I'),
     "encoder_lr_factor": NOT_NEGATIVE,
     "features": SIZES,
     "field_without_spacing": POSITIVE,
@@ -86,6 +98,7 @@ CHECKS: Mapping[str, Check] = {
     "num_workers": _optional(WHOLE),
     "orientation_weight": NOT_NEGATIVE,
     "parallel_planes": _one_of("error", "mask"),
+    "probe_mapping": _one_of("linear", "sine"),
     "rotate": NOT_NEGATIVE,
     "samples_per_epoch": _optional(COUNT),
     "samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
@@ -94,6 +107,8 @@ CHECKS: Mapping[str, Check] = {
     "shift": NOT_NEGATIVE,
     "sigma": POSITIVE,
     "spacing": POSITIVE,
+    "square_size": POSITIVE,
+    "square_step": POSITIVE,
     "stem_stride": COUNT,
     "subject_seed": WHOLE,
     "tasks": NAMES,

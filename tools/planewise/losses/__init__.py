@@ -2,6 +2,7 @@
 
 from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
 from planewise.losses.findings import FindingsLoss
+from planewise.losses.position import PositionLoss
 from planewise.losses.pretext import (
     MultitaskLoss,
     RelativeLocationLoss,
@@ -16,6 +17,7 @@ __all__ = [
     "ContrastiveLoss",
     "FindingsLoss",
     "MultitaskLoss",
+    "PositionLoss",
     "RelativeLocationLoss",
     "RelativeOrientationLoss",
     "SegmentationLoss",
