@@ -6,12 +6,18 @@ from types import SimpleNamespace
 
 import pytest
 import training_cost
-from planewise.data import ExamSampler, SeriesSampler
+from planewise.data import ExamSampler, PairSampler, SeriesSampler
 from training_cost import Section, gflop_per_slice, settings, work
 
 
 def exams(depths: list[int]) -> SimpleNamespace:
     return SimpleNamespace(items=[{"exam": f"e{n}"} for n, depth in enumerate(depths) for _ in range(depth)])
+
+
+def stacks(depths: list[int]) -> SimpleNamespace:
+    return SimpleNamespace(
+        items=[{"exam": f"e{n}", "slice": k} for n, depth in enumerate(depths) for k in range(depth)]
+    )
 
 
 @pytest.mark.parametrize("per_exam", [1, 3, "all"])
@@ -31,6 +37,28 @@ def test_series_of_an_epoch():
     batches = list(SeriesSampler(exams([30] * 5), 2, 12))
     found = work(config, Section(5, 150))
     assert found.steps == len(batches) == 3 and found.step_slices == len(batches[0]) == 24
+
+
+def test_pairs_of_an_epoch():
+    changes = {"max_epochs": 1, "samples_per_exam": 2, "val_interval": 1, "batch_size": 3, "val_samples_per_exam": 5}
+    config = settings("pretext_slice_order", overrides=changes)
+    batches = list(PairSampler(stacks([7] * 5), 3, 2))
+    found = work(config, Section(5, 35), Section(2, 14))
+    assert found.steps == len(batches) == 4 and found.step_slices == len(batches[0]) == 6
+    assert found.validated == sum(map(len, PairSampler(stacks([7, 7]), 3, 5)))
+    # two slices of a pair cost what two slices alone do, but for the head
+    alone = gflop_per_slice(settings("pretext_cardiac_location"))
+    assert gflop_per_slice(config) == pytest.approx(alone, rel=1e-3)
+
+
+def test_tiles_of_a_puzzle_are_counted_at_their_size():
+    demo = ("train.yaml", "demo.yaml")
+    # without gaps, 9 tiles of 32 x 32 are a slice of 96 x 96
+    tiles = {"head_features": [], "tile_gap": 0.0}
+    found = gflop_per_slice(settings("pretext_jigsaw", demo, tiles))
+    assert found == pytest.approx(gflop_per_slice(settings("pretext_cardiac_location", demo)), rel=0.01)
+    larger = gflop_per_slice(settings("pretext_jigsaw", demo, tiles | {"tile_size": 64}))
+    assert larger[0] == pytest.approx(4 * found[0], rel=0.01)
 
 
 def test_a_study_without_validation_exams():

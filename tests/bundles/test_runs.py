@@ -76,7 +76,7 @@ def test_train_resume_evaluate_infer(name, phantoms, tmp_path):
         **tiny_size(name),
     )
     written = {path.name.split("_", 1)[-1] for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert {"png", "json", "gz"} & {file.rsplit(".", 1)[-1] for file in written}
+    assert {"png", "json", "gz", "npy"} & {file.rsplit(".", 1)[-1] for file in written}
 
 
 def test_the_demos_one_cycle_and_mixed_precision_resume(phantoms, tmp_path):

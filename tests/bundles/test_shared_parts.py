@@ -72,12 +72,12 @@ def test_a_wrong_mark_is_an_error(parts, text, message):
 def test_the_command_writes_and_checks(tmp_path, monkeypatch, capsys):
     config = tmp_path / "bundles/one/configs/train.yaml"
     config.parent.mkdir(parents=True)
-    config.write_text("# part trainer\n# end trainer\n")
+    config.write_text("# part step_lr\n# end step_lr\n")
     monkeypatch.setattr(write, "BUNDLES", tmp_path / "bundles")
     assert write.main(["--check"]) == 1 and "differs: bundles/one/configs/train.yaml" in capsys.readouterr().out
-    assert config.read_text() == "# part trainer\n# end trainer\n"
+    assert config.read_text() == "# part step_lr\n# end step_lr\n"
     assert write.main([]) == 0 and write.main(["--check"]) == 0
-    assert "max_epochs: '@max_epochs'" in config.read_text()
+    assert "step_size: '@lr_step'" in config.read_text()
     assert (config.parent / "logging.conf").is_file() and (config.parent.parent / "LICENSE").is_file()
-    config.write_text("# part trainer\n")
-    assert write.main([]) == 1 and "one/configs/train.yaml: `# part trainer`" in capsys.readouterr().err
+    config.write_text("# part step_lr\n")
+    assert write.main([]) == 1 and "one/configs/train.yaml: `# part step_lr`" in capsys.readouterr().err

@@ -90,7 +90,8 @@ def wired(request, datalists, tmp_path_factory) -> Iterator[SimpleNamespace]:
         name, "train.yaml", datalist=str(datalists[name]), output_dir=str(folder), cache_dir=str(folder), seed=5
     )
     trainer, evaluator = (parser.get_parsed_content(key) for key in ("train#trainer", "validate#evaluator"))
-    batch = trainer.data_loader.dataset.__getitems__([0, 1, 2])
+    # an even number, for pairs
+    batch = trainer.data_loader.dataset.__getitems__([0, 1, 2, 3])
     yield SimpleNamespace(name=name, parser=parser, trainer=trainer, evaluator=evaluator, batch=batch)
 
 
@@ -127,26 +128,41 @@ def test_the_pretext_is_made_of_what_the_network_sees(wired):
         for key in ("augmentation", "pretext")
     )
     assert train.augmentation is augment
-    assert all(type(step).__module__.startswith("planewise.augmentation.") for step in augment.transforms)
+    # where there is none, all that is random makes the pretext's views
+    random = (augment or pretext.view).transforms
+    assert all(type(step).__module__.startswith("planewise.augmentation.") for step in random)
     assert validate.augmentation is None
     assert getattr(train, "pretext", None) is pretext and getattr(validate, "pretext", None) is pretext
     assert pretext is None or type(pretext).__module__.startswith("planewise.pretexts.")
 
+    def made_of(batch: dict) -> dict:
+        return pretext(dict(batch)) if pretext else batch
+
     torch.manual_seed(3)
-    augmented = augment(dict(wired.batch))
-    expected, early = (pretext(dict(batch)) if pretext else batch for batch in (augmented, wired.batch))
+    augmented = augment(dict(wired.batch)) if augment else dict(wired.batch)
+    drawn = torch.get_rng_state()
+    expected = made_of(augmented)
+    torch.set_rng_state(drawn)
+    early = made_of(wired.batch)
     torch.manual_seed(3)
     image, target, *_ = train(wired.batch, "cpu")
     assert torch.equal(image.flatten().sort()[0], expected["image"].flatten().sort()[0])
-    assert not torch.equal(expected["image"], wired.batch["image"])
+    changed = augmented if augment else expected
+    assert not torch.equal(changed["image"][:, :1], wired.batch["image"])
     if isinstance(target, dict):
         made = {key for key in target if key not in wired.batch}
         assert bool(made) == bool(pretext)
         for key, value in target.items():
             assert torch.equal(value, expected[key]), key
-        assert all(not torch.equal(target[key], early[key]) for key in made)
+        # with the same draws, what was random before it shows in the target, or else in the image that it changes
+        unchanged = torch.equal(early["image"], wired.batch["image"])
+        assert all(not torch.equal(target[key], early[key]) for key in made if unchanged)
+        assert not torch.equal(expected["image"], early["image"])
+    torch.manual_seed(3)
+    alone = made_of(wired.batch)
+    torch.manual_seed(3)
     plain, *_ = validate(wired.batch, "cpu")
-    assert torch.equal(plain.flatten().sort()[0], wired.batch["image"].flatten().sort()[0])
+    assert torch.equal(plain.flatten().sort()[0], alone["image"].flatten().sort()[0])
 
 
 def test_an_epoch_draws_anew_and_from_the_runs_seed(wired):

@@ -278,6 +278,21 @@ def test_targets_need_no_new_cache_and_may_refuse_items(volumes, preprocessing, 
         dataset(volumes[1:2], preprocessing, tmp_path, targets=refuse)
 
 
+def test_slices_without_any_target_are_no_training(volumes, preprocessing, tmp_path, caplog):
+    with pytest.raises(InputError, match="none of the 12 slices has location, so there is nothing to learn from"):
+        dataset(volumes, preprocessing, tmp_path, targets=SliceLocationd())
+    volumes[2]["location"] = 0.5
+    assert len(dataset(volumes, preprocessing, tmp_path, targets=SliceLocationd())) == 12
+    assert "not learned" not in caplog.text
+    del volumes[2]["location"]
+
+    def planes_too(item):
+        return {**SliceLocationd()(item), "planes": torch.zeros(1, 2, 3)}
+
+    assert len(dataset(volumes, preprocessing, tmp_path, targets=planes_too)) == 12
+    assert "none of the 12 slices has location: that is not learned" in caplog.text
+
+
 def test_every_slice_keeps_its_own_row_in_whatever_order_they_come(volumes, preprocessing, tmp_path):
     expected = [preprocessing(item)["image"].as_tensor()[..., 0] for item in expand_volumes(volumes)]
     for order in (range(12), range(11, -1, -1)):

@@ -115,6 +115,19 @@ def test_without_validation_the_last_is_the_best(tmp_path):
     assert same(torch.load(tmp_path / "model.pt", weights_only=True), last)
 
 
+def test_a_script_of_older_weights_does_not_stay(tmp_path, caplog):
+    """A MONAI Label server, or a person, would take it for the model."""
+    (tmp_path / "model.ts").write_bytes(b"exported from the weights before")
+    Run(tmp_path).go(1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "model.pt"]
+    assert "model.ts was exported from other weights" in caplog.text and "ckpt_export" in caplog.text
+    # epochs that leave model.pt as it is leave what was exported from it
+    Run(tmp_path).go(2)
+    (tmp_path / "model.ts").write_bytes(b"exported from epoch 2, the best")
+    Run(tmp_path).go(4)
+    assert (tmp_path / "model.ts").exists()
+
+
 def test_a_finished_run_is_not_trained_further(tmp_path):
     done = Run(tmp_path).go(3)
     again = Run(tmp_path)

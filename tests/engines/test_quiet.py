@@ -1,24 +1,32 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import subprocess
+import sys
 import warnings
 
 import monai.bundle
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.engines import SupervisedEvaluator
+from monai.handlers import CheckpointLoader
 from monai.transforms import LoadImage
-from planewise.engines.quiet import IDLE_LOGGERS, keep_quiet
+from planewise.engines.quiet import ENGINE_LOGGERS, IDLE_LOGGERS, keep_quiet
+
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
 def as_it_was():
     """No test that runs later is quiet because of these."""
-    logger = logging.getLogger("monai.bundle.scripts")
-    filters = list(logger.filters)
+    loggers = [logging.getLogger(name) for name in ("monai.bundle.scripts", *ENGINE_LOGGERS)]
+    filters = [list(logger.filters) for logger in loggers]
     with warnings.catch_warnings():
         yield
-    logger.filters[:] = filters
+    for logger, before in zip(loggers, filters, strict=True):
+        logger.filters[:] = before
     for name in IDLE_LOGGERS:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
@@ -63,3 +71,31 @@ def test_monai_logs_a_runs_settings_without_its_paths(tmp_path, caplog):
     assert "input summary" in caplog.text and "> sigma: 3" in caplog.text
     assert "> input: (a path, not logged)" in caplog.text and "> x: (a path, not logged)" in caplog.text
     assert "ZZDOE" not in caplog.text
+
+
+def test_loaded_weights_are_logged_without_their_folder(tmp_path, caplog):
+    network = torch.nn.Linear(1, 1)
+    (tmp_path / "ZZDOE_JANE").mkdir()
+    torch.save(network.state_dict(), tmp_path / "ZZDOE_JANE" / "model.pt")
+    keep_quiet()
+    loader = CheckpointLoader(str(tmp_path / "ZZDOE_JANE" / "model.pt"), {"model": network})
+    with caplog.at_level(logging.INFO):
+        SupervisedEvaluator("cpu", [torch.zeros(1)], network, val_handlers=[loader]).run()
+    assert "Restored all variables from model.pt" in caplog.text and "ZZDOE" not in caplog.text
+
+
+def test_monai_begins_a_run_with_one_line_which_an_option_of_python_turns_off(tmp_path):
+    """As tools/docs/packaging.md says; `configs/logging.conf` keeps what it logs before ``initialize`` to itself."""
+    (tmp_path / "c.yaml").write_text(
+        "imports: [$import planewise]\ninitialize: [$planewise.engines.plain_errors()]\nrun: [$0]\n"
+    )
+    (tmp_path / "metadata.json").write_text("{}")
+    shutil.copy(ROOT / "tools/configs/parts/logging.conf", tmp_path)
+    options = ["-m", "monai.bundle", "run", "--config_file", tmp_path / "c.yaml"]
+    said = []
+    for flag in ((), ("-W", "ignore:parsing config_file")):
+        done = subprocess.run([sys.executable, *flag, *options], capture_output=True, text=True, check=True)
+        assert "input summary" in done.stdout.splitlines()[0], done.stdout
+        said.append(done.stderr.splitlines())
+    (notice, *others), quiet = said
+    assert notice.startswith("parsing config_file") and others == quiet

@@ -27,6 +27,18 @@ NAN = float("nan")
         ("flip", (0, 0.5, 1), (-0.1, 1.1)),
         ("missing_planes", ("error", "mask"), ("masked", None, True)),
         ("lr_patience", (0, 5), (-1, 2.5)),
+        ("blur", (0, 1), (1.5, None)),
+        ("blur_sigma", ([0.1, 2.0],), ([2.0, 0.1], 1.0)),
+        ("crop", ([1.0, 2.0], [1, 1]), ([2, 1], [0, 1])),
+        ("head_norm", ("batch", "none"), ("layer", None)),
+        ("momentum", (0, 0.99, 1), (1.1, -0.1)),
+        ("projection", ([64, 32],), ([64], [64, 0], 64)),
+        ("temperature", (0.1, 1), (0, None)),
+        ("head_features", ([], [4, 8]), ([0], 8, None)),
+        ("tiles_per_side", (2, 3), (1, 2.5, None)),
+        ("permutations", (2, 1000), (1, 0, "all")),
+        ("tile_gap", (0, 0.5), (1, -0.1)),
+        ("tile_size", (None, 64), (0, 1.5)),
         ("seed", (0, 3), (-1, None, "x")),
     ],
 )
@@ -75,6 +87,15 @@ def test_images_fit_the_unet(size, features, stride, near):
     multiple = stride * 2 ** (len(features) - 1)
     with pytest.raises(InputError, match=rf"a multiple of {multiple} .*, not {size}; {near} is the nearest"):
         check_settings(settings | {"network_def": {"encoder": {}, "decoder": {}}})
+
+
+def test_a_puzzle_has_tiles_and_as_many_permutations_as_are_asked_for():
+    settings = {"image_size": 48, "tiles_per_side": 2, "tile_gap": 0.14, "permutations": 24}
+    check_settings(settings)
+    with pytest.raises(InputError, match="4 pieces have 24 permutations, and 25 were asked for; lower --permutations"):
+        check_settings(settings | {"permutations": 25})
+    with pytest.raises(InputError, match=r"3 x 3 pixels is too small for 2 tiles a side .*raise --image_size"):
+        check_settings(settings | {"image_size": 3})
 
 
 def test_views_are_those_of_the_training_exams(tmp_path):

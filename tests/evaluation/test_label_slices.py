@@ -16,7 +16,7 @@ def labelled(locations, **options):
     item = LabelSlicesd(**options)({"pred": prediction})
     assert item["pred"].shape == prediction.shape and item["pred"].dtype == torch.uint8
     assert torch.equal(item["pred"].affine, affine)
-    json.dumps(item["result"])
+    json.dumps(item["result"], allow_nan=False)
     # each slice has one label all over
     assert (item["pred"] == item["pred"][:, :1, :1]).all()
     return item["pred"][0, 0, 0].tolist(), item["result"]
@@ -45,6 +45,11 @@ def test_thirds_of_the_stack(options, locations, labels, verdict):
 def test_two_slices_have_no_order():
     given, result = labelled([0.1, 0.9])
     assert given == [0, 0] and result["order"] is None and result["verdict"] == "no order"
+
+
+def test_a_location_that_is_no_number_is_none():
+    given, result = labelled([0.1, float("nan"), 0.5, 0.9])
+    assert given == [0] * 4 and result["locations"] == [0.1, None, 0.5, 0.9] and result["verdict"] == "no order"
 
 
 def test_a_location_is_read_in_the_middle_whatever_was_padded():

@@ -31,7 +31,7 @@ def test_scores_of_table_2_by_hand():
 
 def test_the_regression_is_drawn_from_the_same_numbers():
     rows = taken([0.5, 0.5, 1.0, 0.7], [0.0, 0.5, 1.0, torch.nan])
-    figure = LocationScores().results(rows, ITEMS, "a phantom").figures["regression.png"]
+    figure = LocationScores().results(rows, ITEMS, "a phantom").figures["regression.png"]()
     (axes,) = figure.axes
     points, _, line = axes.get_lines()
     assert points.get_xdata()[:3].tolist() == [0, 0.5, 1] and points.get_ydata()[:3].tolist() == [0.5, 0.5, 1]

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from monai.data import MetaTensor
-from planewise.evaluation import LocationWriter, SegmentationWriter
+from planewise.evaluation import LocationScores, LocationWriter, PlanWriter, PretextReport, SegmentationWriter
 from planewise.evaluation.only_a_picture import only_a_picture
 
 from .passes import pass_over
@@ -39,6 +40,30 @@ def test_without_matplotlib_a_segmentation_goes_on(tmp_path, without_matplotlib,
     item, output = {"native_image": image}, {"image": image, "pred": torch.zeros(1, 6, 5, 3)}
     pass_over(SegmentationWriter(tmp_path, {1: "LV"}), [[item]], [[output]])
     assert "segmentation.png is not drawn" in caplog.text
+
+
+def test_without_matplotlib_planes_are_written(tmp_path, without_matplotlib, caplog):
+    plane = {"verdict": "plane", "reasons": [], "origin": [1.0, 2, 3], "normal": [1.0, 0, 0]}
+    numbers = {"residual_mm": 1.0, "spread_deg": 2.0, "agreement": 0.9}
+    plan = {"note": "research", "views": {"2ch": plane | numbers}}
+    image = MetaTensor(torch.zeros(1, 6, 5, 3), meta={"filename_or_obj": "a.nii.gz"})
+    output = {"image": image, "plan": plan, "network_heatmaps": torch.zeros(1, 6, 5, 3)}
+    pass_over(PlanWriter(tmp_path), [[{}]], [[output]])
+    (markup,) = json.loads((tmp_path / "a/planes.mrk.json").read_text())["markups"]
+    assert markup["display"]["color"] == [1, 127 / 255, 14 / 255], "#ff7f0e"
+    assert json.loads((tmp_path / "a/plan.json").read_text()) == plan and "plan.png is not drawn" in caplog.text
+
+
+def test_without_matplotlib_a_pretext_is_scored(tmp_path, without_matplotlib, caplog):
+    dataset = SimpleNamespace(items=[{"exam": "a", "slice": number} for number in range(4)])
+    label = {"location": torch.tensor([0.0, 0.25, 0.5, 1.0])}
+    prediction = (label["location"] + 0.125)[:, None, None, None]
+    output = {"image": torch.zeros(4, 1, 1, 1), "label": label, "pred": prediction}
+    report = PretextReport(tmp_path, dataset, [LocationScores()])
+    pass_over(report, [{"index": torch.arange(4)}], [output])
+    assert json.loads((tmp_path / "metrics.json").read_text())["location"]["mae"] == 0.125
+    assert (tmp_path / "slices.csv").exists() and not (tmp_path / "regression.png").exists()
+    assert "regression.png is not drawn" in caplog.text
 
 
 def test_who_ends_the_run_ends_it():

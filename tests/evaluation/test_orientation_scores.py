@@ -247,7 +247,7 @@ def test_the_gallery_says_which_slice_it_shows(settings, location, captions):
         more["location"][2] = location[1]
     items = [dict(item) for item in ITEMS]
     items[2]["location"] = 0.3
-    figure = collector.results(collector.take(batch({2, 5}, **more)), items, "").figures["heatmaps.png"]
+    figure = collector.results(collector.take(batch({2, 5}, **more)), items, "").figures["heatmaps.png"]()
     assert [axes.get_title() for axes in figure.axes[:2]] == captions
     # rows: slice, truth, prediction, each view a layer over the slice; the true 2ch line runs at i = 23.5, the made one 5 off
     layers = [[np.asarray(image.get_array()) for image in figure.axes[number].get_images()] for number in (2, 4)]

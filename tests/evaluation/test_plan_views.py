@@ -110,6 +110,16 @@ def test_locations_that_do_not_run_along_the_stack_are_no_heart(stack):
     assert {view["verdict"] for view in mirrored["views"].values()} == {"plane"}
 
 
+def test_numbers_that_are_not_known_are_none(stack):
+    """A server can send no NaN: of a network that finds nothing, neither order nor spread are numbers."""
+    image, heatmaps, *_ = stack
+    found = plan(image, torch.zeros(3, *SHAPE, SLICES), location=True)["plan"]
+    assert "NaN" not in json.dumps(found, allow_nan=False)
+    assert found["order"] is None and found["locations"] == [0] * SLICES
+    for view in found["views"].values():
+        assert view["verdict"] == "no plane" and view["spread_deg"] is None
+
+
 def test_limits_are_settings(stack):
     image, heatmaps, *_ = stack
     assert plan(image, heatmaps * 0.7)["plan"]["views"]["2ch"]["verdict"] == "plane"

@@ -36,7 +36,7 @@ class Means:
             {self.name: {"largest": float(taken["mean"].max()), "shown": taken["shown"][:, 0, 0].tolist()}},
             {self.name: taken["mean"].tolist()},
             {f"{self.name}.csv": {"first": [items[0]["exam"]], "last": [items[-1]["exam"]]}},
-            {f"{self.name}.png": figure},
+            {f"{self.name}.png": lambda: figure},
         )
 
 

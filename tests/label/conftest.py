@@ -22,16 +22,26 @@ from planewise.preprocessing import LoadStackd
 from tests.bundles.conftest import run_bundle, tiny
 from tests.conftest import ROOT
 from tests.label.label_server import LabelServer
-from tests.packaging.conftest import few_phantoms, source  # noqa: F401, a fixture
+from tests.packaging.conftest import datalist_of, few_phantoms, source, write_run  # noqa: F401, a fixture
 
 ORIENTATION, SEGMENTATION = "pretext_cardiac_orientation", "downstream_cardiac_sax_segmentation"
 KNEE = "pretext_knee_orientation"
-#: Enough to learn two hearts by heart in half a minute. The knee is not learned: its planes need not be trusted.
+LOCATION, KNEE_LOCATION = "pretext_cardiac_location", "pretext_knee_location"
+MULTITASK, KNEE_MULTITASK = "pretext_cardiac_multitask", "pretext_knee_multitask"
+FINDINGS, DISEASE = "downstream_knee_injury_classification", "downstream_cardiac_disease_classification"
+#: Enough to learn two hearts, or a knee's locations, by heart in half a minute. The planes and findings of the knee are not
+#: learned, and need not be trusted.
 SETTINGS = {
     ORIENTATION: {"features": [8, 16, 32], "learning_rate": 0.01, "max_epochs": 120, "val_interval": 120},
     KNEE: {"max_epochs": 1},
     SEGMENTATION: {"features": [8, 16, 32], "learning_rate": 0.01, "max_epochs": 40, "val_interval": 40},
+    LOCATION: {"learning_rate": 0.001, "max_epochs": 60, "val_interval": 60},
+    KNEE_LOCATION: {"learning_rate": 0.001, "max_epochs": 60, "val_interval": 60},
+    FINDINGS: {"max_epochs": 1},
+    DISEASE: {},
 }
+#: As they are initialised: what they find has no order and no lines.
+UNTRAINED = (MULTITASK, KNEE_MULTITASK)
 _PAGE = ROOT / "tools" / "docs" / "monai_label.md"
 _BEGIN, _END = "<!-- written by tools/test --label -->", "<!-- end of what tools/test --label wrote -->"
 
@@ -66,10 +76,17 @@ def dist(few_phantoms, tmp_path_factory) -> Path:  # noqa: F811
     datalists = {"EXAMS": few_phantoms.cardiac.unlabelled, "LABELLED": few_phantoms.cardiac.labelled}
     own = {"RUNS": folder, "OMP_NUM_THREADS": "1", "PATH": path, **datalists}
     run_bash([smaller(line) for line in page_commands("planewise package")], folder, own)
-    # a knee too, learned for an epoch
-    settings = {"datalist": str(few_phantoms.knee.unlabelled), "output_dir": str(folder / "knee"), **SETTINGS[KNEE]}
-    run_bundle(KNEE, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
-    package_bundle(source(KNEE), folder / "knee", folder / "dist")
+    for name in (name for name in SETTINGS if name not in (ORIENTATION, SEGMENTATION)):
+        settings = {
+            "datalist": str(datalist_of(name, few_phantoms)),
+            "output_dir": str(folder / name),
+            **SETTINGS[name],
+        }
+        run_bundle(name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
+        package_bundle(source(name), folder / name, folder / "dist")
+    for name in UNTRAINED:
+        write_run(name, folder / name, tiny(name), datalist_of(name, few_phantoms))
+        package_bundle(source(name), folder / name, folder / "dist")
     return folder / "dist"
 
 
@@ -134,7 +151,7 @@ def studies(few_phantoms, exams, tmp_path_factory) -> Path:  # noqa: F811
 
 @pytest.fixture(scope="session")
 def server(label_environment, dist, studies, tmp_path_factory) -> Iterator[LabelServer]:
-    bundles = [dist / name for name in SETTINGS]
+    bundles = [dist / name for name in (*SETTINGS, *UNTRAINED)]
     with LabelServer(label_environment, bundles, studies, tmp_path_factory.mktemp("server")) as running:
         yield running
 

@@ -106,32 +106,46 @@ class LabelServer:
         result.write_bytes(self._infer(name, image, "image"))
         return result
 
-    def findings(self, name: str, image: str) -> dict[str, Any]:
+    def findings(self, name: str, image: str, output: str = "json") -> dict[str, Any]:
         """What a viewer shows beside the labels. Raises as `labels`."""
-        return json.loads(self._infer(name, image, "json"))
+        return json.loads(self._infer(name, image, output))
 
-    def train(self, name: str, **request: Any) -> str:
-        """Train on the studies' labels; how that ended, ``DONE`` or ``ERROR``."""
+    def refusal(self, name: str, image: str) -> str:
+        """What whoever asks for labels is told.
+
+        Raises:
+            AssertionError: the server does not refuse, or without a word.
+        """
+        status, answer = self._ask(name, image, "image")
+        assert status == 422, f"{status} {answer[:300]!r}\n{self.log}"
+        return json.loads(answer)["detail"]
+
+    def train(self, name: str, **request: Any) -> tuple[str, str]:
+        """Train on the studies' labels; how that ended, ``DONE`` or ``ERROR``, and the last line that was said."""
         order = {"device": "cpu", "max_epochs": 1, "val_split": 0.25, "multi_gpu": False, "tracking": "None", **request}
         status, answer = self._call(f"train/{name}", json.dumps(order).encode(), "application/json")
         assert status == 200, answer
         end = time.monotonic() + TRAIN
         while time.monotonic() < end:
             status, answer = self._call("train/")
-            if status == 200 and (state := json.loads(answer).get("status")) in ("DONE", "ERROR"):
-                return state
+            task = json.loads(answer) if status == 200 else {}
+            if task.get("status") in ("DONE", "ERROR"):
+                return task["status"], task["details"][-1]
             time.sleep(1)
-        return "not ended"
+        return "not ended", ""
 
     def _infer(self, name: str, image: str, output: str) -> bytes:
+        status, answer = self._ask(name, image, output)
+        assert status == 200, f"{status} {answer[:300]!r}\n{self.log}"
+        return answer
+
+    def _ask(self, name: str, image: str, output: str) -> tuple[int, bytes]:
         boundary = "part"
         # the name of a folder of DICOM files has no extension
         params = json.dumps({"device": "cpu", "result_extension": ".nii.gz"})
         form = f'--{boundary}\r\nContent-Disposition: form-data; name="params"\r\n\r\n{params}\r\n--{boundary}--\r\n'
         where = f"infer/{name}?image={quote(image, safe='')}&output={output}"
-        status, answer = self._call(where, form.encode(), f"multipart/form-data; boundary={boundary}")
-        assert status == 200, f"{status} {answer[:300]!r}\n{self.log}"
-        return answer
+        return self._call(where, form.encode(), f"multipart/form-data; boundary={boundary}")
 
     def _call(self, where: str, data: bytes | None = None, kind: str = "") -> tuple[int, bytes]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{where}", data, {"Content-Type": kind})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import socket
+import subprocess
 
 import nibabel
 import numpy as np
@@ -15,7 +18,21 @@ from planewise.networks import read_weights
 from planewise.preprocessing import LoadStackd
 
 from tests.bundles.conftest import run_bundle
-from tests.label.conftest import KNEE, ORIENTATION, SEGMENTATION, SETTINGS, page_commands, run_bash
+from tests.label.conftest import (
+    DISEASE,
+    FINDINGS,
+    KNEE,
+    KNEE_LOCATION,
+    KNEE_MULTITASK,
+    LOCATION,
+    MULTITASK,
+    ORIENTATION,
+    SEGMENTATION,
+    SETTINGS,
+    UNTRAINED,
+    page_commands,
+    run_bash,
+)
 from tests.label.dicomweb_server import DicomwebServer
 from tests.label.label_server import LabelServer
 
@@ -65,7 +82,7 @@ def test_the_pages_five_commands(label_environment, dist, studies, told, tmp_pat
 
 
 def test_it_lists_them(server):
-    assert set(SETTINGS) <= set(server.info["models"])
+    assert {*SETTINGS, *UNTRAINED} == set(server.info["models"])
     assert server.info["models"][ORIENTATION]["labels"] == {"2ch line": 1, "4ch line": 2}
     assert server.info["models"][SEGMENTATION]["labels"] == {
         "right ventricle": 1, "myocardium": 2, "left ventricle": 3,
@@ -131,13 +148,14 @@ def mean_dice(labels, reference):
 
 def test_real_images_keep_their_grid(server, real_data, told, tmp_path):
     image = real_data / "cardiac_cine_nifti" / "patient1_frame01.nii.gz"
-    for name in (SEGMENTATION, ORIENTATION):
+    for name in (SEGMENTATION, ORIENTATION, LOCATION):
         on_the_grid_of(image, server.labels(name, str(image), tmp_path / "labels.nii.gz"))
     exam = str(real_data / "cardiac_cine_exam" / "dicom")
     stack = LoadStackd("image")({"image": exam})["image"]
     labels, affine = read(server.labels(ORIENTATION, exam, tmp_path / "labels.nii.gz"))
     assert labels.shape == stack.shape and np.abs(affine - np.asarray(stack.affine)).max() < SAME_PLACE
-    told("both, a real short axis as NIfTI and as a folder of DICOM files", "labels on the image's grid (not judged)")
+    what = f"`{SEGMENTATION}`, `{ORIENTATION}` and `{LOCATION}`, a real short axis as NIfTI"
+    told(f"{what}; `{ORIENTATION}`, one as a folder of DICOM files", "labels on the image's grid (not judged)")
 
 
 def test_a_folder_of_dicom_files_is_an_image(server, exams, studies, dist, told, tmp_path):
@@ -160,17 +178,99 @@ def right_planes(views, exams):
     return "the planes, of a heart it was trained on, less than 20 degrees from its headers' (a check of the frame, no score)"
 
 
+def test_locations_come_as_thirds_of_the_stack(server, studies, told, tmp_path):
+    """Of a heart and a knee that were learned by heart: whole slices, in the order of the numbers in the JSON."""
+    for name, body, thirds in ((LOCATION, "cardiac", {1, 2, 3}), (KNEE_LOCATION, "knee", {1, 2})):
+        labels, _ = on_the_grid_of(studies / f"{body}.nii.gz", server.labels(name, body, tmp_path / "labels.nii.gz"))
+        assert np.issubdtype(labels.dtype, np.integer), "a viewer cuts fractions"
+        of_slice = labels[0, 0]
+        assert (labels == of_slice).all() and set(of_slice) == thirds, server.findings(name, body)
+        found = server.findings(name, body)
+        assert len(found["locations"]) == labels.shape[2] and "no order" not in found["verdict"]
+        # a label goes with larger locations than the label before it
+        for value in sorted(thirds)[1:]:
+            lower, upper = (np.array(found["locations"])[of_slice == label] for label in (value - 1, value))
+            assert lower.max() < upper.min()
+    told(f"`{LOCATION}` and `{KNEE_LOCATION}`, NIfTI", "thirds of the stack as labels, locations and verdict as JSON")
+
+
+def test_what_finds_nothing_still_answers(server, studies, told, tmp_path):
+    """Networks that nobody trained: numbers that are not known are null, and never a 500."""
+    for name, body in ((MULTITASK, "cardiac"), (KNEE_MULTITASK, "knee")):
+        labels, _ = on_the_grid_of(studies / f"{body}.nii.gz", server.labels(name, body, tmp_path / "labels.nii.gz"))
+        assert not labels.any()
+        found = server.findings(name, body)
+        assert {view["verdict"] for view in found["views"].values()} == {"no plane"}
+    told(f"`{MULTITASK}` and `{KNEE_MULTITASK}` with weights that nobody trained", "no labels; the JSON says why")
+
+
+def test_findings_of_a_knee_are_numbers(server, told):
+    """3D Slicer asks for the default; MONAI Label gives no image for any classification, so ``image`` is not asked for."""
+    for output in ("json", "all"):
+        found = server.findings(FINDINGS, "knee", output)["prediction"]
+        names = ["abnormal", "tear of the anterior cruciate ligament", "tear of a meniscus"]
+        assert [entry["label"] for entry in found] == names
+        assert all(0 < entry["score"] < 1 for entry in found)
+    told(f"`{FINDINGS}`, sagittal stack as NIfTI", "a probability for each finding, as JSON")
+
+
+def test_what_takes_no_image_says_so(server, told):
+    assert "takes masks at ED and ES" in server.refusal(DISEASE, "cardiac")
+    told(f"`{DISEASE}` asked for labels", "refused in one line (422)")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (LOCATION, "none of the .* slices has location, so there is nothing to learn from"),
+        (KNEE_LOCATION, "none of the .* slices has location, so there is nothing to learn from"),
+        (ORIENTATION, "comes without planes of other views"),
+        (MULTITASK, "comes without planes of other views"),
+        (FINDINGS, "have none of the labels abnormal, acl, meniscus"),
+        (DISEASE, "takes masks at ED and ES"),
+    ],
+)
+def test_what_cannot_learn_from_labels_says_so(server, told, name, reason):
+    """The last line of the training's log is what a viewer shows of it."""
+    state, last = server.train(name)
+    assert state == "ERROR" and re.search(f"^planewise: .*{reason}", last), last
+    told(f"`{name}` trained on labelled hearts", "refused in one line")
+
+
+def test_without_matplotlib_a_picture_is_a_warning(label_environment, dist, studies, exams, told, tmp_path):
+    """The server's environment draws nothing, and a run there ends with all else written."""
+    environment = {**os.environ, "PYTHONPATH": "", "PLANEWISE_CACHE": str(tmp_path / "cache")}
+    python = label_environment / "bin" / "python"
+    if not subprocess.run([python, "-c", "import matplotlib"], capture_output=True).returncode:
+        pytest.skip("this environment has matplotlib")
+    for name, body, wanted in ((MULTITASK, "cardiac", "plan.json"), (FINDINGS, "knee", "findings.json")):
+        command = [python, "-m", "monai.bundle", "run", "--config_file", "configs/inference.yaml"]
+        command += ["--input", studies / f"{body}.nii.gz", "--output_dir", tmp_path / name]
+        done = subprocess.run(command, cwd=dist / name, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert "is not drawn: No module named 'matplotlib'" in done.stdout + done.stderr
+        assert (tmp_path / name / body / wanted).exists()
+    told("inference by the server's Python, which has no matplotlib", "all but the pictures, with a warning")
+
+
 def test_it_trains_on_labels_again_and_again(server, told):
     before = read_weights(server.bundle(SEGMENTATION))
-    assert server.train(SEGMENTATION, max_epochs=1) == "DONE", server.log
+    # exported from the weights before; MONAI Label would take it for the model where model.pt is gone
+    script = server.bundle(SEGMENTATION) / "models" / "model.ts"
+    script.touch()
+    assert server.train(SEGMENTATION, max_epochs=1)[0] == "DONE", server.log
+    assert not script.exists()
     after = read_weights(server.bundle(SEGMENTATION))
     assert before.keys() == after.keys()
     assert any(not torch.equal(before[name], after[name]) for name in before)
     # a reader labels some more and trains for longer: the last run does not stand in the way
-    assert server.train(SEGMENTATION, max_epochs=2, val_split=0.5) == "DONE", server.log
+    assert server.train(SEGMENTATION, max_epochs=2, val_split=0.5)[0] == "DONE", server.log
     # MONAI Label takes the first of these for the model when it starts again
     assert [path.name for path in (server.bundle(SEGMENTATION) / "models").glob("*.pt")] == ["model.pt"]
-    told(f"`{SEGMENTATION}` trained on four labelled hearts, one epoch, then two", "DONE both times; new weights")
+    told(
+        f"`{SEGMENTATION}` trained on four labelled hearts, one epoch, then two",
+        "DONE both times; new weights, and no old `model.ts`",
+    )
 
 
 def test_dicom_series_over_dicomweb(label_environment, dist, exams, told, tmp_path):
@@ -208,6 +308,6 @@ def test_dicom_series_over_dicomweb(label_environment, dist, exams, told, tmp_pa
             knee, _ = read(server.labels(KNEE, fat_suppressed[0], tmp_path / "knee.nii.gz"))
             assert knee.shape[2] == len(pacs.series[fat_suppressed[0]])
     told(
-        "both pretexts, a DICOM series each from a DICOMweb server",
+        f"`{ORIENTATION}` and `{KNEE}`, a DICOM series each from a DICOMweb server",
         f"labels slice by slice; {right_planes(views, exams)}",
     )

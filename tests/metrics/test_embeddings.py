@@ -8,11 +8,14 @@ from planewise.metrics import effective_rank, embedding_spread, retrieval_accura
 
 
 def test_a_view_is_retrieved_when_its_partner_is_the_most_alike():
+    # the mean of all six is zero
     first = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    second = torch.tensor([[2.0, 0.1], [-1.0, 0.8], [1.0, -0.2]])
-    top = retrieval_accuracy(torch.stack([first, second], dim=1), (1, 2, 3))
-    # partners of the first views come first, first and second; those of the second views first, second and third
-    assert top == pytest.approx([3 / 6, 5 / 6, 1.0])
+    second = torch.tensor([[2.0, 0.1], [-1.0, -0.9], [-1.0, -0.2]])
+    # cosines of first 0, 1, 2 with second 0, 1, 2: (1.0 -.74 -.98) (.05 -.67 -.2) (-1.0 .74 .98)
+    for shift in (0.0, 30.0):
+        top = retrieval_accuracy(torch.stack([first, second], dim=1) + shift, (1, 2, 3))
+        # partners of the first views come first, third and first; those of the second views first, second and first
+        assert top == pytest.approx([4 / 6, 5 / 6, 1.0])
 
 
 def test_what_has_collapsed_retrieves_by_chance_alone():

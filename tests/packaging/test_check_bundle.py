@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from planewise.packaging import archive, check_bundle, checks, package_bundle
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
+from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.overrides import config_files, documented_runs
 from typer.testing import CliRunner
 
@@ -116,6 +119,67 @@ def test_numbers_that_monai_label_would_resize_are_found(marked, tmp_path):
         assert found.status == "ok", found
     else:
         assert found.status == "FAIL" and "MONAI Label answers 500: its Restored" in found.detail
+
+
+def test_numbers_that_are_no_json_are_found(copy, tmp_path):
+    """MONAI Label answers 500 to whoever asks for them."""
+    config = copy / "configs/inference.yaml"
+    nan = "  - _target_: Lambdad\n    keys: result\n    func: \"$lambda result: {**result, 'order': float('nan')}\"\n"
+    config.write_text(edited(config.read_text(), "handlers:\n", nan + "handlers:\n"))
+    found = finding("MONAI Label inference", copy, tmp_path)
+    assert found.status == "FAIL" and "result is no JSON (Out of range float values" in found.detail
+
+
+def test_a_training_that_has_nothing_to_learn_is_found(copy, tmp_path):
+    """A bundle refuses what a server hands over in words of its own, or learns from the labels."""
+    refused = finding("MONAI Label training", copy, tmp_path)
+    assert refused.status == "ok" and "is refused: none of the 3 slices has location" in refused.detail
+    config = copy / "configs/train.yaml"
+    sound = config.read_text()
+    config.write_text(edited(sound, "    targets: '@train#targets'\n", ""))
+    silent = finding("MONAI Label training", copy, tmp_path / "silent")
+    assert silent.status == "FAIL" and "learns from no label" in silent.detail
+    config.write_text(
+        edited(
+            sound,
+            "planewise.pretexts.SliceLocationd\n      mapping: '@mapping'",
+            "planewise.pretexts.PlaneHeatmapsd\n      sigma: 1",
+        )
+    )
+    crash = finding("MONAI Label training", copy, tmp_path / "crash")
+    assert crash.status == "FAIL" and "ends with KeyError: 'planes'; let an InputError say why" in crash.detail
+
+
+DISEASE = "downstream_cardiac_disease_classification"
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_an_image_that_a_network_cannot_take_is_refused_in_words(refuses, tmp_path):
+    ignored = shutil.ignore_patterns("models", "eval")
+    folder = shutil.copytree(source(DISEASE), tmp_path / "bundles" / DISEASE, ignore=ignored)
+    if not refuses:
+        config = folder / "configs/inference.yaml"
+        alone = "preprocessing:\n  _target_: planewise.preprocessing.CardiacFeaturesd\n  groups: '@groups'\n"
+        config.write_text(re.sub(r"preprocessing:\n(  .*\n)+", alone, config.read_text(), count=1))
+    found = finding("MONAI Label inference", folder, tmp_path)
+    if refuses:
+        assert found.status == "warning" and "MONAI Label answers: this bundle takes masks" in found.detail
+    else:
+        assert found.status == "FAIL" and "MONAI Label answers 500: a single transform" in found.detail
+
+
+@pytest.mark.skipif(not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs onnx and onnxruntime")
+def test_an_onnx_file_that_holds_for_its_example_alone_is_found(copy, tmp_path, monkeypatch):
+    """Traced, a network's branches and sizes are those of the example."""
+    assert finding("ONNX", copy, tmp_path).detail.startswith("opset ")
+
+    def narrow(bundle, settings):
+        options = onnx_options(bundle, settings)
+        return replace(options, names={"image": {}, "pred": {}})
+
+    monkeypatch.setattr(checks.ours, "onnx_options", narrow)
+    found = finding("ONNX", copy, tmp_path)
+    assert found.status == "FAIL" and "Got: 2 Expected: 1" in found.detail
 
 
 def test_a_flaw_costs_its_own_line_and_no_other(copy):

@@ -84,3 +84,9 @@ def test_what_is_missing_is_named(item, changes, message):
 def test_an_exam_without_a_group_has_no_label(item):
     del item["group"]
     assert "label" not in CardiacFeaturesd(("NOR",))(item)
+
+
+def test_an_image_is_refused():
+    """As MONAI Label gives it."""
+    with pytest.raises(InputError, match="takes masks at ED and ES.*and no image; run it from the command line"):
+        CardiacFeaturesd(("NOR", "HCM"))({"image": "heart.nii.gz", "image_path": "heart.nii.gz"})

@@ -57,6 +57,20 @@ def test_a_missing_view_is_an_error_that_says_what_to_do_or_masked():
     assert torch.isfinite(selected[0]).all() and torch.isnan(selected[1]).all()
 
 
+def test_a_volume_with_a_mask_has_no_planes():
+    """As MONAI Label hands it over: nothing is known of it but where it lies."""
+    volume = {"image": "heart.nii.gz", "label": "mask.nii.gz", "exam": "7f3a", "frame": 0}
+    with pytest.raises(InputError, match="exam 7f3a comes without planes of other views.*planewise index"):
+        SelectPlanesd(["2ch"])(volume)
+    assert SelectPlanesd(["2ch"], missing="mask")(volume)["planes"].isnan().all()
+
+
+def test_planes_without_the_slices_own_affine_are_refused():
+    item = {"image": "slice.dcm", "planes": {"2ch": plane([1, 0, 0])}, "exam": "7f3a"}
+    with pytest.raises(InputError, match="exam 7f3a, the stack: .*no affine; index the folder again"):
+        SelectPlanesd(["2ch"])(item)
+
+
 def test_a_parallel_view_is_an_error_that_names_exam_and_views_or_masked():
     item = {"image": image_at(), "planes": {"2ch": plane([0.02, 0, 1])}, "exam": "7f3a", "stack": "sax"}
     with pytest.raises(

@@ -113,7 +113,7 @@ def tiny_knee_study(tmp_path):
         },
         "index": {"unlabelled": "--split 0.5 0.2 0.3", "labelled": "--split 0.4 0.2 0.4"},
         "pretexts": ["multitask"],
-        "methods": ["none", "multitask"],
+        "methods": {"none": None, "multitask": None, "each": {"networks": "one_per_finding"}},
         "label_counts": [8],
         "draws": [0],
         "overrides": {
@@ -149,8 +149,13 @@ def test_a_study_of_the_knee_ends_in_its_report(tiny_knee_study):
     location = json.loads((out / "pretrain/multitask/test/metrics.json").read_text())["location"]
     assert f"<td>{location['pearson_r']:.4f}</td>" in page
     scores = [
-        json.loads((out / f"finetune/{method}/8/0/test/metrics.json").read_text()) for method in ("none", "multitask")
+        json.loads((out / f"finetune/{method}/8/0/test/metrics.json").read_text())
+        for method in ("none", "multitask", "each")
     ]
+    # a network for each finding: scored apart, and together as one network is
+    alone = json.loads((out / "finetune/each/8/0/acl/test/metrics.json").read_text())
+    assert alone["auc"] == {"acl": scores[2]["auc"]["acl"]} and scores[2].keys() == scores[0].keys()
+    assert scores[2]["positives"] == scores[0]["positives"] and scores[2]["exams"] == scores[0]["exams"]
     for score in scores:
         assert f"<td>{score['macro_auc']:.3f}</td>" in page
     assert f"<td>{scores[1]['macro_auc'] - scores[0]['macro_auc']:+.3f}</td>" in page
@@ -199,6 +204,37 @@ def test_the_demo_masks_only_what_is_diagnosed(tmp_path):
         assert f"--save_masks {draw in config['diagnose']['draws']} " in command
 
 
+def test_what_fine_tunings_wait_for_is_pretrained_before_everything_else(tmp_path):
+    """The rest then fills the other cores while the longest chain of jobs runs."""
+    config = yaml.safe_load((STUDIES / "configs/heart.yaml").read_text())
+    text = planned(config, tmp_path)
+    found = dict(re.findall(r"wildcards: pretraining=(\w+)\n +priority: (\d+)", text))
+    assert found == {"orientation": "10", "location": "10", "multitask": "20"}
+    assert jobs(text)["pretrain"] == 1 and jobs(text)["pretrain_alone"] == 2
+    # nothing is fine-tuned from a pretext: all of them come alone
+    alone = planned(config | {"methods": ["none"]}, tmp_path)
+    assert jobs(alone)["pretrain_alone"] == 3 and "pretrain" not in jobs(alone)
+
+
+def test_the_demos_recipe_was_chosen_on_exams_that_it_does_not_score():
+    demo, development = (
+        yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text()) for name in ("heart", "heart_development")
+    )
+
+    def seeds(config):
+        return {int(re.search(r"--seed (\d+)", settings)[1]) for settings in config["phantom"].values()}
+
+    def but_for_the_seed(config):
+        return {kind: re.sub(r"--seed \d+", "", settings) for kind, settings in config["phantom"].items()}
+
+    assert len(seeds(demo) | seeds(development)) == 4
+    # otherwise the exams are alike, and so are the networks and their fine-tuning
+    assert but_for_the_seed(demo) == but_for_the_seed(development)
+    for key in ("index", "overlay", "seed", "anatomy", "pretext_bundle"):
+        assert demo[key] == development[key], key
+    assert demo["target"]["bundle"] == development["target"]["bundle"]
+
+
 def test_imagenet_is_where_all_but_scratch_starts_from(tmp_path):
     config = paper_study("table5.yaml", tmp_path)
     (tmp_path / "alexnet.pth").touch()
@@ -226,6 +262,42 @@ def option(command: str, name: str) -> str | None:
     words = shlex.split(command.split("(", 1)[1].rsplit(")", 1)[0])
     assert words.count(f"--{name}") <= 1, "given once"
     return words[words.index(f"--{name}") + 1] if f"--{name}" in words else None
+
+
+def test_a_network_for_each_finding(tmp_path):
+    """Trainings of one finding each, on the same draw, in folders of their own; then their scores together."""
+    config = paper_study("table5.yaml", tmp_path) | {
+        "methods": {"multitask": None, "each": {"pretext": "multitask", "networks": "one_per_finding"}},
+        "overrides": {"finetune": {"tasks": ["acl", "meniscus"], "amp": True}},
+        "label_counts": [80],
+        "draws": [1],
+    }
+    text = planned(config, tmp_path, "--printshellcmds")
+    assert jobs(text)["finetune"] == 2
+    found = {re.search(r"/finetune/(\w+)/80/1", command)[1]: command for command in commands(text, "finetune")}
+    assert option(found["multitask"], "tasks") == "['acl', 'meniscus']"
+    folder = f"{tmp_path}/out/finetune/each/80/1"
+    *trainings, together = re.split(r" && (?=cd |\S+ \S+findings_together)", found["each"].split("(", 1)[1])
+    assert len(trainings) == 2 and f"findings_together.py {folder} acl meniscus)" in together
+    for task, command in zip(("acl", "meniscus"), trainings, strict=True):
+        words = shlex.split(command)
+        told = {
+            name: words[words.index(f"--{name}") + 1] for name in ("tasks", "output_dir", "subject_seed", "pretrained")
+        }
+        assert words.count("--tasks") == 1 and told == {
+            "tasks": f"['{task}']",
+            "output_dir": f"{folder}/{task}",
+            "subject_seed": "1",
+            "pretrained": f"{tmp_path}/out/pretrain/multitask",
+        }
+
+
+def test_a_network_for_each_finding_needs_findings(tmp_path):
+    config = paper_study("table3_table4.yaml", tmp_path) | {"methods": {"each": {"networks": "one_per_finding"}}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    process = snakemake(tmp_path / "study.yaml", "--dry-run", cwd=tmp_path)
+    text = process.communicate()[0]
+    assert process.returncode and "downstream_cardiac_sax_segmentation has no `tasks`" in text
 
 
 def test_a_method_is_what_its_settings_say(tmp_path):
@@ -315,4 +387,4 @@ def test_the_demo_lists_the_small_studies_with_their_times():
 
 
 def test_the_demo_refuses_a_study_that_is_not_small():
-    assert "there is no small study table5; choose one of: heart knee" in demo("table5", expected=1)
+    assert "there is no small study table5; choose one of: heart heart_development knee" in demo("table5", expected=1)

@@ -22,6 +22,15 @@ def test_words_are_short_for_mappings():
     assert list(methods_of(STUDY)) == ["none", "location", "multitask"]
 
 
+def test_a_network_for_each_finding_is_a_method_and_pretrains_nothing():
+    each = {"each": {"pretext": "location", "networks": "one_per_finding"}, "scratch": {"networks": "one_per_finding"}}
+    methods = methods_of(STUDY | {"methods": {"location": {"pretext": "location", "networks": "shared"}, **each}})
+    assert methods["location"] == Method(pretext="location")
+    assert methods["each"] == Method(pretext="location", networks="one_per_finding")
+    assert methods["scratch"] == Method(networks="one_per_finding")
+    assert list(pretrainings_of(STUDY, methods)) == ["location", "multitask"]
+
+
 def test_what_pretrains_by_itself():
     given = {
         "sigma": {"pretext": "location", "overrides": {"pretrain": {"sigma": 12}}},
@@ -63,6 +72,7 @@ def test_files_are_those_of_the_working_directory(tmp_path, monkeypatch):
         ({"mine": {"overrides": {"plan": {"sigma": 3}}}}, "mine overrides plan"),
         ({"location": {"pretext": "location", "overlay": "wide.yaml"}}, "a name that no pretext has"),
         ({"Mine": {"pretext": "location"}}, "Mine is the name of a folder"),
+        ({"mine": {"networks": "two"}}, "mine has networks two; give shared or one_per_finding"),
     ],
 )
 def test_what_cannot_be_run_is_said(methods, message):

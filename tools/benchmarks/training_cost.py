@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
-from planewise.networks import StackClassifier
+from planewise.networks import SharedEncoderNet, StackClassifier
+from planewise.pretexts.jigsaw_tiles import tile_sides
 from torch.utils.flop_counter import FlopCounterMode
 
 BUNDLES = Path(__file__).resolve().parent.parent.parent / "bundles"
@@ -79,8 +80,8 @@ def main() -> None:
         f"{petaflop:.1f} PFLOP\nabout {hours:.1f} hours at {arguments.tflops:g} TFLOP/s"
     )
     if arguments.memory:
-        network, size = config.get_parsed_content("network_def"), config["image_size"]
-        peak = _peak(network, run.step_slices, size)
+        network = config.get_parsed_content("network_def")
+        peak = _peak(network, _slices(config, network, run.step_slices))
         print(f"peak memory of a step of {run.step_slices} slices, float32: {peak:.1f} GiB")
 
 
@@ -101,10 +102,11 @@ def gflop_per_slice(config: ConfigParser) -> tuple[float, float]:
     # shapes are enough to count; a copy, for the config hands the same network to the next who asks
     network = copy.deepcopy(config.get_parsed_content("network_def")).to("meta")
     with FlopCounterMode(display=False) as counter:
-        output = network(_slices(network, 1, config["image_size"], "meta"))
+        image = _slices(config, network, 2, "meta")
+        output = network(image)
         forward = counter.get_total_flops()
         output.sum().backward()
-    return forward / 1e9, counter.get_total_flops() / 1e9
+    return forward / 2e9, counter.get_total_flops() / 2e9
 
 
 def work(config: ConfigParser, training: Section, validation: Section = Section(0, 0), processes: int = 1) -> Work:
@@ -120,17 +122,23 @@ def work(config: ConfigParser, training: Section, validation: Section = Section(
 
 
 def _unit(config: ConfigParser, data: Section) -> int:
-    """Slices that stay together: those of a series where batches are made of whole ones, else 1."""
-    train = config["train"]
-    whole = (train["sampler"]["_target_"], train["dataset"]["_target_"])
-    if not data.exams or not any(name.endswith(("SeriesSampler", "StackDataset")) for name in whole):
+    """Slices that stay together: those of a series where batches are made of whole ones, the two of a pair, else 1."""
+    if config["train"]["sampler"]["_target_"].endswith("PairSampler"):
+        return 2
+    if not data.exams or not _whole_series(config):
         return 1
     return min(math.ceil(data.slices / data.exams), config["max_slices"] or data.slices)
 
 
+def _whole_series(config: ConfigParser) -> bool:
+    train = config["train"]
+    whole = (train["sampler"]["_target_"], train["dataset"]["_target_"])
+    return any(name.endswith(("SeriesSampler", "StackDataset")) for name in whole)
+
+
 def _units(config: ConfigParser, part: str, data: Section) -> int:
     """How many of them a pass over the data takes."""
-    if _unit(config, data) > 1:
+    if _whole_series(config) and _unit(config, data) > 1:
         return data.exams
     per_exam = (config[part].get("sampler") or {}).get("samples_per_exam", "all")
     if str(per_exam).startswith("@"):
@@ -138,16 +146,23 @@ def _units(config: ConfigParser, part: str, data: Section) -> int:
     return data.slices if per_exam == "all" else min(data.exams * int(per_exam), data.slices)
 
 
-def _slices(network: torch.nn.Module, count: int, size: int, device: str = "cpu") -> torch.Tensor:
-    """Random input of so many slices; a classifier of stacks takes them as one stack."""
+def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: str = "cpu") -> torch.Tensor:
+    """Random input of so many slices; a classifier of stacks takes them as one stack, others as pairs or as tiles."""
+    size = int(config["image_size"])
+    if "tile_gap" in config:
+        (tile,) = tile_sides((size,), config["tiles_per_side"], config["tile_gap"])
+        size = config["tile_size"] or tile
+        return torch.rand(count, network.pieces, size, size, device=device)
+    if isinstance(network, SharedEncoderNet):
+        return torch.rand(count // network.pieces, network.pieces, size, size, device=device)
     image = torch.rand(count, 1, size, size, device=device)
     return image.permute(1, 2, 3, 0).unsqueeze(0) if isinstance(network, StackClassifier) else image
 
 
-def _peak(network: torch.nn.Module, count: int, size: int) -> float:
+def _peak(network: torch.nn.Module, image: torch.Tensor) -> float:
     """GiB that two training steps add to the process."""
     network = network.to(memory_format=torch.channels_last)
-    optimizer, image = torch.optim.Adam(network.parameters()), _slices(network, count, size)
+    optimizer = torch.optim.Adam(network.parameters())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(2):
         network(image).square().mean().backward()

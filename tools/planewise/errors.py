@@ -1,8 +1,26 @@
 """Errors that a person can act on."""
 
+from __future__ import annotations
 
-class InputError(ValueError):
+import sys
+
+# A MONAI Label server gives the text of Starlette's HTTPException to whoever asked, and answers any other error with a bare
+# "Internal Server Error". Bundles do not need Starlette, so it is asked of the process and not imported.
+_WEB = sys.modules.get("starlette.exceptions")
+
+
+class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):
     """Something about the input, not about the program: says what was given, what is needed, and what to do.
 
-    Commands and bundle runs print its message alone; any other exception keeps its traceback.
+    Commands and bundle runs print its message alone, a MONAI Label server answers 422 with it; any other exception keeps its
+    traceback.
     """
+
+    status_code, headers = 422, None
+
+    __str__ = ValueError.__str__
+
+    @property
+    def detail(self) -> str:
+        """What a server answers."""
+        return str(self)

@@ -36,6 +36,7 @@
 #   weights    a file that it starts from, or imagenet
 #   overlay    a config of the bundles (or a path with a slash), over the study's in all trainings of the method
 #   overrides  {pretrain: {..}, finetune: {..}}, over the study's
+#   networks   one_per_finding fine-tunes a network for each of the target's `tasks`, and scores them together; shared is usual
 #
 # Every job is one `python -m monai.bundle run`. A rule declares only the metrics.json that its job writes last: Snakemake
 # deletes the declared outputs of a job that was interrupted, and the checkpoints must stay, so that the job resumes from
@@ -46,7 +47,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from methods import methods_of, pretrainings_of
+import yaml
+from methods import ONE_PER_FINDING, methods_of, pretrainings_of
 from planewise.errors import InputError
 from pretext_bundles import bundle_of, overlays_of
 from snakemake.exceptions import WorkflowError
@@ -128,10 +130,15 @@ def files(bundle, *names, overlay=config.get("overlay"), after=()):
     return '"[' + ",".join(f"'{name if '/' in name else f'configs/{name}'}'" for name in names) + ']"'
 
 
-def overrides(kind, method=None, **settings):
-    """Settings of a kind of job, then the study's, then the method's, as command line arguments; the last one counts."""
-    settings |= (config.get("overrides") or {}).get(kind) or {}
-    settings |= (method.overrides.get(kind) or {}) if method else {}
+def overriding(kind, method):
+    """The study's settings of a kind of job, then the method's; the last one counts."""
+    settings = (config.get("overrides") or {}).get(kind) or {}
+    return settings | ((method.overrides.get(kind) or {}) if method else {})
+
+
+def overrides(kind, method=None, always=None, **settings):
+    """Settings of a kind of job, then those of `overriding`, then what always holds, as command line arguments."""
+    settings |= overriding(kind, method) | (always or {})
     return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in settings.items())
 
 
@@ -189,6 +196,47 @@ def starting_weights(wildcards, input):
     return "".join(f"--pretrained {path} " for path in weights) + "".join(f"--imagenet {path} " for path in input.imagenet)
 
 
+def findings(method):
+    """Findings of which a method fine-tunes a network each; none if it has one network."""
+    if method.networks != ONE_PER_FINDING:
+        return []
+    known = yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text())
+    return list((known | overriding("finetune", method))["tasks"])
+
+
+def finetuning(wildcards, input):
+    """Command line of a fine-tuning: one training, or one for each finding in a folder of its own and then their scores."""
+    method = METHODS[wildcards.method]
+    folder = f"{OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw}"
+
+    def one(output, **always):
+        return training(
+            "finetune",
+            TARGET["bundle"],
+            method,
+            f"--datalist {input.labels} --num_subjects {wildcards.exams} "
+            f"--subject_seed {wildcards.draw} "
+            + TARGET.get("arguments", "").format(diagnosed=int(wildcards.draw) in DIAGNOSIS["draws"])
+            + f" --progress False --output_dir {output} "
+            + starting_weights(wildcards, input)
+            + overrides("finetune", method, always, seed=wildcards.draw),
+        )
+
+    names = findings(method)
+    if not names:
+        return one(folder)
+    trainings = [one(f"{folder}/{name}", tasks=[name]) for name in names]
+    return " && ".join([*trainings, f"{PYTHON} {workflow.basedir}/findings_together.py {folder} {' '.join(names)}"])
+
+
+STARTS = {pretraining(name) for name in METHODS}
+
+
+def pretrainings(awaited):
+    """Regular expression of the pretrainings that fine-tunings wait for, or of the others; of no name if there are none."""
+    return "|".join(name for name in PRETRAININGS if (name in STARTS) == awaited) or "(?!)"
+
+
 TRAINED = [pretext_bundle(method.pretext) for method in PRETRAININGS.values()]
 TRAINED += [TARGET["bundle"], DIAGNOSIS["bundle"] or TARGET["bundle"]]
 ABSENT = [name for name in dict.fromkeys(TRAINED) if not (BUNDLES / name / "configs" / "train.yaml").is_file()]
@@ -197,6 +245,9 @@ for name, method in METHODS.items():
         for overlay in overlays(method):
             if trained not in ABSENT and not (BUNDLES / trained / "configs" / overlay).is_file():
                 raise WorkflowError(f"methods: {name} needs {overlay}, which {trained} does not have; add it to its configs")
+    if method.networks and TARGET["bundle"] not in ABSENT:
+        if "tasks" not in yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text()):
+            raise WorkflowError(f"methods: {name} has a network for each finding, and {TARGET['bundle']} has no `tasks`")
 if ABSENT:
     logger.warning(f"not there yet, so this can be planned and not run: {', '.join(ABSENT)}")
 
@@ -263,6 +314,8 @@ rule inspect:
 
 
 rule pretrain:
+    wildcard_constraints:
+        pretraining=pretrainings(awaited=True),
     input:
         datalist=datalist("unlabelled"),
         imagenet=IMAGENET,
@@ -278,8 +331,8 @@ rule pretrain:
             + "".join(f"--imagenet {path} " for path in input.imagenet)
             + overrides("pretrain", PRETRAININGS[wildcards.pretraining], seed=config.get("seed", 0)),
         ),
-    # the long jobs first, or the last of them runs alone
-    priority: 10
+    # the long jobs first, or the last of them runs alone; before all others those that fine-tunings wait for
+    priority: 20
     threads: THREADS * processes("pretrain")
     resources:
         **resources("pretrain"),
@@ -287,6 +340,12 @@ rule pretrain:
         OUT / "logs" / "pretrain_{pretraining}.log",
     shell:
         "({params.run}) > {log} 2>&1"
+
+
+use rule pretrain as pretrain_alone with:
+    wildcard_constraints:
+        pretraining=pretrainings(awaited=False),
+    priority: 10
 
 
 rule finetune:
@@ -297,18 +356,7 @@ rule finetune:
     output:
         OUT / "finetune" / "{method}" / "{exams}" / "{draw}" / "test" / "metrics.json",
     params:
-        run=lambda wildcards, input: training(
-            "finetune",
-            TARGET["bundle"],
-            METHODS[wildcards.method],
-            f"--datalist {input.labels} --num_subjects {wildcards.exams} "
-            f"--subject_seed {wildcards.draw} "
-            + TARGET.get("arguments", "").format(diagnosed=int(wildcards.draw) in DIAGNOSIS["draws"])
-            + f" --progress False "
-            f"--output_dir {OUT}/finetune/{wildcards.method}/{wildcards.exams}/{wildcards.draw} "
-            + starting_weights(wildcards, input)
-            + overrides("finetune", METHODS[wildcards.method], seed=wildcards.draw),
-        ),
+        run=lambda wildcards, input: finetuning(wildcards, input),
     threads: THREADS * processes("finetune")
     resources:
         **resources("finetune"),

@@ -12,6 +12,8 @@ from planewise.errors import InputError
 
 #: In place of a file of weights: the study's `imagenet`.
 IMAGENET = "imagenet"
+#: What `Method.networks` may be.
+SHARED, ONE_PER_FINDING = "shared", "one_per_finding"
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,15 @@ class Method:
         weights: an absolute path of weights, or ``"imagenet"``.
         overlay: a config of the bundles, or the absolute path of one, over the study's in all its trainings.
         overrides: ``"pretrain"`` and ``"finetune"`` to settings, over the study's.
+        networks: ``"one_per_finding"`` fine-tunes a network for each finding of the target's ``tasks``; None, which
+            ``"shared"`` becomes, one for all.
     """
 
     pretext: str | None = None
     weights: str | None = None
     overlay: str | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    networks: str | None = None
 
     @property
     def pretrains(self) -> bool:
@@ -80,9 +85,13 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
         raise InputError(f"methods: {name} is the name of a folder; use small letters, digits and _, a letter first")
     if unknown := set(given) - {entry.name for entry in fields(Method)}:
         raise InputError(
-            f"methods: {name} has {', '.join(sorted(unknown))}; give some of pretext, weights, overlay, overrides"
+            f"methods: {name} has {', '.join(sorted(unknown))}; give some of pretext, weights, overlay, overrides, "
+            "networks"
         )
-    given = {key: value for key, value in given.items() if value}
+    networks = given.get("networks") or SHARED
+    if networks not in (SHARED, ONE_PER_FINDING):
+        raise InputError(f"methods: {name} has networks {networks}; give {SHARED} or {ONE_PER_FINDING}")
+    given = {key: value for key, value in given.items() if value and value != SHARED}
     if not given:
         words = {
             "none": {},

@@ -5,6 +5,7 @@ from planewise.data.datalist import expand_volumes, load_datalist, read_datalist
 from planewise.data.exam_sampler import ExamSampler
 from planewise.data.inputs import find_inputs
 from planewise.data.ordered_sampler import OrderedSampler
+from planewise.data.pair_sampler import PairSampler
 from planewise.data.phases import pair_phases
 from planewise.data.series_sampler import SeriesSampler
 from planewise.data.slice_cache import SliceCache, default_cache_dir
@@ -14,6 +15,7 @@ from planewise.data.stack_dataset import StackDataset
 __all__ = [
     "ExamSampler",
     "OrderedSampler",
+    "PairSampler",
     "SeriesSampler",
     "SliceCache",
     "SliceDataset",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -130,6 +131,39 @@ def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
     for index, item in enumerate(items):
         rows[item["exam"]].append(index)
     return dict(rows)
+
+
+def slice_position(item: Mapping[str, Any]) -> float:
+    """What orders the slices of a stack: the relative location of an item's slice, or else its rank in the stack.
+
+    All slices of a stack have a location, or none has: where the indexer could not tell one end from the other.
+
+    Raises:
+        InputError: the item says neither.
+    """
+    location = item.get("location")
+    if location is not None and math.isfinite(location):
+        return float(location)
+    if "slice" not in item:
+        raise InputError(
+            f"exam {item.get('exam', '?')}: an item has neither location nor slice; index the folder again"
+        )
+    return float(item["slice"])
+
+
+def rows_by_stack(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[int]]:
+    """Exam, stack and phase to the indices of their items, one for each slice, in the order of the stack.
+
+    A stack of an exam whose slices come from one volume goes by the volume, of which an exam may have several.
+    """
+    places: dict[tuple[str, str, str], dict[float, int]] = defaultdict(dict)
+    for index, item in enumerate(items):
+        phase = item.get("phase", 0.0)
+        # equal fractions of the cycle, though they may be computed from different counts
+        phase = f"{phase:.6f}" if isinstance(phase, (int, float)) else str(phase)
+        stack = str(item.get("stack") or item.get("image", ""))
+        places[item["exam"], stack, phase].setdefault(slice_position(item), index)
+    return {key: [rows[position] for position in sorted(rows)] for key, rows in places.items()}
 
 
 def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -32,7 +32,8 @@ class SliceDataset(Dataset):
         transform: deterministic MONAI transforms from an item to tensors, which is costly: files are read. They run once;
             see `SliceCache`.
         targets: transforms that need nothing but what the datalist says (planes, location). They run when the dataset is
-            made, so that other views or another mapping need no new cache. Items that they refuse are left out.
+            made, so that other views or another mapping need no new cache. Items that they refuse are left out; that no item
+            has a target (all NaN) is an error.
         device: where batches are wanted. None or the CPU: the cache stays memory-mapped, and only what is read comes into
             memory. A CUDA device: it is moved there if it fits, and stays memory-mapped otherwise (`KeptArrays`); either
             way batches come out on the device, without the host waiting for it, so load them in the main process.
@@ -103,7 +104,28 @@ def _make_targets(
         raise InputError(f"none of the {len(cache.kept)} slices can be used: {in_a_line(refused)}")
     if refused:
         logger.warning("%d of %d slices left out: %s", refused.total(), len(cache.kept), in_a_line(refused))
+    _refuse_nothing_known(made)
     return rows, made
+
+
+def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]]) -> None:
+    """Raises `InputError` if no slice has any target: a training would end without a word and without having learned.
+
+    A MONAI Label server hands over volumes with masks, which say nothing about planes or locations.
+    """
+    known = {
+        name: any(bool(torch.isfinite(entry[name]).any()) for entry in made)
+        for name in (made[0] if made else ())
+        if made[0][name].is_floating_point()
+    }
+    unknown = [name for name, there in known.items() if not there]
+    if unknown and not any(known.values()):
+        raise InputError(
+            f"none of the {len(made)} slices has {' or '.join(unknown)}, so there is nothing to learn from (masks say "
+            "nothing about it); train from a datalist of `planewise index`"
+        )
+    if unknown:
+        logger.warning("none of the %d slices has %s: that is not learned", len(made), " or ".join(unknown))
 
 
 def as_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

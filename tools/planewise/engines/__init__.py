@@ -2,6 +2,7 @@
 
 from planewise.engines.autocast_inferer import AutocastInferer
 from planewise.engines.checkpoints import CheckpointHandler
+from planewise.engines.encoder_inferer import EncoderInferer
 from planewise.engines.feature_inferer import FeatureInferer
 from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.engines.forest_trainer import ForestTrainer
@@ -27,6 +28,7 @@ from planewise.engines.views_inferer import ViewsInferer
 __all__ = [
     "AutocastInferer",
     "CheckpointHandler",
+    "EncoderInferer",
     "FeatureInferer",
     "FiniteLossHandler",
     "ForestTrainer",

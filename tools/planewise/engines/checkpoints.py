@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # no second .pt: MONAI Label takes the first of a folder's for the model
 LAST, BEST = "last.ckpt", "model.pt"
+#: What a package may have beside `BEST`.
+SCRIPT = "model.ts"
 #: What ``last.ckpt`` holds.
 KEPT = frozenset(("network", "optimizer", "lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch"))
 
@@ -33,7 +35,8 @@ class CheckpointHandler:
     validation data the best epoch is the last. ``last.ckpt`` holds what a resumed run needs: network, optimiser, learning
     rate schedule, epoch and best metric so far. Both are written to a temporary file and moved into place, so that
     neither is ever half written. Weights that are not finite are written to neither, and end the run. Attach it after the
-    handlers that validate and that change the learning rate.
+    handlers that validate and that change the learning rate. A ``model.ts`` in the folder, which was exported from other
+    weights, is removed when ``model.pt`` is written.
 
     With several processes, the first one writes and all resume from its file. Their number may change: an epoch then
     has another number of steps, and a schedule that steps after each of them is set to the matching place.
@@ -150,6 +153,7 @@ class CheckpointHandler:
         # the validation handler stamps the evaluator with the trainer's epoch; until it has run the last is the best
         if best_epoch in (-1, engine.state.epoch):
             _write(weights, self.folder / BEST)
+            self._remove_script()
         state = {
             "network": weights,
             "optimizer": self.optimizer.state_dict(),
@@ -162,6 +166,17 @@ class CheckpointHandler:
         if self.learner is not None:
             state["learner"] = {name: value.cpu() for name, value in self.learner.state_dict().items()}
         _write(state, self.folder / LAST)
+
+    def _remove_script(self) -> None:
+        """A TorchScript file beside the weights was made from older ones, and a server may take it for the model."""
+        script = self.folder / SCRIPT
+        if script.exists():
+            script.unlink()
+            logger.warning(
+                "%s was exported from other weights than those written now, and is removed; `python -m monai.bundle "
+                "ckpt_export` makes it again",
+                SCRIPT,
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import warnings
+from pathlib import Path
 
 #: Warnings of every start about what is as it should be: no GPU decoder is wanted, and affines are set on purpose.
 IDLE_WARNINGS = (
@@ -31,17 +32,22 @@ PATH_SETTINGS = frozenset(
         "weights",
     )
 )
+#: Loggers of the engines that a config names; MONAI's `CheckpointLoader` tells them where the weights lie.
+ENGINE_LOGGERS = ("ignite.engine.engine.SupervisedEvaluator", "ignite.engine.engine.SupervisedTrainer")
+_RESTORED = "Restored all variables from "
 _SUMMARY = re.compile(r"> (?P<name>[^:]+): (?P<value>.*)", re.S)
 
 
 def keep_quiet() -> None:
-    """Keep paths out of MONAI's summary of a command line, and warnings that a user can do nothing about out of sight.
+    """Keep paths out of MONAI's log, and warnings that a user can do nothing about out of sight.
 
-    ``PLANEWISE_DEBUG=1`` shows the warnings. Call it before the run: MONAI writes its summary after ``initialize``.
+    ``PLANEWISE_DEBUG=1`` shows the warnings. Call it before the run: MONAI writes its summary of the command line after
+    ``initialize``. What MONAI says before that is the affair of ``configs/logging.conf``.
     """
-    logger = logging.getLogger("monai.bundle.scripts")
-    logger.removeFilter(_without_path)
-    logger.addFilter(_without_path)
+    for name in ("monai.bundle.scripts", *ENGINE_LOGGERS):
+        logger = logging.getLogger(name)
+        logger.removeFilter(_without_path)
+        logger.addFilter(_without_path)
     if os.environ.get("PLANEWISE_DEBUG"):
         return
     for message in IDLE_WARNINGS:
@@ -52,6 +58,8 @@ def keep_quiet() -> None:
 
 def _without_path(record: logging.LogRecord) -> bool:
     """Lets every record pass, a path's without the path."""
+    if str(record.msg).startswith(_RESTORED):
+        record.msg = f"{_RESTORED}{Path(str(record.msg).removeprefix(_RESTORED)).name}"
     found = _SUMMARY.fullmatch(str(record.msg))
     if found and (found["name"] in PATH_SETTINGS or any(mark in found["value"] for mark in "/\\")):
         record.msg = f"> {found['name']}: (a path, not logged)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from ignite.engine import Engine, Events
 
-from planewise.data import ExamSampler, SeriesSampler
+from planewise.data import ExamSampler, PairSampler, SeriesSampler
 from planewise.data.exam_sampler import mixed_seed
 
 
@@ -20,7 +20,7 @@ class SeedHandler:
         sampler: sampler of the training data; None if it needs no epoch.
     """
 
-    def __init__(self, seed: int, sampler: ExamSampler | SeriesSampler | None = None) -> None:
+    def __init__(self, seed: int, sampler: ExamSampler | PairSampler | SeriesSampler | None = None) -> None:
         self.seed = seed
         self.sampler = sampler
 

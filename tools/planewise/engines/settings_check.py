@@ -12,6 +12,8 @@ import torch
 from planewise.data.datalist import read_datalist
 from planewise.errors import InputError
 from planewise.geometry import end_direction
+from planewise.pretexts.jigsaw_tiles import tile_sides
+from planewise.pretexts.permutations import choose_permutations
 
 #: Whether a value may be, and what is wanted, as words.
 Check = tuple[Callable[[Any], bool], str]
@@ -44,6 +46,8 @@ WHOLE: Check = (lambda value: _whole(value) and value >= 0, "a whole number that
 NAMES: Check = (_different, 'a list of different names, such as "[2ch, 4ch]"')
 SIZES: Check = (_list_of(COUNT[0]), 'a list of whole numbers, such as "[16, 32, 64]"')
 PAIR: Check = (lambda value: _list_of(POSITIVE[0])(value) and len(value) == 2, "two numbers above 0")
+RANGE: Check = (lambda value: PAIR[0](value) and value[0] <= value[1], f"{PAIR[1]}, the smaller one first")
+WIDTHS: Check = (lambda value: SIZES[0](value) and len(value) == 2, "two whole numbers, at least 1")
 
 
 def _two_ends(value: Any) -> bool:
@@ -69,14 +73,19 @@ _ANYTHING: Check = (lambda value: True, "")
 CHECKS: Mapping[str, Check] = {
     "batch_size": COUNT,
     "bias": NOT_NEGATIVE,
+    "blur": SHARE,
+    "blur_sigma": RANGE,
+    "crop": RANGE,
     "cycle_points": _optional((_list_of(SHARE[0]), "a list of numbers from 0 to 1")),
     "dropout": SHARE,
     "ends": (_two_ends, 'two ends of different lines, such as "[L, AS]": letters of L, R, A, P, S, I'),
     "encoder_lr_factor": NOT_NEGATIVE,
     "features": SIZES,
-    "field_without_spacing": POSITIVE,
+    "field_without_spacing": _optional(POSITIVE),
     "flip": SHARE,
     "gamma": NOT_NEGATIVE,
+    "head_features": (lambda value: value == [] or SIZES[0](value), f"{SIZES[1]}; [] for none"),
+    "head_norm": _one_of("batch", "none"),
     "image_size": COUNT,
     "l1": NOT_NEGATIVE,
     "l1_reduction": _one_of("mean", "sum"),
@@ -92,12 +101,15 @@ CHECKS: Mapping[str, Check] = {
     "max_epochs": COUNT,
     "max_slices": _optional(COUNT),
     "missing_planes": _one_of("error", "mask"),
+    "momentum": SHARE,
     "noise": NOT_NEGATIVE,
     "num_exams": _optional(COUNT),
     "num_subjects": _optional(COUNT),
     "num_workers": _optional(WHOLE),
     "orientation_weight": NOT_NEGATIVE,
     "parallel_planes": _one_of("error", "mask"),
+    "permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
+    "projection": WIDTHS,
     "probe_mapping": _one_of("linear", "sine"),
     "rotate": NOT_NEGATIVE,
     "samples_per_epoch": _optional(COUNT),
@@ -112,6 +124,10 @@ CHECKS: Mapping[str, Check] = {
     "stem_stride": COUNT,
     "subject_seed": WHOLE,
     "tasks": NAMES,
+    "temperature": POSITIVE,
+    "tile_gap": (lambda value: _number(value) and 0 <= value < 1, "a number from 0 to 1, smaller than 1"),
+    "tile_size": _optional(COUNT),
+    "tiles_per_side": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
     "transfer": _one_of("all", "frozen_encoder"),
     "trees": COUNT,
     "val_interval": COUNT,
@@ -129,7 +145,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
     Raises:
         InputError: a value is not what its name wants (`CHECKS`), the device is not there, the images do not fit the
-            network, or no training exam of ``datalist`` has one of the ``views``.
+            network or the puzzle, or no training exam of ``datalist`` has one of the ``views``.
     """
     for name, value in settings.items():
         holds, wanted = CHECKS.get(name, _ANYTHING)
@@ -139,6 +155,10 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_device(settings["device"])
     if "decoder" in (settings.get("network_def") or ()):
         _check_size(settings["image_size"], settings["features"], settings.get("stem_stride", 1))
+    if "tile_gap" in settings and "permutations" in settings:
+        _check_puzzle(
+            settings["image_size"], settings["tiles_per_side"], settings["tile_gap"], settings["permutations"]
+        )
     if "views" in settings and Path(str(settings.get("datalist"))).expanduser().is_file():
         _check_views(settings["views"], settings["datalist"])
 
@@ -177,6 +197,12 @@ def _check_size(image_size: int, features: Any, stem_stride: int) -> None:
             f"--image_size is a multiple of {multiple} for a U-Net of {len(features)} levels (--features) with a stem's "
             f"stride of {stem_stride}, not {image_size}; {near} is the nearest"
         )
+
+
+def _check_puzzle(image_size: int, tiles_per_side: int, gap: float, permutations: int) -> None:
+    """A puzzle needs tiles with pixels in them, and as many permutations as are to be told apart."""
+    tile_sides((image_size, image_size), tiles_per_side, gap)
+    choose_permutations(tiles_per_side**2, permutations)
 
 
 def _check_views(views: Any, datalist: str | Path) -> None:

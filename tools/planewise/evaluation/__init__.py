@@ -7,10 +7,12 @@ from planewise.evaluation.features_writer import FeaturesWriter
 from planewise.evaluation.find_positions import FindPositionsd
 from planewise.evaluation.findings_report import FindingsReport
 from planewise.evaluation.findings_writer import FindingsWriter
+from planewise.evaluation.jigsaw_scores import JigsawScores
 from planewise.evaluation.label_slices import LabelSlicesd
 from planewise.evaluation.largest_pieces import KeepLargestPiecesd
 from planewise.evaluation.location_scores import LocationScores
 from planewise.evaluation.location_writer import LocationWriter
+from planewise.evaluation.order_slices import OrderSlicesd
 from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.pictures import HeatmapPictureHandler
 from planewise.evaluation.plan_views import PlanViewsd
@@ -23,6 +25,7 @@ from planewise.evaluation.retrieval_scores import RetrievalScores
 from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import SegmentationWriter
 from planewise.evaluation.slice_features import SliceFeaturesd
+from planewise.evaluation.slice_order_scores import SliceOrderScores
 
 __all__ = [
     "AsNumbersd",
@@ -34,10 +37,12 @@ __all__ = [
     "FindingsReport",
     "FindingsWriter",
     "HeatmapPictureHandler",
+    "JigsawScores",
     "KeepLargestPiecesd",
     "LabelSlicesd",
     "LocationScores",
     "LocationWriter",
+    "OrderSlicesd",
     "OrientationScores",
     "PlanViewsd",
     "PlanWriter",
@@ -50,4 +55,5 @@ __all__ = [
     "SegmentationReport",
     "SegmentationWriter",
     "SliceFeaturesd",
+    "SliceOrderScores",
 ]

@@ -12,7 +12,7 @@ test calls the two methods with tensors made by hand and reads numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,8 +46,9 @@ class CollectorResults:
     """Columns of ``slices.csv``: one value for each sample, in the samples' order. A unit ends the name (``_mm``)."""
     tables: dict[str, dict[str, Sequence[Any]]] = field(default_factory=dict)
     """File name (``planes.csv``) to the columns of a table with rows of its own."""
-    figures: dict[str, Figure] = field(default_factory=dict)
-    """File name (``regression.png``) to the picture, saved at the resolution that it has."""
+    figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
+    """File name (``regression.png``) to what draws the picture, which is saved at the resolution that it has. The report
+    draws, so that the scores are written where nothing can be drawn."""
 
 
 class Collector(Protocol):

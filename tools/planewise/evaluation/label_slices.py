@@ -14,6 +14,7 @@ from torch import Tensor
 
 from planewise.evaluation.plan_views import RESEARCH_ONLY
 from planewise.geometry import location_order, order_strength
+from planewise.reports.tables import json_values
 
 Mapped = Literal["linear", "sine"]
 #: Upper bounds of the labels 1, 2, ...: thirds of the stack. With the sine (Zhang 2024 Eq. 4) the outer thirds are one label.
@@ -30,7 +31,7 @@ class LabelSlicesd(Transform):
     - ``pred``: labels ``(1, i, j, slices)``, uint8. With the linear mapping 1, 2 and 3 are the thirds from location 0 to 1;
       with the sine 1 is the outer thirds and 2 the middle one. A stack without order has no label.
     - ``locations``: ``(slices,)``.
-    - ``result``: locations, order and verdict as plain values.
+    - ``result``: locations, order and verdict as plain values, None where a number is not known.
 
     Args:
         mapping, min_order, start: as of `LocationWriter`.
@@ -42,26 +43,34 @@ class LabelSlicesd(Transform):
         self.start = start
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        prediction = item["pred"]
-        locations = channel_locations(prediction)
-        order, verdict = stack_verdict(locations, self.mapping, self.min_order, self.start)
-        numbers = np.searchsorted(_THIRDS[self.mapping], locations, side="right") + 1
-        if verdict == _NO_ORDER:
-            numbers[:] = 0
-        labels = torch.as_tensor(numbers, dtype=torch.uint8).expand(prediction.shape).clone()
-        item["pred"] = MetaTensor(labels, meta=prediction.meta) if isinstance(prediction, MetaTensor) else labels
-        item["locations"] = locations
-        item["result"] = {
-            "note": RESEARCH_ONLY,
-            "verdict": verdict,
-            "order": None if np.isnan(order) else round(order, 3),
-            "locations": [round(float(value), 4) for value in locations],
-        }
-        return item
+        return with_locations(data, channel_locations(data["pred"]), self.mapping, self.min_order, self.start)
 
 
 _NO_ORDER = "no order"
+
+
+def with_locations(
+    data: Mapping[Hashable, Any], locations: NDArray[np.floating], mapping: Mapped, min_order: float, start: str
+) -> dict[Hashable, Any]:
+    """An item with what `LabelSlicesd` says it writes, from the locations of its slices.
+
+    Args:
+        data: item with ``pred``, ``(1, i, j, slices)``, of which the shape and the metadata count.
+        locations: ``(slices,)``.
+        mapping, min_order, start: as of `LocationWriter`.
+    """
+    item = dict(data)
+    prediction = item["pred"]
+    order, verdict = stack_verdict(locations, mapping, min_order, start)
+    numbers = np.searchsorted(_THIRDS[mapping], locations, side="right") + 1
+    if verdict == _NO_ORDER:
+        numbers[:] = 0
+    labels = torch.as_tensor(numbers, dtype=torch.uint8).expand(prediction.shape).clone()
+    item["pred"] = MetaTensor(labels, meta=prediction.meta) if isinstance(prediction, MetaTensor) else labels
+    item["locations"] = locations
+    result = {"note": RESEARCH_ONLY, **item.get("result", {}), "verdict": verdict, "order": round(order, 3)}
+    item["result"] = json_values(result | {"locations": [round(float(value), 4) for value in locations]})
+    return item
 
 
 def channel_locations(prediction: Tensor) -> NDArray[np.floating]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -11,6 +11,9 @@ from planewise.evaluation.collector import CollectorResults, ScoredBatch
 from planewise.losses import predicted_location
 from planewise.metrics import location_scores
 from planewise.reports.pretext_figures import regression_plot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class LocationScores:
@@ -30,6 +33,10 @@ class LocationScores:
         predicted, reference = taken["predicted_location"], taken["location"]
         columns = {"location": reference.tolist(), "predicted_location": predicted.tolist()}
         scores = location_scores(columns["predicted_location"], columns["location"])
-        figure = regression_plot(predicted.numpy(), reference.numpy(), scores, title)
-        figure.set_dpi(120)
-        return CollectorResults({"location": scores}, columns, figures={"regression.png": figure})
+
+        def draw() -> Figure:
+            figure = regression_plot(predicted.numpy(), reference.numpy(), scores, title)
+            figure.set_dpi(120)
+            return figure
+
+        return CollectorResults({"location": scores}, columns, figures={"regression.png": draw})

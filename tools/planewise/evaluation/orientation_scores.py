@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from planewise.geometry import (
 )
 from planewise.reports.pretext_figures import heatmap_gallery
 from planewise.reports.tables import summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class OrientationScores:
@@ -130,7 +133,9 @@ class OrientationScores:
                         "slices": plane.slices,
                     }
 
-    def _figures(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def _figures(
+        self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Callable[[], Figure]]:
         rows = taken["example"].nonzero()[:, 0].tolist()
         if not rows:
             return {}
@@ -143,6 +148,10 @@ class OrientationScores:
             parts += [f"location {abs(location):.2f}"] if location is not None and np.isfinite(location) else []
             captions.append(" ".join(parts))
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
-        figure = heatmap_gallery(*arrays, captions, self.views)
-        figure.set_dpi(100)
-        return {"heatmaps.png": figure}
+
+        def draw() -> Figure:
+            figure = heatmap_gallery(*arrays, captions, self.views)
+            figure.set_dpi(100)
+            return figure
+
+        return {"heatmaps.png": draw}

@@ -13,6 +13,7 @@ from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
+from planewise.reports.tables import json_values
 
 RESEARCH_ONLY = "Research software: not for diagnosis, planning or any other clinical use."
 
@@ -27,8 +28,8 @@ class PlanViewsd(Transform):
     - ``pred``: labels ``(1, i, j, slices)``, 0 background, 1 the first view's line, 2 the second's, ...; where lines cross
       the later view shows. A view that is not trusted has no line.
     - ``heatmaps``: ``(views, i, j, slices)``.
-    - ``plan``: a dictionary of plain values: for each view the plane (origin and normal, RAS+ mm), how far to trust it, and
-      the verdict; the relative locations.
+    - ``plan``: a dictionary of plain values, None where a number is not known: for each view the plane (origin and normal,
+      RAS+ mm), how far to trust it, and the verdict; the relative locations.
 
     A view's verdict is "no plane" if a limit is exceeded. The defaults lie between what an evaluation prints under
     ``trust`` for hearts that the network has not seen and what volumes of a spine give; agreement and order tell them apart
@@ -94,7 +95,8 @@ class PlanViewsd(Transform):
         for number, plane in enumerate(planned, start=1):
             if plan["views"][plane.view]["verdict"] == "plane":
                 labels[0][self._near_line(plane, affines, shape)] = number
-        item["plan"] = plan
+        # a stack without a line has no peak, and a server answers no request whose JSON holds NaN
+        item["plan"] = json_values(plan)
         item["heatmaps"] = _like(image, prediction[: len(self.views)])
         item["pred"] = _like(image, labels)
         return item

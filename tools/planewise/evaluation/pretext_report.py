@@ -14,6 +14,7 @@ from planewise.data import SliceDataset
 from planewise.data.datalist import rows_by_exam
 from planewise.errors import InputError
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
+from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.reports.tables import write_csv, write_json
 
 
@@ -76,8 +77,10 @@ class PretextReport:
         results = list(self._results(items))
         identity = {key: [item.get(key, "") for item in items] for key in ("exam", "stack", "slice", "phase")}
         counts = {"slices": len(items), "exams": len({item["exam"] for item in items})}
-        for name, figure in _together([each.figures for each in results]).items():
-            figure.savefig(self.folder / name, dpi=figure.dpi)
+        for name, draw in _together([each.figures for each in results]).items():
+            with only_a_picture(name):
+                figure = draw()
+                figure.savefig(self.folder / name, dpi=figure.dpi)
         tables = {"slices.csv": _together([identity, *(each.columns for each in results)])}
         for name, columns in _together([tables, *(each.tables for each in results)]).items():
             write_csv(self.folder / name, columns)

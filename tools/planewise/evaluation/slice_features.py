@@ -11,6 +11,7 @@ from monai.transforms import Transform
 from torch import nn
 
 from planewise.evaluation.plan_views import RESEARCH_ONLY
+from planewise.reports.tables import json_values
 
 
 class SliceFeaturesd(Transform):
@@ -49,5 +50,5 @@ class SliceFeaturesd(Transform):
                 features = self.inferer(image[None], self.encoder_of)[0]
         item["features"] = features.T.float().cpu().numpy()
         rounded = [[float(f"{value:.6g}") for value in row] for row in item["features"]]
-        item["result"] = {"note": RESEARCH_ONLY, **item.get("result", {}), "features": rounded}
+        item["result"] = json_values({"note": RESEARCH_ONLY, **item.get("result", {}), "features": rounded})
         return item

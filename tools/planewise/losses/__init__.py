@@ -2,6 +2,7 @@
 
 from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
 from planewise.losses.findings import FindingsLoss
+from planewise.losses.jigsaw import JigsawLoss
 from planewise.losses.position import PositionLoss
 from planewise.losses.pretext import (
     MultitaskLoss,
@@ -10,17 +11,20 @@ from planewise.losses.pretext import (
     predicted_location,
 )
 from planewise.losses.segmentation import SegmentationLoss
+from planewise.losses.slice_order import SliceOrderLoss
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
 
 __all__ = [
     "BootstrapLoss",
     "ContrastiveLoss",
     "FindingsLoss",
+    "JigsawLoss",
     "MultitaskLoss",
     "PositionLoss",
     "RelativeLocationLoss",
     "RelativeOrientationLoss",
     "SegmentationLoss",
+    "SliceOrderLoss",
     "Term",
     "TermLoss",
     "logged_terms",

@@ -24,6 +24,7 @@ from planewise.networks.place_network import place_network
 from planewise.networks.pretrained import load_imagenet, load_pretrained, read_weights, weights_path
 from planewise.networks.projection_head import ProjectionHead
 from planewise.networks.saliency import saliency_maps
+from planewise.networks.shared_encoder_net import SharedEncoderNet
 from planewise.networks.simclr_learner import SimClrLearner
 from planewise.networks.slice_net import SliceNet
 from planewise.networks.stack_classifier import StackClassifier
@@ -39,6 +40,7 @@ __all__ = [
     "ForestNet",
     "LocationHead",
     "ProjectionHead",
+    "SharedEncoderNet",
     "SimClrLearner",
     "SliceNet",
     "StackClassifier",

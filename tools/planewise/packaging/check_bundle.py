@@ -62,6 +62,7 @@ def checks_for(candidate: Candidate) -> list[Check]:
         Check("zoo", "TorchScript", zoo.torchscript),
         Check("ours", "ONNX", ours.onnx),
         Check("label", "MONAI Label inference", label.inference),
+        Check("label", "MONAI Label training", label.training),
     ]
     if bundle.is_packaged:
         checks += [Check("ours", "code", ours.code), Check("ours", "sums", ours.sums)]

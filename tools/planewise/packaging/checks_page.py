@@ -22,7 +22,7 @@ _TIERS = {
     "label": "MONAI Label cannot use the bundle without it",
     "ours": "what we ask of ourselves",
 }
-_PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "onnx")
+_PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "onnx", "onnxruntime")
 
 
 def checks_page(found: Mapping[str, Sequence[Finding]], command: str) -> str:

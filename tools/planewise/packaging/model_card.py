@@ -59,8 +59,14 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
     return _under(readme, "Performance", text)
 
 
-def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[str, Any]) -> str:
-    """A bundle's README with the commands for who has nothing but this folder, under Commands."""
+def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[str, Any], onnx: str) -> str:
+    """A bundle's README with the commands for who has nothing but this folder, under Commands.
+
+    Args:
+        readme: the text.
+        metadata, inference: metadata.json and the inference config.
+        onnx: the command that exports to ONNX.
+    """
     packages = {
         "monai": metadata["monai_version"],
         "torch": metadata["pytorch_version"],
@@ -82,6 +88,12 @@ def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[s
         "",
         f"`/data/datalist.json` is what `{OURS} index` writes of your own exams. The settings at the top of the configs are",
         "those of the weights in `models/`.",
+        "",
+        "For a program that reads ONNX (it needs the package `onnx`):",
+        "",
+        "```bash",
+        onnx,
+        "```",
         "",
         FROM_REPOSITORY,
     ]

@@ -20,6 +20,7 @@ from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata, without_noise
 from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_values
 from planewise.packaging.model_card import Provenance, with_commands, with_provenance
+from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.run_record import Run, read_scores
 from planewise.packaging.settings import defining_settings, settings_of
 from planewise.packaging.shapes import check_shapes
@@ -198,7 +199,8 @@ def _write_files(
         say(f"metadata.json did not name {', '.join(f'{name} {version}' for name, version in missing.items())}: added")
 
     card = with_provenance(source.readme, provenance, source.config("train.yaml"))
-    card = with_commands(card, metadata, source.config("inference.yaml"))
+    onnx = onnx_options(source, changed.get("inference.yaml")).command
+    card = with_commands(card, metadata, source.config("inference.yaml"), onnx)
     (built / "docs" / "README.md").write_text(card)
     say(f"model card: {len(provenance.eval_metrics()) - 1} scores, {provenance.measured_on}")
 

@@ -73,7 +73,7 @@ class CardiacFeaturesd(Transform):
         groups: the classes in order.
 
     Raises:
-        InputError: a mask is missing, or the group is none of the classes.
+        InputError: a mask is missing, there is an image instead, or the group is none of the classes.
     """
 
     def __init__(self, groups: tuple[str, ...]) -> None:
@@ -82,6 +82,11 @@ class CardiacFeaturesd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         exam = item.get("exam", "?")
+        if "image" in item and not {"ed", "es"} & set(item):
+            raise InputError(
+                "this bundle takes masks at ED and ES, height and weight, and no image; run it from the command line, with "
+                "--datalist and --masks"
+            )
         volumes = {}
         for phase in ("ed", "es"):
             try:

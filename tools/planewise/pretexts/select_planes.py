@@ -27,7 +27,8 @@ class SelectPlanesd(Transform):
         parallel: the same for a view parallel to the slice (closer than `PARALLEL_ANGLE`).
 
     Raises:
-        InputError: a view is missing or parallel and ``"error"`` was asked for; the message names the exam and the view.
+        InputError: a view is missing or parallel and ``"error"`` was asked for; the message names the exam and the view. Or
+            the planes come without the slice's affine.
     """
 
     def __init__(
@@ -46,18 +47,19 @@ class SelectPlanesd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         exam, stack = item.get("exam", "?"), item.get("stack", "the stack")
-        affine = np.asarray(item["affine"] if "affine" in item else item["image"].affine, dtype=np.float64)
-        try:
-            across = _normal(affine)
-        except ValueError as error:
-            raise InputError(f"exam {exam}, {stack}: {error}") from error
         selected = np.full((len(self.views), 2, 3), np.nan)
         given = item.get("planes", {})
+        across = self._across(item) if given else None
         for index, view in enumerate(self.views):
             if view not in given:
                 if self.missing == "error":
+                    if not given:
+                        raise InputError(
+                            f"exam {exam} comes without planes of other views, which this pretext learns from (masks say "
+                            "nothing about them); train from a datalist of `planewise index`"
+                        )
                     raise InputError(
-                        f"exam {exam} has no {view} view (it has {', '.join(given) or 'none'}); leave it out with "
+                        f"exam {exam} has no {view} view (it has {', '.join(given)}); leave it out with "
                         f"--views, or train on what there is with --missing_planes mask"
                     )
                 continue
@@ -75,6 +77,18 @@ class SelectPlanesd(Transform):
             selected[index] = given[view]["origin"], normal
         item["planes"] = torch.from_numpy(selected)
         return item
+
+    @staticmethod
+    def _across(item: Mapping[Hashable, Any]) -> np.ndarray:
+        """Unit normal of the item's own slice, ``(3,)``."""
+        own = item["affine"] if "affine" in item else getattr(item.get("image"), "affine", None)
+        exam, stack = item.get("exam", "?"), item.get("stack", "the stack")
+        if own is None:
+            raise InputError(f"exam {exam}, {stack}: the datalist gives planes and no affine; index the folder again")
+        try:
+            return _normal(np.asarray(own, dtype=np.float64))
+        except ValueError as error:
+            raise InputError(f"exam {exam}, {stack}: {error}") from error
 
 
 # numpy, and no function that checks what it need not: a hundred thousand items pass here whenever a run starts

@@ -58,8 +58,6 @@ def planned_views_figure(
 
 def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, Any]:
     """The trusted planes as 3D Slicer markups (a ``.mrk.json`` file), squares of ``size`` mm, in Slicer's LPS."""
-    from matplotlib.colors import to_rgb
-
     markups = []
     for channel, (name, view) in enumerate(plan["views"].items()):
         if view["origin"] is None:
@@ -68,7 +66,7 @@ def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, An
         # any two in-plane axes will do
         across = np.cross(normal, (1, 0, 0) if abs(normal[0]) < 0.8 else (0, 1, 0))
         across /= np.linalg.norm(across)
-        colour = list(to_rgb(VIEW_COLOURS[channel % len(VIEW_COLOURS)]))
+        colour = [value / 255 for value in bytes.fromhex(VIEW_COLOURS[channel % len(VIEW_COLOURS)].removeprefix("#"))]
         base = np.eye(4)
         base[:3, :3] = np.column_stack([across, np.cross(normal, across), normal])
         base[:3, 3] = origin

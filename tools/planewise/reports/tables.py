@@ -34,12 +34,13 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Plain values as JSON that any reader takes: what is not finite becomes null."""
     with written_whole(path) as part:
-        part.write_text(json.dumps(_finite(content), indent=1, allow_nan=False))
+        part.write_text(json.dumps(json_values(content), indent=1, allow_nan=False))
 
 
-def _finite(value: Any) -> Any:
+def json_values(value: Any) -> Any:
+    """Plain values that JSON has: what is not finite becomes None."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(entry) for key, entry in value.items()}
+        return {str(key): json_values(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
+        return [json_values(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

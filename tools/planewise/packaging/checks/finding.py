@@ -36,9 +36,20 @@ def need(condition: Any, text: str) -> None:
         raise InputError(text)
 
 
-def reason(error: BaseException) -> str:
-    """The innermost message, in a line: MONAI wraps what a config raises."""
+def root_cause(error: BaseException) -> BaseException:
+    """The first of the errors that it was raised from."""
     while error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def reason(error: BaseException) -> str:
+    """The innermost message, in a line: MONAI wraps what a config raises."""
+    error = root_cause(error)
     text = " ".join(str(error).split())[:300]
-    return text if isinstance(error, (InputError, AssertionError)) else f"{type(error).__name__}: {text}"
+    return text if is_input_error(error) or isinstance(error, AssertionError) else f"{type(error).__name__}: {text}"
+
+
+def is_input_error(error: BaseException) -> bool:
+    """Whether it is an `InputError`, of ours or of a packaged bundle's own code."""
+    return isinstance(error, InputError) or type(error).__name__ == InputError.__name__

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from torch import nn
 from planewise.errors import InputError
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.checks.candidate import Candidate
-from planewise.packaging.checks.finding import Remark, need, reason
+from planewise.packaging.checks.finding import Remark, is_input_error, need, reason, root_cause
 
 #: What MONAI Label overrides in the train config before it starts a training.
 _TRAINS = (
@@ -93,36 +95,55 @@ def inference(candidate: Candidate) -> str:
     """Transforms, network and inferer in MONAI Label's order, on a volume of its own; without its server."""
     bundle = candidate.bundle
     config = bundle.config("inference.yaml")
-    if not candidate.takes_images:
-        raise Remark("the network takes no image: MONAI Label cannot run it")
     parser = ConfigParser(config | {"device": "cpu", "bundle_root": str(bundle.folder)})
     network, inferer = (parser.get_parsed_content(key) for key in ("network_def", "inferer"))
     before, after = (_transforms(parser.get_parsed_content(key)) for key in ("preprocessing", "postprocessing"))
+    if not candidate.takes_images:
+        raise Remark(f"the network takes no image, and MONAI Label answers: {_refusal(bundle, before)}")
     need(
         any(isinstance(step, LoadImaged) for step in before),
         "preprocessing has no LoadImaged: MONAI Label gives a path",
     )
     for shape in _IMAGES:
         _check_result(bundle, _infer(bundle, before, inferer, network, after, shape))
+    # of a network that finds nothing, scores may be no numbers
+    _check_result(bundle, _infer(bundle, before, inferer, _Silent(network), after, _IMAGES[0]))
     return "from a stack and from a slice"
+
+
+class _Silent(nn.Module):
+    """A network whose output is zero everywhere."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(self.network(image))
+
+
+def _refusal(bundle: Bundle, before: Sequence) -> str:
+    """What the transforms say to an image that their network cannot take. Any other error is a 500 without a word."""
+    with _example(_IMAGES[0]) as path:
+        item = _request(bundle, path)
+        try:
+            for step in before:
+                item = step(item)
+        except Exception as error:
+            if is_input_error(error):
+                return str(error)
+            raise InputError(
+                f"MONAI Label answers 500 to an image ({reason(error)}); let an InputError say why"
+            ) from None
+    raise InputError("preprocessing takes an image although the network does not")
 
 
 def _infer(
     bundle: Bundle, before: Sequence, inferer: Callable, network: nn.Module, after: Sequence, shape: tuple[int, ...]
 ) -> dict[str, Any]:
     """MONAI Label's data for an image of random numbers, before it writes the result."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "image.nii.gz")
-        affine = np.diag([1.7, 1.5, 8.0, 1.0])
-        affine[:3, 3] = 5, -4, 3
-        nibabel.save(nibabel.Nifti1Image(np.random.default_rng(0).random(shape, np.float32), affine), path)
-        item: dict[str, Any] = {
-            "image": path,
-            "image_path": path,
-            "model": bundle.name,
-            "device": "cpu",
-            "description": "",
-        }
+    with _example(shape) as path:
+        item = _request(bundle, path)
         try:
             for step in before:
                 if isinstance(step, LoadImaged):
@@ -137,6 +158,51 @@ def _infer(
     return item
 
 
+@contextmanager
+def _example(shape: tuple[int, ...], integers: bool = False) -> Iterator[str]:
+    """The path of an oblique volume of random numbers, fractions or the labels 0 and 1."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "image.nii.gz")
+        affine = np.diag([1.7, 1.5, 8.0, 1.0])
+        affine[:3, 3] = 5, -4, 3
+        values = np.random.default_rng(0).random(shape, np.float32)
+        nibabel.save(nibabel.Nifti1Image(values.round().astype(np.uint8) if integers else values, affine), path)
+        yield path
+
+
+def _request(bundle: Bundle, path: str) -> dict[str, Any]:
+    return {"image": path, "image_path": path, "model": bundle.name, "device": "cpu", "description": ""}
+
+
+def training(candidate: Candidate) -> str:
+    """The training data that MONAI Label hands over, volumes with masks: the bundle learns from it, or says why not."""
+    bundle = candidate.bundle
+    with _example(_IMAGES[0]) as image, _example(_IMAGES[0], integers=True) as label:
+        parser = ConfigParser(
+            bundle.config("train.yaml")
+            | {
+                "device": "cpu",
+                "bundle_root": str(bundle.folder),
+                "cache_dir": str(candidate.scratch / "cache"),
+                "num_workers": 0,
+                "progress": False,
+            }
+        )
+        parser["train#dataset#data"] = [{"image": image, "label": label}]
+        try:
+            dataset = parser.get_parsed_content("train#dataset")
+            first = dataset[0]
+        except Exception as error:
+            cause = root_cause(error)
+            if is_input_error(cause):
+                return f"is refused: {cause}"
+            raise InputError(
+                f"a training in MONAI Label ends with {reason(error)}; let an InputError say why there is none"
+            ) from None
+    need("label" in first, "a training in MONAI Label learns from no label")
+    return f"learns from {len(dataset)} slices of a volume"
+
+
 def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
     need("image_path" in item, "image_path is gone after the transforms: MONAI Label's writer needs it")
     try:
@@ -146,6 +212,10 @@ def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
             f"MONAI Label answers 500: its Restored cannot bring a result of shape {tuple(item['pred'].shape)} to the "
             f"image's grid ({reason(error)})"
         ) from None
+    try:
+        json.dumps(item.get("result", {}), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"MONAI Label answers 500 to `output=json`: result is no JSON ({error})") from None
     if "classification" in bundle.name:
         # its ClassificationWriter
         need(isinstance(given, MetaTensor), "MONAI Label answers 500: the classes are not a MetaTensor")
@@ -181,4 +251,9 @@ def _restored(item: Mapping[str, Any]) -> Any:
 
 
 def _transforms(steps: Any) -> list[Callable]:
-    return list(steps.transforms) if isinstance(steps, Compose) else list(steps if isinstance(steps, list) else [steps])
+    """As MONAI Label takes them."""
+    found = steps.transforms if isinstance(steps, Compose) else steps
+    need(
+        isinstance(found, (list, tuple)), "MONAI Label answers 500: a single transform is neither a Compose nor a list"
+    )
+    return list(found)

@@ -1,0 +1,194 @@
+"""Slice ordering and jigsaw puzzles: that they learn, on hearts and knees, and what they say of bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from planewise.errors import InputError
+from planewise.losses import TermLoss
+from planewise.networks import AlexNetEncoder
+
+from tests.bundles.conftest import run_bundle, tiny, tiny_size
+from tests.bundles.test_runs import root_cause, weights
+from tests.conftest import ROOT
+
+ORDER, JIGSAW = "pretext_slice_order", "pretext_jigsaw"
+#: Enough to learn something in seconds.
+QUICK = {
+    "features": [8, 16, 32],
+    "learning_rate": 0.003,
+    "max_epochs": 1,
+    "amp": False,
+    "device": "cpu",
+    "val_samples_per_exam": "all",
+    "writes": False,
+}
+LEARNED = {
+    ORDER: {"batch_size": 8, "samples_per_epoch": 500, "head_features": [16]},
+    JIGSAW: {"batch_size": 16, "samples_per_epoch": 1000, "head_features": [64], "permutations": 6},
+}
+
+
+def parser_of(name: str, datalist: Path, folder: Path, *files: str, **settings) -> ConfigParser:
+    configs = [str(ROOT / "bundles" / name / "configs" / file) for file in ("train.yaml", *files)]
+    parser = ConfigParser(ConfigParser.load_config_files(configs))
+    parser.update(tiny(name) | {"datalist": str(datalist), "output_dir": str(folder), "device": "cpu"} | settings)
+    return parser
+
+
+class Turned(TermLoss):
+    """A loss with its sign turned."""
+
+    def __init__(self, loss: TermLoss) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, prediction, target):
+        return -self.loss(prediction, target)
+
+
+@pytest.mark.parametrize(("name", "chance", "least"), [(ORDER, 1 / 2, 0.75), (JIGSAW, 1 / 6, 0.6)])
+def test_it_learns_on_phantoms_and_not_with_its_loss_turned(name, chance, least, phantoms, tmp_path):
+    """Accuracy of exams that it has not seen."""
+    accuracy = {}
+    for turned in (False, True):
+        torch.manual_seed(0)
+        settings = QUICK | LEARNED[name] | ({"samples_per_epoch": 160} if turned else {})
+        parser = parser_of(name, phantoms.cardiac.unlabelled, tmp_path / str(turned), **settings)
+        trainer = parser.get_parsed_content("train#trainer")
+        trainer.loss_function = Turned(trainer.loss_function) if turned else trainer.loss_function
+        trainer.run()
+        evaluator = parser.get_parsed_content("validate#evaluator")
+        evaluator.run()
+        accuracy[turned] = evaluator.state.metrics["val_accuracy"]
+    assert accuracy[False] > least
+    assert accuracy[True] < chance + 0.1, "no better than chance"
+
+
+def test_validation_puzzles_are_the_same_every_time(phantoms, tmp_path):
+    parser = parser_of(JIGSAW, phantoms.cardiac.unlabelled, tmp_path, **QUICK | LEARNED[JIGSAW])
+    evaluator = parser.get_parsed_content("validate#evaluator")
+    losses = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        evaluator.run()
+        losses.append(evaluator.state.metrics["val_loss"])
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [(ORDER, {}), (JIGSAW, {"tile_size": 64, "permutations": 10, "head_features": [8]})],
+)
+def test_on_knees_from_imagenets_file(name, settings, phantoms, tmp_path):
+    """configs/knee.yaml goes on top of all three."""
+    features = [8, 16, 16, 16, 16]
+    torch.manual_seed(0)
+    encoder = AlexNetEncoder(features).state_dict()
+    torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
+    # where its tiles are large enough for AlexNet only if they are resampled
+    size = {"features": features, "image_size": 64, "spacing": 2.2}
+    settings = {**size, **settings}
+    run_bundle(
+        name,
+        "train.yaml",
+        "evaluate.yaml",
+        "knee.yaml",
+        run_id="train_and_evaluate",
+        datalist=str(phantoms.knee.unlabelled),
+        output_dir=str(tmp_path / "run"),
+        imagenet=str(tmp_path / "alexnet.pth"),
+        **settings
+        | {"samples_per_epoch": 8, "batch_size": 4, "max_epochs": 1, "val_interval": 1, "learning_rate": 0.0},
+    )
+    trained = weights(tmp_path / "run")
+    assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
+    scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
+    assert scores["probe"]["location"]["slices"] > 0
+    if name == ORDER:
+        (first, *_) = csv.DictReader((tmp_path / "run/validation/order_accuracy.csv").open())
+        assert set(first) == {"distance_from", "distance_to", "mirrored", "pairs", "accuracy"}
+        assert scores["slice_order"]["mirrored_pairs"] > 0
+        settings["min_order"] = 0.0
+    known = {key: value for key, value in settings.items() if key != "tile_size"}
+    run_bundle(
+        name,
+        "inference.yaml",
+        "knee.yaml",
+        input=str(
+            phantoms.knee.dicom / sorted(path.name for path in phantoms.knee.dicom.iterdir() if path.is_dir())[0]
+        ),
+        weights=str(tmp_path / "run"),
+        output_dir=str(tmp_path / "out"),
+        **known,
+    )
+    (features_file,) = (tmp_path / "out").rglob("features.npy")
+    features = np.load(features_file)
+    assert features.shape[1] == 16 and np.isfinite(features).all()
+    if name == ORDER:
+        found = json.loads((features_file.parent / "locations.json").read_text())
+        assert sorted(found["locations"]) == pytest.approx(np.linspace(0, 1, len(features)).tolist())
+        assert found["verdict"].endswith("slice is on the patient's right")
+
+
+def test_the_two_of_a_pair_reach_the_network_from_one_stack(phantoms, tmp_path):
+    parser = parser_of(ORDER, phantoms.cardiac.unlabelled, tmp_path, samples_per_exam="all", batch_size=6)
+    trainer = parser.get_parsed_content("train#trainer")
+    items = trainer.data_loader.dataset.items
+    batch = next(iter(trainer.data_loader))
+    image, target = trainer.prepare_batch(batch, "cpu")
+    assert image.shape == (6, 2, 48, 48)
+    pairs = [[items[row] for row in rows] for rows in batch["index"].reshape(6, 2).tolist()]
+    for (one, other), nearer in zip(pairs, target["first_is_nearer"].tolist(), strict=True):
+        assert (one["exam"], one["stack"], one["phase"]) == (other["exam"], other["stack"], other["phase"])
+        assert nearer == (one["location"] < other["location"])
+
+
+def test_exams_of_single_slices_have_no_pair(phantoms, tmp_path):
+    content = json.loads(phantoms.cardiac.unlabelled.read_text())
+    content["training"] = [item for item in content["training"] if item["slice"] == 3]
+    datalist = phantoms.cardiac.unlabelled.parent / "single_slices.json"
+    datalist.write_text(json.dumps(content))
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(ORDER, "train.yaml", datalist=str(datalist), output_dir=str(tmp_path))
+    assert isinstance(root_cause(caught.value), InputError)
+    assert "so there is no pair to order; stacks of at least two slices are needed" in str(root_cause(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tiles_per_side": 2, "permutations": 25}, "4 pieces have 24 permutations, and 25 were asked for"),
+        ({"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side"),
+        ({"tile_gap": 1}, "--tile_gap is a number from 0 to 1, smaller than 1, not 1"),
+    ],
+)
+def test_puzzles_that_cannot_be(settings, message, phantoms, tmp_path):
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(
+            JIGSAW,
+            "train.yaml",
+            datalist=str(phantoms.cardiac.unlabelled),
+            output_dir=str(tmp_path),
+            **tiny_size(JIGSAW) | settings,
+        )
+    error = caught.value
+    while error is not None and message not in str(error):
+        error = error.__cause__
+    assert isinstance(error, InputError)
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_weights_of_another_puzzle_are_refused(phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.cardiac.unlabelled), "output_dir": str(tmp_path), "head_features": [8]}
+    short = {"permutations": 6, "samples_per_epoch": 8, "max_epochs": 1, "val_interval": 1}
+    run_bundle(JIGSAW, "train.yaml", **settings | short)
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(JIGSAW, "train.yaml", "evaluate.yaml", **settings | {"permutations": 7})
+    assert "is of another network: head.2.weight is (6, 8) there and (7, 8) here" in str(root_cause(caught.value))

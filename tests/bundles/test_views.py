@@ -1,0 +1,136 @@
+"""SimCLR and BYOL: that they learn, on hearts and knees, resume whole, and what they say of bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+from planewise.engines import ViewsInferer
+from planewise.errors import InputError
+from planewise.metrics import effective_rank, retrieval_accuracy
+from planewise.networks import AlexNetEncoder
+
+from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.test_pieces import Turned, parser_of
+from tests.bundles.test_runs import interrupted, root_cause, same, weights
+
+SIMCLR, BYOL = "pretext_simclr", "pretext_byol"
+#: Enough to learn something in seconds.
+QUICK = {
+    "features": [8, 16, 32],
+    "learning_rate": 0.003,
+    "projection": [64, 32],
+    "batch_size": 32,
+    "max_epochs": 1,
+    "amp": False,
+    # mild views, which a network tells apart in seconds
+    "crop": [1.0, 1.2],
+    "shift": 0.05,
+    "flip": 0.0,
+    "noise": 0.0,
+    "blur": 0.0,
+}
+
+
+def scored(parser) -> dict[str, float]:
+    """Of exams that training has not seen: the loss, how often the other view of a slice is the most alike of 8, and how many
+    directions the embeddings use."""
+    network = parser.get_parsed_content("network")
+    dataset = parser.get_parsed_content("validate#dataset")
+    rows = torch.linspace(0, len(dataset) - 1, 8).round().long().tolist()
+    found = []
+    network.eval()
+    for seed in range(16):
+        torch.manual_seed(seed)
+        batch = parser.get_parsed_content("train#pretext")(dataset.__getitems__(rows))
+        with torch.no_grad():
+            found.append(ViewsInferer()(batch["image"], network))
+    evaluator = parser.get_parsed_content("validate#evaluator")
+    evaluator.run()
+    return {
+        "loss": evaluator.state.metrics["val_loss"],
+        "top1": sum(retrieval_accuracy(views, (1,))[0] for views in found) / len(found),
+        "rank": effective_rank(torch.cat(found)[:, 0]),
+    }
+
+
+@pytest.mark.parametrize(("name", "share"), [(SIMCLR, 0.85), (BYOL, 0.85)])
+def test_it_learns_on_phantoms_and_not_with_its_loss_turned(name, share, phantoms, tmp_path):
+    found = {}
+    for turned in (False, True):
+        torch.manual_seed(0)
+        settings = (
+            QUICK | {"samples_per_epoch": 32 * (5 if turned else 60)} | ({"momentum": 0.9} if name == BYOL else {})
+        )
+        parser = parser_of(name, phantoms.cardiac.unlabelled, tmp_path / str(turned), **settings)
+        trainer = parser.get_parsed_content("train#trainer")
+        found["before"] = scored(parser)
+        trainer.loss_function = Turned(trainer.loss_function) if turned else trainer.loss_function
+        trainer.run()
+        found[turned] = scored(parser)
+    before, learned, turned = found["before"], found[False], found[True]
+    assert learned["loss"] < share * before["loss"] < turned["loss"]
+    assert learned["rank"] > 4, "it has not collapsed"
+    if name == SIMCLR:
+        assert learned["top1"] > before["top1"] + 0.1 > turned["top1"], "chance is 1 / 8"
+
+
+@pytest.mark.parametrize("name", [SIMCLR, BYOL])
+def test_what_is_kept_is_the_network_and_what_resumes_is_all(name, phantoms, tmp_path):
+    settings = QUICK | {"datalist": str(phantoms.cardiac.unlabelled), "samples_per_epoch": 64, "val_interval": 1}
+    settings |= {"max_epochs": 3}
+    run_bundle(name, "train.yaml", **settings | {"output_dir": str(tmp_path / "whole")})
+    interrupted(name, "train.yaml", after_epoch=1, **settings | {"output_dir": str(tmp_path / "parts")})
+    run_bundle(name, "train.yaml", **settings | {"output_dir": str(tmp_path / "parts")})
+    whole, parts = (weights(tmp_path / folder, "last.ckpt")["learner"] for folder in ("whole", "parts"))
+    heads = {"projector"} | ({"predictor", "target_network", "target_projector"} if name == BYOL else set())
+    assert {key.split(".")[0] for key in whole} == {"network"} | heads
+    assert same(whole, parts)
+    assert {key.split(".")[0] for key in weights(tmp_path / "whole")} == {"encoder"}
+    slow = [key for key in whole if key.startswith("target_network") and key.endswith("conv.weight")]
+    assert bool(slow) == (name == BYOL)
+    assert not any(torch.equal(whole[key], whole[key.removeprefix("target_")]) for key in slow)
+
+
+@pytest.mark.parametrize("name", [SIMCLR, BYOL])
+def test_knees_by_one_more_config(name, phantoms, tmp_path):
+    settings = {
+        "datalist": str(phantoms.knee.unlabelled),
+        "output_dir": str(tmp_path),
+        "section": "test",
+        "batch_size": 8,
+        "samples_per_epoch": 16,
+        "max_epochs": 1,
+        "val_interval": 1,
+        "projection": [16, 8],
+        **tiny_size("pretext_knee_location"),
+    }
+    run_bundle(name, "train.yaml", "evaluate.yaml", "knee.yaml", run_id="train_and_evaluate", **settings)
+    metrics = json.loads((tmp_path / "test/metrics.json").read_text())
+    assert 0 <= metrics["retrieval"]["top1"] <= metrics["retrieval"]["top5"] <= 1 and metrics["probe"]["slices"] > 0
+    assert {"neighbours.png", "probe.csv"} <= {path.name for path in (tmp_path / "test").iterdir()}
+    rows = list(csv.DictReader((tmp_path / "test/slices.csv").open()))
+    assert len(rows) == metrics["slices"]
+    kept = torch.load(tmp_path / "models/model.pt", weights_only=True)
+    alexnet = AlexNetEncoder(tiny_size("pretext_knee_location")["features"]).state_dict()
+    assert kept.keys() == {f"encoder.{key}" for key in alexnet}
+
+
+def test_a_batch_of_one_slice_says_what_to_change(phantoms, tmp_path):
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(
+            SIMCLR,
+            "train.yaml",
+            **QUICK
+            | {
+                "datalist": str(phantoms.cardiac.unlabelled),
+                "output_dir": str(tmp_path),
+                "head_norm": "none",
+                "samples_per_epoch": 4,
+                "batch_size": 1,
+            },
+        )
+    cause = root_cause(caught.value)
+    assert isinstance(cause, InputError) and "--batch_size of 2 or more" in str(cause)

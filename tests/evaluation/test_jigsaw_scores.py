@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from planewise.evaluation import JigsawScores, ScoredBatch
+from planewise.pretexts import JigsawTilesd
+from planewise.reports.jigsaw_figures import mosaic
+
+ITEMS = [{"exam": f"e{number}"} for number in range(4)]
+
+
+@pytest.fixture
+def pretext() -> JigsawTilesd:
+    return JigsawTilesd(permutations=12)
+
+
+def scored(pretext: JigsawTilesd, wrong: int = 0):
+    """A batch of four puzzles, of which the first are taken for the next permutation, and the last two are examples."""
+    torch.manual_seed(0)
+    # bright in one corner, so that a picture shows whether the tiles are in order
+    image = torch.linspace(0, 1, 36)[:, None] * torch.linspace(0, 2, 36) + 0.01 * torch.randn(4, 1, 36, 36)
+    batch = pretext({"image": image})
+    number = batch["permutation"].clone()
+    number[:wrong] = (number[:wrong] + 1) % 12
+    logits = torch.nn.functional.one_hot(number, 12).float()
+    target = {"permutation": batch["permutation"], "original": batch["original"]}
+    return batch, ScoredBatch(batch["image"], target, logits, torch.tensor([False, False, True, True]))
+
+
+def test_scores_of_puzzles(pretext):
+    batch, given = scored(pretext, wrong=1)
+    collector = JigsawScores(pretext)
+    results = collector.results(collector.take(given), ITEMS, "a phantom")
+    found = results.metrics["jigsaw"]
+    assert (found["accuracy"], found["chance"], found["puzzles"]) == (0.75, pytest.approx(1 / 12), 4)
+    number = batch["permutation"].tolist()
+    assert results.columns["permutation"] == number
+    assert results.columns["predicted_permutation"] == [(number[0] + 1) % 12, *number[1:]]
+    one, other = pretext.permutations[number[0]], pretext.permutations[(number[0] + 1) % 12]
+    assert results.columns["tiles_in_place"] == pytest.approx([float((one == other).float().mean()), 1, 1, 1])
+
+
+def test_the_picture_puts_solved_puzzles_in_order_and_frames_what_is_wrong(pretext):
+    collector = JigsawScores(pretext)
+    for wrong, framed in ((0, 0), (4, 1)):
+        batch, given = scored(pretext, wrong)
+        figure = collector.results(collector.take(given), ITEMS, "").figures["puzzles.png"]
+        assert len(figure.axes) == 6
+        shuffled, solved = (np.asarray(figure.axes[place].images[0].get_array()) for place in (2, 4))
+        # axes are shown transposed
+        inverse = pretext.permutations[batch["permutation"][2]].argsort()
+        in_order = mosaic(batch["image"][2][inverse].numpy()).T
+        assert np.array_equal(solved, in_order) == (wrong == 0)
+        assert not np.array_equal(shuffled, in_order)
+        assert bool(figure.axes[4].patches) == bool(framed)
+        number = int(batch["permutation"][2])
+        differ = pretext.permutations[number] != pretext.permutations[(number + 1) % 12]
+        assert len(figure.axes[4].patches) == framed * int(differ.sum())
+    assert "1 of" not in figure.axes[0].get_title()
+
+
+def test_a_mosaic_of_numbered_tiles():
+    tiles = np.arange(4)[:, None, None] * np.ones((4, 2, 3))
+    image = mosaic(tiles)
+    assert image.shape == (5, 7)
+    assert image[[0, 0, 4, 4], [0, 6, 0, 6]].tolist() == [0, 1, 2, 3] and image[2].tolist() == [0] * 7
+
+
+def test_volumes_have_scores_and_no_picture():
+    pretext = JigsawTilesd(permutations=5, spatial_dims=3)
+    batch = pretext({"image": torch.randn(2, 1, 12, 12, 12)})
+    logits = torch.nn.functional.one_hot(batch["permutation"], 5).float()
+    given = ScoredBatch(batch["image"], {"permutation": batch["permutation"]}, logits, torch.ones(2, dtype=torch.bool))
+    collector = JigsawScores(pretext)
+    results = collector.results(collector.take(given), ITEMS[:2], "")
+    assert results.metrics["jigsaw"]["accuracy"] == 1 and not results.figures

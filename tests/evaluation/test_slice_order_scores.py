@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from planewise.evaluation import OrderSlicesd, ScoredBatch, SliceOrderScores
+from planewise.evaluation.slice_order_scores import pair_logits, stack_places
+from planewise.networks import SharedEncoderNet, UNetEncoder
+
+#: Two stacks, one with locations and one with ranks, a slice alone, and the first stack's other phase.
+ITEMS = [
+    *(
+        {"exam": "a", "stack": "sax", "slice": k, "location": place, "phase": 0.0}
+        for k, place in enumerate((0, 0.2, 1))
+    ),
+    *({"exam": "b", "stack": "sax", "slice": k} for k in (2, 3, 4, 5)),
+    {"exam": "c", "stack": "sax", "slice": 0},
+    *({"exam": "a", "stack": "sax", "slice": k, "location": place, "phase": 0.5} for k, place in enumerate((0, 0.2))),
+]
+
+
+def network(weight: float = 1.0) -> SharedEncoderNet:
+    """Its head says that the slice with the smaller first feature is nearer, for a positive weight."""
+    net = SharedEncoderNet(UNetEncoder((4, 8)), 2, 1)
+    with torch.no_grad():
+        net.head[0].weight.zero_()
+        net.head[0].bias.zero_()
+        net.head[0].weight[0, [0, 8]] = torch.tensor([-weight, weight])
+    return net
+
+
+def features_of(values) -> torch.Tensor:
+    features = torch.zeros(len(values), 8)
+    features[:, 0] = torch.as_tensor(values, dtype=torch.float32)
+    return features
+
+
+def results_of(values, weight: float = 1.0, items=ITEMS):
+    collector = SliceOrderScores(network(weight))
+    none = torch.zeros(len(values), dtype=torch.bool)
+    taken = collector.take(ScoredBatch(torch.zeros(len(values), 1, 4, 4), {}, features_of(values), none))
+    return collector.results(taken, items, "a phantom")
+
+
+def test_the_head_sees_every_ordered_pair():
+    logits = pair_logits(network(), features_of([1, 5, 2]))
+    assert logits.tolist() == [[0, 4, 1], [-4, 0, -3], [-1, 3, 0]]
+
+
+def test_right_features_give_right_orders():
+    # what they are apart from their order within a stack does not matter
+    results = results_of([-1, 0, 5, 7, 8, 9, 10, 0, 3, 4])
+    scores = results.metrics["slice_order"]
+    # 3 * 2 + 4 * 3 + 2 * 1 ordered pairs
+    assert (scores["accuracy"], scores["pairs"]) == (1, 20)
+    assert (scores["stacks"], scores["rank_correlation"], scores["direction"]) == (2, pytest.approx(1), 1)
+    places, predicted = results.columns["place"], results.columns["predicted_place"]
+    assert places[:7] == pytest.approx([0, 0.2, 1, 0, 1 / 3, 2 / 3, 1]) and places[8:] == pytest.approx([0, 0.2])
+    assert predicted[:7] == pytest.approx([0, 0.5, 1, 0, 1 / 3, 2 / 3, 1])
+    assert math.isnan(places[7]) and math.isnan(predicted[7]), "a slice alone has no order"
+    assert sum(results.tables["order_accuracy.csv"]["pairs"]) == 20
+    assert "order_accuracy.png" in results.figures
+
+
+def test_a_head_that_is_wrong_is_wrong_everywhere():
+    scores = results_of([-1, 0, 5, 7, 8, 9, 10, 0, 3, 4], weight=-1.0).metrics["slice_order"]
+    assert (scores["accuracy"], scores["rank_correlation"], scores["direction"]) == (0, pytest.approx(-1), 0)
+
+
+def test_a_stack_that_looks_alike_from_both_ends():
+    """The features of a knee: the distance from the centre."""
+    items = [{"exam": "k", "stack": "sagittal", "slice": k} for k in range(12)]
+    values = [-abs(k - 5.5) + 1e-3 * k for k in range(12)]
+    results = results_of(values, items=items)
+    scores = results.metrics["slice_order"]
+    assert scores["accuracy"] == pytest.approx(0.5, abs=0.06) and scores["mirrored_pairs"] > 20
+    table = results.tables["order_accuracy.csv"]
+    rows = list(zip(table["distance_to"], table["mirrored"], table["accuracy"], strict=True))
+    assert all(0 <= accuracy <= 1 for _, _, accuracy in rows) and {kind for _, kind, _ in rows} == {0, 1}
+
+
+def test_no_pairs_no_scores():
+    results = results_of([1.0], items=ITEMS[7:8])
+    assert results.metrics["slice_order"] == {"pairs": 0, "stacks": 0} and not results.figures
+
+
+def test_places_are_locations_or_ranks():
+    assert stack_places(ITEMS[:3]).tolist() == [0, 0.2, 1]
+    assert stack_places(ITEMS[3:7]).tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict", "labels"),
+    [
+        ([1, 2, 3, 4], "first slice is basal", [1, 2, 3, 3]),
+        ([4, 3, 2, 1], "last slice is basal", [3, 3, 2, 1]),
+        ([2, 4, 1, 3], "no order", [0, 0, 0, 0]),
+        ([1, 2], "no order", [0, 0]),
+        ([1], "no order", [0]),
+    ],
+)
+def test_the_order_of_a_stack_from_its_features(values, verdict, labels):
+    item = {
+        "features": features_of(values).numpy(),
+        "pred": torch.zeros(1, 3, 2, len(values)),
+        "result": {"features": 1},
+    }
+    ordered = OrderSlicesd(network())(item)
+    assert ordered["result"]["verdict"] == verdict and ordered["result"]["features"] == 1
+    places = np.argsort(np.argsort(values)) / max(len(values) - 1, 1)
+    assert ordered["locations"].tolist() == pytest.approx(places.tolist())
+    assert ordered["pred"].shape == (1, 3, 2, len(values)) and ordered["pred"].dtype == torch.uint8
+    assert ordered["pred"][0, 1, 1].tolist() == labels

@@ -1,0 +1,101 @@
+"""Scores of slice ordering, by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from planewise.metrics.slice_order import (
+    accuracy_by_distance,
+    mirrored,
+    order_scores,
+    pairs_of_stack,
+    places_by_votes,
+    stack_scores,
+)
+
+
+def perfect(places) -> np.ndarray:
+    """Logits of a network that is always right."""
+    places = np.asarray(places, dtype=float)
+    return places[None, :] - places[:, None]
+
+
+@given(st.permutations(list(range(7))))
+def test_right_votes_give_the_order(places):
+    assert np.allclose(places_by_votes(perfect(places)), np.array(places) / 6)
+
+
+def test_votes_are_of_both_orders_of_a_pair_and_the_sum_decides_a_tie():
+    # 0 beats 1 by 5 - 1, 1 beats 2 by 2, 2 beats 0 by 1: a circle, in which 0 is ahead by 3, 1 by -2, 2 by -1
+    logits = np.array([[0, 5, -1], [1, 0, 1], [0, -1, 0]])
+    assert places_by_votes(logits).tolist() == [0, 1, 0.5]
+    # what is said of every pair whatever its order counts for nothing
+    assert places_by_votes(logits + 100).tolist() == [0, 1, 0.5]
+    assert places_by_votes(np.zeros((1, 1))).tolist() == [0]
+
+
+def test_pairs_of_three_slices():
+    logits = np.array([[0, 1, -2], [3, 0, 4], [5, -6, 0]])
+    pairs = pairs_of_stack(logits, np.array([0, 0.25, 1]))
+    assert pairs["first"].tolist() == [0, 0, 0.25, 0.25, 1, 1]
+    assert pairs["second"].tolist() == [0.25, 1, 0, 1, 0, 0.25]
+    # said: 0 < 1 yes, 0 < 2 no, 1 < 0 yes, 1 < 2 yes, 2 < 0 yes, 2 < 1 no
+    assert pairs["correct"].tolist() == [True, False, False, True, False, True]
+    assert order_scores(pairs) == {
+        "accuracy": 0.5, "chance": 0.5, "pairs": 6,
+        "mirrored_accuracy": 0.0, "mirrored_pairs": 2, "other_accuracy": 0.75,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_mirrored"),
+    [
+        (0.2, 0.8, True),
+        (0.2, 0.9, True),
+        (0.2, 0.91, False),
+        (0.9, 0.2, True),
+        (0.2, 0.3, False),
+        (0.7, 0.8, False),
+        # on one side, or in the middle
+        (0.46, 0.49, False),
+        (0.5, 0.5, False),
+    ],
+)
+def test_pairs_that_mirror_each_other(first, second, is_mirrored):
+    assert mirrored(np.array([first]), np.array([second])).tolist() == [is_mirrored]
+
+
+def test_accuracy_by_distance():
+    pairs = {
+        "first": np.array([0.0, 0.0, 0.5, 0.1, 0.3]),
+        "second": np.array([1.0, 0.2, 0.7, 0.9, 0.6]),
+        "correct": np.array([False, True, False, True, True]),
+    }
+    assert accuracy_by_distance(pairs) == {
+        "distance_from": [0.0, 0.2, pytest.approx(0.6), 0.8],
+        "distance_to": [0.2, 0.4, 0.8, 1.0],
+        "mirrored": [0, 1, 1, 1],
+        "pairs": [2, 1, 1, 1],
+        "accuracy": [0.5, 1.0, 1.0, 0.0],
+    }
+
+
+def test_a_network_that_knows_only_the_distance_from_the_centre_fails_on_mirrored_pairs_alone():
+    places = np.linspace(0, 1, 12)
+    # it takes what is far from the centre for the beginning, which is right in the first half alone
+    logits = perfect(-np.abs(places - 0.5) + 1e-3 * places)
+    scores = order_scores(pairs_of_stack(logits, places))
+    assert scores["accuracy"] == pytest.approx(0.5, abs=0.06)
+    half = pairs_of_stack(logits[:6, :6], places[:6])
+    assert half["correct"].all()
+
+
+def test_orders_of_stacks():
+    right, reversed_, short = np.array([0, 0.5, 1]), np.array([1, 0.5, 0]), np.array([0, 1])
+    scores = stack_scores([right, reversed_, right, short], [right, right, right, short])
+    assert scores == {"stacks": 3, "rank_correlation": pytest.approx(1 / 3), "direction": pytest.approx(2 / 3)}
+    assert math.isnan(stack_scores([short], [short])["direction"])

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from planewise.networks import (
+    AlexNetEncoder,
+    SharedEncoderNet,
+    SliceNet,
+    UNetDecoder,
+    UNetEncoder,
+    encoder_features,
+    load_pretrained,
+)
+
+FEATURES = (4, 8, 16)
+
+
+def network(pieces: int = 3, **settings) -> SharedEncoderNet:
+    torch.manual_seed(0)
+    return SharedEncoderNet(UNetEncoder(FEATURES), pieces, 5, **settings).eval()
+
+
+@pytest.mark.parametrize("head_features", [(), (7, 6)])
+def test_each_piece_goes_through_the_one_encoder(head_features):
+    # pieces that differ, since noise is much the same to an untrained network
+    net, image = (
+        network(head_features=head_features),
+        torch.randn(2, 3, 16, 16) * torch.tensor([1, 9, 81])[:, None, None],
+    )
+    features = torch.cat([encoder_features(net, image[:, [piece]]) for piece in range(3)], dim=1)
+    assert features.shape == (2, 48)
+    assert torch.allclose(net(image), net.head(features), atol=1e-5)
+    widths = [layer.out_features for layer in net.head if isinstance(layer, torch.nn.Linear)]
+    assert widths == [*head_features, 5] and net(image).shape == (2, 5)
+    assert not torch.allclose(net(image), net(image.flip(1)), rtol=0.05), "which piece is which matters"
+
+
+def test_pieces_of_volumes_with_several_channels():
+    encoder = UNetEncoder(FEATURES, in_channels=2, spatial_dims=3)
+    net = SharedEncoderNet(encoder, 2, 1).eval()
+    volume = torch.randn(2, 4, 8, 8, 8)
+    features = [encoder(volume[:, piece])[-1].mean(dim=(2, 3, 4)) for piece in ([0, 1], [2, 3])]
+    assert torch.allclose(net(volume), net.head(torch.cat(features, dim=1)), atol=1e-6)
+
+
+def test_alexnet_takes_pieces_too():
+    assert SharedEncoderNet(AlexNetEncoder((4, 8, 8, 8, 8)), 2, 1)(torch.randn(3, 2, 64, 64)).shape == (3, 1)
+
+
+def test_scripted_it_is_the_same():
+    net, image = network(head_features=[6]), torch.randn(2, 3, 16, 16)
+    assert torch.allclose(torch.jit.script(net)(image), net(image), atol=1e-6)
+
+
+def test_its_encoder_moves_to_other_bundles_by_name(tmp_path):
+    net = network()
+    torch.save(net.state_dict(), tmp_path / "model.pt")
+    other = SliceNet(UNetEncoder(FEATURES), UNetDecoder(FEATURES), num_maps=4)
+    load_pretrained(other, tmp_path / "model.pt")
+    assert all(torch.equal(value, net.encoder.state_dict()[name]) for name, value in other.encoder.state_dict().items())
+
+
+def test_other_channels_than_pieces():
+    with pytest.raises(ValueError, match="other channels than its pieces"):
+        network()(torch.zeros(1, 4, 16, 16))

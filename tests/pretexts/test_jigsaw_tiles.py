@@ -1,0 +1,131 @@
+"""Puzzles: what they are cut from, and that they can be put together again."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import ignite.distributed as idist
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planewise.errors import InputError
+from planewise.pretexts import JigsawTilesd, inverse
+from planewise.pretexts.jigsaw_tiles import standardized, tile_sides
+
+
+def numbered(count: int, *shape: int) -> torch.Tensor:
+    """Images whose pixels say where they lie: a number for each, larger for later images."""
+    pixels = torch.arange(int(np.prod(shape)), dtype=torch.float64).reshape(shape)
+    return torch.stack([pixels + 10 * number for number in range(count)])[:, None]
+
+
+def puzzles(monkeypatch, image: torch.Tensor, **options) -> dict:
+    """A batch of puzzles whose tiles keep their values."""
+    monkeypatch.setattr("planewise.pretexts.jigsaw_tiles.standardized", lambda tiles, spatial_dims: tiles)
+    torch.manual_seed(1)
+    return JigsawTilesd(**options)({"image": image})
+
+
+@pytest.mark.parametrize(("shape", "dims", "pieces"), [((31, 41), 2, 9), ((15, 16, 19), 3, 27)])
+def test_a_permutation_undone_gives_the_tiles_in_the_cells_that_they_come_from(shape, dims, pieces, monkeypatch):
+    """Pixel by pixel: tile ``v`` of the puzzle put together is a contiguous piece of cell ``v``."""
+    transform = JigsawTilesd(permutations=20, gap=0.3, spatial_dims=dims)
+    batch = puzzles(monkeypatch, numbered(4, *shape), permutations=20, gap=0.3, spatial_dims=dims)
+    tile = tile_sides(shape, 3, 0.3)
+    assert batch["image"].shape == (4, pieces, *tile) and batch["permutation"].shape == (4,)
+    assert torch.equal(batch["original"], numbered(4, *shape))
+    assert len(set(batch["permutation"].tolist())) > 1
+    cells = [side // 3 for side in shape]
+    starts = set()
+    for number in range(4):
+        order = inverse(transform.permutations[batch["permutation"][number]])
+        ordered = batch["image"][number][order]
+        for place, cell in enumerate(product(range(3), repeat=dims)):
+            first = np.unravel_index(int(ordered[place].flatten()[0]) - 10 * number, shape)
+            wanted = batch["original"][number, 0]
+            for axis in range(dims):
+                wanted = wanted.narrow(axis, int(first[axis]), tile[axis])
+                margin = (shape[axis] - 3 * cells[axis]) // 2
+                start = int(first[axis]) - margin - cell[axis] * cells[axis]
+                assert 0 <= start <= cells[axis] - tile[axis], "the tile keeps to its cell, so that no two touch"
+                starts.add(start)
+            assert torch.equal(ordered[place], wanted)
+    assert len(starts) > 2, "at a random place of the cell"
+
+
+@given(st.integers(20, 200), st.integers(2, 5), st.floats(0, 0.6))
+@settings(max_examples=30)
+def test_tiles_leave_the_gap_that_is_asked_for(size, per_side, gap):
+    (tile,) = tile_sides((size,), per_side, gap)
+    assert abs((size // per_side - tile) - gap * (size // per_side)) <= 0.5
+
+
+def test_the_papers_sizes():
+    assert tile_sides((224, 224), 3, 0.14) == (64, 64)
+    assert JigsawTilesd().permutations.shape == (1000, 9)
+
+
+def test_each_tile_is_standardised_by_itself():
+    tiles = torch.randn(2, 9, 1, 8, 8, dtype=torch.float64) * torch.rand(2, 9, 1, 1, 1) * 50 + 7
+    tiles[0, 3] = 2.5
+    found = standardized(tiles, 2)
+    for number, place in product(range(2), range(9)):
+        tile = tiles[number, place, 0].numpy()
+        expected = (tile - tile.mean()) / (tile.std() or 1)
+        assert np.allclose(found[number, place, 0].numpy(), expected)
+    assert not found[0, 3].any(), "one of a single grey value stays finite"
+
+
+def test_brightness_and_contrast_of_the_image_do_not_show():
+    image = torch.randn(3, 1, 30, 30, dtype=torch.float64)
+    made = []
+    for given_image in (image, 40 * image + 100):
+        torch.manual_seed(2)
+        made.append(JigsawTilesd()({"image": given_image})["image"])
+    assert torch.allclose(*made)
+
+
+def test_tiles_can_be_resampled_for_networks_that_need_them_larger():
+    image = torch.linspace(0, 1, 30)[:, None].expand(30, 30)[None, None]
+    batch = JigsawTilesd(tile_size=64)({"image": image})
+    assert batch["image"].shape == (1, 9, 64, 64)
+    rows = batch["image"][0].mean(dim=2)
+    assert (rows.diff(dim=1) >= -1e-6).all() and torch.allclose(rows[:, 0], rows[:, 0].mean(), atol=1e-3), (
+        "a ramp stays"
+    )
+
+
+def test_channels_move_together(monkeypatch):
+    image = numbered(2, 30, 30)
+    batch = puzzles(monkeypatch, torch.cat([image, -image], dim=1), permutations=10)
+    tiles = batch["image"].unflatten(1, (9, 2))
+    assert torch.equal(tiles[:, :, 0], -tiles[:, :, 1])
+
+
+def test_a_seed_draws_the_same_again_and_processes_share_the_draws(monkeypatch):
+    image = torch.randn(1, 1, 24, 24).expand(6, -1, -1, -1)
+    transform = JigsawTilesd()
+
+    def draw(count: int) -> dict:
+        torch.manual_seed(7)
+        return transform({"image": image[:count]})
+
+    alone = draw(6)
+    assert torch.equal(alone["image"], draw(6)["image"])
+    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+    for rank in range(2):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        own = draw(3)
+        assert torch.equal(own["permutation"], alone["permutation"][rank::2])
+        assert torch.equal(own["image"], alone["image"][rank::2])
+
+
+def test_an_image_smaller_than_the_grid():
+    message = (
+        r"an image of 8 x 8 pixels is too small for 5 tiles a side with a gap of 0.14 between them: a tile would have 1 "
+        r"pixels; raise --image_size, or lower --tiles_per_side or --tile_gap"
+    )
+    with pytest.raises(InputError, match=message):
+        JigsawTilesd(5, 10)({"image": torch.zeros(1, 1, 8, 8)})

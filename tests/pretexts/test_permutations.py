@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import math
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from planewise.errors import InputError
+from planewise.pretexts import choose_permutations, inverse
+
+
+def total_distance(one, others) -> int:
+    """Written out: the sum of the Hamming distances to all others."""
+    return sum(sum(a != b for a, b in zip(one, other, strict=True)) for other in others)
+
+
+@pytest.mark.parametrize(("pieces", "count"), [(3, 6), (4, 24), (5, 60)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_each_is_as_far_from_those_before_as_any_that_is_left(pieces, count, seed):
+    """Algorithm 1 of the paper, over the list of all permutations."""
+    chosen = [tuple(row) for row in choose_permutations(pieces, count, seed).tolist()]
+    for number in range(1, count):
+        before = chosen[:number]
+        left = [one for one in permutations(range(pieces)) if one not in before]
+        assert chosen[number] in left
+        assert total_distance(chosen[number], before) == max(total_distance(one, before) for one in left)
+
+
+@pytest.mark.parametrize(("pieces", "count"), [(9, 1000), (27, 1000)])
+def test_the_papers_number_of_them(pieces, count):
+    chosen = choose_permutations(pieces, count)
+    assert chosen.shape == (count, pieces)
+    assert (np.sort(chosen, axis=1) == np.arange(pieces)).all(), "each holds every piece once"
+    assert len({tuple(row) for row in chosen.tolist()}) == count
+    distances = (chosen[:, None] != chosen[None]).sum(axis=-1)[np.triu_indices(count, 1)]
+    # balanced: every piece is in every place equally often, and the mean is as large as it can be
+    most = (pieces - 1) / pieces * count / (count - 1) * pieces
+    assert most - 0.001 < distances.mean() <= most
+
+
+def test_a_seed_gives_the_same_again():
+    first, again, other = (choose_permutations(9, 50, seed) for seed in (3, 3, 4))
+    assert (first == again).all() and (first != other).any()
+
+
+def test_fewer_are_the_first_of_more():
+    assert (choose_permutations(9, 10) == choose_permutations(9, 40)[:10]).all()
+
+
+@given(st.permutations(list(range(9))))
+def test_a_permutation_undone_is_order(order):
+    permutation = torch.tensor(order)
+    assert inverse(permutation)[permutation].tolist() == permutation[inverse(permutation)].tolist() == list(range(9))
+
+
+def test_more_than_there_are():
+    with pytest.raises(InputError, match=r"4 pieces have 24 permutations, and 25 were asked for; lower --permutations"):
+        choose_permutations(4, 25)
+    assert len(choose_permutations(4, math.factorial(4))) == 24
+    with pytest.raises(InputError, match="two permutations, not 9 and 1"):
+        choose_permutations(9, 1)

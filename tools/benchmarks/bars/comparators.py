@@ -1,0 +1,63 @@
+"""What a batch of the methods that Zhang 2024 compares with costs before the network sees it, of their own training step."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from timing import Bar, Options, interleaved, ratio
+
+from bars.trainer import bundle_config, phantom_datalist
+
+GROUP = "comparators"
+BUNDLES = ("pretext_slice_order", "pretext_jigsaw")
+#: The batch's path of the step's time, at the paper's size.
+LIMIT = 0.05
+#: A step of the paper's size takes a minute on one core; a slice costs the same in a small batch.
+SMALL_BATCH = {"batch_size": 2}
+QUICK = {"features": [4, 8], "image_size": 48, "spacing": 5.8, "batch_size": 2}
+
+
+def measure(options: Options) -> list[Bar]:
+    """From indices to the network's input and target, random work included, against forward, loss, backward and optimiser."""
+    torch.set_num_threads(options.threads)
+    bars = []
+    with phantom_datalist(1 if options.quick else 2) as datalist, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for bundle in BUNDLES:
+            for size, files in {"paper": ("train.yaml",), "demo": ("train.yaml", "demo.yaml")}.items():
+                config = bundle_config(bundle, files, datalist, options.device)
+                if size == "paper" and torch.device(options.device).type == "cpu":
+                    config.update(SMALL_BATCH)
+                if options.quick:
+                    config.update(QUICK)
+                bars.append(_path_of_step(config, bundle, size, options))
+    return bars
+
+
+def _path_of_step(config: ConfigParser, bundle: str, size: str, options: Options) -> Bar:
+    trainer = config.get_parsed_content("train#trainer")
+    device, dataset = torch.device(options.device), trainer.data_loader.dataset
+    trainer.network.train()
+    rows = next(iter(trainer.data_loader))["index"].tolist()
+
+    def batch() -> tuple[Any, Any]:
+        return trainer.prepare_batch(dataset.__getitems__(rows), device, True)
+
+    image, target = batch()
+
+    def step() -> None:
+        trainer.optimizer.zero_grad()
+        trainer.loss_function(trainer.inferer(image, trainer.network), target).backward()
+        trainer.optimizer.step()
+
+    slow = size == "paper" and device.type == "cpu" and not options.quick
+    few = Options(options.device, options.threads, max(2, options.repetitions // 3 if slow else options.repetitions))
+    times = interleaved({"batch": batch, "step": step}, few, warmup=1 if slow else 2)
+    note = f"batch {times['batch'].least * 1e3:.2f} ms, step {times['step'].least * 1e3:.1f} ms, {len(rows)} slices"
+    limit = LIMIT if size == "paper" and device.type == "cpu" else None
+    return Bar(
+        GROUP, f"{bundle}, {size}: batch / training step", *ratio(times, "batch", "step"), limit=limit, note=note
+    )

@@ -1,0 +1,114 @@
+"""Which pairs of slices make an epoch."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch.utils.data import Sampler
+
+from planewise.data.datalist import rows_by_stack
+from planewise.data.exam_sampler import epoch_generator
+from planewise.data.slice_dataset import SliceDataset
+from planewise.data.turns import own_positions
+from planewise.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+class PairSampler(Sampler[list[int]]):
+    """Batches of pairs of different slices, both of one stack at one phase. A batch sampler: give it to a DataLoader as
+    ``batch_sampler``. A batch of B pairs is 2B indices, the two of a pair side by side.
+
+    The first slice is drawn from the exam, the second from the other slices of its stack: either is as often the one that
+    comes first in the stack. The seed and the epoch alone decide. Several processes share this order and take turns by whole
+    pairs (`own_positions`).
+
+    Slices without another of their stack at their phase are in no pair; their number is in the log.
+
+    Args:
+        dataset: the slices.
+        batch_size: pairs in a batch.
+        samples_per_exam: pairs drawn from each exam per epoch; ``"all"`` takes every slice once as the first of a pair.
+        samples_per_epoch: pairs in an epoch, of all processes together; passes over the exams are repeated (each drawn anew)
+            or cut to fit. None: one pass.
+        seed: seed of the draws.
+        even: False deals out every pair, though some processes get one more: for validation.
+
+    Raises:
+        InputError: there are slices, but no two of one stack.
+    """
+
+    def __init__(
+        self,
+        dataset: SliceDataset,
+        batch_size: int = 1,
+        samples_per_exam: int | Literal["all"] = 1,
+        samples_per_epoch: int | None = None,
+        seed: int = 0,
+        even: bool = True,
+    ) -> None:
+        if batch_size < 1 or (samples_per_exam != "all" and int(samples_per_exam) < 1):
+            raise ValueError(
+                f"batch_size is a positive number and samples_per_exam one or 'all', not {batch_size!r} and "
+                f"{samples_per_exam!r}"
+            )
+        stacks = rows_by_stack(dataset.items)
+        alone = sum(len(rows) == 1 for rows in stacks.values())
+        #: of each exam the places of its slices: (slices of the stack, rank)
+        self._exams: dict[str, list[tuple[list[int], int]]] = defaultdict(list)
+        for (exam, _, _), rows in stacks.items():
+            if len(rows) > 1:
+                self._exams[exam] += [(rows, rank) for rank in range(len(rows))]
+        if alone and not self._exams:
+            raise InputError(
+                f"none of the {len(dataset.items)} slices has another of its stack at its phase, so there is no pair to "
+                "order; stacks of at least two slices are needed"
+            )
+        if alone:
+            logger.warning(
+                "%d of %d slices are in no pair: their stack has no other slice at their phase",
+                alone,
+                len(dataset.items),
+            )
+        self._batch = int(batch_size)
+        self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
+        one_pass = sum(self._taken(len(places)) for places in self._exams.values())
+        self._length = samples_per_epoch if samples_per_epoch and one_pass else one_pass
+        self._even = even
+        self.seed = seed
+        self.epoch = 0
+
+    def _taken(self, slices: int) -> int:
+        return slices if self._per_exam is None else min(self._per_exam, slices)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other pairs from the next iteration on; the same epoch always draws the same."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(own_positions(self._length, self._even)) // self._batch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = epoch_generator(self.seed, self.epoch)
+        pairs: list[tuple[int, int]] = []
+        while len(pairs) < self._length:
+            drawn = [
+                places[index]
+                for places in self._exams.values()
+                for index in torch.randperm(len(places), generator=generator)[: self._taken(len(places))].tolist()
+            ]
+            draws = torch.rand(len(drawn), generator=generator).tolist()
+            order = torch.randperm(len(drawn), generator=generator).tolist()
+            # from the slice after the first on, and round again, so that each of the others is as likely
+            seconds = [
+                rows[(rank + 1 + int(draw * (len(rows) - 1))) % len(rows)]
+                for (rows, rank), draw in zip(drawn, draws, strict=True)
+            ]
+            pairs += [(drawn[number][0][drawn[number][1]], seconds[number]) for number in order]
+        own = own_positions(self._length, self._even)
+        for start in range(0, len(own), self._batch):
+            yield [index for position in own[start : start + self._batch] for index in pairs[position]]

@@ -1,0 +1,57 @@
+"""Scores of jigsaw puzzles, for `PretextReport`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.metrics.jigsaw import jigsaw_scores, tiles_in_place
+from planewise.pretexts import JigsawTilesd
+from planewise.reports.jigsaw_figures import puzzle_gallery
+
+
+class JigsawScores:
+    """A `Collector` of logits that say in which permutation the tiles of an image were shown.
+
+    - ``metrics.json``: ``jigsaw``, see `planewise.metrics.jigsaw.jigsaw_scores`;
+    - ``slices.csv``: ``permutation`` and ``predicted_permutation``, their numbers, and ``tiles_in_place``;
+    - ``puzzles.png``: the examples: the slice, its shuffled tiles, and the tiles as the network puts them; not of volumes.
+
+    Targets hold ``permutation`` ``(B,)`` and ``original``, the images that the tiles were cut from.
+
+    Args:
+        pretext: what made the puzzles.
+    """
+
+    def __init__(self, pretext: JigsawTilesd) -> None:
+        self.permutations = pretext.permutations.numpy()
+
+    def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
+        target = batch.target
+        taken = {"permutation": target["permutation"], "predicted": batch.prediction.argmax(dim=1)}
+        if batch.image.ndim == 4:
+            tiles = batch.image[batch.example].unflatten(1, (self.permutations.shape[1], -1))
+            taken |= {"tiles": tiles[:, :, 0], "original": target["original"][batch.example, 0]}
+        return taken | {"example": batch.example}
+
+    def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
+        predicted, reference = taken["predicted"].numpy(), taken["permutation"].numpy()
+        scores = jigsaw_scores(predicted, reference, self.permutations)
+        in_place = tiles_in_place(self.permutations[predicted], self.permutations[reference])
+        columns = {
+            "permutation": reference.tolist(),
+            "predicted_permutation": predicted.tolist(),
+            "tiles_in_place": in_place.tolist(),
+        }
+        rows = taken["example"].nonzero()[:, 0].numpy()
+        if "tiles" not in taken or not len(rows):
+            return CollectorResults({"jigsaw": scores}, columns)
+        pieces = self.permutations.shape[1]
+        captions = [f"{items[row]['exam'][:4]}: {round(in_place[row] * pieces)} of {pieces} tiles" for row in rows]
+        orders = (self.permutations[predicted[rows]], self.permutations[reference[rows]])
+        figure = puzzle_gallery(taken["original"].numpy(), taken["tiles"].numpy(), *orders, captions)
+        figure.suptitle(f"{title}  puzzles solved: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
+        return CollectorResults({"jigsaw": scores}, columns, figures={"puzzles.png": figure})

@@ -1,0 +1,45 @@
+"""Scores of jigsaw puzzles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def tiles_in_place(predicted: NDArray[np.integer], reference: NDArray[np.integer]) -> NDArray[np.floating]:
+    """Share of the tiles that come to lie where they belong, if the puzzle is put together by the predicted permutation.
+
+    Args:
+        predicted, reference: permutations ``(..., P)``: place ``s`` of the puzzle shows tile ``p(s)``.
+    """
+    # tile p(s) is put where the prediction says that it belongs
+    return (predicted == reference).mean(axis=-1)
+
+
+def jigsaw_scores(
+    predicted: NDArray[np.integer], reference: NDArray[np.integer], permutations: NDArray[np.integer]
+) -> dict[str, Any]:
+    """How many puzzles are solved.
+
+    Args:
+        predicted, reference: numbers of permutations, ``(N,)``.
+        permutations: the set that they are drawn from, ``(count, P)``.
+
+    Returns:
+        ``accuracy``, the share of puzzles whose permutation is found, and its ``chance``; ``tiles_in_place``, the share of
+        tiles that come to lie where they belong, and ``tiles_in_place_chance``, what a permutation drawn by lot would give;
+        ``puzzles`` and ``permutations``.
+    """
+    # two permutations drawn by lot agree at place s on tile v with the square of its share there
+    pieces = permutations.shape[1]
+    shares = (permutations[:, :, None] == np.arange(pieces)).mean(axis=0)
+    return {
+        "accuracy": float((predicted == reference).mean()),
+        "chance": 1 / len(permutations),
+        "tiles_in_place": float(tiles_in_place(permutations[predicted], permutations[reference]).mean()),
+        "tiles_in_place_chance": float(np.square(shares).sum(axis=1).mean()),
+        "puzzles": len(reference),
+        "permutations": len(permutations),
+    }

@@ -1,0 +1,69 @@
+"""How a bundle's network is exported to an ONNX file that people can use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from planewise.packaging.bundle import Bundle
+from planewise.packaging.shapes import size_of
+
+#: Slices of the stack that a network of stacks is traced with; the file takes any number.
+_SLICES = 24
+
+
+@dataclass(frozen=True)
+class OnnxOptions:
+    """Options of MONAI's `onnx_export`. Without them it makes a file for one image of metadata's smallest size."""
+
+    input_shape: list[int]
+    """Of one image as the inference config makes it."""
+    names: dict[str, dict[int, str]]
+    """Axes that stay open: those of ``image`` and of ``pred``, each axis with its name."""
+
+    @property
+    def converter_kwargs(self) -> dict[str, Any]:
+        # torch's other exporter needs the package onnxscript too, and ten times as long
+        return {
+            "dynamo": False,
+            "input_names": ["image"],
+            "output_names": ["pred"],
+            "dynamic_axes": self.names,
+        }
+
+    @property
+    def command(self) -> str:
+        """The command line, to be called in the bundle's folder."""
+        lines = (
+            "python -m monai.bundle onnx_export --net_id network_def --filepath models/model.onnx",
+            "  --ckpt_file models/model.pt --meta_file configs/metadata.json --config_file configs/inference.yaml",
+            f'  --use_trace True --input_shape "{_compact(self.input_shape)}"',
+            f'  --converter_kwargs "{_compact(self.converter_kwargs)}"',
+        )
+        return " \\\n".join(lines)
+
+
+def onnx_options(bundle: Bundle, settings: Mapping[str, Any] | None = None) -> OnnxOptions:
+    """The options for a bundle.
+
+    Images are as large as the inference config's ``image_size`` says, in their planes; the number of slices stays open.
+
+    Args:
+        bundle: the bundle.
+        settings: settings of the inference config that a run changed.
+    """
+    image = bundle.metadata["network_data_format"]["inputs"]["image"]
+    size = (bundle.config("inference.yaml") | (settings or {})).get("image_size")
+    sizes = [size_of(formula) if size is None else int(size) for formula in image["spatial_shape"]]
+    samples = "exams" if not sizes else "slices" if len(sizes) == 2 else "stacks"
+    names = {"image": {0: samples}, "pred": {0: samples}}
+    if len(sizes) == 3:
+        sizes[2] = _SLICES
+        names["image"][4] = "slices"
+    return OnnxOptions([1, image["num_channels"], *sizes], names)
+
+
+def _compact(value: Any) -> str:
+    """As a command line takes it, in double quotes."""
+    return repr(value).replace(" ", "")

@@ -1,0 +1,137 @@
+"""Jigsaw puzzles of images and volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from planewise.augmentation import own_draws
+from planewise.data.to_device import to_device
+from planewise.errors import InputError
+from planewise.pretexts.permutations import choose_permutations
+
+
+class JigsawTilesd(Transform):
+    """Make a puzzle of every image of a batch (Noroozi and Favaro 2016).
+
+    The image is divided into a grid of equal cells. A tile is cut out of each cell at a random place in it, so that tiles do
+    not touch and their edges do not tell how they fit; each tile is standardised by its own mean and standard deviation, so
+    that brightness does not tell either. Then the tiles are put in the order of a permutation drawn from a fixed set
+    (`choose_permutations`), and the network is asked which one it was.
+
+    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` of volumes. Writes
+
+    - ``image``: ``(B, P * C, h, w)``, P tiles one after the other, or ``(B, P * C, h, w, d)``;
+    - ``permutation``: ``(B,)``, int64, the number of the permutation;
+    - ``original``: the image as it came.
+
+    Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
+
+    Args:
+        tiles_per_side: the paper has 3, which makes 9 tiles of an image, and 27 of a volume.
+        permutations: number of permutations to tell apart; the paper's is 1000.
+        gap: share of a cell's side that its tile leaves free. The paper cuts 64 pixels out of 75; 0.14 cuts 64 out of 74.
+        tile_size: side that tiles are resampled to, pixels, for a network that needs them larger; None leaves them.
+        spatial_dims: 2 for images, 3 for volumes.
+
+    Raises:
+        InputError: there are fewer permutations than are asked for, or the image is too small for the grid.
+    """
+
+    def __init__(
+        self,
+        tiles_per_side: int = 3,
+        permutations: int = 1000,
+        gap: float = 0.14,
+        tile_size: int | None = None,
+        spatial_dims: int = 2,
+    ) -> None:
+        self.tiles_per_side = int(tiles_per_side)
+        self.gap = float(gap)
+        self.tile_size = tile_size
+        self.permutations = torch.from_numpy(choose_permutations(self.tiles_per_side**spatial_dims, int(permutations)))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        batch = dict(data)
+        image: Tensor = batch["image"]
+        count, pieces = len(image), self.permutations.shape[1]
+        tile = tile_sides(image.shape[2:], self.tiles_per_side, self.gap)
+        draws = own_draws(count, pieces * len(tile) + 1)
+        corners = _tile_corners(image.shape[2:], self.tiles_per_side, tile, draws[:, 1:].reshape(count, pieces, -1))
+        number = (draws[:, 0] * len(self.permutations)).long()
+        # the place s of the puzzle shows the tile p(s), so its corner is all that has to move
+        order = self.permutations[number][..., None].expand_as(corners)
+        tiles = standardized(cut_tiles(image, to_device(corners.gather(1, order), image.device), tile), len(tile))
+        tiles = tiles.flatten(1, 2)
+        if self.tile_size is not None and any(side != self.tile_size for side in tile):
+            mode = "bilinear" if len(tile) == 2 else "trilinear"
+            tiles = interpolate(tiles, size=[self.tile_size] * len(tile), mode=mode, antialias=len(tile) == 2)
+        batch |= {"image": tiles, "permutation": to_device(number, image.device), "original": image}
+        return batch
+
+
+def tile_sides(shape: Sequence[int], tiles_per_side: int, gap: float) -> tuple[int, ...]:
+    """Sides of a tile along each axis of an image of this shape, pixels: what a cell has without its gap.
+
+    Raises:
+        InputError: nothing of a cell remains.
+    """
+    sides = tuple(int(side) // tiles_per_side - round(gap * (int(side) // tiles_per_side)) for side in shape)
+    if min(sides) < 2:
+        raise InputError(
+            f"an image of {' x '.join(str(int(side)) for side in shape)} pixels is too small for {tiles_per_side} tiles a "
+            f"side with a gap of {gap:g} between them: a tile would have {max(min(sides), 0)} pixels; raise --image_size, or "
+            "lower --tiles_per_side or --tile_gap"
+        )
+    return sides
+
+
+def _tile_corners(shape: Sequence[int], tiles_per_side: int, tile: Sequence[int], draws: Tensor) -> Tensor:
+    """First pixel of each tile, at a random place of its cell, ``(B, P, d)`` int64, the last axis running fastest.
+
+    Args:
+        shape: of the image.
+        tile: sides of a tile.
+        draws: in [0, 1), ``(B, P, d)``.
+    """
+    cells = [int(side) // tiles_per_side for side in shape]
+    # what the division leaves over is shared by both edges
+    margins = [(int(side) - tiles_per_side * cell) // 2 for side, cell in zip(shape, cells, strict=True)]
+    places = torch.tensor(list(product(range(tiles_per_side), repeat=len(tile))))
+    free = torch.tensor([cell - side + 1 for cell, side in zip(cells, tile, strict=True)])
+    return torch.tensor(margins) + places * torch.tensor(cells) + (draws * free).long()
+
+
+def cut_tiles(image: Tensor, corners: Tensor, tile: Sequence[int]) -> Tensor:
+    """Tiles of every image.
+
+    Args:
+        image: ``(B, C, *spatial)``.
+        corners: first pixel of each tile, ``(B, P, d)`` int64, on the image's device.
+        tile: d sides.
+
+    Returns:
+        ``(B, P, C, *tile)``.
+    """
+    windows = image
+    for axis, side in enumerate(tile):
+        windows = windows.unfold(2 + axis, side, 1)
+    # every place that a tile may have, as a view, from which the wanted ones are copied
+    windows = windows.movedim(1, 1 + len(tile))
+    rows = torch.arange(len(image), device=image.device)[:, None]
+    return windows[(rows, *corners.unbind(-1))]
+
+
+def standardized(tiles: Tensor, spatial_dims: int) -> Tensor:
+    """Each tile and channel with mean 0 and standard deviation 1; zeros where a tile has one grey value."""
+    axes = tuple(range(-spatial_dims, 0))
+    centred = tiles - tiles.mean(dim=axes, keepdim=True)
+    deviation = centred.square().mean(dim=axes, keepdim=True).sqrt()
+    # of one grey value, rounding apart
+    return centred / torch.where(deviation > 1e-5, deviation, 1.0)

@@ -1,0 +1,46 @@
+"""Pairs of slices of a stack, and which of the two comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+
+from planewise.data.datalist import slice_position
+from planewise.errors import InputError
+
+
+class SlicePositiond(Transform):
+    """What orders the slices of a stack, from the datalist alone, under ``position``: `slice_position` as a tensor."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        item["position"] = torch.tensor(slice_position(item), dtype=torch.float32)
+        return item
+
+
+class SlicePairsd(Transform):
+    """Pairs out of the slices of a batch, side by side as `planewise.data.PairSampler` gives them, and the target of slice
+    ordering (Zhang, P. et al. 2017): which of the two lies nearer to the beginning of the stack, of a heart to the base.
+
+    Reads ``image`` ``(2B, 1, i, j)`` and ``position`` ``(2B,)``. Writes ``image`` ``(B, 2, i, j)``, the two slices as its
+    channels, and ``first_is_nearer`` ``(B,)``, float32: 1 where the first has the lower position, 0 where the second has.
+
+    Raises:
+        InputError: the number of slices is odd, or an image has several channels.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        batch = dict(data)
+        image, position = batch["image"], batch["position"]
+        if len(image) % 2 or image.shape[1] != 1:
+            raise InputError(
+                f"the batch holds {len(image)} slices of {image.shape[1]} channels; pairs are made of an even number of "
+                "slices of one channel, as planewise.data.PairSampler gives them"
+            )
+        first, second = position.unflatten(0, (-1, 2)).unbind(dim=1)
+        batch["image"] = image.squeeze(1).unflatten(0, (-1, 2))
+        batch["first_is_nearer"] = (first < second).to(torch.float32)
+        return batch

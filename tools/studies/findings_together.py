@@ -1,0 +1,63 @@
+"""Score networks of one finding each as one network of all findings is scored.
+
+    python tools/studies/findings_together.py RUNS abnormal acl meniscus
+
+RUNS holds a run in a folder for each finding, each with ``test/predictions.csv``. In RUNS/test are written, as
+`planewise.evaluation.FindingsReport` does: ``predictions.csv``, ``roc.png``, and at last ``metrics.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from planewise.evaluation.only_a_picture import only_a_picture
+from planewise.metrics.findings import finding_scores
+from planewise.reports.findings_figures import findings_roc_figure
+from planewise.reports.tables import write_csv, write_json
+
+
+def score_together(runs: Path, tasks: Sequence[str]) -> dict:
+    """Write the scores of all findings.
+
+    Args:
+        runs: folder of the runs.
+        tasks: names of the findings, and of the runs' folders.
+
+    Returns:
+        What `finding_scores` gives. An exam counts for the findings that are known of it.
+    """
+    rows = {task: _predictions(runs / task / "test" / "predictions.csv") for task in tasks}
+    exams = list(dict.fromkeys(exam for found in rows.values() for exam in found))
+    columns: dict[str, list] = {"exam": exams}
+    for task in tasks:
+        columns[f"p({task})"] = [float(rows[task].get(exam, {}).get(f"p({task})", math.nan)) for exam in exams]
+        columns[task] = [rows[task].get(exam, {}).get(task, "") for exam in exams]
+    probabilities = np.array([columns[f"p({task})"] for task in tasks]).T
+    labels = np.array([[float(value) if value else math.nan for value in columns[task]] for task in tasks]).T
+    scores = finding_scores(probabilities, labels, tasks)
+    folder = runs / "test"
+    folder.mkdir(exist_ok=True)
+    write_csv(folder / "predictions.csv", columns)
+    with only_a_picture("roc.png"):
+        findings_roc_figure(probabilities, labels, tasks, scores).savefig(folder / "roc.png", dpi=110)
+    write_json(folder / "metrics.json", scores)
+    return scores
+
+
+def _predictions(path: Path) -> dict[str, dict[str, str]]:
+    """Rows of the table, by the exam."""
+    with path.open(newline="") as file:
+        return {row["exam"]: row for row in csv.DictReader(file)}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("tasks", nargs="+")
+    given = parser.parse_args()
+    score_together(given.runs, given.tasks)
