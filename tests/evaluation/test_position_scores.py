@@ -63,7 +63,7 @@ def test_slices_that_are_not_known_count_nowhere():
 
 
 def test_the_picture_shows_slice_truth_and_prediction():
-    figure = results(update(0), update(2), examples=(1,)).figures["squares.png"]
+    figure = results(update(0), update(2), examples=(1,)).figures["squares.png"]()
     assert figure.axes[0].get_title() == "exam slice 1" and len(figure.axes) == 3
     truth, said = (np.asarray(axes.get_images()[1].get_array()) for axes in figure.axes[1:])
     # i runs to the right: the far left square begins at i = 0, and is predicted two pixels further on

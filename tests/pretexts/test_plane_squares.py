@@ -97,7 +97,7 @@ def test_the_nine_positions_have_their_anatomical_order(exam):
 
 def carrying(exam) -> dict:
     """A slice whose channels are its pixels' places in the patient, mm from the crossing, and an image that is 1 where
-    a pixel comes from the slice. Both are linear in the pixel, so that interpolation keeps them exact wherever a pixel goes."""
+    a pixel comes from the slice. Both are linear in the pixel, so that interpolation keeps them exact."""
     item = loaded(exam, len(exam["sax"]) // 2)
     image = item["image"]
     squares = PlaneSquaresd(ENDS, SIZE, STEP)(item)["square_centres"]

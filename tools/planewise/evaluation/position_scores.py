@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from planewise.geometry import cross_residual, find_squares, square_names
 from planewise.metrics import position_counts, position_dice
 from planewise.reports.position_figures import position_gallery
 from planewise.reports.tables import summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class PositionScores:
@@ -91,15 +94,21 @@ class PositionScores:
         }
         return CollectorResults({"positions": scores}, columns, figures=self._figures(taken, items))
 
-    def _figures(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def _figures(
+        self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Callable[[], Figure]]:
         rows = taken["example"].nonzero()[:, 0].tolist()
         if not rows:
             return {}
         captions = [f"{items[row]['exam'][:4]} slice {items[row].get('slice', '')}" for row in rows]
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
-        figure = position_gallery(*arrays, captions, self.names)
-        figure.set_dpi(100)
-        return {"squares.png": figure}
+
+        def draw() -> Figure:
+            figure = position_gallery(*arrays, captions, self.names)
+            figure.set_dpi(100)
+            return figure
+
+        return {"squares.png": draw}
 
 
 def _percentile(values: np.ndarray, percent: float) -> float:
