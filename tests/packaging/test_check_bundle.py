@@ -138,7 +138,7 @@ def test_a_training_that_has_nothing_to_learn_is_found(copy, tmp_path):
     sound = config.read_text()
     config.write_text(edited(sound, "    targets: '@train#targets'\n", ""))
     silent = finding("MONAI Label training", copy, tmp_path / "silent")
-    assert silent.status == "FAIL" and "learns from no label" in silent.detail
+    assert silent.status == "FAIL" and "has no location; let an InputError say so" in silent.detail
     config.write_text(
         edited(
             sound,

@@ -107,19 +107,8 @@ def inference(candidate: Candidate) -> str:
     for shape in _IMAGES:
         _check_result(bundle, _infer(bundle, before, inferer, network, after, shape))
     # of a network that finds nothing, scores may be no numbers
-    _check_result(bundle, _infer(bundle, before, inferer, _Silent(network), after, _IMAGES[0]))
+    _check_result(bundle, _infer(bundle, before, inferer, network, after, _IMAGES[0], silent=True))
     return "from a stack and from a slice"
-
-
-class _Silent(nn.Module):
-    """A network whose output is zero everywhere."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(self.network(image))
 
 
 def _refusal(bundle: Bundle, before: Sequence) -> str:
@@ -139,7 +128,13 @@ def _refusal(bundle: Bundle, before: Sequence) -> str:
 
 
 def _infer(
-    bundle: Bundle, before: Sequence, inferer: Callable, network: nn.Module, after: Sequence, shape: tuple[int, ...]
+    bundle: Bundle,
+    before: Sequence,
+    inferer: Callable,
+    network: nn.Module,
+    after: Sequence,
+    shape: tuple[int, ...],
+    silent: bool = False,
 ) -> dict[str, Any]:
     """MONAI Label's data for an image of random numbers, before it writes the result."""
     with _example(shape) as path:
@@ -151,6 +146,8 @@ def _infer(
                 item = step(item)
             with torch.no_grad():
                 item["pred"] = inferer(item["image"][None], network.eval())[0]
+            if silent:
+                item["pred"] = torch.zeros_like(item["pred"])
             for step in (step for step in after if not isinstance(step, SaveImaged)):
                 item = step(item)
         except Exception as error:
@@ -199,8 +196,14 @@ def training(candidate: Candidate) -> str:
             raise InputError(
                 f"a training in MONAI Label ends with {reason(error)}; let an InputError say why there is none"
             ) from None
-    need("label" in first, "a training in MONAI Label learns from no label")
-    return f"learns from {len(dataset)} slices of a volume"
+    if "label" in first:
+        return f"learns from {len(dataset)} slices of a volume"
+    # targets that no pretext makes of the images come from the data set
+    train = bundle.config("train.yaml")["train"]
+    wanted = () if "pretext" in train else train["trainer"].get("prepare_batch", {}).get("targets", ())
+    absent = [name for name in wanted if name not in first]
+    need(not absent, f"a training in MONAI Label has no {' or '.join(absent)}; let an InputError say so")
+    return f"learns from {len(dataset)} slices of a volume, without their labels"
 
 
 def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
