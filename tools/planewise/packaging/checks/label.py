@@ -107,8 +107,22 @@ def inference(candidate: Candidate) -> str:
     for shape in _IMAGES:
         _check_result(bundle, _infer(bundle, before, inferer, network, after, shape))
     # of a network that finds nothing, scores may be no numbers
-    _check_result(bundle, _infer(bundle, before, inferer, network, after, _IMAGES[0], silent=True))
+    _check_result(bundle, _infer(bundle, before, inferer, _Silent(network), after, _IMAGES[0]))
     return "from a stack and from a slice"
+
+
+class _Silent(nn.Module):
+    """A network whose output is zero everywhere, and whose encoder's is, where an inferer asks for that alone."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        if hasattr(network, "encoder"):
+            self.encoder = _Silent(network.encoder)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        output = self.network(image)
+        return [torch.zeros_like(level) for level in output] if isinstance(output, list) else torch.zeros_like(output)
 
 
 def _refusal(bundle: Bundle, before: Sequence) -> str:
@@ -128,13 +142,7 @@ def _refusal(bundle: Bundle, before: Sequence) -> str:
 
 
 def _infer(
-    bundle: Bundle,
-    before: Sequence,
-    inferer: Callable,
-    network: nn.Module,
-    after: Sequence,
-    shape: tuple[int, ...],
-    silent: bool = False,
+    bundle: Bundle, before: Sequence, inferer: Callable, network: nn.Module, after: Sequence, shape: tuple[int, ...]
 ) -> dict[str, Any]:
     """MONAI Label's data for an image of random numbers, before it writes the result."""
     with _example(shape) as path:
@@ -146,8 +154,6 @@ def _infer(
                 item = step(item)
             with torch.no_grad():
                 item["pred"] = inferer(item["image"][None], network.eval())[0]
-            if silent:
-                item["pred"] = torch.zeros_like(item["pred"])
             for step in (step for step in after if not isinstance(step, SaveImaged)):
                 item = step(item)
         except Exception as error:
@@ -172,7 +178,8 @@ def _request(bundle: Bundle, path: str) -> dict[str, Any]:
 
 
 def training(candidate: Candidate) -> str:
-    """The training data that MONAI Label hands over, volumes with masks: the bundle learns from it, or says why not."""
+    """The training data that MONAI Label hands over, volumes with masks: the bundle learns from it (some pretexts from the
+    images alone), or says why not."""
     bundle = candidate.bundle
     with _example(_IMAGES[0]) as image, _example(_IMAGES[0], integers=True) as label:
         parser = ConfigParser(
@@ -196,14 +203,13 @@ def training(candidate: Candidate) -> str:
             raise InputError(
                 f"a training in MONAI Label ends with {reason(error)}; let an InputError say why there is none"
             ) from None
+    learned = f"learns from {len(dataset)} slices of a volume"
     if "label" in first:
-        return f"learns from {len(dataset)} slices of a volume"
-    # targets that no pretext makes of the images come from the data set
-    train = bundle.config("train.yaml")["train"]
-    wanted = () if "pretext" in train else train["trainer"].get("prepare_batch", {}).get("targets", ())
-    absent = [name for name in wanted if name not in first]
-    need(not absent, f"a training in MONAI Label has no {' or '.join(absent)}; let an InputError say so")
-    return f"learns from {len(dataset)} slices of a volume, without their labels"
+        return learned
+    # what a pretext makes of the images is its target
+    _, target, *_ = parser.get_parsed_content("train#trainer#prepare_batch")(dataset.__getitems__([0, 1]), "cpu")
+    need(not isinstance(target, dict) or target, "a training in MONAI Label learns from no label and has no target")
+    return f"{learned}, without their masks"
 
 
 def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
