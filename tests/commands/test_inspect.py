@@ -2,6 +2,7 @@
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -36,6 +37,26 @@ def test_it_writes_a_picture(datalist, tmp_path):
     picture = imread(tmp_path / "exam.png")
     assert picture.shape[0] > 600
     assert picture[..., :3].std() > 0.05
+
+
+def test_a_stack_of_any_organ_is_drawn_whole(tmp_path):
+    """Without views there are no heatmaps: a row of slices, with their locations, and the stack in space."""
+    for slices in (5, 9):
+        values = np.random.default_rng(slices).integers(0, 400, (30, 20, slices)).astype(np.int16)
+        nibabel.save(nibabel.Nifti1Image(values, np.diag([9.0, 9, 10, 1])), tmp_path / f"{slices}.nii.gz")
+    path = write_datalist(index_folder(tmp_path, anatomy="any").datalist, tmp_path / "datalist.json")
+    name = next(
+        name for name, entry in json.loads(path.read_text())["exams"].items() if entry["stacks"]["stack"]["slices"] == 5
+    )
+    figure, _ = exam_figure(path, name)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["first 0.00", "0.25", "0.50", "0.75", "last 1.00", ""]
+    assert figure.axes[0].get_xlim() == (-0.5, 29.5) and sorted(figure.axes[0].get_ylim()) == [-0.5, 19.5]
+    drawn = np.array([line.get_data_3d() for line in figure.axes[-1].lines])
+    assert np.ptp(drawn, axis=(0, 2)).max() < 2 * max(figure.axes[-1].get_xlim()) * 1.2, "inside what is shown"
+    caption = " ".join(text.get_text() for text in figure.texts)
+    assert "5 parallel slices, 10.0 mm apart" in caption and "0 first, 1 last" in caption
+    assert "Heatmaps" not in caption and "no " not in caption
 
 
 def test_an_exam_is_chosen_by_the_beginning_of_its_hash(datalist, tmp_path):

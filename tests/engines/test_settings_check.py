@@ -111,6 +111,29 @@ def test_views_are_those_of_the_training_exams(tmp_path):
     check_settings({"views": ["9ch"], "datalist": datalist})
 
 
+def test_stacks_without_other_views_are_no_place_for_lines(tmp_path):
+    datalist = tmp_path / "datalist.json"
+    datalist.write_text(json.dumps({"training": [{"image": "a", "planes": {}}, {"image": "b"}]}))
+    with pytest.raises(
+        InputError, match=r"no training exam has a plane of another view \(was it indexed with --anatomy any"
+    ):
+        check_settings({"views": ["2ch"], "datalist": datalist})
+
+
+def test_locations_are_there_to_be_learned(tmp_path):
+    """Otherwise every target is masked, and a whole training runs without learning anything."""
+    datalist = tmp_path / "datalist.json"
+    settings = {"mapping": "linear", "datalist": str(datalist)}
+    datalist.write_text(json.dumps({"training": [{"image": "a"}, {"image": "b", "location": 0.0}]}))
+    check_settings(settings)
+    datalist.write_text(json.dumps({"training": [{"image": "a"}], "validation": [{"image": "b", "location": 0.5}]}))
+    with pytest.raises(InputError, match="no training slice has a location"):
+        check_settings(settings)
+    check_settings({"datalist": str(datalist)})
+    datalist.write_text(json.dumps({"training": []}))
+    check_settings(settings)
+
+
 def test_the_bundles_own_settings_pass():
     """As they are written: what is an expression is tried by the bundles' own tests."""
     import yaml

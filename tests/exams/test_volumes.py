@@ -125,14 +125,86 @@ def test_a_mask_on_another_grid_is_left_out_with_the_reason(tmp_path, shape, shi
 
 
 def test_what_is_no_volume_is_explained(tmp_path):
-    write(tmp_path / "cine.nii.gz", (6, 5, 4, 10))
+    write(tmp_path / "image.nii.gz", (6, 5))
+    write(tmp_path / "vectors.nii.gz", (6, 5, 4, 1, 3))
+    write(tmp_path / "long_axis.nii.gz", (6, 5, 1, 10))
+    write(tmp_path / "empty.nii.gz", (6, 5, 0))
+    colours = np.zeros((6, 5, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "colours.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.complex64), np.eye(4)), tmp_path / "kspace.nii.gz")
+    flat = nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), None)
+    flat.header.set_sform(np.diag([1.0, 1, 0, 1]), code=1)
+    nibabel.save(flat, tmp_path / "flat.nii.gz")
     (tmp_path / "broken.nii.gz").write_bytes(b"no gzip")
     volumes, skipped = volumes_of(tmp_path)
     assert volumes == []
-    assert set(skipped) == {
-        "NIfTI image with 4 dimensions: 3D volumes are wanted, one per phase",
-        "NIfTI file that cannot be read",
+    assert {reason: len(paths) for reason, paths in skipped.items()} == {
+        "NIfTI image with 2 dimensions: a volume (3D) or a cine (4D) is wanted": 1,
+        "NIfTI image with 5 dimensions: a volume (3D) or a cine (4D) is wanted": 1,
+        "NIfTI cine of one slice: a stack is wanted": 1,
+        "NIfTI image without voxels": 1,
+        "NIfTI image of colours or complex numbers: one number per voxel is wanted": 2,
+        "NIfTI image whose affine gives its voxels no extent": 1,
+        "NIfTI file that cannot be read": 1,
     }
+
+
+def test_a_cine_is_a_volume_for_each_time(tmp_path):
+    write(tmp_path / "a.nii.gz", (6, 5, 4, 12))
+    write(tmp_path / "one.nii.gz", (6, 5, 4, 1))
+    write(tmp_path / "one_seg.nii.gz")
+    volumes, skipped = volumes_of(tmp_path)
+    cine = [volume for volume in volumes if volume.case == "a"]
+    assert [(volume.time, volume.phase) for volume in cine] == [(time, f"frame{time + 1:02d}") for time in range(12)]
+    assert len({volume.key for volume in cine}) == 1
+    (single,) = [volume for volume in volumes if volume.case == "one"]
+    assert (single.time, single.phase, single.label.name) == (None, None, "one_seg.nii.gz")
+    assert skipped == {}
+
+
+@pytest.mark.parametrize(("cine", "frame"), [("p1_4d", "p1_frame01"), ("001_SA_CINE", "001_SA_ED")])
+def test_frames_beside_their_cine_are_used_in_its_place(tmp_path, cine, frame):
+    """ACDC's form without Info.cfg, and M&Ms-2: one image must not be there twice."""
+    write(tmp_path / f"{cine}.nii.gz", (6, 5, 4, 12))
+    write(tmp_path / f"{frame}.nii.gz")
+    write(tmp_path / "other_4d.nii.gz", (6, 5, 4, 2))
+    volumes, skipped = volumes_of(tmp_path)
+    assert sorted(volume.image.name for volume in volumes) == sorted([f"{frame}.nii.gz", *["other_4d.nii.gz"] * 2])
+    assert list(skipped) == ["NIfTI cine whose frames lie beside it: they are used"]
+
+
+def test_masks_are_no_images(tmp_path):
+    """MSD's and BraTS' trees."""
+    for name in ("imagesTr/a", "labelsTr/a", "case/case_flair", "case/case_seg"):
+        write(tmp_path / f"{name}.nii.gz")
+    volumes, skipped = volumes_of(tmp_path)
+    assert {volume.image.parent.name for volume in volumes} == {"imagesTr", "case"}
+    assert {reason.split(":")[0]: len(paths) for reason, paths in skipped.items()} == {
+        "NIfTI file in a folder of masks (labelsTr, masks, ...)": 1,
+        "NIfTI file that is named like a mask, without its image beside it": 1,
+    }
+    (inside,), _ = volumes_of(tmp_path / "labelsTr")
+    assert inside.case == "a", "a folder that a person names is what they mean"
+
+
+def test_a_subject_of_bids_is_one_patient(tmp_path):
+    for name in (
+        "sub-01/anat/sub-01_T1w",
+        "sub-01/anat/sub-01_T2w",
+        "sub-01/func/sub-01_bold",
+        "sub-02/anat/sub-02_T1w",
+    ):
+        write(tmp_path / f"{name}.nii.gz")
+    volumes, _ = volumes_of(tmp_path)
+    assert len({volume.key for volume in volumes}) == 4
+    assert len({volume.patient_key for volume in volumes}) == 2
+
+
+def test_a_file_without_codes_is_not_oriented(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.uint8), None), tmp_path / "a.nii.gz")
+    write(tmp_path / "b.nii.gz")
+    volumes, _ = volumes_of(tmp_path)
+    assert {volume.case: volume.oriented for volume in volumes} == {"a": False, "b": True}
 
 
 def test_views_of_one_patient_stay_together(tmp_path):

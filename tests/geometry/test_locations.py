@@ -6,7 +6,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from planewise.geometry import base_to_apex, centrosymmetric, location_order, order_strength, relative_locations
+from planewise.geometry import (
+    base_to_apex,
+    centrosymmetric,
+    location_order,
+    order_strength,
+    relative_locations,
+    to_left_front_or_head,
+)
 
 from .slices import rotation
 
@@ -50,6 +57,32 @@ def test_base_to_apex_decides_within_60_degrees_only(degrees, decided):
     angle = math.radians(degrees)
     direction = base_to_apex(math.cos(angle) * usual + math.sin(angle) * across)
     assert bool(torch.isfinite(direction).all()) == decided
+
+
+@pytest.mark.parametrize(
+    ("normal", "direction"),
+    [
+        ((1, 0, 0), (-1, 0, 0)), ((-1, 0.3, -0.3), (-1, 0.3, -0.3)), ((0.2, -1, 0.1), (-0.2, 1, -0.1)),
+        ((0.5, 0.2, -1), (-0.5, -0.2, 1)),
+        # left and front are equally near: the direction is the same whichever is taken
+        ((1, -1, 0), (-1, 1, 0)),
+    ],
+)  # fmt: skip
+def test_stacks_of_any_organ_run_to_the_left_the_front_or_the_head(normal, direction):
+    normal, direction = (torch.tensor(vector, dtype=torch.float64) for vector in (normal, direction))
+    for sign in (1, -1):
+        found = to_left_front_or_head(sign * normal / normal.norm())
+        assert torch.allclose(found, direction / direction.norm())
+
+
+@pytest.mark.parametrize(("degrees", "decided"), [(0, True), (39, True), (41, False), (49, False), (51, True)])
+def test_between_two_axes_that_point_apart_nothing_is_decided(degrees, decided):
+    """From left to back: at 45 degrees the nearest axis says left for the one half and front, its opposite, for the other."""
+    angle = math.radians(degrees)
+    normals = torch.tensor([[-math.cos(angle), -math.sin(angle), 0], [0, 0, 1.0]], dtype=torch.float64)
+    found = to_left_front_or_head(normals)
+    assert bool(torch.isfinite(found[0]).all()) == decided
+    assert found[1].tolist() == [0, 0, 1], "each of a batch by itself"
 
 
 def test_order_of_locations():

@@ -28,7 +28,12 @@ def index(
     output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write (JSON).")] = Path(
         "datalist.json"
     ),
-    anatomy: Annotated[str, typer.Option(help="Whose views to look for: cardiac or knee.")] = "cardiac",
+    anatomy: Annotated[
+        str,
+        typer.Option(
+            help="Whose views to look for: cardiac or knee. any: every stack of any organ, nothing recognised."
+        ),
+    ] = "cardiac",
     contrast: Annotated[
         str | None,
         typer.Option(

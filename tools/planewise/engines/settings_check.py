@@ -145,7 +145,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
     Raises:
         InputError: a value is not what its name wants (`CHECKS`), the device is not there, the images do not fit the
-            network or the puzzle, or no training exam of ``datalist`` has one of the ``views``.
+            network or the puzzle, no training exam of ``datalist`` has one of the ``views``, or none has locations for
+            ``mapping``.
     """
     for name, value in settings.items():
         holds, wanted = CHECKS.get(name, _ANYTHING)
@@ -159,8 +160,12 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_puzzle(
             settings["image_size"], settings["tiles_per_side"], settings["tile_gap"], settings["permutations"]
         )
-    if "views" in settings and Path(str(settings.get("datalist"))).expanduser().is_file():
+    if not Path(str(settings.get("datalist"))).expanduser().is_file():
+        return
+    if "views" in settings:
         _check_views(settings["views"], settings["datalist"])
+    if "mapping" in settings:
+        _check_locations(settings["datalist"])
 
 
 def _hint(value: Any) -> str:
@@ -209,8 +214,22 @@ def _check_views(views: Any, datalist: str | Path) -> None:
     items = read_datalist(datalist).get("training") or []
     known = {view for item in items if isinstance(item, dict) for view in item.get("planes") or ()}
     absent = [view for view in views if view not in known]
-    if items and absent:
+    if items and not known:
         raise InputError(
-            f"no training exam has the view {', '.join(absent)} (they have {', '.join(sorted(known)) or 'none'}); name "
+            "no training exam has a plane of another view (was it indexed with --anatomy any, or has it the stack alone?); "
+            "index exams that have them, or choose a pretext that needs none, of locations for example"
+        )
+    if absent and items:
+        raise InputError(
+            f"no training exam has the view {', '.join(absent)} (they have {', '.join(sorted(known))}); name "
             "others with --views"
+        )
+
+
+def _check_locations(datalist: str | Path) -> None:
+    items = read_datalist(datalist).get("training") or []
+    if items and not any(isinstance(item, dict) and "location" in item for item in items):
+        raise InputError(
+            "no training slice has a location: `planewise index` says why, exam by exam (whole volumes have none either); "
+            "choose a pretext that needs no locations, or index other exams"
         )

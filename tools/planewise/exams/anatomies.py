@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from planewise.errors import InputError
-from planewise.exams import cardiac, knee
+from planewise.exams import any_organ, cardiac, knee
 from planewise.exams.anatomy import Anatomy, Look, PhantomLayouts, Words
 from planewise.exams.cardiac_views import VIEWS
 from planewise.exams.knee_contrast import CONTRASTS
@@ -69,8 +69,29 @@ KNEE = Anatomy(
     in_mrnet=True,
 )
 
+ANY = Anatomy(
+    name="any",
+    stack="stack",
+    called="parallel",
+    targets=(),
+    views=(),
+    recognise=any_organ.recognise,
+    axis=any_organ.axis,
+    unordered="two body axes are as near to the stack's normal, and point apart: no locations (hearts: --anatomy cardiac)",
+    moving=True,
+    words=Words(
+        organ="organ",
+        stack="stack",
+        views="other views",
+        location="0 at one end of the stack, 1 at the other (the patient's left, front or head)",
+        exam="parallel slices",
+    ),
+    look=Look(fields=None),  # an organ may lie anywhere in a slice
+    every_stack=True,
+)
+
 #: Name to record.
-ANATOMIES = {anatomy.name: anatomy for anatomy in (HEART, KNEE)}
+ANATOMIES = {anatomy.name: anatomy for anatomy in (HEART, KNEE, ANY)}
 
 
 def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:

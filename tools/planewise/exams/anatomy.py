@@ -19,8 +19,8 @@ class Look:
     """what the first and the last slice are called"""
     more_views: tuple[str, ...] = ()
     """drawn next to the targets, if there are any"""
-    fields: tuple[float, float] = (170.0, 170.0)
-    """what is shown of a slice of the stack and of another view, mm"""
+    fields: tuple[float, float] | None = (170.0, 170.0)
+    """what is shown of a slice of the stack and of another view, mm; None for whole images"""
     upright: bool = True
     """whether the picture in space stands as the patient does, or with the stack's first slice on top"""
     sigma: float = 5.0
@@ -93,5 +93,8 @@ class Anatomy:
     """None if there are no phantoms of it"""
     contrasts: tuple[str, ...] = ()
     """what ``--contrast`` may say, the default first"""
+    every_stack: bool = False
+    """whether each stack that suits is an exam of its own, the ones that NIfTI volumes are among them; otherwise one stack
+    of an exam is learned from, and volumes stay whole"""
     in_mrnet: bool = False
     """whether MRNet's volumes show it"""

@@ -26,8 +26,8 @@ def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
         phases: ``"all"``, or ``"first"`` for the first phase of each slice.
 
     Returns:
-        One dictionary per image: ``image`` (absolute path), ``frame`` (multi-frame files only), ``affine``, ``slice``,
-        ``phase`` (rank within the slice as a fraction of the cycle), ``location`` (Zhang 2024 Eq. (3)).
+        One dictionary per image: ``image`` (absolute path), ``frame`` (multi-frame files only), ``time`` (NIfTI cines only),
+        ``affine``, ``slice``, ``phase`` (rank within the slice as a fraction of the cycle), ``location`` (Zhang 2024 Eq. 3).
     """
     locations: list[float | None] = [None] * len(stack.slices)
     if located and len(stack.slices) > 1:
@@ -40,6 +40,8 @@ def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
             item = {"image": frame.path}
             if frame.frame is not None:
                 item["frame"] = frame.frame
+            if frame.time is not None:
+                item["time"] = frame.time
             item |= {
                 "affine": np.round(frame.affine, 9).tolist(),
                 "slice": rank,

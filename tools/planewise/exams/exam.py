@@ -22,6 +22,8 @@ class Exam:
     stacks: list[Stack]
     notes: list[str]
     """what was left out or assumed, in words"""
+    case: str = ""
+    """what a NIfTI file calls it; empty for DICOM"""
     name: str = ""
     """hash of the exam"""
     patient: str = ""

@@ -45,6 +45,8 @@ class Frame:
     series: str
     frame_of_reference: str
     sop: str
+    time: int | None = None
+    """index along the fourth axis of a NIfTI cine, from 0; None elsewhere"""
 
     @property
     def folder(self) -> str:

@@ -62,7 +62,7 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
             Exam(
                 key=f"{study}|{patient}|{reference}" if patient else f"{study}|{reference}",
                 patient_key=_patient_key(next((f.patient for f in members if f.patient), ""), study),
-                folder=_common_folder(members),
+                folder=common_folder(members),
                 stacks=build_stacks(members),
                 notes=notes,
             )
@@ -98,7 +98,8 @@ def _exam_folder(path: str, folder: Path) -> str:
     return relative.as_posix()
 
 
-def _common_folder(frames: Sequence[Frame]) -> Path:
+def common_folder(frames: Sequence[Frame]) -> Path:
+    """The folder that holds all frames' files."""
     folders = {frame.folder for frame in frames}
     parts = [Path(folder).parts for folder in folders]
     shared = []

@@ -11,6 +11,7 @@ from planewise.errors import InputError
 from planewise.exams import labels, mrnet
 from planewise.exams.anatomies import choose_anatomy, prepare
 from planewise.exams.anatomy import Anatomy
+from planewise.exams.any_organ import one_stack_each
 from planewise.exams.datalist import plane_of, slice_items, stack_summary
 from planewise.exams.division import (
     DEFAULT_SPLIT,
@@ -29,6 +30,7 @@ from planewise.exams.overrules import apply_overrules, read_overrules, stack_nam
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.split import SECTIONS, check_fractions
 from planewise.exams.volume import Volume
+from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import read_volumes
 from planewise.exams.words import count_of
 
@@ -81,7 +83,8 @@ def index_folder(
 
     Args:
         folder: any tree of files.
-        anatomy: whose views to look for: a name in `anatomies.ANATOMIES`, ``"cardiac"`` or ``"knee"``.
+        anatomy: whose views to look for: a name in `anatomies.ANATOMIES`, ``"cardiac"`` or ``"knee"``; ``"any"`` takes every
+            stack, of any organ, as an exam of its own.
         contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
         seed: seed of the split.
         split: shares of training, validation and test for the hash, which it asks for; default 0.8 0.1 0.1, and for exams
@@ -122,21 +125,28 @@ def index_folder(
     if not followed and not listed and (testing := leave_out_testing(volumes, scan.folder)):
         scan.skipped.setdefault(TESTING, []).extend(str(volume.image) for volume in testing)
         volumes = [volume for volume in volumes if volume not in testing]
+    whole = volumes
+    if sought.every_stack:
+        oriented = [volume for volume in volumes if volume.oriented]
+        whole = [volume for volume in volumes if not volume.oriented]
+        scan.skipped |= _without_orientation(whole)
+        exams = one_stack_each([*exams, *exams_of_volumes(oriented)])
     for exam in [*exams, *volumes]:
         exam.name, exam.patient = hashed(exam.key, salt), hashed(exam.patient_key, salt)
     for exam in exams:
         exam.stacks = prepare(exam.stacks, sought)
         exam.found = sought.recognise(exam.stacks)
     apply_overrules(overrules, exams, sought, scan.folder)
-    entries, items = _entries(exams, volumes, sought)
-    result.folders = {exam.name: exam.folder for exam in exams}
+    entries, items = _entries(exams, whole, sought)
+    _add_volumes_own(items, volumes)
+    result.folders = {exam.name: exam.folder for exam in exams if not exam.case}
     lacking = _leave_out_incomplete(entries, items, sought) if all_views else set()
     items = [item for item in items if item["exam"] not in lacking]
     result.unmatched += wrong_rows
     result.unmatched += labels.add_masks(masks, exams, items, class_rows, scan.folder)
     result.unmatched += labels.add_classes(class_rows, [*exams, *volumes], items, scan.folder)
     masked = Counter(item["exam"] for item in items if "label" in item)
-    for volume in volumes:
+    for volume in whole:
         entries[volume.name]["labels"] = masked[volume.name]
     if mapping is not None:
         for item in items:
@@ -170,6 +180,7 @@ def index_folder(
     }
     if not items:
         raise InputError(_nothing_usable(scan, result))
+    _warn_of_patients(result, volumes)
     result.warnings += divided.warnings
     _warn(result, sought, fractions, divided, len(lacking))
     return result
@@ -241,13 +252,43 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
     return {"patient": exam.patient, "stacks": summaries, "left_out": notes}, items
 
 
+def _without_orientation(volumes: Sequence[Volume]) -> dict[str, list[str]]:
+    """Reason to paths."""
+    reason = "NIfTI without orientation (its sform and qform codes are 0): kept as a whole volume, without locations"
+    paths = list(dict.fromkeys(str(volume.image) for volume in volumes))
+    return {reason: paths} if paths else {}
+
+
+def _add_volumes_own(items: list[dict], volumes: Sequence[Volume]) -> None:
+    """The masks and classes of volumes for the items that were cut from them."""
+    by_image = {(str(volume.image), volume.time): volume for volume in volumes}
+    for item in items:
+        volume = by_image.get((item["image"], item.get("time"))) if "affine" in item else None
+        if volume is not None:
+            item |= ({} if volume.label is None else {"label": str(volume.label)}) | volume.classes
+
+
 def _volume_item(volume: Volume) -> dict:
     item = {"image": str(volume.image), "exam": volume.name, "patient": volume.patient}
     if volume.label is not None:
         item["label"] = str(volume.label)
     if volume.phase is not None:
         item["phase"] = volume.phase
+    if volume.time is not None:
+        item["time"] = volume.time
     return item | volume.classes
+
+
+def _warn_of_patients(result: IndexResult, volumes: Sequence[Volume]) -> None:
+    """NIfTI does not name its patient: which files were taken for patients of their own."""
+    alone = {
+        volume.patient_key for volume in volumes if volume.key.startswith("nifti:") and volume.patient_key == volume.key
+    }
+    if len(alone) > 1:
+        result.warnings.append(
+            f"{len(alone)} NIfTI cases are taken for as many patients; where several are one patient's, begin their names "
+            "with their folder's (p1/p1_t1.nii.gz) or BIDS' sub-p1_, or give the folder a section with --sections"
+        )
 
 
 def _leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anatomy: Anatomy) -> set[str]:

@@ -27,12 +27,11 @@ Limits
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
-from planewise.exams.knee_contrast import Contrast, contrast_of, plain
+from planewise.exams.knee_contrast import Contrast, contrast_of
 from planewise.exams.knee_planes import STACK, VIEWS, LyingPlane, plane_of_stack
+from planewise.exams.localizer import is_localizer
 from planewise.exams.recognition import FoundView, Recognition
 from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
@@ -46,7 +45,6 @@ MIN_RIGHT_LEFT_COSINE = 0.3
 LOCALIZER_CONFIDENCE = 0.2
 #: A stack that is less likely than this to be the one that is looked for is not learned from.
 MIN_CONFIDENCE = 0.05
-_LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|three ?plane"
 
 
 def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t2fs") -> Recognition:
@@ -85,11 +83,6 @@ def right_to_left(stack: Stack) -> np.ndarray | None:
     """Unit vector along a stack's normal from the patient's right to the left, RAS+; None if the normal runs otherwise."""
     across = stack.normal[0]
     return None if abs(across) < MIN_RIGHT_LEFT_COSINE else -np.sign(across) * stack.normal
-
-
-def is_localizer(stack: Stack) -> bool:
-    """Whether a stack's header or name says that it was made to plan others."""
-    return stack.localizer or bool(re.search(_LOCALIZER, plain(stack.text)))
 
 
 def _choose_sagittal(

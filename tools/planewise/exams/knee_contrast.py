@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from planewise.exams.stack import Stack
+from planewise.exams.words import plain
 
 #: Contrasts that a user can ask for, the default first: T2-weighted with fat suppression, or whatever there is.
 CONTRASTS = ("t2fs", "any")
@@ -94,11 +95,6 @@ def timed_weighting(echo_time: float | None, repetition_time: float | None, sequ
     if repetition_time < LONG_REPETITION_TIME:
         return None
     return "T2w" if echo_time >= T2_ECHO_TIME else "PDw" if echo_time <= PD_ECHO_TIME else None
-
-
-def plain(text: str) -> str:
-    """A name with its separators as spaces, in small letters."""
-    return re.sub(r"[_\-./,|]+", " ", text.lower())
 
 
 def _telling_name(stack: Stack) -> str:

@@ -253,6 +253,10 @@ def add_masks(
     for item in items:
         if "affine" not in item:
             case, phase = mask_name(Path(item["image"]))
+            if "time" in item:
+                phase = item["phase"]
+                if item["time"] == 0:
+                    volumes[case.lower(), "ed"] = item
             volumes[case.lower(), (phase or "").lower()] = item
     usable = [exam for exam in exams if exam.main_stack is not None]
     known = [exam_names(exam, folder) for exam in usable]
@@ -270,7 +274,8 @@ def add_masks(
             continue
         named = find_name(case, known)
         problem, used = "no exam has this name, and its grid lies on no exam's slices", 0
-        for index in named or range(len(usable)):
+        # one grid is many exams' where a program has registered them: NIfTI needs the name
+        for index in named or [index for index, exam in enumerate(usable) if not exam.case]:
             exam = usable[index]
             stack = exam.main_stack
             pairs, orientation = match_mask(path, stack.slices, (stack.columns, stack.rows))
@@ -299,7 +304,7 @@ def add_masks(
 def _add_to_volume(path: Path, item: dict) -> str:
     """Give a whole-volume item its mask, or say why not."""
     image = nibabel.load(item["image"])
-    problem = grid_problem(path, image.shape, image.affine)
+    problem = grid_problem(path, image.shape[:3] if "time" in item else image.shape, image.affine)
     if not problem:
         item["label"] = str(path)
     return problem
@@ -325,7 +330,7 @@ def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:
     home = exam.folder
     parts = home.relative_to(folder).parts if home.is_relative_to(folder) else ()
     names = {exam.name, exam.patient, *(parts or (home.name,))}
-    if isinstance(exam, Volume):
+    if exam.case:
         names.add(exam.case)
     if exam.patient_key.startswith("patient:"):
         names.add(exam.patient_key.removeprefix("patient:"))

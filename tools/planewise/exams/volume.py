@@ -28,6 +28,10 @@ class Volume:
     """hash of the exam"""
     patient: str = ""
     """hash of the patient"""
+    time: int | None = None
+    """index along the fourth axis of a NIfTI cine, from 0; None in a volume without that axis"""
+    oriented: bool = True
+    """whether its header says how it lies in the patient"""
 
     @property
     def folder(self) -> Path:

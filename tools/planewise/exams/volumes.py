@@ -5,19 +5,26 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 
 from planewise.exams.volume import Volume
+from planewise.geometry import MIN_SPACING
 
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image lie on different grids.
 SAME_GRID = 0.1
 
 _IMAGE_STEM = re.compile(r"^(?P<case>.+?)(?:[_-](?P<phase>frame\d+|ed|es))?$", re.IGNORECASE)
+_CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
 _MASK_TAIL = re.compile(r"[_-]?(gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
+#: How BIDS names begin: with their subject.
+_SUBJECT = re.compile(r"sub-[a-z0-9]+(?=_)", re.IGNORECASE)
+_MASK_ALONE = re.compile(r"[_-](gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
+_MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
 
 
@@ -37,23 +44,31 @@ def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[Volume], dic
     """Volumes with their masks, from NIfTI files.
 
     A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames; elsewhere every 3D image is a volume,
-    and ``case_gt.nii.gz`` (or ``_seg``, ``_label``, ``_mask``) beside ``case.nii.gz`` is its mask.
+    every 4D image one for each of its times, and ``case_gt.nii.gz`` (or ``_seg``, ``_label``, ``_mask``) beside
+    ``case.nii.gz`` is its mask. Masks without their image beside them are left out, by their name or their folder's. Of a
+    cine whose frames lie beside it as files (``case_4d``, ``case_frame01``), these are used.
 
     Returns:
         Volumes, and what was left out: reason to paths.
     """
     by_folder = defaultdict(list)
-    for path in paths:
-        by_folder[path.parent].append(path)
     volumes: list[Volume] = []
     skipped: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        below = path.parent.relative_to(folder).parts if path.is_relative_to(folder) else ()
+        if any(_MASK_FOLDER.match(part) for part in below):
+            skipped["NIfTI file in a folder of masks (labelsTr, masks, ...): name it with --labels to use them"].append(
+                str(path)
+            )
+        else:
+            by_folder[path.parent].append(path)
     for home, files in by_folder.items():
         info = home / "Info.cfg"
         if info.is_file():
             volumes += _acdc_patient(info, files, skipped)
         else:
             volumes += _own_volumes(files, skipped)
-    kept = [volume for volume in volumes if _check(volume, skipped)]
+    kept = [phase for volume in volumes if _check(volume, skipped) for phase in _phases(volume, volumes, skipped)]
     _name_cases(kept, folder)
     return kept, dict(skipped)
 
@@ -61,7 +76,7 @@ def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[Volume], dic
 def _name_cases(volumes: list[Volume], folder: Path) -> None:
     """Identifiers: the case and its folder's name, so that they do not depend on where above them indexing began; cases
     that share both get their whole path below ``folder``. What lies in a folder that its name begins with (``001/001_SA``,
-    ACDC's ``patient001/patient001``) is one patient."""
+    ACDC's ``patient001/patient001``) is one patient, and so is a subject of BIDS (``sub-01_T1w``)."""
     homes = defaultdict(set)
     for volume in volumes:
         homes[volume.folder.name, volume.case].add(volume.folder)
@@ -70,7 +85,9 @@ def _name_cases(volumes: list[Volume], folder: Path) -> None:
         unique = len(homes[home.name, case]) == 1
         place = home.name if unique or not home.is_relative_to(folder) else home.relative_to(folder).as_posix()
         volume.key = f"nifti:{place}/{case}"
-        volume.patient_key = f"nifti:{place}" if case.startswith(home.name) else volume.key
+        subject = _SUBJECT.match(case)
+        patient = f"nifti:{subject[0]}" if subject else volume.key
+        volume.patient_key = f"nifti:{place}" if case.startswith(home.name) else patient
 
 
 def read_info(path: Path) -> dict[str, str]:
@@ -131,6 +148,9 @@ def _own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
     for name, path in by_stem.items():
         if name not in masks:
             continue
+        if _MASK_ALONE.search(name):
+            skipped["NIfTI file that is named like a mask, without its image beside it"].append(str(path))
+            continue
         own = masks[name]
         plain = [mask for mask in own if _MASK_TAIL.fullmatch(mask[len(name) :])]
         chosen = plain if len(plain) == 1 else own
@@ -149,18 +169,44 @@ def _check(volume: Volume, skipped: dict) -> bool:
     except Exception:  # nibabel raises many kinds for broken files
         skipped["NIfTI file that cannot be read"].append(str(volume.image))
         return False
-    if len(image.shape) != 3:
-        skipped[f"NIfTI image with {len(image.shape)} dimensions: 3D volumes are wanted, one per phase"].append(
-            str(volume.image)
-        )
+    problem = _problem(image)
+    if problem:
+        skipped[problem].append(str(volume.image))
         return False
-    if not np.isfinite(image.affine).all():
-        skipped["NIfTI image whose affine is not finite"].append(str(volume.image))
-        return False
+    volume.oriented = bool(image.header["sform_code"] or image.header["qform_code"])
     if volume.label is not None and (problem := grid_problem(volume.label, image.shape, image.affine)):
         skipped[f"mask left out: {problem}"].append(str(volume.label))
         volume.label = None
     return True
+
+
+def _problem(image: nibabel.Nifti1Image) -> str:
+    """Why an image cannot be used, in words; empty if it can."""
+    if len(image.shape) not in (3, 4):
+        return f"NIfTI image with {len(image.shape)} dimensions: a volume (3D) or a cine (4D) is wanted"
+    if len(image.shape) == 4 and image.shape[2] == 1 < image.shape[3]:
+        return "NIfTI cine of one slice: a stack is wanted"
+    if 0 in image.shape:
+        return "NIfTI image without voxels"
+    if image.get_data_dtype().kind not in "iuf":
+        return "NIfTI image of colours or complex numbers: one number per voxel is wanted"
+    if not np.isfinite(image.affine).all():
+        return "NIfTI image whose affine is not finite"
+    if (np.linalg.norm(image.affine[:3, :3], axis=0) < MIN_SPACING).any():
+        return "NIfTI image whose affine gives its voxels no extent"
+    return ""
+
+
+def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Volume]:
+    """A volume for each time of a cine; none if the cine's frames are volumes, too."""
+    times = nibabel.load(volume.image).shape[3:]
+    if not times or times == (1,):
+        return [volume]
+    case = _CINE_TAIL.sub("", volume.case)
+    if any(other.folder == volume.folder and other.case == case and other.phase for other in others):
+        skipped["NIfTI cine whose frames lie beside it: they are used"].append(str(volume.image))
+        return []
+    return [replace(volume, time=time, phase=f"frame{time + 1:02d}") for time in range(times[0])]
 
 
 def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
@@ -169,8 +215,10 @@ def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
         header = nibabel.load(mask)
     except Exception:
         return "it cannot be read"
-    if header.shape != tuple(shape):
-        return f"its shape is {header.shape}, the image's {tuple(shape)}"
+    # one time is none
+    own, wanted = (tuple(sizes[:3] if sizes[3:] == (1,) else sizes) for sizes in (header.shape, tuple(shape)))
+    if own != wanted:
+        return f"its shape is {own}, the image's {wanted}"
     corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
     apart = np.abs(corners @ (header.affine - affine).T).max()
     if not np.isfinite(apart):

@@ -8,6 +8,11 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def plain(text: str) -> str:
+    """A name with its separators as spaces, in small letters."""
+    return re.sub(r"[_\-./,|]+", " ", text.lower())
+
+
 def natural_order(text: str) -> tuple:
     """Sorts ``sax_5`` before ``sax_23``."""
     # decimal: \d finds these, while isdigit also holds for "²", which int() refuses

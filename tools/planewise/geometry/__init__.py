@@ -16,6 +16,7 @@ from planewise.geometry.locations import (
     location_order,
     order_strength,
     relative_locations,
+    to_left_front_or_head,
 )
 from planewise.geometry.planes import (
     angle_between_planes,
@@ -42,9 +43,16 @@ from planewise.geometry.stack_planes import (
     plan_planes,
     plane_errors,
 )
-from planewise.geometry.tolerances import MIN_BASE_APEX_COSINE, MIN_END_COSINE, MIN_SPACING, PARALLEL_ANGLE
+from planewise.geometry.tolerances import (
+    AXIS_MARGIN,
+    MIN_BASE_APEX_COSINE,
+    MIN_END_COSINE,
+    MIN_SPACING,
+    PARALLEL_ANGLE,
+)
 
 __all__ = [
+    "AXIS_MARGIN",
     "MIN_BASE_APEX_COSINE",
     "MIN_END_COSINE",
     "MIN_SPACING",
@@ -86,4 +94,5 @@ __all__ = [
     "square_names",
     "squares_inside",
     "squares_on_lines",
+    "to_left_front_or_head",
 ]

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from planewise.geometry.tolerances import MIN_BASE_APEX_COSINE
+from planewise.geometry.tolerances import AXIS_MARGIN, MIN_BASE_APEX_COSINE
 
 #: Usual direction of the left ventricle's long axis from base to apex, RAS+: to the left, anterior and inferior.
 USUAL_LONG_AXIS = (-1 / math.sqrt(3), 1 / math.sqrt(3), -1 / math.sqrt(3))
@@ -81,3 +81,27 @@ def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Te
     cosine = (normal * torch.tensor(USUAL_LONG_AXIS, dtype=torch.float64, device=normal.device)).sum(dim=-1)
     oriented = normal * torch.sign(cosine)[..., None]
     return torch.where((cosine.abs() >= min_cosine)[..., None], oriented, torch.nan)
+
+
+def to_left_front_or_head(normal: Tensor, margin: float = AXIS_MARGIN) -> Tensor:
+    """The direction along the normal of a stack of any organ that points to the patient's left, front or head.
+
+    Rule: the body axis (left-right, posterior-anterior, inferior-superior) nearest to the normal decides; the direction
+    is the one that runs to the left, to the front or to the head along it. Where another axis is as near, to within
+    ``margin``, and would turn the direction round, it is undecided: two exams that differ by a few degrees would
+    count their slices from opposite ends.
+
+    Args:
+        normal: unit normal, shape ``(..., 3)``, RAS+, either sign.
+        margin: by how much two angles may differ that count as equal, radians.
+
+    Returns:
+        Unit vector, shape ``(..., 3)``, RAS+; NaN if it is undecided.
+    """
+    normal = torch.as_tensor(normal, dtype=torch.float64)
+    along = normal * torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64, device=normal.device)
+    angle = along.abs().clamp(max=1.0).acos()
+    nearest = angle.argmin(dim=-1, keepdim=True)
+    sign = torch.where(along.gather(-1, nearest) < 0, -1.0, 1.0).to(normal)
+    turned = (angle < angle.gather(-1, nearest) + margin) & (along * sign < 0)
+    return torch.where(turned.any(dim=-1, keepdim=True), torch.nan, sign * normal)

@@ -17,6 +17,10 @@ MIN_SPACING = 1e-3
 #: left ventricles lie within about 35 degrees of it, which leaves 25 degrees for the stack's own tilt.
 MIN_BASE_APEX_COSINE = 0.5
 
+#: Two body axes are as near to a normal as each other if its angles to them differ by less than this: about what a
+#: technologist's planes vary by.
+AXIS_MARGIN = math.radians(10.0)
+
 #: Eq. (1) is evaluated for at most this many sigma: beyond it the value is below 1e-13 and float32 ``exp`` becomes an
 #: order of magnitude slower (denormal results).
 CLAMP_SIGMAS = 7.8

@@ -38,7 +38,8 @@ class LoadStackd(LoadImaged):
 
     A value is one of
 
-    - the path of a volume (NIfTI, ...): `LoadImaged` reads it; MRNet's ``.npy`` goes through `read_array`;
+    - the path of a volume (NIfTI, ...): `LoadImaged` reads it, and of a cine the time that the item names (``time``) is
+      kept; MRNet's ``.npy`` goes through `read_array`;
     - the path of a folder with DICOM files: the indexer finds the stack of the view in it;
     - slices of a stack in order, as `planewise.exams.find_stacks` gives them: each is read by `LoadSliced`. The volume's
       affine is that of the first slice and the mean spacing; every slice's own is kept under ``slice_affines``,
@@ -100,6 +101,9 @@ class LoadStackd(LoadImaged):
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
                     raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error
                 volume, meta = volume if isinstance(volume, tuple) else (volume, getattr(volume, "meta", {}))
+                if volume.ndim == 4 and "time" in item:
+                    volume = _volume(volume.as_tensor()[..., int(item["time"])], volume.affine)
+                    meta = volume.meta
                 if volume.ndim == 2:  # one slice alone is a stack of one
                     meta = {**meta, "spatial_shape": np.array((*volume.shape, 1))}
                     volume = MetaTensor(volume.as_tensor()[..., None], meta=meta)

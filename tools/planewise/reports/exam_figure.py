@@ -27,6 +27,8 @@ from planewise.reports.slices import show_slice
 
 _BACKGROUND, _INK = "#101214", "#e8e8e8"
 _LOCATIONS = matplotlib.colormaps["plasma"]
+#: Side of the pictures in space, mm, where an organ is known.
+_FIELD = 130.0
 _SECTIONS = ("training", "validation", "test")
 
 
@@ -107,18 +109,18 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
                 others[view] = loader(item)["image"]
 
     columns = len(shown)
-    figure = Figure(figsize=(2.35 * max(columns, 4), 8.6), facecolor=_BACKGROUND)
+    heights = (1, 1, 1.35) if views else (1, 1.35)  # without views there are no heatmaps
+    figure = Figure(figsize=(2.35 * max(columns, 4), 8.6 if views else 6.6), facecolor=_BACKGROUND)
     rows = figure.add_gridspec(
-        3, 1, height_ratios=(1, 1, 1.35), left=0.035, right=0.965, top=0.9, bottom=0.055, hspace=0.13
+        len(heights), 1, height_ratios=heights, left=0.035, right=0.965, top=0.9, bottom=0.055, hspace=0.13
     )
-    top = rows[0].subgridspec(1, columns, wspace=0.04)
-    middle = rows[1].subgridspec(1, columns, wspace=0.04)
+    grids = [row.subgridspec(1, columns, wspace=0.04) for row in list(rows)[:-1]]
     centres = []
     for column, (item, image) in enumerate(zip(shown, images, strict=True)):
         lines = _lines(image.affine, planes)
         centre = _meeting_point(lines, image)
         centres.append(pixels_to_patient(torch.from_numpy(centre), image.affine).numpy())
-        for row, grid in enumerate((top, middle)):
+        for row, grid in enumerate(grids):
             axes = figure.add_subplot(grid[column])
             show_slice(axes, image[0, :, :, 0].numpy())
             if row == 0:
@@ -127,15 +129,16 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
                 axes.set_title(_slice_title(item, column, columns, look.ends), color=_INK, fontsize=10)
             else:
                 _overlay(axes, image, lines, [colours[view] for view in planes], look.sigma)
-            _crop(axes, image, centre, look.fields[0])
-    bottom = rows[2].subgridspec(1, len(others) + 1, wspace=0.06, width_ratios=[1] * len(others) + [1.15])
+            if look.fields:
+                _crop(axes, image, centre, look.fields[0])
+    bottom = rows[len(grids)].subgridspec(1, len(others) + 1, wspace=0.06, width_ratios=[1] * len(others) + [1.15])
     shown_ranks = {item["slice"] for item in shown}
     middle_of_all = np.mean(centres, axis=0)
     for column, (view, image) in enumerate(others.items()):
         axes = figure.add_subplot(bottom[column])
-        _draw_other_view(axes, image, middle_of_all, stack, shown_ranks, look.fields[1])
+        _draw_other_view(axes, image, middle_of_all, stack, shown_ranks, look.fields and look.fields[1])
         axes.set_title(view, color=colours.get(view, _INK), fontsize=11, fontweight="bold")
-    _draw_space(figure.add_subplot(bottom[len(others)], projection="3d"), images, others, colours, look.upright)
+    _draw_space(figure.add_subplot(bottom[len(others)], projection="3d"), images, others, colours, look)
     _caption(figure, name, stack, listed, planes, others, colours, look, called)
     return figure
 
@@ -193,12 +196,13 @@ def _slice_title(item: Mapping, column: int, columns: int, ends: tuple[str, str]
 
 
 def _draw_other_view(
-    axes, image: torch.Tensor, middle: np.ndarray, stack: Sequence[Mapping], shown: set[int], field: float
+    axes, image: torch.Tensor, middle: np.ndarray, stack: Sequence[Mapping], shown: set[int], field: float | None
 ) -> None:
     """Another view about ``middle`` (in patient space) with the lines of the stack's slices and their locations."""
     show_slice(axes, image[0, :, :, 0].numpy())
     affine = image.affine.numpy()
-    _crop(axes, image, np.linalg.lstsq(affine[:3, :2], middle - affine[:3, 3], rcond=None)[0], field)
+    if field:
+        _crop(axes, image, np.linalg.lstsq(affine[:3, :2], middle - affine[:3, 3], rcond=None)[0], field)
     origins, normals = plane_from_affine(torch.tensor([item["affine"] for item in stack], dtype=torch.float64))
     for item, line in zip(stack, intersection_lines(image.affine, origins, normals), strict=True):
         if not torch.isfinite(line).all():
@@ -227,11 +231,11 @@ def _label(axes, ends: np.ndarray, text: str) -> None:
     axes.text(x, y, text, color=_INK, fontsize=7.5, bbox=box, **place)
 
 
-def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], upright: bool) -> None:
+def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], look: Look) -> None:
     """A slice and the views in space with their pictures on them (Fig. 2d); the other slices as outlines."""
     middle = images[len(images) // 2]
     pictures = [(middle, _INK), *((image, colours[view]) for view, image in others.items() if view in colours)]
-    if upright:
+    if look.upright:
         up, front = np.array([0.0, 0, 1]), np.array([-0.64, 0.77, 0])  # from the left, in front of the patient
     else:
         up, front = _first_slice_up(images, [_normal(image) for image, _ in pictures])
@@ -243,7 +247,8 @@ def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], uprig
         """The direction in which a picture is upright: ``up``, or ``front`` for a picture that lies flat."""
         return front if abs(_normal(image) @ up) > 0.7 else up
 
-    textures = [_textured(image, centre, side(image)) for image, _ in pictures]
+    field = _FIELD if look.fields else _extent(images)
+    textures = [_textured(image, centre, side(image), field) for image, _ in pictures]
     # one collection for all pictures, so that planes that cut each other are sorted piece by piece
     corners, shades = (np.concatenate([texture[part] for texture in textures]) for part in (0, 1))
     corners = (corners - centre) @ frame.T
@@ -251,10 +256,11 @@ def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], uprig
     outlines = [(texture[2], colour, 1.6) for texture, (_, colour) in zip(textures, pictures, strict=True)]
     for rank, image in enumerate(images):
         colour = _LOCATIONS(0.15 + 0.8 * rank / max(len(images) - 1, 1))
-        outlines.append((_textured(image, centre, side(image))[2], colour, 0.9))
+        outlines.append((_textured(image, centre, side(image), field)[2], colour, 0.9))
     for outline, colour, width in outlines:
         axes.plot(*((outline - centre) @ frame.T).T, color=colour, lw=width)
-    reach = 76 if upright else 62  # mm; outlines that lie across the viewer's direction reach further
+    # mm; outlines that lie across the viewer's direction reach further
+    reach = (76 if look.upright else 62) * field / _FIELD
     for set_limits in (axes.set_xlim, axes.set_ylim, axes.set_zlim):
         set_limits(-reach, reach)
     axes.set_box_aspect((1, 1, 1), zoom=1.2)
@@ -277,12 +283,20 @@ def _first_slice_up(images, normals: Sequence[np.ndarray]) -> tuple[np.ndarray, 
     return up, front / (np.linalg.norm(front) * (1.0 if front[1] >= 0 else -1.0))
 
 
+def _extent(images: Sequence[torch.Tensor]) -> float:
+    """The longest side of a stack's slices, or the stack's own length where that is longer, mm."""
+    sides = [
+        float(size * image.affine[:3, axis].norm()) for image in images for axis, size in enumerate(image.shape[1:3])
+    ]
+    return max(*sides, float((images[-1].affine - images[0].affine)[:3, 3].norm()))
+
+
 def _normal(image: torch.Tensor) -> np.ndarray:
     normal = np.cross(*image.affine[:3, :2].T.numpy())
     return normal / np.linalg.norm(normal)
 
 
-def _textured(image: torch.Tensor, centre: np.ndarray, upright: np.ndarray, field: float = 130.0, pieces: int = 56):
+def _textured(image: torch.Tensor, centre: np.ndarray, upright: np.ndarray, field: float, pieces: int = 56):
     """A square of a picture about the point nearest to ``centre``, one side along ``upright``, in small pieces.
 
     Returns:
@@ -331,8 +345,12 @@ def _caption(
         place -= 0.03 + 0.0078 * len(label)
     missing = [view for view in colours if view not in planes]
     unread = [view for view in colours if view in planes and view not in others and stacks.get(view, {}).get("items")]
-    note = f"relative location of the slices: {look.locations}. "
-    note += f"Heatmaps: Zhang 2024, Eq. (1), sigma {look.sigma:.1f} mm. For research only."
+    located = "location" in stack[0]
+    note = (
+        f"relative location of the slices: {look.locations}. " if located else "the slices have no relative location. "
+    )
+    note += f"Heatmaps: Zhang 2024, Eq. (1), sigma {look.sigma:.1f} mm. " if colours else ""
+    note += "For research only."
     if missing:
         note = f"no {' and no '.join(missing)} plane in this exam. " + note
     if unread:

@@ -1,0 +1,305 @@
+"""Stacks of any organ: every one that suits, in one direction, and why the others are left."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose
+from planewise.data import SliceDataset, load_datalist
+from planewise.errors import InputError
+from planewise.exams import find_stacks, index_folder, write_datalist
+from planewise.exams.any_organ import axis, one_stack_each, recognise
+from planewise.exams.exam import Exam
+from planewise.preprocessing import InPlaneSpacingd, LoadSliced
+from planewise.pretexts import SliceLocationd
+
+from tests.exams.conftest import write_usual_exam
+from tests.exams.files import write_cine, write_image
+from tests.exams.hearts import make_stack
+
+SECTIONS = ("training", "validation", "test")
+
+
+def index(folder, **options):
+    return index_folder(folder, anatomy="any", **options)
+
+
+def items_of(result, exam=None):
+    items = [item for section in SECTIONS for item in result.datalist[section]]
+    return [item for item in items if exam in (None, item["exam"])]
+
+
+def left_out(result) -> Counter:
+    return Counter(reason for exam in result.datalist["exams"].values() for reason in exam["left_out"])
+
+
+def stack_of(count, normal=(0, 0, 1.0), **values):
+    return make_stack(5.0 * np.arange(count)[:, None] * np.asarray(normal, float), normal, **values)
+
+
+# --- the rule ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_largest_stack_but_no_localizer():
+    stacks = [stack_of(4), stack_of(9), stack_of(30, text="localizer"), stack_of(3)]
+    found = recognise(stacks)
+    assert (found.stack, found.confidence) == (1, 1.0)
+    assert found.left_out == ["1 localizer stack: not used", "1 stack of fewer than 4 slices: not used"]
+    assert recognise(stacks, 3).stack == 3, "what a person chose"
+
+
+def test_nothing_suits():
+    found = recognise([stack_of(3), stack_of(7, text="survey")])
+    assert found.stack is None and found.candidate == 1
+    assert found.left_out == ["no stack of 4 or more slices, localizers aside (the largest has 7)"]
+    assert recognise([]).candidate is None
+
+
+def test_slices_are_counted_to_the_left_the_front_or_the_head():
+    for sign in (1, -1):
+        assert axis(stack_of(4, (sign, 0, 0))).tolist() == [-1, 0, 0]
+        assert axis(stack_of(4, (0, sign, 0))).tolist() == [0, 1, 0]
+        assert axis(stack_of(4, (0, 0, sign))).tolist() == [0, 0, 1]
+    assert axis(stack_of(4, (1, 1, 0))) is None
+
+
+def test_each_stack_is_an_exam_of_one_patient():
+    stacks = [stack_of(5, acquired=1), stack_of(3, acquired=2), stack_of(8, acquired=3)]
+    exam = Exam("study:1|ref", "patient:1", Path("/data/1"), stacks, ["a note"])
+    first, second = one_stack_each([exam])
+    assert (first.key, second.key) == ("study:1|ref", "study:1|ref|stack 2")
+    assert first.patient_key == second.patient_key
+    assert first.stacks == [stacks[0], stacks[1]] and second.stacks == [stacks[2]]
+    assert (first.notes, second.notes) == (["a note"], [])
+    alone = Exam("k", "p", Path("/data/2"), [stacks[0], stacks[1]], [])
+    assert one_stack_each([alone]) == [alone]
+
+
+# --- DICOM -------------------------------------------------------------------------------------------------------------
+
+
+def _study(patient):
+    return f"1.2.9.{int.from_bytes(patient.encode(), 'big')}"
+
+
+def write_study(folder, patient="P-1", **tags):
+    """Three series along the body's axes, against the direction in which slices are counted, and a localizer."""
+    tags |= {"PatientID": patient, "StudyInstanceUID": _study(patient), "TriggerTime": None}
+    for number, (name, normal) in enumerate({"sag": (1, 0, 0), "cor": (0, -1, 0), "tra": (0, 0, -1)}.items(), start=1):
+        write_cine(folder / name, (0, 0, 0), normal, phases=1, slices=5, number=number, **tags)
+        write_cine(
+            folder / f"loc_{name}",
+            (0, 0, 0),
+            normal,
+            phases=1,
+            slices=3,
+            number=9,
+            **tags,
+            ImageType="ORIGINAL\\LOCALIZER",
+        )
+    return folder
+
+
+def test_a_study_gives_an_exam_for_each_series(tmp_path):
+    write_study(tmp_path / "study")
+    result = index(tmp_path)
+    assert len(result.datalist["exams"]) == 3
+    assert len({item["patient"] for item in items_of(result)}) == 1
+    for exam in result.datalist["exams"]:
+        own = items_of(result, exam)
+        assert [item["slice"] for item in own] == [0, 1, 2, 3, 4]
+        assert [item["location"] for item in own] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+        assert all(item["planes"] == {} and item["stack"] == "stack" for item in own)
+        first, last = (np.array(item["affine"])[:3, 3] for item in (own[0], own[-1]))
+        way = (last - first) * (-1, 1, 1)
+        assert way.max() == pytest.approx(40) and way.min() > -1, "to the left, the front or the head"
+    assert left_out(result) == {"3 localizer stacks: not used": 1}
+    assert result.datalist["planewise"] | {"version": 1} == {
+        "version": 1, "anatomy": "any", "stack": "stack", "views": [], "seed": 0,
+    }  # fmt: skip
+    folders = {Path(folder).name for folder in result.folders.values()}
+    assert folders == {"sag", "cor", "tra"}, "the private table says which series an exam is"
+
+
+def test_hashes_and_sections_stand_when_exams_are_added(tmp_path):
+    write_study(tmp_path / "a")
+    before = index(tmp_path)
+    for name in "bcdefgh":
+        write_study(tmp_path / name, patient=f"P-{name}")
+    after = index(tmp_path)
+    sections = {item["exam"]: section for section in SECTIONS for item in after.datalist[section]}
+    for section in SECTIONS:
+        assert all(sections[item["exam"]] == section for item in before.datalist[section])
+    by_patient = {}
+    for section in SECTIONS:
+        for item in after.datalist[section]:
+            assert by_patient.setdefault(item["patient"], section) == section
+
+
+def test_phases_are_kept_and_repeats_are_not(tmp_path):
+    tags = {"StudyInstanceUID": "1.2.3"}
+    write_cine(tmp_path / "cine", (0, 0, 0), (0, 0, 1), phases=6, slices=4, number=1, **tags)
+    write_cine(tmp_path / "again" / "cine", (0, 0, 0), (0, 0, 1), phases=6, slices=4, number=2, **tags)
+    result = index(tmp_path)
+    assert len(items_of(result)) == 24
+    assert {Path(item["image"]).parent.parent.name for item in items_of(result)} == {"again"}
+    assert left_out(result) == {"4 slice positions were acquired more than once: the last acquisition is used": 1}
+
+
+def test_what_is_no_stack_of_mr_is_counted_and_explained(tmp_path):
+    folder = tmp_path / "all"
+    write_study(folder / "study")
+    axes = ((1, 0, 0), (0, 1, 0))
+    for number in range(5):
+        write_image(folder / "ct" / f"{number}.dcm", (0, 0, 5.0 * number), *axes, Modality="CT")
+        write_image(folder / "rgb" / f"{number}.dcm", (0, 0, 5.0 * number), *axes, SamplesPerPixel=3)
+        write_image(folder / "flat" / f"{number}.dcm", (0, 0, 0), *axes, ImagePositionPatient=None)
+    result = index(tmp_path / "all")
+    assert len(items_of(result)) == 15
+    assert {reason: count for reason, (count, _) in result.skipped.items()} == {
+        "not MR (CT)": 5, "colour image": 5, "no position or orientation in the header": 5,
+    }  # fmt: skip
+
+
+def test_single_images_alone_are_an_error_that_says_so(tmp_path):
+    write_usual_exam(tmp_path / "exam", slices=3)
+    with pytest.raises(
+        InputError, match=r"1 exam: no stack of 4 or more slices, localizers aside \(the largest has 3\)"
+    ):
+        index(tmp_path)
+
+
+def test_a_stack_between_two_axes_has_no_locations(tmp_path):
+    write_cine(tmp_path / "oblique", (0, 0, 0), (1, 1, 0), phases=1, slices=5)
+    result = index(tmp_path)
+    assert len(items_of(result)) == 5
+    assert not any("location" in item for item in items_of(result))
+    assert any("no locations (hearts: --anatomy cardiac)" in reason for reason in left_out(result))
+
+
+def test_a_person_may_choose_the_localizer(tmp_path):
+    write_cine(tmp_path / "loc", (0, 0, 0), (0, 0, 1), phases=1, slices=5, ImageType="ORIGINAL\\LOCALIZER")
+    write_cine(tmp_path / "tra", (0, 0, 0), (0, 0, 1), phases=1, slices=6, number=2)
+    (tmp_path / "views.yml").write_text(f"{tmp_path}:\n  stack: loc\n")
+    result = index(tmp_path, views=tmp_path / "views.yml")
+    assert {Path(item["image"]).parent.name for item in items_of(result)} == {"loc"}
+
+
+def test_a_network_is_run_on_the_largest_stack(tmp_path):
+    write_study(tmp_path / "study")
+    write_cine(tmp_path / "study" / "more", (0, 0, 0), (1, 0, 0.3), phases=1, slices=7, number=5, PatientID="P-1",
+               StudyInstanceUID=_study("P-1"))  # fmt: skip
+    (stack,) = find_stacks(tmp_path, view="stack")
+    assert (stack.flag, stack.stack, len(stack.slices)) == (None, "stack", 7)
+
+
+# --- NIfTI -------------------------------------------------------------------------------------------------------------
+
+
+def write_nifti(path, shape=(6, 5, 4), affine=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    affine = np.diag([2.0, 2, 5, 1]) if affine is None else affine
+    values = np.random.default_rng(len(path.name)).integers(0, 400, shape).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(values, affine), path)
+    return path
+
+
+def test_a_plain_folder_of_volumes_and_cines(tmp_path):
+    write_nifti(tmp_path / "Brain 1.nii.gz", (6, 5, 8))
+    write_nifti(tmp_path / "cine.nii", (6, 5, 4, 3))
+    write_nifti(tmp_path / "scout.nii.gz", (6, 5, 2))
+    write_nifti(tmp_path / "spine_seg.nii.gz", (6, 5, 8))
+    write_nifti(tmp_path / "spine.nii.gz", (6, 5, 8))
+    result = index(tmp_path)
+    counts = Counter(Path(item["image"]).name for item in items_of(result))
+    assert counts == {"Brain 1.nii.gz": 8, "cine.nii": 12, "spine.nii.gz": 8}
+    assert {Path(item["label"]).name for item in items_of(result) if "label" in item} == {"spine_seg.nii.gz"}
+    assert all(0 <= item["location"] <= 1 for item in items_of(result))
+    assert left_out(result) == {"no stack of 4 or more slices, localizers aside (the largest has 2)": 1}
+    assert result.folders == {}, "the table of folders is for DICOM"
+
+
+def test_a_file_without_orientation_is_kept_without_locations(tmp_path):
+    folder = tmp_path / "nifti"
+    folder.mkdir()
+    nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), None), folder / "a.nii.gz")
+    write_nifti(folder / "b.nii.gz")
+    result = index(folder)
+    reason = "NIfTI without orientation (its sform and qform codes are 0): kept as a whole volume, without locations"
+    assert {why: count for why, (count, _) in result.skipped.items()} == {reason: 1}
+    whole = [item for item in items_of(result) if "affine" not in item]
+    assert [Path(item["image"]).name for item in whole] == ["a.nii.gz"]
+    assert result.datalist["exams"][whole[0]["exam"]]["volumes"] == 1
+
+
+def test_masks_of_registered_volumes_go_by_name_alone(tmp_path):
+    for name in "ab":
+        write_nifti(tmp_path / "images" / f"{name}.nii.gz")
+        write_nifti(tmp_path / "masks" / f"{name}_label.nii.gz")
+    write_nifti(tmp_path / "masks" / "c_label.nii.gz")
+    result = index(tmp_path, labels_dir=tmp_path / "masks")
+    assert {(Path(item["image"]).name[0], Path(item["label"]).name[0]) for item in items_of(result)} == {
+        ("a", "a"), ("b", "b"),
+    }  # fmt: skip
+    assert [name for name, _ in result.unmatched] == ["c_label.nii.gz"]
+
+
+@pytest.mark.parametrize("anatomy", ["cardiac", "knee"])
+def test_cines_are_whole_volumes_where_an_organ_is_looked_for(tmp_path, anatomy):
+    write_nifti(tmp_path / "images" / "p7.nii.gz", (6, 5, 4, 3))
+    write_nifti(tmp_path / "masks" / "p7_frame02_gt.nii.gz")
+    write_nifti(tmp_path / "masks" / "p7_ed.nii.gz")
+    result = index_folder(tmp_path, anatomy=anatomy, labels_dir=tmp_path / "masks")
+    items = sorted(items_of(result), key=lambda item: item["time"])
+    assert [(item["time"], item["phase"], Path(item.get("label", "-")).name) for item in items] == [
+        (0, "frame01", "p7_ed.nii.gz"), (1, "frame02", "p7_frame02_gt.nii.gz"), (2, "frame03", "-"),
+    ]  # fmt: skip
+    path = write_datalist(result.datalist, tmp_path / "list.json")
+    section = next(section for section in SECTIONS if result.datalist[section])
+    dataset = SliceDataset(load_datalist(path, section), LoadSliced("image"), cache_dir=tmp_path, progress=False)
+    volume = np.asarray(nibabel.load(tmp_path / "images" / "p7.nii.gz").dataobj)
+    assert len(dataset) == 12
+    for row, item in enumerate(dataset.items):
+        assert torch.equal(
+            dataset[row]["image"][0], torch.from_numpy(volume[:, :, item["frame"], item["time"]]).float()
+        )
+
+
+# --- real images -------------------------------------------------------------------------------------------------------
+
+
+def test_real_spines_can_be_learned_from(real_data, tmp_path):
+    """From the folder to a batch with locations, through the reader and transforms of the bundles."""
+    result = index(real_data / "spine_nifti", split=(1, 0, 0))
+    path = write_datalist(result.datalist, tmp_path / "list.json")
+    stacks = [entry["stacks"]["stack"] for entry in json.loads(path.read_text())["exams"].values()]
+    assert sorted(stack["slices"] for stack in stacks) == [9, 11, 52, 77]
+    items = [item for item in load_datalist(path, "training") if item["slice"] in (0, 8)]
+    preprocessing = Compose([LoadSliced("image"), InPlaneSpacingd("image", (3.0, 3.0, -1.0)), _cropped])
+    dataset = SliceDataset(items, preprocessing, SliceLocationd(), cache_dir=tmp_path, progress=False)
+    batch = dataset.__getitems__(range(len(items)))
+    assert batch["image"].shape == (8, 1, 12, 12) and batch["image"].std() > 0
+    assert batch["location"].flatten().tolist() == pytest.approx([item["location"] for item in items], abs=1e-6)
+
+
+def _cropped(item):
+    return {**item, "image": torch.nn.functional.pad(item["image"], (0, 0, 0, 12, 0, 12))[:, :12, :12]}
+
+
+def test_real_folders(real_data):
+    result = index(real_data)
+    names = Counter(Path(item["image"]).relative_to(real_data).parts[0] for item in items_of(result))
+    assert names == {
+        "cardiac_cine_exam": 30, "cardiac_cine_nifti": 12, "no_frame_of_reference": 32, "phantom_philips": 11,
+        "spine_nifti": 149,
+    }  # fmt: skip
+    spines = {
+        Path(item["image"]).name: item for item in items_of(result) if "spine" in item["image"] and item["slice"] == 0
+    }
+    # t1w and t2s are axial: from the feet to the head; t2 is sagittal: from right to left
+    assert spines["t1w.nii.gz"]["frame"] == 0 and spines["t2s.nii.gz"]["frame"] == 0
+    assert spines["t2.nii.gz"]["frame"] == 51, "its third axis runs to the right"

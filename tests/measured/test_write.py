@@ -1,0 +1,74 @@
+"""Measured numbers: from a study's folder into its record, and from records into the documents."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.reports.study.studies import write
+from tools.measured import write as measured
+
+RECORD = {
+    "pretrain": {"location": {"location": {"mae": 0.11244}}},
+    "tables": {"Dice": {"4, from scratch": {"mean": "0.461 (0.306)", "missed": "-"}}},
+}
+
+
+def test_the_documents_are_as_the_records_say(capsys):
+    assert measured.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_numbers_are_replaced_wherever_the_lines_break():
+    text = "location, MAE {pretrain/location/location/mae|.3f} and Dice {tables/Dice/4, from scratch/mean|.2f}."
+    document = "# Score: location,\n# MAE 9.999 and Dice\n# 0.99. With 0.99 more.\n"
+    wanted = "# Score: location,\n# MAE 0.112 and Dice\n# 0.46. With 0.99 more.\n"
+    assert measured.with_values(document, text, RECORD) == wanted
+    assert measured.with_values(wanted, text, RECORD) == wanted
+    deviation = "({tables/Dice/4, from scratch/mean/sd|.3f})"
+    assert measured.with_values("a (1.5) b", deviation, RECORD) == "a (0.306) b"
+
+
+@pytest.mark.parametrize("document", ["nothing of it", "MAE 0.1 and MAE 0.2"])
+def test_a_text_that_stands_nowhere_or_twice_is_an_error(document):
+    with pytest.raises(ValueError, match=r"stands [02] times and not once: MAE"):
+        measured.with_values(document, "MAE {pretrain/location/location/mae|.3f}", RECORD)
+
+
+def test_a_path_that_leads_nowhere_says_where_it_ends():
+    with pytest.raises(ValueError, match="ends at mse; there is mae"):
+        measured.value_of(RECORD, "pretrain/location/location/mse")
+    with pytest.raises(ValueError, match="is '-', not a number"):
+        measured.value_of(RECORD, "tables/Dice/4, from scratch/missed")
+
+
+def test_a_record_is_what_the_study_found(tmp_path):
+    location = {"mse": 0.01, "mae": 0.02, "pearson_r": 0.03, "r2": 0.04, "explained_variance": 0.05}
+    write(tmp_path / "study.json", {"pretexts": ["location"], "methods": ["none"]})
+    write(tmp_path / "pretrain/location/test/metrics.json", {"location": location})
+    write(
+        tmp_path / "pretrain/location/run.json",
+        {"commit": "abc", "packages": {}, "python": "3.11", "precision": "bfloat16"},
+    )
+    record = measured.recorded(tmp_path)
+    assert record["pretrain"]["location"] == {"location": location}
+    # the paper's rows are not measured here
+    assert list(record["tables"]["Relative location (Table 2)"]) == ["location"]
+    assert measured.value_of(record, "tables/Relative location (Table 2)/location/MAE") == 0.02
+    assert record["made_by"]["commit"] == "abc" and record["made_by"]["precision"] == "bfloat16"
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_the_command_writes_then_checks(tmp_path, monkeypatch, capsys):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "page.md").write_text("MAE 0.999")
+    (tmp_path / "records/heart.json").write_text(json.dumps(RECORD))
+    entry = "- study: heart\n  files: [page.md]\n  texts: ['MAE {pretrain/location/location/mae|.3f}']\n"
+    (tmp_path / "records/texts.yaml").write_text(entry)
+    monkeypatch.setattr(measured, "HERE", tmp_path / "records")
+    monkeypatch.setattr(measured, "ROOT", tmp_path)
+    monkeypatch.setattr(measured.documents, "__defaults__", (tmp_path,))
+    assert measured.main(["--check"]) == 1 and "differs: page.md" in capsys.readouterr().out
+    assert (tmp_path / "page.md").read_text() == "MAE 0.999"
+    assert measured.main([]) == 0 and (tmp_path / "page.md").read_text() == "MAE 0.112"
+    assert measured.main(["--check"]) == 0

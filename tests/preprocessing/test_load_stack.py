@@ -1,0 +1,20 @@
+"""Whole stacks: one time of a cine."""
+
+import nibabel
+import numpy as np
+import pytest
+from monai.transforms import Compose, EnsureChannelFirstd
+from planewise.preprocessing.load_stack import LoadStackd
+
+
+@pytest.mark.parametrize("time", [0, 2])
+def test_the_time_that_an_item_names_is_kept(tmp_path, time):
+    array = np.arange(3 * 4 * 5 * 6, dtype=np.int16).reshape(3, 4, 5, 6)
+    affine = np.diag([1.5, 1.5, 8, 1])
+    nibabel.save(nibabel.Nifti1Image(array, affine), tmp_path / "cine.nii.gz")
+    load = Compose([LoadStackd("image"), EnsureChannelFirstd("image")])
+    item = load({"image": str(tmp_path / "cine.nii.gz"), "exam": "7f3a", "phase": f"frame{time + 1:02d}", "time": time})
+    assert item["image"].shape == (1, 3, 4, 5)
+    assert np.array_equal(item["image"][0].numpy(), array[..., time])
+    assert np.allclose(item["image"].affine.numpy(), affine)
+    assert item["image"].meta["filename_or_obj"] == f"7f3a_frame{time + 1:02d}.nii.gz"

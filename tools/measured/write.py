@@ -1,0 +1,162 @@
+"""Write what the small studies measured into the documents: README, the bundles' pages, metadata and configs.
+
+    python tools/measured/write.py --from work/demo heart    # keep what a finished study found in tools/measured/heart.json
+    python tools/measured/write.py                           # write the numbers of all records into the documents
+    python tools/measured/write.py --check                   # change nothing; name the files that differ, and fail
+
+``texts.yaml`` holds each sentence, row or entry with numbers of a study as it stands in its files, with fields in place
+of the numbers::
+
+    - study: heart
+      files: [README.md]
+      texts:
+      - "location r {pretrain/multitask/location/pearson_r|.3f}"
+
+A field is a path into the record and a format. A path may lead to a cell of a table of the study's page, by title, row and
+column, whose first number counts, or with ``/sd`` after it the second, which is in brackets. Where lines break does not
+matter. Only the numbers are replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+_FIELD = re.compile(r"\{([^{}|]+)\|([^{}]+)\}")
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
+
+
+def recorded(study: Path) -> dict[str, Any]:
+    """What a finished study found: scores of its pretexts, and the tables of its page.
+
+    Raises:
+        InputError: there is no study in the folder.
+    """
+    from planewise.reports.study.folder import StudyFolder, read_json
+    from planewise.reports.study_report import write_study_report
+
+    found = StudyFolder.read(study)
+    pretrain = {name: read_json(study / "pretrain" / name / "test" / "metrics.json") for name in found.pretexts}
+    tables = {}
+    for table in write_study_report(study, study / "report" / "index.html"):
+        rows = [row.cells for row in table.rows if row.paper is None]
+        tables[table.title] = {
+            ", ".join(cells[: _naming(table.header)]): dict(zip(table.header, cells, strict=True)) for cells in rows
+        }
+    runs = [read_json(path) for path in sorted(study.glob("*/**/run.json"))]
+    what = {key: run[key] for run in runs[:1] for key in ("commit", "packages", "python", "precision") if key in run}
+    return {"made_by": what, "pretrain": pretrain, "tables": tables}
+
+
+def _naming(header: list[str]) -> int:
+    """Columns that name a row: two where a pretext has a row for each view."""
+    return 2 if "view" in header else 1
+
+
+def value_of(record: Mapping[str, Any], path: str) -> float:
+    """A number of a record.
+
+    Raises:
+        ValueError: the path leads nowhere, or to no number; it says where it ends.
+    """
+    value: Any = record
+    steps = path.split("/")
+    for number, step in enumerate(steps):
+        if step == "sd" and isinstance(value, str) and number == len(steps) - 1:
+            value = value.partition("(")[2]
+            continue
+        if not isinstance(value, Mapping) or step not in value:
+            there = ", ".join(map(str, value)) if isinstance(value, Mapping) else repr(value)
+            raise ValueError(f"{path} ends at {step}; there is {there}")
+        value = value[step]
+    first = _NUMBER.search(value) if isinstance(value, str) else None
+    if first:
+        return float(first[0])
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{path} is {value!r}, not a number")
+    return float(value)
+
+
+def with_values(document: str, text: str, record: Mapping[str, Any]) -> str:
+    """A document with the numbers of one text from a record.
+
+    Raises:
+        ValueError: the text does not stand in the document exactly once.
+    """
+    pieces = _FIELD.split(text)
+    words, fields = pieces[::3], list(zip(pieces[1::3], pieces[2::3], strict=True))
+    pattern = r"([-+]?\d+(?:\.\d+)?)".join(_anywhere(piece) for piece in words)
+    found = list(re.finditer(pattern, document))
+    if len(found) != 1:
+        raise ValueError(f"stands {len(found)} times and not once: {text}")
+    spans = [found[0].span(group + 1) for group in range(len(fields))]
+    for (start, end), (path, form) in reversed(list(zip(spans, fields, strict=True))):
+        document = document[:start] + format(value_of(record, path), form) + document[end:]
+    return document
+
+
+def _anywhere(words: str) -> str:
+    """A regular expression of some words wherever the lines break, in comments too."""
+    pieces = re.split(r"(\s+)", words)
+    return "".join(r"\s+(?:# )?" if piece.isspace() else re.escape(piece) for piece in pieces if piece)
+
+
+def documents(
+    texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]], root: Path = ROOT
+) -> dict[Path, str]:
+    """Every file that holds measured numbers, with those of the records.
+
+    Raises:
+        ValueError: as `value_of` and `with_values`, with the file's name before it.
+    """
+    wanted: dict[Path, str] = {}
+    for entry in texts:
+        for file in entry["files"]:
+            path = root / file
+            try:
+                for text in entry["texts"]:
+                    wanted[path] = with_values(wanted.get(path) or path.read_text(), text, records[entry["study"]])
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}") from None
+    return wanted
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing, and fail if a number differs")
+    parser.add_argument(
+        "--from", dest="study", nargs=2, metavar=("FOLDER", "NAME"), help="keep a finished study's numbers"
+    )
+    options = parser.parse_args(arguments)
+    if options.study:
+        folder, name = options.study
+        (HERE / f"{name}.json").write_text(json.dumps(recorded(Path(folder)), indent=1, ensure_ascii=False) + "\n")
+        print(f"kept: tools/measured/{name}.json; now write the documents without --from")
+        return 0
+    records = {path.stem: json.loads(path.read_text()) for path in HERE.glob("*.json")}
+    try:
+        wanted = documents(yaml.safe_load((HERE / "texts.yaml").read_text()), records)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    changed = [path for path, text in wanted.items() if path.read_text() != text]
+    for path in changed:
+        if not options.check:
+            path.write_text(wanted[path])
+        print(f"{'differs' if options.check else 'written'}: {path.relative_to(ROOT)}")
+    return int(options.check and bool(changed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

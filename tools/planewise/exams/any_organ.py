@@ -1,0 +1,95 @@
+"""Stacks of any organ: parallel slices, nothing recognised.
+
+The rule
+--------
+Every stack of `MIN_SLICES` slices or more that is not a localizer is learned from, each as an exam of its own: the contrasts
+and orientations of a study are as good as another's where no organ is looked for. They keep their patient, so all of them are
+in one section of the split. Slices are counted toward the patient's left, front or head, whichever axis lies nearest to the
+stack's normal (`planewise.geometry.to_left_front_or_head`): sagittal stacks run from right to left as those of knees do,
+coronal ones from back to front, axial ones from the feet to the head.
+
+Limits
+------
+- Pixels are not looked at: spectra of noise, maps and phantoms are stacks like any other.
+- Where two axes are as near to the normal and point apart, as for the short axis of many hearts, there are no locations.
+- Images over time (cines, perfusion, diffusion) are phases of their slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from planewise.exams.exam import Exam
+from planewise.exams.grouping import common_folder
+from planewise.exams.localizer import is_localizer
+from planewise.exams.recognition import Recognition
+from planewise.exams.stack import Stack
+from planewise.exams.words import count_of
+from planewise.geometry import to_left_front_or_head
+
+#: Fewest slices of a stack. Planes of a localizer, and the long-axis views of a heart, have 1 to 3.
+MIN_SLICES = 4
+
+
+def recognise(stacks: list[Stack], chosen: int | None = None) -> Recognition:
+    """The stack with most slices that suits; of several, the last acquired.
+
+    Args:
+        stacks: stacks of one exam, as `stacks.build_stacks` gives them.
+        chosen: index of the stack, if a person has said which it is.
+
+    Returns:
+        The stack and its axis; remarks say of the others what they are.
+    """
+    remarks = {index: "localizer" for index, stack in enumerate(stacks) if is_localizer(stack)}
+    result = Recognition(remarks=remarks, left_out=_why_not(stacks, chosen))
+    order = sorted(range(len(stacks)), key=lambda index: (_suits(stacks[index]), len(stacks[index].slices), index))
+    result.candidate = chosen if chosen is not None else order[-1] if order else None
+    if result.candidate is None or (chosen is None and not _suits(stacks[result.candidate])):
+        most = max((len(stack.slices) for stack in stacks), default=0)
+        result.left_out = [f"no stack of {MIN_SLICES} or more slices, localizers aside (the largest has {most})"]
+        return result
+    result.stack, result.confidence = result.candidate, 1.0
+    result.axis = axis(stacks[result.stack])
+    return result
+
+
+def axis(stack: Stack) -> np.ndarray | None:
+    """Unit vector (3,) along which a stack's slices are counted, RAS+; None if two directions are as good."""
+    direction = to_left_front_or_head(stack.normal).numpy()
+    return None if np.isnan(direction).any() else direction
+
+
+def one_stack_each(exams: Sequence[Exam]) -> list[Exam]:
+    """An exam for each stack that suits; the stacks that do not stay with the first of them, to be listed.
+
+    The first keeps the exam's identifier, so its hash; those of the others follow the order in which they were acquired.
+    """
+    apart = []
+    for exam in exams:
+        suiting = [stack for stack in exam.stacks if _suits(stack)]
+        if len(suiting) < 2:
+            apart.append(exam)
+            continue
+        rest = [stack for stack in exam.stacks if not _suits(stack)]
+        for number, stack in enumerate(suiting, start=1):
+            own = {"folder": common_folder([frame for entry in stack.slices for frame in entry.phases])}
+            if number > 1:
+                own |= {"key": f"{exam.key}|stack {number}", "notes": []}
+            apart.append(replace(exam, stacks=[stack] if number > 1 else [stack, *rest], **own))
+    return apart
+
+
+def _suits(stack: Stack) -> bool:
+    return len(stack.slices) >= MIN_SLICES and not is_localizer(stack)
+
+
+def _why_not(stacks: list[Stack], chosen: int | None) -> list[str]:
+    others = [stack for index, stack in enumerate(stacks) if index != chosen]
+    localizers = sum(map(is_localizer, others))
+    few = sum(len(stack.slices) < MIN_SLICES and not is_localizer(stack) for stack in others)
+    notes = [f"{count_of(localizers, 'localizer stack')}: not used"] if localizers else []
+    return notes + ([f"{count_of(few, 'stack')} of fewer than {MIN_SLICES} slices: not used"] if few else [])

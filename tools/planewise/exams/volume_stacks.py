@@ -1,0 +1,89 @@
+"""NIfTI volumes as stacks: their third axis is the stack, their affine says where its slices lie."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from planewise.exams.exam import Exam
+from planewise.exams.frame import Frame
+from planewise.exams.stacks import build_stacks
+from planewise.exams.volume import Volume
+from planewise.exams.volumes import stem
+from planewise.exams.words import natural_order
+
+
+def exams_of_volumes(volumes: Sequence[Volume]) -> list[Exam]:
+    """An exam for each case: its volumes of one geometry are the phases of one stack.
+
+    Args:
+        volumes: NIfTI volumes that are oriented, as `volumes.read_volumes` gives them.
+    """
+    cases = defaultdict(list)
+    for volume in volumes:
+        cases[volume.key].append(volume)
+    exams = []
+    for key, members in cases.items():
+        members.sort(key=lambda volume: natural_order(volume.phase or ""))
+        frames = [frame for number, volume in enumerate(members) for frame in _frames(volume, number)]
+        first = members[0]
+        exams.append(
+            Exam(
+                key=key,
+                patient_key=first.patient_key,
+                folder=first.folder,
+                stacks=build_stacks(frames),
+                notes=[],
+                case=first.case,
+            )
+        )
+    return exams
+
+
+def _frames(volume: Volume, number: int) -> list[Frame]:
+    """The slices of a volume; ``number`` counts the phases."""
+    (columns, rows), thickness, affines = _geometry(volume.image)
+    return [
+        Frame(
+            path=str(volume.image),
+            frame=depth,
+            affine=affine,
+            rows=rows,
+            columns=columns,
+            thickness=thickness,
+            trigger=None,
+            instance=number,
+            acquired=("", 0, 0, natural_order(volume.case)),
+            kind="",
+            text=stem(volume.image),
+            description=volume.case,
+            echo_time=None,
+            repetition_time=None,
+            sequence="",
+            fat_suppressed=None,
+            localizer=False,
+            gated=volume.time is not None,
+            body_part="",
+            patient="",
+            study="",
+            series=volume.key,
+            frame_of_reference="",
+            sop="",
+            time=volume.time,
+        )
+        for depth, affine in enumerate(affines)
+    ]
+
+
+@lru_cache(maxsize=1)  # the phases of a cine share a file
+def _geometry(path: Path) -> tuple[tuple[int, int], float, list[list[list[float]]]]:
+    """Voxels along i and j, the slices' thickness (mm), and each slice's affine."""
+    image = nibabel.load(path)
+    affines = np.repeat(np.asarray(image.affine, dtype=np.float64)[None], image.shape[2], axis=0)
+    affines[:, :3, 3] += np.arange(len(affines))[:, None] * affines[0, :3, 2]
+    return image.shape[:2], float(np.linalg.norm(affines[0, :3, 2])), affines.tolist()
