@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -32,6 +33,11 @@ def thin(name: str, folder: Path) -> Path:
         path = copy / "configs" / file
         features = config(name, file).get("features", [])
         path.write_text(with_values(path.read_text(), {"features": [4] * len(features)} if features else {}))
+    metadata = json.loads((copy / "configs/metadata.json").read_text())
+    output = metadata["network_data_format"]["outputs"]["pred"]
+    if features and output["num_channels"] == features[-1]:  # an embedding
+        output["num_channels"] = 4
+        (copy / "configs/metadata.json").write_text(json.dumps(metadata))
     return copy
 
 

@@ -60,7 +60,7 @@ def test_features_that_know_the_location_tell_it_of_exams_that_the_probe_has_not
     table = results.tables["probe.csv"]
     assert table["location"] == pytest.approx(locations) and table["exam"][6] == "exam1"
     assert table["probed_location"] == pytest.approx(locations, abs=0.05)
-    assert results.figures["probe.png"].axes[0].get_title().startswith("a phantom frozen features  r = 1.000")
+    assert results.figures["probe.png"]().axes[0].get_title().startswith("a phantom frozen features  r = 1.000")
 
 
 def test_noise_tells_nothing_though_a_ridge_could_learn_it_by_heart():

@@ -28,7 +28,7 @@ def test_scores_beside_their_chance():
 def test_the_picture_shows_the_nearest_of_other_exams():
     locations = [number % 6 / 5 for number in range(18)]
     dataset = Slices(pixels_that_know(locations), locations)
-    figure = results_of(torch.randn(18, 2, 4), dataset, shown=2, neighbours=2).figures["neighbours.png"]
+    figure = results_of(torch.randn(18, 2, 4), dataset, shown=2, neighbours=2).figures["neighbours.png"]()
     assert len(figure.axes) == 6
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0] == "exam0, location 0.00" and titles[3] == "exam2, location 1.00"

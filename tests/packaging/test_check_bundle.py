@@ -25,6 +25,7 @@ from planewise.packaging.overrides import config_files, documented_runs
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import tiny
+from tests.conftest import ROOT
 from tests.packaging.conftest import source, write_run
 
 NAME = "pretext_cardiac_location"
@@ -130,6 +131,12 @@ def test_numbers_that_are_no_json_are_found(copy, tmp_path):
     assert found.status == "FAIL" and "result is no JSON (Out of range float values" in found.detail
 
 
+def test_a_pretext_that_needs_no_label_learns_from_the_images(tmp_path):
+    for name in ("pretext_jigsaw", "pretext_slice_order"):
+        found = finding("MONAI Label training", ROOT / "bundles" / name, tmp_path / name)
+        assert (found.status, found.detail) == ("ok", "learns from 3 slices of a volume, without their masks")
+
+
 def test_a_training_that_has_nothing_to_learn_is_found(copy, tmp_path):
     """A bundle refuses what a server hands over in words of its own, or learns from the labels."""
     refused = finding("MONAI Label training", copy, tmp_path)
@@ -138,7 +145,7 @@ def test_a_training_that_has_nothing_to_learn_is_found(copy, tmp_path):
     sound = config.read_text()
     config.write_text(edited(sound, "    targets: '@train#targets'\n", ""))
     silent = finding("MONAI Label training", copy, tmp_path / "silent")
-    assert silent.status == "FAIL" and "learns from no label" in silent.detail
+    assert silent.status == "FAIL" and "learns from no label and has no target" in silent.detail
     config.write_text(
         edited(
             sound,

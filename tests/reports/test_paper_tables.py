@@ -7,7 +7,7 @@ from planewise.reports import paper_tables
 from planewise.reports.paper_tables import DIAGNOSIS_AUC, INJURY_AUC, SEGMENTATION_ASSD, SEGMENTATION_DICE, STRUCTURES
 
 METHODS = {
-    "none", "slice_order", "jigsaw", "models_genesis", "positions", "simclr", "byol", "masked_autoencoder",
+    "none", "slice_order", "jigsaw", "models_genesis", "sax_position", "simclr", "byol", "masked_autoencoder",
     "location", "orientation", "multitask",
 }  # fmt: skip
 DAGGERS = {"simclr_dagger", "byol_dagger", "masked_autoencoder_dagger"}

@@ -12,6 +12,8 @@ def bundles(tmp_path):
     for bundle, configs in {
         "pretext_knee_location": ["demo.yaml"],
         "pretext_location": [],
+        "pretext_cardiac_sax_position": ["demo.yaml", "knee.yaml"],
+        "pretext_cardiac_orientation": ["demo.yaml"],
         "pretext_simclr": ["demo.yaml", "knee.yaml", "knee_demo.yaml"],
     }.items():
         (tmp_path / bundle / "configs").mkdir(parents=True)
@@ -24,6 +26,10 @@ def test_an_anatomys_own_bundle_comes_before_one_for_all(bundles):
     pattern = "pretext_knee_{pretext}"
     assert bundle_of("location", pattern, bundles) == "pretext_knee_location"
     assert bundle_of("simclr", pattern, bundles) == "pretext_simclr"
+    assert bundle_of("sax_position", pattern, bundles) == "pretext_cardiac_sax_position", "which has a config for knees"
+    assert bundle_of("sax_position", "pretext_cardiac_{pretext}", bundles) == "pretext_cardiac_sax_position"
+    assert bundle_of("orientation", pattern, bundles) == "pretext_knee_orientation", "the heart's is of hearts alone"
+    assert bundle_of("position", pattern, bundles) == "pretext_knee_position", "another pretext's name ends like it"
     assert bundle_of("rotation", pattern, bundles) == "pretext_knee_rotation", "as the message names it"
 
 
@@ -33,4 +39,5 @@ def test_the_anatomys_config_comes_before_the_studys(bundles):
     assert overlays_of("pretext_simclr", "knee", None, bundles) == ["knee.yaml"]
     assert overlays_of("pretext_simclr", "cardiac", "demo.yaml", bundles) == ["demo.yaml"]
     assert overlays_of("pretext_knee_location", "knee", "demo.yaml", bundles) == ["demo.yaml"]
+    assert overlays_of("pretext_cardiac_sax_position", "knee", None, bundles) == ["knee.yaml"]
     assert overlays_of("pretext_location", "knee", None, bundles) == []

@@ -4,7 +4,7 @@
     python tools/measured/write.py                           # write the numbers of all records into the documents
     python tools/measured/write.py --check                   # change nothing; name the files that differ, and fail
 
-``texts.yaml`` holds each sentence, table row or entry with numbers of a study, as it stands in its files, with fields in place
+``texts.yaml`` holds each sentence, row or entry with numbers of a study as it stands in its files, with fields in place
 of the numbers::
 
     - study: heart

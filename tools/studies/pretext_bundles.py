@@ -6,7 +6,8 @@ from pathlib import Path
 
 
 def bundle_of(pretext: str, pattern: str, bundles: Path) -> str:
-    """The bundle of a pretext: the anatomy's own, ``pattern`` with the pretext's name in it, or one for every anatomy.
+    """The bundle of a pretext: the anatomy's own, ``pattern`` with the pretext's name in it, or one for every anatomy, or
+    another anatomy's that a config turns to this one.
 
     Args:
         pretext: name, ``location`` or ``simclr``.
@@ -14,11 +15,13 @@ def bundle_of(pretext: str, pattern: str, bundles: Path) -> str:
         bundles: folder of the bundles.
 
     Returns:
-        ``pretext_knee_location``, but ``pretext_simclr``, which has no knee in its name. A pretext that is nowhere has the
-        anatomy's name.
+        ``pretext_knee_location``, but ``pretext_simclr``, which has no knee in its name, and
+        ``pretext_cardiac_sax_position``, which has ``configs/knee.yaml``. A pretext that is nowhere has the anatomy's name.
     """
-    own, general = pattern.format(pretext=pretext), f"pretext_{pretext}"
-    return general if not (bundles / own).is_dir() and (bundles / general).is_dir() else own
+    own, anatomy = pattern.format(pretext=pretext), pattern.removeprefix("pretext_").partition("_{pretext}")[0]
+    found = sorted(path.parents[1].name for path in bundles.glob(f"pretext_*_{pretext}/configs/{anatomy}.yaml"))
+    turned = [name for name in found if "_" not in name.removeprefix("pretext_").removesuffix(f"_{pretext}")]
+    return next((name for name in (own, f"pretext_{pretext}", *turned) if (bundles / name).is_dir()), own)
 
 
 def overlays_of(bundle: str, anatomy: str, overlay: str | None, bundles: Path) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 
 from planewise.data.datalist import read_datalist
 from planewise.errors import InputError
+from planewise.geometry import end_direction
 from planewise.pretexts.jigsaw_tiles import tile_sides
 from planewise.pretexts.permutations import choose_permutations
 
@@ -49,6 +50,15 @@ RANGE: Check = (lambda value: PAIR[0](value) and value[0] <= value[1], f"{PAIR[1
 WIDTHS: Check = (lambda value: SIZES[0](value) and len(value) == 2, "two whole numbers, at least 1")
 
 
+def _two_ends(value: Any) -> bool:
+    if not _list_of(lambda end: isinstance(end, str))(value) or len(value) != 2:
+        return False
+    try:
+        return all(end_direction(end) is not None for end in value)
+    except ValueError:
+        return False
+
+
 def _optional(check: Check) -> Check:
     return lambda value: value is None or check[0](value), f"{check[1]}, or null"
 
@@ -66,7 +76,9 @@ CHECKS: Mapping[str, Check] = {
     "blur": SHARE,
     "blur_sigma": RANGE,
     "crop": RANGE,
+    "cycle_points": _optional((_list_of(SHARE[0]), "a list of numbers from 0 to 1")),
     "dropout": SHARE,
+    "ends": (_two_ends, 'two ends of different lines, such as "[L, AS]": letters of L, R, A, P, S, I'),
     "encoder_lr_factor": NOT_NEGATIVE,
     "features": SIZES,
     "field_without_spacing": _optional(POSITIVE),
@@ -98,6 +110,7 @@ CHECKS: Mapping[str, Check] = {
     "parallel_planes": _one_of("error", "mask"),
     "permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
     "projection": WIDTHS,
+    "probe_mapping": _one_of("linear", "sine"),
     "rotate": NOT_NEGATIVE,
     "samples_per_epoch": _optional(COUNT),
     "samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
@@ -106,6 +119,8 @@ CHECKS: Mapping[str, Check] = {
     "shift": NOT_NEGATIVE,
     "sigma": POSITIVE,
     "spacing": POSITIVE,
+    "square_size": POSITIVE,
+    "square_step": POSITIVE,
     "stem_stride": COUNT,
     "subject_seed": WHOLE,
     "tasks": NAMES,

@@ -4,6 +4,7 @@ from planewise.evaluation.as_numbers import AsNumbersd
 from planewise.evaluation.classification_report import ClassificationReport
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
 from planewise.evaluation.features_writer import FeaturesWriter
+from planewise.evaluation.find_positions import FindPositionsd
 from planewise.evaluation.findings_report import FindingsReport
 from planewise.evaluation.findings_writer import FindingsWriter
 from planewise.evaluation.jigsaw_scores import JigsawScores
@@ -16,6 +17,8 @@ from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.pictures import HeatmapPictureHandler
 from planewise.evaluation.plan_views import PlanViewsd
 from planewise.evaluation.plan_writer import PlanWriter
+from planewise.evaluation.position_scores import PositionScores
+from planewise.evaluation.position_writer import PositionWriter
 from planewise.evaluation.pretext_report import PretextReport
 from planewise.evaluation.probe_scores import ProbeScores
 from planewise.evaluation.retrieval_scores import RetrievalScores
@@ -30,6 +33,7 @@ __all__ = [
     "Collector",
     "CollectorResults",
     "FeaturesWriter",
+    "FindPositionsd",
     "FindingsReport",
     "FindingsWriter",
     "HeatmapPictureHandler",
@@ -42,6 +46,8 @@ __all__ = [
     "OrientationScores",
     "PlanViewsd",
     "PlanWriter",
+    "PositionScores",
+    "PositionWriter",
     "PretextReport",
     "ProbeScores",
     "RetrievalScores",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from planewise.geometry import centrosymmetric
 from planewise.metrics import location_scores, mean_distance_of_others, nearest_neighbours
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.pretext_figures import regression_plot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Strengths of the ridge regression, of standardised features; one is chosen within the exams that it is fitted to.
 _ALPHAS = np.logspace(-2, 4, 13)
@@ -103,9 +106,13 @@ class ProbeScores:
             "probed_location": probed.tolist(),
             "neighbour_location": neighbour.tolist(),
         }
-        figure = regression_plot(probed, location.numpy(), scores, f"{title} frozen features".strip())
-        figure.set_dpi(120)
-        return CollectorResults({"probe": metrics}, tables={"probe.csv": table}, figures={"probe.png": figure})
+
+        def draw() -> Figure:
+            figure = regression_plot(probed, location.numpy(), scores, f"{title} frozen features".strip())
+            figure.set_dpi(120)
+            return figure
+
+        return CollectorResults({"probe": metrics}, tables={"probe.csv": table}, figures={"probe.png": draw})
 
 
 def _probed(

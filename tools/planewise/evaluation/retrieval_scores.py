@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -15,6 +16,9 @@ from planewise.evaluation.frozen_features import frozen_features
 from planewise.metrics import effective_rank, embedding_spread, nearest_neighbours, retrieval_accuracy
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.neighbours import neighbour_gallery
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class RetrievalScores:
@@ -69,10 +73,10 @@ class RetrievalScores:
             "effective_rank": effective_rank(one_view),
             "dimensions": views.shape[2],
         }
-        figure = self._picture(title)
-        return CollectorResults({"retrieval": metrics}, figures={"neighbours.png": figure} if figure else {})
+        draw = self._picture(title)
+        return CollectorResults({"retrieval": metrics}, figures={"neighbours.png": draw} if draw else {})
 
-    def _picture(self, title: str) -> Any:
+    def _picture(self, title: str) -> Callable[[], Figure] | None:
         own = self.dataset.items
         rows = evenly_spaced(len(own), 16 * self.candidates)
         exams = [own[row]["exam"] for row in rows]
@@ -86,7 +90,7 @@ class RetrievalScores:
             line = [rows[rank], *(rows[index] for index in found[rank].tolist())]
             images.append(list(self.dataset.__getitems__(line)["image"][:, 0].cpu().numpy()))
             captions.append([_caption(own[row]) for row in line])
-        return neighbour_gallery(images, captions, title)
+        return partial(neighbour_gallery, images, captions, title)
 
 
 def _caption(item: Mapping[str, Any]) -> str:

@@ -25,6 +25,16 @@ from planewise.geometry.planes import (
     plane_from_affine,
     signed_distance,
 )
+from planewise.geometry.square_centres import FoundSquares, cross_residual, find_squares
+from planewise.geometry.squares import (
+    SQUARE_STEPS,
+    Squares,
+    end_direction,
+    square_labels,
+    square_names,
+    squares_inside,
+    squares_on_lines,
+)
 from planewise.geometry.stack_planes import (
     PlannedPlane,
     SliceLines,
@@ -33,23 +43,36 @@ from planewise.geometry.stack_planes import (
     plan_planes,
     plane_errors,
 )
-from planewise.geometry.tolerances import AXIS_MARGIN, MIN_BASE_APEX_COSINE, MIN_SPACING, PARALLEL_ANGLE
+from planewise.geometry.tolerances import (
+    AXIS_MARGIN,
+    MIN_BASE_APEX_COSINE,
+    MIN_END_COSINE,
+    MIN_SPACING,
+    PARALLEL_ANGLE,
+)
 
 __all__ = [
     "AXIS_MARGIN",
     "MIN_BASE_APEX_COSINE",
+    "MIN_END_COSINE",
     "MIN_SPACING",
     "PARALLEL_ANGLE",
+    "SQUARE_STEPS",
+    "FoundSquares",
     "LineFit",
     "PlannedPlane",
     "SliceLines",
+    "Squares",
     "angle_between_planes",
     "base_to_apex",
     "centrosymmetric",
     "check_affine",
     "clip_lines",
+    "cross_residual",
     "crossing",
+    "end_direction",
     "find_lines",
+    "find_squares",
     "fit_lines",
     "fit_plane",
     "intersection_lines",
@@ -67,5 +90,9 @@ __all__ = [
     "plane_from_lines",
     "relative_locations",
     "signed_distance",
+    "square_labels",
+    "square_names",
+    "squares_inside",
+    "squares_on_lines",
     "to_left_front_or_head",
 ]

@@ -24,3 +24,7 @@ AXIS_MARGIN = math.radians(10.0)
 #: Eq. (1) is evaluated for at most this many sigma: beyond it the value is below 1e-13 and float32 ``exp`` becomes an
 #: order of magnitude slower (denormal results).
 CLAMP_SIGMAS = 7.8
+
+#: The ends of a line are told apart (left from right) only if it lies within 73 degrees of that direction (cosine 0.3). The
+#: lines of hearts and knees reach 0.7 and more, which leaves room for a patient who lies turned.
+MIN_END_COSINE = 0.3

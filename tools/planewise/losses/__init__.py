@@ -3,6 +3,7 @@
 from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
 from planewise.losses.findings import FindingsLoss
 from planewise.losses.jigsaw import JigsawLoss
+from planewise.losses.position import PositionLoss
 from planewise.losses.pretext import (
     MultitaskLoss,
     RelativeLocationLoss,
@@ -19,6 +20,7 @@ __all__ = [
     "FindingsLoss",
     "JigsawLoss",
     "MultitaskLoss",
+    "PositionLoss",
     "RelativeLocationLoss",
     "RelativeOrientationLoss",
     "SegmentationLoss",

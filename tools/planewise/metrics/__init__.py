@@ -10,6 +10,8 @@ from planewise.metrics.location import location_scores
 from planewise.metrics.location_errors import LocationErrors
 from planewise.metrics.masked_loss import MaskedLoss
 from planewise.metrics.neighbours import mean_distance_of_others, nearest_neighbours
+from planewise.metrics.position_errors import PositionErrors
+from planewise.metrics.positions import position_counts, position_dice
 from planewise.metrics.segmentation import volume_scores
 from planewise.metrics.volume_dice import VolumeDice
 
@@ -18,6 +20,7 @@ __all__ = [
     "LineErrors",
     "LocationErrors",
     "MaskedLoss",
+    "PositionErrors",
     "VolumeDice",
     "classification_scores",
     "effective_rank",
@@ -28,6 +31,8 @@ __all__ = [
     "mean_auc",
     "mean_distance_of_others",
     "nearest_neighbours",
+    "position_counts",
+    "position_dice",
     "profile_correlation",
     "retrieval_accuracy",
     "volume_scores",

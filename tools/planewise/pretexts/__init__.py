@@ -1,15 +1,19 @@
 """What a pretext makes of an item or a batch: its targets, from geometry or from the image itself."""
 
+from planewise.pretexts.crossing_planes import CrossingPlanesd
 from planewise.pretexts.jigsaw_tiles import JigsawTilesd
 from planewise.pretexts.permutations import choose_permutations, inverse
+from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
 from planewise.pretexts.select_planes import SelectPlanesd
 from planewise.pretexts.slice_pairs import SlicePairsd, SlicePositiond
 from planewise.pretexts.two_views import TwoViewsd
 
 __all__ = [
+    "CrossingPlanesd",
     "JigsawTilesd",
     "PlaneHeatmapsd",
+    "PlaneSquaresd",
     "SelectPlanesd",
     "SliceLocationd",
     "SlicePairsd",

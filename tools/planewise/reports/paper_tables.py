@@ -1,6 +1,6 @@
 """Numbers that papers published, to stand next to ours: facts of the papers, on patients; phantoms or your own data here.
 
-A method has the name of the pretext bundle that does it here (``positions`` is Bai 2019's anatomical position prediction),
+A method has the name of the pretext bundle that does it here (``sax_position`` is Bai 2019's anatomical position prediction),
 ``none`` is training from scratch, ``imagenet`` ImageNet's weights alone. ``_dagger`` are the papers' rows with a dagger:
 weights that others trained on ImageNet, with other backbones, fine-tuned directly.
 """
@@ -99,7 +99,7 @@ SEGMENTATION_DICE: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
   1 slice_order                0.437  0.318   0.507  0.357   0.341  0.288   0.462  0.278
   1 jigsaw                     0.410  0.286   0.486  0.297   0.370  0.266   0.372  0.279
   1 models_genesis             0.470  0.275   0.569  0.294   0.374  0.237   0.466  0.254
-  1 positions                  0.461  0.290   0.547  0.323   0.375  0.265   0.461  0.249
+  1 sax_position               0.461  0.290   0.547  0.323   0.375  0.265   0.461  0.249
   1 simclr                     0.278  0.288   0.328  0.344   0.264  0.249   0.243  0.255
   1 byol                       0.230  0.252   0.232  0.293   0.242  0.216   0.216  0.241
   1 masked_autoencoder         0.326  0.282   0.414  0.336   0.256  0.236   0.307  0.239
@@ -110,7 +110,7 @@ SEGMENTATION_DICE: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
   4 slice_order                0.745  0.205   0.826  0.185   0.659  0.230   0.750  0.156
   4 jigsaw                     0.783  0.156   0.856  0.164   0.721  0.152   0.771  0.115
   4 models_genesis             0.798  0.138   0.875  0.108   0.736  0.159   0.782  0.101
-  4 positions                  0.766  0.175   0.828  0.153   0.711  0.219   0.758  0.115
+  4 sax_position               0.766  0.175   0.828  0.153   0.711  0.219   0.758  0.115
   4 simclr                     0.750  0.192   0.802  0.243   0.698  0.179   0.749  0.115
   4 byol                       0.762  0.161   0.801  0.184   0.764  0.121   0.722  0.163
   4 masked_autoencoder         0.788  0.167   0.842  0.175   0.732  0.197   0.789  0.089
@@ -121,7 +121,7 @@ SEGMENTATION_DICE: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
  16 slice_order                0.813  0.133   0.837  0.150   0.794  0.141   0.806  0.101
  16 jigsaw                     0.815  0.116   0.845  0.133   0.809  0.104   0.790  0.102
  16 models_genesis             0.819  0.144   0.856  0.146   0.792  0.176   0.810  0.087
- 16 positions                  0.815  0.141   0.847  0.142   0.785  0.177   0.810  0.079
+ 16 sax_position               0.815  0.141   0.847  0.142   0.785  0.177   0.810  0.079
  16 simclr                     0.824  0.129   0.852  0.168   0.815  0.112   0.807  0.093
  16 byol                       0.823  0.132   0.844  0.165   0.825  0.126   0.799  0.089
  16 masked_autoencoder         0.818  0.158   0.861  0.142   0.766  0.205   0.826  0.086
@@ -132,7 +132,7 @@ SEGMENTATION_DICE: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
  32 slice_order                0.875  0.107   0.880  0.160   0.877  0.076   0.867  0.053
  32 jigsaw                     0.880  0.104   0.905  0.152   0.859  0.078   0.875  0.046
  32 models_genesis             0.884  0.066   0.912  0.072   0.875  0.058   0.866  0.058
- 32 positions                  0.871  0.095   0.913  0.088   0.832  0.114   0.869  0.055
+ 32 sax_position               0.871  0.095   0.913  0.088   0.832  0.114   0.869  0.055
  32 simclr                     0.869  0.108   0.884  0.156   0.857  0.089   0.867  0.052
  32 byol                       0.897  0.062   0.929  0.047   0.885  0.067   0.877  0.056
  32 masked_autoencoder         0.886  0.071   0.915  0.080   0.864  0.076   0.879  0.040
@@ -143,7 +143,7 @@ SEGMENTATION_DICE: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
  64 slice_order                0.887  0.067   0.920  0.077   0.879  0.058   0.862  0.050
  64 jigsaw                     0.886  0.067   0.913  0.072   0.877  0.071   0.867  0.045
  64 models_genesis             0.898  0.061   0.915  0.073   0.893  0.067   0.887  0.033
- 64 positions                  0.903  0.056   0.930  0.067   0.891  0.050   0.889  0.036
+ 64 sax_position               0.903  0.056   0.930  0.067   0.891  0.050   0.889  0.036
  64 simclr                     0.897  0.054   0.928  0.053   0.882  0.048   0.882  0.046
  64 byol                       0.901  0.055   0.925  0.059   0.897  0.048   0.882  0.048
  64 masked_autoencoder         0.902  0.058   0.935  0.053   0.884  0.065   0.886  0.039
@@ -169,7 +169,7 @@ SEGMENTATION_ASSD: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
   1 slice_order               20.425 28.849  19.558 29.433  24.468 28.677  17.249 27.946
   1 jigsaw                    21.778 29.537  25.064 35.956  18.757 20.099  21.513 30.008
   1 models_genesis            14.713 22.634  14.676 24.579  16.884 23.920  12.578 18.742
-  1 positions                 17.151 31.190  20.156 39.117  17.364 23.287  13.932 28.748
+  1 sax_position              17.151 31.190  20.156 39.117  17.364 23.287  13.932 28.748
   1 simclr                    33.262 44.645  33.503 47.469  31.741 40.985  33.262 44.645
   1 byol                      33.929 43.196  33.140 43.360  28.948 38.385  39.699 46.749
   1 masked_autoencoder        26.841 42.818  18.023 30.621  40.991 53.739  21.506 42.817
@@ -180,7 +180,7 @@ SEGMENTATION_ASSD: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
   4 slice_order                3.316  4.150   2.791  4.512   4.918  4.420   2.241  2.788
   4 jigsaw                     2.273  3.290   1.995  4.794   3.503  2.491   1.323  0.891
   4 models_genesis             2.117  2.095   1.635  2.287   3.015  1.950   1.701  1.710
-  4 positions                  2.528  2.768   2.372  2.727   3.552  3.416   1.659  1.431
+  4 sax_position               2.528  2.768   2.372  2.727   3.552  3.416   1.659  1.431
   4 simclr                     3.348  5.569   4.145  8.937   3.946  2.786   1.953  1.575
   4 byol                       2.592  2.382   3.062  3.105   2.873  1.939   1.841  1.661
   4 masked_autoencoder         2.259  3.091   2.429  4.516   2.944  2.492   1.404  0.907
@@ -191,7 +191,7 @@ SEGMENTATION_ASSD: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
  16 slice_order                2.070  2.121   2.573  2.966   2.317  1.670   1.319  1.016
  16 jigsaw                     2.001  1.869   2.341  2.581   2.272  1.502   1.391  1.001
  16 models_genesis             2.078  2.263   2.222  2.935   2.415  2.149   1.596  1.325
- 16 positions                  2.144  2.676   2.458  3.102   2.625  3.030   1.348  1.311
+ 16 sax_position               2.144  2.676   2.458  3.102   2.625  3.030   1.348  1.311
  16 simclr                     1.992  3.011   2.581  4.877   1.969  1.263   1.429  1.073
  16 byol                       1.838  2.791   2.301  4.348   2.039  1.799   1.173  0.726
  16 masked_autoencoder         2.031  2.641   2.004  2.724   2.947  3.324   1.143  0.914
@@ -202,7 +202,7 @@ SEGMENTATION_ASSD: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
  32 slice_order                1.400  2.569   1.893  4.142   1.515  1.317   0.792  0.531
  32 jigsaw                     1.187  2.568   1.351  4.241   1.565  1.118   0.645  0.296
  32 models_genesis             1.075  1.079   1.095  1.468   1.427  0.986   0.702  0.324
- 32 positions                  1.339  1.616   1.046  1.739   2.232  1.846   0.738  0.406
+ 32 sax_position               1.339  1.616   1.046  1.739   2.232  1.846   0.738  0.406
  32 simclr                     1.430  2.364   1.766  3.861   1.695  1.170   0.830  0.539
  32 byol                       0.873  0.866   0.687  0.775   1.259  1.124   0.672  0.404
  32 masked_autoencoder         1.089  1.183   0.997  1.482   1.622  1.179   0.647  0.353
@@ -213,7 +213,7 @@ SEGMENTATION_ASSD: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
  64 slice_order                1.069  1.150   1.003  1.613   1.376  0.909   0.828  0.617
  64 jigsaw                     1.037  1.116   1.021  1.504   1.418  1.054   0.671  0.298
  64 models_genesis             0.883  0.962   0.866  1.177   1.197  1.058   0.586  0.290
- 64 positions                  0.799  0.908   0.714  1.253   1.127  0.806   0.558  0.281
+ 64 sax_position               0.799  0.908   0.714  1.253   1.127  0.806   0.558  0.281
  64 simclr                     0.921  0.878   0.790  1.047   1.306  0.925   0.668  0.389
  64 byol                       0.841  0.813   0.843  1.044   1.048  0.811   0.632  0.379
  64 masked_autoencoder         0.833  0.798   0.584  0.723   1.334  0.964   0.583  0.289
@@ -239,7 +239,7 @@ none                      0.608 0.825 0.861 0.909 0.920
 slice_order               0.750 0.884 0.912 0.934 0.918
 jigsaw                    0.835 0.881 0.929 0.904 0.968
 models_genesis            0.768 0.893 0.937 0.928 0.928
-positions                 0.686 0.815 0.922 0.921 0.956
+sax_position              0.686 0.815 0.922 0.921 0.956
 simclr                    0.567 0.821 0.921 0.924 0.925
 byol                      0.454 0.754 0.912 0.943 0.943
 masked_autoencoder        0.598 0.868 0.931 0.937 0.935
@@ -266,7 +266,7 @@ INJURY_AUC: tuple[Published[dict[int, float]], ...] = (
 none                      0.433 0.429 0.474 0.562
 imagenet                  0.682 0.737 0.799 0.824
 models_genesis            0.631 0.722 0.707 0.699
-positions                 0.654 0.713 0.719 0.723
+sax_position              0.654 0.713 0.719 0.723
 jigsaw                    0.632 0.703 0.770 0.793
 slice_order               0.625 0.740 0.773 0.792
 masked_autoencoder        0.548 0.583 0.618 0.624

@@ -112,14 +112,17 @@ def inference(candidate: Candidate) -> str:
 
 
 class _Silent(nn.Module):
-    """A network whose output is zero everywhere."""
+    """A network whose output is zero everywhere, and whose encoder's is, where an inferer asks for that alone."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        if hasattr(network, "encoder"):
+            self.encoder = _Silent(network.encoder)
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(self.network(image))
+    def forward(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        output = self.network(image)
+        return [torch.zeros_like(level) for level in output] if isinstance(output, list) else torch.zeros_like(output)
 
 
 def _refusal(bundle: Bundle, before: Sequence) -> str:
@@ -175,7 +178,8 @@ def _request(bundle: Bundle, path: str) -> dict[str, Any]:
 
 
 def training(candidate: Candidate) -> str:
-    """The training data that MONAI Label hands over, volumes with masks: the bundle learns from it, or says why not."""
+    """The training data that MONAI Label hands over, volumes with masks: the bundle learns from it (some pretexts from the
+    images alone), or says why not."""
     bundle = candidate.bundle
     with _example(_IMAGES[0]) as image, _example(_IMAGES[0], integers=True) as label:
         parser = ConfigParser(
@@ -199,8 +203,13 @@ def training(candidate: Candidate) -> str:
             raise InputError(
                 f"a training in MONAI Label ends with {reason(error)}; let an InputError say why there is none"
             ) from None
-    need("label" in first, "a training in MONAI Label learns from no label")
-    return f"learns from {len(dataset)} slices of a volume"
+    learned = f"learns from {len(dataset)} slices of a volume"
+    if "label" in first:
+        return learned
+    # what a pretext makes of the images is its target
+    _, target, *_ = parser.get_parsed_content("train#trainer#prepare_batch")(dataset.__getitems__([0, 1]), "cpu")
+    need(not isinstance(target, dict) or target, "a training in MONAI Label learns from no label and has no target")
+    return f"{learned}, without their masks"
 
 
 def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:

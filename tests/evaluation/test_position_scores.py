@@ -1,0 +1,74 @@
+"""Scores of anatomical positions, of maps that a test makes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from planewise.evaluation import PositionScores, ScoredBatch
+
+from tests.metrics.test_position_errors import SIDE, update
+
+ITEMS = [{"exam": f"exam{number}", "slice": number} for number in range(3)]
+
+
+def results(*updates, examples=()):
+    """Of batches of one slice each."""
+    collector = PositionScores(("L", "AS"), size=2.0 * SIDE, step=30.0)
+    taken: dict[str, list[torch.Tensor]] = {}
+    for row, (logits, target) in enumerate(updates):
+        example = torch.tensor([row in examples])
+        batch = ScoredBatch(torch.full((1, 1, 64, 64), float(row)), target, logits, example)
+        for name, value in collector.take(batch).items():
+            taken.setdefault(name, []).append(value)
+    return collector.results({name: torch.cat(each) for name, each in taken.items()}, ITEMS[: len(updates)], "")
+
+
+def test_scores_by_hand():
+    found = results(update(0), update(2), update(1, without=3))
+    scores = found.metrics["positions"]
+    assert list(scores["squares"]) == [
+        "crossing", "left", "far left", "right", "far right", "anterior", "far anterior", "posterior", "far posterior",
+    ]  # fmt: skip
+    left = scores["squares"]["left"]
+    assert left["dice"] == pytest.approx((10 + 8 + 9) / 30) and left["not_found"] == 0
+    assert left["centre_mm"] == pytest.approx({"mean": 2, "sd": math.sqrt(8 / 3), "median": 2}, abs=1e-4)
+    missing = scores["squares"]["far left"]
+    assert missing["not_found"] == 1 and missing["dice"] == pytest.approx(2 * 180 / 500)
+    # the last lies partly outside: a Dice, but no distance
+    last = scores["squares"]["far posterior"]
+    assert math.isnan(last["centre_mm"]["mean"]) and last["not_found"] == 0 and last["dice"] == pytest.approx(0.9)
+    assert scores["not_found"] == 1 and scores["centre_mm"]["mean"] == pytest.approx(46 / 23, abs=1e-4)
+    # right are 900, 720 and 8 times 90 of 2700 pixels of squares
+    assert scores["square_accuracy"] == pytest.approx((900 + 720 + 720) / 2700)
+    wrong = 2 * 180 + (100 + 8 * 2 * 10)
+    assert scores["accuracy"] == pytest.approx(1 - wrong / (3 * 64 * 64))
+    assert found.columns["squares_found"] == [9, 9, 8]
+    assert found.columns["centre_mm"] == pytest.approx([0, 4, 2], abs=1e-4)
+    assert found.columns["squares_dice"] == pytest.approx([1, 0.8, 0.9 * 8 / 9])
+    assert scores["trust"]["found"] == pytest.approx(8.02) and scores["trust"]["residual_mm"] > 0
+
+
+def test_slices_that_are_not_known_count_nowhere():
+    unknown = update(0)
+    unknown[1]["squares"][:] = -1
+    unknown[1]["square_centres"][:] = torch.nan
+    unknown[1]["square_inside"][:] = False
+    scores = results(update(2), unknown).metrics["positions"]
+    alone = results(update(2)).metrics["positions"]
+    for name in ("accuracy", "square_accuracy", "dice", "not_found", "trust"):
+        assert scores[name] == alone[name]
+
+
+def test_the_picture_shows_slice_truth_and_prediction():
+    figure = results(update(0), update(2), examples=(1,)).figures["squares.png"]()
+    assert figure.axes[0].get_title() == "exam slice 1" and len(figure.axes) == 3
+    truth, said = (np.asarray(axes.get_images()[1].get_array()) for axes in figure.axes[1:])
+    # i runs to the right: the far left square begins at i = 0, and is predicted two pixels further on
+    assert truth[25, 0, 3] > 0 and said[25, 0, 3] == 0 and said[25, 2, 3] > 0
+    assert truth[25, 9, 3] > 0 and truth[25, 10, 3] == 0 and said[25, 11, 3] > 0 and said[25, 12, 3] == 0
+    # the crossing is white
+    assert truth[25, 25, :3].tolist() == [1, 1, 1]
+    assert not results(update(0)).figures

@@ -1,0 +1,212 @@
+"""Squares against a loop in plain Python in patient space, and what no transform may change."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from planewise.geometry import (
+    SQUARE_STEPS,
+    Squares,
+    end_direction,
+    square_labels,
+    square_names,
+    squares_inside,
+    squares_on_lines,
+)
+
+from .slices import affines, rotation
+
+SHAPE, ENDS, SIZE, STEP = (48, 40), ("L", "AS"), 20.0, 55.0
+
+
+def crossing_planes(affine: torch.Tensor, first: float, second: float, at=(22.0, 19.0)) -> torch.Tensor:
+    """Two planes at right angles to a slice that cut it along lines at these angles (radians) from its first axis."""
+    axes = affine[:3, :2] / affine[:3, :2].norm(dim=0)
+    origin = affine[:3, :3] @ torch.tensor([*at, 0.0], dtype=torch.float64) + affine[:3, 3]
+    normals = [-math.sin(angle) * axes[:, 0] + math.cos(angle) * axes[:, 1] for angle in (first, second)]
+    return torch.stack([torch.stack([origin, normal]) for normal in normals])
+
+
+@st.composite
+def crosses(draw) -> tuple[torch.Tensor, torch.Tensor]:
+    """A slice anywhere, and two planes through it that make a cross whose ends can be told apart."""
+    affine = draw(affines())
+    first = draw(st.floats(0, 2 * math.pi))
+    second = first + draw(st.sampled_from([-1, 1])) * draw(st.floats(0.6, math.pi - 0.6))
+    planes = crossing_planes(affine, first, second, (draw(st.floats(0, 47)), draw(st.floats(0, 39))))
+    across = torch.linalg.cross(affine[:3, 0], affine[:3, 1])
+    for number, end in enumerate(ENDS):
+        along = torch.linalg.cross(across, planes[number, 1])
+        cosine = along @ torch.tensor(end_direction(end), dtype=torch.float64) / along.norm()
+        assume(abs(float(cosine)) > 0.35)
+    return affine, planes
+
+
+def slow_labels(affine: np.ndarray, planes: np.ndarray, shape=SHAPE, size=SIZE, step=STEP) -> np.ndarray:
+    """Pixel by pixel, written from the paper's words, in LPS as DICOM headers are. Pixels on a square's border give -2."""
+    to_lps = np.diag([-1.0, -1.0, 1.0])
+    u, v, o = (to_lps @ affine[:3, column] for column in (0, 1, 3))
+    across = np.cross(u, v) / np.linalg.norm(np.cross(u, v))
+    points, normals = planes[:, 0] @ to_lps, planes[:, 1] @ to_lps
+    # the crossing lies in the slice and in both planes
+    rows = np.stack([across, normals[0], normals[1]])
+    centre = np.linalg.solve(rows, [across @ o, normals[0] @ points[0], normals[1] @ points[1]])
+    # in LPS left is +x, and anterior -y, superior +z
+    first_ends = [np.array([1.0, 0, 0]), np.array([0, -1.0, 1.0]) / math.sqrt(2)]
+    directions = []
+    for normal, end in zip(normals, first_ends, strict=True):
+        direction = np.cross(across, normal)
+        direction /= np.linalg.norm(direction)
+        directions.append(direction if direction @ end > 0 else -direction)
+    # of all right-angled pairs of sides the one that is nearest to both lines, by trial of either hand
+    best = None
+    for hand in (1, -1):
+        turned = hand * np.cross(across, directions[0])
+        if turned @ directions[1] > 0:
+            middle = directions[0] + hand * np.cross(directions[1], across)
+            best = middle / np.linalg.norm(middle), hand * np.cross(across, middle / np.linalg.norm(middle))
+    squares = [centre]
+    for direction in directions:
+        for sign in (1, -1):
+            for count in (1, 2):
+                squares.append(centre + sign * count * step * direction)
+    labels = np.zeros(shape, dtype=int)
+    for i in range(shape[0]):
+        for j in range(shape[1]):
+            for number, square in enumerate(squares, start=1):
+                away = max(abs((o + i * u + j * v - square) @ side) for side in best)
+                if abs(away - size / 2) < 1e-3:
+                    labels[i, j] = -2
+                    break
+                if away < size / 2:
+                    labels[i, j] = number
+    return labels
+
+
+@given(crosses())
+@settings(max_examples=15)
+def test_squares_are_those_of_a_loop_in_patient_space(cross):
+    affine, planes = cross
+    fast = square_labels(squares_on_lines(affine, planes, ENDS, STEP), affine, SHAPE, SIZE).numpy()
+    slow = slow_labels(affine.numpy(), planes.numpy())
+    sure = slow != -2
+    assert sure.mean() > 0.5 and (fast[sure] == slow[sure]).all()
+
+
+def test_a_slice_by_hand():
+    """An axial slice of 1 mm, i to the left and j to the back; left and anterior first."""
+    affine = torch.diag(torch.tensor([-1.0, -1, 1, 1], dtype=torch.float64))
+    planes = torch.tensor([[[0.0, -100, 0], [0, 1, 0]], [[-150.0, 0, 0], [1, 0, 0]]], dtype=torch.float64)
+    squares = squares_on_lines(affine, planes, ("L", "A"), 40.0)
+    where = [(150, 100), (190, 100), (230, 100), (110, 100), (70, 100), (150, 60), (150, 20), (150, 140), (150, 180)]
+    expected = torch.tensor([(-i, -j, 0) for i, j in where], dtype=torch.float64)
+    assert torch.allclose(squares.centres, expected)
+    labels = square_labels(squares, affine, (240, 160), 10.0)
+    for number, (i, j) in enumerate(where, start=1):
+        if number < 9:  # the last lies outside
+            assert bool((labels[i - 5 : i + 6, j - 5 : j + 6] == number).all())
+            assert int((labels == number).sum()) == 121
+    assert not (labels == 9).any() and int((labels > 0).sum()) == 8 * 121
+    assert squares_inside(squares, affine, (240, 160), 10.0).tolist() == [True] * 8 + [False]
+    assert squares_inside(squares, affine, (234, 160), 10.0).tolist() == [True] * 2 + [False] + [True] * 5 + [False]
+    assert square_names(("L", "A")) == (
+        "crossing", "left", "far left", "right", "far right", "anterior", "far anterior", "posterior", "far posterior",
+    )  # fmt: skip
+    assert square_names(("AS", "I"))[1::2] == ("anterior", "posterior", "inferior", "superior")
+
+
+@given(crosses(), st.integers(0, 10**6))
+def test_squares_move_with_the_patient(cross, seed):
+    """Turned by 20 degrees about any axis and shifted, image and planes alike: the pixels keep their classes."""
+    affine, planes = cross
+    axis = rotation(seed)[:, 0]
+    skew = torch.tensor([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]], dtype=torch.float64)
+    turn = torch.eye(4, dtype=torch.float64)
+    turn[:3, :3] = torch.linalg.matrix_exp(0.05 * skew)
+    turn[:3, 3] = torch.tensor([11.0, -7, 30])
+    moved = planes @ turn[:3, :3].T
+    moved[:, 0] += turn[:3, 3]
+    before, after = (squares_on_lines(a, p, ENDS, STEP) for a, p in ((affine, planes), (turn @ affine, moved)))
+    assert torch.allclose(before.centres @ turn[:3, :3].T + turn[:3, 3], after.centres, atol=1e-6)
+    same = square_labels(before, affine, SHAPE, SIZE) == square_labels(after, turn @ affine, SHAPE, SIZE)
+    assert same.float().mean() > 0.998  # but for pixels on a border, to rounding
+
+
+@given(crosses(), st.sampled_from([(0,), (1,), (0, 1)]), st.booleans(), st.sampled_from([(1, 1), (-1, 1), (1, -1)]))
+def test_a_flipped_or_swapped_image_keeps_its_anatomy(cross, axes, swap, signs):
+    affine, planes = cross
+    labels = square_labels(squares_on_lines(affine, planes, ENDS, STEP), affine, SHAPE, SIZE)
+    stored, shape = affine.clone(), SHAPE
+    for axis in axes:
+        stored[:3, 3] += (shape[axis] - 1) * stored[:3, axis]
+        stored[:3, axis] *= -1
+    expected = labels.flip(axes)
+    if swap:
+        stored, shape, expected = stored[:, [1, 0, 2, 3]], shape[::-1], expected.T
+    # a plane has no front
+    turned = planes * torch.tensor(signs, dtype=torch.float64)[:, None, None] ** torch.tensor([0, 1])[:, None]
+    found = square_labels(squares_on_lines(stored, turned, ENDS, STEP), stored, shape, SIZE)
+    assert (found == expected).float().mean() > 0.998
+
+
+def test_a_batch_is_its_slices():
+    generator = torch.Generator().manual_seed(4)
+    affine = torch.diag(torch.tensor([-2.0, -2, 1, 1], dtype=torch.float64)).repeat(5, 1, 1)
+    affine[:, :3, 3] = 30 * torch.randn(5, 3, dtype=torch.float64, generator=generator)
+    planes = torch.stack([crossing_planes(each, 0.1 * n, 1.2 + 0.1 * n) for n, each in enumerate(affine)])
+    together = squares_on_lines(affine, planes, ENDS, STEP)
+    labels = square_labels(together, affine, SHAPE, SIZE)
+    for row in range(5):
+        alone = squares_on_lines(affine[row], planes[row], ENDS, STEP)
+        assert torch.allclose(alone.centres, together.centres[row], atol=1e-9)
+        assert torch.equal(square_labels(alone, affine[row], SHAPE, SIZE), labels[row])
+
+
+AXIAL = torch.diag(torch.tensor([-2.0, -2, 1, 1], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "known"),
+    [
+        (0.0, math.radians(90), True),
+        (0.0, math.radians(4.9), False),  # the lines are parallel, nearly
+        (0.0, math.radians(35), True),
+        (math.radians(74), math.radians(10), False),  # the first runs from front to back: neither end is left
+        (math.radians(72), math.radians(130), True),
+        (0.0, math.radians(16), False),  # the second runs from left to right: neither end is anterior
+    ],
+)
+def test_lines_that_make_no_cross_are_not_known(first, second, known):
+    squares = squares_on_lines(AXIAL, crossing_planes(AXIAL, first, second), ("L", "A"), STEP)
+    labels = square_labels(squares, AXIAL, SHAPE, SIZE)
+    assert bool(torch.isfinite(squares.centres).all()) == bool(torch.isfinite(squares.sides).all()) == known
+    assert bool((labels == -1).all()) == (not known) and bool((labels >= 0).all()) == known
+    assert bool(squares_inside(squares, AXIAL, SHAPE, SIZE).any()) == known
+
+
+def test_a_plane_that_is_parallel_or_masked_is_not_known():
+    planes = crossing_planes(AXIAL, 0.0, 1.5)
+    parallel, masked = planes.clone(), planes.clone()
+    parallel[1, 1] = torch.tensor([0.0, math.sin(0.08), math.cos(0.08)])
+    masked[0] = torch.nan
+    for changed in (parallel, masked):
+        squares = squares_on_lines(AXIAL, changed, ("L", "A"), STEP)
+        assert torch.isnan(squares.centres).all() and torch.isnan(squares.sides).all()
+    assert squares_on_lines(AXIAL, planes, ("L", "A"), STEP).centres.isfinite().all()
+
+
+@pytest.mark.parametrize("wrong", ["", "X", "LR", "AA", "LAP"])
+def test_ends_are_directions_of_the_body(wrong):
+    with pytest.raises(ValueError, match="an end of a line is L, R, A, P, S, I"):
+        end_direction(wrong)
+
+
+def test_directions_by_hand():
+    assert end_direction("L") == (-1, 0, 0)
+    assert end_direction("AS") == pytest.approx((0, math.sqrt(0.5), math.sqrt(0.5)))
+    assert len(SQUARE_STEPS) == 9 and Squares._fields == ("centres", "sides")

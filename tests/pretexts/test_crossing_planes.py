@@ -1,0 +1,56 @@
+"""Slices in which the lines of two views make no cross."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from planewise.errors import InputError
+from planewise.pretexts import CrossingPlanesd, SelectPlanesd
+
+VIEWS = ("4ch", "2ch")
+
+
+def item(degrees: float) -> dict:
+    """An axial slice; the first line runs from left to right, the other at an angle to it."""
+    turn = math.radians(degrees)
+    planes = torch.tensor([[[0.0, 0, 0], [0, 1, 0]], [[0, 0, 0], [-math.sin(turn), math.cos(turn), 0]]])
+    affine = [[-2.0, 0, 0, 0], [0, -2, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    return {"exam": "7f3a", "stack": "short axis", "affine": affine, "planes": planes.double()}
+
+
+def test_a_cross_passes_as_it_is():
+    for parallel in ("error", "mask"):
+        given = item(60)
+        assert torch.equal(CrossingPlanesd(VIEWS, ("L", "A"), parallel)(given)["planes"], given["planes"])
+
+
+@pytest.mark.parametrize(("degrees", "ends"), [(3, ("L", "L")), (10, ("L", "A")), (90, ("A", "A"))])
+def test_no_cross_is_refused_or_masked(degrees, ends):
+    with pytest.raises(InputError, match=r"exam 7f3a, short axis: the lines of the 4ch and 2ch views .* --parallel_pl"):
+        CrossingPlanesd(VIEWS, ends)(item(degrees))
+    given = item(degrees)
+    assert torch.isnan(CrossingPlanesd(VIEWS, ends, "mask")(given)["planes"]).all()
+    assert torch.isfinite(given["planes"]).all(), "the item that was given stays"
+
+
+def test_a_plane_that_is_masked_stays_so():
+    given = item(60)
+    given["planes"][1] = torch.nan
+    found = CrossingPlanesd(VIEWS, ("L", "A"))(given)["planes"]
+    assert torch.equal(found, given["planes"]) or bool(torch.isnan(found[1]).all() and torch.isfinite(found[0]).all())
+
+
+def test_an_exam_without_a_view_gives_its_message():
+    given = item(60) | {"planes": {"2ch": {"origin": [0, 0, 0], "normal": [1, 0, 0]}}}
+    with pytest.raises(InputError, match=r"exam 7f3a has no 4ch view \(it has 2ch\)"):
+        SelectPlanesd(VIEWS)(given)
+
+
+def test_settings_are_checked():
+    for views, ends in ((("4ch",), ("L",)), (VIEWS, ("L",)), ("4ch", ("L", "A"))):
+        with pytest.raises(ValueError, match="lines of two views with an end each"):
+            CrossingPlanesd(views, ends)
+    with pytest.raises(ValueError, match="'error' or 'mask'"):
+        CrossingPlanesd(VIEWS, ("L", "A"), "ignore")

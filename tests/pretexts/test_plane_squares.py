@@ -1,0 +1,243 @@
+"""Squares of exams as a loop over DICOM headers finds them, after any spatial transform."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+from monai.transforms import (
+    CenterSpatialCropd,
+    Compose,
+    Flipd,
+    ResizeWithPadOrCropd,
+    Rotate90d,
+    Rotated,
+    Spacingd,
+    SpatialPadd,
+    Transposed,
+    Zoomd,
+)
+from planewise.augmentation import RandAffineBatchd
+from planewise.preprocessing import LoadSliced, ReadPlaned
+from planewise.pretexts import PlaneSquaresd, SelectPlanesd
+
+VIEWS, ENDS, SIZE, STEP = ("4ch", "2ch"), ("L", "AS"), 20.0, 55.0
+NAMES = ("crossing", "left", "far left", "right", "far right", "anterior", "far anterior", "posterior", "far posterior")
+
+
+def headers(path) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
+    """Row direction, column direction and position of a DICOM file, LPS, and its pixel spacing."""
+    file = pydicom.dcmread(path, stop_before_pixels=True)
+    orientation = np.array(file.ImageOrientationPatient, dtype=float)
+    position = np.array(file.ImagePositionPatient, dtype=float)
+    return orientation[:3], orientation[3:], position, [float(value) for value in file.PixelSpacing]
+
+
+def square_centres(exam, number: int) -> list[np.ndarray]:
+    """Centres of the nine squares of a short-axis slice in LPS, from the headers of three files."""
+    row, column, position, _ = headers(exam["sax"][number])
+    rows, offsets = [np.cross(row, column)], [np.cross(row, column) @ position]
+    for view in VIEWS:
+        view_row, view_column, view_position, _ = headers(exam[view][0])
+        rows.append(np.cross(view_row, view_column))
+        offsets.append(rows[-1] @ view_position)
+    centre = np.linalg.solve(np.array(rows), np.array(offsets))
+    centres = [centre]
+    # LPS: left is +x; anterior -y, superior +z
+    for normal, end in zip(rows[1:], (np.array([1.0, 0, 0]), np.array([0, -1.0, 1.0])), strict=True):
+        direction = np.cross(rows[0], normal)
+        direction *= np.sign(direction @ end) / np.linalg.norm(direction)
+        for steps in (1, 2, -1, -2):
+            centres.append(centre + steps * STEP * direction)
+    return centres
+
+
+def loaded(exam, number: int) -> dict:
+    item = {"image": exam["sax"][number], **{name: exam[name][0] for name in VIEWS}}
+    return Compose([LoadSliced("image"), ReadPlaned(VIEWS), SelectPlanesd(VIEWS)])(item)
+
+
+def test_squares_lie_where_the_headers_say(exam):
+    """Through the real reader, on a real exam and a phantom; every slice, every square, in patient space."""
+    for number in range(len(exam["sax"])):
+        item = PlaneSquaresd(ENDS, SIZE, STEP)(loaded(exam, number))
+        row, column, position, (down, right) = headers(exam["sax"][number])
+        labels = item["squares"][0, :, :, 0].numpy()
+        assert set(np.unique(labels)) <= set(range(10))
+        for square, centre in enumerate(square_centres(exam, number), start=1):
+            assert np.allclose(item["square_centres"][square - 1] * torch.tensor([-1.0, -1, 1]), centre, atol=0.01)
+            if not bool(item["square_inside"][square - 1]):
+                continue
+            i, j = np.nonzero(labels == square)
+            # a pixel's column number runs along the row direction
+            points = position + i[:, None] * right * row + j[:, None] * down * column
+            assert np.linalg.norm(points.mean(axis=0) - centre) < 0.7 * max(down, right)
+            assert np.abs(points - centre).max() <= SIZE / math.sqrt(2) + 0.01
+            assert len(i) * down * right == pytest.approx(SIZE**2, rel=0.12)
+
+
+def test_the_nine_positions_have_their_anatomical_order(exam):
+    """Far left, left, crossing, right, far right lie in this order from left to right, the others from back to front."""
+    centres = PlaneSquaresd(ENDS, SIZE, STEP)(loaded(exam, len(exam["sax"]) // 2))["square_centres"]
+    at = dict(zip(NAMES, centres, strict=True))
+    x = [float(at[name][0]) for name in ("far left", "left", "crossing", "right", "far right")]
+    assert x == sorted(x) and x[-1] - x[0] > 2 * STEP  # RAS: x grows to the right
+    for axis in (1, 2):  # and y to the front, z up
+        values = [
+            float(at[name][axis]) for name in ("far posterior", "posterior", "crossing", "anterior", "far anterior")
+        ]
+        assert values == sorted(values)
+
+
+def carrying(exam) -> dict:
+    """A slice whose channels are its pixels' places in the patient, mm from the crossing, and an image that is 1 where
+    a pixel comes from the slice. Both are linear in the pixel, so that interpolation keeps them exact."""
+    item = loaded(exam, len(exam["sax"]) // 2)
+    image = item["image"]
+    squares = PlaneSquaresd(ENDS, SIZE, STEP)(item)["square_centres"]
+    affine = image.affine.double()
+    i, j = torch.meshgrid(*(torch.arange(side, dtype=torch.float64) for side in image.shape[1:3]), indexing="ij")
+    points = i[..., None] * affine[:3, 0] + j[..., None] * affine[:3, 1] + affine[:3, 3] - squares[0]
+    item["image"] = MetaTensor(points.permute(2, 0, 1)[..., None], affine=image.affine)
+    item["inside"] = MetaTensor(torch.ones_like(item["image"].as_tensor()[:1]), affine=image.affine)
+    return item
+
+
+def check(where: torch.Tensor, inside: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) -> None:
+    """Every pixel has the class that its place in the patient asks for.
+
+    Args:
+        where: ``(3, i, j)``, mm from the crossing in patient space, as the image carried it.
+        inside: ``(i, j)``, bool, not filled by the transform.
+        labels: ``(i, j)``.
+        centres: ``(9, 3)``.
+    """
+    offsets = centres - centres[0]
+    away = (where[None] - offsets[:, :, None, None]).norm(dim=1)
+    # the inscribed circle is the square's, what is beyond the corners is not
+    for number in range(9):
+        sure = inside & (away[number] < SIZE / 2 - 0.2)
+        assert bool((labels[sure] == number + 1).all())
+    far = inside & (away.amin(dim=0) > SIZE / math.sqrt(2) + 0.2)
+    assert bool((labels[far] == 0).all())
+    assert len(set(labels[inside].tolist())) > 4
+
+
+KEYS = ("image", "inside")
+TRANSFORMS = {
+    "flip": Flipd(KEYS, spatial_axis=0),
+    "flip the other axis": Flipd(KEYS, spatial_axis=1),
+    "rotate by 90": Rotate90d(KEYS, k=1, spatial_axes=(0, 1)),
+    "crop": CenterSpatialCropd(KEYS, roi_size=(90, 80, -1)),
+    "pad": SpatialPadd(KEYS, spatial_size=(300, 290, -1)),
+    "resample": Spacingd(KEYS, [2.1, 2.1, -1.0], mode="bilinear", padding_mode="zeros"),
+    "rotate": Rotated(KEYS, angle=(0, 0, 0.7), mode="bilinear", padding_mode="zeros", keep_size=True, dtype=np.float64),
+    "zoom": Zoomd(
+        KEYS, zoom=(1.3, 1.3, 1), mode="trilinear", align_corners=False, keep_size=False, padding_mode="edge"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_exact_after(exam, name):
+    item = TRANSFORMS[name](carrying(exam))
+    if name == "zoom":
+        item = CenterSpatialCropd(KEYS, roi_size=(*(side - 12 for side in item["image"].shape[1:3]), -1))(item)
+    made = PlaneSquaresd(ENDS, SIZE, STEP)(item)
+    where, inside = (item[key].as_tensor()[..., 0] for key in KEYS)
+    check(where, inside[0] > 1 - 1e-6, made["squares"][0, :, :, 0], made["square_centres"])
+
+
+def test_rows_and_columns_swapped(exam):
+    item = carrying(exam)
+    swapped = Transposed(KEYS, indices=(0, 2, 1, 3))(item)
+    affine = item["image"].affine[:, [1, 0, 2, 3]]
+    swapped["image"] = MetaTensor(swapped["image"].as_tensor(), affine=affine)
+    before, after = (PlaneSquaresd(ENDS, SIZE, STEP)(each)["squares"] for each in (item, swapped))
+    assert torch.equal(after, before.transpose(1, 2))
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_exact_after_our_batch_affine(phantom_exam, seed):
+    item = ResizeWithPadOrCropd(KEYS, (128, 128, -1))(carrying(phantom_exam))
+
+    def augmented(key: str) -> dict:
+        torch.manual_seed(seed)
+        image = item[key].as_tensor()[..., 0].float()
+        batch = {
+            "image": image[None].repeat(3, 1, 1, 1),
+            "affine": item["image"].affine.repeat(3, 1, 1),
+            "planes": item["planes"].repeat(3, 1, 1, 1),
+            "image_padding": torch.zeros(3, len(image)),
+        }
+        return RandAffineBatchd(rotate=40, scale=(0.8, 1.3), shift=0.1, flip=0.5)(batch)
+
+    carried, inside = augmented("image")["image"], augmented("inside")["image"][:, 0] > 1 - 1e-5
+    batch = augmented("inside")
+    made = PlaneSquaresd(ENDS, SIZE, STEP)(batch)
+    assert made["squares"].shape == (3, 128, 128) and made["squares"].dtype == torch.int64
+    assert not torch.equal(batch["affine"][0], batch["affine"][1])
+    for row in range(3):
+        check(carried[row], inside[row], made["squares"][row], made["square_centres"][row])
+
+
+def test_item_and_batch_give_the_same(exam):
+    item = loaded(exam, 1)
+    single = PlaneSquaresd(ENDS, SIZE, STEP)(item)
+    image = item["image"]
+    batch = {"image": image.as_tensor()[None, ..., 0], "affine": image.affine[None], "planes": item["planes"][None]}
+    batched = PlaneSquaresd(ENDS, SIZE, STEP)(batch)
+    assert torch.equal(single["squares"][..., 0], batched["squares"])
+    for key in ("square_centres", "square_inside"):
+        assert torch.equal(single[key], batched[key][0])
+
+
+def test_a_masked_slice_is_unknown_throughout_and_others_are_not():
+    affine = torch.diag(torch.tensor([-2.0, -2, 1, 1], dtype=torch.float64)).repeat(2, 1, 1)
+    planes = torch.tensor([[[-60.0, -60, 0], [0, 1, 0]], [[-60, -60, 0], [1, 0, 0]]], dtype=torch.float64)
+    planes = torch.stack([planes, planes.clone()])
+    planes[0, 1] = torch.nan
+    batch = PlaneSquaresd(("L", "A"))({"image": torch.zeros(2, 1, 64, 64), "affine": affine, "planes": planes})
+    assert bool((batch["squares"][0] == -1).all()) and torch.isnan(batch["square_centres"][0]).all()
+    assert not batch["square_inside"][0].any()
+    assert batch["squares"][1].unique().tolist() == [0, 1, 2, 4, 6, 8], "the far ones lie outside"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"ends": "LA"}, "ends are those of two lines"),
+        ({"ends": ("L",)}, "ends are those of two lines"),
+        ({"ends": ("L", "Q")}, "an end of a line is"),
+        ({"ends": ("L", "A"), "size": 0.0}, "above zero and below the step"),
+        ({"ends": ("L", "A"), "size": 60.0}, "above zero and below the step"),
+    ],
+)
+def test_settings_are_checked(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PlaneSquaresd(**settings)
+
+
+@pytest.mark.parametrize(
+    ("image", "planes", "message"),
+    [
+        ((1, 8, 8, 5), (2, 2, 3), r"a slice \(1, i, j, 1\), and the image has shape \(1, 8, 8, 5\)"),
+        ((3, 1, 8, 8, 5), (3, 2, 2, 3), r"slices \(B, 1, i, j\), and the image has shape \(3, 1, 8, 8, 5\)"),
+        ((3, 1, 8, 8), (3, 1, 2, 3), "lines of two views, and there are planes of 1"),
+    ],
+)
+def test_what_is_not_a_slice_with_two_planes_is_refused(image, planes, message):
+    batch = {
+        "image": MetaTensor(torch.zeros(image)),
+        "planes": torch.ones(planes),
+        "affine": torch.eye(4).repeat(3, 1, 1),
+    }
+    with pytest.raises(ValueError, match=message):
+        PlaneSquaresd(ENDS)(batch)

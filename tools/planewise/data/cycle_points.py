@@ -1,0 +1,37 @@
+"""Which phases of a cine take part."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def at_cycle_points(items: Sequence[Mapping[str, Any]], points: Iterable[float] | None) -> list[Mapping[str, Any]]:
+    """Of each slice the phases nearest to some points of the heart's cycle, in the items' order.
+
+    Args:
+        items: of a datalist; ``phase`` is a fraction of the cycle, 0 at end-diastole.
+        points: fractions of the cycle, at least one; end-systole is at about 0.4. None takes all phases.
+
+    Returns:
+        For each slice as many items as there are points, or fewer where one phase is the nearest to several.
+    """
+    if points is None:
+        return list(items)
+    slices: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for row, item in enumerate(items):
+        slices[item.get("exam"), item.get("stack"), item.get("slice", row)].append(row)
+    kept: set[int] = set()
+    for point in points:
+        for rows in slices.values():
+            kept.add(min(rows, key=lambda row: _apart(items[row].get("phase", 0.0), point)))
+    return [items[row] for row in sorted(kept)]
+
+
+def _apart(phase: Any, point: float) -> float:
+    """Distance on the cycle, which ends where it begins. A phase that has a name (ED) is the only one of its item."""
+    if isinstance(phase, str):
+        return 0.0
+    straight = abs(phase - point) % 1.0
+    return min(straight, 1.0 - straight)

@@ -1,0 +1,104 @@
+"""From the classes of a stack's pixels to anatomical positions in patient space, and whether to trust them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from monai.utils import convert_to_tensor
+
+from planewise.evaluation.plan_views import RESEARCH_ONLY, slice_affines
+from planewise.geometry import cross_residual, find_squares, square_names
+
+
+class FindPositionsd(Transform):
+    """Find the nine squares of Bai 2019 in every slice of a stack, judge them, and give them as labels.
+
+    Reads ``pred``, the network's ten logits for a volume ``(10, i, j, slices)``; ``image``, the preprocessed volume with its
+    affine; and ``slice_affines`` where slices have their own. Writes
+
+    - ``pred``: labels ``(1, i, j, slices)``, 0 background, 1 to 9 the squares. A slice that is not trusted has none.
+    - ``positions``: a dictionary of plain values: the verdict and its reasons, and of each slice how far to trust it and the
+      squares' centres (RAS+, mm; None for one that was not found, or whose slice is not trusted).
+
+    A slice is trusted if enough squares are found in it and they make the cross that they should. The verdict on the stack is
+    "no positions" if too few of its slices are trusted; then none is. A network of yours has its own limits: evaluate it,
+    see ``trust`` in its metrics, and choose.
+
+    Args:
+        ends: for each view the end of its line that is counted first.
+        size: side of a square, mm.
+        step: from the centre of a square to that of its neighbour, mm.
+        min_found: squares that must be found in a slice.
+        max_residual: distance of their centres from the best cross, root mean square, mm.
+        min_trusted: share of the slices that must be trusted.
+    """
+
+    def __init__(
+        self,
+        ends: Sequence[str],
+        size: float,
+        step: float,
+        min_found: int = 5,
+        max_residual: float = 10.0,
+        min_trusted: float = 0.5,
+    ) -> None:
+        self.names = square_names(ends)
+        self.size = float(size)
+        self.step = float(step)
+        self.min_found = min_found
+        self.max_residual = max_residual
+        self.min_trusted = min_trusted
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        image, logits = item["image"], convert_to_tensor(item["pred"], track_meta=False).float().cpu()
+        affines = slice_affines(image, item.get("slice_affines"))
+        probabilities = logits.permute(3, 0, 1, 2).softmax(dim=1)
+        found = find_squares(probabilities, affines, self.size)
+        residuals = cross_residual(found.centres, self.step).tolist()
+        slices = []
+        for number, (centres, residual) in enumerate(zip(found.centres, residuals, strict=True)):
+            seen = torch.isfinite(centres).all(dim=-1)
+            trusted = int(seen.sum()) >= self.min_found and residual <= self.max_residual
+            slices.append(
+                {
+                    "slice": number,
+                    "trusted": trusted,
+                    "found": int(seen.sum()),
+                    "residual_mm": round(residual, 2) if math.isfinite(residual) else None,
+                    "centres": {
+                        name: [round(value, 2) for value in centre.tolist()] if here else None
+                        for name, centre, here in zip(self.names, centres, seen, strict=True)
+                    },
+                }
+            )
+        count = sum(entry["trusted"] for entry in slices)
+        refused = count < self.min_trusted * len(slices)
+        reasons = []
+        if refused:
+            reasons.append(
+                f"{count} of {len(slices)} slices are trusted (at least {self.min_found} squares, at most "
+                f"{self.max_residual:g} mm from their cross); at least {self.min_trusted:.0%} of them are needed"
+            )
+        labels = probabilities.argmax(dim=1).permute(1, 2, 0)[None].to(torch.uint8)
+        for entry in slices:
+            if refused or not entry["trusted"]:
+                # numbers that are not a position's are not given as one
+                entry["centres"] = dict.fromkeys(self.names)
+                labels[..., entry["slice"]] = 0
+        item["positions"] = {
+            "note": RESEARCH_ONLY,
+            "frame": "RAS+, mm",
+            "verdict": "no positions" if refused else "positions",
+            "reasons": reasons,
+            "slices": slices,
+        }
+        item["pred"] = MetaTensor(
+            labels, affine=image.affine, meta=image.meta, applied_operations=image.applied_operations
+        )
+        return item

@@ -1,0 +1,117 @@
+"""Scores of anatomical position prediction, for `PretextReport`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.geometry import cross_residual, find_squares, square_names
+from planewise.metrics import position_counts, position_dice
+from planewise.reports.position_figures import position_gallery
+from planewise.reports.tables import summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class PositionScores:
+    """A `Collector` of the nine squares of Bai 2019 that the network's ten classes are.
+
+    - ``metrics.json``: ``positions``: ``accuracy``, the share of all known pixels whose class is right;
+      ``square_accuracy``, that of the pixels of true squares; ``dice``, the mean of the nine squares' Dice over all slices;
+      for each square ``dice``, ``centre_mm`` (distance of its centre from the true one) and ``not_found``, the last two of
+      squares that lie wholly on their image; and ``trust``: what 99 of 100 of these slices keep, from which the limits of
+      `FindPositionsd` are chosen;
+    - ``slices.csv``: ``squares_dice``, the mean Dice of the squares that are on the slice; ``squares_found``; and
+      ``centre_mm``, the mean over the squares;
+    - ``squares.png``: the examples.
+
+    Targets hold ``squares`` ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)``, ``square_inside`` ``(B, 9)`` and ``affine``
+    ``(B, 4, 4)``.
+
+    Args:
+        ends: for each view the end of its line that is counted first; the squares' names come from them.
+        size: side of a square, mm.
+        step: from the centre of a square to that of its neighbour, mm.
+    """
+
+    def __init__(self, ends: Sequence[str], size: float, step: float) -> None:
+        self.names = square_names(ends)
+        self.size = float(size)
+        self.step = float(step)
+
+    def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
+        target, prediction = batch.target, batch.prediction.float()
+        found = find_squares(prediction.softmax(dim=1), target["affine"], self.size)
+        predicted = prediction.argmax(dim=1)
+        return {
+            "counts": position_counts(prediction, target["squares"]),
+            "distance": (found.centres - target["square_centres"]).norm(dim=-1),
+            "inside": target["square_inside"],
+            "found": torch.isfinite(found.centres).all(dim=-1),
+            "residual": cross_residual(found.centres, self.step),
+            "image": batch.image[batch.example, 0],
+            "predicted": predicted[batch.example].to(torch.int8),
+            "reference": target["squares"][batch.example].to(torch.int8),
+            "example": batch.example,
+        }
+
+    def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
+        counts, inside = taken["counts"], taken["inside"]
+        distance = torch.where(inside, taken["distance"], torch.nan)
+        dice = position_dice(counts)[1:]
+        # of each slice, over the squares that it shows
+        both, predicted, true = counts[:, 1:].double().unbind(dim=-1)
+        of_slice = torch.where(true > 0, 2 * both / (predicted + true), torch.nan)
+        pixels = counts[..., 0].sum(dim=0).double(), counts[..., 2].sum(dim=0).double()
+        known = (counts[..., 2].sum(dim=1) > 0).numpy()
+        found, residual = taken["found"].sum(dim=1).double().numpy(), taken["residual"].numpy()
+        scores = {
+            "accuracy": float(pixels[0].sum() / pixels[1].sum()),
+            "square_accuracy": float(pixels[0][1:].sum() / pixels[1][1:].sum()),
+            "dice": float(dice.nanmean()),
+            "centre_mm": summary(distance.flatten().tolist()),
+            "not_found": int((inside & ~taken["found"]).sum()),
+            "squares": {
+                name: {
+                    "dice": float(dice[number]),
+                    "centre_mm": summary(distance[:, number].tolist()),
+                    "not_found": int((inside & ~taken["found"])[:, number].sum()),
+                }
+                for number, name in enumerate(self.names)
+            },
+            "trust": {"found": _percentile(found[known], 1), "residual_mm": _percentile(residual[known], 99)},
+        }
+        columns = {
+            "squares_dice": of_slice.nanmean(dim=1).tolist(),
+            "squares_found": taken["found"].sum(dim=1).tolist(),
+            "centre_mm": distance.nanmean(dim=1).tolist(),
+        }
+        return CollectorResults({"positions": scores}, columns, figures=self._figures(taken, items))
+
+    def _figures(
+        self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Callable[[], Figure]]:
+        rows = taken["example"].nonzero()[:, 0].tolist()
+        if not rows:
+            return {}
+        captions = [f"{items[row]['exam'][:4]} slice {items[row].get('slice', '')}" for row in rows]
+        arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]
+
+        def draw() -> Figure:
+            figure = position_gallery(*arrays, captions, self.names)
+            figure.set_dpi(100)
+            return figure
+
+        return {"squares.png": draw}
+
+
+def _percentile(values: np.ndarray, percent: float) -> float:
+    """Of the values that are known; NaN if none is."""
+    values = values[np.isfinite(values)]
+    return round(float(np.percentile(values, percent)), 3) if len(values) else float("nan")

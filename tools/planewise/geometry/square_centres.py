@@ -1,0 +1,90 @@
+"""Squares back from predicted maps: their centres, and how well these make the cross that they should."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from planewise.geometry.lines import pixels_to_patient
+from planewise.geometry.squares import SQUARE_STEPS
+
+
+class FoundSquares(NamedTuple):
+    """Squares found in predicted maps; every field starts with the maps' leading dimension."""
+
+    centres: Tensor
+    """``(N, 9, 3)``, RAS+, mm, float64; NaN where a square was not found."""
+    filled: Tensor
+    """``(N, 9)``: mean probability in the best window of a square's size, 0 to 1, whether or not that was enough."""
+
+
+def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled: float = 0.4) -> FoundSquares:
+    """Centres of predicted squares: of each class the window of a square's size that holds most of it, and there the mean of
+    the pixels, weighted by probability. A pixel counts for its most probable class alone; a stray blob moves nothing.
+
+    Args:
+        probabilities: of background and nine squares, shape ``(N, 10, H, W)``.
+        affine: affines of the slices, shape ``(N, 4, 4)``, RAS+, mm. Their pixels are of one size.
+        size: side of a square, mm.
+        min_filled: a square is found if its window's mean is at least this. A perfect map of a square that is turned by 45
+            degrees in the pixels' grid fills 0.83 of it, one of which half is on the image about 0.5.
+    """
+    count, _, height, width = probabilities.shape
+    affine = affine.to(torch.float64)
+    winner = probabilities.argmax(dim=1, keepdim=True)
+    classes = torch.arange(1, len(SQUARE_STEPS) + 1, device=probabilities.device)[None, :, None, None]
+    weights = torch.where(winner == classes, probabilities[:, 1:], 0.0).float()
+    spacing = affine[:, :3, :2].norm(dim=1).mean(dim=0).tolist()
+    window = [min(max(round(size / step), 1), side) for step, side in zip(spacing, (height, width), strict=True)]
+    shares = avg_pool2d(weights, window, stride=1)
+    filled, best = shares.flatten(2).max(dim=2)
+    top, left = best // shares.shape[3], best % shares.shape[3]
+    # the window may lie a little off, so what is just outside it counts too
+    rows, columns = (torch.arange(side, device=weights.device, dtype=torch.float64) for side in (height, width))
+    row_near = (rows - (top[..., None] + (window[0] - 1) / 2)).abs() <= 0.75 * window[0]
+    column_near = (columns - (left[..., None] + (window[1] - 1) / 2)).abs() <= 0.75 * window[1]
+    near = weights.double() * row_near[..., :, None] * column_near[..., None, :]
+    total = near.sum(dim=(2, 3))
+    mean = torch.stack(
+        [(near.sum(dim=3) * rows).sum(dim=2) / total, (near.sum(dim=2) * columns).sum(dim=2) / total], dim=-1
+    )
+    centres = pixels_to_patient(mean, affine[:, None])
+    return FoundSquares(torch.where((filled >= min_filled)[..., None], centres, torch.nan), filled.double())
+
+
+def cross_residual(centres: Tensor, step: float) -> Tensor:
+    """How far found centres are from a cross of two lines with squares ``step`` apart, as root mean square, mm.
+
+    The cross has any centre and any two directions; it is fitted by least squares, in closed form. With ``m_k`` steps along
+    its line, square k is to lie at ``c + m_k a`` or ``c + m_k b``; the lengths of a and b are then set to ``step``.
+
+    Args:
+        centres: ``(..., 9, 3)``, mm; NaN where a square was not found.
+        step: mm.
+
+    Returns:
+        ``(...)``; NaN where less than four are found, or none besides the crossing on one of the lines.
+    """
+    design = torch.zeros(len(SQUARE_STEPS), 3, dtype=torch.float64, device=centres.device)
+    design[:, 0] = 1
+    for number, (line, steps) in enumerate(SQUARE_STEPS):
+        design[number, 1 + line] = steps
+    known = torch.isfinite(centres).all(dim=-1)
+    weighted = design * known[..., None]
+    points = torch.nan_to_num(centres.to(torch.float64))
+    normal = weighted.mT @ weighted
+    solvable = (torch.linalg.det(normal) > 0.5) & (known.sum(dim=-1) >= 4)  # entries are whole numbers, and so is this
+    eye = torch.eye(3, dtype=torch.float64, device=centres.device)
+    fitted = torch.linalg.solve(torch.where(solvable[..., None, None], normal, eye), weighted.mT @ points)
+    lengths = fitted[..., 1:, :].norm(dim=-1, keepdim=True)
+    directions = fitted[..., 1:, :] / lengths.clamp_min(1e-9) * step
+    # with the lengths given, the best centre is another
+    offsets = design[:, 1:] @ directions
+    centre = ((points - offsets) * known[..., None]).sum(dim=-2, keepdim=True) / known.sum(dim=-1).clamp_min(1)[
+        ..., None, None
+    ]
+    squared = ((points - offsets - centre) * known[..., None]).square().sum(dim=(-2, -1))
+    return torch.where(solvable, (squared / known.sum(dim=-1).clamp_min(1)).sqrt(), torch.nan)

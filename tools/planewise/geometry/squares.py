@@ -1,0 +1,145 @@
+"""Nine squares along the two lines that other planes cut in a slice: anatomical positions, Bai 2019 section 2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from planewise.geometry.lines import crossing, intersection_lines, pixels_to_patient
+from planewise.geometry.planes import plane_from_affine
+from planewise.geometry.tolerances import MIN_END_COSINE, PARALLEL_ANGLE
+
+#: Unit vectors of the ends of the body's axes, RAS+, and their names.
+_ENDS = {
+    "R": ((1.0, 0.0, 0.0), "right"),
+    "L": ((-1.0, 0.0, 0.0), "left"),
+    "A": ((0.0, 1.0, 0.0), "anterior"),
+    "P": ((0.0, -1.0, 0.0), "posterior"),
+    "S": ((0.0, 0.0, 1.0), "superior"),
+    "I": ((0.0, 0.0, -1.0), "inferior"),
+}
+_OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
+
+#: Line of each square (0 or 1) and its place on it, in steps from the crossing towards the line's first end. In the order of
+#: the classes 1 to 9: the crossing, then of each line near and far at its first end, near and far at its other end.
+SQUARE_STEPS = ((0, 0), (0, 1), (0, 2), (0, -1), (0, -2), (1, 1), (1, 2), (1, -1), (1, -2))
+
+
+class Squares(NamedTuple):
+    """Where the nine squares of a slice lie. NaN throughout where that is not known."""
+
+    centres: Tensor
+    """``(..., 9, 3)``, RAS+, mm, float64."""
+    sides: Tensor
+    """``(..., 2, 3)``: two unit vectors in the slice, at right angles, that the sides of all nine squares run along."""
+
+
+def end_direction(ends: str) -> tuple[float, float, float]:
+    """Unit vector of a direction in the body, RAS+: ``"L"`` is left, ``"AS"`` between anterior and superior.
+
+    Raises:
+        ValueError: not one to three letters of different axes.
+    """
+    axes = [frozenset((letter, _OPPOSITE.get(letter, ""))) for letter in ends]
+    if not ends or any(letter not in _ENDS for letter in ends) or len(set(axes)) < len(axes):
+        raise ValueError(f"an end of a line is L, R, A, P, S, I, or several of different axes (AS), not {ends!r}")
+    total = [sum(_ENDS[letter][0][axis] for letter in ends) for axis in range(3)]
+    length = math.sqrt(len(ends))
+    return (total[0] / length, total[1] / length, total[2] / length)
+
+
+def square_names(ends: Sequence[str]) -> tuple[str, ...]:
+    """Names of the classes 1 to 9, by the first letter of each line's first end: ``crossing``, ``left``, ``far left``, ..."""
+    names = []
+    for line, step in SQUARE_STEPS:
+        letter = ends[line][0]
+        name = _ENDS[letter if step > 0 else _OPPOSITE[letter]][1]
+        names.append("crossing" if step == 0 else f"far {name}" if abs(step) == 2 else name)
+    return tuple(names)
+
+
+def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: float) -> Squares:
+    """The nine anatomical positions of Bai 2019 (section 2, Fig. 1): the crossing of two lines, and four along each.
+
+    The squares' sides run as nearly along both lines as sides at right angles can, so that squares turn with the patient
+    and not with the image. Which end of a line comes first is a direction in the body, so an image that is flipped, turned
+    or stored otherwise keeps its anatomy.
+
+    Args:
+        affine: affines of the slices, shape ``(..., 4, 4)``, RAS+, mm.
+        planes: the two planes that cut them, shape ``(..., 2, 2, 3)``: origin and unit normal of each.
+        ends: for each line the end that is counted first, see `end_direction`.
+        step: from the centre of a square to that of its neighbour on a line, mm.
+
+    Returns:
+        `Squares`; NaN where a plane is (nearly) parallel to the slice, the lines to each other (both `PARALLEL_ANGLE`), or a
+        line runs so much across its first end's direction that its two ends cannot be told apart (`MIN_END_COSINE`).
+    """
+    affine, planes = torch.as_tensor(affine, dtype=torch.float64), torch.as_tensor(planes, dtype=torch.float64)
+    lines = intersection_lines(affine[..., None, :, :], planes[..., 0, :], planes[..., 1, :])
+    centre = pixels_to_patient(crossing(lines[..., 0, :], lines[..., 1, :]), affine)
+    across = plane_from_affine(affine)[1]
+    along = torch.linalg.cross(across[..., None, :].expand_as(planes[..., 1, :]), planes[..., 1, :])
+    along = along / along.norm(dim=-1, keepdim=True)
+    first = torch.tensor([end_direction(name) for name in ends], dtype=torch.float64, device=affine.device)
+    cosine = (along * first).sum(dim=-1)
+    along = along * torch.sign(cosine)[..., None]
+    turned = torch.linalg.cross(across[..., None, :].expand_as(along), along)  # by a quarter
+    sine = (turned[..., 0, :] * along[..., 1, :]).sum(dim=-1, keepdim=True)
+    side = along[..., 0, :] - torch.sign(sine) * turned[..., 1, :]
+    side = side / side.norm(dim=-1, keepdim=True)
+    sides = torch.stack([side, torch.sign(sine) * torch.linalg.cross(across.expand_as(side), side)], dim=-2)
+    offsets = torch.stack([number * step * along[..., line, :] for line, number in SQUARE_STEPS], dim=-2)
+    known = (cosine.abs() >= MIN_END_COSINE).all(dim=-1) & (sine[..., 0].abs() > math.sin(PARALLEL_ANGLE))
+    known = (known & torch.isfinite(centre).all(dim=-1))[..., None, None]
+    return Squares(torch.where(known, centre[..., None, :] + offsets, torch.nan), torch.where(known, sides, torch.nan))
+
+
+def square_labels(squares: Squares, affine: Tensor, shape: tuple[int, int], size: float) -> Tensor:
+    """The class of every pixel: 0 background, 1 to 9 the squares, -1 throughout where they are not known.
+
+    What lies outside the image has no pixels. Where squares overlap, the later class shows.
+
+    Args:
+        squares: of the slices, with leading dimensions ``(...)``.
+        affine: affines of the slices, shape ``(..., 4, 4)``, RAS+, mm.
+        shape: pixels along i and j.
+        size: side of a square, mm; a pixel belongs to it if its centre does.
+
+    Returns:
+        Shape ``(..., *shape)``, int64.
+    """
+    affine = affine.to(torch.float64)
+    centre = squares.centres[..., :1, :]
+    rows, columns = (torch.arange(count, dtype=torch.float64, device=affine.device) for count in shape)
+    # distances of all pixels from the crossing along both sides, mm; each is a term of the row and a term of the column
+    fields = []
+    for side in squares.sides.unbind(dim=-2):
+        from_row = (affine[..., :3, 0] * side).sum(dim=-1, keepdim=True) * rows
+        from_column = (affine[..., :3, 1] * side).sum(dim=-1, keepdim=True) * columns
+        start = ((affine[..., :3, 3] - centre[..., 0, :]) * side).sum(dim=-1, keepdim=True)
+        fields.append((from_row + start).float()[..., :, None] + from_column.float()[..., None, :])
+    at = ((squares.centres - centre)[..., None, :] * squares.sides[..., None, :, :]).sum(dim=-1).float()
+    known = torch.isfinite(centre).all(dim=-1)[..., None]
+    labels = torch.where(known, 0, -1).expand(*known.shape[:-2], *shape).clone()
+    for number in range(len(SQUARE_STEPS)):
+        inside = [(field - at[..., number, axis, None, None]).abs() <= size / 2 for axis, field in enumerate(fields)]
+        labels.masked_fill_(inside[0] & inside[1], number + 1)
+    return labels
+
+
+def squares_inside(squares: Squares, affine: Tensor, shape: tuple[int, int], size: float) -> Tensor:
+    """Which squares lie on the image with all four corners, shape ``(..., 9)``, bool; False where they are not known."""
+    half = size / 2 * squares.sides[..., None, :, :]
+    corners = torch.stack(
+        [squares.centres + a * half[..., 0, :] + b * half[..., 1, :] for a in (-1, 1) for b in (-1, 1)], dim=-2
+    )
+    to_pixels = torch.linalg.inv(affine.to(torch.float64))
+    pixels = torch.einsum("...ab,...ncb->...nca", to_pixels[..., :2, :3], corners)
+    pixels = pixels + to_pixels[..., None, None, :2, 3]
+    last = torch.tensor(shape, dtype=torch.float64, device=pixels.device) - 0.5
+    return ((pixels >= -0.5) & (pixels <= last)).all(dim=-1).all(dim=-1)

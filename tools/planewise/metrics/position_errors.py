@@ -1,0 +1,61 @@
+"""Dice of squares and errors of their centres as an Ignite metric, for validation during training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from ignite.metrics import Metric
+from ignite.metrics.metric import reinit__is_reduced
+from monai.utils import evenly_divisible_all_gather
+
+from planewise.geometry import find_squares
+from planewise.metrics.positions import position_counts, position_dice
+
+
+class PositionErrors(Metric):
+    """How well nine anatomical positions are found: ``squares_dice``, the mean Dice of the nine; ``squares_found``, the share
+    that was found of the squares that lie wholly on their image; and ``squares_distance``, the mean distance (mm) of their
+    centres from the true ones.
+
+    Updates take ``(prediction, target)``: logits ``(B, 10, i, j)`` and the targets' dictionary with ``squares``
+    ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)``, ``square_inside`` ``(B, 9)`` and ``affine`` ``(B, 4, 4)``. Ignite puts
+    each number under its own name. With several processes, each has the scores of all slices.
+
+    Args:
+        size: side of a square, mm.
+        output_transform: gives (prediction, target) from the engine's output.
+    """
+
+    def __init__(self, size: float, output_transform: Callable[[Any], Any] = lambda output: output) -> None:
+        self.size = float(size)
+        super().__init__(output_transform=output_transform)
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        self._counts: list[torch.Tensor] = []
+        self._distances: list[torch.Tensor] = []
+        self._inside: list[torch.Tensor] = []
+
+    @reinit__is_reduced
+    def update(self, output: tuple[torch.Tensor, dict[str, torch.Tensor]]) -> None:
+        prediction, target = output
+        prediction = prediction.detach().float()
+        self._counts.append(position_counts(prediction, target["squares"]).cpu())
+        found = find_squares(prediction.softmax(dim=1), target["affine"], self.size)
+        self._distances.append((found.centres - target["square_centres"]).norm(dim=-1).cpu())
+        self._inside.append(target["square_inside"].cpu())
+
+    def compute(self) -> dict[str, float]:
+        if not self._counts:
+            return {}
+        counts, distances, inside = (
+            evenly_divisible_all_gather(torch.cat(kept)) for kept in (self._counts, self._distances, self._inside)
+        )
+        of_inside = distances[inside]
+        return {
+            "squares_dice": float(position_dice(counts)[1:].nanmean()),
+            "squares_found": float(torch.isfinite(of_inside).double().mean()),
+            "squares_distance": float(of_inside.nanmean()),
+        }

@@ -1,0 +1,37 @@
+"""How well classes of pixels agree, square by square."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def position_counts(prediction: Tensor, squares: Tensor, classes: int = 10) -> Tensor:
+    """Pixels of each square that are found, true, and both, for scores over many slices.
+
+    Args:
+        prediction: logits or probabilities, shape ``(B, classes, H, W)``.
+        squares: true classes, shape ``(B, H, W)``; 0 is background, and slices of -1 are not known.
+
+    Returns:
+        ``(B, classes, 3)``, int64: of each class the pixels where it is predicted and true, predicted, and true. Zero for a
+        slice that is not known.
+    """
+    predicted = prediction.argmax(dim=1)
+    known = squares >= 0
+    number = torch.arange(classes, device=squares.device)[None, :, None, None]
+    found, true = (predicted[:, None] == number) & known[:, None], squares[:, None] == number
+    return torch.stack([(found & true).sum(dim=(2, 3)), found.sum(dim=(2, 3)), true.sum(dim=(2, 3))], dim=-1)
+
+
+def position_dice(counts: Tensor) -> Tensor:
+    """Dice of each class over some slices, ``2 |P & T| / (|P| + |T|)``.
+
+    Args:
+        counts: of `position_counts`, shape ``(N, classes, 3)``.
+
+    Returns:
+        ``(classes,)``, float64; NaN for a class that is neither predicted nor true anywhere.
+    """
+    both, found, true = counts.sum(dim=0).double().unbind(dim=-1)
+    return 2 * both / (found + true)

@@ -1,0 +1,67 @@
+"""Pictures of anatomical positions: squares over slices, a colour each (Bai 2019 Fig. 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planewise.reports.slices import comparison_figure, stack_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: One colour a square, in the order of the classes 1 to 9; near and far of one side are dark and light of one hue.
+SQUARE_COLOURS = (
+    "#ffffff", "#1f77b4", "#7fc4f5", "#d62728", "#ff9d9d", "#2ca02c", "#98ee98", "#ff7f0e", "#ffd08a",
+)  # fmt: skip
+
+
+def overlay_squares(axes: Axes, labels: np.ndarray) -> None:
+    """Classes ``(i, j)`` over a slice, each square in its colour; what is 0 or below shows the slice."""
+    from matplotlib.colors import to_rgb
+
+    colours = np.array([(*to_rgb(colour), 0.7) for colour in SQUARE_COLOURS])
+    layer = np.zeros((*labels.T.shape, 4))
+    shown = labels.T > 0
+    layer[shown] = colours[labels.T[shown] - 1]
+    axes.imshow(layer, interpolation="nearest")
+
+
+def position_gallery(
+    images: np.ndarray, predicted: np.ndarray, reference: np.ndarray, captions: Sequence[str], names: Sequence[str]
+) -> Figure:
+    """Rows: slice, truth, prediction; a column for each slice.
+
+    Args:
+        images: ``(slices, i, j)``.
+        predicted, reference: classes ``(slices, i, j)``, whole numbers, see `planewise.geometry.square_labels`.
+        captions: one per slice.
+        names: of the nine squares, for the legend.
+    """
+    rows = [
+        ("slice", None),
+        ("from the headers", lambda axes, number: overlay_squares(axes, reference[number])),
+        ("predicted", lambda axes, number: overlay_squares(axes, predicted[number])),
+    ]
+    figure = comparison_figure(images, captions, rows)
+    _add_legend(figure, names)
+    return figure
+
+
+def stack_positions_figure(image: np.ndarray, labels: np.ndarray, names: Sequence[str], title: str) -> Figure:
+    """The slices of a stack ``(i, j, slices)`` with the squares ``(i, j, slices)`` found in them."""
+    figure = stack_figure(image, lambda axes, number: overlay_squares(axes, labels[..., number]), title)
+    _add_legend(figure, names)
+    return figure
+
+
+def _add_legend(figure: Figure, names: Sequence[str]) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(facecolor=colour, edgecolor="0.6", label=name) for colour, name in zip(SQUARE_COLOURS, names, strict=True)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
