@@ -233,6 +233,11 @@ def test_the_demos_recipe_was_chosen_on_exams_that_it_does_not_score():
     for key in ("index", "overlay", "seed", "anatomy", "pretext_bundle"):
         assert demo[key] == development[key], key
     assert demo["target"]["bundle"] == development["target"]["bundle"]
+    # and what was chosen is what the demo pretrains by
+    chosen = development["methods"]["options_8000"]["overrides"]["pretrain"]
+    pretraining = yaml.safe_load((ROOT / "bundles/pretext_cardiac_multitask/configs/demo.yaml").read_text())
+    assert {name: pretraining[name] for name in chosen} == chosen
+    assert pretraining["max_epochs"] * pretraining["samples_per_epoch"] == 8000 * pretraining["batch_size"]
 
 
 def test_imagenet_is_where_all_but_scratch_starts_from(tmp_path):
