@@ -105,3 +105,16 @@ def test_the_network_is_left_as_it_was():
     assert scores.take(SimpleNamespace()) == {}
     scores.results({}, [], "")
     assert scores.network.training
+
+
+def test_two_exams_of_a_patient_do_not_tell_of_each_other():
+    locations = [number % 6 / 5 for number in range(24)]
+    dataset = Slices(pixels_that_know(locations), locations)
+    for item in dataset.items:
+        item["patient"] = "anna" if item["exam"] in ("exam0", "exam1") else "berta"
+    table = probe(dataset).tables["probe.csv"]
+    # the nearest of exam0 lies in exam2 or exam3; of two folds, one is without Anna's slices
+    assert probe(dataset).metrics["probe"]["exams"] == 4 and len(table["neighbour_location"]) == 24
+    for item in dataset.items:
+        item["patient"] = "anna"
+    assert math.isnan(probe(dataset).metrics["probe"]["neighbour_mae"])

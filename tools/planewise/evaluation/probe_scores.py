@@ -35,14 +35,14 @@ class ProbeScores:
     level (`encoder_features`), of the slices as preprocessing leaves them.
 
     - ``metrics.json``: ``probe``. ``location`` is how well a ridge regression tells the relative location of a slice
-      (`planewise.metrics.location_scores`); each fold of exams is predicted by what was fitted to the other folds.
+      (`planewise.metrics.location_scores`); each fold of patients is predicted by what was fitted to the other folds.
       ``neighbour_mae`` is the difference of location between a slice and its nearest neighbour among the slices of other
-      exams; ``chance_mae`` is that of a neighbour drawn by lot.
+      patients; ``chance_mae`` is that of a neighbour drawn by lot.
     - ``probe.csv``: ``exam``, ``stack``, ``slice``, ``phase``, ``location``, ``probed_location``, ``neighbour_location``.
     - ``probe.png``: the regression.
 
     It looks at the slices itself, since some pretexts show their networks something else. Slices whose location is not known
-    are left out; without two exams of known location there are no scores.
+    are left out; without two patients of known location there are no scores.
 
     Args:
         network: with an ``encoder``.
@@ -51,7 +51,7 @@ class ProbeScores:
         amp: precision of the network, see `planewise.engines.precision`.
         batch_size: slices that the network is given at once.
         max_slices: most slices, evenly spaced over the dataset.
-        folds: folds of exams.
+        folds: folds of patients.
     """
 
     def __init__(
@@ -80,7 +80,8 @@ class ProbeScores:
         known = [row for row, item in enumerate(own) if np.isfinite(item.get("location", np.nan))]
         rows = [known[rank] for rank in evenly_spaced(len(known), self.max_slices)]
         exams = [own[row]["exam"] for row in rows]
-        if len(set(exams)) < 2:
+        patients = [own[row].get("patient") or own[row]["exam"] for row in rows]
+        if len(set(patients)) < 2:
             absent = {"slices": len(rows), "exams": len(set(exams))}
             scores = location_scores([], []) | {"slices": len(rows)}
             return CollectorResults(
@@ -89,8 +90,8 @@ class ProbeScores:
         location = torch.tensor([float(own[row]["location"]) for row in rows])
         location = centrosymmetric(location) if self.mapping == "sine" else location
         features = frozen_features(self.network, self.dataset, rows, self.inferer, self.batch_size)
-        probed = _probed(features.double().numpy(), location.double().numpy(), exams, self.folds)
-        neighbour = location[nearest_neighbours(features, exams)[:, 0]]
+        probed = _probed(features.double().numpy(), location.double().numpy(), patients, self.folds)
+        neighbour = location[nearest_neighbours(features, patients)[:, 0]]
         scores = location_scores(probed.tolist(), location.tolist())
         metrics = {
             "slices": len(rows),
@@ -98,7 +99,7 @@ class ProbeScores:
             "features": features.shape[1],
             "location": scores,
             "neighbour_mae": float((neighbour - location).abs().mean()),
-            "chance_mae": mean_distance_of_others(location, exams),
+            "chance_mae": mean_distance_of_others(location, patients),
         }
         table = {key: [own[row].get(key, "") for row in rows] for key in ("exam", "stack", "slice", "phase")}
         table |= {
@@ -116,8 +117,8 @@ class ProbeScores:
 
 
 def _probed(
-    features: NDArray[np.floating], location: NDArray[np.floating], exams: Sequence[str], folds: int
+    features: NDArray[np.floating], location: NDArray[np.floating], patients: Sequence[str], folds: int
 ) -> NDArray[np.floating]:
-    """The location of each slice by a ridge regression on the slices of other folds' exams, ``(N,)``."""
+    """The location of each slice by a ridge regression on the slices of other folds' patients, ``(N,)``."""
     ridge = make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
-    return cross_val_predict(ridge, features, location, groups=exams, cv=GroupKFold(min(folds, len(set(exams)))))
+    return cross_val_predict(ridge, features, location, groups=patients, cv=GroupKFold(min(folds, len(set(patients)))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from planewise.data import SliceDataset
-from planewise.data.datalist import rows_by_exam
 from planewise.engines import AutocastInferer
 from planewise.evaluation.collector import CollectorResults, ScoredBatch
 from planewise.evaluation.frozen_features import frozen_features
@@ -28,7 +28,7 @@ class RetrievalScores:
       most alike of ``candidates`` slices, ``chance1`` and ``chance5`` how often that happens by lot. ``spread`` and
       ``effective_rank`` of the embeddings show whether they have collapsed (`planewise.metrics.embedding_spread`,
       `planewise.metrics.effective_rank`).
-    - ``neighbours.png``: some slices, and the most alike of other exams, without random changes.
+    - ``neighbours.png``: some slices, and the most alike of other patients, without random changes.
 
     Args:
         network: with an ``encoder``.
@@ -79,12 +79,12 @@ class RetrievalScores:
     def _picture(self, title: str) -> Callable[[], Figure] | None:
         own = self.dataset.items
         rows = evenly_spaced(len(own), 16 * self.candidates)
-        exams = [own[row]["exam"] for row in rows]
-        largest = max(map(len, rows_by_exam([own[row] for row in rows]).values()))
+        patients = [own[row].get("patient") or own[row]["exam"] for row in rows]
+        largest = max(Counter(patients).values())
         count = min(self.neighbours, len(rows) - largest)
         if count < 1:
-            return None  # one exam alone has no neighbours
-        found = nearest_neighbours(frozen_features(self.network, self.dataset, rows, self.inferer), exams, count)
+            return None  # one patient alone has no neighbours
+        found = nearest_neighbours(frozen_features(self.network, self.dataset, rows, self.inferer), patients, count)
         images, captions = [], []
         for rank in evenly_spaced(len(rows), self.shown):
             line = [rows[rank], *(rows[index] for index in found[rank].tolist())]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.bundle import verify_net_in_out
 
 from planewise.errors import InputError
@@ -23,7 +24,7 @@ from planewise.packaging.model_card import Provenance, with_commands, with_prove
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.run_record import Run, read_scores
 from planewise.packaging.settings import defining_settings, settings_of
-from planewise.packaging.shapes import check_shapes
+from planewise.packaging.shapes import check_shapes, size_of
 from planewise.packaging.source import OURS, THEIRS
 from planewise.packaging.weights import check_weights, save_weights, strip_script
 
@@ -96,6 +97,7 @@ def package_bundle(
         _write_weights(packaged, file, say)
         check_metadata(source)
         check_shapes(packaged.metadata)
+        _write_width(packaged, say)
         _verify_network(packaged)
         if torchscript:
             _export(packaged, say)
@@ -219,6 +221,28 @@ def _write_weights(packaged: Bundle, file: Path, say: Callable[[str], None]) -> 
     check_weights(weights, network, str(file))
     save_weights(weights, network, packaged.weights)
     say(f"weights: {sum(value.numel() for value in weights.values()):,} values, {len(weights)} tensors")
+
+
+def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:
+    """How many numbers the network gives, into metadata.json, where they have no names: an embedding, or logits of orders.
+
+    Their number follows from the run's settings (features, permutations). What has names is a matter of the bundle.
+    """
+    metadata = packaged.metadata
+    image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
+    image, output = image.get("image", {}), output["pred"]
+    named = len(output.get("channel_def", {})) >= output["num_channels"]
+    if output.get("spatial_shape") or named or not image.get("spatial_shape"):
+        return
+    sizes = [size_of(formula) for formula in image["spatial_shape"]]
+    with packaged.importable(), torch.no_grad():
+        network = packaged.network().eval()
+        # two samples and larger sides than the smallest, so that no level is left without a pixel
+        width = network(torch.zeros(2, image["num_channels"], *(4 * size for size in sizes))).shape[1]
+    if width != output["num_channels"]:
+        output["num_channels"] = width
+        Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
+        say(f"as trained: {width} numbers in the network's output")
 
 
 def _verify_network(packaged: Bundle) -> None:
