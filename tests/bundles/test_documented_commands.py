@@ -77,9 +77,14 @@ def test_phantom_commands_of_the_readme(name, tmp_path):
     assert "Traceback" not in done.stdout
     written = {path.name for path in (tmp_path / "work").rglob("*") if path.is_file()}
     assert "metrics.json" in written and "model.pt" in written
-    assert {"plan.json", "locations.json", "predictions.csv", "findings.json", "features.npy"} & written or [
-        file for file in written if file.endswith("_mask.nii.gz")
-    ]
+    assert {
+        "plan.json",
+        "locations.json",
+        "predictions.csv",
+        "findings.json",
+        "features.npy",
+        "positions.json",
+    } & written or [file for file in written if file.endswith("_mask.nii.gz")]
 
 
 def test_the_readmes_own_overlay_is_another_network_and_schedule(phantoms, tmp_path):

@@ -36,6 +36,16 @@ def test_it_prints_a_table_and_writes_the_datalist(usual_exam, tmp_path):  # noq
     assert "Sections: by a hash of the patient: 1 0 0, seed 0." in outcome.output
 
 
+def test_any_organ_lists_every_stack_and_what_is_left(usual_exam, tmp_path):  # noqa: F811
+    outcome = run(usual_exam, "-o", tmp_path / "list.json", "--anatomy", "any", "--split", "1", "0", "0")
+    assert outcome.exit_code == 0, outcome.output
+    (name,) = json.loads((tmp_path / "list.json").read_text())["exams"]
+    row = next(line for line in outcome.output.splitlines() if name in line)
+    assert row.split() == [name, "training", "stack", "1.00", "5", "6", "10.0"]
+    assert re.search(rf"{name}\s+2 stacks of fewer than 4 slices: not used", outcome.output)
+    assert "Items: 30 training" in outcome.output
+
+
 def test_a_private_table_says_which_folder_a_hash_is(usual_exam, tmp_path):  # noqa: F811
     assert run(usual_exam, "-o", tmp_path / "list.json").exit_code == 0
     (name,) = json.loads((tmp_path / "list.json").read_text())["exams"]

@@ -45,7 +45,7 @@ def test_the_picture_puts_solved_puzzles_in_order_and_frames_what_is_wrong(prete
     collector = JigsawScores(pretext)
     for wrong, framed in ((0, 0), (4, 1)):
         batch, given = scored(pretext, wrong)
-        figure = collector.results(collector.take(given), ITEMS, "").figures["puzzles.png"]
+        figure = collector.results(collector.take(given), ITEMS, "").figures["puzzles.png"]()
         assert len(figure.axes) == 6
         shuffled, solved = (np.asarray(figure.axes[place].images[0].get_array()) for place in (2, 4))
         # axes are shown transposed

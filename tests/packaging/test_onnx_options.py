@@ -17,7 +17,8 @@ from tests.packaging.conftest import source
 @pytest.mark.parametrize("name", BUNDLES)
 def test_every_readme_has_its_bundles_command(name):
     bundle = Bundle(source(name))
-    assert f"```bash\n{onnx_options(bundle).command}\n```" in bundle.readme
+    block = f"```bash\n{onnx_options(bundle).command}\n```"
+    assert block in bundle.readme, f"docs/README.md lacks\n{block}"
 
 
 def test_a_file_is_for_images_as_inference_makes_them():

@@ -36,6 +36,15 @@ def test_settings_are_followed_through_others():
     assert defining_settings(INFERENCE) == {"views", "width", "depth"}
 
 
+def test_how_training_places_its_network_is_no_setting_of_inference():
+    """Although a transform of the output may ask the network."""
+    asked = {"network": "$place(@network_def)", "postprocessing": [{"_target_": "Rank", "network": "@network"}]}
+    train = TRAIN | {"network": "$place(load(@network_def, @pretrained))", "pretrained": None}
+    assert defining_settings(INFERENCE | asked) == {"views", "width", "depth"}
+    changed = settings_of(Run(Path("run"), Path("run/models/model.pt"), train, {}), train, INFERENCE | asked)
+    assert changed == {"train.yaml": {}, "inference.yaml": {}}
+
+
 def test_what_the_run_had_otherwise_goes_into_both_configs():
     changed = settings_of(run(depth=5, learning_rate=0.2), TRAIN, INFERENCE)
     assert changed == {"train.yaml": {"depth": 5}, "inference.yaml": {"depth": 5}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -11,6 +11,9 @@ from planewise.evaluation.collector import CollectorResults, ScoredBatch
 from planewise.metrics.jigsaw import jigsaw_scores, tiles_in_place
 from planewise.pretexts import JigsawTilesd
 from planewise.reports.jigsaw_figures import puzzle_gallery
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class JigsawScores:
@@ -52,6 +55,10 @@ class JigsawScores:
         pieces = self.permutations.shape[1]
         captions = [f"{items[row]['exam'][:4]}: {round(in_place[row] * pieces)} of {pieces} tiles" for row in rows]
         orders = (self.permutations[predicted[rows]], self.permutations[reference[rows]])
-        figure = puzzle_gallery(taken["original"].numpy(), taken["tiles"].numpy(), *orders, captions)
-        figure.suptitle(f"{title}  puzzles solved: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
-        return CollectorResults({"jigsaw": scores}, columns, figures={"puzzles.png": figure})
+
+        def draw() -> Figure:
+            figure = puzzle_gallery(taken["original"].numpy(), taken["tiles"].numpy(), *orders, captions)
+            figure.suptitle(f"{title}  puzzles solved: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
+            return figure
+
+        return CollectorResults({"jigsaw": scores}, columns, figures={"puzzles.png": draw})

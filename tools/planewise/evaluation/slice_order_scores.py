@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,9 @@ class SliceOrderScores:
         together = {name: np.concatenate([stack[name] for stack in pairs]) for name in pairs[0]}
         scores = order_scores(together) | stack_scores(predicted, true)
         table = accuracy_by_distance(together)
-        figure = order_accuracy_figure(together, table, scores, title)
+        draw = partial(order_accuracy_figure, together, table, scores, title)
         return CollectorResults(
-            {"slice_order": scores}, columns, {"order_accuracy.csv": table}, {"order_accuracy.png": figure}
+            {"slice_order": scores}, columns, {"order_accuracy.csv": table}, {"order_accuracy.png": draw}
         )
 
 

@@ -14,6 +14,8 @@ from planewise.packaging.run_record import Run
 
 #: Keys of an inference config that define the network, its input and the use of its output.
 _DEFINING = ("network_def", "preprocessing", "postprocessing")
+#: How each config places ``network_def``: training loads a pretext's weights into it, inference does not.
+_PLACED = "network"
 #: Keys of a train config that no setting replaces: a run that differs in them is not a run of the bundle.
 _OWN = ("preprocessing", "targets")
 
@@ -28,7 +30,7 @@ def defining_settings(inference: Mapping[str, Any]) -> set[str]:
     waiting = [inference.get(key) for key in _DEFINING]
     while waiting:
         for key in _references(waiting.pop()) - found:
-            if key in inference and key not in NOT_COMPUTED and key not in _DEFINING:
+            if key in inference and key not in NOT_COMPUTED and key not in (*_DEFINING, _PLACED):
                 found.add(key)
                 waiting.append(inference[key])
     return found
