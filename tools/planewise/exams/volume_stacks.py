@@ -48,6 +48,7 @@ def exams_of_volumes(volumes: Sequence[Volume]) -> list[Exam]:
 def _frames(volume: Volume, number: int) -> list[Frame]:
     """The slices of a volume; ``number`` counts the phases."""
     (columns, rows), thickness, affines = _geometry(volume.image)
+    acquired, text = ("", 0, 0, natural_order(volume.case)), stem(volume.image)
     return [
         Frame(
             path=str(volume.image),
@@ -58,9 +59,9 @@ def _frames(volume: Volume, number: int) -> list[Frame]:
             thickness=thickness,
             trigger=None,
             instance=number,
-            acquired=("", 0, 0, natural_order(volume.case)),
+            acquired=acquired,
             kind="",
-            text=stem(volume.image),
+            text=text,
             description=volume.case,
             echo_time=None,
             repetition_time=None,

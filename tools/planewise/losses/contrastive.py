@@ -8,10 +8,10 @@ import ignite.distributed as idist
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 from torch.nn.functional import cross_entropy, normalize
 
 from planewise.errors import InputError
+from planewise.losses.gathering import gathered
 from planewise.losses.terms import Term, TermLoss
 
 
@@ -42,7 +42,7 @@ class ContrastiveLoss(TermLoss):
     def terms(self, prediction: Tensor, target: Any) -> list[Term]:
         views = normalize(rearrange(prediction.float(), "b v p -> (v b) p"), dim=1)
         together = torch.is_grad_enabled() and idist.get_world_size() > 1
-        everyone = torch.cat(all_gather(views)) if together else views
+        everyone = gathered(views) if together else views
         if torch.is_grad_enabled() and len(everyone) < 4:
             raise InputError(
                 "a batch holds one slice, which has no other to be told from; choose a --batch_size of 2 or more that does "
