@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 STUDIES = ROOT / "tools/studies"
 #: As many as the label-efficiency table of a later issue has; most have no bundle.
 TWELVE = (
-    "orientation", "location", "multitask", "positions", "slice_order", "jigsaw", "models_genesis", "simclr",
+    "orientation", "location", "multitask", "sax_position", "slice_order", "jigsaw", "models_genesis", "simclr",
     "masked_simclr", "byol", "masked_autoencoder", "rotation",
 )  # fmt: skip
 

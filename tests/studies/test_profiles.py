@@ -10,9 +10,15 @@ from snakemake.cli import get_argument_parser
 
 from tests.conftest import ROOT
 from tests.studies.runs import STUDIES, TWELVE, commands, jobs, paper_study, planned, snakemake
+from tools.studies.pretext_bundles import bundle_of
 
 PROFILES = STUDIES / "profiles"
-ABSENT = [name for name in TWELVE if not (ROOT / f"bundles/pretext_cardiac_{name}").exists()]
+#: Those of the twelve that no bundle does yet.
+ABSENT = [
+    name
+    for name in TWELVE
+    if not (ROOT / "bundles" / bundle_of(name, "pretext_cardiac_{pretext}", ROOT / "bundles")).exists()
+]
 
 
 def rule(text: str, name: str) -> str:

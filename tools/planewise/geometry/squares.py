@@ -85,8 +85,11 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
     across = plane_from_affine(affine)[1]
     along = torch.linalg.cross(across[..., None, :].expand_as(planes[..., 1, :]), planes[..., 1, :])
     along = along / along.norm(dim=-1, keepdim=True)
-    first = torch.tensor([end_direction(name) for name in ends], dtype=torch.float64, device=affine.device)
-    cosine = (along * first).sum(dim=-1)
+    # number by number: a tensor of them would be copied to the device, and waited for
+    directions = enumerate(map(end_direction, ends))
+    cosine = torch.stack(
+        [sum(along[..., line, axis] * value for axis, value in enumerate(first)) for line, first in directions], dim=-1
+    )
     along = along * torch.sign(cosine)[..., None]
     turned = torch.linalg.cross(across[..., None, :].expand_as(along), along)  # by a quarter
     sine = (turned[..., 0, :] * along[..., 1, :]).sum(dim=-1, keepdim=True)
@@ -141,5 +144,5 @@ def squares_inside(squares: Squares, affine: Tensor, shape: tuple[int, int], siz
     to_pixels = torch.linalg.inv(affine.to(torch.float64))
     pixels = torch.einsum("...ab,...ncb->...nca", to_pixels[..., :2, :3], corners)
     pixels = pixels + to_pixels[..., None, None, :2, 3]
-    last = torch.tensor(shape, dtype=torch.float64, device=pixels.device) - 0.5
-    return ((pixels >= -0.5) & (pixels <= last)).all(dim=-1).all(dim=-1)
+    within = [(pixels[..., axis] >= -0.5) & (pixels[..., axis] <= side - 0.5) for axis, side in enumerate(shape)]
+    return (within[0] & within[1]).all(dim=-1)
