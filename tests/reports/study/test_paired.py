@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from types import SimpleNamespace
 
+import pytest
 from planewise.reports.study import paired
 
-from tests.reports.study.studies import tables_of
+from tests.reports.study.studies import study_folder, tables_of
 
 
-def section(scores):
-    return tables_of(SimpleNamespace(add=lambda page, study: paired.add_paired(page, scores, "mean Dice")), None)
+def section(scores, repeats=None):
+    add = SimpleNamespace(add=lambda page, study: paired.add_paired(page, scores, "mean Dice", repeats))
+    return tables_of(add, None)
 
 
 SCORES = {
@@ -48,3 +50,47 @@ def test_one_draw_has_no_interval_and_decides_nothing():
     tables, page = section({("none", 1): {0: 0.4}, ("multitask", 1): {0: 0.7}})
     assert tables["Paired differences in mean Dice"][1][1:4] == ["+0.300", "-", "-"]
     assert "do not decide" in page.html("")
+
+
+def test_differences_no_larger_than_those_of_two_seeds_are_named():
+    # pretrained again: -.05 on average of three draws, with 1 labelled exam +.02
+    scores = SCORES | {
+        ("multitask_again", 4): {0: 0.50, 1: 0.60, 2: 0.85},
+        ("multitask", 1): {0: 0.30},
+        ("multitask_again", 1): {0: 0.32},
+        ("none", 1): {0: 0.29},
+        ("simclr", 1): {0: 0.33},
+    }
+    _, page = section(scores, {"multitask_again": "multitask"})
+    (note,) = re.findall(r"<p class=note>(multitask again is [^<]*)</p>", page.html(""))
+    assert note == (
+        "multitask again is multitask, pretrained again from another seed. The mean Dice of the two differs by 0.020 with 1 "
+        "labelled; 0.050 with 4 labelled on average, which is chance and nothing else. No larger than that: "
+        "1, multitask less scratch; 4, SimCLR less multitask."
+    )
+    assert "pretrained again" not in section(scores)[1].html("")
+
+
+def test_larger_differences_are_said_to_be_larger():
+    scores = {("none", 4): {0: 0.4}, ("multitask", 4): {0: 0.7}, ("again", 4): {0: 0.71}}
+    assert "All differences above are larger than that." in section(scores, {"again": "multitask"})[1].html("")
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"),
+    [
+        ({"pretext": "multitask", "overrides": {"pretrain": {"seed": 1}}}, {"again": "multitask"}),
+        ({"pretext": "multitask", "overrides": {"pretrain": {"seed": 1, "sigma": 12}}}, {"again": "wide"}),
+        ({"pretext": "multitask", "overrides": {"pretrain": {"seed": 1}, "finetune": {"spacing": 2}}}, {}),
+        ({"pretext": "location", "overrides": {"pretrain": {"seed": 1}}}, {}),
+        ({"pretext": "multitask", "overrides": {"pretrain": {"max_epochs": 9}}}, {}),
+    ],
+)
+def test_a_method_repeats_another_when_the_seed_of_pretraining_alone_differs(tmp_path, again, expected):
+    wide = {"pretext": "multitask", "overrides": {"pretrain": {"sigma": 12}}}
+    methods = {"none": {}, "multitask": {"pretext": "multitask"}, "wide": wide, "again": again}
+    assert study_folder(tmp_path, methods=methods).repeats == expected
+
+
+def test_a_study_whose_methods_are_names_repeats_none(tmp_path):
+    assert study_folder(tmp_path).repeats == {}

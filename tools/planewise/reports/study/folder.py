@@ -59,12 +59,41 @@ class StudyFolder:
         """Names of its methods, folders in ``finetune``, in the study's order."""
         return list(self.config["methods"])
 
+    @property
+    def repeats(self) -> dict[str, str]:
+        """Each method that differs from another in the seed of its pretraining alone, to that other method."""
+        methods = self.config["methods"]
+        # a study of before methods had settings has their names alone
+        settings: dict[str, dict[str, Any]] = methods if isinstance(methods, dict) else {}
+        found: dict[str, str] = {}
+        for name, given in settings.items():
+            if "seed" not in given.get("overrides", {}).get("pretrain", {}):
+                continue
+            first = next(
+                (other for other in settings if other not in (name, *found) and _same(given, settings[other])), None
+            )
+            if first:
+                found[name] = first
+        return found
+
     def runs(self, kind: str) -> Iterator[tuple[str, int, int, Path]]:
         """Method, number of labelled exams, draw and folder of every run in ``kind/METHOD/COUNT/DRAW``."""
         for path in sorted((self.path / kind).glob("*/*/*")):
             method, count, draw = path.parts[-3:]
             if method in self.methods and count.isdigit() and draw.isdigit():
                 yield method, int(count), int(draw), path
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two methods differ in the seed of their pretraining alone."""
+    return _unseeded(one) == _unseeded(other)
+
+
+def _unseeded(given: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a method without the seed of its pretraining."""
+    overrides = given.get("overrides", {})
+    pretrain = {key: value for key, value in overrides.get("pretrain", {}).items() if key != "seed"}
+    return given | {"overrides": {kind: value for kind, value in {**overrides, "pretrain": pretrain}.items() if value}}
 
 
 def read_json(path: Path) -> dict | None:

@@ -15,15 +15,18 @@ Scores = Mapping[tuple[str, int], Mapping[int, float]]
 _BASELINES = {"none": "scratch", "multitask": "multitask"}
 
 
-def add_paired(page: Page, scores: Scores, name: str) -> None:
+def add_paired(page: Page, scores: Scores, name: str, repeats: Mapping[str, str] | None = None) -> None:
     """A table and a picture of what each method gained over ``none``, and one of what it has over ``multitask``, if there
-    are draws of both and more than these two methods; and in words which differences the draws do not decide.
+    are draws of both and more than these two methods; and in words which differences the draws do not decide, and which
+    are no larger than those of two pretrainings that differ in their seed alone.
 
     Args:
         page: the page to add to.
         scores: method and number of labelled exams to draw to score.
         name: what the score is called.
+        repeats: a method that pretrains again from another seed, to the method that it repeats.
     """
+    means: dict[tuple[str, str, int], float] = {}
     methods = dict.fromkeys(method for method, _ in scores)
     for baseline, called in _BASELINES.items():
         if baseline == "multitask" and not methods.keys() - _BASELINES.keys():
@@ -33,6 +36,7 @@ def add_paired(page: Page, scores: Scores, name: str) -> None:
             differences = paired_differences(draws, scores.get((baseline, count), {}))
             if method in ("none", baseline) or not len(differences):
                 continue
+            means[baseline, method, count] = float(differences.mean())
             low, high = interval(differences)
             what = f"{count}, {method_name(method)} less {called}"
             if not (low > 0 or high < 0):
@@ -57,7 +61,45 @@ def add_paired(page: Page, scores: Scores, name: str) -> None:
                 f"<p class=note>These draws do not decide between the two (the interval holds zero): "
                 f"{'; '.join(undecided)}.</p>"
             )
+    _add_repeats(page, scores, name, repeats or {}, means)
     if any(paired_differences(draws, scores.get(("none", count), {})).size for (method, count), draws in scores.items()
            if method != "none"):  # fmt: skip
         caption = f"{name[0].upper()}{name[1:]} of each draw, from scratch and from pretrained weights."
         page.figure(paired_draws(scores, f"{name}, test"), caption)
+
+
+def _add_repeats(
+    page: Page,
+    scores: Scores,
+    name: str,
+    repeats: Mapping[str, str],
+    means: Mapping[tuple[str, str, int], float],
+) -> None:
+    """How far a method is from itself, pretrained again, and which differences between methods are not larger than that.
+
+    Args:
+        page: the page to add to.
+        scores, name, repeats: as in `add_paired`.
+        means: baseline, method and number of labelled exams to the mean difference.
+    """
+    for again, method in repeats.items():
+        spreads: dict[int, float] = {}
+        for (of_method, count), draws in scores.items():
+            differences = paired_differences(draws, scores.get((method, count), {}))
+            if of_method == again and len(differences):
+                spreads[count] = float(abs(differences.mean()))
+        if not spreads:
+            continue
+        each = "; ".join(f"{spread:.3f} with {count} labelled" for count, spread in sorted(spreads.items()))
+        small = [
+            f"{count}, {method_name(other)} less {_BASELINES[baseline]}"
+            for (baseline, other, count), mean in means.items()
+            if other != again and count in spreads and abs(mean) <= spreads[count]
+        ]
+        verdict = (
+            f"No larger than that: {'; '.join(small)}." if small else "All differences above are larger than that."
+        )
+        page.add(
+            f"<p class=note>{method_name(again)} is {method_name(method)}, pretrained again from another seed. The {name} "
+            f"of the two differs by {each} on average, which is chance and nothing else. {verdict}</p>"
+        )

@@ -40,7 +40,7 @@ def add(page: Page, study: StudyFolder) -> None:
         if kind == "assd_mm":
             header.insert(2, "mean, 1.0 mm where missed")
         page.table(title, header, _rows(runs, kind, structures, papers))
-    add_paired(page, runs.values(lambda content: content["mean"]["dice"]["mean"]), "mean Dice")
+    add_paired(page, runs.values(lambda content: content["mean"]["dice"]["mean"]), "mean Dice", study.repeats)
     if never := [
         f"{count} labelled, {method_name(method)}, draw {draw}: never predicted {', '.join(content['never_predicted'])}"
         for count, method, draws in runs.cells()
