@@ -68,7 +68,7 @@ def test_folder_names_of_any_bytes_in_a_locale_without_letters(tmp_path):
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     assert len(json.loads((tmp_path / "list.json").read_text())["exams"]) == 1
     assert refusals.ODD_PATH[:20] in done.stdout.decode(errors="replace")
-    assert not list(tmp_path.glob(".*.partial"))
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 def test_the_table_fits_an_ordinary_terminal(usual_exam, tmp_path):  # noqa: F811

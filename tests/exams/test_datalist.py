@@ -133,11 +133,11 @@ def test_it_is_written_whole_or_not_at_all(usual_exam, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("planewise.exams.datalist.os.replace", fail)
+    monkeypatch.setattr("planewise.whole_files.os.replace", fail)
     with pytest.raises(InputError, match="No space left"):
         write_datalist(datalist, path)
     assert path.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir() if "partial" in entry.name] == []
+    assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".tmp"] == []
 
 
 def test_places_that_cannot_be_written(tmp_path):

@@ -15,6 +15,7 @@ from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
 from planewise.exams.stack import Stack
 from planewise.geometry import relative_locations
+from planewise.whole_files import written_whole
 
 
 def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
@@ -170,16 +171,10 @@ def write_folders(folders: Mapping[str, Path], datalist: Path) -> Path | None:
 
 
 def _write_whole(path: Path, text: str, mode: int) -> None:
-    """A file in full or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror})") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    """A file in full or not at all, with permissions that it has from its first byte on."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with written_whole(path) as part, open(os.open(part, flags, mode), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _json(value: object) -> str:

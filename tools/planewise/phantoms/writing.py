@@ -15,6 +15,7 @@ from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.phantoms.recipe import Recipe
+from planewise.whole_files import written_whole
 
 #: File at the root of a tree that says what it was made of.
 MANIFEST = "phantom.json"
@@ -83,14 +84,8 @@ def _claim(recipe: Recipe, out: Path) -> None:
     told = {"fingerprint": recipe.fingerprint(), "phantom": True, **asdict(recipe)}
     for identity in ("patient_name", "birth_date"):
         told.pop(identity)
-    _publish(path, json.dumps(told, indent=2) + "\n")
-
-
-def _publish(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    with written_whole(path) as part:
+        part.write_text(json.dumps(told, indent=2) + "\n")
 
 
 def _write_one(recipe: Recipe, out: Path, number: int) -> dict[str, tuple[object, ...]]:
@@ -124,4 +119,5 @@ def _write_tables(recipe: Recipe, out: Path, rows: dict[int, dict[str, tuple[obj
         if header:
             writer.writerow(header)
         writer.writerows(table[key] for key in sorted(table))
-        _publish(path, text.getvalue())
+        with written_whole(path) as part:
+            part.write_text(text.getvalue())
