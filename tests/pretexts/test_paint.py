@@ -1,15 +1,18 @@
+"""Windows of images, against slices of an array."""
+
+from __future__ import annotations
+
 import torch
-from planewise.pretexts.paint import in_paint, out_paint
+from planewise.pretexts.paint import in_windows
 
 
-def test_blocks_are_painted_inside_or_outside():
+def test_pixels_of_any_window():
     torch.manual_seed(0)
-    image, noise = torch.rand(4, 2, 12, 9), torch.rand(4, 2, 12, 9)
+    image = torch.zeros(4, 2, 12, 9)
     corners, sizes = torch.randint(0, 8, (4, 3, 2)), torch.randint(0, 6, (4, 3, 2))
-    inner, outer = image.clone(), noise.clone()
-    for b in range(4):
-        for (row, column), (height, width) in zip(corners[b].tolist(), sizes[b].tolist(), strict=True):
-            block = (b, slice(None), slice(row, row + height), slice(column, column + width))
-            inner[block], outer[block] = noise[block], image[block]
-    assert torch.equal(in_paint(image, corners, sizes, noise), inner)
-    assert torch.equal(out_paint(image, corners, sizes, noise), outer)
+    expected = torch.zeros(4, 1, 12, 9, dtype=torch.bool)
+    for number in range(4):
+        for (row, column), (height, width) in zip(corners[number].tolist(), sizes[number].tolist(), strict=True):
+            expected[number, :, row : row + height, column : column + width] = True
+    assert torch.equal(in_windows(image, corners, sizes), expected)
+    assert expected.any() and not expected.all()

@@ -1,5 +1,6 @@
 """What a pretext makes of an item or a batch: its targets, from geometry or from the image itself."""
 
+from planewise.pretexts.corrupt_images import CorruptImagesd
 from planewise.pretexts.crossing_planes import CrossingPlanesd
 from planewise.pretexts.jigsaw_tiles import JigsawTilesd
 from planewise.pretexts.permutations import choose_permutations, inverse
@@ -10,6 +11,7 @@ from planewise.pretexts.slice_pairs import SlicePairsd, SlicePositiond
 from planewise.pretexts.two_views import TwoViewsd
 
 __all__ = [
+    "CorruptImagesd",
     "CrossingPlanesd",
     "JigsawTilesd",
     "PlaneHeatmapsd",

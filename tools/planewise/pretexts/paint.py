@@ -1,29 +1,25 @@
+"""Windows of images painted over, or all but windows, as Models Genesis does it."""
+
+from __future__ import annotations
+
 import torch
 from torch import Tensor
 
 
-def in_paint(image: Tensor, corners: Tensor, sizes: Tensor, noise: Tensor) -> Tensor:
-    """Replace the pixels of some blocks by noise (Zhou 2019, Models Genesis, section 2).
+def in_windows(image: Tensor, corners: Tensor, sizes: Tensor) -> Tensor:
+    """Pixels that lie in any of an image's windows, ``(B, 1, i, j)``, bool.
+
+    In-painting replaces them by noise, out-painting all others (Zhou 2019, section 2).
 
     Args:
-        image: shape (B, C, H, W).
-        corners: shape (B, N, 2), integer, the first row and column of each block.
-        sizes: shape (B, N, 2), integer, rows and columns of each block; a block of size zero paints nothing.
-        noise: shape of ``image``.
+        image: ``(B, C, i, j)``.
+        corners: ``(B, N, 2)``, int64, first row and column of each window.
+        sizes: ``(B, N, 2)``, int64, its rows and columns; 0 for a window that is not there.
     """
-    return torch.where(_in_blocks(image, corners, sizes), noise, image)
-
-
-def out_paint(image: Tensor, corners: Tensor, sizes: Tensor, noise: Tensor) -> Tensor:
-    """Replace all pixels outside the union of some blocks by noise; arguments as those of ``in_paint``."""
-    return torch.where(_in_blocks(image, corners, sizes), image, noise)
-
-
-def _in_blocks(image: Tensor, corners: Tensor, sizes: Tensor) -> Tensor:
     inside = []
     for axis in (0, 1):
-        index = torch.arange(image.shape[2 + axis], device=image.device)
-        start, size = corners[..., axis, None], sizes[..., axis, None]
-        inside.append((index >= start) & (index < start + size))
+        place = torch.arange(image.shape[2 + axis], device=image.device)
+        first, size = corners[..., axis, None], sizes[..., axis, None]
+        inside.append((place >= first) & (place < first + size))
     rows, columns = inside
-    return (rows[..., :, None] & columns[..., None, :]).any(1, keepdim=True)
+    return (rows[..., :, None] & columns[..., None, :]).any(dim=1, keepdim=True)
