@@ -2,6 +2,7 @@
 
 from planewise.pretexts.crossing_planes import CrossingPlanesd
 from planewise.pretexts.jigsaw_tiles import JigsawTilesd
+from planewise.pretexts.mask_patches import MaskPatchesd
 from planewise.pretexts.permutations import choose_permutations, inverse
 from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
@@ -12,6 +13,7 @@ from planewise.pretexts.two_views import TwoViewsd
 __all__ = [
     "CrossingPlanesd",
     "JigsawTilesd",
+    "MaskPatchesd",
     "PlaneHeatmapsd",
     "PlaneSquaresd",
     "SelectPlanesd",
