@@ -23,16 +23,20 @@ from planewise.networks.location_head import LocationHead
 from planewise.networks.place_network import place_network
 from planewise.networks.pretrained import load_imagenet, load_pretrained, read_weights, weights_path
 from planewise.networks.projection_head import ProjectionHead
+from planewise.networks.resnet import RESNET50_BLOCKS, RESNET50_FEATURES, ResNetEncoder
 from planewise.networks.saliency import saliency_maps
 from planewise.networks.shared_encoder_net import SharedEncoderNet
 from planewise.networks.simclr_learner import SimClrLearner
 from planewise.networks.slice_net import SliceNet
 from planewise.networks.stack_classifier import StackClassifier
 from planewise.networks.unet import PAPER_FEATURES, UNetDecoder, UNetEncoder
+from planewise.networks.vit import ViTDecoder, ViTEncoder
 
 __all__ = [
     "ALEXNET_FEATURES",
     "PAPER_FEATURES",
+    "RESNET50_BLOCKS",
+    "RESNET50_FEATURES",
     "AlexNetDecoder",
     "AlexNetEncoder",
     "ByolLearner",
@@ -40,12 +44,15 @@ __all__ = [
     "ForestNet",
     "LocationHead",
     "ProjectionHead",
+    "ResNetEncoder",
     "SharedEncoderNet",
     "SimClrLearner",
     "SliceNet",
     "StackClassifier",
     "UNetDecoder",
     "UNetEncoder",
+    "ViTDecoder",
+    "ViTEncoder",
     "encoder_features",
     "load_imagenet",
     "load_pretrained",
