@@ -15,10 +15,10 @@ from planewise.pretexts.mask_patches import on_pixels, patch_grid
 class HiddenPatchesInferer(SliceBatchInferer):
     """Restore whole volumes, slice by slice, from a few patches at a time.
 
-    The patches of a slice are divided by lot into groups of about ``1 - mask_ratio`` of them. The network sees one group after
-    the other, with all other patches hidden (`planewise.pretexts.MaskPatchesd`). A pixel of the result is the mean of what was
-    guessed while it was hidden; what the network saw of it has no part in it. The division is the same for every slice and
-    every call.
+    The patches of a slice are divided by lot into groups of about ``1 - mask_ratio`` of them. The network sees one group
+    after the other, with all other patches hidden (`planewise.pretexts.MaskPatchesd`). A pixel of the result is the mean of
+    what was guessed while it was hidden; what the network saw of it has no part in it. The division is the same for every
+    slice and every call.
 
     Called with volumes ``(B, 1, i, j, k)`` and a network from ``(N, 1, i, j)`` to ``(N, 1, i, j)``, it returns ``(B, 1, i, j,
     k)`` with the volumes' metadata.

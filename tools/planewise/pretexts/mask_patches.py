@@ -13,15 +13,15 @@ from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 
-#: Added to the variance of a patch before it is divided by (He et al. 2022's code), so that one of a single value stays finite.
+#: Added to the variance of a patch (as in the code of He et al. 2022), so that one of a single value stays finite.
 _EPSILON = 1e-6
 
 
 class MaskPatchesd(Transform):
     """Hide random patches of every image of a batch (He et al. 2022, section 3, "Masking").
 
-    The image is divided into a grid of square patches. Of each image the same number of patches is hidden, drawn uniformly and
-    without replacement. Hidden pixels become 0, the mean of a standardised image, so nothing of them reaches the network.
+    The image is divided into a grid of square patches. Of each image the same number of patches is hidden, drawn uniformly
+    and without replacement. Hidden pixels become 0, the mean of a standardised image, so nothing of them reaches the network.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` of volumes. Writes
 
@@ -73,14 +73,14 @@ def patch_grid(shape: Sequence[int], patch_size: int) -> torch.Size:
         if side % patch_size:
             near = max(2, round(side / patch_size)) * patch_size
             raise InputError(
-                f"an image of {size} pixels cannot be divided into patches of {patch_size} pixels; choose an --image_size that "
-                f"is a multiple of {patch_size} ({near} is the nearest), or another --patch_size"
+                f"an image of {size} pixels cannot be divided into patches of {patch_size} pixels; choose an --image_size "
+                f"that is a multiple of {patch_size} ({near} is the nearest), or another --patch_size"
             )
     grid = torch.Size(side // patch_size for side in sides)
     if grid.numel() < 2:
         raise InputError(
-            f"an image of {size} pixels is a single patch of {patch_size} pixels, so nothing of it would be left to see; lower "
-            "--patch_size or raise --image_size"
+            f"an image of {size} pixels is a single patch of {patch_size} pixels, so nothing of it would be left to see; "
+            "lower --patch_size or raise --image_size"
         )
     return grid
 
