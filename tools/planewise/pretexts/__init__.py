@@ -3,6 +3,7 @@
 from planewise.pretexts.corrupt_images import CorruptImagesd
 from planewise.pretexts.crossing_planes import CrossingPlanesd
 from planewise.pretexts.jigsaw_tiles import JigsawTilesd
+from planewise.pretexts.mask_patches import MaskPatchesd
 from planewise.pretexts.permutations import choose_permutations, inverse
 from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
@@ -14,6 +15,7 @@ __all__ = [
     "CorruptImagesd",
     "CrossingPlanesd",
     "JigsawTilesd",
+    "MaskPatchesd",
     "PlaneHeatmapsd",
     "PlaneSquaresd",
     "SelectPlanesd",
