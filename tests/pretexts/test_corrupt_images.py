@@ -8,7 +8,7 @@ from planewise.errors import InputError
 from planewise.pretexts import CorruptImagesd
 from planewise.pretexts.corrupt_images import unit_range, window_sizes
 
-NONE = {"flip": 0.0, "shuffle": 0.0, "nonlinear": 0.0, "paint": 0.0}
+NONE = {"flip_axes": 0.0, "shuffle": 0.0, "nonlinear": 0.0, "paint": 0.0}
 
 
 def images(count=400, side=28):
@@ -43,7 +43,7 @@ def test_nothing_happens_at_probability_zero():
 
 def test_nothing_but_flips_reaches_the_target():
     image = images()
-    batch = spoilt(image, flip=0.4, shuffle=0.5, nonlinear=0.9, paint=0.9)
+    batch = spoilt(image, flip_axes=0.4, shuffle=0.5, nonlinear=0.9, paint=0.9)
     flips = torch.bincount(flips_of(image, batch["restored"]), minlength=4) / len(image)
     # of two axes, each flipped in .4: .36 not at all, .24 one of them, .16 both
     torch.testing.assert_close(flips, torch.tensor([0.36, 0.24, 0.24, 0.16]), atol=0.07, rtol=0)
@@ -51,7 +51,7 @@ def test_nothing_but_flips_reaches_the_target():
 
 
 def test_image_and_target_are_flipped_alike():
-    batch = spoilt(images(50), flip=0.5)
+    batch = spoilt(images(50), flip_axes=0.5)
     torch.testing.assert_close(batch["image"], batch["restored"])
 
 
@@ -105,6 +105,15 @@ def test_a_fifth_is_painted_inside():
     assert share(outside) == pytest.approx(0.8, abs=0.1)
 
 
+def test_what_is_painted_is_told():
+    image = images(100)
+    batch = spoilt(image, paint=0.5)
+    assert batch["hidden"].shape == image.shape and batch["hidden"].dtype == torch.bool
+    assert not ((batch["image"] - image).abs() > 1e-4)[~batch["hidden"]].any()
+    assert share(((batch["image"] - image).abs() > 1e-4)[batch["hidden"]]) > 0.99
+    assert share(batch["hidden"].flatten(1).any(1)) == pytest.approx(0.5, abs=0.15)
+
+
 def test_noise_lies_in_the_images_range():
     image = images(60)
     noisy = spoilt(image, paint=1.0)["image"]
@@ -113,7 +122,7 @@ def test_noise_lies_in_the_images_range():
 
 
 def test_images_of_one_value_stay_finite():
-    batch = spoilt(torch.full((8, 1, 20, 20), 3.0), flip=1.0, shuffle=1.0, nonlinear=1.0, paint=1.0)
+    batch = spoilt(torch.full((8, 1, 20, 20), 3.0), flip_axes=1.0, shuffle=1.0, nonlinear=1.0, paint=1.0)
     assert torch.equal(batch["image"], torch.full((8, 1, 20, 20), 3.0))
 
 

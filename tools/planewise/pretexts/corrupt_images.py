@@ -33,13 +33,17 @@ class CorruptImagesd(Transform):
     Values are brought to [0, 1] for the curve and the noise, by each image's least and largest, and back to their own scale
     afterwards: what the network sees is scaled as the images that it is fine-tuned on.
 
-    Reads ``image``, ``(B, 1, i, j)``. Writes ``image``, spoilt; ``restored``, the flipped and otherwise untouched image, the
-    target; and ``original``, the same, for pictures.
+    Reads ``image``, ``(B, 1, i, j)``. Writes
+
+    - ``image``: spoilt;
+    - ``restored``: the target, the flipped and otherwise untouched image;
+    - ``hidden``: ``(B, 1, i, j)``, bool, where noise is painted;
+    - ``original``: as ``restored``.
 
     Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
 
     Args:
-        flip: probability for each axis.
+        flip_axes: probability of a flip along each axis.
         shuffle: probability of local shuffling.
         nonlinear: probability of another curve.
         paint: probability of painting.
@@ -52,17 +56,23 @@ class CorruptImagesd(Transform):
 
     def __init__(
         self,
-        flip: float = 0.4,
+        flip_axes: float = 0.4,
         shuffle: float = 0.5,
         nonlinear: float = 0.9,
         paint: float = 0.9,
         in_paint: float = 0.2,
     ) -> None:
-        named = {"flip": flip, "shuffle": shuffle, "nonlinear": nonlinear, "paint": paint, "in_paint": in_paint}
+        named = {
+            "flip_axes": flip_axes,
+            "shuffle": shuffle,
+            "nonlinear": nonlinear,
+            "paint": paint,
+            "in_paint": in_paint,
+        }
         for name, value in named.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is a probability, from 0 to 1, not {value}")
-        self.flip, self.shuffle, self.nonlinear, self.paint, self.in_paint = map(float, named.values())
+        self.flip_axes, self.shuffle, self.nonlinear, self.paint, self.in_paint = map(float, named.values())
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
@@ -77,26 +87,29 @@ class CorruptImagesd(Transform):
             )
         target = self._flipped(image)
         scaled, low, span = unit_range(target)
-        spoilt = self._painted(self._curved(self._shuffled(scaled)))
-        batch |= {"image": spoilt * span + low, "restored": target, "original": target}
+        spoilt, painted = self._painted(self._curved(self._shuffled(scaled)))
+        batch |= {"image": spoilt * span + low, "restored": target, "hidden": painted, "original": target}
         return batch
 
     def _flipped(self, image: Tensor) -> Tensor:
-        flips = to_device(self._chosen(image, 2, self.flip), image.device)
+        flips = to_device(self._chosen(image, 2, self.flip_axes), image.device)
         for axis in (0, 1):
             image = torch.where(flips[:, axis].reshape(-1, 1, 1, 1), image.flip(2 + axis), image)
         return image
 
     def _shuffled(self, image: Tensor) -> Tensor:
         count, _, rows, columns = image.shape
-        chosen = self._chosen(image, 1, self.shuffle)
-        largest = torch.tensor([max(2, rows // 10), max(2, columns // 10)])
-        window = 1 + (own_draws(count, 2) * largest).long()
+        chosen = self._chosen(image, 1, self.shuffle)[:, 0]
+        window = window_sizes(
+            own_draws(count, 2), torch.tensor([1, 1]), torch.tensor([max(2, rows // 10), max(2, columns // 10)])
+        )
         offset = (own_draws(count, 2) * window).long()
-        # of one pixel where nothing is shuffled
-        window, offset = torch.where(chosen, window, 1), torch.where(chosen, offset, 0)
         keys = own_draws(count, rows * columns)
-        return local_shuffle(image, *(to_device(values, image.device) for values in (window, offset, keys)))
+        # sorting takes its time: those that are not shuffled are left out of it
+        which = chosen.nonzero()[:, 0]
+        drawn = (to_device(values[which], image.device) for values in (window, offset, keys))
+        which = to_device(which, image.device)
+        return image.index_copy(0, which, local_shuffle(image[which], *drawn))
 
     def _curved(self, image: Tensor) -> Tensor:
         control = to_device(own_draws(len(image), 2, 2), image.device).to(image.dtype)
@@ -104,7 +117,8 @@ class CorruptImagesd(Transform):
         chosen = to_device(self._chosen(image, 1, self.nonlinear).reshape(-1, 1, 1, 1), image.device)
         return torch.where(chosen, nonlinear_intensity(image, control, inverted), image)
 
-    def _painted(self, image: Tensor) -> Tensor:
+    def _painted(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The images with noise, and where it is."""
         count, sides = len(image), torch.tensor(image.shape[2:])
         painted, inside = self._chosen(image, 1, self.paint), self._chosen(image, 1, self.in_paint)
         there = (own_draws(count, _WINDOWS) < _ANOTHER).cumprod(dim=1).bool()
@@ -118,7 +132,7 @@ class CorruptImagesd(Transform):
         inside, painted = (to_device(each.reshape(-1, 1, 1, 1), image.device) for each in (inside, painted))
         noisy = (windows == inside) & painted
         noise = to_device(own_draws(count, *image.shape[1:]), image.device).to(image.dtype)
-        return torch.where(noisy, noise, image)
+        return torch.where(noisy, noise, image), noisy
 
     @staticmethod
     def _chosen(image: Tensor, wide: int, probability: float) -> Tensor:

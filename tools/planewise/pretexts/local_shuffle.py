@@ -26,11 +26,10 @@ def local_shuffle(image: Tensor, window: Tensor, offset: Tensor, keys: Tensor) -
     column = torch.arange(columns, device=image.device)
     across = (row + offset[:, :1]) // window[:, :1]
     along = (column + offset[:, 1:]) // window[:, 1:]
-    cell = (across[:, :, None] * (columns + 1) + along[:, None, :]).reshape(count, -1)
+    cell = (across[:, :, None] * (columns + 1) + along[:, None, :]).flatten(1)
     # the n-th place of a window gets the pixel with the n-th key
     places = cell.argsort(dim=1, stable=True)
-    by_key = keys.argsort(dim=1)
-    pixels = by_key.gather(1, cell.gather(1, by_key).argsort(dim=1, stable=True))
+    pixels = (cell + keys.double()).argsort(dim=1)
     source = torch.empty_like(places).scatter_(1, places, pixels)
-    flat = image.reshape(count, image.shape[1], -1)
+    flat = image.flatten(2)
     return flat.gather(2, source[:, None].expand_as(flat)).reshape(image.shape)
