@@ -60,14 +60,14 @@ def test_the_encoder_is_given_the_seen_patches_alone(network):
     network.encoder.blocks[0].register_forward_pre_hook(lambda module, given: lengths.append(given[0].shape))
     batch = masked(2)
     network(batch["image"])
-    network(batch["original"])
+    network(batch["restored"])
     assert lengths == [(2, 1 + 4, 12), (2, 1 + 16, 12)]
 
 
 def test_images_with_less_to_see_are_restored_beside_others(network):
     """One alone has its own number of patches."""
     batch = masked(1)
-    image = torch.cat([batch["image"], batch["original"]])
+    image = torch.cat([batch["image"], batch["restored"]])
     assert torch.allclose(network(image)[1:], network(image[1:]), atol=1e-5)
     assert network(torch.zeros(2, 1, 32, 32)).isfinite().all(), "nothing to see"
 
@@ -77,7 +77,7 @@ def test_its_encoder_is_the_one_that_other_networks_have(network):
     encoder = ViTEncoder(**SIZE, **ENCODER)
     encoder.load_state_dict({name.removeprefix("encoder."): value for name, value in network.state_dict().items()
                              if name.startswith("encoder.")})  # fmt: skip
-    image = masked(2)["original"]
+    image = masked(2)["restored"]
     assert torch.equal(encoder(image)[-1], network.encoder(image)[-1])
     assert encoder_features(network, image).shape == (2, 12)
     assert not network.encoder.patch_embedding.position_embeddings.requires_grad

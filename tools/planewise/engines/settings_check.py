@@ -13,6 +13,7 @@ from planewise.data.datalist import read_datalist
 from planewise.errors import InputError
 from planewise.geometry import end_direction
 from planewise.pretexts.jigsaw_tiles import tile_sides
+from planewise.pretexts.mask_patches import patch_grid
 from planewise.pretexts.permutations import choose_permutations
 
 #: Whether a value may be, and what is wanted, as words.
@@ -98,6 +99,7 @@ CHECKS: Mapping[str, Check] = {
     "lr_patience": WHOLE,
     "lr_step": COUNT,
     "mapping": _one_of("linear", "sine"),
+    "mask_ratio": (lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1"),
     "max_epochs": COUNT,
     "max_slices": _optional(COUNT),
     "missing_planes": _one_of("error", "mask"),
@@ -108,6 +110,7 @@ CHECKS: Mapping[str, Check] = {
     "num_workers": _optional(WHOLE),
     "orientation_weight": NOT_NEGATIVE,
     "parallel_planes": _one_of("error", "mask"),
+    "patch_size": COUNT,
     "permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
     "projection": WIDTHS,
     "probe_mapping": _one_of("linear", "sine"),
@@ -145,8 +148,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
     Raises:
         InputError: a value is not what its name wants (`CHECKS`), the device is not there, the images do not fit the
-            network or the puzzle, no training exam of ``datalist`` has one of the ``views``, or none has locations for
-            ``mapping``.
+            network, the puzzle or the patches, no training exam of ``datalist`` has one of the ``views``, or none has
+            locations for ``mapping``.
     """
     for name, value in settings.items():
         holds, wanted = CHECKS.get(name, _ANYTHING)
@@ -160,6 +163,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_puzzle(
             settings["image_size"], settings["tiles_per_side"], settings["tile_gap"], settings["permutations"]
         )
+    if "patch_size" in settings and "mask_ratio" in settings:
+        patch_grid((settings["image_size"], settings["image_size"]), settings["patch_size"])
     if not Path(str(settings.get("datalist"))).expanduser().is_file():
         return
     if "views" in settings:

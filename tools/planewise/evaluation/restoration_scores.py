@@ -65,7 +65,7 @@ class RestorationScores:
             pictures = [taken[f"picture_{name}"].numpy() for name in ("shown", "restored", "wanted")]
             figure = restoration_gallery(*pictures, captions)
             hidden = scores["hidden"]
-            text = f"error of hidden pixels: {hidden['restored']:.3f}, their mean as answer: {hidden['mean']:.3f}"
+            text = f"error of hidden pixels: {hidden['restored']:.3f}, by the mean of the others: {hidden['mean']:.3f}"
             figure.suptitle(f"{title}  {text}".strip())
             return figure
 

@@ -29,7 +29,6 @@ class MaskPatchesd(Transform):
     - ``hidden``: ``(B, 1, i, j)`` or ``(B, 1, i, j, k)``, bool;
     - ``restored``: the target, the image as it came, or with ``normalize_patches`` each patch by its own mean and standard
       deviation;
-    - ``original``: the image as it came.
 
     Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
 
@@ -57,7 +56,7 @@ class MaskPatchesd(Transform):
         mask = torch.zeros(len(image), patches, dtype=torch.bool).scatter_(1, hidden, True)
         mask = on_pixels(to_device(mask, image.device).reshape(len(image), 1, *grid), self.patch_size)
         target = standardized_patches(image, self.patch_size) if self.normalize_patches else image
-        batch |= {"image": image.masked_fill(mask, 0.0), "hidden": mask, "restored": target, "original": image}
+        batch |= {"image": image.masked_fill(mask, 0.0), "hidden": mask, "restored": target}
         return batch
 
 
