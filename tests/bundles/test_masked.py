@@ -96,7 +96,9 @@ class Recorder(nn.Module):
 
 
 def test_no_hidden_pixel_is_seen_and_every_hidden_one_is_asked_for(phantoms, tmp_path):
-    parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, **QUICK | {"samples_per_epoch": 8, "patch_size": 8})
+    parser = parser_of(
+        MASKED, phantoms.cardiac.unlabelled, tmp_path, **QUICK | {"samples_per_epoch": 8, "patch_size": 8}
+    )
     trainer = parser.get_parsed_content("train#trainer")
     trainer.network = Recorder(trainer.network)
     trainer.run()
