@@ -24,7 +24,7 @@ QUICK = {
     "features": [8, 16, 32],
     "learning_rate": 0.003,
     "batch_size": 8,
-    "samples_per_epoch": 640,
+    "samples_per_epoch": 960,
     "max_epochs": 1,
     "amp": False,
     "val_samples_per_exam": "all",
@@ -56,7 +56,7 @@ def test_it_learns_on_phantoms_and_not_with_its_loss_turned(phantoms, tmp_path):
         evaluator = parser.get_parsed_content("validate#evaluator")
         evaluator.run()
         error[turned] = evaluator.state.metrics["val_loss"]
-    assert error[False] < 0.75
+    assert error[False] < 0.85
     assert error[False] < 0.5 * unchanged_as_answer(parser)
     assert error[True] > 1 or math.isnan(error[True])
 
