@@ -88,7 +88,7 @@ def _numbers(text: str) -> list[int]:
 
 def _seconds(text: str) -> tuple[str, float]:
     name, _, seconds = text.partition("=")
-    if not there(name):
+    if not there(name.partition("+")[0]):
         raise argparse.ArgumentTypeError(f"there is no bundle {name}")
     return name, float(seconds)
 
