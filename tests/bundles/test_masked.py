@@ -124,6 +124,16 @@ def test_validation_hides_the_same_every_time(phantoms, tmp_path):
     assert losses[0] == losses[1]
 
 
+def test_settings_reach_the_patches(phantoms, tmp_path):
+    settings = QUICK | {"patch_size": 12, "mask_ratio": 0.5, "normalize_patches": True}
+    parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, **settings)
+    trainer = parser.get_parsed_content("train#trainer")
+    _, target = trainer.prepare_batch(next(iter(trainer.data_loader)), "cpu")
+    assert target["hidden"][:, 0, ::12, ::12].flatten(1).sum(dim=1).tolist() == [8] * 8
+    patches = target["restored"].reshape(8, 4, 12, 4, 12)
+    assert patches.mean(dim=(2, 4)).abs().max() < 1e-3
+
+
 def test_encoder_and_decoder_go_to_the_segmentation(phantoms, tmp_path, caplog):
     run_bundle(
         MASKED, "train.yaml", datalist=str(phantoms.cardiac.unlabelled), output_dir=str(tmp_path), samples_per_epoch=8,
