@@ -11,9 +11,10 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from planewise.errors import InputError
 from planewise.metrics.restoration import mean_of_seen, restoration_errors
-from planewise.networks import AlexNetEncoder, ViTEncoder, load_pretrained
+from planewise.networks import AlexNetEncoder, load_pretrained
 from torch import nn
 
 from tests.bundles.conftest import run_bundle, tiny_size
@@ -123,6 +124,16 @@ def test_validation_hides_the_same_every_time(phantoms, tmp_path):
     assert losses[0] == losses[1]
 
 
+def test_settings_reach_the_patches(phantoms, tmp_path):
+    settings = QUICK | {"patch_size": 12, "mask_ratio": 0.5, "normalize_patches": True}
+    parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, **settings)
+    trainer = parser.get_parsed_content("train#trainer")
+    _, target = trainer.prepare_batch(next(iter(trainer.data_loader)), "cpu")
+    assert target["hidden"][:, 0, ::12, ::12].flatten(1).sum(dim=1).tolist() == [8] * 8
+    patches = target["restored"].reshape(8, 4, 12, 4, 12)
+    assert patches.mean(dim=(2, 4)).abs().max() < 1e-3
+
+
 def test_encoder_and_decoder_go_to_the_segmentation(phantoms, tmp_path, caplog):
     run_bundle(
         MASKED, "train.yaml", datalist=str(phantoms.cardiac.unlabelled), output_dir=str(tmp_path), samples_per_epoch=8,
@@ -190,12 +201,20 @@ def test_the_transformer_trains_resumes_evaluates_infers_and_transfers(phantoms,
         output_dir=str(tmp_path / "out"), **VIT,
     )  # fmt: skip
     check_files(tmp_path / "out", 48)
-    other = nn.Module()
-    own = ("image_size", "patch_size", "hidden_size", "mlp_dim", "num_layers", "num_heads")
-    other.encoder = ViTEncoder(**{name: VIT[name] for name in own})
-    load_pretrained(other, tmp_path / "a")
+    # the downstream bundles' own overlays of this name
+    own = {
+        name: VIT[name] for name in ("image_size", "patch_size", "hidden_size", "mlp_dim", "num_layers", "num_heads")
+    }
     trained = weights(tmp_path / "a")
-    assert all(torch.equal(trained[name], value) for name, value in other.state_dict().items())
+    for name, more in (("cardiac_sax_segmentation", {"features": [4, 6, 8]}), ("knee_injury_classification", {})):
+        folder = ROOT / "bundles" / f"downstream_{name}" / "configs"
+        parser = ConfigParser(
+            ConfigParser.load_config_files([str(folder / file) for file in ("train.yaml", "vit.yaml")])
+        )
+        parser.update(own | more)
+        network = load_pretrained(parser.get_parsed_content("network_def"), tmp_path / "a")
+        encoder = {name: value for name, value in network.state_dict().items() if name.startswith("encoder.")}
+        assert len(encoder) > 30 and all(torch.equal(trained[name], value) for name, value in encoder.items())
 
 
 def test_the_transformers_schedule(phantoms, tmp_path):
@@ -239,8 +258,6 @@ def test_patches_that_cannot_be(settings, message, phantoms, tmp_path):
 
 
 def test_its_defaults_are_the_papers():
-    from monai.bundle import ConfigParser
-
     folder = ROOT / "bundles" / MASKED / "configs"
     train, vit = (ConfigParser.load_config_file(str(folder / file)) for file in ("train.yaml", "vit.yaml"))
     assert (train["patch_size"], train["mask_ratio"]) == (16, 0.75) == (vit["patch_size"], train["mask_ratio"])
