@@ -146,7 +146,10 @@ def test_on_knees_from_imagenets_file(phantoms, tmp_path):
     ("settings", "message"),
     [
         ({"paint": 1.5}, "--paint is a number from 0 to 1, not 1.5"),
-        ({"image_size": 8, "features": [4, 4]}, "8 x 8 pixels is too small to be spoilt in windows; choose an --image_size of 12"),
+        (
+            {"image_size": 8, "features": [4, 4]},
+            "8 x 8 pixels is too small to be spoilt in windows; choose an --image_size of 12",
+        ),
     ],
 )
 def test_slices_that_cannot_be_spoilt(settings, message, phantoms, tmp_path):
