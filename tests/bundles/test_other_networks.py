@@ -99,6 +99,9 @@ def test_train_resume_evaluate_infer_and_package(name, overlay, public, phantoms
     )
     assert [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".gz", ".csv")]
 
+    if name == HEART:
+        of_run = list(check_bundle(ROOT / "bundles" / name, run))
+        assert [finding for finding in of_run if finding.status == "FAIL"] == []
     done = package_bundle(ROOT / "bundles" / name, run, tmp_path / "dist", data="phantoms")
     found = list(check_bundle(done.folder))
     assert [finding for finding in found if finding.status == "FAIL"] == []

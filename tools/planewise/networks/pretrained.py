@@ -163,7 +163,8 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
     logger.info(
         "loaded %d of %d tensors from the pretrained weights: %s", len(fitting), len(own), _by_part(list(fitting))
     )
-    random = [name for name in own if name not in fitting]
+    # a counter of batches is not drawn, and public files of old have none
+    random = [name for name, value in own.items() if name not in fitting and value.is_floating_point()]
     for text, names in (("left at random", random), ("ignored, other shape", other_shape), ("ignored", unknown)):
         if names:
             logger.info("%s: %s (%s%s)", text, _by_part(names), ", ".join(names[:4]), ", ..." if len(names) > 4 else "")
