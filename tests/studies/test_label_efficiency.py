@@ -100,6 +100,12 @@ def test_a_killed_study_goes_on_and_writes_its_report(tiny_study):
     # nothing is left to do
     process = snakemake(config, "--dry-run", cwd=config.parent)
     assert "Nothing to be done" in process.communicate()[0]
+    # a method that is added to a finished study is run, and the report with it
+    more = yaml.safe_load(config.read_text())
+    more["methods"] = {"none": None, "multitask": None, "wide": {"overrides": {"finetune": {"scale": [0.8, 1.2]}}}}
+    config.write_text(yaml.safe_dump(more))
+    found = jobs(snakemake(config, "--dry-run", cwd=config.parent).communicate()[0])
+    assert found["finetune"] == 1 and found["report"] == 1 and "pretrain" not in found
 
 
 @pytest.fixture
