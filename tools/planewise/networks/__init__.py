@@ -20,6 +20,7 @@ from planewise.networks.embedding_net import EmbeddingNet
 from planewise.networks.features import encoder_features
 from planewise.networks.forest_net import ForestNet
 from planewise.networks.location_head import LocationHead
+from planewise.networks.masked_vit import MaskedViT, MaskedViTDecoder
 from planewise.networks.place_network import place_network
 from planewise.networks.pretrained import load_imagenet, load_pretrained, read_weights, weights_path
 from planewise.networks.projection_head import ProjectionHead
@@ -43,6 +44,8 @@ __all__ = [
     "EmbeddingNet",
     "ForestNet",
     "LocationHead",
+    "MaskedViT",
+    "MaskedViTDecoder",
     "ProjectionHead",
     "ResNetEncoder",
     "SharedEncoderNet",
