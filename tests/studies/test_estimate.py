@@ -15,11 +15,12 @@ from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.bundles.conftest import tiny
 from tests.studies.runs import STUDIES
+from tools.benchmarks.page import with_block
 from tools.benchmarks.training_cost import Section, Work, settings
 from tools.studies.estimate import __main__ as estimate
 from tools.studies.estimate.cost import Cost, Rates, cost, costliest, wall_seconds
 from tools.studies.estimate.plan import Job, planned, sections
-from tools.studies.estimate.text import report
+from tools.studies.estimate.text import BEGIN, END, page_block, report
 from tools.studies.time_steps import seconds_per_slice
 
 TABLE4 = STUDIES / "configs/table3_table4.yaml"
@@ -106,7 +107,10 @@ def test_the_documented_estimate_is_of_every_row(data):
     jobs, counts = planned(TABLE4)
     costs = [cost(job, data, Rates(), "") for job in jobs if job.kind == "finetune"]
     text = report(costs, counts, data, Rates(), "cpu", [1, 8, 64])
-    page = (STUDIES.parent / "docs/studies.md").read_text().splitlines()
+    whole_page = (STUDIES.parent / "docs/studies.md").read_text()
+    written = with_block(whole_page, BEGIN, END, page_block(text))
+    assert written.count("\nall trainings") == whole_page.count("\nall trainings") == 1, "one table, between the marks"
+    page = whole_page.splitlines()
     # a pretext's row changes when its bundle does; of the others every digit
     documented = [line.split() for line in page if line.startswith("downstream_")]
     assert documented == [line.split() for line in text if line.startswith("downstream_")] and len(documented) == 15

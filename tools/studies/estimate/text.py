@@ -11,6 +11,21 @@ import torch
 from tools.studies.estimate.cost import Cost, Rates, wall_seconds
 from tools.studies.estimate.plan import SECTIONS
 
+#: Around the table in tools/docs/studies.md.
+BEGIN = (
+    "<!-- written by python -m tools.studies.estimate tools/studies/configs/table3_table4.yaml --gpus 1,8,64 "
+    "--page tools/docs/studies.md; do not edit -->"
+)
+END = "<!-- end of what is written -->"
+
+
+def page_block(lines: Sequence[str]) -> str:
+    """The table of a `report` and what some GPUs make of it, for a page."""
+    first = next(number for number, line in enumerate(lines) if "s/step" in line)
+    last = next(number for number, line in enumerate(lines) if line.startswith("all trainings"))
+    shown = [*lines[first : last + 1], "", *(line for line in lines if line.startswith("on "))]
+    return "\n".join(["```", *shown, "```", ""])
+
 
 def report(
     costs: Sequence[Cost],
