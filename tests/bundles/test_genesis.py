@@ -164,7 +164,7 @@ def test_slices_that_cannot_be_spoilt(settings, message, phantoms, tmp_path):
 
 def test_its_defaults_are_the_papers():
     train = ConfigParser.load_config_file(str(ROOT / "bundles" / GENESIS / "configs" / "train.yaml"))
-    names = ("flip_axes", "shuffle", "nonlinear", "paint", "in_paint")
+    names = ("mirror", "shuffle", "nonlinear", "paint", "in_paint")
     assert [train[name] for name in names] == [0.4, 0.5, 0.9, 0.9, 0.2]
     given = train["train"]["pretext"]
-    assert all(given[name] == f"@{name}" for name in names)
+    assert given["flip"] == "@mirror" and all(given[name] == f"@{name}" for name in names[1:])

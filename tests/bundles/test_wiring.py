@@ -31,6 +31,10 @@ LOWER_IS_BETTER = {
 }
 
 
+#: Where a low loss does not mean good weights, the last ones are kept.
+LAST_WEIGHTS = ("pretext_byol",)
+
+
 @pytest.fixture(scope="module")
 def datalists(tmp_path_factory) -> dict[str, Path]:
     """A datalist for every bundle, by hand: ten exams ``training0``, ... of four slices of noise, by name of section."""
@@ -117,6 +121,9 @@ def test_the_best_checkpoint_is_the_best(name, datalists, tmp_path):
     lower = LOWER_IS_BETTER[metric["_target_"]]
     assert lower == ("loss" in key), "a person reads the name in the log"
     better = parser.get_parsed_content("validate#evaluator").metric_cmp_fn
+    if name in LAST_WEIGHTS:
+        assert better(0.1, 0.2) and better(0.2, 0.1)
+        return
     assert better(0.1, 0.2) == lower and better(0.2, 0.1) != lower
 
 

@@ -61,7 +61,7 @@ def main() -> None:
         "--config", action="append", default=[], help="a config of the bundle on top of train.yaml; may be repeated"
     )
     parser.add_argument(
-        "--exams", type=int, default=627, help="exams of which an epoch takes one slice or series each (DSBCC: 627)"
+        "--exams", type=int, default=627, help="exams of which an epoch takes a slice, slices or a series each (DSBCC: 627)"
     )
     parser.add_argument("--slices", type=int, help="slices of an epoch, where it takes all of them (ACDC: 1188)")
     parser.add_argument(
@@ -76,7 +76,10 @@ def main() -> None:
     config = settings(arguments.bundle, ("train.yaml", *arguments.config))
     _, gflop = gflop_per_slice(config)
     exams = arguments.slices or arguments.exams
-    run = work(config, Section(exams, exams * arguments.series))
+    drawn = config.get("samples_per_exam", 1)
+    # an exam has as many slices as an epoch takes of it
+    each = max(arguments.series, 1 if drawn == "all" else int(drawn))
+    run = work(config, Section(exams, exams * each))
     petaflop = run.steps * run.step_slices * gflop / 1e6
     hours = petaflop * 1e3 / arguments.tflops / 3600
     print(
@@ -102,9 +105,10 @@ def settings(
 
 
 def gflop_per_slice(config: ConfigParser) -> tuple[float, float]:
-    """10^9 operations that the bundle's network spends on a slice: forward, and forward and backward."""
+    """10^9 operations that training spends on a slice, or on its two views: forward, and forward and backward."""
     # shapes are enough to count; a copy, for the config hands the same network to the next who asks
-    network = copy.deepcopy(config.get_parsed_content("network_def")).to("meta")
+    trained = "learner_def" if "learner_def" in config else "network_def"
+    network = copy.deepcopy(config.get_parsed_content(trained)).to("meta")
     with FlopCounterMode(display=False) as counter:
         image = _slices(config, network, 2, "meta")
         output = network(image)
@@ -159,7 +163,8 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
         return torch.rand(count, network.pieces, size, size, device=device)
     if isinstance(network, SharedEncoderNet):
         return torch.rand(count // network.pieces, network.pieces, size, size, device=device)
-    image = torch.rand(count, 1, size, size, device=device)
+    # two views of each slice
+    image = torch.rand(count, 2 if "learner_def" in config else 1, size, size, device=device)
     return image.permute(1, 2, 3, 0).unsqueeze(0) if isinstance(network, StackClassifier) else image
 
 

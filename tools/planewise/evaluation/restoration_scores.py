@@ -31,14 +31,19 @@ class RestorationScores:
     Args:
         hidden_only: the network learns hidden pixels alone (`planewise.losses.RestorationLoss`), so the picture shows those
             that are kept as they are.
+        spoilt: pixels that are not hidden are changed too (Models Genesis), so the mean as answer is taken of the image that
+            is wanted.
     """
 
-    def __init__(self, hidden_only: bool = False) -> None:
+    def __init__(self, hidden_only: bool = False, spoilt: bool = False) -> None:
         self.hidden_only = bool(hidden_only)
+        self.spoilt = bool(spoilt)
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         wanted, hidden = batch.target["restored"], batch.target["hidden"]
-        answers = (batch.prediction, batch.image, mean_of_seen(batch.image, hidden))
+        # what is shown of a spoilt image has another mean
+        mean = mean_of_seen(wanted if self.spoilt else batch.image, hidden)
+        answers = (batch.prediction, batch.image, mean)
         taken = {
             name: torch.stack([restoration_errors(answer, wanted, where) for answer in answers], dim=1)
             for name, where in (("hidden", hidden), ("kept", ~hidden))

@@ -1,4 +1,4 @@
-"""Loss of pretexts that restore an image: Models Genesis (Zhou et al. 2021) and masked autoencoders (He et al. 2022)."""
+"""Loss of pretexts that restore an image: Models Genesis (Zhou et al. 2019) and masked autoencoders (He et al. 2022)."""
 
 from __future__ import annotations
 

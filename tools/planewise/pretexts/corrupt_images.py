@@ -16,7 +16,8 @@ from planewise.pretexts.local_shuffle import local_shuffle
 from planewise.pretexts.nonlinear_intensity import nonlinear_intensity
 from planewise.pretexts.paint import in_windows
 
-#: Windows that are painted, or kept, at most; each follows the one before with this probability.
+#: Windows that are painted, or kept, at most; each follows the one before with this probability. The first of those that are
+#: kept is always there.
 _WINDOWS, _ANOTHER = 5, 0.95
 #: The narrowest image that has windows to paint, and pixels to shuffle, pixels.
 _NARROWEST = 12
@@ -25,7 +26,7 @@ _NARROWEST = 12
 class CorruptImagesd(Transform):
     """Spoil every image of a batch at random (Zhou 2019, Models Genesis, section 2), in this order:
 
-    1. flip it along each axis, the only step that the target sees too;
+    1. flip it, the only step that the target sees too;
     2. shuffle its pixels in small windows (`local_shuffle`), a tenth of the image wide at most;
     3. change its intensities by a curve, rising or falling with equal chances (`nonlinear_intensity`);
     4. paint noise over up to five windows, or over all but such windows (`in_windows`).
@@ -43,7 +44,7 @@ class CorruptImagesd(Transform):
     Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
 
     Args:
-        flip_axes: probability of a flip along each axis.
+        flip: probability of a flip, along one axis, the other, or both.
         shuffle: probability of local shuffling.
         nonlinear: probability of another curve.
         paint: probability of painting.
@@ -56,14 +57,14 @@ class CorruptImagesd(Transform):
 
     def __init__(
         self,
-        flip_axes: float = 0.4,
+        flip: float = 0.4,
         shuffle: float = 0.5,
         nonlinear: float = 0.9,
         paint: float = 0.9,
         in_paint: float = 0.2,
     ) -> None:
         named = {
-            "flip_axes": flip_axes,
+            "flip": flip,
             "shuffle": shuffle,
             "nonlinear": nonlinear,
             "paint": paint,
@@ -72,7 +73,7 @@ class CorruptImagesd(Transform):
         for name, value in named.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is a probability, from 0 to 1, not {value}")
-        self.flip_axes, self.shuffle, self.nonlinear, self.paint, self.in_paint = map(float, named.values())
+        self.flip, self.shuffle, self.nonlinear, self.paint, self.in_paint = map(float, named.values())
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
@@ -92,7 +93,9 @@ class CorruptImagesd(Transform):
         return batch
 
     def _flipped(self, image: Tensor) -> Tensor:
-        flips = to_device(self._chosen(image, 2, self.flip_axes), image.device)
+        # one axis, the other, or both
+        axes = torch.tensor([[True, False], [False, True], [True, True]])[(3 * own_draws(len(image), 1)[:, 0]).long()]
+        flips = to_device(self._chosen(image, 1, self.flip) & axes, image.device)
         for axis in (0, 1):
             image = torch.where(flips[:, axis].reshape(-1, 1, 1, 1), image.flip(2 + axis), image)
         return image
@@ -121,7 +124,10 @@ class CorruptImagesd(Transform):
         """The images with noise, and where it is."""
         count, sides = len(image), torch.tensor(image.shape[2:])
         painted, inside = self._chosen(image, 1, self.paint), self._chosen(image, 1, self.in_paint)
-        there = (own_draws(count, _WINDOWS) < _ANOTHER).cumprod(dim=1).bool()
+        there = own_draws(count, _WINDOWS) < _ANOTHER
+        # painted outside of its windows, an image has one at least, or nothing of it would be left
+        there[:, :1] |= ~inside
+        there = there.cumprod(dim=1).bool()
         draws = own_draws(count, _WINDOWS, 4)
         small = window_sizes(draws[..., :2], sides // 6, sides // 3)
         large = window_sizes(draws[..., :2], sides - 4 * sides // 7, sides - 3 * sides // 7)

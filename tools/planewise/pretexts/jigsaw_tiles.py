@@ -20,8 +20,8 @@ from planewise.pretexts.permutations import choose_permutations
 class JigsawTilesd(Transform):
     """Make a puzzle of every image of a batch (Noroozi and Favaro 2016).
 
-    The image is divided into a grid of equal cells. A tile is cut out of each cell at a random place in it, so that tiles do
-    not touch and their edges do not tell how they fit; each tile is standardised by its own mean and standard deviation, so
+    The image is divided into a grid of equal cells. A tile is cut out of each cell at a random place in it, so that few
+    tiles touch and their edges do not tell how they fit; each tile is standardised by its own mean and standard deviation, so
     that brightness does not tell either. Then the tiles are put in the order of a permutation drawn from a fixed set
     (`choose_permutations`), and the network is asked which one it was.
 
