@@ -8,10 +8,12 @@ from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.engines.forest_trainer import ForestTrainer
 from planewise.engines.history import HistoryHandler, read_history
 from planewise.engines.momentum import MomentumHandler, momentum_at
+from planewise.engines.other_task_handler import OtherTaskHandler
 from planewise.engines.plateau_handler import PlateauHandler
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.prepare_batch import PrepareSliceBatch
 from planewise.engines.prepare_stack_batch import PrepareStackBatch
+from planewise.engines.pretext_task import PretextTask
 from planewise.engines.processes import (
     is_first_process,
     join_processes,
@@ -34,9 +36,11 @@ __all__ = [
     "ForestTrainer",
     "HistoryHandler",
     "MomentumHandler",
+    "OtherTaskHandler",
     "PlateauHandler",
     "PrepareSliceBatch",
     "PrepareStackBatch",
+    "PretextTask",
     "SameBuffersHandler",
     "SeedHandler",
     "SliceBatchInferer",

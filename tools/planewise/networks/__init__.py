@@ -28,6 +28,7 @@ from planewise.networks.shared_encoder_net import SharedEncoderNet
 from planewise.networks.simclr_learner import SimClrLearner
 from planewise.networks.slice_net import SliceNet
 from planewise.networks.stack_classifier import StackClassifier
+from planewise.networks.two_head_learner import TwoHeadLearner
 from planewise.networks.unet import PAPER_FEATURES, UNetDecoder, UNetEncoder
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "SimClrLearner",
     "SliceNet",
     "StackClassifier",
+    "TwoHeadLearner",
     "UNetDecoder",
     "UNetEncoder",
     "encoder_features",
