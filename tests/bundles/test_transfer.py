@@ -26,7 +26,7 @@ from tests.processes import in_processes
 NAME = "downstream_cardiac_sax_segmentation"
 #: Two epochs of the labelled images; of the pretext's, shorter ones.
 SHORT = {"samples_per_epoch": 24, "batch_size": 4, "max_epochs": 2, "val_interval": 1, "num_subjects": 2}
-OTHER = {"other_task#settings#batch_size": 4, "other_task#settings#samples_per_epoch": 12}
+OTHER = {"batch_size": 4, "samples_per_epoch": 12}
 
 
 def weights_of(pretext: str, folder: Path) -> Path:
@@ -43,7 +43,7 @@ def weights_of(pretext: str, folder: Path) -> Path:
 def two_tasks(phantoms, folder: Path, pretext: str = "pretext_cardiac_sax_position") -> dict:
     return {
         **SHORT,
-        **OTHER,
+        "pretext_settings": OTHER,
         "transfer": "multitask",
         "pretrained": str(weights_of(pretext, folder)),
         "pretext_config": str(ROOT / "bundles" / pretext / "configs/train.yaml"),
@@ -217,7 +217,7 @@ def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(phan
     size = {"features": tiny(NAME)["features"], "stem_stride": 2, "norm": "instance"}
     torch.save(SliceNet(UNetEncoder(**size), UNetDecoder(**size), num_maps=10).state_dict(), given["pretrained"])
     both(0, str(tmp_path / "alone"), 4, ["train.yaml"], given)
-    given["other_task#settings#batch_size"] = 2
+    given["pretext_settings"] = OTHER | {"batch_size": 2}
     in_processes(both, str(tmp_path / "pair"), 2, ["train.yaml", "multi_gpu_train.yaml"], given)
     rows, expected = (read_history(tmp_path / name / "history.csv") for name in ("pair", "alone"))
     for row, alone in zip(rows, expected, strict=True):
@@ -230,7 +230,6 @@ def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(phan
 
 def test_a_frozen_encoder_keeps_weights_and_batch_statistics(phantoms, tmp_path):
     given = two_tasks(phantoms, tmp_path) | {"transfer": "decoder", "pretext_datalist": None}
-    given = {key: value for key, value in given.items() if key not in OTHER}
     run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "run"), **given)
     start, end = torch.load(given["pretrained"]), weights(tmp_path / "run", "last.ckpt")["network"]
     names = [name for name in end if name.startswith("encoder.")]
@@ -257,16 +256,15 @@ def test_a_frozen_encoder_keeps_weights_and_batch_statistics(phantoms, tmp_path)
         ),
         ({"beta": 0}, "--beta is a whole number, at least 1, not 0"),
         ({"pretext_config": "nowhere.yaml"}, "there is no configuration of a pretext at nowhere.yaml"),
-        ({"other_task#settings#sigmaa": 3}, "sax_position/configs/train.yaml has no sigmaa; take it out"),
-        ({"other_task#settings#views": ["3ch", "2ch"]}, "no training exam has the view 3ch"),
+        ({"pretext_settings": {"sigmaa": 3}}, "--pretext_settings has sigmaa, which the pretext of "),
+        ({"pretext_settings": {"views": ["3ch", "2ch"]}}, "no training exam has the view 3ch"),
         ({"pretext_config": "pretext_simclr"}, "trains more than its network, and can be no other task"),
-        ({"other_task#settings#features": [4, 8, 12]}, "does not fit the network"),
+        ({"pretext_settings": {"features": [4, 8, 12]}}, "does not fit the network"),
     ],
 )
 def test_what_makes_no_sense_ends_with_a_sentence(changed, message, phantoms, tmp_path):
     given = two_tasks(phantoms, tmp_path) | changed
     if given["pretext_config"] == "pretext_simclr":
-        given = {key: value for key, value in given.items() if key not in OTHER}
         given["pretext_config"] = str(ROOT / "bundles/pretext_simclr/configs/train.yaml")
     with pytest.raises(RuntimeError) as caught:
         run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "run"), **given)

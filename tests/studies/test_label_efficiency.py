@@ -297,6 +297,33 @@ def test_a_network_for_each_finding(tmp_path):
         }
 
 
+def test_a_method_names_its_way_of_transfer(tmp_path):
+    """The other task is the pretext as the study trains it, on the study's images without labels."""
+    ways = ("decoder", "all", "multitask")
+    config = paper_study("table3_table4.yaml", tmp_path) | {
+        "pretexts": ["sax_position"],
+        "overlay": "demo.yaml",
+        "methods": {"none": None}
+        | {f"by_{way}": {"pretext": "sax_position", "overrides": {"finetune": {"transfer": way}}} for way in ways},
+        "overrides": {"pretrain": {"square_size": 15.0, "features": [4, 8]}, "finetune": {"features": [4, 8]}},
+        "label_counts": [1],
+        "draws": [0],
+    }
+    config.pop("diagnose", None)
+    text = planned(config, tmp_path, "--printshellcmds")
+    assert jobs(text)["pretrain"] == 1 and jobs(text)["finetune"] == 4
+    found = {re.search(r"/finetune/(\w+)/1/0", command)[1]: command for command in commands(text, "finetune")}
+    assert [option(found[f"by_{way}"], "transfer") for way in ways] == list(ways)
+    assert {name for name, command in found.items() if option(command, "pretext_datalist")} == {"by_multitask"}
+    both = found["by_multitask"]
+    assert option(both, "pretrained") == f"{tmp_path}/out/pretrain/sax_position"
+    assert option(both, "pretext_datalist") == config["datalists"]["unlabelled"]
+    # what the fine-tuning decides for both is not said twice
+    assert option(both, "pretext_settings") == "{'square_size': 15.0}"
+    folder = f"{ROOT}/bundles/pretext_cardiac_sax_position/configs"
+    assert option(both, "pretext_config") == f"['{folder}/train.yaml', '{folder}/demo.yaml']"
+
+
 def test_a_network_for_each_finding_needs_findings(tmp_path):
     config = paper_study("table3_table4.yaml", tmp_path) | {"methods": {"each": {"networks": "one_per_finding"}}}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))

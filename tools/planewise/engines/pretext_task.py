@@ -26,7 +26,8 @@ class PretextTask:
     Args:
         config_file: the pretext's ``train.yaml``, or a list of files, of which a later one overrides an earlier one.
         network: the network that is kept; with `encoder`, `decoder` and `head`.
-        settings: what stands in place of the configuration's own, by name; ``train#sampler`` and the like reach inside.
+        run_settings: settings that the run decides for both tasks, in place of the configuration's.
+        settings: further settings in place of the configuration's, or of the run's.
 
     Attributes:
         network: the pretext's, whose encoder and decoder are those of the network that is kept.
@@ -36,14 +37,19 @@ class PretextTask:
         InputError: there is no such configuration or setting, a setting cannot be, or the networks do not fit each other.
     """
 
-    def __init__(self, config_file: str | Sequence[str], network: nn.Module, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        config_file: str | Sequence[str],
+        network: nn.Module,
+        run_settings: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         files = config_files(config_file)
         self._parser = ConfigParser(ConfigParser.load_config_files(files))
-        if unknown := [name for name in settings if name.split("#")[0] not in self._parser]:
-            raise InputError(
-                f"the pretext of {files[0]} has no {', '.join(unknown)}; take it out of other_task#settings"
-            )
-        self._parser.update(dict(settings))
+        if unknown := [name for name in settings or () if name not in self._parser]:
+            raise InputError(f"--pretext_settings has {', '.join(unknown)}, which the pretext of {files[0]} has not")
+        self._parser.update({name: value for name, value in run_settings.items() if name in self._parser})
+        self._parser.update(dict(settings or {}))
         check_settings(evaluated_settings(self._parser))
         if self._parser["train#trainer#network"] != "@network":
             raise InputError(

@@ -14,8 +14,8 @@ from torch import Tensor, as_tensor
 def mean_contour_distance(prediction: Tensor, reference: Tensor, spacing: Sequence[float]) -> float:
     """Mean contour distance of a volume, mm (Bai et al., JCMR 20:65, 2018, used by Bai 2019, Fig. 4).
 
-    ``1 / (2 |A|) sum_(p in A) d(p, B) + 1 / (2 |B|) sum_(q in B) d(q, A)`` in each slice, and the mean over the slices. A and B
-    are the two contours, d is the distance to the nearest point of the other. As in that group's public code, contours are
+    ``1 / (2 |A|) sum_(p in A) d(p, B) + 1 / (2 |B|) sum_(q in B) d(q, A)`` in each slice, and the mean over the slices. A and
+    B are the two contours, d is the distance to the nearest point of the other. As in that group's public code, contours are
     outer ones (the myocardium's is the epicardium), and slices count in which both segmentations have the structure. The two
     directions weigh the same however long the contours are, unlike in the average symmetric surface distance.
 
