@@ -51,6 +51,15 @@ def test_pairs_of_an_epoch():
     assert gflop_per_slice(config) == pytest.approx(alone, rel=1e-3)
 
 
+def test_another_network_is_counted_with_its_config():
+    """ViT-B/16's multiplications by hand: 256 patches and a class token of 768 numbers through 12 blocks."""
+    tokens, width = 257, 768
+    block = tokens * width * (3 * width + width + 2 * 4 * width) + 2 * tokens * tokens * width
+    expected = 2 * (12 * block + 256 * width * 16 * 16) / 1e9
+    forward, _ = gflop_per_slice(settings("downstream_knee_injury_classification", ("train.yaml", "vit.yaml")))
+    assert forward == pytest.approx(expected, rel=1e-3)
+
+
 def test_tiles_of_a_puzzle_are_counted_at_their_size():
     demo = ("train.yaml", "demo.yaml")
     # without gaps, 9 tiles of 32 x 32 are a slice of 96 x 96
@@ -80,6 +89,10 @@ def test_operations_are_counted_at_the_size_of_the_config():
     [
         (["pretext_cardiac_multitask", "--exams", "627"], "20 slices a step, 16000 steps: 70.7 PFLOP"),
         (["downstream_cardiac_sax_segmentation", "--slices", "1188"], "10 slices a step, 23800 steps: 52.6 PFLOP"),
+        (
+            ["downstream_cardiac_sax_segmentation", "--slices", "1188", "--config", "vit.yaml"],
+            "23800 steps: 77.2 PFLOP",
+        ),
         (["pretext_knee_multitask", "--exams", "1000", "--series", "30"], "30 slices a step, 100000 steps: 56.9 PFLOP"),
     ],
 )

@@ -39,6 +39,8 @@ NAN = float("nan")
         ("permutations", (2, 1000), (1, 0, "all")),
         ("tile_gap", (0, 0.5), (1, -0.1)),
         ("tile_size", (None, 64), (0, 1.5)),
+        ("patch_size", (1, 16), (0, 1.5, None)),
+        ("mask_ratio", (0.75, 0.1), (0, 1, "most")),
         ("seed", (0, 3), (-1, None, "x")),
     ],
 )
@@ -96,6 +98,13 @@ def test_a_puzzle_has_tiles_and_as_many_permutations_as_are_asked_for():
         check_settings(settings | {"permutations": 25})
     with pytest.raises(InputError, match=r"3 x 3 pixels is too small for 2 tiles a side .*raise --image_size"):
         check_settings(settings | {"image_size": 3})
+
+
+def test_patches_fill_the_image():
+    settings = {"image_size": 96, "patch_size": 16, "mask_ratio": 0.75}
+    check_settings(settings)
+    with pytest.raises(InputError, match=r"an --image_size that is a multiple of 20 \(100 is the nearest\)"):
+        check_settings(settings | {"patch_size": 20})
 
 
 def test_views_are_those_of_the_training_exams(tmp_path):

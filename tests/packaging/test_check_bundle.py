@@ -132,7 +132,7 @@ def test_numbers_that_are_no_json_are_found(copy, tmp_path):
 
 
 def test_a_pretext_that_needs_no_label_learns_from_the_images(tmp_path):
-    for name in ("pretext_jigsaw", "pretext_slice_order"):
+    for name in ("pretext_jigsaw", "pretext_masked_autoencoder", "pretext_models_genesis", "pretext_slice_order"):
         found = finding("MONAI Label training", ROOT / "bundles" / name, tmp_path / name)
         assert (found.status, found.detail) == ("ok", "learns from 3 slices of a volume, without their masks")
 

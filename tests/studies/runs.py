@@ -31,6 +31,7 @@ def snakemake(config: Path, *arguments: str, **options) -> subprocess.Popen:
             "--rerun-incomplete",
             "--rerun-triggers",
             "mtime",
+            "input",
             "--nolock",
             *arguments,
         ],

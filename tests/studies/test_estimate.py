@@ -15,11 +15,12 @@ from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.bundles.conftest import tiny
 from tests.studies.runs import STUDIES
+from tools.benchmarks.page import with_block
 from tools.benchmarks.training_cost import Section, Work, settings
 from tools.studies.estimate import __main__ as estimate
 from tools.studies.estimate.cost import Cost, Rates, cost, costliest, wall_seconds
 from tools.studies.estimate.plan import Job, planned, sections
-from tools.studies.estimate.text import report
+from tools.studies.estimate.text import BEGIN, END, page_block, report
 from tools.studies.time_steps import seconds_per_slice
 
 TABLE4 = STUDIES / "configs/table3_table4.yaml"
@@ -97,12 +98,34 @@ def test_what_is_not_there_costs_what_the_costliest_does_and_says_so(plan, data)
     assert "207 of 207 reasoned, not measured" in text and "10 TFLOP/s" in text
     total = sum(entry.seconds for entry in costs) / 3600
     assert f"{total:.1f} GPU hours" in text and "on 8 GPUs: " in text and "195 finetune, 1 forest, 12 pretrain" in text
-    # the documented table: its fine-tunings do not depend on which pretexts there are
-    page = (STUDIES.parent / "docs/studies.md").read_text()
-    rows = [line for line in page.splitlines() if line.startswith("downstream_")]
-    assert len(rows) == 5 and all(row in text for row in rows)
     with pytest.raises(InputError, match="tea_leaves_.*--stand-in"):
         costliest([absent.job], data)
+
+
+def test_the_documented_estimate_is_of_every_row(data):
+    """Dagger rows too, whose files need not be there, each with the operations of its own network."""
+    jobs, counts = planned(TABLE4)
+    costs = [cost(job, data, Rates(), "") for job in jobs if job.kind == "finetune"]
+    text = report(costs, counts, data, Rates(), "cpu", [1, 8, 64])
+    whole_page = (STUDIES.parent / "docs/studies.md").read_text()
+    written = with_block(whole_page, BEGIN, END, page_block(text))
+    assert written.count("\nall trainings") == whole_page.count("\nall trainings") == 1, "one table, between the marks"
+    page = whole_page.splitlines()
+    # a pretext's row changes when its bundle does; of the others every digit
+    documented = [line.split() for line in page if line.startswith("downstream_")]
+    assert documented == [line.split() for line in text if line.startswith("downstream_")] and len(documented) == 15
+    assert {job.bundle for job in jobs if job.kind == "pretrain"} <= {line.split(" ")[0] for line in page}
+    # 12 methods with the U-Net, two with ResNet-50, one with ViT-B/16
+    assert [sum(int(row[-6]) for row in documented if row[0].endswith(end)) for end in (",", "+resnet50,", "+vit,")] == [
+        225, 30, 15
+    ]  # fmt: skip
+    seconds = {entry.job.overlays: entry.slice for entry in costs if entry.job.kind == "finetune"}
+    assert seconds.keys() == {(), ("resnet50.yaml",), ("vit.yaml",)} and len(set(seconds.values())) == 3
+    # what is timed of one network does not stand for another
+    job = next(job for job in jobs if job.overlays == ("vit.yaml",))
+    assert job.trained == f"{job.bundle}+vit.yaml"
+    assert cost(job, data, Rates(slice={job.bundle: 1.0}), "").source == "counted"
+    assert cost(job, data, Rates(step={job.trained: 1.0}), "").source == "given"
 
 
 def entry(name: str, seconds: float, after: str | None = None, processes: int = 1) -> Cost:

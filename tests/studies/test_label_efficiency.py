@@ -17,6 +17,7 @@ import psutil
 import pytest
 import yaml
 from planewise.engines import read_history
+from planewise.reports.paper_tables import DIAGNOSIS_AUC, INJURY_AUC, SEGMENTATION_ASSD, SEGMENTATION_DICE
 
 from tests.bundles.conftest import tiny_size
 from tests.conftest import ROOT
@@ -99,6 +100,12 @@ def test_a_killed_study_goes_on_and_writes_its_report(tiny_study):
     # nothing is left to do
     process = snakemake(config, "--dry-run", cwd=config.parent)
     assert "Nothing to be done" in process.communicate()[0]
+    # a method that is added to a finished study is run, and the report with it
+    more = yaml.safe_load(config.read_text())
+    more["methods"] = {"none": None, "multitask": None, "wide": {"overrides": {"finetune": {"scale": [0.8, 1.2]}}}}
+    config.write_text(yaml.safe_dump(more))
+    found = jobs(snakemake(config, "--dry-run", cwd=config.parent).communicate()[0])
+    assert found["finetune"] == 1 and found["report"] == 1 and "pretrain" not in found
 
 
 @pytest.fixture
@@ -167,12 +174,51 @@ def test_a_study_of_the_knee_ends_in_its_report(tiny_knee_study):
 @pytest.mark.parametrize("name", sorted(path.name for path in (STUDIES / "configs").glob("table*.yaml")))
 def test_paper_size_studies_plan_their_jobs(name, tmp_path):
     config = paper_study(name, tmp_path)
-    text = planned(config, tmp_path)
-    # from scratch and from each of the pretexts
-    runs = (1 + len(config["pretexts"])) * len(config["label_counts"]) * len(config["draws"])
-    assert jobs(text)["finetune"] == runs and jobs(text)["pretrain"] == len(config["pretexts"])
-    # at the paper's size: no overlay shrinks it
-    assert "demo.yaml" not in text
+    text = planned(config, tmp_path, "--printshellcmds")
+    waiting = {"simclr_dagger", "byol_dagger", "masked_autoencoder_dagger"} | ({"imagenet"} & set(config["methods"]))
+    said = re.search(
+        r"left out, since the config gives them no file: (.*?)\. For a row, give its `weights: PATH`", text
+    )
+    assert set(said[1].split(", ")) == waiting, "until their files are given, and said"
+    # from scratch, from each of the ten pretexts, and once again from another seed
+    runs = 12 * len(config["label_counts"]) * len(config["draws"])
+    assert jobs(text)["finetune"] == runs and jobs(text)["pretrain"] == 11
+    assert "demo.yaml" not in text and "resnet50.yaml" not in text, "at the paper's size, with its networks"
+    assert not [command for command in commands(text, "finetune") if "_dagger" in command]
+
+
+@pytest.mark.parametrize(
+    ("name", "papers"),
+    [("table3_table4.yaml", (SEGMENTATION_DICE, SEGMENTATION_ASSD, DIAGNOSIS_AUC)), ("table5.yaml", (INJURY_AUC,))],
+)
+def test_paper_size_studies_hold_every_row_and_column_of_the_tables(name, papers):
+    config = yaml.safe_load((STUDIES / "configs" / name).read_text())
+    for (table,) in papers:
+        assert set(table.values) == set(config["methods"]) - {"multitask_again"}
+        columns = {count for counts in table.values.values() for count in counts}
+        assert columns == set(config["label_counts"])
+        # in the paper's order, so that the tables can be read side by side
+        assert list(table.values) == list(config["methods"])[:-1]
+    overlays = {method: (settings or {}).get("overlay") for method, settings in config["methods"].items()}
+    assert {method: overlay for method, overlay in overlays.items() if overlay} == {
+        "simclr_dagger": "resnet50.yaml", "byol_dagger": "resnet50.yaml", "masked_autoencoder_dagger": "vit.yaml"
+    }  # fmt: skip
+
+
+def test_a_dagger_row_is_run_once_its_file_is_given(tmp_path):
+    """On the command line, over the config's null; the other rows stay as they are."""
+    file = tmp_path / "simclr_resnet50.pth"
+    file.touch()
+    config = paper_study("table5.yaml", tmp_path) | {"label_counts": [80], "draws": [0]}
+    text = planned(config, tmp_path, "--printshellcmds", "--config", f"methods={{simclr_dagger: {{weights: {file}}}}}")
+    said = re.search(r"left out, since the config gives them no file: (.*?)\. For a row", text)
+    assert set(said[1].split(", ")) == {"imagenet", "masked_autoencoder_dagger", "byol_dagger"}
+    finetunings = {re.search(r"/finetune/(\w+)/", command)[1]: command for command in commands(text, "finetune")}
+    assert len(finetunings) == 13
+    dagger = finetunings["simclr_dagger"]
+    assert option(dagger, "pretrained") == str(file) and option(dagger, "imagenet") is None
+    files = yaml.safe_load(option(dagger, "config_file"))
+    assert files == ["configs/train.yaml", "configs/evaluate.yaml", "configs/resnet50.yaml"]
 
 
 def test_the_knees_demo_plans_the_knees_jobs(tmp_path):
@@ -386,10 +432,10 @@ def test_a_method_is_what_its_settings_say(tmp_path):
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        (["none", "imagenet"], "give `imagenet: PATH`"),
+        ({"mine": {"weights": "nowhere.pth"}}, "nowhere.pth, which does not exist"),
         (
-            {"mine": {"overlay": "resnet50.yaml"}},
-            "mine needs resnet50.yaml, which downstream_knee_injury_classification",
+            {"mine": {"overlay": "wide.yaml"}},
+            "mine needs wide.yaml, which downstream_knee_injury_classification",
         ),
     ],
 )

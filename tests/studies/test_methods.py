@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from planewise.errors import InputError
 
-from tools.studies.methods import Method, methods_of, pretrainings_of
+from tools.studies.methods import Method, left_out, methods_of, pretrainings_of
 
 STUDY = {"pretexts": ["location", "multitask"]}
 
@@ -65,6 +65,25 @@ def test_files_are_those_of_the_working_directory(tmp_path, monkeypatch):
     (method,) = methods_of(STUDY | {"methods": {"mine": {"weights": "a.pt", "overlay": "./wide.yaml"}}}).values()
     assert (method.file, method.overlay) == (f"{tmp_path}/a.pt", f"{tmp_path}/wide.yaml")
     assert not method.imagenet and not method.pretrains
+
+
+def test_rows_whose_weights_are_not_there_yet_are_left_out(tmp_path):
+    """null says so; a name without settings is a word, and no key is no promise."""
+    (tmp_path / "a.pt").touch()
+    given = {
+        "none": None,
+        "location": {},
+        "imagenet": None,
+        "byol_dagger": {"weights": None, "overlay": "resnet50.yaml"},
+        "simclr_dagger": {"weights": str(tmp_path / "a.pt"), "overlay": "resnet50.yaml"},
+        "again": {"weights": "imagenet", "overrides": {"finetune": {"seed": 3}}},
+    }
+    study = STUDY | {"methods": given, "imagenet": None}
+    assert left_out(study) == ["imagenet", "byol_dagger", "again"]
+    assert list(methods_of(study)) == ["none", "location", "simclr_dagger"]
+    whole = study | {"imagenet": "alexnet.pth"}
+    assert left_out(whole) == ["byol_dagger"] and methods_of(whole)["imagenet"] == Method(weights="imagenet")
+    assert left_out(STUDY) == left_out(STUDY | {"methods": ["none", "imagenet"]}) == []
 
 
 @pytest.mark.parametrize(

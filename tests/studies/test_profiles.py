@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pytest
 import yaml
@@ -21,13 +22,18 @@ ABSENT = [
 ]
 
 
+def compared(pretexts: Sequence[str]) -> dict[str, list[str]]:
+    """Settings of a study of these pretexts and of scratch, in place of a table's rows."""
+    return {"pretexts": list(pretexts), "methods": ["none", *pretexts]}
+
+
 def rule(text: str, name: str) -> str:
     """What Snakemake prints of the first job of a rule."""
     return re.search(rf"^rule {name}:.*?\n\n", text, re.M | re.S)[0]
 
 
 def test_table_4_with_twelve_pretexts_on_one_machine(tmp_path):
-    config = paper_study("table3_table4.yaml", tmp_path) | {"pretexts": list(TWELVE)}
+    config = paper_study("table3_table4.yaml", tmp_path) | compared(TWELVE)
     text = planned(config, tmp_path, "--profile", str(PROFILES / "local"), "--resources", "gpu=8", "--printshellcmds")
     # 12 pretexts, and 13 ways to start (from scratch too) x 5 label counts x 3 draws
     expected = {"pretrain": 12, "finetune": 195, "diagnose": 195, "forest": 1, "plan": 1, "report": 1, "all": 1}
@@ -44,7 +50,7 @@ def test_table_4_with_twelve_pretexts_on_one_machine(tmp_path):
 
 @pytest.mark.skipif(not ABSENT, reason="every pretext has its bundle")
 def test_what_has_no_bundle_is_refused_before_anything_runs(tmp_path):
-    config = paper_study("table3_table4.yaml", tmp_path) | {"pretexts": list(TWELVE), "out": str(tmp_path / "out")}
+    config = paper_study("table3_table4.yaml", tmp_path) | compared(TWELVE) | {"out": str(tmp_path / "out")}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
     process = snakemake(tmp_path / "study.yaml", cwd=tmp_path)
     text = process.communicate(timeout=120)[0]
@@ -74,7 +80,7 @@ def test_a_profile_says_what_snakemake_knows(name):
 
 
 def test_torchrun_spreads_the_kind_of_training_that_the_study_says(tmp_path):
-    config = paper_study("table3_table4.yaml", tmp_path) | {"processes": {"pretrain": 4}, "pretexts": ["orientation"]}
+    config = paper_study("table3_table4.yaml", tmp_path) | {"processes": {"pretrain": 4}} | compared(["orientation"])
     text = planned(config, tmp_path, "--printshellcmds")
     (command,) = commands(text, "pretrain")
     assert (

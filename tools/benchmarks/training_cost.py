@@ -3,6 +3,7 @@
     python tools/benchmarks/training_cost.py pretext_cardiac_multitask --exams 627
     python tools/benchmarks/training_cost.py downstream_cardiac_sax_segmentation --slices 1188
     python tools/benchmarks/training_cost.py pretext_knee_multitask --exams 1000 --series 30
+    python tools/benchmarks/training_cost.py downstream_knee_injury_classification --series 12 --config vit.yaml --memory
 
 prints GFLOP per slice (forward and backward), steps, PFLOP, and hours at a rate of float32 operations that really arrive;
 with ``--memory`` the peak memory of a step. `tools/studies/estimate` asks the same of a whole study.
@@ -57,6 +58,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
     parser.add_argument(
+        "--config", action="append", default=[], help="a config of the bundle on top of train.yaml; may be repeated"
+    )
+    parser.add_argument(
         "--exams", type=int, default=627, help="exams of which an epoch takes one slice or series each (DSBCC: 627)"
     )
     parser.add_argument("--slices", type=int, help="slices of an epoch, where it takes all of them (ACDC: 1188)")
@@ -69,7 +73,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    config = settings(arguments.bundle)
+    config = settings(arguments.bundle, ("train.yaml", *arguments.config))
     _, gflop = gflop_per_slice(config)
     exams = arguments.slices or arguments.exams
     run = work(config, Section(exams, exams * arguments.series))

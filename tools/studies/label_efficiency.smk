@@ -31,12 +31,12 @@
 #     sax_position_both:         # goes on learning its pretext, on the unlabelled datalist; `decoder` freezes the encoder
 #       pretext: sax_position
 #       overrides: {finetune: {transfer: multitask}}
-#     resnet:                    # weights of a file, with an overlay that makes the network fit them
-#       weights: /data/resnet50.pt
+#     resnet:                    # weights of a file, with an overlay that makes the network fit them. null: not there yet,
+#       weights: /data/resnet50.pt #  and the method is left out until they are
 #       overlay: resnet50.yaml
 #
 #   pretext    the pretext that it starts from. Methods without pretraining settings of their own share pretrain/PRETEXT
-#   weights    a file that it starts from, or imagenet
+#   weights    a file that it starts from: a pretext's or a public one; or imagenet
 #   overlay    a config of the bundles (or a path with a slash), over the study's in all trainings of the method
 #   overrides  {pretrain: {..}, finetune: {..}}, over the study's
 #   networks   one_per_finding fine-tunes a network for each of the target's `tasks`, and scores them together; shared is usual
@@ -51,7 +51,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from methods import ONE_PER_FINDING, methods_of, pretrainings_of
+from methods import ONE_PER_FINDING, left_out, methods_of, pretrainings_of
 from planewise.errors import InputError
 from pretext_bundles import bundle_of, overlays_of
 from snakemake.exceptions import WorkflowError
@@ -90,8 +90,14 @@ IMAGENET = [str(Path(config["imagenet"]).expanduser().resolve())] if config.get(
 
 try:
     METHODS = methods_of(config)
+    LEFT_OUT = left_out(config)
 except InputError as error:
     raise WorkflowError(str(error)) from None
+if LEFT_OUT:
+    logger.warning(
+        f"left out, since the config gives them no file: {', '.join(LEFT_OUT)}. For a row, give its `weights: PATH` "
+        f"(imagenet: the study's `imagenet: PATH`), in the config or as --config 'methods={{{LEFT_OUT[-1]}: {{weights: PATH}}}}'"
+    )
 # pretrainings: folders in pretrain
 PRETRAININGS = pretrainings_of(config, METHODS)
 if DEVICE.startswith("cuda") and DEVICE not in ("cuda", "cuda:0"):

@@ -24,7 +24,7 @@ class Method:
 
     Attributes:
         pretext: the pretext that it is pretrained by.
-        weights: an absolute path of weights, or ``"imagenet"``.
+        weights: an absolute path of weights, a pretext's or a public file that fits the network, or ``"imagenet"``.
         overlay: a config of the bundles, or the absolute path of one, over the study's in all its trainings.
         overrides: ``"pretrain"`` and ``"finetune"`` to settings, over the study's.
         networks: ``"one_per_finding"`` fine-tunes a network for each finding of the target's ``tasks``; None, which
@@ -63,7 +63,7 @@ class Method:
 
 
 def methods_of(config: Mapping[str, Any]) -> dict[str, Method]:
-    """The methods of a study, by name.
+    """The methods of a study that can be run, by name; those of `left_out` are not among them.
 
     A word of a list, or a name with nothing after it, is ``none``, ``imagenet`` or one of the pretexts. Relative paths are
     those of the working directory; an overlay is a path if it has a slash.
@@ -74,15 +74,40 @@ def methods_of(config: Mapping[str, Any]) -> dict[str, Method]:
     Raises:
         InputError: a method cannot be run as it is given.
     """
-    given = config.get("methods") or ["none", *config["pretexts"]]
-    given = given if isinstance(given, Mapping) else dict.fromkeys(given)
-    return {name: _method(str(name), settings or {}, config) for name, settings in given.items()}
+    awaited = left_out(config)
+    return {
+        name: _method(str(name), settings or {}, config)
+        for name, settings in _given(config).items()
+        if name not in awaited
+    }
+
+
+def left_out(config: Mapping[str, Any]) -> list[str]:
+    """Names of methods whose file of weights is not there yet, as the config says: ``weights: null``, or ``imagenet`` where
+    the study has ``imagenet: null``.
+
+    Tables of a paper hold them, and whoever runs a study says in one place where the files lie.
+    """
+    found = []
+    for name, settings in _given(config).items():
+        settings = settings or ({"weights": IMAGENET} if name == IMAGENET else {})
+        weights = settings.get("weights", name)
+        no_imagenet = "imagenet" in config and not config["imagenet"]
+        if weights is None or (weights == IMAGENET and no_imagenet):
+            found.append(name)
+    return found
 
 
 def pretrainings_of(config: Mapping[str, Any], methods: Mapping[str, Method]) -> dict[str, Method]:
     """The pretrainings of a study, by name: its pretexts, and the methods that pretrain with settings of their own."""
     own = {name: method for name, method in methods.items() if method.pretrains}
     return {pretext: Method(pretext=pretext) for pretext in config["pretexts"]} | own
+
+
+def _given(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Name to settings of all methods that a config names."""
+    given = config.get("methods") or ["none", *config["pretexts"]]
+    return given if isinstance(given, Mapping) else dict.fromkeys(given)
 
 
 def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> Method:

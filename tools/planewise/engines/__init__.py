@@ -6,6 +6,7 @@ from planewise.engines.encoder_inferer import EncoderInferer
 from planewise.engines.feature_inferer import FeatureInferer
 from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.engines.forest_trainer import ForestTrainer
+from planewise.engines.hidden_patches_inferer import HiddenPatchesInferer
 from planewise.engines.history import HistoryHandler, read_history
 from planewise.engines.momentum import MomentumHandler, momentum_at
 from planewise.engines.other_task_handler import OtherTaskHandler
@@ -34,6 +35,7 @@ __all__ = [
     "FeatureInferer",
     "FiniteLossHandler",
     "ForestTrainer",
+    "HiddenPatchesInferer",
     "HistoryHandler",
     "MomentumHandler",
     "OtherTaskHandler",

@@ -8,8 +8,10 @@ import re
 import warnings
 from pathlib import Path
 
-#: Warnings of every start about what is as it should be: no GPU decoder is wanted, and affines are set on purpose.
+#: Warnings of every start about what is as it should be: no GPU decoder is wanted, affines are set on purpose, and MONAI's
+#: positions of a transformer are what they are.
 IDLE_WARNINGS = (
+    "torch.meshgrid: in an upcoming release",
     "NvImgCodecPydicomReader: nvImageCodec decoder plugin did not register",
     "Setting affine, but the applied meta contains an affine",
 )

@@ -15,6 +15,7 @@ from planewise.errors import InputError
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.pretexts.jigsaw_tiles import tile_sides
+from planewise.pretexts.mask_patches import patch_grid
 from planewise.pretexts.permutations import choose_permutations
 
 #: Whether a value may be, and what is wanted, as words.
@@ -92,10 +93,12 @@ CHECKS: Mapping[str, Check] = {
     "features": SIZES,
     "field_without_spacing": _optional(POSITIVE),
     "flip": SHARE,
+    "flip_axes": SHARE,
     "gamma": NOT_NEGATIVE,
     "head_features": (lambda value: value == [] or SIZES[0](value), f"{SIZES[1]}; [] for none"),
     "head_norm": _one_of("batch", "none"),
     "image_size": COUNT,
+    "in_paint": SHARE,
     "l1": NOT_NEGATIVE,
     "l1_reduction": _one_of("mean", "sum"),
     "learning_rate": NOT_NEGATIVE,
@@ -107,6 +110,7 @@ CHECKS: Mapping[str, Check] = {
     "lr_patience": WHOLE,
     "lr_step": COUNT,
     "mapping": _one_of("linear", "sine"),
+    "mask_ratio": (lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1"),
     "max_epochs": COUNT,
     "max_slices": _optional(COUNT),
     "missing_planes": _one_of("error", "mask"),
@@ -114,9 +118,12 @@ CHECKS: Mapping[str, Check] = {
     "noise": NOT_NEGATIVE,
     "num_exams": _optional(COUNT),
     "num_subjects": _optional(COUNT),
+    "nonlinear": SHARE,
     "num_workers": _optional(WHOLE),
     "orientation_weight": NOT_NEGATIVE,
+    "paint": SHARE,
     "parallel_planes": _one_of("error", "mask"),
+    "patch_size": COUNT,
     "permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
     "projection": WIDTHS,
     "probe_mapping": _one_of("linear", "sine"),
@@ -126,6 +133,7 @@ CHECKS: Mapping[str, Check] = {
     "scale": PAIR,
     "seed": WHOLE,
     "shift": NOT_NEGATIVE,
+    "shuffle": SHARE,
     "sigma": POSITIVE,
     "spacing": POSITIVE,
     "square_size": POSITIVE,
@@ -156,8 +164,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
     Raises:
         InputError: a value is not what its name wants (`CHECKS`), the device is not there, the images do not fit the
-            network or the puzzle, no training exam of ``datalist`` has one of the ``views``, or none has locations for
-            ``mapping``; a way of ``transfer`` lacks weights or the other task's images.
+            network, the puzzle or the patches, no training exam of ``datalist`` has one of the ``views``, or none has
+            locations for ``mapping``; a way of ``transfer`` lacks weights or the other task's images.
     """
     for name, value in settings.items():
         _check(name, value, CHECKS.get(name, _ANYTHING))
@@ -171,6 +179,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_puzzle(
             settings["image_size"], settings["tiles_per_side"], settings["tile_gap"], settings["permutations"]
         )
+    if "patch_size" in settings and "mask_ratio" in settings:
+        patch_grid((settings["image_size"], settings["image_size"]), settings["patch_size"])
     if not Path(str(settings.get("datalist"))).expanduser().is_file():
         return
     if "views" in settings:

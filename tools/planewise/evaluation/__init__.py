@@ -21,6 +21,9 @@ from planewise.evaluation.position_scores import PositionScores
 from planewise.evaluation.position_writer import PositionWriter
 from planewise.evaluation.pretext_report import PretextReport
 from planewise.evaluation.probe_scores import ProbeScores
+from planewise.evaluation.restoration_scores import RestorationScores
+from planewise.evaluation.restored_image import RestoredImaged
+from planewise.evaluation.restored_writer import RestoredWriter
 from planewise.evaluation.retrieval_scores import RetrievalScores
 from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import SegmentationWriter
@@ -50,6 +53,9 @@ __all__ = [
     "PositionWriter",
     "PretextReport",
     "ProbeScores",
+    "RestorationScores",
+    "RestoredImaged",
+    "RestoredWriter",
     "RetrievalScores",
     "ScoredBatch",
     "SegmentationReport",

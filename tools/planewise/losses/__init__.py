@@ -10,6 +10,7 @@ from planewise.losses.pretext import (
     RelativeOrientationLoss,
     predicted_location,
 )
+from planewise.losses.restoration import RestorationLoss
 from planewise.losses.segmentation import SegmentationLoss
 from planewise.losses.slice_order import SliceOrderLoss
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
@@ -23,6 +24,7 @@ __all__ = [
     "PositionLoss",
     "RelativeLocationLoss",
     "RelativeOrientationLoss",
+    "RestorationLoss",
     "SegmentationLoss",
     "SliceOrderLoss",
     "Term",

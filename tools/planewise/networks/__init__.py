@@ -20,9 +20,11 @@ from planewise.networks.embedding_net import EmbeddingNet
 from planewise.networks.features import encoder_features
 from planewise.networks.forest_net import ForestNet
 from planewise.networks.location_head import LocationHead
+from planewise.networks.masked_vit import MaskedViT, MaskedViTDecoder
 from planewise.networks.place_network import place_network
 from planewise.networks.pretrained import load_imagenet, load_pretrained, read_weights, weights_path
 from planewise.networks.projection_head import ProjectionHead
+from planewise.networks.resnet import RESNET50_BLOCKS, RESNET50_FEATURES, ResNetEncoder
 from planewise.networks.saliency import saliency_maps
 from planewise.networks.shared_encoder_net import SharedEncoderNet
 from planewise.networks.simclr_learner import SimClrLearner
@@ -30,17 +32,23 @@ from planewise.networks.slice_net import SliceNet
 from planewise.networks.stack_classifier import StackClassifier
 from planewise.networks.two_head_learner import TwoHeadLearner
 from planewise.networks.unet import PAPER_FEATURES, UNetDecoder, UNetEncoder
+from planewise.networks.vit import ViTDecoder, ViTEncoder
 
 __all__ = [
     "ALEXNET_FEATURES",
     "PAPER_FEATURES",
+    "RESNET50_BLOCKS",
+    "RESNET50_FEATURES",
     "AlexNetDecoder",
     "AlexNetEncoder",
     "ByolLearner",
     "EmbeddingNet",
     "ForestNet",
     "LocationHead",
+    "MaskedViT",
+    "MaskedViTDecoder",
     "ProjectionHead",
+    "ResNetEncoder",
     "SharedEncoderNet",
     "SimClrLearner",
     "SliceNet",
@@ -48,6 +56,8 @@ __all__ = [
     "TwoHeadLearner",
     "UNetDecoder",
     "UNetEncoder",
+    "ViTDecoder",
+    "ViTEncoder",
     "encoder_features",
     "load_imagenet",
     "load_pretrained",

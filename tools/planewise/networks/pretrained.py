@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import pickle
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from planewise.errors import InputError
+from planewise.networks.public_weights import is_public, kind_of_file, public_weights
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def _check_fit(path: Path, weights: dict[str, torch.Tensor], network: nn.Module)
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """The state dict in a file, on the CPU: a plain one, or one under ``model`` or ``network`` in a checkpoint.
+    """The state dict in a file, on the CPU: a plain one, or a checkpoint's ``model``, ``network`` or ``state_dict``.
 
     Args:
         path: see `weights_path`; or the zip of a packaged bundle.
@@ -68,9 +70,14 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except InputError:
         raise
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path} cannot be read as weights (UnpicklingError): it is none of torch's files, or holds more than tensors, "
+            "which would have to be run to be read; save its state dict alone, where you trust it"
+        ) from None
     except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
         raise InputError(f"{path} cannot be read as weights ({type(error).__name__})") from error
-    for key in ("model", "network"):
+    for key in ("model", "network", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not any(isinstance(value, torch.Tensor) for value in content.values()):
@@ -91,29 +98,27 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     """Copy ImageNet weights into ``network.encoder``, by their own names, and return ``network``.
 
     Args:
-        network: with an encoder that carries torchvision's names (`AlexNetEncoder`).
+        network: with an encoder that carries torchvision's names (`AlexNetEncoder`, `ResNetEncoder`), or translates others
+            (`ViTEncoder`), see `public_weights`.
         path: torchvision's file, say ``alexnet-owt-7be5be79.pth``; None (or the text null or none) loads nothing.
 
     Raises:
-        InputError: as `load_pretrained`, or the file lacks a part of the encoder.
+        InputError: as `load_pretrained` and `public_weights`.
     """
     if path in NO_WEIGHTS:
         return network
-    weights = read_weights(path)
-    absent = [name for name in network.encoder.state_dict() if name not in weights]
-    if absent:
-        raise InputError(
-            f"{path} is not a file of ImageNet weights for this encoder: it lacks {', '.join(absent[:3])}"
-            f"{', ...' if len(absent) > 3 else ''}; a pretext's weights go to --pretrained"
-        )
-    _copy_fitting(network.encoder, weights, path)
+    own = network.state_dict()
+    # a pretext's file has the encoder's names after the network's own prefix, and a decoder that would be left out
+    weights = {name: value for name, value in read_weights(path).items() if name not in own}
+    _copy_fitting(network.encoder, public_weights(network.encoder, weights, path), path)
     return network
 
 
 def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
     """Copy the weights whose names and shapes fit into ``network``, say what was done, and return it.
 
-    Heads differ from task to task and stay as they were initialised; what the file lacks, stays random.
+    Heads differ from task to task and stay as they were initialised; what the file lacks, stays random. A public file that
+    fits the encoder is loaded as `load_imagenet` does.
 
     Args:
         network: changed in place.
@@ -125,7 +130,14 @@ def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
     if path in NO_WEIGHTS:
         logger.info("no pretext's weights are loaded")
         return network
-    _copy_fitting(network, read_weights(path), path)
+    weights = read_weights(path)
+    if (
+        not weights.keys() & network.state_dict().keys()
+        and hasattr(network, "encoder")
+        and is_public(network.encoder, weights)
+    ):
+        return load_imagenet(network, path)
+    _copy_fitting(network, weights, path)
     return network
 
 
@@ -145,12 +157,14 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
     if not any(value.is_floating_point() for value in fitting.values()):
         raise InputError(
             f"nothing in {path} fits the network: it has {_by_part(list(weights))}, the network {_by_part(list(own))}"
+            f"{kind_of_file(weights)}"
         )
     network.load_state_dict(fitting, strict=False)
     logger.info(
         "loaded %d of %d tensors from the pretrained weights: %s", len(fitting), len(own), _by_part(list(fitting))
     )
-    random = [name for name in own if name not in fitting]
+    # a counter of batches is not drawn, and public files of old have none
+    random = [name for name, value in own.items() if name not in fitting and value.is_floating_point()]
     for text, names in (("left at random", random), ("ignored, other shape", other_shape), ("ignored", unknown)):
         if names:
             logger.info("%s: %s (%s%s)", text, _by_part(names), ", ".join(names[:4]), ", ..." if len(names) > 4 else "")

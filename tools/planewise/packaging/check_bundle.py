@@ -7,11 +7,15 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from planewise.errors import InputError
+from planewise.networks import weights_path
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.checks import label, ours, unit, zoo
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.check import Check
 from planewise.packaging.checks.finding import Finding
+from planewise.packaging.network_overlays import bundle_of_run
+from planewise.packaging.run_record import Run
 
 
 def check_bundle(
@@ -32,9 +36,18 @@ def check_bundle(
     """
     bundle = Bundle(folder)
     with tempfile.TemporaryDirectory() as scratch:
+        bundle, _ = bundle_of_run(bundle, _run(weights), Path(scratch) / "bundle")
         candidate = Candidate(bundle, Path(scratch), weights, overrides)
         for check in checks_for(candidate):
             yield check(candidate)
+
+
+def _run(weights: str | Path | None) -> Run | None:
+    """The run whose weights were named; None if there is none or it cannot be read, which a check of its own says."""
+    try:
+        return Run.of_weights(Path(weights_path(weights))) if weights is not None else None
+    except InputError:
+        return None
 
 
 def checks_for(candidate: Candidate) -> list[Check]:

@@ -73,6 +73,16 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
     return _edited(text, edits)
 
 
+def with_overlay(text: str, values: Mapping[str, Any]) -> str:
+    """The config with other values of some of its top-level keys; keys that it lacks come before its network."""
+    top = _top_level(text)
+    added = "".join(f"{key}:{_written(value)}\n" for key, value in values.items() if key not in top)
+    if added:
+        start = top["network_def"][0].start_mark.index if "network_def" in top else len(text)
+        text = f"{text[:start]}{added}\n{text[start:]}"
+    return with_values(text, {key: value for key, value in values.items() if key in top})
+
+
 def _code(text: str) -> Iterator[tuple[tuple, yaml.ScalarNode]]:
     """The scalars that are code: expressions, and values of ``_target_``; with the path to each."""
     waiting: list[tuple[tuple, yaml.Node | None]] = [((), yaml.compose(text, Loader=yaml.SafeLoader))]

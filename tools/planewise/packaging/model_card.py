@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.packaging.run_record import Run, flat_scores
 from planewise.packaging.source import OURS
 
@@ -112,12 +114,16 @@ def _facts(run: Run | None) -> list[tuple[str, str]]:
         ("commit", commit.replace("-dirty", ", with changes")),
         ("versions", _versions(record)),
     ]
-    pretrained = run.config.get("pretrained")
+    imagenet, pretrained = run.config.get("imagenet"), run.config.get("pretrained")
+    if imagenet not in NO_WEIGHTS:
+        facts.append(
+            ("started from", f"public ImageNet weights, {Path(str(imagenet)).name}, with a licence of their own")
+        )
     if run.pretrained is not None:
         origin = run.pretrained
         made_from = origin.data or "data not known"
         facts.append(("started from", f"weights of configuration `{origin.record.get('configuration')}`, {made_from}"))
-    elif pretrained not in (None, "", "null", "none", "None", False):
+    elif pretrained not in NO_WEIGHTS:
         facts.append(("started from", "pretrained weights that are no longer there"))
     return facts
 

@@ -21,6 +21,7 @@ from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata, without_noise
 from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_values
 from planewise.packaging.model_card import Provenance, with_commands, with_provenance
+from planewise.packaging.network_overlays import bundle_of_run
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.run_record import Run, read_scores
 from planewise.packaging.settings import defining_settings, settings_of
@@ -88,9 +89,12 @@ def package_bundle(
     file = Path(weights_path(source.folder if weights is None else weights))
     run = Run.of_weights(file)
     provenance = _provenance(file, run, scores, data)
-    changed = settings_of(run, source.config("train.yaml"), source.config("inference.yaml")) if run else {}
-    _check_names(source, changed.get("inference.yaml", {}))
     with archive.built_beside(place.parent) as room:
+        source, overlay = bundle_of_run(source, run, room / "source")
+        if overlay:
+            say(f"as trained: configs/{overlay}, now in the package's train and inference configs")
+        changed = settings_of(run, source.config("train.yaml"), source.config("inference.yaml")) if run else {}
+        _check_names(source, changed.get("inference.yaml", {}))
         built = room / source.name
         _write_files(source, built, changed, provenance, say)
         packaged = Bundle(built)

@@ -52,7 +52,7 @@ def settings_of(run: Run, train: Mapping[str, Any], inference: Mapping[str, Any]
     Raises:
         InputError: the run is not one of this bundle, or it has code where the bundle has none, or other code.
     """
-    train, inference = _plain(train), _plain(inference)
+    train, inference = plain(train), plain(inference)
     wanted = defining_settings(inference)
     network = run.config.get("network_def")
     # a network of one's own is a setting like others; a run of another bundle has another one too, and lacks more
@@ -124,7 +124,7 @@ def _references(value: Any) -> set[str]:
     return set(_REFERENCE.findall(value)) if isinstance(value, str) else set()
 
 
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+def plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config as a run writes it into its own: through YAML, with keys that are text."""
 
     def with_text_keys(value: Any) -> Any:

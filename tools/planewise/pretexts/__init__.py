@@ -1,7 +1,9 @@
 """What a pretext makes of an item or a batch: its targets, from geometry or from the image itself."""
 
+from planewise.pretexts.corrupt_images import CorruptImagesd
 from planewise.pretexts.crossing_planes import CrossingPlanesd
 from planewise.pretexts.jigsaw_tiles import JigsawTilesd
+from planewise.pretexts.mask_patches import MaskPatchesd
 from planewise.pretexts.permutations import choose_permutations, inverse
 from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
@@ -10,8 +12,10 @@ from planewise.pretexts.slice_pairs import SlicePairsd, SlicePositiond
 from planewise.pretexts.two_views import TwoViewsd
 
 __all__ = [
+    "CorruptImagesd",
     "CrossingPlanesd",
     "JigsawTilesd",
+    "MaskPatchesd",
     "PlaneHeatmapsd",
     "PlaneSquaresd",
     "SelectPlanesd",

@@ -19,9 +19,10 @@ import torch
 import yaml
 from planewise.errors import InputError
 
+from tools.benchmarks.page import with_block
 from tools.studies.estimate.cost import Rates, cost, costliest, timed
 from tools.studies.estimate.plan import STUDIES, planned, sections, there
-from tools.studies.estimate.text import report
+from tools.studies.estimate.text import BEGIN, END, page_block, report
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,8 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             costs = [cost(job, data, rates, stand_in) for job in jobs]
     except InputError as error:
         sys.exit(f"planewise: {error}")
-    print(f"{study['title']} ({options.config})\n")
-    print("\n".join(report(costs, counts, data, rates, device, options.gpus)))
+    lines = report(costs, counts, data, rates, device, options.gpus)
+    print("\n".join([f"{study['title']} ({options.config})", "", *lines]))
+    if options.page:
+        options.page.write_text(with_block(options.page.read_text(), BEGIN, END, page_block(lines)))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -70,6 +73,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--gpus", type=_numbers, default=[1, 8], help="numbers of GPUs to estimate the time for: 1,8,64"
     )
+    parser.add_argument("--page", type=Path, help="write the table into tools/docs/studies.md too, between its marks")
     options = parser.parse_args(arguments)
     if not options.config.is_file():
         parser.error(f"there is no study {options.config}; those that are there lie in {STUDIES / 'configs'}")
@@ -88,7 +92,7 @@ def _numbers(text: str) -> list[int]:
 
 def _seconds(text: str) -> tuple[str, float]:
     name, _, seconds = text.partition("=")
-    if not there(name):
+    if not there(name.partition("+")[0]):
         raise argparse.ArgumentTypeError(f"there is no bundle {name}")
     return name, float(seconds)
 

@@ -29,8 +29,8 @@ class Rates:
 
     Attributes:
         tflops: 10^12 operations a second, for bundles that were not timed.
-        step: bundle to seconds of a training step in one process.
-        slice: bundle to seconds of a training step, for each of its slices.
+        step: `Job.trained` to seconds of a training step in one process.
+        slice: `Job.trained` to seconds of a training step, for each of its slices.
         start: seconds from a job's start to its first step, and from its last to its end.
     """
 
@@ -46,7 +46,7 @@ class Cost:
 
     Attributes:
         job: it.
-        bundle: whose numbers these are: the job's, or the one that stands in for it.
+        bundle: whose numbers these are: the job's `Job.trained`, or the bundle that stands in for it.
         source: source of the seconds: ``"timed"``, ``"given"`` or ``"counted"``.
         work: work of its training.
         slice: seconds of a training step for each of its slices.
@@ -76,18 +76,19 @@ def cost(job: Job, data: Mapping[str, Mapping[str, Any]], rates: Rates, stand_in
     own = data["unlabelled" if job.kind == "pretrain" else "labelled"]
     bundle = job.bundle if there(job.bundle) else stand_in
     arguments = (bundle, job.files, job.settings)
+    trained = job.trained if bundle == job.bundle else bundle
     run = work(_config(*arguments), _drawn(job, own), own["validation"], job.processes)
     forward, both = _gflop(*arguments)
-    if bundle in rates.step:
-        source, each = "given", rates.step[bundle] / run.step_slices * job.processes
-    elif bundle in rates.slice:
-        source, each = "timed", rates.slice[bundle]
+    if trained in rates.step:
+        source, each = "given", rates.step[trained] / run.step_slices * job.processes
+    elif trained in rates.slice:
+        source, each = "timed", rates.slice[trained]
     else:
         source, each = "counted", both / rates.tflops / 1e3
     training = run.steps * run.step_slices * each
     # one process evaluates while the others' GPUs wait
     watching = (run.passes * run.validated + own["test"].slices * job.processes) * each * forward / both
-    return Cost(job, bundle, source, run, each, training, watching, rates.start * job.processes + training + watching)
+    return Cost(job, trained, source, run, each, training, watching, rates.start * job.processes + training + watching)
 
 
 def costliest(jobs: Sequence[Job], data: Mapping[str, Mapping[str, Any]]) -> str:
@@ -104,18 +105,18 @@ def costliest(jobs: Sequence[Job], data: Mapping[str, Mapping[str, Any]]) -> str
 
 
 def timed(jobs: Sequence[Job], anatomy: str, device: str, steps: int | None = None) -> dict[str, float]:
-    """Seconds per slice of each bundle's training steps on a device; bundles that are not there are left out."""
+    """Seconds per slice of the training steps of each `Job.trained`; bundles that are not there are left out."""
     steps, warmup = (steps or 2, 1) if device == "cpu" else (steps or 20, 5)
     found: dict[str, float] = {}
     datalists: dict[str, Path] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for job in {job.bundle: job for job in jobs if there(job.bundle)}.values():
+        for job in {job.trained: job for job in jobs if there(job.bundle)}.values():
             if job.kind not in datalists:
                 datalists[job.kind] = phantom_datalist(Path(folder), anatomy, _layout(anatomy, job.kind))
-            print(f"timing {job.bundle} on {device} ...", file=sys.stderr, flush=True)
+            print(f"timing {job.trained} on {device} ...", file=sys.stderr, flush=True)
             # its own: timing changes it
             config = _config.__wrapped__(job.bundle, job.files, job.settings)
-            found[job.bundle] = seconds_per_slice(config, datalists[job.kind], device, steps, warmup)
+            found[job.trained] = seconds_per_slice(config, datalists[job.kind], device, steps, warmup)
     return found
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Job:
         after: name of the job whose weights it starts from.
         processes: GPUs.
         exams, seed: which labelled exams it is given; None for all.
+        overlays: those of ``files`` that not all jobs of the bundle have, another network.
     """
 
     kind: str
@@ -49,6 +50,12 @@ class Job:
     processes: int
     exams: int | None
     seed: int
+    overlays: tuple[str, ...] = ()
+
+    @property
+    def trained(self) -> str:
+        """The bundle, and after ``+`` the overlays: what costs the same a slice."""
+        return "+".join([self.bundle, *self.overlays])
 
 
 def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[Job], dict[str, int]]:
@@ -56,7 +63,9 @@ def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[J
 
     Args:
         config: config of the study.
-        pretexts: in place of the config's, whether their bundles are there or not.
+        pretexts: in place of the config's pretexts and methods, whether their bundles are there or not.
+
+    Methods that wait for their files of weights are planned too.
 
     Raises:
         InputError: Snakemake refuses the study, with its words.
@@ -69,12 +78,12 @@ def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[J
             changes["datalists"] = {kind: f"{folder}/{kind}.json" for kind in study["datalists"]}
             for path in changes["datalists"].values():
                 Path(path).write_text("{}")
-        if study.get("imagenet"):
+        if "imagenet" in study:
             changes["imagenet"] = folder + "/imagenet.pth"
             Path(changes["imagenet"]).touch()
         if pretexts:
-            changes["pretexts"] = list(pretexts)
-        if isinstance(study.get("methods"), dict):
+            changes |= {"pretexts": list(pretexts), "methods": ["none", *pretexts]}
+        elif isinstance(study.get("methods"), dict):
             changes["methods"] = {name: _findable(given, folder) for name, given in study["methods"].items()}
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(STUDIES / "label_efficiency.smk")]
         command += [
@@ -98,7 +107,15 @@ def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[J
         _job(kind, command)
         for command, kind in re.findall(r"\((cd .*)\) > \S+/logs/(pretrain|finetune)_\w+\.log", text)
     ]
-    return jobs, counts
+    return _with_overlays(jobs), counts
+
+
+def _with_overlays(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, each with the configs that not all jobs of its bundle have."""
+    common: dict[str, set[str]] = {}
+    for job in jobs:
+        common.setdefault(job.bundle, set(job.files)).intersection_update(job.files)
+    return [replace(job, overlays=tuple(file for file in job.files if file not in common[job.bundle])) for job in jobs]
 
 
 def _findable(method: Mapping[str, Any] | None, folder: str) -> dict[str, Any]:

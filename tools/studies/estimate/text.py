@@ -11,6 +11,21 @@ import torch
 from tools.studies.estimate.cost import Cost, Rates, wall_seconds
 from tools.studies.estimate.plan import SECTIONS
 
+#: Around the table in tools/docs/studies.md.
+BEGIN = (
+    "<!-- written by python -m tools.studies.estimate tools/studies/configs/table3_table4.yaml --gpus 1,8,64 "
+    "--page tools/docs/studies.md; do not edit -->"
+)
+END = "<!-- end of what is written -->"
+
+
+def page_block(lines: Sequence[str]) -> str:
+    """The table of a `report` and what some GPUs make of it, for a page."""
+    first = next(number for number, line in enumerate(lines) if "s/step" in line)
+    last = next(number for number, line in enumerate(lines) if line.startswith("all trainings"))
+    shown = [*lines[first : last + 1], "", *(line for line in lines if line.startswith("on "))]
+    return "\n".join(["```", *shown, "```", ""])
+
 
 def report(
     costs: Sequence[Cost],
@@ -26,29 +41,32 @@ def report(
     for kind, found in data.items():
         sizes = "; ".join(f"{name} {found[name].exams} exams, {found[name].slices} slices" for name in SECTIONS)
         lines.append(f"{kind} data, {found['source']}: {sizes}")
-    absent = {entry.job.bundle: entry.bundle for entry in costs if entry.bundle != entry.job.bundle}
+    absent = {entry.job.bundle: entry.bundle for entry in costs if entry.bundle != entry.job.trained}
     absent = dict(sorted(absent.items()))
     if absent:
         stand_in = next(iter(absent.values()))
         lines.append(f"not there yet, taken to cost what {stand_in} does: {', '.join(absent)}")
-    lines += ["", f"{'':44}{'jobs':>5}{'steps':>9}{'s/step':>9}{'training':>10}{'scoring':>9}{'hours':>8}"]
     rows: dict[tuple[str, int | None], list[Cost]] = {}
     for entry in costs:
-        rows.setdefault((entry.job.bundle, entry.job.exams), []).append(entry)
-    for (bundle, exams), entries in sorted(
+        rows.setdefault((entry.job.trained, entry.job.exams), []).append(entry)
+    named = {}
+    for (trained, exams), entries in sorted(
         rows.items(), key=lambda row: (row[1][0].job.kind != "pretrain", row[0][1] or 0, row[0][0])
     ):
-        name = bundle + (f", {exams} exam{'s' if exams > 1 else ''}" if exams else "")
-        name += "" if entries[0].bundle == bundle else " *"
+        name = trained.replace(".yaml", "") + (f", {exams} exam{'s' if exams > 1 else ''}" if exams else "")
+        named[name + ("" if entries[0].bundle == trained else " *")] = entries
+    width = max(map(len, named)) + 2
+    lines += ["", f"{'':{width}}{'jobs':>5}{'steps':>9}{'s/step':>9}{'training':>10}{'scoring':>9}{'hours':>8}"]
+    for name, entries in named.items():
         steps = sum(entry.work.steps for entry in entries)
         step = entries[0].slice * entries[0].work.step_slices
         hours = [sum(getattr(entry, part) for entry in entries) / 3600 for part in ("training", "watching", "seconds")]
         lines.append(
-            f"{name:44}{len(entries):>5}{steps:>9}{step:>9.3f}{hours[0]:>10.1f}{hours[1]:>9.1f}{hours[2]:>8.1f}"
+            f"{name:{width}}{len(entries):>5}{steps:>9}{step:>9.3f}{hours[0]:>10.1f}{hours[1]:>9.1f}{hours[2]:>8.1f}"
         )
     total = sum(entry.seconds for entry in costs) / 3600
     steps = sum(entry.work.steps for entry in costs)
-    lines += [f"{'all trainings':44}{len(costs):>5}{steps:>9}{'':28}{total:>8.1f} {unit} hours", ""]
+    lines += [f"{'all trainings':{width}}{len(costs):>5}{steps:>9}{'':28}{total:>8.1f} {unit} hours", ""]
     where = f"this {'CPU' if device == 'cpu' else torch.cuda.get_device_name(device)}"
     if device == "cpu":
         where += f" ({torch.get_num_threads()} threads)"

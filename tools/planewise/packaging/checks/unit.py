@@ -7,16 +7,19 @@ from monai.bundle import ConfigWorkflow
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.finding import need
+from planewise.packaging.network_overlays import network_overlays
 
 _OVERLAYS = ("evaluate.yaml", "multi_gpu_train.yaml", "demo.yaml")
 
 
 def workflows(bundle: Bundle) -> list[tuple[list[str], str]]:
     """Configs that run together, and MONAI's word for such a workflow: ``(["train.yaml", "demo.yaml"], "train")``."""
+    networks = network_overlays(bundle)
     pairs = [
         (["train.yaml"], "train"),
-        *((["train.yaml", file], "train") for file in _OVERLAYS),
+        *((["train.yaml", file], "train") for file in (*_OVERLAYS, *networks)),
         (["inference.yaml"], "infer"),
+        *((["inference.yaml", file], "infer") for file in networks),
     ]
     return [pair for pair in pairs if all(file in bundle.texts for file in pair[0])]
 

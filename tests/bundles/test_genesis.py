@@ -1,0 +1,170 @@
+"""Models Genesis: that it learns, on hearts and knees, what transfers, and what it says of bad input."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from planewise.errors import InputError
+from planewise.networks import AlexNetEncoder, load_pretrained
+
+from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.test_masked import Recorder, check_files
+from tests.bundles.test_pieces import Turned, parser_of
+from tests.bundles.test_runs import interrupted, root_cause, same, weights
+from tests.conftest import ROOT
+
+GENESIS = "pretext_models_genesis"
+#: Enough to learn something in seconds.
+QUICK = {
+    "features": [8, 16, 32],
+    "learning_rate": 0.003,
+    "batch_size": 8,
+    "samples_per_epoch": 960,
+    "max_epochs": 1,
+    "amp": False,
+    "val_samples_per_exam": "all",
+    "writes": False,
+}
+
+
+def unchanged_as_answer(parser) -> float:
+    """The error of the spoilt slices themselves, as validation spoils them."""
+    prepare = parser.get_parsed_content("validate#evaluator").prepare_batch
+    errors = []
+    for number, batch in enumerate(parser.get_parsed_content("validate#dataloader")):
+        torch.manual_seed(number)
+        image, target = prepare(batch, "cpu")
+        errors.append((image - target["restored"]).square().mean(dim=(1, 2, 3)))
+    return float(torch.cat(errors).mean())
+
+
+def test_it_learns_on_phantoms_and_not_with_its_loss_turned(phantoms, tmp_path):
+    """Of exams that it has not seen; a slice's mean as answer has an error of 1, its own variance."""
+    error = {}
+    for turned in (False, True):
+        torch.manual_seed(0)
+        short = {"samples_per_epoch": 48} if turned else {}
+        parser = parser_of(GENESIS, phantoms.cardiac.unlabelled, tmp_path / str(turned), **QUICK | short)
+        trainer = parser.get_parsed_content("train#trainer")
+        trainer.loss_function = Turned(trainer.loss_function) if turned else trainer.loss_function
+        trainer.run()
+        evaluator = parser.get_parsed_content("validate#evaluator")
+        evaluator.run()
+        error[turned] = evaluator.state.metrics["val_loss"]
+    assert error[False] < 0.85
+    assert error[False] < 0.5 * unchanged_as_answer(parser)
+    assert error[True] > 1 or math.isnan(error[True])
+
+
+def test_the_network_sees_spoilt_slices_and_is_asked_for_the_others(phantoms, tmp_path):
+    parser = parser_of(GENESIS, phantoms.cardiac.unlabelled, tmp_path, **QUICK | {"samples_per_epoch": 8})
+    trainer = parser.get_parsed_content("train#trainer")
+    trainer.network = Recorder(trainer.network)
+    trainer.run()
+    (image,) = trainer.network.seen
+    target = trainer.state.output["label"]
+    assert ((image - target["restored"]).abs() > 1e-3).flatten(1).any(1).sum() >= 7
+    # standardised slices, turned and scaled a little
+    torch.testing.assert_close(target["restored"].std(dim=(1, 2, 3)), torch.ones(8), atol=0.25, rtol=0)
+    squares = (trainer.state.output["pred"].detach() - target["restored"]).square()
+    assert float(trainer.state.output["loss"]) == pytest.approx(float(squares.mean()), rel=1e-4)
+
+
+def test_it_trains_resumes_evaluates_and_infers(phantoms, tmp_path):
+    datalist = str(phantoms.cardiac.unlabelled)
+    settings = {"datalist": datalist, "max_epochs": 2, "samples_per_epoch": 16, "val_interval": 1}
+    files = ("train.yaml", "evaluate.yaml")
+    run_bundle(GENESIS, *files, run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **settings)
+    interrupted(GENESIS, *files, run_id="train_and_evaluate", after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
+    run_bundle(GENESIS, *files, run_id="train_and_evaluate", output_dir=str(tmp_path / "b"), **settings)
+    last = [weights(tmp_path / folder, "last.ckpt")["network"] for folder in "ab"]
+    assert same(*last) and (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
+    scores = json.loads((tmp_path / "a/validation/metrics.json").read_text())
+    assert scores["restoration"]["images"] == scores["slices"]
+    for where in ("hidden", "kept"):
+        assert all(value > 0 for value in scores["restoration"][where].values())
+    assert scores["probe"]["location"]["slices"] > 0
+    assert (tmp_path / "a/validation/restored.png").exists()
+    width = weights(tmp_path / "a")["head.maps.weight"].shape[1]
+    run_bundle(
+        GENESIS, "inference.yaml", input=datalist, num_exams=1, weights=str(tmp_path / "a"), output_dir=str(tmp_path / "out")
+    )  # fmt: skip
+    check_files(tmp_path / "out", _deepest(weights(tmp_path / "a")))
+    assert width > 0
+
+
+def _deepest(trained) -> int:
+    """Channels of the encoder's last level."""
+    last = max(name for name in trained if name.startswith("encoder.levels.") and name.endswith("conv.weight"))
+    return trained[last].shape[0]
+
+
+def test_encoder_and_decoder_go_to_the_segmentation(phantoms, tmp_path, caplog):
+    run_bundle(
+        GENESIS, "train.yaml", datalist=str(phantoms.cardiac.unlabelled), output_dir=str(tmp_path), samples_per_epoch=8,
+        max_epochs=1, val_interval=1,
+    )  # fmt: skip
+    trained = weights(tmp_path)
+    parser = parser_of("downstream_cardiac_sax_segmentation", phantoms.cardiac.labelled, tmp_path / "s")
+    network = parser.get_parsed_content("network_def")
+    with caplog.at_level(logging.INFO, logger="planewise"):
+        load_pretrained(network, tmp_path)
+    moved = network.state_dict()
+    assert all(torch.equal(moved[name], value) for name, value in trained.items() if not name.startswith("head."))
+    parts = {part: sum(name.startswith(part) for name in trained) for part in ("encoder", "decoder")}
+    assert all(parts.values()) and f"encoder {parts['encoder']}, decoder {parts['decoder']}" in caplog.text
+
+
+def test_on_knees_from_imagenets_file(phantoms, tmp_path):
+    """configs/knee.yaml goes on top of all three."""
+    torch.manual_seed(0)
+    size = {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.2}
+    encoder = AlexNetEncoder(size["features"]).state_dict()
+    torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
+    run_bundle(
+        GENESIS, "train.yaml", "evaluate.yaml", "knee.yaml", run_id="train_and_evaluate",
+        datalist=str(phantoms.knee.unlabelled), output_dir=str(tmp_path / "run"), imagenet=str(tmp_path / "alexnet.pth"),
+        samples_per_epoch=8, batch_size=4, max_epochs=1, val_interval=1, learning_rate=0.0, **size,
+    )  # fmt: skip
+    trained = weights(tmp_path / "run")
+    assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
+    assert any(name.startswith("decoder.") for name in trained)
+    exam = min(path for path in phantoms.knee.dicom.iterdir() if path.is_dir())
+    run_bundle(
+        GENESIS, "inference.yaml", "knee.yaml", input=str(exam), weights=str(tmp_path / "run"),
+        output_dir=str(tmp_path / "out"), **size,
+    )  # fmt: skip
+    check_files(tmp_path / "out", 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"paint": 1.5}, "--paint is a number from 0 to 1, not 1.5"),
+        (
+            {"image_size": 8, "features": [4, 4]},
+            "8 x 8 pixels is too small to be spoilt in windows; choose an --image_size of 12",
+        ),
+    ],
+)
+def test_slices_that_cannot_be_spoilt(settings, message, phantoms, tmp_path):
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(
+            GENESIS, "train.yaml", datalist=str(phantoms.cardiac.unlabelled), output_dir=str(tmp_path),
+            **tiny_size(GENESIS) | settings,
+        )  # fmt: skip
+    error = root_cause(caught.value)
+    assert isinstance(error, InputError) and message in str(error)
+
+
+def test_its_defaults_are_the_papers():
+    train = ConfigParser.load_config_file(str(ROOT / "bundles" / GENESIS / "configs" / "train.yaml"))
+    names = ("flip_axes", "shuffle", "nonlinear", "paint", "in_paint")
+    assert [train[name] for name in names] == [0.4, 0.5, 0.9, 0.9, 0.2]
+    given = train["train"]["pretext"]
+    assert all(given[name] == f"@{name}" for name in names)

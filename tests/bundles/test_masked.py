@@ -1,0 +1,267 @@
+"""Masked autoencoders: that they learn, on hearts and knees and as a transformer, what transfers, and what they say of bad
+input."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from planewise.errors import InputError
+from planewise.metrics.restoration import mean_of_seen, restoration_errors
+from planewise.networks import AlexNetEncoder, load_pretrained
+from torch import nn
+
+from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.test_pieces import Turned, parser_of
+from tests.bundles.test_runs import interrupted, root_cause, same, weights
+from tests.conftest import ROOT
+
+MASKED = "pretext_masked_autoencoder"
+#: Enough to learn something in seconds.
+QUICK = {
+    "features": [8, 16, 32],
+    "patch_size": 4,
+    "learning_rate": 0.003,
+    "batch_size": 8,
+    "samples_per_epoch": 640,
+    "max_epochs": 1,
+    "amp": False,
+    "val_samples_per_exam": "all",
+    "writes": False,
+}
+#: A transformer as small as the tests' images.
+VIT = {
+    "patch_size": 8, "image_size": 48, "spacing": 5.8, "hidden_size": 48, "mlp_dim": 96, "num_layers": 3, "num_heads": 4,
+    "decoder_hidden_size": 32, "decoder_num_layers": 1, "decoder_num_heads": 4,
+}  # fmt: skip
+SCHEDULE = {"warmup_epochs": 1, "batch_size": 8, "val_interval": 1, "samples_per_epoch": 16}
+
+
+def mean_as_answer(parser) -> float:
+    """The error of an answer that needs no network, of the patches that validation hides."""
+    batches = iter(parser.get_parsed_content("validate#dataloader"))
+    prepare = parser.get_parsed_content("validate#evaluator").prepare_batch
+    errors = []
+    for number, batch in enumerate(batches):
+        torch.manual_seed(number)
+        image, target = prepare(batch, "cpu")
+        errors.append(restoration_errors(mean_of_seen(image, target["hidden"]), target["restored"], target["hidden"]))
+    return float(torch.cat(errors).mean())
+
+
+@pytest.mark.parametrize(
+    ("files", "settings", "share"),
+    [
+        ((), {}, 0.75),
+        (("vit.yaml",), VIT | {"patch_size": 4, "warmup_epochs": 0.25, "samples_per_epoch": 1200}, 0.93),
+    ],
+    ids=["unet", "vit"],
+)
+def test_it_learns_on_phantoms_and_not_with_its_loss_turned(files, settings, share, phantoms, tmp_path):
+    """Of exams that it has not seen, it guesses hidden pixels better than their slice's mean does."""
+    error = {}
+    for turned in (False, True):
+        torch.manual_seed(0)
+        short = {"samples_per_epoch": 48} if turned else {}
+        parser = parser_of(
+            MASKED, phantoms.cardiac.unlabelled, tmp_path / str(turned), *files, **QUICK | settings | short
+        )
+        trainer = parser.get_parsed_content("train#trainer")
+        trainer.loss_function = Turned(trainer.loss_function) if turned else trainer.loss_function
+        trainer.run()
+        evaluator = parser.get_parsed_content("validate#evaluator")
+        evaluator.run()
+        error[turned] = evaluator.state.metrics["val_loss"]
+    mean = mean_as_answer(parser)
+    assert error[False] < share * mean, "the network's error of the mean's"
+    assert error[True] > mean or math.isnan(error[True])
+
+
+class Recorder(nn.Module):
+    """Keeps what it is given."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        self.seen.append(image)
+        return self.network(image)
+
+
+def test_no_hidden_pixel_is_seen_and_every_hidden_one_is_asked_for(phantoms, tmp_path):
+    parser = parser_of(
+        MASKED, phantoms.cardiac.unlabelled, tmp_path, **QUICK | {"samples_per_epoch": 8, "patch_size": 8}
+    )
+    trainer = parser.get_parsed_content("train#trainer")
+    trainer.network = Recorder(trainer.network)
+    trainer.run()
+    (image,) = trainer.network.seen
+    target = trainer.state.output["label"]
+    # 27 of 36 patches
+    assert target["hidden"].flatten(1).float().mean(dim=1).tolist() == [0.75] * 8
+    assert not image[target["hidden"]].any()
+    assert torch.equal(image[~target["hidden"]], target["restored"][~target["hidden"]])
+    squares = (trainer.state.output["pred"].detach() - target["restored"])[target["hidden"]].square()
+    assert float(trainer.state.output["loss"]) == pytest.approx(float(squares.mean()), rel=1e-4)
+
+
+def test_validation_hides_the_same_every_time(phantoms, tmp_path):
+    parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, **QUICK)
+    evaluator = parser.get_parsed_content("validate#evaluator")
+    losses = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        evaluator.run()
+        losses.append(evaluator.state.metrics["val_loss"])
+    assert losses[0] == losses[1]
+
+
+def test_settings_reach_the_patches(phantoms, tmp_path):
+    settings = QUICK | {"patch_size": 12, "mask_ratio": 0.5, "normalize_patches": True}
+    parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, **settings)
+    trainer = parser.get_parsed_content("train#trainer")
+    _, target = trainer.prepare_batch(next(iter(trainer.data_loader)), "cpu")
+    assert target["hidden"][:, 0, ::12, ::12].flatten(1).sum(dim=1).tolist() == [8] * 8
+    patches = target["restored"].reshape(8, 4, 12, 4, 12)
+    assert patches.mean(dim=(2, 4)).abs().max() < 1e-3
+
+
+def test_encoder_and_decoder_go_to_the_segmentation(phantoms, tmp_path, caplog):
+    run_bundle(
+        MASKED, "train.yaml", datalist=str(phantoms.cardiac.unlabelled), output_dir=str(tmp_path), samples_per_epoch=8,
+        max_epochs=1, val_interval=1,
+    )  # fmt: skip
+    trained = weights(tmp_path)
+    assert {name.split(".")[0] for name in trained} == {"encoder", "decoder", "head"}
+    parser = parser_of("downstream_cardiac_sax_segmentation", phantoms.cardiac.labelled, tmp_path / "s")
+    network = parser.get_parsed_content("network_def")
+    with caplog.at_level(logging.INFO, logger="planewise"):
+        load_pretrained(network, tmp_path)
+    moved = network.state_dict()
+    assert all(torch.equal(moved[name], value) for name, value in trained.items() if not name.startswith("head."))
+    parts = {part: sum(name.startswith(part) for name in trained) for part in ("encoder", "decoder")}
+    assert f"encoder {parts['encoder']}, decoder {parts['decoder']}" in caplog.text
+
+
+def test_on_knees_from_imagenets_file(phantoms, tmp_path):
+    """configs/knee.yaml goes on top of all three."""
+    torch.manual_seed(0)
+    size = {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.2}
+    encoder = AlexNetEncoder(size["features"]).state_dict()
+    torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
+    run_bundle(
+        MASKED, "train.yaml", "evaluate.yaml", "knee.yaml", run_id="train_and_evaluate",
+        datalist=str(phantoms.knee.unlabelled), output_dir=str(tmp_path / "run"), imagenet=str(tmp_path / "alexnet.pth"),
+        samples_per_epoch=8, batch_size=4, max_epochs=1, val_interval=1, learning_rate=0.0, **size,
+    )  # fmt: skip
+    trained = weights(tmp_path / "run")
+    assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
+    assert any(name.startswith("decoder.") for name in trained)
+    scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
+    assert scores["probe"]["location"]["slices"] > 0 and scores["restoration"]["images"] == scores["slices"]
+    exam = min(path for path in phantoms.knee.dicom.iterdir() if path.is_dir())
+    run_bundle(
+        MASKED, "inference.yaml", "knee.yaml", input=str(exam), weights=str(tmp_path / "run"),
+        output_dir=str(tmp_path / "out"), **size,
+    )  # fmt: skip
+    check_files(tmp_path / "out", 16)
+
+
+def check_files(folder, features: int) -> None:
+    (file,) = folder.rglob("features.npy")
+    found = np.load(file)
+    assert found.shape[1] == features and np.isfinite(found).all()
+    (restored,) = folder.rglob("*_restored.nii.gz")
+    volume = np.asarray(nibabel.load(restored).dataobj)
+    assert volume.shape[2] == len(found) and np.isfinite(volume).all() and volume.std() > 0
+    assert list(folder.rglob("restored.png"))
+
+
+def test_the_transformer_trains_resumes_evaluates_infers_and_transfers(phantoms, tmp_path):
+    datalist = str(phantoms.cardiac.unlabelled)
+    settings = VIT | SCHEDULE | {"datalist": datalist, "max_epochs": 2}
+    files = ("train.yaml", "evaluate.yaml", "vit.yaml")
+    run_bundle(MASKED, *files, run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **settings)
+    interrupted(MASKED, *files, run_id="train_and_evaluate", after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
+    run_bundle(MASKED, *files, run_id="train_and_evaluate", output_dir=str(tmp_path / "b"), **settings)
+    last = [weights(tmp_path / folder, "last.ckpt")["network"] for folder in "ab"]
+    assert same(*last) and (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
+    scores = json.loads((tmp_path / "a/validation/metrics.json").read_text())
+    assert scores["restoration"]["images"] == scores["slices"] and scores["restoration"]["hidden"]["restored"] > 0
+    run_bundle(
+        MASKED, "inference.yaml", "vit.yaml", input=datalist, num_exams=1, weights=str(tmp_path / "a"),
+        output_dir=str(tmp_path / "out"), **VIT,
+    )  # fmt: skip
+    check_files(tmp_path / "out", 48)
+    # the downstream bundles' own overlays of this name
+    own = {
+        name: VIT[name] for name in ("image_size", "patch_size", "hidden_size", "mlp_dim", "num_layers", "num_heads")
+    }
+    trained = weights(tmp_path / "a")
+    for name, more in (("cardiac_sax_segmentation", {"features": [4, 6, 8]}), ("knee_injury_classification", {})):
+        folder = ROOT / "bundles" / f"downstream_{name}" / "configs"
+        parser = ConfigParser(
+            ConfigParser.load_config_files([str(folder / file) for file in ("train.yaml", "vit.yaml")])
+        )
+        parser.update(own | more)
+        network = load_pretrained(parser.get_parsed_content("network_def"), tmp_path / "a")
+        encoder = {name: value for name, value in network.state_dict().items() if name.startswith("encoder.")}
+        assert len(encoder) > 30 and all(torch.equal(trained[name], value) for name, value in encoder.items())
+
+
+def test_the_transformers_schedule(phantoms, tmp_path):
+    """He et al. 2022, Table 8."""
+    settings = VIT | SCHEDULE | {"batch_size": 16, "samples_per_epoch": 64, "max_epochs": 10, "warmup_epochs": 2}
+    parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, "vit.yaml", **settings)
+    optimizer, schedule = (parser.get_parsed_content(name) for name in ("optimizer", "lr_scheduler"))
+    decaying, others = optimizer.param_groups
+    assert (decaying["weight_decay"], others["weight_decay"]) == (0.05, 0) and decaying["betas"] == (0.9, 0.95)
+    network = parser.get_parsed_content("network")
+    trained = [values for values in network.parameters() if values.requires_grad]
+    assert len(decaying["params"]) + len(others["params"]) == len(trained)
+    rates = []
+    for _ in range(40):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    highest = 1.5e-4 * 16 / 256
+    wanted = [highest * step / 8 for step in range(8)]
+    wanted += [highest * (1 + math.cos(math.pi * step / 32)) / 2 for step in range(32)]
+    assert rates == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"patch_size": 20}, "48 x 48 pixels cannot be divided into patches of 20 pixels; choose an --image_size"),
+        ({"patch_size": 48}, "48 x 48 pixels is a single patch"),
+        ({"mask_ratio": 1}, "--mask_ratio is a number between 0 and 1, not 1"),
+    ],
+)
+def test_patches_that_cannot_be(settings, message, phantoms, tmp_path):
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(
+            MASKED, "train.yaml", datalist=str(phantoms.cardiac.unlabelled), output_dir=str(tmp_path),
+            **tiny_size(MASKED) | settings,
+        )  # fmt: skip
+    error = root_cause(caught.value)
+    assert isinstance(error, InputError) and message in str(error)
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_its_defaults_are_the_papers():
+    folder = ROOT / "bundles" / MASKED / "configs"
+    train, vit = (ConfigParser.load_config_file(str(folder / file)) for file in ("train.yaml", "vit.yaml"))
+    assert (train["patch_size"], train["mask_ratio"]) == (16, 0.75) == (vit["patch_size"], train["mask_ratio"])
+    assert train["loss"]["hidden_only"] is True
+    encoder = {"hidden_size": 768, "mlp_dim": 3072, "num_layers": 12, "num_heads": 12}
+    decoder = {"decoder_hidden_size": 512, "decoder_num_layers": 8, "decoder_num_heads": 16}
+    assert vit.items() >= (encoder | decoder | {"warmup_epochs": 40, "base_learning_rate": 1.5e-4}).items()

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from planewise.evaluation import RestorationScores, ScoredBatch
+
+ITEMS = [{"exam": f"exam{number}"} for number in range(3)]
+
+
+def scored(shape=(8, 8)) -> tuple[dict[str, torch.Tensor], ScoredBatch]:
+    """Three images of which the left half is hidden; the network is off by 2 there and by 1 elsewhere."""
+    torch.manual_seed(0)
+    wanted = torch.rand(3, 1, *shape)
+    hidden = torch.zeros(3, 1, *shape, dtype=torch.bool)
+    hidden[:, :, :4] = True
+    image = wanted.masked_fill(hidden, 0.0)
+    target = {"restored": wanted, "hidden": hidden}
+    prediction = torch.where(hidden, wanted + 2, wanted - 1)
+    return target, ScoredBatch(image, target, prediction, torch.tensor([True, False, True]))
+
+
+def test_errors_of_the_network_beside_trivial_answers():
+    target, given = scored()
+    collector = RestorationScores()
+    results = collector.results(collector.take(given), ITEMS, "a phantom")
+    scores = results.metrics["restoration"]
+    assert scores["images"] == 3
+    assert scores["hidden"]["restored"] == pytest.approx(4) and scores["kept"]["restored"] == pytest.approx(1)
+    left, right = target["restored"][:, 0, :4], target["restored"][:, 0, 4:]
+    assert scores["hidden"]["unchanged"] == pytest.approx(float(left.square().mean())), "0 is shown there"
+    assert scores["kept"]["unchanged"] == 0
+    mean = right.mean(dim=(1, 2), keepdim=True)
+    assert scores["hidden"]["mean"] == pytest.approx(float((left - mean).square().mean()))
+    assert results.columns["hidden_error"] == pytest.approx([4] * 3)
+    assert results.columns["hidden_error_mean"] == pytest.approx((left - mean).square().mean(dim=(1, 2)).tolist())
+    assert set(results.columns) == {f"{name}_error{answer}" for name in ("hidden", "kept")
+                                    for answer in ("", "_unchanged", "_mean")}  # fmt: skip
+
+
+@pytest.mark.parametrize("hidden_only", [False, True])
+def test_the_picture_has_what_is_shown_restored_and_wanted(hidden_only):
+    target, given = scored()
+    collector = RestorationScores(hidden_only)
+    figure = collector.results(collector.take(given), ITEMS, "").figures["restored.png"]()
+    assert len(figure.axes) == 6, "two examples"
+    # axes are shown transposed
+    rows = [np.asarray(figure.axes[place].images[0].get_array()).T for place in (1, 3, 5)]
+    wanted = target["restored"][2, 0].numpy()
+    assert np.array_equal(rows[0], given.image[2, 0].numpy()) and np.array_equal(rows[2], wanted)
+    assert np.allclose(rows[1][:4], wanted[:4] + 2)
+    assert np.allclose(rows[1][4:], wanted[4:] - (0 if hidden_only else 1))
+    levels = {axes.images[0].get_clim() for axes in figure.axes[1::2]}
+    assert levels == {tuple(np.percentile(wanted, (0.5, 99.5)))}, "the same grey levels in all three"
+
+
+def test_volumes_have_scores_and_no_picture():
+    _, given = scored((8, 8, 3))
+    collector = RestorationScores()
+    results = collector.results(collector.take(given), ITEMS, "")
+    assert results.metrics["restoration"]["hidden"]["restored"] == pytest.approx(4) and not results.figures

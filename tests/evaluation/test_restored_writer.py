@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import torch
+from matplotlib.image import imread
+from monai.data import MetaTensor
+from planewise.evaluation import RestoredImaged, RestoredWriter
+from planewise.reports.restoration_figures import restored_stack_figure
+
+from .passes import pass_over
+
+
+def item() -> dict:
+    image = MetaTensor(torch.rand(1, 6, 8, 12), meta={"filename_or_obj": "somewhere/aa.nii.gz"})
+    return {"image": image, "pred": MetaTensor(image.as_tensor() * 2)}
+
+
+def test_a_restored_image_is_no_label():
+    given = item()
+    made = RestoredImaged()(given)
+    assert not made["pred"].any() and made["pred"].dtype == torch.uint8
+    assert made["pred"].meta["filename_or_obj"] == made["restored"].meta["filename_or_obj"] == "somewhere/aa.nii.gz"
+    for name in ("restored", "network_restored"):
+        assert torch.equal(torch.as_tensor(made[name]), given["image"].as_tensor() * 2)
+
+
+def test_the_picture_of_a_stack(tmp_path):
+    pass_over(RestoredWriter(tmp_path), [[{}]], [[RestoredImaged()(item())]])
+    assert imread(tmp_path / "aa/restored.png").std() > 0.01
+
+
+def test_slices_stand_above_what_they_are_restored_as():
+    made = RestoredImaged()(item())
+    image, restored = (made[name][0].numpy() for name in ("image", "network_restored"))
+    figure = restored_stack_figure(image, restored, "aa")
+    assert len(figure.axes) == 20, "ten of twelve slices"
+    assert [figure.axes[place].get_title() for place in (0, 9)] == ["slice 0", "slice 11"]
+    for axes, slice_ in ((figure.axes[9], image[..., 11]), (figure.axes[19], restored[..., 11])):
+        assert (axes.images[0].get_array() == slice_.T).all()

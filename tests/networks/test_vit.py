@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.networks.nets import MaskedAutoEncoderViT
+from planewise.errors import InputError
+from planewise.networks import SliceNet, ViTDecoder, ViTEncoder, load_imagenet, load_pretrained
+from torch.nn.functional import conv2d, gelu, interpolate, layer_norm, linear
+
+#: Small, with four depths as ViT-B/16 has: 48 pixels are 3 x 3 patches.
+SMALL = {"image_size": 48, "patch_size": 16, "hidden_size": 24, "mlp_dim": 40, "num_layers": 5, "num_heads": 3}
+FEATURES = (4, 6, 8, 10)
+
+
+def timm_shapes(hidden: int, mlp: int, layers: int, patch: int, side: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes in timm's and the masked autoencoder's files, written out."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "cls_token": (1, 1, hidden),
+        "pos_embed": (1, 1 + side * side, hidden),
+        "patch_embed.proj.weight": (hidden, 3, patch, patch),
+        "patch_embed.proj.bias": (hidden,),
+    }
+    for number in range(layers):
+        for name, shape in {
+            "norm1": (hidden,),
+            "attn.qkv": (3 * hidden, hidden),
+            "attn.proj": (hidden, hidden),
+            "norm2": (hidden,),
+            "mlp.fc1": (mlp, hidden),
+            "mlp.fc2": (hidden, mlp),
+        }.items():
+            shapes[f"blocks.{number}.{name}.weight"] = shape
+            shapes[f"blocks.{number}.{name}.bias"] = shape[:1]
+    return shapes | {"norm.weight": (hidden,), "norm.bias": (hidden,)}
+
+
+def timm_weights(side: int = 3, layers: int = 5) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    shapes = timm_shapes(24, 40, layers, 16, side)
+    weights = {name: torch.randn(shape) * 0.2 for name, shape in shapes.items()}
+    for name in weights:
+        if "norm" in name and name.endswith("weight"):
+            weights[name] += 1
+    return weights
+
+
+def transformer_written_out(image: torch.Tensor, weights: dict[str, torch.Tensor], layers: int) -> list[torch.Tensor]:
+    """The tokens after every block and after the last normalisation, as Dosovitskiy 2021, Eqs. 1 to 4, says: three heads."""
+
+    def pair(name):
+        return weights[f"{name}.weight"], weights[f"{name}.bias"]
+
+    def norm(x, name):
+        return layer_norm(x, x.shape[-1:], *pair(name), eps=1e-6)
+
+    patches = conv2d(image.repeat(1, 3, 1, 1), *pair("patch_embed.proj"), stride=16)
+    x = torch.stack([patches[:, :, row, column] for row in range(3) for column in range(3)], dim=1)
+    x = torch.cat([weights["cls_token"].repeat(len(image), 1, 1), x], dim=1) + weights["pos_embed"]
+    found = []
+    for number in range(layers):
+        block = f"blocks.{number}"
+        query, key, value = linear(norm(x, f"{block}.norm1"), *pair(f"{block}.attn.qkv")).split(24, dim=2)
+        heads = []
+        for head in range(3):
+            own = slice(8 * head, 8 * head + 8)
+            weight = (query[..., own] @ key[..., own].transpose(1, 2) / 8**0.5).softmax(dim=-1)
+            heads.append(weight @ value[..., own])
+        x = x + linear(torch.cat(heads, dim=2), *pair(f"{block}.attn.proj"))
+        hidden = gelu(linear(norm(x, f"{block}.norm2"), *pair(f"{block}.mlp.fc1")))
+        x = x + linear(hidden, *pair(f"{block}.mlp.fc2"))
+        found.append(x)
+    return [*found, norm(x, "norm")]
+
+
+@pytest.mark.parametrize("prefix", ["", "module.backbone."])
+@pytest.mark.parametrize("load", [load_imagenet, load_pretrained])
+def test_a_public_file_gives_the_transformer_that_it_is_of(load, prefix, tmp_path):
+    weights = timm_weights()
+    content = {f"{prefix}{name}": value for name, value in weights.items()} | {"head.weight": torch.zeros(10, 24)}
+    torch.save({"model": content}, tmp_path / "mae_pretrain_vit_base.pth")
+    net = load(
+        SliceNet(ViTEncoder(**SMALL), ViTDecoder(FEATURES, 24), 4), tmp_path / "mae_pretrain_vit_base.pth"
+    ).eval()
+    image = torch.randn(2, 1, 48, 48)
+    levels, expected = net.encoder(image), transformer_written_out(image, weights, 5)
+    # five blocks over four depths: after 1, 2, 3 and at the end
+    assert torch.equal(levels[0], image) and len(levels) == 5
+    for level, tokens in zip(levels[1:], (expected[0], expected[1], expected[2], expected[5]), strict=True):
+        assert level.shape == (2, 24, 3, 3)
+        for row in range(3):
+            for column in range(3):
+                assert torch.allclose(level[:, :, row, column], tokens[:, 1 + 3 * row + column], atol=1e-5)
+
+
+def test_vit_b_has_the_public_files_names_and_size():
+    encoder = ViTEncoder()
+    shapes = timm_shapes(768, 3072, 12, 16, 14)
+    assert sorted(encoder.public_names()) == sorted(shapes)
+    public = sum(torch.Size(shape).numel() for shape in shapes.values())
+    assert public == 85_798_656, "ViT-B/16 without its head"
+    # one channel in place of three, and no position of the class token
+    learned = (value for value in encoder.parameters() if value.requires_grad)
+    assert sum(value.numel() for value in learned) == public - 2 * 768 * 16 * 16 - 768
+    assert encoder.taken == [2, 5, 8, 12], "after 3, 6 and 9 blocks, and at the end"
+    assert {module.eps for module in encoder.modules() if isinstance(module, torch.nn.LayerNorm)} == {1e-6}
+
+
+def test_positions_of_another_image_size_are_resampled(tmp_path):
+    """A smooth field stays the field: positions that rise from left to right do so on the finer grid."""
+    weights = timm_weights(side=6)
+    columns = torch.arange(6.0).repeat(6)[:, None].expand(-1, 24)
+    weights["pos_embed"] = torch.cat([torch.ones(1, 24), columns])[None]
+    torch.save(weights, tmp_path / "vit.pth")
+    net = load_imagenet(SliceNet(ViTEncoder(**SMALL), ViTDecoder(FEATURES, 24), 4), tmp_path / "vit.pth")
+    found = net.encoder.patch_embedding.position_embeddings[0].unflatten(0, [3, 3])
+    # cell centres 0.5, 2.5, 4.5 of six columns 0 to 5, of which each end is bent by the border
+    assert torch.allclose(found[:, 1], torch.full((3, 24), 2.5), atol=1e-5)
+    assert torch.allclose(found[:, 0] + found[:, 2], torch.full((3, 24), 5.0), atol=1e-4)
+    assert torch.equal(found[0], found[2]) and float(found[0, 0, 0].detach()) == pytest.approx(0.5, abs=0.15)
+    assert torch.equal(net.encoder.cls_token, weights["cls_token"] + 1)
+    weights["pos_embed"] = torch.zeros(1, 12, 24)
+    torch.save(weights, tmp_path / "distilled.pth")
+    with pytest.raises(InputError, match="pos_embed has 12 positions"):
+        load_imagenet(net, tmp_path / "distilled.pth")
+
+
+def test_an_image_of_another_size_gets_resampled_positions():
+    torch.manual_seed(0)
+    encoder = ViTEncoder(**SMALL).eval()
+    image = torch.randn(1, 1, 64, 32)
+    other = ViTEncoder(**SMALL | {"image_size": 64}).eval()
+    other.load_state_dict(encoder.state_dict() | {
+        "patch_embedding.position_embeddings": interpolate(
+            encoder.patch_embedding.position_embeddings.reshape(1, 3, 3, 24).permute(0, 3, 1, 2), (4, 4), mode="bicubic"
+        ).flatten(2).transpose(1, 2)
+    })  # fmt: skip
+    square = torch.cat([image, image], dim=3)
+    for one, two in zip(encoder(square), other(square), strict=True):
+        assert torch.allclose(one, two, atol=1e-5)
+    assert [tuple(level.shape[2:]) for level in encoder(image)] == [(64, 32)] + [(4, 2)] * 4
+    with pytest.raises(ValueError, match="multiples of patch_size"):
+        encoder(torch.randn(1, 1, 50, 48))
+
+
+def test_weights_of_monais_masked_autoencoder_move_by_name(tmp_path):
+    """All of its encoder; the decoder that restores patches stays behind."""
+    torch.manual_seed(2)
+    source = MaskedAutoEncoderViT(
+        1, 48, 16, hidden_size=24, mlp_dim=40, num_layers=5, num_heads=3, decoder_hidden_size=12, decoder_num_layers=1,
+        decoder_num_heads=2, spatial_dims=2, qkv_bias=True,
+    ).eval()  # fmt: skip
+    torch.save({f"encoder.{name}": value for name, value in source.state_dict().items()}, tmp_path / "model.pt")
+    net = load_pretrained(SliceNet(ViTEncoder(**SMALL), ViTDecoder(FEATURES, 24), 4), tmp_path / "model.pt").eval()
+    theirs, ours = source.state_dict(), net.encoder.state_dict()
+    assert ours.keys() <= theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    image = torch.randn(2, 1, 48, 48)
+    tokens = torch.cat([source.cls_token.expand(2, -1, -1), source.patch_embedding(image)], dim=1)
+    expected = source.blocks(tokens)[:, 1:].transpose(1, 2).reshape(2, 24, 3, 3)
+    # MONAI's normalisations divide by a little more
+    assert torch.allclose(net.encoder(image)[-1], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("patch_size", "features"), [(16, FEATURES), (8, (4, 6, 8)), (4, (4, 6))])
+def test_the_way_back_to_the_images_grid_and_torchscript(patch_size, features):
+    encoder = ViTEncoder(**SMALL | {"patch_size": patch_size})
+    net = SliceNet(encoder, ViTDecoder(features, 24), 3).eval()
+    image = torch.rand(2, 1, 48, 48)
+    output = net(image)
+    assert output.shape == (2, 3, 48, 48)
+    scripted = torch.jit.script(net)
+    assert torch.allclose(scripted(image), output, atol=1e-6)
+    assert scripted(torch.rand(1, 1, 32, 16)).shape == (1, 3, 32, 16)
+    # every weight of it learns
+    net.train()(image).square().mean().backward()
+    idle = [name for name, value in net.named_parameters() if value.requires_grad and value.grad is None]
+    assert idle == [], "several processes would wait for its gradient"
+
+
+def test_sizes_that_cannot_be_say_so():
+    for wrong, message in (
+        ({"patch_size": 12}, "power of two that divides image_size 48"),
+        ({"image_size": 50}, "divides image_size 50"),
+        ({"num_layers": 3}, "num_layers is 3; patches of 16 pixels need 4"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ViTEncoder(**SMALL | wrong)
+    with pytest.raises(ValueError, match="change features"):
+        SliceNet(ViTEncoder(**SMALL), ViTDecoder((4, 6, 8), 24), 3)(torch.rand(1, 1, 48, 48))
+
+
+def test_a_deeper_or_wider_transformers_file_is_refused(tmp_path):
+    net = SliceNet(ViTEncoder(**SMALL), ViTDecoder(FEATURES, 24), 4)
+    torch.save(timm_weights(layers=6), tmp_path / "deep.pth")
+    with pytest.raises(InputError, match="of another network.*blocks.5.norm1.weight.*num_layers"):
+        load_imagenet(net, tmp_path / "deep.pth")
+    wide = {name: torch.zeros(shape) for name, shape in timm_shapes(48, 40, 5, 16, 3).items()}
+    torch.save(wide, tmp_path / "wide.pth")
+    with pytest.raises(InputError, match="does not fit the network"):
+        load_imagenet(net, tmp_path / "wide.pth")

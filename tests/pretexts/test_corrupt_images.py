@@ -1,0 +1,154 @@
+"""Models Genesis: each change at its probability, and nothing but flips in the target."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from planewise.errors import InputError
+from planewise.pretexts import CorruptImagesd
+from planewise.pretexts.corrupt_images import unit_range, window_sizes
+
+NONE = {"flip_axes": 0.0, "shuffle": 0.0, "nonlinear": 0.0, "paint": 0.0}
+
+
+def images(count=400, side=28):
+    torch.manual_seed(1)
+    return torch.randn(count, 1, side, side)
+
+
+def spoilt(image, **settings):
+    torch.manual_seed(0)
+    return CorruptImagesd(**{**NONE, **settings})({"image": image.clone(), "index": torch.arange(len(image))})
+
+
+def share(changed):
+    return changed.float().mean().item()
+
+
+def flips_of(image, target):
+    """How each target is flipped: the axes, or None if no flip makes it."""
+    axes = [(), (2,), (3,), (2, 3)]
+    same = torch.stack([(image.flip(each) == target).flatten(1).all(1) for each in axes], dim=1)
+    assert same.any(dim=1).all(), "the target is the image flipped, or something else"
+    return same.int().argmax(dim=1)
+
+
+def test_nothing_happens_at_probability_zero():
+    image = images(20)
+    batch = spoilt(image)
+    torch.testing.assert_close(batch["image"], image)
+    assert torch.equal(batch["restored"], image) and torch.equal(batch["original"], image)
+    assert batch["index"].tolist() == list(range(20))
+
+
+def test_nothing_but_flips_reaches_the_target():
+    image = images()
+    batch = spoilt(image, flip_axes=0.4, shuffle=0.5, nonlinear=0.9, paint=0.9)
+    flips = torch.bincount(flips_of(image, batch["restored"]), minlength=4) / len(image)
+    # of two axes, each flipped in .4: .36 not at all, .24 one of them, .16 both
+    torch.testing.assert_close(flips, torch.tensor([0.36, 0.24, 0.24, 0.16]), atol=0.07, rtol=0)
+    assert (batch["image"] != batch["restored"]).flatten(1).any(1).float().mean() > 0.95
+
+
+def test_image_and_target_are_flipped_alike():
+    batch = spoilt(images(50), flip_axes=0.5)
+    torch.testing.assert_close(batch["image"], batch["restored"])
+
+
+@pytest.mark.parametrize(("name", "probability"), [("shuffle", 0.5), ("nonlinear", 0.9), ("paint", 0.9)])
+def test_each_change_has_its_probability(name, probability):
+    image = images()
+    changed = ((spoilt(image, **{name: probability})["image"] - image).abs() > 1e-4).flatten(1).any(1)
+    # a window of a single pixel, one time in four, is no change
+    expected = probability * 0.75 if name == "shuffle" else probability
+    assert share(changed) == pytest.approx(expected, abs=0.08)
+
+
+def test_shuffling_keeps_every_value():
+    image = images(40, side=60)
+    shuffled = spoilt(image, shuffle=1.0)["image"]
+    torch.testing.assert_close(shuffled.flatten(1).sort(1).values, image.flatten(1).sort(1).values)
+    assert share((shuffled - image).abs() > 1e-4) > 0.6
+
+
+def test_curves_keep_or_turn_the_order_of_values():
+    image = images(200)
+    curved = spoilt(image, nonlinear=1.0)["image"].flatten(1)
+    order = image.flatten(1).argsort(1)
+    steps = curved.gather(1, order).diff(dim=1)
+    rises, falls = (steps >= -1e-4).all(1), (steps <= 1e-4).all(1)
+    assert (rises ^ falls).all()
+    assert share(falls) == pytest.approx(0.5, abs=0.1)
+    # on the image's own scale, between its least and largest value
+    torch.testing.assert_close(curved.amin(1), image.flatten(1).amin(1), atol=1e-3, rtol=0)
+    torch.testing.assert_close(curved.amax(1), image.flatten(1).amax(1), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("in_paint", "least", "most"), [(1.0, 0.02, 0.45), (0.0, 0.1, 0.85)])
+def test_windows_are_painted_or_all_but_windows(in_paint, least, most):
+    image = images(side=42)
+    painted = ((spoilt(image, paint=1.0, in_paint=in_paint)["image"] - image).abs() > 1e-4).squeeze(1)
+    some = painted.flatten(1).any(1) & ~painted.flatten(1).all(1)
+    # without a single window, one time in twenty, nothing is painted or all
+    assert share(some) == pytest.approx(0.95, abs=0.05)
+    shares = painted[some].float().mean(dim=(1, 2))
+    assert least < shares.mean() < most
+    # painted windows are a third of the side at most, and five of them at most; kept ones 3/7 at least
+    assert shares.max() <= (5 / 9 if in_paint else 1 - (3 / 7) ** 2) + 0.02
+
+
+def test_a_fifth_is_painted_inside():
+    image = images(600, side=42)
+    painted = ((spoilt(image, paint=1.0)["image"] - image).abs() > 1e-4).squeeze(1)
+    # the corner is nearly never in a window: painted from outside, or not
+    outside = painted[:, :2, :2].flatten(1).float().mean(1) > 0.5
+    assert share(outside) == pytest.approx(0.8, abs=0.1)
+
+
+def test_what_is_painted_is_told():
+    image = images(100)
+    batch = spoilt(image, paint=0.5)
+    assert batch["hidden"].shape == image.shape and batch["hidden"].dtype == torch.bool
+    assert not ((batch["image"] - image).abs() > 1e-4)[~batch["hidden"]].any()
+    assert share(((batch["image"] - image).abs() > 1e-4)[batch["hidden"]]) > 0.99
+    assert share(batch["hidden"].flatten(1).any(1)) == pytest.approx(0.5, abs=0.15)
+
+
+def test_noise_lies_in_the_images_range():
+    image = images(60)
+    noisy = spoilt(image, paint=1.0)["image"]
+    assert (noisy.amin(dim=(1, 2, 3)) >= image.amin(dim=(1, 2, 3)) - 1e-4).all()
+    assert (noisy.amax(dim=(1, 2, 3)) <= image.amax(dim=(1, 2, 3)) + 1e-4).all()
+
+
+def test_images_of_one_value_stay_finite():
+    batch = spoilt(torch.full((8, 1, 20, 20), 3.0), flip_axes=1.0, shuffle=1.0, nonlinear=1.0, paint=1.0)
+    assert torch.equal(batch["image"], torch.full((8, 1, 20, 20), 3.0))
+
+
+def test_draws_decide_and_the_seed_decides_draws():
+    image = images(6)
+    first, again = (spoilt(image, shuffle=0.5, nonlinear=0.9, paint=0.9)["image"] for _ in range(2))
+    assert torch.equal(first, again)
+    other = CorruptImagesd()({"image": image})["image"]
+    assert not torch.equal(first, other)
+
+
+def test_unit_range_by_hand():
+    scaled, low, span = unit_range(torch.tensor([[[[2.0, 4.0, 6.0]]], [[[5.0, 5.0, 5.0]]]]))
+    assert scaled.tolist() == [[[[0.0, 0.5, 1.0]]], [[[0.0, 0.0, 0.0]]]]
+    assert low.flatten().tolist() == [2.0, 5.0] and span.flatten().tolist() == [4.0, 0.0]
+
+
+def test_window_sizes_reach_both_ends():
+    sizes = window_sizes(torch.tensor([[0.0, 0.0], [0.999, 0.999]]), torch.tensor([2, 3]), torch.tensor([5, 3]))
+    assert sizes.tolist() == [[2, 3], [5, 3]]
+
+
+def test_what_cannot_be_spoilt():
+    with pytest.raises(InputError, match="choose an --image_size of 12 or more"):
+        CorruptImagesd()({"image": torch.zeros(1, 1, 8, 40)})
+    with pytest.raises(ValueError, match="one channel"):
+        CorruptImagesd()({"image": torch.zeros(1, 3, 40, 40)})
+    with pytest.raises(ValueError, match="shuffle is a probability"):
+        CorruptImagesd(shuffle=1.5)

@@ -1,0 +1,136 @@
+"""Hidden patches: which they are, that nothing of them is seen, and what is to be restored."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import ignite.distributed as idist
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planewise.errors import InputError
+from planewise.pretexts import MaskPatchesd
+from planewise.pretexts.mask_patches import hidden_patches, on_pixels, standardized_patches
+
+
+def masked(image: torch.Tensor, seed: int = 3, **options) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    return MaskPatchesd(**options)({"image": image})
+
+
+def patches(image: torch.Tensor, size: int) -> dict[tuple[int, ...], torch.Tensor]:
+    """Place in the grid to the patches ``(B, C, size, ...)`` that lie there, one after the other."""
+    grid = [range(side // size) for side in image.shape[2:]]
+    cut = {}
+    for place in product(*grid):
+        piece = image
+        for axis, number in enumerate(place):
+            piece = piece.narrow(2 + axis, number * size, size)
+        cut[place] = piece
+    return cut
+
+
+@pytest.mark.parametrize("shape", [(12, 20), (8, 4, 12)])
+def test_whole_patches_are_hidden_as_many_in_every_image_and_the_rest_stays(shape):
+    image = torch.randn(6, 2, *shape)
+    batch = masked(image, patch_size=4, mask_ratio=0.6)
+    count = int(np.prod(shape)) // 4 ** len(shape)
+    assert batch["hidden"].shape == (6, 1, *shape) and batch["hidden"].dtype == torch.bool
+    seen = [tuple(row.flatten().tolist()) for row in batch["hidden"]]
+    assert len(set(seen)) > 3, "other patches of every image"
+    number_hidden = torch.zeros(6, dtype=torch.int64)
+    for place, piece in patches(batch["hidden"].expand(-1, 2, *shape), 4).items():
+        for row in range(6):
+            hidden = bool(piece[row].flatten()[0])
+            assert (piece[row] == hidden).all(), "all of a patch or nothing of it"
+            number_hidden[row] += hidden
+            there = patches(batch["image"], 4)[place][row]
+            wanted = torch.zeros_like(there) if hidden else patches(image, 4)[place][row]
+            assert torch.equal(there, wanted)
+    assert number_hidden.tolist() == [round(0.6 * count)] * 6
+    assert torch.equal(batch["restored"], image)
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=20)
+def test_nothing_that_is_hidden_reaches_the_network(seed):
+    image = torch.randn(3, 1, 16, 16)
+    first = masked(image, seed, patch_size=4)
+    changed = torch.where(first["hidden"], torch.randn_like(image) * 1e6, image)
+    second = masked(changed, seed, patch_size=4)
+    assert torch.equal(first["hidden"], second["hidden"])
+    assert torch.equal(first["image"], second["image"])
+    assert not torch.equal(first["restored"], second["restored"])
+
+
+def test_each_patch_is_hidden_as_often_as_any_other():
+    batch = masked(torch.ones(4000, 1, 12, 12), patch_size=4, mask_ratio=2 / 3)
+    often = batch["hidden"].float().mean(dim=0)
+    # the share of 4000 draws has a standard deviation of 0.0075
+    assert (often - 2 / 3).abs().max() < 0.035
+
+
+@given(st.integers(2, 300), st.floats(0.01, 0.99))
+def test_the_share_is_the_nearest_that_leaves_something_to_see_and_to_guess(count, ratio):
+    hidden = hidden_patches(count, ratio)
+    assert 1 <= hidden <= count - 1
+    assert abs(hidden - ratio * count) <= 0.5 or hidden in (1, count - 1)
+
+
+def test_the_papers_share():
+    assert hidden_patches(14 * 14, 0.75) == 147
+    batch = masked(torch.randn(2, 1, 224, 224))
+    assert batch["hidden"].flatten(1).float().mean(dim=1).tolist() == [0.75, 0.75]
+
+
+@pytest.mark.parametrize("shape", [(6, 9), (3, 6, 3)])
+def test_a_normalised_target_is_each_patch_by_its_own_mean_and_deviation(shape):
+    image = torch.randn(2, 2, *shape, dtype=torch.float64) * 5 + 30
+    image[0, :, :3] = 7.0
+    found = standardized_patches(image, 3)
+    for place, piece in patches(image, 3).items():
+        for row, channel in product(range(2), range(2)):
+            values = piece[row, channel].numpy()
+            wanted = (values - values.mean()) / np.sqrt(values.var(ddof=1) + 1e-6)
+            assert np.allclose(patches(found, 3)[place][row, channel].numpy(), wanted)
+    assert not found[0, :, :3].any(), "a patch of one value stays finite"
+    assert torch.equal(masked(image, patch_size=3, normalize_patches=True)["restored"], found)
+
+
+def test_a_patch_is_a_square_of_pixels():
+    grid = torch.tensor([[1, 2], [3, 4]])[None, None]
+    assert on_pixels(grid, 2)[0, 0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]
+
+
+def test_a_seed_draws_the_same_again_and_processes_share_the_draws(monkeypatch):
+    image = torch.randn(6, 1, 12, 12)
+    alone = masked(image, patch_size=4)["hidden"]
+    assert torch.equal(alone, masked(image, patch_size=4)["hidden"])
+    assert not torch.equal(alone, masked(image, 4, patch_size=4)["hidden"])
+    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+    for rank in range(2):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        assert torch.equal(masked(image[rank::2], patch_size=4)["hidden"], alone[rank::2])
+
+
+@pytest.mark.parametrize(
+    ("side", "patch_size", "message"),
+    [
+        (
+            20,
+            16,
+            r"20 x 20 pixels cannot be divided into patches of 16 pixels; choose an --image_size .* \(32 is the nearest\)",
+        ),
+        (
+            16,
+            16,
+            r"16 x 16 pixels is a single patch of 16 pixels, so nothing .* lower --patch_size or raise --image_size",
+        ),
+        (8, 16, r"\(32 is the nearest\), or another --patch_size"),
+    ],
+)
+def test_patches_that_do_not_fit_the_image(side, patch_size, message):
+    with pytest.raises(InputError, match=message):
+        masked(torch.zeros(1, 1, side, side), patch_size=patch_size)

@@ -1,0 +1,72 @@
+"""Scores of restored images, for `PretextReport`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.metrics.restoration import ANSWERS, mean_of_seen, restoration_errors, restoration_scores
+from planewise.reports.restoration_figures import restoration_gallery
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class RestorationScores:
+    """A `Collector` of images that a network restores.
+
+    - ``metrics.json``: ``restoration``, see `planewise.metrics.restoration.restoration_scores`: mean squared errors of hidden
+      and of kept pixels, of the network (``restored``), of the image as it is shown (``unchanged``) and of the mean of what
+      is shown of it (``mean``);
+    - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network, and with ``_unchanged`` and ``_mean`` behind these
+      names those of the other two;
+    - ``restored.png``: the examples, as the network is shown them, restored, and as they were; not of volumes.
+
+    Targets hold ``restored`` ``(B, C, ...)``, what is wanted, and ``hidden`` ``(B, 1, ...)``, bool.
+
+    Args:
+        hidden_only: the network learns hidden pixels alone (`planewise.losses.RestorationLoss`), so the picture shows those
+            that are kept as they are.
+    """
+
+    def __init__(self, hidden_only: bool = False) -> None:
+        self.hidden_only = bool(hidden_only)
+
+    def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
+        wanted, hidden = batch.target["restored"], batch.target["hidden"]
+        answers = (batch.prediction, batch.image, mean_of_seen(batch.image, hidden))
+        taken = {
+            name: torch.stack([restoration_errors(answer, wanted, where) for answer in answers], dim=1)
+            for name, where in (("hidden", hidden), ("kept", ~hidden))
+        }
+        if wanted.ndim == 4:
+            restored = torch.where(hidden, batch.prediction, wanted) if self.hidden_only else batch.prediction
+            shown = {"picture_shown": batch.image, "picture_restored": restored, "picture_wanted": wanted}
+            taken |= {name: image[batch.example, 0].float() for name, image in shown.items()}
+        return taken | {"example": batch.example}
+
+    def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
+        scores = restoration_scores(taken["hidden"].double().numpy(), taken["kept"].double().numpy())
+        columns = {
+            f"{name}_error{f'_{answer}' if number else ''}": taken[name][:, number].tolist()
+            for name in ("hidden", "kept")
+            for number, answer in enumerate(ANSWERS)
+        }
+        rows = taken["example"].nonzero()[:, 0].tolist()
+        if "picture_shown" not in taken or not rows:
+            return CollectorResults({"restoration": scores}, columns)
+        captions = [f"{items[row]['exam'][:4]}: error {float(taken['hidden'][row, 0]):.2f}" for row in rows]
+
+        def draw() -> Figure:
+            pictures = [taken[f"picture_{name}"].numpy() for name in ("shown", "restored", "wanted")]
+            figure = restoration_gallery(*pictures, captions)
+            hidden = scores["hidden"]
+            text = f"error of hidden pixels: {hidden['restored']:.3f}, by the mean of the others: {hidden['mean']:.3f}"
+            figure.suptitle(f"{title}  {text}".strip())
+            return figure
+
+        return CollectorResults({"restoration": scores}, columns, figures={"restored.png": draw})

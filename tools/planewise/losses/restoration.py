@@ -1,0 +1,34 @@
+"""Loss of pretexts that restore an image: Models Genesis (Zhou et al. 2021) and masked autoencoders (He et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from planewise.losses.mean_over_known import mean_over_known
+from planewise.losses.terms import Term, TermLoss
+
+
+class RestorationLoss(TermLoss):
+    """Mean squared difference between the restored image and the one that was wanted.
+
+    ``L = 1 / |K| sum_(x in K) (f(x) - g(x))^2``, with f the network's answer, g the wanted image and K a set of pixels.
+
+    It takes predictions ``(B, C, H, W)`` and a dictionary with ``restored``, of the same shape, and for ``hidden_only`` with
+    ``hidden`` ``(B, 1, H, W)``, bool. Of volumes every ``H, W`` is followed by ``D``.
+
+    Args:
+        hidden_only: K is the hidden pixels (He et al. 2022, section 3, "Reconstruction target"); otherwise all of them.
+    """
+
+    def __init__(self, hidden_only: bool = False) -> None:
+        super().__init__()
+        self.hidden_only = bool(hidden_only)
+
+    def terms(self, prediction: Tensor, target: Mapping[str, Tensor]) -> list[Term]:
+        squares = (prediction.float() - target["restored"].float()).square()
+        if not self.hidden_only:
+            return [Term(squares.mean(), squares.numel())]
+        hidden = target["hidden"].expand_as(squares)
+        return [Term(*mean_over_known((squares * hidden).sum(), hidden))]

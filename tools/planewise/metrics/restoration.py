@@ -1,0 +1,59 @@
+"""Scores of restored images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+#: The answers that are compared: the network's, the image as the network is shown it, and the mean of what it is shown.
+ANSWERS = ("restored", "unchanged", "mean")
+
+
+def restoration_errors(answer: Tensor, wanted: Tensor, where: Tensor) -> Tensor:
+    """Mean squared error of each image over some of its pixels; NaN where there is none.
+
+    Args:
+        answer, wanted: ``(B, C, ...)``; the answer may be anything that broadcasts to it.
+        where: which pixels count, ``(B, 1, ...)``, bool.
+
+    Returns:
+        ``(B,)``, float32.
+    """
+    where = where.expand_as(wanted)
+    squares = (answer.float() - wanted.float()).square().expand_as(wanted)
+    total = torch.where(where, squares, 0.0).flatten(1).sum(dim=1)
+    return total / where.flatten(1).sum(dim=1)
+
+
+def mean_of_seen(image: Tensor, hidden: Tensor) -> Tensor:
+    """The mean of each image's pixels that are not hidden, ``(B, 1, ...)`` with sides of 1; 0 where all are.
+
+    Args:
+        image: ``(B, C, ...)``.
+        hidden: ``(B, 1, ...)``, bool.
+    """
+    seen = ~hidden.expand_as(image)
+    mean = torch.where(seen, image, 0.0).flatten(1).sum(dim=1) / seen.flatten(1).sum(dim=1).clamp_min(1)
+    return mean.reshape(-1, *[1] * (image.ndim - 1))
+
+
+def restoration_scores(hidden: NDArray[np.floating], kept: NDArray[np.floating]) -> dict[str, Any]:
+    """How well images are restored, beside answers that need no network.
+
+    Args:
+        hidden, kept: mean squared errors of each image over its hidden and its other pixels, ``(N, 3)``, a column for each of
+            `ANSWERS`; NaN where an image has no such pixels.
+
+    Returns:
+        ``hidden`` and ``kept``: for each of `ANSWERS` the mean over the images that have such pixels; ``images``.
+    """
+    scores: dict[str, Any] = {}
+    for name, errors in (("hidden", hidden), ("kept", kept)):
+        known = errors[np.isfinite(errors).all(axis=1)]
+        means = known.mean(axis=0) if len(known) else np.full(len(ANSWERS), np.nan)
+        scores[name] = {answer: float(mean) for answer, mean in zip(ANSWERS, means, strict=True)}
+    return scores | {"images": len(hidden)}

@@ -1,0 +1,84 @@
+"""Files of weights that others trained on ImageNet: whose they are, and what they hold for an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from planewise.errors import InputError
+
+#: A name that tells a kind of network, what to call the kind, and which config it takes.
+_KINDS = (
+    ("features.0.weight", "AlexNet", "which is the knee bundles' own network: leave the other network's config out"),
+    ("layer1.0.conv1.weight", "a ResNet", "which needs configs/resnet50.yaml on top of the other configs"),
+    ("patch_embed.proj.weight", "a vision transformer", "which needs configs/vit.yaml on top of the other configs"),
+)
+
+
+def kind_of_file(weights: Mapping[str, Tensor]) -> str:
+    """A sentence's end about whose names a public file has; empty if they are nobody's that is known here."""
+    for mark, kind, advice in _KINDS:
+        if any(name == mark or name.endswith(f".{mark}") for name in weights):
+            return f"; it has the names of {kind}, {advice}"
+    return ""
+
+
+def public_names(encoder: nn.Module) -> list[str]:
+    """Names that a public file needs to have for an encoder: the encoder's own, unless it says others."""
+    if hasattr(encoder, "public_names"):
+        return encoder.public_names()
+    # files of old have no counters, and nothing depends on them
+    return [name for name in encoder.state_dict() if not name.endswith("num_batches_tracked")]
+
+
+def is_public(encoder: nn.Module, weights: Mapping[str, Tensor]) -> bool:
+    """Whether a file holds weights for an encoder by public names, with or without a prefix to all of them."""
+    return bool(_prefixes(public_names(encoder), weights))
+
+
+def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: object) -> dict[str, Tensor]:
+    """What a public file holds for an encoder, by the encoder's names.
+
+    Conversions put a prefix before all names (``module.encoder_q.``, ``backbone.``): the one prefix under which every name
+    stands is taken off.
+
+    Args:
+        encoder: an encoder whose own names are torchvision's, or one with ``public_names()`` and ``from_public(weights)``.
+        weights: content of the file.
+        path: where it comes from, for messages.
+
+    Raises:
+        InputError: the file lacks a name, holds several such networks, or one with more layers.
+    """
+    wanted = public_names(encoder)
+    prefixes = _prefixes(wanted, weights)
+    if not prefixes:
+        absent = [name for name in wanted if name not in weights]
+        raise InputError(
+            f"{path} is not a file of ImageNet weights for this encoder: it lacks {', '.join(absent[:3])}"
+            f"{', ...' if len(absent) > 3 else ''}{kind_of_file(weights)}; a pretext's weights go to --pretrained"
+        )
+    if len(prefixes) > 1:
+        raise InputError(
+            f"{path} holds {len(prefixes)} networks that fit, with the prefixes {', '.join(prefixes)}; save one of them "
+            f"alone: torch.save({{name: value for name, value in weights.items() if name.startswith('{prefixes[0]}')}}, ..)"
+        )
+    (prefix,) = prefixes
+    found = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    parts = {name.split(".")[0] for name in wanted}
+    more = [name for name in found if name not in wanted and name.split(".")[0] in parts]
+    if more := [name for name in more if not name.endswith("num_batches_tracked")]:
+        raise InputError(
+            f"{path} is of another network: besides what this encoder has, it holds {', '.join(more[:3])}"
+            f"{', ...' if len(more) > 3 else ''}; give the encoder as many layers as that network has (blocks, num_layers)"
+        )
+    return encoder.from_public(found) if hasattr(encoder, "from_public") else found
+
+
+def _prefixes(wanted: list[str], weights: Mapping[str, Tensor]) -> list[str]:
+    """The prefixes under which all the names stand; the empty one alone if they stand without."""
+    first = wanted[0]
+    ends = (name.removesuffix(first) for name in weights if name.endswith(first))
+    found = [end for end in ends if (not end or end.endswith(".")) and all(end + name in weights for name in wanted)]
+    return [""] if "" in found else found

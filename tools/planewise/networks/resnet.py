@@ -1,0 +1,57 @@
+"""ResNet-50 with torchvision's names, as an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monai.networks.nets.resnet import ResNet, ResNetBottleneck
+from torch import Tensor
+
+#: Channels of ResNet-50's five levels (He 2016, Table 1).
+RESNET50_FEATURES = (64, 256, 512, 1024, 2048)
+#: Its blocks of each level after the first.
+RESNET50_BLOCKS = (3, 4, 6, 3)
+
+
+class ResNetEncoder(ResNet):
+    """The residual network of bottleneck blocks (He 2016; by default ResNet-50): MONAI's, in 2D, giving all its levels.
+
+    Its state dict has the names of torchvision's (``layer1.0.conv1.weight``, ...), which conversions of SimCLR and BYOL carry
+    too, so that a file of ImageNet weights loads as it is (`load_imagenet`).
+
+    Args:
+        features: channels of the five levels, from the finest. Each is four times the width of its blocks' 3x3 convolutions,
+            but for the first, which is as wide as those of the second: (W, 4 W, 8 W, 16 W, 32 W).
+        blocks: number of blocks of the second to the fifth level.
+
+    `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of five levels, finest first,
+    at H/2 to H/32. `UNetDecoder` with the same features and a ``stem_stride`` of 2 brings them back to the image's grid if H
+    and W are multiples of 32.
+    """
+
+    def __init__(self, features: Sequence[int] = RESNET50_FEATURES, blocks: Sequence[int] = RESNET50_BLOCKS) -> None:
+        width = int(features[0])
+        if list(features) != [width, 4 * width, 8 * width, 16 * width, 32 * width]:
+            raise ValueError(f"a ResNet's features are W, 4 W, 8 W, 16 W, 32 W; features is {list(features)}")
+        if len(blocks) != 4:
+            raise ValueError(f"a ResNet has four levels of blocks; blocks is {list(blocks)}")
+        super().__init__(
+            ResNetBottleneck,
+            list(blocks),
+            [width, 2 * width, 4 * width, 8 * width],
+            spatial_dims=2,
+            n_input_channels=3,
+            conv1_t_stride=2,
+            feed_forward=False,
+            bias_downsample=False,
+        )
+        self.out_channels = int(features[-1])
+        #: the module whose activations saliency is drawn from
+        self.last_features = "layer4"
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        first = self.act(self.bn1(self.conv1(image.expand(-1, 3, -1, -1))))
+        second = self.layer1(self.maxpool(first))
+        third = self.layer2(second)
+        fourth = self.layer3(third)
+        return [first, second, third, fourth, self.layer4(fourth)]

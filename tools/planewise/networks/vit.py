@@ -1,0 +1,199 @@
+"""A vision transformer, and a decoder in UNETR's way that brings it back to the image's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from monai.networks.blocks import PatchEmbeddingBlock, TransformerBlock
+from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, UnetrUpBlock
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from planewise.errors import InputError
+
+#: Parts of a block by timm's name, where MONAI's is another.
+_TIMM = {"attn.proj": "attn.out_proj", "mlp.fc1": "mlp.linear1", "mlp.fc2": "mlp.linear2"}
+#: Of one block of timm's transformer.
+_BLOCK = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+
+
+class ViTEncoder(nn.Module):
+    """The vision transformer (Dosovitskiy 2021; by default ViT-B/16), built of MONAI's blocks.
+
+    Its state dict has the names of MONAI's `MaskedAutoEncoderViT`: ``cls_token``, ``patch_embedding``, ``blocks.0`` and so
+    on, the last of which is the final normalisation. So its weights move here by name. Files of timm's and of the masked
+    autoencoder's authors (He 2022) load through `from_public` (`load_imagenet`).
+
+    Args:
+        image_size: side of the image that the positions are embedded for, in pixels; for another they are resampled.
+        patch_size: side of a patch, in pixels; a power of two.
+        hidden_size: numbers of a patch.
+        mlp_dim: width of the blocks' hidden layer.
+        num_layers: number of blocks.
+        num_heads: heads of the attention.
+
+    `forward` takes ``(B, 1, H, W)``, its sides multiples of ``patch_size``, and returns the image itself and after it maps
+    ``(B, hidden_size, H / patch_size, W / patch_size)`` of ``log2(patch_size)`` depths, evenly spaced, the last one of the
+    normalised end: of ViT-B/16 after 3, 6, 9 and 12 blocks, as UNETR takes them (Hatamizadeh 2022). The class token takes
+    part in the attention and is left out of the maps.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        patch_size: int = 16,
+        hidden_size: int = 768,
+        mlp_dim: int = 3072,
+        num_layers: int = 12,
+        num_heads: int = 12,
+    ) -> None:
+        super().__init__()
+        levels = int(patch_size).bit_length() - 1
+        if patch_size < 2 or patch_size != 2**levels or image_size % patch_size:
+            raise ValueError(
+                f"patch_size is {patch_size}; it needs to be a power of two that divides image_size {image_size}"
+            )
+        if num_layers < levels:
+            raise ValueError(f"num_layers is {num_layers}; patches of {patch_size} pixels need {levels} or more")
+        self.patch_size = patch_size
+        self.side = image_size // patch_size
+        self.out_channels = hidden_size
+        #: the module whose activations saliency is drawn from
+        self.last_features = "deepest"
+        #: blocks whose outputs are given; the last entry is the normalisation behind all of them
+        self.taken = [num_layers * level // levels - 1 for level in range(1, levels)] + [num_layers]
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
+        nn.init.trunc_normal_(self.cls_token, std=0.02)
+        self.patch_embedding = PatchEmbeddingBlock(
+            1, image_size, patch_size, hidden_size, num_heads, pos_embed_type="sincos", spatial_dims=2
+        )
+        # MONAI holds them fixed; fine-tuning moves them (He 2022)
+        self.patch_embedding.position_embeddings.requires_grad_(True)
+        blocks = [
+            TransformerBlock(hidden_size, mlp_dim, num_heads, qkv_bias=True, use_flash_attention=True)
+            for _ in range(num_layers)
+        ]
+        for block in blocks:
+            # never run, and several processes would wait for its gradient
+            block.norm_cross_attn = nn.Identity()
+            block.cross_attn.requires_grad_(False)
+        self.blocks = nn.Sequential(*blocks, nn.LayerNorm(hidden_size))
+        for module in self.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.eps = 1e-6  # the public weights'; torch's is ten times that
+        self.deepest = nn.Identity()
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        if image.shape[2] % self.patch_size != 0 or image.shape[3] % self.patch_size != 0:
+            raise ValueError("the transformer needs images whose sides are multiples of patch_size; change image_size")
+        patches = self.patch_embedding.patch_embeddings(image)
+        rows, columns = patches.shape[2], patches.shape[3]
+        positions = self.patch_embedding.position_embeddings
+        if rows != self.side or columns != self.side:
+            positions = _resampled(positions, self.side, rows, columns)
+        tokens = patches.flatten(2).transpose(1, 2) + positions
+        x = torch.cat([self.cls_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
+        levels: list[Tensor] = [image]
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in self.taken:
+                levels.append(x[:, 1:].transpose(1, 2).unflatten(2, [rows, columns]))
+        levels[-1] = self.deepest(levels[-1])
+        return levels
+
+    def public_names(self) -> list[str]:
+        """Names that a file of timm's or of the masked autoencoder's authors has for this transformer."""
+        blocks = [f"blocks.{number}.{part}" for number in range(len(self.blocks) - 1) for part in _BLOCK]
+        pairs = [f"{name}.{kind}" for name in ("patch_embed.proj", *blocks, "norm") for kind in ("weight", "bias")]
+        return ["cls_token", "pos_embed", *pairs]
+
+    def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same weights by this transformer's names, for images of one channel and of its size.
+
+        Kernels of three channels are summed: that is what a slice repeated three times is given to. The class token gets its
+        position added; the other positions are resampled where the file is of another image size.
+
+        Args:
+            weights: those of `public_names`, and more, which keep their names.
+
+        Raises:
+            InputError: the positions are not those of a square grid and one class token.
+        """
+        named: dict[str, Tensor] = {}
+        for name, value in weights.items():
+            for theirs, ours in _TIMM.items():
+                name = name.replace(f".{theirs}.", f".{ours}.")
+            if name.startswith("norm."):
+                name = f"blocks.{len(self.blocks) - 1}.{name.removeprefix('norm.')}"
+            named[name.replace("patch_embed.proj.", "patch_embedding.patch_embeddings.")] = value
+        kernel = "patch_embedding.patch_embeddings.weight"
+        named[kernel] = named[kernel].sum(dim=1, keepdim=True)
+        positions = named.pop("pos_embed")
+        named["cls_token"] = named["cls_token"] + positions[:, :1]
+        patches = positions[:, 1:]
+        side = round(patches.shape[1] ** 0.5)
+        if side * side != patches.shape[1]:
+            raise InputError(
+                f"pos_embed has {positions.shape[1]} positions, which are not a square grid and one class token; take "
+                "weights of square images with a class token and no other"
+            )
+        same = side == self.side
+        named["patch_embedding.position_embeddings"] = (
+            patches if same else _resampled(patches, side, self.side, self.side)
+        )
+        return named
+
+
+class ViTDecoder(nn.Module):
+    """From the levels of `ViTEncoder` to one map on the image's grid, as UNETR does (Hatamizadeh 2022, Fig. 1).
+
+    The image and each depth but the last become a level of their own size by transposed convolutions; then up from the last
+    depth, level by level: transposed convolution, concatenation, a residual block.
+
+    Args:
+        features: channels of the levels, from the finest, on the image's grid: half as fine each, one for every halving from
+            pixel to patch.
+        hidden_size: that of the encoder.
+        norm: MONAI's name of the normalisation.
+
+    `forward` takes the encoder's features and returns ``(B, out_channels, H, W)``.
+    """
+
+    def __init__(self, features: Sequence[int], hidden_size: int = 768, norm: str | tuple = "batch") -> None:
+        super().__init__()
+        features = list(features)
+        self.out_channels = features[0]
+        self.pixels = UnetrBasicBlock(2, 1, features[0], kernel_size=3, stride=1, norm_name=norm, res_block=True)
+        common = {"kernel_size": 3, "upsample_kernel_size": 2, "norm_name": norm, "res_block": True}
+        self.skips = nn.ModuleList(
+            [
+                UnetrPrUpBlock(2, hidden_size, width, num_layer, stride=1, conv_block=True, **common)
+                for num_layer, width in zip(range(len(features) - 2, -1, -1), features[1:], strict=True)
+            ]
+        )
+        widths = [hidden_size, *reversed(features)]
+        self.levels = nn.ModuleList(
+            [UnetrUpBlock(2, deep, fine, **common) for deep, fine in zip(widths[:-1], widths[1:], strict=True)]
+        )
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        if len(features) != len(self.levels) + 1:
+            raise ValueError(
+                "the decoder needs as many features as patch_size can be halved (16: four); change features"
+            )
+        fine: list[Tensor] = [self.pixels(features[0])]
+        for number, skip in enumerate(self.skips):
+            fine.append(skip(features[number + 1]))
+        x = features[-1]
+        for depth, level in enumerate(self.levels):
+            x = level(x, fine[len(fine) - 1 - depth])
+        return x
+
+
+def _resampled(positions: Tensor, side: int, rows: int, columns: int) -> Tensor:
+    """Embeddings of the positions of a square grid, ``(1, side * side, C)``, for another grid: 2D interpolation (Dosovitskiy
+    2021, section 3.2)."""
+    grid = positions.transpose(1, 2).unflatten(2, [side, side])
+    grid = interpolate(grid, size=[rows, columns], mode="bicubic", align_corners=False)
+    return grid.flatten(2).transpose(1, 2)

@@ -1,0 +1,78 @@
+"""A bundle's own configs that put another network into it (``vit.yaml``, ``knee.yaml``), and runs that had one of them."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from planewise.packaging.bundle import Bundle
+from planewise.packaging.configs import with_overlay
+from planewise.packaging.run_record import Run
+from planewise.packaging.settings import defining_settings, plain
+
+_NETWORK = "network_def"
+#: What stays in the repository: weights, results and logs of the bundle's own folder.
+_LEFT_OUT = shutil.ignore_patterns("models", "eval", "runs", "logs")
+
+
+def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle, str | None]:
+    """The bundle as a run had it, if the run's network is that of a config in the bundle that stands for another network.
+
+    Only the bundle's own text is written, and none of the run's.
+
+    Args:
+        bundle: the bundle in the repository.
+        run: the run; None if there is none.
+        folder: an empty folder, for a copy of the bundle.
+
+    Returns:
+        A copy whose train and inference configs hold that config, without others that replace the network, and the config's
+        name; or the bundle itself and None, if the run has the bundle's own network, or one that is not among these.
+    """
+    if run is None or bundle.is_packaged:
+        return bundle, None
+    network = run.config.get(_NETWORK)
+    train, inference = bundle.config("train.yaml"), bundle.config("inference.yaml")
+    overlays = network_overlays(bundle)
+    fitting = [name for name, overlay in overlays.items() if plain(_merged(train, overlay))[_NETWORK] == network]
+    if plain(train).get(_NETWORK) == network or not fitting:
+        return bundle, None
+    overlay = overlays[fitting[0]]
+    trained = _merged(train, overlay)
+    inferring = _merged(inference, overlay)
+    changed = {key.partition("#")[0] for key in overlay}
+    # what inference has or needs; it loads no pretext's weights into the network before it places it
+    wanted = (changed & (set(inference) | defining_settings(inferring) | {_NETWORK})) - {"network"}
+    place = folder / bundle.name
+    shutil.copytree(bundle.folder, place, ignore=_LEFT_OUT)
+    for name in overlays:
+        (place / "configs" / name).unlink()
+    for file, content, keys in (("train.yaml", trained, changed), ("inference.yaml", inferring, wanted)):
+        values = {key: value for key, value in content.items() if key in keys}
+        (place / "configs" / file).write_text(with_overlay(bundle.texts[file], values))
+    return Bundle(place), fitting[0]
+
+
+def network_overlays(bundle: Bundle) -> dict[str, dict[str, Any]]:
+    """Name to content of the configs that replace the network, or a part of it, of the bundle's train config."""
+    contents = {name: bundle.config(name) for name in bundle.texts if name not in ("train.yaml", "inference.yaml")}
+    return {
+        name: content
+        for name, content in contents.items()
+        if any(key.partition("#")[0] == _NETWORK for key in content or {})
+    }
+
+
+def _merged(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with an overlay on top, as MONAI reads the two: ``network_def#encoder`` is an entry of ``network_def``."""
+    merged = copy.deepcopy(dict(config))
+    for key, value in overlay.items():
+        *above, last = key.split("#")
+        place = merged
+        for name in above:
+            place = place[name]
+        place[last] = copy.deepcopy(value)
+    return merged

@@ -1,0 +1,165 @@
+"""Images spoilt in the ways of Models Genesis, for a network to restore."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+from torch import Tensor
+
+from planewise.augmentation import own_draws
+from planewise.data.to_device import to_device
+from planewise.errors import InputError
+from planewise.pretexts.local_shuffle import local_shuffle
+from planewise.pretexts.nonlinear_intensity import nonlinear_intensity
+from planewise.pretexts.paint import in_windows
+
+#: Windows that are painted, or kept, at most; each follows the one before with this probability.
+_WINDOWS, _ANOTHER = 5, 0.95
+#: The narrowest image that has windows to paint, and pixels to shuffle, pixels.
+_NARROWEST = 12
+
+
+class CorruptImagesd(Transform):
+    """Spoil every image of a batch at random (Zhou 2019, Models Genesis, section 2), in this order:
+
+    1. flip it along each axis, the only step that the target sees too;
+    2. shuffle its pixels in small windows (`local_shuffle`), a tenth of the image wide at most;
+    3. change its intensities by a curve, rising or falling with equal chances (`nonlinear_intensity`);
+    4. paint noise over up to five windows, or over all but such windows (`in_windows`).
+
+    Values are brought to [0, 1] for the curve and the noise, by each image's least and largest, and back to their own scale
+    afterwards: what the network sees is scaled as the images that it is fine-tuned on.
+
+    Reads ``image``, ``(B, 1, i, j)``. Writes
+
+    - ``image``: spoilt;
+    - ``restored``: the target, the flipped and otherwise untouched image;
+    - ``hidden``: ``(B, 1, i, j)``, bool, where noise is painted;
+    - ``original``: as ``restored``.
+
+    Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
+
+    Args:
+        flip_axes: probability of a flip along each axis.
+        shuffle: probability of local shuffling.
+        nonlinear: probability of another curve.
+        paint: probability of painting.
+        in_paint: share of the painted images that are painted inside the windows, the others outside of them.
+
+    Raises:
+        ValueError: a probability does not lie between 0 and 1, or the images have several channels.
+        InputError: the image is too small to be spoilt in windows.
+    """
+
+    def __init__(
+        self,
+        flip_axes: float = 0.4,
+        shuffle: float = 0.5,
+        nonlinear: float = 0.9,
+        paint: float = 0.9,
+        in_paint: float = 0.2,
+    ) -> None:
+        named = {
+            "flip_axes": flip_axes,
+            "shuffle": shuffle,
+            "nonlinear": nonlinear,
+            "paint": paint,
+            "in_paint": in_paint,
+        }
+        for name, value in named.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is a probability, from 0 to 1, not {value}")
+        self.flip_axes, self.shuffle, self.nonlinear, self.paint, self.in_paint = map(float, named.values())
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        batch = dict(data)
+        image: Tensor = batch["image"]
+        if image.ndim != 4 or image.shape[1] != 1:
+            raise ValueError(f"images are spoilt one channel at a time (B, 1, i, j), not {tuple(image.shape)}")
+        rows, columns = image.shape[2:]
+        if min(rows, columns) < _NARROWEST:
+            raise InputError(
+                f"an image of {rows} x {columns} pixels is too small to be spoilt in windows; choose an --image_size of "
+                f"{_NARROWEST} or more"
+            )
+        target = self._flipped(image)
+        scaled, low, span = unit_range(target)
+        spoilt, painted = self._painted(self._curved(self._shuffled(scaled)))
+        batch |= {"image": spoilt * span + low, "restored": target, "hidden": painted, "original": target}
+        return batch
+
+    def _flipped(self, image: Tensor) -> Tensor:
+        flips = to_device(self._chosen(image, 2, self.flip_axes), image.device)
+        for axis in (0, 1):
+            image = torch.where(flips[:, axis].reshape(-1, 1, 1, 1), image.flip(2 + axis), image)
+        return image
+
+    def _shuffled(self, image: Tensor) -> Tensor:
+        count, _, rows, columns = image.shape
+        chosen = self._chosen(image, 1, self.shuffle)[:, 0]
+        window = window_sizes(
+            own_draws(count, 2), torch.tensor([1, 1]), torch.tensor([max(2, rows // 10), max(2, columns // 10)])
+        )
+        offset = (own_draws(count, 2) * window).long()
+        keys = own_draws(count, rows * columns)
+        # sorting takes its time: those that are not shuffled are left out of it
+        which = chosen.nonzero()[:, 0]
+        drawn = (to_device(values[which], image.device) for values in (window, offset, keys))
+        which = to_device(which, image.device)
+        return image.index_copy(0, which, local_shuffle(image[which], *drawn))
+
+    def _curved(self, image: Tensor) -> Tensor:
+        control = to_device(own_draws(len(image), 2, 2), image.device).to(image.dtype)
+        inverted = to_device(self._chosen(image, 1, 0.5)[:, 0], image.device)
+        chosen = to_device(self._chosen(image, 1, self.nonlinear).reshape(-1, 1, 1, 1), image.device)
+        return torch.where(chosen, nonlinear_intensity(image, control, inverted), image)
+
+    def _painted(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The images with noise, and where it is."""
+        count, sides = len(image), torch.tensor(image.shape[2:])
+        painted, inside = self._chosen(image, 1, self.paint), self._chosen(image, 1, self.in_paint)
+        there = (own_draws(count, _WINDOWS) < _ANOTHER).cumprod(dim=1).bool()
+        draws = own_draws(count, _WINDOWS, 4)
+        small = window_sizes(draws[..., :2], sides // 6, sides // 3)
+        large = window_sizes(draws[..., :2], sides - 4 * sides // 7, sides - 3 * sides // 7)
+        sizes = torch.where(inside[..., None], small, large) * there[..., None]
+        corners = (draws[..., 2:] * (sides - sizes + 1)).long()
+        windows = in_windows(image, to_device(corners, image.device), to_device(sizes, image.device))
+        # inside of the windows, or outside
+        inside, painted = (to_device(each.reshape(-1, 1, 1, 1), image.device) for each in (inside, painted))
+        noisy = (windows == inside) & painted
+        noise = to_device(own_draws(count, *image.shape[1:]), image.device).to(image.dtype)
+        return torch.where(noisy, noise, image), noisy
+
+    @staticmethod
+    def _chosen(image: Tensor, wide: int, probability: float) -> Tensor:
+        """Whether something happens to each image, ``(B, wide)``, bool, on the CPU."""
+        return own_draws(len(image), wide) < probability
+
+
+def unit_range(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each image in [0, 1], and the least value and the span that bring it back; an image of one value is 0.
+
+    Args:
+        image: ``(B, ...)``.
+
+    Returns:
+        The scaled image, and ``(B, 1, ...)`` each of the least value and the span.
+    """
+    axes = tuple(range(1, image.ndim))
+    low = image.amin(dim=axes, keepdim=True)
+    span = image.amax(dim=axes, keepdim=True) - low
+    return (image - low) / torch.where(span > 0, span, 1.0), low, span
+
+
+def window_sizes(draws: Tensor, smallest: Tensor, largest: Tensor) -> Tensor:
+    """Whole numbers from the smallest to the largest, with equal chances.
+
+    Args:
+        draws: in [0, 1), ``(..., d)``.
+        smallest, largest: ``(d,)``, int64.
+    """
+    return smallest + (draws * (largest - smallest + 1)).long()

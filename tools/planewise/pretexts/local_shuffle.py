@@ -1,0 +1,35 @@
+"""Pixels that change places with their neighbours, as Models Genesis shuffles them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def local_shuffle(image: Tensor, window: Tensor, offset: Tensor, keys: Tensor) -> Tensor:
+    """Put the pixels of each small window of an image in another order (Zhou 2019, section 2, "Local-shuffling").
+
+    The windows of an image are equally large and tile it without gaps, so every pixel may move and none moves further than
+    its window is wide. The global structure stays and the texture goes.
+
+    Args:
+        image: ``(B, C, i, j)``; the channels move together.
+        window: ``(B, 2)``, int64, rows and columns of an image's windows, at least 1. A window of one pixel changes nothing.
+        offset: ``(B, 2)``, int64, from 0 to less than the window: how far the tiling is shifted up and to the left.
+        keys: ``(B, i * j)``, random numbers in [0, 1), one for each pixel; their order in a window is that of its pixels.
+
+    Returns:
+        The image, its pixels in their new places.
+    """
+    count, _, rows, columns = image.shape
+    row = torch.arange(rows, device=image.device)
+    column = torch.arange(columns, device=image.device)
+    across = (row + offset[:, :1]) // window[:, :1]
+    along = (column + offset[:, 1:]) // window[:, 1:]
+    cell = (across[:, :, None] * (columns + 1) + along[:, None, :]).flatten(1)
+    # the n-th place of a window gets the pixel with the n-th key
+    places = cell.argsort(dim=1, stable=True)
+    pixels = (cell + keys.double()).argsort(dim=1)
+    source = torch.empty_like(places).scatter_(1, places, pixels)
+    flat = image.flatten(2)
+    return flat.gather(2, source[:, None].expand_as(flat)).reshape(image.shape)

@@ -1,0 +1,36 @@
+"""Intensities through random monotone curves, as Models Genesis changes them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+#: Points at which a curve is known; between two of them it is taken to be straight.
+_POINTS = 1000
+
+
+def nonlinear_intensity(image: Tensor, control: Tensor, inverted: Tensor) -> Tensor:
+    """Map the values of each image through a Bezier curve of its own (Zhou 2019, section 2, "Non-linear").
+
+    The cubic curve goes from (0, 0) to (1, 1). Its two control points lie in the unit square, so both of its coordinates rise
+    and it gives one new value for each old one. An inverted map is one less the curve.
+
+    Args:
+        image: ``(B, ...)``, values in [0, 1].
+        control: ``(B, 2, 2)``, the control points as (x, y), in [0, 1].
+        inverted: ``(B,)``, bool.
+
+    Returns:
+        Values in [0, 1], shape as the image's.
+    """
+    time = torch.linspace(0, 1, _POINTS, dtype=image.dtype, device=image.device)
+    first, second = 3 * (1 - time) ** 2 * time, 3 * (1 - time) * time**2
+    curve = first * control[:, 0, :, None] + second * control[:, 1, :, None] + time**3
+    x, y = curve[:, 0].contiguous(), curve[:, 1]
+    y = torch.where(inverted[:, None], 1 - y, y)
+    values = image.reshape(len(image), -1).contiguous()
+    right = torch.searchsorted(x, values).clamp(1, _POINTS - 1)
+    before, after = x.gather(1, right - 1), x.gather(1, right)
+    low, high = y.gather(1, right - 1), y.gather(1, right)
+    share = ((values - before) / (after - before).clamp_min(torch.finfo(x.dtype).tiny)).clamp(0, 1)
+    return (low + share * (high - low)).reshape(image.shape)

@@ -1,0 +1,64 @@
+"""Pictures of restored images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planewise.preprocessing.limit_slices import evenly_spaced
+from planewise.reports.slices import show_slice
+
+#: Slices of a stack in one picture.
+_MOST = 10
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def restoration_gallery(
+    shown: np.ndarray, restored: np.ndarray, wanted: np.ndarray, captions: Sequence[str], first: str = "as it is shown"
+) -> Figure:
+    """Rows: the slice as the network is shown it, as the network restores it, and as it was; a column for each slice, in grey
+    levels that the three share.
+
+    Args:
+        shown, restored, wanted: ``(N, i, j)``.
+        captions: one for each slice.
+        first: name of the first row.
+    """
+    return _gallery({first: shown, "restored": restored, "as it was": wanted}, "as it was", captions)
+
+
+def restored_stack_figure(image: np.ndarray, restored: np.ndarray, title: str) -> Figure:
+    """Slices of a volume above what they are restored as; of many slices some, evenly spaced.
+
+    Args:
+        image, restored: ``(i, j, slices)``.
+    """
+    slices = evenly_spaced(image.shape[-1], _MOST)
+    rows = {
+        name: np.moveaxis(volume[..., slices], -1, 0) for name, volume in (("as it is", image), ("restored", restored))
+    }
+    figure = _gallery(rows, "as it is", [f"slice {number}" for number in slices])
+    figure.suptitle(title, fontsize=8)
+    return figure
+
+
+def _gallery(rows: dict[str, np.ndarray], levels: str, captions: Sequence[str]) -> Figure:
+    """A column for each slice. Grey levels are those of the row named: hidden pixels and guesses must not set them."""
+    from matplotlib.figure import Figure
+
+    count = len(captions)
+    figure = Figure(figsize=(2.2 * max(count, 2), 2.4 * len(rows)), layout="constrained", dpi=100)
+    grid = figure.subplots(len(rows), count, squeeze=False)
+    for (name, images), line in zip(rows.items(), grid, strict=True):
+        for column, axes in enumerate(line):
+            show_slice(axes, images[column])
+            low, high = np.percentile(rows[levels][column], (0.5, 99.5))
+            axes.images[0].set_clim(low, max(high, low + 1e-6))
+        line[0].text(-0.06, 0.5, name, rotation=90, va="center", ha="right", transform=line[0].transAxes)
+    for axes, caption in zip(grid[0], captions, strict=True):
+        axes.set_title(caption, fontsize=8)
+    return figure
