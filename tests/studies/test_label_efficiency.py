@@ -11,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import matplotlib.image
 import psutil
@@ -351,7 +352,7 @@ def test_a_method_names_its_way_of_transfer(tmp_path):
         "overlay": "demo.yaml",
         "methods": {"none": None}
         | {f"by_{way}": {"pretext": "sax_position", "overrides": {"finetune": {"transfer": way}}} for way in ways},
-        "overrides": {"pretrain": {"square_size": 15.0, "features": [4, 8]}, "finetune": {"features": [4, 8]}},
+        "overrides": {"pretrain": {"scale": "$[1, @rotate]", "features": [4, 8]}, "finetune": {"features": [4, 8]}},
         "label_counts": [1],
         "draws": [0],
     }
@@ -364,10 +365,13 @@ def test_a_method_names_its_way_of_transfer(tmp_path):
     both = found["by_multitask"]
     assert option(both, "pretrained") == f"{tmp_path}/out/pretrain/sax_position"
     assert option(both, "pretext_datalist") == config["datalists"]["unlabelled"]
+    folder, settings = (
+        f"{ROOT}/bundles/pretext_cardiac_sax_position/configs",
+        f"{tmp_path}/out/other_task/by_multitask.yaml",
+    )
+    assert option(both, "pretext_config") == f"['{folder}/train.yaml', '{folder}/demo.yaml', '{settings}']"
     # what the fine-tuning decides for both is not said twice
-    assert option(both, "pretext_settings") == "{'square_size': 15.0}"
-    folder = f"{ROOT}/bundles/pretext_cardiac_sax_position/configs"
-    assert option(both, "pretext_config") == f"['{folder}/train.yaml', '{folder}/demo.yaml']"
+    assert yaml.safe_load(Path(settings).read_text()) == {"scale": "$[1, @rotate]"}
 
 
 def test_a_network_for_each_finding_needs_findings(tmp_path):

@@ -213,13 +213,15 @@ def other_task(name):
     trained = pretext_bundle(method.pretext)
     overlay = config.get("overlay")
     names = ["train.yaml", *overlays_of(trained, ANATOMY, overlay, BUNDLES), *overlays(method)]
-    configs = [name if "/" in name else str(BUNDLES / trained / "configs" / name) for name in names]
+    configs = [file if "/" in file else str(BUNDLES / trained / "configs" / file) for file in names]
     known = yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text())["other_task"]
     settings = {key: value for key, value in overriding("pretrain", method).items() if key not in known["run_settings"]}
-    return (
-        f"--pretext_datalist {datalist('unlabelled')} --pretext_config {shlex.quote(str(configs))} "
-        f"--pretext_settings {shlex.quote(str(settings))} "
-    )
+    if settings:
+        # a file, since an expression in them is of the pretext's configuration
+        configs.append(str(OUT / "other_task" / f"{name}.yaml"))
+        Path(configs[-1]).parent.mkdir(parents=True, exist_ok=True)
+        Path(configs[-1]).write_text(yaml.safe_dump(settings))
+    return f"--pretext_datalist {datalist('unlabelled')} --pretext_config {shlex.quote(str(configs))} "
 
 
 def findings(method):
