@@ -226,7 +226,7 @@ def test_transfer_modes_and_numbers_of_subjects(phantoms, tmp_path):
         name,
         "train.yaml",
         pretrained=str(tmp_path / "p"),
-        transfer="frozen_encoder",
+        transfer="decoder",
         num_subjects=1,
         output_dir=str(tmp_path / "f"),
         **settings,

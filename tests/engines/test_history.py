@@ -49,6 +49,15 @@ def test_scores_stand_in_the_epoch_that_was_validated_alone(tmp_path):
     assert [row.get("val_loss") for row in read_history(tmp_path / "history.csv")] == [0.5, None]
 
 
+def test_the_trainers_own_metrics_have_columns(tmp_path):
+    trainer = Engine(lambda engine, batch: {"loss": torch.tensor(1.0)})
+    trainer.optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}])
+    trainer.state.metrics = {"pretext_loss": 0.25}
+    HistoryHandler(tmp_path).attach(trainer)
+    trainer.run([0])
+    assert read_history(tmp_path / "history.csv")[0]["pretext_loss"] == 0.25
+
+
 def test_a_resumed_run_keeps_the_epochs_before(tmp_path):
     run(tmp_path)
     before = (tmp_path / "history.csv").read_text()

@@ -67,6 +67,10 @@ def test_rows_by_hand(tmp_path):
     distance = [[float(row[f"{name}_assd_mm"]) for name in STRUCTURES.values()] for row in rows]
     expected = np.array([[6, 0, 0], [24 / 3, 0, 0], [1.5, 0, math.nan]])
     assert np.array(distance) == pytest.approx(expected, abs=1e-5, nan_ok=True)
+    contour = [[float(row[f"{name}_contour_mm"]) for name in STRUCTURES.values()] for row in rows]
+    # slabs that are slices share none, or agree where they do; slabs across the slices are 1.5 mm apart in each
+    expected = np.array([[math.nan, 0, 0], [0, 0, 0], [1.5, 0, math.nan]])
+    assert np.array(contour) == pytest.approx(expected, abs=1e-5, nan_ok=True)
     missed = [[row[f"{name}_missed"] for name in STRUCTURES.values()] for row in rows]
     assert missed == [["False"] * 3, ["False"] * 3, ["False", "False", "True"]]
 
@@ -92,6 +96,10 @@ def test_scores_by_hand(tmp_path):
     assert left["assd_missed_1_mm"]["mean"] == pytest.approx(1 / 3)
     assert scores["mean"]["assd_missed_1_mm"]["mean"] == pytest.approx(16.5 / 9, abs=1e-5)
     assert scores["never_predicted"] == ["myocardium"]
+    # of 0 and 1.5 mm; of the seven that there are
+    assert right["contour_mm"] == pytest.approx({"mean": 0.75, "sd": 0.75, "median": 0.75}, abs=1e-5)
+    assert (right["contours"], left["contours"], scores["mean"]["contours"]) == (2, 2, 7)
+    assert scores["mean"]["contour_mm"]["mean"] == pytest.approx(1.5 / 7, abs=1e-5)
 
 
 def test_pictures_are_of_labelled_slices_under_their_own_score(tmp_path, monkeypatch):

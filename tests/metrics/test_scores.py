@@ -72,13 +72,17 @@ def test_volume_scores_of_shifted_balls():
     assert wide["assd"] == pytest.approx(3 * scores["assd"], rel=1e-5)
     assert 0.5 < scores["assd"] < 2
     assert volume_scores(reference, reference, (1, 1, 1), {3: "LV"})["LV"]["assd"] == 0
+    # slices are the last axis, along which nothing is measured
+    assert wide["contour"] == pytest.approx(3 * scores["contour"], rel=1e-5)
+    assert volume_scores(moved, reference, (1, 1, 9), {3: "LV"})["LV"]["contour"] == scores["contour"]
 
 
 def test_missed_and_empty_structures():
     reference = ball(9, 5, 3)
     scores = volume_scores(torch.zeros_like(reference), reference, (1, 1, 1), {1: "RV", 3: "LV"})
-    assert scores["RV"] == {"dice": 1.0, "assd": 0.0, "missed": False}
-    assert scores["LV"]["dice"] == 0 and scores["LV"]["missed"] and math.isnan(scores["LV"]["assd"])
+    assert scores["RV"] == {"dice": 1.0, "assd": 0.0, "contour": 0.0, "missed": False}
+    assert scores["LV"]["dice"] == 0 and scores["LV"]["missed"]
+    assert math.isnan(scores["LV"]["assd"]) and math.isnan(scores["LV"]["contour"])
 
 
 def test_classification_scores():

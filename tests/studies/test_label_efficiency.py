@@ -11,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import matplotlib.image
 import psutil
@@ -341,6 +342,36 @@ def test_a_network_for_each_finding(tmp_path):
             "subject_seed": "1",
             "pretrained": f"{tmp_path}/out/pretrain/multitask",
         }
+
+
+def test_a_method_names_its_way_of_transfer(tmp_path):
+    """The other task is the pretext as the study trains it, on the study's images without labels."""
+    ways = ("decoder", "all", "multitask")
+    config = paper_study("table3_table4.yaml", tmp_path) | {
+        "pretexts": ["sax_position"],
+        "overlay": "demo.yaml",
+        "methods": {"none": None}
+        | {f"by_{way}": {"pretext": "sax_position", "overrides": {"finetune": {"transfer": way}}} for way in ways},
+        "overrides": {"pretrain": {"scale": "$[1, @rotate]", "features": [4, 8]}, "finetune": {"features": [4, 8]}},
+        "label_counts": [1],
+        "draws": [0],
+    }
+    config.pop("diagnose", None)
+    text = planned(config, tmp_path, "--printshellcmds")
+    assert jobs(text)["pretrain"] == 1 and jobs(text)["finetune"] == 4
+    found = {re.search(r"/finetune/(\w+)/1/0", command)[1]: command for command in commands(text, "finetune")}
+    assert [option(found[f"by_{way}"], "transfer") for way in ways] == list(ways)
+    assert {name for name, command in found.items() if option(command, "pretext_datalist")} == {"by_multitask"}
+    both = found["by_multitask"]
+    assert option(both, "pretrained") == f"{tmp_path}/out/pretrain/sax_position"
+    assert option(both, "pretext_datalist") == config["datalists"]["unlabelled"]
+    folder, settings = (
+        f"{ROOT}/bundles/pretext_cardiac_sax_position/configs",
+        f"{tmp_path}/out/other_task/by_multitask.yaml",
+    )
+    assert option(both, "pretext_config") == f"['{folder}/train.yaml', '{folder}/demo.yaml', '{settings}']"
+    # what the fine-tuning decides for both is not said twice
+    assert yaml.safe_load(Path(settings).read_text()) == {"scale": "$[1, @rotate]"}
 
 
 def test_a_network_for_each_finding_needs_findings(tmp_path):

@@ -51,6 +51,14 @@ def test_what_pretrains_by_itself():
     assert methods["other"].as_config() == {"pretext": "rotation", "overlay": "wide.yaml"}
 
 
+def test_a_method_may_go_on_learning_its_pretext():
+    both = {"pretext": "location", "overrides": {"finetune": {"transfer": "multitask"}}}
+    decoder = {"pretext": "location", "overrides": {"finetune": {"transfer": "decoder"}}}
+    methods = methods_of(STUDY | {"methods": {"both": both, "decoder": decoder, "location": None}})
+    assert [method.has_two_tasks for method in methods.values()] == [True, False, False]
+    assert not any(method.pretrains for method in methods.values()), "all three share their pretext's network"
+
+
 def test_files_are_those_of_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.pt").touch()
@@ -91,6 +99,10 @@ def test_rows_whose_weights_are_not_there_yet_are_left_out(tmp_path):
         ({"mine": {"overrides": {"plan": {"sigma": 3}}}}, "mine overrides plan"),
         ({"location": {"pretext": "location", "overlay": "wide.yaml"}}, "a name that no pretext has"),
         ({"Mine": {"pretext": "location"}}, "Mine is the name of a folder"),
+        (
+            {"mine": {"overrides": {"finetune": {"transfer": "multitask"}}}},
+            "mine goes on learning a pretext and has none",
+        ),
         ({"mine": {"networks": "two"}}, "mine has networks two; give shared or one_per_finding"),
     ],
 )

@@ -28,6 +28,9 @@
 #     multitask_sigma12:         # settings of its own: sigma, mapping, seed; it pretrains in pretrain/multitask_sigma12
 #       pretext: multitask
 #       overrides: {pretrain: {sigma: 12}}
+#     sax_position_both:         # goes on learning its pretext, on the unlabelled datalist; `decoder` freezes the encoder
+#       pretext: sax_position
+#       overrides: {finetune: {transfer: multitask}}
 #     resnet:                    # weights of a file, with an overlay that makes the network fit them. null: not there yet,
 #       weights: /data/resnet50.pt #  and the method is left out until they are
 #       overlay: resnet50.yaml
@@ -202,6 +205,25 @@ def starting_weights(wildcards, input):
     return "".join(f"--pretrained {path} " for path in weights) + "".join(f"--imagenet {path} " for path in input.imagenet)
 
 
+def other_task(name):
+    """Arguments of a fine-tuning that goes on learning its pretext: as it was pretrained, on the same images."""
+    method = METHODS[name]
+    if not method.has_two_tasks:
+        return ""
+    trained = pretext_bundle(method.pretext)
+    overlay = config.get("overlay")
+    names = ["train.yaml", *overlays_of(trained, ANATOMY, overlay, BUNDLES), *overlays(method)]
+    configs = [file if "/" in file else str(BUNDLES / trained / "configs" / file) for file in names]
+    known = yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text())["other_task"]
+    settings = {key: value for key, value in overriding("pretrain", method).items() if key not in known["run_settings"]}
+    if settings:
+        # a file, since an expression in them is of the pretext's configuration
+        configs.append(str(OUT / "other_task" / f"{name}.yaml"))
+        Path(configs[-1]).parent.mkdir(parents=True, exist_ok=True)
+        Path(configs[-1]).write_text(yaml.safe_dump(settings))
+    return f"--pretext_datalist {datalist('unlabelled')} --pretext_config {shlex.quote(str(configs))} "
+
+
 def findings(method):
     """Findings of which a method fine-tunes a network each; none if it has one network."""
     if method.networks != ONE_PER_FINDING:
@@ -225,6 +247,7 @@ def finetuning(wildcards, input):
             + TARGET.get("arguments", "").format(diagnosed=int(wildcards.draw) in DIAGNOSIS["draws"])
             + f" --progress False --output_dir {output} "
             + starting_weights(wildcards, input)
+            + other_task(wildcards.method)
             + overrides("finetune", method, always, seed=wildcards.draw),
         )
 
@@ -251,6 +274,9 @@ for name, method in METHODS.items():
         for overlay in overlays(method):
             if trained not in ABSENT and not (BUNDLES / trained / "configs" / overlay).is_file():
                 raise WorkflowError(f"methods: {name} needs {overlay}, which {trained} does not have; add it to its configs")
+    if method.has_two_tasks and TARGET["bundle"] not in ABSENT:
+        if "other_task" not in yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text()):
+            raise WorkflowError(f"methods: {name} goes on learning its pretext, which {TARGET['bundle']} cannot")
     if method.networks and TARGET["bundle"] not in ABSENT:
         if "tasks" not in yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text()):
             raise WorkflowError(f"methods: {name} has a network for each finding, and {TARGET['bundle']} has no `tasks`")

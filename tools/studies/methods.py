@@ -14,6 +14,8 @@ from planewise.errors import InputError
 IMAGENET = "imagenet"
 #: What `Method.networks` may be.
 SHARED, ONE_PER_FINDING = "shared", "one_per_finding"
+#: The setting `transfer` of a fine-tuning that goes on learning its pretext.
+MULTITASK = "multitask"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Method:
     def pretrains(self) -> bool:
         """Whether it pretrains with settings of its own; else it shares its pretext's network with others."""
         return self.pretext is not None and bool(self.overrides.get("pretrain") or self.overlay)
+
+    @property
+    def has_two_tasks(self) -> bool:
+        """Whether it goes on learning its pretext while it is fine-tuned."""
+        return self.overrides.get("finetune", {}).get("transfer") == MULTITASK
 
     @property
     def file(self) -> str | None:
@@ -136,6 +143,8 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
         raise InputError(f"methods: {name} starts from a pretext and from weights; give one of them")
     if method.overrides.get("pretrain") and not method.pretext:
         raise InputError(f"methods: {name} overrides pretrain and has no pretext; give `pretext: ..`")
+    if method.has_two_tasks and not method.pretext:
+        raise InputError(f"methods: {name} goes on learning a pretext and has none; give `pretext: ..`")
     if method.pretrains and name in pretexts:
         raise InputError(f"methods: {name} pretrains with settings of its own; give it a name that no pretext has")
     if method.pretext and not method.pretrains and method.pretext not in pretexts:

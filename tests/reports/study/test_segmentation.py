@@ -79,6 +79,18 @@ def test_a_draw_that_missed_more_counts_less_in_the_distance(tmp_path):
     assert list(tables.values())[1][1][1].startswith("2.60 (")
 
 
+def test_contour_distances_have_a_table_where_runs_have_them(tmp_path):
+    # of 30 structures: 28 at 2 mm, and 1 at 31 mm: 87 mm of 29
+    for draw, (distance, known) in enumerate([(2.0, 28), (31.0, 1)]):
+        content = metrics([0.5] * 4, [5.0] * 4, 0)
+        for entry in (content["mean"], *content["structures"].values()):
+            entry |= {"contour_mm": {"mean": distance, "sd": 0.1}, "contours": known}
+        write(tmp_path / f"finetune/none/4/{draw}/test/metrics.json", content)
+    tables, _ = tables_of(segmentation, study_folder(tmp_path))
+    (rows,) = (table for title, table in tables.items() if title.startswith("Mean contour distance (mm"))
+    assert rows[1][1].startswith("3.00 (") and rows[1][2].startswith("3.00 (") and rows[1][-1] == "0 of 60"
+
+
 def test_gains_are_of_the_draws_that_both_have(study):
     tables, _ = tables_of(segmentation, study)
     # draw 0: 0.7 - 0.4, draw 2: 0.65 - 0.6; draw 1 has no partner. Deviation: 0.25 / sqrt(2)

@@ -9,10 +9,12 @@ from planewise.engines.forest_trainer import ForestTrainer
 from planewise.engines.hidden_patches_inferer import HiddenPatchesInferer
 from planewise.engines.history import HistoryHandler, read_history
 from planewise.engines.momentum import MomentumHandler, momentum_at
+from planewise.engines.other_task_handler import OtherTaskHandler
 from planewise.engines.plateau_handler import PlateauHandler
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.prepare_batch import PrepareSliceBatch
 from planewise.engines.prepare_stack_batch import PrepareStackBatch
+from planewise.engines.pretext_task import PretextTask
 from planewise.engines.processes import (
     is_first_process,
     join_processes,
@@ -36,9 +38,11 @@ __all__ = [
     "HiddenPatchesInferer",
     "HistoryHandler",
     "MomentumHandler",
+    "OtherTaskHandler",
     "PlateauHandler",
     "PrepareSliceBatch",
     "PrepareStackBatch",
+    "PretextTask",
     "SameBuffersHandler",
     "SeedHandler",
     "SliceBatchInferer",

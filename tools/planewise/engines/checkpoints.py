@@ -44,8 +44,8 @@ class CheckpointHandler:
     Args:
         save_dir: folder of both files.
         network, optimizer, lr_scheduler: what is saved and restored.
-        learner: what is trained, where that is more than ``network`` (projectors, a momentum network). All of it goes into
-            ``last.ckpt``, under ``learner``; ``model.pt`` holds ``network`` alone.
+        learner: what is trained, where that is more than ``network`` (projectors, a momentum network, another task's head).
+            All of it goes into ``last.ckpt``, under ``learner``; ``model.pt`` holds ``network`` alone.
         evaluator: whose key metric decides; None or one without data makes the last epoch the best.
         resume: False starts over, and takes an earlier run's ``last.ckpt`` away.
         lr_epoch_level: False for a schedule that steps after every batch.
@@ -66,7 +66,7 @@ class CheckpointHandler:
     ) -> None:
         self.folder = Path(save_dir)
         self.network = network
-        self.learner = learner
+        self.learner = None if learner is network else learner
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.evaluator = evaluator

@@ -16,7 +16,7 @@ from planewise.whole_files import written_whole
 
 
 class HistoryHandler:
-    """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, and the validation scores.
+    """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, scores of training and validation.
 
     Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A run
     that is resumed keeps the rows up to its checkpoint. With several processes, the first one writes means over all.
@@ -56,7 +56,7 @@ class HistoryHandler:
             "epoch": epoch,
             "learning_rate": max(group["lr"] for group in engine.optimizer.param_groups),
         }
-        row |= means
+        row |= means | {name: float(value) for name, value in engine.state.metrics.items()}
         if self.evaluator is not None and self.evaluator.state.epoch == epoch:
             metrics = self.evaluator.state.metrics
             row |= {name: float(value) for name, value in metrics.items() if not isinstance(value, dict)}

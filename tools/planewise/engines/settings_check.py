@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.bundle import ConfigParser
 
 from planewise.data.datalist import read_datalist
 from planewise.errors import InputError
 from planewise.geometry import end_direction
+from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.pretexts.jigsaw_tiles import tile_sides
 from planewise.pretexts.mask_patches import patch_grid
 from planewise.pretexts.permutations import choose_permutations
@@ -70,9 +72,16 @@ def _one_of(*words: str) -> Check:
 
 _ANYTHING: Check = (lambda value: True, "")
 
+#: How a segmentation starts from a pretext (Bai 2019, section 2), and how a classification does.
+_SEGMENTATION_TRANSFER = _optional(_one_of("scratch", "decoder", "all", "multitask"))
+_CLASSIFICATION_TRANSFER = _one_of("all", "frozen_encoder")
+#: Settings of ``transfer: multitask`` that name files: a configuration, one file or several, and a datalist.
+OTHER_TASK_FILES = ("pretext_config", "pretext_datalist")
+
 #: Every setting of a config that has one of these names is checked by it, in whatever bundle.
 CHECKS: Mapping[str, Check] = {
     "batch_size": COUNT,
+    "beta": COUNT,
     "bias": NOT_NEGATIVE,
     "blur": SHARE,
     "blur_sigma": RANGE,
@@ -136,13 +145,15 @@ CHECKS: Mapping[str, Check] = {
     "tile_gap": (lambda value: _number(value) and 0 <= value < 1, "a number from 0 to 1, smaller than 1"),
     "tile_size": _optional(COUNT),
     "tiles_per_side": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
-    "transfer": _one_of("all", "frozen_encoder"),
     "trees": COUNT,
     "val_interval": COUNT,
     "val_samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
     "views": NAMES,
     "weight_decay": NOT_NEGATIVE,
 }
+
+#: What is not checked by itself, but with others.
+_CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pretrained", "transfer")
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -154,12 +165,12 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     Raises:
         InputError: a value is not what its name wants (`CHECKS`), the device is not there, the images do not fit the
             network, the puzzle or the patches, no training exam of ``datalist`` has one of the ``views``, or none has
-            locations for ``mapping``.
+            locations for ``mapping``; a way of ``transfer`` lacks weights or the other task's images.
     """
     for name, value in settings.items():
-        holds, wanted = CHECKS.get(name, _ANYTHING)
-        if not holds(value):
-            raise InputError(f"--{name} is {wanted}, not {value!r}{_hint(value)}")
+        _check(name, value, CHECKS.get(name, _ANYTHING))
+    if "transfer" in settings:
+        _check_transfer(settings)
     if "device" in settings:
         _check_device(settings["device"])
     if "decoder" in (settings.get("network_def") or ()):
@@ -176,6 +187,48 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_views(settings["views"], settings["datalist"])
     if "mapping" in settings:
         _check_locations(settings["datalist"])
+
+
+def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
+    """What `check_settings` wants of a configuration: its settings, evaluated, and ``network_def`` as it is written."""
+    names = [name for name in (*CHECKS, *_CHECKED_TOGETHER) if name in parser]
+    # what is computed from a setting is checked after it, so that the message names the one to change
+    names.sort(key=lambda name: str(parser.get(name)).startswith(("$", "@")))
+    return {name: parser.get_parsed_content(name) for name in names} | {"network_def": parser.get("network_def")}
+
+
+def _check(name: str, value: Any, check: Check) -> None:
+    holds, wanted = check
+    if not holds(value):
+        raise InputError(f"--{name} is {wanted}, not {value!r}{_hint(value)}")
+
+
+def _check_transfer(settings: Mapping[str, Any]) -> None:
+    """What a fine-tuning starts from is what its way of transfer needs; the other task is there where there is one."""
+    mode, two_tasks = settings["transfer"], "beta" in settings
+    _check("transfer", mode, _SEGMENTATION_TRANSFER if two_tasks else _CLASSIFICATION_TRANSFER)
+    if not two_tasks:
+        return
+    given = [name for name in ("pretrained", "imagenet") if settings.get(name) not in NO_WEIGHTS]
+    if mode == "scratch" and "pretrained" in given:
+        raise InputError(
+            "--transfer scratch starts from random weights; leave --pretrained out, or give --transfer all"
+        )
+    if mode in ("decoder", "all", "multitask") and not given:
+        raise InputError(
+            f"--transfer {mode} starts from a pretext's weights, and none are given; name them with --pretrained, or give "
+            "--transfer scratch"
+        )
+    datalist = settings.get("pretext_datalist")
+    if mode != "multitask" and datalist is not None:
+        raise InputError("--pretext_datalist is for --transfer multitask alone; give that, or leave the datalist out")
+    if mode == "multitask" and datalist is None:
+        raise InputError(
+            "--transfer multitask goes on learning the pretext, and has no images for it; name the pretext's datalist with "
+            "--pretext_datalist"
+        )
+    if mode == "multitask" and not Path(str(datalist)).expanduser().is_file():
+        raise InputError(f"there is no datalist {datalist}; name the pretext's with --pretext_datalist")
 
 
 def _hint(value: Any) -> str:

@@ -29,7 +29,7 @@ from planewise import __version__
 from planewise.engines.overrides import config_file_text, unknown_overrides
 from planewise.engines.precision import precision
 from planewise.engines.quiet import keep_quiet
-from planewise.engines.settings_check import CHECKS, check_settings
+from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
 from planewise.errors import InputError
 from planewise.locks import claim_folder
 from planewise.switches import switched_on
@@ -101,7 +101,9 @@ def start_run(
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
-        _write_down(Path(output_dir), config, resume, depends_on, {"seed": seed, **computes_on})
+        _write_down(
+            Path(output_dir), config, resume, depends_on, _other_task_files(parser), {"seed": seed, **computes_on}
+        )
     idist.barrier()
 
 
@@ -120,15 +122,20 @@ def _checked_parser() -> ConfigParser | None:
     warn_of_unknown_overrides(sys.argv)
     parser = _running_parser()
     if parser is not None:
-        check_settings(_settings(parser))
+        check_settings(evaluated_settings(parser))
     return parser
 
 
 def _write_down(
-    folder: Path, config: dict[str, Any], resume: bool | str, depends_on: Sequence[str | Path], about: dict[str, Any]
+    folder: Path,
+    config: dict[str, Any],
+    resume: bool | str,
+    depends_on: Sequence[str | Path],
+    files: dict[str, Any],
+    about: dict[str, Any],
 ) -> None:
     settings = _computed(config)
-    content = {Path(path).name: _digest(path) for path in depends_on}
+    content = {Path(path).name: _digest(path) for path in depends_on} | files
     identity = hashlib.sha256(json.dumps([settings, content], sort_keys=True, default=str).encode()).hexdigest()
     record_file, config_file = folder / "run.json", folder / "config.yaml"
     try:
@@ -295,14 +302,6 @@ def _running_parser() -> ConfigParser | None:
     return None
 
 
-def _settings(parser: ConfigParser) -> dict[str, Any]:
-    """What is checked of a configuration, its expressions evaluated, but for the network's, which is as it is written."""
-    names = [name for name in (*CHECKS, "device", "datalist") if name in parser]
-    # what is computed from a setting is checked after it, so that the message names the one to change
-    names.sort(key=lambda name: str(parser.get(name)).startswith(("$", "@")))
-    return {name: parser.get_parsed_content(name) for name in names} | {"network_def": parser.get("network_def")}
-
-
 def _computed(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a configuration that decides what is computed: ``train`` and all that it and ``initialize`` refer to.
 
@@ -378,6 +377,17 @@ def _differences(before: dict, now: dict, record: dict, content: dict) -> str:
         for key in keys
     ]
     return "; ".join(shown[:5] + [f"{name} changed" for name in files]) or "of another version"
+
+
+def _other_task_files(parser: ConfigParser | None) -> dict[str, Any]:
+    """Name of a setting to the content of the files that it names, in a run of two tasks."""
+    if parser is None or "transfer" not in parser or parser.get_parsed_content("transfer") != "multitask":
+        return {}
+    named = {name: parser.get_parsed_content(name) for name in OTHER_TASK_FILES}
+    return {
+        name: [_digest(path) for path in ([value] if isinstance(value, str) else value)]
+        for name, value in named.items()
+    }
 
 
 def _digest(path: str | Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from planewise.reports.tables import summary, write_csv, write_json
 class SegmentationReport:
     """Write what an evaluator's pass over whole volumes shows into a folder.
 
-    - ``metrics.json``: mean and standard deviation of Dice and ASSD for each structure and over all of them (Zhang 2024
-      Table 4), how often a structure was missed altogether, and which were never predicted at all. A structure that was
-      missed has no distance: ``assd_mm`` is over the others, ``assd_missed_1_mm`` counts it as 1.0 mm, as the reference
-      implementation of the paper does, which flatters a failure;
+    - ``metrics.json``: mean and standard deviation of Dice, ASSD (Zhang 2024 Table 4) and mean contour distance (Bai 2019
+      Fig. 4) for each structure and over all of them, how often a structure was missed altogether, and which were never
+      predicted at all. A structure that was missed has no distance: ``assd_mm`` is over the others, ``assd_missed_1_mm``
+      counts it as 1.0 mm, as the reference implementation of the paper does, which flatters a failure. Masks that share no
+      slice have no contour distance either, so ``contours`` counts those that there are;
     - ``volumes.csv``: the same for each volume, exams by their hash;
     - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Fig. 7).
 
@@ -66,6 +68,7 @@ class SegmentationReport:
                 row |= {
                     f"{name}_dice": score["dice"],
                     f"{name}_assd_mm": score["assd"],
+                    f"{name}_contour_mm": score["contour"],
                     f"{name}_missed": score["missed"],
                 }
             row["predicted"] = sorted(int(value) for value in prediction.unique())
@@ -97,6 +100,8 @@ class SegmentationReport:
                 "dice": summary([row[f"{name}_dice"] for row in self._rows]),
                 "assd_mm": summary([row[f"{name}_assd_mm"] for row in self._rows]),
                 "assd_missed_1_mm": summary(self._distances([name])),
+                "contour_mm": summary([row[f"{name}_contour_mm"] for row in self._rows]),
+                "contours": sum(math.isfinite(row[f"{name}_contour_mm"]) for row in self._rows),
                 "missed": sum(row[f"{name}_missed"] for row in self._rows),
             }
             for name in names
@@ -104,13 +109,14 @@ class SegmentationReport:
         predicted = {value for row in self._rows for value in row.pop("predicted")}
         mean = {
             kind: summary([row[f"{name}_{kind}"] for row in self._rows for name in names])
-            for kind in ("dice", "assd_mm")
+            for kind in ("dice", "assd_mm", "contour_mm")
         }
         mean |= {"assd_missed_1_mm": summary(self._distances(names))}
         metrics = {
             "volumes": len(self._rows),
             "exams": len({row["exam"] for row in self._rows}),
-            "mean": {**mean, "missed": sum(entry["missed"] for entry in structures.values())},
+            "mean": mean
+            | {count: sum(entry[count] for entry in structures.values()) for count in ("contours", "missed")},
             "structures": structures,
             "never_predicted": [name for value, name in self.structures.items() if value not in predicted],
         }

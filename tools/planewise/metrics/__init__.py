@@ -1,6 +1,7 @@
 """Numbers that say how good a prediction is."""
 
 from planewise.metrics.classification import classification_scores
+from planewise.metrics.contours import mean_contour_distance
 from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
 from planewise.metrics.findings import finding_scores, mean_auc
 from planewise.metrics.findings_auc import FindingsAuc
@@ -29,6 +30,7 @@ __all__ = [
     "line_profiles",
     "location_scores",
     "mean_auc",
+    "mean_contour_distance",
     "mean_distance_of_others",
     "nearest_neighbours",
     "position_counts",

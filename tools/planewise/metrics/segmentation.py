@@ -1,4 +1,4 @@
-"""Dice and average symmetric surface distance of a segmented volume, structure by structure."""
+"""Dice, average symmetric surface distance and mean contour distance of a segmented volume, structure by structure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from monai.metrics import compute_average_surface_distance, compute_dice
 from torch import Tensor
+
+from planewise.metrics.contours import mean_contour_distance
 
 
 def volume_scores(
@@ -21,17 +23,18 @@ def volume_scores(
         structures: label value to name.
 
     Returns:
-        Per structure ``dice``, ``assd`` (mm) and ``missed``. Both empty: Dice 1 and distance 0. One empty: Dice 0, missed,
-        and no distance (NaN), since any number in its place would flatter or punish at will.
+        Per structure ``dice``, ``assd`` (mm), ``contour`` (mm, see `mean_contour_distance`) and ``missed``. Both empty: Dice
+        1 and distances 0. One empty: Dice 0, missed, and no distance (NaN), since any number in its place would flatter or
+        punish at will. Where the two share no slice, ``contour`` is NaN too.
     """
     scores: dict[str, dict[str, float | bool]] = {}
     for value, name in structures.items():
         found, true = prediction == value, reference == value
         if not found.any() and not true.any():
-            scores[name] = {"dice": 1.0, "assd": 0.0, "missed": False}
+            scores[name] = {"dice": 1.0, "assd": 0.0, "contour": 0.0, "missed": False}
             continue
         if not found.any() or not true.any():
-            scores[name] = {"dice": 0.0, "assd": math.nan, "missed": True}
+            scores[name] = {"dice": 0.0, "assd": math.nan, "contour": math.nan, "missed": True}
             continue
         # MONAI's (batch, channel, ...); the surface distance is wanted for the one channel there is
         pair = [mask[None, None].to(torch.float32) for mask in (found, true)]
@@ -39,5 +42,6 @@ def volume_scores(
         assd = compute_average_surface_distance(
             *pair, include_background=True, symmetric=True, spacing=[float(size) for size in spacing]
         )
-        scores[name] = {"dice": float(dice), "assd": float(assd), "missed": False}
+        contour = mean_contour_distance(found, true, spacing)
+        scores[name] = {"dice": float(dice), "assd": float(assd), "contour": contour, "missed": False}
     return scores

@@ -30,6 +30,7 @@ from planewise.networks.shared_encoder_net import SharedEncoderNet
 from planewise.networks.simclr_learner import SimClrLearner
 from planewise.networks.slice_net import SliceNet
 from planewise.networks.stack_classifier import StackClassifier
+from planewise.networks.two_head_learner import TwoHeadLearner
 from planewise.networks.unet import PAPER_FEATURES, UNetDecoder, UNetEncoder
 from planewise.networks.vit import ViTDecoder, ViTEncoder
 
@@ -52,6 +53,7 @@ __all__ = [
     "SimClrLearner",
     "SliceNet",
     "StackClassifier",
+    "TwoHeadLearner",
     "UNetDecoder",
     "UNetEncoder",
     "ViTDecoder",

@@ -25,7 +25,7 @@ from planewise.packaging.source import OURS, THEIRS
 #: Sections whose scores say how good the weights are, the better first. Scores of the training section do not.
 MEASURED_ON = ("test", "validation")
 #: Settings that name files. They stay on the machine that they are on.
-_FILES = ("dataset_dir", "datalist", "pretrained", "imagenet", "masks")
+_FILES = ("dataset_dir", "datalist", "pretrained", "pretext_config", "pretext_datalist", "imagenet", "masks")
 #: What a tree of phantom exams holds at its root.
 _PHANTOM_MARK = "phantom.json"
 

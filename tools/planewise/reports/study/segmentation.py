@@ -22,6 +22,7 @@ _SCORES = {
         "Average symmetric surface distance (mm), over the structures that were found",
         paper_tables.SEGMENTATION_ASSD,
     ),
+    "contour_mm": ("Mean contour distance (mm; Bai 2019, Fig. 4), over the structures that were found", ()),
 }
 
 
@@ -36,6 +37,8 @@ def add(page: Page, study: StudyFolder) -> None:
         "Cells are mean (standard deviation) over the volumes and structures of all draws.</p>"
     )
     for kind, (title, papers) in _SCORES.items():
+        if kind not in runs.any["mean"]:
+            continue  # of runs from before there was this score
         header = ["labelled exams, method", "mean", *structures, "missed"]
         if kind == "assd_mm":
             header.insert(2, "mean, 1.0 mm where missed")
@@ -85,7 +88,10 @@ def _cell(draws: Mapping[int, dict], kind: str, content_of: Callable[[dict], dic
     known = [entry for entry, _ in contents if kind in entry]
     if len(known) < len(contents):
         return "-"  # of a run from before there was this score
-    counts = [number - entry["missed"] if kind == "assd_mm" else number for entry, number in contents]
+    if kind == "contour_mm":
+        counts = [entry["contours"] for entry in known]
+    else:
+        counts = [number - entry["missed"] if kind == "assd_mm" else number for entry, number in contents]
     return spread(pooled([entry[kind] for entry in known], counts))
 
 

@@ -1,0 +1,287 @@
+"""The ways from a pretext's weights to a segmentation (Bai 2019, section 2): decoder, all, and both tasks at once."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.bundle import ConfigParser
+from planewise.engines import leave_processes, read_history
+from planewise.errors import InputError
+from planewise.networks import SliceNet, UNetDecoder, UNetEncoder
+from planewise.packaging import package_bundle
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from tests.bundles.conftest import run_bundle, tiny
+from tests.bundles.test_runs import interrupted, root_cause, same, weights
+from tests.conftest import ROOT
+from tests.processes import in_processes
+
+NAME = "downstream_cardiac_sax_segmentation"
+#: Two epochs of the labelled images; of the pretext's, shorter ones.
+SHORT = {"samples_per_epoch": 24, "batch_size": 4, "max_epochs": 2, "val_interval": 1, "num_subjects": 2}
+OTHER = {"batch_size": 4, "samples_per_epoch": 12}
+
+
+def weights_of(pretext: str, folder: Path) -> Path:
+    """Weights of a pretext's network of a few channels, as random as they come."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / pretext / "configs/train.yaml")))
+    small = tiny(pretext)
+    parser.update({key: value for key, value in small.items() if key in parser})
+    torch.manual_seed(11)
+    torch.save(parser.get_parsed_content("network_def").state_dict(), folder / "pretext.pt")
+    return folder / "pretext.pt"
+
+
+def two_tasks(phantoms, folder: Path, pretext: str = "pretext_cardiac_sax_position") -> dict:
+    return {
+        **SHORT,
+        "pretext_settings": OTHER,
+        "transfer": "multitask",
+        "pretrained": str(weights_of(pretext, folder)),
+        "pretext_config": str(ROOT / "bundles" / pretext / "configs/train.yaml"),
+        "datalist": str(phantoms.cardiac.labelled),
+        "pretext_datalist": str(phantoms.cardiac.unlabelled),
+        "device": "cpu",
+        "amp": False,
+    }
+
+
+def parser_of(folder: Path, **settings) -> ConfigParser:
+    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / NAME / "configs/train.yaml")))
+    parser.update(tiny(NAME) | {"output_dir": str(folder)} | settings)
+    return parser
+
+
+def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(phantoms, tmp_path):
+    """ "At each iteration, task 1 was optimised for one sub-iteration, followed by optimising task 2 for beta sub-iterations"
+    (section 3), with a head for each task. 30 steps on labelled batches, so 8 on the pretext's, which are 3 epochs of it."""
+    beta, rate, seed = 4, 2e-3, 3
+    given = two_tasks(phantoms, tmp_path) | {"beta": beta, "learning_rate": rate, "seed": seed, "l1": 0.0}
+    given |= {"samples_per_epoch": 40, "max_epochs": 3, "val_interval": 9}
+    parser = parser_of(tmp_path / "run", **given)
+    parser.get_parsed_content("initialize")
+    trainer = parser.get_parsed_content("train#trainer")
+    task = parser.get_parsed_content("other_task")
+
+    # the same start; the paper's two heads on one network
+    encoder, decoder, head = (deepcopy(getattr(trainer.network, name)) for name in ("encoder", "decoder", "head"))
+    pretext_head = deepcopy(task.network.head)
+    assert torch.equal(pretext_head.maps.weight, torch.load(given["pretrained"])["head.maps.weight"])
+    everything = nn.ModuleList([encoder, decoder, head, pretext_head]).train()
+    adam = torch.optim.Adam(everything.parameters(), lr=rate)
+
+    # each task's batches, from its own configuration
+    labelled = parser_of(tmp_path / "none", **given | {"transfer": "scratch", "pretrained": None})
+    pretext = ConfigParser(ConfigParser.load_config_file(given["pretext_config"]))
+    small = tiny("pretext_cardiac_sax_position") | {"output_dir": str(tmp_path / "none"), "device": "cpu", "seed": seed}
+    pretext.update(small | {"datalist": given["pretext_datalist"], "batch_size": 4, "samples_per_epoch": 12})
+
+    def batches(of: ConfigParser, targets):
+        """Image and target of one step after the other, for ever."""
+        dataset, sampler = of.get_parsed_content("train#dataset"), of.get_parsed_content("train#sampler")
+        changes = [of.get_parsed_content("train#augmentation")]
+        changes += [of.get_parsed_content("train#pretext")] if "train#pretext" in of else []
+        step = 0
+        for epoch in count(1):
+            sampler.set_epoch(epoch)
+            order = list(sampler)
+            for first in range(0, len(order), 4):
+                step += 1
+                torch.manual_seed(seed * 1_000_003 + step)
+                batch = dataset.__getitems__(order[first : first + 4])
+                for change in changes:
+                    batch = change(batch)
+                yield batch["image"], targets(batch)
+
+    task_1, task_2 = batches(pretext, lambda b: b["squares"]), batches(labelled, lambda b: b["label"][:, 0].long())
+
+    def step(image, target, own_head):
+        adam.zero_grad(set_to_none=True)
+        decoded = decoder(encoder(image))
+        cross_entropy(own_head.maps(decoded), target, ignore_index=-1).backward()
+        adam.step()
+
+    for iteration in range(30):
+        if iteration % beta == 0:
+            step(*next(task_1), pretext_head)
+        step(*next(task_2), head)
+
+    trainer.run()
+    assert trainer.state.iteration == 30
+    for expected, found in (
+        (encoder, trainer.network.encoder),
+        (decoder, trainer.network.decoder),
+        (head, trainer.network.head),
+        (pretext_head, task.network.head),
+    ):
+        assert expected.state_dict().keys() == found.state_dict().keys()
+        for name, value in expected.state_dict().items():
+            assert torch.equal(value, found.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    "pretext",
+    [
+        # without a decoder
+        "pretext_cardiac_location",
+        pytest.param("pretext_cardiac_orientation", marks=pytest.mark.slow),
+        pytest.param("pretext_cardiac_multitask", marks=pytest.mark.slow),
+    ],
+)
+def test_any_pretext_with_a_u_net_is_the_other_task(pretext, phantoms, tmp_path):
+    parser = parser_of(tmp_path, **two_tasks(phantoms, tmp_path, pretext))
+    trainer, task = (parser.get_parsed_content(key) for key in ("train#trainer", "other_task"))
+    before = {name: value.clone() for name, value in task.learner.state_dict().items()}
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: engine.terminate())
+    trainer.run()
+    moved = {
+        name.split(".")[0] for name, value in task.learner.named_parameters() if not torch.equal(value, before[name])
+    }
+    assert moved == {"encoder", "decoder", "head", "other"}
+    assert trainer.network.encoder is task.network.encoder
+
+
+def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms, tmp_path):
+    """From the run to a packaged bundle, the second task is nowhere."""
+    given = two_tasks(phantoms, tmp_path) | {"max_epochs": 3, "beta": 5}
+    run_bundle(
+        NAME, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **given
+    )
+    # epochs of 6 steps: the second begins between two steps of the pretext, which are in the middle of its own epoch
+    for end in (1, 2):
+        interrupted(NAME, "train.yaml", after_epoch=end, output_dir=str(tmp_path / "b"), **given)
+    run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "b"), **given)
+    one, other = (weights(tmp_path / name, "last.ckpt") for name in "ab")
+    assert one["learner"].keys() == one["network"].keys() | {"other.head.maps.weight", "other.head.maps.bias"}
+    for part in ("network", "learner"):
+        assert same(one[part], other[part])
+    assert str(one["optimizer"]) == str(other["optimizer"])
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    rows = read_history(tmp_path / "b/history.csv")
+    assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
+    assert all(row["pretext_loss"] > 0 for row in rows) and len(rows) == 3
+
+    ordinary = parser_of(tmp_path / "none", datalist=given["datalist"]).get_parsed_content("network_def")
+    assert weights(tmp_path / "a").keys() == ordinary.state_dict().keys()
+    assert json.loads((tmp_path / "a/test/metrics.json").read_text())["volumes"] > 0
+    # evaluated and used without a word of the other task
+    plain = {key: given[key] for key in ("datalist", "device", "amp")}
+    run_bundle(NAME, "train.yaml", "evaluate.yaml", output_dir=str(tmp_path / "b"), **plain)
+    assert (tmp_path / "a/test/metrics.json").read_text() == (tmp_path / "b/test/metrics.json").read_text()
+    packaged = package_bundle(ROOT / "bundles" / NAME, tmp_path / "a", tmp_path / "dist").folder
+    assert same(torch.load(packaged / "models/model.pt", weights_only=True), weights(tmp_path / "a"))
+    written = [path.read_text() for path in packaged.rglob("*") if path.suffix in (".yaml", ".json", ".md")]
+    assert written and not any(str(tmp_path) in text or phantoms.folder.name in text for text in written)
+    assert any("transfer: multitask" in text for text in written), "the model card says how it was trained"
+    run_bundle(
+        NAME,
+        "inference.yaml",
+        input=given["datalist"],
+        num_exams=1,
+        weights=str(packaged),
+        output_dir=str(tmp_path / "masks"),
+    )
+    assert list((tmp_path / "masks").rglob("*_mask.nii.gz"))
+
+
+def test_a_run_of_another_datalist_of_the_pretext_is_another_run(phantoms, tmp_path):
+    given = two_tasks(phantoms, tmp_path) | {"output_dir": str(tmp_path / "run")}
+    copy = phantoms.cardiac.unlabelled.parent / "copy.json"
+    copy.write_text(phantoms.cardiac.unlabelled.read_text())
+    given["pretext_datalist"] = str(copy)
+    parser_of(tmp_path / "run", **given).get_parsed_content("initialize")
+    parser_of(tmp_path / "run", **given).get_parsed_content("initialize")
+    content = json.loads(copy.read_text())
+    copy.write_text(json.dumps(content | {"training": content["training"][1:]}))
+    with pytest.raises(RuntimeError) as caught:
+        parser_of(tmp_path / "run", **given).get_parsed_content("initialize")
+    assert "pretext_datalist changed" in str(root_cause(caught.value))
+
+
+def both(rank: int, folder: str, batch_size: int, configs: list[str], overrides: dict) -> None:
+    run_bundle(NAME, *configs, **overrides | {"batch_size": batch_size, "output_dir": folder})
+
+
+def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(phantoms, tmp_path):
+    given = two_tasks(phantoms, tmp_path) | {"norm": "instance", "samples_per_epoch": 16, "beta": 2}
+    given["pretrained"] = str(tmp_path / "instance.pt")
+    torch.manual_seed(0)
+    size = {"features": tiny(NAME)["features"], "stem_stride": 2, "norm": "instance"}
+    torch.save(SliceNet(UNetEncoder(**size), UNetDecoder(**size), num_maps=10).state_dict(), given["pretrained"])
+    both(0, str(tmp_path / "alone"), 4, ["train.yaml"], given)
+    given["pretext_settings"] = OTHER | {"batch_size": 2}
+    in_processes(both, str(tmp_path / "pair"), 2, ["train.yaml", "multi_gpu_train.yaml"], given)
+    rows, expected = (read_history(tmp_path / name / "history.csv") for name in ("pair", "alone"))
+    for row, alone in zip(rows, expected, strict=True):
+        for name in ("train_loss", "pretext_loss", "val_loss"):
+            assert row[name] == pytest.approx(alone[name], rel=1e-4)
+    assert weights(tmp_path / "pair", "last.ckpt")["learner"].keys() == (
+        weights(tmp_path / "alone", "last.ckpt")["learner"].keys()
+    )
+
+
+def test_a_frozen_encoder_keeps_weights_and_batch_statistics(phantoms, tmp_path):
+    given = two_tasks(phantoms, tmp_path) | {"transfer": "decoder", "pretext_datalist": None}
+    run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "run"), **given)
+    start, end = torch.load(given["pretrained"]), weights(tmp_path / "run", "last.ckpt")["network"]
+    names = [name for name in end if name.startswith("encoder.")]
+    assert any("running_mean" in name for name in names)
+    assert all(torch.equal(start[name], end[name]) for name in names)
+    assert any(not torch.equal(start[name], end[name]) for name in end if name.startswith("decoder."))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"transfer": "some"}, "--transfer is scratch or decoder or all or multitask, or null, not 'some'"),
+        (
+            {"transfer": "decoder", "pretrained": None},
+            "--transfer decoder starts from a pretext's weights, and none are",
+        ),
+        ({"pretrained": None}, "--transfer multitask starts from a pretext's weights, and none are given"),
+        ({"pretext_datalist": None}, "name the pretext's datalist with --pretext_datalist"),
+        ({"pretext_datalist": "nowhere.json"}, "there is no datalist nowhere.json; name the pretext's"),
+        ({"transfer": "all"}, "--pretext_datalist is for --transfer multitask alone"),
+        (
+            {"transfer": "scratch", "pretext_datalist": None},
+            "--transfer scratch starts from random weights; leave --pre",
+        ),
+        ({"beta": 0}, "--beta is a whole number, at least 1, not 0"),
+        ({"pretext_config": "nowhere.yaml"}, "there is no configuration of a pretext at nowhere.yaml"),
+        ({"pretext_settings": {"sigmaa": 3}}, "--pretext_settings has sigmaa, which the pretext of "),
+        ({"pretext_settings": {"views": ["3ch", "2ch"]}}, "no training exam has the view 3ch"),
+        ({"pretext_config": "pretext_simclr"}, "trains more than its network, and can be no other task"),
+        ({"pretext_settings": {"features": [4, 8, 12]}}, "does not fit the network"),
+    ],
+)
+def test_what_makes_no_sense_ends_with_a_sentence(changed, message, phantoms, tmp_path):
+    given = two_tasks(phantoms, tmp_path) | changed
+    if given["pretext_config"] == "pretext_simclr":
+        given["pretext_config"] = str(ROOT / "bundles/pretext_simclr/configs/train.yaml")
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "run"), **given)
+    error: BaseException | None = caught.value
+    while error is not None and message not in str(error):
+        error = error.__cause__
+    assert error is not None, str(root_cause(caught.value))
+    assert isinstance(root_cause(caught.value), InputError)
+
+
+def test_an_optimizer_without_the_pretexts_head_is_refused(phantoms, tmp_path):
+    given = two_tasks(phantoms, tmp_path)
+    optimizer = {"_target_": "torch.optim.Adam", "params": "$@network.parameters()", "lr": 0.1}
+    trainer = parser_of(tmp_path / "run", optimizer=optimizer, **given).get_parsed_content("train#trainer")
+    with pytest.raises(InputError, match="the optimizer lacks the pretext's head; its weights are those of @learner"):
+        trainer.run()
+
+
+def teardown_module() -> None:
+    leave_processes()

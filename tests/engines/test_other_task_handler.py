@@ -1,0 +1,81 @@
+"""Whose turn it is, and with which batch."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from planewise.engines import OtherTaskHandler
+
+SEED = 1_000_003
+
+
+class Numbers:
+    """Batches 0, 1, 2 of an epoch, its number before them."""
+
+    def __init__(self) -> None:
+        self.sampler = SimpleNamespace(set_epoch=lambda epoch: setattr(self, "epoch", epoch))
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self):
+        torch.rand(1)  # as a DataLoader draws
+        return iter([(self.epoch, number) for number in range(3)])
+
+
+def turns(beta: int, start: int = 0, epoch_length: int = 4, epochs: int = 4) -> tuple[list, list[dict]]:
+    """Who made each step, with its batch and what it drew, and the metrics after each epoch."""
+    steps, metrics = [], []
+    other = Engine(lambda engine, batch: None)
+    other.data_loader = Numbers()
+    other.state.device = torch.device("cpu")
+
+    def iteration(engine: Engine, batch: tuple) -> dict:
+        steps.append(("other", batch, float(torch.rand(1))))
+        return {"loss": torch.tensor(float(batch[1]))}
+
+    other._iteration = iteration
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
+    task = SimpleNamespace(trainer=lambda given: other if given is optimizer else None)
+    engine = Engine(lambda engine, batch: steps.append(("own", engine.state.iteration)))
+    OtherTaskHandler(task, optimizer, beta, seed=1).attach(engine)
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: metrics.append(dict(engine.state.metrics)))
+    if start:
+        engine.load_state_dict({"epoch": start, "max_epochs": epochs, "epoch_length": epoch_length})
+    engine.run(range(epoch_length), max_epochs=epochs)
+    assert optimizer.param_groups[0]["params"][0].grad is None
+    return steps, metrics
+
+
+def drawn(step: int) -> float:
+    return float(torch.rand(1, generator=torch.Generator().manual_seed(SEED + step)))
+
+
+def test_one_step_before_each_beta_of_the_trainers():
+    steps, metrics = turns(beta=3)
+    others = {1: (1, 0), 4: (1, 1), 7: (1, 2), 10: (2, 0), 13: (2, 1), 16: (2, 2)}
+    expected = []
+    for iteration in range(1, 17):
+        if iteration in others:
+            expected.append(("other", others[iteration], drawn(list(others).index(iteration) + 1)))
+        expected.append(("own", iteration))
+    assert steps == expected
+    # epochs of 4: steps 1 and 4, 7, 10, 13 and 16
+    assert metrics == [{"pretext_loss": value} for value in (0.5, 2.0, 0.0, 1.5)]
+
+
+@pytest.mark.parametrize("start", [1, 2, 3])
+def test_a_resumed_run_makes_the_steps_that_were_left(start):
+    whole, metrics = turns(beta=3)
+    rest, others = turns(beta=3, start=start)
+    first = whole.index(("own", 4 * start)) + 1
+    assert rest == whole[first:] and others == metrics[start:]
+
+
+def test_an_epoch_without_the_other_task_has_no_loss_of_it():
+    _, metrics = turns(beta=8)
+    assert [set(entry) for entry in metrics] == [{"pretext_loss"}, set(), {"pretext_loss"}, set()]

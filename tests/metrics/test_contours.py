@@ -1,0 +1,78 @@
+"""Pixels of 1.5 by 2 mm; in masks one pixel wide, every pixel is of the contour."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from planewise.metrics import mean_contour_distance
+
+SPACING = (1.5, 2.0, 9.0)
+
+
+def mask(*pixels: tuple[int, int, int]) -> torch.Tensor:
+    volume = torch.zeros(8, 8, 3, dtype=torch.bool)
+    for pixel in pixels:
+        volume[pixel] = True
+    return volume
+
+
+def test_each_direction_is_half():
+    # 0 and 4 mm to the only pixel of the reference, and 0 mm back: (2 + 0) / 2. All three distances together make 4 / 3
+    assert mean_contour_distance(mask((2, 2, 0), (2, 4, 0)), mask((2, 2, 0)), SPACING) == pytest.approx(1)
+    assert mean_contour_distance(mask((2, 2, 0)), mask((2, 2, 0), (2, 4, 0)), SPACING) == pytest.approx(1)
+
+
+def test_distances_are_millimetres_of_both_axes_and_the_mean_is_over_slices_that_have_both():
+    row = [(2, column, 0) for column in range(8)]
+    moved = [(4, column, 0) for column in range(8)]
+    assert mean_contour_distance(mask(*row), mask(*moved), SPACING) == pytest.approx(3)
+    # 3 pixels of 1.5 mm and 2 of 2 mm
+    oblique = mean_contour_distance(mask((1, 1, 1)), mask((4, 3, 1)), SPACING)
+    assert oblique == pytest.approx(math.hypot(4.5, 4))
+    # however many pixels each has; the last slice has the structure in one alone
+    both = mean_contour_distance(mask(*row, (1, 1, 1), (0, 0, 2)), mask(*moved, (4, 3, 1)), SPACING)
+    assert both == pytest.approx((3 + math.hypot(4.5, 4)) / 2)
+
+
+def test_a_contour_is_the_outer_one():
+    disc = mask(*[(i, j, 0) for i in range(1, 7) for j in range(1, 7)])
+    ring = disc.clone()
+    ring[3:5, 3:5] = False
+    assert mean_contour_distance(ring, disc, SPACING) == 0
+
+
+def test_no_slice_with_both_has_no_distance():
+    assert math.isnan(mean_contour_distance(mask((1, 1, 0)), mask((1, 1, 1)), SPACING))
+    assert math.isnan(mean_contour_distance(mask(), mask(), SPACING))
+
+
+def test_it_is_the_loop_over_all_pairs_of_points():
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        one, other = (torch.from_numpy(draw.random((8, 8, 3)) < 0.4) for _ in range(2))
+        found = []
+        for k in range(3):
+            contours = [outline(volume[..., k].numpy()) for volume in (one, other)]
+            pairs = np.array([[math.hypot(*((p - q) * SPACING[:2])) for q in contours[1]] for p in contours[0]])
+            found.append(0.5 * pairs.min(axis=0).mean() + 0.5 * pairs.min(axis=1).mean())
+        assert mean_contour_distance(one, other, SPACING) == pytest.approx(np.mean(found), abs=1e-5)
+
+
+def outline(pixels: np.ndarray) -> np.ndarray:
+    """Pixels beside what can be reached from outside by steps along the axes."""
+    padded = np.pad(pixels, 1)
+    outside, waiting = {(0, 0)}, [(0, 0)]
+    steps = ((0, 1), (1, 0), (0, -1), (-1, 0))
+    while waiting:
+        i, j = waiting.pop()
+        for di, dj in steps:
+            near = (i + di, j + dj)
+            inside = 0 <= near[0] < padded.shape[0] and 0 <= near[1] < padded.shape[1]
+            if inside and near not in outside and not padded[near]:
+                outside.add(near)
+                waiting.append(near)
+    points = [(i, j) for i, j in np.argwhere(padded) if any((i + di, j + dj) in outside for di, dj in steps)]
+    return np.array(points)

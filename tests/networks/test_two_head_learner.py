@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from planewise.networks import LocationHead, SliceNet, TwoHeadLearner, UNetDecoder, UNetEncoder
+
+WIDTHS = (4, 6, 8)
+
+
+def net(maps: int, widths=WIDTHS, location: bool = False) -> SliceNet:
+    decoder = UNetDecoder(widths) if maps else None
+    return SliceNet(UNetEncoder(widths), decoder, maps, LocationHead(widths[-1]) if location else None)
+
+
+def test_two_networks_have_one_body_and_a_head_each():
+    network, other = net(4), net(10)
+    names = list(network.state_dict())
+    learner = TwoHeadLearner(network, other)
+    assert other.encoder is network.encoder and other.decoder is network.decoder
+    assert list(learner.state_dict()) == [*names, "other.head.maps.weight", "other.head.maps.bias"]
+    assert list(network.state_dict()) == names, "what is kept stays as it was"
+    before = network.head.maps.weight.clone()
+    other(torch.randn(2, 1, 16, 16)).sum().backward()
+    assert network.encoder.levels[0].conv_0.conv.weight.grad is not None
+    assert network.head.maps.weight.grad is None and torch.equal(network.head.maps.weight, before)
+
+
+def test_without_a_decoder_the_encoder_alone_is_shared():
+    network, other = net(4), net(0, location=True)
+    learner = TwoHeadLearner(network, other)
+    assert other.encoder is network.encoder and other.decoder is None
+    assert [name for name in learner.state_dict() if name.startswith("other.")] == [
+        "other.head.location.layers.0.weight",
+        "other.head.location.layers.0.bias",
+    ]
+
+
+@pytest.mark.parametrize("network", [net(4, (4, 6, 10)), torch.nn.Linear(2, 2)])
+def test_networks_that_do_not_fit_are_refused(network):
+    with pytest.raises(ValueError, match="the encoder of one network does not fit the other"):
+        TwoHeadLearner(network, net(10))

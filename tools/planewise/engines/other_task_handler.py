@@ -1,0 +1,84 @@
+"""Steps on another task's batches between those of a trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+
+from planewise.engines.pretext_task import PretextTask
+from planewise.engines.seeding import SeedHandler
+
+
+class OtherTaskHandler:
+    """Make a step on another task's batch before each ``beta`` steps of a trainer, by its optimiser (Bai 2019, section 3).
+
+    ``L = L_task1 + beta L_task2``, approximately, of which the trainer's own is task 2: its iterations are the paper's
+    sub-iterations of the new task. Batches and random numbers of the other task's k-th step are those of the k-th step of its
+    own training with the same seed, so a run that was interrupted and resumed makes the steps that it would have made. Those
+    of the trainer are what they are without the other task.
+
+    The mean of the other task's losses of an epoch becomes the trainer's metric ``pretext_loss``. Attach it before the
+    handlers that write metrics.
+
+    Args:
+        task: the other task.
+        optimizer: the trainer's; holds all weights of the task's learner.
+        beta: steps of the trainer for one of the other task.
+        seed: seed of the run.
+    """
+
+    def __init__(self, task: PretextTask, optimizer: torch.optim.Optimizer, beta: int = 10, seed: int = 0) -> None:
+        self.task = task
+        self.optimizer = optimizer
+        self.beta = beta
+        self.seed = seed
+        self._batches: Iterator[dict[str, Any]] = iter(())
+        self._done = -1  # steps of the other task before the next of `_batches`
+        self._losses: list[torch.Tensor] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
+        # before SeedHandler seeds the trainer's own step
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._step)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._report)
+
+    def _start(self, engine: Engine) -> None:
+        self._trainer = self.task.trainer(self.optimizer)
+        SeedHandler(self.seed, self._trainer.data_loader.sampler).attach(self._trainer)
+
+    def _reset(self, engine: Engine) -> None:
+        self._losses = []
+        engine.state.metrics.pop("pretext_loss", None)
+
+    def _step(self, engine: Engine) -> None:
+        if engine.state.iteration % self.beta:
+            return
+        done, trainer = engine.state.iteration // self.beta, self._trainer
+        if done != self._done:
+            self._batches = self._batches_after(done)
+        batch = next(self._batches)
+        trainer.state.iteration = self._done = done + 1
+        trainer.fire_event(Events.ITERATION_STARTED)
+        self._losses.append(trainer._iteration(trainer, batch)["loss"].detach())
+        # a gradient of zero is not none: by its momentum, Adam would move the other task's head in the trainer's steps
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _batches_after(self, steps: int) -> Iterator[dict[str, Any]]:
+        """The other task's batches, epoch after epoch of its own, without those of its first steps."""
+        passes, seen = divmod(steps, len(self._trainer.data_loader))
+        for epoch in count(passes + 1):
+            self._trainer.state.epoch = epoch
+            self._trainer.fire_event(Events.EPOCH_STARTED)
+            yield from islice(self._trainer.data_loader, seen, None)
+            seen = 0
+
+    def _report(self, engine: Engine) -> None:
+        if self._losses:
+            loss = torch.stack(self._losses).mean()
+            engine.state.metrics["pretext_loss"] = float(idist.all_reduce(loss)) / idist.get_world_size()

@@ -1,0 +1,40 @@
+"""What is trained when one network learns two tasks: its parts, and the other task's head."""
+
+from __future__ import annotations
+
+from torch import nn
+
+#: Parts that both tasks have in common.
+SHARED = ("encoder", "decoder")
+
+
+class TwoHeadLearner(nn.Module):
+    """The weights of a network and of another task's head on the same encoder and decoder (Bai 2019, Fig. 2d).
+
+    The other task's network gets the encoder and the decoder of the first one in place of its own; one without a decoder
+    (for locations) shares the encoder alone. The names of the first network's weights stay, and those of the other head begin
+    with ``other.``. There is no `forward`: each task runs its own network.
+
+    Args:
+        network: what is kept, with an `encoder`, a `decoder` and a `head`.
+        other: the other task's network, changed in place.
+
+    Raises:
+        ValueError: a part of ``other`` is not there in ``network``, or has other shapes.
+    """
+
+    def __init__(self, network: nn.Module, other: nn.Module) -> None:
+        super().__init__()
+        for name in SHARED:
+            if getattr(other, name, None) is None:
+                continue
+            if _shapes(getattr(network, name, None)) != _shapes(getattr(other, name)):
+                raise ValueError(f"the {name} of one network does not fit the other")
+            setattr(other, name, getattr(network, name))
+        for name, part in network.named_children():
+            setattr(self, name, part)
+        self.other = nn.ModuleDict({name: part for name, part in other.named_children() if name not in SHARED})
+
+
+def _shapes(part: nn.Module | None) -> dict[str, tuple[int, ...]]:
+    return {} if part is None else {name: tuple(value.shape) for name, value in part.state_dict().items()}
