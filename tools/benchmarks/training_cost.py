@@ -61,7 +61,10 @@ def main() -> None:
         "--config", action="append", default=[], help="a config of the bundle on top of train.yaml; may be repeated"
     )
     parser.add_argument(
-        "--exams", type=int, default=627, help="exams of which an epoch takes a slice, slices or a series each (DSBCC: 627)"
+        "--exams",
+        type=int,
+        default=627,
+        help="exams of which an epoch takes a slice, slices or a series each (DSBCC: 627)",
     )
     parser.add_argument("--slices", type=int, help="slices of an epoch, where it takes all of them (ACDC: 1188)")
     parser.add_argument(
