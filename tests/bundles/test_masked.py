@@ -238,6 +238,12 @@ def test_the_transformers_schedule(phantoms, tmp_path):
     assert rates == pytest.approx(wanted)
 
 
+def test_the_transformers_rate_is_for_the_step_of_all_processes(phantoms, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, "vit.yaml", **VIT | SCHEDULE | {"batch_size": 16})
+    assert parser.get_parsed_content("learning_rate") == pytest.approx(1.5e-4 * 64 / 256)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -19,6 +19,7 @@ from planewise.engines.processes import (
     is_first_process,
     join_processes,
     leave_processes,
+    number_of_processes,
     own_device,
     parallel_network,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "join_processes",
     "leave_processes",
     "momentum_at",
+    "number_of_processes",
     "own_device",
     "parallel_network",
     "plain_errors",

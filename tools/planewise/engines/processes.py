@@ -34,6 +34,11 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def number_of_processes() -> int:
+    """How many processes torchrun started for this run; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
 def join_processes(device: str | torch.device) -> None:
     """Join the processes that torchrun started. Call it first in ``initialize``; without torchrun it does nothing.
 
