@@ -20,6 +20,7 @@ import psutil
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from planewise import locks
 from planewise.engines import leave_processes, read_history
 from torch.nn.parallel import DistributedDataParallel
 
@@ -222,6 +223,7 @@ def test_two_processes_go_on_where_one_stopped_on_the_same_cycle(phantoms, tmp_p
     }
     configs = ["train.yaml", "demo.yaml"]
     interrupted(SEGMENTATION, *configs, after_epoch=1, **overrides)
+    locks._let_go()  # as the end of its process does
     in_processes(segment, str(tmp_path / "run"), 2, [*configs, PARALLEL], overrides)
     in_processes(segment, str(tmp_path / "whole"), 2, [*configs, PARALLEL], overrides)
     resumed, whole = (read_history(tmp_path / name / "history.csv") for name in ("run", "whole"))
@@ -253,11 +255,13 @@ def test_every_bundle_trains_under_it(name, few, tmp_path, tmp_path_factory, mon
     monkeypatch.setattr(DistributedDataParallel, "forward", forward)
     shared = tmp_path_factory.getbasetemp() / f"cache_{anatomy(name)}"
     overrides = {"datalist": str(few(name)), "cache_dir": str(shared), "output_dir": str(tmp_path)}
-    overrides |= {"batch_size": 1, "samples_per_epoch": 2, "max_epochs": 1, "val_interval": 1, "device": "cpu"}
+    overrides |= {"batch_size": 2, "samples_per_epoch": 4, "max_epochs": 1, "val_interval": 1, "device": "cpu"}
     run_bundle(name, "train.yaml", PARALLEL, **overrides)
     assert len(trained) == 2
     assert not torch.distributed.is_initialized()
-    assert weights(tmp_path).keys() == trained[0].module.state_dict().keys()
+    # of a learner the network alone is kept
+    kept = getattr(trained[0].module, "network", trained[0].module)
+    assert weights(tmp_path).keys() == kept.state_dict().keys()
     assert read_history(tmp_path / "history.csv")[0]["val_loss"] > 0
 
 
