@@ -1,24 +1,20 @@
-"""Masked autoencoders: that they learn, on hearts and knees and as a transformer, what transfers, and what they say of bad
-input."""
+"""Masked autoencoders: that they learn, also as a transformer, and what they say of bad input."""
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 
-import nibabel
-import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 from planewise.errors import InputError
 from planewise.metrics.restoration import mean_of_seen, restoration_errors
-from planewise.networks import AlexNetEncoder, load_pretrained
-from torch import nn
+from planewise.networks import load_pretrained
 
 from tests.bundles.conftest import run_bundle, tiny_size
 from tests.bundles.test_pieces import Turned, parser_of
+from tests.bundles.test_restoration import Recorder, check_files
 from tests.bundles.test_runs import interrupted, root_cause, same, weights
 from tests.conftest import ROOT
 
@@ -83,19 +79,6 @@ def test_it_learns_on_phantoms_and_not_with_its_loss_turned(files, settings, sha
     assert error[True] > mean or math.isnan(error[True])
 
 
-class Recorder(nn.Module):
-    """Keeps what it is given."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.seen: list[torch.Tensor] = []
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        self.seen.append(image)
-        return self.network(image)
-
-
 def test_no_hidden_pixel_is_seen_and_every_hidden_one_is_asked_for(phantoms, tmp_path):
     parser = parser_of(
         MASKED, phantoms.cardiac.unlabelled, tmp_path, **QUICK | {"samples_per_epoch": 8, "patch_size": 8}
@@ -132,57 +115,6 @@ def test_settings_reach_the_patches(phantoms, tmp_path):
     assert target["hidden"][:, 0, ::12, ::12].flatten(1).sum(dim=1).tolist() == [8] * 8
     patches = target["restored"].reshape(8, 4, 12, 4, 12)
     assert patches.mean(dim=(2, 4)).abs().max() < 1e-3
-
-
-def test_encoder_and_decoder_go_to_the_segmentation(phantoms, tmp_path, caplog):
-    run_bundle(
-        MASKED, "train.yaml", datalist=str(phantoms.cardiac.unlabelled), output_dir=str(tmp_path), samples_per_epoch=8,
-        max_epochs=1, val_interval=1,
-    )  # fmt: skip
-    trained = weights(tmp_path)
-    assert {name.split(".")[0] for name in trained} == {"encoder", "decoder", "head"}
-    parser = parser_of("downstream_cardiac_sax_segmentation", phantoms.cardiac.labelled, tmp_path / "s")
-    network = parser.get_parsed_content("network_def")
-    with caplog.at_level(logging.INFO, logger="planewise"):
-        load_pretrained(network, tmp_path)
-    moved = network.state_dict()
-    assert all(torch.equal(moved[name], value) for name, value in trained.items() if not name.startswith("head."))
-    parts = {part: sum(name.startswith(part) for name in trained) for part in ("encoder", "decoder")}
-    assert f"encoder {parts['encoder']}, decoder {parts['decoder']}" in caplog.text
-
-
-def test_on_knees_from_imagenets_file(phantoms, tmp_path):
-    """configs/knee.yaml goes on top of all three."""
-    torch.manual_seed(0)
-    size = {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.2}
-    encoder = AlexNetEncoder(size["features"]).state_dict()
-    torch.save({**encoder, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
-    run_bundle(
-        MASKED, "train.yaml", "evaluate.yaml", "knee.yaml", run_id="train_and_evaluate",
-        datalist=str(phantoms.knee.unlabelled), output_dir=str(tmp_path / "run"), imagenet=str(tmp_path / "alexnet.pth"),
-        samples_per_epoch=8, batch_size=4, max_epochs=1, val_interval=1, learning_rate=0.0, **size,
-    )  # fmt: skip
-    trained = weights(tmp_path / "run")
-    assert all(torch.equal(trained[f"encoder.{key}"], value) for key, value in encoder.items())
-    assert any(name.startswith("decoder.") for name in trained)
-    scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
-    assert scores["probe"]["location"]["slices"] > 0 and scores["restoration"]["images"] == scores["slices"]
-    exam = min(path for path in phantoms.knee.dicom.iterdir() if path.is_dir())
-    run_bundle(
-        MASKED, "inference.yaml", "knee.yaml", input=str(exam), weights=str(tmp_path / "run"),
-        output_dir=str(tmp_path / "out"), **size,
-    )  # fmt: skip
-    check_files(tmp_path / "out", 16)
-
-
-def check_files(folder, features: int) -> None:
-    (file,) = folder.rglob("features.npy")
-    found = np.load(file)
-    assert found.shape[1] == features and np.isfinite(found).all()
-    (restored,) = folder.rglob("*_restored.nii.gz")
-    volume = np.asarray(nibabel.load(restored).dataobj)
-    assert volume.shape[2] == len(found) and np.isfinite(volume).all() and volume.std() > 0
-    assert list(folder.rglob("restored.png"))
 
 
 def test_the_transformer_trains_resumes_evaluates_infers_and_transfers(phantoms, tmp_path):

@@ -39,7 +39,6 @@ class CorruptImagesd(Transform):
     - ``image``: spoilt;
     - ``restored``: the target, the flipped and otherwise untouched image;
     - ``hidden``: ``(B, 1, i, j)``, bool, where noise is painted;
-    - ``original``: as ``restored``.
 
     Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
 
@@ -89,7 +88,7 @@ class CorruptImagesd(Transform):
         target = self._flipped(image)
         scaled, low, span = unit_range(target)
         spoilt, painted = self._painted(self._curved(self._shuffled(scaled)))
-        batch |= {"image": spoilt * span + low, "restored": target, "hidden": painted, "original": target}
+        batch |= {"image": spoilt * span + low, "restored": target, "hidden": painted}
         return batch
 
     def _flipped(self, image: Tensor) -> Tensor:
