@@ -1,6 +1,6 @@
 """From a datalist to batches."""
 
-from planewise.data.cycle_points import at_cycle_points
+from planewise.data.cycle_points import at_cycle_points, cycle_fraction
 from planewise.data.datalist import expand_volumes, load_datalist, read_datalist, select_subjects
 from planewise.data.exam_sampler import ExamSampler
 from planewise.data.inputs import find_inputs
@@ -22,6 +22,7 @@ __all__ = [
     "StackDataset",
     "as_batch",
     "at_cycle_points",
+    "cycle_fraction",
     "default_cache_dir",
     "expand_volumes",
     "find_inputs",
