@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-
 #: Fraction of the cycle at which a phase with a name usually lies.
 NAMED_PHASES = {"ED": 0.0, "ES": 0.4}
 
