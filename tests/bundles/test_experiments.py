@@ -54,10 +54,28 @@ def settings_of(name: str) -> dict:
     }
 
 
+def with_every_view(datalist: Path, views: list[str], folder: Path) -> Path:
+    """The datalist with a plane for each view that the phantoms lack, between the first two."""
+    content = json.loads(datalist.read_text())
+    missing = [view for view in views if view not in content["planewise"]["views"]]
+    if not missing:
+        return datalist
+    content["planewise"]["views"] += missing
+    for item in [item for section in ("training", "validation", "test") for item in content[section]]:
+        item["image"] = str(datalist.parent / item["image"])
+        first, second = list(item["planes"].values())[:2]
+        normal = np.add(first["normal"], second["normal"])
+        between = {"origin": first["origin"], "normal": (normal / np.linalg.norm(normal)).tolist()}
+        item["planes"] |= dict.fromkeys(missing, between)
+    changed = folder / "every_view.json"
+    changed.write_text(json.dumps(content))
+    return changed
+
+
 @pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
 def test_a_file_on_top_trains_evaluates_and_infers(name, phantoms, tmp_path):
     bundle, file, run = BLOCKS[name].bundle, overlay(name, tmp_path), tmp_path / "run"
-    datalist = str(datalist_for(bundle, phantoms))
+    datalist = str(with_every_view(datalist_for(bundle, phantoms), BLOCKS[name].content.get("views", []), tmp_path))
     run_bundle(
         bundle, "train.yaml", "evaluate.yaml", file, run_id="train_and_evaluate",
         datalist=datalist, section="validation", output_dir=str(run), **settings_of(name),
