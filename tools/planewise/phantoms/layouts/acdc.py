@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path, PurePosixPath
 
-import nibabel as nib
 import numpy as np
 
 from planewise.phantoms.heart.groups import GROUPS
+from planewise.phantoms.nifti import write_volume
 from planewise.phantoms.recipe import Recipe
 
 #: The set has no tables.
@@ -63,8 +62,4 @@ def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
 
 def _write_volume(path: Path, volume: np.ndarray, spacing: tuple[float, ...]) -> None:
     """Writes a compressed NIfTI volume. The affine holds the spacing and no orientation: ACDC gives none either."""
-    image = nib.Nifti1Image(volume, np.diag([*spacing[:3], 1.0]))
-    image.header.set_zooms(spacing)
-    image.header.set_xyzt_units("mm", "sec")
-    # without a time stamp the same exam is the same file
-    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+    write_volume(path, volume, np.diag([*spacing[:3], 1.0]), spacing)
