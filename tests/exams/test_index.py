@@ -313,5 +313,5 @@ def test_no_image_at_all(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=r"no DICOM image to use(.|\n)*1 x not a DICOM file"):
         find_stacks(tmp_path)
-    with pytest.raises(InputError, match="view is '4ch'"):
-        find_stacks(tmp_path, view="4ch")
+    with pytest.raises(InputError, match="view is '2ch'.* views 'sax' and .* and '4ch' with"):
+        find_stacks(tmp_path, view="2ch")

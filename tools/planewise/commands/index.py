@@ -24,7 +24,9 @@ _MOST_EXAMS = 25
 
 
 def index(
-    folder: Annotated[Path, typer.Argument(help="Any tree of files: DICOM, ACDC's NIfTI, NIfTI of your own, MRNet.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Any tree of files: DICOM, NIfTI (ACDC, M&Ms-2, UK Biobank, your own), MRNet.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write (JSON).")] = Path(
         "datalist.json"
     ),
@@ -34,6 +36,14 @@ def index(
             help="Whose views to look for: cardiac or knee. any: every stack of any organ, nothing recognised."
         ),
     ] = "cardiac",
+    view: Annotated[
+        str | None,
+        typer.Option(
+            help="What of a heart is learned from. sax (default): the short-axis stack, which 2ch and 4ch cut. 4ch: the 4ch "
+            "slice, which 2ch and the middle of the short axis cut.",
+            show_default=False,
+        ),
+    ] = None,
     contrast: Annotated[
         str | None,
         typer.Option(
@@ -127,6 +137,7 @@ def index(
             result = index_folder(
                 folder,
                 anatomy=anatomy,
+                view=view,
                 contrast=contrast,
                 seed=seed,
                 split=split,

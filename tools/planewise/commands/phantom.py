@@ -27,6 +27,8 @@ class HeartLayout(str, Enum):
 
     dsbcc = "dsbcc"
     acdc = "acdc"
+    mnms2 = "mnms2"
+    ukbb = "ukbb"
 
 
 class KneeLayout(str, Enum):
@@ -58,7 +60,7 @@ Defects = Annotated[
     list[str] | None,
     typer.Option(
         "--defect",
-        help="DICOM layouts: write every exam with this flaw; repeat or separate by commas. See --list-defects.",
+        help="Write every exam with this flaw; repeat or separate by commas. Each layout has its own: see --list-defects.",
         show_default=False,
     ),
 ]
@@ -92,7 +94,9 @@ def cardiac(
         typer.Option(
             help="dsbcc: DICOM, a series per slice, 2ch and 4ch, no labels (to pretrain on). "
             "acdc: NIfTI short axis with masks at ED and ES, five disease groups (to fine-tune on). "
-            "The two are different populations of patients and scanners."
+            "mnms2: NIfTI short axis and 4ch with masks at ED and ES, as M&Ms-2. ukbb: NIfTI short axis, 2ch and 4ch, "
+            "named as pipelines for UK Biobank do, with masks at ED and ES (five structures in 4ch). "
+            "Each layout is another population of patients and scanners."
         ),
     ] = HeartLayout.dsbcc,
     size: Annotated[
@@ -242,7 +246,7 @@ def _listed(layout: Enum, size: Size, list_defects: bool, list_settings: bool) -
     from planewise.phantoms import LAYOUTS
 
     if list_defects:
-        flaws = LAYOUTS[layout.value].anatomy.defects
+        flaws = LAYOUTS[layout.value].defects
         _print_table(("defect", "what it writes"), [(name, flaw.what) for name, flaw in flaws.items()])
     elif list_settings:
         header = ("setting", f"value for {layout.value}, {size.value}", "meaning")
@@ -257,10 +261,12 @@ def _defect_names(given: list[str] | None, layout: Enum) -> tuple[str, ...]:
 
     form = LAYOUTS[layout.value]
     names = tuple(name.strip() for text in given or [] for name in text.split(",") if name.strip())
-    if unknown := [name for name in names if name not in form.anatomy.defects]:
-        raise InputError(f"unknown defect {unknown[0]!r}; --list-defects shows the known ones")
-    if names and not form.dicom:
-        raise InputError(f"defects are flaws of DICOM files and {form.title}'s layout has none; leave out --defect")
+    if names and not form.defects:
+        raise InputError(f"defects belong to a layout, and {form.title}'s layout has none; leave out --defect")
+    if unknown := [name for name in names if name not in form.defects]:
+        raise InputError(
+            f"unknown defect {unknown[0]!r}; --layout {layout.value} --list-defects shows those that this layout has"
+        )
     return names
 
 

@@ -40,6 +40,21 @@ HEART = Anatomy(
     ),
     look=Look(ends=("base", "apex"), more_views=("3ch",), fields=(150.0, 190.0), upright=False, sigma=7.6),
     phantoms=PhantomLayouts(unlabelled="dsbcc", labelled="acdc"),
+    in_views=True,
+)
+
+#: The heart seen from its 4ch slice, which the 2ch view and the short axis' middle slice cut (Bai 2019, section 2).
+HEART_4CH = replace(
+    HEART,
+    stack="4ch",
+    called="4-chamber",
+    targets=("2ch", "sax"),
+    views=("sax", *(view for view in VIEWS if view != "4ch")),
+    axis=lambda stack: None,
+    unordered="",
+    look=replace(HEART.look, ends=("", "")),
+    phantoms=PhantomLayouts(unlabelled="dsbcc", labelled="ukbb"),
+    seen_from=cardiac.four_chambers,
 )
 
 KNEE = Anatomy(
@@ -111,9 +126,23 @@ def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:
     return replace(anatomy, recognise=partial(anatomy.recognise, contrast=contrast))
 
 
+def seen_from(anatomy: Anatomy, view: str | None) -> Anatomy:
+    """The anatomy with the stack of a view to learn from; its own where ``view`` is None.
+
+    Raises:
+        InputError: nothing is learned from that view.
+    """
+    there = {other.stack: other for other in (*ANATOMIES.values(), HEART_4CH) if other.name == anatomy.name}
+    if view is None or view == anatomy.stack:
+        return anatomy
+    if view not in there:
+        raise InputError(f"view {view!r} is not known for anatomy {anatomy.name!r}; there is: {', '.join(there)}")
+    return replace(there[view], recognise=anatomy.recognise)
+
+
 def anatomy_of_stack(stack: str) -> Anatomy | None:
-    """The anatomy that learns from a stack of this name, ``"sax"`` or ``"sagittal"``; None if there is none."""
-    return next((anatomy for anatomy in ANATOMIES.values() if anatomy.stack == stack), None)
+    """The anatomy that learns from a stack of this name, ``"sax"``, ``"4ch"`` or ``"sagittal"``; None if there is none."""
+    return next((anatomy for anatomy in (*ANATOMIES.values(), HEART_4CH) if anatomy.stack == stack), None)
 
 
 def prepare(stacks: list[Stack], anatomy: Anatomy) -> list[Stack]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,7 +84,7 @@ class Anatomy:
     axis: Callable[[Stack], np.ndarray | None]
     """stack to the unit vector (3,) along which its slices are counted, RAS+; None if that is unknown"""
     unordered: str
-    """message about a stack without such a vector"""
+    """message about a stack without such a vector; empty where there is nothing to order"""
     moving: bool
     """whether the images of one slice are phases"""
     words: Words
@@ -98,3 +98,12 @@ class Anatomy:
     of an exam is learned from, and volumes stay whole"""
     in_mrnet: bool = False
     """whether MRNet's volumes show it"""
+    in_views: bool = False
+    """whether NIfTI files that are named by their view (M&Ms-2, UK Biobank) show it, and are recognised"""
+    seen_from: Callable[[Sequence[Stack], Recognition], Recognition] | None = None
+    """stacks and what was recognised in them to the same exam with another stack to learn from; None where that stays"""
+
+    @property
+    def one_slice(self) -> bool:
+        """Whether one slice of an exam is learned from, and no stack."""
+        return self.seen_from is not None

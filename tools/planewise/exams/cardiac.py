@@ -42,6 +42,8 @@ Limits
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -101,6 +103,33 @@ def _recognise_views(stacks: list[Stack], chosen: int, confidence: float, planes
     _choose_views(result, planes)
     _tell_what_is_left(result, stacks)
     return result
+
+
+def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
+    """What `recognise` found, with the 4ch slice as what is learned from.
+
+    Returns:
+        The 4ch slice; the plane of the short axis' middle slice (of an even number the one nearer to the base) stands among
+        the views. Without a 4ch view there is no stack; the candidate is the one that is called so, if just one is.
+    """
+    view = found.views.get("4ch")
+    changed = replace(found, stack=None, slice=None, candidate=None, axis=None, views={}, left_out=list(found.left_out))
+    if view is None:
+        called = [index for index, stack in enumerate(stacks) if named_view(stack.text) == "4ch"]
+        why = "no short-axis stack that it cuts" if found.stack is None else "no plane lies as it does"
+        if len(called) == 1:
+            changed.candidate = called[0]
+        changed.left_out.insert(0, f"no 4ch view: {why}")
+        return changed
+    changed.stack, changed.slice, changed.candidate, changed.confidence = *view.place, view.stack, view.confidence
+    changed.named = view.named
+    changed.views = {name: other for name, other in found.views.items() if name != "4ch"}
+    if found.stack is not None:
+        slices = stacks[found.stack].slices
+        middle = stacks[found.stack].in_order(found.axis).slices[(len(slices) - 1) // 2]
+        rank = next(rank for rank, entry in enumerate(slices) if entry is middle)
+        changed.views["sax"] = FoundView("sax", found.stack, rank, found.confidence, whole=True)
+    return changed
 
 
 def long_axis(stack: Stack) -> np.ndarray | None:

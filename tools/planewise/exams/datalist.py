@@ -28,7 +28,8 @@ def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
 
     Returns:
         One dictionary per image: ``image`` (absolute path), ``frame`` (multi-frame files only), ``time`` (NIfTI cines only),
-        ``affine``, ``slice``, ``phase`` (rank within the slice as a fraction of the cycle), ``location`` (Zhang 2024 Eq. 3).
+        ``affine``, ``slice``, ``phase`` (rank within the slice as a fraction of the cycle, or its name), ``location`` (Zhang
+        2024 Eq. 3).
     """
     locations: list[float | None] = [None] * len(stack.slices)
     if located and len(stack.slices) > 1:
@@ -46,7 +47,7 @@ def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
             item |= {
                 "affine": np.round(frame.affine, 9).tolist(),
                 "slice": rank,
-                "phase": round(number / len(entry.phases), 6),
+                "phase": entry.phase(number),
             }
             if location is not None:
                 item["location"] = round(location, 9)

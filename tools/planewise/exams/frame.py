@@ -47,6 +47,8 @@ class Frame:
     sop: str
     time: int | None = None
     """index along the fourth axis of a NIfTI cine, from 0; None elsewhere"""
+    phase: str | None = None
+    """``"ED"`` or ``"ES"``, where the file is named by its phase; None elsewhere"""
 
     @property
     def folder(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.exams import labels, mrnet
-from planewise.exams.anatomies import choose_anatomy, prepare
+from planewise.exams.anatomies import choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each
 from planewise.exams.datalist import plane_of, slice_items, stack_summary
@@ -27,6 +27,7 @@ from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
+from planewise.exams.recognition import FoundView
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.split import SECTIONS, check_fractions
 from planewise.exams.volume import Volume
@@ -66,6 +67,7 @@ def index_folder(
     folder: str | Path,
     *,
     anatomy: str = "cardiac",
+    view: str | None = None,
     contrast: str | None = None,
     seed: int = 0,
     split: Sequence[float] | None = None,
@@ -85,6 +87,7 @@ def index_folder(
         folder: any tree of files.
         anatomy: whose views to look for: a name in `anatomies.ANATOMIES`, ``"cardiac"`` or ``"knee"``; ``"any"`` takes every
             stack, of any organ, as an exam of its own.
+        view: what of a heart is learned from: ``"sax"``, the default, or ``"4ch"``.
         contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
         seed: seed of the split.
         split: shares of training, validation and test for the hash, which it asks for; default 0.8 0.1 0.1, and for exams
@@ -104,6 +107,7 @@ def index_folder(
         InputError: the folder or an option cannot be used, or there is nothing in it to learn from.
     """
     sought = choose_anatomy(anatomy, contrast)
+    learned = seen_from(sought, view)
     fractions = None if split is None else check_fractions(split)
     if division not in DIVISIONS:
         raise InputError(f"division {division!r} is not known; there are: {', '.join(DIVISIONS)}")
@@ -119,7 +123,7 @@ def index_folder(
     scan = scan_folder(folder, workers, progress)
     exams = group_exams(scan.frames, scan.folder)
     result = IndexResult(datalist={}, skipped={}, files=scan.files, seconds=scan.seconds)
-    volumes = _read_volumes(scan, masks, sought, result)
+    volumes = _read_volumes(scan, masks, learned, result)
     by_hash = "hash" if fractions or listed else division
     followed = divided_by_folders([*exams, *volumes], scan.folder, by_hash)
     if not followed and not listed and (testing := leave_out_testing(volumes, scan.folder)):
@@ -131,16 +135,25 @@ def index_folder(
         whole = [volume for volume in volumes if not volume.oriented]
         scan.skipped |= _without_orientation(whole)
         exams = one_stack_each([*exams, *exams_of_volumes(oriented)])
+    elif sought.in_views:
+        volumes, whole, placed = _by_view(volumes, learned.stack, scan)
+        exams += placed
+    else:
+        volumes = whole = _of_no_view(volumes, scan)
     for exam in [*exams, *volumes]:
         exam.name, exam.patient = hashed(exam.key, salt), hashed(exam.patient_key, salt)
     for exam in exams:
         exam.stacks = prepare(exam.stacks, sought)
         exam.found = sought.recognise(exam.stacks)
+    _take_named(exams, volumes, sought, learned.stack)
     apply_overrules(overrules, exams, sought, scan.folder)
-    entries, items = _entries(exams, whole, sought)
+    if learned.seen_from is not None:
+        for exam in exams:
+            exam.found = learned.seen_from(exam.stacks, exam.found)
+    entries, items = _entries(exams, whole, learned)
     _add_volumes_own(items, volumes)
     result.folders = {exam.name: exam.folder for exam in exams if not exam.case}
-    lacking = _leave_out_incomplete(entries, items, sought) if all_views else set()
+    lacking = _leave_out_incomplete(entries, items, learned) if all_views else set()
     items = [item for item in items if item["exam"] not in lacking]
     result.unmatched += wrong_rows
     result.unmatched += labels.add_masks(masks, exams, items, class_rows, scan.folder)
@@ -160,8 +173,8 @@ def index_folder(
     header = {
         "version": VERSION,
         "anatomy": anatomy,
-        "stack": sought.stack,
-        "views": list(sought.targets),
+        "stack": learned.stack,
+        "views": list(learned.targets),
         "seed": seed,
     }
     datalist: dict = {
@@ -171,7 +184,7 @@ def index_folder(
             name: entry | {"section": " and ".join(sections_of[entry["patient"]])} for name, entry in entries.items()
         },
     }
-    for item in sorted(items, key=lambda i: (i["exam"], i.get("slice", 0), i.get("phase", 0) if "slice" in i else 0)):
+    for item in sorted(items, key=_order):
         for section in sections_of[item["patient"]]:
             datalist[section].append(item)
     result.datalist = datalist
@@ -182,14 +195,71 @@ def index_folder(
         raise InputError(_nothing_usable(scan, result))
     _warn_of_patients(result, volumes)
     result.warnings += divided.warnings
-    _warn(result, sought, fractions, divided, len(lacking))
+    _warn(result, learned, fractions, divided, len(lacking))
     return result
+
+
+def _order(item: dict) -> tuple:
+    """Sorts items by exam, slice and phase; named phases, ED and ES, in the order of their names."""
+    phase = item.get("phase", 0) if "slice" in item else 0
+    return item["exam"], item.get("slice", 0), isinstance(phase, str), phase
+
+
+def _by_view(volumes: Sequence[Volume], view: str, scan: Scan) -> tuple[list[Volume], list[Volume], list[Exam]]:
+    """NIfTI volumes of hearts by what their data set's names say they show.
+
+    Returns:
+        The volumes that are used; those among them that stay whole, since nothing says which view they show or how they lie;
+        and the exams of the others.
+    """
+    named = [volume for volume in volumes if volume.view and volume.oriented]
+    whole = [volume for volume in volumes if not volume.view]
+    for volume in volumes:
+        if not volume.view or volume.oriented:
+            continue
+        reason = "without orientation (its sform and qform codes are 0): nothing says where its planes lie"
+        if volume.view == view and volume.label is not None:
+            reason += "; it is kept with its labels"
+            whole.append(volume)
+        scan.skipped.setdefault(f"NIfTI {volume.view} image {reason}", []).append(str(volume.image))
+    return [*named, *whole], whole, exams_of_volumes(named)
+
+
+def _of_no_view(volumes: Sequence[Volume], scan: Scan) -> list[Volume]:
+    """The volumes without those that are views of hearts."""
+    for volume in volumes:
+        if volume.view:
+            scan.skipped.setdefault("NIfTI view of a heart: --anatomy cardiac reads it", []).append(str(volume.image))
+    return [volume for volume in volumes if not volume.view]
+
+
+def _take_named(exams: Sequence[Exam], volumes: Sequence[Volume], sought: Anatomy, view: str) -> None:
+    """Where geometry does not find the view to learn from, images with labels have it by their data set's names alone."""
+    labelled = {str(volume.image) for volume in volumes if volume.view == view and volume.label is not None}
+    for exam in exams if labelled else ():
+        found = exam.found
+        if view in found.views or (view == sought.stack and found.stack is not None):
+            continue
+        for index, stack in enumerate(exam.stacks):
+            if not any(frame.path in labelled for entry in stack.slices for frame in entry.phases):
+                continue
+            other = next((found.views[name].view for name in found.views if found.views[name].stack == index), None)
+            if other is not None:
+                exam.notes.append(f"images named {view} lie like a {other} view: not used")
+            elif view == sought.stack:
+                found.stack, found.axis, found.confidence = index, sought.axis(stack), 1.0
+                exam.notes.append(f"the {view} stack is known by its name alone")
+            else:
+                found.views[view] = FoundView(view, index, 0, confidence=1.0, named=view)
+                exam.notes.append(f"the {view} view is known by its name alone")
+            break
 
 
 def _read_volumes(scan: Scan, masks: Sequence[Path], anatomy: Anatomy, result: IndexResult) -> list[Volume]:
     """The volumes of a folder; those that are left out go to ``scan.skipped``, labels that are wrong to ``result``."""
     own_masks = {path.resolve() for path in masks}
-    volumes, problems = read_volumes([p for p in scan.nifti if p.resolve() not in own_masks], scan.folder)
+    files = [path for path in scan.nifti if path.resolve() not in own_masks]
+    volumes, problems = read_volumes(files, scan.folder, of_one_slice=anatomy.one_slice)
     found = [problems]
     if anatomy.in_mrnet:
         knees, problems, wrong_labels = mrnet.read_volumes(scan.mrnet, scan.folder)
@@ -211,10 +281,8 @@ def _entries(exams: Sequence[Exam], volumes: Sequence[Volume], anatomy: Anatomy)
         entries[exam.name], exam_items = _exam_entry(exam, anatomy)
         items += exam_items
     for volume in volumes:
-        entry = entries.setdefault(
-            volume.name, {"patient": volume.patient, "stacks": {}, "volumes": 0, "labels": 0, "left_out": []}
-        )
-        entry["volumes"] += 1
+        entry = entries.setdefault(volume.name, {"patient": volume.patient, "stacks": {}, "left_out": []})
+        entry["volumes"] = entry.get("volumes", 0) + 1
         items.append(_volume_item(volume))
     return entries, items
 
@@ -225,17 +293,19 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
     summaries, items, notes = {}, [], [*exam.notes, *found.left_out]
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
     if found.stack is not None:
-        stack = stacks[found.stack].in_order(found.axis)
+        stack = found.learned(stacks, found.stack)
         exam.main_stack = stack
         summaries[main_view] = stack_summary(stack, main_view, found.confidence)
+        if found.named not in (None, main_view):
+            summaries[main_view]["named"] = found.named
         common = {"exam": exam.name, "patient": exam.patient, "stack": main_view, "planes": planes}
         items = [item | common for item in slice_items(stack, found.axis is not None)]
-        if found.axis is None:
+        if found.axis is None and anatomy.unordered:
             notes.append(anatomy.unordered)
     for view, other in found.views.items():
         stack = stacks[other.stack]
         one = replace(stack, slices=[stack.slices[other.slice]])
-        summaries[view] = stack_summary(one, view, other.confidence, other.runners_up)
+        summaries[view] = stack_summary(stack if other.whole else one, view, other.confidence, other.runners_up)
         summaries[view]["items"] = slice_items(one, False, phases="first")
         if other.named not in (None, view):
             summaries[view]["named"] = other.named
@@ -265,13 +335,20 @@ def _add_volumes_own(items: list[dict], volumes: Sequence[Volume]) -> None:
     for item in items:
         volume = by_image.get((item["image"], item.get("time"))) if "affine" in item else None
         if volume is not None:
-            item |= ({} if volume.label is None else {"label": str(volume.label)}) | volume.classes
+            item |= _label_of(volume) | volume.classes
+
+
+def _label_of(volume: Volume) -> dict:
+    """A volume's mask, and what the values in it are called, as keys of an item."""
+    if volume.label is None:
+        return {}
+    renamed = {} if volume.label_map is None else {"label_map": {str(k): v for k, v in volume.label_map.items()}}
+    return {"label": str(volume.label)} | renamed
 
 
 def _volume_item(volume: Volume) -> dict:
     item = {"image": str(volume.image), "exam": volume.name, "patient": volume.patient}
-    if volume.label is not None:
-        item["label"] = str(volume.label)
+    item |= _label_of(volume)
     if volume.phase is not None:
         item["phase"] = volume.phase
     if volume.time is not None:
@@ -332,10 +409,11 @@ def _warn(
         result.warnings.append(f"{count_of(incomplete, 'exam')} without the planes of all target views: left out")
         return
     with_stack = [exam for exam in datalist["exams"].values() if main_view in exam["stacks"]]
+    other = "labels" if anatomy.one_slice else "locations"
     for view in anatomy.targets:
         lacking = sum(view not in exam["stacks"] for exam in with_stack)
         if lacking:
             result.warnings.append(
                 f"{count_of(lacking, 'exam')} of {len(with_stack)} with a {main_view} stack "
-                f"{'has' if lacking == 1 else 'have'} no {view} plane: good for locations, not for that view's lines"
+                f"{'has' if lacking == 1 else 'have'} no {view} plane: good for {other}, not for that view's lines"
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams.anatomies import ANATOMIES, anatomy_of_stack, choose_anatomy, prepare
+from planewise.exams.anatomies import ANATOMIES, HEART_4CH, anatomy_of_stack, choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.datalist import plane_of, slice_items
 from planewise.exams.exam import Exam
@@ -49,7 +49,7 @@ def find_stacks(
 
     Args:
         path: folder or file.
-        view: ``"sax"`` (of hearts) or ``"sagittal"`` (of knees).
+        view: ``"sax"`` or ``"4ch"`` (of hearts) or ``"sagittal"`` (of knees).
         phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
         workers: processes that read headers.
         contrast: contrast of sagittal stacks, as for `index_folder`.
@@ -62,9 +62,9 @@ def find_stacks(
     """
     sought = anatomy_of_stack(view)
     if sought is None or phases not in ("ed", "all"):
-        known = " and ".join(repr(anatomy.stack) for anatomy in ANATOMIES.values())
+        known = " and ".join(repr(anatomy.stack) for anatomy in (*ANATOMIES.values(), HEART_4CH))
         raise InputError(f"view is {view!r} and phases {phases!r}; there are views {known} with phases 'ed' or 'all'")
-    anatomy = choose_anatomy(sought.name, contrast)
+    anatomy = seen_from(choose_anatomy(sought.name, contrast), view)
     path = Path(path).expanduser().resolve()
     folder = path.parent if path.is_file() else path
     scan = scan_folder(folder, workers)
@@ -85,6 +85,8 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
     """An exam's stack to run a network on, once per phase, as `find_stacks` says."""
     stacks = prepare(exam.stacks, anatomy)
     found = anatomy.recognise(stacks)
+    if anatomy.seen_from is not None:
+        found = anatomy.seen_from(stacks, found)
     flag, index = None, found.stack
     if index is None:
         index = found.candidate
@@ -92,6 +94,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             index = max(range(len(stacks)), key=lambda number: len(stacks[number].slices))
         flag = "; ".join(found.left_out) or f"not recognised as a {anatomy.called} stack"
     axis = anatomy.axis(stacks[index])
+    stack = found.learned(stacks, index) if flag is None else stacks[index].in_order(axis)
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
     return [
         InputStack(
@@ -103,7 +106,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             confidence=found.confidence,
             flag=flag,
         )
-        for phase, slices in _phases(stacks[index].in_order(axis), axis is not None, phases)
+        for phase, slices in _phases(stack, axis is not None, phases)
     ]
 
 

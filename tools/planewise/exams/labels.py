@@ -17,8 +17,8 @@ from planewise.errors import InputError
 from planewise.exams.exam import Exam
 from planewise.exams.refusals import ODD_PATH
 from planewise.exams.stack import Slice, Stack
-from planewise.exams.volume import Volume
-from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem, stem
+from planewise.exams.volume import Volume, stem
+from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
 from planewise.exams.words import is_text
 
 #: Keys of an item that a class may not be called.
@@ -287,8 +287,9 @@ def add_masks(
                 problem = rank_of_phase
                 continue
             for rank, depth in pairs:
-                count = len(stack.slices[rank].phases)
-                item = by_place.get((exam.name, rank, round(rank_of_phase / count, 6)))
+                entry = stack.slices[rank]
+                phase_of = entry.phase(rank_of_phase) if rank_of_phase < len(entry.phases) else None
+                item = by_place.get((exam.name, rank, phase_of))
                 if item is not None:
                     item |= {"label": str(path), "label_frame": depth}
                     if orientation != [[0, 1], [1, 1]]:
@@ -313,6 +314,9 @@ def _add_to_volume(path: Path, item: dict) -> str:
 def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
     """Which phase a mask is of (rank), or why that is unknown."""
     most = max(len(entry.phases) for entry in stack.slices)
+    names = [frame.phase for frame in stack.slices[0].phases]
+    if phase in names and phase is not None:
+        return names.index(phase)
     if phase is None:
         return 0 if most == 1 else f"the exam has {most} phases and its name does not say which: add _ed or _frameNN"
     if phase.startswith("frame"):

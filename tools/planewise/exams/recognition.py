@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+from planewise.exams.stack import Stack
 
 
 @dataclass(slots=True)
@@ -22,6 +25,8 @@ class FoundView:
     """other views to their confidence, the likeliest first"""
     named: str | None = None
     """view that the series' name claims"""
+    whole: bool = False
+    """whether the whole stack is the view, and the slice stands for it: the short axis, seen from another view"""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -35,12 +40,16 @@ class Recognition:
 
     stack: int | None = None
     """index of that stack among the exam's; None if none is good enough"""
+    slice: int | None = None
+    """rank of the one slice of that stack that is learned from; None for all of them"""
     candidate: int | None = None
     """index of the best one even if it is not good enough"""
     confidence: float = 0.0
     """of that stack, in [0, 1]"""
     axis: np.ndarray | None = None
     """(3,), unit vector along which the stack's slices are counted (base to apex, right to left), RAS+; None where unknown"""
+    named: str | None = None
+    """view that the name of its series claims, if one slice is learned from"""
     views: dict[str, FoundView] = field(default_factory=dict)
     undecided: list[FoundView] = field(default_factory=list)
     """planes whose best view is not sure enough"""
@@ -48,3 +57,10 @@ class Recognition:
     """reasons in words"""
     remarks: dict[int, str] = field(default_factory=dict)
     """index of a stack to what was found of it, in words"""
+
+    def learned(self, stacks: Sequence[Stack], index: int) -> Stack:
+        """A stack of the exam as it is learned from: its slices, or the one of them, in order."""
+        stack = stacks[index]
+        if self.slice is not None and index == self.stack:
+            stack = replace(stack, slices=[stack.slices[self.slice]])
+        return stack.in_order(self.axis)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from planewise.errors import InputError
-from planewise.exams import dicom, mrnet
+from planewise.exams import dicom, mnms2, mrnet
 from planewise.exams.frame import Frame
 from planewise.exams.refusals import LINKED_FOLDER, ODD_PATH, UNREADABLE_FOLDER
 from planewise.exams.words import is_text, natural_order
@@ -87,7 +87,9 @@ def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, i
             scan.nifti.append(Path(path))
         elif mrnet.is_volume(path):
             scan.mrnet.append(Path(path))
-        elif name == "Info.cfg" or mrnet.is_label_file(path):  # ACDC's, MRNet's; read with their images
+        elif name in ("Info.cfg", mnms2.TABLE) or mrnet.is_label_file(
+            path
+        ):  # ACDC's, ..., MRNet's; read with their images
             scan.others += 1
         else:
             paths.append(path)

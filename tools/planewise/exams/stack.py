@@ -25,6 +25,10 @@ class Slice:
     series: str
     """identifier of the series, or the folder where the header has none"""
 
+    def phase(self, rank: int) -> float | str:
+        """The name of a phase, where it has one, or else its rank as a fraction of the cycle."""
+        return self.phases[rank].phase or round(rank / len(self.phases), 6)
+
 
 @dataclass(slots=True, eq=False)
 class Stack:

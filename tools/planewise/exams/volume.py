@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+
+
+def stem(path: Path) -> str:
+    """The file's name without ``.nii`` or ``.nii.gz``."""
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -32,6 +38,10 @@ class Volume:
     """index along the fourth axis of a NIfTI cine, from 0; None in a volume without that axis"""
     oriented: bool = True
     """whether its header says how it lies in the patient"""
+    view: str = ""
+    """``"sax"``, ``"4ch"``, ... where the data set's names say it; empty where nothing does"""
+    label_map: dict[int, int] | None = None
+    """the data set's codes of labels to ours; None where they are ours, or unknown"""
 
     @property
     def folder(self) -> Path:

@@ -13,13 +13,12 @@ import numpy as np
 from planewise.exams.exam import Exam
 from planewise.exams.frame import Frame
 from planewise.exams.stacks import build_stacks
-from planewise.exams.volume import Volume
-from planewise.exams.volumes import stem
+from planewise.exams.volume import Volume, stem
 from planewise.exams.words import natural_order
 
 
 def exams_of_volumes(volumes: Sequence[Volume]) -> list[Exam]:
-    """An exam for each case: its volumes of one geometry are the phases of one stack.
+    """An exam for each case: its volumes of one geometry are the phases of one stack, those of another are another view.
 
     Args:
         volumes: NIfTI volumes that are oriented, as `volumes.read_volumes` gives them.
@@ -48,7 +47,7 @@ def exams_of_volumes(volumes: Sequence[Volume]) -> list[Exam]:
 def _frames(volume: Volume, number: int) -> list[Frame]:
     """The slices of a volume; ``number`` counts the phases."""
     (columns, rows), thickness, affines = _geometry(volume.image)
-    acquired, text = ("", 0, 0, natural_order(volume.case)), stem(volume.image)
+    acquired, text = ("", 0, 0, natural_order(volume.case)), f"{stem(volume.image)} {volume.view}".strip()
     return [
         Frame(
             path=str(volume.image),
@@ -68,14 +67,15 @@ def _frames(volume: Volume, number: int) -> list[Frame]:
             sequence="",
             fat_suppressed=None,
             localizer=False,
-            gated=volume.time is not None,
+            gated=volume.time is not None or bool(volume.view),  # frames of cines, too
             body_part="",
             patient="",
             study="",
-            series=volume.key,
+            series=f"{volume.key} {volume.view}".strip(),
             frame_of_reference="",
             sop="",
             time=volume.time,
+            phase=volume.phase if volume.phase in ("ED", "ES") else None,
         )
         for depth, affine in enumerate(affines)
     ]

@@ -1,4 +1,4 @@
-"""Exams that come as NIfTI: ACDC's tree, and people's own images with masks beside them."""
+"""Exams that come as NIfTI: the trees of ACDC, M&Ms-2 and UK Biobank, and people's own images with masks beside them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from planewise.exams.volume import Volume
+from planewise.exams import mnms2, ukbb
+from planewise.exams.volume import Volume, stem
 from planewise.geometry import MIN_SPACING
 
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image lie on different grids.
@@ -28,11 +29,6 @@ _MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
 
 
-def stem(path: Path) -> str:
-    """The file's name without ``.nii`` or ``.nii.gz``."""
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
-
-
 def case_and_phase(name: str) -> tuple[str, str | None]:
     """``patient001_frame01`` to ``("patient001", "frame01")``, ``001_SA_ED`` to ``("001_SA", "ED")``."""
     match = _IMAGE_STEM.match(name)
@@ -40,13 +36,21 @@ def case_and_phase(name: str) -> tuple[str, str | None]:
     return case.rstrip("_-"), None if phase is None else (phase.lower() if phase[0] in "fF" else phase.upper())
 
 
-def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[Volume], dict[str, list[str]]]:
+def read_volumes(
+    paths: Iterable[Path], folder: Path, of_one_slice: bool = False
+) -> tuple[list[Volume], dict[str, list[str]]]:
     """Volumes with their masks, from NIfTI files.
 
-    A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames; elsewhere every 3D image is a volume,
+    A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames, and folders of M&Ms-2 and of UK
+    Biobank's style give the views that their files are named by (`mnms2`, `ukbb`). Elsewhere every 3D image is a volume,
     every 4D image one for each of its times, and ``case_gt.nii.gz`` (or ``_seg``, ``_label``, ``_mask``) beside
     ``case.nii.gz`` is its mask. Masks without their image beside them are left out, by their name or their folder's. Of a
     cine whose frames lie beside it as files (``case_4d``, ``case_frame01``), these are used.
+
+    Args:
+        paths: of the files.
+        folder: that they lie below.
+        of_one_slice: whether images of one slice are wanted of those whose view nothing says, and not stacks.
 
     Returns:
         Volumes, and what was left out: reason to paths.
@@ -66,9 +70,18 @@ def read_volumes(paths: Iterable[Path], folder: Path) -> tuple[list[Volume], dic
         info = home / "Info.cfg"
         if info.is_file():
             volumes += _acdc_patient(info, files, skipped)
+        elif mnms2.is_exam(home, files):
+            volumes += mnms2.read_exam(home, files, skipped)
+        elif ukbb.is_exam(home, files):
+            volumes += ukbb.read_exam(home, files, skipped)
         else:
             volumes += _own_volumes(files, skipped)
-    kept = [phase for volume in volumes if _check(volume, skipped) for phase in _phases(volume, volumes, skipped)]
+    kept = [
+        phase
+        for volume in volumes
+        if _check(volume, skipped, of_one_slice)
+        for phase in _phases(volume, volumes, skipped)
+    ]
     _name_cases(kept, folder)
     return kept, dict(skipped)
 
@@ -162,14 +175,14 @@ def _own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
     return volumes
 
 
-def _check(volume: Volume, skipped: dict) -> bool:
+def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
     """Whether a volume is 3D and readable; a mask on another grid is taken away."""
     try:
         image = nibabel.load(volume.image)
     except Exception:  # nibabel raises many kinds for broken files
         skipped["NIfTI file that cannot be read"].append(str(volume.image))
         return False
-    problem = _problem(image)
+    problem = _problem(image) or _wrong_depth(image, volume.view, of_one_slice)
     if problem:
         skipped[problem].append(str(volume.image))
         return False
@@ -180,12 +193,20 @@ def _check(volume: Volume, skipped: dict) -> bool:
     return True
 
 
+def _wrong_depth(image: nibabel.Nifti1Image, view: str, of_one_slice: bool) -> str:
+    """Whether an image has too many or too few slices for what is wanted, in words; empty if not."""
+    if view and view != "sax":
+        return ""
+    if of_one_slice and not view:
+        return "NIfTI stack of slices: a 4ch image has one" if image.shape[2] > 1 else ""
+    is_one = len(image.shape) == 4 and image.shape[2] == 1 < image.shape[3]
+    return "NIfTI cine of one slice: a stack is wanted" if is_one else ""
+
+
 def _problem(image: nibabel.Nifti1Image) -> str:
     """Why an image cannot be used, in words; empty if it can."""
     if len(image.shape) not in (3, 4):
         return f"NIfTI image with {len(image.shape)} dimensions: a volume (3D) or a cine (4D) is wanted"
-    if len(image.shape) == 4 and image.shape[2] == 1 < image.shape[3]:
-        return "NIfTI cine of one slice: a stack is wanted"
     if 0 in image.shape:
         return "NIfTI image without voxels"
     if image.get_data_dtype().kind not in "iuf":
@@ -203,8 +224,10 @@ def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Vol
     if not times or times == (1,):
         return [volume]
     case = _CINE_TAIL.sub("", volume.case)
-    if any(other.folder == volume.folder and other.case == case and other.phase for other in others):
-        skipped["NIfTI cine whose frames lie beside it: they are used"].append(str(volume.image))
+    if not volume.view and any(
+        other.folder == volume.folder and other.case == case and other.phase for other in others
+    ):
+        skipped[mnms2.CINE_OF_FRAMES].append(str(volume.image))
         return []
     return [replace(volume, time=time, phase=f"frame{time + 1:02d}") for time in range(times[0])]
 

@@ -4,10 +4,11 @@ from planewise.phantoms.heart.body import Body
 from planewise.phantoms.heart.defects import DEFECTS
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.groups import GROUPS
-from planewise.phantoms.heart.heart import LABELS, Heart
+from planewise.phantoms.heart.heart import ATRIA, LABELS, Heart
+from planewise.phantoms.heart.nifti_defects import MNMS2_DEFECTS, UKBB_DEFECTS
 from planewise.phantoms.heart.patient import Patient
 from planewise.phantoms.heart.planes import lay_planes, true_planes
-from planewise.phantoms.heart.population import LABELLED, UNLABELLED, Population
+from planewise.phantoms.heart.population import LABELLED, UNLABELLED, VOLUNTEERS, Population
 from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.knee import Knee
@@ -18,6 +19,7 @@ from planewise.phantoms.scanner.pose import ImagePose
 from planewise.phantoms.writing import write_exams
 
 __all__ = [
+    "ATRIA",
     "DEFECTS",
     "GROUPS",
     "KNEE_DEFECTS",
@@ -26,7 +28,10 @@ __all__ = [
     "LABELLED",
     "LABELS",
     "LAYOUTS",
+    "MNMS2_DEFECTS",
+    "UKBB_DEFECTS",
     "UNLABELLED",
+    "VOLUNTEERS",
     "Body",
     "Exam",
     "Heart",

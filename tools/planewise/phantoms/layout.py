@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
 
@@ -15,7 +15,8 @@ from planewise.phantoms.head.population import HEADS, HeadPopulation
 from planewise.phantoms.heart.defects import DEFECTS
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.groups import GROUPS
-from planewise.phantoms.heart.population import LABELLED, UNLABELLED, Population
+from planewise.phantoms.heart.nifti_defects import MNMS2_DEFECTS, UKBB_DEFECTS
+from planewise.phantoms.heart.population import LABELLED, UNLABELLED, VOLUNTEERS, Population
 from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED, KneePopulation
@@ -54,11 +55,18 @@ class Layout:
     writer_name: str
     """The module that writes it, see `writer`"""
     dicom: bool = False
-    """Whether its exams are DICOM files, which defects can be worked into"""
+    """Whether its exams are DICOM files, which the anatomy's defects can be worked into"""
     groups: tuple[str, ...] = ()
     """Diagnoses that exams have in turn, by their number; drawn with the population's shares where there are none"""
     listing: bool = False
     """Whether the writer also has ``write_listing(recipe, out)``, which lists the whole tree in a file of its own"""
+    own_defects: Mapping[str, Defect] = field(default_factory=dict)
+    """Name to flaw of a layout that is not DICOM"""
+
+    @property
+    def defects(self) -> Mapping[str, Defect]:
+        """Name to flaw that its exams may have."""
+        return self.anatomy.defects if self.dicom else self.own_defects
 
     @property
     def writer(self) -> ModuleType:
@@ -66,7 +74,7 @@ class Layout:
 
         It has ``exam_paths(recipe, number)``, the files or folders that make up an exam; ``write_exam(recipe, number,
         paths)``, which writes them; and ``table_rows(recipe, number)``, the exam's rows of the set's tables, whose
-        first row is ``TABLE_HEADER``.
+        first row is ``TABLE_HEADER``. A writer may have ``table_end(recipe)``, the rows that its tables end in.
         """
         # by name: writers import `Recipe`, which looks its layout up here
         return import_module(self.writer_name)
@@ -76,8 +84,18 @@ class Layout:
 LAYOUTS = {
     "dsbcc": Layout("DSBCC", 1, HEART, UNLABELLED, "planewise.phantoms.layouts.dsbcc", dicom=True),
     "acdc": Layout("ACDC", 2, HEART, LABELLED, "planewise.phantoms.layouts.acdc", groups=tuple(GROUPS)),
+    "mnms2": Layout(
+        "M&Ms-2",
+        5,
+        HEART,
+        LABELLED,
+        "planewise.phantoms.layouts.mnms2",
+        groups=tuple(GROUPS),
+        own_defects=MNMS2_DEFECTS,
+    ),
+    "ukbb": Layout("UK Biobank", 6, HEART, VOLUNTEERS, "planewise.phantoms.layouts.ukbb", own_defects=UKBB_DEFECTS),
     "fastmri": Layout("fastMRI", 3, KNEE, KNEE_UNLABELLED, "planewise.phantoms.layouts.fastmri", dicom=True),
     "mrnet": Layout("MRNet", 4, KNEE, KNEE_LABELLED, "planewise.phantoms.layouts.mrnet"),
-    "brats": Layout("BraTS", 5, HEAD, HEADS, "planewise.phantoms.layouts.brats"),
-    "msd": Layout("the decathlon", 6, ABDOMEN, ABDOMENS, "planewise.phantoms.layouts.msd", listing=True),
+    "brats": Layout("BraTS", 7, HEAD, HEADS, "planewise.phantoms.layouts.brats"),
+    "msd": Layout("the decathlon", 8, ABDOMEN, ABDOMENS, "planewise.phantoms.layouts.msd", listing=True),
 }

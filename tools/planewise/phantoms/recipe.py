@@ -27,7 +27,7 @@ class Recipe:
     population: AnyPopulation = UNLABELLED
     """Of the class that the layout's own population has"""
     defects: tuple[str, ...] = ()
-    """Names out of `DEFECTS` or `KNEE_DEFECTS`; they are applied in this order"""
+    """Names out of the layout's defects; they are applied in this order"""
     extra_views: float = 0.0
     """Share of heart exams that carry further series, some of them under a wrong name"""
     patient_name: str = ""

@@ -106,6 +106,7 @@ def _write_one(recipe: Recipe, out: Path, number: int) -> dict[str, tuple[object
 def _write_tables(recipe: Recipe, out: Path, rows: dict[int, dict[str, tuple[object, ...]]]) -> None:
     """Writes the set's tables, ordered by the exams' identifiers; rows of exams beyond this run's are kept."""
     header = recipe.form.writer.TABLE_HEADER
+    end = getattr(recipe.form.writer, "table_end", lambda recipe: [])(recipe)
     tables: dict[str, dict[int, tuple[object, ...]]] = {}
     for number in rows:
         for name, row in rows[number].items():
@@ -114,12 +115,13 @@ def _write_tables(recipe: Recipe, out: Path, rows: dict[int, dict[str, tuple[obj
         path = out / name
         if path.exists():
             with path.open(newline="") as file:
-                kept = list(csv.reader(file))[len(header) > 0 :]
+                kept = [row for row in list(csv.reader(file))[len(header) > 0 :] if row[0]]
             table = {int(row[0]): tuple(row) for row in kept} | table
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if header:
             writer.writerow(header)
         writer.writerows(table[key] for key in sorted(table))
+        writer.writerows(end)
         with written_whole(path) as part:
             part.write_text(text.getvalue())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from planewise.phantoms.heart.atria import atria, left_of_septum
 from planewise.phantoms.heart.contrast import Contrast
 from planewise.phantoms.heart.heart import Heart
 from planewise.phantoms.heart.surfaces import locate
-from planewise.phantoms.solids import ellipsoid, paint, rounded, tube
+from planewise.phantoms.solids import paint, rounded, tube
 from planewise.phantoms.texture import Texture
 
 #: Box around all that moves, in the heart's frame, mm: low and high ends towards septum, inferior wall and apex.
@@ -72,20 +73,13 @@ class Chambers:
     def _paint_atria(
         self, signal: np.ndarray, squeeze: float, blood: np.ndarray, muscle: np.ndarray, edge: float
     ) -> None:
-        """Atria: roofs stand still and floors follow the valve planes, so they fill when the ventricles empty."""
-        shape = self.heart.shape
+        """Atria in their walls, the left one over the right; the septum between them stays."""
         at = (self.where.x, self.where.y, self.where.z)
-        size = (self.heart.patient.body_surface / 1.9) ** 0.5
-        left_floor, left_roof = shape.left_base(squeeze).level + 6, -shape.basal_length - 50 * size
-        middle, half = (left_floor + left_roof) / 2, (left_floor - left_roof) / 2
-        left = ellipsoid(at, (6, 4, middle), (28 * size, 24 * size, half)) + 1.8 * self._flow
-        right_floor, right_roof = shape.right_base(squeeze).level + 8, -shape.basal_length - 46 * size
-        middle, half = (right_floor + right_roof) / 2, (right_floor - right_roof) / 2
-        right = ellipsoid(at, (48, 24, middle), (22 * size, 26 * size, half)) + 1.8 * self._flow
+        left, right = atria(self.heart.patient, self.heart.shape, at, squeeze)
+        left, right = left + 1.8 * self._flow, right + 1.8 * self._flow
         paint(signal, right + 1.8, muscle, edge)
         paint(signal, right, blood * 0.97, edge)
-        # the septum between the atria stays
-        left = left - np.maximum(right + 1.5, 0)
+        left = left_of_septum(left, right)
         paint(signal, left + 1.8, muscle, edge)
         paint(signal, left, blood, edge)
 

@@ -102,7 +102,7 @@ class Exam:
         images = acquire(self.heart, self.body, self.scanner, pose, phases, self.rng(stream), matrix, spacing)
         return np.clip(np.round(images), 0, 4095).astype(np.uint16)
 
-    def mask(self, pose: ImagePose, stream: int, phase: float) -> np.ndarray:
+    def mask(self, pose: ImagePose, stream: int, phase: float, with_atria: bool = False) -> np.ndarray:
         """Labels of a slice as it was acquired: uint8, shape ``(rows, columns)``; drawn in the slice's middle."""
         points = image_points(pose.moved(-self.breath(stream)), self.scanner.spacing, self.scanner.matrix)
-        return self.heart.label(points[0], phase)
+        return self.heart.label(points[0], phase, with_atria)

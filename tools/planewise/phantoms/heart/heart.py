@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from planewise.phantoms.heart.atria import atria, left_of_septum
 from planewise.phantoms.heart.patient import Patient
 from planewise.phantoms.heart.population import UNLABELLED, Population
 from planewise.phantoms.heart.shape import HeartShape
@@ -24,6 +25,8 @@ END_SYSTOLE = 0.37
 
 #: What `Heart.label` gives, numbered as ACDC does.
 LABELS = {"rv": 1, "myocardium": 2, "lv": 3}
+#: What it gives of the atria, if they are asked for.
+ATRIA = {"la": 4, "ra": 5}
 
 
 class Heart:
@@ -86,15 +89,16 @@ class Heart:
             self._surfaces[squeeze] = self.shape.surfaces(squeeze)
         return self._surfaces[squeeze]
 
-    def label(self, points: np.ndarray, phase: float) -> np.ndarray:
+    def label(self, points: np.ndarray, phase: float, with_atria: bool = False) -> np.ndarray:
         """What a reader would draw at points of patient space.
 
         Args:
             points: shape ``(..., 3)``, RAS+, mm.
             phase: of the cycle, in [0, 1).
+            with_atria: whether atria are drawn, up to the valve planes.
 
         Returns:
-            0 or one of `LABELS`, uint8, shape ``(...)``. Papillary muscles belong to the cavity, as in ACDC.
+            0 or one of `LABELS` and `ATRIA`, uint8, shape ``(...)``. Papillary muscles belong to the cavity, as in ACDC.
         """
         points = np.asarray(points, dtype=np.float32)
         where = locate(self.to_local(points.reshape(-1, 3)))
@@ -103,6 +107,10 @@ class Heart:
         left_side = surfaces.left_base.height(where.x, where.y, where.z) > 0
         right_side = surfaces.right_base.height(where.x, where.y, where.z) > 0
         labels = np.zeros(len(where.x), dtype=np.uint8)
+        if with_atria:
+            left, right_atrium = atria(self.patient, self.shape, (where.x, where.y, where.z), self.squeeze(phase))
+            labels[(right_atrium > 0) & ~right_side] = ATRIA["ra"]
+            labels[(left_of_septum(left, right_atrium) > 0) & ~left_side] = ATRIA["la"]
         labels[(right > 0) & (epicardium <= 0) & right_side] = LABELS["rv"]
         labels[(epicardium > 0) & left_side] = LABELS["myocardium"]
         labels[(endocardium > 0) & left_side] = LABELS["lv"]

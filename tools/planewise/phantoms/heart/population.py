@@ -103,3 +103,15 @@ LABELLED = Population(
     muscle=(0.17, 0.34),
     opposed_phase=0.5,
 )
+
+#: Exams after UK Biobank: volunteers, most of them healthy, one protocol on one kind of scanner.
+VOLUNTEERS = Population(
+    groups=(0.04, 0.04, 0.06, 0.82, 0.04),
+    spacing=(1.8, 1.85),
+    slices=((8.0, 2.0),),
+    phases=50,
+    gain=(150.0, 260.0),
+    noise=(0.015, 0.04),
+    shading=(0.3, 0.9),
+    myocardium=(0.24, 0.40),
+)

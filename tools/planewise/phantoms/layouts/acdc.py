@@ -7,11 +7,16 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from planewise.phantoms.heart.groups import GROUPS
-from planewise.phantoms.nifti import write_volume
+from planewise.phantoms.heart.heart import LABELS
+from planewise.phantoms.heart.volumes import cine_volume, mask_volume
 from planewise.phantoms.recipe import Recipe
+from planewise.phantoms.scanner.nifti import NiftiFile
 
 #: The set has no tables.
 TABLE_HEADER = ()
+
+#: The labels are numbered as ours; atria have none.
+CODES = {value: value for value in LABELS.values()}
 
 #: Consecutive patients with one diagnosis, and the number of patients after which the order repeats, as in the real set.
 BLOCK, HUNDRED = 20, 100
@@ -39,16 +44,19 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     name, folder = exam_folder(number).name, paths[0]
     folder.mkdir(parents=True, exist_ok=True)
     scanner, patient, systole = exam.scanner, exam.heart.patient, exam.end_systole
-    # (slices, phases, rows, columns) to NIfTI's (columns, rows, slices, phases)
-    cine = np.stack([exam.images(pose, stream) for stream, pose in enumerate(exam.poses["sax"])])
-    cine = cine.transpose(3, 2, 0, 1).astype(np.int16)
-    spacing = (scanner.spacing, scanner.spacing, scanner.distance)
-    _write_volume(folder / f"{name}_4d.nii.gz", cine, (*spacing, scanner.interval / scanner.phases / 1000))
+    cine, _ = cine_volume(exam, "sax")
+    # the affine holds the spacing and no orientation: ACDC gives none either
+    affine = np.diag([scanner.spacing, scanner.spacing, scanner.distance, 1.0])
+    step = scanner.interval / scanner.phases / 1000
+    files = [NiftiFile(f"{name}_4d.nii.gz", cine, affine, step)]
     for phase in (0, systole):
-        frame = folder / f"{name}_frame{phase + 1:02d}"
-        _write_volume(folder / f"{frame.name}.nii.gz", cine[..., phase], spacing)
-        masks = [exam.mask(pose, stream, exam.phases[phase]) for stream, pose in enumerate(exam.poses["sax"])]
-        _write_volume(folder / f"{frame.name}_gt.nii.gz", np.stack(masks).transpose(2, 1, 0), spacing)
+        frame = f"{name}_frame{phase + 1:02d}"
+        files += [
+            NiftiFile(f"{frame}.nii.gz", cine[..., phase], affine),
+            NiftiFile(f"{frame}_gt.nii.gz", mask_volume(exam, "sax", phase, CODES), affine),
+        ]
+    for file in files:
+        file.write(folder)
     (folder / "Info.cfg").write_text(
         f"ED: 1\nES: {systole + 1}\nGroup: {patient.group}\nHeight: {patient.height}\n"
         f"NbFrame: {scanner.phases}\nWeight: {patient.weight}\n"
@@ -58,8 +66,3 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
     """Empty: ACDC has no tables, since each exam's ``Info.cfg`` holds its group."""
     return {}
-
-
-def _write_volume(path: Path, volume: np.ndarray, spacing: tuple[float, ...]) -> None:
-    """Writes a compressed NIfTI volume. The affine holds the spacing and no orientation: ACDC gives none either."""
-    write_volume(path, volume, np.diag([*spacing[:3], 1.0]), spacing)

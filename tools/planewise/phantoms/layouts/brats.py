@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from planewise.phantoms.nifti import write_volume
 from planewise.phantoms.recipe import Recipe
+from planewise.phantoms.scanner.nifti import NiftiFile
 
 #: The set has no tables of ours.
 TABLE_HEADER = ()
@@ -28,9 +28,9 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     affine = np.diag([-head.spacing, -head.spacing, head.spacing, 1.0])
     affine[:3, 3] = np.array([1, 1, -1]) * head.spacing * (side - 1) / 2
     for contrast, image in images.items():
-        write_volume(folder / f"{_name(number)}_{contrast}.nii.gz", np.round(image).astype(np.int16), affine)
+        NiftiFile(f"{_name(number)}_{contrast}.nii.gz", np.round(image).astype(np.int16), affine).write(folder)
     if head.tumour:
-        write_volume(folder / f"{_name(number)}_seg.nii.gz", mask, affine)
+        NiftiFile(f"{_name(number)}_seg.nii.gz", mask, affine).write(folder)
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from planewise.phantoms.nifti import write_volume
 from planewise.phantoms.recipe import Recipe
+from planewise.phantoms.scanner.nifti import NiftiFile
 from planewise.whole_files import written_whole
 
 #: The set has no tables; see `write_listing`.
@@ -35,7 +35,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     affine[:3, 3] = -np.array(abdomen.spacing) * (abdomen.population.side - 1) / 2
     for path, volume in zip(paths, abdomen.scan(), strict=False):
         (path.parent / f"._{_name(number)}").write_bytes(HIDDEN)
-        write_volume(path, volume, affine)
+        NiftiFile(path.name, volume, affine).write(path.parent)
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:

@@ -1,0 +1,159 @@
+"""M&Ms-2 and UK Biobank's style, indexed: short axis and 4ch, planes, labels, and every trap."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from planewise.errors import InputError
+from planewise.exams import index_folder
+from planewise.phantoms import LABELLED, MNMS2_DEFECTS, UKBB_DEFECTS, VOLUNTEERS, Recipe, write_exams
+from planewise.preprocessing import LoadSliced
+
+COARSE = {"phases": 5, "spacing": (4.0, 4.0), "slices": ((8.0, 2.0),), "image_shift": 0.0}
+RECIPES = {
+    "mnms2": Recipe("mnms2", seed=5, population=LABELLED.with_values(**COARSE)),
+    "ukbb": Recipe("ukbb", seed=5, population=VOLUNTEERS.with_values(**COARSE)),
+}
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory):
+    """Function from a layout, a view and flaws to what the indexer finds in one exam."""
+    trees = {}
+
+    def index(layout, view="4ch", *defects, **options):
+        if (layout, defects) not in trees:
+            trees[layout, defects] = tmp_path_factory.mktemp(layout)
+            list(write_exams(replace(RECIPES[layout], defects=defects), trees[layout, defects], 1))
+        return index_folder(trees[layout, defects], view=view, split=(1, 0, 0), **options)
+
+    return index
+
+
+def only(result) -> dict:
+    (exam,) = result.datalist["exams"].values()
+    return exam
+
+
+def test_items_of_4ch(indexed):
+    for layout, planes, codes in (("mnms2", {"sax"}, [0, 1, 2, 3]), ("ukbb", {"sax", "2ch"}, [0, 1, 2, 3, 4, 5])):
+        result = indexed(layout)
+        header = result.datalist["planewise"]
+        assert (header["stack"], header["views"]) == ("4ch", ["2ch", "sax"])
+        items = result.datalist["training"]
+        assert [(item["phase"], item["slice"], item["frame"], item["stack"]) for item in items] == [
+            ("ED", 0, 0, "4ch"),
+            ("ES", 0, 0, "4ch"),
+        ]
+        exam = RECIPES[layout].exam(1)
+        load = LoadSliced(keys=("image", "label"))
+        for item, rank in zip(items, (0, exam.end_systole), strict=True):
+            assert set(item["planes"]) == planes and "location" not in item and "time" not in item
+            mask = load(item)["label"][0, :, :, 0].numpy()
+            assert np.unique(mask).tolist() == codes
+            pose = exam.poses["4ch"][0]
+            truth = exam.mask(pose, 100, exam.phases[rank], with_atria=layout == "ukbb").T
+            np.testing.assert_array_equal(mask, truth)  # codes are ours: 1 RV, 2 myocardium, 3 LV, 4 LA, 5 RA
+            for view, plane in item["planes"].items():
+                laid = exam.poses[view]
+                middle = laid[(len(laid) - 1) // 2]
+                assert abs(middle.normal @ plane["normal"]) == pytest.approx(1, abs=1e-6)
+                assert (np.array(plane["origin"]) - middle.centre) @ middle.normal == pytest.approx(0, abs=1e-3)
+
+
+def test_items_of_the_short_axis(indexed):
+    for layout, planes in (("mnms2", {"4ch"}), ("ukbb", {"2ch", "4ch"})):
+        items = indexed(layout, "sax").datalist["training"]
+        slices = len(RECIPES[layout].exam(1).poses["sax"])
+        assert len(items) == 2 * slices and all(set(item["planes"]) == planes for item in items)
+        by_phase = {phase: [item for item in items if item["phase"] == phase] for phase in ("ED", "ES")}
+        assert [item["location"] for item in by_phase["ES"]] == pytest.approx(np.linspace(0, 1, slices))
+        assert by_phase["ED"][0]["label_map"] == {"1": 3, "2": 2, "3": 1}
+        exam = RECIPES[layout].exam(1)
+        load = LoadSliced(keys="label")
+        for rank, item in enumerate(by_phase["ES"]):
+            truth = exam.mask(exam.poses["sax"][rank], rank, exam.phases[exam.end_systole]).T
+            np.testing.assert_array_equal(load(item)["label"][0, :, :, 0].numpy(), truth)
+
+
+def test_both_views_of_an_exam_have_its_hash(indexed):
+    for layout in RECIPES:
+        assert list(indexed(layout, "sax").datalist["exams"]) == list(indexed(layout).datalist["exams"])
+
+
+def test_groups_come_from_the_table_whatever_it_looks_like(indexed):
+    for defects in ((), ("plain_codes",), ("padding_rows",), ("padding_rows", "plain_codes")):
+        result = indexed("mnms2", "4ch", *defects)
+        assert {(item["group"], item["vendor"]) for item in result.datalist["training"]} == {("DCM", "phantom")}
+        assert not any("table" in reason or "csv" in reason for reason in result.skipped)
+    result = indexed("mnms2", "4ch", "no_table")
+    assert not any("group" in item for item in result.datalist["training"])
+    assert any("without dataset_information.csv" in reason for reason in result.skipped)
+
+
+def test_a_cine_alone_gives_every_phase(indexed):
+    items = indexed("ukbb", "4ch", "unlabelled").datalist["training"]
+    assert [(item["time"], item["phase"]) for item in items] == [(time, time / 5) for time in range(5)]
+    assert all(set(item["planes"]) == {"2ch", "sax"} and "label" not in item for item in items)
+
+
+def test_geometry_outvotes_names(indexed):
+    swapped, sound = indexed("ukbb", "4ch", "swapped_names"), indexed("ukbb", "4ch", "unlabelled")
+    first, other = swapped.datalist["training"][0], sound.datalist["training"][0]
+    assert first["image"].endswith("la_2ch.nii.gz") and other["image"].endswith("la_4ch.nii.gz")
+    assert first["affine"] == other["affine"]
+    assert only(swapped)["stacks"]["4ch"]["named"] == "2ch"
+
+
+#: Layout, view and flaw to the number of items, how many have labels, their planes, and a reason that is given.
+EXPECTED = {
+    ("mnms2", "4ch", "no_long_axis"): (0, 0, set(), "no 4ch view"),
+    ("mnms2", "4ch", "unlabelled"): (2, 0, {"sax"}, None),
+    ("mnms2", "4ch", "mask_elsewhere"): (2, 0, {"sax"}, "mask left out: its affine puts it up to"),
+    ("mnms2", "4ch", "no_orientation"): (2, 2, None, "NIfTI 4ch image without orientation"),
+    ("mnms2", "sax", "no_orientation"): (2, 2, None, "NIfTI sax image without orientation"),
+    ("ukbb", "4ch", "no_2ch"): (2, 2, {"sax"}, None),
+    ("ukbb", "4ch", "no_4ch"): (0, 0, set(), "no 4ch view: no plane lies as it does"),
+    ("ukbb", "4ch", "no_short_axis"): (2, 2, set(), "the 4ch view is known by its name alone"),
+    ("ukbb", "4ch", "cine_labels"): (2, 2, {"2ch", "sax"}, "labels of a whole cine"),
+    ("ukbb", "4ch", "predictions"): (2, 2, {"2ch", "sax"}, "what a network has drawn"),
+    ("ukbb", "4ch", "no_orientation"): (2, 2, None, "nothing says where its planes lie; it is kept with its labels"),
+    ("ukbb", "4ch", "mask_elsewhere"): (2, 0, {"2ch", "sax"}, "mask left out: its affine puts it up to"),
+}
+#: Flaws that tests of their own look at.
+SEEN = {"plain_codes", "padding_rows", "no_table", "unlabelled", "swapped_names"}
+
+
+def test_every_flaw_is_looked_at():
+    for layout, flaws in (("mnms2", MNMS2_DEFECTS), ("ukbb", UKBB_DEFECTS)):
+        assert {flaw for at, _, flaw in EXPECTED if at == layout} | SEEN >= set(flaws)
+
+
+@pytest.mark.parametrize(("layout", "view", "flaw"), EXPECTED)
+def test_flaws(indexed, layout, view, flaw):
+    count, labelled, planes, reason = EXPECTED[layout, view, flaw]
+    if not count:
+        with pytest.raises(InputError, match=reason):
+            indexed(layout, view, flaw)
+        return
+    result = indexed(layout, view, flaw)
+    items = result.datalist["training"]
+    assert (len(items), sum("label" in item for item in items)) == (count, labelled)
+    assert all(
+        item.get("planes", {}).keys() == planes if planes is not None else "affine" not in item for item in items
+    )
+    reasons = [*result.skipped, *only(result)["left_out"], *(why for _, why in result.unmatched)]
+    assert reason is None or any(reason in text for text in reasons), reasons
+
+
+def test_a_cohort_with_all_planes(indexed):
+    with pytest.raises(InputError, match="no 2ch plane: left out by --all-views"):
+        indexed("ukbb", "4ch", "no_2ch", all_views=True)
+    assert len(indexed("ukbb", "4ch", all_views=True).datalist["training"]) == 2
+
+
+def test_views_that_nothing_is_learned_from(tmp_path):
+    with pytest.raises(InputError, match="view '2ch' is not known for anatomy 'cardiac'; there is: sax, 4ch"):
+        index_folder(tmp_path, view="2ch")
+    with pytest.raises(InputError, match="view '4ch' is not known for anatomy 'knee'; there is: sagittal"):
+        index_folder(tmp_path, anatomy="knee", view="4ch")

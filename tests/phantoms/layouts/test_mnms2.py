@@ -1,0 +1,91 @@
+"""M&Ms-2's tree: names, codes, the table and its oddities."""
+
+import csv
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+from planewise.phantoms import GROUPS, LABELLED, LABELS, MNMS2_DEFECTS, Recipe, write_exams
+from planewise.phantoms.heart.volumes import view_affine
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return Recipe("mnms2", seed=8, population=LABELLED.at_size("demo").with_values(phases=3, breath=0.0))
+
+
+@pytest.fixture(scope="module")
+def tree(recipe, tmp_path_factory):
+    root = tmp_path_factory.mktemp("mnms2")
+    list(write_exams(recipe, root, 2))
+    return root
+
+
+def table(root) -> list[list[str]]:
+    with (root / "dataset_information.csv").open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_layout_and_table(tree, recipe):
+    assert sorted(path.name for path in (tree / "dataset").iterdir()) == ["001", "002"]
+    names = {f"001_{view}_{kind}" for view in ("SA", "LA") for kind in ("CINE", "ED", "ED_gt", "ES", "ES_gt")}
+    assert {path.name for path in (tree / "dataset/001").iterdir()} == {f"{name}.nii.gz" for name in names}
+    head, *rows = table(tree)
+    assert head == ["SUBJECT_CODE", "DISEASE", "VENDOR", "SCANNER", "FIELD"]
+    assert [row[:2] for row in rows] == [list(pair) for pair in zip(("001", "002"), GROUPS, strict=False)]
+
+
+def test_codes_are_the_sets_and_the_affine_is_the_truth(tree, recipe):
+    exam = recipe.exam(1)
+    for view, short in (("sax", "SA"), ("4ch", "LA")):
+        image, mask = (nib.load(tree / f"dataset/001/001_{short}_ES{tail}.nii.gz") for tail in ("", "_gt"))
+        np.testing.assert_allclose(image.affine, view_affine(exam, view), atol=1e-3)
+        np.testing.assert_array_equal(image.affine, mask.affine)
+        values = np.asarray(mask.dataobj)
+        assert image.shape == values.shape == (*exam.scanner.matrix, len(exam.poses[view]))
+        ours = {1: LABELS["lv"], 2: LABELS["myocardium"], 3: LABELS["rv"]}
+        for index in map(tuple, np.argwhere(values)[::37]):
+            point = (image.affine @ [*index, 1])[:3]
+            # rounding of the header may move a voxel on a border
+            near = exam.heart.label(
+                point + np.array([[0, 0, 0], [0.01, 0, 0], [-0.01, 0, 0]]), exam.phases[exam.end_systole]
+            )
+            assert ours[values[index]] in near
+    cine = nib.load(tree / "dataset/001/001_LA_CINE.nii.gz")
+    assert cine.shape[2:] == (1, 3)
+    np.testing.assert_array_equal(
+        cine.dataobj[..., exam.end_systole], nib.load(tree / "dataset/001/001_LA_ES.nii.gz").dataobj
+    )
+
+
+def test_flaws_of_the_table(recipe, tmp_path):
+    odd = replace(recipe, defects=("plain_codes", "padding_rows", "no_long_axis"))
+    list(write_exams(odd, tmp_path, 1))
+    list(write_exams(odd, tmp_path, 2))
+    rows = table(tmp_path)
+    assert [row[0] for row in rows] == ["SUBJECT_CODE", "1", "2", "", "", ""], (
+        "rows that were there are kept, padding too"
+    )
+    assert (tmp_path / "dataset_information.csv").read_text().endswith("\n,,,,\n,,,,\n,,,,\n")
+    assert not list(tmp_path.rglob("*_LA_*"))
+    bare = replace(recipe, defects=("no_table",))
+    list(write_exams(bare, tmp_path / "bare", 1))
+    assert not list(tmp_path.glob("bare/*.csv"))
+
+
+def test_flaws_of_the_files(recipe, tmp_path):
+    for name in ("no_orientation", "unlabelled", "mask_elsewhere"):
+        list(write_exams(replace(recipe, defects=(name,)), tmp_path / name, 1))
+        assert name in MNMS2_DEFECTS
+    flat = nib.load(tmp_path / "no_orientation/dataset/001/001_LA_ED.nii.gz")
+    assert (flat.header["sform_code"], flat.header["qform_code"]) == (0, 0)
+    spacing = recipe.exam(1).scanner.spacing
+    np.testing.assert_allclose(flat.header.get_zooms()[:2], spacing, rtol=1e-5)
+    assert not list((tmp_path / "unlabelled").rglob("*_gt*"))
+    home = tmp_path / "mask_elsewhere/dataset/001"
+    moved = nib.load(home / "001_LA_ED_gt.nii.gz").affine - nib.load(home / "001_LA_ED.nii.gz").affine
+    assert np.linalg.norm(moved[:3, 3]) == pytest.approx(20, abs=1e-3)
+    np.testing.assert_array_equal(
+        nib.load(home / "001_SA_ED_gt.nii.gz").affine, nib.load(home / "001_SA_ED.nii.gz").affine
+    )

@@ -1,0 +1,92 @@
+"""Exams of M&Ms-2: a folder of short-axis and 4ch volumes with masks for each code, and a table of all codes.
+
+``dataset/007/007_SA_ED.nii.gz`` is at end-diastole and has its mask beside it (``007_SA_ED_gt``), ``007_LA_ES`` is the 4ch
+view at end-systole (the set has no other long-axis view), and ``007_SA_CINE`` is the cine that both phases are from.
+``dataset_information.csv`` calls folder 007 by its number, 7, and ends in empty rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from planewise.exams.volume import Volume, stem
+
+TABLE = "dataset_information.csv"
+#: The set's codes to ours: it numbers the left ventricle 1 and the right one 3, as ACDC does the other way round.
+LABEL_MAP = {1: 3, 2: 2, 3: 1}
+
+_VIEWS = {"SA": "sax", "LA": "4ch"}
+_NAME = re.compile(r"(?P<code>\d+)_(SA|LA)_(ED|ES|CINE)(_gt)?$", re.IGNORECASE)
+#: Columns of the table, and what their values are called in items.
+_CLASSES = {"DISEASE": "group", "VENDOR": "vendor", "SCANNER": "scanner", "FIELD": "field"}
+CINE_OF_FRAMES = "NIfTI cine whose frames lie beside it: they are used"
+
+
+def is_exam(home: Path, files: list[Path]) -> bool:
+    """Whether a folder is one exam of the set: its files begin with its name and say their view."""
+    names = [_NAME.match(stem(path)) for path in files]
+    return any(name and name["code"] == home.name for name in names)
+
+
+def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> list[Volume]:
+    """An exam's volumes: the frames at end-diastole and end-systole, or the cine where there are none."""
+    by_stem = {stem(path).lower(): path for path in files}
+    classes = _classes(home, skipped)
+    common = {"classes": classes, "group": str(classes.get("group", "")), "label_map": LABEL_MAP}
+    volumes = []
+    for short, view in _VIEWS.items():
+        name = f"{home.name}_{short}".lower()
+        frames = [phase for phase in ("ED", "ES") if f"{name}_{phase}".lower() in by_stem]
+        for phase in frames:
+            image = by_stem.pop(f"{name}_{phase}".lower())
+            label = by_stem.pop(f"{name}_{phase}_gt".lower(), None)
+            volumes.append(Volume(image, label, home.name, phase, view=view, **common))
+        cine = by_stem.pop(f"{name}_cine", None)
+        if cine is not None and frames:
+            skipped[CINE_OF_FRAMES].append(str(cine))
+        elif cine is not None:
+            volumes.append(Volume(cine, None, home.name, view=view, **common))
+    for path in by_stem.values():
+        skipped["NIfTI file in an exam of M&Ms-2 that is none of its images"].append(str(path))
+    return volumes
+
+
+def _classes(home: Path, skipped: dict[str, list[str]]) -> dict[str, object]:
+    """What the table says of an exam; nothing where there is none, or it does not name the exam."""
+    tables = [above / TABLE for above in list(home.parents)[:2]]
+    table = next((path for path in tables if path.is_file()), None)
+    if table is None:
+        skipped[f"exam of M&Ms-2 without {TABLE} above it: kept without its group"].append(str(home))
+        return {}
+    row = read_table(table, table.stat().st_mtime_ns).get(int(home.name))
+    if row is None:
+        skipped[f"exam of M&Ms-2 that {TABLE} does not name: kept without its group"].append(str(home))
+        return {}
+    return dict(row)
+
+
+@lru_cache(maxsize=2)
+def read_table(path: Path, modified: int) -> Mapping[int, Mapping[str, object]]:
+    """Code, as a number, to what the table says of the exam; nothing where it cannot be read.
+
+    Args:
+        path: of the table.
+        modified: only makes a table that was written anew another entry.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, csv.Error):
+        return {}
+    told = {}
+    for row in rows:
+        code = (row.get("SUBJECT_CODE") or "").strip()
+        if not code.isdecimal():  # the set's table ends in empty rows
+            continue
+        values = {name: (row.get(column) or "").strip() for column, name in _CLASSES.items()}
+        told[int(code)] = {name: value for name, value in values.items() if value}
+    return told

@@ -1,0 +1,67 @@
+"""Exams as pipelines for UK Biobank write them: a folder for each participant, a NIfTI file for each view.
+
+``sa``, ``la_2ch`` and ``la_4ch`` are cines; ``la_4ch_ED`` and ``la_4ch_ES`` are frames of a cine, and ``label_la_4ch_ED`` is
+what people have drawn on one. The names are those of the public pipeline of W. Bai and colleagues (baiwenjia/ukbb_cardiac),
+whose affines are those of the scanner.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from planewise.exams.mnms2 import CINE_OF_FRAMES
+from planewise.exams.volume import Volume, stem
+
+#: The files' codes to ours: 1 left ventricle, 2 myocardium, 3 right ventricle, and in 4ch 4 left and 5 right atrium.
+LABEL_MAP = {1: 3, 2: 2, 3: 1}
+ALL_LABEL_MAP = LABEL_MAP | {4: 4, 5: 5}
+
+_VIEWS = {"sa": "sax", "la_2ch": "2ch", "la_3ch": "3ch", "la_4ch": "4ch"}
+_PHASES = ("ED", "ES")
+_PREDICTION = re.compile(r"seg\d?_")
+_LABEL = re.compile(r"label_")
+
+
+def is_exam(home: Path, files: list[Path]) -> bool:
+    """Whether a folder is one participant: a file in it is called as a view, or as a frame of one."""
+    names = {stem(path).lower() for path in files}
+    return any(names & {view, f"{view}_ed", f"{view}_es"} for view in _VIEWS)
+
+
+def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> list[Volume]:
+    """A participant's volumes: of each view the frames if one of them has labels, otherwise the cine."""
+    by_stem = {stem(path).lower(): path for path in files}
+    volumes = []
+    for name, view in _VIEWS.items():
+        cine = by_stem.pop(name, None)
+        frames = {phase: by_stem.pop(f"{name}_{phase.lower()}", None) for phase in _PHASES}
+        labels = {phase: by_stem.pop(f"label_{name}_{phase.lower()}", None) for phase in _PHASES}
+        for phase in _PHASES:
+            if labels[phase] is not None and frames[phase] is None:
+                reason = f"labels without their frame beside them ({name}_{phase}.nii.gz)"
+                skipped[reason].append(str(labels[phase]))
+                labels[phase] = None
+        images = {phase: frame for phase, frame in frames.items() if frame is not None}
+        if cine is not None and not any(labels.values()):
+            for frame in images.values():
+                skipped["frame of a NIfTI cine that lies beside it: the cine is used"].append(str(frame))
+            volumes.append(Volume(cine, None, home.name, view=view))
+            continue
+        if cine is not None:
+            skipped[CINE_OF_FRAMES].append(str(cine))
+        label_map = ALL_LABEL_MAP if view == "4ch" else LABEL_MAP
+        volumes += [
+            Volume(image, labels[phase], home.name, phase, view=view, label_map=label_map)
+            for phase, image in images.items()
+        ]
+    for name, path in by_stem.items():
+        reason = "NIfTI file in a folder of UK Biobank's style that is none of its views"
+        if _PREDICTION.match(name):
+            reason = "what a network has drawn (seg_..., seg4_...): no reference"
+        elif _LABEL.match(name):
+            reason = (
+                "labels of a whole cine or of another grid: those of frames are read (label_sa_ED, label_la_4ch_ES)"
+            )
+        skipped[reason].append(str(path))
+    return volumes

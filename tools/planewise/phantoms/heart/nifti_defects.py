@@ -1,0 +1,120 @@
+"""Flaws of heart exams that come as NIfTI, each written on demand, so that readers can be tested against every one."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from planewise.phantoms.defect import Defect, registering
+from planewise.phantoms.heart.exam import Exam
+from planewise.phantoms.scanner.dicom import Identity
+from planewise.phantoms.scanner.nifti import NiftiFile
+
+#: Name to flaw, in the order in which they are listed: in the layout of M&Ms-2, and in that of UK Biobank.
+MNMS2_DEFECTS: dict[str, Defect] = {}
+UKBB_DEFECTS: dict[str, Defect] = {}
+
+_in_mnms2, _in_ukbb = registering(MNMS2_DEFECTS), registering(UKBB_DEFECTS)
+
+#: Names of masks, in both layouts.
+_MASK = re.compile(r"_gt\.|^label_")
+#: Names of 4ch images and masks.
+_FOUR_CHAMBER = re.compile(r"_LA_|la_4ch")
+
+
+@_in_mnms2("the table's codes are numbers, 7 for folder 007, as in the real set")
+def plain_codes(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    return files  # of the table alone
+
+
+@_in_mnms2("the table ends in empty rows (,,,,), as in the real set")
+def padding_rows(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    return files  # of the table alone
+
+
+@_in_mnms2("no table")
+def no_table(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    return files  # of the table alone
+
+
+@_in_mnms2("no long-axis images")
+def no_long_axis(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    return [file for file in files if "_LA_" not in file.name]
+
+
+@_in_ukbb("no 2ch cine")
+def no_2ch(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    return [file for file in files if "la_2ch" not in file.name]
+
+
+@_in_ukbb("no 4ch cine, frames or labels")
+def no_4ch(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    return [file for file in files if "la_4ch" not in file.name]
+
+
+@_in_ukbb("no short-axis cine, frames or labels")
+def no_short_axis(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    return [file for file in files if not re.match(r"(label_)?sa[_.]", file.name)]
+
+
+@_in_ukbb("cines alone, and la_2ch and la_4ch have each other's name")
+def swapped_names(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    other = {"la_2ch.nii.gz": "la_4ch.nii.gz", "la_4ch.nii.gz": "la_2ch.nii.gz"}
+    files = unlabelled(files, exam, identity)
+    for file in files:
+        file.name = other.get(file.name, file.name)
+    return files
+
+
+@_in_ukbb("labels of whole cines (label_la_4ch), drawn at ED and ES, as the pipeline's converter writes them")
+def cine_labels(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    return [*files, *(_over_time(files, exam, view) for view in ("sa", "la_4ch"))]
+
+
+def _over_time(files: list[NiftiFile], exam: Exam, view: str) -> NiftiFile:
+    """A view's labels as a volume over the cycle, empty but for two phases."""
+    by_name = {file.name: file for file in files}
+    first, last = (by_name[f"label_{view}_{phase}.nii.gz"] for phase in ("ED", "ES"))
+    volume = np.zeros((*first.volume.shape, len(exam.phases)), dtype=np.uint8)
+    volume[..., 0], volume[..., exam.end_systole] = first.volume, last.volume
+    return NiftiFile(f"label_{view}.nii.gz", volume, first.affine, step=exam.scanner.interval / len(exam.phases) / 1000)
+
+
+@_in_ukbb("what the pipeline's networks have drawn lies beside: seg_sa_ED, seg4_la_4ch, seg_ao")
+def predictions(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    by_name = {file.name: file for file in files}
+    names = {"label_sa_ED": "seg_sa_ED", "label_la_4ch_ED": "seg4_la_4ch_ED", "label_la_4ch_ES": "seg4_la_4ch_ES"}
+    drawn = [
+        NiftiFile(f"{seg}.nii.gz", by_name[f"{label}.nii.gz"].volume, by_name[f"{label}.nii.gz"].affine)
+        for label, seg in names.items()
+        if f"{label}.nii.gz" in by_name
+    ]
+    cine = by_name["la_4ch.nii.gz"]
+    return [*files, *drawn, NiftiFile("seg4_la_4ch.nii.gz", np.zeros_like(cine.volume), cine.affine, cine.step)]
+
+
+@_in_mnms2("no orientation in the headers: the codes of sform and qform are 0")
+@_in_ukbb("no orientation in the headers: the codes of sform and qform are 0")
+def no_orientation(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    for file in files:
+        file.oriented = False
+    return files
+
+
+@_in_mnms2("no labels")
+@_in_ukbb("cines alone: neither labels nor the frames that they belong to")
+def unlabelled(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    kept = [file for file in files if not _MASK.search(file.name)]
+    in_ukbb = any(file.name == "sa.nii.gz" for file in files)
+    return [file for file in kept if not (in_ukbb and re.search(r"_E[DS]\.", file.name))]
+
+
+@_in_mnms2("the labels of 4ch images lie 20 mm beside them")
+@_in_ukbb("the labels of 4ch images lie 20 mm beside them")
+def mask_elsewhere(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    for file in files:
+        if _MASK.search(file.name) and _FOUR_CHAMBER.search(file.name):
+            file.affine = file.affine.copy()
+            file.affine[:3, 3] += 20.0 * file.affine[:3, 0] / np.linalg.norm(file.affine[:3, 0])
+    return files

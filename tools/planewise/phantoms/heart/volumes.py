@@ -1,0 +1,59 @@
+"""The views of a heart exam as volumes with their affines: cines, and masks at a phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from planewise.phantoms.heart.exam import Exam
+
+#: Numbers of the acquisitions of the long-axis views, clear of those of the short-axis slices.
+_STREAMS = {"2ch": 101, "4ch": 100}
+
+
+def cine_volume(exam: Exam, view: str) -> tuple[np.ndarray, np.ndarray]:
+    """A view through the cycle.
+
+    Args:
+        exam: what is scanned.
+        view: ``"sax"``, base to apex, ``"2ch"`` or ``"4ch"``.
+
+    Returns:
+        Pixels, int16, shape ``(columns, rows, slices, phases)``, and the affine ``(4, 4)``, RAS+, mm.
+    """
+    cine = np.stack([exam.images(pose, stream) for stream, pose in _slices(exam, view)])
+    return cine.transpose(3, 2, 0, 1).astype(np.int16), view_affine(exam, view)
+
+
+def mask_volume(exam: Exam, view: str, phase: int, codes: Mapping[int, int]) -> np.ndarray:
+    """The labels of a view as they were acquired at a phase.
+
+    Args:
+        exam, view: as for `cine_volume`.
+        phase: index of the phase.
+        codes: label of `Heart.label`, atria included, to the data set's; what it does not name is background.
+
+    Returns:
+        uint8, shape ``(columns, rows, slices)``.
+    """
+    masks = [exam.mask(pose, stream, exam.phases[phase], with_atria=True) for stream, pose in _slices(exam, view)]
+    drawn = np.stack(masks).transpose(2, 1, 0)
+    table = np.zeros(256, dtype=np.uint8)
+    table[list(codes)] = list(codes.values())
+    return table[drawn]
+
+
+def view_affine(exam: Exam, view: str) -> np.ndarray:
+    """Voxel indices of a view's volume to patient space: ``(4, 4)``, RAS+, mm."""
+    poses, scanner = exam.poses[view], exam.scanner
+    affine = poses[0].affine((scanner.spacing, scanner.spacing), scanner.matrix, scanner.thickness)
+    if len(poses) > 1:
+        # from slice to slice: along the images' normal or against it
+        affine[:3, 2] = poses[1].centre - poses[0].centre
+    return affine
+
+
+def _slices(exam: Exam, view: str):
+    """Number of the acquisition, and pose, of each slice."""
+    return enumerate(exam.poses[view], start=_STREAMS.get(view, 0))

@@ -1,0 +1,70 @@
+"""Exams in the layout of the M&Ms-2 challenge: short-axis and 4ch volumes with masks at ED and ES, and a table."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from planewise.phantoms.heart.exam import Exam
+from planewise.phantoms.heart.heart import LABELS
+from planewise.phantoms.heart.nifti_defects import MNMS2_DEFECTS
+from planewise.phantoms.heart.volumes import cine_volume, mask_volume
+from planewise.phantoms.recipe import Recipe
+from planewise.phantoms.scanner.nifti import NiftiFile
+
+TABLE = "dataset_information.csv"
+
+#: First row of the table.
+TABLE_HEADER = ("SUBJECT_CODE", "DISEASE", "VENDOR", "SCANNER", "FIELD")
+
+#: Our labels to the set's: 1 is the left ventricle and 3 the right one, and atria have none.
+CODES = {LABELS["lv"]: 1, LABELS["myocardium"]: 2, LABELS["rv"]: 3}
+
+#: What the set calls our views.
+_NAMES = {"sax": "SA", "4ch": "LA"}
+
+
+def exam_name(number: int) -> str:
+    """Code of an exam, and its folder: three digits."""
+    return f"{number:03d}"
+
+
+def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
+    """The exam's folder under the root of the set, as a list of one."""
+    return [PurePosixPath("dataset") / exam_name(number)]
+
+
+def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
+    """Writes an exam to the places of `exam_paths`."""
+    exam, identity = recipe.exam(number), recipe.identity(number)
+    files = exam_files(exam, exam_name(number))
+    for name in recipe.defects:
+        files = MNMS2_DEFECTS[name].alter(files, exam, identity)
+    paths[0].mkdir(parents=True, exist_ok=True)
+    for file in files:
+        file.write(paths[0])
+
+
+def exam_files(exam: Exam, name: str) -> list[NiftiFile]:
+    """Every file of a sound exam."""
+    files, step = [], exam.scanner.interval / exam.scanner.phases / 1000
+    for view, short in _NAMES.items():
+        cine, affine = cine_volume(exam, view)
+        files.append(NiftiFile(f"{name}_{short}_CINE.nii.gz", cine, affine, step))
+        for phase, rank in (("ED", 0), ("ES", exam.end_systole)):
+            mask = mask_volume(exam, view, rank, CODES)
+            files.append(NiftiFile(f"{name}_{short}_{phase}.nii.gz", cine[..., rank], affine))
+            files.append(NiftiFile(f"{name}_{short}_{phase}_gt.nii.gz", mask, affine))
+    return files
+
+
+def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
+    """An exam's row of ``dataset_information.csv``."""
+    if "no_table" in recipe.defects:
+        return {}
+    code = number if "plain_codes" in recipe.defects else exam_name(number)
+    return {TABLE: (code, recipe.organ(number).patient.group, "phantom", "phantom", "1.5")}
+
+
+def table_end(recipe: Recipe) -> list[tuple[str, ...]]:
+    """The rows that the table ends in."""
+    return [("",) * len(TABLE_HEADER)] * 3 if "padding_rows" in recipe.defects else []

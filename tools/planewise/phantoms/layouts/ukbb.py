@@ -1,0 +1,63 @@
+"""Exams as pipelines for UK Biobank write them: a folder for each participant, a NIfTI cine for each view.
+
+The names are those of the public pipeline of W. Bai and colleagues (baiwenjia/ukbb_cardiac): ``sa``, ``la_2ch`` and
+``la_4ch`` are the cines, ``sa_ED`` and ``la_4ch_ES`` their frames, ``label_sa_ED`` and ``label_la_4ch_ES`` what people have
+drawn on these. Codes in 4ch: 1 left ventricle, 2 myocardium, 3 right ventricle, 4 left atrium, 5 right atrium, the five
+structures of Bai 2019, section 3; the first three also in the short axis.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from planewise.phantoms.heart.exam import Exam
+from planewise.phantoms.heart.heart import ATRIA, LABELS
+from planewise.phantoms.heart.nifti_defects import UKBB_DEFECTS
+from planewise.phantoms.heart.volumes import cine_volume, mask_volume
+from planewise.phantoms.recipe import Recipe
+from planewise.phantoms.scanner.nifti import NiftiFile
+
+#: The set has no tables.
+TABLE_HEADER = ()
+
+#: Our labels to the set's, in the short axis and in 4ch.
+CODES = {LABELS["lv"]: 1, LABELS["myocardium"]: 2, LABELS["rv"]: 3}
+ALL_CODES = CODES | {ATRIA["la"]: 4, ATRIA["ra"]: 5}
+
+#: View to its name, and to the codes of its labels; without codes nothing is drawn on it.
+_VIEWS = {"sax": ("sa", CODES), "2ch": ("la_2ch", None), "4ch": ("la_4ch", ALL_CODES)}
+
+
+def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
+    """The exam's folder under the root of the set, as a list of one: seven digits, as participants have."""
+    return [PurePosixPath(f"{1_000_000 + number}")]
+
+
+def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
+    """Writes an exam to the places of `exam_paths`."""
+    exam, identity = recipe.exam(number), recipe.identity(number)
+    files = exam_files(exam)
+    for name in recipe.defects:
+        files = UKBB_DEFECTS[name].alter(files, exam, identity)
+    paths[0].mkdir(parents=True, exist_ok=True)
+    for file in files:
+        file.write(paths[0])
+
+
+def exam_files(exam: Exam) -> list[NiftiFile]:
+    """Every file of a sound exam."""
+    files, step = [], exam.scanner.interval / exam.scanner.phases / 1000
+    for view, (name, codes) in _VIEWS.items():
+        cine, affine = cine_volume(exam, view)
+        files.append(NiftiFile(f"{name}.nii.gz", cine, affine, step))
+        if codes is None:
+            continue
+        for phase, rank in (("ED", 0), ("ES", exam.end_systole)):
+            files.append(NiftiFile(f"{name}_{phase}.nii.gz", cine[..., rank], affine))
+            files.append(NiftiFile(f"label_{name}_{phase}.nii.gz", mask_volume(exam, view, rank, codes), affine))
+    return files
+
+
+def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
+    """Empty: the set has no tables of its own."""
+    return {}

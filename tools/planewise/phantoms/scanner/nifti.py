@@ -1,0 +1,38 @@
+"""Phantom volumes as NIfTI files."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+
+@dataclass
+class NiftiFile:
+    """A volume of an exam before it is written; defects change it."""
+
+    name: str
+    """Of the file, with its ending"""
+    volume: np.ndarray
+    """``(columns, rows, slices)``, of a cine with phases behind"""
+    affine: np.ndarray
+    """``(4, 4)``, voxel indices to patient space, RAS+, mm"""
+    step: float | None = None
+    """Seconds between the phases of a cine"""
+    oriented: bool = True
+    """Whether the header says how the volume lies in the patient; without that it holds the voxels' sizes alone"""
+
+    def write(self, folder: Path) -> None:
+        """Writes the file, compressed."""
+        image = nib.Nifti1Image(self.volume, self.affine)
+        sizes = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
+        image.header.set_zooms(sizes if self.step is None else [*sizes, self.step])
+        image.header.set_xyzt_units("mm", "sec")
+        if not self.oriented:
+            image.set_sform(None, 0)
+            image.set_qform(None, 0)
+        # without a time stamp the same exam is the same file
+        (folder / self.name).write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
