@@ -3,6 +3,7 @@
 from planewise.data.cycle_points import at_cycle_points, cycle_fraction
 from planewise.data.datalist import expand_volumes, load_datalist, read_datalist, select_subjects
 from planewise.data.exam_sampler import ExamSampler
+from planewise.data.hearts import with_hearts
 from planewise.data.inputs import find_inputs
 from planewise.data.ordered_sampler import OrderedSampler
 from planewise.data.pair_sampler import PairSampler
@@ -30,4 +31,5 @@ __all__ = [
     "pair_phases",
     "read_datalist",
     "select_subjects",
+    "with_hearts",
 ]
