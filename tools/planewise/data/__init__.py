@@ -1,7 +1,7 @@
 """From a datalist to batches."""
 
 from planewise.data.cycle_points import at_cycle_points, cycle_fraction
-from planewise.data.datalist import expand_volumes, load_datalist, read_datalist, select_subjects
+from planewise.data.datalist import expand_volumes, labelled, load_datalist, read_datalist, select_subjects
 from planewise.data.exam_sampler import ExamSampler
 from planewise.data.hearts import with_hearts
 from planewise.data.inputs import find_inputs
@@ -27,6 +27,7 @@ __all__ = [
     "default_cache_dir",
     "expand_volumes",
     "find_inputs",
+    "labelled",
     "load_datalist",
     "pair_phases",
     "read_datalist",
