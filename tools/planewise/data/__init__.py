@@ -1,7 +1,7 @@
 """From a datalist to batches."""
 
 from planewise.data.cycle_points import at_cycle_points, cycle_fraction
-from planewise.data.datalist import expand_volumes, load_datalist, read_datalist, select_subjects
+from planewise.data.datalist import expand_volumes, load_datalist, read_datalist, select_subjects, whole_volumes
 from planewise.data.exam_sampler import ExamSampler
 from planewise.data.inputs import find_inputs
 from planewise.data.ordered_sampler import OrderedSampler
@@ -30,4 +30,5 @@ __all__ = [
     "pair_phases",
     "read_datalist",
     "select_subjects",
+    "whole_volumes",
 ]
