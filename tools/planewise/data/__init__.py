@@ -3,6 +3,7 @@
 from planewise.data.cycle_points import at_cycle_points, cycle_fraction
 from planewise.data.datalist import expand_volumes, load_datalist, read_datalist, select_subjects, whole_volumes
 from planewise.data.exam_sampler import ExamSampler
+from planewise.data.hearts import with_hearts
 from planewise.data.inputs import find_inputs
 from planewise.data.ordered_sampler import OrderedSampler
 from planewise.data.pair_sampler import PairSampler
@@ -31,4 +32,5 @@ __all__ = [
     "read_datalist",
     "select_subjects",
     "whole_volumes",
+    "with_hearts",
 ]

@@ -3,6 +3,7 @@
 from planewise.preprocessing.cardiac_features import FEATURES, CardiacFeaturesd, cardiac_features
 from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.in_plane_spacing import InPlaneSpacingd
+from planewise.preprocessing.keep_heart import KeepHeartd
 from planewise.preprocessing.limit_slices import LimitSlicesd
 from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import LoadStackd
@@ -13,6 +14,7 @@ __all__ = [
     "FEATURES",
     "CardiacFeaturesd",
     "InPlaneSpacingd",
+    "KeepHeartd",
     "LimitSlicesd",
     "LoadSliced",
     "LoadStackd",
