@@ -271,3 +271,18 @@ def test_a_mask_whose_affine_is_not_finite_fits_nothing(tree, tmp_path):
     nibabel.save(header, tmp_path / "labels" / "case7_ed.nii.gz")
     result = index_folder(tree, labels_dir=tmp_path / "labels")
     assert result.unmatched == [("case7_ed.nii.gz", "its affine is not finite")]
+
+
+def test_masks_of_4ch_slices(tree, tmp_path):
+    """A folder of masks of both views: those of the short axis do not lie on the 4ch slice, and are listed."""
+    plain = index_folder(tree, view="4ch")
+    affine = np.array(items_of(plain)[0]["affine"])
+    shape = (*next(iter(plain.datalist["exams"].values()))["stacks"]["4ch"]["matrix"], 1)
+    short, short_shape = stack_affine(index_folder(tree))
+    write_mask(tmp_path / "labels" / "case7_frame03.nii.gz", affine, shape)
+    write_mask(tmp_path / "labels" / "case7_sax" / "case7_frame02.nii.gz", short, short_shape)
+    result = index_folder(tree, view="4ch", labels_dir=tmp_path / "labels")
+    assert [(item["phase"], item["slice"], item["label_frame"]) for item in labelled(result)] == [
+        (round(2 / 6, 6), 0, 0)
+    ]
+    assert [name for name, _ in result.unmatched] == ["case7_frame02.nii.gz"]

@@ -1,7 +1,7 @@
 """From a datalist to batches."""
 
-from planewise.data.cycle_points import at_cycle_points
-from planewise.data.datalist import expand_volumes, load_datalist, read_datalist, select_subjects
+from planewise.data.cycle_points import at_cycle_points, cycle_fraction
+from planewise.data.datalist import expand_volumes, load_datalist, read_datalist, select_subjects, whole_volumes
 from planewise.data.exam_sampler import ExamSampler
 from planewise.data.hearts import with_hearts
 from planewise.data.inputs import find_inputs
@@ -23,6 +23,7 @@ __all__ = [
     "StackDataset",
     "as_batch",
     "at_cycle_points",
+    "cycle_fraction",
     "default_cache_dir",
     "expand_volumes",
     "find_inputs",
@@ -30,5 +31,6 @@ __all__ = [
     "pair_phases",
     "read_datalist",
     "select_subjects",
+    "whole_volumes",
     "with_hearts",
 ]

@@ -21,6 +21,8 @@ from planewise.preprocessing.exam_name import exam_of
 
 #: Keys of an item that hold a path.
 PATH_KEYS = ("image", "label")
+#: Keys of an item that are its slice's, and not its volume's.
+_OF_A_SLICE = ("frame", "label_frame", "affine", "slice", "location", "planes", "stack")
 #: How the names of files end that hold a whole stack.
 VOLUMES = (".nii", ".nii.gz", ".npy")
 
@@ -179,6 +181,27 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         slices += [dict(item, exam=exam_of(item), frame=k, slice=k) for k in range(_depth(path))]
     return slices
+
+
+def whole_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One item for each labelled volume that a datalist has slice by slice: what `expand_volumes` undoes, for evaluation.
+
+    Args:
+        items: of a datalist. Those of a NIfTI image whose mask has the same grid become one, without what is a slice's
+            (geometry, location); all others pass as they are.
+    """
+    volumes: dict[tuple[str, str, Any], dict[str, Any]] = {}
+    whole: list[dict[str, Any]] = []
+    for item in items:
+        same_grid = item.get("label_frame", item.get("frame")) == item.get("frame") and "label_axes" not in item
+        if "affine" not in item or "label" not in item or not same_grid or not str(item["image"]).endswith(VOLUMES):
+            whole.append(item)
+            continue
+        key = (item["image"], item["label"], item.get("time"))
+        if key not in volumes:
+            volumes[key] = {name: value for name, value in item.items() if name not in _OF_A_SLICE}
+            whole.append(volumes[key])
+    return whole
 
 
 def _depth(path: str) -> int:
