@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def test_inference_takes_what_the_network_and_its_input_need(tmp_path, caplog):
     assert network(torch.zeros(1, 1, 48, 48)).shape == (1, 10, 48, 48)
 
 
+def test_a_config_that_runs_changes_under_way(tmp_path, monkeypatch):
+    """MONAI evaluates `check_run` while it resolves ``initialize``, and goes on with the same parser."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    run = a_run(POSITION, tmp_path, **SMALL)
+    parser = a_parser(POSITION, "inference.yaml", weights=str(run))
+    parser.get_parsed_content("initialize::0")
+    network = parser.get_parsed_content("network_def")
+    assert max(len(value) for name, value in network.named_parameters() if name.startswith("encoder.")) == 8
+
+
 def test_weights_named_by_their_file_bring_them_too(tmp_path):
     run = a_run(POSITION, tmp_path, **SMALL)
     assert follow_weights(a_parser(POSITION, "inference.yaml", weights=str(run / "models/model.pt")), []) == SMALL
@@ -98,7 +109,7 @@ def test_a_network_of_the_bundles_own_overlay(tmp_path):
 
 def test_evaluation_takes_all_that_the_run_changed(tmp_path):
     settings = SMALL | {"cycle_points": [0.0], "square_step": 40.0, "batch_size": 4, "ends": ["L", "A"]}
-    run = a_run(POSITION, tmp_path, **settings, datalist="/elsewhere.json", num_workers=3)
+    run = a_run(POSITION, tmp_path, **settings, datalist="/elsewhere.json", pretrained="/a.pth", num_workers=3)
     parser = a_parser(POSITION, "train.yaml", "evaluate.yaml", output_dir=str(run), ckpt_dir=str(run / "models"))
     assert follow_weights(parser, []) == settings
     assert parser["datalist"] != "/elsewhere.json" and parser["num_workers"] is None

@@ -146,8 +146,7 @@ def _take(
             logger.warning("%s is %s, and the %s' run had %s", key, _short(now.get(key)), whose, _short(wanted[key]))
     taken = {key: value for key, value in wanted.items() if key not in chosen and now.get(key) != value}
     if taken:
-        parser.update(taken)
-        parser.parse(reset=True)
+        parser.update(taken)  # and it forgets what it has made
         told = ", ".join(f"{key} {_short(value)}" for key, value in sorted(taken.items()))
         logger.info("from the run of the %s: %s", whose, told)
     return taken
