@@ -84,15 +84,24 @@ def load_datalist(path: str | Path, section: str, required: bool = False) -> lis
         if "image" not in item:
             raise InputError(f"{path}: item {number} of {section} has no image; index the folder again")
         for key in PATH_KEYS:
-            if not isinstance(item.get(key, ""), str):
+            if not all(isinstance(entry, str) for entry in _files(item.get(key, ""))):
                 raise InputError(f"{path}: {key} of item {number} of {section} is {item[key]!r:.40}; a path is wanted")
-        items.append({**item, **{key: str(folder / item[key]) for key in PATH_KEYS if key in item}})
+        items.append({**item, **{key: _below(folder, item[key]) for key in PATH_KEYS if key in item}})
     if required and not items:
         filled = ", ".join(key for key in ("training", "validation", "test") if content.get(key)) or "no section"
         raise InputError(
             f"section {section} of {path} is empty ({filled} has exams); index more exams, or move some with --split"
         )
     return items
+
+
+def _files(value: Any) -> list[Any]:
+    """The files of an image: one, or one for each channel."""
+    return value if isinstance(value, list) else [value]
+
+
+def _below(folder: Path, value: str | list[str]) -> str | list[str]:
+    return [str(folder / path) for path in value] if isinstance(value, list) else str(folder / value)
 
 
 def select_subjects(
@@ -173,6 +182,11 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     slices: list[dict[str, Any]] = []
     for item in items:
+        if isinstance(item["image"], list):
+            raise InputError(
+                f"exam {exam_of(item)} has {len(item['image'])} channels, a file for each, and slices of one are wanted; "
+                "index the folder again with --channels NAME"
+            )
         path = str(item["image"])
         if "affine" in item or "frame" in item or not path.endswith(VOLUMES):
             slices.append(dict(item, exam=exam_of(item)))
