@@ -21,6 +21,8 @@ from planewise.preprocessing.exam_name import exam_of
 
 #: Keys of an item that hold a path.
 PATH_KEYS = ("image", "label")
+#: Keys of an item that say which pixels are its slice.
+_OF_A_SLICE = ("image", "frame", "time", "affine", "slice", "location", "label", "label_frame", "label_axes")
 #: How the names of files end that hold a whole stack.
 VOLUMES = (".nii", ".nii.gz", ".npy")
 
@@ -193,6 +195,23 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         slices += [dict(item, exam=exam_of(item), frame=k, slice=k) for k in range(_depth(path))]
     return slices
+
+
+def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One item per volume: the slices of a stack become one, whose ``image`` lists them in order; others pass as they are.
+
+    Of a slice the new item keeps what all slices of a stack share. It has no mask: masks of slices stay with the slices.
+    """
+    slices = [dict(item, exam=exam_of(item)) for item in items if "affine" in item]
+    volumes = [dict(item, exam=exam_of(item)) for item in items if "affine" not in item]
+    for rows in rows_by_stack(slices).values():
+        own = [slices[row] for row in rows]
+        shared = {key: value for key, value in own[0].items() if all(item.get(key) == value for item in own)}
+        volumes.append(
+            {key: value for key, value in shared.items() if key not in _OF_A_SLICE}
+            | {"image": [{key: item[key] for key in _OF_A_SLICE if key in item} for item in own]}
+        )
+    return volumes
 
 
 def _depth(path: str) -> int:
