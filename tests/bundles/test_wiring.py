@@ -263,8 +263,14 @@ def test_an_overlay_overrides_what_is_there(name, overlay):
     assert unknown_overrides([f"--{key}" for key in over if key not in own], train) == {}
 
 
-#: What loads differs: slices one by one to train, a stack to infer; and what MONAI Label needs around Spacingd.
-LOADING = ("planewise.preprocessing.LoadSliced", "planewise.preprocessing.LoadStackd", "EnsureChannelFirstd")
+#: What loads differs: slices one by one to train, with masks where the datalist has them, a stack to infer; and what MONAI
+#: Label needs around Spacingd.
+LOADING = (
+    "planewise.preprocessing.LoadSliced",
+    "planewise.preprocessing.KeepHeartd",
+    "planewise.preprocessing.LoadStackd",
+    "EnsureChannelFirstd",
+)
 HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "ToDeviced", "planewise.preprocessing.LimitSlicesd")
 
 

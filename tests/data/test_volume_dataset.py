@@ -117,7 +117,7 @@ def test_slices_of_a_datalist_are_gathered_into_their_stack(tmp_path):
     result = index_folder(tmp_path, anatomy="any", split=(1, 0, 0))
     slices = load_datalist(write_datalist(result.datalist, tmp_path / "list.json"), "training")
     (volume,) = gather_stacks(slices[::-1])
-    assert [entry["slice"] for entry in volume["image"]] == list(range(6))
+    assert [entry["frame"] for entry in volume["image"]] == list(range(6))
     assert volume["exam"] == slices[0]["exam"] and volume["patient"] == slices[0]["patient"]
     # the slices run from the feet to the head, as the volume's third axis does
     loaded = LoadVolumed("image")(volume)["image"]

@@ -68,6 +68,36 @@ def test_masks_are_found_by_hash_and_by_grid(tree, tmp_path):
     assert result.unmatched == []
 
 
+def test_masks_that_inference_wrote_are_found_by_hash_and_share_of_the_cycle(tree, tmp_path):
+    plain = index_folder(tree)
+    affine, shape = stack_affine(plain)
+    (exam,) = plain.datalist["exams"]
+    for name in (f"{exam}_mask", f"{exam}_phase33_mask"):
+        write_mask(tmp_path / "labels" / name / f"{name}.nii.gz", affine, shape)
+    result = index_folder(tree, labels_dir=tmp_path / "labels")
+    assert {item["phase"] for item in labelled(result)} == {0.0, round(2 / 6, 6)}
+    assert result.unmatched == []
+
+
+def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):
+    """In place of the exam's own, by hash and phase."""
+    folder = tmp_path / "data" / "patient001"
+    for frame in (1, 3):
+        write_mask(folder / f"patient001_frame0{frame}.nii.gz", np.eye(4), (6, 5, 4))
+        write_mask(folder / f"patient001_frame0{frame}_gt.nii.gz", np.eye(4), (6, 5, 4))
+    (folder / "Info.cfg").write_text("ED: 1\nES: 3\nGroup: DCM\nHeight: 180.0\nNbFrame: 8\nWeight: 80.0\n")
+    own = labelled(index_folder(tmp_path / "data"))
+    assert len(own) == 2 and all(Path(item["label"]).parent == folder for item in own)
+    exam = own[0]["exam"]
+    predicted = {
+        phase: write_mask(tmp_path / "masks" / f"{exam}_{phase}" / f"{exam}_{phase}_mask.nii.gz", np.eye(4), (6, 5, 4))
+        for phase in ("ED", "ES")
+    }
+    result = index_folder(tmp_path / "data", labels_dir=tmp_path / "masks")
+    assert {item["phase"]: item["label"] for item in items_of(result)} == {k: str(v) for k, v in predicted.items()}
+    assert result.unmatched == []
+
+
 def test_masks_drawn_on_converted_images_are_mirrored_back(tree, tmp_path):
     """dcm2niix turns rows around; a mark must land on the image's voxel that lies at the same place."""
     affine, shape = stack_affine(index_folder(tree))
@@ -241,3 +271,18 @@ def test_a_mask_whose_affine_is_not_finite_fits_nothing(tree, tmp_path):
     nibabel.save(header, tmp_path / "labels" / "case7_ed.nii.gz")
     result = index_folder(tree, labels_dir=tmp_path / "labels")
     assert result.unmatched == [("case7_ed.nii.gz", "its affine is not finite")]
+
+
+def test_masks_of_4ch_slices(tree, tmp_path):
+    """A folder of masks of both views: those of the short axis do not lie on the 4ch slice, and are listed."""
+    plain = index_folder(tree, view="4ch")
+    affine = np.array(items_of(plain)[0]["affine"])
+    shape = (*next(iter(plain.datalist["exams"].values()))["stacks"]["4ch"]["matrix"], 1)
+    short, short_shape = stack_affine(index_folder(tree))
+    write_mask(tmp_path / "labels" / "case7_frame03.nii.gz", affine, shape)
+    write_mask(tmp_path / "labels" / "case7_sax" / "case7_frame02.nii.gz", short, short_shape)
+    result = index_folder(tree, view="4ch", labels_dir=tmp_path / "labels")
+    assert [(item["phase"], item["slice"], item["label_frame"]) for item in labelled(result)] == [
+        (round(2 / 6, 6), 0, 0)
+    ]
+    assert [name for name, _ in result.unmatched] == ["case7_frame02.nii.gz"]

@@ -1,8 +1,16 @@
 """From a datalist to batches."""
 
-from planewise.data.cycle_points import at_cycle_points
-from planewise.data.datalist import expand_volumes, gather_stacks, load_datalist, read_datalist, select_subjects
+from planewise.data.cycle_points import at_cycle_points, cycle_fraction
+from planewise.data.datalist import (
+    expand_volumes,
+    gather_stacks,
+    load_datalist,
+    read_datalist,
+    select_subjects,
+    whole_volumes,
+)
 from planewise.data.exam_sampler import ExamSampler
+from planewise.data.hearts import with_hearts
 from planewise.data.inputs import find_inputs
 from planewise.data.ordered_sampler import OrderedSampler
 from planewise.data.pair_sampler import PairSampler
@@ -26,6 +34,7 @@ __all__ = [
     "VolumeDataset",
     "as_batch",
     "at_cycle_points",
+    "cycle_fraction",
     "default_cache_dir",
     "expand_volumes",
     "find_inputs",
@@ -34,4 +43,6 @@ __all__ = [
     "pair_phases",
     "read_datalist",
     "select_subjects",
+    "whole_volumes",
+    "with_hearts",
 ]

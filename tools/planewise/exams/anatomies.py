@@ -52,7 +52,7 @@ HEART_4CH = replace(
     views=("sax", *(view for view in VIEWS if view != "4ch")),
     axis=lambda stack: None,
     unordered="",
-    look=replace(HEART.look, ends=("", "")),
+    look=replace(HEART.look, fields=(190.0, 190.0)),
     phantoms=PhantomLayouts(unlabelled="dsbcc", labelled="ukbb"),
     seen_from=cardiac.four_chambers,
 )

@@ -155,6 +155,8 @@ def mask_files(folder: Path) -> list[Path]:
 def mask_name(path: Path) -> tuple[str, str | None]:
     """The case that a mask's name says, and the phase: ``1234_frame08_gt.nii.gz`` is ``("1234", "frame08")``."""
     plain = re.sub(r"[_-](gt|seg|segmentation|labels?|masks?)$", "", stem(path), flags=re.IGNORECASE)
+    if share := re.search(r"[_-](phase\d\d)$", plain):
+        return plain[: share.start()], share[1]
     return case_and_phase(plain)
 
 
@@ -244,7 +246,8 @@ def add_masks(
     """Give items the masks that belong to them: by the exam's name in the file name, else by geometry alone.
 
     A mask of a cine says which phase it is of: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es`` (whose frame the
-    class CSV must name in a column ``ES``: no header says when systole ends).
+    class CSV must name in a column ``ES``: no header says when systole ends), ``_phase25`` (percent of the cycle, as
+    inference names its results). One that is called by the exam's hash alone is inference's of the first phase.
 
     Returns:
         Masks that were not used: file name and reason.
@@ -259,6 +262,13 @@ def add_masks(
                 if item["time"] == 0:
                     volumes[case.lower(), "ed"] = item
             volumes[case.lower(), (phase or "").lower()] = item
+    # inference calls its results by the exam's hash
+    by_hash: dict[tuple[str, str], list[dict]] = defaultdict(list)
+    for item in items:
+        if "affine" not in item:
+            phase = item.get("phase")
+            by_hash[item["exam"], phase.lower() if isinstance(phase, str) else ""].append(item)
+    volumes |= {name: found[0] for name, found in by_hash.items() if len(found) == 1}
     usable = [exam for exam in exams if exam.main_stack is not None]
     known = [exam_names(exam, folder) for exam in usable]
     by_place = {(item["exam"], item["slice"], item["phase"]): item for item in items if "affine" in item}
@@ -283,7 +293,8 @@ def add_masks(
             if not pairs:
                 problem = orientation if named else problem
                 continue
-            rank_of_phase = _phase_rank(phase, stack, _row_of(exam, class_rows, folder))
+            of_first = phase is None and case == exam.name
+            rank_of_phase = 0 if of_first else _phase_rank(phase, stack, _row_of(exam, class_rows, folder))
             if isinstance(rank_of_phase, str):
                 problem = rank_of_phase
                 continue
@@ -329,6 +340,8 @@ def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
         return names.index(phase)
     if phase is None:
         return 0 if most == 1 else f"the exam has {most} phases and its name does not say which: add _ed or _frameNN"
+    if phase.startswith("phase"):
+        return round(int(phase.removeprefix("phase")) * most / 100)
     if phase.startswith("frame"):
         return int(phase.removeprefix("frame")) - 1
     frame = {key.lower(): value for key, value in row.items()}.get(phase.lower())

@@ -16,6 +16,7 @@ projector, context) stays out of ``network_def``: the trainer holds it.
 
 from planewise.networks.alexnet import ALEXNET_FEATURES, AlexNetDecoder, AlexNetEncoder
 from planewise.networks.byol_learner import ByolLearner
+from planewise.networks.densenet import DENSENET121_BLOCKS, DenseNetEncoder
 from planewise.networks.embedding_net import EmbeddingNet
 from planewise.networks.features import encoder_features
 from planewise.networks.forest_net import ForestNet
@@ -32,16 +33,21 @@ from planewise.networks.slice_net import SliceNet
 from planewise.networks.stack_classifier import StackClassifier
 from planewise.networks.two_head_learner import TwoHeadLearner
 from planewise.networks.unet import PAPER_FEATURES, UNetDecoder, UNetEncoder
+from planewise.networks.vgg import VGG16_BLOCKS, VGG16_FEATURES, VggEncoder
 from planewise.networks.vit import ViTDecoder, ViTEncoder
 
 __all__ = [
     "ALEXNET_FEATURES",
+    "DENSENET121_BLOCKS",
     "PAPER_FEATURES",
     "RESNET50_BLOCKS",
     "RESNET50_FEATURES",
+    "VGG16_BLOCKS",
+    "VGG16_FEATURES",
     "AlexNetDecoder",
     "AlexNetEncoder",
     "ByolLearner",
+    "DenseNetEncoder",
     "EmbeddingNet",
     "ForestNet",
     "LocationHead",
@@ -56,6 +62,7 @@ __all__ = [
     "TwoHeadLearner",
     "UNetDecoder",
     "UNetEncoder",
+    "VggEncoder",
     "ViTDecoder",
     "ViTEncoder",
     "encoder_features",

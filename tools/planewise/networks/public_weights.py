@@ -10,9 +10,16 @@ from planewise.errors import InputError
 
 #: A name that tells a kind of network, what to call the kind, and which config it takes.
 _KINDS = (
-    ("features.0.weight", "AlexNet", "which is the knee bundles' own network: leave the other network's config out"),
-    ("layer1.0.conv1.weight", "a ResNet", "which needs configs/resnet50.yaml on top of the other configs"),
-    ("patch_embed.proj.weight", "a vision transformer", "which needs configs/vit.yaml on top of the other configs"),
+    # VGG has AlexNet's first name too
+    ("features.28.weight", "a VGG, of which", "VGG16 needs configs/vgg16.yaml on top of the other configs"),
+    (
+        "features.denseblock1.denselayer1.norm.1.weight",
+        "a DenseNet,",
+        "which needs configs/densenet121.yaml on top of the other configs",
+    ),
+    ("features.0.weight", "AlexNet,", "which is the knee bundles' own network: leave the other network's config out"),
+    ("layer1.0.conv1.weight", "a ResNet,", "which needs configs/resnet50.yaml on top of the other configs"),
+    ("patch_embed.proj.weight", "a vision transformer,", "which needs configs/vit.yaml on top of the other configs"),
 )
 
 
@@ -20,7 +27,7 @@ def kind_of_file(weights: Mapping[str, Tensor]) -> str:
     """A sentence's end about whose names a public file has; empty if they are nobody's that is known here."""
     for mark, kind, advice in _KINDS:
         if any(name == mark or name.endswith(f".{mark}") for name in weights):
-            return f"; it has the names of {kind}, {advice}"
+            return f"; it has the names of {kind} {advice}"
     return ""
 
 

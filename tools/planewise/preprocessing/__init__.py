@@ -4,6 +4,7 @@ from planewise.preprocessing.cardiac_features import FEATURES, CardiacFeaturesd,
 from planewise.preprocessing.crop_to_foreground import CropToForegroundd
 from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.in_plane_spacing import InPlaneSpacingd
+from planewise.preprocessing.keep_heart import KeepHeartd
 from planewise.preprocessing.limit_slices import LimitSlicesd
 from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import LoadStackd
@@ -17,6 +18,7 @@ __all__ = [
     "CardiacFeaturesd",
     "CropToForegroundd",
     "InPlaneSpacingd",
+    "KeepHeartd",
     "LimitSlicesd",
     "LoadSliced",
     "LoadStackd",

@@ -1,0 +1,95 @@
+"""SimCLR on hearts alone, with the backbones of Nakashima."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from planewise.data import load_datalist
+from planewise.errors import InputError
+
+from tests.bundles.conftest import run_bundle
+from tests.bundles.test_pieces import parser_of
+from tests.bundles.test_runs import root_cause, weights
+
+SIMCLR = "pretext_simclr"
+#: Small forms of the two.
+SMALL = {
+    "vgg16.yaml": {"features": [4, 4, 8, 8, 8]},
+    "densenet121.yaml": {"init_features": 8, "growth_rate": 4, "blocks": [1, 2, 1, 1]},
+}
+
+
+@pytest.mark.parametrize("overlay", SMALL)
+def test_train_and_evaluate_on_hearts(overlay, phantoms, tmp_path):
+    run_bundle(
+        SIMCLR, "train.yaml", "evaluate.yaml", overlay, run_id="train_and_evaluate", images="segmented",
+        datalist=str(phantoms.cardiac.labelled), output_dir=str(tmp_path), section="test", batch_size=8,
+        samples_per_epoch=16, max_epochs=1, val_interval=1, projection=[16, 8], **SMALL[overlay],
+    )  # fmt: skip
+    metrics = json.loads((tmp_path / "test/metrics.json").read_text())
+    assert metrics["slices"] > 8 and 0 <= metrics["retrieval"]["top1"] <= 1
+    assert {name.split(".")[0] for name in weights(tmp_path)} == {"encoder"}
+    # ImageNet's names, for which torchvision's file loads
+    start = "encoder.features.28.weight" if overlay == "vgg16.yaml" else "encoder.features.conv0.weight"
+    assert start in weights(tmp_path)
+
+
+def test_what_is_outside_of_the_mask_never_reaches_the_network(phantoms, tmp_path):
+    """Another background in the files, and the same batches."""
+    training = load_datalist(phantoms.cardiac.labelled, "training")
+    items = [item for item in training if item["phase"] == "ED"][:2]
+    found = []
+    for value in (0, 3000):
+        changed = []
+        for number, item in enumerate(items):
+            image, mask = nibabel.load(item["image"]), np.array(nibabel.load(item["label"]).dataobj)
+            mask[..., 0] = 0
+            label = tmp_path / f"{value}_{number}_gt.nii.gz"
+            nibabel.save(nibabel.Nifti1Image(mask, image.affine), label)
+            pixels = np.where(mask > 0, np.asarray(image.dataobj, dtype="f4"), np.float32(value))
+            path = tmp_path / f"{value}_{number}.nii.gz"
+            nibabel.save(nibabel.Nifti1Image(pixels, image.affine), path)
+            changed.append({**item, "image": str(path), "label": str(label)})
+        datalist = tmp_path / f"{value}.json"
+        datalist.write_text(json.dumps({"planewise": {"version": 1}, "training": changed, "validation": []}))
+        per_mode = {}
+        for images in ("segmented", "full"):
+            parser = parser_of(SIMCLR, datalist, tmp_path / f"{value}_{images}", images=images, mask_margin=0.0)
+            data = parser.get_parsed_content("train#dataset")
+            batch = data.__getitems__(list(range(len(data))))
+            assert "label" not in batch
+            torch.manual_seed(0)
+            network = parser.get_parsed_content("network").eval()
+            with torch.no_grad():
+                per_mode[images] = (batch["image"], batch["image_padding"], network(batch["image"]))
+        found.append(per_mode)
+    dark, bright = found
+    assert len(dark["segmented"][0]) == len(dark["full"][0]) - 2, "slices without heart are left out"
+    assert all(torch.equal(mine, other) for mine, other in zip(dark["segmented"], bright["segmented"], strict=True))
+    assert not torch.equal(dark["full"][0], bright["full"][0]), "what was changed is seen without the mask"
+
+
+def test_exams_without_masks_are_said(phantoms, tmp_path, caplog):
+    content = {section: load_datalist(phantoms.cardiac.labelled, section) for section in ("training", "validation")}
+    exam = content["training"][0]["exam"]
+    for item in content["training"]:
+        if item["exam"] == exam:
+            del item["label"]
+    datalist = tmp_path / "datalist.json"
+    datalist.write_text(json.dumps(content))
+    with caplog.at_level(logging.WARNING, "planewise"):
+        parser = parser_of(SIMCLR, datalist, tmp_path / "run", images="segmented")
+        data = parser.get_parsed_content("train#dataset#data")
+    assert exam not in {item["exam"] for item in data} and len(data) == len(content["training"]) - 2
+    assert f"{exam}: it has no mask" in caplog.text
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(
+            SIMCLR, "train.yaml", images="segmented", datalist=str(phantoms.cardiac.unlabelled),
+            output_dir=str(tmp_path / "bare"), max_epochs=1,
+        )  # fmt: skip
+    assert isinstance(root_cause(caught.value), InputError) and "no exam can be cut" in str(root_cause(caught.value))

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from planewise.errors import InputError
+from planewise.networks import (
+    AlexNetEncoder,
+    EmbeddingNet,
+    SliceNet,
+    UNetDecoder,
+    UNetEncoder,
+    VggEncoder,
+    load_imagenet,
+    load_pretrained,
+)
+from torch.nn.functional import conv2d, max_pool2d, relu
+
+SMALL = (4, 6, 8, 10, 12)
+
+#: Index and shape of torchvision's VGG16 convolutions, written out; a pooling stands before the indices 5, 10, 17 and 24.
+CONVOLUTIONS = {
+    0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256),
+    17: (512, 256), 19: (512, 512), 21: (512, 512), 24: (512, 512), 26: (512, 512), 28: (512, 512),
+}  # fmt: skip
+
+
+def torchvision_weights(widths: tuple[int, ...] = SMALL) -> dict[str, torch.Tensor]:
+    """A file of torchvision's names, its channels those of the blocks ``widths``, classifier and all."""
+    torch.manual_seed(1)
+    narrow = dict(zip((64, 128, 256), widths, strict=False)) | {3: 3}
+    weights = {}
+    for index, (out, into) in CONVOLUTIONS.items():
+        rows = widths[4] if index >= 24 else narrow.get(out, widths[3])
+        columns = widths[4] if index > 24 else narrow.get(into, widths[3])
+        weights[f"features.{index}.weight"] = torch.randn(rows, columns, 3, 3) * (2 / 9 / columns) ** 0.5
+        weights[f"features.{index}.bias"] = torch.randn(rows) * 0.02
+    return weights | {"classifier.6.weight": torch.zeros(10, 8), "classifier.6.bias": torch.zeros(10)}
+
+
+def vgg_written_out(image: torch.Tensor, weights: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    """Layer after layer, as Simonyan 2015 lists column D."""
+    x, levels = torch.cat([image] * 3, dim=1), []
+    for index in CONVOLUTIONS:
+        if index in (5, 10, 17, 24):
+            levels.append(x)
+            x = max_pool2d(x, 2)
+        x = relu(conv2d(x, weights[f"features.{index}.weight"], weights[f"features.{index}.bias"], padding=1))
+    return [*levels, x, max_pool2d(x, 2)]
+
+
+@pytest.mark.parametrize("load", [load_imagenet, load_pretrained])
+def test_torchvisions_file_gives_the_network_that_it_is_of(load, tmp_path):
+    weights = torchvision_weights()
+    torch.save(weights, tmp_path / "vgg16.pth")
+    net = load(EmbeddingNet(VggEncoder(SMALL)), tmp_path / "vgg16.pth").eval()
+    image = torch.randn(2, 1, 64, 96)
+    levels = net.encoder(image)
+    for level, expected in zip(levels, vgg_written_out(image, weights), strict=True):
+        assert torch.allclose(level, expected, atol=1e-5), level.shape
+    assert [tuple(level.shape[1:]) for level in levels] == [
+        (width, 64 // step, 96 // step) for width, step in zip((*SMALL, 12), (1, 2, 4, 8, 16, 32), strict=True)
+    ]
+    assert torch.allclose(net(image), levels[-1].mean((2, 3)))
+    scripted = torch.jit.script(net)
+    assert torch.allclose(scripted(image), net(image), atol=1e-6)
+    assert scripted(image[:1, :, :32, :32]).shape == (1, 12)
+
+
+def test_vgg16_has_torchvisions_names_and_size():
+    encoder = VggEncoder()
+    shapes = {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
+    expected = {f"features.{index}.weight": (*shape, 3, 3) for index, shape in CONVOLUTIONS.items()}
+    assert shapes == expected | {f"features.{index}.bias": shape[:1] for index, shape in CONVOLUTIONS.items()}
+    assert sum(value.numel() for value in encoder.parameters()) == 14_714_688
+
+
+def test_random_weights_keep_an_image_alive():
+    """Thirteen layers without normalisation: with PyTorch's own draw the features would be a hundred times smaller."""
+    torch.manual_seed(0)
+    net = EmbeddingNet(VggEncoder((16, 32, 64, 128, 128))).eval()
+    with torch.no_grad():
+        assert 0.1 < float(net(torch.randn(4, 1, 64, 64)).mean()) < 10
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (
+            AlexNetEncoder((4, 6, 8, 8, 10)),
+            "lacks features.3.weight.*of a VGG, of which VGG16 needs configs/vgg16.yaml",
+        ),
+        (VggEncoder(SMALL, (2, 2, 2, 2, 2)), "lacks features.15.weight"),
+        (VggEncoder((8, 6, 8, 10, 12)), r"features.0.weight is \(4, 3, 3, 3\) there and \(8, 3, 3, 3\) here"),
+    ],
+)
+def test_a_file_of_another_network_says_what_to_change(encoder, message, tmp_path):
+    torch.save(torchvision_weights(), tmp_path / "vgg16.pth")
+    with pytest.raises(InputError, match=message):
+        load_imagenet(EmbeddingNet(encoder), tmp_path / "vgg16.pth")
+    net = SliceNet(UNetEncoder((4, 8)), UNetDecoder((4, 8)), 4)
+    with pytest.raises(InputError, match="nothing in .* fits.*of a VGG, of which VGG16 needs configs/vgg16.yaml"):
+        load_pretrained(net, tmp_path / "vgg16.pth")
+
+
+def test_sizes_that_no_vgg_has():
+    with pytest.raises(ValueError, match="five blocks"):
+        VggEncoder((4, 8, 16))
+    with pytest.raises(ValueError, match="change image_size"):
+        VggEncoder(SMALL)(torch.rand(1, 1, 16, 64))

@@ -1,0 +1,120 @@
+"""Which exams have masks that a heart can be cut out with."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from scipy.ndimage import generate_binary_structure, label
+
+from planewise.errors import InputError
+from planewise.preprocessing.exam_name import exam_of
+
+logger = logging.getLogger(__name__)
+
+#: What `images` may be.
+IMAGES = ("full", "segmented")
+#: Ventricles and myocardium together, ml: a newborn's are more than the one, the largest dilated hearts less than the other.
+HEART_VOLUMES = (10.0, 2500.0)
+#: The largest connected piece holds at least this share of a heart.
+ONE_PIECE = 0.8
+#: Slices that a heart is seen on, at least, of a stack that has so many.
+FEWEST_SLICES = 2
+#: Exams that a message names.
+_NAMED = 10
+
+
+def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> str:
+    """Why a mask is none of a heart, as the end of a sentence that begins "its mask"; empty if it may be one.
+
+    Args:
+        heart: ``(i, j, slices)``, bool.
+        spacing: mm along the three axes.
+    """
+    voxels = int(heart.sum())
+    if not voxels:
+        return "is empty"
+    least, most = HEART_VOLUMES
+    volume = voxels * float(np.prod(spacing)) / 1000
+    if not least <= volume <= most:
+        return f"holds {volume:.0f} ml; a heart has {least:.0f} to {most:.0f}"
+    seen = int(heart.any(axis=(0, 1)).sum())
+    if seen < min(FEWEST_SLICES, heart.shape[2]):
+        return f"is on {seen} of {heart.shape[2]} slices"
+    pieces, _ = label(heart, generate_binary_structure(3, 3))
+    largest = int(np.bincount(pieces.ravel())[1:].max())
+    if largest < ONE_PIECE * voxels:
+        return f"is in pieces, of which the largest holds {largest / voxels:.0%}"
+    return ""
+
+
+def with_hearts(
+    items: Sequence[dict[str, Any]], images: str = "segmented", labels: Sequence[int] = (1, 2, 3)
+) -> list[dict[str, Any]]:
+    """The items whose heart can be cut out: those with a mask, of exams all of whose masks may be hearts.
+
+    What is left out is said in the log, exams by their hashes.
+
+    Args:
+        items: items of a datalist, slices or whole volumes; ``label`` is the path of a mask.
+        images: ``full`` needs no masks and gives all items; ``segmented`` does.
+        labels: values of the masks that are heart, after ``label_map``.
+
+    Raises:
+        InputError: there are items and none can be used; ``images`` is neither of both.
+    """
+    if images not in IMAGES:
+        raise InputError(f"images is {images!r}; full or segmented is wanted")
+    if images == "full" or not items:
+        return list(items)
+    problems: dict[str, str] = {}
+    checked: dict[tuple, str] = {}
+    bare: Counter[str] = Counter()
+    for item in items:
+        exam, path = exam_of(item), item.get("label")
+        if not path:
+            bare[exam] += 1
+            continue
+        if (key := (path, _frozen(item.get("label_map")))) not in checked:
+            checked[key] = _problem_of(path, item.get("label_map"), labels)
+        if checked[key]:
+            phase = f" at {item['phase']}" if isinstance(item.get("phase"), str) else ""
+            problems.setdefault(exam, f"its mask{phase} {checked[key]}")
+    kept = [item for item in items if item.get("label") and exam_of(item) not in problems]
+    without = bare.keys() - {exam_of(item) for item in items if item.get("label")}
+    problems |= dict.fromkeys(sorted(without), "it has no mask")
+    told = "; ".join(f"{exam}: {reason}" for exam, reason in list(problems.items())[:_NAMED])
+    told += f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+    if not kept:
+        raise InputError(
+            f"no exam can be cut to its heart ({told}); segment the exams and give their masks with "
+            "`planewise index --labels FOLDER`, or use --images full"
+        )
+    if problems:
+        count = len({exam_of(item) for item in items})
+        logger.warning("%d of %d exams are left out, for want of a heart to cut out: %s", len(problems), count, told)
+    if rest := sum(bare.values()) - sum(bare[exam] for exam in without):
+        logger.warning("%d images of other exams have no mask and are left out", rest)
+    return kept
+
+
+def _problem_of(path: str, label_map: Mapping[str, int] | None, labels: Sequence[int]) -> str:
+    try:
+        file = nibabel.load(path)
+        values = np.asarray(file.dataobj).round()
+    except (OSError, ValueError, EOFError, ImageFileError):
+        return "cannot be read"
+    if values.ndim != 3:
+        return f"has {values.ndim} dimensions; a volume is wanted"
+    if label_map:
+        labels = [float(value) for value, wanted in label_map.items() if int(wanted) in labels]
+    return heart_problem(np.isin(values, list(labels)), file.header.get_zooms()[:3])
+
+
+def _frozen(label_map: Mapping[str, int] | None) -> tuple:
+    return tuple(sorted((label_map or {}).items()))

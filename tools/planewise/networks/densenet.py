@@ -1,0 +1,77 @@
+"""DenseNet121 as an encoder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from monai.networks.nets.densenet import DenseNet
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+#: Layers of DenseNet121's four blocks (Huang 2017, Table 1).
+DENSENET121_BLOCKS = (6, 12, 24, 16)
+#: A layer's part by MONAI's name.
+_LAYER = re.compile(r"(denselayer\d+)\.layers\.(norm|conv)([12])\.")
+
+
+class DenseNetEncoder(DenseNet):
+    """The densely connected network (Huang 2017; by default DenseNet121, a backbone of Nakashima): MONAI's, in 2D.
+
+    torchvision's file of ImageNet weights (``densenet121-a639ec97.pth``) has other names for the layers inside a block; they
+    are translated by `from_public` (`load_imagenet`).
+
+    Args:
+        init_features: channels of the first convolution.
+        growth_rate: channels that every layer adds.
+        blocks: number of layers of the four blocks.
+
+    `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of five levels, finest first:
+    the first convolution at H/2, and the end of every block, at H/4 to H/32.
+    """
+
+    def __init__(
+        self, init_features: int = 64, growth_rate: int = 32, blocks: Sequence[int] = DENSENET121_BLOCKS
+    ) -> None:
+        if len(blocks) != 4:
+            raise ValueError(f"a DenseNet has four blocks; blocks is {list(blocks)}")
+        super().__init__(
+            spatial_dims=2,
+            in_channels=3,
+            out_channels=1,
+            init_features=init_features,
+            growth_rate=growth_rate,
+            block_config=tuple(blocks),
+        )
+        self.out_channels = int(self.class_layers.out.in_features)
+        # the classifier is a head's matter, and several processes would wait for its gradient
+        self.class_layers = nn.Identity()
+        #: the module whose activations saliency is drawn from
+        self.last_features = "features.norm5"
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        parts = self.features
+        first = parts.relu0(parts.norm0(parts.conv0(image.expand(-1, 3, -1, -1))))
+        second = parts.denseblock1(parts.pool0(first))
+        third = parts.denseblock2(parts.transition1(second))
+        fourth = parts.denseblock3(parts.transition2(third))
+        # not in place: saliency is drawn from what the normalisation gives
+        return [first, second, third, fourth, relu(parts.norm5(parts.denseblock4(parts.transition3(fourth))))]
+
+    def public_names(self) -> list[str]:
+        """Names that torchvision's file has for this network."""
+        return [_public(name) for name in self.state_dict() if not name.endswith("num_batches_tracked")]
+
+    def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same weights by this network's names.
+
+        Args:
+            weights: those of `public_names`, and more, which keep their names.
+        """
+        own = {_public(name): name for name in self.state_dict()}
+        return {own.get(name, name): value for name, value in weights.items()}
+
+
+def _public(name: str) -> str:
+    """torchvision's file of 2017 says ``denselayer1.norm.1.weight`` for ``denselayer1.layers.norm1.weight``."""
+    return _LAYER.sub(r"\1.\2.\3.", name)

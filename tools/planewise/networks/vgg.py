@@ -1,0 +1,63 @@
+"""VGG16's convolutions with torchvision's names, as an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+#: Channels of VGG16's five blocks (Simonyan 2015, Table 1, column D).
+VGG16_FEATURES = (64, 128, 256, 512, 512)
+#: Its convolutions of each block.
+VGG16_BLOCKS = (2, 2, 3, 3, 3)
+
+
+class VggEncoder(nn.Module):
+    """The convolutions of VGG (Simonyan 2015; by default VGG16, a backbone of Nakashima).
+
+    Its state dict has the names of torchvision's (``features.0.weight``, ...), so that a file of ImageNet weights loads
+    as it is (`load_imagenet`). Without a file, weights are drawn as torchvision draws them (He 2015): there is no
+    normalisation, and PyTorch's own draw would let the activations of 13 layers vanish.
+
+    Args:
+        features: channels of the five blocks.
+        blocks: number of convolutions of each block.
+
+    `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of six levels, finest first:
+    the end of every block, at H to H/16, and the last one pooled, at H/32.
+    """
+
+    def __init__(self, features: Sequence[int] = VGG16_FEATURES, blocks: Sequence[int] = VGG16_BLOCKS) -> None:
+        super().__init__()
+        if len(features) != 5 or len(blocks) != 5:
+            raise ValueError(f"VGG has five blocks; features is {list(features)}, blocks is {list(blocks)}")
+        self.out_channels = int(features[-1])
+        layers: list[nn.Module] = []
+        #: indices of the layers whose outputs are given
+        self.taken: list[int] = []
+        into = 3
+        for width, count in zip(features, blocks, strict=True):
+            for _ in range(count):
+                layers += [nn.Conv2d(into, width, kernel_size=3, padding=1), nn.ReLU(inplace=True)]
+                into = width
+            self.taken.append(len(layers) - 1)
+            layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
+        self.taken.append(len(layers) - 1)
+        #: the module whose activations saliency is drawn from
+        self.last_features = f"features.{len(layers) - 2}"
+        self.features = nn.Sequential(*layers)
+        for layer in layers:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        if image.shape[2] < 32 or image.shape[3] < 32:
+            raise ValueError("VGG needs images of 32 pixels or more; change image_size")
+        x = image.expand(-1, 3, -1, -1)
+        levels: list[Tensor] = []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in self.taken:
+                levels.append(x)
+        return levels
