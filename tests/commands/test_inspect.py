@@ -252,6 +252,22 @@ def test_an_exam_whose_name_leads_out_of_the_folder(datalist, tmp_path, monkeypa
     assert run(datalist, "-o", "exam.png").exit_code == 0
 
 
+@pytest.mark.parametrize("channels", [("t1", "flair"), ()])
+def test_a_case_is_drawn_channel_by_channel_through_its_mask(tmp_path, channels):
+    values = np.random.default_rng(0).integers(0, 400, (20, 16, 12)).astype(np.int16)
+    for ending in [f"_{channel}" for channel in channels] or [""]:
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / f"p1{ending}.nii.gz")
+    mask = np.zeros(values.shape, np.uint8)
+    mask[5:9, 5:9, 7:9] = 2
+    nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), tmp_path / "p1_seg.nii.gz")
+    result = index_folder(tmp_path, anatomy="volume", channels=",".join(channels) or None)
+    figure, _ = exam_figure(write_datalist(result.datalist, tmp_path / "list.json"))
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == [f"{name} slice {rank}".lstrip() for name in channels or [""] for rank in (8, 9)]
+    outlined = [axes for axes in figure.axes if axes.collections]
+    assert len(outlined) == len(titles)
+
+
 def test_a_4ch_slice_is_drawn_phase_by_phase_with_the_planes_that_cut_it(usual_exam, tmp_path):  # noqa: F811
     path = write_datalist(index_folder(usual_exam, view="4ch", split=(1, 0, 0)).datalist, tmp_path / "datalist.json")
     items = json.loads(path.read_text())["training"]

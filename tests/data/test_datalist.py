@@ -3,7 +3,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from planewise.data import expand_volumes, labelled, load_datalist, pair_phases, read_datalist, select_subjects
+from planewise.data import (
+    expand_volumes,
+    labelled,
+    load_datalist,
+    pair_phases,
+    read_datalist,
+    select_subjects,
+    whole_volumes,
+)
 from planewise.errors import InputError
 
 
@@ -124,3 +132,26 @@ def test_structures_that_a_data_set_cannot_have_are_refused():
         labelled([item], FIVE)
     # fewer than there are is a choice
     assert labelled([item], {"3": "LV"}) == [item]
+
+
+def test_labelled_slices_of_a_volume_become_the_volume_again():
+    own = {
+        "image": "a.nii.gz",
+        "label": "a_gt.nii.gz",
+        "exam": "a",
+        "phase": "ED",
+        "label_map": {"1": 3},
+        "group": "NOR",
+    }
+    cut = [own | {"frame": k, "affine": [[1]], "slice": 2 - k, "location": k / 2, "planes": {}} for k in range(3)]
+    cine = [dict(cut[0], image="c.nii.gz", time=time, label=f"{time}.nii.gz") for time in (0, 4)]
+    others = [
+        {key: value for key, value in cut[0].items() if key != "label"},
+        cut[1] | {"label_frame": 0},  # a mask of some slices alone
+        {"image": "x.dcm", "affine": [[1]], "label": "x_gt.nii.gz", "label_frame": 3},
+        {"image": "b.nii.gz", "label": "b_gt.nii.gz"},
+    ]
+    whole = whole_volumes([*cut, *cine, *others])
+    assert whole[0] == own
+    assert [(item["time"], item["label"]) for item in whole[1:3]] == [(0, "0.nii.gz"), (4, "4.nii.gz")]
+    assert whole[3:] == others

@@ -1,7 +1,15 @@
 """From a datalist to batches."""
 
 from planewise.data.cycle_points import at_cycle_points, cycle_fraction
-from planewise.data.datalist import expand_volumes, labelled, load_datalist, read_datalist, select_subjects
+from planewise.data.datalist import (
+    expand_volumes,
+    gather_stacks,
+    labelled,
+    load_datalist,
+    read_datalist,
+    select_subjects,
+    whole_volumes,
+)
 from planewise.data.exam_sampler import ExamSampler
 from planewise.data.hearts import with_hearts
 from planewise.data.inputs import find_inputs
@@ -12,6 +20,8 @@ from planewise.data.series_sampler import SeriesSampler
 from planewise.data.slice_cache import SliceCache, default_cache_dir
 from planewise.data.slice_dataset import SliceDataset, as_batch
 from planewise.data.stack_dataset import StackDataset
+from planewise.data.volume_cache import VolumeCache
+from planewise.data.volume_dataset import VolumeDataset
 
 __all__ = [
     "ExamSampler",
@@ -21,16 +31,20 @@ __all__ = [
     "SliceCache",
     "SliceDataset",
     "StackDataset",
+    "VolumeCache",
+    "VolumeDataset",
     "as_batch",
     "at_cycle_points",
     "cycle_fraction",
     "default_cache_dir",
     "expand_volumes",
     "find_inputs",
+    "gather_stacks",
     "labelled",
     "load_datalist",
     "pair_phases",
     "read_datalist",
     "select_subjects",
+    "whole_volumes",
     "with_hearts",
 ]

@@ -105,8 +105,18 @@ ANY = Anatomy(
     every_stack=True,
 )
 
+VOLUME = replace(
+    ANY,
+    name="volume",
+    stack="volume",
+    unordered="",
+    moving=False,
+    words=replace(ANY.words, stack="volume", exam="slices of the volume and its mask"),
+    whole=True,
+)
+
 #: Name to record.
-ANATOMIES = {anatomy.name: anatomy for anatomy in (HEART, KNEE, ANY)}
+ANATOMIES = {anatomy.name: anatomy for anatomy in (HEART, KNEE, ANY, VOLUME)}
 
 
 def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:

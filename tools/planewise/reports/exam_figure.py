@@ -21,7 +21,7 @@ from planewise.exams.anatomy import Look
 from planewise.exams.mrnet import open_volume
 from planewise.exams.words import count_of
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
-from planewise.preprocessing import LoadSliced
+from planewise.preprocessing import LoadSliced, LoadVolumed
 from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 from planewise.reports.slices import show_slice
@@ -55,6 +55,8 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
     folder = Path(path).expanduser().resolve().parent
     if any("affine" in item for item in own):
         return _planes_figure(name, own, listed, content.get("planewise", {}), folder, slices), name
+    if own and content.get("planewise", {}).get("stack") == "volume":
+        return _case_figure(name, own[0], content.get("planewise", {}).get("channels", []), slices), name
     if own and all(item["image"].endswith(".npy") for item in own):
         return _arrays_figure(name, own, slices), name
     if own:
@@ -202,12 +204,8 @@ def _phase_title(item: Mapping) -> str:
 
 def _draw_structures(axes, item: Mapping) -> None:
     """Contours of the structures of an item's mask, if it has one."""
-    if "label" not in item:
-        return
-    mask = item["label"][0, :, :, 0].numpy()
-    for value in np.unique(mask[mask > 0]):
-        colour = STRUCTURE_COLOURS.get(int(value), _INK)
-        axes.contour((mask == value).T, levels=[0.5], colors=colour, linewidths=1.3)
+    if "label" in item:
+        _outline(axes, item["label"][0, :, :, 0].numpy())
 
 
 def _slice_title(item: Mapping, column: int, columns: int, ends: tuple[str, str]) -> str:
@@ -400,6 +398,43 @@ def _volumes_figure(name: str, items: list[dict], slices: int) -> Figure:
             axes.set_title(f"{volume.get('phase', '')} slice {chosen[column] + 1}", color=_INK, fontsize=9)
     figure.suptitle(f"exam {name}", color=_INK, fontsize=12, fontweight="bold")
     return figure
+
+
+def _case_figure(name: str, item: dict, channels: Sequence[str], slices: int) -> Figure:
+    """A row for each channel of a case, with the outlines of its mask: slices through the mask, or where it is not empty."""
+    loaded = LoadVolumed(("image", "label"), allow_missing_keys=True)(item)
+    image, mask = loaded["image"].numpy(), loaded["label"].numpy()[0] if "label" in loaded else None
+    shown = np.flatnonzero(
+        (image[0] > image[0].min()).any((0, 1)) if mask is None or not mask.any() else mask.any((0, 1))
+    )
+    shown = shown if len(shown) else np.arange(image.shape[3])
+    chosen = np.unique(shown[np.linspace(0, len(shown) - 1, slices).round().astype(int)])
+    figure = Figure(
+        figsize=(2.35 * max(len(chosen), 3), 2.5 * len(image) + 0.7), facecolor=_BACKGROUND, layout="constrained"
+    )
+    grid = figure.subplots(len(image), len(chosen), squeeze=False)
+    names = [
+        *channels,
+        *(f"channel {number + 1}" if len(image) > 1 else "" for number in range(len(channels), len(image))),
+    ]
+    for row, (channel, title) in enumerate(zip(image, names, strict=False)):
+        for axes, rank in zip(grid[row], chosen, strict=True):
+            axes.set_axis_off()
+            show_slice(axes, channel[:, :, rank])
+            if mask is not None:
+                _outline(axes, mask[:, :, rank])
+            axes.set_title(f"{title} slice {rank + 1}".lstrip(), color=_INK, fontsize=9)
+    grade = f"    {item['grade']}" if "grade" in item else ""
+    told = "" if mask is not None else "    no mask"
+    figure.suptitle(f"exam {name}{grade}{told}", color=_INK, fontsize=12, fontweight="bold")
+    return figure
+
+
+def _outline(axes: Any, mask: np.ndarray) -> None:
+    """The outlines of a slice's labels, ``(i, j)``."""
+    for value in np.unique(mask[mask > 0]):
+        colour = STRUCTURE_COLOURS.get(int(value), _INK)
+        axes.contour((mask == value).T, levels=[0.5], colors=colour, linewidths=1.3)
 
 
 def _arrays_figure(name: str, items: list[dict], slices: int) -> Figure:
