@@ -3,6 +3,7 @@
 from planewise.data.cycle_points import at_cycle_points
 from planewise.data.datalist import expand_volumes, load_datalist, read_datalist, select_subjects
 from planewise.data.exam_sampler import ExamSampler
+from planewise.data.folds import load_fold
 from planewise.data.hearts import with_hearts
 from planewise.data.inputs import find_inputs
 from planewise.data.ordered_sampler import OrderedSampler
@@ -12,6 +13,7 @@ from planewise.data.series_sampler import SeriesSampler
 from planewise.data.slice_cache import SliceCache, default_cache_dir
 from planewise.data.slice_dataset import SliceDataset, as_batch
 from planewise.data.stack_dataset import StackDataset
+from planewise.data.two_phase_dataset import TwoPhaseDataset
 
 __all__ = [
     "ExamSampler",
@@ -21,12 +23,14 @@ __all__ = [
     "SliceCache",
     "SliceDataset",
     "StackDataset",
+    "TwoPhaseDataset",
     "as_batch",
     "at_cycle_points",
     "default_cache_dir",
     "expand_volumes",
     "find_inputs",
     "load_datalist",
+    "load_fold",
     "pair_phases",
     "read_datalist",
     "select_subjects",

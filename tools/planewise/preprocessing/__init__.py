@@ -8,6 +8,7 @@ from planewise.preprocessing.limit_slices import LimitSlicesd
 from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import LoadStackd
 from planewise.preprocessing.read_plane import ReadPlaned
+from planewise.preprocessing.require_phase import RequirePhased
 from planewise.preprocessing.standardize import StandardizeSliced
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "LoadSliced",
     "LoadStackd",
     "ReadPlaned",
+    "RequirePhased",
     "StandardizeSliced",
     "cardiac_features",
     "exam_of",
