@@ -12,7 +12,6 @@ from planewise.evaluation.plan_views import slice_affines
 from tests.bundles.conftest import TRAINED, datalist_for
 from tests.conftest import ROOT
 
-
 #: Its inference loads exams as its training does, by the same transforms (test_wiring.py).
 ONE_PATH = "downstream_cardiac_two_phase_classification"
 

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 import typer
+from matplotlib.colors import to_hex
 from matplotlib.image import imread
 from planewise.commands.inspect import inspect
 from planewise.exams import index_folder, write_datalist
 from planewise.geometry import intersection_lines
+from planewise.phantoms import VOLUNTEERS, Recipe, write_exams
 from planewise.reports.exam_figure import exam_figure
+from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
@@ -247,3 +250,52 @@ def test_an_exam_whose_name_leads_out_of_the_folder(datalist, tmp_path, monkeypa
     assert "'../x', which cannot be the name of a file" in outcome.output
     assert not (tmp_path / "x.png").exists()
     assert run(datalist, "-o", "exam.png").exit_code == 0
+
+
+@pytest.mark.parametrize("channels", [("t1", "flair"), ()])
+def test_a_case_is_drawn_channel_by_channel_through_its_mask(tmp_path, channels):
+    values = np.random.default_rng(0).integers(0, 400, (20, 16, 12)).astype(np.int16)
+    for ending in [f"_{channel}" for channel in channels] or [""]:
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / f"p1{ending}.nii.gz")
+    mask = np.zeros(values.shape, np.uint8)
+    mask[5:9, 5:9, 7:9] = 2
+    nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), tmp_path / "p1_seg.nii.gz")
+    result = index_folder(tmp_path, anatomy="volume", channels=",".join(channels) or None)
+    figure, _ = exam_figure(write_datalist(result.datalist, tmp_path / "list.json"))
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == [f"{name} slice {rank}".lstrip() for name in channels or [""] for rank in (8, 9)]
+    outlined = [axes for axes in figure.axes if axes.collections]
+    assert len(outlined) == len(titles)
+
+
+def test_a_4ch_slice_is_drawn_phase_by_phase_with_the_planes_that_cut_it(usual_exam, tmp_path):  # noqa: F811
+    path = write_datalist(index_folder(usual_exam, view="4ch", split=(1, 0, 0)).datalist, tmp_path / "datalist.json")
+    items = json.loads(path.read_text())["training"]
+    figure, _ = exam_figure(path, slices=3)
+    chosen = [items[round(rank)] for rank in np.linspace(0, len(items) - 1, 3)]
+    panels = figure.axes[:6:2]  # each above its heatmaps
+    assert [axes.get_title() for axes in panels] == [f"phase {item['phase']:.2f}" for item in chosen]
+    assert [axes.get_title() for axes in figure.axes[6:]] == ["2ch", "sax", ""]
+    affine = torch.tensor(items[0]["affine"])
+    for panel in panels:
+        for view, line in zip(("2ch", "sax"), panel.lines, strict=True):
+            plane = items[0]["planes"][view]
+            a, b, c = intersection_lines(affine, torch.tensor(plane["origin"]), torch.tensor(plane["normal"])).tolist()
+            ends = line.get_xydata()
+            assert np.abs(ends @ [a, b] + c).max() < 1e-3 and np.ptp(ends, axis=0).max() > 10
+    # the 4ch plane in the other views, without a number
+    assert all(len(axes.lines) == 1 and not axes.texts for axes in figure.axes[6:8])
+    caption = " ".join(text.get_text() for text in figure.texts)
+    assert f"4-chamber slice, {len(items)} phases" in caption and "relative location" not in caption
+
+
+def test_labels_of_4ch_images_are_outlined(tmp_path):
+    recipe = Recipe("ukbb", seed=5, population=VOLUNTEERS.with_values(phases=5, spacing=(4.0, 4.0)))
+    list(write_exams(recipe, tmp_path / "tree", 1))
+    result = index_folder(tmp_path / "tree", view="4ch", split=(1, 0, 0))
+    figure, _ = exam_figure(write_datalist(result.datalist, tmp_path / "datalist.json"))
+    panels = figure.axes[:4:2]  # each above its heatmaps
+    assert [axes.get_title() for axes in panels] == ["ED", "ES"]
+    for axes in panels:
+        drawn = {to_hex(colour) for outline in axes.collections for colour in outline.get_edgecolor()}
+        assert drawn == set(STRUCTURE_COLOURS.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planewise.data import at_cycle_points
+from planewise.data import at_cycle_points, cycle_fraction
 
 
 def cine(phases: list[float], **where) -> list[dict]:
@@ -29,3 +29,10 @@ def test_one_phase_is_taken_once_and_null_takes_all():
 def test_items_without_slices_or_with_named_phases_stay():
     volumes = [{"image": "a.nii", "phase": "ED"}, {"image": "a.nii", "phase": "ES"}, {"image": "b.nii"}]
     assert at_cycle_points(volumes, [0.0, 0.4]) == volumes
+
+
+def test_frames_that_are_named_by_their_phase():
+    frames = [{"exam": "a", "stack": "4ch", "slice": 0, "phase": name} for name in ("ES", "ED")]
+    assert at_cycle_points(frames, [0.0, 0.4]) == frames
+    assert at_cycle_points(frames, [0.3]) == frames[:1] and at_cycle_points(frames, [0.9]) == frames[1:]
+    assert [cycle_fraction(item) for item in (*frames, {"phase": 0.7}, {"phase": "frame05"}, {})] == [0.4, 0, 0.7, 0, 0]

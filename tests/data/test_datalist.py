@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from planewise.data import expand_volumes, load_datalist, pair_phases, read_datalist, select_subjects
+from planewise.data import expand_volumes, load_datalist, pair_phases, read_datalist, select_subjects, whole_volumes
 from planewise.errors import InputError
 
 
@@ -104,3 +104,26 @@ def test_subjects_are_drawn_from_those_that_have_a_label():
         assert len(drawn) == 3 and all("acl" in item for item in drawn)
     with pytest.raises(InputError, match="5 subjects were asked for .* has 4 with acl"):
         select_subjects(items, 5, having=("acl",))
+
+
+def test_labelled_slices_of_a_volume_become_the_volume_again():
+    own = {
+        "image": "a.nii.gz",
+        "label": "a_gt.nii.gz",
+        "exam": "a",
+        "phase": "ED",
+        "label_map": {"1": 3},
+        "group": "NOR",
+    }
+    cut = [own | {"frame": k, "affine": [[1]], "slice": 2 - k, "location": k / 2, "planes": {}} for k in range(3)]
+    cine = [dict(cut[0], image="c.nii.gz", time=time, label=f"{time}.nii.gz") for time in (0, 4)]
+    others = [
+        {key: value for key, value in cut[0].items() if key != "label"},
+        cut[1] | {"label_frame": 0},  # a mask of some slices alone
+        {"image": "x.dcm", "affine": [[1]], "label": "x_gt.nii.gz", "label_frame": 3},
+        {"image": "b.nii.gz", "label": "b_gt.nii.gz"},
+    ]
+    whole = whole_volumes([*cut, *cine, *others])
+    assert whole[0] == own
+    assert [(item["time"], item["label"]) for item in whole[1:3]] == [(0, "0.nii.gz"), (4, "4.nii.gz")]
+    assert whole[3:] == others

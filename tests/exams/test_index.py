@@ -264,6 +264,23 @@ def test_stacks_of_a_whole_exam(usual_exam):
     assert len(stack.exam) == 10
 
 
+def test_the_4ch_slice_of_an_exam(usual_exam):
+    stacks = find_stacks(usual_exam, view="4ch", phases="all")
+    assert [stack.phase for stack in stacks] == pytest.approx([k / 6 for k in range(6)], abs=1e-6)
+    for stack in stacks:
+        assert (stack.stack, stack.flag, set(stack.planes)) == ("4ch", None, {"2ch", "sax"})
+        assert len(stack.slices) == 1 and "location" not in stack.slices[0]
+    middle = find_stacks(usual_exam)[0].slices[2]  # of five slices from base to apex
+    assert stacks[0].planes["sax"]["origin"] == pytest.approx([row[3] for row in middle["affine"][:3]])
+
+
+def test_a_4ch_image_alone_is_flagged_and_given(usual_exam):
+    image = next((usual_exam / "4ch").iterdir()) if (usual_exam / "4ch").is_dir() else next(usual_exam.glob("4ch*/*"))
+    (stack,) = find_stacks(image, view="4ch")
+    assert stack.stack == "unknown" and [Path(one["image"]) for one in stack.slices] == [image.resolve()]
+    assert "no 4ch view: no short-axis stack that it cuts" in stack.flag
+
+
 def test_every_phase_is_a_stack(usual_exam):
     stacks = find_stacks(usual_exam, phases="all")
     assert [stack.phase for stack in stacks] == pytest.approx([k / 6 for k in range(6)], abs=1e-6)

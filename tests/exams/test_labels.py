@@ -1,5 +1,6 @@
 """Masks and classes of people's own, for DICOM exams."""
 
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -271,3 +272,37 @@ def test_a_mask_whose_affine_is_not_finite_fits_nothing(tree, tmp_path):
     nibabel.save(header, tmp_path / "labels" / "case7_ed.nii.gz")
     result = index_folder(tree, labels_dir=tmp_path / "labels")
     assert result.unmatched == [("case7_ed.nii.gz", "its affine is not finite")]
+
+
+def test_masks_of_4ch_slices(tree, tmp_path):
+    """A folder of masks of both views: those of the short axis do not lie on the 4ch slice, and are listed."""
+    plain = index_folder(tree, view="4ch")
+    affine = np.array(items_of(plain)[0]["affine"])
+    shape = (*next(iter(plain.datalist["exams"].values()))["stacks"]["4ch"]["matrix"], 1)
+    short, short_shape = stack_affine(index_folder(tree))
+    write_mask(tmp_path / "labels" / "case7_frame03.nii.gz", affine, shape)
+    write_mask(tmp_path / "labels" / "case7_sax" / "case7_frame02.nii.gz", short, short_shape)
+    result = index_folder(tree, view="4ch", labels_dir=tmp_path / "labels")
+    assert [(item["phase"], item["slice"], item["label_frame"]) for item in labelled(result)] == [
+        (round(2 / 6, 6), 0, 0)
+    ]
+    assert [name for name, _ in result.unmatched] == ["case7_frame02.nii.gz"]
+
+
+@pytest.mark.parametrize("stack", ["sax", None])
+def test_views_that_a_person_names_are_those_of_4ch(tmp_path, stack):
+    """With the short axis and without one: a 4ch view that is named needs nothing to be told by."""
+    folder = write_usual_exam(tmp_path / "data" / "case7")
+    place = next(folder.glob("*4ch*")).name
+    if stack is None:
+        for series in folder.glob("sax*"):
+            shutil.rmtree(series)
+    for text, expected in ((f"case7: {{4ch: {place}}}", True), ("case7: {4ch: none}", False)):
+        (tmp_path / "views.yml").write_text(text)
+        if not expected:
+            with pytest.raises(InputError, match="no 4ch view"):
+                index_folder(tmp_path / "data", view="4ch", views=tmp_path / "views.yml")
+            continue
+        items = items_of(index_folder(tmp_path / "data", view="4ch", views=tmp_path / "views.yml"))
+        assert len(items) == 6 and all(place in item["image"] for item in items)
+        assert all(("sax" in item["planes"]) == (stack is not None) for item in items)

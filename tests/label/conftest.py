@@ -40,8 +40,11 @@ SETTINGS = {
     FINDINGS: {"max_epochs": 1},
     DISEASE: {},
 }
+POSITION = "pretext_cardiac_sax_position"
+#: Those whose answer is a slice's features; `pretext_slice_order` has an order besides.
+FEATURES = ("slice_order", "jigsaw", "simclr", "byol", "models_genesis", "masked_autoencoder")
 #: As they are initialised: what they find has no order and no lines.
-UNTRAINED = (MULTITASK, KNEE_MULTITASK)
+UNTRAINED = (MULTITASK, KNEE_MULTITASK, POSITION, *(f"pretext_{method}" for method in FEATURES))
 _PAGE = ROOT / "tools" / "docs" / "monai_label.md"
 _BEGIN, _END = "<!-- written by tools/test --label -->", "<!-- end of what tools/test --label wrote -->"
 

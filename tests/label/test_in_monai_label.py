@@ -20,6 +20,7 @@ from planewise.preprocessing import LoadStackd
 from tests.bundles.conftest import run_bundle
 from tests.label.conftest import (
     DISEASE,
+    FEATURES,
     FINDINGS,
     KNEE,
     KNEE_LOCATION,
@@ -27,6 +28,7 @@ from tests.label.conftest import (
     LOCATION,
     MULTITASK,
     ORIENTATION,
+    POSITION,
     SEGMENTATION,
     SETTINGS,
     UNTRAINED,
@@ -202,6 +204,29 @@ def test_what_finds_nothing_still_answers(server, studies, told, tmp_path):
         found = server.findings(name, body)
         assert {view["verdict"] for view in found["views"].values()} == {"no plane"}
     told(f"`{MULTITASK}` and `{KNEE_MULTITASK}` with weights that nobody trained", "no labels; the JSON says why")
+
+
+def test_positions_that_nobody_learned(server, studies, told, tmp_path):
+    labels, _ = on_the_grid_of(
+        studies / "cardiac.nii.gz", server.labels(POSITION, "cardiac", tmp_path / "squares.nii.gz")
+    )
+    found = server.findings(POSITION, "cardiac")
+    assert set(np.unique(labels)) <= set(range(10)) and found["verdict"] == "no positions", found
+    told(
+        f"`{POSITION}` with weights that nobody trained",
+        "labels on the image's grid; the JSON says why there are no positions",
+    )
+
+
+@pytest.mark.parametrize("method", FEATURES)
+def test_features_come_as_numbers(server, studies, told, tmp_path, method):
+    """No label, or the thirds of the stack where an order was found; and the features of each slice."""
+    name = f"pretext_{method}"
+    labels, _ = on_the_grid_of(studies / "cardiac.nii.gz", server.labels(name, "cardiac", tmp_path / "labels.nii.gz"))
+    features = np.array(server.findings(name, "cardiac")["features"])
+    assert len(features) == labels.shape[2] and np.isfinite(features).all()
+    assert method == "slice_order" or not labels.any()
+    told(f"`{name}`, short axis as NIfTI", "the features of each slice, as JSON")
 
 
 def test_findings_of_a_knee_are_numbers(server, told):

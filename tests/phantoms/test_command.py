@@ -1,5 +1,6 @@
 """The command writes what it is asked for, says what it did, and explains what it refuses."""
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -107,3 +108,19 @@ def test_knee_refusals_say_what_to_do(run_knee, tmp_path, options, message):
     result = run_knee(tmp_path / "out", *options)
     assert result.exit_code == 1 and message in result.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("layout", "written"), [("brats", "*/*/*_flair.nii.gz"), ("msd", "images*/pancreas_*.nii.gz")])
+def test_volumes_of_a_size(tmp_path, layout, written):
+    result = CliRunner().invoke(
+        app, ["volume", str(tmp_path), "--layout", layout, "--exams", "1", "--side", "20", "--workers", "1"]
+    )
+    assert result.exit_code == 0 and "1 phantom exams written" in result.output
+    assert [nibabel.load(path).shape for path in tmp_path.glob(written)] == [(20, 20, 20)]
+
+
+def test_settings_of_volumes():
+    listed = CliRunner().invoke(app, ["volume", "--list-settings", "--layout", "msd"])
+    assert listed.exit_code == 0 and "how much darker than the pancreas" in " ".join(listed.output.split())
+    refused = CliRunner().invoke(app, ["volume", "x", "--set", "liver=3"])
+    assert refused.exit_code == 1 and "unknown setting 'liver'" in refused.output

@@ -90,3 +90,10 @@ def test_an_image_is_refused():
     """As MONAI Label gives it."""
     with pytest.raises(InputError, match="takes masks at ED and ES.*and no image; run it from the command line"):
         CardiacFeaturesd(("NOR", "HCM"))({"image": "heart.nii.gz", "image_path": "heart.nii.gz"})
+
+
+def test_masks_with_other_values_are_renamed(item):
+    swapped = CardiacFeaturesd(("HCM",))(item | {"label_map": {"1": 3, "2": 2, "3": 1}})["image"]
+    usual = CardiacFeaturesd(("HCM",))(item)["image"]
+    ventricles = [1, 0, 4, 5, 2, 3]  # the right one's features for the left one's, and back
+    assert swapped[:6].tolist() == usual[ventricles].tolist() and swapped[6:].tolist() == usual[6:].tolist()

@@ -18,3 +18,15 @@ def test_the_time_that_an_item_names_is_kept(tmp_path, time):
     assert np.array_equal(item["image"][0].numpy(), array[..., time])
     assert np.allclose(item["image"].affine.numpy(), affine)
     assert item["image"].meta["filename_or_obj"] == f"7f3a_frame{time + 1:02d}.nii.gz"
+
+
+def test_values_of_a_mask_are_renamed_and_those_of_an_image_are_not(tmp_path):
+    array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4) % 4
+    for name in ("image", "label"):
+        nibabel.save(nibabel.Nifti1Image(array, np.diag([2.0, 2, 8, 1])), tmp_path / f"{name}.nii.gz")
+    item = {name: str(tmp_path / f"{name}.nii.gz") for name in ("image", "label")} | {"exam": "7f3a"}
+    loaded = LoadStackd(("image", "label"))(item | {"label_map": {"1": 3, "3": 1}})
+    np.testing.assert_array_equal(loaded["image"].numpy(), array)
+    np.testing.assert_array_equal(loaded["label"].numpy(), np.array([0, 3, 0, 1])[array])
+    assert np.allclose(loaded["label"].affine.numpy(), loaded["image"].affine.numpy())
+    assert loaded["label"].meta["filename_or_obj"] == "7f3a.nii.gz"

@@ -33,7 +33,8 @@ def index(
     anatomy: Annotated[
         str,
         typer.Option(
-            help="Whose views to look for: cardiac or knee. any: every stack of any organ, nothing recognised."
+            help="Whose views to look for: cardiac or knee. any: every stack of any organ, nothing recognised. volume: whole "
+            "volumes, of one or several channels (BraTS, the decathlon, any NIfTI or DICOM)."
         ),
     ] = "cardiac",
     view: Annotated[
@@ -49,6 +50,14 @@ def index(
         typer.Option(
             help="Contrast of a knee's sagittal stack. t2fs (default): T2-weighted with fat suppression, by name, TE/TR and "
             "scan options. any: whatever there is, T2w FS first.",
+            show_default=False,
+        ),
+    ] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            help="With --anatomy volume: how the files of one case end, in order, as in t1,flair for case_t1.nii.gz and "
+            "case_flair.nii.gz. Default: BraTS' four where they are found, otherwise a file is a case.",
             show_default=False,
         ),
     ] = None,
@@ -139,6 +148,7 @@ def index(
                 anatomy=anatomy,
                 view=view,
                 contrast=contrast,
+                channels=channels,
                 seed=seed,
                 split=split,
                 division=division,

@@ -38,6 +38,13 @@ class KneeLayout(str, Enum):
     mrnet = "mrnet"
 
 
+class VolumeLayout(str, Enum):
+    """File trees of volumes."""
+
+    brats = "brats"
+    msd = "msd"
+
+
 class Size(str, Enum):
     """Image sizes."""
 
@@ -192,6 +199,39 @@ def knee(
         names = _defect_names(defect, layout)
         recipe = Recipe(layout.value, seed, population, names, patient_name=patient_name, birth_date=birth_date)
         _write(recipe, out, exams, workers)
+
+
+@app.command()
+def volume(
+    out: Out = None,
+    exams: Exams = 10,
+    seed: Seed = 0,
+    layout: Annotated[
+        VolumeLayout,
+        typer.Option(
+            help="brats: heads in four contrasts, masks of tumour core, oedema and enhancing tumour. msd: abdomens in CT, "
+            "masks of pancreas and tumour for two of three; the third is a test image, without."
+        ),
+    ] = VolumeLayout.brats,
+    side: Annotated[int, typer.Option(min=16, help="Voxels along each axis.")] = 64,
+    set_: Set = None,
+    list_settings: ListSettings = False,
+    workers: Workers = 0,
+) -> None:
+    """Writes phantom volumes: heads with brain tumours, or abdomens with tumours of the pancreas, as NIfTI.
+
+    Healthy heads, to pretrain on, are those of --set tumour=0.
+
+    Example: planewise phantom volume work/heads --layout brats --exams 40 --seed 1
+    """
+    from planewise.phantoms import LAYOUTS, Recipe
+
+    with _refusals():
+        population = LAYOUTS[layout.value].population.with_values(side=side).with_text(set_ or [])
+        if list_settings:
+            _print_table(("setting", f"value for {layout.value}", "meaning"), population.describe())
+            return
+        _write(Recipe(layout.value, seed, population), out, exams, workers)
 
 
 def _population(layout: Enum, size: Size) -> Settings:

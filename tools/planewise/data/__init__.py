@@ -1,7 +1,14 @@
 """From a datalist to batches."""
 
-from planewise.data.cycle_points import at_cycle_points
-from planewise.data.datalist import expand_volumes, load_datalist, read_datalist, select_subjects
+from planewise.data.cycle_points import at_cycle_points, cycle_fraction
+from planewise.data.datalist import (
+    expand_volumes,
+    gather_stacks,
+    load_datalist,
+    read_datalist,
+    select_subjects,
+    whole_volumes,
+)
 from planewise.data.exam_sampler import ExamSampler
 from planewise.data.folds import load_fold
 from planewise.data.hearts import with_hearts
@@ -14,6 +21,8 @@ from planewise.data.slice_cache import SliceCache, default_cache_dir
 from planewise.data.slice_dataset import SliceDataset, as_batch
 from planewise.data.stack_dataset import StackDataset
 from planewise.data.two_phase_dataset import TwoPhaseDataset
+from planewise.data.volume_cache import VolumeCache
+from planewise.data.volume_dataset import VolumeDataset
 
 __all__ = [
     "ExamSampler",
@@ -24,15 +33,20 @@ __all__ = [
     "SliceDataset",
     "StackDataset",
     "TwoPhaseDataset",
+    "VolumeCache",
+    "VolumeDataset",
     "as_batch",
     "at_cycle_points",
+    "cycle_fraction",
     "default_cache_dir",
     "expand_volumes",
     "find_inputs",
+    "gather_stacks",
     "load_datalist",
     "load_fold",
     "pair_phases",
     "read_datalist",
     "select_subjects",
+    "whole_volumes",
     "with_hearts",
 ]

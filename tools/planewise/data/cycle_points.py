@@ -6,12 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+#: Fraction of the cycle at which a phase with a name usually lies.
+NAMED_PHASES = {"ED": 0.0, "ES": 0.4}
+
 
 def at_cycle_points(items: Sequence[Mapping[str, Any]], points: Iterable[float] | None) -> list[Mapping[str, Any]]:
     """Of each slice the phases nearest to some points of the heart's cycle, in the items' order.
 
     Args:
-        items: of a datalist; ``phase`` is a fraction of the cycle, 0 at end-diastole.
+        items: of a datalist; ``phase`` is a fraction of the cycle, 0 at end-diastole, or a name (`cycle_fraction`).
         points: fractions of the cycle, at least one; end-systole is at about 0.4. None takes all phases.
 
     Returns:
@@ -25,13 +28,20 @@ def at_cycle_points(items: Sequence[Mapping[str, Any]], points: Iterable[float] 
     kept: set[int] = set()
     for point in points:
         for rows in slices.values():
-            kept.add(min(rows, key=lambda row: _apart(items[row].get("phase", 0.0), point)))
+            kept.add(min(rows, key=lambda row: _apart(cycle_fraction(items[row]), point)))
     return [items[row] for row in sorted(kept)]
 
 
-def _apart(phase: Any, point: float) -> float:
-    """Distance on the cycle, which ends where it begins. A phase that has a name (ED) is the only one of its item."""
-    if isinstance(phase, str):
-        return 0.0
+def cycle_fraction(item: Mapping[str, Any]) -> float:
+    """Where in the heart's cycle an item is, in [0, 1): its ``phase``, or the usual place of one that has a name.
+
+    An item whose phase is another name, or that has none, counts as at end-diastole.
+    """
+    phase = item.get("phase", 0.0)
+    return NAMED_PHASES.get(phase, 0.0) if isinstance(phase, str) else phase
+
+
+def _apart(phase: float, point: float) -> float:
+    """Distance on the cycle, which ends where it begins."""
     straight = abs(phase - point) % 1.0
     return min(straight, 1.0 - straight)

@@ -21,6 +21,10 @@ from planewise.preprocessing.exam_name import exam_of
 
 #: Keys of an item that hold a path.
 PATH_KEYS = ("image", "label")
+#: Keys of an item that say where a slice is read.
+_PLACE = ("image", "frame", "time", "affine")
+#: Keys of an item that are its slice's, and not its volume's.
+_OF_A_SLICE = ("frame", "label_frame", "affine", "slice", "location", "planes", "stack")
 #: How the names of files end that hold a whole stack.
 VOLUMES = (".nii", ".nii.gz", ".npy")
 
@@ -84,15 +88,24 @@ def load_datalist(path: str | Path, section: str, required: bool = False) -> lis
         if "image" not in item:
             raise InputError(f"{path}: item {number} of {section} has no image; index the folder again")
         for key in PATH_KEYS:
-            if not isinstance(item.get(key, ""), str):
+            if not all(isinstance(entry, str) for entry in _files(item.get(key, ""))):
                 raise InputError(f"{path}: {key} of item {number} of {section} is {item[key]!r:.40}; a path is wanted")
-        items.append({**item, **{key: str(folder / item[key]) for key in PATH_KEYS if key in item}})
+        items.append({**item, **{key: _below(folder, item[key]) for key in PATH_KEYS if key in item}})
     if required and not items:
         filled = ", ".join(key for key in ("training", "validation", "test") if content.get(key)) or "no section"
         raise InputError(
             f"section {section} of {path} is empty ({filled} has exams); index more exams, or move some with --split"
         )
     return items
+
+
+def _files(value: Any) -> list[Any]:
+    """The files of an image: one, or one for each channel."""
+    return value if isinstance(value, list) else [value]
+
+
+def _below(folder: Path, value: str | list[str]) -> str | list[str]:
+    return [str(folder / path) for path in value] if isinstance(value, list) else str(folder / value)
 
 
 def select_subjects(
@@ -173,12 +186,57 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     slices: list[dict[str, Any]] = []
     for item in items:
+        if isinstance(item["image"], list):
+            raise InputError(
+                f"exam {exam_of(item)} has {len(item['image'])} channels, a file for each, and slices of one are wanted; "
+                "index the folder again with --channels NAME"
+            )
         path = str(item["image"])
         if "affine" in item or "frame" in item or not path.endswith(VOLUMES):
             slices.append(dict(item, exam=exam_of(item)))
             continue
         slices += [dict(item, exam=exam_of(item), frame=k, slice=k) for k in range(_depth(path))]
     return slices
+
+
+def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One item per volume: the slices of a stack become one, whose ``image`` lists them in order; others pass as they are.
+
+    Of a slice the new item keeps what all slices of a stack share. Masks on the image's own grid come along
+    (`whole_volumes`); others stay with the slices.
+    """
+    items = whole_volumes(items)
+    slices = [dict(item, exam=exam_of(item)) for item in items if "affine" in item]
+    volumes = [dict(item, exam=exam_of(item)) for item in items if "affine" not in item]
+    for rows in rows_by_stack(slices).values():
+        own = [slices[row] for row in rows]
+        shared = {key: value for key, value in own[0].items() if all(item.get(key) == value for item in own)}
+        volumes.append(
+            {key: value for key, value in shared.items() if key not in (*_OF_A_SLICE, "time", "label", "label_axes")}
+            | {"image": [{key: item[key] for key in _PLACE if key in item} for item in own]}
+        )
+    return volumes
+
+
+def whole_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One item for each labelled volume that a datalist has slice by slice: what `expand_volumes` undoes, for evaluation.
+
+    Args:
+        items: of a datalist. Those of a NIfTI image whose mask has the same grid become one, without what is a slice's
+            (geometry, location); all others pass as they are.
+    """
+    volumes: dict[tuple[str, str, Any], dict[str, Any]] = {}
+    whole: list[dict[str, Any]] = []
+    for item in items:
+        same_grid = item.get("label_frame", item.get("frame")) == item.get("frame") and "label_axes" not in item
+        if "affine" not in item or "label" not in item or not same_grid or not str(item["image"]).endswith(VOLUMES):
+            whole.append(item)
+            continue
+        key = (item["image"], item["label"], item.get("time"))
+        if key not in volumes:
+            volumes[key] = {name: value for name, value in item.items() if name not in _OF_A_SLICE}
+            whole.append(volumes[key])
+    return whole
 
 
 def _depth(path: str) -> int:

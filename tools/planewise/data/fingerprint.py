@@ -92,14 +92,28 @@ def _compiled(code: Any) -> str:
     return f"{code.co_code.hex()} {code.co_names} [{', '.join(_compiled(constant) for constant in code.co_consts)}]"
 
 
-def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict[str, Any]:
+def _files(value: Any) -> list[str]:
+    """The files behind an image: one, or one for each channel or slice."""
+    if isinstance(value, Mapping):
+        return [str(value["image"])]
+    return [path for entry in value for path in _files(entry)] if isinstance(value, (list, tuple)) else [str(value)]
+
+
+def fingerprint(
+    items: Sequence[Mapping[str, Any]], transform: Callable, module: str = f"{__package__}.slice_cache"
+) -> dict[str, Any]:
     """Everything that decides what ``transform`` makes of ``items``.
 
     The files count by size and time of change, so a mask that was drawn again is read again; the code counts by the
     source of what the transforms reach in this package and the versions of the libraries.
+
+    Args:
+        items: items of a datalist.
+        transform: that makes rows of them.
+        module: the module that writes the rows.
     """
     stamps = hashlib.sha256()
-    for path in sorted({str(item[key]) for item in items for key in ("image", "label") if key in item}):
+    for path in sorted({path for item in items for key in ("image", "label") for path in _files(item.get(key, []))}):
         try:
             status = os.stat(path)
             stamps.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
@@ -112,6 +126,6 @@ def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict
         "items": content.hexdigest(),
         "files": stamps.hexdigest(),
         "transform": describe(transform),
-        "code": code_digest([f"{__package__}.slice_cache"], _ROOT),
+        "code": code_digest([module], _ROOT),
         "versions": {name: version(name) for name in PACKAGES},
     }

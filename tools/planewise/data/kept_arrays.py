@@ -69,5 +69,5 @@ def _fit(arrays: Mapping[str, Tensor], device: torch.device) -> bool:
     free = torch.cuda.mem_get_info(device)[0] / 2**30
     fit = size <= SHARE * free
     where = f"kept on {device}" if fit else f"read from the disk as they are needed: too large for {device}"
-    logger.info("preprocessed slices (%.2f GiB, %.2f GiB are free) are %s", size, free, where)
+    logger.info("preprocessed images (%.2f GiB, %.2f GiB are free) are %s", size, free, where)
     return fit

@@ -13,7 +13,8 @@ EXAM_KEYS = ("group", "height", "weight", "patient")
 
 
 def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None) -> list[dict[str, Any]]:
-    """One item per exam from one per volume: ``{"exam", "ed": mask, "es": mask, "group", "height", "weight"}``.
+    """One item per exam from one per volume: ``{"exam", "ed": mask, "es": mask, "group", "height", "weight"}``, and
+    ``label_map`` where the masks have one.
 
     Args:
         items: items of a datalist, with ``phase`` ED or ES and ``label``.
@@ -27,4 +28,6 @@ def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None
         path = Path(masks) / f"{volume_name(item)}.nii.gz" if masks else item.get("label")
         if path:
             exam[str(item.get("phase", "")).lower()] = str(path)
+            if not masks and "label_map" in item:  # predicted masks have our values
+                exam["label_map"] = item["label_map"]
     return list(exams.values())

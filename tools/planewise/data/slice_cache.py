@@ -69,6 +69,13 @@ class SliceCache:
             written to.
     """
 
+    #: What a row is called.
+    noun = "slice"
+    #: Fewest items that another process is started for.
+    items_per_worker = 16
+    #: The module whose code writes the rows.
+    module = __name__
+
     def __init__(
         self,
         items: Sequence[dict[str, Any]],
@@ -87,7 +94,7 @@ class SliceCache:
         self.kept: list[int] = []
         if not self.items:
             return
-        depends_on = fingerprint(self.items, transform) | {"masks": list(self.label_keys)}
+        depends_on = fingerprint(self.items, transform, self.module) | {"masks": list(self.label_keys)}
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:20]
         self.folder = Path(cache_dir).expanduser() / key
         with _lock(self.folder):
@@ -101,7 +108,32 @@ class SliceCache:
                 self._build(depends_on)
                 refused = self._open()
         if refused:
-            logger.warning("%d of %d slices left out: %s", sum(refused.values()), len(self.items), in_a_line(refused))
+            logger.warning(
+                "%d of %d %ss left out: %s", sum(refused.values()), len(self.items), self.noun, in_a_line(refused)
+            )
+
+    @staticmethod
+    def stored(result: dict[str, Any], label_keys: Sequence[str]) -> dict[str, np.ndarray]:
+        """The tensors of an item as they are kept; image-like ones lose their depth of one.
+
+        NumPy's arrays go from a worker to the builder through a pipe; tensors would need a file handle each.
+        """
+        stored = {}
+        for name, value in result.items():
+            if not isinstance(value, torch.Tensor):
+                continue
+            array = np.asarray(value)
+            if array.ndim == 4 and array.shape[3] == 1:
+                stored[name] = array[..., 0].astype(np.uint8 if name in label_keys else np.float16)
+            elif array.ndim > 3 or name in ("image", *label_keys):
+                raise InputError(
+                    f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; a slice "
+                    f"(channels, i, j, 1) is wanted; let the preprocessing begin with LoadSliced"
+                )
+            else:
+                stored[name] = array
+        stored["affine"] = np.asarray(result["image"].affine, dtype=np.float64)
+        return stored
 
     def _open(self) -> dict[str, int]:
         """Map the arrays, and give the reasons for which slices were refused; a broken cache is `_Broken`."""
@@ -121,16 +153,16 @@ class SliceCache:
         # a slice that was refused is tried again: the reason may have been mended, and its text is needed
         todo = np.flatnonzero(state != DONE).tolist()
         loader = DataLoader(
-            _Preprocessed([self.items[index] for index in todo], self.transform, self.label_keys),
+            _Preprocessed([self.items[index] for index in todo], self.transform, self.label_keys, self.stored),
             batch_size=None,
-            num_workers=min(self.num_workers, len(todo) // 16),
+            num_workers=min(self.num_workers, len(todo) // self.items_per_worker),
             collate_fn=_as_it_is,
             worker_init_fn=_leave_the_parents_objects,
             # its own, or whether a cache had to be built would show in the network's initial weights
             generator=torch.Generator(),
         )
         refused: Counter[str] = Counter()
-        bar = tqdm(loader, total=len(todo), desc="preprocessing", unit="slice", disable=not self.progress)
+        bar = tqdm(loader, total=len(todo), desc="preprocessing", unit=self.noun, disable=not self.progress)
         for index, result in zip(todo, bar, strict=True):
             if isinstance(result, str):
                 refused[result] += 1
@@ -142,13 +174,13 @@ class SliceCache:
                 if arrays[name].shape[1:] != value.shape:
                     raise InputError(
                         f"exam {self.items[index].get('exam', '?')}: {name} has shape {value.shape} after preprocessing, "
-                        f"other slices {arrays[name].shape[1:]}; end the preprocessing in ResizeWithPadOrCropd"
+                        f"other {self.noun}s {arrays[name].shape[1:]}; end the preprocessing in ResizeWithPadOrCropd"
                     )
                 arrays[name][index] = value
             state[index] = DONE
         if not (state == DONE).any():
             shutil.rmtree(self.folder, ignore_errors=True)
-            raise InputError(f"none of the {len(self.items)} slices can be used: {in_a_line(refused)}")
+            raise InputError(f"none of the {len(self.items)} {self.noun}s can be used: {in_a_line(refused)}")
         for array in arrays.values():
             array.flush()
         with written_whole(self.folder / "complete") as part:
@@ -175,7 +207,7 @@ class SliceCache:
                 size = len(self.items) * sum(entry.nbytes for entry in like.values())
                 free = shutil.disk_usage(self.folder).free
                 raise InputError(
-                    f"the disk is full: the cache of {len(self.items)} slices needs {size / 2**30:.2f} GiB in "
+                    f"the disk is full: the cache of {len(self.items)} {self.noun}s needs {size / 2**30:.2f} GiB in "
                     f"{self.folder.parent}, which has {free / 2**30:.2f} GiB left; free some, or name another folder "
                     f"with --cache_dir"
                 ) from error
@@ -186,43 +218,23 @@ class SliceCache:
 class _Preprocessed(Dataset):
     """An item as the arrays that are kept of it, or as the reason why not."""
 
-    def __init__(self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str]) -> None:
-        self.items, self.transform, self.label_keys = items, transform, label_keys
+    def __init__(
+        self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str], stored: Callable
+    ) -> None:
+        self.items, self.transform, self.label_keys, self.stored = items, transform, label_keys, stored
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray] | str:
         try:
-            return self._stored(self.transform(dict(self.items[index])))
+            return self.stored(self.transform(dict(self.items[index])), self.label_keys)
         except (RuntimeError, ValueError) as error:
             # MONAI's Compose wraps what a transform raises in "applying transform ..."
             reason = error.__cause__ or error
             if not isinstance(reason, (ValueError, OSError)):
                 raise
             return str(reason)
-
-    def _stored(self, result: dict[str, Any]) -> dict[str, np.ndarray]:
-        """The tensors of an item as they are kept; image-like ones lose their depth of one.
-
-        NumPy's arrays go from a worker to the builder through a pipe; tensors would need a file handle each.
-        """
-        stored = {}
-        for name, value in result.items():
-            if not isinstance(value, torch.Tensor):
-                continue
-            array = np.asarray(value)
-            if array.ndim == 4 and array.shape[3] == 1:
-                stored[name] = array[..., 0].astype(np.uint8 if name in self.label_keys else np.float16)
-            elif array.ndim > 3 or name in ("image", *self.label_keys):
-                raise InputError(
-                    f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; a slice "
-                    f"(channels, i, j, 1) is wanted; let the preprocessing begin with LoadSliced"
-                )
-            else:
-                stored[name] = array
-        stored["affine"] = np.asarray(result["image"].affine, dtype=np.float64)
-        return stored
 
 
 class _Broken(Exception):

@@ -40,6 +40,9 @@ class SliceDataset(Dataset):
         cache_dir, label_keys, num_workers, progress: of the `SliceCache`.
     """
 
+    #: What keeps the preprocessed items.
+    cache_class = SliceCache
+
     def __init__(
         self,
         data: Sequence[dict[str, Any]],
@@ -54,8 +57,8 @@ class SliceDataset(Dataset):
     ) -> None:
         self.data = data
         self.transform = transform
-        cache = SliceCache(
-            expand_volumes(data), transform, cache_dir or default_cache_dir(), label_keys, num_workers, progress
+        cache = self.cache_class(
+            self.cases(data), transform, cache_dir or default_cache_dir(), label_keys, num_workers, progress
         )
         rows, made = _make_targets(cache, targets)
         self.items = [cache.items[row] for row in rows]
@@ -65,6 +68,11 @@ class SliceDataset(Dataset):
             name: torch.stack([entry[name] for entry in made]).to(self._arrays.device)
             for name in (made[0] if made else ())
         }
+
+    @staticmethod
+    def cases(data: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The items that are preprocessed, one for each row."""
+        return expand_volumes(data)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -101,15 +109,15 @@ def _make_targets(
         rows.append(row)
         made.append({name: value for name, value in item.items() if isinstance(value, torch.Tensor)})
     if refused and not rows:
-        raise InputError(f"none of the {len(cache.kept)} slices can be used: {in_a_line(refused)}")
+        raise InputError(f"none of the {len(cache.kept)} {cache.noun}s can be used: {in_a_line(refused)}")
     if refused:
-        logger.warning("%d of %d slices left out: %s", refused.total(), len(cache.kept), in_a_line(refused))
-    _refuse_nothing_known(made)
+        logger.warning("%d of %d %ss left out: %s", refused.total(), len(cache.kept), cache.noun, in_a_line(refused))
+    _refuse_nothing_known(made, cache.noun)
     return rows, made
 
 
-def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]]) -> None:
-    """Raises `InputError` if no slice has any target: a training would end without a word and without having learned.
+def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]], noun: str) -> None:
+    """Raises `InputError` if no item has any target: a training would end without a word and without having learned.
 
     A MONAI Label server hands over volumes with masks, which say nothing about planes or locations.
     """
@@ -121,11 +129,11 @@ def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]]) -> None:
     unknown = [name for name, there in known.items() if not there]
     if unknown and not any(known.values()):
         raise InputError(
-            f"none of the {len(made)} slices has {' or '.join(unknown)}, so there is nothing to learn from (masks say "
+            f"none of the {len(made)} {noun}s has {' or '.join(unknown)}, so there is nothing to learn from (masks say "
             "nothing about it); train from a datalist of `planewise index`"
         )
     if unknown:
-        logger.warning("none of the %d slices has %s: that is not learned", len(made), " or ".join(unknown))
+        logger.warning("none of the %d %ss has %s: that is not learned", len(made), noun, " or ".join(unknown))
 
 
 def as_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

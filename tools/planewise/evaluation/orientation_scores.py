@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from planewise.data.cycle_points import cycle_fraction
 from planewise.evaluation.collector import CollectorResults, ScoredBatch
 from planewise.geometry import (
     SliceLines,
@@ -109,7 +110,7 @@ class OrientationScores:
         for (exam, stack), slices in stacks.items():
             for phase in self.phases:
                 chosen = [
-                    min(candidates, key=lambda row: abs(items[row].get("phase", 0.0) - phase))
+                    min(candidates, key=lambda row: abs(cycle_fraction(items[row]) - phase))
                     for candidates in slices.values()
                 ]
                 found = SliceLines(taken["lines"][chosen], taken["agreement"][chosen], taken["peak"][chosen])
@@ -144,7 +145,7 @@ class OrientationScores:
             item = items[row]
             location = float(taken["location"][row]) if "location" in taken else item.get("location")
             parts = [item["exam"][:4]]
-            parts += [f"phase {item.get('phase', 0.0):.2f}"] if self.phases != (0.0,) else []
+            parts += [f"phase {cycle_fraction(item):.2f}"] if self.phases != (0.0,) else []
             parts += [f"location {abs(location):.2f}"] if location is not None and np.isfinite(location) else []
             captions.append(" ".join(parts))
         arrays = [taken[key].numpy() for key in ("image", "predicted", "reference")]

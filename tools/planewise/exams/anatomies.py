@@ -52,7 +52,7 @@ HEART_4CH = replace(
     views=("sax", *(view for view in VIEWS if view != "4ch")),
     axis=lambda stack: None,
     unordered="",
-    look=replace(HEART.look, ends=("", "")),
+    look=replace(HEART.look, fields=(190.0, 190.0)),
     phantoms=PhantomLayouts(unlabelled="dsbcc", labelled="ukbb"),
     seen_from=cardiac.four_chambers,
 )
@@ -105,8 +105,18 @@ ANY = Anatomy(
     every_stack=True,
 )
 
+VOLUME = replace(
+    ANY,
+    name="volume",
+    stack="volume",
+    unordered="",
+    moving=False,
+    words=replace(ANY.words, stack="volume", exam="slices of the volume and its mask"),
+    whole=True,
+)
+
 #: Name to record.
-ANATOMIES = {anatomy.name: anatomy for anatomy in (HEART, KNEE, ANY)}
+ANATOMIES = {anatomy.name: anatomy for anatomy in (HEART, KNEE, ANY, VOLUME)}
 
 
 def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:

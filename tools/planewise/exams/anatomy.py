@@ -96,6 +96,8 @@ class Anatomy:
     every_stack: bool = False
     """whether each stack that suits is an exam of its own, the ones that NIfTI volumes are among them; otherwise one stack
     of an exam is learned from, and volumes stay whole"""
+    whole: bool = False
+    """whether cases are whole volumes, of one or several channels, and not slices or phases"""
     in_mrnet: bool = False
     """whether MRNet's volumes show it"""
     in_views: bool = False

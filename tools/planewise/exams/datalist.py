@@ -90,7 +90,9 @@ def relative_paths(datalist: dict, folder: Path) -> dict:
     def relative(item: dict) -> dict:
         item = dict(item)
         for key in ("image", "label"):
-            if key in item:
+            if isinstance(item.get(key), list):  # a file for each channel
+                item[key] = [_relative(path, folder) for path in item[key]]
+            elif key in item:
                 item[key] = _relative(item[key], folder)
         return item
 

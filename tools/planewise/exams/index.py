@@ -12,6 +12,7 @@ from planewise.exams import labels, mrnet
 from planewise.exams.anatomies import choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each
+from planewise.exams.cases import check_channels, read_cases
 from planewise.exams.datalist import plane_of, slice_items, stack_summary
 from planewise.exams.division import (
     DEFAULT_SPLIT,
@@ -69,6 +70,7 @@ def index_folder(
     anatomy: str = "cardiac",
     view: str | None = None,
     contrast: str | None = None,
+    channels: str | None = None,
     seed: int = 0,
     split: Sequence[float] | None = None,
     division: str = "auto",
@@ -86,9 +88,11 @@ def index_folder(
     Args:
         folder: any tree of files.
         anatomy: whose views to look for: a name in `anatomies.ANATOMIES`, ``"cardiac"`` or ``"knee"``; ``"any"`` takes every
-            stack, of any organ, as an exam of its own.
+            stack, of any organ, as an exam of its own, and ``"volume"`` whole volumes (`planewise.exams.cases`).
         view: what of a heart is learned from: ``"sax"``, the default, or ``"4ch"``.
         contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
+        channels: how the files of one case end, ``"t1,t1ce,t2,flair"``, for whole volumes; None for BraTS' where they are
+            found, else one file a case.
         seed: seed of the split.
         split: shares of training, validation and test for the hash, which it asks for; default 0.8 0.1 0.1, and for exams
             with groups of disease (ACDC) or labels (MRNet) 0.64 0.16 0.2 stratified by group or labels.
@@ -108,6 +112,9 @@ def index_folder(
     """
     sought = choose_anatomy(anatomy, contrast)
     learned = seen_from(sought, view)
+    if channels is not None and not sought.whole:
+        raise InputError("--channels are of whole volumes; add --anatomy volume, or leave them out")
+    wanted = check_channels(channels) if channels is not None else ()
     fractions = None if split is None else check_fractions(split)
     if division not in DIVISIONS:
         raise InputError(f"division {division!r} is not known; there are: {', '.join(DIVISIONS)}")
@@ -123,14 +130,19 @@ def index_folder(
     scan = scan_folder(folder, workers, progress)
     exams = group_exams(scan.frames, scan.folder)
     result = IndexResult(datalist={}, skipped={}, files=scan.files, seconds=scan.seconds)
-    volumes = _read_volumes(scan, masks, learned, result)
+    if sought.whole:
+        volumes, wanted = _read_cases(scan, masks, wanted)
+    else:
+        volumes = _read_volumes(scan, masks, learned, result)
     by_hash = "hash" if fractions or listed else division
     followed = divided_by_folders([*exams, *volumes], scan.folder, by_hash)
     if not followed and not listed and (testing := leave_out_testing(volumes, scan.folder)):
         scan.skipped.setdefault(TESTING, []).extend(str(volume.image) for volume in testing)
         volumes = [volume for volume in volumes if volume not in testing]
     whole = volumes
-    if sought.every_stack:
+    if sought.whole:
+        exams = one_stack_each(exams)
+    elif sought.every_stack:
         oriented = [volume for volume in volumes if volume.oriented]
         whole = [volume for volume in volumes if not volume.oriented]
         scan.skipped |= _without_orientation(whole)
@@ -167,6 +179,8 @@ def index_folder(
                 item["label_map"] = mapping
 
     divided = divide([*exams, *volumes], scan.folder, fractions, seed, followed, listed)
+    if sought.whole and not listed:
+        _train_on_unlabelled(divided, [*exams, *volumes], items)
     sections_of = {place.patient: divided.sections[place.patient_key] for place in [*exams, *volumes]}
     result.division = divided.rule
     result.unmatched += divided.unmatched
@@ -176,7 +190,7 @@ def index_folder(
         "stack": learned.stack,
         "views": list(learned.targets),
         "seed": seed,
-    }
+    } | ({"channels": list(wanted)} if wanted else {})
     datalist: dict = {
         "planewise": header,
         **{section: [] for section in SECTIONS},
@@ -274,6 +288,30 @@ def _read_volumes(scan: Scan, masks: Sequence[Path], anatomy: Anatomy, result: I
     return volumes
 
 
+def _read_cases(scan: Scan, masks: Sequence[Path], channels: Sequence[str]) -> tuple[list[Volume], tuple[str, ...]]:
+    """The cases of a folder, and their channels; what is left out goes to ``scan.skipped``."""
+    own_masks = {path.resolve() for path in masks}
+    files = [path for path in scan.nifti if path.resolve() not in own_masks]
+    cases, problems, found = read_cases(files, scan.folder, channels)
+    if scan.mrnet:
+        problems[mrnet.OTHER_ANATOMY] = list(map(str, scan.mrnet))
+    for reason, paths in problems.items():
+        scan.skipped.setdefault(reason, []).extend(paths)
+    return cases, found
+
+
+def _train_on_unlabelled(divided: Division, places: Sequence[Exam | Volume], items: Sequence[dict]) -> None:
+    """Where some patients have masks, put those without into training: validation and test need masks."""
+    masked = {item["patient"] for item in items if "label" in item}
+    rest = {place.patient_key for place in places if place.patient not in masked}
+    if not masked or not rest:
+        return
+    divided.sections |= dict.fromkeys(rest, ("training",))
+    divided.warnings.append(
+        f"{count_of(len(rest), 'patient')} without a mask: all in training, for pretexts; segmentation leaves them out"
+    )
+
+
 def _entries(exams: Sequence[Exam], volumes: Sequence[Volume], anatomy: Anatomy) -> tuple[dict[str, dict], list[dict]]:
     """What the datalist says of each exam, by its hash, and all items."""
     entries, items = {}, []
@@ -333,6 +371,7 @@ def _add_volumes_own(items: list[dict], volumes: Sequence[Volume]) -> None:
     """The masks and classes of volumes for the items that were cut from them."""
     by_image = {(str(volume.image), volume.time): volume for volume in volumes}
     for item in items:
+        # only items of one file have an affine
         volume = by_image.get((item["image"], item.get("time"))) if "affine" in item else None
         if volume is not None:
             item |= _label_of(volume) | volume.classes
@@ -347,7 +386,8 @@ def _label_of(volume: Volume) -> dict:
 
 
 def _volume_item(volume: Volume) -> dict:
-    item = {"image": str(volume.image), "exam": volume.name, "patient": volume.patient}
+    image = [str(path) for path in volume.channels] or str(volume.image)
+    item = {"image": image, "exam": volume.name, "patient": volume.patient}
     item |= _label_of(volume)
     if volume.phase is not None:
         item["phase"] = volume.phase

@@ -7,6 +7,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import nibabel
@@ -255,7 +256,7 @@ def add_masks(
     volumes = {}
     for item in items:
         if "affine" not in item:
-            case, phase = mask_name(Path(item["image"]))
+            case, phase = mask_name(Path(item["image"])) if isinstance(item["image"], str) else (_case(item), None)
             if "time" in item:
                 phase = item["phase"]
                 if item["time"] == 0:
@@ -313,9 +314,18 @@ def add_masks(
     return unmatched
 
 
+def _case(item: dict) -> str:
+    """What the files of a case's channels have in common: ``17`` of ``17_t1.nii.gz`` and ``17_t2.nii.gz``; the name of their
+    folder where that is nothing."""
+    files = [Path(path) for path in item["image"]]
+    words = zip(*(re.split(r"([_-])", stem(path)) for path in files), strict=False)
+    shared = "".join(same[0] for same in takewhile(lambda same: len(set(same)) == 1, words))
+    return shared.rstrip("_-") or files[0].parent.name
+
+
 def _add_to_volume(path: Path, item: dict) -> str:
     """Give a whole-volume item its mask, or say why not."""
-    image = nibabel.load(item["image"])
+    image = nibabel.load(item["image"] if isinstance(item["image"], str) else item["image"][0])
     problem = grid_problem(path, image.shape[:3] if "time" in item else image.shape, image.affine)
     if not problem:
         item["label"] = str(path)

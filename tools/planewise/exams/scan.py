@@ -87,9 +87,8 @@ def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, i
             scan.nifti.append(Path(path))
         elif mrnet.is_volume(path):
             scan.mrnet.append(Path(path))
-        elif name in ("Info.cfg", mnms2.TABLE) or mrnet.is_label_file(
-            path
-        ):  # ACDC's, ..., MRNet's; read with their images
+        # ACDC's, the decathlon's, M&Ms-2's, MRNet's; read with their images
+        elif name in ("Info.cfg", "dataset.json", mnms2.TABLE) or mrnet.is_label_file(path):
             scan.others += 1
         else:
             paths.append(path)

@@ -43,6 +43,9 @@ class Volume:
     label_map: dict[int, int] | None = None
     """the data set's codes of labels to ours; None where they are ours, or unknown"""
 
+    channels: tuple[Path, ...] = ()
+    """its files, of which ``image`` is the first, where each channel has one; empty where there is one file"""
+
     @property
     def folder(self) -> Path:
         return self.image.parent

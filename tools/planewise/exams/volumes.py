@@ -25,7 +25,8 @@ _MASK_TAIL = re.compile(r"[_-]?(gt|seg|segmentation|labels?|masks?)$", re.IGNORE
 #: How BIDS names begin: with their subject.
 _SUBJECT = re.compile(r"sub-[a-z0-9]+(?=_)", re.IGNORECASE)
 _MASK_ALONE = re.compile(r"[_-](gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
-_MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
+#: Folders of masks.
+MASK_FOLDER = re.compile(r"(gt|seg|segmentations?|labels?|masks?)(tr|ts)?$", re.IGNORECASE)
 _MASK_WORDS = re.compile(r"(^|[_-])(\w*seg|gt|labels?|masks?)([_-]|$)", re.IGNORECASE)
 
 
@@ -60,7 +61,7 @@ def read_volumes(
     skipped: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         below = path.parent.relative_to(folder).parts if path.is_relative_to(folder) else ()
-        if any(_MASK_FOLDER.match(part) for part in below):
+        if any(MASK_FOLDER.match(part) for part in below):
             skipped["NIfTI file in a folder of masks (labelsTr, masks, ...): name it with --labels to use them"].append(
                 str(path)
             )
@@ -75,21 +76,23 @@ def read_volumes(
         elif ukbb.is_exam(home, files):
             volumes += ukbb.read_exam(home, files, skipped)
         else:
-            volumes += _own_volumes(files, skipped)
+            volumes += find_own_volumes(files, skipped)
     kept = [
         phase
         for volume in volumes
         if _check(volume, skipped, of_one_slice)
         for phase in _phases(volume, volumes, skipped)
     ]
-    _name_cases(kept, folder)
+    name_cases(kept, folder)
     return kept, dict(skipped)
 
 
-def _name_cases(volumes: list[Volume], folder: Path) -> None:
-    """Identifiers: the case and its folder's name, so that they do not depend on where above them indexing began; cases
-    that share both get their whole path below ``folder``. What lies in a folder that its name begins with (``001/001_SA``,
-    ACDC's ``patient001/patient001``) is one patient, and so is a subject of BIDS (``sub-01_T1w``)."""
+def name_cases(volumes: list[Volume], folder: Path) -> None:
+    """Give volumes their identifiers: the case and its folder's name, so that they do not depend on where indexing began.
+
+    Cases that share both get their whole path below ``folder``. What lies in a folder that its name begins with
+    (``001/001_SA``, ACDC's ``patient001/patient001``) is one patient, and so is a subject of BIDS (``sub-01_T1w``).
+    """
     homes = defaultdict(set)
     for volume in volumes:
         homes[volume.folder.name, volume.case].add(volume.folder)
@@ -148,7 +151,13 @@ def _acdc_patient(info_file: Path, files: list[Path], skipped: dict) -> list[Vol
     return volumes
 
 
-def _own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
+def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
+    """The images of a folder, whatever they are called, with the masks whose names begin as theirs do.
+
+    Args:
+        files: NIfTI files of one folder.
+        skipped: reason to paths; what is left out is added.
+    """
     by_stem = {stem(path): path for path in files}
     masks: dict[str, list[str]] = {}
     for name in sorted(by_stem, key=len):  # an image's name is shorter than its masks'
@@ -182,7 +191,7 @@ def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
     except Exception:  # nibabel raises many kinds for broken files
         skipped["NIfTI file that cannot be read"].append(str(volume.image))
         return False
-    problem = _problem(image) or _wrong_depth(image, volume.view, of_one_slice)
+    problem = voxel_problem(image) or _wrong_depth(image, volume.view, of_one_slice)
     if problem:
         skipped[problem].append(str(volume.image))
         return False
@@ -203,7 +212,7 @@ def _wrong_depth(image: nibabel.Nifti1Image, view: str, of_one_slice: bool) -> s
     return "NIfTI cine of one slice: a stack is wanted" if is_one else ""
 
 
-def _problem(image: nibabel.Nifti1Image) -> str:
+def voxel_problem(image: nibabel.Nifti1Image) -> str:
     """Why an image cannot be used, in words; empty if it can."""
     if len(image.shape) not in (3, 4):
         return f"NIfTI image with {len(image.shape)} dimensions: a volume (3D) or a cine (4D) is wanted"

@@ -1,4 +1,4 @@
-"""Phantom exams: synthetic hearts and knees, scanned and written as real files in real data sets' layouts."""
+"""Phantom exams: synthetic bodies, scanned and written as real files in real data sets' layouts."""
 
 from planewise.phantoms.heart.body import Body
 from planewise.phantoms.heart.defects import DEFECTS

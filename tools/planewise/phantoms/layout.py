@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
 
+from planewise.phantoms.abdomen.abdomen import Abdomen
+from planewise.phantoms.abdomen.population import ABDOMENS, AbdomenPopulation
 from planewise.phantoms.defect import Defect
+from planewise.phantoms.head.head import Head
+from planewise.phantoms.head.population import HEADS, HeadPopulation
 from planewise.phantoms.heart.defects import DEFECTS
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.groups import GROUPS
@@ -22,7 +26,7 @@ from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED, K
 class Anatomy:
     """What is scanned."""
 
-    exam: type[Exam] | type[KneeExam]
+    exam: type[Exam] | type[KneeExam] | type[Head] | type[Abdomen]
     """Class of its exams: sampled whole by ``sample``, or the organ alone by ``sample_organ``"""
     defects: Mapping[str, Defect]
     """Name to flaw of a DICOM exam"""
@@ -30,6 +34,11 @@ class Anatomy:
 
 HEART = Anatomy(Exam, DEFECTS)
 KNEE = Anatomy(KneeExam, KNEE_DEFECTS)
+HEAD = Anatomy(Head, {})
+ABDOMEN = Anatomy(Abdomen, {})
+
+#: What every population is one of.
+AnyPopulation = Population | KneePopulation | HeadPopulation | AbdomenPopulation
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Layout:
     seed: int
     """Stands in every seed, so that the exams of two layouts made with one seed are different people"""
     anatomy: Anatomy
-    population: Population | KneePopulation
+    population: AnyPopulation
     """Its patients and scanners unless told otherwise; other ones are of the same class"""
     writer_name: str
     """The module that writes it, see `writer`"""
@@ -49,6 +58,8 @@ class Layout:
     """Whether its exams are DICOM files, which the anatomy's defects can be worked into"""
     groups: tuple[str, ...] = ()
     """Diagnoses that exams have in turn, by their number; drawn with the population's shares where there are none"""
+    listing: bool = False
+    """Whether the writer also has ``write_listing(recipe, out)``, which lists the whole tree in a file of its own"""
     own_defects: Mapping[str, Defect] = field(default_factory=dict)
     """Name to flaw of a layout that is not DICOM"""
 
@@ -85,4 +96,6 @@ LAYOUTS = {
     "ukbb": Layout("UK Biobank", 6, HEART, VOLUNTEERS, "planewise.phantoms.layouts.ukbb", own_defects=UKBB_DEFECTS),
     "fastmri": Layout("fastMRI", 3, KNEE, KNEE_UNLABELLED, "planewise.phantoms.layouts.fastmri", dicom=True),
     "mrnet": Layout("MRNet", 4, KNEE, KNEE_LABELLED, "planewise.phantoms.layouts.mrnet"),
+    "brats": Layout("BraTS", 7, HEAD, HEADS, "planewise.phantoms.layouts.brats"),
+    "msd": Layout("the decathlon", 8, ABDOMEN, ABDOMENS, "planewise.phantoms.layouts.msd", listing=True),
 }

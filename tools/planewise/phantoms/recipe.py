@@ -6,13 +6,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from planewise.phantoms.abdomen.abdomen import Abdomen
+from planewise.phantoms.head.head import Head
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.heart import Heart
-from planewise.phantoms.heart.population import UNLABELLED, Population
+from planewise.phantoms.heart.population import UNLABELLED
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.knee import Knee
-from planewise.phantoms.knee.population import KneePopulation
-from planewise.phantoms.layout import LAYOUTS, Layout
+from planewise.phantoms.layout import LAYOUTS, AnyPopulation, Layout
 from planewise.phantoms.scanner.dicom import Identity
 
 
@@ -23,7 +24,7 @@ class Recipe:
     layout: str = "dsbcc"
     """A name out of `LAYOUTS`"""
     seed: int = 0
-    population: Population | KneePopulation = UNLABELLED
+    population: AnyPopulation = UNLABELLED
     """Of the class that the layout's own population has"""
     defects: tuple[str, ...] = ()
     """Names out of the layout's defects; they are applied in this order"""
@@ -46,15 +47,15 @@ class Recipe:
         """The layout that the recipe names."""
         return LAYOUTS[self.layout]
 
-    def exam(self, number: int) -> Exam | KneeExam:
+    def exam(self, number: int) -> Exam | KneeExam | Head | Abdomen:
         """Exam ``number``, from 1: the same whatever else is made.
 
         Where the layout names diagnoses, exams have them in turn, so that any number of exams is balanced.
         """
         return self.form.anatomy.exam.sample(*self._draw(number))
 
-    def organ(self, number: int) -> Heart | Knee:
-        """Only what is scanned in an exam, a heart or a knee with its findings, which is quick."""
+    def organ(self, number: int) -> Heart | Knee | Head | Abdomen:
+        """Only what is scanned in an exam, which is quick: a heart, a knee with its findings, a head with its grade."""
         return self.form.anatomy.exam.sample_organ(*self._draw(number))
 
     def identity(self, number: int) -> Identity:

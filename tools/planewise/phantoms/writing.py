@@ -57,6 +57,8 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
         # rows of older exams too: a run that was killed before it wrote the tables left them without
         rows.setdefault(number, recipe.form.writer.table_rows(recipe, number))
     _write_tables(recipe, out, rows)
+    if recipe.form.listing:
+        recipe.form.writer.write_listing(recipe, out)
 
 
 def _places(recipe: Recipe, out: Path, number: int) -> list[Path]:

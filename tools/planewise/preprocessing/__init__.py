@@ -1,26 +1,32 @@
 """Loaders and deterministic transforms of one item: what a cache of preprocessed images depends on."""
 
 from planewise.preprocessing.cardiac_features import FEATURES, CardiacFeaturesd, cardiac_features
+from planewise.preprocessing.crop_to_foreground import CropToForegroundd
 from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.in_plane_spacing import InPlaneSpacingd
 from planewise.preprocessing.keep_heart import KeepHeartd
 from planewise.preprocessing.limit_slices import LimitSlicesd
 from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import LoadStackd
+from planewise.preprocessing.load_volume import LoadVolumed
 from planewise.preprocessing.read_plane import ReadPlaned
 from planewise.preprocessing.require_phase import RequirePhased
+from planewise.preprocessing.scale_to_unit import ScaleToUnitd
 from planewise.preprocessing.standardize import StandardizeSliced
 
 __all__ = [
     "FEATURES",
     "CardiacFeaturesd",
+    "CropToForegroundd",
     "InPlaneSpacingd",
     "KeepHeartd",
     "LimitSlicesd",
     "LoadSliced",
     "LoadStackd",
+    "LoadVolumed",
     "ReadPlaned",
     "RequirePhased",
+    "ScaleToUnitd",
     "StandardizeSliced",
     "cardiac_features",
     "exam_of",

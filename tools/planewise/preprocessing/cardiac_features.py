@@ -11,6 +11,7 @@ from monai.data import NibabelReader
 from monai.transforms import Transform
 
 from planewise.errors import InputError
+from planewise.preprocessing.load_slice import rename_values
 
 #: In the order of Khened 2017, the champion that Zhang 2024 section 5.3 follows. ("Patient height and width" there is a
 #: slip for weight.)
@@ -66,8 +67,8 @@ def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: f
 class CardiacFeaturesd(Transform):
     """An exam's features under ``image`` ``(10,)`` and its group's index under ``label``.
 
-    Reads ``ed`` and ``es``, paths of masks (NIfTI, labels 1 RV, 2 myocardium, 3 LV), ``height`` and ``weight``, and
-    ``group``, which may be absent.
+    Reads ``ed`` and ``es``, paths of masks (NIfTI, labels 1 RV, 2 myocardium, 3 LV, or as ``label_map`` renames them),
+    ``height`` and ``weight``, and ``group``, which may be absent.
 
     Args:
         groups: the classes in order.
@@ -90,7 +91,7 @@ class CardiacFeaturesd(Transform):
         volumes = {}
         for phase in ("ed", "es"):
             try:
-                volumes[phase] = _volumes(str(item[phase]))
+                volumes[phase] = _volumes(str(item[phase]), item.get("label_map"))
             except (OSError, KeyError) as error:
                 raise InputError(
                     f"exam {exam} has no mask at {phase.upper()}; segment it first (save_masks)"
@@ -107,9 +108,11 @@ class CardiacFeaturesd(Transform):
         return item
 
 
-def _volumes(path: str) -> dict[str, float]:
+def _volumes(path: str, label_map: Mapping[str, int] | None) -> dict[str, float]:
     """ml of each structure."""
     reader = NibabelReader()
     array, meta = reader.get_data(reader.read(path))
+    if label_map:
+        array = rename_values(torch.from_numpy(np.asarray(array, dtype=np.float32)), label_map).numpy()
     voxel = abs(np.linalg.det(np.asarray(meta["affine"])[:3, :3])) / 1000
     return {name: float((array == value).sum() * voxel) for value, name in ((1, "RV"), (2, "myocardium"), (3, "LV"))}

@@ -105,7 +105,7 @@ class LoadSliced(MapTransform):
         pixels = torch.from_numpy(np.array(array[:, :, frame], dtype=np.float32))
         refuse_not_finite(pixels)
         if key in self.label_keys and item.get("label_map"):
-            pixels = _rename(pixels, item["label_map"])
+            pixels = rename_values(pixels, item["label_map"])
         return MetaTensor(pixels[None, :, :, None], affine=torch.from_numpy(affine))
 
 
@@ -165,7 +165,8 @@ def _check_agreement(affine: np.ndarray, listed: np.ndarray, shape: tuple[int, .
         )
 
 
-def _rename(pixels: torch.Tensor, label_map: Mapping[str, int]) -> torch.Tensor:
+def rename_values(pixels: torch.Tensor, label_map: Mapping[str, int]) -> torch.Tensor:
+    """A mask ``(...)`` with its values renamed, ``{value in the file: value wanted}``; what is not named becomes 0."""
     renamed = torch.zeros_like(pixels)
     for value, wanted in label_map.items():
         renamed[pixels == float(value)] = float(wanted)

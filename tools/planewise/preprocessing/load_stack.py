@@ -14,11 +14,12 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.data.image_reader import ImageReader
 from monai.transforms import LoadImaged
+from monai.utils import ensure_tuple
 
 from planewise.errors import InputError
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import exam_of, volume_name
-from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite
+from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values
 
 if TYPE_CHECKING:
     from planewise.exams.input_stacks import InputStack
@@ -40,6 +41,7 @@ class LoadStackd(LoadImaged):
 
     - the path of a volume (NIfTI, ...): `LoadImaged` reads it, and of a cine the time that the item names (``time``) is
       kept; MRNet's ``.npy`` goes through `read_array`;
+      A mask's values are renamed as the item says (``label_map``);
     - the path of a folder with DICOM files: the indexer finds the stack of the view in it;
     - slices of a stack in order, as `planewise.exams.find_stacks` gives them: each is read by `LoadSliced`. The volume's
       affine is that of the first slice and the mean spacing; every slice's own is kept under ``slice_affines``,
@@ -53,9 +55,10 @@ class LoadStackd(LoadImaged):
 
     Args:
         keys: keys of stacks.
-        view: the stack that is looked for in a folder, ``"sax"`` or ``"sagittal"``.
+        view: the stack that is looked for in a folder, ``"sax"``, ``"4ch"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
         field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
+        label_keys: which of the keys are masks.
         hashed_names: whether results of a person's own volumes go by a hash too.
         loading: further arguments of `LoadImaged`.
     """
@@ -67,6 +70,7 @@ class LoadStackd(LoadImaged):
         contrast: str | None = None,
         field_without_spacing: float | None = None,
         hashed_names: bool = False,
+        label_keys: KeysCollection = ("label",),
         **loading: Any,
     ) -> None:
         super().__init__(keys, **loading)
@@ -74,6 +78,7 @@ class LoadStackd(LoadImaged):
         self.contrast = contrast
         self.field_without_spacing = field_without_spacing
         self.hashed_names = hashed_names
+        self.label_keys = ensure_tuple(label_keys)
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         item = dict(data)
@@ -107,6 +112,9 @@ class LoadStackd(LoadImaged):
                 if volume.ndim == 2:  # one slice alone is a stack of one
                     meta = {**meta, "spatial_shape": np.array((*volume.shape, 1))}
                     volume = MetaTensor(volume.as_tensor()[..., None], meta=meta)
+                    meta = volume.meta
+                if key in self.label_keys and item.get("label_map"):
+                    volume = rename_values(volume, item["label_map"])
                     meta = volume.meta
             else:
                 volume, affines = _load_slices(value, exam)

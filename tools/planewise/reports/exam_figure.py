@@ -14,13 +14,14 @@ import torch
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-from planewise.data import expand_volumes, load_datalist, read_datalist
+from planewise.data import cycle_fraction, expand_volumes, load_datalist, read_datalist
 from planewise.errors import InputError
 from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.anatomy import Look
 from planewise.exams.mrnet import open_volume
+from planewise.exams.words import count_of
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
-from planewise.preprocessing import LoadSliced
+from planewise.preprocessing import LoadSliced, LoadVolumed
 from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 from planewise.reports.slices import show_slice
@@ -54,6 +55,8 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
     folder = Path(path).expanduser().resolve().parent
     if any("affine" in item for item in own):
         return _planes_figure(name, own, listed, content.get("planewise", {}), folder, slices), name
+    if own and content.get("planewise", {}).get("stack") == "volume":
+        return _case_figure(name, own[0], content.get("planewise", {}).get("channels", []), slices), name
     if own and all(item["image"].endswith(".npy") for item in own):
         return _arrays_figure(name, own, slices), name
     if own:
@@ -91,14 +94,18 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
     anatomy = anatomy_of_stack(stack_name)
     look, called = (Look(), stack_name) if anatomy is None else (anatomy.look, anatomy.called)
     first = {}
-    for item in sorted(items, key=lambda item: item.get("phase", 0.0), reverse=True):
+    in_time = sorted(items, key=cycle_fraction)
+    for item in reversed(in_time):
         first[item["slice"]] = item  # the first phase of each slice stays
     stack = [first[rank] for rank in sorted(first)]
-    shown = [stack[rank] for rank in np.unique(np.linspace(0, len(stack) - 1, slices).round().astype(int))]
+    # of one slice alone its phases are shown
+    choice = stack if len(stack) > 1 else in_time
+    shown = [choice[rank] for rank in np.unique(np.linspace(0, len(choice) - 1, slices).round().astype(int))]
     planes = {view: plane for view, plane in stack[0]["planes"].items() if view in views}
     colours = dict(zip(views, cycle(VIEW_COLOURS), strict=False))
-    loader = LoadSliced(keys="image")
-    images = [loader(item)["image"] for item in shown]
+    loader = LoadSliced(keys=("image", "label"), allow_missing_keys=True)
+    loaded = [loader(item) for item in shown]
+    images = [item["image"] for item in loaded]
     others = {}
     for view in (*views, *look.more_views):
         entry = listed.get("stacks", {}).get(view, {})
@@ -126,7 +133,9 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
             if row == 0:
                 for view, line in zip(planes, lines, strict=True):
                     _draw_line(axes, line, image.shape[1:3], colours[view])
-                axes.set_title(_slice_title(item, column, columns, look.ends), color=_INK, fontsize=10)
+                _draw_structures(axes, loaded[column])
+                title = _phase_title(item) if len(stack) == 1 else _slice_title(item, column, columns, look.ends)
+                axes.set_title(title, color=_INK, fontsize=10)
             else:
                 _overlay(axes, image, lines, [colours[view] for view in planes], look.sigma)
             if look.fields:
@@ -188,6 +197,17 @@ def _crop(axes, image: torch.Tensor, centre: np.ndarray, field: float) -> None:
     axes.set_ylim(j + half[1], j - half[1])
 
 
+def _phase_title(item: Mapping) -> str:
+    phase = item.get("phase", 0.0)
+    return phase if isinstance(phase, str) else f"phase {phase:.2f}"
+
+
+def _draw_structures(axes, item: Mapping) -> None:
+    """Contours of the structures of an item's mask, if it has one."""
+    if "label" in item:
+        _outline(axes, item["label"][0, :, :, 0].numpy())
+
+
 def _slice_title(item: Mapping, column: int, columns: int, ends: tuple[str, str]) -> str:
     if "location" not in item:
         return f"slice {item['slice'] + 1}"
@@ -207,11 +227,11 @@ def _draw_other_view(
     for item, line in zip(stack, intersection_lines(image.affine, origins, normals), strict=True):
         if not torch.isfinite(line).all():
             continue
-        location = item.get("location", item["slice"] / max(len(stack) - 1, 1))
+        location = item.get("location", item["slice"] / (len(stack) - 1) if len(stack) > 1 else 1.0)
         main = item["slice"] in shown
         style = {"width": 1.6} if main else {"width": 0.8, "alpha": 0.7}
         ends = _draw_line(axes, line, image.shape[1:3], _LOCATIONS(0.15 + 0.8 * location), **style)
-        if main and np.isfinite(ends).all():
+        if main and len(stack) > 1 and np.isfinite(ends).all():
             _label(axes, ends, f"{location:.2f}" if "location" in item else str(item["slice"] + 1))
 
 
@@ -333,7 +353,9 @@ def _caption(
 ) -> None:
     stacks = listed.get("stacks", {})
     main = stacks.get(stack[0]["stack"], {})
-    text = [f"exam {name}", f"{len(stack)} {called} slices"]
+    phases = main.get("phases", [1])[-1]
+    shown = f"{len(stack)} {called} slices" if len(stack) > 1 else f"{called} slice, {count_of(phases, 'phase')}"
+    text = [f"exam {name}", shown]
     if main.get("spacing"):
         text.append(f"{main['spacing']:.1f} mm apart")
     figure.text(0.035, 0.962, ", ".join(text), color=_INK, fontsize=12, fontweight="bold", va="center")
@@ -345,10 +367,9 @@ def _caption(
         place -= 0.03 + 0.0078 * len(label)
     missing = [view for view in colours if view not in planes]
     unread = [view for view in colours if view in planes and view not in others and stacks.get(view, {}).get("items")]
-    located = "location" in stack[0]
-    note = (
-        f"relative location of the slices: {look.locations}. " if located else "the slices have no relative location. "
-    )
+    note = "" if len(stack) == 1 else "the slices have no relative location. "
+    if "location" in stack[0]:
+        note = f"relative location of the slices: {look.locations}. "
     note += f"Heatmaps: Zhang 2024, Eq. (1), sigma {look.sigma:.1f} mm. " if colours else ""
     note += "For research only."
     if missing:
@@ -373,14 +394,47 @@ def _volumes_figure(name: str, items: list[dict], slices: int) -> Figure:
                 continue
             item = loader(cut[chosen[column]])
             show_slice(axes, item["image"][0, :, :, 0].numpy())
-            if "label" in item:
-                mask = item["label"][0, :, :, 0].numpy()
-                for value in np.unique(mask[mask > 0]):
-                    colour = STRUCTURE_COLOURS.get(int(value), _INK)
-                    axes.contour((mask == value).T, levels=[0.5], colors=colour, linewidths=1.3)
+            _draw_structures(axes, item)
             axes.set_title(f"{volume.get('phase', '')} slice {chosen[column] + 1}", color=_INK, fontsize=9)
     figure.suptitle(f"exam {name}", color=_INK, fontsize=12, fontweight="bold")
     return figure
+
+
+def _case_figure(name: str, item: dict, channels: Sequence[str], slices: int) -> Figure:
+    """A row for each channel of a case, with the outlines of its mask: slices through the mask, or where it is not empty."""
+    loaded = LoadVolumed(("image", "label"), allow_missing_keys=True)(item)
+    image, mask = loaded["image"].numpy(), loaded["label"].numpy()[0] if "label" in loaded else None
+    shown = np.flatnonzero(
+        (image[0] > image[0].min()).any((0, 1)) if mask is None or not mask.any() else mask.any((0, 1))
+    )
+    shown = shown if len(shown) else np.arange(image.shape[3])
+    chosen = np.unique(shown[np.linspace(0, len(shown) - 1, slices).round().astype(int)])
+    figure = Figure(
+        figsize=(2.35 * max(len(chosen), 3), 2.5 * len(image) + 0.7), facecolor=_BACKGROUND, layout="constrained"
+    )
+    grid = figure.subplots(len(image), len(chosen), squeeze=False)
+    names = [
+        *channels,
+        *(f"channel {number + 1}" if len(image) > 1 else "" for number in range(len(channels), len(image))),
+    ]
+    for row, (channel, title) in enumerate(zip(image, names, strict=False)):
+        for axes, rank in zip(grid[row], chosen, strict=True):
+            axes.set_axis_off()
+            show_slice(axes, channel[:, :, rank])
+            if mask is not None:
+                _outline(axes, mask[:, :, rank])
+            axes.set_title(f"{title} slice {rank + 1}".lstrip(), color=_INK, fontsize=9)
+    grade = f"    {item['grade']}" if "grade" in item else ""
+    told = "" if mask is not None else "    no mask"
+    figure.suptitle(f"exam {name}{grade}{told}", color=_INK, fontsize=12, fontweight="bold")
+    return figure
+
+
+def _outline(axes: Any, mask: np.ndarray) -> None:
+    """The outlines of a slice's labels, ``(i, j)``."""
+    for value in np.unique(mask[mask > 0]):
+        colour = STRUCTURE_COLOURS.get(int(value), _INK)
+        axes.contour((mask == value).T, levels=[0.5], colors=colour, linewidths=1.3)
 
 
 def _arrays_figure(name: str, items: list[dict], slices: int) -> Figure:

@@ -1,0 +1,135 @@
+"""Volumes go through the cache whole: as they are preprocessed, in batches, and what is wrong is left out with its reason."""
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose, Resized
+from planewise.data import SliceDataset, VolumeDataset, gather_stacks, load_datalist
+from planewise.errors import InputError
+from planewise.exams import index_folder, write_datalist
+from planewise.phantoms import Recipe, write_exams
+from planewise.phantoms.head.population import HEADS
+from planewise.preprocessing import CropToForegroundd, LoadSliced, LoadVolumed, ScaleToUnitd
+
+KEYS = ("image", "label")
+SIDE = 16
+
+
+def preprocessing(keys=KEYS, side=SIDE) -> Compose:
+    """As the paper: min-max, box of the foreground, resized."""
+    modes = ["trilinear", "nearest"][: len(keys)]
+    return Compose(
+        [
+            LoadVolumed(keys, label_values=(0, 1, 2, 4)),
+            ScaleToUnitd("image"),
+            CropToForegroundd(keys),
+            Resized(keys, spatial_size=(side,) * 3, mode=modes),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory):
+    """Items of four heads, through the index."""
+    root = tmp_path_factory.mktemp("brats")
+    list(write_exams(Recipe("brats", population=HEADS.with_values(side=20)), root, 4))
+    written = write_datalist(index_folder(root, anatomy="volume", split=(1, 0, 0)).datalist, root / "list.json")
+    return load_datalist(written, "training")
+
+
+@pytest.fixture
+def dataset(items, tmp_path):
+    return VolumeDataset(items, preprocessing(), cache_dir=tmp_path, num_workers=0, progress=False)
+
+
+def test_a_batch_is_what_the_transforms_make_of_each_case(dataset, items):
+    batch = dataset.__getitems__([2, 0])
+    assert batch["image"].shape == (2, 4, SIDE, SIDE, SIDE) and batch["image"].dtype == torch.float32
+    assert batch["label"].shape == (2, 1, SIDE, SIDE, SIDE) and batch["image_padding"].shape == (2, 4)
+    for row, index in enumerate((2, 0)):
+        single = preprocessing()(dict(items[index]))
+        assert (batch["image"][row] - single["image"].as_tensor()).abs().max() < 5e-4  # half precision
+        assert torch.equal(batch["label"][row], single["label"].as_tensor())
+        assert torch.allclose(batch["affine"][row], single["image"].affine)
+    assert float(batch["image"].min()) >= 0 and float(batch["image"].max()) <= 1
+
+
+def test_the_cache_takes_two_bytes_a_voxel_and_channel(items, tmp_path):
+    options = {"cache_dir": tmp_path, "num_workers": 0, "progress": False}
+    data = VolumeDataset(items, preprocessing(("image",), 32), label_keys=(), **options)
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*.npy"))
+    assert size <= 2.04 * len(data) * 4 * 32**3
+    masked = VolumeDataset(items, preprocessing(), **options)
+    assert masked._arrays._arrays["label"].dtype == torch.uint8
+
+
+def test_the_cache_is_built_once_and_its_key_knows_every_channel(items, tmp_path):
+    def build():
+        return VolumeDataset(items, preprocessing(), cache_dir=tmp_path, num_workers=0, progress=False)
+
+    def folders():
+        return {path.name for path in tmp_path.iterdir() if path.is_dir()}
+
+    build()
+    before = folders()
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("image.npy")}
+    build()
+    assert folders() == before and stamps == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("image.npy")}
+    os.utime(items[0]["image"][3], ns=(1, 1))
+    build()
+    assert len(folders()) == 2
+
+
+def test_bad_cases_are_counted_explained_and_left_out(items, tmp_path, caplog):
+    def changed(name, item, change):
+        """A copy of a case with its mask or first channel changed."""
+        key, path = ("label", item["label"]) if name == "label" else ("image", item["image"][0])
+        image = nibabel.load(path)
+        written = tmp_path / f"{len(list(tmp_path.glob('*.nii.gz')))}.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(change(np.asarray(image.dataobj)), image.affine), written)
+        return item | {key: str(written) if key == "label" else [str(written), *item["image"][1:]]}
+
+    bad = [
+        changed("label", items[0], lambda mask: np.where(mask == 2, 3, mask).astype(np.uint8)),
+        changed("image", items[1], np.zeros_like),
+        {key: value for key, value in items[2].items() if key != "label"},
+    ]
+    with caplog.at_level(logging.WARNING):
+        data = VolumeDataset([*bad, items[3]], preprocessing(), cache_dir=tmp_path / "c", num_workers=0, progress=False)
+    assert [item["exam"] for item in data.items] == [items[3]["exam"]]
+    (text,) = (record.getMessage() for record in caplog.records if "left out" in record.getMessage())
+    assert text.startswith("3 of 4 volumes left out")
+    assert "the mask has the value 3" in text and "has the value 0 everywhere" in text and "no mask" in text
+    assert str(tmp_path) not in text
+    with pytest.raises(InputError, match="none of the 3 volumes can be used"):
+        VolumeDataset(bad, preprocessing(), cache_dir=tmp_path / "c", num_workers=0, progress=False)
+
+
+def test_slices_of_a_datalist_are_gathered_into_their_stack(tmp_path):
+    values = np.random.default_rng(0).normal(100, 20, (9, 8, 6)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([2.0, 2, 3, 1])), tmp_path / "a.nii.gz")
+    result = index_folder(tmp_path, anatomy="any", split=(1, 0, 0))
+    slices = load_datalist(write_datalist(result.datalist, tmp_path / "list.json"), "training")
+    (volume,) = gather_stacks(slices[::-1])
+    assert [entry["frame"] for entry in volume["image"]] == list(range(6))
+    assert volume["exam"] == slices[0]["exam"] and volume["patient"] == slices[0]["patient"]
+    # the slices run from the feet to the head, as the volume's third axis does
+    loaded = LoadVolumed("image")(volume)["image"]
+    assert loaded.shape == (1, 9, 8, 6) and np.allclose(loaded.numpy()[0], values)
+    assert np.allclose(loaded.affine, np.diag([2.0, 2, 3, 1]))
+    json.dumps(volume)
+
+
+def test_slice_datasets_and_volume_datasets_refuse_each_others_items(items, tmp_path):
+    with pytest.raises(InputError, match="has 4 channels, a file for each, and slices of one are wanted"):
+        SliceDataset(items, LoadSliced("image"), cache_dir=tmp_path, num_workers=0, progress=False)
+    flat = {"image": items[0]["image"][0], "frame": 3, "exam": "e"}
+    with pytest.raises(InputError, match="a volume .channels, i, j, k. is wanted"):
+        VolumeDataset([flat], LoadSliced("image"), cache_dir=tmp_path, label_keys=(), num_workers=0, progress=False)
+    assert Path(items[0]["image"][0]).is_file()

@@ -1,0 +1,245 @@
+"""Whole volumes: which files are one case, which mask is theirs, and why the others are left out."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planewise.errors import InputError
+from planewise.exams import index_folder, write_datalist
+from planewise.exams.cases import BRATS, check_channels, read_cases, read_listing
+from planewise.exams.refusals import HIDDEN, NOT_DICOM
+from planewise.phantoms import Recipe, write_exams
+from planewise.phantoms.abdomen.population import ABDOMENS
+from planewise.phantoms.head.population import HEADS
+
+from tests.exams.test_volumes import write
+
+SECTIONS = ("training", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory):
+    """BraTS' tree with eight heads of both grades."""
+    root = tmp_path_factory.mktemp("brats")
+    list(write_exams(Recipe("brats", population=HEADS.with_values(side=16, low_grade=0.4)), root, 8))
+    return root
+
+
+@pytest.fixture(scope="module")
+def abdomens(tmp_path_factory):
+    """The decathlon's tree with four images that have masks and two that have none."""
+    root = tmp_path_factory.mktemp("msd")
+    list(write_exams(Recipe("msd", population=ABDOMENS.with_values(side=16)), root, 6))
+    return root
+
+
+def write_case(home: Path, name="a", channels=BRATS, shape=(6, 5, 4), mask=True, affine=None) -> None:
+    for channel in channels:
+        write(home / f"{name}_{channel}.nii.gz", shape, affine)
+    if mask:
+        write(home / f"{name}_seg.nii.gz", shape, affine)
+
+
+def cases_of(folder: Path, *channels: str):
+    return read_cases(sorted(path for path in folder.rglob("*.nii*") if path.name[0] != "."), folder, channels)
+
+
+def index(folder, **options):
+    return index_folder(folder, anatomy="volume", **options)
+
+
+def items_of(result):
+    return [item for section in SECTIONS for item in result.datalist[section]]
+
+
+# --- BraTS -------------------------------------------------------------------------------------------------------------
+
+
+def test_brats_cases_have_four_channels_a_mask_and_a_grade(heads):
+    result = index(heads)
+    items = items_of(result)
+    assert len(items) == 8 and result.datalist["planewise"]["channels"] == list(BRATS)
+    for item in items:
+        names = [Path(path).name for path in item["image"]]
+        case = Path(item["image"][0]).parent
+        assert names == [f"{case.name}_{channel}.nii.gz" for channel in BRATS]
+        assert item["label"] == str(case / f"{case.name}_seg.nii.gz")
+        assert item["grade"] == case.parent.name
+    assert all(entry["labels"] == entry["volumes"] == 1 for entry in result.datalist["exams"].values())
+
+
+def test_grades_are_divided_alike_and_the_seed_decides(heads):
+    grades = [item["grade"] for item in items_of(index(heads))]
+    result = index(heads, split=(0.5, 0.0, 0.5), seed=3)
+    for grade in ("HGG", "LGG"):
+        trained = sum(item["grade"] == grade for item in result.datalist["training"])
+        assert abs(trained - grades.count(grade) / 2) <= 1
+    names = [
+        {item["exam"] for item in index(heads, split=(0.5, 0, 0.5), seed=seed).datalist["test"]} for seed in (3, 3, 4)
+    ]
+    assert names[0] == names[1] != names[2]
+
+
+def test_two_channels_are_asked_for_and_the_others_are_counted(heads):
+    result = index(heads, channels="t1,flair")
+    assert {len(item["image"]) for item in items_of(result)} == {2}
+    (reason,) = (reason for reason in result.skipped if "none of the channels" in reason)
+    assert reason.endswith("(t1, flair)") and result.skipped[reason][0] == 16
+
+
+def test_scans_of_one_brats_patient_stay_together(tmp_path):
+    for scan in (1, 2):
+        write_case(tmp_path / "HGG" / f"Brats18_X_7_{scan}", f"Brats18_X_7_{scan}")
+    write_case(tmp_path / "HGG" / "Brats18_X_8_1", "Brats18_X_8_1")
+    cases, _, _ = cases_of(tmp_path)
+    assert len({case.key for case in cases}) == 3 and len({case.patient_key for case in cases}) == 2
+
+
+def test_paths_in_the_datalist_are_relative_and_come_back(heads, tmp_path):
+    from planewise.data import load_datalist
+
+    written = write_datalist(index(heads).datalist, tmp_path / "list.json")
+    stored = json.loads(written.read_text())["training"][0]
+    assert not any(Path(path).is_absolute() for path in [*stored["image"], stored["label"]])
+    item = load_datalist(written, "training")[0]
+    assert all(Path(path).is_file() for path in [*item["image"], item["label"]])
+
+
+# --- the decathlon -----------------------------------------------------------------------------------------------------
+
+
+def test_the_decathlons_list_gives_masks_and_hidden_files_are_counted(abdomens):
+    result = index(abdomens)
+    items = items_of(result)
+    assert len(items) == 6 and sum("label" in item for item in items) == 4
+    assert all(Path(item["label"]).parent.name == "labelsTr" for item in items if "label" in item)
+    (hidden,) = (count for reason, (count, _) in result.skipped.items() if "hidden" in reason)
+    assert hidden == 10 and set(result.skipped) <= {HIDDEN, NOT_DICOM}
+    assert "channels" not in result.datalist["planewise"]
+
+
+def test_cases_without_masks_are_trained_on(abdomens):
+    result = index(abdomens, split=(0.4, 0.3, 0.3), seed=1)
+    assert all("label" in item for section in ("validation", "test") for item in result.datalist[section])
+    assert result.datalist["test"] and any("2 patients without a mask" in text for text in result.warnings)
+
+
+def test_what_the_list_does_not_name_is_left_out(tmp_path):
+    for folder in ("imagesTr", "labelsTr"):
+        for name in ("a", "b", "c"):
+            write(tmp_path / folder / f"{name}.nii.gz")
+    (tmp_path / "labelsTr/b.nii.gz").unlink()
+    entries = [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in ("a", "b")]
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": entries, "test": []}))
+    cases, skipped, _ = cases_of(tmp_path)
+    assert [(case.case, case.label is not None) for case in cases] == [("a", True), ("b", False)]
+    assert sorted(len(paths) for paths in skipped.values()) == [1, 1]
+    assert any("does not list" in reason for reason in skipped) and any("is not there" in reason for reason in skipped)
+
+
+def test_a_list_of_another_kind_is_no_list(tmp_path):
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "CT"}, "numTraining": 2}')
+    assert read_listing(tmp_path / "dataset.json") is None
+    (tmp_path / "dataset.json").write_text("{")
+    assert read_listing(tmp_path / "dataset.json") is None
+
+
+# --- other folders -----------------------------------------------------------------------------------------------------
+
+
+def test_any_folder_a_file_is_a_case_with_its_mask_beside_it_or_in_a_folder_of_masks(tmp_path):
+    write(tmp_path / "one/p1.nii.gz")
+    write(tmp_path / "one/p1_seg.nii.gz")
+    write(tmp_path / "two/images/p2.nii.gz")
+    write(tmp_path / "two/masks/p2.nii.gz")
+    write(tmp_path / "two/masks/p3.nii.gz")
+    cases, skipped, channels = cases_of(tmp_path)
+    assert [(case.case, case.label and case.label.parent.name) for case in cases] == [("p1", "one"), ("p2", "masks")]
+    assert channels == () and skipped == {"mask without its image": [str(tmp_path / "two/masks/p3.nii.gz")]}
+
+
+def test_channels_without_a_case_name_are_named_by_their_folder(tmp_path):
+    for number in ("17", "18"):
+        for channel in ("T1", "T2_FLAIR"):
+            write(tmp_path / number / f"{channel}.nii.gz")
+    cases, _, _ = cases_of(tmp_path, "t1", "t2_flair")
+    assert [(case.case, len(case.channels)) for case in cases] == [("17", 2), ("18", 2)]
+
+
+def test_masks_of_ones_own_go_by_the_case(tmp_path):
+    write_case(tmp_path / "images", "p1", ("t1", "t2"), mask=False)
+    write_case(tmp_path / "images", "p2", ("t1", "t2"), mask=False)
+    write(tmp_path / "drawn/p1.nii.gz")
+    result = index(tmp_path / "images", channels="t1,t2", labels_dir=tmp_path / "drawn")
+    assert [Path(item["label"]).name for item in items_of(result) if "label" in item] == ["p1.nii.gz"]
+
+
+# --- what is wrong -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (
+            {"shape": (6, 5, 5)},
+            "channels lie on different grids: its shape is (6, 5, 5), the first channel's (6, 5, 4)",
+        ),
+        (
+            {"affine": np.diag([1, 1, 2.0, 1])},
+            "different grids: its affine puts it up to 4.0 mm from the first channel",
+        ),
+        ({"shape": (6, 5, 4, 3)}, "four dimensions (3 volumes in one file)"),
+    ],
+)
+def test_channels_of_one_case_that_do_not_fit(tmp_path, broken, reason):
+    write_case(tmp_path, "good")
+    write_case(tmp_path, "bad")
+    write(tmp_path / "bad_t2.nii.gz", **({"shape": (6, 5, 4)} | broken))
+    cases, skipped, _ = cases_of(tmp_path)
+    assert [case.case for case in cases] == ["good"]
+    ((found, paths),) = skipped.items()
+    assert reason in found and paths == [str(tmp_path / "bad_t2.nii.gz")]
+
+
+def test_a_missing_channel_and_a_broken_one(tmp_path):
+    for name in ("good", "few", "cut"):
+        write_case(tmp_path, name)
+    (tmp_path / "few_t1ce.nii.gz").unlink()
+    (tmp_path / "cut_flair.nii.gz").write_bytes(b"no NIfTI")
+    cases, skipped, _ = cases_of(tmp_path)
+    assert [case.case for case in cases] == ["good"]
+    assert set(skipped) == {"case without its t1ce image", "NIfTI file that cannot be read: its case is left out"}
+
+
+def test_a_mask_on_another_grid_is_taken_away_and_the_case_stays(tmp_path):
+    write_case(tmp_path, "a")
+    write(tmp_path / "a_seg.nii.gz", (6, 5, 9))
+    cases, skipped, _ = cases_of(tmp_path)
+    assert [case.label for case in cases] == [None]
+    assert any(reason.startswith("mask left out: its shape is (6, 5, 9)") for reason in skipped)
+
+
+def test_flat_and_4d_images_are_no_volumes(tmp_path):
+    write(tmp_path / "flat.nii.gz", (6, 5, 2))
+    write(tmp_path / "cine.nii.gz", (6, 5, 4, 8))
+    write(tmp_path / "one_time.nii.gz", (6, 5, 4, 1))
+    cases, skipped, _ = cases_of(tmp_path)
+    assert [case.case for case in cases] == ["one_time"] and len(skipped) == 2
+
+
+def test_channels_that_make_no_sense(tmp_path):
+    write_case(tmp_path)
+    with pytest.raises(InputError, match="name each once"):
+        check_channels("t1,t1")
+    with pytest.raises(InputError, match="add --anatomy volume"):
+        index_folder(tmp_path, anatomy="any", channels="t1")
+    with pytest.raises(InputError, match="nothing in .* to learn from(.|\n)*none of the channels"):
+        index(tmp_path, channels="pd")
+
+
+def test_cases_of_other_channels_do_not_mix(heads, abdomens, tmp_path):
+    (tmp_path / "a").symlink_to(heads)
+    paths = [path for root in (heads, abdomens) for path in root.rglob("*.nii.gz") if path.name[0] != "."]
+    with pytest.raises(InputError, match="index each folder alone"):
+        read_cases(paths, tmp_path)

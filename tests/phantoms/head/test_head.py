@@ -1,0 +1,60 @@
+"""Heads: four contrasts that tell the tissues apart, and a tumour whose parts lie one in the other."""
+
+import numpy as np
+import pytest
+from planewise.phantoms.head.head import CONTRASTS, CORE, ENHANCING, OEDEMA, Head
+from planewise.phantoms.head.population import HEADS
+from scipy.ndimage import binary_dilation
+
+SMALL = HEADS.with_values(side=40)
+
+
+@pytest.fixture(scope="module")
+def enhancing():
+    """Images and mask of a tumour of high grade."""
+    return Head.sample((0, 5, 1), SMALL.with_values(low_grade=0.0)).scan()
+
+
+def test_the_same_seeds_are_the_same_head(enhancing):
+    again = Head.sample((0, 5, 1), SMALL.with_values(low_grade=0.0)).scan()
+    other = Head.sample((0, 5, 2), SMALL.with_values(low_grade=0.0)).scan()
+    assert np.array_equal(again[1], enhancing[1])
+    assert all(np.array_equal(again[0][name], enhancing[0][name]) for name in CONTRASTS)
+    assert not np.array_equal(other[1], enhancing[1])
+
+
+def test_contrasts_tell_the_parts_of_a_tumour_apart(enhancing):
+    images, mask = enhancing
+    assert set(images) == set(CONTRASTS) and set(np.unique(mask)) == {0, CORE, OEDEMA, ENHANCING}
+    brain = images["t1"] > 0
+    healthy = brain & (mask == 0)
+
+    def brightness(name, where):
+        return np.median(images[name][where]) / np.median(images[name][healthy])
+
+    assert brightness("flair", mask == OEDEMA) > 1.2 > brightness("t1", mask == OEDEMA)
+    # what enhances is bright with contrast agent alone
+    assert brightness("t1ce", mask == ENHANCING) > brightness("t1", mask == ENHANCING) + 0.2
+    # nothing lies outside the brain, and the brain is one for all contrasts
+    assert not mask[~brain].any() and all(np.array_equal(image > 0, brain) for image in images.values())
+    assert 0.1 < brain.mean() < 0.5
+
+
+def test_the_core_lies_in_the_oedema(enhancing):
+    _, mask = enhancing
+    tumour = mask > 0
+    core = np.isin(mask, (CORE, ENHANCING))
+    around = binary_dilation(core, iterations=1) & ~core & tumour
+    assert around.any() and set(np.unique(mask[around])) == {OEDEMA}
+
+
+def test_low_grade_does_not_enhance_and_healthy_heads_have_no_tumour():
+    low = Head.sample((0, 5, 1), SMALL.with_values(low_grade=1.0))
+    assert low.grade == "LGG" and set(np.unique(low.scan()[1])) == {0, CORE, OEDEMA}
+    healthy = Head.sample((0, 5, 1), SMALL.with_values(tumour=0.0))
+    assert not healthy.tumour and not healthy.scan()[1].any()
+
+
+def test_shares_of_grades_are_the_populations():
+    grades = [Head.sample((0, 5, number), HEADS).grade for number in range(1, 401)]
+    assert 0.2 < grades.count("LGG") / 400 < 0.32

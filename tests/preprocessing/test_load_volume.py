@@ -1,0 +1,74 @@
+"""Cases of one or several channels come as they are in their files, and what does not fit is refused in words."""
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from planewise.errors import InputError
+from planewise.preprocessing import LoadVolumed
+
+AFFINE = np.diag([-2.0, -2.0, 3.0, 1.0])
+
+
+@pytest.fixture
+def case(tmp_path):
+    """Function that writes a case of two channels and a mask, and gives its item; arguments replace what is written."""
+
+    def write(**other):
+        rng = np.random.default_rng(0)
+        arrays = {name: rng.integers(0, 900, (6, 5, 4)).astype(np.int16) for name in ("t1", "t2")}
+        arrays["seg"] = rng.choice([0, 1, 2, 4], (6, 5, 4)).astype(np.uint8)
+        arrays |= {name: array for name, array in other.items() if name in arrays}
+        for name, array in arrays.items():
+            affine = other.get(f"{name}_affine", AFFINE)
+            nibabel.save(nibabel.Nifti1Image(array, affine), tmp_path / f"{name}.nii.gz")
+        files = {name: str(tmp_path / f"{name}.nii.gz") for name in arrays}
+        return {"image": [files["t1"], files["t2"]], "label": files["seg"], "exam": "e1"}, arrays
+
+    return write
+
+
+def test_channels_and_mask_as_in_the_files(case):
+    item, arrays = case()
+    loaded = LoadVolumed(("image", "label"), label_values=(0, 1, 2, 4))(item)
+    assert loaded["image"].shape == (2, 6, 5, 4) and loaded["label"].shape == (1, 6, 5, 4)
+    assert np.array_equal(loaded["image"].numpy(), np.stack([arrays["t1"], arrays["t2"]]))
+    assert np.array_equal(loaded["label"].numpy()[0], arrays["seg"])
+    assert np.allclose(loaded["image"].affine, AFFINE)
+
+
+def test_one_file_is_one_channel(case):
+    item, arrays = case()
+    loaded = LoadVolumed("image")({"image": item["image"][0], "exam": "e1"})
+    assert loaded["image"].shape == (1, 6, 5, 4) and np.array_equal(loaded["image"].numpy()[0], arrays["t1"])
+
+
+def test_values_of_masks_are_renamed(case):
+    item, arrays = case(seg=np.full((6, 5, 4), 3, dtype=np.uint8))
+    mapped = LoadVolumed(("image", "label"), label_values=(0, 4))(item | {"label_map": {"3": 4}})
+    assert torch.equal(torch.unique(mapped["label"].as_tensor()), torch.tensor([4.0]))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"seg": np.full((6, 5, 4), 3, np.uint8)}, "the mask has the value 3; 0, 1, 2, 4 are wanted.*--label-map"),
+        ({"t2": np.zeros((6, 5, 5), np.int16)}, r"channel 2 has the shape \(6, 5, 5\), the first channel \(6, 5, 4\)"),
+        ({"t2_affine": np.diag([-2.0, -2.0, 4.0, 1.0])}, "channel 2 lies up to 4.0 mm from the first channel"),
+        ({"seg_affine": np.diag([2.0, -2.0, 3.0, 1.0])}, "the mask lies up to 24.0 mm"),
+        ({"t1": np.zeros((6, 5, 4, 3), np.int16)}, "three dimensions is wanted, with a file for each channel"),
+        ({"t2": np.full((6, 5, 4), np.nan, np.float32)}, "the volume cannot be read .*NaN or infinite"),
+    ],
+)
+def test_what_does_not_fit(case, other, message):
+    item, _ = case(**other)
+    with pytest.raises(InputError, match=message):
+        LoadVolumed(("image", "label"), label_values=(0, 1, 2, 4))(item)
+
+
+def test_a_case_without_a_mask(case):
+    item, _ = case()
+    del item["label"]
+    with pytest.raises(InputError, match="the case has no mask, and this bundle learns from masks"):
+        LoadVolumed(("image", "label"))(item)
+    assert "label" not in LoadVolumed(("image", "label"), allow_missing_keys=True)(item)

@@ -1,0 +1,28 @@
+"""Batches of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from planewise.data.datalist import gather_stacks
+from planewise.data.slice_dataset import SliceDataset
+from planewise.data.volume_cache import VolumeCache
+
+
+class VolumeDataset(SliceDataset):
+    """Preprocessed volumes, a whole batch of them in one indexing step: a `SliceDataset` of whole cases.
+
+    A batch is a dictionary of tensors: ``image`` ``(B, channels, i, j, k)`` float32, masks ``(B, 1, i, j, k)`` float32,
+    ``affine`` ``(B, 4, 4)`` float64, ``image_padding`` ``(B, channels)``, what the targets' transforms made, and ``index``
+    ``(B,)`` into `items`; all on one device.
+
+    Items of slices, as the datalists of hearts, knees and any organ hold them, are gathered into the stacks that they were
+    cut from (`gather_stacks`). Arguments are those of `SliceDataset`; ``transform`` begins with `LoadVolumed`.
+    """
+
+    cache_class = VolumeCache
+
+    @staticmethod
+    def cases(data: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        return gather_stacks(data)

@@ -1,0 +1,227 @@
+"""Cases of whole volumes: one NIfTI file each, or one for each channel, with a mask beside them or in a folder of masks.
+
+The rule
+--------
+- A case is a file, unless its name ends in that of a channel (``case_t1``, ``case_t1ce``, ``case_t2``, ``case_flair``). Then
+  the channels are one case, in the order in which they are named. Files that are called by the channel alone
+  (``17/flair``) are the case that their folder names. BraTS' four channels are found without being named, wherever a case
+  has all four.
+- Its mask is ``case_seg`` (or ``_gt``, ``_label``, ``_mask``) in the same folder, or the file of its name in the folder of
+  masks beside it: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``. Where a ``dataset.json`` of the
+  decathlon lists images, the list decides, and what it does not name is left out.
+- A case is of three dimensions, and its channels and its mask lie on one grid.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import nibabel
+
+from planewise.errors import InputError
+from planewise.exams.any_organ import MIN_SLICES
+from planewise.exams.volume import Volume, stem
+from planewise.exams.volumes import MASK_FOLDER, find_own_volumes, grid_problem, name_cases, voxel_problem
+
+#: How the files of a BraTS case end, in the order in which they become channels.
+BRATS = ("t1", "t1ce", "t2", "flair")
+
+#: BraTS' folders of high and low grade.
+GRADES = ("HGG", "LGG")
+
+#: The decathlon's list of images and masks.
+LISTING = "dataset.json"
+
+UNLISTED = f"NIfTI file that {LISTING} does not list"
+NO_CHANNEL = "NIfTI file whose name ends in none of the channels"
+NO_IMAGE = "mask without its image"
+
+_MASK_NAMES = ("seg", "gt", "segmentation", "label", "labels", "mask", "masks")
+#: BraTS' names end in the number of the scan.
+_BRATS_SCAN = re.compile(r"(?P<patient>brats.+)_\d+", re.IGNORECASE)
+
+
+def check_channels(channels: str) -> tuple[str, ...]:
+    """Channels from a text like ``t1,t1ce,t2,flair``.
+
+    Raises:
+        InputError: a name is empty, or comes twice.
+    """
+    names = tuple(name.strip().lower() for name in channels.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise InputError(f"channels are {channels!r}; name each once, as in --channels t1,t1ce,t2,flair")
+    return names
+
+
+def read_cases(
+    paths: Iterable[Path], folder: Path, channels: Sequence[str] = ()
+) -> tuple[list[Volume], dict[str, list[str]], tuple[str, ...]]:
+    """Cases with their masks, from NIfTI files.
+
+    Args:
+        paths: of the files.
+        folder: that they lie below.
+        channels: how the files of a case end, small letters, in order; none for BraTS' where they are found, else one file
+            a case.
+
+    Returns:
+        Volumes; what was left out, reason to paths; and the channels, none where a file is a case.
+
+    Raises:
+        InputError: some cases have BraTS' four channels and others, which a list names, have one file: no network takes both.
+    """
+    skipped: dict[str, list[str]] = defaultdict(list)
+    images, pool = defaultdict(list), {}
+    for path in paths:
+        if MASK_FOLDER.match(path.parent.name) and path.parent != folder:
+            pool[path.parent.parent, stem(path)] = path
+        else:
+            images[path.parent].append(path)
+    found = tuple(channels)
+    if not found and any(_is_brats(files) for files in images.values()):
+        found = BRATS
+    cases: list[Volume] = []
+    for home, files in images.items():
+        listed = read_listing(home.parent / LISTING)
+        if listed is not None:
+            cases += _listed_cases(home, files, listed, skipped)
+            continue
+        own = _channel_cases(home, files, found, skipped) if found else find_own_volumes(files, skipped)
+        for case in own:
+            if case.label is None:
+                name = case.case if found else stem(case.image)
+                case.label = pool.pop((home.parent, name), None)
+        cases += own
+    if any(case.channels for case in cases) and not all(case.channels for case in cases):
+        raise InputError(
+            f"{folder} holds cases of {len(found)} channels and, of a {LISTING}, cases of one file; index each folder alone"
+        )
+    used = {case.label for case in cases}
+    skipped[NO_IMAGE] += [str(path) for path in pool.values() if path not in used and not _is_listed_folder(path)]
+    kept = [case for case in cases if _check(case, skipped)]
+    name_cases(kept, folder)
+    for case in kept:
+        if scan := _BRATS_SCAN.fullmatch(case.case):
+            case.patient_key = f"nifti:{scan['patient']}"
+        grade = next((part for part in reversed(case.folder.parts) if part in GRADES), "")
+        if grade and case.channels:
+            case.group, case.classes = grade, {"grade": grade}
+    return kept, {reason: found for reason, found in skipped.items() if found}, found
+
+
+def read_listing(path: Path) -> dict[Path, Path | None] | None:
+    """Image to mask, as the decathlon's ``dataset.json`` says; None if there is none, or one that lists no images."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entries = [(entry["image"], entry["label"]) for entry in content["training"]]
+        entries += [(entry["image"] if isinstance(entry, dict) else entry, None) for entry in content.get("test") or []]
+        return {path.parent / image: path.parent / label if label else None for image, label in entries}
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        return None
+
+
+def _listed_cases(
+    home: Path, files: Sequence[Path], listed: dict[Path, Path | None], skipped: dict[str, list[str]]
+) -> list[Volume]:
+    cases = []
+    for path in files:
+        if path not in listed:
+            skipped[UNLISTED].append(str(path))
+            continue
+        mask = listed[path]
+        if mask is not None and not mask.is_file():
+            skipped[f"image whose mask, named in {LISTING}, is not there: kept without"].append(str(path))
+            mask = None
+        cases.append(Volume(path, mask, stem(path)))
+    return cases
+
+
+def _is_listed_folder(mask: Path) -> bool:
+    return read_listing(mask.parent.parent / LISTING) is not None
+
+
+def _is_brats(files: Sequence[Path]) -> bool:
+    """Whether a folder holds a case with BraTS' four channels."""
+    names = {stem(path).lower() for path in files}
+    firsts = (name.removesuffix(BRATS[0]) for name in names if name.endswith(f"_{BRATS[0]}"))
+    return any(all(f"{first}{channel}" in names for channel in BRATS) for first in firsts)
+
+
+def _channel_cases(
+    home: Path, files: Sequence[Path], channels: Sequence[str], skipped: dict[str, list[str]]
+) -> list[Volume]:
+    """The cases of a folder whose files are named by their channels."""
+    of_case: dict[str, dict[str, Path]] = defaultdict(dict)
+    masks: dict[str, list[Path]] = defaultdict(list)
+    for path in files:
+        name = stem(path)
+        if channel := _ending(name, channels):
+            of_case[_without(name, channel) or home.name][channel] = path
+        elif ending := _ending(name, _MASK_NAMES):
+            masks[_without(name, ending) or home.name].append(path)
+        else:
+            skipped[f"{NO_CHANNEL} ({', '.join(channels)})"].append(str(path))
+    cases = []
+    for name, there in of_case.items():
+        own = masks.pop(name, [])
+        missing = [channel for channel in channels if channel not in there]
+        if missing:
+            skipped[f"case without its {' and '.join(missing)} image"].append(str(next(iter(there.values()))))
+            continue
+        if len(own) > 1:
+            skipped["several masks match one case: none is used; leave one"] += map(str, own)
+        ordered = tuple(there[channel] for channel in channels)
+        cases.append(Volume(ordered[0], own[0] if len(own) == 1 else None, name, channels=ordered))
+    skipped[NO_IMAGE] += [str(path) for own in masks.values() for path in own]
+    return cases
+
+
+def _ending(name: str, endings: Sequence[str]) -> str:
+    """Which of some words a name ends in, or consists of; empty if none."""
+    lower = name.lower()
+    return next((word for word in endings if lower == word or lower.endswith((f"_{word}", f"-{word}"))), "")
+
+
+def _without(name: str, ending: str) -> str:
+    return name[: len(name) - len(ending)].rstrip("_-")
+
+
+def _check(case: Volume, skipped: dict[str, list[str]]) -> bool:
+    """Whether a case can be used; a mask on another grid is taken away."""
+    reference = None
+    for path in case.channels or (case.image,):
+        try:
+            image = nibabel.load(path)
+        except Exception:  # nibabel raises many kinds for broken files
+            skipped["NIfTI file that cannot be read: its case is left out"].append(str(path))
+            return False
+        problem = voxel_problem(image) or _not_a_volume(image.shape)
+        if not problem and reference is not None:
+            apart = grid_problem(path, reference.shape, reference.affine)
+            problem = f"case whose channels lie on different grids: {apart.replace('the image', 'the first channel')}"
+            problem = problem if apart else ""
+        if problem:
+            skipped[problem].append(str(path))
+            return False
+        reference = reference or image
+    if case.label is not None and (problem := grid_problem(case.label, reference.shape, reference.affine)):
+        skipped[f"mask left out: {problem}"].append(str(case.label))
+        case.label = None
+    return True
+
+
+def _not_a_volume(shape: tuple[int, ...]) -> str:
+    if len(shape) == 4 and shape[3] > 1:
+        return (
+            f"NIfTI image of four dimensions ({shape[3]} volumes in one file): a case is one volume, or a file for each "
+            "channel; divide it (nibabel.four_to_three)"
+        )
+    if min(shape[:3]) < MIN_SLICES:
+        return f"NIfTI image of fewer than {MIN_SLICES} slices: a volume is wanted"
+    return ""

@@ -1,0 +1,1 @@
+"""Abdomens with a pancreas and its tumours, in computed tomography."""

@@ -1,0 +1,33 @@
+"""Populations of abdomens: every number that decides how they vary and how hard they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planewise.phantoms.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class AbdomenPopulation(Settings):
+    """Spread of abdomens, tumours and scanners. Single numbers are standard deviations unless they say otherwise; pairs are
+    ranges that a value is drawn from evenly."""
+
+    side: int = setting(64, "voxels along each axis")
+    field: float = setting(330.0, "width of the block, mm")
+    depth: float = setting(250.0, "the block from back to front, mm")
+    height: float = setting(170.0, "the block from feet to head, mm")
+    tumour: float = setting(1.0, "share of abdomens with a tumour of the pancreas")
+    radius: tuple[float, float] = setting((9.0, 17.0), "radius of a tumour, mm")
+    difference: tuple[float, float] = setting((20.0, 50.0), "how much darker than the pancreas a tumour is, HU")
+    thickness: tuple[float, float] = setting((9.0, 14.0), "radius of the pancreas' body, mm")
+    fat: tuple[float, float] = setting((8.0, 26.0), "fat under the skin, mm")
+    shape: float = setting(0.06, "size of the body along each axis, as a share of itself")
+    scatter: float = setting(5.0, "every organ away from its usual place, mm")
+    turn: float = setting(3.0, "body turned about each axis, degrees")
+    shift: float = setting(4.0, "body away from the middle of the block, mm")
+    contrast: float = setting(0.08, "every organ's enhancement from scan to scan, as a share of itself")
+    noise: tuple[float, float] = setting((8.0, 22.0), "noise, HU")
+
+
+#: Abdomens in the layout of the decathlon's pancreas.
+ABDOMENS = AbdomenPopulation()

@@ -1,0 +1,1 @@
+"""Heads with brain tumours, in four contrasts of magnetic resonance."""

@@ -1,0 +1,43 @@
+"""Heads in the layout of BraTS 2018: a folder for each grade, and in it one for each case with four contrasts and a mask."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from planewise.phantoms.recipe import Recipe
+from planewise.phantoms.scanner.nifti import NiftiFile
+
+#: The set has no tables of ours.
+TABLE_HEADER = ()
+
+
+def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
+    """The case's folder under the root of the set, as a list of one."""
+    return [PurePosixPath(recipe.organ(number).grade) / _name(number)]
+
+
+def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
+    """Writes a case to the places of `exam_paths`; a head without a tumour comes without a mask."""
+    head, folder = recipe.exam(number), paths[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    images, mask = head.scan()
+    side = head.population.side
+    # i runs to the patient's left and j to the back, as in BraTS' files
+    affine = np.diag([-head.spacing, -head.spacing, head.spacing, 1.0])
+    affine[:3, 3] = np.array([1, 1, -1]) * head.spacing * (side - 1) / 2
+    for contrast, image in images.items():
+        NiftiFile(f"{_name(number)}_{contrast}.nii.gz", np.round(image).astype(np.int16), affine).write(folder)
+    if head.tumour:
+        NiftiFile(f"{_name(number)}_seg.nii.gz", mask, affine).write(folder)
+
+
+def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
+    """Empty: the set has no tables of ours."""
+    return {}
+
+
+def _name(number: int) -> str:
+    """What a case is called: BraTS' names hold year, site, patient and scan."""
+    return f"Brats18_PHANTOM_{number:03d}_1"

@@ -1,0 +1,68 @@
+"""Abdomens in the layout of the Medical Segmentation Decathlon's task 7: images, masks, and a list of both."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from planewise.phantoms.recipe import Recipe
+from planewise.phantoms.scanner.nifti import NiftiFile
+from planewise.whole_files import written_whole
+
+#: The set has no tables; see `write_listing`.
+TABLE_HEADER = ()
+
+#: Every third case has no mask, as 139 of the real set's 420.
+TESTED = 3
+
+#: What macOS writes beside a file in an archive of the real set: no image, though its name ends like one.
+HIDDEN = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
+
+
+def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
+    """The case's image and, where it has one, its mask, under the root of the set."""
+    if number % TESTED == 0:
+        return [PurePosixPath("imagesTs") / _name(number)]
+    return [PurePosixPath("imagesTr") / _name(number), PurePosixPath("labelsTr") / _name(number)]
+
+
+def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
+    """Writes a case to the places of `exam_paths`, and a hidden file beside each, as the real set's archive has."""
+    abdomen = recipe.exam(number)
+    affine = np.diag([*abdomen.spacing, 1.0])
+    affine[:3, 3] = -np.array(abdomen.spacing) * (abdomen.population.side - 1) / 2
+    for path, volume in zip(paths, abdomen.scan(), strict=False):
+        (path.parent / f"._{_name(number)}").write_bytes(HIDDEN)
+        NiftiFile(path.name, volume, affine).write(path.parent)
+
+
+def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
+    """Empty: the set has no tables."""
+    return {}
+
+
+def write_listing(recipe: Recipe, out: Path) -> None:
+    """Writes ``dataset.json``, which lists the cases that are there."""
+    names = {
+        folder: sorted(path.name for path in (out / folder).glob("[!.]*.nii.gz")) for folder in ("imagesTr", "imagesTs")
+    }
+    listing = {
+        "name": "Pancreas",
+        "description": "Phantoms in the layout of the decathlon's pancreas: synthetic, no patients",
+        "licence": "of the program that wrote them",
+        "tensorImageSize": "3D",
+        "modality": {"0": "CT"},
+        "labels": {"0": "background", "1": "pancreas", "2": "cancer"},
+        "numTraining": len(names["imagesTr"]),
+        "numTest": len(names["imagesTs"]),
+        "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names["imagesTr"]],
+        "test": [f"./imagesTs/{name}" for name in names["imagesTs"]],
+    }
+    with written_whole(out / "dataset.json") as part:
+        part.write_text(json.dumps(listing, indent=1) + "\n")
+
+
+def _name(number: int) -> str:
+    return f"pancreas_{number:03d}.nii.gz"

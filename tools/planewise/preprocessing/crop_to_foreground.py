@@ -1,0 +1,47 @@
+"""Cut away what is empty around a body."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Hashable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import CropForegroundd
+
+from planewise.errors import InputError
+
+
+class CropToForegroundd(CropForegroundd):
+    """Crop to the box of all voxels above a value in any channel (Taleb 2020, appendix A), with MONAI's transform.
+
+    It is invertible as that is, so a prediction comes back onto the image's own grid.
+
+    Args:
+        keys: images and masks to crop, ``(channels, i, j, k)``.
+        source_key: the image that decides.
+        above: the value, of intensities scaled to [0, 1].
+        allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        InputError: no voxel lies above the value.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        source_key: str = "image",
+        above: float = 0.05,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(
+            keys, source_key, select_fn=partial(operator.lt, float(above)), allow_missing_keys=allow_missing_keys
+        )
+        self.above = float(above)
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
+        if not bool((torch.as_tensor(data[self.source_key]) > self.above).any()):
+            raise InputError(f"the foreground is empty: no voxel lies above {self.above:g}")
+        return super().__call__(data, lazy)

@@ -1,0 +1,117 @@
+"""Load a case as a whole volume of one or several channels, with its mask."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from planewise.errors import InputError
+from planewise.exams.volumes import SAME_GRID
+from planewise.preprocessing.exam_name import exam_of
+from planewise.preprocessing.load_stack import LoadStackd
+
+
+class LoadVolumed(MapTransform):
+    """Load a volume for each key, as a `MetaTensor` ``(channels, i, j, k)``; masks have one channel.
+
+    A value is the path of a NIfTI volume; a list of paths, one for each channel; or a list of slices in order, as
+    `planewise.data.gather_stacks` makes it of a datalist's items (`LoadStackd` reads them). Channels and masks lie on the
+    first channel's grid. ``label_map`` of an item renames the values of its mask, as in `LoadSliced`.
+
+    Args:
+        keys: keys of images and masks.
+        label_keys: which of them are masks.
+        label_values: values that a mask may hold; None takes all whole numbers from 0 to 255.
+        allow_missing_keys: skip keys that an item lacks. Otherwise such an item is refused.
+
+    Raises:
+        InputError: a key is missing, a file cannot be read, is not of three dimensions or holds voxels that are not finite;
+            channels or a mask lie on another grid; a mask has another value. The message names the exam by its hash.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_keys: KeysCollection = ("label",),
+        label_values: Sequence[int] | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
+        self.label_values = None if label_values is None else tuple(sorted(label_values))
+        # ITK refuses affines that are not orthonormal
+        self.load = LoadStackd("image", reader="NibabelReader")
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        exam = exam_of(item)
+        for key in self.keys:
+            if key in item:
+                continue
+            if not self.allow_missing_keys:
+                what = "mask, and this bundle learns from masks" if key in self.label_keys else str(key)
+                raise InputError(f"the case has no {what}")
+        first: MetaTensor | None = None
+        for key in self.key_iterator(item):
+            files = item[key]
+            if isinstance(files, (str, Path)):
+                files = [files]
+            elif files and isinstance(files[0], Mapping):
+                files = [files]  # the slices of one stack
+            channels = [self._volume(file, item, exam, key) for file in files]
+            first = channels[0] if first is None else first
+            for number, channel in enumerate(channels):
+                _check_grid(channel, first, "the mask" if key in self.label_keys else f"channel {number + 1}")
+            pixels = torch.stack([channel.as_tensor() for channel in channels])
+            if key in self.label_keys:
+                pixels = self._mask(pixels, item.get("label_map"))
+            meta = {**channels[0].meta, "original_channel_dim": 0}
+            item[key] = MetaTensor(pixels, meta=meta)  # the affine is in it
+        return item
+
+    def _volume(self, file: Any, item: Mapping[Hashable, Any], exam: str, key: Hashable) -> MetaTensor:
+        """One channel, ``(i, j, k)`` float32."""
+        known = {name: item[name] for name in ("exam", "phase", "time") if name in item}
+        volume = self.load({"image": file, **known})["image"]
+        if volume.ndim == 4 and volume.shape[-1] == 1:
+            volume = volume[..., 0]
+        if volume.ndim != 3:
+            raise InputError(
+                f"exam {exam}, {key}: the file has the shape {tuple(volume.shape)}; a volume of three dimensions is wanted, "
+                "with a file for each channel"
+            )
+        return volume.to(torch.float32)
+
+    def _mask(self, pixels: torch.Tensor, label_map: Mapping[str, int] | None) -> torch.Tensor:
+        if label_map is not None:
+            renamed = torch.zeros_like(pixels)
+            for value, wanted in label_map.items():
+                renamed[pixels == float(value)] = float(wanted)
+            pixels = renamed
+        found = torch.unique(pixels).tolist()
+        allowed = range(256) if self.label_values is None else self.label_values
+        wrong = [value for value in found if value not in allowed]
+        if wrong:
+            wanted = "whole numbers from 0 to 255" if self.label_values is None else ", ".join(map(str, allowed))
+            raise InputError(
+                f"the mask has the value {wrong[0]:g}; {wanted} are wanted: rename it with `planewise index --label-map`"
+            )
+        return pixels
+
+
+def _check_grid(volume: MetaTensor, first: MetaTensor, what: str) -> None:
+    if volume.shape != first.shape:
+        raise InputError(f"{what} has the shape {tuple(volume.shape)}, the first channel {tuple(first.shape)}")
+    shape = volume.shape
+    corners = torch.tensor(
+        [[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])], dtype=torch.float64
+    )
+    apart = float((corners @ (volume.affine - first.affine).to(torch.float64).T).abs().max())
+    if not apart <= SAME_GRID:
+        raise InputError(f"{what} lies up to {apart:.1f} mm from the first channel")

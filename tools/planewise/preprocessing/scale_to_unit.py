@@ -1,0 +1,38 @@
+"""Intensities of a volume from 0 to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, ScaleIntensity
+
+from planewise.errors import InputError
+
+
+class ScaleToUnitd(MapTransform):
+    """Scale each channel to [0, 1] by its smallest and largest value (Taleb 2020, appendix A).
+
+    An image is ``(channels, i, j, k)``. The value of the background, 0 here, is written to ``<key>_padding``, shape
+    ``(channels,)``: random transforms fill with it what comes in from outside the image.
+
+    Raises:
+        InputError: a channel has one value only.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.scale = ScaleIntensity(minv=0.0, maxv=1.0, channel_wise=True)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            image = item[key]
+            for number, channel in enumerate(torch.as_tensor(image)):
+                if channel.min() == channel.max():
+                    raise InputError(f"channel {number + 1} has the value {float(channel.min()):g} everywhere")
+            item[key] = self.scale(image)
+            item[f"{key}_padding"] = torch.zeros(len(image))
+        return item
