@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
+import monai
 import nibabel
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from torch import nn
 from tests.bundles.conftest import run_bundle
 from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_runs import weights
+from tests.conftest import ROOT
 
 restoring = pytest.mark.parametrize("bundle", ["pretext_models_genesis", "pretext_masked_autoencoder"])
 
@@ -78,8 +80,10 @@ def test_on_knees_from_imagenets_file(bundle, phantoms, tmp_path):
     scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
     assert scores["probe"]["location"]["slices"] > 0 and scores["restoration"]["images"] == scores["slices"]
     exam = min(path for path in phantoms.knee.dicom.iterdir() if path.is_dir())
-    run_bundle(
-        bundle, "inference.yaml", "knee.yaml", input=str(exam), weights=str(tmp_path / "run"),
-        output_dir=str(tmp_path / "out"), **size,
+    # the weights bring knee.yaml and the sizes
+    folder = ROOT / "bundles" / bundle
+    monai.bundle.run(
+        config_file=str(folder / "configs/inference.yaml"), bundle_root=str(folder), logging_file=False,
+        input=str(exam), weights=str(tmp_path / "run"), output_dir=str(tmp_path / "out"),
     )  # fmt: skip
     check_files(tmp_path / "out", 16)

@@ -1,5 +1,6 @@
 """Masks and classes of people's own, for DICOM exams."""
 
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -286,3 +287,22 @@ def test_masks_of_4ch_slices(tree, tmp_path):
         (round(2 / 6, 6), 0, 0)
     ]
     assert [name for name, _ in result.unmatched] == ["case7_frame02.nii.gz"]
+
+
+@pytest.mark.parametrize("stack", ["sax", None])
+def test_views_that_a_person_names_are_those_of_4ch(tmp_path, stack):
+    """With the short axis and without one: a 4ch view that is named needs nothing to be told by."""
+    folder = write_usual_exam(tmp_path / "data" / "case7")
+    place = next(folder.glob("*4ch*")).name
+    if stack is None:
+        for series in folder.glob("sax*"):
+            shutil.rmtree(series)
+    for text, expected in ((f"case7: {{4ch: {place}}}", True), ("case7: {4ch: none}", False)):
+        (tmp_path / "views.yml").write_text(text)
+        if not expected:
+            with pytest.raises(InputError, match="no 4ch view"):
+                index_folder(tmp_path / "data", view="4ch", views=tmp_path / "views.yml")
+            continue
+        items = items_of(index_folder(tmp_path / "data", view="4ch", views=tmp_path / "views.yml"))
+        assert len(items) == 6 and all(place in item["image"] for item in items)
+        assert all(("sax" in item["planes"]) == (stack is not None) for item in items)

@@ -9,6 +9,8 @@ from planewise.exams import index_folder
 from planewise.phantoms import LABELLED, MNMS2_DEFECTS, UKBB_DEFECTS, VOLUNTEERS, Recipe, write_exams
 from planewise.preprocessing import LoadSliced
 
+from tests.exams.test_volumes import write
+
 COARSE = {"phases": 5, "spacing": (4.0, 4.0), "slices": ((8.0, 2.0),), "image_shift": 0.0}
 RECIPES = {
     "mnms2": Recipe("mnms2", seed=5, population=LABELLED.with_values(**COARSE)),
@@ -157,3 +159,14 @@ def test_views_that_nothing_is_learned_from(tmp_path):
         index_folder(tmp_path, view="2ch")
     with pytest.raises(InputError, match="view '4ch' is not known for anatomy 'knee'; there is: sagittal"):
         index_folder(tmp_path, anatomy="knee", view="4ch")
+
+
+def test_images_of_your_own_are_4ch_if_they_have_one_slice(tmp_path):
+    for name, shape in (("a", (6, 5, 1)), ("a_seg", (6, 5, 1)), ("b", (6, 5, 1, 3)), ("stack", (6, 5, 4))):
+        write(tmp_path / "own" / f"{name}.nii.gz", shape)
+    result = index_folder(tmp_path / "own", view="4ch", split=(1, 0, 0))
+    found = [(item["image"][-9:], item.get("time"), "label" in item) for item in result.datalist["training"]]
+    assert sorted(found, key=str) == [
+        ("/a.nii.gz", None, True), ("/b.nii.gz", 0, False), ("/b.nii.gz", 1, False), ("/b.nii.gz", 2, False),
+    ]  # fmt: skip
+    assert result.skipped["NIfTI stack of slices: a 4ch image has one"][0] == 1

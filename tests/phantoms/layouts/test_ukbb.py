@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from itertools import permutations
 
 import nibabel as nib
 import numpy as np
@@ -89,3 +90,13 @@ def test_a_header_without_orientation(recipe, tmp_path):
     flat = nib.load(tmp_path / "1000001/la_4ch.nii.gz")
     assert (flat.header["sform_code"], flat.header["qform_code"]) == (0, 0)
     np.testing.assert_allclose(flat.header.get_zooms()[:2], 3.0)
+
+
+def test_flaws_go_together(recipe):
+    exam, identity = recipe.exam(1), recipe.identity(1)
+    sound = exam_files(exam)
+    for pair in permutations(UKBB_DEFECTS, 2):
+        files = deepcopy(sound)
+        for name in pair:
+            files = UKBB_DEFECTS[name].alter(files, exam, identity)
+        assert files

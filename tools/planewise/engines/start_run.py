@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from monai.bundle.reference_resolver import ReferenceResolver
 from monai.utils import set_determinism
 
 from planewise import __version__
+from planewise.engines.follow_weights import follow_pretrained, follow_weights
+from planewise.engines.not_computed import NOT_COMPUTED
 from planewise.engines.overrides import config_file_text, unknown_overrides
 from planewise.engines.precision import precision
 from planewise.engines.quiet import keep_quiet
@@ -37,27 +39,6 @@ from planewise.whole_files import unwritable, written_whole
 
 logger = logging.getLogger(__name__)
 
-#: Settings that change where and how a run is carried out, not what it computes: a run resumes across them.
-NOT_COMPUTED = frozenset(
-    (
-        "bundle_root",
-        "output_dir",
-        "ckpt_dir",
-        "cache_dir",
-        "data_device",
-        "device",
-        "finalize",
-        "initialize",
-        "log_interval",
-        "writes",
-        "resume",
-        "progress",
-        "num_workers",
-        "run",
-        "imports",
-        "sync_batch_norm",
-    )
-)
 #: Targets that only configs/multi_gpu_train.yaml names, for a run's network and validation.
 _PARALLEL_NETWORK, _SAME_BUFFERS = "planewise.engines.parallel_network", "planewise.engines.SameBuffersHandler"
 #: What MONAI says of names in a configuration that lead nowhere, and Python of arguments that a target has not.
@@ -96,7 +77,7 @@ def start_run(
     """
     plain_errors()
     refuse_strangers()
-    parser = _checked_parser()
+    parser = _checked_parser(follow_pretrained)
     set_determinism(seed)
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
@@ -108,20 +89,22 @@ def start_run(
 
 
 def check_run() -> None:
-    """Call it first in the ``initialize`` of a config that trains nothing: refuse what cannot be, before anything is read.
+    """Call it first in the ``initialize`` of a config that trains nothing: take the settings of the weights' run
+    (`planewise.engines.follow_weights`), and refuse what cannot be, before anything is read.
 
     Raises:
         InputError: a setting cannot be (`check_settings`).
     """
     plain_errors()
-    _checked_parser()
+    _checked_parser(follow_weights)
 
 
-def _checked_parser() -> ConfigParser | None:
-    """The parser that runs, when its settings can be; None outside of a config."""
+def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser | None:
+    """The parser that runs, with the settings of its weights, when its settings can be; None outside of a config."""
     warn_of_unknown_overrides(sys.argv)
     parser = _running_parser()
     if parser is not None:
+        follow(parser, sys.argv)
         check_settings(evaluated_settings(parser))
     return parser
 

@@ -29,6 +29,7 @@ from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import SegmentationWriter
 from planewise.evaluation.slice_features import SliceFeaturesd
 from planewise.evaluation.slice_order_scores import SliceOrderScores
+from planewise.evaluation.two_phase_report import TwoPhaseReport
 
 __all__ = [
     "AsNumbersd",
@@ -62,4 +63,5 @@ __all__ = [
     "SegmentationWriter",
     "SliceFeaturesd",
     "SliceOrderScores",
+    "TwoPhaseReport",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from planewise.packaging.source import OURS, THEIRS
+from planewise.own_names import OURS, THEIRS
 
 _NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
 _DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from planewise.networks.pretrained import NO_WEIGHTS
+from planewise.own_names import OURS
 from planewise.packaging.run_record import Run, flat_scores
-from planewise.packaging.source import OURS
 
 #: Around what the packager writes.
 BEGIN, END = f"<!-- written by `{OURS} package` -->", f"<!-- end of what `{OURS} package` wrote -->"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from planewise.engines.weights_settings import defining_settings, merged, plain
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_overlay
 from planewise.packaging.run_record import Run
-from planewise.packaging.settings import defining_settings, plain
 
 _NETWORK = "network_def"
 #: What stays in the repository: weights, results and logs of the bundle's own folder.
@@ -37,12 +35,12 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
     network = run.config.get(_NETWORK)
     train, inference = bundle.config("train.yaml"), bundle.config("inference.yaml")
     overlays = network_overlays(bundle)
-    fitting = [name for name, overlay in overlays.items() if plain(_merged(train, overlay))[_NETWORK] == network]
+    fitting = [name for name, overlay in overlays.items() if plain(merged(train, overlay))[_NETWORK] == network]
     if plain(train).get(_NETWORK) == network or not fitting:
         return bundle, None
     overlay = overlays[fitting[0]]
-    trained = _merged(train, overlay)
-    inferring = _merged(inference, overlay)
+    trained = merged(train, overlay)
+    inferring = merged(inference, overlay)
     changed = {key.partition("#")[0] for key in overlay}
     # what inference has or needs; it loads no pretext's weights into the network before it places it
     wanted = (changed & (set(inference) | defining_settings(inferring) | {_NETWORK})) - {"network"}
@@ -64,15 +62,3 @@ def network_overlays(bundle: Bundle) -> dict[str, dict[str, Any]]:
         for name, content in contents.items()
         if any(key.partition("#")[0] == _NETWORK for key in content or {})
     }
-
-
-def _merged(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with an overlay on top, as MONAI reads the two: ``network_def#encoder`` is an entry of ``network_def``."""
-    merged = copy.deepcopy(dict(config))
-    for key, value in overlay.items():
-        *above, last = key.split("#")
-        place = merged
-        for name in above:
-            place = place[name]
-        place[last] = copy.deepcopy(value)
-    return merged

@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from monai.bundle import verify_net_in_out
 
+from planewise.engines.weights_settings import defining_settings, settings_of
 from planewise.errors import InputError
 from planewise.networks import read_weights, weights_path
+from planewise.own_names import OURS, THEIRS
 from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata, without_noise
 from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_values
@@ -24,9 +26,7 @@ from planewise.packaging.model_card import Provenance, with_commands, with_prove
 from planewise.packaging.network_overlays import bundle_of_run
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.run_record import Run, read_scores
-from planewise.packaging.settings import defining_settings, settings_of
 from planewise.packaging.shapes import check_shapes, size_of
-from planewise.packaging.source import OURS, THEIRS
 from planewise.packaging.weights import check_weights, save_weights, strip_script
 
 #: `planewise` is kept from being imported: the export proves that the bundle's own code is enough.

@@ -5,56 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from planewise.data import read_datalist
 from planewise.data.datalist import PATH_KEYS
 from planewise.engines.checkpoints import BEST
-from planewise.engines.start_run import NOT_COMPUTED
+from planewise.engines.not_computed import FILES, NOT_COMPUTED
+from planewise.engines.run_record import RunRecord, read_table
 from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
-from planewise.packaging.source import OURS, THEIRS
 
 #: Sections whose scores say how good the weights are, the better first. Scores of the training section do not.
 MEASURED_ON = ("test", "validation")
-#: Settings that name files. They stay on the machine that they are on.
-_FILES = ("dataset_dir", "datalist", "pretrained", "pretext_config", "pretext_datalist", "imagenet", "masks")
 #: What a tree of phantom exams holds at its root.
 _PHANTOM_MARK = "phantom.json"
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run's folder, as `planewise.engines.start_run` and the reports write it."""
-
-    folder: Path
-    weights: Path
-    config: dict[str, Any] = field(repr=False)
-    """Every setting that the run had, in this package's names"""
-    record: dict[str, Any] = field(repr=False)
-    """``run.json``: seed, hash of the configuration, versions, commit"""
-
-    @classmethod
-    def of_weights(cls, weights: Path) -> Run | None:
-        """The run that wrote a file of weights; None if no file next to it tells. Nothing in it is evaluated.
-
-        Raises:
-            InputError: its record or its configuration is broken.
-        """
-        models = weights.resolve().parent
-        # a run with a folder of its own keeps its weights in it; otherwise they are the bundle's, beside eval/
-        for folder in (models.parent, models.parent / "eval"):
-            config, record = folder / "config.yaml", folder / "run.json"
-            if models.name == "models" and config.is_file() and record.is_file():
-                return cls(folder, weights, _in_our_names(_yaml(config)), _json(record))
-        return None
+class Run(RunRecord):
+    """A run, with its scores and what its data were."""
 
     @cached_property
     def scores(self) -> tuple[str, dict[str, Any]] | None:
@@ -75,7 +48,7 @@ class Run:
                         f"the scores in {file} are older than the weights {self.weights}, so they are of others; evaluate "
                         f"again (configs/evaluate.yaml, --section {section}), or name a file with --scores"
                     )
-                return section, _json(file)
+                return section, read_table(file)
         return None
 
     @cached_property
@@ -128,7 +101,7 @@ class Run:
             key: self.config[key]
             for key, default in train.items()
             if key not in NOT_COMPUTED
-            and key not in _FILES
+            and key not in FILES
             and key in self.config
             and self.config[key] != default
             and not _holds_a_path(self.config[key])
@@ -170,28 +143,6 @@ def read_scores(path: Path) -> dict[str, Any]:
     return content
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error})") from None
-    return _table(content, path)
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read as YAML ({' '.join(str(error).split())})") from None
-    return _table(content, path)
-
-
-def _table(content: Any, path: Path) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no settings; the run was cut off, or the file is another's. Name another run")
-    return content
-
-
 def _existing(path: Any, run: Path) -> Path | None:
     """A path that a run's settings name, if it is there: from here, or from where the run may have been started."""
     if not isinstance(path, str) or path.startswith(("$", "@")):
@@ -206,15 +157,3 @@ def _holds_a_path(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_holds_a_path, value))
     return isinstance(value, str) and not value.startswith(("$", "@")) and any(mark in value for mark in "/\\~")
-
-
-def _in_our_names(value: Any) -> Any:
-    """A config as the bundle's own files write it: a packaged bundle's code by its name here, and references with ``#``."""
-    if isinstance(value, dict):
-        return {key: _in_our_names(entry) for key, entry in value.items() if key != "initialize"}
-    if isinstance(value, list):
-        return [_in_our_names(entry) for entry in value]
-    if not isinstance(value, str):
-        return value
-    value = re.sub(rf"(?<![\w.]){THEIRS}(?=\.\w)|(?<=^\$import ){THEIRS}$", OURS, value)
-    return re.sub(r"@\w+(::\w+)+", lambda reference: reference[0].replace("::", "#"), value)

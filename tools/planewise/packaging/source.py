@@ -15,10 +15,8 @@ from pathlib import Path
 
 import planewise
 from planewise.errors import InputError
+from planewise.own_names import OURS, THEIRS
 from planewise.packaging.import_order import sorted_imports
-
-#: The package's name here, and in a packaged bundle.
-OURS, THEIRS = "planewise", "scripts"
 
 _LINE = 120
 _DOTTED = re.compile(rf"{OURS}(\.\w+)+")

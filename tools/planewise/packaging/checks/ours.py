@@ -12,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser, onnx_export
 
 from planewise.engines.overrides import unknown_overrides
+from planewise.own_names import OURS, THEIRS
 from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.checks.candidate import Candidate
@@ -20,7 +21,7 @@ from planewise.packaging.checks.zoo import SAME, network_fits
 from planewise.packaging.model_card import FROM_REPOSITORY
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.overrides import config_files, documented_runs
-from planewise.packaging.source import OURS, THEIRS, foreign_imports
+from planewise.packaging.source import foreign_imports
 
 _SECTIONS = (
     "Authors", "Tags", "Model Description", "Data", "Performance", "System Configuration", "Limitations", "Citation",

@@ -10,12 +10,12 @@ import torch
 from monai.bundle import ckpt_export, verify_net_in_out
 
 from planewise.errors import InputError
+from planewise.own_names import OURS
 from planewise.packaging import archive
 from planewise.packaging.bundle import Bundle, check_metadata
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.finding import Remark, need
 from planewise.packaging.shapes import check_shapes
-from planewise.packaging.source import OURS
 from planewise.packaging.versions import PYTHONS, untried
 from planewise.packaging.weights import check_weights
 

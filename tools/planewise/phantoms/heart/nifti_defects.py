@@ -69,19 +69,22 @@ def swapped_names(files: list[NiftiFile], exam: Exam, identity: Identity) -> lis
 
 @_in_ukbb("labels of whole cines (label_la_4ch), drawn at ED and ES, as the pipeline's converter writes them")
 def cine_labels(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
-    return [*files, *(_over_time(files, exam, view) for view in ("sa", "la_4ch"))]
+    return [*files, *(drawn for view in ("sa", "la_4ch") for drawn in _over_time(files, exam, view))]
 
 
-def _over_time(files: list[NiftiFile], exam: Exam, view: str) -> NiftiFile:
-    """A view's labels as a volume over the cycle, empty but for two phases."""
-    by_name = {file.name: file for file in files}
-    first, last = (by_name[f"label_{view}_{phase}.nii.gz"] for phase in ("ED", "ES"))
+def _over_time(files: list[NiftiFile], exam: Exam, view: str) -> list[NiftiFile]:
+    """A view's labels as a volume over the cycle, empty but for two phases; none where another flaw has taken them."""
+    labels = [file for file in files if file.name in (f"label_{view}_ED.nii.gz", f"label_{view}_ES.nii.gz")]
+    if len(labels) < 2:
+        return []
+    first, last = labels
     volume = np.zeros((*first.volume.shape, len(exam.phases)), dtype=np.uint8)
     volume[..., 0], volume[..., exam.end_systole] = first.volume, last.volume
-    return NiftiFile(f"label_{view}.nii.gz", volume, first.affine, step=exam.scanner.interval / len(exam.phases) / 1000)
+    step = exam.scanner.interval / len(exam.phases) / 1000
+    return [NiftiFile(f"label_{view}.nii.gz", volume, first.affine, step)]
 
 
-@_in_ukbb("what the pipeline's networks have drawn lies beside: seg_sa_ED, seg4_la_4ch, seg_ao")
+@_in_ukbb("what the pipeline's networks have drawn lies beside: seg_sa_ED, seg4_la_4ch")
 def predictions(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
     by_name = {file.name: file for file in files}
     names = {"label_sa_ED": "seg_sa_ED", "label_la_4ch_ED": "seg4_la_4ch_ED", "label_la_4ch_ES": "seg4_la_4ch_ES"}
@@ -90,8 +93,10 @@ def predictions(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[
         for label, seg in names.items()
         if f"{label}.nii.gz" in by_name
     ]
-    cine = by_name["la_4ch.nii.gz"]
-    return [*files, *drawn, NiftiFile("seg4_la_4ch.nii.gz", np.zeros_like(cine.volume), cine.affine, cine.step)]
+    cine = by_name.get("la_4ch.nii.gz")
+    if cine is not None:
+        drawn.append(NiftiFile("seg4_la_4ch.nii.gz", np.zeros_like(cine.volume), cine.affine, cine.step))
+    return [*files, *drawn]
 
 
 @_in_mnms2("no orientation in the headers: the codes of sform and qform are 0")

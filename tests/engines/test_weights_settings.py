@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from planewise.engines.weights_settings import defining_settings, settings_of
 from planewise.errors import InputError
 from planewise.packaging.run_record import Run
-from planewise.packaging.settings import defining_settings, settings_of
 
 INFERENCE = {
     "views": ["2ch"],

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from planewise.engines.start_run import NOT_COMPUTED
+from planewise.engines.not_computed import NOT_COMPUTED
+from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
-from planewise.packaging.run_record import Run
 
 #: Keys of an inference config that define the network, its input and the use of its output.
 _DEFINING = ("network_def", "preprocessing", "postprocessing")
@@ -36,7 +37,7 @@ def defining_settings(inference: Mapping[str, Any]) -> set[str]:
     return found
 
 
-def settings_of(run: Run, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What a bundle's configs have to be changed to so that they fit a run's weights.
 
     Another person's run is data: of its configuration only the settings that `defining_settings` names are taken, as numbers,
@@ -133,3 +134,15 @@ def plain(config: Mapping[str, Any]) -> dict[str, Any]:
         return [with_text_keys(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
     return yaml.safe_load(yaml.safe_dump(with_text_keys(config)))
+
+
+def merged(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with an overlay on top, as MONAI reads the two: ``network_def#encoder`` is an entry of ``network_def``."""
+    merged = copy.deepcopy(dict(config))
+    for key, value in overlay.items():
+        *above, last = key.split("#")
+        place = merged
+        for name in above:
+            place = place[name]
+        place[last] = copy.deepcopy(value)
+    return merged

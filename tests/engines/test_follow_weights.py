@@ -1,0 +1,144 @@
+"""Weights bring the settings of their run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser
+from planewise.engines.follow_weights import follow_pretrained, follow_weights
+
+from tests.conftest import ROOT
+
+POSITION, MASKED = "pretext_cardiac_sax_position", "pretext_masked_autoencoder"
+SEGMENTATION = "downstream_cardiac_sax_segmentation"
+SMALL = {"features": [4, 8], "spacing": 5.0, "image_size": 48, "stem_stride": 2}
+
+
+def folder_of(bundle: str) -> Path:
+    return ROOT / "bundles" / bundle
+
+
+def a_run(bundle: str, folder: Path, *overlays: str, **settings) -> Path:
+    """A run's folder: weights that nobody reads here, its configuration and its record."""
+    config = ConfigParser.load_config_files(
+        [str(folder_of(bundle) / "configs" / file) for file in ("train.yaml", *overlays)]
+    )
+    parser = ConfigParser(config)
+    parser.update(settings)
+    (folder / "models").mkdir(parents=True)
+    torch.save({}, folder / "models/model.pt")
+    config = {key: value for key, value in parser.get().items() if key != "_meta_"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "run.json").write_text("{}")
+    return folder
+
+
+def a_parser(bundle: str, *files: str, **settings) -> ConfigParser:
+    parser = ConfigParser(ConfigParser.load_config_files([str(folder_of(bundle) / "configs" / file) for file in files]))
+    parser.update({"bundle_root": str(folder_of(bundle)), "device": "cpu"} | settings)
+    return parser
+
+
+def test_inference_takes_what_the_network_and_its_input_need(tmp_path, caplog):
+    run = a_run(POSITION, tmp_path, **SMALL, square_size=15.0, learning_rate=7.0, max_epochs=3)
+    parser = a_parser(POSITION, "inference.yaml", weights=str(run))
+    with caplog.at_level(logging.INFO, logger="planewise"):
+        taken = follow_weights(parser, [])
+    assert taken == SMALL | {"square_size": 15.0}
+    assert "from the run of the weights: features [4, 8], image_size 48, spacing 5.0, square_size 15.0" in caplog.text
+    network = parser.get_parsed_content("network_def")
+    assert network(torch.zeros(1, 1, 48, 48)).shape == (1, 10, 48, 48)
+
+
+def test_a_config_that_runs_changes_under_way(tmp_path, monkeypatch):
+    """MONAI evaluates `check_run` while it resolves ``initialize``, and goes on with the same parser."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    run = a_run(POSITION, tmp_path, **SMALL)
+    parser = a_parser(POSITION, "inference.yaml", weights=str(run))
+    parser.get_parsed_content("initialize::0")
+    network = parser.get_parsed_content("network_def")
+    assert max(len(value) for name, value in network.named_parameters() if name.startswith("encoder.")) == 8
+
+
+def test_weights_named_by_their_file_bring_them_too(tmp_path):
+    run = a_run(POSITION, tmp_path, **SMALL)
+    assert follow_weights(a_parser(POSITION, "inference.yaml", weights=str(run / "models/model.pt")), []) == SMALL
+
+
+def test_the_command_line_and_overlays_win_and_a_difference_is_said(tmp_path, caplog):
+    run = a_run(POSITION, tmp_path, **SMALL)
+    # an overlay, or an override from Python, is no longer what the file says
+    parser = a_parser(POSITION, "inference.yaml", weights=str(run), spacing=2.0)
+    # --image_size names the default
+    taken = follow_weights(parser, ["--image_size", "208", "--stem_stride=1"])
+    assert taken == {"features": [4, 8]}
+    assert (parser["spacing"], parser["image_size"], parser["stem_stride"]) == (2.0, 208, 1)
+    for line in ("spacing is 2.0, and the weights' run had 5.0", "image_size is 208, and the weights' run had 48"):
+        assert line in caplog.text
+
+
+def test_the_same_settings_again_say_nothing(tmp_path, caplog):
+    run = a_run(POSITION, tmp_path, **SMALL)
+    with caplog.at_level(logging.INFO, logger="planewise"):
+        assert follow_weights(a_parser(POSITION, "inference.yaml", weights=str(run), **SMALL), []) == {}
+    assert caplog.text == ""
+
+
+def test_a_network_of_the_bundles_own_overlay(tmp_path):
+    size = {"hidden_size": 48, "mlp_dim": 96, "num_layers": 3, "num_heads": 4, "image_size": 48, "patch_size": 8}
+    decoder = {"decoder_hidden_size": 32, "decoder_num_layers": 1, "decoder_num_heads": 4}
+    run = a_run(MASKED, tmp_path, "vit.yaml", **size, **decoder)
+    parser = a_parser(MASKED, "inference.yaml", weights=str(run))
+    taken = follow_weights(parser, [])
+    assert taken.items() >= (size | decoder).items()
+    network, wanted = (
+        parser.get_parsed_content("network_def"),
+        a_parser(MASKED, "train.yaml", "vit.yaml", **size, **decoder),
+    )
+    shapes = [
+        {name: value.shape for name, value in each.state_dict().items()}
+        for each in (network, wanted.get_parsed_content("network_def"))
+    ]
+    assert shapes[0] == shapes[1]
+
+
+def test_evaluation_takes_all_that_the_run_changed(tmp_path):
+    settings = SMALL | {"cycle_points": [0.0], "square_step": 40.0, "batch_size": 4, "ends": ["L", "A"]}
+    run = a_run(POSITION, tmp_path, **settings, datalist="/elsewhere.json", pretrained="/a.pth", num_workers=3)
+    parser = a_parser(POSITION, "train.yaml", "evaluate.yaml", output_dir=str(run), ckpt_dir=str(run / "models"))
+    assert follow_weights(parser, []) == settings
+    assert parser["datalist"] != "/elsewhere.json" and parser["num_workers"] is None
+
+
+def test_pretrained_weights_bring_the_backbone_alone(tmp_path):
+    run = a_run(POSITION, tmp_path, **SMALL, learning_rate=7.0)
+    parser = a_parser(SEGMENTATION, "train.yaml", pretrained=str(run))
+    assert follow_pretrained(parser, []) == {"features": [4, 8], "stem_stride": 2}
+    assert parser["spacing"] == 1.367 and parser["structures"] == {"1": "RV", "2": "myocardium", "3": "LV"}
+    parser = a_parser(SEGMENTATION, "train.yaml", pretrained=str(run))
+    assert follow_pretrained(parser, ["--features", "[64,128,256,512,1024]"]) == {"stem_stride": 2}
+
+
+@pytest.mark.parametrize("weights", ["no/such/run", "bare"])
+def test_where_nothing_is_known_nothing_changes(weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bare/models").mkdir(parents=True)
+    torch.save({}, tmp_path / "bare/models/model.pt")
+    assert follow_weights(a_parser(POSITION, "inference.yaml", weights=weights), []) == {}
+    assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=weights), []) == {}
+    assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml"), []) == {}
+
+
+def test_nothing_of_a_run_is_evaluated(tmp_path, caplog):
+    trap = f"$open({str(tmp_path / 'trap')!r}, 'w')"
+    run = a_run(POSITION, tmp_path / "run", features=trap, spacing=5.0)
+    parser = a_parser(POSITION, "inference.yaml", weights=str(run))
+    assert follow_weights(parser, []) == {} and "read as data" in "".join(caplog.text.split("\n"))
+    run = a_run(POSITION, tmp_path / "other", features=trap, stem_stride=2)
+    assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=str(run)), []) == {"stem_stride": 2}
+    assert not (tmp_path / "trap").exists()

@@ -1,0 +1,156 @@
+"""Weights bring the settings that they were trained with: nobody repeats them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from monai.bundle import ConfigParser
+
+from planewise.engines.not_computed import FILES, NOT_COMPUTED
+from planewise.engines.run_record import RunRecord, in_our_names
+from planewise.engines.weights_settings import defining_settings, holds_code, merged, plain, settings_of
+from planewise.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_NETWORK = "network_def"
+
+
+def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
+    """Give a config that evaluates or infers the settings of the run that its ``weights`` come from.
+
+    For inference these are the settings that the network, its input or its output depend on (`defining_settings`), and the
+    bundle's own config of another network (``vit.yaml``, ``knee.yaml``) if the run had it. For evaluation they are all that
+    the run changed, files and devices apart. A run's configuration is read as data; what MONAI would evaluate comes from the
+    bundle's own files. What the command line or an overlay sets stays, and a difference is said.
+
+    Args:
+        parser: of the running config; it is changed, and forgets what it has made.
+        arguments: the command line.
+
+    Returns:
+        What was changed.
+
+    Raises:
+        InputError: the run's configuration is broken.
+    """
+    configs = _configs_beside(parser)
+    run = _run_of(parser, "weights")
+    if run is None or configs is None:
+        return {}
+    train, inference = (configs[name] for name in ("train", "inference"))
+    evaluates = "train" in parser
+    network = run.config.get(_NETWORK)
+    overlay = {} if network == train.get(_NETWORK) else _overlay_of(configs, train, network)
+    base = train if evaluates else inference
+    try:
+        changes = settings_of(run, merged(train, overlay), merged(inference, overlay))
+    except InputError as error:
+        # whoever trained another network by a config of their own names that config here too
+        if network == train.get(_NETWORK) or in_our_names(plain(parser.get())).get(_NETWORK) != network:
+            logger.warning("the settings of these weights are not taken: %s", error)
+        return {}
+    wanted = changes["train.yaml"] if evaluates else changes["inference.yaml"]
+    if evaluates:
+        wanted = _all_settings(run, merged(train, overlay)) | wanted
+    if overlay:
+        changed = {key.partition("#")[0] for key in overlay} - {"network"}
+        asked = set(base) | defining_settings(merged(inference, overlay)) | {_NETWORK}
+        content = merged(base, overlay)
+        wanted = {key: content[key] for key in changed & asked if key in content} | wanted
+    return _take(parser, wanted, base, arguments, "weights")
+
+
+def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
+    """Give a config that trains the shape of the network that its ``pretrained`` weights are of: plain settings that encoder
+    and decoder refer to in both configs, as ``features``.
+
+    Args, returns and raises: as `follow_weights`.
+    """
+    configs = _configs_beside(parser)
+    run = _run_of(parser, "pretrained")
+    if run is None or configs is None:
+        return {}
+    shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config)
+    wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
+    return _take(parser, wanted, configs["train"], arguments, "pretrained")
+
+
+def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
+    """The configs of the bundle that runs, by name, as their files have them; None where it is no whole bundle."""
+    if "bundle_root" not in parser:
+        return None
+    folder = Path(parser.get_parsed_content("bundle_root")).expanduser() / "configs"
+    configs = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            content = yaml.safe_load(path.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            continue
+        if isinstance(content, dict):
+            configs[path.stem] = in_our_names(plain(content))
+    return configs if {"train", "inference"} <= configs.keys() else None
+
+
+def _run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
+    """The run that a setting's weights come from; None where nothing is known of it."""
+    path = parser.get_parsed_content(setting) if setting in parser else None
+    if not isinstance(path, (str, Path)) or str(path) in ("", "none"):
+        return None
+    path = Path(path).expanduser()
+    path = path / "models" / "model.pt" if path.is_dir() else path
+    return RunRecord.of_weights(path) if path.is_file() else None
+
+
+def _overlay_of(configs: Mapping[str, Mapping[str, Any]], train: Mapping[str, Any], network: Any) -> dict[str, Any]:
+    """The bundle's own config that puts a network in the place of its own; empty if none does."""
+    others = {name: content for name, content in configs.items() if name not in ("train", "inference")}
+    replacing = [content for content in others.values() if any(key.partition("#")[0] == _NETWORK for key in content)]
+    return next((dict(content) for content in replacing if merged(train, content)[_NETWORK] == network), {})
+
+
+def _of_backbone(config: Mapping[str, Any]) -> set[str]:
+    """Settings that a config's encoder and decoder refer to; none where the network is not of these."""
+    network = config.get(_NETWORK)
+    parts = [network.get(part) for part in ("encoder", "decoder")] if isinstance(network, Mapping) else []
+    return defining_settings({**config, _NETWORK: parts, "preprocessing": None, "postprocessing": None})
+
+
+def _all_settings(run: RunRecord, train: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run changed of a train config, as data; code, files and devices stay the config's."""
+    return {
+        key: value
+        for key, value in run.config.items()
+        if key in train
+        and key not in NOT_COMPUTED
+        and key not in FILES
+        and value != train[key]
+        and not holds_code(value)
+        and not holds_code(train[key])
+    }
+
+
+def _take(
+    parser: ConfigParser, wanted: Mapping[str, Any], base: Mapping[str, Any], arguments: Sequence[str], whose: str
+) -> dict[str, Any]:
+    """Set what nobody has set, and say both what was taken and what differs."""
+    now = in_our_names(plain(parser.get()))
+    named = {argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")}
+    chosen = {key for key in wanted if key in named or (key in now and now[key] != base.get(key))}
+    for key in sorted(chosen):
+        if now.get(key) != wanted[key]:
+            logger.warning("%s is %s, and the %s' run had %s", key, _short(now.get(key)), whose, _short(wanted[key]))
+    taken = {key: value for key, value in wanted.items() if key not in chosen and now.get(key) != value}
+    if taken:
+        parser.update(taken)  # and it forgets what it has made
+        told = ", ".join(f"{key} {_short(value)}" for key, value in sorted(taken.items()))
+        logger.info("from the run of the %s: %s", whose, told)
+    return taken
+
+
+def _short(value: Any) -> str:
+    return "(a table)" if isinstance(value, Mapping) else str(value)

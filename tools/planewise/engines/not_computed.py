@@ -1,0 +1,25 @@
+"""Settings that say where a run is carried out and where its files are."""
+
+#: Settings that change where and how a run is carried out, not what it computes: a run resumes across them.
+NOT_COMPUTED = frozenset(
+    (
+        "bundle_root",
+        "output_dir",
+        "ckpt_dir",
+        "cache_dir",
+        "data_device",
+        "device",
+        "finalize",
+        "initialize",
+        "log_interval",
+        "writes",
+        "resume",
+        "progress",
+        "num_workers",
+        "run",
+        "imports",
+        "sync_batch_norm",
+    )
+)
+#: Settings that name files. They stay on the machine that they are on.
+FILES = ("dataset_dir", "datalist", "pretrained", "pretext_config", "pretext_datalist", "imagenet", "masks")
