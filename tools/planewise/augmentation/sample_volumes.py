@@ -53,7 +53,7 @@ def _sample(padded: Tensor, way: Tensor, nearest: bool, result: Tensor) -> None:
         whole = [torch.round(place) if nearest else torch.floor(place) for place in places]
         # whole numbers up to 2^24 are exact in float32, and adding them is quicker than turning each into an integer
         exact = whole if values_of_one < 2**24 else [place.double() for place in whole]
-        index = torch.add(exact[2], exact[1], alpha=near).add_(exact[0], alpha=far).to(torch.int32).flatten()
+        index = torch.add(exact[2], exact[1], alpha=near).add_(exact[0], alpha=far).long().flatten()
         size = whole[0].shape
         if nearest:
             for channel, values in enumerate(flat):
