@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import monai.bundle
 import pytest
 from planewise.exams import index_folder, write_datalist
-from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, Recipe, write_exams
+from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe, write_exams
 
 from tests.conftest import ROOT
 
@@ -79,7 +79,8 @@ def write_phantoms(
             lists = {}
             for kind, (recipe, count) in kinds.items():
                 list(write_exams(recipe, folder / body / kind, count))
-                result = index_folder(folder / body / kind, anatomy=body, split=split)
+                view = "4ch" if kind == "four_chamber" else None
+                result = index_folder(folder / body / kind, anatomy=body, split=split, view=view)
                 lists[kind] = folder / body / f"{kind}.json"
                 write_datalist(changed(result.datalist), lists[kind])
             setattr(made, body, SimpleNamespace(**lists, dicom=folder / body / "unlabelled", folder=folder / body))
@@ -94,6 +95,8 @@ def phantoms(tmp_path_factory) -> SimpleNamespace:
         "cardiac": {
             "unlabelled": (Recipe("dsbcc", 31, UNLABELLED.at_size("demo").with_values(**coarse)), 10),
             "labelled": (Recipe("acdc", 32, LABELLED.at_size("demo").with_values(**coarse)), 10),
+            # their 4-chamber images alone, with masks and planes
+            "four_chamber": (Recipe("ukbb", 35, VOLUNTEERS.at_size("demo").with_values(**coarse)), 10),
         },
         "knee": {
             "unlabelled": (Recipe("fastmri", 33, KNEE_UNLABELLED.at_size("demo").with_values(spacing=(2.2, 2.6))), 10),
@@ -105,4 +108,6 @@ def phantoms(tmp_path_factory) -> SimpleNamespace:
 
 def datalist_for(name: str, phantoms: SimpleNamespace) -> Path:
     lists = getattr(phantoms, anatomy(name))
+    if "_lax_" in name:
+        return lists.four_chamber
     return lists.unlabelled if name.startswith("pretext_") else lists.labelled

@@ -31,10 +31,12 @@ def test_training_and_inference_see_the_same_slice(name, phantoms):
     items = load_datalist(datalist, "test")
     exam = items[0]["exam"]
     if "affine" in items[0]:
-        slices = [item for item in items if item["exam"] == exam and item["phase"] == 0]
+        first = min(item["phase"] for item in items if item["exam"] == exam)
+        slices = [item for item in items if item["exam"] == exam and item["phase"] == first]
     else:
         slices = [{**items[0], "frame": frame} for frame in range(stack["image"].shape[-1])]
-    assert len(slices) == stack["image"].shape[-1] > 3
+    assert len(slices) == stack["image"].shape[-1]
+    assert len(slices) == 1 if "_lax_" in name else len(slices) > 3
     affines = slice_affines(stack["image"], stack.get("slice_affines"))
     for index, item in enumerate(sorted(slices, key=lambda item: item.get("slice", item.get("frame")))):
         single = training(item)["image"]

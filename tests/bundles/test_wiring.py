@@ -270,6 +270,7 @@ LOADING = (
     "planewise.preprocessing.KeepHeartd",
     "planewise.preprocessing.LoadStackd",
     "EnsureChannelFirstd",
+    "LabelFilterd",
 )
 HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "ToDeviced", "planewise.preprocessing.LimitSlicesd")
 

@@ -3,7 +3,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from planewise.data import expand_volumes, load_datalist, pair_phases, read_datalist, select_subjects, whole_volumes
+from planewise.data import (
+    expand_volumes,
+    labelled,
+    load_datalist,
+    pair_phases,
+    read_datalist,
+    select_subjects,
+    whole_volumes,
+)
 from planewise.errors import InputError
 
 
@@ -104,6 +112,26 @@ def test_subjects_are_drawn_from_those_that_have_a_label():
         assert len(drawn) == 3 and all("acl" in item for item in drawn)
     with pytest.raises(InputError, match="5 subjects were asked for .* has 4 with acl"):
         select_subjects(items, 5, having=("acl",))
+
+
+FIVE = {"1": "RV", "2": "myocardium", "3": "LV", "4": "LA", "5": "RA"}
+
+
+def test_images_with_a_mask_are_taken_and_the_others_left():
+    plain, mapped = {"image": "a", "label": "b", "exam": "e"}, {"image": "c", "label": "d", "exam": "f"}
+    mapped["label_map"] = {"1": 3, "2": 2, "3": 1, "4": 4, "5": 5}
+    assert labelled([plain, {"image": "x", "exam": "e"}, mapped], FIVE) == [plain, mapped]
+    assert labelled([], FIVE) == []
+    with pytest.raises(InputError, match="none of the 1 images has a mask"):
+        labelled([{"image": "x", "exam": "e"}], FIVE)
+
+
+def test_structures_that_a_data_set_cannot_have_are_refused():
+    item = {"image": "c", "label": "d", "exam": "f00", "label_map": {"1": 3, "2": 2, "3": 1}}
+    with pytest.raises(InputError, match=r"exam f00: the masks of its data set have no LA or RA.*'3': 'LV'\}\"$"):
+        labelled([item], FIVE)
+    # fewer than there are is a choice
+    assert labelled([item], {"3": "LV"}) == [item]
 
 
 def test_labelled_slices_of_a_volume_become_the_volume_again():

@@ -39,6 +39,15 @@ def test_nothing_but_pixels_affine_and_shape_is_kept(exam):
     assert set(image.meta) <= {"affine", "space"}
 
 
+@pytest.mark.parametrize(
+    ("phase", "name"), [({}, "7f3a"), ({"phase": "ES"}, "7f3a_ES"), ({"phase": 0.05}, "7f3a_phase05")]
+)
+def test_a_slice_that_is_all_of_a_stack_has_a_name_for_writers(phase, name, exam):
+    image = LoadSliced("image", named=True)({"image": exam["sax"][0], "exam": "7f3a", **phase})["image"]
+    assert image.meta["filename_or_obj"] == name
+    assert tuple(image.meta["spatial_shape"]) == image.shape[1:]
+
+
 def test_a_datalist_that_disagrees_is_refused(phantom_exam):
     affine = header_affine(phantom_exam["sax"][0])
     affine[1, 3] += 0.5

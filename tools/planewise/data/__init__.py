@@ -4,6 +4,7 @@ from planewise.data.cycle_points import at_cycle_points, cycle_fraction
 from planewise.data.datalist import (
     expand_volumes,
     gather_stacks,
+    labelled,
     load_datalist,
     read_datalist,
     select_subjects,
@@ -42,6 +43,7 @@ __all__ = [
     "expand_volumes",
     "find_inputs",
     "gather_stacks",
+    "labelled",
     "load_datalist",
     "load_fold",
     "pair_phases",

@@ -138,6 +138,35 @@ def select_subjects(
     return [item for item in items if exam_of(item) in chosen]
 
 
+def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str]) -> list[dict[str, Any]]:
+    """The items that have a mask: of a cine, usually two phases do.
+
+    Args:
+        items: items of a datalist's section.
+        structures: label value to name, of all that a mask is to hold. What else a mask holds is background to whoever asks.
+
+    Raises:
+        InputError: there are items and none has a mask; or the masks that a data set says it has (``label_map``) lack a
+            structure, whose pixels would be learned as background.
+    """
+    found = [item for item in items if "label" in item]
+    if items and not found:
+        raise InputError(
+            f"none of the {len(items)} images has a mask (label); give masks of your own with `planewise index --labels "
+            "FOLDER`"
+        )
+    for item in found:
+        known = {int(value) for value in (item.get("label_map") or {}).values()}
+        lacking = [name for value, name in structures.items() if known and int(value) not in known]
+        if lacking:
+            kept = {str(value): name for value, name in structures.items() if int(value) in known}
+            raise InputError(
+                f"exam {exam_of(item)}: the masks of its data set have no {' or '.join(lacking)}; name the structures "
+                f'that they have with --structures "{kept}"'
+            )
+    return found
+
+
 def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
     """Exam to the indices of its items, exams in the order in which they first come."""
     rows: dict[str, list[int]] = defaultdict(list)

@@ -30,6 +30,7 @@ from planewise.evaluation.segmentation_writer import SegmentationWriter
 from planewise.evaluation.slice_features import SliceFeaturesd
 from planewise.evaluation.slice_order_scores import SliceOrderScores
 from planewise.evaluation.two_phase_report import TwoPhaseReport
+from planewise.evaluation.volume_writer import VolumeWriter
 
 __all__ = [
     "AsNumbersd",
@@ -64,4 +65,5 @@ __all__ = [
     "SliceFeaturesd",
     "SliceOrderScores",
     "TwoPhaseReport",
+    "VolumeWriter",
 ]

@@ -25,7 +25,8 @@ def volume_scores(
     Returns:
         Per structure ``dice``, ``assd`` (mm), ``contour`` (mm, see `mean_contour_distance`) and ``missed``. Both empty: Dice
         1 and distances 0. One empty: Dice 0, missed, and no distance (NaN), since any number in its place would flatter or
-        punish at will. Where the two share no slice, ``contour`` is NaN too.
+        punish at will. Where the two share no slice, ``contour`` is NaN too. Of a single slice, ``assd`` is between contours
+        in its plane.
     """
     scores: dict[str, dict[str, float | bool]] = {}
     for value, name in structures.items():
@@ -38,6 +39,9 @@ def volume_scores(
             continue
         # MONAI's (batch, channel, ...); the surface distance is wanted for the one channel there is
         pair = [mask[None, None].to(torch.float32) for mask in (found, true)]
+        # all voxels of a volume of one slice are at its surface, so its contour is taken in the plane
+        if found.shape[-1] == 1:
+            pair, spacing = [mask[..., 0] for mask in pair], spacing[:2]
         dice = compute_dice(*pair, include_background=True)
         assd = compute_average_surface_distance(
             *pair, include_background=True, symmetric=True, spacing=[float(size) for size in spacing]

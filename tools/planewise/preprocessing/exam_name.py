@@ -39,6 +39,18 @@ def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
     return f"{name}_{phase}" if isinstance(phase, str) else name
 
 
+def slice_name(item: Mapping[str, Any]) -> str:
+    """What the files made from a slice alone are called: as its volume's, with the phase also where that is a fraction.
+
+    Args:
+        item: as of `volume_name`.
+    """
+    phase = item.get("phase")
+    return volume_name(
+        item if phase is None or isinstance(phase, str) else {**item, "phase": f"phase{100 * phase:02.0f}"}
+    )
+
+
 def stem(path: Path) -> str:
     """A volume's file name without its ending: ``heart0`` of ``heart0.nii.gz``."""
     return Path(path.name.removesuffix(".gz")).stem

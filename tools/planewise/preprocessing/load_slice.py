@@ -18,6 +18,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 from planewise.errors import InputError
 from planewise.exams.dicom import read_frames
 from planewise.preprocessing.array_volume import is_array, read_array
+from planewise.preprocessing.exam_name import slice_name
 
 #: The file's geometry and the datalist's must agree to this (mm) at the corners of the image. Headers round their
 #: direction cosines to about six digits, which is micrometres here; a swapped axis or a wrong frame is centimetres.
@@ -47,6 +48,7 @@ class LoadSliced(MapTransform):
         keys: keys of paths.
         label_keys: which of them are masks.
         field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
+        named: whether writers find a name for their output (`slice_name`), where a slice is all there is of a stack.
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
@@ -59,17 +61,22 @@ class LoadSliced(MapTransform):
         keys: KeysCollection,
         label_keys: KeysCollection = ("label",),
         field_without_spacing: float | None = None,
+        named: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
+        self.named = named
         self.field_without_spacing = field_without_spacing
         self.label_keys = tuple(label_keys) if not isinstance(label_keys, str) else (label_keys,)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
+        name = slice_name(item) if self.named else None
         for key in self.key_iterator(item):
             try:
                 item[key] = self._load(item, key)
+                if name is not None:
+                    item[key].meta |= _for_writers(item[key], name)
             except (ValueError, IndexError, KeyError, RuntimeError, OSError, ImageFileError) as error:
                 # ITK's own messages run over many lines; and no message may carry the path, which may hold a name
                 lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
@@ -107,6 +114,16 @@ class LoadSliced(MapTransform):
         if key in self.label_keys and item.get("label_map"):
             pixels = rename_values(pixels, item["label_map"])
         return MetaTensor(pixels[None, :, :, None], affine=torch.from_numpy(affine))
+
+
+def _for_writers(image: MetaTensor, name: str) -> dict[str, Any]:
+    """What MONAI's writers want to know of an image."""
+    # no ending: with one, MONAI's Spacingd calls .update() on every key that begins with label_
+    return {
+        "filename_or_obj": name,
+        "original_affine": image.affine.numpy(),
+        "spatial_shape": np.array(image.shape[1:]),
+    }
 
 
 def refuse_not_finite(pixels: torch.Tensor) -> None:

@@ -1,0 +1,99 @@
+"""The bundles of 4-chamber images, from NIfTI files of two data sets to numbers and pictures."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+from monai.bundle import ConfigParser
+from planewise.errors import InputError
+from planewise.exams import index_folder, write_datalist
+from planewise.phantoms import LABELLED, Recipe, write_exams
+
+from tests.bundles.conftest import run_bundle, tiny, tiny_size
+from tests.bundles.test_runs import root_cause
+from tests.conftest import ROOT
+
+SEGMENTATION = "downstream_cardiac_lax_segmentation"
+SHORT = {"samples_per_epoch": 16, "max_epochs": 1, "val_interval": 1}
+THREE = {"1": "RV", "2": "myocardium", "3": "LV"}
+
+
+@pytest.fixture(scope="module")
+def mnms2(tmp_path_factory):
+    """Four exams of M&Ms-2, whose masks have three structures and codes of their own."""
+    folder = tmp_path_factory.mktemp("mnms2")
+    recipe = Recipe("mnms2", 36, LABELLED.at_size("demo").with_values(phases=2, spacing=(3.6, 4.2)))
+    list(write_exams(recipe, folder / "exams", 4))
+    write_datalist(index_folder(folder / "exams", view="4ch", split=(0.5, 0.25, 0.25)).datalist, folder / "mnms2.json")
+    return folder / "mnms2.json"
+
+
+def test_five_structures_are_scored_and_written_on_the_images_own_grid(phantoms, tmp_path):
+    datalist = phantoms.cardiac.four_chamber
+    run_bundle(
+        SEGMENTATION,
+        "train.yaml",
+        "evaluate.yaml",
+        run_id="train_and_evaluate",
+        datalist=str(datalist),
+        output_dir=str(tmp_path / "run"),
+        save_masks=True,
+        **SHORT,
+    )
+    items = json.loads(datalist.read_text())["test"]
+    scores = json.loads((tmp_path / "run/test/metrics.json").read_text())
+    assert scores["volumes"] == len(items) and list(scores["structures"]) == ["RV", "myocardium", "LV", "LA", "RA"]
+    assert all("contour_mm" in entry for entry in scores["structures"].values())
+    assert (tmp_path / "run/test/segmentations.png").stat().st_size > 10_000
+    run_bundle(
+        SEGMENTATION,
+        "inference.yaml",
+        input=str(datalist),
+        weights=str(tmp_path / "run"),
+        output_dir=str(tmp_path / "out"),
+        **tiny_size(SEGMENTATION),
+    )
+    for item in items:
+        image = nibabel.load(datalist.parent / item["image"])
+        written = [tmp_path / f"run/test/masks/{item['exam']}_{item['phase']}.nii.gz"]
+        # of an exam the first phase
+        written += [tmp_path / f"out/{item['exam']}/{item['exam']}_mask.nii.gz"] if item["phase"] == "ED" else []
+        for file in written:
+            mask = nibabel.load(file)
+            assert mask.shape == (*image.shape[:2], 1)
+            assert np.allclose(mask.affine[:3, [0, 1, 3]], image.affine[:3, [0, 1, 3]], atol=1e-3)
+            assert set(np.unique(np.asarray(mask.dataobj))) <= set(range(6))
+
+
+def test_masks_come_in_our_codes_and_what_is_no_structure_is_background(phantoms, tmp_path):
+    train = ROOT / "bundles" / SEGMENTATION / "configs/train.yaml"
+    item = json.loads(phantoms.cardiac.four_chamber.read_text())["training"][0]
+    mask = np.asarray(nibabel.load(phantoms.cardiac.four_chamber.parent / item["label"]).dataobj)
+    found = {}
+    for structures in (THREE, THREE | {"4": "LA", "5": "RA"}):
+        parser = ConfigParser(ConfigParser.load_config_file(str(train)))
+        where = {"datalist": str(phantoms.cardiac.four_chamber), "output_dir": str(tmp_path), "device": "cpu"}
+        parser.update(tiny(SEGMENTATION) | where | {"structures": structures, "spacing": 3.6, "image_size": 128})
+        load, keep = parser.get_parsed_content("train#preprocessing").transforms[:2]
+        paths = {key: str(phantoms.cardiac.four_chamber.parent / item[key]) for key in ("image", "label")}
+        label = keep(load({**item, **paths}))["label"].numpy()[0, ..., 0]
+        found[len(structures)] = label
+    # UK Biobank's 1 is the left ventricle
+    expected = np.choose(mask.reshape(mask.shape[:2]).astype(int), [0, 3, 2, 1, 4, 5])
+    assert np.array_equal(found[5], expected) and set(np.unique(expected)) == set(range(6))
+    assert np.array_equal(found[3], np.where(expected > 3, 0, expected))
+
+
+def test_mnms2_has_three_structures_and_five_are_refused(mnms2, tmp_path):
+    given = {"datalist": str(mnms2), "output_dir": str(tmp_path / "run"), "section": "training", **SHORT}
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(SEGMENTATION, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **given)
+    assert isinstance(root_cause(caught.value), InputError)
+    assert "have no LA or RA; name the structures that they have with --structures" in str(root_cause(caught.value))
+    given |= {"structures": THREE, "output_dir": str(tmp_path / "three")}
+    run_bundle(SEGMENTATION, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **given)
+    scores = json.loads((tmp_path / "three/training/metrics.json").read_text())
+    assert list(scores["structures"]) == list(THREE.values())
