@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import torch
 from monai.bundle import ConfigParser
+from planewise.engines import read_history
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
+from planewise.geometry import square_names
 from planewise.phantoms import LABELLED, Recipe, write_exams
 
 from tests.bundles.conftest import run_bundle, tiny, tiny_size
-from tests.bundles.test_runs import root_cause
+from tests.bundles.test_runs import interrupted, root_cause, same, weights
 from tests.conftest import ROOT
 
-SEGMENTATION = "downstream_cardiac_lax_segmentation"
+SEGMENTATION, POSITION = "downstream_cardiac_lax_segmentation", "pretext_cardiac_lax_position"
 SHORT = {"samples_per_epoch": 16, "max_epochs": 1, "val_interval": 1}
 THREE = {"1": "RV", "2": "myocardium", "3": "LV"}
 
@@ -97,3 +101,100 @@ def test_mnms2_has_three_structures_and_five_are_refused(mnms2, tmp_path):
     run_bundle(SEGMENTATION, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **given)
     scores = json.loads((tmp_path / "three/training/metrics.json").read_text())
     assert list(scores["structures"]) == list(THREE.values())
+
+
+def position_parser(datalist: Path, folder: Path, **settings) -> ConfigParser:
+    train = ROOT / "bundles" / POSITION / "configs/train.yaml"
+    parser = ConfigParser(ConfigParser.load_config_file(str(train)))
+    where = {"datalist": str(datalist), "output_dir": str(folder), "cache_dir": str(folder / "cache"), "device": "cpu"}
+    parser.update(tiny(POSITION) | where | settings)
+    return parser
+
+
+def test_the_nine_classes_have_the_anatomical_order_on_a_real_exam(real_data, tmp_path):
+    """Looked at too: the crossing lies in the left ventricle, left of it the lung, right the right ventricle, superior
+    the left atrium, inferior the apex."""
+    result = index_folder(real_data / "cardiac_cine_exam", view="4ch", split=(1, 0, 0))
+    write_datalist(result.datalist, tmp_path / "datalist.json")
+    parser = position_parser(tmp_path / "datalist.json", tmp_path, spacing=1.82, image_size=208)
+    dataset, pretext = (parser.get_parsed_content(f"train#{key}") for key in ("dataset", "pretext"))
+    assert len(dataset) == 2, "end-diastole and about end-systole"
+    made = pretext(dataset.__getitems__([0, 1]))
+    assert made["square_inside"].all() and set(made["squares"].unique().tolist()) == set(range(10))
+    places = dict(zip(square_names(parser.get("ends")), made["square_centres"][0].tolist(), strict=True))
+    x, y, z = zip(*(places[name] for name in ("far left", "left", "crossing", "right", "far right")), strict=True)
+    assert list(x) == sorted(x), "RAS+: x grows to the patient's right"
+    x, y, z = zip(
+        *(places[n] for n in ("far inferior", "inferior", "crossing", "superior", "far superior")), strict=True
+    )
+    assert list(z) == sorted(z) and list(y) == sorted(y, reverse=True), "the base is above the apex and behind it"
+    # what the labels say is where the centres are
+    for number, centre in enumerate(made["square_centres"][0], 1):
+        pixels = torch.nonzero(made["squares"][0] == number).double().mean(dim=0)
+        there = made["affine"][0, :3, :2] @ pixels + made["affine"][0, :3, 3]
+        assert float((there - centre).norm()) < 1.0
+
+
+def test_an_exam_without_2ch_gives_its_message(phantoms, tmp_path, caplog):
+    content = json.loads(phantoms.cardiac.four_chamber.read_text())
+    exam = content["training"][0]["exam"]
+    for item in content["training"]:
+        if item["exam"] == exam:
+            del item["planes"]["2ch"]
+    changed = phantoms.cardiac.four_chamber.parent / "without_2ch.json"
+    changed.write_text(json.dumps(content))
+    items = position_parser(changed, tmp_path).get_parsed_content("train#dataset").items
+    assert items and exam not in {item["exam"] for item in items}
+    assert f"slices left out: exam {exam} has no 2ch view (it has sax)" in caplog.text
+
+
+def test_from_4_chamber_images_to_positions(phantoms, tmp_path):
+    datalist = phantoms.cardiac.four_chamber
+    run_bundle(
+        POSITION,
+        "train.yaml",
+        "evaluate.yaml",
+        run_id="train_and_evaluate",
+        datalist=str(datalist),
+        output_dir=str(tmp_path / "run"),
+        **SHORT,
+    )
+    scores = json.loads((tmp_path / "run/validation/metrics.json").read_text())
+    names = list(scores["positions"]["squares"])
+    assert names == list(square_names(["L", "SP"])) and 0 <= scores["positions"]["dice"] < 1
+    run_bundle(
+        POSITION,
+        "inference.yaml",
+        input=str(datalist),
+        num_exams=1,
+        weights=str(tmp_path / "run"),
+        output_dir=str(tmp_path / "out"),
+        **tiny_size(POSITION),
+    )
+    (found,) = (tmp_path / "out").rglob("positions.json")
+    (entry,) = json.loads(found.read_text())["slices"]
+    assert list(entry["centres"]) == names
+    (mask,) = (tmp_path / "out").rglob("*_squares.nii.gz")
+    assert nibabel.load(mask).shape[2] == 1
+
+
+def test_both_tasks_at_once_resume_bit_equal(phantoms, tmp_path):
+    torch.manual_seed(2)
+    parser = position_parser(phantoms.cardiac.four_chamber, tmp_path)
+    torch.save(parser.get_parsed_content("network_def").state_dict(), tmp_path / "pretext.pt")
+    given = {
+        **SHORT,
+        "max_epochs": 2,
+        "transfer": "multitask",
+        "pretrained": str(tmp_path / "pretext.pt"),
+        "datalist": str(phantoms.cardiac.four_chamber),
+        "pretext_datalist": str(phantoms.cardiac.four_chamber),
+        "pretext_settings": {"batch_size": 4, "samples_per_epoch": 8},
+        "beta": 2,
+    }
+    run_bundle(SEGMENTATION, "train.yaml", output_dir=str(tmp_path / "a"), **given)
+    interrupted(SEGMENTATION, "train.yaml", after_epoch=1, output_dir=str(tmp_path / "b"), **given)
+    run_bundle(SEGMENTATION, "train.yaml", output_dir=str(tmp_path / "b"), **given)
+    assert same(weights(tmp_path / "a", "last.ckpt")["learner"], weights(tmp_path / "b", "last.ckpt")["learner"])
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert all(np.isfinite(row["pretext_loss"]) for row in read_history(tmp_path / "a/history.csv"))

@@ -40,7 +40,13 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
     """A datalist for every bundle, by hand: ten exams ``training0``, ... of four slices of noise, by name of section."""
     folder, draw = tmp_path_factory.mktemp("exams"), np.random.default_rng(0)
     affine = np.diag([-6.0, -6.0, 8.0, 1.0])
-    normals = {"2ch": (1, 0.2, 0.1), "4ch": (0.2, 1, 0.1), "axial": (0.1, 1, 0.2), "coronal": (1, 0.1, 0.2)}
+    normals = {
+        "2ch": (1, 0.2, 0.1),
+        "4ch": (0.2, 1, 0.1),
+        "sax": (0.2, 1, 0.1),
+        "axial": (0.1, 1, 0.2),
+        "coronal": (1, 0.1, 0.2),
+    }
     slices: dict[str, list[dict]] = {}
     volumes: dict[str, list[dict]] = {}
     for section, count in SECTIONS.items():
