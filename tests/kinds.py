@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-#: One of each: a forest, masks, findings of stacks, heatmaps with a location, a location alone, pairs. A bundle that trains
-#: in a new way belongs here too.
+#: One of each: a forest, masks, findings of stacks, two phases, heatmaps with a location, a location alone, pairs. A bundle
+#: that trains in a new way belongs here too.
 KINDS = (
     "downstream_cardiac_disease_classification",
     "downstream_cardiac_sax_segmentation",
+    "downstream_cardiac_two_phase_classification",
     "downstream_knee_injury_classification",
     "pretext_cardiac_multitask",
     "pretext_knee_location",

@@ -22,6 +22,8 @@ TINY = {
     "cardiac": {"features": [4, 8, 16], "stem_stride": 2, "image_size": 48, "spacing": 5.8, "batch_size": 8},
     "knee": {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.2, "batch_size": 1},
 }
+#: Of a bundle whose network is another.
+_OWN = {"downstream_cardiac_two_phase_classification": {"features": [4, 4, 8, 8, 8], "blocks": [1, 1, 1, 1, 1]}}
 #: Of these, what inference has too.
 _SIZE = ("features", "stem_stride", "image_size", "spacing")
 
@@ -33,12 +35,13 @@ def anatomy(name: str) -> str:
 
 def tiny(name: str) -> dict:
     """Settings that make a bundle's training small."""
-    return TINY[anatomy(name)] | {"progress": False}
+    return TINY[anatomy(name)] | _OWN.get(name, {}) | {"progress": False}
 
 
 def tiny_size(name: str) -> dict:
     """Those of them that say what the network is and what it sees."""
-    return {key: value for key, value in TINY[anatomy(name)].items() if key in _SIZE}
+    small = {key: value for key, value in TINY[anatomy(name)].items() if key in _SIZE}
+    return small | _OWN.get(name, {})
 
 
 def run_bundle(name: str, *configs: str, **overrides) -> None:

@@ -15,9 +15,11 @@ from planewise.packaging.configs import with_values
 from tests.bundles.conftest import BUNDLES, TRAINED
 from tests.conftest import ROOT
 
-#: What may be said of a bundle in the repository. The forest is for one process, and its input is not an image.
+#: What may be said of a bundle in the repository. The forest is for one process, and its input is not an
+#: image; two phases are more than the one image that MONAI Label gives.
 WARNED = {name: {"weights"} for name in BUNDLES} | {
-    "downstream_cardiac_disease_classification": {"weights", "files", "MONAI Label inference"}
+    "downstream_cardiac_disease_classification": {"weights", "files", "MONAI Label inference"},
+    "downstream_cardiac_two_phase_classification": {"weights", "MONAI Label inference"},
 }
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.bundle import ConfigParser
-from planewise.data import StackDataset, kept_arrays
+from planewise.data import StackDataset, TwoPhaseDataset, kept_arrays
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -61,10 +61,10 @@ class Literals(TorchFunctionMode):
 
 @pytest.fixture(scope="module")
 def datalists(tmp_path_factory) -> SimpleNamespace:
-    """Two exams for any bundle: slices with planes, locations and masks; stacks with findings."""
+    """Two exams for any bundle: slices with planes, locations and masks; stacks with findings; two phases with a group."""
     folder = tmp_path_factory.mktemp("exams")
     rng = np.random.default_rng(0)
-    slices, stacks = [], []
+    slices, stacks, phases = [], [], []
     for number in range(2):
         volume = folder / f"{number}.nii.gz"
         nibabel.save(
@@ -100,8 +100,10 @@ def datalists(tmp_path_factory) -> SimpleNamespace:
         stacks.append(
             {"image": f"{number}.npy", "exam": f"e{number}", "abnormal": number, "acl": 1 - number, "meniscus": number}
         )
-    made = SimpleNamespace(slices=folder / "slices.json", stacks=folder / "stacks.json", folder=folder)
-    for path, items in ((made.slices, slices), (made.stacks, stacks)):
+        common = {"image": volume.name, "label": mask.name, "exam": f"e{number}", "group": "NOR"}
+        phases += [common | {"phase": phase} for phase in ("ED", "ES")]
+    made = SimpleNamespace(**{kind: folder / f"{kind}.json" for kind in ("slices", "stacks", "phases")}, folder=folder)
+    for path, items in ((made.slices, slices), (made.stacks, stacks), (made.phases, phases)):
         path.write_text(json.dumps({"training": items, "validation": items}))
     return made
 
@@ -109,7 +111,13 @@ def datalists(tmp_path_factory) -> SimpleNamespace:
 def trainer_on(device: torch.device, name: str, datalists: SimpleNamespace, folder: Path):
     config = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / "train.yaml")))
     settings = tiny(name) | {
-        "datalist": str(datalists.stacks if "classification" in name else datalists.slices),
+        "datalist": str(
+            datalists.phases
+            if "two_phase" in name
+            else datalists.stacks
+            if "classification" in name
+            else datalists.slices
+        ),
         "cache_dir": str(datalists.folder / "cache"),
         "output_dir": str(folder),
         "device": device,
@@ -136,7 +144,7 @@ def step(trainer, batches) -> None:
 def test_a_step_without_values(name, datalists, tmp_path):
     trainer = trainer_on(WITHOUT_VALUES, name, datalists, tmp_path)
     dataset = trainer.data_loader.dataset
-    kept = dataset.slices if isinstance(dataset, StackDataset) else dataset
+    kept = dataset.slices if isinstance(dataset, (StackDataset, TwoPhaseDataset)) else dataset
     assert next(trainer.network.parameters()).device == WITHOUT_VALUES
     step(trainer, iter(trainer.data_loader))  # what is made once
     # from the host's memory, then from the device's

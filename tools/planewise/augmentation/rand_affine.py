@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from planewise.augmentation.draws import own_draws
+from planewise.augmentation.sample_volumes import sample_volumes
 from planewise.data.to_device import to_device
 
 #: Pixels that a processor's core takes at a time. Image, grid and result are 16 bytes a pixel, a core's second-level
@@ -83,6 +84,11 @@ class RandAffineBatchd(Transform):
         moved = {
             name: torch.empty_like(values, memory_format=torch.contiguous_format) for name, values in masks.items()
         }
+        if len(shape) == 3 and image.device.type == "cpu":
+            sampled = sample_volumes(image, to_input, padding.flatten(1).expand(count, image.shape[1]))
+            for key, mask in masks.items():
+                moved[key] = sample_volumes(mask, to_input, mask.new_zeros(mask.shape[:2]), nearest=True)
+            return self._told(batch, to_input, sampled, moved)
         sampled = torch.empty_like(image, memory_format=torch.contiguous_format)
         terms = _grid_terms(to_input, shape)
         for part in _parts(image):
@@ -94,15 +100,20 @@ class RandAffineBatchd(Transform):
             torch.add(inside, background, out=sampled[part])
             for key, mask in masks.items():
                 moved[key][part] = grid_sample(mask[part], grid, "nearest", "zeros", align_corners=True)
-        batch |= {"image": sampled, **moved}
+        return self._told(batch, to_input, sampled, moved)
+
+    def _told(
+        self, batch: dict[Hashable, Any], to_input: Tensor, image: Tensor, masks: Mapping[str, Tensor]
+    ) -> dict[Hashable, Any]:
+        """The batch with its new images and masks, and affines that say where they lie."""
+        batch = batch | {"image": image, **masks}
         if "affine" not in batch:
             return batch
-        affine = batch["affine"]
-        compose = torch.eye(4, dtype=affine.dtype, device=affine.device).repeat(count, 1, 1)
-        compose[:, : len(shape), : len(shape)] = to_input[:, :, :-1]
-        compose[:, : len(shape), 3] = to_input[:, :, -1]
-        batch["affine"] = affine @ compose
-        return batch
+        affine, axes = batch["affine"], self.spatial_dims
+        compose = torch.eye(4, dtype=affine.dtype, device=affine.device).repeat(len(affine), 1, 1)
+        compose[:, :axes, :axes] = to_input[:, :, :-1]
+        compose[:, :axes, 3] = to_input[:, :, -1]
+        return batch | {"affine": affine @ compose}
 
     def _check(self, image: Tensor) -> None:
         if image.ndim != 2 + self.spatial_dims:

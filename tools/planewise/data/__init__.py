@@ -11,6 +11,7 @@ from planewise.data.datalist import (
     whole_volumes,
 )
 from planewise.data.exam_sampler import ExamSampler
+from planewise.data.folds import load_fold
 from planewise.data.hearts import with_hearts
 from planewise.data.inputs import find_inputs
 from planewise.data.ordered_sampler import OrderedSampler
@@ -20,6 +21,7 @@ from planewise.data.series_sampler import SeriesSampler
 from planewise.data.slice_cache import SliceCache, default_cache_dir
 from planewise.data.slice_dataset import SliceDataset, as_batch
 from planewise.data.stack_dataset import StackDataset
+from planewise.data.two_phase_dataset import TwoPhaseDataset
 from planewise.data.volume_cache import VolumeCache
 from planewise.data.volume_dataset import VolumeDataset
 
@@ -31,6 +33,7 @@ __all__ = [
     "SliceCache",
     "SliceDataset",
     "StackDataset",
+    "TwoPhaseDataset",
     "VolumeCache",
     "VolumeDataset",
     "as_batch",
@@ -42,6 +45,7 @@ __all__ = [
     "gather_stacks",
     "labelled",
     "load_datalist",
+    "load_fold",
     "pair_phases",
     "read_datalist",
     "select_subjects",

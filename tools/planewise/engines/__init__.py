@@ -2,6 +2,7 @@
 
 from planewise.engines.autocast_inferer import AutocastInferer
 from planewise.engines.checkpoints import CheckpointHandler
+from planewise.engines.early_stop_handler import EarlyStopHandler
 from planewise.engines.encoder_inferer import EncoderInferer
 from planewise.engines.feature_inferer import FeatureInferer
 from planewise.engines.finite_loss import FiniteLossHandler
@@ -13,6 +14,7 @@ from planewise.engines.other_task_handler import OtherTaskHandler
 from planewise.engines.plateau_handler import PlateauHandler
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.prepare_batch import PrepareSliceBatch
+from planewise.engines.prepare_phases_batch import PreparePhasesBatch
 from planewise.engines.prepare_stack_batch import PrepareStackBatch
 from planewise.engines.pretext_task import PretextTask
 from planewise.engines.processes import (
@@ -32,6 +34,7 @@ from planewise.engines.views_inferer import ViewsInferer
 __all__ = [
     "AutocastInferer",
     "CheckpointHandler",
+    "EarlyStopHandler",
     "EncoderInferer",
     "FeatureInferer",
     "FiniteLossHandler",
@@ -41,6 +44,7 @@ __all__ = [
     "MomentumHandler",
     "OtherTaskHandler",
     "PlateauHandler",
+    "PreparePhasesBatch",
     "PrepareSliceBatch",
     "PrepareStackBatch",
     "PretextTask",

@@ -29,6 +29,7 @@ from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import SegmentationWriter
 from planewise.evaluation.slice_features import SliceFeaturesd
 from planewise.evaluation.slice_order_scores import SliceOrderScores
+from planewise.evaluation.two_phase_report import TwoPhaseReport
 from planewise.evaluation.volume_writer import VolumeWriter
 
 __all__ = [
@@ -63,5 +64,6 @@ __all__ = [
     "SegmentationWriter",
     "SliceFeaturesd",
     "SliceOrderScores",
+    "TwoPhaseReport",
     "VolumeWriter",
 ]

@@ -25,6 +25,14 @@ from planewise.geometry.planes import (
     plane_from_affine,
     signed_distance,
 )
+from planewise.geometry.quarter_turns import (
+    PLANE_TURNS,
+    VOLUME_TURNS,
+    flip_matrix,
+    quarter_turned,
+    turn_matrix,
+    turn_of_class,
+)
 from planewise.geometry.square_centres import FoundSquares, cross_residual, find_squares
 from planewise.geometry.squares import (
     SQUARE_STEPS,
@@ -57,7 +65,9 @@ __all__ = [
     "MIN_END_COSINE",
     "MIN_SPACING",
     "PARALLEL_ANGLE",
+    "PLANE_TURNS",
     "SQUARE_STEPS",
+    "VOLUME_TURNS",
     "FoundSquares",
     "LineFit",
     "PlannedPlane",
@@ -75,6 +85,7 @@ __all__ = [
     "find_squares",
     "fit_lines",
     "fit_plane",
+    "flip_matrix",
     "intersection_lines",
     "line_agreement",
     "line_centres",
@@ -88,6 +99,7 @@ __all__ = [
     "plane_errors",
     "plane_from_affine",
     "plane_from_lines",
+    "quarter_turned",
     "relative_locations",
     "signed_distance",
     "square_labels",
@@ -95,4 +107,6 @@ __all__ = [
     "squares_inside",
     "squares_on_lines",
     "to_left_front_or_head",
+    "turn_matrix",
+    "turn_of_class",
 ]

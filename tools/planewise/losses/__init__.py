@@ -1,5 +1,6 @@
 """Loss functions, each quoting its equation; `planewise.losses.terms` says what all of them have in common."""
 
+from planewise.losses.classes import ClassLoss
 from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
 from planewise.losses.findings import FindingsLoss
 from planewise.losses.jigsaw import JigsawLoss
@@ -17,6 +18,7 @@ from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
 
 __all__ = [
     "BootstrapLoss",
+    "ClassLoss",
     "ContrastiveLoss",
     "FindingsLoss",
     "JigsawLoss",

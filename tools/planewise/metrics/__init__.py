@@ -1,10 +1,13 @@
 """Numbers that say how good a prediction is."""
 
+from planewise.metrics.classes_auc import ClassesAuc
 from planewise.metrics.classification import classification_scores
 from planewise.metrics.contours import mean_contour_distance
+from planewise.metrics.convergence import epochs_to_converge
 from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
 from planewise.metrics.findings import finding_scores, mean_auc
 from planewise.metrics.findings_auc import FindingsAuc
+from planewise.metrics.inside_share import inside_share
 from planewise.metrics.line_errors import LineErrors
 from planewise.metrics.line_profiles import line_profiles, profile_correlation
 from planewise.metrics.location import location_scores
@@ -17,6 +20,7 @@ from planewise.metrics.segmentation import volume_scores
 from planewise.metrics.volume_dice import VolumeDice
 
 __all__ = [
+    "ClassesAuc",
     "FindingsAuc",
     "LineErrors",
     "LocationErrors",
@@ -26,7 +30,9 @@ __all__ = [
     "classification_scores",
     "effective_rank",
     "embedding_spread",
+    "epochs_to_converge",
     "finding_scores",
+    "inside_share",
     "line_profiles",
     "location_scores",
     "mean_auc",

@@ -7,7 +7,7 @@ Its form says what it is; B is the batch, and of volumes every ``H, W`` is follo
   image has);
 - **maps and location** ``(B, K + 1, H, W)``: after K maps one channel that carries a number of the image, the relative
   location, constant over the grid (`SliceNet`; `planewise.losses.predicted_location` reads it);
-- **logits** ``(B, classes)``, of an image or a whole stack (`StackClassifier`);
+- **logits** ``(B, classes)``, of an image, a whole stack (`StackClassifier`) or two (`TwoPhaseClassifier`);
 - **embeddings** ``(B, D)``, not normalised: the loss does that.
 
 What a bundle's metadata says under ``channel_def`` are the names of C. A second network that is not shipped (momentum,
@@ -26,12 +26,13 @@ from planewise.networks.place_network import place_network
 from planewise.networks.pretrained import load_imagenet, load_pretrained, read_weights, weights_path
 from planewise.networks.projection_head import ProjectionHead
 from planewise.networks.resnet import RESNET50_BLOCKS, RESNET50_FEATURES, ResNetEncoder
-from planewise.networks.saliency import saliency_maps
+from planewise.networks.saliency import phase_saliency_maps, saliency_maps
 from planewise.networks.shared_encoder_net import SharedEncoderNet
 from planewise.networks.simclr_learner import SimClrLearner
 from planewise.networks.slice_net import SliceNet
 from planewise.networks.stack_classifier import StackClassifier
 from planewise.networks.two_head_learner import TwoHeadLearner
+from planewise.networks.two_phase_classifier import TwoPhaseClassifier, load_both_phases
 from planewise.networks.unet import PAPER_FEATURES, UNetDecoder, UNetEncoder
 from planewise.networks.vgg import VGG16_BLOCKS, VGG16_FEATURES, VggEncoder
 from planewise.networks.vit import ViTDecoder, ViTEncoder
@@ -60,14 +61,17 @@ __all__ = [
     "SliceNet",
     "StackClassifier",
     "TwoHeadLearner",
+    "TwoPhaseClassifier",
     "UNetDecoder",
     "UNetEncoder",
     "VggEncoder",
     "ViTDecoder",
     "ViTEncoder",
     "encoder_features",
+    "load_both_phases",
     "load_imagenet",
     "load_pretrained",
+    "phase_saliency_maps",
     "place_network",
     "read_weights",
     "saliency_maps",

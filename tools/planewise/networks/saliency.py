@@ -1,4 +1,4 @@
-"""Which slices and places of a stack decided."""
+"""Which slices and places of a stack, or of a heart at both phases, decided."""
 
 from __future__ import annotations
 
@@ -23,17 +23,45 @@ def saliency_maps(network: nn.Module, image: Tensor, finding: int) -> Tensor:
     Returns:
         Maps ``(S, H, W)`` on the image's grid, not negative, the largest value of the stack 1.
     """
+    (maps,) = _grad_cam(network, [network.encoder], image, finding)
+    return maps / maps.max().clamp_min(1e-12)
+
+
+def phase_saliency_maps(network: nn.Module, image: Tensor, output: int) -> Tensor:
+    """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a `TwoPhaseClassifier`, for both phases.
+
+    Args:
+        network: its encoders say in ``last_features`` which module's activations to take. It is left as it is.
+        image: one exam, ``(2, H, W, S)``, preprocessed, without slices that fill up.
+        output: index of the class.
+
+    Returns:
+        Maps ``(2, S, H, W)`` on the image's grid, not negative, the largest value of both phases 1.
+    """
+    phases = torch.stack(_grad_cam(network, [network.encoder.ed, network.encoder.es], image, output))
+    return phases / phases.max().clamp_min(1e-12)
+
+
+def _grad_cam(network: nn.Module, encoders: list[nn.Module], image: Tensor, output: int) -> list[Tensor]:
+    """Maps ``(S, H, W)`` of each encoder, which sees the S slices of an image ``(C, H, W, S)`` in one batch."""
     kept: list[Tensor] = []
-    layer = network.encoder.get_submodule(network.encoder.last_features)
-    handle = layer.register_forward_hook(lambda module, inputs, output: kept.append(output))
+    handles = [
+        encoder.get_submodule(encoder.last_features).register_forward_hook(
+            lambda module, inputs, result: kept.append(result)
+        )
+        for encoder in encoders
+    ]
     try:
         with eval_mode(network), torch.enable_grad():
             # forward, for a compiled network takes no notice of a new hook; a frozen one needs an image with a gradient
-            score = network.forward(image[None].detach().clone().requires_grad_(True))[0, finding]
-            (gradient,) = torch.autograd.grad(score, kept)
+            score = network.forward(image[None].detach().clone().requires_grad_(True))[0, output]
+            gradients = torch.autograd.grad(score, kept)
     finally:
-        handle.remove()
-    importance = gradient.mean(dim=(2, 3), keepdim=True)
-    maps = (importance * kept[0].detach()).sum(dim=1, keepdim=True).relu()
-    maps = interpolate(maps, size=tuple(image.shape[1:3]), mode="bilinear", align_corners=False)[:, 0]
-    return maps / maps.max().clamp_min(1e-12)
+        for handle in handles:
+            handle.remove()
+    found = []
+    for activations, gradient in zip(kept, gradients, strict=True):
+        importance = gradient.mean(dim=(2, 3), keepdim=True)
+        maps = (importance * activations.detach()).sum(dim=1, keepdim=True).relu()
+        found.append(interpolate(maps, size=tuple(image.shape[1:3]), mode="bilinear", align_corners=False)[:, 0])
+    return found

@@ -10,6 +10,7 @@ from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import LoadStackd
 from planewise.preprocessing.load_volume import LoadVolumed
 from planewise.preprocessing.read_plane import ReadPlaned
+from planewise.preprocessing.require_phase import RequirePhased
 from planewise.preprocessing.scale_to_unit import ScaleToUnitd
 from planewise.preprocessing.standardize import StandardizeSliced
 
@@ -24,6 +25,7 @@ __all__ = [
     "LoadStackd",
     "LoadVolumed",
     "ReadPlaned",
+    "RequirePhased",
     "ScaleToUnitd",
     "StandardizeSliced",
     "cardiac_features",

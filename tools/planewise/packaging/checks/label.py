@@ -98,8 +98,11 @@ def inference(candidate: Candidate) -> str:
     parser = ConfigParser(config | {"device": "cpu", "bundle_root": str(bundle.folder)})
     network, inferer = (parser.get_parsed_content(key) for key in ("network_def", "inferer"))
     before, after = (_transforms(parser.get_parsed_content(key)) for key in ("preprocessing", "postprocessing"))
-    if not candidate.takes_images:
-        raise Remark(f"the network takes no image, and MONAI Label answers: {_refusal(bundle, before)}")
+    # by name: a packaged bundle has a class of its own
+    two_phases = any(type(step).__name__ == "RequirePhased" for step in before)
+    if not candidate.takes_images or two_phases:
+        what = "an exam at two phases" if two_phases else "no image"
+        raise Remark(f"the network takes {what}, and MONAI Label answers: {_refusal(bundle, before)}")
     need(
         any(isinstance(step, LoadImaged) for step in before),
         "preprocessing has no LoadImaged: MONAI Label gives a path",

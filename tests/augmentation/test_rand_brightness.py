@@ -1,0 +1,46 @@
+"""Brightness and contrast against the equation, image by image."""
+
+import pytest
+import torch
+from planewise.augmentation import RandBrightnessBatchd
+
+
+def batch(size=(6, 5, 4), count=5):
+    torch.manual_seed(0)
+    return {"image": torch.rand(count, 2, *size), "image_padding": torch.zeros(count, 2)}
+
+
+@pytest.mark.parametrize("size", [(6, 5, 4), (7, 6)])
+def test_against_the_equation(size):
+    before = batch(size)
+    torch.manual_seed(3)
+    after = RandBrightnessBatchd(probability=0.6, brightness=0.2, contrast=(0.5, 1.5))(before)
+    torch.manual_seed(3)
+    draws = torch.rand(5, 3).double()
+    changed = 0
+    for row in range(5):
+        chance, contrast, brightness = draws[row].tolist()
+        for channel in range(2):
+            values = before["image"][row, channel].double()
+            background = torch.zeros((), dtype=torch.float64)
+            if chance < 0.6:
+                changed += 1
+                mean, factor, added = values.mean(), 0.5 + contrast, (2 * brightness - 1) * 0.2
+                values = (mean + factor * (values - mean) + added).clamp(0, 1)
+                background = (mean - factor * mean + added).clamp(0, 1)
+            assert torch.allclose(after["image"][row, channel].double(), values, atol=1e-6)
+            assert torch.allclose(after["image_padding"][row, channel].double(), background, atol=1e-6)
+    assert 0 < changed < 10
+
+
+def test_what_came_in_stays_as_it_was():
+    before = batch()
+    copy = before["image"].clone()
+    RandBrightnessBatchd(probability=1)(before)
+    assert torch.equal(before["image"], copy)
+
+
+@pytest.mark.parametrize("options", [{"probability": 2}, {"brightness": -0.1}, {"contrast": (1.5, 0.5)}])
+def test_what_makes_no_sense(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        RandBrightnessBatchd(**options)

@@ -1,0 +1,78 @@
+"""Flips and quarter turns move voxels, masks and affines alike, and nothing else."""
+
+import ignite.distributed as idist
+import pytest
+import torch
+from planewise.augmentation import RandTurnBatchd
+
+
+def batch(count=6, size=(5, 5, 5)):
+    torch.manual_seed(0)
+    image = torch.rand(count, 2, *size)
+    affine = torch.eye(4, dtype=torch.float64).repeat(count, 1, 1)
+    affine[:, :3, 3] = torch.rand(count, 3, dtype=torch.float64)
+    return {
+        "image": image,
+        "label": (image[:, :1] * 4).round(),
+        "affine": affine,
+        "image_padding": torch.zeros(count, 2),
+    }
+
+
+@pytest.mark.parametrize("size", [(5, 5, 5), (6, 6)])
+def test_every_voxel_keeps_its_place_in_space(size):
+    before = batch(size=size)
+    torch.manual_seed(1)
+    after = RandTurnBatchd(flip=0.5, turn=0.7)(before)
+    assert not torch.equal(after["image"], before["image"])
+    for row in range(6):
+        # places of the voxels in space, before and after, with their values
+        def voxels(data, row=row):
+            index = torch.cartesian_prod(*(torch.arange(side) for side in size)).double()
+            index = torch.cat([index, torch.zeros(len(index), 3 - len(size)), torch.ones(len(index), 1)], dim=1)
+            places = (index @ data["affine"][row].T)[:, :3]
+            values = torch.cat([data["image"][row], data["label"][row]]).flatten(1).T
+            return {
+                tuple(place): tuple(value)
+                for place, value in zip(places.mul(1e4).round().tolist(), values.tolist(), strict=True)
+            }
+
+        assert voxels(before) == voxels(after)
+
+
+def test_what_came_in_stays_as_it_was():
+    before = batch()
+    copies = {key: value.clone() for key, value in before.items()}
+    RandTurnBatchd(flip=1, turn=1)(before)
+    assert all(torch.equal(before[key], copies[key]) for key in copies)
+
+
+def test_shares_are_the_probabilities():
+    torch.manual_seed(2)
+    transform = RandTurnBatchd(flip=0.3, turn=0.5)
+    flips, turns = transform._draw(4000, 3)
+    assert torch.allclose(flips.double().mean(dim=0), torch.full((3,), 0.3, dtype=torch.float64), atol=0.03)
+    shares = torch.bincount(turns, minlength=10) / 4000
+    assert abs(shares[0] - 0.5) < 0.03 and (shares[1:] - 0.5 / 9).abs().max() < 0.02
+    before = batch()
+    assert torch.equal(RandTurnBatchd(flip=0, turn=0)(before)["image"], before["image"])
+
+
+def test_two_processes_draw_as_one(monkeypatch):
+    whole = batch(4)
+    torch.manual_seed(5)
+    one = RandTurnBatchd(flip=0.5, turn=0.5)(whole)
+    for rank in (0, 1):
+        monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        torch.manual_seed(5)
+        own = RandTurnBatchd(flip=0.5, turn=0.5)({key: value[rank::2] for key, value in whole.items()})
+        assert all(torch.equal(own[key], one[key][rank::2]) for key in ("image", "label", "affine"))
+
+
+def test_what_makes_no_sense():
+    with pytest.raises(ValueError, match="flip is a probability"):
+        RandTurnBatchd(flip=1.5)
+    with pytest.raises(ValueError, match="all sides are to be equal"):
+        RandTurnBatchd(turn=0.5)(batch(size=(5, 5, 6)))
+    RandTurnBatchd(flip=0.5)(batch(size=(5, 5, 6)))

@@ -1,0 +1,48 @@
+"""Sampling through affine maps gives what PyTorch's own sampling gives."""
+
+import pytest
+import torch
+from planewise.augmentation import sample_volumes as module
+from planewise.augmentation.rand_affine import RandAffineBatchd, _grid_terms
+from planewise.augmentation.sample_volumes import sample_volumes
+from torch.nn.functional import grid_sample
+
+MOVES = RandAffineBatchd((40, 25, 70), (0.6, 1.5), shift=0.3, flip=0.5, spatial_dims=3)
+
+
+def by_torch(volumes, to_input, background, mode):
+    grid = sum(_grid_terms(to_input, tuple(volumes.shape[2:]))).movedim(1, -1)
+    fill = background[..., None, None, None]
+    return grid_sample(volumes - fill, grid, mode, "zeros", align_corners=True) + fill
+
+
+@pytest.mark.parametrize("shape", [(9, 10, 11), (2, 7, 30), (16, 3, 2)])
+@pytest.mark.parametrize("block", [1, 2**15])
+def test_linear_as_grid_sample(shape, block, monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", block)
+    torch.manual_seed(0)
+    volumes, background = torch.rand(3, 2, *shape), torch.tensor([[0.0, -2.0]]).repeat(3, 1)
+    to_input = MOVES._draw(3, shape)
+    sampled = sample_volumes(volumes, to_input, background)
+    assert torch.allclose(sampled, by_torch(volumes, to_input, background, "bilinear"), atol=3e-5)
+
+
+def test_nearest_as_grid_sample():
+    torch.manual_seed(0)
+    masks = torch.randint(0, 4, (3, 1, 12, 13, 14)).float()
+    to_input = MOVES._draw(3, (12, 13, 14))
+    sampled = sample_volumes(masks, to_input, torch.zeros(3, 1), nearest=True)
+    expected = by_torch(masks, to_input, torch.zeros(3, 1), "nearest")
+    assert set(sampled.unique().tolist()) == {0, 1, 2, 3}
+    # halfway between two voxels rounding decides
+    assert (sampled == expected).double().mean() > 0.9995
+
+
+def test_the_identity_moves_nothing():
+    volumes = torch.rand(2, 1, 5, 6, 7)
+    same = torch.eye(3, 4, dtype=torch.float64).repeat(2, 1, 1)
+    assert torch.equal(sample_volumes(volumes, same, torch.full((2, 1), 9.0)), volumes)
+    assert torch.equal(sample_volumes(volumes, same, torch.full((2, 1), 9.0), nearest=True), volumes)
+    away = same.clone()
+    away[:, 0, 3] = 50
+    assert (sample_volumes(volumes, away, torch.full((2, 1), 9.0)) == 9).all()

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import logging
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose
+from planewise.data import TwoPhaseDataset
+from planewise.data.two_phase_dataset import slices_between
+from planewise.errors import InputError
+from planewise.preprocessing import KeepHeartd, LoadSliced, StandardizeSliced
+
+
+def test_the_middle_third_of_a_stack():
+    assert [slices_between(count, 1 / 3, 2 / 3) for count in (1, 2, 3, 6, 9, 10)] == [
+        [0], [0], [1], [2, 3], [3, 4, 5], [3, 4, 5, 6],
+    ]  # fmt: skip
+    assert slices_between(4, 0, 1) == [0, 1, 2, 3] and slices_between(10, 0.5, 0.5) == [4]
+
+
+def write(folder, exam: str, phase: str, depth: int, **more) -> dict:
+    """A volume whose pixels say exam, phase and slice; the mask is heart on the left half but for slice 2."""
+    value = 100 * int(exam) + 50 * (phase == "ES")
+    volume = np.zeros((4, 6, depth), "f4") + value + np.arange(depth)
+    volume[0, 0] = 0
+    mask = np.zeros((4, 6, depth), "u1")
+    mask[:2] = 3
+    mask[..., 2] = 0
+    for name, values in (("", volume), ("_gt", mask)):
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / f"{exam}_{phase}{name}.nii.gz")
+    item = {"image": str(folder / f"{exam}_{phase}.nii.gz"), "exam": f"e{exam}", "patient": f"p{exam}", "phase": phase}
+    return item | {"label": str(folder / f"{exam}_{phase}_gt.nii.gz")} | more
+
+
+@pytest.fixture
+def items(tmp_path) -> list[dict]:
+    return [
+        write(tmp_path, "1", "ED", 6, group="NOR"), write(tmp_path, "1", "ES", 6, group="NOR"),
+        # out of order
+        write(tmp_path, "2", "ES", 3, group="DCM"), write(tmp_path, "2", "ED", 3, group="DCM"),
+        write(tmp_path, "3", "ED", 6, group="NOR"),
+        write(tmp_path, "4", "ED", 6, group="NOR"), write(tmp_path, "4", "ES", 5, group="NOR"),
+        write(tmp_path, "5", "ED", 6), write(tmp_path, "5", "ES", 6),
+    ]  # fmt: skip
+
+
+def loaded(item: dict) -> dict:
+    """The pixels as they are."""
+    item = LoadSliced("image")(item)
+    item["image_padding"] = torch.zeros(1)
+    return item
+
+
+def dataset(items, tmp_path, transform=loaded, **settings) -> TwoPhaseDataset:
+    settings = {"cache_dir": tmp_path / "cache", "num_workers": 0, "progress": False, **settings}
+    return TwoPhaseDataset(items, transform, ["NOR", "DCM"], **settings)
+
+
+def test_both_phases_of_the_same_slices_stand_side_by_side(items, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, "planewise"):
+        data = dataset(items, tmp_path)
+    assert [item["exam"] for item in data.items] == ["e1", "e2"] and data.labels.tolist() == [0, 1]
+    for reason in ("no volume at ES (1)", "no class (group) (1)", "another number of slices at each phase (1)"):
+        assert reason in caplog.text
+    batch = data.__getitems__([1, 0])
+    # e2 has one slice of three, e1 two of six: end-diastole, then end-systole, then the gap filled with zeros
+    assert batch["image"].shape == (2, 4, 4, 6) and batch["label"].tolist() == [1, 0]
+    assert batch["image"][:, :, 1, 1].tolist() == [[201, 0, 251, 0], [102, 103, 152, 153]]
+    assert batch["mask"].tolist() == [[True, False], [True, True]] and batch["index"].tolist() == [1, 0]
+    assert batch["image_padding"].shape == (2, 4)
+
+
+def test_slices_and_exams_that_were_asked_for(items, tmp_path):
+    data = dataset(items, tmp_path, slices=(0, 1), labelled=False, num_exams=3)
+    assert [item["exam"] for item in data.items] == ["e1", "e2"], "the third has another number of slices"
+    assert data.items[0]["slices"] == [0, 1, 2, 3, 4, 5]
+    data = dataset(items[-2:], tmp_path, labelled=False)
+    assert data.labels.tolist() == [-1]
+
+
+def test_a_slice_without_heart_goes_at_both_phases(items, tmp_path):
+    def kept(item: dict) -> dict:
+        return Compose(
+            [LoadSliced(["image", "label"]), KeepHeartd("image", keep_mask=True), StandardizeSliced("image")]
+        )(item)
+
+    data = dataset(items[:2], tmp_path, transform=kept, heart_labels=[3])
+    assert data.items[0]["slices"] == [3], "slice 2 has none"
+    batch = data.__getitems__([0])
+    assert batch["heart"].shape == batch["image"].shape == (1, 2, 4, 6)
+    assert batch["heart"][0, 0].sum() == 12 and batch["heart"][0, :, :2].min() == 1
+
+
+def test_what_cannot_be_used_says_so(items, tmp_path):
+    with pytest.raises(InputError, match="no exam can be used: no volume at ES .1."):
+        dataset(items[4:5], tmp_path, required=True)
+    assert len(dataset(items[4:5], tmp_path)) == 0
+    with pytest.raises(InputError, match="e1: group is 'HCM'; known are NOR, DCM"):
+        dataset([{**item, "group": "HCM"} for item in items[:2]], tmp_path)
+    with pytest.raises(InputError, match="two shares of the stack's height"):
+        dataset(items, tmp_path, slices=(0.7, 0.3))

@@ -1,0 +1,60 @@
+"""Ten ways to turn a volume, four to turn a plane, and what they do to an affine."""
+
+import numpy as np
+import pytest
+import torch
+from planewise.geometry import (
+    PLANE_TURNS,
+    VOLUME_TURNS,
+    flip_matrix,
+    quarter_turned,
+    turn_matrix,
+    turn_of_class,
+)
+
+
+@pytest.mark.parametrize("turn", range(VOLUME_TURNS))
+def test_volumes_turn_as_numpy_does(turn):
+    volumes = torch.rand(2, 3, 4, 5, 6)
+    plane, quarters = turn_of_class(turn, 3)
+    expected = np.rot90(volumes.numpy(), quarters, [axis + 2 for axis in plane])
+    assert np.array_equal(quarter_turned(volumes, turn).numpy(), expected)
+
+
+def test_classes_are_the_identity_and_three_turns_about_each_axis():
+    volume = torch.arange(27.0).reshape(1, 1, 3, 3, 3)
+    turned = [quarter_turned(volume, turn) for turn in range(VOLUME_TURNS)]
+    assert torch.equal(turned[0], volume)
+    assert len({tuple(each.flatten().tolist()) for each in turned}) == 10
+    for axis in range(3):
+        # a turn about an axis leaves the line through the middle along it
+        line = [1, 1, 1]
+        line[axis] = slice(None)
+        for turn in range(1 + 3 * axis, 4 + 3 * axis):
+            assert torch.equal(turned[turn][0, 0][tuple(line)], volume[0, 0][tuple(line)])
+        assert torch.equal(quarter_turned(turned[1 + 3 * axis], 3 + 3 * axis), volume), (
+            "90 and 270 degrees undo each other"
+        )
+
+
+@pytest.mark.parametrize(("shape", "turns"), [((4, 5), PLANE_TURNS), ((4, 5, 6), VOLUME_TURNS)])
+def test_the_matrix_leads_from_each_voxel_to_where_it_was(shape, turns):
+    images = torch.rand(1, 1, *shape)
+    for turn in range(turns):
+        turned, matrix = quarter_turned(images, turn)[0, 0], turn_matrix(turn, shape)
+        for place in np.ndindex(*turned.shape):
+            index = torch.tensor([*place, *[0] * (3 - len(place)), 1], dtype=torch.float64)
+            source = (matrix @ index)[: len(shape)].long().tolist()
+            assert turned[place] == images[0, 0][tuple(source)]
+
+
+def test_the_matrix_of_a_flip():
+    assert torch.equal(
+        flip_matrix(1, 5) @ torch.tensor([2.0, 0, 3, 1], dtype=torch.float64), torch.tensor([2.0, 4, 3, 1]).double()
+    )
+
+
+@pytest.mark.parametrize(("turn", "dims"), [(4, 2), (10, 3), (-1, 3)])
+def test_no_such_class(turn, dims):
+    with pytest.raises(ValueError, match=f"turn {turn} is none of"):
+        turn_of_class(turn, dims)

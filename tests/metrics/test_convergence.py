@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from planewise.metrics import epochs_to_converge
+
+
+@pytest.mark.parametrize(
+    ("losses", "epoch"),
+    [
+        ([2.0, 1.5, 1.06, 1.04, 1.0, 1.2], 4),  # 95 % of the way from 2 to 1 is 1.05
+        ([2.0, 1.0, 3.0], 2),
+        ([1.0, 2.0, 3.0], 1),
+        ([math.nan, 2.0, 1.0], 3),
+        ([math.nan], None),
+        ([], None),
+    ],
+)
+def test_the_first_epoch_that_had_nearly_all_of_the_fall(losses, epoch):
+    assert epochs_to_converge(range(1, len(losses) + 1), losses) == epoch
+
+
+def test_epochs_are_those_that_were_validated():
+    assert epochs_to_converge([5, 10, 15], [2.0, 1.0, 1.0]) == 10
+    assert epochs_to_converge([1, 2, 3], [2.0, 1.5, 1.0], share=0.5) == 2

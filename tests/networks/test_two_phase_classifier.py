@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from planewise.errors import InputError
+from planewise.networks import (
+    DenseNetEncoder,
+    EmbeddingNet,
+    TwoPhaseClassifier,
+    VggEncoder,
+    load_both_phases,
+    phase_saliency_maps,
+)
+
+from tests.networks.test_vgg import SMALL, torchvision_weights
+
+
+def network(**settings) -> TwoPhaseClassifier:
+    torch.manual_seed(0)
+    net = TwoPhaseClassifier(VggEncoder(SMALL, (1, 1, 1, 1, 1)), 5, **settings)
+    with torch.no_grad():  # another one for each phase, or nobody sees which is which
+        for value in net.encoder.es.parameters():
+            value.add_(0.05 * torch.randn(value.shape))
+    return net.eval()
+
+
+def test_it_is_two_encoders_a_mean_over_slices_and_one_layer():
+    """Slice after slice, exam after exam."""
+    net, image = network(), torch.randn(3, 2, 32, 48, 4)
+    mask = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 1, 0]], dtype=torch.bool)
+    with torch.no_grad():
+        for exam in range(3):
+            features = []
+            for phase, encoder in enumerate((net.encoder.ed, net.encoder.es)):
+                slices = [image[exam, phase, :, :, k] for k in range(4) if mask[exam, k]]
+                seen = [encoder(one[None, None])[-1].mean((2, 3))[0] for one in slices]
+                features.append(sum(seen) / len(seen))
+            expected = net.head(torch.cat(features))
+            assert torch.allclose(net(image, mask)[exam], expected, atol=1e-5)
+        assert torch.allclose(net(image), net(image, torch.ones(3, 4)), atol=1e-6)
+        # what fills up has no say
+        other = image.clone()
+        other[1, :, :, :, 1:] = 1e3
+        assert torch.equal(net(other, mask)[1], net(image, mask)[1])
+        assert not torch.allclose(net(image.flip(1)), net(image), atol=1e-3), "the phases are not alike"
+    scripted = torch.jit.script(net)
+    assert torch.allclose(scripted(image, mask), net(image, mask), atol=1e-6)
+    with pytest.raises(ValueError, match="two phases"):
+        net(image[:, :1])
+
+
+def test_only_the_last_layer_is_trained():
+    net = TwoPhaseClassifier(DenseNetEncoder(6, 4, (1, 1, 1, 1)), 5, frozen=["encoder"]).train()
+    assert {name for name, value in net.named_parameters() if value.requires_grad} == {"head.weight", "head.bias"}
+    before = {name: value.clone() for name, value in net.state_dict().items() if name.startswith("encoder")}
+    net(torch.randn(2, 2, 32, 32, 3)).sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items() if name in before)
+    assert net.head.weight.grad is not None
+
+
+def test_pretrained_weights_go_into_both_phases(tmp_path):
+    torch.manual_seed(1)
+    pretext = EmbeddingNet(VggEncoder(SMALL, (1, 1, 1, 1, 1))).state_dict()
+    torch.save(pretext, tmp_path / "model.pt")
+    net = load_both_phases(network(), tmp_path / "model.pt")
+    for name, value in pretext.items():
+        for phase in ("ed", "es"):
+            assert torch.equal(net.state_dict()[name.replace("encoder.", f"encoder.{phase}.")], value)
+    # a public file
+    weights = torchvision_weights()
+    torch.save(weights, tmp_path / "vgg16.pth")
+    net = load_both_phases(TwoPhaseClassifier(VggEncoder(SMALL), 5), tmp_path / "vgg16.pth")
+    for phase in (net.encoder.ed, net.encoder.es):
+        assert torch.equal(phase.features[28].weight, weights["features.28.weight"])
+    # such a classifier's own, whose phases differ
+    other = network()
+    torch.save(other.state_dict(), tmp_path / "own.pt")
+    net = load_both_phases(TwoPhaseClassifier(VggEncoder(SMALL, (1, 1, 1, 1, 1)), 5), tmp_path / "own.pt")
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in net.state_dict().items())
+    before = network().state_dict()
+    assert all(
+        torch.equal(value, before[name]) for name, value in load_both_phases(network(), None).state_dict().items()
+    )
+    with pytest.raises(InputError, match="does not fit|nothing in"):
+        load_both_phases(TwoPhaseClassifier(DenseNetEncoder(6, 4, (1, 1, 1, 1)), 5), tmp_path / "model.pt")
+
+
+def test_saliency_of_both_phases_against_its_equations():
+    net, image = network(frozen=["encoder"]), torch.randn(2, 64, 64, 3)
+    maps = phase_saliency_maps(net, image, 2)
+    assert maps.shape == (2, 3, 64, 64) and float(maps.min()) >= 0 and float(maps.max()) == pytest.approx(1)
+    # Eq. 1 and 2 of Selvaraju 2017, on the activations of each phase
+    found = []
+    for phase, encoder in enumerate((net.encoder.ed, net.encoder.es)):
+        levels = encoder(image[phase].permute(2, 0, 1)[:, None])
+        activations = levels[-2].detach().requires_grad_(True)
+        pooled = torch.nn.functional.max_pool2d(activations, 2).mean((2, 3)).mean(0)
+        width = len(pooled)
+        score = net.head.weight[2, phase * width : (phase + 1) * width] @ pooled
+        (gradient,) = torch.autograd.grad(score, activations)
+        weight = gradient.mean((2, 3), keepdim=True)
+        coarse = (weight * activations.detach()).sum(1, keepdim=True).relu()
+        found.append(torch.nn.functional.interpolate(coarse, size=(64, 64), mode="bilinear")[:, 0])
+    expected = torch.stack(found) / torch.stack(found).max()
+    assert torch.allclose(maps, expected, atol=1e-5)
+    assert not net.training and all(not module._forward_hooks for module in net.modules())

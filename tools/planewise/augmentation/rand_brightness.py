@@ -1,0 +1,58 @@
+"""Random brightness and contrast of a whole batch of images in [0, 1], on the device that it is on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+from torch import Tensor
+
+from planewise.augmentation.draws import own_draws
+from planewise.data.to_device import to_device
+
+
+class RandBrightnessBatchd(Transform):
+    """Change the contrast and the brightness of some images of a batch, each by its own random amount (Taleb 2020, A).
+
+    ``x`` becomes ``mean + contrast (x - mean) + brightness``, cut to [0, 1], where the mean is that of each channel. A batch
+    holds ``image`` ``(B, C, ...)`` in [0, 1], 2D or 3D, and ``image_padding`` ``(B, C)``, which follows; the channels of an
+    image are changed by the same amounts. `RandIntensityBatchd` is for images that are standardised. Draws come from
+    torch's global generator on the CPU (`own_draws`).
+
+    Args:
+        probability: share of the images that are changed.
+        brightness: largest change either way.
+        contrast: smallest and largest factor.
+    """
+
+    def __init__(
+        self, probability: float = 0.5, brightness: float = 0.125, contrast: Sequence[float] = (0.5, 1.5)
+    ) -> None:
+        if not 0 <= probability <= 1:
+            raise ValueError(f"probability is a number from 0 to 1, not {probability}")
+        if brightness < 0:
+            raise ValueError(f"brightness is zero or above it, not {brightness}")
+        if not 0 <= contrast[0] <= contrast[1]:
+            raise ValueError(f"contrast is (smallest, largest), neither below zero, not {tuple(contrast)}")
+        self.probability, self.brightness = float(probability), float(brightness)
+        self.contrast = (float(contrast[0]), float(contrast[1]))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        batch = dict(data)
+        image: Tensor = batch["image"]
+        draws = own_draws(len(image), 3)
+        changed = draws[:, 0] < self.probability
+        factor = torch.where(changed, self.contrast[0] + draws[:, 1] * (self.contrast[1] - self.contrast[0]), 1.0)
+        added = torch.where(changed, (2 * draws[:, 2] - 1) * self.brightness, 0.0)
+        both = to_device(torch.stack([factor, added]).to(image.dtype), image.device)
+        factor, added = (values[:, None] for values in both)
+        mean = image.flatten(2).mean(dim=-1)
+        shape = (*mean.shape, *[1] * (image.ndim - 2))
+        offset = mean * (1 - factor) + added
+        batch["image"] = torch.addcmul(
+            offset.reshape(shape), image, factor.reshape(len(image), *[1] * (image.ndim - 1))
+        ).clamp_(0, 1)
+        batch["image_padding"] = (offset + batch["image_padding"].to(image.dtype) * factor).clamp(0, 1)
+        return batch

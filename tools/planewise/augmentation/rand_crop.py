@@ -1,0 +1,68 @@
+"""Random crops of a whole batch at once, on the device that it is on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+from torch import Tensor
+
+from planewise.augmentation.draws import own_draws
+from planewise.data.to_device import to_device
+
+
+class RandCropBatchd(Transform):
+    """Cut a box of one size out of every image of a batch, each at its own random place.
+
+    A batch holds ``image`` ``(B, C, i, j)``, of volumes ``(B, C, i, j, k)``, masks, and ``affine`` ``(B, 4, 4)`` where
+    targets need it, which then says where the box lies. Draws come from torch's global generator on the CPU
+    (`own_draws`).
+
+    Args:
+        size: of the box along each axis, voxels.
+        label_keys: masks to cut with the image; those that a batch lacks are skipped.
+
+    Raises:
+        ValueError: the box is larger than the images, or of another dimension.
+    """
+
+    def __init__(self, size: Sequence[int], label_keys: Sequence[str] = ("label",)) -> None:
+        self.size = tuple(int(side) for side in size)
+        self.label_keys = tuple(label_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        batch = dict(data)
+        image = batch["image"]
+        shape = tuple(image.shape[2:])
+        if len(shape) != len(self.size) or any(box > side for box, side in zip(self.size, shape, strict=True)):
+            raise ValueError(f"a box of {self.size} cannot be cut out of images of shape {shape}")
+        room = torch.tensor([side - box for box, side in zip(self.size, shape, strict=True)])
+        draws = own_draws(len(image), len(shape), dtype=torch.float64)
+        start = (draws * (room + 1)).long().minimum(room)
+        corner = to_device(start, image.device)
+        for key in ("image", *self.label_keys):
+            if key in batch:
+                batch[key] = boxes(batch[key], corner, self.size)
+        if "affine" in batch:
+            affine = batch["affine"].clone()
+            offset = affine[:, :3, : len(shape)] @ corner.to(affine.dtype)[..., None]
+            affine[:, :3, 3] += offset[..., 0]
+            batch["affine"] = affine
+        return batch
+
+
+def boxes(images: Tensor, corner: Tensor, size: Sequence[int]) -> Tensor:
+    """A box of every image, cut in one step.
+
+    Args:
+        images: ``(B, C, i, j)`` or ``(B, C, i, j, k)``.
+        corner: first voxel of each box, ``(B, axes)`` int64, on the same device.
+        size: of the boxes.
+    """
+    for axis, side in enumerate(size):
+        at = corner[:, axis, None] + torch.arange(side, device=corner.device)
+        index = at.reshape(len(images), *[1] * (axis + 1), side, *[1] * (len(size) - axis - 1))
+        images = images.gather(axis + 2, index.expand(*images.shape[: axis + 2], side, *images.shape[axis + 3 :]))
+    return images

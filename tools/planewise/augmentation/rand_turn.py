@@ -1,0 +1,74 @@
+"""Random flips and quarter turns of a whole batch, exact to the voxel, on the device that it is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+from torch import Tensor
+
+from planewise.augmentation.draws import own_draws
+from planewise.data.to_device import to_device
+from planewise.geometry import PLANE_TURNS, VOLUME_TURNS, flip_matrix, quarter_turned, turn_matrix
+
+
+class RandTurnBatchd(Transform):
+    """Flip every image of a batch along some axes, and turn it by a quarter, a half or three quarters about one.
+
+    A batch holds ``image`` ``(B, C, i, j)``, of volumes ``(B, C, i, j, k)``, masks, and ``affine`` ``(B, 4, 4)`` where
+    targets need it. Nothing is interpolated: voxels move, and the affines with them. Draws come from torch's global
+    generator on the CPU (`own_draws`).
+
+    Args:
+        flip: probability of a flip along each axis, each by itself.
+        turn: probability of a turn; which one, the other classes of `planewise.geometry.turn_of_class` share.
+        label_keys: masks to move with the image; those that a batch lacks are skipped.
+
+    Raises:
+        ValueError: a probability is none, or turns are asked for of images whose sides differ.
+    """
+
+    def __init__(self, flip: float = 0.5, turn: float = 0.0, label_keys: Sequence[str] = ("label",)) -> None:
+        for name, value in (("flip", flip), ("turn", turn)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is a probability from 0 to 1, not {value}")
+        self.flip, self.turn = float(flip), float(turn)
+        self.label_keys = tuple(label_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        batch = dict(data)
+        shape = tuple(batch["image"].shape[2:])
+        if self.turn and len(set(shape)) > 1:
+            raise ValueError(f"images of shape {shape} cannot be turned by quarters; all sides are to be equal")
+        flips, turns = self._draw(len(batch["image"]), len(shape))
+        for axis, side in enumerate(shape):
+            chosen = flips[:, axis].nonzero()[:, 0]
+            self._move(batch, chosen, lambda images, at=axis: images.flip(at + 2), flip_matrix(axis, side))
+        for turn in sorted(set(turns.tolist()) - {0}):
+            chosen = (turns == turn).nonzero()[:, 0]
+            self._move(batch, chosen, lambda images, by=turn: quarter_turned(images, by), turn_matrix(turn, shape))
+        return batch
+
+    def _draw(self, count: int, axes: int) -> tuple[Tensor, Tensor]:
+        """Which axes are flipped, ``(B, axes)``, and the class of each turn, ``(B,)``; on the CPU."""
+        draws = own_draws(count, axes + 2, dtype=torch.float64)
+        others = (PLANE_TURNS if axes == 2 else VOLUME_TURNS) - 1
+        turns = 1 + (draws[:, -1] * others).long().clamp(max=others - 1)
+        return draws[:, :axes] < self.flip, torch.where(draws[:, -2] < self.turn, turns, 0)
+
+    def _move(
+        self, batch: dict[Hashable, Any], chosen: Tensor, move: Callable[[Tensor], Tensor], matrix: Tensor
+    ) -> None:
+        """Move the chosen images, masks and affines of a batch; the tensors that came in stay as they are."""
+        if not len(chosen):
+            return
+        rows = to_device(chosen, batch["image"].device)
+        for key in ("image", *self.label_keys):
+            if key in batch:
+                batch[key] = batch[key].index_copy(0, rows, move(batch[key].index_select(0, rows)))
+        if "affine" in batch:
+            affine = batch["affine"]
+            moved = affine.index_select(0, rows) @ to_device(matrix.to(affine.dtype), affine.device)
+            batch["affine"] = affine.index_copy(0, rows, moved)

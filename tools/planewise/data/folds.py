@@ -1,0 +1,61 @@
+"""Cross-validation inside the training part of a datalist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from planewise.data.datalist import load_datalist
+from planewise.errors import InputError
+from planewise.preprocessing.exam_name import exam_of
+
+
+def load_fold(
+    path: str | Path,
+    section: str,
+    fold: int | None = None,
+    folds: int = 5,
+    class_key: str = "group",
+    seed: int = 0,
+    required: bool = False,
+) -> list[dict[str, Any]]:
+    """The items of a section, as `load_datalist` gives them; with a fold, the training part is divided anew.
+
+    The exams of the datalist's training and validation sections are divided into folds by patient, every class alike. One
+    fold is the validation section, the others are the training section. The test section is what it is.
+
+    Args:
+        path: the datalist.
+        section: ``"training"``, ``"validation"`` or ``"test"``.
+        fold: 0 to ``folds`` - 1; None keeps the datalist's own sections.
+        folds: number of folds.
+        class_key: key of the items' class.
+        seed: seed of the division.
+        required: whether an empty section is an error.
+
+    Raises:
+        InputError: there is no such fold, or there are fewer patients than folds.
+    """
+    if fold is None or section == "test":
+        return load_datalist(path, section, required)
+    if folds < 2 or not 0 <= fold < folds:
+        raise InputError(f"fold {fold} of {folds} was asked for; with {folds} folds it is 0 to {folds - 1} (--fold)")
+    items = [*load_datalist(path, "training", required), *load_datalist(path, "validation")]
+    patients: dict[str, str] = {}
+    for item in items:
+        patients.setdefault(_patient(item), str(item.get(class_key, "")))
+    if len(patients) < folds:
+        raise InputError(f"{len(patients)} patients cannot be divided into {folds} folds; give fewer with --folds")
+    names = sorted(patients)
+    drawn = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
+    # class after class, each in a random order, dealt out in turn: scikit-learn's StratifiedGroupKFold refuses
+    # classes that are smaller than the number of folds
+    dealt = sorted((names[index] for index in drawn), key=patients.__getitem__)
+    chosen = set(dealt[fold::folds])
+    return [item for item in items if (_patient(item) in chosen) == (section == "validation")]
+
+
+def _patient(item: dict[str, Any]) -> str:
+    return str(item.get("patient") or exam_of(item))

@@ -1,0 +1,194 @@
+"""Hearts at end-diastole and end-systole by the batch."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from planewise.data.datalist import expand_volumes
+from planewise.data.slice_dataset import SliceDataset
+from planewise.data.to_device import to_device
+from planewise.errors import InputError
+from planewise.preprocessing.exam_name import exam_of
+
+logger = logging.getLogger(__name__)
+
+PHASES = ("ED", "ES")
+#: The label of an exam whose class is not known.
+UNKNOWN = -1
+
+
+def slices_between(count: int, first: float, last: float) -> list[int]:
+    """Which of a stack's slices have their middle in a part of it.
+
+    Args:
+        count: number of slices.
+        first, last: shares of the stack's height, 0 to 1. A third to two thirds is the mid-ventricular third, whichever end
+            the base is at.
+
+    Returns:
+        Their ranks; the slice nearest to the part's middle if the part lies between two.
+    """
+    middles = [(rank + 0.5) / count for rank in range(count)]
+    # a third is not exact in binary
+    chosen = [rank for rank, middle in enumerate(middles) if first - 1e-9 <= middle <= last + 1e-9]
+    return chosen or [min(range(count), key=lambda rank: abs(middles[rank] - (first + last) / 2))]
+
+
+class TwoPhaseDataset(Dataset):
+    """The preprocessed slices of an exam at end-diastole and end-systole as one sample, with the exam's class.
+
+    A batch is a dictionary of tensors: ``image`` ``(B, 2 S, i, j)`` float32, the slices of end-diastole and after them those
+    of end-systole, exams of fewer slices than S filled up with zeros; ``mask`` ``(B, S)``, true for slices that are there;
+    ``image_padding`` ``(B, 2 S)``; ``label`` ``(B,)`` int64, `UNKNOWN` for an exam without a class; ``index`` ``(B,)`` into
+    `items`; and with ``heart_labels`` ``heart`` ``(B, 2 S, i, j)``, one where the mask says heart.
+
+    Exams without a class, without one of the phases, or with another number of slices at each, are left out and counted in
+    the log.
+
+    Args:
+        data: items of a datalist, whole volumes with ``phase`` ED or ES.
+        transform: deterministic MONAI transforms from a slice's item to tensors; see `SliceDataset`.
+        classes: names in order.
+        class_key: key of the items' class.
+        slices: from where to where on the stack's height, see `slices_between`.
+        labelled: False keeps exams without a class.
+        required: whether it is an error if no exam is left.
+        heart_labels: values of the masks under ``label``, which the transform then keeps, that are heart; None for no masks.
+        num_exams: largest number of exams; None takes all.
+        device: where batches are wanted; see `SliceDataset`.
+        cache_dir, num_workers, progress: of the `SliceCache`.
+
+    Raises:
+        InputError: an exam's class is none of the classes, or no exam is left and one is required.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[dict[str, Any]],
+        transform: Callable[[dict[str, Any]], dict[str, Any]],
+        classes: Sequence[str],
+        class_key: str = "group",
+        *,
+        slices: Sequence[float] = (1 / 3, 2 / 3),
+        labelled: bool = True,
+        required: bool = False,
+        heart_labels: Sequence[int] | None = None,
+        num_exams: int | None = None,
+        cache_dir: str | Path | None = None,
+        device: str | torch.device | None = None,
+        num_workers: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.data = data
+        self.transform = transform
+        self.classes = tuple(str(name) for name in classes)
+        self.heart_labels = None if heart_labels is None else tuple(int(value) for value in heart_labels)
+        first, last = (float(share) for share in slices)
+        if not 0 <= first <= last <= 1:
+            raise InputError(f"slices is {[first, last]}; two shares of the stack's height are wanted: [0, 1] for all")
+        exams, problems = self._pairs(class_key, labelled)
+        exams = dict(list(exams.items())[:num_exams])
+        wanted = []
+        for exam, pair in list(exams.items()):
+            cut = {phase: expand_volumes([pair[phase]]) for phase in PHASES}
+            counts = [len(cut[phase]) for phase in PHASES]
+            if counts[0] != counts[1]:
+                problems["another number of slices at each phase"] += 1
+                del exams[exam]
+                continue
+            kept = slices_between(counts[0], first, last)
+            wanted += [cut[phase][rank] | {"slice": rank} for phase in PHASES for rank in kept]
+        self.slices = SliceDataset(
+            wanted,
+            transform,
+            cache_dir=cache_dir,
+            device=device,
+            label_keys=("label",) if self.heart_labels is not None else (),
+            num_workers=num_workers,
+            progress=progress,
+        )
+        rows: dict[str, dict[str, dict[int, int]]] = defaultdict(lambda: {phase: {} for phase in PHASES})
+        for row, item in enumerate(self.slices.items):
+            rows[item["exam"]][item["phase"]][item["slice"]] = row
+        self.items: list[dict[str, Any]] = []
+        self._rows: list[list[list[int]]] = []
+        for exam, pair in exams.items():
+            both = sorted(rows[exam]["ED"].keys() & rows[exam]["ES"].keys())
+            if not both:
+                problems["no slice that can be used at both phases"] += 1
+                continue
+            self._rows.append([[rows[exam][phase][rank] for rank in both] for phase in PHASES])
+            own = {key: pair["ED"][key] for key in ("patient", class_key) if key in pair["ED"]}
+            self.items.append({"exam": exam, **own, "slices": both})
+        if problems:
+            told = "; ".join(f"{reason} ({count})" for reason, count in problems.items())
+            if required and not self.items:
+                raise InputError(
+                    f"no exam can be used: {told}; index exams that have volumes at ED and ES and a class "
+                    "(`planewise index --classes FILE.csv`)"
+                )
+            logger.warning("%d exams left out: %s", problems.total(), told)
+        #: ``(exams,)``, on the CPU
+        self.labels = torch.tensor([self._label(item, class_key) for item in self.items], dtype=torch.long)
+
+    def _pairs(self, class_key: str, labelled: bool) -> tuple[dict[str, dict[str, Any]], Counter[str]]:
+        """Exam to its items by phase, and how many exams are left out for which reason."""
+        by_exam: dict[str, dict[str, Any]] = defaultdict(dict)
+        for item in self.data:
+            by_exam[exam_of(item)].setdefault(str(item.get("phase", "")).upper(), item)
+        exams: dict[str, dict[str, Any]] = {}
+        problems: Counter[str] = Counter()
+        for exam, found in by_exam.items():
+            absent = [phase for phase in PHASES if phase not in found]
+            if absent:
+                problems[f"no volume at {' and '.join(absent)}"] += 1
+            elif labelled and class_key not in found["ED"]:
+                problems[f"no class ({class_key})"] += 1
+            else:
+                exams[exam] = {phase: {**found[phase], "exam": exam, "phase": phase} for phase in PHASES}
+        return exams, problems
+
+    def _label(self, item: dict[str, Any], class_key: str) -> int:
+        if class_key not in item:
+            return UNKNOWN
+        if (name := str(item[class_key])) not in self.classes:
+            raise InputError(
+                f"exam {item['exam']}: {class_key} is {name!r}; known are {', '.join(self.classes)} (--classes)"
+            )
+        return self.classes.index(name)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        rows = [self._rows[index] for index in indices]
+        found = self.slices.__getitems__([row for pair in rows for phase in pair for row in phase])
+        depth = max(len(pair[0]) for pair in rows)
+        image = found["image"].new_zeros(len(rows), 2, depth, *found["image"].shape[2:])
+        padding, mask = image.new_zeros(len(rows), 2, depth), image.new_zeros(len(rows), depth, dtype=torch.bool)
+        heart = torch.zeros_like(image)
+        start = 0
+        for number, pair in enumerate(rows):
+            count = len(pair[0])
+            for phase in range(2):
+                end = start + count
+                image[number, phase, :count] = found["image"][start:end, 0]
+                padding[number, phase, :count] = found["image_padding"][start:end, 0]
+                if self.heart_labels is not None:
+                    wanted = torch.tensor(self.heart_labels, device=image.device)
+                    heart[number, phase, :count] = torch.isin(found["label"][start:end, 0].long(), wanted).float()
+                start = end
+            mask[number, :count] = True
+        index = torch.as_tensor(indices, dtype=torch.long)
+        label, index = (to_device(values, image.device) for values in (self.labels[index], index))
+        batch = {"image": image.flatten(1, 2), "image_padding": padding.flatten(1, 2), "mask": mask, "label": label}
+        if self.heart_labels is not None:
+            batch["heart"] = heart.flatten(1, 2)
+        return batch | {"index": index}

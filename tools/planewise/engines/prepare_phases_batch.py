@@ -1,0 +1,39 @@
+"""From a batch of hearts at two phases to the classifier's input, on the network's device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from einops import rearrange
+from monai.engines import PrepareBatch
+from torch import Tensor
+
+from planewise.engines.prepare_batch import BatchTransform, on_device
+
+
+class PreparePhasesBatch(PrepareBatch):
+    """Move a batch of `TwoPhaseDataset` to the device, transform its exams there, and split it into input, label and mask.
+
+    Args:
+        augmentation: random batch transforms; the slices of both phases are an exam's channels and move together. None for
+            none.
+
+    Returns:
+        The image ``(B, 2, H, W, S)``, the labels ``(B,)``, no arguments, and the keyword argument ``mask`` ``(B, S)`` for the
+        network.
+    """
+
+    def __init__(self, augmentation: BatchTransform | None = None) -> None:
+        self.augmentation = augmentation
+
+    def __call__(
+        self,
+        batchdata: dict[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor, tuple, dict[str, Tensor]]:
+        batch = on_device(batchdata, device, non_blocking, self.augmentation)
+        image = rearrange(batch["image"], "b (phase s) h w -> b phase h w s", phase=2)
+        return image, batch["label"], (), {"mask": batch["mask"]}

@@ -1,0 +1,166 @@
+"""Evaluation of a diagnosis from two phases: tables and pictures from one pass over the exams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from ignite.engine import Engine, Events
+from torch import nn
+
+from planewise.data import TwoPhaseDataset
+from planewise.data.two_phase_dataset import PHASES
+from planewise.evaluation.only_a_picture import only_a_picture
+from planewise.metrics import classification_scores, epochs_to_converge, inside_share
+from planewise.networks.saliency import phase_saliency_maps
+from planewise.reports.classification_figures import roc_figure
+from planewise.reports.findings_figures import Decision, saliency_figure
+from planewise.reports.history import read_history
+from planewise.reports.tables import write_csv, write_json
+
+
+class TwoPhaseReport:
+    """Write what an evaluator's pass over exams shows into a folder.
+
+    - ``predictions.csv``: each exam's probabilities, by its hash, and its class if it is known;
+    - ``metrics.json``, of the exams whose class is known: macro AUC (Nakashima, Tables 1 to 3), AUC by class, accuracy,
+      confusion matrix; ``epochs``, how many were trained, and ``converged_epoch`` (`epochs_to_converge`, Fig. 1); and
+      ``saliency``, of the exams with masks: the mean share of each phase's saliency that lies inside the heart,
+      beside the share of the image that the heart takes, which is what a map without preference gives;
+    - ``roc.png``, ROC curves and the confusion matrix;
+    - ``saliency.png``: both phases of the exams that the network is surest of, and where it looked.
+
+    The evaluator does not decollate; its outputs hold logits ``pred`` ``(B, classes)``.
+
+    Args:
+        output_dir: folder.
+        dataset: the evaluator's exams.
+        network: whose saliency is drawn.
+        classes: names in order.
+        masked: the same exams with their masks (``heart_labels``); None for no shares.
+        history: the run's ``history.csv``; None for no epochs.
+        examples: exams in ``saliency.png``.
+        title: title of the pictures, say the data's name.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        dataset: TwoPhaseDataset,
+        network: nn.Module,
+        classes: Sequence[str],
+        masked: TwoPhaseDataset | None = None,
+        history: str | Path | None = None,
+        examples: int = 3,
+        title: str = "",
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.dataset = dataset
+        self.network = network
+        self.classes = tuple(str(name) for name in classes)
+        self.masked = masked
+        self.history = history
+        self.examples = examples
+        self.title = title
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _start(self, engine: Engine) -> None:
+        self._index: list[int] = []
+        self._probabilities: list[torch.Tensor] = []
+
+    def _collect(self, engine: Engine) -> None:
+        self._index += engine.state.batch["index"].tolist()
+        self._probabilities.append(torch.softmax(engine.state.output["pred"].float(), dim=1).cpu())
+
+    def _write(self, engine: Engine) -> None:
+        if not self._index:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        probabilities = torch.cat(self._probabilities).numpy()
+        labels = self.dataset.labels[self._index].numpy()
+        known = labels >= 0
+        columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self._index]}
+        if known.any():
+            columns["true"] = [self.classes[label] if label >= 0 else "" for label in labels]
+        columns["predicted"] = [self.classes[index] for index in probabilities.argmax(axis=1)]
+        columns |= {f"p({name})": probabilities[:, index].tolist() for index, name in enumerate(self.classes)}
+        write_csv(self.folder / "predictions.csv", columns)
+        with only_a_picture("saliency.png"):
+            self._draw_saliency(probabilities, labels)
+        if not known.any():
+            return
+        scores = classification_scores(probabilities[known], labels[known], self.classes)
+        scores |= self._convergence() | self._saliency(probabilities)
+        with only_a_picture("roc.png"):
+            figure = roc_figure(probabilities[known], labels[known], self.classes, scores)
+            figure.savefig(self.folder / "roc.png", dpi=110)
+        # last: what waits for this file finds the others
+        write_json(self.folder / "metrics.json", scores)
+        engine.state.metrics |= {"report": scores}
+
+    def _convergence(self) -> dict[str, Any]:
+        rows = read_history(self.history) if self.history is not None else []
+        if not rows:
+            return {}
+        seen = [row for row in rows if "val_loss" in row]
+        converged = epochs_to_converge([row["epoch"] for row in seen], [row["val_loss"] for row in seen])
+        return {"epochs": rows[-1]["epoch"], "converged_epoch": converged}
+
+    def _maps(self, batch: dict[str, torch.Tensor], output: int) -> np.ndarray:
+        device = next(self.network.parameters()).device
+        image = rearrange(batch["image"][0], "(phase s) h w -> phase h w s", phase=2)
+        return phase_saliency_maps(self.network, image.to(device), output).cpu().numpy()
+
+    def _saliency(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """Mean shares over the exams that have masks, of the class that each was given."""
+        if self.masked is None or not len(self.masked):
+            return {}
+        given = {
+            self.dataset.items[index]["exam"]: int(row.argmax())
+            for index, row in zip(self._index, probabilities, strict=True)
+        }
+        shares: dict[str, list[float]] = {phase: [] for phase in PHASES}
+        areas: dict[str, list[float]] = {phase: [] for phase in PHASES}
+        exams = 0
+        for number, item in enumerate(self.masked.items):
+            if item["exam"] not in given:
+                continue
+            batch = self.masked.__getitems__([number])
+            hearts = rearrange(batch["heart"][0], "(phase s) h w -> phase s h w", phase=2).cpu().numpy() > 0
+            exams += 1
+            for phase, maps, heart in zip(PHASES, self._maps(batch, given[item["exam"]]), hearts, strict=True):
+                share = inside_share(maps, heart)
+                if share is not None:
+                    shares[phase].append(share)
+                    areas[phase].append(float(heart.mean()))
+        return {
+            "saliency": {
+                "exams": exams,
+                "inside": {phase: float(np.mean(found)) if found else None for phase, found in shares.items()},
+                "by_area": {phase: float(np.mean(found)) if found else None for phase, found in areas.items()},
+            }
+        }
+
+    def _draw_saliency(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
+        rows = []
+        for number in np.argsort(-probabilities.max(axis=1), kind="stable")[: self.examples]:
+            index, output = self._index[number], int(probabilities[number].argmax())
+            batch = self.dataset.__getitems__([index])
+            stacks = rearrange(batch["image"][0], "(phase s) h w -> phase h w s", phase=2).cpu().numpy()
+            truth = self.classes[labels[number]] if labels[number] >= 0 else "not known"
+            item = self.dataset.items[index]
+            numbers = [rank + 1 for rank in item["slices"]]
+            for phase, stack, maps in zip(PHASES, stacks, self._maps(batch, output), strict=True):
+                found = f"{phase}: {self.classes[output]} {probabilities[number, output]:.2f}"
+                caption = f"{found}\ntruly {truth}\n{item['exam'][:6]}"
+                rows.append(Decision(caption, stack, maps, numbers))
+        if rows:
+            saliency_figure(rows, self.title).savefig(self.folder / "saliency.png", dpi=100)

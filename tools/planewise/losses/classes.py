@@ -1,0 +1,22 @@
+"""Loss of a diagnosis: one class of several."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from planewise.losses.mean_over_known import mean_over_known
+from planewise.losses.terms import Term, TermLoss
+
+
+class ClassLoss(TermLoss):
+    """Cross-entropy over the exams whose class is known (Nakashima, section 5.1).
+
+    ``L = -1 / |K| sum_(i in K) log softmax(x_i)[y_i]``. It takes logits ``(B, classes)`` and labels ``(B,)``, negative where
+    unknown.
+    """
+
+    def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:
+        known = target >= 0
+        entropy = cross_entropy(prediction, target.clamp_min(0), reduction="none")
+        return [Term(*mean_over_known((entropy * known).sum(), known))]

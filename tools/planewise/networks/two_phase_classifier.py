@@ -1,0 +1,80 @@
+"""Classification of a heart from its images at end-diastole and end-systole."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+import torch
+from torch import Tensor, nn
+
+from planewise.networks.embedding_net import EmbeddingNet
+from planewise.networks.named_parts import NamedParts
+from planewise.networks.pretrained import NO_WEIGHTS, load_pretrained, read_weights
+
+
+class TwoPhaseClassifier(NamedParts):
+    """One encoder for each phase, their features side by side, and one linear layer (Nakashima, section 5.1).
+
+    The features of a slice are the average over the encoder's deepest level, those of a phase the mean over its slices.
+
+    Args:
+        encoder: gives the features of every level of a slice ``(N, 1, H, W)``, finest first; has ``out_channels``. It is
+            end-diastole's; end-systole's is a copy, so both start from the same weights and go their own ways.
+        num_classes: outputs, one logit each.
+        frozen: parts (``"encoder"``, both of them) that are not trained.
+
+    `forward` takes stacks at both phases ``(B, 2, H, W, S)``, end-diastole first, and, where exams of one batch have
+    different numbers of slices, ``mask`` ``(B, S)``, true for slices that are there; it returns logits
+    ``(B, num_classes)``. The state dict calls the encoders ``encoder.ed`` and ``encoder.es``.
+    """
+
+    def __init__(self, encoder: nn.Module, num_classes: int, frozen: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.encoder = _Phases(encoder)
+        self.head = nn.Linear(2 * int(encoder.out_channels), num_classes)
+        self.freeze(frozen)
+
+    # TorchScript reads the annotation, and knows no `Tensor | None` in older torch
+    def forward(self, image: Tensor, mask: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
+        if image.shape[1] != 2:
+            raise ValueError("two phases are wanted, end-diastole and end-systole")
+        batch, slices = image.shape[0], image.shape[4]
+        # (b p h w s) -> p ((b s) 1 h w); einops does not go through TorchScript
+        folded = image.permute(1, 0, 4, 2, 3).reshape(2, batch * slices, 1, image.shape[2], image.shape[3])
+        ed = self.encoder.ed(folded[0])[-1].mean(dim=(2, 3)).reshape(batch, slices, -1)
+        es = self.encoder.es(folded[1])[-1].mean(dim=(2, 3)).reshape(batch, slices, -1)
+        features = torch.cat([ed, es], dim=2)
+        if mask is None:
+            return self.head(features.mean(dim=1))
+        there = mask.to(features.dtype).unsqueeze(-1)
+        return self.head((features * there).sum(dim=1) / there.sum(dim=1).clamp_min(1))
+
+
+class _Phases(nn.Module):
+    """The encoders of both phases, by name."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.ed = encoder
+        self.es = copy.deepcopy(encoder)
+
+
+def load_both_phases(network: TwoPhaseClassifier, path: str | Path | None) -> TwoPhaseClassifier:
+    """Copy an encoder's weights into the encoders of both phases (`load_pretrained` says what fits), and return the network.
+
+    Args:
+        network: changed in place.
+        path: weights of a pretext, or a public file for the encoder; weights of such a classifier go where they came from.
+            None (or the text null or none) loads nothing.
+
+    Raises:
+        InputError: as `load_pretrained`.
+    """
+    if path in NO_WEIGHTS or any(name.startswith("encoder.ed.") for name in read_weights(path)):
+        return load_pretrained(network, path)
+    load_pretrained(EmbeddingNet(network.encoder.ed), path)
+    network.encoder.es.load_state_dict(network.encoder.ed.state_dict())
+    return network
