@@ -15,7 +15,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from planewise.packaging import Packaged, package_bundle
-from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, Recipe
+from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe
 
 from tests.bundles.conftest import anatomy, tiny, write_phantoms
 from tests.conftest import ROOT
@@ -96,6 +96,7 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
         "cardiac": {
             "unlabelled": (Recipe("dsbcc", 41, UNLABELLED.at_size("demo").with_values(**coarse)), 2),
             "labelled": (Recipe("acdc", 42, LABELLED.at_size("demo").with_values(**coarse)), 5),
+            "four_chamber": (Recipe("ukbb", 45, VOLUNTEERS.at_size("demo").with_values(**coarse)), 2),
         },
         "knee": {
             "unlabelled": (Recipe("fastmri", 43, KNEE_UNLABELLED.at_size("demo").with_values(spacing=(3.0, 3.4))), 2),
@@ -114,6 +115,8 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
 
 def datalist_of(name: str, phantoms: SimpleNamespace) -> Path:
     lists = getattr(phantoms, anatomy(name))
+    if "_lax_" in name:
+        return lists.four_chamber
     return lists.unlabelled if name.startswith("pretext_") else lists.labelled
 
 
