@@ -77,7 +77,9 @@ def datalists(tmp_path_factory) -> SimpleNamespace:
         planes = {
             view: {"origin": [70.0, 70, 0], "normal": normal}
             for view, normal in zip(
-                ("2ch", "4ch", "axial", "coronal"), ([1, 0, 0], [0, 1, 0], [0.6, 0.8, 0], [0.8, 0, 0.6]), strict=True
+                ("2ch", "4ch", "sax", "axial", "coronal"),
+                ([1, 0, 0], [0, 1, 0], [0, 1, 0], [0.6, 0.8, 0], [0.8, 0, 0.6]),
+                strict=True,
             )
         }
         for k in range(3):

@@ -115,6 +115,12 @@ def test_evaluation_takes_all_that_the_run_changed(tmp_path):
     assert parser["datalist"] != "/elsewhere.json" and parser["num_workers"] is None
 
 
+def test_evaluation_of_two_tasks_needs_no_word_of_the_other(tmp_path):
+    run = a_run(SEGMENTATION, tmp_path, features=[4, 8], transfer="multitask", beta=3, pretrained="/a.pt")
+    parser = a_parser(SEGMENTATION, "train.yaml", "evaluate.yaml", output_dir=str(run), ckpt_dir=str(run / "models"))
+    assert follow_weights(parser, []) == {"features": [4, 8]}
+
+
 def test_pretrained_weights_bring_the_backbone_alone(tmp_path):
     run = a_run(POSITION, tmp_path, **SMALL, learning_rate=7.0)
     parser = a_parser(SEGMENTATION, "train.yaml", pretrained=str(run))

@@ -18,6 +18,8 @@ from planewise.errors import InputError
 logger = logging.getLogger(__name__)
 
 _NETWORK = "network_def"
+#: How training starts and goes on beside another task: nothing that an evaluation repeats.
+_OF_TRAINING = ("transfer", "beta", "pretext_settings")
 
 
 def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
@@ -127,7 +129,7 @@ def _all_settings(run: RunRecord, train: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in run.config.items()
         if key in train
         and key not in NOT_COMPUTED
-        and key not in FILES
+        and key not in (*FILES, *_OF_TRAINING)
         and value != train[key]
         and not holds_code(value)
         and not holds_code(train[key])
