@@ -8,7 +8,6 @@ import shutil
 import pytest
 import yaml
 from planewise.engines.run_record import RunRecord
-from planewise.errors import InputError
 
 from tests.conftest import ROOT
 from tools.released import train
@@ -56,11 +55,3 @@ def test_what_is_no_recipe_is_said(tmp_path, capsys):
     assert train.main([str(tmp_path / "other.yaml")]) == 1 and train.main(["toe"]) == 1
     said = capsys.readouterr().err
     assert "is not a recipe of weights" in said and "there is no recipe" in said and "name heart" in said
-
-
-def test_rows_stand_under_performance_and_are_replaced():
-    once = train.between_marks("# A\n\n## Performance\n\nolder\n", ["new"])
-    assert once == f"# A\n\n## Performance\n\n{train.BEGIN}\nnew\n{train.END}\n\nolder\n"
-    assert train.between_marks(once, ["newer"]) == once.replace("new\n", "newer\n")
-    with pytest.raises(InputError, match="no heading Performance"):
-        train.between_marks("# A\n", ["new"])

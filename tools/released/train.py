@@ -23,24 +23,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from planewise.data import read_datalist
 from planewise.engines.run_record import read_table
 from planewise.engines.weights_settings import plain, settings_of
 from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
 from planewise.packaging.configs import with_values
+from planewise.packaging.model_card import with_release
 from planewise.packaging.released import card_rows, record_of_release, save_in_half
 from planewise.packaging.run_record import Run, flat_scores
 from planewise.whole_files import written_whole
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-#: Around what this command writes into a bundle's README.
-BEGIN, END = (
-    "<!-- written by `tools/train_released_weights` -->",
-    "<!-- end of what `tools/train_released_weights` wrote -->",
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -182,7 +177,7 @@ class Maker:
         _rewrite(
             folder / "configs" / "metadata.json", lambda _: json.dumps(metadata, indent=4, ensure_ascii=False) + "\n"
         )
-        _rewrite(folder / "docs" / "README.md", lambda text: between_marks(text, card_rows(released)))
+        _rewrite(folder / "docs" / "README.md", lambda text: with_release(text, card_rows(released)))
         print(f"{models / 'model.pt'}: {ships.stat().st_size / 1e6:.2f} MB; {record['data']}")
 
     def _overlay(self, name: str) -> str:
@@ -199,18 +194,6 @@ class Maker:
     def _call(self, command: list[str], folder: Path) -> None:
         print(f"$ {shlex.join(command)}", flush=True)
         subprocess.run(command, cwd=folder, env=self.environment, check=True)
-
-
-def between_marks(text: str, rows: Sequence[str]) -> str:
-    """A README with these lines between this command's marks; under its heading Performance if it has none yet."""
-    block = "\n".join([BEGIN, *rows, END])
-    if BEGIN in text and END in text:
-        before, _, rest = text.partition(BEGIN)
-        return before + block + rest.partition(END)[2]
-    heading = "## Performance\n\n"
-    if heading not in text:
-        raise InputError("the bundle's README has no heading Performance for the scores to stand under")
-    return text.replace(heading, f"{heading}{block}\n\n", 1)
 
 
 def _rewrite(path: Path, change: Any) -> None:

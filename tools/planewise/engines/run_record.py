@@ -14,7 +14,6 @@ import yaml
 from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
 
-
 #: Beside weights that ship with a bundle, in place of their run's folder: its record, with its configuration in it.
 RELEASED = "record.json"
 #: Where that record says which file it is of.
