@@ -28,10 +28,12 @@ from planewise.engines.run_record import read_table
 from planewise.engines.weights_settings import plain, settings_of
 from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
+from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_values
 from planewise.packaging.model_card import with_release
-from planewise.packaging.released import card_rows, record_of_release, save_in_half
-from planewise.packaging.run_record import Run, flat_scores
+from planewise.packaging.onnx_options import onnx_options
+from planewise.packaging.released import card_rows, card_scores, record_of_release, save_in_half
+from planewise.packaging.run_record import Run
 from planewise.whole_files import written_whole
 
 HERE = Path(__file__).resolve().parent
@@ -171,13 +173,23 @@ class Maker:
             part.write_text(json.dumps(record, indent=1) + "\n")
         released = Run.of_weights(models / "model.pt")
         changes = settings_of(released, train, inference)["inference.yaml"]
+        before = onnx_options(Bundle(folder))
         _rewrite(folder / "configs" / "inference.yaml", lambda text: with_values(text, changes))
+        after = onnx_options(Bundle(folder))
         metadata = read_table(folder / "configs" / "metadata.json")
-        metadata["eval_metrics"] = {"measured_on": record["data"], **flat_scores(record["scores"])}
+        metadata["eval_metrics"] = {"measured_on": record["data"], **card_scores(released)}
         _rewrite(
             folder / "configs" / "metadata.json", lambda _: json.dumps(metadata, indent=4, ensure_ascii=False) + "\n"
         )
-        _rewrite(folder / "docs" / "README.md", lambda text: with_release(text, card_rows(released)))
+        sides = ["x".join(map(str, options.input_shape[2:4])) for options in (before, after)]
+        _rewrite(
+            folder / "docs" / "README.md",
+            lambda text: (
+                with_release(text, card_rows(released))
+                .replace(before.command, after.command)
+                .replace(f"slices of {sides[0]} pixels", f"slices of {sides[1]} pixels")
+            ),
+        )
         print(f"{models / 'model.pt'}: {ships.stat().st_size / 1e6:.2f} MB; {record['data']}")
 
     def _overlay(self, name: str) -> str:

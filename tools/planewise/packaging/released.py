@@ -72,16 +72,22 @@ def record_of_release(
     }
 
 
+def card_scores(run: Run) -> dict[str, float]:
+    """Scores of weights that ship, as metadata.json and the model card have them: those of the task, without counts."""
+    _, scores = run.scores or ("", {})
+    task = {name: value for name, value in scores.items() if name != "probe"}
+    return {name: value for name, value in flat_scores(task).items() if not isinstance(value, int)}
+
+
 def card_rows(run: Run) -> list[str]:
     """Lines of a model card on weights that ship: what they were made from, and their scores."""
-    _, scores = run.scores or ("", {})
-    rows = [f"| {name} | {value} |" for name, value in flat_scores(scores).items()]
+    rows = [f"| {name} | {value} |" for name, value in card_scores(run).items()]
     facts = [
         "### The weights in `models/`",
         "",
-        f"Made by `{run.record['made_by']}`. Trained and measured on {run.data}; the scores are of the test exams, whose",
-        "settings are others than those of the training exams. `models/record.json` holds the rest: configuration, seed,",
-        "versions, commit and the settings of the phantoms.",
+        f"Made by `{run.record['made_by']}`, on {run.data}.",
+        "The scores are of the test exams. `models/record.json` holds the rest: configuration, seed, versions, commit and",
+        "the settings of the phantoms of each section. `_sd` is the standard deviation.",
         "",
     ]
     return [*facts, "| score | |", "|---|---|", *rows]
