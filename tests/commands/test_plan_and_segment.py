@@ -22,7 +22,7 @@ def run(*arguments):
 @pytest.fixture(scope="module")
 def exam(phantoms):  # noqa: F811
     """A folder with the DICOM files of one exam, of two phases."""
-    return sorted((phantoms.cardiac.dicom / "train").iterdir())[0]
+    return sorted(phantoms.cardiac.dicom.rglob("study"))[0].parent
 
 
 @pytest.fixture(scope="module")
