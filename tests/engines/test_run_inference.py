@@ -8,7 +8,7 @@ from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
 
 LOG = """parsing config_file configs/inference.yaml: nobody can act on this
-2026-11-21 14:34:34,574 - INFO - weights of this bundle: trained on phantoms
+2026-11-21 14:34:34,574 - INFO - the weights are those that ship, trained on phantoms
 2026-11-21 14:34:40,532 - INFO - exam c62a9e72e2, 2ch: plane
 2026-11-21 14:34:40,532 - WARNING - exam c62a9e72e2: a doubt
 2026-11-21 14:34:40,532 - WARNING - exam c62a9e72e2: a doubt
@@ -34,7 +34,7 @@ def acts(monkeypatch, tmp_path, lines):
 def test_it_tells_of_exams_and_weights_once(bundle, monkeypatch, tmp_path):
     acts(monkeypatch, tmp_path, f"import sys\nprint({LOG!r}, sys.argv[1:])")
     assert run_inference(bundle, {"input": "x"}) == [
-        "weights of this bundle: trained on phantoms",
+        "the weights are those that ship, trained on phantoms",
         "exam c62a9e72e2, 2ch: plane",
         "exam c62a9e72e2: a doubt",
     ]

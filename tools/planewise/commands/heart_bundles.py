@@ -93,6 +93,11 @@ def write_page(folder: Path, shown: ShownExam) -> Path:
     return page
 
 
+def of_the_weights(said: Sequence[str]) -> list[str]:
+    """What runs say of weights that ship, as sentences."""
+    return [f"{line[:1].upper()}{line[1:]}." for line in said if line.startswith("the weights")]
+
+
 def text(value: Any, digits: int = 1, unit: str = "") -> str:
     """A number as the tables show it, "-" for one that is not known."""
     return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}f}{unit}"

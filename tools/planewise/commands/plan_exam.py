@@ -17,6 +17,7 @@ from planewise.commands.heart_bundles import (
     STRUCTURES,
     bundles_folder,
     load_stacks,
+    of_the_weights,
     read_mask,
     text,
     weights_of,
@@ -88,7 +89,17 @@ def plan_exams(
         )
         page = write_page(output / stack.name, shown)
         remarks = [line for line in said if line.startswith(f"exam {stack.name}") and ": plane" not in line]
-        done.append(PlannedExam(page, [f"Exam {stack.name}, {plan['slices']} slices", *map(_line, rows), *remarks]))
+        done.append(
+            PlannedExam(
+                page,
+                [
+                    *([] if done else of_the_weights(said)),
+                    f"Exam {stack.name}, {plan['slices']} slices",
+                    *map(_line, rows),
+                    *remarks,
+                ],
+            )
+        )
     return done
 
 

@@ -12,6 +12,7 @@ from planewise.commands.heart_bundles import (
     STRUCTURES,
     bundles_folder,
     load_stacks,
+    of_the_weights,
     read_mask,
     text,
     weights_of,
@@ -94,7 +95,11 @@ def segment_exams(
             for row in rows
         ]
         remarks = [line for line in said if line.startswith(f"exam {exam}")]
-        done.append(SegmentedExam(page, [f"Exam {exam}, {len(names)} phases", *lines, *remarks]))
+        done.append(
+            SegmentedExam(
+                page, [*([] if done else of_the_weights(said)), f"Exam {exam}, {len(names)} phases", *lines, *remarks]
+            )
+        )
     return done
 
 

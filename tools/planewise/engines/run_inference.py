@@ -11,7 +11,7 @@ from pathlib import Path
 
 from planewise.errors import InputError
 
-_SAID = re.compile(r" - (?:WARNING|INFO) - (exam .*|weights of .*)")
+_SAID = re.compile(r" - (?:WARNING|INFO) - (exam .*|the weights are .*)")
 _REFUSED = re.compile(r"^planewise: (.*)", re.M)
 
 
