@@ -6,8 +6,9 @@ import json
 import nibabel
 import numpy as np
 import pytest
-from planewise.commands import app, heart_bundles, segment_exam
+from planewise.commands import app
 from planewise.errors import InputError
+from planewise.own_exams import heart_bundles
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import datalist_for, phantoms, run_bundle  # noqa: F401  (a fixture)
@@ -89,7 +90,7 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
         nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "heart_mask.nii.gz")
         return ["exam heart: a doubt", "exam other: nothing"]
 
-    monkeypatch.setattr(segment_exam, "run_inference", segmented)
+    monkeypatch.setattr("planewise.own_exams.segment_exams.run_inference", segmented)
     # any file will do for weights that nobody reads
     outcome = run("segment", tmp_path / "heart.nii.gz", "-o", tmp_path / "out", "--weights", tmp_path / "heart.nii.gz")
     assert outcome.exit_code == 0, outcome.output

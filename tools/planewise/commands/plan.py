@@ -46,7 +46,7 @@ def plan(
     console, problems = Console(), Console(stderr=True)
     try:
         with console.status("reading"):
-            from planewise.commands.plan_exam import plan_exams  # here: it imports MONAI, and --help should not wait
+            from planewise.own_exams import plan_exams  # here: it imports MONAI, and --help should not wait
 
         with console.status("planning"):
             done = plan_exams(exam, output, weights=weights, heart=heart, bundles=bundles, device=device)

@@ -44,7 +44,7 @@ def segment(
     console, problems = Console(), Console(stderr=True)
     try:
         with console.status("reading"):
-            from planewise.commands.segment_exam import (
+            from planewise.own_exams import (
                 segment_exams,
             )  # here: it imports MONAI, and --help should not wait
 

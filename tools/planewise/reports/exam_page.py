@@ -19,10 +19,10 @@ from plotly.offline import get_plotlyjs
 from scipy.ndimage import map_coordinates
 from skimage.measure import find_contours, marching_cubes
 
-from planewise.evaluation.plan_views import RESEARCH_ONLY
 from planewise.geometry import clip_lines, crossing, intersection_lines, pixels_to_patient
 from planewise.reports.label_surfaces import label_distances
 from planewise.reports.pretext_figures import VIEW_COLOURS
+from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
 #: Side of the part of the slices that is shown, and of the planes, mm: a heart and what lies about it.

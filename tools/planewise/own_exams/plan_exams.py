@@ -11,7 +11,11 @@ from typing import Any
 
 import torch
 
-from planewise.commands.heart_bundles import (
+from planewise.engines.quiet import keep_quiet
+from planewise.engines.run_inference import run_inference
+from planewise.errors import InputError
+from planewise.geometry import plane_errors
+from planewise.own_exams.heart_bundles import (
     PLANS,
     SEGMENTS,
     STRUCTURES,
@@ -23,10 +27,6 @@ from planewise.commands.heart_bundles import (
     weights_of,
     write_page,
 )
-from planewise.engines.quiet import keep_quiet
-from planewise.engines.run_inference import run_inference
-from planewise.errors import InputError
-from planewise.geometry import plane_errors
 from planewise.reports.exam_page import ShownExam
 
 

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from planewise.commands.heart_bundles import (
+from planewise.data import find_inputs
+from planewise.engines.quiet import keep_quiet
+from planewise.engines.run_inference import run_inference
+from planewise.errors import InputError
+from planewise.metrics.heart_volumes import HeartVolumes, heart_volumes
+from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
     bundles_folder,
@@ -18,11 +23,6 @@ from planewise.commands.heart_bundles import (
     weights_of,
     write_page,
 )
-from planewise.data import find_inputs
-from planewise.engines.quiet import keep_quiet
-from planewise.engines.run_inference import run_inference
-from planewise.errors import InputError
-from planewise.metrics.heart_volumes import HeartVolumes, heart_volumes
 from planewise.preprocessing.exam_name import volume_name
 from planewise.reports.exam_page import ShownExam
 from planewise.reports.tables import write_csv, write_json
