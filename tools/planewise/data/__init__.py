@@ -25,7 +25,7 @@ from planewise.data.two_phase_dataset import TwoPhaseDataset
 from planewise.data.volume_cache import VolumeCache
 from planewise.data.volume_dataset import VolumeDataset
 from planewise.data.volume_inputs import find_volumes
-from planewise.data.volume_slice_dataset import VolumeSliceDataset
+from planewise.data.volume_slice_dataset import VolumeSliceDataset, volumes_or_slices
 
 __all__ = [
     "ExamSampler",
@@ -53,6 +53,7 @@ __all__ = [
     "pair_phases",
     "read_datalist",
     "select_subjects",
+    "volumes_or_slices",
     "whole_volumes",
     "with_hearts",
 ]

@@ -11,6 +11,21 @@ from planewise.data.to_device import to_device
 from planewise.data.volume_dataset import VolumeDataset
 
 
+def volumes_or_slices(
+    data: Sequence[dict[str, Any]],
+    transform: Callable[[dict[str, Any]], dict[str, Any]],
+    spatial_dims: int = 3,
+    **options: Any,
+) -> VolumeDataset:
+    """A `VolumeDataset` where a network takes volumes, and a `VolumeSliceDataset` where it takes images.
+
+    Args:
+        data, transform, options: as of both.
+        spatial_dims: 3 or 2.
+    """
+    return (VolumeDataset if spatial_dims == 3 else VolumeSliceDataset)(data, transform, **options)
+
+
 class VolumeSliceDataset(VolumeDataset):
     """The slices of the volumes of a `VolumeDataset` across their third axis: the 2D form of what learns from volumes.
 

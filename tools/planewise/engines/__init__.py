@@ -31,7 +31,6 @@ from planewise.engines.seeding import SeedHandler
 from planewise.engines.slice_batch_inferer import SliceBatchInferer
 from planewise.engines.start_run import check_run, plain_errors, start_run, warn_of_unknown_overrides
 from planewise.engines.views_inferer import ViewsInferer
-from planewise.engines.volume_feature_inferer import VolumeFeatureInferer
 from planewise.engines.window_inferer import WindowInferer
 
 __all__ = [
@@ -56,7 +55,6 @@ __all__ = [
     "SeedHandler",
     "SliceBatchInferer",
     "ViewsInferer",
-    "VolumeFeatureInferer",
     "WindowInferer",
     "allow_tf32",
     "check_run",

@@ -26,7 +26,7 @@ class SliceFeaturesd(Transform):
     - ``result``: what it held, and ``features`` as plain values;
     - ``pred``, without an ``encoder_of``: labels of zero, ``(1, i, j, slices)``, uint8.
 
-    A network of volumes gives one row for the whole of it (`planewise.engines.VolumeFeatureInferer`), in place of ``slices``.
+    A network of volumes gives one row for the whole of it (`planewise.engines.FeatureInferer`), in place of ``slices``.
 
     Args:
         encoder_of: a network whose encoder makes the features of ``image``, where ``pred`` is something else. None: ``pred``

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+#: Most examples in the picture.
+_DRAWN = 8
+
+
 class TurnScores:
     """A `Collector` of logits that say by which class of turns an image or a volume was turned.
 
@@ -40,7 +44,8 @@ class TurnScores:
         reference, predicted = taken["turn"].numpy(), taken["predicted"].numpy()
         scores = turn_scores(predicted, reference, int(taken["classes"][0]))
         columns = {"turn": reference.tolist(), "predicted_turn": predicted.tolist()}
-        rows = taken["example"].nonzero()[:, 0].tolist()
+        # an example that was shown several times is drawn as often as there is room
+        rows = taken["example"].nonzero()[:, 0].tolist()[:_DRAWN]
         layers = [taken[name].numpy() for name in sorted(taken) if name.startswith("layer")]
         if not rows:
             return CollectorResults({"rotation": scores}, columns)
@@ -51,7 +56,8 @@ class TurnScores:
         ]
 
         def draw() -> Figure:
-            figure = turn_gallery(layers, captions, [reference[row] == predicted[row] for row in rows])
+            first = [layer[: len(rows)] for layer in layers]
+            figure = turn_gallery(first, captions, [reference[row] == predicted[row] for row in rows])
             figure.suptitle(f"{title}  turns told: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
             return figure
 
