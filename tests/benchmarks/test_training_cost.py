@@ -32,6 +32,14 @@ def test_slices_of_an_epoch(per_exam, length):
     assert (found.passes, found.validated) == (2, len(list(ExamSampler(exams([7, 7]), 4))))
 
 
+def test_steps_of_the_other_task_count():
+    """Bai 2019: 50,000 steps of the target and, after each ten of them, one of the pretext."""
+    alone, both = (
+        settings("downstream_cardiac_lax_segmentation", overrides={"transfer": way}) for way in ("all", "multitask")
+    )
+    assert work(alone, Section(5, 10)).steps == 50_000 and work(both, Section(5, 10)).steps == 55_000
+
+
 def test_series_of_an_epoch():
     config = settings("pretext_knee_location", overrides={"batch_size": 2, "max_epochs": 1, "max_slices": 12})
     batches = list(SeriesSampler(exams([30] * 5), 2, 12))

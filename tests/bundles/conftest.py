@@ -17,6 +17,8 @@ from tests.conftest import ROOT
 BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if (path / "configs").is_dir())
 PRETEXTS = [name for name in BUNDLES if name.startswith("pretext_")]
 TRAINED = [name for name in BUNDLES if (ROOT / "bundles" / name / "configs" / "demo.yaml").exists()]
+#: Those that hold weights, of `tools/train_released_weights`.
+SHIPS = [name for name in BUNDLES if (ROOT / "bundles" / name / "models/record.json").is_file()]
 
 #: Small enough for tests: a network and a grid that still learn something. Keys that a bundle lacks are not asked of it.
 TINY = {

@@ -18,12 +18,14 @@ from planewise.packaging import package_bundle
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from tests.bundles.conftest import run_bundle, tiny
+from tests.bundles.conftest import datalist_for, run_bundle, tiny
 from tests.bundles.test_runs import interrupted, root_cause, same, weights
 from tests.conftest import ROOT
 from tests.processes import in_processes
 
-NAME = "downstream_cardiac_sax_segmentation"
+NAME, LONG = "downstream_cardiac_sax_segmentation", "downstream_cardiac_lax_segmentation"
+#: Bundle to the pretext of its view.
+PRETEXTS = {NAME: "pretext_cardiac_sax_position", LONG: "pretext_cardiac_lax_position"}
 #: Two epochs of the labelled images; of the pretext's, shorter ones.
 SHORT = {"samples_per_epoch": 24, "batch_size": 4, "max_epochs": 2, "val_interval": 1, "num_subjects": 2}
 OTHER = {"batch_size": 4, "samples_per_epoch": 12}
@@ -40,33 +42,35 @@ def weights_of(pretext: str, folder: Path) -> Path:
     return folder / "pretext.pt"
 
 
-def two_tasks(phantoms, folder: Path, pretext: str = "pretext_cardiac_sax_position") -> dict:
+def two_tasks(phantoms, folder: Path, pretext: str = PRETEXTS[NAME], name: str = NAME) -> dict:
     return {
         **SHORT,
         "pretext_settings": OTHER,
         "transfer": "multitask",
         "pretrained": str(weights_of(pretext, folder)),
         "pretext_config": str(ROOT / "bundles" / pretext / "configs/train.yaml"),
-        "datalist": str(phantoms.cardiac.labelled),
-        "pretext_datalist": str(phantoms.cardiac.unlabelled),
+        "datalist": str(datalist_for(name, phantoms)),
+        "pretext_datalist": str(datalist_for(pretext, phantoms)),
         "device": "cpu",
         "amp": False,
     }
 
 
-def parser_of(folder: Path, **settings) -> ConfigParser:
-    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / NAME / "configs/train.yaml")))
-    parser.update(tiny(NAME) | {"output_dir": str(folder)} | settings)
+def parser_of(folder: Path, name: str = NAME, **settings) -> ConfigParser:
+    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/train.yaml")))
+    parser.update(tiny(name) | {"output_dir": str(folder)} | settings)
     return parser
 
 
-def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(phantoms, tmp_path):
+@pytest.mark.parametrize("name", [NAME, LONG])
+def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms, tmp_path):
     """ "At each iteration, task 1 was optimised for one sub-iteration, followed by optimising task 2 for beta sub-iterations"
     (section 3), with a head for each task. 30 steps on labelled batches, so 8 on the pretext's, which are 3 epochs of it."""
     beta, rate, seed = 4, 2e-3, 3
-    given = two_tasks(phantoms, tmp_path) | {"beta": beta, "learning_rate": rate, "seed": seed, "l1": 0.0}
+    given = two_tasks(phantoms, tmp_path, PRETEXTS[name], name)
+    given |= {"beta": beta, "learning_rate": rate, "seed": seed, "l1": 0.0}
     given |= {"samples_per_epoch": 40, "max_epochs": 3, "val_interval": 9}
-    parser = parser_of(tmp_path / "run", **given)
+    parser = parser_of(tmp_path / "run", name, **given)
     parser.get_parsed_content("initialize")
     trainer = parser.get_parsed_content("train#trainer")
     task = parser.get_parsed_content("other_task")
@@ -79,9 +83,9 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(phantoms, tmp_p
     adam = torch.optim.Adam(everything.parameters(), lr=rate)
 
     # each task's batches, from its own configuration
-    labelled = parser_of(tmp_path / "none", **given | {"transfer": "scratch", "pretrained": None})
+    labelled = parser_of(tmp_path / "none", name, **given | {"transfer": "scratch", "pretrained": None})
     pretext = ConfigParser(ConfigParser.load_config_file(given["pretext_config"]))
-    small = tiny("pretext_cardiac_sax_position") | {"output_dir": str(tmp_path / "none"), "device": "cpu", "seed": seed}
+    small = tiny(PRETEXTS[name]) | {"output_dir": str(tmp_path / "none"), "device": "cpu", "seed": seed}
     pretext.update(small | {"datalist": given["pretext_datalist"], "batch_size": 4, "samples_per_epoch": 12})
 
     def batches(of: ConfigParser, targets):
@@ -123,8 +127,8 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(phantoms, tmp_p
         (pretext_head, task.network.head),
     ):
         assert expected.state_dict().keys() == found.state_dict().keys()
-        for name, value in expected.state_dict().items():
-            assert torch.equal(value, found.state_dict()[name]), name
+        for key, value in expected.state_dict().items():
+            assert torch.equal(value, found.state_dict()[key]), key
 
 
 @pytest.mark.parametrize(
@@ -149,17 +153,18 @@ def test_any_pretext_with_a_u_net_is_the_other_task(pretext, phantoms, tmp_path)
     assert trainer.network.encoder is task.network.encoder
 
 
-def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms, tmp_path):
+@pytest.mark.parametrize("name", [NAME, pytest.param(LONG, marks=pytest.mark.slow)])
+def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(name, phantoms, tmp_path):
     """From the run to a packaged bundle, the second task is nowhere."""
-    given = two_tasks(phantoms, tmp_path) | {"max_epochs": 3, "beta": 5}
+    given = two_tasks(phantoms, tmp_path, PRETEXTS[name], name) | {"max_epochs": 3, "beta": 5}
     run_bundle(
-        NAME, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **given
+        name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **given
     )
     # epochs of 6 steps: the second begins between two steps of the pretext, which are in the middle of its own epoch
     for end in (1, 2):
-        interrupted(NAME, "train.yaml", after_epoch=end, output_dir=str(tmp_path / "b"), **given)
-    run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "b"), **given)
-    one, other = (weights(tmp_path / name, "last.ckpt") for name in "ab")
+        interrupted(name, "train.yaml", after_epoch=end, output_dir=str(tmp_path / "b"), **given)
+    run_bundle(name, "train.yaml", output_dir=str(tmp_path / "b"), **given)
+    one, other = (weights(tmp_path / run, "last.ckpt") for run in "ab")
     assert one["learner"].keys() == one["network"].keys() | {"other.head.maps.weight", "other.head.maps.bias"}
     for part in ("network", "learner"):
         assert same(one[part], other[part])
@@ -169,20 +174,20 @@ def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms,
     assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
     assert all(row["pretext_loss"] > 0 for row in rows) and len(rows) == 3
 
-    ordinary = parser_of(tmp_path / "none", datalist=given["datalist"]).get_parsed_content("network_def")
+    ordinary = parser_of(tmp_path / "none", name, datalist=given["datalist"]).get_parsed_content("network_def")
     assert weights(tmp_path / "a").keys() == ordinary.state_dict().keys()
     assert json.loads((tmp_path / "a/test/metrics.json").read_text())["volumes"] > 0
     # evaluated and used without a word of the other task
     plain = {key: given[key] for key in ("datalist", "device", "amp")}
-    run_bundle(NAME, "train.yaml", "evaluate.yaml", output_dir=str(tmp_path / "b"), **plain)
+    run_bundle(name, "train.yaml", "evaluate.yaml", output_dir=str(tmp_path / "b"), **plain)
     assert (tmp_path / "a/test/metrics.json").read_text() == (tmp_path / "b/test/metrics.json").read_text()
-    packaged = package_bundle(ROOT / "bundles" / NAME, tmp_path / "a", tmp_path / "dist").folder
+    packaged = package_bundle(ROOT / "bundles" / name, tmp_path / "a", tmp_path / "dist").folder
     assert same(torch.load(packaged / "models/model.pt", weights_only=True), weights(tmp_path / "a"))
     written = [path.read_text() for path in packaged.rglob("*") if path.suffix in (".yaml", ".json", ".md")]
     assert written and not any(str(tmp_path) in text or phantoms.folder.name in text for text in written)
     assert any("transfer: multitask" in text for text in written), "the model card says how it was trained"
     run_bundle(
-        NAME,
+        name,
         "inference.yaml",
         input=given["datalist"],
         num_exams=1,

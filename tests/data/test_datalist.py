@@ -51,6 +51,36 @@ def test_an_empty_section_may_be_an_error(tmp_path):
         load_datalist(path, "training", required=True)
 
 
+@pytest.mark.parametrize(
+    ("stack", "view", "command"),
+    [
+        (
+            "sax",
+            "4ch",
+            "are of the short-axis view .sax., and this bundle takes the 4-chamber view .4ch.; .*--view 4ch`",
+        ),
+        (
+            "4ch",
+            "sax",
+            "are of the 4-chamber view .4ch., and this bundle takes the short-axis view .sax.; .*--view sax`",
+        ),
+        ("sagittal", "sax", "are of the sagittal view .*`planewise index FOLDER --view sax --anatomy cardiac`"),
+    ],
+)
+def test_a_datalist_of_another_view_is_refused(tmp_path, stack, view, command):
+    path = write(tmp_path, {"planewise": {"stack": stack}, "training": [{"image": "a.dcm"}]})
+    for section in ("training", "validation"):
+        with pytest.raises(InputError, match=command):
+            load_datalist(path, section, view=view)
+    assert len(load_datalist(path, "training", view=stack)) == len(load_datalist(path, "training")) == 1
+
+
+@pytest.mark.parametrize("header", [{}, {"planewise": {"stack": "stack"}}, {"planewise": {}}, {"planewise": None}])
+def test_a_datalist_that_says_no_view_passes(tmp_path, header):
+    """One written by hand, and one of `--anatomy any`, whose stacks may well be short axes."""
+    assert load_datalist(write(tmp_path, header | {"training": [{"image": "a.dcm"}]}), "training", view="sax")
+
+
 def test_a_missing_datalist_says_how_to_make_one(tmp_path):
     with pytest.raises(InputError, match="planewise index"):
         read_datalist(tmp_path / "none.json")

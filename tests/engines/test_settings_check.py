@@ -120,6 +120,16 @@ def test_views_are_those_of_the_training_exams(tmp_path):
     check_settings({"views": ["9ch"], "datalist": datalist})
 
 
+@pytest.mark.parametrize(("stack", "other"), [("sax", "4ch"), ("4ch", "sax")])
+def test_lines_of_a_view_are_not_learned_in_its_own_images(stack, other, tmp_path):
+    datalist = tmp_path / "datalist.json"
+    items = [{"image": "a", "planes": {"2ch": {}, other: {}}}]
+    datalist.write_text(json.dumps({"planewise": {"stack": stack}, "training": items}))
+    check_settings({"views": ["2ch", other], "datalist": datalist})
+    with pytest.raises(InputError, match=f"are of the view {stack}, .*`planewise index FOLDER --view {other}`"):
+        check_settings({"views": ["2ch", stack], "datalist": datalist})
+
+
 def test_stacks_without_other_views_are_no_place_for_lines(tmp_path):
     datalist = tmp_path / "datalist.json"
     datalist.write_text(json.dumps({"training": [{"image": "a", "planes": {}}, {"image": "b"}]}))

@@ -15,7 +15,7 @@ DAGGERS = {"simclr_dagger", "byol_dagger", "masked_autoencoder_dagger"}
 
 @pytest.mark.parametrize("tables", [SEGMENTATION_DICE, SEGMENTATION_ASSD])
 def test_table_4_has_every_method_and_count(tables):
-    (table,) = tables
+    table = tables["sax"][0]
     assert set(table.values) == METHODS | DAGGERS
     for method, counts in table.values.items():
         assert list(counts) == ([64] if method in DAGGERS else [1, 4, 16, 32, 64])
@@ -27,14 +27,14 @@ def test_the_mean_is_that_of_the_structures(tables):
     """All columns are of the same volumes, so a digit that was copied wrongly shows."""
     # the paper prints SimCLR's mean distance at 1 exam again as myocardium's; one more row does not add up there
     odd = {("simclr", 1), ("simclr_dagger", 64)} if tables is SEGMENTATION_ASSD else set()
-    for method, counts in tables[0].values.items():
+    for method, counts in tables["sax"][0].values.items():
         for count, row in counts.items():
             mean = sum(row[name][0] for name in STRUCTURES[1:]) / 3
             assert (method, count) in odd or row["mean"][0] == pytest.approx(mean, abs=0.0018, rel=0)
 
 
 def test_numbers_read_off_the_paper():
-    dice, distance = SEGMENTATION_DICE[0].values, SEGMENTATION_ASSD[0].values
+    dice, distance = SEGMENTATION_DICE["sax"][0].values, SEGMENTATION_ASSD["sax"][0].values
     assert dice["multitask"][1] == {
         "mean": (0.511, 0.289), "LV": (0.619, 0.317), "RV": (0.438, 0.241), "myocardium": (0.475, 0.270)
     }  # fmt: skip
@@ -47,3 +47,36 @@ def test_numbers_read_off_the_paper():
     assert set(DIAGNOSIS_AUC[0].values) == METHODS | DAGGERS
     assert set(INJURY_AUC[0].values) == METHODS | DAGGERS | {"imagenet"}
     assert {table.paper.name for tables in paper_tables.LOCATION.values() for table in tables} == {"Zhang 2024"}
+
+
+@pytest.mark.parametrize(
+    ("stack", "bold"),
+    [
+        ("sax", ["ssl_multitask", "ssl_multitask", "ssl_multitask", "ssl_all", "ssl_multitask"]),
+        ("4ch", ["ssl_all", "ssl_all", "ssl_all", "ssl_multitask", "ssl_multitask"]),
+    ],
+)
+def test_the_best_way_of_transfer_is_what_the_paper_prints_bold(stack, bold):
+    table = SEGMENTATION_DICE[stack][-1]
+    assert list(table.values) == ["none", "ssl_decoder", "ssl_all", "ssl_multitask"] and table.data == "UK Biobank"
+    counts = [1, 5, 10, 50, 100]
+    assert all(list(row) == counts for row in table.values.values())
+    assert [max(table.values, key=lambda method: table.values[method][count]["mean"]) for count in counts] == bold
+
+
+def test_ways_of_transfer_read_off_the_paper():
+    short, long = (SEGMENTATION_DICE[stack][-1].values for stack in ("sax", "4ch"))
+    assert short["none"][1] == {"mean": (0.361, 0.047)} and short["ssl_multitask"][5] == {"mean": (0.852, 0.046)}
+    assert long["ssl_decoder"][50] == {"mean": (0.914, 0.035)} and long["ssl_all"][100] == {"mean": (0.933, 0.031)}
+    # two columns, added up by hand
+    assert sum(row["mean"][0] for row in short["none"].values()) == pytest.approx(3.793)
+    assert sum(row["mean"][0] for row in long["ssl_multitask"].values()) == pytest.approx(4.210)
+
+
+def test_the_tables_beside_a_study_are_those_of_its_methods():
+    zhang, bai = SEGMENTATION_DICE["sax"]
+    beside = paper_tables.of_these
+    assert beside(SEGMENTATION_DICE["sax"], ["none", "multitask"]) == [zhang]
+    assert beside(SEGMENTATION_DICE["sax"], ["none", "ssl_all"]) == [bai]
+    assert beside(SEGMENTATION_DICE["sax"], ["none"]) == [zhang, bai]
+    assert beside(SEGMENTATION_DICE["sax"], ["mine"]) == [] and beside((), ["none"]) == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from planewise.reports.study.page import Table
-from planewise.reports.study_figures import finetune_curves, paired_draws, pretext_curves
+from planewise.reports.study_figures import finetune_curves, paired_draws, pretext_curves, scores_by_count
 from planewise.reports.study_report import write_study_report
 from planewise.reports.tables import write_csv
 
@@ -180,3 +180,16 @@ def test_every_score_and_every_method_has_its_panels():
     figure = paired_draws(scores, "mean AUC")
     pairs = [[list(line.get_ydata()) for line in axes.get_lines()] for axes in figure.axes]
     assert pairs == [[[0.6, 0.7]], [[0.5, 0.9]]]
+
+
+def test_scores_by_count_go_through_the_means_of_the_draws():
+    runs = {("none", 1): {0: 0.2, 1: 0.4}, ("none", 5): {0: 0.8}, ("ssl_all", 5): {0: 0.9}}
+    figure = scores_by_count({"Dice": {"RV": runs, "LV": {}}, "distance": {"RV": {}, "LV": {("none", 5): {0: 30.0}}}})
+    assert [axes.get_title() for axes in figure.axes] == ["RV", "LV", "RV", "LV"]
+    means, *dots = [list(map(float, line.get_ydata())) for line in figure.axes[0].get_lines()]
+    assert means == pytest.approx([0.3, 0.8]) and dots == [[0.2, 0.4], [0.8], [0.9], [0.9]]
+    # the first number of exams left of the second, the same place for the same method
+    left, right = figure.axes[0].get_lines()[0].get_xdata()
+    assert right - left == pytest.approx(1)
+    assert figure.axes[3].get_ylim()[1] > 30
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["from scratch", "SSL+All"]

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -190,7 +191,10 @@ def test_paper_size_studies_plan_their_jobs(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "papers"),
-    [("table3_table4.yaml", (SEGMENTATION_DICE, SEGMENTATION_ASSD, DIAGNOSIS_AUC)), ("table5.yaml", (INJURY_AUC,))],
+    [
+        ("table3_table4.yaml", (SEGMENTATION_DICE["sax"][:1], SEGMENTATION_ASSD["sax"], DIAGNOSIS_AUC)),
+        ("table5.yaml", (INJURY_AUC,)),
+    ],
 )
 def test_paper_size_studies_hold_every_row_and_column_of_the_tables(name, papers):
     config = yaml.safe_load((STUDIES / "configs" / name).read_text())
@@ -204,6 +208,94 @@ def test_paper_size_studies_hold_every_row_and_column_of_the_tables(name, papers
     assert {method: overlay for method, overlay in overlays.items() if overlay} == {
         "simclr_dagger": "resnet50.yaml", "byol_dagger": "resnet50.yaml", "masked_autoencoder_dagger": "vit.yaml"
     }  # fmt: skip
+
+
+#: Stack of a study of Bai 2019 to the name of its configs, at the paper's size and at demo size, and its pretext.
+BAI = {
+    "sax": ("bai2019_table1", "positions", "sax_position"),
+    "4ch": ("bai2019_table2", "positions_4ch", "lax_position"),
+}
+
+
+@pytest.mark.parametrize("stack", BAI)
+def test_bais_tables_are_planned_whole(stack, tmp_path):
+    """Every row and column, the way of transfer of each, on the network of the pretext; and the second table comes next."""
+    name, _, pretext = BAI[stack]
+    config = paper_study(f"{name}.yaml", tmp_path)
+    table = SEGMENTATION_DICE[stack][-1].values
+    assert list(config["methods"]) == list(table) and config["pretexts"] == [pretext]
+    assert all(list(row) == config["label_counts"] for row in table.values())
+    text = planned(config, tmp_path, "--printshellcmds")
+    assert (
+        jobs(text)["finetune"] == 4 * 5 * len(config["draws"])
+        and jobs(text)["pretrain"] == 1
+        and "demo.yaml" not in text
+    )
+    bundle = f"downstream_cardiac_{pretext.partition('_')[0]}_segmentation"
+    for command in commands(text, "finetune"):
+        assert f"cd {ROOT}/bundles/{bundle} && " in command
+        method = re.search(r"/finetune/(\w+)/", command)[1]
+        told = [option(command, key) for key in ("transfer", "pretrained", "pretext_datalist")]
+        assert (
+            told
+            == {
+                "none": [None, None, None],
+                "ssl_decoder": ["decoder", f"{tmp_path}/out/pretrain/{pretext}", None],
+                "ssl_all": ["all", f"{tmp_path}/out/pretrain/{pretext}", None],
+                "ssl_multitask": ["multitask", f"{tmp_path}/out/pretrain/{pretext}", config["datalists"]["unlabelled"]],
+            }[method]
+        )
+
+
+def test_bais_fine_tunings_have_the_papers_settings():
+    """Section 3: as the pretext's, 50,000 iterations of 20 slices by Adam with 1e-3, which does not fall."""
+    for name, _, pretext in BAI.values():
+        config = yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text())
+        own, target = (
+            yaml.safe_load((ROOT / f"bundles/{bundle}/configs/train.yaml").read_text())
+            for bundle in (f"pretext_cardiac_{pretext}", config["target"]["bundle"])
+        )
+        target |= config["overrides"]["finetune"]
+        same = ("spacing", "image_size", "batch_size", "samples_per_epoch", "max_epochs", "learning_rate", "weight_decay",
+                "rotate", "scale", "features", "norm", "stem_stride")  # fmt: skip
+        assert {key: target[key] for key in same} == {key: own[key] for key in same}
+        assert target["max_epochs"] * target["samples_per_epoch"] / target["batch_size"] == 50_000
+        assert target["lr_step"] >= target["max_epochs"] and target["l1"] == 0 and target["learning_rate"] == 1e-3
+
+
+@pytest.mark.parametrize("stack", BAI)
+def test_positions_at_demo_size_plan_their_jobs(stack, tmp_path):
+    _, name, pretext = BAI[stack]
+    config = yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text())
+    paper = yaml.safe_load((STUDIES / f"configs/{BAI[stack][0]}.yaml").read_text())
+    assert config["methods"] == paper["methods"] and set(config["label_counts"]) <= set(paper["label_counts"])
+    text = planned(config, tmp_path, "--printshellcmds")
+    runs = 4 * len(config["label_counts"]) * len(config["draws"])
+    expected = {"phantom": 2, "index": 2, "inspect": 1, "pretrain": 1, "finetune": runs, "report": 1}
+    assert jobs(text) == expected | {"all": 1, "total": sum(expected.values()) + 1}
+    assert text.count("--anatomy cardiac --view 4ch ") == (2 if stack == "4ch" else 0)
+    both = next(line for line in commands(text, "finetune") if "/ssl_multitask/" in line)
+    folder = f"{ROOT}/bundles/pretext_cardiac_{pretext}/configs"
+    settings = f"{tmp_path}/out/other_task/ssl_multitask.yaml"
+    assert option(both, "pretext_config") == f"['{folder}/train.yaml', '{folder}/demo.yaml', '{settings}']"
+
+
+def test_both_views_of_positions_have_the_same_exams_and_labelled_ones_of_their_own():
+    one, other = (yaml.safe_load((STUDIES / f"configs/{name}.yaml").read_text()) for _, name, _ in BAI.values())
+    for key in ("phantom", "index", "overrides", "label_counts", "draws", "salt", "seed"):
+        assert one[key] == other[key], key
+    assert one["then"] == "positions_4ch.yaml" and "then" not in other
+    assert re.findall(r"--seed \d+", one["phantom"]["unlabelled"]) != re.findall(
+        r"--seed \d+", one["phantom"]["labelled"]
+    )
+
+
+def test_a_study_that_comes_next_is_there():
+    for file in (STUDIES / "configs").glob("*.yaml"):
+        config = yaml.safe_load(file.read_text())
+        if "then" in config:
+            follower = yaml.safe_load((file.parent / config["then"]).read_text())
+            assert follower["out"] != config["out"] and ("time" in follower) == ("time" in config)
 
 
 def test_a_dagger_row_is_run_once_its_file_is_given(tmp_path):
@@ -469,5 +561,39 @@ def test_the_demo_lists_the_small_studies_with_their_times():
 
 
 def test_the_demo_refuses_a_study_that_is_not_small():
-    known = "comparison heart heart_development knee-comparison knee"
+    known = "comparison heart heart_development knee-comparison knee positions positions_4ch"
     assert f"there is no small study table5; choose one of: {known}" in demo("table5", expected=1)
+
+
+def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(tmp_path):
+    """By a Snakemake that only says which study it was given, and writes the page if it was asked for no file of its own."""
+    tools = tmp_path / "tools"
+    (tools / "studies/configs").mkdir(parents=True)
+    for name in ("demo", "environment.sh", "constraints.txt"):
+        shutil.copy(ROOT / "tools" / name, tools)
+    (tmp_path / "setup.cfg").touch()
+    for name, out, then in (("one", "work/one", "then: two.yaml\n"), ("two", "work/two", "")):
+        (tools / f"studies/configs/{name}.yaml").write_text(f"title: t\ntime: minutes\nout: {out}\n{then}")
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        "#!/usr/bin/env bash\n"
+        'echo "$@" >> ran.txt\n'
+        "[[ $* == *wanted.json* ]] && exit\n"
+        'out=work/$(basename "$6" .yaml); mkdir -p $out/report $out/logs; touch $out/report/index.html $out/logs/report.log\n'
+    )
+    python.chmod(0o755)
+    (tmp_path / ".venv/installed-study,package").touch()
+
+    def studies(*arguments: str) -> list[str]:
+        text = subprocess.run([tools / "demo", *arguments], capture_output=True, text=True, check=True).stdout
+        ran = [
+            re.search(r"--configfile \S+/(\w+)\.yaml", line)[1]
+            for line in (tmp_path / "ran.txt").read_text().splitlines()
+        ]
+        (tmp_path / "ran.txt").unlink()
+        assert re.findall(r"Open work/(\w+)/", text) == ([] if "wanted.json" in arguments else ran)
+        return ran
+
+    assert studies("one", "wanted.json") == ["one"], "a file of the first study is none of the second"
+    assert studies("one") == ["one", "two"] and studies("two") == ["two"]

@@ -124,8 +124,12 @@ def work(config: ConfigParser, training: Section, validation: Section = Section(
     """What the schedule of a train config makes of so much data, each of several processes taking its batch."""
     epochs, batch = int(config["max_epochs"]), int(config["batch_size"]) * processes
     length = config.get("samples_per_epoch") or _units(config, "train", training)
+    steps = epochs * math.ceil(length / batch)
+    if config.get("transfer") == "multitask":
+        # those of the pretext, which go on; its batches are taken to be as large
+        steps += math.ceil(steps / int(config["beta"]))
     return Work(
-        steps=epochs * math.ceil(length / batch),
+        steps=steps,
         step_slices=batch * _unit(config, training),
         passes=epochs // int(config["val_interval"]),
         validated=_units(config, "validate", validation) * _unit(config, validation),

@@ -49,7 +49,7 @@ def recorded(study: Path) -> dict[str, Any]:
     pretrain = {name: read_json(study / "pretrain" / name / "test" / "metrics.json") for name in found.pretexts}
     tables = {}
     for table in write_study_report(study, study / "report" / "index.html"):
-        rows = [row.cells for row in table.rows if row.paper is None]
+        rows = [row.cells for row in table.rows if row.published is None]
         tables[table.title] = {
             ", ".join(cells[: _naming(table.header)]): dict(zip(table.header, cells, strict=True)) for cells in rows
         }

@@ -5,6 +5,7 @@
 # The configuration names the anatomy and the bundles:
 #
 #   anatomy         cardiac or knee, for `planewise phantom` and `planewise index --anatomy`
+#   view            optional: 4ch, for `planewise index --view`, where the target learns from that slice of a heart
 #   pretext_bundle  pretext_knee_{pretext}. A pretext without such a bundle is that of every anatomy, pretext_{pretext}, with
 #                   the anatomy's configs on top: knee.yaml, and knee_demo.yaml in place of demo.yaml
 #   target          the bundle that is fine-tuned, and `arguments` that it alone takes. {diagnosed} in them is True in the
@@ -19,6 +20,7 @@
 #   resources       optional: resources of a rule's jobs, instead of the defaults below: {pretrain: {mem_mb: 64000}}
 #   expected        optional: how much data there will be, for the estimate of tools/docs/studies.md
 #   time            run time, for a study that `tools/demo NAME` runs
+#   then            optional: config beside this one, of the study that `tools/demo` runs after this one
 #
 # A method is a word or a name with its own settings, all of them optional:
 #
@@ -79,6 +81,7 @@ if config.get("salt"):
 os.environ.setdefault("PLANEWISE_CACHE", str(OUT / "cache"))
 
 ANATOMY = config["anatomy"]
+VIEW = f"--view {config['view']}" if config.get("view") else ""
 PRETEXTS = list(config["pretexts"])
 COUNTS = list(config["label_counts"])
 DRAWS = list(config["draws"])
@@ -329,7 +332,7 @@ rule index:
     log:
         OUT / "logs" / "index_{kind}.log",
     shell:
-        PLANEWISE + " index {OUT}/{wildcards.kind} -o {output} --anatomy {ANATOMY} {params.settings} > {log} 2>&1"
+        PLANEWISE + " index {OUT}/{wildcards.kind} -o {output} --anatomy {ANATOMY} {VIEW} {params.settings} > {log} 2>&1"
 
 
 rule inspect:

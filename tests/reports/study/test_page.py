@@ -7,14 +7,14 @@ import io
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
-from planewise.reports.paper_tables import Paper
+from planewise.reports.paper_tables import Paper, Published
 from planewise.reports.study.page import Page, Row
 
 
 def test_rows_of_any_paper_are_grey():
     page = Page()
-    paper = Paper("Somebody 2031", "Somebody. Planes & views. 2031.")
-    page.table("<t>", ["name", 4], [Row.of("ours", 0.5, None, 3), Row.of("theirs", "0.25", paper=paper)])
+    theirs = Published(Paper("Somebody 2031", "Somebody. Planes & views. 2031."), "Table 1, patients", {})
+    page.table("<t>", ["name", 4], [Row.of("ours", 0.5, None, 3), Row.of("theirs", "0.25", published=theirs)])
     text = page.html("a & b")
     assert "<td>ours</td><td>0.5000</td><td>-</td><td>3</td>" in text
     assert "<td class=paper>theirs</td><td class=paper>0.25</td>" in text
@@ -29,9 +29,9 @@ def test_a_picture_that_is_not_there_is_left_out(tmp_path):
 
 def test_markdown_has_the_same_in_the_same_order():
     page = Page()
-    paper = Paper("Somebody 2031", "Somebody. Planes & views. 2031.")
+    theirs = Published(Paper("Somebody 2031", "Somebody. Planes & views. 2031."), "Table 1, patients", {})
     page.add("<h2>Data</h2><p class=note>Ten &amp; two.</p>")
-    page.table("Dice", ["name", "a|b"], [Row.of("ours", 0.5), Row.of("theirs", "", paper=paper)])
+    page.table("Dice", ["name", "a|b"], [Row.of("ours", 0.5), Row.of("theirs", "", published=theirs)])
     figure = Figure(figsize=(1, 1))
     figure.set_facecolor((0.2, 0.4, 0.6))
     page.figure(figure, "A colour.")

@@ -35,3 +35,24 @@ def test_every_score_stands_in_its_own_column(tmp_path):
         ["multitask", "2ch", *cells],
         ["multitask", "4ch", *cells],
     ]  # fmt: skip
+
+
+def test_squares_of_positions_stand_one_by_one(tmp_path):
+    found, lost = ({"mean": 5.5, "sd": 0.25, "median": 9.0}, {"mean": None, "sd": None, "median": None})
+    squares = {
+        "crossing": {"dice": 0.75, "centre_mm": found, "not_found": 3},
+        "far left": {"dice": 0.0, "centre_mm": lost, "not_found": 8},
+    }
+    positions = {"accuracy": 0.9, "dice": 0.375, "centre_mm": found, "not_found": 11, "squares": squares}
+    write(tmp_path / "pretrain/lax_position/test/metrics.json", {"positions": positions})
+    picture = tmp_path / "pretrain/lax_position/test/squares.png"
+    picture.write_bytes(b"a picture")
+    study = study_folder(tmp_path, pretexts=["lax_position"], view="4ch")
+    tables, page = tables_of(pretexts, study)
+    assert tables["Anatomical positions"] == [
+        ["pretext", "square", "Dice", "centre, error (mm)", "not found"],
+        ["anatomical positions", "all", "0.375", "5.50 (0.25)", "11"],
+        ["anatomical positions", "crossing", "0.750", "5.50 (0.25)", "3"],
+        ["anatomical positions", "far left", "0.000", "-", "8"],
+    ]
+    assert b"a picture" in [picture.png for picture in page.pictures]

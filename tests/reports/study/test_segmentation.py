@@ -67,7 +67,7 @@ def test_dice_and_distance_with_the_papers_structure_by_structure(study):
         "5 of 60",
     ]
     assert distance[4][1:] == ["1.917 (1.668)", "", "2.628 (1.721)", "1.271 (0.770)", "1.853 (1.967)", ""]
-    assert [row.paper is not None for row in page.tables[0].rows] == [False, True, False, True]
+    assert [row.published is not None for row in page.tables[0].rows] == [False, True, False, True]
 
 
 def test_a_draw_that_missed_more_counts_less_in_the_distance(tmp_path):
@@ -89,6 +89,71 @@ def test_contour_distances_have_a_table_where_runs_have_them(tmp_path):
     tables, _ = tables_of(segmentation, study_folder(tmp_path))
     (rows,) = (table for title, table in tables.items() if title.startswith("Mean contour distance (mm"))
     assert rows[1][1].startswith("3.00 (") and rows[1][2].startswith("3.00 (") and rows[1][-1] == "0 of 60"
+
+
+def with_contours(dice, contour):
+    """A run's scores with a mean contour distance of all structures and of each."""
+    content = metrics(dice, [5.0] * 4, 0)
+    for entry, distance in zip((content["mean"], *content["structures"].values()), contour, strict=True):
+        entry |= {"contour_mm": {"mean": distance, "sd": 0.1}, "contours": 0 if distance is None else 10}
+    return content
+
+
+def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
+    distances = {
+        ("none", 0): 9.0,
+        ("none", 1): 6.0,
+        ("multitask", 0): 5.0,
+        ("multitask", 1): 7.0,
+        ("multitask", 2): None,
+    }
+    for (method, draw), distance in (distances | {("none", 2): 3.0}).items():
+        content = with_contours([0.5] * 4, [distance] * 4)
+        write(tmp_path / f"finetune/{method}/4/{draw}/test/metrics.json", content)
+    tables, page = tables_of(segmentation, study_folder(tmp_path))
+    # -4 and +1, mean -1.5, deviation 5 / sqrt(2); no contour was found in draw 2
+    (row,) = tables["Paired differences in mean contour distance (mm)"][1:]
+    assert row[:3] == ["4, multitask less scratch", "-1.500", "3.536"] and row[-2:] == ["1 of 2", "-4.000 +1.000"]
+    assert "Below zero the contours are nearer" in page.html("")
+    captions = [picture.caption for picture in page.pictures]
+    assert sum("from scratch and from pretrained weights" in caption for caption in captions) == 1, "of Dice alone"
+
+
+def test_a_study_of_bai_stands_beside_its_tables(tmp_path):
+    methods = {"none": {}, "ssl_all": {"pretext": "sax_position", "overrides": {"finetune": {"transfer": "all"}}}}
+    for method in methods:
+        for count in (1, 4):
+            write(tmp_path / f"finetune/{method}/{count}/0/test/metrics.json", metrics([0.5] * 4, [5.0] * 4, 0))
+    short = study_folder(tmp_path, methods=methods, pretexts=["sax_position"])
+    tables, page = tables_of(segmentation, short)
+    blank = [""] * 4
+    assert [row for row in tables["Dice"] if "Bai" in row[0] or "Zhang" in row[0]] == [
+        ["1, Bai 2019, from scratch", "0.361 (0.047)", *blank],
+        ["1, Bai 2019, SSL+All", "0.618 (0.068)", *blank],
+    ]
+    assert {row.published.data for table in page.tables for row in table.rows if row.published} == {"UK Biobank"}
+    long = study_folder(tmp_path, methods=methods, pretexts=["lax_position"], view="4ch")
+    assert long.stack == "4ch" and "4-chamber" in long.anatomy.exam and "4-chamber" not in short.anatomy.exam
+    rows = {row[0]: row[1] for row in tables_of(segmentation, long)[0]["Dice"]}
+    assert rows["1, Bai 2019, SSL+All"] == "0.733 (0.081)"
+
+
+def test_structures_are_drawn_against_the_number_of_exams(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(segmentation, "scores_by_count", lambda scores: drawn.append(scores) or tmp_path / "no.png")
+    for count, dice in ((1, 0.2), (4, 0.6)):
+        content = with_contours([0.1, dice, 0.3, 0.4], [9.0, None, 7.0, 6.0])
+        write(tmp_path / f"finetune/none/{count}/0/test/metrics.json", content)
+    tables_of(segmentation, study_folder(tmp_path))
+    (scores,) = drawn
+    assert list(scores) == ["Dice", "mean contour distance (mm)"] and list(scores["Dice"]) == list(NAMES)
+    assert scores["Dice"]["RV"] == {("none", 1): {0: 0.2}, ("none", 4): {0: 0.6}}
+    distance = scores["mean contour distance (mm)"]
+    assert distance["RV"] == {} and distance["LV"] == {("none", 1): {0: 6.0}, ("none", 4): {0: 6.0}}
+    drawn.clear()
+    (tmp_path / "finetune/none/1/0/test/metrics.json").unlink()
+    tables_of(segmentation, study_folder(tmp_path))
+    assert drawn == [], "one number of exams makes no line"
 
 
 def test_gains_are_of_the_draws_that_both_have(study):

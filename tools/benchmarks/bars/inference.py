@@ -52,19 +52,26 @@ def measure(options: Options) -> list[Bar]:
         exam = _Exam(Path(folder), phases, small=options.quick)
         bars: list[Bar] = []
         for name, bundle in CASES.items():
+            paper = _sizes(bundle)
             if not options.quick:
                 # the paper's network takes a second a slice on one thread of a processor
                 few = 1 if on_cpu else phases
                 repetitions = max(3, options.repetitions // 5)
                 measuring = Options(options.device, options.threads, repetitions)
-                inference = _Inference(bundle, exam, few, options.device, {})
+                inference = _Inference(bundle, exam, few, options.device, paper)
                 bars.append(_whole(f"{name}, the paper's network", inference, measuring, 1.3))
             inference = _Inference(bundle, exam, phases, options.device, TINY if options.quick else DEMO)
             measuring = Options(options.device, options.threads, max(2, options.repetitions // 3))
             bars.append(_whole(f"{name}, the demo's network", inference, measuring, None))
-            inference = _Inference(bundle, exam, 2, options.device, TINY if options.quick else {})
+            inference = _Inference(bundle, exam, 2, options.device, TINY if options.quick else paper)
             bars += _steps(f"{name}, the paper's size", inference, options)
         return bars
+
+
+def _sizes(bundle: str) -> dict[str, Any]:
+    """The paper's, which are in a bundle's train.yaml; its inference.yaml has those of the weights that ship."""
+    config = ConfigParser.load_config_file(str(BUNDLES / bundle / "configs" / "train.yaml"))
+    return {key: config[key] for key in DEMO if key in config}
 
 
 class _Exam:

@@ -26,8 +26,9 @@ class RandIntensityBatchd(Transform):
     alike. In this order:
 
     1. gamma: the image, scaled to [0, 1], is raised to ``exp(u)``, u uniform in ``[-gamma, gamma]``;
-    2. bias: what rises above the background is multiplied by ``exp(f)``, f a smooth field within ``[-bias, bias]``;
-    3. noise: Gaussian, its standard deviation uniform in ``[0, noise]`` of the image's own.
+    2. invert: dark becomes bright, within the image's own range;
+    3. bias: what rises above the background is multiplied by ``exp(f)``, f a smooth field within ``[-bias, bias]``;
+    4. noise: Gaussian, its standard deviation uniform in ``[0, noise]`` of the image's own.
 
     Then the image is standardised again, and ``image_padding`` follows. Draws come from torch's global generators: the
     seed of the iteration decides, and several processes draw as one (`own_draws`).
@@ -36,17 +37,20 @@ class RandIntensityBatchd(Transform):
         gamma: largest change of the logarithm of the exponent; 0 leaves the contrast as it is.
         bias: largest change of the logarithm of the brightness; 0 leaves the shading as it is.
         noise: largest standard deviation of the noise, as a share of the image's; 0 adds none.
+        invert: probability that an image is inverted.
     """
 
-    def __init__(self, gamma: float = 0.0, bias: float = 0.0, noise: float = 0.0) -> None:
+    def __init__(self, gamma: float = 0.0, bias: float = 0.0, noise: float = 0.0, invert: float = 0.0) -> None:
         for name, value in (("gamma", gamma), ("bias", bias), ("noise", noise)):
             if not 0 <= float(value) < float("inf"):
                 raise ValueError(f"{name} is zero or a number above it, not {value!r}")
-        self.gamma, self.bias, self.noise = float(gamma), float(bias), float(noise)
+        if not 0 <= invert <= 1:
+            raise ValueError(f"invert is a probability from 0 to 1, not {invert!r}")
+        self.gamma, self.bias, self.noise, self.invert = float(gamma), float(bias), float(noise), float(invert)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
-        if not (self.gamma or self.bias or self.noise):
+        if not (self.gamma or self.bias or self.noise or self.invert):
             return batch
         image: Tensor = batch["image"]
         padding = batch["image_padding"].to(image.dtype)
@@ -54,6 +58,10 @@ class RandIntensityBatchd(Transform):
         if self.gamma:
             exponent = torch.exp(self.gamma * self._uniform(image, 1))
             image, background = _to_the_power(image, background, exponent)
+        if self.invert:
+            chosen = self._uniform(image, 1) < 2 * self.invert - 1
+            turned, outside = _inverted(image, background)
+            image, background = torch.where(chosen, turned, image), torch.where(chosen, outside, background)
         if self.bias:
             knots = self._uniform(image, 1, *[_KNOTS] * (image.ndim - 2))
             mode = "bilinear" if image.ndim == 4 else "trilinear"
@@ -81,15 +89,25 @@ class RandIntensityBatchd(Transform):
 
 def _to_the_power(image: Tensor, background: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:
     """Image and background, scaled to [0, 1] by the image's own range, raised to a power, and scaled back."""
-    pixels = _over_image(image)
-    shape = (len(image), *[1] * (image.ndim - 1))
-    low, high = pixels.amin(dim=-1).reshape(shape), pixels.amax(dim=-1).reshape(shape)
+    low, high = _range(image)
     extent = (high - low).clamp_min(torch.finfo(image.dtype).tiny)
 
     def mapped(values: Tensor) -> Tensor:
         return low + ((values - low) / extent).clamp(0, 1) ** exponent * extent
 
     return mapped(image), mapped(background)
+
+
+def _inverted(image: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
+    """Image and background with dark for bright; the background stays within the image's range, as it was."""
+    low, high = _range(image)
+    return low + high - image, low + high - background.clamp(low, high)
+
+
+def _range(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Smallest and largest value of each image, ``(B, 1, ...)``."""
+    pixels, shape = _over_image(image), (len(image), *[1] * (image.ndim - 1))
+    return pixels.amin(dim=-1).reshape(shape), pixels.amax(dim=-1).reshape(shape)
 
 
 def _over_image(image: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def report(
             *map(escape, table.header), title=escape(table.title), title_justify="left", box=None, pad_edge=False
         )
         for row in table.rows:
-            grid.add_row(*map(escape, row.cells), style="dim" if row.paper else "")
+            grid.add_row(*map(escape, row.cells), style="dim" if row.published else "")
         console.print(grid)
         console.print()
     console.print(f"Wrote {escape(str(output))}", soft_wrap=True)

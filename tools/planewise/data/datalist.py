@@ -15,6 +15,7 @@ import nibabel
 import torch
 
 from planewise.errors import InputError
+from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.mrnet import open_volume
 from planewise.preprocessing.array_volume import is_array
 from planewise.preprocessing.exam_name import exam_of
@@ -61,18 +62,25 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def load_datalist(path: str | Path, section: str, required: bool = False) -> list[dict[str, Any]]:
+def load_datalist(
+    path: str | Path, section: str, required: bool = False, view: str | None = None
+) -> list[dict[str, Any]]:
     """The items of one section, their paths made absolute.
 
     Args:
         path: the JSON file; its paths are relative to its own folder.
         section: ``"training"``, ``"validation"`` or ``"test"``; one that is absent or empty gives no items.
         required: whether an empty section is an error.
+        view: the view that the images must be of, ``"sax"`` or ``"4ch"``, where the datalist says of which they are; None
+            takes any.
 
     Raises:
-        InputError: as `read_datalist`, an item has no image, or the section is empty and required.
+        InputError: as `read_datalist`, an item has no image, the section is empty and required, or the images are of another
+            view.
     """
     content = read_datalist(path)
+    if view:
+        _check_view(path, content, view)
     folder = Path(path).expanduser().resolve().parent
     items = []
     listed = content.get(section, [])
@@ -97,6 +105,18 @@ def load_datalist(path: str | Path, section: str, required: bool = False) -> lis
             f"section {section} of {path} is empty ({filled} has exams); index more exams, or move some with --split"
         )
     return items
+
+
+def _check_view(path: str | Path, content: Mapping[str, Any], view: str) -> None:
+    """Raises `InputError` if a datalist is of another view. One whose views were not recognised says none, and passes."""
+    stack = (content.get("planewise") or {}).get("stack", view)
+    found, wanted = anatomy_of_stack(stack), anatomy_of_stack(view)
+    if stack != view and found and found.targets:
+        other = f" --anatomy {wanted.name}" if found.name != wanted.name else ""
+        raise InputError(
+            f"the images of {path} are of the {found.called} view ({stack}), and this bundle takes the {wanted.called} view "
+            f"({view}); index the exams again with `planewise index FOLDER --view {view}{other}`"
+        )
 
 
 def _files(value: Any) -> list[Any]:

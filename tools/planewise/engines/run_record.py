@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -12,6 +13,11 @@ import yaml
 
 from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
+
+#: Beside weights that ship with a bundle, in place of their run's folder: its record, with its configuration in it.
+RELEASED = "record.json"
+#: Where that record says which file it is of.
+WEIGHTS_SUM = "weights_sha256"
 
 
 @dataclass(frozen=True)
@@ -25,14 +31,27 @@ class RunRecord:
     record: dict[str, Any] = field(repr=False)
     """``run.json``: seed, hash of the configuration, versions, commit"""
 
+    @property
+    def ships(self) -> bool:
+        """Whether the weights are those that ship with a bundle."""
+        return WEIGHTS_SUM in self.record
+
     @classmethod
     def of_weights(cls, weights: Path) -> RunRecord | None:
         """The run that wrote a file of weights; None if no file next to it tells. Nothing in it is evaluated.
+
+        Weights that ship with a bundle have their run's record beside them. It names them by their SHA-256, so that other
+        weights which took their place are not taken for them.
 
         Raises:
             InputError: its record or its configuration is broken.
         """
         models = weights.resolve().parent
+        if (models / RELEASED).is_file():
+            record = read_table(models / RELEASED)
+            if record.get(WEIGHTS_SUM) == hashlib.sha256(weights.read_bytes()).hexdigest():
+                config = _table(record.pop("config", None), models / RELEASED)
+                return cls(models, weights, in_our_names(config), record)
         # a run with a folder of its own keeps its weights in it; otherwise they are the bundle's, beside eval/
         for folder in (models.parent, models.parent / "eval"):
             config, record = folder / "config.yaml", folder / "run.json"

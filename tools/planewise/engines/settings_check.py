@@ -281,7 +281,14 @@ def _check_puzzle(image_size: int, tiles_per_side: int, gap: float, permutations
 
 
 def _check_views(views: Any, datalist: str | Path) -> None:
-    items = read_datalist(datalist).get("training") or []
+    content = read_datalist(datalist)
+    stack = (content.get("planewise") or {}).get("stack")
+    if stack in views:
+        raise InputError(
+            f"the images of {datalist} are of the view {stack}, and this pretext learns where {stack} cuts those of another "
+            f"view; index the exams again with `planewise index FOLDER --view {'sax' if stack == '4ch' else '4ch'}`"
+        )
+    items = content.get("training") or []
     known = {view for item in items if isinstance(item, dict) for view in item.get("planes") or ()}
     absent = [view for view in views if view not in known]
     if items and not known:

@@ -32,7 +32,6 @@ HEART = Anatomy(
         location="0 at the base, 1 at the apex",
         exam="short-axis slices with the lines and heatmaps of the 2ch and 4ch views, and these views with the lines of "
         "the stack (the paper's Figs. 2 and 3)",
-        paper_data="DSBCC, ACDC",
         regression="Fig. 6, left",
         heatmaps="Fig. 4",
         planners=" Published view planners reach 5.7 to 6.0 deg and 3.1 to 3.5 mm on patients (arXiv 2109.11715, "
@@ -52,6 +51,13 @@ HEART_4CH = replace(
     views=("sax", *(view for view in VIEWS if view != "4ch")),
     axis=lambda stack: None,
     unordered="",
+    words=replace(
+        HEART.words,
+        stack="4-chamber view",
+        views="2-chamber view and short axis",
+        exam="the 4-chamber slice with the lines and heatmaps of the 2ch view and of the short axis' middle slice, and these "
+        "two with its own line (Bai 2019, Fig. 1)",
+    ),
     look=replace(HEART.look, fields=(190.0, 190.0)),
     phantoms=PhantomLayouts(unlabelled="dsbcc", labelled="ukbb"),
     seen_from=cardiac.four_chambers,
@@ -74,7 +80,6 @@ KNEE = Anatomy(
         location="0 at both sides of the knee, 1 at the centre",
         exam="sagittal slices with the lines and heatmaps of the axial and coronal views, and these views with the lines "
         "of the series",
-        paper_data="fastMRI, MRNet",
         regression="Fig. 6, right",
         heatmaps="Fig. 5",
     ),

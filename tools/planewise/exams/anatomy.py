@@ -45,10 +45,8 @@ class Words:
     """what 0 and 1 of the location mean after the target transform that the pretext uses"""
     exam: str
     """what the picture of an exam shows"""
-    paper_data: str = ""
-    """data sets of Zhang 2024 for it; empty where the paper has none, as the three below"""
     regression: str = ""
-    """figure of the paper with predicted against true locations"""
+    """figure of Zhang 2024 with predicted against true locations; empty where the paper has none, as the two below"""
     heatmaps: str = ""
     """figure of the paper with predicted heatmaps"""
     planners: str = ""

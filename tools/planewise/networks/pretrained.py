@@ -57,6 +57,8 @@ def _check_fit(path: Path, weights: dict[str, torch.Tensor], network: nn.Module)
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """The state dict in a file, on the CPU: a plain one, or a checkpoint's ``model``, ``network`` or ``state_dict``.
 
+    Half precision, which saves space on a disk, becomes float32.
+
     Args:
         path: see `weights_path`; or the zip of a packaged bundle.
 
@@ -82,7 +84,11 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not any(isinstance(value, torch.Tensor) for value in content.values()):
         raise InputError(f"{path} holds no weights (a state dict, or one under 'model')")
-    return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    return {
+        name: value.float() if value.dtype == torch.float16 else value
+        for name, value in content.items()
+        if isinstance(value, torch.Tensor)
+    }
 
 
 def _in_zip(path: Path) -> io.BytesIO:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from planewise.errors import InputError
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.own_names import OURS
 from planewise.packaging.run_record import Run, flat_scores
 
 #: Around what the packager writes.
 BEGIN, END = f"<!-- written by `{OURS} package` -->", f"<!-- end of what `{OURS} package` wrote -->"
+
+#: Around what `tools/train_released_weights` writes.
+RELEASE_BEGIN = "<!-- written by `tools/train_released_weights` -->"
+RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
 
 #: Above the commands that a bundle's README had.
 FROM_REPOSITORY = "### From the repository"
@@ -39,7 +44,8 @@ class Provenance:
 
 
 def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any]) -> str:
-    """A bundle's README with the scores of the weights in it and what they were made from, under Performance.
+    """A bundle's README with the scores of the weights in it and what they were made from, under Performance. What it says of
+    the weights that ship with the bundle in the repository is left out.
 
     Args:
         train: the bundle's train config, to say what the run set otherwise.
@@ -58,7 +64,23 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
         ]
         text += [yaml.safe_dump(changed, sort_keys=False, default_flow_style=None, width=100).rstrip(), "```"]
     text += ["", "What follows is of the method, with other weights."]
-    return _under(readme, "Performance", text)
+    return _under(without_release(readme), "Performance", text)
+
+
+def with_release(readme: str, rows: Sequence[str]) -> str:
+    """A bundle's README with these lines on the weights that ship, under Performance, in place of earlier ones."""
+    text = without_release(readme)
+    block = "\n".join([RELEASE_BEGIN, *rows, RELEASE_END])
+    before, heading, rest = text.partition("## Performance\n\n")
+    if not heading:
+        raise InputError("the bundle's README has no heading Performance for the scores to stand under")
+    return f"{before}{heading}{block}\n\n{rest}"
+
+
+def without_release(readme: str) -> str:
+    """A bundle's README without what `with_release` writes."""
+    before, _, rest = readme.partition(RELEASE_BEGIN)
+    return before + rest.partition(RELEASE_END)[2].removeprefix("\n\n") if rest else readme
 
 
 def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[str, Any], onnx: str) -> str:
@@ -119,6 +141,8 @@ def _facts(run: Run | None) -> list[tuple[str, str]]:
         facts.append(
             ("started from", f"public ImageNet weights, {Path(str(imagenet)).name}, with a licence of their own")
         )
+    if "started_from" in record:
+        facts.append(("started from", f"the weights that ship with {record['started_from']}"))
     if run.pretrained is not None:
         origin = run.pretrained
         made_from = origin.data or "data not known"

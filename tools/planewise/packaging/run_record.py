@@ -36,6 +36,8 @@ class Run(RunRecord):
         Raises:
             InputError: the scores are older than the weights, so of others.
         """
+        if self.ships:
+            return MEASURED_ON[0], dict(self.record.get("scores", {}))
         for section in MEASURED_ON:
             file = self.folder / section / "metrics.json"
             if file.is_file() and self.weights.name != BEST:
@@ -54,6 +56,8 @@ class Run(RunRecord):
     @cached_property
     def data(self) -> str | None:
         """What the run was trained on, in words and without a path; None if its datalist is gone, or another by now."""
+        if self.ships:
+            return self.record.get("data")
         datalist = self._datalist
         if datalist is None:
             return None
@@ -77,6 +81,8 @@ class Run(RunRecord):
     @cached_property
     def on_phantoms(self) -> bool:
         """Whether the run's exams are phantoms, as the trees that they come from say."""
+        if self.ships:
+            return "phantoms" in self.record
         datalist = self._datalist
         if datalist is None:
             return False

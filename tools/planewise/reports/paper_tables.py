@@ -1,13 +1,14 @@
 """Numbers that papers published, to stand next to ours: facts of the papers, on patients; phantoms or your own data here.
 
 A method has the name of the pretext bundle that does it here (``sax_position`` is Bai 2019's anatomical position prediction),
-``none`` is training from scratch, ``imagenet`` ImageNet's weights alone. ``_dagger`` are the papers' rows with a dagger:
-weights that others trained on ImageNet, with other backbones, fine-tuned directly.
+``none`` is training from scratch, ``imagenet`` ImageNet's weights alone. ``ssl_decoder``, ``ssl_all`` and ``ssl_multitask``
+are Bai 2019's ways of transfer, from the position pretext of the view that is segmented. ``_dagger`` are the papers' rows
+with a dagger: weights that others trained on ImageNet, with other backbones, fine-tuned directly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -29,19 +30,35 @@ class Paper:
     citation: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one object a table, so that rows of it can be counted
 class Published(Generic[Values]):
-    """One table of one paper: method to what it reports of it."""
+    """One table of one paper.
+
+    Attributes:
+        paper: the paper.
+        table: its number, and after a comma the data set.
+        values: method to what the table reports of it.
+    """
 
     paper: Paper
     table: str
     values: Mapping[str, Values]
+
+    @property
+    def data(self) -> str:
+        """The data set that the numbers are of."""
+        return self.table.partition(", ")[2]
 
 
 ZHANG_2024 = Paper(
     name="Zhang 2024",
     citation="Zhang T, Wei D, Zhu M, Gu S, Zheng Y. Self-supervised learning for medical image data with anatomy-oriented "
     "imaging planes. Medical Image Analysis, 2024. arXiv:2403.16499.",
+)
+BAI_2019 = Paper(
+    name="Bai 2019",
+    citation="Bai W, Chen C, Tarroni G, Duan J, Guitton F, Petersen SE, Guo Y, Matthews PM, Rueckert D. Self-supervised "
+    "learning for cardiac MR image segmentation by anatomical position prediction. MICCAI, 2019.",
 )
 
 
@@ -58,6 +75,16 @@ def _by_structure(text: str) -> dict[str, dict[int, dict[str, Spread]]]:
         numbers = list(map(float, words))
         spreads = zip(numbers[::2], numbers[1::2], strict=True)
         table.setdefault(method, {})[int(count)] = dict(zip(STRUCTURES, spreads, strict=True))
+    return table
+
+
+def _by_transfer(text: str) -> dict[str, dict[int, dict[str, Spread]]]:
+    """Lines of a number of labelled exams, then mean and standard deviation of each of `TRANSFERS`, over all structures."""
+    table: dict[str, dict[int, dict[str, Spread]]] = {method: {} for method in TRANSFERS}
+    for count, *words in (line.split() for line in text.split("\n") if line):
+        numbers = list(map(float, words))
+        for method, spread in zip(TRANSFERS, zip(numbers[::2], numbers[1::2], strict=True), strict=True):
+            table[method][int(count)] = {"mean": spread}
     return table
 
 
@@ -88,13 +115,14 @@ LOCATION: dict[str, tuple[Published[tuple[float, ...]], ...]] = {
 #: Columns of the segmentation tables, in the paper's order: over all structures, and each of them.
 STRUCTURES = ("mean", "LV", "RV", "myocardium")
 
-#: Dice by method, number of labelled exams and structure.
-SEGMENTATION_DICE: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
-    Published(
-        ZHANG_2024,
-        "Table 4, ACDC",
-        _by_structure(
-            """
+#: The ways of transfer in the order of Bai 2019's columns: U-net-scratch, SSL+Decoder, SSL+All and SSL+MultiTask.
+TRANSFERS = ("none", "ssl_decoder", "ssl_all", "ssl_multitask")
+
+_ZHANG_DICE = Published(
+    ZHANG_2024,
+    "Table 4, ACDC",
+    _by_structure(
+        """
   1 none                       0.328  0.286   0.456  0.338   0.227  0.216   0.299  0.238
   1 slice_order                0.437  0.318   0.507  0.357   0.341  0.288   0.462  0.278
   1 jigsaw                     0.410  0.286   0.486  0.297   0.370  0.266   0.372  0.279
@@ -154,17 +182,49 @@ SEGMENTATION_DICE: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
  64 byol_dagger                0.872  0.077   0.883  0.091   0.881  0.082   0.851  0.046
  64 masked_autoencoder_dagger  0.885  0.069   0.912  0.075   0.887  0.066   0.855  0.052
 """
-        ),
     ),
 )
 
-#: Average symmetric surface distance in mm, by the same.
-SEGMENTATION_ASSD: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
-    Published(
-        ZHANG_2024,
-        "Table 4, ACDC",
-        _by_structure(
-            """
+#: Stack that is segmented to tables of Dice, by method, number of labelled exams and structure.
+SEGMENTATION_DICE: dict[str, tuple[Published[dict[int, dict[str, Spread]]], ...]] = {
+    "sax": (
+        _ZHANG_DICE,
+        Published(
+            BAI_2019,
+            "Table 1, UK Biobank",
+            _by_transfer(
+                """
+  1  0.361 0.047  0.515 0.099  0.618 0.068  0.704 0.065
+  5  0.811 0.037  0.837 0.048  0.844 0.046  0.852 0.046
+ 10  0.859 0.037  0.860 0.039  0.873 0.036  0.875 0.036
+ 50  0.876 0.035  0.871 0.038  0.884 0.033  0.873 0.037
+100  0.886 0.030  0.867 0.037  0.883 0.035  0.887 0.031
+"""
+            ),
+        ),
+    ),
+    "4ch": (
+        Published(
+            BAI_2019,
+            "Table 2, UK Biobank",
+            _by_transfer(
+                """
+  1  0.678 0.132  0.699 0.069  0.733 0.081  0.600 0.122
+  5  0.848 0.080  0.850 0.068  0.875 0.051  0.861 0.049
+ 10  0.875 0.044  0.888 0.039  0.905 0.039  0.889 0.031
+ 50  0.922 0.031  0.914 0.035  0.925 0.028  0.926 0.029
+100  0.930 0.032  0.924 0.037  0.933 0.031  0.934 0.029
+"""
+            ),
+        ),
+    ),
+}
+
+_ZHANG_ASSD = Published(
+    ZHANG_2024,
+    "Table 4, ACDC",
+    _by_structure(
+        """
   1 none                      20.223 28.729  27.463 39.943  21.054 21.337  12.151 17.525
   1 slice_order               20.425 28.849  19.558 29.433  24.468 28.677  17.249 27.946
   1 jigsaw                    21.778 29.537  25.064 35.956  18.757 20.099  21.513 30.008
@@ -224,9 +284,11 @@ SEGMENTATION_ASSD: tuple[Published[dict[int, dict[str, Spread]]], ...] = (
  64 byol_dagger                1.202  1.216   1.484  1.447   1.286  1.374   0.836  0.486
  64 masked_autoencoder_dagger  1.035  1.154   1.083  1.529   1.216  1.133   0.807  0.538
 """
-        ),
     ),
 )
+
+#: Average symmetric surface distance in mm, by the same.
+SEGMENTATION_ASSD: dict[str, tuple[Published[dict[int, dict[str, Spread]]], ...]] = {"sax": (_ZHANG_ASSD,)}
 
 #: Macro AUC of five diagnoses from masks, by method and number of exams that segmentation was fine-tuned with.
 DIAGNOSIS_AUC: tuple[Published[dict[int, float]], ...] = (
@@ -283,3 +345,12 @@ simclr_dagger             0.432 0.474 0.496 0.530
         ),
     ),
 )
+
+
+def of_these(tables: Sequence[Published[Values]], methods: Collection[str]) -> list[Published[Values]]:
+    """The tables that stand beside a study: those that share most methods with it.
+
+    Every paper trains from scratch, so a study of one paper's methods would show the others' scratch beside them.
+    """
+    shared = [len(set(table.values) & set(methods)) for table in tables]
+    return [table for table, number in zip(tables, shared, strict=True) if number == max(shared) > 0]

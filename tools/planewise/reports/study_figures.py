@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 METHOD_COLOURS = {
     "none": "#7f7f7f",
@@ -20,6 +21,9 @@ METHOD_COLOURS = {
     "simclr": "#9467bd",
     "byol": "#393b79",
     "masked_autoencoder": "#637939",
+    "ssl_decoder": "#ff7f0e",
+    "ssl_all": "#1f77b4",
+    "ssl_multitask": "#d62728",
 }
 #: What a method is called, if that is not its own name with spaces.
 METHOD_NAMES = {
@@ -27,6 +31,10 @@ METHOD_NAMES = {
     "imagenet": "ImageNet",
     "models_genesis": "Models Genesis",
     "sax_position": "anatomical positions",
+    "lax_position": "anatomical positions",
+    "ssl_decoder": "SSL+Decoder",
+    "ssl_all": "SSL+All",
+    "ssl_multitask": "SSL+MultiTask",
     "simclr": "SimCLR",
     "byol": "BYOL",
     "simclr_dagger": "SimCLR†",
@@ -89,6 +97,48 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(frameon=False, fontsize=8, loc="best" if column.endswith("loss") else "upper left")
         line[0].set_ylabel(name)
+    return figure
+
+
+def scores_by_count(
+    scores: Mapping[str, Mapping[str, Mapping[tuple[str, int], Mapping[int, float]]]],
+) -> Figure:
+    """Scores of each structure against the number of labelled exams (Bai 2019, Fig. 4): a line a method through the means
+    over its draws, a dot each draw.
+
+    Args:
+        scores: name of a score, a row of panels, to structure, a panel, to method and number of labelled exams to draw to
+            score.
+    """
+    runs = [run for structures in scores.values() for draws in structures.values() for run in draws]
+    methods, counts = list(dict.fromkeys(method for method, _ in runs)), sorted({count for _, count in runs})
+    columns = max(len(structures) for structures in scores.values())
+    figure = Figure(figsize=(max(4.0, 2.6 * columns), 2.9 * len(scores) + 0.5), layout="constrained")
+    panels = figure.subplots(len(scores), columns, squeeze=False, sharey="row")
+    # side by side, or the dots of one hide those of another
+    shifts = {method: 0.08 * (number - (len(methods) - 1) / 2) for number, method in enumerate(methods)}
+    for line, (name, structures) in zip(panels, scores.items(), strict=True):
+        for axes, (structure, draws) in zip(line, structures.items(), strict=True):
+            for method in methods:
+                colour = METHOD_COLOURS.get(method, "k")
+                known = [
+                    (place + shifts[method], list(draws[method, count].values()))
+                    for place, count in enumerate(counts)
+                    if (method, count) in draws
+                ]
+                axes.plot(
+                    [place for place, _ in known], [np.mean(values) for _, values in known], "-", color=colour, lw=1.3
+                )
+                for place, values in known:
+                    axes.plot([place] * len(values), values, "o", color=colour, ms=3, alpha=0.5)
+            axes.set(title=structure, xlabel="labelled exams")
+            axes.set_xticks(range(len(counts)), counts)
+        line[0].set_ylabel(name)
+        line[0].set_ylim(0, None)  # last: it ends the scaling of the whole row
+    handles = [
+        Line2D([], [], color=METHOD_COLOURS.get(method, "k"), lw=1.3, label=method_name(method)) for method in methods
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False, fontsize=8)
     return figure
 
 

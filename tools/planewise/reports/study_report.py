@@ -38,17 +38,23 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
         InputError: there is no study in the folder, or a file cannot be written.
     """
     found, output = StudyFolder.read(Path(study)), Path(output)
+    sections = Page()
+    for section in SECTIONS:
+        section.add(sections, found)
+    tables = dict.fromkeys(row.published for table in sections.tables for row in table.rows if row.published)
     page = Page()
     kind = "phantom exams" if found.config.get("phantom") else "your own exams"
     page.add(f"<h1>Label efficiency on the {found.anatomy.organ}: {html.escape(found.title)}</h1>")
-    page.add(
-        f"<p class=warning>Numbers in black were measured here, on <b>{kind}</b>. Numbers in <i>grey italics</i> are "
-        f"published ones, on patients ({found.anatomy.paper_data}), at full size: they show what to expect there, not what "
-        "was repeated here. Research software, not for clinical use.</p>"
-    )
-    for section in SECTIONS:
-        section.add(page, found)
-    if papers := dict.fromkeys(row.paper for table in page.tables for row in table.rows if row.paper):
+    whose = f"Numbers in black were measured here, on <b>{kind}</b>."
+    if tables:
+        data = ", ".join(dict.fromkeys(table.data for table in tables))
+        whose += (
+            f" Numbers in <i>grey italics</i> are published ones, on patients ({data}), at full size: they show what to "
+            "expect there, not what was repeated here."
+        )
+    page.add(f"<p class=warning>{whose} Research software, not for clinical use.</p>")
+    page.extend(sections)
+    if papers := dict.fromkeys(table.paper for table in tables):
         entries = "".join(f"<li>{paper.name}: {html.escape(paper.citation)}</li>" for paper in papers)
         page.add(f"<h2>Papers</h2><ul>{entries}</ul>")
     with written_whole(output) as part:

@@ -73,5 +73,5 @@ def _mean_rows(
         for table in papers:
             if theirs := table.values.get(method):
                 cells = [f"{theirs[count]:.3f}" if count in theirs else "" for count in counts]
-                rows.append(Row.of(f"{table.paper.name}, {method_name(method)}", *cells, paper=table.paper))
+                rows.append(Row.of(f"{table.paper.name}, {method_name(method)}", *cells, published=table))
     return rows

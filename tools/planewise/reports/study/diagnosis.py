@@ -35,7 +35,7 @@ def add(page: Page, study: StudyFolder) -> None:
                 for table in paper_tables.DIAGNOSIS_AUC:
                     if count in table.values.get(method, {}):
                         name = f"{count}, {table.paper.name}, {method_name(method)}"
-                        rows.append(Row.of(name, table.values[method][count], "", paper=table.paper))
+                        rows.append(Row.of(name, table.values[method][count], "", published=table))
     page.table("Macro AUC", ["labelled exams, method", "macro AUC", "test exams"], rows)
     page.figure(
         study.path / "diagnose" / "reference" / "test" / "roc.png", "ROC curves and confusion from reference masks."

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from planewise.errors import InputError
-from planewise.exams.anatomies import ANATOMIES
-from planewise.exams.anatomy import Words
+from planewise.exams.anatomies import ANATOMIES, seen_from
+from planewise.exams.anatomy import Anatomy, Words
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,16 @@ class StudyFolder:
     @property
     def anatomy(self) -> Words:
         """The words of its anatomy."""
-        return ANATOMIES[self.config["anatomy"]].words
+        return self._anatomy.words
+
+    @property
+    def stack(self) -> str:
+        """The stack that it learns from: ``"sax"``, ``"4ch"``, ``"sagittal"``."""
+        return self._anatomy.stack
+
+    @property
+    def _anatomy(self) -> Anatomy:
+        return seen_from(ANATOMIES[self.config["anatomy"]], self.config.get("view"))
 
     @property
     def pretexts(self) -> list[str]:

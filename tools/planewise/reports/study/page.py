@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
-from planewise.reports.paper_tables import Paper
+from planewise.reports.paper_tables import Published
 
 #: Pixels of a picture beside Markdown.
 _WIDTH = 1200
@@ -35,16 +35,16 @@ class Row:
 
     Attributes:
         cells: text.
-        paper: whose numbers they are; None for those that were measured here.
+        published: table of a paper that the numbers are of; None for those that were measured here.
     """
 
     cells: list[str]
-    paper: Paper | None = None
+    published: Published | None = None
 
     @classmethod
-    def of(cls, *cells: Any, paper: Paper | None = None) -> Row:
+    def of(cls, *cells: Any, published: Published | None = None) -> Row:
         """Numbers with four digits after the point, "-" for what is not known."""
-        return cls([_text(cell) for cell in cells], paper)
+        return cls([_text(cell) for cell in cells], published)
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,11 @@ class Page:
         """The page's tables."""
         return [part for part in self._parts if isinstance(part, Table)]
 
+    @property
+    def pictures(self) -> list[Picture]:
+        """The page's pictures."""
+        return [part for part in self._parts if isinstance(part, Picture)]
+
     def add(self, text: str) -> None:
         """HTML as it is."""
         self._parts.append(text)
@@ -99,6 +104,10 @@ class Page:
             picture.savefig(buffer, format="png", dpi=100)
             png = buffer.getvalue()
         self._parts.append(Picture(png, caption))
+
+    def extend(self, other: Page) -> None:
+        """All that another page holds."""
+        self._parts += other._parts
 
     def html(self, title: str) -> str:
         """The whole page."""
@@ -139,14 +148,14 @@ def _as_html(part: str | Table | Picture) -> str:
         "<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in part.header) + "</tr>",
     ]
     for row in part.rows:
-        mark = " class=paper" if row.paper else ""
+        mark = " class=paper" if row.published else ""
         lines.append("<tr>" + "".join(f"<td{mark}>{html.escape(cell)}</td>" for cell in row.cells) + "</tr>")
     return "\n".join([*lines, "</table>"])
 
 
 def _table_as_markdown(table: Table) -> str:
     """Rows of a paper are in italics."""
-    rows = [[f"*{cell}*" if row.paper and cell else cell for cell in row.cells] for row in table.rows]
+    rows = [[f"*{cell}*" if row.published and cell else cell for cell in row.cells] for row in table.rows]
     lines = [table.header, ["---", *("---:" for _ in table.header[1:])], *rows]
     return f"### {table.title}\n\n" + "\n".join(
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines

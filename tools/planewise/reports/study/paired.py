@@ -15,7 +15,9 @@ Scores = Mapping[tuple[str, int], Mapping[int, float]]
 _BASELINES = {"none": "scratch", "multitask": "multitask"}
 
 
-def add_paired(page: Page, scores: Scores, name: str, repeats: Mapping[str, str] | None = None) -> None:
+def add_paired(
+    page: Page, scores: Scores, name: str, repeats: Mapping[str, str] | None = None, lower_is_better: bool = False
+) -> None:
     """A table and a picture of what each method gained over ``none``, and one of what it has over ``multitask``, if there
     are draws of both and more than these two methods; and in words which differences the draws do not decide, and which
     are no larger than those of two pretrainings that differ in their seed alone.
@@ -25,6 +27,8 @@ def add_paired(page: Page, scores: Scores, name: str, repeats: Mapping[str, str]
         scores: method and number of labelled exams to draw to score.
         name: what the score is called.
         repeats: a method that pretrains again from another seed, to the method that it repeats.
+        lower_is_better: whether the score is a distance: a draw gained where the difference is below zero. There is no
+            picture then.
     """
     means: dict[tuple[str, str, int], float] = {}
     methods = dict.fromkeys(method for method, _ in scores)
@@ -47,7 +51,7 @@ def add_paired(page: Page, scores: Scores, name: str, repeats: Mapping[str, str]
                     f"{differences.mean():+.3f}",
                     f"{differences.std(ddof=1):.3f}" if len(differences) > 1 else "-",
                     "-" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}",
-                    f"{(differences > 0).sum()} of {len(differences)}",
+                    f"{(differences < 0 if lower_is_better else differences > 0).sum()} of {len(differences)}",
                     " ".join(f"{value:+.3f}" for value in differences),
                 )
             )
@@ -62,8 +66,7 @@ def add_paired(page: Page, scores: Scores, name: str, repeats: Mapping[str, str]
                 f"{'; '.join(undecided)}.</p>"
             )
     _add_repeats(page, scores, name, repeats or {}, means)
-    if any(paired_differences(draws, scores.get(("none", count), {})).size for (method, count), draws in scores.items()
-           if method != "none"):  # fmt: skip
+    if not lower_is_better and any(baseline == "none" for baseline, _, _ in means):
         caption = f"{name[0].upper()}{name[1:]} of each draw, from scratch and from pretrained weights."
         page.figure(paired_draws(scores, f"{name}, test"), caption)
 

@@ -1,4 +1,4 @@
-"""Scores and pictures of the pretrainings (Zhang 2024 Table 2, Figs. 4 to 6)."""
+"""Scores and pictures of the pretrainings (Zhang 2024 Table 2, Figs. 4 to 6; squares as Bai 2019, Fig. 1)."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ def add(page: Page, study: StudyFolder) -> None:
             "technologist, real or simulated, whose own error is part of these numbers; angle and distance tell what was "
             f"learned, the mean squared error hardly does.{study.anatomy.planners}</p>"
         )
+    if rows := _position_rows(metrics):
+        page.table("Anatomical positions", ["pretext", "square", "Dice", "centre, error (mm)", "not found"], rows)
+        page.add(
+            "<p class=note>Squares along the lines of two planes (Bai 2019, which gives no scores of them). Errors of the "
+            "centres: mean (standard deviation), of squares that lie wholly on their image and were found.</p>"
+        )
     histories = {name: read_history(study.path / "pretrain" / name / "history.csv") for name in metrics}
     page.figure(pretext_curves(histories), "Learning curves of the pretexts.")
     best = "multitask" if "multitask" in metrics else next(iter(metrics))
@@ -43,6 +49,11 @@ def add(page: Page, study: StudyFolder) -> None:
         f"{study.anatomy.regression}).",
     )
     page.figure(folder / "heatmaps.png", f"Heatmaps on test exams, {best} (the paper's {study.anatomy.heatmaps}).")
+    for name in metrics:
+        page.figure(
+            study.path / "pretrain" / name / "test" / "squares.png",
+            f"Squares on test exams, {method_name(name)}: from the headers, and predicted from the image.",
+        )
 
 
 def _location_rows(metrics: dict[str, dict], tables: tuple[paper_tables.Published, ...]) -> list[Row]:
@@ -51,7 +62,7 @@ def _location_rows(metrics: dict[str, dict], tables: tuple[paper_tables.Publishe
         if "location" in content:
             rows.append(Row.of(method_name(name), *(content["location"][key] for key in _LOCATION)))
             rows += [
-                Row.of(f"{table.paper.name}, {method_name(name)}", *table.values[name], paper=table.paper)
+                Row.of(f"{table.paper.name}, {method_name(name)}", *table.values[name], published=table)
                 for table in tables
                 if name in table.values
             ]
@@ -69,3 +80,17 @@ def _orientation_rows(metrics: dict[str, dict]) -> list[Row]:
         for name, content in metrics.items()
         for view, score in content.get("orientation", {}).get("views", {}).items()
     ]
+
+
+def _position_rows(metrics: dict[str, dict]) -> list[Row]:
+    rows = []
+    for name, content in metrics.items():
+        if found := content.get("positions"):
+            squares = {"all": found, **found["squares"]}
+            rows += [
+                Row.of(
+                    method_name(name), square, f"{score['dice']:.3f}", spread(score["centre_mm"]), score["not_found"]
+                )
+                for square, score in squares.items()
+            ]
+    return rows

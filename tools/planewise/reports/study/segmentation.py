@@ -1,9 +1,9 @@
-"""Segmentation from few labels (Zhang 2024 Table 4, Fig. 7)."""
+"""Segmentation from few labels (Zhang 2024 Table 4, Fig. 7; Bai 2019 Tables 1 and 2, Fig. 4)."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from planewise.reports import paper_tables
 from planewise.reports.segmentation_figures import method_comparison
@@ -12,8 +12,8 @@ from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import pooled, published, spread
 from planewise.reports.study.page import Page, Row
-from planewise.reports.study.paired import add_paired
-from planewise.reports.study_figures import finetune_curves, method_name
+from planewise.reports.study.paired import Scores, add_paired
+from planewise.reports.study_figures import finetune_curves, method_name, scores_by_count
 
 #: Score to the table's title and what papers found.
 _SCORES = {
@@ -22,8 +22,10 @@ _SCORES = {
         "Average symmetric surface distance (mm), over the structures that were found",
         paper_tables.SEGMENTATION_ASSD,
     ),
-    "contour_mm": ("Mean contour distance (mm; Bai 2019, Fig. 4), over the structures that were found", ()),
+    "contour_mm": ("Mean contour distance (mm; Bai 2019, Fig. 4), over the structures that were found", {}),
 }
+#: Scores of the figure to the name of their axis.
+_DRAWN = {"dice": "Dice", "contour_mm": "mean contour distance (mm)"}
 
 
 def add(page: Page, study: StudyFolder) -> None:
@@ -32,18 +34,28 @@ def add(page: Page, study: StudyFolder) -> None:
         return
     structures = list(runs.any["structures"])
     page.add(
-        f"<h2>Segmentation from few labels (Table 4)</h2><p>{runs.any['volumes']} volumes of {runs.any['exams']} test exams, "
+        f"<h2>Segmentation from few labels</h2><p>{runs.any['volumes']} volumes of {runs.any['exams']} test exams, "
         "at their native spacing. Each draw chooses other labelled exams; both methods of a pair see the same ones. "
         "Cells are mean (standard deviation) over the volumes and structures of all draws.</p>"
     )
+    tables = paper_tables.SEGMENTATION_DICE.get(study.stack, ())
+    compared = [table.paper for table in paper_tables.of_these(tables, study.methods)]
     for kind, (title, papers) in _SCORES.items():
         if kind not in runs.any["mean"]:
             continue  # of runs from before there was this score
         header = ["labelled exams, method", "mean", *structures, "missed"]
         if kind == "assd_mm":
             header.insert(2, "mean, 1.0 mm where missed")
-        page.table(title, header, _rows(runs, kind, structures, papers))
+        beside = [table for table in papers.get(study.stack, ()) if table.paper in compared]
+        page.table(title, header, _rows(runs, kind, structures, beside))
     add_paired(page, runs.values(lambda content: content["mean"]["dice"]["mean"]), "mean Dice", study.repeats)
+    if contours := _known(runs, lambda content: content["mean"].get("contour_mm")):
+        add_paired(page, contours, _DRAWN["contour_mm"], study.repeats, lower_is_better=True)
+        page.add(
+            "<p class=note>Below zero the contours are nearer than from scratch. A distance is over the structures that a "
+            "method found, so read it with the number that it missed.</p>"
+        )
+    _add_structures(page, runs, structures)
     if never := [
         f"{count} labelled, {method_name(method)}, draw {draw}: never predicted {', '.join(content['never_predicted'])}"
         for count, method, draws in runs.cells()
@@ -57,7 +69,34 @@ def add(page: Page, study: StudyFolder) -> None:
         _add_comparison(page, runs, count)
 
 
-def _rows(runs: FineTunings, kind: str, structures: list[str], papers: tuple[paper_tables.Published, ...]) -> list[Row]:
+def _known(runs: FineTunings, spread_of: Callable[[dict], dict | None]) -> Scores:
+    """Means of a score, of the draws that have one; nothing if none has."""
+    values = runs.values(lambda content: (spread_of(content) or {}).get("mean"))
+    return {run: draws for run, draws in values.items() if draws}
+
+
+def _add_structures(page: Page, runs: FineTunings, structures: list[str]) -> None:
+    """Each structure's scores against the number of labelled exams, if there are several numbers."""
+    if len(runs.counts) < 2:
+        return
+    scores = {
+        name: {
+            structure: _known(
+                runs, lambda content, kind=kind, structure=structure: content["structures"][structure].get(kind)
+            )
+            for structure in structures
+        }
+        for kind, name in _DRAWN.items()
+    }
+    scores = {name: panels for name, panels in scores.items() if any(panels.values())}
+    page.figure(
+        scores_by_count(scores),
+        "Each structure (as Bai 2019, Fig. 4): a line through the means over the draws, a dot for each draw. Distances are "
+        "over the volumes in which the structure was found.",
+    )
+
+
+def _rows(runs: FineTunings, kind: str, structures: list[str], papers: Sequence[paper_tables.Published]) -> list[Row]:
     rows = []
     for count, method, draws in runs.cells():
         cells = [
@@ -75,7 +114,7 @@ def _rows(runs: FineTunings, kind: str, structures: list[str], papers: tuple[pap
                 if kind == "assd_mm":
                     theirs.insert(1, "")
                 name = f"{count}, {table.paper.name}, {method_name(method)}"
-                rows.append(Row.of(name, *theirs, "", paper=table.paper))
+                rows.append(Row.of(name, *theirs, "", published=table))
     return rows
 
 
@@ -112,5 +151,5 @@ def _add_comparison(page: Page, runs: FineTunings, count: int) -> None:
         page.figure(
             method_comparison(slices, list(runs.any["structures"])),
             f"{count} labelled exam{'s' if count > 1 else ''}, draw {draw}: the first and the last labelled slice of test "
-            "volumes, the hardest ones, the same for all methods (Fig. 7).",
+            "volumes, the hardest ones, the same for all methods (as Zhang 2024, Fig. 7).",
         )

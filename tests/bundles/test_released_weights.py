@@ -1,0 +1,118 @@
+"""The weights that ship with bundles: they work as they lie there, and what is said of them is of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser, verify_net_in_out
+from planewise.engines.weights_settings import plain, settings_of
+from planewise.networks import read_weights
+from planewise.packaging import check_bundle, package_bundle
+from planewise.packaging.model_card import with_release
+from planewise.packaging.released import LARGEST_RELEASED, card_rows, card_scores
+from planewise.packaging.run_record import Run
+
+from tests.bundles.conftest import SHIPS, run_bundle
+from tests.conftest import ROOT
+
+MULTITASK = "pretext_cardiac_multitask"
+
+
+def folder_of(name: str):
+    return ROOT / "bundles" / name
+
+
+def config_of(name: str, file: str) -> dict:
+    return plain(yaml.safe_load((folder_of(name) / "configs" / file).read_text()))
+
+
+@pytest.fixture(params=SHIPS)
+def released(request) -> Run:
+    return Run.of_weights(folder_of(request.param) / "models/model.pt")
+
+
+def test_some_bundles_ship_weights():
+    assert MULTITASK in SHIPS
+
+
+def test_the_record_is_of_the_file_and_names_no_place(released):
+    content = json.loads((released.folder / "record.json").read_text())
+    assert content["weights_sha256"] == hashlib.sha256(released.weights.read_bytes()).hexdigest()
+    assert released.ships and released.on_phantoms and "phantoms" in released.data
+    assert released.weights.stat().st_size <= LARGEST_RELEASED
+    assert len(content["commit"]) == 40 and "dirty" not in content["commit"]
+    assert [place for place in ("/work/", "/home/", "/tmp/", "/Users/") if place in str(content)] == []
+
+
+def test_the_configs_and_the_pages_are_of_these_weights(released):
+    name = released.weights.parent.parent.name
+    train, inference = config_of(name, "train.yaml"), config_of(name, "inference.yaml")
+    assert settings_of(released, train, inference)["inference.yaml"] == {}
+    assert inference["features"] == released.config["features"] != train["features"]
+    metadata = json.loads((folder_of(name) / "configs/metadata.json").read_text())
+    assert metadata["eval_metrics"] == {"measured_on": released.data} | card_scores(released)
+    assert len(metadata["eval_metrics"]) > 5
+    readme = (folder_of(name) / "docs/README.md").read_text()
+    assert readme == with_release(readme, card_rows(released)), (
+        "tools/train_released_weights writes what it says of them"
+    )
+
+
+def test_they_load_strictly_into_the_network_of_inference(released):
+    name = released.weights.parent.parent.name
+    meta, file = (str(folder_of(name) / "configs" / part) for part in ("metadata.json", "inference.yaml"))
+    verify_net_in_out("network_def", meta, file, device="cpu", bundle_root=str(folder_of(name)))
+    parser = ConfigParser(config_of(name, "inference.yaml"))
+    network = parser.get_parsed_content("network_def").eval()
+    # as MONAI's own loader does it, from float16
+    network.load_state_dict(torch.load(released.weights, map_location="cpu", weights_only=True), strict=True)
+    assert {value.dtype for value in network.parameters()} == {torch.float32}
+    read = read_weights(released.weights)
+    assert all(torch.equal(value, read[key]) for key, value in network.state_dict().items())
+    size = parser["image_size"]
+    with torch.no_grad():
+        output = network(torch.randn(2, 1, size, size))
+    assert output.isfinite().all() and output.shape[2:] == (size, size)
+
+
+@pytest.mark.parametrize("name", SHIPS)
+def test_planewise_check_finds_nothing_against_them(name):
+    found = {finding.name: finding for finding in check_bundle(folder_of(name))}
+    assert [finding for finding in found.values() if finding.status == "FAIL"] == []
+    assert found["weights"].status == "ok" and "values" in found["weights"].detail
+
+
+@pytest.mark.parametrize("name", SHIPS)
+def test_a_package_takes_them_without_being_told(name, tmp_path):
+    done = package_bundle(folder_of(name), dist=tmp_path)
+    assert torch.load(done.folder / "models/model.pt", weights_only=True).keys() == read_weights(folder_of(name)).keys()
+    card = (done.folder / "docs/README.md").read_text()
+    assert "phantoms" in card and "train_released_weights" not in card.split("## Commands")[0]
+    assert not (done.folder / "models/record.json").exists(), "the model card and the configs say it"
+
+
+def test_views_of_a_real_exam_are_planned_by_default(real_data, tmp_path, caplog):
+    """Nothing but a folder is named, and the log says whose weights plan."""
+    with caplog.at_level(logging.INFO, logger="planewise"):
+        small = {"features", "stem_stride", "image_size", "spacing", "batch_size"}
+        inference = config_of(MULTITASK, "inference.yaml")
+        run_bundle(
+            MULTITASK, "inference.yaml", input=str(real_data / "cardiac_cine_exam"), output_dir=str(tmp_path),
+            **{key: inference[key] for key in small},
+        )  # fmt: skip
+    said = [record.message for record in caplog.records if "ship with" in record.message]
+    assert len(said) == 1 and MULTITASK in said[0] and "phantoms" in said[0]
+    (file,) = tmp_path.rglob("plan.json")
+    plan = json.loads(file.read_text())
+    assert set(plan["views"]) == {"2ch", "4ch"} and {view["verdict"] for view in plan["views"].values()} == {"plane"}, (
+        plan
+    )
+    (lines,) = tmp_path.rglob("*_lines.nii.gz")
+    assert {1, 2} <= set(np.unique(nibabel.load(lines).get_fdata()))

@@ -1,0 +1,79 @@
+"""Weights that ship: their file, the record that is beside it, and what a README says of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from planewise.engines.run_record import RunRecord
+from planewise.errors import InputError
+from planewise.networks import read_weights
+from planewise.packaging.model_card import RELEASE_BEGIN, RELEASE_END, with_release, without_release
+from planewise.packaging.released import LARGEST_RELEASED, save_in_half
+from planewise.packaging.run_record import Run
+
+
+def saved(folder: Path, **tensors: torch.Tensor) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(tensors, folder / "run.pt")
+    return folder / "run.pt"
+
+
+def test_convolutions_take_half_the_room_and_come_back_as_float32(tmp_path):
+    kernel, mean, count = torch.randn(8, 4, 3, 3), torch.tensor([1e-9, 70000.0]), torch.tensor(7)
+    save_in_half(saved(tmp_path, kernel=kernel, mean=mean, count=count), tmp_path / "models/model.pt")
+    stored = torch.load(tmp_path / "models/model.pt", weights_only=True)
+    assert {name: value.dtype for name, value in stored.items()} == {
+        "kernel": torch.float16, "mean": torch.float32, "count": torch.int64,
+    }  # fmt: skip
+    read = read_weights(tmp_path / "models/model.pt")
+    assert read["kernel"].dtype == torch.float32 and torch.equal(read["kernel"], kernel.half().float())
+    assert torch.equal(read["mean"], mean) and torch.equal(read["count"], count)
+
+
+def test_what_float16_cannot_hold_or_what_is_too_large_is_refused(tmp_path):
+    with pytest.raises(InputError, match="kernel of .* is beyond what float16 can hold"):
+        save_in_half(saved(tmp_path, kernel=torch.full((2, 2), 1e5)), tmp_path / "model.pt")
+    with pytest.raises(InputError, match="has 3.0 MB, and weights that ship have 3 at most"):
+        save_in_half(saved(tmp_path, kernel=torch.zeros(LARGEST_RELEASED // 2, 1)), tmp_path / "model.pt")
+
+
+def test_the_record_beside_weights_is_of_the_file_that_it_names(tmp_path):
+    models = tmp_path / "bundle" / "models"
+    weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
+    content = {
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "seed": 3, "data": "phantoms (2 training exams)",
+        "phantoms": {}, "scores": {"mae": 0.5}, "config": {"depth": 2},
+    }  # fmt: skip
+    (models / "record.json").write_text(json.dumps(content))
+    run = Run.of_weights(weights)
+    assert run.ships and run.config == {"depth": 2} and run.record["seed"] == 3 and "config" not in run.record
+    assert run.scores == ("test", {"mae": 0.5}) and run.data == "phantoms (2 training exams)" and run.on_phantoms
+    # a run in the bundle's own folder has put its weights there
+    torch.save({"a": torch.ones(2)}, weights)
+    assert RunRecord.of_weights(weights) is None
+    (models.parent / "eval").mkdir()
+    (models.parent / "eval/config.yaml").write_text("depth: 5")
+    (models.parent / "eval/run.json").write_text('{"seed": 1}')
+    assert RunRecord.of_weights(weights).config == {"depth": 5} and not RunRecord.of_weights(weights).ships
+
+
+def test_a_record_without_settings_is_broken(tmp_path):
+    weights = saved(tmp_path / "models", a=torch.zeros(2))
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    (tmp_path / "models/record.json").write_text(json.dumps({"weights_sha256": digest}))
+    with pytest.raises(InputError, match="record.json holds no settings"):
+        RunRecord.of_weights(weights)
+
+
+def test_what_a_readme_says_of_them_stands_under_performance_and_is_replaced():
+    readme = "# A\n\n## Performance\n\nolder\n"
+    once = with_release(readme, ["new"])
+    assert once == f"# A\n\n## Performance\n\n{RELEASE_BEGIN}\nnew\n{RELEASE_END}\n\nolder\n"
+    assert with_release(once, ["newer"]) == once.replace("new\n", "newer\n")
+    assert without_release(once) == without_release(readme) == readme
+    with pytest.raises(InputError, match="no heading Performance"):
+        with_release("# A\n", ["new"])

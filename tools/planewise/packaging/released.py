@@ -1,0 +1,93 @@
+"""Weights that ship with a bundle: the file, and the record of what made it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from planewise.engines.not_computed import FILES, NOT_COMPUTED
+from planewise.engines.run_record import WEIGHTS_SUM
+from planewise.errors import InputError
+from planewise.networks import read_weights
+from planewise.packaging.run_record import Run, flat_scores
+from planewise.whole_files import written_whole
+
+#: Bytes of the largest file of weights that lies in the repository.
+LARGEST_RELEASED = 3_000_000
+
+
+def save_in_half(weights: Path, path: Path) -> None:
+    """Write weights with their convolutions and matrices in float16; what is one number a channel stays as it is.
+
+    `planewise.networks.read_weights` gives them as float32, and so does loading them into a network.
+
+    Raises:
+        InputError: a value is beyond the range of float16, or the file is larger than `LARGEST_RELEASED`.
+    """
+    kept = {name: value.half() if value.ndim > 1 else value for name, value in read_weights(weights).items()}
+    wrong = [name for name, value in kept.items() if value.is_floating_point() and not value.isfinite().all()]
+    if wrong:
+        raise InputError(f"{', '.join(wrong[:3])} of {weights} is beyond what float16 can hold")
+    with written_whole(path) as part:
+        torch.save(kept, part)
+    if path.stat().st_size > LARGEST_RELEASED:
+        raise InputError(
+            f"{path} has {path.stat().st_size / 1e6:.1f} MB, and weights that ship have {LARGEST_RELEASED / 1e6:.0f} at "
+            "most; train with fewer features"
+        )
+
+
+def record_of_release(
+    run: Run, weights: Path, train: Mapping[str, Any], scores: Mapping[str, Any], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What ``models/record.json`` holds: the run's record and configuration, without any path of the machine.
+
+    Args:
+        run: the run that made the weights.
+        weights: the file that ships.
+        train: the bundle's ``train.yaml``; settings that name files or devices are recorded as they stand there.
+        scores: of exactly these weights.
+        about: how the run and its data were made.
+
+    Raises:
+        InputError: it is not known what the run was trained on.
+    """
+    if run.data is None:
+        raise InputError(
+            f"the datalist of {run.folder} is gone or another by now, so its data is not known; train again"
+        )
+    elsewhere = {key: train[key] for key in train if key in (*FILES, *NOT_COMPUTED)}
+    config = {key: elsewhere.get(key, value) for key, value in run.config.items() if key in train or key not in FILES}
+    return {
+        WEIGHTS_SUM: hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "data": run.data,
+        **about,
+        **run.record,
+        "scores": dict(scores),
+        "config": config,
+    }
+
+
+def card_scores(run: Run) -> dict[str, float]:
+    """Scores of weights that ship, as metadata.json and the model card have them: those of the task, without counts."""
+    _, scores = run.scores or ("", {})
+    task = {name: value for name, value in scores.items() if name != "probe"}
+    return {name: value for name, value in flat_scores(task).items() if not isinstance(value, int)}
+
+
+def card_rows(run: Run) -> list[str]:
+    """Lines of a model card on weights that ship: what they were made from, and their scores."""
+    rows = [f"| {name} | {value} |" for name, value in card_scores(run).items()]
+    facts = [
+        "### The weights in `models/`",
+        "",
+        f"Made by `{run.record['made_by']}`, on {run.data}.",
+        "The scores are of the test exams. `models/record.json` holds the rest: configuration, seed, versions, commit and",
+        "the settings of the phantoms of each section. `_sd` is the standard deviation.",
+        "",
+    ]
+    return [*facts, "| score | |", "|---|---|", *rows]

@@ -1,0 +1,218 @@
+"""Train the weights that ship with bundles, from nothing, and put them there with the record of what made them.
+
+A recipe (``tools/released/heart.yaml``) names trees of phantom exams, and for each bundle its settings. What is done is
+kept, so the command resumes. In ``bundles/NAME`` it writes
+
+- ``models/model.pt``: the best epoch's weights, convolutions in float16;
+- ``models/record.json``: the SHA-256 of that file, the run's configuration, seed, versions and commit, the settings of the
+  phantoms, and the scores of exactly these weights on phantoms that nothing was chosen on;
+- the settings of these weights in ``configs/inference.yaml``, and their scores in ``configs/metadata.json`` and, between two
+  marks, in ``docs/README.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from planewise.data import read_datalist
+from planewise.engines.run_record import read_table
+from planewise.engines.weights_settings import plain, settings_of
+from planewise.errors import InputError
+from planewise.exams.split import SECTIONS
+from planewise.packaging.bundle import Bundle
+from planewise.packaging.configs import with_values
+from planewise.packaging.model_card import with_release
+from planewise.packaging.onnx_options import onnx_options
+from planewise.packaging.released import card_rows, card_scores, record_of_release, save_in_half
+from planewise.packaging.run_record import Run
+from planewise.whole_files import written_whole
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="tools/train_released_weights", description=__doc__.split("\n\n")[0])
+    recipes = ", ".join(sorted(path.stem for path in HERE.glob("*.yaml") if "weights:" in path.read_text()))
+    parser.add_argument("recipe", help=f"{recipes}, or a file of one's own")
+    parser.add_argument(
+        "--out", type=Path, default=None, help="folder for phantoms and runs (default: work/released/RECIPE)"
+    )
+    parser.add_argument(
+        "--bundles", type=Path, default=ROOT / "bundles", help="folder of the bundles (default: bundles)"
+    )
+    parser.add_argument(
+        "--only", nargs="+", metavar="BUNDLE", help="these bundles alone; what they start from must be there"
+    )
+    parser.add_argument("--device", help="cpu, cuda:0, ... (default: the recipe's)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that write phantoms (default: one per core)")
+    given = parser.parse_args(arguments)
+    file = HERE / f"{given.recipe}.yaml" if not given.recipe.endswith(".yaml") else Path(given.recipe)
+    try:
+        recipe = _recipe(file)
+        if given.device:
+            recipe["device"] = given.device
+        out = (given.out or ROOT / "work" / "released" / file.stem).absolute()
+        made = Maker(recipe, out, given.bundles.absolute(), given.workers)
+        for bundle in given.only or recipe["weights"]:
+            made.weights(bundle, f"tools/train_released_weights {given.recipe}")
+    except InputError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"{parser.prog}: stopped in: {shlex.join(map(str, error.cmd))}. What is done is kept", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _recipe(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise InputError(f"there is no recipe {file}; name heart, or a file that ends in .yaml")
+    recipe = yaml.safe_load(file.read_text())
+    if not isinstance(recipe, dict) or not {"phantoms", "weights"} <= recipe.keys():
+        raise InputError(
+            f"{file} is not a recipe of weights: it has no `phantoms` and `weights`; see tools/released/heart.yaml"
+        )
+    return recipe
+
+
+class Maker:
+    """Carries out a recipe in a folder.
+
+    Args:
+        recipe: as its file has it.
+        out: folder for phantoms, datalists, runs and the cache.
+        bundles: folder of the bundles that the weights go into.
+        workers: processes that write phantoms; 0 is one per core.
+    """
+
+    def __init__(self, recipe: Mapping[str, Any], out: Path, bundles: Path, workers: int = 0) -> None:
+        self.recipe, self.out, self.bundles, self.workers = recipe, out, bundles, workers
+        out.mkdir(parents=True, exist_ok=True)
+        salt = out / "salt"
+        if not salt.exists():
+            salt.write_text(recipe["salt"])
+        threads = str(recipe.get("threads", 1))
+        own = {"PLANEWISE_SALT_FILE": str(salt), "OMP_NUM_THREADS": threads}
+        self.environment = {"PLANEWISE_CACHE": str(out / "cache")} | os.environ | own
+
+    def weights(self, bundle: str, command: str) -> None:
+        """Make one bundle's weights and put them into it; what they start from is made before."""
+        if bundle not in self.recipe["weights"]:
+            raise InputError(f"the recipe makes no weights of {bundle}; it makes {', '.join(self.recipe['weights'])}")
+        asked = self.recipe["weights"][bundle]
+        datalist = self.datalist(asked["phantoms"])
+        run, ships = self.out / bundle, self.out / bundle / "ships" / "model.pt"
+        settings = dict(asked.get("settings", {}))
+        if origin := asked.get("pretrained"):
+            settings["pretrained"] = self.out / origin / "models" / "model.pt"
+        configs = ["configs/train.yaml", *(self._overlay(name) for name in asked["overlays"])]
+        options = {
+            "datalist": datalist,
+            "output_dir": run,
+            "seed": self.recipe["seed"],
+            "device": self.recipe["device"],
+        }
+        self._bundle_run(bundle, configs, **options, **settings)
+        save_in_half(run / "models" / "model.pt", ships)
+        configs.insert(1, "configs/evaluate.yaml")
+        options |= {"weights": ships, "section": "test"}
+        settings.pop("pretrained", None)
+        self._bundle_run(bundle, configs, **options, **settings)
+        self._release(bundle, run, ships, command)
+
+    def datalist(self, kind: str) -> Path:
+        """The phantoms of a kind, written and indexed: a datalist whose sections are of different settings."""
+        path = self.out / f"{kind}.json"
+        if path.is_file():
+            return path
+        merged: dict[str, Any] = {"exams": {}, **{section: [] for section in SECTIONS}}
+        for section, trees in self.recipe["phantoms"][kind].items():
+            folder = self.out / "phantoms" / kind / section
+            for tree, options in trees["trees"].items():
+                own = [
+                    part for name, value in trees.get("settings", {}).items() for part in ("--set", f"{name}={value}")
+                ]
+                words = [*shlex.split(trees.get("options", "")), *own, *shlex.split(options)]
+                self._planewise("phantom", self.recipe["anatomy"], folder / tree, *words, "--workers", self.workers)
+            indexed = self.out / f"{kind}_{section}.json"
+            self._planewise("index", folder, "-o", indexed, "--anatomy", self.recipe["anatomy"], "--split", 1, 0, 0)
+            found = read_datalist(indexed)
+            # all lie in one folder, so paths stay as they are
+            merged |= {"planewise": found["planewise"], section: found["training"]}
+            merged["exams"] |= found["exams"]
+        with written_whole(path) as part:
+            part.write_text(json.dumps(merged))
+        return path
+
+    def _release(self, bundle: str, run: Path, ships: Path, command: str) -> None:
+        folder = self.bundles / bundle
+        train, inference = (
+            plain(yaml.safe_load((folder / "configs" / f"{name}.yaml").read_text())) for name in ("train", "inference")
+        )
+        asked = self.recipe["weights"][bundle]
+        about = {"made_by": command, "phantoms": self.recipe["phantoms"][asked["phantoms"]]}
+        if origin := asked.get("pretrained"):
+            about["started_from"] = origin
+        found = Run.of_weights(run / "models" / "model.pt")
+        record = record_of_release(found, ships, train, read_table(run / "test" / "metrics.json"), about)
+        models = folder / "models"
+        with written_whole(models / "model.pt") as part:
+            part.write_bytes(ships.read_bytes())
+        with written_whole(models / "record.json") as part:
+            part.write_text(json.dumps(record, indent=1) + "\n")
+        released = Run.of_weights(models / "model.pt")
+        changes = settings_of(released, train, inference)["inference.yaml"]
+        before = onnx_options(Bundle(folder))
+        _rewrite(folder / "configs" / "inference.yaml", lambda text: with_values(text, changes))
+        after = onnx_options(Bundle(folder))
+        metadata = read_table(folder / "configs" / "metadata.json")
+        metadata["eval_metrics"] = {"measured_on": record["data"], **card_scores(released)}
+        _rewrite(
+            folder / "configs" / "metadata.json", lambda _: json.dumps(metadata, indent=4, ensure_ascii=False) + "\n"
+        )
+        sides = ["x".join(map(str, options.input_shape[2:4])) for options in (before, after)]
+        _rewrite(
+            folder / "docs" / "README.md",
+            lambda text: (
+                with_release(text, card_rows(released))
+                .replace(before.command, after.command)
+                .replace(f"slices of {sides[0]} pixels", f"slices of {sides[1]} pixels")
+            ),
+        )
+        print(f"{models / 'model.pt'}: {ships.stat().st_size / 1e6:.2f} MB; {record['data']}")
+
+    def _overlay(self, name: str) -> str:
+        return f"configs/{name}" if "/" not in name else str(ROOT / name)
+
+    def _planewise(self, *words: Any) -> None:
+        self._call([sys.executable, "-m", "planewise", *map(str, words)], ROOT)
+
+    def _bundle_run(self, bundle: str, configs: Sequence[str], **settings: Any) -> None:
+        named = "[" + ",".join(f"'{config}'" for config in configs) + "]"
+        words = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+        self._call([sys.executable, "-m", "monai.bundle", "run", "--config_file", named, *words], self.bundles / bundle)
+
+    def _call(self, command: list[str], folder: Path) -> None:
+        print(f"$ {shlex.join(command)}", flush=True)
+        subprocess.run(command, cwd=folder, env=self.environment, check=True)
+
+
+def _rewrite(path: Path, change: Any) -> None:
+    text = change(path.read_text())
+    with written_whole(path) as part:
+        part.write_text(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
