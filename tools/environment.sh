@@ -1,5 +1,6 @@
-# Sourced by tools/demo, tools/test and tools/benchmarks/run: makes .venv beside the README, or the folder named in $2, if
-# it is absent, and installs planewise with the extra named in $1 (which may be empty) and the requirements of the file $3.
+# Sourced by tools/install, tools/demo, tools/test and tools/benchmarks/run: makes .venv beside the README, or the folder
+# named in $2, if it is absent, and installs planewise with the extra named in $1 (which may be empty) and the requirements of
+# the file $3.
 # A torch that is already there is kept; TORCH_INDEX_URL chooses another build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

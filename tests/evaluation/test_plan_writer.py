@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from planewise.evaluation import PlanWriter
-from planewise.evaluation.plan_views import RESEARCH_ONLY
+from planewise.reports.research_only import RESEARCH_ONLY
 
 from .passes import keep_figures, pass_over
 

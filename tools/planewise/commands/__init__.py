@@ -1,8 +1,13 @@
 """The console script: one file per subcommand, each a typed function whose docstring is its help."""
 
+import logging
+
 import typer
 
-from planewise.commands import check, index, inspect, package, phantom, report
+from planewise.commands import check, index, inspect, package, phantom, plan, report, segment
+
+# says when MONAI is imported that a GPU decoder is missing, which nobody asked for
+logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 app = typer.Typer(
     name="planewise",
@@ -13,6 +18,8 @@ app = typer.Typer(
 app.command(name="index")(index.index)
 app.command(name="inspect")(inspect.inspect)
 app.add_typer(phantom.app, name="phantom")
+app.command(name="plan")(plan.plan)
+app.command(name="segment")(segment.segment)
 app.command(name="report")(report.report)
 app.command(name="package")(package.package)
 app.command(name="check")(check.check)

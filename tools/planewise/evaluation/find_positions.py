@@ -11,8 +11,9 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
-from planewise.evaluation.plan_views import RESEARCH_ONLY, slice_affines
+from planewise.evaluation.plan_views import slice_affines
 from planewise.geometry import cross_residual, find_squares, square_names
+from planewise.reports.research_only import RESEARCH_ONLY
 
 
 class FindPositionsd(Transform):

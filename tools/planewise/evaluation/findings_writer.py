@@ -13,9 +13,9 @@ from torch import nn
 
 from planewise.evaluation.decisions import decision
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.evaluation.plan_views import RESEARCH_ONLY
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.findings_figures import Decision, saliency_figure
+from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import write_csv, write_json
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from monai.transforms import Transform
 from numpy.typing import NDArray
 from torch import Tensor
 
-from planewise.evaluation.plan_views import RESEARCH_ONLY
 from planewise.geometry import location_order, order_strength
+from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values
 
 Mapped = Literal["linear", "sine"]

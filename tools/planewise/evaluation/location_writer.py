@@ -11,8 +11,8 @@ from ignite.engine import Engine, Events
 
 from planewise.evaluation.label_slices import channel_locations, stack_verdict
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.evaluation.plan_views import RESEARCH_ONLY
 from planewise.preprocessing.exam_name import loaded_name
+from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.slices import QUICK_PNG, stack_figure
 from planewise.reports.tables import write_json
 

@@ -13,9 +13,8 @@ from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
+from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values
-
-RESEARCH_ONLY = "Research software: not for diagnosis, planning or any other clinical use."
 
 
 class PlanViewsd(Transform):

@@ -9,8 +9,8 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.evaluation.plan_views import RESEARCH_ONLY
 from planewise.preprocessing.exam_name import loaded_name
+from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import add_structure_legend, overlay_labels
 from planewise.reports.slices import QUICK_PNG, stack_figure
 

@@ -10,7 +10,7 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from torch import nn
 
-from planewise.evaluation.plan_views import RESEARCH_ONLY
+from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values
 
 

@@ -1,0 +1,129 @@
+"""`planewise plan` and `planewise segment` on a phantom's DICOM files and on a volume."""
+
+import csv
+import json
+
+import nibabel
+import numpy as np
+import pytest
+from planewise.commands import app
+from planewise.errors import InputError
+from planewise.own_exams import heart_bundles
+from typer.testing import CliRunner
+
+from tests.bundles.conftest import datalist_for, phantoms, run_bundle  # noqa: F401  (a fixture)
+
+PLANS, SEGMENTS = heart_bundles.PLANS, heart_bundles.SEGMENTS
+
+
+def run(*arguments):
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def exam(phantoms):  # noqa: F811
+    """A folder with the DICOM files of one exam, of two phases."""
+    return sorted(phantoms.cardiac.dicom.rglob("study"))[0].parent
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, phantoms):  # noqa: F811
+    """A moment's training of both bundles."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in (PLANS, SEGMENTS):
+        run_bundle(
+            name,
+            "train.yaml",
+            datalist=str(datalist_for(name, phantoms)),
+            output_dir=str(folder / name),
+            cache_dir=str(folder / "cache"),
+            max_epochs=1,
+        )
+    return folder
+
+
+def test_plan(exam, runs, tmp_path):
+    outcome = run(
+        "plan", exam, "-o", tmp_path, "--weights", runs / PLANS, "--heart", runs / SEGMENTS, "--device", "cpu"
+    )
+    assert outcome.exit_code == 0, outcome.output
+    (page,) = tmp_path.glob("*/index.html")
+    written = {file.name.removeprefix(page.parent.name) for file in page.parent.iterdir()}
+    assert written >= {"plan.json", "planes.mrk.json", "plan.png", "_lines.nii.gz", "_mask.nii.gz", "index.html"}
+    plan = json.loads((page.parent / "plan.json").read_text())
+    assert f"Exam {page.parent.name}, {plan['slices']} slices" in outcome.output
+    for view, entry in plan["views"].items():
+        assert f"  {view}: {entry['verdict']}" in outcome.output
+    text = page.read_text()
+    assert "2ch acquired" in text and "4ch acquired" in text
+    assert str(exam.parent) not in text, "no path in the page"
+    assert str(page) in outcome.output.replace("\n", "")
+
+
+def test_segment_measures_every_phase(exam, runs, tmp_path):
+    outcome = run("segment", exam, "-o", tmp_path, "--weights", runs / SEGMENTS, "--device", "cpu")
+    assert outcome.exit_code == 0, outcome.output
+    (page,) = tmp_path.glob("*/index.html")
+    name = page.parent.name
+    found = json.loads((page.parent / "volumes.json").read_text())
+    assert found["phases"] == [f"{name}_phase00", f"{name}_phase50"]
+    with open(page.parent / "volumes.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for number, phase in enumerate(found["phases"]):
+        mask = nibabel.load(tmp_path / "masks" / phase / f"{phase}_mask.nii.gz")
+        ml = (np.asarray(mask.dataobj) == 3).sum() * np.prod(mask.header.get_zooms()[:3]) / 1000
+        assert found["volumes_ml"]["LV"][number] == pytest.approx(ml, rel=1e-4)
+        assert float(rows[number]["LV_ml"]) == pytest.approx(ml, rel=1e-4)
+    assert f"Exam {name}, 2 phases" in outcome.output and "ejection fraction" in outcome.output
+
+
+def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
+    labels = np.zeros((20, 20, 3), dtype=np.uint8)
+    labels[5:15, 5:15, 1], labels[7:13, 7:13, 1] = 2, 3
+    affine = np.diag([2.0, 2.0, 10.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(labels.astype(np.int16) * 100, affine), tmp_path / "heart.nii.gz")
+
+    def segmented(_, settings):
+        assert settings["phases"] == "all" and settings["weights"] == tmp_path / "heart.nii.gz"
+        folder = settings["output_dir"] / "heart"
+        folder.mkdir(parents=True)
+        nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "heart_mask.nii.gz")
+        return ["exam heart: a doubt", "exam other: nothing"]
+
+    monkeypatch.setattr("planewise.own_exams.segment_exams.run_inference", segmented)
+    # any file will do for weights that nobody reads
+    outcome = run("segment", tmp_path / "heart.nii.gz", "-o", tmp_path / "out", "--weights", tmp_path / "heart.nii.gz")
+    assert outcome.exit_code == 0, outcome.output
+    # 36 voxels of 0.04 ml, and 64 of muscle
+    assert "LV: volume 1 ml\n" in outcome.output and "myocardium: volume 3 ml, mass 3 g" in outcome.output
+    assert "a doubt" in outcome.output and "nothing" not in outcome.output
+    found = json.loads((tmp_path / "out/heart/volumes.json").read_text())
+    assert found["volumes_ml"]["LV"] == pytest.approx([1.44])
+    assert found["end_systole"] is None and found["ejection_fraction_percent"] == {"LV": None, "RV": None}
+
+
+@pytest.mark.parametrize("command", ["plan", "segment"])
+def test_without_weights_it_says_where_to_name_them(command, tmp_path):
+    outcome = run(command, tmp_path, "-o", tmp_path / "out", "--bundles", tmp_path)
+    assert outcome.exit_code == 1
+    assert "has no models/model.pt; name a run of that bundle with --weights" in outcome.output
+
+
+@pytest.mark.parametrize("command", ["plan", "segment"])
+def test_weights_that_are_not_there(command, tmp_path):
+    outcome = run(command, tmp_path, "-o", tmp_path / "out", "--weights", tmp_path / "nothing")
+    assert outcome.exit_code == 1 and "there are no weights in" in outcome.output
+
+
+def test_an_empty_folder_is_refused_in_the_bundles_words(runs, tmp_path):
+    (tmp_path / "empty").mkdir()
+    outcome = run("segment", tmp_path / "empty", "-o", tmp_path / "out", "--weights", runs / SEGMENTS)
+    assert outcome.exit_code == 1
+    assert "there is no DICOM image to use" in outcome.output and "Traceback" not in outcome.output
+
+
+def test_the_clones_own_bundles_and_weights():
+    folder = heart_bundles.bundles_folder(None)
+    assert (folder / PLANS / "configs/inference.yaml").is_file()
+    with pytest.raises(InputError, match="no weights"):
+        heart_bundles.weights_of(folder / PLANS, folder / "nothing")

@@ -1,0 +1,64 @@
+"""A bundle's inference as a process: what it says, and what it refuses."""
+
+import sys
+
+import pytest
+from planewise.engines import run_inference as module
+from planewise.engines.run_inference import run_inference
+from planewise.errors import InputError
+
+LOG = """parsing config_file configs/inference.yaml: nobody can act on this
+2026-11-21 14:34:34,574 - INFO - the weights are those that ship, trained on phantoms
+2026-11-21 14:34:40,532 - INFO - exam c62a9e72e2, 2ch: plane
+2026-11-21 14:34:40,532 - WARNING - exam c62a9e72e2: a doubt
+2026-11-21 14:34:40,532 - WARNING - exam c62a9e72e2: a doubt
+2026-11-21 14:34:40,533 - INFO - Epoch[1] Complete.
+"""
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/inference.yaml").write_text("{}")
+    return tmp_path
+
+
+def acts(monkeypatch, tmp_path, lines):
+    """Put a program in Python's place."""
+    program = tmp_path / "python"
+    program.write_text(f"#!{sys.executable}\n{lines}")
+    program.chmod(0o755)
+    monkeypatch.setattr(module.sys, "executable", str(program))
+
+
+def test_it_tells_of_exams_and_weights_once(bundle, monkeypatch, tmp_path):
+    acts(monkeypatch, tmp_path, f"import sys\nprint({LOG!r}, sys.argv[1:])")
+    assert run_inference(bundle, {"input": "x"}) == [
+        "the weights are those that ship, trained on phantoms",
+        "exam c62a9e72e2, 2ch: plane",
+        "exam c62a9e72e2: a doubt",
+    ]
+
+
+def test_settings_are_overrides_and_none_is_none(bundle, monkeypatch, tmp_path):
+    acts(monkeypatch, tmp_path, "import sys\nopen('said', 'w').write(' '.join(sys.argv[1:]))")
+    run_inference(bundle, {"input": "a b", "device": None, "phases": "all"})
+    said = (bundle / "said").read_text()
+    assert said == "-m monai.bundle run --config_file configs/inference.yaml --input a b --phases all"
+
+
+def test_a_refusal_is_given_in_its_own_words(bundle, monkeypatch, tmp_path):
+    acts(monkeypatch, tmp_path, "import sys\nsys.exit('planewise: there is no DICOM image')")
+    with pytest.raises(InputError, match="^there is no DICOM image$"):
+        run_inference(bundle, {})
+
+
+def test_an_error_is_no_traceback(bundle, monkeypatch, tmp_path):
+    acts(monkeypatch, tmp_path, "raise MemoryError('too large')")
+    with pytest.raises(InputError, match="ended with an error: MemoryError: too large$"):
+        run_inference(bundle, {})
+
+
+def test_no_bundle(tmp_path):
+    with pytest.raises(InputError, match="no bundle in .*--bundles"):
+        run_inference(tmp_path, {})

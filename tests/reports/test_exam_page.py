@@ -1,0 +1,153 @@
+"""The page of an exam: what it draws, against a stack, planes and a ball known by hand, and in a real browser."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from planewise.reports.exam_page import ShownExam, exam_page
+
+SPACING, GAP, SIZE, SLICES = 2.0, 8.0, 80, 6
+PLANES = {
+    "2ch": {"origin": [90.0, 0, 0], "normal": [1.0, 0, 0], "verdict": "plane", "reasons": []},
+    "4ch": {"origin": [0, 70.0, 0], "normal": [0, 2.0, 0], "verdict": "plane", "reasons": []},
+}
+
+
+def stack_affines():
+    """i to the right, j to the front, slices to the head: (i, j, k) lies at (2 i, 2 j, 8 k)."""
+    affines = torch.diag(torch.tensor([SPACING, SPACING, GAP, 1.0], dtype=torch.float64)).repeat(SLICES, 1, 1)
+    affines[:, 2, 3] = GAP * torch.arange(SLICES)
+    return affines
+
+
+def ball(radius=20.0, centre=(90, 70, 20)):
+    """A ball in mm, as labels."""
+    places = np.stack(np.indices((SIZE, SIZE, SLICES)), axis=-1) * (SPACING, SPACING, GAP)
+    return (np.linalg.norm(places - centre, axis=-1) <= radius).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def shown():
+    # the grey levels rise along the slices
+    image = np.broadcast_to(np.arange(SLICES) * 10.0, (SIZE, SIZE, SLICES)).copy()
+    plan = {"views": PLANES, "locations": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]}
+    acquired = {
+        "2ch": {"origin": [94.0, 0, 0], "normal": [1.0, 0, 0]},
+        "3ch": {"origin": [0, 0, 0], "normal": [1.0, 1, 0]},
+    }
+    tables = [("Views", ["view", "verdict"], [["2ch", "<b>plane</b>"]])]
+    return ShownExam("</script>x", image, stack_affines(), plan, acquired, ball(), {1: "LV"}, tables)
+
+
+@pytest.fixture(scope="module")
+def page(shown):
+    return exam_page(shown)
+
+
+@pytest.fixture(scope="module")
+def content(page):
+    return json.loads(re.search(r"<script>const exam = (.*?);</script>", page, re.S)[1])
+
+
+def floats(text):
+    return np.frombuffer(base64.b64decode(text), "<f4").reshape(-1, 3)
+
+
+def test_it_is_one_file(page):
+    assert "&lt;b&gt;plane" in page and "&lt;/script&gt;x" in page
+    assert not re.search(r"<(script|link|img)[^>]*(src|href)=", page), "nothing is fetched"
+    assert "planewise" not in page.split("const exam")[0].split("<script>")[0]
+
+
+def test_the_ball_lies_where_it_is(content):
+    (mesh,) = content["meshes"]
+    vertices = floats(mesh["vertices"])
+    distances = np.linalg.norm(vertices - (90, 70, 20), axis=1)
+    # between slices 8 mm apart a ball can be this wrong and no more
+    assert abs(distances.mean() - 20) < 1.0 and distances.min() > 16 and distances.max() < 24.1
+    faces = np.frombuffer(base64.b64decode(mesh["faces"]), "<u4")
+    assert faces.max() == len(vertices) - 1
+
+
+def test_planes_and_their_lines(content):
+    assert [plane["name"] for plane in content["planes"]] == ["2ch planned", "4ch planned", "2ch acquired"]
+    assert [plane["dash"] for plane in content["planes"]] == ["solid", "solid", "dash"]
+    for plane, axis, place in zip(content["planes"], (0, 1, 0), (90, 70, 94), strict=True):
+        corners = np.array(plane["corners"])
+        assert np.allclose(corners[:, axis], place)
+        sides = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1)
+        assert np.allclose(sides, 180.0, atol=0.02)
+    slices = content["slices"]
+    assert [entry["name"] for entry in slices][1] == "slice 2 of 6, location 0.20"
+    for entry in slices:
+        # the picture is the whole image: 160 mm are less than its field
+        assert entry["shape"] == [SIZE, SIZE]
+        two, four = entry["marks"][:2]
+        assert np.allclose(two["x"], 90, atol=0.01) and np.allclose(four["y"], 70, atol=0.01)
+    # slice 2 lies 4 mm from the middle of the ball: a circle of 19.6 mm
+    outline = slices[2]["marks"][-1]
+    points = np.array([[x, y] for x, y in zip(outline["x"], outline["y"], strict=True) if x is not None])
+    radii = np.linalg.norm(points - (90, 70), axis=1)
+    assert outline["name"] == "LV" and abs(radii.mean() - 19.6) < 1.0
+
+
+def test_a_large_image_is_cut_about_the_organ():
+    affines = stack_affines()[:2]
+    image = np.zeros((300, 300, 2))
+    image[200, 100, 0] = 1
+    labels = np.zeros((300, 300, 2), dtype=np.uint8)
+    labels[195:206, 95:106] = 1
+    page = exam_page(ShownExam("a", image, affines, labels=labels, structures={1: "LV"}))
+    found = json.loads(re.search(r"<script>const exam = (.*?);</script>", page, re.S)[1])["slices"][0]
+    assert found["shape"] == [91, 91]
+    # 180 mm about (400, 200) mm begin at (310, 110)
+    assert np.array(found["affine"])[:, 3].tolist() == [310, 110, 0]
+
+
+def test_a_plane_cuts_the_stack(content):
+    """The cut's grey levels rise with its height, as the slices' do."""
+    cut = content["planes"][0]["cut"]
+    levels = np.frombuffer(base64.b64decode(cut["pixels"]), np.uint8).reshape(cut["shape"][::-1])
+    affine = np.array(cut["affine"])
+    j = np.arange(cut["shape"][1])
+    heights = affine[2, 1] * j + affine[2, 0] * 0 + affine[2, 3]
+    inside = (heights >= 0) & (heights <= GAP * (SLICES - 1))
+    expected = 255 * heights[inside] / (GAP * (SLICES - 1))
+    assert inside.sum() > 20
+    assert np.abs(levels[inside, cut["shape"][0] // 2] - expected).max() < 2
+
+
+def test_what_is_not_there_is_left_out():
+    page = exam_page(
+        ShownExam("a", np.zeros((8, 8, 1)), stack_affines()[:1], {"views": {"2ch": {**PLANES["2ch"], "origin": None}}})
+    )
+    found = json.loads(re.search(r"<script>const exam = (.*?);</script>", page, re.S)[1])
+    assert found["planes"] == [] and found["meshes"] == [] and found["slices"][0]["marks"] == []
+
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
+def test_a_browser_draws_it_without_a_network(page, tmp_path):
+    """Turned on its head by no script: the page says when it is drawn, and scrolls when the slider is moved."""
+    move = "<script>setTimeout(() => { slider.value = 4; slider.dispatchEvent(new Event('input')); }, 4000);</script></body>"
+    file = tmp_path / "page.html"
+    file.write_text(page.replace("</body>", move))
+    command = [BROWSER, "--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    command += [
+        "--ignore-gpu-blocklist",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
+    command += ["--virtual-time-budget=15000", "--window-size=1200,800", "--dump-dom", file.as_uri()]
+    drawn = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    box = re.search(r'<div id="exam"[^>]*>', drawn)[0]
+    assert 'data-state="ready"' in box and 'data-slice="4"' in box
+    assert "slice 5 of 6, location 0.80" in drawn
+    assert drawn.count("<canvas") >= 1, "the space is drawn"

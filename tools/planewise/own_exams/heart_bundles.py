@@ -1,0 +1,103 @@
+"""What `planewise plan` and `planewise segment` share: the bundles of a clone, the stacks of a folder, and their page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+import planewise
+from planewise.data import find_inputs
+from planewise.errors import InputError
+from planewise.evaluation.plan_views import slice_affines
+from planewise.exams import find_stacks
+from planewise.preprocessing import LoadStackd
+from planewise.preprocessing.exam_name import loaded_name, volume_name
+from planewise.reports.exam_page import ShownExam, exam_page
+from planewise.whole_files import written_whole
+
+PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
+#: Label values of the segmentation bundle.
+STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
+
+
+def bundles_folder(given: Path | None) -> Path:
+    """The folder with the bundles: the one that is given, or that of the clone that planewise is installed from."""
+    return given.expanduser().resolve() if given else Path(planewise.__file__).resolve().parents[2] / "bundles"
+
+
+def weights_of(bundle: Path, given: Path | None) -> Path | None:
+    """Weights to run a bundle with, absolute; None if none are given and the bundle has none."""
+    if given is not None:
+        given = given.expanduser().resolve()
+        if not given.exists():
+            raise InputError(f"there are no weights in {given}; name a run's folder or a checkpoint")
+        return given
+    own = bundle / "models" / "model.pt"
+    return own if own.is_file() else None
+
+
+@dataclass
+class LoadedStack:
+    """A stack that was read.
+
+    Attributes:
+        name: what its results are called: the exam's hash, or a file's stem.
+        image: ``(i, j, slices)``, with its affine.
+        affines: of the slices, RAS+, mm.
+        acquired: views of the exam to their planes.
+    """
+
+    name: str
+    image: MetaTensor
+    affines: torch.Tensor
+    acquired: Mapping[str, Mapping[str, Sequence[float]]]
+
+
+def load_stacks(path: Path, names: Sequence[str] | None = None) -> Iterator[LoadedStack]:
+    """The stacks that the bundles have found in a path, at their first phase unless others are named."""
+    acquired = {}
+    if path.is_dir() and not any(path.glob("*.nii*")):
+        acquired = {stack.exam: stack.planes for stack in find_stacks(path)}
+    load = LoadStackd("image")
+    for item in find_inputs(path, "ed" if names is None else "all"):
+        if names is not None and volume_name(item) not in names:
+            continue
+        loaded = load(item)
+        image = loaded["image"]
+        affines = slice_affines(image[None], loaded.get("slice_affines"))
+        yield LoadedStack(loaded_name(image), image, affines, acquired.get(item.get("exam"), {}))
+
+
+def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """The label map ``(i, j, slices)`` that the segmentation bundle wrote for a stack, and its affine; None if none."""
+    file = folder / name / f"{name}_mask.nii.gz"
+    if not file.is_file():
+        return None
+    mask = nib.load(file)
+    return np.asarray(mask.dataobj).astype(np.uint8), np.asarray(mask.affine)
+
+
+def write_page(folder: Path, shown: ShownExam) -> Path:
+    """Write ``index.html`` of an exam."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "index.html"
+    with written_whole(page) as part:
+        part.write_text(exam_page(shown), encoding="utf-8")
+    return page
+
+
+def of_the_weights(said: Sequence[str]) -> list[str]:
+    """What runs say of weights that ship, as sentences."""
+    return [f"{line[:1].upper()}{line[1:]}." for line in said if line.startswith("the weights")]
+
+
+def text(value: Any, digits: int = 1, unit: str = "") -> str:
+    """A number as the tables show it, "-" for one that is not known."""
+    return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}f}{unit}"

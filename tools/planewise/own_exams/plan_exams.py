@@ -1,0 +1,123 @@
+"""From a folder to planned views and their pages: two bundles, and what is drawn of their results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from planewise.engines.quiet import keep_quiet
+from planewise.engines.run_inference import run_inference
+from planewise.errors import InputError
+from planewise.geometry import plane_errors
+from planewise.own_exams.heart_bundles import (
+    PLANS,
+    SEGMENTS,
+    STRUCTURES,
+    bundles_folder,
+    load_stacks,
+    of_the_weights,
+    read_mask,
+    text,
+    weights_of,
+    write_page,
+)
+from planewise.reports.exam_page import ShownExam
+
+
+@dataclass(frozen=True)
+class PlannedExam:
+    """What was made of an exam: its page, and what a terminal shows."""
+
+    page: Path
+    lines: Sequence[str]
+
+
+def plan_exams(
+    path: Path,
+    output: Path,
+    *,
+    weights: Path | None = None,
+    heart: Path | None = None,
+    bundles: Path | None = None,
+    device: str | None = None,
+) -> list[PlannedExam]:
+    """Run the planning bundle, and the segmentation bundle if there are weights for it, and write every exam's page.
+
+    Args:
+        path: folder of DICOM files, or a volume.
+        output: folder.
+        weights, heart: weights of the two bundles; None takes those that ship.
+        bundles: folder of the bundles; None takes the clone's.
+        device: None takes the bundles' own choice.
+
+    Raises:
+        InputError: there are no weights, or what a bundle refuses.
+    """
+    keep_quiet()
+    path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
+    plans = weights_of(folder / PLANS, weights)
+    if plans is None:
+        raise InputError(f"{folder / PLANS} has no models/model.pt; name a run of that bundle with --weights")
+    segments = weights_of(folder / SEGMENTS, heart)
+    common = {"input": path, "output_dir": output, "device": device}
+    # at the same time: both wait for the disk and for their imports more than for the network
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(run_inference, folder / PLANS, {**common, "weights": plans})]
+        if segments is not None:
+            runs.append(pool.submit(run_inference, folder / SEGMENTS, {**common, "weights": segments}))
+        said = [line for run in runs for line in run.result()]
+    done = []
+    for stack in load_stacks(path):
+        plan = json.loads((output / stack.name / "plan.json").read_text())
+        mask = read_mask(output, stack.name)
+        rows = [_row(view, entry, stack.acquired.get(view)) for view, entry in plan["views"].items()]
+        shown = ShownExam(
+            name=stack.name,
+            image=stack.image.numpy(),
+            affines=stack.affines,
+            plan=plan,
+            acquired=stack.acquired,
+            labels=None if mask is None else mask[0],
+            structures=STRUCTURES,
+            tables=[("Planned from the short axis alone", _HEADER, rows)],
+        )
+        page = write_page(output / stack.name, shown)
+        remarks = [line for line in said if line.startswith(f"exam {stack.name}") and ": plane" not in line]
+        done.append(
+            PlannedExam(
+                page,
+                [
+                    *([] if done else of_the_weights(said)),
+                    f"Exam {stack.name}, {plan['slices']} slices",
+                    *map(_line, rows),
+                    *remarks,
+                ],
+            )
+        )
+    return done
+
+
+_HEADER = ("view", "verdict", "agreement", "from the acquired plane: angle", "offset")
+
+
+def _row(view: str, entry: Mapping[str, Any], acquired: Mapping[str, Sequence[float]] | None) -> list[str]:
+    """A view's line of the table; its errors are measured at the middle of the planned lines."""
+    angle = offset = None
+    if acquired is not None and entry["origin"] is not None:
+        origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
+        reference = [torch.tensor(acquired[key], dtype=torch.float64) for key in ("origin", "normal")]
+        angle, offset = plane_errors(origin, normal, *reference, at=origin)
+    verdict = "; ".join([entry["verdict"], *entry["reasons"]])
+    return [view, verdict, text(entry["agreement"], 2), text(angle, 1, " deg"), text(offset, 1, " mm")]
+
+
+def _line(row: Sequence[str]) -> str:
+    view, verdict, agreement, angle, offset = row
+    compared = "" if angle == "-" else f"; {angle} and {offset} from the plane that was acquired"
+    return f"  {view}: {verdict}, agreement {agreement}{compared}"

@@ -1,0 +1,142 @@
+"""From a folder to masks, volumes and their pages: the segmentation bundle, and what is computed from its label maps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from planewise.data import find_inputs
+from planewise.engines.quiet import keep_quiet
+from planewise.engines.run_inference import run_inference
+from planewise.errors import InputError
+from planewise.metrics.heart_volumes import HeartVolumes, heart_volumes
+from planewise.own_exams.heart_bundles import (
+    SEGMENTS,
+    STRUCTURES,
+    bundles_folder,
+    load_stacks,
+    of_the_weights,
+    read_mask,
+    text,
+    weights_of,
+    write_page,
+)
+from planewise.preprocessing.exam_name import volume_name
+from planewise.reports.exam_page import ShownExam
+from planewise.reports.tables import write_csv, write_json
+
+
+@dataclass(frozen=True)
+class SegmentedExam:
+    """What was made of an exam: its page, and what a terminal shows."""
+
+    page: Path
+    lines: Sequence[str]
+
+
+def segment_exams(
+    path: Path,
+    output: Path,
+    *,
+    weights: Path | None = None,
+    bundles: Path | None = None,
+    device: str | None = None,
+) -> list[SegmentedExam]:
+    """Run the segmentation bundle on every phase, and write every exam's volumes and page.
+
+    Args:
+        path: folder of DICOM files, or a volume.
+        output: folder.
+        weights: None takes those that ship.
+        bundles: folder of the bundles; None takes the clone's.
+        device: None takes the bundle's own choice.
+
+    Raises:
+        InputError: there are no weights, or what the bundle refuses.
+    """
+    keep_quiet()
+    path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
+    used = weights_of(folder / SEGMENTS, weights)
+    if used is None:
+        raise InputError(f"{folder / SEGMENTS} has no models/model.pt; name a run of that bundle with --weights")
+    masks = output / "masks"
+    settings = {"input": path, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
+    said = run_inference(folder / SEGMENTS, settings)
+    phases = defaultdict(list)
+    for item in find_inputs(path, "all"):
+        name = volume_name(item)
+        phases[item.get("exam") or name].append(name)
+    done = []
+    for exam, names in phases.items():
+        labels, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
+        found = heart_volumes(labels, affines, STRUCTURES)
+        header, rows = _rows(found)
+        (stack,) = load_stacks(path, [names[found.end_diastole]])
+        shown = ShownExam(
+            name=exam,
+            image=stack.image.numpy(),
+            affines=stack.affines,
+            acquired={view: plane for view, plane in stack.acquired.items() if view in ("2ch", "4ch")},
+            labels=labels[found.end_diastole],
+            structures=STRUCTURES,
+            tables=[(f"{len(names)} phases", header, rows)],
+        )
+        page = write_page(output / exam, shown)
+        write_csv(
+            output / exam / "volumes.csv",
+            {"phase": names, **{f"{name}_ml": list(ml) for name, ml in found.volumes.items()}},
+        )
+        write_json(output / exam / "volumes.json", _content(found, names))
+        lines = [
+            f"  {row[0]}: "
+            + ", ".join(f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=True) if cell != "-")
+            for row in rows
+        ]
+        remarks = [line for line in said if line.startswith(f"exam {exam}")]
+        done.append(
+            SegmentedExam(
+                page, [*([] if done else of_the_weights(said)), f"Exam {exam}, {len(names)} phases", *lines, *remarks]
+            )
+        )
+    return done
+
+
+def _content(found: HeartVolumes, names: Sequence[str]) -> dict[str, object]:
+    several = len(names) > 1
+    return {
+        "phases": list(names),
+        "volumes_ml": {name: list(ml) for name, ml in found.volumes.items()},
+        "end_diastole": names[found.end_diastole],
+        "end_systole": names[found.end_systole] if several else None,
+        "ejection_fraction_percent": {
+            name: found.ejection_fraction(name) if several else None for name in ("LV", "RV")
+        },
+        "myocardial_mass_g": found.mass,
+    }
+
+
+def _rows(found: HeartVolumes) -> tuple[list[str], list[list[str]]]:
+    """The table of volumes; of one phase alone there is no end-systole."""
+    several = len(found.volumes["LV"]) > 1
+    rows = []
+    for name in ("LV", "RV"):
+        ml = found.volumes[name]
+        row = [name, text(ml[found.end_diastole], 0, " ml")]
+        row += (
+            [text(ml[found.end_systole], 0, " ml"), text(found.ejection_fraction(name), 0, " %")]
+            if several
+            else ["-", "-"]
+        )
+        rows.append([*row, "-"])
+    rows.append(
+        [
+            "myocardium",
+            text(found.volumes["myocardium"][found.end_diastole], 0, " ml"),
+            "-",
+            "-",
+            text(found.mass, 0, " g"),
+        ]
+    )
+    return ["structure", "end-diastole" if several else "volume", "end-systole", "ejection fraction", "mass"], rows

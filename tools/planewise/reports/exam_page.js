@@ -1,0 +1,116 @@
+// One exam in space and slice by slice. `exam` is what planewise/reports/exam_page.py wrote; Plotly is on the page.
+"use strict";
+
+const box = document.getElementById("exam");
+const slider = document.getElementById("slice");
+
+function bytes(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+// pixels (j, i) as rows of grey levels
+function rows(values, shape) {
+  return Array.from({ length: shape[1] }, (_, j) => values.subarray(j * shape[0], (j + 1) * shape[0]));
+}
+
+// one patient coordinate of every pixel of a picture, from its affine
+function positions(affine, axis, shape) {
+  const [alongI, alongJ, , origin] = affine[axis];
+  return Array.from({ length: shape[1] }, (_, j) =>
+    Float32Array.from({ length: shape[0] }, (_, i) => alongI * i + alongJ * j + origin));
+}
+
+function picture(entry) {
+  if (!entry.levels) {
+    entry.levels = rows(bytes(entry.pixels), entry.shape);
+    [entry.x, entry.y, entry.z] = [0, 1, 2].map((axis) => positions(entry.affine, axis, entry.shape));
+  }
+  return entry;
+}
+
+function surface(entry, name, more) {
+  const { x, y, z, levels } = picture(entry);
+  return {
+    type: "surface", x, y, z, surfacecolor: levels, cmin: 0, cmax: 255, colorscale: "Greys", reversescale: false,
+    showscale: false, hoverinfo: "name", name, contours: { x: { highlight: false }, y: { highlight: false },
+      z: { highlight: false } }, lighting: { ambient: 1, diffuse: 0, specular: 0, fresnel: 0 }, ...more,
+  };
+}
+
+const grey = [[0, "rgb(0,0,0)"], [1, "rgb(255,255,255)"]];
+const traces = [];
+function add(trace) {
+  traces.push(trace);
+  return traces.length - 1;
+}
+
+const stack = add(surface(exam.slices[0], "short axis", { colorscale: grey, showlegend: true }));
+for (const mesh of exam.meshes) {
+  const points = new Float32Array(bytes(mesh.vertices).buffer);
+  const corners = new Uint32Array(bytes(mesh.faces).buffer);
+  const every = (values, start) => values.filter((_, index) => index % 3 === start);
+  add({
+    type: "mesh3d", name: mesh.name, color: mesh.colour, opacity: mesh.opacity, showlegend: true, hoverinfo: "name",
+    x: every(points, 0), y: every(points, 1), z: every(points, 2),
+    i: every(corners, 0), j: every(corners, 1), k: every(corners, 2), flatshading: false,
+  });
+}
+for (const plane of exam.planes) {
+  const closed = [...plane.corners, plane.corners[0]];
+  add({
+    type: "scatter3d", mode: "lines", name: plane.name, hoverinfo: "name", showlegend: true,
+    line: { color: plane.colour, width: 5, dash: plane.dash },
+    x: closed.map((corner) => corner[0]), y: closed.map((corner) => corner[1]), z: closed.map((corner) => corner[2]),
+  });
+  if (plane.cut) {
+    add(surface(plane.cut, `${plane.name}: the stack cut there`, { colorscale: grey, showlegend: true, visible: "legendonly" }));
+  }
+}
+const flat = add({
+  type: "heatmap", z: picture(exam.slices[0]).levels, zmin: 0, zmax: 255, colorscale: grey, showscale: false,
+  hoverinfo: "skip", dx: exam.spacing[0], dy: exam.spacing[1],
+});
+const marks = exam.slices[0].marks.map((mark) => add({
+  type: "scatter", mode: "lines", name: mark.name, x: mark.x, y: mark.y, hoverinfo: "name", showlegend: false,
+  line: { color: mark.colour, width: 2, dash: mark.dash },
+}));
+
+function show(number) {
+  const slice = picture(exam.slices[number]);
+  Plotly.restyle(box, { x: [slice.x], y: [slice.y], z: [slice.z], surfacecolor: [slice.levels] }, [stack]);
+  Plotly.restyle(box, { z: [slice.levels] }, [flat]);
+  if (marks.length) {
+    Plotly.restyle(box, { x: slice.marks.map((mark) => mark.x), y: slice.marks.map((mark) => mark.y) }, marks);
+  }
+  document.getElementById("which").textContent = slice.name;
+  box.dataset.slice = number;
+}
+
+const side = (text) => ({ title: { text, font: { size: 11 } }, tickfont: { size: 9 }, showbackground: false, showspikes: false, gridcolor: "#333", zeroline: false });
+Plotly.newPlot(box, traces, {
+  paper_bgcolor: "#101214", plot_bgcolor: "#101214", font: { color: "#e8e8e8" }, margin: { l: 0, r: 0, t: 8, b: 8 },
+  scene: {
+    domain: { x: [0, 0.6], y: [0, 1] }, aspectmode: "data", dragmode: "orbit", camera: { eye: exam.eye },
+    xaxis: side("left to right of the patient (mm)"), yaxis: side("back to front (mm)"), zaxis: side("feet to head (mm)"),
+  },
+  xaxis: { domain: [0.62, 0.99], visible: false, constrain: "domain", constraintoward: "left" },
+  yaxis: {
+    domain: [0.36, 1], visible: false, autorange: "reversed", scaleanchor: "x", constrain: "domain", constraintoward: "top",
+  },
+  legend: { x: 0.62, y: 0.33, xanchor: "left", yanchor: "top", bgcolor: "rgba(0,0,0,0)", font: { size: 12 } },
+}, { responsive: true, displaylogo: false, scrollZoom: false }).then(() => {
+  slider.max = exam.slices.length - 1;
+  slider.addEventListener("input", () => show(Number(slider.value)));
+  // the wheel scrolls through the stack over the slice, and zooms in space
+  box.addEventListener("wheel", (event) => {
+    const frame = box.getBoundingClientRect();
+    if (event.clientX - frame.left < 0.6 * frame.width) return;
+    event.preventDefault();
+    event.stopPropagation();
+    slider.value = Number(slider.value) + Math.sign(event.deltaY);
+    show(Number(slider.value));
+  }, { passive: false, capture: true });
+  slider.value = exam.start;
+  show(exam.start);
+  box.dataset.state = "ready";
+});

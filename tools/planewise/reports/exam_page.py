@@ -1,0 +1,287 @@
+"""One exam as a web page that a person can turn and scroll: the stack, the planes and the heart in space."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.resources import files
+from itertools import cycle
+from string import Template
+from typing import Any
+
+import numpy as np
+import torch
+from plotly.offline import get_plotlyjs
+from scipy.ndimage import map_coordinates
+from skimage.measure import find_contours, marching_cubes
+
+from planewise.geometry import clip_lines, crossing, intersection_lines, pixels_to_patient
+from planewise.reports.label_surfaces import label_distances
+from planewise.reports.pretext_figures import VIEW_COLOURS
+from planewise.reports.research_only import RESEARCH_ONLY
+from planewise.reports.segmentation_figures import structure_colour
+
+#: Side of the part of the slices that is shown, and of the planes, mm: a heart and what lies about it.
+FIELD = 180.0
+#: Pixels of a plane's cut through the stack are this large, mm.
+_CUT_SPACING = 1.5
+#: Vertices of a structure's surface lie about this far apart, mm.
+_MESH_SPACING = 2.0
+#: Of surfaces that others lie in.
+_OPACITY = {"myocardium": 0.25}
+
+
+@dataclass
+class ShownExam:
+    """What the page shows of an exam.
+
+    Attributes:
+        name: its hash.
+        image: the stack, ``(i, j, slices)``.
+        affines: of the slices, ``(slices, 4, 4)``, RAS+, mm.
+        plan: plan of `planewise.evaluation.PlanViewsd`; None shows no planned planes.
+        acquired: views that the exam has, to ``origin`` and ``normal``, RAS+, mm.
+        labels: a label map on the image's grid, ``(i, j, slices)``.
+        structures: label value to name.
+        tables: title, header and rows of text.
+    """
+
+    name: str
+    image: np.ndarray
+    affines: torch.Tensor
+    plan: Mapping[str, Any] | None = None
+    acquired: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    labels: np.ndarray | None = None
+    structures: Mapping[int, str] = field(default_factory=dict)
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = ()
+
+
+@dataclass
+class _Plane:
+    """A plane as it is drawn."""
+
+    name: str
+    origin: torch.Tensor
+    normal: torch.Tensor
+    colour: str
+    planned: bool
+
+    @property
+    def dash(self) -> str:
+        return "solid" if self.planned else "dash"
+
+
+def exam_page(exam: ShownExam) -> str:
+    """The page as HTML that needs neither a network nor another file.
+
+    On the left the space of the patient (RAS+, mm): a slice, the planned planes and those that were acquired, what the
+    stack shows in each planned plane, and the surfaces of the structures. On the right the slice with the lines of the
+    planes and the outlines of the structures. Plotly draws; it is part of the page.
+    """
+    planes = _planes(exam)
+    image, affines, labels = _cropped(exam, _centre(exam, planes))
+    middle = pixels_to_patient((torch.tensor(image.shape[:2], dtype=torch.float64) - 1) / 2, affines).mean(dim=0)
+    low, high = np.percentile(image, (0.5, 99.5))
+    levels = (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).round().astype(np.uint8)
+    content = {
+        "slices": [_slice(exam, planes, levels, affines, labels, number) for number in range(levels.shape[2])],
+        "spacing": affines[0, :3, :2].norm(dim=0).tolist(),
+        "planes": [_frame(plane, levels, affines, middle) for plane in planes],
+        "meshes": [] if labels is None else _meshes(labels, affines, exam.structures),
+        "start": levels.shape[2] // 2,
+        # from the left, the front and above, as hearts are drawn
+        "eye": {"x": -0.9, "y": 1.05, "z": 0.5},
+    }
+    room = files("planewise.reports")
+    return Template((room / "exam_page.html").read_text()).substitute(
+        title=html.escape(f"Exam {exam.name}"),
+        note=html.escape(RESEARCH_ONLY),
+        tables="\n".join(_table(*table) for table in exam.tables),
+        version=version("plotly"),
+        plotly=get_plotlyjs(),
+        # a name must not end the script
+        exam=json.dumps(content, allow_nan=False).replace("</", "<\\/"),
+        script=(room / "exam_page.js").read_text(),
+    )
+
+
+def _planes(exam: ShownExam) -> list[_Plane]:
+    planned = {} if exam.plan is None else exam.plan["views"]
+    # an exam may have many views; beside planned ones only the same are of interest
+    acquired = {view: entry for view, entry in exam.acquired.items() if view in (planned or exam.acquired)}
+    colours = dict(zip([*planned, *acquired], cycle(VIEW_COLOURS), strict=False))
+    shown = [
+        _plane(f"{view} planned", entry, colours[view], True)
+        for view, entry in planned.items()
+        if entry["origin"] is not None
+    ]
+    return shown + [_plane(f"{view} acquired", entry, colours[view], False) for view, entry in acquired.items()]
+
+
+def _plane(name: str, entry: Mapping[str, Any], colour: str, planned: bool) -> _Plane:
+    origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
+    return _Plane(name, origin, normal / normal.norm(), colour, planned)
+
+
+def _centre(exam: ShownExam, planes: Sequence[_Plane]) -> np.ndarray:
+    """The organ's place on the slices, pixels: the structures' middle, where two planes cross, or the image's middle."""
+    size = np.array(exam.image.shape[:2])
+    if exam.labels is not None and exam.labels.any():
+        return np.array([axis.mean() for axis in np.nonzero(exam.labels)[:2]])
+    if len(planes) > 1:
+        lines = [intersection_lines(exam.affines, plane.origin, plane.normal) for plane in planes[:2]]
+        met = crossing(lines[0], lines[1]).numpy()
+        met = met[np.isfinite(met).all(axis=1)]
+        if len(met) and ((met >= 0) & (met < size)).all():
+            return np.median(met, axis=0)
+    return (size - 1) / 2
+
+
+def _cropped(exam: ShownExam, centre: np.ndarray) -> tuple[np.ndarray, torch.Tensor, np.ndarray | None]:
+    """Image, affines and labels of a square of `FIELD` about a point."""
+    spacing = exam.affines[0, :3, :2].norm(dim=0).numpy()
+    first = np.maximum(np.round(centre - FIELD / 2 / spacing).astype(int), 0)
+    last = np.minimum(np.round(centre + FIELD / 2 / spacing).astype(int) + 1, exam.image.shape[:2])
+    part = (slice(first[0], last[0]), slice(first[1], last[1]))
+    affines = exam.affines.to(torch.float64).clone()
+    affines[:, :3, 3] += affines[:, :3, :2] @ torch.from_numpy(first).to(torch.float64)
+    return exam.image[part], affines, None if exam.labels is None else exam.labels[part]
+
+
+def _slice(
+    exam: ShownExam,
+    planes: Sequence[_Plane],
+    levels: np.ndarray,
+    affines: torch.Tensor,
+    labels: np.ndarray | None,
+    number: int,
+) -> dict[str, Any]:
+    """A slice's pixels and place, its name, and the lines on it in mm from the corner of the picture."""
+    name = f"slice {number + 1} of {levels.shape[2]}"
+    if exam.plan is not None and "locations" in exam.plan:
+        name += f", location {exam.plan['locations'][number]:.2f}"
+    spacing = affines[number, :3, :2].norm(dim=0).numpy()
+    marks = []
+    for plane in planes:
+        line = intersection_lines(affines[number], plane.origin, plane.normal)
+        ends = clip_lines(line, levels.shape[:2]).numpy() * spacing
+        marks.append(_mark(plane.name, plane.colour, plane.dash, ends))
+    for value, structure in exam.structures.items() if labels is not None else ():
+        # a border of background, so that an outline that leaves the picture is closed
+        outlines = find_contours(np.pad(labels[..., number] == value, 1).astype(float), 0.5)
+        # what is not a number parts the outlines
+        points = [part for outline in outlines for part in ((outline - 1) * spacing, np.full((1, 2), np.nan))]
+        marks.append(_mark(structure, structure_colour(value), "solid", np.concatenate(points or [np.zeros((0, 2))])))
+    return {**_pixels(levels[..., number], affines[number]), "name": name, "marks": marks}
+
+
+def _mark(name: str, colour: str, dash: str, points: np.ndarray) -> dict[str, Any]:
+    x, y = ([None if np.isnan(value) else round(float(value), 2) for value in points[:, axis]] for axis in (0, 1))
+    return {"name": name, "colour": colour, "dash": dash, "x": x, "y": y}
+
+
+def _pixels(levels: np.ndarray, affine: torch.Tensor) -> dict[str, Any]:
+    """A picture ``(i, j)`` of grey levels and its affine, for the page."""
+    return {"pixels": _text(levels.T), "shape": list(levels.shape), "affine": affine[:3].tolist()}
+
+
+def _text(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def _frame(plane: _Plane, levels: np.ndarray, affines: torch.Tensor, middle: torch.Tensor) -> dict[str, Any]:
+    """A plane's square about the organ and, of a planned one, what the stack shows there."""
+    origin = middle - (middle - plane.origin) @ plane.normal * plane.normal
+    # upright along the stack, from slice to slice, as far as the plane allows
+    along = torch.linalg.cross(affines[0, :3, 0], affines[0, :3, 1])
+    along = along - along @ plane.normal * plane.normal
+    if along.norm() < 1e-3 * affines[0, :3, 0].norm() * affines[0, :3, 1].norm():
+        along = affines[0, :3, 0] - affines[0, :3, 0] @ plane.normal * plane.normal
+    along = along / along.norm()
+    across = torch.linalg.cross(plane.normal, along)
+    half = FIELD / 2
+    corners = [origin + half * (a * across + b * along) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    drawn = {
+        "name": plane.name,
+        "colour": plane.colour,
+        "dash": plane.dash,
+        "corners": [[round(value, 2) for value in corner.tolist()] for corner in corners],
+    }
+    if plane.planned and levels.shape[2] > 1:
+        drawn["cut"] = _cut(levels, affines, origin, across, along)
+    return drawn
+
+
+def _cut(
+    levels: np.ndarray, affines: torch.Tensor, origin: torch.Tensor, across: torch.Tensor, along: torch.Tensor
+) -> dict[str, Any]:
+    """The stack in a plane, between its first and its last slice: linear between slices, which may be unevenly spaced."""
+    stack = affines[0].clone()
+    stack[:3, 2] = (affines[-1, :3, 3] - affines[0, :3, 3]) / (len(affines) - 1)
+    count = int(FIELD / _CUT_SPACING) + 1
+    cut = torch.eye(4, dtype=torch.float64)
+    cut[:3, 0], cut[:3, 1] = across * _CUT_SPACING, along * _CUT_SPACING
+    cut[:3, 3] = origin - (count - 1) / 2 * (cut[:3, 0] + cut[:3, 1])
+    grid = torch.stack(torch.meshgrid(torch.arange(count), torch.arange(count), indexing="ij"), dim=-1).to(
+        torch.float64
+    )
+    voxels = (pixels_to_patient(grid, cut) - stack[:3, 3]) @ torch.linalg.inv(stack[:3, :3]).T
+    inside = ((voxels >= -0.5) & (voxels <= torch.tensor(levels.shape) - 0.5)).all(dim=-1)
+    if not inside.any():
+        return {**_pixels(np.zeros((1, 1), np.uint8), cut)}
+    # what lies outside of the stack is left out, row by row and column by column
+    rows, columns = (torch.nonzero(inside.any(dim=axis)).ravel() for axis in (1, 0))
+    part = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    cut[:3, 3] += cut[:3, 0] * int(rows[0]) + cut[:3, 1] * int(columns[0])
+    sampled = map_coordinates(
+        levels.astype(np.float32), voxels[part].permute(2, 0, 1).numpy(), order=1, mode="constant", cval=0
+    )
+    return _pixels(sampled.round().astype(np.uint8), cut)
+
+
+def _meshes(labels: np.ndarray, affines: torch.Tensor, structures: Mapping[int, str]) -> list[dict[str, Any]]:
+    """The surfaces of the structures in the space of the patient."""
+    spacing = float(affines[0, :3, 0].norm())
+    step = max(round(_MESH_SPACING / spacing), 1)
+    origins = affines[:, :3, 3].numpy()
+    between = (origins[-1] - origins[0]) / max(len(origins) - 1, 1) if len(origins) > 1 else affines[0, :3, 2].numpy()
+    meshes = []
+    for value, name in structures.items():
+        mask = labels[::step, ::step] == value
+        if mask.sum() < 8:
+            continue
+        distances = label_distances(mask)
+        vertices, faces, _, _ = marching_cubes(distances, 0.0)
+        # one slice and one pixel were added at each end
+        i, j, number = (vertices - 1).T
+        places = np.stack([_at(origins[:, axis], between[axis], number) for axis in range(3)], axis=1)
+        axes = affines[0, :3, :2].numpy() * step
+        points = places + i[:, None] * axes[:, 0] + j[:, None] * axes[:, 1]
+        meshes.append(
+            {
+                "name": name,
+                "colour": structure_colour(value),
+                "opacity": _OPACITY.get(name, 0.45),
+                "vertices": _text(points.astype("<f4")),
+                "faces": _text(faces.astype("<u4")),
+            }
+        )
+    return meshes
+
+
+def _at(values: np.ndarray, step: float, number: np.ndarray) -> np.ndarray:
+    """A coordinate of the slices' origins at numbers that are not whole; beyond the ends in even steps."""
+    inside = np.interp(number, np.arange(len(values)), values)
+    return inside + step * (np.minimum(number, 0) + np.maximum(number - (len(values) - 1), 0))
+
+
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def line(tag: str, cells: Sequence[str]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+    body = "".join(line("td", row) for row in rows)
+    return f"<table><caption>{html.escape(title)}</caption>{line('th', header)}{body}</table>"
