@@ -151,7 +151,8 @@ def scores_by_count(
     figure = Figure(figsize=(max(4.0, 2.6 * columns), 2.9 * len(scores) + 0.5), layout="constrained")
     panels = figure.subplots(len(scores), columns, squeeze=False, sharey="row")
     # side by side, or the dots of one hide those of another
-    shifts = {method: 0.08 * (number - (len(methods) - 1) / 2) for number, method in enumerate(methods)}
+    apart = min(0.08, 0.6 / len(methods))
+    shifts = {method: apart * (number - (len(methods) - 1) / 2) for number, method in enumerate(methods)}
     for line, (name, structures) in zip(panels, scores.items(), strict=True):
         for axes, (structure, draws) in zip(line, structures.items(), strict=True):
             for method in methods:
