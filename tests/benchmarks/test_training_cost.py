@@ -66,8 +66,8 @@ def test_both_phases_of_an_exam_stay_together():
     found = work(config, Section(10, 180), Section(5, 90))
     # 8 exams and then 2, of 6 slices each
     assert (found.steps, found.step_slices, found.passes, found.validated) == (3 * 2, 8 * 6, 3, 5 * 6)
-    # VGG16's 13 convolutions: channels in and out, and how often the image has been halved
-    layers = [(1, 64, 0), (64, 64, 0), (64, 128, 1), (128, 128, 1), (128, 256, 2), *[(256, 256, 2)] * 2, (256, 512, 3)]
+    # VGG16, of three colours: channels in and out of its convolutions, and how often the image has been halved
+    layers = [(3, 64, 0), (64, 64, 0), (64, 128, 1), (128, 128, 1), (128, 256, 2), *[(256, 256, 2)] * 2, (256, 512, 3)]
     layers += [(512, 512, 3)] * 2 + [(512, 512, 4)] * 3
     expected = sum(2 * 9 * one * other * (224 >> halved) ** 2 for one, other, halved in layers) / 1e9
     frozen, trained = (
