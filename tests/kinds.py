@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-#: One of each: a forest, masks, findings of stacks, two phases, heatmaps with a location, a location alone, pairs. A bundle
-#: that trains in a new way belongs here too.
+#: One of each: a forest, masks, findings of stacks, two phases, heatmaps with a location, a location alone, volumes, pairs. A
+#: bundle that trains in a new way belongs here too.
 KINDS = (
     "downstream_cardiac_disease_classification",
     "downstream_cardiac_sax_segmentation",
@@ -16,6 +16,7 @@ KINDS = (
     "downstream_knee_injury_classification",
     "pretext_cardiac_multitask",
     "pretext_knee_location",
+    "pretext_rotation",
     "pretext_slice_order",
 )
 

@@ -10,6 +10,7 @@ import monai.bundle
 import pytest
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe, write_exams
+from planewise.phantoms.head.population import HEADS
 
 from tests.conftest import ROOT
 
@@ -23,15 +24,23 @@ SHIPS = [name for name in BUNDLES if (ROOT / "bundles" / name / "models/record.j
 TINY = {
     "cardiac": {"features": [4, 8, 16], "stem_stride": 2, "image_size": 48, "spacing": 5.8, "batch_size": 8},
     "knee": {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.2, "batch_size": 1},
+    "volume": {"features": [4, 8, 8], "image_size": 16, "batch_size": 4, "val_samples": 8},
 }
+#: Bundles of whole volumes, and the layout of the phantoms that they learn from.
+VOLUMES = {"pretext_rotation": "heads"}
 #: Of a bundle whose network is another.
-_OWN = {"downstream_cardiac_two_phase_classification": {"features": [4, 4, 8, 8, 8], "blocks": [1, 1, 1, 1, 1]}}
+_OWN = {
+    "downstream_cardiac_two_phase_classification": {"features": [4, 4, 8, 8, 8], "blocks": [1, 1, 1, 1, 1]},
+    "pretext_rotation": {"in_channels": 2},
+}
 #: Of these, what inference has too.
-_SIZE = ("features", "stem_stride", "image_size", "spacing")
+_SIZE = ("features", "stem_stride", "image_size", "spacing", "in_channels")
 
 
 def anatomy(name: str) -> str:
-    """``pretext_knee_location`` to ``knee``; bundles that name no body part are of the heart by default."""
+    """``pretext_knee_location`` to ``knee``; bundles that name no body part are of the heart by default, or of volumes."""
+    if name in VOLUMES:
+        return "volume"
     return "knee" if "_knee_" in name else "cardiac"
 
 
@@ -82,7 +91,8 @@ def write_phantoms(
             for kind, (recipe, count) in kinds.items():
                 list(write_exams(recipe, folder / body / kind, count))
                 view = "4ch" if kind == "four_chamber" else None
-                result = index_folder(folder / body / kind, anatomy=body, split=split, view=view)
+                channels = "t1,flair" if kind == "heads" else None
+                result = index_folder(folder / body / kind, anatomy=body, split=split, view=view, channels=channels)
                 lists[kind] = folder / body / f"{kind}.json"
                 write_datalist(changed(result.datalist), lists[kind])
             setattr(made, body, SimpleNamespace(**lists, dicom=folder / body / "unlabelled", folder=folder / body))
@@ -104,12 +114,15 @@ def phantoms(tmp_path_factory) -> SimpleNamespace:
             "unlabelled": (Recipe("fastmri", 33, KNEE_UNLABELLED.at_size("demo").with_values(spacing=(2.2, 2.6))), 10),
             "labelled": (Recipe("mrnet", 34, KNEE_LABELLED.at_size("demo").with_values(matrix=64)), 24),
         },
+        "volume": {"heads": (Recipe("brats", 36, HEADS.with_values(side=16, tumour=0.0)), 10)},
     }
     return write_phantoms(tmp_path_factory.mktemp("phantoms"), recipes, (0.5, 0.2, 0.3))
 
 
 def datalist_for(name: str, phantoms: SimpleNamespace) -> Path:
     lists = getattr(phantoms, anatomy(name))
+    if name in VOLUMES:
+        return getattr(lists, VOLUMES[name])
     if "_lax_" in name:
         return lists.four_chamber
     return lists.unlabelled if name.startswith("pretext_") else lists.labelled

@@ -20,7 +20,7 @@ from planewise.data import StackDataset, TwoPhaseDataset, kept_arrays
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.bundles.conftest import TRAINED, tiny
+from tests.bundles.conftest import TRAINED, anatomy, tiny
 from tests.conftest import ROOT
 
 aten = torch.ops.aten
@@ -64,7 +64,7 @@ def datalists(tmp_path_factory) -> SimpleNamespace:
     """Two exams for any bundle: slices with planes, locations and masks; stacks with findings; two phases with a group."""
     folder = tmp_path_factory.mktemp("exams")
     rng = np.random.default_rng(0)
-    slices, stacks, phases = [], [], []
+    slices, stacks, phases, volumes = [], [], [], []
     for number in range(2):
         volume = folder / f"{number}.nii.gz"
         nibabel.save(
@@ -104,8 +104,11 @@ def datalists(tmp_path_factory) -> SimpleNamespace:
         )
         common = {"image": volume.name, "label": mask.name, "exam": f"e{number}", "group": "NOR"}
         phases += [common | {"phase": phase} for phase in ("ED", "ES")]
-    made = SimpleNamespace(**{kind: folder / f"{kind}.json" for kind in ("slices", "stacks", "phases")}, folder=folder)
-    for path, items in ((made.slices, slices), (made.stacks, stacks), (made.phases, phases)):
+        volumes.append({"image": [volume.name] * 2, "exam": f"e{number}"})
+    kinds = {"slices": slices, "stacks": stacks, "phases": phases, "volumes": volumes}
+    made = SimpleNamespace(**{kind: folder / f"{kind}.json" for kind in kinds}, folder=folder)
+    for kind, items in kinds.items():
+        path = getattr(made, kind)
         path.write_text(json.dumps({"training": items, "validation": items}))
     return made
 
@@ -114,7 +117,9 @@ def trainer_on(device: torch.device, name: str, datalists: SimpleNamespace, fold
     config = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / "train.yaml")))
     settings = tiny(name) | {
         "datalist": str(
-            datalists.phases
+            datalists.volumes
+            if anatomy(name) == "volume"
+            else datalists.phases
             if "two_phase" in name
             else datalists.stacks
             if "classification" in name

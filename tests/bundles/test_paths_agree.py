@@ -9,14 +9,14 @@ from monai.data import MetaTensor
 from planewise.data import find_inputs, load_datalist
 from planewise.evaluation.plan_views import slice_affines
 
-from tests.bundles.conftest import TRAINED, datalist_for
+from tests.bundles.conftest import TRAINED, VOLUMES, datalist_for
 from tests.conftest import ROOT
 
-#: Its inference loads exams as its training does, by the same transforms (test_wiring.py).
+#: Its inference loads exams as its training does, by the same transforms (test_wiring.py). Of volumes see test_volumes.py.
 ONE_PATH = "downstream_cardiac_two_phase_classification"
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINED if name != ONE_PATH])
+@pytest.mark.parametrize("name", [name for name in TRAINED if name != ONE_PATH and name not in VOLUMES])
 def test_training_and_inference_see_the_same_slice(name, phantoms):
     folder = ROOT / "bundles" / name / "configs"
     parsers = []

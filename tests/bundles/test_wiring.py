@@ -71,9 +71,12 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
     masked = {section: [{**item, "phase": "ED"} for item in items] for section, items in single.items()}
     no_mask = {section: [{k: v for k, v in item.items() if k not in ("label", "phase")} for item in items]
                for section, items in single.items()}  # fmt: skip
+    whole = {section: [_volume_item(item) for item in items] for section, items in no_mask.items()}
     found = {}
     for name in BUNDLES:
-        if name.startswith("pretext_"):
+        if anatomy(name) == "volume":
+            content = whole
+        elif name.startswith("pretext_"):
             content = slices
         elif name.endswith("_segmentation"):
             content = masked
@@ -82,6 +85,11 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
         found[name] = folder / f"{name}.json"
         found[name].write_text(json.dumps({"planewise": {"version": 1}} | content))
     return found
+
+
+def _volume_item(item: dict) -> dict:
+    """A case of two channels, which are the same file."""
+    return {key: item[key] for key in ("exam", "patient")} | {"image": [item["image"]] * 2}
 
 
 def parser_of(name: str, *files: str, **settings: Any) -> ConfigParser:
@@ -276,6 +284,7 @@ LOADING = (
     "planewise.preprocessing.LoadSliced",
     "planewise.preprocessing.KeepHeartd",
     "planewise.preprocessing.LoadStackd",
+    "planewise.preprocessing.LoadVolumed",
     "EnsureChannelFirstd",
     "LabelFilterd",
 )

@@ -112,3 +112,17 @@ def test_pictures_are_of_labelled_slices_under_their_own_score(tmp_path, monkeyp
     # rows: slice, reference, prediction; of the first the slice with the label, which the prediction leaves empty
     covered = [float(np.asarray(axes[row * 2].get_images()[1].get_array())[..., 3].mean()) for row in (1, 2)]
     assert covered == [0.5, 0]
+
+
+def test_regions_are_scored_in_place_of_structures(tmp_path):
+    """A ventricle found as the other one costs each of them, and their union nothing."""
+    truth, found = volume(RV=[(2, 2)], LV=[(2, 6)]), volume(RV=[(2, 6)], LV=[(2, 2)])
+    image = MetaTensor(torch.zeros(1, *SHAPE), meta={"filename_or_obj": "a"})
+    batch = {"image": image, "label": MetaTensor(truth, affine=oblique()), "native_image": torch.zeros(1, *SHAPE)}
+    regions = {"both": ["RV", "LV"], "right": ["RV"]}
+    pass_over(
+        SegmentationReport(tmp_path, STRUCTURES, regions=regions), [[batch | {"exam": "aaaa"}]], [[{"pred": found}]]
+    )
+    scores = json.loads((tmp_path / "metrics.json").read_text())
+    assert {name: entry["dice"]["mean"] for name, entry in scores["structures"].items()} == {"both": 1, "right": 0}
+    assert scores["never_predicted"] == [] and scores["mean"]["dice"]["mean"] == 0.5

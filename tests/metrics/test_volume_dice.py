@@ -94,3 +94,24 @@ def share(rank: int) -> float:
 def test_every_process_has_the_score_of_all_slices():
     one, other = in_processes(share)
     assert one == other == pytest.approx(share(-1))
+
+
+def test_regions_are_scored_as_evaluation_scores_them():
+    generator = torch.Generator().manual_seed(2)
+    prediction, reference = torch.randint(0, 4, (2, 3, 1, 5, 5, 5), generator=generator)
+    # the second volume has nothing of the third class, and nothing of it is found
+    for labels in (prediction, reference):
+        labels[1][labels[1] == 3] = 2
+    regions = [(1, 2, 3), (1, 3), (3,)]
+    volumes = SimpleNamespace(items=[{"image": ["a.nii", "b.nii"], "exam": f"e{number}"} for number in range(3)])
+    evaluator = Engine(lambda engine, batch: (prediction[batch["index"]], reference[batch["index"]]))
+    VolumeDice(volumes, 4, regions=regions).attach(evaluator, "dice")
+    found = evaluator.run([{"index": torch.tensor([0, 1])}, {"index": torch.tensor([2])}]).metrics["dice"]
+    expected = [
+        score["dice"]
+        for number in range(3)
+        for score in volume_scores(
+            prediction[number, 0], reference[number, 0], (1, 1, 1), {region: str(region) for region in regions}
+        ).values()
+    ]
+    assert found == pytest.approx(sum(expected) / 9)

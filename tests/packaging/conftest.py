@@ -16,8 +16,9 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.packaging import Packaged, package_bundle
 from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe
+from planewise.phantoms.head.population import HEADS
 
-from tests.bundles.conftest import anatomy, tiny, write_phantoms
+from tests.bundles.conftest import VOLUMES, anatomy, tiny, write_phantoms
 from tests.conftest import ROOT
 from tests.packaging.fresh_environment import fresh_environment, required_by_all
 
@@ -102,6 +103,7 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
             "unlabelled": (Recipe("fastmri", 43, KNEE_UNLABELLED.at_size("demo").with_values(spacing=(3.0, 3.4))), 2),
             "labelled": (Recipe("mrnet", 44, KNEE_LABELLED.at_size("demo").with_values(matrix=48)), 6),
         },
+        "volume": {"heads": (Recipe("brats", 46, HEADS.with_values(side=16, tumour=0.0)), 2)},
     }
 
     def measured_on_the_last(datalist: dict) -> dict:
@@ -115,6 +117,8 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
 
 def datalist_of(name: str, phantoms: SimpleNamespace) -> Path:
     lists = getattr(phantoms, anatomy(name))
+    if name in VOLUMES:
+        return getattr(lists, VOLUMES[name])
     if "_lax_" in name:
         return lists.four_chamber
     return lists.unlabelled if name.startswith("pretext_") else lists.labelled

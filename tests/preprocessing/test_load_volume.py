@@ -72,3 +72,34 @@ def test_a_case_without_a_mask(case):
     with pytest.raises(InputError, match="the case has no mask, and this bundle learns from masks"):
         LoadVolumed(("image", "label"))(item)
     assert "label" not in LoadVolumed(("image", "label"), allow_missing_keys=True)(item)
+
+
+def test_a_file_of_four_dimensions_may_hold_the_channels(case, tmp_path):
+    """As the decathlon's do, and as MONAI Label hands over an image."""
+    _, arrays = case()
+    both = np.stack([arrays["t1"], arrays["t2"]], axis=-1)
+    nibabel.save(nibabel.Nifti1Image(both, AFFINE), tmp_path / "both.nii.gz")
+    load = LoadVolumed("image", channels=2)
+    load._loader.image_only = False  # as MONAI Label sets it
+    loaded = load({"image": str(tmp_path / "both.nii.gz")})
+    assert np.array_equal(loaded["image"].numpy(), both.transpose(3, 0, 1, 2))
+    assert loaded["image"].meta["filename_or_obj"] == "both.nii.gz"
+    assert tuple(loaded["image"].meta["spatial_shape"]) == (6, 5, 4)
+    assert np.allclose(loaded["image_meta_dict"]["affine"], AFFINE)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_another_number_of_channels(case, tmp_path, channels):
+    item, arrays = case()
+    with pytest.raises(InputError, match=f"exam e1: the image has 2 channels, and {channels} are wanted"):
+        LoadVolumed("image", channels=channels)(item)
+    nibabel.save(nibabel.Nifti1Image(np.stack([arrays["t1"]] * 2, axis=-1), AFFINE), tmp_path / "both.nii.gz")
+    with pytest.raises(InputError, match="three dimensions is wanted"):
+        LoadVolumed("image", channels=channels)({"image": str(tmp_path / "both.nii.gz"), "exam": "e1"})
+
+
+def test_results_of_own_channels_go_by_what_their_names_share(case):
+    item, _ = case()
+    named = LoadVolumed("image")({"image": item["image"]})
+    assert named["image"].meta["filename_or_obj"] == "t.nii.gz"
+    assert LoadVolumed("image")(item)["image"].meta["filename_or_obj"] == "e1.nii.gz"

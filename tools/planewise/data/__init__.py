@@ -24,6 +24,8 @@ from planewise.data.stack_dataset import StackDataset
 from planewise.data.two_phase_dataset import TwoPhaseDataset
 from planewise.data.volume_cache import VolumeCache
 from planewise.data.volume_dataset import VolumeDataset
+from planewise.data.volume_inputs import find_volumes
+from planewise.data.volume_slice_dataset import VolumeSliceDataset, volumes_or_slices
 
 __all__ = [
     "ExamSampler",
@@ -36,12 +38,14 @@ __all__ = [
     "TwoPhaseDataset",
     "VolumeCache",
     "VolumeDataset",
+    "VolumeSliceDataset",
     "as_batch",
     "at_cycle_points",
     "cycle_fraction",
     "default_cache_dir",
     "expand_volumes",
     "find_inputs",
+    "find_volumes",
     "gather_stacks",
     "labelled",
     "load_datalist",
@@ -49,6 +53,7 @@ __all__ = [
     "pair_phases",
     "read_datalist",
     "select_subjects",
+    "volumes_or_slices",
     "whole_volumes",
     "with_hearts",
 ]

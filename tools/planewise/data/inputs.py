@@ -69,7 +69,7 @@ def _from_datalist(path: Path, phases: str, section: str) -> list[dict[str, Any]
     return volumes
 
 
-def _refuse_one_name(volumes: list[Path]) -> None:
+def refuse_one_name(volumes: list[Path]) -> None:
     """Raises `InputError` for volumes whose results would have one name: ``a.nii`` and ``a.nii.gz``."""
     name, count = Counter(map(stem, volumes)).most_common(1)[0]
     if count > 1:
@@ -88,7 +88,7 @@ def _from_files(path: Path, phases: str, view: str, contrast: str | None) -> lis
             if entry.name.endswith(VOLUMES) and not entry.name.startswith(".") and "_gt." not in entry.name
         )
         if volumes:
-            _refuse_one_name(volumes)
+            refuse_one_name(volumes)
             return [{"image": str(volume)} for volume in volumes]
     # DICOM is asked for last: only then are the headers of a whole tree worth reading
     from planewise.exams import find_stacks

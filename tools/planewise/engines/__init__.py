@@ -7,6 +7,7 @@ from planewise.engines.encoder_inferer import EncoderInferer
 from planewise.engines.feature_inferer import FeatureInferer
 from planewise.engines.finite_loss import FiniteLossHandler
 from planewise.engines.forest_trainer import ForestTrainer
+from planewise.engines.frozen_epochs import FrozenEpochsHandler
 from planewise.engines.hidden_patches_inferer import HiddenPatchesInferer
 from planewise.engines.history import HistoryHandler, read_history
 from planewise.engines.momentum import MomentumHandler, momentum_at
@@ -30,6 +31,7 @@ from planewise.engines.seeding import SeedHandler
 from planewise.engines.slice_batch_inferer import SliceBatchInferer
 from planewise.engines.start_run import check_run, plain_errors, start_run, warn_of_unknown_overrides
 from planewise.engines.views_inferer import ViewsInferer
+from planewise.engines.window_inferer import WindowInferer
 
 __all__ = [
     "AutocastInferer",
@@ -39,6 +41,7 @@ __all__ = [
     "FeatureInferer",
     "FiniteLossHandler",
     "ForestTrainer",
+    "FrozenEpochsHandler",
     "HiddenPatchesInferer",
     "HistoryHandler",
     "MomentumHandler",
@@ -52,6 +55,7 @@ __all__ = [
     "SeedHandler",
     "SliceBatchInferer",
     "ViewsInferer",
+    "WindowInferer",
     "allow_tf32",
     "check_run",
     "is_first_process",

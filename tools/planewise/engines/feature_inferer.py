@@ -1,4 +1,4 @@
-"""Inference of features: what an encoder makes of the slices of whole volumes."""
+"""Inference of features: what an encoder makes of whole volumes, or of their slices."""
 
 from __future__ import annotations
 
@@ -14,24 +14,28 @@ from planewise.networks import encoder_features
 
 
 class FeatureInferer(AutocastInferer):
-    """Run a network's encoder on volumes, whose slices are its batch; the network's own head is left out.
+    """Run a network's encoder on volumes, or on their slices as its batch; the network's own head is left out.
 
     Args:
         batch_size: slices that the encoder is given at once.
         amp: see `precision`; float16 is left to MONAI's engine.
+        spatial_dims: the network's: 2 for slices, 3 for volumes.
 
     Called with volumes ``(B, C, i, j, k)`` and a network with an ``encoder``, it returns ``(B, D, k)``: the features of each
-    slice (`encoder_features`).
+    slice (`encoder_features`); of a network of volumes ``(B, D, 1)``.
     """
 
-    def __init__(self, batch_size: int = 20, amp: bool | str | None = False) -> None:
+    def __init__(self, batch_size: int = 20, amp: bool | str | None = False, spatial_dims: int = 2) -> None:
         super().__init__(amp)
         self.batch_size = batch_size
+        self.spatial_dims = spatial_dims
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
         # a MetaTensor carries its metadata through every layer, which costs more than a small layer does
         volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        slices = rearrange(volumes, "b c i j k -> (b k) c i j")
         run = super().__call__
+        if self.spatial_dims == 3:
+            return run(volumes, lambda image: encoder_features(network, image))[..., None]
+        slices = rearrange(volumes, "b c i j k -> (b k) c i j")
         rows = [run(batch, lambda image: encoder_features(network, image)) for batch in slices.split(self.batch_size)]
         return rearrange(torch.cat(rows), "(b k) d -> b d k", b=len(volumes))

@@ -29,6 +29,7 @@ from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import SegmentationWriter
 from planewise.evaluation.slice_features import SliceFeaturesd
 from planewise.evaluation.slice_order_scores import SliceOrderScores
+from planewise.evaluation.turn_scores import TurnScores
 from planewise.evaluation.two_phase_report import TwoPhaseReport
 from planewise.evaluation.volume_writer import VolumeWriter
 
@@ -64,6 +65,7 @@ __all__ = [
     "SegmentationWriter",
     "SliceFeaturesd",
     "SliceOrderScores",
+    "TurnScores",
     "TwoPhaseReport",
     "VolumeWriter",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
-from planewise.data import SliceDataset
+from planewise.data import SliceDataset, VolumeDataset
 from planewise.data.datalist import rows_by_exam
 from planewise.errors import InputError
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
@@ -21,8 +21,8 @@ from planewise.reports.tables import write_csv, write_json
 class PretextReport:
     """Write what an evaluator's pass over the slices shows into a folder.
 
-    - ``metrics.json``: how many slices and exams there are, and the collectors' scores;
-    - ``slices.csv``: exam (its hash), stack, slice and phase of each slice, and the collectors' columns;
+    - ``metrics.json``: how many slices (of a dataset of volumes: volumes) and exams there are, and the collectors' scores;
+    - ``slices.csv`` (``volumes.csv``): exam (its hash), stack, slice and phase of each, and the collectors' columns;
     - the collectors' own tables and pictures.
 
     The evaluator does not decollate.
@@ -76,12 +76,15 @@ class PretextReport:
         items = [self.dataset.items[index] for index in self._index]
         results = list(self._results(items))
         identity = {key: [item.get(key, "") for item in items] for key in ("exam", "stack", "slice", "phase")}
-        counts = {"slices": len(items), "exams": len({item["exam"] for item in items})}
+        # a slice of a volume says which
+        of_volumes = isinstance(self.dataset, VolumeDataset) and not any("slice" in item for item in items)
+        noun = "volumes" if of_volumes else "slices"
+        counts = {noun: len(items), "exams": len({item["exam"] for item in items})}
         for name, draw in _together([each.figures for each in results]).items():
             with only_a_picture(name):
                 figure = draw()
                 figure.savefig(self.folder / name, dpi=figure.dpi)
-        tables = {"slices.csv": _together([identity, *(each.columns for each in results)])}
+        tables = {f"{noun}.csv": _together([identity, *(each.columns for each in results)])}
         for name, columns in _together([tables, *(each.tables for each in results)]).items():
             write_csv(self.folder / name, columns)
         # last: what waits for this file finds the others

@@ -12,7 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.metrics import volume_scores
+from planewise.metrics import region_values, volume_scores
 from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.segmentation_figures import segmentation_gallery
 from planewise.reports.shown_slices import SHOWN_SLICES, ShownSlice, hard_slices, write_shown_slices
@@ -36,12 +36,21 @@ class SegmentationReport:
     Args:
         output_dir: folder.
         structures: label value to name.
+        regions: name to the names of the structures that it consists of, which are scored in place of the structures; None
+            scores these.
         examples: volumes shown, each by its middle slice.
     """
 
-    def __init__(self, output_dir: str | Path, structures: Mapping[int | str, str], examples: int = 6) -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        structures: Mapping[int | str, str],
+        examples: int = 6,
+        regions: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.folder = Path(output_dir)
         self.structures = {int(value): name for value, name in structures.items()}
+        self.scored = region_values(structures, regions or {})
         self.examples = examples
 
     def attach(self, engine: Engine) -> None:
@@ -61,7 +70,7 @@ class SegmentationReport:
             prediction, reference = output["pred"][0].cpu(), item["label"][0].cpu()
             spacing = item["label"].affine[:3, :3].norm(dim=0).tolist()
             exam = loaded_name(item["image"])
-            scores = volume_scores(torch.as_tensor(prediction), torch.as_tensor(reference), spacing, self.structures)
+            scores = volume_scores(torch.as_tensor(prediction), torch.as_tensor(reference), spacing, self.scored)
             phase = item.get("phase", "")
             row = {"exam": item.get("exam", exam), "phase": phase}
             for name, score in scores.items():
@@ -94,7 +103,7 @@ class SegmentationReport:
         if not self._rows:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        names = list(self.structures.values())
+        names = list(self.scored.values())
         structures = {
             name: {
                 "dice": summary([row[f"{name}_dice"] for row in self._rows]),
@@ -118,7 +127,7 @@ class SegmentationReport:
             "mean": mean
             | {count: sum(entry[count] for entry in structures.values()) for count in ("contours", "missed")},
             "structures": structures,
-            "never_predicted": [name for value, name in self.structures.items() if value not in predicted],
+            "never_predicted": [name for values, name in self.scored.items() if not predicted & set(values)],
         }
         write_csv(self.folder / "volumes.csv", {key: [row[key] for row in self._rows] for key in self._rows[0]})
         write_json(self.folder / "metrics.json", metrics)

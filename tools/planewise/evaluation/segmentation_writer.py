@@ -10,13 +10,18 @@ from ignite.engine import Engine, Events
 
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.preprocessing.exam_name import loaded_name
+from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import add_structure_legend, overlay_labels
 from planewise.reports.slices import QUICK_PNG, stack_figure
 
+#: Most slices of a picture.
+_DRAWN = 48
+
 
 class SegmentationWriter:
-    """For every stack write ``output_dir/<name>/segmentation.png``: its slices under the predicted labels.
+    """For every stack write ``output_dir/<name>/segmentation.png``: its slices under the predicted labels; of many slices
+    `_DRAWN`, evenly spaced.
 
     Attach it to the evaluator of an inference config; the masks themselves come from `SaveImaged` there. Its batches
     hold ``native_image``, its outputs ``pred``: label values on the volume's own grid.
@@ -37,10 +42,11 @@ class SegmentationWriter:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             name = loaded_name(output["image"])
             image, labels = (np.asarray(value[0].cpu()) for value in (item["native_image"], output["pred"]))
+            drawn = evenly_spaced(image.shape[-1], _DRAWN)
             with only_a_picture("segmentation.png"):
                 figure = stack_figure(
-                    image,
-                    lambda axes, number, labels=labels: overlay_labels(axes, labels[..., number]),
+                    image[..., drawn],
+                    lambda axes, number, labels=labels[..., drawn]: overlay_labels(axes, labels[..., number]),
                     f"{name}: {RESEARCH_ONLY}",
                 )
                 add_structure_legend(figure, self.structures)

@@ -20,11 +20,13 @@ class SliceFeaturesd(Transform):
     MONAI Label shows ``pred`` as labels and gives ``result`` as JSON. Where features are all that there is, it answers with
     no label and with the numbers.
 
-    Reads ``image``, ``(1, i, j, slices)``. Writes
+    Reads ``image``, ``(C, i, j, slices)``. Writes
 
     - ``features``: ``(slices, D)``, a float32 array on the CPU;
     - ``result``: what it held, and ``features`` as plain values;
     - ``pred``, without an ``encoder_of``: labels of zero, ``(1, i, j, slices)``, uint8.
+
+    A network of volumes gives one row for the whole of it (`planewise.engines.FeatureInferer`), in place of ``slices``.
 
     Args:
         encoder_of: a network whose encoder makes the features of ``image``, where ``pred`` is something else. None: ``pred``
@@ -43,7 +45,7 @@ class SliceFeaturesd(Transform):
         image = item["image"]
         if self.encoder_of is None:
             features = item["pred"]
-            labels = torch.zeros(image.shape, dtype=torch.uint8, device=image.device)
+            labels = torch.zeros((1, *image.shape[1:]), dtype=torch.uint8, device=image.device)
             item["pred"] = MetaTensor(labels, meta=image.meta) if isinstance(image, MetaTensor) else labels
         else:
             with torch.no_grad():

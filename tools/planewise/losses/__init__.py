@@ -12,8 +12,10 @@ from planewise.losses.pretext import (
     predicted_location,
 )
 from planewise.losses.restoration import RestorationLoss
+from planewise.losses.rotation import RotationLoss
 from planewise.losses.segmentation import SegmentationLoss
 from planewise.losses.slice_order import SliceOrderLoss
+from planewise.losses.soft_dice import SoftDiceLoss
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
 
 __all__ = [
@@ -27,8 +29,10 @@ __all__ = [
     "RelativeLocationLoss",
     "RelativeOrientationLoss",
     "RestorationLoss",
+    "RotationLoss",
     "SegmentationLoss",
     "SliceOrderLoss",
+    "SoftDiceLoss",
     "Term",
     "TermLoss",
     "logged_terms",

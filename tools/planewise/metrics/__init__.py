@@ -16,6 +16,7 @@ from planewise.metrics.masked_loss import MaskedLoss
 from planewise.metrics.neighbours import mean_distance_of_others, nearest_neighbours
 from planewise.metrics.position_errors import PositionErrors
 from planewise.metrics.positions import position_counts, position_dice
+from planewise.metrics.regions import region_classes, region_values
 from planewise.metrics.segmentation import volume_scores
 from planewise.metrics.volume_dice import VolumeDice
 
@@ -42,6 +43,8 @@ __all__ = [
     "position_counts",
     "position_dice",
     "profile_correlation",
+    "region_classes",
+    "region_values",
     "retrieval_accuracy",
     "volume_scores",
 ]

@@ -13,14 +13,17 @@ from planewise.metrics.contours import mean_contour_distance
 
 
 def volume_scores(
-    prediction: Tensor, reference: Tensor, spacing: Sequence[float], structures: Mapping[int, str]
+    prediction: Tensor,
+    reference: Tensor,
+    spacing: Sequence[float],
+    structures: Mapping[int, str] | Mapping[tuple[int, ...], str],
 ) -> dict[str, dict[str, float | bool]]:
     """Scores of one volume (Zhang 2024 section 5.2.2, volume-wise as in the ACDC challenge).
 
     Args:
         prediction, reference: label values, shape ``(i, j, slices)``.
         spacing: spacing of the voxels along the three axes, mm; slices included.
-        structures: label value to name.
+        structures: label value to name; of a region, the values that make it up (`planewise.metrics.region_values`).
 
     Returns:
         Per structure ``dice``, ``assd`` (mm), ``contour`` (mm, see `mean_contour_distance`) and ``missed``. Both empty: Dice
@@ -30,7 +33,9 @@ def volume_scores(
     """
     scores: dict[str, dict[str, float | bool]] = {}
     for value, name in structures.items():
-        found, true = prediction == value, reference == value
+        found, true = (
+            torch.isin(labels, torch.tensor(value, device=labels.device)) for labels in (prediction, reference)
+        )
         if not found.any() and not true.any():
             scores[name] = {"dice": 1.0, "assd": 0.0, "contour": 0.0, "missed": False}
             continue

@@ -31,17 +31,24 @@ class VolumeDice(Metric):
     Args:
         dataset: the evaluator's slices; its ``items`` say of which volume each is.
         num_classes: background (0, not scored) and structures.
+        regions: numbers of the classes that are scored together (`planewise.metrics.region_classes`); None scores each
+            structure by itself.
         output_transform: of the engine's output, to prediction and reference, label values ``(B, 1, ...)``.
 
     The engine's batch holds ``index`` ``(B,)``, the slices' rows in the dataset.
     """
 
     def __init__(
-        self, dataset: _Slices, num_classes: int, output_transform: Callable[[Any], Any] = lambda output: output
+        self,
+        dataset: _Slices,
+        num_classes: int,
+        output_transform: Callable[[Any], Any] = lambda output: output,
+        regions: Sequence[Sequence[int]] | None = None,
     ) -> None:
         numbers: dict[Hashable, int] = {}
         self._volume = torch.tensor([numbers.setdefault(_volume(item), len(numbers)) for item in dataset.items])
         self._num_classes = int(num_classes)
+        self._regions = None if regions is None else [list(region) for region in regions]
         super().__init__(output_transform=output_transform)
 
     @reinit__is_reduced
@@ -58,12 +65,17 @@ class VolumeDice(Metric):
     def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
         """Args: prediction, reference, and the rows ``(B,)`` of the dataset."""
         prediction, reference, rows = output
-        found, true = (
-            one_hot(values[:, 0].long().flatten(1), self._num_classes)[..., 1:] for values in (prediction, reference)
-        )
+        found, true = (self._one_hot(values) for values in (prediction, reference))
         # twice what they share, and what both hold: (B, 2, structures)
         self._counts.append(torch.stack([2 * (found * true).sum(dim=1), found.sum(dim=1) + true.sum(dim=1)], dim=1))
         self._rows.append(torch.as_tensor(rows))
+
+    def _one_hot(self, values: Tensor) -> Tensor:
+        """Which pixels each structure or region has, ``(B, pixels, structures)``, of label values ``(B, 1, ...)``."""
+        classes = one_hot(values[:, 0].long().flatten(1), self._num_classes)
+        if self._regions is None:
+            return classes[..., 1:]
+        return torch.stack([classes[..., region].sum(dim=-1) for region in self._regions], dim=-1)
 
     def compute(self) -> float:
         """The mean; 0 where nothing was seen, so that no epoch is the best by it."""

@@ -23,8 +23,9 @@ from planewise.networks.forest_net import ForestNet
 from planewise.networks.location_head import LocationHead
 from planewise.networks.masked_vit import MaskedViT, MaskedViTDecoder
 from planewise.networks.place_network import place_network
-from planewise.networks.pretrained import load_imagenet, load_pretrained, read_weights, weights_path
+from planewise.networks.pretrained import copied_to_channels, load_imagenet, load_pretrained, read_weights, weights_path
 from planewise.networks.projection_head import ProjectionHead
+from planewise.networks.residual_unet import RESIDUAL_FEATURES, ResidualDecoder, ResidualEncoder
 from planewise.networks.resnet import RESNET50_BLOCKS, RESNET50_FEATURES, ResNetEncoder
 from planewise.networks.saliency import phase_saliency_maps, saliency_maps
 from planewise.networks.shared_encoder_net import SharedEncoderNet
@@ -41,6 +42,7 @@ __all__ = [
     "ALEXNET_FEATURES",
     "DENSENET121_BLOCKS",
     "PAPER_FEATURES",
+    "RESIDUAL_FEATURES",
     "RESNET50_BLOCKS",
     "RESNET50_FEATURES",
     "VGG16_BLOCKS",
@@ -56,6 +58,8 @@ __all__ = [
     "MaskedViTDecoder",
     "ProjectionHead",
     "ResNetEncoder",
+    "ResidualDecoder",
+    "ResidualEncoder",
     "SharedEncoderNet",
     "SimClrLearner",
     "SliceNet",
@@ -67,6 +71,7 @@ __all__ = [
     "VggEncoder",
     "ViTDecoder",
     "ViTEncoder",
+    "copied_to_channels",
     "encoder_features",
     "load_both_phases",
     "load_imagenet",

@@ -23,6 +23,12 @@ class NamedParts(nn.Module):
         for name in self.frozen:
             getattr(self, name).requires_grad_(False)
 
+    def release(self) -> None:
+        """Train the frozen parts again."""
+        for name in self.frozen:
+            getattr(self, name).requires_grad_(True).train(self.training)
+        self.frozen = ()
+
     def train(self, mode: bool = True) -> NamedParts:
         super().train(mode)
         for name in self.frozen:

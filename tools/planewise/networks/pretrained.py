@@ -124,7 +124,8 @@ def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
     """Copy the weights whose names and shapes fit into ``network``, say what was done, and return it.
 
     Heads differ from task to task and stay as they were initialised; what the file lacks, stays random. A public file that
-    fits the encoder is loaded as `load_imagenet` does.
+    fits the encoder is loaded as `load_imagenet` does. Where the image has more channels than the pretraining's, the weights
+    of the encoder's first layer are copied (`copied_to_channels`).
 
     Args:
         network: changed in place.
@@ -150,6 +151,11 @@ def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
 def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
     """What `load_pretrained` does with weights that are read; ``path`` is where they come from, for messages."""
     own = network.state_dict()
+    first = next((name for name, value in own.items() if name.startswith("encoder.") and value.ndim > 3), None)
+    if first in weights and _can_be_copied(weights[first], own[first]):
+        had, wanted = weights[first].shape[1], own[first].shape[1]
+        weights = weights | {first: copied_to_channels(weights[first], wanted)}
+        logger.info("%s: the weights of %d channels are copied to %d", first, had, wanted)
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     other_shape = [name for name in weights if name in own and name not in fitting]
     unknown = [name for name in weights if name not in own]
@@ -174,6 +180,32 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
     for text, names in (("left at random", random), ("ignored, other shape", other_shape), ("ignored", unknown)):
         if names:
             logger.info("%s: %s (%s%s)", text, _by_part(names), ", ".join(names[:4]), ", ..." if len(names) > 4 else "")
+
+
+def _can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
+    """Whether a layer's weights differ from the network's own in nothing but a whole multiple of channels."""
+    shapes = [tuple(weight.shape), tuple(own.shape)]
+    if any(len(shape) != own.ndim for shape in shapes) or shapes[0] == shapes[1]:
+        return False
+    (out, had, *kernel), (own_out, wanted, *own_kernel) = shapes
+    return (out, kernel) == (own_out, own_kernel) and wanted > had and wanted % had == 0
+
+
+def copied_to_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
+    """The weights of a first layer for an image of more channels (Taleb 2020, appendix A: "duplicating").
+
+    Channels of the image that lie side by side take the weights of one channel: with T1 and FLAIR in pretraining, T1 and
+    contrast-enhanced T1 take those of T1, T2 and FLAIR those of FLAIR (BraTS' order here). The paper copies and does not
+    scale, so the layer's output grows with the number of copies.
+
+    Args:
+        weight: ``(out, c, *kernel)``.
+        channels: a multiple of c.
+
+    Returns:
+        ``(out, channels, *kernel)``; channel ``n`` is a copy of ``n * c // channels``.
+    """
+    return weight.repeat_interleave(channels // weight.shape[1], dim=1)
 
 
 def _by_part(names: list[str]) -> str:

@@ -47,18 +47,22 @@ class OnnxOptions:
 def onnx_options(bundle: Bundle, settings: Mapping[str, Any] | None = None) -> OnnxOptions:
     """The options for a bundle.
 
-    Images are as large as the inference config's ``image_size`` says, in their planes; the number of slices stays open.
+    Images are as large as the inference config's ``image_size`` says, in their planes; the number of slices stays open. Of a
+    network of volumes (``spatial_dims`` is 3) all sides are as it says.
 
     Args:
         bundle: the bundle.
         settings: settings of the inference config that a run changed.
     """
     image = bundle.metadata["network_data_format"]["inputs"]["image"]
-    size = (bundle.config("inference.yaml") | (settings or {})).get("image_size")
+    config = bundle.config("inference.yaml") | (settings or {})
+    size = config.get("image_size")
     sizes = [size_of(formula) if size is None else int(size) for formula in image["spatial_shape"]]
     samples = "exams" if not sizes else "slices" if len(sizes) == 2 else "stacks"
     names = {"image": {0: samples}, "pred": {0: samples}}
-    if len(sizes) == 3:
+    if config.get("spatial_dims") == 3:
+        names = {"image": {0: "volumes"}, "pred": {0: "volumes"}}
+    elif len(sizes) == 3:
         sizes[2] = _SLICES
         names["image"][4] = "slices"
     return OnnxOptions([1, image["num_channels"], *sizes], names)

@@ -6,33 +6,39 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
+from monai.data.image_reader import ImageReader
+from monai.transforms import LoadImaged
 
 from planewise.errors import InputError
 from planewise.exams.volumes import SAME_GRID
-from planewise.preprocessing.exam_name import exam_of
+from planewise.preprocessing.exam_name import exam_of, stem
 from planewise.preprocessing.load_stack import LoadStackd
 
 
-class LoadVolumed(MapTransform):
+class LoadVolumed(LoadImaged):
     """Load a volume for each key, as a `MetaTensor` ``(channels, i, j, k)``; masks have one channel.
 
     A value is the path of a NIfTI volume; a list of paths, one for each channel; or a list of slices in order, as
     `planewise.data.gather_stacks` makes it of a datalist's items (`LoadStackd` reads them). Channels and masks lie on the
-    first channel's grid. ``label_map`` of an item renames the values of its mask, as in `LoadSliced`.
+    first channel's grid. ``label_map`` of an item renames the values of its mask, as in `LoadSliced`. The channels of a
+    person's own files give the result the name that theirs have in common. MONAI Label looks for a `LoadImaged`: this is one.
 
     Args:
         keys: keys of images and masks.
         label_keys: which of them are masks.
         label_values: values that a mask may hold; None takes all whole numbers from 0 to 255.
+        channels: number of channels that images have; then a file of four dimensions may hold them in its last, as the
+            decathlon's do and MONAI Label hands them over. None: a file for each, as many as there are.
         allow_missing_keys: skip keys that an item lacks. Otherwise such an item is refused.
 
     Raises:
         InputError: a key is missing, a file cannot be read, is not of three dimensions or holds voxels that are not finite;
-            channels or a mask lie on another grid; a mask has another value. The message names the exam by its hash.
+            an image has another number of channels; channels or a mask lie on another grid; a mask has another value. The
+            message names the exam by its hash.
     """
 
     def __init__(
@@ -41,14 +47,16 @@ class LoadVolumed(MapTransform):
         label_keys: KeysCollection = ("label",),
         label_values: Sequence[int] | None = None,
         allow_missing_keys: bool = False,
+        channels: int | None = None,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys, reader="NibabelReader", allow_missing_keys=allow_missing_keys)
         self.label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
         self.label_values = None if label_values is None else tuple(sorted(label_values))
+        self.channels = channels
         # ITK refuses affines that are not orthonormal
         self.load = LoadStackd("image", reader="NibabelReader")
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+    def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         item = dict(data)
         exam = exam_of(item)
         for key in self.keys:
@@ -64,24 +72,47 @@ class LoadVolumed(MapTransform):
                 files = [files]
             elif files and isinstance(files[0], Mapping):
                 files = [files]  # the slices of one stack
-            channels = [self._volume(file, item, exam, key) for file in files]
+            is_mask = key in self.label_keys
+            channels = self._channels(files, item, exam, key, None if is_mask else self.channels)
             first = channels[0] if first is None else first
             for number, channel in enumerate(channels):
-                _check_grid(channel, first, "the mask" if key in self.label_keys else f"channel {number + 1}")
+                _check_grid(channel, first, "the mask" if is_mask else f"channel {number + 1}")
             pixels = torch.stack([channel.as_tensor() for channel in channels])
-            if key in self.label_keys:
+            if is_mask:
                 pixels = self._mask(pixels, item.get("label_map"))
-            meta = {**channels[0].meta, "original_channel_dim": 0}
+            meta = {**channels[0].meta, "original_channel_dim": 0, "spatial_shape": np.array(pixels.shape[1:])}
+            if len(files) > 1 and not item.get("exam"):
+                meta["filename_or_obj"] = f"{_common_name(files)}.nii.gz"
             item[key] = MetaTensor(pixels, meta=meta)  # the affine is in it
+            if not self._loader.image_only:
+                item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
         return item
 
-    def _volume(self, file: Any, item: Mapping[Hashable, Any], exam: str, key: Hashable) -> MetaTensor:
-        """One channel, ``(i, j, k)`` float32."""
+    def _channels(
+        self, files: Sequence[Any], item: Mapping[Hashable, Any], exam: str, key: Hashable, wanted: int | None
+    ) -> list[MetaTensor]:
+        """The channels of an image, each ``(i, j, k)`` float32; ``wanted`` of them, unless that is None."""
+        found = [self._volume(file, item, exam, key, wanted) for file in files]
+        if len(found) == 1 and found[0].ndim == 4:
+            meta = found[0].meta
+            found = [MetaTensor(channel, meta=meta) for channel in found[0].as_tensor().unbind(-1)]
+        if wanted is not None and len(found) != wanted:
+            raise InputError(
+                f"exam {exam}: the image has {len(found)} channel{'s' * (len(found) > 1)}, and {wanted} are wanted: a file "
+                "for each, or one file of four dimensions that holds them"
+            )
+        return found
+
+    def _volume(
+        self, file: Any, item: Mapping[Hashable, Any], exam: str, key: Hashable, channels: int | None
+    ) -> MetaTensor:
+        """One channel, ``(i, j, k)`` float32; or so many, ``(i, j, k, channels)``, where a file holds them all."""
         known = {name: item[name] for name in ("exam", "phase", "time") if name in item}
         volume = self.load({"image": file, **known})["image"]
         if volume.ndim == 4 and volume.shape[-1] == 1:
             volume = volume[..., 0]
-        if volume.ndim != 3:
+        all_in_one = channels is not None and channels > 1 and volume.ndim == 4 and volume.shape[-1] == channels
+        if volume.ndim != 3 and not all_in_one:
             raise InputError(
                 f"exam {exam}, {key}: the file has the shape {tuple(volume.shape)}; a volume of three dimensions is wanted, "
                 "with a file for each channel"
@@ -103,6 +134,15 @@ class LoadVolumed(MapTransform):
                 f"the mask has the value {wrong[0]:g}; {wanted} are wanted: rename it with `planewise index --label-map`"
             )
         return pixels
+
+
+def _common_name(files: Sequence[Any]) -> str:
+    """``case`` of ``case_t1.nii.gz`` and ``case_flair.nii.gz``; the first one's stem where they share nothing."""
+    names = [stem(Path(file)) for file in files]
+    shared = names[0]
+    while not all(name.startswith(shared) for name in names):
+        shared = shared[:-1]
+    return shared.rstrip("_- ") or names[0]
 
 
 def _check_grid(volume: MetaTensor, first: MetaTensor, what: str) -> None:

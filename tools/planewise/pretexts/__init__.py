@@ -7,6 +7,7 @@ from planewise.pretexts.mask_patches import MaskPatchesd
 from planewise.pretexts.permutations import choose_permutations, inverse
 from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
+from planewise.pretexts.quarter_turns import QuarterTurnsd
 from planewise.pretexts.select_planes import SelectPlanesd
 from planewise.pretexts.slice_pairs import SlicePairsd, SlicePositiond
 from planewise.pretexts.two_views import TwoViewsd
@@ -18,6 +19,7 @@ __all__ = [
     "MaskPatchesd",
     "PlaneHeatmapsd",
     "PlaneSquaresd",
+    "QuarterTurnsd",
     "SelectPlanesd",
     "SliceLocationd",
     "SlicePairsd",

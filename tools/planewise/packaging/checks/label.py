@@ -107,11 +107,20 @@ def inference(candidate: Candidate) -> str:
         any(isinstance(step, LoadImaged) for step in before),
         "preprocessing has no LoadImaged: MONAI Label gives a path",
     )
+    channels = _channels(before)
+    if channels > 1:
+        _check_result(bundle, _infer(bundle, before, inferer, network, after, (*_IMAGES[0], channels)))
+        return f"from a volume of {channels} channels, in a file of four dimensions"
     for shape in _IMAGES:
         _check_result(bundle, _infer(bundle, before, inferer, network, after, shape))
     # of a network that finds nothing, scores may be no numbers
     _check_result(bundle, _infer(bundle, before, inferer, _Silent(network), after, _IMAGES[0]))
     return "from a stack and from a slice"
+
+
+def _channels(before: Sequence) -> int:
+    """How many channels an image has that the transforms take; 1 where they do not say."""
+    return next((step.channels for step in before if getattr(step, "channels", None)), 1)
 
 
 class _Silent(nn.Module):
@@ -184,7 +193,11 @@ def training(candidate: Candidate) -> str:
     """The training data that MONAI Label hands over, volumes with masks: the bundle learns from it (some pretexts from the
     images alone), or says why not."""
     bundle = candidate.bundle
-    with _example(_IMAGES[0]) as image, _example(_IMAGES[0], integers=True) as label:
+    channels = _channels(
+        _transforms(ConfigParser(bundle.config("train.yaml")).get_parsed_content("train#preprocessing"))
+    )
+    shape = (*_IMAGES[0], channels) if channels > 1 else _IMAGES[0]
+    with _example(shape) as image, _example(_IMAGES[0], integers=True) as label:
         parser = ConfigParser(
             bundle.config("train.yaml")
             | {
@@ -206,11 +219,13 @@ def training(candidate: Candidate) -> str:
             raise InputError(
                 f"a training in MONAI Label ends with {reason(error)}; let an InputError say why there is none"
             ) from None
-    learned = f"learns from {len(dataset)} slices of a volume"
+    learned = "learns from a volume" if first["image"].ndim == 4 else f"learns from {len(dataset)} slices of a volume"
     if "label" in first:
         return learned
     # what a pretext makes of the images is its target
-    _, target, *_ = parser.get_parsed_content("train#trainer#prepare_batch")(dataset.__getitems__([0, 1]), "cpu")
+    _, target, *_ = parser.get_parsed_content("train#trainer#prepare_batch")(
+        dataset.__getitems__(range(min(2, len(dataset)))), "cpu"
+    )
     need(not isinstance(target, dict) or target, "a training in MONAI Label learns from no label and has no target")
     return f"{learned}, without their masks"
 

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from planewise.losses import SoftDiceLoss
+
+
+def transcribed(logits: torch.Tensor, label: torch.Tensor) -> float:
+    """Voxel by voxel, from the equation."""
+    volumes, classes = logits.shape[:2]
+    total = 0.0
+    for b in range(volumes):
+        for c in range(1, classes):
+            shared = predicted = held = 0.0
+            for v in range(logits[b, 0].numel()):
+                exponentials = [math.exp(float(logits[b, k].flatten()[v])) for k in range(classes)]
+                p, g = exponentials[c] / sum(exponentials), float(label[b, 0].flatten()[v] == c)
+                shared, predicted, held = shared + p * g, predicted + p, held + g
+            total += (2 * shared + 1e-5) / (predicted + held + 1e-5)
+    return 1 - total / (volumes * (classes - 1))
+
+
+def test_it_is_the_equation():
+    torch.manual_seed(0)
+    logits, label = torch.randn(2, 4, 3, 2, 2), torch.randint(0, 4, (2, 1, 3, 2, 2)).float()
+    assert float(SoftDiceLoss()(logits, label)) == pytest.approx(transcribed(logits, label), abs=1e-5)
+
+
+def test_ends_of_the_scale():
+    label = torch.tensor([0.0, 1, 2, 1]).reshape(1, 1, 4, 1, 1)
+    right = 50 * torch.nn.functional.one_hot(label[:, 0].long(), 3).movedim(-1, 1).float()
+    assert float(SoftDiceLoss()(right, label)) == pytest.approx(0, abs=1e-5)
+    assert float(SoftDiceLoss()(right.roll(1, dims=1), label)) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_structure_that_is_not_there():
+    """It costs nothing where nothing of it is predicted, and all where something is."""
+    nothing, label = torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 1, 2, 2, 2)
+    nothing[:, 0] = 60
+    assert float(SoftDiceLoss()(nothing, label)) == pytest.approx(0, abs=1e-5)
+    assert float(SoftDiceLoss()(torch.zeros(1, 2, 2, 2, 2), label)) == pytest.approx(1, abs=1e-4)
+
+
+def test_two_processes_have_the_mean_of_the_one_batch():
+    torch.manual_seed(0)
+    logits, label = torch.randn(4, 3, 2, 2, 2), torch.randint(0, 3, (4, 1, 2, 2, 2)).float()
+    loss = SoftDiceLoss()
+    halves = (loss(logits[:2], label[:2]) + loss(logits[2:], label[2:])) / 2
+    assert float(loss(logits, label)) == pytest.approx(float(halves), rel=1e-5)

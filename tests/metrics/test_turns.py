@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from planewise.metrics.turns import turn_scores
+
+
+def test_scores_by_hand():
+    found = turn_scores(np.array([0, 1, 1, 2, 2]), np.array([0, 1, 2, 2, 2]), 4)
+    assert found["accuracy"] == pytest.approx(4 / 5) and found["chance"] == 0.25
+    assert (found["images"], found["turns"]) == (5, 4)
+    assert found["accuracy_by_turn"][:3] == pytest.approx([1, 1, 2 / 3]) and math.isnan(found["accuracy_by_turn"][3])
+    assert found["confusion"] == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 2, 0], [0, 0, 0, 0]]

@@ -1,0 +1,52 @@
+"""Inputs of a network of volumes: items from a path given by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from planewise.data.datalist import gather_stacks, load_datalist
+from planewise.data.inputs import refuse_one_name
+from planewise.errors import InputError
+
+
+def find_volumes(
+    path: str | Path, section: str = "test", num_exams: int | None = None, channels: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Items for `planewise.preprocessing.LoadVolumed` from a path.
+
+    Args:
+        path: a NIfTI volume; a folder of volumes, or of cases with a file for each channel, as `planewise index --anatomy
+            volume` finds them; or a datalist.
+        section: section of a datalist.
+        num_exams: largest number of inputs; None takes all.
+        channels: how the files of a case end, in order; none where a file is a case.
+
+    Returns:
+        ``{"image": path}``, or a list of paths for the channels; with what else a datalist says.
+
+    Raises:
+        InputError: there is nothing at the path, or no volume in it.
+    """
+    path = Path(path).expanduser().resolve()
+    if not path.exists():
+        raise InputError(f"there is no {path}; name a volume, a folder of volumes or a datalist with --input")
+    if path.suffix == ".json":
+        found = gather_stacks(load_datalist(path, section))
+        if not found:
+            raise InputError(f"section {section} of {path} is empty; name another with --section")
+        return found[:num_exams]
+    if path.is_file():
+        return [{"image": str(path)}]
+    # only here are the rules for folders needed
+    from planewise.exams.cases import read_cases
+
+    files = sorted(file for ending in ("*.nii", "*.nii.gz") for file in path.rglob(ending) if file.name[0] != ".")
+    cases, skipped, _ = read_cases(files, path, channels)
+    if not cases:
+        reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in skipped.items()) or "no NIfTI file"
+        raise InputError(f"there is no volume to use in {path}: {reasons}; name one, or a datalist, with --input")
+    if not channels:
+        refuse_one_name([case.image for case in cases])
+    return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in cases][:num_exams]

@@ -1,0 +1,53 @@
+"""Batches of slices that are cut out of preprocessed volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from planewise.data.to_device import to_device
+from planewise.data.volume_dataset import VolumeDataset
+
+
+def volumes_or_slices(
+    data: Sequence[dict[str, Any]],
+    transform: Callable[[dict[str, Any]], dict[str, Any]],
+    spatial_dims: int = 3,
+    **options: Any,
+) -> VolumeDataset:
+    """A `VolumeDataset` where a network takes volumes, and a `VolumeSliceDataset` where it takes images.
+
+    Args:
+        data, transform, options: as of both.
+        spatial_dims: 3 or 2.
+    """
+    return (VolumeDataset if spatial_dims == 3 else VolumeSliceDataset)(data, transform, **options)
+
+
+class VolumeSliceDataset(VolumeDataset):
+    """The slices of the volumes of a `VolumeDataset` across their third axis: the 2D form of what learns from volumes.
+
+    Preprocessing and cache are those of the volumes, so that both forms see the same voxels. A batch holds ``image``
+    ``(B, channels, i, j)``, masks ``(B, 1, i, j)`` and the slices' own ``affine`` ``(B, 4, 4)``; `items` has one item for
+    each slice, with its number under ``slice``. Arguments are those of `VolumeDataset`.
+    """
+
+    def __init__(
+        self, data: Sequence[dict[str, Any]], transform: Callable[[dict[str, Any]], dict[str, Any]], **options: Any
+    ) -> None:
+        super().__init__(data, transform, **options)
+        self._depth = self._arrays.rows(self._rows[:1])["image"].shape[-1] if self.items else 0
+        self.items = [{**item, "slice": number} for item in self.items for number in range(self._depth)]
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        index = torch.as_tensor(indices, dtype=torch.long)
+        batch = self._arrays.rows(self._rows[index // self._depth])
+        number = to_device(index % self._depth, self._arrays.device)
+        for name, value in batch.items():
+            if value.ndim == 5:
+                batch[name] = value.take_along_dim(number.reshape(-1, 1, 1, 1, 1), dim=4)[..., 0]
+        affine = batch["affine"].clone()
+        affine[:, :3, 3] += number[:, None] * affine[:, :3, 2]
+        return batch | {"affine": affine, "index": to_device(index, self._arrays.device)}

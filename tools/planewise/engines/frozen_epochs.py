@@ -1,0 +1,51 @@
+"""Parts of a network that are frozen for the first epochs, and trained after them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from torch.nn.parallel import DistributedDataParallel
+
+from planewise.networks.named_parts import NamedParts
+from planewise.networks.pretrained import NO_WEIGHTS
+
+
+class FrozenEpochsHandler:
+    """Keep pretrained parts as they are until the rest of the network has learned to use them (Taleb 2020, appendix A).
+
+    A frozen part gets no gradients and keeps its batch statistics (`NamedParts.freeze`), so the optimiser leaves it alone.
+    When it is released, the optimiser goes on as it is: what it knows of the other parts stays, and of the released ones it
+    begins to learn. A run that resumes is in the phase that its epoch says.
+
+    Args:
+        network: whose parts they are; the optimiser holds all its parameters from the start.
+        epochs: number of epochs that the parts are frozen for.
+        pretrained: the weights that the run starts from; without any nothing is frozen, since random weights are worth
+            nothing.
+        parts: names of the parts.
+    """
+
+    def __init__(
+        self, network: NamedParts, epochs: int, pretrained: str | Path | None, parts: Sequence[str] = ("encoder",)
+    ) -> None:
+        self.network = network
+        self.epochs = 0 if pretrained in NO_WEIGHTS else int(epochs)
+        self.parts = tuple(parts)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self._epoch)
+
+    def _epoch(self, engine: Engine) -> None:
+        frozen = engine.state.epoch <= self.epochs
+        if frozen == bool(self.network.frozen):
+            return
+        if frozen:
+            self.network.freeze(self.parts)
+        else:
+            self.network.release()
+        wrapper = engine.network
+        if isinstance(wrapper, DistributedDataParallel):
+            # it counts on a gradient of every parameter that wanted one when it was made
+            engine.network = DistributedDataParallel(wrapper.module, device_ids=wrapper.device_ids)

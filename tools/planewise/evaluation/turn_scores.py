@@ -1,0 +1,64 @@
+"""Scores of rotation prediction, for `PretextReport`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.metrics.turns import turn_scores
+from planewise.reports.turn_figures import turn_gallery, turn_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+#: Most examples in the picture.
+_DRAWN = 8
+
+
+class TurnScores:
+    """A `Collector` of logits that say by which class of turns an image or a volume was turned.
+
+    - ``metrics.json``: ``rotation``, see `planewise.metrics.turns.turn_scores`;
+    - the table of samples: ``turn`` and ``predicted_turn``;
+    - ``turns.png``: the examples, turned, with both; of volumes the middle layer along each axis.
+
+    Targets hold ``turn`` ``(B,)``.
+    """
+
+    def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
+        first = batch.image[:, 0]
+        layers = (
+            [first] if first.ndim == 3 else [first.select(1 + axis, first.shape[1 + axis] // 2) for axis in range(3)]
+        )
+        shown = {f"layer{number}": layer[batch.example] for number, layer in enumerate(layers)}
+        # how many classes there are
+        width = batch.prediction.new_full((len(batch.prediction),), batch.prediction.shape[1]).long()
+        found = {"turn": batch.target["turn"], "predicted": batch.prediction.argmax(dim=1), "classes": width}
+        return {**found, **shown, "example": batch.example}
+
+    def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
+        reference, predicted = taken["turn"].numpy(), taken["predicted"].numpy()
+        scores = turn_scores(predicted, reference, int(taken["classes"][0]))
+        columns = {"turn": reference.tolist(), "predicted_turn": predicted.tolist()}
+        # an example that was shown several times is drawn as often as there is room
+        rows = taken["example"].nonzero()[:, 0].tolist()[:_DRAWN]
+        layers = [taken[name].numpy() for name in sorted(taken) if name.startswith("layer")]
+        if not rows:
+            return CollectorResults({"rotation": scores}, columns)
+        axes = 2 if len(layers) == 1 else 3
+        captions = [
+            f"{items[row]['exam'][:4]}: {turn_name(reference[row], axes)}\npredicted {turn_name(predicted[row], axes)}"
+            for row in rows
+        ]
+
+        def draw() -> Figure:
+            first = [layer[: len(rows)] for layer in layers]
+            figure = turn_gallery(first, captions, [reference[row] == predicted[row] for row in rows])
+            figure.suptitle(f"{title}  turns told: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
+            return figure
+
+        return CollectorResults({"rotation": scores}, columns, figures={"turns.png": draw})

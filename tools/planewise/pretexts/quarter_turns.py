@@ -1,0 +1,48 @@
+"""Images and volumes turned by quarters, to tell by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+from torch import Tensor
+
+from planewise.augmentation import own_draws
+from planewise.data.to_device import to_device
+from planewise.geometry import PLANE_TURNS, VOLUME_TURNS, quarter_turned
+
+
+class QuarterTurnsd(Transform):
+    """Turn every image of a batch by a class of turns drawn at random (Taleb 2020, section 3.4; Gidaris 2018 in a plane).
+
+    A volume has ten classes: none, and 90, 180 and 270 degrees about each axis; a plane has four. All are as likely, and
+    nothing is interpolated (`planewise.geometry.quarter_turned`).
+
+    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` of volumes. Writes
+
+    - ``image``: the same, turned;
+    - ``turn``: ``(B,)``, int64, the class;
+    - ``original``: the image as it came.
+
+    Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
+
+    Raises:
+        ValueError: the sides of the image differ, so that turned images would have other shapes.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        batch = dict(data)
+        image: Tensor = batch["image"]
+        shape = tuple(image.shape[2:])
+        if len(set(shape)) > 1:
+            raise ValueError(f"images of shape {shape} cannot be turned by quarters; all sides are to be equal")
+        classes = PLANE_TURNS if len(shape) == 2 else VOLUME_TURNS
+        turn = (own_draws(len(image), 1, dtype=torch.float64)[:, 0] * classes).long().clamp(max=classes - 1)
+        turned = image
+        for number in sorted(set(turn.tolist()) - {0}):
+            rows = to_device((turn == number).nonzero()[:, 0], image.device)
+            turned = turned.index_copy(0, rows, quarter_turned(image.index_select(0, rows), number))
+        batch |= {"image": turned, "turn": to_device(turn, image.device), "original": image}
+        return batch

@@ -1,0 +1,44 @@
+"""Pictures of images and volumes turned by quarters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planewise.geometry import turn_of_class
+from planewise.reports.slices import show_slice
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_WRONG = "#d62728"
+
+
+def turn_name(turn: int, spatial_dims: int) -> str:
+    """A class of turns in words: ``90 deg about j``; a plane has one axis to turn about."""
+    plane, quarters = turn_of_class(int(turn), spatial_dims)
+    if not quarters:
+        return "no turn"
+    axis = "" if spatial_dims == 2 else f" about {'ijk'[({0, 1, 2} - set(plane)).pop()]}"
+    return f"{90 * quarters} deg{axis}"
+
+
+def turn_gallery(layers: Sequence[np.ndarray], captions: Sequence[str], told: Sequence[bool]) -> Figure:
+    """A column for each image, and of volumes a row for the middle layer along each axis; wrong captions are red.
+
+    Args:
+        layers: ``(N, h, w)`` for each row.
+        captions, told: one for each of the N images; whether its turn was told.
+    """
+    from matplotlib.figure import Figure
+
+    columns = len(captions)
+    figure = Figure(figsize=(2.0 * max(columns, 2), 0.9 + 2.0 * len(layers)), layout="constrained", dpi=100)
+    grid = figure.subplots(len(layers), columns, squeeze=False)
+    for column, (caption, right) in enumerate(zip(captions, told, strict=True)):
+        for row, images in enumerate(layers):
+            show_slice(grid[row][column], images[column])
+        grid[0][column].set_title(caption, fontsize=8, color="black" if right else _WRONG)
+    return figure
