@@ -36,7 +36,7 @@ SETTINGS = {
     ORIENTATION: {"features": [8, 16, 32], "learning_rate": 0.01, "max_epochs": 120, "val_interval": 120},
     KNEE: {"max_epochs": 1},
     SEGMENTATION: {"features": [8, 16, 32], "learning_rate": 0.01, "max_epochs": 40, "val_interval": 40},
-    LONG: {"features": [8, 16, 32], "learning_rate": 0.01, "max_epochs": 60, "val_interval": 60},
+    LONG: {"features": [8, 16, 32], "learning_rate": 0.01, "samples_per_epoch": 64, "max_epochs": 30, "val_interval": 30},
     LOCATION: {"learning_rate": 0.001, "max_epochs": 60, "val_interval": 60},
     KNEE_LOCATION: {"learning_rate": 0.001, "max_epochs": 60, "val_interval": 60},
     FINDINGS: {"max_epochs": 1},
