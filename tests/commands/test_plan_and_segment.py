@@ -55,6 +55,7 @@ def test_plan(exam, runs, tmp_path):
     assert f"Exam {page.parent.name}, {plan['slices']} slices" in outcome.output
     for view, entry in plan["views"].items():
         assert f"  {view}: {entry['verdict']}" in outcome.output
+        assert f"exam {page.parent.name}, {view}" not in outcome.output, "said once"
     text = page.read_text()
     assert "2ch acquired" in text and "4ch acquired" in text
     assert str(exam.parent) not in text, "no path in the page"
