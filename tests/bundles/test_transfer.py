@@ -153,18 +153,17 @@ def test_any_pretext_with_a_u_net_is_the_other_task(pretext, phantoms, tmp_path)
     assert trainer.network.encoder is task.network.encoder
 
 
-@pytest.mark.parametrize("name", [NAME, pytest.param(LONG, marks=pytest.mark.slow)])
-def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(name, phantoms, tmp_path):
+def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(phantoms, tmp_path):
     """From the run to a packaged bundle, the second task is nowhere."""
-    given = two_tasks(phantoms, tmp_path, PRETEXTS[name], name) | {"max_epochs": 3, "beta": 5}
+    given = two_tasks(phantoms, tmp_path) | {"max_epochs": 3, "beta": 5}
     run_bundle(
-        name, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **given
+        NAME, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", output_dir=str(tmp_path / "a"), **given
     )
     # epochs of 6 steps: the second begins between two steps of the pretext, which are in the middle of its own epoch
     for end in (1, 2):
-        interrupted(name, "train.yaml", after_epoch=end, output_dir=str(tmp_path / "b"), **given)
-    run_bundle(name, "train.yaml", output_dir=str(tmp_path / "b"), **given)
-    one, other = (weights(tmp_path / run, "last.ckpt") for run in "ab")
+        interrupted(NAME, "train.yaml", after_epoch=end, output_dir=str(tmp_path / "b"), **given)
+    run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "b"), **given)
+    one, other = (weights(tmp_path / name, "last.ckpt") for name in "ab")
     assert one["learner"].keys() == one["network"].keys() | {"other.head.maps.weight", "other.head.maps.bias"}
     for part in ("network", "learner"):
         assert same(one[part], other[part])
@@ -174,20 +173,20 @@ def test_killed_and_resumed_it_ends_bit_equal_and_the_rest_is_ordinary(name, pha
     assert (tmp_path / "a/history.csv").read_text() == (tmp_path / "b/history.csv").read_text()
     assert all(row["pretext_loss"] > 0 for row in rows) and len(rows) == 3
 
-    ordinary = parser_of(tmp_path / "none", name, datalist=given["datalist"]).get_parsed_content("network_def")
+    ordinary = parser_of(tmp_path / "none", datalist=given["datalist"]).get_parsed_content("network_def")
     assert weights(tmp_path / "a").keys() == ordinary.state_dict().keys()
     assert json.loads((tmp_path / "a/test/metrics.json").read_text())["volumes"] > 0
     # evaluated and used without a word of the other task
     plain = {key: given[key] for key in ("datalist", "device", "amp")}
-    run_bundle(name, "train.yaml", "evaluate.yaml", output_dir=str(tmp_path / "b"), **plain)
+    run_bundle(NAME, "train.yaml", "evaluate.yaml", output_dir=str(tmp_path / "b"), **plain)
     assert (tmp_path / "a/test/metrics.json").read_text() == (tmp_path / "b/test/metrics.json").read_text()
-    packaged = package_bundle(ROOT / "bundles" / name, tmp_path / "a", tmp_path / "dist").folder
+    packaged = package_bundle(ROOT / "bundles" / NAME, tmp_path / "a", tmp_path / "dist").folder
     assert same(torch.load(packaged / "models/model.pt", weights_only=True), weights(tmp_path / "a"))
     written = [path.read_text() for path in packaged.rglob("*") if path.suffix in (".yaml", ".json", ".md")]
     assert written and not any(str(tmp_path) in text or phantoms.folder.name in text for text in written)
     assert any("transfer: multitask" in text for text in written), "the model card says how it was trained"
     run_bundle(
-        name,
+        NAME,
         "inference.yaml",
         input=given["datalist"],
         num_exams=1,
@@ -233,9 +232,10 @@ def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(phan
     )
 
 
-def test_a_frozen_encoder_keeps_weights_and_batch_statistics(phantoms, tmp_path):
-    given = two_tasks(phantoms, tmp_path) | {"transfer": "decoder", "pretext_datalist": None}
-    run_bundle(NAME, "train.yaml", output_dir=str(tmp_path / "run"), **given)
+@pytest.mark.parametrize("bundle", [NAME, LONG])
+def test_a_frozen_encoder_keeps_weights_and_batch_statistics(bundle, phantoms, tmp_path):
+    given = two_tasks(phantoms, tmp_path, PRETEXTS[bundle], bundle) | {"transfer": "decoder", "pretext_datalist": None}
+    run_bundle(bundle, "train.yaml", output_dir=str(tmp_path / "run"), **given)
     start, end = torch.load(given["pretrained"]), weights(tmp_path / "run", "last.ckpt")["network"]
     names = [name for name in end if name.startswith("encoder.")]
     assert any("running_mean" in name for name in names)

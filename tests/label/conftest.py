@@ -25,6 +25,7 @@ from tests.label.label_server import LabelServer
 from tests.packaging.conftest import datalist_of, few_phantoms, source, write_run  # noqa: F401, a fixture
 
 ORIENTATION, SEGMENTATION = "pretext_cardiac_orientation", "downstream_cardiac_sax_segmentation"
+LONG = "downstream_cardiac_lax_segmentation"
 KNEE = "pretext_knee_orientation"
 LOCATION, KNEE_LOCATION = "pretext_cardiac_location", "pretext_knee_location"
 MULTITASK, KNEE_MULTITASK = "pretext_cardiac_multitask", "pretext_knee_multitask"
@@ -35,16 +36,17 @@ SETTINGS = {
     ORIENTATION: {"features": [8, 16, 32], "learning_rate": 0.01, "max_epochs": 120, "val_interval": 120},
     KNEE: {"max_epochs": 1},
     SEGMENTATION: {"features": [8, 16, 32], "learning_rate": 0.01, "max_epochs": 40, "val_interval": 40},
+    LONG: {"features": [8, 16, 32], "learning_rate": 0.01, "max_epochs": 60, "val_interval": 60},
     LOCATION: {"learning_rate": 0.001, "max_epochs": 60, "val_interval": 60},
     KNEE_LOCATION: {"learning_rate": 0.001, "max_epochs": 60, "val_interval": 60},
     FINDINGS: {"max_epochs": 1},
     DISEASE: {},
 }
-POSITION = "pretext_cardiac_sax_position"
+POSITION, LONG_POSITION = "pretext_cardiac_sax_position", "pretext_cardiac_lax_position"
 #: Those whose answer is a slice's features; `pretext_slice_order` has an order besides.
 FEATURES = ("slice_order", "jigsaw", "simclr", "byol", "models_genesis", "masked_autoencoder")
 #: As they are initialised: what they find has no order and no lines.
-UNTRAINED = (MULTITASK, KNEE_MULTITASK, POSITION, *(f"pretext_{method}" for method in FEATURES))
+UNTRAINED = (MULTITASK, KNEE_MULTITASK, POSITION, LONG_POSITION, *(f"pretext_{method}" for method in FEATURES))
 _PAGE = ROOT / "tools" / "docs" / "monai_label.md"
 _BEGIN, _END = "<!-- written by tools/test --label -->", "<!-- end of what tools/test --label wrote -->"
 
@@ -137,7 +139,7 @@ def exams(few_phantoms, tmp_path_factory) -> SimpleNamespace:  # noqa: F811
 
 @pytest.fixture(scope="session")
 def studies(few_phantoms, exams, tmp_path_factory) -> Path:  # noqa: F811
-    """What the server has: NIfTI volumes of a planned heart, of a knee, and of hearts with their labels."""
+    """What the server has, as NIfTI: a planned heart, a knee, hearts with their labels, and a 4-chamber image."""
     folder = tmp_path_factory.mktemp("studies")
     (folder / "labels" / "final").mkdir(parents=True)
     for body, view in (("cardiac", "sax"), ("knee", "sagittal")):
@@ -149,6 +151,8 @@ def studies(few_phantoms, exams, tmp_path_factory) -> Path:  # noqa: F811
         for key, place in (("image", folder), ("label", folder / "labels" / "final")):
             volume = nibabel.load(datalist.parent / item[key])
             nibabel.save(volume, place / f"heart{number}.nii.gz")
+    four = few_phantoms.cardiac.four_chamber
+    shutil.copy(four.parent / json.loads(four.read_text())["training"][-1]["image"], folder / "four.nii.gz")
     return folder
 
 

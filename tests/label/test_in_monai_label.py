@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -26,6 +27,8 @@ from tests.label.conftest import (
     KNEE_LOCATION,
     KNEE_MULTITASK,
     LOCATION,
+    LONG,
+    LONG_POSITION,
     MULTITASK,
     ORIENTATION,
     POSITION,
@@ -142,8 +145,35 @@ def test_a_heart_is_segmented(server, studies, dist, told, tmp_path):
     )
 
 
-def mean_dice(labels, reference):
-    masks = [torch.nn.functional.one_hot(torch.as_tensor(mask.astype(int)), 4) for mask in (labels, reference)]
+def test_four_chambers_are_segmented_in_nifti_and_in_dicom(server, studies, few_phantoms, exams, dist, told, tmp_path):
+    """Images of one slice, which stay on their grid: a NIfTI file, a DICOM file alone, and a folder that it is found in."""
+    image = studies / "four.nii.gz"
+    labels, _ = on_the_grid_of(image, server.labels(LONG, "four", tmp_path / "mask.nii.gz"))
+    datalist = few_phantoms.cardiac.four_chamber
+    item = json.loads(datalist.read_text())["training"][-1]
+    # the data set's codes to ours
+    codes = np.array([0, *(item["label_map"][str(value)] for value in range(1, 6))])
+    reference, _ = read(datalist.parent / item["label"])
+    assert mean_dice(labels, codes[reference.astype(int)].reshape(labels.shape), 6) > 0.5
+    run_bundle(LONG, "inference.yaml", **as_packaged(dist, LONG, image, tmp_path / "here"))
+    here, _ = read(next((tmp_path / "here").rglob("*_mask.nii.gz")))
+    assert (here == labels).mean() > 0.999
+    told(f"`{LONG}`, a 4-chamber image as NIfTI", "a mask on the image's grid, the same as without the server")
+
+    file = min(path for path in exams.cardiac.folder.rglob("*.dcm") if "4ch" in path.parent.name)
+    stack = LoadStackd("image", view="4ch")({"image": str(exams.cardiac.folder)})["image"]
+    for given in (file, exams.cardiac.folder):
+        labels, affine = read(server.labels(LONG, str(given), tmp_path / "mask.nii.gz"))
+        assert labels.shape == stack.shape and np.abs(affine - np.asarray(stack.affine)).max() < SAME_PLACE
+        assert np.issubdtype(labels.dtype, np.integer) and set(np.unique(labels)) <= set(range(6))
+    told(
+        f"`{LONG}`, a 4-chamber image as one DICOM file, and an exam as a folder of them",
+        "labels on the image's grid (another population than it was trained on: not judged)",
+    )
+
+
+def mean_dice(labels, reference, classes=4):
+    masks = [torch.nn.functional.one_hot(torch.as_tensor(mask.astype(int)), classes) for mask in (labels, reference)]
     masks = [mask.movedim(-1, 0)[None].float() for mask in masks]
     return float(compute_dice(*masks, include_background=False).nanmean())
 
@@ -206,14 +236,13 @@ def test_what_finds_nothing_still_answers(server, studies, told, tmp_path):
     told(f"`{MULTITASK}` and `{KNEE_MULTITASK}` with weights that nobody trained", "no labels; the JSON says why")
 
 
-def test_positions_that_nobody_learned(server, studies, told, tmp_path):
-    labels, _ = on_the_grid_of(
-        studies / "cardiac.nii.gz", server.labels(POSITION, "cardiac", tmp_path / "squares.nii.gz")
-    )
-    found = server.findings(POSITION, "cardiac")
+@pytest.mark.parametrize(("name", "image"), [(POSITION, "cardiac"), (LONG_POSITION, "four")])
+def test_positions_that_nobody_learned(server, studies, told, tmp_path, name, image):
+    labels, _ = on_the_grid_of(studies / f"{image}.nii.gz", server.labels(name, image, tmp_path / "squares.nii.gz"))
+    found = server.findings(name, image)
     assert set(np.unique(labels)) <= set(range(10)) and found["verdict"] == "no positions", found
     told(
-        f"`{POSITION}` with weights that nobody trained",
+        f"`{name}` with weights that nobody trained",
         "labels on the image's grid; the JSON says why there are no positions",
     )
 

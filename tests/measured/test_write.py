@@ -72,3 +72,25 @@ def test_the_command_writes_then_checks(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "page.md").read_text() == "MAE 0.999"
     assert measured.main([]) == 0 and (tmp_path / "page.md").read_text() == "MAE 0.112"
     assert measured.main(["--check"]) == 0
+
+
+MARKS = measured.BEGIN.format(study="small") + "\nold\n" + measured.END
+
+
+def test_a_table_of_a_study_is_written_whole(tmp_path):
+    (tmp_path / "page.md").write_text(f"before\n{MARKS}\nafter")
+    entries = [{"study": "small", "files": ["page.md"], "tables": ["Dice"]}]
+    rows = {"4, a": {"exams": "4, a", "mean": "0.5 (0.1)"}, "4, b": {"exams": "4, b", "mean": "-"}}
+    (text,) = measured.documents(entries, {"small": {"tables": {"Dice": rows}}}, tmp_path).values()
+    lines = [line for line in text.splitlines() if line]
+    assert lines[2:-2] == ["Dice:", "| exams | mean |", "|---|--:|", "| 4, a | 0.5 (0.1) |", "| 4, b | - |"]
+    assert (lines[0], lines[-1]) == ("before", "after") and "old" not in text
+
+
+def test_a_study_that_did_not_run_is_said_and_a_table_that_is_nowhere_is_an_error(tmp_path):
+    (tmp_path / "page.md").write_text(MARKS)
+    entries = [{"study": "small", "files": ["page.md"], "tables": ["Dice"]}]
+    (text,) = measured.documents(entries, {}, tmp_path).values()
+    assert "`tools/demo small` has not been measured yet." in text
+    with pytest.raises(ValueError, match=r"page.md: small has no table Dice; it has AUC"):
+        measured.documents(entries, {"small": {"tables": {"AUC": {}}}}, tmp_path)

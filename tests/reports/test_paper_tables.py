@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 from planewise.reports import paper_tables
-from planewise.reports.paper_tables import DIAGNOSIS_AUC, INJURY_AUC, SEGMENTATION_ASSD, SEGMENTATION_DICE, STRUCTURES
+from planewise.reports.paper_tables import (
+    BACKBONES,
+    DIAGNOSIS_AUC,
+    INJURY_AUC,
+    PRETRAININGS,
+    SEGMENTATION_ASSD,
+    SEGMENTATION_DICE,
+    STRUCTURES,
+    TWO_PHASE_AUC,
+)
 
 METHODS = {
     "none", "slice_order", "jigsaw", "models_genesis", "sax_position", "simclr", "byol", "masked_autoencoder",
@@ -71,6 +80,40 @@ def test_ways_of_transfer_read_off_the_paper():
     # two columns, added up by hand
     assert sum(row["mean"][0] for row in short["none"].values()) == pytest.approx(3.793)
     assert sum(row["mean"][0] for row in long["ssl_multitask"].values()) == pytest.approx(4.210)
+
+
+def test_nakashimas_third_table_repeats_the_first_two_but_for_one_number():
+    """So that a digit that was copied wrongly shows; .866 is printed there, and .886 in Table 2."""
+    first, second, third = ({table.data: table.values for table in TWO_PHASE_AUC[number]} for number in (1, 2, 3))
+    assert list(first) == list(second) == list(third) == ["ACDC", "ICM", "AMYL"]
+    differ = {}
+    for data in first:
+        both = first[data] | second[data]
+        assert len(both) == 16 and len(third[data]) == 8
+        differ |= {
+            (data, method): (both[method], value) for method, value in third[data].items() if both[method] != value
+        }
+    assert differ == {("ICM", "densenet121_full_segmented"): (0.886, 0.866)}
+
+
+def test_nakashimas_numbers_read_off_the_paper():
+    first, second, _ = ({table.data: table.values for table in TWO_PHASE_AUC[number]} for number in (1, 2, 3))
+    assert first["ACDC"]["vgg16_none_full"] == 0.542 and first["ACDC"]["densenet121_imagenet_full"] == 0.766
+    assert first["AMYL"]["vgg16_segmented_full"] == 0.698 and second["ICM"]["densenet121_segmented_segmented"] == 0.904
+    # columns added up by hand: None of Table 1, ImageNet of Table 2
+    assert sum(values[f"{name}_none_full"] for values in first.values() for name in BACKBONES) == pytest.approx(3.874)
+    imagenet = [values[f"{name}_imagenet_segmented"] for values in second.values() for name in BACKBONES]
+    assert sum(imagenet) == pytest.approx(4.684)
+    # what the paper prints bold in Table 2
+    bold = {
+        (data, name): max(PRETRAININGS, key=lambda start: second[data][f"{name}_{start}_segmented"])
+        for data in second
+        for name in BACKBONES
+    }
+    assert bold == {
+        ("ACDC", "vgg16"): "segmented", ("ACDC", "densenet121"): "imagenet", ("ICM", "vgg16"): "segmented",
+        ("ICM", "densenet121"): "segmented", ("AMYL", "vgg16"): "full", ("AMYL", "densenet121"): "segmented",
+    }  # fmt: skip
 
 
 def test_the_tables_beside_a_study_are_those_of_its_methods():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from planewise.errors import InputError
 
-from tools.studies.methods import Method, left_out, methods_of, pretrainings_of
+from tools.studies.datalists import datalist_kind
+from tools.studies.methods import Method, left_out, methods_of, pretrainings_of, starts_of
 
 STUDY = {"pretexts": ["location", "multitask"]}
 
@@ -51,6 +52,41 @@ def test_what_pretrains_by_itself():
     assert methods["other"].as_config() == {"pretext": "rotation", "overlay": "wide.yaml"}
 
 
+def test_equal_pretraining_settings_share_a_folder():
+    """Whatever the fine-tunings are; a pretext of other settings, overlay, name or seed has a folder of its own."""
+    hearts = {"images": "segmented", "blocks": [1, 2]}
+    given = {
+        "none": {},
+        "one": {"pretext": "location", "overlay": "wide.yaml", "overrides": {"pretrain": hearts}},
+        "other": {
+            "pretext": "location",
+            "overlay": {"pretrain": "wide.yaml", "finetune": "deep.yaml"},
+            "overrides": {"pretrain": dict(reversed(hearts.items())), "finetune": {"images": "full"}},
+        },
+        "again": {"pretext": "location", "overlay": "wide.yaml", "overrides": {"pretrain": hearts | {"seed": 1}}},
+        "narrow": {"pretext": "location", "overrides": {"pretrain": hearts}},
+        "turned": {"pretext": "multitask", "overlay": "wide.yaml", "overrides": {"pretrain": hearts}},
+        "deep": {"pretext": "location", "overlay": {"finetune": "deep.yaml"}},
+    }
+    methods = methods_of(STUDY | {"methods": given})
+    assert starts_of(methods) == {
+        "none": None, "one": "one", "other": "one", "again": "again", "narrow": "narrow", "turned": "turned",
+        "deep": "location",
+    }  # fmt: skip
+    assert list(pretrainings_of(STUDY, methods)) == ["location", "multitask", "one", "again", "narrow", "turned"]
+    assert [methods["other"].overlay_of(kind) for kind in ("pretrain", "finetune")] == ["wide.yaml", "deep.yaml"]
+    assert [methods["deep"].overlay_of(kind) for kind in ("pretrain", "finetune")] == [None, "deep.yaml"]
+    assert [methods["one"].overlay_of(kind) for kind in ("pretrain", "finetune")] == ["wide.yaml", "wide.yaml"]
+
+
+def test_a_study_that_names_no_unlabelled_exams_pretrains_on_the_labelled_datalist():
+    both = {"unlabelled": "a", "labelled": "b"}
+    for config in ({"datalists": both}, {"phantom": both}):
+        assert [datalist_kind(config, kind) for kind in both] == ["unlabelled", "labelled"]
+    for config in ({"datalists": {"labelled": "b"}}, {"phantom": {"labelled": "b"}, "datalists": None}):
+        assert [datalist_kind(config, kind) for kind in both] == ["labelled", "labelled"]
+
+
 def test_a_method_may_go_on_learning_its_pretext():
     both = {"pretext": "location", "overrides": {"finetune": {"transfer": "multitask"}}}
     decoder = {"pretext": "location", "overrides": {"finetune": {"transfer": "decoder"}}}
@@ -64,6 +100,8 @@ def test_files_are_those_of_the_working_directory(tmp_path, monkeypatch):
     (tmp_path / "a.pt").touch()
     (method,) = methods_of(STUDY | {"methods": {"mine": {"weights": "a.pt", "overlay": "./wide.yaml"}}}).values()
     assert (method.file, method.overlay) == (f"{tmp_path}/a.pt", f"{tmp_path}/wide.yaml")
+    (method,) = methods_of(STUDY | {"methods": {"mine": {"overlay": {"finetune": "./wide.yaml"}}}}).values()
+    assert method.overlay == {"finetune": f"{tmp_path}/wide.yaml"}
     assert not method.imagenet and not method.pretrains
 
 
@@ -98,6 +136,10 @@ def test_rows_whose_weights_are_not_there_yet_are_left_out(tmp_path):
         ({"mine": {"overrides": {"pretrain": {"sigma": 3}}}}, "mine overrides pretrain and has no pretext"),
         ({"mine": {"overrides": {"plan": {"sigma": 3}}}}, "mine overrides plan"),
         ({"location": {"pretext": "location", "overlay": "wide.yaml"}}, "a name that no pretext has"),
+        (
+            {"mine": {"pretext": "location", "overlay": {"target": "wide.yaml"}}},
+            "mine has overlays of target; give pretrain",
+        ),
         ({"Mine": {"pretext": "location"}}, "Mine is the name of a folder"),
         (
             {"mine": {"overrides": {"finetune": {"transfer": "multitask"}}}},

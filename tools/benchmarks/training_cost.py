@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
-from planewise.networks import SharedEncoderNet, StackClassifier
+from planewise.networks import SharedEncoderNet, StackClassifier, TwoPhaseClassifier
 from planewise.pretexts.jigsaw_tiles import tile_sides
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -137,18 +137,23 @@ def work(config: ConfigParser, training: Section, validation: Section = Section(
 
 
 def _unit(config: ConfigParser, data: Section) -> int:
-    """Slices that stay together: those of a series where batches are made of whole ones, the two of a pair, else 1."""
+    """Slices that stay together: those of a series or of both phases where batches are made of whole ones, the two of a
+    pair, else 1."""
     if config["train"]["sampler"]["_target_"].endswith("PairSampler"):
         return 2
     if not data.exams or not _whole_series(config):
         return 1
-    return min(math.ceil(data.slices / data.exams), config["max_slices"] or data.slices)
+    each = data.slices / data.exams
+    if "slices" in config:  # those of a stack that are used, as shares of its height
+        first, last = config["slices"]
+        each *= last - first
+    return min(math.ceil(each), config.get("max_slices") or data.slices)
 
 
 def _whole_series(config: ConfigParser) -> bool:
     train = config["train"]
     whole = (train["sampler"]["_target_"], train["dataset"]["_target_"])
-    return any(name.endswith(("SeriesSampler", "StackDataset")) for name in whole)
+    return any(name.endswith(("SeriesSampler", "StackDataset", "TwoPhaseDataset")) for name in whole)
 
 
 def _units(config: ConfigParser, part: str, data: Section) -> int:
@@ -168,6 +173,8 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
         (tile,) = tile_sides((size,), config["tiles_per_side"], config["tile_gap"])
         size = config["tile_size"] or tile
         return torch.rand(count, network.pieces, size, size, device=device)
+    if isinstance(network, TwoPhaseClassifier):
+        return torch.rand(1, 2, size, size, count // 2, device=device)
     if isinstance(network, SharedEncoderNet):
         return torch.rand(count // network.pieces, network.pieces, size, size, device=device)
     # two views of each slice

@@ -15,6 +15,15 @@ of the numbers::
 A field is a path into the record and a format. A path may lead to a cell of a table of the study's page, by title, row and
 column, whose first number counts, or with ``/sd`` after it the second, which is in brackets. Where lines break does not
 matter. Only the numbers are replaced.
+
+Whole tables of a study's page stand between two marks, and are written anew; the study need not have run yet::
+
+    - study: mask-prior
+      files: [bundles/downstream_cardiac_two_phase_classification/docs/README.md]
+      tables: [Validation]
+
+    <!-- tools/demo mask-prior: written by tools/measured/write.py; do not edit -->
+    <!-- end of what is written -->
 """
 
 from __future__ import annotations
@@ -31,6 +40,13 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools.benchmarks.page import with_block  # noqa: E402
+
+#: Around tables of a study.
+BEGIN = "<!-- tools/demo {study}: written by tools/measured/write.py; do not edit -->"
+END = "<!-- end of what is written -->"
 
 _FIELD = re.compile(r"\{([^{}|]+)\|([^{}]+)\}")
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
@@ -105,6 +121,25 @@ def with_values(document: str, text: str, record: Mapping[str, Any]) -> str:
     return document
 
 
+def tables_as_markdown(study: str, titles: list[str], record: Mapping[str, Any] | None) -> str:
+    """Tables of a study's page as Markdown; without a record, that it has not run.
+
+    Raises:
+        ValueError: the page has no such table.
+    """
+    if record is None:
+        return f"`tools/demo {study}` has not been measured yet.\n"
+    lines = []
+    for title in titles:
+        if title not in record["tables"]:
+            raise ValueError(f"{study} has no table {title}; it has {', '.join(record['tables'])}")
+        rows = list(record["tables"][title].values())
+        header = list(rows[0])
+        lines += [f"{title}:", "", f"| {' | '.join(header)} |", "|---|" + "--:|" * (len(header) - 1)]
+        lines += [f"| {' | '.join(row.values())} |" for row in rows] + [""]
+    return "\n".join(lines)
+
+
 def _anywhere(words: str) -> str:
     """A regular expression of some words wherever the lines break, in comments too."""
     pieces = re.split(r"(\s+)", words)
@@ -117,15 +152,20 @@ def documents(
     """Every file that holds measured numbers, with those of the records.
 
     Raises:
-        ValueError: as `value_of` and `with_values`, with the file's name before it.
+        ValueError: as `value_of`, `with_values`, `tables_as_markdown` and `with_block`, with the file's name before it.
     """
     wanted: dict[Path, str] = {}
     for entry in texts:
         for file in entry["files"]:
-            path = root / file
+            path, study = root / file, entry["study"]
             try:
-                for text in entry["texts"]:
-                    wanted[path] = with_values(wanted.get(path) or path.read_text(), text, records[entry["study"]])
+                document = wanted.get(path) or path.read_text()
+                if "tables" in entry:
+                    tables = tables_as_markdown(study, entry["tables"], records.get(study))
+                    document = with_block(document, BEGIN.format(study=study), END, tables)
+                for text in entry.get("texts", ()):
+                    document = with_values(document, text, records[study])
+                wanted[path] = document
             except ValueError as error:
                 raise ValueError(f"{file}: {error}") from None
     return wanted

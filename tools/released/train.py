@@ -13,6 +13,7 @@ kept, so the command resumes. In ``bundles/NAME`` it writes
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shlex
@@ -106,17 +107,21 @@ class Maker:
         own = {"PLANEWISE_SALT_FILE": str(salt), "OMP_NUM_THREADS": threads}
         self.environment = {"PLANEWISE_CACHE": str(out / "cache")} | os.environ | own
 
-    def weights(self, bundle: str, command: str) -> None:
-        """Make one bundle's weights and put them into it; what they start from is made before."""
-        if bundle not in self.recipe["weights"]:
-            raise InputError(f"the recipe makes no weights of {bundle}; it makes {', '.join(self.recipe['weights'])}")
-        asked = self.recipe["weights"][bundle]
+    def weights(self, name: str, command: str) -> None:
+        """Make one bundle's weights and put them into it; what they start from is made before. Weights that others start
+        from name their ``bundle``, and are put nowhere."""
+        if name not in self.recipe["weights"]:
+            raise InputError(f"the recipe makes no weights of {name}; it makes {', '.join(self.recipe['weights'])}")
+        asked = self.recipe["weights"][name]
+        bundle = asked.get("bundle", name)
         datalist = self.datalist(asked["phantoms"])
-        run, ships = self.out / bundle, self.out / bundle / "ships" / "model.pt"
+        run, ships = self.out / name, self.out / name / "ships" / "model.pt"
         settings = dict(asked.get("settings", {}))
         if origin := asked.get("pretrained"):
             settings["pretrained"] = self.out / origin / "models" / "model.pt"
-        configs = ["configs/train.yaml", *(self._overlay(name) for name in asked["overlays"])]
+            if not settings["pretrained"].is_file():
+                self.weights(origin, command)
+        configs = ["configs/train.yaml", *(self._overlay(overlay) for overlay in asked["overlays"])]
         options = {
             "datalist": datalist,
             "output_dir": run,
@@ -124,6 +129,8 @@ class Maker:
             "device": self.recipe["device"],
         }
         self._bundle_run(bundle, configs, **options, **settings)
+        if "bundle" in asked:
+            return
         save_in_half(run / "models" / "model.pt", ships)
         configs.insert(1, "configs/evaluate.yaml")
         options |= {"weights": ships, "section": "test"}
@@ -132,21 +139,22 @@ class Maker:
         self._release(bundle, run, ships, command)
 
     def datalist(self, kind: str) -> Path:
-        """The phantoms of a kind, written and indexed: a datalist whose sections are of different settings."""
+        """The phantoms of a kind, written and indexed: a datalist whose sections are of different settings, or which is
+        divided by a ``split``."""
         path = self.out / f"{kind}.json"
         if path.is_file():
             return path
+        asked = self.recipe["phantoms"][kind]
+        folder = self.out / "phantoms" / kind
+        if "trees" in asked:
+            self._write_trees(asked, folder)
+            self._index(folder, path, *shlex.split(asked["split"]))
+            return path
         merged: dict[str, Any] = {"exams": {}, **{section: [] for section in SECTIONS}}
-        for section, trees in self.recipe["phantoms"][kind].items():
-            folder = self.out / "phantoms" / kind / section
-            for tree, options in trees["trees"].items():
-                own = [
-                    part for name, value in trees.get("settings", {}).items() for part in ("--set", f"{name}={value}")
-                ]
-                words = [*shlex.split(trees.get("options", "")), *own, *shlex.split(options)]
-                self._planewise("phantom", self.recipe["anatomy"], folder / tree, *words, "--workers", self.workers)
+        for section, trees in asked.items():
+            self._write_trees(trees, folder / section)
             indexed = self.out / f"{kind}_{section}.json"
-            self._planewise("index", folder, "-o", indexed, "--anatomy", self.recipe["anatomy"], "--split", 1, 0, 0)
+            self._index(folder / section, indexed, 1, 0, 0)
             found = read_datalist(indexed)
             # all lie in one folder, so paths stay as they are
             merged |= {"planewise": found["planewise"], section: found["training"]}
@@ -154,6 +162,15 @@ class Maker:
         with written_whole(path) as part:
             part.write_text(json.dumps(merged))
         return path
+
+    def _write_trees(self, trees: Mapping[str, Any], folder: Path) -> None:
+        for tree, options in trees["trees"].items():
+            own = [part for name, value in trees.get("settings", {}).items() for part in ("--set", f"{name}={value}")]
+            words = [*shlex.split(trees.get("options", "")), *own, *shlex.split(options)]
+            self._planewise("phantom", self.recipe["anatomy"], folder / tree, *words, "--workers", self.workers)
+
+    def _index(self, folder: Path, path: Path, *split: Any) -> None:
+        self._planewise("index", folder, "-o", path, "--anatomy", self.recipe["anatomy"], "--split", *split)
 
     def _release(self, bundle: str, run: Path, ships: Path, command: str) -> None:
         folder = self.bundles / bundle
@@ -163,7 +180,8 @@ class Maker:
         asked = self.recipe["weights"][bundle]
         about = {"made_by": command, "phantoms": self.recipe["phantoms"][asked["phantoms"]]}
         if origin := asked.get("pretrained"):
-            about["started_from"] = origin
+            digest = hashlib.sha256((self.out / origin / "models" / "model.pt").read_bytes()).hexdigest()
+            about["started_from"] = {"weights": origin, "sha256": digest, **self.recipe["weights"][origin]}
         found = Run.of_weights(run / "models" / "model.pt")
         record = record_of_release(found, ships, train, read_table(run / "test" / "metrics.json"), about)
         models = folder / "models"

@@ -9,7 +9,9 @@
 #   pretext_bundle  pretext_knee_{pretext}. A pretext without such a bundle is that of every anatomy, pretext_{pretext}, with
 #                   the anatomy's configs on top: knee.yaml, and knee_demo.yaml in place of demo.yaml
 #   target          the bundle that is fine-tuned, and `arguments` that it alone takes. {diagnosed} in them is True in the
-#                   draws that are diagnosed
+#                   draws that are diagnosed, {draw} is the draw: `--fold {draw}` makes the draws folds of a cross-validation
+#   phantom         settings of `planewise phantom`, `unlabelled` and `labelled`; or datalists, paths of your own. Without
+#                   `unlabelled` pretraining learns from the images of the labelled datalist, of its training section
 #   methods         what is compared, see below; if not given, none and all pretexts
 #   imagenet        file of ImageNet weights, optional: every pretext and every fine-tuning starts from it, save none
 #   diagnose        optional: a bundle that diagnoses from predicted masks, and the draws whose masks it gets
@@ -37,9 +39,11 @@
 #       weights: /data/resnet50.pt #  and the method is left out until they are
 #       overlay: resnet50.yaml
 #
-#   pretext    the pretext that it starts from. Methods without pretraining settings of their own share pretrain/PRETEXT
+#   pretext    the pretext that it starts from. Methods without pretraining settings of their own share pretrain/PRETEXT;
+#              methods with equal ones share the folder of the first of them
 #   weights    a file that it starts from: a pretext's or a public one; or imagenet
-#   overlay    a config of the bundles (or a path with a slash), over the study's in all trainings of the method
+#   overlay    a config of the bundles (or a path with a slash), over the study's in all trainings of the method; or
+#              {pretrain: .., finetune: ..}, one each
 #   overrides  {pretrain: {..}, finetune: {..}}, over the study's
 #   networks   one_per_finding fine-tunes a network for each of the target's `tasks`, and scores them together; shared is usual
 #
@@ -53,7 +57,8 @@ import sys
 from pathlib import Path
 
 import yaml
-from methods import ONE_PER_FINDING, left_out, methods_of, pretrainings_of
+from datalists import datalist_kind
+from methods import ONE_PER_FINDING, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
 from pretext_bundles import bundle_of, overlays_of
 from snakemake.exceptions import WorkflowError
@@ -101,8 +106,9 @@ if LEFT_OUT:
         f"left out, since the config gives them no file: {', '.join(LEFT_OUT)}. For a row, give its `weights: PATH` "
         f"(imagenet: the study's `imagenet: PATH`), in the config or as --config 'methods={{{LEFT_OUT[-1]}: {{weights: PATH}}}}'"
     )
-# pretrainings: folders in pretrain
+# pretrainings: folders in pretrain; the one that each method starts from
 PRETRAININGS = pretrainings_of(config, METHODS)
+STARTS = starts_of(METHODS)
 if DEVICE.startswith("cuda") and DEVICE not in ("cuda", "cuda:0"):
     raise WorkflowError(f"device: {DEVICE}; a job sees only its own GPUs. Give cuda:0, and CUDA_VISIBLE_DEVICES={DEVICE[5:]}")
 
@@ -171,12 +177,13 @@ def bundle(name, configs, arguments, device="cpu", processes=1):
 def training(kind, name, method, arguments):
     """Command line that trains with a method's overlay, in as many processes as the study says, and evaluates."""
     count = processes(kind)
-    after = [*overlays(method), *(["multi_gpu_train.yaml"] if count > 1 else [])]
+    after = [*overlays(method, kind), *(["multi_gpu_train.yaml"] if count > 1 else [])]
     configs = files(name, "train.yaml", "evaluate.yaml", after=after)
     return bundle(name, configs, f"--run_id train_and_evaluate {arguments}", DEVICE, count)
 
 
 def datalist(kind):
+    kind = datalist_kind(config, kind)
     given = (config.get("datalists") or {}).get(kind)
     return str(Path(given).resolve()) if given else str(OUT / f"{kind}.json")
 
@@ -185,25 +192,21 @@ def pretext_bundle(pretext):
     return bundle_of(pretext, config["pretext_bundle"], BUNDLES)
 
 
-def overlays(method):
-    return [method.overlay] if method.overlay else []
-
-
-def pretraining(name):
-    """The folder in pretrain that a method starts from; None if it has no pretext."""
-    return name if METHODS[name].pretrains else METHODS[name].pretext
+def overlays(method, kind):
+    overlay = method.overlay_of(kind)
+    return [overlay] if overlay else []
 
 
 def pretrained(wildcards):
     """What a fine-tuning waits for: the end of its pretraining, or a file of weights."""
-    if start := pretraining(wildcards.method):
+    if start := STARTS[wildcards.method]:
         return [f"{OUT}/pretrain/{start}/test/metrics.json"]
     return [METHODS[wildcards.method].file] if METHODS[wildcards.method].file else []
 
 
 def starting_weights(wildcards, input):
     """Arguments that say what a fine-tuning starts from."""
-    start = pretraining(wildcards.method)
+    start = STARTS[wildcards.method]
     weights = [str(OUT / "pretrain" / start)] if start else input.weights
     return "".join(f"--pretrained {path} " for path in weights) + "".join(f"--imagenet {path} " for path in input.imagenet)
 
@@ -215,7 +218,7 @@ def other_task(name):
         return ""
     trained = pretext_bundle(method.pretext)
     overlay = config.get("overlay")
-    names = ["train.yaml", *overlays_of(trained, ANATOMY, overlay, BUNDLES), *overlays(method)]
+    names = ["train.yaml", *overlays_of(trained, ANATOMY, overlay, BUNDLES), *overlays(method, "pretrain")]
     configs = [file if "/" in file else str(BUNDLES / trained / "configs" / file) for file in names]
     known = yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text())["other_task"]
     settings = {key: value for key, value in overriding("pretrain", method).items() if key not in known["run_settings"]}
@@ -247,7 +250,9 @@ def finetuning(wildcards, input):
             method,
             f"--datalist {input.labels} --num_subjects {wildcards.exams} "
             f"--subject_seed {wildcards.draw} "
-            + TARGET.get("arguments", "").format(diagnosed=int(wildcards.draw) in DIAGNOSIS["draws"])
+            + TARGET.get("arguments", "").format(
+                diagnosed=int(wildcards.draw) in DIAGNOSIS["draws"], draw=wildcards.draw
+            )
             + f" --progress False --output_dir {output} "
             + starting_weights(wildcards, input)
             + other_task(wildcards.method)
@@ -261,20 +266,18 @@ def finetuning(wildcards, input):
     return " && ".join([*trainings, f"{PYTHON} {workflow.basedir}/findings_together.py {folder} {' '.join(names)}"])
 
 
-STARTS = {pretraining(name) for name in METHODS}
-
-
 def pretrainings(awaited):
     """Regular expression of the pretrainings that fine-tunings wait for, or of the others; of no name if there are none."""
-    return "|".join(name for name in PRETRAININGS if (name in STARTS) == awaited) or "(?!)"
+    return "|".join(name for name in PRETRAININGS if (name in STARTS.values()) == awaited) or "(?!)"
 
 
 TRAINED = [pretext_bundle(method.pretext) for method in PRETRAININGS.values()]
 TRAINED += [TARGET["bundle"], DIAGNOSIS["bundle"] or TARGET["bundle"]]
 ABSENT = [name for name in dict.fromkeys(TRAINED) if not (BUNDLES / name / "configs" / "train.yaml").is_file()]
 for name, method in METHODS.items():
-    for trained in [TARGET["bundle"], *([pretext_bundle(method.pretext)] if method.pretrains else [])]:
-        for overlay in overlays(method):
+    trainings = {"finetune": TARGET["bundle"]} | ({"pretrain": pretext_bundle(method.pretext)} if method.pretrains else {})
+    for kind, trained in trainings.items():
+        for overlay in overlays(method, kind):
             if trained not in ABSENT and not (BUNDLES / trained / "configs" / overlay).is_file():
                 raise WorkflowError(f"methods: {name} needs {overlay}, which {trained} does not have; add it to its configs")
     if method.has_two_tasks and TARGET["bundle"] not in ABSENT:
@@ -455,7 +458,7 @@ rule plan:
             files(
                 pretext_bundle(PRETRAININGS[PLANNER].pretext),
                 "inference.yaml",
-                after=overlays(PRETRAININGS[PLANNER]),
+                after=overlays(PRETRAININGS[PLANNER], "pretrain"),
             ),
             f"--input {input.datalist} --section test --num_exams 3 "
             f"--weights {OUT / 'pretrain' / PLANNER / 'models' / 'model.pt'} "
@@ -482,7 +485,7 @@ rule report:
             method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
         ),
         [OUT / "plans" / "plans.done"] if PLANNER in PRETRAININGS else [],
-        [] if (config.get("datalists") or {}).get("unlabelled") else [OUT / "inspect.png"],
+        [OUT / "inspect.png"] if datalist("unlabelled") == str(OUT / "unlabelled.json") else [],
     output:
         OUT / "report" / "index.html",
     resources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -25,7 +26,8 @@ class Method:
     Attributes:
         pretext: the pretext that it is pretrained by.
         weights: an absolute path of weights, a pretext's or a public file that fits the network, or ``"imagenet"``.
-        overlay: a config of the bundles, or the absolute path of one, over the study's in all its trainings.
+        overlay: a config of the bundles, or the absolute path of one, over the study's in all its trainings; or
+            ``"pretrain"`` and ``"finetune"`` to one each.
         overrides: ``"pretrain"`` and ``"finetune"`` to settings, over the study's.
         networks: ``"one_per_finding"`` fine-tunes a network for each finding of the target's ``tasks``; None, which
             ``"shared"`` becomes, one for all.
@@ -33,14 +35,14 @@ class Method:
 
     pretext: str | None = None
     weights: str | None = None
-    overlay: str | None = None
+    overlay: str | Mapping[str, str] | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     networks: str | None = None
 
     @property
     def pretrains(self) -> bool:
         """Whether it pretrains with settings of its own; else it shares its pretext's network with others."""
-        return self.pretext is not None and bool(self.overrides.get("pretrain") or self.overlay)
+        return self.pretext is not None and bool(self.overrides.get("pretrain") or self.overlay_of("pretrain"))
 
     @property
     def has_two_tasks(self) -> bool:
@@ -56,6 +58,10 @@ class Method:
     def imagenet(self) -> bool:
         """Whether it starts from ImageNet's weights, where the study has them: alone, or through its pretext."""
         return self.weights == IMAGENET or self.pretext is not None
+
+    def overlay_of(self, kind: str) -> str | None:
+        """Its overlay in ``"pretrain"`` or in ``"finetune"``."""
+        return self.overlay.get(kind) if isinstance(self.overlay, Mapping) else self.overlay
 
     def as_config(self) -> dict[str, Any]:
         """As a study's configuration would say it."""
@@ -98,10 +104,31 @@ def left_out(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def starts_of(methods: Mapping[str, Method]) -> dict[str, str | None]:
+    """The folder in ``pretrain`` that each method starts from; None without a pretext.
+
+    It is the pretext's, or with settings of its own the method's. Methods that pretrain with equal settings share the folder
+    of the first of them.
+    """
+    first: dict[str, str] = {}
+    return {
+        name: first.setdefault(_pretraining(method), name) if method.pretrains else method.pretext
+        for name, method in methods.items()
+    }
+
+
 def pretrainings_of(config: Mapping[str, Any], methods: Mapping[str, Method]) -> dict[str, Method]:
-    """The pretrainings of a study, by name: its pretexts, and the methods that pretrain with settings of their own."""
-    own = {name: method for name, method in methods.items() if method.pretrains}
+    """The pretrainings of a study, by folder: its pretexts, and those with settings of their own, which several methods may
+    share (`starts_of`)."""
+    starts = starts_of(methods)
+    own = {name: method for name, method in methods.items() if method.pretrains and starts[name] == name}
     return {pretext: Method(pretext=pretext) for pretext in config["pretexts"]} | own
+
+
+def _pretraining(method: Method) -> str:
+    """What decides the network that a method pretrains, as text."""
+    settings = method.overrides.get("pretrain") or {}
+    return json.dumps([method.pretext, method.overlay_of("pretrain"), settings], sort_keys=True, default=str)
 
 
 def _given(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -151,8 +178,20 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
         raise InputError(f"methods: {method.pretext} is none of the pretexts ({known}); add it there")
     if method.weights == IMAGENET and not config.get("imagenet"):
         raise InputError(f"methods: {name} needs ImageNet's weights; give `imagenet: PATH` or leave the method out")
-    overlay = _absolute(method.overlay) if "/" in (method.overlay or "") else method.overlay
-    return replace(method, weights=_weights(name, method), overlay=overlay)
+    return replace(method, weights=_weights(name, method), overlay=_overlay(name, method))
+
+
+def _overlay(name: str, method: Method) -> str | dict[str, str] | None:
+    """The overlay as a method gives it, paths absolute."""
+    if not isinstance(method.overlay, Mapping):
+        return _found_overlay(method.overlay)
+    if unknown := set(method.overlay) - {"pretrain", "finetune"}:
+        raise InputError(f"methods: {name} has overlays of {', '.join(sorted(unknown))}; give pretrain or finetune")
+    return {kind: _found_overlay(file) for kind, file in method.overlay.items()}
+
+
+def _found_overlay(file: str | None) -> str | None:
+    return _absolute(file) if "/" in (file or "") else file
 
 
 def _weights(name: str, method: Method) -> str | None:

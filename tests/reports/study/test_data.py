@@ -19,3 +19,12 @@ def test_exams_are_counted_once(tmp_path):
     page = tables_of(data, study)[1].html("")
     assert "<li>labelled exams: 3 training, 0 validation, 1 test</li>" in page
     assert "<li>unlabelled exams: 1 training, 2 validation, 0 test</li>" in page
+    assert "the same exams" not in page
+
+
+def test_one_datalist_is_said_to_be_of_both(tmp_path):
+    exams = {"training": [{"exam": "a"}, {"exam": "b"}], "validation": [], "test": [{"exam": "c"}]}
+    write(tmp_path / "labelled.json", exams)
+    page = tables_of(data, study_folder(tmp_path, phantom={"labelled": ""}))[1].html("")
+    assert "<li>labelled exams: 2 training, 0 validation, 1 test</li>" in page
+    assert "pretraining learns from the same exams" in page and "unlabelled exams:" not in page

@@ -100,20 +100,18 @@ def with_contours(dice, contour):
 
 
 def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
-    distances = {
-        ("none", 0): 9.0,
-        ("none", 1): 6.0,
-        ("multitask", 0): 5.0,
-        ("multitask", 1): 7.0,
-        ("multitask", 2): None,
-    }
-    for (method, draw), distance in (distances | {("none", 2): 3.0}).items():
-        content = with_contours([0.5] * 4, [distance] * 4)
-        write(tmp_path / f"finetune/{method}/4/{draw}/test/metrics.json", content)
+    distances = {"none": (9.0, 6.0, 8.0, 3.0), "multitask": (5.0, 7.0, 7.5, None)}
+    for method, values in distances.items():
+        for draw, distance in enumerate(values):
+            content = with_contours([0.5] * 4, [distance] * 4)
+            write(tmp_path / f"finetune/{method}/4/{draw}/test/metrics.json", content)
     tables, page = tables_of(segmentation, study_folder(tmp_path))
-    # -4 and +1, mean -1.5, deviation 5 / sqrt(2); no contour was found in draw 2
+    # -4, +1 and -0.5: mean -3.5 / 3, deviation sqrt(79 / 12); no contour was found in the last draw
     (row,) = tables["Paired differences in mean contour distance (mm)"][1:]
-    assert row[:3] == ["4, multitask less scratch", "-1.500", "3.536"] and row[-2:] == ["1 of 2", "-4.000 +1.000"]
+    assert row[:3] == ["4, multitask less scratch", "-1.167", "2.566"] and row[-2:] == [
+        "2 of 3",
+        "-4.000 +1.000 -0.500",
+    ]
     assert "Below zero the contours are nearer" in page.html("")
     captions = [picture.caption for picture in page.pictures]
     assert sum("from scratch and from pretrained weights" in caption for caption in captions) == 1, "of Dice alone"

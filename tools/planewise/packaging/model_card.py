@@ -142,7 +142,8 @@ def _facts(run: Run | None) -> list[tuple[str, str]]:
             ("started from", f"public ImageNet weights, {Path(str(imagenet)).name}, with a licence of their own")
         )
     if "started_from" in record:
-        facts.append(("started from", f"the weights that ship with {record['started_from']}"))
+        origin = record["started_from"]
+        facts.append(("started from", f"weights of phantoms, {origin['weights']} (SHA-256 `{origin['sha256']}`)"))
     if run.pretrained is not None:
         origin = run.pretrained
         made_from = origin.data or "data not known"

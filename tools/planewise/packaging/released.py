@@ -73,10 +73,12 @@ def record_of_release(
 
 
 def card_scores(run: Run) -> dict[str, float]:
-    """Scores of weights that ship, as metadata.json and the model card have them: those of the task, without counts."""
+    """Scores of weights that ship, as metadata.json and the model card have them: those of the task, without
+    counts and what follows from them."""
     _, scores = run.scores or ("", {})
     task = {name: value for name, value in scores.items() if name != "probe"}
-    return {name: value for name, value in flat_scores(task).items() if not isinstance(value, int)}
+    flat = flat_scores(task)
+    return {name: value for name, value in flat.items() if not isinstance(value, int) and "missed" not in name}
 
 
 def card_rows(run: Run) -> list[str]:

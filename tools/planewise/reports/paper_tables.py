@@ -3,7 +3,8 @@
 A method has the name of the pretext bundle that does it here (``sax_position`` is Bai 2019's anatomical position prediction),
 ``none`` is training from scratch, ``imagenet`` ImageNet's weights alone. ``ssl_decoder``, ``ssl_all`` and ``ssl_multitask``
 are Bai 2019's ways of transfer, from the position pretext of the view that is segmented. ``_dagger`` are the papers' rows
-with a dagger: weights that others trained on ImageNet, with other backbones, fine-tuned directly.
+with a dagger: weights that others trained on ImageNet, with other backbones, fine-tuned directly. Names like
+``vgg16_full_segmented`` are of Nakashima 2022: the backbone, its pretraining, and the images that it classifies.
 """
 
 from __future__ import annotations
@@ -60,6 +61,12 @@ BAI_2019 = Paper(
     citation="Bai W, Chen C, Tarroni G, Duan J, Guitton F, Petersen SE, Guo Y, Matthews PM, Rueckert D. Self-supervised "
     "learning for cardiac MR image segmentation by anatomical position prediction. MICCAI, 2019.",
 )
+NAKASHIMA_2022 = Paper(
+    name="Nakashima 2022",
+    citation="Nakashima M, Jang I, Basnet R, Benovoy M, Tang WHW, Nguyen C, Kwon D, Hwang TH, Chen D. Interaction of a "
+    "priori anatomic knowledge with self-supervised contrastive learning in cardiac magnetic resonance imaging. 2022. "
+    "arXiv:2205.12429.",
+)
 
 
 def _by_count(text: str, counts: tuple[int, ...]) -> dict[str, dict[int, float]]:
@@ -86,6 +93,16 @@ def _by_transfer(text: str) -> dict[str, dict[int, dict[str, Spread]]]:
         for method, spread in zip(TRANSFERS, zip(numbers[::2], numbers[1::2], strict=True), strict=True):
             table[method][int(count)] = {"mean": spread}
     return table
+
+
+def _by_backbone(number: int, columns: tuple[str, ...], text: str) -> tuple[Published[float], ...]:
+    """A table of each data set, from lines of a data set, a backbone and a number for each column; the columns are the ends
+    of the methods' names."""
+    values: dict[str, dict[str, float]] = {}
+    for data, backbone, *numbers in (line.split() for line in text.split("\n") if line):
+        for column, found in zip(columns, map(float, numbers), strict=True):
+            values.setdefault(data, {})[f"{backbone}_{column}"] = found
+    return tuple(Published(NAKASHIMA_2022, f"Table {number}, {data}", found) for data, found in values.items())
 
 
 #: Anatomy to tables of relative location, each method's MSE, MAE, r, R^2 and explained variance.
@@ -345,6 +362,54 @@ simclr_dagger             0.432 0.474 0.496 0.530
         ),
     ),
 )
+
+#: Nakashima 2022: words of a method's name. The backbone; what it is pretrained on, by SimCLR where it is the data set's own
+#: images, whole ones or hearts alone; and the images that it classifies.
+BACKBONES = ("vgg16", "densenet121")
+PRETRAININGS = ("none", "imagenet", "full", "segmented")
+IMAGES = ("full", "segmented")
+
+#: Macro AUC of diagnoses from end-diastole and end-systole: number of Nakashima 2022's table to its data sets. ACDC has five
+#: classes, ICM (against non-ischaemic cardiomyopathy) and AMYL (amyloidosis, against hypertrophic cardiomyopathy) two
+#: each. Table 3 repeats the columns of SimCLR, but for ICM's DenseNet121 at ``full_segmented``, which differs in the paper.
+TWO_PHASE_AUC: dict[int, tuple[Published[float], ...]] = {
+    1: _by_backbone(
+        1,
+        tuple(f"{name}_full" for name in PRETRAININGS),
+        """
+ACDC vgg16       0.542 0.532 0.849 0.738
+ACDC densenet121 0.574 0.766 0.867 0.765
+ICM  vgg16       0.724 0.877 0.877 0.860
+ICM  densenet121 0.843 0.901 0.902 0.902
+AMYL vgg16       0.570 0.605 0.684 0.698
+AMYL densenet121 0.621 0.667 0.708 0.698
+""",
+    ),
+    2: _by_backbone(
+        2,
+        tuple(f"{name}_segmented" for name in PRETRAININGS),
+        """
+ACDC vgg16       0.746 0.814 0.890 0.901
+ACDC densenet121 0.744 0.890 0.888 0.878
+ICM  vgg16       0.791 0.826 0.886 0.908
+ICM  densenet121 0.856 0.892 0.886 0.904
+AMYL vgg16       0.594 0.625 0.680 0.647
+AMYL densenet121 0.597 0.637 0.669 0.730
+""",
+    ),
+    3: _by_backbone(
+        3,
+        tuple(f"{learned}_{classified}" for learned in IMAGES for classified in IMAGES),
+        """
+ACDC vgg16       0.849 0.890 0.738 0.901
+ACDC densenet121 0.867 0.888 0.765 0.878
+ICM  vgg16       0.877 0.886 0.860 0.908
+ICM  densenet121 0.902 0.866 0.902 0.904
+AMYL vgg16       0.684 0.680 0.698 0.647
+AMYL densenet121 0.708 0.669 0.698 0.730
+""",
+    ),
+}
 
 
 def of_these(tables: Sequence[Published[Values]], methods: Collection[str]) -> list[Published[Values]]:

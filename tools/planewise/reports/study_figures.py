@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from planewise.reports.paper_tables import IMAGES, PRETRAININGS
+
 METHOD_COLOURS = {
     "none": "#7f7f7f",
     "imagenet": "#2ca02c",
@@ -24,6 +26,8 @@ METHOD_COLOURS = {
     "ssl_decoder": "#ff7f0e",
     "ssl_all": "#1f77b4",
     "ssl_multitask": "#d62728",
+    "full": "#1f77b4",
+    "segmented": "#d62728",
 }
 #: What a method is called, if that is not its own name with spaces.
 METHOD_NAMES = {
@@ -40,6 +44,13 @@ METHOD_NAMES = {
     "simclr_dagger": "SimCLR†",
     "byol_dagger": "BYOL†",
     "masked_autoencoder_dagger": "masked autoencoder†",
+    # of whatever size: a study may have smaller ones
+    **{
+        f"{backbone}_{pretraining}_{images}": f"{called}, {pretraining}-{images}"
+        for backbone, called in {"vgg16": "VGG", "densenet121": "DenseNet"}.items()
+        for pretraining in PRETRAININGS
+        for images in IMAGES
+    },
 }
 
 History = Sequence[Mapping[str, float]]
@@ -100,6 +111,30 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
     return figure
 
 
+def convergence_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], column: str, name: str) -> Figure:
+    """A score over the epochs of training (Nakashima 2022, Fig. 1), a line a draw, the colour of its method.
+
+    Args:
+        panels: title of a panel to method to draws.
+        column: column of the histories.
+        name: what it is called.
+    """
+    figure = Figure(figsize=(3.6 * len(panels), 3.8), layout="constrained")
+    axes_of = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    methods = list(dict.fromkeys(method for runs in panels.values() for method in runs))
+    for axes, (title, runs) in zip(axes_of, panels.items(), strict=True):
+        for method, draws in runs.items():
+            for rows in draws:
+                _curve(axes, rows, column, METHOD_COLOURS.get(method, "k"), "-")
+        axes.set(title=title, xlabel="epoch")
+    axes_of[0].set_ylabel(name)
+    handles = [
+        Line2D([], [], color=METHOD_COLOURS.get(method, "k"), lw=1.3, label=method_name(method)) for method in methods
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, len(handles)), frameon=False, fontsize=8)
+    return figure
+
+
 def scores_by_count(
     scores: Mapping[str, Mapping[str, Mapping[tuple[str, int], Mapping[int, float]]]],
 ) -> Figure:
@@ -116,7 +151,8 @@ def scores_by_count(
     figure = Figure(figsize=(max(4.0, 2.6 * columns), 2.9 * len(scores) + 0.5), layout="constrained")
     panels = figure.subplots(len(scores), columns, squeeze=False, sharey="row")
     # side by side, or the dots of one hide those of another
-    shifts = {method: 0.08 * (number - (len(methods) - 1) / 2) for number, method in enumerate(methods)}
+    apart = min(0.08, 0.6 / len(methods))
+    shifts = {method: apart * (number - (len(methods) - 1) / 2) for number, method in enumerate(methods)}
     for line, (name, structures) in zip(panels, scores.items(), strict=True):
         for axes, (structure, draws) in zip(line, structures.items(), strict=True):
             for method in methods:

@@ -18,6 +18,7 @@ from planewise.data.datalist import expand_volumes, load_datalist, rows_by_exam
 from planewise.errors import InputError
 
 from tools.benchmarks.training_cost import BUNDLES, Section
+from tools.studies.datalists import datalist_kind
 
 STUDIES = Path(__file__).resolve().parent.parent
 #: Settings of a job that do not change what its network costs.
@@ -124,9 +125,17 @@ def _findable(method: Mapping[str, Any] | None, folder: str) -> dict[str, Any]:
     if method.get("weights", "imagenet") != "imagenet":
         method["weights"] = f"{folder}/weights.pt"
         Path(method["weights"]).touch()
-    if "/" in method.get("overlay", ""):
-        method["overlay"] = str(Path(method["overlay"]).expanduser().resolve())
-    return method
+    overlay = method.get("overlay") or {}
+    if isinstance(overlay, Mapping):
+        found = {kind: _absolute(file) for kind, file in overlay.items()}
+    else:
+        found = _absolute(overlay)
+    return method | ({"overlay": found} if found else {})
+
+
+def _absolute(overlay: str) -> str:
+    """An overlay with a slash is a path."""
+    return str(Path(overlay).expanduser().resolve()) if "/" in overlay else overlay
 
 
 def _job(kind: str, text: str) -> Job:
@@ -170,6 +179,7 @@ def sections(study: Mapping[str, Any], kind: str, config: Path) -> dict[str, Any
     Raises:
         InputError: the study has neither a datalist nor an expectation.
     """
+    kind = datalist_kind(study, kind)
     named = (study.get("datalists") or {}).get(kind)
     path = Path(named or Path(study["out"]) / f"{kind}.json")
     if path.is_file():

@@ -14,7 +14,8 @@ from planewise.reports.study_figures import finetune_curves, method_name
 
 
 def add(page: Page, study: StudyFolder) -> None:
-    runs = FineTunings.found(study, "macro_auc")
+    # a diagnosis from two phases has classes, and no findings that are positive: two_phases.py
+    runs = FineTunings.found(study, "positives")
     if not runs.scores:
         return
     tasks = list(runs.any["auc"])

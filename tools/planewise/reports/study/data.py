@@ -20,5 +20,8 @@ def add(page: Page, study: StudyFolder) -> None:
         counts = {split: len({item.get("exam") for item in content.get(split, [])}) for split in _SPLITS}
         text = ", ".join(f"{count} {split}" for split, count in counts.items())
         page.add(f"<li>{kind} exams: {text}</li>")
+    named = any("unlabelled" in (study.config.get(key) or {}) for key in ("datalists", "phantom"))
+    if study.pretexts and not named:
+        page.add("<li>pretraining learns from the same exams, but for those of the test, without labels</li>")
     page.add("</ul>")
     page.figure(study.path / "inspect.png", f"An exam: {study.anatomy.exam}.")

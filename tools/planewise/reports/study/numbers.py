@@ -37,16 +37,20 @@ def spread(entry: Mapping[str, float | None]) -> str:
     return f"{mean:.3f} ({entry['sd']:.3f})" if mean < 1 else f"{mean:.2f} ({entry['sd']:.2f})"
 
 
-def over_draws(values: Iterable[float | None]) -> str:
+def over_draws(values: Iterable[float | None], digits: int = 3) -> str:
     """Mean (standard deviation) of the draws whose value is known; the mean alone of one draw, "-" of none.
+
+    Args:
+        values: of each draw.
+        digits: after the point.
 
     The draws are a sample, so the deviation is that of the population that they are from (divided by one less).
     """
     known = [value for value in values if value is not None]
     if not known:
         return "-"
-    deviation = f" ({np.std(known, ddof=1):.3f})" if len(known) > 1 else ""
-    return f"{np.mean(known):.3f}{deviation}"
+    deviation = f" ({np.std(known, ddof=1):.{digits}f})" if len(known) > 1 else ""
+    return f"{np.mean(known):.{digits}f}{deviation}"
 
 
 def published(value: tuple[float, float] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from planewise.reports.study.numbers import interval, paired_differences
 from planewise.reports.study.page import Page, Row
@@ -35,40 +35,69 @@ def add_paired(
     for baseline, called in _BASELINES.items():
         if baseline == "multitask" and not methods.keys() - _BASELINES.keys():
             continue
-        rows, undecided = [], []
-        for (method, count), draws in scores.items():
-            differences = paired_differences(draws, scores.get((baseline, count), {}))
-            if method in ("none", baseline) or not len(differences):
-                continue
-            means[baseline, method, count] = float(differences.mean())
-            low, high = interval(differences)
-            what = f"{count}, {method_name(method)} less {called}"
-            if not (low > 0 or high < 0):
-                undecided.append(what)
-            rows.append(
-                Row.of(
-                    what,
-                    f"{differences.mean():+.3f}",
-                    f"{differences.std(ddof=1):.3f}" if len(differences) > 1 else "-",
-                    "-" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}",
-                    f"{(differences < 0 if lower_is_better else differences > 0).sum()} of {len(differences)}",
-                    " ".join(f"{value:+.3f}" for value in differences),
-                )
-            )
-        if not rows:
-            continue
-        header = ["labelled exams", "mean", "standard deviation", "95 % interval", "draws that gained", "each draw"]
+        compared = {
+            (method, count): f"{count}, {method_name(method)} less {called}"
+            for method, count in scores
+            if method not in ("none", baseline)
+        }
         title = f"Paired differences in {name}" + ("" if baseline == "none" else f" from {called}")
-        page.table(title, header, rows)
-        if undecided:
-            page.add(
-                f"<p class=note>These draws do not decide between the two (the interval holds zero): "
-                f"{'; '.join(undecided)}.</p>"
-            )
+        pairs = [
+            (what, scores[method, count], scores.get((baseline, count), {}))
+            for (method, count), what in compared.items()
+        ]
+        found = add_differences(page, title, pairs, lower_is_better)
+        means |= {(baseline, *key): found[what] for key, what in compared.items() if what in found}
     _add_repeats(page, scores, name, repeats or {}, means)
     if not lower_is_better and any(baseline == "none" for baseline, _, _ in means):
         caption = f"{name[0].upper()}{name[1:]} of each draw, from scratch and from pretrained weights."
         page.figure(paired_draws(scores, f"{name}, test"), caption)
+
+
+def add_differences(
+    page: Page,
+    title: str,
+    pairs: Iterable[tuple[str, Mapping[int, float], Mapping[int, float]]],
+    lower_is_better: bool = False,
+) -> dict[str, float]:
+    """A table of differences draw by draw, and in words which of them the draws do not decide; nothing without shared draws.
+
+    Args:
+        page: the page to add to.
+        title: title of the table.
+        pairs: what a row is called; draw to score; draw to the score that is taken off.
+        lower_is_better: as in `add_paired`.
+
+    Returns:
+        Row to mean difference.
+    """
+    means: dict[str, float] = {}
+    rows, undecided = [], []
+    for what, draws, others in pairs:
+        differences = paired_differences(draws, others)
+        if not len(differences):
+            continue
+        means[what] = float(differences.mean())
+        low, high = interval(differences)
+        if not (low > 0 or high < 0):
+            undecided.append(what)
+        rows.append(
+            Row.of(
+                what,
+                f"{differences.mean():+.3f}",
+                f"{differences.std(ddof=1):.3f}" if len(differences) > 1 else "-",
+                "-" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}",
+                f"{(differences < 0 if lower_is_better else differences > 0).sum()} of {len(differences)}",
+                " ".join(f"{value:+.3f}" for value in differences),
+            )
+        )
+    if rows:
+        header = ["labelled exams", "mean", "standard deviation", "95 % interval", "draws that gained", "each draw"]
+        page.table(title, header, rows)
+    if undecided:
+        page.add(
+            f"<p class=note>These draws do not decide between the two (the interval holds zero): {'; '.join(undecided)}.</p>"
+        )
+    return means
 
 
 def _add_repeats(

@@ -1,0 +1,160 @@
+"""The section of the diagnosis from two phases: every cell worked out by hand."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from planewise.reports.study import classification, two_phases
+from planewise.reports.study_figures import convergence_curves
+from planewise.reports.tables import write_csv
+
+from tests.reports.study.studies import study_folder, tables_of, write
+
+#: Method to macro AUC and epochs to converge of the draws.
+RUNS = {
+    "vgg16_none_full": ([0.50, 0.60], [9, 10]),
+    "vgg16_none_segmented": ([0.60, 0.62], [8, 8]),
+    "vgg16_full_full": ([0.70, 0.90], [4, 6]),
+    "vgg16_segmented_full": ([0.80, 0.70], [3, None]),
+    "densenet121_none_full": ([0.55, None], [1, 2]),
+}
+FOLDS = {"target": {"bundle": "downstream_cardiac_two_phase_classification", "arguments": "--fold {draw}"}}
+
+
+def finetuned(folder, auc, converged, inside=None):
+    """What a fine-tuning leaves; its lowest loss is in its second epoch."""
+    content = {
+        "macro_auc": auc,
+        "auc": {"NOR": auc, "DCM": 0.5},
+        "accuracy": 0.25,
+        "confusion": [[1, 0], [0, 1]],
+        "exams": 30,
+        "epochs": 12,
+        "converged_epoch": converged,
+    }
+    if inside:
+        content["saliency"] = {"exams": 28, "inside": {"ED": inside, "ES": None}, "by_area": {"ED": 0.1, "ES": 0.08}}
+    columns = {
+        "epoch": [1, 2, 3],
+        "train_loss": [1.5] * 3,
+        "val_loss": [1.6, 1.2, 1.4],
+        "val_auc": [0.9, auc or 0.5, 0.8],
+    }
+    write_csv(folder / "history.csv", columns)
+    write(folder / "test/metrics.json", content)
+
+
+@pytest.fixture
+def study(tmp_path):
+    for method, (scores, epochs) in RUNS.items():
+        for draw, (auc, converged) in enumerate(zip(scores, epochs, strict=True)):
+            folder = tmp_path / f"finetune/{method}/56/{draw}"
+            folder.mkdir(parents=True)
+            finetuned(folder, auc, converged, {0: 0.2, 1: 0.4}[draw] if method == "vgg16_full_full" else None)
+    return study_folder(tmp_path, pretexts=["vgg16_full_full"], methods={name: {} for name in RUNS}, **FOLDS)
+
+
+def test_the_papers_tables_with_ours_before_its(study):
+    tables, page = tables_of(two_phases, study)
+    header, *rows = tables["Macro AUC, whole images to classify (Table 1)"]
+    assert header[1:] == ["no pretraining", "ImageNet", "SimCLR, whole images", "SimCLR, hearts alone"]
+    # .1 / sqrt(2) and .2 / sqrt(2) wide; of one draw the mean alone
+    assert rows[:3] == [
+        ["56, VGG", "0.550 (0.071)", "", "0.800 (0.141)", "0.750 (0.071)"],
+        ["56, DenseNet", "0.550", "", "", ""],
+        ["Nakashima 2022, ACDC, VGG16", "0.542", "0.532", "0.849", "0.738"],
+    ]
+    assert len(rows) == 2 + 6
+    _, *rows = tables["Macro AUC, hearts alone to classify (Table 2)"]
+    assert rows[0] == ["56, VGG", "0.610 (0.014)", "", "", ""]
+    assert rows[2] == ["Nakashima 2022, ACDC, DenseNet121", "0.744", "0.890", "0.888", "0.878"]
+    header, *rows = tables["Macro AUC, images that SimCLR learns from - images to classify (Table 3)"]
+    assert header[2] == "whole images - hearts alone"
+    assert rows[0] == ["56, VGG", "0.800 (0.141)", "", "0.750 (0.071)", ""]
+    assert rows[3] == ["Nakashima 2022, ICM, VGG16", "0.877", "0.886", "0.860", "0.908"]
+    (table,) = [table for table in page.tables if table.title.endswith("(Table 1)")]
+    assert [row.published.data if row.published else None for row in table.rows] == [
+        None, None, "ACDC", "ACDC", "ICM", "ICM", "AMYL", "AMYL"
+    ]  # fmt: skip
+
+
+def test_every_method_has_its_classes_its_epochs_and_its_saliency(study):
+    tables, _ = tables_of(two_phases, study)
+    assert tables["AUC of each class"][:2] == [
+        ["labelled exams, method", "macro AUC", "NOR", "DCM", "accuracy", "draws"],
+        ["56, VGG, none-full", "0.550 (0.071)", "0.550 (0.071)", "0.500 (0.000)", "0.250 (0.000)", "2"],
+    ]
+    epochs = {row[0]: row[1:] for row in tables["Epochs to converge (Fig. 1)"][1:]}
+    # 4 and 6; 3 and none
+    assert epochs["56, VGG, full-full"] == ["5.0 (1.4)", "12.0 (0.0)"] and epochs["56, VGG, segmented-full"][0] == "3.0"
+    # only one method's exams had masks; the inside of end-systole is not known
+    assert tables["Share of saliency inside the heart"] == [
+        ["labelled exams, method", "inside, ED", "heart's share of the image, ED", "inside, ES",
+         "heart's share of the image, ES", "exams"],
+        ["56, VGG, full-full", "0.300 (0.141)", "0.100 (0.000)", "-", "0.080 (0.000)", "28"],
+    ]  # fmt: skip
+
+
+def test_folds_are_scored_at_the_epoch_that_was_kept(study):
+    """The lowest loss is 1.2, in the second epoch, and not where the AUC was best."""
+    tables, page = tables_of(two_phases, study)
+    header, *rows = tables["Validation"]
+    assert header == ["labelled exams, method", "loss", "macro AUC", "draws"]
+    assert rows[0] == ["56, VGG, none-full", "1.200 (0.000)", "0.550 (0.071)", "2"]
+    assert "A draw is a fold" in page.html("") and "chooses other labelled exams" not in page.html("")
+    other = study_folder(study.path, methods={name: {} for name in RUNS})
+    assert "chooses other labelled exams" in tables_of(two_phases, other)[1].html("")
+
+
+def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
+    tables, page = tables_of(two_phases, study)
+    pretraining = tables["Paired differences in macro AUC, of pretraining"]
+    assert [row[0] for row in pretraining[1:]] == [
+        "56, VGG, full-full less VGG, none-full",
+        "56, VGG, segmented-full less VGG, none-full",
+        "56, VGG, segmented-full less VGG, full-full",
+    ]
+    # +.2 +.3: deviation .071, .25 -+ 12.706 * .0707 / sqrt(2)
+    assert pretraining[1][1:] == ["+0.250", "0.071", "-0.385 to +0.885", "2 of 2", "+0.200 +0.300"]
+    assert pretraining[3][1:] == ["-0.050", "0.212", "-1.956 to +1.856", "1 of 2", "+0.100 -0.200"]
+    images = tables["Paired differences in macro AUC, of images to classify"]
+    assert [row[0] for row in images[1:]] == ["56, VGG, none-segmented less VGG, none-full"]
+    assert images[1][5] == "+0.100 +0.020"
+    assert len(re.findall("do not decide between the two", page.html(""))) == 2
+
+
+def test_a_study_with_methods_of_its_own_has_no_paper_beside(tmp_path):
+    for method, auc in (("none", 0.5), ("mine", 0.75)):
+        folder = tmp_path / f"finetune/{method}/20/0"
+        folder.mkdir(parents=True)
+        finetuned(folder, auc, 3)
+    tables, page = tables_of(two_phases, study_folder(tmp_path, methods=["none", "mine"]))
+    assert not [title for title in tables if "Table" in title] and "own data sets" not in page.html("")
+    assert tables["Paired differences in macro AUC"][1][:2] == ["20, mine less scratch", "+0.250"]
+    assert [row[0] for row in tables["AUC of each class"][1:]] == ["20, from scratch", "20, mine"]
+
+
+def test_findings_and_two_phases_are_told_apart(study, tmp_path):
+    """Both have a macro AUC; each section takes its own."""
+    assert tables_of(classification, study)[0] == {}
+    other = study_folder(tmp_path / "knee", anatomy="knee")
+    content = {"exams": 3, "macro_auc": 0.5, "auc": {"acl": 0.5}, "positives": {"acl": 1}}
+    write(other.path / "finetune/none/16/0/test/metrics.json", content)
+    assert tables_of(two_phases, other)[0] == {} and tables_of(classification, other)[0]
+
+
+def test_convergence_has_a_panel_for_each_backbone_and_kind_of_images(study):
+    panels = two_phases._panels(two_phases.FineTunings.found(study, "confusion"))
+    assert {title: list(methods) for title, methods in panels.items()} == {
+        "VGG, whole images": ["none", "full", "segmented"],
+        "VGG, hearts alone": ["none"],
+        "DenseNet, whole images": ["none"],
+    }
+    figure = convergence_curves(panels, "val_loss", "validation loss")
+    lines = [[list(map(float, line.get_ydata())) for line in axes.get_lines()] for axes in figure.axes]
+    assert [len(found) for found in lines] == [6, 2, 2] and lines[0][0] == [1.6, 1.2, 1.4]
+    colours = {line.get_color() for line in figure.axes[0].get_lines()}
+    assert len(colours) == 3
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["from scratch", "full", "segmented"]

@@ -1,0 +1,229 @@
+"""Diagnosis from two phases, on whole images or on hearts alone (Nakashima 2022, Tables 1 to 3, Fig. 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+
+from planewise.reports import paper_tables
+from planewise.reports.paper_tables import BACKBONES, IMAGES, PRETRAININGS
+from planewise.reports.study.finetunings import FineTunings
+from planewise.reports.study.folder import StudyFolder
+from planewise.reports.study.numbers import over_draws
+from planewise.reports.study.page import Page, Row
+from planewise.reports.study.paired import Scores, add_differences, add_paired
+from planewise.reports.study_figures import convergence_curves, finetune_curves, method_name
+
+#: Words of a method's name to those of the page.
+_BACKBONES = {"vgg16": "VGG", "densenet121": "DenseNet"}
+_PAPERS_BACKBONES = {"vgg16": "VGG16", "densenet121": "DenseNet121"}
+_PRETRAININGS = {
+    "none": "no pretraining",
+    "imagenet": "ImageNet",
+    "full": "SimCLR, whole images",
+    "segmented": "SimCLR, hearts alone",
+}
+_IMAGES = {"full": "whole images", "segmented": "hearts alone"}
+#: Number of a table of the paper to its title, and end of a method's name to a column.
+_TABLES = {
+    1: (
+        "Macro AUC, whole images to classify (Table 1)",
+        {f"{name}_full": called for name, called in _PRETRAININGS.items()},
+    ),
+    2: (
+        "Macro AUC, hearts alone to classify (Table 2)",
+        {f"{name}_segmented": called for name, called in _PRETRAININGS.items()},
+    ),
+    3: (
+        "Macro AUC, images that SimCLR learns from - images to classify (Table 3)",
+        {f"{one}_{other}": f"{_IMAGES[one]} - {_IMAGES[other]}" for one, other in product(IMAGES, IMAGES)},
+    ),
+}
+_PHASES = ("ED", "ES")
+#: Keys of a run's `saliency` to the words of the page.
+_SHARES = {"inside": "inside", "by_area": "heart's share of the image"}
+
+
+def add(page: Page, study: StudyFolder) -> None:
+    runs = FineTunings.found(study, "confusion")
+    if not runs.scores:
+        return
+    page.add(f"<h2>Diagnosis from two phases (Nakashima 2022)</h2><p>{_introduction(runs)}</p>")
+    auc = runs.values(lambda content: content["macro_auc"])
+    named = any(_methods_of(runs.study, number) for number in _TABLES)
+    for number, (title, columns) in _TABLES.items():
+        if _methods_of(runs.study, number):
+            page.table(title, ["labelled exams, backbone", *columns.values()], _paper_rows(runs, auc, number))
+    if named:
+        page.add(
+            "<p class=note>ICM and AMYL are the paper's own data sets, of two classes each. In the tables below a method is "
+            "its backbone, the images of its pretraining and those that it classifies: full is whole images, segmented "
+            "hearts alone.</p>"
+        )
+    classes = list(runs.any["auc"])
+    page.table(
+        "AUC of each class",
+        ["labelled exams, method", "macro AUC", *classes, "accuracy", "draws"],
+        [
+            Row.of(
+                name,
+                over_draws(content["macro_auc"] for content in contents),
+                *(over_draws(content["auc"][known] for content in contents) for known in classes),
+                over_draws(content["accuracy"] for content in contents),
+                len(contents),
+            )
+            for name, contents in _by_method(runs)
+        ],
+    )
+    _add_validation(page, runs)
+    _add_convergence(page, runs)
+    _add_saliency(page, runs)
+    add_paired(page, auc, "macro AUC", study.repeats)
+    if named:
+        add_differences(page, "Paired differences in macro AUC, of pretraining", _pairs(auc, _of_pretraining))
+        add_differences(page, "Paired differences in macro AUC, of images to classify", _pairs(auc, _of_images))
+        page.add(
+            "<p class=note>All draws share the test exams, so that the intervals tell of other trainings and not of other "
+            "patients. Of twenty intervals one is expected to leave zero out by chance.</p>"
+        )
+        page.figure(
+            convergence_curves(_panels(runs), "val_loss", "validation loss"),
+            "Validation while the classifier is trained, a line for each draw (as Nakashima 2022, Fig. 1); the colour is the "
+            "pretraining: full is SimCLR on whole images, segmented SimCLR on hearts alone.",
+        )
+    else:
+        curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, macro AUC"})
+        page.figure(curves, "Validation while fine-tuning, a line for each draw.")
+    most = max(runs.counts)
+    runs.show(page, "roc.png", ": ROC curves and confusion", at_least=most)
+    runs.show(page, "saliency.png", ": where the network looked", at_least=most)
+
+
+def _introduction(runs: FineTunings) -> str:
+    config = runs.study.config
+    folds = "{draw}" in str(config.get("target", {}).get("arguments", ""))
+    draws = (
+        "A draw is a fold of the exams that are not of the test: it is stopped by one fold and trained on the others."
+        if folds
+        else "Each draw chooses other labelled exams; all methods of a draw see the same ones."
+    )
+    # a demo's overlay makes networks smaller
+    size = "small networks of these kinds" if config.get("overlay") else "VGG16 and DenseNet121"
+    return (
+        f"{runs.any['exams']} test exams, one backbone for end-diastole and one for end-systole. The score is the mean over "
+        f"{len(runs.any['auc'])} classes of the area under the ROC curve of each against the rest; 0.5 is guessing. {draws} "
+        f"Cells are the mean (standard deviation) over the draws. VGG and DenseNet are {size}. Without pretraining a network "
+        "is trained end to end; otherwise the linear layer alone, unless the study's settings below say something else."
+    )
+
+
+def _methods_of(study: StudyFolder, number: int) -> list[str]:
+    """The study's methods that are in a table of the paper."""
+    known = {method for table in paper_tables.TWO_PHASE_AUC[number] for method in table.values}
+    return [method for method in study.methods if method in known]
+
+
+def _by_method(runs: FineTunings) -> list[tuple[str, list[dict]]]:
+    """Name of a row, and what its draws wrote."""
+    return [(f"{count}, {method_name(method)}", list(draws.values())) for count, method, draws in runs.cells()]
+
+
+def _paper_rows(runs: FineTunings, auc: Scores, number: int) -> list[Row]:
+    """A row of each backbone, ours before the paper's, whose columns are those of one of its tables."""
+    columns = _TABLES[number][1]
+    rows = []
+    for count, backbone in product(runs.counts, BACKBONES):
+        scores = [auc.get((f"{backbone}_{column}", count)) for column in columns]
+        if any(scores):
+            cells = [over_draws(found.values()) if found else "" for found in scores]
+            rows.append(Row.of(f"{count}, {_BACKBONES[backbone]}", *cells))
+    for table, backbone in product(paper_tables.TWO_PHASE_AUC[number], BACKBONES):
+        cells = [f"{table.values[f'{backbone}_{column}']:.3f}" for column in columns]
+        name = f"{table.paper.name}, {table.data}, {_PAPERS_BACKBONES[backbone]}"
+        rows.append(Row.of(name, *cells, published=table))
+    return rows
+
+
+def _add_validation(page: Page, runs: FineTunings) -> None:
+    """Scores of the validation at the epoch that was kept, the one with the lowest loss."""
+    rows = []
+    for count, method, _ in runs.cells():
+        seen = [[row for row in rows_of if "val_loss" in row] for rows_of in runs.histories[method, count]]
+        kept = [min(rows_of, key=lambda row: row["val_loss"]) for rows_of in seen if rows_of]
+        if kept:
+            name = f"{count}, {method_name(method)}"
+            rows.append(
+                Row.of(name, *(over_draws(row.get(key) for row in kept) for key in ("val_loss", "val_auc")), len(kept))
+            )
+    if rows:
+        page.table("Validation", ["labelled exams, method", "loss", "macro AUC", "draws"], rows)
+        page.add(
+            "<p class=note>Of the exams that each draw was stopped by, at the epoch that was kept. Choose settings by this "
+            "table, and look at the test's scores once.</p>"
+        )
+
+
+def _add_convergence(page: Page, runs: FineTunings) -> None:
+    """How long the trainings took."""
+    keys = ("converged_epoch", "epochs")
+    rows = [
+        Row.of(name, *(over_draws((content.get(key) for content in contents), 1) for key in keys))
+        for name, contents in _by_method(runs)
+        if any("converged_epoch" in content for content in contents)
+    ]
+    if rows:
+        page.table("Epochs to converge (Fig. 1)", ["labelled exams, method", "to converge", "trained"], rows)
+        page.add(
+            "<p class=note>The first epoch at which the validation loss had fallen by 95 % of its whole fall, and the epochs "
+            "that were trained until it fell no more.</p>"
+        )
+
+
+def _add_saliency(page: Page, runs: FineTunings) -> None:
+    """Shares of saliency inside the heart."""
+    rows = []
+    for name, contents in _by_method(runs):
+        if found := [content["saliency"] for content in contents if content.get("saliency")]:
+            shares = [over_draws(entry[kind][phase] for entry in found) for phase in _PHASES for kind in _SHARES]
+            rows.append(Row.of(name, *shares, found[0]["exams"]))
+    if rows:
+        header = ["labelled exams, method", *(f"{called}, {phase}" for phase in _PHASES for called in _SHARES.values())]
+        page.table("Share of saliency inside the heart", [*header, "exams"], rows)
+        page.add(
+            "<p class=note>Grad-CAM of the class that was given, on test exams with masks. The heart's share of the image is "
+            "what a map without preference would have.</p>"
+        )
+
+
+def _pairs(auc: Scores, comparisons: Callable[[str], Sequence[tuple[str, str]]]) -> list[tuple]:
+    """Rows of `add_differences`, of the methods that the study has."""
+    counts = sorted({count for _, count in auc})
+    return [
+        (f"{count}, {method_name(one)} less {method_name(other)}", auc[one, count], auc[other, count])
+        for count, backbone in product(counts, BACKBONES)
+        for one, other in comparisons(backbone)
+        if (one, count) in auc and (other, count) in auc
+    ]
+
+
+def _of_pretraining(backbone: str) -> list[tuple[str, str]]:
+    """Each pretraining against none, and hearts alone against whole images, on the same images to classify."""
+    compared = [(name, "none") for name in PRETRAININGS[1:]] + [("segmented", "full")]
+    return [
+        (f"{backbone}_{one}_{images}", f"{backbone}_{other}_{images}") for images in IMAGES for one, other in compared
+    ]
+
+
+def _of_images(backbone: str) -> list[tuple[str, str]]:
+    """Hearts alone to classify against whole images, from the same pretraining."""
+    return [(f"{backbone}_{name}_segmented", f"{backbone}_{name}_full") for name in PRETRAININGS]
+
+
+def _panels(runs: FineTunings) -> dict[str, dict[str, list]]:
+    """Panel of a backbone and of what it classifies, to pretraining to histories; with most labelled exams."""
+    most = max(runs.counts)
+    panels: dict[str, dict[str, list]] = {}
+    for backbone, images, name in product(BACKBONES, IMAGES, PRETRAININGS):
+        if found := runs.histories.get((f"{backbone}_{name}_{images}", most)):
+            panels.setdefault(f"{_BACKBONES[backbone]}, {_IMAGES[images]}", {})[name] = found
+    return panels
