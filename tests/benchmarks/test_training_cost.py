@@ -59,6 +59,24 @@ def test_pairs_of_an_epoch():
     assert gflop_per_slice(config) == pytest.approx(alone, rel=1e-3)
 
 
+def test_both_phases_of_an_exam_stay_together():
+    """Of 18 slices at the two phases of an exam a third is used; a frozen backbone is not gone through backwards."""
+    name = "downstream_cardiac_two_phase_classification"
+    config = settings(name, overrides={"max_epochs": 3, "val_interval": 1})
+    found = work(config, Section(10, 180), Section(5, 90))
+    # 8 exams and then 2, of 6 slices each
+    assert (found.steps, found.step_slices, found.passes, found.validated) == (3 * 2, 8 * 6, 3, 5 * 6)
+    # VGG16, of three colours: channels in and out of its convolutions, and how often the image has been halved
+    layers = [(3, 64, 0), (64, 64, 0), (64, 128, 1), (128, 128, 1), (128, 256, 2), *[(256, 256, 2)] * 2, (256, 512, 3)]
+    layers += [(512, 512, 3)] * 2 + [(512, 512, 4)] * 3
+    expected = sum(2 * 9 * one * other * (224 >> halved) ** 2 for one, other, halved in layers) / 1e9
+    frozen, trained = (
+        gflop_per_slice(settings(name, overrides={"transfer": way})) for way in ("frozen_encoder", "all")
+    )
+    assert frozen == pytest.approx((expected, expected), rel=1e-4)
+    assert trained[0] == pytest.approx(expected, rel=1e-4) and 2.9 < trained[1] / trained[0] < 3.01
+
+
 def test_another_network_is_counted_with_its_config():
     """ViT-B/16's multiplications by hand: 256 patches and a class token of 768 numbers through 12 blocks."""
     tokens, width = 257, 768

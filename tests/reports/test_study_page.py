@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from planewise.reports.study.page import Table
 from planewise.reports.study_figures import finetune_curves, paired_draws, pretext_curves, scores_by_count
@@ -176,6 +177,8 @@ def test_every_score_and_every_method_has_its_panels():
     figure = finetune_curves(histories, {"val_loss": "loss", "val_auc": "AUC"})
     assert [len(axes.get_lines()) for axes in figure.axes] == [4, 2, 4, 2]
     assert figure.axes[0].get_ylim()[1] > 2.5 and figure.axes[2].get_ylim() == (0, 1)
+    assert not any(axes.get_legend() for axes in figure.axes), "a legend over the lines hides them"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["from scratch", "ImageNet"]
     scores = {("none", 16): {0: 0.5, 1: 0.6}, ("location", 16): {1: 0.7, 2: 0.1}, ("multitask", 16): {0: 0.9}}
     figure = paired_draws(scores, "mean AUC")
     pairs = [[list(line.get_ydata()) for line in axes.get_lines()] for axes in figure.axes]
@@ -193,3 +196,23 @@ def test_scores_by_count_go_through_the_means_of_the_draws():
     assert right - left == pytest.approx(1)
     assert figure.axes[3].get_ylim()[1] > 30
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["from scratch", "SSL+All"]
+
+
+def test_a_legend_of_many_methods_stays_on_the_figure():
+    methods = [
+        "none",
+        "slice_order",
+        "jigsaw",
+        "sax_position",
+        "simclr",
+        "byol",
+        "models_genesis",
+        "masked_autoencoder",
+    ]
+    methods += ["location", "orientation", "multitask", "multitask_again"]
+    figure = scores_by_count(
+        {"Dice": {"RV": {(method, 1): {0: 0.5} for method in methods}, "myocardium": {}, "LV": {}}}
+    )
+    FigureCanvasAgg(figure).draw()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1

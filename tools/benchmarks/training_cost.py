@@ -146,7 +146,7 @@ def _unit(config: ConfigParser, data: Section) -> int:
     each = data.slices / data.exams
     if "slices" in config:  # those of a stack that are used, as shares of its height
         first, last = config["slices"]
-        each *= last - first
+        each = max(1, round(each * (last - first)))
     return min(math.ceil(each), config.get("max_slices") or data.slices)
 
 

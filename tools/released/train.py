@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out = (given.out or ROOT / "work" / "released" / file.stem).absolute()
         made = Maker(recipe, out, given.bundles.absolute(), given.workers)
         for bundle in given.only or recipe["weights"]:
-            made.weights(bundle, f"tools/train_released_weights {given.recipe}")
+            made.weights(bundle, f"tools/train_released_weights {file.stem}")
     except InputError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1

@@ -46,3 +46,21 @@ def test_markdown_has_the_same_in_the_same_order():
     ]
     (image,) = (Image.open(io.BytesIO(content)) for content in pictures.values())
     assert np.asarray(image.convert("RGB"))[50, 50].tolist() == [51, 102, 153]
+
+
+def test_the_blue_of_a_small_structure_stays_blue_in_a_grey_picture():
+    """256 colours are few for a thousand grey levels with noise; the structures' colours are what the picture is about."""
+    pixels = np.random.default_rng(0).normal(120, 60, (200, 200, 1)).clip(0, 255).repeat(3, axis=2)
+    pixels += np.random.default_rng(1).normal(0, 4, (200, 200, 3))
+    colours = {"blue": (31, 119, 180), "green": (44, 160, 44), "red": (214, 39, 40)}
+    for number, colour in enumerate(colours.values()):
+        pixels[20:28, 20 + 20 * number : 28 + 20 * number] = colour
+    figure = Figure(figsize=(2, 2), dpi=100)
+    figure.figimage(pixels.clip(0, 255).astype(np.uint8))
+    page = Page()
+    page.figure(figure, "A heart.")
+    (png,) = page.markdown("heart")[1].values()
+    image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    image = image[::-1] if abs(image[24, 24] - colours["blue"]).max() > 60 else image
+    for number, colour in enumerate(colours.values()):
+        assert abs(image[24, 24 + 20 * number] - colour).max() < 12, (colour, image[24, 24 + 20 * number])

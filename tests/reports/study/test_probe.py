@@ -26,3 +26,11 @@ def test_every_pretext_that_was_probed_has_a_row(tmp_path):
 def test_a_study_without_probes_has_no_such_section(tmp_path):
     _, page = tables_of(probe, study_folder(tmp_path))
     assert page.html("").endswith("</style>")
+
+
+def test_exams_without_locations_have_no_such_section(tmp_path):
+    """As ACDC's volumes, whose base and apex nothing tells apart."""
+    unknown = {"pearson_r": None, "r2": None, "mae": None}
+    nothing = {"slices": 0, "exams": 0, "location": unknown, "neighbour_mae": None, "chance_mae": None}
+    write(tmp_path / "pretrain/simclr/test/metrics.json", {"probe": nothing})
+    assert tables_of(probe, study_folder(tmp_path, pretexts=["simclr"]))[0] == {}

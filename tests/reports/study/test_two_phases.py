@@ -16,6 +16,7 @@ RUNS = {
     "vgg16_none_full": ([0.50, 0.60], [9, 10]),
     "vgg16_none_segmented": ([0.60, 0.62], [8, 8]),
     "vgg16_full_full": ([0.70, 0.90], [4, 6]),
+    "vgg16_full_segmented": ([0.90, 0.80], [5, 7]),
     "vgg16_segmented_full": ([0.80, 0.70], [3, None]),
     "densenet121_none_full": ([0.55, None], [1, 2]),
 }
@@ -67,11 +68,11 @@ def test_the_papers_tables_with_ours_before_its(study):
     ]
     assert len(rows) == 2 + 6
     _, *rows = tables["Macro AUC, hearts alone to classify (Table 2)"]
-    assert rows[0] == ["56, VGG", "0.610 (0.014)", "", "", ""]
+    assert rows[0] == ["56, VGG", "0.610 (0.014)", "", "0.850 (0.071)", ""]
     assert rows[2] == ["Nakashima 2022, ACDC, DenseNet121", "0.744", "0.890", "0.888", "0.878"]
     header, *rows = tables["Macro AUC, images that SimCLR learns from - images to classify (Table 3)"]
     assert header[2] == "whole images - hearts alone"
-    assert rows[0] == ["56, VGG", "0.800 (0.141)", "", "0.750 (0.071)", ""]
+    assert rows[0] == ["56, VGG", "0.800 (0.141)", "0.850 (0.071)", "0.750 (0.071)", ""]
     assert rows[3] == ["Nakashima 2022, ICM, VGG16", "0.877", "0.886", "0.860", "0.908"]
     (table,) = [table for table in page.tables if table.title.endswith("(Table 1)")]
     assert [row.published.data if row.published else None for row in table.rows] == [
@@ -114,13 +115,18 @@ def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
         "56, VGG, full-full less VGG, none-full",
         "56, VGG, segmented-full less VGG, none-full",
         "56, VGG, segmented-full less VGG, full-full",
+        "56, VGG, full-segmented less VGG, none-segmented",
     ]
     # +.2 +.3: deviation .071, .25 -+ 12.706 * .0707 / sqrt(2)
     assert pretraining[1][1:] == ["+0.250", "0.071", "-0.385 to +0.885", "2 of 2", "+0.200 +0.300"]
     assert pretraining[3][1:] == ["-0.050", "0.212", "-1.956 to +1.856", "1 of 2", "+0.100 -0.200"]
+    assert pretraining[4][5] == "+0.300 +0.180"
     images = tables["Paired differences in macro AUC, of images to classify"]
-    assert [row[0] for row in images[1:]] == ["56, VGG, none-segmented less VGG, none-full"]
-    assert images[1][5] == "+0.100 +0.020"
+    assert [row[0] for row in images[1:]] == [
+        "56, VGG, none-segmented less VGG, none-full",
+        "56, VGG, full-segmented less VGG, full-full",
+    ]
+    assert [row[5] for row in images[1:]] == ["+0.100 +0.020", "+0.200 -0.100"]
     assert len(re.findall("do not decide between the two", page.html(""))) == 2
 
 
@@ -148,12 +154,12 @@ def test_convergence_has_a_panel_for_each_backbone_and_kind_of_images(study):
     panels = two_phases._panels(two_phases.FineTunings.found(study, "confusion"))
     assert {title: list(methods) for title, methods in panels.items()} == {
         "VGG, whole images": ["none", "full", "segmented"],
-        "VGG, hearts alone": ["none"],
+        "VGG, hearts alone": ["none", "full"],
         "DenseNet, whole images": ["none"],
     }
     figure = convergence_curves(panels, "val_loss", "validation loss")
     lines = [[list(map(float, line.get_ydata())) for line in axes.get_lines()] for axes in figure.axes]
-    assert [len(found) for found in lines] == [6, 2, 2] and lines[0][0] == [1.6, 1.2, 1.4]
+    assert [len(found) for found in lines] == [6, 4, 2] and lines[0][0] == [1.6, 1.2, 1.4]
     colours = {line.get_color() for line in figure.axes[0].get_lines()}
     assert len(colours) == 3
     names = [text.get_text() for text in figure.legends[0].get_texts()]

@@ -48,7 +48,9 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         return {}
     train, inference = (configs[name] for name in ("train", "inference"))
     if run.ships:
-        logger.info("the weights are those that ship with %s, trained on phantoms", run.weights.parent.parent.name)
+        logger.info(
+            "the weights are those that ship with %s, trained on phantoms", run.weights.resolve().parent.parent.name
+        )
     evaluates = "train" in parser
     network = run.config.get(_NETWORK)
     overlay = {} if network == train.get(_NETWORK) else _overlay_of(configs, train, network)

@@ -105,10 +105,21 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
             axes.set(title=f"{count} labelled exam{'s' if count > 1 else ''}", xlabel="epoch")
             if not column.endswith("loss"):
                 axes.set_ylim(0, 1)
-            if axes.get_legend_handles_labels()[0]:
-                axes.legend(frameon=False, fontsize=8, loc="best" if column.endswith("loss") else "upper left")
         line[0].set_ylabel(name)
+    # below: over a dozen lines it would hide them
+    named = {}
+    for axes in panels.ravel():
+        handles, labels = axes.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    if named:
+        _legend_below(figure, list(named.values()))
     return figure
+
+
+def _legend_below(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """A legend under the panels, in as many columns as the figure is wide for."""
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / 1.7)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
 
 
 def convergence_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], column: str, name: str) -> Figure:
@@ -131,7 +142,7 @@ def convergence_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], co
     handles = [
         Line2D([], [], color=METHOD_COLOURS.get(method, "k"), lw=1.3, label=method_name(method)) for method in methods
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, len(handles)), frameon=False, fontsize=8)
+    _legend_below(figure, handles)
     return figure
 
 
@@ -174,7 +185,7 @@ def scores_by_count(
     handles = [
         Line2D([], [], color=METHOD_COLOURS.get(method, "k"), lw=1.3, label=method_name(method)) for method in methods
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False, fontsize=8)
+    _legend_below(figure, handles)
     return figure
 
 

@@ -172,7 +172,8 @@ def _smaller(png: bytes) -> bytes:
     buffer = io.BytesIO()
     image = Image.open(io.BytesIO(png)).convert("RGB")
     image.thumbnail((_WIDTH, 4 * _WIDTH))
-    image.quantize(256).save(buffer, format="png", optimize=True)
+    # the usual method gives all 256 colours to a grey image and makes the blue of a small structure green
+    image.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
 

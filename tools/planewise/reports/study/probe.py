@@ -8,12 +8,13 @@ from planewise.reports.study_figures import method_name
 
 
 def add(page: Page, study: StudyFolder) -> None:
-    rows = []
+    rows, slices = [], 0
     for name in study.pretexts:
         content = read_json(study.path / "pretrain" / name / "test" / "metrics.json") or {}
         # older runs have none
         if probe := content.get("probe"):
             location = probe["location"]
+            slices += probe["slices"]
             rows.append(
                 Row.of(
                     method_name(name),
@@ -23,7 +24,7 @@ def add(page: Page, study: StudyFolder) -> None:
                     f"{probe['slices']} of {probe['exams']}",
                 )
             )
-    if not rows:
+    if not slices:  # no probe, or exams whose slices have no location, as ACDC's
         return
     page.add(
         "<h2>What the features know before any fine-tuning</h2><p>The same probe for every pretext: its encoder as it was "
