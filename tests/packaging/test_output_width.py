@@ -8,7 +8,7 @@ import shutil
 import pytest
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_values
-from planewise.packaging.package_bundle import _write_width
+from planewise.packaging.package_bundle import _write_channels, _write_width
 
 from tests.conftest import ROOT
 
@@ -32,3 +32,15 @@ def test_metadata_says_how_many_numbers_the_network_gives(name, settings, width,
     after = (copy / "configs/metadata.json").read_text()
     assert json.loads(after)["network_data_format"]["outputs"]["pred"]["num_channels"] == width
     assert (after != before) == changed == bool(said)
+
+
+def test_metadata_says_how_many_channels_the_network_takes(tmp_path):
+    copy = shutil.copytree(ROOT / "bundles/pretext_rotation", tmp_path / "pretext_rotation")
+    config = copy / "configs/inference.yaml"
+    config.write_text(with_values(config.read_text(), {"in_channels": 2}))
+    said: list[str] = []
+    _write_channels(Bundle(copy), said.append)
+    _write_channels(Bundle(copy), said.append)
+    assert said == ["as trained: 2 channels in the network's input"]
+    image = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
+    assert image["num_channels"] == 2 and image["channel_def"] == {"0": "channel 1", "1": "channel 2"}

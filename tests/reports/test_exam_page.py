@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from planewise.reports.exam_page import ShownExam, exam_page
+from planewise.reports.pretext_figures import VIEW_COLOURS
 
 SPACING, GAP, SIZE, SLICES = 2.0, 8.0, 80, 6
 PLANES = {
@@ -77,6 +78,8 @@ def test_the_ball_lies_where_it_is(content):
 def test_planes_and_their_lines(content):
     assert [plane["name"] for plane in content["planes"]] == ["2ch planned", "4ch planned", "2ch acquired"]
     assert [plane["dash"] for plane in content["planes"]] == ["solid", "solid", "dash"]
+    # a view has one colour, that of the other pictures
+    assert [plane["colour"] for plane in content["planes"]] == [VIEW_COLOURS[0], VIEW_COLOURS[1], VIEW_COLOURS[0]]
     for plane, axis, place in zip(content["planes"], (0, 1, 0), (90, 70, 94), strict=True):
         corners = np.array(plane["corners"])
         assert np.allclose(corners[:, axis], place)

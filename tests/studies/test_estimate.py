@@ -176,7 +176,7 @@ def test_the_datalist_counts_once_it_is_there(tmp_path):
     # 200 epochs; two of 4, 5 and 6 slices are 9 to 11, a batch of 10 or two
     assert drawn == {200, 400}
     with pytest.raises(InputError, match="does not say what to expect"):
-        sections(study, "unlabelled", Path("study.yaml"))
+        sections(study | {"phantom": {"unlabelled": "--exams 3"}}, "unlabelled", Path("study.yaml"))
     with pytest.raises(InputError, match="wants 65 labelled exams"):
         cost(
             dataclasses.replace(job, exams=65),

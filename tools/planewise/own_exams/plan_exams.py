@@ -88,7 +88,8 @@ def plan_exams(
             tables=[("Planned from the short axis alone", _HEADER, rows)],
         )
         page = write_page(output / stack.name, shown)
-        remarks = [line for line in said if line.startswith(f"exam {stack.name}") and ": plane" not in line]
+        # not what the bundle says of each view, which the rows say; both bundles may say the same of an exam
+        remarks = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
             PlannedExam(
                 page,

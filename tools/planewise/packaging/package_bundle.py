@@ -101,6 +101,7 @@ def package_bundle(
         _write_weights(packaged, file, say)
         check_metadata(source)
         check_shapes(packaged.metadata)
+        _write_channels(packaged, say)
         _write_width(packaged, say)
         _verify_network(packaged)
         if torchscript:
@@ -225,6 +226,19 @@ def _write_weights(packaged: Bundle, file: Path, say: Callable[[str], None]) -> 
     check_weights(weights, network, str(file))
     save_weights(weights, network, packaged.weights)
     say(f"weights: {sum(value.numel() for value in weights.values()):,} values, {len(weights)} tensors")
+
+
+def _write_channels(packaged: Bundle, say: Callable[[str], None]) -> None:
+    """How many channels the network takes, into metadata.json, where that is a setting: contrasts of a volume, say."""
+    metadata = packaged.metadata
+    image = metadata["network_data_format"]["inputs"].get("image", {})
+    channels = packaged.config("inference.yaml").get("in_channels", image.get("num_channels"))
+    if not isinstance(channels, int) or channels == image.get("num_channels"):
+        return
+    image["num_channels"] = channels
+    image["channel_def"] = {str(number): f"channel {number + 1}" for number in range(channels)}
+    Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
+    say(f"as trained: {channels} channels in the network's input")
 
 
 def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:

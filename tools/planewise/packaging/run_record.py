@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from monai.utils import ensure_tuple
+
 from planewise.data import read_datalist
 from planewise.data.datalist import PATH_KEYS
 from planewise.engines.checkpoints import BEST
@@ -88,7 +90,8 @@ class Run(RunRecord):
             return False
         content = read_datalist(datalist)
         items = [item for section in SECTIONS for item in content.get(section, [])]
-        folders = {(datalist.parent / item[key]).resolve().parent for item in items for key in PATH_KEYS if key in item}
+        paths = [path for item in items for key in PATH_KEYS if key in item for path in ensure_tuple(item[key])]
+        folders = {(datalist.parent / path).resolve().parent for path in paths}
         # phantoms are written whole trees at a time, a few folders deep
         trees = {above for folder in folders for above in (folder, *list(folder.parents)[:6])}
         return any((tree / _PHANTOM_MARK).is_file() for tree in trees)

@@ -113,7 +113,7 @@ def _planes(exam: ShownExam) -> list[_Plane]:
     planned = {} if exam.plan is None else exam.plan["views"]
     # an exam may have many views; beside planned ones only the same are of interest
     acquired = {view: entry for view, entry in exam.acquired.items() if view in (planned or exam.acquired)}
-    colours = dict(zip([*planned, *acquired], cycle(VIEW_COLOURS), strict=False))
+    colours = dict(zip(dict.fromkeys([*planned, *acquired]), cycle(VIEW_COLOURS), strict=False))
     shown = [
         _plane(f"{view} planned", entry, colours[view], True)
         for view, entry in planned.items()

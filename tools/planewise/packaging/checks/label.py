@@ -193,9 +193,9 @@ def training(candidate: Candidate) -> str:
     """The training data that MONAI Label hands over, volumes with masks: the bundle learns from it (some pretexts from the
     images alone), or says why not."""
     bundle = candidate.bundle
-    channels = _channels(
-        _transforms(ConfigParser(bundle.config("train.yaml")).get_parsed_content("train#preprocessing"))
-    )
+    preprocessing = ConfigParser(bundle.config("train.yaml")).get_parsed_content("train#preprocessing")
+    # a bundle that learns from no image has one transform alone
+    channels = _channels(preprocessing.transforms if isinstance(preprocessing, Compose) else [preprocessing])
     shape = (*_IMAGES[0], channels) if channels > 1 else _IMAGES[0]
     with _example(shape) as image, _example(_IMAGES[0], integers=True) as label:
         parser = ConfigParser(
