@@ -97,7 +97,7 @@ def write_phantoms(
             for kind, (recipe, count) in kinds.items():
                 list(write_exams(recipe, folder / body / kind, count))
                 view = "4ch" if kind == "four_chamber" else None
-                channels = "t1,flair" if kind == "heads" else None
+                channels = "t1,flair" if kind in ("heads", "tissues") else None
                 result = index_folder(folder / body / kind, anatomy=body, split=split, view=view, channels=channels)
                 lists[kind] = folder / body / f"{kind}.json"
                 write_datalist(changed(result.datalist), lists[kind])

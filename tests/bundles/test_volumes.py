@@ -27,10 +27,11 @@ SHORT = {"max_epochs": 2, "val_interval": 1, "samples_per_epoch": 8}
 
 @pytest.fixture(scope="module")
 def volumes(tmp_path_factory) -> SimpleNamespace:
-    """``heads`` of two channels, ``tumours`` of four with masks, ``abdomens`` of one."""
+    """``heads`` and ``tissues`` of two channels, ``tumours`` of four, ``abdomens`` of one; all but ``heads`` with masks."""
     recipes = {
         "volume": {
             "heads": (Recipe("brats", 56, HEADS.with_values(side=16, tumour=0.0)), 6),
+            "tissues": (Recipe("brats", 59, HEADS.with_values(side=16, tumour=0.0, tissues=1)), 6),
             "abdomens": (Recipe("msd", 58, ABDOMENS.with_values(side=16)), 9),
             "tumours": (Recipe("brats", 57, HEADS.with_values(side=16, radius=(25.0, 30.0))), 6),
         }
@@ -81,6 +82,54 @@ def test_the_2d_form_tells_four_turns_of_slices(volumes, tmp_path):
     run_bundle(ROTATION, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
     (features,) = (tmp_path / "out").rglob("features.npy")
     assert np.load(features).shape == (16, 8), "a row for each slice of the network's grid"
+
+
+def test_an_encoder_that_learned_tissues_is_fine_tuned(volumes, tmp_path):
+    """Table 1's "3D Supervised": masks of three tissues of two channels, then three parts of a tumour of four channels. Both
+    networks have four outputs, and the head and the decoder are not taken all the same."""
+    shared = SHORT | {"max_epochs": 1, "samples_per_epoch": 4}
+    first, second = tmp_path / "tissues", tmp_path / "tumours"
+    settings = {"datalist": str(volumes.tissues), "output_dir": str(first), "in_channels": 2}
+    run_bundle(TUMOURS, "train.yaml", "evaluate.yaml", "tissues.yaml", run_id="train_and_evaluate", **shared | settings)
+    scores = json.loads((first / "test/metrics.json").read_text())
+    assert list(scores["structures"]) == ["fluid", "grey matter", "white matter"] and scores["volumes"] > 0
+    settings = {"datalist": str(volumes.tumours), "output_dir": str(second), "pretrained": str(first)}
+    run_bundle(TUMOURS, "train.yaml", **shared | settings | {"frozen_epochs": 1, "learning_rate": 0.0})
+    before, after = weights(first), weights(second)
+    assert before.keys() == after.keys()
+    for name, value in parts(before, "encoder").items():
+        assert torch.equal(after[name], value[:, [0, 0, 1, 1]] if name == "encoder.stem.conv.weight" else value), name
+    moved = [name for name in before if not name.startswith("encoder.") and name.endswith("conv.weight")]
+    assert moved and not any(torch.equal(before[name], after[name]) for name in moved)
+
+
+def test_the_2d_form_starts_from_a_2d_pretext_and_segments_whole_volumes(volumes, tmp_path):
+    shared = SHORT | {"max_epochs": 1}
+    first, second = tmp_path / "pretext", tmp_path / "tumours"
+    settings = {"datalist": str(volumes.heads), "output_dir": str(first)}
+    run_bundle(ROTATION, "train.yaml", "2d.yaml", **shared | settings)
+    settings = {"datalist": str(volumes.tumours), "output_dir": str(second), "pretrained": str(first)}
+    configs = ("train.yaml", "evaluate.yaml", "2d.yaml")
+    run_bundle(
+        TUMOURS, *configs, run_id="train_and_evaluate", **shared | settings | {"frozen_epochs": 1, "save_masks": True}
+    )
+    before, after = weights(first), weights(second)
+    assert after["encoder.stem.conv.weight"].ndim == 4
+    for name, value in parts(before, "encoder").items():
+        assert torch.equal(after[name], value[:, [0, 0, 1, 1]] if name == "encoder.stem.conv.weight" else value), name
+    scores = json.loads((second / "test/metrics.json").read_text())
+    assert list(scores["structures"]) == ["WT", "TC", "ET"] and scores["volumes"] > 0
+    (history,) = read_history(second / "history.csv")
+    assert 0 <= history["val_mean_dice"] <= 1
+    # inference on a case gives what the evaluation gave
+    item = json.loads(volumes.tumours.read_text())["test"][0]
+    folder = (volumes.tumours.parent / item["image"][0]).parent
+    where = {"input": str(folder), "weights": str(second), "output_dir": str(tmp_path / "out"), **tiny_size(TUMOURS)}
+    run_bundle(TUMOURS, "inference.yaml", "2d.yaml", **where)
+    (written,) = (nibabel.load(path) for path in (tmp_path / "out").rglob("*_mask.nii.gz"))
+    (mask,) = (nibabel.load(path) for path in (second / "test/masks").glob(f"*{item['exam']}*"))
+    assert written.shape == nibabel.load(volumes.tumours.parent / item["image"][0]).shape
+    assert np.array_equal(np.asarray(written.dataobj), np.asarray(mask.dataobj))
 
 
 def test_frozen_then_released_and_resumed(volumes, pretext, tmp_path):
