@@ -1,0 +1,23 @@
+"""The grade of a photograph as a target."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+
+
+class ReadGraded(Transform):
+    """Write an item's grade as a tensor under ``grade``, int64, no axes.
+
+    Args:
+        key: key of the item that holds it; `planewise.data.graded` says of a datalist's items which have one.
+    """
+
+    def __init__(self, key: str = "grade") -> None:
+        self.key = key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        return {**data, "grade": torch.tensor(int(data[self.key]))}
