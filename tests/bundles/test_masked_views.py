@@ -12,6 +12,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from planewise.data import load_datalist
+from planewise.engines import read_history
 from planewise.errors import InputError
 
 from tests.bundles.conftest import run_bundle
@@ -53,6 +54,18 @@ def test_views_are_changed_in_the_papers_ways_alone(overlay, tmp_path):
     told = ConfigParser.load_config_files(configs)
     assert [told[key] for key in ("learning_rate", "weight_decay", "temperature")] == [1e-4, 1e-4, 0.1]
     assert 64 <= told["batch_size"] <= 256
+
+
+def test_pretraining_ends_early(phantoms, tmp_path):
+    """A rate that only spoils: the first epochs are the best."""
+    run_bundle(
+        SIMCLR, "train.yaml", "vgg16.yaml", datalist=str(phantoms.cardiac.labelled), output_dir=str(tmp_path),
+        batch_size=8, samples_per_epoch=8, max_epochs=9, val_interval=1, patience=2, learning_rate=1.0,
+        projection=[16, 8], **SMALL["vgg16.yaml"],
+    )  # fmt: skip
+    rows = read_history(tmp_path / "history.csv")
+    best = min(rows, key=lambda row: row["val_loss"])["epoch"]
+    assert rows[-1]["epoch"] == best + 2 < 9
 
 
 def test_what_is_outside_of_the_mask_never_reaches_the_network(phantoms, tmp_path):
