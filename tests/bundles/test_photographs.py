@@ -1,4 +1,4 @@
-"""The bundle of photographs (Taleb 2020, section 4.3): from a pretext's encoder to grades."""
+"""Photographs (Taleb 2020, section 4.3): from a pretext that needs no grades to the bundle that learns them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from planewise.data import find_photographs, load_datalist
 from planewise.engines import read_history
 
 from tests.bundles.conftest import run_bundle, tiny, tiny_size
-from tests.bundles.test_runs import interrupted, same, weights
+from tests.bundles.test_runs import interrupted, root_cause, same, weights
 from tests.bundles.test_volumes import parts
 from tests.conftest import ROOT
 
-GRADING = "downstream_retinopathy_grading"
+GRADING, ROTATION = "downstream_retinopathy_grading", "pretext_rotation"
+#: Of the pretext on photographs, whose own demo is of volumes.
+SMALL = {"init_features": 8, "growth_rate": 4, "blocks": [1, 1, 1, 1], "image_size": 32, "in_channels": 3}
 SHORT = {"max_epochs": 2, "samples_per_epoch": 8}
 
 
@@ -88,6 +90,61 @@ def test_the_encoder_waits_for_the_head_and_is_then_released(graded, phantoms, t
     assert all(not torch.equal(value, frozen[name]) for name, value in moved.items() if name.endswith("weight"))
     # Adam counts the head's steps through both epochs, and the encoder's from its release
     assert {int(state["step"]) for state in resumed["optimizer"]["state"].values()} == {2, 4}
+
+
+@pytest.fixture(scope="module")
+def turned(phantoms, tmp_path_factory) -> Path:
+    """A run of the rotation pretext on photographs, with those that have no grade, evaluated."""
+    folder = tmp_path_factory.mktemp("turned")
+    settings = {
+        "datalist": str(phantoms.photograph.graded),
+        "output_dir": str(folder),
+        "max_epochs": 1,
+        "val_interval": 1,
+    }
+    configs = ("train.yaml", "evaluate.yaml", "photographs.yaml")
+    run_bundle(ROTATION, *configs, run_id="train_and_evaluate", samples_per_epoch=8, **settings, **SMALL)
+    return folder
+
+
+def test_a_pretext_tells_four_turns_of_photographs(turned, phantoms, tmp_path):
+    scores = json.loads((turned / "validation/metrics.json").read_text())
+    assert scores["photographs"] == 8 and scores["rotation"]["turns"] == 4
+    assert (turned / "validation/photographs.csv").read_text().count("\n") == 9
+    # the weights say which network they are of
+    where = {"input": str(phantoms.photograph.graded), "num_exams": 1, "output_dir": str(tmp_path)}
+    run_bundle(ROTATION, "inference.yaml", "photographs.yaml", weights=str(turned), **where, **SMALL)
+    (features,) = tmp_path.rglob("features.npy")
+    assert np.load(features).shape == (1, weights(turned)["head.0.weight"].shape[1]), "a row for the photograph"
+
+
+def test_a_pretexts_encoder_goes_on_to_grades(turned, phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.photograph.graded), "pretrained": str(turned), "frozen_epochs": 2, **SHORT}
+    run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path), **settings)
+    trained, source = weights(tmp_path, "last.ckpt")["network"], weights(turned, "last.ckpt")["network"]
+    best = weights(turned)
+    assert same(parts(trained, "encoder"), parts(best, "encoder"))
+    assert parts(trained, "head")["head.0.weight"].shape[0] == 4 != parts(source, "head")["head.0.weight"].shape[0]
+
+
+def test_both_bundles_see_the_same_photograph(phantoms):
+    item = load_datalist(phantoms.photograph.graded, "test")[0]
+    folder = ROOT / "bundles" / ROTATION / "configs"
+    config = [str(folder / file) for file in ("train.yaml", "photographs.yaml")]
+    pretext = ConfigParser(ConfigParser.load_config_files(config))
+    pretext.update(SMALL | {"bundle_root": str(folder.parent)})
+    pixels = [
+        parser.get_parsed_content("train#preprocessing")(dict(item))["image"].as_tensor()
+        for parser in (pretext, parser_of("train.yaml"))
+    ]
+    assert torch.equal(*pixels)
+
+
+def test_photographs_need_the_config_of_photographs(phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.photograph.graded), "output_dir": str(tmp_path)}
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(ROTATION, "train.yaml", **settings)
+    assert "put configs/photographs.yaml on top" in str(root_cause(caught.value))
 
 
 def test_five_folds_share_out_the_graded_photographs_by_grade(phantoms, tmp_path):
