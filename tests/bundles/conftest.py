@@ -27,10 +27,11 @@ TINY = {
     "volume": {"features": [4, 8, 8], "image_size": 16, "batch_size": 4, "val_samples": 8},
 }
 #: Bundles of whole volumes, and the layout of the phantoms that they learn from.
-VOLUMES = {"pretext_rotation": "heads"}
+VOLUMES = {"pretext_relative_patch_location": "heads", "pretext_rotation": "heads"}
 #: Of a bundle whose network is another.
 _OWN = {
     "downstream_cardiac_two_phase_classification": {"features": [4, 4, 8, 8, 8], "blocks": [1, 1, 1, 1, 1]},
+    "pretext_relative_patch_location": {"in_channels": 2, "image_size": 24},
     "pretext_rotation": {"in_channels": 2},
 }
 #: Of these, what inference has too.
