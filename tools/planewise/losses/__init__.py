@@ -5,6 +5,7 @@ from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
 from planewise.losses.findings import FindingsLoss
 from planewise.losses.grades import GradeLoss, cumulative_targets
 from planewise.losses.jigsaw import JigsawLoss
+from planewise.losses.patch_location import PatchLocationLoss
 from planewise.losses.position import PositionLoss
 from planewise.losses.pretext import (
     MultitaskLoss,
@@ -27,6 +28,7 @@ __all__ = [
     "GradeLoss",
     "JigsawLoss",
     "MultitaskLoss",
+    "PatchLocationLoss",
     "PositionLoss",
     "RelativeLocationLoss",
     "RelativeOrientationLoss",
