@@ -7,7 +7,8 @@
     python tools/benchmarks/training_cost.py downstream_brain_tumour_segmentation --exams 228 --batch-size 1 --memory
 
 prints GFLOP per slice, or per volume of a network of volumes (forward and backward), steps, PFLOP, and hours at a rate of
-float32 operations that really arrive; with ``--memory`` the peak memory of a step. `tools/studies/estimate` asks the same of a whole study.
+float32 operations that really arrive; with ``--memory`` the peak memory of a step. `tools/studies/estimate` asks the same
+of a whole study.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from planewise.phantoms.heart.population import LABELLED, UNLABELLED, VOLUNTEERS
 from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED, KneePopulation
+from planewise.phantoms.volume_defects import BRATS_DEFECTS, MSD_DEFECTS
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,14 @@ LAYOUTS = {
     "ukbb": Layout("UK Biobank", 6, HEART, VOLUNTEERS, "planewise.phantoms.layouts.ukbb", own_defects=UKBB_DEFECTS),
     "fastmri": Layout("fastMRI", 3, KNEE, KNEE_UNLABELLED, "planewise.phantoms.layouts.fastmri", dicom=True),
     "mrnet": Layout("MRNet", 4, KNEE, KNEE_LABELLED, "planewise.phantoms.layouts.mrnet"),
-    "brats": Layout("BraTS", 7, HEAD, HEADS, "planewise.phantoms.layouts.brats"),
-    "msd": Layout("the decathlon", 8, ABDOMEN, ABDOMENS, "planewise.phantoms.layouts.msd", listing=True),
+    "brats": Layout("BraTS", 7, HEAD, HEADS, "planewise.phantoms.layouts.brats", own_defects=BRATS_DEFECTS),
+    "msd": Layout(
+        "the decathlon",
+        8,
+        ABDOMEN,
+        ABDOMENS,
+        "planewise.phantoms.layouts.msd",
+        listing=True,
+        own_defects=MSD_DEFECTS,
+    ),
 }
