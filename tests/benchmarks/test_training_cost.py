@@ -99,6 +99,8 @@ def test_a_network_of_volumes_is_counted_at_its_size():
     assert gflop_per_slice(config)[0] == pytest.approx(expected, rel=1e-6)
     found = work(settings("pretext_rotation", overrides={"max_epochs": 3}), Section(20, 20), Section(4, 4))
     assert (found.steps, found.step_slices) == (3 * 3, 8), "20 volumes, 8 at a time"
+    slices = work(settings("pretext_rotation", ("train.yaml", "2d.yaml"), {"max_epochs": 3}), Section(20, 20))
+    assert (slices.steps, slices.step_slices) == (3 * 3, 64), "160 slices, 8 of each volume, 64 at a time"
     flat = gflop_per_slice(settings("pretext_rotation", overrides=small | {"spatial_dims": 2}))[0]
     assert flat == pytest.approx(
         2 * (9 * 2 * 4 * 256 + 2 * 9 * 4 * 4 * 256 + (9 * 4 * 8 + 9 * 8 * 8 + 4 * 8) * 64 + 8 * 4) / 1e9, rel=1e-6

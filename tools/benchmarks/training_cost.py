@@ -174,7 +174,13 @@ def _units(config: ConfigParser, part: str, data: Section) -> int:
     per_exam = (config[part].get("sampler") or {}).get("samples_per_exam", "all")
     if str(per_exam).startswith("@"):
         per_exam = config[per_exam[1:]]
-    return data.slices if per_exam == "all" else min(data.exams * int(per_exam), data.slices)
+    # of volumes the datalist counts the volumes, whose slices are as many as the network's grid is wide
+    slices = (
+        data.exams * int(config["image_size"])
+        if "in_channels" in config and not _whole_volumes(config)
+        else data.slices
+    )
+    return slices if per_exam == "all" else min(data.exams * int(per_exam), slices)
 
 
 def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: str = "cpu") -> torch.Tensor:

@@ -3,7 +3,7 @@
 from planewise.metrics.classes_auc import ClassesAuc
 from planewise.metrics.classification import classification_scores
 from planewise.metrics.contours import mean_contour_distance
-from planewise.metrics.convergence import epochs_to_converge
+from planewise.metrics.convergence import epoch_that_reached, epochs_to_converge
 from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
 from planewise.metrics.findings import finding_scores, mean_auc
 from planewise.metrics.findings_auc import FindingsAuc
@@ -31,6 +31,7 @@ __all__ = [
     "classification_scores",
     "effective_rank",
     "embedding_spread",
+    "epoch_that_reached",
     "epochs_to_converge",
     "finding_scores",
     "inside_share",
