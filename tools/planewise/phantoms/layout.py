@@ -20,6 +20,9 @@ from planewise.phantoms.heart.population import LABELLED, UNLABELLED, VOLUNTEERS
 from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED, KneePopulation
+from planewise.phantoms.retina.defects import APTOS_DEFECTS
+from planewise.phantoms.retina.population import RETINAS, RetinaPopulation
+from planewise.phantoms.retina.retina import Retina
 from planewise.phantoms.volume_defects import BRATS_DEFECTS, MSD_DEFECTS
 
 
@@ -27,7 +30,7 @@ from planewise.phantoms.volume_defects import BRATS_DEFECTS, MSD_DEFECTS
 class Anatomy:
     """What is scanned."""
 
-    exam: type[Exam] | type[KneeExam] | type[Head] | type[Abdomen]
+    exam: type[Exam] | type[KneeExam] | type[Head] | type[Abdomen] | type[Retina]
     """Class of its exams: sampled whole by ``sample``, or the organ alone by ``sample_organ``"""
     defects: Mapping[str, Defect]
     """Name to flaw of a DICOM exam"""
@@ -37,9 +40,10 @@ HEART = Anatomy(Exam, DEFECTS)
 KNEE = Anatomy(KneeExam, KNEE_DEFECTS)
 HEAD = Anatomy(Head, {})
 ABDOMEN = Anatomy(Abdomen, {})
+RETINA = Anatomy(Retina, {})
 
 #: What every population is one of.
-AnyPopulation = Population | KneePopulation | HeadPopulation | AbdomenPopulation
+AnyPopulation = Population | KneePopulation | HeadPopulation | AbdomenPopulation | RetinaPopulation
 
 
 @dataclass(frozen=True)
@@ -106,5 +110,8 @@ LAYOUTS = {
         "planewise.phantoms.layouts.msd",
         listing=True,
         own_defects=MSD_DEFECTS,
+    ),
+    "aptos": Layout(
+        "APTOS", 9, RETINA, RETINAS, "planewise.phantoms.layouts.aptos", listing=True, own_defects=APTOS_DEFECTS
     ),
 }
