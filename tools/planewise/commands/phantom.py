@@ -273,7 +273,7 @@ def photograph(
     from planewise.phantoms import LAYOUTS, Recipe
 
     if list_defects:
-        _listed(layout, Size.demo, True, False)
+        _print_defects(layout)
         return
     with _refusals():
         population = LAYOUTS[layout.value].population
