@@ -88,7 +88,7 @@ def test_a_study_of_volumes_ends_in_its_report(tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(config))
     process = snakemake(file, cwd=tmp_path)
-    text = process.communicate(timeout=500)[0]
+    text = process.communicate(timeout=900)[0]
     assert process.returncode == 0, text[-3000:]
     page = (tmp_path / "out/report/index.html").read_text()
     for method in config["methods"]:
