@@ -31,12 +31,14 @@ TINY = {
 VOLUMES = {
     "downstream_brain_tumour_segmentation": "tumours",
     "downstream_pancreas_segmentation": "abdomens",
+    "pretext_relative_patch_location": "heads",
     "pretext_rotation": "heads",
 }
 #: Of a bundle whose network is another.
 _OWN = {
     "downstream_cardiac_two_phase_classification": {"features": [4, 4, 8, 8, 8], "blocks": [1, 1, 1, 1, 1]},
     "downstream_brain_tumour_segmentation": {"in_channels": 4},
+    "pretext_relative_patch_location": {"in_channels": 2, "image_size": 24},
     "pretext_rotation": {"in_channels": 2},
 }
 #: Of these, what inference has too.
