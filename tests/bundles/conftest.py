@@ -27,14 +27,24 @@ TINY = {
     "volume": {"features": [4, 8, 8], "image_size": 16, "batch_size": 4, "val_samples": 8},
 }
 #: Bundles of whole volumes, and the layout of the phantoms that they learn from.
-VOLUMES = {"pretext_rotation": "heads"}
+VOLUMES = {
+    "pretext_contrastive_predictive_coding": "heads",
+    "pretext_rotation": "heads",
+}
 #: Of a bundle whose network is another.
 _OWN = {
     "downstream_cardiac_two_phase_classification": {"features": [4, 4, 8, 8, 8], "blocks": [1, 1, 1, 1, 1]},
+    "pretext_contrastive_predictive_coding": {
+        "in_channels": 2,
+        "patches_per_side": 3,
+        "negatives": 4,
+        "embedding": [16, 8],
+        "context_features": 8,
+    },
     "pretext_rotation": {"in_channels": 2},
 }
 #: Of these, what inference has too.
-_SIZE = ("features", "stem_stride", "image_size", "spacing", "in_channels")
+_SIZE = ("features", "blocks", "stem_stride", "image_size", "spacing", "in_channels")
 
 
 def anatomy(name: str) -> str:
@@ -51,8 +61,8 @@ def tiny(name: str) -> dict:
 
 def tiny_size(name: str) -> dict:
     """Those of them that say what the network is and what it sees."""
-    small = {key: value for key, value in TINY[anatomy(name)].items() if key in _SIZE}
-    return small | _OWN.get(name, {})
+    small = TINY[anatomy(name)] | _OWN.get(name, {})
+    return {key: value for key, value in small.items() if key in _SIZE}
 
 
 def run_bundle(name: str, *configs: str, **overrides) -> None:

@@ -14,6 +14,7 @@ from planewise.evaluation.location_scores import LocationScores
 from planewise.evaluation.location_writer import LocationWriter
 from planewise.evaluation.order_slices import OrderSlicesd
 from planewise.evaluation.orientation_scores import OrientationScores
+from planewise.evaluation.patch_prediction_scores import PatchPredictionScores
 from planewise.evaluation.pictures import HeatmapPictureHandler
 from planewise.evaluation.plan_views import PlanViewsd
 from planewise.evaluation.plan_writer import PlanWriter
@@ -50,6 +51,7 @@ __all__ = [
     "LocationWriter",
     "OrderSlicesd",
     "OrientationScores",
+    "PatchPredictionScores",
     "PlanViewsd",
     "PlanWriter",
     "PositionScores",

@@ -5,6 +5,7 @@ from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
 from planewise.losses.findings import FindingsLoss
 from planewise.losses.jigsaw import JigsawLoss
 from planewise.losses.position import PositionLoss
+from planewise.losses.predictive_coding import PredictiveCodingLoss, candidate_scores
 from planewise.losses.pretext import (
     MultitaskLoss,
     RelativeLocationLoss,
@@ -26,6 +27,7 @@ __all__ = [
     "JigsawLoss",
     "MultitaskLoss",
     "PositionLoss",
+    "PredictiveCodingLoss",
     "RelativeLocationLoss",
     "RelativeOrientationLoss",
     "RestorationLoss",
@@ -35,6 +37,7 @@ __all__ = [
     "SoftDiceLoss",
     "Term",
     "TermLoss",
+    "candidate_scores",
     "logged_terms",
     "predicted_location",
     "weighted_sum",

@@ -16,6 +16,7 @@ from planewise.metrics.masked_loss import MaskedLoss
 from planewise.metrics.neighbours import mean_distance_of_others, nearest_neighbours
 from planewise.metrics.position_errors import PositionErrors
 from planewise.metrics.positions import position_counts, position_dice
+from planewise.metrics.predicted_patches import candidates_told, found_first, patch_scores
 from planewise.metrics.regions import region_classes, region_values
 from planewise.metrics.segmentation import volume_scores
 from planewise.metrics.volume_dice import VolumeDice
@@ -28,11 +29,13 @@ __all__ = [
     "MaskedLoss",
     "PositionErrors",
     "VolumeDice",
+    "candidates_told",
     "classification_scores",
     "effective_rank",
     "embedding_spread",
     "epochs_to_converge",
     "finding_scores",
+    "found_first",
     "inside_share",
     "line_profiles",
     "location_scores",
@@ -40,6 +43,7 @@ __all__ = [
     "mean_contour_distance",
     "mean_distance_of_others",
     "nearest_neighbours",
+    "patch_scores",
     "position_counts",
     "position_dice",
     "profile_correlation",

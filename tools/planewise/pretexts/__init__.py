@@ -4,6 +4,7 @@ from planewise.pretexts.corrupt_images import CorruptImagesd
 from planewise.pretexts.crossing_planes import CrossingPlanesd
 from planewise.pretexts.jigsaw_tiles import JigsawTilesd
 from planewise.pretexts.mask_patches import MaskPatchesd
+from planewise.pretexts.overlapping_patches import OverlappingPatchesd
 from planewise.pretexts.permutations import choose_permutations, inverse
 from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
@@ -17,6 +18,7 @@ __all__ = [
     "CrossingPlanesd",
     "JigsawTilesd",
     "MaskPatchesd",
+    "OverlappingPatchesd",
     "PlaneHeatmapsd",
     "PlaneSquaresd",
     "QuarterTurnsd",
