@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-#: One of each: a forest, masks, findings of stacks, two phases, heatmaps with a location, a location alone, volumes, pairs. A
-#: bundle that trains in a new way belongs here too.
+#: One of each: masks of volumes, a forest, masks, findings of stacks, two phases, heatmaps with a location, a location alone,
+#: volumes, pairs. A bundle that trains in a new way belongs here too.
 KINDS = (
+    "downstream_brain_tumour_segmentation",
     "downstream_cardiac_disease_classification",
     "downstream_cardiac_sax_segmentation",
     "downstream_cardiac_two_phase_classification",

@@ -10,6 +10,7 @@ import monai.bundle
 import pytest
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe, write_exams
+from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
 
 from tests.conftest import ROOT
@@ -28,12 +29,15 @@ TINY = {
 }
 #: Bundles of whole volumes, and the layout of the phantoms that they learn from.
 VOLUMES = {
+    "downstream_brain_tumour_segmentation": "tumours",
+    "downstream_pancreas_segmentation": "abdomens",
     "pretext_contrastive_predictive_coding": "heads",
     "pretext_rotation": "heads",
 }
 #: Of a bundle whose network is another.
 _OWN = {
     "downstream_cardiac_two_phase_classification": {"features": [4, 4, 8, 8, 8], "blocks": [1, 1, 1, 1, 1]},
+    "downstream_brain_tumour_segmentation": {"in_channels": 4},
     "pretext_contrastive_predictive_coding": {
         "in_channels": 2,
         "patches_per_side": 3,
@@ -101,7 +105,7 @@ def write_phantoms(
             for kind, (recipe, count) in kinds.items():
                 list(write_exams(recipe, folder / body / kind, count))
                 view = "4ch" if kind == "four_chamber" else None
-                channels = "t1,flair" if kind == "heads" else None
+                channels = "t1,flair" if kind in ("heads", "tissues") else None
                 result = index_folder(folder / body / kind, anatomy=body, split=split, view=view, channels=channels)
                 lists[kind] = folder / body / f"{kind}.json"
                 write_datalist(changed(result.datalist), lists[kind])
@@ -124,7 +128,11 @@ def phantoms(tmp_path_factory) -> SimpleNamespace:
             "unlabelled": (Recipe("fastmri", 33, KNEE_UNLABELLED.at_size("demo").with_values(spacing=(2.2, 2.6))), 10),
             "labelled": (Recipe("mrnet", 34, KNEE_LABELLED.at_size("demo").with_values(matrix=64)), 24),
         },
-        "volume": {"heads": (Recipe("brats", 36, HEADS.with_values(side=16, tumour=0.0)), 10)},
+        "volume": {
+            "heads": (Recipe("brats", 36, HEADS.with_values(side=16, tumour=0.0)), 10),
+            "tumours": (Recipe("brats", 37, HEADS.with_values(side=16, radius=(25.0, 30.0))), 10),
+            "abdomens": (Recipe("msd", 38, ABDOMENS.with_values(side=16)), 15),
+        },
     }
     return write_phantoms(tmp_path_factory.mktemp("phantoms"), recipes, (0.5, 0.2, 0.3))
 

@@ -104,8 +104,12 @@ def datalists(tmp_path_factory) -> SimpleNamespace:
         )
         common = {"image": volume.name, "label": mask.name, "exam": f"e{number}", "group": "NOR"}
         phases += [common | {"phase": phase} for phase in ("ED", "ES")]
-        volumes.append({"image": [volume.name] * 2, "exam": f"e{number}"})
-    kinds = {"slices": slices, "stacks": stacks, "phases": phases, "volumes": volumes}
+        nibabel.save(nibabel.Nifti1Image(np.eye(24, dtype=np.uint8)[..., None].repeat(3, 2), np.diag([6.0, 6, 9, 1])),
+                     folder / f"{number}_one.nii.gz")  # fmt: skip
+        volumes.append({"image": volume.name, "label": f"{number}_one.nii.gz", "exam": f"e{number}"})
+    kinds = {"slices": slices, "stacks": stacks, "phases": phases}
+    for channels in (1, 2, 4):
+        kinds[f"volumes{channels}"] = [item | {"image": [item["image"]] * channels} for item in volumes]
     made = SimpleNamespace(**{kind: folder / f"{kind}.json" for kind in kinds}, folder=folder)
     for kind, items in kinds.items():
         path = getattr(made, kind)
@@ -117,7 +121,7 @@ def trainer_on(device: torch.device, name: str, datalists: SimpleNamespace, fold
     config = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs" / "train.yaml")))
     settings = tiny(name) | {
         "datalist": str(
-            datalists.volumes
+            getattr(datalists, f"volumes{tiny(name).get('in_channels', 1)}")
             if anatomy(name) == "volume"
             else datalists.phases
             if "two_phase" in name

@@ -121,7 +121,9 @@ def test_the_nine_classes_have_the_anatomical_order_on_a_real_exam(real_data, tm
     assert len(dataset) == 2, "end-diastole and about end-systole"
     made = pretext(dataset.__getitems__([0, 1]))
     assert made["square_inside"].all() and set(made["squares"].unique().tolist()) == set(range(10))
-    places = dict(zip(square_names(parser.get("ends")), made["square_centres"][0].tolist(), strict=True))
+    names = square_names(parser.get("ends"))
+    assert names[1::2] == ("left", "right", "superior", "inferior"), "the classes' order, which weights rely on"
+    places = dict(zip(names, made["square_centres"][0].tolist(), strict=True))
     x, y, z = zip(*(places[name] for name in ("far left", "left", "crossing", "right", "far right")), strict=True)
     assert list(x) == sorted(x), "RAS+: x grows to the patient's right"
     x, y, z = zip(

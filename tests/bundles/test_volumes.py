@@ -1,4 +1,4 @@
-"""The bundles of whole volumes (Taleb 2020)."""
+"""The bundles of whole volumes (Taleb 2020): from a pretext of two channels to a segmentation of four."""
 
 from __future__ import annotations
 
@@ -6,28 +6,34 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import nibabel
 import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 from planewise.data import find_volumes, load_datalist
+from planewise.engines import read_history
 from planewise.phantoms import Recipe
+from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
 
 from tests.bundles.conftest import VOLUMES, run_bundle, tiny_size, write_phantoms
 from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
 
-ROTATION, CODING = "pretext_rotation", "pretext_contrastive_predictive_coding"
+ROTATION, TUMOURS = "pretext_rotation", "downstream_brain_tumour_segmentation"
 SHORT = {"max_epochs": 2, "val_interval": 1, "samples_per_epoch": 8}
 
 
 @pytest.fixture(scope="module")
 def volumes(tmp_path_factory) -> SimpleNamespace:
-    """``heads`` of two channels."""
+    """``heads`` and ``tissues`` of two channels, ``tumours`` of four, ``abdomens`` of one; all but ``heads`` with masks."""
     recipes = {
         "volume": {
             "heads": (Recipe("brats", 56, HEADS.with_values(side=16, tumour=0.0)), 6),
+            "tissues": (Recipe("brats", 59, HEADS.with_values(side=16, tumour=0.0, tissues=1)), 6),
+            "abdomens": (Recipe("msd", 58, ABDOMENS.with_values(side=16)), 9),
+            "tumours": (Recipe("brats", 57, HEADS.with_values(side=16, radius=(25.0, 30.0))), 6),
         }
     }
     return write_phantoms(tmp_path_factory.mktemp("volumes"), recipes, (0.5, 0.2, 0.3)).volume
@@ -40,6 +46,10 @@ def pretext(volumes, tmp_path_factory) -> Path:
     settings = {"datalist": str(volumes.heads), "output_dir": str(folder), **SHORT}
     run_bundle(ROTATION, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
     return folder
+
+
+def parts(state: dict, part: str) -> dict:
+    return {name: value for name, value in state.items() if name.startswith(f"{part}.")}
 
 
 @pytest.mark.parametrize("name", VOLUMES)
@@ -74,34 +84,110 @@ def test_the_2d_form_tells_four_turns_of_slices(volumes, tmp_path):
     assert np.load(features).shape == (16, 8), "a row for each slice of the network's grid"
 
 
-def test_predictive_coding_resumes_whole_and_counts_patches_that_are_found(volumes, tmp_path):
-    settings = {"datalist": str(volumes.heads), **SHORT, "loss_form": "binary"}
-    configs = ("train.yaml", "evaluate.yaml")
-    run_bundle(CODING, *configs, run_id="train_and_evaluate", **settings, output_dir=str(tmp_path / "a"))
-    interrupted(CODING, "train.yaml", after_epoch=1, **settings, output_dir=str(tmp_path / "b"))
-    run_bundle(CODING, "train.yaml", **settings, output_dir=str(tmp_path / "b"))
-    whole, parts = (weights(tmp_path / folder, "last.ckpt")["learner"] for folder in "ab")
-    assert same(whole, parts) and {key.split(".")[0] for key in whole} == {
-        "network",
-        "projector",
-        "context",
-        "predictors",
-    }
-    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    assert {key.split(".")[0] for key in weights(tmp_path / "a")} == {"encoder"}
-    assert same(weights(tmp_path / "a", "learner.ckpt"), weights(tmp_path / "b", "learner.ckpt"))
-    # of each of 8 volumes: nine patches predict one and two rows ahead, nine one row
-    scores = json.loads((tmp_path / "a/validation/metrics.json").read_text())
-    assert scores["volumes"] == 8 and scores["prediction"]["predictions"] == 8 * 27
-    assert scores["prediction"]["chance"] == 1 / 5 and scores["prediction"]["chance_of_all"] == 1 / 27
-    assert [row["predictions"] for row in scores["prediction"]["by_rows_ahead"]] == [8 * 18, 8 * 9]
-    assert (tmp_path / "a/validation/predictions.png").is_file()
+def test_an_encoder_that_learned_tissues_is_fine_tuned(volumes, tmp_path):
+    """Table 1's "3D Supervised": masks of three tissues of two channels, then three parts of a tumour of four channels. Both
+    networks have four outputs, and the head and the decoder are not taken all the same."""
+    shared = SHORT | {"max_epochs": 1, "samples_per_epoch": 4}
+    first, second = tmp_path / "tissues", tmp_path / "tumours"
+    settings = {"datalist": str(volumes.tissues), "output_dir": str(first), "in_channels": 2}
+    run_bundle(TUMOURS, "train.yaml", "evaluate.yaml", "tissues.yaml", run_id="train_and_evaluate", **shared | settings)
+    scores = json.loads((first / "test/metrics.json").read_text())
+    assert list(scores["structures"]) == ["fluid", "grey matter", "white matter"] and scores["volumes"] > 0
+    settings = {"datalist": str(volumes.tumours), "output_dir": str(second), "pretrained": str(first)}
+    run_bundle(TUMOURS, "train.yaml", **shared | settings | {"frozen_epochs": 1, "learning_rate": 0.0})
+    before, after = weights(first), weights(second)
+    assert before.keys() == after.keys()
+    for name, value in parts(before, "encoder").items():
+        assert torch.equal(after[name], value[:, [0, 0, 1, 1]] if name == "encoder.stem.conv.weight" else value), name
+    moved = [name for name in before if not name.startswith("encoder.") and name.endswith("conv.weight")]
+    assert moved and not any(torch.equal(before[name], after[name]) for name in moved)
 
 
-def test_the_2d_form_predicts_patches_of_slices(volumes, tmp_path):
-    settings = {"datalist": str(volumes.heads), "output_dir": str(tmp_path), **SHORT, "max_epochs": 1}
+def test_the_2d_form_starts_from_a_2d_pretext_and_segments_whole_volumes(volumes, tmp_path):
+    shared = SHORT | {"max_epochs": 1}
+    first, second = tmp_path / "pretext", tmp_path / "tumours"
+    settings = {"datalist": str(volumes.heads), "output_dir": str(first)}
+    run_bundle(ROTATION, "train.yaml", "2d.yaml", **shared | settings)
+    settings = {"datalist": str(volumes.tumours), "output_dir": str(second), "pretrained": str(first)}
     configs = ("train.yaml", "evaluate.yaml", "2d.yaml")
-    run_bundle(CODING, *configs, run_id="train_and_evaluate", **settings)
-    scores = json.loads((tmp_path / "validation/metrics.json").read_text())
-    assert scores["slices"] == 8 and scores["prediction"]["chance_of_all"] == 1 / 9
-    assert weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
+    run_bundle(
+        TUMOURS, *configs, run_id="train_and_evaluate", **shared | settings | {"frozen_epochs": 1, "save_masks": True}
+    )
+    before, after = weights(first), weights(second)
+    assert after["encoder.stem.conv.weight"].ndim == 4
+    for name, value in parts(before, "encoder").items():
+        assert torch.equal(after[name], value[:, [0, 0, 1, 1]] if name == "encoder.stem.conv.weight" else value), name
+    scores = json.loads((second / "test/metrics.json").read_text())
+    assert list(scores["structures"]) == ["WT", "TC", "ET"] and scores["volumes"] > 0
+    (history,) = read_history(second / "history.csv")
+    assert 0 <= history["val_mean_dice"] <= 1
+    # inference on a case gives what the evaluation gave
+    item = json.loads(volumes.tumours.read_text())["test"][0]
+    folder = (volumes.tumours.parent / item["image"][0]).parent
+    where = {"input": str(folder), "weights": str(second), "output_dir": str(tmp_path / "out"), **tiny_size(TUMOURS)}
+    run_bundle(TUMOURS, "inference.yaml", "2d.yaml", **where)
+    (written,) = (nibabel.load(path) for path in (tmp_path / "out").rglob("*_mask.nii.gz"))
+    (mask,) = (nibabel.load(path) for path in (second / "test/masks").glob(f"*{item['exam']}*"))
+    assert written.shape == nibabel.load(volumes.tumours.parent / item["image"][0]).shape
+    assert np.array_equal(np.asarray(written.dataobj), np.asarray(mask.dataobj))
+
+
+def test_frozen_then_released_and_resumed(volumes, pretext, tmp_path):
+    """Two channels become four; after the frozen epoch the encoder is the pretext's, its batch statistics too."""
+    settings = {"datalist": str(volumes.tumours), "pretrained": str(pretext), "frozen_epochs": 1, **SHORT}
+    interrupted(TUMOURS, "train.yaml", after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
+    frozen, source = weights(tmp_path / "b", "last.ckpt")["network"], weights(pretext)
+    for name, value in parts(source, "encoder").items():
+        expected = value[:, [0, 0, 1, 1]] if name == "encoder.stem.conv.weight" else value
+        assert torch.equal(frozen[name], expected), name
+    run_bundle(TUMOURS, "train.yaml", output_dir=str(tmp_path / "b"), **settings)
+    run_bundle(TUMOURS, "train.yaml", output_dir=str(tmp_path / "a"), **settings)
+    whole, resumed = (weights(tmp_path / name, "last.ckpt") for name in "ab")
+    assert same(whole["network"], resumed["network"])
+    moved = parts(whole["network"], "encoder")
+    assert all(not torch.equal(value, frozen[name]) for name, value in moved.items())
+    # Adam counts the decoder's steps through both epochs, and the encoder's from its release
+    steps = {int(state["step"]) for state in resumed["optimizer"]["state"].values()}
+    assert steps == {2, 4}
+    assert [row["epoch"] for row in read_history(tmp_path / "b/history.csv")] == [1, 2]
+
+
+@pytest.mark.parametrize("window", [None, 8])
+def test_masks_come_back_on_the_images_grid(volumes, pretext, tmp_path, window):
+    settings = {"datalist": str(volumes.tumours), "output_dir": str(tmp_path), "window": window, "save_masks": True}
+    configs = ("train.yaml", "evaluate.yaml")
+    run_bundle(TUMOURS, *configs, run_id="train_and_evaluate", **SHORT | settings | {"max_epochs": 1})
+    scores = json.loads((tmp_path / "test/metrics.json").read_text())
+    assert list(scores["structures"]) == ["WT", "TC", "ET"] and scores["volumes"] > 0
+    masks = sorted((tmp_path / "test/masks").glob("*.nii.gz"))
+    assert len(masks) == scores["volumes"]
+    item = json.loads(volumes.tumours.read_text())["test"][0]
+    image = nibabel.load(volumes.tumours.parent / item["image"][0])
+    (mask,) = (nibabel.load(path) for path in masks if path.name.startswith(item["exam"]))
+    assert mask.shape == image.shape and np.allclose(mask.affine, image.affine)
+    assert set(np.unique(mask.dataobj)) <= {0, 1, 2, 4}
+    # a case's folder, as BraTS has it
+    folder = (volumes.tumours.parent / item["image"][0]).parent
+    size = tiny_size(TUMOURS) | {"window": window}
+    run_bundle(
+        TUMOURS, "inference.yaml", input=str(folder), weights=str(tmp_path), output_dir=str(tmp_path / "out"), **size
+    )
+    (written,) = (tmp_path / "out").rglob("*_mask.nii.gz")
+    assert written.name == f"{folder.name}_mask.nii.gz"
+    assert np.array_equal(np.asarray(nibabel.load(written).dataobj), np.asarray(mask.dataobj))
+
+
+def test_other_labels_are_counted_explained_and_left_out(volumes, tmp_path, caplog):
+    content = json.loads(volumes.tumours.read_text())
+    wrong, bare = content["training"][:2]
+    mask = nibabel.load(volumes.tumours.parent / wrong["label"])
+    values = np.asarray(mask.dataobj)
+    nibabel.save(nibabel.Nifti1Image(np.where(values == 4, 3, values), mask.affine), tmp_path / "threes.nii.gz")
+    wrong["label"] = str(tmp_path / "threes.nii.gz")
+    del bare["label"]
+    datalist = volumes.tumours.parent / "spoilt.json"
+    datalist.write_text(json.dumps(content))
+    settings = {"datalist": str(datalist), "output_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
+    run_bundle(TUMOURS, "train.yaml", **SHORT | settings | {"max_epochs": 1})
+    assert "the mask has the value 3; 0, 1, 2, 4 are wanted" in caplog.text
+    assert "the case has no mask" in caplog.text

@@ -56,6 +56,7 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
             image, mask = draw.normal(size=(24, 24, 4)), draw.integers(0, 4, (24, 24, 4))
             nibabel.save(nibabel.Nifti1Image(image.astype("f4"), affine), folder / f"{exam}.nii.gz")
             nibabel.save(nibabel.Nifti1Image(mask.astype("u1"), affine), folder / f"{exam}_mask.nii.gz")
+            nibabel.save(nibabel.Nifti1Image(mask.clip(max=2).astype("u1"), affine), folder / f"{exam}_two.nii.gz")
             origin = [float(value) for value in affine[:3, :3] @ draw.uniform(8, 16, 3)]
             planes = {view: {"origin": origin, "normal": list(normal)} for view, normal in normals.items()}
             common = {"image": f"{exam}.nii.gz", "exam": exam, "patient": exam}
@@ -71,11 +72,11 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
     masked = {section: [{**item, "phase": "ED"} for item in items] for section, items in single.items()}
     no_mask = {section: [{k: v for k, v in item.items() if k not in ("label", "phase")} for item in items]
                for section, items in single.items()}  # fmt: skip
-    whole = {section: [_volume_item(item) for item in items] for section, items in no_mask.items()}
     found = {}
     for name in BUNDLES:
         if anatomy(name) == "volume":
-            content = whole
+            channels = tiny(name).get("in_channels", 1)
+            content = {section: [_case(item, channels) for item in items] for section, items in single.items()}
         elif name.startswith("pretext_"):
             content = slices
         elif name.endswith("_segmentation"):
@@ -87,9 +88,10 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
     return found
 
 
-def _volume_item(item: dict) -> dict:
-    """A case of two channels, which are the same file."""
-    return {key: item[key] for key in ("exam", "patient")} | {"image": [item["image"]] * 2}
+def _case(item: dict, channels: int) -> dict:
+    """A case of so many channels, which are the same file, and a mask of two structures."""
+    kept = {key: item[key] for key in ("exam", "patient")}
+    return kept | {"image": [item["image"]] * channels, "label": item["label"].replace("_mask", "_two")}
 
 
 def parser_of(name: str, *files: str, **settings: Any) -> ConfigParser:
@@ -287,6 +289,7 @@ LOADING = (
     "planewise.preprocessing.LoadVolumed",
     "EnsureChannelFirstd",
     "LabelFilterd",
+    "MapLabelValued",
 )
 HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "ToDeviced", "planewise.preprocessing.LimitSlicesd")
 

@@ -35,3 +35,23 @@ def test_the_network_sees_windows_of_that_size():
     seen.clear()
     WindowInferer()(torch.rand(1, 1, 8, 4, 4), network)
     assert seen == [(1, 1, 8, 4, 4)]
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_a_network_of_images_goes_through_the_slices(window):
+    seen = []
+
+    def network(images: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(images.shape))
+        return voxelwise(images)
+
+    torch.manual_seed(0)
+    volumes = torch.rand(2, 3, 6, 4, 5)
+    output = WindowInferer(window, batch_size=4, spatial_dims=2)(volumes, network)
+    expected = torch.stack(
+        [torch.stack([voxelwise(volume[None, ..., k])[0] for k in range(5)], -1) for volume in volumes]
+    )
+    assert torch.allclose(output, expected, atol=1e-5)
+    # ten slices, four at a time
+    whole = [(4, 3, 6, 4), (4, 3, 6, 4), (2, 3, 6, 4)]
+    assert seen == whole if window is None else {shape[2:] for shape in seen} == {(4, 4)}

@@ -6,6 +6,8 @@ import pytest
 import torch
 from planewise.losses import SoftDiceLoss
 
+from tests.processes import in_processes
+
 
 def transcribed(logits: torch.Tensor, label: torch.Tensor) -> float:
     """Voxel by voxel, from the equation."""
@@ -49,3 +51,42 @@ def test_two_processes_have_the_mean_of_the_one_batch():
     loss = SoftDiceLoss()
     halves = (loss(logits[:2], label[:2]) + loss(logits[2:], label[2:])) / 2
     assert float(loss(logits, label)) == pytest.approx(float(halves), rel=1e-5)
+
+
+def slices() -> tuple[torch.Tensor, torch.Tensor]:
+    """Four images, of which the last two have no structure."""
+    torch.manual_seed(1)
+    logits, label = torch.randn(4, 3, 3, 2), torch.randint(0, 3, (4, 1, 3, 2)).float()
+    label[2:] = 0
+    return logits, label
+
+
+def test_slices_of_a_batch_are_one_volume():
+    logits, label = slices()
+    # side by side along the first axis of one image
+    whole = transcribed(torch.cat(list(logits), dim=1)[None], torch.cat(list(label), dim=1)[None])
+    assert float(SoftDiceLoss(batch=True)(logits, label)) == pytest.approx(whole, abs=1e-5)
+    # what is predicted where there is nothing counts, and by itself it would not
+    for batch, pushes in ((True, True), (False, False)):
+        variable = logits.clone().requires_grad_(True)
+        SoftDiceLoss(batch)(variable, label).backward()
+        assert bool(variable.grad[2:].abs().max() > 1e-3) == pushes
+
+
+def in_halves(rank: int) -> dict[str, torch.Tensor]:
+    logits, label = (value[2 * rank : 2 * rank + 2] for value in slices())
+    logits.requires_grad_(True)
+    loss = SoftDiceLoss(batch=True)(logits, label)
+    loss.backward()
+    return {"loss": loss.detach(), "gradient": logits.grad}
+
+
+def test_slices_of_two_processes_are_one_volume():
+    logits, label = slices()
+    logits.requires_grad_(True)
+    expected = SoftDiceLoss(batch=True)(logits, label)
+    expected.backward()
+    found = in_processes(in_halves)
+    assert all(torch.allclose(half["loss"], expected) for half in found)
+    # the processes' gradients are averaged where they meet
+    assert torch.allclose(torch.cat([half["gradient"] for half in found]) / 2, logits.grad, atol=1e-7)

@@ -222,6 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not mutants:
         parser.error(f"no entry matches {options.only!r}")
     _import_what_tests_need()
+    # the copies lie elsewhere, and a test that skips catches nothing
+    os.environ.setdefault("PLANEWISE_REAL_DATA", str(ROOT.parent / "shared" / "data"))
     print(f"{len(mutants)} mistakes; first the tests without any", flush=True)
     results = []
     for mutant, result, seconds in run_mutants(mutants, ROOT, options.jobs):

@@ -47,6 +47,17 @@ def test_encoder_and_decoder_move_the_head_stays(pretext, caplog):
     assert "ignored: head 2 (head.location.layers.0.weight" in caplog.text
 
 
+def test_parts_that_are_not_asked_for_are_left_out(pretext, caplog):
+    source, path = pretext
+    with caplog.at_level(logging.INFO):
+        net = load_pretrained(segmenter(), path, ["encoder"])
+    fresh, given = segmenter().state_dict(), source.state_dict()
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, given[name] if name.startswith("encoder.") else fresh[name]), name
+    decoder = sum(name.startswith("decoder.") for name in fresh)
+    assert f"left out, since encoder is all that is taken: decoder {decoder}" in caplog.text
+
+
 def test_location_weights_leave_the_decoder_at_random(tmp_path):
     torch.save({"network": network(num_maps=0).state_dict(), "epoch": 3}, tmp_path / "last.ckpt")
     net = load_pretrained(segmenter(), tmp_path / "last.ckpt")

@@ -16,6 +16,7 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.packaging import Packaged, package_bundle
 from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe
+from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
 
 from tests.bundles.conftest import VOLUMES, anatomy, tiny, write_phantoms
@@ -103,7 +104,11 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
             "unlabelled": (Recipe("fastmri", 43, KNEE_UNLABELLED.at_size("demo").with_values(spacing=(3.0, 3.4))), 2),
             "labelled": (Recipe("mrnet", 44, KNEE_LABELLED.at_size("demo").with_values(matrix=48)), 6),
         },
-        "volume": {"heads": (Recipe("brats", 46, HEADS.with_values(side=16, tumour=0.0)), 2)},
+        "volume": {
+            "heads": (Recipe("brats", 46, HEADS.with_values(side=16, tumour=0.0)), 2),
+            "tumours": (Recipe("brats", 47, HEADS.with_values(side=16, radius=(25.0, 30.0))), 2),
+            "abdomens": (Recipe("msd", 48, ABDOMENS.with_values(side=16)), 2),
+        },
     }
 
     def measured_on_the_last(datalist: dict) -> dict:

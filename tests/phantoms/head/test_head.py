@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from planewise.phantoms.head.head import CONTRASTS, CORE, ENHANCING, OEDEMA, Head
+from planewise.phantoms.head.head import CONTRASTS, CORE, ENHANCING, FLUID, GREY, OEDEMA, WHITE, Head
 from planewise.phantoms.head.population import HEADS
 from scipy.ndimage import binary_dilation
 
@@ -53,6 +53,21 @@ def test_low_grade_does_not_enhance_and_healthy_heads_have_no_tumour():
     assert low.grade == "LGG" and set(np.unique(low.scan()[1])) == {0, CORE, OEDEMA}
     healthy = Head.sample((0, 5, 1), SMALL.with_values(tumour=0.0))
     assert not healthy.tumour and not healthy.scan()[1].any()
+
+
+def test_tissues_of_a_healthy_head_have_names():
+    """FSL-FAST's order is that of T1's brightness."""
+    images, mask = Head.sample((0, 5, 1), SMALL.with_values(tumour=0.0, tissues=1)).scan()
+    brain = images["t1"] > 0
+    assert set(np.unique(mask[brain])) == {FLUID, GREY, WHITE} and not mask[~brain].any()
+    fluid, grey, white = (np.median(images["t1"][mask == value]) for value in (FLUID, GREY, WHITE))
+    assert fluid < 0.7 * grey and grey < 0.8 * white
+    assert np.median(images["t2"][mask == FLUID]) > 1.2 * np.median(images["t2"][mask == GREY])
+    # the same images, named or not; where there is a tumour the mask is its
+    unnamed = Head.sample((0, 5, 1), SMALL.with_values(tumour=0.0)).scan()
+    assert all(np.array_equal(unnamed[0][name], images[name]) for name in CONTRASTS)
+    ill, told = (Head.sample((0, 5, 1), SMALL.with_values(tissues=value)).scan()[1] for value in (0, 1))
+    assert np.array_equal(ill, told) and OEDEMA in ill
 
 
 def test_shares_of_grades_are_the_populations():

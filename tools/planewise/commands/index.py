@@ -25,7 +25,10 @@ _MOST_EXAMS = 25
 
 def index(
     folder: Annotated[
-        Path, typer.Argument(help="Any tree of files: DICOM, NIfTI (ACDC, M&Ms-2, UK Biobank, your own), MRNet.")
+        Path,
+        typer.Argument(
+            help="Any tree of files: DICOM, NIfTI (ACDC, M&Ms-2, UK Biobank, your own), MRNet, photographs."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write (JSON).")] = Path(
         "datalist.json"
@@ -34,7 +37,8 @@ def index(
         str,
         typer.Option(
             help="Whose views to look for: cardiac or knee. any: every stack of any organ, nothing recognised. volume: whole "
-            "volumes, of one or several channels (BraTS, the decathlon, any NIfTI or DICOM)."
+            "volumes, of one or several channels (BraTS, the decathlon, any NIfTI or DICOM). photograph: photographs in "
+            "colour (APTOS, any PNG or JPEG), with a table of grades."
         ),
     ] = "cardiac",
     view: Annotated[
@@ -107,7 +111,11 @@ def index(
     ] = None,
     classes: Annotated[
         Path | None,
-        typer.Option(help="CSV with a header: exam (hash, folder or PatientID), then its classes.", show_default=False),
+        typer.Option(
+            help="CSV with a header: exam (hash, folder or PatientID; of a photograph its name), then its classes. "
+            "Without it, the tables beside photographs are read.",
+            show_default=False,
+        ),
     ] = None,
     label_map: Annotated[
         Path | None, typer.Option(help="YAML that renames mask values: `1: 3`.", show_default=False)
@@ -179,7 +187,11 @@ def _print_exams(datalist: dict, console: Console) -> None:
         datalist["exams"].items(), key=lambda entry: (all(view in entry[1]["stacks"] for view in targets), entry[0])
     )
     shown = [(name, exam) for name, exam in exams if not _is_bare_volume(exam)]
-    if len(shown) < len(exams):
+    of_photographs = datalist["planewise"]["stack"] == "photograph"
+    if of_photographs:
+        shown = []
+        console.print(f"{count_of(len(exams), 'photograph')}.")
+    elif len(shown) < len(exams):
         console.print(f"{count_of(len(exams) - len(shown), 'exam')} of one volume each, without masks or geometry.")
     if shown:
         console.print(_exam_table(shown[:_MOST_EXAMS]))
@@ -239,7 +251,7 @@ def _remark(stack: dict) -> str:
 
 
 def _label_counts(datalist: dict) -> list[str]:
-    """For each class that is 0 or 1: how many exams of each section have it."""
+    """For each grade, and each class that is 0 or 1: how many exams of each section have it."""
     from planewise.exams.labels import RESERVED
 
     by_exam = {section: {item["exam"]: item for item in datalist[section]}.values() for section in SECTIONS}
@@ -248,7 +260,12 @@ def _label_counts(datalist: dict) -> list[str]:
         for item in exams:
             for name in item.keys() - RESERVED:
                 values[name][section].append(item[name])
-    return [
+    grades = {section: of for section, of in values.pop("grade", {}).items() if of}
+    lines = [
+        f"grade {grade}: {', '.join(f'{of.count(grade)} {section}' for section, of in grades.items())}."
+        for grade in sorted({grade for of in grades.values() for grade in of})
+    ]
+    return lines + [
         f"{name}: {', '.join(f'{sum(of)} of {len(of)} {section}' for section, of in sections.items())}."
         for name, sections in sorted(values.items())
         if all(value in (0, 1) for of in sections.values() for value in of)

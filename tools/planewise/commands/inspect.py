@@ -28,6 +28,7 @@ def inspect(
 
     What to look for. Heart: the 2ch and 4ch lines cross in the left ventricle, base and apex are where they are said to be.
     Knee: the axial line lies across the leg and the coronal line along it, on all slices; fluid is bright and fat is dark.
+    Photographs stand upright, with their grade.
 
     The picture names the exam by its hash alone.
     """

@@ -45,6 +45,12 @@ class VolumeLayout(str, Enum):
     msd = "msd"
 
 
+class PhotographLayout(str, Enum):
+    """File trees of photographs."""
+
+    aptos = "aptos"
+
+
 class Size(str, Enum):
     """Image sizes."""
 
@@ -232,6 +238,45 @@ def volume(
             _print_table(("setting", f"value for {layout.value}", "meaning"), population.describe())
             return
         _write(Recipe(layout.value, seed, population), out, exams, workers)
+
+
+@app.command()
+def photograph(
+    out: Out = None,
+    exams: Exams = 10,
+    seed: Seed = 0,
+    layout: Annotated[
+        PhotographLayout,
+        typer.Option(
+            help="aptos: retinas in colour, with the grade of diabetic retinopathy (0 to 4) in a table for two of three; the "
+            "third is a test image, without."
+        ),
+    ] = PhotographLayout.aptos,
+    side: Annotated[
+        int | None, typer.Option(min=64, help="Pixels from left to right.", show_default="by population")
+    ] = None,
+    defect: Defects = None,
+    list_defects: ListDefects = False,
+    set_: Set = None,
+    list_settings: ListSettings = False,
+    workers: Workers = 0,
+) -> None:
+    """Writes phantom photographs of retinas, whose lesions make their grade.
+
+    Example: planewise phantom photograph work/retinas --exams 300 --seed 1
+    """
+    from planewise.phantoms import LAYOUTS, Recipe
+
+    if list_defects:
+        _listed(layout, Size.demo, True, False)
+        return
+    with _refusals():
+        population = LAYOUTS[layout.value].population
+        population = (population if side is None else population.with_values(side=side)).with_text(set_ or [])
+        if list_settings:
+            _print_table(("setting", f"value for {layout.value}", "meaning"), population.describe())
+            return
+        _write(Recipe(layout.value, seed, population, _defect_names(defect, layout)), out, exams, workers)
 
 
 def _population(layout: Enum, size: Size) -> Settings:

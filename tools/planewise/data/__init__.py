@@ -17,6 +17,7 @@ from planewise.data.inputs import find_inputs
 from planewise.data.ordered_sampler import OrderedSampler
 from planewise.data.pair_sampler import PairSampler
 from planewise.data.phases import pair_phases
+from planewise.data.photograph_dataset import PhotographDataset
 from planewise.data.series_sampler import SeriesSampler
 from planewise.data.slice_cache import SliceCache, default_cache_dir
 from planewise.data.slice_dataset import SliceDataset, as_batch
@@ -31,6 +32,7 @@ __all__ = [
     "ExamSampler",
     "OrderedSampler",
     "PairSampler",
+    "PhotographDataset",
     "SeriesSampler",
     "SliceCache",
     "SliceDataset",

@@ -28,10 +28,10 @@ from planewise.data.reached_code import code_digest
 _READ_KEYS = ("image", "frame", "time", "affine", "label", "label_frame", "label_axes", "label_map")
 
 #: Packages that compute what the cache holds.
-PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel")
+PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel", "pillow")
 
 #: Modules whose code counts by these versions.
-_VERSIONED = ("monai", "torch", "numpy", "scipy", "itk", "nibabel")
+_VERSIONED = ("monai", "torch", "numpy", "scipy", "itk", "nibabel", "PIL")
 
 #: This package's folder; it carries the package's name, which is another in a packaged bundle.
 _ROOT = Path(__file__).parent.parent

@@ -98,7 +98,9 @@ def _from_files(path: Path, phases: str, view: str, contrast: str | None) -> lis
     items = []
     for stack in stacks:
         remarks = recognition_remarks(stack)
-        item = {"image": stack.slices, "exam": stack.exam, **remarks}
+        # as in a datalist, each slice has the planes of the exam's other views
+        slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
+        item = {"image": slices, "exam": stack.exam, **remarks}
         for remark in remarks.values():
             logger.warning("exam %s: %s", stack.exam, remark)
         if several[stack.exam] > 1:

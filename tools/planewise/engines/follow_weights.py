@@ -18,6 +18,8 @@ from planewise.errors import InputError
 logger = logging.getLogger(__name__)
 
 _NETWORK = "network_def"
+#: The channels of an image are the data's: the weights of a first layer are copied to them (`load_pretrained`).
+_OF_DATA = {"in_channels"}
 #: How training starts and goes on beside another task: nothing that an evaluation repeats.
 _OF_TRAINING = ("transfer", "beta", "pretext_settings")
 
@@ -73,7 +75,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
 
 def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
     """Give a config that trains the shape of the network that its ``pretrained`` weights are of: plain settings that encoder
-    and decoder refer to in both configs, as ``features``.
+    and decoder refer to in both configs, as ``features``. How many channels an image has is the data's.
 
     Args, returns and raises: as `follow_weights`.
     """
@@ -81,7 +83,7 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
     run = _run_of(parser, "pretrained")
     if run is None or configs is None:
         return {}
-    shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config)
+    shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config) - _OF_DATA
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
     return _take(parser, wanted, configs["train"], arguments, "pretrained")
 

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-from einops import rearrange
-from monai.engines import PrepareBatch
-from torch import Tensor
-
-from planewise.engines.prepare_batch import BatchTransform, on_device
+from planewise.engines.prepare_stack_batch import PrepareStackBatch
 
 
-class PreparePhasesBatch(PrepareBatch):
+class PreparePhasesBatch(PrepareStackBatch):
     """Move a batch of `TwoPhaseDataset` to the device, transform its exams there, and split it into input, label and mask.
 
     Args:
@@ -24,16 +17,4 @@ class PreparePhasesBatch(PrepareBatch):
         network.
     """
 
-    def __init__(self, augmentation: BatchTransform | None = None) -> None:
-        self.augmentation = augmentation
-
-    def __call__(
-        self,
-        batchdata: dict[str, Tensor],
-        device: str | torch.device | None = None,
-        non_blocking: bool = False,
-        **kwargs: Any,
-    ) -> tuple[Tensor, Tensor, tuple, dict[str, Tensor]]:
-        batch = on_device(batchdata, device, non_blocking, self.augmentation)
-        image = rearrange(batch["image"], "b (phase s) h w -> b phase h w s", phase=2)
-        return image, batch["label"], (), {"mask": batch["mask"]}
+    phases = 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from einops import rearrange
 from monai.engines import PrepareBatch
 from torch import Tensor
 
@@ -21,6 +22,9 @@ class PrepareStackBatch(PrepareBatch):
         The image ``(B, 1, H, W, S)``, the labels, no arguments, and the keyword argument ``mask`` ``(B, S)`` for the network.
     """
 
+    #: Stacks of an exam, one after the other in the batch's channels.
+    phases = 1
+
     def __init__(self, augmentation: BatchTransform | None = None) -> None:
         self.augmentation = augmentation
 
@@ -32,5 +36,5 @@ class PrepareStackBatch(PrepareBatch):
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor, tuple, dict[str, Tensor]]:
         batch = on_device(batchdata, device, non_blocking, self.augmentation)
-        # (b s h w) -> (b 1 h w s)
-        return batch["image"].permute(0, 2, 3, 1).unsqueeze(1), batch["label"], (), {"mask": batch["mask"]}
+        image = rearrange(batch["image"], "b (phase s) h w -> b phase h w s", phase=self.phases)
+        return image, batch["label"], (), {"mask": batch["mask"]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -36,7 +35,7 @@ def run_inference(bundle: str | Path, settings: Mapping[str, object]) -> list[st
     for name, value in settings.items():
         if value is not None:
             command += [f"--{name}", str(value)]
-    done = subprocess.run(command, cwd=bundle, capture_output=True, text=True, env=dict(os.environ), check=False)
+    done = subprocess.run(command, cwd=bundle, capture_output=True, text=True, check=False)
     log = done.stdout + done.stderr
     if done.returncode:
         refused = _REFUSED.findall(done.stderr)

@@ -99,6 +99,7 @@ CHECKS: Mapping[str, Check] = {
     "field_without_spacing": _optional(POSITIVE),
     "flip": SHARE,
     "foreground": SHARE,
+    "frozen_epochs": WHOLE,
     "gamma": NOT_NEGATIVE,
     "head_features": (lambda value: value == [] or SIZES[0](value), f"{SIZES[1]}; [] for none"),
     "head_norm": _one_of("batch", "none"),
@@ -165,6 +166,7 @@ CHECKS: Mapping[str, Check] = {
     "val_samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
     "views": NAMES,
     "weight_decay": NOT_NEGATIVE,
+    "window": _optional(COUNT),
 }
 
 #: What is not checked by itself, but with others.
@@ -189,7 +191,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     if "device" in settings:
         _check_device(settings["device"])
     if "decoder" in (settings.get("network_def") or ()):
-        _check_size(settings["image_size"], settings["features"], settings.get("stem_stride", 1))
+        _check_size(
+            settings.get("window") or settings["image_size"], settings["features"], settings.get("stem_stride", 1)
+        )
     if "tile_gap" in settings and "permutations" in settings:
         _check_puzzle(
             settings["image_size"], settings["tiles_per_side"], settings["tile_gap"], settings["permutations"]

@@ -1,10 +1,13 @@
-"""Inference on volumes, as wholes or in windows that slide over them."""
+"""Inference on volumes, as wholes, in windows that slide over them, or slice by slice."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
+from einops import rearrange
 from monai.data import MetaTensor
 from monai.inferers import SlidingWindowInferer
 from monai.utils import convert_to_dst_type
@@ -15,28 +18,44 @@ from planewise.engines.autocast_inferer import AutocastInferer
 
 class WindowInferer(AutocastInferer):
     """Run a network of volumes on the whole volume, or on windows that overlap by half and are averaged (MONAI's
-    `SlidingWindowInferer`, its weights falling off from a window's middle).
+    `SlidingWindowInferer`, its weights falling off from a window's middle). A network of images runs on the volume's slices
+    across its third axis, as wholes or in windows likewise.
 
     Args:
         window: side of the windows, voxels; None takes the volume whole.
-        batch_size: windows that the network is given at once.
+        batch_size: windows, or slices, that the network is given at once.
         amp: see `precision`; float16 is left to MONAI's engine.
+        spatial_dims: 3 for a network of volumes, 2 for one of images.
 
     Called with volumes ``(B, C, i, j, k)``, it returns the network's output with the volumes' metadata.
     """
 
-    def __init__(self, window: int | None = None, batch_size: int = 1, amp: bool | str | None = False) -> None:
+    def __init__(
+        self,
+        window: int | None = None,
+        batch_size: int = 1,
+        amp: bool | str | None = False,
+        spatial_dims: int = 3,
+    ) -> None:
         super().__init__(amp)
+        self.batch_size, self.spatial_dims = int(batch_size), int(spatial_dims)
         self.sliding = None
         if window is not None:
-            self.sliding = SlidingWindowInferer([int(window)] * 3, batch_size, overlap=0.5, mode="gaussian")
+            self.sliding = SlidingWindowInferer([int(window)] * spatial_dims, batch_size, overlap=0.5, mode="gaussian")
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         # a MetaTensor carries its metadata through every layer, which costs more than a small layer does
         volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        run = super().__call__
-        if self.sliding is None:
-            output = run(volumes, network, *args, **kwargs)
+        run = partial(super().__call__, network=network)
+        if self.spatial_dims == 2:
+            slices = rearrange(volumes, "b c i j k -> (b k) c i j").split(self.batch_size)
+            predicted = torch.cat([self._run(part, run, *args, **kwargs) for part in slices])
+            output = rearrange(predicted, "(b k) c i j -> b c i j k", b=len(volumes))
         else:
-            output = self.sliding(volumes, lambda window: run(window, network, *args, **kwargs))
+            output = self._run(volumes, run, *args, **kwargs)
         return convert_to_dst_type(output, inputs, dtype=output.dtype)[0]
+
+    def _run(self, images: Tensor, run: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        if self.sliding is None:
+            return run(images, *args, **kwargs)
+        return self.sliding(images, lambda window: run(window, *args, **kwargs))

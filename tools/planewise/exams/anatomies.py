@@ -120,8 +120,16 @@ VOLUME = replace(
     whole=True,
 )
 
+PHOTOGRAPH = replace(
+    VOLUME,
+    name="photograph",
+    stack="photograph",
+    words=replace(ANY.words, stack="photograph", exam="the photograph"),
+    photographs=True,
+)
+
 #: Name to record.
-ANATOMIES = {anatomy.name: anatomy for anatomy in (HEART, KNEE, ANY, VOLUME)}
+ANATOMIES = {anatomy.name: anatomy for anatomy in (HEART, KNEE, ANY, VOLUME, PHOTOGRAPH)}
 
 
 def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:

@@ -96,6 +96,8 @@ class Anatomy:
     of an exam is learned from, and volumes stay whole"""
     whole: bool = False
     """whether cases are whole volumes, of one or several channels, and not slices or phases"""
+    photographs: bool = False
+    """whether cases are photographs (`planewise.exams.photographs`)"""
     in_mrnet: bool = False
     """whether MRNet's volumes show it"""
     in_views: bool = False

@@ -138,9 +138,15 @@ def divide(
     if result.sections:
         result.rule += f"; {count_of(len(rest), 'patient')} elsewhere: by the hash" if rest else ""
     else:
-        shares = fractions or (STRATIFIED_SPLIT if len(grouped) == len(rest) else DEFAULT_SPLIT)
+        shares = fractions or (STRATIFIED_SPLIT if grouped else DEFAULT_SPLIT)
         alike = " (every group alike)" if grouped else ""
-        result.rule = f"by a hash of the patient{alike}: {' '.join(f'{share:g}' for share in shares)}, seed {seed}"
+        others = (
+            f" (without a group: {' '.join(f'{share:g}' for share in DEFAULT_SPLIT)})"
+            if not fractions and 0 < len(grouped) < len(rest)
+            else ""
+        )
+        text = " ".join(f"{share:g}" for share in shares)
+        result.rule = f"by a hash of the patient{alike}: {text}{others}, seed {seed}"
     result.sections |= {key: (section,) for key, section in drawn.items()}
     return result
 

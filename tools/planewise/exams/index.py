@@ -28,6 +28,7 @@ from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
 from planewise.exams.identity import hashed, load_salt
 from planewise.exams.overrules import apply_overrules, read_overrules, stack_names
+from planewise.exams.photographs import read_grade_table, read_photographs
 from planewise.exams.recognition import FoundView
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.split import SECTIONS, check_fractions
@@ -83,12 +84,13 @@ def index_folder(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> IndexResult:
-    """Index a folder of DICOM exams, NIfTI volumes or MRNet's volumes.
+    """Index a folder of DICOM exams, NIfTI volumes, MRNet's volumes or photographs.
 
     Args:
         folder: any tree of files.
         anatomy: whose views to look for: a name in `anatomies.ANATOMIES`, ``"cardiac"`` or ``"knee"``; ``"any"`` takes every
-            stack, of any organ, as an exam of its own, and ``"volume"`` whole volumes (`planewise.exams.cases`).
+            stack, of any organ, as an exam of its own, ``"volume"`` whole volumes (`planewise.exams.cases`), and
+            ``"photograph"`` photographs (`planewise.exams.photographs`).
         view: what of a heart is learned from: ``"sax"``, the default, or ``"4ch"``.
         contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
         channels: how the files of one case end, ``"t1,t1ce,t2,flair"``, for whole volumes; None for BraTS' where they are
@@ -112,7 +114,7 @@ def index_folder(
     """
     sought = choose_anatomy(anatomy, contrast)
     learned = seen_from(sought, view)
-    if channels is not None and not sought.whole:
+    if channels is not None and (sought.photographs or not sought.whole):
         raise InputError("--channels are of whole volumes; add --anatomy volume, or leave them out")
     wanted = check_channels(channels) if channels is not None else ()
     fractions = None if split is None else check_fractions(split)
@@ -122,15 +124,20 @@ def index_folder(
         raise InputError("--division folders goes with neither --split nor --sections; leave one of them out")
     listed = {} if sections is None else read_sections(Path(sections))
     overrules = {} if views is None else read_overrules(Path(views), sought)
-    class_rows, wrong_rows = ({}, []) if classes is None else labels.read_classes(Path(classes))
+    # photographs have rules of their own for tables
+    named_tables = [read_grade_table(Path(classes))] if classes is not None and sought.photographs else []
+    own_rows = classes is not None and not sought.photographs
+    class_rows, wrong_rows = labels.read_classes(Path(classes)) if own_rows else ({}, [])
     mapping = None if label_map is None else labels.read_label_map(Path(label_map))
     masks = [] if labels_dir is None else labels.mask_files(Path(labels_dir))
     salt = load_salt()
 
-    scan = scan_folder(folder, workers, progress)
+    scan = scan_folder(folder, workers, progress, of_photographs=sought.photographs)
     exams = group_exams(scan.frames, scan.folder)
     result = IndexResult(datalist={}, skipped={}, files=scan.files, seconds=scan.seconds)
-    if sought.whole:
+    if sought.photographs:
+        volumes = _read_photographs(scan, named_tables, result)
+    elif sought.whole:
         volumes, wanted = _read_cases(scan, masks, wanted)
     else:
         volumes = _read_volumes(scan, masks, learned, result)
@@ -180,7 +187,7 @@ def index_folder(
 
     divided = divide([*exams, *volumes], scan.folder, fractions, seed, followed, listed)
     if sought.whole and not listed:
-        _train_on_unlabelled(divided, [*exams, *volumes], items)
+        _train_on_unlabelled(divided, [*exams, *volumes], items, sought)
     sections_of = {place.patient: divided.sections[place.patient_key] for place in [*exams, *volumes]}
     result.division = divided.rule
     result.unmatched += divided.unmatched
@@ -300,15 +307,27 @@ def _read_cases(scan: Scan, masks: Sequence[Path], channels: Sequence[str]) -> t
     return cases, found
 
 
-def _train_on_unlabelled(divided: Division, places: Sequence[Exam | Volume], items: Sequence[dict]) -> None:
-    """Where some patients have masks, put those without into training: validation and test need masks."""
-    masked = {item["patient"] for item in items if "label" in item}
+def _read_photographs(scan: Scan, tables: Sequence[Path], result: IndexResult) -> list[Volume]:
+    """The photographs of a folder; what is left out goes to ``scan.skipped``, rows without one to ``result``."""
+    photographs, problems, wrong_rows = read_photographs(scan.photographs, tables or scan.tables, scan.folder)
+    for reason, paths in problems.items():
+        scan.skipped.setdefault(reason, []).extend(paths)
+    result.unmatched += wrong_rows
+    return photographs
+
+
+def _train_on_unlabelled(
+    divided: Division, places: Sequence[Exam | Volume], items: Sequence[dict], anatomy: Anatomy
+) -> None:
+    """Where some patients have masks or grades, put those without into training: validation and test need them."""
+    key, what, left_out_by = ("grade", "grade", "grading") if anatomy.photographs else ("label", "mask", "segmentation")
+    masked = {item["patient"] for item in items if key in item}
     rest = {place.patient_key for place in places if place.patient not in masked}
     if not masked or not rest:
         return
     divided.sections |= dict.fromkeys(rest, ("training",))
     divided.warnings.append(
-        f"{count_of(len(rest), 'patient')} without a mask: all in training, for pretexts; segmentation leaves them out"
+        f"{count_of(len(rest), 'patient')} without a {what}: all in training, for pretexts; {left_out_by} leaves them out"
     )
 
 
@@ -397,7 +416,13 @@ def _volume_item(volume: Volume) -> dict:
 
 
 def _warn_of_patients(result: IndexResult, volumes: Sequence[Volume]) -> None:
-    """NIfTI does not name its patient: which files were taken for patients of their own."""
+    """Neither NIfTI nor a photograph names its patient: which files were taken for patients of their own."""
+    eyes = {volume.patient_key for volume in volumes if volume.key.startswith("photograph:")}
+    if 1 < len(eyes) == len(volumes):
+        result.warnings.append(
+            f"{len(eyes)} photographs are taken for as many patients; where several are one patient's, say so in a column "
+            "`patient` of the table, or name the two eyes 10_left and 10_right"
+        )
     alone = {
         volume.patient_key for volume in volumes if volume.key.startswith("nifti:") and volume.patient_key == volume.key
     }

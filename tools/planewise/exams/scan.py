@@ -14,7 +14,8 @@ from pathlib import Path
 from planewise.errors import InputError
 from planewise.exams import dicom, mnms2, mrnet
 from planewise.exams.frame import Frame
-from planewise.exams.refusals import LINKED_FOLDER, ODD_PATH, UNREADABLE_FOLDER
+from planewise.exams.photographs import OTHER_FILE, is_photograph
+from planewise.exams.refusals import HIDDEN, LINKED_FOLDER, ODD_PATH, UNREADABLE_FOLDER
 from planewise.exams.words import is_text, natural_order
 
 #: Below this many files one process reads them all: starting others takes longer.
@@ -43,11 +44,14 @@ class Scan:
     frames: list[Frame] = field(default_factory=list)
     nifti: list[Path] = field(default_factory=list)
     mrnet: list[Path] = field(default_factory=list)
+    photographs: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+    """CSV files beside photographs"""
     skipped: dict[str, list[str]] = field(default_factory=dict)
     """Reason to the paths that were left out for it."""
     others: int = 0
-    """Files that are not read as DICOM: those that accompany images (label files, tables), and those whose name cannot be
-    written."""
+    """Files that are not read as DICOM: those that accompany images (label files, tables), photographs, and those whose name
+    cannot be written."""
     files: int = 0
     seconds: float = 0.0
 
@@ -58,7 +62,12 @@ class Scan:
         return "".join(f"\n  {count} x {reason}" for count, reason in counts[:8])
 
 
-def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, int], None] | None = None) -> Scan:
+def scan_folder(
+    folder: str | Path,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    of_photographs: bool = False,
+) -> Scan:
     """Read the headers of all files below a folder.
 
     Args:
@@ -66,6 +75,7 @@ def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, i
         workers: processes. With more than one, a script that calls this keeps its own code under
             ``if __name__ == "__main__"``, as for any use of multiprocessing.
         progress: called with (files done, files in all).
+        of_photographs: whether photographs are wanted, and nothing else.
 
     Raises:
         InputError: there is no such folder, or it cannot be read.
@@ -83,7 +93,9 @@ def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, i
             scan.skipped.setdefault(ODD_PATH, []).append(path)
             scan.others += 1
             continue
-        if name.lower().endswith(_NIFTI) and not name.startswith("."):
+        if of_photographs:
+            _take(Path(path), scan)
+        elif name.lower().endswith(_NIFTI) and not name.startswith("."):
             scan.nifti.append(Path(path))
         elif mrnet.is_volume(path):
             scan.mrnet.append(Path(path))
@@ -108,6 +120,19 @@ def scan_folder(folder: str | Path, workers: int = 1, progress: Callable[[int, i
             progress(done, scan.files)
     scan.seconds = time.perf_counter() - started
     return scan
+
+
+def _take(path: Path, scan: Scan) -> None:
+    """A file of a folder of photographs."""
+    scan.others += 1
+    if path.name.startswith("."):
+        scan.skipped.setdefault(HIDDEN, []).append(str(path))
+    elif is_photograph(path):
+        scan.photographs.append(path)
+    elif path.suffix.lower() == ".csv":
+        scan.tables.append(path)
+    else:
+        scan.skipped.setdefault(OTHER_FILE, []).append(str(path))
 
 
 def _walk(folder: Path, skipped: dict[str, list[str]]) -> Iterator[str]:

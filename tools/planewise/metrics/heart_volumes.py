@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planewise.preprocessing.cardiac_features import MYOCARDIAL_DENSITY
+from planewise.preprocessing.cardiac_features import MYOCARDIAL_DENSITY, volumes_ml
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,13 @@ class HeartVolumes:
 def heart_volumes(
     labels: Sequence[np.ndarray], affines: Sequence[np.ndarray], structures: Mapping[int, str]
 ) -> HeartVolumes:
-    """Volumes of the structures: voxels times the volume of one, gaps between slices included.
+    """Volumes of the structures in every phase.
 
     Args:
         labels: label map of each phase, ``(i, j, slices)``, in the order of time.
         affines: of each, ``(4, 4)``, mm.
         structures: label value to name, one of them ``LV``.
     """
-    volumes: dict[str, list[float]] = {name: [] for name in structures.values()}
-    for phase, affine in zip(labels, affines, strict=True):
-        millilitres = abs(np.linalg.det(np.asarray(affine)[:3, :3])) / 1000
-        for value, name in structures.items():
-            volumes[name].append(float((phase == value).sum() * millilitres))
+    phases = [volumes_ml(phase, affine, structures) for phase, affine in zip(labels, affines, strict=True)]
+    volumes = {name: [phase[name] for phase in phases] for name in structures.values()}
     return HeartVolumes(volumes, int(np.argmax(volumes["LV"])), int(np.argmin(volumes["LV"])))

@@ -7,6 +7,7 @@ import logging
 import pickle
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     return network
 
 
-def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
+def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence[str] | None = None) -> nn.Module:
     """Copy the weights whose names and shapes fit into ``network``, say what was done, and return it.
 
     Heads differ from task to task and stay as they were initialised; what the file lacks, stays random. A public file that
@@ -130,6 +131,8 @@ def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
     Args:
         network: changed in place.
         path: see `read_weights`; None (or the text null or none) loads nothing.
+        parts: the parts of the network that are taken, ``["encoder"]``: a segmentation's decoder and head belong to what it
+            was trained on. None takes all.
 
     Raises:
         InputError: nothing fits, or the backbone has other shapes.
@@ -144,6 +147,11 @@ def load_pretrained(network: nn.Module, path: str | Path | None) -> nn.Module:
         and is_public(network.encoder, weights)
     ):
         return load_imagenet(network, path)
+    if parts is not None:
+        left = [name for name in weights if name in network.state_dict() and name.split(".")[0] not in parts]
+        if left:
+            logger.info("left out, since %s is all that is taken: %s", " and ".join(parts), _by_part(left))
+        weights = {name: value for name, value in weights.items() if name not in left}
     _copy_fitting(network, weights, path)
     return network
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,24 @@ import torch
 from monai.data import MetaTensor
 
 import planewise
-from planewise.data import find_inputs
 from planewise.errors import InputError
 from planewise.evaluation.plan_views import slice_affines
-from planewise.exams import find_stacks
 from planewise.preprocessing import LoadStackd
-from planewise.preprocessing.exam_name import loaded_name, volume_name
+from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.exam_page import ShownExam, exam_page
 from planewise.whole_files import written_whole
 
 PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
 #: Label values of the segmentation bundle.
 STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
+
+
+@dataclass(frozen=True)
+class MadePage:
+    """What was made of an exam: its page, and what a terminal shows."""
+
+    page: Path
+    lines: Sequence[str]
 
 
 def bundles_folder(given: Path | None) -> Path:
@@ -41,6 +47,18 @@ def weights_of(bundle: Path, given: Path | None) -> Path | None:
         return given
     own = bundle / "models" / "model.pt"
     return own if own.is_file() else None
+
+
+def needed_weights(bundle: Path, given: Path | None) -> Path:
+    """As `weights_of`, of a bundle that cannot do without.
+
+    Raises:
+        InputError: there are none.
+    """
+    weights = weights_of(bundle, given)
+    if weights is None:
+        raise InputError(f"{bundle} has no models/model.pt; name a run of that bundle with --weights")
+    return weights
 
 
 @dataclass
@@ -60,19 +78,17 @@ class LoadedStack:
     acquired: Mapping[str, Mapping[str, Sequence[float]]]
 
 
-def load_stacks(path: Path, names: Sequence[str] | None = None) -> Iterator[LoadedStack]:
-    """The stacks that the bundles have found in a path, at their first phase unless others are named."""
-    acquired = {}
-    if path.is_dir() and not any(path.glob("*.nii*")):
-        acquired = {stack.exam: stack.planes for stack in find_stacks(path)}
-    load = LoadStackd("image")
-    for item in find_inputs(path, "ed" if names is None else "all"):
-        if names is not None and volume_name(item) not in names:
-            continue
-        loaded = load(item)
-        image = loaded["image"]
-        affines = slice_affines(image[None], loaded.get("slice_affines"))
-        yield LoadedStack(loaded_name(image), image, affines, acquired.get(item.get("exam"), {}))
+def load_stack(item: Mapping[str, Any]) -> LoadedStack:
+    """Read a stack.
+
+    Args:
+        item: of `find_inputs`.
+    """
+    first = item["image"][0] if isinstance(item["image"], list) else {}
+    loaded = LoadStackd("image")(item)
+    image = loaded["image"]
+    affines = slice_affines(image[None], loaded.get("slice_affines"))
+    return LoadedStack(loaded_name(image), image, affines, first.get("planes", {}))
 
 
 def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from planewise.data import find_inputs
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
-from planewise.errors import InputError
 from planewise.geometry import plane_errors
 from planewise.own_exams.heart_bundles import (
     PLANS,
     SEGMENTS,
     STRUCTURES,
+    MadePage,
     bundles_folder,
-    load_stacks,
+    load_stack,
+    needed_weights,
     of_the_weights,
     read_mask,
     text,
@@ -28,14 +29,6 @@ from planewise.own_exams.heart_bundles import (
     write_page,
 )
 from planewise.reports.exam_page import ShownExam
-
-
-@dataclass(frozen=True)
-class PlannedExam:
-    """What was made of an exam: its page, and what a terminal shows."""
-
-    page: Path
-    lines: Sequence[str]
 
 
 def plan_exams(
@@ -46,7 +39,7 @@ def plan_exams(
     heart: Path | None = None,
     bundles: Path | None = None,
     device: str | None = None,
-) -> list[PlannedExam]:
+) -> list[MadePage]:
     """Run the planning bundle, and the segmentation bundle if there are weights for it, and write every exam's page.
 
     Args:
@@ -61,9 +54,7 @@ def plan_exams(
     """
     keep_quiet()
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
-    plans = weights_of(folder / PLANS, weights)
-    if plans is None:
-        raise InputError(f"{folder / PLANS} has no models/model.pt; name a run of that bundle with --weights")
+    plans = needed_weights(folder / PLANS, weights)
     segments = weights_of(folder / SEGMENTS, heart)
     common = {"input": path, "output_dir": output, "device": device}
     # at the same time: both wait for the disk and for their imports more than for the network
@@ -73,7 +64,7 @@ def plan_exams(
             runs.append(pool.submit(run_inference, folder / SEGMENTS, {**common, "weights": segments}))
         said = [line for run in runs for line in run.result()]
     done = []
-    for stack in load_stacks(path):
+    for stack in map(load_stack, find_inputs(path)):
         plan = json.loads((output / stack.name / "plan.json").read_text())
         mask = read_mask(output, stack.name)
         rows = [_row(view, entry, stack.acquired.get(view)) for view, entry in plan["views"].items()]
@@ -91,7 +82,7 @@ def plan_exams(
         # not what the bundle says of each view, which the rows say; both bundles may say the same of an exam
         remarks = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
-            PlannedExam(
+            MadePage(
                 page,
                 [
                     *([] if done else of_the_weights(said)),

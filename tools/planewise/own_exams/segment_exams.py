@@ -4,36 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from planewise.data import find_inputs
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
-from planewise.errors import InputError
 from planewise.metrics.heart_volumes import HeartVolumes, heart_volumes
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
+    MadePage,
     bundles_folder,
-    load_stacks,
+    load_stack,
+    needed_weights,
     of_the_weights,
     read_mask,
     text,
-    weights_of,
     write_page,
 )
 from planewise.preprocessing.exam_name import volume_name
 from planewise.reports.exam_page import ShownExam
 from planewise.reports.tables import write_csv, write_json
-
-
-@dataclass(frozen=True)
-class SegmentedExam:
-    """What was made of an exam: its page, and what a terminal shows."""
-
-    page: Path
-    lines: Sequence[str]
 
 
 def segment_exams(
@@ -43,7 +34,7 @@ def segment_exams(
     weights: Path | None = None,
     bundles: Path | None = None,
     device: str | None = None,
-) -> list[SegmentedExam]:
+) -> list[MadePage]:
     """Run the segmentation bundle on every phase, and write every exam's volumes and page.
 
     Args:
@@ -58,22 +49,20 @@ def segment_exams(
     """
     keep_quiet()
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
-    used = weights_of(folder / SEGMENTS, weights)
-    if used is None:
-        raise InputError(f"{folder / SEGMENTS} has no models/model.pt; name a run of that bundle with --weights")
+    used = needed_weights(folder / SEGMENTS, weights)
     masks = output / "masks"
     settings = {"input": path, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
     said = run_inference(folder / SEGMENTS, settings)
     phases = defaultdict(list)
     for item in find_inputs(path, "all"):
-        name = volume_name(item)
-        phases[item.get("exam") or name].append(name)
+        phases[item.get("exam") or volume_name(item)].append(item)
     done = []
-    for exam, names in phases.items():
+    for exam, items in phases.items():
+        names = [volume_name(item) for item in items]
         labels, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
         found = heart_volumes(labels, affines, STRUCTURES)
         header, rows = _rows(found)
-        (stack,) = load_stacks(path, [names[found.end_diastole]])
+        stack = load_stack(items[found.end_diastole])
         shown = ShownExam(
             name=exam,
             image=stack.image.numpy(),
@@ -96,7 +85,7 @@ def segment_exams(
         ]
         remarks = [line for line in said if line.startswith(f"exam {exam}")]
         done.append(
-            SegmentedExam(
+            MadePage(
                 page, [*([] if done else of_the_weights(said)), f"Exam {exam}, {len(names)} phases", *lines, *remarks]
             )
         )

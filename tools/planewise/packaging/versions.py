@@ -15,6 +15,7 @@ PINS: Mapping[str, str] = {
     "monai": "1.6.1",
     "nibabel": "5.4.2",
     "numpy": "2.2.6",
+    "pillow": "12.3.0",
     "pydicom": "3.0.2",
     "pytorch-ignite": "0.5.5",
     "pyyaml": "6.0.3",

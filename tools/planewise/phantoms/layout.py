@@ -20,13 +20,16 @@ from planewise.phantoms.heart.population import LABELLED, UNLABELLED, VOLUNTEERS
 from planewise.phantoms.knee.defects import KNEE_DEFECTS
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED, KneePopulation
+from planewise.phantoms.retina.defects import APTOS_DEFECTS
+from planewise.phantoms.retina.population import RETINAS, RetinaPopulation
+from planewise.phantoms.retina.retina import Retina
 
 
 @dataclass(frozen=True)
 class Anatomy:
     """What is scanned."""
 
-    exam: type[Exam] | type[KneeExam] | type[Head] | type[Abdomen]
+    exam: type[Exam] | type[KneeExam] | type[Head] | type[Abdomen] | type[Retina]
     """Class of its exams: sampled whole by ``sample``, or the organ alone by ``sample_organ``"""
     defects: Mapping[str, Defect]
     """Name to flaw of a DICOM exam"""
@@ -36,9 +39,10 @@ HEART = Anatomy(Exam, DEFECTS)
 KNEE = Anatomy(KneeExam, KNEE_DEFECTS)
 HEAD = Anatomy(Head, {})
 ABDOMEN = Anatomy(Abdomen, {})
+RETINA = Anatomy(Retina, {})
 
 #: What every population is one of.
-AnyPopulation = Population | KneePopulation | HeadPopulation | AbdomenPopulation
+AnyPopulation = Population | KneePopulation | HeadPopulation | AbdomenPopulation | RetinaPopulation
 
 
 @dataclass(frozen=True)
@@ -98,4 +102,7 @@ LAYOUTS = {
     "mrnet": Layout("MRNet", 4, KNEE, KNEE_LABELLED, "planewise.phantoms.layouts.mrnet"),
     "brats": Layout("BraTS", 7, HEAD, HEADS, "planewise.phantoms.layouts.brats"),
     "msd": Layout("the decathlon", 8, ABDOMEN, ABDOMENS, "planewise.phantoms.layouts.msd", listing=True),
+    "aptos": Layout(
+        "APTOS", 9, RETINA, RETINAS, "planewise.phantoms.layouts.aptos", listing=True, own_defects=APTOS_DEFECTS
+    ),
 }

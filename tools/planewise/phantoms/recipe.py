@@ -14,6 +14,7 @@ from planewise.phantoms.heart.population import UNLABELLED
 from planewise.phantoms.knee.exam import KneeExam
 from planewise.phantoms.knee.knee import Knee
 from planewise.phantoms.layout import LAYOUTS, AnyPopulation, Layout
+from planewise.phantoms.retina.retina import Retina
 from planewise.phantoms.scanner.dicom import Identity
 
 
@@ -47,14 +48,14 @@ class Recipe:
         """The layout that the recipe names."""
         return LAYOUTS[self.layout]
 
-    def exam(self, number: int) -> Exam | KneeExam | Head | Abdomen:
+    def exam(self, number: int) -> Exam | KneeExam | Head | Abdomen | Retina:
         """Exam ``number``, from 1: the same whatever else is made.
 
         Where the layout names diagnoses, exams have them in turn, so that any number of exams is balanced.
         """
         return self.form.anatomy.exam.sample(*self._draw(number))
 
-    def organ(self, number: int) -> Heart | Knee | Head | Abdomen:
+    def organ(self, number: int) -> Heart | Knee | Head | Abdomen | Retina:
         """Only what is scanned in an exam, which is quick: a heart, a knee with its findings, a head with its grade."""
         return self.form.anatomy.exam.sample_organ(*self._draw(number))
 

@@ -6,11 +6,13 @@ from planewise.preprocessing.exam_name import exam_of
 from planewise.preprocessing.in_plane_spacing import InPlaneSpacingd
 from planewise.preprocessing.keep_heart import KeepHeartd
 from planewise.preprocessing.limit_slices import LimitSlicesd
+from planewise.preprocessing.load_photograph import LoadPhotographd
 from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import LoadStackd
 from planewise.preprocessing.load_volume import LoadVolumed
 from planewise.preprocessing.read_plane import ReadPlaned
 from planewise.preprocessing.require_phase import RequirePhased
+from planewise.preprocessing.resize_sides import ResizeSidesd
 from planewise.preprocessing.scale_to_unit import ScaleToUnitd
 from planewise.preprocessing.standardize import StandardizeSliced
 
@@ -21,11 +23,13 @@ __all__ = [
     "InPlaneSpacingd",
     "KeepHeartd",
     "LimitSlicesd",
+    "LoadPhotographd",
     "LoadSliced",
     "LoadStackd",
     "LoadVolumed",
     "ReadPlaned",
     "RequirePhased",
+    "ResizeSidesd",
     "ScaleToUnitd",
     "StandardizeSliced",
     "cardiac_features",

@@ -64,6 +64,18 @@ def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: f
     )
 
 
+def volumes_ml(labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, str]) -> dict[str, float]:
+    """ml of each structure: its voxels times the volume of one, gaps between slices included.
+
+    Args:
+        labels: label map ``(i, j, slices)``.
+        affine: ``(4, 4)``, mm.
+        structures: label value to name.
+    """
+    millilitres = abs(np.linalg.det(affine[:3, :3])) / 1000
+    return {name: float((labels == value).sum() * millilitres) for value, name in structures.items()}
+
+
 class CardiacFeaturesd(Transform):
     """An exam's features under ``image`` ``(10,)`` and its group's index under ``label``.
 
@@ -114,5 +126,4 @@ def _volumes(path: str, label_map: Mapping[str, int] | None) -> dict[str, float]
     array, meta = reader.get_data(reader.read(path))
     if label_map:
         array = rename_values(torch.from_numpy(np.asarray(array, dtype=np.float32)), label_map).numpy()
-    voxel = abs(np.linalg.det(np.asarray(meta["affine"])[:3, :3])) / 1000
-    return {name: float((array == value).sum() * voxel) for value, name in ((1, "RV"), (2, "myocardium"), (3, "LV"))}
+    return volumes_ml(array, np.asarray(meta["affine"]), {1: "RV", 2: "myocardium", 3: "LV"})

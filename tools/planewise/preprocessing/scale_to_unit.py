@@ -1,4 +1,4 @@
-"""Intensities of a volume from 0 to 1."""
+"""Intensities of a volume or a photograph from 0 to 1."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ from planewise.errors import InputError
 
 
 class ScaleToUnitd(MapTransform):
-    """Scale each channel to [0, 1] by its smallest and largest value (Taleb 2020, appendix A).
+    """Scale an image to [0, 1] by its smallest and largest value (Taleb 2020, appendix A).
 
-    An image is ``(channels, i, j, k)``. The value of the background, 0 here, is written to ``<key>_padding``, shape
-    ``(channels,)``: random transforms fill with it what comes in from outside the image.
+    Each channel of a volume ``(channels, i, j, k)`` is scaled by itself, since they are contrasts. Those of a photograph
+    ``(channels, i, j)`` are its colours, and are scaled together. The value of the background, 0 here, is written to
+    ``<key>_padding``, shape ``(channels,)``: random transforms fill with it what comes in from outside the image.
 
     Raises:
-        InputError: a channel has one value only.
+        InputError: a channel of a volume, or a photograph, has one value only.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.scale = ScaleIntensity(minv=0.0, maxv=1.0, channel_wise=True)
+        self.each = ScaleIntensity(minv=0.0, maxv=1.0, channel_wise=True)
+        self.together = ScaleIntensity(minv=0.0, maxv=1.0, channel_wise=False)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         for key in self.key_iterator(item):
             image = item[key]
-            for number, channel in enumerate(torch.as_tensor(image)):
+            flat = image.ndim == 3
+            for number, channel in enumerate(torch.as_tensor(image)[None] if flat else torch.as_tensor(image)):
                 if channel.min() == channel.max():
-                    raise InputError(f"channel {number + 1} has the value {float(channel.min()):g} everywhere")
-            item[key] = self.scale(image)
+                    what = "the photograph" if flat else f"channel {number + 1}"
+                    raise InputError(f"{what} has the value {float(channel.min()):g} everywhere")
+            item[key] = (self.together if flat else self.each)(image)
             item[f"{key}_padding"] = torch.zeros(len(image))
         return item

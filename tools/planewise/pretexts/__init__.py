@@ -9,6 +9,7 @@ from planewise.pretexts.permutations import choose_permutations, inverse
 from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
 from planewise.pretexts.quarter_turns import QuarterTurnsd
+from planewise.pretexts.relative_patches import RelativePatchesd
 from planewise.pretexts.select_planes import SelectPlanesd
 from planewise.pretexts.slice_pairs import SlicePairsd, SlicePositiond
 from planewise.pretexts.two_views import TwoViewsd
@@ -22,6 +23,7 @@ __all__ = [
     "PlaneHeatmapsd",
     "PlaneSquaresd",
     "QuarterTurnsd",
+    "RelativePatchesd",
     "SelectPlanesd",
     "SliceLocationd",
     "SlicePairsd",

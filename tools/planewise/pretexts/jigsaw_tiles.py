@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import product
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch.nn.functional import interpolate
 from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
+from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corners
 from planewise.pretexts.permutations import choose_permutations
 
 
@@ -63,11 +63,12 @@ class JigsawTilesd(Transform):
         count, pieces = len(image), self.permutations.shape[1]
         tile = tile_sides(image.shape[2:], self.tiles_per_side, self.gap)
         draws = own_draws(count, pieces * len(tile) + 1)
-        corners = _tile_corners(image.shape[2:], self.tiles_per_side, tile, draws[:, 1:].reshape(count, pieces, -1))
+        own = draws[:, 1:].reshape(count, pieces, -1)
+        corners = patch_corners(image.shape[2:], self.tiles_per_side, tile, torch.arange(pieces), own)
         number = (draws[:, 0] * len(self.permutations)).long()
         # the place s of the puzzle shows the tile p(s), so its corner is all that has to move
         order = self.permutations[number][..., None].expand_as(corners)
-        tiles = standardized(cut_tiles(image, to_device(corners.gather(1, order), image.device), tile), len(tile))
+        tiles = standardized(cut_patches(image, to_device(corners.gather(1, order), image.device), tile), len(tile))
         tiles = tiles.flatten(1, 2)
         if self.tile_size is not None and any(side != self.tile_size for side in tile):
             mode = "bilinear" if len(tile) == 2 else "trilinear"
@@ -82,7 +83,7 @@ def tile_sides(shape: Sequence[int], tiles_per_side: int, gap: float) -> tuple[i
     Raises:
         InputError: nothing of a cell remains.
     """
-    sides = tuple(int(side) // tiles_per_side - round(gap * (int(side) // tiles_per_side)) for side in shape)
+    sides = tuple(cell - round(gap * cell) for cell in cell_sides(shape, tiles_per_side))
     if min(sides) < 2:
         raise InputError(
             f"an image of {' x '.join(str(int(side)) for side in shape)} pixels is too small for {tiles_per_side} tiles a "
@@ -90,42 +91,6 @@ def tile_sides(shape: Sequence[int], tiles_per_side: int, gap: float) -> tuple[i
             "lower --tiles_per_side or --tile_gap"
         )
     return sides
-
-
-def _tile_corners(shape: Sequence[int], tiles_per_side: int, tile: Sequence[int], draws: Tensor) -> Tensor:
-    """First pixel of each tile, at a random place of its cell, ``(B, P, d)`` int64, the last axis running fastest.
-
-    Args:
-        shape: of the image.
-        tile: sides of a tile.
-        draws: in [0, 1), ``(B, P, d)``.
-    """
-    cells = [int(side) // tiles_per_side for side in shape]
-    # what the division leaves over is shared by both edges
-    margins = [(int(side) - tiles_per_side * cell) // 2 for side, cell in zip(shape, cells, strict=True)]
-    places = torch.tensor(list(product(range(tiles_per_side), repeat=len(tile))))
-    free = torch.tensor([cell - side + 1 for cell, side in zip(cells, tile, strict=True)])
-    return torch.tensor(margins) + places * torch.tensor(cells) + (draws * free).long()
-
-
-def cut_tiles(image: Tensor, corners: Tensor, tile: Sequence[int]) -> Tensor:
-    """Tiles of every image.
-
-    Args:
-        image: ``(B, C, *spatial)``.
-        corners: first pixel of each tile, ``(B, P, d)`` int64, on the image's device.
-        tile: d sides.
-
-    Returns:
-        ``(B, P, C, *tile)``.
-    """
-    windows = image
-    for axis, side in enumerate(tile):
-        windows = windows.unfold(2 + axis, side, 1)
-    # every place that a tile may have, as a view, from which the wanted ones are copied
-    windows = windows.movedim(1, 1 + len(tile))
-    rows = torch.arange(len(image), device=image.device)[:, None]
-    return windows[(rows, *corners.unbind(-1))]
 
 
 def standardized(tiles: Tensor, spatial_dims: int) -> Tensor:

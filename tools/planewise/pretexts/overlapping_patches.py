@@ -14,7 +14,7 @@ from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 from planewise.geometry import predicted_patches
-from planewise.pretexts.jigsaw_tiles import cut_tiles
+from planewise.pretexts.grid_patches import cut_patches
 
 
 class OverlappingPatchesd(Transform):
@@ -65,7 +65,7 @@ class OverlappingPatchesd(Transform):
         image: Tensor = batch["image"]
         count, device = len(image), image.device
         size, corners = patch_places(image.shape[2:], self.patches_per_side, self.overlap)
-        patches = cut_tiles(image, to_device(corners.expand(count, -1, -1), device), size)
+        patches = cut_patches(image, to_device(corners.expand(count, -1, -1), device), size)
         batch |= {
             "image": patches.flatten(1, 2),
             "candidates": to_device(self._candidates(count), device),

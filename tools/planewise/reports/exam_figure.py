@@ -21,7 +21,7 @@ from planewise.exams.anatomy import Look
 from planewise.exams.mrnet import open_volume
 from planewise.exams.words import count_of
 from planewise.geometry import clip_lines, intersection_lines, line_heatmaps, pixels_to_patient, plane_from_affine
-from planewise.preprocessing import LoadSliced, LoadVolumed
+from planewise.preprocessing import LoadPhotographd, LoadSliced, LoadVolumed
 from planewise.reports.pretext_figures import VIEW_COLOURS, overlay_heatmaps
 from planewise.reports.segmentation_figures import STRUCTURE_COLOURS
 from planewise.reports.slices import show_slice
@@ -57,6 +57,8 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
         return _planes_figure(name, own, listed, content.get("planewise", {}), folder, slices), name
     if own and content.get("planewise", {}).get("stack") == "volume":
         return _case_figure(name, own[0], content.get("planewise", {}).get("channels", []), slices), name
+    if own and content.get("planewise", {}).get("stack") == "photograph":
+        return _photograph_figure(name, own[0]), name
     if own and all(item["image"].endswith(".npy") for item in own):
         return _arrays_figure(name, own, slices), name
     if own:
@@ -427,6 +429,18 @@ def _case_figure(name: str, item: dict, channels: Sequence[str], slices: int) ->
     grade = f"    {item['grade']}" if "grade" in item else ""
     told = "" if mask is not None else "    no mask"
     figure.suptitle(f"exam {name}{grade}{told}", color=_INK, fontsize=12, fontweight="bold")
+    return figure
+
+
+def _photograph_figure(name: str, item: dict) -> Figure:
+    """A photograph, as large as it is sharp, with its grade."""
+    image = LoadPhotographd("image")(item)["image"].numpy()
+    figure = Figure(figsize=(7, 7 * image.shape[2] / image.shape[1] + 0.4), facecolor=_BACKGROUND, layout="constrained")
+    axes = figure.subplots()
+    axes.set_axis_off()
+    axes.imshow(image.transpose(2, 1, 0))
+    told = f"    grade {item['grade']}" if "grade" in item else "    no grade"
+    figure.suptitle(f"exam {name}{told}", color=_INK, fontsize=12, fontweight="bold")
     return figure
 
 

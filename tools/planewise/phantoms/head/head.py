@@ -16,6 +16,9 @@ CONTRASTS = ("t1", "t1ce", "t2", "flair")
 #: BraTS' values of a mask.
 CORE, OEDEMA, ENHANCING = 1, 2, 4
 
+#: Values of a healthy head's mask, in the order of FSL-FAST's: from the darkest in T1 to the brightest.
+FLUID, GREY, WHITE = 1, 2, 3
+
 #: Tissue to its signal in each of `CONTRASTS`, relative to white matter in T1.
 SIGNALS = {
     "fluid": (0.28, 0.28, 1.00, 0.20),
@@ -57,9 +60,15 @@ class Head:
         """Of the voxels along every axis, mm."""
         return self.population.field / self.population.side
 
+    @property
+    def has_tissues(self) -> bool:
+        """Whether its mask is of tissues."""
+        return bool(self.population.tissues) and not self.tumour
+
     def scan(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Images by contrast, ``(i, j, k)`` float32, zero outside the brain, and the mask, uint8; i runs to the patient's
-        left, j to the back, k to the head."""
+        left, j to the back, k to the head. The mask is of the tumour; a healthy head's is empty, or of its tissues if the
+        population says so."""
         population = self.population
         rng = np.random.default_rng([*self.seeds, 1])
         block = Block(
@@ -75,6 +84,8 @@ class Head:
             block.at = tumour.pushed_aside(block.at)
         inside, ventricles = _paint_brain(block, signals, rng, population)
         block.at = true_at
+        if not self.has_tissues:
+            block.labels[:] = 0
         if tumour is not None:
             _paint_tumour(block, signals, rng, tumour, inside, ventricles, self.grade == "HGG")
         amount = rng.uniform(*population.shading)
@@ -119,7 +130,7 @@ class _Tumour:
 def _paint_brain(
     block: Block, signals: dict[str, np.ndarray], rng: np.random.Generator, population: HeadPopulation
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paint a healthy brain; gives the depth inside the brain and inside its ventricles, mm."""
+    """Paint a healthy brain and name its tissues; gives the depth inside the brain and inside its ventricles, mm."""
     at, (x, _, z) = block.at, block.at
     size = np.exp(rng.normal(0, population.shape, 3))
     fold, width = block.texture(20.0, 3), block.texture(26.0, 4)
@@ -127,28 +138,29 @@ def _paint_brain(
     cerebellum = ellipsoid(at, np.array([0, -42, -38]) * size, np.array([46, 30, 24]) * size)
     stem = tube(at, np.array([[0, -8, -10], [0, -18, -70]]) * size, np.array([14.0, 9.0]))
     inside = np.maximum(np.maximum(cerebrum, cerebellum), stem)
-    block.paint(inside, signals["fluid"])
+    block.paint(inside, signals["fluid"], FLUID)
     # furrows reach in from the surface, and the cortex follows them
     furrow = 1.0 + np.maximum(7.0 * (fold - 0.4), 0)
     fissure = np.abs(x + 1.5 * width) - np.where(z > 6, 1.6, -9.0)
-    block.paint(np.minimum(cerebrum - furrow, fissure), signals["grey"])
+    block.paint(np.minimum(cerebrum - furrow, fissure), signals["grey"], GREY)
     white = np.minimum(cerebrum - 11.0 - 7.0 * fold - width, np.abs(x) - np.where(z > 24, 6.0, -9.0))
-    block.paint(white, signals["white"])
-    block.paint(cerebellum - 1.0, signals["grey"])
-    block.paint(np.minimum(cerebellum - 4.0, 2.5 * block.texture(9.0, 5) + 0.5), signals["white"])
-    block.paint(stem, signals["white"])
+    block.paint(white, signals["white"], WHITE)
+    block.paint(cerebellum - 1.0, signals["grey"], GREY)
+    block.paint(np.minimum(cerebellum - 4.0, 2.5 * block.texture(9.0, 5) + 0.5), signals["white"], WHITE)
+    block.paint(stem, signals["white"], WHITE)
     wide = float(np.exp(rng.normal(0, 0.25)))
     ventricles = np.full_like(x, -np.inf)
     for side in (-1, 1):
         for centre, radii in (((13, 4, 8), (9, 15, 9)), ((27, -2, 2), (7, 14, 10))):
-            block.paint(ellipsoid(at, np.array([side, 1, 1]) * centre, np.array(radii, float)), signals["deep grey"])
+            nucleus = ellipsoid(at, np.array([side, 1, 1]) * centre, np.array(radii, float))
+            block.paint(nucleus, signals["deep grey"], GREY)
         horn = np.array([[8, 34, 16], [9, 8, 24], [16, -22, 22], [26, -38, 10], [32, -14, -8]]) * size
         lateral = tube(at, horn * np.array([side, 1, 1]), np.array([4.5, 5.0, 6.0, 4.5, 2.5]) * wide)
         ventricles = np.maximum(ventricles, lateral)
     third = np.minimum(2.2 * wide - np.abs(x), ellipsoid(at, np.array([0, 0, 6]), np.array([20.0, 16, 12])))
     fourth = ellipsoid(at, np.array([0, -32, -34]) * size, np.array([6.0, 5, 9]) * wide)
     ventricles = np.maximum(ventricles, np.maximum(third, fourth))
-    block.paint(ventricles, signals["fluid"])
+    block.paint(ventricles, signals["fluid"], FLUID)
     for _ in range(int(rng.uniform(*population.lesions))):
         centre = np.array([rng.choice([-1, 1]) * rng.uniform(20, 38), rng.uniform(-45, 45), rng.uniform(8, 38)])
         spot = ellipsoid(at, centre, rng.uniform(2.0, 4.5, 3))

@@ -15,6 +15,7 @@ class HeadPopulation(Settings):
     side: int = setting(64, "voxels along each axis")
     field: float = setting(190.0, "side of the block, mm")
     tumour: float = setting(1.0, "share of heads with a tumour; 0 for healthy heads to pretrain on")
+    tissues: int = setting(0, "1: a healthy head has a mask of fluid, grey and white matter (1, 2, 3, as FSL-FAST's)")
     low_grade: float = setting(0.26, "share of tumours of low grade, which do not enhance (75 of BraTS' 285)")
     radius: tuple[float, float] = setting((11.0, 21.0), "radius of a tumour's core, mm")
     oedema: tuple[float, float] = setting((4.0, 16.0), "how far the oedema reaches beyond the core, mm")

@@ -19,7 +19,8 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes a case to the places of `exam_paths`; a head without a tumour comes without a mask."""
+    """Writes a case to the places of `exam_paths`; a head without a tumour comes without a mask, or with one of its
+    tissues."""
     head, folder = recipe.exam(number), paths[0]
     folder.mkdir(parents=True, exist_ok=True)
     images, mask = head.scan()
@@ -29,7 +30,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     affine[:3, 3] = np.array([1, 1, -1]) * head.spacing * (side - 1) / 2
     for contrast, image in images.items():
         NiftiFile(f"{_name(number)}_{contrast}.nii.gz", np.round(image).astype(np.int16), affine).write(folder)
-    if head.tumour:
+    if head.tumour or head.has_tissues:
         NiftiFile(f"{_name(number)}_seg.nii.gz", mask, affine).write(folder)
 
 

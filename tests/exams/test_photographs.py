@@ -1,0 +1,220 @@
+"""Photographs and their tables: whose they are, which grade is theirs, and why the others are left out."""
+
+import io
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from planewise.commands.index import index as command
+from planewise.errors import InputError
+from planewise.exams import index_folder, write_datalist
+from planewise.exams.photographs import COPY, CUT, NO_PHOTOGRAPH, OTHER_FILE, SUBMISSION, THUMBNAIL
+from planewise.exams.refusals import EMPTY, HIDDEN
+from planewise.phantoms import Recipe, write_exams
+from planewise.phantoms.retina.population import RETINAS
+from planewise.reports.exam_figure import exam_figure
+from typer.testing import CliRunner
+
+SECTIONS = ("training", "validation", "test")
+
+
+def index(folder, **options):
+    return index_folder(folder, anatomy="photograph", **options)
+
+
+def items_of(result):
+    return [item for section in SECTIONS for item in result.datalist[section]]
+
+
+def grades_of(result):
+    """File name to grade; None without one."""
+    return {item["image"].rsplit("/", 1)[1]: item.get("grade") for item in items_of(result)}
+
+
+def phantoms(root, *defects, exams=2, seed=1):
+    recipe = Recipe("aptos", seed=seed, population=RETINAS.with_values(side=96), defects=defects)
+    list(write_exams(recipe, root, exams))
+    return recipe
+
+
+def photograph(path, value=0, mode="RGB", size=(80, 64), kind=None):
+    """A photograph that no other one is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(value).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, kind or ("PNG" if path.suffix == ".png" else "JPEG"))
+    path.write_bytes(file.getvalue())
+
+
+def test_aptos_photographs_have_the_tables_grades(tmp_path):
+    recipe = phantoms(tmp_path, exams=30)
+    result = index(tmp_path)
+    items = items_of(result)
+    assert len(items) == 30 == len({item["exam"] for item in items}) == len({item["patient"] for item in items})
+    wanted = {f"{n:012d}.png": None if n % 3 == 0 else recipe.organ(n).grade for n in range(1, 31)}
+    assert grades_of(result) == wanted
+    assert result.datalist["planewise"] == {
+        "version": 1, "anatomy": "photograph", "stack": "photograph", "views": [], "seed": 0,
+    }  # fmt: skip
+    # what has no grade is learned from without, and nothing is measured on it
+    assert all("grade" in item for section in ("validation", "test") for item in result.datalist[section])
+    assert sum("grade" not in item for item in result.datalist["training"]) == 10
+    assert any("10 patients without a grade" in warning for warning in result.warnings)
+    assert result.unmatched == [
+        ("000000000003, 000000000006, 000000000009, 000000000012, 000000000015 and 5 more",
+         "without a grade: good for pretexts alone")
+    ]  # fmt: skip
+
+
+def test_grades_are_divided_alike_and_the_seed_decides(tmp_path):
+    phantoms(tmp_path, exams=60)
+    whole = list(grades_of(index(tmp_path)).values())
+    result = index(tmp_path, split=(0.5, 0.0, 0.5), seed=3)
+    for grade in range(5):
+        tested = sum(item["grade"] == grade for item in result.datalist["test"])
+        assert abs(tested - whole.count(grade) / 2) <= 1
+    names = [{item["exam"] for item in index(tmp_path, split=(0.5, 0, 0.5), seed=seed).datalist["test"]}
+             for seed in (3, 3, 4)]  # fmt: skip
+    assert names[0] == names[1] != names[2]
+
+
+@pytest.mark.parametrize(
+    ("defect", "reason"),
+    [
+        ("text", NO_PHOTOGRAPH),
+        ("truncated", CUT),
+        ("empty", EMPTY),
+        ("tiny", THUMBNAIL),
+        ("grey", "photograph with shades of grey"),
+        ("opacity", "photograph with opacity"),
+    ],
+)
+def test_what_is_no_photograph_is_counted_and_left_out(tmp_path, defect, reason):
+    phantoms(tmp_path / "bad", defect)
+    with pytest.raises(InputError, match="there is nothing in .* to learn from") as caught:
+        index(tmp_path)
+    assert f"2 x {reason}" in str(caught.value)
+    photograph(tmp_path / "good/a.png")
+    result = index(tmp_path)
+    ((_, count),) = [(text, count) for text, (count, _) in result.skipped.items() if text.startswith(reason)]
+    assert len(items_of(result)) == 1 and count == 2
+    # their rows have no photograph then
+    assert ("000000000001, 000000000002", "no photograph has this name") in result.unmatched
+
+
+def test_rows_and_files_that_miss_each_other(tmp_path):
+    for name in ("no_row", "no_file", "no_grade"):
+        phantoms(tmp_path / name, name)
+    photograph(tmp_path / "good/a.png")
+    result = index(tmp_path / "no_grade")
+    assert set(grades_of(result).values()) == {None}
+    assert (
+        "000000000001, 000000000002",
+        "the grade is no whole number from 0 on (diagnosis): left out",
+    ) in result.unmatched
+    with pytest.raises(InputError):
+        index(tmp_path / "no_file")
+    # no table at all says nothing of grades, and is nothing to complain of
+    result = index(tmp_path / "no_row")
+    assert set(grades_of(result).values()) == {None} and result.unmatched == []
+
+
+def test_numbers_that_lost_their_zeros_and_hidden_files(tmp_path):
+    recipe = phantoms(tmp_path / "tree", "plain_numbers", "hidden", exams=2)
+    result = index(tmp_path / "tree")
+    assert grades_of(result) == {f"{n:012d}.png": recipe.organ(n).grade for n in (1, 2)}
+    assert result.skipped[HIDDEN][0] == 2 and result.skipped[OTHER_FILE][0] == 1  # phantom.json
+
+
+def test_the_same_file_twice_counts_once(tmp_path):
+    recipe = phantoms(tmp_path, "twice", exams=2)
+    result = index(tmp_path)
+    assert result.skipped[COPY][0] == 2
+    assert grades_of(result) == {f"{n:012d}.png": recipe.organ(n).grade for n in (1, 2)}
+    other = (recipe.organ(1).grade + 1) % 5
+    with (tmp_path / "train.csv").open("a") as table:
+        table.write(f"900000000001,{other}\n")
+    result = index(tmp_path)
+    assert grades_of(result)["000000000001.png"] is None
+    assert ("000000000001", "the same photograph has other grades under other names: left out") in result.unmatched
+
+
+def test_two_eyes_are_one_patients_and_stay_together(tmp_path):
+    """The set of 2015: trainLabels.csv with image and level, JPEG, both eyes by their names."""
+    rows = ["image,level"]
+    for number in range(20):
+        for eye in range(2):
+            name = f"{number}_{('left', 'right')[eye]}"
+            photograph(tmp_path / f"train/{name}.jpeg", 2 * number + eye)
+            rows.append(f"{name},{(number + eye) % 5}")
+    (tmp_path / "trainLabels.csv").write_text("\n".join(rows))
+    result = index(tmp_path, split=(0.5, 0.25, 0.25))
+    patients = {}
+    for section in SECTIONS:
+        for item in result.datalist[section]:
+            patients.setdefault(item["patient"], []).append(section)
+    assert len(patients) == 20 and all(len(found) == 2 and len(set(found)) == 1 for found in patients.values())
+    assert grades_of(result)["7_right.jpeg"] == 3
+    assert not any("as many patients" in warning for warning in result.warnings)
+
+
+def test_patients_by_column_by_folder_and_by_name(tmp_path):
+    for number, place in enumerate(
+        ("p1/left.png", "p1/right.png", "p2/left.png", "x/a.png", "y/a.png", "y/b.png", "y/c.png")
+    ):
+        photograph(tmp_path / place, number)
+    (tmp_path / "own.csv").write_text("image,patient,age,grade\ny/b.png,Q7,60,1\ny/c,Q7,,2.0\np1/left,P,41.5,0\n")
+    by_file = {"/".join(item["image"].split("/")[-2:]): item for item in items_of(index(tmp_path))}
+    patient = {name: item["patient"] for name, item in by_file.items()}
+    assert patient["x/a.png"] == patient["y/a.png"], "copies of one data set keep their names"
+    assert patient["y/b.png"] == patient["y/c.png"] and patient["p1/right.png"] != patient["p2/left.png"]
+    assert len(set(patient.values())) == 5
+    assert by_file["y/c.png"]["grade"] == 2 and by_file["y/b.png"]["age"] == 60 and "age" not in by_file["y/c.png"]
+    assert by_file["p1/left.png"]["age"] == 41.5
+    named = index(tmp_path, classes=tmp_path / "own.csv")
+    assert {item["exam"]: item.get("grade") for item in items_of(named)} == {
+        item["exam"]: item.get("grade") for item in by_file.values()
+    }
+
+
+def test_tables_that_are_none_or_disagree(tmp_path):
+    for number, name in enumerate("abc"):
+        photograph(tmp_path / f"images/{name}.png", number)
+    (tmp_path / "train.csv").write_text("id_code,diagnosis\na,1\nb,2\nb,3\nghost,1\nc,-1\n")
+    (tmp_path / "sample_submission.csv").write_text("id_code,diagnosis\na,0\nb,0\n")
+    (tmp_path / "more.csv").write_text("id,grade\na,2\n")
+    (tmp_path / "headless.csv").write_text("a,1\nb,1\n")
+    (tmp_path / "odd.csv").write_bytes(b"id,grade\n\xff\xfe,2\n")
+    result = index(tmp_path)
+    assert grades_of(result) == {"a.png": None, "b.png": None, "c.png": None}
+    assert result.skipped[SUBMISSION][0] == 1
+    problems = {reason: names for names, reason in result.unmatched}
+    assert problems["tables disagree in grade: left out"] == "a"
+    assert problems["two rows of this name disagree: neither is used"] == "b"
+    assert problems["no photograph has this name"] == "ghost"
+    assert problems["the grade is no whole number from 0 on (diagnosis): left out"] == "c"
+    assert problems["it has no header row, as image,grade: not read"] == "headless.csv"
+    assert problems["it cannot be read as CSV"] == "odd.csv"
+    with pytest.raises(InputError, match="there is no such file"):
+        index(tmp_path, classes=tmp_path / "absent.csv")
+    with pytest.raises(InputError, match="--channels are of whole volumes"):
+        index(tmp_path, channels="t1")
+
+
+def test_the_command_counts_grades(tmp_path):
+    phantoms(tmp_path / "tree", exams=6)
+    app = typer.Typer()
+    app.command()(command)
+    out = CliRunner().invoke(app, [str(tmp_path / "tree"), "--anatomy", "photograph", "-o", str(tmp_path / "d.json")])
+    assert out.exit_code == 0, out.output
+    assert "6 photographs." in out.output and "grade " in out.output
+
+
+def test_inspect_draws_a_photograph(tmp_path):
+    phantoms(tmp_path / "tree", exams=1)
+    written = write_datalist(index(tmp_path / "tree", split=(1, 0, 0)).datalist, tmp_path / "d.json")
+    figure, name = exam_figure(written)
+    (axes,) = figure.axes
+    assert axes.images[0].get_array().shape == (72, 96, 3)
+    assert figure.get_suptitle().startswith(f"exam {name}    grade ")

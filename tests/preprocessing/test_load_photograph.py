@@ -1,0 +1,84 @@
+"""Photographs are read as they are: red, green and blue from 0 to 1, upright, and without what the camera wrote."""
+
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose
+from PIL import Image
+from planewise.errors import InputError
+from planewise.preprocessing import CropToForegroundd, LoadPhotographd, ResizeSidesd, ScaleToUnitd
+from planewise.preprocessing.exam_name import loaded_name
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 255, (48, 80, 3), dtype=np.uint8)
+
+
+def load(path, **item):
+    return LoadPhotographd("image")({"image": str(path), **item})["image"]
+
+
+def test_colours_and_axes(pixels, tmp_path):
+    Image.fromarray(pixels).save(tmp_path / "Doe_Jane.png")
+    image = load(tmp_path / "Doe_Jane.png", exam="abc")
+    assert image.shape == (3, 80, 48) and image.dtype == torch.float32
+    # (row, column, colour) to (colour, column, row)
+    assert torch.equal(image.as_tensor(), torch.from_numpy(pixels).permute(2, 1, 0) / 255)
+    assert loaded_name(image) == "abc" and "Doe" not in str(image.meta)
+    assert loaded_name(load(tmp_path / "Doe_Jane.png")) == "Doe_Jane", "a person's own file keeps its stem"
+
+
+def test_a_camera_that_was_held_sideways(pixels, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top of the scene lies at the right
+    exif[0x010E] = "Doe Jane"
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    image = load(tmp_path / "turned.png")
+    wanted = np.rot90(pixels, -1)
+    assert torch.equal(image.as_tensor(), torch.from_numpy(wanted.copy()).permute(2, 1, 0) / 255)
+    assert "Doe" not in str(image.meta)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("text", "neither PNG nor JPEG"),
+        ("cut", "truncated"),
+        ("grey", "shades of grey"),
+        ("absent", "no such photograph"),
+    ],
+)
+def test_what_is_no_photograph(pixels, tmp_path, name, reason):
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels if name != "grey" else pixels[..., 0]).save(path)
+    content = {"text": b"hello", "cut": path.read_bytes()[:2000]}.get(name)
+    if content:
+        path.write_bytes(content)
+    if name == "absent":
+        path.unlink()
+    with pytest.raises(InputError, match=reason):
+        load(path)
+
+
+def test_volumes_are_refused():
+    with pytest.raises(InputError, match="no path of a photograph"):
+        LoadPhotographd("image")({"image": ["a_t1.nii.gz", "a_t2.nii.gz"]})
+
+
+def test_the_papers_preprocessing_finds_the_field(tmp_path):
+    """A bright ellipse on black: cropped to its box, stretched to a square, from 0 to 1 with its colours' ratio."""
+    rows, columns = np.mgrid[:96, :128]
+    inside = ((columns - 70) / 40) ** 2 + ((rows - 50) / 30) ** 2 <= 1
+    Image.fromarray(inside[..., None] * np.uint8([200, 100, 50])).save(tmp_path / "a.png")
+    steps = [LoadPhotographd("image"), ScaleToUnitd("image"), CropToForegroundd("image"), ResizeSidesd("image", 64)]
+    item = Compose(steps)({"image": str(tmp_path / "a.png")})
+    image = item["image"]
+    assert image.shape == (3, 64, 64) and torch.equal(item["image_padding"], torch.zeros(3))
+    # colours are scaled together
+    assert torch.allclose(image[:, 32, 32], torch.tensor([1.0, 0.5, 0.25]), atol=1e-3)
+    lit = (image[0] > 0.5).nonzero()
+    assert lit.min(dim=0).values.max() <= 1 and lit.max(dim=0).values.min() >= 62
+    back = Compose(steps).inverse({"image": image})["image"]
+    assert back.shape == (3, 128, 96), "and back onto the photograph's grid"
+    assert abs(float((back[0] > 0.5).sum()) - inside.sum()) < 0.03 * inside.sum()

@@ -1,0 +1,45 @@
+"""What `planewise plan` and `planewise segment` have in common: their options, and how they show what was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from planewise.errors import InputError
+
+if TYPE_CHECKING:
+    from planewise.own_exams import MadePage
+
+ExamPath = Annotated[Path, typer.Argument(help="Folder of DICOM files, or a NIfTI volume of the short axis.")]
+OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, one folder an exam in it.")]
+BundlesFolder = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the bundles. Default: that of the clone.", show_default=False),
+]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU if there is one.", show_default=False)]
+
+
+def show_pages(command: str, doing: str, make: Callable[[], Sequence[MadePage]]) -> None:
+    """Make pages while the terminal says what is done, and print what they found; a refusal ends the command.
+
+    Args:
+        command: ``plan`` or ``segment``.
+        doing: what the terminal says meanwhile.
+        make: makes the pages.
+    """
+    console, problems = Console(), Console(stderr=True)
+    try:
+        with console.status(doing):
+            done = make()
+        for made in done:
+            for line in made.lines:
+                console.print(escape(line), soft_wrap=True, highlight=False)
+            console.print(f"Wrote {escape(str(made.page))}", soft_wrap=True, highlight=False)
+    except InputError as error:
+        problems.print(f"[bold red]planewise {command}:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from None

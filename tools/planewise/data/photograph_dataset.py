@@ -1,0 +1,26 @@
+"""Batches of photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from planewise.data.photograph_cache import PhotographCache
+from planewise.data.slice_dataset import SliceDataset
+from planewise.preprocessing.exam_name import exam_of
+
+
+class PhotographDataset(SliceDataset):
+    """Preprocessed photographs, a whole batch of them in one indexing step: a `SliceDataset` of images in colour.
+
+    A batch is a dictionary of tensors: ``image`` ``(B, 3, i, j)`` float32, ``affine`` ``(B, 4, 4)`` float64,
+    ``image_padding`` ``(B, 3)``, what the targets' transforms made, and ``index`` ``(B,)`` into `items`; all on one device.
+
+    Arguments are those of `SliceDataset`; ``transform`` begins with `LoadPhotographd`.
+    """
+
+    cache_class = PhotographCache
+
+    @staticmethod
+    def cases(data: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [dict(item, exam=exam_of(item)) for item in data]

@@ -1,0 +1,303 @@
+"""Photographs in colour, as PNG or JPEG, and the tables that grade them.
+
+The rule
+--------
+- Every file that ends in ``.png``, ``.jpg`` or ``.jpeg`` is a photograph if it is one: in red, green and blue, of `MIN_SIDE`
+  pixels or more either way, and with its end. Its header and its last bytes are read, not its pixels.
+- Tables are the CSV files of the tree, or the one that ``--classes`` names: a header row, then a row for each photograph, its
+  name first. APTOS has ``train.csv`` (``id_code,diagnosis``), the set of 2015 ``trainLabels.csv`` (``image,level``). The
+  column that is called ``grade``, ``diagnosis`` or ``level``, or else the only one, is the grade, a whole number from 0 on.
+  Other columns keep their names. Kaggle's ``sample_submission.csv`` is no table: its grades are made up.
+- A photograph's patient is what a column ``patient`` says. Otherwise both eyes are one patient's by their names
+  (``10_left``, ``10_right``, or ``left`` and ``right`` in one folder), and so are files of one name in several folders.
+- The same file twice, byte for byte, as in APTOS, counts once; if the grades differ, it has none.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from planewise.errors import InputError
+from planewise.exams.labels import RESERVED
+from planewise.exams.refusals import EMPTY
+from planewise.exams.volume import Volume
+
+#: How the names of photographs end.
+ENDINGS = (".png", ".jpg", ".jpeg")
+#: Pixels of the shorter side below which a file is a thumbnail.
+MIN_SIDE = 64
+#: What a column of grades is called.
+GRADES = ("grade", "diagnosis", "level")
+#: What a column of patients is called.
+PATIENTS = ("patient", "patient_id", "patientid", "subject")
+
+NO_PHOTOGRAPH = "neither PNG nor JPEG, whatever its name says"
+OTHER_FILE = "no photograph (.png, .jpg, .jpeg) and no table of them (.csv)"
+CUT = "truncated: the photograph ends before its pixels do"
+THUMBNAIL = f"fewer than {MIN_SIDE} pixels on a side: a thumbnail"
+TOO_LARGE = "more pixels than any camera gives"
+COPY = "the same photograph as another, byte for byte"
+SUBMISSION = "Kaggle's sample_submission.csv: its grades are made up"
+
+_EYE = re.compile(r"[_-]?(left|right|od|os)$", re.IGNORECASE)
+_SUBMISSION = re.compile(r"sample_?submission\.csv$", re.IGNORECASE)
+#: A photograph's end is looked for in so many of its last bytes: programs append notes of theirs.
+_TAIL = 2**16
+#: Names in a sentence before the rest is counted.
+_MOST_NAMES = 5
+
+
+def is_photograph(path: str | Path) -> bool:
+    """Whether a file is a photograph by its name."""
+    return str(path).lower().endswith(ENDINGS)
+
+
+def photograph_problem(path: Path) -> str:
+    """Why a file cannot be used as a photograph, in words; empty if it can. Its pixels are not read."""
+    try:
+        size = path.stat().st_size
+        if not size:
+            return EMPTY
+        with warnings.catch_warnings():
+            # half of what is too large
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                kind, mode, sides = image.format, image.mode, image.size
+        with open(path, "rb") as file:
+            file.seek(max(0, size - _TAIL))
+            tail = file.read()
+    except UnidentifiedImageError:
+        return NO_PHOTOGRAPH
+    except Image.DecompressionBombError:
+        return TOO_LARGE
+    except (OSError, ValueError, SyntaxError):  # Pillow raises the last for broken PNG
+        return "photograph that cannot be read"
+    if min(sides) < MIN_SIDE:
+        return THUMBNAIL
+    if (b"IEND" if kind == "PNG" else b"\xff\xd9") not in tail:
+        return CUT
+    return colour_problem(mode)
+
+
+def colour_problem(mode: str) -> str:
+    """Why a photograph with these colours, in Pillow's words, cannot be used; empty if it can."""
+    if mode == "RGB":
+        return ""
+    known = {
+        "L": "shades of grey",
+        "1": "black and white",
+        "P": "a palette",
+        "RGBA": "opacity",
+        "CMYK": "ink's colours",
+    }
+    what = known.get(mode, "shades of grey" if mode.startswith(("I", "LA", "F")) else mode)
+    return f"photograph with {what}: red, green and blue are wanted, and nothing else; convert it"
+
+
+def read_photographs(
+    paths: Iterable[Path], tables: Iterable[Path], folder: Path
+) -> tuple[list[Volume], dict[str, list[str]], list[tuple[str, str]]]:
+    """Photographs with their grades.
+
+    Args:
+        paths: of files that are called photographs.
+        tables: CSV files.
+        folder: that the photographs lie below.
+
+    Returns:
+        A `Volume` for each photograph, whose classes are its row and whose group is the highest grade of its patient; what
+        was left out, reason to paths; and what is wrong with the tables, (names, reason).
+    """
+    skipped: dict[str, list[str]] = defaultdict(list)
+    photographs = []
+    for path in paths:
+        if problem := photograph_problem(path):
+            skipped[problem].append(str(path))
+        else:
+            photographs.append(Volume(path, None, path.stem))
+    _name(photographs, folder)
+    problems: dict[str, list[str]] = defaultdict(list)
+    rows: dict[int, list[dict[str, object]]] = defaultdict(list)
+    named = _Names(photographs, folder)
+    read = 0
+    for table in tables:
+        if _SUBMISSION.search(table.name):
+            skipped[SUBMISSION].append(str(table))
+            continue
+        found = _read_table(table, named, problems)
+        read += found is not None
+        for name, row in (found or {}).items():
+            meant = named.find(name)
+            if not meant:
+                problems["no photograph has this name"].append(name)
+            for index in meant:
+                rows[index].append(row)
+    for index, photograph in enumerate(photographs):
+        _add_row(photograph, rows.get(index, []), problems)
+    kept = _without_copies(photographs, skipped, problems)
+    if read:
+        problems["without a grade: good for pretexts alone"] += [
+            photograph.case for photograph in kept if "grade" not in photograph.classes
+        ]
+    worst: dict[str, int] = {}
+    for photograph in kept:
+        if (grade := photograph.classes.get("grade")) is not None:
+            worst[photograph.patient_key] = max(grade, worst.get(photograph.patient_key, 0))
+    for photograph in kept:
+        photograph.group = str(worst.get(photograph.patient_key, ""))
+    return kept, dict(skipped), [(_some(names), reason) for reason, names in problems.items() if names]
+
+
+def read_grade_table(path: Path) -> Path:
+    """A table that a person names.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if not path.is_file():
+        raise InputError(f"--classes {path}: there is no such file; it is a CSV with a header row, as image,grade")
+    return path
+
+
+class _Names:
+    """What photographs may be called: by their file's name, with or without its ending, and with folders in front."""
+
+    def __init__(self, photographs: Sequence[Volume], folder: Path) -> None:
+        self._by_name: dict[str, list[int]] = defaultdict(list)
+        self._by_number: dict[str, list[int]] = defaultdict(list)
+        for index, photograph in enumerate(photographs):
+            path = photograph.image
+            parts = path.relative_to(folder).parts if path.is_relative_to(folder) else (path.name,)
+            for start in range(len(parts)):
+                whole = "/".join(parts[start:])
+                for name in {whole, whole[: -len(path.suffix)]}:
+                    self._by_name[name].append(index)
+            if path.stem.isdecimal():
+                self._by_number[path.stem.lstrip("0")].append(index)
+
+    def find(self, name: str) -> list[int]:
+        """Which photographs a row means. Spreadsheets take the zeros off a number."""
+        name = name.replace("\\", "/").removeprefix("./")
+        if name in self._by_name:
+            return self._by_name[name]
+        return self._by_number.get(name.lstrip("0"), []) if name.isdecimal() else []
+
+
+def _name(photographs: Sequence[Volume], folder: Path) -> None:
+    """Give photographs their identifiers, which do not depend on where indexing began, and their patients'."""
+    homes = defaultdict(set)
+    for photograph in photographs:
+        homes[photograph.folder.name, photograph.image.name].add(photograph.folder)
+    for photograph in photographs:
+        home = photograph.folder
+        unique = len(homes[home.name, photograph.image.name]) == 1
+        place = home.name if unique or not home.is_relative_to(folder) else home.relative_to(folder).as_posix()
+        photograph.key = f"photograph:{place}/{photograph.image.name}"
+        # an eye's word alone says nothing of whose it is, and the folder does
+        photograph.patient_key = f"photograph:{_EYE.sub('', photograph.case) or place}"
+
+
+def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> dict[str, dict[str, object]] | None:
+    """Name to row; None where the file is no table of photographs. What is wrong with it goes to ``problems``."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = [[cell.strip() for cell in row] for row in csv.reader(file) if row and row[0].strip()]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        problems["it cannot be read as CSV"].append(path.name)
+        return None
+    if not lines or len(lines[0]) < 2:
+        return None  # APTOS' test.csv is a list of names
+    header = [name.lower() for name in lines[0]]
+    if named.find(lines[0][0]):
+        problems["it has no header row, as image,grade: not read"].append(path.name)
+        return None
+    graded = next((header.index(name) for name in GRADES if name in header[1:]), 1 if len(header) == 2 else None)
+    patients = next((header.index(name) for name in PATIENTS if name in header[1:]), None)
+    rows: dict[str, dict[str, object]] = {}
+    for line in lines[1:]:
+        cells = dict(enumerate(line))
+        row: dict[str, object] = {}
+        for index, name in enumerate(lines[0]):
+            value = cells.get(index, "")
+            if index in (0, graded, patients) or not name or name in RESERVED or not value:
+                continue
+            row[name] = _typed(value)
+        if patients is not None and cells.get(patients):
+            row["patient"] = cells[patients]
+        if graded is not None and (text := cells.get(graded, "")):
+            grade = _typed(text)
+            if isinstance(grade, int) and grade >= 0:
+                row["grade"] = grade
+            else:
+                problems[f"the grade is no whole number from 0 on ({lines[0][graded]}): left out"].append(line[0])
+        if rows.setdefault(line[0], row) != row:
+            problems["two rows of this name disagree: neither is used"].append(line[0])
+            rows[line[0]] = {}
+    return rows
+
+
+def _typed(text: str) -> int | float | str:
+    """A number where it is one; ``2.0`` is whole, and what is not finite is text."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    if value != value or value in (float("inf"), float("-inf")):
+        return text
+    return int(value) if value == int(value) else value
+
+
+def _add_row(photograph: Volume, rows: Sequence[dict[str, object]], problems: dict[str, list[str]]) -> None:
+    """Give a photograph what its rows, one for each table that names it, agree on."""
+    merged: dict[str, object] = {}
+    apart = set()
+    for row in rows:
+        apart |= {name for name, value in row.items() if merged.setdefault(name, value) != value}
+    if apart:
+        problems[f"tables disagree in {', '.join(sorted(apart))}: left out"].append(photograph.case)
+    patient = merged.pop("patient", None)
+    if patient is not None and "patient" not in apart:
+        photograph.patient_key = f"photograph:patient:{patient}"
+    photograph.classes = {name: value for name, value in merged.items() if name not in apart}
+
+
+def _without_copies(
+    photographs: Sequence[Volume], skipped: dict[str, list[str]], problems: dict[str, list[str]]
+) -> list[Volume]:
+    """One of each photograph: the first with a grade, or else the first."""
+    same: dict[object, list[Volume]] = defaultdict(list)
+    sizes = defaultdict(list)
+    for photograph in photographs:
+        sizes[photograph.image.stat().st_size].append(photograph)
+    for size, group in sizes.items():
+        for photograph in group:
+            # few files are of one size, so few are read
+            same[size if len(group) == 1 else _digest(photograph.image)].append(photograph)
+    left_out = set()
+    for group in same.values():
+        first = next((photograph for photograph in group if "grade" in photograph.classes), group[0])
+        left_out |= {id(photograph) for photograph in group if photograph is not first}
+        skipped[COPY] += [str(photograph.image) for photograph in group if photograph is not first]
+        if len({photograph.classes["grade"] for photograph in group if "grade" in photograph.classes}) > 1:
+            problems["the same photograph has other grades under other names: left out"].append(first.case)
+            del first.classes["grade"]
+    if not skipped[COPY]:
+        del skipped[COPY]
+    return [photograph for photograph in photographs if id(photograph) not in left_out]
+
+
+def _digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")

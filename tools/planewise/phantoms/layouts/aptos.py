@@ -1,0 +1,58 @@
+"""Retinas in the layout of APTOS 2019: photographs to train on with a table of grades, and photographs to test on without."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from planewise.phantoms.recipe import Recipe
+from planewise.phantoms.retina.defects import APTOS_DEFECTS
+from planewise.phantoms.scanner.photograph import PhotographFile
+from planewise.whole_files import written_whole
+
+TABLE = "train.csv"
+
+#: First row of the table.
+TABLE_HEADER = ("id_code", "diagnosis")
+
+#: Every third photograph has no grade, as 1928 of the real set's 5590.
+TESTED = 3
+
+
+def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
+    """The photograph under the root of the set, as a list of one; none where the defect is that there is none."""
+    return [] if "no_file" in recipe.defects else [PurePosixPath(_folder(number)) / f"{_name(number)}.png"]
+
+
+def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
+    """Writes a photograph to the place of `exam_paths`."""
+    exam, identity = recipe.exam(number), recipe.identity(number)
+    files = [PhotographFile(f"{_name(number)}.png", exam.photograph())]
+    for name in recipe.defects:
+        files = APTOS_DEFECTS[name].alter(files, exam, identity)
+    paths[0].write_bytes(files[0].encoded())
+    for file in files[1:]:
+        (paths[0].parent / file.name).write_bytes(file.encoded())
+
+
+def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
+    """A photograph's row of ``train.csv``."""
+    if number % TESTED == 0 or "no_row" in recipe.defects:
+        return {}
+    name = str(number) if "plain_numbers" in recipe.defects else _name(number)
+    return {TABLE: (name, "moderate" if "no_grade" in recipe.defects else recipe.organ(number).grade)}
+
+
+def write_listing(recipe: Recipe, out: Path) -> None:
+    """Writes ``test.csv``, which names the photographs without grades."""
+    names = sorted(path.stem for path in (out / "test_images").glob("[!.]*.png"))
+    with written_whole(out / "test.csv") as part:
+        part.write_text("".join(f"{name}\n" for name in ("id_code", *names)))
+
+
+def _folder(number: int) -> str:
+    return "test_images" if number % TESTED == 0 else "train_images"
+
+
+def _name(number: int) -> str:
+    """Twelve digits, as long as the real set's names; those are hexadecimal."""
+    return f"{number:012d}"

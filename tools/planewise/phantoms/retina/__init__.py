@@ -1,0 +1,1 @@
+"""Retinas with the lesions of diabetic retinopathy, in photographs."""

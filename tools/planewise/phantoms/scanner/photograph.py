@@ -1,0 +1,29 @@
+"""Phantom photographs as PNG files."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass
+class PhotographFile:
+    """A photograph before it is written; defects change it."""
+
+    name: str
+    """Of the file, with its ending"""
+    pixels: np.ndarray
+    """``(rows, columns, 3)`` uint8; ``(rows, columns)`` in shades of grey, and with four colours the last is opacity"""
+    content: bytes | None = None
+    """What the file holds in place of the photograph; None for the photograph"""
+
+    def encoded(self) -> bytes:
+        """What the file holds."""
+        if self.content is not None:
+            return self.content
+        file = io.BytesIO()
+        Image.fromarray(self.pixels).save(file, "PNG", compress_level=1)
+        return file.getvalue()

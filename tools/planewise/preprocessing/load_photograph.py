@@ -1,0 +1,78 @@
+"""Load a photograph in colour."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor, PILReader
+from monai.data.image_reader import ImageReader
+from monai.transforms import LoadImaged
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from planewise.errors import InputError
+from planewise.exams.photographs import CUT, NO_PHOTOGRAPH, TOO_LARGE, colour_problem
+from planewise.preprocessing.exam_name import volume_name
+
+
+class LoadPhotographd(LoadImaged):
+    """Load a PNG or JPEG file under each key, as a `MetaTensor` ``(3, i, j)``: red, green and blue from 0 to 1.
+
+    i runs along the rows, to the right, and j downwards, as in MONAI's `PILReader`, which reads it. A photograph is turned
+    upright as its camera says (EXIF), and nothing else of what the camera writes is kept. Results are called by the exam's
+    hash, and those of a person's own photograph by its stem. MONAI Label looks for a `LoadImaged`: this is one.
+
+    Args:
+        keys: keys of paths.
+        allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        InputError: a file is no photograph, is cut off, or has other colours.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, reader="PILReader", allow_missing_keys=allow_missing_keys)
+        self.pixels = PILReader(converter=_upright, formats=("PNG", "JPEG"))
+
+    def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            if not isinstance(item[key], (str, Path)):
+                raise InputError(f"{key} is no path of a photograph; index the folder with --anatomy photograph")
+            array, _ = self.pixels.get_data(self._read(item[key]))
+            pixels = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1).to(torch.float32) / 255
+            name = volume_name({**item, "image": item[key]})
+            meta = {
+                # as `loaded_name` takes it
+                "filename_or_obj": f"{name}.nii.gz",
+                "original_channel_dim": 0,
+                "spatial_shape": np.array(pixels.shape[1:]),
+            }
+            item[key] = MetaTensor(pixels.contiguous(), affine=torch.eye(4, dtype=torch.float64), meta=meta)
+            if not self._loader.image_only:
+                item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
+        return item
+
+    def _read(self, path: str | Path) -> Image.Image:
+        try:
+            return self.pixels.read(path)
+        except UnidentifiedImageError:
+            raise InputError(f"the file is {NO_PHOTOGRAPH}") from None
+        except Image.DecompressionBombError:
+            raise InputError(f"the photograph has {TOO_LARGE}") from None
+        except FileNotFoundError:
+            raise InputError("there is no such photograph") from None
+        except InputError:
+            raise
+        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises the last for broken PNG
+            raise InputError(CUT if "truncated" in str(error) else "the photograph cannot be read") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if problem := colour_problem(image.mode):
+        raise InputError(problem)
+    return ImageOps.exif_transpose(image)

@@ -1,0 +1,54 @@
+"""Patches of images and volumes, one in each cell of a grid: the pieces of jigsaw puzzles and of relative patch location."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def cell_sides(shape: Sequence[int], per_side: int) -> tuple[int, ...]:
+    """Sides of a cell along each axis of an image of this shape, whole pixels; what is left over lies at the edges."""
+    return tuple(int(side) // per_side for side in shape)
+
+
+def patch_corners(shape: Sequence[int], per_side: int, patch: Sequence[int], places: Tensor, draws: Tensor) -> Tensor:
+    """First pixel of patches, each at a random place of its cell.
+
+    Args:
+        shape: of the image, d sides.
+        per_side: cells along each axis.
+        patch: d sides of a patch, none larger than the cell's (`cell_sides`).
+        places: numbers of cells, ``(..., P)`` int64, the last axis running fastest.
+        draws: in [0, 1), ``(..., P, d)``: where in its cell a patch lies.
+
+    Returns:
+        ``(..., P, d)`` int64.
+    """
+    cells = cell_sides(shape, per_side)
+    # what the division leaves over is shared by both edges
+    margins = [(int(side) - per_side * cell) // 2 for side, cell in zip(shape, cells, strict=True)]
+    rows = torch.stack(torch.unravel_index(places, [per_side] * len(cells)), dim=-1)
+    free = torch.tensor([cell - side + 1 for cell, side in zip(cells, patch, strict=True)])
+    return torch.tensor(margins) + rows * torch.tensor(cells) + (draws * free).long()
+
+
+def cut_patches(image: Tensor, corners: Tensor, patch: Sequence[int]) -> Tensor:
+    """Patches of every image, which may overlap.
+
+    Args:
+        image: ``(B, C, *spatial)``.
+        corners: first pixel of each patch, ``(B, P, d)`` int64, on the image's device.
+        patch: d sides.
+
+    Returns:
+        ``(B, P, C, *patch)``.
+    """
+    windows = image
+    for axis, side in enumerate(patch):
+        windows = windows.unfold(2 + axis, side, 1)
+    # every place that a patch may have, as a view, from which the wanted ones are copied
+    windows = windows.movedim(1, 1 + len(patch))
+    rows = torch.arange(len(image), device=image.device)[:, None]
+    return windows[(rows, *corners.unbind(-1))]
