@@ -19,7 +19,7 @@ from planewise.packaging.model_card import with_release
 from planewise.packaging.released import LARGEST_RELEASED, card_rows, card_scores
 from planewise.packaging.run_record import Run
 
-from tests.bundles.conftest import SHIPS, run_bundle
+from tests.bundles.conftest import BUNDLES, SHIPS, run_bundle
 from tests.conftest import ROOT
 
 MULTITASK = "pretext_cardiac_multitask"
@@ -40,6 +40,13 @@ def released(request) -> Run:
 
 def test_some_bundles_ship_weights():
     assert MULTITASK in SHIPS
+
+
+@pytest.mark.parametrize("name", [name for name in BUNDLES if name not in SHIPS])
+def test_a_bundle_without_weights_speaks_of_none(name):
+    page = (folder_of(name) / "docs/README.md").read_text()
+    assert "- No weights ship with this bundle." in page and "released" not in page
+    assert "released" not in json.loads((folder_of(name) / "configs/metadata.json").read_text())["data_source"]
 
 
 def test_the_record_is_of_the_file_and_names_no_place(released):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.bundle import ConfigParser
-from planewise.engines import leave_processes, read_history
+from planewise.engines import leave_processes, pretext_task, read_history
 from planewise.errors import InputError
 from planewise.networks import SliceNet, UNetDecoder, UNetEncoder
 from planewise.packaging import package_bundle
@@ -138,6 +138,10 @@ def test_both_tasks_learn_what_a_loop_of_the_papers_words_learns(name, phantoms,
         "pretext_cardiac_location",
         pytest.param("pretext_cardiac_orientation", marks=pytest.mark.slow),
         pytest.param("pretext_cardiac_multitask", marks=pytest.mark.slow),
+        pytest.param("pretext_slice_order", marks=pytest.mark.slow),
+        pytest.param("pretext_jigsaw", marks=pytest.mark.slow),
+        pytest.param("pretext_models_genesis", marks=pytest.mark.slow),
+        pytest.param("pretext_masked_autoencoder", marks=pytest.mark.slow),
     ],
 )
 def test_any_pretext_with_a_u_net_is_the_other_task(pretext, phantoms, tmp_path):
@@ -278,6 +282,21 @@ def test_what_makes_no_sense_ends_with_a_sentence(changed, message, phantoms, tm
         error = error.__cause__
     assert error is not None, str(root_cause(caught.value))
     assert isinstance(root_cause(caught.value), InputError)
+
+
+@pytest.mark.parametrize("synced", [False, True])
+def test_the_other_task_synchronises_batch_normalisation_where_the_run_does(synced, phantoms, tmp_path, monkeypatch):
+    """`--sync_batch_norm false` holds for the layers that both tasks share."""
+    asked = []
+    monkeypatch.setattr(
+        pretext_task, "parallel_network", lambda net, sync_batch_norm: asked.append(sync_batch_norm) or net
+    )
+    parser = parser_of(tmp_path, **two_tasks(phantoms, tmp_path) | {"norm": "batch"})
+    task = parser.get_parsed_content("other_task")
+    if synced:  # as `parallel_network` does on GPUs
+        nn.SyncBatchNorm.convert_sync_batchnorm(parser.get_parsed_content("network"))
+    task.trainer(parser.get_parsed_content("optimizer"))
+    assert asked == [synced]
 
 
 def test_an_optimizer_without_the_pretexts_head_is_refused(phantoms, tmp_path):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from planewise.data.datalist import labelled
 from planewise.errors import InputError
 from planewise.exams import index_folder
 from planewise.phantoms import LABELLED, MNMS2_DEFECTS, UKBB_DEFECTS, VOLUNTEERS, Recipe, write_exams
@@ -107,6 +108,19 @@ def test_geometry_outvotes_names(indexed):
     assert only(swapped)["stacks"]["4ch"]["named"] == "2ch"
 
 
+def test_atria_alone_are_not_taken_for_ventricles(indexed):
+    """Both masks' pixels against those of the file that holds all five structures."""
+    load = LoadSliced(keys=("image", "label"))
+    pairs = zip(*(indexed("ukbb", "4ch", *d).datalist["training"] for d in (("only_atria",), ())), strict=True)
+    for atria, whole in pairs:
+        found, five = (load(item)["label"].numpy() for item in (atria, whole))
+        np.testing.assert_array_equal(found, np.where(five > 3, five, 0))
+        assert set(np.unique(found)) == {0, 4, 5}
+    with pytest.raises(InputError, match="have no RV or myocardium"):
+        labelled([atria], {1: "RV", 2: "myocardium", 4: "LA", 5: "RA"})
+    labelled([atria], {4: "LA", 5: "RA"})
+
+
 #: Layout, view and flaw to the number of items, how many have labels, their planes, and a reason that is given.
 EXPECTED = {
     ("mnms2", "4ch", "no_long_axis"): (0, 0, set(), "no 4ch view"),
@@ -118,6 +132,7 @@ EXPECTED = {
     ("ukbb", "4ch", "no_4ch"): (0, 0, set(), "no 4ch view: no plane lies as it does"),
     ("ukbb", "4ch", "no_short_axis"): (2, 2, set(), "the 4ch view is known by its name alone"),
     ("ukbb", "4ch", "cine_labels"): (2, 2, {"2ch", "sax"}, "labels of a whole cine"),
+    ("ukbb", "4ch", "only_atria"): (2, 2, {"2ch", "sax"}, None),
     ("ukbb", "4ch", "predictions"): (2, 2, {"2ch", "sax"}, "what a network has drawn"),
     ("ukbb", "4ch", "no_orientation"): (2, 2, None, "nothing says where its planes lie; it is kept with its labels"),
     ("ukbb", "4ch", "mask_elsewhere"): (2, 0, {"2ch", "sax"}, "mask left out: its affine puts it up to"),

@@ -77,6 +77,8 @@ def test_every_flaw(recipe):
     assert set(flawed["cine_labels"]) - whole == {"label_sa.nii.gz", "label_la_4ch.nii.gz"}
     over_time = flawed["cine_labels"]["label_la_4ch.nii.gz"].volume
     assert over_time.shape[3] == 3 and over_time.any(axis=(0, 1, 2)).tolist().count(True) == 2
+    atria, five = (files["label_la_4ch_ED.nii.gz"].volume for files in (flawed["only_atria"], sound))
+    np.testing.assert_array_equal(atria, np.select([five == 4, five == 5], [1, 2]))
     drawn = set(flawed["predictions"]) - whole
     assert len(drawn) == 4 and all(name.startswith("seg") for name in drawn)
     assert set(flawed["no_orientation"]) == set(flawed["mask_elsewhere"]) == whole

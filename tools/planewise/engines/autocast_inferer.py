@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from monai.inferers import SimpleInferer
 from torch import Tensor
 
 from planewise.engines.precision import precision
+from planewise.engines.thin_volumes import ExactThinVolumes
 
 
 class AutocastInferer(SimpleInferer):
@@ -18,6 +20,8 @@ class AutocastInferer(SimpleInferer):
 
     MONAI's engines autocast for CUDA only and bring a gradient scaler, whose step waits for the device; bfloat16 has
     float32's range and needs none. In float32, and in float16, which is left to the engine, this is `SimpleInferer`.
+
+    A network of volumes that trains on a processor computes its thinnest layers in float32 (`ExactThinVolumes`).
 
     Args:
         amp: see `precision`.
@@ -30,6 +34,8 @@ class AutocastInferer(SimpleInferer):
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         if precision(self.amp, inputs.device) != "bfloat16":
             return network(inputs, *args, **kwargs).float()
-        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+        trains_volumes = inputs.ndim == 5 and inputs.device.type == "cpu" and torch.is_grad_enabled()
+        exact = ExactThinVolumes() if trains_volumes else nullcontext()
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16), exact:
             output = network(inputs, *args, **kwargs)
         return output.float()

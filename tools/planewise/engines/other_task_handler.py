@@ -50,7 +50,10 @@ class OtherTaskHandler:
 
     def _start(self, engine: Engine) -> None:
         self._trainer = self.task.trainer(self.optimizer)
-        SeedHandler(self.seed, self._trainer.data_loader.sampler).attach(self._trainer)
+        loader = self._trainer.data_loader
+        # whole batches are drawn where items go in pairs
+        sampler = loader.sampler if hasattr(loader.sampler, "set_epoch") else loader.batch_sampler
+        SeedHandler(self.seed, sampler).attach(self._trainer)
 
     def _reset(self, engine: Engine) -> None:
         self._losses = []

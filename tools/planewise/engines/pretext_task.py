@@ -81,12 +81,13 @@ class PretextTask:
             raise InputError(
                 "the optimizer lacks the pretext's head; its weights are those of @learner, not of @network"
             )
-        on_gpu = next(self.network.parameters()).device.type == "cuda"
+        # as the run has decided for the layers that both tasks share
+        synced = any(isinstance(module, nn.SyncBatchNorm) for module in self.network.modules())
         self._parser.update(
             {
                 "network": self.network,
                 "optimizer": optimizer,
-                "train#trainer#network": parallel_network(self.network, sync_batch_norm=on_gpu),
+                "train#trainer#network": parallel_network(self.network, sync_batch_norm=synced),
                 "train#trainer#optim_set_to_none": True,
                 "train#handlers": [],
             }

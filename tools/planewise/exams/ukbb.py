@@ -8,7 +8,12 @@ whose affines are those of the scanner.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+
+import nibabel as nib
+import numpy as np
 
 from planewise.exams.mnms2 import CINE_OF_FRAMES
 from planewise.exams.volume import Volume, stem
@@ -16,6 +21,8 @@ from planewise.exams.volume import Volume, stem
 #: The files' codes to ours: 1 left ventricle, 2 myocardium, 3 right ventricle, and in 4ch 4 left and 5 right atrium.
 LABEL_MAP = {1: 3, 2: 2, 3: 1}
 ALL_LABEL_MAP = LABEL_MAP | {4: 4, 5: 5}
+#: In 4ch, where only the atria were drawn: the pipeline's own files hold 1 left and 2 right atrium.
+ATRIA_LABEL_MAP = {1: 4, 2: 5}
 
 _VIEWS = {"sa": "sax", "la_2ch": "2ch", "la_3ch": "3ch", "la_4ch": "4ch"}
 _PHASES = ("ED", "ES")
@@ -50,7 +57,10 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
             continue
         if cine is not None:
             skipped[CINE_OF_FRAMES].append(str(cine))
-        label_map = ALL_LABEL_MAP if view == "4ch" else LABEL_MAP
+        label_map = LABEL_MAP
+        if view == "4ch":
+            only_atria = any(labels.values()) and _largest_value(labels.values()) <= max(ATRIA_LABEL_MAP)
+            label_map = ATRIA_LABEL_MAP if only_atria else ALL_LABEL_MAP
         volumes += [
             Volume(image, labels[phase], home.name, phase, view=view, label_map=label_map)
             for phase, image in images.items()
@@ -65,3 +75,12 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
             )
         skipped[reason].append(str(path))
     return volumes
+
+
+def _largest_value(labels: Iterable[Path | None]) -> int:
+    """Of all voxels of some masks; one that cannot be read is left to who reads masks."""
+    values = [0]
+    for path in labels:
+        with suppress(OSError, nib.filebasedimages.ImageFileError):
+            values.append(int(np.asarray(nib.load(path).dataobj).max()) if path else 0)
+    return max(values)

@@ -16,8 +16,9 @@ def mean_contour_distance(prediction: Tensor, reference: Tensor, spacing: Sequen
 
     ``1 / (2 |A|) sum_(p in A) d(p, B) + 1 / (2 |B|) sum_(q in B) d(q, A)`` in each slice, and the mean over the slices. A and
     B are the two contours, d is the distance to the nearest point of the other. As in that group's public code, contours are
-    outer ones (the myocardium's is the epicardium), and slices count in which both segmentations have the structure. The two
-    directions weigh the same however long the contours are, unlike in the average symmetric surface distance.
+    outer ones (the myocardium's is the epicardium where it is a closed ring, its whole outline where it is open, as in 4ch),
+    and slices count in which both segmentations have the structure. The two directions weigh the same however long the
+    contours are, unlike in the average symmetric surface distance.
 
     Args:
         prediction, reference: masks of one structure ``(i, j, slices)``.

@@ -8,6 +8,7 @@ import numpy as np
 
 from planewise.phantoms.defect import Defect, registering
 from planewise.phantoms.heart.exam import Exam
+from planewise.phantoms.heart.heart import ATRIA
 from planewise.phantoms.scanner.dicom import Identity
 from planewise.phantoms.scanner.nifti import NiftiFile
 
@@ -82,6 +83,15 @@ def _over_time(files: list[NiftiFile], exam: Exam, view: str) -> list[NiftiFile]
     volume[..., 0], volume[..., exam.end_systole] = first.volume, last.volume
     step = exam.scanner.interval / len(exam.phases) / 1000
     return [NiftiFile(f"label_{view}.nii.gz", volume, first.affine, step)]
+
+
+@_in_ukbb("in 4ch only the atria are drawn, as 1 and 2: what the pipeline's own files hold")
+def only_atria(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
+    for file in files:
+        if file.name.startswith("label_la_4ch"):
+            drawn = file.volume
+            file.volume = np.where(drawn == ATRIA["la"], 1, np.where(drawn == ATRIA["ra"], 2, 0)).astype(drawn.dtype)
+    return files
 
 
 @_in_ukbb("what the pipeline's networks have drawn lies beside: seg_sa_ED, seg4_la_4ch")
