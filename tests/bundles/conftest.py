@@ -48,7 +48,7 @@ _OWN = {
     "pretext_rotation": {"in_channels": 2},
 }
 #: Of these, what inference has too.
-_SIZE = ("features", "blocks", "stem_stride", "image_size", "spacing", "in_channels")
+_SIZE = ("features", "blocks", "stem_stride", "image_size", "spacing", "in_channels", "code_features")
 
 
 def anatomy(name: str) -> str:

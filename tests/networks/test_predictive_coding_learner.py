@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from planewise.engines import AutocastInferer
 from planewise.geometry import inverted_pyramids
 from planewise.networks import EmbeddingNet, PredictiveCodingLearner, ProjectionHead, ResidualEncoder
 from planewise.pretexts import OverlappingPatchesd
@@ -86,8 +87,7 @@ def test_the_last_row_is_no_context():
 
 def test_mixed_precision_is_finite_and_what_is_made_anew_is_no_weight():
     learner = learner_of(3, 3).train()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        scores = learner(torch.rand(2, 54, 6, 6, 6))
+    scores = AutocastInferer("bfloat16")(torch.rand(2, 54, 6, 6, 6), learner)
     assert scores.dtype == torch.float32 and scores.isfinite().all()
     scores.square().mean().backward()
     assert all(weight.grad.isfinite().all() for weight in learner.parameters())

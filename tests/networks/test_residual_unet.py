@@ -132,21 +132,3 @@ def test_frozen_parts_can_be_released():
     assert all(value.requires_grad for value in net.parameters())
     net.eval()
     assert not net.encoder.training
-
-
-def test_weight_gradients_of_small_volumes_are_whole_in_bfloat16():
-    """Their deepest levels have sides of 2 and 1, where torch 2.13 on AVX512-BF16 leaves what was in memory."""
-    torch.manual_seed(0)
-    encoder = ResidualEncoder((4, 4, 8, 8, 16), norm="instance")
-    volume = torch.rand(4, 1, 32, 32, 32)
-    gradients = []
-    for amp in (False, True, True, True):
-        encoder.zero_grad()
-        torch.full((2**16,), torch.nan)  # left behind in the memory that is taken next
-        with torch.autocast("cpu", torch.bfloat16, enabled=amp):
-            sum(level.float().square().mean() for level in encoder(volume)).backward()
-        gradients.append({name: weight.grad.clone() for name, weight in encoder.named_parameters()})
-    for name, expected in gradients[0].items():
-        first, *others = (found[name] for found in gradients[1:])
-        assert (first - expected).norm() < 0.7 * expected.norm() + 0.1, name
-        assert all(torch.equal(first, other) for other in others), name

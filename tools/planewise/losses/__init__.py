@@ -18,6 +18,7 @@ from planewise.losses.segmentation import SegmentationLoss
 from planewise.losses.slice_order import SliceOrderLoss
 from planewise.losses.soft_dice import SoftDiceLoss
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
+from planewise.losses.triplet import TripletLoss, negatives
 
 __all__ = [
     "BootstrapLoss",
@@ -37,8 +38,10 @@ __all__ = [
     "SoftDiceLoss",
     "Term",
     "TermLoss",
+    "TripletLoss",
     "candidate_scores",
     "logged_terms",
+    "negatives",
     "predicted_location",
     "weighted_sum",
 ]

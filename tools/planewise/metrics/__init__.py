@@ -19,6 +19,7 @@ from planewise.metrics.positions import position_counts, position_dice
 from planewise.metrics.predicted_patches import candidates_told, found_first, patch_scores
 from planewise.metrics.regions import region_classes, region_values
 from planewise.metrics.segmentation import volume_scores
+from planewise.metrics.triplets import triplets_told
 from planewise.metrics.volume_dice import VolumeDice
 
 __all__ = [
@@ -50,5 +51,6 @@ __all__ = [
     "region_classes",
     "region_values",
     "retrieval_accuracy",
+    "triplets_told",
     "volume_scores",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
 from planewise.geometry import inverted_pyramids, predicted_patches
-from planewise.networks.without_autocast import without_autocast
 
 
 class PredictiveCodingLearner(nn.Module):
@@ -72,8 +73,14 @@ class PredictiveCodingLearner(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         each = patches.unflatten(1, (self.patches, patches.shape[1] // self.patches)).flatten(0, 1)
         embedded = self.projector(self.network(each)).unflatten(0, (len(patches), self.patches))
-        with without_autocast(patches.device):
+        with _in_float32(patches.device):
             embedded = embedded.float()
             contexts = self.contexts(embedded)
             predicted = torch.stack([predictor(contexts) for predictor in self.predictors], dim=2).flatten(1, 2)
             return predicted.index_select(1, self.asked) @ embedded.transpose(1, 2)
+
+
+def _in_float32(device: torch.device) -> AbstractContextManager:
+    """Autocast switched off, on a device that has it."""
+    has_it = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if has_it else nullcontext()

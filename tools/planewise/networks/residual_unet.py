@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from monai.networks.blocks import Convolution, UnetrUpBlock
 from monai.networks.blocks.dynunet_block import UnetResBlock
 from torch import Tensor, nn
-
-from planewise.networks.without_autocast import run_level
 
 #: Widths of the five levels (Taleb 2020, appendix A).
 RESIDUAL_FEATURES = (32, 64, 128, 256, 512)
@@ -55,7 +52,7 @@ class ResidualEncoder(nn.Module):
         x = self.stem(image)
         features: list[Tensor] = []
         for level in self.levels:
-            x = level(x) if torch.jit.is_scripting() else run_level(level, x)
+            x = level(x)
             features.append(x)
         return features
 
@@ -91,6 +88,5 @@ class ResidualDecoder(nn.Module):
                     "the U-Net needs images whose sides are multiples of 2^(levels - 1); change image_size"
                 )
         for depth, level in enumerate(self.levels):
-            fine = features[len(features) - 2 - depth]
-            x = level(x, fine) if torch.jit.is_scripting() else run_level(level, x, fine)
+            x = level(x, features[len(features) - 2 - depth])
         return x

@@ -2,6 +2,7 @@
 
 from planewise.pretexts.corrupt_images import CorruptImagesd
 from planewise.pretexts.crossing_planes import CrossingPlanesd
+from planewise.pretexts.exemplar_views import ExemplarViewsd
 from planewise.pretexts.jigsaw_tiles import JigsawTilesd
 from planewise.pretexts.mask_patches import MaskPatchesd
 from planewise.pretexts.overlapping_patches import OverlappingPatchesd
@@ -17,6 +18,7 @@ from planewise.pretexts.two_views import TwoViewsd
 __all__ = [
     "CorruptImagesd",
     "CrossingPlanesd",
+    "ExemplarViewsd",
     "JigsawTilesd",
     "MaskPatchesd",
     "OverlappingPatchesd",
