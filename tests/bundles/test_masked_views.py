@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 
 import nibabel
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from planewise.data import load_datalist
+from planewise.engines import read_history
 from planewise.errors import InputError
 
 from tests.bundles.conftest import run_bundle
 from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_runs import root_cause, weights
+from tests.conftest import ROOT
 
 SIMCLR = "pretext_simclr"
 #: Small forms of the two.
@@ -37,6 +41,31 @@ def test_train_and_evaluate_on_hearts(overlay, phantoms, tmp_path):
     # ImageNet's names, for which torchvision's file loads
     start = "encoder.features.28.weight" if overlay == "vgg16.yaml" else "encoder.features.conv0.weight"
     assert start in weights(tmp_path)
+
+
+@pytest.mark.parametrize("overlay", SMALL)
+def test_views_are_changed_in_the_papers_ways_alone(overlay, tmp_path):
+    """Sections 3.2 and 5.1: crop, contrast, noise, flips, rotation; no shading, and no blur."""
+    parser = parser_of(SIMCLR, tmp_path / "none.json", tmp_path, overlay)
+    affine, intensity, blur = parser.get_parsed_content("train#pretext#view").transforms
+    assert (intensity.bias, blur.probability) == (0, 0) and intensity.gamma > 0 and intensity.noise > 0
+    assert affine.flip == 0.5 and affine.scale == (1.0, 2.0) and affine.rotate == pytest.approx([math.pi])
+    configs = [str(ROOT / "bundles" / SIMCLR / "configs" / file) for file in ("train.yaml", overlay)]
+    told = ConfigParser.load_config_files(configs)
+    assert [told[key] for key in ("learning_rate", "weight_decay", "temperature")] == [1e-4, 1e-4, 0.1]
+    assert 64 <= told["batch_size"] <= 256
+
+
+def test_pretraining_ends_early(phantoms, tmp_path):
+    """A rate that only spoils: the first epochs are the best."""
+    run_bundle(
+        SIMCLR, "train.yaml", "vgg16.yaml", datalist=str(phantoms.cardiac.labelled), output_dir=str(tmp_path),
+        batch_size=8, samples_per_epoch=8, max_epochs=9, val_interval=1, patience=2, learning_rate=1.0,
+        projection=[16, 8], **SMALL["vgg16.yaml"],
+    )  # fmt: skip
+    rows = read_history(tmp_path / "history.csv")
+    best = min(rows, key=lambda row: row["val_loss"])["epoch"]
+    assert rows[-1]["epoch"] == best + 2 < 9
 
 
 def test_what_is_outside_of_the_mask_never_reaches_the_network(phantoms, tmp_path):

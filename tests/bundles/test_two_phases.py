@@ -92,6 +92,25 @@ def test_what_is_outside_of_the_mask_has_no_say_in_the_diagnosis(phantoms, tmp_p
     assert torch.equal(*found["segmented"]) and not torch.equal(*found["full"])
 
 
+@pytest.mark.parametrize("images", ["full", "segmented"])
+def test_masks_that_cannot_be_hearts_say_nothing_of_saliency(images, phantoms, tmp_path):
+    """On whole images, too: there the exam itself stays."""
+    items = load_datalist(phantoms.cardiac.labelled, "test")
+    first = items[0]["exam"]
+    for number, item in enumerate(item for item in items if item["exam"] == first):
+        mask = nibabel.load(item["label"])
+        item["label"] = str(tmp_path / f"{number}.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(np.zeros(mask.shape, "u1"), mask.affine), item["label"])
+    datalist = tmp_path / "list.json"
+    datalist.write_text(json.dumps({"planewise": {"version": 1}, "training": [], "validation": [], "test": items}))
+    parser = parser_of(NAME, datalist, tmp_path, "evaluate.yaml", images=images)
+    exams, masked = (
+        {item["exam"] for item in parser.get_parsed_content(f"evaluate#{which}#data")}
+        for which in ("dataset", "masked")
+    )
+    assert masked == {item["exam"] for item in items} - {first} and (first in exams) == (images == "full")
+
+
 def test_it_ends_early_and_resumes_to_the_same_end(phantoms, tmp_path):
     settings = QUICK | {"datalist": str(phantoms.cardiac.labelled), "max_epochs": 9, "patience": 2}
     # a rate that only spoils: the first epochs are the best

@@ -115,6 +115,7 @@ def test_nobody_is_named_on_the_screen(flawed, tmp_path):  # noqa: F811
         (["{exam}", "--anatomy", "liver"], "is not known; there are: cardiac, knee"),
         (["{exam}", "--division", "folder"], "there are: auto, hash, folders"),
         (["{exam}", "--sections", "{tmp}/nowhere.csv"], "cannot be read as CSV"),
+        (["{exam}", "--stratify", "fat"], "no exam has this class; known are none"),
         (["{exam}", "--contrast", "any"], "is not known for anatomy 'cardiac'; leave --contrast out"),
     ],
 )
@@ -179,6 +180,7 @@ def test_help_names_every_option_and_needs_no_torch():
         "--anatomy",
         "--contrast",
         "--split",
+        "--stratify",
         "--division",
         "--sections",
         "--all-views",

@@ -72,6 +72,16 @@ def test_exams_without_a_usable_mask_are_left_out_and_said(tmp_path, caplog):
     assert with_hearts([]) == []
 
 
+def test_where_none_is_needed_there_may_be_none(tmp_path, caplog):
+    """As for the share of saliency in the heart, which other exams' scores do without."""
+    item = {"exam": "aa", "image": "1", "label": write(tmp_path, "e.nii.gz", block(0, 0, 0)), "phase": "ED"}
+    with caplog.at_level(logging.WARNING, "planewise"):
+        assert with_hearts([item], required=False) == []
+    assert "1 of 1 exams are left out" in caplog.text and "aa: its mask at ED is empty" in caplog.text
+    with pytest.raises(InputError, match="no exam can be cut"):
+        with_hearts([item])
+
+
 def test_values_are_those_that_the_item_maps(tmp_path):
     mask = write(tmp_path, "m.nii.gz", block(20, 20, 4) * 50)
     item = {"exam": "aa", "image": "1", "label": mask}

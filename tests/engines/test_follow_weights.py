@@ -14,6 +14,7 @@ from planewise.engines.follow_weights import follow_pretrained, follow_weights
 
 from tests.conftest import ROOT
 
+TWO_PHASES = "downstream_cardiac_two_phase_classification"
 POSITION, MASKED = "pretext_cardiac_sax_position", "pretext_masked_autoencoder"
 SEGMENTATION = "downstream_cardiac_sax_segmentation"
 SMALL = {"features": [4, 8], "spacing": 5.0, "image_size": 48, "stem_stride": 2}
@@ -53,6 +54,16 @@ def test_inference_takes_what_the_network_and_its_input_need(tmp_path, caplog):
     assert "from the run of the weights: features [4, 8], image_size 48, spacing 5.0, square_size 15.0" in caplog.text
     network = parser.get_parsed_content("network_def")
     assert network(torch.zeros(1, 1, 48, 48)).shape == (1, 10, 48, 48)
+
+
+def test_inference_takes_which_slices_were_learned_and_what_the_classes_are_called(tmp_path):
+    """They are settings of the samples; which exams are read is not: that is asked for anew."""
+    settings = {"slices": [0.0, 1.0], "class_key": "amyloid", "classes": ["no", "yes"]}
+    own = {"section": "validation", "num_exams": 3, "datalist": "/elsewhere.json"}
+    run = a_run(TWO_PHASES, tmp_path, "evaluate.yaml", **settings, **own)
+    parser = a_parser(TWO_PHASES, "inference.yaml", weights=str(run))
+    assert follow_weights(parser, []) == settings
+    assert (parser["slices"], parser["section"], parser["num_exams"]) == ([0.0, 1.0], "test", None)
 
 
 def test_a_config_that_runs_changes_under_way(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from planewise.exams.division import DIVISIONS, read_sections
 
 from tests.exams.conftest import write_usual_exam
 from tests.exams.knees import write_mrnet
-from tests.exams.test_volumes import write_acdc
+from tests.exams.test_volumes import write, write_acdc
 
 SECTIONS = ("training", "validation", "test")
 
@@ -103,6 +103,24 @@ def test_the_hash_divides_acdcs_training_patients_alone(tmp_path):
     alone = index_folder(tmp_path / "training")
     assert exams_of(alone) == exams_of(result), "as for the training folder by itself"
     assert len(exams_of(index_folder(tmp_path / "testing", split=(0, 0, 1)))["test"]) == 4
+
+
+def test_a_class_of_ones_own_is_divided_alike(tmp_path):
+    """70 to 30 of 20 patients, 12 of one class and 8 of the other."""
+    rows = ["exam,amyloid"]
+    for number in range(20):
+        write(tmp_path / f"p{number}/p{number}_ED.nii.gz")
+        rows.append(f"p{number},{'yes' if number < 12 else 'no'}")
+    (tmp_path / "classes.csv").write_text("\n".join(rows))
+    asked = {"classes": tmp_path / "classes.csv", "split": (0.7, 0, 0.3)}
+    for seed in range(3):
+        result = index_folder(tmp_path, stratify="amyloid", seed=seed, **asked)
+        counted = {section: Counter(item["amyloid"] for item in result.datalist[section]) for section in SECTIONS}
+        assert sum(counted["training"].values()) == 14 and not counted["validation"]
+        assert abs(counted["training"]["yes"] - 0.7 * 12) < 1, "to within one patient"
+        assert "every group alike" in result.division
+    with pytest.raises(InputError, match="--stratify fat: no exam has this class; known are amyloid"):
+        index_folder(tmp_path, stratify="fat", **asked)
 
 
 def test_mrnets_folders_are_followed_when_asked(tmp_path):

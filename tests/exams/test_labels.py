@@ -199,7 +199,12 @@ def test_a_label_map_goes_to_labelled_items(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("exam\na\n", "header row"), ("exam,label\na,1\n", "cannot be called label"), ("", "header row")],
+    [
+        ("exam\na\n", "header row"),
+        ("exam,label\na,1\n", "cannot be called label"),
+        ("exam,time\na,1\n", "called time"),
+        ("", "header row"),
+    ],
 )
 def test_class_tables_that_cannot_be_used(tmp_path, content, words):
     (tmp_path / "c.csv").write_text(content)

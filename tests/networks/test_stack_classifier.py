@@ -1,7 +1,17 @@
 from __future__ import annotations
 
+import copy
+
 import torch
-from planewise.networks import AlexNetDecoder, AlexNetEncoder, SliceNet, StackClassifier, load_pretrained, saliency_maps
+from planewise.networks import (
+    AlexNetDecoder,
+    AlexNetEncoder,
+    DenseNetEncoder,
+    SliceNet,
+    StackClassifier,
+    load_pretrained,
+    saliency_maps,
+)
 
 SMALL = (4, 6, 8, 8, 10)
 
@@ -31,6 +41,18 @@ def test_slices_that_are_masked_do_not_count():
     other = stack.clone()
     other[1, ..., 4:] = 1e3
     assert torch.equal(net(other, mask), output)
+
+
+def test_batch_normalisation_does_not_see_what_fills_up():
+    """In training, where it normalises by the batch: two slices of one stack and one of the other are three, and not four."""
+    torch.manual_seed(0)
+    net = StackClassifier(DenseNetEncoder(6, 4, (1, 1, 1, 1)), 3, dropout=0.0).train()
+    alike, stack = copy.deepcopy(net), torch.randn(2, 1, 32, 32, 2)
+    found = alike.encoder(torch.cat([stack[:1, ..., 0], stack[:1, ..., 1], stack[1:, ..., 0]]))[-1].mean((2, 3))
+    expected = alike.head(torch.stack([torch.maximum(found[0], found[1]), found[2]]))
+    assert torch.allclose(net(stack, torch.tensor([[True, True], [True, False]])), expected, atol=1e-5)
+    statistics = {name: value for name, value in alike.state_dict().items() if "running" in name}
+    assert statistics and all(torch.equal(net.state_dict()[name], value) for name, value in statistics.items())
 
 
 def test_torchscript_takes_other_numbers_of_slices_and_the_mask():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from planewise.errors import InputError
@@ -47,6 +49,23 @@ def test_it_is_two_encoders_a_mean_over_slices_and_one_layer():
     assert torch.allclose(scripted(image, mask), net(image, mask), atol=1e-6)
     with pytest.raises(ValueError, match="two phases"):
         net(image[:, :1])
+
+
+def test_batch_normalisation_does_not_see_what_fills_up():
+    """In training, where it normalises by the batch: two slices of one exam and one of the other are three, and not four."""
+    torch.manual_seed(0)
+    net = TwoPhaseClassifier(DenseNetEncoder(6, 4, (1, 1, 1, 1)), 5).train()
+    alike, image = copy.deepcopy(net), torch.randn(2, 2, 32, 32, 2)
+    mask = torch.tensor([[1, 1], [1, 0]], dtype=torch.bool)
+    features = [
+        encoder(torch.stack([image[0, phase, ..., 0], image[0, phase, ..., 1], image[1, phase, ..., 0]])[:, None])[-1]
+        for phase, encoder in enumerate((alike.encoder.ed, alike.encoder.es))
+    ]
+    found = torch.cat([level.mean((2, 3)) for level in features], dim=1)
+    expected = alike.head(torch.stack([(found[0] + found[1]) / 2, found[2]]))
+    assert torch.allclose(net(image, mask), expected, atol=1e-5)
+    statistics = {name: value for name, value in alike.state_dict().items() if "running" in name}
+    assert statistics and all(torch.equal(net.state_dict()[name], value) for name, value in statistics.items())
 
 
 def test_only_the_last_layer_is_trained():

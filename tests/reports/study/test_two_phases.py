@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -35,7 +36,8 @@ def finetuned(folder, auc, converged, inside=None):
         "converged_epoch": converged,
     }
     if inside:
-        content["saliency"] = {"exams": 28, "inside": {"ED": inside, "ES": None}, "by_area": {"ED": 0.1, "ES": 0.08}}
+        exams = {"ED": 28, "ES": 27 + (inside > 0.3)}
+        content["saliency"] = {"exams": exams, "inside": {"ED": inside, "ES": None}, "by_area": {"ED": 0.1, "ES": 0.08}}
     columns = {
         "epoch": [1, 2, 3],
         "train_loss": [1.5] * 3,
@@ -83,8 +85,8 @@ def test_the_papers_tables_with_ours_before_its(study):
 def test_every_method_has_its_classes_its_epochs_and_its_saliency(study):
     tables, _ = tables_of(two_phases, study)
     assert tables["AUC of each class"][:2] == [
-        ["labelled exams, method", "macro AUC", "NOR", "DCM", "accuracy", "draws"],
-        ["56, VGG, none-full", "0.550 (0.071)", "0.550 (0.071)", "0.500 (0.000)", "0.250 (0.000)", "2"],
+        ["labelled exams, method", "macro AUC", "NOR", "DCM", "accuracy", "test exams", "draws"],
+        ["56, VGG, none-full", "0.550 (0.071)", "0.550 (0.071)", "0.500 (0.000)", "0.250 (0.000)", "30", "2"],
     ]
     epochs = {row[0]: row[1:] for row in tables["Epochs to converge (Fig. 1)"][1:]}
     # 4 and 6; 3 and none
@@ -92,9 +94,20 @@ def test_every_method_has_its_classes_its_epochs_and_its_saliency(study):
     # only one method's exams had masks; the inside of end-systole is not known
     assert tables["Share of saliency inside the heart"] == [
         ["labelled exams, method", "inside, ED", "heart's share of the image, ED", "inside, ES",
-         "heart's share of the image, ES", "exams"],
-        ["56, VGG, full-full", "0.300 (0.141)", "0.100 (0.000)", "-", "0.080 (0.000)", "28"],
+         "heart's share of the image, ES", "exams, ED", "exams, ES"],
+        ["56, VGG, full-full", "0.300 (0.141)", "0.100 (0.000)", "-", "0.080 (0.000)", "28", "27 to 28"],
     ]  # fmt: skip
+
+
+def test_exams_that_only_some_methods_could_use_are_said(study):
+    _, page = tables_of(two_phases, study)
+    assert "30 test exams" in page.html("") and "fewer test exams" not in page.html("")
+    path = study.path / "finetune/vgg16_none_segmented/56/1/test/metrics.json"
+    write(path, json.loads(path.read_text()) | {"exams": 29})
+    tables, page = tables_of(two_phases, study)
+    shown = {row[0]: row[-2] for row in tables["AUC of each class"]}
+    assert shown["56, VGG, none-full"] == "30" and shown["56, VGG, none-segmented"] == "29 to 30"
+    assert "29 to 30 test exams" in page.html("") and "fewer test exams" in page.html("")
 
 
 def test_folds_are_scored_at_the_epoch_that_was_kept(study):

@@ -73,6 +73,14 @@ def index(
             show_default=False,
         ),
     ] = None,
+    stratify: Annotated[
+        str | None,
+        typer.Option(
+            help="A class, say a column of --classes: the hash gives every section its share of each value. Default: the "
+            "data set's own groups (ACDC's diseases, MRNet's labels).",
+            show_default=False,
+        ),
+    ] = None,
     division: Annotated[
         str,
         typer.Option(
@@ -159,6 +167,7 @@ def index(
                 channels=channels,
                 seed=seed,
                 split=split,
+                stratify=stratify,
                 division=division,
                 sections=sections,
                 all_views=all_views,

@@ -54,7 +54,10 @@ def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> str:
 
 
 def with_hearts(
-    items: Sequence[dict[str, Any]], images: str = "segmented", labels: Sequence[int] = (1, 2, 3)
+    items: Sequence[dict[str, Any]],
+    images: str = "segmented",
+    labels: Sequence[int] = (1, 2, 3),
+    required: bool = True,
 ) -> list[dict[str, Any]]:
     """The items whose heart can be cut out: those with a mask, of exams all of whose masks may be hearts.
 
@@ -64,9 +67,10 @@ def with_hearts(
         items: items of a datalist, slices or whole volumes; ``label`` is the path of a mask.
         images: ``full`` needs no masks and gives all items; ``segmented`` does.
         labels: values of the masks that are heart, after ``label_map``.
+        required: whether it is an error if none is left.
 
     Raises:
-        InputError: there are items and none can be used; ``images`` is neither of both.
+        InputError: there are items, none can be used and one is required; ``images`` is neither of both.
     """
     if images not in IMAGES:
         raise InputError(f"images is {images!r}; full or segmented is wanted")
@@ -90,7 +94,7 @@ def with_hearts(
     problems |= dict.fromkeys(sorted(without), "it has no mask")
     told = "; ".join(f"{exam}: {reason}" for exam, reason in list(problems.items())[:_NAMED])
     told += f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
-    if not kept:
+    if not kept and required:
         raise InputError(
             f"no exam can be cut to its heart ({told}); segment the exams and give their masks with "
             "`planewise index --labels FOLDER`, or use --images full"

@@ -125,7 +125,9 @@ def _of_backbone(config: Mapping[str, Any]) -> set[str]:
     """Settings that a config's encoder and decoder refer to; none where the network is not of these."""
     network = config.get(_NETWORK)
     parts = [network.get(part) for part in ("encoder", "decoder")] if isinstance(network, Mapping) else []
-    return defining_settings({**config, _NETWORK: parts, "preprocessing": None, "postprocessing": None})
+    return defining_settings(
+        {**config, _NETWORK: parts, **dict.fromkeys(("preprocessing", "postprocessing", "dataset"))}
+    )
 
 
 def _all_settings(run: RunRecord, train: Mapping[str, Any]) -> dict[str, Any]:

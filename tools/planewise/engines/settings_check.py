@@ -18,6 +18,7 @@ from planewise.pretexts.jigsaw_tiles import tile_sides
 from planewise.pretexts.mask_patches import patch_grid
 from planewise.pretexts.overlapping_patches import check_patches, patch_places
 from planewise.pretexts.permutations import choose_permutations
+from planewise.pretexts.relative_patches import RelativePatchesd, patch_sides
 
 #: Whether a value may be, and what is wanted, as words.
 Check = tuple[Callable[[Any], bool], str]
@@ -89,7 +90,6 @@ CHECKS: Mapping[str, Check] = {
     "blur_sigma": RANGE,
     "crop": RANGE,
     "contrast_range": RANGE,
-    "code_features": COUNT,
     "context_features": COUNT,
     "cycle_points": _optional((_list_of(SHARE[0]), "a list of numbers from 0 to 1")),
     "dropout": SHARE,
@@ -119,7 +119,6 @@ CHECKS: Mapping[str, Check] = {
     "lr_gamma": POSITIVE,
     "lr_patience": WHOLE,
     "lr_step": COUNT,
-    "margin": POSITIVE,
     "mapping": _one_of("linear", "sine"),
     "mirror": SHARE,
     "mask_ratio": (lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1"),
@@ -128,7 +127,6 @@ CHECKS: Mapping[str, Check] = {
     "missing_planes": _one_of("error", "mask"),
     "momentum": SHARE,
     "negatives": COUNT,
-    "negatives_from": _one_of("batch", "dataset"),
     "noise": NOT_NEGATIVE,
     "num_exams": _optional(COUNT),
     "num_subjects": _optional(COUNT),
@@ -137,19 +135,19 @@ CHECKS: Mapping[str, Check] = {
     "orientation_weight": NOT_NEGATIVE,
     "paint": SHARE,
     "parallel_planes": _one_of("error", "mask"),
+    "patch_features": COUNT,
+    "patch_jitter": WHOLE,
     "patch_overlap": (lambda value: _number(value) and 0 <= value < 1, "a number from 0 to 1, smaller than 1"),
     "patch_size": COUNT,
-    "patches_per_side": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
+    "patches_per_side": COUNT,
     "permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
     "projection": WIDTHS,
     "probe_mapping": _one_of("linear", "sine"),
     "rotate": NOT_NEGATIVE,
-    "rotate_share": SHARE,
     "rows_ahead": COUNT,
     "samples_per_epoch": _optional(COUNT),
     "samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
     "scale": PAIR,
-    "scale_share": SHARE,
     "seed": WHOLE,
     "shift": NOT_NEGATIVE,
     "shuffle": SHARE,
@@ -203,6 +201,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_puzzle(
             settings["image_size"], settings["tiles_per_side"], settings["tile_gap"], settings["permutations"]
         )
+    if "patch_jitter" in settings and "patches_per_side" in settings:
+        cells = RelativePatchesd(settings["patches_per_side"], settings["patch_jitter"])
+        patch_sides((settings["image_size"],) * settings["spatial_dims"], cells.patches_per_side, cells.jitter)
     if "patch_size" in settings and "mask_ratio" in settings:
         patch_grid((settings["image_size"], settings["image_size"]), settings["patch_size"])
     if "patch_overlap" in settings:

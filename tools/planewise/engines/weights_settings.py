@@ -9,12 +9,15 @@ from typing import Any
 
 import yaml
 
-from planewise.engines.not_computed import NOT_COMPUTED
+from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
 
 #: Keys of an inference config that define the network, its input and the use of its output.
 _DEFINING = ("network_def", "preprocessing", "postprocessing")
+#: The key that makes samples of what is read: `slices` and the classes' key are the weights', which exams are read is not.
+_SAMPLES = "dataset"
+_READ = (*FILES, "input", "section", "num_exams", "phases", "channels")
 #: How each config places ``network_def``: training loads a pretext's weights into it, inference does not.
 _PLACED = "network"
 #: Keys of a train config that no setting replaces: a run that differs in them is not a run of the bundle.
@@ -28,7 +31,8 @@ _CODE = re.compile(r"[$@%]")
 def defining_settings(inference: Mapping[str, Any]) -> set[str]:
     """Top-level settings of an inference config that its network, its input or its output depend on."""
     found: set[str] = set()
-    waiting = [inference.get(key) for key in _DEFINING]
+    samples = [f"@{key}" for key in _references(inference.get(_SAMPLES)) - set(_READ)]
+    waiting = [*(inference.get(key) for key in _DEFINING), samples]
     while waiting:
         for key in _references(waiting.pop()) - found:
             if key in inference and key not in NOT_COMPUTED and key not in (*_DEFINING, _PLACED):

@@ -14,6 +14,7 @@ from planewise.evaluation.location_scores import LocationScores
 from planewise.evaluation.location_writer import LocationWriter
 from planewise.evaluation.order_slices import OrderSlicesd
 from planewise.evaluation.orientation_scores import OrientationScores
+from planewise.evaluation.patch_location_scores import PatchLocationScores
 from planewise.evaluation.patch_prediction_scores import PatchPredictionScores
 from planewise.evaluation.pictures import HeatmapPictureHandler
 from planewise.evaluation.plan_views import PlanViewsd
@@ -51,6 +52,7 @@ __all__ = [
     "LocationWriter",
     "OrderSlicesd",
     "OrientationScores",
+    "PatchLocationScores",
     "PatchPredictionScores",
     "PlanViewsd",
     "PlanWriter",

@@ -30,7 +30,8 @@ class TwoPhaseReport:
     - ``metrics.json``, of the exams whose class is known: macro AUC (Nakashima, Tables 1 to 3), AUC by class, accuracy,
       confusion matrix; ``epochs``, how many were trained, and ``converged_epoch`` (`epochs_to_converge`, Fig. 1); and
       ``saliency``, of the exams with masks: the mean share of each phase's saliency that lies inside the heart,
-      beside the share of the image that the heart takes, which is what a map without preference gives;
+      beside the share of the image that the heart takes, which is what a map without preference gives, and the number
+      of exams behind each mean (a map of nothing but zeros has no share);
     - ``roc.png``, ROC curves and the confusion matrix;
     - ``saliency.png``: both phases of the exams that the network is surest of, and where it looked.
 
@@ -129,13 +130,11 @@ class TwoPhaseReport:
         }
         shares: dict[str, list[float]] = {phase: [] for phase in PHASES}
         areas: dict[str, list[float]] = {phase: [] for phase in PHASES}
-        exams = 0
         for number, item in enumerate(self.masked.items):
             if item["exam"] not in given:
                 continue
             batch = self.masked.__getitems__([number])
             hearts = rearrange(batch["heart"][0], "(phase s) h w -> phase s h w", phase=2).cpu().numpy() > 0
-            exams += 1
             for phase, maps, heart in zip(PHASES, self._maps(batch, given[item["exam"]]), hearts, strict=True):
                 share = inside_share(maps, heart)
                 if share is not None:
@@ -143,7 +142,7 @@ class TwoPhaseReport:
                     areas[phase].append(float(heart.mean()))
         return {
             "saliency": {
-                "exams": exams,
+                "exams": {phase: len(found) for phase, found in shares.items()},
                 "inside": {phase: float(np.mean(found)) if found else None for phase, found in shares.items()},
                 "by_area": {phase: float(np.mean(found)) if found else None for phase, found in areas.items()},
             }

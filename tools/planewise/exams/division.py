@@ -19,7 +19,7 @@ from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.exams.exam import Exam
-from planewise.exams.labels import exam_names, find_name, read_yaml
+from planewise.exams.labels import RESERVED, exam_names, find_name, read_yaml
 from planewise.exams.split import SECTIONS, split_by_hash, split_stratified
 from planewise.exams.volume import Volume
 from planewise.exams.words import count_of
@@ -102,6 +102,38 @@ def leave_out_testing(volumes: Sequence[Volume], folder: Path) -> list[Volume]:
     return [volume for volume in volumes if lies[id(volume)] == ("ACDC", "testing")]
 
 
+def groups_of(
+    places: Sequence[Exam | Volume], items: Sequence[Mapping[str, object]], stratify: str | None
+) -> dict[str, str]:
+    """Patient (raw identifier) to the group by which the hash divides all alike; empty text for none.
+
+    Args:
+        places: exams and volumes, with their hashes.
+        items: of the datalist, with their classes.
+        stratify: the class that makes the groups; None for the data set's own (ACDC's diseases, MRNet's labels). A patient
+            whose exams differ in it is of a group of its own kind.
+
+    Raises:
+        InputError: no exam has this class.
+    """
+    groups = dict.fromkeys((place.patient_key for place in places), "")
+    if stratify is None:
+        return groups | {key: group for place in places for key, group in _own_group(place)}
+    found: dict[str, set[str]] = defaultdict(set)
+    for item in items:
+        if stratify not in RESERVED and item.get(stratify) is not None:
+            found[str(item["patient"])].add(str(item[stratify]))
+    if not found:
+        known = ", ".join(sorted({key for item in items for key in item} - RESERVED)) or "none"
+        raise InputError(f"--stratify {stratify}: no exam has this class; known are {known} (--classes FILE.csv)")
+    return groups | {place.patient_key: " ".join(sorted(found.get(place.patient, ()))) for place in places}
+
+
+def _own_group(place: Exam | Volume) -> list[tuple[str, str]]:
+    group = getattr(place, "group", "")
+    return [(place.patient_key, group)] if group else []
+
+
 def divide(
     places: Sequence[Exam | Volume],
     folder: Path,
@@ -109,6 +141,7 @@ def divide(
     seed: int,
     followed: Mapping[str, set[str]],
     listed: Mapping[str, str],
+    groups: Mapping[str, str],
 ) -> Division:
     """The sections of all patients.
 
@@ -120,6 +153,7 @@ def divide(
         seed: of the hash.
         followed: as `divided_by_folders` says.
         listed: exam or folder to section, as `read_sections` reads it; it comes before everything else.
+        groups: as `groups_of` says.
 
     Raises:
         InputError: ``listed`` puts one patient into two sections.
@@ -128,10 +162,8 @@ def divide(
     if listed:
         _follow_list(result, places, folder, listed)
     elif followed:
-        _follow_folders(result, places, folder, seed, followed)
-    rest = {
-        place.patient_key: getattr(place, "group", "") for place in places if place.patient_key not in result.sections
-    }
+        _follow_folders(result, places, folder, seed, followed, groups)
+    rest = {key: group for key, group in groups.items() if key not in result.sections}
     grouped = {key: group for key, group in rest.items() if group}
     drawn = split_by_hash([key for key in rest if key not in grouped], fractions or DEFAULT_SPLIT, seed)
     drawn |= split_stratified(grouped, fractions or STRATIFIED_SPLIT, seed)
@@ -174,17 +206,22 @@ def _folders_above(place: Exam | Volume, folder: Path) -> set[str]:
 
 
 def _follow_folders(
-    result: Division, places: Sequence[Exam | Volume], folder: Path, seed: int, followed: Mapping[str, set[str]]
+    result: Division,
+    places: Sequence[Exam | Volume],
+    folder: Path,
+    seed: int,
+    followed: Mapping[str, set[str]],
+    groups: Mapping[str, str],
 ) -> None:
     found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    groups = {}
+    drawn = {}
     for place in places:
         name, part = official_folder(place, folder) or ("", "")
         if name not in followed:
             continue
         found[place.patient_key].add(OFFICIAL[name][part])
         if (name, part) == ("ACDC", "training"):
-            groups[place.patient_key] = place.group
+            drawn[place.patient_key] = groups[place.patient_key]
     several = [key for key, sections in found.items() if len(sections) > 1]
     if several:
         result.warnings.append(
@@ -194,13 +231,13 @@ def _follow_folders(
     for key, sections in found.items():
         result.sections[key] = ("training",) if ("training",) in sections else next(iter(sections))
     training, validation, _ = STRATIFIED_SPLIT
-    for key, section in split_stratified(groups, (training, validation, 0), seed).items():
+    for key, section in split_stratified(drawn, (training, validation, 0), seed).items():
         if result.sections[key] == ("training",) and key not in several:
             result.sections[key] = (section,)
     parts = []
     for name, folders in followed.items():
         where = [f"{part} is {' and '.join(OFFICIAL[name][part])}" for part in OFFICIAL[name] if part in folders]
-        where += ["validation is drawn from training by the hash"] if groups and name == "ACDC" else []
+        where += ["validation is drawn from training by the hash"] if drawn and name == "ACDC" else []
         parts.append(f"as {name}'s folders say ({', '.join(where)})")
     result.rule = "; ".join(parts)
 

@@ -21,6 +21,7 @@ from planewise.exams.division import (
     Division,
     divide,
     divided_by_folders,
+    groups_of,
     leave_out_testing,
     read_sections,
 )
@@ -74,6 +75,7 @@ def index_folder(
     channels: str | None = None,
     seed: int = 0,
     split: Sequence[float] | None = None,
+    stratify: str | None = None,
     division: str = "auto",
     sections: str | Path | None = None,
     all_views: bool = False,
@@ -98,6 +100,8 @@ def index_folder(
         seed: seed of the split.
         split: shares of training, validation and test for the hash, which it asks for; default 0.8 0.1 0.1, and for exams
             with groups of disease (ACDC) or labels (MRNet) 0.64 0.16 0.2 stratified by group or labels.
+        stratify: the class, say a column of ``classes``, of which the hash gives every section alike; None for the data set's
+            own groups.
         division: ``"auto"`` for the folders of DSBCC and ACDC if they divide the data (`planewise.exams.division`), otherwise
             a hash of the patient; ``"hash"`` or ``"folders"`` for one of them.
         sections: CSV or YAML that gives exams or folders their section; the hash divides exams that it does not name.
@@ -185,7 +189,8 @@ def index_folder(
             if "label" in item:
                 item["label_map"] = mapping
 
-    divided = divide([*exams, *volumes], scan.folder, fractions, seed, followed, listed)
+    groups = groups_of([*exams, *volumes], items, stratify)
+    divided = divide([*exams, *volumes], scan.folder, fractions, seed, followed, listed, groups)
     if sought.whole and not listed:
         _train_on_unlabelled(divided, [*exams, *volumes], items, sought)
     sections_of = {place.patient: divided.sections[place.patient_key] for place in [*exams, *volumes]}

@@ -25,7 +25,7 @@ from planewise.exams.words import is_text
 #: Keys of an item that a class may not be called.
 RESERVED = {
     "image", "frame", "affine", "planes", "location", "exam", "patient", "stack", "slice", "phase", "label",
-    "label_frame", "label_axes", "label_map",
+    "label_frame", "label_axes", "label_map", "time",
 }  # fmt: skip
 
 

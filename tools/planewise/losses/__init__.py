@@ -4,6 +4,7 @@ from planewise.losses.classes import ClassLoss
 from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
 from planewise.losses.findings import FindingsLoss
 from planewise.losses.jigsaw import JigsawLoss
+from planewise.losses.patch_location import PatchLocationLoss
 from planewise.losses.position import PositionLoss
 from planewise.losses.predictive_coding import PredictiveCodingLoss, candidate_scores
 from planewise.losses.pretext import (
@@ -27,6 +28,7 @@ __all__ = [
     "FindingsLoss",
     "JigsawLoss",
     "MultitaskLoss",
+    "PatchLocationLoss",
     "PositionLoss",
     "PredictiveCodingLoss",
     "RelativeLocationLoss",

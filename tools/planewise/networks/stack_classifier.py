@@ -35,7 +35,12 @@ class StackClassifier(NamedParts):
         batch, slices = image.shape[0], image.shape[4]
         # (b c h w s) -> ((b s) c h w); einops does not go through TorchScript
         folded = image.permute(0, 4, 1, 2, 3).reshape(batch * slices, image.shape[1], image.shape[2], image.shape[3])
-        pooled = self.encoder(folded)[-1].mean(dim=(2, 3)).reshape(batch, slices, -1)
-        if mask is not None:
-            pooled = pooled.masked_fill(~mask.to(torch.bool).unsqueeze(-1), -float("inf"))
-        return self.head(torch.amax(pooled, dim=1))
+        if mask is None:
+            pooled = self.encoder(folded)[-1].mean(dim=(2, 3))
+        else:
+            # what fills up stays outside: batch normalisation would learn from it
+            there = mask.to(torch.bool).reshape(-1)
+            found = self.encoder(folded[there])[-1].mean(dim=(2, 3))
+            pooled = found.new_full((batch * slices, found.shape[1]), -float("inf"))
+            pooled[there] = found
+        return self.head(torch.amax(pooled.reshape(batch, slices, -1), dim=1))

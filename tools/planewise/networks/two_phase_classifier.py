@@ -44,13 +44,18 @@ class TwoPhaseClassifier(NamedParts):
         batch, slices = image.shape[0], image.shape[4]
         # (b p h w s) -> p ((b s) 1 h w); einops does not go through TorchScript
         folded = image.permute(1, 0, 4, 2, 3).reshape(2, batch * slices, 1, image.shape[2], image.shape[3])
-        ed = self.encoder.ed(folded[0])[-1].mean(dim=(2, 3)).reshape(batch, slices, -1)
-        es = self.encoder.es(folded[1])[-1].mean(dim=(2, 3)).reshape(batch, slices, -1)
-        features = torch.cat([ed, es], dim=2)
+        if mask is not None:
+            # what fills up stays outside: batch normalisation would learn from it
+            folded = folded[:, mask.to(torch.bool).reshape(-1)]
+        ed = self.encoder.ed(folded[0])[-1].mean(dim=(2, 3))
+        es = self.encoder.es(folded[1])[-1].mean(dim=(2, 3))
+        features = torch.cat([ed, es], dim=1)
         if mask is None:
-            return self.head(features.mean(dim=1))
-        there = mask.to(features.dtype).unsqueeze(-1)
-        return self.head((features * there).sum(dim=1) / there.sum(dim=1).clamp_min(1))
+            return self.head(features.reshape(batch, slices, -1).mean(dim=1))
+        there = mask.to(torch.bool)
+        spread = features.new_zeros(batch * slices, features.shape[1])
+        spread[there.reshape(-1)] = features
+        return self.head(spread.reshape(batch, slices, -1).sum(dim=1) / there.sum(dim=1, keepdim=True).clamp_min(1))
 
 
 class _Phases(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 
 from planewise.reports import paper_tables
@@ -63,18 +63,24 @@ def add(page: Page, study: StudyFolder) -> None:
     classes = list(runs.any["auc"])
     page.table(
         "AUC of each class",
-        ["labelled exams, method", "macro AUC", *classes, "accuracy", "draws"],
+        ["labelled exams, method", "macro AUC", *classes, "accuracy", "test exams", "draws"],
         [
             Row.of(
                 name,
                 over_draws(content["macro_auc"] for content in contents),
                 *(over_draws(content["auc"][known] for content in contents) for known in classes),
                 over_draws(content["accuracy"] for content in contents),
+                _range(content["exams"] for content in contents),
                 len(contents),
             )
             for name, contents in _by_method(runs)
         ],
     )
+    if len({content["exams"] for _, contents in _by_method(runs) for content in contents}) > 1:
+        page.add(
+            "<p class=note>Methods with fewer test exams work on hearts alone, and left out exams whose mask cannot be one "
+            "of a heart: their scores are of the other exams.</p>"
+        )
     _add_validation(page, runs)
     _add_convergence(page, runs)
     _add_saliency(page, runs)
@@ -109,8 +115,9 @@ def _introduction(runs: FineTunings) -> str:
     )
     # a demo's overlay makes networks smaller
     size = "small networks of these kinds" if config.get("overlay") else "VGG16 and DenseNet121"
+    exams = _range(content["exams"] for _, contents in _by_method(runs) for content in contents)
     return (
-        f"{runs.any['exams']} test exams, one backbone for end-diastole and one for end-systole. The score is the mean over "
+        f"{exams} test exams, one backbone for end-diastole and one for end-systole. The score is the mean over "
         f"{len(runs.any['auc'])} classes of the area under the ROC curve of each against the rest; 0.5 is guessing. {draws} "
         f"Cells are the mean (standard deviation) over the draws. VGG and DenseNet are {size}. Without pretraining a network "
         "is trained end to end; otherwise the linear layer alone, unless the study's settings below say something else."
@@ -121,6 +128,12 @@ def _methods_of(study: StudyFolder, number: int) -> list[str]:
     """The study's methods that are in a table of the paper."""
     known = {method for table in paper_tables.TWO_PHASE_AUC[number] for method in table.values}
     return [method for method in study.methods if method in known]
+
+
+def _range(counts: Iterable[int]) -> str:
+    """``70``, or ``68 to 70``."""
+    counts = sorted(counts)
+    return f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
 
 
 def _by_method(runs: FineTunings) -> list[tuple[str, list[dict]]]:
@@ -185,10 +198,10 @@ def _add_saliency(page: Page, runs: FineTunings) -> None:
     for name, contents in _by_method(runs):
         if found := [content["saliency"] for content in contents if content.get("saliency")]:
             shares = [over_draws(entry[kind][phase] for entry in found) for phase in _PHASES for kind in _SHARES]
-            rows.append(Row.of(name, *shares, found[0]["exams"]))
+            rows.append(Row.of(name, *shares, *(_range(entry["exams"][phase] for entry in found) for phase in _PHASES)))
     if rows:
         header = ["labelled exams, method", *(f"{called}, {phase}" for phase in _PHASES for called in _SHARES.values())]
-        page.table("Share of saliency inside the heart", [*header, "exams"], rows)
+        page.table("Share of saliency inside the heart", [*header, *(f"exams, {phase}" for phase in _PHASES)], rows)
         page.add(
             "<p class=note>Grad-CAM of the class that was given, on test exams with masks. The heart's share of the image is "
             "what a map without preference would have.</p>"

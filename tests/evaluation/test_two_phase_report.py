@@ -1,0 +1,98 @@
+"""Tables and pictures of a diagnosis from two phases: every number worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+from planewise.evaluation import TwoPhaseReport, two_phase_report
+from planewise.reports.tables import write_csv
+
+from .passes import keep_figures, pass_over
+
+CLASSES = ("NOR", "DCM")
+#: Of the first class; the last exam's class is not known.
+PROBABILITIES, LABELS = (0.9, 0.4, 0.8, 0.3, 0.6), (0, 0, 1, 1, -1)
+#: As a loader might deal them out.
+ORDER = [[3, 0], [2, 1, 4]]
+
+
+class Exams:
+    """Exams of two slices of 4 x 4 pixels at each phase; the brightness is the exam's number, the heart the first row."""
+
+    def __init__(self, numbers) -> None:
+        self.numbers = list(numbers)
+        self.items = [{"exam": f"{number}xam0", "slices": [2, 3]} for number in self.numbers]
+        self.labels = torch.tensor([LABELS[number] for number in self.numbers])
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitems__(self, indices):
+        heart = torch.zeros(len(indices), 4, 4, 4)
+        heart[:, :2, 0] = 1  # at end-diastole the first row of four
+        heart[:, 2:, 0, :2] = 1  # at end-systole half of it
+        image = torch.stack([torch.full((4, 4, 4), float(self.numbers[index])) for index in indices])
+        return {"image": image, "heart": heart, "index": torch.tensor(indices)}
+
+
+def maps_of(network, image, output):
+    """At end-diastole all over the slice, at end-systole in the heart alone; but exam 1 decides by end-diastole alone, and
+    exam 2 by the class that it was given."""
+    number = int(image[0, 0, 0, 0])
+    assert image.shape == (2, 4, 4, 2) and output == int(PROBABILITIES[number] < 0.5)
+    maps = torch.ones(2, 2, 4, 4)
+    maps[1, :, 1:] = maps[1, :, :, 2:] = 0
+    maps[1] *= number != 1
+    return maps
+
+
+def report(folder, monkeypatch, masked=(0, 1, 2), **settings):
+    monkeypatch.setattr(two_phase_report, "phase_saliency_maps", maps_of)
+    data = Exams(range(5))
+    logits = torch.log(torch.tensor([[value, 1 - value] for value in PROBABILITIES]))
+    batches = [{"index": torch.tensor(rows)} for rows in ORDER]
+    outputs = [{"pred": logits[rows]} for rows in ORDER]
+    masked = None if masked is None else Exams(masked)
+    handler = TwoPhaseReport(folder, data, torch.nn.Linear(1, 1), CLASSES, masked, **{"examples": 2} | settings)
+    pass_over(handler, batches, outputs)
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_scores_of_the_exams_whose_class_is_known(tmp_path, monkeypatch):
+    write_csv(tmp_path / "history.csv", {"epoch": [1, 2, 3], "train_loss": [1, 1, 1], "val_loss": [2.0, 1.0, 1.5]})
+    scores = report(tmp_path, monkeypatch, history=tmp_path / "history.csv")
+    # NOR: 0.9 and 0.4 against 0.8 and 0.3, three of four pairs the right way; of two classes the other's is the same
+    assert scores["macro_auc"] == pytest.approx(0.75) and scores["auc"] == pytest.approx({"NOR": 0.75, "DCM": 0.75})
+    assert scores["exams"] == 4 and scores["accuracy"] == 0.5 and scores["confusion"] == [[1, 1], [1, 1]]
+    assert (scores["epochs"], scores["converged_epoch"]) == (3, 2)
+    rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
+    assert [row["exam"][0] for row in rows] == list("30214")
+    assert [row["true"] for row in rows] == ["DCM", "NOR", "DCM", "NOR", ""]
+    assert [row["predicted"] for row in rows] == ["DCM", "NOR", "NOR", "DCM", "NOR"]
+    assert [float(row["p(NOR)"]) for row in rows] == pytest.approx([0.3, 0.9, 0.8, 0.4, 0.6], abs=1e-5)
+    assert (tmp_path / "roc.png").is_file() and (tmp_path / "saliency.png").is_file()
+
+
+def test_shares_of_saliency_and_the_exams_behind_them(tmp_path, monkeypatch):
+    """A map of nothing but zeros has no share, and its exam does not count."""
+    saliency = report(tmp_path, monkeypatch)["saliency"]
+    assert saliency["exams"] == {"ED": 3, "ES": 2}
+    assert saliency["inside"] == pytest.approx({"ED": 4 / 16, "ES": 1.0})
+    assert saliency["by_area"] == pytest.approx({"ED": 4 / 16, "ES": 2 / 16})
+    assert "saliency" not in report(tmp_path, monkeypatch, masked=None)
+    assert "saliency" not in report(tmp_path, monkeypatch, masked=())
+
+
+def test_pictures_are_of_the_surest_exams(tmp_path, monkeypatch):
+    figures = keep_figures(monkeypatch)
+    report(tmp_path, monkeypatch)
+    axes = figures["saliency.png"].axes
+    assert [text.get_text() for line in axes for text in line.texts] == [
+        "ED: NOR 0.90\ntruly NOR\n0xam0", "ES: NOR 0.90\ntruly NOR\n0xam0",
+        "ED: NOR 0.80\ntruly DCM\n2xam0", "ES: NOR 0.80\ntruly DCM\n2xam0",
+    ]  # fmt: skip
+    # all their slices decide alike, and are called by their numbers in the stack
+    assert [line.get_title() for line in axes if line.get_title()] == ["slice 3: 50 %", "slice 4: 50 %"] * 4
