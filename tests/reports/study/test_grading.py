@@ -47,7 +47,7 @@ def test_tables(study):
     rows = tables["Epochs to converge (Fig. 6)"]
     assert rows[1] == ["9, from scratch", "17.0 (4.2)", "30.0 (0.0)"]
     paired = tables["Paired differences in kappa"]
-    assert paired[1][0] == "9, rotation less from scratch" and "+0.200" in paired[1]
+    assert paired[1][0] == "9, rotation less scratch" and "+0.200" in paired[1]
     assert "56 test photographs" in page.html("")
 
 
