@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned
+from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned, snakemake
 from tests.studies.test_label_efficiency import option
 
 TARGET = "downstream_retinopathy_grading"
@@ -42,3 +43,42 @@ def test_its_jobs(name, tmp_path):
 def test_shares_of_the_graded_photographs(name):
     counts = config_of(name)["label_counts"]
     assert [round(100 * count / counts[-1]) for count in counts] == pytest.approx([5, 10, 25, 50, 100], abs=1)
+
+
+@pytest.mark.slow
+def test_a_study_of_photographs_ends_in_its_report(tmp_path):
+    """The demo's own config, with few small photographs and networks, and one number of graded ones."""
+    small = {
+        "image_size": 32,
+        "init_features": 8,
+        "growth_rate": 4,
+        "blocks": [1, 1, 1, 1],
+        "samples_per_epoch": 8,
+        "batch_size": 4,
+        "max_epochs": 2,
+        "val_interval": 1,
+    }
+    config = config_of("retinopathy") | {
+        "label_counts": [4],
+        "draws": [0],
+        "overlay": None,
+        "out": str(tmp_path / "out"),
+    }
+    config |= {"overrides": {"pretrain": small, "finetune": small}, "methods": {"none": {}, "rotation": {}}}
+    config["phantom"] = {"labelled": "--layout aptos --exams 24 --seed 1 --side 96"}
+    config["index"] = {"labelled": "--split 0.5 0.2 0.3"}
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(config))
+    process = snakemake(file, cwd=tmp_path)
+    text = process.communicate(timeout=900)[0]
+    assert process.returncode == 0, text[-3000:]
+    page = (tmp_path / "out/report/index.html").read_text()
+    for method in config["methods"]:
+        scores = json.loads((tmp_path / f"out/finetune/{method}/4/0/test/metrics.json").read_text())
+        assert f"<td>{scores['kappa']:.3f}</td>" in page, method
+    for heading in (
+        "Grading from few grades",
+        "Kappa, by the number of graded photographs (Fig. 4)",
+        "Paired differences in kappa",
+    ):
+        assert heading in page
