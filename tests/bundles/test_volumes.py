@@ -60,7 +60,7 @@ def test_training_and_inference_see_the_same_volume(name, volumes):
         parser.update(tiny_size(name) | {"bundle_root": str(folder.parent), "device": "cpu"})
         items = load_datalist(datalist, "test") if file == "train.yaml" else find_volumes(datalist)
         found.append(parser.get_parsed_content(key)(items[0])["image"])
-    assert found[0].shape == found[1].shape and found[0].shape[1:] == (16, 16, 16)
+    assert found[0].shape == found[1].shape and found[0].shape[1:] == (tiny_size(name)["image_size"],) * 3
     assert torch.equal(found[0].as_tensor(), found[1].as_tensor()) and torch.equal(found[0].affine, found[1].affine)
 
 

@@ -100,6 +100,17 @@ def test_a_puzzle_has_tiles_and_as_many_permutations_as_are_asked_for():
         check_settings(settings | {"image_size": 3})
 
 
+def test_a_grid_of_patches_has_a_middle_and_voxels_in_each():
+    settings = {"image_size": 128, "patches_per_side": 3, "patch_jitter": 3, "spatial_dims": 3}
+    check_settings(settings)
+    with pytest.raises(InputError, match="--patches_per_side is odd and at least 3"):
+        check_settings(settings | {"patches_per_side": 2})
+    with pytest.raises(InputError, match=r"14 x 14 x 14 voxels is too small for 3 patches a side .*raise --image_size"):
+        check_settings(settings | {"image_size": 14})
+    with pytest.raises(InputError, match="--patch_jitter is a whole number that is not negative"):
+        check_settings(settings | {"patch_jitter": -1})
+
+
 def test_patches_fill_the_image():
     settings = {"image_size": 96, "patch_size": 16, "mask_ratio": 0.75}
     check_settings(settings)

@@ -43,12 +43,21 @@ def test_pieces_of_volumes_with_several_channels():
     assert torch.allclose(net(volume), net.head(torch.cat(features, dim=1)), atol=1e-6)
 
 
+def test_each_piece_becomes_a_row_of_the_width_that_is_asked_for():
+    net, image = network(piece_features=7, head_features=[6]), torch.randn(2, 3, 16, 16)
+    rows = [net.embedding(encoder_features(net, image[:, [piece]])) for piece in range(3)]
+    assert rows[0].shape == (2, 7) and net.head[0].in_features == 21
+    assert torch.allclose(net(image), net.head(torch.cat(rows, dim=1)), atol=1e-5)
+    assert {name for name in net.state_dict() if "embedding" in name} == {"embedding.weight", "embedding.bias"}
+    assert not any("embedding" in name for name in network().state_dict())
+
+
 def test_alexnet_takes_pieces_too():
     assert SharedEncoderNet(AlexNetEncoder((4, 8, 8, 8, 8)), 2, 1)(torch.randn(3, 2, 64, 64)).shape == (3, 1)
 
 
 def test_scripted_it_is_the_same():
-    net, image = network(head_features=[6]), torch.randn(2, 3, 16, 16)
+    net, image = network(head_features=[6], piece_features=5), torch.randn(2, 3, 16, 16)
     assert torch.allclose(torch.jit.script(net)(image), net(image), atol=1e-6)
 
 

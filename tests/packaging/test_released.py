@@ -12,7 +12,7 @@ from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
 from planewise.networks import read_weights
 from planewise.packaging.model_card import RELEASE_BEGIN, RELEASE_END, with_release, without_release
-from planewise.packaging.released import LARGEST_RELEASED, save_in_half
+from planewise.packaging.released import LARGEST_RELEASED, card_rows, save_in_half
 from planewise.packaging.run_record import Run
 
 
@@ -59,6 +59,22 @@ def test_the_record_beside_weights_is_of_the_file_that_it_names(tmp_path):
     (models.parent / "eval/config.yaml").write_text("depth: 5")
     (models.parent / "eval/run.json").write_text('{"seed": 1}')
     assert RunRecord.of_weights(weights).config == {"depth": 5} and not RunRecord.of_weights(weights).ships
+
+
+def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):
+    models = tmp_path / "bundle" / "models"
+    weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
+    median = {"plane_angle_deg": {"median": 3.41}, "plane_offset_mm": {"median": 0.68}}
+    own = {"plane_angle_deg": 3.98, "plane_offset_mm": 1.59}
+    content = {
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms", "made_by": "a recipe",
+        "scores": {}, "config": {"depth": 2},
+        "anatomy": {"scores": {"exams": 60, "orientation": {"views": {"2ch": median}}}, "technologist": {"2ch": own}},
+    }  # fmt: skip
+    (models / "record.json").write_text(json.dumps(content))
+    rows = card_rows(Run.of_weights(weights))
+    assert rows[-1] == "| 2ch | 3.4 deg, 0.7 mm | 4.0 deg, 1.6 mm |"
+    assert "Medians over the 60 test exams, against the planes that their anatomy asks for:" in rows
 
 
 def test_a_record_without_settings_is_broken(tmp_path):

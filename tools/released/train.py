@@ -28,6 +28,7 @@ from planewise.data import read_datalist
 from planewise.engines.run_record import read_table
 from planewise.engines.weights_settings import plain, settings_of
 from planewise.errors import InputError
+from planewise.evaluation.technologist import technologist_errors
 from planewise.exams.split import SECTIONS
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_values
@@ -136,6 +137,9 @@ class Maker:
         options |= {"weights": ships, "section": "test"}
         settings.pop("pretrained", None)
         self._bundle_run(bundle, configs, **options, **settings)
+        if "anatomy" in asked:
+            options |= {"datalist": self.datalist(asked["anatomy"]), "report_dir": run / "anatomy"}
+            self._bundle_run(bundle, configs, **options, **settings)
         self._release(bundle, run, ships, command)
 
     def datalist(self, kind: str) -> Path:
@@ -182,6 +186,13 @@ class Maker:
         if origin := asked.get("pretrained"):
             digest = hashlib.sha256((self.out / origin / "models" / "model.pt").read_bytes()).hexdigest()
             about["started_from"] = {"weights": origin, "sha256": digest, **self.recipe["weights"][origin]}
+        if kind := asked.get("anatomy"):
+            laid, true = (read_datalist(self.datalist(each)) for each in (asked["phantoms"], kind))
+            about["anatomy"] = {
+                "phantoms": self.recipe["phantoms"][kind],
+                "scores": read_table(run / "anatomy" / "metrics.json"),
+                "technologist": technologist_errors({"test": laid["test"]}, {"test": true["test"]}),
+            }
         found = Run.of_weights(run / "models" / "model.pt")
         record = record_of_release(found, ships, train, read_table(run / "test" / "metrics.json"), about)
         models = folder / "models"

@@ -17,6 +17,7 @@ from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.pretexts.jigsaw_tiles import tile_sides
 from planewise.pretexts.mask_patches import patch_grid
 from planewise.pretexts.permutations import choose_permutations
+from planewise.pretexts.relative_patches import RelativePatchesd, patch_sides
 
 #: Whether a value may be, and what is wanted, as words.
 Check = tuple[Callable[[Any], bool], str]
@@ -98,6 +99,7 @@ CHECKS: Mapping[str, Check] = {
     "foreground": SHARE,
     "frozen_epochs": WHOLE,
     "gamma": NOT_NEGATIVE,
+    "grades": (lambda value: _different(value) and len(value) > 1, 'a list of different names, such as "[none, mild]"'),
     "head_features": (lambda value: value == [] or SIZES[0](value), f"{SIZES[1]}; [] for none"),
     "head_norm": _one_of("batch", "none"),
     "image_size": COUNT,
@@ -129,7 +131,10 @@ CHECKS: Mapping[str, Check] = {
     "orientation_weight": NOT_NEGATIVE,
     "paint": SHARE,
     "parallel_planes": _one_of("error", "mask"),
+    "patch_features": COUNT,
+    "patch_jitter": WHOLE,
     "patch_size": COUNT,
+    "patches_per_side": COUNT,
     "permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
     "projection": WIDTHS,
     "probe_mapping": _one_of("linear", "sine"),
@@ -190,6 +195,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_puzzle(
             settings["image_size"], settings["tiles_per_side"], settings["tile_gap"], settings["permutations"]
         )
+    if "patch_jitter" in settings and "patches_per_side" in settings:
+        cells = RelativePatchesd(settings["patches_per_side"], settings["patch_jitter"])
+        patch_sides((settings["image_size"],) * settings["spatial_dims"], cells.patches_per_side, cells.jitter)
     if "patch_size" in settings and "mask_ratio" in settings:
         patch_grid((settings["image_size"], settings["image_size"]), settings["patch_size"])
     if not Path(str(settings.get("datalist"))).expanduser().is_file():

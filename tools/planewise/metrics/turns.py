@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planewise.metrics.confusion import confusion_matrix
+
 
 def turn_scores(predicted: NDArray[np.integer], reference: NDArray[np.integer], classes: int) -> dict[str, Any]:
     """How often a turn is told.
@@ -19,10 +21,7 @@ def turn_scores(predicted: NDArray[np.integer], reference: NDArray[np.integer], 
         ``accuracy``, its ``chance``, ``images`` and ``turns``; ``accuracy_by_turn``, a share for each class, NaN for one that
         was not drawn; and ``confusion``: for each class of the reference a row of how often each class was predicted.
     """
-    confusion = np.zeros((classes, classes), dtype=int)
-    np.add.at(confusion, (reference, predicted), 1)
-    drawn = confusion.sum(axis=1)
-    shares = np.where(drawn > 0, confusion.diagonal() / np.maximum(drawn, 1), np.nan)
+    confusion, shares = confusion_matrix(predicted, reference, classes)
     return {
         "accuracy": float((predicted == reference).mean()),
         "chance": 1 / classes,

@@ -92,4 +92,20 @@ def card_rows(run: Run) -> list[str]:
         "the settings of the phantoms of each section. `_sd` is the standard deviation.",
         "",
     ]
-    return [*facts, "| score | |", "|---|---|", *rows]
+    return [*facts, "| score | |", "|---|---|", *rows, *_anatomy_rows(run.record.get("anatomy"))]
+
+
+def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
+    """The planes' errors without the technologist's, and the technologist's own beside them."""
+    if anatomy is None:
+        return []
+    views = anatomy["scores"]["orientation"]["views"]
+    rows = [
+        f"| {view} | {scores['plane_angle_deg']['median']:.1f} deg, {scores['plane_offset_mm']['median']:.1f} mm | "
+        f"{own['plane_angle_deg']:.1f} deg, {own['plane_offset_mm']:.1f} mm |"
+        for view, scores in views.items()
+        for own in [anatomy["technologist"][view]]
+    ]
+    exams = anatomy["scores"]["exams"]
+    heading = ["", f"Medians over the {exams} test exams, against the planes that their anatomy asks for:", ""]
+    return [*heading, "| plane | the network | the phantoms' technologist |", "|---|---|---|", *rows]

@@ -72,8 +72,8 @@ def patch_sides(shape: Sequence[int], patches_per_side: int, jitter: int) -> tup
     if min(sides) < 2:
         raise InputError(
             f"an image of {' x '.join(str(int(side)) for side in shape)} voxels is too small for {patches_per_side} patches "
-            f"a side with a jitter of {jitter}: a patch would have {max(min(sides), 0)} voxels a side; raise --image_size, or "
-            "lower --patches_per_side or --patch_jitter"
+            f"a side with a jitter of {jitter}: a patch would have {max(min(sides), 0)} voxels a side; raise --image_size, "
+            "or lower --patches_per_side or --patch_jitter"
         )
     return sides
 

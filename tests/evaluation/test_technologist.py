@@ -1,0 +1,45 @@
+"""The error of the technologist of a phantom, against planes laid by hand."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+
+import pytest
+from planewise.errors import InputError
+from planewise.evaluation.technologist import technologist_errors
+
+
+def exam(name: str) -> list[dict]:
+    """Axial slices, cut by the planes x = 10 and y = -20."""
+    planes = {
+        "2ch": {"origin": [10.0, 5.0, 7.0], "normal": [1.0, 0.0, 0.0]},
+        "4ch": {"origin": [0.0, -20.0, 3.0], "normal": [0.0, 1.0, 0.0]},
+    }
+    affine = [[1.0, 0, 0, -50], [0, 1.0, 0, -50], [0, 0, 8.0, 0], [0, 0, 0, 1.0]]
+    items = []
+    for number in range(3):
+        affine = deepcopy(affine)
+        affine[2][3] = 8.0 * number
+        items.append({"exam": name, "slice": number, "affine": affine, "planes": deepcopy(planes)})
+    return items
+
+
+def test_turned_about_the_heart_it_is_an_angle_and_moved_along_its_normal_an_offset():
+    true = {"test": [*exam("a"), *exam("b"), *exam("c")]}
+    laid = deepcopy(true)
+    for item in laid["test"]:
+        turn = {"a": 0.0, "b": 6.0, "c": 9.0}[item["exam"]]
+        # about the point (10, -20, 8), where the middle slice is cut
+        item["planes"]["2ch"] = {
+            "origin": [10.0, -20.0, 8.0], "normal": [math.cos(math.radians(turn)), math.sin(math.radians(turn)), 0.0],
+        }  # fmt: skip
+        item["planes"]["4ch"]["origin"][1] += {"a": 1.0, "b": -2.0, "c": 5.0}[item["exam"]]
+    found = technologist_errors(laid, true)
+    assert found["2ch"] == pytest.approx({"plane_angle_deg": 6.0, "plane_offset_mm": 0.0}, abs=1e-6)
+    assert found["4ch"] == pytest.approx({"plane_angle_deg": 0.0, "plane_offset_mm": 2.0}, abs=1e-6)
+
+
+def test_other_exams_are_refused():
+    with pytest.raises(InputError, match="exam b is not among the phantoms whose planes lie as anatomy asks"):
+        technologist_errors({"test": exam("b")}, {"test": exam("a")})

@@ -1,0 +1,50 @@
+"""A small network tells places of patches of phantom heads within seconds, and with a broken loss it does not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from planewise.losses import PatchLocationLoss
+from planewise.networks import ResidualEncoder, SharedEncoderNet
+from planewise.phantoms.head.head import Head
+from planewise.phantoms.head.population import HEADS
+from planewise.pretexts import RelativePatchesd
+
+
+class Shuffled(PatchLocationLoss):
+    """It compares with the target of another volume."""
+
+    def forward(self, prediction, target):
+        return super().forward(prediction, {"place": target["place"].roll(1)})
+
+
+@pytest.fixture(scope="module")
+def heads() -> torch.Tensor:
+    """T1 of eight heads, ``(8, 1, 18, 18, 18)``."""
+    population = HEADS.with_values(side=18)
+    volumes = [torch.from_numpy(Head.sample((3, number), population).scan()[0]["t1"].copy()) for number in range(8)]
+    return torch.stack([(volume / volume.max())[None] for volume in volumes])
+
+
+def accuracy(heads: torch.Tensor, loss: PatchLocationLoss) -> float:
+    """Share of places told of two heads, by what has learned from the other six."""
+    torch.manual_seed(0)
+    network = SharedEncoderNet(ResidualEncoder((8, 16, 32)), 2, 26, [32], piece_features=16)
+    pretext, optimizer = RelativePatchesd(jitter=1), torch.optim.Adam(network.parameters(), 1e-2)
+    for _ in range(90):
+        batch = pretext({"image": heads[:6].repeat(8, 1, 1, 1, 1)})
+        optimizer.zero_grad()
+        loss(network(batch["image"]), batch).backward()
+        optimizer.step()
+    network.eval()
+    with torch.no_grad():
+        batch = pretext({"image": heads[6:].repeat(50, 1, 1, 1, 1)})
+        return float((network(batch["image"]).argmax(1) == batch["place"]).float().mean())
+
+
+def test_places_in_other_heads_are_told(heads):
+    assert accuracy(heads, PatchLocationLoss()) > 0.4, "chance is 0.04"
+
+
+def test_a_broken_loss_learns_nothing(heads):
+    assert accuracy(heads, Shuffled()) < 0.15

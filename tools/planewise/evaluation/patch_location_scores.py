@@ -1,0 +1,82 @@
+"""Scores of relative patch location, for `PretextReport`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.metrics.patch_location import patch_location_scores
+from planewise.pretexts import RelativePatchesd
+from planewise.pretexts.relative_patches import cell_of_class
+from planewise.reports.patch_location_figures import cell_name, patch_location_gallery
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Most examples in the picture.
+_DRAWN = 8
+
+
+class PatchLocationScores:
+    """A `Collector` of logits that say where a patch lies as seen from the one in the middle.
+
+    - ``metrics.json``: ``patch_location``, see `planewise.metrics.patch_location.patch_location_scores`;
+    - the table of samples: ``place`` and ``predicted_place``;
+    - ``patches.png``: the examples: both patches, and the image with the cells that they were cut from.
+
+    Targets hold ``place`` ``(B,)`` and ``original``, the images that the patches were cut from.
+
+    Args:
+        pretext: what cut the patches.
+    """
+
+    def __init__(self, pretext: RelativePatchesd) -> None:
+        self.per_side = pretext.patches_per_side
+
+    def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
+        pairs = batch.image[batch.example].unflatten(1, (2, -1))[:, :, 0]
+        shown = batch.target["original"][batch.example, 0]
+        if shown.ndim == 4:
+            # of volumes, slices across the third axis: the middle of a patch, and of each layer of cells
+            pairs, side = pairs[..., pairs.shape[-1] // 2], shown.shape[-1]
+            layers = [shown[..., (2 * layer + 1) * side // (2 * self.per_side)] for layer in range(self.per_side)]
+        else:
+            layers = [shown]
+        return {
+            "place": batch.target["place"],
+            "predicted": batch.prediction.argmax(dim=1),
+            # how many places there are
+            "places": batch.prediction.new_full((len(batch.prediction),), batch.prediction.shape[1]).long(),
+            "pairs": pairs,
+            "layers": torch.stack(layers, dim=1),
+            "example": batch.example,
+        }
+
+    def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
+        places = int(taken["places"][0])
+        reference, predicted = taken["place"].numpy(), taken["predicted"].numpy()
+        scores = patch_location_scores(predicted, reference, places)
+        columns = {"place": reference.tolist(), "predicted_place": predicted.tolist()}
+        # an example that was shown several times is drawn as often as there is room
+        rows = taken["example"].nonzero()[:, 0][:_DRAWN]
+        if not len(rows):
+            return CollectorResults({"patch_location": scores}, columns)
+        right, answer = (cell_of_class(taken[key][rows], places + 1).tolist() for key in ("place", "predicted"))
+        dims = 2 if taken["layers"].shape[1] == 1 else 3
+        captions = [
+            f"{items[row]['exam'][:4]}: {cell_name(cell, self.per_side, dims)}\n"
+            f"predicted {cell_name(other, self.per_side, dims)}"
+            for row, cell, other in zip(rows.tolist(), right, answer, strict=True)
+        ]
+
+        def draw() -> Figure:
+            layers, pairs = (taken[name][: len(rows)].numpy() for name in ("layers", "pairs"))
+            figure = patch_location_gallery(layers, pairs, answer, right, self.per_side, captions)
+            figure.suptitle(f"{title}  places told: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
+            return figure
+
+        return CollectorResults({"patch_location": scores}, columns, figures={"patches.png": draw})

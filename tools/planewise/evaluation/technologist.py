@@ -1,0 +1,64 @@
+"""How far the planes that a phantom's technologist laid are from those that its anatomy asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from planewise.errors import InputError
+from planewise.geometry import plane_errors
+
+
+def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Medians over exams, measured as those of a network: at the heart, where a slice in the middle of the stack is cut.
+
+    Args:
+        laid: section of a datalist of phantoms to items, with the technologist's errors.
+        anatomy: the same exams without; others of theirs are left aside.
+
+    Returns:
+        View to ``plane_angle_deg`` and ``plane_offset_mm``.
+
+    Raises:
+        InputError: an exam of ``laid`` is not in ``anatomy``.
+    """
+    true = _middle_items(anatomy)
+    errors: dict[str, list[tuple[float, float]]] = {}
+    for exam, item in _middle_items(laid).items():
+        if exam not in true:
+            raise InputError(
+                f"exam {exam} is not among the phantoms whose planes lie as anatomy asks: give both the same seeds"
+            )
+        at = _crossing(true[exam])
+        for view, plane in item["planes"].items():
+            pair = [tensor for one in (plane, true[exam]["planes"][view]) for tensor in _tensors(one)]
+            errors.setdefault(view, []).append(plane_errors(*pair, at))
+    return {
+        view: dict(zip(("plane_angle_deg", "plane_offset_mm"), np.median(found, axis=0).tolist(), strict=True))
+        for view, found in errors.items()
+    }
+
+
+def _middle_items(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
+    exams: dict[str, list[Mapping[str, Any]]] = {}
+    for items in content.values():
+        for item in items:
+            exams.setdefault(item["exam"], []).append(item)
+    return {exam: sorted(items, key=lambda item: item["slice"])[len(items) // 2] for exam, items in exams.items()}
+
+
+def _crossing(item: Mapping[str, Any]) -> torch.Tensor:
+    """Where the first two views' planes cut the slice of an item, ``(3,)``, RAS+, mm."""
+    affine = np.asarray(item["affine"], dtype=float)
+    planes = [(plane["origin"], plane["normal"]) for plane in list(item["planes"].values())[:2]]
+    planes.append((affine[:3, 3], np.cross(affine[:3, 0], affine[:3, 1])))
+    normals = np.array([normal for _, normal in planes])
+    offsets = [np.dot(normal, origin) for origin, normal in planes]
+    return torch.from_numpy(np.linalg.solve(normals, offsets))
+
+
+def _tensors(plane: Mapping[str, Sequence[float]]) -> tuple[torch.Tensor, torch.Tensor]:
+    return tuple(torch.tensor(plane[key], dtype=torch.float64) for key in ("origin", "normal"))

@@ -1,0 +1,25 @@
+"""Which class is taken for which."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def confusion_matrix(
+    predicted: NDArray[np.integer], reference: NDArray[np.integer], classes: int
+) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
+    """Counts of what each class was predicted to be, and how often that is right.
+
+    Args:
+        predicted, reference: classes, ``(N,)``.
+        classes: number of classes.
+
+    Returns:
+        For each class of the reference a row of how often each class was predicted, ``(classes, classes)``; and the share of
+        a row that is on its diagonal, ``(classes,)``, NaN where the class does not occur.
+    """
+    confusion = np.zeros((classes, classes), dtype=int)
+    np.add.at(confusion, (reference, predicted), 1)
+    there = confusion.sum(axis=1)
+    return confusion, np.where(there > 0, confusion.diagonal() / np.maximum(there, 1), np.nan)

@@ -1,0 +1,82 @@
+"""Pictures of patches and of where they lie in a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from planewise.reports.slices import show_slice
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MIDDLE, _TRUE, _WRONG = "#ffffff", "#2ca02c", "#d62728"
+
+
+def cell_name(cell: int, per_side: int, spatial_dims: int) -> str:
+    """Where a cell lies as seen from the one in the middle, in cells along each axis: ``i+1 k-1``."""
+    steps = [int(at) - per_side // 2 for at in np.unravel_index(cell, [per_side] * spatial_dims)]
+    return " ".join(f"{axis}{step:+d}" for axis, step in zip("ijk", steps, strict=False) if step) or "middle"
+
+
+def patch_location_gallery(
+    layers: np.ndarray,
+    patches: np.ndarray,
+    predicted: Sequence[int],
+    reference: Sequence[int],
+    per_side: int,
+    captions: Sequence[str],
+) -> Figure:
+    """A column for each image: the patch in the middle, the query, and the image with the cells that they were cut from.
+
+    The middle has a white frame, the cell of the query a green one, and a wrong answer of the network a red one. Of a volume
+    there is a row for each layer of cells across its third axis.
+
+    Args:
+        layers: ``(N, 1, i, j)`` of images, ``(N, per_side, i, j)`` of volumes: the slice through the middle of each layer of
+            cells.
+        patches: the two patches, of volumes the slice through their middle, ``(N, 2, h, w)``.
+        predicted, reference: cells ``(N,)``, the last axis of the grid running fastest.
+        per_side: cells along each axis.
+        captions: one for each of the N images.
+    """
+    from matplotlib.figure import Figure
+
+    count, depth = layers.shape[:2]
+    dims = 2 if depth == 1 else 3
+    figure = Figure(figsize=(2.0 * max(count, 2), 1.0 + 2.0 * (2 + depth)), layout="constrained", dpi=100)
+    grid = figure.subplots(2 + depth, count, squeeze=False)
+    numbers = [""] if depth == 1 else [f", layer {number + 1} of {depth}" for number in range(depth)]
+    names = ["middle patch", "query", *(f"cells{number}" for number in numbers)]
+    for row, name in enumerate(names):
+        grid[row][0].text(-0.06, 0.5, name, rotation=90, va="center", ha="right", transform=grid[row][0].transAxes)
+    for column in range(count):
+        told = predicted[column] == reference[column]
+        for row in range(2):
+            show_slice(grid[row][column], patches[column, row])
+        grid[0][column].set_title(captions[column], fontsize=8, color="black" if told else _WRONG)
+        framed = [(per_side**dims // 2, _MIDDLE), (reference[column], _TRUE)] + [(predicted[column], _WRONG)] * (
+            not told
+        )
+        for layer in range(depth):
+            show_slice(grid[2 + layer][column], layers[column, layer])
+        for cell, colour in framed:
+            place = np.unravel_index(int(cell), [per_side] * dims)
+            axes = grid[2 + (place[2] if dims == 3 else 0)][column]
+            _frame(axes, place[:2], [side // per_side for side in layers.shape[2:]], layers.shape[2:], per_side, colour)
+    return figure
+
+
+def _frame(
+    axes: Axes, place: Sequence[int], cell: Sequence[int], shape: Sequence[int], per_side: int, colour: str
+) -> None:
+    from matplotlib.patches import Rectangle
+
+    # i runs to the right and j down, as show_slice has it
+    corner = [
+        (side - per_side * step) // 2 + int(at) * step - 0.5 for at, step, side in zip(place, cell, shape, strict=True)
+    ]
+    axes.add_patch(Rectangle(corner, *cell, fill=False, edgecolor=colour, lw=1.5))
