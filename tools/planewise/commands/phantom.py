@@ -258,7 +258,7 @@ def photograph(
         ),
     ] = PhotographLayout.aptos,
     side: Annotated[
-        int | None, typer.Option(min=64, help="Pixels from left to right.", show_default="by population")
+        int | None, typer.Option(min=88, help="Pixels from left to right.", show_default="by population")
     ] = None,
     defect: Defects = None,
     list_defects: ListDefects = False,

@@ -70,11 +70,12 @@ def _from_datalist(path: Path, phases: str, section: str) -> list[dict[str, Any]
 
 
 def refuse_one_name(volumes: list[Path]) -> None:
-    """Raises `InputError` for volumes whose results would have one name: ``a.nii`` and ``a.nii.gz``."""
+    """Raises `InputError` for files whose results would have one name: ``a.nii`` and ``a.nii.gz``."""
     name, count = Counter(map(stem, volumes)).most_common(1)[0]
     if count > 1:
         raise InputError(
-            f"{count} volumes are called {name} (with other endings), so are their results; leave one of them"
+            f"{count} files are called {name} (with other endings or in other folders), so are their results; leave one of "
+            "them"
         )
 
 

@@ -3,6 +3,7 @@
 from planewise.losses.classes import ClassLoss
 from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
 from planewise.losses.findings import FindingsLoss
+from planewise.losses.grades import GradeLoss, cumulative_targets
 from planewise.losses.jigsaw import JigsawLoss
 from planewise.losses.patch_location import PatchLocationLoss
 from planewise.losses.position import PositionLoss
@@ -24,6 +25,7 @@ __all__ = [
     "ClassLoss",
     "ContrastiveLoss",
     "FindingsLoss",
+    "GradeLoss",
     "JigsawLoss",
     "MultitaskLoss",
     "PatchLocationLoss",
@@ -37,6 +39,7 @@ __all__ = [
     "SoftDiceLoss",
     "Term",
     "TermLoss",
+    "cumulative_targets",
     "logged_terms",
     "predicted_location",
     "weighted_sum",

@@ -7,6 +7,8 @@ from planewise.metrics.convergence import epoch_that_reached, epochs_to_converge
 from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
 from planewise.metrics.findings import finding_scores, mean_auc
 from planewise.metrics.findings_auc import FindingsAuc
+from planewise.metrics.grade_kappa import GradeKappa
+from planewise.metrics.grades import grade_scores, predicted_grades, quadratic_kappa
 from planewise.metrics.inside_share import inside_share
 from planewise.metrics.line_errors import LineErrors
 from planewise.metrics.line_profiles import line_profiles, profile_correlation
@@ -23,6 +25,7 @@ from planewise.metrics.volume_dice import VolumeDice
 __all__ = [
     "ClassesAuc",
     "FindingsAuc",
+    "GradeKappa",
     "LineErrors",
     "LocationErrors",
     "MaskedLoss",
@@ -34,6 +37,7 @@ __all__ = [
     "epoch_that_reached",
     "epochs_to_converge",
     "finding_scores",
+    "grade_scores",
     "inside_share",
     "line_profiles",
     "location_scores",
@@ -43,7 +47,9 @@ __all__ = [
     "nearest_neighbours",
     "position_counts",
     "position_dice",
+    "predicted_grades",
     "profile_correlation",
+    "quadratic_kappa",
     "region_classes",
     "region_values",
     "retrieval_accuracy",
