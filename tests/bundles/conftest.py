@@ -33,6 +33,7 @@ TINY = {
 VOLUMES = {
     "downstream_brain_tumour_segmentation": "tumours",
     "downstream_pancreas_segmentation": "abdomens",
+    "pretext_contrastive_predictive_coding": "heads",
     "pretext_relative_patch_location": "heads",
     "pretext_rotation": "heads",
 }
@@ -42,6 +43,13 @@ PHOTOGRAPHS = {"downstream_retinopathy_grading": "graded"}
 _OWN = {
     "downstream_cardiac_two_phase_classification": {"features": [4, 4, 8, 8, 8], "blocks": [1, 1, 1, 1, 1]},
     "downstream_brain_tumour_segmentation": {"in_channels": 4},
+    "pretext_contrastive_predictive_coding": {
+        "in_channels": 2,
+        "patches_per_side": 3,
+        "negatives": 4,
+        "embedding": [16, 8],
+        "context_features": 8,
+    },
     "pretext_relative_patch_location": {"in_channels": 2, "image_size": 24},
     "pretext_rotation": {"in_channels": 2},
 }
@@ -68,8 +76,8 @@ def tiny(name: str) -> dict:
 
 def tiny_size(name: str) -> dict:
     """Those of them that say what the network is and what it sees."""
-    small = {key: value for key, value in TINY[anatomy(name)].items() if key in _SIZE}
-    return small | _OWN.get(name, {})
+    small = TINY[anatomy(name)] | _OWN.get(name, {})
+    return {key: value for key, value in small.items() if key in _SIZE}
 
 
 def run_bundle(name: str, *configs: str, **overrides) -> None:

@@ -18,6 +18,7 @@ from planewise.evaluation.location_writer import LocationWriter
 from planewise.evaluation.order_slices import OrderSlicesd
 from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.patch_location_scores import PatchLocationScores
+from planewise.evaluation.patch_prediction_scores import PatchPredictionScores
 from planewise.evaluation.pictures import HeatmapPictureHandler
 from planewise.evaluation.plan_views import PlanViewsd
 from planewise.evaluation.plan_writer import PlanWriter
@@ -58,6 +59,7 @@ __all__ = [
     "OrderSlicesd",
     "OrientationScores",
     "PatchLocationScores",
+    "PatchPredictionScores",
     "PlanViewsd",
     "PlanWriter",
     "PositionScores",

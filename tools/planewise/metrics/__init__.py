@@ -18,8 +18,10 @@ from planewise.metrics.masked_loss import MaskedLoss
 from planewise.metrics.neighbours import mean_distance_of_others, nearest_neighbours
 from planewise.metrics.position_errors import PositionErrors
 from planewise.metrics.positions import position_counts, position_dice
+from planewise.metrics.predicted_patches import candidates_told, found_first, patch_scores
 from planewise.metrics.regions import region_classes, region_values
 from planewise.metrics.segmentation import volume_scores
+from planewise.metrics.triplets import triplets_told
 from planewise.metrics.volume_dice import VolumeDice
 
 __all__ = [
@@ -31,12 +33,14 @@ __all__ = [
     "MaskedLoss",
     "PositionErrors",
     "VolumeDice",
+    "candidates_told",
     "classification_scores",
     "effective_rank",
     "embedding_spread",
     "epoch_that_reached",
     "epochs_to_converge",
     "finding_scores",
+    "found_first",
     "grade_scores",
     "inside_share",
     "line_profiles",
@@ -45,6 +49,7 @@ __all__ = [
     "mean_contour_distance",
     "mean_distance_of_others",
     "nearest_neighbours",
+    "patch_scores",
     "position_counts",
     "position_dice",
     "predicted_grades",
@@ -53,5 +58,6 @@ __all__ = [
     "region_classes",
     "region_values",
     "retrieval_accuracy",
+    "triplets_told",
     "volume_scores",
 ]
