@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from monai.transforms import Compose
 
+from planewise.data.slice_dataset import SliceDataset
 from planewise.data.to_device import to_device
 from planewise.data.volume_dataset import VolumeDataset
+from planewise.preprocessing import LoadSliced
 
 
 def volumes_or_slices(
@@ -16,13 +19,18 @@ def volumes_or_slices(
     transform: Callable[[dict[str, Any]], dict[str, Any]],
     spatial_dims: int = 3,
     **options: Any,
-) -> VolumeDataset:
+) -> SliceDataset:
     """A `VolumeDataset` where a network takes volumes, and a `VolumeSliceDataset` where it takes images.
+
+    Where the transform loads slices, which are images as they are, it is a `SliceDataset`.
 
     Args:
         data, transform, options: as of both.
         spatial_dims: 3 or 2.
     """
+    steps = transform.flatten().transforms if isinstance(transform, Compose) else [transform]
+    if any(isinstance(step, LoadSliced) for step in steps):
+        return SliceDataset(data, transform, **options)
     return (VolumeDataset if spatial_dims == 3 else VolumeSliceDataset)(data, transform, **options)
 
 

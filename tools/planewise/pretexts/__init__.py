@@ -4,7 +4,7 @@ from planewise.pretexts.corrupt_images import CorruptImagesd
 from planewise.pretexts.crossing_planes import CrossingPlanesd
 from planewise.pretexts.jigsaw_tiles import JigsawTilesd
 from planewise.pretexts.mask_patches import MaskPatchesd
-from planewise.pretexts.permutations import choose_permutations, inverse
+from planewise.pretexts.permutations import choose_permutations, inverse, permutations_as_text, read_permutations
 from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
 from planewise.pretexts.quarter_turns import QuarterTurnsd
@@ -29,4 +29,6 @@ __all__ = [
     "TwoViewsd",
     "choose_permutations",
     "inverse",
+    "permutations_as_text",
+    "read_permutations",
 ]

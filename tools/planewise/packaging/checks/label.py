@@ -195,7 +195,7 @@ def training(candidate: Candidate) -> str:
     bundle = candidate.bundle
     preprocessing = ConfigParser(bundle.config("train.yaml")).get_parsed_content("train#preprocessing")
     # a bundle that learns from no image has one transform alone
-    channels = _channels(preprocessing.transforms if isinstance(preprocessing, Compose) else [preprocessing])
+    channels = _channels(preprocessing.flatten().transforms if isinstance(preprocessing, Compose) else [preprocessing])
     shape = (*_IMAGES[0], channels) if channels > 1 else _IMAGES[0]
     with _example(shape) as image, _example(_IMAGES[0], integers=True) as label:
         parser = ConfigParser(
