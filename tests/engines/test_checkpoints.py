@@ -296,3 +296,24 @@ def test_a_score_that_is_no_number_is_not_the_best(tmp_path, caplog):
     Run(tmp_path / "b", scores=(nan, nan, 2.0, 4.0)).go(4)
     assert same(torch.load(tmp_path / "b/model.pt", weights_only=True), wanted)
     assert "the validation's metric is nan in epoch 1" in caplog.text
+
+
+def test_the_best_epochs_learner_is_kept_where_it_is_asked_for(tmp_path):
+    for asked in (False, True):
+        run = Run(tmp_path / str(asked))
+        learner = torch.nn.Sequential(run.network, torch.nn.Linear(1, 1))
+        handler = CheckpointHandler(
+            tmp_path / str(asked),
+            run.network,
+            run.optimizer,
+            evaluator=run.evaluator,
+            learner=learner,
+            best_learner=asked,
+        )
+        handler.attach(run.trainer)
+        run.trainer.run([0], max_epochs=3)
+        assert (tmp_path / str(asked) / "learner.ckpt").is_file() == asked
+    kept = torch.load(tmp_path / "True/learner.ckpt", weights_only=True)
+    best = torch.load(tmp_path / "True/model.pt", weights_only=True)
+    assert torch.equal(kept["0.weight"], best["weight"]) and kept.keys() == learner.state_dict().keys()
+    assert not torch.equal(kept["0.weight"], run.network.weight), "the second epoch was the best, not the last"

@@ -6,6 +6,7 @@ from planewise.augmentation.rand_blur import RandBlurBatchd, gaussian_blur
 from planewise.augmentation.rand_brightness import RandBrightnessBatchd
 from planewise.augmentation.rand_crop import RandCropBatchd
 from planewise.augmentation.rand_intensity import RandIntensityBatchd
+from planewise.augmentation.rand_pose import RandPoseBatchd
 from planewise.augmentation.rand_turn import RandTurnBatchd
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "RandBrightnessBatchd",
     "RandCropBatchd",
     "RandIntensityBatchd",
+    "RandPoseBatchd",
     "RandTurnBatchd",
     "gaussian_blur",
     "own_draws",

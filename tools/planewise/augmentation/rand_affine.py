@@ -134,11 +134,29 @@ class RandAffineBatchd(Transform):
         size = torch.tensor(shape, dtype=torch.float64)
         shift = (2 * draws[:, turns + 1 : -1] - 1) * self.shift * size
         mirror = torch.where(draws[:, -1] < self.flip, -1.0, 1.0)
-        linear = _rotation(angles) / magnify[:, None, None]
-        linear[..., 0] *= mirror[:, None]
-        centre = (size - 1) / 2
-        offset = centre + shift - linear @ centre
-        return torch.cat([linear, offset[..., None]], dim=-1)
+        return pixel_map(angles, magnify, size, shift, mirror)
+
+
+def pixel_map(
+    angles: Tensor, magnify: Tensor, size: Tensor, shift: Tensor | float = 0.0, mirror: Tensor | float = 1.0
+) -> Tensor:
+    """Output pixels to input pixels of images that are rotated and magnified about their centre, flipped and shifted.
+
+    Args:
+        angles: radians, ``(B, 1)`` in a plane, ``(B, 3)`` in a volume.
+        magnify: ``(B,)``.
+        size: of the images, ``(d,)``.
+        shift: pixels, ``(B, d)``.
+        mirror: -1 where the first axis is flipped, ``(B,)``.
+
+    Returns:
+        ``(B, d, d + 1)`` float64.
+    """
+    linear = _rotation(angles) / magnify[:, None, None]
+    linear[..., 0] *= mirror[:, None] if isinstance(mirror, Tensor) else mirror
+    centre = (size - 1) / 2
+    offset = centre + shift - linear @ centre
+    return torch.cat([linear, offset[..., None]], dim=-1)
 
 
 def _rotation(angles: Tensor) -> Tensor:

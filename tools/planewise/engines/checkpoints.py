@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # no second .pt: MONAI Label takes the first of a folder's for the model
 LAST, BEST = "last.ckpt", "model.pt"
+#: The learner of the best epoch, for evaluations that need more than the network.
+BEST_LEARNER = "learner.ckpt"
 #: What a package may have beside `BEST`.
 SCRIPT = "model.ts"
 #: What ``last.ckpt`` holds.
@@ -41,6 +43,9 @@ class CheckpointHandler:
     With several processes, the first one writes and all resume from its file. Their number may change: an epoch then
     has another number of steps, and a schedule that steps after each of them is set to the matching place.
 
+    With ``best_learner`` the best epoch's learner goes into ``learner.ckpt``, its state dict alone, for an evaluation that
+    needs what ``model.pt`` leaves out.
+
     Args:
         save_dir: folder of both files.
         network, optimizer, lr_scheduler: what is saved and restored.
@@ -49,6 +54,7 @@ class CheckpointHandler:
         evaluator: whose key metric decides; None or one without data makes the last epoch the best.
         resume: False starts over, and takes an earlier run's ``last.ckpt`` away.
         lr_epoch_level: False for a schedule that steps after every batch.
+        best_learner: write ``learner.ckpt``.
 
     MONAI's `CheckpointSaver` does not write atomically and `CheckpointLoader` needs to be told that there is a file.
     """
@@ -63,6 +69,7 @@ class CheckpointHandler:
         resume: bool | str = True,
         lr_epoch_level: bool = True,
         learner: nn.Module | None = None,
+        best_learner: bool = False,
     ) -> None:
         self.folder = Path(save_dir)
         self.network = network
@@ -72,6 +79,7 @@ class CheckpointHandler:
         self.evaluator = evaluator
         self.resume = switched_on(resume, "resume")
         self.lr_epoch_level = lr_epoch_level
+        self.best_learner = bool(best_learner)
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
@@ -149,11 +157,14 @@ class CheckpointHandler:
                 logger.warning("the validation's metric is nan in epoch %d, which decides nothing", engine.state.epoch)
                 best.best_metric, best.best_metric_epoch = -1.0, -1
             best_metric, best_epoch = float(best.best_metric), best.best_metric_epoch
-        weights = {name: value.cpu() for name, value in self.network.state_dict().items()}
+        weights = _on_cpu(self.network)
+        learned = None if self.learner is None else _on_cpu(self.learner)
         # the validation handler stamps the evaluator with the trainer's epoch; until it has run the last is the best
         if best_epoch in (-1, engine.state.epoch):
             _write(weights, self.folder / BEST)
             self._remove_script()
+            if self.best_learner:
+                _write(learned, self.folder / BEST_LEARNER)
         state = {
             "network": weights,
             "optimizer": self.optimizer.state_dict(),
@@ -163,8 +174,8 @@ class CheckpointHandler:
             "best_metric": best_metric,
             "best_metric_epoch": best_epoch,
         }
-        if self.learner is not None:
-            state["learner"] = {name: value.cpu() for name, value in self.learner.state_dict().items()}
+        if learned is not None:
+            state["learner"] = learned
         _write(state, self.folder / LAST)
 
     def _remove_script(self) -> None:
@@ -177,6 +188,10 @@ class CheckpointHandler:
                 "ckpt_export` makes it again",
                 SCRIPT,
             )
+
+
+def _on_cpu(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.cpu() for name, value in network.state_dict().items()}
 
 
 def _read(path: Path) -> dict[str, Any]:

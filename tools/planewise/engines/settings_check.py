@@ -16,6 +16,7 @@ from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.pretexts.jigsaw_tiles import tile_sides
 from planewise.pretexts.mask_patches import patch_grid
+from planewise.pretexts.overlapping_patches import check_patches, patch_places
 from planewise.pretexts.permutations import choose_permutations, read_permutations
 from planewise.pretexts.relative_patches import RelativePatchesd, patch_sides
 
@@ -89,9 +90,11 @@ CHECKS: Mapping[str, Check] = {
     "blur_sigma": RANGE,
     "crop": RANGE,
     "contrast_range": RANGE,
+    "context_features": COUNT,
     "cycle_points": _optional((_list_of(SHARE[0]), "a list of numbers from 0 to 1")),
     "dropout": SHARE,
     "ends": (_two_ends, 'two ends of different lines, such as "[L, AS]": letters of L, R, A, P, S, I'),
+    "embedding": WIDTHS,
     "encoder_lr_factor": NOT_NEGATIVE,
     "features": SIZES,
     "field_without_spacing": _optional(POSITIVE),
@@ -99,6 +102,7 @@ CHECKS: Mapping[str, Check] = {
     "foreground": SHARE,
     "frozen_epochs": WHOLE,
     "gamma": NOT_NEGATIVE,
+    "grades": (lambda value: _different(value) and len(value) > 1, 'a list of different names, such as "[none, mild]"'),
     "head_features": (lambda value: value == [] or SIZES[0](value), f"{SIZES[1]}; [] for none"),
     "head_norm": _one_of("batch", "none"),
     "image_size": COUNT,
@@ -109,6 +113,7 @@ CHECKS: Mapping[str, Check] = {
     "l1_reduction": _one_of("mean", "sum"),
     "learning_rate": NOT_NEGATIVE,
     "line_width": POSITIVE,
+    "loss_form": _one_of("infonce", "binary"),
     "location_weight": NOT_NEGATIVE,
     "log_interval": COUNT,
     "lr_factor": SHARE,
@@ -122,6 +127,7 @@ CHECKS: Mapping[str, Check] = {
     "max_slices": _optional(COUNT),
     "missing_planes": _one_of("error", "mask"),
     "momentum": SHARE,
+    "negatives": COUNT,
     "noise": NOT_NEGATIVE,
     "num_exams": _optional(COUNT),
     "num_subjects": _optional(COUNT),
@@ -132,12 +138,14 @@ CHECKS: Mapping[str, Check] = {
     "parallel_planes": _one_of("error", "mask"),
     "patch_features": COUNT,
     "patch_jitter": WHOLE,
+    "patch_overlap": (lambda value: _number(value) and 0 <= value < 1, "a number from 0 to 1, smaller than 1"),
     "patch_size": COUNT,
     "patches_per_side": COUNT,
     "permutations": (lambda value: _whole(value) and value >= 2, "a whole number, at least 2"),
     "projection": WIDTHS,
     "probe_mapping": _one_of("linear", "sine"),
     "rotate": NOT_NEGATIVE,
+    "rows_ahead": COUNT,
     "samples_per_epoch": _optional(COUNT),
     "samples_per_exam": (lambda value: value == "all" or COUNT[0](value), f"{COUNT[1]}, or all"),
     "scale": PAIR,
@@ -197,6 +205,10 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         patch_sides((settings["image_size"],) * settings["spatial_dims"], cells.patches_per_side, cells.jitter)
     if "patch_size" in settings and "mask_ratio" in settings:
         patch_grid((settings["image_size"], settings["image_size"]), settings["patch_size"])
+    if "patch_overlap" in settings:
+        patches, dims = settings["patches_per_side"], settings["spatial_dims"]
+        check_patches(patches, settings["rows_ahead"], settings["negatives"], dims)
+        patch_places([settings["image_size"]] * dims, patches, settings["patch_overlap"])
     if not Path(str(settings.get("datalist"))).expanduser().is_file():
         return
     if "views" in settings:

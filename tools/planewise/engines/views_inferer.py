@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from einops import rearrange
 from torch import Tensor
 
 from planewise.engines.autocast_inferer import AutocastInferer
 
 
 class ViewsInferer(AutocastInferer):
-    """Run a network from ``(N, 1, H, W)`` to ``(N, D)`` on views that are channels ``(B, V, H, W)``; returns ``(B, V, D)``.
+    """Run a network of single images on several views of each.
+
+    Called with views as channels ``(B, V * C, H, W)``, of volumes ``(B, V * C, H, W, D)``, and a network from ``(N, C, ...)``
+    to embeddings ``(N, D)``, it runs all views as one batch and returns ``(B, V, D)``.
 
     Args:
         amp: see `precision`.
+        channels: C, of one view.
     """
 
+    def __init__(self, amp: bool | str | None = False, channels: int = 1) -> None:
+        super().__init__(amp)
+        self.channels = int(channels)
+
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        embedded = super().__call__(rearrange(inputs, "b v h w -> (b v) 1 h w"), network, *args, **kwargs)
-        return rearrange(embedded, "(b v) d -> b v d", b=len(inputs))
+        views = inputs.unflatten(1, (-1, self.channels)).flatten(0, 1)
+        embedded = super().__call__(views, network, *args, **kwargs)
+        return embedded.unflatten(0, (len(inputs), -1))

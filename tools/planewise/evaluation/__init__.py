@@ -7,6 +7,9 @@ from planewise.evaluation.features_writer import FeaturesWriter
 from planewise.evaluation.find_positions import FindPositionsd
 from planewise.evaluation.findings_report import FindingsReport
 from planewise.evaluation.findings_writer import FindingsWriter
+from planewise.evaluation.grade_answer import GradeAnswerd
+from planewise.evaluation.grade_writer import GradeWriter
+from planewise.evaluation.grading_report import GradingReport
 from planewise.evaluation.jigsaw_scores import JigsawScores
 from planewise.evaluation.label_slices import LabelSlicesd
 from planewise.evaluation.largest_pieces import KeepLargestPiecesd
@@ -15,6 +18,7 @@ from planewise.evaluation.location_writer import LocationWriter
 from planewise.evaluation.order_slices import OrderSlicesd
 from planewise.evaluation.orientation_scores import OrientationScores
 from planewise.evaluation.patch_location_scores import PatchLocationScores
+from planewise.evaluation.patch_prediction_scores import PatchPredictionScores
 from planewise.evaluation.pictures import HeatmapPictureHandler
 from planewise.evaluation.plan_views import PlanViewsd
 from planewise.evaluation.plan_writer import PlanWriter
@@ -43,6 +47,9 @@ __all__ = [
     "FindPositionsd",
     "FindingsReport",
     "FindingsWriter",
+    "GradeAnswerd",
+    "GradeWriter",
+    "GradingReport",
     "HeatmapPictureHandler",
     "JigsawScores",
     "KeepLargestPiecesd",
@@ -52,6 +59,7 @@ __all__ = [
     "OrderSlicesd",
     "OrientationScores",
     "PatchLocationScores",
+    "PatchPredictionScores",
     "PlanViewsd",
     "PlanWriter",
     "PositionScores",

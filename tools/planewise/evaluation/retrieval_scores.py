@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class RetrievalScores:
-    """A `Collector` of embeddings of two views of each slice, ``(B, 2, D)`` (`planewise.engines.ViewsInferer`).
+    """A `Collector` of embeddings of two views of each slice or volume, ``(B, 2, D)`` (`planewise.engines.ViewsInferer`);
+    further views are not looked at.
 
     - ``metrics.json``: ``retrieval``. ``top1`` and ``top5`` say how often the other view of a slice is among the one or five
       most alike of ``candidates`` slices, ``chance1`` and ``chance5`` how often that happens by lot. ``spread`` and
@@ -56,7 +57,7 @@ class RetrievalScores:
         self.neighbours = neighbours
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
-        return {"views": batch.prediction}
+        return {"views": batch.prediction[:, :2]}
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         views = taken["views"]
@@ -88,7 +89,9 @@ class RetrievalScores:
         images, captions = [], []
         for rank in evenly_spaced(len(rows), self.shown):
             line = [rows[rank], *(rows[index] for index in found[rank].tolist())]
-            images.append(list(self.dataset.__getitems__(line)["image"][:, 0].cpu().numpy()))
+            image = self.dataset.__getitems__(line)["image"][:, 0].cpu()
+            # of volumes the middle layer
+            images.append(list((image if image.ndim == 3 else image[..., image.shape[-1] // 2]).numpy()))
             captions.append([_caption(own[row]) for row in line])
         return partial(neighbour_gallery, images, captions, title)
 

@@ -18,6 +18,7 @@ from planewise.geometry.locations import (
     relative_locations,
     to_left_front_or_head,
 )
+from planewise.geometry.patch_pyramids import PredictedPatches, inverted_pyramids, predicted_patches
 from planewise.geometry.planes import (
     angle_between_planes,
     check_affine,
@@ -71,6 +72,7 @@ __all__ = [
     "FoundSquares",
     "LineFit",
     "PlannedPlane",
+    "PredictedPatches",
     "SliceLines",
     "Squares",
     "angle_between_planes",
@@ -87,6 +89,7 @@ __all__ = [
     "fit_plane",
     "flip_matrix",
     "intersection_lines",
+    "inverted_pyramids",
     "line_agreement",
     "line_centres",
     "line_errors",
@@ -99,6 +102,7 @@ __all__ = [
     "plane_errors",
     "plane_from_affine",
     "plane_from_lines",
+    "predicted_patches",
     "quarter_turned",
     "relative_locations",
     "signed_distance",

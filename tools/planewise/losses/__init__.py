@@ -3,9 +3,11 @@
 from planewise.losses.classes import ClassLoss
 from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
 from planewise.losses.findings import FindingsLoss
+from planewise.losses.grades import GradeLoss, cumulative_targets
 from planewise.losses.jigsaw import JigsawLoss
 from planewise.losses.patch_location import PatchLocationLoss
 from planewise.losses.position import PositionLoss
+from planewise.losses.predictive_coding import PredictiveCodingLoss, candidate_scores
 from planewise.losses.pretext import (
     MultitaskLoss,
     RelativeLocationLoss,
@@ -18,16 +20,19 @@ from planewise.losses.segmentation import SegmentationLoss
 from planewise.losses.slice_order import SliceOrderLoss
 from planewise.losses.soft_dice import SoftDiceLoss
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
+from planewise.losses.triplet import TripletLoss, negatives
 
 __all__ = [
     "BootstrapLoss",
     "ClassLoss",
     "ContrastiveLoss",
     "FindingsLoss",
+    "GradeLoss",
     "JigsawLoss",
     "MultitaskLoss",
     "PatchLocationLoss",
     "PositionLoss",
+    "PredictiveCodingLoss",
     "RelativeLocationLoss",
     "RelativeOrientationLoss",
     "RestorationLoss",
@@ -37,7 +42,11 @@ __all__ = [
     "SoftDiceLoss",
     "Term",
     "TermLoss",
+    "TripletLoss",
+    "candidate_scores",
+    "cumulative_targets",
     "logged_terms",
+    "negatives",
     "predicted_location",
     "weighted_sum",
 ]

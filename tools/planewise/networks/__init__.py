@@ -23,6 +23,7 @@ from planewise.networks.forest_net import ForestNet
 from planewise.networks.location_head import LocationHead
 from planewise.networks.masked_vit import MaskedViT, MaskedViTDecoder
 from planewise.networks.place_network import place_network
+from planewise.networks.predictive_coding_learner import PredictiveCodingLearner
 from planewise.networks.pretrained import copied_to_channels, load_imagenet, load_pretrained, read_weights, weights_path
 from planewise.networks.projection_head import ProjectionHead
 from planewise.networks.residual_unet import RESIDUAL_FEATURES, ResidualDecoder, ResidualEncoder
@@ -56,6 +57,7 @@ __all__ = [
     "LocationHead",
     "MaskedViT",
     "MaskedViTDecoder",
+    "PredictiveCodingLearner",
     "ProjectionHead",
     "ResNetEncoder",
     "ResidualDecoder",

@@ -2,8 +2,10 @@
 
 from planewise.pretexts.corrupt_images import CorruptImagesd
 from planewise.pretexts.crossing_planes import CrossingPlanesd
+from planewise.pretexts.exemplar_views import ExemplarViewsd
 from planewise.pretexts.jigsaw_tiles import JigsawTilesd
 from planewise.pretexts.mask_patches import MaskPatchesd
+from planewise.pretexts.overlapping_patches import OverlappingPatchesd
 from planewise.pretexts.permutations import choose_permutations, inverse, permutations_as_text, read_permutations
 from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
@@ -16,8 +18,10 @@ from planewise.pretexts.two_views import TwoViewsd
 __all__ = [
     "CorruptImagesd",
     "CrossingPlanesd",
+    "ExemplarViewsd",
     "JigsawTilesd",
     "MaskPatchesd",
+    "OverlappingPatchesd",
     "PlaneHeatmapsd",
     "PlaneSquaresd",
     "QuarterTurnsd",

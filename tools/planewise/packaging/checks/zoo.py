@@ -63,7 +63,7 @@ def _is_its_twin(file: Path, bundle: Bundle) -> bool:
 
 def _is_large(bundle: Bundle, name: str) -> bool:
     # a run in the bundle's own folder does not belong to it
-    run = name.startswith(("eval/", "runs/", "logs/")) or name.endswith("last.ckpt")
+    run = name.startswith(("eval/", "runs/", "logs/")) or name.endswith(".ckpt")
     return not run and (bundle.folder / name).stat().st_size > archive.LARGEST
 
 

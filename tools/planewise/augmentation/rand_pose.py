@@ -1,0 +1,54 @@
+"""Rotation and zoom of some images of a batch, at rates of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from planewise.augmentation.draws import own_draws
+from planewise.augmentation.rand_affine import RandAffineBatchd, pixel_map
+
+
+class RandPoseBatchd(RandAffineBatchd):
+    """Rotate some images of a batch about one axis each, drawn at random, and zoom some (Taleb 2020, appendix A: alpha and
+    gamma).
+
+    The rest is that of `RandAffineBatchd`: one interpolation for both, masks and affines follow, and several processes draw
+    as one.
+
+    Args:
+        rotate: largest rotation either way, degrees.
+        rotate_share: of the images are rotated; volumes about i, j or k, each as often.
+        scale: smallest and largest magnification.
+        scale_share: of the images are magnified.
+        label_keys, spatial_dims: as of `RandAffineBatchd`.
+
+    Raises:
+        ValueError: a setting makes no sense, or the batch is not of images or volumes as said.
+    """
+
+    def __init__(
+        self,
+        rotate: float = 180.0,
+        rotate_share: float = 0.5,
+        scale: Sequence[float] = (0.8, 1.2),
+        scale_share: float = 0.2,
+        label_keys: Sequence[str] = ("label",),
+        spatial_dims: int = 2,
+    ) -> None:
+        for name, value in (("rotate_share", rotate_share), ("scale_share", scale_share)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is a share from 0 to 1, not {value}")
+        super().__init__(float(rotate), scale, label_keys=label_keys, spatial_dims=spatial_dims)
+        self.rotate_share, self.scale_share = float(rotate_share), float(scale_share)
+
+    def _draw(self, count: int, shape: tuple[int, ...]) -> Tensor:
+        turns = len(self.rotate)
+        rotated, axis, angle, zoomed, by = own_draws(count, 5, dtype=torch.float64).unbind(dim=1)
+        angle = torch.where(rotated < self.rotate_share, (2 * angle - 1) * self.rotate[0], 0.0)
+        chosen = (axis * turns).long().clamp(max=turns - 1)
+        angles = torch.zeros(count, turns, dtype=torch.float64).scatter(1, chosen[:, None], angle[:, None])
+        magnify = torch.where(zoomed < self.scale_share, self.scale[0] + by * (self.scale[1] - self.scale[0]), 1.0)
+        return pixel_map(angles, magnify, torch.tensor(shape, dtype=torch.float64))

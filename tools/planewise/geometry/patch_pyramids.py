@@ -1,0 +1,59 @@
+"""Which patches of a grid are known when the next rows are predicted (Taleb 2020, section 3.1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class PredictedPatches(NamedTuple):
+    """Q predictions, each ``(Q,)`` int64: from the context of a patch, so many rows ahead, a patch."""
+
+    context: Tensor
+    ahead: Tensor
+    patch: Tensor
+
+
+def inverted_pyramids(patches_per_side: int, spatial_dims: int) -> tuple[Tensor, Tensor]:
+    """The context of every patch that has a row after it: the patch, and above it rows that widen by one patch either way.
+
+    Patches are numbered with the last axis fastest; rows follow each other along the first axis. The context of patch
+    ``(i, j, k)`` is all ``(u, v, w)`` with ``u <= i``, ``|v - j| <= i - u`` and ``|w - k| <= i - u`` that the grid has.
+
+    Args:
+        patches_per_side: n, along each axis.
+        spatial_dims: d, 2 or 3.
+
+    Returns:
+        ``(M, T)`` int64, the numbers of the patches of each context, first row first, its own patch last; a context that is
+        shorter than T is filled up with its own patch. And ``(M,)``, the length of each. ``M = (n - 1) n^(d - 1)``: context
+        m is that of patch m.
+    """
+    sides = [torch.arange(patches_per_side)] * spatial_dims
+    places = torch.cartesian_prod(*sides).reshape(-1, spatial_dims)
+    own = torch.arange(len(places) - len(places) // patches_per_side)
+    above = places[own, None, 0] - places[None, :, 0]
+    beside = (places[own, None, 1:] - places[None, :, 1:]).abs().amax(dim=2)
+    inside = (above >= 0) & (beside <= above)
+    length = inside.sum(dim=1)
+    # numbers rise row by row, so that a stable sort leaves the first row first and the own patch last
+    numbers = (~inside).long().argsort(dim=1, stable=True)[:, : int(length.max())]
+    filled = torch.arange(numbers.shape[1]) >= length[:, None]
+    return torch.where(filled, own[:, None], numbers), length
+
+
+def predicted_patches(patches_per_side: int, spatial_dims: int, rows_ahead: int) -> PredictedPatches:
+    """All patches that lie 1 to ``rows_ahead`` rows straight after a patch, within the grid.
+
+    Args:
+        patches_per_side, spatial_dims: as of `inverted_pyramids`.
+        rows_ahead: smaller than ``patches_per_side``.
+    """
+    row = patches_per_side ** (spatial_dims - 1)
+    context = torch.arange((patches_per_side - 1) * row).repeat_interleave(rows_ahead)
+    ahead = torch.arange(1, rows_ahead + 1).repeat(len(context) // rows_ahead)
+    patch = context + ahead * row
+    kept = patch < patches_per_side * row
+    return PredictedPatches(context[kept], ahead[kept], patch[kept])

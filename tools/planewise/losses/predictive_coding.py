@@ -1,0 +1,51 @@
+"""Loss of contrastive predictive coding, Taleb 2020 section 3.1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, softplus
+
+from planewise.losses.terms import Term, TermLoss
+
+
+class PredictiveCodingLoss(TermLoss):
+    """Each prediction has to find its patch among negatives from other places of the same image.
+
+    With s the dot product of the prediction ``z^_(i+l,j,k)`` and an embedding, s+ for the right patch and s_n for negative n:
+
+    - ``infonce`` (Taleb 2020, Eq. 1): ``-log(exp(s+) / (exp(s+) + sum_n exp(s_n)))``, the mean over all predictions. The
+      equation is printed with the sum inside the exponential; meant is the categorical cross-entropy of van den Oord 2018
+      (Eq. 4), as the text under it says;
+    - ``binary`` (the same section: "solved as a binary pairwise classification task"): the cross-entropy of whether a pair
+      belongs together, ``-log sigma(s+)`` for the right patch and ``-log sigma(-s_n)`` for each negative, the mean over
+      all pairs.
+
+    It takes scores ``(B, Q, P)`` of all patches (`planewise.networks.PredictiveCodingLearner`) and a dictionary with
+    ``candidates`` ``(B, Q, 1 + N)``, the numbers of the patches that count, the right one first.
+
+    Args:
+        form: ``"infonce"`` or ``"binary"``.
+    """
+
+    def __init__(self, form: Literal["infonce", "binary"] = "infonce") -> None:
+        super().__init__()
+        if form not in ("infonce", "binary"):
+            raise ValueError(f"form of the loss is 'infonce' or 'binary', not {form!r}")
+        self.form = form
+
+    def terms(self, prediction: Tensor, target: Mapping[str, Tensor]) -> list[Term]:
+        scores = candidate_scores(prediction, target)
+        if self.form == "infonce":
+            first = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
+            return [Term(cross_entropy(scores, first), len(scores))]
+        pairs = torch.cat([softplus(-scores[:, :1]), softplus(scores[:, 1:])], dim=1)
+        return [Term(pairs.mean(), pairs.numel())]
+
+
+def candidate_scores(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+    """Scores of the candidates of every prediction, ``(B * Q, 1 + N)``, the right one first."""
+    return prediction.gather(2, target["candidates"]).flatten(0, 1)

@@ -1,0 +1,75 @@
+"""Loss of exemplar networks, Taleb 2020 section 3.5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import ignite.distributed as idist
+import torch
+from torch import Tensor
+from torch.nn.functional import triplet_margin_loss
+
+from planewise.errors import InputError
+from planewise.losses.gathering import gathered
+from planewise.losses.terms import Term, TermLoss
+
+
+class TripletLoss(TermLoss):
+    """``L_Exe = 1/N sum_i max(0, D(z_i, z_i+) - D(z_i, z_i-) + alpha)`` (Taleb 2020, Eq. 3), D the L2 distance.
+
+    It takes embeddings ``(B, V, D)`` of the views of each sample, as `planewise.pretexts.ExemplarViewsd` makes them: the
+    sample, its transformed version, and perhaps a different sample. Without that the negative is another sample of the
+    batch, see `negatives`.
+
+    Args:
+        margin: alpha.
+    """
+
+    def __init__(self, margin: float = 1.0) -> None:
+        super().__init__()
+        if not margin > 0:
+            raise ValueError(f"margin is a number above zero, not {margin}")
+        self.margin = float(margin)
+
+    def terms(self, prediction: Tensor, target: Mapping[str, Tensor]) -> list[Term]:
+        anchor, positive = prediction[:, 0], prediction[:, 1]
+        loss = triplet_margin_loss(anchor, positive, negatives(prediction, target), self.margin)
+        return [Term(loss, len(prediction))]
+
+
+def negatives(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+    """The embedding of a different sample for each sample, ``(B, D)``.
+
+    It is the third view where there is one. Otherwise it is the sample as it came of another one of the batch: of those with
+    another ``index`` the one with the highest ``order``. (Where all of a batch are the same, there is none, and each stands
+    against itself.) Several processes that train draw from the batches of all, and gradients flow to all: they step as one
+    process does with a batch that is as many times as large. In validation each draws from its own batch.
+
+    Args:
+        prediction: ``(B, V, D)``, V 2 or 3.
+        target: ``index`` ``(B,)`` and ``order`` ``(B, N)``, N the samples of all processes' batches.
+
+    Raises:
+        InputError: in training, a batch of one sample.
+    """
+    if prediction.shape[1] == 3:
+        return prediction[:, 2]
+    anchor, index, order = prediction[:, 0], target["index"], target["order"]
+    rank, processes = idist.get_rank(), idist.get_world_size()
+    others, numbers = anchor, index
+    if processes > 1 and torch.is_grad_enabled():
+        others, numbers = (_dealt(rows, processes) for rows in (gathered(anchor), idist.all_gather(index)))
+    else:
+        order = order[:, rank::processes]
+    if torch.is_grad_enabled() and len(others) < 2:
+        raise InputError(
+            "a batch holds one sample, which has no other to be told from; choose a --batch_size of 2 or more that does not "
+            "leave one sample over (--samples_per_epoch), or --negatives_from dataset"
+        )
+    chosen = order.masked_fill(index[:, None] == numbers, -1.0).argmax(dim=1)
+    return others.index_select(0, chosen)
+
+
+def _dealt(rows: Tensor, processes: int) -> Tensor:
+    """Rows of all processes, one process after the other, in the order of the one batch that was dealt out in turns."""
+    return rows.unflatten(0, (processes, -1)).transpose(0, 1).flatten(0, 1)

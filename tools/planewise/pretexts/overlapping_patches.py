@@ -1,0 +1,129 @@
+"""Overlapping patches of images and volumes, to predict the next rows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+from torch import Tensor
+
+from planewise.augmentation import own_draws
+from planewise.data.to_device import to_device
+from planewise.errors import InputError
+from planewise.geometry import predicted_patches
+from planewise.pretexts.grid_patches import cut_patches
+
+
+class OverlappingPatchesd(Transform):
+    """Cut every image of a batch into a grid of overlapping patches, and draw what each prediction is to be told from
+    (contrastive predictive coding, Taleb 2020, section 3.1).
+
+    Predictions are of the patches in the rows after a patch (`planewise.geometry.predicted_patches`). Each is to be found
+    among candidates: the patch that is predicted, and negatives from other places of the same image, drawn without
+    replacement.
+
+    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` of volumes. Writes
+
+    - ``image``: ``(B, P * C, h, w)``, P patches one after the other, the last axis fastest, or ``(B, P * C, h, w, d)``;
+    - ``candidates``: ``(B, Q, 1 + negatives)``, int64: numbers of patches for each of Q predictions, the right one first;
+    - ``ahead``: ``(B, Q)``, int64: by how many rows the predicted patch follows;
+    - ``original``: the image as it came.
+
+    Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
+
+    Args:
+        patches_per_side: n, along each axis.
+        overlap: share of a patch that the next one has too.
+        rows_ahead: rows that are predicted.
+        negatives: patches that each prediction is told from.
+        spatial_dims: 2 for images, 3 for volumes.
+
+    Raises:
+        InputError: there are too few rows or patches for what is asked, or the image is too small.
+    """
+
+    def __init__(
+        self,
+        patches_per_side: int = 4,
+        overlap: float = 0.5,
+        rows_ahead: int = 2,
+        negatives: int = 16,
+        spatial_dims: int = 3,
+    ) -> None:
+        check_patches(int(patches_per_side), int(rows_ahead), int(negatives), spatial_dims)
+        self.patches_per_side = int(patches_per_side)
+        self.overlap = float(overlap)
+        self.negatives = int(negatives)
+        self.predicted = predicted_patches(self.patches_per_side, spatial_dims, int(rows_ahead))
+        self.patches = self.patches_per_side**spatial_dims
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        batch = dict(data)
+        image: Tensor = batch["image"]
+        count, device = len(image), image.device
+        size, corners = patch_places(image.shape[2:], self.patches_per_side, self.overlap)
+        patches = cut_patches(image, to_device(corners.expand(count, -1, -1), device), size)
+        batch |= {
+            "image": patches.flatten(1, 2),
+            "candidates": to_device(self._candidates(count), device),
+            "ahead": to_device(self.predicted.ahead.expand(count, -1), device),
+            "original": image,
+        }
+        return batch
+
+    def _candidates(self, count: int) -> Tensor:
+        """``(B, Q, 1 + negatives)``, on the CPU."""
+        right = self.predicted.patch[:, None].expand(count, -1, -1)
+        # the others in random order, counted as if the right one were not there
+        others = own_draws(count, len(self.predicted.patch), self.patches - 1).argsort(dim=2)[..., : self.negatives]
+        return torch.cat([right, others + (others >= right)], dim=2)
+
+
+def check_patches(patches_per_side: int, rows_ahead: int, negatives: int, spatial_dims: int) -> None:
+    """Refuse a grid that lacks what is to be predicted, or to be told from.
+
+    Raises:
+        InputError: it does.
+    """
+    patches = patches_per_side**spatial_dims
+    if rows_ahead >= patches_per_side:
+        raise InputError(
+            f"a grid of {patches_per_side} patches a side has no {rows_ahead} rows after another one; lower --rows_ahead or "
+            "raise --patches_per_side"
+        )
+    if negatives >= patches:
+        raise InputError(
+            f"a grid of {patches} patches has {patches - 1} others to tell one from, not {negatives}; lower --negatives or "
+            "raise --patches_per_side"
+        )
+
+
+def patch_places(shape: Sequence[int], patches_per_side: int, overlap: float) -> tuple[tuple[int, ...], Tensor]:
+    """Sides of a patch, and where the patches of a grid over the whole image begin.
+
+    Args:
+        shape: of the image, d sides.
+        patches_per_side: n, along each axis.
+        overlap: share of a patch that the next one has too, as exactly as whole pixels allow.
+
+    Returns:
+        d sides, pixels; and the first pixel of each patch, ``(n^d, d)`` int64, the last axis fastest.
+
+    Raises:
+        InputError: a patch would have less than two pixels a side.
+    """
+    size = tuple(int(side / (1 + (patches_per_side - 1) * (1 - overlap))) for side in shape)
+    if min(size) < 2:
+        raise InputError(
+            f"an image of {' x '.join(str(int(side)) for side in shape)} pixels is too small for {patches_per_side} patches "
+            f"a side: a patch would have {min(size)} pixels; raise --image_size or lower --patches_per_side"
+        )
+    # the first begins where the image does, and the last ends where it ends
+    starts = [
+        [round(number * (side - patch) / (patches_per_side - 1)) for number in range(patches_per_side)]
+        for side, patch in zip(shape, size, strict=True)
+    ]
+    return size, torch.tensor(list(product(*starts)))

@@ -1,0 +1,66 @@
+"""Pictures of patches that are predicted from others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from planewise.reports.slices import show_slice
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_KNOWN, _RIGHT, _WRONG = "#4c9be8", "#2ca02c", "#d62728"
+
+
+class PredictedRow(NamedTuple):
+    """A row of the picture: what is predicted from one context, by numbers of patches."""
+
+    ahead: int
+    known: list[int]
+    right: int
+    found: list[int]
+    """One for each image."""
+
+
+def prediction_gallery(
+    layers: np.ndarray, size: Sequence[int], corners: Sequence[Sequence[int]], rows: Sequence[PredictedRow]
+) -> Figure:
+    """A column for each image and a row for each patch that is predicted: what was known in blue, the right patch in green,
+    and in red the patch that was taken for it, where that is another one.
+
+    Args:
+        layers: ``(N, h, w)``.
+        size: sides of a patch in the layer.
+        corners: first pixel of each patch in the layer.
+        rows: what is predicted.
+    """
+    from matplotlib.figure import Figure
+
+    columns = len(layers)
+    figure = Figure(figsize=(2.0 * max(columns, 2), 0.7 + 2.2 * len(rows)), layout="constrained", dpi=100)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, row in zip(grid, rows, strict=True):
+        for axes, layer, found in zip(line, layers, row.found, strict=True):
+            show_slice(axes, layer)
+            for number in row.known:
+                _outline(axes, corners[number], size, _KNOWN, 0.5)
+            _outline(axes, corners[row.right], size, _RIGHT, 2.0)
+            told = found == row.right
+            if not told:
+                _outline(axes, corners[found], size, _WRONG, 2.0)
+            rows_ahead = f"{row.ahead} row{'s' * (row.ahead > 1)} ahead"
+            axes.set_title(
+                f"{rows_ahead}: {'found' if told else 'another'}", fontsize=8, color=_RIGHT if told else _WRONG
+            )
+    return figure
+
+
+def _outline(axes: Axes, corner: Sequence[int], size: Sequence[int], colour: str, width: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    start = (corner[0] - 0.5, corner[1] - 0.5)
+    axes.add_patch(Rectangle(start, size[0], size[1], fill=False, edgecolor=colour, linewidth=width))
