@@ -26,6 +26,8 @@ import torch
 from monai.bundle import ConfigParser
 from planewise.networks import SharedEncoderNet, StackClassifier, TwoPhaseClassifier, place_network
 from planewise.pretexts.jigsaw_tiles import tile_sides
+from planewise.pretexts.overlapping_patches import patch_places
+from planewise.pretexts.relative_patches import patch_sides
 from torch.utils.flop_counter import FlopCounterMode
 
 BUNDLES = Path(__file__).resolve().parent.parent.parent / "bundles"
@@ -190,8 +192,14 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
         (tile,) = tile_sides((size,), config["tiles_per_side"], config["tile_gap"])
         size = config["tile_size"] or tile
         return torch.rand(count, network.pieces, size, size, device=device)
-    if "in_channels" in config and getattr(network, "pieces", 1) == 1:  # volumes, or their slices
-        return torch.rand(count, int(config["in_channels"]), *[size] * int(config["spatial_dims"]), device=device)
+    if "in_channels" in config:  # volumes, or their slices; or some patches of each
+        pieces = getattr(network, "patches", getattr(network, "pieces", 1))
+        channels, dims = int(config["in_channels"]) * pieces, int(config["spatial_dims"])
+        if "patch_overlap" in config:
+            (size,), _ = patch_places((size,), config["patches_per_side"], config["patch_overlap"])
+        if "patch_jitter" in config:
+            (size,) = patch_sides((size,), config["patches_per_side"], config["patch_jitter"])
+        return torch.rand(count, channels, *[size] * dims, device=device)
     if isinstance(network, TwoPhaseClassifier):
         return torch.rand(1, 2, size, size, count // 2, device=device)
     if isinstance(network, SharedEncoderNet):

@@ -29,7 +29,7 @@ def find_inputs(
         path: a volume (NIfTI, ``.npy``); a folder of volumes (masks, ``*_gt``, apart); a DICOM file or folder, in which
             the indexer finds the stacks of the view; or a datalist.
         phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for each.
-        section: section of a datalist.
+        section: section of a datalist; ``"all"`` for every exam.
         num_exams: largest number of inputs; None takes all.
         view: the stack that is looked for, ``"sax"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.

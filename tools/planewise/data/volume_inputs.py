@@ -21,7 +21,7 @@ def find_volumes(
     Args:
         path: a NIfTI volume; a folder of volumes, or of cases with a file for each channel, as `planewise index --anatomy
             volume` finds them; a photograph, or a folder of photographs without volumes; or a datalist.
-        section: section of a datalist.
+        section: section of a datalist; ``"all"`` for every exam.
         num_exams: largest number of inputs; None takes all.
         channels: how the files of a case end, in order; none where a file is a case.
 

@@ -12,7 +12,14 @@ from monai.bundle import ConfigParser
 
 from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import RunRecord, in_our_names
-from planewise.engines.weights_settings import defining_settings, holds_code, merged, plain, settings_of
+from planewise.engines.weights_settings import (
+    asked_of_overlay,
+    defining_settings,
+    holds_code,
+    merged,
+    plain,
+    settings_of,
+)
 from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -43,7 +50,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         InputError: the run's configuration is broken.
     """
     configs = _configs_beside(parser)
-    run = _run_of(parser, "weights")
+    run = run_of(parser, "weights")
     if run is None or configs is None:
         return {}
     train, inference = (configs[name] for name in ("train", "inference"))
@@ -67,7 +74,9 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         wanted = _all_settings(run, merged(train, overlay)) | wanted
     if overlay:
         changed = {key.partition("#")[0] for key in overlay} - {"network"}
-        asked = set(base) | defining_settings(merged(inference, overlay)) | {_NETWORK}
+        asked = asked_of_overlay(inference, overlay)
+        if evaluates:
+            asked = set(base) | defining_settings(merged(inference, overlay)) | {_NETWORK}
         content = merged(base, overlay)
         wanted = {key: content[key] for key in changed & asked if key in content} | wanted
     return _take(parser, wanted, base, arguments, "weights")
@@ -80,7 +89,7 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
     Args, returns and raises: as `follow_weights`.
     """
     configs = _configs_beside(parser)
-    run = _run_of(parser, "pretrained")
+    run = run_of(parser, "pretrained")
     if run is None or configs is None:
         return {}
     shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config) - _OF_DATA
@@ -104,7 +113,7 @@ def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
     return configs if {"train", "inference"} <= configs.keys() else None
 
 
-def _run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
+def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
     """The run that a setting's weights come from; None where nothing is known of it."""
     path = parser.get_parsed_content(setting) if setting in parser else None
     if not isinstance(path, (str, Path)) or str(path) in ("", "none"):
