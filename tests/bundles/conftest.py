@@ -32,6 +32,7 @@ VOLUMES = {
     "downstream_brain_tumour_segmentation": "tumours",
     "downstream_pancreas_segmentation": "abdomens",
     "pretext_contrastive_predictive_coding": "heads",
+    "pretext_exemplar": "heads",
     "pretext_relative_patch_location": "heads",
     "pretext_rotation": "heads",
 }
@@ -46,11 +47,12 @@ _OWN = {
         "embedding": [16, 8],
         "context_features": 8,
     },
+    "pretext_exemplar": {"in_channels": 2, "code_features": 8},
     "pretext_relative_patch_location": {"in_channels": 2, "image_size": 24},
     "pretext_rotation": {"in_channels": 2},
 }
 #: Of these, what inference has too.
-_SIZE = ("features", "blocks", "stem_stride", "image_size", "spacing", "in_channels")
+_SIZE = ("features", "blocks", "stem_stride", "image_size", "spacing", "in_channels", "code_features")
 
 
 def anatomy(name: str) -> str:
