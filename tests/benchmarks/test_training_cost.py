@@ -86,6 +86,54 @@ def test_another_network_is_counted_with_its_config():
     assert forward == pytest.approx(expected, rel=1e-3)
 
 
+def test_a_network_of_volumes_is_counted_at_its_size():
+    """A residual encoder's operations by hand, at 16^3 with two levels of 4 and 8 channels and two channels of the image."""
+    small = {"image_size": 16, "features": [4, 8], "in_channels": 2, "head_features": []}
+    config = settings("pretext_rotation", overrides=small)
+    fine, deep = 16**3, 8**3
+    stem = 27 * 2 * 4 * fine
+    first = 2 * 27 * 4 * 4 * fine
+    # its block halves the grid, and a convolution of one voxel takes the short way
+    second = 27 * 4 * 8 * deep + 27 * 8 * 8 * deep + 4 * 8 * deep
+    expected = 2 * (stem + first + second + 8 * 10) / 1e9
+    assert gflop_per_slice(config)[0] == pytest.approx(expected, rel=1e-6)
+    found = work(settings("pretext_rotation", overrides={"max_epochs": 3}), Section(20, 20), Section(4, 4))
+    assert (found.steps, found.step_slices) == (3 * 3, 8), "20 volumes, 8 at a time"
+    slices = work(settings("pretext_rotation", ("train.yaml", "2d.yaml"), {"max_epochs": 3}), Section(20, 20))
+    assert (slices.steps, slices.step_slices) == (3 * 3, 64), "160 slices, 8 of each volume, 64 at a time"
+    flat = gflop_per_slice(settings("pretext_rotation", overrides=small | {"spatial_dims": 2}))[0]
+    assert flat == pytest.approx(
+        2 * (9 * 2 * 4 * 256 + 2 * 9 * 4 * 4 * 256 + (9 * 4 * 8 + 9 * 8 * 8 + 4 * 8) * 64 + 8 * 4) / 1e9, rel=1e-6
+    )
+
+
+def test_patches_of_a_volume_are_counted_at_their_size():
+    """Two patches of 8^3 cost what two volumes of that size do, but for the head."""
+    small = {"features": [4, 8], "head_features": [], "in_channels": 2}
+    patches = settings("pretext_relative_patch_location", overrides=small | {"image_size": 30, "patch_jitter": 2})
+    whole = settings("pretext_rotation", overrides=small | {"image_size": 8})
+    assert gflop_per_slice(patches) == pytest.approx([2 * value for value in gflop_per_slice(whole)], rel=0.01)
+
+
+def test_memory_of_a_step_of_volumes(capsys, monkeypatch):
+    monkeypatch.setattr(training_cost, "_peak", lambda network, image: image.numel() / 10)
+    command = [
+        "training_cost.py",
+        "downstream_brain_tumour_segmentation",
+        "--exams",
+        "9",
+        "--batch-size",
+        "2",
+        "--memory",
+    ]
+    monkeypatch.setattr("sys.argv", [*command, "--config", "demo.yaml"])
+    training_cost.main()
+    text = capsys.readouterr().out
+    # two volumes of four channels and 32^3 voxels
+    assert "GFLOP a volume, 2 volumes a step" in text
+    assert f"peak memory of a step of 2 volumes, float32: {2 * 4 * 32**3 / 10:.1f} GiB" in text
+
+
 def test_tiles_of_a_puzzle_are_counted_at_their_size():
     demo = ("train.yaml", "demo.yaml")
     # without gaps, 9 tiles of 32 x 32 are a slice of 96 x 96

@@ -12,6 +12,7 @@ from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe, write_exams
 from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
+from planewise.phantoms.retina.population import RETINAS
 
 from tests.conftest import ROOT
 
@@ -26,6 +27,7 @@ TINY = {
     "cardiac": {"features": [4, 8, 16], "stem_stride": 2, "image_size": 48, "spacing": 5.8, "batch_size": 8},
     "knee": {"features": [8, 16, 16, 16, 16], "image_size": 64, "spacing": 2.2, "batch_size": 1},
     "volume": {"features": [4, 8, 8], "image_size": 16, "batch_size": 4, "val_samples": 8},
+    "photograph": {"init_features": 8, "growth_rate": 4, "blocks": [1, 1, 1, 1], "image_size": 32, "batch_size": 4},
 }
 #: Bundles of whole volumes, and the layout of the phantoms that they learn from.
 VOLUMES = {
@@ -36,6 +38,8 @@ VOLUMES = {
     "pretext_relative_patch_location": "heads",
     "pretext_rotation": "heads",
 }
+#: Bundles of photographs, and what they learn from.
+PHOTOGRAPHS = {"downstream_retinopathy_grading": "graded"}
 #: Of a bundle whose network is another.
 _OWN = {
     "downstream_cardiac_two_phase_classification": {"features": [4, 4, 8, 8, 8], "blocks": [1, 1, 1, 1, 1]},
@@ -52,13 +56,19 @@ _OWN = {
     "pretext_rotation": {"in_channels": 2},
 }
 #: Of these, what inference has too.
-_SIZE = ("features", "blocks", "stem_stride", "image_size", "spacing", "in_channels", "code_features")
+_SIZE = (
+    "features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks",
+    "code_features",
+)  # fmt: skip
 
 
 def anatomy(name: str) -> str:
-    """``pretext_knee_location`` to ``knee``; bundles that name no body part are of the heart by default, or of volumes."""
+    """``pretext_knee_location`` to ``knee``; bundles that name no body part are of the heart by default, or of volumes or
+    photographs."""
     if name in VOLUMES:
         return "volume"
+    if name in PHOTOGRAPHS:
+        return "photograph"
     return "knee" if "_knee_" in name else "cardiac"
 
 
@@ -132,6 +142,7 @@ def phantoms(tmp_path_factory) -> SimpleNamespace:
             "unlabelled": (Recipe("fastmri", 33, KNEE_UNLABELLED.at_size("demo").with_values(spacing=(2.2, 2.6))), 10),
             "labelled": (Recipe("mrnet", 34, KNEE_LABELLED.at_size("demo").with_values(matrix=64)), 24),
         },
+        "photograph": {"graded": (Recipe("aptos", 37, RETINAS.with_values(side=96)), 24)},
         "volume": {
             "heads": (Recipe("brats", 36, HEADS.with_values(side=16, tumour=0.0)), 10),
             "tumours": (Recipe("brats", 37, HEADS.with_values(side=16, radius=(25.0, 30.0))), 10),
@@ -143,8 +154,8 @@ def phantoms(tmp_path_factory) -> SimpleNamespace:
 
 def datalist_for(name: str, phantoms: SimpleNamespace) -> Path:
     lists = getattr(phantoms, anatomy(name))
-    if name in VOLUMES:
-        return getattr(lists, VOLUMES[name])
+    if name in VOLUMES | PHOTOGRAPHS:
+        return getattr(lists, (VOLUMES | PHOTOGRAPHS)[name])
     if "_lax_" in name:
         return lists.four_chamber
     return lists.unlabelled if name.startswith("pretext_") else lists.labelled

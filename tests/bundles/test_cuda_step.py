@@ -16,6 +16,7 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.bundle import ConfigParser
+from PIL import Image
 from planewise.data import StackDataset, TwoPhaseDataset, kept_arrays
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -64,7 +65,7 @@ def datalists(tmp_path_factory) -> SimpleNamespace:
     """Two exams for any bundle: slices with planes, locations and masks; stacks with findings; two phases with a group."""
     folder = tmp_path_factory.mktemp("exams")
     rng = np.random.default_rng(0)
-    slices, stacks, phases, volumes = [], [], [], []
+    slices, stacks, phases, volumes, photographs = [], [], [], [], []
     for number in range(2):
         volume = folder / f"{number}.nii.gz"
         nibabel.save(
@@ -106,8 +107,10 @@ def datalists(tmp_path_factory) -> SimpleNamespace:
         phases += [common | {"phase": phase} for phase in ("ED", "ES")]
         nibabel.save(nibabel.Nifti1Image(np.eye(24, dtype=np.uint8)[..., None].repeat(3, 2), np.diag([6.0, 6, 9, 1])),
                      folder / f"{number}_one.nii.gz")  # fmt: skip
+        Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+        photographs.append({"image": f"{number}.png", "exam": f"e{number}", "grade": number})
         volumes.append({"image": volume.name, "label": f"{number}_one.nii.gz", "exam": f"e{number}"})
-    kinds = {"slices": slices, "stacks": stacks, "phases": phases}
+    kinds = {"slices": slices, "stacks": stacks, "phases": phases, "photographs": photographs}
     for channels in (1, 2, 4):
         kinds[f"volumes{channels}"] = [item | {"image": [item["image"]] * channels} for item in volumes]
     made = SimpleNamespace(**{kind: folder / f"{kind}.json" for kind in kinds}, folder=folder)
@@ -123,6 +126,8 @@ def trainer_on(device: torch.device, name: str, datalists: SimpleNamespace, fold
         "datalist": str(
             getattr(datalists, f"volumes{tiny(name).get('in_channels', 1)}")
             if anatomy(name) == "volume"
+            else datalists.photographs
+            if anatomy(name) == "photograph"
             else datalists.phases
             if "two_phase" in name
             else datalists.stacks

@@ -23,6 +23,7 @@ from tests.kinds import one_of_each_kind
 SMALLER_PHANTOM = {
     "cardiac": " --exams 10 --phases 2 --set spacing=3.6,4.2",
     "knee": " --exams 10 --set spacing=2.2,2.6",
+    "photograph": " --exams 24 --side 96",
     "volume": " --exams 10 --side 16",
 }
 SMALLER_TRAINING = {"samples_per_epoch": 16, "max_epochs": 1, "val_interval": 1, "lr_step": 1}

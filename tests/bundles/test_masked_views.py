@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -14,13 +15,14 @@ from monai.bundle import ConfigParser
 from planewise.data import load_datalist
 from planewise.engines import read_history
 from planewise.errors import InputError
+from planewise.exams import index_folder, write_datalist
 
 from tests.bundles.conftest import run_bundle
 from tests.bundles.test_pieces import parser_of
 from tests.bundles.test_runs import root_cause, weights
 from tests.conftest import ROOT
 
-SIMCLR = "pretext_simclr"
+SIMCLR, SEGMENTATION = "pretext_simclr", "downstream_cardiac_sax_segmentation"
 #: Small forms of the two.
 SMALL = {
     "vgg16.yaml": {"features": [4, 4, 8, 8, 8]},
@@ -122,3 +124,25 @@ def test_exams_without_masks_are_said(phantoms, tmp_path, caplog):
             output_dir=str(tmp_path / "bare"), max_epochs=1,
         )  # fmt: skip
     assert isinstance(root_cause(caught.value), InputError) and "no exam can be cut" in str(root_cause(caught.value))
+
+
+def test_from_predicted_masks_to_views_of_the_heart(phantoms, tmp_path, monkeypatch):
+    """As the README says: segment every section, index with these masks, learn from the hearts (with the shipped weights)."""
+    run_bundle(
+        SEGMENTATION, "inference.yaml", input=str(phantoms.cardiac.labelled), section="all",
+        output_dir=str(tmp_path / "masks"), features=[16, 32, 64, 128], image_size=128, spacing=2.2, device="cpu",
+    )  # fmt: skip
+    # hashes are those of the exams' datalist
+    monkeypatch.setenv("PLANEWISE_SALT_FILE", str(phantoms.folder / "salt"))
+    result = index_folder(phantoms.cardiac.folder / "labelled", labels_dir=tmp_path / "masks")
+    write_datalist(result.datalist, tmp_path / "hearts.json")
+    every = load_datalist(tmp_path / "hearts.json", "all")
+    assert len(every) == 2 * 10 and not result.unmatched and "two origins" not in str(result.warnings)
+    assert all((tmp_path / "masks").resolve() in Path(item["label"]).parents for item in every)
+    parser = parser_of(SIMCLR, tmp_path / "hearts.json", tmp_path / "run", images="segmented")
+    data = parser.get_parsed_content("train#dataset")
+    training = load_datalist(tmp_path / "hearts.json", "training")
+    assert len({item["exam"] for item in data.items}) >= 0.7 * len({item["exam"] for item in training})
+    image = data.__getitems__(list(range(len(data))))["image"]
+    outside = [float((each == each[0, 0, 0]).float().mean()) for each in image]
+    assert all(0.5 < share < 1 for share in outside), "the heart, and nothing around it"

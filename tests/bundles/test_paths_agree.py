@@ -9,14 +9,15 @@ from monai.data import MetaTensor
 from planewise.data import find_inputs, load_datalist
 from planewise.evaluation.plan_views import slice_affines
 
-from tests.bundles.conftest import TRAINED, VOLUMES, datalist_for
+from tests.bundles.conftest import PHOTOGRAPHS, TRAINED, VOLUMES, datalist_for
 from tests.conftest import ROOT
 
-#: Its inference loads exams as its training does, by the same transforms (test_wiring.py). Of volumes see test_volumes.py.
+#: Its inference loads exams as its training does, by the same transforms (test_wiring.py). Of volumes see test_volumes.py,
+#: of photographs test_photographs.py.
 ONE_PATH = "downstream_cardiac_two_phase_classification"
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINED if name != ONE_PATH and name not in VOLUMES])
+@pytest.mark.parametrize("name", [name for name in TRAINED if name != ONE_PATH and name not in VOLUMES | PHOTOGRAPHS])
 def test_training_and_inference_see_the_same_slice(name, phantoms):
     folder = ROOT / "bundles" / name / "configs"
     parsers = []

@@ -13,6 +13,7 @@ import torch
 from monai.bundle import ConfigParser
 from planewise.data import find_volumes, load_datalist
 from planewise.engines import read_history
+from planewise.networks import load_pretrained
 from planewise.phantoms import Recipe
 from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
@@ -130,6 +131,23 @@ def test_the_2d_form_starts_from_a_2d_pretext_and_segments_whole_volumes(volumes
     (mask,) = (nibabel.load(path) for path in (second / "test/masks").glob(f"*{item['exam']}*"))
     assert written.shape == nibabel.load(volumes.tumours.parent / item["image"][0]).shape
     assert np.array_equal(np.asarray(written.dataobj), np.asarray(mask.dataobj))
+
+
+@pytest.mark.parametrize("form", ["train.yaml", "2d.yaml"])
+@pytest.mark.parametrize("name", [name for name in VOLUMES if name.startswith("pretext_")])
+def test_every_pretexts_encoder_is_the_segmentations(name, form, tmp_path):
+    def network(bundle: str, channels: int) -> torch.nn.Module:
+        files = [str(ROOT / "bundles" / bundle / "configs" / file) for file in dict.fromkeys(("train.yaml", form))]
+        parser = ConfigParser(ConfigParser.load_config_files(files))
+        parser.update(tiny_size(bundle) | {"in_channels": channels})
+        return parser.get_parsed_content("network_def")
+
+    pretext = network(name, 2)
+    torch.save(pretext.state_dict(), tmp_path / "model.pt")
+    target = load_pretrained(network(TUMOURS, 4), tmp_path / "model.pt", ["encoder"]).state_dict()
+    given = parts(pretext.state_dict(), "encoder")
+    assert given.keys() == parts(target, "encoder").keys()
+    assert all(torch.equal(target[key], given[key]) for key in given if key != "encoder.stem.conv.weight")
 
 
 def test_frozen_then_released_and_resumed(volumes, pretext, tmp_path):

@@ -15,6 +15,7 @@ import torch
 from ignite.engine import Events
 from monai.bundle import ConfigParser
 from monai.bundle.reference_resolver import ReferenceResolver
+from PIL import Image
 from planewise.engines.overrides import unknown_overrides
 from planewise.errors import InputError
 from planewise.packaging.run_record import Run
@@ -49,9 +50,10 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
         "coronal": (1, 0.1, 0.2),
     }
     slices: dict[str, list[dict]] = {}
+    photographs: dict[str, list[dict]] = {}
     volumes: dict[str, list[dict]] = {}
     for section, count in SECTIONS.items():
-        slices[section], volumes[section] = [], []
+        slices[section], volumes[section], photographs[section] = [], [], []
         for exam in (f"{section}{number}" for number in range(count)):
             image, mask = draw.normal(size=(24, 24, 4)), draw.integers(0, 4, (24, 24, 4))
             nibabel.save(nibabel.Nifti1Image(image.astype("f4"), affine), folder / f"{exam}.nii.gz")
@@ -65,6 +67,8 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
                 own[:3, 3] = k * affine[:3, 2]
                 place = {"frame": k, "slice": k, "stack": "stack", "phase": 0, "location": k / 3}
                 slices[section].append(common | place | {"affine": own.tolist(), "planes": planes})
+            Image.fromarray(draw.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(folder / f"{exam}.png")
+            photographs[section].append(common | {"image": f"{exam}.png", "grade": int(draw.integers(5))})
             labels = {"label": f"{exam}_mask.nii.gz", "group": "NOR", "height": 170, "weight": 70}
             findings = {task: int(draw.integers(2)) for task in ("abnormal", "acl", "meniscus")}
             volumes[section] += [common | labels | findings | {"phase": phase} for phase in ("ED", "ES")]
@@ -74,7 +78,9 @@ def datalists(tmp_path_factory) -> dict[str, Path]:
                for section, items in single.items()}  # fmt: skip
     found = {}
     for name in BUNDLES:
-        if anatomy(name) == "volume":
+        if anatomy(name) == "photograph":
+            content = photographs
+        elif anatomy(name) == "volume":
             channels = tiny(name).get("in_channels", 1)
             content = {section: [_case(item, channels) for item in items] for section, items in single.items()}
         elif name.startswith("pretext_"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from planewise.data import (
@@ -43,6 +44,16 @@ def test_paths_are_relative_to_the_datalist(tmp_path):
 def test_what_is_no_datalist_is_explained(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
         load_datalist(write(tmp_path, content), "training")
+
+
+def test_all_sections_and_each_item_once(tmp_path):
+    """DSBCC's test exams are the validation section too."""
+    listed = {"training": ["a", "b"], "validation": ["c"], "test": ["c", "d"]}
+    content = {section: [{"image": f"{name}.dcm", "phase": 0} for name in names] for section, names in listed.items()}
+    path = write(tmp_path, content)
+    assert [Path(item["image"]).stem for item in load_datalist(path, "all")] == list("abcd")
+    with pytest.raises(InputError, match="section all of .* is empty \\(no section has exams"):
+        load_datalist(write(tmp_path, {}), "all", required=True)
 
 
 def test_an_empty_section_may_be_an_error(tmp_path):

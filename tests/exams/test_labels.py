@@ -96,7 +96,12 @@ def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):
     }
     result = index_folder(tmp_path / "data", labels_dir=tmp_path / "masks")
     assert {item["phase"]: item["label"] for item in items_of(result)} == {k: str(v) for k, v in predicted.items()}
-    assert result.unmatched == []
+    assert result.unmatched == [] and "two origins" not in str(result.warnings)
+    # one that is missing: the exam's own stays, and that is said
+    predicted["ES"].unlink()
+    result = index_folder(tmp_path / "data", labels_dir=tmp_path / "masks")
+    (warning,) = [text for text in result.warnings if "two origins" in text]
+    assert "1 exam with masks of their own" in warning and "beside 1 exam with masks of --labels" in warning
 
 
 def test_masks_drawn_on_converted_images_are_mirrored_back(tree, tmp_path):

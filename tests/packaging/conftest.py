@@ -18,8 +18,9 @@ from planewise.packaging import Packaged, package_bundle
 from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe
 from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
+from planewise.phantoms.retina.population import RETINAS
 
-from tests.bundles.conftest import VOLUMES, anatomy, tiny, write_phantoms
+from tests.bundles.conftest import PHOTOGRAPHS, VOLUMES, anatomy, tiny, write_phantoms
 from tests.conftest import ROOT
 from tests.packaging.fresh_environment import fresh_environment, required_by_all
 
@@ -104,6 +105,7 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
             "unlabelled": (Recipe("fastmri", 43, KNEE_UNLABELLED.at_size("demo").with_values(spacing=(3.0, 3.4))), 2),
             "labelled": (Recipe("mrnet", 44, KNEE_LABELLED.at_size("demo").with_values(matrix=48)), 6),
         },
+        "photograph": {"graded": (Recipe("aptos", 49, RETINAS.with_values(side=96)), 2)},
         "volume": {
             "heads": (Recipe("brats", 46, HEADS.with_values(side=16, tumour=0.0)), 2),
             "tumours": (Recipe("brats", 47, HEADS.with_values(side=16, radius=(25.0, 30.0))), 2),
@@ -122,8 +124,8 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
 
 def datalist_of(name: str, phantoms: SimpleNamespace) -> Path:
     lists = getattr(phantoms, anatomy(name))
-    if name in VOLUMES:
-        return getattr(lists, VOLUMES[name])
+    if name in VOLUMES | PHOTOGRAPHS:
+        return getattr(lists, (VOLUMES | PHOTOGRAPHS)[name])
     if "_lax_" in name:
         return lists.four_chamber
     return lists.unlabelled if name.startswith("pretext_") else lists.labelled

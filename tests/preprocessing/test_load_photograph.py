@@ -6,7 +6,7 @@ import torch
 from monai.transforms import Compose
 from PIL import Image
 from planewise.errors import InputError
-from planewise.preprocessing import CropToForegroundd, LoadPhotographd, ResizeSidesd, ScaleToUnitd
+from planewise.preprocessing import CropToForegroundd, LoadPhotographd, LoadVolumed, ResizeSidesd, ScaleToUnitd
 from planewise.preprocessing.exam_name import loaded_name
 
 
@@ -82,3 +82,13 @@ def test_the_papers_preprocessing_finds_the_field(tmp_path):
     back = Compose(steps).inverse({"image": image})["image"]
     assert back.shape == (3, 128, 96), "and back onto the photograph's grid"
     assert abs(float((back[0] > 0.5).sum()) - inside.sum()) < 0.03 * inside.sum()
+
+
+def test_a_pretext_of_volumes_reads_photographs_too(pixels, tmp_path):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    item = {"image": str(tmp_path / "a.png"), "exam": "abc"}
+    image = LoadVolumed("image", channels=3)(dict(item))["image"]
+    assert torch.equal(image.as_tensor(), load(item["image"], exam="abc").as_tensor())
+    assert loaded_name(image) == "abc"
+    with pytest.raises(InputError, match="three colours, and 1 channel is wanted; put configs/photographs.yaml on top"):
+        LoadVolumed("image", channels=1)(item)

@@ -15,6 +15,7 @@ def bundles(tmp_path):
         "pretext_cardiac_sax_position": ["demo.yaml", "knee.yaml"],
         "pretext_cardiac_orientation": ["demo.yaml"],
         "pretext_simclr": ["demo.yaml", "knee.yaml", "knee_demo.yaml"],
+        "pretext_jigsaw": ["demo.yaml", "3d.yaml", "3d_demo.yaml", "2d.yaml"],
     }.items():
         (tmp_path / bundle / "configs").mkdir(parents=True)
         for config in configs:
@@ -41,3 +42,11 @@ def test_the_anatomys_config_comes_before_the_studys(bundles):
     assert overlays_of("pretext_knee_location", "knee", "demo.yaml", bundles) == ["demo.yaml"]
     assert overlays_of("pretext_cardiac_sax_position", "knee", None, bundles) == ["knee.yaml"]
     assert overlays_of("pretext_location", "knee", None, bundles) == []
+    assert overlays_of("pretext_jigsaw", "volume", "demo.yaml", bundles) == ["3d.yaml", "3d_demo.yaml"]
+    assert overlays_of("pretext_jigsaw", "cardiac", "demo.yaml", bundles) == ["demo.yaml"]
+
+
+def test_a_study_gives_a_pretext_the_bundle_of_a_task(bundles):
+    given = {"tissues": "downstream_brain_tumour_segmentation"}
+    assert bundle_of("tissues", "pretext_volume_{pretext}", bundles, given) == given["tissues"]
+    assert bundle_of("simclr", "pretext_volume_{pretext}", bundles, given) == "pretext_simclr"

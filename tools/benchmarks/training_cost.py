@@ -4,9 +4,11 @@
     python tools/benchmarks/training_cost.py downstream_cardiac_sax_segmentation --slices 1188
     python tools/benchmarks/training_cost.py pretext_knee_multitask --exams 1000 --series 30
     python tools/benchmarks/training_cost.py downstream_knee_injury_classification --series 12 --config vit.yaml --memory
+    python tools/benchmarks/training_cost.py downstream_brain_tumour_segmentation --exams 228 --batch-size 1 --memory
 
-prints GFLOP per slice (forward and backward), steps, PFLOP, and hours at a rate of float32 operations that really arrive;
-with ``--memory`` the peak memory of a step. `tools/studies/estimate` asks the same of a whole study.
+prints GFLOP per slice, or per volume of a network of volumes (forward and backward), steps, PFLOP, and hours at a rate of
+float32 operations that really arrive; with ``--memory`` the peak memory of a step. `tools/studies/estimate` asks the same
+of a whole study.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
-from planewise.networks import SharedEncoderNet, StackClassifier, TwoPhaseClassifier
+from planewise.networks import SharedEncoderNet, StackClassifier, TwoPhaseClassifier, place_network
 from planewise.pretexts.jigsaw_tiles import tile_sides
+from planewise.pretexts.relative_patches import patch_sides
 from torch.utils.flop_counter import FlopCounterMode
 
 BUNDLES = Path(__file__).resolve().parent.parent.parent / "bundles"
@@ -74,9 +77,12 @@ def main() -> None:
     parser.add_argument(
         "--memory", action="store_true", help="run two steps on the processor and print the peak memory"
     )
+    parser.add_argument("--batch-size", type=int, help="another one than the config's")
     arguments = parser.parse_args()
 
-    config = settings(arguments.bundle, ("train.yaml", *arguments.config))
+    own = {} if arguments.batch_size is None else {"batch_size": arguments.batch_size}
+    config = settings(arguments.bundle, ("train.yaml", *arguments.config), own)
+    what = "volume" if _whole_volumes(config) else "slice"
     _, gflop = gflop_per_slice(config)
     exams = arguments.slices or arguments.exams
     drawn = config.get("samples_per_exam", 1)
@@ -86,13 +92,15 @@ def main() -> None:
     petaflop = run.steps * run.step_slices * gflop / 1e6
     hours = petaflop * 1e3 / arguments.tflops / 3600
     print(
-        f"{arguments.bundle}: {gflop:.1f} GFLOP a slice, {run.step_slices} slices a step, {run.steps} steps: "
+        f"{arguments.bundle}: {gflop:.1f} GFLOP a {what}, {run.step_slices} {what}s a step, {run.steps} steps: "
         f"{petaflop:.1f} PFLOP\nabout {hours:.1f} hours at {arguments.tflops:g} TFLOP/s"
     )
     if arguments.memory:
         network = config.get_parsed_content("network_def")
         peak = _peak(network, _slices(config, network, run.step_slices))
-        print(f"peak memory of a step of {run.step_slices} slices, float32: {peak:.1f} GiB")
+        print(
+            f"peak memory of a step of {run.step_slices} {what}{'s' * (run.step_slices > 1)}, float32: {peak:.1f} GiB"
+        )
 
 
 def settings(
@@ -156,6 +164,10 @@ def _whole_series(config: ConfigParser) -> bool:
     return any(name.endswith(("SeriesSampler", "StackDataset", "TwoPhaseDataset")) for name in whole)
 
 
+def _whole_volumes(config: ConfigParser) -> bool:
+    return config.get("spatial_dims") == 3
+
+
 def _units(config: ConfigParser, part: str, data: Section) -> int:
     """How many of them a pass over the data takes."""
     if _whole_series(config) and _unit(config, data) > 1:
@@ -163,7 +175,13 @@ def _units(config: ConfigParser, part: str, data: Section) -> int:
     per_exam = (config[part].get("sampler") or {}).get("samples_per_exam", "all")
     if str(per_exam).startswith("@"):
         per_exam = config[per_exam[1:]]
-    return data.slices if per_exam == "all" else min(data.exams * int(per_exam), data.slices)
+    # of volumes the datalist counts the volumes, whose slices are as many as the network's grid is wide
+    slices = (
+        data.exams * int(config["image_size"])
+        if "in_channels" in config and not _whole_volumes(config)
+        else data.slices
+    )
+    return slices if per_exam == "all" else min(data.exams * int(per_exam), slices)
 
 
 def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: str = "cpu") -> torch.Tensor:
@@ -173,6 +191,11 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
         (tile,) = tile_sides((size,), config["tiles_per_side"], config["tile_gap"])
         size = config["tile_size"] or tile
         return torch.rand(count, network.pieces, size, size, device=device)
+    if "in_channels" in config:  # volumes, or their slices; or some patches of each
+        channels, dims = int(config["in_channels"]) * getattr(network, "pieces", 1), int(config["spatial_dims"])
+        if "patch_jitter" in config:
+            (size,) = patch_sides((size,), config["patches_per_side"], config["patch_jitter"])
+        return torch.rand(count, channels, *[size] * dims, device=device)
     if isinstance(network, TwoPhaseClassifier):
         return torch.rand(1, 2, size, size, count // 2, device=device)
     if isinstance(network, SharedEncoderNet):
@@ -184,7 +207,7 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
 
 def _peak(network: torch.nn.Module, image: torch.Tensor) -> float:
     """GiB that two training steps add to the process."""
-    network = network.to(memory_format=torch.channels_last)
+    network = place_network(network, "cpu")
     optimizer = torch.optim.Adam(network.parameters())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(2):

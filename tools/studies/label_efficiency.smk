@@ -4,10 +4,12 @@
 #
 # The configuration names the anatomy and the bundles:
 #
-#   anatomy         cardiac or knee, for `planewise phantom` and `planewise index --anatomy`
+#   anatomy         cardiac, knee or volume, for `planewise phantom` and `planewise index --anatomy`
 #   view            optional: 4ch, for `planewise index --view`, where the target learns from that slice of a heart
 #   pretext_bundle  pretext_knee_{pretext}. A pretext without such a bundle is that of every anatomy, pretext_{pretext}, with
-#                   the anatomy's configs on top: knee.yaml, and knee_demo.yaml in place of demo.yaml
+#                   the anatomy's configs on top: knee.yaml, and knee_demo.yaml in place of demo.yaml (of volumes 3d.yaml)
+#   pretext_bundles optional: bundles of pretexts that are called by another name, {tissues: downstream_brain_tumour_segmentation}:
+#                   its method names the overlay that makes a pretext of a task with labels
 #   target          the bundle that is fine-tuned, and `arguments` that it alone takes. {diagnosed} in them is True in the
 #                   draws that are diagnosed, {draw} is the draw: `--fold {draw}` makes the draws folds of a cross-validation
 #   phantom         settings of `planewise phantom`, `unlabelled` and `labelled`; or datalists, paths of your own. Without
@@ -189,7 +191,7 @@ def datalist(kind):
 
 
 def pretext_bundle(pretext):
-    return bundle_of(pretext, config["pretext_bundle"], BUNDLES)
+    return bundle_of(pretext, config["pretext_bundle"], BUNDLES, config.get("pretext_bundles"))
 
 
 def overlays(method, kind):

@@ -56,3 +56,19 @@ def test_squares_of_positions_stand_one_by_one(tmp_path):
         ["anatomical positions", "far left", "0.000", "-", "8"],
     ]
     assert b"a picture" in [picture.png for picture in page.pictures]
+
+
+def test_pretexts_that_choose_stand_beside_chance(tmp_path):
+    write(
+        tmp_path / "pretrain/rotation/test/metrics.json", {"volumes": 9, "rotation": {"accuracy": 0.75, "chance": 0.1}}
+    )
+    write(tmp_path / "pretrain/jigsaw/test/metrics.json", {"jigsaw": {"accuracy": 0.5, "chance": 0.001, "puzzles": 9}})
+    write(
+        tmp_path / "pretrain/lax_position/test/metrics.json", {"mean": {"dice": {"mean": 0.5}}, "none": {"accuracy": 1}}
+    )
+    tables, _ = tables_of(pretexts, study_folder(tmp_path, pretexts=["rotation", "jigsaw", "lax_position"]))
+    assert tables["Pretexts that choose among answers"] == [
+        ["pretext", "right", "by chance"],
+        ["rotation", "0.750", "0.1"],
+        ["jigsaw", "0.500", "0.001"],
+    ]

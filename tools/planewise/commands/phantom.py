@@ -220,24 +220,29 @@ def volume(
         ),
     ] = VolumeLayout.brats,
     side: Annotated[int, typer.Option(min=16, help="Voxels along each axis.")] = 64,
+    defect: Defects = None,
+    list_defects: ListDefects = False,
     set_: Set = None,
     list_settings: ListSettings = False,
     workers: Workers = 0,
 ) -> None:
     """Writes phantom volumes: heads with brain tumours, or abdomens with tumours of the pancreas, as NIfTI.
 
-    Healthy heads, to pretrain on, are those of --set tumour=0.
+    Healthy heads, to pretrain on, are those of --set tumour=0; with --set tissues=1 they have masks of three tissues.
 
     Example: planewise phantom volume work/heads --layout brats --exams 40 --seed 1
     """
     from planewise.phantoms import LAYOUTS, Recipe
 
+    if list_defects:
+        _print_defects(layout)
+        return
     with _refusals():
         population = LAYOUTS[layout.value].population.with_values(side=side).with_text(set_ or [])
         if list_settings:
             _print_table(("setting", f"value for {layout.value}", "meaning"), population.describe())
             return
-        _write(Recipe(layout.value, seed, population), out, exams, workers)
+        _write(Recipe(layout.value, seed, population, _defect_names(defect, layout)), out, exams, workers)
 
 
 @app.command()
@@ -253,7 +258,7 @@ def photograph(
         ),
     ] = PhotographLayout.aptos,
     side: Annotated[
-        int | None, typer.Option(min=64, help="Pixels from left to right.", show_default="by population")
+        int | None, typer.Option(min=88, help="Pixels from left to right.", show_default="by population")
     ] = None,
     defect: Defects = None,
     list_defects: ListDefects = False,
@@ -268,7 +273,7 @@ def photograph(
     from planewise.phantoms import LAYOUTS, Recipe
 
     if list_defects:
-        _listed(layout, Size.demo, True, False)
+        _print_defects(layout)
         return
     with _refusals():
         population = LAYOUTS[layout.value].population
@@ -288,15 +293,19 @@ def _population(layout: Enum, size: Size) -> Settings:
 
 def _listed(layout: Enum, size: Size, list_defects: bool, list_settings: bool) -> bool:
     """Prints a list that was asked for; says whether one was."""
-    from planewise.phantoms import LAYOUTS
-
     if list_defects:
-        flaws = LAYOUTS[layout.value].defects
-        _print_table(("defect", "what it writes"), [(name, flaw.what) for name, flaw in flaws.items()])
+        _print_defects(layout)
     elif list_settings:
         header = ("setting", f"value for {layout.value}, {size.value}", "meaning")
         _print_table(header, _population(layout, size).describe())
     return list_defects or list_settings
+
+
+def _print_defects(layout: Enum) -> None:
+    from planewise.phantoms import LAYOUTS
+
+    flaws = LAYOUTS[layout.value].defects
+    _print_table(("defect", "what it writes"), [(name, flaw.what) for name, flaw in flaws.items()])
 
 
 def _defect_names(given: list[str] | None, layout: Enum) -> tuple[str, ...]:

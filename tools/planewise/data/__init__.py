@@ -12,12 +12,14 @@ from planewise.data.datalist import (
 )
 from planewise.data.exam_sampler import ExamSampler
 from planewise.data.folds import load_fold
+from planewise.data.graded import graded
 from planewise.data.hearts import with_hearts
 from planewise.data.inputs import find_inputs
 from planewise.data.ordered_sampler import OrderedSampler
 from planewise.data.pair_sampler import PairSampler
 from planewise.data.phases import pair_phases
 from planewise.data.photograph_dataset import PhotographDataset
+from planewise.data.photograph_inputs import find_photographs
 from planewise.data.series_sampler import SeriesSampler
 from planewise.data.slice_cache import SliceCache, default_cache_dir
 from planewise.data.slice_dataset import SliceDataset, as_batch
@@ -47,8 +49,10 @@ __all__ = [
     "default_cache_dir",
     "expand_volumes",
     "find_inputs",
+    "find_photographs",
     "find_volumes",
     "gather_stacks",
+    "graded",
     "labelled",
     "load_datalist",
     "load_fold",

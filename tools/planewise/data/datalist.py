@@ -17,6 +17,7 @@ import torch
 from planewise.errors import InputError
 from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.mrnet import open_volume
+from planewise.exams.split import SECTIONS
 from planewise.preprocessing.array_volume import is_array
 from planewise.preprocessing.exam_name import exam_of
 
@@ -65,11 +66,12 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
 def load_datalist(
     path: str | Path, section: str, required: bool = False, view: str | None = None
 ) -> list[dict[str, Any]]:
-    """The items of one section, their paths made absolute.
+    """The items of one section or of all, their paths made absolute.
 
     Args:
         path: the JSON file; its paths are relative to its own folder.
-        section: ``"training"``, ``"validation"`` or ``"test"``; one that is absent or empty gives no items.
+        section: ``"training"``, ``"validation"`` or ``"test"``; one that is absent or empty gives no items. ``"all"`` gives
+            those of all three, each once.
         required: whether an empty section is an error.
         view: the view that the images must be of, ``"sax"`` or ``"4ch"``, where the datalist says of which they are; None
             takes any.
@@ -82,6 +84,21 @@ def load_datalist(
     if view:
         _check_view(path, content, view)
     folder = Path(path).expanduser().resolve().parent
+    if section == "all":
+        found = [item for one in SECTIONS for item in _items_of(path, folder, content, one)]
+        # an exam may be in two sections, as DSBCC's test exams are
+        items = list({json.dumps(item, sort_keys=True): item for item in found}.values())
+    else:
+        items = _items_of(path, folder, content, section)
+    if required and not items:
+        filled = ", ".join(key for key in SECTIONS if content.get(key)) or "no section"
+        raise InputError(
+            f"section {section} of {path} is empty ({filled} has exams); index more exams, or move some with --split"
+        )
+    return items
+
+
+def _items_of(path: str | Path, folder: Path, content: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
     items = []
     listed = content.get(section, [])
     if not isinstance(listed, list):
@@ -99,11 +116,6 @@ def load_datalist(
             if not all(isinstance(entry, str) for entry in _files(item.get(key, ""))):
                 raise InputError(f"{path}: {key} of item {number} of {section} is {item[key]!r:.40}; a path is wanted")
         items.append({**item, **{key: _below(folder, item[key]) for key in PATH_KEYS if key in item}})
-    if required and not items:
-        filled = ", ".join(key for key in ("training", "validation", "test") if content.get(key)) or "no section"
-        raise InputError(
-            f"section {section} of {path} is empty ({filled} has exams); index more exams, or move some with --split"
-        )
     return items
 
 

@@ -28,7 +28,7 @@ def load_fold(
 
     Args:
         path: the datalist.
-        section: ``"training"``, ``"validation"`` or ``"test"``.
+        section: ``"training"``, ``"validation"``, ``"test"`` or ``"all"``.
         fold: 0 to ``folds`` - 1; None keeps the datalist's own sections.
         folds: number of folds.
         class_key: key of the items' class.
@@ -38,7 +38,7 @@ def load_fold(
     Raises:
         InputError: there is no such fold, or there are fewer patients than folds.
     """
-    if fold is None or section == "test":
+    if fold is None or section in ("test", "all"):
         return load_datalist(path, section, required)
     if folds < 2 or not 0 <= fold < folds:
         raise InputError(f"fold {fold} of {folds} was asked for; with {folds} folds it is 0 to {folds - 1} (--fold)")

@@ -29,7 +29,7 @@ def find_inputs(
         path: a volume (NIfTI, ``.npy``); a folder of volumes (masks, ``*_gt``, apart); a DICOM file or folder, in which
             the indexer finds the stacks of the view; or a datalist.
         phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for each.
-        section: section of a datalist.
+        section: section of a datalist; ``"all"`` for every exam.
         num_exams: largest number of inputs; None takes all.
         view: the stack that is looked for, ``"sax"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
@@ -70,11 +70,12 @@ def _from_datalist(path: Path, phases: str, section: str) -> list[dict[str, Any]
 
 
 def refuse_one_name(volumes: list[Path]) -> None:
-    """Raises `InputError` for volumes whose results would have one name: ``a.nii`` and ``a.nii.gz``."""
+    """Raises `InputError` for files whose results would have one name: ``a.nii`` and ``a.nii.gz``."""
     name, count = Counter(map(stem, volumes)).most_common(1)[0]
     if count > 1:
         raise InputError(
-            f"{count} volumes are called {name} (with other endings), so are their results; leave one of them"
+            f"{count} files are called {name} (with other endings or in other folders), so are their results; leave one of "
+            "them"
         )
 
 

@@ -29,8 +29,8 @@ def slices_between(count: int, first: float, last: float) -> list[int]:
 
     Args:
         count: number of slices.
-        first, last: shares of the stack's height, 0 to 1. A third to two thirds is the mid-ventricular third, whichever end
-            the base is at.
+        first, last: shares of the stack's height, 0 to 1. A third to two thirds is the middle third, whichever end the
+            base is at: the mid-ventricular one where the stack covers the ventricles.
 
     Returns:
         Their ranks; the slice nearest to the part's middle if the part lies between two.

@@ -8,7 +8,9 @@ from typing import Any
 
 from planewise.data.datalist import gather_stacks, load_datalist
 from planewise.data.inputs import refuse_one_name
+from planewise.data.photograph_inputs import find_photographs
 from planewise.errors import InputError
+from planewise.exams.photographs import is_photograph
 
 
 def find_volumes(
@@ -18,8 +20,8 @@ def find_volumes(
 
     Args:
         path: a NIfTI volume; a folder of volumes, or of cases with a file for each channel, as `planewise index --anatomy
-            volume` finds them; or a datalist.
-        section: section of a datalist.
+            volume` finds them; a photograph, or a folder of photographs without volumes; or a datalist.
+        section: section of a datalist; ``"all"`` for every exam.
         num_exams: largest number of inputs; None takes all.
         channels: how the files of a case end, in order; none where a file is a case.
 
@@ -43,6 +45,8 @@ def find_volumes(
     from planewise.exams.cases import read_cases
 
     files = sorted(file for ending in ("*.nii", "*.nii.gz") for file in path.rglob(ending) if file.name[0] != ".")
+    if not files and any(is_photograph(file) for file in path.rglob("*")):
+        return find_photographs(path, num_exams=num_exams)
     cases, skipped, _ = read_cases(files, path, channels)
     if not cases:
         reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in skipped.items()) or "no NIfTI file"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from planewise.data.photograph_dataset import PhotographDataset
 from planewise.data.to_device import to_device
 from planewise.data.volume_dataset import VolumeDataset
+from planewise.errors import InputError
+from planewise.exams.photographs import is_photograph
 
 
 def volumes_or_slices(
@@ -16,13 +20,24 @@ def volumes_or_slices(
     transform: Callable[[dict[str, Any]], dict[str, Any]],
     spatial_dims: int = 3,
     **options: Any,
-) -> VolumeDataset:
-    """A `VolumeDataset` where a network takes volumes, and a `VolumeSliceDataset` where it takes images.
+) -> VolumeDataset | PhotographDataset:
+    """A `VolumeDataset` where a network takes volumes, and where it takes images a `VolumeSliceDataset` of volumes, or a
+    `PhotographDataset` of photographs.
 
     Args:
-        data, transform, options: as of both.
+        data, transform, options: as of all three.
         spatial_dims: 3 or 2.
+
+    Raises:
+        InputError: there are photographs, and the network takes volumes.
     """
+    if any(isinstance(item["image"], (str, Path)) and is_photograph(item["image"]) for item in data):
+        if spatial_dims == 3:
+            raise InputError(
+                "the datalist holds photographs, and this network takes volumes; put configs/photographs.yaml on top of the "
+                "other configs"
+            )
+        return PhotographDataset(data, transform, **options)
     return (VolumeDataset if spatial_dims == 3 else VolumeSliceDataset)(data, transform, **options)
 
 

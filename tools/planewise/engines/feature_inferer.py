@@ -22,7 +22,7 @@ class FeatureInferer(AutocastInferer):
         spatial_dims: the network's: 2 for slices, 3 for volumes.
 
     Called with volumes ``(B, C, i, j, k)`` and a network with an ``encoder``, it returns ``(B, D, k)``: the features of each
-    slice (`encoder_features`); of a network of volumes ``(B, D, 1)``.
+    slice (`encoder_features`); of a network of volumes, and of photographs ``(B, C, i, j)``, ``(B, D, 1)``.
     """
 
     def __init__(self, batch_size: int = 20, amp: bool | str | None = False, spatial_dims: int = 2) -> None:
@@ -34,7 +34,7 @@ class FeatureInferer(AutocastInferer):
         # a MetaTensor carries its metadata through every layer, which costs more than a small layer does
         volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         run = super().__call__
-        if self.spatial_dims == 3:
+        if self.spatial_dims == 3 or volumes.ndim == 4:
             return run(volumes, lambda image: encoder_features(network, image))[..., None]
         slices = rearrange(volumes, "b c i j k -> (b k) c i j")
         rows = [run(batch, lambda image: encoder_features(network, image)) for batch in slices.split(self.batch_size)]

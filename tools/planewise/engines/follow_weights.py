@@ -43,7 +43,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         InputError: the run's configuration is broken.
     """
     configs = _configs_beside(parser)
-    run = _run_of(parser, "weights")
+    run = run_of(parser, "weights")
     if run is None or configs is None:
         return {}
     train, inference = (configs[name] for name in ("train", "inference"))
@@ -80,7 +80,7 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
     Args, returns and raises: as `follow_weights`.
     """
     configs = _configs_beside(parser)
-    run = _run_of(parser, "pretrained")
+    run = run_of(parser, "pretrained")
     if run is None or configs is None:
         return {}
     shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config) - _OF_DATA
@@ -104,7 +104,7 @@ def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
     return configs if {"train", "inference"} <= configs.keys() else None
 
 
-def _run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
+def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
     """The run that a setting's weights come from; None where nothing is known of it."""
     path = parser.get_parsed_content(setting) if setting in parser else None
     if not isinstance(path, (str, Path)) or str(path) in ("", "none"):

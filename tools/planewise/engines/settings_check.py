@@ -103,6 +103,7 @@ CHECKS: Mapping[str, Check] = {
     "foreground": SHARE,
     "frozen_epochs": WHOLE,
     "gamma": NOT_NEGATIVE,
+    "grades": (lambda value: _different(value) and len(value) > 1, 'a list of different names, such as "[none, mild]"'),
     "head_features": (lambda value: value == [] or SIZES[0](value), f"{SIZES[1]}; [] for none"),
     "head_norm": _one_of("batch", "none"),
     "image_size": COUNT,

@@ -31,6 +31,7 @@ from planewise.engines.not_computed import NOT_COMPUTED
 from planewise.engines.overrides import config_file_text, unknown_overrides
 from planewise.engines.precision import precision
 from planewise.engines.quiet import keep_quiet
+from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
 from planewise.errors import InputError
 from planewise.locks import claim_folder
@@ -81,6 +82,8 @@ def start_run(
     set_determinism(seed)
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
+        if parser is not None:
+            warn_of_seen_patients(parser)
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
         _write_down(
             Path(output_dir), config, resume, depends_on, _other_task_files(parser), {"seed": seed, **computes_on}

@@ -7,6 +7,9 @@ from planewise.evaluation.features_writer import FeaturesWriter
 from planewise.evaluation.find_positions import FindPositionsd
 from planewise.evaluation.findings_report import FindingsReport
 from planewise.evaluation.findings_writer import FindingsWriter
+from planewise.evaluation.grade_answer import GradeAnswerd
+from planewise.evaluation.grade_writer import GradeWriter
+from planewise.evaluation.grading_report import GradingReport
 from planewise.evaluation.jigsaw_scores import JigsawScores
 from planewise.evaluation.label_slices import LabelSlicesd
 from planewise.evaluation.largest_pieces import KeepLargestPiecesd
@@ -44,6 +47,9 @@ __all__ = [
     "FindPositionsd",
     "FindingsReport",
     "FindingsWriter",
+    "GradeAnswerd",
+    "GradeWriter",
+    "GradingReport",
     "HeatmapPictureHandler",
     "JigsawScores",
     "KeepLargestPiecesd",

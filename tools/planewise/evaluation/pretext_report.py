@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
-from planewise.data import SliceDataset, VolumeDataset
+from planewise.data import PhotographDataset, SliceDataset, VolumeDataset
 from planewise.data.datalist import rows_by_exam
 from planewise.errors import InputError
 from planewise.evaluation.collector import Collector, CollectorResults, ScoredBatch
@@ -21,8 +21,10 @@ from planewise.reports.tables import write_csv, write_json
 class PretextReport:
     """Write what an evaluator's pass over the slices shows into a folder.
 
-    - ``metrics.json``: how many slices (of a dataset of volumes: volumes) and exams there are, and the collectors' scores;
-    - ``slices.csv`` (``volumes.csv``): exam (its hash), stack, slice and phase of each, and the collectors' columns;
+    - ``metrics.json``: how many slices (of a dataset of volumes or photographs: these) and exams there are, and the
+      collectors' scores;
+    - ``slices.csv`` (``volumes.csv``, ``photographs.csv``): exam (its hash), stack, slice and phase of each, and the
+      collectors' columns;
     - the collectors' own tables and pictures.
 
     The evaluator does not decollate.
@@ -78,7 +80,8 @@ class PretextReport:
         identity = {key: [item.get(key, "") for item in items] for key in ("exam", "stack", "slice", "phase")}
         # a slice of a volume says which
         of_volumes = isinstance(self.dataset, VolumeDataset) and not any("slice" in item for item in items)
-        noun = "volumes" if of_volumes else "slices"
+        of_photographs = isinstance(self.dataset, PhotographDataset)
+        noun = "photographs" if of_photographs else "volumes" if of_volumes else "slices"
         counts = {noun: len(items), "exams": len({item["exam"] for item in items})}
         for name, draw in _together([each.figures for each in results]).items():
             with only_a_picture(name):

@@ -116,7 +116,8 @@ VOLUME = replace(
     stack="volume",
     unordered="",
     moving=False,
-    words=replace(ANY.words, stack="volume", exam="slices of the volume and its mask"),
+    words=replace(ANY.words, organ="volume", stack="volume", exam="slices of the volume and its mask"),
+    phantoms=PhantomLayouts(unlabelled="brats", labelled="brats"),
     whole=True,
 )
 

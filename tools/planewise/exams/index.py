@@ -180,6 +180,7 @@ def index_folder(
     items = [item for item in items if item["exam"] not in lacking]
     result.unmatched += wrong_rows
     result.unmatched += labels.add_masks(masks, exams, items, class_rows, scan.folder)
+    _warn_of_two_origins(result, masks, items)
     result.unmatched += labels.add_classes(class_rows, [*exams, *volumes], items, scan.folder)
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in whole:
@@ -435,6 +436,21 @@ def _warn_of_patients(result: IndexResult, volumes: Sequence[Volume]) -> None:
         result.warnings.append(
             f"{len(alone)} NIfTI cases are taken for as many patients; where several are one patient's, begin their names "
             "with their folder's (p1/p1_t1.nii.gz) or BIDS' sub-p1_, or give the folder a section with --sections"
+        )
+
+
+def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequence[dict]) -> None:
+    """Masks of ``--labels`` take the place of the exams' own; where a folder lacks some, both kinds stand side by side."""
+    given = {str(path) for path in masks}
+    exams: dict[bool, set[str]] = {True: set(), False: set()}
+    for item in items:
+        if "label" in item:
+            exams[item["label"] in given].add(item["exam"])
+    if exams[True] and exams[False]:
+        result.warnings.append(
+            f"masks of two origins: {count_of(len(exams[False]), 'exam')} with masks of their own where --labels has none, "
+            f"beside {count_of(len(exams[True]), 'exam')} with masks of --labels; to use one kind, predict the missing ones "
+            "(--section all), or take the others away"
         )
 
 

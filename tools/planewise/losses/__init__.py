@@ -3,6 +3,7 @@
 from planewise.losses.classes import ClassLoss
 from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
 from planewise.losses.findings import FindingsLoss
+from planewise.losses.grades import GradeLoss, cumulative_targets
 from planewise.losses.jigsaw import JigsawLoss
 from planewise.losses.patch_location import PatchLocationLoss
 from planewise.losses.position import PositionLoss
@@ -26,6 +27,7 @@ __all__ = [
     "ClassLoss",
     "ContrastiveLoss",
     "FindingsLoss",
+    "GradeLoss",
     "JigsawLoss",
     "MultitaskLoss",
     "PatchLocationLoss",
@@ -42,6 +44,7 @@ __all__ = [
     "TermLoss",
     "TripletLoss",
     "candidate_scores",
+    "cumulative_targets",
     "logged_terms",
     "negatives",
     "predicted_location",

@@ -3,10 +3,12 @@
 from planewise.metrics.classes_auc import ClassesAuc
 from planewise.metrics.classification import classification_scores
 from planewise.metrics.contours import mean_contour_distance
-from planewise.metrics.convergence import epochs_to_converge
+from planewise.metrics.convergence import epoch_that_reached, epochs_to_converge
 from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
 from planewise.metrics.findings import finding_scores, mean_auc
 from planewise.metrics.findings_auc import FindingsAuc
+from planewise.metrics.grade_kappa import GradeKappa
+from planewise.metrics.grades import grade_scores, predicted_grades, quadratic_kappa
 from planewise.metrics.inside_share import inside_share
 from planewise.metrics.line_errors import LineErrors
 from planewise.metrics.line_profiles import line_profiles, profile_correlation
@@ -25,6 +27,7 @@ from planewise.metrics.volume_dice import VolumeDice
 __all__ = [
     "ClassesAuc",
     "FindingsAuc",
+    "GradeKappa",
     "LineErrors",
     "LocationErrors",
     "MaskedLoss",
@@ -34,9 +37,11 @@ __all__ = [
     "classification_scores",
     "effective_rank",
     "embedding_spread",
+    "epoch_that_reached",
     "epochs_to_converge",
     "finding_scores",
     "found_first",
+    "grade_scores",
     "inside_share",
     "line_profiles",
     "location_scores",
@@ -47,7 +52,9 @@ __all__ = [
     "patch_scores",
     "position_counts",
     "position_dice",
+    "predicted_grades",
     "profile_correlation",
+    "quadratic_kappa",
     "region_classes",
     "region_values",
     "retrieval_accuracy",

@@ -1,4 +1,4 @@
-"""How long a training took to converge, Nakashima Fig. 1."""
+"""How long a training took to converge: Nakashima Fig. 1, Taleb 2020 Figs. 5 and 6."""
 
 from __future__ import annotations
 
@@ -23,3 +23,17 @@ def epochs_to_converge(epochs: Sequence[int], losses: Sequence[float], share: fl
     first, lowest = known[0][1], min(loss for _, loss in known)
     bar = first - share * (first - lowest)
     return int(next(epoch for epoch, loss in known if loss <= bar))
+
+
+def epoch_that_reached(epochs: Sequence[int], scores: Sequence[float], bar: float) -> int | None:
+    """The first epoch with a score at least as high as a bar, say the best of another training.
+
+    Args:
+        epochs: epochs, rising.
+        scores: validation score of each, larger is better.
+        bar: to be reached.
+
+    Returns:
+        An epoch; None where no score reaches it.
+    """
+    return next((int(epoch) for epoch, score in zip(epochs, scores, strict=True) if score >= bar), None)

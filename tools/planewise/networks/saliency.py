@@ -1,4 +1,4 @@
-"""Which slices and places of a stack, or of a heart at both phases, decided."""
+"""Which slices and places of a stack, of a heart at both phases or of a photograph, decided."""
 
 from __future__ import annotations
 
@@ -42,8 +42,24 @@ def phase_saliency_maps(network: nn.Module, image: Tensor, output: int) -> Tenso
     return phases / phases.max().clamp_min(1e-12)
 
 
+def photograph_saliency_map(network: nn.Module, image: Tensor, output: int) -> Tensor:
+    """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a network of photographs.
+
+    Args:
+        network: with an ``encoder`` that says in ``last_features`` which module's activations to take. It is left as it is.
+        image: ``(C, H, W)``, preprocessed.
+        output: index of the output.
+
+    Returns:
+        Map ``(H, W)``, not negative, its largest value 1.
+    """
+    ((found,),) = _grad_cam(network, [network.encoder], image, output)
+    return found / found.max().clamp_min(1e-12)
+
+
 def _grad_cam(network: nn.Module, encoders: list[nn.Module], image: Tensor, output: int) -> list[Tensor]:
-    """Maps ``(S, H, W)`` of each encoder, which sees the S slices of an image ``(C, H, W, S)`` in one batch."""
+    """Maps ``(S, H, W)`` of each encoder, which sees the S slices of an image ``(C, H, W, S)`` in one batch; of an image
+    ``(C, H, W)`` one map."""
     kept: list[Tensor] = []
     handles = [
         encoder.get_submodule(encoder.last_features).register_forward_hook(

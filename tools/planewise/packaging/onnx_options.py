@@ -58,7 +58,8 @@ def onnx_options(bundle: Bundle, settings: Mapping[str, Any] | None = None) -> O
     config = bundle.config("inference.yaml") | (settings or {})
     size = config.get("image_size")
     sizes = [size_of(formula) if size is None else int(size) for formula in image["spatial_shape"]]
-    samples = "exams" if not sizes else "slices" if len(sizes) == 2 else "stacks"
+    flat = "photographs" if image["format"] == "RGB" else "slices"
+    samples = "exams" if not sizes else flat if len(sizes) == 2 else "stacks"
     names = {"image": {0: samples}, "pred": {0: samples}}
     if config.get("spatial_dims") == 3:
         names = {"image": {0: "volumes"}, "pred": {0: "volumes"}}

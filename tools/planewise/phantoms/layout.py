@@ -23,6 +23,7 @@ from planewise.phantoms.knee.population import KNEE_LABELLED, KNEE_UNLABELLED, K
 from planewise.phantoms.retina.defects import APTOS_DEFECTS
 from planewise.phantoms.retina.population import RETINAS, RetinaPopulation
 from planewise.phantoms.retina.retina import Retina
+from planewise.phantoms.volume_defects import BRATS_DEFECTS, MSD_DEFECTS
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,16 @@ LAYOUTS = {
     "ukbb": Layout("UK Biobank", 6, HEART, VOLUNTEERS, "planewise.phantoms.layouts.ukbb", own_defects=UKBB_DEFECTS),
     "fastmri": Layout("fastMRI", 3, KNEE, KNEE_UNLABELLED, "planewise.phantoms.layouts.fastmri", dicom=True),
     "mrnet": Layout("MRNet", 4, KNEE, KNEE_LABELLED, "planewise.phantoms.layouts.mrnet"),
-    "brats": Layout("BraTS", 7, HEAD, HEADS, "planewise.phantoms.layouts.brats"),
-    "msd": Layout("the decathlon", 8, ABDOMEN, ABDOMENS, "planewise.phantoms.layouts.msd", listing=True),
+    "brats": Layout("BraTS", 7, HEAD, HEADS, "planewise.phantoms.layouts.brats", own_defects=BRATS_DEFECTS),
+    "msd": Layout(
+        "the decathlon",
+        8,
+        ABDOMEN,
+        ABDOMENS,
+        "planewise.phantoms.layouts.msd",
+        listing=True,
+        own_defects=MSD_DEFECTS,
+    ),
     "aptos": Layout(
         "APTOS", 9, RETINA, RETINAS, "planewise.phantoms.layouts.aptos", listing=True, own_defects=APTOS_DEFECTS
     ),

@@ -10,6 +10,7 @@ from planewise.preprocessing.load_photograph import LoadPhotographd
 from planewise.preprocessing.load_slice import LoadSliced
 from planewise.preprocessing.load_stack import LoadStackd
 from planewise.preprocessing.load_volume import LoadVolumed
+from planewise.preprocessing.read_grade import ReadGraded
 from planewise.preprocessing.read_plane import ReadPlaned
 from planewise.preprocessing.require_phase import RequirePhased
 from planewise.preprocessing.resize_sides import ResizeSidesd
@@ -27,6 +28,7 @@ __all__ = [
     "LoadSliced",
     "LoadStackd",
     "LoadVolumed",
+    "ReadGraded",
     "ReadPlaned",
     "RequirePhased",
     "ResizeSidesd",

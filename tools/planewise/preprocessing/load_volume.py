@@ -14,8 +14,10 @@ from monai.data.image_reader import ImageReader
 from monai.transforms import LoadImaged
 
 from planewise.errors import InputError
+from planewise.exams.photographs import is_photograph
 from planewise.exams.volumes import SAME_GRID
 from planewise.preprocessing.exam_name import exam_of, stem
+from planewise.preprocessing.load_photograph import LoadPhotographd
 from planewise.preprocessing.load_stack import LoadStackd
 
 
@@ -23,9 +25,12 @@ class LoadVolumed(LoadImaged):
     """Load a volume for each key, as a `MetaTensor` ``(channels, i, j, k)``; masks have one channel.
 
     A value is the path of a NIfTI volume; a list of paths, one for each channel; or a list of slices in order, as
-    `planewise.data.gather_stacks` makes it of a datalist's items (`LoadStackd` reads them). Channels and masks lie on the
-    first channel's grid. ``label_map`` of an item renames the values of its mask, as in `LoadSliced`. The channels of a
-    person's own files give the result the name that theirs have in common. MONAI Label looks for a `LoadImaged`: this is one.
+    `planewise.data.gather_stacks` makes it of a datalist's items (`LoadStackd` reads them). The path of a photograph gives
+    ``(3, i, j)`` (`LoadPhotographd`), so that pretexts of images learn from photographs by the same config.
+
+    Channels and masks lie on the first channel's grid. ``label_map`` of an item renames the values of its mask, as in
+    `LoadSliced`. The channels of a person's own files give the result the name that theirs have in common. MONAI Label looks
+    for a `LoadImaged`: this is one.
 
     Args:
         keys: keys of images and masks.
@@ -55,6 +60,7 @@ class LoadVolumed(LoadImaged):
         self.channels = channels
         # ITK refuses affines that are not orthonormal
         self.load = LoadStackd("image", reader="NibabelReader")
+        self.load_photograph = LoadPhotographd("image")
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         item = dict(data)
@@ -68,6 +74,11 @@ class LoadVolumed(LoadImaged):
         first: MetaTensor | None = None
         for key in self.key_iterator(item):
             files = item[key]
+            if isinstance(files, (str, Path)) and is_photograph(files):
+                item[key] = self._photograph({**item, "image": files})
+                if not self._loader.image_only:
+                    item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
+                continue
             if isinstance(files, (str, Path)):
                 files = [files]
             elif files and isinstance(files[0], Mapping):
@@ -87,6 +98,15 @@ class LoadVolumed(LoadImaged):
             if not self._loader.image_only:
                 item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
         return item
+
+    def _photograph(self, item: Mapping[Hashable, Any]) -> MetaTensor:
+        """A photograph, ``(3, i, j)``."""
+        if self.channels not in (None, 3):
+            raise InputError(
+                f"a photograph has three colours, and {self.channels} channel{'s are' if self.channels > 1 else ' is'} "
+                "wanted; put configs/photographs.yaml on top of the other configs"
+            )
+        return self.load_photograph(item)["image"]
 
     def _channels(
         self, files: Sequence[Any], item: Mapping[Hashable, Any], exam: str, key: Hashable, wanted: int | None

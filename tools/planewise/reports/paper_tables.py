@@ -4,7 +4,8 @@ A method has the name of the pretext bundle that does it here (``sax_position`` 
 ``none`` is training from scratch, ``imagenet`` ImageNet's weights alone. ``ssl_decoder``, ``ssl_all`` and ``ssl_multitask``
 are Bai 2019's ways of transfer, from the position pretext of the view that is segmented. ``_dagger`` are the papers' rows
 with a dagger: weights that others trained on ImageNet, with other backbones, fine-tuned directly. Names like
-``vgg16_full_segmented`` are of Nakashima 2022: the backbone, its pretraining, and the images that it classifies.
+``vgg16_full_segmented`` are of Nakashima 2022: the backbone, its pretraining, and the images that it classifies. Names
+that end in ``_2d`` are of Taleb 2020, pretexts and segmentations of slices; ``supervised`` is pretrained on masks of tissues.
 """
 
 from __future__ import annotations
@@ -66,6 +67,12 @@ NAKASHIMA_2022 = Paper(
     citation="Nakashima M, Jang I, Basnet R, Benovoy M, Tang WHW, Nguyen C, Kwon D, Hwang TH, Chen D. Interaction of a "
     "priori anatomic knowledge with self-supervised contrastive learning in cardiac magnetic resonance imaging. 2022. "
     "arXiv:2205.12429.",
+)
+
+TALEB_2020 = Paper(
+    name="Taleb 2020",
+    citation="Taleb A, Loetzsch W, Danz N, Severin J, Gaertner T, Bergner B, Lippert C. 3D self-supervised methods for "
+    "medical imaging. Advances in Neural Information Processing Systems, 2020. arXiv:2006.03829.",
 )
 
 
@@ -410,6 +417,45 @@ AMYL densenet121 0.708 0.669 0.698 0.730
 """,
     ),
 }
+
+#: Columns of Taleb 2020's Table 1: enhancing tumour, whole tumour, tumour core.
+TUMOUR_REGIONS = ("ET", "WT", "TC")
+
+
+def _by_region(text: str) -> dict[str, dict[str, float]]:
+    """Lines of a method and the Dice of each of `TUMOUR_REGIONS`, percent."""
+    lines = [line.split() for line in text.split("\n") if line]
+    return {name: dict(zip(TUMOUR_REGIONS, map(float, numbers), strict=True)) for name, *numbers in lines}
+
+
+#: Entries of the BraTS challenge that Taleb 2020 compares with, single 3D U-Nets like its own.
+CHALLENGE = ("popli", "baid", "chandra", "isensee")
+
+#: Dice of brain tumours with all labelled cases, percent, by method, or `CHALLENGE`, and region.
+TUMOUR_DICE = Published(
+    TALEB_2020,
+    "Table 1, BraTS 2018",
+    _by_region(
+        """
+none                           76.38 87.82 83.11
+supervised                     78.88 90.11 84.92
+contrastive_predictive_coding_2d 76.60 86.27 82.41
+relative_patch_location_2d     77.53 87.91 82.56
+jigsaw_2d                      76.12 86.28 83.26
+rotation_2d                    76.60 88.78 82.41
+exemplar_2d                    75.22 84.82 81.87
+contrastive_predictive_coding  80.83 89.88 85.11
+relative_patch_location        81.28 90.71 86.12
+jigsaw                         79.66 89.20 82.52
+rotation                       80.21 89.63 84.75
+exemplar                       79.46 90.80 83.87
+popli                          74.39 89.41 82.48
+baid                           74.80 87.80 82.66
+chandra                        74.06 87.19 79.89
+isensee                        80.36 90.80 84.32
+"""
+    ),
+)
 
 
 def of_these(tables: Sequence[Published[Values]], methods: Collection[str]) -> list[Published[Values]]:

@@ -26,6 +26,18 @@ METHOD_COLOURS = {
     "ssl_decoder": "#ff7f0e",
     "ssl_all": "#1f77b4",
     "ssl_multitask": "#d62728",
+    "supervised": "#2ca02c",
+    "rotation": "#d62728",
+    "relative_patch_location": "#1f77b4",
+    "contrastive_predictive_coding": "#ff7f0e",
+    "exemplar": "#9467bd",
+    # the same pretexts on slices, paler
+    "none_2d": "#c7c7c7",
+    "rotation_2d": "#ff9896",
+    "relative_patch_location_2d": "#aec7e8",
+    "contrastive_predictive_coding_2d": "#ffbb78",
+    "exemplar_2d": "#c5b0d5",
+    "jigsaw_2d": "#f7b6d2",
     "full": "#1f77b4",
     "segmented": "#d62728",
 }
@@ -44,6 +56,11 @@ METHOD_NAMES = {
     "simclr_dagger": "SimCLR†",
     "byol_dagger": "BYOL†",
     "masked_autoencoder_dagger": "masked autoencoder†",
+    "none_2d": "from scratch, 2D",
+    **{
+        f"{pretext}_2d": f"{pretext.replace('_', ' ')}, 2D"
+        for pretext in ("contrastive_predictive_coding", "exemplar", "jigsaw", "relative_patch_location", "rotation")
+    },
     # of whatever size: a study may have smaller ones
     **{
         f"{backbone}_{pretraining}_{images}": f"{called}, {pretraining}-{images}"

@@ -15,13 +15,14 @@ from planewise.reports.study import (
     provenance,
     segmentation,
     two_phases,
+    volumes,
 )
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.page import Page, Table
 from planewise.whole_files import written_whole
 
 #: In the page's order.
-SECTIONS = (data, pretexts, probe, segmentation, classification, two_phases, diagnosis, planning, provenance)
+SECTIONS = (data, pretexts, probe, segmentation, volumes, classification, two_phases, diagnosis, planning, provenance)
 
 
 def write_study_report(study: str | Path, output: str | Path, markdown: str | Path | None = None) -> list[Table]:

@@ -183,7 +183,9 @@ def sections(study: Mapping[str, Any], kind: str, config: Path) -> dict[str, Any
     named = (study.get("datalists") or {}).get(kind)
     path = Path(named or Path(study["out"]) / f"{kind}.json")
     if path.is_file():
-        items = {name: expand_volumes(load_datalist(path, name)) for name in SECTIONS}
+        # whole volumes stay whole
+        each = list if study["anatomy"] == "volume" else expand_volumes
+        items = {name: each(load_datalist(path, name)) for name in SECTIONS}
         found = {name: Section(len(rows_by_exam(items[name])), len(items[name])) for name in SECTIONS}
         return {**found, "items": items["training"], "source": f"of {path.name}"}
     if kind not in (study.get("expected") or {}):

@@ -16,6 +16,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged, Resize, SaveImaged
+from PIL import Image
 from torch import nn
 
 from planewise.errors import InputError
@@ -35,6 +36,8 @@ _TRAINS = (
 _INFERS = ("network_def", "preprocessing", "inferer", "postprocessing", "device")
 #: Shapes of the images that MONAI Label's inference is tried on: a stack, and one slice alone.
 _IMAGES = ((40, 36, 3), (40, 36))
+#: Rows, columns and colours of a photograph.
+_PHOTOGRAPH = (72, 80, 3)
 
 
 def channels(candidate: Candidate) -> str:
@@ -107,6 +110,10 @@ def inference(candidate: Candidate) -> str:
         any(isinstance(step, LoadImaged) for step in before),
         "preprocessing has no LoadImaged: MONAI Label gives a path",
     )
+    if _of_photographs(before):
+        for able in (network, _Silent(network)):
+            _check_result(bundle, _infer(bundle, before, inferer, able, after, _PHOTOGRAPH))
+        return "from a photograph"
     channels = _channels(before)
     if channels > 1:
         _check_result(bundle, _infer(bundle, before, inferer, network, after, (*_IMAGES[0], channels)))
@@ -121,6 +128,12 @@ def inference(candidate: Candidate) -> str:
 def _channels(before: Sequence) -> int:
     """How many channels an image has that the transforms take; 1 where they do not say."""
     return next((step.channels for step in before if getattr(step, "channels", None)), 1)
+
+
+def _of_photographs(before: Sequence) -> bool:
+    """Whether the transforms read photographs."""
+    # by name: a packaged bundle has a class of its own
+    return any(type(step).__name__ == "LoadPhotographd" for step in before)
 
 
 class _Silent(nn.Module):
@@ -157,7 +170,7 @@ def _infer(
     bundle: Bundle, before: Sequence, inferer: Callable, network: nn.Module, after: Sequence, shape: tuple[int, ...]
 ) -> dict[str, Any]:
     """MONAI Label's data for an image of random numbers, before it writes the result."""
-    with _example(shape) as path:
+    with _example(shape, of_photographs=_of_photographs(before)) as path:
         item = _request(bundle, path)
         try:
             for step in before:
@@ -174,9 +187,14 @@ def _infer(
 
 
 @contextmanager
-def _example(shape: tuple[int, ...], integers: bool = False) -> Iterator[str]:
-    """The path of an oblique volume of random numbers, fractions or the labels 0 and 1."""
+def _example(shape: tuple[int, ...], integers: bool = False, of_photographs: bool = False) -> Iterator[str]:
+    """The path of an oblique volume of random numbers, fractions or the labels 0 and 1; or of a photograph of them."""
     with tempfile.TemporaryDirectory() as folder:
+        if of_photographs:
+            pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+            Image.fromarray(pixels).save(Path(folder) / "image.png")
+            yield str(Path(folder) / "image.png")
+            return
         path = str(Path(folder) / "image.nii.gz")
         affine = np.diag([1.7, 1.5, 8.0, 1.0])
         affine[:3, 3] = 5, -4, 3
@@ -195,9 +213,10 @@ def training(candidate: Candidate) -> str:
     bundle = candidate.bundle
     preprocessing = ConfigParser(bundle.config("train.yaml")).get_parsed_content("train#preprocessing")
     # a bundle that learns from no image has one transform alone
-    channels = _channels(preprocessing.transforms if isinstance(preprocessing, Compose) else [preprocessing])
-    shape = (*_IMAGES[0], channels) if channels > 1 else _IMAGES[0]
-    with _example(shape) as image, _example(_IMAGES[0], integers=True) as label:
+    steps = preprocessing.transforms if isinstance(preprocessing, Compose) else [preprocessing]
+    channels, of_photographs = _channels(steps), _of_photographs(steps)
+    shape = _PHOTOGRAPH if of_photographs else (*_IMAGES[0], channels) if channels > 1 else _IMAGES[0]
+    with _example(shape, of_photographs=of_photographs) as image, _example(_IMAGES[0], integers=True) as label:
         parser = ConfigParser(
             bundle.config("train.yaml")
             | {

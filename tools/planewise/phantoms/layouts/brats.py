@@ -8,6 +8,7 @@ import numpy as np
 
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
+from planewise.phantoms.volume_defects import BRATS_DEFECTS, MASK
 
 #: The set has no tables of ours.
 TABLE_HEADER = ()
@@ -28,10 +29,14 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     # i runs to the patient's left and j to the back, as in BraTS' files
     affine = np.diag([-head.spacing, -head.spacing, head.spacing, 1.0])
     affine[:3, 3] = np.array([1, 1, -1]) * head.spacing * (side - 1) / 2
-    for contrast, image in images.items():
-        NiftiFile(f"{_name(number)}_{contrast}.nii.gz", np.round(image).astype(np.int16), affine).write(folder)
+    files = [NiftiFile(contrast, np.round(image).astype(np.int16), affine) for contrast, image in images.items()]
     if head.tumour or head.has_tissues:
-        NiftiFile(f"{_name(number)}_seg.nii.gz", mask, affine).write(folder)
+        files.append(NiftiFile(MASK, mask, affine))
+    for defect in recipe.defects:
+        files = BRATS_DEFECTS[defect].alter(files, head, recipe.identity(number))
+    for file in files:
+        file.name = f"{_name(number)}_{'seg' if file.name == MASK else file.name}.nii.gz"
+        file.write(folder)
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
+from planewise.phantoms.volume_defects import MASK, MSD_DEFECTS
 from planewise.whole_files import written_whole
 
 #: The set has no tables; see `write_listing`.
@@ -25,6 +26,8 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
     """The case's image and, where it has one, its mask, under the root of the set."""
     if number % TESTED == 0:
         return [PurePosixPath("imagesTs") / _name(number)]
+    if "no_mask" in recipe.defects:
+        return [PurePosixPath("imagesTr") / _name(number)]
     return [PurePosixPath("imagesTr") / _name(number), PurePosixPath("labelsTr") / _name(number)]
 
 
@@ -33,9 +36,15 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     abdomen = recipe.exam(number)
     affine = np.diag([*abdomen.spacing, 1.0])
     affine[:3, 3] = -np.array(abdomen.spacing) * (abdomen.population.side - 1) / 2
-    for path, volume in zip(paths, abdomen.scan(), strict=False):
+    # a test image has a mask in nobody's hands
+    names = ("image", MASK)[: 1 if number % TESTED == 0 else 2]
+    files = [NiftiFile(name, volume, affine) for name, volume in zip(names, abdomen.scan(), strict=False)]
+    for defect in recipe.defects:
+        files = MSD_DEFECTS[defect].alter(files, abdomen, recipe.identity(number))
+    for path, file in zip(paths, files, strict=True):
         (path.parent / f"._{_name(number)}").write_bytes(HIDDEN)
-        NiftiFile(path.name, volume, affine).write(path.parent)
+        file.name = path.name
+        file.write(path.parent)
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:

@@ -39,6 +39,8 @@ def add(page: Page, study: StudyFolder) -> None:
             "<p class=note>Squares along the lines of two planes (Bai 2019, which gives no scores of them). Errors of the "
             "centres: mean (standard deviation), of squares that lie wholly on their image and were found.</p>"
         )
+    if rows := _answer_rows(metrics):
+        page.table("Pretexts that choose among answers", ["pretext", "right", "by chance"], rows)
     histories = {name: read_history(study.path / "pretrain" / name / "history.csv") for name in metrics}
     page.figure(pretext_curves(histories), "Learning curves of the pretexts.")
     best = "multitask" if "multitask" in metrics else next(iter(metrics))
@@ -54,6 +56,16 @@ def add(page: Page, study: StudyFolder) -> None:
             study.path / "pretrain" / name / "test" / "squares.png",
             f"Squares on test exams, {method_name(name)}: from the headers, and predicted from the image.",
         )
+
+
+def _answer_rows(metrics: dict[str, dict]) -> list[Row]:
+    """How often a pretext that is a classification is right: turns, puzzles, places, orders."""
+    return [
+        Row.of(method_name(name), f"{found['accuracy']:.3f}", f"{found['chance']:.3g}")
+        for name, content in metrics.items()
+        for found in content.values()
+        if isinstance(found, dict) and {"accuracy", "chance"} <= found.keys()
+    ]
 
 
 def _location_rows(metrics: dict[str, dict], tables: tuple[paper_tables.Published, ...]) -> list[Row]:

@@ -1,0 +1,180 @@
+"""Photographs (Taleb 2020, section 4.3): from a pretext that needs no grades to the bundle that learns them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from planewise.data import find_photographs, load_datalist
+from planewise.engines import read_history
+
+from tests.bundles.conftest import run_bundle, tiny, tiny_size
+from tests.bundles.test_runs import interrupted, root_cause, same, weights
+from tests.bundles.test_volumes import parts
+from tests.conftest import ROOT
+
+GRADING, ROTATION = "downstream_retinopathy_grading", "pretext_rotation"
+#: Of the pretext on photographs, whose own demo is of volumes.
+SMALL = {"init_features": 8, "growth_rate": 4, "blocks": [1, 1, 1, 1], "image_size": 32, "in_channels": 3}
+SHORT = {"max_epochs": 2, "samples_per_epoch": 8}
+
+
+def parser_of(*files: str, **settings) -> ConfigParser:
+    folder = ROOT / "bundles" / GRADING / "configs"
+    parser = ConfigParser(ConfigParser.load_config_files([str(folder / file) for file in files]))
+    parser.update(tiny_size(GRADING) | {"bundle_root": str(folder.parent), "device": "cpu"} | settings)
+    return parser
+
+
+@pytest.fixture(scope="module")
+def graded(phantoms, tmp_path_factory) -> Path:
+    """A run from random weights, evaluated."""
+    folder = tmp_path_factory.mktemp("graded")
+    settings = {"datalist": str(phantoms.photograph.graded), "output_dir": str(folder), **SHORT}
+    run_bundle(GRADING, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
+    return folder
+
+
+def test_training_and_inference_see_the_same_photograph(phantoms):
+    datalist = phantoms.photograph.graded
+    item = load_datalist(datalist, "test")[0]
+    trained = parser_of("train.yaml").get_parsed_content("train#preprocessing")(dict(item))["image"]
+    inferred = parser_of("inference.yaml").get_parsed_content("preprocessing")(find_photographs(datalist)[0])["image"]
+    assert trained.shape == (3, 32, 32) and torch.equal(trained.as_tensor(), inferred.as_tensor())
+    assert torch.equal(trained.affine, inferred.affine)
+
+
+def test_an_evaluation_writes_what_its_predictions_say(graded, phantoms):
+    scores = json.loads((graded / "test/metrics.json").read_text())
+    with (graded / "test/predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    true = {item["exam"]: item["grade"] for item in load_datalist(phantoms.photograph.graded, "test")}
+    assert {row["exam"]: int(row["true"]) for row in rows} == true and scores["photographs"] == len(true)
+    names = ["mild", "moderate", "severe", "proliferative"]
+    for row in rows:
+        assert int(row["told"]) == sum(float(row[f"p({name} or above)"]) > 0.5 for name in names)
+    right = np.mean([row["true"] == row["told"] for row in rows])
+    assert scores["accuracy"] == pytest.approx(right) and np.sum(scores["confusion"]) == len(true)
+    assert scores["epochs"] == 2 and {"val_kappa", "val_loss"} <= set(read_history(graded / "history.csv")[0])
+    assert (graded / "test/confusion.png").is_file() and (graded / "test/photographs.png").is_file()
+
+
+def test_a_persons_own_photographs(graded, phantoms, tmp_path):
+    folder = next((phantoms.photograph.folder / "graded").rglob("*.png")).parent
+    where = {"input": str(folder), "weights": str(graded), "output_dir": str(tmp_path), "num_exams": 2}
+    run_bundle(GRADING, "inference.yaml", **where, **tiny_size(GRADING))
+    names = sorted(path.stem for path in folder.glob("*.png"))[:2]
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "predictions.csv"}
+    for name in names:
+        found = json.loads((tmp_path / name / "grade.json").read_text())
+        assert found["grade"] == sum(value > 0.5 for value in found["at_least"].values())
+        assert (tmp_path / name / "saliency.png").is_file()
+
+
+def test_the_encoder_waits_for_the_head_and_is_then_released(graded, phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.photograph.graded), "pretrained": str(graded), "frozen_epochs": 1, **SHORT}
+    interrupted(GRADING, "train.yaml", after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
+    frozen, source = weights(tmp_path / "b", "last.ckpt")["network"], weights(graded)
+    assert same(parts(frozen, "encoder"), parts(source, "encoder")), "batch statistics too"
+    assert not same(parts(frozen, "head"), parts(source, "head"))
+    run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path / "b"), **settings)
+    run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path / "a"), **settings)
+    whole, resumed = (weights(tmp_path / name, "last.ckpt") for name in "ab")
+    assert same(whole["network"], resumed["network"])
+    moved = parts(whole["network"], "encoder")
+    assert all(not torch.equal(value, frozen[name]) for name, value in moved.items() if name.endswith("weight"))
+    # Adam counts the head's steps through both epochs, and the encoder's from its release
+    assert {int(state["step"]) for state in resumed["optimizer"]["state"].values()} == {2, 4}
+
+
+@pytest.fixture(scope="module")
+def turned(phantoms, tmp_path_factory) -> Path:
+    """A run of the rotation pretext on photographs, with those that have no grade, evaluated."""
+    folder = tmp_path_factory.mktemp("turned")
+    settings = {
+        "datalist": str(phantoms.photograph.graded),
+        "output_dir": str(folder),
+        "max_epochs": 1,
+        "val_interval": 1,
+    }
+    configs = ("train.yaml", "evaluate.yaml", "photographs.yaml")
+    run_bundle(ROTATION, *configs, run_id="train_and_evaluate", samples_per_epoch=8, **settings, **SMALL)
+    return folder
+
+
+def test_a_pretext_tells_four_turns_of_photographs(turned, phantoms, tmp_path):
+    scores = json.loads((turned / "validation/metrics.json").read_text())
+    assert scores["photographs"] == 8 and scores["rotation"]["turns"] == 4
+    assert (turned / "validation/photographs.csv").read_text().count("\n") == 9
+    # the weights say which network they are of
+    where = {"input": str(phantoms.photograph.graded), "num_exams": 1, "output_dir": str(tmp_path)}
+    run_bundle(ROTATION, "inference.yaml", "photographs.yaml", weights=str(turned), **where, **SMALL)
+    (features,) = tmp_path.rglob("features.npy")
+    assert np.load(features).shape == (1, weights(turned)["head.0.weight"].shape[1]), "a row for the photograph"
+
+
+def test_a_pretexts_encoder_goes_on_to_grades(turned, phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.photograph.graded), "pretrained": str(turned), "frozen_epochs": 2, **SHORT}
+    run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path), **settings)
+    trained, source = weights(tmp_path, "last.ckpt")["network"], weights(turned, "last.ckpt")["network"]
+    best = weights(turned)
+    assert same(parts(trained, "encoder"), parts(best, "encoder"))
+    assert parts(trained, "head")["head.0.weight"].shape[0] == 4 != parts(source, "head")["head.0.weight"].shape[0]
+
+
+def test_both_bundles_see_the_same_photograph(phantoms):
+    item = load_datalist(phantoms.photograph.graded, "test")[0]
+    folder = ROOT / "bundles" / ROTATION / "configs"
+    config = [str(folder / file) for file in ("train.yaml", "photographs.yaml")]
+    pretext = ConfigParser(ConfigParser.load_config_files(config))
+    pretext.update(SMALL | {"bundle_root": str(folder.parent)})
+    pixels = [
+        parser.get_parsed_content("train#preprocessing")(dict(item))["image"].as_tensor()
+        for parser in (pretext, parser_of("train.yaml"))
+    ]
+    assert torch.equal(*pixels)
+
+
+def test_photographs_need_the_config_of_photographs(phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.photograph.graded), "output_dir": str(tmp_path)}
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(ROTATION, "train.yaml", **settings)
+    assert "put configs/photographs.yaml on top" in str(root_cause(caught.value))
+
+
+def test_five_folds_share_out_the_graded_photographs_by_grade(phantoms, tmp_path):
+    where = {"datalist": str(phantoms.photograph.graded), "output_dir": str(tmp_path), **tiny(GRADING)}
+    validated = []
+    for fold in range(5):
+        parser = parser_of("train.yaml", fold=fold, **{key: value for key, value in where.items() if key != "progress"})
+        train, valid = (parser.get_parsed_content(f"{block}#dataset#data") for block in ("train", "validate"))
+        assert not {item["patient"] for item in train} & {item["patient"] for item in valid}
+        validated += [item["exam"] for item in valid]
+    content = load_datalist(where["datalist"], "training") + load_datalist(where["datalist"], "validation")
+    assert sorted(validated) == sorted(item["exam"] for item in content if "grade" in item)
+
+
+def test_imagenets_file_goes_into_the_encoder(phantoms, tmp_path):
+    """torchvision's names, with the small network's shapes."""
+    network = parser_of("train.yaml", datalist="none").get_parsed_content("network_def")
+    torch.manual_seed(1)
+    public = {name: torch.rand(value.shape) for name, value in
+              zip(network.encoder.public_names(), (v for n, v in network.encoder.state_dict().items()
+                                                   if not n.endswith("num_batches_tracked")), strict=True)}  # fmt: skip
+    torch.save(public | {"classifier.weight": torch.rand(1000, 3)}, tmp_path / "densenet121.pth")
+    settings = {"pretrained": str(tmp_path / "densenet121.pth"), "datalist": str(phantoms.photograph.graded)}
+    loaded = parser_of("train.yaml", **settings).get_parsed_content("network")
+    assert torch.equal(loaded.encoder.features.conv0.weight, public["features.conv0.weight"])
+
+
+def test_too_many_grades_are_said(phantoms, tmp_path, caplog):
+    settings = {"datalist": str(phantoms.photograph.graded), "output_dir": str(tmp_path), **SHORT, "max_epochs": 1}
+    with caplog.at_level("INFO"):
+        run_bundle(GRADING, "train.yaml", grades=["none", "any", "much", "most"], **settings)
+    assert "with the grade 4, which is none of 0 to 3" in caplog.text
+    assert weights(tmp_path)["head.0.weight"].shape[0] == 3

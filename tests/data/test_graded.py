@@ -1,0 +1,29 @@
+"""What has a grade is learned from; what has none is counted, and only then an error."""
+
+import logging
+
+import pytest
+from planewise.data import graded
+from planewise.errors import InputError
+
+ITEMS = [
+    {"exam": "a", "grade": 0},
+    {"exam": "b"},
+    {"exam": "c", "grade": 4},
+    {"exam": "d", "grade": 7},
+    {"exam": "e", "grade": 1.5},
+]
+
+
+def test_those_with_a_grade(caplog):
+    with caplog.at_level(logging.INFO):
+        assert [item["exam"] for item in graded(ITEMS, "grade", 5)] == ["a", "c"]
+    assert "of 5 photographs left out: 1 without a grade (grade); 1 with the grade 7" in caplog.text
+    assert [item["exam"] for item in graded(ITEMS, "grade", 4)] == ["a"]
+    assert graded([], "grade", 5) == []
+
+
+def test_none_with_a_grade():
+    assert graded(ITEMS[1:2], "grade", 5) == []
+    with pytest.raises(InputError, match=r"no photograph can be learned from: 1 without a grade \(level\)"):
+        graded(ITEMS[:1], "level", 5, required=True)

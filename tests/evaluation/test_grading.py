@@ -1,0 +1,46 @@
+"""The grade of a photograph, told to people and to servers; what an evaluation writes is tested in tests/bundles."""
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from planewise.evaluation import GradeAnswerd
+from planewise.evaluation.grading_report import decided
+from planewise.networks import DenseNetEncoder, SharedEncoderNet
+from planewise.networks.saliency import photograph_saliency_map
+from planewise.reports.grading_figures import confusion_figure, photographs_figure
+
+NAMES = ["none", "mild", "moderate"]
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return SharedEncoderNet(DenseNetEncoder(8, 4, (1, 1, 1, 1)), pieces=1, num_outputs=2).eval()
+
+
+def test_the_answer_holds_the_grade_and_no_label():
+    image = MetaTensor(torch.rand(3, 8, 6))
+    item = GradeAnswerd(NAMES)({"image": image, "pred": torch.tensor([0.75, 0.25])})
+    assert item["grade"] == 1 and item["result"]["name"] == "mild"
+    assert item["result"]["at_least"] == {"mild": 0.75, "moderate": 0.25} and "Research" in item["result"]["note"]
+    assert item["pred"].shape == (1, 8, 6) and not item["pred"].any() and torch.equal(item["pred"].affine, image.affine)
+
+
+def test_saliency_is_of_the_highest_grade_that_is_passed(network):
+    image = torch.rand(3, 64, 64)
+    for grade, output in ((0, 0), (1, 0), (2, 1)):
+        shown = decided(network, image, grade, "eye")
+        assert np.array_equal(shown.saliency, photograph_saliency_map(network, image, output).numpy())
+        assert shown.saliency.shape == (64, 64) and shown.saliency.min() >= 0 and shown.saliency.max() <= 1
+    assert not network.training and not any(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_pictures(network):
+    scores = {"confusion": [[2, 1, 0], [0, 0, 0], [0, 0, 3]], "kappa": None, "accuracy": 5 / 6, "photographs": 6}
+    (axes,) = confusion_figure(scores, NAMES, "phantoms").axes
+    assert "6 photographs, kappa not defined, accuracy 0.83" in axes.get_title()
+    assert [text.get_text() for text in axes.texts] == ["2", "1", "0", "0", "0", "0", "0", "0", "3"]
+    eye = decided(network, torch.rand(3, 32, 48), 1, "eye")
+    figure = photographs_figure([eye] * 5)
+    assert len(figure.axes) == 16 and figure.axes[0].images[0].get_array().shape == (48, 32, 3)

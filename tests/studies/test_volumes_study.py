@@ -1,0 +1,127 @@
+"""The studies of Taleb 2020, at the paper's size and at demo size: their jobs, and what each is told."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+from planewise.reports.paper_tables import CHALLENGE, TUMOUR_DICE
+
+from tests.conftest import ROOT
+from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned, snakemake
+from tests.studies.test_label_efficiency import option
+
+TUMOURS, PANCREAS = "downstream_brain_tumour_segmentation", "downstream_pancreas_segmentation"
+STUDIES_OF = {
+    "volumes": TUMOURS,
+    "volumes_pancreas": PANCREAS,
+    "taleb2020_table1": TUMOURS,
+    "taleb2020_pancreas": PANCREAS,
+}
+
+
+def config_of(name):
+    return yaml.safe_load((STUDIES / "configs" / f"{name}.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", STUDIES_OF)
+def test_its_jobs(name, tmp_path):
+    """A pretext in 3D and in 2D, each fine-tuned in as many dimensions; the tissues by the bundle of the tumours."""
+    demo, target = "time" in config_of(name), STUDIES_OF[name]
+    config = config_of(name) if demo else paper_study(f"{name}.yaml", tmp_path)
+    text, out = planned(config, tmp_path, "--printshellcmds"), f"{tmp_path}/out"
+    supervised = target == TUMOURS
+    starts = {"none": None, "none_2d": None} | ({"supervised": "supervised"} if supervised else {})
+    for pretext in config["pretexts"]:
+        starts |= {pretext: pretext, f"{pretext}_2d": f"{pretext}_2d"}
+    assert set(starts) == set(config["methods"])
+    runs = len(starts) * 5 * len(config["draws"])
+    expected = {"pretrain": 2 * len(config["pretexts"]) + supervised, "finetune": runs, "report": 1}
+    if demo:
+        kinds = 2 if supervised else 1
+        expected |= {"phantom": kinds, "index": kinds} | ({"inspect": 1} if supervised else {})
+    assert jobs(text) == expected | {"all": 1, "total": sum(expected.values()) + 1}
+    of_demo = ["configs/demo.yaml"] if demo else []
+    for command in commands(text, "pretrain"):
+        folder = re.search(r"/pretrain/(\w+) ", command)[1]
+        files = yaml.safe_load(option(command, "config_file"))
+        if folder == "supervised":
+            assert f"cd {ROOT}/bundles/{TUMOURS} && " in command and files[-1] == "configs/tissues.yaml"
+        else:
+            assert f"cd {ROOT}/bundles/pretext_{folder.removesuffix('_2d')} && " in command
+            assert (files[-1] == "configs/2d.yaml") == folder.endswith("_2d")
+        assert [file for file in files if "demo" in file] == of_demo
+        assert option(command, "in_channels") == ("2" if supervised else None)
+    for command in commands(text, "finetune"):
+        method = re.search(r"/finetune/(\w+)/\d+/\d ", command)[1]
+        files = yaml.safe_load(option(command, "config_file"))
+        assert (files[-1] == "configs/2d.yaml") == method.endswith("_2d") and f"bundles/{target} && " in command
+        start = starts[method]
+        assert option(command, "pretrained") == (f"{out}/pretrain/{start}" if start else None)
+        assert option(command, "in_channels") is None, "the target's own"
+
+
+@pytest.mark.slow
+def test_a_study_of_volumes_ends_in_its_report(tmp_path):
+    """The demo's own config, with few small phantoms and networks, and one number of cases."""
+    small = {
+        "image_size": 16,
+        "features": [4, 8, 8],
+        "samples_per_epoch": 8,
+        "batch_size": 4,
+        "max_epochs": 2,
+        "val_interval": 1,
+    }
+    config = config_of("volumes") | {"label_counts": [2], "draws": [0], "overlay": None, "out": str(tmp_path / "out")}
+    config["overrides"] = {"pretrain": small | {"in_channels": 2}, "finetune": small}
+    config["methods"] = {name: given or {} for name, given in config["methods"].items()}
+    for given in config["methods"].values():
+        # the study's own settings for slices and tissues are for larger ones
+        given.pop("overrides", None)
+    config["phantom"] = {
+        "unlabelled": "--layout brats --exams 6 --seed 1 --side 16 --set tumour=0 --set tissues=1",
+        "labelled": "--layout brats --exams 8 --seed 2 --side 16 --set radius=25,30",
+    }
+    config["index"] = {"unlabelled": "--channels t1,flair --split 0.5 0.2 0.3", "labelled": "--split 0.5 0.2 0.3"}
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(config))
+    process = snakemake(file, cwd=tmp_path)
+    text = process.communicate(timeout=900)[0]
+    assert process.returncode == 0, text[-3000:]
+    page = (tmp_path / "out/report/index.html").read_text()
+    for method in config["methods"]:
+        scores = json.loads((tmp_path / f"out/finetune/{method}/2/0/test/metrics.json").read_text())
+        assert f"<td>{scores['structures']['WT']['dice']['mean']:.3f}</td>" in page, method
+    for heading in (
+        "Segmentation from few labels",
+        "Volumes: pretexts in 3D and in 2D",
+        "All 2 labelled cases (Table 1)",
+    ):
+        assert heading in page
+    assert page.count("Taleb 2020, ") >= 16 and "Speed of convergence (Figs. 5 and 6)" in page
+
+
+@pytest.mark.parametrize("name", STUDIES_OF)
+def test_shares_of_the_labelled_cases(name):
+    counts = config_of(name)["label_counts"]
+    assert [round(100 * count / counts[-1]) for count in counts] == pytest.approx([5, 10, 25, 50, 100], abs=1.5)
+
+
+def test_every_method_is_a_row_of_the_paper_but_2d_from_scratch():
+    for name in ("volumes", "taleb2020_table1"):
+        assert set(config_of(name)["methods"]) - {"none_2d"} <= set(TUMOUR_DICE.values) - set(CHALLENGE)
+    for demo, paper in (("volumes", "taleb2020_table1"), ("volumes_pancreas", "taleb2020_pancreas")):
+        assert list(config_of(demo)["methods"]) == list(config_of(paper)["methods"])
+        assert config_of(demo)["then" if demo == "volumes" else "anatomy"] in ("volumes_pancreas.yaml", "volume")
+
+
+def test_the_papers_numbers():
+    """Read off the paper again, and columns added up by hand."""
+    values = TUMOUR_DICE.values
+    assert values["relative_patch_location"] == {"ET": 81.28, "WT": 90.71, "TC": 86.12} and len(values) == 16
+    assert sum(row["ET"] for row in values.values()) == pytest.approx(1242.38)
+    # what the paper prints bold
+    assert max(values, key=lambda name: values[name]["ET"]) == max(values, key=lambda name: values[name]["TC"])
+    assert {name for name in values if values[name]["WT"] == 90.80} == {"isensee", "exemplar"}

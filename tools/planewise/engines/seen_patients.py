@@ -1,0 +1,52 @@
+"""Patients whom a pretraining has learned from and whom the test is to be scored on."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from planewise.data.datalist import read_datalist
+from planewise.engines.follow_weights import run_of
+from planewise.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def warn_of_seen_patients(parser: ConfigParser) -> int:
+    """Say how many patients of the datalist's test section are in the training section of the datalist that the
+    ``pretrained`` weights learned from: two datalists of one population, divided in two ways.
+
+    Args:
+        parser: of a config that trains.
+
+    Returns:
+        Their number; 0 where nothing is known of the other datalist, or it is the same one.
+    """
+    run = run_of(parser, "pretrained")
+    own = parser.get_parsed_content("datalist") if run is not None and "datalist" in parser else None
+    other = None if run is None else run.config.get("datalist")
+    files = [Path(path).expanduser() if isinstance(path, (str, Path)) else None for path in (own, other)]
+    if not all(path is not None and path.is_file() for path in files) or files[0].samefile(files[1]):
+        return 0
+    try:
+        tested, learned = (
+            _patients(read_datalist(path), section) for path, section in zip(files, ("test", "training"), strict=True)
+        )
+    except InputError:  # whoever reads it says what is wrong with it
+        return 0
+    if seen := len(tested & learned):
+        logger.warning(
+            "the pretrained weights have learned from %d of the %d patients of this datalist's test section: their scores "
+            "will be too good. Index both with the same --division, --split and --seed, or pretrain on this datalist",
+            seen,
+            len(tested),
+        )
+    return seen
+
+
+def _patients(datalist: dict[str, Any], section: str) -> set[str]:
+    items = datalist.get(section, [])
+    return {item["patient"] for item in items if "patient" in item} if isinstance(items, list) else set()

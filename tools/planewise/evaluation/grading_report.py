@@ -1,0 +1,130 @@
+"""Evaluation of grading: tables and pictures from one pass over the photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from planewise.data import PhotographDataset
+from planewise.evaluation.only_a_picture import only_a_picture
+from planewise.metrics import epochs_to_converge, grade_scores, predicted_grades
+from planewise.networks.saliency import photograph_saliency_map
+from planewise.reports.grading_figures import Graded, confusion_figure, photographs_figure
+from planewise.reports.history import read_history
+from planewise.reports.tables import write_csv, write_json
+
+
+class GradingReport:
+    """Write what an evaluator's pass over graded photographs shows into a folder.
+
+    - ``predictions.csv``: each photograph's true grade and the one that was told, by its hash, and the probability of each
+      grade or a higher one;
+    - ``metrics.json``: quadratic weighted kappa (Taleb 2020, section 4.3) and the rest of `planewise.metrics.grade_scores`;
+      ``epochs``, how many were trained, and ``converged_epoch`` (`epochs_to_converge`, Fig. 6);
+    - ``confusion.png``;
+    - ``photographs.png``: those that were graded worst, and where the network looked.
+
+    The evaluator does not decollate; its outputs hold logits ``pred`` ``(B, thresholds)``, and grades ``label`` ``(B,)``.
+
+    Args:
+        output_dir: folder.
+        dataset: the evaluator's photographs.
+        network: whose saliency is drawn.
+        grades: names in order.
+        history: the run's ``history.csv``; None for no epochs.
+        examples: photographs in ``photographs.png``.
+        title: title of the pictures, say the data's name.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        dataset: PhotographDataset,
+        network: nn.Module,
+        grades: Sequence[str],
+        history: str | Path | None = None,
+        examples: int = 8,
+        title: str = "",
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.dataset = dataset
+        self.network = network
+        self.grades = tuple(str(name) for name in grades)
+        self.history = history
+        self.examples = examples
+        self.title = title
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _start(self, engine: Engine) -> None:
+        self._index: list[int] = []
+        self._true: list[int] = []
+        self._probabilities: list[torch.Tensor] = []
+
+    def _collect(self, engine: Engine) -> None:
+        self._index += engine.state.batch["index"].tolist()
+        self._true += engine.state.output["label"].tolist()
+        self._probabilities.append(torch.sigmoid(engine.state.output["pred"].float()).cpu())
+
+    def _write(self, engine: Engine) -> None:
+        if not self._index:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        probabilities = torch.cat(self._probabilities).numpy()
+        told = predicted_grades(probabilities)
+        scores = grade_scores(probabilities, self._true, self.grades) | self._convergence()
+        exams = [self.dataset.items[index]["exam"] for index in self._index]
+        columns: dict[str, Any] = {"exam": exams, "true": self._true, "told": told.tolist()}
+        columns |= {f"p({name} or above)": probabilities[:, k].tolist() for k, name in enumerate(self.grades[1:])}
+        write_csv(self.folder / "predictions.csv", columns)
+        with only_a_picture("confusion.png"):
+            confusion_figure(scores, self.grades, self.title).savefig(self.folder / "confusion.png", dpi=110)
+        with only_a_picture("photographs.png"):
+            self._draw(probabilities, told)
+        # last: what waits for this file finds the others
+        write_json(self.folder / "metrics.json", scores)
+        engine.state.metrics |= {"report": scores}
+
+    def _convergence(self) -> dict[str, Any]:
+        rows = read_history(self.history) if self.history is not None else []
+        if not rows:
+            return {}
+        seen = [row for row in rows if "val_loss" in row]
+        converged = epochs_to_converge([row["epoch"] for row in seen], [row["val_loss"] for row in seen])
+        return {"epochs": rows[-1]["epoch"], "converged_epoch": converged}
+
+    def _draw(self, probabilities: np.ndarray, told: np.ndarray) -> None:
+        apart = np.abs(told - np.array(self._true))
+        worst = np.argsort(-apart, kind="stable")[: self.examples]
+        shown = []
+        for number in worst:
+            index, grade = self._index[number], int(told[number])
+            image = self.dataset.__getitems__([index])["image"][0]
+            exam, true = self.dataset.items[index]["exam"], self.grades[self._true[number]]
+            caption = f"{exam[:6]}: {self.grades[grade]}\ntruly {true}"
+            shown.append(decided(self.network, image, grade, caption))
+        if shown:
+            photographs_figure(shown, self.title).savefig(self.folder / "photographs.png", dpi=100)
+
+
+def decided(network: nn.Module, image: torch.Tensor, grade: int, caption: str) -> Graded:
+    """A photograph with the places that speak for its grade, or of grade 0 for any higher one.
+
+    Args:
+        network: on any device.
+        image: preprocessed, ``(3, i, j)``.
+        grade: that was told.
+        caption: caption of the picture.
+    """
+    device = next(network.parameters()).device
+    saliency = photograph_saliency_map(network, image.to(device), max(grade, 1) - 1)
+    return Graded(caption, image.cpu().numpy(), saliency.cpu().numpy())

@@ -1,0 +1,34 @@
+"""Loss of grades that have an order."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from planewise.losses.terms import Term, TermLoss
+
+
+def cumulative_targets(grades: Tensor, thresholds: int) -> Tensor:
+    """``t_k = 1`` where the grade is above k, else 0, for k from 0: grade 2 of five is ``1, 1, 0, 0`` (Cheng 2008).
+
+    Args:
+        grades: ``(...)``, whole numbers from 0 to ``thresholds``.
+        thresholds: number of grades less one.
+
+    Returns:
+        ``(..., thresholds)``, float32.
+    """
+    return (grades[..., None] > torch.arange(thresholds, device=grades.device)).to(torch.float32)
+
+
+class GradeLoss(TermLoss):
+    """Binary cross-entropy of every threshold that a grade is above or not (Cheng 2008; Taleb 2020, section 4.3).
+
+    ``L = -1 / (B K) sum_(i, k) t_ik log s(x_ik) + (1 - t_ik) log(1 - s(x_ik))``, s the sigmoid. It takes logits ``(B, K)``,
+    one for each of K thresholds, and grades ``(B,)`` from 0 to K.
+    """
+
+    def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:
+        wanted = cumulative_targets(target, prediction.shape[1])
+        return [Term(binary_cross_entropy_with_logits(prediction.float(), wanted), len(target))]

@@ -1,0 +1,64 @@
+"""Scores of grades that have an order (Taleb 2020, section 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import cohen_kappa_score, confusion_matrix
+
+
+def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
+    """How many thresholds are passed with a probability above one half.
+
+    Args:
+        probabilities: of a grade above each threshold, ``(N, thresholds)``.
+
+    Returns:
+        ``(N,)``, from 0 to the number of thresholds.
+    """
+    return (np.asarray(probabilities) > 0.5).sum(axis=1)
+
+
+def quadratic_kappa(reference: Sequence[int], predicted: Sequence[int], grades: int) -> float | None:
+    """Quadratic weighted kappa, with scikit-learn: ``1 - sum w O / sum w E`` with ``w = (i - j)^2``, O the confusion matrix
+    and E what it is by chance. 1 is agreement, 0 chance.
+
+    Args:
+        reference, predicted: from 0 to ``grades`` - 1.
+        grades: how many there are.
+
+    Returns:
+        None where all are of one and the same grade: then it is not defined.
+    """
+    if len({*map(int, reference), *map(int, predicted)}) < 2:
+        return None
+    return float(cohen_kappa_score(reference, predicted, labels=list(range(grades)), weights="quadratic"))
+
+
+def grade_scores(probabilities: np.ndarray, reference: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+    """Quadratic weighted kappa, accuracy, mean distance of grades, and the confusion matrix.
+
+    Args:
+        probabilities: as of `predicted_grades`.
+        reference: true grades.
+        names: of the grades, one more than there are thresholds.
+
+    Returns:
+        ``kappa`` (`quadratic_kappa`), ``accuracy``, ``distance`` (mean of how many grades apart), ``recall`` by grade (None
+        for one without photographs), ``confusion`` (rows true, columns predicted) and ``photographs``.
+    """
+    reference, predicted = np.asarray(reference), predicted_grades(probabilities)
+    confusion = confusion_matrix(reference, predicted, labels=range(len(names)))
+    return {
+        "kappa": quadratic_kappa(reference, predicted, len(names)),
+        "accuracy": float((predicted == reference).mean()),
+        "distance": float(np.abs(predicted - reference).mean()),
+        "recall": {
+            name: float(row[index] / row.sum()) if row.sum() else None
+            for index, (name, row) in enumerate(zip(names, confusion, strict=True))
+        },
+        "confusion": confusion.tolist(),
+        "photographs": len(reference),
+    }

@@ -1,0 +1,97 @@
+"""Flaws of volumes in the layouts of BraTS and of the decathlon, each written on demand, so that readers can be tested
+against every one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from planewise.phantoms.abdomen.abdomen import Abdomen
+from planewise.phantoms.defect import Defect, registering
+from planewise.phantoms.head.head import CONTRASTS, ENHANCING, Head
+from planewise.phantoms.scanner.dicom import Identity
+from planewise.phantoms.scanner.nifti import NiftiFile
+
+#: Name to flaw, in the order in which they are listed.
+BRATS_DEFECTS: dict[str, Defect] = {}
+MSD_DEFECTS: dict[str, Defect] = {}
+
+_in_brats, _in_msd = registering(BRATS_DEFECTS), registering(MSD_DEFECTS)
+
+#: What an exam's files are called in these functions: contrasts, ``image`` of the decathlon, and this.
+MASK = "mask"
+
+Files = list[NiftiFile]
+
+
+@_in_brats("the T2 image has a slice more than the others")
+def channel_shape(files: Files, exam: Head, identity: Identity) -> Files:
+    return [_longer(file) if file.name == "t2" else file for file in files]
+
+
+@_in_brats("the T2 image lies 20 mm beside the others")
+def channel_elsewhere(files: Files, exam: Head, identity: Identity) -> Files:
+    return [_moved(file) if file.name == "t2" else file for file in files]
+
+
+@_in_brats("no T1 image with contrast agent")
+def no_channel(files: Files, exam: Head, identity: Identity) -> Files:
+    return [file for file in files if file.name != "t1ce"]
+
+
+@_in_brats("enhancing tumour is 3, as in later BraTS sets, and not 4")
+def labels_of_later_sets(files: Files, exam: Head, identity: Identity) -> Files:
+    return [
+        _with(file, np.where(file.volume == ENHANCING, 3, file.volume)) if file.name == MASK else file for file in files
+    ]
+
+
+@_in_brats("no mask")
+@_in_msd("no mask, though the list names one")
+def no_mask(files: Files, exam: Head | Abdomen, identity: Identity) -> Files:
+    return [file for file in files if file.name != MASK]
+
+
+@_in_brats("the mask has a slice more than the images")
+@_in_msd("the mask has a slice more than the image")
+def mask_shape(files: Files, exam: Head | Abdomen, identity: Identity) -> Files:
+    return [_longer(file) if file.name == MASK else file for file in files]
+
+
+@_in_brats("the mask lies 20 mm beside the images")
+@_in_msd("the mask lies 20 mm beside the image")
+def mask_elsewhere(files: Files, exam: Head | Abdomen, identity: Identity) -> Files:
+    return [_moved(file) if file.name == MASK else file for file in files]
+
+
+@_in_brats("the images are empty: zero everywhere")
+@_in_msd("the image is empty: the value of air everywhere")
+def empty(files: Files, exam: Head | Abdomen, identity: Identity) -> Files:
+    return [
+        file if file.name == MASK else _with(file, np.full_like(file.volume, file.volume.flat[0])) for file in files
+    ]
+
+
+@_in_brats("one file of four dimensions holds all contrasts")
+@_in_msd("the image has four dimensions: two volumes in one file")
+def four_dimensions(files: Files, exam: Head | Abdomen, identity: Identity) -> Files:
+    images = [file for file in files if file.name != MASK]
+    masks = [file for file in files if file.name == MASK]
+    together = np.stack([file.volume for file in images] * (2 if len(images) == 1 else 1), axis=-1)
+    name = "all" if len(images) == len(CONTRASTS) else images[0].name
+    return [NiftiFile(name, together, images[0].affine, step=1.0), *masks]
+
+
+def _with(file: NiftiFile, volume: np.ndarray) -> NiftiFile:
+    return replace(file, volume=volume.astype(file.volume.dtype))
+
+
+def _longer(file: NiftiFile) -> NiftiFile:
+    return _with(file, np.concatenate([file.volume, file.volume[..., -1:]], axis=-1))
+
+
+def _moved(file: NiftiFile) -> NiftiFile:
+    affine = file.affine.copy()
+    affine[:3, 3] += 20.0 * affine[:3, 0] / np.linalg.norm(affine[:3, 0])
+    return replace(file, affine=affine)

@@ -1,0 +1,30 @@
+"""The grade of a photograph as a target."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.transforms import Transform
+
+from planewise.errors import InputError
+
+
+class ReadGraded(Transform):
+    """Write an item's grade as a tensor under ``grade``, int64, no axes.
+
+    Args:
+        key: key of the item that holds it; `planewise.data.graded` says of a datalist's items which have one.
+
+    Raises:
+        InputError: the item has none, as MONAI Label's, which hold masks.
+    """
+
+    def __init__(self, key: str = "grade") -> None:
+        self.key = key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        if self.key not in data:
+            raise InputError(f"the photograph has no {self.key}, and this bundle learns from grades")
+        return {**data, "grade": torch.tensor(int(data[self.key]))}

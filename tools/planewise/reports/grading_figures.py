@@ -1,0 +1,80 @@
+"""Pictures of grading: the confusion matrix, and photographs with the places that decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Saliency below this is not drawn.
+_VISIBLE = 0.15
+#: Photographs in a row of a picture.
+_COLUMNS = 4
+
+
+class Graded(NamedTuple):
+    """A photograph with its grade."""
+
+    caption: str
+    image: np.ndarray
+    """``(3, i, j)``, 0 to 1"""
+    saliency: np.ndarray
+    """``(i, j)``, 0 to 1"""
+
+
+def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str = "") -> Figure:
+    """How often each grade was told, by true grade.
+
+    Args:
+        scores: of `planewise.metrics.grade_scores`.
+        names: of the grades.
+        title: title of the picture.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.4, 5.0), layout="constrained")
+    axes = figure.subplots()
+    counts = np.array(scores["confusion"])
+    # shares of each true grade, which are seldom equally many
+    axes.imshow(counts / counts.sum(axis=1, keepdims=True).clip(min=1), cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        dark = count > counts[row].sum() / 2
+        axes.text(column, row, count, ha="center", va="center", color="w" if dark else "k")
+    axes.set(xticks=range(len(names)), xticklabels=names, yticks=range(len(names)), yticklabels=names)
+    axes.tick_params(axis="x", rotation=30)
+    kappa = "not defined" if scores["kappa"] is None else f"{scores['kappa']:.3f}"
+    told = f"{scores['photographs']} photographs, kappa {kappa}, accuracy {scores['accuracy']:.2f}"
+    axes.set(xlabel="told", ylabel="true", title=f"{title}\n{told}".strip())
+    return figure
+
+
+def photographs_figure(photographs: Sequence[Graded], title: str = "") -> Figure:
+    """Photographs, each beside a copy with the places that decided.
+
+    Args:
+        photographs: at least one.
+        title: title of the picture.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(_COLUMNS, len(photographs))
+    rows = -(-len(photographs) // columns)
+    figure = Figure(figsize=(3.6 * columns + 0.2, 2.2 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, 2 * columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for number, photograph in enumerate(photographs):
+        row, column = divmod(number, columns)
+        plain, marked = grid[row, 2 * column], grid[row, 2 * column + 1]
+        # rows of a picture run along j
+        colours, strength = photograph.image.transpose(2, 1, 0).clip(0, 1), photograph.saliency.T
+        for axes in (plain, marked):
+            axes.imshow(colours)
+        marked.imshow(strength, cmap="viridis", vmin=0, vmax=1, alpha=np.where(strength > _VISIBLE, 0.55, 0.0))
+        plain.set_title(photograph.caption, fontsize=8, loc="left")
+    figure.suptitle(title, fontsize=9)
+    return figure

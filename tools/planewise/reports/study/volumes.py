@@ -1,0 +1,120 @@
+"""Segmentation of volumes after pretexts in 3D and in 2D (Taleb 2020 Table 1, Figs. 2, 3 and 5)."""
+
+from __future__ import annotations
+
+from planewise.metrics import epoch_that_reached
+from planewise.reports import paper_tables
+from planewise.reports.study.finetunings import FineTunings
+from planewise.reports.study.folder import StudyFolder
+from planewise.reports.study.numbers import over_draws
+from planewise.reports.study.page import Page, Row
+from planewise.reports.study.paired import Scores, add_differences
+from planewise.reports.study_figures import method_name
+
+_SCRATCH, _2D = "none", "_2d"
+#: The column of a history that tells how a fine-tuning goes on.
+_VALIDATION = "val_mean_dice"
+
+
+def add(page: Page, study: StudyFolder) -> None:
+    if study.config["anatomy"] != "volume":
+        return
+    runs = FineTunings.found(study, "structures")
+    if not runs.scores:
+        return
+    dice = runs.values(lambda content: content["mean"]["dice"]["mean"])
+    page.add(
+        "<h2>Volumes: pretexts in 3D and in 2D (Taleb 2020)</h2><p>Cells are the mean (standard deviation) of the draws' "
+        "means. A method in 2D learns its pretext and the segmentation from the volumes' slices, and is scored on whole "
+        "volumes.</p>"
+    )
+    _add_shares(page, runs, dice)
+    if set(paper_tables.TUMOUR_REGIONS) <= set(runs.any["structures"]):
+        _add_regions(page, runs)
+    _add_2d(page, runs, dice)
+    _add_convergence(page, runs)
+
+
+def _add_shares(page: Page, runs: FineTunings, dice: Scores) -> None:
+    """Mean Dice of each method against the share of the labelled cases."""
+    most = max(runs.counts)
+    rows = [
+        Row.of(method_name(method), *(over_draws(dice.get((method, count), {}).values()) for count in runs.counts))
+        for method in runs.study.methods
+        if any((method, count) in dice for count in runs.counts)
+    ]
+    header = [f"{count} ({round(100 * count / most)} %)" for count in runs.counts]
+    page.table("Mean Dice, by the number of labelled cases (Figs. 2 and 3)", ["method", *header], rows)
+
+
+def _add_regions(page: Page, runs: FineTunings) -> None:
+    """Each region of the tumour with all labelled cases, the paper's below each method, and what it compares with."""
+    most, table, rows = max(runs.counts), paper_tables.TUMOUR_DICE, []
+    for method in runs.study.methods:
+        draws = runs.scores.get((method, most), {}).values()
+        if not draws:
+            continue
+        found = [
+            [content["structures"][name]["dice"]["mean"] for content in draws] for name in paper_tables.TUMOUR_REGIONS
+        ]
+        rows.append(Row.of(method_name(method), *map(over_draws, found)))
+        if method in table.values:
+            rows.append(_published(method))
+    rows += [_published(method) for method in table.values if method not in runs.study.methods]
+    page.table(f"All {most} labelled cases (Table 1)", ["method", *paper_tables.TUMOUR_REGIONS], rows)
+
+
+def _published(method: str) -> Row:
+    table = paper_tables.TUMOUR_DICE
+    numbers = (f"{table.values[method][name] / 100:.4f}" for name in paper_tables.TUMOUR_REGIONS)
+    name = method.capitalize() if method in paper_tables.CHALLENGE else method_name(method)
+    return Row.of(f"{table.paper.name}, {name}", *numbers, published=table)
+
+
+def _add_2d(page: Page, runs: FineTunings, dice: Scores) -> None:
+    """What a 2D pretext gains over 2D from scratch, and a 3D one over its own 2D form."""
+    pairs = []
+    for count in runs.counts:
+        for method in runs.study.methods:
+            flat = f"{method}{_2D}"
+            compared = [(method, flat)] if flat in runs.study.methods else []
+            if method.endswith(_2D) and method != f"{_SCRATCH}{_2D}":
+                compared.append((method, f"{_SCRATCH}{_2D}"))
+            pairs += [
+                (f"{count}, {method_name(one)} less {method_name(other)}", dice[one, count], dice[other, count])
+                for one, other in compared
+                if (one, count) in dice and (other, count) in dice
+            ]
+    add_differences(page, "Paired differences in mean Dice, 3D and 2D", pairs)
+
+
+def _add_convergence(page: Page, runs: FineTunings) -> None:
+    """When the validation of each method was as good as that from scratch ever was, with all labelled cases."""
+    most, rows = max(runs.counts), []
+    curves = {
+        method: dict(zip(draws, runs.histories[method, most], strict=True))
+        for (method, count), draws in runs.scores.items()
+        if count == most
+    }
+    for method in runs.study.methods:
+        flat = f"{_SCRATCH}{_2D}"
+        baseline = flat if method.endswith(_2D) and flat in curves else _SCRATCH
+        reached, compared = [], 0
+        for draw in sorted(curves.get(method, {}).keys() & curves.get(baseline, {}).keys()):
+            bars = [row[_VALIDATION] for row in curves[baseline][draw] if _VALIDATION in row]
+            own = [row for row in curves[method][draw] if _VALIDATION in row]
+            if bars and own:
+                compared += 1
+                reached.append(
+                    epoch_that_reached([row["epoch"] for row in own], [row[_VALIDATION] for row in own], max(bars))
+                )
+        if compared:
+            there = f"{sum(epoch is not None for epoch in reached)} of {compared}"
+            rows.append(Row.of(method_name(method), over_draws(reached, 1), there))
+    if rows:
+        page.table("Speed of convergence (Figs. 5 and 6)", ["method", "epoch", "draws that got there"], rows)
+        page.add(
+            "<p class=note>The first epoch at which the validation Dice was as high as the best from scratch in all its "
+            f"epochs, draw by draw, with all {most} labelled cases; in 2D the best from scratch in 2D. Cells are over the "
+            "draws that got there. The curves are above.</p>"
+        )
