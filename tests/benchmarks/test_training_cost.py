@@ -115,6 +115,14 @@ def test_patches_of_a_volume_are_counted_at_their_size():
     assert gflop_per_slice(patches) == pytest.approx([2 * value for value in gflop_per_slice(whole)], rel=0.01)
 
 
+def test_overlapping_patches_of_a_volume_are_all_counted():
+    """27 patches of 8^3 that overlap by half make 16^3; projector and predictors are small beside them."""
+    changes = {"features": [16, 32], "in_channels": 2, "image_size": 16, "patches_per_side": 3, "embedding": [4, 4]}
+    patches = settings("pretext_contrastive_predictive_coding", overrides=changes | {"context_features": 4})
+    whole = settings("pretext_rotation", overrides=changes | {"image_size": 8, "head_features": []})
+    assert gflop_per_slice(patches)[0] == pytest.approx(27 * gflop_per_slice(whole)[0], rel=0.02)
+
+
 def test_memory_of_a_step_of_volumes(capsys, monkeypatch):
     monkeypatch.setattr(training_cost, "_peak", lambda network, image: image.numel() / 10)
     command = [

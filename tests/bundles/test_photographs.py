@@ -102,7 +102,7 @@ def turned(phantoms, tmp_path_factory) -> Path:
         "max_epochs": 1,
         "val_interval": 1,
     }
-    configs = ("train.yaml", "evaluate.yaml", "photographs.yaml")
+    configs = ("train.yaml", "evaluate.yaml", "photograph.yaml")
     run_bundle(ROTATION, *configs, run_id="train_and_evaluate", samples_per_epoch=8, **settings, **SMALL)
     return folder
 
@@ -113,7 +113,7 @@ def test_a_pretext_tells_four_turns_of_photographs(turned, phantoms, tmp_path):
     assert (turned / "validation/photographs.csv").read_text().count("\n") == 9
     # the weights say which network they are of
     where = {"input": str(phantoms.photograph.graded), "num_exams": 1, "output_dir": str(tmp_path)}
-    run_bundle(ROTATION, "inference.yaml", "photographs.yaml", weights=str(turned), **where, **SMALL)
+    run_bundle(ROTATION, "inference.yaml", "photograph.yaml", weights=str(turned), **where, **SMALL)
     (features,) = tmp_path.rglob("features.npy")
     assert np.load(features).shape == (1, weights(turned)["head.0.weight"].shape[1]), "a row for the photograph"
 
@@ -130,7 +130,7 @@ def test_a_pretexts_encoder_goes_on_to_grades(turned, phantoms, tmp_path):
 def test_both_bundles_see_the_same_photograph(phantoms):
     item = load_datalist(phantoms.photograph.graded, "test")[0]
     folder = ROOT / "bundles" / ROTATION / "configs"
-    config = [str(folder / file) for file in ("train.yaml", "photographs.yaml")]
+    config = [str(folder / file) for file in ("train.yaml", "photograph.yaml")]
     pretext = ConfigParser(ConfigParser.load_config_files(config))
     pretext.update(SMALL | {"bundle_root": str(folder.parent)})
     pixels = [
@@ -144,7 +144,7 @@ def test_photographs_need_the_config_of_photographs(phantoms, tmp_path):
     settings = {"datalist": str(phantoms.photograph.graded), "output_dir": str(tmp_path)}
     with pytest.raises(RuntimeError) as caught:
         run_bundle(ROTATION, "train.yaml", **settings)
-    assert "put configs/photographs.yaml on top" in str(root_cause(caught.value))
+    assert "put configs/photograph.yaml on top" in str(root_cause(caught.value))
 
 
 def test_five_folds_share_out_the_graded_photographs_by_grade(phantoms, tmp_path):

@@ -45,6 +45,7 @@ def test_every_patient_is_held_out_once_with_both_phases_and_all_exams(datalist)
 
 def test_without_a_fold_the_sections_are_the_datalists(datalist):
     assert patients(load_fold(datalist, "validation")) == {f"p{number}" for number in range(16, 20)}
+    assert len(load_fold(datalist, "all", 2)) == len(load_fold(datalist, "all")) == 2 * 27
 
 
 def test_folds_that_cannot_be(datalist):

@@ -93,6 +93,22 @@ def test_a_slice_without_heart_goes_at_both_phases(items, tmp_path):
     assert batch["heart"][0, 0].sum() == 12 and batch["heart"][0, :, :2].min() == 1
 
 
+def test_every_slice_has_its_own_heart(items, tmp_path):
+    """As many rows of it as the item's place in the list."""
+    for rows, item in enumerate(items[:4]):
+        mask = np.zeros(nibabel.load(item["label"]).shape, "u1")
+        mask[:rows] = 3
+        mask[3] = 4  # no heart
+        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), item["label"])
+
+    def kept(item: dict) -> dict:
+        return {**LoadSliced(["image", "label"])(item), "image_padding": torch.zeros(1)}
+
+    batch = dataset(items[:4], tmp_path, transform=kept, heart_labels=[3]).__getitems__([1, 0])
+    # e2 has one slice at each phase, and the gap has none; its end-systole stands before its end-diastole in the list
+    assert batch["heart"].sum(dim=(2, 3)).div(6).tolist() == [[3, 0, 2, 0], [0, 0, 1, 1]]
+
+
 def test_what_cannot_be_used_says_so(items, tmp_path):
     with pytest.raises(InputError, match="no exam can be used: no volume at ES .1."):
         dataset(items[4:5], tmp_path, required=True)

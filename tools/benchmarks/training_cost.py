@@ -26,6 +26,7 @@ import torch
 from monai.bundle import ConfigParser
 from planewise.networks import SharedEncoderNet, StackClassifier, TwoPhaseClassifier, place_network
 from planewise.pretexts.jigsaw_tiles import tile_sides
+from planewise.pretexts.overlapping_patches import patch_places
 from planewise.pretexts.relative_patches import patch_sides
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -192,7 +193,10 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
         size = config["tile_size"] or tile
         return torch.rand(count, network.pieces, size, size, device=device)
     if "in_channels" in config:  # volumes, or their slices; or some patches of each
-        channels, dims = int(config["in_channels"]) * getattr(network, "pieces", 1), int(config["spatial_dims"])
+        pieces = getattr(network, "patches", getattr(network, "pieces", 1))
+        channels, dims = int(config["in_channels"]) * pieces, int(config["spatial_dims"])
+        if "patch_overlap" in config:
+            (size,), _ = patch_places((size,), config["patches_per_side"], config["patch_overlap"])
         if "patch_jitter" in config:
             (size,) = patch_sides((size,), config["patches_per_side"], config["patch_jitter"])
         return torch.rand(count, channels, *[size] * dims, device=device)

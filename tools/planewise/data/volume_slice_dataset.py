@@ -34,7 +34,7 @@ def volumes_or_slices(
     if any(isinstance(item["image"], (str, Path)) and is_photograph(item["image"]) for item in data):
         if spatial_dims == 3:
             raise InputError(
-                "the datalist holds photographs, and this network takes volumes; put configs/photographs.yaml on top of the "
+                "the datalist holds photographs, and this network takes volumes; put configs/photograph.yaml on top of the "
                 "other configs"
             )
         return PhotographDataset(data, transform, **options)

@@ -9,6 +9,7 @@ from planewise.reports.study import (
     classification,
     data,
     diagnosis,
+    grading,
     planning,
     pretexts,
     probe,
@@ -22,7 +23,19 @@ from planewise.reports.study.page import Page, Table
 from planewise.whole_files import written_whole
 
 #: In the page's order.
-SECTIONS = (data, pretexts, probe, segmentation, volumes, classification, two_phases, diagnosis, planning, provenance)
+SECTIONS = (
+    data,
+    pretexts,
+    probe,
+    segmentation,
+    volumes,
+    classification,
+    two_phases,
+    grading,
+    diagnosis,
+    planning,
+    provenance,
+)
 
 
 def write_study_report(study: str | Path, output: str | Path, markdown: str | Path | None = None) -> list[Table]:

@@ -46,7 +46,8 @@ _SHARES = {"inside": "inside", "by_area": "heart's share of the image"}
 
 def add(page: Page, study: StudyFolder) -> None:
     runs = FineTunings.found(study, "confusion")
-    if not runs.scores:
+    # grades are told one from another too, and have an order: grading.py
+    if not runs.scores or "kappa" in runs.any:
         return
     page.add(f"<h2>Diagnosis from two phases (Nakashima 2022)</h2><p>{_introduction(runs)}</p>")
     auc = runs.values(lambda content: content["macro_auc"])

@@ -1,0 +1,44 @@
+"""The studies of photographs (Taleb 2020, Fig. 4), at the paper's size and at demo size: what each job is told."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned
+from tests.studies.test_label_efficiency import option
+
+TARGET = "downstream_retinopathy_grading"
+
+
+def config_of(name):
+    return yaml.safe_load((STUDIES / "configs" / f"{name}.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", ["retinopathy", "taleb2020_retinopathy"])
+def test_its_jobs(name, tmp_path):
+    demo = name == "retinopathy"
+    config = config_of(name) if demo else paper_study(f"{name}.yaml", tmp_path)
+    text, out = planned(config, tmp_path, "--printshellcmds"), f"{tmp_path}/out"
+    runs = 2 * 5 * len(config["draws"])
+    counted = jobs(text)
+    assert {"pretrain": 1, "finetune": runs}.items() <= counted.items()
+    (pretraining,) = commands(text, "pretrain")
+    files = yaml.safe_load(option(pretraining, "config_file"))
+    assert f"cd {ROOT}/bundles/pretext_rotation && " in pretraining
+    own = ["configs/photograph.yaml"] + ["configs/photograph_demo.yaml"] * demo
+    assert [file for file in files if file not in ("configs/train.yaml", "configs/evaluate.yaml")] == own
+    for command in commands(text, "finetune"):
+        method, draw = re.search(r"/finetune/(\w+)/\d+/(\d) ", command).groups()
+        assert f"bundles/{TARGET} && " in command
+        assert option(command, "pretrained") == (f"{out}/pretrain/rotation" if method == "rotation" else None)
+        assert option(command, "fold") == (None if demo else draw)
+
+
+@pytest.mark.parametrize("name", ["retinopathy", "taleb2020_retinopathy"])
+def test_shares_of_the_graded_photographs(name):
+    counts = config_of(name)["label_counts"]
+    assert [round(100 * count / counts[-1]) for count in counts] == pytest.approx([5, 10, 25, 50, 100], abs=1)

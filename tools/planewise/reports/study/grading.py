@@ -1,0 +1,60 @@
+"""Grading of photographs from few grades (Taleb 2020, Figs. 4 and 6)."""
+
+from __future__ import annotations
+
+from planewise.reports.study.finetunings import FineTunings
+from planewise.reports.study.folder import StudyFolder
+from planewise.reports.study.numbers import over_draws
+from planewise.reports.study.page import Page, Row
+from planewise.reports.study.paired import add_paired
+from planewise.reports.study_figures import finetune_curves, method_name
+
+
+def add(page: Page, study: StudyFolder) -> None:
+    runs = FineTunings.found(study, "kappa")
+    if not runs.scores:
+        return
+    kappa = runs.values(lambda content: content["kappa"])
+    page.add(
+        f"<h2>Grading from few grades (Taleb 2020)</h2><p>{runs.any['photographs']} test photographs. The score is the "
+        "quadratic weighted kappa: 1 is agreement, 0 is chance. Each draw chooses other graded photographs; all methods of a "
+        "draw see the same ones. Cells are the mean (standard deviation) over the draws. The paper gives its kappas as "
+        "curves (Figs. 4 and 9), so there are no numbers to stand beside these.</p>"
+    )
+    most = max(runs.counts)
+    rows = [
+        Row.of(method_name(method), *(over_draws(kappa.get((method, count), {}).values()) for count in runs.counts))
+        for method in study.methods
+        if any((method, count) in kappa for count in runs.counts)
+    ]
+    header = [f"{count} ({round(100 * count / most)} %)" for count in runs.counts]
+    page.table("Kappa, by the number of graded photographs (Fig. 4)", ["method", *header], rows)
+    grades = list(runs.any["recall"])
+    page.table(
+        "Share of each true grade that was told",
+        ["graded photographs, method", *grades, "accuracy", "grades apart"],
+        [
+            Row.of(
+                f"{count}, {method_name(method)}",
+                *(over_draws(content["recall"][grade] for content in draws.values()) for grade in grades),
+                *(over_draws(content[key] for content in draws.values()) for key in ("accuracy", "distance")),
+            )
+            for count, method, draws in runs.cells()
+        ],
+    )
+    converged = [
+        Row.of(
+            f"{count}, {method_name(method)}",
+            *(over_draws((content.get(key) for content in draws.values()), 1) for key in ("converged_epoch", "epochs")),
+        )
+        for count, method, draws in runs.cells()
+        if any("converged_epoch" in content for content in draws.values())
+    ]
+    if converged:
+        page.table("Epochs to converge (Fig. 6)", ["graded photographs, method", "to converge", "trained"], converged)
+        page.add("<p class=note>The first epoch at which the validation loss had fallen by 95 % of its whole fall.</p>")
+    add_paired(page, kappa, "kappa", study.repeats)
+    curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_kappa": "validation, kappa"})
+    page.figure(curves, "Validation while fine-tuning, a line for each draw.")
+    runs.show(page, "confusion.png", ": which grade was told", at_least=most)
+    runs.show(page, "photographs.png", ": the photographs that were graded worst", at_least=most)
