@@ -100,7 +100,8 @@ class RetrievalScores:
 
 
 def _caption(item: Mapping[str, Any]) -> str:
-    """Exam, and where the slice lies."""
-    location = item.get("location")
-    place = f"slice {item.get('slice', '?')}" if location is None else f"location {location:.2f}"
-    return f"{str(item['exam'])[:6]}, {place}"
+    """Exam, and where the slice lies; a volume lies nowhere."""
+    exam, location = str(item["exam"])[:6], item.get("location")
+    if location is not None:
+        return f"{exam}, location {location:.2f}"
+    return f"{exam}, slice {item['slice']}" if "slice" in item else exam
