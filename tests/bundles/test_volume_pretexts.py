@@ -7,16 +7,32 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import monai.bundle
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from planewise.phantoms import Recipe
 from planewise.phantoms.head.population import HEADS
 
 from tests.bundles.conftest import run_bundle, tiny_size, write_phantoms
-from tests.bundles.test_runs import weights
+from tests.bundles.test_runs import interrupted, same, weights
+from tests.conftest import ROOT
 
 PATCHES, TUMOURS = "pretext_relative_patch_location", "downstream_brain_tumour_segmentation"
+JIGSAW = "pretext_jigsaw"
+#: Small puzzles of volumes: tiles of 4 voxels.
+PUZZLE = {
+    "features": [4, 8],
+    "image_size": 16,
+    "tile_gap": 0.2,
+    "permutations": 20,
+    "patch_features": 8,
+    "head_features": [8],
+    "in_channels": 2,
+    "batch_size": 4,
+    "progress": False,
+}
 SHORT = {"max_epochs": 1, "val_interval": 1, "samples_per_epoch": 8}
 
 
@@ -52,11 +68,86 @@ def test_places_of_queries_are_counted_and_shown(patches):
     assert (patches / "validation/patches.png").is_file()
 
 
-def test_a_segmentation_takes_the_encoder_by_its_names(patches, volumes, tmp_path):
+@pytest.fixture(scope="module")
+def puzzles(volumes, tmp_path_factory) -> Path:
+    """A run of puzzles of volumes, with what it is measured by."""
+    folder = tmp_path_factory.mktemp("puzzles")
+    settings = {"datalist": str(volumes.heads), "output_dir": str(folder), **SHORT, **PUZZLE, "max_epochs": 2}
+    run_bundle(JIGSAW, "train.yaml", "evaluate.yaml", "3d.yaml", run_id="train_and_evaluate", **settings)
+    return folder
+
+
+def test_puzzles_of_volumes_are_counted_and_shown(puzzles):
+    scores = json.loads((puzzles / "validation/metrics.json").read_text())
+    found = scores["jigsaw"]
+    assert found["permutations"] == 20 and found["puzzles"] == scores["volumes"] > 0
+    assert (puzzles / "validation/puzzles.png").is_file()
+
+
+def test_puzzles_of_volumes_resume_bit_equal(puzzles, volumes, tmp_path):
+    settings = {"datalist": str(volumes.heads), "output_dir": str(tmp_path), **SHORT, **PUZZLE, "max_epochs": 2}
+    interrupted(JIGSAW, "train.yaml", "3d.yaml", after_epoch=1, **settings)
+    run_bundle(JIGSAW, "train.yaml", "3d.yaml", **settings)
+    assert same(weights(puzzles), weights(tmp_path))
+    assert (puzzles / "history.csv").read_text() == (tmp_path / "history.csv").read_text()
+
+
+def test_the_tiles_of_a_volume_reach_the_network_in_the_order_of_the_bundles_permutations(volumes, tmp_path):
+    """Against a loop over the volume's cells, from the file and the config as they are."""
+    folder = ROOT / "bundles" / JIGSAW
+    parser = ConfigParser(
+        ConfigParser.load_config_files([str(folder / "configs" / n) for n in ("train.yaml", "3d.yaml")])
+    )
+    small = {**PUZZLE, "datalist": str(volumes.heads), "output_dir": str(tmp_path), "bundle_root": str(folder)}
+    parser.update({**small, "tile_gap": 0, "device": "cpu"})
+    rows = json.loads((folder / "configs/permutations_3d.json").read_text())["permutations"]
+    batch = parser.get_parsed_content("train#dataset").__getitems__([0, 1, 2])
+    made = parser.get_parsed_content("train#pretext")(batch)
+    assert made["image"].shape == (3, 27 * 2, 5, 5, 5)
+    for number, order in enumerate(made["permutation"].tolist()):
+        assert order < 20
+        for place, cell in enumerate(rows[order]):
+            i, j, k = (5 * step for step in (cell // 9, cell // 3 % 3, cell % 3))
+            wanted = batch["image"][number, :, i : i + 5, j : j + 5, k : k + 5]
+            assert torch.equal(made["image"][number, 2 * place : 2 * place + 2], wanted)
+
+
+def test_the_weights_of_puzzles_of_volumes_bring_their_configs(puzzles, volumes, tmp_path):
+    """`evaluate.yaml` and `inference.yaml` without 3d.yaml; the features are those of the volume as training saw it."""
+
+    def run(*configs: str, **settings) -> None:
+        # as it stands: `run_bundle` would set sizes of its own
+        folder = ROOT / "bundles" / JIGSAW
+        files = [str(folder / "configs" / name) for name in configs]
+        settings |= {"weights": str(puzzles), "bundle_root": str(folder)}
+        monai.bundle.run(config_file=files, logging_file=False, **settings)
+
+    where = {"datalist": str(volumes.heads), "output_dir": str(tmp_path / "scores"), "progress": False}
+    run("train.yaml", "evaluate.yaml", **where)
+    scores = json.loads((tmp_path / "scores/validation/metrics.json").read_text())
+    assert scores["jigsaw"] == json.loads((puzzles / "validation/metrics.json").read_text())["jigsaw"]
+    run("inference.yaml", input=str(volumes.heads), num_exams=1, output_dir=str(tmp_path / "out"))
+    (features,) = (np.load(file) for file in (tmp_path / "out").rglob("features.npy"))
+    assert features.shape == (1, 8) and np.isfinite(features).all()
+
+
+def test_puzzles_of_slices_of_volumes(volumes, tmp_path):
+    settings = {"datalist": str(volumes.heads), "output_dir": str(tmp_path), **SHORT, **PUZZLE}
+    configs = ("train.yaml", "evaluate.yaml", "3d.yaml")
+    run_bundle(JIGSAW, *configs, run_id="train_and_evaluate", spatial_dims=2, **settings)
+    scores = json.loads((tmp_path / "validation/metrics.json").read_text())
+    assert scores["slices"] > 0 and weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
+    assert weights(tmp_path)["head.0.weight"].shape == (8, 9 * 8)
+
+
+@pytest.mark.parametrize("pretext", ["patches", "puzzles"])
+def test_a_segmentation_takes_the_encoder_by_its_names(pretext, volumes, tmp_path, request):
     """Of two channels to four: the first layer's weights are copied, everything else is as it was."""
-    settings = {"datalist": str(volumes.tumours), "output_dir": str(tmp_path), "pretrained": str(patches), **SHORT}
+    folder = request.getfixturevalue(pretext)
+    before = weights(folder)
+    settings = {"datalist": str(volumes.tumours), "output_dir": str(tmp_path), "pretrained": str(folder), **SHORT}
     run_bundle(TUMOURS, "train.yaml", **settings | {"frozen_epochs": 1})
-    before, after = weights(patches), weights(tmp_path)
+    after = weights(tmp_path)
     assert len(before.keys() & after.keys()) > 20
     for name, value in before.items():
         if name.startswith("encoder."):

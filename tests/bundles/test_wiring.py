@@ -303,6 +303,9 @@ HOUSEKEEPING = ("CopyItemsd", "DeleteItemsd", "ToDeviced", "planewise.preprocess
 def acting(preprocessing: dict) -> list[dict]:
     """What preprocessing does to an image, without how it is loaded."""
     transforms = preprocessing.get("transforms", [preprocessing])
+    if all(entry["_target_"] == "Compose" for entry in transforms):
+        # in place of each other: the form that is on unless a config says otherwise
+        (transforms,) = (entry["transforms"] for entry in transforms if not entry["_disabled_"].startswith("$not "))
     kept = [entry for entry in transforms if entry["_target_"] not in (*LOADING, *HOUSEKEEPING)]
     for number, entry in enumerate(kept):
         if entry.get("keys") == ["image", "label"]:

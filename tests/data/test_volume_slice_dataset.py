@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 from monai.transforms import Compose, Resized
-from planewise.data import VolumeDataset, VolumeSliceDataset
-from planewise.preprocessing import LoadVolumed, ScaleToUnitd
+from planewise.data import SliceDataset, VolumeDataset, VolumeSliceDataset, volumes_or_slices
+from planewise.preprocessing import LoadSliced, LoadVolumed, ScaleToUnitd
 
 from .conftest import write_volume
 
@@ -31,6 +31,16 @@ def test_slices_are_those_of_the_volumes(both):
         assert torch.allclose(batch["affine"][row][:, 3], corner)
         assert torch.equal(batch["affine"][row][:3, :3], whole["affine"][row][:3, :3])
     assert batch["index"].tolist() == [7, 0, 9] and batch["image_padding"].shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("loader", "spatial_dims", "kind"),
+    [(LoadVolumed, 3, VolumeDataset), (LoadVolumed, 2, VolumeSliceDataset), (LoadSliced, 2, SliceDataset)],
+)
+def test_what_is_loaded_and_what_the_network_takes_say_which_dataset_it_is(loader, spatial_dims, kind, tmp_path):
+    """However deep the loader lies."""
+    transform = Compose([Compose([loader("image")])])
+    assert type(volumes_or_slices([], transform, spatial_dims, cache_dir=tmp_path)) is kind
 
 
 def test_no_volumes_no_slices(tmp_path):

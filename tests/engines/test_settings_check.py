@@ -98,6 +98,12 @@ def test_a_puzzle_has_tiles_and_as_many_permutations_as_are_asked_for():
         check_settings(settings | {"permutations": 25})
     with pytest.raises(InputError, match=r"3 x 3 pixels is too small for 2 tiles a side .*raise --image_size"):
         check_settings(settings | {"image_size": 3})
+    volumes = settings | {"spatial_dims": 3, "permutations": 40_000}
+    check_settings(volumes)
+    with pytest.raises(InputError, match=r"3 x 3 x 3 pixels is too small for 2 tiles a side"):
+        check_settings(volumes | {"image_size": 3})
+    with pytest.raises(InputError, match="there is no file of permutations at /absent.json"):
+        check_settings(volumes | {"permutation_file": "/absent.json"})
 
 
 def test_a_grid_of_patches_has_a_middle_and_voxels_in_each():

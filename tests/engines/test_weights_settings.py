@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from planewise.engines.weights_settings import defining_settings, settings_of
+from planewise.engines.weights_settings import asked_of_overlay, defining_settings, settings_of
 from planewise.errors import InputError
 from planewise.packaging.run_record import Run
 
@@ -34,6 +34,20 @@ def run(**settings) -> Run:
 
 def test_settings_are_followed_through_others():
     assert defining_settings(INFERENCE) == {"views", "width", "depth"}
+
+
+def test_an_overlays_own_settings_are_asked_for_where_something_refers_to_them():
+    overlay = {
+        "network_def#width": "@sides",
+        "sides": 5,
+        "preprocessing": ["@channels"],
+        "channels": 2,
+        "dataset": "$find(@names)",
+        "names": ["t1"],
+        "learning_rate": 0.2,
+    }
+    found = asked_of_overlay(INFERENCE | {"dataset": "$find()"}, overlay)
+    assert found == {"network_def", "sides", "preprocessing", "channels", "dataset", "names"}
 
 
 def test_how_training_places_its_network_is_no_setting_of_inference():

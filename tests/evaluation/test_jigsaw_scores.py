@@ -50,7 +50,7 @@ def test_the_picture_puts_solved_puzzles_in_order_and_frames_what_is_wrong(prete
         shuffled, solved = (np.asarray(figure.axes[place].images[0].get_array()) for place in (2, 4))
         # axes are shown transposed
         inverse = pretext.permutations[batch["permutation"][2]].argsort()
-        in_order = mosaic(batch["image"][2][inverse].numpy()).T
+        in_order = mosaic(batch["image"][2][inverse].numpy(), 3).T
         assert np.array_equal(solved, in_order) == (wrong == 0)
         assert not np.array_equal(shuffled, in_order)
         assert bool(figure.axes[4].patches) == bool(framed)
@@ -62,16 +62,44 @@ def test_the_picture_puts_solved_puzzles_in_order_and_frames_what_is_wrong(prete
 
 def test_a_mosaic_of_numbered_tiles():
     tiles = np.arange(4)[:, None, None] * np.ones((4, 2, 3))
-    image = mosaic(tiles)
+    image = mosaic(tiles, 2)
     assert image.shape == (5, 7)
     assert image[[0, 0, 4, 4], [0, 6, 0, 6]].tolist() == [0, 1, 2, 3] and image[2].tolist() == [0] * 7
 
 
-def test_volumes_have_scores_and_no_picture():
-    pretext = JigsawTilesd(permutations=5, spatial_dims=3)
-    batch = pretext({"image": torch.randn(2, 1, 12, 12, 12)})
-    logits = torch.nn.functional.one_hot(batch["permutation"], 5).float()
-    given = ScoredBatch(batch["image"], {"permutation": batch["permutation"]}, logits, torch.ones(2, dtype=torch.bool))
+def test_a_mosaic_of_a_volume_has_its_layers_below_each_other():
+    tiles = np.arange(8)[:, None, None] * np.ones((8, 2, 3))
+    image = mosaic(tiles, 2)
+    # two columns of tiles; below them a gap of three, and the second layer
+    assert image.shape == (5, 2 * 7 + 3)
+    assert image[[0, 0, 4, 4], [0, 4, 0, 4]].tolist() == [0, 2, 4, 6]
+    assert image[[0, 0, 4, 4], [10, 14, 10, 14]].tolist() == [1, 3, 5, 7]
+    assert not image[:, 7:10].any() and not image[2].any()
+
+
+def test_volumes_are_shown_by_slices_across_their_third_axis():
+    pretext = JigsawTilesd(permutations=5, spatial_dims=3, standardize=False, gap=0)
+    ramp = torch.linspace(0, 1, 12)
+    volume = (ramp[:, None, None] + 2 * ramp[:, None] + 4 * ramp)[None, None].repeat(2, 1, 1, 1, 1)
+    batch = pretext({"image": volume})
+    number = batch["permutation"].clone()
+    number[1] = (number[1] + 1) % 5
+    logits = torch.nn.functional.one_hot(number, 5).float()
+    target = {"permutation": batch["permutation"], "original": volume}
     collector = JigsawScores(pretext)
-    results = collector.results(collector.take(given), ITEMS[:2], "")
-    assert results.metrics["jigsaw"]["accuracy"] == 1 and not results.figures
+    taken = collector.take(ScoredBatch(batch["image"], target, logits, torch.ones(2, dtype=torch.bool)))
+    results = collector.results(taken, ITEMS[:2], "")
+    assert results.metrics["jigsaw"]["accuracy"] == 0.5
+    figure = results.figures["puzzles.png"]()
+    grid = np.array(figure.axes).reshape(3, 2)
+    original, solved = (np.asarray(axes.images[0].get_array()).T for axes in grid[[0, 2], 0])
+    layers = [volume[0, 0, ..., middle].numpy() for middle in (2, 6, 10)]
+    assert np.allclose(original, np.concatenate(layers, axis=1))
+    # tiles have four voxels, of which the third is shown; a space of one, and three between layers
+    for layer, middle in enumerate((2, 6, 10)):
+        start = layer * (3 * 5 + 2)
+        assert np.allclose(solved[:4, start : start + 4], volume[0, 0, :4, :4, middle])
+        assert np.allclose(solved[10:, start + 10 : start + 14], volume[0, 0, 8:, 8:, middle])
+    assert not grid[2, 0].patches
+    first, second = (pretext.permutations[int(each)] for each in (batch["permutation"][1], number[1]))
+    assert len(grid[2, 1].patches) == int((first != second).sum())

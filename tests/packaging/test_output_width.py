@@ -44,3 +44,20 @@ def test_metadata_says_how_many_channels_the_network_takes(tmp_path):
     assert said == ["as trained: 2 channels in the network's input"]
     image = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
     assert image["num_channels"] == 2 and image["channel_def"] == {"0": "channel 1", "1": "channel 2"}
+
+
+def test_every_piece_has_all_channels_and_slices_have_two_axes(tmp_path):
+    name = "pretext_relative_patch_location"
+    copy = shutil.copytree(ROOT / "bundles" / name, tmp_path / name)
+    config = copy / "configs/inference.yaml"
+    settings = {"in_channels": 3, "spatial_dims": 2, "features": [4, 4, 4]}
+    config.write_text(with_values(config.read_text(), settings))
+    said: list[str] = []
+    _write_channels(Bundle(copy), said.append)
+    assert said == ["as trained: 6 channels in the network's input, images, not volumes"]
+    _write_width(Bundle(copy), said.append)
+    content = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]
+    image, output = content["inputs"]["image"], content["outputs"]["pred"]
+    assert image["num_channels"] == 6 and len(image["spatial_shape"]) == 2 and output["num_channels"] == 8
+    assert image["channel_def"]["0"] == "piece 1, channel 1" and image["channel_def"]["5"] == "piece 2, channel 3"
+    assert output["spatial_shape"] == []

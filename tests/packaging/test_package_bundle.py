@@ -115,6 +115,16 @@ def test_the_same_input_gives_the_same_bytes(torchscript, run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [NAME, f"{NAME}.zip"]
 
 
+def test_what_a_config_reads_is_packaged_too(tmp_path):
+    """The permutations of puzzles of volumes, which configs/3d.yaml names."""
+    name = "pretext_jigsaw"
+    made = write_run(name, tmp_path / "run", tiny(name) | {"permutations": 6, "head_features": [4]})
+    done = package_bundle(source(name), made, tmp_path / "dist", **SAID)
+    file = "configs/permutations_3d.json"
+    assert (done.folder / file).read_bytes() == (source(name) / file).read_bytes()
+    assert "/configs/permutations_3d.json'" in (done.folder / "configs/3d.yaml").read_text()
+
+
 def test_large_files_are_set_apart_for_the_zoo(tmp_path, monkeypatch):
     assert archive.LARGEST == 25_000_000
     monkeypatch.setattr(archive, "LARGEST", 1_000_000)

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planewise.errors import InputError
-from planewise.pretexts import JigsawTilesd, inverse
+from planewise.pretexts import JigsawTilesd, choose_permutations, inverse, permutations_as_text
 from planewise.pretexts.jigsaw_tiles import standardized, tile_sides
 
 
@@ -76,6 +76,22 @@ def test_each_tile_is_standardised_by_itself():
         expected = (tile - tile.mean()) / (tile.std() or 1)
         assert np.allclose(found[number, place, 0].numpy(), expected)
     assert not found[0, 3].any(), "one of a single grey value stays finite"
+
+
+def test_tiles_may_keep_their_values_and_permutations_may_come_from_a_file(tmp_path):
+    image = numbered(5, 12, 12, 12)
+    (tmp_path / "permutations.json").write_text(permutations_as_text(27, 8, seed=4))
+    transform = JigsawTilesd(
+        permutations=6, gap=0, spatial_dims=3, standardize=False, permutation_file=tmp_path / "permutations.json"
+    )
+    assert (transform.permutations.numpy() == choose_permutations(27, 6, seed=4)).all()
+    batch = transform({"image": image})
+    back = torch.empty_like(image)
+    for tiles, number, whole in zip(batch["image"], batch["permutation"], back, strict=True):
+        for tile, cell in zip(tiles, transform.permutations[number], strict=True):
+            i, j, k = (4 * int(step) for step in np.unravel_index(int(cell), (3, 3, 3)))
+            whole[0, i : i + 4, j : j + 4, k : k + 4] = tile
+    assert torch.equal(back, image), "a puzzle without gaps, put together, is the volume"
 
 
 def test_brightness_and_contrast_of_the_image_do_not_show():

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.transforms import Compose
 
 from planewise.data.photograph_dataset import PhotographDataset
+from planewise.data.slice_dataset import SliceDataset
 from planewise.data.to_device import to_device
 from planewise.data.volume_dataset import VolumeDataset
 from planewise.errors import InputError
 from planewise.exams.photographs import is_photograph
+from planewise.preprocessing import LoadSliced
 
 
 def volumes_or_slices(
@@ -20,9 +23,11 @@ def volumes_or_slices(
     transform: Callable[[dict[str, Any]], dict[str, Any]],
     spatial_dims: int = 3,
     **options: Any,
-) -> VolumeDataset | PhotographDataset:
+) -> SliceDataset:
     """A `VolumeDataset` where a network takes volumes, and where it takes images a `VolumeSliceDataset` of volumes, or a
     `PhotographDataset` of photographs.
+
+    Where the transform loads slices, which are images as they are, it is a `SliceDataset`.
 
     Args:
         data, transform, options: as of all three.
@@ -31,6 +36,9 @@ def volumes_or_slices(
     Raises:
         InputError: there are photographs, and the network takes volumes.
     """
+    steps = transform.flatten().transforms if isinstance(transform, Compose) else [transform]
+    if any(isinstance(step, LoadSliced) for step in steps):
+        return SliceDataset(data, transform, **options)
     if any(isinstance(item["image"], (str, Path)) and is_photograph(item["image"]) for item in data):
         if spatial_dims == 3:
             raise InputError(

@@ -12,7 +12,14 @@ from monai.bundle import ConfigParser
 
 from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import RunRecord, in_our_names
-from planewise.engines.weights_settings import defining_settings, holds_code, merged, plain, settings_of
+from planewise.engines.weights_settings import (
+    asked_of_overlay,
+    defining_settings,
+    holds_code,
+    merged,
+    plain,
+    settings_of,
+)
 from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -67,7 +74,9 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         wanted = _all_settings(run, merged(train, overlay)) | wanted
     if overlay:
         changed = {key.partition("#")[0] for key in overlay} - {"network"}
-        asked = set(base) | defining_settings(merged(inference, overlay)) | {_NETWORK}
+        asked = asked_of_overlay(inference, overlay)
+        if evaluates:
+            asked = set(base) | defining_settings(merged(inference, overlay)) | {_NETWORK}
         content = merged(base, overlay)
         wanted = {key: content[key] for key in changed & asked if key in content} | wanted
     return _take(parser, wanted, base, arguments, "weights")

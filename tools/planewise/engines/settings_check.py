@@ -17,7 +17,7 @@ from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.pretexts.jigsaw_tiles import tile_sides
 from planewise.pretexts.mask_patches import patch_grid
 from planewise.pretexts.overlapping_patches import check_patches, patch_places
-from planewise.pretexts.permutations import choose_permutations
+from planewise.pretexts.permutations import choose_permutations, read_permutations
 from planewise.pretexts.relative_patches import RelativePatchesd, patch_sides
 
 #: Whether a value may be, and what is wanted, as words.
@@ -179,7 +179,7 @@ CHECKS: Mapping[str, Check] = {
 }
 
 #: What is not checked by itself, but with others.
-_CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pretrained", "transfer")
+_CHECKED_TOGETHER = ("datalist", "device", "imagenet", "permutation_file", "pretext_datalist", "pretrained", "transfer")
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -203,10 +203,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_size(
             settings.get("window") or settings["image_size"], settings["features"], settings.get("stem_stride", 1)
         )
-    if "tile_gap" in settings and "permutations" in settings:
-        _check_puzzle(
-            settings["image_size"], settings["tiles_per_side"], settings["tile_gap"], settings["permutations"]
-        )
+    if {"tile_gap", "tiles_per_side", "permutations"} <= settings.keys():
+        _check_puzzle(settings)
     if "patch_jitter" in settings and "patches_per_side" in settings:
         cells = RelativePatchesd(settings["patches_per_side"], settings["patch_jitter"])
         patch_sides((settings["image_size"],) * settings["spatial_dims"], cells.patches_per_side, cells.jitter)
@@ -302,10 +300,15 @@ def _check_size(image_size: int, features: Any, stem_stride: int) -> None:
         )
 
 
-def _check_puzzle(image_size: int, tiles_per_side: int, gap: float, permutations: int) -> None:
+def _check_puzzle(settings: Mapping[str, Any]) -> None:
     """A puzzle needs tiles with pixels in them, and as many permutations as are to be told apart."""
-    tile_sides((image_size, image_size), tiles_per_side, gap)
-    choose_permutations(tiles_per_side**2, permutations)
+    per_side, dims, count = settings["tiles_per_side"], settings.get("spatial_dims", 2), settings["permutations"]
+    tile_sides((settings["image_size"],) * dims, per_side, settings["tile_gap"])
+    file = settings.get("permutation_file")
+    if file is not None:
+        read_permutations(file, per_side**dims, count)
+    elif dims == 2:  # of a volume there are always more than anybody asks for
+        choose_permutations(per_side**dims, count)
 
 
 def _check_views(views: Any, datalist: str | Path) -> None:

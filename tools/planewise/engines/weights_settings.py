@@ -98,6 +98,14 @@ def _is_code_of_its_own(value: Any, key: str, *bundle: Mapping[str, Any]) -> boo
     return holds_code(value) and not any(config.get(key) == value for config in bundle)
 
 
+def asked_of_overlay(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> set[str]:
+    """Top-level keys of an overlay that a config has, that its network, its input or its output depend on, or that what is
+    replaced refers to (``dataset`` to ``channels``)."""
+    changed, content = {key.partition("#")[0] for key in overlay}, merged(config, overlay)
+    found = changed & (set(config) | defining_settings(content) | {"network_def"})
+    return found | changed & set().union(*(_references(content[key]) for key in found))
+
+
 def holds_code(value: Any) -> bool:
     """Whether MONAI could make more of a part of a config than numbers, texts, lists and tables.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from planewise.evaluation.collector import CollectorResults, ScoredBatch
@@ -16,12 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+#: Most examples in the picture.
+_DRAWN = 8
+
+
 class JigsawScores:
     """A `Collector` of logits that say in which permutation the tiles of an image were shown.
 
     - ``metrics.json``: ``jigsaw``, see `planewise.metrics.jigsaw.jigsaw_scores`;
-    - ``slices.csv``: ``permutation`` and ``predicted_permutation``, their numbers, and ``tiles_in_place``;
-    - ``puzzles.png``: the examples: the slice, its shuffled tiles, and the tiles as the network puts them; not of volumes.
+    - the table of samples: ``permutation`` and ``predicted_permutation``, their numbers, and ``tiles_in_place``;
+    - ``puzzles.png``: the examples: the image, its shuffled tiles, and the tiles as the network puts them; of volumes, slices
+      across the third axis.
 
     Targets hold ``permutation`` ``(B,)`` and ``original``, the images that the tiles were cut from.
 
@@ -31,14 +37,19 @@ class JigsawScores:
 
     def __init__(self, pretext: JigsawTilesd) -> None:
         self.permutations = pretext.permutations.numpy()
+        self.per_side = pretext.tiles_per_side
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         target = batch.target
         taken = {"permutation": target["permutation"], "predicted": batch.prediction.argmax(dim=1)}
-        if batch.image.ndim == 4:
-            tiles = batch.image[batch.example].unflatten(1, (self.permutations.shape[1], -1))
-            taken |= {"tiles": tiles[:, :, 0], "original": target["original"][batch.example, 0]}
-        return taken | {"example": batch.example}
+        tiles = batch.image[batch.example].unflatten(1, (self.permutations.shape[1], -1))[:, :, 0]
+        shown = target["original"][batch.example, 0]
+        if shown.ndim == 4:
+            # of a volume, slices across the third axis: the middle of a tile, and of each layer of cells
+            tiles, depth = tiles[..., tiles.shape[-1] // 2], shown.shape[-1]
+            middles = [(2 * layer + 1) * depth // (2 * self.per_side) for layer in range(self.per_side)]
+            shown = torch.cat([shown[..., middle] for middle in middles], dim=2)
+        return taken | {"tiles": tiles, "original": shown, "example": batch.example}
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         predicted, reference = taken["predicted"].numpy(), taken["permutation"].numpy()
@@ -49,15 +60,17 @@ class JigsawScores:
             "predicted_permutation": predicted.tolist(),
             "tiles_in_place": in_place.tolist(),
         }
-        rows = taken["example"].nonzero()[:, 0].numpy()
-        if "tiles" not in taken or not len(rows):
+        # an example that was shown several times is drawn as often as there is room
+        rows = taken["example"].nonzero()[:, 0].numpy()[:_DRAWN]
+        if not len(rows):
             return CollectorResults({"jigsaw": scores}, columns)
         pieces = self.permutations.shape[1]
         captions = [f"{items[row]['exam'][:4]}: {round(in_place[row] * pieces)} of {pieces} tiles" for row in rows]
         orders = (self.permutations[predicted[rows]], self.permutations[reference[rows]])
 
         def draw() -> Figure:
-            figure = puzzle_gallery(taken["original"].numpy(), taken["tiles"].numpy(), *orders, captions)
+            images, tiles = (taken[name][: len(rows)].numpy() for name in ("original", "tiles"))
+            figure = puzzle_gallery(images, tiles, *orders, self.per_side, captions)
             figure.suptitle(f"{title}  puzzles solved: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
             return figure
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from planewise.engines.weights_settings import defining_settings, merged, plain
+from planewise.engines.weights_settings import asked_of_overlay, merged, plain
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_overlay
 from planewise.packaging.run_record import Run
@@ -43,7 +43,7 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
     inferring = merged(inference, overlay)
     changed = {key.partition("#")[0] for key in overlay}
     # what inference has or needs; it loads no pretext's weights into the network before it places it
-    wanted = (changed & (set(inference) | defining_settings(inferring) | {_NETWORK})) - {"network"}
+    wanted = asked_of_overlay(inference, overlay) - {"network"}
     place = folder / bundle.name
     shutil.copytree(bundle.folder, place, ignore=_LEFT_OUT)
     for name in overlays:

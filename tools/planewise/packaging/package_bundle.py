@@ -175,6 +175,8 @@ def _write_files(
     """Everything but the weights."""
     (built / "configs").mkdir(parents=True)
     others = [source.folder / "LICENSE", source.folder / "configs" / "logging.conf"]
+    # what a config reads, such as permutations; metadata and the twins of configs are written below
+    others += [path for path in source.folder.glob("configs/*.json") if path.name != "metadata.json"]
     for path in (*source.folder.glob("docs/*"), *others):
         if path.is_file():
             target = built / path.relative_to(source.folder)
@@ -229,16 +231,31 @@ def _write_weights(packaged: Bundle, file: Path, say: Callable[[str], None]) -> 
 
 
 def _write_channels(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """How many channels the network takes, into metadata.json, where that is a setting: contrasts of a volume, say."""
-    metadata = packaged.metadata
-    image = metadata["network_data_format"]["inputs"].get("image", {})
-    channels = packaged.config("inference.yaml").get("in_channels", image.get("num_channels"))
-    if not isinstance(channels, int) or channels == image.get("num_channels"):
-        return
-    image["num_channels"] = channels
-    image["channel_def"] = {str(number): f"channel {number + 1}" for number in range(channels)}
-    Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
-    say(f"as trained: {channels} channels in the network's input")
+    """How many channels and axes the network's input has, into metadata.json, where these are settings: contrasts of a
+    volume, which each of its pieces has, and whether the network takes volumes or their slices."""
+    metadata, config = packaged.metadata, packaged.config("inference.yaml")
+    image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
+    image, output = image.get("image", {}), output["pred"]
+    said: list[str] = []
+    if isinstance(config.get("in_channels"), int):
+        with packaged.importable():
+            pieces = getattr(packaged.network(), "pieces", 1)
+        channels = pieces * config["in_channels"]
+        if channels != image.get("num_channels"):
+            names = [f"channel {number + 1}" for number in range(config["in_channels"])]
+            if pieces > 1:
+                names = [f"piece {piece + 1}, {name}" for piece in range(pieces) for name in names]
+            image |= {"num_channels": channels, "channel_def": {str(number): name for number, name in enumerate(names)}}
+            said.append(f"{channels} channels in the network's input")
+    dims = config.get("spatial_dims")
+    if dims in (2, 3) and len(image.get("spatial_shape", ())) not in (0, dims):
+        for tensor in (image, output):
+            shape = tensor.get("spatial_shape") or []
+            tensor["spatial_shape"] = [*shape, *shape][:dims]
+        said.append("images, not volumes" if dims == 2 else "volumes, not images")
+    if said:
+        Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
+        say(f"as trained: {', '.join(said)}")
 
 
 def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:

@@ -6,7 +6,7 @@ from planewise.pretexts.exemplar_views import ExemplarViewsd
 from planewise.pretexts.jigsaw_tiles import JigsawTilesd
 from planewise.pretexts.mask_patches import MaskPatchesd
 from planewise.pretexts.overlapping_patches import OverlappingPatchesd
-from planewise.pretexts.permutations import choose_permutations, inverse
+from planewise.pretexts.permutations import choose_permutations, inverse, permutations_as_text, read_permutations
 from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
 from planewise.pretexts.quarter_turns import QuarterTurnsd
@@ -33,4 +33,6 @@ __all__ = [
     "TwoViewsd",
     "choose_permutations",
     "inverse",
+    "permutations_as_text",
+    "read_permutations",
 ]

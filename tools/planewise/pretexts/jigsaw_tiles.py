@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corners
-from planewise.pretexts.permutations import choose_permutations
+from planewise.pretexts.permutations import choose_permutations, read_permutations
 
 
 class JigsawTilesd(Transform):
@@ -23,7 +24,7 @@ class JigsawTilesd(Transform):
     The image is divided into a grid of equal cells. A tile is cut out of each cell at a random place in it, so that few
     tiles touch and their edges do not tell how they fit; each tile is standardised by its own mean and standard deviation, so
     that brightness does not tell either. Then the tiles are put in the order of a permutation drawn from a fixed set
-    (`choose_permutations`), and the network is asked which one it was.
+    (`choose_permutations`), and the network is asked which one it was. Puzzles of volumes are Taleb 2020's, section 3.3.
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` of volumes. Writes
 
@@ -39,9 +40,12 @@ class JigsawTilesd(Transform):
         gap: share of a cell's side that its tile leaves free. The paper cuts 64 pixels out of 75; 0.14 cuts 64 out of 74.
         tile_size: side that tiles are resampled to, pixels, for a network that needs them larger; None leaves them.
         spatial_dims: 2 for images, 3 for volumes.
+        standardize: whether tiles are standardised; False leaves them their values.
+        permutation_file: the permutations, as `permutations_as_text` writes them; None chooses them.
 
     Raises:
-        InputError: there are fewer permutations than are asked for, or the image is too small for the grid.
+        InputError: there are fewer permutations than are asked for, the file is none of permutations, or the image is too
+            small for the grid.
     """
 
     def __init__(
@@ -51,11 +55,20 @@ class JigsawTilesd(Transform):
         gap: float = 0.14,
         tile_size: int | None = None,
         spatial_dims: int = 2,
+        standardize: bool = True,
+        permutation_file: str | Path | None = None,
     ) -> None:
         self.tiles_per_side = int(tiles_per_side)
         self.gap = float(gap)
         self.tile_size = tile_size
-        self.permutations = torch.from_numpy(choose_permutations(self.tiles_per_side**spatial_dims, int(permutations)))
+        self.standardize = bool(standardize)
+        pieces, count = self.tiles_per_side**spatial_dims, int(permutations)
+        chosen = (
+            choose_permutations(pieces, count)
+            if permutation_file is None
+            else read_permutations(permutation_file, pieces, count)
+        )
+        self.permutations = torch.from_numpy(chosen)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
@@ -68,8 +81,8 @@ class JigsawTilesd(Transform):
         number = (draws[:, 0] * len(self.permutations)).long()
         # the place s of the puzzle shows the tile p(s), so its corner is all that has to move
         order = self.permutations[number][..., None].expand_as(corners)
-        tiles = standardized(cut_patches(image, to_device(corners.gather(1, order), image.device), tile), len(tile))
-        tiles = tiles.flatten(1, 2)
+        tiles = cut_patches(image, to_device(corners.gather(1, order), image.device), tile)
+        tiles = (standardized(tiles, len(tile)) if self.standardize else tiles).flatten(1, 2)
         if self.tile_size is not None and any(side != self.tile_size for side in tile):
             mode = "bilinear" if len(tile) == 2 else "trilinear"
             tiles = interpolate(tiles, size=[self.tile_size] * len(tile), mode=mode, antialias=len(tile) == 2)

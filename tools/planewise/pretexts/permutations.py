@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import json
 import math
 from collections.abc import Container
 from itertools import count as counting
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +87,53 @@ def _cheapest(cost: NDArray[np.float64], excluded: Container[tuple[int, ...]]) -
             # the parts that follow agree with what was found at this place
             costs = costs.copy()
             costs[place, np.arange(len(cost)) != found[place]] = math.inf
+
+
+def permutations_as_text(pieces: int, count: int, seed: int = 0) -> str:
+    """What `choose_permutations` gives, as a file that says how it was made, a permutation on each line."""
+    rows = ",\n".join(f"  {row}" for row in choose_permutations(pieces, count, seed).tolist())
+    head = {"method": "Noroozi and Favaro 2016, Algorithm 1", "pieces": pieces, "seed": seed}
+    return json.dumps(head)[:-1] + f', "permutations": [\n{rows}\n]}}\n'
+
+
+def read_permutations(path: str | Path, pieces: int, count: int) -> NDArray[np.int64]:
+    """The first permutations of a file of `permutations_as_text`.
+
+    Args:
+        path: the file.
+        pieces: number of pieces that they are wanted of.
+        count: number of permutations; the algorithm chooses one after the other, so that the first are as far apart as if no
+            others had been chosen.
+
+    Returns:
+        As `choose_permutations`.
+
+    Raises:
+        InputError: there is no such file, it holds something else, or fewer permutations.
+    """
+    path = Path(path).expanduser()
+    try:
+        rows = np.array(json.loads(path.read_text())["permutations"], dtype=np.int64)
+    except OSError as error:
+        raise InputError(
+            f"there is no file of permutations at {path}; leave --permutation_file out, and they are chosen anew"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} holds no permutations ({type(error).__name__}); leave --permutation_file out"
+        ) from error
+    if rows.ndim != 2 or not (np.sort(rows, axis=1) == np.arange(rows.shape[1])).all():
+        raise InputError(
+            f"{path} holds rows that are no permutations of 0 to their length; leave --permutation_file out"
+        )
+    if len(np.unique(rows, axis=0)) < len(rows):
+        raise InputError(f"{path} holds the same permutation twice; leave --permutation_file out")
+    if rows.shape[1] != pieces or len(rows) < count:
+        raise InputError(
+            f"{path} holds {len(rows)} permutations of {rows.shape[1]} pieces, and {count} of {pieces} are wanted; lower "
+            "--permutations, or leave --permutation_file out, and they are chosen anew"
+        )
+    return rows[:count]
 
 
 def inverse(permutations: Tensor) -> Tensor:

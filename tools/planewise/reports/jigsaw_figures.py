@@ -10,6 +10,7 @@ import numpy as np
 from planewise.reports.slices import show_slice
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: Space between the tiles of a puzzle, as a share of a tile.
@@ -22,60 +23,62 @@ def puzzle_gallery(
     tiles: np.ndarray,
     predicted: np.ndarray,
     reference: np.ndarray,
+    per_side: int,
     captions: Sequence[str],
 ) -> Figure:
-    """Rows: the slice, its tiles as they were shuffled, the tiles as the network puts them; a column for each slice. Tiles
+    """Rows: the image, its tiles as they were shuffled, the tiles as the network puts them; a column for each image. Tiles
     that the network puts in a wrong place have a red frame.
 
     Args:
-        images: ``(N, i, j)``.
-        tiles: as the network saw them, ``(N, P, h, w)``.
+        images: ``(N, i, j)``; of volumes the slices through the middle of each layer of cells, one below the other.
+        tiles: as the network saw them, ``(N, P, h, w)``; of volumes the slice through the middle of each.
         predicted, reference: permutations ``(N, P)``: place ``s`` of the puzzle shows tile ``p(s)``.
-        captions: one for each slice.
+        per_side: tiles along each axis.
+        captions: one for each image.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2.2 * max(len(images), 2), 7.2), layout="constrained", dpi=100)
+    depth = tiles.shape[1] // per_side**2
+    figure = Figure(figsize=(2.2 * max(len(images), 2), 0.9 + 2.1 * 3 * depth), layout="constrained", dpi=100)
     grid = figure.subplots(3, len(images), squeeze=False)
-    for row, name in enumerate(("slice", "shuffled", "as the network puts them")):
+    for row, name in enumerate(("image", "shuffled", "as the network puts them")):
         grid[row][0].text(-0.06, 0.5, name, rotation=90, va="center", ha="right", transform=grid[row][0].transAxes)
     for column, caption in enumerate(captions):
         show_slice(grid[0][column], images[column])
         grid[0][column].set_title(caption, fontsize=8)
-        show_slice(grid[1][column], mosaic(tiles[column]))
+        show_slice(grid[1][column], mosaic(tiles[column], per_side))
         # place q shows what was in the place where the network saw tile q
         order = predicted[column].argsort()
-        show_slice(grid[2][column], mosaic(tiles[column][order]))
-        _frame(grid[2][column], tiles.shape[2:], np.flatnonzero(reference[column][order] != np.arange(len(order))))
+        show_slice(grid[2][column], mosaic(tiles[column][order], per_side))
+        wrong = np.flatnonzero(reference[column][order] != np.arange(len(order)))
+        _frame(grid[2][column], [_corner(place, per_side, depth, tiles.shape[2:]) for place in wrong], tiles.shape[2:])
     return figure
 
 
-def mosaic(tiles: np.ndarray) -> np.ndarray:
-    """Tiles ``(P, h, w)`` of a square grid side by side, the second axis running fastest, with a dark space between them."""
-    per_side = round(len(tiles) ** 0.5)
-    height, width = tiles.shape[1:]
-    space = _space(tiles.shape[1:])
-    shape = [per_side * (side + space) - space for side in (height, width)]
+def mosaic(tiles: np.ndarray, per_side: int) -> np.ndarray:
+    """Tiles ``(P, h, w)`` of a grid side by side, the last axis running fastest, with a dark space between them. The layers
+    of a volume's grid lie one below the other, further apart."""
+    depth, tile = len(tiles) // per_side**2, tiles.shape[1:]
+    corners = [_corner(place, per_side, depth, tile) for place in range(len(tiles))]
+    shape = [last + side for last, side in zip(np.max(corners, axis=0), tile, strict=True)]
     image = np.full(shape, tiles.min(), dtype=tiles.dtype)
-    for place, tile in enumerate(tiles):
-        row, column = (
-            number * (side + space) for number, side in zip(divmod(place, per_side), tile.shape, strict=True)
-        )
-        image[row : row + height, column : column + width] = tile
+    for (row, column), shown in zip(corners, tiles, strict=True):
+        image[row : row + tile[0], column : column + tile[1]] = shown
     return image
 
 
-def _space(tile: Sequence[int]) -> int:
-    return max(1, round(_SPACE * min(tile)))
+def _corner(place: int, per_side: int, depth: int, tile: Sequence[int]) -> tuple[int, int]:
+    """Where in a mosaic a place begins."""
+    row, column, layer = np.unravel_index(place, (per_side, per_side, depth))
+    space = max(1, round(_SPACE * min(tile)))
+    along = (int(layer) * per_side + int(column)) * (tile[1] + space) + 2 * int(layer) * space
+    return int(row) * (tile[0] + space), along
 
 
-def _frame(axes, tile: Sequence[int], places: np.ndarray) -> None:
+def _frame(axes: Axes, corners: Sequence[tuple[int, int]], tile: Sequence[int]) -> None:
     from matplotlib.patches import Rectangle
 
-    per_side = round((axes.images[0].get_array().shape[1] + _space(tile)) / (tile[0] + _space(tile)))
-    for place in places:
+    for corner in corners:
         # i runs to the right and j down, as show_slice has it
-        corner = [
-            number * (side + _space(tile)) - 0.5 for number, side in zip(divmod(place, per_side), tile, strict=True)
-        ]
-        axes.add_patch(Rectangle(corner, *tile, fill=False, edgecolor=_WRONG, lw=1.5))
+        first = [number - 0.5 for number in corner]
+        axes.add_patch(Rectangle(first, *tile, fill=False, edgecolor=_WRONG, lw=1.5))

@@ -213,7 +213,7 @@ def training(candidate: Candidate) -> str:
     bundle = candidate.bundle
     preprocessing = ConfigParser(bundle.config("train.yaml")).get_parsed_content("train#preprocessing")
     # a bundle that learns from no image has one transform alone
-    steps = preprocessing.transforms if isinstance(preprocessing, Compose) else [preprocessing]
+    steps = preprocessing.flatten().transforms if isinstance(preprocessing, Compose) else [preprocessing]
     channels, of_photographs = _channels(steps), _of_photographs(steps)
     shape = _PHOTOGRAPH if of_photographs else (*_IMAGES[0], channels) if channels > 1 else _IMAGES[0]
     with _example(shape, of_photographs=of_photographs) as image, _example(_IMAGES[0], integers=True) as label:
