@@ -34,6 +34,7 @@ VOLUMES = {
     "downstream_brain_tumour_segmentation": "tumours",
     "downstream_pancreas_segmentation": "abdomens",
     "pretext_contrastive_predictive_coding": "heads",
+    "pretext_exemplar": "heads",
     "pretext_relative_patch_location": "heads",
     "pretext_rotation": "heads",
 }
@@ -50,12 +51,14 @@ _OWN = {
         "embedding": [16, 8],
         "context_features": 8,
     },
+    "pretext_exemplar": {"in_channels": 2, "code_features": 8},
     "pretext_relative_patch_location": {"in_channels": 2, "image_size": 24},
     "pretext_rotation": {"in_channels": 2},
 }
 #: Of these, what inference has too.
 _SIZE = (
     "features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks",
+    "code_features",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from planewise.evaluation import RetrievalScores, ScoredBatch
+from planewise.evaluation.retrieval_scores import _caption
 from torch import nn
 
 from tests.evaluation.test_probe_scores import Slices, network_of_pixels, pixels_that_know
@@ -43,3 +44,9 @@ def test_one_exam_alone_has_no_picture():
     dataset = Slices(np.zeros((6, 1, 2, 2)), [None] * 6)
     assert isinstance(network_of_pixels(), nn.Module)
     assert not results_of(torch.randn(6, 2, 4), dataset).figures
+
+
+def test_a_picture_of_volumes_names_no_slice():
+    assert _caption({"exam": "0123456789"}) == "012345"
+    assert _caption({"exam": "0123456789", "slice": 4}) == "012345, slice 4"
+    assert _caption({"exam": "0123456789", "slice": 4, "location": 0.5}) == "012345, location 0.50"

@@ -34,3 +34,15 @@ def test_spread_and_rank_of_known_clouds():
     cross = torch.tensor([[3.0, 0], [-3.0, 0], [0, 1.0], [0, -1.0]])
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert effective_rank(cross) == pytest.approx(math.exp(entropy))
+
+
+def test_by_their_distance_the_nearest_is_found_whatever_its_angle():
+    """The second sample has the direction of the first, and another length."""
+    views = torch.tensor([[[1.0, 0], [1, 0.1]], [[2, 0], [2, 0.1]], [[-3, 0], [-3, -0.2]]])
+    expected = []
+    for one, other in ((0, 1), (1, 0)):
+        for sample in range(3):
+            distances = [float((views[sample, one] - views[row, other]).norm()) for row in range(3)]
+            expected.append(distances.index(min(distances)) == sample)
+    assert all(expected) and retrieval_accuracy(views, (1,), "l2") == [1.0]
+    assert retrieval_accuracy(views, (1,))[0] < 1.0

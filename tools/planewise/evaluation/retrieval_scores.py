@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
@@ -35,6 +35,7 @@ class RetrievalScores:
         network: with an ``encoder``.
         dataset: the evaluator's slices.
         amp: precision of the network, see `planewise.engines.precision`.
+        distance: what makes embeddings alike, see `planewise.metrics.retrieval_accuracy`.
         candidates: most slices that are searched, evenly spaced over the dataset.
         shown: slices in the picture.
         neighbours: neighbours of each of them.
@@ -45,6 +46,7 @@ class RetrievalScores:
         network: nn.Module,
         dataset: SliceDataset,
         amp: bool | str | None = False,
+        distance: Literal["cosine", "l2"] = "cosine",
         candidates: int = 256,
         shown: int = 6,
         neighbours: int = 4,
@@ -52,6 +54,7 @@ class RetrievalScores:
         self.network = network
         self.dataset = dataset
         self.inferer = AutocastInferer(amp)
+        self.distance = distance
         self.candidates = candidates
         self.shown = shown
         self.neighbours = neighbours
@@ -62,7 +65,7 @@ class RetrievalScores:
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         views = taken["views"]
         views = views[evenly_spaced(len(views), self.candidates)]
-        top1, top5 = retrieval_accuracy(views, (1, 5))
+        top1, top5 = retrieval_accuracy(views, (1, 5), self.distance)
         one_view = views[:, 0]
         metrics = {
             "candidates": len(views),
@@ -97,7 +100,8 @@ class RetrievalScores:
 
 
 def _caption(item: Mapping[str, Any]) -> str:
-    """Exam, and where the slice lies."""
-    location = item.get("location")
-    place = f"slice {item.get('slice', '?')}" if location is None else f"location {location:.2f}"
-    return f"{str(item['exam'])[:6]}, {place}"
+    """Exam, and where the slice lies; a volume lies nowhere."""
+    exam, location = str(item["exam"])[:6], item.get("location")
+    if location is not None:
+        return f"{exam}, location {location:.2f}"
+    return f"{exam}, slice {item['slice']}" if "slice" in item else exam

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 
-def retrieval_accuracy(views: Tensor, counts: Sequence[int] = (1, 5)) -> list[float]:
+def retrieval_accuracy(
+    views: Tensor, counts: Sequence[int] = (1, 5), distance: Literal["cosine", "l2"] = "cosine"
+) -> list[float]:
     """How often the other view of a slice is among the most alike, of the other views of all slices.
 
     Embeddings are compared by the cosine, after the mean of all is taken off: behind a ReLU they point into one corner of
-    space, where every angle is small. Each of the two views searches for the other.
+    space, where every angle is small. Or by their L2 distance, for methods that learn it. Each of the two views searches for
+    the other.
 
     Args:
         views: embeddings of two views of N slices, ``(N, 2, D)``.
         counts: how many of the most alike count.
+        distance: what makes embeddings alike.
 
     Returns:
         A share for each of ``counts``; by chance it is ``count / N``. Equally alike slices count half each way.
     """
     views = views.float()
-    first, second = normalize(views - views.mean(dim=(0, 1)), dim=2).unbind(dim=1)
-    alike = first @ second.T
+    if distance == "cosine":
+        first, second = normalize(views - views.mean(dim=(0, 1)), dim=2).unbind(dim=1)
+        alike = first @ second.T
+    else:
+        # exact: the quick way by products rounds small distances
+        alike = -torch.cdist(*views.unbind(dim=1), compute_mode="donot_use_mm_for_euclid_dist")
     ranks = []
     for scores in (alike, alike.T):
         own = scores.diagonal()[:, None]

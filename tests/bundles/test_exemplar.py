@@ -1,0 +1,60 @@
+"""Exemplar networks of volumes: negatives of the batch and of the set, in 3D and in 2D."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from planewise.engines import read_history
+
+from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.test_runs import interrupted, same, weights
+
+NAME = "pretext_exemplar"
+SHORT = {"max_epochs": 2, "val_interval": 1, "samples_per_epoch": 8}
+
+
+def test_it_resumes_whole_and_searches_the_transformed_volume(phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.volume.heads), **SHORT}
+    configs = ("train.yaml", "evaluate.yaml")
+    run_bundle(NAME, *configs, run_id="train_and_evaluate", **settings, section="test", output_dir=str(tmp_path / "a"))
+    interrupted(NAME, "train.yaml", after_epoch=1, **settings, output_dir=str(tmp_path / "b"))
+    run_bundle(NAME, "train.yaml", **settings, output_dir=str(tmp_path / "b"))
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    last = (weights(tmp_path / folder, "last.ckpt")["network"] for folder in "ab")
+    assert same(*last) and {key.split(".")[0] for key in weights(tmp_path / "a")} == {"encoder", "head"}
+    assert all(
+        0 <= row["val_accuracy"] <= 1 and np.isfinite(row["val_loss"])
+        for row in read_history(tmp_path / "a/history.csv")
+    )
+    scores, items = (json.loads(path.read_text()) for path in (tmp_path / "a/test/metrics.json", phantoms.volume.heads))
+    assert scores["volumes"] == scores["retrieval"]["candidates"] == len(items["test"])
+    assert 0 <= scores["retrieval"]["top1"] <= scores["retrieval"]["top5"] <= 1
+    assert (tmp_path / "a/test/neighbours.png").is_file()
+
+
+def test_negatives_of_the_whole_set(phantoms, tmp_path):
+    """A batch of one has no other sample, and needs none."""
+    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, "max_epochs": 1}
+    settings |= {"negatives_from": "dataset", "batch_size": 1, "norm": "instance"}
+    run_bundle(NAME, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
+    (row,) = read_history(tmp_path / "history.csv")
+    assert np.isfinite(row["train_loss"]) and np.isfinite(row["val_loss"])
+    assert "retrieval" in json.loads((tmp_path / "validation/metrics.json").read_text())
+
+
+def test_the_2d_form_compares_slices(phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, "max_epochs": 1}
+    run_bundle(NAME, "train.yaml", "evaluate.yaml", "2d.yaml", run_id="train_and_evaluate", **settings)
+    scores = json.loads((tmp_path / "validation/metrics.json").read_text())
+    assert scores["slices"] == 16 * scores["exams"] and scores["retrieval"]["dimensions"] == 8
+    assert weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
+    where = {
+        "input": str(phantoms.volume.heads),
+        "num_exams": 1,
+        "output_dir": str(tmp_path / "out"),
+        **tiny_size(NAME),
+    }
+    run_bundle(NAME, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
+    (features,) = (tmp_path / "out").rglob("features.npy")
+    assert np.load(features).shape == (16, 8)
