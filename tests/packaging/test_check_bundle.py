@@ -273,6 +273,10 @@ def test_commands_in_a_text():
     assert config_files(["--config_file=a/inference.yaml"]) == ["inference.yaml"] and config_files(["--x"]) == []
     text = "```yaml\nmonai.bundle run: 1\n```\n```bash\nls # x\npython -m monai.bundle run --a 'b c' \\\n  --d e\n```\n"
     assert documented_runs(text) == [["--a", "b c", "--d", "e"]]
+    run = "python -m monai.bundle run --a"
+    text = f"```bash\ncd bundles/pretext_b\n{run} 1\ncd ../downstream_a\n{run} 2\n```\n```bash\n{run} 3\n```\n"
+    assert documented_runs(text, "downstream_a") == [["--a", "2"], ["--a", "3"]]
+    assert len(documented_runs(text)) == len(documented_runs(text, "renamed")) == 3
 
 
 def test_documented_commands_are_read(copy, tmp_path):

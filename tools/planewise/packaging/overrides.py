@@ -21,11 +21,22 @@ def config_files(arguments: Sequence[str]) -> list[str]:
     return [Path(str(file)).name for file in (files if isinstance(files, list) else [files])]
 
 
-def documented_runs(readme: str) -> list[list[str]]:
-    """The arguments of every ``monai.bundle run`` in a text's blocks of commands."""
+def documented_runs(readme: str, bundle: str | None = None) -> list[list[str]]:
+    """The arguments of every ``monai.bundle run`` in a text's blocks of commands.
+
+    Args:
+        readme: the text.
+        bundle: name of its bundle's folder; runs after a ``cd`` into another bundle are left out, where the text names this one.
+    """
     runs = []
+    named = bundle is not None and f"/{bundle}" in readme
     for language, block in re.findall(r"^```(\w*)\n(.*?)^```", readme, re.S | re.M):
+        elsewhere = False
         for line in block.replace("\\\n", " ").splitlines():
+            if there := re.match(r"cd \S*\b((?:pretext|downstream)_\w+)", line):
+                elsewhere = named and there[1] != bundle
+            if elsewhere:
+                continue
             if language not in ("", "bash", "sh") or "monai.bundle run" not in line:
                 continue
             try:

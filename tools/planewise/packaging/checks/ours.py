@@ -136,7 +136,7 @@ def documented_commands(candidate: Candidate) -> str:
     """Every override of a command in docs/README.md is a setting."""
     bundle = candidate.bundle
     # what follows in a packaged one needs the repository
-    runs = documented_runs(bundle.readme.partition(FROM_REPOSITORY)[0])
+    runs = documented_runs(bundle.readme.partition(FROM_REPOSITORY)[0], bundle.name)
     if not runs:
         raise Remark("docs/README.md documents no `python -m monai.bundle run`")
     odd = [text for arguments in runs for text in _unknown(bundle, arguments)]
