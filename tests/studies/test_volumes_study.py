@@ -43,7 +43,6 @@ def test_its_jobs(name, tmp_path):
         kinds = 2 if supervised else 1
         expected |= {"phantom": kinds, "index": kinds} | ({"inspect": 1} if supervised else {})
     assert jobs(text) == expected | {"all": 1, "total": sum(expected.values()) + 1}
-    of_demo = ["configs/demo.yaml"] if demo else []
     for command in commands(text, "pretrain"):
         folder = re.search(r"/pretrain/(\w+) ", command)[1]
         files = yaml.safe_load(option(command, "config_file"))
@@ -51,8 +50,12 @@ def test_its_jobs(name, tmp_path):
             assert f"cd {ROOT}/bundles/{TUMOURS} && " in command and files[-1] == "configs/tissues.yaml"
         else:
             assert f"cd {ROOT}/bundles/pretext_{folder.removesuffix('_2d')} && " in command
-            assert (files[-1] == "configs/2d.yaml") == folder.endswith("_2d")
-        assert [file for file in files if "demo" in file] == of_demo
+            flat = option(command, "spatial_dims") == "2" if "jigsaw" in folder else files[-1] == "configs/2d.yaml"
+            assert flat == folder.endswith("_2d")
+        # the puzzles' own config is of stacks of slices, so that of volumes goes on top
+        volumes = "3d_" if "jigsaw" in folder else ""
+        assert ("configs/3d.yaml" in files) == bool(volumes)
+        assert [file for file in files if "demo" in file] == ([f"configs/{volumes}demo.yaml"] if demo else [])
         assert option(command, "in_channels") == ("2" if supervised else None)
     for command in commands(text, "finetune"):
         method = re.search(r"/finetune/(\w+)/\d+/\d ", command)[1]

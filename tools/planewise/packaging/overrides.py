@@ -26,7 +26,7 @@ def documented_runs(readme: str, bundle: str | None = None) -> list[list[str]]:
 
     Args:
         readme: the text.
-        bundle: name of its bundle's folder; runs after a ``cd`` into another bundle are left out, where the text names this one.
+        bundle: name of its bundle's folder; runs after a ``cd`` into another are left out, where the text names this one.
     """
     runs = []
     named = bundle is not None and f"/{bundle}" in readme
