@@ -209,3 +209,29 @@ def test_other_labels_are_counted_explained_and_left_out(volumes, tmp_path, capl
     run_bundle(TUMOURS, "train.yaml", **SHORT | settings | {"max_epochs": 1})
     assert "the mask has the value 3; 0, 1, 2, 4 are wanted" in caplog.text
     assert "the case has no mask" in caplog.text
+
+
+@pytest.mark.parametrize("name", [TUMOURS, "downstream_pancreas_segmentation"])
+def test_evaluation_stops_at_other_labels(name, volumes, tmp_path):
+    """A 3 in the mask of one test case is no structure, and is not scored as background."""
+    datalist = getattr(volumes, VOLUMES[name])
+    content = json.loads(datalist.read_text())
+    item = next(item for item in content["test"] if item.get("label"))
+    mask = nibabel.load(datalist.parent / item["label"])
+    values = np.asarray(mask.dataobj)
+    nibabel.save(nibabel.Nifti1Image(np.where(values == values.max(), 3, values), mask.affine), tmp_path / "3.nii.gz")
+    item["label"] = str(tmp_path / "3.nii.gz")
+    spoilt = datalist.parent / f"spoilt_test_{name}.json"
+    spoilt.write_text(json.dumps(content | {"test": [item]}))
+    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/train.yaml")))
+    parser.update(tiny_size(name))
+    torch.save(parser.get_parsed_content("network_def").state_dict(), tmp_path / "model.pt")
+    settings = {"datalist": str(spoilt), "output_dir": str(tmp_path / "out"), "weights": str(tmp_path / "model.pt")}
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle(name, "train.yaml", "evaluate.yaml", **settings)
+    wanted = ", ".join(["0", *parser["structures"]])
+    causes = [caught.value]
+    while causes[-1].__cause__:
+        causes.append(causes[-1].__cause__)
+    assert any(f"the mask has the value 3; {wanted} are wanted" in str(cause) for cause in causes)
+    assert not (tmp_path / "out/test/metrics.json").exists()
