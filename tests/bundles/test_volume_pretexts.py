@@ -133,8 +133,8 @@ def test_the_weights_of_puzzles_of_volumes_bring_their_configs(puzzles, volumes,
 
 def test_puzzles_of_slices_of_volumes(volumes, tmp_path):
     settings = {"datalist": str(volumes.heads), "output_dir": str(tmp_path), **SHORT, **PUZZLE}
-    configs = ("train.yaml", "evaluate.yaml", "3d.yaml")
-    run_bundle(JIGSAW, *configs, run_id="train_and_evaluate", spatial_dims=2, **settings)
+    configs = ("train.yaml", "evaluate.yaml", "3d.yaml", "2d.yaml")
+    run_bundle(JIGSAW, *configs, run_id="train_and_evaluate", **settings)
     scores = json.loads((tmp_path / "validation/metrics.json").read_text())
     assert scores["slices"] > 0 and weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
     assert weights(tmp_path)["head.0.weight"].shape == (8, 9 * 8)
@@ -165,3 +165,14 @@ def test_the_2d_form_tells_eight_places_on_slices(volumes, tmp_path):
     run_bundle(PATCHES, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
     (features,) = (tmp_path / "out").rglob("features.npy")
     assert np.load(features).shape == (24, 8), "a row for each slice of the network's grid"
+
+
+@pytest.mark.parametrize(
+    "name", [path.parents[1].name for path in sorted(ROOT.glob("bundles/pretext_*/configs/2d.yaml"))]
+)
+def test_2d_forms_have_one_schedule(name):
+    """The paper's learning rate, and the batches of slices, are those of all five pretexts."""
+    files = [ROOT / "bundles" / name / "configs" / file for file in ("train.yaml", "3d.yaml", "2d.yaml")]
+    parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files if file.is_file()]))
+    assert [parser[key] for key in ("spatial_dims", "batch_size", "samples_per_exam")] == [2, 64, 8]
+    assert parser["learning_rate"] == 5e-4

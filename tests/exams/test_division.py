@@ -123,6 +123,26 @@ def test_a_class_of_ones_own_is_divided_alike(tmp_path):
         index_folder(tmp_path, stratify="fat", **asked)
 
 
+def test_patients_with_masks_are_divided_exactly(tmp_path):
+    """80, 5 and 15 % of 20 patients with masks are 16, 1 and 3, whatever the seed; the 5 without are trained on."""
+    for number in range(25):
+        write(tmp_path / f"p{number}.nii.gz")
+        if number < 20:
+            write(tmp_path / f"p{number}_seg.nii.gz")
+    asked = {"anatomy": "volume", "split": (0.8, 0.05, 0.15)}
+    for seed in range(3):
+        datalist = index_folder(tmp_path, stratify="label", seed=seed, **asked).datalist
+        found = {section: ["label" in item for item in datalist[section]] for section in SECTIONS}
+        assert {section: sum(masked) for section, masked in found.items()} == dict(
+            zip(SECTIONS, (16, 1, 3), strict=True)
+        )
+        assert found["training"].count(False) == 5 and all(found["validation"] + found["test"])
+    for number in range(20):
+        (tmp_path / f"p{number}_seg.nii.gz").unlink()
+    with pytest.raises(InputError, match="--stratify label: no exam has a mask"):
+        index_folder(tmp_path, stratify="label", **asked)
+
+
 def test_mrnets_folders_are_followed_when_asked(tmp_path):
     root = write_mrnet(tmp_path / "MRNet-v1.0")
     assert index_folder(root, anatomy="knee").division.startswith("by a hash")

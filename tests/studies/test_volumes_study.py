@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 
 import pytest
 import yaml
+from planewise.exams.split import split_stratified
 from planewise.reports.paper_tables import CHALLENGE, TUMOUR_DICE
 
 from tests.conftest import ROOT
@@ -50,8 +52,7 @@ def test_its_jobs(name, tmp_path):
             assert f"cd {ROOT}/bundles/{TUMOURS} && " in command and files[-1] == "configs/tissues.yaml"
         else:
             assert f"cd {ROOT}/bundles/pretext_{folder.removesuffix('_2d')} && " in command
-            flat = option(command, "spatial_dims") == "2" if "jigsaw" in folder else files[-1] == "configs/2d.yaml"
-            assert flat == folder.endswith("_2d")
+            assert (files[-1] == "configs/2d.yaml") == folder.endswith("_2d")
         # the puzzles' own config is of stacks of slices, so that of volumes goes on top
         volumes = "3d_" if "jigsaw" in folder else ""
         assert ("configs/3d.yaml" in files) == bool(volumes)
@@ -112,6 +113,21 @@ def test_shares_of_the_labelled_cases(name):
     assert [round(100 * count / counts[-1]) for count in counts] == pytest.approx([5, 10, 25, 50, 100], abs=1.5)
 
 
+@pytest.mark.parametrize(("name", "cases"), [("taleb2020_table1", 285), ("taleb2020_pancreas", 281)])
+def test_as_many_cases_as_the_division_gives(name, cases):
+    """BraTS is divided by grade, the decathlon's cases with masks as one group: both exactly."""
+    text = (STUDIES / "configs" / f"{name}.yaml").read_text()
+    command = next(
+        line for line in text.splitlines() if "--split" in line and config_of(name)["datalists"]["labelled"] in line
+    )
+    assert ("--stratify label" in command) == (name == "taleb2020_pancreas")
+    shares = [float(share) for share in command.partition("--split ")[2].split()[:3]]
+    sections = Counter(split_stratified(dict.fromkeys(map(str, range(cases)), "masks"), shares, 0).values())
+    assert config_of(name)["label_counts"][-1] == sections["training"]
+    expected = config_of(name)["expected"]["labelled"]
+    assert [expected[part][0] for part in ("validation", "test")] == [sections["validation"], sections["test"]]
+
+
 def test_every_method_is_a_row_of_the_paper_but_2d_from_scratch():
     for name in ("volumes", "taleb2020_table1"):
         assert set(config_of(name)["methods"]) - {"none_2d"} <= set(TUMOUR_DICE.values) - set(CHALLENGE)
@@ -124,7 +140,8 @@ def test_the_papers_numbers():
     """Read off the paper again, and columns added up by hand."""
     values = TUMOUR_DICE.values
     assert values["relative_patch_location"] == {"ET": 81.28, "WT": 90.71, "TC": 86.12} and len(values) == 16
-    assert sum(row["ET"] for row in values.values()) == pytest.approx(1242.38)
+    for region, total in (("ET", 1242.38), ("WT", 1417.41), ("TC", 1332.26)):
+        assert sum(row[region] for row in values.values()) == pytest.approx(total), region
     # what the paper prints bold
     assert max(values, key=lambda name: values[name]["ET"]) == max(values, key=lambda name: values[name]["TC"])
     assert {name for name in values if values[name]["WT"] == 90.80} == {"isensee", "exemplar"}

@@ -76,8 +76,8 @@ def index(
     stratify: Annotated[
         str | None,
         typer.Option(
-            help="A class, say a column of --classes: the hash gives every section its share of each value. Default: the "
-            "data set's own groups (ACDC's diseases, MRNet's labels).",
+            help="A class, say a column of --classes: the hash gives every section its share of each value. label: of "
+            "the exams with masks. Default: the data set's own groups (ACDC's diseases, MRNet's labels).",
             show_default=False,
         ),
     ] = None,

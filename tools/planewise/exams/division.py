@@ -110,15 +110,20 @@ def groups_of(
     Args:
         places: exams and volumes, with their hashes.
         items: of the datalist, with their classes.
-        stratify: the class that makes the groups; None for the data set's own (ACDC's diseases, MRNet's labels). A patient
-            whose exams differ in it is of a group of its own kind.
+        stratify: the class that makes the groups; ``label`` for one group of all that have masks; None for the data set's own
+            (ACDC's diseases, MRNet's labels). A patient whose exams differ in it is of a group of its own kind.
 
     Raises:
-        InputError: no exam has this class.
+        InputError: no exam has this class, or a mask.
     """
     groups = dict.fromkeys((place.patient_key for place in places), "")
     if stratify is None:
         return groups | {key: group for place in places for key, group in _own_group(place)}
+    if stratify == "label":
+        masked = {str(item["patient"]) for item in items if "label" in item}
+        if not masked:
+            raise InputError("--stratify label: no exam has a mask; leave it out, or name the masks (--labels)")
+        return groups | {place.patient_key: "masks" for place in places if place.patient in masked}
     found: dict[str, set[str]] = defaultdict(set)
     for item in items:
         if stratify not in RESERVED and item.get(stratify) is not None:
