@@ -87,7 +87,7 @@ def test_3d_against_2d_and_2d_against_its_own_scratch(study):
 def test_epochs_to_be_as_good_as_from_scratch(study):
     tables, page = tables_of(volumes, study)
     # bars are 0.6 and 0.7; in 2D 0.3 and 0.3
-    assert tables["Speed of convergence (Figs. 5 and 6)"][1:] == [
+    assert tables["Speed of convergence (Fig. 5)"][1:] == [
         ["from scratch", "12.5 (3.5)", "2 of 2"],
         ["from scratch, 2D", "10.0 (7.1)", "2 of 2"],
         ["rotation, 2D", "10.0 (7.1)", "2 of 2"],

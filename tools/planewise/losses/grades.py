@@ -23,7 +23,9 @@ def cumulative_targets(grades: Tensor, thresholds: int) -> Tensor:
 
 
 class GradeLoss(TermLoss):
-    """Binary cross-entropy of every threshold that a grade is above or not (Cheng 2008; Taleb 2020, section 4.3).
+    """Binary cross-entropy of every threshold that a grade is above or not (Cheng 2008).
+
+    The code of Taleb 2020's authors grades so; the paper names no loss.
 
     ``L = -1 / (B K) sum_(i, k) t_ik log s(x_ik) + (1 - t_ik) log(1 - s(x_ik))``, s the sigmoid. It takes logits ``(B, K)``,
     one for each of K thresholds, and grades ``(B,)`` from 0 to K.

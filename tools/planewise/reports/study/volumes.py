@@ -112,7 +112,7 @@ def _add_convergence(page: Page, runs: FineTunings) -> None:
             there = f"{sum(epoch is not None for epoch in reached)} of {compared}"
             rows.append(Row.of(method_name(method), over_draws(reached, 1), there))
     if rows:
-        page.table("Speed of convergence (Figs. 5 and 6)", ["method", "epoch", "draws that got there"], rows)
+        page.table("Speed of convergence (Fig. 5)", ["method", "epoch", "draws that got there"], rows)
         page.add(
             "<p class=note>The first epoch at which the validation Dice was as high as the best from scratch in all its "
             f"epochs, draw by draw, with all {most} labelled cases; in 2D the best from scratch in 2D. Cells are over the "
