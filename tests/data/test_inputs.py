@@ -16,6 +16,6 @@ def test_a_folder_of_volumes_without_masks(tmp_path):
 def test_volumes_whose_results_would_have_one_name(tmp_path):
     for name in ("a.nii", "a.nii.gz", "b.nii"):
         (tmp_path / name).touch()
-    with pytest.raises(InputError, match="2 volumes are called a "):
+    with pytest.raises(InputError, match="2 files are called a "):
         find_inputs(tmp_path)
     assert len(find_inputs(tmp_path / "a.nii")) == 1

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from planewise.errors import InputError
 from planewise.exams import find_stacks, index_folder
@@ -343,6 +343,7 @@ def test_of_two_axial_stacks_at_the_knee(tmp_path, slices, reason):
 
 
 @given(st.integers(1, 40), st.floats(0.5, 9), st.booleans(), st.integers(0, 1000))
+@example(4, 1.25, False, 0)  # 0.625 mm from the middle, which rounds either way
 def test_the_central_slice(count, gap, flipped, seed):
     """The one nearest to the middle of the first and last position, missing slices or not."""
     rng = np.random.default_rng(seed)

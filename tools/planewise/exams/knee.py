@@ -201,7 +201,8 @@ def central_slice(stack: Stack, point: np.ndarray | None = None) -> int:
     from_middle = np.abs(positions - (positions.min() + positions.max()) / 2)
     from_point = np.zeros(len(positions)) if point is None else np.abs(positions - float(point @ stack.normal))
     # a hundredth of a millimetre: headers round positions
-    return min(range(len(positions)), key=lambda rank: (round(from_middle[rank], 2), from_point[rank]))
+    near = np.flatnonzero(from_middle <= from_middle.min() + 0.01)
+    return int(near[np.argmin(from_point[near])])
 
 
 def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: list[LyingPlane]) -> None:

@@ -17,16 +17,11 @@ import yaml
 from planewise.errors import InputError
 from planewise.exams.exam import Exam
 from planewise.exams.refusals import ODD_PATH
+from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, stem
 from planewise.exams.volumes import SAME_GRID, case_and_phase, grid_problem
 from planewise.exams.words import is_text
-
-#: Keys of an item that a class may not be called.
-RESERVED = {
-    "image", "frame", "affine", "planes", "location", "exam", "patient", "stack", "slice", "phase", "label",
-    "label_frame", "label_axes", "label_map", "time",
-}  # fmt: skip
 
 
 def read_label_map(path: Path) -> dict[str, int]:

@@ -26,8 +26,8 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from planewise.errors import InputError
-from planewise.exams.labels import RESERVED
 from planewise.exams.refusals import EMPTY
+from planewise.exams.reserved import RESERVED
 from planewise.exams.volume import Volume
 
 #: How the names of photographs end.

@@ -34,3 +34,8 @@ class NamedParts(nn.Module):
         for name in self.frozen:
             getattr(self, name).eval()
         return self
+
+
+def normalises_by_batch(network: nn.Module) -> bool:
+    """Whether a network has batch normalisation, which in training reads the whole batch."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())

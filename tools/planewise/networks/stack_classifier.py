@@ -8,7 +8,7 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
-from planewise.networks.named_parts import NamedParts
+from planewise.networks.named_parts import NamedParts, normalises_by_batch
 
 
 class StackClassifier(NamedParts):
@@ -27,6 +27,7 @@ class StackClassifier(NamedParts):
     def __init__(self, encoder: nn.Module, num_classes: int, dropout: float = 0.5, frozen: Sequence[str] = ()) -> None:
         super().__init__()
         self.encoder = encoder
+        self.by_batch = normalises_by_batch(encoder)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(encoder.out_channels, num_classes))
         self.freeze(frozen)
 
@@ -37,10 +38,13 @@ class StackClassifier(NamedParts):
         folded = image.permute(0, 4, 1, 2, 3).reshape(batch * slices, image.shape[1], image.shape[2], image.shape[3])
         if mask is None:
             pooled = self.encoder(folded)[-1].mean(dim=(2, 3))
-        else:
-            # what fills up stays outside: batch normalisation would learn from it
+        elif self.by_batch and self.encoder.training:
+            # what fills up stays outside: batch normalisation would learn from it. A GPU is waited for to count what is there
             there = mask.to(torch.bool).reshape(-1)
             found = self.encoder(folded[there])[-1].mean(dim=(2, 3))
             pooled = found.new_full((batch * slices, found.shape[1]), -float("inf"))
             pooled[there] = found
+        else:
+            pooled = self.encoder(folded)[-1].mean(dim=(2, 3))
+            pooled = pooled.masked_fill(~mask.to(torch.bool).reshape(-1, 1), -float("inf"))
         return self.head(torch.amax(pooled.reshape(batch, slices, -1), dim=1))

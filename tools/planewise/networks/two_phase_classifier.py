@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from planewise.networks.embedding_net import EmbeddingNet
-from planewise.networks.named_parts import NamedParts
+from planewise.networks.named_parts import NamedParts, normalises_by_batch
 from planewise.networks.pretrained import NO_WEIGHTS, load_pretrained, read_weights
 
 
@@ -34,6 +34,7 @@ class TwoPhaseClassifier(NamedParts):
     def __init__(self, encoder: nn.Module, num_classes: int, frozen: Sequence[str] = ()) -> None:
         super().__init__()
         self.encoder = _Phases(encoder)
+        self.by_batch = normalises_by_batch(encoder)
         self.head = nn.Linear(2 * int(encoder.out_channels), num_classes)
         self.freeze(frozen)
 
@@ -44,8 +45,10 @@ class TwoPhaseClassifier(NamedParts):
         batch, slices = image.shape[0], image.shape[4]
         # (b p h w s) -> p ((b s) 1 h w); einops does not go through TorchScript
         folded = image.permute(1, 0, 4, 2, 3).reshape(2, batch * slices, 1, image.shape[2], image.shape[3])
-        if mask is not None:
-            # what fills up stays outside: batch normalisation would learn from it
+        packed = False
+        if mask is not None and self.by_batch and self.encoder.training:
+            # what fills up stays outside: batch normalisation would learn from it. A GPU is waited for to count what is there
+            packed = True
             folded = folded[:, mask.to(torch.bool).reshape(-1)]
         ed = self.encoder.ed(folded[0])[-1].mean(dim=(2, 3))
         es = self.encoder.es(folded[1])[-1].mean(dim=(2, 3))
@@ -53,8 +56,11 @@ class TwoPhaseClassifier(NamedParts):
         if mask is None:
             return self.head(features.reshape(batch, slices, -1).mean(dim=1))
         there = mask.to(torch.bool)
-        spread = features.new_zeros(batch * slices, features.shape[1])
-        spread[there.reshape(-1)] = features
+        if packed:
+            spread = features.new_zeros(batch * slices, features.shape[1])
+            spread[there.reshape(-1)] = features
+        else:
+            spread = features.masked_fill(~there.reshape(-1, 1), 0.0)
         return self.head(spread.reshape(batch, slices, -1).sum(dim=1) / there.sum(dim=1, keepdim=True).clamp_min(1))
 
 

@@ -184,7 +184,7 @@ def sections(study: Mapping[str, Any], kind: str, config: Path) -> dict[str, Any
     path = Path(named or Path(study["out"]) / f"{kind}.json")
     if path.is_file():
         # whole volumes stay whole
-        each = list if study["anatomy"] == "volume" else expand_volumes
+        each = list if study.get("anatomy") == "volume" else expand_volumes
         items = {name: each(load_datalist(path, name)) for name in SECTIONS}
         found = {name: Section(len(rows_by_exam(items[name])), len(items[name])) for name in SECTIONS}
         return {**found, "items": items["training"], "source": f"of {path.name}"}

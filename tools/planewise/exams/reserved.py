@@ -1,0 +1,9 @@
+"""What the items of a datalist call their own data."""
+
+from __future__ import annotations
+
+#: Keys of an item that a class may not be called.
+RESERVED = {
+    "image", "frame", "affine", "planes", "location", "exam", "patient", "stack", "slice", "phase", "label",
+    "label_frame", "label_axes", "label_map", "time",
+}  # fmt: skip
