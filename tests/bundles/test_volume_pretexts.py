@@ -138,6 +138,13 @@ def test_puzzles_of_slices_of_volumes(volumes, tmp_path):
     scores = json.loads((tmp_path / "validation/metrics.json").read_text())
     assert scores["slices"] > 0 and weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
     assert weights(tmp_path)["head.0.weight"].shape == (8, 9 * 8)
+    # the weights bring both configs
+    folder = ROOT / "bundles" / JIGSAW
+    where = {"input": str(volumes.heads), "num_exams": 1, "output_dir": str(tmp_path / "out"), "weights": str(tmp_path)}
+    file = str(folder / "configs/inference.yaml")
+    monai.bundle.run(config_file=file, logging_file=False, bundle_root=str(folder), **where)
+    (features,) = (tmp_path / "out").rglob("features.npy")
+    assert np.load(features).shape == (16, 8), "a row for each slice of the network's grid"
 
 
 @pytest.mark.parametrize("pretext", ["patches", "puzzles"])
