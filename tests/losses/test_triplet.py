@@ -35,6 +35,7 @@ def test_it_is_the_papers_with_a_third_view(margin):
 def test_a_negative_of_the_batch_is_the_one_of_another_sample_that_comes_first():
     views = torch.randn(5, 2, 4, generator=torch.Generator().manual_seed(0))
     target = target_of([7, 3, 7, 8, 9])  # the first and the third are the same volume
+    target["order"][target["index"][:, None] == target["index"]] = 1.0  # a sample itself would come first
     chosen = []
     for sample in range(5):
         others = [n for n in range(5) if target["index"][n] != target["index"][sample]]

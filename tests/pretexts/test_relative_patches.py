@@ -33,7 +33,7 @@ def test_the_class_says_where_the_query_lies(shape, jitter):
     batch = made(numbered(300, *shape), jitter=jitter)
     patch = [side // 3 - jitter for side in shape]
     assert batch["image"].shape == (300, 4, *patch)
-    starts = [set(), set()]
+    starts, pairs = [set(), set()], []
     for image, place in zip(batch["image"], batch["place"].tolist(), strict=True):
         for number, cell in enumerate(((1,) * dims, around[place])):
             first = np.unravel_index(int(image[2 * number].flatten()[0]), shape)
@@ -43,11 +43,13 @@ def test_the_class_says_where_the_query_lies(shape, jitter):
             )
             assert all(0 <= step <= jitter for step in offset)
             starts[number].add(offset)
+            pairs.append(offset)
             wanted = numbered(1, *shape)[0]
             for axis in range(dims):
                 wanted = wanted.narrow(1 + axis, int(first[axis]), patch[axis])
             assert torch.equal(image[2 * number : 2 * number + 2], wanted), "contiguous, and channels move together"
     assert all(len(found) == (jitter + 1) ** dims for found in starts), "both patches lie anywhere in their cells"
+    assert pairs[::2] != pairs[1::2], "each for itself"
     assert set(batch["place"].tolist()) == set(range(len(around)))
     assert torch.equal(batch["original"], numbered(300, *shape))
 
