@@ -40,6 +40,8 @@ class LoadSliced(MapTransform):
     - ``time``: index along the fourth axis of a NIfTI cine; default 0.
     - ``affine``: what the datalist says, 4x4, RAS+, mm. A single-frame file or a NIfTI volume has its own, which is
       used, and must agree; a multi-frame DICOM file takes this one, since ITK gives one affine for all of its frames.
+    - ``shift``: by how much (mm, RAS+) the datalist's affine has moved the slice from where the file says it is: breath-holds
+      that were undone. Masks move with their images.
     - ``label_map``: ``{value in the file: value wanted}``, applied to the keys in ``label_keys``.
     - ``label_axes``: of a mask whose rows and columns run otherwise than the image's, what
       `nibabel.orientations.apply_orientation` takes to turn its slices into the image's.
@@ -102,7 +104,7 @@ class LoadSliced(MapTransform):
         listed = item.get("affine")
         if is_volume or frames == 1:
             affine = affine.copy()
-            affine[:3, 3] += frame * affine[:3, 2]
+            affine[:3, 3] += frame * affine[:3, 2] + np.asarray(item.get("shift", (0.0, 0.0, 0.0)))
             if listed is not None:
                 _check_agreement(affine, np.asarray(listed, dtype=np.float64), array.shape[:2])
         elif listed is None:
