@@ -127,7 +127,7 @@ def test_exams_without_masks_are_said(phantoms, tmp_path, caplog):
 
 
 def test_from_predicted_masks_to_views_of_the_heart(phantoms, tmp_path, monkeypatch):
-    """What `planewise segment` does for a datalist, step by step: segment every section (with the shipped weights), index with
+    """`planewise segment` step by step: segment every section of a datalist (with the shipped weights), index with
     these masks, learn from the hearts."""
     run_bundle(
         SEGMENTATION, "inference.yaml", input=str(phantoms.cardiac.labelled), section="all",
