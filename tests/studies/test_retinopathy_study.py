@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned, snakemake
+from tests.studies.runs import STUDIES, commands, jobs, page_of, paper_study, planned
 from tests.studies.test_label_efficiency import option
 
 TARGET = "downstream_retinopathy_grading"
@@ -67,12 +67,7 @@ def test_a_study_of_photographs_ends_in_its_report(tmp_path):
     config |= {"overrides": {"pretrain": small, "finetune": small}, "methods": {"none": {}, "rotation": {}}}
     config["phantom"] = {"labelled": "--layout aptos --exams 24 --seed 1 --side 96"}
     config["index"] = {"labelled": "--split 0.5 0.2 0.3"}
-    file = tmp_path / "study.yaml"
-    file.write_text(yaml.safe_dump(config))
-    process = snakemake(file, cwd=tmp_path)
-    text = process.communicate(timeout=900)[0]
-    assert process.returncode == 0, text[-3000:]
-    page = (tmp_path / "out/report/index.html").read_text()
+    page = page_of(config, tmp_path)
     for method in config["methods"]:
         scores = json.loads((tmp_path / f"out/finetune/{method}/4/0/test/metrics.json").read_text())
         assert f"<td>{scores['kappa']:.3f}</td>" in page, method
