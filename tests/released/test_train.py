@@ -24,7 +24,8 @@ def recipe() -> dict:
     content = yaml.safe_load((ROOT / "tools/released/heart.yaml").read_text())
     for kind in content["phantoms"].values():
         if "trees" in kind:
-            kind["trees"] = {"demo": f"{kind['trees']['demo']} --exams 4"}
+            name, options = next(iter(kind["trees"].items()))
+            kind["trees"] = {name: f"{options} --exams 4"}
             continue
         for number, section in enumerate(kind.values()):
             name, options = next(iter(section["trees"].items()))
@@ -50,6 +51,9 @@ def test_a_recipe_puts_weights_their_record_and_their_settings_into_the_bundles(
         metadata = json.loads((bundles / name / "configs/metadata.json").read_text())
         assert "phantoms (2 training, 1 validation, 1 test exams)" in metadata["eval_metrics"]["measured_on"]
         assert run.record["weights_sha256"] and run.record["phantoms"]["test"]["trees"]
+    # errors without the technologist's, and the technologist's own
+    anatomy = RunRecord.of_weights(bundles / MULTITASK / "models/model.pt").record["anatomy"]
+    assert anatomy["scores"]["exams"] == 4 and anatomy["technologist"].keys() == {"2ch", "4ch"}
     assert train.main([*command, "--only", "pretext_byol"]) == 1
 
 

@@ -101,11 +101,15 @@ def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
         return []
     views = anatomy["scores"]["orientation"]["views"]
     rows = [
-        f"| {view} | {scores['plane_angle_deg']['median']:.1f} deg, {scores['plane_offset_mm']['median']:.1f} mm | "
-        f"{own['plane_angle_deg']:.1f} deg, {own['plane_offset_mm']:.1f} mm |"
+        f"| {view} | {_median_errors(scores)} | {own['plane_angle_deg']:.1f} deg, {own['plane_offset_mm']:.1f} mm |"
         for view, scores in views.items()
         for own in [anatomy["technologist"][view]]
     ]
     exams = anatomy["scores"]["exams"]
     heading = ["", f"Medians over the {exams} test exams, against the planes that their anatomy asks for:", ""]
     return [*heading, "| plane | the network | the phantoms' technologist |", "|---|---|---|", *rows]
+
+
+def _median_errors(scores: Mapping[str, Any]) -> str:
+    angle, offset = (scores[name]["median"] for name in ("plane_angle_deg", "plane_offset_mm"))
+    return "planned in no exam" if angle is None else f"{angle:.1f} deg, {offset:.1f} mm"
