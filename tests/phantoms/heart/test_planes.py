@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from planewise.geometry import angle_between_planes
-from planewise.phantoms import LABELS, UNLABELLED, Heart, lay_planes, true_planes
+from planewise.phantoms import LABELS, UNLABELLED, Exam, Heart, lay_planes, true_planes
 
 EXACT = UNLABELLED.with_values(
     turn_error=0.0, tilt_error=0.0, offset_error=0.0, image_rotation=0.0, image_shift=0.0, coverage=(0.0, 0.0)
@@ -110,6 +110,15 @@ def test_4ch_passes_through_both_cavities_and_2ch_through_the_left_alone(heart):
     assert (labels("4ch") == LABELS["lv"]).sum() >= 30
     assert (labels("2ch") == LABELS["rv"]).sum() == 0
     assert (labels("2ch") == LABELS["lv"]).sum() >= 30
+
+
+def test_3ch_passes_through_the_root_of_the_aorta():
+    """Its middle lies at (10, -9, 2) mm from the base's, and it is 13 mm wide to either side."""
+    for seed in range(20):
+        heart = Exam.sample_organ((1, 1, seed), UNLABELLED)
+        origin, normal = true_planes(heart)["3ch"]
+        root = heart.to_patient([10, -9, 2 - heart.shape.basal_length])
+        assert abs((root - origin) @ normal) < 13 / 2
 
 
 def test_the_right_ventricle_lies_on_the_left_of_short_axis_images(heart):
