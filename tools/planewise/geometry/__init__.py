@@ -1,5 +1,6 @@
 """Planes to lines, heatmaps and locations, and back. Pure functions on tensors: no files, no MONAI."""
 
+from planewise.geometry.breath_holds import LARGEST_SHIFT, BreathHolds, breath_hold_shifts
 from planewise.geometry.heatmaps import LineFit, fit_lines, line_agreement, line_heatmaps
 from planewise.geometry.lines import (
     clip_lines,
@@ -62,6 +63,7 @@ from planewise.geometry.tolerances import (
 
 __all__ = [
     "AXIS_MARGIN",
+    "LARGEST_SHIFT",
     "MIN_BASE_APEX_COSINE",
     "MIN_END_COSINE",
     "MIN_SPACING",
@@ -69,6 +71,7 @@ __all__ = [
     "PLANE_TURNS",
     "SQUARE_STEPS",
     "VOLUME_TURNS",
+    "BreathHolds",
     "FoundSquares",
     "LineFit",
     "PlannedPlane",
@@ -77,6 +80,7 @@ __all__ = [
     "Squares",
     "angle_between_planes",
     "base_to_apex",
+    "breath_hold_shifts",
     "centrosymmetric",
     "check_affine",
     "clip_lines",
