@@ -24,7 +24,9 @@ def recipe() -> dict:
     content = yaml.safe_load((ROOT / "tools/released/heart.yaml").read_text())
     for kind in content["phantoms"].values():
         if "trees" in kind:
-            kind["trees"] = {"demo": f"{kind['trees']['demo']} --exams 4"}
+            name, options = next(iter(kind["trees"].items()))
+            # two phases each: enough planes to bound their errors
+            kind["trees"] = {name: f"{options} --exams 5"}
             continue
         for number, section in enumerate(kind.values()):
             name, options = next(iter(section["trees"].items()))
@@ -50,6 +52,9 @@ def test_a_recipe_puts_weights_their_record_and_their_settings_into_the_bundles(
         metadata = json.loads((bundles / name / "configs/metadata.json").read_text())
         assert "phantoms (2 training, 1 validation, 1 test exams)" in metadata["eval_metrics"]["measured_on"]
         assert run.record["weights_sha256"] and run.record["phantoms"]["test"]["trees"]
+    bounds = RunRecord.of_weights(bundles / MULTITASK / "models/model.pt").record["measured"]["plane_bounds"]
+    assert bounds["measured_on"] == "5 phantom exams" and bounds["2ch"]["angle_deg"][0] >= 0
+    assert yaml.safe_load((bundles / MULTITASK / "configs/inference.yaml").read_text())["plane_bounds"] == bounds
     assert train.main([*command, "--only", "pretext_byol"]) == 1
 
 
