@@ -123,6 +123,53 @@ def test_overlapping_patches_of_a_volume_are_all_counted():
     assert gflop_per_slice(patches)[0] == pytest.approx(27 * gflop_per_slice(whole)[0], rel=0.02)
 
 
+def test_all_that_predicts_patches_is_counted():
+    """In 2D, by hand: 9 patches of 8 x 8 of an image of 16 x 16, two channels of the image, levels of 4 and 8 channels."""
+    size = {"image_size": 16, "patches_per_side": 3, "features": [4, 8], "in_channels": 2, "spatial_dims": 2}
+    config = settings(
+        "pretext_contrastive_predictive_coding",
+        overrides=size | {"embedding": [6, 5], "context_features": 7, "negatives": 4},
+    )
+    encoder = 64 * (9 * 2 * 4 + 2 * 9 * 4 * 4) + 16 * (9 * 4 * 8 + 9 * 8 * 8 + 4 * 8)
+    # six patches have a row after theirs; the longest way to one of them goes over three above it
+    projector, context = 8 * 6 + 6 * 5, 6 * 4 * 3 * (5 * 7 + 7 * 7)
+    # one and two rows ahead of each, though the last of them have no second; 6 + 3 predictions, each with 9 patches
+    predicted = 6 * 2 * 7 * 5 + 9 * 9 * 5
+    expected = 2 * (9 * (encoder + projector) + context + predicted) / 1e9
+    assert gflop_per_slice(config)[0] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("negatives", "views"), [("batch", 2), ("dataset", 3)])
+def test_every_view_of_an_exemplar_is_counted(negatives, views):
+    """A sample and its transformed version, and a negative of its own; by hand, of 16^3 voxels."""
+    small = {"image_size": 16, "features": [4, 8], "in_channels": 2, "code_features": 10, "negatives_from": negatives}
+    fine, deep = 16**3, 8**3
+    encoder = 27 * (2 * 4 + 2 * 4 * 4) * fine + (27 * 4 * 8 + 27 * 8 * 8 + 4 * 8) * deep
+    found = gflop_per_slice(settings("pretext_exemplar", overrides=small))
+    assert found[0] == pytest.approx(views * 2 * (encoder + 8 * 10) / 1e9, rel=1e-6)
+
+
+def test_tiles_of_a_volume_are_counted():
+    """27 tiles of 4^3, by hand: cells of 5 voxels less their gap."""
+    small = {"image_size": 16, "tile_gap": 0.2, "features": [4, 8], "in_channels": 2, "permutations": 20}
+    config = settings("pretext_jigsaw", ("train.yaml", "3d.yaml"), small | {"patch_features": 6, "head_features": []})
+    encoder = 27 * (2 * 4 + 2 * 4 * 4) * 4**3 + (27 * 4 * 8 + 27 * 8 * 8 + 4 * 8) * 2**3
+    expected = 2 * (27 * (encoder + 8 * 6) + 27 * 6 * 20) / 1e9
+    assert gflop_per_slice(config)[0] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["contrastive_predictive_coding", "exemplar", "jigsaw", "relative_patch_location", "rotation"]
+)
+def test_photographs_of_a_validation_and_of_a_step(name):
+    """Some of them, more than once where they are fewer; of puzzles one of each."""
+    config = settings(f"pretext_{name}", ("train.yaml", "photograph.yaml"), {"max_epochs": 2, "val_interval": 1})
+    found = work(config, Section(100, 100), Section(30, 30))
+    assert (found.steps, found.step_slices, found.passes) == (2 * 4, 32, 2)
+    sampler = ExamSampler(exams([1] * 30), 1, None if name == "jigsaw" else 200)
+    assert found.validated == len(list(sampler)) == (30 if name == "jigsaw" else 200)
+
+
 def test_memory_of_a_step_of_volumes(capsys, monkeypatch):
     monkeypatch.setattr(training_cost, "_peak", lambda network, image: image.numel() / 10)
     command = [

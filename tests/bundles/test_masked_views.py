@@ -127,7 +127,8 @@ def test_exams_without_masks_are_said(phantoms, tmp_path, caplog):
 
 
 def test_from_predicted_masks_to_views_of_the_heart(phantoms, tmp_path, monkeypatch):
-    """As the README says: segment every section, index with these masks, learn from the hearts (with the shipped weights)."""
+    """`planewise segment` step by step: segment every section of a datalist (with the shipped weights), index with
+    these masks, learn from the hearts."""
     run_bundle(
         SEGMENTATION, "inference.yaml", input=str(phantoms.cardiac.labelled), section="all",
         output_dir=str(tmp_path / "masks"), features=[16, 32, 64, 128], image_size=128, spacing=2.2, device="cpu",

@@ -1,4 +1,4 @@
-"""Photographs (Taleb 2020, section 4.3): from a pretext that needs no grades to the bundle that learns them."""
+"""Photographs (Taleb 2020, section 4.3): from the pretexts, which need no grades, to the bundle that learns them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import monai.bundle
 import numpy as np
 import pytest
 import torch
@@ -19,9 +20,39 @@ from tests.bundles.test_volumes import parts
 from tests.conftest import ROOT
 
 GRADING, ROTATION = "downstream_retinopathy_grading", "pretext_rotation"
-#: Of the pretext on photographs, whose own demo is of volumes.
+CODING, JIGSAW = "pretext_contrastive_predictive_coding", "pretext_jigsaw"
+#: Of a pretext on photographs, whose own demo is of volumes.
 SMALL = {"init_features": 8, "growth_rate": 4, "blocks": [1, 1, 1, 1], "image_size": 32, "in_channels": 3}
+#: The paper's five pretexts, and what else makes each small; three patches a side are 32 pixels wide, or a few fewer.
+PRETEXTS = {
+    CODING: {
+        "image_size": 96,
+        "patches_per_side": 5,
+        "negatives": 4,
+        "embedding": [16, 8],
+        "context_features": 8,
+        "val_samples": 8,
+    },
+    "pretext_exemplar": {"code_features": 8, "val_samples": 8},
+    JIGSAW: {"image_size": 96, "permutations": 20, "patch_features": 8, "head_features": [8]},
+    "pretext_relative_patch_location": {
+        "image_size": 96,
+        "patch_jitter": 1,
+        "patch_features": 8,
+        "head_features": [8],
+        "val_samples": 8,
+    },
+    ROTATION: {"val_samples": 8},
+}
 SHORT = {"max_epochs": 2, "samples_per_epoch": 8}
+
+
+def photographs_of(name: str, *files: str, **settings) -> ConfigParser:
+    """A pretext's config of photographs on top of another one, small."""
+    folder = ROOT / "bundles" / name / "configs"
+    parser = ConfigParser(ConfigParser.load_config_files([str(folder / file) for file in files]))
+    parser.update(SMALL | PRETEXTS[name] | {"bundle_root": str(folder.parent), "device": "cpu"} | settings)
+    return parser
 
 
 def parser_of(*files: str, **settings) -> ConfigParser:
@@ -92,19 +123,18 @@ def test_the_encoder_waits_for_the_head_and_is_then_released(graded, phantoms, t
     assert {int(state["step"]) for state in resumed["optimizer"]["state"].values()} == {2, 4}
 
 
+def pretrained(name: str, datalist: Path, folder: Path) -> Path:
+    """A run of a pretext on photographs, with those that have no grade, evaluated."""
+    settings = {"datalist": str(datalist), "output_dir": str(folder), "max_epochs": 1, "val_interval": 1}
+    settings |= SMALL | PRETEXTS[name] | {"samples_per_epoch": 8, "batch_size": 4, "progress": False}
+    configs = ("train.yaml", "evaluate.yaml", "photograph.yaml")
+    run_bundle(name, *configs, run_id="train_and_evaluate", **settings)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def turned(phantoms, tmp_path_factory) -> Path:
-    """A run of the rotation pretext on photographs, with those that have no grade, evaluated."""
-    folder = tmp_path_factory.mktemp("turned")
-    settings = {
-        "datalist": str(phantoms.photograph.graded),
-        "output_dir": str(folder),
-        "max_epochs": 1,
-        "val_interval": 1,
-    }
-    configs = ("train.yaml", "evaluate.yaml", "photograph.yaml")
-    run_bundle(ROTATION, *configs, run_id="train_and_evaluate", samples_per_epoch=8, **settings, **SMALL)
-    return folder
+    return pretrained(ROTATION, phantoms.photograph.graded, tmp_path_factory.mktemp("turned"))
 
 
 def test_a_pretext_tells_four_turns_of_photographs(turned, phantoms, tmp_path):
@@ -118,6 +148,73 @@ def test_a_pretext_tells_four_turns_of_photographs(turned, phantoms, tmp_path):
     assert np.load(features).shape == (1, weights(turned)["head.0.weight"].shape[1]), "a row for the photograph"
 
 
+#: What each of the others counts, by hand: 8 photographs of 5 x 5 patches have 20 predictions of one row ahead and 15 of two
+#: each, with 4 negatives.
+COUNTED = {
+    CODING: ("prediction", {"predictions": 8 * 35, "chance": 1 / 5, "chance_of_all": 1 / 25}),
+    "pretext_exemplar": ("retrieval", {"dimensions": 8}),
+    JIGSAW: ("jigsaw", {"permutations": 20}),
+    "pretext_relative_patch_location": ("patch_location", {"places": 8, "queries": 8}),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_other_pretexts_learn_from_photographs_and_their_weights_go_on_to_grades(name, phantoms, tmp_path):
+    datalist = phantoms.photograph.graded
+    run = pretrained(name, datalist, tmp_path / "pretext")
+    scores = json.loads((run / "validation/metrics.json").read_text())
+    part, counted = COUNTED[name]
+    assert scores["photographs"] > 0 and scores[part].items() >= counted.items()
+    assert sorted(path.name for path in (run / "validation").iterdir() if path.suffix == ".png")
+    # the weights bring the config that they were trained with, and the sizes
+    folder = ROOT / "bundles" / name
+    where = {"input": str(datalist), "num_exams": 1, "output_dir": str(tmp_path / "out"), "weights": str(run)}
+    file = str(folder / "configs/inference.yaml")
+    monai.bundle.run(config_file=file, logging_file=False, bundle_root=str(folder), **where)
+    (features,) = (tmp_path / "out").rglob("features.npy")
+    before = parts(weights(run), "encoder")
+    assert np.load(features).shape == (1, len(before["encoder.features.norm5.weight"]))
+    settings = {"datalist": str(datalist), "pretrained": str(run), "frozen_epochs": 2, **SHORT, "max_epochs": 1}
+    run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path / "grades"), **settings)
+    assert same(parts(weights(tmp_path / "grades"), "encoder"), before), "frozen, it is the pretext's, statistics too"
+
+
+@pytest.mark.parametrize("name", PRETEXTS)
+def test_the_papers_network_and_schedule_are_those_of_every_pretext(name):
+    """DenseNet121 at 224 x 224 in colour; its weights go into the grading's by name, all of them."""
+    folder = ROOT / "bundles" / name / "configs"
+    files = [str(folder / file) for file in ("train.yaml", "photograph.yaml")]
+    parser = ConfigParser(ConfigParser.load_config_files(files))
+    keys = ("spatial_dims", "in_channels", "image_size", "batch_size", "samples_per_exam", "max_epochs", "lr_step")
+    assert [parser[key] for key in keys] == [2, 3, 224, 32, 1, 200, 50] and parser["learning_rate"] == 5e-4
+    encoder = parser.get_parsed_content("network_def").encoder
+    grading = ConfigParser(ConfigParser.load_config_file(str(ROOT / f"bundles/{GRADING}/configs/train.yaml")))
+    target = grading.get_parsed_content("network_def").encoder
+    assert {name: value.shape for name, value in encoder.state_dict().items()} == {
+        name: value.shape for name, value in target.state_dict().items()
+    }
+    inference = [str(folder / file) for file in ("inference.yaml", "photograph.yaml")]
+    inferring = ConfigParser(ConfigParser.load_config_files(inference)).get_parsed_content("network_def")
+    trained = parser.get_parsed_content("network_def").state_dict()
+    assert {name: value.shape for name, value in inferring.state_dict().items()} == {
+        name: value.shape for name, value in trained.items()
+    }
+
+
+#: Sides of a patch at the paper's 224 pixels: 224 / (1 + 4 / 2); 224 // 3 less the jitter of 3.
+@pytest.mark.parametrize(("name", "side"), [(CODING, 74), (JIGSAW, 71), ("pretext_relative_patch_location", 71)])
+def test_patches_of_photographs_have_the_papers_size(name, side):
+    folder = ROOT / "bundles" / name / "configs"
+    parser = ConfigParser(
+        ConfigParser.load_config_files([str(folder / file) for file in ("train.yaml", "photograph.yaml")])
+    )
+    # permutations of the puzzle take seconds to choose, and say nothing of its tiles
+    parser.update({"permutations": 10} if name == JIGSAW else {})
+    made = parser.get_parsed_content("train#pretext")({"image": torch.rand(2, 3, 224, 224)})["image"]
+    pieces = {CODING: 25, JIGSAW: 9}.get(name, 2)
+    assert made.shape == (2, 3 * pieces, side, side) and made.min() >= 0 and made.max() <= 1
+
+
 def test_a_pretexts_encoder_goes_on_to_grades(turned, phantoms, tmp_path):
     settings = {"datalist": str(phantoms.photograph.graded), "pretrained": str(turned), "frozen_epochs": 2, **SHORT}
     run_bundle(GRADING, "train.yaml", output_dir=str(tmp_path), **settings)
@@ -127,23 +224,28 @@ def test_a_pretexts_encoder_goes_on_to_grades(turned, phantoms, tmp_path):
     assert parts(trained, "head")["head.0.weight"].shape[0] == 4 != parts(source, "head")["head.0.weight"].shape[0]
 
 
-def test_both_bundles_see_the_same_photograph(phantoms):
-    item = load_datalist(phantoms.photograph.graded, "test")[0]
-    folder = ROOT / "bundles" / ROTATION / "configs"
-    config = [str(folder / file) for file in ("train.yaml", "photograph.yaml")]
-    pretext = ConfigParser(ConfigParser.load_config_files(config))
-    pretext.update(SMALL | {"bundle_root": str(folder.parent)})
+@pytest.mark.parametrize("name", PRETEXTS)
+def test_all_bundles_see_the_same_photograph(name, phantoms):
+    datalist = phantoms.photograph.graded
+    item = load_datalist(datalist, "test")[0]
+    pretext = photographs_of(name, "train.yaml", "photograph.yaml", image_size=32)
+    inferred = photographs_of(name, "inference.yaml", "photograph.yaml", image_size=32)
     pixels = [
-        parser.get_parsed_content("train#preprocessing")(dict(item))["image"].as_tensor()
-        for parser in (pretext, parser_of("train.yaml"))
+        parser.get_parsed_content(key)(dict(item))["image"].as_tensor()
+        for parser, key in (
+            (pretext, "train#preprocessing"),
+            (inferred, "preprocessing"),
+            (parser_of("train.yaml"), "train#preprocessing"),
+        )
     ]
-    assert torch.equal(*pixels)
+    assert torch.equal(pixels[0], pixels[2]) and torch.equal(pixels[1], pixels[2])
 
 
-def test_photographs_need_the_config_of_photographs(phantoms, tmp_path):
+@pytest.mark.parametrize("name", PRETEXTS)
+def test_photographs_need_the_config_of_photographs(name, phantoms, tmp_path):
     settings = {"datalist": str(phantoms.photograph.graded), "output_dir": str(tmp_path)}
     with pytest.raises(RuntimeError) as caught:
-        run_bundle(ROTATION, "train.yaml", **settings)
+        run_bundle(name, "train.yaml", **settings)
     assert "put configs/photograph.yaml on top" in str(root_cause(caught.value))
 
 

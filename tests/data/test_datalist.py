@@ -196,3 +196,11 @@ def test_labelled_slices_of_a_volume_become_the_volume_again():
     assert whole[0] == own
     assert [(item["time"], item["label"]) for item in whole[1:3]] == [(0, "0.nii.gz"), (4, "4.nii.gz")]
     assert whole[3:] == others
+
+
+def test_predicted_masks_are_no_labels_of_a_segmentation():
+    items = [{"image": "1", "exam": "aa", "label": "m"}, {"image": "2", "exam": "bb", "label": "m"}]
+    assert labelled(items, {1: "RV"}) == items
+    items[1]["label_origin"] = "predicted"
+    with pytest.raises(InputError, match="exam bb: its mask was predicted by a network .*masks that people drew"):
+        labelled(items, {1: "RV"})

@@ -55,6 +55,7 @@ READ = {
     "label_frame": 4,
     "label_axes": [[1, 1], [0, -1]],
     "label_map": {"2": 1},
+    "label_origin": "predicted",
 }
 
 

@@ -115,7 +115,7 @@ def test_writer(stack, tmp_path):
     image, logits, *_ = stack
     item = find(image, logits)
     item["network_labels"] = item["pred"]
-    PositionWriter(tmp_path, ENDS)(SimpleNamespace(state=SimpleNamespace(output=[item])))
+    PositionWriter(tmp_path, ENDS)(SimpleNamespace(state=SimpleNamespace(batch=[{}], output=[item])))
     written = json.loads((tmp_path / "ab12/positions.json").read_text())
     assert written == item["positions"] and "not for diagnosis" in written["note"]
     assert (tmp_path / "ab12/positions.png").stat().st_size > 10_000

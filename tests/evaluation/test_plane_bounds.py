@@ -43,6 +43,13 @@ def test_how_many_planes_keep_bounds_among_those_that_are_shown():
     }
 
 
+def test_of_planes_that_are_all_refused_none_is_counted():
+    bounds = {"2ch": {"angle_deg": [3.0, 2.0], "offset_mm": [1.0, 0.0]}}
+    assert kept_bounds(planes(row("2ch", 1, 1, peak=0.1)), bounds, **LIMITS) == {
+        "2ch": {"planes": 1, "refused": 1, "angle_deg": None, "offset_mm": None}
+    }
+
+
 def test_the_setting():
     given = {"measured_on": "20 exams", "2ch": {"angle_deg": [3, 2], "offset_mm": [1.5, 0]}}
     assert checked_bounds(given, ["2ch"]) == {"2ch": {"angle_deg": (3, 2), "offset_mm": (1.5, 0)}}

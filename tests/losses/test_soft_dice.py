@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from monai.losses import DiceLoss
 from planewise.losses import SoftDiceLoss
 
 from tests.processes import in_processes
@@ -11,23 +12,26 @@ from tests.processes import in_processes
 
 def transcribed(logits: torch.Tensor, label: torch.Tensor) -> float:
     """Voxel by voxel, from the equation."""
-    volumes, classes = logits.shape[:2]
+    batch, classes = logits.shape[:2]
     total = 0.0
-    for b in range(volumes):
-        for c in range(1, classes):
-            shared = predicted = held = 0.0
+    for c in range(classes):
+        shared = predicted = held = 0.0
+        for b in range(batch):
             for v in range(logits[b, 0].numel()):
                 exponentials = [math.exp(float(logits[b, k].flatten()[v])) for k in range(classes)]
                 p, g = exponentials[c] / sum(exponentials), float(label[b, 0].flatten()[v] == c)
                 shared, predicted, held = shared + p * g, predicted + p, held + g
-            total += (2 * shared + 1e-5) / (predicted + held + 1e-5)
-    return 1 - total / (volumes * (classes - 1))
+        total += (2 * shared + 1e-5) / (predicted + held + 1e-5)
+    return 1 - total / classes
 
 
 def test_it_is_the_equation():
     torch.manual_seed(0)
-    logits, label = torch.randn(2, 4, 3, 2, 2), torch.randint(0, 4, (2, 1, 3, 2, 2)).float()
-    assert float(SoftDiceLoss()(logits, label)) == pytest.approx(transcribed(logits, label), abs=1e-5)
+    for sides in ((3, 2, 2), (3, 4)):
+        logits, label = torch.randn(2, 4, *sides), torch.randint(0, 4, (2, 1, *sides)).float()
+        assert float(SoftDiceLoss()(logits, label)) == pytest.approx(transcribed(logits, label), abs=1e-5)
+        peer = DiceLoss(to_onehot_y=True, softmax=True, batch=True)
+        assert float(SoftDiceLoss()(logits, label)) == pytest.approx(float(peer(logits, label)), abs=1e-5)
 
 
 def test_ends_of_the_scale():
@@ -38,19 +42,27 @@ def test_ends_of_the_scale():
 
 
 def test_a_structure_that_is_not_there():
-    """It costs nothing where nothing of it is predicted, and all where something is."""
+    """It costs nothing where nothing of it is predicted, and its whole share where something is."""
     nothing, label = torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 1, 2, 2, 2)
     nothing[:, 0] = 60
     assert float(SoftDiceLoss()(nothing, label)) == pytest.approx(0, abs=1e-5)
-    assert float(SoftDiceLoss()(torch.zeros(1, 2, 2, 2, 2), label)) == pytest.approx(1, abs=1e-4)
+    # half of eight voxels in either class: the background's Dice is 2 * 4 / (4 + 8)
+    assert float(SoftDiceLoss()(torch.zeros(1, 2, 2, 2, 2), label)) == pytest.approx(1 - (2 / 3) / 2, abs=1e-4)
 
 
-def test_two_processes_have_the_mean_of_the_one_batch():
-    torch.manual_seed(0)
-    logits, label = torch.randn(4, 3, 2, 2, 2), torch.randint(0, 3, (4, 1, 2, 2, 2)).float()
-    loss = SoftDiceLoss()
-    halves = (loss(logits[:2], label[:2]) + loss(logits[2:], label[2:])) / 2
-    assert float(loss(logits, label)) == pytest.approx(float(halves), rel=1e-5)
+def test_a_structure_that_takes_in_the_background_is_pushed_back():
+    """Two structures of one voxel each in 98 of background: the first is learned, the second has taken in the rest."""
+    label = torch.zeros(1, 1, 100)
+    label[..., 0], label[..., 1] = 1, 2
+    logits = torch.zeros(1, 3, 100)
+    logits[:, 1, 0], logits[:, 2, 1:] = 8, 8
+    logits.requires_grad_(True)
+    SoftDiceLoss()(logits, label).backward()
+    pushed = logits.grad.clone()
+    logits.grad = None
+    DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)(logits, label).backward()
+    # per voxel of background, towards the background's class
+    assert float(-pushed[0, 0, 2:].mean()) > 20 * float(-logits.grad[0, 0, 2:].mean())
 
 
 def slices() -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,30 +73,25 @@ def slices() -> tuple[torch.Tensor, torch.Tensor]:
     return logits, label
 
 
-def test_slices_of_a_batch_are_one_volume():
+def test_the_items_of_a_batch_are_one_volume():
     logits, label = slices()
     # side by side along the first axis of one image
     whole = transcribed(torch.cat(list(logits), dim=1)[None], torch.cat(list(label), dim=1)[None])
-    assert float(SoftDiceLoss(batch=True)(logits, label)) == pytest.approx(whole, abs=1e-5)
-    # what is predicted where there is nothing counts, and by itself it would not
-    for batch, pushes in ((True, True), (False, False)):
-        variable = logits.clone().requires_grad_(True)
-        SoftDiceLoss(batch)(variable, label).backward()
-        assert bool(variable.grad[2:].abs().max() > 1e-3) == pushes
+    assert float(SoftDiceLoss()(logits, label)) == pytest.approx(whole, abs=1e-5)
 
 
 def in_halves(rank: int) -> dict[str, torch.Tensor]:
     logits, label = (value[2 * rank : 2 * rank + 2] for value in slices())
     logits.requires_grad_(True)
-    loss = SoftDiceLoss(batch=True)(logits, label)
+    loss = SoftDiceLoss()(logits, label)
     loss.backward()
     return {"loss": loss.detach(), "gradient": logits.grad}
 
 
-def test_slices_of_two_processes_are_one_volume():
+def test_two_processes_are_one_batch():
     logits, label = slices()
     logits.requires_grad_(True)
-    expected = SoftDiceLoss(batch=True)(logits, label)
+    expected = SoftDiceLoss()(logits, label)
     expected.backward()
     found = in_processes(in_halves)
     assert all(torch.allclose(half["loss"], expected) for half in found)

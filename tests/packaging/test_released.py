@@ -65,15 +65,22 @@ def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):
     models = tmp_path / "bundle" / "models"
     weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
     median = {"plane_angle_deg": {"median": 3.41}, "plane_offset_mm": {"median": 0.68}}
+    none = {"plane_angle_deg": {"median": None}, "plane_offset_mm": {"median": None}}
     own = {"plane_angle_deg": 3.98, "plane_offset_mm": 1.59}
     content = {
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms", "made_by": "a recipe",
         "scores": {}, "config": {"depth": 2},
-        "anatomy": {"scores": {"exams": 60, "orientation": {"views": {"2ch": median}}}, "technologist": {"2ch": own}},
+        "anatomy": {
+            "scores": {"exams": 60, "orientation": {"views": {"2ch": median, "4ch": none}}},
+            "technologist": {"2ch": own, "4ch": own},
+        },
     }  # fmt: skip
     (models / "record.json").write_text(json.dumps(content))
     rows = card_rows(Run.of_weights(weights))
-    assert rows[-1] == "| 2ch | 3.4 deg, 0.7 mm | 4.0 deg, 1.6 mm |"
+    assert rows[-2:] == [
+        "| 2ch | 3.4 deg, 0.7 mm | 4.0 deg, 1.6 mm |",
+        "| 4ch | planned in no exam | 4.0 deg, 1.6 mm |",
+    ]
     assert "Medians over the 60 test exams, against the planes that their anatomy asks for:" in rows
 
 

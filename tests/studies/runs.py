@@ -43,6 +43,16 @@ def snakemake(config: Path, *arguments: str, **options) -> subprocess.Popen:
     )
 
 
+def page_of(config: dict, folder: Path) -> str:
+    """The page of a study that is run to its end, in ``out`` of a folder."""
+    file = folder / "study.yaml"
+    file.write_text(yaml.safe_dump(config | {"out": str(folder / "out")}))
+    process = snakemake(file, cwd=folder)
+    text = process.communicate(timeout=900)[0]
+    assert process.returncode == 0, text[-3000:]
+    return (folder / "out/report/index.html").read_text()
+
+
 def planned(config: dict, folder: Path, *arguments: str) -> str:
     """What Snakemake prints of a study that it would run."""
     file = folder / "study.yaml"

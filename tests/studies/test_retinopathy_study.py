@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned, snakemake
+from tests.studies.runs import STUDIES, commands, jobs, page_of, paper_study, planned
 from tests.studies.test_label_efficiency import option
 
 TARGET = "downstream_retinopathy_grading"
+#: The paper's five, in 2D.
+PRETEXTS = {"contrastive_predictive_coding", "exemplar", "jigsaw", "relative_patch_location", "rotation"}
 
 
 def config_of(name):
@@ -24,18 +26,21 @@ def test_its_jobs(name, tmp_path):
     demo = name == "retinopathy"
     config = config_of(name) if demo else paper_study(f"{name}.yaml", tmp_path)
     text, out = planned(config, tmp_path, "--printshellcmds"), f"{tmp_path}/out"
-    runs = 2 * 5 * len(config["draws"])
+    # from scratch and after five pretexts, with five shares of the grades
+    runs = 6 * 5 * len(config["draws"])
     counted = jobs(text)
-    assert {"pretrain": 1, "finetune": runs}.items() <= counted.items()
-    (pretraining,) = commands(text, "pretrain")
-    files = yaml.safe_load(option(pretraining, "config_file"))
-    assert f"cd {ROOT}/bundles/pretext_rotation && " in pretraining
+    assert {"pretrain": 5, "finetune": runs}.items() <= counted.items()
     own = ["configs/photograph.yaml"] + ["configs/photograph_demo.yaml"] * demo
-    assert [file for file in files if file not in ("configs/train.yaml", "configs/evaluate.yaml")] == own
+    trained = set()
+    for pretraining in commands(text, "pretrain"):
+        files = yaml.safe_load(option(pretraining, "config_file"))
+        assert [file for file in files if file not in ("configs/train.yaml", "configs/evaluate.yaml")] == own
+        trained.add(re.search(rf"cd {ROOT}/bundles/pretext_(\w+) && ", pretraining)[1])
+    assert trained == PRETEXTS == set(config["methods"]) - {"none"}
     for command in commands(text, "finetune"):
         method, draw = re.search(r"/finetune/(\w+)/\d+/(\d) ", command).groups()
         assert f"bundles/{TARGET} && " in command
-        assert option(command, "pretrained") == (f"{out}/pretrain/rotation" if method == "rotation" else None)
+        assert option(command, "pretrained") == (None if method == "none" else f"{out}/pretrain/{method}")
         assert option(command, "fold") == (None if demo else draw)
 
 
@@ -65,14 +70,10 @@ def test_a_study_of_photographs_ends_in_its_report(tmp_path):
         "out": str(tmp_path / "out"),
     }
     config |= {"overrides": {"pretrain": small, "finetune": small}, "methods": {"none": {}, "rotation": {}}}
+    config["pretexts"] = ["rotation"]
     config["phantom"] = {"labelled": "--layout aptos --exams 24 --seed 1 --side 96"}
     config["index"] = {"labelled": "--split 0.5 0.2 0.3"}
-    file = tmp_path / "study.yaml"
-    file.write_text(yaml.safe_dump(config))
-    process = snakemake(file, cwd=tmp_path)
-    text = process.communicate(timeout=900)[0]
-    assert process.returncode == 0, text[-3000:]
-    page = (tmp_path / "out/report/index.html").read_text()
+    page = page_of(config, tmp_path)
     for method in config["methods"]:
         scores = json.loads((tmp_path / f"out/finetune/{method}/4/0/test/metrics.json").read_text())
         assert f"<td>{scores['kappa']:.3f}</td>" in page, method

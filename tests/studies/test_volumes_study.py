@@ -12,7 +12,7 @@ from planewise.exams.split import split_stratified
 from planewise.reports.paper_tables import CHALLENGE, TUMOUR_DICE
 
 from tests.conftest import ROOT
-from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned, snakemake
+from tests.studies.runs import STUDIES, commands, jobs, page_of, paper_study, planned
 from tests.studies.test_label_efficiency import option
 
 TUMOURS, PANCREAS = "downstream_brain_tumour_segmentation", "downstream_pancreas_segmentation"
@@ -89,12 +89,7 @@ def test_a_study_of_volumes_ends_in_its_report(tmp_path):
         "labelled": "--layout brats --exams 8 --seed 2 --side 16 --set radius=25,30",
     }
     config["index"] = {"unlabelled": "--channels t1,flair --split 0.5 0.2 0.3", "labelled": "--split 0.5 0.2 0.3"}
-    file = tmp_path / "study.yaml"
-    file.write_text(yaml.safe_dump(config))
-    process = snakemake(file, cwd=tmp_path)
-    text = process.communicate(timeout=900)[0]
-    assert process.returncode == 0, text[-3000:]
-    page = (tmp_path / "out/report/index.html").read_text()
+    page = page_of(config, tmp_path)
     for method in config["methods"]:
         scores = json.loads((tmp_path / f"out/finetune/{method}/2/0/test/metrics.json").read_text())
         assert f"<td>{scores['structures']['WT']['dice']['mean']:.3f}</td>" in page, method

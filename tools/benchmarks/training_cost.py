@@ -97,7 +97,7 @@ def main() -> None:
         f"{petaflop:.1f} PFLOP\nabout {hours:.1f} hours at {arguments.tflops:g} TFLOP/s"
     )
     if arguments.memory:
-        network = config.get_parsed_content("network_def")
+        network = _trained(config)
         peak = _peak(network, _slices(config, network, run.step_slices))
         print(
             f"peak memory of a step of {run.step_slices} {what}{'s' * (run.step_slices > 1)}, float32: {peak:.1f} GiB"
@@ -117,16 +117,20 @@ def settings(
 
 
 def gflop_per_slice(config: ConfigParser) -> tuple[float, float]:
-    """10^9 operations that training spends on a slice, or on its two views: forward, and forward and backward."""
+    """10^9 operations that training spends on a slice, on all of its patches or views: forward, and forward and backward."""
     # shapes are enough to count; a copy, for the config hands the same network to the next who asks
-    trained = "learner_def" if "learner_def" in config else "network_def"
-    network = copy.deepcopy(config.get_parsed_content(trained)).to("meta")
+    network = copy.deepcopy(_trained(config)).to("meta")
     with FlopCounterMode(display=False) as counter:
         image = _slices(config, network, 2, "meta")
         output = network(image)
         forward = counter.get_total_flops()
         output.sum().backward()
     return forward / 2e9, counter.get_total_flops() / 2e9
+
+
+def _trained(config: ConfigParser) -> torch.nn.Module:
+    """What a step trains: the network, or a learner around it."""
+    return config.get_parsed_content("learner_def" if "learner_def" in config else "network_def")
 
 
 def work(config: ConfigParser, training: Section, validation: Section = Section(0, 0), processes: int = 1) -> Work:
@@ -173,9 +177,13 @@ def _units(config: ConfigParser, part: str, data: Section) -> int:
     """How many of them a pass over the data takes."""
     if _whole_series(config) and _unit(config, data) > 1:
         return data.exams
-    per_exam = (config[part].get("sampler") or {}).get("samples_per_exam", "all")
-    if str(per_exam).startswith("@"):
-        per_exam = config[per_exam[1:]]
+    sampler = config[part].get("sampler") or {}
+    length, per_exam = (
+        config[value[1:]] if str(value).startswith("@") else value
+        for value in (sampler.get("samples_per_epoch"), sampler.get("samples_per_exam", "all"))
+    )
+    if length and data.exams:
+        return int(length)
     # of volumes the datalist counts the volumes, whose slices are as many as the network's grid is wide
     slices = (
         data.exams * int(config["image_size"])
@@ -186,20 +194,19 @@ def _units(config: ConfigParser, part: str, data: Section) -> int:
 
 
 def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: str = "cpu") -> torch.Tensor:
-    """Random input of so many slices; a classifier of stacks takes them as one stack, others as pairs or as tiles."""
+    """Random input of so many slices; a classifier of stacks takes them as one stack, others as pairs, tiles or views."""
     size = int(config["image_size"])
-    if "tile_gap" in config:
-        (tile,) = tile_sides((size,), config["tiles_per_side"], config["tile_gap"])
-        size = config["tile_size"] or tile
-        return torch.rand(count, network.pieces, size, size, device=device)
-    if "in_channels" in config:  # volumes, or their slices; or some patches of each
+    if "in_channels" in config:  # volumes, their slices, or photographs; or some patches of each
         pieces = getattr(network, "patches", getattr(network, "pieces", 1))
         channels, dims = int(config["in_channels"]) * pieces, int(config["spatial_dims"])
+        if "tile_gap" in config:
+            (tile,) = tile_sides((size,), config["tiles_per_side"], config["tile_gap"])
+            size = config["tile_size"] or tile
         if "patch_overlap" in config:
             (size,), _ = patch_places((size,), config["patches_per_side"], config["patch_overlap"])
         if "patch_jitter" in config:
             (size,) = patch_sides((size,), config["patches_per_side"], config["patch_jitter"])
-        return torch.rand(count, channels, *[size] * dims, device=device)
+        return torch.rand(count * _views(config), channels, *[size] * dims, device=device)
     if isinstance(network, TwoPhaseClassifier):
         return torch.rand(1, 2, size, size, count // 2, device=device)
     if isinstance(network, SharedEncoderNet):
@@ -207,6 +214,14 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
     # two views of each slice
     image = torch.rand(count, 2 if "learner_def" in config else 1, size, size, device=device)
     return image.permute(1, 2, 3, 0).unsqueeze(0) if isinstance(network, StackClassifier) else image
+
+
+def _views(config: ConfigParser) -> int:
+    """How many of each sample go through the network one by one: in exemplar networks the sample and its transformed version,
+    and a negative where it is no other sample of the batch."""
+    if "negatives_from" not in config:
+        return 1
+    return 3 if config["negatives_from"] == "dataset" else 2
 
 
 def _peak(network: torch.nn.Module, image: torch.Tensor) -> float:

@@ -232,17 +232,10 @@ def volume(
 
     Example: planewise phantom volume work/heads --layout brats --exams 40 --seed 1
     """
-    from planewise.phantoms import LAYOUTS, Recipe
-
     if list_defects:
         _print_defects(layout)
-        return
-    with _refusals():
-        population = LAYOUTS[layout.value].population.with_values(side=side).with_text(set_ or [])
-        if list_settings:
-            _print_table(("setting", f"value for {layout.value}", "meaning"), population.describe())
-            return
-        _write(Recipe(layout.value, seed, population, _defect_names(defect, layout)), out, exams, workers)
+    else:
+        _write_or_list(layout, side, set_, list_settings, defect, seed, out, exams, workers)
 
 
 @app.command()
@@ -270,14 +263,33 @@ def photograph(
 
     Example: planewise phantom photograph work/retinas --exams 300 --seed 1
     """
-    from planewise.phantoms import LAYOUTS, Recipe
-
     if list_defects:
         _print_defects(layout)
-        return
+    else:
+        _write_or_list(layout, side, set_, list_settings, defect, seed, out, exams, workers)
+
+
+def _write_or_list(
+    layout: Enum,
+    side: int | None,
+    changes: list[str] | None,
+    list_settings: bool,
+    defect: list[str] | None,
+    seed: int,
+    out: Path | None,
+    exams: int,
+    workers: int,
+) -> None:
+    """Writes cases of a layout that is not scanned slice by slice, or prints the settings that they would have.
+
+    Args:
+        side: pixels or voxels along an axis; None for the population's.
+    """
+    from planewise.phantoms import LAYOUTS, Recipe
+
     with _refusals():
         population = LAYOUTS[layout.value].population
-        population = (population if side is None else population.with_values(side=side)).with_text(set_ or [])
+        population = (population if side is None else population.with_values(side=side)).with_text(changes or [])
         if list_settings:
             _print_table(("setting", f"value for {layout.value}", "meaning"), population.describe())
             return

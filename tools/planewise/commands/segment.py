@@ -1,17 +1,35 @@
-"""`planewise segment`: the ventricles and the myocardium of an exam, their volumes and the ejection fraction."""
+"""`planewise segment`: the ventricles and the myocardium of an exam, or of every exam of a datalist."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-from planewise.commands.own_exam import BundlesFolder, Device, ExamPath, OutputFolder, show_pages
+from planewise.commands.own_exam import BundlesFolder, Device, OutputFolder, show_pages
+from planewise.errors import InputError
+from planewise.exams.words import count_of
+
+if TYPE_CHECKING:
+    from planewise.own_exams import SegmentedDatalist
+
+#: Remarks of the bundle on exams that the terminal shows.
+_MOST_REMARKS = 10
 
 
 def segment(
-    exam: ExamPath,
+    exam: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of DICOM files, a NIfTI volume of the short axis, or a datalist (JSON) of many exams."
+        ),
+    ],
     output: OutputFolder,
     weights: Annotated[
         Path | None,
@@ -31,9 +49,19 @@ def segment(
     End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Research software: not
     for clinical use.
 
-    The same masks: python -m monai.bundle run --config_file configs/inference.yaml --phases all in
-    bundles/downstream_cardiac_sax_segmentation.
+    Of a DATALIST it segments every exam of every section, and writes into OUT:
+
+    masks/ (label maps as above, with a picture of each to look at), and datalist.json: the same exams in the same sections,
+    with these masks as their labels, marked as predicted. Training on hearts alone takes it (--images segmented). Exams with
+    a mask that is empty or cannot be a heart are listed with the reason, and have none there. Started again, it goes on
+    where it was.
+
+    The same masks: python -m monai.bundle run --config_file configs/inference.yaml --phases all (of a datalist with
+    --section all) in bundles/downstream_cardiac_sax_segmentation.
     """
+    if exam.suffix == ".json":
+        _segment_datalist(exam, output, weights, bundles, device)
+        return
 
     def make():
         from planewise.own_exams import segment_exams  # here: it imports MONAI, and --help should not wait
@@ -41,3 +69,49 @@ def segment(
         return segment_exams(exam, output, weights=weights, bundles=bundles, device=device)
 
     show_pages("segment", "segmenting", make)
+
+
+def _segment_datalist(
+    datalist: Path, output: Path, weights: Path | None, bundles: Path | None, device: str | None
+) -> None:
+    console, problems = Console(), Console(stderr=True)
+    columns = (TextColumn("segmenting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        from planewise.own_exams import segment_datalist
+
+        with Progress(*columns, console=problems, transient=True) as bar:
+            task = bar.add_task("", total=None)
+            done = segment_datalist(
+                datalist,
+                output,
+                weights=weights,
+                bundles=bundles,
+                device=device,
+                progress=lambda number, total: bar.update(task, completed=number, total=total),
+            )
+    except InputError as error:
+        problems.print(f"[bold red]planewise segment:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    _print(done, console)
+
+
+def _print(done: SegmentedDatalist, console: Console) -> None:
+    remarks = [line for line in done.said if line.startswith("exam ")]
+    for line in [line for line in done.said if line not in remarks] + remarks[:_MOST_REMARKS]:
+        console.print(f"{escape(line[:1].upper() + line[1:])}.", soft_wrap=True, highlight=False)
+    if len(remarks) > _MOST_REMARKS:
+        console.print(f"... and {count_of(len(remarks) - _MOST_REMARKS, 'remark')} more.")
+    if done.left_out:
+        table = Table(title="exams without a mask", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("exam", no_wrap=True)
+        table.add_column("why", overflow="fold")
+        for exam, why in done.left_out.items():
+            table.add_row(exam, escape(why))
+        console.print(table)
+    earlier = f", {done.kept} of them by an earlier run" if done.kept else ""
+    console.print(
+        f"{count_of(done.images, 'image')} segmented{earlier}. {count_of(done.exams, 'exam')} with masks, "
+        f"{len(done.left_out)} without."
+    )
+    console.print(f"Look at the pictures in {escape(str(done.masks))} before you train on them.", soft_wrap=True)
+    console.print(f"Wrote {escape(str(done.datalist))}. It holds paths: keep it on this machine.", soft_wrap=True)

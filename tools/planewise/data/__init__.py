@@ -2,6 +2,7 @@
 
 from planewise.data.cycle_points import at_cycle_points, cycle_fraction
 from planewise.data.datalist import (
+    absolute_datalist,
     expand_volumes,
     gather_stacks,
     labelled,
@@ -13,7 +14,7 @@ from planewise.data.datalist import (
 from planewise.data.exam_sampler import ExamSampler
 from planewise.data.folds import load_fold
 from planewise.data.graded import graded
-from planewise.data.hearts import with_hearts
+from planewise.data.hearts import mask_problem, with_hearts
 from planewise.data.inputs import find_inputs
 from planewise.data.ordered_sampler import OrderedSampler
 from planewise.data.pair_sampler import PairSampler
@@ -43,6 +44,7 @@ __all__ = [
     "VolumeCache",
     "VolumeDataset",
     "VolumeSliceDataset",
+    "absolute_datalist",
     "as_batch",
     "at_cycle_points",
     "cycle_fraction",
@@ -56,6 +58,7 @@ __all__ = [
     "labelled",
     "load_datalist",
     "load_fold",
+    "mask_problem",
     "pair_phases",
     "read_datalist",
     "select_subjects",

@@ -17,6 +17,7 @@ import torch
 from planewise.errors import InputError
 from planewise.exams.anatomies import anatomy_of_stack
 from planewise.exams.mrnet import open_volume
+from planewise.exams.reserved import PREDICTED
 from planewise.exams.split import SECTIONS
 from planewise.preprocessing.array_volume import is_array
 from planewise.preprocessing.exam_name import exam_of
@@ -140,6 +141,27 @@ def _below(folder: Path, value: str | list[str]) -> str | list[str]:
     return [str(folder / path) for path in value] if isinstance(value, list) else str(folder / value)
 
 
+def absolute_datalist(path: str | Path) -> dict[str, Any]:
+    """A whole datalist with absolute paths, as `planewise.exams.write_datalist` takes it.
+
+    Raises:
+        InputError: as `load_datalist`.
+    """
+    content = read_datalist(path)
+    folder = Path(path).expanduser().resolve().parent
+    exams = {}
+    for name, exam in content.get("exams", {}).items():
+        stacks = {
+            key: stack | {"items": [item | {"image": _below(folder, item["image"])} for item in stack["items"]]}
+            if "items" in stack
+            else stack
+            for key, stack in exam.get("stacks", {}).items()
+        }
+        exams[name] = exam | {"stacks": stacks}
+    sections = {section: _items_of(path, folder, content, section) for section in SECTIONS}
+    return {"planewise": content.get("planewise", {}), **sections, "exams": exams}
+
+
 def select_subjects(
     items: Sequence[dict[str, Any]], num_subjects: int | None, seed: int = 0, having: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
@@ -178,8 +200,8 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
         structures: label value to name, of all that a mask is to hold. What else a mask holds is background to whoever asks.
 
     Raises:
-        InputError: there are items and none has a mask; or the masks that a data set says it has (``label_map``) lack a
-            structure, whose pixels would be learned as background.
+        InputError: there are items and none has a mask; a mask is no person's but predicted; or the masks that a data set
+            says it has (``label_map``) lack a structure, whose pixels would be learned as background.
     """
     found = [item for item in items if "label" in item]
     if items and not found:
@@ -188,6 +210,12 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
             "FOLDER`"
         )
     for item in found:
+        if item.get("label_origin") == PREDICTED:
+            raise InputError(
+                f"exam {exam_of(item)}: its mask was predicted by a network (`planewise segment`), and no segmentation is "
+                "trained or scored on such; name a datalist with masks that people drew, or corrected (`planewise index "
+                "FOLDER --labels MASKS`)"
+            )
         known = {int(value) for value in (item.get("label_map") or {}).values()}
         lacking = [name for value, name in structures.items() if known and int(value) not in known]
         if lacking:

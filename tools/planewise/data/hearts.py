@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import nibabel
@@ -53,6 +55,26 @@ def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> str:
     return ""
 
 
+def mask_problem(path: str | Path, labels: Collection[int], label_map: Mapping[str, int] | None = None) -> str:
+    """As `heart_problem`, of a file.
+
+    Args:
+        path: NIfTI volume.
+        labels: values that are heart, after ``label_map``.
+        label_map: other values for those of the file, as an item of a datalist has it.
+    """
+    try:
+        file = nibabel.load(path)
+        values = np.asarray(file.dataobj).round()
+    except (OSError, ValueError, EOFError, zlib.error, ImageFileError):
+        return "cannot be read"
+    if values.ndim != 3:
+        return f"has {values.ndim} dimensions; a volume is wanted"
+    if label_map:
+        labels = [float(value) for value, wanted in label_map.items() if int(wanted) in labels]
+    return heart_problem(np.isin(values, list(labels)), file.header.get_zooms()[:3])
+
+
 def with_hearts(
     items: Sequence[dict[str, Any]],
     images: str = "segmented",
@@ -85,7 +107,7 @@ def with_hearts(
             bare[exam] += 1
             continue
         if (key := (path, _frozen(item.get("label_map")))) not in checked:
-            checked[key] = _problem_of(path, item.get("label_map"), labels)
+            checked[key] = mask_problem(path, labels, item.get("label_map"))
         if checked[key]:
             phase = f" at {item['phase']}" if isinstance(item.get("phase"), str) else ""
             problems.setdefault(exam, f"its mask{phase} {checked[key]}")
@@ -96,8 +118,8 @@ def with_hearts(
     told += f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
     if not kept and required:
         raise InputError(
-            f"no exam can be cut to its heart ({told}); segment the exams and give their masks with "
-            "`planewise index --labels FOLDER`, or use --images full"
+            f"no exam can be cut to its heart ({told}); predict masks with `planewise segment "
+            "DATALIST -o FOLDER`, give your own with `planewise index --labels FOLDER`, or use --images full"
         )
     if problems:
         count = len({exam_of(item) for item in items})
@@ -105,19 +127,6 @@ def with_hearts(
     if rest := sum(bare.values()) - sum(bare[exam] for exam in without):
         logger.warning("%d images of other exams have no mask and are left out", rest)
     return kept
-
-
-def _problem_of(path: str, label_map: Mapping[str, int] | None, labels: Sequence[int]) -> str:
-    try:
-        file = nibabel.load(path)
-        values = np.asarray(file.dataobj).round()
-    except (OSError, ValueError, EOFError, ImageFileError):
-        return "cannot be read"
-    if values.ndim != 3:
-        return f"has {values.ndim} dimensions; a volume is wanted"
-    if label_map:
-        labels = [float(value) for value, wanted in label_map.items() if int(wanted) in labels]
-    return heart_problem(np.isin(values, list(labels)), file.header.get_zooms()[:3])
 
 
 def _frozen(label_map: Mapping[str, int] | None) -> tuple:

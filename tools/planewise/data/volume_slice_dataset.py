@@ -34,17 +34,19 @@ def volumes_or_slices(
         spatial_dims: 3 or 2.
 
     Raises:
-        InputError: there are photographs, and the network takes volumes.
+        InputError: there are photographs, and the network takes volumes or slices.
     """
     steps = transform.flatten().transforms if isinstance(transform, Compose) else [transform]
-    if any(isinstance(step, LoadSliced) for step in steps):
+    slices = any(isinstance(step, LoadSliced) for step in steps)
+    photographs = any(isinstance(item.get("image"), (str, Path)) and is_photograph(item["image"]) for item in data)
+    if photographs and (slices or spatial_dims == 3):
+        raise InputError(
+            f"the datalist holds photographs, and this network takes {'slices' if slices else 'volumes'}; put "
+            "configs/photograph.yaml on top of the other configs"
+        )
+    if slices:
         return SliceDataset(data, transform, **options)
-    if any(isinstance(item["image"], (str, Path)) and is_photograph(item["image"]) for item in data):
-        if spatial_dims == 3:
-            raise InputError(
-                "the datalist holds photographs, and this network takes volumes; put configs/photograph.yaml on top of the "
-                "other configs"
-            )
+    if photographs:
         return PhotographDataset(data, transform, **options)
     return (VolumeDataset if spatial_dims == 3 else VolumeSliceDataset)(data, transform, **options)
 

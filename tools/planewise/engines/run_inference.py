@@ -5,21 +5,26 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from planewise.errors import InputError
 
 _SAID = re.compile(r" - (?:WARNING|INFO) - (exam .*|the weights are .*)")
 _REFUSED = re.compile(r"^planewise: (.*)", re.M)
+#: Seconds from one look at a run to the next.
+_LOOK_EVERY = 1.0
 
 
-def run_inference(bundle: str | Path, settings: Mapping[str, object]) -> list[str]:
+def run_inference(
+    bundle: str | Path, settings: Mapping[str, object], watch: Callable[[], None] | None = None
+) -> list[str]:
     """Run ``configs/inference.yaml`` of a bundle, as the bundle's own documentation has it.
 
     Args:
         bundle: its folder.
         settings: overrides; a value of None leaves the configuration's own.
+        watch: called every second while it runs, to say how far it is.
 
     Returns:
         What the run says of exams and of its weights, a line each.
@@ -35,10 +40,26 @@ def run_inference(bundle: str | Path, settings: Mapping[str, object]) -> list[st
     for name, value in settings.items():
         if value is not None:
             command += [f"--{name}", str(value)]
-    done = subprocess.run(command, cwd=bundle, capture_output=True, text=True, check=False)
-    log = done.stdout + done.stderr
-    if done.returncode:
-        refused = _REFUSED.findall(done.stderr)
+    code, stdout, stderr = _run(command, bundle, watch)
+    log = stdout + stderr
+    if code:
+        refused = _REFUSED.findall(stderr)
         last = log.strip().splitlines()[-1:] or ["it said nothing"]
         raise InputError(refused[-1] if refused else f"{bundle.name} ended with an error: {last[0]}")
     return list(dict.fromkeys(_SAID.findall(log)))
+
+
+def _run(command: list[str], folder: Path, watch: Callable[[], None] | None) -> tuple[int, str, str]:
+    """A process to its end: its status, and what it wrote on both streams."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True) as process:
+        while True:
+            try:
+                stdout, stderr = process.communicate(timeout=_LOOK_EVERY)
+                return process.returncode, stdout, stderr
+            except subprocess.TimeoutExpired:
+                if watch is not None:
+                    watch()
+            except BaseException:  # as `subprocess.run`: nothing is left running when a person stops the command
+                process.kill()
+                raise

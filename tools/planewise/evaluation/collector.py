@@ -21,6 +21,32 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Most examples in a picture.
+DRAWN = 8
+
+
+def drawn_examples(example: Tensor) -> list[int]:
+    """Numbers of the samples that a picture shows: an example that was seen several times is drawn as often as there is room.
+
+    Args:
+        example: which samples are examples, ``(N,)``, bool.
+    """
+    return example.nonzero()[:, 0].tolist()[:DRAWN]
+
+
+def middle_layer(images: Tensor, spatial_dims: int) -> Tensor:
+    """Images ``(..., i, j)`` as they are; of volumes ``(..., i, j, k)`` the slice in the middle of the third axis."""
+    return images if spatial_dims == 2 else images[..., images.shape[-1] // 2]
+
+
+def cell_layers(images: Tensor, cells_per_side: int) -> list[Tensor]:
+    """Of volumes ``(N, i, j, k)`` the slices in the middle of each layer of cells across the third axis; of images
+    ``(N, i, j)`` themselves alone."""
+    if images.ndim == 3:
+        return [images]
+    side = images.shape[-1]
+    return [images[..., (2 * layer + 1) * side // (2 * cells_per_side)] for layer in range(cells_per_side)]
+
 
 @dataclass(frozen=True)
 class ScoredBatch:

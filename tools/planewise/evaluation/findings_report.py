@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from ignite.engine import Engine, Events
 from torch import nn
 
 from planewise.data import StackDataset
 from planewise.evaluation.decisions import decision
 from planewise.evaluation.only_a_picture import only_a_picture
+from planewise.evaluation.probabilities_report import ProbabilitiesReport
 from planewise.metrics import finding_scores
 from planewise.reports.findings_figures import findings_roc_figure, saliency_figure
-from planewise.reports.tables import write_csv, write_json
+from planewise.reports.tables import write_csv
 
 
-class FindingsReport:
+class FindingsReport(ProbabilitiesReport):
     """Write what an evaluator's pass over exams shows into a folder.
 
     - ``metrics.json``: AUC of each finding and their mean (Zhang 2024 Table 5), sensitivity and specificity at one half;
@@ -27,7 +26,7 @@ class FindingsReport:
     - ``roc.png``; and ``saliency.png``: for each finding the exams that the network is surest to show it, the slices that
       decided, and where on them.
 
-    The evaluator does not decollate.
+    How the evaluator goes over them, see `ProbabilitiesReport`.
 
     Args:
         output_dir: folder.
@@ -47,31 +46,14 @@ class FindingsReport:
         examples: int = 2,
         title: str = "",
     ) -> None:
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.dataset = dataset
         self.network = network
         self.tasks = tuple(tasks)
         self.examples = examples
         self.title = title
 
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
-
-    def _start(self, engine: Engine) -> None:
-        self._index: list[int] = []
-        self._probabilities: list[torch.Tensor] = []
-
-    def _collect(self, engine: Engine) -> None:
-        self._index += engine.state.batch["index"].tolist()
-        self._probabilities.append(torch.sigmoid(engine.state.output["pred"].float()).cpu())
-
-    def _write(self, engine: Engine) -> None:
-        if not self._index:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        probabilities = torch.cat(self._probabilities).numpy()
+    def write(self, probabilities: np.ndarray) -> dict[str, Any]:
         labels = self.dataset.labels[self._index].numpy()
         columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self._index]}
         for column, task in enumerate(self.tasks):
@@ -84,9 +66,7 @@ class FindingsReport:
             figure.savefig(self.folder / "roc.png", dpi=110)
         with only_a_picture("saliency.png"):
             self._draw_saliency(probabilities, labels)
-        # last: what waits for this file finds the others
-        write_json(self.folder / "metrics.json", scores)
-        engine.state.metrics |= {"report": scores}
+        return scores
 
     def _draw_saliency(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         rows = []

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
 from torch import nn
 
 from planewise.evaluation.decisions import decision
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.preprocessing.exam_name import loaded_name
+from planewise.evaluation.predictions_writer import PredictionsWriter
 from planewise.reports.findings_figures import Decision, saliency_figure
 from planewise.reports.research_only import RESEARCH_ONLY
-from planewise.reports.tables import write_csv, write_json
+from planewise.reports.tables import write_json
 
 logger = logging.getLogger(__name__)
 
 
-class FindingsWriter:
+class FindingsWriter(PredictionsWriter):
     """For every stack write the probabilities of the findings into ``output_dir``.
 
     - ``<exam>/findings.json`` and ``<exam>/saliency.png``: probabilities, and for each finding the slices that decided and
@@ -40,41 +39,27 @@ class FindingsWriter:
     """
 
     def __init__(self, output_dir: str | Path, network: nn.Module, tasks: Sequence[str]) -> None:
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.network = network
         self.tasks = tuple(tasks)
 
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-        engine.add_event_handler(Events.COMPLETED, self._write)
-
-    def _start(self, engine: Engine) -> None:
-        self._rows: list[dict[str, Any]] = []
-
-    def __call__(self, engine: Engine) -> None:
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            exam = loaded_name(output["image"])
-            folder = self.folder / exam
-            folder.mkdir(parents=True, exist_ok=True)
-            remark = item.get("not_recognised", item.get("doubt", ""))
-            found = {"note": RESEARCH_ONLY, "remark": remark or None, "probabilities": None}
-            if "not_recognised" in item:
-                probabilities = {}
-                logger.warning("exam %s is not judged: %s", exam, remark)
-            else:
-                values = torch.as_tensor(output["pred"]).float().cpu().tolist()
-                probabilities = dict(zip(self.tasks, values, strict=True))
-                rows = self._decisions(item, torch.as_tensor(output["image"])[0], probabilities)
-                found |= {"probabilities": probabilities, "decisive_slices": _decisive(rows)}
-                title = f"exam {exam}{': ' * bool(remark)}{remark}. {RESEARCH_ONLY}"
-                with only_a_picture("saliency.png"):
-                    saliency_figure(list(rows.values()), title).savefig(folder / "saliency.png", dpi=110)
-                text = ", ".join(f"{task} {value:.2f}" for task, value in probabilities.items())
-                logger.info("exam %s: %s", exam, text)
-            write_json(folder / "findings.json", found)
-            columns = {f"p({task})": probabilities.get(task, "") for task in self.tasks}
-            self._rows.append({"exam": exam, **columns, "remark": remark})
+    def diagnose(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
+        remark = item.get("not_recognised", item.get("doubt", ""))
+        found = {"note": RESEARCH_ONLY, "remark": remark or None, "probabilities": None}
+        if "not_recognised" in item:
+            probabilities = {}
+            logger.warning("exam %s is not judged: %s", exam, remark)
+        else:
+            values = torch.as_tensor(output["pred"]).float().cpu().tolist()
+            probabilities = dict(zip(self.tasks, values, strict=True))
+            rows = self._decisions(item, torch.as_tensor(output["image"])[0], probabilities)
+            found |= {"probabilities": probabilities, "decisive_slices": _decisive(rows)}
+            title = f"exam {exam}{': ' * bool(remark)}{remark}. {RESEARCH_ONLY}"
+            with only_a_picture("saliency.png"):
+                saliency_figure(list(rows.values()), title).savefig(folder / "saliency.png", dpi=110)
+            logger.info("exam %s: %s", exam, ", ".join(f"{task} {value:.2f}" for task, value in probabilities.items()))
+        write_json(folder / "findings.json", found)
+        return {**{f"p({task})": probabilities.get(task, "") for task in self.tasks}, "remark": remark}
 
     def _decisions(
         self, item: dict[str, Any], stack: torch.Tensor, probabilities: dict[str, float]
@@ -84,11 +69,6 @@ class FindingsWriter:
             task: decision(self.network, stack, index, f"{task} {value:.2f}", numbers)
             for index, (task, value) in enumerate(probabilities.items())
         }
-
-    def _write(self, engine: Engine) -> None:
-        if self._rows:
-            columns = {name: [row[name] for row in self._rows] for name in self._rows[0]}
-            write_csv(self.folder / "predictions.csv", columns)
 
 
 def _decisive(rows: dict[str, Decision]) -> dict[str, list[dict[str, Any]]]:

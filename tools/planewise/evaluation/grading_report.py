@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from torch import nn
 
 from planewise.data import PhotographDataset
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.metrics import epochs_to_converge, grade_scores, predicted_grades
+from planewise.evaluation.probabilities_report import ProbabilitiesReport, convergence
+from planewise.metrics import grade_scores, predicted_grades
 from planewise.networks.saliency import photograph_saliency_map
 from planewise.reports.grading_figures import Graded, confusion_figure, photographs_figure
-from planewise.reports.history import read_history
-from planewise.reports.tables import write_csv, write_json
+from planewise.reports.tables import write_csv
 
 
-class GradingReport:
+class GradingReport(ProbabilitiesReport):
     """Write what an evaluator's pass over graded photographs shows into a folder.
 
     - ``predictions.csv``: each photograph's true grade and the one that was told, by its hash, and the probability of each
@@ -30,7 +30,7 @@ class GradingReport:
     - ``confusion.png``;
     - ``photographs.png``: those that were graded worst, and where the network looked.
 
-    The evaluator does not decollate; its outputs hold logits ``pred`` ``(B, thresholds)``, and grades ``label`` ``(B,)``.
+    The evaluator's outputs hold logits ``pred`` ``(B, thresholds)``, see `ProbabilitiesReport`.
 
     Args:
         output_dir: folder.
@@ -52,7 +52,7 @@ class GradingReport:
         examples: int = 8,
         title: str = "",
     ) -> None:
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.dataset = dataset
         self.network = network
         self.grades = tuple(str(name) for name in grades)
@@ -60,28 +60,17 @@ class GradingReport:
         self.examples = examples
         self.title = title
 
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
-
     def _start(self, engine: Engine) -> None:
-        self._index: list[int] = []
+        super()._start(engine)
         self._true: list[int] = []
-        self._probabilities: list[torch.Tensor] = []
 
     def _collect(self, engine: Engine) -> None:
-        self._index += engine.state.batch["index"].tolist()
+        super()._collect(engine)
         self._true += engine.state.output["label"].tolist()
-        self._probabilities.append(torch.sigmoid(engine.state.output["pred"].float()).cpu())
 
-    def _write(self, engine: Engine) -> None:
-        if not self._index:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        probabilities = torch.cat(self._probabilities).numpy()
+    def write(self, probabilities: np.ndarray) -> dict[str, Any]:
         told = predicted_grades(probabilities)
-        scores = grade_scores(probabilities, self._true, self.grades) | self._convergence()
+        scores = grade_scores(probabilities, self._true, self.grades) | convergence(self.history)
         exams = [self.dataset.items[index]["exam"] for index in self._index]
         columns: dict[str, Any] = {"exam": exams, "true": self._true, "told": told.tolist()}
         columns |= {f"p({name} or above)": probabilities[:, k].tolist() for k, name in enumerate(self.grades[1:])}
@@ -90,17 +79,7 @@ class GradingReport:
             confusion_figure(scores, self.grades, self.title).savefig(self.folder / "confusion.png", dpi=110)
         with only_a_picture("photographs.png"):
             self._draw(probabilities, told)
-        # last: what waits for this file finds the others
-        write_json(self.folder / "metrics.json", scores)
-        engine.state.metrics |= {"report": scores}
-
-    def _convergence(self) -> dict[str, Any]:
-        rows = read_history(self.history) if self.history is not None else []
-        if not rows:
-            return {}
-        seen = [row for row in rows if "val_loss" in row]
-        converged = epochs_to_converge([row["epoch"] for row in seen], [row["val_loss"] for row in seen])
-        return {"epochs": rows[-1]["epoch"], "converged_epoch": converged}
+        return scores
 
     def _draw(self, probabilities: np.ndarray, told: np.ndarray) -> None:
         apart = np.abs(told - np.array(self._true))

@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.collector import CollectorResults, ScoredBatch, cell_layers, drawn_examples, middle_layer
 from planewise.metrics.jigsaw import jigsaw_scores, tiles_in_place
 from planewise.pretexts import JigsawTilesd
 from planewise.reports.jigsaw_figures import puzzle_gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-#: Most examples in the picture.
-_DRAWN = 8
 
 
 class JigsawScores:
@@ -44,12 +40,9 @@ class JigsawScores:
         taken = {"permutation": target["permutation"], "predicted": batch.prediction.argmax(dim=1)}
         tiles = batch.image[batch.example].unflatten(1, (self.permutations.shape[1], -1))[:, :, 0]
         shown = target["original"][batch.example, 0]
-        if shown.ndim == 4:
-            # of a volume, slices across the third axis: the middle of a tile, and of each layer of cells
-            tiles, depth = tiles[..., tiles.shape[-1] // 2], shown.shape[-1]
-            middles = [(2 * layer + 1) * depth // (2 * self.per_side) for layer in range(self.per_side)]
-            shown = torch.cat([shown[..., middle] for middle in middles], dim=2)
-        return taken | {"tiles": tiles, "original": shown, "example": batch.example}
+        # of a volume, slices: the middle of a tile, and of each layer of cells, side by side
+        tiles, layers = middle_layer(tiles, shown.ndim - 1), cell_layers(shown, self.per_side)
+        return taken | {"tiles": tiles, "original": torch.cat(layers, dim=2), "example": batch.example}
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         predicted, reference = taken["predicted"].numpy(), taken["permutation"].numpy()
@@ -60,8 +53,7 @@ class JigsawScores:
             "predicted_permutation": predicted.tolist(),
             "tiles_in_place": in_place.tolist(),
         }
-        # an example that was shown several times is drawn as often as there is room
-        rows = taken["example"].nonzero()[:, 0].numpy()[:_DRAWN]
+        rows = drawn_examples(taken["example"])
         if not len(rows):
             return CollectorResults({"jigsaw": scores}, columns)
         pieces = self.permutations.shape[1]

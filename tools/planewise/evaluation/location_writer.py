@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from ignite.engine import Engine, Events
 
+from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.label_slices import channel_locations, stack_verdict
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.slices import QUICK_PNG, stack_figure
 from planewise.reports.tables import write_json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class LocationWriter:
+class LocationWriter(ExamWriter):
     """For every stack write its slices' relative locations into ``output_dir/<exam>/``.
 
     - ``locations.json``: the location of each slice; what follows from them (which end of a short-axis stack is the base;
@@ -47,26 +47,19 @@ class LocationWriter:
         min_order: float = 0.7,
         start: str = "basal",
     ) -> None:
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.mapping = mapping
         self.min_order = min_order
         self.start = start
 
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        for output in engine.state.output:
-            image = output["image"]
-            exam = loaded_name(image)
-            locations = output["locations"] if "locations" in output else channel_locations(output["pred"])
-            order, verdict = stack_verdict(locations, self.mapping, self.min_order, self.start)
-            folder = self.folder / exam
-            folder.mkdir(parents=True, exist_ok=True)
-            found = {"note": RESEARCH_ONLY, "verdict": verdict, "order": order, "locations": locations.tolist()}
-            write_json(folder / "locations.json", found)
-            self._draw(np.asarray(image[0].cpu()), locations, f"exam {exam}: {verdict}", folder / "locations.png")
-            logger.info("exam %s: %s (order %.2f)", exam, verdict, order)
+    def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        locations = output["locations"] if "locations" in output else channel_locations(output["pred"])
+        order, verdict = stack_verdict(locations, self.mapping, self.min_order, self.start)
+        found = {"note": RESEARCH_ONLY, "verdict": verdict, "order": order, "locations": locations.tolist()}
+        write_json(folder / "locations.json", found)
+        image = np.asarray(output["image"][0].cpu())
+        self._draw(image, locations, f"exam {exam}: {verdict}", folder / "locations.png")
+        logger.info("exam %s: %s (order %.2f)", exam, verdict, order)
 
     def _draw(self, image: np.ndarray, locations: np.ndarray, title: str, path: Path) -> None:
         def draw(axes: Axes, number: int) -> None:

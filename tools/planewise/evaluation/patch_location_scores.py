@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.collector import CollectorResults, ScoredBatch, cell_layers, drawn_examples, middle_layer
 from planewise.metrics.patch_location import patch_location_scores
 from planewise.pretexts import RelativePatchesd
 from planewise.pretexts.relative_patches import cell_of_class
@@ -16,9 +16,6 @@ from planewise.reports.patch_location_figures import cell_name, patch_location_g
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-#: Most examples in the picture.
-_DRAWN = 8
 
 
 class PatchLocationScores:
@@ -40,19 +37,14 @@ class PatchLocationScores:
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         pairs = batch.image[batch.example].unflatten(1, (2, -1))[:, :, 0]
         shown = batch.target["original"][batch.example, 0]
-        if shown.ndim == 4:
-            # of volumes, slices across the third axis: the middle of a patch, and of each layer of cells
-            pairs, side = pairs[..., pairs.shape[-1] // 2], shown.shape[-1]
-            layers = [shown[..., (2 * layer + 1) * side // (2 * self.per_side)] for layer in range(self.per_side)]
-        else:
-            layers = [shown]
         return {
             "place": batch.target["place"],
             "predicted": batch.prediction.argmax(dim=1),
             # how many places there are
             "places": batch.prediction.new_full((len(batch.prediction),), batch.prediction.shape[1]).long(),
-            "pairs": pairs,
-            "layers": torch.stack(layers, dim=1),
+            # of volumes, slices: the middle of a patch, and of each layer of cells
+            "pairs": middle_layer(pairs, shown.ndim - 1),
+            "layers": torch.stack(cell_layers(shown, self.per_side), dim=1),
             "example": batch.example,
         }
 
@@ -61,16 +53,15 @@ class PatchLocationScores:
         reference, predicted = taken["place"].numpy(), taken["predicted"].numpy()
         scores = patch_location_scores(predicted, reference, places)
         columns = {"place": reference.tolist(), "predicted_place": predicted.tolist()}
-        # an example that was shown several times is drawn as often as there is room
-        rows = taken["example"].nonzero()[:, 0][:_DRAWN]
-        if not len(rows):
+        rows = drawn_examples(taken["example"])
+        if not rows:
             return CollectorResults({"patch_location": scores}, columns)
         right, answer = (cell_of_class(taken[key][rows], places + 1).tolist() for key in ("place", "predicted"))
         dims = 2 if taken["layers"].shape[1] == 1 else 3
         captions = [
             f"{items[row]['exam'][:4]}: {cell_name(cell, self.per_side, dims)}\n"
             f"predicted {cell_name(other, self.per_side, dims)}"
-            for row, cell, other in zip(rows.tolist(), right, answer, strict=True)
+            for row, cell, other in zip(rows, right, answer, strict=True)
         ]
 
         def draw() -> Figure:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.collector import DRAWN, CollectorResults, ScoredBatch, middle_layer
 from planewise.geometry import inverted_pyramids, predicted_patches
 from planewise.losses import candidate_scores
 from planewise.metrics import found_first, patch_scores
@@ -17,10 +17,6 @@ from planewise.reports.patch_figures import PredictedRow, prediction_gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-#: Most examples in the picture.
-_DRAWN = 8
 
 
 class PatchPredictionScores:
@@ -48,7 +44,7 @@ class PatchPredictionScores:
         found = found_first(scores, scores.new_zeros(len(scores), dtype=torch.long))
         size = batch.prediction.new_full((len(batch.prediction),), scores.shape[1]).long()
         shown = target["original"][:, 0]
-        layer = shown if shown.ndim == 3 else shown[..., shown.shape[-1] // 2]
+        layer = middle_layer(shown, shown.ndim - 1)
         return {
             "found": found.reshape(batch.prediction.shape[:2]),
             "found_of_all": found_first(batch.prediction, target["candidates"][..., 0]),
@@ -66,7 +62,7 @@ class PatchPredictionScores:
             found, taken["found_of_all"], ahead, int(taken["candidates"][0]), int(taken["patches"][0])
         )
         columns = {"found": found.mean(dim=1).tolist()}
-        layers = taken["layer"][:_DRAWN]
+        layers = taken["layer"][:DRAWN]
         if not len(layers):
             return CollectorResults({"prediction": scores}, columns)
 

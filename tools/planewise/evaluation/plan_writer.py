@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from ignite.engine import Engine, Events
 
+from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.plan_views import slice_affines
-from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.planned_views import plane_in_words, planned_views_figure, slicer_markups
 from planewise.reports.slices import QUICK_PNG
 from planewise.reports.tables import write_json
@@ -18,7 +19,7 @@ from planewise.reports.tables import write_json
 logger = logging.getLogger(__name__)
 
 
-class PlanWriter:
+class PlanWriter(ExamWriter):
     """For every stack write its planned planes into ``output_dir/<exam>/``.
 
     - ``plan.json``: planes, how far to trust them, relative locations;
@@ -32,29 +33,19 @@ class PlanWriter:
         output_dir: folder.
     """
 
-    def __init__(self, output_dir: str | Path) -> None:
-        self.folder = Path(output_dir)
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            image, plan = output["image"], output["plan"]
-            exam = loaded_name(image)
-            folder = self.folder / exam
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / "plan.json", plan)
-            write_json(folder / "planes.mrk.json", slicer_markups(plan))
-            with only_a_picture("plan.png"):
-                figure = planned_views_figure(
-                    np.asarray(image[0].cpu()),
-                    np.asarray(output["network_heatmaps"].cpu()),
-                    slice_affines(image, item.get("slice_affines")),
-                    plan,
-                    exam,
-                )
-                figure.savefig(folder / "plan.png", dpi=110, pil_kwargs=QUICK_PNG)
-            for name, view in plan["views"].items():
-                said = view["reasons"] or plane_in_words(view, plan["bounds_measured_on"])
-                logger.info("exam %s, %s: %s %s", exam, name, view["verdict"], "; ".join(said))
+    def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        image, plan = output["image"], output["plan"]
+        write_json(folder / "plan.json", plan)
+        write_json(folder / "planes.mrk.json", slicer_markups(plan))
+        with only_a_picture("plan.png"):
+            figure = planned_views_figure(
+                np.asarray(image[0].cpu()),
+                np.asarray(output["network_heatmaps"].cpu()),
+                slice_affines(image, item.get("slice_affines")),
+                plan,
+                exam,
+            )
+            figure.savefig(folder / "plan.png", dpi=110, pil_kwargs=QUICK_PNG)
+        for name, view in plan["views"].items():
+            said = view["reasons"] or plane_in_words(view, plan["bounds_measured_on"])
+            logger.info("exam %s, %s: %s %s", exam, name, view["verdict"], "; ".join(said))

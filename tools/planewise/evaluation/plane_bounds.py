@@ -44,7 +44,7 @@ def kept_bounds(
     min_agreement: float,
     max_residual: float,
     max_spread: float,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """How many planes keep bounds that were found on others, among those that are no "no plane".
 
     Args:
@@ -54,16 +54,18 @@ def kept_bounds(
             table of planes has no locations.
 
     Returns:
-        View to ``planes``, of which ``refused`` exceed a limit, and the shares of the others that keep each bound.
+        View to ``planes``, of which ``refused`` exceed a limit, and the shares of the others that keep each bound (None if
+        there are no others).
     """
-    found = {}
+    found: dict[str, dict[str, float | None]] = {}
     for view, columns in _by_view(planes).items():
         trusted = (columns["peak"] >= min_peak) & (columns["agreement"] >= min_agreement)
         trusted &= (columns["residual_mm"] <= max_residual) & (columns["spread_deg"] <= max_spread)
         found[view] = {"planes": len(trusted), "refused": int((~trusted).sum())}
         for name, moved in ERRORS.items():
             limit = torch.tensor([Bound(*bounds[view][name]).at(value) for value in columns[moved].tolist()])
-            found[view][name] = round(float((columns[name] <= limit)[trusted].double().mean()), 4)
+            kept = (columns[name] <= limit)[trusted].double()
+            found[view][name] = round(float(kept.mean()), 4) if len(kept) else None
     return found
 
 

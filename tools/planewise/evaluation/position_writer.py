@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from ignite.engine import Engine, Events
 
+from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.geometry import square_names
-from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.position_figures import stack_positions_figure
 from planewise.reports.slices import QUICK_PNG
 from planewise.reports.tables import write_json
@@ -19,7 +19,7 @@ from planewise.reports.tables import write_json
 logger = logging.getLogger(__name__)
 
 
-class PositionWriter:
+class PositionWriter(ExamWriter):
     """For every stack write its anatomical positions into ``output_dir/<exam>/``.
 
     - ``positions.json``: what `FindPositionsd` found: verdict, and the squares' centres in each slice;
@@ -34,23 +34,16 @@ class PositionWriter:
     """
 
     def __init__(self, output_dir: str | Path, ends: Sequence[str]) -> None:
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.names = square_names(ends)
 
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        for output in engine.state.output:
-            image, positions = output["image"], output["positions"]
-            exam = loaded_name(image)
-            folder = self.folder / exam
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / "positions.json", positions)
-            with only_a_picture("positions.png"):
-                arrays = [np.asarray(output[key][0].cpu()) for key in ("image", "network_labels")]
-                figure = stack_positions_figure(*arrays, self.names, f"{exam}: {positions['verdict']}")
-                figure.savefig(folder / "positions.png", dpi=110, pil_kwargs=QUICK_PNG)
-            trusted = sum(entry["trusted"] for entry in positions["slices"])
-            said = f"{positions['verdict']}, {trusted} of {len(positions['slices'])} slices trusted"
-            logger.info("exam %s: %s", exam, said)
+    def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        positions = output["positions"]
+        write_json(folder / "positions.json", positions)
+        with only_a_picture("positions.png"):
+            arrays = [np.asarray(output[key][0].cpu()) for key in ("image", "network_labels")]
+            figure = stack_positions_figure(*arrays, self.names, f"{exam}: {positions['verdict']}")
+            figure.savefig(folder / "positions.png", dpi=110, pil_kwargs=QUICK_PNG)
+        trusted = sum(entry["trusted"] for entry in positions["slices"])
+        said = f"{positions['verdict']}, {trusted} of {len(positions['slices'])} slices trusted"
+        logger.info("exam %s: %s", exam, said)

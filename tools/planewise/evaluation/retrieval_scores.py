@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from planewise.data import SliceDataset
 from planewise.engines import AutocastInferer
-from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.collector import CollectorResults, ScoredBatch, middle_layer
 from planewise.evaluation.frozen_features import frozen_features
 from planewise.metrics import effective_rank, embedding_spread, nearest_neighbours, retrieval_accuracy
 from planewise.preprocessing.limit_slices import evenly_spaced
@@ -93,8 +93,7 @@ class RetrievalScores:
         for rank in evenly_spaced(len(rows), self.shown):
             line = [rows[rank], *(rows[index] for index in found[rank].tolist())]
             image = self.dataset.__getitems__(line)["image"][:, 0].cpu()
-            # of volumes the middle layer
-            images.append(list((image if image.ndim == 3 else image[..., image.shape[-1] // 2]).numpy()))
+            images.append(list(middle_layer(image, image.ndim - 1).numpy()))
             captions.append([_caption(own[row]) for row in line])
         return partial(neighbour_gallery, images, captions, title)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from planewise.data.datalist import rows_by_exam
 from planewise.errors import InputError
 from planewise.geometry import plane_errors
 
@@ -43,11 +44,11 @@ def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> 
 
 
 def _middle_items(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Mapping[str, Any]]:
-    exams: dict[str, list[Mapping[str, Any]]] = {}
-    for items in content.values():
-        for item in items:
-            exams.setdefault(item["exam"], []).append(item)
-    return {exam: sorted(items, key=lambda item: item["slice"])[len(items) // 2] for exam, items in exams.items()}
+    items = [item for section in content.values() for item in section]
+    return {
+        exam: sorted((items[row] for row in rows), key=lambda item: item["slice"])[len(rows) // 2]
+        for exam, rows in rows_by_exam(items).items()
+    }
 
 
 def _crossing(item: Mapping[str, Any]) -> torch.Tensor:

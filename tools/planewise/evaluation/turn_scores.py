@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_examples
 from planewise.metrics.turns import turn_scores
 from planewise.reports.turn_figures import turn_gallery, turn_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-#: Most examples in the picture.
-_DRAWN = 8
 
 
 class TurnScores:
@@ -44,8 +40,7 @@ class TurnScores:
         reference, predicted = taken["turn"].numpy(), taken["predicted"].numpy()
         scores = turn_scores(predicted, reference, int(taken["classes"][0]))
         columns = {"turn": reference.tolist(), "predicted_turn": predicted.tolist()}
-        # an example that was shown several times is drawn as often as there is room
-        rows = taken["example"].nonzero()[:, 0].tolist()[:_DRAWN]
+        rows = drawn_examples(taken["example"])
         layers = [taken[name].numpy() for name in sorted(taken) if name.startswith("layer")]
         if not rows:
             return CollectorResults({"rotation": scores}, columns)

@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from einops import rearrange
-from ignite.engine import Engine, Events
 from torch import nn
 
 from planewise.data import TwoPhaseDataset
 from planewise.data.two_phase_dataset import PHASES
 from planewise.evaluation.only_a_picture import only_a_picture
-from planewise.metrics import classification_scores, epochs_to_converge, inside_share
+from planewise.evaluation.probabilities_report import ProbabilitiesReport, convergence
+from planewise.metrics import classification_scores, inside_share
 from planewise.networks.saliency import phase_saliency_maps
 from planewise.reports.classification_figures import roc_figure
 from planewise.reports.findings_figures import Decision, saliency_figure
-from planewise.reports.history import read_history
-from planewise.reports.tables import write_csv, write_json
+from planewise.reports.tables import write_csv
 
 
-class TwoPhaseReport:
+class TwoPhaseReport(ProbabilitiesReport):
     """Write what an evaluator's pass over exams shows into a folder.
 
     - ``predictions.csv``: each exam's probabilities, by its hash, and its class if it is known;
@@ -35,7 +34,7 @@ class TwoPhaseReport:
     - ``roc.png``, ROC curves and the confusion matrix;
     - ``saliency.png``: both phases of the exams that the network is surest of, and where it looked.
 
-    The evaluator does not decollate; its outputs hold logits ``pred`` ``(B, classes)``.
+    The evaluator's outputs hold logits ``pred`` ``(B, classes)``, see `ProbabilitiesReport`.
 
     Args:
         output_dir: folder.
@@ -59,7 +58,7 @@ class TwoPhaseReport:
         examples: int = 3,
         title: str = "",
     ) -> None:
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.dataset = dataset
         self.network = network
         self.classes = tuple(str(name) for name in classes)
@@ -68,24 +67,11 @@ class TwoPhaseReport:
         self.examples = examples
         self.title = title
 
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self._write)
+    @staticmethod
+    def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(logits, dim=1)
 
-    def _start(self, engine: Engine) -> None:
-        self._index: list[int] = []
-        self._probabilities: list[torch.Tensor] = []
-
-    def _collect(self, engine: Engine) -> None:
-        self._index += engine.state.batch["index"].tolist()
-        self._probabilities.append(torch.softmax(engine.state.output["pred"].float(), dim=1).cpu())
-
-    def _write(self, engine: Engine) -> None:
-        if not self._index:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        probabilities = torch.cat(self._probabilities).numpy()
+    def write(self, probabilities: np.ndarray) -> dict[str, Any] | None:
         labels = self.dataset.labels[self._index].numpy()
         known = labels >= 0
         columns: dict[str, Any] = {"exam": [self.dataset.items[index]["exam"] for index in self._index]}
@@ -97,23 +83,13 @@ class TwoPhaseReport:
         with only_a_picture("saliency.png"):
             self._draw_saliency(probabilities, labels)
         if not known.any():
-            return
+            return None
         scores = classification_scores(probabilities[known], labels[known], self.classes)
-        scores |= self._convergence() | self._saliency(probabilities)
+        scores |= convergence(self.history) | self._saliency(probabilities)
         with only_a_picture("roc.png"):
             figure = roc_figure(probabilities[known], labels[known], self.classes, scores)
             figure.savefig(self.folder / "roc.png", dpi=110)
-        # last: what waits for this file finds the others
-        write_json(self.folder / "metrics.json", scores)
-        engine.state.metrics |= {"report": scores}
-
-    def _convergence(self) -> dict[str, Any]:
-        rows = read_history(self.history) if self.history is not None else []
-        if not rows:
-            return {}
-        seen = [row for row in rows if "val_loss" in row]
-        converged = epochs_to_converge([row["epoch"] for row in seen], [row["val_loss"] for row in seen])
-        return {"epochs": rows[-1]["epoch"], "converged_epoch": converged}
+        return scores
 
     def _maps(self, batch: dict[str, torch.Tensor], output: int) -> np.ndarray:
         device = next(self.network.parameters()).device

@@ -33,7 +33,7 @@ from planewise.exams.photographs import read_grade_table, read_photographs
 from planewise.exams.recognition import FoundView
 from planewise.exams.scan import Scan, scan_folder
 from planewise.exams.split import SECTIONS, check_fractions
-from planewise.exams.volume import Volume
+from planewise.exams.volume import Volume, stem
 from planewise.exams.volume_stacks import exams_of_volumes
 from planewise.exams.volumes import read_volumes
 from planewise.exams.words import count_of
@@ -181,6 +181,7 @@ def index_folder(
     result.unmatched += wrong_rows
     result.unmatched += labels.add_masks(masks, exams, items, class_rows, scan.folder)
     _warn_of_two_origins(result, masks, items)
+    _warn_of_predicted(result, items)
     result.unmatched += labels.add_classes(class_rows, [*exams, *volumes], items, scan.folder)
     masked = Counter(item["exam"] for item in items if "label" in item)
     for volume in whole:
@@ -450,7 +451,19 @@ def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequ
         result.warnings.append(
             f"masks of two origins: {count_of(len(exams[False]), 'exam')} with masks of their own where --labels has none, "
             f"beside {count_of(len(exams[True]), 'exam')} with masks of --labels; to use one kind, predict the missing ones "
-            "(--section all), or take the others away"
+            "(`planewise segment DATALIST`), or take the others away"
+        )
+
+
+def _warn_of_predicted(result: IndexResult, items: Sequence[dict]) -> None:
+    """Masks that lie as a bundle's inference writes them, ``NAME/NAME_mask.nii.gz``, may be nobody's drawing."""
+    files = {item["label"]: item["exam"] for item in items if "label" in item}
+    exams = {exam for file, exam in files.items() if stem(Path(file)) == f"{Path(file).parent.name}_mask"}
+    if exams:
+        result.warnings.append(
+            f"masks of {count_of(len(exams), 'exam')} lie as inference writes them (NAME/NAME_mask.nii.gz): unless a person "
+            "has corrected them, they are predicted, and scores against them say how alike two networks are; `planewise "
+            "segment` writes datalists that say so"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import metrics
 
 
 def confusion_matrix(
@@ -19,7 +20,6 @@ def confusion_matrix(
         For each class of the reference a row of how often each class was predicted, ``(classes, classes)``; and the share of
         a row that is on its diagonal, ``(classes,)``, NaN where the class does not occur.
     """
-    confusion = np.zeros((classes, classes), dtype=int)
-    np.add.at(confusion, (reference, predicted), 1)
+    confusion = metrics.confusion_matrix(reference, predicted, labels=range(classes))
     there = confusion.sum(axis=1)
     return confusion, np.where(there > 0, confusion.diagonal() / np.maximum(there, 1), np.nan)

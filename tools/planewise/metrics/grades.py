@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import cohen_kappa_score, confusion_matrix
+from sklearn.metrics import cohen_kappa_score
+
+from planewise.metrics.confusion import confusion_matrix
 
 
 def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
@@ -50,14 +53,13 @@ def grade_scores(probabilities: np.ndarray, reference: Sequence[int], names: Seq
         for one without photographs), ``confusion`` (rows true, columns predicted) and ``photographs``.
     """
     reference, predicted = np.asarray(reference), predicted_grades(probabilities)
-    confusion = confusion_matrix(reference, predicted, labels=range(len(names)))
+    confusion, recall = confusion_matrix(predicted, reference, len(names))
     return {
         "kappa": quadratic_kappa(reference, predicted, len(names)),
         "accuracy": float((predicted == reference).mean()),
         "distance": float(np.abs(predicted - reference).mean()),
         "recall": {
-            name: float(row[index] / row.sum()) if row.sum() else None
-            for index, (name, row) in enumerate(zip(names, confusion, strict=True))
+            name: None if math.isnan(share) else share for name, share in zip(names, recall.tolist(), strict=True)
         },
         "confusion": confusion.tolist(),
         "photographs": len(reference),

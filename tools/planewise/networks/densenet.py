@@ -28,6 +28,9 @@ class DenseNetEncoder(DenseNet):
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of five levels, finest first:
     the first convolution at H/2, and the end of every block, at H/4 to H/32.
+
+    Raises:
+        ValueError: there are not four blocks; or the image has less than 29 pixels a side.
     """
 
     def __init__(
@@ -50,6 +53,10 @@ class DenseNetEncoder(DenseNet):
         self.last_features = "features.norm5"
 
     def forward(self, image: Tensor) -> list[Tensor]:
+        if image.shape[2] < 29 or image.shape[3] < 29:
+            raise ValueError(
+                "an image or patch for DenseNet has at least 29 pixels a side, as it is halved five times; raise image_size"
+            )
         parts = self.features
         first = parts.relu0(parts.norm0(parts.conv0(image.expand(-1, 3, -1, -1))))
         second = parts.denseblock1(parts.pool0(first))

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from monai.networks.blocks import Convolution, UnetrUpBlock
 from monai.networks.blocks.dynunet_block import UnetResBlock
-from torch import Tensor, nn
+from torch import nn
+
+from planewise.networks.levels import LevelsDecoder, LevelsEncoder, level_pairs
 
 #: Widths of the five levels (Taleb 2020, appendix A).
 RESIDUAL_FEATURES = (32, 64, 128, 256, 512)
 
 
-class ResidualEncoder(nn.Module):
+class ResidualEncoder(LevelsEncoder):
     """The path down: a convolution that takes the image, and a residual block for each level (Taleb 2020, appendix A).
 
     Blocks after the first halve the grid by their stride. Only ``stem`` sees the image, so a network for more channels than
@@ -36,11 +38,9 @@ class ResidualEncoder(nn.Module):
         spatial_dims: int = 3,
     ) -> None:
         super().__init__()
-        if len(features) < 2:
-            raise ValueError(f"a U-Net needs at least two levels, features is {tuple(features)}")
         self.out_channels = int(features[-1])
         self.stem = Convolution(spatial_dims, in_channels, features[0], adn_ordering="NA", act="leakyrelu", norm=norm)
-        pairs = zip([features[0], *features[:-1]], features, strict=True)
+        pairs = [(features[0], features[0]), *level_pairs(features)]
         self.levels = nn.ModuleList(
             [
                 UnetResBlock(spatial_dims, fine, deep, kernel_size=3, stride=2 if level else 1, norm_name=norm)
@@ -48,16 +48,8 @@ class ResidualEncoder(nn.Module):
             ]
         )
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        x = self.stem(image)
-        features: list[Tensor] = []
-        for level in self.levels:
-            x = level(x)
-            features.append(x)
-        return features
 
-
-class ResidualDecoder(nn.Module):
+class ResidualDecoder(LevelsDecoder):
     """The path up: a transposed convolution, concatenation with the encoder's level, and a residual block for each step.
 
     Args:
@@ -74,19 +66,10 @@ class ResidualDecoder(nn.Module):
         self, features: Sequence[int] = RESIDUAL_FEATURES, norm: str | tuple = "batch", spatial_dims: int = 3
     ) -> None:
         super().__init__()
-        pairs = list(zip(features[:-1], features[1:], strict=True))[::-1]
         self.levels = nn.ModuleList(
-            [UnetrUpBlock(spatial_dims, deep, fine, 3, 2, norm_name=norm, res_block=True) for fine, deep in pairs]
+            [
+                UnetrUpBlock(spatial_dims, deep, fine, 3, 2, norm_name=norm, res_block=True)
+                for fine, deep in reversed(level_pairs(features))
+            ]
         )
         self.out_channels = int(features[0])
-
-    def forward(self, features: list[Tensor]) -> Tensor:
-        x, times = features[-1], 2 ** (len(features) - 1)
-        for axis in range(2, x.dim()):
-            if features[0].shape[axis] != times * x.shape[axis]:
-                raise ValueError(
-                    "the U-Net needs images whose sides are multiples of 2^(levels - 1); change image_size"
-                )
-        for depth, level in enumerate(self.levels):
-            x = level(x, features[len(features) - 2 - depth])
-        return x

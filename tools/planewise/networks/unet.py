@@ -8,12 +8,14 @@ from monai.networks.blocks import Convolution
 from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
 from torch import Tensor, nn
 
+from planewise.networks.levels import LevelsDecoder, LevelsEncoder, level_pairs
+
 #: Ronneberger's widths, the paper's network.
 PAPER_FEATURES = (64, 128, 256, 512, 1024)
 _ACTIVATION = ("relu", {"inplace": True})
 
 
-class UNetEncoder(nn.Module):
+class UNetEncoder(LevelsEncoder):
     """Contracting path: two 3x3 convolutions a level, halved by max pooling between levels.
 
     Args:
@@ -38,8 +40,6 @@ class UNetEncoder(nn.Module):
         spatial_dims: int = 2,
     ) -> None:
         super().__init__()
-        if len(features) < 2:
-            raise ValueError(f"a U-Net needs at least two levels, features is {tuple(features)}")
         self.out_channels = features[-1]
         stem: nn.Module = nn.Identity()
         if stem_stride > 1:
@@ -48,20 +48,11 @@ class UNetEncoder(nn.Module):
         self.stem = stem
         # MONAI's blocks take the bias as given: a batch norm behind a convolution makes it idle, but it is in the paper's
         first = TwoConv(spatial_dims, in_channels, features[0], _ACTIVATION, norm, True)
-        pairs = zip(features[:-1], features[1:], strict=True)
-        downs = [Down(spatial_dims, fine, deep, _ACTIVATION, norm, True) for fine, deep in pairs]
+        downs = [Down(spatial_dims, fine, deep, _ACTIVATION, norm, True) for fine, deep in level_pairs(features)]
         self.levels = nn.ModuleList([first, *downs])
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        x = self.stem(image)
-        features: list[Tensor] = []
-        for level in self.levels:
-            x = level(x)
-            features.append(x)
-        return features
 
-
-class UNetDecoder(nn.Module):
+class UNetDecoder(LevelsDecoder):
     """Expanding path: transposed convolution, concatenation with the encoder's level, two 3x3 convolutions.
 
     Args:
@@ -79,10 +70,12 @@ class UNetDecoder(nn.Module):
         spatial_dims: int = 2,
     ) -> None:
         super().__init__()
-        pairs = list(zip(features[:-1], features[1:], strict=True))[::-1]
         # no padding: it is of nothing where sides are multiples, and torch 2.13 compiles its gradient wrongly
         self.levels = nn.ModuleList(
-            [UpCat(spatial_dims, deep, fine, fine, _ACTIVATION, norm, True, is_pad=False) for fine, deep in pairs]
+            [
+                UpCat(spatial_dims, deep, fine, fine, _ACTIVATION, norm, True, is_pad=False)
+                for fine, deep in reversed(level_pairs(features))
+            ]
         )
         self.out_channels = features[0]
         unstem: nn.Module = nn.Identity()
@@ -91,15 +84,7 @@ class UNetDecoder(nn.Module):
         self.unstem = unstem
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        x, times = features[-1], 2 ** (len(features) - 1)
-        for axis in range(2, x.dim()):
-            if features[0].shape[axis] != times * x.shape[axis]:
-                raise ValueError(
-                    "the U-Net needs images whose sides are multiples of stem_stride * 2^(levels - 1); change image_size"
-                )
-        for depth, level in enumerate(self.levels):
-            x = level(x, features[len(features) - 2 - depth])
-        return self.unstem(x)
+        return self.unstem(self.climb(features))
 
 
 def _patchwise(

@@ -2,6 +2,7 @@
 
 from planewise.own_exams.heart_bundles import MadePage
 from planewise.own_exams.plan_exams import plan_exams
+from planewise.own_exams.segment_datalist import SegmentedDatalist, segment_datalist
 from planewise.own_exams.segment_exams import segment_exams
 
-__all__ = ["MadePage", "plan_exams", "segment_exams"]
+__all__ = ["MadePage", "SegmentedDatalist", "plan_exams", "segment_datalist", "segment_exams"]

@@ -91,9 +91,14 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
     return LoadedStack(loaded_name(image), image, affines, first.get("planes", {}))
 
 
+def mask_file(folder: Path, name: str) -> Path:
+    """Where the segmentation bundle writes the label map of a stack."""
+    return folder / name / f"{name}_mask.nii.gz"
+
+
 def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     """The label map ``(i, j, slices)`` that the segmentation bundle wrote for a stack, and its affine; None if none."""
-    file = folder / name / f"{name}_mask.nii.gz"
+    file = mask_file(folder, name)
     if not file.is_file():
         return None
     mask = nib.load(file)

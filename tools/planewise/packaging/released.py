@@ -109,8 +109,7 @@ def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
         return []
     views = anatomy["scores"]["orientation"]["views"]
     rows = [
-        f"| {view} | {scores['plane_angle_deg']['median']:.1f} deg, {scores['plane_offset_mm']['median']:.1f} mm | "
-        f"{own['plane_angle_deg']:.1f} deg, {own['plane_offset_mm']:.1f} mm |"
+        f"| {view} | {_median_errors(scores)} | {own['plane_angle_deg']:.1f} deg, {own['plane_offset_mm']:.1f} mm |"
         for view, scores in views.items()
         for own in [anatomy["technologist"][view]]
     ]
@@ -131,9 +130,8 @@ def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
         refused = f', {shares["refused"]} are "no plane"' if shares["refused"] else ""
         for name, unit in names.items():
             base, factor = bounds[view][name]
-            rows.append(
-                f"| {view}, {unit} | {base:.2f} | {factor:.2f} | {shares[name] * shown:.0f} of {shown}{refused} |"
-            )
+            held = (shares[name] or 0) * shown
+            rows.append(f"| {view}, {unit} | {base:.2f} | {factor:.2f} | {held:.0f} of {shown}{refused} |")
     return [
         "",
         f"How far off a plane may be, from {bounds['measured_on']}: 9 of 10 planes lie within sqrt(base² + (factor s)²) of",
@@ -144,3 +142,8 @@ def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
         "|---|---|---|---|",
         *rows,
     ]
+
+
+def _median_errors(scores: Mapping[str, Any]) -> str:
+    angle, offset = (scores[name]["median"] for name in ("plane_angle_deg", "plane_offset_mm"))
+    return "planned in no exam" if angle is None else f"{angle:.1f} deg, {offset:.1f} mm"

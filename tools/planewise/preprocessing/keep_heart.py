@@ -81,7 +81,8 @@ class KeepHeartd(MapTransform):
         image, mask = item[key], item.get(self.mask_key)
         if not isinstance(mask, MetaTensor):
             raise InputError(
-                "the item has no mask; give masks with `planewise index --labels FOLDER`, or use --images full"
+                "the item has no mask; predict masks with `planewise segment DATALIST -o FOLDER`, give your own with "
+                "`planewise index --labels FOLDER`, or use --images full"
             )
         if mask.shape != image.shape or image.ndim != 4 or image.shape[3] != 1:
             raise InputError(

@@ -17,6 +17,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from planewise.errors import InputError
 from planewise.exams.dicom import read_frames
+from planewise.exams.reserved import PREDICTED
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import slice_name
 
@@ -43,6 +44,7 @@ class LoadSliced(MapTransform):
     - ``label_map``: ``{value in the file: value wanted}``, applied to the keys in ``label_keys``.
     - ``label_axes``: of a mask whose rows and columns run otherwise than the image's, what
       `nibabel.orientations.apply_orientation` takes to turn its slices into the image's.
+    - ``label_origin``: ``predicted`` for a mask whose slices are those of the stack that was segmented, one by one.
 
     Args:
         keys: keys of paths.
@@ -103,7 +105,10 @@ class LoadSliced(MapTransform):
         if is_volume or frames == 1:
             affine = affine.copy()
             affine[:3, 3] += frame * affine[:3, 2]
-            if listed is not None:
+            if listed is not None and key in self.label_keys and item.get("label_origin") == PREDICTED:
+                # of a stack that is not evenly spaced, too, though NIfTI has one spacing: the slices count, not their places
+                affine = np.asarray(listed, dtype=np.float64)
+            elif listed is not None:
                 _check_agreement(affine, np.asarray(listed, dtype=np.float64), array.shape[:2])
         elif listed is None:
             raise ValueError("a multi-frame file needs the frame's affine in the datalist; index it again")

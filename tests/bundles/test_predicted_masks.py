@@ -1,0 +1,121 @@
+"""From exams without masks to a training on hearts alone: the commands of pretext_simclr's page, on phantoms."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import monai.bundle
+import nibabel
+import numpy as np
+import pytest
+from planewise.commands import app
+from planewise.data import load_datalist
+from planewise.exams import index_folder, write_datalist
+from typer.testing import CliRunner
+
+from tests.bundles.conftest import run_bundle, tiny
+from tests.bundles.test_documented_commands import SMALLER_TRAINING
+from tests.bundles.test_runs import root_cause
+from tests.conftest import ROOT
+
+SIMCLR, SEGMENTATION = "pretext_simclr", "downstream_cardiac_sax_segmentation"
+
+
+def commands() -> str:
+    """The block that follows the phantoms' own, with small settings at the end of its training."""
+    text = (ROOT / "bundles" / SIMCLR / "docs/README.md").read_text()
+    (block,) = (block for block in re.findall(r"```bash\n(.*?)```", text, re.S) if "planewise segment work" in block)
+    known = (ROOT / "bundles" / SIMCLR / "configs/train.yaml").read_text()
+    settings = {name: value for name, value in (tiny(SIMCLR) | SMALLER_TRAINING).items() if f"\n{name}:" in known}
+    return block.rstrip() + "".join(f" --{name} '{value}'" for name, value in settings.items())
+
+
+@pytest.fixture(scope="module")
+def made(phantoms, tmp_path_factory):
+    """Four exams of which one has a broken file, and what the page's commands made of them."""
+    folder = tmp_path_factory.mktemp("made")
+    shutil.copytree(
+        ROOT / "bundles" / SIMCLR, folder / "bundles" / SIMCLR, ignore=shutil.ignore_patterns("models", "eval")
+    )
+    exams = sorted(path.parent for path in phantoms.cardiac.dicom.rglob("study"))[:4]
+    for number, exam in enumerate(exams):
+        shutil.copytree(exam, folder / "exams" / str(number))
+    datalist = index_folder(folder / "exams", split=(1, 0, 0)).datalist
+    held_out = datalist["training"][-1]["exam"]
+    datalist["validation"] = [item for item in datalist["training"] if item["exam"] == held_out]
+    datalist["training"] = [item for item in datalist["training"] if item["exam"] != held_out]
+    (folder / "work").mkdir()
+    write_datalist(datalist, folder / "work/unlabelled.json")
+    broken = datalist["training"][0]
+    file = Path(broken["image"])
+    file.write_bytes(file.read_bytes()[:-2000])
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", "set -e\n" + commands()],
+        cwd=folder,
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    return folder, broken["exam"], done.stdout
+
+
+def test_the_pages_commands_train_on_hearts_alone(made):
+    folder, broken, text = made
+    assert "Traceback" not in text and "trained on phantoms" in text
+    assert re.search(rf"{broken} +it cannot be segmented \(image: ", text)
+    assert "3 exams with masks, 1 without." in text
+    assert f"{broken}: it has no mask" in text, "the training says so too"
+    assert (folder / "work/simclr_hearts/models/model.pt").is_file()
+    items = [item for item in load_datalist(folder / "work/hearts/datalist.json", "all") if item["exam"] != broken]
+    for item in items:
+        mask = np.asarray(nibabel.load(item["label"]).dataobj)
+        assert item["label_origin"] == "predicted" and item["label_frame"] == item["slice"] < mask.shape[2]
+        assert (Path(item["label"]).parent / "segmentation.png").is_file()
+    assert {item["exam"] for item in items} == set(
+        json.loads((folder / "work/hearts/datalist.json").read_text())["exams"]
+    ) - {broken}
+
+
+def test_they_are_those_of_the_bundle(made, tmp_path):
+    folder = made[0]
+    content = json.loads((folder / "work/unlabelled.json").read_text())
+    content["training"], content["validation"] = content["validation"], []
+    (folder / "work/one.json").write_text(json.dumps(content))
+    root = ROOT / "bundles" / SEGMENTATION
+    monai.bundle.run(
+        config_file=str(root / "configs/inference.yaml"), logging_file=False, bundle_root=str(root), section="all",
+        input=str(folder / "work/one.json"), phases="all", output_dir=str(tmp_path),
+    )  # fmt: skip
+    masks = sorted(tmp_path.rglob("*_mask.nii.gz"))
+    assert len(masks) == 2
+    for mask in masks:
+        other = nibabel.load(folder / "work/hearts/masks" / mask.relative_to(tmp_path))
+        assert np.array_equal(nibabel.load(mask).dataobj, other.dataobj) and np.asarray(other.dataobj).any()
+
+
+def test_the_segmentation_is_not_scored_on_them(phantoms, made, tmp_path):
+    """Evaluated in words that say so, whatever the weights."""
+    folder = made[0]
+    with pytest.raises(Exception) as caught:
+        run_bundle(
+            SEGMENTATION, "train.yaml", "evaluate.yaml", run_id="run", section="training", output_dir=str(tmp_path),
+            datalist=str(folder / "work/hearts/datalist.json"), weights=str(tmp_path),
+        )  # fmt: skip
+    assert "its mask was predicted by a network" in str(root_cause(caught.value))
+
+
+def test_a_folder_of_masks_as_inference_writes_them_is_noted(made):
+    folder = made[0]
+    words = ["index", folder / "exams", "-o", folder / "again.json", "--labels", folder / "work/hearts/masks"]
+    outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
+    assert outcome.exit_code == 0, outcome.output
+    assert "masks of 3 exams lie as inference writes them" in outcome.output

@@ -1,0 +1,290 @@
+"""From a datalist to one whose masks are predicted; in place of the bundle stands a function that writes masks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from planewise.commands import app
+from planewise.data import find_inputs, labelled, load_datalist, with_hearts
+from planewise.errors import InputError
+from planewise.exams import write_datalist
+from planewise.own_exams import segment_datalist
+from planewise.preprocessing import KeepHeartd, LoadSliced
+from planewise.preprocessing.exam_name import exam_of, volume_name
+from typer.testing import CliRunner
+
+SHAPE, SPACING = (30, 24, 5), (2.0, 2.0, 10.0)
+#: Slices of the cine's stack; the last gap is twice the others.
+POSITIONS = (0.0, 10.0, 20.0, 30.0, 50.0)
+
+
+def heart(value: int = 2) -> np.ndarray:
+    """16 x 15 x 4 voxels of 0.04 ml: 38 ml."""
+    mask = np.zeros(SHAPE, dtype="u1")
+    mask[6:22, 5:20, 1:] = value
+    return mask
+
+
+def save(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(array, np.diag([*SPACING, 1.0]) if affine is None else affine), path)
+    return str(path)
+
+
+def slice_affine(position: float) -> list[list[float]]:
+    affine = np.diag([*SPACING, 1.0])
+    affine[2, 3] = position
+    return affine.tolist()
+
+
+@pytest.fixture
+def exams(tmp_path):
+    """A datalist of a cine ``aaaa`` of two phases, slice by slice, and of whole volumes ``bbbb`` and ``cccc`` with masks."""
+    image = np.arange(np.prod(SHAPE), dtype="i2").reshape(SHAPE) % 100 + 1
+    cine = [
+        {
+            "image": save(tmp_path / f"data/cine/{rank}_{phase}.nii.gz", image[..., rank : rank + 1], np.array(affine)),
+            "affine": affine, "exam": "aaaa", "patient": "a", "stack": "sax", "slice": rank, "phase": phase / 2,
+        }
+        for rank, affine in enumerate(map(slice_affine, POSITIONS))
+        for phase in range(2)
+    ]  # fmt: skip
+    drawn = save(tmp_path / "data/drawn.nii.gz", heart(1))
+    whole = {
+        exam: [
+            {
+                "image": save(tmp_path / f"data/{exam}_{phase}.nii.gz", image), "label": drawn, "label_map": {"1": 3},
+                "exam": exam, "patient": exam, "phase": phase, "group": "DCM", "label_quality": 3,
+            }
+            for phase in ("ED", "ES")
+        ]
+        for exam in ("bbbb", "cccc")
+    }  # fmt: skip
+    datalist = {
+        "planewise": {"version": 1, "stack": "sax"},
+        "training": [*cine, *whole["bbbb"]],
+        "validation": whole["cccc"],
+        "test": cine,  # as DSBCC's exams of two sections
+        "exams": {
+            "aaaa": {
+                "patient": "a",
+                "stacks": {"2ch": {"view": "2ch", "items": [{"image": cine[0]["image"]}]}},
+                "left_out": ["a note"],
+            },
+            **{exam: {"stacks": {}, "left_out": [], "volumes": 2, "labels": 2} for exam in whole},
+        },
+    }
+    return write_datalist(datalist, tmp_path / "exams.json")
+
+
+class Bundle:
+    """What stands in for the bundle: writes masks by name, and says and refuses what it is told to."""
+
+    def __init__(self):
+        self.masks, self.unread, self.runs, self.settings = {}, {}, [], {}
+
+    def __call__(self, bundle, settings, watch=None):
+        assert bundle.name == "downstream_cardiac_sax_segmentation" and (bundle / "configs/inference.yaml").is_file()
+        self.settings = settings
+        self.runs.append([])
+        for item in find_inputs(settings["input"], settings["phases"], settings["section"]):
+            name = volume_name(item)
+            if reason := self.unread.get(exam_of(item)):
+                raise InputError(f"exam {exam_of(item)}, image: {reason}")
+            save(settings["output_dir"] / name / f"{name}_mask.nii.gz", self.masks.get(name, heart()))
+            self.runs[-1].append(name)
+            watch()
+        return ["the weights are those that ship", "exam aaaa: a doubt"]
+
+
+@pytest.fixture
+def bundle(monkeypatch):
+    stand_in = Bundle()
+    monkeypatch.setattr(sys.modules["planewise.own_exams.segment_datalist"], "run_inference", stand_in)
+    return stand_in
+
+
+@pytest.fixture
+def segmented(exams, bundle, tmp_path):
+    """`segment_datalist` with weights that nobody reads."""
+    (tmp_path / "weights.pt").write_bytes(b"some weights")
+
+    def run(path=exams, **options):
+        return segment_datalist(path, tmp_path / "out", **{"weights": tmp_path / "weights.pt"} | options)
+
+    return run
+
+
+ALL = ["aaaa_phase00", "aaaa_phase50", "bbbb_ED", "bbbb_ES", "cccc_ED", "cccc_ES"]
+
+
+def test_every_image_of_every_section_has_its_mask(exams, segmented, bundle, tmp_path):
+    seen = []
+    done = segmented(progress=lambda *counts: seen.append(counts), device="cpu")
+    assert sorted(bundle.runs[0]) == ALL and len(bundle.runs) == 1
+    assert bundle.settings["weights"] == tmp_path / "weights.pt" and bundle.settings["device"] == "cpu"
+    assert (done.exams, done.images, done.kept, done.left_out) == (3, 6, 0, {})
+    assert done.said == ["the weights are those that ship", "exam aaaa: a doubt"]
+    assert seen[0] == (0, 6) and seen[-1] == (6, 6) and (3, 6) in seen
+    for section in ("training", "validation", "test"):
+        before, after = load_datalist(exams, section), load_datalist(done.datalist, section)
+        assert [Path(item["image"]).resolve() for item in after] == [Path(item["image"]).resolve() for item in before]
+        for old, new in zip(before, after, strict=True):
+            phase = new["phase"] if isinstance(new["phase"], str) else f"phase{round(100 * new['phase']):02d}"
+            name = f"{new['exam']}_{phase}"
+            assert new["label"] == str(done.masks / name / f"{name}_mask.nii.gz") and Path(new["label"]).is_file()
+            assert new.get("label_frame") == new.get("slice"), "a whole volume has a whole mask"
+            assert new["label_origin"] == "predicted" and "label_map" not in new
+            kept = old.keys() - {"image", "label", "label_map", "label_frame"}
+            assert {key: new[key] for key in kept} == {key: old[key] for key in kept}
+    content = json.loads(done.datalist.read_text())
+    assert content["exams"]["aaaa"]["left_out"] == ["a note"] and content["exams"]["bbbb"]["labels"] == 2
+    (other,) = content["exams"]["aaaa"]["stacks"]["2ch"]["items"]
+    assert (done.datalist.parent / other["image"]).is_file(), "relative to the new datalist"
+    assert not list(tmp_path.glob("out/tmp*")), "the list of what to segment holds paths, and is gone"
+
+
+def test_hearts_are_cut_out_by_them_whatever_the_gaps_of_the_stack(segmented, bundle):
+    """NIfTI has one spacing; a mask of an uneven stack is of its slices one by one."""
+    marked = heart()
+    marked[..., 4] = 0
+    marked[2:9, 3:7, 4] = 1
+    bundle.masks["aaaa_phase50"] = marked
+    items = with_hearts(load_datalist(segmented().datalist, "test"))
+    (last,) = [item for item in items if (item["slice"], item["phase"]) == (4, 0.5)]
+    image = LoadSliced(["image", "label"])(last)
+    assert np.allclose(image["label"].affine, image["image"].affine)
+    kept = KeepHeartd("image")(image)["image"][0, ..., 0].numpy()
+    assert np.array_equal(kept > 0, marked[..., 4] > 0)
+
+
+@pytest.mark.parametrize(
+    ("mask", "why"),
+    [
+        (heart(0), "is empty"),
+        (heart(4), "is empty"),  # no value of a heart
+        (np.pad(np.ones((2, 2, 5), "u1"), ((0, 28), (0, 22), (0, 0))), "holds 1 ml; a heart has 10 to 2500"),
+        (np.ones(SHAPE, "u1") * np.array([0, 0, 1, 0, 0], "u1"), "is on 1 of 5 slices"),
+    ],
+)
+def test_an_exam_with_a_mask_that_is_no_heart_is_left_out_with_the_reason(mask, why, segmented, bundle, exams):
+    bundle.masks["bbbb_ES"] = mask
+    done = segmented()
+    assert done.left_out == {"bbbb": f"its predicted mask at ES {why}"} and (done.exams, done.images) == (2, 6)
+    items = load_datalist(done.datalist, "training")
+    of_it = [item for item in items if item["exam"] == "bbbb"]
+    # neither the good mask of the other phase nor the one that was drawn
+    assert len(of_it) == 2 and not any("label" in item or "label_origin" in item for item in of_it)
+    assert {item["exam"] for item in with_hearts(items)} == {"aaaa"}
+    entry = json.loads(done.datalist.read_text())["exams"]["bbbb"]
+    assert entry["left_out"] == [f"its predicted mask at ES {why}"] and entry["labels"] == 0
+    assert (done.masks / "bbbb_ES/bbbb_ES_mask.nii.gz").is_file(), "to look at"
+
+
+def test_where_no_mask_may_be_a_heart_there_is_no_datalist(segmented, bundle, tmp_path):
+    bundle.masks = dict.fromkeys(ALL, heart(0))
+    with pytest.raises(
+        InputError, match="no exam has a mask that may be a heart .*bbbb: its .* at ED is empty.*--weights"
+    ):
+        segmented()
+    assert not (tmp_path / "out/datalist.json").exists()
+
+
+def test_started_again_it_makes_what_lacks(segmented, bundle, exams):
+    first = segmented()
+    again = segmented()
+    assert len(bundle.runs) == 1 and (again.kept, again.images) == (6, 6)
+    assert again.datalist.read_bytes() == first.datalist.read_bytes()
+    # one that was cut off when it was written: its exam, whose phases' names tell the cycle
+    mask = first.masks / "aaaa_phase50/aaaa_phase50_mask.nii.gz"
+    mask.write_bytes(mask.read_bytes()[:-20])
+    assert segmented().kept == 4 and sorted(bundle.runs[1]) == ALL[:2]
+    # the exam has got another slice since
+    save(first.masks / "cccc_ED/cccc_ED_mask.nii.gz", heart()[..., :4])
+    assert segmented().kept == 4 and sorted(bundle.runs[2]) == ALL[4:]
+    # or lies elsewhere
+    save(first.masks / "cccc_ED/cccc_ED_mask.nii.gz", heart(), np.array(slice_affine(5.0)))
+    assert segmented().kept == 4 and sorted(bundle.runs[3]) == ALL[4:]
+
+
+def test_masks_of_other_weights_are_not_taken(segmented, bundle, tmp_path):
+    done = segmented()
+    (tmp_path / "weights.pt").write_bytes(b"other weights")
+    with pytest.raises(InputError, match="out/masks holds masks that other weights made; name another folder"):
+        segmented()
+    shutil.rmtree(done.masks)
+    assert segmented().kept == 0
+    # masks that do not say whose they are
+    (tmp_path / "out/segmentation.json").unlink()
+    with pytest.raises(InputError, match="other weights"):
+        segmented()
+
+
+def test_an_exam_that_cannot_be_read_costs_itself(segmented, bundle):
+    bundle.unread = {"cccc": "the volume cannot be read (OSError)", "bbbb": "no"}
+    done = segmented()
+    assert done.left_out == {
+        "bbbb": "it cannot be segmented (image: no)",
+        "cccc": "it cannot be segmented (image: the volume cannot be read (OSError))",
+    }
+    assert sorted(name for run in bundle.runs for name in run) == ALL[:2] and done.exams == 1
+    items = load_datalist(done.datalist, "validation")
+    assert items and not any("label" in item for item in items)
+
+
+def test_what_is_no_exams_fault_ends_it(segmented, bundle, monkeypatch):
+    def refuses(*_, **__):
+        raise InputError("the weights are of another network")
+
+    monkeypatch.setattr(sys.modules["planewise.own_exams.segment_datalist"], "run_inference", refuses)
+    with pytest.raises(InputError, match="^the weights are of another network$"):
+        segmented()
+
+
+def test_other_views_and_two_of_one_name_are_refused(exams, segmented, bundle, tmp_path):
+    content = json.loads(exams.read_text())
+    long_axis = content | {"planewise": {"stack": "4ch"}}
+    (tmp_path / "other.json").write_text(json.dumps(long_axis))
+    with pytest.raises(InputError, match="are of '4ch', and hearts are segmented in the short axis"):
+        segmented(tmp_path / "other.json")
+    for item in content["validation"]:
+        item["phase"] = "ED"
+    (tmp_path / "twice.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="2 images of the datalist are called cccc_ED"):
+        segmented(tmp_path / "twice.json")
+    assert not bundle.runs
+
+
+def test_no_segmentation_is_trained_or_scored_on_them(exams, segmented):
+    structures = {"1": "RV", "2": "myocardium", "3": "LV"}
+    items = load_datalist(segmented().datalist, "training")
+    with pytest.raises(InputError, match="exam aaaa: its mask was predicted by a network.*masks that people drew"):
+        labelled(items, structures)
+
+
+def test_the_command_names_what_it_left_out(exams, bundle, tmp_path):
+    bundle.masks["bbbb_ES"] = heart(0)
+    bundle.unread = {"cccc": "no"}
+    (tmp_path / "weights.pt").write_bytes(b"some weights")
+    words = ["segment", exams, "-o", tmp_path / "out", "--weights", tmp_path / "weights.pt"]
+    told = []
+    for _ in range(2):
+        outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
+        assert outcome.exit_code == 0, outcome.output
+        lines = [" ".join(line.split()) for line in outcome.output.splitlines()]
+        assert "bbbb its predicted mask at ES is empty" in lines
+        assert "cccc it cannot be segmented (image: no)" in lines
+        assert "1 exam with masks, 2 without." in outcome.output
+        assert str(tmp_path / "out/datalist.json") in outcome.output
+        told.append(outcome.output)
+    assert "The weights are those that ship." in told[0] and "Exam aaaa: a doubt." in told[0]
+    assert "4 images segmented. " in told[0] and "4 images segmented, 4 of them by an earlier run" in told[1]
+    (tmp_path / "weights.pt").write_bytes(b"other weights")
+    outcome = CliRunner().invoke(app, [str(word) for word in words])
+    assert outcome.exit_code == 1 and "other weights" in outcome.output and "Traceback" not in outcome.output

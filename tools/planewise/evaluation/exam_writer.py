@@ -1,0 +1,44 @@
+"""What writers of an inference config have in common: a folder for each exam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from planewise.preprocessing.exam_name import loaded_name
+
+
+class ExamWriter:
+    """Write into ``output_dir/<exam>/`` what `write` makes of each exam. Attach it to the evaluator of an inference config,
+    which decollates.
+
+    Args:
+        output_dir: folder.
+    """
+
+    def __init__(self, output_dir: str | Path) -> None:
+        self.folder = Path(output_dir)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            exam = loaded_name(output["image"])
+            folder = self.folder / exam
+            folder.mkdir(parents=True, exist_ok=True)
+            self.write(exam, folder, item, output)
+
+    def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        """Write the files of one exam.
+
+        Args:
+            exam: its hash, or the name of its file.
+            folder: of the exam; it is there.
+            item: of the evaluator's batch.
+            output: of the evaluator.
+        """
+        raise NotImplementedError

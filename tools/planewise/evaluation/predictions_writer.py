@@ -1,0 +1,44 @@
+"""What writers of diagnoses have in common: a folder for each exam, and a table of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from planewise.evaluation.exam_writer import ExamWriter
+from planewise.reports.tables import write_csv
+
+
+class PredictionsWriter(ExamWriter):
+    """Write what `diagnose` makes of each exam into ``output_dir/<exam>/``, and a row for each into ``predictions.csv``.
+
+    Args:
+        output_dir: folder.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        super().attach(engine)
+        engine.add_event_handler(Events.COMPLETED, self._write_table)
+
+    def diagnose(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the files of one exam (see `ExamWriter.write`).
+
+        Returns:
+            The row of the exam: value by column.
+        """
+        raise NotImplementedError
+
+    def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
+        self._rows.append({"exam": exam, **self.diagnose(exam, folder, item, output)})
+
+    def _start(self, engine: Engine) -> None:
+        self._rows: list[dict[str, Any]] = []
+
+    def _write_table(self, engine: Engine) -> None:
+        if self._rows:
+            columns = {name: [row[name] for row in self._rows] for name in self._rows[0]}
+            write_csv(self.folder / "predictions.csv", columns)

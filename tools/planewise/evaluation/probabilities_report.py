@@ -1,0 +1,77 @@
+"""What reports on whole exams have in common: one pass that collects probabilities, then tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor
+
+from planewise.metrics import epochs_to_converge
+from planewise.reports.history import read_history
+from planewise.reports.tables import write_json
+
+
+class ProbabilitiesReport:
+    """Collect an evaluator's probabilities, exam by exam, and write what `write` makes of them into a folder.
+
+    The evaluator does not decollate; its batches hold ``index``, its outputs logits ``pred`` ``(B, ...)``.
+
+    Args:
+        output_dir: folder.
+    """
+
+    #: What makes probabilities of logits.
+    probabilities_of: Callable[[Tensor], Tensor] = staticmethod(torch.sigmoid)
+
+    def __init__(self, output_dir: str | Path) -> None:
+        self.folder = Path(output_dir)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def write(self, probabilities: np.ndarray) -> dict[str, Any] | None:
+        """Write tables and pictures of the exams that ``self._index`` numbers.
+
+        Returns:
+            What ``metrics.json`` is to hold; None for no such file.
+        """
+        raise NotImplementedError
+
+    def _start(self, engine: Engine) -> None:
+        self._index: list[int] = []
+        self._probabilities: list[Tensor] = []
+
+    def _collect(self, engine: Engine) -> None:
+        self._index += engine.state.batch["index"].tolist()
+        self._probabilities.append(self.probabilities_of(engine.state.output["pred"].float()).cpu())
+
+    def _finish(self, engine: Engine) -> None:
+        if not self._index:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        scores = self.write(torch.cat(self._probabilities).numpy())
+        if scores is not None:
+            # last: what waits for this file finds the others
+            write_json(self.folder / "metrics.json", scores)
+            engine.state.metrics |= {"report": scores}
+
+
+def convergence(history: str | Path | None) -> dict[str, Any]:
+    """``epochs`` that a run has trained, and ``converged_epoch`` (`epochs_to_converge`, of the validation loss).
+
+    Args:
+        history: the run's ``history.csv``; None, or a file without rows, gives neither.
+    """
+    rows = read_history(history) if history is not None else []
+    if not rows:
+        return {}
+    seen = [row for row in rows if "val_loss" in row]
+    converged = epochs_to_converge([row["epoch"] for row in seen], [row["val_loss"] for row in seen])
+    return {"epochs": rows[-1]["epoch"], "converged_epoch": converged}

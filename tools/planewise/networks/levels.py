@@ -1,0 +1,54 @@
+"""What the U-Nets have in common: the way through their levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class LevelsEncoder(nn.Module):
+    """A ``stem``, then ``levels``; `forward` returns the features of every level, finest first."""
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = self.stem(image)
+        features: list[Tensor] = []
+        for level in self.levels:
+            x = level(x)
+            features.append(x)
+        return features
+
+
+class LevelsDecoder(nn.Module):
+    """``levels``, each of which doubles the grid and takes in the encoder's features of that grid.
+
+    Raises:
+        ValueError: in `climb`, a side of the image cannot be halved for every level.
+    """
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return self.climb(features)
+
+    def climb(self, features: list[Tensor]) -> Tensor:
+        """From the deepest level to the finest; a method of its own since TorchScript knows no ``super().forward``."""
+        x, times = features[-1], 2 ** (len(features) - 1)
+        for axis in range(2, x.dim()):
+            if features[0].shape[axis] != times * x.shape[axis]:
+                raise ValueError(
+                    "the U-Net needs images whose sides are multiples of 2^(levels - 1), times stem_stride if there is one; "
+                    "change image_size"
+                )
+        for depth, level in enumerate(self.levels):
+            x = level(x, features[len(features) - 2 - depth])
+        return x
+
+
+def level_pairs(features: Sequence[int]) -> list[tuple[int, int]]:
+    """Channels of each level and of the next deeper one, from the finest.
+
+    Raises:
+        ValueError: there is one level alone.
+    """
+    if len(features) < 2:
+        raise ValueError(f"a U-Net needs at least two levels, features is {tuple(features)}")
+    return list(zip(features[:-1], features[1:], strict=True))

@@ -1,0 +1,281 @@
+"""From a datalist to one whose masks are predicted: the segmentation bundle on every image, and which masks may be hearts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+
+from planewise.data import absolute_datalist, find_inputs, mask_problem, read_datalist
+from planewise.engines.quiet import keep_quiet
+from planewise.engines.run_inference import run_inference
+from planewise.errors import InputError
+from planewise.exams.datalist import write_datalist
+from planewise.exams.reserved import PREDICTED
+from planewise.exams.split import SECTIONS
+from planewise.exams.volumes import SAME_GRID
+from planewise.locks import claim_folder
+from planewise.networks import weights_path
+from planewise.own_exams.heart_bundles import SEGMENTS, STRUCTURES, bundles_folder, mask_file, needed_weights
+from planewise.preprocessing.exam_name import exam_of, volume_name
+from planewise.reports.tables import write_json
+from planewise.whole_files import unwritable
+
+#: In the folder of the results: which weights its masks are of.
+RECORD = "segmentation.json"
+#: Keys of an item that say what its mask is.
+_OF_A_LABEL = ("label", "label_frame", "label_axes", "label_map", "label_origin")
+#: Exams that a refusal names.
+_NAMED = 10
+
+
+@dataclass(frozen=True)
+class SegmentedDatalist:
+    """What `segment_datalist` wrote.
+
+    Attributes:
+        datalist: path of the new datalist.
+        masks: folder of the masks.
+        exams: number of exams that have masks.
+        images: number of volumes that were segmented, those of an earlier run among them.
+        kept: how many of them are of an earlier run.
+        left_out: hash of each exam whose masks are not used, and why.
+        said: what the bundle said of its weights and of exams.
+    """
+
+    datalist: Path
+    masks: Path
+    exams: int
+    images: int
+    kept: int
+    left_out: Mapping[str, str]
+    said: Sequence[str]
+
+
+def segment_datalist(
+    path: Path,
+    output: Path,
+    *,
+    weights: Path | None = None,
+    bundles: Path | None = None,
+    device: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> SegmentedDatalist:
+    """Segment every image of a datalist, and write ``output/masks`` and ``output/datalist.json``.
+
+    The new datalist has the items of the old one, in the same sections. Predicted masks take the place of any others, and
+    ``label_origin`` says so. Where one of an exam's masks is empty or cannot be a heart (`planewise.data.hearts`), or the
+    exam cannot be read, it has no masks there, and its entry under ``exams`` says why. Masks of an earlier run with the
+    same weights are kept.
+
+    Args:
+        path: datalist of the short axis.
+        output: folder.
+        weights: None takes those that ship.
+        bundles: folder of the bundles; None takes the clone's.
+        device: None takes the bundle's own choice.
+        progress: called with (volumes done, volumes in all).
+
+    Raises:
+        InputError: the datalist is of another view, there are no weights, ``output`` holds masks of others, what the bundle
+            refuses, or no exam has a mask that may be a heart.
+    """
+    keep_quiet()
+    path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
+    inputs = _inputs(path)
+    used = needed_weights(folder / SEGMENTS, weights)
+    _claim(output, Path(weights_path(used)))
+    segmenter = _Segmenter(folder / SEGMENTS, {"weights": used, "device": device}, output, progress)
+    kept, said, left_out = segmenter.complete(inputs)
+    made = [item for item in inputs if exam_of(item) not in left_out]
+    for item in made:
+        if problem := mask_problem(segmenter.mask(item), STRUCTURES):
+            phase = f" at {item['phase']}" if isinstance(item.get("phase"), str) else ""
+            left_out.setdefault(exam_of(item), f"its predicted mask{phase} {problem}")
+    labels: dict[tuple, dict[str, object]] = {}
+    for item in made:
+        if exam_of(item) in left_out:
+            continue
+        mask = {"label": str(segmenter.mask(item)), "label_origin": PREDICTED}
+        slices = item["image"] if isinstance(item["image"], list) else None
+        if slices is None:
+            labels[_place(item)] = mask
+        # the masks' slices are in the order in which the bundle was given the images
+        for depth, entry in enumerate(slices or ()):
+            labels[_place(entry)] = mask | {"label_frame": depth}
+    exams = {exam_of(item) for item in inputs}
+    if not labels:
+        told = "; ".join(f"{exam}: {why}" for exam, why in list(left_out.items())[:_NAMED])
+        raise InputError(
+            f"no exam has a mask that may be a heart ({told}); look at {segmenter.masks}, and give weights that have seen "
+            "such images (--weights)"
+        )
+    written = write_datalist(_relabelled(path, labels, left_out), output / "datalist.json")
+    return SegmentedDatalist(
+        written, segmenter.masks, len(exams - left_out.keys()), len(made), kept, left_out, list(dict.fromkeys(said))
+    )
+
+
+class _Segmenter:
+    """The bundle, on those images of a datalist that have no mask yet."""
+
+    def __init__(
+        self,
+        bundle: Path,
+        settings: Mapping[str, object],
+        output: Path,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.bundle = bundle
+        self.output, self.masks = output, output / "masks"
+        self.settings = {**settings, "output_dir": self.masks, "section": "all", "phases": "all"}
+        self.progress = progress or (lambda done, total: None)
+
+    def mask(self, item: Mapping[str, Any]) -> Path:
+        return mask_file(self.masks, volume_name(item))
+
+    def complete(self, inputs: Sequence[Mapping[str, Any]]) -> tuple[int, list[str], dict[str, str]]:
+        """Segment what has no mask. An exam that the bundle cannot read ends its run: the next goes on behind it.
+
+        Returns:
+            How many masks were there, what the bundle said, and the exams that it cannot read, with the reason.
+        """
+        lacking = {exam_of(item) for item in inputs if not _is_mask_of(self.mask(item), item)}
+        # the names of an exam's phases tell its cycle, so that it is segmented as a whole
+        todo = [item for item in inputs if exam_of(item) in lacking]
+        kept = len(inputs) - len(todo)
+        said: list[str] = []
+        unread: dict[str, str] = {}
+        for item in todo:
+            self.mask(item).unlink(missing_ok=True)
+        while todo:
+            self._tell(inputs)
+            try:
+                said += self._run(todo, inputs)
+                todo = []
+            except InputError as error:
+                todo = [item for item in todo if not self.mask(item).is_file()]
+                exam = exam_of(todo[0]) if todo else ""
+                if not exam or exam not in str(error):
+                    raise
+                unread[exam] = f"it cannot be segmented ({str(error).removeprefix(f'exam {exam}, ')})"
+                todo = [item for item in todo if exam_of(item) != exam]
+        self._tell(inputs)
+        return kept, said, unread
+
+    def _tell(self, inputs: Sequence[Mapping[str, Any]]) -> None:
+        self.progress(sum(self.mask(item).is_file() for item in inputs), len(inputs))
+
+    def _run(self, todo: Sequence[Mapping[str, Any]], inputs: Sequence[Mapping[str, Any]]) -> list[str]:
+        items = [
+            entry for item in todo for entry in (item["image"] if isinstance(item["image"], list) else [dict(item)])
+        ]
+        # it holds paths: its owner's alone, as mkstemp makes it
+        handle, name = tempfile.mkstemp(suffix=".json", dir=self.output)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({"training": items}, file)
+            settings = {**self.settings, "input": name}
+            return run_inference(self.bundle, settings, watch=lambda: self._tell(inputs))
+        finally:
+            with suppress(OSError):
+                os.unlink(name)
+
+
+def _inputs(path: Path) -> list[dict[str, Any]]:
+    """The volumes of a datalist, all sections and phases, as the bundle takes them.
+
+    Raises:
+        InputError: they are of another view, or two of them have one name.
+    """
+    header = read_datalist(path).get("planewise") or {}
+    if header.get("stack", "sax") != "sax":
+        raise InputError(
+            f"the images of {path} are of {header['stack']!r}, and hearts are segmented in the short axis (sax); index the "
+            "exams with `planewise index FOLDER`"
+        )
+    inputs = find_inputs(path, "all", "all")
+    name, count = Counter(map(volume_name, inputs)).most_common(1)[0]
+    if count > 1:
+        raise InputError(
+            f"{count} images of the datalist are called {name}, so are their masks; index the folder again, or leave one of "
+            "them"
+        )
+    return inputs
+
+
+def _claim(output: Path, weights: Path) -> None:
+    """Keep a folder to one process, and to the masks of one file of weights.
+
+    Raises:
+        InputError: it is in use, it cannot be written to, or it holds masks of other weights.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        claim_folder(output)
+    except OSError as error:
+        raise unwritable(output, error) from error
+    record = {"bundle": SEGMENTS, "weights": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    file = output / RECORD
+    known = None
+    with suppress(OSError, ValueError):
+        known = json.loads(file.read_text(encoding="utf-8"))
+    if known != record and (output / "masks").is_dir() and any((output / "masks").iterdir()):
+        raise InputError(
+            f"{output / 'masks'} holds masks that other weights made; name another folder (-o), or remove that one"
+        )
+    write_json(file, record)
+
+
+def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
+    """Whether a file holds the whole mask of an image: not one that was cut off, nor of an exam that had other slices."""
+    try:
+        file = nibabel.load(mask)
+        shape = np.asarray(file.dataobj).shape
+        if isinstance(item["image"], list):
+            depth, affine = len(item["image"]), np.asarray(item["image"][0]["affine"], dtype=float)
+        else:
+            image = nibabel.load(item["image"])
+            depth, affine = (*image.shape, 1)[2], image.affine
+    except (OSError, ValueError, EOFError, zlib.error, ImageFileError):
+        return False
+    # the third column of a slice's own affine is its thickness
+    apart = np.abs((file.affine - affine)[:3, [0, 1, 3]]).max()
+    return len(shape) == 3 and shape[2] == depth and bool(apart <= SAME_GRID)
+
+
+def _place(item: Mapping[str, Any]) -> tuple:
+    """What tells an image from all others."""
+    return item["image"], item.get("frame"), item.get("time")
+
+
+def _relabelled(path: Path, labels: Mapping[tuple, Mapping[str, object]], left_out: Mapping[str, str]) -> dict:
+    """A datalist with other labels; its exams say which of them have none, and why."""
+    datalist = absolute_datalist(path)
+    masked: Counter[str] = Counter()
+    for section in SECTIONS:
+        items = []
+        for item in datalist[section]:
+            plain = {key: value for key, value in item.items() if key not in _OF_A_LABEL}
+            items.append(plain | labels.get(_place(item), {}))
+        datalist[section] = items
+    for item in {_place(item): item for section in SECTIONS for item in datalist[section]}.values():
+        masked[exam_of(item)] += "label" in item
+    for exam, entry in datalist["exams"].items():
+        if "labels" in entry:
+            entry["labels"] = masked[exam]
+        if exam in left_out:
+            entry["left_out"] = [*entry.get("left_out", []), left_out[exam]]
+    return datalist
