@@ -1,9 +1,11 @@
 """Planes to lines, heatmaps and locations, and back. Pure functions on tensors: no files, no MONAI."""
 
+from planewise.geometry.breath_holds import LARGEST_SHIFT, BreathHolds, breath_hold_shifts
 from planewise.geometry.heatmaps import LineFit, fit_lines, line_agreement, line_heatmaps
 from planewise.geometry.lines import (
     clip_lines,
     crossing,
+    distances_of_lines,
     intersection_lines,
     line_errors,
     lines_in_mm,
@@ -19,6 +21,7 @@ from planewise.geometry.locations import (
     to_left_front_or_head,
 )
 from planewise.geometry.patch_pyramids import PredictedPatches, inverted_pyramids, predicted_patches
+from planewise.geometry.plane_bounds import Bound, calibrated_bound
 from planewise.geometry.planes import (
     angle_between_planes,
     check_affine,
@@ -48,6 +51,7 @@ from planewise.geometry.stack_planes import (
     PlannedPlane,
     SliceLines,
     find_lines,
+    jackknife_of_plane,
     line_centres,
     plan_planes,
     plane_errors,
@@ -62,6 +66,7 @@ from planewise.geometry.tolerances import (
 
 __all__ = [
     "AXIS_MARGIN",
+    "LARGEST_SHIFT",
     "MIN_BASE_APEX_COSINE",
     "MIN_END_COSINE",
     "MIN_SPACING",
@@ -69,6 +74,8 @@ __all__ = [
     "PLANE_TURNS",
     "SQUARE_STEPS",
     "VOLUME_TURNS",
+    "Bound",
+    "BreathHolds",
     "FoundSquares",
     "LineFit",
     "PlannedPlane",
@@ -77,11 +84,14 @@ __all__ = [
     "Squares",
     "angle_between_planes",
     "base_to_apex",
+    "breath_hold_shifts",
+    "calibrated_bound",
     "centrosymmetric",
     "check_affine",
     "clip_lines",
     "cross_residual",
     "crossing",
+    "distances_of_lines",
     "end_direction",
     "find_lines",
     "find_squares",
@@ -90,6 +100,7 @@ __all__ = [
     "flip_matrix",
     "intersection_lines",
     "inverted_pyramids",
+    "jackknife_of_plane",
     "line_agreement",
     "line_centres",
     "line_errors",
