@@ -4,7 +4,7 @@ import logging
 
 import typer
 
-from planewise.commands import check, index, inspect, package, phantom, plan, report, segment
+from planewise.commands import align, check, index, inspect, package, phantom, plan, report, segment
 
 # says when MONAI is imported that a GPU decoder is missing, which nobody asked for
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
@@ -16,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(name="index")(index.index)
+app.command(name="align")(align.align)
 app.command(name="inspect")(inspect.inspect)
 app.add_typer(phantom.app, name="phantom")
 app.command(name="plan")(plan.plan)

@@ -1,5 +1,6 @@
 """From a datalist to batches."""
 
+from planewise.data.breath_holds import AlignedExam, undo_breath_holds
 from planewise.data.cycle_points import at_cycle_points, cycle_fraction
 from planewise.data.datalist import (
     absolute_datalist,
@@ -32,6 +33,7 @@ from planewise.data.volume_inputs import find_volumes
 from planewise.data.volume_slice_dataset import VolumeSliceDataset, volumes_or_slices
 
 __all__ = [
+    "AlignedExam",
     "ExamSampler",
     "OrderedSampler",
     "PairSampler",
@@ -62,6 +64,7 @@ __all__ = [
     "pair_phases",
     "read_datalist",
     "select_subjects",
+    "undo_breath_holds",
     "volumes_or_slices",
     "whole_volumes",
     "with_hearts",

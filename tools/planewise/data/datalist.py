@@ -25,9 +25,9 @@ from planewise.preprocessing.exam_name import exam_of
 #: Keys of an item that hold a path.
 PATH_KEYS = ("image", "label")
 #: Keys of an item that say where a slice is read.
-_PLACE = ("image", "frame", "time", "affine")
+_PLACE = ("image", "frame", "time", "affine", "shift")
 #: Keys of an item that are its slice's, and not its volume's.
-_OF_A_SLICE = ("frame", "label_frame", "affine", "slice", "location", "planes", "stack")
+_OF_A_SLICE = ("frame", "label_frame", "affine", "shift", "slice", "location", "planes", "stack")
 #: How the names of files end that hold a whole stack.
 VOLUMES = (".nii", ".nii.gz", ".npy")
 

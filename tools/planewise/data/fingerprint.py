@@ -26,7 +26,7 @@ from planewise.data.reached_code import code_digest
 
 #: Keys of an item that decide which pixels are read and how; planes and location do not affect a cache.
 _READ_KEYS = (
-    "image", "frame", "time", "affine", "label", "label_frame", "label_axes", "label_map", "label_origin",
+    "image", "frame", "time", "affine", "shift", "label", "label_frame", "label_axes", "label_map", "label_origin",
 )  # fmt: skip
 
 #: Packages that compute what the cache holds.

@@ -5,7 +5,7 @@ from __future__ import annotations
 #: Keys of an item that a class may not be called.
 RESERVED = {
     "image", "frame", "affine", "planes", "location", "exam", "patient", "stack", "slice", "phase", "label",
-    "label_frame", "label_axes", "label_map", "label_origin", "time",
+    "label_frame", "label_axes", "label_map", "label_origin", "time", "shift",
 }  # fmt: skip
 #: What ``label_origin`` says of a mask that a network predicted; one that people drew has none.
 PREDICTED = "predicted"

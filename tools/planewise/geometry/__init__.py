@@ -1,5 +1,6 @@
 """Planes to lines, heatmaps and locations, and back. Pure functions on tensors: no files, no MONAI."""
 
+from planewise.geometry.breath_holds import LARGEST_SHIFT, BreathHolds, breath_hold_shifts
 from planewise.geometry.heatmaps import LineFit, fit_lines, line_agreement, line_heatmaps
 from planewise.geometry.lines import (
     clip_lines,
@@ -65,6 +66,7 @@ from planewise.geometry.tolerances import (
 
 __all__ = [
     "AXIS_MARGIN",
+    "LARGEST_SHIFT",
     "MIN_BASE_APEX_COSINE",
     "MIN_END_COSINE",
     "MIN_SPACING",
@@ -73,6 +75,7 @@ __all__ = [
     "SQUARE_STEPS",
     "VOLUME_TURNS",
     "Bound",
+    "BreathHolds",
     "FoundSquares",
     "LineFit",
     "PlannedPlane",
@@ -81,6 +84,7 @@ __all__ = [
     "Squares",
     "angle_between_planes",
     "base_to_apex",
+    "breath_hold_shifts",
     "calibrated_bound",
     "centrosymmetric",
     "check_affine",

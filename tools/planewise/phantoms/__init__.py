@@ -1,6 +1,7 @@
 """Phantom exams: synthetic bodies, scanned and written as real files in real data sets' layouts."""
 
 from planewise.phantoms.heart.body import Body
+from planewise.phantoms.heart.breath_holds import true_shifts
 from planewise.phantoms.heart.defects import DEFECTS
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.groups import GROUPS
@@ -44,5 +45,6 @@ __all__ = [
     "Recipe",
     "lay_planes",
     "true_planes",
+    "true_shifts",
     "write_exams",
 ]

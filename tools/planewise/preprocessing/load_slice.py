@@ -41,6 +41,8 @@ class LoadSliced(MapTransform):
     - ``time``: index along the fourth axis of a NIfTI cine; default 0.
     - ``affine``: what the datalist says, 4x4, RAS+, mm. A single-frame file or a NIfTI volume has its own, which is
       used, and must agree; a multi-frame DICOM file takes this one, since ITK gives one affine for all of its frames.
+    - ``shift``: by how much (mm, RAS+) the datalist's affine has moved the slice from where the file says it is: breath-holds
+      that were undone. Masks move with their images.
     - ``label_map``: ``{value in the file: value wanted}``, applied to the keys in ``label_keys``.
     - ``label_axes``: of a mask whose rows and columns run otherwise than the image's, what
       `nibabel.orientations.apply_orientation` takes to turn its slices into the image's.
@@ -104,7 +106,7 @@ class LoadSliced(MapTransform):
         listed = item.get("affine")
         if is_volume or frames == 1:
             affine = affine.copy()
-            affine[:3, 3] += frame * affine[:3, 2]
+            affine[:3, 3] += frame * affine[:3, 2] + np.asarray(item.get("shift", (0.0, 0.0, 0.0)))
             if listed is not None and key in self.label_keys and item.get("label_origin") == PREDICTED:
                 # of a stack that is not evenly spaced, too, though NIfTI has one spacing: the slices count, not their places
                 affine = np.asarray(listed, dtype=np.float64)

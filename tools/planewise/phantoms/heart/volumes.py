@@ -8,8 +8,8 @@ import numpy as np
 
 from planewise.phantoms.heart.exam import Exam
 
-#: Numbers of the acquisitions of the long-axis views, clear of those of the short-axis slices.
-_STREAMS = {"2ch": 101, "4ch": 100}
+#: Numbers of the acquisitions of each view's first slice; the short-axis slices count on from theirs.
+VIEW_STREAMS = {"sax": 0, "2ch": 101, "4ch": 100}
 
 
 def cine_volume(exam: Exam, view: str) -> tuple[np.ndarray, np.ndarray]:
@@ -56,4 +56,4 @@ def view_affine(exam: Exam, view: str) -> np.ndarray:
 
 def _slices(exam: Exam, view: str):
     """Number of the acquisition, and pose, of each slice."""
-    return enumerate(exam.poses[view], start=_STREAMS.get(view, 0))
+    return enumerate(exam.poses[view], start=VIEW_STREAMS[view])

@@ -1,0 +1,33 @@
+"""`planewise align` as a person meets it."""
+
+import json
+import re
+
+import typer
+from planewise.commands.align import align
+from typer.testing import CliRunner
+
+from tests.data.test_breath_holds import indexed  # noqa: F401  (fixture)
+
+app = typer.Typer()
+app.command()(align)
+
+
+def run(*arguments):
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
+
+
+def test_it_prints_what_it_found_and_writes_a_datalist(indexed, tmp_path):  # noqa: F811
+    outcome = run(indexed, "-o", tmp_path / "aligned.json")
+    assert outcome.exit_code == 0, outcome.output
+    content = json.loads((tmp_path / "aligned.json").read_text())
+    (name,) = content["exams"]
+    record = content["exams"][name]["breath_holds"]
+    row = next(line for line in outcome.output.splitlines() if name in line).split()
+    assert row[2:4] == [f"{value:.3f}" for value in record["agreement"]]
+    assert row[6] == f"{record['uncertainty_mm']:.1f}"
+    assert re.search(r"Shifts of 1 of 1 exam undone\. Wrote .*aligned\.json\.", outcome.output)
+    again = run(tmp_path / "aligned.json", "-o", tmp_path / "twice.json")
+    assert again.exit_code == 1 and not (tmp_path / "twice.json").exists()
+    over = run(indexed, "-o", indexed)
+    assert over.exit_code == 1 and "over itself" in over.output

@@ -1,0 +1,98 @@
+"""`planewise align`: a datalist with the shifts of its exams' breath-holds undone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from planewise.errors import InputError
+from planewise.exams.words import count_of
+
+if TYPE_CHECKING:
+    from planewise.data.breath_holds import AlignedExam
+
+#: Exams in the table on the screen; the datalist holds every exam.
+_MOST_EXAMS = 25
+
+
+def align(
+    datalist: Annotated[Path, typer.Argument(help="What `planewise index` wrote of hearts.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write (JSON).")],
+) -> None:
+    """Undo the shifts between breath-holds, and write a datalist in which slices and planes lie where the heart was.
+
+    Each slice of a cine is taken in a breath-hold of its own, and the heart does not come to rest at the same place every
+    time. Two images that cut each other show the same tissue along their line: images are moved until their intensities
+    agree along all lines (arXiv 2404.00767; by translations alone).
+
+    An exam is left as it is, and the table says why, where it has no long-axis views, where the intensities do not say
+    enough, or where they do not agree. Nothing is written but the datalist; bundles, `planewise plan` and
+    `planewise inspect` take it as any other.
+    """
+    console, problems = Console(), Console(stderr=True)
+    try:
+        from planewise.data.breath_holds import undo_breath_holds  # here: it imports MONAI, and --help should not wait
+        from planewise.exams.datalist import check_output, write_datalist
+
+        written = check_output(output)
+        if written == datalist.expanduser().absolute():
+            raise InputError(f"{datalist} would be written over itself; name another file with -o")
+        with Progress(
+            TextColumn("comparing images"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=problems,
+            transient=True,
+        ) as bar:
+            task = bar.add_task("", total=None)
+            content, found = undo_breath_holds(
+                datalist, lambda done, total: bar.update(task, completed=done, total=total)
+            )
+        write_datalist(content, written)
+    except InputError as error:
+        problems.print(f"[bold red]planewise align:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    undone = [exam for exam in found if exam.why_not is None]
+    if undone:
+        console.print(_table(undone[:_MOST_EXAMS]))
+    if len(undone) > _MOST_EXAMS:
+        console.print(f"... and {count_of(len(undone) - _MOST_EXAMS, 'exam')} more: see `exams` in the datalist.")
+    reasons = defaultdict(list)
+    for exam in found:
+        if exam.why_not is not None:
+            reasons[exam.why_not].append(exam.exam)
+    for reason, names in reasons.items():
+        which = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        console.print(f"[yellow]left as it is:[/] {which}. {escape(reason)}", soft_wrap=True)
+    console.print(
+        f"Shifts of {len(undone)} of {count_of(len(found), 'exam')} undone. Wrote {escape(str(written))}. It holds paths: "
+        "keep it on this machine.",
+        soft_wrap=True,
+    )
+
+
+def _table(exams: list[AlignedExam]) -> Table:
+    table = Table(title="shifts undone", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("exam", no_wrap=True)
+    for name in ("images", "agreement", "undone", "shift, mm", "largest", "uncertain by"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for exam in exams:
+        lengths = exam.shifts.norm(dim=-1)
+        table.add_row(
+            exam.exam,
+            str(exam.images),
+            *(f"{value:.3f}" for value in exam.agreement),
+            f"{float(lengths.median()):.1f}",
+            f"{float(lengths.max()):.1f}",
+            f"{exam.uncertainty:.1f}",
+        )
+    return table

@@ -1,0 +1,204 @@
+"""A datalist whose slices lie where the heart was in their breath-holds."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from planewise.data.cycle_points import cycle_fraction
+from planewise.data.datalist import read_datalist
+from planewise.errors import InputError
+from planewise.exams.split import SECTIONS
+from planewise.geometry import LARGEST_SHIFT, breath_hold_shifts, plane_from_affine, relative_locations
+from planewise.preprocessing import LoadSliced
+
+#: Shifts that are less certain than this (mm, the median of an exam) are not undone: half of what they would be if the images
+#: said nothing at all.
+MOST_UNCERTAIN = 2.5
+
+#: An exam whose lines agree less than this after the shifts (median correlation) shows other tissue in its views, or at
+#: another time.
+LEAST_AGREEMENT = 0.8
+
+
+@dataclass
+class AlignedExam:
+    """What was found of one exam."""
+
+    exam: str
+    """hash"""
+    images: int
+    """short-axis slices and views that cut them"""
+    why_not: str | None
+    """why it was left alone, as a sentence; None if its shifts are undone"""
+    agreement: tuple[float, float] | None = None
+    """median correlation along the lines, before and after"""
+    shifts: torch.Tensor | None = None
+    """``(images, 3)``, RAS+, mm, found but perhaps not used"""
+    uncertainty: float | None = None
+    """median standard deviation of a shift, mm"""
+
+
+def undo_breath_holds(
+    datalist: str | Path, progress: Callable[[int, int], None] | None = None
+) -> tuple[dict[str, Any], list[AlignedExam]]:
+    """A copy of a datalist of short-axis stacks with breath-hold shifts undone, see `breath_hold_shifts`.
+
+    Of each image the first phase is read. Of an exam that is changed, items and views get ``shift`` (mm, RAS+), which is in
+    their ``affine`` and ``planes`` already, and locations are computed again. Others stay as they are. What was found of each
+    stands in its entry as ``breath_holds``.
+
+    Args:
+        datalist: what `planewise index` wrote.
+        progress: called with (exams done, exams in all).
+
+    Returns:
+        The datalist, with absolute paths, and what was found of each exam.
+
+    Raises:
+        InputError: it is not a datalist of short-axis stacks, or its shifts are undone already.
+    """
+    path = Path(datalist).expanduser().resolve()
+    content = copy.deepcopy(read_datalist(path))
+    stack = content.get("planewise", {}).get("stack")
+    if stack != "sax":
+        raise InputError(
+            f"{path.name} is of the stack {stack!r}; breath-holds are undone in short-axis stacks of hearts: index the "
+            "folder with --anatomy cardiac and without --view"
+        )
+    items = defaultdict(list)
+    for section in SECTIONS:
+        for item in content.get(section, []):
+            _make_absolute(item, path.parent)
+            items[item["exam"]].append(item)
+    for entry in content.get("exams", {}).values():
+        for shown in entry["stacks"].values():
+            for item in shown.get("items", []):
+                _make_absolute(item, path.parent)
+    if content["planewise"].get("breath_holds"):
+        raise InputError(f"the shifts of {path.name} are undone already; start from what `planewise index` wrote")
+    content["planewise"]["breath_holds"] = "undone"
+    found = []
+    for number, (name, entry) in enumerate(content.get("exams", {}).items()):
+        exam = _align(name, entry, items[name])
+        entry["breath_holds"] = _record(exam)
+        found.append(exam)
+        if progress is not None:
+            progress(number + 1, len(content["exams"]))
+    return content, found
+
+
+def _record(exam: AlignedExam) -> dict[str, Any]:
+    """What the datalist says of an exam's breath-holds."""
+    record: dict[str, Any] = {"undone": exam.why_not is None}
+    if exam.why_not is not None:
+        record["why_not"] = exam.why_not
+    if exam.agreement is not None:
+        record["agreement"] = [round(value, 4) for value in exam.agreement]
+        record["uncertainty_mm"] = round(exam.uncertainty, 3)
+    return record
+
+
+def _make_absolute(item: dict[str, Any], folder: Path) -> None:
+    for key in ("image", "label"):
+        if isinstance(item.get(key), str):
+            item[key] = str((folder / item[key]).resolve())
+
+
+def _view_items(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """View to its image, of those that are recognised and cut the stack."""
+    return {view: stack["items"][0] for view, stack in entry["stacks"].items() if view != "sax" and stack.get("items")}
+
+
+def _align(name: str, entry: dict[str, Any], items: list[dict[str, Any]]) -> AlignedExam:
+    """Find an exam's shifts, and write them into its entry and items if they are to be trusted."""
+    slices = defaultdict(list)
+    for item in items:
+        if "affine" in item:
+            slices[item["slice"]].append(item)
+    first = [min(slices[rank], key=cycle_fraction) for rank in sorted(slices)]
+    views = _view_items(entry)
+    images = [*first, *views.values()]
+    if not first or not views:
+        why = "no slices with a place in space" if not first else "no view that cuts the short axis"
+        return AlignedExam(name, len(images), f"It has {why}.")
+    load = LoadSliced("image")
+    loaded = [load({**item, "exam": name})["image"] for item in images]
+    affines = torch.stack([image.affine.to(torch.float64) for image in loaded])
+    thick = [entry["stacks"][view].get("thickness", 0.0) for view in (*["sax"] * len(first), *views)]
+    result = breath_hold_shifts([image.as_tensor()[0, ..., 0] for image in loaded], affines, torch.tensor(thick))
+    exam = AlignedExam(name, len(images), None, shifts=result.shifts, uncertainty=float(result.uncertainty.median()))
+    if len(result.after):
+        exam.agreement = (float(result.before.median()), float(result.after.median()))
+    exam.why_not = _why_not(exam, affines[: len(first)])
+    if exam.why_not is None:
+        shifts = dict(zip([*sorted(slices), *views], result.shifts.tolist(), strict=True))
+        _move(entry, slices, views, shifts)
+    return exam
+
+
+def _why_not(exam: AlignedExam, stack: torch.Tensor) -> str | None:
+    """Why shifts are not to be trusted, given the affines of the short-axis slices."""
+    if exam.agreement is None:
+        return "Its images do not cut each other where they show the heart."
+    if exam.uncertainty > MOST_UNCERTAIN:
+        return (
+            f"Its intensities do not say enough: shifts would be uncertain by {exam.uncertainty:.1f} mm, at most "
+            f"{MOST_UNCERTAIN:g} is wanted."
+        )
+    if exam.agreement[1] < LEAST_AGREEMENT:
+        return (
+            f"Its views do not agree: correlation {exam.agreement[1]:.2f} along their lines with shifts undone, at least "
+            f"{LEAST_AGREEMENT:g} is wanted."
+        )
+    if float(exam.shifts.abs().max()) > 0.9 * LARGEST_SHIFT:
+        return f"A shift would be near the largest that is looked for, {LARGEST_SHIFT:g} mm."
+    _, normal = plane_from_affine(stack[0])
+    order = [(stack[:, :3, 3] + shift) @ normal for shift in (torch.zeros(3), exam.shifts[: len(stack)])]
+    if len(stack) > 1 and not torch.equal(order[0].argsort(), order[1].argsort()):
+        return "Slices would change places."
+    return None
+
+
+def _move(
+    entry: dict[str, Any],
+    slices: Mapping[int, list[dict[str, Any]]],
+    views: Mapping[str, dict[str, Any]],
+    shifts: Mapping[int | str, list[float]],
+) -> None:
+    """Write shifts into an exam's items and views."""
+    ranks = sorted(slices)
+    for rank in ranks:
+        for item in slices[rank]:
+            _shift(item, shifts[rank])
+    origins = torch.tensor([[row[3] for row in slices[rank][0]["affine"][:3]] for rank in ranks], dtype=torch.float64)
+    _, normal = plane_from_affine(torch.tensor(slices[ranks[0]][0]["affine"], dtype=torch.float64))
+    locations = relative_locations(origins, normal).tolist()
+    for rank, location in zip(ranks, locations, strict=True):
+        for item in slices[rank]:
+            if "location" in item:
+                item["location"] = round(location, 9)
+            item["planes"] = {
+                view: {**plane, "origin": _sum(plane["origin"], shifts[view])} if view in views else plane
+                for view, plane in item["planes"].items()
+            }
+    for view, item in views.items():
+        _shift(item, shifts[view])
+
+
+def _shift(item: dict[str, Any], shift: list[float]) -> None:
+    rows = [list(row) for row in item["affine"]]
+    for row, moved in zip(rows, _sum([row[3] for row in rows[:3]], shift), strict=False):
+        row[3] = moved
+    item |= {"affine": rows, "shift": [round(value, 6) for value in shift]}
+
+
+def _sum(point: list[float], shift: list[float]) -> list[float]:
+    # to the digits of the shift, so that affine and shift agree
+    return [round(a + round(b, 6), 9) for a, b in zip(point, shift, strict=True)]

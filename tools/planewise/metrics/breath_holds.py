@@ -1,0 +1,21 @@
+"""How far breath-hold shifts are from the true ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def breath_hold_errors(shifts: Tensor, true: Tensor) -> Tensor:
+    """Distance of each image of an exam from its true place among the others.
+
+    Args:
+        shifts: ``(N, 3)``, mm; zeros for an exam as it is.
+        true: ``(N, 3)``, mm.
+
+    Returns:
+        ``(N,)``, mm, once the exam is moved as a whole by the mean of the differences: a translation of all images changes
+        no line, so nothing could find it.
+    """
+    apart = torch.as_tensor(shifts, dtype=torch.float64) - torch.as_tensor(true, dtype=torch.float64)
+    return (apart - apart.mean(dim=0)).norm(dim=-1)
