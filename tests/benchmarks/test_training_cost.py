@@ -170,23 +170,25 @@ def test_photographs_of_a_validation_and_of_a_step(name):
     assert found.validated == len(list(sampler)) == (30 if name == "jigsaw" else 200)
 
 
-def test_memory_of_a_step_of_volumes(capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        # four channels of 32^3 voxels
+        ("downstream_brain_tumour_segmentation", 4 * 32**3),
+        # 64 patches of 12^3: 32 / (1 + 3 / 2)
+        ("pretext_contrastive_predictive_coding", 64 * 12**3),
+        # each volume and its transformed version
+        ("pretext_exemplar", 2 * 32**3),
+    ],
+)
+def test_memory_of_a_step_of_volumes(name, numbers, capsys, monkeypatch):
     monkeypatch.setattr(training_cost, "_peak", lambda network, image: image.numel() / 10)
-    command = [
-        "training_cost.py",
-        "downstream_brain_tumour_segmentation",
-        "--exams",
-        "9",
-        "--batch-size",
-        "2",
-        "--memory",
-    ]
-    monkeypatch.setattr("sys.argv", [*command, "--config", "demo.yaml"])
+    command = ["training_cost.py", name, "--exams", "9", "--batch-size", "2", "--memory", "--config", "demo.yaml"]
+    monkeypatch.setattr("sys.argv", command)
     training_cost.main()
     text = capsys.readouterr().out
-    # two volumes of four channels and 32^3 voxels
     assert "GFLOP a volume, 2 volumes a step" in text
-    assert f"peak memory of a step of 2 volumes, float32: {2 * 4 * 32**3 / 10:.1f} GiB" in text
+    assert f"peak memory of a step of 2 volumes, float32: {2 * numbers / 10:.1f} GiB" in text
 
 
 def test_tiles_of_a_puzzle_are_counted_at_their_size():

@@ -105,6 +105,36 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     assert found["end_systole"] is None and found["ejection_fraction_percent"] == {"LV": None, "RV": None}
 
 
+def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, monkeypatch):
+    """On the terminal and on the page, beside the verdict; nothing of what is no plane."""
+    affine = np.diag([2.0, 2.0, 10.0, 1.0])
+    noise = np.random.default_rng(0).normal(size=(40, 40, 3)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(noise, affine), tmp_path / "heart.nii.gz")
+    sure = {
+        "verdict": "plane", "reasons": [], "origin": [40, 40, 10], "normal": [1, 0, 0], "agreement": 0.9,
+        "slices_that_disagree": [1, 3], "slices_without_a_line": [], "within_deg": 5.56, "within_mm": 1.7,
+    }  # fmt: skip
+    none = dict.fromkeys(sure) | {"verdict": "no plane", "reasons": ["peak 0.10, at least 0.5 is needed"]}
+    plan = {"slices": 3, "bounds_measured_on": "9 phantom exams", "views": {"2ch": sure, "4ch": none}}
+
+    def planned(bundle, settings):
+        folder = settings["output_dir"] / "heart"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "plan.json").write_text(json.dumps(plan))
+        return []
+
+    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", planned)
+    outcome = run("plan", tmp_path / "heart.nii.gz", "-o", tmp_path / "out", "--weights", tmp_path / "heart.nii.gz")
+    assert outcome.exit_code == 0, outcome.output
+    within = (
+        "9 of 10 such planes lie within 5.6 deg and 1.7 mm of the right one (9 phantom exams); slices 1 and 3 disagree"
+    )
+    assert f"  2ch: plane, agreement 0.90; {within}\n" in outcome.output
+    assert "  4ch: no plane; peak 0.10, at least 0.5 is needed, agreement -\n" in outcome.output
+    text = (tmp_path / "out/heart/index.html").read_text()
+    assert f"<td>{within}</td>" in text and "<th>how sure</th>" in text
+
+
 @pytest.mark.parametrize("command", ["plan", "segment"])
 def test_without_weights_it_says_where_to_name_them(command, tmp_path):
     outcome = run(command, tmp_path, "-o", tmp_path / "out", "--bundles", tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import torch
 import yaml
 from monai.bundle import ConfigParser
 from planewise.engines.follow_weights import follow_pretrained, follow_weights
+from planewise.packaging.configs import with_values
 
 from tests.conftest import ROOT
 
 TWO_PHASES = "downstream_cardiac_two_phase_classification"
 POSITION, MASKED = "pretext_cardiac_sax_position", "pretext_masked_autoencoder"
-SEGMENTATION = "downstream_cardiac_sax_segmentation"
+SEGMENTATION, MULTITASK = "downstream_cardiac_sax_segmentation", "pretext_cardiac_multitask"
 SMALL = {"features": [4, 8], "spacing": 5.0, "image_size": 48, "stem_stride": 2}
 
 
@@ -159,3 +161,32 @@ def test_nothing_of_a_run_is_evaluated(tmp_path, caplog):
     run = a_run(POSITION, tmp_path / "other", features=trap, stem_stride=2)
     assert follow_pretrained(a_parser(SEGMENTATION, "train.yaml", pretrained=str(run)), []) == {"stem_stride": 2}
     assert not (tmp_path / "trap").exists()
+
+
+@pytest.mark.parametrize("where", ["elsewhere", "in the bundle", "a folder"])
+def test_bounds_of_the_bundles_weights_are_not_said_of_others(where, tmp_path):
+    """Nothing is known of either file; what a package's configs say is of the weights in its own folder."""
+    folder = tmp_path / MULTITASK
+    shutil.copytree(folder_of(MULTITASK) / "configs", folder / "configs")
+    (folder / "models").mkdir()
+    torch.save({}, folder / "models/model.pt")
+    torch.save({}, tmp_path / "other.pt")
+    weights = {"elsewhere": tmp_path / "other.pt", "in the bundle": folder / "models/model.pt", "a folder": folder}[
+        where
+    ]
+    bounds = {"measured_on": "9 exams"}
+    (folder / "configs/inference.yaml").write_text(
+        with_values((folder / "configs/inference.yaml").read_text(), {"plane_bounds": bounds})
+    )
+    parser = ConfigParser(ConfigParser.load_config_files([str(folder / "configs/inference.yaml")]))
+    parser.update({"bundle_root": str(folder), "weights": str(weights)})
+    taken = follow_weights(parser, [])
+    assert taken == ({"plane_bounds": None} if where == "elsewhere" else {})
+    assert parser["plane_bounds"] == (None if where == "elsewhere" else bounds)
+
+
+def test_bounds_of_the_command_line_win(tmp_path):
+    torch.save({}, tmp_path / "other.pt")
+    bounds = {"measured_on": "mine"}
+    parser = a_parser(MULTITASK, "inference.yaml", weights=str(tmp_path / "other.pt"), plane_bounds=bounds)
+    assert follow_weights(parser, []) == {} and parser["plane_bounds"] == bounds

@@ -1,5 +1,6 @@
 """A bundle's inference as a process: what it says, and what it refuses."""
 
+import os
 import sys
 
 import pytest
@@ -62,3 +63,28 @@ def test_an_error_is_no_traceback(bundle, monkeypatch, tmp_path):
 def test_no_bundle(tmp_path):
     with pytest.raises(InputError, match="no bundle in .*--bundles"):
         run_inference(tmp_path, {})
+
+
+def test_who_watches_is_called_while_it_runs(bundle, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "_LOOK_EVERY", 0.01)
+    acts(
+        monkeypatch, tmp_path, "import os, time\nwhile not os.path.exists('seen'):\n    time.sleep(0.01)\nprint('done')"
+    )
+    assert run_inference(bundle, {}, watch=(bundle / "seen").touch) == []
+    assert (bundle / "seen").is_file()
+
+
+def test_nothing_is_left_running_when_it_is_stopped(bundle, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "_LOOK_EVERY", 0.01)
+    acts(
+        monkeypatch, tmp_path, "import os, time\nprint(os.getpid(), file=open('pid', 'w'), flush=True)\ntime.sleep(600)"
+    )
+
+    def stop():
+        if (bundle / "pid").is_file() and (bundle / "pid").read_text():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_inference(bundle, {}, watch=stop)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((bundle / "pid").read_text()), 0)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from planewise.engines.weights_settings import asked_of_overlay, defining_settings, settings_of
+from planewise.engines.weights_settings import (
+    asked_of_overlay,
+    defining_settings,
+    measured_settings,
+    settings_of,
+)
 from planewise.errors import InputError
 from planewise.packaging.run_record import Run
 
@@ -69,3 +74,25 @@ def test_a_run_that_saw_other_images_or_targets_is_not_one_of_the_bundle(key):
     other = run(train=TRAIN["train"] | {key: ["another"]})
     with pytest.raises(InputError, match=f"has another train#{key}; .*commit abc"):
         settings_of(other, TRAIN, INFERENCE)
+
+
+BOUNDS = {"measured_on": "9 exams", "2ch": {"angle_deg": [1.0, 2.0]}}
+
+
+def test_what_was_measured_with_weights_comes_with_them():
+    """It is the record's, not the configuration's; what is not known of weights is not taken from the bundle's own."""
+    inference = INFERENCE | {"plane_bounds": None, "postprocessing": [{"bounds": "@plane_bounds"}]}
+    own, other = run(), run()
+    own.record["measured"] = {"plane_bounds": BOUNDS}
+    assert settings_of(own, TRAIN, inference)["inference.yaml"] == {"plane_bounds": BOUNDS}
+    assert settings_of(own, TRAIN, INFERENCE)["inference.yaml"] == {}
+    theirs = inference | {"plane_bounds": BOUNDS}
+    assert settings_of(other, TRAIN, theirs)["inference.yaml"] == {"plane_bounds": None}
+    assert settings_of(own, TRAIN, theirs)["inference.yaml"] == {}
+    assert measured_settings({}, theirs) == {"plane_bounds": None}
+
+
+@pytest.mark.parametrize("code", ["$import os", {"_target_": "os.system"}, "@network"])
+def test_code_in_what_was_measured_is_refused(code):
+    with pytest.raises(InputError, match="more than numbers and texts"):
+        measured_settings({"measured": {"plane_bounds": {"measured_on": code}}}, {"plane_bounds": None})

@@ -194,6 +194,19 @@ def test_trust_is_what_99_of_100_stacks_keep():
     assert found.metrics["orientation"]["views"]["2ch"]["trust"]["peak"] == pytest.approx(0.6 + 0.03 * 0.1, abs=6e-4)
 
 
+def test_bounds_are_what_nine_of_ten_planes_keep():
+    """Exact lines: no slice moves the plane. Of four planes there is no bound; of nine and their double it is the largest."""
+    found = results()
+    assert set(found.tables["planes.csv"]["slices"]) == {3}
+    assert found.tables["planes.csv"]["angle_sd_deg"] == pytest.approx([0] * 8, abs=1e-4)
+    assert found.tables["planes.csv"]["offset_sd_mm"] == pytest.approx([0] * 8, abs=1e-4)
+    assert found.metrics["orientation"]["views"]["2ch"]["bounds"] is None
+    phases = [0.0, 0.0, 0.0, 0.0, 0.4, 0.4, 0.4, 0.4, 0.4]
+    bounds = results(phases=phases).metrics["orientation"]["views"]["2ch"]["bounds"]
+    # offsets of 18 planes, among them five of 8 mm: the 18th
+    assert bounds["offset_mm"] == [pytest.approx(8), pytest.approx(0, abs=0.1)]
+
+
 def test_lines_that_are_there_and_were_not_found_are_counted():
     def spoil(rows):
         rows["lines"][:4, 0] = torch.nan

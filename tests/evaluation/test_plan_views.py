@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from planewise.errors import InputError
 from planewise.evaluation import PlanViewsd, PlanWriter
 from planewise.geometry import PlannedPlane, intersection_lines, line_heatmaps, plane_errors
 
@@ -120,6 +122,39 @@ def test_numbers_that_are_not_known_are_none(stack):
         assert view["verdict"] == "no plane" and view["spread_deg"] is None
 
 
+def test_slices_that_disagree_are_named(stack, tmp_path, caplog):
+    """The fourth slice's heatmap is turned over; the seventh has none. Nothing is said of bounds that were not measured."""
+    image, heatmaps, *_ = stack
+    broken = heatmaps.clone()
+    broken[0, :, :, 3] = broken[0, :, :, 3].flip(0)
+    broken[0, :, :, 6] = 0
+    item = plan(image, broken)
+    view, other = (item["plan"]["views"][name] for name in ("2ch", "4ch"))
+    assert (view["slices_that_disagree"], view["slices_without_a_line"]) == ([4], [7])
+    assert (other["slices_that_disagree"], other["slices_without_a_line"]) == ([], [])
+    assert view["angle_sd_deg"] > other["angle_sd_deg"] >= 0
+    assert view["within_deg"] is None and item["plan"]["bounds_measured_on"] is None
+    far = plan(image, broken, max_slice_distance=500.0)["plan"]["views"]["2ch"]
+    assert far["slices_that_disagree"] == []
+    with caplog.at_level("INFO", logger="planewise"):
+        item["network_heatmaps"] = item["heatmaps"]
+        PlanWriter(tmp_path)(SimpleNamespace(state=SimpleNamespace(batch=[{}], output=[item])))
+    assert "exam ab12, 2ch: plane slice 4 disagrees; slice 7 has no line" in caplog.messages
+
+
+def test_a_plane_says_how_far_off_it_may_be(stack):
+    """Exact heatmaps: hardly anything moves the plane, and what is left is the network's own."""
+    image, heatmaps, *_ = stack
+    bounds = {"measured_on": "20 exams", "2ch": {"angle_deg": [6, 2], "offset_mm": [2, 1]}}
+    bounds["4ch"] = {"angle_deg": [8, 2], "offset_mm": [3, 1]}
+    found = plan(image, heatmaps, plane_bounds=bounds)["plan"]
+    within = [[found["views"][view][name] for name in ("within_deg", "within_mm")] for view in ("2ch", "4ch")]
+    assert within == [pytest.approx([6, 2], abs=0.05), pytest.approx([8, 3], abs=0.05)]
+    assert found["bounds_measured_on"] == "20 exams"
+    with pytest.raises(InputError, match="plane_bounds has None for 4ch"):
+        plan(image, heatmaps, plane_bounds={"measured_on": "x", "2ch": bounds["2ch"]})
+
+
 def test_limits_are_settings(stack):
     image, heatmaps, *_ = stack
     assert plan(image, heatmaps * 0.7)["plan"]["views"]["2ch"]["verdict"] == "plane"
@@ -144,8 +179,6 @@ def test_uneven_slices_use_their_own_affines(stack):
 
 
 def test_writer_gives_planes_to_slicer_and_says_research_only(stack, tmp_path):
-    from types import SimpleNamespace
-
     image, heatmaps, *_ = stack
     prediction = heatmaps.clone()
     prediction[1] *= 0.1
@@ -162,13 +195,21 @@ def test_writer_gives_planes_to_slicer_and_says_research_only(stack, tmp_path):
 
 def test_every_number_of_a_plan_is_the_planes_own(stack, monkeypatch):
     image, heatmaps, *_ = stack
+    distances = torch.tensor([1.0, 12.1, 3, 11.9, 5, 20, 7, torch.nan, 0])
     made = [
-        PlannedPlane("2ch", torch.tensor([1.0, 2, 3]), torch.tensor([0.6, 0, 0.8]), 5.5, 7.5, 0.75, 0.65, 8),
-        PlannedPlane("4ch", torch.tensor([4.0, 5, 6]), torch.tensor([0, 1.0, 0]), 12.5, 13.5, 0.55, 0.45, 7),
+        PlannedPlane(
+            "2ch", torch.tensor([1.0, 2, 3]), torch.tensor([0.6, 0, 0.8]), 5.5, 7.5, 0.75, 0.65, 8, distances, 2.0, 0.5
+        ),
+        PlannedPlane(
+            "4ch", torch.tensor([4.0, 5, 6]), torch.tensor([0, 1.0, 0]), 12.5, 13.5, 0.55, 0.45, 7, distances, 2.0, 0.5
+        ),
     ]
+    bounds = {view: {"angle_deg": [3.0, 2.0], "offset_mm": [1.2, 1.0]} for view in ("2ch", "4ch")}
     monkeypatch.setattr("planewise.evaluation.plan_views.plan_planes", lambda *given: made)
     locations = torch.tensor([0.1, 0.0, 0.3, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8]).expand(1, *SHAPE, SLICES)
-    found = plan(image, torch.cat([heatmaps, locations]), location=True, min_peak=0.6, max_residual=11)["plan"]
+    found = plan(image, torch.cat([heatmaps, locations]), location=True, min_peak=0.6, max_residual=11,
+                 plane_bounds=bounds | {"measured_on": "30 exams"})["plan"]  # fmt: skip
+    assert found["bounds_measured_on"] == "30 exams"
     assert found["views"]["2ch"] == {
         "verdict": "plane",
         "reasons": [],
@@ -179,6 +220,12 @@ def test_every_number_of_a_plan_is_the_planes_own(stack, monkeypatch):
         "residual_mm": 5.5,
         "spread_deg": 7.5,
         "slices": 8,
+        "slices_that_disagree": [2, 6],
+        "slices_without_a_line": [8],
+        "angle_sd_deg": 2,
+        "offset_sd_mm": 0.5,
+        "within_deg": 5,
+        "within_mm": 1.3,
     }
     refused = found["views"]["4ch"]
     assert refused["reasons"] == [
@@ -189,6 +236,7 @@ def test_every_number_of_a_plan_is_the_planes_own(stack, monkeypatch):
     ]
     numbers = [refused[name] for name in ("peak", "agreement", "residual_mm", "spread_deg", "slices")]
     assert numbers == [0.45, 0.55, 12.5, 13.5, 7] and refused["origin"] is None
+    assert {refused[name] for name in ("slices_that_disagree", "angle_sd_deg", "within_deg", "within_mm")} == {None}
     # two neighbours swapped, twice: 1 - 6 * 4 / (9 * 80)
     assert found["order"] == pytest.approx(1 - 24 / 720, abs=5e-4) and found["slices"] == SLICES
     assert found["locations"] == pytest.approx([0.1, 0.0, 0.3, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8])
@@ -199,12 +247,8 @@ def test_drawn_lines_are_three_millimetres_wide_at_their_planes_place(monkeypatc
     image = MetaTensor(
         torch.rand(1, *SHAPE, SLICES), affine=torch.diag(torch.tensor([1.0, 1, 8, 1], dtype=torch.float64))
     )
-    flat = PlannedPlane(
-        "2ch", torch.tensor([20.0, 0, 0]).double(), torch.tensor([1.0, 0, 0]).double(), 0, 0, 1, 1, SLICES
-    )
-    across = PlannedPlane(
-        "4ch", torch.tensor([0, 9.0, 0]).double(), torch.tensor([0, 1.0, 0]).double(), 0, 0, 1, 1, SLICES
-    )
+    axes, rest = torch.eye(3, dtype=torch.float64), (0, 0, 1, 1, SLICES, torch.zeros(SLICES), 0, 0)
+    flat, across = PlannedPlane("2ch", 20 * axes[0], axes[0], *rest), PlannedPlane("4ch", 9 * axes[1], axes[1], *rest)
     monkeypatch.setattr("planewise.evaluation.plan_views.plan_planes", lambda *given: [flat, across])
     labels = plan(image, torch.zeros(2, *SHAPE, SLICES))["pred"][0]
     assert labels[:, 0, 5].nonzero()[:, 0].tolist() == [19, 20, 21] and labels[0, :, 5].nonzero()[:, 0].tolist() == [

@@ -8,12 +8,15 @@ import pytest
 import torch
 from planewise.geometry import (
     SliceLines,
+    distances_of_lines,
     find_lines,
     intersection_lines,
+    jackknife_of_plane,
     line_centres,
     line_heatmaps,
     plan_planes,
     plane_errors,
+    plane_from_lines,
 )
 
 SHAPE = (61, 61)
@@ -104,6 +107,64 @@ def test_a_heatmap_that_looks_more_like_a_line_counts_more():
         (plane,) = plan_planes(found(*shifted, agreement=[1.0, 1, 1, agreement]), stack(4), SHAPE, ["2ch"])
         pulled.append(abs(float(plane.normal[2])))
     assert pulled[1] < 0.6 * pulled[0]
+
+
+def test_distances_of_lines_by_hand():
+    """6 mm off, turned by 3 degrees about the middle, both, and no line: of points 40 mm to either side."""
+    lines = torch.stack([upright(shift=3), upright(3), upright(3, shift=3), torch.full((3,), torch.nan)])
+    middle = torch.full((4, 2), MIDDLE, dtype=torch.float64)
+    plane = torch.tensor([60.0, 0, 0], dtype=torch.float64), torch.tensor([1.0, 0, 0], dtype=torch.float64)
+    found_distances = distances_of_lines(lines, stack(4), middle, *plane)
+    turned, shifted = 40 * math.sin(math.radians(3)), 6 * math.cos(math.radians(3))
+    assert found_distances[:3].tolist() == pytest.approx([6, turned, math.hypot(turned, shifted)])
+    assert torch.isnan(found_distances[3])
+
+
+def test_a_plane_knows_how_far_each_line_is_from_it():
+    lines = [upright(), upright(), upright(), upright(30), torch.full((3,), torch.nan)]
+    (plane,) = plan_planes(found(*lines), stack(5), SHAPE, ["2ch"])
+    assert plane.distances[:3].max() < 2 and plane.distances[3] > 15 and torch.isnan(plane.distances[4])
+
+
+def test_the_jackknife_by_hand():
+    """The third line is 10 mm off and weighs next to nothing, so that the plane is that of the first two. Without the first
+    the plane is tilted by atan(10 / 40) about the middle; without the second by atan(10 / 80), 5 mm from the middle."""
+    lines, affines = torch.stack([upright(), upright(), upright(shift=5)]), stack(3)
+    middle = torch.full((3, 2), MIDDLE, dtype=torch.float64)
+    weights = torch.tensor([1.0, 1, 1e-6], dtype=torch.float64)
+    at = torch.tensor([60.0, 60, 0], dtype=torch.float64)
+    angle, offset = jackknife_of_plane(lines, affines, middle, weights, at)
+    tilts = [math.degrees(math.atan(part)) for part in (10 / 40, 10 / 80)]
+    assert angle == pytest.approx(math.sqrt(2 / 3) * math.hypot(*tilts), rel=1e-3)
+    assert offset == pytest.approx(math.sqrt(2 / 3) * 5 * math.cos(math.radians(tilts[1])), rel=1e-3)
+
+
+def test_the_jackknife_of_many_slices_leaves_out_groups():
+    """Every fourth of twelve; with as many groups as slices one at a time."""
+    draws = torch.Generator().manual_seed(1)
+    shifts = torch.randn(12, generator=draws).tolist()
+    lines, affines = torch.stack([upright(shift=shift) for shift in shifts]), stack(12, gap=10.0)
+    middle, weights = torch.full((12, 2), MIDDLE, dtype=torch.float64), torch.ones(12, dtype=torch.float64)
+    at = torch.tensor([60.0, 60, 0], dtype=torch.float64)
+    origin, normal, _ = plane_from_lines(lines, affines, middle)
+    for groups in (4, 12, 16):
+        left_out = [set(range(12)[first::groups]) for first in range(min(groups, 12))]
+        moves = []
+        for group in left_out:
+            kept = [number for number in range(12) if number not in group]
+            again = plane_from_lines(lines[kept], affines[kept], middle[kept])
+            moves.append(plane_errors(again[0], again[1], origin, normal, at))
+        count = len(left_out)
+        expected = [math.sqrt((count - 1) / count * sum(move[axis] ** 2 for move in moves)) for axis in (0, 1)]
+        assert jackknife_of_plane(lines, affines, middle, weights, at, groups) == pytest.approx(tuple(expected))
+
+
+def test_the_jackknife_needs_three_lines():
+    two = found(upright(3), upright(-3), torch.full((3,), torch.nan))
+    (plane,) = plan_planes(two, stack(3), SHAPE, ["2ch"])
+    assert math.isnan(plane.angle_sd) and math.isnan(plane.offset_sd) and plane.slices == 2
+    (plane,) = plan_planes(found(upright(), upright(), upright()), stack(3), SHAPE, ["2ch"])
+    assert plane.angle_sd == pytest.approx(0, abs=1e-6) and plane.offset_sd == pytest.approx(0, abs=1e-6)
 
 
 def test_centres_are_where_the_views_cross():

@@ -238,6 +238,16 @@ def test_an_exam_that_cannot_be_read_costs_itself(segmented, bundle):
     assert items and not any("label" in item for item in items)
 
 
+def test_what_was_cut_off_is_no_mask_of_an_exam_that_cannot_be_read_now(segmented, bundle):
+    first = segmented()
+    mask = first.masks / "cccc_ED/cccc_ED_mask.nii.gz"
+    mask.write_bytes(mask.read_bytes()[:-20])
+    bundle.unread = {"cccc": "no"}
+    done = segmented()
+    assert done.left_out == {"cccc": "it cannot be segmented (image: no)"} and (done.kept, done.images) == (4, 4)
+    assert not mask.exists()
+
+
 def test_what_is_no_exams_fault_ends_it(segmented, bundle, monkeypatch):
     def refuses(*_, **__):
         raise InputError("the weights are of another network")

@@ -84,6 +84,24 @@ def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):
     assert "Medians over the 60 test exams, against the planes that their anatomy asks for:" in rows
 
 
+def test_a_page_says_how_far_off_planes_may_be(tmp_path):
+    models = tmp_path / "bundle" / "models"
+    weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
+    bounds = {"measured_on": "30 phantom exams", "2ch": {"angle_deg": [5.834, 0.767], "offset_mm": [1.7, 1.5]}}
+    kept = {"2ch": {"planes": 40, "refused": 3, "angle_deg": 0.868, "offset_mm": 0.9}}
+    content = {
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms", "made_by": "a recipe",
+        "scores": {}, "config": {"depth": 2}, "measured": {"plane_bounds": bounds}, "bounds": {"kept_by_test_exams": kept},
+    }  # fmt: skip
+    (models / "record.json").write_text(json.dumps(content))
+    rows = card_rows(Run.of_weights(weights))
+    assert rows[-2:] == [
+        '| 2ch, deg | 5.83 | 0.77 | 32 of 37, 3 are "no plane" |',
+        '| 2ch, mm | 1.70 | 1.50 | 33 of 37, 3 are "no plane" |',
+    ]
+    assert "from 30 phantom exams: 9 of 10" in " ".join(rows)
+
+
 def test_a_record_without_settings_is_broken(tmp_path):
     weights = saved(tmp_path / "models", a=torch.zeros(2))
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()

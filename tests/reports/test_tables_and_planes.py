@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 from planewise.commands import app
-from planewise.reports.planned_views import slicer_markups
+from planewise.reports.planned_views import plane_in_words, slicer_markups
 from planewise.reports.study_report import write_study_report
 from planewise.reports.tables import summary, write_csv, write_json
 from typer.testing import CliRunner
@@ -45,6 +45,18 @@ def test_markups_are_the_planes_in_slicers_frame():
     frame = np.array(plane["baseToNode"]).reshape(4, 4)
     assert np.allclose(frame[:3, 2], normal * (-1, -1, 1)) and np.allclose(frame[:3, 3], [-10, 20, 30])
     assert np.allclose(frame[:3, :3].T @ frame[:3, :3], np.eye(3)) and np.linalg.det(frame[:3, :3]) == pytest.approx(1)
+
+
+def test_what_a_person_should_know_of_a_plane():
+    view = {"within_deg": 6.12, "within_mm": 2.0, "slices_that_disagree": [3, 7, 9], "slices_without_a_line": [10]}
+    assert plane_in_words(view, "120 phantom exams") == [
+        "9 of 10 such planes lie within 6.1 deg and 2.0 mm of the right one (120 phantom exams)",
+        "slices 3, 7 and 9 disagree",
+        "slice 10 has no line",
+    ]
+    view |= {"within_mm": None, "slices_that_disagree": [4], "slices_without_a_line": [1, 2]}
+    assert plane_in_words(view, None) == ["slice 4 disagrees", "slices 1 and 2 have no line"]
+    assert plane_in_words(dict.fromkeys(view), None) == [], "of what is no plane nothing is said"
 
 
 def test_no_study_is_said_in_one_line(tmp_path):

@@ -5,7 +5,8 @@ kept, so the command resumes. In ``bundles/NAME`` it writes
 
 - ``models/model.pt``: the best epoch's weights, convolutions in float16;
 - ``models/record.json``: the SHA-256 of that file, the run's configuration, seed, versions and commit, the settings of the
-  phantoms, and the scores of exactly these weights on phantoms that nothing was chosen on;
+  phantoms, the scores of exactly these weights on phantoms that nothing was chosen on, and how far off their planes may be,
+  measured on others again;
 - the settings of these weights in ``configs/inference.yaml``, and their scores in ``configs/metadata.json`` and, between two
   marks, in ``docs/README.md``.
 """
@@ -13,6 +14,7 @@ kept, so the command resumes. In ``bundles/NAME`` it writes
 from __future__ import annotations
 
 import argparse
+import csv
 import hashlib
 import json
 import os
@@ -26,8 +28,9 @@ from typing import Any
 import yaml
 from planewise.data import read_datalist
 from planewise.engines.run_record import read_table
-from planewise.engines.weights_settings import plain, settings_of
+from planewise.engines.weights_settings import MEASURED, plain, settings_of
 from planewise.errors import InputError
+from planewise.evaluation.plane_bounds import kept_bounds
 from planewise.evaluation.technologist import technologist_errors
 from planewise.exams.split import SECTIONS
 from planewise.packaging.bundle import Bundle
@@ -137,9 +140,10 @@ class Maker:
         options |= {"weights": ships, "section": "test"}
         settings.pop("pretrained", None)
         self._bundle_run(bundle, configs, **options, **settings)
-        if "anatomy" in asked:
-            options |= {"datalist": self.datalist(asked["anatomy"]), "report_dir": run / "anatomy"}
-            self._bundle_run(bundle, configs, **options, **settings)
+        for part in ("anatomy", "bounds"):
+            if part in asked:
+                options |= {"datalist": self.datalist(asked[part]), "report_dir": run / part}
+                self._bundle_run(bundle, configs, **options, **settings)
         self._release(bundle, run, ships, command)
 
     def datalist(self, kind: str) -> Path:
@@ -193,6 +197,8 @@ class Maker:
                 "scores": read_table(run / "anatomy" / "metrics.json"),
                 "technologist": technologist_errors({"test": laid["test"]}, {"test": true["test"]}),
             }
+        if kind := asked.get("bounds"):
+            about |= self._bounds(run, kind, inference)
         found = Run.of_weights(run / "models" / "model.pt")
         record = record_of_release(found, ships, train, read_table(run / "test" / "metrics.json"), about)
         models = folder / "models"
@@ -221,6 +227,23 @@ class Maker:
         )
         print(f"{models / 'model.pt'}: {ships.stat().st_size / 1e6:.2f} MB; {record['data']}")
 
+    def _bounds(self, run: Path, kind: str, inference: Mapping[str, Any]) -> dict[str, Any]:
+        """How far off planes may be, for the record: as setting of inference, what it was measured on, and how many of the
+        test exams' planes keep it, against the planes that their anatomy asks for."""
+        scores = read_table(run / "bounds" / "metrics.json")
+        views = {view: entry["bounds"] for view, entry in scores["orientation"]["views"].items()}
+        if any(bounds is None for bounds in views.values()):
+            print(f"planes of the phantoms {kind} were found in too few exams to say how far off they may be")
+            return {}
+        limits = {name: inference[name] for name in ("min_peak", "min_agreement", "max_residual", "max_spread")}
+        return {
+            MEASURED: {"plane_bounds": {"measured_on": f"{scores['exams']} phantom exams", **views}},
+            "bounds": {
+                "phantoms": self.recipe["phantoms"][kind],
+                "kept_by_test_exams": kept_bounds(_columns(run / "anatomy" / "planes.csv"), views, **limits),
+            },
+        }
+
     def _overlay(self, name: str) -> str:
         return f"configs/{name}" if "/" not in name else str(ROOT / name)
 
@@ -235,6 +258,16 @@ class Maker:
     def _call(self, command: list[str], folder: Path) -> None:
         print(f"$ {shlex.join(command)}", flush=True)
         subprocess.run(command, cwd=folder, env=self.environment, check=True)
+
+
+def _columns(path: Path) -> dict[str, list[Any]]:
+    """A table's columns; numbers as numbers, what is empty as NaN."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        name: [row[name] if name in ("exam", "stack", "view") else float(row[name] or "nan") for row in rows]
+        for name in rows[0]
+    }
 
 
 def _rewrite(path: Path, change: Any) -> None:

@@ -31,8 +31,9 @@ def plan(
     index.html (open it: the stack, the planes and the heart, to turn and to scroll; one file, no network),
     plan.json, planes.mrk.json (for 3D Slicer), plan.png, and the lines, heatmaps and masks as NIfTI files.
 
-    Where the exam has those views, the page says how far the plan is from them. A plan that is not to be trusted is
-    "no plane", with the reason. Research software: not for clinical use.
+    Where the exam has those views, the page says how far the plan is from them. With the weights that ship, every plane has
+    bounds that 9 of 10 such planes kept on phantoms. Slices that disagree with a plane are named. A plan that is not to be
+    trusted is "no plane", with the reason. Research software: not for clinical use.
 
     The same numbers: python -m monai.bundle run --config_file configs/inference.yaml in bundles/pretext_cardiac_multitask.
     """

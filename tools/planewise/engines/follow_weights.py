@@ -16,6 +16,7 @@ from planewise.engines.weights_settings import (
     asked_of_overlay,
     defining_settings,
     holds_code,
+    measured_settings,
     merged,
     plain,
     settings_of,
@@ -51,9 +52,14 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     """
     configs = _configs_beside(parser)
     run = run_of(parser, "weights")
-    if run is None or configs is None:
+    if configs is None:
         return {}
     train, inference = (configs[name] for name in ("train", "inference"))
+    if run is None:
+        # whose weights these are is not known: what was measured with the bundle's own is not of them
+        unknown = {} if "train" in parser else measured_settings({}, inference)
+        own = not unknown or _are_the_bundles(parser)
+        return {} if own else _take(parser, unknown, inference, arguments, "weights")
     if run.ships:
         logger.info(
             "the weights are those that ship with %s, trained on phantoms", run.weights.resolve().parent.parent.name
@@ -121,6 +127,13 @@ def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
     path = Path(path).expanduser()
     path = path / "models" / "model.pt" if path.is_dir() else path
     return RunRecord.of_weights(path) if path.is_file() else None
+
+
+def _are_the_bundles(parser: ConfigParser) -> bool:
+    """Whether the weights of a running config are those in its bundle's folder."""
+    given, folder = (Path(parser.get_parsed_content(key)).expanduser() for key in ("weights", "bundle_root"))
+    given = given / "models" / "model.pt" if given.is_dir() else given
+    return given.resolve() == (folder / "models" / "model.pt").resolve()
 
 
 def _overlay_of(configs: Mapping[str, Mapping[str, Any]], train: Mapping[str, Any], network: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from planewise.errors import InputError
@@ -53,13 +54,13 @@ def _run(command: list[str], folder: Path, watch: Callable[[], None] | None) -> 
     """A process to its end: its status, and what it wrote on both streams."""
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True) as process:
-        while True:
-            try:
-                stdout, stderr = process.communicate(timeout=_LOOK_EVERY)
-                return process.returncode, stdout, stderr
-            except subprocess.TimeoutExpired:
+        try:
+            while process.returncode is None:
+                with suppress(subprocess.TimeoutExpired):
+                    stdout, stderr = process.communicate(timeout=_LOOK_EVERY)
                 if watch is not None:
                     watch()
-            except BaseException:  # as `subprocess.run`: nothing is left running when a person stops the command
-                process.kill()
-                raise
+        except BaseException:  # as `subprocess.run`: nothing is left running when a person stops the command
+            process.kill()
+            raise
+    return process.returncode, stdout, stderr

@@ -126,6 +126,7 @@ CHECKS: Mapping[str, Check] = {
     "mirror": SHARE,
     "mask_ratio": (lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1"),
     "max_epochs": COUNT,
+    "max_slice_distance": POSITIVE,
     "max_slices": _optional(COUNT),
     "missing_planes": _one_of("error", "mask"),
     "momentum": SHARE,

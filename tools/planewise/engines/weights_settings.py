@@ -23,6 +23,11 @@ _PLACED = "network"
 #: Keys of a train config that no setting replaces: a run that differs in them is not a run of the bundle.
 _OWN = ("preprocessing", "targets")
 
+#: Settings of inference that are measured with weights once they are trained; the record of weights that ship holds them
+#: under this key, and weights without such a record have none.
+MEASURED = "measured"
+_MEASURED = ("plane_bounds",)
+
 _REFERENCE = re.compile(r"@(\w+)")
 #: What MONAI evaluates, looks up or reads from another file.
 _CODE = re.compile(r"[$@%]")
@@ -90,7 +95,25 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     }
     # a key that train.yaml lacks is a setting of inference alone: the run says nothing of it
     changed["inference.yaml"] = {key: value for key, value in changed["inference.yaml"].items() if key in train}
+    changed["inference.yaml"] |= measured_settings(run.record, inference)
     return changed
+
+
+def measured_settings(record: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, Any]:
+    """What an inference config has to be changed to in settings that were measured with some weights.
+
+    Args:
+        record: of the weights' run; {} if nothing is known of it.
+        inference: the bundle's config.
+
+    Raises:
+        InputError: the record has code in them.
+    """
+    measured = record.get(MEASURED, {})
+    if not isinstance(measured, Mapping) or holds_code(measured):
+        raise InputError("the record of these weights has more than numbers and texts in what was measured with them")
+    wanted = {key: measured.get(key) for key in _MEASURED if key in inference}
+    return {key: value for key, value in wanted.items() if inference[key] != value}
 
 
 def _is_code_of_its_own(value: Any, key: str, *bundle: Mapping[str, Any]) -> bool:

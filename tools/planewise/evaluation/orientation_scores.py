@@ -12,6 +12,7 @@ from torch import Tensor
 
 from planewise.data.cycle_points import cycle_fraction
 from planewise.evaluation.collector import CollectorResults, ScoredBatch
+from planewise.evaluation.plane_bounds import bounds_of_planes
 from planewise.geometry import (
     SliceLines,
     find_lines,
@@ -33,7 +34,8 @@ class OrientationScores:
 
     - ``metrics.json``: ``orientation``: the mean squared error of the heatmaps; for each view the angle (deg) and distance
       (mm) of the lines and of the 3D planes fitted over the stacks, how many lines were not found, and ``trust``: the bounds
-      that 99 of 100 of these stacks keep, from which the limits of `PlanViewsd` are chosen;
+      that 99 of 100 of these stacks keep, from which the limits of `PlanViewsd` are chosen; and ``bounds`` of the planes'
+      errors that 9 of 10 keep, for its ``plane_bounds`` (null for fewer than 9 planes);
     - ``slices.csv``: for each view the line's angle, distance and agreement;
     - ``planes.csv``: for each stack, phase and view the plane's errors, and how far it is to be trusted (`PlannedPlane`);
     - ``heatmaps.png``: the examples (Figs. 4 and 5).
@@ -75,6 +77,8 @@ class OrientationScores:
         angle = torch.rad2deg(angle)
         known = torch.isfinite(taken["true_lines"]).all(dim=-1)
         planes = list(self._planes(taken, items, shape))
+        table = {key: [plane[key] for plane in planes] for key in planes[0]}
+        bounds = bounds_of_planes(table)
         scores: dict[str, Any] = {"heatmap_mse": float(taken["heatmap_mse"].nanmean()), "views": {}}
         columns: dict[str, Sequence[Any]] = {}
         for channel, view in enumerate(self.views):
@@ -92,11 +96,12 @@ class OrientationScores:
                     name: round(float(np.nanpercentile([plane[name] for plane in of_view], percent)), 3)
                     for name, percent in (("peak", 1), ("agreement", 1), ("residual_mm", 99), ("spread_deg", 99))
                 },
+                "bounds": bounds[view],
             }
         return CollectorResults(
             {"orientation": scores},
             columns,
-            {"planes.csv": {key: [plane[key] for plane in planes] for key in planes[0]}},
+            {"planes.csv": table},
             self._figures(taken, items),
         )
 
@@ -132,6 +137,8 @@ class OrientationScores:
                         "agreement": plane.agreement,
                         "peak": plane.peak,
                         "slices": plane.slices,
+                        "angle_sd_deg": plane.angle_sd,
+                        "offset_sd_mm": plane.offset_sd,
                     }
 
     def _figures(

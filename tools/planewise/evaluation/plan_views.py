@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
+from planewise.evaluation.plane_bounds import checked_bounds
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values
@@ -28,7 +29,8 @@ class PlanViewsd(Transform):
       the later view shows. A view that is not trusted has no line.
     - ``heatmaps``: ``(views, i, j, slices)``.
     - ``plan``: a dictionary of plain values, None where a number is not known: for each view the plane (origin and normal,
-      RAS+ mm), how far to trust it, and the verdict; the relative locations.
+      RAS+ mm), how far to trust it, the verdict, and of a plane the slices that disagree with it and how far off it may be;
+      the relative locations.
 
     A view's verdict is "no plane" if a limit is exceeded. The defaults lie between what an evaluation prints under
     ``trust`` for hearts that the network has not seen and what volumes of a spine give; agreement and order tell them apart
@@ -45,6 +47,14 @@ class PlanViewsd(Transform):
             for the linear mapping. None does not ask.
         max_residual: distance of the slices' lines from the common plane, mm.
         max_spread: angle of the slices' lines with the common plane's, degrees.
+        max_slice_distance: a slice whose line is farther from the common plane disagrees with it, mm; root mean square
+            within 40 mm of the heart.
+        plane_bounds: how far off the planes of these weights may be: ``measured_on``, and for each view
+            ``{angle_deg: [base, factor], offset_mm: [base, factor]}`` (`planewise.geometry.Bound`), as an evaluation prints
+            it under ``bounds``. None says nothing of it.
+
+    Raises:
+        InputError: ``plane_bounds`` is something else.
     """
 
     def __init__(
@@ -59,6 +69,8 @@ class PlanViewsd(Transform):
         max_spread: float = 12.0,
         mapping: Literal["linear", "sine"] = "linear",
         min_order: float | None = 0.8,
+        max_slice_distance: float = 12.0,
+        plane_bounds: Mapping[str, Any] | None = None,
     ) -> None:
         self.views = tuple(views)
         self.sigma = float(sigma)
@@ -66,6 +78,9 @@ class PlanViewsd(Transform):
         self.line_width = line_width
         self.mapping = mapping
         self.min_order = min_order if location else None
+        self.max_slice_distance = max_slice_distance
+        self.bounds = checked_bounds(plane_bounds, self.views)
+        self.measured_on = plane_bounds["measured_on"] if self.bounds else None
         self.limits = {
             "peak": (min_peak, math.inf),
             "agreement": (min_agreement, math.inf),
@@ -81,6 +96,7 @@ class PlanViewsd(Transform):
         shape = (heatmaps.shape[2], heatmaps.shape[3])
         planned = plan_planes(find_lines(heatmaps, self.sigma), affines, shape, self.views)
         plan: dict[str, Any] = {"note": RESEARCH_ONLY, "frame": "RAS+, mm", "slices": len(affines)}
+        plan["bounds_measured_on"] = self.measured_on
         reasons = []
         if self.location:
             plan["locations"] = [round(float(value), 4) for value in prediction[-1, 0, 0]]
@@ -110,6 +126,7 @@ class PlanViewsd(Transform):
             "residual_mm": round(plane.residual, 2),
             "spread_deg": round(plane.spread, 2),
             "slices": plane.slices,
+            **self._doubts(plane),
         }
         reasons = [*of_stack]
         for name, (low, high) in self.limits.items():
@@ -119,8 +136,24 @@ class PlanViewsd(Transform):
                 reasons.append(f"{name} {value:.2f}, {limit} is needed")
         if reasons:
             # numbers that are not a plane's are not given as one
-            judged |= {"origin": None, "normal": None}
+            judged |= dict.fromkeys(("origin", "normal", *self._doubts(plane)))
         return {"verdict": "no plane" if reasons else "plane", "reasons": reasons, **judged}
+
+    def _doubts(self, plane: PlannedPlane) -> dict[str, Any]:
+        """Which slices disagree with the plane (the first is 1), which have no line, and how far off it may be."""
+        found: dict[str, Any] = {
+            "slices_that_disagree": (1 + (plane.distances > self.max_slice_distance).nonzero()[:, 0]).tolist(),
+            "slices_without_a_line": (1 + plane.distances.isnan().nonzero()[:, 0]).tolist(),
+            "angle_sd_deg": round(plane.angle_sd, 2),
+            "offset_sd_mm": round(plane.offset_sd, 2),
+        }
+        bounds = self.bounds.get(plane.view)
+        for name, error, moved in (
+            ("within_deg", "angle_deg", plane.angle_sd),
+            ("within_mm", "offset_mm", plane.offset_sd),
+        ):
+            found[name] = None if bounds is None else round(bounds[error].at(moved), 2)
+        return found
 
     def _near_line(self, plane: PlannedPlane, affines: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Which pixels ``(i, j, slices)`` lie within half a line's width of the plane's line."""

@@ -12,7 +12,7 @@ import numpy as np
 from planewise.evaluation.exam_writer import ExamWriter
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.plan_views import slice_affines
-from planewise.reports.planned_views import planned_views_figure, slicer_markups
+from planewise.reports.planned_views import plane_in_words, planned_views_figure, slicer_markups
 from planewise.reports.slices import QUICK_PNG
 from planewise.reports.tables import write_json
 
@@ -47,4 +47,5 @@ class PlanWriter(ExamWriter):
             )
             figure.savefig(folder / "plan.png", dpi=110, pil_kwargs=QUICK_PNG)
         for name, view in plan["views"].items():
-            logger.info("exam %s, %s: %s %s", exam, name, view["verdict"], "; ".join(view["reasons"]))
+            said = view["reasons"] or plane_in_words(view, plan["bounds_measured_on"])
+            logger.info("exam %s, %s: %s %s", exam, name, view["verdict"], "; ".join(said))

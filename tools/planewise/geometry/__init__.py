@@ -5,6 +5,7 @@ from planewise.geometry.heatmaps import LineFit, fit_lines, line_agreement, line
 from planewise.geometry.lines import (
     clip_lines,
     crossing,
+    distances_of_lines,
     intersection_lines,
     line_errors,
     lines_in_mm,
@@ -20,6 +21,7 @@ from planewise.geometry.locations import (
     to_left_front_or_head,
 )
 from planewise.geometry.patch_pyramids import PredictedPatches, inverted_pyramids, predicted_patches
+from planewise.geometry.plane_bounds import Bound, calibrated_bound
 from planewise.geometry.planes import (
     angle_between_planes,
     check_affine,
@@ -49,6 +51,7 @@ from planewise.geometry.stack_planes import (
     PlannedPlane,
     SliceLines,
     find_lines,
+    jackknife_of_plane,
     line_centres,
     plan_planes,
     plane_errors,
@@ -71,6 +74,7 @@ __all__ = [
     "PLANE_TURNS",
     "SQUARE_STEPS",
     "VOLUME_TURNS",
+    "Bound",
     "BreathHolds",
     "FoundSquares",
     "LineFit",
@@ -81,11 +85,13 @@ __all__ = [
     "angle_between_planes",
     "base_to_apex",
     "breath_hold_shifts",
+    "calibrated_bound",
     "centrosymmetric",
     "check_affine",
     "clip_lines",
     "cross_residual",
     "crossing",
+    "distances_of_lines",
     "end_direction",
     "find_lines",
     "find_squares",
@@ -94,6 +100,7 @@ __all__ = [
     "flip_matrix",
     "intersection_lines",
     "inverted_pyramids",
+    "jackknife_of_plane",
     "line_agreement",
     "line_centres",
     "line_errors",

@@ -137,13 +137,7 @@ def plane_from_lines(
         return lines.new_full((3,), torch.nan), lines.new_full((3,), torch.nan), lines.new_tensor(torch.nan)
     lines, affines, centres = lines[known], affines[known], centres[known].to(torch.float64)
     confidence = torch.ones(len(lines), dtype=torch.float64) if weights is None else weights[known].to(torch.float64)
-    normal, c = lines[:, :2], lines[:, 2]
-    foot = centres - ((normal * centres).sum(dim=-1) + c)[:, None] * normal
-    along = torch.stack([-normal[:, 1], normal[:, 0]], dim=-1)
-    middle = pixels_to_patient(foot, affines)
-    direction = torch.einsum("nab,nb->na", affines[:, :3, :2], along)
-    direction = direction / direction.norm(dim=-1, keepdim=True)
-    points = torch.stack([middle - reach * direction, middle + reach * direction], dim=1)
+    points = _points_of_lines(lines, affines, centres, reach)
     first, second = torch.triu_indices(len(points), len(points), offset=1)
     origins, normals, _ = fit_plane(torch.cat([points[first], points[second]], dim=1))
     apart = ((points[None] - origins[:, None, None]) * normals[:, None, None]).sum(dim=-1).square().mean(dim=-1).sqrt()
@@ -157,3 +151,32 @@ def plane_from_lines(
     distance = ((points - origin) @ plane_normal).square().mean(dim=1).sqrt()
     share = confidence / confidence.sum()
     return origin, plane_normal, (share * distance.square()).sum().sqrt()
+
+
+def distances_of_lines(
+    lines: Tensor, affines: Tensor, centres: Tensor, origin: Tensor, normal: Tensor, reach: float = 40.0
+) -> Tensor:
+    """How far the line of each slice is from a plane: the root mean square distance of its two points, see
+    `plane_from_lines`.
+
+    Args:
+        lines, affines, centres, reach: as there.
+        origin, normal: of the plane, ``(3,)`` each, RAS+, mm.
+
+    Returns:
+        Shape ``(N,)``, mm; NaN for a slice without a line.
+    """
+    points = _points_of_lines(lines.to(torch.float64), affines.to(torch.float64), centres.to(torch.float64), reach)
+    return ((points - origin) @ normal).square().mean(dim=1).sqrt()
+
+
+def _points_of_lines(lines: Tensor, affines: Tensor, centres: Tensor, reach: float) -> Tensor:
+    """Two points of each line in patient space, ``reach`` mm to either side of its point nearest to a centre:
+    ``(N, 2, 3)``."""
+    normal, c = lines[:, :2], lines[:, 2]
+    foot = centres - ((normal * centres).sum(dim=-1) + c)[:, None] * normal
+    along = torch.stack([-normal[:, 1], normal[:, 0]], dim=-1)
+    middle = pixels_to_patient(foot, affines)
+    direction = torch.einsum("nab,nb->na", affines[:, :3, :2], along)
+    direction = direction / direction.norm(dim=-1, keepdim=True)
+    return torch.stack([middle - reach * direction, middle + reach * direction], dim=1)

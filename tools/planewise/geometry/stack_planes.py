@@ -13,6 +13,7 @@ from torch import Tensor
 from planewise.geometry.heatmaps import fit_lines, line_agreement
 from planewise.geometry.lines import (
     crossing,
+    distances_of_lines,
     intersection_lines,
     line_errors,
     pixels_to_patient,
@@ -40,6 +41,12 @@ class PlannedPlane:
     """Median peak of the heatmaps; 1 when the network is certain."""
     slices: int
     """How many slices gave a line."""
+    distances: Tensor
+    """``(slices,)``, mm: of each slice's line from the plane, within 40 mm of the centre; NaN for a slice without a line."""
+    angle_sd: float
+    """Jack-knife standard error of the normal, degrees: how much the plane depends on single slices."""
+    offset_sd: float
+    """The same of the plane's place at the middle of the stack's lines, mm."""
 
 
 class SliceLines(NamedTuple):
@@ -77,7 +84,9 @@ def plan_planes(found: SliceLines, affines: Tensor, shape: tuple[int, int], view
     planned = []
     for channel, view in enumerate(views):
         lines, agreement = found.lines[:, channel], found.agreement[:, channel]
-        origin, normal, residual = plane_from_lines(lines, affines, centres, agreement.clamp_min(1e-3).square())
+        weights = agreement.clamp_min(1e-3).square()
+        origin, normal, residual = plane_from_lines(lines, affines, centres, weights)
+        angle_sd, offset_sd = jackknife_of_plane(lines, affines, centres, weights, middle)
         known = torch.isfinite(lines).all(dim=-1)
         spread = math.nan
         if bool(torch.isfinite(normal).all()):
@@ -94,9 +103,45 @@ def plan_planes(found: SliceLines, affines: Tensor, shape: tuple[int, int], view
                 agreement=float(agreement[known].median()) if known.any() else 0.0,
                 peak=float(found.peak[:, channel].median()),
                 slices=int(known.sum()),
+                distances=distances_of_lines(lines, affines, centres, origin, normal),
+                angle_sd=angle_sd,
+                offset_sd=offset_sd,
             )
         )
     return planned
+
+
+def jackknife_of_plane(
+    lines: Tensor, affines: Tensor, centres: Tensor, weights: Tensor, at: Tensor, groups: int = 16
+) -> tuple[float, float]:
+    """Jack-knife standard errors of the plane that `plane_from_lines` fits (Efron 1982, Eq. 3.5).
+
+    The plane is fitted again without each slice: ``sqrt((n - 1) / n sum_i d_i^2)``, where ``d_i`` is how far that turns or
+    moves the plane. Of a stack with more lines than ``groups``, every ``groups``-th slice is left out at a time.
+
+    Args:
+        lines, affines, centres, weights: of one view, as `plane_from_lines` takes them.
+        at: where the plane's movement is measured, ``(3,)``, RAS+, mm.
+        groups: the largest number of fits.
+
+    Returns:
+        degrees and mm; NaN if fewer than three slices gave a line.
+    """
+    known = torch.isfinite(lines).all(dim=-1)
+    lines, affines, centres, weights = lines[known], affines[known], centres[known], weights[known]
+    count = min(len(lines), groups)
+    if count < 3:
+        return math.nan, math.nan
+    origin, normal, _ = plane_from_lines(lines, affines, centres, weights)
+    place = torch.arange(len(lines))
+    moves = []
+    for group in range(count):
+        kept = place % count != group
+        fitted = plane_from_lines(lines[kept], affines[kept], centres[kept], weights[kept])
+        moves.append(plane_errors(fitted[0], fitted[1], origin, normal, at))
+    squares = torch.tensor(moves, dtype=torch.float64).square().sum(dim=0)
+    angle, offset = ((count - 1) / count * squares).sqrt().tolist()
+    return angle, offset
 
 
 def line_centres(lines: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -29,6 +29,7 @@ from planewise.own_exams.heart_bundles import (
     write_page,
 )
 from planewise.reports.exam_page import ShownExam
+from planewise.reports.planned_views import plane_in_words
 
 
 def plan_exams(
@@ -67,7 +68,8 @@ def plan_exams(
     for stack in map(load_stack, find_inputs(path)):
         plan = json.loads((output / stack.name / "plan.json").read_text())
         mask = read_mask(output, stack.name)
-        rows = [_row(view, entry, stack.acquired.get(view)) for view, entry in plan["views"].items()]
+        measured_on = plan["bounds_measured_on"]
+        rows = [_row(view, entry, stack.acquired.get(view), measured_on) for view, entry in plan["views"].items()]
         shown = ShownExam(
             name=stack.name,
             image=stack.image.numpy(),
@@ -95,10 +97,12 @@ def plan_exams(
     return done
 
 
-_HEADER = ("view", "verdict", "agreement", "from the acquired plane: angle", "offset")
+_HEADER = ("view", "verdict", "how sure", "agreement", "from the acquired plane: angle", "offset")
 
 
-def _row(view: str, entry: Mapping[str, Any], acquired: Mapping[str, Sequence[float]] | None) -> list[str]:
+def _row(
+    view: str, entry: Mapping[str, Any], acquired: Mapping[str, Sequence[float]] | None, measured_on: str | None
+) -> list[str]:
     """A view's line of the table; its errors are measured at the middle of the planned lines."""
     angle = offset = None
     if acquired is not None and entry["origin"] is not None:
@@ -106,10 +110,12 @@ def _row(view: str, entry: Mapping[str, Any], acquired: Mapping[str, Sequence[fl
         reference = [torch.tensor(acquired[key], dtype=torch.float64) for key in ("origin", "normal")]
         angle, offset = plane_errors(origin, normal, *reference, at=origin)
     verdict = "; ".join([entry["verdict"], *entry["reasons"]])
-    return [view, verdict, text(entry["agreement"], 2), text(angle, 1, " deg"), text(offset, 1, " mm")]
+    sure = "; ".join(plane_in_words(entry, measured_on)) or "-"
+    return [view, verdict, sure, text(entry["agreement"], 2), text(angle, 1, " deg"), text(offset, 1, " mm")]
 
 
 def _line(row: Sequence[str]) -> str:
-    view, verdict, agreement, angle, offset = row
+    view, verdict, sure, agreement, angle, offset = row
+    known = "" if sure == "-" else f"; {sure}"
     compared = "" if angle == "-" else f"; {angle} and {offset} from the plane that was acquired"
-    return f"  {view}: {verdict}, agreement {agreement}{compared}"
+    return f"  {view}: {verdict}, agreement {agreement}{known}{compared}"

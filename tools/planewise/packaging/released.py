@@ -11,6 +11,7 @@ import torch
 
 from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import WEIGHTS_SUM
+from planewise.engines.weights_settings import MEASURED
 from planewise.errors import InputError
 from planewise.networks import read_weights
 from planewise.packaging.run_record import Run, flat_scores
@@ -92,7 +93,14 @@ def card_rows(run: Run) -> list[str]:
         "the settings of the phantoms of each section. `_sd` is the standard deviation.",
         "",
     ]
-    return [*facts, "| score | |", "|---|---|", *rows, *_anatomy_rows(run.record.get("anatomy"))]
+    return [
+        *facts,
+        "| score | |",
+        "|---|---|",
+        *rows,
+        *_anatomy_rows(run.record.get("anatomy")),
+        *_bounds_rows(run.record),
+    ]
 
 
 def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
@@ -108,6 +116,32 @@ def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
     exams = anatomy["scores"]["exams"]
     heading = ["", f"Medians over the {exams} test exams, against the planes that their anatomy asks for:", ""]
     return [*heading, "| plane | the network | the phantoms' technologist |", "|---|---|---|", *rows]
+
+
+def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
+    """How far off planes may be, and how many of the test exams' planes keep to that."""
+    if "bounds" not in record:
+        return []
+    bounds, kept = record[MEASURED]["plane_bounds"], record["bounds"]["kept_by_test_exams"]
+    names = {"angle_deg": "deg", "offset_mm": "mm"}
+    rows = []
+    for view, shares in kept.items():
+        shown = shares["planes"] - shares["refused"]
+        refused = f', {shares["refused"]} are "no plane"' if shares["refused"] else ""
+        for name, unit in names.items():
+            base, factor = bounds[view][name]
+            held = (shares[name] or 0) * shown
+            rows.append(f"| {view}, {unit} | {base:.2f} | {factor:.2f} | {held:.0f} of {shown}{refused} |")
+    return [
+        "",
+        f"How far off a plane may be, from {bounds['measured_on']}: 9 of 10 planes lie within sqrt(base² + (factor s)²) of",
+        "the one that anatomy asks for, where s is the plane's jack-knife standard error. The last column is how many planes",
+        "of the test exams do, at two phases each:",
+        "",
+        "| plane | base | factor | kept by test exams |",
+        "|---|---|---|---|",
+        *rows,
+    ]
 
 
 def _median_errors(scores: Mapping[str, Any]) -> str:

@@ -23,6 +23,33 @@ _SLICER_SCHEMA = (
 )
 
 
+def plane_in_words(view: Mapping[str, Any], measured_on: str | None) -> list[str]:
+    """What a person should know of a planned plane: how far off it may be, and which slices say something else.
+
+    Args:
+        view: of a plan of `planewise.evaluation.PlanViewsd`.
+        measured_on: the plan's ``bounds_measured_on``.
+
+    Returns:
+        Parts of a sentence; none of what is no plane.
+    """
+    words = []
+    if view["within_deg"] is not None and view["within_mm"] is not None:
+        words.append(
+            f"9 of 10 such planes lie within {view['within_deg']:.1f} deg and {view['within_mm']:.1f} mm of the right one "
+            f"({measured_on})"
+        )
+    for key, one, several in (
+        ("slices_that_disagree", "disagrees", "disagree"),
+        ("slices_without_a_line", "has no line", "have no line"),
+    ):
+        numbers = [str(number) for number in view[key] or ()]
+        if numbers:
+            listed = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
+            words.append(f"slice {listed} {one}" if len(numbers) == 1 else f"slices {listed} {several}")
+    return words
+
+
 def planned_views_figure(
     image: np.ndarray, heatmaps: np.ndarray, affines: torch.Tensor, plan: Mapping[str, Any], exam: str
 ) -> Figure:
@@ -50,7 +77,8 @@ def planned_views_figure(
     lines = []
     for name, view in plan["views"].items():
         trust = f"residual {view['residual_mm']} mm, spread {view['spread_deg']} deg, agreement {view['agreement']}"
-        lines.append(f"{name}: {view['verdict']} ({'; '.join(view['reasons']) or trust})")
+        said = view["reasons"] or [trust, *plane_in_words(view, plan["bounds_measured_on"])]
+        lines.append(f"{name}: {view['verdict']} ({'; '.join(said)})")
     figure = stack_figure(image, draw, f"exam {exam}, {plan['note']}\n" + "\n".join(lines))
     add_view_legend(figure, list(plan["views"]))
     return figure

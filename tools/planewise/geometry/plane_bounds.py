@@ -1,0 +1,60 @@
+"""Bounds of a planned plane's error, from how far planes that are known were off."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Bound(NamedTuple):
+    """How far off a plane may be, in degrees or in mm: ``sqrt(base^2 + (factor moved)^2)``.
+
+    ``moved`` is the jack-knife standard error of the plane (`PlannedPlane.angle_sd`, `PlannedPlane.offset_sd`): what its
+    slices disagree about. ``base`` is what they cannot show, since a network that is wrong about a heart is wrong alike on
+    all of its slices.
+    """
+
+    base: float
+    """Degrees or mm."""
+    factor: float
+    """Times the jack-knife standard error."""
+
+    def at(self, moved: float) -> float:
+        """The bound of a plane with this jack-knife standard error; NaN where that is not known."""
+        return math.hypot(self.base, self.factor * moved)
+
+
+def calibrated_bound(errors: Tensor, moved: Tensor, share: float = 0.9) -> Bound:
+    """The bound that a share of planes keeps, from planes whose errors are known.
+
+    The errors are taken as normal, with the variance ``a^2 + (b moved)^2``; the likelihood chooses ``b / a``. Then both
+    are multiplied by the quantile that makes the share right whatever the errors' distribution is: of ``n`` ratios of error
+    and standard deviation the ``ceil((n + 1) share)``-th smallest (split conformal prediction: Papadopoulos 2002; Lei 2018,
+    section 5.2).
+
+    Args:
+        errors: of the planes, ``(N,)``, degrees or mm, not negative; planes for which either is NaN are left out.
+        moved: their jack-knife standard errors, ``(N,)``, in the same unit.
+        share: of the planes that are to keep the bound.
+
+    Returns:
+        `Bound`; NaN in it if the planes are too few for the quantile (9 are needed for a share of 0.9).
+    """
+    known = torch.isfinite(errors) & torch.isfinite(moved)
+    errors, moved = errors[known].to(torch.float64), moved[known].to(torch.float64)
+    count = len(errors)
+    rank = math.ceil((count + 1) * share)
+    if rank > count:
+        return Bound(math.nan, math.nan)
+    typical = moved.median().clamp_min(1e-9)
+    # b / a, in parts of a typical standard error: from what does not count to what alone counts
+    ratios = torch.cat([torch.zeros(1), torch.logspace(-2, 2, 81)]).to(moved) / typical
+    shapes = torch.hypot(torch.ones_like(moved), ratios[:, None] * moved)
+    # of all scales the likelihood takes the root mean square
+    scales = (errors / shapes).square().mean(dim=1).sqrt().clamp_min(1e-12)
+    best = (shapes.log().mean(dim=1) + scales.log()).argmin()
+    quantile = float((errors / shapes[best]).sort().values[rank - 1])
+    return Bound(quantile, quantile * float(ratios[best]))
