@@ -40,7 +40,7 @@ def test_a_row_is_a_slice_and_a_column_a_method_with_the_reference_last():
         "scratch": {"base": shown(1, 2), "mine alone": shown(1, 1), "apex": shown(3, 0)},
         "pretext": {"apex": shown(3, 3), "base": shown(1, 1)},
     }
-    figure = method_comparison(slices, ["RV", "myocardium", "LV"])
+    figure = method_comparison(slices, {1: "RV", 2: "myocardium", 3: "LV"})
     assert [axes.get_title() for axes in figure.axes] == ["scratch", "pretext", "reference", "", "", ""]
     rows = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert rows == [["base"], [], [], ["apex"], [], []]

@@ -166,9 +166,19 @@ def test_a_draw_without_a_score_is_left_out_of_means_and_pairs(study):
 def test_learning_curves_show_the_views_that_were_learned():
     history = [{"epoch": 1, "train_loss": 1.0, "axial_angle": 9.0, "coronal_angle": 8.0}]
     history += [{"epoch": 2, "train_loss": 0.5, "axial_angle": 7.0, "coronal_angle": 6.0}]
-    _, angle, _ = pretext_curves({"multitask": history}).axes
+    _, angle = pretext_curves({"multitask": history}).axes
     lines = {line.get_label(): list(line.get_ydata()) for line in angle.get_lines()}
     assert lines == {"multitask, axial": [9.0, 7.0], "multitask, coronal": [8.0, 6.0]}
+
+
+def test_learning_curves_have_panels_of_what_was_learned_alone():
+    history = [{"epoch": 1, "train_loss": 1.0}, {"epoch": 2, "train_loss": 0.5}]
+    figure = pretext_curves({"jigsaw": history})
+    assert [axes.get_title() for axes in figure.axes] == ["loss (dashed: validation)"]
+    figure = pretext_curves({"jigsaw": history, "location": [row | {"location_mae": 0.1} for row in history]})
+    assert [axes.get_title() for axes in figure.axes][1:] == ["error of the location, validation"]
+    assert [list(line.get_ydata()) for line in figure.axes[1].get_lines()] == [[0.1, 0.1]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["jigsaw", "location"]
 
 
 def test_every_score_and_every_method_has_its_panels():

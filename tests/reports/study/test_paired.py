@@ -50,6 +50,9 @@ def test_one_draw_has_no_interval_and_decides_nothing():
     tables, page = section({("none", 1): {0: 0.4}, ("multitask", 1): {0: 0.7}})
     assert tables["Paired differences in mean Dice"][1][1:4] == ["+0.300", "-", "-"]
     assert "do not decide" in page.html("")
+    assert "<img" not in page.html(""), "lines between single draws"
+    _, page = section(SCORES)
+    assert "<img" in page.html("")
 
 
 def test_differences_no_larger_than_those_of_two_seeds_are_named():

@@ -184,9 +184,13 @@ def test_the_same_slices_of_all_methods_are_one_picture(study, monkeypatch):
             write_shown_slices(path, {"exam ED slice 1": ShownSlice(*arrays)})
     tables_of(segmentation, study)
     ((slices, names),) = shown
-    assert names == list(NAMES)
+    assert names == dict(enumerate(NAMES, 1))
     # of draw 0, which both have
     assert {method: int(found["exam ED slice 1"].prediction[0, 0]) for method, found in slices.items()} == {
         "from scratch": 1,
         "multitask": 2,
     }
+    # scored are regions of several labels: the run's own settings know the labels
+    (study.path / "finetune/none/4/0/config.yaml").write_text("structures: {'1': core, '4': enhancing}\n")
+    tables_of(segmentation, study)
+    assert shown[-1][1] == {1: "core", 4: "enhancing"}

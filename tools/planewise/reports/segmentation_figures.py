@@ -58,12 +58,12 @@ def segmentation_gallery(
     return figure
 
 
-def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures: Sequence[str]) -> Figure:
+def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures: Mapping[int, str]) -> Figure:
     """The form of Zhang 2024 Fig. 7: a row for each slice, a column for each method, and the reference last.
 
     Args:
         slices: method to caption to its slice; those are shown that all methods have, in the order of the first.
-        structures: names of the label values from 1 on.
+        structures: label value to name.
     """
     from matplotlib.figure import Figure
 
@@ -80,5 +80,5 @@ def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures
         line[0].text(-0.08, 0.5, caption, rotation=90, va="center", ha="right", transform=line[0].transAxes, fontsize=8)
     for axes, name in zip(grid[0], names, strict=True):
         axes.set_title(name, fontsize=9)
-    add_structure_legend(figure, dict(enumerate(structures, 1)))
+    add_structure_legend(figure, structures)
     return figure

@@ -79,25 +79,34 @@ def method_name(method: str) -> str:
 
 
 def pretext_curves(histories: Mapping[str, History]) -> Figure:
-    """Training and validation loss, and what a person understands of the validation, over the epochs."""
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    loss, angle, location = figure.subplots(1, 3)
+    """Training and validation loss over the epochs, and what a person understands of the validation of those that learn
+    views or locations."""
+    columns = {
+        method: list(dict.fromkeys(column for row in rows for column in row)) for method, rows in histories.items()
+    }
+    seen = {column for names in columns.values() for column in names}
+    titles = {"loss": "loss (dashed: validation)"}
+    if any(column.endswith("_angle") for column in seen):
+        titles["angle"] = "angle of the lines, validation (deg)"
+    if "location_mae" in seen:
+        titles["location"] = "error of the location, validation"
+    # a legend beside the lines has the room of a panel
+    figure = Figure(figsize=(3.7 * (len(titles) + 1), 3.6), layout="constrained")
+    panels = dict(zip(titles, figure.subplots(1, len(titles), squeeze=False)[0], strict=True))
     for method, rows in histories.items():
         colour = METHOD_COLOURS.get(method, "k")
-        _curve(loss, rows, "train_loss", colour, "-", method_name(method))
-        _curve(loss, rows, "val_loss", colour, "--")
-        columns = dict.fromkeys(column for row in rows for column in row)
-        views = [column.removesuffix("_angle") for column in columns if column.endswith("_angle")]
+        _curve(panels["loss"], rows, "train_loss", colour, "-", method_name(method))
+        _curve(panels["loss"], rows, "val_loss", colour, "--")
+        views = [column.removesuffix("_angle") for column in columns[method] if column.endswith("_angle")]
         for view, style in zip(views, ("-", ":", "--", "-."), strict=False):
-            _curve(angle, rows, f"{view}_angle", colour, style, f"{method_name(method)}, {view}")
-        _curve(location, rows, "location_mae", colour, "-", method_name(method))
-    loss.set(title="loss (dashed: validation)", yscale="log")
-    angle.set(title="angle of the lines, validation (deg)", ylim=(0, None))
-    location.set(title="error of the location, validation", ylim=(0, None))
-    for axes in (loss, angle, location):
-        axes.set_xlabel("epoch")
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=8)
+            _curve(panels["angle"], rows, f"{view}_angle", colour, style, f"{method_name(method)}, {view}")
+        if "location_mae" in columns[method]:
+            _curve(panels["location"], rows, "location_mae", colour, "-")
+    for name, axes in panels.items():
+        axes.set(title=titles[name], xlabel="epoch", **({"yscale": "log"} if name == "loss" else {"ylim": (0, None)}))
+    if "angle" in panels:
+        panels["angle"].legend(frameon=False, fontsize=8)
+    figure.legend(*panels["loss"].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
     return figure
 
 

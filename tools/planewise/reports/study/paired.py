@@ -28,7 +28,7 @@ def add_paired(
         name: what the score is called.
         repeats: a method that pretrains again from another seed, to the method that it repeats.
         lower_is_better: whether the score is a distance: a draw gained where the difference is below zero. There is no
-            picture then.
+            picture then, nor of a single draw.
     """
     means: dict[tuple[str, str, int], float] = {}
     methods = dict.fromkeys(method for method, _ in scores)
@@ -48,7 +48,8 @@ def add_paired(
         found = add_differences(page, title, pairs, lower_is_better)
         means |= {(baseline, *key): found[what] for key, what in compared.items() if what in found}
     _add_repeats(page, scores, name, repeats or {}, means)
-    if not lower_is_better and any(baseline == "none" for baseline, _, _ in means):
+    several = any(len(draws) > 1 for draws in scores.values())
+    if several and not lower_is_better and any(baseline == "none" for baseline, _, _ in means):
         caption = f"{name[0].upper()}{name[1:]} of each draw, from scratch and from pretrained weights."
         page.figure(paired_draws(scores, f"{name}, test"), caption)
 

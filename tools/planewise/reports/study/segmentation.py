@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from planewise.reports import paper_tables
 from planewise.reports.segmentation_figures import method_comparison
@@ -142,14 +146,23 @@ def _add_comparison(page: Page, runs: FineTunings, count: int) -> None:
     draw = min(shared)
     slices = {}
     for method in methods:
-        found = read_shown_slices(
-            runs.study.path / "finetune" / method / str(count) / str(draw) / "test" / SHOWN_SLICES
-        )
+        found = read_shown_slices(_folder(runs, method, count, draw) / "test" / SHOWN_SLICES)
         if found:
             slices[method_name(method)] = found
     if slices:
         page.figure(
-            method_comparison(slices, list(runs.any["structures"])),
+            method_comparison(slices, _label_names(_folder(runs, next(iter(methods)), count, draw), runs.any)),
             f"{count} labelled exam{'s' if count > 1 else ''}, draw {draw}: the first and the last labelled slice of test "
             "volumes, the hardest ones, the same for all methods (as Zhang 2024, Fig. 7).",
         )
+
+
+def _folder(runs: FineTunings, method: str, count: int, draw: int) -> Path:
+    return runs.study.path / "finetune" / method / str(count) / str(draw)
+
+
+def _label_names(run: Path, scores: Mapping[str, Any]) -> dict[int, str]:
+    """Label value to name. What is scored may be regions of several labels, so the run's own settings come first."""
+    config = run / "config.yaml"
+    given = yaml.safe_load(config.read_text()).get("structures") if config.is_file() else None
+    return {int(value): name for value, name in given.items()} if given else dict(enumerate(scores["structures"], 1))
