@@ -45,7 +45,8 @@ def test_without_matplotlib_a_segmentation_goes_on(tmp_path, without_matplotlib,
 def test_without_matplotlib_planes_are_written(tmp_path, without_matplotlib, caplog):
     plane = {"verdict": "plane", "reasons": [], "origin": [1.0, 2, 3], "normal": [1.0, 0, 0]}
     numbers = {"residual_mm": 1.0, "spread_deg": 2.0, "agreement": 0.9}
-    plan = {"note": "research", "views": {"2ch": plane | numbers}}
+    unknown = {"within_deg": None, "within_mm": None, "slices_that_disagree": [], "slices_without_a_line": []}
+    plan = {"note": "research", "bounds_measured_on": None, "views": {"2ch": plane | numbers | unknown}}
     image = MetaTensor(torch.zeros(1, 6, 5, 3), meta={"filename_or_obj": "a.nii.gz"})
     output = {"image": image, "plan": plan, "network_heatmaps": torch.zeros(1, 6, 5, 3)}
     pass_over(PlanWriter(tmp_path), [[{}]], [[output]])

@@ -14,8 +14,12 @@ from .passes import keep_figures, pass_over
 SHAPE = (40, 30, 2)
 
 
+#: Of a plane whose weights say nothing of how far off it may be.
+UNKNOWN = {"within_deg": None, "within_mm": None, "slices_that_disagree": [], "slices_without_a_line": []}
+
+
 def view(origin, normal, **numbers) -> dict:
-    return {"verdict": "plane", "reasons": [], "origin": origin, "normal": normal} | numbers
+    return {"verdict": "plane", "reasons": [], "origin": origin, "normal": normal} | UNKNOWN | numbers
 
 
 @pytest.fixture
@@ -27,6 +31,7 @@ def output() -> dict:
         "slices": 2,
         "locations": [0.25, 0.75],
         "order": 1.0,
+        "bounds_measured_on": "9 phantom exams",
         "views": {
             "2ch": view([24.0, 0, 0], [1.0, 0, 0], residual_mm=1.25, spread_deg=2.5, agreement=0.875),
             "4ch": view(None, None, residual_mm=20.0, spread_deg=2.5, agreement=0.5)
@@ -59,6 +64,17 @@ def test_files_and_picture_hold_the_plans_numbers(output, tmp_path, monkeypatch)
     layers = [[np.asarray(image.get_array())[..., 3] for image in axes.get_images()[1:]] for axes in (first, second)]
     assert layers[0][0][:, 12].min() > 0 and not layers[0][1].any()
     assert layers[1][1][7].min() > 0 and not layers[1][0].any()
+
+
+def test_the_picture_says_how_far_off_a_plane_may_be_and_which_slices_disagree(output, tmp_path, monkeypatch):
+    figures = keep_figures(monkeypatch)
+    output["plan"]["views"]["2ch"] |= {"within_deg": 5.26, "within_mm": 1.5, "slices_that_disagree": [2]}
+    pass_over(PlanWriter(tmp_path), [[{}]], [[output]])
+    title = figures["plan.png"].get_suptitle()
+    assert (
+        "9 of 10 such planes lie within 5.3 deg and 1.5 mm of the right one (9 phantom exams); slice 2 disagrees"
+        in title
+    )
 
 
 def test_lines_lie_where_the_slices_own_affines_say(output, tmp_path, monkeypatch):
