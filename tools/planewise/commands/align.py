@@ -10,9 +10,9 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from planewise.commands.terminal import progress_bar, refusals
 from planewise.errors import InputError
 from planewise.exams.words import count_of
 
@@ -37,30 +37,17 @@ def align(
     enough, or where they do not agree. Nothing is written but the datalist; bundles, `planewise plan` and
     `planewise inspect` take it as any other.
     """
-    console, problems = Console(), Console(stderr=True)
-    try:
+    console = Console()
+    with refusals("align"):
         from planewise.data.breath_holds import undo_breath_holds  # here: it imports MONAI, and --help should not wait
         from planewise.exams.datalist import check_output, write_datalist
 
         written = check_output(output)
         if written == datalist.expanduser().absolute():
             raise InputError(f"{datalist} would be written over itself; name another file with -o")
-        with Progress(
-            TextColumn("comparing images"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=problems,
-            transient=True,
-        ) as bar:
-            task = bar.add_task("", total=None)
-            content, found = undo_breath_holds(
-                datalist, lambda done, total: bar.update(task, completed=done, total=total)
-            )
+        with progress_bar("comparing images") as progress:
+            content, found = undo_breath_holds(datalist, progress)
         write_datalist(content, written)
-    except InputError as error:
-        problems.print(f"[bold red]planewise align:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
     undone = [exam for exam in found if exam.why_not is None]
     if undone:
         console.print(_table(undone[:_MOST_EXAMS]))

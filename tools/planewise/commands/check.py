@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from planewise.commands.terminal import refusals
 from planewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def check(
     overrides = bundles[len(folders) :]
     folders = [folder for folder in folders if folder.suffix != ".zip"]
     found: dict[str, list[Finding]] = {}
-    try:
+    with refusals("check"):
         if len(folders) != 1 and (weights or overrides):
             raise InputError("--weights and overrides are of one bundle; name one")
         from planewise.packaging import checks_page  # here: it imports MONAI, and --help should not wait
@@ -67,9 +68,6 @@ def check(
         if page is not None:
             _write(page, checks_page(found, "planewise check BUNDLE... --page FILE"))
             console.print(f"Wrote {escape(str(page))}", soft_wrap=True)
-    except InputError as error:
-        Console(stderr=True).print(f"[bold red]planewise check:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
     if any(finding.status == "FAIL" for findings in found.values() for finding in findings):
         raise typer.Exit(1)
 

@@ -12,10 +12,9 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from planewise.errors import InputError
+from planewise.commands.terminal import progress_bar, refusals
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
 
@@ -144,21 +143,12 @@ def index(
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # for terminals of another encoding, and names that are not text
     console = Console()
-    problems = Console(stderr=True)
-    try:
+    with refusals("index"):
         from planewise.exams.datalist import check_output, write_datalist, write_folders
         from planewise.exams.index import index_folder  # here: it imports torch, and --help should not wait for that
 
         check_output(output)
-        with Progress(
-            TextColumn("reading headers"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=problems,
-            transient=True,
-        ) as bar:
-            task = bar.add_task("", total=None)
+        with progress_bar("reading headers") as progress:
             result = index_folder(
                 folder,
                 anatomy=anatomy,
@@ -176,13 +166,10 @@ def index(
                 classes=classes,
                 label_map=label_map,
                 workers=workers or min(os.cpu_count() or 1, 8),
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                progress=progress,
             )
         written = write_datalist(result.datalist, output)
         table = write_folders(result.folders, written)
-    except InputError as error:
-        problems.print(f"[bold red]planewise index:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
     _print_exams(result.datalist, console)
     _print_rest(result, written, console)
     if table is not None:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from planewise.commands.terminal import refusals
 from planewise.errors import InputError
 
 
@@ -32,8 +33,8 @@ def inspect(
 
     The picture names the exam by its hash alone.
     """
-    console, problems = Console(), Console(stderr=True)
-    try:
+    console = Console()
+    with refusals("inspect"):
         from planewise.exams.datalist import check_output
         from planewise.reports.exam_figure import exam_figure  # here: it imports MONAI, and --help should not wait
 
@@ -49,7 +50,4 @@ def inspect(
             figure.savefig(written, dpi=110, facecolor=figure.get_facecolor())
         except (OSError, ValueError) as error:
             raise InputError(f"{written} cannot be written ({error})") from None
-    except InputError as error:
-        problems.print(f"[bold red]planewise inspect:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
     console.print(f"Wrote {escape(str(written))}", soft_wrap=True)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from planewise.errors import InputError
+from planewise.commands.terminal import refusals
 
 if TYPE_CHECKING:
     from planewise.own_exams import MadePage
@@ -32,14 +32,11 @@ def show_pages(command: str, doing: str, make: Callable[[], Sequence[MadePage]])
         doing: what the terminal says meanwhile.
         make: makes the pages.
     """
-    console, problems = Console(), Console(stderr=True)
-    try:
+    console = Console()
+    with refusals(command):
         with console.status(doing):
             done = make()
         for made in done:
             for line in made.lines:
                 console.print(escape(line), soft_wrap=True, highlight=False)
             console.print(f"Wrote {escape(str(made.page))}", soft_wrap=True, highlight=False)
-    except InputError as error:
-        problems.print(f"[bold red]planewise {command}:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from planewise.commands.terminal import refusals
 from planewise.errors import InputError
 
 
@@ -49,9 +50,8 @@ def package(
 
     Next: planewise check dist/NAME
     """
-    problems = Console(stderr=True)
     console = Console()
-    try:
+    with refusals("package"):
         if zoo != (url is not None):
             raise InputError("--zoo and --url go together: --zoo --url https://...")
         from planewise.packaging import package_bundle  # here: it imports MONAI, and --help should not wait
@@ -66,9 +66,6 @@ def package(
             zoo_url=url,
             say=lambda line: console.print(escape(line), soft_wrap=True, highlight=False),
         )
-    except InputError as error:
-        problems.print(f"[bold red]planewise package:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
     size = done.zip.stat().st_size / 1e6
     console.print(f"Wrote {escape(str(done.folder))} and {escape(done.zip.name)} ({size:.1f} MB).", soft_wrap=True)
     if done.large:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from planewise.errors import InputError
+from planewise.commands.terminal import refusals
 
 
 def report(
@@ -29,14 +29,11 @@ def report(
     The page shows what ran and with which versions; tables with the papers' numbers; learning curves; regression of
     location; heatmaps, planned planes, segmentations and ROC curves. What has not run yet is left out.
     """
-    try:
+    with refusals("report"):
         from planewise.reports.study_report import write_study_report  # here: --help should not wait for matplotlib
 
         output = output or study / "report" / "index.html"
         tables = write_study_report(study, output, markdown)
-    except InputError as error:
-        Console(stderr=True).print(f"[bold red]planewise report:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
     # a log is as wide as its tables
     console = Console(width=None if sys.stdout.isatty() else 160)
     for table in tables:

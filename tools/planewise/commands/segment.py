@@ -9,11 +9,10 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from planewise.commands.own_exam import BundlesFolder, Device, OutputFolder, show_pages
-from planewise.errors import InputError
+from planewise.commands.terminal import progress_bar, refusals
 from planewise.exams.words import count_of
 
 if TYPE_CHECKING:
@@ -74,24 +73,19 @@ def segment(
 def _segment_datalist(
     datalist: Path, output: Path, weights: Path | None, bundles: Path | None, device: str | None
 ) -> None:
-    console, problems = Console(), Console(stderr=True)
-    columns = (TextColumn("segmenting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
+    console = Console()
+    with refusals("segment"):
         from planewise.own_exams import segment_datalist
 
-        with Progress(*columns, console=problems, transient=True) as bar:
-            task = bar.add_task("", total=None)
+        with progress_bar("segmenting") as progress:
             done = segment_datalist(
                 datalist,
                 output,
                 weights=weights,
                 bundles=bundles,
                 device=device,
-                progress=lambda number, total: bar.update(task, completed=number, total=total),
+                progress=progress,
             )
-    except InputError as error:
-        problems.print(f"[bold red]planewise segment:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
     _print(done, console)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from planewise.data.cycle_points import cycle_fraction
-from planewise.data.datalist import read_datalist
+from planewise.data.datalist import absolute_datalist
 from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
 from planewise.geometry import LARGEST_SHIFT, breath_hold_shifts, plane_from_affine, relative_locations
@@ -65,8 +64,8 @@ def undo_breath_holds(
         InputError: it is not a datalist of short-axis stacks, or its shifts are undone already.
     """
     path = Path(datalist).expanduser().resolve()
-    content = copy.deepcopy(read_datalist(path))
-    stack = content.get("planewise", {}).get("stack")
+    content = absolute_datalist(path)
+    stack = content["planewise"].get("stack")
     if stack != "sax":
         raise InputError(
             f"{path.name} is of the stack {stack!r}; breath-holds are undone in short-axis stacks of hearts: index the "
@@ -74,18 +73,13 @@ def undo_breath_holds(
         )
     items = defaultdict(list)
     for section in SECTIONS:
-        for item in content.get(section, []):
-            _make_absolute(item, path.parent)
+        for item in content[section]:
             items[item["exam"]].append(item)
-    for entry in content.get("exams", {}).values():
-        for shown in entry["stacks"].values():
-            for item in shown.get("items", []):
-                _make_absolute(item, path.parent)
     if content["planewise"].get("breath_holds"):
         raise InputError(f"the shifts of {path.name} are undone already; start from what `planewise index` wrote")
     content["planewise"]["breath_holds"] = "undone"
     found = []
-    for number, (name, entry) in enumerate(content.get("exams", {}).items()):
+    for number, (name, entry) in enumerate(content["exams"].items()):
         exam = _align(name, entry, items[name])
         entry["breath_holds"] = _record(exam)
         found.append(exam)
@@ -103,12 +97,6 @@ def _record(exam: AlignedExam) -> dict[str, Any]:
         record["agreement"] = [round(value, 4) for value in exam.agreement]
         record["uncertainty_mm"] = round(exam.uncertainty, 3)
     return record
-
-
-def _make_absolute(item: dict[str, Any], folder: Path) -> None:
-    for key in ("image", "label"):
-        if isinstance(item.get(key), str):
-            item[key] = str((folder / item[key]).resolve())
 
 
 def _view_items(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

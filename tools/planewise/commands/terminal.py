@@ -1,0 +1,43 @@
+"""What the commands show alike on a terminal: how far they are, and what is wrong with the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from planewise.errors import InputError
+
+
+@contextmanager
+def refusals(command: str) -> Iterator[None]:
+    """Print on the error stream what is wrong with the input, and end the command.
+
+    Args:
+        command: its name, such as ``index``.
+    """
+    try:
+        yield
+    except InputError as error:
+        Console(stderr=True).print(f"[bold red]planewise {command}:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the error stream that is gone when the work is done.
+
+    Args:
+        doing: what the bar is called.
+
+    Yields:
+        What to call with (done, total).
+    """
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
