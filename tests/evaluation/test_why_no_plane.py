@@ -1,4 +1,4 @@
-"""Which stacks are no short axis, by the direction of their slices."""
+"""Which planes are not to be trusted, and which stacks are no short axis by the direction of their slices."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from planewise.evaluation.why_no_plane import stack_obliquity, why_no_short_axis
+from planewise.evaluation.why_no_plane import stack_obliquity, why_no_plane, why_no_short_axis
 
 
 def affines(*degrees: float) -> torch.Tensor:
@@ -56,3 +56,26 @@ def test_what_is_oblique_enough(obliquity, limit):
 @pytest.mark.parametrize("obliquity", [14.999, math.nan])
 def test_what_is_not(obliquity):
     assert why_no_short_axis(obliquity, "axial", 15.0)
+
+
+LIMITS = {"min_peak": 0.5, "min_agreement": 0.6, "max_residual": 12.0, "max_spread": 10.0}
+AT_THE_LIMITS = {"peak": 0.5, "agreement": 0.6, "residual": 12.0, "spread": 10.0}
+
+
+def test_a_plane_at_the_limits_is_one():
+    assert why_no_plane(**AT_THE_LIMITS, **LIMITS) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("peak", 0.494, "peak 0.49, at least 0.5 is needed"),
+        ("agreement", 0.55, "agreement 0.55, at least 0.6 is needed"),
+        ("residual", 12.5, "residual 12.50, at most 12 is needed"),
+        ("spread", 10.1, "spread 10.10, at most 10 is needed"),
+        ("spread", math.nan, "spread nan, at most 10 is needed"),
+        ("peak", math.nan, "peak nan, at least 0.5 is needed"),
+    ],
+)
+def test_a_plane_beyond_a_limit_is_none(name, value, reason):
+    assert why_no_plane(**AT_THE_LIMITS | {name: value}, **LIMITS) == [reason]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
 from planewise.evaluation.plane_bounds import checked_bounds
-from planewise.evaluation.why_no_plane import stack_obliquity, why_no_short_axis
+from planewise.evaluation.why_no_plane import stack_obliquity, why_no_plane, why_no_short_axis
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values
@@ -87,10 +86,10 @@ class PlanViewsd(Transform):
         self.bounds = checked_bounds(plane_bounds, self.views)
         self.measured_on = plane_bounds["measured_on"] if self.bounds else None
         self.limits = {
-            "peak": (min_peak, math.inf),
-            "agreement": (min_agreement, math.inf),
-            "residual": (-math.inf, max_residual),
-            "spread": (-math.inf, max_spread),
+            "min_peak": min_peak,
+            "min_agreement": min_agreement,
+            "max_residual": max_residual,
+            "max_spread": max_spread,
         }
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -135,12 +134,8 @@ class PlanViewsd(Transform):
             "slices": plane.slices,
             **self._doubts(plane),
         }
-        reasons = [*of_stack]
-        for name, (low, high) in self.limits.items():
-            value = getattr(plane, name)
-            if not low <= value <= high:
-                limit = f"at least {low:g}" if math.isfinite(low) else f"at most {high:g}"
-                reasons.append(f"{name} {value:.2f}, {limit} is needed")
+        trust = {name: getattr(plane, name) for name in ("peak", "agreement", "residual", "spread")}
+        reasons = [*of_stack, *why_no_plane(**trust, **self.limits)]
         if reasons:
             # numbers that are not a plane's are not given as one
             judged |= dict.fromkeys(("origin", "normal", *self._doubts(plane)))

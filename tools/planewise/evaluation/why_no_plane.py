@@ -12,6 +12,32 @@ from planewise.geometry import nearest_body_axis, plane_from_affine
 _ACROSS = ("sagittal", "coronal", "axial")
 
 
+def why_no_plane(
+    *,
+    peak: float,
+    agreement: float,
+    residual: float,
+    spread: float,
+    min_peak: float,
+    min_agreement: float,
+    max_residual: float,
+    max_spread: float,
+) -> list[str]:
+    """Reasons against a plane from how well the heatmaps agree with it; none if it is to be trusted.
+
+    Args:
+        peak, agreement, residual, spread: as of `planewise.geometry.PlannedPlane`. What is not known (NaN) is a reason.
+        min_peak, min_agreement, max_residual, max_spread: as of `PlanViewsd`.
+    """
+    judged = (
+        ("peak", peak, peak >= min_peak, f"at least {min_peak:g}"),
+        ("agreement", agreement, agreement >= min_agreement, f"at least {min_agreement:g}"),
+        ("residual", residual, residual <= max_residual, f"at most {max_residual:g}"),
+        ("spread", spread, spread <= max_spread, f"at most {max_spread:g}"),
+    )
+    return [f"{name} {value:.2f}, {limit} is needed" for name, value, kept, limit in judged if not kept]
+
+
 def why_no_short_axis(obliquity: float, across: str, min_obliquity: float) -> list[str]:
     """Reasons against a stack as a heart's short axis, from the direction of its slices alone.
 
