@@ -1,6 +1,7 @@
 """`planewise align` as a person meets it."""
 
 import json
+import math
 import re
 
 import typer
@@ -25,6 +26,11 @@ def test_it_prints_what_it_found_and_writes_a_datalist(indexed, tmp_path):  # no
     record = content["exams"][name]["breath_holds"]
     row = next(line for line in outcome.output.splitlines() if name in line).split()
     assert row[2:4] == [f"{value:.3f}" for value in record["agreement"]]
+    views = [content["exams"][name]["stacks"][view]["items"][0] for view in ("2ch", "4ch")]
+    slices = {item["slice"]: item for section in ("training", "validation", "test") for item in content[section]}
+    lengths = sorted(math.hypot(*item["shift"]) for item in [*slices.values(), *views])
+    assert row[1] == str(len(lengths))
+    assert row[4:6] == [f"{lengths[(len(lengths) - 1) // 2]:.1f}", f"{lengths[-1]:.1f}"]
     assert row[6] == f"{record['uncertainty_mm']:.1f}"
     assert re.search(r"Shifts of 1 of 1 exam undone\. Wrote .*aligned\.json\.", outcome.output)
     again = run(tmp_path / "aligned.json", "-o", tmp_path / "twice.json")

@@ -4,11 +4,12 @@ import json
 
 import pytest
 import torch
-from planewise.data import find_inputs, load_datalist, undo_breath_holds
+from planewise.data import AlignedExam, find_inputs, load_datalist, undo_breath_holds
+from planewise.data.breath_holds import _why_not
 from planewise.errors import InputError
 from planewise.exams.datalist import write_datalist
 from planewise.exams.index import index_folder
-from planewise.geometry import relative_locations
+from planewise.geometry import BreathHolds, relative_locations
 from planewise.metrics.breath_holds import breath_hold_errors
 from planewise.phantoms import UNLABELLED, Recipe, true_shifts, write_exams
 from planewise.preprocessing import LoadSliced, LoadStackd
@@ -108,6 +109,72 @@ def test_an_exam_is_left_alone_where_images_do_not_say_enough(indexed, tmp_path,
     changed, (exam,) = undo_breath_holds(indexed)
     assert exam.why_not.startswith("Its intensities do not say enough")
     assert not any("shift" in item for item in changed["training"])
+
+
+def test_what_is_compared_is_each_slices_first_phase_with_its_thickness(indexed, tmp_path, monkeypatch):
+    """Whatever the order of the items; the views come after the slices."""
+    content = json.loads(indexed.read_text())
+    (name,) = content["exams"]
+    stacks = content["exams"][name]["stacks"]
+    for item in content["training"] + [item for view in ("2ch", "4ch") for item in stacks[view]["items"]]:
+        item["image"] = str(indexed.parent / item["image"])
+    for view, thickness in (("sax", 8.5), ("2ch", 5.5), ("4ch", 6.5)):
+        stacks[view]["thickness"] = thickness
+    first = sorted((item for item in content["training"] if item["phase"] == 0), key=lambda item: item["slice"])
+    content["training"].reverse()
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    given = {}
+
+    def shifts(images, affines, thickness):
+        given.update(images=images, affines=affines, thickness=thickness)
+        return BreathHolds(
+            torch.zeros(len(images), 3), torch.ones(len(images)), torch.tensor([0.9]), torch.tensor([0.95])
+        )
+
+    monkeypatch.setattr("planewise.data.breath_holds.breath_hold_shifts", shifts)
+    undo_breath_holds(tmp_path / "list.json")
+    expected = [
+        LoadSliced("image")(item)["image"] for item in [*first, stacks["2ch"]["items"][0], stacks["4ch"]["items"][0]]
+    ]
+    assert len(given["images"]) == len(expected)
+    for image, affine, wanted in zip(given["images"], given["affines"], expected, strict=True):
+        assert torch.equal(image, wanted.as_tensor()[0, ..., 0]) and torch.equal(affine, wanted.affine)
+    assert given["thickness"].tolist() == [8.5] * len(first) + [5.5, 6.5]
+
+
+#: Three slices 8 mm apart along x, and a view.
+STACK = torch.eye(4, dtype=torch.float64)[[2, 0, 1, 3]].repeat(3, 1, 1)
+STACK[:, 0, 3] = torch.tensor([0.0, 8, 16])
+
+
+def of_an_exam(along_x=(0.0, 0, 0, 0), agreement=(0.5, 0.8), uncertainty=2.5):
+    shifts = torch.zeros(4, 3, dtype=torch.float64)
+    shifts[:, 0] = torch.tensor(along_x)
+    return AlignedExam("ab12", 4, None, agreement, shifts, uncertainty)
+
+
+@pytest.mark.parametrize(
+    ("exam", "why_not"),
+    [
+        (of_an_exam(), None),
+        (of_an_exam(agreement=None), "Its images do not cut each other"),
+        (of_an_exam(uncertainty=2.6), "uncertain by 2.6 mm, at most 2.5 is wanted"),
+        (
+            of_an_exam(agreement=(0.9, 0.79)),
+            "correlation 0.79 along their lines with shifts undone, at least 0.8 is wanted",
+        ),
+        # nine tenths of 15 mm
+        (of_an_exam((0, 0, 0, -13.4)), None),
+        (of_an_exam((0, 0, 0, -13.6)), "near the largest that is looked for, 15 mm"),
+        # 8 mm apart: 3.9 mm each towards the other is not enough to change places, 4.1 is
+        (of_an_exam((3.9, -3.9, 0, 0)), None),
+        (of_an_exam((4.1, -4.1, 0, 0)), "Slices would change places"),
+        (of_an_exam((0, 0, -3.0, -13.0)), None),
+    ],
+)
+def test_when_shifts_are_not_to_be_trusted(exam, why_not):
+    found = _why_not(exam, STACK)
+    assert found is None if why_not is None else why_not in found
 
 
 def test_what_cannot_be_aligned_is_refused(aligned, indexed, tmp_path):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from planewise.geometry import breath_hold_shifts
-from planewise.geometry.breath_holds import USUAL_SHIFT, _Lines, _pictures
+from planewise.geometry.breath_holds import USUAL_SHIFT, _cost, _Lines, _normal_equations, _pictures
 
 SIZE, SPACING = 72, 2.0
 
@@ -134,3 +134,79 @@ def test_slopes_are_those_of_finite_differences():
         has = (lines.first == image) | (lines.second == image)
         assert (numeric[~has] == 0).all()
         assert (numeric[has] - own[has]).norm() < 0.1 * numeric[has].norm()
+
+
+def test_the_gradient_is_that_of_the_cost():
+    """Of the whole cost, with what shifts are usually like."""
+    images = scanned(some_shifts(1))
+    lines, pictures = _Lines(images, AFFINES, THICKNESS), _pictures(images, AFFINES, blur=6.0)
+    shifts, precision = some_shifts(5, spread=1.0), 0.3
+    _, gradient = _normal_equations(lines, lines.compare(pictures, shifts), shifts, precision)
+    numeric = torch.zeros_like(shifts)
+    for place in ((0, 2), (2, 0), (4, 1), (7, 1), (8, 0)):
+        step = torch.zeros_like(shifts)
+        step[place] = SPACING / 2
+        high, low = (
+            _cost(lines.compare(pictures, there), there, precision) for there in (shifts + step, shifts - step)
+        )
+        numeric[place] = (high - low) / SPACING
+    known = numeric != 0
+    assert known.sum() == 5
+    assert (gradient.reshape(-1, 3)[known] - numeric[known]).norm() < 0.1 * numeric[known].norm()
+
+
+def test_a_profile_is_a_mean_over_the_other_images_thickness():
+    """Squares of x, in mm: over sheets 3 mm apart, of a slice 9 mm thick across x, the mean is 6 larger. The image's own
+    thickness is not asked for."""
+    flat = torch.eye(4, dtype=torch.float64)
+    across = torch.tensor([[0, 0, 1, 20], [1, 0, 0, 0], [0, 1, 0, -20], [0, 0, 0, 1]], dtype=torch.float64)
+    x = torch.arange(41.0, dtype=torch.float64)
+    images = [(x**2)[:, None].expand(41, 41), torch.zeros(41, 41)]
+    affines = torch.stack([flat, across])
+    lines = _Lines(images, affines, torch.tensor([100.0, 9.0], dtype=torch.float64))
+    at = torch.tensor([[5.0, 7, 0], [12, 30, 0], [1, 7, 0]], dtype=torch.float64)[None]
+    profile, slope, inside = lines._profile(_pictures(images, affines, 0.0), torch.tensor([0]), at, torch.tensor([1]))
+    assert profile[0, :2].tolist() == pytest.approx([25 + 6, 144 + 6])
+    assert slope[0, :2, 0].tolist() == pytest.approx([10, 24]) and slope[0, :2, 1:].abs().max() < 1e-9
+    assert inside.tolist() == [[True, True, False]], "a sheet of the third lies beyond the image"
+
+
+@pytest.mark.parametrize(("side", "lines"), [(18, 0), (24, 1)])
+def test_a_line_counts_with_40_mm_of_it_on_both_images(side, lines):
+    """The second image is 34 or 46 mm wide."""
+    images = scanned(torch.zeros(2, 3), AFFINES[[3, 7]])
+    affines = AFFINES[[3, 7]].clone()
+    first = (SIZE - side) // 2
+    images[1] = images[1][first : first + side]
+    affines[1, :3, 3] += first * affines[1, :3, 0]
+    assert len(breath_hold_shifts(images, affines, THICKNESS[:2]).after) == lines
+
+
+@pytest.mark.parametrize(("degrees", "lines"), [(15, 0), (20, 1)])
+def test_planes_that_are_nearly_parallel_have_no_line(degrees, lines):
+    angle = math.radians(degrees)
+    tilted = image_affine((1, 0, 0), (0, math.cos(angle), math.sin(angle)), (0, 0, 0))
+    affines = torch.stack([AFFINES[3], tilted])
+    assert len(breath_hold_shifts(scanned(torch.zeros(2, 3), affines), affines, THICKNESS[:2]).after) == lines
+
+
+def test_lines_are_compared_where_the_planes_meet():
+    """Slices at 1, 5 and 12 mm, and planes x = 10 and y = -7 whose images lie elsewhere: the heart is where these meet."""
+    affines = torch.stack(
+        [image_affine((1, 0, 0), (0, 1, 0), (0, 0, z)) for z in (1, 5, 12)]
+        + [image_affine((0, 1, 0), (0, 0, 1), (10, 30, 6)), image_affine((1, 0, 0), (0, 0, 1), (45, -7, 6))]
+    )
+    lines = _Lines([torch.zeros(SIZE, SIZE)] * 5, affines, THICKNESS[:5])
+    assert lines.centre.tolist() == pytest.approx([10, -7, 6])
+    # two planes leave their line open: along it, the images' middle
+    assert _Lines([torch.zeros(SIZE, SIZE)] * 2, affines[[3, 4]], THICKNESS[:2]).centre.tolist() == pytest.approx(
+        [10, -7, 6]
+    )
+
+
+def test_one_image_that_is_far_off_is_found():
+    """Further than the walls of this body are thick."""
+    true = torch.zeros(len(AFFINES), 3, dtype=torch.float64)
+    true[3] = torch.tensor([9.0, -8, 0])
+    error = breath_hold_shifts(scanned(true), AFFINES, THICKNESS).shifts - (true - true.mean(dim=0))
+    assert error.norm(dim=-1).max() < 1.5

@@ -1,21 +1,42 @@
 """How well `planewise align` undoes breath-holds, on phantoms whose shifts are known (tools/docs/breath_holds.md).
 
 Writes phantom hearts of each layout, with shifts and without, indexes and aligns them, and prints how far images lie from
-their true place among the others, before and after: median and 90th percentile over all images, mm.
+their true place among the others, before and after: median and 90th percentile over all images, mm. With ``--planes`` it
+also plans 2ch and 4ch on the short axis by the weights that ship, with shifts and with shifts undone, and prints how far the
+planes lie from those that anatomy asks for.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from planewise.data import AlignedExam, undo_breath_holds
+from planewise.data import AlignedExam, find_inputs, undo_breath_holds
 from planewise.exams.datalist import write_datalist
 from planewise.exams.index import index_folder
 from planewise.exams.split import SECTIONS
+from planewise.geometry import plane_errors
 from planewise.metrics.breath_holds import breath_hold_errors
-from planewise.phantoms import LAYOUTS, Recipe, true_shifts, write_exams
+from planewise.own_exams.plans_of import plans_of
+from planewise.phantoms import LAYOUTS, Heart, Recipe, true_planes, true_shifts, write_exams
+
+
+class Measured(NamedTuple):
+    """What was found of the exams of a recipe."""
+
+    undone: int
+    """Exams whose shifts were undone"""
+    before: torch.Tensor
+    """``(images,)``, mm: distance of all images from their true place"""
+    after: torch.Tensor
+    """The same with shifts undone; equal for an exam that was left alone"""
+    planes: torch.Tensor
+    """``(planes, 2, 2)``: of every plane that was planned both times, before and after: degrees and mm from what anatomy asks
+    for"""
+    refused: tuple[int, int]
+    """Planes that are "no plane", before and after"""
 
 
 def main() -> None:
@@ -25,44 +46,99 @@ def main() -> None:
     parser.add_argument("--layouts", nargs="+", default=["dsbcc", "ukbb", "mnms2"], help="layouts with long-axis views")
     parser.add_argument("--breath", nargs="+", type=float, default=[3.0, 1.5, 0.0], help="spread of shifts, mm")
     parser.add_argument("--seed", type=int, default=91)
+    parser.add_argument("--planes", action="store_true", help="plan 2ch and 4ch too, by the weights that ship")
     given = parser.parse_args()
     print("| layout | spread of shifts | exams undone | before: median | 90 % | after: median | 90 % | largest |")
     print("|---|---|---|---|---|---|---|---|")
+    rows = []
     for layout in given.layouts:
         for breath in given.breath:
             population = LAYOUTS[layout].population.at_size("demo").with_values(breath=breath)
             recipe = Recipe(layout, given.seed, population)
-            undone, before, after = measure(recipe, given.out / f"{layout}-{breath:g}", given.exams)
-            numbers = [
-                before.quantile(0.5),
-                before.quantile(0.9),
-                after.quantile(0.5),
-                after.quantile(0.9),
-                after.max(),
+            found = measure(recipe, given.out / f"{layout}-{breath:g}", given.exams, given.planes)
+            rows.append((f"| {LAYOUTS[layout].title} | {breath:g} mm |", found))
+            errors = [*_shares(found.before), *_shares(found.after), float(found.after.max())]
+            cells = " | ".join(f"{error:.2f} mm" for error in errors)
+            print(f"{rows[-1][0]} {found.undone} of {given.exams} | {cells} |", flush=True)
+    if given.planes:
+        print(
+            "\n| layout | spread of shifts | planes | as it is: median | 90 % | shifts undone: median | 90 % | no plane |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
+        for head, found in rows:
+            cells = [
+                ", ".join(f"{value:.1f} {unit}" for value, unit in zip(values, ("deg", "mm"), strict=True))
+                for when in (0, 1)
+                for values in zip(*(_shares(found.planes[:, when, what]) for what in (0, 1)), strict=True)
             ]
-            cells = " | ".join(f"{float(number):.2f} mm" for number in numbers)
-            print(f"| {LAYOUTS[layout].title} | {breath:g} mm | {undone} of {given.exams} | {cells} |", flush=True)
+            print(f"{head} {len(found.planes)} | {' | '.join(cells)} | {found.refused[0]}, {found.refused[1]} |")
 
 
-def measure(recipe: Recipe, folder: Path, exams: int) -> tuple[int, torch.Tensor, torch.Tensor]:
-    """How many exams were undone, and the errors of all images, mm, before and after: equal where an exam is left alone.
+def _shares(values: torch.Tensor) -> tuple[float, float]:
+    """Median and 90th percentile."""
+    return float(values.quantile(0.5)), float(values.quantile(0.9))
+
+
+def measure(recipe: Recipe, folder: Path, exams: int, planes: bool = False) -> Measured:
+    """Write the exams of a recipe, undo their shifts, and compare with the truth.
 
     Args:
         recipe: phantoms of hearts with long-axis views.
         folder: to write them to.
         exams: how many.
+        planes: whether planes are planned too.
     """
     list(write_exams(recipe, folder / "exams", exams))
     datalist = write_datalist(index_folder(folder / "exams").datalist, folder / "datalist.json")
     content, found = undo_breath_holds(datalist)
     names = _numbers(content, recipe, folder / "exams", exams)
     before, after = [], []
+    frames: list[dict[str, torch.Tensor]] = [{}, {}]
     for exam in found:
         true = _true(content, exam, recipe, names[exam.exam])
-        used = exam.shifts if exam.why_not is None else torch.zeros_like(true)
-        before.append(breath_hold_errors(torch.zeros_like(true), true))
+        still = torch.zeros_like(true)
+        used = exam.shifts if exam.why_not is None else still
+        before.append(breath_hold_errors(still, true))
         after.append(breath_hold_errors(used, true))
-    return sum(exam.why_not is None for exam in found), torch.cat(before), torch.cat(after)
+        slices = content["exams"][exam.exam]["stacks"]["sax"]["slices"]
+        for frame, shifts in zip(frames, (still, used), strict=True):
+            frame[exam.exam] = (shifts - true)[:slices].mean(dim=0)
+    pairs, refused = torch.zeros(0, 2, 2), (0, 0)
+    if planes:
+        hearts = {name: recipe.organ(number) for name, number in names.items()}
+        lists = (datalist, write_datalist(content, folder / "aligned.json"))
+        errors = [_planned(path, hearts, frame) for path, frame in zip(lists, frames, strict=True)]
+        both = [key for key in errors[0] if errors[0][key] and errors[1][key]]
+        pairs = torch.tensor([[when[key] for when in errors] for key in both]).reshape(-1, 2, 2)
+        refused = tuple(sum(error is None for error in when.values()) for when in errors)
+    return Measured(sum(exam.why_not is None for exam in found), torch.cat(before), torch.cat(after), pairs, refused)
+
+
+def _planned(
+    datalist: Path, hearts: dict[str, Heart], frames: dict[str, torch.Tensor]
+) -> dict[tuple[str, str], tuple[float, float] | None]:
+    """Exam and view to how far the planned plane is from the true one, degrees and mm; None for "no plane".
+
+    Args:
+        datalist: of the exams.
+        hearts: of each exam.
+        frames: of each exam how far its slices lie, in the mean, from where the heart was, ``(3,)``, mm. Nothing in the
+            slices can tell that, so the true planes are moved by it.
+    """
+    data = find_inputs(datalist, section="all")
+    errors: dict[tuple[str, str], tuple[float, float] | None] = {}
+    for item, plan in zip(data, plans_of(data), strict=True):
+        exam = item["exam"]
+        true = true_planes(hearts[exam])
+        for view, planned in plan["views"].items():
+            if planned["origin"] is None:
+                errors[exam, view] = None
+                continue
+            place = torch.tensor([planned["origin"], planned["normal"]], dtype=torch.float64)
+            origin, normal = (torch.from_numpy(part) for part in true[view])
+            origin = origin + frames[exam]
+            errors[exam, view] = plane_errors(*place, origin, normal, at=origin)
+    return errors
 
 
 def _numbers(content: dict, recipe: Recipe, root: Path, exams: int) -> dict[str, int]:
