@@ -8,7 +8,7 @@ import pytest
 from planewise.phantoms import UNLABELLED, ImagePose, Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
 
-from tools.studies.no_plane import CUTS, chest, cuts_of, planned
+from tools.studies.no_plane import CUTS, chest, cuts_of, planned, written
 
 
 def obliquity(affine: np.ndarray) -> float:
@@ -55,3 +55,14 @@ def test_the_bundle_is_asked_without_its_limit(tmp_path):
     NiftiFile("none.nii.gz", np.zeros((64, 64, 4), np.int16), affine).write(tmp_path)
     (found,) = planned(tmp_path, {"none": "nothing"})
     assert found == ("nothing", 0.0, True)
+
+
+def test_stacks_are_written_once_for_the_same_settings(tmp_path, monkeypatch):
+    """Real volumes alone, without any phantom."""
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), tmp_path / "knee.nii")
+    kinds = written(tmp_path / "out", 0, [tmp_path / "knee.nii"], seed=1)
+    assert kinds == {f"knee_{axis}": "real volumes that were named" for axis in range(3)}
+    assert all((tmp_path / "out" / f"{name}.nii.gz").is_file() for name in kinds)
+    monkeypatch.setattr("tools.studies.no_plane.stacks", lambda *asked: iter(()))
+    assert written(tmp_path / "out", 0, [tmp_path / "knee.nii"], seed=1) == kinds
+    assert written(tmp_path / "out", 0, [tmp_path / "knee.nii"], seed=2) == {}

@@ -14,6 +14,7 @@ many would have none without the limit on their direction (``--min_obliquity 0``
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -49,16 +50,12 @@ class Planned(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("work/no_plane"), help="folder for the stacks")
+    parser.add_argument("--out", type=Path, default=Path("work/no_plane"), help="folder for the stacks, which are kept")
     parser.add_argument("--stacks", type=int, default=34, help="of each kind; of noise three times as many")
     parser.add_argument("--volumes", nargs="*", type=Path, default=[], help="NIfTI volumes of what is no heart")
     parser.add_argument("--seed", type=int, default=92)
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    kinds: dict[str, str] = {}
-    for kind, file in stacks(given.stacks, given.volumes, given.seed):
-        file.write(given.out)
-        kinds[file.name.removesuffix(".nii.gz")] = kind
+    kinds = written(given.out, given.stacks, given.volumes, given.seed)
     config = ConfigParser.load_config_file(str(bundles_folder(None) / PLANS / "configs/inference.yaml"))
     limit = float(config["min_obliquity"])
     print("| stacks | no plane | without the limit on their direction | least oblique |")
@@ -70,6 +67,27 @@ def main() -> None:
         by_heatmaps = sum(each.no_plane for each in of_kind)
         least = min(each.obliquity for each in of_kind)
         print(f"| {kind} | {refused} of {len(of_kind)} | {by_heatmaps} | {least:.1f} deg |", flush=True)
+
+
+def written(folder: Path, count: int, volumes: Sequence[Path], seed: int) -> dict[str, str]:
+    """Write the stacks, or keep those of an earlier run with the same settings; stem of each file to its kind.
+
+    Args:
+        folder: for the files, and for the list of them.
+        count, volumes, seed: as of `stacks`.
+    """
+    record = folder / "stacks.json"
+    asked = {"stacks": count, "volumes": [volume.name for volume in volumes], "seed": seed}
+    if record.is_file() and (kept := json.loads(record.read_text()))["asked"] == asked:
+        return kept["kinds"]
+    folder.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    kinds = {}
+    for kind, file in stacks(count, volumes, seed):
+        file.write(folder)
+        kinds[file.name.removesuffix(".nii.gz")] = kind
+    record.write_text(json.dumps({"asked": asked, "kinds": kinds}))
+    return kinds
 
 
 def planned(folder: Path, kinds: Mapping[str, str]) -> list[Planned]:
@@ -102,13 +120,16 @@ def stacks(count: int, volumes: Sequence[Path], seed: int) -> Iterator[tuple[str
         exam = hearts.exam(number)
         cine, affine = cine_volume(exam, "sax")
         yield "short axes of the same chests", NiftiFile(f"sax{number:03d}.nii.gz", cine[..., 0], affine)
-        for cut, (row, column) in CUTS.items():
-            along = ImagePose(exam.heart.centre, row, column)
+        along = {cut: ImagePose(exam.heart.centre, row, column) for cut, (row, column) in CUTS.items()}
+        for cut, pose in along.items():
+            yield f"{cut} chests", chest(exam, pose, f"{cut}{number:03d}.nii.gz")
+        for cut, pose in along.items():
             direction = rng.uniform(0, 2 * np.pi)
-            turn = rotation(np.cos(direction) * row + np.sin(direction) * column, np.radians(rng.uniform(*TURNED)))
-            for kind, pose in ((cut, along), ("turned", ImagePose(along.centre, turn @ row, turn @ column))):
-                name = f"{cut} chests" if kind == cut else "chests turned by 16 to 30 degrees from these"
-                yield name, chest(exam, pose, f"{kind}_{cut}{number:03d}.nii.gz")
+            axis = np.cos(direction) * pose.row + np.sin(direction) * pose.column
+            turn = rotation(axis, np.radians(rng.uniform(*TURNED)))
+            turned = ImagePose(pose.centre, turn @ pose.row, turn @ pose.column)
+            name = "chests turned by 16 to 30 degrees from these"
+            yield name, chest(exam, turned, f"turned_{cut}{number:03d}.nii.gz")
         knee = knees.exam(number)
         protocol, poses = knee.scanner.protocols["sagittal"], knee.poses["sagittal"]
         affine = poses[0].affine((protocol.spacing, protocol.spacing), protocol.matrix, 1.0)
