@@ -58,7 +58,7 @@ class FindingsWriter(PredictionsWriter):
             probabilities = dict(zip(self.tasks, values, strict=True))
             rows = self._decisions(item, torch.as_tensor(output["image"])[0], probabilities)
             found |= {"probabilities": probabilities, "decisive_slices": _decisive(rows)}
-            title = f"exam {exam}{': ' * bool(remark)}{remark}. {self.note}"
+            title = f"exam {exam}{': ' * bool(remark)}{remark}.\n{self.note}"
             with only_a_picture("saliency.png"):
                 saliency_figure(list(rows.values()), title).savefig(folder / "saliency.png", dpi=110)
             logger.info("exam %s: %s", exam, ", ".join(f"{task} {value:.2f}" for task, value in probabilities.items()))
