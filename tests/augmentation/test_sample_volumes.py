@@ -23,15 +23,20 @@ def test_linear_as_grid_sample(shape, block, monkeypatch):
     torch.manual_seed(0)
     volumes, background = torch.rand(3, 2, *shape), torch.tensor([[0.0, -2.0]]).repeat(3, 1)
     to_input = MOVES._draw(3, shape)
-    sampled = sample_volumes(volumes, to_input, background)
+    sampled, _ = sample_volumes(volumes, to_input, background)
     assert torch.allclose(sampled, by_torch(volumes, to_input, background, "bilinear"), atol=3e-5)
 
 
-def test_nearest_as_grid_sample():
+@pytest.mark.parametrize("block", [1, 2**15])
+def test_masks_nearest_as_grid_sample(block, monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", block)
     torch.manual_seed(0)
-    masks = torch.randint(0, 4, (3, 1, 12, 13, 14)).float()
+    volumes, masks = torch.rand(3, 2, 12, 13, 14), torch.randint(0, 4, (3, 1, 12, 13, 14)).float()
     to_input = MOVES._draw(3, (12, 13, 14))
-    sampled = sample_volumes(masks, to_input, torch.zeros(3, 1), nearest=True)
+    alone, _ = sample_volumes(volumes, to_input, torch.ones(3, 2))
+    beside, moved = sample_volumes(volumes, to_input, torch.ones(3, 2), {"label": masks, "other": 2 * masks})
+    sampled = moved["label"]
+    assert torch.equal(beside, alone) and torch.equal(moved["other"], 2 * sampled)
     expected = by_torch(masks, to_input, torch.zeros(3, 1), "nearest")
     assert set(sampled.unique().tolist()) == {0, 1, 2, 3}
     # halfway between two voxels rounding decides
@@ -41,8 +46,18 @@ def test_nearest_as_grid_sample():
 def test_the_identity_moves_nothing():
     volumes = torch.rand(2, 1, 5, 6, 7)
     same = torch.eye(3, 4, dtype=torch.float64).repeat(2, 1, 1)
-    assert torch.equal(sample_volumes(volumes, same, torch.full((2, 1), 9.0)), volumes)
-    assert torch.equal(sample_volumes(volumes, same, torch.full((2, 1), 9.0), nearest=True), volumes)
+    sampled, moved = sample_volumes(volumes, same, torch.full((2, 1), 9.0), {"label": volumes})
+    assert torch.equal(sampled, volumes) and torch.equal(moved["label"], volumes)
     away = same.clone()
     away[:, 0, 3] = 50
-    assert (sample_volumes(volumes, away, torch.full((2, 1), 9.0)) == 9).all()
+    sampled, moved = sample_volumes(volumes, away, torch.full((2, 1), 9.0), {"label": volumes})
+    assert (sampled == 9).all() and (moved["label"] == 0).all()
+
+
+def test_volumes_too_large_for_float32_to_count_their_voxels():
+    """More than 2^24 with the background around them."""
+    volumes = torch.rand(1, 1, 2, 2, 700_000)
+    sampled, moved = sample_volumes(
+        volumes, torch.eye(3, 4, dtype=torch.float64)[None], torch.zeros(1, 1), {"label": volumes}
+    )
+    assert torch.equal(sampled, volumes) and torch.equal(moved["label"], volumes)

@@ -145,6 +145,7 @@ def phantoms(tmp_path_factory) -> SimpleNamespace:
         "photograph": {"graded": (Recipe("aptos", 37, RETINAS.with_values(side=96)), 24)},
         "volume": {
             "heads": (Recipe("brats", 36, HEADS.with_values(side=16, tumour=0.0)), 10),
+            "tissues": (Recipe("brats", 39, HEADS.with_values(side=16, tumour=0.0, tissues=1)), 6),
             "tumours": (Recipe("brats", 37, HEADS.with_values(side=16, radius=(25.0, 30.0))), 10),
             "abdomens": (Recipe("msd", 38, ABDOMENS.with_values(side=16)), 15),
         },

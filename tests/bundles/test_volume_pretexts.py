@@ -5,17 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import monai.bundle
 import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from planewise.phantoms import Recipe
-from planewise.phantoms.head.population import HEADS
 
-from tests.bundles.conftest import run_bundle, tiny_size, write_phantoms
+from tests.bundles.conftest import run_bundle, tiny_size
 from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
 
@@ -37,22 +34,10 @@ SHORT = {"max_epochs": 1, "val_interval": 1, "samples_per_epoch": 8}
 
 
 @pytest.fixture(scope="module")
-def volumes(tmp_path_factory) -> SimpleNamespace:
-    """``heads`` of two channels, and ``tumours`` of four with masks."""
-    recipes = {
-        "volume": {
-            "heads": (Recipe("brats", 66, HEADS.with_values(side=16, tumour=0.0)), 6),
-            "tumours": (Recipe("brats", 67, HEADS.with_values(side=16, radius=(25.0, 30.0))), 6),
-        }
-    }
-    return write_phantoms(tmp_path_factory.mktemp("volumes"), recipes, (0.5, 0.2, 0.3)).volume
-
-
-@pytest.fixture(scope="module")
-def patches(volumes, tmp_path_factory) -> Path:
+def patches(phantoms, tmp_path_factory) -> Path:
     """A run of relative patch location, with what it is measured by."""
     folder = tmp_path_factory.mktemp("patches")
-    settings = {"datalist": str(volumes.heads), "output_dir": str(folder), **SHORT}
+    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(folder), **SHORT}
     run_bundle(PATCHES, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
     return folder
 
@@ -69,10 +54,10 @@ def test_places_of_queries_are_counted_and_shown(patches):
 
 
 @pytest.fixture(scope="module")
-def puzzles(volumes, tmp_path_factory) -> Path:
+def puzzles(phantoms, tmp_path_factory) -> Path:
     """A run of puzzles of volumes, with what it is measured by."""
     folder = tmp_path_factory.mktemp("puzzles")
-    settings = {"datalist": str(volumes.heads), "output_dir": str(folder), **SHORT, **PUZZLE, "max_epochs": 2}
+    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(folder), **SHORT, **PUZZLE, "max_epochs": 2}
     run_bundle(JIGSAW, "train.yaml", "evaluate.yaml", "3d.yaml", run_id="train_and_evaluate", **settings)
     return folder
 
@@ -84,21 +69,21 @@ def test_puzzles_of_volumes_are_counted_and_shown(puzzles):
     assert (puzzles / "validation/puzzles.png").is_file()
 
 
-def test_puzzles_of_volumes_resume_bit_equal(puzzles, volumes, tmp_path):
-    settings = {"datalist": str(volumes.heads), "output_dir": str(tmp_path), **SHORT, **PUZZLE, "max_epochs": 2}
+def test_puzzles_of_volumes_resume_bit_equal(puzzles, phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, **PUZZLE, "max_epochs": 2}
     interrupted(JIGSAW, "train.yaml", "3d.yaml", after_epoch=1, **settings)
     run_bundle(JIGSAW, "train.yaml", "3d.yaml", **settings)
     assert same(weights(puzzles), weights(tmp_path))
     assert (puzzles / "history.csv").read_text() == (tmp_path / "history.csv").read_text()
 
 
-def test_the_tiles_of_a_volume_reach_the_network_in_the_order_of_the_bundles_permutations(volumes, tmp_path):
+def test_the_tiles_of_a_volume_reach_the_network_in_the_order_of_the_bundles_permutations(phantoms, tmp_path):
     """Against a loop over the volume's cells, from the file and the config as they are."""
     folder = ROOT / "bundles" / JIGSAW
     parser = ConfigParser(
         ConfigParser.load_config_files([str(folder / "configs" / n) for n in ("train.yaml", "3d.yaml")])
     )
-    small = {**PUZZLE, "datalist": str(volumes.heads), "output_dir": str(tmp_path), "bundle_root": str(folder)}
+    small = {**PUZZLE, "datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), "bundle_root": str(folder)}
     parser.update({**small, "tile_gap": 0, "device": "cpu"})
     rows = json.loads((folder / "configs/permutations_3d.json").read_text())["permutations"]
     batch = parser.get_parsed_content("train#dataset").__getitems__([0, 1, 2])
@@ -112,7 +97,7 @@ def test_the_tiles_of_a_volume_reach_the_network_in_the_order_of_the_bundles_per
             assert torch.equal(made["image"][number, 2 * place : 2 * place + 2], wanted)
 
 
-def test_the_weights_of_puzzles_of_volumes_bring_their_configs(puzzles, volumes, tmp_path):
+def test_the_weights_of_puzzles_of_volumes_bring_their_configs(puzzles, phantoms, tmp_path):
     """`evaluate.yaml` and `inference.yaml` without 3d.yaml; the features are those of the volume as training saw it."""
 
     def run(*configs: str, **settings) -> None:
@@ -122,17 +107,17 @@ def test_the_weights_of_puzzles_of_volumes_bring_their_configs(puzzles, volumes,
         settings |= {"weights": str(puzzles), "bundle_root": str(folder)}
         monai.bundle.run(config_file=files, logging_file=False, **settings)
 
-    where = {"datalist": str(volumes.heads), "output_dir": str(tmp_path / "scores"), "progress": False}
+    where = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path / "scores"), "progress": False}
     run("train.yaml", "evaluate.yaml", **where)
     scores = json.loads((tmp_path / "scores/validation/metrics.json").read_text())
     assert scores["jigsaw"] == json.loads((puzzles / "validation/metrics.json").read_text())["jigsaw"]
-    run("inference.yaml", input=str(volumes.heads), num_exams=1, output_dir=str(tmp_path / "out"))
+    run("inference.yaml", input=str(phantoms.volume.heads), num_exams=1, output_dir=str(tmp_path / "out"))
     (features,) = (np.load(file) for file in (tmp_path / "out").rglob("features.npy"))
     assert features.shape == (1, 8) and np.isfinite(features).all()
 
 
-def test_puzzles_of_slices_of_volumes(volumes, tmp_path):
-    settings = {"datalist": str(volumes.heads), "output_dir": str(tmp_path), **SHORT, **PUZZLE}
+def test_puzzles_of_slices_of_volumes(phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, **PUZZLE}
     configs = ("train.yaml", "evaluate.yaml", "3d.yaml", "2d.yaml")
     run_bundle(JIGSAW, *configs, run_id="train_and_evaluate", **settings)
     scores = json.loads((tmp_path / "validation/metrics.json").read_text())
@@ -140,7 +125,12 @@ def test_puzzles_of_slices_of_volumes(volumes, tmp_path):
     assert weights(tmp_path)["head.0.weight"].shape == (8, 9 * 8)
     # the weights bring both configs
     folder = ROOT / "bundles" / JIGSAW
-    where = {"input": str(volumes.heads), "num_exams": 1, "output_dir": str(tmp_path / "out"), "weights": str(tmp_path)}
+    where = {
+        "input": str(phantoms.volume.heads),
+        "num_exams": 1,
+        "output_dir": str(tmp_path / "out"),
+        "weights": str(tmp_path),
+    }
     file = str(folder / "configs/inference.yaml")
     monai.bundle.run(config_file=file, logging_file=False, bundle_root=str(folder), **where)
     (features,) = (tmp_path / "out").rglob("features.npy")
@@ -148,11 +138,16 @@ def test_puzzles_of_slices_of_volumes(volumes, tmp_path):
 
 
 @pytest.mark.parametrize("pretext", ["patches", "puzzles"])
-def test_a_segmentation_takes_the_encoder_by_its_names(pretext, volumes, tmp_path, request):
+def test_a_segmentation_takes_the_encoder_by_its_names(pretext, phantoms, tmp_path, request):
     """Of two channels to four: the first layer's weights are copied, everything else is as it was."""
     folder = request.getfixturevalue(pretext)
     before = weights(folder)
-    settings = {"datalist": str(volumes.tumours), "output_dir": str(tmp_path), "pretrained": str(folder), **SHORT}
+    settings = {
+        "datalist": str(phantoms.volume.tumours),
+        "output_dir": str(tmp_path),
+        "pretrained": str(folder),
+        **SHORT,
+    }
     run_bundle(TUMOURS, "train.yaml", **settings | {"frozen_epochs": 1})
     after = weights(tmp_path)
     assert len(before.keys() & after.keys()) > 20
@@ -162,13 +157,18 @@ def test_a_segmentation_takes_the_encoder_by_its_names(pretext, volumes, tmp_pat
             assert torch.equal(after[name], wanted), name
 
 
-def test_the_2d_form_tells_eight_places_on_slices(volumes, tmp_path):
-    settings = {"datalist": str(volumes.heads), "output_dir": str(tmp_path), **SHORT}
+def test_the_2d_form_tells_eight_places_on_slices(phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT}
     run_bundle(PATCHES, "train.yaml", "evaluate.yaml", "2d.yaml", run_id="train_and_evaluate", **settings)
     scores = json.loads((tmp_path / "validation/metrics.json").read_text())
     assert scores["slices"] == 8 and scores["patch_location"]["places"] == 8
     assert weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
-    where = {"input": str(volumes.heads), "num_exams": 1, "output_dir": str(tmp_path / "out"), **tiny_size(PATCHES)}
+    where = {
+        "input": str(phantoms.volume.heads),
+        "num_exams": 1,
+        "output_dir": str(tmp_path / "out"),
+        **tiny_size(PATCHES),
+    }
     run_bundle(PATCHES, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
     (features,) = (tmp_path / "out").rglob("features.npy")
     assert np.load(features).shape == (24, 8), "a row for each slice of the network's grid"

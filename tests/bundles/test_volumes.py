@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -14,11 +13,8 @@ from monai.bundle import ConfigParser
 from planewise.data import find_volumes, load_datalist
 from planewise.engines import read_history
 from planewise.networks import load_pretrained
-from planewise.phantoms import Recipe
-from planewise.phantoms.abdomen.population import ABDOMENS
-from planewise.phantoms.head.population import HEADS
 
-from tests.bundles.conftest import VOLUMES, run_bundle, tiny_size, write_phantoms
+from tests.bundles.conftest import VOLUMES, datalist_for, run_bundle, tiny_size
 from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
 
@@ -27,24 +23,10 @@ SHORT = {"max_epochs": 2, "val_interval": 1, "samples_per_epoch": 8}
 
 
 @pytest.fixture(scope="module")
-def volumes(tmp_path_factory) -> SimpleNamespace:
-    """``heads`` and ``tissues`` of two channels, ``tumours`` of four, ``abdomens`` of one; all but ``heads`` with masks."""
-    recipes = {
-        "volume": {
-            "heads": (Recipe("brats", 56, HEADS.with_values(side=16, tumour=0.0)), 6),
-            "tissues": (Recipe("brats", 59, HEADS.with_values(side=16, tumour=0.0, tissues=1)), 6),
-            "abdomens": (Recipe("msd", 58, ABDOMENS.with_values(side=16)), 9),
-            "tumours": (Recipe("brats", 57, HEADS.with_values(side=16, radius=(25.0, 30.0))), 6),
-        }
-    }
-    return write_phantoms(tmp_path_factory.mktemp("volumes"), recipes, (0.5, 0.2, 0.3)).volume
-
-
-@pytest.fixture(scope="module")
-def pretext(volumes, tmp_path_factory) -> Path:
+def pretext(phantoms, tmp_path_factory) -> Path:
     """A run of the pretext, with what it is measured by."""
     folder = tmp_path_factory.mktemp("pretext")
-    settings = {"datalist": str(volumes.heads), "output_dir": str(folder), **SHORT}
+    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(folder), **SHORT}
     run_bundle(ROTATION, "train.yaml", "evaluate.yaml", run_id="train_and_evaluate", **settings)
     return folder
 
@@ -54,8 +36,8 @@ def parts(state: dict, part: str) -> dict:
 
 
 @pytest.mark.parametrize("name", VOLUMES)
-def test_training_and_inference_see_the_same_volume(name, volumes):
-    folder, found, datalist = ROOT / "bundles" / name / "configs", [], getattr(volumes, VOLUMES[name])
+def test_training_and_inference_see_the_same_volume(name, phantoms):
+    folder, found, datalist = ROOT / "bundles" / name / "configs", [], datalist_for(name, phantoms)
     for file, key in (("train.yaml", "train#preprocessing"), ("inference.yaml", "preprocessing")):
         parser = ConfigParser(ConfigParser.load_config_file(str(folder / file)))
         parser.update(tiny_size(name) | {"bundle_root": str(folder.parent), "device": "cpu"})
@@ -72,29 +54,34 @@ def test_a_pretext_counts_turned_volumes(pretext):
     assert (pretext / "validation/turns.png").is_file()
 
 
-def test_the_2d_form_tells_four_turns_of_slices(volumes, tmp_path):
-    settings = {"datalist": str(volumes.heads), "output_dir": str(tmp_path), **SHORT, "max_epochs": 1}
+def test_the_2d_form_tells_four_turns_of_slices(phantoms, tmp_path):
+    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, "max_epochs": 1}
     configs = ("train.yaml", "evaluate.yaml", "2d.yaml")
     run_bundle(ROTATION, *configs, run_id="train_and_evaluate", **settings)
     scores = json.loads((tmp_path / "validation/metrics.json").read_text())
     assert scores["slices"] == 8 and scores["rotation"]["turns"] == 4
     assert weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
-    where = {"input": str(volumes.heads), "num_exams": 1, "output_dir": str(tmp_path / "out"), **tiny_size(ROTATION)}
+    where = {
+        "input": str(phantoms.volume.heads),
+        "num_exams": 1,
+        "output_dir": str(tmp_path / "out"),
+        **tiny_size(ROTATION),
+    }
     run_bundle(ROTATION, "inference.yaml", "2d.yaml", weights=str(tmp_path), **where)
     (features,) = (tmp_path / "out").rglob("features.npy")
     assert np.load(features).shape == (16, 8), "a row for each slice of the network's grid"
 
 
-def test_an_encoder_that_learned_tissues_is_fine_tuned(volumes, tmp_path):
+def test_an_encoder_that_learned_tissues_is_fine_tuned(phantoms, tmp_path):
     """Table 1's "3D Supervised": masks of three tissues of two channels, then three parts of a tumour of four channels. Both
     networks have four outputs, and the head and the decoder are not taken all the same."""
     shared = SHORT | {"max_epochs": 1, "samples_per_epoch": 4}
     first, second = tmp_path / "tissues", tmp_path / "tumours"
-    settings = {"datalist": str(volumes.tissues), "output_dir": str(first), "in_channels": 2}
+    settings = {"datalist": str(phantoms.volume.tissues), "output_dir": str(first), "in_channels": 2}
     run_bundle(TUMOURS, "train.yaml", "evaluate.yaml", "tissues.yaml", run_id="train_and_evaluate", **shared | settings)
     scores = json.loads((first / "test/metrics.json").read_text())
     assert list(scores["structures"]) == ["fluid", "grey matter", "white matter"] and scores["volumes"] > 0
-    settings = {"datalist": str(volumes.tumours), "output_dir": str(second), "pretrained": str(first)}
+    settings = {"datalist": str(phantoms.volume.tumours), "output_dir": str(second), "pretrained": str(first)}
     run_bundle(TUMOURS, "train.yaml", **shared | settings | {"frozen_epochs": 1, "learning_rate": 0.0})
     before, after = weights(first), weights(second)
     assert before.keys() == after.keys()
@@ -104,12 +91,12 @@ def test_an_encoder_that_learned_tissues_is_fine_tuned(volumes, tmp_path):
     assert moved and not any(torch.equal(before[name], after[name]) for name in moved)
 
 
-def test_the_2d_form_starts_from_a_2d_pretext_and_segments_whole_volumes(volumes, tmp_path):
+def test_the_2d_form_starts_from_a_2d_pretext_and_segments_whole_volumes(phantoms, tmp_path):
     shared = SHORT | {"max_epochs": 1}
     first, second = tmp_path / "pretext", tmp_path / "tumours"
-    settings = {"datalist": str(volumes.heads), "output_dir": str(first)}
+    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(first)}
     run_bundle(ROTATION, "train.yaml", "2d.yaml", **shared | settings)
-    settings = {"datalist": str(volumes.tumours), "output_dir": str(second), "pretrained": str(first)}
+    settings = {"datalist": str(phantoms.volume.tumours), "output_dir": str(second), "pretrained": str(first)}
     configs = ("train.yaml", "evaluate.yaml", "2d.yaml")
     run_bundle(
         TUMOURS, *configs, run_id="train_and_evaluate", **shared | settings | {"frozen_epochs": 1, "save_masks": True}
@@ -123,13 +110,13 @@ def test_the_2d_form_starts_from_a_2d_pretext_and_segments_whole_volumes(volumes
     (history,) = read_history(second / "history.csv")
     assert 0 <= history["val_mean_dice"] <= 1
     # inference on a case gives what the evaluation gave
-    item = json.loads(volumes.tumours.read_text())["test"][0]
-    folder = (volumes.tumours.parent / item["image"][0]).parent
+    item = json.loads(phantoms.volume.tumours.read_text())["test"][0]
+    folder = (phantoms.volume.tumours.parent / item["image"][0]).parent
     where = {"input": str(folder), "weights": str(second), "output_dir": str(tmp_path / "out"), **tiny_size(TUMOURS)}
     run_bundle(TUMOURS, "inference.yaml", "2d.yaml", **where)
     (written,) = (nibabel.load(path) for path in (tmp_path / "out").rglob("*_mask.nii.gz"))
     (mask,) = (nibabel.load(path) for path in (second / "test/masks").glob(f"*{item['exam']}*"))
-    assert written.shape == nibabel.load(volumes.tumours.parent / item["image"][0]).shape
+    assert written.shape == nibabel.load(phantoms.volume.tumours.parent / item["image"][0]).shape
     assert np.array_equal(np.asarray(written.dataobj), np.asarray(mask.dataobj))
 
 
@@ -150,9 +137,9 @@ def test_every_pretexts_encoder_is_the_segmentations(name, form, tmp_path):
     assert all(torch.equal(target[key], given[key]) for key in given if key != "encoder.stem.conv.weight")
 
 
-def test_frozen_then_released_and_resumed(volumes, pretext, tmp_path):
+def test_frozen_then_released_and_resumed(phantoms, pretext, tmp_path):
     """Two channels become four; after the frozen epoch the encoder is the pretext's, its batch statistics too."""
-    settings = {"datalist": str(volumes.tumours), "pretrained": str(pretext), "frozen_epochs": 1, **SHORT}
+    settings = {"datalist": str(phantoms.volume.tumours), "pretrained": str(pretext), "frozen_epochs": 1, **SHORT}
     interrupted(TUMOURS, "train.yaml", after_epoch=1, output_dir=str(tmp_path / "b"), **settings)
     frozen, source = weights(tmp_path / "b", "last.ckpt")["network"], weights(pretext)
     for name, value in parts(source, "encoder").items():
@@ -171,21 +158,26 @@ def test_frozen_then_released_and_resumed(volumes, pretext, tmp_path):
 
 
 @pytest.mark.parametrize("window", [None, 8])
-def test_masks_come_back_on_the_images_grid(volumes, pretext, tmp_path, window):
-    settings = {"datalist": str(volumes.tumours), "output_dir": str(tmp_path), "window": window, "save_masks": True}
+def test_masks_come_back_on_the_images_grid(phantoms, pretext, tmp_path, window):
+    settings = {
+        "datalist": str(phantoms.volume.tumours),
+        "output_dir": str(tmp_path),
+        "window": window,
+        "save_masks": True,
+    }
     configs = ("train.yaml", "evaluate.yaml")
     run_bundle(TUMOURS, *configs, run_id="train_and_evaluate", **SHORT | settings | {"max_epochs": 1})
     scores = json.loads((tmp_path / "test/metrics.json").read_text())
     assert list(scores["structures"]) == ["WT", "TC", "ET"] and scores["volumes"] > 0
     masks = sorted((tmp_path / "test/masks").glob("*.nii.gz"))
     assert len(masks) == scores["volumes"]
-    item = json.loads(volumes.tumours.read_text())["test"][0]
-    image = nibabel.load(volumes.tumours.parent / item["image"][0])
+    item = json.loads(phantoms.volume.tumours.read_text())["test"][0]
+    image = nibabel.load(phantoms.volume.tumours.parent / item["image"][0])
     (mask,) = (nibabel.load(path) for path in masks if path.name.startswith(item["exam"]))
     assert mask.shape == image.shape and np.allclose(mask.affine, image.affine)
     assert set(np.unique(mask.dataobj)) <= {0, 1, 2, 4}
     # a case's folder, as BraTS has it
-    folder = (volumes.tumours.parent / item["image"][0]).parent
+    folder = (phantoms.volume.tumours.parent / item["image"][0]).parent
     size = tiny_size(TUMOURS) | {"window": window}
     run_bundle(
         TUMOURS, "inference.yaml", input=str(folder), weights=str(tmp_path), output_dir=str(tmp_path / "out"), **size
@@ -195,15 +187,15 @@ def test_masks_come_back_on_the_images_grid(volumes, pretext, tmp_path, window):
     assert np.array_equal(np.asarray(nibabel.load(written).dataobj), np.asarray(mask.dataobj))
 
 
-def test_other_labels_are_counted_explained_and_left_out(volumes, tmp_path, caplog):
-    content = json.loads(volumes.tumours.read_text())
+def test_other_labels_are_counted_explained_and_left_out(phantoms, tmp_path, caplog):
+    content = json.loads(phantoms.volume.tumours.read_text())
     wrong, bare = content["training"][:2]
-    mask = nibabel.load(volumes.tumours.parent / wrong["label"])
+    mask = nibabel.load(phantoms.volume.tumours.parent / wrong["label"])
     values = np.asarray(mask.dataobj)
     nibabel.save(nibabel.Nifti1Image(np.where(values == 4, 3, values), mask.affine), tmp_path / "threes.nii.gz")
     wrong["label"] = str(tmp_path / "threes.nii.gz")
     del bare["label"]
-    datalist = volumes.tumours.parent / "spoilt.json"
+    datalist = phantoms.volume.tumours.parent / "spoilt.json"
     datalist.write_text(json.dumps(content))
     settings = {"datalist": str(datalist), "output_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
     run_bundle(TUMOURS, "train.yaml", **SHORT | settings | {"max_epochs": 1})
@@ -212,9 +204,9 @@ def test_other_labels_are_counted_explained_and_left_out(volumes, tmp_path, capl
 
 
 @pytest.mark.parametrize("name", [TUMOURS, "downstream_pancreas_segmentation"])
-def test_evaluation_stops_at_other_labels(name, volumes, tmp_path):
+def test_evaluation_stops_at_other_labels(name, phantoms, tmp_path):
     """A 3 in the mask of one test case is no structure, and is not scored as background."""
-    datalist = getattr(volumes, VOLUMES[name])
+    datalist = datalist_for(name, phantoms)
     content = json.loads(datalist.read_text())
     item = next(item for item in content["test"] if item.get("label"))
     mask = nibabel.load(datalist.parent / item["label"])

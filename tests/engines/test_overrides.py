@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from monai.bundle import ConfigParser
+from planewise.engines import warn_of_unknown_overrides
 from planewise.engines.overrides import unknown_overrides
 
 from tests.bundles.conftest import BUNDLES
@@ -50,3 +53,20 @@ def test_a_target_that_takes_any_name_is_not_warned_of():
 def test_every_setting_of_a_bundle_is_known(bundle):
     known = ConfigParser.load_config_file(str(ROOT / "bundles" / bundle / "configs/train.yaml"))
     assert unknown_overrides([f"--{name}" for name in known], known) == {}
+
+
+def test_unknown_overrides_are_named_with_the_nearest_known(tmp_path, caplog):
+    (tmp_path / "train.yaml").write_text("sigma: 6\ntrain:\n  trainer:\n    max_epochs: 3\n")
+    arguments = ["run", "--config_file", str(tmp_path / "train.yaml"), "--sigmaa", "3", "--sigma=4"]
+    arguments += ["--train#trainer#max_epochs", "1", "--run_id", "evaluate"]
+    with caplog.at_level(logging.WARNING):
+        assert warn_of_unknown_overrides(arguments) == ["sigmaa"]
+    assert "--sigmaa is not a setting of this config and has no effect; did you mean --sigma?" in caplog.text
+
+
+def test_several_files_are_known_together(tmp_path):
+    (tmp_path / "a.yaml").write_text("sigma: 6\n")
+    (tmp_path / "b.yaml").write_text("section: test\n")
+    files = f"['{tmp_path}/a.yaml','{tmp_path}/b.yaml']"
+    assert warn_of_unknown_overrides(["--config_file", files, "--section", "x", "--sigma", "3"]) == []
+    assert warn_of_unknown_overrides(["pytest", "-x", "--tb=short"]) == []

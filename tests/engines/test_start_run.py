@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser
-from planewise.engines import plain_errors, start_run, warn_of_unknown_overrides
+from planewise.engines import start_run
 from planewise.errors import InputError
 
 
@@ -222,66 +220,6 @@ def test_it_works_outside_of_a_config_too(tmp_path):
     assert (tmp_path / "run/run.json").exists()
 
 
-def test_unknown_overrides_are_named_with_the_nearest_known(tmp_path, caplog):
-    (tmp_path / "train.yaml").write_text("sigma: 6\ntrain:\n  trainer:\n    max_epochs: 3\n")
-    arguments = ["run", "--config_file", str(tmp_path / "train.yaml"), "--sigmaa", "3", "--sigma=4"]
-    arguments += ["--train#trainer#max_epochs", "1", "--run_id", "evaluate"]
-    with caplog.at_level(logging.WARNING):
-        assert warn_of_unknown_overrides(arguments) == ["sigmaa"]
-    assert "--sigmaa is not a setting of this config and has no effect; did you mean --sigma?" in caplog.text
-
-
-def test_several_files_are_known_together(tmp_path):
-    (tmp_path / "a.yaml").write_text("sigma: 6\n")
-    (tmp_path / "b.yaml").write_text("section: test\n")
-    files = f"['{tmp_path}/a.yaml','{tmp_path}/b.yaml']"
-    assert warn_of_unknown_overrides(["--config_file", files, "--section", "x", "--sigma", "3"]) == []
-    assert warn_of_unknown_overrides(["pytest", "-x", "--tb=short"]) == []
-
-
-@pytest.mark.parametrize(
-    ("error", "whole"),
-    [(InputError("index it again"), "planewise: index it again\n"), (ZeroDivisionError("by zero"), None)],
-)
-def test_an_input_error_is_shown_by_its_message_alone(error, whole, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
-    plain_errors()
-    wrapped = RuntimeError("in an expression")
-    wrapped.__cause__ = error
-    sys.excepthook(RuntimeError, wrapped, None)
-    shown = capsys.readouterr().err
-    # an error that the user did not cause keeps its traceback
-    assert shown == whole if whole else "ZeroDivisionError: by zero" in shown and "RuntimeError: in an" in shown
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            {"made": {"_target_": "planewise.networks.SliceNett"}},
-            "Cannot locate class or function path: 'planewise.netw",
-        ),
-        ({"made": {"_target_": "torch.nn.ReLU", "inplaces": 1}}, "got an unexpected keyword argument 'inplaces'"),
-        ({"made": {"_target_": "torch.nn.Linear", "in_features": 1}}, "missing 1 required positional argument"),
-        ({"made": "@mode"}, "@mode"),
-        ({"made": "$1 / 0"}, None),
-    ],
-)
-def test_a_slip_in_a_configuration_is_a_line(change, said, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
-    plain_errors()
-    parser = ConfigParser({"made": 1} | change)
-    with pytest.raises(Exception) as caught:  # MONAI's, of several kinds
-        parser.get_parsed_content("made")
-    sys.excepthook(caught.type, caught.value, None)
-    shown = capsys.readouterr().err
-    if said is None:
-        assert "ZeroDivisionError" in shown
-    else:
-        assert shown.startswith("planewise: a slip in the configuration or its overrides: ") and said in shown
-        assert shown.count("\n") == 1 and shown.endswith("; PLANEWISE_DEBUG=1 shows where\n")
-
-
 def test_a_config_that_trains_nothing_is_checked_too(tmp_path):
     config = {"initialize": "$planewise.engines.check_run()", "imports": ["$import planewise"], "sigma": 0}
     parser = ConfigParser(config)
@@ -291,58 +229,19 @@ def test_a_config_that_trains_nothing_is_checked_too(tmp_path):
     assert "--sigma is a number above 0, not 0" in cause(caught)
 
 
-@pytest.mark.slow
-def test_an_input_error_ends_the_process_with_its_message_alone():
-    code = (
-        "from planewise.engines import plain_errors; from planewise.errors import InputError; plain_errors()\n"
-        "try:\n raise InputError('index it again')\nexcept InputError as e:\n raise RuntimeError('wrapped') from e"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.strip().endswith("planewise: index it again") and "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("error", "said", "told"),
-    [
-        (InputError("index it again"), "planewise, process 1 of 2: index it again\n", "index it again"),
-        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero", "by zero"),
-        (
-            RuntimeError("[gloo/transport/tcp/pair.cc] reset by peer"),
-            "1 of 2: another process is gone or",
-            "reset by peer",
-        ),
-    ],
-)
-def test_one_of_two_processes_says_which_it_is(error, said, told, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    environment = {"RANK": "1", "WORLD_SIZE": "2", "TORCHELASTIC_ERROR_FILE": str(tmp_path / "error.json")}
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    plain_errors()
-    wrapped = RuntimeError("in an expression")
-    wrapped.__cause__ = error
-    sys.excepthook(RuntimeError, wrapped, None)
-    assert said in capsys.readouterr().err
-    # where torchrun looks for what it shows in the end
-    message = json.loads((tmp_path / "error.json").read_text())["message"]
-    assert message["extraInfo"]["py_callstack"].startswith("planewise, process 1 of 2: ") and told in message["message"]
-
-
 def test_the_commit_is_of_the_repository_that_keeps_this_code(tmp_path, monkeypatch):
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
         subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
 
-    code = tmp_path / "scripts" / "start_run.py"
+    code = tmp_path / "scripts" / "write_run.py"
     code.parent.mkdir()
     code.touch()
     (tmp_path / "theirs").touch()
     git("init")
     git("add", "theirs")
     git("commit", "-m", "theirs")
-    monkeypatch.setattr(sys.modules["planewise.engines.start_run"], "__file__", str(code))
+    monkeypatch.setattr(sys.modules["planewise.engines.write_run"], "__file__", str(code))
 
     run(tmp_path / "unpacked")
     assert json.loads((tmp_path / "unpacked/run.json").read_text())["commit"] is None

@@ -81,14 +81,12 @@ class RandAffineBatchd(Transform):
         to_input = to_device(self._draw(count, shape), image.device)
         padding = batch["image_padding"].to(image.dtype).reshape(count, -1, *[1] * len(shape))
         masks = {key: batch[key].to(image.dtype) for key in self.label_keys if key in batch}
+        if len(shape) == 3 and image.device.type == "cpu":
+            background = padding.flatten(1).expand(count, image.shape[1])
+            return self._told(batch, to_input, *sample_volumes(image, to_input, background, masks))
         moved = {
             name: torch.empty_like(values, memory_format=torch.contiguous_format) for name, values in masks.items()
         }
-        if len(shape) == 3 and image.device.type == "cpu":
-            sampled = sample_volumes(image, to_input, padding.flatten(1).expand(count, image.shape[1]))
-            for key, mask in masks.items():
-                moved[key] = sample_volumes(mask, to_input, mask.new_zeros(mask.shape[:2]), nearest=True)
-            return self._told(batch, to_input, sampled, moved)
         sampled = torch.empty_like(image, memory_format=torch.contiguous_format)
         terms = _grid_terms(to_input, shape)
         for part in _parts(image):

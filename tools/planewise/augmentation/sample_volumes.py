@@ -2,73 +2,120 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+
 import torch
 from torch import Tensor
 
-#: Voxels that a processor's core takes at a time: the dozen arrays of each step stay in its second-level cache.
+#: Voxels that a processor's core takes at a time: the arrays of each step stay in its second-level cache.
 _BLOCK = 2**15
 
 
-def sample_volumes(volumes: Tensor, to_input: Tensor, background: Tensor, nearest: bool = False) -> Tensor:
-    """Sample each volume of a batch through its own affine map, three times as fast as `grid_sample` does.
+def sample_volumes(
+    volumes: Tensor, to_input: Tensor, background: Tensor, masks: Mapping[Hashable, Tensor] | None = None
+) -> tuple[Tensor, dict[Hashable, Tensor]]:
+    """Sample each volume of a batch, and its masks, through its own affine map, three times as fast as `grid_sample` does.
 
-    Numbers are those of `torch.nn.functional.grid_sample` with corners aligned, to rounding.
+    Volumes are sampled linearly (the eight voxels around are weighed), masks by nearest neighbour. Numbers are those of
+    `torch.nn.functional.grid_sample` with corners aligned, to rounding.
 
     Args:
-        volumes: ``(B, C, i, j, k)`` floats, on the CPU.
+        volumes: ``(B, C, i, j, k)`` float32, on the CPU.
         to_input: voxel indices of the result to those of the input, ``(B, 3, 4)`` float64.
-        background: what lies outside, ``(B, C)``.
-        nearest: whether to take the nearest voxel; otherwise the eight around are weighed (trilinear).
+        background: what lies outside of the volumes, ``(B, C)``.
+        masks: name to masks of the volumes, ``(B, 1, i, j, k)``, outside of which lies 0.
 
     Returns:
-        Like ``volumes``.
+        Like ``volumes``, and like ``masks``.
     """
+    masks = dict(masks or {})
     sampled = torch.empty_like(volumes, memory_format=torch.contiguous_format)
-    # one voxel of background before, two behind: a place on the last of them has a neighbour, too
-    padded = volumes.new_empty(volumes.shape[1], *(side + 3 for side in volumes.shape[2:]))
-    for volume, way, outside, result in zip(volumes, to_input, background, sampled, strict=True):
-        padded.copy_(outside[:, None, None, None].expand_as(padded))
-        padded[:, 1:-2, 1:-2, 1:-2] = volume
-        _sample(padded, way, nearest, result)
-    return sampled
+    moved = {key: torch.empty_like(mask, memory_format=torch.contiguous_format) for key, mask in masks.items()}
+    block = _Block(volumes.shape[2:])
+    room, mask_rooms = block.room(volumes), {key: block.room(mask) for key, mask in masks.items()}
+    for number, way in enumerate(to_input):
+        block.fill(room, volumes[number], background[number])
+        for key, mask in masks.items():
+            block.fill(mask_rooms[key], mask[number], mask.new_zeros(mask.shape[1]))
+        for part in block.parts(way):
+            for key, mask_room in mask_rooms.items():
+                block.nearest(mask_room, moved[key][number, :, part])
+            block.linear(room, sampled[number, :, part])
+    return sampled, moved
 
 
-def _sample(padded: Tensor, way: Tensor, nearest: bool, result: Tensor) -> None:
-    """One volume with its background around it, into ``result`` ``(C, i, j, k)``."""
-    shape = result.shape[1:]
-    flat, (far, near) = padded.flatten(1), (padded.stride(1), padded.stride(2))
-    values_of_one = flat.shape[1]
-    along = [torch.arange(side, dtype=torch.float64) for side in shape]
-    # what depends on the place in a plane alone, float32 as the sum is
-    planes = [(row[1] * along[1])[:, None] + row[2] * along[2] for row in way]
-    planes = [plane.to(torch.float32) for plane in planes]
-    starts = (way[:, :1] * along[0] + way[:, 3:] + 1).to(torch.float32)
-    step = max(1, torch.get_num_threads() * _BLOCK // planes[0].numel())
-    for first in range(0, shape[0], step):
-        part = slice(first, first + step)
-        places = [
-            (start[part, None, None] + plane).clamp_(0, side + 1)
-            for start, plane, side in zip(starts, planes, shape, strict=True)
-        ]
-        whole = [torch.round(place) if nearest else torch.floor(place) for place in places]
+class _Block:
+    """Some planes of a volume at a time, and arrays that all of them use again: new ones would not be in the cache.
+
+    Args:
+        shape: of the volumes.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(shape)
+        # one voxel of background before, two behind: a place on the last of them has a neighbour, too
+        self.sides = [side + 3 for side in self.shape]
+        self.far, self.near = self.sides[1] * self.sides[2], self.sides[2]
+        step = max(1, torch.get_num_threads() * _BLOCK // (self.shape[1] * self.shape[2]))
+        self.steps = [slice(first, first + step) for first in range(0, self.shape[0], step)]
+        self._arrays = torch.empty(6, min(step, self.shape[0]), *self.shape[1:])
+        self._index = torch.empty(self._arrays.shape[1:], dtype=torch.int64)
+
+    def room(self, volumes: Tensor) -> Tensor:
+        """Where `fill` puts a volume of these with its background around it."""
+        return volumes.new_empty(volumes.shape[1], *self.sides)
+
+    @staticmethod
+    def fill(room: Tensor, volume: Tensor, background: Tensor) -> None:
+        for axis in (1, 2, 3):
+            for border in (room.narrow(axis, 0, 1), room.narrow(axis, -2, 2)):
+                border.copy_(background[:, None, None, None].expand_as(border))
+        room[:, 1:-2, 1:-2, 1:-2] = volume
+
+    def parts(self, way: Tensor) -> Iterator[slice]:
+        """The planes of each block, along the first axis, whose places in the room have then been computed."""
+        along = [torch.arange(side, dtype=torch.float64) for side in self.shape]
+        # what depends on the place in a plane alone, float32 as the sum is
+        planes = [((row[1] * along[1])[:, None] + row[2] * along[2]).to(torch.float32) for row in way]
+        starts = (way[:, :1] * along[0] + way[:, 3:] + 1).to(torch.float32)
+        for part in self.steps:
+            count = len(range(*part.indices(self.shape[0])))
+            arrays = self._arrays[:, :count].unbind(0)
+            self.places, self.spare, self.index = arrays[:3], arrays[3:], self._index[:count]
+            for place, start, plane, side in zip(self.places, starts, planes, self.shape, strict=True):
+                torch.add(start[part, None, None], plane, out=place).clamp_(0, side + 1)
+            yield part
+
+    def nearest(self, room: Tensor, result: Tensor) -> None:
+        """The voxel nearest to each place, ``(C, ...)``; to be called before `linear`, which uses the places up."""
+        for place, whole in zip(self.places, self.spare, strict=True):
+            torch.round(place, out=whole)
+        index = self._found()
+        for values, channel in zip(room.flatten(1), result, strict=True):
+            torch.index_select(values, 0, index, out=channel.view(-1))
+
+    def linear(self, room: Tensor, result: Tensor) -> None:
+        """The eight voxels around each place, weighed, ``(C, ...)``."""
+        for place, whole in zip(self.places, self.spare, strict=True):
+            place.sub_(torch.floor(place, out=whole))
+        index, (i, j, k), (one, two, three) = self._found(), self.places, self.spare
+        for values, channel in zip(room.flatten(1), result, strict=True):
+
+            def edge(at: int, into: Tensor, values: Tensor = values) -> Tensor:
+                torch.index_select(values[at:], 0, index, out=into.view(-1))
+                torch.index_select(values[at + 1 :], 0, index, out=three.view(-1))
+                return torch.lerp(into, three, k, out=into)
+
+            def face(at: int, into: Tensor) -> Tensor:
+                return torch.lerp(edge(at, into), edge(at + self.near, two), j, out=into)
+
+            torch.lerp(face(0, channel), face(self.far, one), i, out=channel)
+
+    def _found(self) -> Tensor:
+        """Where the whole numbers that the spare arrays hold lie in a room, ``(N,)``."""
+        i, j, k = self.spare
         # whole numbers up to 2^24 are exact in float32, and adding them is quicker than turning each into an integer
-        exact = whole if values_of_one < 2**24 else [place.double() for place in whole]
-        index = torch.add(exact[2], exact[1], alpha=near).add_(exact[0], alpha=far).long().flatten()
-        size = whole[0].shape
-        if nearest:
-            for channel, values in enumerate(flat):
-                torch.index_select(values, 0, index, out=result[channel, part].view(-1))
-            continue
-        i, j, k = (place.sub_(floor) for place, floor in zip(places, whole, strict=True))
-        for channel, values in enumerate(flat):
-
-            def corner(at: int, values: Tensor = values) -> Tensor:
-                return values[at:].index_select(0, index).view(size)  # noqa: B023 (called in this turn)
-
-            def edge(at: int) -> Tensor:
-                return torch.lerp(corner(at), corner(at + 1), k)  # noqa: B023
-
-            def face(at: int) -> Tensor:
-                return torch.lerp(edge(at), edge(at + near), j)  # noqa: B023
-
-            torch.lerp(face(0), face(far), i, out=result[channel, part])
+        if self.far * self.sides[0] >= 2**24:
+            i, j, k = i.double(), j.double(), k.double()
+        self.index.copy_(k.add_(j, alpha=self.near).add_(i, alpha=self.far))
+        return self.index.view(-1)

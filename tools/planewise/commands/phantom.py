@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from planewise.commands.terminal import progress_bar, refusals
 
 if TYPE_CHECKING:
     from planewise.phantoms.recipe import Recipe
@@ -146,7 +146,7 @@ def cardiac(
 
     if _listed(layout, size, list_defects, list_settings):
         return
-    with _refusals():
+    with refusals("phantom"):
         population = _population(layout, size).with_text(set_ or [])
         if thickness is not None or gap is not None:
             usual = population.slices[0]
@@ -200,7 +200,7 @@ def knee(
 
     if _listed(layout, size, list_defects, list_settings):
         return
-    with _refusals():
+    with refusals("phantom"):
         population = _population(layout, size).with_text(set_ or [])
         names = _defect_names(defect, layout)
         recipe = Recipe(layout.value, seed, population, names, patient_name=patient_name, birth_date=birth_date)
@@ -287,7 +287,7 @@ def _write_or_list(
     """
     from planewise.phantoms import LAYOUTS, Recipe
 
-    with _refusals():
+    with refusals("phantom"):
         population = LAYOUTS[layout.value].population
         population = (population if side is None else population.with_values(side=side)).with_text(changes or [])
         if list_settings:
@@ -336,18 +336,6 @@ def _defect_names(given: list[str] | None, layout: Enum) -> tuple[str, ...]:
     return names
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Prints what is wrong with the input, and ends."""
-    from planewise.errors import InputError
-
-    try:
-        yield
-    except InputError as error:
-        typer.echo(f"planewise phantom: {error}", err=True)
-        raise typer.Exit(1) from None
-
-
 def _cores() -> int:
     """Cores that this process may use; a container often grants fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -357,20 +345,15 @@ def _write(recipe: Recipe, out: Path | None, exams: int, workers: int) -> None:
     """Writes the exams under a progress bar and says what was done; ``workers`` 0 is one process per core."""
     import time
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from planewise.phantoms import write_exams
 
     if out is None:
         raise typer.BadParameter("give a folder to write to, e.g. work/phantoms; only lists do without one")
     start, written = time.monotonic(), 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(f"phantom exams ({recipe.layout})", total=exams)
-        for _, new in write_exams(recipe, out, exams, workers or _cores()):
+    with progress_bar(f"phantom exams ({recipe.layout})") as shown:
+        for done, (_, new) in enumerate(write_exams(recipe, out, exams, workers or _cores()), 1):
             written += new
-            progress.advance(bar)
+            shown(done, exams)
     seconds = time.monotonic() - start
     kept = f", {exams - written} were complete already" if written < exams else ""
     typer.echo(f"{out}: {written} phantom exams written in {seconds:.0f} s{kept}")

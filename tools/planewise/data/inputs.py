@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,21 +43,48 @@ def find_inputs(
     Raises:
         InputError: there is nothing at the path, or nothing in it that can be used.
     """
-    path = Path(path).expanduser().resolve()
-    if not path.exists():
-        raise InputError(f"there is no {path}; name a volume, a folder of DICOM files or a datalist with --input")
-    found = (
-        _from_datalist(path, phases, section) if path.suffix == ".json" else _from_files(path, phases, view, contrast)
+    found = found_at(
+        path,
+        section,
+        "a volume, a folder of DICOM files",
+        partial(_from_datalist, phases=phases),
+        partial(_from_files, phases=phases, view=view, contrast=contrast),
     )
-    if not found:
-        raise InputError(f"section {section} of {path} is empty; name another with --section")
     return found[:num_exams]
 
 
-def _from_datalist(path: Path, phases: str, section: str) -> list[dict[str, Any]]:
+def found_at(
+    path: str | Path,
+    section: str,
+    wanted: str,
+    in_datalist: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+    elsewhere: Callable[[Path], list[dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    """Inputs in a section of a datalist, or in whatever else a path leads to.
+
+    Args:
+        wanted: what may be there, in words.
+        in_datalist: from a section's items to inputs.
+        elsewhere: from another path to inputs.
+
+    Raises:
+        InputError: there is nothing at the path, or nothing in the section.
+    """
+    path = Path(path).expanduser().resolve()
+    if not path.exists():
+        raise InputError(f"there is no {path}; name {wanted} or a datalist with --input")
+    if path.suffix != ".json":
+        return elsewhere(path)
+    found = in_datalist(load_datalist(path, section))
+    if not found:
+        raise InputError(f"section {section} of {path} is empty; name another with --section")
+    return found
+
+
+def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, Any]]:
     stacks: dict[tuple, dict[Any, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     volumes = []
-    for item in load_datalist(path, section):
+    for item in items:
         if "affine" in item:
             stacks[item["exam"], item.get("stack")][item.get("slice")].append(item)
         else:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from planewise.data.datalist import load_datalist
-from planewise.data.inputs import refuse_one_name
+from planewise.data.inputs import found_at, refuse_one_name
 from planewise.errors import InputError
 from planewise.exams.photographs import is_photograph, photograph_problem
 
@@ -25,14 +24,10 @@ def find_photographs(path: str | Path, section: str = "test", num_exams: int | N
     Raises:
         InputError: there is nothing at the path, or no photograph in it.
     """
-    path = Path(path).expanduser().resolve()
-    if not path.exists():
-        raise InputError(f"there is no {path}; name a photograph, a folder of them or a datalist with --input")
-    if path.suffix == ".json":
-        found = load_datalist(path, section)
-        if not found:
-            raise InputError(f"section {section} of {path} is empty; name another with --section")
-        return found[:num_exams]
+    return found_at(path, section, "a photograph, a folder of them", list, _from_files)[:num_exams]
+
+
+def _from_files(path: Path) -> list[dict[str, Any]]:
     if path.is_file():
         return [{"image": str(path)}]
     problems = {
@@ -45,4 +40,4 @@ def find_photographs(path: str | Path, section: str = "test", num_exams: int | N
         reasons = "; ".join(sorted({problem for problem in problems.values() if problem})) or "no PNG or JPEG file"
         raise InputError(f"there is no photograph to use in {path}: {reasons}; name one, or a datalist, with --input")
     refuse_one_name(files)
-    return [{"image": str(file)} for file in files][:num_exams]
+    return [{"image": str(file)} for file in files]

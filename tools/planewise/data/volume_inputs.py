@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from planewise.data.datalist import gather_stacks, load_datalist
-from planewise.data.inputs import refuse_one_name
+from planewise.data.datalist import gather_stacks
+from planewise.data.inputs import found_at, refuse_one_name
 from planewise.data.photograph_inputs import find_photographs
 from planewise.errors import InputError
 from planewise.exams.photographs import is_photograph
@@ -31,14 +32,13 @@ def find_volumes(
     Raises:
         InputError: there is nothing at the path, or no volume in it.
     """
-    path = Path(path).expanduser().resolve()
-    if not path.exists():
-        raise InputError(f"there is no {path}; name a volume, a folder of volumes or a datalist with --input")
-    if path.suffix == ".json":
-        found = gather_stacks(load_datalist(path, section))
-        if not found:
-            raise InputError(f"section {section} of {path} is empty; name another with --section")
-        return found[:num_exams]
+    found = found_at(
+        path, section, "a volume, a folder of volumes", gather_stacks, partial(_from_files, channels=channels)
+    )
+    return found[:num_exams]
+
+
+def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
     if path.is_file():
         return [{"image": str(path)}]
     # only here are the rules for folders needed
@@ -46,11 +46,11 @@ def find_volumes(
 
     files = sorted(file for ending in ("*.nii", "*.nii.gz") for file in path.rglob(ending) if file.name[0] != ".")
     if not files and any(is_photograph(file) for file in path.rglob("*")):
-        return find_photographs(path, num_exams=num_exams)
+        return find_photographs(path)
     cases, skipped, _ = read_cases(files, path, channels)
     if not cases:
         reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in skipped.items()) or "no NIfTI file"
         raise InputError(f"there is no volume to use in {path}: {reasons}; name one, or a datalist, with --input")
     if not channels:
         refuse_one_name([case.image for case in cases])
-    return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in cases][:num_exams]
+    return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in cases]

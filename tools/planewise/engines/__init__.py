@@ -12,6 +12,8 @@ from planewise.engines.hidden_patches_inferer import HiddenPatchesInferer
 from planewise.engines.history import HistoryHandler, read_history
 from planewise.engines.momentum import MomentumHandler, momentum_at
 from planewise.engines.other_task_handler import OtherTaskHandler
+from planewise.engines.overrides import warn_of_unknown_overrides
+from planewise.engines.plain_errors import plain_errors
 from planewise.engines.plateau_handler import PlateauHandler
 from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.prepare_batch import PrepareSliceBatch
@@ -29,7 +31,7 @@ from planewise.engines.processes import (
 from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler
 from planewise.engines.slice_batch_inferer import SliceBatchInferer
-from planewise.engines.start_run import check_run, plain_errors, start_run, warn_of_unknown_overrides
+from planewise.engines.start_run import check_run, start_run
 from planewise.engines.views_inferer import ViewsInferer
 from planewise.engines.window_inferer import WindowInferer
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pydoc import ErrorDuringImport, locate
 from typing import Any
 
 import monai.bundle
+import yaml
+from monai.bundle import ConfigParser
 from monai.bundle.config_item import ConfigComponent
+
+logger = logging.getLogger(__name__)
 
 #: Options of `python -m monai.bundle run` itself.
 _OPTIONS = frozenset(inspect.signature(monai.bundle.run).parameters) | {"args_file"}
@@ -24,6 +29,25 @@ def config_file_text(arguments: Sequence[str]) -> str | None:
         if name == "--config_file":
             text = value or next(iter(arguments[position + 1 :]), "")
     return text
+
+
+def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
+    """Warn of names on the command line that no config key takes; MONAI silently accepts ``--sigmaa 3``.
+
+    Args:
+        arguments: the command line of ``python -m monai.bundle run``; without ``--config_file`` nothing is checked.
+
+    Returns:
+        The unknown names; each is also logged as a warning, with the nearest known name.
+    """
+    files = config_file_text(arguments)
+    if files is None:
+        return []
+    unknown = unknown_overrides(arguments, ConfigParser.load_config_files(yaml.safe_load(files)))
+    for name, near in unknown.items():
+        hint = f"; did you mean --{near}?" if near else ""
+        logger.warning("--%s is not a setting of this config and has no effect%s", name, hint)
+    return list(unknown)
 
 
 def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dict[str, str | None]:

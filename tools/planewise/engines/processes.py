@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from planewise.engines.start_run import plain_errors, refuse_strangers
+from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.errors import InputError
 from planewise.switches import switched_on
 

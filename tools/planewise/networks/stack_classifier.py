@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from planewise.networks.named_parts import NamedParts, normalises_by_batch
+from planewise.networks.slices_there import at_their_slices
 
 
 class StackClassifier(NamedParts):
@@ -38,13 +39,10 @@ class StackClassifier(NamedParts):
         folded = image.permute(0, 4, 1, 2, 3).reshape(batch * slices, image.shape[1], image.shape[2], image.shape[3])
         if mask is None:
             pooled = self.encoder(folded)[-1].mean(dim=(2, 3))
-        elif self.by_batch and self.encoder.training:
-            # what fills up stays outside: batch normalisation would learn from it. A GPU is waited for to count what is there
-            there = mask.to(torch.bool).reshape(-1)
-            found = self.encoder(folded[there])[-1].mean(dim=(2, 3))
-            pooled = found.new_full((batch * slices, found.shape[1]), -float("inf"))
-            pooled[there] = found
         else:
-            pooled = self.encoder(folded)[-1].mean(dim=(2, 3))
-            pooled = pooled.masked_fill(~mask.to(torch.bool).reshape(-1, 1), -float("inf"))
+            there = mask.to(torch.bool).reshape(-1)
+            if self.by_batch and self.encoder.training:
+                # what fills up stays outside: batch normalisation would learn from it. A GPU is waited for to count
+                folded = folded[there]
+            pooled = at_their_slices(self.encoder(folded)[-1].mean(dim=(2, 3)), there, -float("inf"))
         return self.head(torch.amax(pooled.reshape(batch, slices, -1), dim=1))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from planewise.networks.embedding_net import EmbeddingNet
 from planewise.networks.named_parts import NamedParts, normalises_by_batch
 from planewise.networks.pretrained import NO_WEIGHTS, load_pretrained, read_weights
+from planewise.networks.slices_there import at_their_slices
 
 
 class TwoPhaseClassifier(NamedParts):
@@ -45,23 +46,20 @@ class TwoPhaseClassifier(NamedParts):
         batch, slices = image.shape[0], image.shape[4]
         # (b p h w s) -> p ((b s) 1 h w); einops does not go through TorchScript
         folded = image.permute(1, 0, 4, 2, 3).reshape(2, batch * slices, 1, image.shape[2], image.shape[3])
-        packed = False
-        if mask is not None and self.by_batch and self.encoder.training:
-            # what fills up stays outside: batch normalisation would learn from it. A GPU is waited for to count what is there
-            packed = True
-            folded = folded[:, mask.to(torch.bool).reshape(-1)]
-        ed = self.encoder.ed(folded[0])[-1].mean(dim=(2, 3))
-        es = self.encoder.es(folded[1])[-1].mean(dim=(2, 3))
-        features = torch.cat([ed, es], dim=1)
         if mask is None:
-            return self.head(features.reshape(batch, slices, -1).mean(dim=1))
-        there = mask.to(torch.bool)
-        if packed:
-            spread = features.new_zeros(batch * slices, features.shape[1])
-            spread[there.reshape(-1)] = features
-        else:
-            spread = features.masked_fill(~there.reshape(-1, 1), 0.0)
-        return self.head(spread.reshape(batch, slices, -1).sum(dim=1) / there.sum(dim=1, keepdim=True).clamp_min(1))
+            return self.head(self._features(folded).reshape(batch, slices, -1).mean(dim=1))
+        there = mask.to(torch.bool).reshape(-1)
+        if self.by_batch and self.encoder.training:
+            # what fills up stays outside: batch normalisation would learn from it. A GPU is waited for to count
+            folded = folded[:, there]
+        features = at_their_slices(self._features(folded), there, 0.0).reshape(batch, slices, -1)
+        return self.head(features.sum(dim=1) / there.reshape(batch, slices).sum(dim=1, keepdim=True).clamp_min(1))
+
+    def _features(self, phases: Tensor) -> Tensor:
+        """Of slices at both phases ``(2, N, 1, H, W)``, side by side ``(N, 2 C)``."""
+        ed = self.encoder.ed(phases[0])[-1].mean(dim=(2, 3))
+        es = self.encoder.es(phases[1])[-1].mean(dim=(2, 3))
+        return torch.cat([ed, es], dim=1)
 
 
 class _Phases(nn.Module):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from planewise.preprocessing.limit_slices import evenly_spaced
-from planewise.reports.slices import show_slice
+from planewise.reports.slices import Draw, comparison_figure
 
 #: Slices of a stack in one picture.
 _MOST = 10
@@ -48,17 +48,8 @@ def restored_stack_figure(image: np.ndarray, restored: np.ndarray, title: str) -
 
 def _gallery(rows: dict[str, np.ndarray], levels: str, captions: Sequence[str]) -> Figure:
     """A column for each slice. Grey levels are those of the row named: hidden pixels and guesses must not set them."""
-    from matplotlib.figure import Figure
 
-    count = len(captions)
-    figure = Figure(figsize=(2.2 * max(count, 2), 2.4 * len(rows)), layout="constrained", dpi=100)
-    grid = figure.subplots(len(rows), count, squeeze=False)
-    for (name, images), line in zip(rows.items(), grid, strict=True):
-        for column, axes in enumerate(line):
-            show_slice(axes, images[column])
-            low, high = np.percentile(rows[levels][column], (0.5, 99.5))
-            axes.images[0].set_clim(low, max(high, low + 1e-6))
-        line[0].text(-0.06, 0.5, name, rotation=90, va="center", ha="right", transform=line[0].transAxes)
-    for axes, caption in zip(grid[0], captions, strict=True):
-        axes.set_title(caption, fontsize=8)
-    return figure
+    def shows(images: np.ndarray) -> Draw:
+        return lambda axes, column: axes.images[0].set_data(images[column].T)
+
+    return comparison_figure(rows[levels], captions, [(name, shows(images)) for name, images in rows.items()])

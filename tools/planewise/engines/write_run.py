@@ -1,0 +1,189 @@
+"""A run's folder: what is run is written there, and compared with what was run there before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from monai.bundle.reference_resolver import ReferenceResolver
+
+from planewise import __version__
+from planewise.engines.not_computed import NOT_COMPUTED
+from planewise.errors import InputError
+from planewise.locks import claim_folder
+from planewise.switches import switched_on
+from planewise.whole_files import unwritable, written_whole
+
+logger = logging.getLogger(__name__)
+
+#: Targets that only configs/multi_gpu_train.yaml names, for a run's network and validation.
+_PARALLEL_NETWORK, _SAME_BUFFERS = "planewise.engines.parallel_network", "planewise.engines.SameBuffersHandler"
+_PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "pydicom", "nibabel")
+
+
+def write_run(
+    folder: Path, config: dict[str, Any], resume: bool | str, files: Mapping[str, Any], about: Mapping[str, Any]
+) -> None:
+    """Write a run's ``config.yaml`` and ``run.json``, and keep the folder until this process ends (`planewise.locks`).
+
+    Args:
+        folder: the run's; made if absent.
+        config: the whole configuration, overrides included.
+        resume: False writes over whatever is there.
+        files: name to what is known of a file whose content belongs to the configuration (`digest`).
+        about: what else the record keeps (seed, processes, devices).
+
+    Raises:
+        InputError: the folder holds a run whose configuration, or files, differ; it is in use, or cannot be written to.
+    """
+    settings = _computed(config)
+    identity = hashlib.sha256(json.dumps([settings, files], sort_keys=True, default=str).encode()).hexdigest()
+    record_file, config_file = folder / "run.json", folder / "config.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        claim_folder(folder)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    if switched_on(resume, "resume") and record_file.is_file():
+        previous = _previous(record_file, config_file)
+        before = _computed(previous["config"])
+        # without a record only the configuration can be compared, not the files' contents
+        same = (
+            identity == previous["configuration"] if previous["configuration"] else before == _without_items(settings)
+        )
+        if not same:
+            raise InputError(
+                f"{folder} holds a run with another configuration ({_differences(before, settings, previous, files)}); "
+                f"`--resume false` starts over, another --output_dir keeps both"
+            )
+    with written_whole(config_file) as part:
+        part.write_text(yaml.safe_dump(_without_items(config), sort_keys=False, width=120))
+    record = {
+        "configuration": identity,
+        **about,
+        "files": files,
+        "packages": {"planewise": __version__} | {name: _version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "commit": _commit(),
+    }
+    with written_whole(record_file) as part:
+        part.write_text(json.dumps(record, indent=1))
+
+
+def _previous(record_file: Path, config_file: Path) -> dict[str, Any]:
+    """What an earlier run wrote down: its record, with its ``config``; no ``configuration`` where the record is broken.
+
+    Raises:
+        InputError: the record is broken, and the configuration too.
+    """
+    try:
+        config = yaml.safe_load(config_file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        config = None
+    try:
+        record = json.loads(record_file.read_text())
+        if isinstance(record, dict) and record.get("configuration"):
+            return record | {"config": config if isinstance(config, dict) else {}}
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        pass
+    if not isinstance(config, dict):
+        raise InputError(
+            f"{record_file} and {config_file.name} beside it are broken, so nobody can say whether this is the same run; "
+            f"`--resume false` starts over, another --output_dir keeps both"
+        )
+    logger.warning("%s is broken; it is written again if the configuration is the same", record_file.name)
+    return {"configuration": None, "config": config}
+
+
+def _computed(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that decides what is computed: ``train`` and all that it and ``initialize`` refer to.
+
+    What is there for evaluation alone, or for several processes, leaves it as it is.
+    """
+    reached, waiting = set(), ["train", "initialize"] if "train" in config else list(config)
+    while waiting:
+        name = waiting.pop()
+        if name in config and name not in reached:
+            reached.add(name)
+            references = ReferenceResolver.find_refs_in_config(config[name], name)
+            waiting += [re.split("::|#", reference)[0] for reference in references]
+    return {key: _in_one_process(value) for key, value in config.items() if key in reached - NOT_COMPUTED}
+
+
+def _in_one_process(value: Any) -> Any:
+    """A configuration as it is without configs/multi_gpu_train.yaml."""
+    if isinstance(value, Mapping):
+        if value.get("_target_") == _PARALLEL_NETWORK:
+            return value.get("network")
+        return {key: _in_one_process(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [
+            _in_one_process(entry)
+            for entry in value
+            if not (isinstance(entry, Mapping) and entry.get("_target_") == _SAME_BUFFERS)
+        ]
+    return value
+
+
+def _without_items(value: Any) -> Any:
+    """The config with lists of data items (which hold paths) replaced by their number."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_items(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        if value and all(isinstance(entry, Mapping) and "image" in entry for entry in value):
+            return f"{len(value)} items"
+        return [_without_items(entry) for entry in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _differences(before: dict, now: dict, record: dict, files: Mapping[str, Any]) -> str:
+    now = _without_items(now)
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    other = [name for name in files if "files" in record and record["files"].get(name) != files[name]]
+    shown = [
+        f"{key}: {before.get(key)} -> {now.get(key)}"
+        if not isinstance(now.get(key, before.get(key)), (dict, list))
+        else key
+        for key in keys
+    ]
+    return "; ".join(shown[:5] + [f"{name} changed" for name in other]) or "of another version"
+
+
+def digest(path: str | Path) -> str | None:
+    """SHA-256 of a file's content; None if there is no such file."""
+    path = Path(path).expanduser()
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The git commit of the code that runs, with a mark if it was changed since; None where git does not keep it.
+
+    A packaged bundle, or an environment, may lie inside somebody else's repository, whose commit says nothing.
+    """
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except (OSError, subprocess.SubprocessError):
+        return None

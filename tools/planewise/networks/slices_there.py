@@ -1,0 +1,24 @@
+"""Features of the slices that are there, where stacks of one batch have different numbers of slices."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def at_their_slices(features: Tensor, there: Tensor, fill: float) -> Tensor:
+    """Put features at the places of their slices.
+
+    Args:
+        features: of the slices that are there alone, ``(n, C)``, or of all, ``(N, C)``.
+        there: bool ``(N,)``, n of them true.
+        fill: what stands at the other slices.
+
+    Returns:
+        ``(N, C)``.
+    """
+    # in TorchScript too
+    if features.shape[0] == there.shape[0]:
+        return features.masked_fill(~there[:, None], fill)
+    spread = features.new_full((there.shape[0], features.shape[1]), fill)
+    spread[there] = features
+    return spread
