@@ -29,6 +29,10 @@ def test_rates_axes_and_ranges_are_those_asked_for(axes):
     traces = torch.diagonal(rotation, dim1=1, dim2=2).sum(dim=1)
     angle = torch.acos((traces[rotated] - (axes - 2)).clamp(-2, 2) / 2).rad2deg()
     assert 29 < float(angle.max()) <= 30.0001
+    # either way as often
+    skew = (rotation - rotation.mT)[rotated]
+    way = skew[:, 1, 0] if axes == 2 else skew[:, [2, 0, 1], [1, 2, 0]].sum(dim=1)
+    assert float((way > 0).double().mean()) == pytest.approx(0.5, abs=0.05)
     if axes == 3:
         # about one axis, which stays where it is; each as often
         still = (torch.diagonal(rotation[rotated], dim1=1, dim2=2) > 1 - 1e-9).double()

@@ -45,6 +45,19 @@ def test_a_negative_of_the_batch_is_the_one_of_another_sample_that_comes_first()
     assert float(TripletLoss()(views, target)) == pytest.approx(expected, rel=1e-4)
 
 
+def test_in_validation_a_process_draws_from_its_own_batch(monkeypatch):
+    """The second of two has the second, fourth and sixth of the samples that one process would have."""
+    monkeypatch.setattr(idist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(idist, "get_rank", lambda: 1)
+    views = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(0))
+    order = torch.tensor(
+        [[0.9, 0.8, 0.1, 0.2, 0.3, 0.4], [0.0, 0.7, 0.9, 0.1, 0.5, 0.2], [0.3, 0.1, 0.2, 0.6, 0.9, 0.8]]
+    )
+    with torch.no_grad():
+        found = negatives(views, {"index": torch.tensor([1, 3, 5]), "order": order})
+    assert torch.equal(found, views[[2, 0, 1], 0])
+
+
 def test_far_negatives_cost_nothing_and_a_collapsed_network_the_margin():
     far = torch.tensor([[[0.0, 0], [0, 0.5], [0, 1.6]]])
     assert float(TripletLoss()(far, {})) == pytest.approx(0.0)

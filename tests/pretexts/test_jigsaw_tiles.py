@@ -120,6 +120,17 @@ def test_channels_move_together(monkeypatch):
     assert torch.equal(tiles[:, :, 0], -tiles[:, :, 1])
 
 
+def test_where_a_tile_lies_in_its_cell_does_not_tell_the_permutation(monkeypatch):
+    image = torch.arange(144.0).reshape(12, 12).expand(3000, 1, 12, 12)
+    batch = puzzles(monkeypatch, image, permutations=20, gap=0.5)
+    order = inverse(torch.from_numpy(choose_permutations(9, 20))[batch["permutation"]])
+    first = batch["image"][:, :, 0, 0].gather(1, order)
+    # tile by tile: cells of four pixels, and three places for a tile of two
+    for offset in torch.cat([first // 12 % 4, first % 4], dim=1).T:
+        assert sorted(set(offset.tolist())) == [0, 1, 2]
+        assert abs(np.corrcoef(batch["permutation"], offset)[0, 1]) < 0.1
+
+
 def test_a_seed_draws_the_same_again_and_processes_share_the_draws(monkeypatch):
     image = torch.randn(1, 1, 24, 24).expand(6, -1, -1, -1)
     transform = JigsawTilesd()

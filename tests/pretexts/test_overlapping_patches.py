@@ -42,6 +42,9 @@ def test_candidates_are_the_right_patch_and_others_of_the_same_image():
     right = predicted_patches(3, 2, 2).patch
     assert candidates.shape == (400, 9, 6) and torch.equal(candidates[..., 0], right.expand(400, -1))
     assert all(len(set(row.tolist())) == 6 for row in candidates.flatten(0, 1)), "no patch twice"
+    # counted as if the right one were not there, each prediction of an image has others
+    negatives = candidates[..., 1:] - (candidates[..., 1:] > right[:, None]).long()
+    assert (negatives[:, :1] != negatives[:, 1:]).any(dim=2).double().mean() > 0.99
     # the first prediction's negatives: each of the other eight patches as often
     drawn = Counter(candidates[:, 0, 1:].flatten().tolist())
     assert set(drawn) == set(range(9)) - {int(right[0])}

@@ -67,6 +67,15 @@ def test_places_are_as_likely():
     assert (counts - 200).abs().max() < 6 * (5200 / 26 * 25 / 26) ** 0.5
 
 
+def test_where_a_patch_lies_in_its_cell_does_not_tell_its_class():
+    batch = made(numbered(3000, 12, 12), jitter=2)
+    first = batch["image"][:, [0, 2], 0, 0]
+    # cells of four voxels, and three places for a patch of two
+    for offset in torch.cat([first // 12 % 4, first % 4], dim=1).T:
+        assert sorted(set(offset.tolist())) == [0, 1, 2]
+        assert abs(np.corrcoef(batch["place"], offset)[0, 1]) < 0.1
+
+
 def test_a_seed_draws_the_same_again_and_processes_share_the_draws(monkeypatch):
     image = torch.randn(1, 1, 24, 24).expand(6, -1, -1, -1)
     alone = made(image)

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from planewise.data import load_datalist
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
+from planewise.exams.anatomies import ANATOMIES
+from planewise.exams.photographs import is_photograph
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
 from tests.bundles.conftest import tiny
 from tests.studies.runs import STUDIES
 from tools.benchmarks.page import with_block
+from tools.benchmarks.phantom_data import phantom_datalist
 from tools.benchmarks.training_cost import Section, Work, settings
 from tools.studies.estimate import __main__ as estimate
 from tools.studies.estimate.cost import Cost, Rates, cost, costliest, wall_seconds
@@ -202,6 +206,13 @@ def test_steps_are_timed_on_the_bundles_own_trainer(tmp_path, monkeypatch):
     seconds = seconds_per_slice(config, tmp_path / "exams.json", "cpu", steps=3, warmup=2)
     assert 0 < seconds < 10 and steps == [4] * 5
     assert set(tmp_path.iterdir()) == before, "nothing is left behind"
+
+
+def test_photographs_are_timed_on_phantom_photographs(tmp_path):
+    layouts = ANATOMIES["photograph"].phantoms
+    assert layouts.unlabelled == layouts.labelled
+    items = load_datalist(phantom_datalist(tmp_path, "photograph", layouts.labelled, exams=2), "training")
+    assert len(items) == 2 and all(is_photograph(item["image"]) for item in items)
 
 
 def test_no_bundle_is_an_error_of_the_command_line(capsys):

@@ -126,6 +126,7 @@ PHOTOGRAPH = replace(
     name="photograph",
     stack="photograph",
     words=replace(ANY.words, stack="photograph", exam="the photograph"),
+    phantoms=PhantomLayouts(unlabelled="aptos", labelled="aptos"),
     photographs=True,
 )
 
