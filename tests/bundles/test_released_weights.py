@@ -83,7 +83,7 @@ def test_they_load_strictly_into_the_network_of_inference(released):
     network = parser.get_parsed_content("network_def").eval()
     # as MONAI's own loader does it, from float16
     network.load_state_dict(torch.load(released.weights, map_location="cpu", weights_only=True), strict=True)
-    assert {value.dtype for value in network.parameters()} == {torch.float32}
+    assert {value.dtype for value in network.parameters()} <= {torch.float32}, "a forest has buffers alone"
     read = read_weights(released.weights)
     assert all(torch.equal(value, read[key]) for key, value in network.state_dict().items())
     shape = onnx_options(Bundle(folder_of(name))).input_shape

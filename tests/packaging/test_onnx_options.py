@@ -23,11 +23,11 @@ def test_every_readme_has_its_bundles_command(name):
 
 def test_a_file_is_for_images_as_inference_makes_them():
     options = onnx_options(Bundle(source("pretext_knee_multitask")))
-    assert options.input_shape == [1, 1, 256, 256]
+    assert options.input_shape == [1, 1, 128, 128], "that of the weights that ship"
     assert options.names == {"image": {0: "slices"}, "pred": {0: "slices"}}
     assert onnx_options(Bundle(source("pretext_knee_multitask")), {"image_size": 64}).input_shape == [1, 1, 64, 64]
     stacks = onnx_options(Bundle(source("downstream_knee_injury_classification")))
-    assert stacks.input_shape == [1, 1, 256, 256, 24]
+    assert stacks.input_shape == [1, 1, 128, 128, 24]
     assert stacks.names["image"] == {0: "stacks", 4: "slices"} and stacks.names["pred"] == {0: "stacks"}
     forest = onnx_options(Bundle(source("downstream_cardiac_disease_classification")))
     assert forest.input_shape == [1, 10] and forest.names["image"] == {0: "exams"}

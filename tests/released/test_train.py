@@ -86,6 +86,20 @@ def test_bounds_of_planes_and_how_many_of_the_test_exams_keep_them(tmp_path):
     assert made._bounds(tmp_path / "run", "short_axis_for_bounds", limits) == {}
 
 
+def test_bundles_are_changed_once_all_weights_are_made(tmp_path, monkeypatch):
+    """A run that starts after a file of the repository has changed would record changes beside its commit."""
+    content = recipe() | {"phantoms": {}}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
+    done = []
+    monkeypatch.setattr(train.Maker, "datalist", lambda self, kind: tmp_path / f"{kind}.json")
+    monkeypatch.setattr(train.Maker, "_bundle_run", lambda self, bundle, configs, **_: done.append("run"))
+    monkeypatch.setattr(train.Maker, "_release", lambda self, bundle, run, ships, command: done.append(bundle))
+    monkeypatch.setattr(train, "save_in_half", lambda weights, ships: None)
+    assert train.main([str(tmp_path / "own.yaml"), "--out", str(tmp_path / "out")]) == 0
+    first = done.index(MULTITASK)
+    assert set(done[:first]) == {"run"} and done[first:] == [MULTITASK, SEGMENTATION]
+
+
 def test_what_is_no_recipe_is_said(tmp_path, capsys):
     (tmp_path / "other.yaml").write_text("a: 1")
     assert train.main([str(tmp_path / "other.yaml")]) == 1 and train.main(["toe"]) == 1

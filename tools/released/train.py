@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out = (given.out or ROOT / "work" / "released" / file.stem).absolute()
         made = Maker(recipe, out, given.bundles.absolute(), given.workers)
         for bundle in given.only or recipe["weights"]:
-            made.weights(bundle, f"tools/train_released_weights {file.stem}")
+            made.weights(bundle)
+        made.release(f"tools/train_released_weights {file.stem}")
     except InputError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
@@ -115,10 +116,19 @@ class Maker:
         threads = str(recipe.get("threads", 1))
         own = {"PLANEWISE_SALT_FILE": str(salt), "OMP_NUM_THREADS": threads}
         self.environment = {"PLANEWISE_CACHE": str(out / "cache")} | os.environ | own
+        self.made: dict[str, Path] = {}
 
-    def weights(self, name: str, command: str) -> None:
-        """Make one bundle's weights and put them into it; what they start from is made before. Weights that others start
-        from name their ``bundle``, and are put nowhere."""
+    def release(self, command: str) -> None:
+        """Put the weights that were made into their bundles.
+
+        Only now: a run that starts after a file of the repository has changed records that its commit had changes.
+        """
+        for bundle, ships in self.made.items():
+            self._release(bundle, self.out / bundle, ships, command)
+
+    def weights(self, name: str) -> None:
+        """Make and measure one bundle's weights; what they start from is made before. Weights that others start from name
+        their ``bundle``, and are released nowhere."""
         if name not in self.recipe["weights"]:
             raise InputError(f"the recipe makes no weights of {name}; it makes {', '.join(self.recipe['weights'])}")
         asked = self.recipe["weights"][name]
@@ -129,7 +139,7 @@ class Maker:
         if origin := asked.get("pretrained"):
             settings["pretrained"] = self.out / origin / "models" / "model.pt"
             if not settings["pretrained"].is_file():
-                self.weights(origin, command)
+                self.weights(origin)
         configs = ["configs/train.yaml", *(self._overlay(overlay) for overlay in asked["overlays"])]
         options = {
             "datalist": datalist,
@@ -149,7 +159,7 @@ class Maker:
             if part in asked:
                 options |= {"datalist": self.datalist(asked[part]), "report_dir": run / part}
                 self._bundle_run(bundle, configs, **options, **settings)
-        self._release(bundle, run, ships, command)
+        self.made[bundle] = ships
 
     def datalist(self, kind: str) -> Path:
         """The phantoms of a kind, written and indexed: a datalist whose sections are of different settings, or which is
