@@ -12,10 +12,12 @@ import pytest
 import torch
 import yaml
 from monai.bundle import ConfigParser, verify_net_in_out
-from planewise.engines.weights_settings import plain, settings_of
+from planewise.engines.weights_settings import measured_settings, plain, settings_of
 from planewise.networks import read_weights
 from planewise.packaging import check_bundle, package_bundle
+from planewise.packaging.bundle import Bundle
 from planewise.packaging.model_card import with_release
+from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.released import LARGEST_RELEASED, card_rows, card_scores
 from planewise.packaging.run_record import Run
 
@@ -62,7 +64,8 @@ def test_the_configs_and_the_pages_are_of_these_weights(released):
     name = released.weights.parent.parent.name
     train, inference = config_of(name, "train.yaml"), config_of(name, "inference.yaml")
     assert settings_of(released, train, inference)["inference.yaml"] == {}
-    assert inference["features"] == released.config["features"] != train["features"]
+    if "features" in train:  # a forest is as large as the paper's
+        assert inference["features"] == released.config["features"] != train["features"]
     metadata = json.loads((folder_of(name) / "configs/metadata.json").read_text())
     assert metadata["eval_metrics"] == {"measured_on": released.data} | card_scores(released)
     assert len(metadata["eval_metrics"]) > 5
@@ -83,10 +86,22 @@ def test_they_load_strictly_into_the_network_of_inference(released):
     assert {value.dtype for value in network.parameters()} == {torch.float32}
     read = read_weights(released.weights)
     assert all(torch.equal(value, read[key]) for key, value in network.state_dict().items())
-    size = parser["image_size"]
+    shape = onnx_options(Bundle(folder_of(name))).input_shape
     with torch.no_grad():
-        output = network(torch.randn(2, 1, size, size))
-    assert output.isfinite().all() and output.shape[2:] == (size, size)
+        output = network(torch.randn(2, *shape[1:]))
+    per_pixel = parser.get("inferer", {}).get("_target_") == "planewise.engines.SliceBatchInferer"
+    assert output.isfinite().all() and output.shape[2:] == tuple(shape[2:] if per_pixel else ())
+
+
+def test_a_diagnosis_says_that_its_weights_have_seen_phantoms_only(released):
+    """By a setting that follows the weights: those of another run, of which nothing is known, take it away."""
+    name = released.weights.parent.parent.name
+    inference = config_of(name, "inference.yaml")
+    assert ("trained_on" in inference) == name.endswith("_classification")
+    if "trained_on" in inference:
+        assert inference["trained_on"] == "phantoms" == released.record["measured"]["trained_on"]
+        assert measured_settings({}, inference) == {"trained_on": None}
+        assert "is no diagnosis" in (folder_of(name) / "docs/README.md").read_text()
 
 
 @pytest.mark.parametrize("name", SHIPS)

@@ -135,6 +135,22 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
     assert f"<td>{within}</td>" in text and "<th>how sure</th>" in text
 
 
+@pytest.mark.parametrize(("given", "handed"), [((), None), (("--min_obliquity", "0"), 0.0)])
+def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, handed, tmp_path, monkeypatch):
+    asked = {}
+
+    def stopped(bundle, settings):
+        asked[bundle.name] = settings
+        raise InputError("seen")
+
+    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", stopped)
+    weights = tmp_path / "weights.pt"
+    weights.touch()
+    run("plan", tmp_path, "-o", tmp_path / "out", "--weights", weights, "--heart", weights, *given)
+    assert asked[PLANS]["min_obliquity"] == handed
+    assert "min_obliquity" not in asked[SEGMENTS]
+
+
 @pytest.mark.parametrize("command", ["plan", "segment"])
 def test_without_weights_it_says_where_to_name_them(command, tmp_path):
     outcome = run(command, tmp_path, "-o", tmp_path / "out", "--bundles", tmp_path)

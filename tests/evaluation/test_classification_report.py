@@ -15,12 +15,12 @@ LABELS = torch.tensor([0, 0, 1, 2])
 CLASSES = ("NOR", "DCM", "HCM")
 
 
-def report_of(folder, labelled=True):
+def report_of(folder, labelled=True, **given):
     batches = []
     for rows in ([0, 1, 2], [3]):
         batch = {"exam": [f"exam{row}" for row in rows], "image": FEATURES[rows]}
         batches.append(batch | ({"label": LABELS[rows]} if labelled else {}))
-    report = ClassificationReport(folder, CLASSES, ["LV ejection fraction (%)", "height (cm)"])
+    report = ClassificationReport(folder, CLASSES, ["LV ejection fraction (%)", "height (cm)"], **given)
     found = pass_over(report, batches, [{"pred": PROBABILITIES[:3]}, {"pred": PROBABILITIES[3:]}])
     return found, list(csv.DictReader((folder / "predictions.csv").open()))
 
@@ -57,3 +57,10 @@ def test_without_labels_there_are_predictions_alone(tmp_path):
     found, rows = report_of(tmp_path, labelled=False)
     assert found == {} and "true" not in rows[0] and rows[1]["predicted"] == "DCM"
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.csv"]
+
+
+def test_weights_of_phantoms_say_so_in_every_row(tmp_path):
+    _, rows = report_of(tmp_path / "a", labelled=False, trained_on="phantoms")
+    assert all("not for diagnosis" in row["note"] and "have seen phantoms only" in row["note"] for row in rows)
+    _, rows = report_of(tmp_path / "b", labelled=False)
+    assert "note" not in rows[0]

@@ -54,6 +54,15 @@ def test_every_stack_has_its_own_numbers(tmp_path, monkeypatch):
     assert captions == ["acl 0.12", "meniscus 1.00"]
 
 
+def test_weights_of_phantoms_say_so_beside_every_result(tmp_path, monkeypatch):
+    figures = keep_figures(monkeypatch)
+    writer = FindingsWriter(tmp_path, bright_or_dark(), TASKS, trained_on="phantoms")
+    pass_over(writer, [[{}]], [[output("aa", [0.9, -0.5, 0.9], [0.75, 0.25])]])
+    note = json.loads((tmp_path / "aa/findings.json").read_text())["note"]
+    assert "not for diagnosis" in note and "have seen phantoms only" in note
+    assert note in figures["saliency.png"].get_suptitle()
+
+
 def test_shares_are_of_the_whole_stacks_saliency(tmp_path, monkeypatch):
     """Half of the first feature's maximum is taken from each of two slices that tie."""
     keep_figures(monkeypatch)

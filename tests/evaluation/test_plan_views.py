@@ -112,6 +112,36 @@ def test_locations_that_do_not_run_along_the_stack_are_no_heart(stack):
     assert {view["verdict"] for view in mirrored["views"].values()} == {"plane"}
 
 
+@pytest.mark.parametrize(("turned", "refused"), [(0, True), (14, True), (16, False), (75, True), (74, False)])
+def test_a_stack_along_the_body_is_no_short_axis(stack, turned, refused):
+    """Slices turned out of the coronal plane by so many degrees, towards the axial one: exact heatmaps do not help."""
+    image, heatmaps, *_ = stack
+    locations = torch.linspace(0.9, 0.1, SLICES).expand(1, *SHAPE, SLICES)
+    angle = np.radians(turned)
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[:3, 0] = 2 * torch.tensor([-1.0, 0, 0])
+    affine[:3, 1] = 2.5 * torch.tensor([0, np.sin(angle), -np.cos(angle)])
+    affine[:3, 2] = 8 * torch.tensor([0, np.cos(angle), np.sin(angle)])
+    lying = MetaTensor(image.as_tensor(), affine=affine, meta={"filename_or_obj": "ab12"})
+    prediction = torch.cat([heatmaps, locations])
+    item = plan(lying, prediction, location=True, min_obliquity=15.0)
+    assert item["plan"]["obliquity_deg"] == pytest.approx(min(turned, 90 - turned))
+    # where slices lie is said all the same, and the heatmaps are written
+    assert item["plan"]["order"] == -1 and len(item["plan"]["locations"]) == SLICES
+    assert torch.equal(item["heatmaps"].as_tensor(), heatmaps)
+    for view in item["plan"]["views"].values():
+        assert (view["verdict"], view["origin"] is None) == (("no plane", True) if refused else ("plane", False))
+        if refused:
+            (reason,) = view["reasons"]
+            across = "coronal" if turned < 45 else "axial"
+            assert reason.startswith(f"the slices lie {min(turned, 90 - turned):.1f} deg from {across}, ")
+    assert item["pred"].any() != refused
+    # a knee's stack lies along the body: no limit unless one is given
+    for limit in ({}, {"min_obliquity": 0.0}):
+        views = plan(lying, prediction, location=True, **limit)["plan"]["views"]
+        assert {view["verdict"] for view in views.values()} == {"plane"}
+
+
 def test_numbers_that_are_not_known_are_none(stack):
     """A server can send no NaN: of a network that finds nothing, neither order nor spread are numbers."""
     image, heatmaps, *_ = stack

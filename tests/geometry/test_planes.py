@@ -6,7 +6,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from planewise.geometry import angle_between_planes, check_affine, fit_plane, plane_from_affine, signed_distance
+from planewise.geometry import (
+    angle_between_planes,
+    check_affine,
+    fit_plane,
+    nearest_body_axis,
+    plane_from_affine,
+    signed_distance,
+)
 
 from .slices import affines, rotation
 
@@ -32,6 +39,31 @@ def test_small_angles_keep_their_digits():
     normal = torch.tensor([0.0, 0, 1], dtype=torch.float64)
     turned = torch.tensor([1e-9, 0, 1], dtype=torch.float64)
     assert float(angle_between_planes(normal, turned)) == pytest.approx(1e-9, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("normal", "degrees", "axis"),
+    [
+        ((1, 0, 0), 0, 0),
+        ((0, -1, 0), 0, 1),
+        # 3-4-5: asin(3/5) away from the feet and the head, asin(4/5) from the front
+        ((0, 0.6, -0.8), 36.8699, 2),
+        # acos(6/7) from the left, acos(2/7) and acos(3/7) from the others
+        ((6 / 7, -2 / 7, 3 / 7), 31.0027, 0),
+        # as far from all three as can be
+        ((-(3**-0.5), 3**-0.5, -(3**-0.5)), 54.7356, None),
+    ],
+)
+def test_the_nearest_body_axis(normal, degrees, axis):
+    angle, found = nearest_body_axis(torch.tensor(normal, dtype=torch.float64))
+    assert math.degrees(float(angle)) == pytest.approx(degrees, abs=1e-4)
+    assert axis is None or int(found) == axis
+
+
+def test_nearest_body_axes_of_many_normals():
+    angles, axes = nearest_body_axis(torch.tensor([[[1.0, 0, 0], [0, 0.6, 0.8]], [[0, 1, 0], [0.28, 0.96, 0]]]))
+    assert torch.rad2deg(angles).flatten().tolist() == pytest.approx([0, 36.8699, 0, 16.2602], abs=1e-4)
+    assert axes.tolist() == [[0, 2], [1, 1]]
 
 
 @given(affines(), st.integers(0, 1000))

@@ -133,7 +133,8 @@ def test_the_jackknife_by_hand():
     middle = torch.full((3, 2), MIDDLE, dtype=torch.float64)
     weights = torch.tensor([1.0, 1, 1e-6], dtype=torch.float64)
     at = torch.tensor([60.0, 60, 0], dtype=torch.float64)
-    angle, offset = jackknife_of_plane(lines, affines, middle, weights, at)
+    plane = plane_from_lines(lines, affines, middle, weights)[:2]
+    angle, offset = jackknife_of_plane(lines, affines, middle, weights, plane, at)
     tilts = [math.degrees(math.atan(part)) for part in (10 / 40, 10 / 80)]
     assert angle == pytest.approx(math.sqrt(2 / 3) * math.hypot(*tilts), rel=1e-3)
     assert offset == pytest.approx(math.sqrt(2 / 3) * 5 * math.cos(math.radians(tilts[1])), rel=1e-3)
@@ -156,7 +157,8 @@ def test_the_jackknife_of_many_slices_leaves_out_groups():
             moves.append(plane_errors(again[0], again[1], origin, normal, at))
         count = len(left_out)
         expected = [math.sqrt((count - 1) / count * sum(move[axis] ** 2 for move in moves)) for axis in (0, 1)]
-        assert jackknife_of_plane(lines, affines, middle, weights, at, groups) == pytest.approx(tuple(expected))
+        errors = jackknife_of_plane(lines, affines, middle, weights, (origin, normal), at, groups)
+        assert errors == pytest.approx(tuple(expected))
 
 
 def test_the_jackknife_needs_three_lines():

@@ -34,6 +34,15 @@ def test_convolutions_take_half_the_room_and_come_back_as_float32(tmp_path):
     assert torch.equal(read["mean"], mean) and torch.equal(read["count"], count)
 
 
+def test_a_forest_stays_exact(tmp_path):
+    """Its indices are whole numbers, and a threshold decides by its last digit."""
+    index, threshold = torch.tensor([[2049, 4095]]), torch.tensor([[61.00001, 1e6]], dtype=torch.float64)
+    save_in_half(saved(tmp_path, left=index, threshold=threshold), tmp_path / "models/model.pt")
+    read = read_weights(tmp_path / "models/model.pt")
+    assert torch.equal(read["left"], index) and torch.equal(read["threshold"], threshold)
+    assert read["threshold"].dtype == torch.float64
+
+
 def test_what_float16_cannot_hold_or_what_is_too_large_is_refused(tmp_path):
     with pytest.raises(InputError, match="kernel of .* is beyond what float16 can hold"):
         save_in_half(saved(tmp_path, kernel=torch.full((2, 2), 1e5)), tmp_path / "model.pt")

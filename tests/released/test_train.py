@@ -90,4 +90,52 @@ def test_what_is_no_recipe_is_said(tmp_path, capsys):
     (tmp_path / "other.yaml").write_text("a: 1")
     assert train.main([str(tmp_path / "other.yaml")]) == 1 and train.main(["toe"]) == 1
     said = capsys.readouterr().err
-    assert "is not a recipe of weights" in said and "there is no recipe" in said and "name heart" in said
+    assert (
+        "is not a recipe of weights" in said
+        and "there is no recipe" in said
+        and "name heart, heart_tasks, knee, or" in said
+    )
+
+
+@pytest.mark.parametrize("name", ["heart", "heart_tasks", "knee"])
+def test_a_recipe_names_bundles_phantoms_and_overlays_that_there_are(name):
+    content = yaml.safe_load((ROOT / f"tools/released/{name}.yaml").read_text())
+    for bundle, asked in content["weights"].items():
+        folder = ROOT / "bundles" / asked.get("bundle", bundle)
+        settings = yaml.safe_load((folder / "configs/train.yaml").read_text())
+        assert asked.get("settings", {}).keys() <= settings.keys(), bundle
+        assert {asked[kind] for kind in ("phantoms", "anatomy", "bounds") if kind in asked} <= content[
+            "phantoms"
+        ].keys()
+        assert asked.get("pretrained", bundle) in content["weights"]
+        for overlay in asked["overlays"]:
+            assert (ROOT / overlay if "/" in overlay else folder / "configs" / overlay).is_file()
+
+
+def test_phantoms_are_written_and_indexed_as_the_recipe_says(tmp_path, monkeypatch):
+    """Section by section, each with its own options, into one datalist."""
+    section = {
+        "options": "--layout ukbb", "settings": {"noise": "0,1"}, "index": "--view 4ch",
+        "trees": {"usual": "--exams 2 --seed 3", "own": {"settings": {}, "options": "--exams 1"}},
+    }  # fmt: skip
+    content = {"anatomy": "cardiac", "salt": "a", "weights": {}, "phantoms": {"four": {"training": section}}}
+    made, called = train.Maker(content, tmp_path, tmp_path, workers=1), []
+
+    def call(command, folder):
+        called.append([str(word) for word in command[3:]])
+        if "index" in command:
+            item = {"image": "a.nii.gz", "exam": "a"}
+            file = tmp_path / "four_training.json"
+            file.write_text(json.dumps({"planewise": 1, "exams": {"a": {}}, "training": [item]}))
+
+    monkeypatch.setattr(made, "_call", call)
+    written = json.loads(made.datalist("four").read_text())
+    folder = str(tmp_path / "phantoms/four/training")
+    assert called == [
+        ["phantom", "cardiac", f"{folder}/usual", "--layout", "ukbb", "--set", "noise=0,1", "--exams", "2", "--seed", "3",
+         "--workers", "1"],
+        ["phantom", "cardiac", f"{folder}/own", "--layout", "ukbb", "--exams", "1", "--workers", "1"],
+        ["index", folder, "-o", str(tmp_path / "four_training.json"), "--anatomy", "cardiac", "--view", "4ch",
+         "--split", "1", "0", "0"],
+    ]  # fmt: skip
+    assert written["training"] == [{"image": "a.nii.gz", "exam": "a"}] and written["validation"] == []

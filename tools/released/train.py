@@ -1,6 +1,7 @@
 """Train the weights that ship with bundles, from nothing, and put them there with the record of what made them.
 
-A recipe (``tools/released/heart.yaml``) names trees of phantom exams, and for each bundle its settings. What is done is
+A recipe (``heart.yaml``, ``heart_tasks.yaml``, ``knee.yaml`` here) names trees of phantom exams, and for each bundle its
+settings. What is done is
 kept, so the command resumes. In ``bundles/NAME`` it writes
 
 - ``models/model.pt``: the best epoch's weights, convolutions in float16;
@@ -48,8 +49,7 @@ ROOT = HERE.parent.parent
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
     parser = argparse.ArgumentParser(prog="tools/train_released_weights", description=__doc__.split("\n\n")[0])
-    recipes = ", ".join(sorted(path.stem for path in HERE.glob("*.yaml") if "weights:" in path.read_text()))
-    parser.add_argument("recipe", help=f"{recipes}, or a file of one's own")
+    parser.add_argument("recipe", help=f"{', '.join(_recipes())}, or a file of one's own")
     parser.add_argument(
         "--out", type=Path, default=None, help="folder for phantoms and runs (default: work/released/RECIPE)"
     )
@@ -80,9 +80,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _recipes() -> list[str]:
+    """Names of the recipes that are here; other files are overlays of theirs."""
+    return sorted(path.stem for path in HERE.glob("*.yaml") if "\nweights:" in path.read_text())
+
+
 def _recipe(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        raise InputError(f"there is no recipe {file}; name heart, or a file that ends in .yaml")
+        raise InputError(f"there is no recipe {file}; name {', '.join(_recipes())}, or a file that ends in .yaml")
     recipe = yaml.safe_load(file.read_text())
     if not isinstance(recipe, dict) or not {"phantoms", "weights"} <= recipe.keys():
         raise InputError(
@@ -156,13 +161,13 @@ class Maker:
         folder = self.out / "phantoms" / kind
         if "trees" in asked:
             self._write_trees(asked, folder)
-            self._index(folder, path, *shlex.split(asked["split"]))
+            self._index(folder, path, asked, *shlex.split(asked["split"]))
             return path
         merged: dict[str, Any] = {"exams": {}, **{section: [] for section in SECTIONS}}
         for section, trees in asked.items():
             self._write_trees(trees, folder / section)
             indexed = self.out / f"{kind}_{section}.json"
-            self._index(folder / section, indexed, 1, 0, 0)
+            self._index(folder / section, indexed, trees, 1, 0, 0)
             found = read_datalist(indexed)
             # all lie in one folder, so paths stay as they are
             merged |= {"planewise": found["planewise"], section: found["training"]}
@@ -172,13 +177,16 @@ class Maker:
         return path
 
     def _write_trees(self, trees: Mapping[str, Any], folder: Path) -> None:
-        for tree, options in trees["trees"].items():
-            own = [part for name, value in trees.get("settings", {}).items() for part in ("--set", f"{name}={value}")]
-            words = [*shlex.split(trees.get("options", "")), *own, *shlex.split(options)]
+        for tree, asked in trees["trees"].items():
+            asked = {"options": asked} if isinstance(asked, str) else asked
+            settings = asked.get("settings", trees.get("settings", {}))
+            own = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+            words = [*shlex.split(trees.get("options", "")), *own, *shlex.split(asked["options"])]
             self._planewise("phantom", self.recipe["anatomy"], folder / tree, *words, "--workers", self.workers)
 
-    def _index(self, folder: Path, path: Path, *split: Any) -> None:
-        self._planewise("index", folder, "-o", path, "--anatomy", self.recipe["anatomy"], "--split", *split)
+    def _index(self, folder: Path, path: Path, trees: Mapping[str, Any], *split: Any) -> None:
+        own = shlex.split(trees.get("index", ""))
+        self._planewise("index", folder, "-o", path, "--anatomy", self.recipe["anatomy"], *own, "--split", *split)
 
     def _release(self, bundle: str, run: Path, ships: Path, command: str) -> None:
         folder = self.bundles / bundle
@@ -186,7 +194,7 @@ class Maker:
             plain(yaml.safe_load((folder / "configs" / f"{name}.yaml").read_text())) for name in ("train", "inference")
         )
         asked = self.recipe["weights"][bundle]
-        about = {"made_by": command, "phantoms": self.recipe["phantoms"][asked["phantoms"]]}
+        about: dict[str, Any] = {"made_by": command, "phantoms": self.recipe["phantoms"][asked["phantoms"]]}
         if origin := asked.get("pretrained"):
             digest = hashlib.sha256((self.out / origin / "models" / "model.pt").read_bytes()).hexdigest()
             about["started_from"] = {"weights": origin, "sha256": digest, **self.recipe["weights"][origin]}
@@ -199,6 +207,8 @@ class Maker:
             }
         if kind := asked.get("bounds"):
             about |= self._bounds(run, kind, inference)
+        if "trained_on" in inference:
+            about[MEASURED] = about.get(MEASURED, {}) | {"trained_on": "phantoms"}
         found = Run.of_weights(run / "models" / "model.pt")
         record = record_of_release(found, ships, train, read_table(run / "test" / "metrics.json"), about)
         models = folder / "models"

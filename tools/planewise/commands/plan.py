@@ -21,6 +21,15 @@ def plan(
         Path | None,
         typer.Option(help="The same for the heart that the page shows. Default: what ships.", show_default=False),
     ] = None,
+    min_obliquity: Annotated[
+        float | None,
+        # the bundle's name of it, since a refusal names it for both
+        typer.Option(
+            "--min_obliquity",
+            help="Refuse stacks nearer than this to axial, coronal or sagittal, degrees; 0 takes all. Default: the bundle's.",
+            show_default=False,
+        ),
+    ] = None,
     bundles: BundlesFolder = None,
     device: Device = None,
 ) -> None:
@@ -33,7 +42,8 @@ def plan(
 
     Where the exam has those views, the page says how far the plan is from them. With the weights that ship, every plane has
     bounds that 9 of 10 such planes kept on phantoms. Slices that disagree with a plane are named. A plan that is not to be
-    trusted is "no plane", with the reason. Research software: not for clinical use.
+    trusted is "no plane", with the reason. So is a plan of slices that lie along the body, since a short axis does not; if a
+    file's header has lost its orientation, give --min_obliquity 0. Research software: not for clinical use.
 
     The same numbers: python -m monai.bundle run --config_file configs/inference.yaml in bundles/pretext_cardiac_multitask.
     """
@@ -41,6 +51,8 @@ def plan(
     def make():
         from planewise.own_exams import plan_exams  # here: it imports MONAI, and --help should not wait
 
-        return plan_exams(exam, output, weights=weights, heart=heart, bundles=bundles, device=device)
+        return plan_exams(
+            exam, output, weights=weights, heart=heart, min_obliquity=min_obliquity, bundles=bundles, device=device
+        )
 
     show_pages("plan", "planning", make)

@@ -23,10 +23,10 @@ _PLACED = "network"
 #: Keys of a train config that no setting replaces: a run that differs in them is not a run of the bundle.
 _OWN = ("preprocessing", "targets")
 
-#: Settings of inference that are measured with weights once they are trained; the record of weights that ship holds them
-#: under this key, and weights without such a record have none.
+#: Settings of inference that are facts about weights, known once they are trained: what was measured with them, and what they
+#: have learned from. The record of weights that ship holds them under this key, and weights without such a record have none.
 MEASURED = "measured"
-_MEASURED = ("plane_bounds",)
+_MEASURED = ("plane_bounds", "trained_on")
 
 _REFERENCE = re.compile(r"@(\w+)")
 #: What MONAI evaluates, looks up or reads from another file.

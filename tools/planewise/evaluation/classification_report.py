@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.metrics import classification_scores
 from planewise.reports.classification_figures import roc_figure
+from planewise.reports.research_only import research_note
 from planewise.reports.tables import write_csv, write_json
 
 
@@ -28,12 +29,21 @@ class ClassificationReport:
         output_dir: folder.
         classes: names in order.
         feature_names: names of the features.
+        trained_on: what the weights have learned from if not from people, as ``phantoms``; then every row of predictions.csv
+            says so, in a column ``note``.
     """
 
-    def __init__(self, output_dir: str | Path, classes: Sequence[str], feature_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        classes: Sequence[str],
+        feature_names: Sequence[str],
+        trained_on: str | None = None,
+    ) -> None:
         self.folder = Path(output_dir)
         self.classes = tuple(classes)
         self.feature_names = tuple(feature_names)
+        self.note = research_note(trained_on) if trained_on else None
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
@@ -65,6 +75,8 @@ class ClassificationReport:
         columns["predicted"] = [self.classes[index] for index in probabilities.argmax(axis=1)]
         columns |= {f"p({name})": probabilities[:, index].tolist() for index, name in enumerate(self.classes)}
         columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
+        if self.note:
+            columns["note"] = [self.note] * len(probabilities)
         write_csv(self.folder / "predictions.csv", columns)
         if len(labels) != len(probabilities):
             return

@@ -14,7 +14,7 @@ from planewise.evaluation.decisions import decision
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.predictions_writer import PredictionsWriter
 from planewise.reports.findings_figures import Decision, saliency_figure
-from planewise.reports.research_only import RESEARCH_ONLY
+from planewise.reports.research_only import research_note
 from planewise.reports.tables import write_json
 
 logger = logging.getLogger(__name__)
@@ -36,16 +36,20 @@ class FindingsWriter(PredictionsWriter):
         output_dir: folder.
         network: `planewise.networks.StackClassifier`, whose saliency is drawn.
         tasks: names of the findings.
+        trained_on: what the weights have learned from if not from people, as ``phantoms``; it stands beside every result.
     """
 
-    def __init__(self, output_dir: str | Path, network: nn.Module, tasks: Sequence[str]) -> None:
+    def __init__(
+        self, output_dir: str | Path, network: nn.Module, tasks: Sequence[str], trained_on: str | None = None
+    ) -> None:
         super().__init__(output_dir)
         self.network = network
         self.tasks = tuple(tasks)
+        self.note = research_note(trained_on)
 
     def diagnose(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
         remark = item.get("not_recognised", item.get("doubt", ""))
-        found = {"note": RESEARCH_ONLY, "remark": remark or None, "probabilities": None}
+        found = {"note": self.note, "remark": remark or None, "probabilities": None}
         if "not_recognised" in item:
             probabilities = {}
             logger.warning("exam %s is not judged: %s", exam, remark)
@@ -54,7 +58,7 @@ class FindingsWriter(PredictionsWriter):
             probabilities = dict(zip(self.tasks, values, strict=True))
             rows = self._decisions(item, torch.as_tensor(output["image"])[0], probabilities)
             found |= {"probabilities": probabilities, "decisive_slices": _decisive(rows)}
-            title = f"exam {exam}{': ' * bool(remark)}{remark}. {RESEARCH_ONLY}"
+            title = f"exam {exam}{': ' * bool(remark)}{remark}.\n{self.note}"
             with only_a_picture("saliency.png"):
                 saliency_figure(list(rows.values()), title).savefig(folder / "saliency.png", dpi=110)
             logger.info("exam %s: %s", exam, ", ".join(f"{task} {value:.2f}" for task, value in probabilities.items()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
 from planewise.evaluation.plane_bounds import checked_bounds
+from planewise.evaluation.why_no_plane import stack_obliquity, why_no_plane, why_no_short_axis
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values
@@ -30,7 +30,7 @@ class PlanViewsd(Transform):
     - ``heatmaps``: ``(views, i, j, slices)``.
     - ``plan``: a dictionary of plain values, None where a number is not known: for each view the plane (origin and normal,
       RAS+ mm), how far to trust it, the verdict, and of a plane the slices that disagree with it and how far off it may be;
-      the relative locations.
+      the relative locations; how oblique the stack is.
 
     A view's verdict is "no plane" if a limit is exceeded. The defaults lie between what an evaluation prints under
     ``trust`` for hearts that the network has not seen and what volumes of a spine give; agreement and order tell them apart
@@ -47,6 +47,8 @@ class PlanViewsd(Transform):
             for the linear mapping. None does not ask.
         max_residual: distance of the slices' lines from the common plane, mm.
         max_spread: angle of the slices' lines with the common plane's, degrees.
+        min_obliquity: a stack nearer than this to an axial, coronal or sagittal one has no planes, degrees. For stacks that
+            lie oblique in the body, as a heart's short axis does; 0 does not ask.
         max_slice_distance: a slice whose line is farther from the common plane disagrees with it, mm; root mean square
             within 40 mm of the heart.
         plane_bounds: how far off the planes of these weights may be: ``measured_on``, and for each view
@@ -69,6 +71,7 @@ class PlanViewsd(Transform):
         max_spread: float = 12.0,
         mapping: Literal["linear", "sine"] = "linear",
         min_order: float | None = 0.8,
+        min_obliquity: float = 0.0,
         max_slice_distance: float = 12.0,
         plane_bounds: Mapping[str, Any] | None = None,
     ) -> None:
@@ -78,14 +81,15 @@ class PlanViewsd(Transform):
         self.line_width = line_width
         self.mapping = mapping
         self.min_order = min_order if location else None
+        self.min_obliquity = min_obliquity
         self.max_slice_distance = max_slice_distance
         self.bounds = checked_bounds(plane_bounds, self.views)
         self.measured_on = plane_bounds["measured_on"] if self.bounds else None
         self.limits = {
-            "peak": (min_peak, math.inf),
-            "agreement": (min_agreement, math.inf),
-            "residual": (-math.inf, max_residual),
-            "spread": (-math.inf, max_spread),
+            "min_peak": min_peak,
+            "min_agreement": min_agreement,
+            "max_residual": max_residual,
+            "max_spread": max_spread,
         }
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -97,7 +101,9 @@ class PlanViewsd(Transform):
         planned = plan_planes(find_lines(heatmaps, self.sigma), affines, shape, self.views)
         plan: dict[str, Any] = {"note": RESEARCH_ONLY, "frame": "RAS+, mm", "slices": len(affines)}
         plan["bounds_measured_on"] = self.measured_on
-        reasons = []
+        obliquity, across = stack_obliquity(affines)
+        plan["obliquity_deg"] = round(obliquity, 2)
+        reasons = why_no_short_axis(obliquity, across, self.min_obliquity)
         if self.location:
             plan["locations"] = [round(float(value), 4) for value in prediction[-1, 0, 0]]
             order = location_order(prediction[-1, 0, 0], self.mapping)
@@ -128,12 +134,8 @@ class PlanViewsd(Transform):
             "slices": plane.slices,
             **self._doubts(plane),
         }
-        reasons = [*of_stack]
-        for name, (low, high) in self.limits.items():
-            value = getattr(plane, name)
-            if not low <= value <= high:
-                limit = f"at least {low:g}" if math.isfinite(low) else f"at most {high:g}"
-                reasons.append(f"{name} {value:.2f}, {limit} is needed")
+        trust = {name: getattr(plane, name) for name in ("peak", "agreement", "residual", "spread")}
+        reasons = [*of_stack, *why_no_plane(**trust, **self.limits)]
         if reasons:
             # numbers that are not a plane's are not given as one
             judged |= dict.fromkeys(("origin", "normal", *self._doubts(plane)))

@@ -10,12 +10,16 @@ import numpy as np
 import torch
 
 from planewise.errors import InputError
+from planewise.evaluation.why_no_plane import why_no_plane
 from planewise.geometry import Bound, calibrated_bound
 
 #: The share of planes that keep a bound.
 KEPT = 0.9
 #: A bound's name to the columns of ``planes.csv`` that it is of: the error, and the jack-knife standard error.
 ERRORS = {"angle_deg": "angle_sd_deg", "offset_mm": "offset_sd_mm"}
+
+#: What a plane is judged by, to the columns of ``planes.csv`` with it.
+_TRUST = {"peak": "peak", "agreement": "agreement", "residual": "residual_mm", "spread": "spread_deg"}
 
 
 def bounds_of_planes(planes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, list[float]] | None]:
@@ -50,8 +54,8 @@ def kept_bounds(
     Args:
         planes: columns of ``planes.csv``.
         bounds: as `bounds_of_planes` gives them.
-        min_peak, min_agreement, max_residual, max_spread: limits of `PlanViewsd`. Its ``min_order`` is left aside, since a
-            table of planes has no locations.
+        min_peak, min_agreement, max_residual, max_spread: limits of `PlanViewsd`. Its ``min_order`` and ``min_obliquity`` are
+            left aside, since a table of planes has neither locations nor slices.
 
     Returns:
         View to ``planes``, of which ``refused`` exceed a limit, and the shares of the others that keep each bound (None if
@@ -59,8 +63,17 @@ def kept_bounds(
     """
     found: dict[str, dict[str, float | None]] = {}
     for view, columns in _by_view(planes).items():
-        trusted = (columns["peak"] >= min_peak) & (columns["agreement"] >= min_agreement)
-        trusted &= (columns["residual_mm"] <= max_residual) & (columns["spread_deg"] <= max_spread)
+        reasons = [
+            why_no_plane(
+                **dict(zip(_TRUST, row, strict=True)),
+                min_peak=min_peak,
+                min_agreement=min_agreement,
+                max_residual=max_residual,
+                max_spread=max_spread,
+            )
+            for row in zip(*(columns[name].tolist() for name in _TRUST.values()), strict=True)
+        ]
+        trusted = torch.tensor([not against for against in reasons])
         found[view] = {"planes": len(trusted), "refused": int((~trusted).sum())}
         for name, moved in ERRORS.items():
             limit = torch.tensor([Bound(*bounds[view][name]).at(value) for value in columns[moved].tolist()])
@@ -101,7 +114,7 @@ def _pair(value: Any) -> bool:
 
 
 def _by_view(planes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, torch.Tensor]]:
-    names = [*ERRORS, *ERRORS.values(), "peak", "agreement", "residual_mm", "spread_deg"]
+    names = [*ERRORS, *ERRORS.values(), *_TRUST.values()]
     views = np.asarray(planes["view"])
     return {
         str(view): {name: torch.tensor(np.asarray(planes[name], dtype=float)[views == view]) for name in names}

@@ -26,6 +26,7 @@ from planewise.geometry.planes import (
     angle_between_planes,
     check_affine,
     fit_plane,
+    nearest_body_axis,
     plane_from_affine,
     signed_distance,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "line_heatmaps",
     "lines_in_mm",
     "location_order",
+    "nearest_body_axis",
     "order_strength",
     "pixels_to_patient",
     "plan_planes",

@@ -56,6 +56,24 @@ def angle_between_planes(normal: Tensor, other: Tensor) -> Tensor:
     return torch.atan2(sine, (normal * other).sum(dim=-1).abs())
 
 
+def nearest_body_axis(normal: Tensor) -> tuple[Tensor, Tensor]:
+    """How far planes are turned away from sagittal, coronal or axial ones.
+
+    Args:
+        normal: unit normals, shape ``(..., 3)``, RAS+; their signs do not matter.
+
+    Returns:
+        angle: to the nearest of the body's axes, shape ``(...)``, radians in [0, acos(1 / sqrt(3))].
+        axis: which it is, shape ``(...)``: 0 left-right, 1 anterior-posterior, 2 foot-head.
+    """
+    normal = torch.as_tensor(normal, dtype=torch.float64)
+    axes = torch.eye(3, dtype=torch.float64, device=normal.device)
+    # torch.linalg.cross wants as many dimensions of both
+    angles = angle_between_planes(normal[..., None, :], axes.expand(*normal.shape, 3))
+    angle, axis = angles.min(dim=-1)
+    return angle, axis
+
+
 def signed_distance(point: Tensor, origin: Tensor, normal: Tensor) -> Tensor:
     """Distance (mm) of points ``(..., 3)`` from planes, positive on the side that the unit normal points to."""
     return ((point - origin) * normal).sum(dim=-1)

@@ -86,7 +86,7 @@ def plan_planes(found: SliceLines, affines: Tensor, shape: tuple[int, int], view
         lines, agreement = found.lines[:, channel], found.agreement[:, channel]
         weights = agreement.clamp_min(1e-3).square()
         origin, normal, residual = plane_from_lines(lines, affines, centres, weights)
-        angle_sd, offset_sd = jackknife_of_plane(lines, affines, centres, weights, middle)
+        angle_sd, offset_sd = jackknife_of_plane(lines, affines, centres, weights, (origin, normal), middle)
         known = torch.isfinite(lines).all(dim=-1)
         spread = math.nan
         if bool(torch.isfinite(normal).all()):
@@ -112,7 +112,13 @@ def plan_planes(found: SliceLines, affines: Tensor, shape: tuple[int, int], view
 
 
 def jackknife_of_plane(
-    lines: Tensor, affines: Tensor, centres: Tensor, weights: Tensor, at: Tensor, groups: int = 16
+    lines: Tensor,
+    affines: Tensor,
+    centres: Tensor,
+    weights: Tensor,
+    plane: tuple[Tensor, Tensor],
+    at: Tensor,
+    groups: int = 16,
 ) -> tuple[float, float]:
     """Jack-knife standard errors of the plane that `plane_from_lines` fits (Efron 1982, Eq. 3.5).
 
@@ -121,6 +127,7 @@ def jackknife_of_plane(
 
     Args:
         lines, affines, centres, weights: of one view, as `plane_from_lines` takes them.
+        plane: origin and normal that it fits to all of them.
         at: where the plane's movement is measured, ``(3,)``, RAS+, mm.
         groups: the largest number of fits.
 
@@ -132,13 +139,12 @@ def jackknife_of_plane(
     count = min(len(lines), groups)
     if count < 3:
         return math.nan, math.nan
-    origin, normal, _ = plane_from_lines(lines, affines, centres, weights)
     place = torch.arange(len(lines))
     moves = []
     for group in range(count):
         kept = place % count != group
         fitted = plane_from_lines(lines[kept], affines[kept], centres[kept], weights[kept])
-        moves.append(plane_errors(fitted[0], fitted[1], origin, normal, at))
+        moves.append(plane_errors(fitted[0], fitted[1], *plane, at))
     squares = torch.tensor(moves, dtype=torch.float64).square().sum(dim=0)
     angle, offset = ((count - 1) / count * squares).sqrt().tolist()
     return angle, offset

@@ -38,6 +38,7 @@ def plan_exams(
     *,
     weights: Path | None = None,
     heart: Path | None = None,
+    min_obliquity: float | None = None,
     bundles: Path | None = None,
     device: str | None = None,
 ) -> list[MadePage]:
@@ -47,6 +48,7 @@ def plan_exams(
         path: folder of DICOM files, or a volume.
         output: folder.
         weights, heart: weights of the two bundles; None takes those that ship.
+        min_obliquity: as of `planewise.evaluation.PlanViewsd`; None takes the planning bundle's.
         bundles: folder of the bundles; None takes the clone's.
         device: None takes the bundles' own choice.
 
@@ -60,7 +62,8 @@ def plan_exams(
     common = {"input": path, "output_dir": output, "device": device}
     # at the same time: both wait for the disk and for their imports more than for the network
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(run_inference, folder / PLANS, {**common, "weights": plans})]
+        asked = {**common, "weights": plans, "min_obliquity": min_obliquity}
+        runs = [pool.submit(run_inference, folder / PLANS, asked)]
         if segments is not None:
             runs.append(pool.submit(run_inference, folder / SEGMENTS, {**common, "weights": segments}))
         said = [line for run in runs for line in run.result()]

@@ -22,14 +22,18 @@ LARGEST_RELEASED = 3_000_000
 
 
 def save_in_half(weights: Path, path: Path) -> None:
-    """Write weights with their convolutions and matrices in float16; what is one number a channel stays as it is.
+    """Write weights with their convolutions and matrices in float16. What is one number a channel stays as it is, and so do
+    indices and what is kept in float64 (the thresholds of a forest).
 
     `planewise.networks.read_weights` gives them as float32, and so does loading them into a network.
 
     Raises:
         InputError: a value is beyond the range of float16, or the file is larger than `LARGEST_RELEASED`.
     """
-    kept = {name: value.half() if value.ndim > 1 else value for name, value in read_weights(weights).items()}
+    kept = {
+        name: value.half() if value.ndim > 1 and value.dtype == torch.float32 else value
+        for name, value in read_weights(weights).items()
+    }
     wrong = [name for name, value in kept.items() if value.is_floating_point() and not value.isfinite().all()]
     if wrong:
         raise InputError(f"{', '.join(wrong[:3])} of {weights} is beyond what float16 can hold")

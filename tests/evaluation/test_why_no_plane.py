@@ -1,0 +1,81 @@
+"""Which planes are not to be trusted, and which stacks are no short axis by the direction of their slices."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from planewise.evaluation.why_no_plane import stack_obliquity, why_no_plane, why_no_short_axis
+
+
+def affines(*degrees: float) -> torch.Tensor:
+    """Coronal slices, each turned about the patient's left-right axis by so much."""
+    stack = torch.eye(4, dtype=torch.float64).repeat(len(degrees), 1, 1)
+    for affine, turned in zip(stack, map(math.radians, degrees), strict=True):
+        # rows to the left, columns to the feet: 2 x 3 mm pixels, slices 8 mm apart
+        affine[:3, 0] = torch.tensor([-2.0, 0, 0])
+        affine[:3, 1] = 3 * torch.tensor([0, math.sin(turned), -math.cos(turned)])
+        affine[:3, 2] = 8 * torch.tensor([0, math.cos(turned), math.sin(turned)])
+    return stack
+
+
+@pytest.mark.parametrize(
+    ("turned", "degrees", "across"), [(0, 0, "coronal"), (20, 20, "coronal"), (-20, 20, "coronal"), (70, 20, "axial")]
+)
+def test_how_oblique_a_stack_is(turned, degrees, across):
+    found, name = stack_obliquity(affines(turned, turned, turned))
+    assert (found, name) == (pytest.approx(degrees, abs=1e-6), across)
+
+
+def test_one_slice_that_lies_otherwise_does_not_count():
+    assert stack_obliquity(affines(10, 50, 11)) == (pytest.approx(11, abs=1e-6), "coronal")
+    assert stack_obliquity(affines(85, 10, 11)) == (pytest.approx(10, abs=1e-6), "coronal")
+
+
+def test_rows_along_the_left_are_sagittal_when_the_normal_is():
+    affine = torch.eye(4, dtype=torch.float64)[[1, 2, 0, 3]]
+    # columns of this affine: i to the head, j to the left, slices to the front; then i to the front, j to the head
+    assert stack_obliquity(affine[None])[1] == "coronal"
+    assert stack_obliquity(affine[:, [2, 0, 1, 3]][None])[1] == "sagittal"
+
+
+def test_what_a_person_is_told():
+    (said,) = why_no_short_axis(3.25, "axial", 15.0)
+    assert said.startswith(
+        "the slices lie 3.2 deg from axial, and a heart's short axis lies oblique in the body, by 15 deg"
+    )
+    assert said.endswith("lost its orientation (as in ACDC), use --min_obliquity 0")
+
+
+@pytest.mark.parametrize(("obliquity", "limit"), [(15.0, 15.0), (40.0, 15.0), (0.0, 0.0), (math.nan, 0.0)])
+def test_what_is_oblique_enough(obliquity, limit):
+    assert why_no_short_axis(obliquity, "axial", limit) == []
+
+
+@pytest.mark.parametrize("obliquity", [14.999, math.nan])
+def test_what_is_not(obliquity):
+    assert why_no_short_axis(obliquity, "axial", 15.0)
+
+
+LIMITS = {"min_peak": 0.5, "min_agreement": 0.6, "max_residual": 12.0, "max_spread": 10.0}
+AT_THE_LIMITS = {"peak": 0.5, "agreement": 0.6, "residual": 12.0, "spread": 10.0}
+
+
+def test_a_plane_at_the_limits_is_one():
+    assert why_no_plane(**AT_THE_LIMITS, **LIMITS) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("peak", 0.494, "peak 0.49, at least 0.5 is needed"),
+        ("agreement", 0.55, "agreement 0.55, at least 0.6 is needed"),
+        ("residual", 12.5, "residual 12.50, at most 12 is needed"),
+        ("spread", 10.1, "spread 10.10, at most 10 is needed"),
+        ("spread", math.nan, "spread nan, at most 10 is needed"),
+        ("peak", math.nan, "peak nan, at least 0.5 is needed"),
+    ],
+)
+def test_a_plane_beyond_a_limit_is_none(name, value, reason):
+    assert why_no_plane(**AT_THE_LIMITS | {name: value}, **LIMITS) == [reason]

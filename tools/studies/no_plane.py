@@ -1,0 +1,157 @@
+"""How often the released planner answers "no plane" to what is no short axis (docs of pretext_cardiac_multitask).
+
+Writes stacks as NIfTI, plans them with the bundle as it ships, and prints kind by kind how many have no plane at all, how
+many would have none without the limit on their direction (``--min_obliquity 0``), and how oblique the least oblique is.
+
+- the short axes of phantoms, which are to have planes;
+- chests: ten slices, 10 mm apart, through the hearts of these phantoms along the body's axes, and turned away from there
+  by 16 to 30 degrees about any axis in the slices;
+- knees: sagittal stacks of phantoms;
+- noise: white and smoother, with the headers of short axes;
+- volumes that are named with ``--volumes``: ten slices along each of their axes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel
+import numpy as np
+from monai.bundle import ConfigParser
+from planewise.evaluation.why_no_plane import why_no_short_axis
+from planewise.own_exams.heart_bundles import PLANS, bundles_folder
+from planewise.own_exams.plans_of import plans_of
+from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Exam, ImagePose, Recipe
+from planewise.phantoms.heart.volumes import cine_volume, view_affine
+from planewise.phantoms.scanner.nifti import NiftiFile
+from planewise.phantoms.scanner.pose import rotation
+from scipy.ndimage import gaussian_filter
+
+SLICES, DISTANCE = 10, 10.0
+#: Directions of rows and columns: to the patient's left, back and feet.
+LEFT, BACK, FEET = np.array([-1.0, 0, 0]), np.array([0, -1.0, 0]), np.array([0, 0, -1.0])
+CUTS = {"axial": (LEFT, BACK), "coronal": (LEFT, FEET), "sagittal": (BACK, FEET)}
+TURNED = (16.0, 30.0)
+
+
+class Planned(NamedTuple):
+    """What was planned on a stack."""
+
+    kind: str
+    obliquity: float
+    """Degrees"""
+    no_plane: bool
+    """No view has a plane, whatever the direction of the slices"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("work/no_plane"), help="folder for the stacks")
+    parser.add_argument("--stacks", type=int, default=34, help="of each kind; of noise three times as many")
+    parser.add_argument("--volumes", nargs="*", type=Path, default=[], help="NIfTI volumes of what is no heart")
+    parser.add_argument("--seed", type=int, default=92)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    kinds: dict[str, str] = {}
+    for kind, file in stacks(given.stacks, given.volumes, given.seed):
+        file.write(given.out)
+        kinds[file.name.removesuffix(".nii.gz")] = kind
+    config = ConfigParser.load_config_file(str(bundles_folder(None) / PLANS / "configs/inference.yaml"))
+    limit = float(config["min_obliquity"])
+    print("| stacks | no plane | without the limit on their direction | least oblique |")
+    print("|---|---|---|---|")
+    found = planned(given.out, kinds)
+    for kind in dict.fromkeys(kinds.values()):
+        of_kind = [each for each in found if each.kind == kind]
+        refused = sum(each.no_plane or bool(why_no_short_axis(each.obliquity, "", limit)) for each in of_kind)
+        by_heatmaps = sum(each.no_plane for each in of_kind)
+        least = min(each.obliquity for each in of_kind)
+        print(f"| {kind} | {refused} of {len(of_kind)} | {by_heatmaps} | {least:.1f} deg |", flush=True)
+
+
+def planned(folder: Path, kinds: Mapping[str, str]) -> list[Planned]:
+    """Plan volumes with the weights that ship, without the limit on the direction of their slices.
+
+    Args:
+        folder: of the NIfTI files.
+        kinds: stem of each file that is planned to its kind.
+    """
+    plans = plans_of([{"image": str(folder / f"{name}.nii.gz")} for name in kinds], min_obliquity=0.0)
+    verdicts = [{view["verdict"] for view in plan["views"].values()} for plan in plans]
+    return [
+        Planned(kind, plan["obliquity_deg"], of_views == {"no plane"})
+        for kind, plan, of_views in zip(kinds.values(), plans, verdicts, strict=True)
+    ]
+
+
+def stacks(count: int, volumes: Sequence[Path], seed: int) -> Iterator[tuple[str, NiftiFile]]:
+    """Kind and file of every stack.
+
+    Args:
+        count: stacks of each kind of phantom; of noise there are three times as many.
+        volumes: real ones, of what is no heart.
+        seed: of the phantoms, the directions and the noise.
+    """
+    rng = np.random.default_rng(seed)
+    hearts = Recipe("dsbcc", seed, UNLABELLED.with_values(phases=1, spacing=(1.8, 2.8)))
+    knees = Recipe("fastmri", seed, KNEE_UNLABELLED.at_size("demo"))
+    for number in range(1, count + 1):
+        exam = hearts.exam(number)
+        cine, affine = cine_volume(exam, "sax")
+        yield "short axes of the same chests", NiftiFile(f"sax{number:03d}.nii.gz", cine[..., 0], affine)
+        for cut, (row, column) in CUTS.items():
+            along = ImagePose(exam.heart.centre, row, column)
+            direction = rng.uniform(0, 2 * np.pi)
+            turn = rotation(np.cos(direction) * row + np.sin(direction) * column, np.radians(rng.uniform(*TURNED)))
+            for kind, pose in ((cut, along), ("turned", ImagePose(along.centre, turn @ row, turn @ column))):
+                name = f"{cut} chests" if kind == cut else "chests turned by 16 to 30 degrees from these"
+                yield name, chest(exam, pose, f"{kind}_{cut}{number:03d}.nii.gz")
+        knee = knees.exam(number)
+        protocol, poses = knee.scanner.protocols["sagittal"], knee.poses["sagittal"]
+        affine = poses[0].affine((protocol.spacing, protocol.spacing), protocol.matrix, 1.0)
+        affine[:3, 2] = poses[1].centre - poses[0].centre
+        pixels = knee.volume("sagittal").transpose(2, 1, 0).astype(np.int16)
+        yield "knees", NiftiFile(f"knee{number:03d}.nii.gz", pixels, affine)
+        for smooth in range(3):
+            noise = gaussian_filter(rng.standard_normal((128, 128, SLICES)), (2.0 * smooth, 2.0 * smooth, 0))
+            pixels = (1000 + 100 * noise / noise.std()).astype(np.int16)
+            yield "noise", NiftiFile(f"noise{number:03d}_{smooth}.nii.gz", pixels, view_affine(exam, "sax"))
+    for volume in volumes:
+        yield from cuts_of(volume)
+
+
+def chest(exam: Exam, pose: ImagePose, name: str) -> NiftiFile:
+    """Ten slices of a phantom's chest, ``pose`` in their middle."""
+    scanner = exam.scanner
+    places = [pose.moved((rank - (SLICES - 1) / 2) * DISTANCE * pose.normal) for rank in range(SLICES)]
+    pixels = np.stack([exam.images(place, 900 + rank)[0].T for rank, place in enumerate(places)], axis=-1)
+    affine = places[0].affine((scanner.spacing, scanner.spacing), scanner.matrix, DISTANCE)
+    return NiftiFile(name, pixels.astype(np.int16), affine)
+
+
+def cuts_of(volume: Path) -> Iterator[tuple[str, NiftiFile]]:
+    """A real volume cut along each of its axes: ten even slices of the middle two thirds, or all there are."""
+    image = nibabel.load(volume)
+    pixels = np.asarray(image.dataobj, dtype=np.float32)
+    if pixels.ndim != 3:
+        raise SystemExit(f"{volume} has {pixels.ndim} axes; name volumes of three")
+    for axis in range(3):
+        # the axis that is cut comes last; the two others stay in their order
+        order = [each for each in range(3) if each != axis] + [axis]
+        size = pixels.shape[axis]
+        step = max(1, size * 2 // 3 // SLICES)
+        count = min(SLICES, size)
+        first = (size - step * (count - 1)) // 2
+        affine = image.affine[:, [*order, 3]].copy()
+        affine[:3, 3] += first * affine[:3, 2]
+        affine[:3, 2] *= step
+        chosen = pixels.transpose(order)[..., first : first + step * count : step]
+        stem = volume.name.removesuffix(".gz").removesuffix(".nii")
+        yield "real volumes that were named", NiftiFile(f"{stem}_{axis}.nii.gz", chosen, affine)
+
+
+if __name__ == "__main__":
+    main()
