@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-#: Voxels that a processor's core takes at a time: with fewer the calls count, with more the arrays of a step leave its caches.
+#: Voxels that a processor's core takes at a time: with fewer the calls count, with more the arrays leave its caches.
 _BLOCK = 2**16
 
 
