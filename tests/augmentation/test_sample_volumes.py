@@ -17,7 +17,7 @@ def by_torch(volumes, to_input, background, mode):
 
 
 @pytest.mark.parametrize("shape", [(9, 10, 11), (2, 7, 30), (16, 3, 2)])
-@pytest.mark.parametrize("block", [1, 2**15])
+@pytest.mark.parametrize("block", [1, 2**16])
 def test_linear_as_grid_sample(shape, block, monkeypatch):
     monkeypatch.setattr(module, "_BLOCK", block)
     torch.manual_seed(0)
@@ -27,7 +27,7 @@ def test_linear_as_grid_sample(shape, block, monkeypatch):
     assert torch.allclose(sampled, by_torch(volumes, to_input, background, "bilinear"), atol=3e-5)
 
 
-@pytest.mark.parametrize("block", [1, 2**15])
+@pytest.mark.parametrize("block", [1, 2**16])
 def test_masks_nearest_as_grid_sample(block, monkeypatch):
     monkeypatch.setattr(module, "_BLOCK", block)
     torch.manual_seed(0)

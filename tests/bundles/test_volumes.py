@@ -157,13 +157,13 @@ def test_frozen_then_released_and_resumed(phantoms, pretext, tmp_path):
     assert [row["epoch"] for row in read_history(tmp_path / "b/history.csv")] == [1, 2]
 
 
-@pytest.mark.parametrize("window", [None, 8])
-def test_masks_come_back_on_the_images_grid(phantoms, pretext, tmp_path, window):
+@pytest.mark.parametrize("own", [{}, {"window": 8}, {"voxel_size": 11.0}], ids=str)
+def test_masks_come_back_on_the_images_grid(phantoms, tmp_path, own):
     settings = {
         "datalist": str(phantoms.volume.tumours),
         "output_dir": str(tmp_path),
-        "window": window,
         "save_masks": True,
+        **own,
     }
     configs = ("train.yaml", "evaluate.yaml")
     run_bundle(TUMOURS, *configs, run_id="train_and_evaluate", **SHORT | settings | {"max_epochs": 1})
@@ -178,7 +178,7 @@ def test_masks_come_back_on_the_images_grid(phantoms, pretext, tmp_path, window)
     assert set(np.unique(mask.dataobj)) <= {0, 1, 2, 4}
     # a case's folder, as BraTS has it
     folder = (phantoms.volume.tumours.parent / item["image"][0]).parent
-    size = tiny_size(TUMOURS) | {"window": window}
+    size = tiny_size(TUMOURS) | own
     run_bundle(
         TUMOURS, "inference.yaml", input=str(folder), weights=str(tmp_path), output_dir=str(tmp_path / "out"), **size
     )

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-#: Voxels that a processor's core takes at a time: the arrays of each step stay in its second-level cache.
-_BLOCK = 2**15
+#: Voxels that a processor's core takes at a time: with fewer the calls count, with more the arrays leave its caches.
+_BLOCK = 2**16
 
 
 def sample_volumes(

@@ -176,7 +176,9 @@ def _take(
     for key in sorted(chosen):
         if now.get(key) != wanted[key]:
             logger.warning("%s is %s, and the %s' run had %s", key, _short(now.get(key)), whose, _short(wanted[key]))
-    taken = {key: value for key, value in wanted.items() if key not in chosen and now.get(key) != value}
+    # a setting that is null is one, too: what lacks it would not know its name
+    same = {key for key, value in wanted.items() if key in now and now[key] == value}
+    taken = {key: value for key, value in wanted.items() if key not in chosen | same}
     if taken:
         parser.update(taken)  # and it forgets what it has made
         told = ", ".join(f"{key} {_short(value)}" for key, value in sorted(taken.items()))
