@@ -43,6 +43,21 @@ def test_every_patient_is_held_out_once_with_both_phases_and_all_exams(datalist)
     assert patients(load_fold(datalist, "validation", 0, seed=1)) != patients(load_fold(datalist, "validation", 0))
 
 
+def test_a_patient_with_two_grades_counts_as_the_higher_one(tmp_path):
+    """Every grade-4 patient has a healthy eye too, first in the list; each of two folds holds two of the four."""
+    worst = ["4", "0", "4", "0", "4", "0", "4", "0"]
+    items = [
+        {"image": f"{number}_{eye}.png", "exam": f"e{number}_{eye}", "patient": f"p{number}", "grade": grade}
+        for number, high in enumerate(worst)
+        for eye, grade in enumerate(("0", high))
+    ]
+    path = tmp_path / "datalist.json"
+    path.write_text(json.dumps({"training": items, "validation": [], "test": []}))
+    for seed in range(8):
+        held_out = load_fold(path, "validation", 0, 2, "grade", seed)
+        assert Counter(item["grade"] for item in held_out) == {"0": 6, "4": 2}
+
+
 def test_without_a_fold_the_sections_are_the_datalists(datalist):
     assert patients(load_fold(datalist, "validation")) == {f"p{number}" for number in range(16, 20)}
     assert len(load_fold(datalist, "all", 2)) == len(load_fold(datalist, "all")) == 2 * 27

@@ -1,8 +1,7 @@
 """Train the weights that ship with bundles, from nothing, and put them there with the record of what made them.
 
 A recipe (``heart.yaml``, ``heart_tasks.yaml``, ``knee.yaml`` here) names trees of phantom exams, and for each bundle its
-settings. What is done is
-kept, so the command resumes. In ``bundles/NAME`` it writes
+settings. What is done is kept, so the command resumes. In ``bundles/NAME`` it writes
 
 - ``models/model.pt``: the best epoch's weights, convolutions in float16;
 - ``models/record.json``: the SHA-256 of that file, the run's configuration, seed, versions and commit, the settings of the

@@ -23,8 +23,9 @@ def load_fold(
 ) -> list[dict[str, Any]]:
     """The items of a section, as `load_datalist` gives them; with a fold, the training part is divided anew.
 
-    The exams of the datalist's training and validation sections are divided into folds by patient, every class alike. One
-    fold is the validation section, the others are the training section. The test section is what it is.
+    The exams of the datalist's training and validation sections are divided into folds by patient, every class alike; a
+    patient with several classes (two eyes) counts as the last of them in their order, the highest grade. One fold is the
+    validation section, the others are the training section. The test section is what it is.
 
     Args:
         path: the datalist.
@@ -45,7 +46,8 @@ def load_fold(
     items = [*load_datalist(path, "training", required), *load_datalist(path, "validation")]
     patients: dict[str, str] = {}
     for item in items:
-        patients.setdefault(_patient(item), str(item.get(class_key, "")))
+        # of a patient of several classes (two eyes, two grades) the last one, as the index has it
+        patients[_patient(item)] = max(str(item.get(class_key, "")), patients.get(_patient(item), ""))
     if len(patients) < folds:
         raise InputError(f"{len(patients)} patients cannot be divided into {folds} folds; give fewer with --folds")
     names = sorted(patients)
