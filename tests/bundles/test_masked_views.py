@@ -129,9 +129,11 @@ def test_exams_without_masks_are_said(phantoms, tmp_path, caplog):
 def test_from_predicted_masks_to_views_of_the_heart(phantoms, tmp_path, monkeypatch):
     """`planewise segment` step by step: segment every section of a datalist (with the shipped weights), index with
     these masks, learn from the hearts."""
+    shipped = ConfigParser.load_config_file(ROOT / "bundles" / SEGMENTATION / "configs/inference.yaml")
     run_bundle(
         SEGMENTATION, "inference.yaml", input=str(phantoms.cardiac.labelled), section="all",
-        output_dir=str(tmp_path / "masks"), features=[16, 32, 64, 128], image_size=128, spacing=2.2, device="cpu",
+        output_dir=str(tmp_path / "masks"), device="cpu",
+        **{key: shipped[key] for key in ("features", "image_size", "spacing")},
     )  # fmt: skip
     # hashes are those of the exams' datalist
     monkeypatch.setenv("PLANEWISE_SALT_FILE", str(phantoms.folder / "salt"))
