@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import json
 import os
 import shlex
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from planewise.checksum import sha256
 from planewise.data import read_datalist
 from planewise.engines.run_record import read_table
 from planewise.engines.weights_settings import MEASURED, plain, settings_of
@@ -205,7 +205,7 @@ class Maker:
         asked = self.recipe["weights"][bundle]
         about: dict[str, Any] = {"made_by": command, "phantoms": self.recipe["phantoms"][asked["phantoms"]]}
         if origin := asked.get("pretrained"):
-            digest = hashlib.sha256((self.out / origin / "models" / "model.pt").read_bytes()).hexdigest()
+            digest = sha256(self.out / origin / "models" / "model.pt")
             about["started_from"] = {"weights": origin, "sha256": digest, **self.recipe["weights"][origin]}
         if kind := asked.get("anatomy"):
             laid, true = (read_datalist(self.datalist(each)) for each in (asked["phantoms"], kind))

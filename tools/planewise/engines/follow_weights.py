@@ -177,8 +177,8 @@ def _take(
         if now.get(key) != wanted[key]:
             logger.warning("%s is %s, and the %s' run had %s", key, _short(now.get(key)), whose, _short(wanted[key]))
     # a setting that is null is one, too: what lacks it would not know its name
-    same = {key for key, value in wanted.items() if key in now and now[key] == value}
-    taken = {key: value for key, value in wanted.items() if key not in chosen | same}
+    new = {key: value for key, value in wanted.items() if key not in now or now[key] != value}
+    taken = {key: value for key, value in new.items() if key not in chosen}
     if taken:
         parser.update(taken)  # and it forgets what it has made
         told = ", ".join(f"{key} {_short(value)}" for key, value in sorted(taken.items()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from planewise.checksum import sha256
 from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
 
@@ -49,7 +49,7 @@ class RunRecord:
         models = weights.resolve().parent
         if (models / RELEASED).is_file():
             record = read_table(models / RELEASED)
-            if record.get(WEIGHTS_SUM) == hashlib.sha256(weights.read_bytes()).hexdigest():
+            if record.get(WEIGHTS_SUM) == sha256(weights):
                 config = _table(record.pop("config", None), models / RELEASED)
                 return cls(models, weights, in_our_names(config), record)
         # a run with a folder of its own keeps its weights in it; otherwise they are the bundle's, beside eval/

@@ -17,6 +17,7 @@ import yaml
 from monai.bundle.reference_resolver import ReferenceResolver
 
 from planewise import __version__
+from planewise.checksum import sha256
 from planewise.engines.not_computed import NOT_COMPUTED
 from planewise.errors import InputError
 from planewise.locks import claim_folder
@@ -161,7 +162,7 @@ def _differences(before: dict, now: dict, record: dict, files: Mapping[str, Any]
 def digest(path: str | Path) -> str | None:
     """SHA-256 of a file's content; None if there is no such file."""
     path = Path(path).expanduser()
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return sha256(path) if path.is_file() else None
 
 
 def _version(package: str) -> str | None:

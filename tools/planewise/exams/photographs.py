@@ -16,7 +16,6 @@ The rule
 from __future__ import annotations
 
 import csv
-import hashlib
 import re
 import warnings
 from collections import defaultdict
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from planewise.checksum import sha256
 from planewise.errors import InputError
 from planewise.exams.refusals import EMPTY
 from planewise.exams.reserved import RESERVED
@@ -280,7 +280,7 @@ def _without_copies(
     for size, group in sizes.items():
         for photograph in group:
             # few files are of one size, so few are read
-            same[size if len(group) == 1 else _digest(photograph.image)].append(photograph)
+            same[size if len(group) == 1 else sha256(photograph.image)].append(photograph)
     left_out = set()
     for group in same.values():
         first = next((photograph for photograph in group if "grade" in photograph.classes), group[0])
@@ -292,10 +292,6 @@ def _without_copies(
     if not skipped[COPY]:
         del skipped[COPY]
     return [photograph for photograph in photographs if id(photograph) not in left_out]
-
-
-def _digest(path: Path) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def _some(names: Sequence[str]) -> str:

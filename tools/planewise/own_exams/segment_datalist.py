@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -18,6 +17,7 @@ import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
+from planewise.checksum import sha256
 from planewise.data import absolute_datalist, find_inputs, mask_problem, read_datalist
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
@@ -227,7 +227,7 @@ def _claim(output: Path, weights: Path) -> None:
         claim_folder(output)
     except OSError as error:
         raise unwritable(output, error) from error
-    record = {"bundle": SEGMENTS, "weights": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    record = {"bundle": SEGMENTS, "weights": sha256(weights)}
     file = output / RECORD
     known = None
     with suppress(OSError, ValueError):

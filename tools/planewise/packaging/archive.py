@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from planewise.checksum import sha256
 from planewise.errors import InputError
 from planewise.packaging.weights import STAMP
 
@@ -20,14 +20,6 @@ SUMS = "SHA256SUMS"
 LARGE = "large_files.yml"
 #: The Model Zoo keeps larger files elsewhere.
 LARGEST = 25_000_000
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def write_sums(folder: Path) -> None:

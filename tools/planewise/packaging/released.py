@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from planewise.checksum import sha256
 from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import WEIGHTS_SUM
 from planewise.engines.weights_settings import MEASURED
@@ -68,7 +68,7 @@ def record_of_release(
     elsewhere = {key: train[key] for key in train if key in (*FILES, *NOT_COMPUTED)}
     config = {key: elsewhere.get(key, value) for key, value in run.config.items() if key in train or key not in FILES}
     return {
-        WEIGHTS_SUM: hashlib.sha256(weights.read_bytes()).hexdigest(),
+        WEIGHTS_SUM: sha256(weights),
         "data": run.data,
         **about,
         **run.record,

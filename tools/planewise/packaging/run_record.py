@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 from monai.utils import ensure_tuple
 
+from planewise.checksum import sha256
 from planewise.data import read_datalist
 from planewise.data.datalist import PATH_KEYS
 from planewise.engines.checkpoints import BEST
@@ -76,7 +76,7 @@ class Run(RunRecord):
     def _datalist(self) -> Path | None:
         """The file that the run read, if it is there and has not changed since."""
         path = _existing(self.config.get("datalist"), self.folder)
-        if path is None or hashlib.sha256(path.read_bytes()).hexdigest() not in self.record.get("files", {}).values():
+        if path is None or sha256(path) not in self.record.get("files", {}).values():
             return None
         return path
 
