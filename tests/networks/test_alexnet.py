@@ -49,6 +49,16 @@ def test_torchvisions_file_loads_by_its_own_names(tmp_path):
     assert torch.allclose(net.encoder(image)[-1], alexnet_written_out(image, weights), atol=1e-5)
 
 
+def test_random_weights_keep_the_size_of_what_an_image_excites():
+    # He 2015: the mean square of a ReLU's outputs stays, up to the chance of one draw and what poolings add; PyTorch's own
+    # draw leaves less than a hundredth at the end
+    torch.manual_seed(0)
+    image = torch.randn(4, 1, 128, 128)
+    first, _, last, _ = AlexNetEncoder()(image)
+    kept = last.square().mean() / first.square().mean()
+    assert 0.3 < kept < 30, kept
+
+
 @pytest.mark.parametrize("path", [None, "null", "None"])
 def test_without_a_file_nothing_is_loaded(path):
     net = SliceNet(AlexNetEncoder(SMALL), location=LocationHead(10))

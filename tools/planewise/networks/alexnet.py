@@ -17,7 +17,8 @@ class AlexNetEncoder(nn.Module):
     """The five convolutions of AlexNet (Krizhevsky 2012; the paper's backbone for the knee, section 5.3).
 
     Its state dict has the names of torchvision's (``features.0.weight``, ...), so that a file of ImageNet weights loads
-    as it is (`load_imagenet`).
+    as it is (`load_imagenet`). Without a file, weights are drawn so that activations keep their size (He 2015): there is no
+    normalisation, and with PyTorch's own draw they vanish, so that trainings from random weights stop at chance.
 
     Args:
         features: channels of the five convolutions.
@@ -50,6 +51,10 @@ class AlexNetEncoder(nn.Module):
             nn.ReLU(inplace=True),
             nn.MaxPool2d(kernel_size=3, stride=2),
         )
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         x = image.expand(-1, 3, -1, -1)
