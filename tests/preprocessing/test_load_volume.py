@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from planewise.errors import InputError
+from planewise.exams import find_stacks
 from planewise.preprocessing import LoadVolumed
 
 AFFINE = np.diag([-2.0, -2.0, 3.0, 1.0])
@@ -88,6 +89,35 @@ def test_a_file_of_four_dimensions_may_hold_the_channels(case, tmp_path):
     assert np.allclose(loaded["image_meta_dict"]["affine"], AFFINE)
 
 
+@pytest.mark.parametrize("named", ["", "t1.nii.gz", "t2.nii.gz"])
+def test_a_folder_or_one_channel_stands_for_the_case(case, tmp_path, named):
+    """MONAI Label names one path: that of the file which is open in the viewer, or a folder."""
+    _, arrays = case()
+    for name in ("other_t1", "other_t2") if named else ():
+        nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), AFFINE), tmp_path / f"{name}.nii.gz")
+    load = LoadVolumed(("image", "label"), channels=2, channel_names=["t1", "t2"])
+    loaded = load({"image": str(tmp_path / named), "label": str(tmp_path / "seg.nii.gz")})
+    assert np.array_equal(loaded["image"].numpy(), np.stack([arrays["t1"], arrays["t2"]]))
+    assert np.array_equal(loaded["label"].numpy()[0], arrays["seg"])
+
+
+def test_what_stands_for_no_case(case, tmp_path):
+    case()
+    load = LoadVolumed("image", channels=2, channel_names=["t1", "t2"])
+    for name in ("other_t1", "other_t2", "third_t1"):
+        nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), AFFINE), tmp_path / f"{name}.nii.gz")
+    with pytest.raises(InputError, match="the folder holds 2 cases; name a folder with one case"):
+        load({"image": str(tmp_path)})
+    with pytest.raises(InputError, match=r"no case of t1, t2 \(case without its t2 image\)"):
+        load({"image": str(tmp_path / "third_t1.nii.gz")})
+    (tmp_path / "t1.nii.gz").rename(tmp_path / "head.nii.gz")
+    with pytest.raises(InputError, match=r"no case of t1, t2 \(NIfTI file whose name ends in none of the channels"):
+        load({"image": str(tmp_path / "head.nii.gz")})
+    # of a form with other channels the names say nothing
+    with pytest.raises(InputError, match="the image has 1 channel, and 3 are wanted"):
+        LoadVolumed("image", channels=3, channel_names=["t1", "t2"])({"image": str(tmp_path / "other_t1.nii.gz")})
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_another_number_of_channels(case, tmp_path, channels):
     item, arrays = case()
@@ -103,3 +133,13 @@ def test_results_of_own_channels_go_by_what_their_names_share(case):
     named = LoadVolumed("image")({"image": item["image"]})
     assert named["image"].meta["filename_or_obj"] == "t.nii.gz"
     assert LoadVolumed("image")(item)["image"].meta["filename_or_obj"] == "e1.nii.gz"
+
+
+def test_a_folder_of_a_dicom_series_is_a_volume(phantom_exam):
+    """As `planewise index --anatomy volume` orders its slices."""
+    folder = phantom_exam["sax"][0].parent.parent
+    item = find_stacks(folder, "volume")[0]
+    wanted = LoadVolumed("image", channels=1)({"image": [item.slices], "exam": item.exam})["image"]
+    loaded = LoadVolumed("image", channels=1)({"image": str(folder)})["image"]
+    assert loaded.shape[0] == 1 and loaded.shape[3] == len(item.slices) > 3
+    assert torch.equal(loaded.as_tensor(), wanted.as_tensor()) and torch.equal(loaded.affine, wanted.affine)

@@ -6,8 +6,10 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 from planewise.data import load_datalist
 from planewise.errors import InputError
@@ -21,8 +23,10 @@ from tests.studies.runs import STUDIES
 from tools.benchmarks.page import with_block
 from tools.benchmarks.phantom_data import phantom_datalist
 from tools.benchmarks.training_cost import Section, Work, settings
+from tools.studies import time_steps
 from tools.studies.estimate import __main__ as estimate
-from tools.studies.estimate.cost import Cost, Rates, cost, costliest, wall_seconds
+from tools.studies.estimate import cost as estimate_cost
+from tools.studies.estimate.cost import Cost, Rates, cost, costliest, phantoms_of, timed, wall_seconds
 from tools.studies.estimate.plan import Job, planned, sections
 from tools.studies.estimate.text import BEGIN, END, page_block, report
 from tools.studies.time_steps import seconds_per_slice
@@ -213,6 +217,54 @@ def test_photographs_are_timed_on_phantom_photographs(tmp_path):
     assert layouts.unlabelled == layouts.labelled
     items = load_datalist(phantom_datalist(tmp_path, "photograph", layouts.labelled, exams=2), "training")
     assert len(items) == 2 and all(is_photograph(item["image"]) for item in items)
+
+
+def small_job(bundle: str, files: tuple[str, ...] = ("train.yaml",), **own: object) -> Job:
+    small = {name: str(value) for name, value in (tiny(bundle) | own).items()}
+    return Job("pretrain", bundle, bundle, files, tuple(small.items()), None, 1, None, 0)
+
+
+def test_volumes_are_timed_with_the_channels_and_masks_of_the_bundle(monkeypatch):
+    """Two contrasts, once without masks and once with those of tissues. A clock that ticks once a step shows that a volume
+    counts once, whatever its channels."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time_steps, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    made = []
+    monkeypatch.setattr(
+        estimate_cost, "phantom_datalist", lambda *given, **own: made.append(given) or phantom_datalist(*given, **own)
+    )
+    seen = []
+    enter = torch.nn.Conv3d.forward
+    monkeypatch.setattr(
+        torch.nn.Conv3d, "forward", lambda self, image: seen.append(image.shape[:2]) or enter(self, image)
+    )
+    jobs = [
+        small_job("pretext_rotation", in_channels=2),
+        small_job("downstream_brain_tumour_segmentation", ("train.yaml", "tissues.yaml"), in_channels=2, batch_size=2),
+    ]
+    found = timed(jobs, "volume", "cpu", steps=2)
+    assert list(found.values()) == [1 / 4, 1 / 2] and len(made) == 1, "both learn from the same phantoms"
+    assert {(4, 2), (2, 2)} < set(map(tuple, seen)), "batch and channels of the first layer"
+
+
+@pytest.mark.parametrize(
+    ("bundle", "files", "channels", "layout", "indexed"),
+    [
+        ("downstream_brain_tumour_segmentation", (), 4, "brats", "t1,t1ce,t2,flair"),
+        ("downstream_pancreas_segmentation", (), 1, "msd", None),
+        ("downstream_pancreas_segmentation", ("2d.yaml",), 1, "msd", None),
+        ("pretext_exemplar", ("2d.yaml",), 4, "brats", "t1,t1ce,t2,flair"),
+        ("pretext_jigsaw", ("3d.yaml",), 1, "brats", "t1"),
+    ],
+)
+def test_phantoms_of_volumes(bundle, files, channels, layout, indexed):
+    job = small_job(bundle, ("train.yaml", *files), in_channels=channels)
+    config = settings(bundle, job.files, {"in_channels": channels})
+    found = phantoms_of(job, "volume", config)
+    assert found.layout == layout and found.indexed == (("--channels", indexed) if indexed else ())
+    config["in_channels"] = 7
+    with pytest.raises(InputError, match="volumes of 7 channels and masks of .*--seconds-per-step"):
+        phantoms_of(job, "volume", config)
 
 
 def test_no_bundle_is_an_error_of_the_command_line(capsys):

@@ -5,23 +5,33 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def phantom_datalist(folder: Path, anatomy: str, layout: str, exams: int = 4) -> Path:
+def phantom_datalist(
+    folder: Path,
+    anatomy: str,
+    layout: str,
+    exams: int = 4,
+    written: Sequence[str] = (),
+    indexed: Sequence[str] = (),
+) -> Path:
     """The datalist of a few exams, all of them to train on.
 
     Args:
         folder: where they are written.
-        anatomy: ``"cardiac"`` or ``"knee"``.
+        anatomy: ``"cardiac"``, ``"knee"``, ``"volume"`` or ``"photograph"``.
         layout: of ``planewise phantom``: ``"dsbcc"``, ``"mrnet"``.
         exams: how many.
+        written: further options of ``planewise phantom``.
+        indexed: further options of ``planewise index``.
     """
     files, datalist = folder / layout, folder / f"{layout}.json"
     environment = os.environ | {"PLANEWISE_SALT_FILE": str(folder / "salt")}
     for command in (
-        ["phantom", anatomy, str(files), "--layout", layout, "--exams", str(exams)],
-        ["index", str(files), "-o", str(datalist), "--anatomy", anatomy, "--split", "1", "0", "0"],
+        ["phantom", anatomy, str(files), "--layout", layout, "--exams", str(exams), *written],
+        ["index", str(files), "-o", str(datalist), "--anatomy", anatomy, "--split", "1", "0", "0", *indexed],
     ):
         done = subprocess.run(
             [sys.executable, "-m", "planewise", *command], env=environment, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""Seconds that a bundle's training takes for a slice on the device at hand: real steps of its trainer on phantoms."""
+"""Seconds that a training takes for a slice, a volume or a photograph on the device at hand: real steps on phantoms."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def seconds_per_slice(config: ConfigParser, datalist: Path, device: str, steps: 
                 torch.cuda.synchronize(device)
             ends.append(time.perf_counter())
             count, channels = engine.state.batch["image"].shape[:2]
-            # the slices of a stack are its channels
-            slices.append(count * channels)
+            # the slices of a stack are its channels; those of a volume or a photograph are contrasts or colours
+            slices.append(count if "in_channels" in config else count * channels)
 
         trainer.run()
     marks = zip(ends[warmup - 1 :], ends[warmup:], slices[warmup:], strict=False)

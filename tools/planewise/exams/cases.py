@@ -113,6 +113,41 @@ def read_cases(
     return kept, {reason: found for reason, found in skipped.items() if found}, found
 
 
+def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
+    """The files of the case that a folder holds, or that one of its channels belongs to.
+
+    Args:
+        path: a folder with the channels of one case; or the file of a channel, beside the others.
+        channels: as of `read_cases`.
+
+    Returns:
+        A file for each channel, in order.
+
+    Raises:
+        InputError: there is no case with all channels, or more than one. The message names no path.
+    """
+    home = path if path.is_dir() else path.parent
+    files = sorted(file for ending in ("*.nii", "*.nii.gz") for file in home.glob(ending) if file.name[0] != ".")
+    if path != home:
+        start = _case_name(path, channels)
+        files = [file for file in files if _case_name(file, channels) == start]
+    cases, skipped, _ = read_cases(files, home, channels)
+    found = [case.channels for case in cases if case.channels]
+    if len(found) != 1:
+        reasons = "; ".join(skipped) or "no NIfTI file is named so"
+        what = f"holds {len(found)} cases" if found else f"has no case of {', '.join(channels)} ({reasons})"
+        raise InputError(
+            f"the folder {what}; name a folder with one case, one of a case's files, or one file of four dimensions that "
+            "holds the channels"
+        )
+    return list(found[0])
+
+
+def _case_name(path: Path, channels: Sequence[str]) -> str:
+    """``17`` of ``17_flair``; empty of ``flair``, and the whole name of a file that is no channel."""
+    return _without(stem(path), _ending(stem(path), channels))
+
+
 def read_listing(path: Path) -> dict[Path, Path | None] | None:
     """Image to mask, as the decathlon's ``dataset.json`` says; None if there is none, or one that lists no images."""
     if not path.is_file():

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import torch
 from monai.config import KeysCollection
@@ -24,9 +25,11 @@ from planewise.preprocessing.load_stack import LoadStackd
 class LoadVolumed(LoadImaged):
     """Load a volume for each key, as a `MetaTensor` ``(channels, i, j, k)``; masks have one channel.
 
-    A value is the path of a NIfTI volume; a list of paths, one for each channel; or a list of slices in order, as
-    `planewise.data.gather_stacks` makes it of a datalist's items (`LoadStackd` reads them). The path of a photograph gives
-    ``(3, i, j)`` (`LoadPhotographd`), so that pretexts of images learn from photographs by the same config.
+    A value is the path of a NIfTI volume, or of a folder with a DICOM series; a list of paths, one for each channel; or a
+    list of slices in order, as `planewise.data.gather_stacks` makes it of a datalist's items (`LoadStackd` reads them). The
+    path of a photograph gives ``(3, i, j)`` (`LoadPhotographd`), so that pretexts of images learn from photographs by the
+    same config. MONAI Label can name only one path: with ``channel_names``, the file of one channel, or a folder, stands for
+    the whole case.
 
     Channels and masks lie on the first channel's grid. ``label_map`` of an item renames the values of its mask, as in
     `LoadSliced`. The channels of a person's own files give the result the name that theirs have in common. MONAI Label looks
@@ -37,7 +40,8 @@ class LoadVolumed(LoadImaged):
         label_keys: which of them are masks.
         label_values: values that a mask may hold; None takes all whole numbers from 0 to 255.
         channels: number of channels that images have; then a file of four dimensions may hold them in its last, as the
-            decathlon's do and MONAI Label hands them over. None: a file for each, as many as there are.
+            decathlon's do. None: a file for each, as many as there are.
+        channel_names: how the files of a case end, small letters, in order; as many as there are channels, or unused.
         allow_missing_keys: skip keys that an item lacks. Otherwise such an item is refused.
 
     Raises:
@@ -53,13 +57,15 @@ class LoadVolumed(LoadImaged):
         label_values: Sequence[int] | None = None,
         allow_missing_keys: bool = False,
         channels: int | None = None,
+        channel_names: Sequence[str] = (),
     ) -> None:
         super().__init__(keys, reader="NibabelReader", allow_missing_keys=allow_missing_keys)
         self.label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
         self.label_values = None if label_values is None else tuple(sorted(label_values))
         self.channels = channels
+        self.channel_names = tuple(channel_names) if len(channel_names) == channels else ()
         # ITK refuses affines that are not orthonormal
-        self.load = LoadStackd("image", reader="NibabelReader")
+        self.load = LoadStackd("image", view="volume", reader="NibabelReader")
         self.load_photograph = LoadPhotographd("image")
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
@@ -80,7 +86,7 @@ class LoadVolumed(LoadImaged):
                     item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
                 continue
             if isinstance(files, (str, Path)):
-                files = [files]
+                files = [files] if key in self.label_keys else self._files(Path(files))
             elif files and isinstance(files[0], Mapping):
                 files = [files]  # the slices of one stack
             is_mask = key in self.label_keys
@@ -98,6 +104,15 @@ class LoadVolumed(LoadImaged):
             if not self._loader.image_only:
                 item[f"{key}_{self.meta_key_postfix[0]}"] = item[key].meta
         return item
+
+    def _files(self, path: Path) -> list[Path]:
+        """The files of the case that a path leads to; a file of four dimensions is all of them."""
+        if not self.channel_names or (path.is_file() and not _is_one_volume(path)):
+            return [path]
+        # only here are the rules for folders needed
+        from planewise.exams.cases import channels_of_case
+
+        return channels_of_case(path, self.channel_names)
 
     def _photograph(self, item: Mapping[Hashable, Any]) -> MetaTensor:
         """A photograph, ``(3, i, j)``."""
@@ -154,6 +169,14 @@ class LoadVolumed(LoadImaged):
                 f"the mask has the value {wrong[0]:g}; {wanted} are wanted: rename it with `planewise index --label-map`"
             )
         return pixels
+
+
+def _is_one_volume(path: Path) -> bool:
+    """Whether a file is a NIfTI volume of one channel; false for one that cannot be read, of which the reader says why."""
+    try:
+        return np.prod(nibabel.load(path).shape[3:]) == 1
+    except Exception:  # nibabel raises many kinds for broken files
+        return False
 
 
 def _common_name(files: Sequence[Any]) -> str:

@@ -7,7 +7,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 from planewise.data.datalist import select_subjects
 from planewise.errors import InputError
-from planewise.exams.anatomies import ANATOMIES
+from planewise.exams.anatomies import ANATOMIES, VOLUME
+from planewise.exams.cases import BRATS
 
 from tools.benchmarks.phantom_data import phantom_datalist
 from tools.benchmarks.training_cost import Section, Work, gflop_per_slice, settings, work
@@ -64,6 +65,46 @@ class Cost:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Phantoms:
+    """What steps are timed on: the layout of ``planewise phantom``, further options of it, and of ``planewise index``."""
+
+    layout: str
+    written: tuple[str, ...] = ()
+    indexed: tuple[str, ...] = ()
+
+
+#: Phantoms of whole volumes, by the values of their masks.
+_MASKS = {
+    ("1", "2"): Phantoms("msd"),
+    ("1", "2", "4"): Phantoms("brats"),
+    ("1", "2", "3"): Phantoms("brats", ("--set", "tumour=0", "--set", "tissues=1")),
+}
+#: Their channels, by how many there are.
+_CHANNELS = {1: "t1", 2: "t1,flair", 3: "t1,t2,flair", 4: ",".join(BRATS)}
+
+
+def phantoms_of(job: Job, anatomy: str, config: Mapping[str, Any]) -> Phantoms:
+    """Phantoms that a job can learn from.
+
+    Raises:
+        InputError: there are none of volumes with so many channels and such masks.
+    """
+    if anatomy != VOLUME.name:
+        layouts = ANATOMIES[anatomy].phantoms
+        return Phantoms(layouts.unlabelled if job.kind == "pretrain" else layouts.labelled)
+    channels = int(config["in_channels"])
+    # a pretext learns without masks; those of tissues leave its volumes as they are
+    values = tuple(sorted(config.get("structures") or ("1", "2", "3")))
+    found = _MASKS.get(values)
+    if found is None or channels not in ((1,) if found.layout == "msd" else _CHANNELS):
+        raise InputError(
+            f"{job.trained} learns from volumes of {channels} channels and masks of {', '.join(values)}, which no phantom "
+            "has; time it elsewhere, with --seconds-per-step, or leave out --measure"
+        )
+    return found if found.layout == "msd" else replace(found, indexed=("--channels", _CHANNELS[channels]))
+
+
 def cost(job: Job, data: Mapping[str, Mapping[str, Any]], rates: Rates, stand_in: str) -> Cost:
     """What a job takes.
 
@@ -108,15 +149,18 @@ def timed(jobs: Sequence[Job], anatomy: str, device: str, steps: int | None = No
     """Seconds per slice of the training steps of each `Job.trained`; bundles that are not there are left out."""
     steps, warmup = (steps or 2, 1) if device == "cpu" else (steps or 20, 5)
     found: dict[str, float] = {}
-    datalists: dict[str, Path] = {}
+    datalists: dict[Phantoms, Path] = {}
     with tempfile.TemporaryDirectory() as folder:
         for job in {job.trained: job for job in jobs if there(job.bundle)}.values():
-            if job.kind not in datalists:
-                datalists[job.kind] = phantom_datalist(Path(folder), anatomy, _layout(anatomy, job.kind))
-            print(f"timing {job.trained} on {device} ...", file=sys.stderr, flush=True)
             # its own: timing changes it
             config = _config.__wrapped__(job.bundle, job.files, job.settings)
-            found[job.trained] = seconds_per_slice(config, datalists[job.kind], device, steps, warmup)
+            learned = phantoms_of(job, anatomy, config)
+            if learned not in datalists:
+                home = Path(tempfile.mkdtemp(dir=folder))
+                options = {"written": learned.written, "indexed": learned.indexed}
+                datalists[learned] = phantom_datalist(home, anatomy, learned.layout, **options)
+            print(f"timing {job.trained} on {device} ...", file=sys.stderr, flush=True)
+            found[job.trained] = seconds_per_slice(config, datalists[learned], device, steps, warmup)
     return found
 
 
@@ -170,9 +214,3 @@ def _config(bundle: str, files: tuple[str, ...], overrides: tuple[tuple[str, str
 @lru_cache
 def _gflop(bundle: str, files: tuple[str, ...], overrides: tuple[tuple[str, str], ...]) -> tuple[float, float]:
     return gflop_per_slice(_config(bundle, files, overrides))
-
-
-def _layout(anatomy: str, kind: str) -> str:
-    """Form of the phantom exams that steps are timed on."""
-    layouts = ANATOMIES[anatomy].phantoms
-    return layouts.unlabelled if kind == "pretrain" else layouts.labelled
