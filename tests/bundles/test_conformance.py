@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 from planewise.packaging import check_bundle
-from planewise.packaging.configs import with_values
+from planewise.packaging.configs import with_score, with_values
+from planewise.packaging.released import score_sentence
+from planewise.packaging.run_record import Run
 
 from tests.bundles.conftest import BUNDLES, TRAINED
 from tests.conftest import ROOT
@@ -82,6 +84,16 @@ def test_the_scores_that_a_config_opens_with_are_the_documented_ones(name):
         made_by = ("tools/demo", "the README's commands", "tools/train_released_weights")
         assert score[0].startswith(made_by) and numbers, file
         assert [number for number in numbers if not re.search(rf"(?<![\d.]){number}(?!\d)", documented)] == [], file
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in BUNDLES if (ROOT / "bundles" / name / "models/record.json").is_file()]
+)
+def test_inference_opens_with_the_scores_of_the_weights_that_ship(name):
+    """As `tools/train_released_weights` writes them from the record."""
+    folder = ROOT / "bundles" / name
+    text = (folder / "configs/inference.yaml").read_text()
+    assert with_score(text, score_sentence(Run.of_weights(folder / "models/model.pt"))) == text
 
 
 def test_the_papers_settings_are_the_defaults():

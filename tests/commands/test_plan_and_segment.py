@@ -102,6 +102,8 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     assert "a doubt" in outcome.output and "nothing" not in outcome.output
     found = json.loads((tmp_path / "out/heart/volumes.json").read_text())
     assert found["volumes_ml"]["LV"] == pytest.approx([1.44])
+    assert found["note"].startswith("Research software")
+    assert outcome.output.splitlines()[-1].startswith("Look at the pictures before you trust a number. Research")
     assert found["end_systole"] is None and found["ejection_fraction_percent"] == {"LV": None, "RV": None}
 
 

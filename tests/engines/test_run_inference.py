@@ -60,6 +60,20 @@ def test_an_error_is_no_traceback(bundle, monkeypatch, tmp_path):
         run_inference(bundle, {})
 
 
+def test_an_error_is_told_by_its_cause_with_what_was_said_of_exams(bundle, monkeypatch, tmp_path):
+    """MONAI raises errors from errors, and the last line that it prints is an expression of the config."""
+    program = f"""import sys
+sys.stderr.write({LOG!r})
+try:
+    raise ValueError("a singular affine")
+except ValueError as error:
+    raise RuntimeError("Failed to evaluate\\n  '$run()'") from error"""
+    acts(monkeypatch, tmp_path, program)
+    said = r"error: ValueError: a singular affine \(before it: exam c62a9e72e2, 2ch: plane; exam c62a9e72e2: a doubt\)$"
+    with pytest.raises(InputError, match=said):
+        run_inference(bundle, {})
+
+
 def test_no_bundle(tmp_path):
     with pytest.raises(InputError, match="no bundle in .*--bundles"):
         run_inference(tmp_path, {})

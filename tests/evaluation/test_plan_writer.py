@@ -56,7 +56,7 @@ def test_files_and_picture_hold_the_plans_numbers(output, tmp_path, monkeypatch)
     assert [axes.get_title() for axes in (first, second)] == ["slice 1: location 0.25", "slice 2: location 0.75"]
     title = figure.get_suptitle()
     assert "2ch: plane (residual 1.25 mm, spread 2.5 deg, agreement 0.875)" in title
-    assert "4ch: no plane (residual 20.00, at most 12 is needed)" in title and title.startswith("exam aa, Research")
+    assert "4ch: no plane (residual 20.00, at most 12 is needed)" in title and title.startswith("Exam aa. Research")
     for axes in (first, second):
         (line,) = axes.get_lines()
         assert line.get_xdata().tolist() == [12, 12], "the refused plane has no line"

@@ -73,8 +73,8 @@ def test_a_plane_at_the_limits_is_one():
         ("agreement", 0.55, "agreement 0.55, at least 0.6 is needed"),
         ("residual", 12.5, "residual 12.50, at most 12 is needed"),
         ("spread", 10.1, "spread 10.10, at most 10 is needed"),
-        ("spread", math.nan, "spread nan, at most 10 is needed"),
-        ("peak", math.nan, "peak nan, at least 0.5 is needed"),
+        ("spread", math.nan, "spread not known, at most 10 is needed"),
+        ("peak", math.nan, "peak not known, at least 0.5 is needed"),
     ],
 )
 def test_a_plane_beyond_a_limit_is_none(name, value, reason):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
-from planewise.packaging.configs import as_json, for_a_bundle, names_in, with_values
+from planewise.errors import InputError
+from planewise.packaging.configs import as_json, for_a_bundle, names_in, with_score, with_values
 
 from tests.bundles.conftest import BUNDLES
 from tests.conftest import ROOT
@@ -53,6 +54,18 @@ def test_values_change_and_comments_stay():
     assert yaml.safe_load(other) == before | {
         "network_def": {"_target_": "monai.networks.nets.BasicUNet", "features": [1, 2]}
     }
+
+
+def test_the_sentence_on_scores_changes_and_nothing_else():
+    old = "# Of a paper.\n# Score on phantoms (a): old 0.1\n# and 0.2.\n"
+    rest = "# Lines between `# part` and `# end` are written.\n# part start\nimports: []\n"
+    words = "Score on phantoms (b): " + "new 0.3 " * 14
+    changed = with_score(old + rest, words)
+    first, second = changed.removeprefix("# Of a paper.\n").removesuffix(rest).splitlines()
+    assert changed.endswith(rest) and f"{first} {second.removeprefix('# ')}" == f"# {words}".strip()
+    assert len(first) <= 120 and with_score(changed, words) == changed
+    with pytest.raises(InputError, match="has no line `# Score on phantoms`"):
+        with_score(rest, words)
 
 
 def test_a_config_for_a_bundle_names_its_own_code():

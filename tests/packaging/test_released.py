@@ -12,7 +12,7 @@ from planewise.engines.run_record import RunRecord
 from planewise.errors import InputError
 from planewise.networks import read_weights
 from planewise.packaging.model_card import RELEASE_BEGIN, RELEASE_END, with_release, without_release
-from planewise.packaging.released import LARGEST_RELEASED, card_rows, save_in_half
+from planewise.packaging.released import LARGEST_RELEASED, card_rows, save_in_half, score_sentence
 from planewise.packaging.run_record import Run
 
 
@@ -91,6 +91,29 @@ def test_a_page_has_the_networks_errors_beside_the_technologists(tmp_path):
         "| 4ch | planned in no exam | 4.0 deg, 1.6 mm |",
     ]
     assert "Medians over the 60 test exams, against the planes that their anatomy asks for:" in rows
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ({"mean_dice": 0.89612}, "mean Dice 0.8961"),
+        ({"macro_auc": 0.75, "auc": {"a": 0.5, "b": 1.0}, "accuracy": 0.1}, "mean AUC 0.75 (a 0.5, b 1.0)"),
+    ],
+)
+def test_a_config_says_the_scores_that_matter_most(scores, said, tmp_path):
+    models = tmp_path / "bundle" / "models"
+    weights = saved(models, a=torch.zeros(2)).rename(models / "model.pt")
+    content = {
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "data": "phantoms", "made_by": "a recipe",
+        "scores": scores, "config": {"depth": 2},
+    }  # fmt: skip
+    record = models / "record.json"
+    record.write_text(json.dumps(content))
+    expected = f"Score on phantoms (a recipe): of the weights that ship, {said}."
+    assert score_sentence(Run.of_weights(weights)) == expected
+    record.write_text(json.dumps(content | {"scores": {"mae": 0.5}}))
+    with pytest.raises(InputError, match=r"no sentence is known for the scores .*\(mae\)"):
+        score_sentence(Run.of_weights(weights))
 
 
 def test_a_page_says_how_far_off_planes_may_be(tmp_path):

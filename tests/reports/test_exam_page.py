@@ -139,7 +139,10 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 @pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
 def test_a_browser_draws_it_without_a_network(page, tmp_path):
     """Turned on its head by no script: the page says when it is drawn, and scrolls when the slider is moved."""
-    move = "<script>setTimeout(() => { slider.value = 4; slider.dispatchEvent(new Event('input')); }, 4000);</script></body>"
+    move = "<script>setTimeout(() => { slider.value = 4; slider.dispatchEvent(new Event('input')); "
+    move += (
+        "box.dataset.high = document.getElementById('which').getBoundingClientRect().height; }, 4000);</script></body>"
+    )
     file = tmp_path / "page.html"
     file.write_text(page.replace("</body>", move))
     command = [BROWSER, "--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -153,4 +156,5 @@ def test_a_browser_draws_it_without_a_network(page, tmp_path):
     box = re.search(r'<div id="exam"[^>]*>', drawn)[0]
     assert 'data-state="ready"' in box and 'data-slice="4"' in box
     assert "slice 5 of 6, location 0.80" in drawn
+    assert float(re.search(r'data-high="([\d.]+)"', box)[1]) < 30, "on one line"
     assert drawn.count("<canvas") >= 1, "the space is drawn"

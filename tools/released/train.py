@@ -7,8 +7,8 @@ settings. What is done is kept, so the command resumes. In ``bundles/NAME`` it w
 - ``models/record.json``: the SHA-256 of that file, the run's configuration, seed, versions and commit, the settings of the
   phantoms, the scores of exactly these weights on phantoms that nothing was chosen on, and how far off their planes may be,
   measured on others again;
-- the settings of these weights in ``configs/inference.yaml``, and their scores in ``configs/metadata.json`` and, between two
-  marks, in ``docs/README.md``.
+- the settings of these weights in ``configs/inference.yaml``, and their scores in the comment that it opens with, in
+  ``configs/metadata.json`` and, between two marks, in ``docs/README.md``.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from planewise.evaluation.plane_bounds import kept_bounds
 from planewise.evaluation.technologist import technologist_errors
 from planewise.exams.split import SECTIONS
 from planewise.packaging.bundle import Bundle
-from planewise.packaging.configs import with_values
+from planewise.packaging.configs import with_score, with_values
 from planewise.packaging.model_card import with_release
 from planewise.packaging.onnx_options import onnx_options
-from planewise.packaging.released import card_rows, card_scores, record_of_release, save_in_half
+from planewise.packaging.released import card_rows, card_scores, record_of_release, save_in_half, score_sentence
 from planewise.packaging.run_record import Run
 from planewise.whole_files import written_whole
 
@@ -228,7 +228,8 @@ class Maker:
         released = Run.of_weights(models / "model.pt")
         changes = settings_of(released, train, inference)["inference.yaml"]
         before = onnx_options(Bundle(folder))
-        _rewrite(folder / "configs" / "inference.yaml", lambda text: with_values(text, changes))
+        score = score_sentence(released)
+        _rewrite(folder / "configs" / "inference.yaml", lambda text: with_score(with_values(text, changes), score))
         after = onnx_options(Bundle(folder))
         metadata = read_table(folder / "configs" / "metadata.json")
         metadata["eval_metrics"] = {"measured_on": record["data"], **card_scores(released)}

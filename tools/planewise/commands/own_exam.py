@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from planewise.commands.terminal import refusals
+from planewise.reports.research_only import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from planewise.own_exams import MadePage
@@ -40,3 +41,4 @@ def show_pages(command: str, doing: str, make: Callable[[], Sequence[MadePage]])
             for line in made.lines:
                 console.print(escape(line), soft_wrap=True, highlight=False)
             console.print(f"Wrote {escape(str(made.page))}", soft_wrap=True, highlight=False)
+        console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)

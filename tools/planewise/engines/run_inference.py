@@ -13,6 +13,8 @@ from planewise.errors import InputError
 
 _SAID = re.compile(r" - (?:WARNING|INFO) - (exam .*|the weights are .*)")
 _REFUSED = re.compile(r"^planewise: (.*)", re.M)
+#: The last line of a traceback. Of errors that were raised from each other, Python prints the first cause first.
+_RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception)\b.*", re.M)
 #: Seconds from one look at a run to the next.
 _LOOK_EVERY = 1.0
 
@@ -43,11 +45,14 @@ def run_inference(
             command += [f"--{name}", str(value)]
     code, stdout, stderr = _run(command, bundle, watch)
     log = stdout + stderr
+    said = list(dict.fromkeys(_SAID.findall(log)))
     if code:
-        refused = _REFUSED.findall(stderr)
-        last = log.strip().splitlines()[-1:] or ["it said nothing"]
-        raise InputError(refused[-1] if refused else f"{bundle.name} ended with an error: {last[0]}")
-    return list(dict.fromkeys(_SAID.findall(log)))
+        if refused := _REFUSED.findall(stderr):
+            raise InputError(refused[-1])
+        why = _RAISED.findall(stderr)[:1] or log.strip().splitlines()[-1:] or ["it said nothing"]
+        doubts = "; ".join(line for line in said if line.startswith("exam "))
+        raise InputError(f"{bundle.name} ended with an error: {why[0]}" + (f" (before it: {doubts})" if doubts else ""))
+    return said
 
 
 def _run(command: list[str], folder: Path, watch: Callable[[], None] | None) -> tuple[int, str, str]:

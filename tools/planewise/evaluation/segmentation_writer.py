@@ -41,7 +41,7 @@ class SegmentationWriter(ExamWriter):
         image, labels = image[..., drawn], labels[..., drawn]
         with only_a_picture("segmentation.png"):
             figure = stack_figure(
-                image, lambda axes, number: overlay_labels(axes, labels[..., number]), f"{exam}: {RESEARCH_ONLY}"
+                image, lambda axes, number: overlay_labels(axes, labels[..., number]), f"{exam}. {RESEARCH_ONLY}"
             )
             add_structure_legend(figure, self.structures)
             figure.savefig(folder / "segmentation.png", dpi=110, pil_kwargs=QUICK_PNG)

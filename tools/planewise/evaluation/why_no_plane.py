@@ -35,7 +35,11 @@ def why_no_plane(
         ("residual", residual, residual <= max_residual, f"at most {max_residual:g}"),
         ("spread", spread, spread <= max_spread, f"at most {max_spread:g}"),
     )
-    return [f"{name} {value:.2f}, {limit} is needed" for name, value, kept, limit in judged if not kept]
+    return [
+        f"{name} {'not known' if math.isnan(value) else f'{value:.2f}'}, {limit} is needed"
+        for name, value, kept, limit in judged
+        if not kept
+    ]
 
 
 def why_no_short_axis(obliquity: float, across: str, min_obliquity: float) -> list[str]:

@@ -24,6 +24,7 @@ from planewise.own_exams.heart_bundles import (
 )
 from planewise.preprocessing.exam_name import volume_name
 from planewise.reports.exam_page import ShownExam
+from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import write_csv, write_json
 
 
@@ -95,6 +96,7 @@ def segment_exams(
 def _content(found: HeartVolumes, names: Sequence[str]) -> dict[str, object]:
     several = len(names) > 1
     return {
+        "note": RESEARCH_ONLY,
         "phases": list(names),
         "volumes_ml": {name: list(ml) for name, ml in found.volumes.items()},
         "end_diastole": names[found.end_diastole],

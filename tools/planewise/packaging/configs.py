@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
+from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
 
+#: Of a line of a config's comments.
+WIDTH = 120
+#: The sentence on scores, up to the line on parts, an empty comment or the first key.
+_SCORE = re.compile(r"^# Score on phantoms .*\n(?:# (?!Lines between|part ).*\n)*", re.MULTILINE)
 _NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
 _DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
 
@@ -71,6 +77,19 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
         if key in values:
             edits.append((name.end_mark.index, max(_end(node), name.end_mark.index + 1), f":{_written(values[key])}"))
     return _edited(text, edits)
+
+
+def with_score(text: str, score: str) -> str:
+    """The config with another sentence on its scores, which its opening comment has before how its parts are written.
+
+    Raises:
+        InputError: its opening comment has none.
+    """
+    comment = textwrap.fill(score, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+    changed, found = _SCORE.subn(lambda _: f"{comment}\n", text, count=1)
+    if not found:
+        raise InputError("the config's opening comment has no line `# Score on phantoms` for its scores to stand in")
+    return changed
 
 
 def with_overlay(text: str, values: Mapping[str, Any]) -> str:

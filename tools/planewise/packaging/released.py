@@ -107,6 +107,31 @@ def card_rows(run: Run) -> list[str]:
     ]
 
 
+def score_sentence(run: Run) -> str:
+    """What ``inference.yaml`` says of weights that ship: their scores that matter most, as the model card has them.
+
+    Raises:
+        InputError: they have none of the scores that are known here.
+    """
+    scores = card_scores(run)
+    anatomy = run.record.get("anatomy")
+    if anatomy is not None:
+        views = anatomy["scores"]["orientation"]["views"]
+        errors = [f"{view} {_median_errors(found)}" for view, found in views.items()]
+        said = (
+            f"half of the planes are nearer than this to what anatomy asks for: {'; '.join(errors)}. "
+            f"Relative location: r {scores['location_pearson_r']}"
+        )
+    elif "mean_dice" in scores:
+        said = f"mean Dice {scores['mean_dice']}"
+    elif "macro_auc" in scores:
+        each = [f"{name.removeprefix('auc_')} {value}" for name, value in scores.items() if name.startswith("auc_")]
+        said = f"mean AUC {scores['macro_auc']} ({', '.join(each)})"
+    else:
+        raise InputError(f"no sentence is known for the scores of {run.folder} ({', '.join(scores)}); add one here")
+    return f"Score on phantoms ({run.record['made_by']}): of the weights that ship, {said}."
+
+
 def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
     """The planes' errors without the technologist's, and the technologist's own beside them."""
     if anatomy is None:

@@ -88,7 +88,9 @@ function show(number) {
 
 const side = (text) => ({ title: { text, font: { size: 11 } }, tickfont: { size: 9 }, showbackground: false, showspikes: false, gridcolor: "#333", zeroline: false });
 Plotly.newPlot(box, traces, {
-  paper_bgcolor: "#101214", plot_bgcolor: "#101214", font: { color: "#e8e8e8" }, margin: { l: 0, r: 0, t: 8, b: 8 },
+  paper_bgcolor: "#101214", plot_bgcolor: "#101214", font: { color: "#e8e8e8" },
+  // at the top is room for Plotly's buttons, which would hide the slice
+  margin: { l: 0, r: 0, t: 36, b: 8 },
   scene: {
     domain: { x: [0, 0.6], y: [0, 1] }, aspectmode: "data", dragmode: "orbit", camera: { eye: exam.eye },
     xaxis: side("left to right of the patient (mm)"), yaxis: side("back to front (mm)"), zaxis: side("feet to head (mm)"),

@@ -79,7 +79,7 @@ def planned_views_figure(
         trust = f"residual {view['residual_mm']} mm, spread {view['spread_deg']} deg, agreement {view['agreement']}"
         said = view["reasons"] or [trust, *plane_in_words(view, plan["bounds_measured_on"])]
         lines.append(f"{name}: {view['verdict']} ({'; '.join(said)})")
-    figure = stack_figure(image, draw, f"exam {exam}, {plan['note']}\n" + "\n".join(lines))
+    figure = stack_figure(image, draw, f"Exam {exam}. {plan['note']}\n" + "\n".join(lines))
     add_view_legend(figure, list(plan["views"]))
     return figure
 
