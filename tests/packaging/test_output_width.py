@@ -1,4 +1,4 @@
-"""The width of outputs without names follows the run's settings; outputs with names are the bundle's."""
+"""Sizes of inputs and the width of outputs without names follow the run's settings; outputs with names are the bundle's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 from planewise.packaging.bundle import Bundle
-from planewise.packaging.configs import with_values
-from planewise.packaging.package_bundle import _write_channels, _write_width
+from planewise.packaging.configs import with_overlay, with_values
+from planewise.packaging.package_bundle import _write_channels, _write_sides, _write_width
 
 from tests.conftest import ROOT
 
@@ -61,3 +61,27 @@ def test_every_piece_has_all_channels_and_slices_have_two_axes(tmp_path):
     assert image["num_channels"] == 6 and len(image["spatial_shape"]) == 2 and output["num_channels"] == 8
     assert image["channel_def"]["0"] == "piece 1, channel 1" and image["channel_def"]["5"] == "piece 2, channel 3"
     assert output["spatial_shape"] == []
+
+
+@pytest.mark.parametrize(("densenet", "formula"), [(False, "16*n"), (True, "32*n")])
+def test_sides_are_those_that_the_networks_encoder_takes(densenet, formula, tmp_path):
+    name = "pretext_rotation"
+    copy = shutil.copytree(ROOT / "bundles" / name, tmp_path / name, ignore=shutil.ignore_patterns("models"))
+    config = copy / "configs/inference.yaml"
+    config.write_text(with_values(config.read_text(), {"features": [4, 4, 4], "spatial_dims": 2}))
+    if densenet:
+        encoder = {
+            "_target_": "planewise.networks.DenseNetEncoder",
+            "init_features": 4,
+            "growth_rate": 4,
+            "blocks": [1] * 4,
+        }
+        network = Bundle(copy).config("inference.yaml")["network_def"] | {"encoder": encoder}
+        config.write_text(with_overlay(config.read_text(), {"network_def": network}))
+    said: list[str] = []
+    _write_channels(Bundle(copy), said.append)
+    del said[:]
+    _write_sides(Bundle(copy), said.append)
+    image = json.loads((copy / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
+    assert image["spatial_shape"] == [formula, formula]
+    assert said == (["as trained: sides of 32*n x 32*n pixels in the network's input"] if densenet else [])

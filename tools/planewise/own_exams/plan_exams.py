@@ -73,6 +73,8 @@ def plan_exams(
         mask = read_mask(output, stack.name)
         measured_on = plan["bounds_measured_on"]
         rows = [_row(view, entry, stack.acquired.get(view), measured_on) for view, entry in plan["views"].items()]
+        alike, own = reasons_alike(plan["views"])
+        lines = [_line(_row(view, entry, stack.acquired.get(view), measured_on)) for view, entry in own.items()]
         shown = ShownExam(
             name=stack.name,
             image=stack.image.numpy(),
@@ -92,12 +94,21 @@ def plan_exams(
                 [
                     *([] if done else of_the_weights(said)),
                     f"Exam {stack.name}, {plan['slices']} slices",
-                    *map(_line, rows),
+                    *([f"  no plane of any view: {'; '.join(alike)}"] if alike else []),
+                    *lines,
                     *remarks,
                 ],
             )
         )
     return done
+
+
+def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, Mapping[str, Any]]]:
+    """Reasons against a plane that all of two or more views have, and the views with what is left of theirs."""
+    each = [entry["reasons"] for entry in views.values()]
+    alike = [reason for reason in each[0] if all(reason in others for others in each)] if len(each) > 1 else []
+    left = {view: [reason for reason in entry["reasons"] if reason not in alike] for view, entry in views.items()}
+    return alike, {view: {**entry, "reasons": left[view]} for view, entry in views.items()}
 
 
 _HEADER = ("view", "verdict", "how sure", "agreement", "from the acquired plane: angle", "offset")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,7 @@ def package_bundle(
         check_metadata(source)
         check_shapes(packaged.metadata)
         _write_channels(packaged, say)
+        _write_sides(packaged, say)
         _write_width(packaged, say)
         _verify_network(packaged)
         if torchscript:
@@ -256,6 +258,31 @@ def _write_channels(packaged: Bundle, say: Callable[[str], None]) -> None:
     if said:
         Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
         say(f"as trained: {', '.join(said)}")
+
+
+def _write_sides(packaged: Bundle, say: Callable[[str], None]) -> None:
+    """Sizes of the network's input, into metadata.json, where a run's own encoder needs larger ones than the bundle's:
+    ``16*n`` becomes ``32*n`` or ``64*n``. Where neither fits, they stay, and the check of the network says why."""
+    metadata = packaged.metadata
+    image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
+    image, output = image.get("image", {}), output["pred"]
+    if not image.get("spatial_shape"):
+        return
+    sizes = [size_of(formula) for formula in image["spatial_shape"]]
+    with packaged.importable(), torch.no_grad():
+        network = packaged.network().eval()
+        for times in (1, 2, 4):
+            with suppress(RuntimeError, ValueError):
+                network(torch.zeros(1, image["num_channels"], *(times * size for size in sizes)))
+                break
+        else:
+            return
+    if times == 1:
+        return
+    for tensor in (image, output):
+        tensor["spatial_shape"] = [f"{times * size_of(formula)}*n" for formula in tensor.get("spatial_shape") or []]
+    Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
+    say(f"as trained: sides of {' x '.join(map(str, image['spatial_shape']))} pixels in the network's input")
 
 
 def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:
