@@ -13,6 +13,7 @@ import torch
 from monai.data import MetaTensor
 
 import planewise
+from planewise.data import find_inputs
 from planewise.errors import InputError
 from planewise.evaluation.plan_views import slice_affines
 from planewise.preprocessing import LoadStackd
@@ -76,6 +77,23 @@ class LoadedStack:
     image: MetaTensor
     affines: torch.Tensor
     acquired: Mapping[str, Mapping[str, Sequence[float]]]
+
+
+def stacks_in(path: Path, phases: str = "ed") -> list[dict[str, Any]]:
+    """The stacks of a folder, a volume or a datalist, as of `find_inputs`.
+
+    Raises:
+        InputError: there is none, or one of a single slice, of which nothing can be planned or measured.
+    """
+    found = find_inputs(path, phases)
+    single = [item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1]
+    if single:
+        which = f"exam {single[0]} has" if len(set(single)) == 1 else f"exams {', '.join(dict.fromkeys(single))} have"
+        raise InputError(
+            f"{which} no stack, only single slices; planes and volumes come from three short-axis slices or more. Name a "
+            "folder that holds such a stack, or leave these exams out"
+        )
+    return found
 
 
 def load_stack(item: Mapping[str, Any]) -> LoadedStack:

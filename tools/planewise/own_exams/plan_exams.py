@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from planewise.data import find_inputs
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.geometry import plane_errors
@@ -24,6 +23,7 @@ from planewise.own_exams.heart_bundles import (
     needed_weights,
     of_the_weights,
     read_mask,
+    stacks_in,
     text,
     weights_of,
     write_page,
@@ -59,6 +59,7 @@ def plan_exams(
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
     plans = needed_weights(folder / PLANS, weights)
     segments = weights_of(folder / SEGMENTS, heart)
+    stacks = stacks_in(path)
     common = {"input": path, "output_dir": output, "device": device}
     # at the same time: both wait for the disk and for their imports more than for the network
     with ThreadPoolExecutor(2) as pool:
@@ -68,7 +69,7 @@ def plan_exams(
             runs.append(pool.submit(run_inference, folder / SEGMENTS, {**common, "weights": segments}))
         said = [line for run in runs for line in run.result()]
     done = []
-    for stack in map(load_stack, find_inputs(path)):
+    for stack in map(load_stack, stacks):
         plan = json.loads((output / stack.name / "plan.json").read_text())
         mask = read_mask(output, stack.name)
         measured_on = plan["bounds_measured_on"]

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from planewise.data import find_inputs
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.metrics.heart_volumes import HeartVolumes, heart_volumes
@@ -19,6 +18,7 @@ from planewise.own_exams.heart_bundles import (
     needed_weights,
     of_the_weights,
     read_mask,
+    stacks_in,
     text,
     write_page,
 )
@@ -51,11 +51,12 @@ def segment_exams(
     keep_quiet()
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
     used = needed_weights(folder / SEGMENTS, weights)
+    stacks = stacks_in(path, "all")
     masks = output / "masks"
     settings = {"input": path, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
     said = run_inference(folder / SEGMENTS, settings)
     phases = defaultdict(list)
-    for item in find_inputs(path, "all"):
+    for item in stacks:
         phases[item.get("exam") or volume_name(item)].append(item)
     done = []
     for exam, items in phases.items():
