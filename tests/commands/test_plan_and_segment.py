@@ -146,6 +146,7 @@ def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, h
         raise InputError("seen")
 
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", stopped)
+    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "stacks_in", lambda path: [])
     weights = tmp_path / "weights.pt"
     weights.touch()
     run("plan", tmp_path, "-o", tmp_path / "out", "--weights", weights, "--heart", weights, *given)
