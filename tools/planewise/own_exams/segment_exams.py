@@ -64,6 +64,7 @@ def segment_exams(
         labels, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
         found = heart_volumes(labels, affines, STRUCTURES)
         header, rows = _rows(found)
+        count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
         stack = load_stack(items[found.end_diastole])
         shown = ShownExam(
             name=exam,
@@ -72,7 +73,7 @@ def segment_exams(
             acquired={view: plane for view, plane in stack.acquired.items() if view in ("2ch", "4ch")},
             labels=labels[found.end_diastole],
             structures=STRUCTURES,
-            tables=[(f"{len(names)} phases", header, rows)],
+            tables=[(count, header, rows)],
         )
         page = write_page(output / exam, shown)
         write_csv(
@@ -87,9 +88,7 @@ def segment_exams(
         ]
         remarks = [line for line in said if line.startswith(f"exam {exam}")]
         done.append(
-            MadePage(
-                page, [*([] if done else of_the_weights(said)), f"Exam {exam}, {len(names)} phases", *lines, *remarks]
-            )
+            MadePage(page, [*([] if done else of_the_weights(said)), f"Exam {exam}, {count}", *lines, *remarks])
         )
     return done
 
