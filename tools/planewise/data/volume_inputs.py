@@ -43,8 +43,9 @@ def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
         return [{"image": str(path)}]
     # only here are the rules for folders needed
     from planewise.exams.cases import read_cases
+    from planewise.exams.volume import nifti_files
 
-    files = sorted(file for ending in ("*.nii", "*.nii.gz") for file in path.rglob(ending) if file.name[0] != ".")
+    files = nifti_files(path.rglob("*"))
     if not files and any(is_photograph(file) for file in path.rglob("*")):
         return find_photographs(path)
     cases, skipped, _ = read_cases(files, path, channels)

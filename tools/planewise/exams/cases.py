@@ -24,7 +24,7 @@ import nibabel
 
 from planewise.errors import InputError
 from planewise.exams.any_organ import MIN_SLICES
-from planewise.exams.volume import Volume, stem
+from planewise.exams.volume import Volume, nifti_files, stem
 from planewise.exams.volumes import MASK_FOLDER, find_own_volumes, grid_problem, name_cases, voxel_problem
 
 #: How the files of a BraTS case end, in the order in which they become channels.
@@ -127,7 +127,7 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
         InputError: there is no case with all channels, or more than one. The message names no path.
     """
     home = path if path.is_dir() else path.parent
-    files = sorted(file for ending in ("*.nii", "*.nii.gz") for file in home.glob(ending) if file.name[0] != ".")
+    files = nifti_files(home.glob("*"))
     if path != home:
         start = _case_name(path, channels)
         files = [file for file in files if _case_name(file, channels) == start]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from pathlib import Path
 def stem(path: Path) -> str:
     """The file's name without ``.nii`` or ``.nii.gz``."""
     return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+
+
+def nifti_files(paths: Iterable[Path]) -> list[Path]:
+    """Those of some paths that are called as NIfTI files are, in order; without hidden ones (the decathlon's ``._*``)."""
+    return sorted(path for path in paths if path.name.endswith((".nii", ".nii.gz")) and path.name[0] != ".")
 
 
 @dataclass(slots=True)

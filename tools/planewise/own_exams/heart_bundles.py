@@ -86,9 +86,10 @@ def stacks_in(path: Path, phases: str = "ed") -> list[dict[str, Any]]:
         InputError: there is none, or one of a single slice, of which nothing can be planned or measured.
     """
     found = find_inputs(path, phases)
-    single = [item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1]
+    single = {item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1}
     if single:
-        which = f"exam {single[0]} has" if len(set(single)) == 1 else f"exams {', '.join(dict.fromkeys(single))} have"
+        names = ", ".join(sorted(single))
+        which = f"exam {names} has" if len(single) == 1 else f"exams {names} have"
         raise InputError(
             f"{which} no stack, only single slices; planes and volumes come from three short-axis slices or more. Name a "
             "folder that holds such a stack, or leave these exams out"

@@ -75,7 +75,7 @@ def plan_exams(
         measured_on = plan["bounds_measured_on"]
         rows = [_row(view, entry, stack.acquired.get(view), measured_on) for view, entry in plan["views"].items()]
         alike, own = reasons_alike(plan["views"])
-        lines = [_line(_row(view, entry, stack.acquired.get(view), measured_on)) for view, entry in own.items()]
+        lines = [_line([view, _verdict(own[view]), *cells]) for view, _, *cells in rows]
         shown = ShownExam(
             name=stack.name,
             image=stack.image.numpy(),
@@ -124,9 +124,12 @@ def _row(
         origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
         reference = [torch.tensor(acquired[key], dtype=torch.float64) for key in ("origin", "normal")]
         angle, offset = plane_errors(origin, normal, *reference, at=origin)
-    verdict = "; ".join([entry["verdict"], *entry["reasons"]])
     sure = "; ".join(plane_in_words(entry, measured_on)) or "-"
-    return [view, verdict, sure, text(entry["agreement"], 2), text(angle, 1, " deg"), text(offset, 1, " mm")]
+    return [view, _verdict(entry), sure, text(entry["agreement"], 2), text(angle, 1, " deg"), text(offset, 1, " mm")]
+
+
+def _verdict(entry: Mapping[str, Any]) -> str:
+    return "; ".join([entry["verdict"], *entry["reasons"]])
 
 
 def _line(row: Sequence[str]) -> str:

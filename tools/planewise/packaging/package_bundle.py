@@ -256,8 +256,7 @@ def _write_channels(packaged: Bundle, say: Callable[[str], None]) -> None:
             tensor["spatial_shape"] = [*shape, *shape][:dims]
         said.append("images, not volumes" if dims == 2 else "volumes, not images")
     if said:
-        Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
-        say(f"as trained: {', '.join(said)}")
+        _write_metadata(packaged, metadata, ", ".join(said), say)
 
 
 def _write_sides(packaged: Bundle, say: Callable[[str], None]) -> None:
@@ -281,8 +280,8 @@ def _write_sides(packaged: Bundle, say: Callable[[str], None]) -> None:
         return
     for tensor in (image, output):
         tensor["spatial_shape"] = [f"{times * size_of(formula)}*n" for formula in tensor.get("spatial_shape") or []]
-    Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
-    say(f"as trained: sides of {' x '.join(map(str, image['spatial_shape']))} pixels in the network's input")
+    sides = " x ".join(image["spatial_shape"])
+    _write_metadata(packaged, metadata, f"sides of {sides} pixels in the network's input", say)
 
 
 def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:
@@ -303,8 +302,13 @@ def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:
         width = network(torch.zeros(2, image["num_channels"], *(4 * size for size in sizes))).shape[1]
     if width != output["num_channels"]:
         output["num_channels"] = width
-        Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
-        say(f"as trained: {width} numbers in the network's output")
+        _write_metadata(packaged, metadata, f"{width} numbers in the network's output", say)
+
+
+def _write_metadata(packaged: Bundle, metadata: Mapping[str, Any], what: str, say: Callable[[str], None]) -> None:
+    """The metadata of a network that a run's settings have made another."""
+    Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
+    say(f"as trained: {what}")
 
 
 def _verify_network(packaged: Bundle) -> None:
