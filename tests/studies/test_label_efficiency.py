@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import os
 import re
 import shlex
 import shutil
@@ -46,8 +47,8 @@ def tiny_study(tmp_path):
         "pretext_bundle": "pretext_cardiac_{pretext}",
         "target": {"bundle": "downstream_cardiac_sax_segmentation", "arguments": "--save_masks {diagnosed}"},
         "phantom": {
-            "unlabelled": "--exams 8 --seed 3 --phases 2 --set spacing=3.6,4.2",
-            "labelled": "--layout acdc --exams 10 --seed 4 --phases 2 --set spacing=3.6,4.2",
+            "unlabelled": "--workers 1 --exams 8 --seed 3 --phases 2 --set spacing=3.6,4.2",
+            "labelled": "--layout acdc --workers 1 --exams 10 --seed 4 --phases 2 --set spacing=3.6,4.2",
         },
         "index": {"unlabelled": "--split 0.5 0.2 0.3", "labelled": "--split 0.5 0.2 0.3"},
         "pretexts": ["multitask"],
@@ -117,8 +118,8 @@ def tiny_knee_study(tmp_path):
     config = yaml.safe_load((STUDIES / "configs/knee.yaml").read_text()) | {
         "out": str(tmp_path / "out"),
         "phantom": {
-            "unlabelled": "--layout fastmri --exams 8 --seed 3 --set spacing=2.2,2.6",
-            "labelled": "--layout mrnet --exams 24 --seed 4 --set spacing=2.2,2.4",
+            "unlabelled": "--layout fastmri --workers 1 --exams 8 --seed 3 --set spacing=2.2,2.6",
+            "labelled": "--layout mrnet --workers 1 --exams 24 --seed 4 --set spacing=2.2,2.4",
         },
         "index": {"unlabelled": "--split 0.5 0.2 0.3", "labelled": "--split 0.4 0.2 0.4"},
         "pretexts": ["multitask"],
@@ -587,11 +588,12 @@ def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(tmp
     (tmp_path / ".venv/installed-study,package").touch()
 
     def studies(*arguments: str) -> list[str]:
-        text = subprocess.run([tools / "demo", *arguments], capture_output=True, text=True, check=True).stdout
-        ran = [
-            re.search(r"--configfile \S+/(\w+)\.yaml", line)[1]
-            for line in (tmp_path / "ran.txt").read_text().splitlines()
-        ]
+        # one thread a job is not one job at a time
+        own = os.environ | {"OMP_NUM_THREADS": "1"}
+        text = subprocess.run([tools / "demo", *arguments], capture_output=True, text=True, check=True, env=own).stdout
+        printed = (tmp_path / "ran.txt").read_text()
+        ran = re.findall(r"--configfile \S+/(\w+)\.yaml", printed)
+        assert set(re.findall(r"--cores (\d+)", printed)) == {str(len(os.sched_getaffinity(0)))}
         (tmp_path / "ran.txt").unlink()
         assert re.findall(r"Open work/(\w+)/", text) == ([] if "wanted.json" in arguments else ran)
         return ran
