@@ -20,6 +20,7 @@ from planewise.engines.weights_settings import (
     merged,
     plain,
     settings_of,
+    with_text_keys,
 )
 from planewise.errors import InputError
 
@@ -94,9 +95,9 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
 
     Args, returns and raises: as `follow_weights`.
     """
-    configs = _configs_beside(parser)
     run = run_of(parser, "pretrained")
-    if run is None or configs is None:
+    configs = _configs_beside(parser) if run is not None else None
+    if configs is None:
         return {}
     shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config) - _OF_DATA
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
@@ -115,7 +116,7 @@ def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue
         if isinstance(content, dict):
-            configs[path.stem] = in_our_names(plain(content))
+            configs[path.stem] = in_our_names(with_text_keys(content))
     return configs if {"train", "inference"} <= configs.keys() else None
 
 

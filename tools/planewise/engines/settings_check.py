@@ -225,10 +225,12 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
     """What `check_settings` wants of a configuration: its settings, evaluated, and ``network_def`` as it is written."""
-    names = [name for name in (*CHECKS, *_CHECKED_TOGETHER) if name in parser]
+    # not `name in parser`: for each name that a config lacks it looks for one that is spelt alike, a second in all
+    config = parser.get()
+    names = [name for name in (*CHECKS, *_CHECKED_TOGETHER) if name in config]
     # what is computed from a setting is checked after it, so that the message names the one to change
-    names.sort(key=lambda name: str(parser.get(name)).startswith(("$", "@")))
-    return {name: parser.get_parsed_content(name) for name in names} | {"network_def": parser.get("network_def")}
+    names.sort(key=lambda name: str(config[name]).startswith(("$", "@")))
+    return {name: parser.get_parsed_content(name) for name in names} | {"network_def": config.get("network_def")}
 
 
 def _check(name: str, value: Any, check: Check) -> None:

@@ -162,13 +162,14 @@ def _references(value: Any) -> set[str]:
 
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config as a run writes it into its own: through YAML, with keys that are text."""
-
-    def with_text_keys(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {str(key): with_text_keys(entry) for key, entry in value.items()}
-        return [with_text_keys(entry) for entry in value] if isinstance(value, (list, tuple)) else value
-
     return yaml.safe_load(yaml.safe_dump(with_text_keys(config)))
+
+
+def with_text_keys(value: Any) -> Any:
+    """A config, or a part of it, whose keys are text at every depth. From YAML, it is then as `plain` would make it."""
+    if isinstance(value, Mapping):
+        return {str(key): with_text_keys(entry) for key, entry in value.items()}
+    return [with_text_keys(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def merged(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
