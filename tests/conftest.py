@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pydicom
@@ -10,6 +11,8 @@ import pytest
 import torch
 from hypothesis import settings
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
+
+from tests.quick_python import quick_python
 
 ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("planewise", deadline=None, max_examples=40, derandomize=True)
@@ -42,6 +45,12 @@ def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's caches or salt."""
     monkeypatch.setenv("PLANEWISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PLANEWISE_SALT_FILE", str(tmp_path / "salt"))
+
+
+@pytest.fixture
+def quick_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes that a command starts itself have what they import already."""
+    monkeypatch.setattr(sys, "executable", quick_python())
 
 
 @pytest.fixture(scope="session")

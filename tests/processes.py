@@ -12,6 +12,8 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 
+from tests.quick_python import OF_BUNDLES
+
 
 def in_processes(function: Callable, *arguments: Any, count: int = 2) -> list[Any]:
     """What ``function(rank, *arguments)`` returns in each of `count` processes; an error in one is raised here.
@@ -19,7 +21,14 @@ def in_processes(function: Callable, *arguments: Any, count: int = 2) -> list[An
     The function stands at the top of a module; what it returns is tensors, numbers and texts.
     """
     # one process imports, what an optimiser imports when it is made included, and the others are forked from it
-    preload = ["planewise.engines", "planewise.metrics", "torch._dynamo"]
+    preload = [
+        *OF_BUNDLES,
+        "planewise.engines",
+        "planewise.losses",
+        "planewise.metrics",
+        "planewise.phantoms",
+        "pytest",
+    ]
     multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
     with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
         free.bind(("127.0.0.1", 0))

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from bars import two_views
 from timing import Options
 
 
+@pytest.mark.slow
 def test_what_is_measured():
     bars = {bar.name: bar for bar in two_views.measure(Options(repetitions=2, quick=True))}
     measured = {name for name, bar in bars.items() if bar.value is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import monai.bundle
 import pytest
 from planewise.exams import index_folder, write_datalist
+from planewise.locks import lock
 from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe, write_exams
 from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
@@ -107,24 +109,34 @@ def write_phantoms(
     """Exams of every recipe, so many, with their datalists: ``.cardiac.unlabelled`` for ``["cardiac"]["unlabelled"]``.
 
     Args:
+        folder: where; pytest's workers that name the same one share what the first of them writes.
         changed: what becomes of each datalist before it is written.
     """
     made = SimpleNamespace(folder=folder)
-    # the exams' hashes decide their order, and with it what is learned
-    (folder / "salt").write_text("salt of these phantoms")
-    with pytest.MonkeyPatch.context() as patch:
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as file, pytest.MonkeyPatch.context() as patch:
+        lock(file, wait=True)
+        # the exams' hashes decide their order, and with it what is learned
+        (folder / "salt").write_text("salt of these phantoms")
         patch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
         for body, kinds in recipes.items():
-            lists = {}
+            lists = {kind: folder / body / f"{kind}.json" for kind in kinds}
             for kind, (recipe, count) in kinds.items():
+                if lists[kind].exists():
+                    continue
                 list(write_exams(recipe, folder / body / kind, count))
                 view = "4ch" if kind == "four_chamber" else None
                 channels = "t1,flair" if kind in ("heads", "tissues") else None
                 result = index_folder(folder / body / kind, anatomy=body, split=split, view=view, channels=channels)
-                lists[kind] = folder / body / f"{kind}.json"
                 write_datalist(changed(result.datalist), lists[kind])
             setattr(made, body, SimpleNamespace(**lists, dicom=folder / body / "unlabelled", folder=folder / body))
     return made
+
+
+def shared_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder of this run of the tests that all of pytest's workers know by its name."""
+    own = factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +162,7 @@ def phantoms(tmp_path_factory) -> SimpleNamespace:
             "abdomens": (Recipe("msd", 38, ABDOMENS.with_values(side=16)), 15),
         },
     }
-    return write_phantoms(tmp_path_factory.mktemp("phantoms"), recipes, (0.5, 0.2, 0.3))
+    return write_phantoms(shared_folder(tmp_path_factory, "bundles_phantoms"), recipes, (0.5, 0.2, 0.3))
 
 
 def datalist_for(name: str, phantoms: SimpleNamespace) -> Path:

@@ -14,7 +14,7 @@ from planewise.packaging.configs import with_score, with_values
 from planewise.packaging.released import score_sentence
 from planewise.packaging.run_record import Run
 
-from tests.bundles.conftest import BUNDLES, TRAINED
+from tests.bundles.conftest import BUNDLES, PHOTOGRAPHS, TRAINED, VOLUMES
 from tests.conftest import ROOT
 
 #: What may be said of a bundle in the repository. The forest is for one process, and its input is not an
@@ -30,13 +30,16 @@ def config(name: str, *files: str) -> dict:
 
 
 def thin(name: str, folder: Path) -> Path:
-    """A bundle as it stands, without weights, and with a network of the same depth and fewer features."""
+    """A bundle as it stands, without weights, with a network of the same depth and fewer features, and smaller volumes."""
     left_out = shutil.ignore_patterns("models", "eval", "runs", "logs")
     copy = shutil.copytree(ROOT / "bundles" / name, folder / name, ignore=left_out)
     for file in ("train.yaml", "inference.yaml"):
         path = copy / "configs" / file
         features = config(name, file).get("features", [])
-        path.write_text(with_values(path.read_text(), {"features": [4] * len(features)} if features else {}))
+        small = {"features": [4] * len(features)} if features else {}
+        small |= {"image_size": 48} if name in VOLUMES else {}
+        small |= {"init_features": 16, "growth_rate": 8} if name in PHOTOGRAPHS else {}
+        path.write_text(with_values(path.read_text(), small))
     metadata = json.loads((copy / "configs/metadata.json").read_text())
     output = metadata["network_data_format"]["outputs"]["pred"]
     if features and output["num_channels"] == features[-1]:  # an embedding

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,14 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tests.bundles.conftest import BUNDLES, anatomy, tiny
 from tests.conftest import ROOT
 from tests.kinds import one_of_each_kind
+from tests.quick_python import quick_python
 
 #: What makes a documented command short: fewer and coarser exams, a smaller network, one epoch.
 SMALLER_PHANTOM = {
-    "cardiac": " --exams 10 --phases 2 --set spacing=3.6,4.2",
-    "knee": " --exams 10 --set spacing=2.2,2.6",
-    "photograph": " --exams 24 --side 96",
-    "volume": " --exams 10 --side 16",
+    "cardiac": " --workers 1 --exams 10 --phases 2 --set spacing=3.6,4.2",
+    "knee": " --workers 1 --exams 10 --set spacing=2.2,2.6",
+    "photograph": " --workers 1 --exams 24 --side 96",
+    "volume": " --workers 1 --exams 10 --side 16",
 }
 SMALLER_TRAINING = {"samples_per_epoch": 16, "max_epochs": 1, "val_interval": 1, "lr_step": 1}
 
@@ -67,7 +67,7 @@ def test_phantom_commands_of_the_readme(name, tmp_path):
     shutil.copytree(ROOT / "bundles", tmp_path / "bundles", ignore=shutil.ignore_patterns("models", "eval", "runs"))
     commands = phantom_commands(name)
     script = "set -e\n" + "\n".join(smaller(command, name) for command in commands)
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PATH": f"{Path(quick_python()).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=tmp_path,

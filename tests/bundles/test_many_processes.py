@@ -11,7 +11,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 from monai.bundle import ConfigParser
 from planewise import locks
 from planewise.engines import leave_processes, read_history
+from planewise.whole_files import written_whole
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.bundles.conftest import TRAINED, anatomy, datalist_for, run_bundle, tiny
@@ -29,6 +29,7 @@ from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
 from tests.kinds import one_of_each_kind
 from tests.processes import in_processes
+from tests.quick_python import quick_python
 
 PRETEXT, SEGMENTATION = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
 PARALLEL = "multi_gpu_train.yaml"
@@ -43,7 +44,8 @@ def thinned(datalist: Path, name: str, changed: Callable[[list], list]) -> Path:
     content = json.loads(datalist.read_text())
     content |= {section: changed(items) for section, items in content.items() if isinstance(items, list)}
     path = datalist.parent / f"{name}_{datalist.name}"
-    path.write_text(json.dumps(content))
+    with written_whole(path) as part:  # another of pytest's workers may read it
+        part.write_text(json.dumps(content))
     return path
 
 
@@ -96,7 +98,7 @@ def torchrun(*configs: str, **overrides) -> subprocess.Popen:
     arguments = [part for key, value in values.items() for part in (f"--{key}", str(value))]
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
+            *(quick_python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
             *("-m", "monai.bundle", "run", "--config_file", files, *arguments),
         ],
         cwd=ROOT / "bundles" / PRETEXT,
@@ -164,7 +166,11 @@ def test_a_killed_process_ends_the_run_and_one_alone_goes_on(settings, tmp_path)
     deadline = time.time() + 200
     while time.time() < deadline and process.poll() is None and not (tmp_path / "models/last.ckpt").exists():
         time.sleep(0.02)
-    (second,) = (child for child in psutil.Process(process.pid).children() if child.environ()["RANK"] == "1")
+    (second,) = (
+        one
+        for one in psutil.process_iter(["cmdline", "environ"])
+        if f"{tmp_path}" in (one.info["cmdline"] or ()) and (one.info["environ"] or {}).get("RANK") == "1"
+    )
     second.kill()
     start = time.time()
     printed = process.communicate(timeout=100)[0]

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import monai.bundle
@@ -23,6 +22,7 @@ from tests.bundles.conftest import run_bundle, tiny
 from tests.bundles.test_documented_commands import SMALLER_TRAINING
 from tests.bundles.test_runs import root_cause
 from tests.conftest import ROOT
+from tests.quick_python import quick_python
 
 SIMCLR, SEGMENTATION = "pretext_simclr", "downstream_cardiac_sax_segmentation"
 
@@ -55,7 +55,7 @@ def made(phantoms, tmp_path_factory):
     broken = datalist["training"][0]
     file = Path(broken["image"])
     file.write_bytes(file.read_bytes()[:-2000])
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{Path(quick_python()).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", "set -e\n" + commands()],
         cwd=folder,

@@ -22,6 +22,7 @@ from planewise.phantoms import UNLABELLED, Recipe, write_exams
 from tests.bundles.conftest import PRETEXTS, TRAINED, datalist_for, run_bundle, tiny, tiny_size
 from tests.conftest import ROOT
 from tests.kinds import one_of_each_kind
+from tests.quick_python import quick_python
 
 EVALUATED = ("train.yaml", "evaluate.yaml")
 
@@ -347,7 +348,7 @@ def test_identity_is_in_no_output_but_the_datalist(tmp_path):
     def run(files: str, **settings) -> None:
         """From the folder with the name, so that no path of it need stand on the command line."""
         arguments = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
-        command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, "--bundle_root", str(bundle)]
+        command = [quick_python(), "-m", "monai.bundle", "run", "--config_file", files, "--bundle_root", str(bundle)]
         done = subprocess.run(
             [*command, *arguments],
             cwd=source,

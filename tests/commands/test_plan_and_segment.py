@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from tests.bundles.conftest import datalist_for, phantoms, run_bundle  # noqa: F401  (a fixture)
 
 PLANS, SEGMENTS = heart_bundles.PLANS, heart_bundles.SEGMENTS
+pytestmark = pytest.mark.usefixtures("quick_starts")
 
 
 def run(*arguments):
@@ -39,6 +40,7 @@ def runs(tmp_path_factory, phantoms):  # noqa: F811
             output_dir=str(folder / name),
             cache_dir=str(folder / "cache"),
             max_epochs=1,
+            samples_per_epoch=32,
         )
     return folder
 

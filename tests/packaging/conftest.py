@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,44 +21,16 @@ from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
 from planewise.phantoms.retina.population import RETINAS
 
-from tests.bundles.conftest import PHOTOGRAPHS, VOLUMES, anatomy, tiny, write_phantoms
+from tests.bundles.conftest import PHOTOGRAPHS, VOLUMES, anatomy, shared_folder, tiny, write_phantoms
 from tests.conftest import ROOT
 from tests.packaging.fresh_environment import fresh_environment, required_by_all
+from tests.quick_python import OF_BUNDLES, quick_python
 
-#: Runs MONAI's command line where planewise cannot be imported, as if it were not installed: once for each list of arguments,
-#: in a process of its own that is forked off when all the libraries are loaded, since loading them takes longer than a run.
-SERVER = """
-import json, os, runpy, sys
-sys.modules["planewise"] = None
-import ignite.engine, itk, matplotlib.figure, monai.bundle, monai.engines, nibabel, pydicom, sklearn.ensemble
-import torch.utils.tensorboard
 
-def run(order):
-    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.chdir(order["folder"])
-    for arguments in order["commands"]:
-        sys.argv = ["monai.bundle", "run", *arguments]
-        try:
-            runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
-        except SystemExit as end:
-            if end.code:
-                return 1
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            return 1
-    return len([name for name in sys.modules if name.startswith("planewise.")])
-
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        code = run(json.loads(line))
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
+@pytest.fixture(autouse=True)
+def quick_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packaging exports a network in a process of its own, where planewise cannot be imported."""
+    monkeypatch.setattr(sys, "executable", quick_python(sys.executable, OF_BUNDLES, hidden="planewise"))
 
 
 @pytest.fixture(scope="session")
@@ -73,22 +46,19 @@ def bare_python(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="session")
-def elsewhere(bare_python, tmp_path_factory) -> Iterator[Callable[..., None]]:
-    """Call it with a folder and the arguments of one or more runs there, by the `bare_python`."""
-    log = tmp_path_factory.mktemp("elsewhere") / "log"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
-    server = subprocess.Popen(
-        [bare_python, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
+def elsewhere(bare_python) -> Callable[..., None]:
+    """Call it with a folder and the arguments of one or more runs there, by the `bare_python`, without planewise."""
+    python = quick_python(bare_python, OF_BUNDLES, hidden="planewise")
 
     def use(folder: Path, *commands: list[str]) -> None:
-        log.unlink(missing_ok=True)
-        print(json.dumps({"folder": str(folder), "log": str(log), "commands": commands}), file=server.stdin, flush=True)
-        assert server.stdout.readline() == "0\n", log.read_text()[-4000:]
+        for command in commands:
+            done = subprocess.run(
+                [python, "-m", "monai.bundle", "run", *command],
+                cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout[-4000:]
 
-    with server:
-        yield use
-        server.stdin.close()
+    return use
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +89,7 @@ def few_phantoms(tmp_path_factory) -> SimpleNamespace:
         kept = [item for item in datalist["training"] if item["exam"] == last]
         return datalist | {"test": kept, "validation": kept}
 
-    return write_phantoms(tmp_path_factory.mktemp("few_phantoms"), recipes, (1, 0, 0), measured_on_the_last)
+    return write_phantoms(shared_folder(tmp_path_factory, "few_phantoms"), recipes, (1, 0, 0), measured_on_the_last)
 
 
 def datalist_of(name: str, phantoms: SimpleNamespace) -> Path:

@@ -6,12 +6,12 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 
 from tests.conftest import ROOT
+from tests.quick_python import quick_python
 
 STUDIES = ROOT / "tools/studies"
 #: As many as the label-efficiency table of a later issue has; most have no bundle.
@@ -22,7 +22,7 @@ TWELVE = (
 
 
 def snakemake(config: Path, *arguments: str, **options) -> subprocess.Popen:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(STUDIES / "label_efficiency.smk"), "--cores", "2"]
+    command = [quick_python(), "-m", "snakemake", "--snakefile", str(STUDIES / "label_efficiency.smk"), "--cores", "2"]
     return subprocess.Popen(
         [
             *command,

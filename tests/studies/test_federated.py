@@ -24,7 +24,10 @@ def small(name: str) -> dict:
     return tiny(name) | SMALL
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(
+    scope="module",
+    params=["downstream_cardiac_sax_segmentation", pytest.param("pretext_cardiac_multitask", marks=pytest.mark.slow)],
+)
 def places(request, tmp_path_factory):
     """A task, its sites' datalists, and the folder that they lie in."""
     monkeypatch = pytest.MonkeyPatch()

@@ -71,7 +71,7 @@ def test_a_study_of_photographs_ends_in_its_report(tmp_path):
     }
     config |= {"overrides": {"pretrain": small, "finetune": small}, "methods": {"none": {}, "rotation": {}}}
     config["pretexts"] = ["rotation"]
-    config["phantom"] = {"labelled": "--layout aptos --exams 24 --seed 1 --side 96"}
+    config["phantom"] = {"labelled": "--layout aptos --workers 1 --exams 24 --seed 1 --side 96"}
     config["index"] = {"labelled": "--split 0.5 0.2 0.3"}
     page = page_of(config, tmp_path)
     for method in config["methods"]:

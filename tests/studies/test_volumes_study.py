@@ -85,8 +85,8 @@ def test_a_study_of_volumes_ends_in_its_report(tmp_path):
         # the study's own settings for slices and tissues are for larger ones
         given.pop("overrides", None)
     config["phantom"] = {
-        "unlabelled": "--layout brats --exams 6 --seed 1 --side 16 --set tumour=0 --set tissues=1",
-        "labelled": "--layout brats --exams 8 --seed 2 --side 16 --set radius=25,30",
+        "unlabelled": "--layout brats --workers 1 --exams 6 --seed 1 --side 16 --set tumour=0 --set tissues=1",
+        "labelled": "--layout brats --workers 1 --exams 8 --seed 2 --side 16 --set radius=25,30",
     }
     config["index"] = {"unlabelled": "--channels t1,flair --split 0.5 0.2 0.3", "labelled": "--split 0.5 0.2 0.3"}
     page = page_of(config, tmp_path)

@@ -1,0 +1,84 @@
+"""The quick Python against the usual one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.quick_python import quick_python
+
+SAYS = """
+import logging, os, sys
+print(sys.argv[1:], os.getcwd(), os.environ["WHO"], __name__, sys.stdin.read())
+logging.warning("heard")
+sys.exit(int(sys.argv[1]))
+"""
+
+
+def started(python: str, folder, *arguments: str, **options) -> subprocess.Popen:
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(
+        [python, *arguments], cwd=folder, env=os.environ | {"WHO": "me"}, text=True, **streams, **options
+    )
+
+
+@pytest.mark.parametrize("code", ["0", "3"])
+def test_a_module_has_its_own_arguments_streams_folder_and_end(code, tmp_path):
+    (tmp_path / "says.py").write_text(SAYS)
+    ends = []
+    for python in (quick_python(), sys.executable):
+        process = started(python, tmp_path, "-m", "says", code, "é --x")
+        ends.append((*process.communicate("asked"), process.returncode))
+    assert ends[0] == ends[1] and ends[0][0].endswith("me __main__ asked\n") and ends[0][2] == int(code)
+
+
+def test_an_error_is_told_as_usual(tmp_path):
+    (tmp_path / "fails.py").write_text("raise KeyError('lost')")
+    process = started(quick_python(), tmp_path, "-m", "fails")
+    said = process.communicate()[1]
+    assert process.returncode == 1 and said.startswith("Traceback") and said.endswith("KeyError: 'lost'\n")
+
+
+def test_a_text_is_quick_too_and_a_file_is_handed_to_the_usual_one(tmp_path):
+    (tmp_path / "one.py").write_text(one := "import sys; print(sys.argv, 'monai' in sys.modules, __name__)")
+    process = started(quick_python(), tmp_path, "-W", "ignore", "-c", one, "more")
+    assert process.communicate()[0] == "['-c', 'more'] True __main__\n"
+    process = started(quick_python(), tmp_path, "-W", "ignore", "one.py", "more")
+    assert process.communicate()[0] == "['one.py', 'more'] False __main__\n"
+
+
+WAITS = """
+import os, signal, subprocess, sys, time
+if sys.argv[1:]:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+else:
+    print(subprocess.Popen([sys.executable, "-m", "waits", "more"]).pid, flush=True)
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_signal_reaches_it(tmp_path):
+    (tmp_path / "waits.py").write_text(WAITS)
+    process = started(quick_python(), tmp_path, "-m", "waits", "more")
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 5
+
+
+def test_killed_it_dies_with_what_it_started(tmp_path):
+    (tmp_path / "waits.py").write_text(WAITS)
+    process = started(quick_python(), tmp_path, "-m", "waits")
+    family = [psutil.Process(int(process.stdout.readline())) for _ in range(3)]
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    deadline = time.time() + 20
+    while time.time() < deadline and any(one.is_running() and one.status() != "zombie" for one in family):
+        time.sleep(0.02)
+    assert not any(one.is_running() and one.status() != "zombie" for one in family)
