@@ -9,15 +9,20 @@ from pathlib import Path
 import pydicom
 import pytest
 import torch
+import yaml
 from hypothesis import settings
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
 
+from tests.processes import import_once
 from tests.quick_python import quick_python
 
 ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("planewise", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("planewise")
 torch.set_num_threads(1)
+# the same loader in C: MONAI reads every config again and again, which was a tenth of all tests' time
+yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+import_once()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
