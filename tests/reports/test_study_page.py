@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from pathlib import Path
 
@@ -193,6 +194,14 @@ def test_every_score_and_every_method_has_its_panels():
     figure = paired_draws(scores, "mean AUC")
     pairs = [[list(line.get_ydata()) for line in axes.get_lines()] for axes in figure.axes]
     assert pairs == [[[0.6, 0.7]], [[0.5, 0.9]]]
+    assert figure.axes[0].get_ylim() == (0, 1)
+    # a kappa may be worse than chance
+    worse = {("none", 9): {0: -0.3}, ("relative_patch_location", 9): {0: 0.1}}
+    axes = paired_draws(worse, "kappa").axes[0]
+    assert axes.get_ylim() == pytest.approx((-0.35, 1))
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["scratch", "relative\npatch\nlocation"]
+    rows = {("none", 9): [[{"epoch": 1, "val_kappa": -0.1}, {"epoch": 2, "val_kappa": math.nan}, {"epoch": 3}]]}
+    assert finetune_curves(rows, {"val_kappa": "kappa"}).axes[0].get_ylim() == pytest.approx((-0.15, 1))
 
 
 def test_scores_by_count_go_through_the_means_of_the_draws():

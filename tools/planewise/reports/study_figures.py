@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -115,7 +117,7 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
 
     Args:
         histories: method and number of labelled exams to the draws.
-        scores: columns of the histories to their captions, a row of panels each; all but losses lie in [0, 1].
+        scores: columns of the histories to their captions, a row of panels each; all but losses are at most 1.
     """
     counts = sorted({count for _, count in histories})
     figure = Figure(figsize=(4.2 * len(counts), 3.4 * len(scores)), layout="constrained")
@@ -130,7 +132,8 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
                     _curve(axes, rows, column, METHOD_COLOURS.get(method, "k"), "-", label)
             axes.set(title=f"{count} labelled exam{'s' if count > 1 else ''}", xlabel="epoch")
             if not column.endswith("loss"):
-                axes.set_ylim(0, 1)
+                runs = (rows for (_, of_count), draws in histories.items() if of_count == count for rows in draws)
+                axes.set_ylim(_lowest(row[column] for rows in runs for row in rows if column in row), 1)
         line[0].set_ylabel(name)
     # below: over a dozen lines it would hide them
     named = {}
@@ -140,6 +143,12 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
     if named:
         _legend_below(figure, list(named.values()))
     return figure
+
+
+def _lowest(scores: Iterable[float]) -> float:
+    """Where an axis of scores begins: at 0, or below the lowest, as a kappa worse than chance may be."""
+    lowest = min((score for score in scores if math.isfinite(score)), default=0.0)
+    return 0.0 if lowest >= 0 else lowest - 0.05
 
 
 def _legend_below(figure: Figure, handles: Sequence[Line2D]) -> None:
@@ -231,6 +240,7 @@ def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: st
     """
     counts = sorted({count for _, count in scores})
     methods = [method for method in dict.fromkeys(method for method, _ in scores) if method != baseline]
+    lowest = _lowest(score for draws in scores.values() for score in draws.values())
     figure = Figure(figsize=(max(4.0, 2.4 * len(counts)), 3.6 * max(1, len(methods))), layout="constrained")
     panels = figure.subplots(max(1, len(methods)), max(1, len(counts)), squeeze=False, sharey=True)
     for line, method in zip(panels, methods, strict=False):
@@ -239,7 +249,7 @@ def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: st
             for draw in sorted(before.keys() & after.keys()):
                 colour = METHOD_COLOURS.get(method, "k")
                 axes.plot([0, 1], [before[draw], after[draw]], "o-", color=colour, lw=1.2, ms=4, alpha=0.8)
-            axes.set(xlim=(-0.3, 1.3), ylim=(0, 1), title=f"{count} exam{'s' if count > 1 else ''}")
-            axes.set_xticks([0, 1], ["scratch", method_name(method)])
+            axes.set(xlim=(-0.3, 1.3), ylim=(lowest, 1), title=f"{count} exam{'s' if count > 1 else ''}")
+            axes.set_xticks([0, 1], ["scratch", textwrap.fill(method_name(method), 12)])
         line[0].set_ylabel(name)
     return figure
