@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import zipfile
 
@@ -30,6 +31,12 @@ def infers_from(name, datalist):
     """What tells a bundle's inference config where images are."""
     takes_images = "\ninput:" in (source(name) / "configs/inference.yaml").read_text()
     return {"input": datalist, "section": "training", "num_exams": 1} if takes_images else {"datalist": datalist}
+
+
+@pytest.mark.parametrize("name", ["planewise", "planewise.engines"])
+def test_planewise_cannot_be_imported_where_packages_are_exported(name):
+    done = subprocess.run([sys.executable, "-c", f"import {name}"], capture_output=True, text=True)
+    assert done.returncode == 1 and "ModuleNotFoundError" in done.stderr
 
 
 @pytest.mark.parametrize("name", one_of_each_kind(BUNDLES))

@@ -26,7 +26,7 @@ def small(name: str) -> dict:
 
 @pytest.fixture(
     scope="module",
-    params=["downstream_cardiac_sax_segmentation", pytest.param("pretext_cardiac_multitask", marks=pytest.mark.slow)],
+    params=[pytest.param(name, marks=[pytest.mark.slow] if name.startswith("pretext_") else []) for name in TASKS],
 )
 def places(request, tmp_path_factory):
     """A task, its sites' datalists, and the folder that they lie in."""

@@ -132,8 +132,7 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
                     _curve(axes, rows, column, METHOD_COLOURS.get(method, "k"), "-", label)
             axes.set(title=f"{count} labelled exam{'s' if count > 1 else ''}", xlabel="epoch")
             if not column.endswith("loss"):
-                runs = (rows for (_, of_count), draws in histories.items() if of_count == count for rows in draws)
-                axes.set_ylim(_lowest(row[column] for rows in runs for row in rows if column in row), 1)
+                axes.set_ylim(_lowest(score for curve in axes.get_lines() for score in curve.get_ydata()), 1)
         line[0].set_ylabel(name)
     # below: over a dozen lines it would hide them
     named = {}
