@@ -2,7 +2,10 @@
 
 import csv
 import json
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -121,7 +124,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
     none = dict.fromkeys(sure) | {"verdict": "no plane", "reasons": ["peak 0.10, at least 0.5 is needed"]}
     plan = {"slices": 3, "bounds_measured_on": "9 phantom exams", "views": {"2ch": sure, "4ch": none}}
 
-    def planned(bundle, settings):
+    def planned(bundle, settings, watch):
         folder = settings["output_dir"] / "heart"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "plan.json").write_text(json.dumps(plan))
@@ -143,7 +146,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
 def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, handed, tmp_path, monkeypatch):
     asked = {}
 
-    def stopped(bundle, settings):
+    def stopped(bundle, settings, watch):
         asked[bundle.name] = settings
         raise InputError("seen")
 
@@ -154,6 +157,34 @@ def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, h
     run("plan", tmp_path, "-o", tmp_path / "out", "--weights", weights, "--heart", weights, *given)
     assert asked[PLANS]["min_obliquity"] == handed
     assert "min_obliquity" not in asked[SEGMENTS]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_plan_that_is_stopped_or_that_fails_leaves_nothing_running(fails, exam, tmp_path):
+    pids = {name: tmp_path / name / "pid" for name in (PLANS, SEGMENTS)}
+    says_its_pid = "$open('pid', 'w').write(str(__import__('os').getpid()))"
+    for name, pid in pids.items():
+        waits, other = "$__import__('time').sleep(120)", next(path for path in pids.values() if path != pid)
+        if fails and name == SEGMENTS:
+            waits = f"$next(1 / 0 for _ in iter(int, 1) if __import__('os').path.isfile({str(other)!r}))"
+        (pid.parent / "configs").mkdir(parents=True)
+        (pid.parent / "configs/inference.yaml").write_text(json.dumps({"run": [says_its_pid, waits]}))
+    options = ["--weights", exam, "--heart", exam, "--bundles", tmp_path, "-o", tmp_path / "out"]
+    command = [sys.executable, "-m", "planewise", "plan", exam, *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as planning:
+        _until(lambda: all(pid.is_file() and pid.read_text() for pid in pids.values()))
+        if not fails:
+            planning.terminate()
+        assert planning.wait(60) == (1 if fails else 143)
+        assert not fails or f"{SEGMENTS} ended with an error" in planning.stderr.read()
+    _until(lambda: not any(Path("/proc", pid.read_text()).exists() for pid in pids.values()))
+
+
+def _until(is_so):
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("command", ["plan", "segment"])

@@ -1,6 +1,8 @@
 """The console script: one file per subcommand, each a typed function whose docstring is its help."""
 
 import logging
+import signal
+import sys
 
 import typer
 
@@ -9,12 +11,16 @@ from planewise.commands import align, check, index, inspect, package, phantom, p
 # says when MONAI is imported that a GPU decoder is missing, which nobody asked for
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
-app = typer.Typer(
-    name="planewise",
-    help="Exams in; datalists, pictures, reports and bundles out; training is `python -m monai.bundle run` in bundles/.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(name="planewise", no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def planewise() -> None:
+    """Exams in; datalists, pictures, reports and bundles out; training is `python -m monai.bundle run` in bundles/."""
+    # `kill` and a cluster's time limit end a command as Ctrl-C does: with the processes that it started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 app.command(name="index")(index.index)
 app.command(name="align")(align.align)
 app.command(name="inspect")(inspect.inspect)
