@@ -26,8 +26,8 @@ class DenseNetEncoder(DenseNet):
         growth_rate: channels that every layer adds.
         blocks: number of layers of the four blocks.
 
-    `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of five levels, finest first:
-    the first convolution at H/2, and the end of every block, at H/4 to H/32.
+    `forward` takes ``(B, 3, H, W)``, or ``(B, 1, H, W)``, whose channel it repeats three times, and returns the features of
+    five levels, finest first: the first convolution at H/2, and the end of every block, at H/4 to H/32.
 
     Raises:
         ValueError: there are not four blocks; or the image has less than 29 pixels a side.

@@ -13,7 +13,8 @@ class EmbeddingNet(NamedParts):
     Args:
         encoder: gives the features of every level, finest first, and has ``out_channels``.
 
-    `forward` takes ``(B, 1, H, W)`` and returns ``(B, encoder.out_channels)``, as `encoder_features` does.
+    `forward` takes what the encoder takes, ``(B, C, H, W)``, or ``(B, C, H, W, D)`` of volumes, and returns
+    ``(B, encoder.out_channels)``, as `encoder_features` does.
     """
 
     def __init__(self, encoder: nn.Module) -> None:
