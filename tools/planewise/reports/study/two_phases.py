@@ -7,6 +7,7 @@ from itertools import product
 
 from planewise.reports import paper_tables
 from planewise.reports.paper_tables import BACKBONES, IMAGES, PRETRAININGS
+from planewise.reports.study.budgets import add_budgets
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
@@ -78,6 +79,7 @@ def add(page: Page, study: StudyFolder) -> None:
             for name, contents in _by_method(runs)
         ],
     )
+    add_budgets(page, study)
     if len({content["exams"] for _, contents in _by_method(runs) for content in contents}) > 1:
         page.add(
             "<p class=note>Methods with fewer test exams work on hearts alone, and left out exams whose mask cannot "

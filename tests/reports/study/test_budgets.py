@@ -1,0 +1,98 @@
+"""Budgets of the pretrainings: steps worked out by hand, and who is named together."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+from planewise.reports.study import classification
+from planewise.reports.study.budgets import Budget, budgets_in_words, steps_in_words
+
+from tests.reports.study.studies import study_folder, tables_of, write
+
+
+def settings(sampler="Exam", **own):
+    return {"train": {"sampler": {"_target_": f"planewise.data.{sampler}Sampler"}}, "batch_size": 16, **own}
+
+
+@pytest.mark.parametrize(
+    ("config", "epochs", "words"),
+    [
+        (settings(samples_per_epoch=800), 20, "1000 steps of 16 slices"),
+        # 50 of 16 and one of 10
+        (settings(samples_per_epoch=810), 20, "1020 steps of 16 slices"),
+        (settings("Pair", samples_per_epoch=400, batch_size=8), 20, "1000 steps of 8 pairs of slices"),
+        (
+            settings("Series", samples_per_epoch=60, batch_size=1, max_slices=64),
+            15,
+            "900 steps of 1 series of up to 64 slices",
+        ),
+        (settings("Series", samples_per_epoch=60, batch_size=2, max_slices=None), 1, "30 steps of 2 whole series"),
+        (settings(samples_per_epoch=80, batch_size=8, spatial_dims=3), 8, "80 steps of 8 volumes"),
+        (settings(samples_per_epoch=5, batch_size=1, spatial_dims=3), 2, "10 steps of 1 volume"),
+        (settings(samples_per_epoch=1280, batch_size=64, spatial_dims=2), 10, "200 steps of 64 slices"),
+        (
+            settings(samples_per_epoch=None, samples_per_exam=8, batch_size=256),
+            500,
+            "500 passes over the exams, 8 slices of each, in steps of 256 slices",
+        ),
+        (
+            settings("Series", samples_per_epoch=None, batch_size=1, max_slices=64),
+            100,
+            "100 passes over the exams in steps of 1 series of up to 64 slices",
+        ),
+    ],
+)
+def test_steps_are_those_of_the_epochs_that_were_trained(config, epochs, words):
+    assert steps_in_words(config, epochs) == words
+
+
+def test_several_processes_share_an_epoch():
+    # 805 slices, 1 too many for 4 processes: 804 in batches of 64
+    assert steps_in_words(settings(samples_per_epoch=805), 10, processes=4) == "130 steps of 64 slices"
+
+
+def test_photographs_are_called_so():
+    config = settings(samples_per_epoch=320, spatial_dims=2)
+    assert steps_in_words(config, 20, photographs=True) == "400 steps of 16 photographs"
+
+
+def test_those_that_agree_are_named_together():
+    slices, series = "1000 steps of 16 slices", "900 steps of 1 whole series"
+    words = budgets_in_words(
+        {
+            "location": Budget(series, 0.001, ("a",)),
+            "jigsaw": Budget(slices, 0.001, ("a",)),
+            "sax_position": Budget(slices, 0.003, ("a",)),
+            "simclr": Budget(slices, 0.001, ("b",)),
+        }
+    )
+    assert words == (
+        "Budgets of pretraining: 1000 steps of 16 slices for jigsaw, anatomical positions and SimCLR; 900 steps of 1 whole "
+        "series for location. A step shows the network that much and corrects it once. The learning rate, how far a step "
+        "corrects, is at most 0.001; for anatomical positions 0.003. Other exams than most had: SimCLR."
+    )
+    words = budgets_in_words({name: Budget(slices, 0.001, ("a",)) for name in ("jigsaw", "simclr")})
+    assert "1000 steps of 16 slices for all." in words and "is at most 0.001. All learned from the same" in words
+    assert budgets_in_words({"jigsaw": Budget(slices)}).startswith(
+        "Budgets of pretraining: 1000 steps of 16 slices for jigsaw."
+    )
+
+
+def test_the_note_is_of_what_the_runs_left(tmp_path):
+    for name, rate, epochs in (("multitask", 0.003, (1, 2)), ("jigsaw", 0.001, (1, 2, 3))):
+        folder = tmp_path / "pretrain" / name
+        write(folder / "run.json", {"processes": 1, "files": {"unlabelled.json": "a hash"}})
+        # stopped early: max_epochs is not what was trained
+        config = settings(samples_per_epoch=32, max_epochs=9, learning_rate="$@base * 2")
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        rows = "".join(f"{epoch},{rate / epoch}\n" for epoch in epochs)
+        (folder / "history.csv").write_text("epoch,learning_rate\n" + rows)
+    content = {"exams": 3, "macro_auc": 0.5, "auc": {"acl": 0.5}, "positives": {"acl": 1}}
+    write(tmp_path / "finetune/none/16/0/test/metrics.json", content)
+    study = study_folder(tmp_path, anatomy="knee", pretexts=["multitask", "jigsaw", "to_come"])
+    _, page = tables_of(classification, study)
+    (note,) = re.findall("<p class=note>(Budgets[^<]*)</p>", page.html(""))
+    assert "4 steps of 16 slices for multitask; 6 steps of 16 slices for jigsaw." in note
+    assert "is at most 0.003; for jigsaw 0.001." in note and "All learned from the same list of exams." in note

@@ -1,0 +1,129 @@
+"""What every pretraining of a study was given: steps, what is in a step, learning rate, exams."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from planewise.reports.history import read_history
+from planewise.reports.study.folder import StudyFolder, read_json
+from planewise.reports.study.page import Page
+from planewise.reports.study_figures import method_name
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a pretraining was given.
+
+    Attributes:
+        steps: how many, and of what, in words.
+        rate: the highest learning rate; None where the history has none.
+        exams: what tells its datalist from another; None where the run has no record.
+    """
+
+    steps: str
+    rate: float | None = None
+    exams: tuple[str, ...] | None = None
+
+
+def add_budgets(page: Page, study: StudyFolder) -> None:
+    """A note for the main table; nothing where no pretraining left its settings and its history."""
+    budgets = {name: budget for name in study.pretexts if (budget := _read(study, name))}
+    if budgets:
+        page.add(f"<p class=note>{budgets_in_words(budgets)}</p>")
+
+
+def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
+    """Sentences in which pretrainings that agree are named together, and those that differ by themselves.
+
+    Args:
+        budgets: pretraining to its budget.
+    """
+    each = _together({name: budget.steps for name, budget in budgets.items()})
+    steps = "; ".join(
+        f"{steps} for {'all' if len(names) == len(budgets) > 1 else _listed(names)}" for steps, names in each.items()
+    )
+    sentences = [f"Budgets of pretraining: {steps}. A step shows the network that much and corrects it once."]
+    rates = {name: f"{budget.rate:g}" for name, budget in budgets.items() if budget.rate is not None}
+    if rates:
+        (most, _), *others = _together(rates).items()
+        differing = "".join(f"; for {_listed(names)} {rate}" for rate, names in others)
+        sentences.append(f"The learning rate, how far a step corrects, is at most {most}{differing}.")
+    exams = _together({name: budget.exams for name, budget in budgets.items() if budget.exams})
+    if len(exams) == 1:
+        sentences.append("All learned from the same list of exams.")
+    elif exams:
+        _, *others = exams.values()
+        sentences.append(f"Other exams than most had: {'; '.join(map(_listed, others))}.")
+    return " ".join(sentences)
+
+
+def steps_in_words(config: Mapping[str, Any], epochs: int, processes: int = 1, photographs: bool = False) -> str:
+    """How many steps a run made, and what was in each: ``"1000 steps of 16 slices"``.
+
+    Where an epoch is a pass over the exams, the run's settings do not tell its steps: passes are told instead.
+
+    Args:
+        config: the run's settings.
+        epochs: that it trained.
+        processes: that shared each step; ``batch_size`` counts for one.
+        photographs: whether images are photographs.
+    """
+    items = int(config["batch_size"]) * processes
+    one, several = _units(config, photographs)
+    if length := config.get("samples_per_epoch"):
+        # processes drop what does not divide by them, as `planewise.data.turns`
+        steps = epochs * math.ceil((length - length % processes) / items)
+        return f"{steps} steps of {items} {one if items == 1 else several}"
+    drawn = config.get("samples_per_exam")
+    of_each = f", {drawn} {one if drawn == 1 else several} of each," if drawn else ""
+    return f"{epochs} passes over the exams{of_each} in steps of {items} {one if items == 1 else several}"
+
+
+def _units(config: Mapping[str, Any], photographs: bool) -> tuple[str, str]:
+    """What a batch is counted in: one, and several."""
+    sampler = config["train"]["sampler"]["_target_"]
+    if sampler.endswith("SeriesSampler"):
+        most = config.get("max_slices")
+        unit = f"series of up to {most} slices" if most else "whole series"
+        return unit, unit
+    if sampler.endswith("PairSampler"):
+        return "pair of slices", "pairs of slices"
+    if photographs:
+        return "photograph", "photographs"
+    return ("volume", "volumes") if config.get("spatial_dims") == 3 else ("slice", "slices")
+
+
+def _read(study: StudyFolder, name: str) -> Budget | None:
+    folder = study.path / "pretrain" / name
+    config, history = folder / "config.yaml", read_history(folder / "history.csv")
+    if not config.is_file() or not history:
+        return None
+    run = read_json(folder / "run.json") or {}
+    steps = steps_in_words(
+        yaml.safe_load(config.read_text()),
+        history[-1]["epoch"],
+        run.get("processes", 1),
+        photographs=study.config["anatomy"] == "photograph",
+    )
+    # the settings may hold an expression in place of the rate
+    rate = max((row["learning_rate"] for row in history if "learning_rate" in row), default=None)
+    return Budget(steps, rate, tuple(sorted(run.get("files", {}).values())) or None)
+
+
+def _together(values: Mapping[str, Any]) -> dict[Any, list[str]]:
+    """Each value to the names that have it, the value that most have first."""
+    names: dict[Any, list[str]] = {}
+    for name, value in values.items():
+        names.setdefault(value, []).append(name)
+    return dict(sorted(names.items(), key=lambda entry: -len(entry[1])))
+
+
+def _listed(names: list[str]) -> str:
+    """``"a, b and c"``, as a page calls them."""
+    *before, last = map(method_name, names)
+    return f"{', '.join(before)} and {last}" if before else last
