@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from planewise.reports.study.budgets import add_budgets
+from planewise.reports.study.convergence import add_convergence
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
@@ -29,6 +31,7 @@ def add(page: Page, study: StudyFolder) -> None:
     ]
     header = [f"{count} ({round(100 * count / most)} %)" for count in runs.counts]
     page.table("Kappa, by the number of graded photographs (Fig. 4)", ["method", *header], rows)
+    add_budgets(page, study)
     grades = list(runs.any["recall"])
     page.table(
         "Share of each true grade that was told",
@@ -42,17 +45,12 @@ def add(page: Page, study: StudyFolder) -> None:
             for count, method, draws in runs.cells()
         ],
     )
-    converged = [
-        Row.of(
-            f"{count}, {method_name(method)}",
-            *(over_draws((content.get(key) for content in draws.values()), 1) for key in ("converged_epoch", "epochs")),
+    if add_convergence(page, runs, "val_kappa", "Speed of convergence (Fig. 6)"):
+        page.add(
+            "<p class=note>The first epoch at which the validation kappa was as high as the best from scratch in all its "
+            f"epochs, draw by draw, with all {most} graded photographs; cells are over the draws that got there. The paper's "
+            "figure shows the curves, which are below.</p>"
         )
-        for count, method, draws in runs.cells()
-        if any("converged_epoch" in content for content in draws.values())
-    ]
-    if converged:
-        page.table("Epochs to converge (Fig. 6)", ["graded photographs, method", "to converge", "trained"], converged)
-        page.add("<p class=note>The first epoch at which the validation loss had fallen by 95 % of its whole fall.</p>")
     add_paired(page, kappa, "kappa", study.repeats)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_kappa": "validation, kappa"})
     page.figure(curves, "Validation while fine-tuning, a line for each draw.")

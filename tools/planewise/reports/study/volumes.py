@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from planewise.metrics import epoch_that_reached
+from collections.abc import Collection
+
 from planewise.reports import paper_tables
+from planewise.reports.study.convergence import add_convergence
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
@@ -12,8 +14,6 @@ from planewise.reports.study.paired import Scores, add_differences
 from planewise.reports.study_figures import method_name
 
 _SCRATCH, _2D = "none", "_2d"
-#: The column of a history that tells how a fine-tuning goes on.
-_VALIDATION = "val_mean_dice"
 
 
 def add(page: Page, study: StudyFolder) -> None:
@@ -89,32 +89,16 @@ def _add_2d(page: Page, runs: FineTunings, dice: Scores) -> None:
 
 
 def _add_convergence(page: Page, runs: FineTunings) -> None:
-    """When the validation of each method was as good as that from scratch ever was, with all labelled cases."""
-    most, rows = max(runs.counts), []
-    curves = {
-        method: dict(zip(draws, runs.histories[method, most], strict=True))
-        for (method, count), draws in runs.scores.items()
-        if count == most
-    }
-    for method in runs.study.methods:
-        flat = f"{_SCRATCH}{_2D}"
-        baseline = flat if method.endswith(_2D) and flat in curves else _SCRATCH
-        reached, compared = [], 0
-        for draw in sorted(curves.get(method, {}).keys() & curves.get(baseline, {}).keys()):
-            bars = [row[_VALIDATION] for row in curves[baseline][draw] if _VALIDATION in row]
-            own = [row for row in curves[method][draw] if _VALIDATION in row]
-            if bars and own:
-                compared += 1
-                reached.append(
-                    epoch_that_reached([row["epoch"] for row in own], [row[_VALIDATION] for row in own], max(bars))
-                )
-        if compared:
-            there = f"{sum(epoch is not None for epoch in reached)} of {compared}"
-            rows.append(Row.of(method_name(method), over_draws(reached, 1), there))
-    if rows:
-        page.table("Speed of convergence (Fig. 5)", ["method", "epoch", "draws that got there"], rows)
+    """When the validation of each method was as good as that from scratch ever was."""
+    if add_convergence(page, runs, "val_mean_dice", "Speed of convergence (Fig. 5)", _baseline):
         page.add(
             "<p class=note>The first epoch at which the validation Dice was as high as the best from scratch in all its "
-            f"epochs, draw by draw, with all {most} labelled cases; in 2D the best from scratch in 2D. Cells are over the "
-            "draws that got there. The curves are above.</p>"
+            f"epochs, draw by draw, with all {max(runs.counts)} labelled cases; in 2D the best from scratch in 2D. Cells are "
+            "over the draws that got there. The curves are above.</p>"
         )
+
+
+def _baseline(method: str, curves: Collection[str]) -> str:
+    """What a method is compared with: scratch, in 2D its own."""
+    flat = f"{_SCRATCH}{_2D}"
+    return flat if method.endswith(_2D) and flat in curves else _SCRATCH

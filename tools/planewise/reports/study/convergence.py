@@ -1,0 +1,65 @@
+"""How soon a fine-tuning is as good as training from scratch ever is (Taleb 2020, Figs. 5 and 6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+
+from planewise.metrics import epoch_that_reached
+from planewise.reports.study.finetunings import FineTunings
+from planewise.reports.study.numbers import over_draws
+from planewise.reports.study.page import Page, Row
+from planewise.reports.study_figures import method_name
+
+
+def scratch(method: str, trained: Collection[str]) -> str:
+    """The method from scratch, which any other is compared with."""
+    return "none"
+
+
+def add_convergence(
+    page: Page,
+    runs: FineTunings,
+    column: str,
+    title: str,
+    baseline_of: Callable[[str, Collection[str]], str] = scratch,
+) -> bool:
+    """A table of the first epoch at which each method's validation was as good as its baseline's best, draw by draw, with
+    most labelled exams: with few, what is learned from scratch may be next to nothing, which any method reaches at once.
+
+    Args:
+        page: the page to add to.
+        runs: fine-tunings.
+        column: of their histories, larger is better.
+        title: title of the table.
+        baseline_of: a method and all methods that were trained, to the one that it is compared with.
+
+    Returns:
+        Whether there was anything to compare.
+    """
+    most = max(runs.counts)
+    curves = {
+        method: dict(zip(draws, runs.histories[method, most], strict=True))
+        for (method, count), draws in runs.scores.items()
+        if count == most
+    }
+    rows = []
+    for method in runs.study.methods:
+        baseline = curves.get(baseline_of(method, curves), {})
+        reached, compared = [], 0
+        for draw in sorted(curves.get(method, {}).keys() & baseline.keys()):
+            bars, own = _scores(baseline[draw], column), _scores(curves[method][draw], column)
+            if bars and own:
+                compared += 1
+                reached.append(epoch_that_reached(list(own), list(own.values()), max(bars.values())))
+        if compared:
+            there = f"{sum(epoch is not None for epoch in reached)} of {compared}"
+            rows.append(Row.of(method_name(method), over_draws(reached, 1), there))
+    if rows:
+        page.table(title, ["method", "epoch", "draws that got there"], rows)
+    return bool(rows)
+
+
+def _scores(history: list[dict[str, float]], column: str) -> dict[int, float]:
+    """Epoch to score, of the epochs that have one."""
+    return {row["epoch"]: row[column] for row in history if math.isfinite(row.get(column, math.nan))}
