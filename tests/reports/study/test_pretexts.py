@@ -66,9 +66,15 @@ def test_pretexts_that_choose_stand_beside_chance(tmp_path):
     write(
         tmp_path / "pretrain/lax_position/test/metrics.json", {"mean": {"dice": {"mean": 0.5}}, "none": {"accuracy": 1}}
     )
-    tables, _ = tables_of(pretexts, study_folder(tmp_path, pretexts=["rotation", "jigsaw", "lax_position"]))
+    retrieval = {"candidates": 8, "top1": 0.625, "top5": 0.9, "chance1": 0.125, "chance5": 0.625}
+    write(tmp_path / "pretrain/exemplar/test/metrics.json", {"volumes": 8, "retrieval": retrieval})
+    names = ["rotation", "exemplar", "jigsaw", "lax_position"]
+    tables, page = tables_of(pretexts, study_folder(tmp_path, pretexts=names))
     assert tables["Pretexts that choose among answers"] == [
         ["pretext", "right", "by chance"],
         ["rotation", "0.750", "0.1"],
+        ["exemplar", "0.625", "0.125"],
         ["jigsaw", "0.500", "0.001"],
     ]
+    assert "<p class=note>exemplar: right is where" in page.html("")
+    assert "right is where" not in tables_of(pretexts, study_folder(tmp_path, pretexts=["rotation"]))[1].html("")

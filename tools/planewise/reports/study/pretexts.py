@@ -41,6 +41,11 @@ def add(page: Page, study: StudyFolder) -> None:
         )
     if rows := _answer_rows(metrics):
         page.table("Pretexts that choose among answers", ["pretext", "right", "by chance"], rows)
+    if searching := [method_name(name) for name, content in metrics.items() if "retrieval" in content]:
+        page.add(
+            f"<p class=note>{', '.join(searching)}: right is where the image whose features are most alike, of all that "
+            "are compared, is the same image, changed at random.</p>"
+        )
     histories = {name: read_history(study.path / "pretrain" / name / "history.csv") for name in metrics}
     page.figure(pretext_curves(histories), "Learning curves of the pretexts.")
     best = "multitask" if "multitask" in metrics else next(iter(metrics))
@@ -59,12 +64,13 @@ def add(page: Page, study: StudyFolder) -> None:
 
 
 def _answer_rows(metrics: dict[str, dict]) -> list[Row]:
-    """How often a pretext that is a classification is right: turns, puzzles, places, orders."""
+    """How often a pretext that is a classification is right: turns, puzzles, places, orders, other views."""
     return [
-        Row.of(method_name(name), f"{found['accuracy']:.3f}", f"{found['chance']:.3g}")
+        Row.of(method_name(name), f"{found[right]:.3f}", f"{found[chance]:.3g}")
         for name, content in metrics.items()
         for found in content.values()
-        if isinstance(found, dict) and {"accuracy", "chance"} <= found.keys()
+        for right, chance in (("accuracy", "chance"), ("top1", "chance1"))
+        if isinstance(found, dict) and {right, chance} <= found.keys()
     ]
 
 
