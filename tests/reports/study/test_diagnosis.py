@@ -12,13 +12,50 @@ def test_macro_auc_over_the_draws_with_the_papers(tmp_path):
     for (method, count, draw), auc in runs.items():
         write(tmp_path / f"diagnose/{method}/{count}/{draw}/metrics.json", {"macro_auc": auc})
     write(tmp_path / "diagnose/reference/test/metrics.json", {"macro_auc": 0.94125, "exams": 18})
-    tables, _ = tables_of(diagnosis, study_folder(tmp_path))
-    assert tables["Macro AUC"] == [
-        ["labelled exams, method", "macro AUC", "test exams"],
-        ["reference masks: the most that segmentation can give", "0.9413", "18"],
-        # the paper has no 2 exams
+    tables, page = tables_of(diagnosis, study_folder(tmp_path))
+    header, reference, *rows = tables["Macro AUC"]
+    assert header == ["labelled exams, method", "macro AUC", "test exams"]
+    assert reference == ["reference masks: the most that segmentation can give", "0.9413", "18"]
+    assert [row for row in rows if "Zhang" not in row[0]] == [
         ["2, multitask", "0.750", ""],
         # the deviation that two draws 0.1 apart say their population has
         ["4, from scratch", "0.850 (0.071)", ""],
-        ["4, Zhang 2024, from scratch", "0.8250", ""],
     ]
+    # all of the paper's Table 3: 14 methods with 1, 4, 16, 32 and 64 exams, and none with 2
+    assert len(rows) == 2 + 14 * 5
+    assert rows[14][0] == "2, multitask" and rows[15:18] == [
+        ["4, from scratch", "0.850 (0.071)", ""],
+        ["4, Zhang 2024, from scratch", "0.8250", ""],
+        ["4, Zhang 2024, multitask", "0.9030", ""],
+    ]
+    assert ["64, Zhang 2024, SimCLR†", "0.8730", ""] in rows
+    (table,) = page.tables
+    assert sum(row.published is not None for row in table.rows) == 14 * 5
+
+
+def test_methods_are_compared_draw_by_draw(tmp_path):
+    runs = {
+        "none": (0.6, 0.7, 0.9),
+        # +.1 +.2, in the last draw unknown: .15 -+ 12.706 * .0707 / sqrt(2)
+        "multitask": (0.7, 0.9, None),
+        # +.20 +.21 +.19 over scratch, .2 -+ 4.303 * .01 / sqrt(3); +.1 +.01 over multitask
+        "simclr": (0.8, 0.91, 1.09),
+    }
+    for method, scores in runs.items():
+        for draw, auc in enumerate(scores):
+            write(tmp_path / f"diagnose/{method}/4/{draw}/metrics.json", {"macro_auc": auc})
+    tables, page = tables_of(diagnosis, study_folder(tmp_path, methods=["none", "multitask", "simclr"]))
+    assert tables["Paired differences in macro AUC"][1:] == [
+        ["4, multitask less scratch", "+0.150", "0.071", "-0.485 to +0.785", "2 of 2", "+0.100 +0.200"],
+        ["4, SimCLR less scratch", "+0.200", "0.010", "+0.175 to +0.225", "3 of 3", "+0.200 +0.210 +0.190"],
+    ]
+    (row,) = tables["Paired differences in macro AUC from multitask"][1:]
+    assert row[0] == "4, SimCLR less multitask" and row[-1] == "+0.100 +0.010"
+    text = page.html("")
+    assert "do not decide between the two (the interval holds zero): 4, multitask less scratch.</p>" in text
+
+
+def test_of_reference_masks_alone_there_is_one_row(tmp_path):
+    write(tmp_path / "diagnose/reference/test/metrics.json", {"macro_auc": 0.9, "exams": 18})
+    tables, _ = tables_of(diagnosis, study_folder(tmp_path))
+    assert len(tables["Macro AUC"]) == 2 and list(tables) == ["Macro AUC"]

@@ -10,7 +10,7 @@ that end in ``_2d`` are of Taleb 2020, pretexts and segmentations of slices; ``s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -456,6 +456,16 @@ isensee                        80.36 90.80 84.32
 """
     ),
 )
+
+
+def whole(
+    tables: Sequence[Published[Mapping[int, Values]]], counts: Iterable[int], methods: Iterable[str]
+) -> tuple[list[int], list[str]]:
+    """Numbers of labelled exams and methods of a table that holds a study's and all of the papers': the numbers rising, the
+    study's methods before those that the papers alone have."""
+    theirs = [count for table in tables for row in table.values.values() for count in row]
+    names = [method for table in tables for method in table.values]
+    return sorted({*counts, *theirs}), list(dict.fromkeys([*methods, *names]))
 
 
 def of_these(tables: Sequence[Published[Values]], methods: Collection[str]) -> list[Published[Values]]:

@@ -65,7 +65,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
         data = ", ".join(dict.fromkeys(table.data for table in tables))
         whose += (
             f" Numbers in <i>grey italics</i> are published ones, on patients ({data}), at full size: they show what to "
-            "expect there, not what was repeated here."
+            "expect there, not what was repeated here. Of a grey row without a black one before it there is no run here."
         )
     page.add(f"<p class=warning>{whose} Research software, not for clinical use.</p>")
     page.extend(sections)

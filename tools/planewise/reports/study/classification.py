@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 
 from planewise.reports import paper_tables
+from planewise.reports.study.budgets import add_budgets
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
-from planewise.reports.study.paired import add_paired
+from planewise.reports.study.paired import Scores, add_paired
 from planewise.reports.study_figures import finetune_curves, method_name
 
 
@@ -33,9 +34,10 @@ def add(page: Page, study: StudyFolder) -> None:
         f"{start}</p>"
     )
     auc = runs.values(lambda content: content["macro_auc"])
-    counts = _counts(runs, paper_tables.INJURY_AUC)
-    rows = _mean_rows(auc, study.methods, counts, paper_tables.INJURY_AUC)
+    counts, methods = paper_tables.whole(paper_tables.INJURY_AUC, runs.counts, study.methods)
+    rows = [row for method in methods for row in _mean_rows(auc, method, method in study.methods, counts)]
     page.table("Mean AUC, by the number of labelled exams", ["method", *counts], rows)
+    add_budgets(page, study)
     rows = [
         Row.of(
             f"{count}, {method_name(method)}",
@@ -53,26 +55,14 @@ def add(page: Page, study: StudyFolder) -> None:
     runs.show(page, "saliency.png", ": where the network looked", at_least=max(runs.counts))
 
 
-def _counts(runs: FineTunings, papers: tuple[paper_tables.Published, ...]) -> list[int]:
-    """Numbers of labelled exams, ours and the papers'."""
-    theirs = {count for table in papers for row in table.values.values() for count in row}
-    return sorted({*runs.counts, *theirs})
-
-
-def _mean_rows(
-    auc: dict[tuple[str, int], dict[int, float]],
-    methods: list[str],
-    counts: list[int],
-    papers: tuple[paper_tables.Published, ...],
-) -> list[Row]:
-    """A row of each method, ours before the papers', a column of each number of labelled exams."""
+def _mean_rows(auc: Scores, method: str, ours: bool, counts: list[int]) -> list[Row]:
+    """A method's row, ours before the papers', a column of each number of labelled exams."""
     rows = []
-    for method in dict.fromkeys([*methods, *(name for table in papers for name in table.values)]):
-        if method in methods:
-            ours = [over_draws(auc[method, count].values()) if (method, count) in auc else "" for count in counts]
-            rows.append(Row.of(method_name(method), *ours))
-        for table in papers:
-            if theirs := table.values.get(method):
-                cells = [f"{theirs[count]:.3f}" if count in theirs else "" for count in counts]
-                rows.append(Row.of(f"{table.paper.name}, {method_name(method)}", *cells, published=table))
+    if ours:
+        cells = [over_draws(auc[method, count].values()) if (method, count) in auc else "" for count in counts]
+        rows.append(Row.of(method_name(method), *cells))
+    for table in paper_tables.INJURY_AUC:
+        if theirs := table.values.get(method):
+            cells = [f"{theirs[count]:.3f}" if count in theirs else "" for count in counts]
+            rows.append(Row.of(f"{table.paper.name}, {method_name(method)}", *cells, published=table))
     return rows

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import product
 
 from planewise.reports import paper_tables
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
+from planewise.reports.study.paired import Scores, add_paired
 from planewise.reports.study_figures import method_name
 
 
 def add(page: Page, study: StudyFolder) -> None:
-    scores: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for method, count, _, folder in study.runs("diagnose"):
-        content = read_json(folder / "metrics.json")
-        if content and content["macro_auc"] is not None:
-            scores[method, count].append(content["macro_auc"])
+    scores = _scores(study)
     reference = read_json(study.path / "diagnose" / "reference" / "test" / "metrics.json")
     if not scores and not reference:
         return
@@ -28,15 +26,31 @@ def add(page: Page, study: StudyFolder) -> None:
     if reference:
         name = "reference masks: the most that segmentation can give"
         rows.append(Row.of(name, reference["macro_auc"], reference["exams"]))
-    for count in sorted({count for _, count in scores}):
-        for method in study.methods:
-            if values := scores.get((method, count)):
-                rows.append(Row.of(f"{count}, {method_name(method)}", over_draws(values), ""))
-                for table in paper_tables.DIAGNOSIS_AUC:
-                    if count in table.values.get(method, {}):
-                        name = f"{count}, {table.paper.name}, {method_name(method)}"
-                        rows.append(Row.of(name, table.values[method][count], "", published=table))
+    papers = paper_tables.DIAGNOSIS_AUC if scores else ()
+    for count, method in product(*paper_tables.whole(papers, {count for _, count in scores}, study.methods)):
+        if draws := scores.get((method, count)):
+            rows.append(Row.of(f"{count}, {method_name(method)}", over_draws(draws.values()), ""))
+        for table in papers:
+            if count in table.values.get(method, {}):
+                name = f"{count}, {table.paper.name}, {method_name(method)}"
+                rows.append(Row.of(name, table.values[method][count], "", published=table))
     page.table("Macro AUC", ["labelled exams, method", "macro AUC", "test exams"], rows)
+    add_paired(page, scores, "macro AUC", study.repeats)
     page.figure(
         study.path / "diagnose" / "reference" / "test" / "roc.png", "ROC curves and confusion from reference masks."
     )
+
+
+def _scores(study: StudyFolder) -> Scores:
+    """Macro AUC of the draws that have one, in the page's order."""
+    found: dict[tuple[str, int], dict[int, float]] = defaultdict(dict)
+    for method, count, draw, folder in study.runs("diagnose"):
+        content = read_json(folder / "metrics.json")
+        if content and content["macro_auc"] is not None:
+            found[method, count][draw] = content["macro_auc"]
+    counts = sorted({count for _, count in found})
+    return {
+        (method, count): found[method, count]
+        for count, method in product(counts, study.methods)
+        if (method, count) in found
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from planewise.reports import paper_tables
 from planewise.reports.segmentation_figures import method_comparison
 from planewise.reports.shown_slices import SHOWN_SLICES, read_shown_slices
+from planewise.reports.study.budgets import add_budgets
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import pooled, published, spread
@@ -52,6 +54,8 @@ def add(page: Page, study: StudyFolder) -> None:
             header.insert(2, "mean, 1.0 mm where missed")
         beside = [table for table in papers.get(study.stack, ()) if table.paper in compared]
         page.table(title, header, _rows(runs, kind, structures, beside))
+        if kind == "dice":
+            add_budgets(page, study)
     add_paired(page, runs.values(lambda content: content["mean"]["dice"]["mean"]), "mean Dice", study.repeats)
     if contours := _known(runs, lambda content: content["mean"].get("contour_mm")):
         add_paired(page, contours, _DRAWN["contour_mm"], study.repeats, lower_is_better=True)
@@ -101,17 +105,11 @@ def _add_structures(page: Page, runs: FineTunings, structures: list[str]) -> Non
 
 
 def _rows(runs: FineTunings, kind: str, structures: list[str], papers: Sequence[paper_tables.Published]) -> list[Row]:
+    """Our rows, each before those of the papers, and all other rows of the papers."""
     rows = []
-    for count, method, draws in runs.cells():
-        cells = [
-            _cell(draws, kind, content_of=lambda content, name=name: content["structures"][name]) for name in structures
-        ]
-        mean = _cell(draws, kind, content_of=lambda content: content["mean"], structures=len(structures))
-        if kind == "assd_mm":
-            cells.insert(0, _cell(draws, "assd_missed_1_mm", lambda content: content["mean"], len(structures)))
-        missed = sum(content["mean"]["missed"] for content in draws.values())
-        total = sum(content["volumes"] for content in draws.values()) * len(structures)
-        rows.append(Row.of(f"{count}, {method_name(method)}", mean, *cells, f"{missed} of {total}"))
+    for count, method in product(*paper_tables.whole(papers, runs.counts, runs.study.methods)):
+        if draws := runs.scores.get((method, count)):
+            rows.append(Row.of(f"{count}, {method_name(method)}", *_own_cells(draws, kind, structures)))
         for table in papers:
             if found := table.values.get(method, {}).get(count):
                 theirs = [published(found.get(name)) for name in ("mean", *structures)]
@@ -120,6 +118,19 @@ def _rows(runs: FineTunings, kind: str, structures: list[str], papers: Sequence[
                 name = f"{count}, {table.paper.name}, {method_name(method)}"
                 rows.append(Row.of(name, *theirs, "", published=table))
     return rows
+
+
+def _own_cells(draws: Mapping[int, dict], kind: str, structures: list[str]) -> list[str]:
+    """Over all structures, each of them, and how many were missed."""
+    cells = [
+        _cell(draws, kind, content_of=lambda content, name=name: content["structures"][name]) for name in structures
+    ]
+    mean = _cell(draws, kind, content_of=lambda content: content["mean"], structures=len(structures))
+    if kind == "assd_mm":
+        cells.insert(0, _cell(draws, "assd_missed_1_mm", lambda content: content["mean"], len(structures)))
+    missed = sum(content["mean"]["missed"] for content in draws.values())
+    total = sum(content["volumes"] for content in draws.values()) * len(structures)
+    return [mean, *cells, f"{missed} of {total}"]
 
 
 def _cell(draws: Mapping[int, dict], kind: str, content_of: Callable[[dict], dict], structures: int = 1) -> str:
