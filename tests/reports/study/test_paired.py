@@ -56,22 +56,36 @@ def test_one_draw_has_no_interval_and_decides_nothing():
 
 
 def test_differences_no_larger_than_those_of_two_seeds_are_named():
-    # pretrained again: -.05 on average of three draws, with 1 labelled exam +.02
+    # pretrained again: 0 -.10 -.05, deviation .05, half the interval 4.303 * .05 / sqrt(3); with 1 labelled exam +.02
     scores = SCORES | {
         ("multitask_again", 4): {0: 0.50, 1: 0.60, 2: 0.85},
         ("multitask", 1): {0: 0.30},
         ("multitask_again", 1): {0: 0.32},
         ("none", 1): {0: 0.29},
         ("simclr", 1): {0: 0.33},
+        # +.10 over scratch and -.10 over multitask: more than the seeds' mean difference, and within half their interval
+        ("byol", 4): {0: 0.50, 1: 0.60, 2: 0.70},
     }
     _, page = section(scores, {"multitask_again": "multitask"})
     (note,) = re.findall(r"<p class=note>(multitask again is [^<]*)</p>", page.html(""))
     assert note == (
-        "multitask again is multitask, pretrained again from another seed. The mean Dice of the two differs by 0.020 with 1 "
-        "labelled; 0.050 with 4 labelled on average, which is chance and nothing else. No larger than that: "
-        "1, multitask less scratch; 4, SimCLR less multitask."
+        "multitask again is multitask, pretrained again from another seed, so that they differ by chance alone: in mean Dice "
+        "by +0.020 with 1 labelled (one draw); -0.050 with 4 labelled (95 % interval -0.174 to +0.074). What another seed "
+        "may change is then known no better than to 0.020 with 1 labelled; 0.124 with 4 labelled (the mean or half the "
+        "interval, whichever is larger). No larger than that: 1, multitask less scratch; 4, BYOL less scratch; 4, SimCLR "
+        "less multitask; 4, BYOL less multitask."
     )
     assert "pretrained again" not in section(scores)[1].html("")
+
+
+def test_seeds_that_agree_on_average_and_in_no_draw_leave_much_to_chance():
+    # +.10 -.10 0: half the interval is 4.303 * .1 / sqrt(3) = .248
+    scores = {key: SCORES[key] for key in (("none", 4), ("multitask", 4))}
+    scores["again", 4] = {0: 0.60, 1: 0.60, 2: 0.90}
+    page = section(scores, {"again": "multitask"})[1].html("")
+    assert (
+        "no better than to 0.248 with 4 labelled" in page and "No larger than that: 4, multitask less scratch." in page
+    )
 
 
 def test_larger_differences_are_said_to_be_larger():

@@ -110,29 +110,39 @@ def _add_repeats(
 ) -> None:
     """How far a method is from itself, pretrained again, and which differences between methods are not larger than that.
 
+    Two seeds may have equal means though they differ in every draw, so the measure is the larger of the mean difference and
+    half its 95 % interval.
+
     Args:
         page: the page to add to.
         scores, name, repeats: as in `add_paired`.
         means: baseline, method and number of labelled exams to the mean difference.
     """
     for again, method in repeats.items():
-        spreads: dict[int, float] = {}
-        for (of_method, count), draws in scores.items():
-            differences = paired_differences(draws, scores.get((method, count), {}))
-            if of_method == again and len(differences):
-                spreads[count] = float(abs(differences.mean()))
-        if not spreads:
+        found: list[str] = []
+        chance: dict[int, float] = {}
+        for count in sorted({count for of_method, count in scores if of_method == again}):
+            differences = paired_differences(scores[again, count], scores.get((method, count), {}))
+            if not len(differences):
+                continue
+            mean, (low, high) = float(differences.mean()), interval(differences)
+            alone = math.isnan(low)
+            within = "one draw" if alone else f"95 % interval {low:+.3f} to {high:+.3f}"
+            found.append(f"{mean:+.3f} with {count} labelled ({within})")
+            chance[count] = abs(mean) if alone else max(abs(mean), (high - low) / 2)
+        if not found:
             continue
-        each = "; ".join(f"{spread:.3f} with {count} labelled" for count, spread in sorted(spreads.items()))
+        up_to = "; ".join(f"{most:.3f} with {count} labelled" for count, most in chance.items())
         small = [
             f"{count}, {method_name(other)} less {_BASELINES[baseline]}"
             for (baseline, other, count), mean in means.items()
-            if other != again and count in spreads and abs(mean) <= spreads[count]
+            if other != again and count in chance and abs(mean) <= chance[count]
         ]
         verdict = (
             f"No larger than that: {'; '.join(small)}." if small else "All differences above are larger than that."
         )
         page.add(
-            f"<p class=note>{method_name(again)} is {method_name(method)}, pretrained again from another seed. The {name} "
-            f"of the two differs by {each} on average, which is chance and nothing else. {verdict}</p>"
+            f"<p class=note>{method_name(again)} is {method_name(method)}, pretrained again from another seed, so that they "
+            f"differ by chance alone: in {name} by {'; '.join(found)}. What another seed may change is then known no better "
+            f"than to {up_to} (the mean or half the interval, whichever is larger). {verdict}</p>"
         )
