@@ -26,7 +26,7 @@ class GradingReport(ProbabilitiesReport):
     - ``predictions.csv``: each photograph's true grade and the one that was told, by its hash, and the probability of each
       grade or a higher one;
     - ``metrics.json``: quadratic weighted kappa (Taleb 2020, section 4.3) and the rest of `planewise.metrics.grade_scores`;
-      ``epochs``, how many were trained, and ``converged_epoch`` (`epochs_to_converge`, Fig. 6);
+      ``epochs``, how many were trained, and ``converged_epoch`` (`epochs_to_converge`; early where nothing is learned);
     - ``confusion.png``;
     - ``photographs.png``: those that were graded worst, and where the network looked.
 
