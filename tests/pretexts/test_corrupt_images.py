@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.pretexts import CorruptImagesd
+from planewise.pretexts import CorruptImagesd, corrupt_images
 from planewise.pretexts.corrupt_images import unit_range, window_sizes
 
 NONE = {"flip": 0.0, "shuffle": 0.0, "nonlinear": 0.0, "paint": 0.0}
@@ -152,3 +152,15 @@ def test_what_cannot_be_spoilt():
         CorruptImagesd()({"image": torch.zeros(1, 3, 40, 40)})
     with pytest.raises(ValueError, match="shuffle is a probability"):
         CorruptImagesd(shuffle=1.5)
+
+
+def test_what_is_drawn_for_every_pixel_is_drawn_where_the_images_are(monkeypatch):
+    copied = []
+
+    def counted(tensor, device):
+        copied.append(tensor.numel())
+        return tensor.to(device)
+
+    monkeypatch.setattr(corrupt_images, "to_device", counted)
+    spoilt(images(4), flip=0.5, shuffle=1.0, nonlinear=1.0, paint=1.0)
+    assert copied and max(copied) < 28 * 28, "numbers of a copy to the device"

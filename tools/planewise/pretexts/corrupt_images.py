@@ -40,7 +40,8 @@ class CorruptImagesd(Transform):
     - ``restored``: the target, the flipped and otherwise untouched image;
     - ``hidden``: ``(B, 1, i, j)``, bool, where noise is painted;
 
-    Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
+    Draws come from torch's global generators, as those of `planewise.augmentation`: a number or a few for each image on the
+    CPU, one for each pixel on the image's device.
 
     Args:
         flip: probability of a flip, along one axis, the other, or both.
@@ -106,12 +107,12 @@ class CorruptImagesd(Transform):
             own_draws(count, 2), torch.tensor([1, 1]), torch.tensor([max(2, rows // 10), max(2, columns // 10)])
         )
         offset = (own_draws(count, 2) * window).long()
-        keys = own_draws(count, rows * columns)
+        keys = own_draws(count, rows * columns, device=image.device)
         # sorting takes its time: those that are not shuffled are left out of it
         which = chosen.nonzero()[:, 0]
-        drawn = (to_device(values[which], image.device) for values in (window, offset, keys))
+        window, offset = (to_device(values[which], image.device) for values in (window, offset))
         which = to_device(which, image.device)
-        return image.index_copy(0, which, local_shuffle(image[which], *drawn))
+        return image.index_copy(0, which, local_shuffle(image[which], window, offset, keys[which]))
 
     def _curved(self, image: Tensor) -> Tensor:
         control = to_device(own_draws(len(image), 2, 2), image.device).to(image.dtype)
@@ -136,7 +137,7 @@ class CorruptImagesd(Transform):
         # inside of the windows, or outside
         inside, painted = (to_device(each.reshape(-1, 1, 1, 1), image.device) for each in (inside, painted))
         noisy = (windows == inside) & painted
-        noise = to_device(own_draws(count, *image.shape[1:]), image.device).to(image.dtype)
+        noise = own_draws(count, *image.shape[1:], device=image.device).to(image.dtype)
         return torch.where(noisy, noise, image), noisy
 
     @staticmethod
