@@ -27,5 +27,6 @@ def test_the_target_follows_after_every_step_and_a_resumed_run_continues():
 
     whole = followed(0)
     assert whole == pytest.approx([momentum_at(step, 12, 0.96) for step in range(12)])
+    assert followed(2) == pytest.approx(whole[6:]), "two of four epochs are left"
     with pytest.raises(ValueError, match="from 0 to 1"):
         MomentumHandler(SimpleNamespace(), 1.5)

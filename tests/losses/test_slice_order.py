@@ -1,4 +1,4 @@
-"""Slice ordering against its equation, and that it can be learned."""
+"""Slice ordering against its equation."""
 
 from __future__ import annotations
 
