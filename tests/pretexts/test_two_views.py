@@ -35,6 +35,18 @@ def test_the_two_views_differ_and_come_from_the_seed():
     assert not torch.isclose(made[0][:, 0], made[0][:, 1]).flatten(1).all(dim=1).any()
 
 
+def test_two_views_of_a_batch_are_two_calls():
+    """Each of the whole batch, however many slices that holds."""
+    batches = []
+
+    def view(batch):
+        batches.append(len(batch["image"]))
+        return batch
+
+    TwoViewsd(view)(batch_of(torch.zeros(256, 1, 4, 4)))
+    assert batches == [256, 256]
+
+
 def test_two_processes_make_the_views_that_one_makes(monkeypatch):
     image = torch.randn(6, 1, 16, 16)
     torch.manual_seed(5)
