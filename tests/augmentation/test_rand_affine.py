@@ -6,7 +6,7 @@ import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
-from monai.transforms import Affine, create_rotate
+from monai.transforms import Affine, RandAffined, create_rotate
 from planewise.augmentation import RandAffineBatchd, rand_affine
 from scipy.ndimage import map_coordinates
 
@@ -227,6 +227,31 @@ def test_volumes_against_monais_affine():
         moved = Affine(affine=centred.numpy(), padding_mode="zeros", image_only=True)
         expected = moved(before["image"][row], mode="bilinear")
         assert torch.allclose(after["image"][row], torch.as_tensor(expected), atol=1e-4)
+
+
+def test_volumes_against_monais_random_affine():
+    """Item by item, its draws set to ours: the image bilinear, the mask nearest."""
+    before = volumes()
+    before["image_padding"].zero_()
+    torch.manual_seed(7)
+    after = RandAffineBatchd(**TURNED)(before)
+    torch.manual_seed(7)
+    draws = torch.rand(3, 8, dtype=torch.float64).numpy()
+    monai = RandAffined(("image", "label"), prob=1, mode=("bilinear", "nearest"), padding_mode="zeros")
+    grid = monai.rand_affine.rand_affine_grid
+    grid.randomize = lambda data=None: None
+    for row, drawn in enumerate(draws):
+        angles = (2 * drawn[:3] - 1) * np.radians([40, 25, 70])
+        shrunk = 1 / (0.7 + 0.7 * drawn[3])
+        shift = (2 * drawn[4:7] - 1) * 0.1 * before["image"].shape[2:]
+        grid.rotate_params = angles.tolist()
+        # MONAI shifts before it turns
+        grid.translate_params = (create_rotate(3, angles.tolist())[:3, :3].T @ shift).tolist()
+        grid.scale_params = [-shrunk if drawn[7] < 0.5 else shrunk, shrunk, shrunk]
+        expected = monai({key: before[key][row] for key in ("image", "label")})
+        assert torch.allclose(after["image"][row], expected["image"].as_tensor(), atol=1e-4)
+        # halfway between two voxels either is right
+        assert (after["label"][row] == expected["label"].as_tensor()).float().mean() > 0.999
 
 
 def test_volumes_turn_about_three_axes_as_monai_does():
