@@ -11,7 +11,11 @@ from planewise.losses import MultitaskLoss
 from planewise.networks import (
     AlexNetDecoder,
     AlexNetEncoder,
+    DenseNetEncoder,
     LocationHead,
+    ResidualDecoder,
+    ResidualEncoder,
+    SharedEncoderNet,
     SliceNet,
     StackClassifier,
     UNetDecoder,
@@ -24,6 +28,8 @@ NETWORKS = {
     "location": lambda: SliceNet(AlexNetEncoder((4, 6, 8, 8, 10)), location=LocationHead(10)),
     "maps of AlexNet": lambda: SliceNet(AlexNetEncoder((4, 6, 8, 8, 10)), AlexNetDecoder((4, 6, 8, 8, 10)), 2),
     "stacks": lambda: StackClassifier(AlexNetEncoder((4, 6, 8, 8, 10)), 3),
+    "maps of volumes": lambda: SliceNet(ResidualEncoder((4, 8)), ResidualDecoder((4, 8)), 2, spatial_dims=3),
+    "grades": lambda: SharedEncoderNet(DenseNetEncoder(8, 4, (1, 1, 1, 1)), 1, 4),
 }
 
 
@@ -109,13 +115,15 @@ def test_tf32(setting, allowed, products):
 
 def image_for(network: nn.Module) -> Tensor:
     torch.manual_seed(1)
-    return torch.randn(2, 1, 64, 64, 5) if isinstance(network, StackClassifier) else torch.randn(2, 1, 64, 64)
+    volumes = any(isinstance(layer, nn.Conv3d) for layer in network.modules())
+    depth = [5] if isinstance(network, StackClassifier) else [8] if volumes else []
+    return torch.randn(2, 1, *[16, 16] if volumes else [64, 64], *depth)
 
 
 def kinds_of_convolution(network: nn.Module, run) -> set[torch.dtype]:
     """In which numbers the convolutions give their results."""
     kinds = set()
-    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    layers = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Conv3d))]
     handles = [layer.register_forward_hook(lambda module, inputs, output: kinds.add(output.dtype)) for layer in layers]
     run()
     for handle in handles:
