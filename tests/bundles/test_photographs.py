@@ -251,14 +251,18 @@ def test_photographs_need_the_config_of_photographs(name, phantoms, tmp_path):
 
 def test_five_folds_share_out_the_graded_photographs_by_grade(phantoms, tmp_path):
     where = {"datalist": str(phantoms.photograph.graded), "output_dir": str(tmp_path), **tiny(GRADING)}
-    validated = []
+    validated, grades = [], []
     for fold in range(5):
         parser = parser_of("train.yaml", fold=fold, **{key: value for key, value in where.items() if key != "progress"})
         train, valid = (parser.get_parsed_content(f"{block}#dataset#data") for block in ("train", "validate"))
         assert not {item["patient"] for item in train} & {item["patient"] for item in valid}
         validated += [item["exam"] for item in valid]
+        grades.append([item["grade"] for item in valid])
     content = load_datalist(where["datalist"], "training") + load_datalist(where["datalist"], "validation")
     assert sorted(validated) == sorted(item["exam"] for item in content if "grade" in item)
+    for grade in range(5):
+        counts = [fold.count(grade) for fold in grades]
+        assert max(counts) - min(counts) <= 1, f"grade {grade}"
 
 
 def test_imagenets_file_goes_into_the_encoder(phantoms, tmp_path):
