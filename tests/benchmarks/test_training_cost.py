@@ -5,9 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import torch
 import training_cost
 from planewise.data import ExamSampler, PairSampler, SeriesSampler
 from training_cost import Section, gflop_per_slice, settings, work
+
+from tests.processes import in_processes
 
 
 def exams(depths: list[int]) -> SimpleNamespace:
@@ -189,6 +192,19 @@ def test_memory_of_a_step_of_volumes(name, numbers, capsys, monkeypatch):
     text = capsys.readouterr().out
     assert "GFLOP a volume, 2 volumes a step" in text
     assert f"peak memory of a step of 2 volumes, float32: {2 * numbers / 10:.1f} GiB" in text
+
+
+def peak_of_a_layer(rank: int) -> float:
+    return training_cost._peak(torch.nn.Linear(4096, 4096, bias=False), torch.rand(1, 4096))
+
+
+def test_peak_memory_is_what_a_step_adds():
+    """To a layer of 64 MiB its gradient and Adam's two moments, and what Adam computes with, no more than three times as much.
+
+    In a process of its own, since this one may have had more at some time.
+    """
+    (peak,) = in_processes(peak_of_a_layer, count=1)
+    assert 3 * 64 / 1024 <= peak < 6 * 64 / 1024, "GiB"
 
 
 def test_tiles_of_a_puzzle_are_counted_at_their_size():
