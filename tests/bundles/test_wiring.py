@@ -24,6 +24,8 @@ from tests.bundles.conftest import BUNDLES, SHIPS, TRAINED, anatomy, tiny
 from tests.bundles.test_runs import root_cause
 from tests.conftest import ROOT
 
+PHOTOGRAPHS = sorted(path.parents[1].name for path in (ROOT / "bundles").glob("pretext_*/configs/photograph.yaml"))
+RUN_CONFIGS = [("train.yaml", "evaluate.yaml"), ("inference.yaml",)]
 SECTIONS = {"training": 6, "validation": 2, "test": 2}
 #: What a checkpoint may be chosen by, and whether the best is the lowest. A new metric says here which it is.
 LOWER_IS_BETTER = {
@@ -264,16 +266,32 @@ def reached(config: dict) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", BUNDLES)
-@pytest.mark.parametrize("files", [("train.yaml", "evaluate.yaml"), ("inference.yaml",)], ids=["train", "inference"])
-def test_every_key_is_used(name, files):
-    """A setting that nothing reads is a promise to the user that nothing keeps."""
+def unused(name: str, files: tuple[str, ...], *overlays: str) -> list[str]:
+    """Keys that nothing reads of configs, of which only the last may have another `run`, with others on top."""
     used: set[str] = set()
-    for number in range(1, len(files) + 1):  # evaluate.yaml has another `run`
-        config = parser_of(name, *files[:number]).get()
+    for number in range(1, len(files) + 1):
+        config = parser_of(name, *files[:number], *overlays).get()
         used |= reached(config)
     inner = [f"{block}#{key}" for block in ("train", "validate", "evaluate") for key in config.get(block, {})]
-    assert [key for key in [*config, *inner] if key not in used | {"imports", ConfigParser.meta_key}] == []
+    return [key for key in [*config, *inner] if key not in used | {"imports", ConfigParser.meta_key}]
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+@pytest.mark.parametrize("files", RUN_CONFIGS, ids=["train", "inference"])
+def test_every_key_is_used(name, files):
+    """A setting that nothing reads is a promise to the user that nothing keeps."""
+    assert unused(name, files) == []
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_every_key_is_used_for_photographs(name):
+    """But for settings of the encoder that the overlay replaces. Of the overlay's own, training or inference uses each."""
+    configs = [ROOT / "bundles" / name / "configs" / file for file in ("train.yaml", "photograph.yaml")]
+    train, overlay = (ConfigParser.load_config_file(str(file)) for file in configs)
+    replaced = {value.removeprefix("@") for value in train["network_def"]["encoder"].values()}
+    left = [set(unused(name, files, "photograph.yaml")) for files in RUN_CONFIGS]
+    assert [keys - overlay.keys() - replaced for keys in left] == [set(), set()]
+    assert left[0] & left[1] & overlay.keys() == set()
 
 
 @pytest.mark.parametrize("name", TRAINED)
