@@ -199,7 +199,7 @@ def peak_of_a_layer(rank: int) -> float:
 
 
 def test_peak_memory_is_what_a_step_adds():
-    """To a layer of 64 MiB its gradient and Adam's two moments, and what Adam computes with, no more than three times as much.
+    """To a layer of 64 MiB its gradient and Adam's two moments; with what Adam computes with, no more than twice that.
 
     In a process of its own, since this one may have had more at some time.
     """
