@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from planewise.data import find_volumes
 from planewise.errors import InputError
+from planewise.exams import index_folder
+from planewise.exams.dicom import read_frames
 from planewise.preprocessing import LoadVolumed
+
+from tests.exams.files import write_ct, write_enhanced_ct
 
 from .conftest import write_volume
 
@@ -53,6 +58,42 @@ def test_a_datalist(tmp_path):
     assert item == {"image": [str(tmp_path / "one.nii.gz")] * 2, "exam": "e"}
     with pytest.raises(InputError, match="section training"):
         find_volumes(datalist, "training")
+
+
+def test_a_folder_of_dicom_series(tmp_path):
+    values = np.arange(6 * 5 * 4).reshape(6, 5, 4)
+    write_ct(tmp_path / "one", values)
+    (item,) = find_volumes(tmp_path / "one")
+    image = LoadVolumed("image", channels=1)(item)["image"]
+    assert np.array_equal(image[0], values) and image.meta["filename_or_obj"] == f"{item['exam']}.nii.gz"
+    write_ct(tmp_path / "other", values[..., :3].repeat(2, axis=2), SeriesDescription="other")
+    found = find_volumes(tmp_path)
+    assert [len(item["image"]) for item in found] == [6, 4]
+    # MONAI Label names a folder alone
+    assert LoadVolumed("image", channels=1)({"image": str(tmp_path)})["image"].shape == (1, 6, 5, 6)
+    assert {item["exam"] for item in found} == set(index_folder(tmp_path, anatomy="volume").datalist["exams"])
+    with pytest.raises(InputError, match="convert DICOM series with dcm2niix, a file for each channel"):
+        find_volumes(tmp_path, channels=CHANNELS)
+    write_ct(tmp_path / "few" / "a", values[..., :3])
+    with pytest.raises(InputError, match="no volume to use in .*no stack of 4 or more slices"):
+        find_volumes(tmp_path / "few")
+
+
+@pytest.mark.parametrize("rescale", [(2, -1000), [(2, -1000)] * 4])
+def test_an_enhanced_ct_file(tmp_path, rescale):
+    values = 2 * np.arange(6 * 5 * 4).reshape(6, 5, 4)
+    write_enhanced_ct(tmp_path / "ct.dcm", values, rescale)
+    (item,) = find_volumes(tmp_path)
+    assert np.array_equal(LoadVolumed("image")(item)["image"][0], values)
+    # ITK does not open images of one slice over time, and pydicom does
+    timed = write_enhanced_ct(tmp_path / "timed.dcm", values, rescale, gap=0.0)
+    assert np.array_equal(np.stack(read_frames(timed), axis=-1), values)
+
+
+def test_an_enhanced_ct_file_whose_frames_are_scaled_apart(tmp_path):
+    write_enhanced_ct(tmp_path / "ct.dcm", np.zeros((6, 5, 4)), [(1, -1024), (1, -1000), (1, -1024), (1, -1024)])
+    with pytest.raises(InputError, match="CT whose frames have rescale slopes or intercepts of their own"):
+        find_volumes(tmp_path)
 
 
 def test_nothing_to_use(tmp_path):

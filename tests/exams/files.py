@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.sequence import Sequence
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 #: One study and one frame of reference for all files of a test, unless it says otherwise.
 STUDY, FRAME_OF_REFERENCE = generate_uid(), generate_uid()
@@ -54,6 +55,8 @@ def write_image(path: Path, centre, row, column, *, size=(24, 20), spacing=10.0,
     for keyword, value in tags.items():
         if value is None:
             dataset.pop(keyword, None)
+        elif keyword == "SOPClassUID":
+            dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = value
         elif keyword == "TransferSyntaxUID":
             dataset.file_meta.TransferSyntaxUID = value
             dataset.PixelData = encapsulate([b"not really compressed"])
@@ -89,3 +92,74 @@ def write_cine(folder: Path, centre, normal, *, phases=6, slices=1, gap=10.0, nu
             place = np.asarray(centre, float) + rank * gap * normal
             paths.append(write_image(path, place, row, column, **(values | tags)))
     return paths
+
+
+def write_ct(
+    folder: Path, values: np.ndarray, *, slope=1.0, intercept=-1024.0, spacing=2.0, gap=3.0, **tags
+) -> np.ndarray:
+    """Write an axial series of Hounsfield units.
+
+    Args:
+        folder: to write into.
+        values: ``(columns, rows, slices)``, the slices from the feet on; the files are numbered from the head on.
+        slope, intercept: of what is stored.
+        spacing, gap: mm in a slice and between slices.
+        tags: as of `write_image`.
+
+    Returns:
+        The affine of the values, RAS+.
+    """
+    count = values.shape[2]
+    for rank in range(count):
+        stored = np.round((values[..., rank].T - intercept) / slope).astype("<i2")
+        own = {"SOPClassUID": CTImageStorage, "Modality": "CT", "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}
+        own |= {"PixelRepresentation": 1, "PixelData": stored.tobytes(), "SliceThickness": gap}
+        own |= {"RescaleSlope": slope, "RescaleIntercept": intercept, "InstanceNumber": count - rank}
+        place, size = (0, 0, gap * rank), values.shape[:2]
+        path = folder / f"{count - rank:03d}.dcm"
+        write_image(path, place, (-1, 0, 0), (0, -1, 0), size=size, spacing=spacing, **(own | tags))
+    affine = np.diag([-spacing, -spacing, gap, 1.0])
+    affine[:2, 3] = spacing * (np.array(values.shape[:2]) - 1) / 2
+    return affine
+
+
+def write_enhanced_ct(path: Path, values: np.ndarray, rescale, gap=3.0) -> Path:
+    """Write an axial series as one file.
+
+    Args:
+        path: to write.
+        values: Hounsfield units, ``(columns, rows, slices)``, from the feet on.
+        rescale: slope and intercept of all frames; or a list of them, one for each.
+        gap: mm between slices; 0 for images of one slice.
+    """
+
+    def holding(**entries) -> Dataset:
+        dataset = Dataset()
+        for keyword, value in entries.items():
+            setattr(dataset, keyword, Sequence([value]) if isinstance(value, Dataset) else value)
+        return dataset
+
+    def scaling(slope, intercept) -> dict:
+        return {"PixelValueTransformationSequence": holding(RescaleSlope=slope, RescaleIntercept=intercept)}
+
+    columns, rows, count = values.shape
+    own = isinstance(rescale, list)
+    scales = rescale if own else [rescale] * count
+    stored = [np.round((values[..., k].T - scales[k][1]) / scales[k][0]).astype("<i2") for k in range(count)]
+    frames = [
+        holding(
+            PlanePositionSequence=holding(ImagePositionPatient=[0, 0, gap * k]), **(scaling(*scales[k]) if own else {})
+        )
+        for k in range(count)
+    ]
+    shared = holding(
+        PlaneOrientationSequence=holding(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]),
+        PixelMeasuresSequence=holding(PixelSpacing=[2, 2], SliceThickness=3),
+        **({} if own else scaling(*rescale)),
+    )
+    return write_image(
+        path, (0, 0, 0), (-1, 0, 0), (0, -1, 0), size=(columns, rows), Modality="CT", SOPClassUID=EnhancedCTImageStorage,
+        PixelRepresentation=1, NumberOfFrames=count, PixelData=b"".join(frame.tobytes() for frame in stored),
+        ImagePositionPatient=None, ImageOrientationPatient=None, PixelSpacing=None, SliceThickness=None,
+        SharedFunctionalGroupsSequence=Sequence([shared]), PerFrameFunctionalGroupsSequence=Sequence(frames),
+    )  # fmt: skip

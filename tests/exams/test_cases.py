@@ -13,6 +13,7 @@ from planewise.phantoms import Recipe, write_exams
 from planewise.phantoms.abdomen.population import ABDOMENS
 from planewise.phantoms.head.population import HEADS
 
+from tests.exams.files import write_cine, write_ct
 from tests.exams.test_volumes import write
 
 SECTIONS = ("training", "validation", "test")
@@ -173,6 +174,34 @@ def test_masks_of_ones_own_go_by_the_case(tmp_path):
     write(tmp_path / "drawn/p1.nii.gz")
     result = index(tmp_path / "images", channels="t1,t2", labels_dir=tmp_path / "drawn")
     assert [Path(item["label"]).name for item in items_of(result) if "label" in item] == ["p1.nii.gz"]
+
+
+# --- DICOM -------------------------------------------------------------------------------------------------------------
+
+
+def test_series_of_mr_and_ct_are_cases_and_no_others(tmp_path):
+    write_ct(tmp_path / "ct", np.zeros((6, 5, 4)))
+    write_ct(tmp_path / "pet", np.zeros((6, 5, 4)), Modality="PT")
+    write_cine(tmp_path / "mr", (0, 0, 0), (1, 0, 0), phases=1, slices=4, TriggerTime=None)
+    result = index(tmp_path, split=(1, 0, 0))
+    assert {Path(item["image"]).parent.name for item in items_of(result)} == {"ct", "mr"}
+    assert {reason: count for reason, (count, _) in result.skipped.items()} == {"not MR or CT (PT)": 4}
+    assert not any(who in json.dumps(result.datalist) for who in ("P-1", "Doe", "19610203"))
+
+
+def test_channels_are_not_told_of_series(tmp_path):
+    write_cine(tmp_path / "scout", (0, 0, 0), (1, 0, 0), phases=1, slices=3, TriggerTime=None)
+    write_case(tmp_path)
+    assert len(items_of(index(tmp_path))) == 1
+    write_cine(tmp_path / "t1", (0, 0, 0), (0, 0, 1), phases=1, slices=4, TriggerTime=None)
+    with pytest.raises(
+        InputError, match="and t1, t1ce, t2, flair are NIfTI files' channels.* or index each folder alone"
+    ):
+        index(tmp_path)
+    with pytest.raises(
+        InputError, match=r"DICOM series \(1\), each a case of one channel.*dcm2niix.* leave --channels out"
+    ):
+        index(tmp_path / "t1", channels="t1,flair")
 
 
 # --- what is wrong -----------------------------------------------------------------------------------------------------

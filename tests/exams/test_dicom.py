@@ -12,7 +12,12 @@ from planewise.exams.dicom_frames import frames_of
 from planewise.exams.words import natural_order
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedMRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from tests.exams.files import unit, write_image
 
@@ -113,7 +118,7 @@ def test_truncated_compressed_file(tmp_path):
     [
         ({"SOPClassUID": SecondaryCaptureImageStorage}, refusals.CAPTURE),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, refusals.CAPTURE),
-        ({"SOPClassUID": CTImageStorage, "Modality": "CT"}, f"{refusals.NOT_MR} (CT)"),
+        ({"SOPClassUID": CTImageStorage, "Modality": "CT"}, "not MR (CT)"),
         ({"BurnedInAnnotation": "YES"}, refusals.BURNT_IN),
         ({"SamplesPerPixel": 3}, refusals.COLOUR),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, refusals.MOSAIC),
@@ -132,7 +137,7 @@ def test_truncated_compressed_file(tmp_path):
         ({"Rows": 12}, refusals.SMALL_MATRIX),
         (
             {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2"},
-            f"{refusals.NO_MR_IMAGE} (MR Spectroscopy Storage)",
+            "of MR, but no image that can be used (MR Spectroscopy Storage)",
         ),
         ({"NumberOfFrames": 4, "Rows": 5}, refusals.NO_FRAME_POSITIONS),
         (
@@ -143,6 +148,24 @@ def test_truncated_compressed_file(tmp_path):
 )
 def test_what_is_no_slice_is_refused_with_its_reason(tmp_path, tags, expected):
     assert reason(write_image(tmp_path / "a.dcm", **PLACE, **tags)) == expected
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({"Modality": "PT", "SOPClassUID": PositronEmissionTomographyImageStorage}, "not MR or CT (PT)"),
+        (
+            {"Modality": "CT", "SOPClassUID": PositronEmissionTomographyImageStorage},
+            "of MR or CT, but no image that can be used (Positron Emission Tomography Image Storage)",
+        ),
+    ],
+)
+def test_of_mr_and_ct_nothing_else_is_taken(tmp_path, tags, expected):
+    path = write_image(tmp_path / "a.dcm", **PLACE, SOPClassUID=CTImageStorage, Modality="CT")
+    assert len(dicom.read_header(path, ("MR", "CT"))) == 1
+    with pytest.raises(refusals.Refused) as refused:
+        dicom.read_header(write_image(tmp_path / "b.dcm", **PLACE, **tags), ("MR", "CT"))
+    assert str(refused.value) == expected
 
 
 def test_a_report_has_no_image(tmp_path):

@@ -36,8 +36,8 @@ def index(
         str,
         typer.Option(
             help="Whose views to look for: cardiac or knee. any: every stack of any organ, nothing recognised. volume: whole "
-            "volumes, of one or several channels (BraTS, the decathlon, any NIfTI or DICOM). photograph: photographs in "
-            "colour (APTOS, any PNG or JPEG), with a table of grades."
+            "volumes, NIfTI of one or several channels (BraTS, the decathlon, any other), or DICOM series of MR and CT. "
+            "photograph: photographs in colour (APTOS, any PNG or JPEG), with a table of grades."
         ),
     ] = "cardiac",
     view: Annotated[
@@ -59,8 +59,8 @@ def index(
     channels: Annotated[
         str | None,
         typer.Option(
-            help="With --anatomy volume: how the files of one case end, in order, as in t1,flair for case_t1.nii.gz and "
-            "case_flair.nii.gz. Default: BraTS' four where they are found, otherwise a file is a case.",
+            help="With --anatomy volume: how the NIfTI files of one case end, in order, as in t1,flair for case_t1.nii.gz "
+            "and case_flair.nii.gz. Default: BraTS' four where they are found, otherwise a file is a case.",
             show_default=False,
         ),
     ] = None,

@@ -13,6 +13,9 @@ from planewise.data.photograph_inputs import find_photographs
 from planewise.errors import InputError
 from planewise.exams.photographs import is_photograph
 
+#: Why a folder has no case of several channels.
+NO_NIFTI = "no NIfTI file (convert DICOM series with dcm2niix, a file for each channel)"
+
 
 def find_volumes(
     path: str | Path, section: str = "test", num_exams: int | None = None, channels: Sequence[str] = ()
@@ -21,13 +24,15 @@ def find_volumes(
 
     Args:
         path: a NIfTI volume; a folder of volumes, or of cases with a file for each channel, as `planewise index --anatomy
-            volume` finds them; a photograph, or a folder of photographs without volumes; or a datalist.
+            volume` finds them; a folder of DICOM series, each a case, without NIfTI files; a photograph, or a folder of
+            photographs without volumes; or a datalist.
         section: section of a datalist; ``"all"`` for every exam.
         num_exams: largest number of inputs; None takes all.
         channels: how the files of a case end, in order; none where a file is a case.
 
     Returns:
-        ``{"image": path}``, or a list of paths for the channels; with what else a datalist says.
+        ``{"image": path}``, a list of paths for the channels, or a list of slices with the ``exam``'s hash; with what else a
+        datalist says.
 
     Raises:
         InputError: there is nothing at the path, or no volume in it.
@@ -48,10 +53,26 @@ def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
     files = nifti_files(path.rglob("*"))
     if not files and any(is_photograph(file) for file in path.rglob("*")):
         return find_photographs(path)
+    if not files and not channels:
+        return _from_dicom(path)
     cases, skipped, _ = read_cases(files, path, channels)
     if not cases:
-        reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in skipped.items()) or "no NIfTI file"
+        reasons = "; ".join(f"{reason} ({len(paths)})" for reason, paths in skipped.items()) or NO_NIFTI
         raise InputError(f"there is no volume to use in {path}: {reasons}; name one, or a datalist, with --input")
     if not channels:
         refuse_one_name([case.image for case in cases])
     return [{"image": [str(file) for file in case.channels] or str(case.image)} for case in cases]
+
+
+def _from_dicom(path: Path) -> list[dict[str, Any]]:
+    """An item for each stack that is a volume."""
+    # only here are headers read
+    from planewise.exams import find_stacks
+
+    try:
+        stacks = find_stacks(path, "volume")
+    except InputError as error:
+        raise InputError(f"there is no NIfTI file in {path}, and {error}") from None
+    if stacks[0].flag is not None:
+        raise InputError(f"there is no volume to use in {path}: {stacks[0].flag}")
+    return [{"image": stack.slices, "exam": stack.exam} for stack in stacks]

@@ -118,6 +118,7 @@ VOLUME = replace(
     moving=False,
     words=replace(ANY.words, organ="volume", stack="volume", exam="slices of the volume and its mask"),
     phantoms=PhantomLayouts(unlabelled="brats", labelled="brats"),
+    modalities=("MR", "CT"),
     whole=True,
 )
 

@@ -98,6 +98,8 @@ class Anatomy:
     """whether cases are whole volumes, of one or several channels, and not slices or phases"""
     photographs: bool = False
     """whether cases are photographs (`planewise.exams.photographs`)"""
+    modalities: tuple[str, ...] = ("MR",)
+    """what may have acquired its DICOM images"""
     in_mrnet: bool = False
     """whether MRNet's volumes show it"""
     in_views: bool = False

@@ -46,9 +46,9 @@ def recognise(stacks: list[Stack], chosen: int | None = None) -> Recognition:
     """
     remarks = {index: "localizer" for index, stack in enumerate(stacks) if is_localizer(stack)}
     result = Recognition(remarks=remarks, left_out=_why_not(stacks, chosen))
-    order = sorted(range(len(stacks)), key=lambda index: (_suits(stacks[index]), len(stacks[index].slices), index))
+    order = sorted(range(len(stacks)), key=lambda index: (suits(stacks[index]), len(stacks[index].slices), index))
     result.candidate = chosen if chosen is not None else order[-1] if order else None
-    if result.candidate is None or (chosen is None and not _suits(stacks[result.candidate])):
+    if result.candidate is None or (chosen is None and not suits(stacks[result.candidate])):
         most = max((len(stack.slices) for stack in stacks), default=0)
         result.left_out = [f"no stack of {MIN_SLICES} or more slices, localizers aside (the largest has {most})"]
         return result
@@ -70,11 +70,11 @@ def one_stack_each(exams: Sequence[Exam]) -> list[Exam]:
     """
     apart = []
     for exam in exams:
-        suiting = [stack for stack in exam.stacks if _suits(stack)]
+        suiting = [stack for stack in exam.stacks if suits(stack)]
         if len(suiting) < 2:
             apart.append(exam)
             continue
-        rest = [stack for stack in exam.stacks if not _suits(stack)]
+        rest = [stack for stack in exam.stacks if not suits(stack)]
         for number, stack in enumerate(suiting, start=1):
             own = {"folder": common_folder([frame for entry in stack.slices for frame in entry.phases])}
             if number > 1:
@@ -83,7 +83,8 @@ def one_stack_each(exams: Sequence[Exam]) -> list[Exam]:
     return apart
 
 
-def _suits(stack: Stack) -> bool:
+def suits(stack: Stack) -> bool:
+    """Whether a stack is learned from, by the rule above."""
     return len(stack.slices) >= MIN_SLICES and not is_localizer(stack)
 
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
 import numpy as np
 import pydicom
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import FileMetaDataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 
-from planewise.exams.dicom_frames import frames_of
+from planewise.exams.dicom_frames import frames_of, rescale_of
 from planewise.exams.dicom_values import value_of
 from planewise.exams.frame import Frame
 from planewise.exams.refusals import (
@@ -63,19 +63,23 @@ _FIRST = 1024
 _DEFLATED = DEFLATED.encode()
 
 
-def read_headers(paths: Iterable[str]) -> list[list[Frame] | str]:
+def read_headers(paths: Iterable[str], modalities: Sequence[str] = ("MR",)) -> list[list[Frame] | str]:
     """For each path its frames, or the reason (text) why it has none. What a worker process runs."""
     found: list[list[Frame] | str] = []
     for path in paths:
         try:
-            found.append(read_header(path))
+            found.append(read_header(path, modalities))
         except Refused as refused:
             found.append(str(refused))
     return found
 
 
-def read_header(path: str | os.PathLike) -> list[Frame]:
+def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) -> list[Frame]:
     """The frames of one file, without its pixels.
+
+    Args:
+        path: of the file.
+        modalities: what may have acquired its images, ``"MR"`` or ``"CT"``.
 
     Returns:
         One per image: a file of one image has one.
@@ -107,7 +111,7 @@ def read_header(path: str | os.PathLike) -> list[Frame]:
                 if syntax != DEFLATED:
                     refuse_many_frames(header, file, size)
                 header, meta, _ = _read(file, _PIXELS, not has_preamble)
-            refuse_what_is_no_slice(header, syntax, str(meta.get("MediaStorageSOPClassUID") or ""))
+            refuse_what_is_no_slice(header, syntax, str(meta.get("MediaStorageSOPClassUID") or ""), modalities)
             refuse_truncated(header, syntax, file, size)
             return frames_of(header, path)
     except Refused:
@@ -133,8 +137,12 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
         dataset = pydicom.dcmread(path)
         if int(dataset.get("NumberOfFrames") or 1) < 2:
             return []
-        slope, intercept = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)
-        return [frame.T * slope + intercept for frame in dataset.pixel_array]
+        of_all = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)
+        shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+        frames = dataset.pixel_array
+        groups = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()] * len(frames)
+        scales = [rescale_of(group, shared) or of_all for group in groups]
+        return [frame.T * slope + intercept for frame, (slope, intercept) in zip(frames, scales, strict=True)]
     except Exception:  # a second attempt at a file that ITK refused: what counts is the first one's reason
         return []
 

@@ -12,6 +12,7 @@ from planewise.exams.dicom_values import number_of, values_of
 from planewise.exams.frame import Frame
 from planewise.exams.refusals import (
     BAD_GEOMETRY,
+    FRAMES_RESCALED,
     IMPOSSIBLE_GEOMETRY,
     NO_FRAME_POSITIONS,
     NO_POSITION,
@@ -39,12 +40,14 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         path: path of the file.
 
     Raises:
-        Refused: the header does not place its images.
+        Refused: the header does not place its images, or rescales each in its own way.
     """
     common = _common(header, path)
     per_frame = header.get("PerFrameFunctionalGroupsSequence")
     if per_frame:
         shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+        if header.get("Modality") == "CT" and len({rescale_of(group, shared) for group in per_frame}) > 1:
+            raise Refused(FRAMES_RESCALED)
         return [Frame(**(common | _enhanced_frame(group, shared, index))) for index, group in enumerate(per_frame)]
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise Refused(NO_FRAME_POSITIONS)
@@ -136,6 +139,19 @@ def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
         "repetition_time": number_of(first("MRTimingAndRelatedParametersSequence", "RepetitionTime")),
         "fat_suppressed": _SUPPRESSIONS.get(str(first("MRModifierSequence", "SpectrallySelectedSuppression"))),
     }
+
+
+def rescale_of(group: Dataset, shared: Dataset) -> tuple[float, float] | None:
+    """Slope and intercept of a frame of an enhanced file; None where the file does not say.
+
+    Args:
+        group: the frame's own header.
+        shared: what all frames share.
+    """
+    for source in (group, shared):
+        if items := source.get("PixelValueTransformationSequence"):
+            return float(items[0].RescaleSlope), float(items[0].RescaleIntercept)
+    return None
 
 
 def _fat_suppressed(header: dict) -> bool | None:

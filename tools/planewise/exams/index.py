@@ -11,7 +11,7 @@ from planewise.errors import InputError
 from planewise.exams import labels, mrnet
 from planewise.exams.anatomies import choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
-from planewise.exams.any_organ import one_stack_each
+from planewise.exams.any_organ import one_stack_each, suits
 from planewise.exams.cases import check_channels, read_cases
 from planewise.exams.datalist import plane_of, slice_items, stack_summary
 from planewise.exams.division import (
@@ -95,8 +95,8 @@ def index_folder(
             ``"photograph"`` photographs (`planewise.exams.photographs`).
         view: what of a heart is learned from: ``"sax"``, the default, or ``"4ch"``.
         contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
-        channels: how the files of one case end, ``"t1,t1ce,t2,flair"``, for whole volumes; None for BraTS' where they are
-            found, else one file a case.
+        channels: how the NIfTI files of one case end, ``"t1,t1ce,t2,flair"``, for whole volumes; None for BraTS' where they
+            are found, else one file a case.
         seed: seed of the split.
         split: shares of training, validation and test for the hash, which it asks for; default 0.8 0.1 0.1, and for exams
             with groups of disease (ACDC) or labels (MRNet) 0.64 0.16 0.2 stratified by group or labels.
@@ -136,7 +136,7 @@ def index_folder(
     masks = [] if labels_dir is None else labels.mask_files(Path(labels_dir))
     salt = load_salt()
 
-    scan = scan_folder(folder, workers, progress, of_photographs=sought.photographs)
+    scan = scan_folder(folder, workers, progress, sought.photographs, sought.modalities)
     exams = group_exams(scan.frames, scan.folder)
     result = IndexResult(datalist={}, skipped={}, files=scan.files, seconds=scan.seconds)
     if sought.photographs:
@@ -153,6 +153,7 @@ def index_folder(
     whole = volumes
     if sought.whole:
         exams = one_stack_each(exams)
+        _refuse_channels_of_series(exams, wanted, channels is not None, scan)
     elif sought.every_stack:
         oriented = [volume for volume in volumes if volume.oriented]
         whole = [volume for volume in volumes if not volume.oriented]
@@ -312,6 +313,17 @@ def _read_cases(scan: Scan, masks: Sequence[Path], channels: Sequence[str]) -> t
     for reason, paths in problems.items():
         scan.skipped.setdefault(reason, []).extend(paths)
     return cases, found
+
+
+def _refuse_channels_of_series(exams: Sequence[Exam], channels: Sequence[str], named: bool, scan: Scan) -> None:
+    """Raises `InputError` where cases of named channels and DICOM series would stand in one datalist."""
+    series = sum(suits(stack) for exam in exams for stack in exam.stacks)
+    if channels and series:
+        raise InputError(
+            f"{scan.folder} holds DICOM series ({series}), each a case of one channel, and {', '.join(channels)} are NIfTI "
+            "files' channels; convert the series to NIfTI (dcm2niix), a file for each channel and all on one grid, or "
+            f"{'leave --channels out' if named else 'index each folder alone'}"
+        )
 
 
 def _read_photographs(scan: Scan, tables: Sequence[Path], result: IndexResult) -> list[Volume]:

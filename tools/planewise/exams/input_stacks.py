@@ -9,6 +9,7 @@ from pathlib import Path
 from planewise.errors import InputError
 from planewise.exams.anatomies import ANATOMIES, HEART_4CH, anatomy_of_stack, choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
+from planewise.exams.any_organ import one_stack_each
 from planewise.exams.datalist import plane_of, slice_items
 from planewise.exams.exam import Exam
 from planewise.exams.grouping import group_exams
@@ -49,13 +50,14 @@ def find_stacks(
 
     Args:
         path: folder or file.
-        view: ``"sax"`` or ``"4ch"`` (of hearts) or ``"sagittal"`` (of knees).
+        view: ``"sax"`` or ``"4ch"`` (of hearts) or ``"sagittal"`` (of knees); ``"stack"`` of any organ; or ``"volume"``, of
+            which every stack that suits is an exam of its own, as in a datalist.
         phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
         workers: processes that read headers.
         contrast: contrast of sagittal stacks, as for `index_folder`.
 
     Returns:
-        One per exam and phase.
+        One per exam and phase; of whole volumes, those of most slices first.
 
     Raises:
         InputError: there is no image in it, or the options are unknown.
@@ -67,16 +69,20 @@ def find_stacks(
     anatomy = seen_from(choose_anatomy(sought.name, contrast), view)
     path = Path(path).expanduser().resolve()
     folder = path.parent if path.is_file() else path
-    scan = scan_folder(folder, workers)
+    scan = scan_folder(folder, workers, modalities=anatomy.modalities)
     if path.is_file():
         scan.frames = [frame for frame in scan.frames if Path(frame.path) == path]
     exams = group_exams(scan.frames, scan.folder)
     if not exams:
         raise InputError(f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}{scan.reasons}")
+    if anatomy.whole:
+        exams = one_stack_each(exams)
     salt = load_salt()
     chosen = []
     for exam in exams:
         chosen += _stacks_of(exam, anatomy, phases, hashed(exam.key, salt))
+    if anatomy.whole:
+        chosen.sort(key=lambda stack: -len(stack.slices))
     recognised = [stack for stack in chosen if stack.flag is None]
     return recognised or chosen
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import zlib
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import pydicom
@@ -19,8 +20,6 @@ ARCHIVE = "an archive or compressed file (.zip, .gz, ...): unpack it first"
 TRUNCATED = "truncated: the file ends before its image does"
 DAMAGED = "damaged: the header cannot be read"
 NO_IMAGE = "DICOM without an image (report, presentation state, raw data, ...)"
-NOT_MR = "not MR"
-NO_MR_IMAGE = "of MR, but no image that can be used"
 DIRECTORY = "a DICOMDIR under another name: a list of files, no image"
 NOT_A_FILE = "no ordinary file (pipe, socket or device)"
 LINKED_FOLDER = "link to a folder: not followed; index that folder itself"
@@ -38,6 +37,7 @@ NO_THICKNESS = "slice thickness of zero or less in the header"
 NO_PIXELS = "no rows or no columns: the header says that the image has no pixels"
 SMALL_MATRIX = "more pixel data than the rows and columns of the header: its matrix is wrong"
 NO_FRAME_POSITIONS = "multi-frame file without a position for each frame"
+FRAMES_RESCALED = "CT whose frames have rescale slopes or intercepts of their own: ITK applies the first to all"
 TRANSFER_SYNTAX = "compressed in a way that ITK cannot read"
 
 #: Read by ITK's GDCM: uncompressed, deflated, JPEG, JPEG-LS, JPEG 2000 and RLE; not video or high-throughput JPEG 2000.
@@ -51,9 +51,12 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 MOST_FRAMES, MOST_ITEMS, MOST_INFLATED = 10_000, 200_000, 256 * 2**20
 TOO_MANY_FRAMES = f"more than {MOST_FRAMES:,} frames, or {MOST_ITEMS:,} items in their headers"
 TOO_LARGE = f"deflated file that grows to more than {MOST_INFLATED // 2**20} MB"
-_ENHANCED_MR = {f"1.2.840.10008.5.1.4.1.1.4.{tail}" for tail in ("1", "4")}
+#: Modality to the classes of its images: one slice a file, enhanced multi-frame files, and files converted to such.
+_IMAGES = {
+    "MR": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("4", "4.1", "4.4")},
+    "CT": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "2.2")},
+}
 _DIRECTORY = "1.2.840.10008.1.3.10"
-_CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
 _CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
 _ITEM, _PIXEL_DATA = b"\xfe\xff\x00\xe0", b"\xe0\x7f\x10\x00"
 _PROJECTIONS = {"PROJECTION IMAGE", "MIP", "MINIP", "MPR", "CSA MPR", "CSAPARALLEL"}
@@ -85,13 +88,16 @@ def refuse_by_name(name: str) -> None:
         raise Refused(ARCHIVE)
 
 
-def refuse_what_is_no_slice(header: dict, syntax: str, media_class: str = "") -> None:
-    """Raises `Refused` for a header that is not that of an acquired MR slice, or one that cannot be shown.
+def refuse_what_is_no_slice(
+    header: dict, syntax: str, media_class: str = "", modalities: Sequence[str] = ("MR",)
+) -> None:
+    """Raises `Refused` for a header that is not that of an acquired slice, or one that cannot be shown.
 
     Args:
         header: keyword to value.
         syntax: UID of the transfer syntax; empty where the file does not say.
         media_class: MediaStorageSOPClassUID of the file's own header, likewise.
+        modalities: what may have acquired it, ``"MR"`` or ``"CT"``.
     """
     if media_class == _DIRECTORY:
         raise Refused(DIRECTORY)
@@ -102,13 +108,13 @@ def refuse_what_is_no_slice(header: dict, syntax: str, media_class: str = "") ->
         raise Refused(TRUNCATED if syntax else NOT_DICOM)
     if sop_class.startswith(_CAPTURES) or modality in ("SC", "OT") or "SCREEN SAVE" in image_type:
         raise Refused(CAPTURE)
+    images, wanted = set().union(*(_IMAGES[name] for name in modalities)), " or ".join(modalities)
     if "Rows" not in header or "Columns" not in header:
-        in_image_class = sop_class == _CLASSIC_MR or sop_class in _ENHANCED_MR
-        raise Refused(TRUNCATED if in_image_class else NO_IMAGE)
-    if modality not in ("MR", "") or (sop_class and sop_class != _CLASSIC_MR and sop_class not in _ENHANCED_MR):
-        if modality in ("MR", "") and sop_class:
-            raise Refused(f"{NO_MR_IMAGE} ({pydicom.uid.UID(sop_class).name})")
-        raise Refused(f"{NOT_MR} ({modality})")
+        raise Refused(TRUNCATED if sop_class in images else NO_IMAGE)
+    if modality not in (*modalities, "") or (sop_class and sop_class not in images):
+        if modality in (*modalities, "") and sop_class:
+            raise Refused(f"of {wanted}, but no image that can be used ({pydicom.uid.UID(sop_class).name})")
+        raise Refused(f"not {wanted} ({modality})")
     if int(header["Rows"] or 0) < 1 or int(header["Columns"] or 0) < 1:
         raise Refused(NO_PIXELS)
     if str(header.get("BurnedInAnnotation") or "").upper() == "YES":

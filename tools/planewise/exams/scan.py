@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from planewise.errors import InputError
@@ -67,6 +68,7 @@ def scan_folder(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     of_photographs: bool = False,
+    modalities: Sequence[str] = ("MR",),
 ) -> Scan:
     """Read the headers of all files below a folder.
 
@@ -76,6 +78,7 @@ def scan_folder(
             ``if __name__ == "__main__"``, as for any use of multiprocessing.
         progress: called with (files done, files in all).
         of_photographs: whether photographs are wanted, and nothing else.
+        modalities: what may have acquired DICOM images, ``"MR"`` or ``"CT"``.
 
     Raises:
         InputError: there is no such folder, or it cannot be read.
@@ -106,7 +109,7 @@ def scan_folder(
             paths.append(path)
     done = len(scan.nifti) + len(scan.mrnet) + scan.others
     scan.files = done + len(paths)
-    for chunk, found in _read(paths, workers):
+    for chunk, found in _read(paths, workers, modalities):
         for path, frames in zip(chunk, found, strict=True):
             if isinstance(frames, str):
                 scan.skipped.setdefault(frames, []).append(path)
@@ -152,14 +155,17 @@ def _walk(folder: Path, skipped: dict[str, list[str]]) -> Iterator[str]:
             yield os.path.join(root, name)
 
 
-def _read(paths: list[str], workers: int) -> Iterator[tuple[list[str], list[list[Frame] | str]]]:
+def _read(
+    paths: list[str], workers: int, modalities: Sequence[str]
+) -> Iterator[tuple[list[str], list[list[Frame] | str]]]:
     """Chunks of paths and what `dicom.read_headers` says of them, in order."""
+    read = partial(dicom.read_headers, modalities=modalities)
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if workers <= 1 or len(paths) < _SERIAL_FILES:
-        yield from ((chunk, dicom.read_headers(chunk)) for chunk in chunks)
+        yield from ((chunk, read(chunk)) for chunk in chunks)
         return
     # not fork: the caller may have threads (torch, a progress bar)
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from zip(chunks, pool.map(dicom.read_headers, chunks), strict=True)
+        yield from zip(chunks, pool.map(read, chunks), strict=True)
