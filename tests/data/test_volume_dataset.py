@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose, Resized
-from planewise.data import SliceDataset, VolumeDataset, gather_stacks, load_datalist
+from planewise.data import SliceDataset, VolumeDataset, gather_stacks, labelled, load_datalist
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import Recipe, write_exams
 from planewise.phantoms.head.population import HEADS
 from planewise.preprocessing import CropToForegroundd, LoadSliced, LoadVolumed, ScaleToUnitd
+
+from tests.exams.files import write_ct
 
 KEYS = ("image", "label")
 SIDE = 16
@@ -124,6 +126,47 @@ def test_slices_of_a_datalist_are_gathered_into_their_stack(tmp_path):
     assert loaded.shape == (1, 9, 8, 6) and np.allclose(loaded.numpy()[0], values)
     assert np.allclose(loaded.affine, np.diag([2.0, 2, 3, 1]))
     json.dumps(volume)
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1, -1024), (2, -1000)])
+def test_a_ct_from_dicom_files_with_a_mask_drawn_on_its_nifti(tmp_path, slope, intercept):
+    """From files to the cache: Hounsfield units, whatever is stored; and the mask, whose rows converters turn round."""
+    values = 2.0 * np.arange(6 * 5 * 4).reshape(6, 5, 4) - 100
+    affine = write_ct(tmp_path / "ct" / "case", values, slope=slope, intercept=intercept)
+    mask = np.random.default_rng(0).integers(0, 3, values.shape).astype(np.uint8)
+    turned = affine @ np.array([[1, 0, 0, 0], [0, -1, 0, 4], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    (tmp_path / "drawn").mkdir()
+    nibabel.save(nibabel.Nifti1Image(mask[:, ::-1], turned), tmp_path / "drawn" / "case.nii.gz")
+    result = index_folder(tmp_path / "ct", anatomy="volume", split=(1, 0, 0), labels_dir=tmp_path / "drawn")
+    slices = load_datalist(write_datalist(result.datalist, tmp_path / "list.json"), "training")
+    data = VolumeDataset(slices, LoadVolumed(KEYS), cache_dir=tmp_path / "c", num_workers=0, progress=False)
+    batch = data.__getitems__([0])
+    assert np.array_equal(batch["image"][0, 0].numpy(), values)
+    assert np.array_equal(batch["label"][0, 0].numpy(), mask)
+    assert np.allclose(batch["affine"][0], affine)
+    assert len(labelled(gather_stacks(slices), {1: "pancreas", 2: "tumour"})) == 1
+    # a mask of some of the slices is none of the volume
+    del slices[2]["label"]
+    assert "label" not in gather_stacks(slices)[0]
+
+
+def test_a_viewers_mask_has_the_numbers_of_the_channels(items, tmp_path):
+    """MONAI Label hands over images and masks and no exam; its list of labels has 3 where the masks have 4."""
+    masks = [nibabel.load(item["label"]) for item in items]
+    number = next(n for n, mask in enumerate(masks) if set(np.unique(mask.dataobj)) == {0, 1, 2, 4})
+    item, mask, values = items[number], masks[number], np.asarray(masks[number].dataobj)
+    both = values.copy()
+    both[tuple(np.argwhere(values == 4)[0])] = 3
+    for name, array in (("drawn", np.where(values == 4, 3, values)), ("both", both)):
+        nibabel.save(nibabel.Nifti1Image(array.astype(np.uint8), mask.affine), tmp_path / f"{name}.nii.gz")
+    viewers = {"image": item["image"], "label": str(tmp_path / "drawn.nii.gz")}
+    options = {"cache_dir": tmp_path / "c", "num_workers": 0, "progress": False}
+    data = VolumeDataset([viewers], preprocessing(), **options)
+    wanted = VolumeDataset([item], preprocessing(), **options)
+    assert torch.equal(data[0]["label"], wanted[0]["label"]) and data[0]["label"].max() == 4
+    for wrong in (viewers | {"label": str(tmp_path / "both.nii.gz")}, viewers | {"exam": "of a datalist"}):
+        with pytest.raises(InputError, match="the mask has the value 3"):
+            VolumeDataset([wrong], preprocessing(), **options)
 
 
 def test_slice_datasets_and_volume_datasets_refuse_each_others_items(items, tmp_path):

@@ -291,8 +291,8 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One item per volume: the slices of a stack become one, whose ``image`` lists them in order; others pass as they are.
 
-    Of a slice the new item keeps what all slices of a stack share. Masks on the image's own grid come along
-    (`whole_volumes`); others stay with the slices.
+    Of a slice the new item keeps what all slices of a stack share. Masks come along where every slice has one: as a file
+    where they lie on the image's own grid (`whole_volumes`), otherwise as a list of slices under ``label``.
     """
     items = whole_volumes(items)
     slices = [dict(item, exam=exam_of(item)) for item in items if "affine" in item]
@@ -304,6 +304,12 @@ def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             {key: value for key, value in shared.items() if key not in (*_OF_A_SLICE, "time", "label", "label_axes")}
             | {"image": [{key: item[key] for key in _PLACE if key in item} for item in own]}
         )
+        if all("label" in item for item in own):
+            volumes[-1]["label"] = [
+                {"image": item["label"], "frame": item.get("label_frame", item.get("frame"))}
+                | {key: item[key] for key in ("affine", "shift", "label_axes", "label_origin") if key in item}
+                for item in own
+            ]
     return volumes
 
 

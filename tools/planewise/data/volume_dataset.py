@@ -8,6 +8,7 @@ from typing import Any
 from planewise.data.datalist import gather_stacks
 from planewise.data.slice_dataset import SliceDataset
 from planewise.data.volume_cache import VolumeCache
+from planewise.exams.reserved import VIEWER
 
 
 class VolumeDataset(SliceDataset):
@@ -18,11 +19,12 @@ class VolumeDataset(SliceDataset):
     ``(B,)`` into `items`; all on one device.
 
     Items of slices, as the datalists of hearts, knees and any organ hold them, are gathered into the stacks that they were
-    cut from (`gather_stacks`). Arguments are those of `SliceDataset`; ``transform`` begins with `LoadVolumed`.
+    cut from (`gather_stacks`). Items without ``exam`` come from no datalist but from MONAI Label: their masks may hold the
+    numbers of its labels. Arguments are those of `SliceDataset`; ``transform`` begins with `LoadVolumed`.
     """
 
     cache_class = VolumeCache
 
     @staticmethod
     def cases(data: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        return gather_stacks(data)
+        return gather_stacks([item if "exam" in item else {**item, "label_origin": VIEWER} for item in data])

@@ -9,3 +9,5 @@ RESERVED = {
 }  # fmt: skip
 #: What ``label_origin`` says of a mask that a network predicted; one that people drew has none.
 PREDICTED = "predicted"
+#: The same of a mask that a MONAI Label server hands over, drawn with the numbers of its list of labels.
+VIEWER = "viewer"

@@ -117,7 +117,7 @@ class LoadStackd(LoadImaged):
                     volume = rename_values(volume, item["label_map"])
                     meta = volume.meta
             else:
-                volume, affines = _load_slices(value, exam)
+                volume, affines = load_slices(value, exam)
                 meta = volume.meta
                 item["slice_affines"] = affines
             meta["filename_or_obj"] = f"{name}.nii.gz"
@@ -143,8 +143,18 @@ def recognition_remarks(stack: InputStack) -> dict[str, str]:
     return {}
 
 
-def _load_slices(slices: Sequence[Mapping[str, Any]], exam: str) -> tuple[MetaTensor, torch.Tensor]:
-    load = LoadSliced("image")
+def load_slices(slices: Sequence[Mapping[str, Any]], exam: str, masks: bool = False) -> tuple[MetaTensor, torch.Tensor]:
+    """Slices of a stack, or their masks, as a volume.
+
+    Args:
+        slices: in order, as items of a datalist; the path is under ``image`` for masks too.
+        exam: its hash.
+        masks: whether they are masks.
+
+    Returns:
+        ``(i, j, slices)`` with one spacing, and each slice's own affine, ``(slices, 4, 4)``.
+    """
+    load = LoadSliced("image", label_keys=("image",) if masks else ())
     with ThreadPoolExecutor(max_workers=4) as pool:
         loaded = list(pool.map(lambda entry: load({"exam": exam, **entry})["image"], slices))
     affines = torch.stack([image.affine for image in loaded])

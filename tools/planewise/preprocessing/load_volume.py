@@ -16,29 +16,33 @@ from monai.transforms import LoadImaged
 
 from planewise.errors import InputError
 from planewise.exams.photographs import is_photograph
+from planewise.exams.reserved import VIEWER
 from planewise.exams.volumes import SAME_GRID
 from planewise.preprocessing.exam_name import exam_of, stem
 from planewise.preprocessing.load_photograph import LoadPhotographd
-from planewise.preprocessing.load_stack import LoadStackd
+from planewise.preprocessing.load_slice import rename_values
+from planewise.preprocessing.load_stack import LoadStackd, load_slices
 
 
 class LoadVolumed(LoadImaged):
     """Load a volume for each key, as a `MetaTensor` ``(channels, i, j, k)``; masks have one channel.
 
     A value is the path of a NIfTI volume, or of a folder with a DICOM series; a list of paths, one for each channel; or a
-    list of slices in order, as `planewise.data.gather_stacks` makes it of a datalist's items (`LoadStackd` reads them). The
+    list of slices in order, as `planewise.data.gather_stacks` makes it of a datalist's items and masks (`load_slices`). The
     path of a photograph gives ``(3, i, j)`` (`LoadPhotographd`), so that pretexts of images learn from photographs by the
     same config. MONAI Label can name only one path: with ``channel_names``, the file of one channel, or a folder, stands for
     the whole case.
 
     Channels and masks lie on the first channel's grid. ``label_map`` of an item renames the values of its mask, as in
-    `LoadSliced`. The channels of a person's own files give the result the name that theirs have in common. MONAI Label looks
-    for a `LoadImaged`: this is one.
+    `LoadSliced`. A viewer's mask (``label_origin``) may hold the numbers of the network's channels, as MONAI Label lists
+    them, in place of the values that they stand for: these it gets. The channels of a person's own files give the result
+    the name that theirs have in common. MONAI Label looks for a `LoadImaged`: this is one.
 
     Args:
         keys: keys of images and masks.
         label_keys: which of them are masks.
-        label_values: values that a mask may hold; None takes all whole numbers from 0 to 255.
+        label_values: values that a mask may hold, in the order of the network's channels; None takes all whole numbers from
+            0 to 255.
         channels: number of channels that images have; then a file of four dimensions may hold them in its last, as the
             decathlon's do. None: a file for each, as many as there are.
         channel_names: how the files of a case end, small letters, in order; as many as there are channels, or unused.
@@ -61,7 +65,7 @@ class LoadVolumed(LoadImaged):
     ) -> None:
         super().__init__(keys, reader="NibabelReader", allow_missing_keys=allow_missing_keys)
         self.label_keys = (label_keys,) if isinstance(label_keys, str) else tuple(label_keys)
-        self.label_values = None if label_values is None else tuple(sorted(label_values))
+        self.label_values = None if label_values is None else tuple(label_values)
         self.channels = channels
         self.channel_names = tuple(channel_names) if len(channel_names) == channels else ()
         # ITK refuses affines that are not orthonormal
@@ -96,7 +100,7 @@ class LoadVolumed(LoadImaged):
                 _check_grid(channel, first, "the mask" if is_mask else f"channel {number + 1}")
             pixels = torch.stack([channel.as_tensor() for channel in channels])
             if is_mask:
-                pixels = self._mask(pixels, item.get("label_map"))
+                pixels = self._mask(pixels, item)
             meta = {**channels[0].meta, "original_channel_dim": 0, "spatial_shape": np.array(pixels.shape[1:])}
             if len(files) > 1 and not item.get("exam"):
                 meta["filename_or_obj"] = f"{_common_name(files)}.nii.gz"
@@ -142,6 +146,8 @@ class LoadVolumed(LoadImaged):
         self, file: Any, item: Mapping[Hashable, Any], exam: str, key: Hashable, channels: int | None
     ) -> MetaTensor:
         """One channel, ``(i, j, k)`` float32; or so many, ``(i, j, k, channels)``, where a file holds them all."""
+        if key in self.label_keys and not isinstance(file, (str, Path)):
+            return load_slices(file, exam, masks=True)[0]
         known = {name: item[name] for name in ("exam", "phase", "time") if name in item}
         volume = self.load({"image": file, **known})["image"]
         if volume.ndim == 4 and volume.shape[-1] == 1:
@@ -154,15 +160,14 @@ class LoadVolumed(LoadImaged):
             )
         return volume.to(torch.float32)
 
-    def _mask(self, pixels: torch.Tensor, label_map: Mapping[str, int] | None) -> torch.Tensor:
-        if label_map is not None:
-            renamed = torch.zeros_like(pixels)
-            for value, wanted in label_map.items():
-                renamed[pixels == float(value)] = float(wanted)
-            pixels = renamed
+    def _mask(self, pixels: torch.Tensor, item: Mapping[Hashable, Any]) -> torch.Tensor:
+        if item.get("label_map") is not None:
+            pixels = rename_values(pixels, item["label_map"])
         found = torch.unique(pixels).tolist()
         allowed = range(256) if self.label_values is None else self.label_values
         wrong = [value for value in found if value not in allowed]
+        if wrong and item.get("label_origin") == VIEWER and all(value in range(len(allowed)) for value in found):
+            return rename_values(pixels, {str(number): value for number, value in enumerate(allowed)})
         if wrong:
             wanted = "whole numbers from 0 to 255" if self.label_values is None else ", ".join(map(str, allowed))
             raise InputError(
