@@ -180,10 +180,11 @@ def test_masks_of_ones_own_go_by_the_case(tmp_path):
 
 
 def test_series_of_mr_and_ct_are_cases_and_no_others(tmp_path):
-    write_ct(tmp_path / "ct", np.zeros((6, 5, 4)))
-    write_ct(tmp_path / "pet", np.zeros((6, 5, 4)), Modality="PT")
-    write_cine(tmp_path / "mr", (0, 0, 0), (1, 0, 0), phases=1, slices=4, TriggerTime=None)
-    result = index(tmp_path, split=(1, 0, 0))
+    root = tmp_path / "all"
+    write_ct(root / "ct", np.zeros((6, 5, 4)))
+    write_ct(root / "pet", np.zeros((6, 5, 4)), Modality="PT")
+    write_cine(root / "mr", (0, 0, 0), (1, 0, 0), phases=1, slices=4, TriggerTime=None)
+    result = index(root, split=(1, 0, 0))
     assert {Path(item["image"]).parent.name for item in items_of(result)} == {"ct", "mr"}
     assert {reason: count for reason, (count, _) in result.skipped.items()} == {"not MR or CT (PT)": 4}
     assert not any(who in json.dumps(result.datalist) for who in ("P-1", "Doe", "19610203"))
