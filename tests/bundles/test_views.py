@@ -96,7 +96,13 @@ def test_what_is_kept_is_the_network_and_what_resumes_is_all(name, phantoms, tmp
 
 @pytest.mark.parametrize("name", [SIMCLR, BYOL])
 def test_knees_by_one_more_config(name, phantoms, tmp_path):
+    """From ImageNet's file; at a learning rate of zero its weights are there at the end."""
+    torch.manual_seed(0)
+    alexnet = AlexNetEncoder(tiny_size("pretext_knee_location")["features"]).state_dict()
+    torch.save({**alexnet, "classifier.6.weight": torch.zeros(10, 4)}, tmp_path / "alexnet.pth")
     settings = {
+        "imagenet": str(tmp_path / "alexnet.pth"),
+        "learning_rate": 0.0,
         "datalist": str(phantoms.knee.unlabelled),
         "output_dir": str(tmp_path),
         "section": "test",
@@ -114,8 +120,8 @@ def test_knees_by_one_more_config(name, phantoms, tmp_path):
     rows = list(csv.DictReader((tmp_path / "test/slices.csv").open()))
     assert len(rows) == metrics["slices"]
     kept = torch.load(tmp_path / "models/model.pt", weights_only=True)
-    alexnet = AlexNetEncoder(tiny_size("pretext_knee_location")["features"]).state_dict()
     assert kept.keys() == {f"encoder.{key}" for key in alexnet}
+    assert all(torch.equal(kept[f"encoder.{key}"], value) for key, value in alexnet.items())
 
 
 def test_a_batch_of_one_slice_says_what_to_change(phantoms, tmp_path):
