@@ -242,7 +242,7 @@ def test_volumes_against_monais_random_affine():
     grid.randomize = lambda data=None: None
     for row, drawn in enumerate(draws):
         angles = (2 * drawn[:3] - 1) * np.radians([40, 25, 70])
-        shrunk = 1 / (0.7 + 0.7 * drawn[3])
+        shrunk = float(1 / (0.7 + 0.7 * drawn[3]))
         shift = (2 * drawn[4:7] - 1) * 0.1 * before["image"].shape[2:]
         grid.rotate_params = angles.tolist()
         # MONAI shifts before it turns
