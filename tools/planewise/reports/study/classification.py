@@ -50,8 +50,8 @@ def add(page: Page, study: StudyFolder) -> None:
     add_paired(page, auc, "mean AUC", study.repeats)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, mean AUC"})
     page.figure(curves, "Validation while fine-tuning, a line for each draw.")
-    runs.show(page, "roc.png", ": ROC curves")
-    # a megabyte each: where most was there to learn from
+    # where most was there to learn from: a picture a method, some of a megabyte
+    runs.show(page, "roc.png", ": ROC curves", at_least=max(runs.counts))
     runs.show(page, "saliency.png", ": where the network looked", at_least=max(runs.counts))
 
 
