@@ -48,7 +48,7 @@ def test_tables(study):
     assert rows[0][1:3] == ["none", "mild"] and rows[1][0] == "9, from scratch" and rows[1][-1].startswith("0.750")
     paired = tables["Paired differences in kappa"]
     assert paired[1][0] == "9, rotation less scratch" and "+0.200" in paired[1]
-    assert "56 test photographs" in page.html("")
+    assert "56 photographs were graded" in page.html("")
 
 
 def test_epochs_to_be_as_good_as_from_scratch(study):
