@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 from pydicom.dataset import Dataset
 
@@ -108,15 +109,8 @@ def _common(header: dict, path: str) -> dict:
 
 
 def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
-    """One frame of an enhanced multi-frame file; a group that all frames share stands in the shared sequence."""
-
-    def first(sequence: str, keyword: str):
-        for source in (group, shared):
-            items = source.get(sequence)
-            if items and items[0].get(keyword) is not None:
-                return items[0].get(keyword)
-        return None
-
+    """One frame of an enhanced multi-frame file."""
+    first = partial(_first, group, shared)
     trigger = first("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime")
     if trigger is None:
         trigger = first("CardiacSynchronizationSequence", "ActualCardiacTriggerDelayTime")
@@ -148,9 +142,18 @@ def rescale_of(group: Dataset, shared: Dataset) -> tuple[float, float] | None:
         group: the frame's own header.
         shared: what all frames share.
     """
+    slope = _first(group, shared, "PixelValueTransformationSequence", "RescaleSlope")
+    if slope is None:
+        return None
+    return float(slope), float(_first(group, shared, "PixelValueTransformationSequence", "RescaleIntercept") or 0)
+
+
+def _first(group: Dataset, shared: Dataset, sequence: str, keyword: str) -> Any:
+    """What a frame says, or else what all share do; None where neither has it."""
     for source in (group, shared):
-        if items := source.get("PixelValueTransformationSequence"):
-            return float(items[0].RescaleSlope), float(items[0].RescaleIntercept)
+        items = source.get(sequence)
+        if items and items[0].get(keyword) is not None:
+            return items[0].get(keyword)
     return None
 
 
