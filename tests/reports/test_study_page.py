@@ -13,7 +13,13 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from planewise.reports.study.page import Table
-from planewise.reports.study_figures import finetune_curves, paired_draws, pretext_curves, scores_by_count
+from planewise.reports.study_figures import (
+    finetune_curves,
+    method_name,
+    paired_draws,
+    pretext_curves,
+    scores_by_count,
+)
 from planewise.reports.study_report import write_study_report
 from planewise.reports.tables import write_csv
 
@@ -235,3 +241,15 @@ def test_a_legend_of_many_methods_stays_on_the_figure():
     FigureCanvasAgg(figure).draw()
     box = figure.legends[0].get_window_extent()
     assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("models_genesis_again", "Models Genesis again"),
+        ("multitask_again", "multitask again"),
+        ("none", "from scratch"),
+    ],
+)
+def test_what_a_method_is_called(method, name):
+    assert method_name(method) == name

@@ -76,8 +76,9 @@ History = Sequence[Mapping[str, float]]
 
 
 def method_name(method: str) -> str:
-    """What a page or a picture calls a method."""
-    return METHOD_NAMES.get(method, method.replace("_", " "))
+    """What a page or a picture calls a method, which may be another ``again``, from another seed."""
+    name, again, rest = method.partition("_again")
+    return METHOD_NAMES.get(name, name.replace("_", " ")) + (again + rest).replace("_", " ")
 
 
 def pretext_curves(histories: Mapping[str, History]) -> Figure:
