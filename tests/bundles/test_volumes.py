@@ -19,6 +19,7 @@ from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
 
 ROTATION, TUMOURS = "pretext_rotation", "downstream_brain_tumour_segmentation"
+PANCREAS = "downstream_pancreas_segmentation"
 SHORT = {"max_epochs": 2, "val_interval": 1, "samples_per_epoch": 8}
 
 
@@ -187,6 +188,34 @@ def test_masks_come_back_on_the_images_grid(phantoms, tmp_path, own):
     assert np.array_equal(np.asarray(nibabel.load(written).dataobj), np.asarray(mask.dataobj))
 
 
+def test_inference_over_a_folder_goes_on_without_bad_volumes(tmp_path, caplog):
+    """Noise, a volume of one value, one that was cut off, and noise again: two masks, and two that are named."""
+    folder, affine = tmp_path / "scans", np.diag([2.0, 2.0, 2.0, 1.0])
+    folder.mkdir()
+    noise = np.random.default_rng(0).normal(size=(20, 18, 16)).astype("f4")
+    for name, pixels in {"a": noise, "b": np.full_like(noise, 7), "c": noise, "d": noise}.items():
+        nibabel.save(nibabel.Nifti1Image(pixels, affine), folder / f"{name}.nii.gz")
+    (folder / "c.nii.gz").write_bytes((folder / "c.nii.gz").read_bytes()[:2000])
+    size = tiny_size(PANCREAS)
+    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "bundles" / PANCREAS / "configs/inference.yaml")))
+    parser.update(size | {"bundle_root": str(tmp_path), "device": "cpu"})
+    (tmp_path / "models").mkdir()
+    torch.save(parser.get_parsed_content("network").state_dict(), tmp_path / "models/model.pt")
+    out = tmp_path / "out"
+    run_bundle(
+        PANCREAS,
+        "inference.yaml",
+        input=str(folder),
+        weights=str(tmp_path / "models/model.pt"),
+        output_dir=str(out),
+        **size,
+    )
+    assert sorted(file.name for file in out.rglob("*_mask.nii.gz")) == ["a_mask.nii.gz", "d_mask.nii.gz"]
+    told = [record.getMessage() for record in caplog.records if " is left out " in record.getMessage()]
+    assert len(told) == 2 and "(2 of 4)" in told[0] and "(3 of 4)" in told[1]
+    assert "the value 7 everywhere" in told[0] and "cannot be read" in told[1]
+
+
 def test_other_labels_are_counted_explained_and_left_out(phantoms, tmp_path, caplog):
     content = json.loads(phantoms.volume.tumours.read_text())
     wrong, bare = content["training"][:2]
@@ -203,7 +232,7 @@ def test_other_labels_are_counted_explained_and_left_out(phantoms, tmp_path, cap
     assert "the case has no mask" in caplog.text
 
 
-@pytest.mark.parametrize("name", [TUMOURS, "downstream_pancreas_segmentation"])
+@pytest.mark.parametrize("name", [TUMOURS, PANCREAS])
 def test_evaluation_stops_at_other_labels(name, phantoms, tmp_path):
     """A 3 in the mask of one test case is no structure, and is not scored as background."""
     datalist = datalist_for(name, phantoms)

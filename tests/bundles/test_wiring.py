@@ -353,6 +353,24 @@ def test_train_and_inference_repeat_the_same(name):
         assert acting(evaluated["preprocessing"]) == acting(inference["preprocessing"])
 
 
+@pytest.mark.parametrize("name", BUNDLES)
+def test_inference_names_what_cannot_be_read_and_goes_on(name, datalists, tmp_path, caplog):
+    content = json.loads(datalists[name].read_text())
+    items = [item for item in content["test"] if item["exam"] == "test0"]
+    for key in ("image", "label"):
+        for item in (item for item in items if key in item):
+            spoilt = tmp_path / Path(np.ravel(item[key])[0]).name
+            spoilt.write_bytes(b"nothing of an image")
+            item[key] = [str(spoilt)] * len(item[key]) if isinstance(item[key], list) else str(spoilt)
+    datalist = datalists[name].parent / f"{name}_spoilt.json"
+    datalist.write_text(json.dumps(content))
+    parser = parser_of(name, "inference.yaml", cache_dir=str(tmp_path))
+    parser["datalist" if "datalist" in parser else "input"] = str(datalist)
+    with caplog.at_level("WARNING"):
+        read = sum(len(batch["image"]) for batch in parser.get_parsed_content("dataloader"))
+    assert read == 1 and "left out" in caplog.text
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_loss_that_is_no_number_ends_the_run_without_weights(name, datalists, tmp_path):
     where = {"datalist": str(datalists[name]), "output_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache")}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import time
@@ -110,6 +111,25 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     assert found["note"].startswith("Research software")
     assert outcome.output.splitlines()[-1].startswith("Look at the pictures before you trust a number. Research")
     assert found["end_systole"] is None and found["ejection_fraction_percent"] == {"LV": None, "RV": None}
+
+
+@pytest.mark.parametrize("command", ["plan", "segment"])
+def test_of_several_exams_one_that_cannot_be_read_costs_itself(command, runs, tmp_path):
+    folder, affine = tmp_path / "hearts", np.diag([2.0, 2.0, 10.0, 1.0])
+    folder.mkdir()
+    noise = np.random.default_rng(0).normal(size=(40, 40, 3)).astype(np.float32)
+    for name in ("a", "b"):
+        nibabel.save(nibabel.Nifti1Image(noise, affine), folder / f"{name}.nii.gz")
+    (folder / "a.nii.gz").write_bytes(b"nothing of an image")
+    weights = runs / (PLANS if command == "plan" else SEGMENTS)
+    outcome = run(command, folder, "-o", tmp_path / "out", "--weights", weights, "--device", "cpu")
+    assert outcome.exit_code == 0, outcome.output
+    assert [page.parent.name for page in tmp_path.glob("out/*/index.html")] == ["b"]
+    assert re.search(r"^Exam \w+ is left out \(1 of 2\): image: the volume cannot be read", outcome.output, re.M)
+    assert outcome.output.count("left out") == 1 and "Exam b, " in outcome.output
+    (folder / "b.nii.gz").write_bytes(b"nothing of an image")
+    outcome = run(command, folder, "-o", tmp_path / "none", "--weights", weights, "--device", "cpu")
+    assert outcome.exit_code == 1 and "none of the 2 inputs can be read" in outcome.output
 
 
 def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, monkeypatch):

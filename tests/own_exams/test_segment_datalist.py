@@ -93,14 +93,20 @@ class Bundle:
         assert bundle.name == "downstream_cardiac_sax_segmentation" and (bundle / "configs/inference.yaml").is_file()
         self.settings = settings
         self.runs.append([])
-        for item in find_inputs(settings["input"], settings["phases"], settings["section"]):
-            name = volume_name(item)
-            if reason := self.unread.get(exam_of(item)):
-                raise InputError(f"exam {exam_of(item)}, image: {reason}")
+        items = find_inputs(settings["input"], settings["phases"], settings["section"])
+        said = ["the weights are those that ship", "exam aaaa: a doubt"]
+        for place, item in enumerate(items):
+            exam, name = exam_of(item), volume_name(item)
+            if reason := self.unread.get(exam):
+                said.append(f"exam {exam} is left out ({place + 1} of {len(items)}): image: {reason}")
+                continue
             save(settings["output_dir"] / name / f"{name}_mask.nii.gz", self.masks.get(name, heart()))
             self.runs[-1].append(name)
             watch()
-        return ["the weights are those that ship", "exam aaaa: a doubt"]
+        if not self.runs[-1]:
+            first = exam_of(items[0])
+            raise InputError(f"none of the {len(items)} inputs can be read; the first: exam {first}, image: no")
+        return said
 
 
 @pytest.fixture
@@ -229,6 +235,7 @@ def test_masks_of_other_weights_are_not_taken(segmented, bundle, tmp_path):
 def test_an_exam_that_cannot_be_read_costs_itself(segmented, bundle):
     bundle.unread = {"cccc": "the volume cannot be read (OSError)", "bbbb": "no"}
     done = segmented()
+    assert done.said == ["the weights are those that ship", "exam aaaa: a doubt"], "what is left out is said with it"
     assert done.left_out == {
         "bbbb": "it cannot be segmented (image: no)",
         "cccc": "it cannot be segmented (image: the volume cannot be read (OSError))",

@@ -81,6 +81,14 @@ def test_what_is_missing_is_named(item, changes, message):
         CardiacFeaturesd(("NOR", "HCM"))(changed)
 
 
+def test_a_mask_that_cannot_be_read_is_said_to_be_there(item, tmp_path):
+    item["es"] = str(tmp_path / "es.nii.gz")
+    for content in (b"nothing of a mask", Path(item["ed"]).read_bytes()[:-20]):
+        (tmp_path / "es.nii.gz").write_bytes(content)
+        with pytest.raises(InputError, match=r"^exam aa, mask at ES: the volume cannot be read \(\w+Error\)$"):
+            CardiacFeaturesd(("NOR", "HCM"))(item)
+
+
 def test_an_exam_without_a_group_has_no_label(item):
     del item["group"]
     assert "label" not in CardiacFeaturesd(("NOR",))(item)

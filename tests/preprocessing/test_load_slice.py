@@ -161,6 +161,13 @@ def test_a_cine_is_read_at_its_time_and_more_dimensions_are_refused(tmp_path):
         LoadSliced("image")(item | {"image": str(tmp_path / "five.nii.gz")})
 
 
+def test_a_file_that_is_no_volume_is_refused_without_its_path(tmp_path):
+    file = tmp_path / "jane_doe.nii.gz"
+    file.write_bytes(b"nothing of an image")
+    with pytest.raises(InputError, match="^exam e1, image: the file is not a gzip file$"):
+        LoadSliced("image")({"image": str(file), "frame": 0, "exam": "e1"})
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("key", ["image", "label"])
 def test_voxels_that_are_no_finite_numbers_are_refused_with_the_exam(tmp_path, key, value):

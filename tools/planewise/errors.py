@@ -24,3 +24,16 @@ class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):
     def detail(self) -> str:
         """What a server answers."""
         return str(self)
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """An error and those that it was raised from, the first of them last."""
+    found = [error]
+    while (cause := found[-1].__cause__ or found[-1].__context__) is not None:
+        found.append(cause)
+    return found
+
+
+def refusal(error: BaseException) -> InputError | None:
+    """The `InputError` that an error is, or was raised from: MONAI wraps what a transform raises. None if there is none."""
+    return next((cause for cause in causes(error) if isinstance(cause, InputError)), None)

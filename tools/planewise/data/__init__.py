@@ -22,6 +22,7 @@ from planewise.data.pair_sampler import PairSampler
 from planewise.data.phases import pair_phases
 from planewise.data.photograph_dataset import PhotographDataset
 from planewise.data.photograph_inputs import find_photographs
+from planewise.data.readable_items import ReadableItems
 from planewise.data.series_sampler import SeriesSampler
 from planewise.data.slice_cache import SliceCache, default_cache_dir
 from planewise.data.slice_dataset import SliceDataset, as_batch
@@ -38,6 +39,7 @@ __all__ = [
     "OrderedSampler",
     "PairSampler",
     "PhotographDataset",
+    "ReadableItems",
     "SeriesSampler",
     "SliceCache",
     "SliceDataset",

@@ -21,6 +21,7 @@ from planewise.exams.reserved import PREDICTED
 from planewise.exams.split import SECTIONS
 from planewise.preprocessing.array_volume import is_array
 from planewise.preprocessing.exam_name import exam_of
+from planewise.unreadable import UNREADABLE
 
 #: Keys of an item that hold a path.
 PATH_KEYS = ("image", "label")
@@ -340,6 +341,6 @@ def _depth(path: str) -> int:
         if is_array(path):
             return open_volume(path).shape[0]
         shape = nibabel.load(path).shape
-    except (OSError, ValueError, nibabel.filebasedimages.ImageFileError):
+    except UNREADABLE:
         return 1
     return shape[2] if len(shape) > 2 else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 
 import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from scipy.ndimage import generate_binary_structure, label
 
 from planewise.errors import InputError
 from planewise.preprocessing.exam_name import exam_of
+from planewise.unreadable import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def mask_problem(path: str | Path, labels: Collection[int], label_map: Mapping[s
     try:
         file = nibabel.load(path)
         values = np.asarray(file.dataobj).round()
-    except (OSError, ValueError, EOFError, zlib.error, ImageFileError):
+    except UNREADABLE:
         return "cannot be read"
     if values.ndim != 3:
         return f"has {values.ndim} dimensions; a volume is wanted"

@@ -14,7 +14,7 @@ from typing import Any
 import torch.distributed as dist
 
 from planewise.engines.quiet import keep_quiet
-from planewise.errors import InputError
+from planewise.errors import InputError, causes, refusal
 
 #: What MONAI says of names in a configuration that lead nowhere, and Python of arguments that a target has not.
 _SLIPS = re.compile(
@@ -39,24 +39,24 @@ def plain_errors() -> None:
     who = "planewise" if alone else f"planewise, process {os.environ.get('RANK')} of {os.environ['WORLD_SIZE']}"
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-        causes = _causes(error)
-        plain = next((cause for cause in causes if isinstance(cause, InputError)), None) or _slip_in_config(causes)
+        chain = causes(error)
+        plain = refusal(error) or _slip_in_config(chain)
         if plain is not None:
             print(f"{who}: {plain}", file=sys.stderr)
-        elif not alone and (lost := next(filter(_lost_connection, causes), None)):
+        elif not alone and (lost := next(filter(_lost_connection, chain), None)):
             print(f"{who}: another process is gone or out of reach: {lost}", file=sys.stderr, flush=True)
             time.sleep(_GRACE)
         else:
             previous(kind, error, trace)
-        _tell_torchrun(f"{who}: {plain or causes[-1]}")
+        _tell_torchrun(f"{who}: {plain or chain[-1]}")
 
     hook.planewise = True  # type: ignore[attr-defined]
     sys.excepthook = hook
 
 
-def _slip_in_config(causes: Sequence[BaseException]) -> str | None:
+def _slip_in_config(chain: Sequence[BaseException]) -> str | None:
     """What MONAI says of a name or a reference in a configuration that leads nowhere, in a line; None of anything else."""
-    for cause, outer in zip(causes, [None, *causes], strict=False):
+    for cause, outer in zip(chain, [None, *chain], strict=False):
         text = str(cause.args[0] if cause.args else cause)
         slip = _SLIPS.search(text)
         made = outer is not None and str(outer).startswith("Failed to instantiate component")
@@ -64,14 +64,6 @@ def _slip_in_config(causes: Sequence[BaseException]) -> str | None:
             text = text.splitlines()[0].rstrip(".")
             return f"a slip in the configuration or its overrides: {text}; PLANEWISE_DEBUG=1 shows where"
     return None
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """An error and those that it was raised from, the first of them last."""
-    causes = [error]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(cause)
-    return causes
 
 
 def _lost_connection(error: BaseException) -> bool:

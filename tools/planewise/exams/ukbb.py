@@ -17,6 +17,7 @@ import numpy as np
 
 from planewise.exams.mnms2 import CINE_OF_FRAMES
 from planewise.exams.volume import Volume, stem
+from planewise.unreadable import UNREADABLE
 
 #: The files' codes to ours: 1 left ventricle, 2 myocardium, 3 right ventricle, and in 4ch 4 left and 5 right atrium.
 LABEL_MAP = {1: 3, 2: 2, 3: 1}
@@ -81,6 +82,6 @@ def _largest_value(labels: Iterable[Path | None]) -> int:
     """Of all voxels of some masks; one that cannot be read is left to who reads masks."""
     values = [0]
     for path in labels:
-        with suppress(OSError, nib.filebasedimages.ImageFileError):
+        with suppress(*UNREADABLE):
             values.append(int(np.asarray(nib.load(path).dataobj).max()) if path else 0)
     return max(values)

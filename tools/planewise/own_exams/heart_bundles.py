@@ -14,10 +14,11 @@ from monai.data import MetaTensor
 
 import planewise
 from planewise.data import find_inputs
+from planewise.data.readable_items import left_out
 from planewise.errors import InputError
 from planewise.evaluation.plan_views import slice_affines
 from planewise.preprocessing import LoadStackd
-from planewise.preprocessing.exam_name import loaded_name
+from planewise.preprocessing.exam_name import exam_of, loaded_name
 from planewise.reports.exam_page import ShownExam, exam_page
 from planewise.whole_files import written_whole
 
@@ -133,9 +134,26 @@ def write_page(folder: Path, shown: ShownExam) -> Path:
     return page
 
 
-def of_the_weights(said: Sequence[str]) -> list[str]:
-    """What runs say of weights that ship, as sentences."""
-    return [f"{line[:1].upper()}{line[1:]}." for line in said if line.startswith("the weights")]
+def of_the_run(said: Sequence[str]) -> list[str]:
+    """What runs say of weights that ship and of exams that they leave out, as sentences."""
+    told = (line for line in said if line.startswith("the weights") or left_out([line]))
+    return [f"{line[:1].upper()}{line[1:]}." for line in dict.fromkeys(told)]
+
+
+def read_exams(stacks: Sequence[Mapping[str, Any]], said: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The stacks of exams of which runs left nothing out.
+
+    Args:
+        stacks: of `stacks_in`.
+        said: what the runs said.
+
+    Raises:
+        InputError: there is none.
+    """
+    unread = left_out(said)
+    if read := [item for item in stacks if exam_of(item) not in unread]:
+        return read
+    raise InputError("; ".join(f"exam {exam} cannot be used: {why}" for exam, why in unread.items()))
 
 
 def text(value: Any, digits: int = 1, unit: str = "") -> str:

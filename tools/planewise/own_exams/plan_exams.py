@@ -23,7 +23,8 @@ from planewise.own_exams.heart_bundles import (
     bundles_folder,
     load_stack,
     needed_weights,
-    of_the_weights,
+    of_the_run,
+    read_exams,
     read_mask,
     stacks_in,
     text,
@@ -46,6 +47,8 @@ def plan_exams(
 ) -> list[MadePage]:
     """Run the planning bundle, and the segmentation bundle if there are weights for it, and write every exam's page.
 
+    Of several exams, one that cannot be read is left out and named.
+
     Args:
         path: folder of DICOM files, or a volume.
         output: folder.
@@ -55,7 +58,7 @@ def plan_exams(
         device: None takes the bundles' own choice.
 
     Raises:
-        InputError: there are no weights, or what a bundle refuses.
+        InputError: there are no weights, no exam can be read, or what a bundle refuses.
     """
     keep_quiet()
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
@@ -68,7 +71,7 @@ def plan_exams(
         asked[SEGMENTS] = {**common, "weights": segments}
     said = _at_once({folder / name: settings for name, settings in asked.items()})
     done = []
-    for stack in map(load_stack, stacks):
+    for stack in map(load_stack, read_exams(stacks, said)):
         plan = json.loads((output / stack.name / "plan.json").read_text())
         mask = read_mask(output, stack.name)
         measured_on = plan["bounds_measured_on"]
@@ -92,7 +95,7 @@ def plan_exams(
             MadePage(
                 page,
                 [
-                    *([] if done else of_the_weights(said)),
+                    *([] if done else of_the_run(said)),
                     f"Exam {stack.name}, {plan['slices']} slices",
                     *([f"  no plane of any view: {'; '.join(alike)}"] if alike else []),
                     *lines,

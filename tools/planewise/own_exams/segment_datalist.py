@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,10 +14,10 @@ from typing import Any
 
 import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 
 from planewise.checksum import sha256
 from planewise.data import absolute_datalist, find_inputs, mask_problem, read_datalist
+from planewise.data.readable_items import left_out
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
@@ -31,6 +30,7 @@ from planewise.networks import weights_path
 from planewise.own_exams.heart_bundles import SEGMENTS, STRUCTURES, bundles_folder, mask_file, needed_weights
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_json
+from planewise.unreadable import UNREADABLE
 from planewise.whole_files import unwritable
 
 #: In the folder of the results: which weights its masks are of.
@@ -147,7 +147,7 @@ class _Segmenter:
         return mask_file(self.masks, volume_name(item))
 
     def complete(self, inputs: Sequence[Mapping[str, Any]]) -> tuple[int, list[str], dict[str, str]]:
-        """Segment what has no mask. An exam that the bundle cannot read ends its run: the next goes on behind it.
+        """Segment what has no mask.
 
         Returns:
             How many masks were there, what the bundle said, and the exams that it cannot read, with the reason.
@@ -156,24 +156,25 @@ class _Segmenter:
         # the names of an exam's phases tell its cycle, so that it is segmented as a whole
         todo = [item for item in inputs if exam_of(item) in lacking]
         kept = len(inputs) - len(todo)
-        said: list[str] = []
-        unread: dict[str, str] = {}
         for item in todo:
             self.mask(item).unlink(missing_ok=True)
+        said: list[str] = []
+        unread: dict[str, str] = {}
         while todo:
             self._tell(inputs)
             try:
                 said += self._run(todo, inputs)
                 todo = []
             except InputError as error:
-                todo = [item for item in todo if not self.mask(item).is_file()]
-                exam = exam_of(todo[0]) if todo else ""
-                if not exam or exam not in str(error):
+                # a run that can read none of its inputs ends with the first one's reason
+                exam = exam_of(todo[0])
+                if exam not in str(error):
                     raise
-                unread[exam] = f"it cannot be segmented ({str(error).removeprefix(f'exam {exam}, ')})"
+                unread[exam] = str(error).rpartition(f"exam {exam}")[2].lstrip(",: ")
                 todo = [item for item in todo if exam_of(item) != exam]
         self._tell(inputs)
-        return kept, said, unread
+        unread = {exam: f"it cannot be segmented ({why})" for exam, why in {**unread, **left_out(said)}.items()}
+        return kept, [line for line in said if not left_out([line])], unread
 
     def _tell(self, inputs: Sequence[Mapping[str, Any]]) -> None:
         self.progress(sum(self.mask(item).is_file() for item in inputs), len(inputs))
@@ -249,7 +250,7 @@ def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
         else:
             image = nibabel.load(item["image"])
             depth, affine = (*image.shape, 1)[2], image.affine
-    except (OSError, ValueError, EOFError, zlib.error, ImageFileError):
+    except UNREADABLE:
         return False
     # the third column of a slice's own affine is its thickness
     apart = np.abs((file.affine - affine)[:3, [0, 1, 3]]).max()

@@ -16,7 +16,8 @@ from planewise.own_exams.heart_bundles import (
     bundles_folder,
     load_stack,
     needed_weights,
-    of_the_weights,
+    of_the_run,
+    read_exams,
     read_mask,
     stacks_in,
     text,
@@ -38,6 +39,8 @@ def segment_exams(
 ) -> list[MadePage]:
     """Run the segmentation bundle on every phase, and write every exam's volumes and page.
 
+    Of several exams, one of which a phase cannot be read is left out and named.
+
     Args:
         path: folder of DICOM files, or a volume.
         output: folder.
@@ -46,7 +49,7 @@ def segment_exams(
         device: None takes the bundle's own choice.
 
     Raises:
-        InputError: there are no weights, or what the bundle refuses.
+        InputError: there are no weights, no exam can be read, or what the bundle refuses.
     """
     keep_quiet()
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
@@ -56,7 +59,7 @@ def segment_exams(
     settings = {"input": path, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
     said = run_inference(folder / SEGMENTS, settings)
     phases = defaultdict(list)
-    for item in stacks:
+    for item in read_exams(stacks, said):
         phases[item.get("exam") or volume_name(item)].append(item)
     done = []
     for exam, items in phases.items():
@@ -87,9 +90,7 @@ def segment_exams(
             for row in rows
         ]
         remarks = [line for line in said if line.startswith(f"exam {exam}")]
-        done.append(
-            MadePage(page, [*([] if done else of_the_weights(said)), f"Exam {exam}, {count}", *lines, *remarks])
-        )
+        done.append(MadePage(page, [*([] if done else of_the_run(said)), f"Exam {exam}, {count}", *lines, *remarks]))
     return done
 
 

@@ -12,6 +12,7 @@ from monai.transforms import Transform
 
 from planewise.errors import InputError
 from planewise.preprocessing.load_slice import rename_values
+from planewise.unreadable import UNREADABLE
 
 #: In the order of Khened 2017, the champion that Zhang 2024 section 5.3 follows. ("Patient height and width" there is a
 #: slip for weight.)
@@ -86,7 +87,7 @@ class CardiacFeaturesd(Transform):
         groups: the classes in order.
 
     Raises:
-        InputError: a mask is missing, there is an image instead, or the group is none of the classes.
+        InputError: a mask is missing or cannot be read, there is an image instead, or the group is none of the classes.
     """
 
     def __init__(self, groups: tuple[str, ...]) -> None:
@@ -104,9 +105,15 @@ class CardiacFeaturesd(Transform):
         for phase in ("ed", "es"):
             try:
                 volumes[phase] = _volumes(str(item[phase]), item.get("label_map"))
-            except (OSError, KeyError) as error:
+            except (FileNotFoundError, KeyError) as error:
                 raise InputError(
                     f"exam {exam} has no mask at {phase.upper()}; segment it first (save_masks)"
+                ) from error
+            except UNREADABLE as error:
+                # the message may carry the path, which may hold a name
+                reason = str(error) if isinstance(error, InputError) else type(error).__name__
+                raise InputError(
+                    f"exam {exam}, mask at {phase.upper()}: the volume cannot be read ({reason})"
                 ) from error
         for name in ("height", "weight"):
             if name not in item:

@@ -12,7 +12,6 @@ import torch
 from monai.config import KeysCollection
 from monai.data import ITKReader, MetaTensor, NibabelReader
 from monai.transforms import MapTransform
-from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from planewise.errors import InputError
@@ -20,6 +19,7 @@ from planewise.exams.dicom import read_frames
 from planewise.exams.reserved import PREDICTED
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import slice_name
+from planewise.unreadable import UNREADABLE
 
 #: The file's geometry and the datalist's must agree to this (mm) at the corners of the image. Headers round their
 #: direction cosines to about six digits, which is micrometres here; a swapped axis or a wrong frame is centimetres.
@@ -81,10 +81,11 @@ class LoadSliced(MapTransform):
                 item[key] = self._load(item, key)
                 if name is not None:
                     item[key].meta |= _for_writers(item[key], name)
-            except (ValueError, IndexError, KeyError, RuntimeError, OSError, ImageFileError) as error:
+            except (*UNREADABLE, IndexError, KeyError) as error:
                 # ITK's own messages run over many lines; and no message may carry the path, which may hold a name
                 lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
-                reason = lines[-1].replace(str(item[key]), "the file")
+                path = str(item[key])
+                reason = lines[-1].replace(f"File {path}", "the file").replace(path, "the file")
                 raise InputError(f"exam {item.get('exam', '?')}, {key}: {reason}") from error
         return item
 

@@ -20,6 +20,7 @@ from planewise.errors import InputError
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values
+from planewise.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from planewise.exams.input_stacks import InputStack
@@ -101,7 +102,7 @@ class LoadStackd(LoadImaged):
                     else:
                         volume = self._loader(value, reader)
                     refuse_not_finite(volume[0] if isinstance(volume, tuple) else volume)
-                except (RuntimeError, OSError, ValueError) as error:
+                except UNREADABLE as error:
                     # other messages may carry the path, which may hold a name
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
                     raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error

@@ -15,6 +15,7 @@ from planewise.errors import InputError
 from planewise.exams.dicom import read_header
 from planewise.exams.refusals import Refused
 from planewise.geometry import check_affine, plane_from_affine
+from planewise.unreadable import UNREADABLE
 
 
 class ReadPlaned(MapTransform):
@@ -37,7 +38,7 @@ class ReadPlaned(MapTransform):
             try:
                 affine = torch.from_numpy(_header_affine(str(item[key])))
                 check_affine(affine)
-            except (Refused, ValueError, OSError, nibabel.filebasedimages.ImageFileError) as error:
+            except (Refused, *UNREADABLE) as error:
                 reason = str(error).replace(str(item[key]), "the file")
                 raise InputError(f"exam {item.get('exam', '?')}, {key}: no plane in the header ({reason})") from error
             origin, normal = plane_from_affine(affine)

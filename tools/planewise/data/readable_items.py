@@ -1,0 +1,60 @@
+"""Inputs of a network, without those that cannot be read."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from monai.data import Dataset
+from torch.utils.data import IterableDataset, get_worker_info
+
+from planewise.errors import InputError, refusal
+from planewise.preprocessing.exam_name import exam_of
+
+logger = logging.getLogger(__name__)
+
+_LEFT_OUT = re.compile(r"exam (\S+) is left out \(\d+ of \d+\): (.*)")
+
+
+class ReadableItems(IterableDataset):
+    """The items of a dataset in order, without those that its transforms refuse: each of them is named in the log, with its
+    place among the inputs, and the others go on.
+
+    Args:
+        dataset: of items that have an ``image``.
+
+    Raises:
+        InputError: while it is gone through: its one item is refused, in its own words; or all are, with the first one's
+            reason.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        worker, total = get_worker_info(), len(self.dataset)
+        places = range(total) if worker is None else range(worker.id, total, worker.num_workers)
+        refused: list[InputError] = []
+        for place in places:
+            try:
+                item = self.dataset[place]
+            except Exception as error:
+                reason = refusal(error)
+                if reason is None or total == 1:
+                    raise
+                exam = exam_of(self.dataset.data[place])
+                told = str(reason).removeprefix(f"exam {exam}").lstrip(",: ")
+                logger.warning("exam %s is left out (%d of %d): %s", exam, place + 1, total, told)
+                refused.append(reason)
+            else:
+                yield item
+        # a worker does not know of the others' items
+        if refused and len(refused) == total:
+            raise InputError(f"none of the {total} inputs can be read; the first: {refused[0]}")
+
+
+def left_out(said: Iterable[str]) -> dict[str, str]:
+    """Of what a run says, the exams that `ReadableItems` left out, and why."""
+    return dict(found.groups() for line in said if (found := _LEFT_OUT.fullmatch(line)))
