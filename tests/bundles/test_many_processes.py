@@ -33,8 +33,14 @@ from tests.quick_python import quick_python
 
 PRETEXT, SEGMENTATION = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
 PARALLEL = "multi_gpu_train.yaml"
-#: Masks; a class; and a loss that compares the samples of a batch, each with its own draws.
-VOLUMES_TRAINED = ["downstream_brain_tumour_segmentation", "pretext_rotation", "pretext_exemplar"]
+#: Masks; a class; places of patches; and losses that compare the samples of a batch, or patches, each with its own draws.
+VOLUMES_TRAINED = [
+    "downstream_brain_tumour_segmentation",
+    "pretext_contrastive_predictive_coding",
+    "pretext_exemplar",
+    "pretext_relative_patch_location",
+    "pretext_rotation",
+]
 #: A batch of all processes is one of one process only where neither looks at the other samples of a batch, in float32.
 ALIKE = {"norm": "instance", "amp": False, "device": "cpu"}
 
