@@ -97,7 +97,7 @@ class Bundle:
         said = ["the weights are those that ship", "exam aaaa: a doubt"]
         for place, item in enumerate(items):
             exam, name = exam_of(item), volume_name(item)
-            if reason := self.unread.get(exam):
+            if reason := self.unread.get(exam) or self.unread.get(name):
                 said.append(f"exam {exam} is left out ({place + 1} of {len(items)}): image: {reason}")
                 continue
             save(settings["output_dir"] / name / f"{name}_mask.nii.gz", self.masks.get(name, heart()))
@@ -243,6 +243,13 @@ def test_an_exam_that_cannot_be_read_costs_itself(segmented, bundle):
     assert sorted(name for run in bundle.runs for name in run) == ALL[:2] and done.exams == 1
     items = load_datalist(done.datalist, "validation")
     assert items and not any("label" in item for item in items)
+
+
+def test_an_exam_with_a_phase_that_cannot_be_read_has_no_masks(segmented, bundle):
+    bundle.unread = {"bbbb_ES": "no"}
+    done = segmented()
+    assert done.left_out == {"bbbb": "it cannot be segmented (image: no)"} and done.images == 4
+    assert sorted(file.parent.name for file in done.masks.rglob("*_mask.nii.gz")) == ALL[:2] + ALL[4:]
 
 
 def test_what_was_cut_off_is_no_mask_of_an_exam_that_cannot_be_read_now(segmented, bundle):

@@ -174,6 +174,9 @@ class _Segmenter:
                 todo = [item for item in todo if exam_of(item) != exam]
         self._tell(inputs)
         unread = {exam: f"it cannot be segmented ({why})" for exam, why in {**unread, **left_out(said)}.items()}
+        for item in inputs:  # its other phases alone tell no cycle
+            if exam_of(item) in unread:
+                self.mask(item).unlink(missing_ok=True)
         return kept, [line for line in said if not left_out([line])], unread
 
     def _tell(self, inputs: Sequence[Mapping[str, Any]]) -> None:
