@@ -12,7 +12,14 @@ from timing import Bar, Options, interleaved, ratio
 from bars.trainer import bundle_config, phantom_datalist
 
 GROUP = "comparators"
-BUNDLES = ("pretext_slice_order", "pretext_jigsaw", "pretext_masked_autoencoder", "pretext_models_genesis")
+BUNDLES = (
+    "pretext_slice_order",
+    "pretext_jigsaw",
+    "pretext_simclr",
+    "pretext_byol",
+    "pretext_masked_autoencoder",
+    "pretext_models_genesis",
+)
 #: The batch's path of the step's time, at the paper's size.
 LIMIT = 0.05
 #: A step of the paper's size takes a minute on one core; a slice costs the same in a small batch.
