@@ -35,6 +35,7 @@ def test_what_is_measured(measured):
         assert bars[f"{size}: float32"].unit == "ms"
         for form in forms:
             assert math.isfinite(bars[f"{size}: {form} / float32"].value)
+        assert math.isfinite(bars[f"volumes, {size}: channels last / first"].value)
     promised = [name for name, bar in bars.items() if bar.limit is not None]
     assert promised == [f"{size}: bfloat16, channels last / float32" for size in ("demo", "paper")]
     assert all(bars[name].limit == 0.63 for name in promised)
@@ -51,6 +52,14 @@ def test_every_form_is_the_same_step():
     assert losses["float32, channels last"] == pytest.approx(losses["float32"], rel=1e-4)
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
     assert losses["bfloat16"] != losses["float32"]
+
+
+def test_both_forms_of_volumes_are_the_same_step():
+    image = torch.randn(2, 4, 8, 8, 8)
+    last, first = (network_step.VolumeStep((4, 8), image, channels_last) for channels_last in (True, False))
+    weight = last.network.encoder.levels[0].conv1.conv.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last_3d) and not weight.is_contiguous()
+    assert [float(last()) for _ in range(3)] == pytest.approx([float(first()) for _ in range(3)], rel=1e-3)
 
 
 def test_memory_is_of_the_step_alone():

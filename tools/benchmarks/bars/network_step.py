@@ -21,7 +21,17 @@ from planewise.engines import AutocastInferer, allow_tf32, precision
 from planewise.errors import InputError
 from planewise.geometry import intersection_lines, line_heatmaps
 from planewise.losses import MultitaskLoss
-from planewise.networks import PAPER_FEATURES, LocationHead, SliceNet, UNetDecoder, UNetEncoder, place_network
+from planewise.networks import (
+    PAPER_FEATURES,
+    RESIDUAL_FEATURES,
+    LocationHead,
+    ResidualDecoder,
+    ResidualEncoder,
+    SliceNet,
+    UNetDecoder,
+    UNetEncoder,
+    place_network,
+)
 from timing import Bar, Options, interleaved, ratio
 
 from bars.trainer import BareEpoch, TrainerEpoch, bundle_config, in_turns, own_batches, phantom_datalist
@@ -74,6 +84,7 @@ def measure(options: Options) -> list[Bar]:
     for size in sizes:
         slow = size.name == "paper" and not on_gpu
         bars += _of_size(size, replace(options, repetitions=max(2, options.repetitions // 4)) if slow else options)
+    bars += _of_volumes(options)
     if on_gpu:
         for batch_size in (2, 3) if options.quick else (20, 256):
             bars += pretext_training(batch_size, options)
@@ -142,6 +153,54 @@ def _of_size(size: Size, options: Options) -> list[Bar]:
     if size.name == "paper":
         bars += [_peak_memory(form, size, options) for form in (PLAIN, chosen)]
     return bars
+
+
+def _of_volumes(options: Options) -> list[Bar]:
+    """A segmentation of four channels in 3D (Taleb 2020) with the channels innermost, against PyTorch's own way."""
+    device = torch.device(options.device)
+    on_gpu = device.type == "cuda"
+    # what the demo of brain tumours has, and the paper's widths; a step at its 128^3 takes a minute and a half on one core
+    sizes = {"demo": ((8, 16, 32, 64), 32, 4), "paper": (RESIDUAL_FEATURES, 128 if on_gpu else 64, 2 if on_gpu else 1)}
+    if options.quick:
+        sizes = dict.fromkeys(sizes, ((4, 8), 8, 2))
+    bars = []
+    for name, (features, side, batch_size) in sizes.items():
+        image = torch.randn(batch_size, 4, side, side, side, device=device)
+        steps = {last: VolumeStep(features, image, last) for last in (True, False)}
+        slow = name == "paper" and not on_gpu
+        few = replace(options, repetitions=max(2, options.repetitions // 4)) if slow else options
+        times = interleaved({"last": steps[True], "first": steps[False]}, few, warmup=1)
+        note = f"batch {batch_size}, {side}^3; channels first {1e3 * times['first'].least:.0f} ms"
+        limit = 0.85 if name == "demo" and not on_gpu and not options.quick else None
+        bars.append(
+            Bar(
+                GROUP,
+                f"volumes, {name}: channels last / first",
+                *ratio(times, "last", "first"),
+                limit=limit,
+                note=note,
+            )
+        )
+    return bars
+
+
+class VolumeStep:
+    """Calls are training steps of a new network of volumes, always on the same batch."""
+
+    def __init__(self, features: tuple[int, ...], image: torch.Tensor, channels_last: bool) -> None:
+        torch.manual_seed(0)
+        encoder = ResidualEncoder(features, in_channels=image.shape[1])
+        network = SliceNet(encoder, ResidualDecoder(features), num_maps=4, spatial_dims=3)
+        self.image = image
+        self.network = place_network(network, image.device, channels_last).train()
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-3)
+
+    def __call__(self) -> torch.Tensor:
+        self.optimizer.zero_grad()
+        loss = self.network(self.image).square().mean()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
 
 
 def _compiled(form: Form, size: Size, device: torch.device, options: Options) -> Bar:

@@ -12,6 +12,9 @@ from planewise.switches import switched_on
 
 logger = logging.getLogger(__name__)
 
+#: Weights of convolutions, by their dimensions, to the form that has their channels innermost.
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
 
 def place_network(
     network: nn.Module, device: str | torch.device, channels_last: bool | str = True, compiled: bool | str = False
@@ -21,22 +24,24 @@ def place_network(
     Args:
         network: changed in place; the names of its weights stay.
         device: the device to move it to.
-        channels_last: keep the weights of 2D convolutions with the channels innermost, which makes PyTorch compute that
-            way. A network with 3D convolutions stays as it is.
+        channels_last: keep the weights of convolutions with the channels innermost, which makes PyTorch compute that way.
+            A network with convolutions in both 2D and 3D stays as it is, and one in 3D does elsewhere than on a CPU.
         compiled: run it through ``torch.compile``.
 
     Raises:
         InputError: ``compiled`` was asked for, and torch.compile does not work on this machine.
 
     The defaults are measured on a CPU (``tools/benchmarks/run --only network_step``, tools/docs/speed.md): channels
-    last are faster for the demo's network and as fast for the paper's; compiled, the first step takes most of a minute and
-    those after it longer than before. On CUDA they are reasoned: its bfloat16 convolutions want channels last, and
-    compiling, which costs every run a minute, is for the long ones to try.
+    last are faster for the demos' networks, of images and of volumes, and about as fast for the papers'; compiled, the first
+    step takes most of a minute and those after it longer than before. On CUDA they are reasoned: its bfloat16 convolutions
+    want channels last, and compiling, which costs every run a minute, is for the long ones to try.
     """
-    # PyTorch refuses the format for weights of five dimensions
-    flat = all(weight.ndim < 5 for weight in network.parameters())
-    innermost = switched_on(channels_last, "channels_last") and flat
-    network = network.to(device, memory_format=torch.channels_last if innermost else torch.preserve_format)
+    # PyTorch refuses either format for weights of the other number of dimensions
+    dims = {values.ndim for values in (*network.parameters(), *network.buffers())} & FORMATS.keys()
+    innermost = switched_on(channels_last, "channels_last") and len(dims) == 1
+    # of pooling and instance normalisation in 3D, CUDA knows the other form alone, and would turn to and fro
+    innermost &= dims == {4} or torch.device(device).type == "cpu"
+    network = network.to(device, memory_format=FORMATS[dims.pop()] if innermost else torch.preserve_format)
     if switched_on(compiled, "compile"):
         _check_compiler(device)
         _compiled_part(network).compile()
