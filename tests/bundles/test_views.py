@@ -56,27 +56,31 @@ def scored(parser) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize(("name", "share"), [(SIMCLR, 0.85), (BYOL, 0.85)])
-def test_it_learns_on_phantoms_and_not_with_its_loss_turned(name, share, phantoms, tmp_path):
-    settings = QUICK | {"samples_per_epoch": 32 * 80} | ({"momentum": 0.9} if name == BYOL else {})
+@pytest.mark.parametrize("name", [SIMCLR, BYOL])
+def test_it_learns_on_phantoms_and_not_with_its_loss_turned(name, phantoms, tmp_path):
+    """SimCLR finds the other view of a slice (160 steps from two seeds gained .30 and .31); its loss of a few unseen slices
+    depends on the seed and on how a processor rounds. BYOL has no negatives that would teach it to, and its loss falls."""
+    settings = QUICK | {"samples_per_epoch": 32 * 160} | ({"momentum": 0.9} if name == BYOL else {})
     torch.manual_seed(0)
     parser = parser_of(name, phantoms.cardiac.unlabelled, tmp_path / "right", **settings)
     trainer = parser.get_parsed_content("train#trainer")
     before = scored(parser)
     trainer.run()
     learned = scored(parser)
-    assert learned["loss"] < share * before["loss"]
     assert learned["rank"] > 4, "it has not collapsed"
     if name == SIMCLR:
-        assert learned["top1"] > before["top1"] + 0.1, "chance is 1 / 8"
+        assert learned["top1"] > before["top1"] + 0.15, "chance is 1 / 8"
+    else:
+        assert learned["loss"] < 0.85 * before["loss"]
     torch.manual_seed(0)
     settings |= {"samples_per_epoch": 32 * 8}
     parser = parser_of(name, phantoms.cardiac.unlabelled, tmp_path, **settings)
     assert worsened_by_its_loss_turned(parser) > 1.2
     turned = scored(parser)
-    assert share * before["loss"] < turned["loss"]
     if name == SIMCLR:
         assert before["top1"] + 0.1 > turned["top1"]
+    else:
+        assert turned["loss"] > 0.85 * before["loss"]
 
 
 @pytest.mark.parametrize("name", [SIMCLR, BYOL])

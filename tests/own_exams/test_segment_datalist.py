@@ -210,7 +210,9 @@ def test_started_again_it_makes_what_lacks(segmented, bundle, exams):
     # one that was cut off when it was written: its exam, whose phases' names tell the cycle
     mask = first.masks / "aaaa_phase50/aaaa_phase50_mask.nii.gz"
     mask.write_bytes(mask.read_bytes()[:-20])
-    assert segmented().kept == 4 and sorted(bundle.runs[1]) == ALL[:2]
+    seen = []
+    assert segmented(progress=lambda *counts: seen.append(counts)).kept == 4 and sorted(bundle.runs[1]) == ALL[:2]
+    assert seen[0] == (4, 6), "what is made anew is not done yet"
     # the exam has got another slice since
     save(first.masks / "cccc_ED/cccc_ED_mask.nii.gz", heart()[..., :4])
     assert segmented().kept == 4 and sorted(bundle.runs[2]) == ALL[4:]
