@@ -71,7 +71,7 @@ def test_it_learns_on_phantoms_and_not_with_its_loss_turned(files, settings, sha
     torch.manual_seed(0)
     settings |= {"samples_per_epoch": 48}
     parser = parser_of(MASKED, phantoms.cardiac.unlabelled, tmp_path, *files, **settings)
-    assert worsened_by_its_loss_turned(parser) > 1.2
+    assert worsened_by_its_loss_turned(parser) > 1.1
 
 
 def test_no_hidden_pixel_is_seen_and_every_hidden_one_is_asked_for(phantoms, tmp_path):

@@ -75,7 +75,7 @@ def test_it_learns_on_phantoms_and_not_with_its_loss_turned(name, phantoms, tmp_
     torch.manual_seed(0)
     settings |= {"samples_per_epoch": 32 * 8}
     parser = parser_of(name, phantoms.cardiac.unlabelled, tmp_path, **settings)
-    assert worsened_by_its_loss_turned(parser) > 1.2
+    assert worsened_by_its_loss_turned(parser) > 1.1
     turned = scored(parser)
     if name == SIMCLR:
         assert before["top1"] + 0.1 > turned["top1"]
