@@ -53,6 +53,7 @@ def test_it_learns_on_phantoms_and_not_with_its_loss_turned(phantoms, tmp_path):
     torch.manual_seed(0)
     parser = parser_of(GENESIS, phantoms.cardiac.unlabelled, tmp_path, **QUICK | {"samples_per_epoch": 48})
     assert worsened_by_its_loss_turned(parser) > 1.1
+    assert parser.get_parsed_content("validate#evaluator").state.metrics["val_loss"] > 1
 
 
 def test_the_network_sees_spoilt_slices_and_is_asked_for_the_others(phantoms, tmp_path):

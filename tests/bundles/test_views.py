@@ -75,12 +75,11 @@ def test_it_learns_on_phantoms_and_not_with_its_loss_turned(name, phantoms, tmp_
     torch.manual_seed(0)
     settings |= {"samples_per_epoch": 32 * 8}
     parser = parser_of(name, phantoms.cardiac.unlabelled, tmp_path, **settings)
-    assert worsened_by_its_loss_turned(parser) > 1.1
+    assert worsened_by_its_loss_turned(parser) > 1.2
     turned = scored(parser)
+    assert 0.85 * before["loss"] < turned["loss"]
     if name == SIMCLR:
         assert before["top1"] + 0.1 > turned["top1"]
-    else:
-        assert turned["loss"] > 0.85 * before["loss"]
 
 
 @pytest.mark.parametrize("name", [SIMCLR, BYOL])

@@ -82,13 +82,18 @@ def measure(options: Options) -> list[Bar]:
         sizes = [replace(size, features=(4, 8), image_size=32, batch_size=2) for size in sizes]
     bars = []
     for size in sizes:
-        slow = size.name == "paper" and not on_gpu
-        bars += _of_size(size, replace(options, repetitions=max(2, options.repetitions // 4)) if slow else options)
+        bars += _of_size(size, _fewer_if_slow(size.name, options))
     bars += _of_volumes(options)
     if on_gpu:
         for batch_size in (2, 3) if options.quick else (20, 256):
             bars += pretext_training(batch_size, options)
     return bars
+
+
+def _fewer_if_slow(size: str, options: Options) -> Options:
+    """A fourth of the repetitions where a step takes seconds: the paper's on a processor."""
+    slow = size == "paper" and torch.device(options.device).type != "cuda"
+    return replace(options, repetitions=max(2, options.repetitions // 4)) if slow else options
 
 
 class Step:
@@ -167,9 +172,7 @@ def _of_volumes(options: Options) -> list[Bar]:
     for name, (features, side, batch_size) in sizes.items():
         image = torch.randn(batch_size, 4, side, side, side, device=device)
         steps = {last: VolumeStep(features, image, last) for last in (True, False)}
-        slow = name == "paper" and not on_gpu
-        few = replace(options, repetitions=max(2, options.repetitions // 4)) if slow else options
-        times = interleaved({"last": steps[True], "first": steps[False]}, few, warmup=1)
+        times = interleaved({"last": steps[True], "first": steps[False]}, _fewer_if_slow(name, options), warmup=1)
         note = f"batch {batch_size}, {side}^3; channels first {1e3 * times['first'].least:.0f} ms"
         limit = 0.85 if name == "demo" and not on_gpu and not options.quick else None
         bars.append(

@@ -45,14 +45,18 @@ class ReadableItems(IterableDataset):
                 if reason is None or total == 1:
                     raise
                 exam = exam_of(self.dataset.data[place])
-                told = str(reason).removeprefix(f"exam {exam}").lstrip(",: ")
-                logger.warning("exam %s is left out (%d of %d): %s", exam, place + 1, total, told)
+                logger.warning("exam %s is left out (%d of %d): %s", exam, place + 1, total, reason_alone(reason, exam))
                 refused.append(reason)
             else:
                 yield item
         # a worker does not know of the others' items
         if refused and len(refused) == total:
             raise InputError(f"none of the {total} inputs can be read; the first: {refused[0]}")
+
+
+def reason_alone(error: InputError, exam: str) -> str:
+    """What an error says behind the exam's name."""
+    return str(error).rpartition(f"exam {exam}")[2].lstrip(",: ")
 
 
 def left_out(said: Iterable[str]) -> dict[str, str]:

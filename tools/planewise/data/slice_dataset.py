@@ -15,7 +15,7 @@ from planewise.data.datalist import expand_volumes
 from planewise.data.kept_arrays import KeptArrays
 from planewise.data.slice_cache import SliceCache, default_cache_dir, in_a_line
 from planewise.data.to_device import to_device
-from planewise.errors import InputError
+from planewise.errors import InputError, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -101,8 +101,8 @@ def _make_targets(
         try:
             item = targets(dict(cache.items[row]))
         except (RuntimeError, ValueError) as error:
-            reason = error.__cause__ or error
-            if not isinstance(reason, InputError):
+            reason = refusal(error)
+            if reason is None:
                 raise
             refused[str(reason)] += 1
             continue

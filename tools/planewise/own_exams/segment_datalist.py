@@ -17,7 +17,7 @@ import numpy as np
 
 from planewise.checksum import sha256
 from planewise.data import absolute_datalist, find_inputs, mask_problem, read_datalist
-from planewise.data.readable_items import left_out
+from planewise.data.readable_items import left_out, reason_alone
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
@@ -170,7 +170,7 @@ class _Segmenter:
                 exam = exam_of(todo[0])
                 if exam not in str(error):
                     raise
-                unread[exam] = str(error).rpartition(f"exam {exam}")[2].lstrip(",: ")
+                unread[exam] = reason_alone(error, exam)
                 todo = [item for item in todo if exam_of(item) != exam]
         self._tell(inputs)
         unread = {exam: f"it cannot be segmented ({why})" for exam, why in {**unread, **left_out(said)}.items()}
