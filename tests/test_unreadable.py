@@ -35,6 +35,8 @@ def wrong_byte(content):
         ("text.nii.gz", lambda content: b"nothing of an image"),
         ("empty.nii.gz", lambda content: b""),
         ("cut.nii", lambda content: content[:900]),
+        # a type of voxels that no NIfTI has
+        ("header.nii", lambda content: content[:70] + (9999).to_bytes(2, "little") + content[72:]),
     ],
 )
 def test_it_is_refused_in_a_line_without_its_path(load, name, spoil, tmp_path):
