@@ -57,6 +57,18 @@ _OWN = {
     "pretext_relative_patch_location": {"in_channels": 2, "image_size": 24},
     "pretext_rotation": {"in_channels": 2},
 }
+#: Small puzzles of volumes, with `3d.yaml` of that pretext: tiles of 4 voxels.
+PUZZLES_OF_VOLUMES = {
+    "features": [4, 8],
+    "image_size": 16,
+    "tile_gap": 0.2,
+    "permutations": 20,
+    "patch_features": 8,
+    "head_features": [8],
+    "in_channels": 2,
+    "batch_size": 4,
+    "progress": False,
+}
 #: Of these, what inference has too.
 _SIZE = (
     "features", "stem_stride", "image_size", "spacing", "in_channels", "init_features", "growth_rate", "blocks",

@@ -12,24 +12,12 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from tests.bundles.conftest import run_bundle, tiny_size
+from tests.bundles.conftest import PUZZLES_OF_VOLUMES, run_bundle, tiny_size
 from tests.bundles.test_runs import interrupted, same, weights
 from tests.conftest import ROOT
 
 PATCHES, TUMOURS = "pretext_relative_patch_location", "downstream_brain_tumour_segmentation"
 JIGSAW = "pretext_jigsaw"
-#: Small puzzles of volumes: tiles of 4 voxels.
-PUZZLE = {
-    "features": [4, 8],
-    "image_size": 16,
-    "tile_gap": 0.2,
-    "permutations": 20,
-    "patch_features": 8,
-    "head_features": [8],
-    "in_channels": 2,
-    "batch_size": 4,
-    "progress": False,
-}
 SHORT = {"max_epochs": 1, "val_interval": 1, "samples_per_epoch": 8}
 
 
@@ -57,7 +45,13 @@ def test_places_of_queries_are_counted_and_shown(patches):
 def puzzles(phantoms, tmp_path_factory) -> Path:
     """A run of puzzles of volumes, with what it is measured by."""
     folder = tmp_path_factory.mktemp("puzzles")
-    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(folder), **SHORT, **PUZZLE, "max_epochs": 2}
+    settings = {
+        "datalist": str(phantoms.volume.heads),
+        "output_dir": str(folder),
+        **SHORT,
+        **PUZZLES_OF_VOLUMES,
+        "max_epochs": 2,
+    }
     run_bundle(JIGSAW, "train.yaml", "evaluate.yaml", "3d.yaml", run_id="train_and_evaluate", **settings)
     return folder
 
@@ -70,7 +64,13 @@ def test_puzzles_of_volumes_are_counted_and_shown(puzzles):
 
 
 def test_puzzles_of_volumes_resume_bit_equal(puzzles, phantoms, tmp_path):
-    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, **PUZZLE, "max_epochs": 2}
+    settings = {
+        "datalist": str(phantoms.volume.heads),
+        "output_dir": str(tmp_path),
+        **SHORT,
+        **PUZZLES_OF_VOLUMES,
+        "max_epochs": 2,
+    }
     interrupted(JIGSAW, "train.yaml", "3d.yaml", after_epoch=1, **settings)
     run_bundle(JIGSAW, "train.yaml", "3d.yaml", **settings)
     assert same(weights(puzzles), weights(tmp_path))
@@ -83,7 +83,12 @@ def test_the_tiles_of_a_volume_reach_the_network_in_the_order_of_the_bundles_per
     parser = ConfigParser(
         ConfigParser.load_config_files([str(folder / "configs" / n) for n in ("train.yaml", "3d.yaml")])
     )
-    small = {**PUZZLE, "datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), "bundle_root": str(folder)}
+    small = {
+        **PUZZLES_OF_VOLUMES,
+        "datalist": str(phantoms.volume.heads),
+        "output_dir": str(tmp_path),
+        "bundle_root": str(folder),
+    }
     parser.update({**small, "tile_gap": 0, "device": "cpu"})
     rows = json.loads((folder / "configs/permutations_3d.json").read_text())["permutations"]
     batch = parser.get_parsed_content("train#dataset").__getitems__([0, 1, 2])
@@ -117,7 +122,7 @@ def test_the_weights_of_puzzles_of_volumes_bring_their_configs(puzzles, phantoms
 
 
 def test_puzzles_of_slices_of_volumes(phantoms, tmp_path):
-    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, **PUZZLE}
+    settings = {"datalist": str(phantoms.volume.heads), "output_dir": str(tmp_path), **SHORT, **PUZZLES_OF_VOLUMES}
     configs = ("train.yaml", "evaluate.yaml", "3d.yaml", "2d.yaml")
     run_bundle(JIGSAW, *configs, run_id="train_and_evaluate", **settings)
     scores = json.loads((tmp_path / "validation/metrics.json").read_text())

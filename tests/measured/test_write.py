@@ -94,3 +94,19 @@ def test_a_study_that_did_not_run_is_said_and_a_table_that_is_nowhere_is_an_erro
     assert "`tools/demo small` has not been measured yet." in text
     with pytest.raises(ValueError, match=r"page.md: small has no table Dice; it has AUC"):
         measured.documents(entries, {"small": {"tables": {"AUC": {}}}}, tmp_path)
+
+
+def test_pictures_of_a_published_page_follow_its_tables(tmp_path):
+    page = tmp_path / "docs/results/small.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("![Curves of all.](small/01.png)\n\n*Curves of all.*\n\n![Curves again.](small/02.png)\n")
+    (tmp_path / "docs/results.md").write_text(f"before\n{MARKS}\nafter")
+    entry = {"study": "small", "files": ["docs/results.md"], "tables": ["Dice"], "page": "docs/results/small.md"}
+    records = {"small": {"tables": {"Dice": {"4, a": {"exams": "4, a", "mean": "0.5"}}}}}
+    (text,) = measured.documents([{**entry, "figures": ["Curves again"]}], records, tmp_path).values()
+    lines = [line for line in text.splitlines() if line]
+    assert lines[-4:] == ["![Curves again.](results/small/02.png)", "*Curves again.*", measured.END, "after"]
+    assert "01.png" not in text
+    for captions, found in (["Nothing", 0], ["Curves", 2]):
+        with pytest.raises(ValueError, match=rf"results.md: small.md has {found} pictures and not one whose caption"):
+            measured.documents([{**entry, "figures": [captions]}], records, tmp_path)

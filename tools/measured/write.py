@@ -16,13 +16,16 @@ A field is a path into the record and a format. A path may lead to a cell of a t
 column, whose first number counts, or with ``/sd`` after it the second, which is in brackets. Where lines break does not
 matter. Only the numbers are replaced.
 
-Whole tables of a study's page stand between two marks, and are written anew; the study need not have run yet::
+Whole tables of a study's page stand between two marks, and are written anew; the study need not have run yet. Pictures of
+the page that the study is published on follow them, each named by what its caption begins with::
 
-    - study: mask-prior
-      files: [bundles/downstream_cardiac_two_phase_classification/docs/README.md]
-      tables: [Validation]
+    - study: comparison
+      files: [tools/docs/results.md]
+      tables: [Dice]
+      page: tools/docs/results/hearts.md
+      figures: [Mean Dice of each draw]
 
-    <!-- tools/demo mask-prior: written by tools/measured/write.py; do not edit -->
+    <!-- tools/demo comparison: written by tools/measured/write.py; do not edit -->
     <!-- end of what is written -->
 """
 
@@ -30,6 +33,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -49,6 +53,7 @@ BEGIN = "<!-- tools/demo {study}: written by tools/measured/write.py; do not edi
 END = "<!-- end of what is written -->"
 
 _FIELD = re.compile(r"\{([^{}|]+)\|([^{}]+)\}")
+_PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)]*)\)$", re.M)
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
@@ -140,6 +145,31 @@ def tables_as_markdown(study: str, titles: list[str], record: Mapping[str, Any] 
     return "\n".join(lines)
 
 
+def figures_as_markdown(page: Path, captions: list[str], document: Path) -> str:
+    """Pictures of a study's page as Markdown of another document.
+
+    Args:
+        page: the page in Markdown, as `planewise report --markdown` writes it.
+        captions: what the caption of each begins with.
+        document: the file that they are shown in; their paths are from its folder.
+
+    Raises:
+        ValueError: no picture of the page, or more than one, has such a caption.
+    """
+    pictures = _PICTURE.findall(page.read_text())
+    lines = []
+    for beginning in captions:
+        found = [(caption, path) for caption, path in pictures if caption.startswith(beginning)]
+        if len(found) != 1:
+            raise ValueError(
+                f"{page.name} has {len(found)} pictures and not one whose caption begins with: {beginning}"
+            )
+        ((caption, path),) = found
+        from_here = os.path.relpath(page.parent / path, document.parent)
+        lines += [f"![{caption}]({Path(from_here).as_posix()})", "", f"*{caption}*", ""]
+    return "\n".join(lines)
+
+
 def _anywhere(words: str) -> str:
     """A regular expression of some words wherever the lines break, in comments too."""
     pieces = re.split(r"(\s+)", words)
@@ -152,7 +182,8 @@ def documents(
     """Every file that holds measured numbers, with those of the records.
 
     Raises:
-        ValueError: as `value_of`, `with_values`, `tables_as_markdown` and `with_block`, with the file's name before it.
+        ValueError: as `value_of`, `with_values`, `tables_as_markdown`, `figures_as_markdown` and `with_block`, with the
+            file's name before it.
     """
     wanted: dict[Path, str] = {}
     for entry in texts:
@@ -161,8 +192,10 @@ def documents(
             try:
                 document = wanted.get(path) or path.read_text()
                 if "tables" in entry:
-                    tables = tables_as_markdown(study, entry["tables"], records.get(study))
-                    document = with_block(document, BEGIN.format(study=study), END, tables)
+                    block = tables_as_markdown(study, entry["tables"], records.get(study))
+                    if "figures" in entry:
+                        block += "\n" + figures_as_markdown(root / entry["page"], entry["figures"], path)
+                    document = with_block(document, BEGIN.format(study=study), END, block)
                 for text in entry.get("texts", ()):
                     document = with_values(document, text, records[study])
                 wanted[path] = document

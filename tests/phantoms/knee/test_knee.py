@@ -149,3 +149,12 @@ def test_every_kind_of_knee_can_be_sampled():
     for kind in KINDS:
         knee = Knee.sample(np.random.default_rng(0), KNEE_UNLABELLED, kind)
         assert tuple(map(bool, knee.findings.labels.values())) == kind
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_knees_of_one_side_are_otherwise_the_same(share):
+    mixed, of_one_side = (Recipe("fastmri", 2, KNEE_UNLABELLED.with_values(**own)) for own in ({}, {"left": share}))
+    for number in range(1, 20):
+        knee, other = of_one_side.organ(number), mixed.organ(number)
+        assert knee.patient == replace(other.patient, left=bool(share))
+        assert (knee.shape, knee.findings) == (other.shape, other.findings)

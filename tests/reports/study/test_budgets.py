@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 from planewise.reports.study import classification
-from planewise.reports.study.budgets import Budget, budgets_in_words, steps_in_words
+from planewise.reports.study.budgets import Budget, budgets_in_words, changes_in_words, steps_in_words
 
 from tests.reports.study.studies import study_folder, tables_of, write
 
@@ -80,12 +80,42 @@ def test_those_that_agree_are_named_together():
     )
 
 
+def test_random_changes_and_the_weights_that_go_on_are_named():
+    slices, plain = "1000 steps of 16 slices", "rotate 15, scale 0.9 to 1.1"
+    words = budgets_in_words(
+        {
+            "jigsaw": Budget(slices, changes=plain),
+            "location": Budget(slices, changes=plain),
+            "byol": Budget(slices, changes="crop 1 to 2, blur 0.5", keeps_last=True),
+        }
+    )
+    assert words.endswith(
+        "Images are changed at random, by the settings rotate 15, scale 0.9 to 1.1; for BYOL crop 1 to 2, blur 0.5. The "
+        "weights of the lowest validation loss are fine-tuned; those of BYOL are the last."
+    )
+    assert "validation loss" not in budgets_in_words({"jigsaw": Budget(slices)})
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"rotate": 15.0, "scale": [0.9, 1.1], "shift": 0.0, "flip": 0.5}, "rotate 15, scale 0.9 to 1.1, flip 0.5"),
+        ({"scale": [1.0, 1.0], "gamma": "$@bias", "bias": 0.3}, "gamma $@bias, bias 0.3"),
+        ({"noise": 0.0, "sigma": 6}, "none"),
+    ],
+)
+def test_changes_are_the_settings_that_change_something(settings, words):
+    assert changes_in_words(settings) == words
+
+
 def test_the_note_is_of_what_the_runs_left(tmp_path):
     for name, rate, epochs in (("multitask", 0.003, (1, 2)), ("jigsaw", 0.001, (1, 2, 3))):
         folder = tmp_path / "pretrain" / name
         write(folder / "run.json", {"processes": 1, "files": {"unlabelled.json": "a hash"}})
         # stopped early: max_epochs is not what was trained
-        config = settings(samples_per_epoch=32, max_epochs=9, learning_rate="$@base * 2")
+        config = settings(samples_per_epoch=32, max_epochs=9, learning_rate="$@base * 2", rotate=15.0)
+        better = {"multitask": "current < best", "jigsaw": "True"}[name]
+        config["validate"] = {"evaluator": {"metric_cmp_fn": f"$lambda current, best: {better}"}}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         rows = "".join(f"{epoch},{rate / epoch}\n" for epoch in epochs)
         (folder / "history.csv").write_text("epoch,learning_rate\n" + rows)
@@ -95,4 +125,5 @@ def test_the_note_is_of_what_the_runs_left(tmp_path):
     _, page = tables_of(classification, study)
     (note,) = re.findall("<p class=note>(Budgets[^<]*)</p>", page.html(""))
     assert "4 steps of 16 slices for multitask; 6 steps of 16 slices for jigsaw." in note
+    assert "settings rotate 15." in note and "fine-tuned; those of jigsaw are the last." in note
     assert "is at most 0.003; for jigsaw 0.001." in note and "All learned from the same list of exams." in note

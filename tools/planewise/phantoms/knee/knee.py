@@ -51,7 +51,7 @@ class Knee:
     @classmethod
     def sample(cls, rng: np.random.Generator, population: KneePopulation, kind: tuple[bool, bool, bool]) -> Knee:
         """A knee with findings of a kind out of `planewise.phantoms.knee.findings.KINDS`."""
-        patient = KneePatient.sample(rng)
+        patient = KneePatient.sample(rng, population.left)
         shape = KneeShape.sample(rng, population, patient.height)
         findings = Findings.sample(rng, population, kind)
         turn, abduction, lean = np.clip(rng.standard_normal(3), -2.1, 2.1)

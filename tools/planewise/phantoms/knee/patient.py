@@ -19,8 +19,13 @@ class KneePatient:
     left: bool
 
     @classmethod
-    def sample(cls, rng: np.random.Generator) -> KneePatient:
-        """An adult."""
+    def sample(cls, rng: np.random.Generator, left: float = 0.5) -> KneePatient:
+        """An adult.
+
+        Args:
+            rng: source of the draws.
+            left: probability of a left knee.
+        """
         male = rng.random() < 0.55
         height = np.clip(rng.normal(177, 7) if male else rng.normal(165, 6.5), 148, 202)
         index = np.clip(rng.normal(26, 4), 18, 40)
@@ -28,5 +33,5 @@ class KneePatient:
             sex="M" if male else "F",
             height=float(np.round(height)),
             weight=float(np.round(index * (height / 100) ** 2)),
-            left=bool(rng.random() < 0.5),
+            left=bool(rng.random() < left),
         )

@@ -21,6 +21,7 @@ class KneePopulation(Settings):
     severity: float = setting(1.0, "factor on how much of a finding shows; 0 hides all, 1.5 makes them plain")
 
     # the leg in the scanner
+    left: float = setting(0.5, "share of left knees; 0 or 1 makes knees of one side")
     flexion: tuple[float, float] = setting((0.0, 25.0), "angle between femur and tibia, degrees")
     leg_rotation: float = setting(7.0, "leg turned about its own length, degrees, at most 15")
     abduction: float = setting(3.0, "leg led away from or towards the midline, degrees")

@@ -1,4 +1,4 @@
-"""What every pretraining of a study was given: steps, what is in a step, learning rate, exams."""
+"""What every pretraining of a study was given: steps, what is in a step, rate, random changes, exams; which weights go on."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
 from planewise.reports.study_figures import method_name
 
+#: Settings of random changes of the images.
+_CHANGES = ("rotate", "scale", "crop", "shift", "flip", "gamma", "bias", "noise", "blur")
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -23,11 +26,15 @@ class Budget:
         steps: how many, and of what, in words.
         rate: the highest learning rate; None where the history has none.
         exams: what tells its datalist from another; None where the run has no record.
+        changes: random changes of the images, in words.
+        keeps_last: whether the last weights are kept, and not those of the lowest validation loss.
     """
 
     steps: str
     rate: float | None = None
     exams: tuple[str, ...] | None = None
+    changes: str | None = None
+    keeps_last: bool = False
 
 
 def add_budgets(page: Page, study: StudyFolder) -> None:
@@ -50,15 +57,20 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
     sentences = [f"Budgets of pretraining: {steps}. A step shows the network that much and corrects it once."]
     rates = {name: f"{budget.rate:g}" for name, budget in budgets.items() if budget.rate is not None}
     if rates:
-        (most, _), *others = _together(rates).items()
-        differing = "".join(f"; for {_listed(names)} {rate}" for rate, names in others)
-        sentences.append(f"The learning rate, how far a step corrects, is at most {most}{differing}.")
+        sentences.append(f"The learning rate, how far a step corrects, is at most {_most_and_others(rates)}.")
+    changes = {name: budget.changes for name, budget in budgets.items() if budget.changes is not None}
+    if changes:
+        sentences.append(f"Images are changed at random, by the settings {_most_and_others(changes)}.")
     exams = _together({name: budget.exams for name, budget in budgets.items() if budget.exams})
     if len(exams) == 1:
         sentences.append("All learned from the same list of exams.")
     elif exams:
         _, *others = exams.values()
         sentences.append(f"Other exams than most had: {'; '.join(map(_listed, others))}.")
+    if last := [name for name, budget in budgets.items() if budget.keeps_last]:
+        sentences.append(
+            f"The weights of the lowest validation loss are fine-tuned; those of {_listed(last)} are the last."
+        )
     return " ".join(sentences)
 
 
@@ -84,6 +96,19 @@ def steps_in_words(config: Mapping[str, Any], epochs: int, processes: int = 1, p
     return f"{epochs} passes over the exams{of_each} in steps of {items} {one if items == 1 else several}"
 
 
+def changes_in_words(config: Mapping[str, Any]) -> str:
+    """The settings that change images at random before the pretext does: ``"rotate 15, scale 0.9 to 1.1"``."""
+    texts = []
+    for name in _CHANGES:
+        value = config.get(name)
+        if isinstance(value, list):
+            low, high = value
+            texts += [f"{name} {low:g} to {high:g}"] if (low, high) != (1, 1) else []
+        elif value:
+            texts.append(f"{name} {value}" if isinstance(value, str) else f"{name} {value:g}")  # or an expression
+    return ", ".join(texts) or "none"
+
+
 def _units(config: Mapping[str, Any], photographs: bool) -> tuple[str, str]:
     """What a batch is counted in: one, and several."""
     sampler = config["train"]["sampler"]["_target_"]
@@ -103,16 +128,25 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
     config, history = folder / "config.yaml", read_history(folder / "history.csv")
     if not config.is_file() or not history:
         return None
-    run = read_json(folder / "run.json") or {}
+    run, settings = read_json(folder / "run.json") or {}, yaml.safe_load(config.read_text())
     steps = steps_in_words(
-        yaml.safe_load(config.read_text()),
+        settings,
         history[-1]["epoch"],
         run.get("processes", 1),
         photographs=study.config["anatomy"] == "photograph",
     )
     # the settings may hold an expression in place of the rate
     rate = max((row["learning_rate"] for row in history if "learning_rate" in row), default=None)
-    return Budget(steps, rate, tuple(sorted(run.get("files", {}).values())) or None)
+    # "$lambda current, best: current < best", or "...: True" where the last is the best
+    better = settings.get("validate", {}).get("evaluator", {}).get("metric_cmp_fn", "").partition(":")[2]
+    exams = tuple(sorted(run.get("files", {}).values())) or None
+    return Budget(steps, rate, exams, changes_in_words(settings), better.strip() == "True")
+
+
+def _most_and_others(values: Mapping[str, str]) -> str:
+    """``"0.001; for SimCLR 0.003"``: the value that most have, and those of the others."""
+    (most, _), *others = _together(values).items()
+    return most + "".join(f"; for {_listed(names)} {value}" for value, names in others)
 
 
 def _together(values: Mapping[str, Any]) -> dict[Any, list[str]]:

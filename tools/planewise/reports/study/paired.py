@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
 
 from planewise.reports.study.numbers import interval, paired_differences
 from planewise.reports.study.page import Page, Row
@@ -13,6 +17,32 @@ from planewise.reports.study_figures import method_name, paired_draws
 Scores = Mapping[tuple[str, int], Mapping[int, float]]
 #: What all methods are compared with, and what a difference from it is called. A method is compared with scratch once.
 _BASELINES = {"none": "scratch", "multitask": "multitask"}
+#: From so many intervals on, the page says how many leave zero out by luck.
+_MANY = 10
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference: its mean over the draws, and its 95 % interval, NaN of a single draw."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, differences: np.ndarray) -> Difference:
+        """Of draws, ``(draws,)``."""
+        return cls(float(differences.mean()), *interval(differences))
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the interval leaves zero out."""
+        return self.low > 0 or self.high < 0
+
+    @property
+    def interval_in_words(self) -> str:
+        """A cell of a table."""
+        return "-" if math.isnan(self.low) else f"{self.low:+.3f} to {self.high:+.3f}"
 
 
 def add_paired(
@@ -20,7 +50,7 @@ def add_paired(
 ) -> None:
     """A table and a picture of what each method gained over ``none``, and one of what it has over ``multitask``, if there
     are draws of both and more than these two methods; and in words which differences the draws do not decide, and which
-    are no larger than those of two pretrainings that differ in their seed alone.
+    are larger than those of two pretrainings that differ in their seed alone.
 
     Args:
         page: the page to add to.
@@ -30,7 +60,7 @@ def add_paired(
         lower_is_better: whether the score is a distance: a draw gained where the difference is below zero. There is no
             picture then, nor of a single draw.
     """
-    means: dict[tuple[str, str, int], float] = {}
+    found: dict[tuple[str, str, int], Difference] = {}
     methods = dict.fromkeys(method for method, _ in scores)
     for baseline, called in _BASELINES.items():
         if baseline == "multitask" and not methods.keys() - _BASELINES.keys():
@@ -45,11 +75,11 @@ def add_paired(
             (what, scores[method, count], scores.get((baseline, count), {}))
             for (method, count), what in compared.items()
         ]
-        found = add_differences(page, title, pairs, lower_is_better)
-        means |= {(baseline, *key): found[what] for key, what in compared.items() if what in found}
-    _add_repeats(page, scores, name, repeats or {}, means)
+        of_rows = add_differences(page, title, pairs, lower_is_better)
+        found |= {(baseline, *key): of_rows[what] for key, what in compared.items() if what in of_rows}
+    _add_repeats(page, scores, name, repeats or {}, found)
     several = any(len(draws) > 1 for draws in scores.values())
-    if several and not lower_is_better and any(baseline == "none" for baseline, _, _ in means):
+    if several and not lower_is_better and any(baseline == "none" for baseline, _, _ in found):
         caption = f"{name[0].upper()}{name[1:]} of each draw, from scratch and from pretrained weights."
         page.figure(paired_draws(scores, f"{name}, test"), caption)
 
@@ -69,24 +99,21 @@ def add_differences(
         lower_is_better: as in `add_paired`.
 
     Returns:
-        Row to mean difference.
+        Row to its difference.
     """
-    means: dict[str, float] = {}
-    rows, undecided = [], []
+    found: dict[str, Difference] = {}
+    rows = []
     for what, draws, others in pairs:
         differences = paired_differences(draws, others)
         if not len(differences):
             continue
-        means[what] = float(differences.mean())
-        low, high = interval(differences)
-        if not (low > 0 or high < 0):
-            undecided.append(what)
+        found[what] = Difference.of(differences)
         rows.append(
             Row.of(
                 what,
                 f"{differences.mean():+.3f}",
                 f"{differences.std(ddof=1):.3f}" if len(differences) > 1 else "-",
-                "-" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}",
+                found[what].interval_in_words,
                 f"{(differences < 0 if lower_is_better else differences > 0).sum()} of {len(differences)}",
                 " ".join(f"{value:+.3f}" for value in differences),
             )
@@ -94,11 +121,38 @@ def add_differences(
     if rows:
         header = ["labelled exams", "mean", "standard deviation", "95 % interval", "draws that gained", "each draw"]
         page.table(title, header, rows)
+    undecided = [what for what, difference in found.items() if not difference.is_decided]
     if undecided:
         page.add(
-            f"<p class=note>These draws do not decide between the two (the interval holds zero): {'; '.join(undecided)}.</p>"
+            "<p class=note>These draws do not decide between the two (the interval holds zero): "
+            f"{_by_labels(undecided)}.</p>"
         )
-    return means
+    decided = len(found) - len(undecided)
+    if decided and len(found) >= _MANY:
+        page.add(
+            f"<p class=note>{decided} of {len(found)} intervals leave zero out. Where no method differs, one in twenty "
+            f"does, so about {len(found) / 20:.0f} of so many.</p>"
+        )
+    return found
+
+
+def _by_labels(rows: Iterable[str]) -> str:
+    """Rows by their number of labelled exams: ``"1: SimCLR less scratch; 4: BYOL, SimCLR less scratch"``.
+
+    What all of them are less of is said once for each number.
+    """
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        labels, _, what = row.partition(", ")  # the name of a method may have a comma, too
+        labels, what = (labels, what) if labels.isdigit() else ("", row)
+        groups.setdefault(labels, []).append(what)
+    texts = []
+    for labels, whats in groups.items():
+        tails = {what.rpartition(" less ")[2] for what in whats}
+        if len(tails) == 1 and all(" less " in what for what in whats):
+            whats = [*(what.rpartition(" less ")[0] for what in whats[:-1]), whats[-1]]
+        texts.append(f"{labels}: {', '.join(whats)}" if labels else ", ".join(whats))
+    return "; ".join(texts)
 
 
 def _add_repeats(
@@ -106,43 +160,65 @@ def _add_repeats(
     scores: Scores,
     name: str,
     repeats: Mapping[str, str],
-    means: Mapping[tuple[str, str, int], float],
+    found: Mapping[tuple[str, str, int], Difference],
 ) -> None:
-    """How far a method is from itself, pretrained again, and which differences between methods are not larger than that.
+    """How far methods are from themselves, pretrained again, and which differences between methods are larger than that.
 
-    Two seeds may have equal means though they differ in every draw, so the measure is the larger of the mean difference and
-    half its 95 % interval.
+    Of one method, two seeds may have equal means though they differ in every draw, so the measure is the larger of the mean
+    difference and half its 95 % interval. Of several, it is the interval of a difference between two seeds, of mean zero, by
+    Student's t over the methods; and of the difference from scratch, which has one pretraining and not two, that by the root
+    of 2.
 
     Args:
         page: the page to add to.
         scores, name, repeats: as in `add_paired`.
-        means: baseline, method and number of labelled exams to the mean difference.
+        found: baseline, method and number of labelled exams to the difference.
     """
-    for again, method in repeats.items():
-        found: list[str] = []
-        chance: dict[int, float] = {}
-        for count in sorted({count for of_method, count in scores if of_method == again}):
-            differences = paired_differences(scores[again, count], scores.get((method, count), {}))
-            if not len(differences):
-                continue
-            mean, (low, high) = float(differences.mean()), interval(differences)
-            alone = math.isnan(low)
-            within = "one draw" if alone else f"95 % interval {low:+.3f} to {high:+.3f}"
-            found.append(f"{mean:+.3f} with {count} labelled ({within})")
-            chance[count] = abs(mean) if alone else max(abs(mean), (high - low) / 2)
-        if not found:
-            continue
-        up_to = "; ".join(f"{most:.3f} with {count} labelled" for count, most in chance.items())
-        small = [
-            f"{count}, {method_name(other)} less {_BASELINES[baseline]}"
-            for (baseline, other, count), mean in means.items()
-            if other != again and count in chance and abs(mean) <= chance[count]
-        ]
-        verdict = (
-            f"No larger than that: {'; '.join(small)}." if small else "All differences above are larger than that."
-        )
-        page.add(
-            f"<p class=note>{method_name(again)} is {method_name(method)}, pretrained again from another seed, so that they "
-            f"differ by chance alone: in {name} by {'; '.join(found)}. What another seed may change is then known no better "
-            f"than to {up_to} (the mean or half the interval, whichever is larger). {verdict}</p>"
-        )
+    seeds: dict[int, dict[str, Difference]] = {}
+    for (method, count), draws in scores.items():
+        differences = paired_differences(draws, scores.get((repeats.get(method, ""), count), {}))
+        if len(differences):
+            seeds.setdefault(count, {})[method] = Difference.of(differences)
+    if not seeds:
+        return
+    rows = [
+        Row.of(f"{count}, {method_name(again)}", f"{difference.mean:+.3f}", difference.interval_in_words)
+        for count, of_methods in seeds.items()
+        for again, difference in of_methods.items()
+    ]
+    page.table(f"Another seed: differences in {name}", ["labelled exams", "mean", "95 % interval"], rows)
+    chance = {
+        (baseline, count): _of_chance(list(of_methods.values()), pretrainings)
+        for count, of_methods in seeds.items()
+        for baseline, pretrainings in (("none", 1), ("multitask", 2))
+    }
+    larger = [
+        f"{count}, {method_name(method)} less {_BASELINES[baseline]}"
+        for (baseline, method, count), difference in found.items()
+        if method not in repeats
+        and difference.is_decided
+        and abs(difference.mean) > chance.get((baseline, count), math.inf)
+    ]
+    scratch, multitask = (
+        "; ".join(f"{chance[baseline, count]:.3f} with {count} labelled" for count in seeds) for baseline in _BASELINES
+    )
+    page.add(
+        f"<p class=note>Each of these is the method of that name, pretrained again from another seed, less the first: they "
+        f"differ by chance alone. By that, another seed may change a method's {name} by {scratch}, and the difference of two "
+        f"pretrained methods by {multitask}. Decided by the draws, and larger than that: "
+        f"{_by_labels(larger) or 'none of the differences above'}.</p>"
+    )
+
+
+def _of_chance(seeds: Sequence[Difference], pretrainings: int) -> float:
+    """What another seed may change, 19 times of 20, as `_add_repeats` says.
+
+    Args:
+        seeds: of several methods, the difference between two seeds.
+        pretrainings: how many have a seed in what is compared, 1 or 2.
+    """
+    if len(seeds) == 1:
+        (only,) = seeds
+        return abs(only.mean) if math.isnan(only.low) else max(abs(only.mean), (only.high - only.low) / 2)
+    apart = math.sqrt(sum(seed.mean**2 for seed in seeds) / len(seeds))
+    return float(student.ppf(0.975, len(seeds))) * apart * math.sqrt(pretrainings / 2)
