@@ -52,7 +52,7 @@ def test_methods_are_compared_draw_by_draw(tmp_path):
     (row,) = tables["Paired differences in macro AUC from multitask"][1:]
     assert row[0] == "4, SimCLR less multitask" and row[-1] == "+0.100 +0.010"
     text = page.html("")
-    assert "do not decide between the two (the interval holds zero): 4, multitask less scratch.</p>" in text
+    assert "do not decide between the two (the interval holds zero): 4: multitask less scratch.</p>" in text
 
 
 def test_of_reference_masks_alone_there_is_one_row(tmp_path):
