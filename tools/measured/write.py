@@ -159,12 +159,12 @@ def figures_as_markdown(page: Path, captions: list[str], document: Path) -> str:
     pictures = _PICTURE.findall(page.read_text())
     lines = []
     for beginning in captions:
-        found = [(caption, path) for caption, path in pictures if caption.startswith(beginning)]
-        if len(found) != 1:
+        named = [(caption, path) for caption, path in pictures if caption.startswith(beginning)]
+        if len(named) != 1:
             raise ValueError(
-                f"{page.name} has {len(found)} pictures and not one whose caption begins with: {beginning}"
+                f"{page.name} has {len(named)} pictures and not one whose caption begins with: {beginning}"
             )
-        ((caption, path),) = found
+        ((caption, path),) = named
         from_here = os.path.relpath(page.parent / path, document.parent)
         lines += [f"![{caption}]({Path(from_here).as_posix()})", "", f"*{caption}*", ""]
     return "\n".join(lines)
