@@ -89,7 +89,7 @@ def add_differences(
     title: str,
     pairs: Iterable[tuple[str, Mapping[int, float], Mapping[int, float]]],
     lower_is_better: bool = False,
-) -> dict[str, float]:
+) -> dict[str, Difference]:
     """A table of differences draw by draw, and in words which of them the draws do not decide; nothing without shared draws.
 
     Args:
