@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from planewise.reports.study.page import Table
 from planewise.reports.study_figures import (
     finetune_curves,
+    method_colour,
     method_name,
     paired_draws,
     pretext_curves,
@@ -253,3 +254,10 @@ def test_a_legend_of_many_methods_stays_on_the_figure():
 )
 def test_what_a_method_is_called(method, name):
     assert method_name(method) == name
+
+
+def test_a_method_from_another_seed_is_drawn_in_its_own_colour_half_as_strong():
+    first = method_colour("none")
+    assert first == pytest.approx((127 / 255,) * 3)
+    assert method_colour("none_again") == pytest.approx((1 / 2 + 127 / 255 / 2,) * 3)
+    assert method_colour("of_a_person") == (0, 0, 0)

@@ -84,16 +84,16 @@ def test_random_changes_and_the_weights_that_go_on_are_named():
     slices, plain = "1000 steps of 16 slices", "rotate 15, scale 0.9 to 1.1"
     words = budgets_in_words(
         {
-            "jigsaw": Budget(slices, changes=plain),
-            "location": Budget(slices, changes=plain),
-            "byol": Budget(slices, changes="crop 1 to 2, blur 0.5", keeps_last=True),
+            "jigsaw": Budget(slices, changes=plain, kept=0.875),
+            "location": Budget(slices, changes=plain, kept=1.0),
+            "byol": Budget(slices, changes="crop 1 to 2, blur 0.5", kept=1.0),
         }
     )
     assert words.endswith(
         "Images are changed at random, by the settings rotate 15, scale 0.9 to 1.1; for BYOL crop 1 to 2, blur 0.5. The "
-        "weights of the lowest validation loss are fine-tuned; those of BYOL are the last."
+        "weights that are fine-tuned are those after so much of the steps: 100% for location and BYOL; 88% for jigsaw."
     )
-    assert "validation loss" not in budgets_in_words({"jigsaw": Budget(slices)})
+    assert "fine-tuned" not in budgets_in_words({"jigsaw": Budget(slices)})
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,14 @@ def test_the_note_is_of_what_the_runs_left(tmp_path):
         better = {"multitask": "current < best", "jigsaw": "True"}[name]
         config["validate"] = {"evaluator": {"metric_cmp_fn": f"$lambda current, best: {better}"}}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        rows = "".join(f"{epoch},{rate / epoch}\n" for epoch in epochs)
-        (folder / "history.csv").write_text("epoch,learning_rate\n" + rows)
+        # the lowest of multitask is the first
+        rows = "".join(f"{epoch},{rate / epoch},{epoch}\n" for epoch in epochs)
+        (folder / "history.csv").write_text("epoch,learning_rate,val_loss\n" + rows)
     content = {"exams": 3, "macro_auc": 0.5, "auc": {"acl": 0.5}, "positives": {"acl": 1}}
     write(tmp_path / "finetune/none/16/0/test/metrics.json", content)
     study = study_folder(tmp_path, anatomy="knee", pretexts=["multitask", "jigsaw", "to_come"])
     _, page = tables_of(classification, study)
     (note,) = re.findall("<p class=note>(Budgets[^<]*)</p>", page.html(""))
     assert "4 steps of 16 slices for multitask; 6 steps of 16 slices for jigsaw." in note
-    assert "settings rotate 15." in note and "fine-tuned; those of jigsaw are the last." in note
+    assert "settings rotate 15." in note and "of the steps: 50% for multitask; 100% for jigsaw." in note
     assert "is at most 0.003; for jigsaw 0.001." in note and "All learned from the same list of exams." in note

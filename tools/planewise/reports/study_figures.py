@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -75,6 +76,14 @@ METHOD_NAMES = {
 History = Sequence[Mapping[str, float]]
 
 
+def method_colour(method: str) -> tuple[float, float, float]:
+    """Red, green and blue, 0 to 1, of a method's lines; black if it has none. A method that repeats another from another seed
+    (``_again``) has that one's, half as strong."""
+    first = method.removesuffix("_again")
+    colour = np.array(to_rgb(METHOD_COLOURS.get(first, "k")))
+    return tuple(colour if first == method else (1 + colour) / 2)
+
+
 def method_name(method: str) -> str:
     """What a page or a picture calls a method, which may be another ``again``, from another seed."""
     name, again, rest = method.partition("_again")
@@ -97,7 +106,7 @@ def pretext_curves(histories: Mapping[str, History]) -> Figure:
     figure = Figure(figsize=(3.7 * (len(titles) + 1), 3.6), layout="constrained")
     panels = dict(zip(titles, figure.subplots(1, len(titles), squeeze=False)[0], strict=True))
     for method, rows in histories.items():
-        colour = METHOD_COLOURS.get(method, "k")
+        colour = method_colour(method)
         _curve(panels["loss"], rows, "train_loss", colour, "-", method_name(method))
         _curve(panels["loss"], rows, "val_loss", colour, "--")
         views = [column.removesuffix("_angle") for column in columns[method] if column.endswith("_angle")]
@@ -130,7 +139,7 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
                     continue
                 for number, rows in enumerate(draws):
                     label = method_name(method) if number == 0 else None
-                    _curve(axes, rows, column, METHOD_COLOURS.get(method, "k"), "-", label)
+                    _curve(axes, rows, column, method_colour(method), "-", label)
             axes.set(title=f"{count} labelled exam{'s' if count > 1 else ''}", xlabel="epoch")
             if not column.endswith("loss"):
                 axes.set_ylim(_lowest(score for curve in axes.get_lines() for score in curve.get_ydata()), 1)
@@ -171,12 +180,10 @@ def convergence_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], co
     for axes, (title, runs) in zip(axes_of, panels.items(), strict=True):
         for method, draws in runs.items():
             for rows in draws:
-                _curve(axes, rows, column, METHOD_COLOURS.get(method, "k"), "-")
+                _curve(axes, rows, column, method_colour(method), "-")
         axes.set(title=title, xlabel="epoch")
     axes_of[0].set_ylabel(name)
-    handles = [
-        Line2D([], [], color=METHOD_COLOURS.get(method, "k"), lw=1.3, label=method_name(method)) for method in methods
-    ]
+    handles = [Line2D([], [], color=method_colour(method), lw=1.3, label=method_name(method)) for method in methods]
     _legend_below(figure, handles)
     return figure
 
@@ -202,7 +209,7 @@ def scores_by_count(
     for line, (name, structures) in zip(panels, scores.items(), strict=True):
         for axes, (structure, draws) in zip(line, structures.items(), strict=True):
             for method in methods:
-                colour = METHOD_COLOURS.get(method, "k")
+                colour = method_colour(method)
                 known = [
                     (place + shifts[method], list(draws[method, count].values()))
                     for place, count in enumerate(counts)
@@ -217,14 +224,14 @@ def scores_by_count(
             axes.set_xticks(range(len(counts)), counts)
         line[0].set_ylabel(name)
         line[0].set_ylim(0, None)  # last: it ends the scaling of the whole row
-    handles = [
-        Line2D([], [], color=METHOD_COLOURS.get(method, "k"), lw=1.3, label=method_name(method)) for method in methods
-    ]
+    handles = [Line2D([], [], color=method_colour(method), lw=1.3, label=method_name(method)) for method in methods]
     _legend_below(figure, handles)
     return figure
 
 
-def _curve(axes, rows: History, key: str, colour: str, style: str, label: str | None = None) -> None:
+def _curve(
+    axes, rows: History, key: str, colour: tuple[float, float, float], style: str, label: str | None = None
+) -> None:
     points = [(row["epoch"], row[key]) for row in rows if key in row and np.isfinite(row[key])]
     if points:
         axes.plot(*zip(*points, strict=True), style, color=colour, lw=1.3, label=label)
@@ -247,7 +254,7 @@ def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: st
         for axes, count in zip(line, counts, strict=True):
             before, after = scores.get((baseline, count), {}), scores.get((method, count), {})
             for draw in sorted(before.keys() & after.keys()):
-                colour = METHOD_COLOURS.get(method, "k")
+                colour = method_colour(method)
                 axes.plot([0, 1], [before[draw], after[draw]], "o-", color=colour, lw=1.2, ms=4, alpha=0.8)
             axes.set(xlim=(-0.3, 1.3), ylim=(lowest, 1), title=f"{count} exam{'s' if count > 1 else ''}")
             axes.set_xticks([0, 1], ["scratch", textwrap.fill(method_name(method), 12)])

@@ -12,7 +12,7 @@ import yaml
 from planewise.reports.history import read_history
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
-from planewise.reports.study_figures import method_name
+from planewise.reports.study_figures import History, method_name
 
 #: Settings of random changes of the images.
 _CHANGES = ("rotate", "scale", "crop", "shift", "flip", "gamma", "bias", "noise", "blur")
@@ -27,14 +27,15 @@ class Budget:
         rate: the highest learning rate; None where the history has none.
         exams: what tells its datalist from another; None where the run has no record.
         changes: random changes of the images, in words.
-        keeps_last: whether the last weights are kept, and not those of the lowest validation loss.
+        kept: share of the steps after which the weights are fine-tuned: up to the lowest validation loss, or 1 where the last
+            are kept, whatever their loss; None where the history does not say.
     """
 
     steps: str
     rate: float | None = None
     exams: tuple[str, ...] | None = None
     changes: str | None = None
-    keeps_last: bool = False
+    kept: float | None = None
 
 
 def add_budgets(page: Page, study: StudyFolder) -> None:
@@ -67,10 +68,10 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
     elif exams:
         _, *others = exams.values()
         sentences.append(f"Other exams than most had: {'; '.join(map(_listed, others))}.")
-    if last := [name for name, budget in budgets.items() if budget.keeps_last]:
-        sentences.append(
-            f"The weights of the lowest validation loss are fine-tuned; those of {_listed(last)} are the last."
-        )
+    kept = {name: f"{budget.kept:.0%}" for name, budget in budgets.items() if budget.kept is not None}
+    if kept:
+        shares = "; ".join(f"{share} for {_listed(names)}" for share, names in _together(kept).items())
+        sentences.append(f"The weights that are fine-tuned are those after so much of the steps: {shares}.")
     return " ".join(sentences)
 
 
@@ -137,10 +138,18 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
     )
     # the settings may hold an expression in place of the rate
     rate = max((row["learning_rate"] for row in history if "learning_rate" in row), default=None)
+    exams = tuple(sorted(run.get("files", {}).values())) or None
+    return Budget(steps, rate, exams, changes_in_words(settings), _kept(settings, history))
+
+
+def _kept(settings: Mapping[str, Any], history: History) -> float | None:
+    """As `Budget`'s."""
     # "$lambda current, best: current < best", or "...: True" where the last is the best
     better = settings.get("validate", {}).get("evaluator", {}).get("metric_cmp_fn", "").partition(":")[2]
-    exams = tuple(sorted(run.get("files", {}).values())) or None
-    return Budget(steps, rate, exams, changes_in_words(settings), better.strip() == "True")
+    if better.strip() == "True":
+        return 1.0
+    checked = [row for row in history if "val_loss" in row]
+    return min(checked, key=lambda row: row["val_loss"])["epoch"] / history[-1]["epoch"] if checked else None
 
 
 def _most_and_others(values: Mapping[str, str]) -> str:
