@@ -108,9 +108,10 @@ def test_several_methods_with_two_seeds_make_one_measure():
 
 
 def test_rows_are_named_by_their_number_of_labelled_exams():
-    rows = ["1, SimCLR less scratch", "4, BYOL less scratch", "4, VGG, whole less scratch", "VGG, full"]
-    said = "1: SimCLR less scratch; 4: BYOL, VGG, whole less scratch; VGG, full"
-    assert paired._by_labels(rows) == said
+    rows = [(1, "simclr", "none"), (4, "byol", "none"), (4, "vgg16_full_full", "none"), (9, "byol", "simclr")]
+    rows.append((9, "byol", "none"))
+    said = "1: SimCLR less scratch; 4: BYOL, VGG, full-full less scratch; 9: BYOL less SimCLR, BYOL less scratch"
+    assert paired._by_labels(paired.Compared(*row) for row in rows) == said
 
 
 def test_many_intervals_are_expected_to_leave_zero_out_by_luck():

@@ -79,9 +79,9 @@ History = Sequence[Mapping[str, float]]
 def method_colour(method: str) -> tuple[float, float, float]:
     """Red, green and blue, 0 to 1, of a method's lines; black if it has none. A method that repeats another from another seed
     (``_again``) has that one's, half as strong."""
-    first = method.removesuffix("_again")
-    colour = np.array(to_rgb(METHOD_COLOURS.get(first, "k")))
-    return tuple(colour if first == method else (1 + colour) / 2)
+    name, again, _ = method.partition("_again")
+    colour = np.array(to_rgb(METHOD_COLOURS.get(name, "k")))
+    return tuple((1 + colour) / 2 if again else colour)
 
 
 def method_name(method: str) -> str:

@@ -19,7 +19,7 @@ class KneePatient:
     left: bool
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, left: float = 0.5) -> KneePatient:
+    def sample(cls, rng: np.random.Generator, left: float) -> KneePatient:
         """An adult.
 
         Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t as student
@@ -15,10 +16,23 @@ from planewise.reports.study_figures import method_name, paired_draws
 
 #: Method and number of labelled exams to draw to score.
 Scores = Mapping[tuple[str, int], Mapping[int, float]]
-#: What all methods are compared with, and what a difference from it is called. A method is compared with scratch once.
-_BASELINES = {"none": "scratch", "multitask": "multitask"}
+#: What all methods are compared with. A method is compared with scratch once.
+_BASELINES = ("none", "multitask")
 #: From so many intervals on, the page says how many leave zero out by luck.
 _MANY = 10
+
+
+class Compared(NamedTuple):
+    """A method and another one that is taken off, with so many labelled exams."""
+
+    count: int
+    method: str
+    other: str
+
+    @property
+    def without_count(self) -> str:
+        """What a note calls them."""
+        return f"{method_name(self.method)} less {'scratch' if self.other == 'none' else method_name(self.other)}"
 
 
 @dataclass(frozen=True)
@@ -60,26 +74,17 @@ def add_paired(
         lower_is_better: whether the score is a distance: a draw gained where the difference is below zero. There is no
             picture then, nor of a single draw.
     """
-    found: dict[tuple[str, str, int], Difference] = {}
+    found: dict[Compared, Difference] = {}
     methods = dict.fromkeys(method for method, _ in scores)
-    for baseline, called in _BASELINES.items():
-        if baseline == "multitask" and not methods.keys() - _BASELINES.keys():
+    for baseline in _BASELINES:
+        if baseline == "multitask" and not methods.keys() - _BASELINES:
             continue
-        compared = {
-            (method, count): f"{count}, {method_name(method)} less {called}"
-            for method, count in scores
-            if method not in ("none", baseline)
-        }
-        title = f"Paired differences in {name}" + ("" if baseline == "none" else f" from {called}")
-        pairs = [
-            (what, scores[method, count], scores.get((baseline, count), {}))
-            for (method, count), what in compared.items()
-        ]
-        of_rows = add_differences(page, title, pairs, lower_is_better)
-        found |= {(baseline, *key): of_rows[what] for key, what in compared.items() if what in of_rows}
+        title = f"Paired differences in {name}" + ("" if baseline == "none" else f" from {method_name(baseline)}")
+        compared = [Compared(count, method, baseline) for method, count in scores if method not in ("none", baseline)]
+        found |= add_differences(page, title, scores, compared, lower_is_better)
     _add_repeats(page, scores, name, repeats or {}, found)
     several = any(len(draws) > 1 for draws in scores.values())
-    if several and not lower_is_better and any(baseline == "none" for baseline, _, _ in found):
+    if several and not lower_is_better and any(compared.other == "none" for compared in found):
         caption = f"{name[0].upper()}{name[1:]} of each draw, from scratch and from pretrained weights."
         page.figure(paired_draws(scores, f"{name}, test"), caption)
 
@@ -87,33 +92,36 @@ def add_paired(
 def add_differences(
     page: Page,
     title: str,
-    pairs: Iterable[tuple[str, Mapping[int, float], Mapping[int, float]]],
+    scores: Scores,
+    compared: Iterable[Compared],
     lower_is_better: bool = False,
-) -> dict[str, Difference]:
+) -> dict[Compared, Difference]:
     """A table of differences draw by draw, and in words which of them the draws do not decide; nothing without shared draws.
 
     Args:
         page: the page to add to.
         title: title of the table.
-        pairs: what a row is called; draw to score; draw to the score that is taken off.
+        scores: as in `add_paired`.
+        compared: a row each; one without shared draws has none.
         lower_is_better: as in `add_paired`.
 
     Returns:
-        Row to its difference.
+        The differences of the table's rows.
     """
-    found: dict[str, Difference] = {}
+    found: dict[Compared, Difference] = {}
     rows = []
-    for what, draws, others in pairs:
-        differences = paired_differences(draws, others)
+    for one in compared:
+        count, method, other = one
+        differences = paired_differences(scores.get((method, count), {}), scores.get((other, count), {}))
         if not len(differences):
             continue
-        found[what] = Difference.of(differences)
+        found[one] = Difference.of(differences)
         rows.append(
             Row.of(
-                what,
+                f"{count}, {one.without_count}",
                 f"{differences.mean():+.3f}",
                 f"{differences.std(ddof=1):.3f}" if len(differences) > 1 else "-",
-                found[what].interval_in_words,
+                found[one].interval_in_words,
                 f"{(differences < 0 if lower_is_better else differences > 0).sum()} of {len(differences)}",
                 " ".join(f"{value:+.3f}" for value in differences),
             )
@@ -121,7 +129,7 @@ def add_differences(
     if rows:
         header = ["labelled exams", "mean", "standard deviation", "95 % interval", "draws that gained", "each draw"]
         page.table(title, header, rows)
-    undecided = [what for what, difference in found.items() if not difference.is_decided]
+    undecided = [one for one, difference in found.items() if not difference.is_decided]
     if undecided:
         page.add(
             "<p class=note>These draws do not decide between the two (the interval holds zero): "
@@ -136,22 +144,19 @@ def add_differences(
     return found
 
 
-def _by_labels(rows: Iterable[str]) -> str:
-    """Rows by their number of labelled exams: ``"1: SimCLR less scratch; 4: BYOL, SimCLR less scratch"``.
+def _by_labels(compared: Iterable[Compared]) -> str:
+    """By their number of labelled exams: ``"1: SimCLR less scratch; 4: BYOL, SimCLR less scratch"``.
 
-    What all of them are less of is said once for each number.
+    What all of one number are less of is said once.
     """
-    groups: dict[str, list[str]] = {}
-    for row in rows:
-        labels, _, what = row.partition(", ")  # the name of a method may have a comma, too
-        labels, what = (labels, what) if labels.isdigit() else ("", row)
-        groups.setdefault(labels, []).append(what)
+    groups: dict[int, list[Compared]] = {}
+    for one in compared:
+        groups.setdefault(one.count, []).append(one)
     texts = []
-    for labels, whats in groups.items():
-        tails = {what.rpartition(" less ")[2] for what in whats}
-        if len(tails) == 1 and all(" less " in what for what in whats):
-            whats = [*(what.rpartition(" less ")[0] for what in whats[:-1]), whats[-1]]
-        texts.append(f"{labels}: {', '.join(whats)}" if labels else ", ".join(whats))
+    for count, (*before, last) in groups.items():
+        alike = len({one.other for one in groups[count]}) == 1
+        names = [method_name(one.method) if alike else one.without_count for one in before]
+        texts.append(f"{count}: {', '.join([*names, last.without_count])}")
     return "; ".join(texts)
 
 
@@ -160,7 +165,7 @@ def _add_repeats(
     scores: Scores,
     name: str,
     repeats: Mapping[str, str],
-    found: Mapping[tuple[str, str, int], Difference],
+    found: Mapping[Compared, Difference],
 ) -> None:
     """How far methods are from themselves, pretrained again, and which differences between methods are larger than that.
 
@@ -172,7 +177,7 @@ def _add_repeats(
     Args:
         page: the page to add to.
         scores, name, repeats: as in `add_paired`.
-        found: baseline, method and number of labelled exams to the difference.
+        found: the differences from all baselines.
     """
     seeds: dict[int, dict[str, Difference]] = {}
     for (method, count), draws in scores.items():
@@ -193,11 +198,11 @@ def _add_repeats(
         for baseline, pretrainings in (("none", 1), ("multitask", 2))
     }
     larger = [
-        f"{count}, {method_name(method)} less {_BASELINES[baseline]}"
-        for (baseline, method, count), difference in found.items()
-        if method not in repeats
+        one
+        for one, difference in found.items()
+        if one.method not in repeats
         and difference.is_decided
-        and abs(difference.mean) > chance.get((baseline, count), math.inf)
+        and abs(difference.mean) > chance.get((one.other, one.count), math.inf)
     ]
     scratch, multitask = (
         "; ".join(f"{chance[baseline, count]:.3f} with {count} labelled" for count in seeds) for baseline in _BASELINES

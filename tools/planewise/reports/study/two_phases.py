@@ -12,7 +12,7 @@ from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
-from planewise.reports.study.paired import Scores, add_differences, add_paired
+from planewise.reports.study.paired import Compared, Scores, add_differences, add_paired
 from planewise.reports.study_figures import convergence_curves, finetune_curves, method_name
 
 #: Words of a method's name to those of the page.
@@ -90,8 +90,8 @@ def add(page: Page, study: StudyFolder) -> None:
     _add_saliency(page, runs)
     add_paired(page, auc, "macro AUC", study.repeats)
     if named:
-        add_differences(page, "Paired differences in macro AUC, of pretraining", _pairs(auc, _of_pretraining))
-        add_differences(page, "Paired differences in macro AUC, of images to classify", _pairs(auc, _of_images))
+        add_differences(page, "Paired differences in macro AUC, of pretraining", auc, _compared(auc, _of_pretraining))
+        add_differences(page, "Paired differences in macro AUC, of images to classify", auc, _compared(auc, _of_images))
         page.add(
             "<p class=note>All draws share the test exams, so that the intervals tell of other trainings and not of "
             "other patients. Each pretraining is one run from one seed, which all draws share, so that its own "
@@ -219,14 +219,13 @@ def _add_saliency(page: Page, runs: FineTunings) -> None:
         )
 
 
-def _pairs(auc: Scores, comparisons: Callable[[str], Sequence[tuple[str, str]]]) -> list[tuple]:
-    """Rows of `add_differences`, of the methods that the study has."""
+def _compared(auc: Scores, comparisons: Callable[[str], Sequence[tuple[str, str]]]) -> list[Compared]:
+    """Rows of `add_differences`."""
     counts = sorted({count for _, count in auc})
     return [
-        (f"{count}, {method_name(one)} less {method_name(other)}", auc[one, count], auc[other, count])
+        Compared(count, one, other)
         for count, backbone in product(counts, BACKBONES)
         for one, other in comparisons(backbone)
-        if (one, count) in auc and (other, count) in auc
     ]
 
 

@@ -10,7 +10,7 @@ from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
-from planewise.reports.study.paired import Scores, add_differences
+from planewise.reports.study.paired import Compared, Scores, add_differences
 from planewise.reports.study_figures import method_name
 
 _SCRATCH, _2D = "none", "_2d"
@@ -73,19 +73,15 @@ def _published(method: str) -> Row:
 
 def _add_2d(page: Page, runs: FineTunings, dice: Scores) -> None:
     """What a 2D pretext gains over 2D from scratch, and a 3D one over its own 2D form."""
-    pairs = []
+    rows = []
     for count in runs.counts:
         for method in runs.study.methods:
             flat = f"{method}{_2D}"
             compared = [(method, flat)] if flat in runs.study.methods else []
             if method.endswith(_2D) and method != f"{_SCRATCH}{_2D}":
                 compared.append((method, f"{_SCRATCH}{_2D}"))
-            pairs += [
-                (f"{count}, {method_name(one)} less {method_name(other)}", dice[one, count], dice[other, count])
-                for one, other in compared
-                if (one, count) in dice and (other, count) in dice
-            ]
-    add_differences(page, "Paired differences in mean Dice, 3D and 2D", pairs)
+            rows += [Compared(count, one, other) for one, other in compared]
+    add_differences(page, "Paired differences in mean Dice, 3D and 2D", dice, rows)
 
 
 def _add_convergence(page: Page, runs: FineTunings) -> None:
