@@ -52,3 +52,28 @@ def test_a_row_is_a_slice_and_a_column_a_method_with_the_reference_last():
     assert main == [1, 0, 0, None, 2, 2]
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["RV", "myocardium", "LV"]
+
+
+def test_a_slice_is_cut_to_the_square_of_all_that_is_outlined():
+    image = np.arange(200 * 100.0).reshape(200, 100)
+
+    def shown(*outlined):
+        labels = np.zeros(image.shape, dtype=int)
+        for place in outlined:
+            labels[place] = 1
+        return labels
+
+    reference, methods = shown((100, 50)), {"near": shown((100, 51)), "far": shown((109, 50)), "none": shown()}
+    edge, whole = {"none": shown()}, {"none": shown()}
+    for name, labels, truth, corner, end in (
+        # 10 pixels and 16 on either side: 42, along j around 50 and 51, too
+        ("some", methods, reference, (84, 30), (126, 72)),
+        # at the edge the square moves into the slice
+        ("edge", edge, shown((199, 0), (150, 99)), (100, 0), (200, 100)),
+        ("whole", whole, shown(), (0, 0), (200, 100)),
+    ):
+        slices = {method: {name: ShownSlice(image, truth, label)} for method, label in labels.items()}
+        for axes in method_comparison(slices, {1: "RV"}).axes:
+            pixels = np.asarray(axes.images[0].get_array()).T
+            assert (pixels[0, 0], pixels[-1, -1]) == (image[corner], image[end[0] - 1, end[1] - 1]), name
+            assert axes.images[1].get_array().shape[:2] == pixels.T.shape, name

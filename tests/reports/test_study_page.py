@@ -197,18 +197,28 @@ def test_every_score_and_every_method_has_its_panels():
     assert figure.axes[0].get_ylim()[1] > 2.5 and figure.axes[2].get_ylim() == (0, 1)
     assert not any(axes.get_legend() for axes in figure.axes), "a legend over the lines hides them"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["from scratch", "ImageNet"]
-    scores = {("none", 16): {0: 0.5, 1: 0.6}, ("location", 16): {1: 0.7, 2: 0.1}, ("multitask", 16): {0: 0.9}}
-    figure = paired_draws(scores, "mean AUC")
-    pairs = [[list(line.get_ydata()) for line in axes.get_lines()] for axes in figure.axes]
-    assert pairs == [[[0.6, 0.7]], [[0.5, 0.9]]]
-    assert figure.axes[0].get_ylim() == (0, 1)
-    # a kappa may be worse than chance
-    worse = {("none", 9): {0: -0.3}, ("relative_patch_location", 9): {0: 0.1}}
-    axes = paired_draws(worse, "kappa").axes[0]
-    assert axes.get_ylim() == pytest.approx((-0.35, 1))
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["scratch", "relative\npatch\nlocation"]
     rows = {("none", 9): [[{"epoch": 1, "val_kappa": -0.1}, {"epoch": 2, "val_kappa": math.nan}, {"epoch": 3}]]}
     assert finetune_curves(rows, {"val_kappa": "kappa"}).axes[0].get_ylim() == pytest.approx((-0.15, 1))
+
+
+def test_each_draw_is_a_dot_beside_the_same_draw_of_scratch():
+    none = {("none", 1): {0: 0.5, 1: 0.6, 2: 0.4}, ("none", 16): {0: 0.8, 1: 0.9}}
+    location = {("location", 1): {1: 0.7, 2: 0.7}, ("location", 16): {1: 0.7}}
+    figure = paired_draws(none | location | {("relative_patch_location", 1): {0: 0.2}}, "mean AUC, test")
+    first, second = figure.axes
+    zero, dots, mean, bar, *other = [(list(line.get_xdata()), list(line.get_ydata())) for line in first.get_lines()]
+    # gains of .1 and .3: their mean .2, its error .1, and Student's t of one degree of freedom is 12.706
+    assert (
+        zero[0] == [0, 0] and dots == (pytest.approx([0.1, 0.3]), [0.25, 0.25]) and mean == (pytest.approx([0.2]), [0])
+    )
+    assert bar == (pytest.approx([0.2 - 1.2706, 0.2 + 1.2706], abs=1e-4), [0, 0])
+    # a single draw has no interval; a method without draws of this number of exams has an empty row
+    assert other == [(pytest.approx([-0.3]), [1.25]), (pytest.approx([-0.3]), [1])]
+    assert [list(line.get_xdata()) for line in second.get_lines()[1:]] == [pytest.approx([-0.2])] * 2
+    assert [axes.get_title() for axes in figure.axes] == ["1 exam", "16 exams"]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["location", "relative patch location"]
+    assert first.get_ylim() == (1.5, -0.5), "the first method on top"
+    assert figure.get_supxlabel() == "mean AUC, test, less scratch's"
 
 
 def test_scores_by_count_go_through_the_means_of_the_draws():

@@ -131,7 +131,7 @@ def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
     ]
     assert "Below zero the contours are nearer" in page.html("")
     captions = [picture.caption for picture in page.pictures]
-    assert sum("from scratch and from pretrained weights" in caption for caption in captions) == 1, "of Dice alone"
+    assert sum("less scratch's with the same labelled exams" in caption for caption in captions) == 1, "of Dice alone"
 
 
 def test_a_study_of_bai_stands_beside_its_tables(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from monai.transforms.utils import generate_spatial_bounding_box
 
 from planewise.reports.shown_slices import ShownSlice
 from planewise.reports.slices import comparison_figure, show_slice
@@ -13,6 +14,8 @@ from planewise.reports.slices import comparison_figure, show_slice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Pixels around what is outlined in a slice that is cut to it.
+_MARGIN = 16
 #: Fig. 7's colours: right ventricle red, myocardium green, left ventricle blue. Labels above the last begin again.
 STRUCTURE_COLOURS = {1: "#d62728", 2: "#2ca02c", 3: "#1f77b4", 4: "#9467bd", 5: "#ff7f0e"}
 
@@ -59,7 +62,8 @@ def segmentation_gallery(
 
 
 def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures: Mapping[int, str]) -> Figure:
-    """The form of Zhang 2024 Fig. 7: a row for each slice, a column for each method, and the reference last.
+    """The form of Zhang 2024 Fig. 7: a row for each slice, a column for each method, and the reference last. A slice is cut
+    to the square of what the reference or any method outlines.
 
     Args:
         slices: method to caption to its slice; those are shown that all methods have, in the order of the first.
@@ -70,15 +74,31 @@ def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures
     first = next(iter(slices.values()))
     captions = [caption for caption in first if all(caption in shown for shown in slices.values())]
     names = [*slices, "reference"]
-    figure = Figure(figsize=(2.2 * len(names), 2.3 * max(len(captions), 1) + 0.4), layout="constrained")
+    figure = Figure(figsize=(2.2 * len(names), 2.2 * max(len(captions), 1) + 0.5), layout="constrained")
     grid = figure.subplots(max(len(captions), 1), len(names), squeeze=False)
     for line, caption in zip(grid, captions, strict=False):
         labels = [*(shown[caption].prediction for shown in slices.values()), first[caption].reference]
+        square = _square_of(labels)
         for axes, label in zip(line, labels, strict=True):
-            show_slice(axes, first[caption].image)
-            overlay_labels(axes, label)
+            show_slice(axes, first[caption].image[square])
+            overlay_labels(axes, label[square])
         line[0].text(-0.08, 0.5, caption, rotation=90, va="center", ha="right", transform=line[0].transAxes, fontsize=8)
     for axes, name in zip(grid[0], names, strict=True):
         axes.set_title(name, fontsize=9)
     add_structure_legend(figure, structures)
     return figure
+
+
+def _square_of(labels: Sequence[np.ndarray]) -> tuple[slice, slice]:
+    """The square of a slice that holds what any of its label maps ``(i, j)`` outlines, with a margin; no larger than the
+    slice, and all of it where nothing is outlined."""
+    outlined = np.stack(labels) > 0
+    if not outlined.any():
+        return slice(None), slice(None)
+    start, end = generate_spatial_bounding_box(outlined, margin=_MARGIN, allow_smaller=True)
+    side = max(np.subtract(end, start))
+    cut = []
+    for first, last, size in zip(start, end, outlined.shape[1:], strict=True):
+        low = min(max((first + last - side) // 2, 0), max(size - side, 0))
+        cut.append(slice(int(low), int(min(low + side, size))))
+    return cut[0], cut[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from planewise.reports.paper_tables import IMAGES, PRETRAININGS
+from planewise.reports.study.numbers import interval, paired_differences
 
 METHOD_COLOURS = {
     "none": "#7f7f7f",
@@ -237,26 +237,34 @@ def _curve(
         axes.plot(*zip(*points, strict=True), style, color=colour, lw=1.3, label=label)
 
 
-def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: str, baseline: str = "none") -> Figure:
-    """Each draw of labelled exams as a line from the baseline's score to another method's.
+def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: str) -> Figure:
+    """What each draw of labelled exams gained over training from scratch: a dot a draw, a diamond their mean, a bar its 95 %
+    interval.
 
     Args:
-        scores: method and number of labelled exams to draw to score; a row of panels a method, a column a number.
+        scores: method and number of labelled exams to draw to score; a row a method, a panel a number.
         name: what the score is called.
-        baseline: method to compare with.
     """
     counts = sorted({count for _, count in scores})
-    methods = [method for method in dict.fromkeys(method for method, _ in scores) if method != baseline]
-    lowest = _lowest(score for draws in scores.values() for score in draws.values())
-    figure = Figure(figsize=(max(4.0, 2.4 * len(counts)), 3.6 * max(1, len(methods))), layout="constrained")
-    panels = figure.subplots(max(1, len(methods)), max(1, len(counts)), squeeze=False, sharey=True)
-    for line, method in zip(panels, methods, strict=False):
-        for axes, count in zip(line, counts, strict=True):
-            before, after = scores.get((baseline, count), {}), scores.get((method, count), {})
-            for draw in sorted(before.keys() & after.keys()):
-                colour = method_colour(method)
-                axes.plot([0, 1], [before[draw], after[draw]], "o-", color=colour, lw=1.2, ms=4, alpha=0.8)
-            axes.set(xlim=(-0.3, 1.3), ylim=(lowest, 1), title=f"{count} exam{'s' if count > 1 else ''}")
-            axes.set_xticks([0, 1], ["scratch", textwrap.fill(method_name(method), 12)])
-        line[0].set_ylabel(name)
+    methods = [method for method in dict.fromkeys(method for method, _ in scores) if method != "none"]
+    width = max(4.0, 2.4 * len(counts) + 1.6)
+    figure = Figure(figsize=(width, 0.36 * max(1, len(methods)) + 1.2), layout="constrained")
+    panels = figure.subplots(1, max(1, len(counts)), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, count in zip(panels, counts, strict=False):
+        axes.axvline(0, color="0.6", lw=0.8)
+        for place, method in enumerate(methods):
+            differences = paired_differences(scores.get((method, count), {}), scores.get(("none", count), {}))
+            if not len(differences):
+                continue
+            colour, mean = method_colour(method), differences.mean()
+            # the dots below, or the mean would hide them
+            axes.plot(differences, [place + 0.25] * len(differences), "o", color=colour, ms=4, alpha=0.6)
+            axes.plot([mean], [place], "D", color=colour, ms=5, mec="k", mew=0.8)
+            if len(differences) > 1:
+                axes.plot(interval(differences), [place, place], "-", color="k", lw=1.2, zorder=1)
+        axes.set_title(f"{count} exam{'s' if count > 1 else ''}")
+        axes.set_yticks(range(len(methods)), [method_name(method) for method in methods])
+        axes.tick_params(axis="y", length=0)
+    panels[0].set_ylim(max(1, len(methods)) - 0.5, -0.5)  # the first on top
+    figure.supxlabel(f"{name}, less scratch's", fontsize="medium")
     return figure

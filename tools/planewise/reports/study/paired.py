@@ -85,7 +85,10 @@ def add_paired(
     _add_repeats(page, scores, name, repeats or {}, found)
     several = any(len(draws) > 1 for draws in scores.values())
     if several and not lower_is_better and any(compared.other == "none" for compared in found):
-        caption = f"{name[0].upper()}{name[1:]} of each draw, from scratch and from pretrained weights."
+        caption = (
+            f"{name[0].upper()}{name[1:]} of each draw, less scratch's with the same labelled exams (dots); their mean "
+            "(diamonds) and its 95 % interval (bars)."
+        )
         page.figure(paired_draws(scores, f"{name}, test"), caption)
 
 
