@@ -86,11 +86,14 @@ class StudyFolder:
         return found
 
     def runs(self, kind: str) -> Iterator[tuple[str, int, int, Path]]:
-        """Method, number of labelled exams, draw and folder of every run in ``kind/METHOD/COUNT/DRAW``."""
-        for path in sorted((self.path / kind).glob("*/*/*")):
-            method, count, draw = path.parts[-3:]
-            if method in self.methods and count.isdigit() and draw.isdigit():
-                yield method, int(count), int(draw), path
+        """Method, number of labelled exams, draw and folder of every run in ``kind/METHOD/COUNT/DRAW``, in the order of the
+        study's methods and then of numbers."""
+        for method in self.methods:
+            folders = [(*path.parts[-2:], path) for path in (self.path / kind / method).glob("*/*")]
+            for count, draw, path in sorted(
+                (int(count), int(draw), path) for count, draw, path in folders if count.isdigit() and draw.isdigit()
+            ):
+                yield method, count, draw, path
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -1,0 +1,29 @@
+"""The folder of a study."""
+
+from __future__ import annotations
+
+from tests.reports.study.studies import study_folder
+
+
+def test_runs_come_in_the_order_of_the_methods_and_of_numbers(tmp_path):
+    study = study_folder(tmp_path, methods={"none": {}, "multitask": {}, "byol": {}})
+    for run in (
+        "byol/4/0",
+        "none/16/0",
+        "none/4/10",
+        "none/4/2",
+        "multitask/1/0",
+        "of another study/1/0",
+        "byol/notes/0",
+    ):
+        (study.path / "finetune" / run).mkdir(parents=True)
+    found = list(study.runs("finetune"))
+    assert [run[:3] for run in found] == [
+        ("none", 4, 2),
+        ("none", 4, 10),
+        ("none", 16, 0),
+        ("multitask", 1, 0),
+        ("byol", 4, 0),
+    ]
+    assert found[1][3] == study.path / "finetune" / "none" / "4" / "10"
+    assert list(study.runs("diagnose")) == []
