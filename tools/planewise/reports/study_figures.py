@@ -23,6 +23,7 @@ METHOD_COLOURS = {
     "jigsaw": "#e377c2",
     "models_genesis": "#bcbd22",
     "sax_position": "#17becf",
+    "lax_position": "#17becf",
     "simclr": "#9467bd",
     "byol": "#393b79",
     "masked_autoencoder": "#637939",
