@@ -54,6 +54,14 @@ def test_the_picture_has_what_is_shown_restored_and_wanted(hidden_only):
     assert levels == {tuple(np.percentile(wanted, (0.5, 99.5)))}, "the same grey levels in all three"
 
 
+def test_an_image_of_which_nothing_is_hidden_says_so():
+    target, given = scored()
+    target["hidden"][2] = False
+    collector = RestorationScores()
+    figure = collector.results(collector.take(given), ITEMS, "").figures["restored.png"]()
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["exam: error 4.00", "exam: nothing hidden"]
+
+
 def test_volumes_have_scores_and_no_picture():
     _, given = scored((8, 8, 3))
     collector = RestorationScores()

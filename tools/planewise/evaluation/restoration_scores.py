@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,11 @@ class RestorationScores:
         rows = taken["example"].nonzero()[:, 0].tolist()
         if "picture_shown" not in taken or not rows:
             return CollectorResults({"restoration": scores}, columns)
-        captions = [f"{items[row]['exam'][:4]}: error {float(taken['hidden'][row, 0]):.2f}" for row in rows]
+        errors = [float(taken["hidden"][row, 0]) for row in rows]
+        captions = [
+            f"{items[row]['exam'][:4]}: {f'error {error:.2f}' if math.isfinite(error) else 'nothing hidden'}"
+            for row, error in zip(rows, errors, strict=True)
+        ]
 
         def draw() -> Figure:
             pictures = [taken[f"picture_{name}"].numpy() for name in ("shown", "restored", "wanted")]
