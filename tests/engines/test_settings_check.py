@@ -102,6 +102,17 @@ def test_a_puzzle_has_tiles_and_as_many_permutations_as_are_asked_for():
     check_settings(volumes)
     with pytest.raises(InputError, match=r"3 x 3 x 3 pixels is too small for 2 tiles a side"):
         check_settings(volumes | {"image_size": 3})
+    # a cell of 24 less its gap of 3
+    unet = {
+        "features": [8, 16, 32, 64, 128],
+        "network_def": {"encoder": {"_target_": "planewise.networks.UNetEncoder"}},
+    }
+    check_settings(settings | unet)
+    with pytest.raises(
+        InputError, match=r"tiles of 21 pixels a side are too small .* 5 levels .* of 2, which needs 32; raise"
+    ):
+        check_settings(settings | unet | {"stem_stride": 2})
+    check_settings(settings | unet | {"stem_stride": 2, "tile_size": 32})
     with pytest.raises(InputError, match="there is no file of permutations at /absent.json"):
         check_settings(volumes | {"permutation_file": "/absent.json"})
 

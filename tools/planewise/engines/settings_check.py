@@ -304,9 +304,18 @@ def _check_size(image_size: int, features: Any, stem_stride: int) -> None:
 
 
 def _check_puzzle(settings: Mapping[str, Any]) -> None:
-    """A puzzle needs tiles with pixels in them, and as many permutations as are to be told apart."""
+    """A puzzle needs tiles with as many pixels as the network halves, and as many permutations as are to be told apart."""
     per_side, dims, count = settings["tiles_per_side"], settings.get("spatial_dims", 2), settings["permutations"]
-    tile_sides((settings["image_size"],) * dims, per_side, settings["tile_gap"])
+    sides = tile_sides((settings["image_size"],) * dims, per_side, settings["tile_gap"])
+    encoder = (settings.get("network_def") or {}).get("encoder") or {}
+    if str(encoder.get("_target_")).endswith(".UNetEncoder"):
+        levels, stride = len(settings["features"]), settings.get("stem_stride", 1)
+        side, needed = settings.get("tile_size") or min(sides), stride * 2 ** (levels - 1)
+        if side < needed:
+            raise InputError(
+                f"tiles of {side} pixels a side are too small for a U-Net of {levels} levels (--features) with a stem's "
+                f"stride of {stride}, which needs {needed}; raise --image_size, or lower --tiles_per_side or --tile_gap"
+            )
     file = settings.get("permutation_file")
     if file is not None:
         read_permutations(file, per_side**dims, count)
