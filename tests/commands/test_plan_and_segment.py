@@ -96,7 +96,7 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
         folder = settings["output_dir"] / "heart"
         folder.mkdir(parents=True)
         nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "heart_mask.nii.gz")
-        return ["exam heart: a doubt", "exam other: nothing"]
+        return ["exam heart: a doubt", "exam other: nothing", "exam heartbeat: nothing"]
 
     # the package has a function of the module's name
     monkeypatch.setattr(sys.modules["planewise.own_exams.segment_exams"], "run_inference", segmented)
@@ -126,8 +126,7 @@ def test_of_several_exams_one_that_cannot_be_read_costs_itself(command, runs, tm
     assert outcome.exit_code == 0, outcome.output
     assert [page.parent.name for page in tmp_path.glob("out/*/index.html")] == ["b"]
     assert re.search(r"^Exam \w+ is left out \(1 of 2\): image: the volume cannot be read", outcome.output, re.M)
-    # one exam; what is said of b depends on what the network makes of noise
-    assert len(re.findall(r"^Exam \w+ is left out", outcome.output, re.M)) == 1 and "Exam b, " in outcome.output
+    assert outcome.output.count("left out") == 1 and "Exam b, " in outcome.output
     (folder / "b.nii.gz").write_bytes(b"nothing of an image")
     outcome = run(command, folder, "-o", tmp_path / "none", "--weights", weights, "--device", "cpu")
     assert outcome.exit_code == 1 and "none of the 2 inputs can be read" in outcome.output

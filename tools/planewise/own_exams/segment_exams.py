@@ -89,7 +89,7 @@ def segment_exams(
             + ", ".join(f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=True) if cell != "-")
             for row in rows
         ]
-        remarks = [line for line in said if line.startswith(f"exam {exam}")]
+        remarks = [line for line in said if line.startswith(f"exam {exam}:")]
         done.append(MadePage(page, [*([] if done else of_the_run(said)), f"Exam {exam}, {count}", *lines, *remarks]))
     return done
 
