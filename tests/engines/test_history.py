@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import resource
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +10,9 @@ import pytest
 import torch
 from ignite.engine import Engine
 from planewise.engines import HistoryHandler, read_history
+from planewise.errors import InputError
 from planewise.losses import Term
+from planewise.whole_files import written_whole
 
 from tests.processes import in_processes
 
@@ -47,6 +52,36 @@ def test_means_parts_and_scores_in_epochs_that_were_validated(tmp_path):
 def test_scores_stand_in_the_epoch_that_was_validated_alone(tmp_path):
     run(tmp_path, validated=1)
     assert [row.get("val_loss") for row in read_history(tmp_path / "history.csv")] == [0.5, None]
+
+
+def test_a_row_is_added_without_writing_the_others_again(tmp_path, monkeypatch):
+    """An epoch of two steps pays for it, too: a table of 500 rows is not written 500 times."""
+    written = []
+
+    @contextmanager
+    def counted(path):
+        written.append(path)
+        with written_whole(path) as part:
+            yield part
+
+    monkeypatch.setattr("planewise.engines.history.written_whole", counted)
+    monkeypatch.setattr(f"{__name__}.LOSSES", torch.rand(50, 4))
+    run(tmp_path, epochs=50, validated=20)
+    assert len(written) == 2, "the first row, and a row with a new column"
+    assert [row["epoch"] for row in read_history(tmp_path / "history.csv")] == list(range(1, 51))
+
+
+def test_a_full_disk_ends_a_run_with_a_message(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (70, before[1]))
+    try:
+        with pytest.raises(InputError, match="history.csv cannot be written .* MiB are free there"):
+            run(tmp_path, validated=1)
+        assert (tmp_path / "history.csv").stat().st_size == 70, "it is the second row for which there is no room"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_the_trainers_own_metrics_have_columns(tmp_path):

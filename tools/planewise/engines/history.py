@@ -12,14 +12,15 @@ from ignite.engine import Engine, Events
 
 from planewise.losses import logged_terms
 from planewise.reports.history import read_history
-from planewise.whole_files import written_whole
+from planewise.whole_files import unwritable, written_whole
 
 
 class HistoryHandler:
     """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, scores of training and validation.
 
-    Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A run
-    that is resumed keeps the rows up to its checkpoint. With several processes, the first one writes means over all.
+    Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A row is
+    added to the file after each epoch. A run that is resumed keeps the rows up to its checkpoint. With several processes, the
+    first one writes means over all.
 
     Args:
         output_dir: the run's folder.
@@ -32,11 +33,16 @@ class HistoryHandler:
         self.loss = loss
         self.evaluator = evaluator
         self._sums: dict[str, torch.Tensor] = {}
+        self._columns: list[str] = []
 
     def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self._read_anew)
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+
+    def _read_anew(self, engine: Engine) -> None:
+        self._columns = []
 
     def _reset(self, engine: Engine) -> None:
         self._sums = {}
@@ -60,9 +66,16 @@ class HistoryHandler:
         if self.evaluator is not None and self.evaluator.state.epoch == epoch:
             metrics = self.evaluator.state.metrics
             row |= {name: float(value) for name, value in metrics.items() if not isinstance(value, dict)}
+        if self._columns and row.keys() <= set(self._columns):
+            try:
+                with open(self.path, "a", newline="") as file:
+                    csv.DictWriter(file, self._columns).writerow(row)
+            except OSError as error:
+                raise unwritable(self.path, error) from error
+            return
         rows = [*(before for before in read_history(self.path) if before["epoch"] < epoch), row]
-        columns = list(dict.fromkeys(name for entry in rows for name in entry))
+        self._columns = list(dict.fromkeys(name for entry in rows for name in entry))
         with written_whole(self.path) as part, open(part, "w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
+            writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)
