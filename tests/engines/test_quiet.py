@@ -9,9 +9,10 @@ import warnings
 import monai.bundle
 import pytest
 import torch
+from monai.apps import get_logger
 from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
-from monai.handlers import CheckpointLoader
+from monai.handlers import CheckpointLoader, StatsHandler
 from monai.transforms import LoadImage
 from planewise.engines.quiet import ENGINE_LOGGERS, IDLE_LOGGERS, keep_quiet
 
@@ -21,7 +22,9 @@ from tests.conftest import ROOT
 @pytest.fixture(autouse=True)
 def as_it_was():
     """No test that runs later is quiet because of these."""
-    loggers = [logging.getLogger(name) for name in ("monai.bundle.scripts", *ENGINE_LOGGERS)]
+    loggers = [
+        logging.getLogger(name) for name in ("monai.bundle.scripts", "monai.handlers.StatsHandler", *ENGINE_LOGGERS)
+    ]
     filters = [list(logger.filters) for logger in loggers]
     with warnings.catch_warnings():
         yield
@@ -99,3 +102,21 @@ def test_monai_begins_a_run_with_one_line_which_an_option_of_python_turns_off(tm
         said.append(done.stderr.splitlines())
     (notice, *others), quiet = said
     assert notice.startswith("parsing config_file") and others == quiet
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), ValueError("a real one")])
+def test_ctrl_c_in_a_validation_has_no_traceback(error, caplog):
+    """MONAI logs whatever ends an engine, and Ignite announces it twice."""
+    keep_quiet()
+    get_logger("monai.handlers.StatsHandler", logger_handler=caplog.handler)
+
+    def step(engine, batch):
+        raise error
+
+    evaluator = SupervisedEvaluator(
+        torch.device("cpu"), [1], torch.nn.Identity(), iteration_update=step, val_handlers=[StatsHandler()]
+    )
+    with pytest.raises(type(error)):
+        evaluator.run()
+    assert "is terminating due to exception" not in caplog.text
+    assert ("Traceback" in caplog.text) == isinstance(error, ValueError)

@@ -40,7 +40,7 @@ def plain_errors() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
         chain = causes(error)
-        plain = refusal(error) or _slip_in_config(chain)
+        plain = "interrupted" if isinstance(error, KeyboardInterrupt) else refusal(error) or _slip_in_config(chain)
         if plain is not None:
             print(f"{who}: {plain}", file=sys.stderr)
         elif not alone and (lost := next(filter(_lost_connection, chain), None)):

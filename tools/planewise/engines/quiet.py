@@ -8,6 +8,8 @@ import re
 import warnings
 from pathlib import Path
 
+from monai.apps import get_logger
+
 #: Warnings of every start about what is as it should be: no GPU decoder is wanted, affines are set on purpose, and MONAI's
 #: positions of a transformer are what they are.
 IDLE_WARNINGS = (
@@ -36,14 +38,18 @@ PATH_SETTINGS = frozenset(
 )
 #: Loggers of the engines that a config names; MONAI's `CheckpointLoader` tells them where the weights lie.
 ENGINE_LOGGERS = ("ignite.engine.engine.SupervisedEvaluator", "ignite.engine.engine.SupervisedTrainer")
+#: MONAI's logger of scores, and of whatever ends an engine.
+_STATS_LOGGER = "monai.handlers.StatsHandler"
+_ENDS = "is terminating due to exception"
 _RESTORED = "Restored all variables from "
 _SUMMARY = re.compile(r"> (?P<name>[^:]+): (?P<value>.*)", re.S)
 
 
 def keep_quiet() -> None:
-    """Keep paths out of MONAI's log, and warnings that a user can do nothing about out of sight.
+    """Keep paths out of MONAI's log, and what a user can do nothing about out of sight.
 
-    ``PLANEWISE_DEBUG=1`` shows the warnings. Call it before the run: MONAI writes its summary of the command line after
+    That is some warnings, Ignite's announcement of each error that the process prints anyway, and the traceback of Ctrl-C.
+    ``PLANEWISE_DEBUG=1`` shows them. Call it before the run: MONAI writes its summary of the command line after
     ``initialize``. What MONAI says before that is the affair of ``configs/logging.conf``.
     """
     for name in ("monai.bundle.scripts", *ENGINE_LOGGERS):
@@ -54,8 +60,17 @@ def keep_quiet() -> None:
         return
     for message in IDLE_WARNINGS:
         warnings.filterwarnings("ignore", re.escape(message))
+    # MONAI gives its logger a stream only if nobody has asked for it before
+    for logger in (get_logger(_STATS_LOGGER), *map(logging.getLogger, ENGINE_LOGGERS)):
+        logger.removeFilter(_no_announced_end)
+        logger.addFilter(_no_announced_end)
     for name in IDLE_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _no_announced_end(record: logging.LogRecord) -> bool:
+    interrupted = record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt | SystemExit)
+    return not interrupted and _ENDS not in str(record.msg)
 
 
 def _without_path(record: logging.LogRecord) -> bool:
