@@ -17,6 +17,20 @@ def test_a_file_takes_its_place_when_it_is_finished(tmp_path):
     assert path.read_text() == "all of it" and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("flush", [False, True])
+def test_a_flushed_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch, flush):
+    """Otherwise a power cut may leave the new name with nothing in it."""
+    done = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda number: (done.append(os.readlink(f"/proc/self/fd/{number}")), fsync(number))
+    )
+    monkeypatch.setattr(os, "replace", lambda one, other: (done.append("moved"), replace(one, other)))
+    with written_whole(tmp_path / "last.ckpt", flush=flush) as part:
+        part.write_text("all of it")
+    assert done == ([str(part), "moved", str(tmp_path)] if flush else ["moved"])
+
+
 @pytest.mark.parametrize("error", [ValueError("in between"), KeyboardInterrupt()])
 def test_what_ends_the_writing_leaves_what_was_there(tmp_path, error):
     path = tmp_path / "run.json"

@@ -172,7 +172,7 @@ def written(folder: Path) -> list[str]:
 
 
 def test_a_killed_process_ends_the_run_and_one_alone_goes_on(settings, tmp_path):
-    overrides = settings | {"batch_size": 4, "max_epochs": 40, "output_dir": str(tmp_path)}
+    overrides = settings | {"batch_size": 4, "max_epochs": 40, "checkpoint_interval": 0, "output_dir": str(tmp_path)}
     process = torchrun("train.yaml", PARALLEL, **overrides)
     deadline = time.time() + 200
     while time.time() < deadline and process.poll() is None and not (tmp_path / "models/last.ckpt").exists():

@@ -14,7 +14,8 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from planewise.engines import read_history
+from planewise.engines import CheckpointHandler, read_history
+from planewise.engines.checkpoint_files import LAST, CheckpointFiles
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
@@ -34,6 +35,8 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def weights(folder: Path, file: str = "model.pt") -> dict[str, torch.Tensor]:
+    if file == LAST:
+        return CheckpointFiles(folder / "models").read()
     return torch.load(folder / "models" / file, weights_only=True)
 
 
@@ -96,25 +99,26 @@ def test_the_demos_one_cycle_and_mixed_precision_resume(phantoms, tmp_path):
 
 def interrupted(name: str, *configs: str, after_epoch: int, **settings) -> None:
     """A run that stops after an epoch as if its process had been killed: nothing is tidied up."""
-    from planewise.engines import CheckpointHandler
 
     class Killed(BaseException):
         pass
 
-    original = CheckpointHandler._save
+    original = CheckpointHandler._keep
 
     def save_and_die(self, engine):
         original(self, engine)
         if engine.state.epoch == after_epoch:
+            self._write_latest()
+            self._wait()
             raise Killed
 
-    CheckpointHandler._save = save_and_die
+    CheckpointHandler._keep = save_and_die
     try:
         with pytest.raises(BaseException) as caught:
             run_bundle(name, *configs, **settings)
         assert isinstance(root_cause(caught.value), Killed)
     finally:
-        CheckpointHandler._save = original
+        CheckpointHandler._keep = original
 
 
 @pytest.mark.slow
@@ -127,6 +131,7 @@ def test_a_run_killed_with_sigkill_ends_like_an_unbroken_one(phantoms, tmp_path)
             "samples_per_epoch": 64,
             "max_epochs": 6,
             "val_interval": 2,
+            "checkpoint_interval": 0,
             "datalist": str(phantoms.cardiac.unlabelled),
         }
         settings |= {"output_dir": str(tmp_path / folder), "cache_dir": str(tmp_path / "cache"), "device": "cpu"}

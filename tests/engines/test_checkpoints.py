@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import os
 import resource
 import signal
+import subprocess
+import threading
+import time
 
 import pytest
 import torch
 from ignite.engine import Engine, Events
 from planewise.engines import CheckpointHandler
+from planewise.engines.checkpoint_files import CheckpointFiles
 from planewise.errors import InputError
+from planewise.networks import read_weights
 
+from tests.conftest import ROOT
 from tests.processes import in_processes
+from tests.quick_python import quick_python
 
 
 class Run:
@@ -23,6 +31,7 @@ class Run:
         resume: bool = True,
         width: int = 2,
         every: int = 1,
+        interval: float = 0,
     ):
         torch.manual_seed(0)
         self.network = torch.nn.Linear(width, 1)
@@ -48,9 +57,16 @@ class Run:
             ):
                 best.best_metric, best.best_metric_epoch = score, engine.state.epoch
 
-        CheckpointHandler(
-            folder, self.network, self.optimizer, self.schedule, self.evaluator if validated else None, resume
-        ).attach(self.trainer)
+        self.handler = CheckpointHandler(
+            folder,
+            self.network,
+            self.optimizer,
+            self.schedule,
+            self.evaluator if validated else None,
+            resume,
+            interval=interval,
+        )
+        self.handler.attach(self.trainer)
 
     def step(self, engine, batch):
         torch.manual_seed(engine.state.iteration)
@@ -74,12 +90,12 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):
     resumed = second.go(4)
     assert same(unbroken, resumed)
     assert second.epochs == [3, 4]
-    for name in ("model.pt", "last.ckpt"):
-        one, other = (torch.load(tmp_path / run / name, weights_only=True) for run in "ab")
-        assert same(one.get("network", one), other.get("network", other))
-        if name == "last.ckpt":
-            told = ("lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch")
-            assert {key: one[key] for key in told} == {key: other[key] for key in told}
+    one, other = (torch.load(tmp_path / run / "model.pt", weights_only=True) for run in "ab")
+    assert same(one, other)
+    one, other = (CheckpointFiles(tmp_path / run).read() for run in "ab")
+    assert same(one["network"], other["network"])
+    told = ("lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch")
+    assert {key: one[key] for key in told} == {key: other[key] for key in told}
 
 
 def test_the_best_epochs_weights_are_kept_across_a_break(tmp_path):
@@ -317,3 +333,192 @@ def test_the_best_epochs_learner_is_kept_where_it_is_asked_for(tmp_path):
     best = torch.load(tmp_path / "True/model.pt", weights_only=True)
     assert torch.equal(kept["0.weight"], best["weight"]) and kept.keys() == learner.state_dict().keys()
     assert not torch.equal(kept["0.weight"], run.network.weight), "the second epoch was the best, not the last"
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("scores", [(3.0, 1.0, 2.0, 4.0), (1.0, 2.0, 3.0, 4.0), (4.0, 3.0, 2.0, 1.0)])
+def test_a_run_that_dies_between_any_two_moves_of_files_resumes(scores, tmp_path, monkeypatch):
+    """Every write ends in moves of whole files; whatever is there between two of them is enough to go on."""
+    unbroken = Run(tmp_path / "whole", scores).go(4)
+    best = torch.load(tmp_path / "whole/model.pt", weights_only=True)
+    replace, moves = os.replace, []
+    for moment in range(20):
+        folder = tmp_path / str(moment)
+        moves.clear()
+
+        def dies(one, other, moment=moment):
+            if len(moves) >= moment:
+                raise Killed  # and a dead process moves nothing more
+            moves.append(other)
+            replace(one, other)
+
+        monkeypatch.setattr(os, "replace", dies)
+        try:
+            Run(folder, scores).go(4)
+        except Killed:
+            dead = True
+        else:
+            dead = False
+        monkeypatch.setattr(os, "replace", replace)
+        assert same(Run(folder, scores).go(4), unbroken), f"after {moment} moves"
+        assert same(torch.load(folder / "model.pt", weights_only=True), best), f"after {moment} moves"
+        assert {path.name for path in folder.iterdir()} == {"last.ckpt", "model.pt"}
+        if not dead:
+            break
+    # 4 times last.ckpt, and model.next and model.pt for each epoch that was the best so far
+    better = sum(score == min(scores[: number + 1]) for number, score in enumerate(scores))
+    assert len(moves) == 4 + 2 * better and not dead
+
+
+def test_it_writes_once_an_interval_and_always_at_the_end(tmp_path, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    run = Run(tmp_path, scores=range(20), interval=60)
+    seen = {}
+
+    @run.trainer.on(Events.EPOCH_COMPLETED)
+    def look(engine):
+        nonlocal now
+        run.handler._wait()
+        seen[engine.state.epoch] = (CheckpointFiles(tmp_path).read() or {}).get("epoch")
+        now += 25.0
+
+    run.go(7)
+    # epochs end after 0, 25, 50, ... seconds
+    assert seen == {1: None, 2: None, 3: None, 4: 4, 5: 4, 6: 4, 7: 7}
+    assert CheckpointFiles(tmp_path).read()["epoch"] == 7 and run.handler.files.writes == 2
+    best = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert same(best, Run(tmp_path / "other").go(1)), "the best epoch was kept until it was written"
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    write, go_on = CheckpointFiles.write, threading.Event()
+
+    def slow(self, snapshot):
+        assert go_on.wait(30) and threading.current_thread() is not threading.main_thread()
+        write(self, snapshot)
+
+    monkeypatch.setattr(CheckpointFiles, "write", slow)
+    run = Run(tmp_path, interval=1e-9)
+    run.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=3), lambda: go_on.set())
+    unbroken = Run(tmp_path / "other", interval=60)
+    assert same(run.go(4), unbroken.go(4))
+    # what the writer was given is of the first epoch, whatever the weights became since
+    assert run.handler.files.writes >= 2 and CheckpointFiles(tmp_path).read()["epoch"] == 4
+
+
+def test_a_snapshot_is_not_the_weights_that_go_on_changing(tmp_path):
+    run = Run(tmp_path, interval=60)
+    first = Run(tmp_path / "other").go(1)
+    kept = {}
+    run.trainer.add_event_handler(Events.EPOCH_COMPLETED(once=1), lambda: kept.update(latest=run.handler._latest))
+    run.go(3)
+    assert same(kept["latest"].state["network"], first)
+    moments = kept["latest"].state["optimizer"]["state"][0]
+    assert moments["step"] == 5 and not torch.equal(
+        moments["exp_avg"], run.optimizer.state_dict()["state"][0]["exp_avg"]
+    )
+
+
+def test_a_failure_in_the_background_ends_the_run(tmp_path, monkeypatch):
+    def fails(self, snapshot):
+        raise InputError("the disk is full")
+
+    monkeypatch.setattr(CheckpointFiles, "write", fails)
+    run = Run(tmp_path)
+    with pytest.raises(InputError, match="the disk is full"):
+        run.go(4)
+    assert run.epochs == [1, 2], "noticed at the end of the next epoch"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ZeroDivisionError])
+def test_whatever_ends_a_run_the_last_epoch_is_written(tmp_path, error, caplog):
+    caplog.set_level("INFO")
+    run = Run(tmp_path, interval=3600)
+
+    @run.trainer.on(Events.ITERATION_COMPLETED(once=13))
+    def end():
+        raise error
+
+    with pytest.raises(error):
+        run.go(4)
+    assert CheckpointFiles(tmp_path).read()["epoch"] == 2
+    assert ("stopped after epoch 2; the same command resumes" in caplog.text) == (error is not ZeroDivisionError)
+    assert same(Run(tmp_path).go(4), Run(tmp_path / "other").go(4))
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(tmp_path):
+    code = f"""
+import os, signal
+from ignite.engine import Events
+from tests.engines.test_checkpoints import Run
+run = Run({str(tmp_path)!r}, interval=3600)
+run.trainer.add_event_handler(Events.ITERATION_COMPLETED(once=13), lambda: os.kill(os.getpid(), signal.SIGTERM))
+run.go(4)
+"""
+    done = subprocess.run([quick_python(), "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert CheckpointFiles(tmp_path).read()["epoch"] == 2
+
+
+def test_the_best_weights_are_written_once(tmp_path):
+    wide = Run(tmp_path, scores=(2.0, 1.0, 3.0), width=50_000)
+    wide.go(2)
+    sizes = [(tmp_path / name).stat().st_size for name in ("last.ckpt", "model.pt")]
+    assert sizes[0] == pytest.approx(2 * sizes[1], rel=0.05), "Adam's two moments, and no weights"
+    assert same(read_weights(tmp_path / "last.ckpt"), wide.network.state_dict())
+    Run(tmp_path, scores=(2.0, 1.0, 3.0), width=50_000).go(3)
+    assert (tmp_path / "last.ckpt").stat().st_size == pytest.approx(3 * sizes[1], rel=0.05)
+
+
+def test_a_learners_share_of_the_network_is_written_once(tmp_path):
+    class Learned(Run):
+        def __init__(self, folder, **settings):
+            super().__init__(folder, scores=(1.0, 2.0, 3.0), width=50_000, **settings)
+            self.learner = torch.nn.ModuleDict({"network": self.network, "head": torch.nn.Linear(1, 1)})
+            self.handler.learner = self.learner
+
+    run = Learned(tmp_path)
+    run.go(1)
+    assert (tmp_path / "last.ckpt").stat().st_size < 2.1 * (tmp_path / "model.pt").stat().st_size
+    head = run.learner["head"].weight.clone()
+    again = Learned(tmp_path)
+    with torch.no_grad():
+        again.learner["head"].weight.fill_(7)
+    resumed = again.go(2)
+    assert torch.equal(again.learner["head"].weight, head)
+    assert same(resumed, Learned(tmp_path / "other").go(2))
+
+
+def test_weights_that_a_checkpoint_refers_to_are_asked_for(tmp_path):
+    Run(tmp_path).go(2)
+    best = (tmp_path / "model.pt").read_bytes()
+    Run(tmp_path / "other", width=3).go(1)
+    for content in (None, (tmp_path / "other/model.pt").read_bytes()):
+        (tmp_path / "model.pt").unlink()
+        if content is not None:
+            (tmp_path / "model.pt").write_bytes(content)
+        with pytest.raises(
+            InputError, match="needs the weights of epoch 2 in model.pt, and that file is gone or another"
+        ):
+            Run(tmp_path).go(4)
+        (tmp_path / "model.pt").write_bytes(best)
+    assert same(Run(tmp_path).go(4), Run(tmp_path / "third").go(4))
+
+
+def test_a_checkpoint_of_an_earlier_version_resumes(tmp_path):
+    """It held the network's weights always, and no SHA-256."""
+    Run(tmp_path).go(2)
+    saved = CheckpointFiles(tmp_path).read()
+    del saved["model_sha256"]
+    torch.save(saved, tmp_path / "last.ckpt")
+    assert same(Run(tmp_path).go(4), Run(tmp_path / "other").go(4))
+
+
+@pytest.mark.parametrize("interval", [-1, float("nan")])
+def test_an_interval_is_a_number_of_seconds(tmp_path, interval):
+    with pytest.raises(InputError, match="checkpoint_interval must be 0 seconds or more, got"):
+        Run(tmp_path, interval=interval)

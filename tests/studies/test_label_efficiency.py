@@ -27,7 +27,13 @@ from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned, sn
 @pytest.fixture
 def tiny_study(tmp_path):
     size = tiny_size("pretext_cardiac_multitask")
-    training = size | {"batch_size": 8, "samples_per_epoch": 64, "max_epochs": 5, "val_interval": 2}
+    training = size | {
+        "batch_size": 8,
+        "samples_per_epoch": 64,
+        "max_epochs": 5,
+        "val_interval": 2,
+        "checkpoint_interval": 0,
+    }
     config = {
         "title": "tiny",
         "out": str(tmp_path / "out"),

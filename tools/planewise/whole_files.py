@@ -15,11 +15,15 @@ TEMPORARY = ".tmp"
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
+def written_whole(path: str | Path, flush: bool = False) -> Iterator[Path]:
     """Where to write a file that then takes its place in one step.
 
     ``with written_whole(path) as part: part.write_text(...)``. A process that is killed, or a disk that is full, leaves the
     file that was there before. Folders above it are made.
+
+    Args:
+        path: the file.
+        flush: wait until the disk has the file, so that a power cut leaves the old file or the new one.
 
     Raises:
         InputError: the file cannot be written; it says why, and how much room there is.
@@ -29,12 +33,24 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
+        if flush:
+            _flush(part)
         os.replace(part, path)
+        if flush:
+            _flush(path.parent)  # the name is the folder's content
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
         with suppress(OSError):  # the folder may be a file, or somebody else's
             part.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def unwritable(path: Path, error: OSError) -> InputError:

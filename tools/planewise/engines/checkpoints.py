@@ -1,11 +1,16 @@
-"""Checkpoints: the last one to resume from, the best one to use."""
+"""Checkpoints: when they are taken, when they are written, and how a run resumes from them."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
+import signal
+import sys
+import threading
+import time
 import warnings
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +19,22 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from planewise.engines.checkpoint_files import LAST, CheckpointFiles, Snapshot
 from planewise.errors import InputError
 from planewise.switches import switched_on
-from planewise.whole_files import TEMPORARY, written_whole
 
 logger = logging.getLogger(__name__)
 
-# no second .pt: MONAI Label takes the first of a folder's for the model
-LAST, BEST = "last.ckpt", "model.pt"
-#: The learner of the best epoch, for evaluations that need more than the network.
-BEST_LEARNER = "learner.ckpt"
-#: What a package may have beside `BEST`.
-SCRIPT = "model.ts"
-#: What ``last.ckpt`` holds.
-KEPT = frozenset(("network", "optimizer", "lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch"))
-
 
 class CheckpointHandler:
-    """Write ``last.ckpt`` and ``model.pt`` after every epoch, and resume from ``last.ckpt`` when the run is started again.
+    """Keep every epoch's state in memory, write it in the background, and resume from it when the run is started again.
 
     ``model.pt`` is the network's state dict alone, on the CPU, of the epoch with the best validation metric; without
     validation data the best epoch is the last. ``last.ckpt`` holds what a resumed run needs: network, optimiser, learning
-    rate schedule, epoch and best metric so far. Both are written to a temporary file and moved into place, so that
-    neither is ever half written. Weights that are not finite are written to neither, and end the run. Attach it after the
-    handlers that validate and that change the learning rate. A ``model.ts`` in the folder, which was exported from other
-    weights, is removed when ``model.pt`` is written.
+    rate schedule, epoch and best metric so far. Both are written at most once per ``interval``, and always at the end, on
+    an error, on Ctrl-C and on SIGTERM; a run that is killed loses at most one interval. Weights that are not finite are
+    written to neither, and end the run. Attach it after the handlers that validate and that change the learning rate. A
+    ``model.ts`` in the folder, which was exported from other weights, is removed when ``model.pt`` is written.
 
     With several processes, the first one writes and all resume from its file. Their number may change: an epoch then
     has another number of steps, and a schedule that steps after each of them is set to the matching place.
@@ -55,8 +51,10 @@ class CheckpointHandler:
         resume: False starts over, and takes an earlier run's ``last.ckpt`` away.
         lr_epoch_level: False for a schedule that steps after every batch.
         best_learner: write ``learner.ckpt``.
+        interval: least number of seconds between two writings; 0 writes after every epoch.
 
-    MONAI's `CheckpointSaver` does not write atomically and `CheckpointLoader` needs to be told that there is a file.
+    MONAI's `CheckpointSaver` neither writes atomically nor in the background, and `CheckpointLoader` needs to be told that
+    there is a file.
     """
 
     def __init__(
@@ -70,8 +68,11 @@ class CheckpointHandler:
         lr_epoch_level: bool = True,
         learner: nn.Module | None = None,
         best_learner: bool = False,
+        interval: float = 60.0,
     ) -> None:
-        self.folder = Path(save_dir)
+        if not interval >= 0:
+            raise InputError(f"checkpoint_interval must be 0 seconds or more, got {interval}")
+        self.files = CheckpointFiles(Path(save_dir))
         self.network = network
         self.learner = None if learner is network else learner
         self.optimizer = optimizer
@@ -80,30 +81,40 @@ class CheckpointHandler:
         self.resume = switched_on(resume, "resume")
         self.lr_epoch_level = lr_epoch_level
         self.best_learner = bool(best_learner)
+        self.interval = float(interval)
+        self._latest: Snapshot | None = None
+        self._writer = ThreadPoolExecutor(1, "checkpoints")
+        self._writing: Future[None] | None = None
+        self._written_at = 0.0
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._keep)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._rescue)
 
     def _start(self, engine: Engine) -> None:
-        if idist.get_rank() == 0:
-            for left_over in self.folder.glob(f"*{TEMPORARY}"):
-                left_over.unlink(missing_ok=True)  # of a run that was killed while it wrote
+        first = idist.get_rank() == 0
+        if first:
+            self.files.remove_left_overs()
             if not self.resume:
-                # or this run, killed in its first epoch, would resume from what another one left
-                (self.folder / LAST).unlink(missing_ok=True)
-        if self.resume and (self.folder / LAST).is_file():
-            self._load(engine)
+                self.files.start_over()
+        saved = self.files.read() if self.resume else None
+        if saved is not None:
+            self._load(engine, saved)
         epochs = set(idist.all_gather(engine.state.epoch))
         if len(epochs) > 1:
             raise InputError(
-                f"the processes see different checkpoints in {self.folder} (after epochs {sorted(epochs)}); --output_dir "
-                "must be on a disk that all machines share"
+                f"the processes see different checkpoints in {self.files.folder} (after epochs {sorted(epochs)}); "
+                "--output_dir must be on a disk that all machines share"
             )
+        self._latest = None
+        self._written_at = time.monotonic()
+        if first:
+            self.files.settle()
+            _end_on_sigterm()
 
-    def _load(self, engine: Engine) -> None:
-        last = self.folder / LAST
-        saved = _read(last)
+    def _load(self, engine: Engine, saved: dict[str, Any]) -> None:
         try:
             self.network.load_state_dict(saved["network"])
             if self.learner is not None:
@@ -111,7 +122,8 @@ class CheckpointHandler:
             self.optimizer.load_state_dict(saved["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise InputError(
-                f"{last} is of another network; `--resume false` starts over, another --output_dir keeps both"
+                f"{self.files.folder / LAST} is of another network; `--resume false` starts over, another --output_dir keeps "
+                "both"
             ) from error
         # checkpoints are of whole epochs; with another number of processes these have another number of steps
         steps = saved["epoch"] * engine.state.epoch_length
@@ -135,6 +147,57 @@ class CheckpointHandler:
             for _ in range(steps):
                 self.lr_scheduler.step()
 
+    def _keep(self, engine: Engine) -> None:
+        if idist.get_rank() > 0:
+            return
+        self._refuse_weights_that_are_not_finite(engine)
+        self._latest = self._snapshot(engine)
+        if self._writing is not None and self._writing.done():
+            self._wait()
+        due = time.monotonic() - self._written_at >= self.interval
+        if due and (self._writing is None or self.interval == 0):
+            self._write_latest()
+
+    def _snapshot(self, engine: Engine) -> Snapshot:
+        """The run's state, copied to the CPU; on a GPU the copies are enqueued, and nothing waits for them."""
+        epoch = engine.state.epoch
+        best_metric, best_epoch = -1.0, -1
+        if self.evaluator is not None:
+            best = self.evaluator.state
+            if math.isnan(best.best_metric):
+                # MONAI takes the first value whatever it is, and nothing compares with NaN: no later epoch would be better
+                logger.warning("the validation's metric is nan in epoch %d, which decides nothing", epoch)
+                best.best_metric, best.best_metric_epoch = -1.0, -1
+            best_metric, best_epoch = float(best.best_metric), best.best_metric_epoch
+        copies: dict[Any, torch.Tensor] = {}
+        weights = _copied(self.network.state_dict(), copies)
+        state = {
+            "network": weights,
+            "optimizer": _copied(self.optimizer.state_dict(), copies),
+            "lr_scheduler": _copied(self.lr_scheduler.state_dict(), copies) if self.lr_scheduler is not None else None,
+            "epoch": epoch,
+            "iteration": engine.state.iteration,
+            "best_metric": best_metric,
+            "best_metric_epoch": best_epoch,
+        }
+        learned = None
+        if self.learner is not None:
+            learned = _copied(self.learner.state_dict(), copies)
+            # what the network holds too is written once: a name of the network's stands for it
+            names = {id(value): name for name, value in weights.items()}
+            state["learner"] = {name: names.get(id(value), value) for name, value in learned.items()}
+        copied = None
+        if any(value.is_pinned() for value in copies.values()):
+            copied = torch.cuda.Event()
+            copied.record()
+        # the validation handler stamps the evaluator with the trainer's epoch; until it has run the last is the best
+        if best_epoch in (-1, epoch):
+            return Snapshot(state, epoch, weights, learned if self.best_learner else None, copied)
+        if self._latest is None:  # since the run resumed
+            return Snapshot(state, copied=copied)
+        before = self._latest
+        return Snapshot(state, before.best_epoch, before.best, before.best_learner, copied)
+
     def _refuse_weights_that_are_not_finite(self, engine: Engine) -> None:
         """The last step's own loss is of the weights before it."""
         trained = self.network if self.learner is None else self.learner
@@ -145,78 +208,57 @@ class CheckpointHandler:
                 "`--resume false` and a smaller --learning_rate, or with --amp false"
             )
 
-    def _save(self, engine: Engine) -> None:
-        if idist.get_rank() > 0:
-            return
-        self._refuse_weights_that_are_not_finite(engine)
-        best_metric, best_epoch = -1.0, -1
-        if self.evaluator is not None:
-            best = self.evaluator.state
-            if math.isnan(best.best_metric):
-                # MONAI takes the first value whatever it is, and nothing compares with NaN: no later epoch would be better
-                logger.warning("the validation's metric is nan in epoch %d, which decides nothing", engine.state.epoch)
-                best.best_metric, best.best_metric_epoch = -1.0, -1
-            best_metric, best_epoch = float(best.best_metric), best.best_metric_epoch
-        weights = _on_cpu(self.network)
-        learned = None if self.learner is None else _on_cpu(self.learner)
-        # the validation handler stamps the evaluator with the trainer's epoch; until it has run the last is the best
-        if best_epoch in (-1, engine.state.epoch):
-            _write(weights, self.folder / BEST)
-            self._remove_script()
-            if self.best_learner:
-                _write(learned, self.folder / BEST_LEARNER)
-        state = {
-            "network": weights,
-            "optimizer": self.optimizer.state_dict(),
-            "lr_scheduler": self.lr_scheduler.state_dict() if self.lr_scheduler is not None else None,
-            "epoch": engine.state.epoch,
-            "iteration": engine.state.iteration,
-            "best_metric": best_metric,
-            "best_metric_epoch": best_epoch,
-        }
-        if learned is not None:
-            state["learner"] = learned
-        _write(state, self.folder / LAST)
+    def _write_latest(self) -> None:
+        """Begin to write the last epoch's state; an error of the writing before is raised here."""
+        self._wait()
+        if self._latest is not None and self._latest.epoch != self.files.epoch:
+            self._writing = self._writer.submit(self.files.write, self._latest)
+            self._written_at = time.monotonic()
 
-    def _remove_script(self) -> None:
-        """A TorchScript file beside the weights was made from older ones, and a server may take it for the model."""
-        script = self.folder / SCRIPT
-        if script.exists():
-            script.unlink()
-            logger.warning(
-                "%s was exported from other weights than those written now, and is removed; `python -m monai.bundle "
-                "ckpt_export` makes it again",
-                SCRIPT,
-            )
+    def _wait(self) -> None:
+        """Wait for the writer.
 
+        Raises:
+            InputError: the files cannot be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
-def _on_cpu(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.cpu() for name, value in network.state_dict().items()}
+    def _finish(self, engine: Engine) -> None:
+        self._write_latest()
+        self._wait()
+        if self.files.writes:
+            logger.info("checkpoints written %d times, %.1f MB", self.files.writes, self.files.bytes / 1e6)
+        idist.barrier()  # what comes next reads the files in all processes
 
-
-def _read(path: Path) -> dict[str, Any]:
-    """What `CheckpointHandler` wrote into ``last.ckpt``, on the CPU: Adam counts its steps there, or waits for a GPU at each.
-
-    Raises:
-        InputError: the file is empty, cut or something else.
-    """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        if saved.keys() >= KEPT:
-            return saved
-        what = "planewise did not write it"
-    except Exception:  # torch has an error of another kind for every byte that may be wrong
-        what = f"{path.stat().st_size} bytes, less than a whole checkpoint"
-    raise InputError(
-        f"{path} cannot be read ({what}): the run cannot be resumed; `--resume false` starts over. {BEST} beside it, if it "
-        "is there, has the best epoch's weights"
-    )
-
-
-def _write(content: Any, path: Path) -> None:
-    with written_whole(path) as part:
+    def _rescue(self, engine: Engine, error: BaseException) -> None:
         try:
-            torch.save(content, part)
-        except RuntimeError as error:
-            # what torch's own writer makes of a full disk
-            raise OSError(errno.EIO, f"not all of it could be written: {str(error).splitlines()[0]}") from error
+            self._write_latest()
+            self._wait()
+        except InputError as unwritten:
+            logger.error("%s", unwritten)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            logger.info("stopped after epoch %d; the same command resumes the run", self.files.epoch)
+        raise error
+
+
+def _copied(content: Any, copies: dict[Any, torch.Tensor]) -> Any:
+    """Nested dictionaries, lists and tuples with a copy of each tensor on the CPU; one copy of what is one tensor."""
+    if isinstance(content, torch.Tensor):
+        key = (content.data_ptr(), content.dtype, content.shape, content.stride())
+        if key not in copies:
+            copy = torch.empty_like(content, device="cpu", pin_memory=content.is_cuda)
+            copies[key] = copy.copy_(content.detach(), non_blocking=True)
+        return copies[key]
+    if isinstance(content, Mapping):
+        return {name: _copied(value, copies) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(_copied(value, copies) for value in content)
+    return content
+
+
+def _end_on_sigterm() -> None:
+    """Let SIGTERM end the run as Ctrl-C does, unless somebody else listens to it."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -7,6 +7,7 @@ NOT_COMPUTED = frozenset(
         "output_dir",
         "ckpt_dir",
         "cache_dir",
+        "checkpoint_interval",
         "data_device",
         "device",
         "finalize",

@@ -80,6 +80,8 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         ) from None
     except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
         raise InputError(f"{path} cannot be read as weights ({type(error).__name__})") from error
+    if isinstance(content, dict) and "model_sha256" in content and content["network"] is None:
+        return read_weights(path.with_name("model.pt"))  # a last checkpoint whose weights are the best ones
     for key in ("model", "network", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

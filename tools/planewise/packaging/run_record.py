@@ -15,7 +15,7 @@ from monai.utils import ensure_tuple
 from planewise.checksum import sha256
 from planewise.data import read_datalist
 from planewise.data.datalist import PATH_KEYS
-from planewise.engines.checkpoints import BEST
+from planewise.engines.checkpoint_files import BEST
 from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import RunRecord, read_table
 from planewise.errors import InputError

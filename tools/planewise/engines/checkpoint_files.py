@@ -1,0 +1,174 @@
+"""The files of a run's checkpoints: the last one to resume from, the best one to use."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from planewise.checksum import sha256
+from planewise.errors import InputError
+from planewise.whole_files import TEMPORARY, written_whole
+
+logger = logging.getLogger(__name__)
+
+# no second .pt: MONAI Label takes the first of a folder's for the model
+LAST, BEST = "last.ckpt", "model.pt"
+#: The learner of the best epoch, for evaluations that need more than the network.
+BEST_LEARNER = "learner.ckpt"
+#: What `BEST` becomes once `LAST` refers to it.
+_NEXT = "model.next"
+#: What a package may have beside `BEST`.
+_SCRIPT = "model.ts"
+#: What ``last.ckpt`` holds.
+_KEPT = frozenset(("network", "optimizer", "lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch"))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run as it was at the end of an epoch, on the CPU; nothing changes its tensors."""
+
+    state: dict[str, Any]
+    """What ``last.ckpt`` holds (`CheckpointFiles.read`)"""
+    best_epoch: int = 0
+    best: dict[str, torch.Tensor] | None = None
+    """The network's state dict of the best epoch; None where that is in ``model.pt`` already"""
+    best_learner: dict[str, torch.Tensor] | None = None
+    copied: torch.cuda.Event | None = None
+    """Happens when the last copy from a GPU has arrived"""
+
+    @property
+    def epoch(self) -> int:
+        return self.state["epoch"]
+
+
+class CheckpointFiles:
+    """Write `Snapshot` after `Snapshot` into a folder, so that at every moment a run can resume from what is there.
+
+    ``model.pt`` is the best epoch's state dict. ``last.ckpt`` holds everything that a resumed run needs, and the SHA-256 of
+    the ``model.pt`` that belongs to it. Where the last epoch is the best, its weights are in ``model.pt`` alone. The new
+    ``model.pt`` lies beside the old one until the new ``last.ckpt`` is there: whichever of the two names it by its SHA-256.
+
+    Args:
+        folder: of both files; made by the first writing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        #: Epoch whose state ``last.ckpt`` holds, 0 without one.
+        self.epoch = 0
+        #: How many bytes were written, and how often.
+        self.bytes, self.writes = 0, 0
+        self._best_epoch, self._best_sum = 0, None
+        self._best_waits = False
+
+    def write(self, snapshot: Snapshot) -> None:
+        """
+        Raises:
+            InputError: the files cannot be written; those that were there before are whole.
+        """
+        if snapshot.copied is not None:
+            snapshot.copied.synchronize()
+        state = dict(snapshot.state)
+        new_best = snapshot.best is not None and snapshot.best_epoch != self._best_epoch
+        if new_best:
+            if snapshot.best_learner is not None:
+                self._write(snapshot.best_learner, BEST_LEARNER)
+            self._write(snapshot.best, _NEXT)
+            self._best_sum = sha256(self.folder / _NEXT)
+        state["model_sha256"] = self._best_sum
+        if snapshot.best is state["network"]:
+            state["network"] = None  # no second copy
+        self._write(state, LAST)
+        if new_best:
+            self._take_next()
+            self._best_epoch = snapshot.best_epoch
+        self.epoch, self.writes = snapshot.epoch, self.writes + 1
+
+    def read(self) -> dict[str, Any] | None:
+        """What ``last.ckpt`` holds, on the CPU (Adam counts its steps there, or waits for a GPU at each); None without it.
+
+        ``network``, ``optimizer``, ``lr_scheduler``: state dicts; ``learner``, if it is more than the network; ``epoch``
+        and ``iteration`` so far; ``best_metric`` and ``best_metric_epoch``.
+
+        Raises:
+            InputError: the file is empty, cut or something else, or its weights are gone.
+        """
+        last = self.folder / LAST
+        if not last.is_file():
+            return None
+        try:
+            saved = torch.load(last, map_location="cpu", weights_only=True)
+            what = None if saved.keys() >= _KEPT else "planewise did not write it"
+        except Exception:  # torch has an error of another kind for every byte that may be wrong
+            what = f"{last.stat().st_size} bytes, less than a whole checkpoint"
+        if what is not None:
+            raise InputError(
+                f"{last} cannot be read ({what}): the run cannot be resumed; `--resume false` starts over. {BEST} next to "
+                "it, if it is there, has the best epoch's weights"
+            )
+        weights = self._find_best(saved.get("model_sha256"))
+        if saved["network"] is None:
+            if weights is None:
+                raise InputError(
+                    f"{last} needs the weights of epoch {saved['epoch']} in {BEST}, and that file is gone or another; put "
+                    "it back, or start over with `--resume false`"
+                )
+            saved["network"] = torch.load(weights, map_location="cpu", weights_only=True)
+        if "learner" in saved:
+            saved["learner"] = {
+                name: saved["network"][value] if isinstance(value, str) else value
+                for name, value in saved["learner"].items()
+            }
+        self.epoch = saved["epoch"]
+        return saved
+
+    def remove_left_overs(self) -> None:
+        """Remove what a killed run left half written."""
+        for left_over in self.folder.glob(f"*{TEMPORARY}"):
+            left_over.unlink(missing_ok=True)
+
+    def start_over(self) -> None:
+        """Remove the checkpoint, or a run that is killed in its first epoch would resume from another one's."""
+        for name in (LAST, _NEXT):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def settle(self) -> None:
+        """Finish what a killed run had begun, once all processes have read."""
+        if self._best_waits:
+            self._take_next()
+        (self.folder / _NEXT).unlink(missing_ok=True)
+
+    def _find_best(self, wanted: str | None) -> Path | None:
+        """The weights that ``last.ckpt`` belongs to; a run that was killed may not have moved them yet."""
+        for path in (self.folder / BEST, self.folder / _NEXT):
+            if wanted is not None and path.is_file() and sha256(path) == wanted:
+                self._best_sum, self._best_waits = wanted, path.name == _NEXT
+                return path
+        return None
+
+    def _take_next(self) -> None:
+        os.replace(self.folder / _NEXT, self.folder / BEST)
+        self._best_waits = False
+        script = self.folder / _SCRIPT
+        if script.exists():
+            script.unlink()  # made from older weights, and a server may take it for the model
+            logger.warning(
+                "%s was exported from other weights than those written now, and is removed; `python -m monai.bundle "
+                "ckpt_export` makes it again",
+                _SCRIPT,
+            )
+
+    def _write(self, content: Any, name: str) -> None:
+        with written_whole(self.folder / name, flush=True) as part:
+            try:
+                torch.save(content, part)
+            except RuntimeError as error:
+                # what torch's own writer makes of a full disk
+                raise OSError(errno.EIO, f"not all of it could be written: {str(error).splitlines()[0]}") from error
+            self.bytes += part.stat().st_size
