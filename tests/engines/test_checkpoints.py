@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -12,6 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 from planewise.engines import CheckpointHandler
 from planewise.engines.checkpoint_files import CheckpointFiles
+from planewise.engines.stop_signals import listen
 from planewise.errors import InputError
 from planewise.networks import read_weights
 
@@ -454,7 +456,9 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(tmp_path):
     code = f"""
 import os, signal
 from ignite.engine import Events
+from planewise.engines.stop_signals import listen
 from tests.engines.test_checkpoints import Run
+listen()
 run = Run({str(tmp_path)!r}, interval=3600)
 run.trainer.add_event_handler(Events.ITERATION_COMPLETED(once=13), lambda: os.kill(os.getpid(), signal.SIGTERM))
 run.go(4)
@@ -462,6 +466,30 @@ run.go(4)
     done = subprocess.run([quick_python(), "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
     assert CheckpointFiles(tmp_path).read()["epoch"] == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_whose_exception_was_lost_ends_the_run_after_the_step(tmp_path, number):
+    """`PyObject_HasAttr` in torch's C++ drops whatever a module's `__getattr__` raises, Ctrl-C among it."""
+    before = [(each, signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGTERM)]
+    run = Run(tmp_path, interval=3600)
+
+    @run.trainer.on(Events.ITERATION_STARTED(once=13))
+    def lost():
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            signal.raise_signal(number)
+
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        listen()
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            run.go(4)
+    finally:
+        for each, handler in before:
+            signal.signal(each, handler)
+        listen()
+    assert run.trainer.state.iteration == 13 and CheckpointFiles(tmp_path).read()["epoch"] == 2
 
 
 def test_the_best_weights_are_written_once(tmp_path):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
-import sys
-import threading
 import time
 import warnings
 from collections.abc import Mapping
@@ -20,6 +17,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from planewise.engines.checkpoint_files import LAST, CheckpointFiles, Snapshot
+from planewise.engines.stop_signals import stop_if_asked
 from planewise.errors import InputError
 from planewise.switches import switched_on
 
@@ -89,6 +87,7 @@ class CheckpointHandler:
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, stop_if_asked)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._keep)
         engine.add_event_handler(Events.COMPLETED, self._finish)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._rescue)
@@ -112,7 +111,6 @@ class CheckpointHandler:
         self._written_at = time.monotonic()
         if first:
             self.files.settle()
-            _end_on_sigterm()
 
     def _load(self, engine: Engine, saved: dict[str, Any]) -> None:
         try:
@@ -256,9 +254,3 @@ def _copied(content: Any, copies: dict[Any, torch.Tensor]) -> Any:
     if isinstance(content, list | tuple):
         return type(content)(_copied(value, copies) for value in content)
     return content
-
-
-def _end_on_sigterm() -> None:
-    """Let SIGTERM end the run as Ctrl-C does, unless somebody else listens to it."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

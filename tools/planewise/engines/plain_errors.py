@@ -14,6 +14,7 @@ from typing import Any
 import torch.distributed as dist
 
 from planewise.engines.quiet import keep_quiet
+from planewise.engines.stop_signals import listen
 from planewise.errors import InputError, causes, refusal
 
 #: What MONAI says of names in a configuration that lead nowhere, and Python of arguments that a target has not.
@@ -29,9 +30,11 @@ def plain_errors() -> None:
     """Let an `InputError` that ends the process print its message alone; MONAI would wrap it in pages of traceback.
 
     ``PLANEWISE_DEBUG=1`` keeps the traceback. With several processes, the message names the
-    process that failed, and torchrun prints it last. The log is quiet from here on (`keep_quiet`).
+    process that failed, and torchrun prints it last. The log is quiet from here on (`keep_quiet`), and SIGTERM ends the
+    process as Ctrl-C does (`planewise.engines.stop_signals`).
     """
     keep_quiet()
+    listen()
     if os.environ.get("PLANEWISE_DEBUG") or getattr(sys.excepthook, "planewise", False):
         return
     previous = sys.excepthook
