@@ -171,9 +171,7 @@ def test_labels_of_volumes_are_counted(tmp_path):
     assert sum(map(int, counts.groups())) == 4
 
 
-def test_help_names_every_option_and_needs_no_torch():
-    code = "import sys, planewise.commands.index, planewise.commands.inspect; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+def test_help_names_every_option():
     text = run("--help").output
     for option in (
         "--output",

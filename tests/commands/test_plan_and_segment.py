@@ -2,24 +2,27 @@
 
 import csv
 import json
+import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import yaml
 from planewise.commands import app
 from planewise.errors import InputError
 from planewise.own_exams import heart_bundles
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import datalist_for, phantoms, run_bundle  # noqa: F401  (a fixture)
+from tests.conftest import ROOT
 
 PLANS, SEGMENTS = heart_bundles.PLANS, heart_bundles.SEGMENTS
-pytestmark = pytest.mark.usefixtures("quick_starts")
 
 
 def run(*arguments):
@@ -49,6 +52,18 @@ def runs(tmp_path_factory, phantoms):  # noqa: F811
     return folder
 
 
+@pytest.fixture
+def no_processes(monkeypatch):
+    """No process is started: what a command imports, it imports once."""
+
+    def refuse(*arguments, **_):
+        raise OSError(f"started {arguments}")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(os, "fork", refuse)
+
+
+@pytest.mark.usefixtures("no_processes")
 def test_plan(exam, runs, tmp_path):
     outcome = run(
         "plan", exam, "-o", tmp_path, "--weights", runs / PLANS, "--heart", runs / SEGMENTS, "--device", "cpu"
@@ -68,6 +83,7 @@ def test_plan(exam, runs, tmp_path):
     assert str(page) in outcome.output.replace("\n", "")
 
 
+@pytest.mark.usefixtures("no_processes")
 def test_segment_measures_every_phase(exam, runs, tmp_path):
     outcome = run("segment", exam, "-o", tmp_path, "--weights", runs / SEGMENTS, "--device", "cpu")
     assert outcome.exit_code == 0, outcome.output
@@ -144,7 +160,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
     none = dict.fromkeys(sure) | {"verdict": "no plane", "reasons": ["peak 0.10, at least 0.5 is needed"]}
     plan = {"slices": 3, "bounds_measured_on": "9 phantom exams", "views": {"2ch": sure, "4ch": none}}
 
-    def planned(bundle, settings, watch):
+    def planned(bundle, settings):
         folder = settings["output_dir"] / "heart"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "plan.json").write_text(json.dumps(plan))
@@ -166,11 +182,11 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
 def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, handed, tmp_path, monkeypatch):
     asked = {}
 
-    def stopped(bundle, settings, watch):
+    def seen(bundle, settings):
         asked[bundle.name] = settings
-        raise InputError("seen")
+        return []
 
-    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", stopped)
+    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", seen)
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "stacks_in", lambda path: [])
     weights = tmp_path / "weights.pt"
     weights.touch()
@@ -179,25 +195,37 @@ def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, h
     assert "min_obliquity" not in asked[SEGMENTS]
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_a_plan_that_is_stopped_or_that_fails_leaves_nothing_running(fails, exam, tmp_path):
-    pids = {name: tmp_path / name / "pid" for name in (PLANS, SEGMENTS)}
-    says_its_pid = "$open('pid', 'w').write(str(__import__('os').getpid()))"
-    for name, pid in pids.items():
-        waits, other = "$__import__('time').sleep(120)", next(path for path in pids.values() if path != pid)
-        if fails and name == SEGMENTS:
-            waits = f"$next(1 / 0 for _ in iter(int, 1) if __import__('os').path.isfile({str(other)!r}))"
-        (pid.parent / "configs").mkdir(parents=True)
-        (pid.parent / "configs/inference.yaml").write_text(json.dumps({"run": [says_its_pid, waits]}))
-    options = ["--weights", exam, "--heart", exam, "--bundles", tmp_path, "-o", tmp_path / "out"]
-    command = [sys.executable, "-m", "planewise", "plan", exam, *options]
+@pytest.fixture
+def bundles_that(tmp_path):
+    """Writes the two bundles with others of their ``run``."""
+
+    def write(plans, segments):
+        for name, run in ((PLANS, plans), (SEGMENTS, segments)):
+            shutil.copytree(ROOT / "bundles" / name, tmp_path / name)
+            file = tmp_path / name / "configs/inference.yaml"
+            file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"run": run}))
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.usefixtures("quick_starts")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_plan_that_is_stopped_ends_with_its_inference(number, code, exam, bundles_that, tmp_path):
+    begun = tmp_path / "begun"
+    folder = bundles_that(["$1"], [f"$open({str(begun)!r}, 'w').close()", "$__import__('time').sleep(120)"])
+    command = [sys.executable, "-m", "planewise", "plan", exam, "--bundles", folder, "-o", tmp_path / "out"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as planning:
-        _until(lambda: all(pid.is_file() and pid.read_text() for pid in pids.values()))
-        if not fails:
-            planning.terminate()
-        assert planning.wait(60) == (1 if fails else 143)
-        assert not fails or f"{SEGMENTS} ended with an error" in planning.stderr.read()
-    _until(lambda: not any(Path("/proc", pid.read_text()).exists() for pid in pids.values()))
+        _until(begun.is_file)
+        planning.send_signal(number)
+        assert planning.wait(60) == code
+        assert "Traceback" not in planning.stderr.read()
+
+
+def test_a_bundle_that_fails_is_named(exam, bundles_that, tmp_path):
+    outcome = run("plan", exam, "--bundles", bundles_that(["$1"], ["$1 / 0"]), "-o", tmp_path / "out")
+    assert outcome.exit_code == 1 and "Traceback" not in outcome.output
+    assert f"planewise plan: {SEGMENTS} ended with an error: ZeroDivisionError" in outcome.output
 
 
 def _until(is_so):

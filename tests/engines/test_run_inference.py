@@ -1,77 +1,110 @@
-"""A bundle's inference as a process: what it says, and what it refuses."""
+"""A bundle's inference in this process: what it says, what it refuses, and what it leaves behind."""
 
-import os
+from __future__ import annotations
+
+import json
+import logging
+import shutil
 import sys
+import warnings
 
 import pytest
-from planewise.engines import run_inference as module
+import torch
 from planewise.engines.run_inference import run_inference
 from planewise.errors import InputError
 
-LOG = """parsing config_file configs/inference.yaml: nobody can act on this
-2026-11-21 14:34:34,574 - INFO - the weights are those that ship, trained on phantoms
-2026-11-21 14:34:40,532 - INFO - exam c62a9e72e2, 2ch: plane
-2026-11-21 14:34:40,532 - WARNING - exam c62a9e72e2: a doubt
-2026-11-21 14:34:40,532 - WARNING - exam c62a9e72e2: a doubt
-2026-11-21 14:34:40,533 - INFO - Epoch[1] Complete.
-"""
+from tests.conftest import ROOT
+
+ABSENT = object()
+METADATA = ROOT / "bundles/pretext_cardiac_multitask/configs/metadata.json"
 
 
 @pytest.fixture
 def bundle(tmp_path):
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs/inference.yaml").write_text("{}")
-    return tmp_path
+    """A bundle ``tiny`` that counts to three."""
+    (tmp_path / "tiny/configs").mkdir(parents=True)
+    shutil.copy(METADATA, tmp_path / "tiny/configs")
+    return write(tmp_path / "tiny")
 
 
-def acts(monkeypatch, tmp_path, lines):
-    """Put a program in Python's place."""
-    program = tmp_path / "python"
-    program.write_text(f"#!{sys.executable}\n{lines}")
-    program.chmod(0o755)
-    monkeypatch.setattr(module.sys, "executable", str(program))
+def write(bundle, imports=(), **changed):
+    config = {
+        "imports": [f"$import {name}" for name in ("logging", "sys", "warnings", *imports)],
+        "bundle_root": ".", "device": "cpu", "dataset_dir": ".", "dataset": "$range(3)", "inferer": "$abs",
+        "network_def": {"_target_": "torch.nn.Identity"},
+        "log": "$logging.getLogger('planewise.of_a_test')",
+        "evaluator": {"_target_": "ignite.engine.Engine", "process_function": "$lambda engine, item: item"},
+        "run": ["$@evaluator.run(@dataset)"],
+    } | changed  # fmt: skip
+    config = {key: value for key, value in config.items() if value is not ABSENT}
+    (bundle / "configs/inference.yaml").write_text(json.dumps(config))
+    return bundle
 
 
-def test_it_tells_of_exams_and_weights_once(bundle, monkeypatch, tmp_path):
-    acts(monkeypatch, tmp_path, f"import sys\nprint({LOG!r}, sys.argv[1:])")
-    assert run_inference(bundle, {"input": "x"}) == [
-        "the weights are those that ship, trained on phantoms",
-        "exam c62a9e72e2, 2ch: plane",
-        "exam c62a9e72e2: a doubt",
-    ]
+def test_it_tells_of_exams_and_weights_once(bundle, capfd):
+    lines = [
+        "$@log.info('the weights are those that ship')", "$@log.info('exam c6, 2ch: plane')",
+        "$@log.warning('exam c6: a doubt\\nin two lines')", "$@log.warning('exam c6: a doubt')",
+        "$@log.error('exam c6 is what an engine says again')", "$@log.info('Epoch[1] Complete. exam c6')",
+        "$warnings.warn('nobody can act on this')",
+    ]  # fmt: skip
+    said = run_inference(write(bundle, initialize=lines[:1], run=lines[1:]), {})
+    assert said == ["the weights are those that ship", "exam c6, 2ch: plane", "exam c6: a doubt"]
+    assert capfd.readouterr() == ("", ""), "nothing else is for a person"
 
 
-def test_settings_are_overrides_and_none_is_none(bundle, monkeypatch, tmp_path):
-    acts(monkeypatch, tmp_path, "import sys\nopen('said', 'w').write(' '.join(sys.argv[1:]))")
-    run_inference(bundle, {"input": "a b", "device": None, "phases": "all"})
-    said = (bundle / "said").read_text()
-    assert said == "-m monai.bundle run --config_file configs/inference.yaml --input a b --phases all"
+def test_settings_are_overrides_and_none_is_none(bundle, tmp_path):
+    """They count as given on the command line, so that those of the weights' run do not replace them."""
+    tells = "$@log.info('exam x: %s %s %s %s', @phases, @section, type(@input).__name__, sys.argv[1:])"
+    write(bundle, phases="ed", section="test", input=".", run=[tells])
+    settings = {"input": tmp_path / "a b", "section": None, "phases": "all"}
+    assert run_inference(bundle, settings) == ["exam x: all test str ['--input', '--phases']"]
 
 
-def test_a_refusal_is_given_in_its_own_words(bundle, monkeypatch, tmp_path):
-    acts(monkeypatch, tmp_path, "import sys\nsys.exit('planewise: there is no DICOM image')")
-    with pytest.raises(InputError, match="^there is no DICOM image$"):
+def test_a_refusal_is_given_in_its_own_words(bundle, monkeypatch):
+    refuses = "$planewise.data.find_inputs(@bundle_root + '/nothing')"
+    write(bundle, imports=["planewise"], dataset=refuses)
+    words = rf"^there is no {bundle}/nothing; name a volume"
+    with pytest.raises(InputError, match=words):
+        run_inference(bundle, {})
+    monkeypatch.setenv("PLANEWISE_DEBUG", "1")
+    with pytest.raises(InputError, match=words):
         run_inference(bundle, {})
 
 
-def test_an_error_is_no_traceback(bundle, monkeypatch, tmp_path):
-    acts(monkeypatch, tmp_path, "raise MemoryError('too large')")
-    with pytest.raises(InputError, match="ended with an error: MemoryError: too large$"):
-        run_inference(bundle, {})
-
-
-def test_an_error_is_told_by_its_cause_with_what_was_said_of_exams(bundle, monkeypatch, tmp_path):
-    """MONAI raises errors from errors, and the last line that it prints is an expression of the config."""
-    program = f"""import sys
-sys.stderr.write({LOG!r})
-try:
-    raise ValueError("a singular affine")
-except ValueError as error:
-    raise RuntimeError("Failed to evaluate\\n  '$run()'") from error"""
-    acts(monkeypatch, tmp_path, program)
-    said = r"error: ValueError: a singular affine \(before it: exam c62a9e72e2, 2ch: plane; exam c62a9e72e2: a doubt\)$"
+def test_an_error_is_told_by_its_cause_with_what_was_said_of_exams(bundle, monkeypatch):
+    """MONAI raises errors from errors."""
+    write(bundle, run=["$@log.info('exam c6, 2ch: plane')", "$torch.zeros(2) + torch.zeros(3)"])
+    said = r"^tiny ended with an error: RuntimeError: The size of tensor a .* \(before it: exam c6, 2ch: plane\)$"
     with pytest.raises(InputError, match=said):
         run_inference(bundle, {})
+    write(bundle, run=["$1 / 0"])
+    with pytest.raises(InputError, match="ended with an error: ZeroDivisionError: division by zero$"):
+        run_inference(bundle, {})
+    monkeypatch.setenv("PLANEWISE_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="evaluat"):
+        run_inference(bundle, {})
+
+
+def test_a_slip_in_the_configuration_is_named(bundle):
+    write(bundle, inferer={"_target_": "planewise.engines.NoSuchInferer"})
+    with pytest.raises(InputError, match=r"^a slip in the configuration .*planewise\.engines\.NoSuchInferer"):
+        run_inference(bundle, {})
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"dataset": {"transform": "@other"}, "other": None},
+            "specification in preprocessing; `planewise check .*tiny`",
+        ),
+        ({"dataset_dir": ABSENT}, "^tiny ended with an error: .*'dataset_dir' not in the config"),
+    ],
+)
+def test_what_monai_asks_of_a_bundle_is_asked(changed, said, bundle):
+    with pytest.raises(InputError, match=said):
+        run_inference(write(bundle, **changed), {})
 
 
 def test_no_bundle(tmp_path):
@@ -79,26 +112,64 @@ def test_no_bundle(tmp_path):
         run_inference(tmp_path, {})
 
 
-def test_who_watches_is_called_while_it_runs(bundle, monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "_LOOK_EVERY", 0.01)
-    acts(
-        monkeypatch, tmp_path, "import os, time\nwhile not os.path.exists('seen'):\n    time.sleep(0.01)\nprint('done')"
-    )
-    assert run_inference(bundle, {}, watch=(bundle / "seen").touch) == []
-    assert (bundle / "seen").is_file()
+def test_who_watches_is_called_after_every_input(bundle):
+    seen = []
+    assert run_inference(bundle, {}, watch=lambda: seen.append(len(seen))) == []
+    assert seen == [0, 1, 2]
 
 
-def test_nothing_is_left_running_when_it_is_stopped(bundle, monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "_LOOK_EVERY", 0.01)
-    acts(
-        monkeypatch, tmp_path, "import os, time\nprint(os.getpid(), file=open('pid', 'w'), flush=True)\ntime.sleep(600)"
-    )
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_process_is_as_it_was(fails, bundle):
+    root, own = logging.getLogger(), logging.getLogger("monai.bundle.workflows")
+    (bundle / "scripts").mkdir()
+    (bundle / "scripts/__init__.py").write_text("")
+    changes = ["$setattr(sys, 'excepthook', print)", "$warnings.simplefilter('error')", *["$1 / 0"] * fails]
+    write(bundle, imports=["scripts"], run=changes)
 
-    def stop():
-        if (bundle / "pid").is_file() and (bundle / "pid").read_text():
-            raise KeyboardInterrupt
+    def state():
+        logs = [(logger.level, logger.handlers[:]) for logger in (root, own)]
+        return sys.argv, sys.excepthook, sys.path[:], logs, warnings.filters[:], "scripts" in sys.modules
 
-    with pytest.raises(KeyboardInterrupt):
-        run_inference(bundle, {}, watch=stop)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((bundle / "pid").read_text()), 0)
+    before = state()
+    try:
+        run_inference(bundle, {"input": "x"})
+    except InputError:
+        assert fails
+    assert state() == before
+
+
+def test_packaged_bundles_run_the_code_that_each_brings(bundle, tmp_path):
+    """All call it ``scripts``; an `InputError` in it is a class of its own."""
+    for name in ("one", "two"):
+        shutil.copytree(bundle, tmp_path / name)
+        (tmp_path / name / "scripts").mkdir()
+        (tmp_path / name / "scripts/__init__.py").write_text(
+            f"class InputError(ValueError): ...\nname = {name!r}\ndef refuse(): raise InputError(name)\n"
+        )
+        write(tmp_path / name, imports=["scripts"], run=["$@log.info('exam ' + scripts.name)"])
+        assert run_inference(tmp_path / name, {}) == [f"exam {name}"]
+    write(tmp_path / "two", imports=["scripts"], run=["$scripts.refuse()"])
+    with pytest.raises(InputError, match="^two$"):
+        run_inference(tmp_path / "two", {})
+
+
+def test_weights_are_loaded_as_data(bundle):
+    """As `python -m monai.bundle run` loads them: a checkpoint that holds code is refused, and runs none."""
+    harm = bundle / "harm"
+
+    class Harm:
+        def __reduce__(self):
+            return open, (str(harm), "w")
+
+    torch.save({"model": Harm()}, bundle / "model.pt")
+    loads = {
+        "_target_": "CheckpointLoader", "load_path": "$@bundle_root + '/model.pt'", "load_dict": {"model": "@network_def"},
+    }  # fmt: skip
+    evaluator = {
+        "_target_": "SupervisedEvaluator", "device": "$torch.device('cpu')", "val_data_loader": "@dataset",
+        "network": "@network_def", "val_handlers": "@handlers",
+    }  # fmt: skip
+    write(bundle, evaluator=evaluator, handlers=[loads], run=["$@evaluator.run()"])
+    with pytest.raises(InputError, match="ended with an error: UnpicklingError: "):
+        run_inference(bundle, {})
+    assert not harm.exists()

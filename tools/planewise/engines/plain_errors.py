@@ -43,7 +43,7 @@ def plain_errors() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
         chain = causes(error)
-        plain = "interrupted" if isinstance(error, KeyboardInterrupt) else refusal(error) or _slip_in_config(chain)
+        plain = "interrupted" if isinstance(error, KeyboardInterrupt) else refusal(error) or slip_in_config(chain)
         if plain is not None:
             print(f"{who}: {plain}", file=sys.stderr)
         elif not alone and (lost := next(filter(_lost_connection, chain), None)):
@@ -57,7 +57,7 @@ def plain_errors() -> None:
     sys.excepthook = hook
 
 
-def _slip_in_config(chain: Sequence[BaseException]) -> str | None:
+def slip_in_config(chain: Sequence[BaseException]) -> str | None:
     """What MONAI says of a name or a reference in a configuration that leads nowhere, in a line; None of anything else."""
     for cause, outer in zip(chain, [None, *chain], strict=False):
         text = str(cause.args[0] if cause.args else cause)

@@ -1,22 +1,23 @@
-"""A bundle's inference as a process of its own: `python -m monai.bundle run`, and what of its log a person should see."""
+"""A bundle's inference in this process, as `python -m monai.bundle run` does it, and what of its log a person should see."""
 
 from __future__ import annotations
 
+import logging
+import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from planewise.errors import InputError
+from ignite.engine import Events
+from monai.bundle import ConfigWorkflow
 
-_SAID = re.compile(r" - (?:WARNING|INFO) - (exam .*|the weights are .*)")
-_REFUSED = re.compile(r"^planewise: (.*)", re.M)
-#: The last line of a traceback. Of errors that were raised from each other, Python prints the first cause first.
-_RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception)\b.*", re.M)
-#: Seconds from one look at a run to the next.
-_LOOK_EVERY = 1.0
+from planewise.engines.plain_errors import slip_in_config
+from planewise.errors import InputError, causes
+
+_SAID = re.compile(r"exam .*|the weights are .*")
 
 
 def run_inference(
@@ -24,10 +25,12 @@ def run_inference(
 ) -> list[str]:
     """Run ``configs/inference.yaml`` of a bundle, as the bundle's own documentation has it.
 
+    ``PLANEWISE_DEBUG=1`` lets an error that is no refusal pass as it is, with its traceback.
+
     Args:
         bundle: its folder.
         settings: overrides; a value of None leaves the configuration's own.
-        watch: called every second while it runs, to say how far it is.
+        watch: called after every input, to say how far it is.
 
     Returns:
         What the run says of exams and of its weights, a line each.
@@ -35,37 +38,81 @@ def run_inference(
     Raises:
         InputError: there is no such bundle, or what the run refused, in its own words.
     """
-    bundle = Path(bundle)
+    bundle = Path(bundle).resolve()
     config = bundle / "configs" / "inference.yaml"
     if not config.is_file():
         raise InputError(f"there is no bundle in {bundle}; name the folder that holds the bundles with --bundles")
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.yaml"]
-    for name, value in settings.items():
-        if value is not None:
-            command += [f"--{name}", str(value)]
-    code, stdout, stderr = _run(command, bundle, watch)
-    log = stdout + stderr
-    said = list(dict.fromkeys(_SAID.findall(log)))
-    if code:
-        if refused := _REFUSED.findall(stderr):
-            raise InputError(refused[-1])
-        why = _RAISED.findall(stderr)[:1] or log.strip().splitlines()[-1:] or ["it said nothing"]
-        doubts = "; ".join(line for line in said if line.startswith("exam "))
-        raise InputError(f"{bundle.name} ended with an error: {why[0]}" + (f" (before it: {doubts})" if doubts else ""))
-    return said
-
-
-def _run(command: list[str], folder: Path, watch: Callable[[], None] | None) -> tuple[int, str, str]:
-    """A process to its end: its status, and what it wrote on both streams."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True) as process:
-        try:
-            while process.returncode is None:
-                with suppress(subprocess.TimeoutExpired):
-                    stdout, stderr = process.communicate(timeout=_LOOK_EVERY)
-                if watch is not None:
-                    watch()
-        except BaseException:  # as `subprocess.run`: nothing is left running when a person stops the command
-            process.kill()
+    given = {
+        name: str(value) if isinstance(value, Path) else value for name, value in settings.items() if value is not None
+    }
+    heard = _Heard()
+    try:
+        with _as_if_alone(bundle, given, heard):
+            workflow = ConfigWorkflow(
+                str(config), logging_file=False, workflow_type="inference", bundle_root=str(bundle), **given
+            )
+            workflow.initialize()
+            if wrong := workflow.check_properties():
+                raise InputError(
+                    f"configs/inference.yaml of {bundle.name} does not follow MONAI's bundle specification in "
+                    f"{', '.join(wrong)}; `planewise check {bundle}` says what to change"
+                )
+            if watch is not None:
+                workflow.evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda _: watch())
+            workflow.run()
+            workflow.finalize()
+    except Exception as error:
+        chain = causes(error)
+        # by name: a packaged bundle carries a copy of planewise, and so a class of its own
+        refused = next((str(cause) for cause in chain if type(cause).__name__ == InputError.__name__), None)
+        if refused is None and os.environ.get("PLANEWISE_DEBUG"):
             raise
-    return process.returncode, stdout, stderr
+        raise InputError(refused or slip_in_config(chain) or _ended(bundle.name, chain[-1], heard.lines)) from error
+    return list(heard.lines)
+
+
+def _ended(name: str, first: BaseException, said: Mapping[str, None]) -> str:
+    """An error's first cause in a line, with what was said of exams before it."""
+    why = f"{type(first).__name__}: {first}".splitlines()[0]
+    doubts = "; ".join(line for line in said if line.startswith("exam "))
+    return f"{name} ended with an error: {why}" + (f" (before it: {doubts})" if doubts else "")
+
+
+class _Heard(logging.Handler):
+    """Keeps what is said of exams and weights, each line once and in order."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno <= logging.WARNING and (said := _SAID.match(record.getMessage())):
+            self.lines[said[0]] = None
+
+
+@contextmanager
+def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handler) -> Iterator[None]:
+    """Give a run the command line, log and modules that a process of its own would have; put back what was there."""
+    # MONAI's own logger of workflows writes to the standard output, past the root
+    loggers = [logging.getLogger(name) for name in (None, ConfigWorkflow.__module__)]
+    logged = [(logger.level, logger.handlers[:]) for logger in loggers]
+    argv, hook, path = sys.argv, sys.excepthook, sys.path[:]
+    # what the weights were trained with does not replace what is given (`planewise.engines.follow_weights`)
+    sys.argv = [argv[0], *(f"--{name}" for name in given)]
+    # a packaged bundle has its code in `scripts`, as the next one has
+    sys.path.insert(0, str(bundle))
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
+        logger.handlers[:] = [heard]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.argv, sys.excepthook, sys.path[:] = argv, hook, path
+        for logger, (level, handlers) in zip(loggers, logged, strict=True):
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(f"{bundle}{os.sep}"):
+                del sys.modules[name]

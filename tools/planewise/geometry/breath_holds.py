@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
@@ -172,6 +171,8 @@ class _Lines:
 
 def _pictures(images: Sequence[Tensor], affines: Tensor, blur: float) -> Tensor:
     """Images and their derivatives along i and j, ``(N, 3, I, J)``, of one size: filled with zeros."""
+    from scipy.ndimage import gaussian_filter  # here: `planewise index` imports this room, and should not wait for it
+
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
     pictures = []
     for image, affine in zip(images, affines, strict=True):

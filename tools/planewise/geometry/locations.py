@@ -6,7 +6,6 @@ import math
 from typing import Literal
 
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from planewise.geometry.tolerances import AXIS_MARGIN, MIN_BASE_APEX_COSINE
@@ -47,6 +46,8 @@ def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "line
         Spearman's rank correlation with the targets of evenly spaced slices, -1 to 1; NaN for fewer than three slices or
         equal locations.
     """
+    from scipy.stats import spearmanr  # here: `planewise index` needs locations, and should not wait for it
+
     locations = torch.as_tensor(locations, dtype=torch.float64)
     if len(locations) < 3:
         return math.nan

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import torch
 
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
-from planewise.errors import InputError
 from planewise.geometry import plane_errors
 from planewise.own_exams.heart_bundles import (
     PLANS,
@@ -69,7 +66,7 @@ def plan_exams(
     asked = {PLANS: {**common, "weights": plans, "min_obliquity": min_obliquity}}
     if segments is not None:
         asked[SEGMENTS] = {**common, "weights": segments}
-    said = _at_once({folder / name: settings for name, settings in asked.items()})
+    said = [line for name, settings in asked.items() for line in run_inference(folder / name, settings)]
     done = []
     for stack in map(load_stack, read_exams(stacks, said)):
         plan = json.loads((output / stack.name / "plan.json").read_text())
@@ -115,26 +112,6 @@ def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], di
 
 
 _HEADER = ("view", "verdict", "how sure", "agreement", "from the acquired plane: angle", "offset")
-
-
-def _at_once(asked: Mapping[Path, Mapping[str, object]]) -> list[str]:
-    """What `run_inference` gives for all these bundles and their settings; where one fails or this is stopped, all end."""
-    stopped = Event()
-
-    def end_if_stopped() -> None:
-        if stopped.is_set():
-            raise InputError("stopped, since another run was")
-
-    # at the same time: all wait for the disk and for their imports more than for the network
-    with ThreadPoolExecutor(len(asked)) as pool:
-        runs = [pool.submit(run_inference, bundle, settings, end_if_stopped) for bundle, settings in asked.items()]
-        try:
-            for run in as_completed(runs):
-                run.result()
-        except BaseException:
-            stopped.set()
-            raise
-    return [line for run in runs for line in run.result()]
 
 
 def _row(

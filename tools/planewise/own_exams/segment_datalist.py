@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
@@ -161,9 +162,8 @@ class _Segmenter:
         said: list[str] = []
         unread: dict[str, str] = {}
         while todo:
-            self._tell(inputs)
             try:
-                said += self._run(todo, inputs)
+                said += self._run(todo, self._tell(inputs), len(inputs))
                 todo = []
             except InputError as error:
                 # a run that can read none of its inputs ends with the first one's reason
@@ -179,10 +179,13 @@ class _Segmenter:
                 self.mask(item).unlink(missing_ok=True)
         return kept, [line for line in said if not left_out([line])], unread
 
-    def _tell(self, inputs: Sequence[Mapping[str, Any]]) -> None:
-        self.progress(sum(self.mask(item).is_file() for item in inputs), len(inputs))
+    def _tell(self, inputs: Sequence[Mapping[str, Any]]) -> int:
+        """Say how many of them have a mask, and return it."""
+        done = sum(self.mask(item).is_file() for item in inputs)
+        self.progress(done, len(inputs))
+        return done
 
-    def _run(self, todo: Sequence[Mapping[str, Any]], inputs: Sequence[Mapping[str, Any]]) -> list[str]:
+    def _run(self, todo: Sequence[Mapping[str, Any]], done: int, total: int) -> list[str]:
         items = [
             entry for item in todo for entry in (item["image"] if isinstance(item["image"], list) else [dict(item)])
         ]
@@ -192,7 +195,8 @@ class _Segmenter:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump({"training": items}, file)
             settings = {**self.settings, "input": name}
-            return run_inference(self.bundle, settings, watch=lambda: self._tell(inputs))
+            counted = itertools.count(done + 1)
+            return run_inference(self.bundle, settings, watch=lambda: self.progress(next(counted), total))
         finally:
             with suppress(OSError):
                 os.unlink(name)
