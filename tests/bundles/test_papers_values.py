@@ -12,6 +12,11 @@ from tests.conftest import ROOT
 UNET = {"features": [32, 64, 128, 256, 512], "image_size": 128}
 PRETEXT_3D = {**UNET, "learning_rate": 0.001, "foreground": 0.05}
 SEGMENTATION = {**UNET, "learning_rate": 1e-5, "frozen_epochs": 25}
+#: Of BraTS: values of the masks, and what is scored: whole tumour, tumour core, enhancing tumour.
+BRATS = {
+    "structures": {"1": "core", "2": "oedema", "4": "enhancing"},
+    "regions": {"WT": ["core", "oedema", "enhancing"], "TC": ["core", "enhancing"], "ET": ["enhancing"]},
+}
 DENSENET121 = {"init_features": 64, "growth_rate": 32, "blocks": [6, 12, 24, 16], "image_size": 224}
 CODING = {
     "patch_overlap": 0.5,
@@ -53,7 +58,7 @@ VALUES = {
         "rotate_share": 0.5, "intensity_share": 0.5, "scale_share": 0.2,
         "brightness": 0.125, "contrast_range": [0.5, 1.5], "scale": [0.8, 1.2],
     },
-    ("downstream_brain_tumour_segmentation", "train.yaml"): SEGMENTATION,
+    ("downstream_brain_tumour_segmentation", "train.yaml"): SEGMENTATION | BRATS,
     ("downstream_pancreas_segmentation", "train.yaml"): SEGMENTATION,
     ("downstream_retinopathy_grading", "train.yaml"): {**DENSENET121, "learning_rate": 5e-5, "frozen_epochs": 5, "folds": 5},
 }  # fmt: skip
