@@ -1,10 +1,13 @@
 """The grade of a photograph, told to people and to servers; what an evaluation writes is tested in tests/bundles."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from monai.data import MetaTensor
-from planewise.evaluation import GradeAnswerd
+from planewise.evaluation import GradeAnswerd, GradingReport, grading_report
 from planewise.evaluation.grading_report import decided
 from planewise.networks import DenseNetEncoder, SharedEncoderNet
 from planewise.networks.saliency import photograph_saliency_map
@@ -34,6 +37,24 @@ def test_saliency_is_of_the_highest_grade_that_is_passed(network):
         assert np.array_equal(shown.saliency, photograph_saliency_map(network, image, output).numpy())
         assert shown.saliency.shape == (64, 64) and shown.saliency.min() >= 0 and shown.saliency.max() <= 1
     assert not network.training and not any(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_the_worst_graded_are_shown_worst_first(network, tmp_path, monkeypatch):
+    """Of six, three: told two grades off, then those that are one off in their order."""
+    true = [0, 1, 2, 0, 1, 2]
+    told = [0, 2, 2, 2, 0, 2]
+    eyes = SimpleNamespace(
+        items=[{"exam": f"eye{number}"} for number in range(6)],
+        __getitems__=lambda indices: {"image": torch.rand(len(indices), 3, 64, 64)},
+    )
+    shown = []
+    monkeypatch.setattr(grading_report, "photographs_figure", lambda eyes, title: shown.extend(eyes) or Figure())
+    report = GradingReport(tmp_path, eyes, network, NAMES, examples=3)
+    report._true, report._index = true, list(range(6))
+    report.write(np.array([[0.9 if grade > k else 0.1 for k in range(2)] for grade in told]))
+    assert [eye.caption for eye in shown] == [
+        "eye3: moderate\ntruly none", "eye1: moderate\ntruly mild", "eye4: none\ntruly mild",
+    ]  # fmt: skip
 
 
 def test_pictures(network):

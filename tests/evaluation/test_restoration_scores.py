@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,16 @@ def test_errors_of_the_network_beside_trivial_answers():
     assert results.columns["hidden_error_mean"] == pytest.approx((left - mean).square().mean(dim=(1, 2)).tolist())
     assert set(results.columns) == {f"{name}_error{answer}" for name in ("hidden", "kept")
                                     for answer in ("", "_unchanged", "_mean")}  # fmt: skip
+
+
+def test_the_mean_of_a_spoilt_image_is_that_of_the_wanted_one():
+    target, given = scored()
+    spoilt = dataclasses.replace(given, image=torch.where(target["hidden"], given.image, given.image + 5))
+    results = [RestorationScores(spoilt=value) for value in (False, True)]
+    of_shown, of_wanted = (each.results(each.take(spoilt), ITEMS, "").metrics["restoration"] for each in results)
+    untouched = RestorationScores().results(RestorationScores().take(given), ITEMS, "").metrics["restoration"]
+    assert of_wanted["hidden"]["mean"] == pytest.approx(untouched["hidden"]["mean"])
+    assert of_shown["hidden"]["mean"] > 20 and of_wanted["kept"]["unchanged"] == pytest.approx(25)
 
 
 @pytest.mark.parametrize("hidden_only", [False, True])
