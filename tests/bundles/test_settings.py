@@ -367,6 +367,7 @@ def test_the_validation_loss_counts_a_batch_by_its_samples(built):
     """Ignite asks how long the label is; of a dictionary that is the number of its keys."""
     _, evaluator = trainer_and_evaluator(built)
     losses = {id(value): value for _, value in parts(evaluator) if isinstance(value, Loss)}
+    assert losses
     for loss in losses.values():
         counts = []
         for rows in (4, 2):

@@ -175,9 +175,12 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     }  # fmt: skip
     none = dict.fromkeys(made) | {"verdict": "no plane", "reasons": ["peak 0.10, at least 0.5 is needed"]}
     plan = {"slices": 3, "bounds_measured_on": None, "views": {"2ch": made, "3ch": made, "4ch": none}}
-    # tilted by 30 degrees; its point nearest to the planned origin lies 8 mm along its normal
+    # tilted by 30 degrees; its point nearest to the planned origin lies 8 mm along its normal, 30 mm from its own origin
     normal = [math.cos(math.pi / 6), 0.5, 0.0]
-    acquired = {"origin": [40 + 8 * normal[0], 40 + 8 * normal[1], -50.0], "normal": normal}
+    acquired = {
+        "origin": [40 + 8 * normal[0] - 30 * normal[1], 40 + 8 * normal[1] + 30 * normal[0], -50],
+        "normal": normal,
+    }
 
     def planned(bundle, settings, watch):
         folder = settings["output_dir"] / "heart"
