@@ -115,11 +115,11 @@ SHARED = {
 
 #: Values of settings that are null or text, that others have too, or that let others act.
 OWN_VALUES: dict[str, Any] = {
-    "amp": "bfloat16", "embedding": [22, 26], "head_features": [22], "images": "segmented", "lr_epoch_level": False,
-    "mask_crop": True, "max_slices": 3, "missing_planes": "mask", "norm": "instance", "parallel_planes": "mask",
-    "patience": 41, "pretrained_parts": ["decoder"], "projection": [22, 26], "samples_per_epoch": 14,
-    "samples_per_exam": 3, "slices": [0.05, 0.9], "tile_size": 21, "title": "a title", "val_samples": 10,
-    "val_samples_per_exam": 2, "voxel_size": 6.5, "window": 8,
+    "amp": "bfloat16", "cycle_points": [0.3], "embedding": [22, 26], "head_features": [22], "images": "segmented",
+    "lr_epoch_level": False, "mask_crop": True, "max_slices": 3, "missing_planes": "mask", "norm": "instance",
+    "parallel_planes": "mask", "patience": 41, "pretrained_parts": ["decoder"], "projection": [22, 26],
+    "samples_per_epoch": 14, "samples_per_exam": 3, "slices": [0.05, 0.9], "tile_size": 21, "title": "a title",
+    "val_samples": 10, "val_samples_per_exam": 2, "voxel_size": 6.5, "window": 8,
 }  # fmt: skip
 #: Whole numbers that no size depends on.
 COUNTS = {
@@ -227,8 +227,11 @@ def built(request, datalists, tmp_path_factory) -> SimpleNamespace:
     (name, *overlay), folder = request.param, tmp_path_factory.mktemp("run")
     small, like = OVERLAYS[overlay[0]] if overlay else ({}, None)
     content = json.loads(datalists[like or name].read_text())
+    # slices of a second phase too, for `cycle_points`
+    training = content["training"] + [{**item, "phase": 0.25} for item in content["training"] if "slice" in item]
+    content |= {"training": training, "validation": training}
     datalist = datalists[like or name].with_name(f"{folder.name}.json")
-    datalist.write_text(json.dumps(content | {"validation": content["training"]}))
+    datalist.write_text(json.dumps(content))
     where = dict.fromkeys(("datalist", "input"), str(datalist)) | {"section": "training"}
     where |= {"output_dir": str(folder), "cache_dir": str(folder / "cache"), "weights": str(folder / "model.pt")}
 

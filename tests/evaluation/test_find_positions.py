@@ -86,6 +86,7 @@ def test_limits_are_settings(stack):
     image, logits, *_ = stack
     logits[7:] = -20  # the crossing, four on one line, and one on the other
     assert find(image, logits)["positions"]["verdict"] == "positions"
+    assert find(image, logits, min_found=6)["positions"]["verdict"] == "positions"
     assert find(image, logits, min_found=7)["positions"]["verdict"] == "no positions"
     assert find(image, logits, max_residual=0.01)["positions"]["verdict"] == "no positions"
 

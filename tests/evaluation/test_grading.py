@@ -61,6 +61,8 @@ def test_pictures(network):
     scores = {"confusion": [[2, 1, 0], [0, 0, 0], [0, 0, 3]], "kappa": None, "accuracy": 5 / 6, "photographs": 6}
     (axes,) = confusion_figure(scores, NAMES, "phantoms").axes
     assert "6 photographs, kappa not defined, accuracy 0.83" in axes.get_title()
+    # blue by the share of a true grade, along a row
+    assert np.allclose(axes.images[0].get_array(), [[2 / 3, 1 / 3, 0], [0, 0, 0], [0, 0, 1]])
     assert [text.get_text() for text in axes.texts] == ["2", "1", "0", "0", "0", "0", "0", "0", "3"]
     eye = decided(network, torch.rand(3, 32, 48), 1, "eye")
     figure = photographs_figure([eye] * 5)
