@@ -67,6 +67,9 @@ VALUES |= {(name, "knee.yaml"): KNEES for name in COMPARED}
 PHOTOGRAPHS = sorted(path.parents[1].name for path in ROOT.glob("bundles/pretext_*/configs/photograph.yaml"))
 VALUES |= {(name, "photograph.yaml"): {**DENSENET121, "learning_rate": 5e-4} for name in PHOTOGRAPHS}
 VALUES |= {(name, "2d.yaml"): {"learning_rate": 5e-4} for name in PHOTOGRAPHS}
+for path in ROOT.glob("bundles/*/configs/2d.yaml"):
+    # of the authors' code the batches, ours the slices of a volume
+    VALUES.setdefault((path.parents[1].name, "2d.yaml"), {}).update({"batch_size": 64, "samples_per_exam": 8})
 for overlay in ("2d.yaml", "photograph.yaml"):
     VALUES["pretext_contrastive_predictive_coding", overlay] |= {**CODING, "patches_per_side": 5}
 

@@ -350,6 +350,19 @@ def test_an_exam_is_the_same_to_training_and_validation(built):
             assert torch.equal(value.nan_to_num(7), other[key].nan_to_num(7)), key
 
 
+def test_evaluation_and_inference_predict_as_validation_does(built):
+    """Where their networks are called by the same inferer; how exactly they compute is each config's own."""
+    _, evaluator = trainer_and_evaluator(built)
+    inferers = [engine.inferer for file in ENGINES for engine in built.engines[file] if hasattr(engine, "inferer")]
+    found = [plain_values(inferer) for inferer in inferers if type(inferer) is type(evaluator.inferer)]
+    wanted = plain_values(evaluator.inferer)
+    for each in found:
+        # inference has a batch size of its own, and does without where it takes slices one by one
+        assert {key: value for key, value in each.items() if "amp" not in key and "batch_size" not in key} == {
+            key: value for key, value in wanted.items() if "amp" not in key and "batch_size" not in key
+        }
+
+
 def test_processes_validate_each_sample_once_and_train_equally_many(built, monkeypatch):
     trainer, evaluator = trainer_and_evaluator(built)
     alone = sorted(drawn(evaluator.data_loader))
