@@ -35,6 +35,7 @@ CONTRASTED = {**HEARTS, "batch_size": 256, "head_norm": "batch"}
 KNEES = {
     "spacing": 0.5, "image_size": 256, "features": [64, 192, 384, 256, 256],
     "max_epochs": 100, "learning_rate": 1e-4, "lr_step": 50, "lr_gamma": 0.1, "weight_decay": 5e-5,
+    "rotate": 25.0, "shift": 0.1, "flip": 0.5,
 }  # fmt: skip
 COMPARED = {
     "pretext_slice_order": HEARTS,
@@ -64,6 +65,9 @@ VALUES = {
 }  # fmt: skip
 VALUES |= {(name, "train.yaml"): values for name, values in COMPARED.items()}
 VALUES |= {(name, "knee.yaml"): KNEES for name in COMPARED}
+# images of knees have no cycle, and sagittal slices show front and head
+POSITIONS_OF_KNEES = {"views": ["axial", "coronal"], "ends": ["A", "S"], "cycle_points": None}
+VALUES["pretext_cardiac_sax_position", "knee.yaml"] = KNEES | POSITIONS_OF_KNEES
 PHOTOGRAPHS = sorted(path.parents[1].name for path in ROOT.glob("bundles/pretext_*/configs/photograph.yaml"))
 VALUES |= {(name, "photograph.yaml"): {**DENSENET121, "learning_rate": 5e-4} for name in PHOTOGRAPHS}
 VALUES |= {(name, "2d.yaml"): {"learning_rate": 5e-4} for name in PHOTOGRAPHS}

@@ -206,11 +206,6 @@ def plain_values(*engines: Any) -> dict[str, list[Any]]:
     return found
 
 
-def is_among(value: Any, values: list[Any]) -> bool:
-    """Whether values hold this one, or, of a list, all its entries."""
-    return value in values or (isinstance(value, list) and bool(value) and all(entry in values for entry in value))
-
-
 def configs() -> list[Any]:
     """Each bundle, alone and with each overlay."""
     overlays = sorted(path for path in (ROOT / "bundles").glob("*/configs/*.yaml") if path.name in OVERLAYS)
@@ -279,10 +274,18 @@ def test_a_setting_acts_where_its_name_says(file, built):
             continue
         for either in names:
             there = [entry for name in either for entry in found[name]]
-            assert is_among(value, there), f"{key} is {value!r}; {' and '.join(either)} are {there}"
+            # of a list of widths, each layer has one
+            widths = isinstance(value, list) and value and either[0].startswith("nn.")
+            acts = all(entry in there for entry in value) if widths else value in there
+            assert acts, f"{key} is {value!r}; {' and '.join(either)} are {there}"
     # nor does a default stand anywhere in its place
     for name in wanted.keys() - SHARED:
-        others = [entry for entry in found[name] if not is_among(entry, wanted[name])]
+        # a list may hold a value for each axis
+        others = [
+            entry
+            for entry in found[name]
+            if entry not in wanted[name] and not (isinstance(entry, list) and all(one in wanted[name] for one in entry))
+        ]
         assert "." in name or not others, f"{name} is {others} somewhere, and {wanted[name]} are wanted"
 
 

@@ -158,6 +158,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
     within = (
         "9 of 10 such planes lie within 5.6 deg and 1.7 mm of the right one (9 phantom exams); slices 1 and 3 disagree"
     )
+    assert "Exam heart, 3 slices\n" in outcome.output
     assert f"  2ch: plane, agreement 0.90; {within}\n" in outcome.output
     assert "  4ch: no plane; peak 0.10, at least 0.5 is needed, agreement -\n" in outcome.output
     text = (tmp_path / "out/heart/index.html").read_text()
