@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import monai.bundle
+import nibabel
+import numpy as np
 import pytest
+from monai.bundle import ConfigParser
+from PIL import Image
 from planewise.exams import index_folder, write_datalist
 from planewise.locks import lock
 from planewise.phantoms import KNEE_LABELLED, KNEE_UNLABELLED, LABELLED, UNLABELLED, VOLUNTEERS, Recipe, write_exams
@@ -184,3 +190,80 @@ def datalist_for(name: str, phantoms: SimpleNamespace) -> Path:
     if "_lax_" in name:
         return lists.four_chamber
     return lists.unlabelled if name.startswith("pretext_") else lists.labelled
+
+
+#: Exams of `datalists`.
+SECTIONS = {"training": 6, "validation": 2, "test": 2}
+
+
+@pytest.fixture(scope="session")
+def datalists(tmp_path_factory) -> dict[str, Path]:
+    """A datalist for every bundle, by hand: ten exams ``training0``, ... of four slices of noise, by name of section."""
+    folder, draw = tmp_path_factory.mktemp("exams"), np.random.default_rng(0)
+    affine = np.diag([-6.0, -6.0, 8.0, 1.0])
+    normals = {
+        "2ch": (1, 0.2, 0.1),
+        "4ch": (0.2, 1, 0.1),
+        "sax": (0.2, 1, 0.1),
+        "axial": (0.1, 1, 0.2),
+        "coronal": (1, 0.1, 0.2),
+    }
+    slices: dict[str, list[dict]] = {}
+    photographs: dict[str, list[dict]] = {}
+    volumes: dict[str, list[dict]] = {}
+    for section, count in SECTIONS.items():
+        slices[section], volumes[section], photographs[section] = [], [], []
+        for exam in (f"{section}{number}" for number in range(count)):
+            image, mask = draw.normal(size=(24, 24, 4)), draw.integers(0, 4, (24, 24, 4))
+            nibabel.save(nibabel.Nifti1Image(image.astype("f4"), affine), folder / f"{exam}.nii.gz")
+            nibabel.save(nibabel.Nifti1Image(mask.astype("u1"), affine), folder / f"{exam}_mask.nii.gz")
+            nibabel.save(nibabel.Nifti1Image(mask.clip(max=2).astype("u1"), affine), folder / f"{exam}_two.nii.gz")
+            origin = [float(value) for value in affine[:3, :3] @ draw.uniform(8, 16, 3)]
+            planes = {view: {"origin": origin, "normal": list(normal)} for view, normal in normals.items()}
+            common = {"image": f"{exam}.nii.gz", "exam": exam, "patient": exam}
+            for k in range(4):
+                own = affine.copy()
+                own[:3, 3] = k * affine[:3, 2]
+                place = {"frame": k, "slice": k, "stack": "stack", "phase": 0, "location": k / 3}
+                place |= {"label": f"{exam}_mask.nii.gz", "label_frame": k}
+                slices[section].append(common | place | {"affine": own.tolist(), "planes": planes})
+            Image.fromarray(draw.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(folder / f"{exam}.png")
+            photographs[section].append(common | {"image": f"{exam}.png", "grade": int(draw.integers(5))})
+            labels = {"label": f"{exam}_mask.nii.gz", "group": "NOR", "height": 170, "weight": 70}
+            findings = {task: int(draw.integers(2)) for task in ("abnormal", "acl", "meniscus")}
+            volumes[section] += [common | labels | findings | {"phase": phase} for phase in ("ED", "ES")]
+    single = {section: items[::2] for section, items in volumes.items()}
+    masked = {section: [{**item, "phase": "ED"} for item in items] for section, items in single.items()}
+    no_mask = {section: [{k: v for k, v in item.items() if k not in ("label", "phase")} for item in items]
+               for section, items in single.items()}  # fmt: skip
+    found = {}
+    for name in BUNDLES:
+        if anatomy(name) == "photograph":
+            content = photographs
+        elif anatomy(name) == "volume":
+            channels = tiny(name).get("in_channels", 1)
+            content = {section: [_case(item, channels) for item in items] for section, items in single.items()}
+        elif name.startswith("pretext_"):
+            content = slices
+        elif name.endswith("_segmentation"):
+            content = masked
+        else:
+            content = no_mask if anatomy(name) == "knee" else volumes
+        found[name] = folder / f"{name}.json"
+        found[name].write_text(json.dumps({"planewise": {"version": 1}} | content))
+    return found
+
+
+def _case(item: dict, channels: int) -> dict:
+    """A case of so many channels, which are the same file, and a mask of two structures."""
+    kept = {key: item[key] for key in ("exam", "patient")}
+    return kept | {"image": [item["image"]] * channels, "label": item["label"].replace("_mask", "_two")}
+
+
+def parser_of(name: str, *files: str, **settings: Any) -> ConfigParser:
+    """A bundle's config, small, with these settings."""
+    folder = ROOT / "bundles" / name
+    parser = ConfigParser(ConfigParser.load_config_files([str(folder / "configs" / file) for file in files]))
+    small = tiny(name) | {"spacing": 6.0, "bundle_root": str(folder), "device": "cpu", "num_workers": 0}
+    parser.update({key: value for key, value in small.items() if key in parser} | settings)
+    return parser

@@ -67,7 +67,9 @@ def test_each_config_stands_alone_and_has_no_path_of_ours(name):
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_config_opens_with_the_paper_and_its_command(name):
-    for file in (ROOT / "bundles" / name / "configs").glob("*.yaml"):
+    files = list((ROOT / "bundles" / name / "configs").glob("*.yaml"))
+    assert {"train.yaml", "evaluate.yaml", "inference.yaml"} <= {file.name for file in files}
+    for file in files:
         comment = file.read_text().split("\nimports:")[0]
         assert comment.startswith("# ")
         if file.name in ("train.yaml", "evaluate.yaml", "inference.yaml"):

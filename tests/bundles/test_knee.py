@@ -182,7 +182,9 @@ def test_a_stack_that_is_no_sagittal_series_is_not_judged(phantoms, real_data, t
     assert phantom["probabilities"] is None and "no sagittal stack of 5 or more slices" in phantom["remark"]
     assert not list((tmp_path / "phantom_philips").rglob("saliency.png"))
     # a localizer is read, with the doubt beside it
-    for entry in judged("localizer_ge"):
+    localizers = judged("localizer_ge")
+    assert len(localizers) == 2
+    for entry in localizers:
         assert set(entry["probabilities"]) == {"abnormal", "acl", "meniscus"} and "probability of 0" in entry["remark"]
 
 

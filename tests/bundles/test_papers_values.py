@@ -12,6 +12,11 @@ from tests.conftest import ROOT
 UNET = {"features": [32, 64, 128, 256, 512], "image_size": 128}
 PRETEXT_3D = {**UNET, "learning_rate": 0.001, "foreground": 0.05}
 SEGMENTATION = {**UNET, "learning_rate": 1e-5, "frozen_epochs": 25}
+#: Of BraTS: values of the masks, and what is scored: whole tumour, tumour core, enhancing tumour.
+BRATS = {
+    "structures": {"1": "core", "2": "oedema", "4": "enhancing"},
+    "regions": {"WT": ["core", "oedema", "enhancing"], "TC": ["core", "enhancing"], "ET": ["enhancing"]},
+}
 DENSENET121 = {"init_features": 64, "growth_rate": 32, "blocks": [6, 12, 24, 16], "image_size": 224}
 CODING = {
     "patch_overlap": 0.5,
@@ -30,6 +35,7 @@ CONTRASTED = {**HEARTS, "batch_size": 256, "head_norm": "batch"}
 KNEES = {
     "spacing": 0.5, "image_size": 256, "features": [64, 192, 384, 256, 256],
     "max_epochs": 100, "learning_rate": 1e-4, "lr_step": 50, "lr_gamma": 0.1, "weight_decay": 5e-5,
+    "rotate": 25.0, "shift": 0.1, "flip": 0.5,
 }  # fmt: skip
 COMPARED = {
     "pretext_slice_order": HEARTS,
@@ -53,15 +59,21 @@ VALUES = {
         "rotate_share": 0.5, "intensity_share": 0.5, "scale_share": 0.2,
         "brightness": 0.125, "contrast_range": [0.5, 1.5], "scale": [0.8, 1.2],
     },
-    ("downstream_brain_tumour_segmentation", "train.yaml"): SEGMENTATION,
+    ("downstream_brain_tumour_segmentation", "train.yaml"): SEGMENTATION | BRATS,
     ("downstream_pancreas_segmentation", "train.yaml"): SEGMENTATION,
     ("downstream_retinopathy_grading", "train.yaml"): {**DENSENET121, "learning_rate": 5e-5, "frozen_epochs": 5, "folds": 5},
 }  # fmt: skip
 VALUES |= {(name, "train.yaml"): values for name, values in COMPARED.items()}
 VALUES |= {(name, "knee.yaml"): KNEES for name in COMPARED}
+# images of knees have no cycle, and sagittal slices show front and head
+POSITIONS_OF_KNEES = {"views": ["axial", "coronal"], "ends": ["A", "S"], "cycle_points": None}
+VALUES["pretext_cardiac_sax_position", "knee.yaml"] = KNEES | POSITIONS_OF_KNEES
 PHOTOGRAPHS = sorted(path.parents[1].name for path in ROOT.glob("bundles/pretext_*/configs/photograph.yaml"))
 VALUES |= {(name, "photograph.yaml"): {**DENSENET121, "learning_rate": 5e-4} for name in PHOTOGRAPHS}
 VALUES |= {(name, "2d.yaml"): {"learning_rate": 5e-4} for name in PHOTOGRAPHS}
+for path in ROOT.glob("bundles/*/configs/2d.yaml"):
+    # of the authors' code the batches, ours the slices of a volume
+    VALUES.setdefault((path.parents[1].name, "2d.yaml"), {}).update({"batch_size": 64, "samples_per_exam": 8})
 for overlay in ("2d.yaml", "photograph.yaml"):
     VALUES["pretext_contrastive_predictive_coding", overlay] |= {**CODING, "patches_per_side": 5}
 

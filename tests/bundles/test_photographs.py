@@ -107,6 +107,19 @@ def test_a_persons_own_photographs(graded, phantoms, tmp_path):
         assert (tmp_path / name / "saliency.png").is_file()
 
 
+def test_inference_tells_what_the_evaluation_told(graded, phantoms, tmp_path):
+    where = {"input": str(phantoms.photograph.graded), "weights": str(graded), "output_dir": str(tmp_path)}
+    run_bundle(GRADING, "inference.yaml", **where, **tiny_size(GRADING))
+    told = []
+    for path in (tmp_path / "predictions.csv", graded / "test/predictions.csv"):
+        with path.open(newline="") as file:
+            rows = {row["exam"]: row for row in csv.DictReader(file)}
+        told.append({exam: [float(row[key]) for key in row if key.startswith("p(")] for exam, row in rows.items()})
+    assert told[0].keys() == told[1].keys() and told[0]
+    for exam, probabilities in told[0].items():
+        assert len(probabilities) == 4 and probabilities == pytest.approx(told[1][exam], abs=2e-3)
+
+
 def test_the_encoder_waits_for_the_head_and_is_then_released(graded, phantoms, tmp_path):
     settings = {"datalist": str(phantoms.photograph.graded), "pretrained": str(graded), "frozen_epochs": 1, **SHORT}
     interrupted(GRADING, "train.yaml", after_epoch=1, output_dir=str(tmp_path / "b"), **settings)

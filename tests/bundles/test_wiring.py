@@ -20,95 +20,20 @@ from planewise.engines.overrides import unknown_overrides
 from planewise.errors import InputError
 from planewise.packaging.run_record import Run
 
-from tests.bundles.conftest import BUNDLES, SHIPS, TRAINED, anatomy, tiny
+from tests.bundles.conftest import BUNDLES, SECTIONS, SHIPS, TRAINED, anatomy, parser_of
 from tests.bundles.test_runs import root_cause
 from tests.conftest import ROOT
 
 PHOTOGRAPHS = sorted(path.parents[1].name for path in (ROOT / "bundles").glob("pretext_*/configs/photograph.yaml"))
 RUN_CONFIGS = [("train.yaml", "evaluate.yaml"), ("inference.yaml",)]
-SECTIONS = {"training": 6, "validation": 2, "test": 2}
 #: What a checkpoint may be chosen by, and whether the best is the lowest. A new metric says here which it is.
 LOWER_IS_BETTER = {
     "planewise.metrics.MaskedLoss": True,
     "planewise.metrics.VolumeDice": False,
     "ignite.metrics.Accuracy": False,
 }
-
-
 #: Where a low loss does not mean good weights, the last ones are kept.
 LAST_WEIGHTS = ("pretext_byol",)
-
-
-@pytest.fixture(scope="module")
-def datalists(tmp_path_factory) -> dict[str, Path]:
-    """A datalist for every bundle, by hand: ten exams ``training0``, ... of four slices of noise, by name of section."""
-    folder, draw = tmp_path_factory.mktemp("exams"), np.random.default_rng(0)
-    affine = np.diag([-6.0, -6.0, 8.0, 1.0])
-    normals = {
-        "2ch": (1, 0.2, 0.1),
-        "4ch": (0.2, 1, 0.1),
-        "sax": (0.2, 1, 0.1),
-        "axial": (0.1, 1, 0.2),
-        "coronal": (1, 0.1, 0.2),
-    }
-    slices: dict[str, list[dict]] = {}
-    photographs: dict[str, list[dict]] = {}
-    volumes: dict[str, list[dict]] = {}
-    for section, count in SECTIONS.items():
-        slices[section], volumes[section], photographs[section] = [], [], []
-        for exam in (f"{section}{number}" for number in range(count)):
-            image, mask = draw.normal(size=(24, 24, 4)), draw.integers(0, 4, (24, 24, 4))
-            nibabel.save(nibabel.Nifti1Image(image.astype("f4"), affine), folder / f"{exam}.nii.gz")
-            nibabel.save(nibabel.Nifti1Image(mask.astype("u1"), affine), folder / f"{exam}_mask.nii.gz")
-            nibabel.save(nibabel.Nifti1Image(mask.clip(max=2).astype("u1"), affine), folder / f"{exam}_two.nii.gz")
-            origin = [float(value) for value in affine[:3, :3] @ draw.uniform(8, 16, 3)]
-            planes = {view: {"origin": origin, "normal": list(normal)} for view, normal in normals.items()}
-            common = {"image": f"{exam}.nii.gz", "exam": exam, "patient": exam}
-            for k in range(4):
-                own = affine.copy()
-                own[:3, 3] = k * affine[:3, 2]
-                place = {"frame": k, "slice": k, "stack": "stack", "phase": 0, "location": k / 3}
-                slices[section].append(common | place | {"affine": own.tolist(), "planes": planes})
-            Image.fromarray(draw.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(folder / f"{exam}.png")
-            photographs[section].append(common | {"image": f"{exam}.png", "grade": int(draw.integers(5))})
-            labels = {"label": f"{exam}_mask.nii.gz", "group": "NOR", "height": 170, "weight": 70}
-            findings = {task: int(draw.integers(2)) for task in ("abnormal", "acl", "meniscus")}
-            volumes[section] += [common | labels | findings | {"phase": phase} for phase in ("ED", "ES")]
-    single = {section: items[::2] for section, items in volumes.items()}
-    masked = {section: [{**item, "phase": "ED"} for item in items] for section, items in single.items()}
-    no_mask = {section: [{k: v for k, v in item.items() if k not in ("label", "phase")} for item in items]
-               for section, items in single.items()}  # fmt: skip
-    found = {}
-    for name in BUNDLES:
-        if anatomy(name) == "photograph":
-            content = photographs
-        elif anatomy(name) == "volume":
-            channels = tiny(name).get("in_channels", 1)
-            content = {section: [_case(item, channels) for item in items] for section, items in single.items()}
-        elif name.startswith("pretext_"):
-            content = slices
-        elif name.endswith("_segmentation"):
-            content = masked
-        else:
-            content = no_mask if anatomy(name) == "knee" else volumes
-        found[name] = folder / f"{name}.json"
-        found[name].write_text(json.dumps({"planewise": {"version": 1}} | content))
-    return found
-
-
-def _case(item: dict, channels: int) -> dict:
-    """A case of so many channels, which are the same file, and a mask of two structures."""
-    kept = {key: item[key] for key in ("exam", "patient")}
-    return kept | {"image": [item["image"]] * channels, "label": item["label"].replace("_mask", "_two")}
-
-
-def parser_of(name: str, *files: str, **settings: Any) -> ConfigParser:
-    """A bundle's config, small, with these settings."""
-    folder = ROOT / "bundles" / name
-    parser = ConfigParser(ConfigParser.load_config_files([str(folder / "configs" / file) for file in files]))
-    small = tiny(name) | {"spacing": 6.0, "bundle_root": str(folder), "device": "cpu", "num_workers": 0}
-    parser.update({key: value for key, value in small.items() if key in parser} | settings)
-    return parser
 
 
 @pytest.fixture(scope="module", params=TRAINED)
@@ -137,6 +62,21 @@ def test_each_dataset_is_of_its_own_section(name, datalists, tmp_path):
         assert found["train"] == {f"training{number}" for number in range(SECTIONS["training"])}
         assert found["validate"] == {f"validation{number}" for number in range(SECTIONS["validation"])}
         assert exams(parser, "evaluate") == {f"{section}{number}" for number in range(count)}
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if "fold" in parser_of(name, "train.yaml")])
+def test_folds_are_held_out_by_training_and_share_out_its_exams(name, datalists, tmp_path):
+    """Whatever `fold_seed`: validation never sees an exam that is trained on, nor does an evaluation of the same fold."""
+    settings = {"datalist": str(datalists[name]), "output_dir": str(tmp_path), "folds": 3, "fold_seed": 4}
+    held_out = []
+    for fold in range(3):
+        parser = parser_of(name, "train.yaml", "evaluate.yaml", section="validation", fold=fold, **settings)
+        train, validate, evaluate = (exams(parser, block) for block in ("train", "validate", "evaluate"))
+        assert train.isdisjoint(validate) and validate == evaluate and len(train | validate) == 8
+        held_out += validate
+    assert len(held_out) == len(set(held_out)) == 8
+    first = parser_of(name, "train.yaml", fold=0, **settings | {"fold_seed": 5})
+    assert exams(first, "validate") != set(held_out[:3])
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -351,6 +291,33 @@ def test_train_and_inference_repeat_the_same(name):
     evaluated = ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/evaluate.yaml"))["evaluate"]
     if "preprocessing" in evaluated:
         assert acting(evaluated["preprocessing"]) == acting(inference["preprocessing"])
+
+
+def cropped() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Bundles that crop images to their foreground, and the overlay with which they do."""
+    for name in BUNDLES:
+        for overlay in ((), ("3d.yaml",), ("photograph.yaml",)):
+            if all((ROOT / "bundles" / name / "configs" / file).is_file() for file in overlay):
+                parser = parser_of(name, "train.yaml", *overlay)
+                if "foreground" in parser and parser.get("volumes", True):
+                    yield name, overlay
+
+
+@pytest.mark.parametrize(("name", "overlay"), cropped())
+@pytest.mark.parametrize(("file", "key"), [("train.yaml", "train#preprocessing"), ("inference.yaml", "preprocessing")])
+def test_a_dim_background_is_cropped_whatever_the_scale_of_the_values(name, overlay, file, key, tmp_path):
+    """`foreground` is a share of the brightest value, so images are scaled before they are cropped."""
+    image = np.full((32, 32, 32), 8.0)
+    image[8:24, 8:24, 8:24] = 250 - np.arange(16)
+    nibabel.save(nibabel.Nifti1Image(image.astype("f4"), np.eye(4)), tmp_path / "volume.nii.gz")
+    Image.fromarray(np.repeat(image[..., 16:17], 3, axis=2).astype("u1")).save(tmp_path / "photograph.png")
+    photograph = "photograph.yaml" in overlay or anatomy(name) == "photograph"
+    size = {"in_channels": 3 if photograph else 1, "image_size": 16, "foreground": 0.1}
+    parser = parser_of(name, file, *overlay)
+    parser.update({setting: value for setting, value in size.items() if setting in parser})
+    path = str(tmp_path / ("photograph.png" if photograph else "volume.nii.gz"))
+    seen = parser.get_parsed_content(key)({"image": path})["image"]
+    assert float(seen.min()) > 0.5, "what is left is the bright square"
 
 
 @pytest.mark.parametrize("name", BUNDLES)

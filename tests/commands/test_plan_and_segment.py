@@ -1,7 +1,9 @@
 """`planewise plan` and `planewise segment` on a phantom's DICOM files and on a volume."""
 
 import csv
+import dataclasses
 import json
+import math
 import os
 import re
 import shutil
@@ -16,7 +18,7 @@ import pytest
 import yaml
 from planewise.commands import app
 from planewise.errors import InputError
-from planewise.own_exams import heart_bundles
+from planewise.own_exams import heart_bundles, segment_exams
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import datalist_for, phantoms, run_bundle  # noqa: F401  (a fixture)
@@ -172,10 +174,91 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
     within = (
         "9 of 10 such planes lie within 5.6 deg and 1.7 mm of the right one (9 phantom exams); slices 1 and 3 disagree"
     )
+    assert "Exam heart, 3 slices\n" in outcome.output
     assert f"  2ch: plane, agreement 0.90; {within}\n" in outcome.output
     assert "  4ch: no plane; peak 0.10, at least 0.5 is needed, agreement -\n" in outcome.output
     text = (tmp_path / "out/heart/index.html").read_text()
     assert f"<td>{within}</td>" in text and "<th>how sure</th>" in text
+
+
+def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatch):
+    """Angle and offset on the terminal and on the page; dashes where there is no plane, or none was acquired."""
+    affine = np.diag([2.0, 2.0, 10.0, 1.0])
+    noise = np.random.default_rng(0).normal(size=(40, 40, 3)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(noise, affine), tmp_path / "heart.nii.gz")
+    made = {
+        "verdict": "plane", "reasons": [], "origin": [40, 40, 10], "normal": [1, 0, 0], "agreement": 0.9,
+        "slices_that_disagree": [], "slices_without_a_line": [], "within_deg": None, "within_mm": None,
+    }  # fmt: skip
+    none = dict.fromkeys(made) | {"verdict": "no plane", "reasons": ["peak 0.10, at least 0.5 is needed"]}
+    plan = {"slices": 3, "bounds_measured_on": None, "views": {"2ch": made, "3ch": made, "4ch": none}}
+    # tilted by 30 degrees; its point nearest to the planned origin lies 8 mm along its normal, 30 mm from its own origin
+    normal = [math.cos(math.pi / 6), 0.5, 0.0]
+    acquired = {
+        "origin": [40 + 8 * normal[0] - 30 * normal[1], 40 + 8 * normal[1] + 30 * normal[0], -50],
+        "normal": normal,
+    }
+
+    def planned(bundle, settings, watch):
+        folder = settings["output_dir"] / "heart"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "plan.json").write_text(json.dumps(plan))
+        return []
+
+    def loaded(item):
+        return dataclasses.replace(heart_bundles.load_stack(item), acquired={"2ch": acquired, "4ch": acquired})
+
+    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", planned)
+    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "load_stack", loaded)
+    outcome = run("plan", tmp_path / "heart.nii.gz", "-o", tmp_path / "out", "--weights", tmp_path / "heart.nii.gz")
+    assert outcome.exit_code == 0, outcome.output
+    # 8 mm along a normal that is 30 degrees off: 6.9 mm
+    assert "  2ch: plane, agreement 0.90; 30.0 deg and 6.9 mm from the plane that was acquired\n" in outcome.output
+    assert "  3ch: plane, agreement 0.90\n" in outcome.output and "agreement -\n" in outcome.output
+    rows = re.findall(r"<tr>(.*?)</tr>", (tmp_path / "out/heart/index.html").read_text(), re.S)
+    cells = {each[0]: each[-2:] for row in rows if (each := re.findall(r"<td>(.*?)</td>", row))}
+    assert cells == {"2ch": ["30.0 deg", "6.9 mm"], "3ch": ["-", "-"], "4ch": ["-", "-"]}
+
+
+def test_of_two_phases_both_ventricles_are_measured_and_the_fuller_one_is_shown(tmp_path, monkeypatch):
+    """End-diastole is the second file here; the right ventricle ejects another share than the left."""
+    affine = np.diag([2.0, 2.0, 10.0, 1.0])
+    # voxels of 0.04 ml: 6 and 8 ml at end-diastole, 3 and 6 ml at end-systole
+    sizes = {"ES": (75, 150, 250), "ED": (150, 200, 300)}
+    masks, items = {}, []
+    for number, (phase, (lv, rv, muscle)) in enumerate(sizes.items()):
+        flat = np.zeros(30 * 30, dtype=np.uint8)
+        flat[:lv], flat[lv : lv + rv], flat[lv + rv : lv + rv + muscle] = 3, 1, 2
+        masks[phase] = np.repeat(flat.reshape(30, 30, 1), 3, axis=2) * np.array([0, 1, 0], dtype=np.uint8)
+        image = np.full((30, 30, 3), 100.0 * (1 + number), dtype=np.float32)
+        nibabel.save(nibabel.Nifti1Image(image, affine), tmp_path / f"{phase}.nii.gz")
+        items.append({"image": f"{phase}.nii.gz", "exam": "aaaa", "phase": phase})
+    (tmp_path / "exams.json").write_text(json.dumps({"training": [], "validation": [], "test": items}))
+
+    def segmented(_, settings):
+        for phase, mask in masks.items():
+            folder = settings["output_dir"] / f"aaaa_{phase}"
+            folder.mkdir(parents=True)
+            nibabel.save(nibabel.Nifti1Image(mask, affine), folder / f"aaaa_{phase}_mask.nii.gz")
+        return []
+
+    shown = []
+    module = sys.modules["planewise.own_exams.segment_exams"]
+    monkeypatch.setattr(module, "run_inference", segmented)
+    monkeypatch.setattr(module, "write_page", lambda _, exam: shown.append(exam))
+    (tmp_path / "out/aaaa").mkdir(parents=True)
+    (made,) = segment_exams(tmp_path / "exams.json", tmp_path / "out", weights=tmp_path / "ED.nii.gz")
+    assert made.lines == [
+        "Exam aaaa, 2 phases",
+        "  LV: end-diastole 6 ml, end-systole 3 ml, ejection fraction 50 %",
+        "  RV: end-diastole 8 ml, end-systole 6 ml, ejection fraction 25 %",
+        "  myocardium: end-diastole 12 ml, mass 13 g",
+    ]
+    found = json.loads((tmp_path / "out/aaaa/volumes.json").read_text())
+    assert found["ejection_fraction_percent"] == pytest.approx({"LV": 50, "RV": 25})
+    assert (found["end_diastole"], found["end_systole"]) == ("aaaa_ED", "aaaa_ES")
+    (page,) = shown
+    assert page.image.max() == 200 and np.array_equal(page.labels, masks["ED"])
 
 
 @pytest.mark.parametrize(("given", "handed"), [((), None), (("--min_obliquity", "0"), 0.0)])

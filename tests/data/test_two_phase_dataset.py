@@ -17,6 +17,8 @@ def test_the_middle_third_of_a_stack():
     assert [slices_between(count, 1 / 3, 2 / 3) for count in (1, 2, 3, 6, 9, 10)] == [
         [0], [0], [1], [2, 3], [3, 4, 5], [3, 4, 5, 6],
     ]  # fmt: skip
+    # middles at a quarter and three quarters: both bounds are within
+    assert slices_between(2, 0.25, 0.75) == [0, 1]
     assert slices_between(4, 0, 1) == [0, 1, 2, 3] and slices_between(10, 0.5, 0.5) == [4]
 
 

@@ -22,15 +22,15 @@ def test_slices_are_those_of_the_volumes(both):
     volumes, slices = both
     assert len(slices) == 10
     assert [(item["exam"], item["slice"]) for item in slices.items[4:7]] == [("e0", 4), ("e2", 0), ("e2", 1)]
-    batch, whole = slices.__getitems__([7, 0, 9]), volumes.__getitems__([1, 0, 1])
+    batch, whole = slices.__getitems__([6, 0, 9]), volumes.__getitems__([1, 0, 1])
     assert batch["image"].shape == (3, 2, 8, 8) and batch["image"].dtype == torch.float32
-    for row, number in enumerate((2, 0, 4)):
+    for row, number in enumerate((1, 0, 4)):
         assert torch.equal(batch["image"][row], whole["image"][row][..., number])
         # the slice's first voxel lies where the volume's does
         corner = whole["affine"][row] @ torch.tensor([0.0, 0, number, 1], dtype=torch.float64)
         assert torch.allclose(batch["affine"][row][:, 3], corner)
         assert torch.equal(batch["affine"][row][:3, :3], whole["affine"][row][:3, :3])
-    assert batch["index"].tolist() == [7, 0, 9] and batch["image_padding"].shape == (3, 2)
+    assert batch["index"].tolist() == [6, 0, 9] and batch["image_padding"].shape == (3, 2)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,24 @@ def test_what_was_measured_with_weights_comes_with_them():
     assert measured_settings({}, theirs) == {"plane_bounds": None}
 
 
-@pytest.mark.parametrize("code", ["$import os", {"_target_": "os.system"}, "@network"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "$__import__('os')",
+        "@train",
+        "%/tmp/other.yaml::views",
+        ["2ch", "%other.yaml"],
+        {"_target_": "os.system"},
+        {"%a": 1},
+    ],
+)
+def test_what_monai_would_evaluate_look_up_or_read_is_refused(code):
+    """An expression, a reference, a macro that reads another file, a class."""
+    with pytest.raises(InputError, match="another views, which MONAI would evaluate"):
+        settings_of(run(views=code), TRAIN, INFERENCE)
+
+
+@pytest.mark.parametrize("code", ["$import os", {"_target_": "os.system"}, "@network", "%other.yaml::bounds"])
 def test_code_in_what_was_measured_is_refused(code):
     with pytest.raises(InputError, match="more than numbers and texts"):
         measured_settings({"measured": {"plane_bounds": {"measured_on": code}}}, {"plane_bounds": None})

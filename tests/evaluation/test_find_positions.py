@@ -86,6 +86,7 @@ def test_limits_are_settings(stack):
     image, logits, *_ = stack
     logits[7:] = -20  # the crossing, four on one line, and one on the other
     assert find(image, logits)["positions"]["verdict"] == "positions"
+    assert find(image, logits, min_found=6)["positions"]["verdict"] == "positions"
     assert find(image, logits, min_found=7)["positions"]["verdict"] == "no positions"
     assert find(image, logits, max_residual=0.01)["positions"]["verdict"] == "no positions"
 
@@ -111,11 +112,15 @@ def test_uneven_slices_use_their_own_affines(stack):
     assert centres["crossing"] == pytest.approx(moved.tolist(), abs=0.8)
 
 
-def test_writer(stack, tmp_path):
+def test_writer(stack, tmp_path, caplog):
     image, logits, *_ = stack
+    # a slice with four squares
+    logits[5:, :, :, 2] = -20
     item = find(image, logits)
     item["network_labels"] = item["pred"]
-    PositionWriter(tmp_path, ENDS)(SimpleNamespace(state=SimpleNamespace(batch=[{}], output=[item])))
+    with caplog.at_level("INFO"):
+        PositionWriter(tmp_path, ENDS)(SimpleNamespace(state=SimpleNamespace(batch=[{}], output=[item])))
+    assert "exam ab12: positions, 5 of 6 slices trusted" in caplog.text
     written = json.loads((tmp_path / "ab12/positions.json").read_text())
     assert written == item["positions"] and "not for diagnosis" in written["note"]
     assert (tmp_path / "ab12/positions.png").stat().st_size > 10_000

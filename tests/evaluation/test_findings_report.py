@@ -45,6 +45,10 @@ def test_scores_by_hand(tmp_path, monkeypatch):
     assert scores["positives"] == {"acl": 2, "meniscus": 2} and scores["exams"] == 5
     curves, strips = figures["roc.png"].axes
     assert [line.get_label() for line in curves.get_lines()][:2] == ["acl 0.667", "meniscus 0.500"]
+    # of each finding the exams without it and those with it
+    drawn = [line.get_ydata().tolist() for line in strips.get_lines()[:4]]
+    for values, wanted in zip(drawn, ([0.1, 0.4, 0.6], [0.3, 0.9], [0.2, 0.6], [0.1, 0.8]), strict=True):
+        assert values == pytest.approx(wanted, abs=1e-6)
     assert curves.get_title() == "a phantom mean AUC 0.583" and strips.get_title() == "5 exams"
 
 

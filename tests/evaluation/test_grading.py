@@ -1,10 +1,13 @@
 """The grade of a photograph, told to people and to servers; what an evaluation writes is tested in tests/bundles."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from monai.data import MetaTensor
-from planewise.evaluation import GradeAnswerd
+from planewise.evaluation import GradeAnswerd, GradingReport, grading_report
 from planewise.evaluation.grading_report import decided
 from planewise.networks import DenseNetEncoder, SharedEncoderNet
 from planewise.networks.saliency import photograph_saliency_map
@@ -36,10 +39,30 @@ def test_saliency_is_of_the_highest_grade_that_is_passed(network):
     assert not network.training and not any(parameter.grad is not None for parameter in network.parameters())
 
 
+def test_the_worst_graded_are_shown_worst_first(network, tmp_path, monkeypatch):
+    """Of six, three: told two grades off, then those that are one off in their order."""
+    true = [0, 1, 2, 0, 1, 2]
+    told = [0, 2, 2, 2, 0, 2]
+    eyes = SimpleNamespace(
+        items=[{"exam": f"eye{number}"} for number in range(6)],
+        __getitems__=lambda indices: {"image": torch.rand(len(indices), 3, 64, 64)},
+    )
+    shown = []
+    monkeypatch.setattr(grading_report, "photographs_figure", lambda eyes, title: shown.extend(eyes) or Figure())
+    report = GradingReport(tmp_path, eyes, network, NAMES, examples=3)
+    report._true, report._index = true, list(range(6))
+    report.write(np.array([[0.9 if grade > k else 0.1 for k in range(2)] for grade in told]))
+    assert [eye.caption for eye in shown] == [
+        "eye3: moderate\ntruly none", "eye1: moderate\ntruly mild", "eye4: none\ntruly mild",
+    ]  # fmt: skip
+
+
 def test_pictures(network):
     scores = {"confusion": [[2, 1, 0], [0, 0, 0], [0, 0, 3]], "kappa": None, "accuracy": 5 / 6, "photographs": 6}
     (axes,) = confusion_figure(scores, NAMES, "phantoms").axes
     assert "6 photographs, kappa not defined, accuracy 0.83" in axes.get_title()
+    # blue by the share of a true grade, along a row
+    assert np.allclose(axes.images[0].get_array(), [[2 / 3, 1 / 3, 0], [0, 0, 0], [0, 0, 1]])
     assert [text.get_text() for text in axes.texts] == ["2", "1", "0", "0", "0", "0", "0", "0", "3"]
     eye = decided(network, torch.rand(3, 32, 48), 1, "eye")
     figure = photographs_figure([eye] * 5)

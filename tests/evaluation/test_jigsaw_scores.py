@@ -60,6 +60,18 @@ def test_the_picture_puts_solved_puzzles_in_order_and_frames_what_is_wrong(prete
     assert "1 of" not in figure.axes[0].get_title()
 
 
+def test_a_puzzles_caption_counts_its_own_tiles(pretext):
+    """Of four puzzles the last alone is solved; the last two are shown."""
+    batch, given = scored(pretext, wrong=3)
+    collector = JigsawScores(pretext)
+    figure = collector.results(collector.take(given), ITEMS, "a phantom").figures["puzzles.png"]()
+    number = int(batch["permutation"][2])
+    right = int((pretext.permutations[number] == pretext.permutations[(number + 1) % 12]).sum())
+    titles = [axes.get_title() for axes in figure.axes if "tiles" in axes.get_title()]
+    assert titles == [f"e2: {right} of 9 tiles", "e3: 9 of 9 tiles"] and right < 9
+    assert figure.get_suptitle() == "a phantom  puzzles solved: 0.250, chance 0.0833"
+
+
 def test_a_mosaic_of_numbered_tiles():
     tiles = np.arange(4)[:, None, None] * np.ones((4, 2, 3))
     image = mosaic(tiles, 2)

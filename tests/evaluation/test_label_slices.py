@@ -25,7 +25,7 @@ def labelled(locations, **options):
 @pytest.mark.parametrize(
     ("options", "locations", "labels", "verdict"),
     [
-        ({}, [0.05, 0.3, 0.5, 0.6, 0.9], [1, 1, 2, 2, 3], "first slice is basal"),
+        ({}, [0.05, 0.32, 0.35, 0.65, 0.68], [1, 1, 2, 2, 3], "first slice is basal"),
         ({}, [0.9, 0.6, 0.5, 0.3, 0.05], [3, 2, 2, 1, 1], "last slice is basal"),
         # sin(pi / 3) = 0.866
         (

@@ -31,6 +31,8 @@ def test_scores_and_picture(axes):
     assert results.columns["found"] == pytest.approx([(queries - lost) / queries, 1 / 4])
     figure = results.figures["predictions.png"]()
     assert [axes_.get_title() for axes_ in figure.axes] == ["1 row ahead: found", "2 rows ahead: another"]
+    assert figure.get_suptitle() == f"a phantom  patches found: {found['accuracy']:.3f}, chance 0.25"
+    assert f"{found['accuracy']:.3f}" != f"{found['accuracy_of_all']:.3f}"
     # the context's patches, the right one, and the one that was taken for it
     boxes = figure.axes[1].patches
     assert [box.get_width() for box in boxes] == [4, 4, 4] and boxes[-1].get_xy() == (-0.5, -0.5)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from planewise.evaluation import PositionScores, ScoredBatch
+from planewise.geometry import cross_residual, find_squares
 
 from tests.metrics.test_position_errors import SIDE, update
 
@@ -48,7 +49,26 @@ def test_scores_by_hand():
     assert found.columns["squares_found"] == [9, 9, 8]
     assert found.columns["centre_mm"] == pytest.approx([0, 4, 2], abs=1e-4)
     assert found.columns["squares_dice"] == pytest.approx([1, 0.8, 0.9 * 8 / 9])
-    assert scores["trust"]["found"] == pytest.approx(8.02) and scores["trust"]["residual_mm"] > 0
+    assert scores["trust"]["found"] == pytest.approx(8.02)
+
+
+def test_limits_are_those_that_99_of_100_slices_keep():
+    """Few squares and a large residual speak against a slice: a low percentile of one, a high one of the other."""
+    slices = [update(0, without) for without in (None, 2, 3, 5)]
+    residuals = [
+        float(cross_residual(find_squares(logits.softmax(1), target["affine"], 2.0 * SIDE).centres, 30.0))
+        for logits, target in slices
+    ]
+    trust = results(*slices).metrics["positions"]["trust"]
+    assert trust["residual_mm"] == pytest.approx(np.percentile(residuals, 99), abs=1e-3) and len(set(residuals)) == 4
+    assert trust["found"] == pytest.approx(8.0)
+
+
+def test_a_square_that_is_cut_off_need_not_be_found():
+    """The last of nine lies partly outside of its image."""
+    scores = results(update(0, without=9), update(0, without=4)).metrics["positions"]
+    assert scores["not_found"] == 1 and scores["squares"]["far posterior"]["not_found"] == 0
+    assert scores["squares"]["right"]["not_found"] == 1
 
 
 def test_slices_that_are_not_known_count_nowhere():

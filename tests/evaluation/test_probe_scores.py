@@ -72,7 +72,21 @@ def test_noise_tells_nothing_though_a_ridge_could_learn_it_by_heart():
     pixels[:, 0, 0, 0] = shift
     pixels[:, 0, 1, 1] = draw.normal(size=60)
     locations = np.clip(0.5 + 0.2 * np.repeat(draw.permutation(10) - 4.5, 6) / 2, 0, 1).tolist()
-    assert probe(Slices(pixels, locations, exams)).metrics["probe"]["location"]["r2"] < 0.2
+    results = probe(Slices(pixels, locations, exams))
+    scores, table = results.metrics["probe"], results.tables["probe.csv"]
+    assert scores["location"]["r2"] < 0.2
+    apart = np.abs(np.subtract(table["probed_location"], table["location"]))
+    assert apart.mean() == pytest.approx(scores["location"]["mae"]) and apart.mean() > 0.1
+    apart = np.abs(np.subtract(table["neighbour_location"], table["location"]))
+    assert apart.mean() == pytest.approx(scores["neighbour_mae"])
+
+
+def test_the_nearest_neighbour_is_of_another_exam():
+    """Slices of an exam look alike and lie at one place; those of two exams lie a tenth apart at least."""
+    draw = np.random.default_rng(2)
+    pixels = np.repeat(draw.normal(size=(10, 1, 2, 2)), 6, axis=0) + 1e-4 * draw.normal(size=(60, 1, 2, 2))
+    scores = probe(Slices(pixels, [number // 6 / 10 for number in range(60)])).metrics["probe"]
+    assert scores["neighbour_mae"] > 0.0999
 
 
 def test_mirrored_stacks_are_probed_for_the_distance_from_their_ends():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -38,12 +40,25 @@ def test_errors_of_the_network_beside_trivial_answers():
                                     for answer in ("", "_unchanged", "_mean")}  # fmt: skip
 
 
+def test_the_mean_of_a_spoilt_image_is_that_of_the_wanted_one():
+    target, given = scored()
+    spoilt = dataclasses.replace(given, image=torch.where(target["hidden"], given.image, given.image + 5))
+    results = [RestorationScores(spoilt=value) for value in (False, True)]
+    of_shown, of_wanted = (each.results(each.take(spoilt), ITEMS, "").metrics["restoration"] for each in results)
+    untouched = RestorationScores().results(RestorationScores().take(given), ITEMS, "").metrics["restoration"]
+    assert of_wanted["hidden"]["mean"] == pytest.approx(untouched["hidden"]["mean"])
+    assert of_shown["hidden"]["mean"] > 20 and of_wanted["kept"]["unchanged"] == pytest.approx(25)
+
+
 @pytest.mark.parametrize("hidden_only", [False, True])
 def test_the_picture_has_what_is_shown_restored_and_wanted(hidden_only):
     target, given = scored()
     collector = RestorationScores(hidden_only)
-    figure = collector.results(collector.take(given), ITEMS, "").figures["restored.png"]()
+    results = collector.results(collector.take(given), ITEMS, "a phantom")
+    figure, mean = results.figures["restored.png"](), results.metrics["restoration"]["hidden"]["mean"]
     assert len(figure.axes) == 6, "two examples"
+    told = f"a phantom  error of hidden pixels: 4.000, by the mean of the others: {mean:.3f}"
+    assert figure.get_suptitle() == told and mean < 0.3
     # axes are shown transposed
     rows = [np.asarray(figure.axes[place].images[0].get_array()).T for place in (1, 3, 5)]
     wanted = target["restored"][2, 0].numpy()

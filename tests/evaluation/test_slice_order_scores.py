@@ -61,7 +61,10 @@ def test_right_features_give_right_orders():
     assert predicted[:7] == pytest.approx([0, 0.5, 1, 0, 1 / 3, 2 / 3, 1])
     assert math.isnan(places[7]) and math.isnan(predicted[7]), "a slice alone has no order"
     assert sum(results.tables["order_accuracy.csv"]["pairs"]) == 20
-    assert len(results.figures["order_accuracy.png"]().axes) > 0
+    figure = results.figures["order_accuracy.png"]()
+    assert figure.get_suptitle() == "a phantom  pairs ordered rightly: 1.000 of 20"
+    share = np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)
+    assert set(share[np.isfinite(share)]) == {1.0}, "by the places of the two"
 
 
 def test_a_head_that_is_wrong_is_wrong_everywhere():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,17 @@ def test_scores_and_picture(spatial_dims, classes, rows):
     assert "e1" in figure.axes[0].get_title() and "90 deg" in figure.axes[0].get_title()
     shown = np.asarray(figure.axes[0].images[0].get_array()).T
     assert np.allclose(shown, given.image[1, 0, 2] if spatial_dims == 3 else given.image[1, 0])
+
+
+def test_a_caption_has_the_turn_and_what_was_told():
+    given, collector = batch(2, 4), TurnScores()
+    given = dataclasses.replace(given, example=torch.tensor([True, True, False]))
+    figure = collector.results(collector.take(given), ITEMS, "a phantom").figures["turns.png"]()
+    assert [axes.get_title() for axes in figure.axes] == [
+        "e0: no turn\npredicted 90 deg",
+        "e1: 90 deg\npredicted 90 deg",
+    ]
+    assert figure.get_suptitle() == "a phantom  turns told: 0.667, chance 0.25"
 
 
 def test_names_of_turns():

@@ -132,6 +132,8 @@ def test_hashes_and_sections_stand_when_exams_are_added(tmp_path):
         write_study(tmp_path / name, patient=f"P-{name}")
     after = index(tmp_path)
     sections = {item["exam"]: section for section in SECTIONS for item in after.datalist[section]}
+    assert len({item["patient"] for section in SECTIONS for item in after.datalist[section]}) == 8
+    assert any(before.datalist[section] for section in SECTIONS)
     for section in SECTIONS:
         assert all(sections[item["exam"]] == section for item in before.datalist[section])
     by_patient = {}

@@ -314,7 +314,9 @@ def test_a_stack_that_nothing_calls_a_heart_is_flagged(tmp_path):
 
 
 def test_real_stacks_that_are_no_heart_are_flagged(real_data):
-    for stack in find_stacks(real_data / "localizer_ge"):
+    stacks = find_stacks(real_data / "localizer_ge")
+    assert len(stacks) == 2
+    for stack in stacks:
         assert stack.stack == "unknown"
         assert "no short-axis stack" in stack.flag
         assert len(stack.slices) == 7

@@ -81,6 +81,7 @@ def test_head_first_and_feet_first(tmp_path):
     feet = {"StudyInstanceUID": generate_uid(), "FrameOfReferenceUID": generate_uid(), "PatientPosition": "FFS"}
     write_knee(tmp_path / "feet", turn=turned, centre=(-60.0, 0, 0), PatientID="P-2", **feet)
     result = index(tmp_path)
+    assert len(result.datalist["exams"]) == 2
     for name in result.datalist["exams"]:
         own = [item for item in items_of(result) if item["exam"] == name]
         assert [item["location"] for item in own] == pytest.approx(np.linspace(0, 1, 15), abs=1e-6)

@@ -96,7 +96,9 @@ def _slow_heatmap(header, other, i: int, j: int) -> float:
 
 
 def test_real_localizers_run_from_right_to_left(real_data):
-    for item in items_of(index(real_data / "localizer_ge")):
+    items = items_of(index(real_data / "localizer_ge"))
+    assert len(items) == 14
+    for item in items:
         x = float(pydicom.dcmread(item["image"], stop_before_pixels=True).ImagePositionPatient[0])
         assert item["location"] == pytest.approx((x + 45) / 90, abs=1e-6), "LPS: x rises to the left"
 
@@ -244,6 +246,7 @@ def test_flawed_or_not_the_planes_are_the_same(write_flawed, tmp_path):
         planes[defect] = items_of(index(root))[0]["planes"]
         for path in sorted(root.rglob("*.dcm")):
             path.unlink()
+    assert set(planes[""]) == {"axial", "coronal"}
     for view, plane in planes[""].items():
         for other in planes.values():
             assert abs(np.dot(other[view]["normal"], plane["normal"])) == pytest.approx(1, abs=1e-6)

@@ -113,7 +113,12 @@ def test_a_slice_by_hand():
             assert int((labels == number).sum()) == 121
     assert not (labels == 9).any() and int((labels > 0).sum()) == 8 * 121
     assert squares_inside(squares, affine, (240, 160), 10.0).tolist() == [True] * 8 + [False]
-    assert squares_inside(squares, affine, (234, 160), 10.0).tolist() == [True] * 2 + [False] + [True] * 5 + [False]
+    # far left ends at 235 mm, and pixels half a millimetre beyond their centre
+    assert squares_inside(squares, affine, (236, 160), 10.0).tolist() == [True] * 8 + [False]
+    assert squares_inside(squares, affine, (235, 160), 10.0).tolist() == [True] * 2 + [False] + [True] * 5 + [False]
+    # far anterior begins at 20 mm less half its side
+    assert squares_inside(squares, affine, (300, 300), 40.9).tolist() == [True] * 9
+    assert squares_inside(squares, affine, (300, 300), 41.1).tolist() == [True] * 6 + [False] + [True] * 2
     assert square_names(("L", "A")) == (
         "crossing", "left", "far left", "right", "far right", "anterior", "far anterior", "posterior", "far posterior",
     )  # fmt: skip

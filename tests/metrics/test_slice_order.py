@@ -38,6 +38,11 @@ def test_votes_are_of_both_orders_of_a_pair_and_the_sum_decides_a_tie():
     assert places_by_votes(np.zeros((1, 1))).tolist() == [0]
 
 
+def test_votes_count_before_their_strength():
+    # 0 beats the others by little, and 1 beats 2 by much
+    assert places_by_votes(np.array([[0, 1, 1], [0, 0, 10], [0, 0, 0]])).tolist() == [0, 0.5, 1]
+
+
 def test_pairs_of_three_slices():
     logits = np.array([[0, 1, -2], [3, 0, 4], [5, -6, 0]])
     pairs = pairs_of_stack(logits, np.array([0, 0.25, 1]))

@@ -49,6 +49,7 @@ def is_function(module: str, name: str) -> bool:
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_everything_that_a_module_imports_is_there(bundle):
     source = Source(names_of(bundle))
+    assert source.modules
     for module in source.modules:
         for other in imported(PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")):
             # the package itself is always written

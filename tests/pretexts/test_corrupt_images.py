@@ -97,6 +97,17 @@ def test_windows_are_painted_or_all_but_windows(in_paint, least, most):
     assert shares.max() <= (5 / 9 if in_paint else 1 - (3 / 7) ** 2) + 0.02
 
 
+@pytest.mark.parametrize("in_paint", [1.0, 0.0])
+def test_windows_reach_every_edge(in_paint):
+    """Of a thousand images: painted, or kept, at the first and the last row and column, and nowhere more often than there is
+    chance for."""
+    image = images(1000, side=28)
+    hidden = spoilt(image, paint=1.0, in_paint=in_paint)["hidden"][:, 0]
+    window = hidden if in_paint else ~hidden
+    edges = [share(edge.any(1)) for edge in (window[:, 0], window[:, -1], window[:, :, 0], window[:, :, -1])]
+    assert min(edges) > 0.1 and max(edges) - min(edges) < 0.08, edges
+
+
 def test_a_fifth_is_painted_inside():
     image = images(600, side=42)
     painted = ((spoilt(image, paint=1.0)["image"] - image).abs() > 1e-4).squeeze(1)

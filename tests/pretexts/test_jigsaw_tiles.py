@@ -113,6 +113,13 @@ def test_tiles_can_be_resampled_for_networks_that_need_them_larger():
     )
 
 
+def test_tiles_that_become_smaller_are_averaged():
+    """Stripes of a pixel become their mean, and not stripes of another width."""
+    image = (torch.arange(60.0) % 2)[:, None].expand(60, 60)[None, None]
+    tiles = JigsawTilesd(tile_size=5, standardize=False)({"image": image})["image"]
+    assert tiles.shape == (1, 9, 5, 5) and float((tiles - 0.5).abs().max()) < 0.1
+
+
 def test_channels_move_together(monkeypatch):
     image = numbered(2, 30, 30)
     batch = puzzles(monkeypatch, torch.cat([image, -image], dim=1), permutations=10)

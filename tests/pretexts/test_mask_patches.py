@@ -8,7 +8,7 @@ import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from planewise.errors import InputError
 from planewise.pretexts import MaskPatchesd
@@ -73,6 +73,8 @@ def test_each_patch_is_hidden_as_often_as_any_other():
 
 
 @given(st.integers(2, 300), st.floats(0.01, 0.99))
+@example(3, 0.99)
+@example(3, 0.01)
 def test_the_share_is_the_nearest_that_leaves_something_to_see_and_to_guess(count, ratio):
     hidden = hidden_patches(count, ratio)
     assert 1 <= hidden <= count - 1

@@ -106,17 +106,16 @@ def test_exact_after_rotation(phantom_exam, view, angle):
     check(rotate(carrying_distance(phantom_exam, view)), view)
 
 
-@given(zoom=st.floats(0.6, 1.7))
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("zoom", [2 / 3, 0.75, 1.25, 1.5])
 def test_exact_after_zoom(phantom_exam, zoom):
     resize = Zoomd(
         KEYS, zoom=(zoom, zoom, 1), mode="trilinear", align_corners=False, keep_size=False, padding_mode="edge"
     )
     item = resize(carrying_distance(phantom_exam, "2ch"))
-    # the output is a whole number of pixels, which can make them a little oblong; Eq. (1) wants them square
+    # the output is a whole number of pixels; where a zoom leaves a rest they are oblong, and Eq. (1) wants them square
     spacing = item["image"].affine[:3, :2].norm(dim=0)
-    if float((spacing[0] - spacing[1]).abs()) < 1e-6:
-        check(interior(item, 6), "2ch")
+    assert float((spacing[0] - spacing[1]).abs()) < 1e-6
+    check(interior(item, 6), "2ch")
 
 
 @given(seed=st.integers(0, 1000))

@@ -75,6 +75,21 @@ def test_the_ball_lies_where_it_is(content):
     assert faces.max() == len(vertices) - 1
 
 
+def test_a_surface_is_as_coarse_as_a_pixel_of_two_millimetres():
+    """A ball on pixels of half a millimetre has about as many points as on those of 2 mm, and lies where it is."""
+    fine = stack_affines()
+    fine[:, :3, :2] /= 4
+    places = np.stack(np.indices((4 * SIZE, 4 * SIZE, SLICES)), axis=-1) * (SPACING / 4, SPACING / 4, GAP)
+    labels = (np.linalg.norm(places - (90, 70, 20), axis=-1) <= 20).astype(np.uint8)
+    points = []
+    for affines, each in ((stack_affines(), ball()), (fine, labels)):
+        text = exam_page(ShownExam("a", np.zeros(each.shape), affines, labels=each, structures={1: "LV"}))
+        (mesh,) = json.loads(re.search(r"<script>const exam = (.*?);</script>", text, re.S)[1])["meshes"]
+        points.append(floats(mesh["vertices"]))
+    assert len(points[1]) == pytest.approx(len(points[0]), rel=0.1)
+    assert np.allclose(points[0].mean(axis=0), points[1].mean(axis=0), atol=1.0)
+
+
 def test_planes_and_their_lines(content):
     assert [plane["name"] for plane in content["planes"]] == ["2ch planned", "4ch planned", "2ch acquired"]
     assert [plane["dash"] for plane in content["planes"]] == ["solid", "solid", "dash"]

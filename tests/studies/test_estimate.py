@@ -92,6 +92,9 @@ def test_hours_follow_the_rate_and_the_number_of_jobs(plan, data):
     spread = cost(dataclasses.replace(job, processes=4), data, Rates(slice={job.bundle: 0.05}, start=0), "")
     assert spread.work.steps == 200 * 8 and spread.training == pytest.approx(200 * 8 * 40 * 0.05)
     assert spread.watching - timed.watching == pytest.approx(3 * 371 * 0.05 / 3, rel=0.01)
+    # all four wait for the start
+    starting = cost(dataclasses.replace(job, processes=4), data, Rates(slice={job.bundle: 0.05}, start=60), "")
+    assert starting.seconds - spread.seconds == pytest.approx(4 * 60)
 
 
 def test_what_is_not_there_costs_what_the_costliest_does_and_says_so(plan, data):

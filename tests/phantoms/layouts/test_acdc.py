@@ -124,6 +124,7 @@ def test_the_first_slice_is_the_base(tree):
 
 def test_the_same_exam_is_the_same_files(tree, recipe, tmp_path):
     list(write_exams(recipe, tmp_path, 1))
+    assert len(list((tmp_path / "training/patient001").iterdir())) > 3
     for path in (tmp_path / "training/patient001").iterdir():
         assert path.read_bytes() == (tree / "training/patient001" / path.name).read_bytes()
 

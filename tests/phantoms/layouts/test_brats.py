@@ -27,7 +27,9 @@ def test_names_and_grades(tree):
 
 
 def test_one_grid_whose_affine_puts_the_eyes_in_front(tree):
-    for case in (path for path in tree.glob("*/*") if path.is_dir()):
+    cases = [path for path in tree.glob("*/*") if path.is_dir()]
+    assert len(cases) == 4
+    for case in cases:
         images = [nib.load(path) for path in sorted(case.glob("*.nii.gz"))]
         assert {image.shape for image in images} == {(24, 24, 24)}
         assert all(np.array_equal(image.affine, images[0].affine) for image in images)
