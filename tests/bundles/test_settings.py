@@ -50,6 +50,7 @@ ACTS_AS: dict[str, tuple[str, ...]] = {
     "blur": ("probability",),
     "blur_sigma": ("sigma",),
     "channels": ("channel_names",),
+    "checkpoint_interval": ("interval",),
     "code_features": ("nn.out_features",),
     "context_features": ("nn.hidden_size",),
     "contrast_range": ("contrast",),

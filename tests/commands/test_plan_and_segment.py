@@ -199,7 +199,7 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
         "normal": normal,
     }
 
-    def planned(bundle, settings, watch):
+    def planned(bundle, settings):
         folder = settings["output_dir"] / "heart"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "plan.json").write_text(json.dumps(plan))

@@ -391,7 +391,7 @@ def test_it_writes_once_an_interval_and_always_at_the_end(tmp_path, monkeypatch)
     run.go(7)
     # epochs end after 0, 25, 50, ... seconds
     assert seen == {1: None, 2: None, 3: None, 4: 4, 5: 4, 6: 4, 7: 7}
-    assert CheckpointFiles(tmp_path).read()["epoch"] == 7 and run.handler.files.writes == 2
+    assert CheckpointFiles(tmp_path).read()["epoch"] == 7 and run.handler.files.times_written == 2
     best = torch.load(tmp_path / "model.pt", weights_only=True)
     assert same(best, Run(tmp_path / "other").go(1)), "the best epoch was kept until it was written"
 
@@ -409,7 +409,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
     unbroken = Run(tmp_path / "other", interval=60)
     assert same(run.go(4), unbroken.go(4))
     # what the writer was given is of the first epoch, whatever the weights became since
-    assert run.handler.files.writes >= 2 and CheckpointFiles(tmp_path).read()["epoch"] == 4
+    assert run.handler.files.times_written >= 2 and CheckpointFiles(tmp_path).read()["epoch"] == 4
 
 
 def test_a_snapshot_is_not_the_weights_that_go_on_changing(tmp_path):

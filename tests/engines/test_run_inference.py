@@ -7,6 +7,7 @@ import logging
 import shutil
 import sys
 import warnings
+from types import ModuleType
 
 import pytest
 import torch
@@ -138,8 +139,10 @@ def test_the_process_is_as_it_was(fails, bundle):
     assert state() == before
 
 
-def test_packaged_bundles_run_the_code_that_each_brings(bundle, tmp_path):
-    """All call it ``scripts``; an `InputError` in it is a class of its own."""
+def test_packaged_bundles_run_the_code_that_each_brings(bundle, tmp_path, monkeypatch):
+    """All call it ``scripts``, as may what this process has read before; an `InputError` in it is a class of its own."""
+    before = ModuleType("scripts")
+    monkeypatch.setitem(sys.modules, "scripts", before)
     for name in ("one", "two"):
         shutil.copytree(bundle, tmp_path / name)
         (tmp_path / name / "scripts").mkdir()
@@ -151,6 +154,7 @@ def test_packaged_bundles_run_the_code_that_each_brings(bundle, tmp_path):
     write(tmp_path / "two", imports=["scripts"], run=["$scripts.refuse()"])
     with pytest.raises(InputError, match="^two$"):
         run_inference(tmp_path / "two", {})
+    assert sys.modules["scripts"] is before
 
 
 def test_weights_are_loaded_as_data(bundle):

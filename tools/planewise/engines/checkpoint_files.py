@@ -63,7 +63,7 @@ class CheckpointFiles:
         #: Epoch whose state ``last.ckpt`` holds, 0 without one.
         self.epoch = 0
         #: How many bytes were written, and how often.
-        self.bytes, self.writes = 0, 0
+        self.bytes, self.times_written = 0, 0
         self._best_epoch, self._best_sum = 0, None
         self._best_waits = False
 
@@ -88,7 +88,7 @@ class CheckpointFiles:
         if new_best:
             self._take_next()
             self._best_epoch = snapshot.best_epoch
-        self.epoch, self.writes = snapshot.epoch, self.writes + 1
+        self.epoch, self.times_written = snapshot.epoch, self.times_written + 1
 
     def read(self) -> dict[str, Any] | None:
         """What ``last.ckpt`` holds, on the CPU (Adam counts its steps there, or waits for a GPU at each); None without it.

@@ -226,8 +226,8 @@ class CheckpointHandler:
     def _finish(self, engine: Engine) -> None:
         self._write_latest()
         self._wait()
-        if self.files.writes:
-            logger.info("checkpoints written %d times, %.1f MB", self.files.writes, self.files.bytes / 1e6)
+        if self.files.times_written:
+            logger.info("checkpoints written %d times, %.1f MB", self.files.times_written, self.files.bytes / 1e6)
         idist.barrier()  # what comes next reads the files in all processes
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:

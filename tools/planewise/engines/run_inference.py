@@ -99,7 +99,8 @@ def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handl
     argv, hook, path = sys.argv, sys.excepthook, sys.path[:]
     # what the weights were trained with does not replace what is given (`planewise.engines.follow_weights`)
     sys.argv = [argv[0], *(f"--{name}" for name in given)]
-    # a packaged bundle has its code in `scripts`, as the next one has
+    # a packaged bundle has its code in `scripts`, as any other has that this process has read
+    others = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "scripts"}
     sys.path.insert(0, str(bundle))
     for logger in loggers:
         logger.setLevel(logging.INFO)
@@ -116,3 +117,4 @@ def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handl
         for name, module in list(sys.modules.items()):
             if (getattr(module, "__file__", None) or "").startswith(f"{bundle}{os.sep}"):
                 del sys.modules[name]
+        sys.modules.update(others)
