@@ -27,6 +27,15 @@ the page that the study is published on follow them, each named by what its capt
 
     <!-- tools/demo comparison: written by tools/measured/write.py; do not edit -->
     <!-- end of what is written -->
+
+What a study says of pretraining is its gains over training from scratch (`gains.py`): a table with a headline, and together
+all headlines and a picture::
+
+    - study: comparison
+      files: [tools/docs/results.md]
+      gains: {title: "Hearts, segmentation", score: mean Dice, unit: labelled exams, table: Paired differences in mean Dice}
+    - all_gains: tools/docs/results/gains.png
+      files: [tools/docs/results.md]
 """
 
 from __future__ import annotations
@@ -47,7 +56,10 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tools.benchmarks.page import with_block  # noqa: E402
+from tools.measured import gains  # noqa: E402
 
+#: Around what is said of all studies.
+ALL_GAINS = "<!-- all gains: written by tools/measured/write.py; do not edit -->"
 #: Around tables of a study.
 BEGIN = "<!-- tools/demo {study}: written by tools/measured/write.py; do not edit -->"
 END = "<!-- end of what is written -->"
@@ -188,9 +200,16 @@ def documents(
     wanted: dict[Path, str] = {}
     for entry in texts:
         for file in entry["files"]:
-            path, study = root / file, entry["study"]
+            path, study = root / file, entry.get("study", "")
             try:
                 document = wanted.get(path) or path.read_text()
+                if "all_gains" in entry:
+                    document = with_block(document, ALL_GAINS, END, gains.headlines(all_gains(texts, records)))
+                if "gains" in entry:
+                    found = gains.Study.of(records[study], entry["gains"])
+                    document = with_block(
+                        document, BEGIN.format(study=study), END, f"{found.headline()}\n\n{found.table()}"
+                    )
                 if "tables" in entry:
                     block = tables_as_markdown(study, entry["tables"], records.get(study))
                     if "figures" in entry:
@@ -202,6 +221,15 @@ def documents(
             except ValueError as error:
                 raise ValueError(f"{file}: {error}") from None
     return wanted
+
+
+def all_gains(texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> list[gains.Study]:
+    """Of every study whose gains stand in a document, in the order of the entries.
+
+    Raises:
+        ValueError: as `gains.Study.of`.
+    """
+    return [gains.Study.of(records[entry["study"]], entry["gains"]) for entry in texts if "gains" in entry]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -218,8 +246,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"kept: tools/measured/{name}.json; now write the documents without --from")
         return 0
     records = {path.stem: json.loads(path.read_text()) for path in HERE.glob("*.json")}
+    texts = yaml.safe_load((HERE / "texts.yaml").read_text())
     try:
-        wanted = documents(yaml.safe_load((HERE / "texts.yaml").read_text()), records)
+        wanted, studies = documents(texts, records), all_gains(texts, records)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
@@ -228,6 +257,12 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.check:
             path.write_text(wanted[path])
         print(f"{'differs' if options.check else 'written'}: {path.relative_to(ROOT)}")
+    for picture in (ROOT / entry["all_gains"] for entry in texts if "all_gains" in entry):
+        if not gains.is_drawn(picture, studies):
+            changed.append(picture)
+            if not options.check:
+                gains.draw(picture, studies)
+            print(f"{'differs' if options.check else 'drawn'}: {picture.relative_to(ROOT)}")
     return int(options.check and bool(changed))
 
 

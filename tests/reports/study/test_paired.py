@@ -1,4 +1,4 @@
-"""Paired differences: from scratch, from multitask, and which of them the draws do not decide."""
+"""Paired differences: from scratch, from multitask, and the verdict on each."""
 
 from __future__ import annotations
 
@@ -27,18 +27,43 @@ SCORES = {
 
 def test_every_method_is_compared_with_scratch_and_with_multitask():
     tables, page = section(SCORES)
-    header = ["labelled exams", "mean", "standard deviation", "95 % interval", "draws that gained", "each draw"]
+    header = [
+        "labelled exams",
+        "mean",
+        "standard deviation",
+        "95 % interval",
+        "draws that gained",
+        "each draw",
+        "verdict",
+    ]
     assert tables["Paired differences in mean Dice"] == [
         header,
-        ["4, multitask less scratch", "+0.200", "0.100", "-0.048 to +0.448", "3 of 3", "+0.100 +0.200 +0.300"],
-        ["4, SimCLR less scratch", "+0.210", "0.010", "+0.185 to +0.235", "3 of 3", "+0.200 +0.210 +0.220"],
+        [
+            "4, multitask less scratch",
+            "+0.200",
+            "0.100",
+            "-0.048 to +0.448",
+            "3 of 3",
+            "+0.100 +0.200 +0.300",
+            "inconclusive",
+        ],
+        ["4, SimCLR less scratch", "+0.210", "0.010", "+0.185 to +0.235", "3 of 3", "+0.200 +0.210 +0.220", "better"],
     ]
     assert tables["Paired differences in mean Dice from multitask"] == [
         header,
-        ["4, SimCLR less multitask", "+0.010", "0.090", "-0.214 to +0.234", "2 of 3", "+0.100 +0.010 -0.080"],
+        [
+            "4, SimCLR less multitask",
+            "+0.010",
+            "0.090",
+            "-0.214 to +0.234",
+            "2 of 3",
+            "+0.100 +0.010 -0.080",
+            "inconclusive",
+        ],
     ]
-    words = re.findall(r"do not decide between the two \(the interval holds zero\): ([^<]*)\.<", page.html(""))
-    assert words == ["4: multitask less scratch", "4: SimCLR less multitask"]
+    # half the intervals: .248 and .025, so their median .137; and .224
+    said = re.findall(r"wider than ([.\d]+) to either side.*?(\d of \d) leave zero out", page.html(""))
+    assert said == [("0.137", "1 of 2"), ("0.224", "0 of 1")]
 
 
 def test_of_scratch_and_multitask_alone_there_is_one_table():
@@ -46,10 +71,10 @@ def test_of_scratch_and_multitask_alone_there_is_one_table():
     assert list(tables) == ["Paired differences in mean Dice"]
 
 
-def test_one_draw_has_no_interval_and_decides_nothing():
+def test_one_draw_has_no_interval_and_measures_nothing():
     tables, page = section({("none", 1): {0: 0.4}, ("multitask", 1): {0: 0.7}})
-    assert tables["Paired differences in mean Dice"][1][1:4] == ["+0.300", "-", "-"]
-    assert "do not decide" in page.html("")
+    assert tables["Paired differences in mean Dice"][1][1:] == ["+0.300", "-", "-", "1 of 1", "+0.300", "not measured"]
+    assert "is not measured" in page.html("") and "leave zero out" not in page.html("")
     assert "<img" not in page.html(""), "lines between single draws"
     _, page = section(SCORES)
     assert "<img" in page.html("")
@@ -114,18 +139,23 @@ def test_rows_are_named_by_their_number_of_labelled_exams():
     assert paired._by_labels(paired.Compared(*row) for row in rows) == said
 
 
-def test_many_intervals_are_expected_to_leave_zero_out_by_luck():
-    methods = [f"m{number}" for number in range(12)]
-    scores = {("none", 4): {0: 0.40, 1: 0.50, 2: 0.60}}
-    # half of them gain .01 in each draw but for a thousandth, the others nothing on average
-    for number, method in enumerate(methods):
-        gains = (0.01, 0.011, 0.009) if number % 2 else (0.1, -0.1, 0.0)
-        scores[method, 4] = {draw: scores["none", 4][draw] + gain for draw, gain in enumerate(gains)}
-    page = section(scores)[1].html("")
-    assert (
-        "6 of 12 intervals leave zero out. Where no method differs, one in twenty does, so about 1 of so many." in page
+@pytest.mark.parametrize(
+    ("gain", "lower", "said"), [(0.2, False, "better"), (0.2, True, "worse"), (-0.2, True, "better")]
+)
+def test_a_distance_is_better_where_it_is_lower(gain, lower, said):
+    tables, _ = tables_of(
+        SimpleNamespace(
+            add=lambda page, study: paired.add_paired(
+                page,
+                {("none", 4): {0: 1.0, 1: 2.0}, ("a", 4): {0: 1.0 + gain, 1: 2.01 + gain}},
+                "distance",
+                None,
+                lower,
+            )
+        ),
+        None,
     )
-    assert "leave zero out" not in section(SCORES)[1].html("")
+    assert tables["Paired differences in distance"][1][-1] == said
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,6 @@ from planewise.reports.study_figures import method_name, paired_draws
 Scores = Mapping[tuple[str, int], Mapping[int, float]]
 #: What all methods are compared with. A method is compared with scratch once.
 _BASELINES = ("none", "multitask")
-#: From so many intervals on, the page says how many leave zero out by luck.
-_MANY = 10
 
 
 class Compared(NamedTuple):
@@ -49,22 +48,36 @@ class Difference:
         return cls(float(differences.mean()), *interval(differences))
 
     @property
+    def is_measured(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
+
+    @property
     def is_decided(self) -> bool:
         """Whether the interval leaves zero out."""
         return self.low > 0 or self.high < 0
 
+    def verdict(self, lower_is_better: bool = False) -> str:
+        """``"better"`` or ``"worse"`` if the interval leaves zero out, ``"inconclusive"`` if it holds zero, ``"not
+        measured"`` without one."""
+        if not self.is_measured:
+            return "not measured"
+        if not self.is_decided:
+            return "inconclusive"
+        return "better" if (self.mean < 0) == lower_is_better else "worse"
+
     @property
     def interval_in_words(self) -> str:
         """A cell of a table."""
-        return "-" if math.isnan(self.low) else f"{self.low:+.3f} to {self.high:+.3f}"
+        return f"{self.low:+.3f} to {self.high:+.3f}" if self.is_measured else "-"
 
 
 def add_paired(
     page: Page, scores: Scores, name: str, repeats: Mapping[str, str] | None = None, lower_is_better: bool = False
 ) -> None:
     """A table and a picture of what each method gained over ``none``, and one of what it has over ``multitask``, if there
-    are draws of both and more than these two methods; and in words which differences the draws do not decide, and which
-    are larger than those of two pretrainings that differ in their seed alone.
+    are draws of both and more than these two methods; and which differences are larger than those of two pretrainings that
+    differ in their seed alone.
 
     Args:
         page: the page to add to.
@@ -99,7 +112,8 @@ def add_differences(
     compared: Iterable[Compared],
     lower_is_better: bool = False,
 ) -> dict[Compared, Difference]:
-    """A table of differences draw by draw, and in words which of them the draws do not decide; nothing without shared draws.
+    """A table of differences draw by draw with a verdict on each, and how many verdicts luck makes; nothing without shared
+    draws.
 
     Args:
         page: the page to add to.
@@ -127,22 +141,30 @@ def add_differences(
                 found[one].interval_in_words,
                 f"{(differences < 0 if lower_is_better else differences > 0).sum()} of {len(differences)}",
                 " ".join(f"{value:+.3f}" for value in differences),
+                found[one].verdict(lower_is_better),
             )
         )
     if rows:
-        header = ["labelled exams", "mean", "standard deviation", "95 % interval", "draws that gained", "each draw"]
+        header = [
+            "labelled exams",
+            "mean",
+            "standard deviation",
+            "95 % interval",
+            "draws that gained",
+            "each draw",
+            "verdict",
+        ]
         page.table(title, header, rows)
-    undecided = [one for one, difference in found.items() if not difference.is_decided]
-    if undecided:
+    measured = [difference for difference in found.values() if difference.is_measured]
+    if len(measured) < len(found):
+        page.add("<p class=note>A single draw has no interval: such a difference may be luck, and is not measured.</p>")
+    if measured:
+        half = median((difference.high - difference.low) / 2 for difference in measured)
+        decided = sum(difference.is_decided for difference in measured)
         page.add(
-            "<p class=note>These draws do not decide between the two (the interval holds zero): "
-            f"{_by_labels(undecided)}.</p>"
-        )
-    decided = len(found) - len(undecided)
-    if decided and len(found) >= _MANY:
-        page.add(
-            f"<p class=note>{decided} of {len(found)} intervals leave zero out. Where no method differs, one in twenty "
-            f"does, so about {len(found) / 20:.0f} of so many.</p>"
+            "<p class=note>Better or worse: the 95 % interval of the difference leaves zero out. Half of these intervals are "
+            f"wider than {half:.3f} to either side: smaller differences are not seen with so few draws. {decided} of "
+            f"{len(measured)} leave zero out; where no method differs, one in twenty does.</p>"
         )
     return found
 

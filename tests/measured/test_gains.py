@@ -1,0 +1,74 @@
+"""What is said of studies follows from their records."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from tools.measured import gains
+from tools.measured import write as measured
+
+ENTRY = {"title": "Hearts", "score": "mean Dice", "unit": "labelled exams", "table": "Paired"}
+
+
+def study(**changed: object) -> gains.Study:
+    def row(mean: str, interval: str, verdict: str) -> dict[str, str]:
+        return {"mean": mean, "95 % interval": interval, "verdict": verdict}
+
+    rows = {
+        "4, a less scratch": row("+0.200", "+0.100 to +0.300", "better"),
+        "4, b less scratch": row("-0.100", "-0.150 to -0.050", "worse"),
+        "16, a less scratch": row("+0.050", "-0.010 to +0.110", "inconclusive"),
+        "16, b less scratch": row("+0.010", "-", "not measured"),
+        "4, a again less scratch": row("+0.300", "+0.200 to +0.400", "better"),
+        "4, a less b": row("+0.300", "+0.200 to +0.400", "better"),
+    }
+    return gains.Study.of({"tables": {"Paired": rows}}, ENTRY | changed)
+
+
+def test_a_headline_counts_pretexts_and_neither_controls_nor_second_seeds():
+    said = "4 (most: a, +0.200), 1 worse (most: b, -0.100); none of 2 better with 16."
+    assert study().headline() == f"**Hearts**, mean Dice by labelled exams: 1 of 2 better with {said}"
+    assert "1 of 1 better with 4 (most: a, +0.200); none of 1 better with 16." in study(controls=["b"]).headline()
+    assert study(controls=["a"], names={"b": "c"}).methods == ["a", "c", "a again"]
+
+
+def test_a_table_marks_each_verdict():
+    assert study().table().splitlines()[2:] == [
+        "| a | **+0.200** | +0.050 |",
+        "| b | *-0.100* | (+0.010) |",
+        "| a again | **+0.300** |  |",
+    ]
+
+
+def test_what_luck_would_make_is_said_of_what_is_measured():
+    assert "3 of 4 intervals leave zero out" in gains.headlines([study()])
+
+
+def test_a_table_or_row_that_is_nowhere_is_an_error():
+    with pytest.raises(ValueError, match="there is no table Other; there are Paired"):
+        study(table="Other")
+    with pytest.raises(ValueError, match="Paired has no row that ends with: less multitask"):
+        study(baseline="multitask")
+
+
+def test_a_picture_is_drawn_anew_when_a_number_changes(tmp_path):
+    gains.draw(tmp_path / "gains.png", [study()])
+    assert gains.is_drawn(tmp_path / "gains.png", [study()])
+    assert not gains.is_drawn(tmp_path / "gains.png", [study(names={"b": "c"})])
+    assert not gains.is_drawn(tmp_path / "none.png", [study()])
+
+
+def test_no_number_of_the_results_page_stands_outside_of_what_is_written():
+    """But sizes, seconds and the like, which these name."""
+    text = (measured.ROOT / "tools/docs/results.md").read_text()
+    prose = re.sub(r"<!-- .*?written by.*?<!-- end of what is written -->", "", text, flags=re.S)
+    assert not re.findall(r"(?<![\w/])[-+]?0?\.\d+", prose)
+    titles = [
+        entry["gains"]["title"]
+        for entry in yaml.safe_load((measured.HERE / "texts.yaml").read_text())
+        if "gains" in entry
+    ]
+    assert all(text.count(f"**{title}") == 2 for title in titles) and len(titles) == 8

@@ -1,0 +1,203 @@
+"""What studies say of pretraining, from their records: a headline each, a table of gains, and one picture of all.
+
+`write.py` puts them into documents. Verdicts are those of the study's own page (`planewise.reports.study.paired`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: How each verdict looks in a cell of a table.
+CELLS = {"better": "**{}**", "worse": "*{}*", "inconclusive": "{}", "not measured": "({})"}
+#: The colour of each verdict in the picture.
+COLOURS = {"better": "#1b7f3b", "worse": "#c0392b", "inconclusive": "#8a8a8a", "not measured": "#c4c4c4"}
+_MARKERS = "os^Dv"
+_HASH = "planewise records"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A method's score less that of training from scratch, with so many labelled exams.
+
+    Attributes:
+        count: number of labelled exams.
+        method: as tables call it.
+        mean: over the draws.
+        low, high: the 95 % interval, None of one draw.
+        verdict: ``"better"``, ``"worse"``, ``"inconclusive"`` or ``"not measured"``.
+    """
+
+    count: int
+    method: str
+    mean: float
+    low: float | None
+    high: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's gains.
+
+    Attributes:
+        title: what was learned, on what.
+        score: what the gains are differences of.
+        unit: what is counted, in the plural.
+        gains: of all methods and counts, in the page's order.
+        controls: methods that are no pretexts, or a pretext again.
+    """
+
+    title: str
+    score: str
+    unit: str
+    gains: list[Gain]
+    controls: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any], entry: Mapping[str, Any]) -> Study:
+        """From a record, as an entry of ``texts.yaml`` says: ``title``, ``score``, ``unit``, ``table``; ``baseline``, a
+        regular expression of what the gains are over (scratch); ``names``, other names for methods; ``controls``.
+
+        Raises:
+            ValueError: the record has no such table, or it has no such row.
+        """
+        if entry["table"] not in record["tables"]:
+            raise ValueError(f"there is no table {entry['table']}; there are {', '.join(record['tables'])}")
+        row_name = re.compile(rf"(\d+), (.+) less {entry.get('baseline', 'scratch')}")
+        gains = []
+        for name, row in record["tables"][entry["table"]].items():
+            if not (found := row_name.fullmatch(name)):
+                continue
+            limits = re.fullmatch(r"(\S+) to (\S+)", row["95 % interval"])
+            low, high = map(float, limits.groups()) if limits else (None, None)
+            method = entry.get("names", {}).get(found[2], found[2])
+            gains.append(Gain(int(found[1]), method, float(row["mean"]), low, high, row["verdict"]))
+        if not gains:
+            raise ValueError(f"{entry['table']} has no row that ends with: less {entry.get('baseline', 'scratch')}")
+        again = {gain.method for gain in gains if gain.method.endswith(" again")}
+        return cls(entry["title"], entry["score"], entry["unit"], gains, again | set(entry.get("controls", ())))
+
+    @property
+    def counts(self) -> list[int]:
+        """Numbers of labelled exams, ascending."""
+        return sorted({gain.count for gain in self.gains})
+
+    @property
+    def methods(self) -> list[str]:
+        """In the page's order."""
+        return list(dict.fromkeys(gain.method for gain in self.gains))
+
+    def headline(self) -> str:
+        """How many pretexts are better and worse than training from scratch, and the largest of each, by count."""
+        pretexts = [gain for gain in self.gains if gain.method not in self.controls]
+        if all(gain.verdict == "not measured" for gain in pretexts):
+            return f"**{self.title}: not measured**, with one draw of the labels."
+        texts = []
+        for count in self.counts:
+            here = [gain for gain in pretexts if gain.count == count]
+            better = [gain for gain in here if gain.verdict == "better"]
+            worse = [gain for gain in here if gain.verdict == "worse"]
+            texts.append(f"{len(better) or 'none'} of {len(here)} better with {count}")
+            if better:
+                best = max(better, key=lambda gain: gain.mean)
+                texts[-1] += f" (most: {best.method}, {best.mean:+.3f})"
+            if worse:
+                worst = min(worse, key=lambda gain: gain.mean)
+                texts[-1] += f", {len(worse)} worse (most: {worst.method}, {worst.mean:+.3f})"
+        return f"**{self.title}**, {self.score} by {self.unit}: {'; '.join(texts)}."
+
+    def table(self) -> str:
+        """Methods by counts, in Markdown."""
+        cells = {(gain.method, gain.count): CELLS[gain.verdict].format(f"{gain.mean:+.3f}") for gain in self.gains}
+        lines = [
+            f"| {self.score} over scratch, by {self.unit} | {' | '.join(map(str, self.counts))} |",
+            "|---|" + "--:|" * len(self.counts),
+        ]
+        for method in self.methods:
+            lines.append(f"| {method} | {' | '.join(cells.get((method, count), '') for count in self.counts)} |")
+        return "\n".join(lines) + "\n"
+
+
+def headlines(studies: Sequence[Study]) -> str:
+    """A list in Markdown, and how many verdicts luck would make."""
+    measured = [gain for study in studies for gain in study.gains if gain.verdict != "not measured"]
+    decided = [gain for gain in measured if gain.verdict != "inconclusive"]
+    lines = [f"- {study.headline()}" for study in studies]
+    lines += [
+        "",
+        f"In all, {len(decided)} of {len(measured)} intervals leave zero out; luck alone makes one in twenty do so.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def fingerprint(studies: Iterable[Study]) -> str:
+    """Of all that the picture shows."""
+    shown = [[study.title, study.score, study.unit, [vars(gain) for gain in study.gains]] for study in studies]
+    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
+
+
+def is_drawn(path: Path, studies: Sequence[Study]) -> bool:
+    """Whether a picture shows these gains."""
+    from PIL import Image
+
+    return path.is_file() and Image.open(path).info.get(_HASH) == fingerprint(studies)
+
+
+def draw(path: Path, studies: Sequence[Study]) -> None:
+    """A panel for each study: each method's mean gain over training from scratch with its 95 % interval.
+
+    Intervals that are wider than the panel are cut.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    columns = 2
+    pairs = [studies[start : start + columns] for start in range(0, len(studies), columns)]
+    heights = [max(len(study.methods) for study in pair) + 4 for pair in pairs]
+    figure = Figure(figsize=(11, 0.25 * sum(heights) + 0.8), layout="constrained")
+    grid = figure.subplots(len(pairs), columns, squeeze=False, height_ratios=heights)
+    for axes, study in zip(grid.flat, studies, strict=False):
+        places = {method: place for place, method in enumerate(study.methods)}
+        reach = 1.4 * max(abs(gain.mean) for gain in study.gains)
+        for gain in study.gains:
+            number = study.counts.index(gain.count)
+            place = places[gain.method] + 0.7 * ((number + 0.5) / len(study.counts) - 0.5)
+            colour = COLOURS[gain.verdict]
+            if gain.low is not None:
+                axes.plot([gain.low, gain.high], [place, place], color=colour, lw=1.2, zorder=1)
+            filled = colour if gain.verdict in ("better", "worse") else "white"
+            axes.plot([gain.mean], [place], _MARKERS[number], ms=4.5, mec=colour, mfc=filled, mew=1.1, zorder=2)
+        axes.axvline(0, color="k", lw=0.8, zorder=0)
+        axes.set_xlim(-reach, reach)
+        axes.set_ylim(len(places) - 0.5, -0.5)
+        axes.set_yticks(range(len(places)), list(places), fontsize="small")
+        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="x", labelsize="small")
+        axes.set_title(study.title, fontsize="medium", loc="left", fontweight="bold", pad=18)
+        axes.set_xlabel(f"{study.score} over scratch, by {study.unit}", fontsize="small")
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+        counts = [
+            Line2D([], [], marker=marker, ls="", color="0.4", ms=4.5, label=str(count))
+            for marker, count in zip(_MARKERS, study.counts, strict=False)
+        ]
+        axes.legend(
+            handles=counts, ncols=len(counts), fontsize="small", loc="lower left", bbox_to_anchor=(-0.02, 0.98), frameon=False,
+            handletextpad=0, columnspacing=1,
+        )  # fmt: skip
+    for axes in grid.flat[len(studies) :]:
+        axes.set_visible(False)
+    verdicts = [
+        Line2D(
+            [], [], marker="o", color=colour, mfc=colour if verdict in ("better", "worse") else "white", label=verdict
+        )
+        for verdict, colour in COLOURS.items()
+    ]
+    figure.legend(handles=verdicts, loc="outside upper center", ncols=len(COLOURS), frameon=False)
+    figure.savefig(path, dpi=80, metadata={_HASH: fingerprint(studies)})
