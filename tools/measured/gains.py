@@ -131,7 +131,7 @@ def headlines(studies: Sequence[Study]) -> str:
     lines = [f"- {study.headline()}" for study in studies]
     lines += [
         "",
-        f"In all, {len(decided)} of {len(measured)} intervals leave zero out; luck alone makes one in twenty do so.",
+        f"In all, {len(decided)} of {len(measured)} intervals leave zero out; by luck one in twenty would.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -187,10 +187,8 @@ def draw(path: Path, studies: Sequence[Study]) -> None:
             Line2D([], [], marker=marker, ls="", color="0.4", ms=4.5, label=str(count))
             for marker, count in zip(_MARKERS, study.counts, strict=False)
         ]
-        axes.legend(
-            handles=counts, ncols=len(counts), fontsize="small", loc="lower left", bbox_to_anchor=(-0.02, 0.98), frameon=False,
-            handletextpad=0, columnspacing=1,
-        )  # fmt: skip
+        place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 0.98), "frameon": False}
+        axes.legend(handles=counts, ncols=len(counts), fontsize="small", handletextpad=0, columnspacing=1, **place)
     for axes in grid.flat[len(studies) :]:
         axes.set_visible(False)
     verdicts = [
