@@ -307,6 +307,23 @@ def test_places_that_are_in_use_are_refused(run, tmp_path):
         package_bundle(tmp_path, run, tmp_path / "dist", **SAID)
 
 
+@pytest.mark.parametrize("link", ["docs/notes.txt", "docs/more", "configs/more.json", "configs/more.yaml", "LICENSE"])
+def test_a_link_out_of_the_bundle_is_refused_and_one_within_is_followed(link, run, tmp_path):
+    copy = shutil.copytree(source(NAME), tmp_path / "bundles" / NAME, ignore=shutil.ignore_patterns("models", "eval"))
+    secret = tmp_path / "secret"
+    secret.write_text("seed: 1")
+    (copy / link).unlink(missing_ok=True)
+    (copy / link).symlink_to(secret)
+    with pytest.raises(InputError, match=f"{copy / link} leads out of the bundle, to {secret}"):
+        package_bundle(copy, run, tmp_path / "dist", **SAID)
+    assert not (tmp_path / "dist").exists()
+    if link == "docs/notes.txt":
+        (copy / link).unlink()
+        (copy / link).symlink_to("data_license.txt")
+        done = package_bundle(copy, run, tmp_path / "dist", **SAID)
+        assert (done.folder / link).read_bytes() == (copy / "docs/data_license.txt").read_bytes()
+
+
 def test_scores_that_a_person_names(run, tmp_path):
     scores = tmp_path / "scores.json"
     scores.write_text('{"dice": {"mean": 0.5, "sd": 0.1, "median": 0.6}, "auc": null}')

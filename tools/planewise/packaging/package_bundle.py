@@ -81,11 +81,13 @@ def package_bundle(
 
     Raises:
         InputError: there are no weights, they do not fit the network or come from another bundle's run; they have no
-            scores; the metadata fails its schema or is of another network; a folder cannot be written to or is in use.
+            scores; the metadata fails its schema or is of another network; a folder cannot be written to or is in use; a
+            symbolic link leads out of the bundle.
     """
     source = Bundle(bundle)
     if source.is_packaged:
         raise InputError(f"{source.folder} is packaged already; name the bundle in the repository")
+    _check_links(source.folder)
     place = _place(source, Path(dist).expanduser())
     file = Path(weights_path(source.folder if weights is None else weights))
     run = Run.of_weights(file)
@@ -121,6 +123,16 @@ def package_bundle(
         if zoo_url:
             say(f"to be put at {zoo_url}: {', '.join(apart) or 'nothing, no file is over 25 MB'}")
     return result
+
+
+def _check_links(folder: Path) -> None:
+    """Refuse links to files outside the bundle: the package would carry a copy of what they lead to."""
+    for path in (folder / "LICENSE", *(path for name in ("configs", "docs") for path in (folder / name).rglob("*"))):
+        if not path.resolve().is_relative_to(folder):
+            raise InputError(
+                f"{path} leads out of the bundle, to {path.resolve()}, and the package would hold a copy of that; replace "
+                "the link with the file, or remove it"
+            )
 
 
 def _place(source: Bundle, dist: Path) -> Path:
