@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gzip
 import json
 import math
 import os
@@ -19,6 +20,7 @@ import yaml
 from planewise.commands import app
 from planewise.errors import InputError
 from planewise.own_exams import heart_bundles, segment_exams
+from planewise.preprocessing.exam_name import exam_of
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import datalist_for, phantoms, run_bundle  # noqa: F401  (a fixture)
@@ -119,7 +121,8 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     # the package has a function of the module's name
     monkeypatch.setattr(sys.modules["planewise.own_exams.segment_exams"], "run_inference", segmented)
     # any file will do for weights that nobody reads
-    outcome = run("segment", tmp_path / "heart.nii.gz", "-o", tmp_path / "out", "--weights", tmp_path / "heart.nii.gz")
+    heart = tmp_path / "heart.nii.gz"
+    outcome = run("segment", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names")
     assert outcome.exit_code == 0, outcome.output
     # 36 voxels of 0.04 ml, and 64 of muscle
     assert "LV: volume 1 ml\n" in outcome.output and "myocardium: volume 3 ml, mass 3 g" in outcome.output
@@ -142,12 +145,39 @@ def test_of_several_exams_one_that_cannot_be_read_costs_itself(command, runs, tm
     weights = runs / (PLANS if command == "plan" else SEGMENTS)
     outcome = run(command, folder, "-o", tmp_path / "out", "--weights", weights, "--device", "cpu")
     assert outcome.exit_code == 0, outcome.output
-    assert [page.parent.name for page in tmp_path.glob("out/*/index.html")] == ["b"]
+    hidden = exam_of({"image": str(folder / "b.nii.gz")})
+    assert [page.parent.name for page in tmp_path.glob("out/*/index.html")] == [hidden]
     assert re.search(r"^Exam \w+ is left out \(1 of 2\): image: the volume cannot be read", outcome.output, re.M)
-    assert outcome.output.count("left out") == 1 and "Exam b, " in outcome.output
+    assert outcome.output.count("left out") == 1 and f"Exam {hidden}, " in outcome.output
     (folder / "b.nii.gz").write_bytes(b"nothing of an image")
     outcome = run(command, folder, "-o", tmp_path / "none", "--weights", weights, "--device", "cpu")
     assert outcome.exit_code == 1 and "none of the 2 inputs can be read" in outcome.output
+
+
+@pytest.mark.parametrize("command", ["plan", "segment"])
+@pytest.mark.parametrize("phases", [1, 2])
+def test_a_files_name_stays_out_of_what_is_made_of_it(command, phases, runs, tmp_path):
+    """Of one volume and of several in a folder: in no path, no content, and not on the terminal, unless it is asked for."""
+    hearts = tmp_path / "in"
+    hearts.mkdir()
+    noise = np.random.default_rng(0).normal(size=(40, 40, 4)).astype(np.float32)
+    for phase in range(phases):
+        nibabel.save(nibabel.Nifti1Image(noise, np.diag([2.0, 2.0, 10.0, 1.0])), hearts / f"Doe_Jane{phase}.nii.gz")
+    given = hearts if phases > 1 else hearts / "Doe_Jane0.nii.gz"
+    weights = ("--weights", runs / (PLANS if command == "plan" else SEGMENTS), "--device", "cpu")
+    outcome = run(command, given, "-o", tmp_path / "out", *weights)
+    assert outcome.exit_code == 0, outcome.output
+    pages = list((tmp_path / "out").glob("*/index.html"))
+    assert {page.parent.name for page in pages} == {exam_of({"image": str(file)}) for file in hearts.iterdir()}
+    assert len(pages) == phases and "Jane" not in outcome.output
+    for file in (tmp_path / "out").rglob("*"):
+        assert "Jane" not in str(file)
+        if file.is_file():
+            content = file.read_bytes()
+            assert b"Jane" not in (gzip.decompress(content) if file.suffix == ".gz" else content), file
+    outcome = run(command, given, "-o", tmp_path / "named", *weights, "--keep-names")
+    assert outcome.exit_code == 0 and "Exam Doe_Jane0, " in outcome.output, outcome.output
+    assert "Doe_Jane0" in (tmp_path / "named/Doe_Jane0/index.html").read_text()
 
 
 def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, monkeypatch):
@@ -169,7 +199,8 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
         return []
 
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", planned)
-    outcome = run("plan", tmp_path / "heart.nii.gz", "-o", tmp_path / "out", "--weights", tmp_path / "heart.nii.gz")
+    heart = tmp_path / "heart.nii.gz"
+    outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names")
     assert outcome.exit_code == 0, outcome.output
     within = (
         "9 of 10 such planes lie within 5.6 deg and 1.7 mm of the right one (9 phantom exams); slices 1 and 3 disagree"
@@ -210,7 +241,8 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
 
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", planned)
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "load_stack", loaded)
-    outcome = run("plan", tmp_path / "heart.nii.gz", "-o", tmp_path / "out", "--weights", tmp_path / "heart.nii.gz")
+    heart = tmp_path / "heart.nii.gz"
+    outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names")
     assert outcome.exit_code == 0, outcome.output
     # 8 mm along a normal that is 30 degrees off: 6.9 mm
     assert "  2ch: plane, agreement 0.90; 30.0 deg and 6.9 mm from the plane that was acquired\n" in outcome.output
@@ -270,7 +302,7 @@ def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, h
         return []
 
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", seen)
-    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "stacks_in", lambda path: [])
+    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "stacks_in", lambda path, keep_names: [])
     weights = tmp_path / "weights.pt"
     weights.touch()
     run("plan", tmp_path, "-o", tmp_path / "out", "--weights", weights, "--heart", weights, *given)

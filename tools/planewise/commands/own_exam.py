@@ -22,6 +22,13 @@ BundlesFolder = Annotated[
     Path | None,
     typer.Option(help="Folder with the bundles. Default: that of the clone.", show_default=False),
 ]
+KeepNames = Annotated[
+    bool,
+    typer.Option(
+        "--keep-names",
+        help="Call results of NIfTI files by the files' names, which may be people's, in place of a hash.",
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU if there is one.", show_default=False)]
 
 

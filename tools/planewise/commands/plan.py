@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from planewise.commands.own_exam import BundlesFolder, Device, ExamPath, OutputFolder, show_pages
+from planewise.commands.own_exam import BundlesFolder, Device, ExamPath, KeepNames, OutputFolder, show_pages
 
 
 def plan(
@@ -30,6 +30,7 @@ def plan(
             show_default=False,
         ),
     ] = None,
+    keep_names: KeepNames = False,
     bundles: BundlesFolder = None,
     device: Device = None,
 ) -> None:
@@ -52,7 +53,14 @@ def plan(
         from planewise.own_exams import plan_exams  # here: it imports MONAI, and --help should not wait
 
         return plan_exams(
-            exam, output, weights=weights, heart=heart, min_obliquity=min_obliquity, bundles=bundles, device=device
+            exam,
+            output,
+            weights=weights,
+            heart=heart,
+            min_obliquity=min_obliquity,
+            keep_names=keep_names,
+            bundles=bundles,
+            device=device,
         )
 
     show_pages("plan", "planning", make)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from planewise.commands.own_exam import BundlesFolder, Device, OutputFolder, show_pages
+from planewise.commands.own_exam import BundlesFolder, Device, KeepNames, OutputFolder, show_pages
 from planewise.commands.terminal import progress_bar, refusals
 from planewise.exams.words import count_of
 
@@ -34,6 +34,7 @@ def segment(
         Path | None,
         typer.Option(help="A run's folder, or a checkpoint. Default: what ships.", show_default=False),
     ] = None,
+    keep_names: KeepNames = False,
     bundles: BundlesFolder = None,
     device: Device = None,
 ) -> None:
@@ -65,7 +66,7 @@ def segment(
     def make():
         from planewise.own_exams import segment_exams  # here: it imports MONAI, and --help should not wait
 
-        return segment_exams(exam, output, weights=weights, bundles=bundles, device=device)
+        return segment_exams(exam, output, weights=weights, keep_names=keep_names, bundles=bundles, device=device)
 
     show_pages("segment", "segmenting", make)
 

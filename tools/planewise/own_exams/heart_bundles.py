@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +72,7 @@ class LoadedStack:
     """A stack that was read.
 
     Attributes:
-        name: what its results are called: the exam's hash, or a file's stem.
+        name: what its results are called: the exam's hash, or a file's stem where names are kept.
         image: ``(i, j, slices)``, with its affine.
         affines: of the slices, RAS+, mm.
         acquired: views of the exam to their planes.
@@ -80,8 +84,13 @@ class LoadedStack:
     acquired: Mapping[str, Mapping[str, Sequence[float]]]
 
 
-def stacks_in(path: Path, phases: str = "ed") -> list[dict[str, Any]]:
+def stacks_in(path: Path, phases: str = "ed", keep_names: bool = False) -> list[dict[str, Any]]:
     """The stacks of a folder, a volume or a datalist, as of `find_inputs`.
+
+    Args:
+        phases: as of `find_inputs`.
+        keep_names: call a person's own volume by its file's name, which may be the person's; False calls it by its hash, as
+            a DICOM exam is.
 
     Raises:
         InputError: there is none, or one of a single slice, of which nothing can be planned or measured.
@@ -95,7 +104,40 @@ def stacks_in(path: Path, phases: str = "ed") -> list[dict[str, Any]]:
             f"{which} no stack, only single slices; planes and volumes come from three short-axis slices or more. Name a "
             "folder that holds such a stack, or leave these exams out"
         )
-    return found
+    return found if keep_names else [{**item, "exam": exam_of(item)} for item in found]
+
+
+@contextmanager
+def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path) -> Iterator[Path]:
+    """The ``input`` that gives a bundle the stacks of a path under the names that they have.
+
+    Args:
+        stacks: of `stacks_in`.
+        path: where they are.
+    """
+    if any("exam" in item and not isinstance(item["image"], list) for item in stacks):
+        with private_datalist({"test": slices_of(stacks)}) as datalist:
+            yield datalist
+    else:  # what a bundle finds there has these names already
+        yield path
+
+
+def slices_of(stacks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Items of a datalist: volumes as they are, stacks as their slices."""
+    return [entry for item in stacks for entry in (item["image"] if isinstance(item["image"], list) else [item])]
+
+
+@contextmanager
+def private_datalist(content: Mapping[str, Any]) -> Iterator[Path]:
+    """A datalist for a moment; it holds paths, so it is its owner's alone and not among the results."""
+    handle, name = tempfile.mkstemp(suffix=".json")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        yield Path(name)
+    finally:
+        with suppress(OSError):
+            os.unlink(name)
 
 
 def load_stack(item: Mapping[str, Any]) -> LoadedStack:

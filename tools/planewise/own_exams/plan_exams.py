@@ -17,6 +17,7 @@ from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
     MadePage,
+    asked_for,
     bundles_folder,
     load_stack,
     needed_weights,
@@ -39,6 +40,7 @@ def plan_exams(
     weights: Path | None = None,
     heart: Path | None = None,
     min_obliquity: float | None = None,
+    keep_names: bool = False,
     bundles: Path | None = None,
     device: str | None = None,
 ) -> list[MadePage]:
@@ -51,6 +53,7 @@ def plan_exams(
         output: folder.
         weights, heart: weights of the two bundles; None takes those that ship.
         min_obliquity: as of `planewise.evaluation.PlanViewsd`; None takes the planning bundle's.
+        keep_names: as of `stacks_in`.
         bundles: folder of the bundles; None takes the clone's.
         device: None takes the bundles' own choice.
 
@@ -61,12 +64,13 @@ def plan_exams(
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
     plans = needed_weights(folder / PLANS, weights)
     segments = weights_of(folder / SEGMENTS, heart)
-    stacks = stacks_in(path)
-    common = {"input": path, "output_dir": output, "device": device}
-    asked = {PLANS: {**common, "weights": plans, "min_obliquity": min_obliquity}}
+    stacks = stacks_in(path, keep_names=keep_names)
+    asked = {PLANS: {"weights": plans, "min_obliquity": min_obliquity}}
     if segments is not None:
-        asked[SEGMENTS] = {**common, "weights": segments}
-    said = [line for name, settings in asked.items() for line in run_inference(folder / name, settings)]
+        asked[SEGMENTS] = {"weights": segments}
+    with asked_for(stacks, path) as input:
+        common = {"input": input, "output_dir": output, "device": device}
+        said = [line for name, settings in asked.items() for line in run_inference(folder / name, common | settings)]
     done = []
     for stack in map(load_stack, read_exams(stacks, said)):
         plan = json.loads((output / stack.name / "plan.json").read_text())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -28,7 +26,15 @@ from planewise.exams.split import SECTIONS
 from planewise.exams.volumes import SAME_GRID
 from planewise.locks import claim_folder
 from planewise.networks import weights_path
-from planewise.own_exams.heart_bundles import SEGMENTS, STRUCTURES, bundles_folder, mask_file, needed_weights
+from planewise.own_exams.heart_bundles import (
+    SEGMENTS,
+    STRUCTURES,
+    bundles_folder,
+    mask_file,
+    needed_weights,
+    private_datalist,
+    slices_of,
+)
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_json
 from planewise.unreadable import UNREADABLE
@@ -186,20 +192,10 @@ class _Segmenter:
         return done
 
     def _run(self, todo: Sequence[Mapping[str, Any]], done: int, total: int) -> list[str]:
-        items = [
-            entry for item in todo for entry in (item["image"] if isinstance(item["image"], list) else [dict(item)])
-        ]
-        # it holds paths: its owner's alone, as mkstemp makes it
-        handle, name = tempfile.mkstemp(suffix=".json", dir=self.output)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"training": items}, file)
-            settings = {**self.settings, "input": name}
+        with private_datalist({"training": slices_of(todo)}) as datalist:
+            settings = {**self.settings, "input": datalist}
             counted = itertools.count(done + 1)
             return run_inference(self.bundle, settings, watch=lambda: self.progress(next(counted), total))
-        finally:
-            with suppress(OSError):
-                os.unlink(name)
 
 
 def _inputs(path: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
     MadePage,
+    asked_for,
     bundles_folder,
     load_stack,
     needed_weights,
@@ -34,6 +35,7 @@ def segment_exams(
     output: Path,
     *,
     weights: Path | None = None,
+    keep_names: bool = False,
     bundles: Path | None = None,
     device: str | None = None,
 ) -> list[MadePage]:
@@ -45,6 +47,7 @@ def segment_exams(
         path: folder of DICOM files, or a volume.
         output: folder.
         weights: None takes those that ship.
+        keep_names: as of `stacks_in`.
         bundles: folder of the bundles; None takes the clone's.
         device: None takes the bundle's own choice.
 
@@ -54,10 +57,11 @@ def segment_exams(
     keep_quiet()
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
     used = needed_weights(folder / SEGMENTS, weights)
-    stacks = stacks_in(path, "all")
+    stacks = stacks_in(path, "all", keep_names)
     masks = output / "masks"
-    settings = {"input": path, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
-    said = run_inference(folder / SEGMENTS, settings)
+    with asked_for(stacks, path) as input:
+        settings = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
+        said = run_inference(folder / SEGMENTS, settings)
     phases = defaultdict(list)
     for item in read_exams(stacks, said):
         phases[item.get("exam") or volume_name(item)].append(item)
