@@ -9,7 +9,7 @@ import sys
 _WEB = sys.modules.get("starlette.exceptions")
 
 
-class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):
+class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):  # type: ignore[misc]
     """Something about the input, not about the program: says what was given, what is needed, and what to do.
 
     Commands and bundle runs print its message alone, a MONAI Label server answers 422 with it; any other exception keeps its

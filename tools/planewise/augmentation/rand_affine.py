@@ -80,7 +80,7 @@ class RandAffineBatchd(Transform):
         # the one copy to the device; all that follows from it is computed there
         to_input = to_device(self._draw(count, shape), image.device)
         padding = batch["image_padding"].to(image.dtype).reshape(count, -1, *[1] * len(shape))
-        masks = {key: batch[key].to(image.dtype) for key in self.label_keys if key in batch}
+        masks: dict[Hashable, Tensor] = {key: batch[key].to(image.dtype) for key in self.label_keys if key in batch}
         if len(shape) == 3 and image.device.type == "cpu":
             background = padding.flatten(1).expand(count, image.shape[1])
             return self._told(batch, to_input, *sample_volumes(image, to_input, background, masks))
@@ -101,7 +101,7 @@ class RandAffineBatchd(Transform):
         return self._told(batch, to_input, sampled, moved)
 
     def _told(
-        self, batch: dict[Hashable, Any], to_input: Tensor, image: Tensor, masks: Mapping[str, Tensor]
+        self, batch: dict[Hashable, Any], to_input: Tensor, image: Tensor, masks: Mapping[Hashable, Tensor]
     ) -> dict[Hashable, Any]:
         """The batch with its new images and masks, and affines that say where they lie."""
         batch = batch | {"image": image, **masks}

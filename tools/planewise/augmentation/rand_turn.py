@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,10 +46,10 @@ class RandTurnBatchd(Transform):
         flips, turns = self._draw(len(batch["image"]), len(shape))
         for axis, side in enumerate(shape):
             chosen = flips[:, axis].nonzero()[:, 0]
-            self._move(batch, chosen, lambda images, at=axis: images.flip(at + 2), flip_matrix(axis, side))
+            self._move(batch, chosen, partial(torch.flip, dims=[axis + 2]), flip_matrix(axis, side))
         for turn in sorted(set(turns.tolist()) - {0}):
             chosen = (turns == turn).nonzero()[:, 0]
-            self._move(batch, chosen, lambda images, by=turn: quarter_turned(images, by), turn_matrix(turn, shape))
+            self._move(batch, chosen, partial(quarter_turned, turn=turn), turn_matrix(turn, shape))
         return batch
 
     def _draw(self, count: int, axes: int) -> tuple[Tensor, Tensor]:

@@ -114,7 +114,8 @@ def line_agreement(heatmaps: Tensor, lines: Tensor, sigma: float) -> Tensor:
 
     1 is a perfect heatmap; a blob, several ridges or haze score low. 0 where the line is NaN.
     """
-    ideal = torch.nan_to_num(line_heatmaps(lines, heatmaps.shape[-2:], sigma))
+    height, width = heatmaps.shape[-2:]
+    ideal = torch.nan_to_num(line_heatmaps(lines, (height, width), sigma))
     heatmaps = heatmaps.to(torch.float32)
     product = (ideal * heatmaps).sum(dim=(-2, -1))
     norms = ideal.square().sum(dim=(-2, -1)).sqrt() * heatmaps.square().sum(dim=(-2, -1)).sqrt()

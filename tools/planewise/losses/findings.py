@@ -28,6 +28,9 @@ class FindingsLoss(TermLoss):
     It takes logits ``(B, tasks)`` and labels ``(B, tasks)``, NaN where unknown.
     """
 
+    positive: Tensor
+    negative: Tensor
+
     def __init__(self, labels: Tensor) -> None:
         super().__init__()
         prevalence = labels.to(torch.float64).nanmean(dim=0)

@@ -22,5 +22,5 @@ def mean_over_known(total: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     # in validation the processes need not have equally many batches: no waiting for one another there
     if idist.get_world_size() == 1 or not torch.is_grad_enabled():
         return total / count.clamp_min(1), count
-    count = idist.all_reduce(count)
+    count = torch.as_tensor(idist.all_reduce(count))
     return total * idist.get_world_size() / count.clamp_min(1), count

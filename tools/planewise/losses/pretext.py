@@ -19,7 +19,8 @@ from planewise.losses.terms import Term, TermLoss
 def predicted_location(prediction: Tensor) -> Tensor:
     """The location that the last channel carries, ``(B,)``; the channel is constant over the image (or the volume)."""
     first = (0,) * (prediction.ndim - 2)
-    return prediction[(slice(None), -1, *first)]
+    corner: tuple[slice | int, ...] = (slice(None), -1, *first)
+    return prediction[corner]
 
 
 class RelativeOrientationLoss(TermLoss):
@@ -62,8 +63,9 @@ class MultitaskLoss(TermLoss):
         self.weights = {"orientation": float(orientation_weight), "location": float(location_weight)}
 
     def terms(self, prediction: Tensor, target: Mapping[str, Tensor]) -> list[Term]:
+        losses: dict[str, TermLoss] = {"orientation": self.orientation, "location": self.location}
         return [
-            replace(term, name=name, weight=weight * term.weight)
-            for name, weight in self.weights.items()
-            for term in self.get_submodule(name).terms(prediction, target)
+            replace(term, name=name, weight=self.weights[name] * term.weight)
+            for name, loss in losses.items()
+            for term in loss.terms(prediction, target)
         ]

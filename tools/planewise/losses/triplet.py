@@ -58,7 +58,9 @@ def negatives(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
     rank, processes = idist.get_rank(), idist.get_world_size()
     others, numbers = anchor, index
     if processes > 1 and torch.is_grad_enabled():
-        others, numbers = (_dealt(rows, processes) for rows in (gathered(anchor), idist.all_gather(index)))
+        others, numbers = (
+            _dealt(rows, processes) for rows in (gathered(anchor), torch.as_tensor(idist.all_gather(index)))
+        )
     else:
         order = order[:, rank::processes]
     if torch.is_grad_enabled() and len(others) < 2:

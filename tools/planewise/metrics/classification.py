@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 
-def classification_scores(probabilities: np.ndarray, labels: Sequence[int], classes: Sequence[str]) -> dict[str, Any]:
+def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes: Sequence[str]) -> dict[str, Any]:
     """Area under the ROC curve of each class against the rest, their mean, accuracy and the confusion matrix.
 
     Args:
@@ -21,10 +22,10 @@ def classification_scores(probabilities: np.ndarray, labels: Sequence[int], clas
         ``macro_auc``, ``auc`` by class (None for a class with no exam or nothing but), ``accuracy``, ``confusion``
         (rows true, columns predicted) and ``exams``. The mean is over the classes that have one.
     """
-    labels = np.asarray(labels)
+    reference = np.asarray(labels)
     auc: dict[str, float | None] = {}
     for index, name in enumerate(classes):
-        of_class = labels == index
+        of_class = reference == index
         both = of_class.any() and not of_class.all()
         auc[name] = float(roc_auc_score(of_class, probabilities[:, index])) if both else None
     known = [value for value in auc.values() if value is not None]
@@ -32,7 +33,7 @@ def classification_scores(probabilities: np.ndarray, labels: Sequence[int], clas
     return {
         "macro_auc": float(np.mean(known)) if known else None,
         "auc": auc,
-        "accuracy": float((predicted == labels).mean()),
-        "confusion": confusion_matrix(labels, predicted, labels=range(len(classes))).tolist(),
-        "exams": len(labels),
+        "accuracy": float((predicted == reference).mean()),
+        "confusion": confusion_matrix(reference, predicted, labels=range(len(classes))).tolist(),
+        "exams": len(reference),
     }

@@ -33,7 +33,7 @@ def mean_contour_distance(prediction: Tensor, reference: Tensor, spacing: Sequen
             continue
         filled = [as_tensor(binary_fill_holes(mask.cpu().numpy())) for mask in (found, true)]
         _, directed, _ = get_edge_surface_distance(
-            *filled, spacing=[float(size) for size in spacing[:2]], symmetric=True
+            filled[0], filled[1], spacing=[float(size) for size in spacing[:2]], symmetric=True
         )
         distances.append(np.mean([float(distance.mean()) for distance in directed]))
     return float(np.mean(distances)) if distances else math.nan

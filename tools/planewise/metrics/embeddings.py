@@ -33,7 +33,8 @@ def retrieval_accuracy(
         alike = first @ second.T
     else:
         # exact: the quick way by products rounds small distances
-        alike = -torch.cdist(*views.unbind(dim=1), compute_mode="donot_use_mm_for_euclid_dist")
+        first, second = views.unbind(dim=1)
+        alike = -torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
     ranks = []
     for scores in (alike, alike.T):
         own = scores.diagonal()[:, None]

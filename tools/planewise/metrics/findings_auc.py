@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from ignite.metrics import EpochMetric
 from monai.utils import evenly_divisible_all_gather
@@ -19,8 +22,10 @@ class FindingsAuc(EpochMetric):
         output_transform: gives (prediction, target) from the engine's output.
     """
 
-    def __init__(self, output_transform=lambda output: output) -> None:
+    def __init__(self, output_transform: Callable[[Any], Any] = lambda output: output) -> None:
         super().__init__(mean_auc, output_transform=output_transform, check_compute_fn=False)
 
     def compute(self) -> float:
-        return mean_auc(*(evenly_divisible_all_gather(torch.cat(kept)) for kept in (self._predictions, self._targets)))
+        return mean_auc(
+            *(evenly_divisible_all_gather(torch.cat(kept), concat=True) for kept in (self._predictions, self._targets))
+        )

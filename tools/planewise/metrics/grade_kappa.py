@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from ignite.metrics import EpochMetric
@@ -22,11 +24,13 @@ class GradeKappa(EpochMetric):
         output_transform: gives (prediction, target) from the engine's output.
     """
 
-    def __init__(self, output_transform=lambda output: output) -> None:
+    def __init__(self, output_transform: Callable[[Any], Any] = lambda output: output) -> None:
         super().__init__(_kappa, output_transform=output_transform, check_compute_fn=False)
 
     def compute(self) -> float:
-        return _kappa(*(evenly_divisible_all_gather(torch.cat(kept)) for kept in (self._predictions, self._targets)))
+        return _kappa(
+            *(evenly_divisible_all_gather(torch.cat(kept), concat=True) for kept in (self._predictions, self._targets))
+        )
 
 
 def _kappa(logits: Tensor, grades: Tensor) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import cohen_kappa_score
 
 from planewise.metrics.confusion import confusion_matrix
@@ -24,7 +25,7 @@ def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
     return (np.asarray(probabilities) > 0.5).sum(axis=1)
 
 
-def quadratic_kappa(reference: Sequence[int], predicted: Sequence[int], grades: int) -> float | None:
+def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grades: int) -> float | None:
     """Quadratic weighted kappa, with scikit-learn: ``1 - sum w O / sum w E`` with ``w = (i - j)^2``, O the confusion matrix
     and E what it is by chance. 1 is agreement, 0 chance.
 
@@ -40,7 +41,7 @@ def quadratic_kappa(reference: Sequence[int], predicted: Sequence[int], grades: 
     return float(cohen_kappa_score(reference, predicted, labels=list(range(grades)), weights="quadratic"))
 
 
-def grade_scores(probabilities: np.ndarray, reference: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+def grade_scores(probabilities: np.ndarray, reference: ArrayLike, names: Sequence[str]) -> dict[str, Any]:
     """Quadratic weighted kappa, accuracy, mean distance of grades, and the confusion matrix.
 
     Args:
@@ -52,15 +53,15 @@ def grade_scores(probabilities: np.ndarray, reference: Sequence[int], names: Seq
         ``kappa`` (`quadratic_kappa`), ``accuracy``, ``distance`` (mean of how many grades apart), ``recall`` by grade (None
         for one without photographs), ``confusion`` (rows true, columns predicted) and ``photographs``.
     """
-    reference, predicted = np.asarray(reference), predicted_grades(probabilities)
-    confusion, recall = confusion_matrix(predicted, reference, len(names))
+    true, predicted = np.asarray(reference), predicted_grades(probabilities)
+    confusion, recall = confusion_matrix(predicted, true, len(names))
     return {
-        "kappa": quadratic_kappa(reference, predicted, len(names)),
-        "accuracy": float((predicted == reference).mean()),
-        "distance": float(np.abs(predicted - reference).mean()),
+        "kappa": quadratic_kappa(true, predicted, len(names)),
+        "accuracy": float((predicted == true).mean()),
+        "distance": float(np.abs(predicted - true).mean()),
         "recall": {
             name: None if math.isnan(share) else share for name, share in zip(names, recall.tolist(), strict=True)
         },
         "confusion": confusion.tolist(),
-        "photographs": len(reference),
+        "photographs": len(true),
     }

@@ -51,7 +51,9 @@ class LineErrors(Metric):
     def compute(self) -> dict[str, float]:
         if not self._angles:
             return {}
-        angles, distances = (evenly_divisible_all_gather(torch.cat(kept)) for kept in (self._angles, self._distances))
+        angles, distances = (
+            evenly_divisible_all_gather(torch.cat(kept), concat=True) for kept in (self._angles, self._distances)
+        )
         scores = {}
         for channel, view in enumerate(self.views):
             scores[f"{view}_angle"] = math.degrees(float(angles[:, channel].nanmean()))

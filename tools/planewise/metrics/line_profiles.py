@@ -28,7 +28,7 @@ def line_profiles(image: Tensor, affine: Tensor, other: Tensor, other_affine: Te
         Two profiles of equal length, a sample a millimetre, over the part of the line that lies on both images; empty if
         they do not cross.
     """
-    ends = clip_lines(intersection_lines(affine, *plane_from_affine(other_affine)), tuple(image.shape))
+    ends = clip_lines(intersection_lines(affine, *plane_from_affine(other_affine)), (image.shape[0], image.shape[1]))
     ends = pixels_to_patient(ends, affine)
     length = float((ends[1] - ends[0]).norm())
     if not np.isfinite(length):

@@ -40,6 +40,6 @@ class LocationErrors(Metric):
     def compute(self) -> dict[str, float]:
         if not self._pairs:
             return {}
-        predicted, reference = evenly_divisible_all_gather(torch.cat(self._pairs)).T.tolist()
+        predicted, reference = evenly_divisible_all_gather(torch.cat(self._pairs), concat=True).T.tolist()
         scores = location_scores(predicted, reference)
         return {"location_mae": scores["mae"], "location_r": scores["pearson_r"], "location_r2": scores["r2"]}

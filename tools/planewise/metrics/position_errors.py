@@ -51,7 +51,8 @@ class PositionErrors(Metric):
         if not self._counts:
             return {}
         counts, distances, inside = (
-            evenly_divisible_all_gather(torch.cat(kept)) for kept in (self._counts, self._distances, self._inside)
+            evenly_divisible_all_gather(torch.cat(kept), concat=True)
+            for kept in (self._counts, self._distances, self._inside)
         )
         of_inside = distances[inside]
         return {

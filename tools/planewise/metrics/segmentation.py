@@ -43,13 +43,13 @@ def volume_scores(
             scores[name] = {"dice": 0.0, "assd": math.nan, "contour": math.nan, "missed": True}
             continue
         # MONAI's (batch, channel, ...); the surface distance is wanted for the one channel there is
-        pair = [mask[None, None].to(torch.float32) for mask in (found, true)]
+        first, second = (mask[None, None].to(torch.float32) for mask in (found, true))
         # all voxels of a volume of one slice are at its surface, so its contour is taken in the plane
         if found.shape[-1] == 1:
-            pair, spacing = [mask[..., 0] for mask in pair], spacing[:2]
-        dice = compute_dice(*pair, include_background=True)
+            first, second, spacing = first[..., 0], second[..., 0], spacing[:2]
+        dice = compute_dice(first, second, include_background=True)
         assd = compute_average_surface_distance(
-            *pair, include_background=True, symmetric=True, spacing=[float(size) for size in spacing]
+            first, second, include_background=True, symmetric=True, spacing=[float(size) for size in spacing]
         )
         contour = mean_contour_distance(found, true, spacing)
         scores[name] = {"dice": float(dice), "assd": float(assd), "contour": contour, "missed": False}

@@ -59,7 +59,8 @@ class VolumeDice(Metric):
     @torch.no_grad()
     def iteration_completed(self, engine: Engine) -> None:
         # MONAI's output does not say which slices these are, its batch does
-        self.update((*self._output_transform(engine.state.output), engine.state.batch["index"]))
+        batch: Any = engine.state.batch
+        self.update((*self._output_transform(engine.state.output), batch["index"]))
 
     @reinit__is_reduced
     def update(self, output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -81,8 +82,8 @@ class VolumeDice(Metric):
         """The mean; 0 where nothing was seen, so that no epoch is the best by it."""
         if not self._counts:
             return 0.0
-        counts = evenly_divisible_all_gather(torch.cat(self._counts)).cpu()
-        volumes = self._volume[evenly_divisible_all_gather(torch.cat(self._rows)).cpu()]
+        counts = evenly_divisible_all_gather(torch.cat(self._counts), concat=True).cpu()
+        volumes = self._volume[evenly_divisible_all_gather(torch.cat(self._rows), concat=True).cpu()]
         seen, own = volumes.unique(return_inverse=True)
         shared, held = torch.zeros(len(seen), *counts.shape[1:], dtype=counts.dtype).index_add(0, own, counts).unbind(1)
         return float(torch.where(held > 0, shared / held.clamp_min(1), 1.0).mean())

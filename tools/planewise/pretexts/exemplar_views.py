@@ -49,13 +49,14 @@ class ExemplarViewsd(Transform):
             order = own_draws(len(image), idist.get_world_size() * len(image))
             batch["order"] = to_device(order, image.device)
         else:
-            views.append(to_device(self._others(batch["index"]), image.device))
+            views.append(to_device(_others(batch["index"], self.dataset), image.device))
         batch["image"] = torch.cat(views, dim=1)
         return batch
 
-    def _others(self, index: Tensor) -> Tensor:
-        """An item of the dataset for each of these, which is another one."""
-        own, others = index.cpu(), max(len(self.dataset) - 1, 1)
-        drawn = (own_draws(len(own), 1, dtype=torch.float64)[:, 0] * others).long().clamp(max=others - 1)
-        rows = (drawn + (drawn >= own)) % len(self.dataset)
-        return self.dataset.__getitems__(rows.tolist())["image"]
+
+def _others(index: Tensor, dataset: SliceDataset) -> Tensor:
+    """An item of the dataset for each of these, which is another one."""
+    own, others = index.cpu(), max(len(dataset) - 1, 1)
+    drawn = (own_draws(len(own), 1, dtype=torch.float64)[:, 0] * others).long().clamp(max=others - 1)
+    rows = (drawn + (drawn >= own)) % len(dataset)
+    return dataset.__getitems__(rows.tolist())["image"]

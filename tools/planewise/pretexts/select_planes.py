@@ -49,7 +49,7 @@ class SelectPlanesd(Transform):
         exam, stack = item.get("exam", "?"), item.get("stack", "the stack")
         selected = np.full((len(self.views), 2, 3), np.nan)
         given = item.get("planes", {})
-        across = self._across(item) if given else None
+        across = self._across(item) if given else np.full(3, np.nan)
         for index, view in enumerate(self.views):
             if view not in given:
                 if self.missing == "error":
@@ -99,8 +99,9 @@ def _normal(affine: np.ndarray) -> np.ndarray:
         length, spacing = np.linalg.norm(across), [np.linalg.norm(affine[:3, axis]) for axis in (0, 1)]
         if min(spacing) > 2 * MIN_SPACING and length > 0.5 * math.prod(spacing):
             return across / length
-    check_affine(torch.from_numpy(affine))
-    return plane_from_affine(affine)[1].numpy()
+    checked = torch.from_numpy(affine)
+    check_affine(checked)
+    return plane_from_affine(checked)[1].numpy()
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:

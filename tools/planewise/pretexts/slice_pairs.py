@@ -16,7 +16,7 @@ class SlicePositiond(Transform):
     """What orders the slices of a stack, from the datalist alone, under ``position``: `slice_position` as a tensor."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
+        item: dict[Any, Any] = dict(data)
         item["position"] = torch.tensor(slice_position(item), dtype=torch.float32)
         return item
 
