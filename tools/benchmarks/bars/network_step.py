@@ -242,7 +242,7 @@ def _peak_on_gpu(form: Form, size: Size, device: torch.device) -> int:
 
 
 def _peak_of_process(form: Form, size: Size, threads: int) -> int | None:
-    """Bytes; None where the system has no /proc. (`getrusage` would begin with what the parent had.)"""
+    """Bytes; None where the system has no /proc, since `getrusage` would begin with what the parent had."""
     status = Path("/proc/self/status")
     if not status.exists():
         return None

@@ -68,7 +68,8 @@ class CheckpointFiles:
         self._best_waits = False
 
     def write(self, snapshot: Snapshot) -> None:
-        """
+        """Write the files of a snapshot.
+
         Raises:
             InputError: the files cannot be written; those that were there before are whole.
         """

@@ -26,7 +26,9 @@ from planewise.engines.write_run import digest, write_run
 def start_run(
     output_dir: str | Path, seed: int, resume: bool | str = True, depends_on: Sequence[str | Path] = ()
 ) -> None:
-    """Call it from a config's ``initialize``. In the run's folder it writes
+    """Record a run in its folder, and find out whether it resumes. Call it from a config's ``initialize``.
+
+    It writes
 
     - ``config.yaml``: the configuration with every override in it,
     - ``run.json``: seed, hash of the configuration, versions of the packages, git commit, the number of processes, the names

@@ -80,5 +80,5 @@ class DenseNetEncoder(DenseNet):
 
 
 def _public(name: str) -> str:
-    """torchvision's file of 2017 says ``denselayer1.norm.1.weight`` for ``denselayer1.layers.norm1.weight``."""
+    """The torchvision file of 2017 says ``denselayer1.norm.1.weight`` for ``denselayer1.layers.norm1.weight``."""
     return _LAYER.sub(r"\1.\2.\3.", name)

@@ -66,7 +66,7 @@ def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: f
 
 
 def volumes_ml(labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, str]) -> dict[str, float]:
-    """ml of each structure: its voxels times the volume of one, gaps between slices included.
+    """Volume of each structure, ml: its voxels times the volume of one, gaps between slices included.
 
     Args:
         labels: label map ``(i, j, slices)``.
@@ -128,7 +128,7 @@ class CardiacFeaturesd(Transform):
 
 
 def _volumes(path: str, label_map: Mapping[str, int] | None) -> dict[str, float]:
-    """ml of each structure."""
+    """Volume of each structure, ml."""
     reader = NibabelReader()
     array, meta = reader.get_data(reader.read(path))
     if label_map:

@@ -24,7 +24,9 @@ _NARROWEST = 12
 
 
 class CorruptImagesd(Transform):
-    """Spoil every image of a batch at random (Zhou 2019, Models Genesis, section 2), in this order:
+    """Spoil every image of a batch at random (Zhou 2019, Models Genesis, section 2).
+
+    In this order:
 
     1. flip it, the only step that the target sees too;
     2. shuffle its pixels in small windows (`local_shuffle`), a tenth of the image wide at most;
