@@ -1,6 +1,7 @@
 """The page of an exam: what it draws, against a stack, planes and a ball known by hand, and in a real browser."""
 
 import base64
+import dataclasses
 import json
 import re
 import shutil
@@ -173,3 +174,24 @@ def test_a_browser_draws_it_without_a_network(page, tmp_path):
     assert "slice 5 of 6, location 0.80" in drawn
     assert float(re.search(r'data-high="([\d.]+)"', box)[1]) < 30, "on one line"
     assert drawn.count("<canvas") >= 1, "the space is drawn"
+
+
+def test_markup_in_a_name_is_no_markup_in_the_page(shown):
+    """In every field that holds text; a comment that opens a script in a script would swallow the page's end."""
+    planted = "<!--<script>"
+    views = {planted + view: {**entry, "verdict": planted, "reasons": [planted]} for view, entry in PLANES.items()}
+    marked = dataclasses.replace(
+        shown,
+        name=planted,
+        plan={**shown.plan, "views": views},
+        acquired={planted + "2ch": shown.acquired["2ch"]},
+        structures={1: planted + "LV"},
+        tables=[(planted, [planted], [[planted]])],
+    )
+    page = exam_page(marked)
+    assert page.count(planted) == exam_page(shown).count(planted)
+    names = [
+        plane["name"]
+        for plane in json.loads(re.search(r"<script>const exam = (.*?);</script>", page, re.S)[1])["planes"]
+    ]
+    assert names[0] == f"{planted}2ch planned"

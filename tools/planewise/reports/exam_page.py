@@ -103,8 +103,8 @@ def exam_page(exam: ShownExam) -> str:
         tables="\n".join(_table(*table) for table in exam.tables),
         version=version("plotly"),
         plotly=get_plotlyjs(),
-        # a name must not end the script
-        exam=json.dumps(content, allow_nan=False).replace("</", "<\\/"),
+        # a name must neither end the script nor begin a comment in it
+        exam=json.dumps(content, allow_nan=False).replace("<", "\\u003c"),
         script=(room / "exam_page.js").read_text(),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 
 from planewise.reports.study import (
@@ -59,7 +58,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     tables = dict.fromkeys(row.published for table in sections.tables for row in table.rows if row.published)
     page = Page()
     kind = "phantom exams" if found.config.get("phantom") else "your own exams"
-    page.add(f"<h1>Label efficiency on the {found.anatomy.organ}: {html.escape(found.title)}</h1>")
+    page.add("<h1>Label efficiency on the {}: {}</h1>", found.anatomy.organ, found.title)
     whose = f"Numbers in black were measured here, on <b>{kind}</b>."
     if tables:
         data = ", ".join(dict.fromkeys(table.data for table in tables))
@@ -70,8 +69,8 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     page.add(f"<p class=warning>{whose} Research software, not for clinical use.</p>")
     page.extend(sections)
     if papers := dict.fromkeys(table.paper for table in tables):
-        entries = "".join(f"<li>{paper.name}: {html.escape(paper.citation)}</li>" for paper in papers)
-        page.add(f"<h2>Papers</h2><ul>{entries}</ul>")
+        entries = [text for paper in papers for text in (paper.name, paper.citation)]
+        page.add(f"<h2>Papers</h2><ul>{'<li>{}: {}</li>' * len(papers)}</ul>", *entries)
     with written_whole(output) as part:
         part.write_text(page.html(f"planewise: {found.title}"))
     if markdown is not None:

@@ -42,7 +42,7 @@ def add_budgets(page: Page, study: StudyFolder) -> None:
     """A note for the main table; nothing where no pretraining left its settings and its history."""
     budgets = {name: budget for name in study.pretexts if (budget := _read(study, name))}
     if budgets:
-        page.add(f"<p class=note>{budgets_in_words(budgets)}</p>")
+        page.add("<p class=note>{}</p>", budgets_in_words(budgets))
 
 
 def budgets_in_words(budgets: Mapping[str, Budget]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 from planewise.reports import paper_tables
 from planewise.reports.study.budgets import add_budgets
 from planewise.reports.study.finetunings import FineTunings
@@ -28,10 +26,12 @@ def add(page: Page, study: StudyFolder) -> None:
         "together gain."
     )
     page.add(
-        f"<h2>Classification from few labels (Table 5)</h2><p>{runs.any['exams']} test exams: {html.escape(found)}. The "
+        "<h2>Classification from few labels (Table 5)</h2><p>{} test exams: {}. The "
         f"score is the area under the ROC curve, its mean over {len(tasks)} tasks; 0.5 is guessing. Each draw chooses other "
         "labelled exams; all methods of a draw see the same ones. Cells are the mean (standard deviation) over the draws. "
-        f"{start}</p>"
+        f"{start}</p>",
+        runs.any["exams"],
+        found,
     )
     auc = runs.values(lambda content: content["macro_auc"])
     counts, methods = paper_tables.whole(paper_tables.INJURY_AUC, runs.counts, study.methods)

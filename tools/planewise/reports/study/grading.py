@@ -18,10 +18,11 @@ def add(page: Page, study: StudyFolder) -> None:
         return
     kappa = runs.values(lambda content: content["kappa"])
     page.add(
-        f"<h2>Grading from few grades (Taleb 2020)</h2><p>{runs.any['photographs']} photographs were graded. The score is "
+        "<h2>Grading from few grades (Taleb 2020)</h2><p>{} photographs were graded. The score is "
         "the quadratic weighted kappa: 1 is agreement, 0 is chance. Each draw chooses other graded photographs; all methods "
         "of a draw see the same ones. Cells are the mean (standard deviation) over the draws. The paper gives its kappas as "
-        "curves (Figs. 4 and 9), so there are no numbers to stand beside these.</p>"
+        "curves (Figs. 4 and 9), so there are no numbers to stand beside these.</p>",
+        runs.any["photographs"],
     )
     most = max(runs.counts)
     rows = [

@@ -85,9 +85,9 @@ class Page:
         """The page's pictures."""
         return [part for part in self._parts if isinstance(part, Picture)]
 
-    def add(self, text: str) -> None:
-        """HTML as it is."""
-        self._parts.append(text)
+    def add(self, text: str, *values: object) -> None:
+        """HTML as it is; what comes from a file stands in its braces, ``{}``, and is escaped."""
+        self._parts.append(text.format(*(_escaped(value) for value in values)) if values else text)
 
     def table(self, title: str, header: Sequence[Any], rows: Sequence[Row]) -> None:
         """A table; rows of a paper are grey."""
@@ -130,7 +130,8 @@ class Page:
             elif isinstance(part, Picture):
                 name = f"{len(pictures) + 1:02d}.png"
                 pictures[name] = _smaller(part.png)
-                texts.append(f"![{part.caption}]({folder}/{name})\n\n*{part.caption}*")
+                caption = _escaped(part.caption)
+                texts.append(f"![{caption}]({folder}/{name})\n\n*{caption}*")
             else:
                 texts.append(_text_as_markdown(part))
         return "\n\n".join(texts) + "\n", pictures
@@ -157,7 +158,8 @@ def _table_as_markdown(table: Table) -> str:
     """Rows of a paper are in italics."""
     rows = [[f"*{cell}*" if row.published and cell else cell for cell in row.cells] for row in table.rows]
     lines = [table.header, ["---", *("---:" for _ in table.header[1:])], *rows]
-    return f"### {table.title}\n\n" + "\n".join(
+    lines = [[_escaped(cell) for cell in line] for line in lines]
+    return f"### {_escaped(table.title)}\n\n" + "\n".join(
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
     )
 
@@ -175,6 +177,11 @@ def _smaller(png: bytes) -> bytes:
     # the usual method gives all 256 colours to a grey image and makes the blue of a small structure green
     image.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(buffer, format="png", optimize=True)
     return buffer.getvalue()
+
+
+def _escaped(text: object) -> str:
+    """For what stands between tags; quotation marks stay readable there."""
+    return html.escape(str(text), quote=False)
 
 
 def _text(cell: Any) -> str:

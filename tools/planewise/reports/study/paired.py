@@ -236,7 +236,8 @@ def _add_repeats(
         f"<p class=note>Each of these is the method of that name, pretrained again from another seed, less the first: they "
         f"differ by chance alone. By that, another seed may change a method's {name} by {scratch}, and the difference of two "
         f"pretrained methods by {multitask}. Decided by the draws, and larger than that: "
-        f"{_by_labels(larger) or 'none of the differences above'}.</p>"
+        "{}.</p>",
+        _by_labels(larger) or "none of the differences above",
     )
 
 

@@ -43,8 +43,9 @@ def add(page: Page, study: StudyFolder) -> None:
         page.table("Pretexts that choose among answers", ["pretext", "right", "by chance"], rows)
     if searching := [method_name(name) for name, content in metrics.items() if "retrieval" in content]:
         page.add(
-            f"<p class=note>{', '.join(searching)}: right is where the image whose features are most alike, of all that "
-            "are compared, is the same image, changed at random.</p>"
+            "<p class=note>{}: right is where the image whose features are most alike, of all that "
+            "are compared, is the same image, changed at random.</p>",
+            ", ".join(searching),
         )
     histories = {name: read_history(study.path / "pretrain" / name / "history.csv") for name in metrics}
     page.figure(pretext_curves(histories), "Learning curves of the pretexts.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 
 from planewise.reports.study.folder import StudyFolder, read_json
@@ -14,5 +13,5 @@ def add(page: Page, study: StudyFolder) -> None:
     record = next((read_json(path) for path in sorted(study.path.glob("*/**/run.json"))), None)
     if record:
         packages = ", ".join(f"{name} {number}" for name, number in record["packages"].items() if number)
-        page.add(f"<p class=note>{html.escape(packages)}; Python {record['python']}; commit {record['commit']}.</p>")
-    page.add(f"<pre>{html.escape(json.dumps(study.config, indent=1))}</pre>")
+        page.add("<p class=note>{}; Python {}; commit {}.</p>", packages, record["python"], record["commit"])
+    page.add("<pre>{}</pre>", json.dumps(study.config, indent=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -40,9 +39,11 @@ def add(page: Page, study: StudyFolder) -> None:
         return
     structures = list(runs.any["structures"])
     page.add(
-        f"<h2>Segmentation from few labels</h2><p>{runs.any['volumes']} volumes of {runs.any['exams']} test exams, "
+        "<h2>Segmentation from few labels</h2><p>{} volumes of {} test exams, "
         "at their native spacing. Each draw chooses other labelled exams; both methods of a pair see the same ones. "
-        "Cells are mean (standard deviation) over the volumes and structures of all draws.</p>"
+        "Cells are mean (standard deviation) over the volumes and structures of all draws.</p>",
+        runs.any["volumes"],
+        runs.any["exams"],
     )
     tables = paper_tables.SEGMENTATION_DICE.get(study.stack, ())
     compared = [table.paper for table in paper_tables.of_these(tables, study.methods)]
@@ -70,7 +71,7 @@ def add(page: Page, study: StudyFolder) -> None:
         for draw, content in draws.items()
         if content["never_predicted"]
     ]:
-        page.add("<p class=note>" + "<br>".join(map(html.escape, never)) + "</p>")
+        page.add(f"<p class=note>{'<br>'.join(['{}'] * len(never))}</p>", *never)
     curves = finetune_curves(runs.histories, {"val_mean_dice": "validation Dice, volume by volume"})
     page.figure(curves, "Validation Dice while fine-tuning, a line for each draw.")
     for count in runs.counts:

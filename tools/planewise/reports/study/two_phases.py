@@ -50,7 +50,7 @@ def add(page: Page, study: StudyFolder) -> None:
     # grades are told one from another too, and have an order: grading.py
     if not runs.scores or "kappa" in runs.any:
         return
-    page.add(f"<h2>Diagnosis from two phases (Nakashima 2022)</h2><p>{_introduction(runs)}</p>")
+    page.add("<h2>Diagnosis from two phases (Nakashima 2022)</h2><p>{}</p>", _introduction(runs))
     auc = runs.values(lambda content: content["macro_auc"])
     named = any(_methods_of(runs.study, number) for number in _TABLES)
     for number, (title, columns) in _TABLES.items():
