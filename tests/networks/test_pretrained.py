@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 import zipfile
 
 import pytest
@@ -140,6 +141,59 @@ def test_zips_that_are_no_bundles(tmp_path, write, message):
     write(tmp_path / "w.zip")
     with pytest.raises(InputError, match=message):
         load_pretrained(segmenter(), tmp_path / "w.zip")
+
+
+def inflated(path, inner=""):
+    """A checkpoint of 16 MB of zeros, compressed to some KB; with ``inner``, within the zip of a bundle."""
+    plain = path.with_suffix(".plain")
+    torch.save({"encoder.weight": torch.zeros(2**22)}, plain)
+    small = path.with_suffix(".small")
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(small, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry))
+    if inner:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED if inner == "stored" else zipfile.ZIP_DEFLATED) as archive:
+            archive.write(small if inner == "stored" else plain, "pretext_x/models/model.pt")
+    else:
+        small.rename(path)
+
+
+def repeated(path):
+    """A tensor that repeats one stored value: some KB in the file, 32 MB as float32."""
+    torch.save({"encoder.weight": torch.zeros(1, dtype=torch.float16).expand(2**23)}, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("w.pt", inflated),
+        ("w.zip", lambda path: inflated(path, "stored")),
+        ("w.zip", lambda path: inflated(path, "packed")),
+        ("w.pt", repeated),
+    ],
+)
+def test_a_small_file_that_fills_the_memory_is_refused_before_it_does(name, write, tmp_path, monkeypatch):
+    path = tmp_path / name
+    write(path)
+    if write is not repeated:
+        monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    assert path.stat().st_size < 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"w.\w+ has 0.\d\d MiB and would take 16 MiB of memory"):
+            read_weights(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20, "nor was it unpacked"
+    finally:
+        tracemalloc.stop()
+
+
+def test_weights_that_others_compressed_are_read(pretext, tmp_path):
+    """Weights of a network shrink by less than a half."""
+    source, path = pretext
+    with zipfile.ZipFile(path) as plain, zipfile.ZipFile(tmp_path / "w.pt", "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in plain.infolist():
+            target.writestr(entry.filename, plain.read(entry))
+    assert set(read_weights(tmp_path / "w.pt")) == set(source.state_dict())
 
 
 class Exploding:

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 #: What overrides spell as "no weights": `--pretrained null` arrives as the text.
 NO_WEIGHTS = (None, "", "null", "none", "None", False)
+#: torch stores tensors as they are, so that a file is as large as what it holds. Compressed anew it may be smaller, but not by
+#: more than this, unless it is mostly zeros.
+_LARGEST_RATIO = 10
 
 
 def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
@@ -69,8 +72,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     path = Path(path).expanduser()
     packaged = path.suffix == ".zip" and path.is_file()
     try:
-        file = _in_zip(path) if packaged else weights_path(path)
-        content: Any = torch.load(file, map_location="cpu", weights_only=True)
+        content = _load(_in_zip(path) if packaged else Path(weights_path(path)), str(path))
     except InputError:
         raise
     except pickle.UnpicklingError:
@@ -87,6 +89,12 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not any(isinstance(value, torch.Tensor) for value in content.values()):
         raise InputError(f"{path} holds no weights (a state dict, or one under 'model')")
+    # a tensor may repeat the values that are stored
+    _refuse_inflated(
+        sum(value.numel() * value.element_size() for value in content.values() if isinstance(value, torch.Tensor)),
+        Path(path).stat().st_size,
+        path,
+    )
     return {
         name: value.float() if value.dtype == torch.float16 else value
         for name, value in content.items()
@@ -94,9 +102,34 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     }
 
 
+def _load(file: Path | io.BytesIO, name: str) -> Any:
+    """``torch.load``, on the CPU and of tensors alone, of a file that does not unpack to many times its size.
+
+    Args:
+        name: what it is called in messages.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            held = sum(entry.file_size for entry in archive.infolist())
+        _refuse_inflated(held, len(file.getbuffer()) if isinstance(file, io.BytesIO) else file.stat().st_size, name)
+    if isinstance(file, io.BytesIO):
+        file.seek(0)
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _refuse_inflated(held: int, size: int, name: str | Path) -> None:
+    """Raises `InputError` if what a file holds, in bytes, is many times its size."""
+    if held > _LARGEST_RATIO * size:
+        raise InputError(
+            f"{name} has {size / 2**20:.2f} MiB and would take {held / 2**20:.0f} MiB of memory; torch.save does not shrink "
+            "weights, so it is damaged or made to fill the memory: get it again from where it was trained"
+        )
+
+
 def _in_zip(path: Path) -> io.BytesIO:
     """The weights of a bundle that `planewise package` put into a zip."""
     with zipfile.ZipFile(path) as archive:
+        _refuse_inflated(sum(entry.file_size for entry in archive.infolist()), path.stat().st_size, path)
         names = [name for name in archive.namelist() if name.endswith("/models/model.pt") and name.count("/") == 2]
         if not names:
             raise InputError(f"{path} holds no NAME/models/model.pt; name a zip that `planewise package` wrote")
