@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from planewise.geometry import (
+    affine_inverse,
     angle_between_planes,
     check_affine,
     fit_plane,
@@ -25,6 +26,21 @@ def test_every_voxel_of_a_slice_lies_in_its_plane(affine):
         point = (affine @ torch.tensor([i, j, 0, 1], dtype=torch.float64))[:3]
         assert abs(float(signed_distance(point, origin, normal))) < 1e-9
     assert float(normal.norm()) == pytest.approx(1)
+
+
+@given(st.lists(affines(), min_size=2, max_size=3), st.integers(0, 10**6))
+def test_the_inverse_of_affines(several, seed):
+    stack = torch.stack(several)
+    stack[0, :3, :3] += 0.2 * rotation(seed)  # axes that are not at right angles
+    found, expected = affine_inverse(stack), torch.linalg.inv(stack)
+    # origins lie half a metre away and pixels are half a millimetre wide
+    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-11)
+    assert torch.allclose(found @ stack, torch.eye(4, dtype=torch.float64).expand_as(stack), atol=1e-11)
+    assert torch.equal(affine_inverse(stack[0]), found[0])
+
+
+def test_axes_that_do_not_span_space_have_no_inverse():
+    assert not affine_inverse(torch.diag(torch.tensor([2.0, 2, 0, 1]))).isfinite().all()
 
 
 @given(st.integers(0, 10**6), st.floats(0, math.pi / 2))

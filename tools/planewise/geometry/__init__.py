@@ -23,6 +23,7 @@ from planewise.geometry.locations import (
 from planewise.geometry.patch_pyramids import PredictedPatches, inverted_pyramids, predicted_patches
 from planewise.geometry.plane_bounds import Bound, calibrated_bound
 from planewise.geometry.planes import (
+    affine_inverse,
     angle_between_planes,
     check_affine,
     fit_plane,
@@ -83,6 +84,7 @@ __all__ = [
     "PredictedPatches",
     "SliceLines",
     "Squares",
+    "affine_inverse",
     "angle_between_planes",
     "base_to_apex",
     "breath_hold_shifts",

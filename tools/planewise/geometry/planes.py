@@ -49,6 +49,23 @@ def plane_from_affine(affine: Tensor) -> tuple[Tensor, Tensor]:
     return affine[..., :3, 3], cross / cross.norm(dim=-1, keepdim=True)
 
 
+def affine_inverse(affine: Tensor) -> Tensor:
+    """From patient space to voxel indices, in closed form: unlike ``torch.linalg.inv``, it does not wait for a GPU.
+
+    Args:
+        affine: voxel indices to patient space, shape ``(..., 4, 4)``, last row ``0, 0, 0, 1``, mm.
+
+    Returns:
+        Shape ``(..., 4, 4)``, float64. Not finite where the axes do not span space; `check_affine` says why.
+    """
+    affine = affine.to(torch.float64)
+    u, v, w, origin = affine[..., :3, :].unbind(dim=-1)
+    rows = torch.stack([torch.linalg.cross(first, second) for first, second in ((v, w), (w, u), (u, v))], dim=-2)
+    rows = rows / (u * rows[..., 0, :]).sum(dim=-1)[..., None, None]
+    top = torch.cat([rows, -(rows @ origin[..., None])], dim=-1)
+    return torch.cat([top, affine[..., 3:, :]], dim=-2)
+
+
 def angle_between_planes(normal: Tensor, other: Tensor) -> Tensor:
     """Angle between planes with unit normals ``(..., 3)``: radians in [0, pi/2], whatever the normals' signs."""
     # atan2 of sine and cosine: arccos alone loses half of its digits near zero

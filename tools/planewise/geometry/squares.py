@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from planewise.geometry.lines import crossing, intersection_lines, pixels_to_patient
-from planewise.geometry.planes import plane_from_affine
+from planewise.geometry.planes import affine_inverse, plane_from_affine
 from planewise.geometry.tolerances import MIN_END_COSINE, PARALLEL_ANGLE
 
 #: Unit vectors of the ends of the body's axes, RAS+, and their names.
@@ -141,7 +141,7 @@ def squares_inside(squares: Squares, affine: Tensor, shape: tuple[int, int], siz
     corners = torch.stack(
         [squares.centres + a * half[..., 0, :] + b * half[..., 1, :] for a in (-1, 1) for b in (-1, 1)], dim=-2
     )
-    to_pixels = torch.linalg.inv(affine.to(torch.float64))
+    to_pixels = affine_inverse(affine)
     pixels = torch.einsum("...ab,...ncb->...nca", to_pixels[..., :2, :3], corners)
     pixels = pixels + to_pixels[..., None, None, :2, 3]
     within = [(pixels[..., axis] >= -0.5) & (pixels[..., axis] <= side - 0.5) for axis, side in enumerate(shape)]

@@ -1,0 +1,110 @@
+"""What a GPU refuses or makes the host wait for, without one.
+
+Tensors of the ``meta`` device stand in for its memory: they have no values, so what would fetch one (``item``, ``if``,
+``cpu``) or mix devices is an error. What PyTorch would let pass there but CUDA waits for is refused here: each
+operation's page in PyTorch's documentation says so, or its CUDA source does.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+import planewise.data.to_device  # noqa: F401
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+WITHOUT_VALUES = torch.device("meta")
+
+#: Operations whose result has as many elements as the values say, or that look at a value before they go on.
+_FETCH = {
+    *(aten._unique, aten._unique2, aten.unique_dim, aten.unique_consecutive, aten.unique_dim_consecutive),
+    *(aten.nonzero, aten.masked_select, aten.equal, aten.bincount, aten.histc, aten._ctc_loss),
+    *(aten._local_scalar_dense, aten._linalg_check_errors, aten._linalg_eigh, aten.linalg_eig, aten._linalg_svd),
+    *(aten.linalg_lstsq, aten.linalg_cholesky_ex),
+}
+
+
+class Waits(TorchDispatchMode):
+    """Refuse what makes the host wait for the device, which tensors without values may let pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pinned: list[Tensor] = []  # kept, so that no other tensor gets their memory
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        overload = function.overloadpacket
+        if overload is aten.is_pinned:
+            return self._is_pinned(args[0])
+        if overload is aten._pin_memory:
+            # as PyTorch does it: elements that share memory are its error
+            return self._pin(torch.empty_strided(args[0].size(), args[0].stride(), dtype=args[0].dtype).copy_(args[0]))
+        if kwargs.pop("pin_memory", False):
+            return self._pin(function(*args, **kwargs))
+        on_device = any(
+            isinstance(value, Tensor) and value.device == WITHOUT_VALUES for value in (*args, *kwargs.values())
+        )
+        if on_device:
+            assert overload not in _FETCH, f"the host waits for {function}"
+            assert not self._fetches(function, args, kwargs), f"the host waits for {function}"
+        if overload in (aten._to_copy, aten.copy_):
+            self._check_copy(function, args, kwargs)
+        if overload in (aten.index, aten.index_put_, aten.index_put, aten._index_put_impl_) and on_device:
+            indices = [index for index in args[1] if index is not None]
+            assert all(index.device == WITHOUT_VALUES for index in indices), "an index on the host"
+            masked = any(index.dtype in (torch.bool, torch.uint8) for index in indices)
+            # one number for all that a mask chooses is written without counting them
+            fills = overload is not aten.index and args[2].numel() == 1
+            assert fills or not masked, f"the host waits for {function}: it counts what a mask chooses"
+        return function(*args, **kwargs)
+
+    def _pin(self, tensor: Tensor) -> Tensor:
+        self._pinned.append(tensor)
+        return tensor
+
+    def _is_pinned(self, tensor: Tensor) -> bool:
+        memory = tensor.untyped_storage().data_ptr()
+        return any(memory == pinned.untyped_storage().data_ptr() for pinned in self._pinned)
+
+    def _check_copy(self, function, args, kwargs) -> None:
+        if function.overloadpacket is aten._to_copy:
+            source, target = args[0], kwargs.get("device") or args[0].device
+        else:
+            source, target = args[1], args[0].device
+        if source.device.type == "cpu" and target == WITHOUT_VALUES:
+            assert kwargs.get("non_blocking") or (len(args) > 2 and args[2]), f"the host waits for {function}"
+            assert self._is_pinned(source), f"{function} from memory that is not pinned"
+
+    @staticmethod
+    def _fetches(function, args, kwargs) -> bool:
+        if function is aten.repeat_interleave.Tensor:
+            return kwargs.get("output_size") is None
+        if function.overloadpacket is aten.multinomial:  # without replacement it looks for what cannot be drawn
+            return not (args[2] if len(args) > 2 else kwargs.get("replacement", False))
+        # it looks for a negative deviation
+        return function in (aten.normal.Tensor_Tensor, aten.normal.float_Tensor)
+
+
+class Literals(TorchFunctionMode):
+    """Refuse tensors that are made of Python's numbers on the device: one copy each, waited for."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor):
+            assert result.device != WITHOUT_VALUES or isinstance(args[0], torch.Tensor), f"{function} on the device"
+        return result
+
+
+@contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """Within it, tensors of ``WITHOUT_VALUES`` refuse what CUDA refuses or waits for."""
+    # the module: its package's attribute of that name may be the function
+    module = sys.modules["planewise.data.to_device"]
+    with mock.patch.object(module, "PINNED", (WITHOUT_VALUES.type,)), Waits(), Literals():
+        yield
