@@ -1,7 +1,6 @@
 """A training step of every bundle gives a GPU its work and does not wait for it.
 
-Without a GPU, tensors of the ``meta`` device stand in for its memory: they have no values, so whatever would fetch one
-(``item``, ``if``, a mask as index, ``nonzero``, ``cpu``, a mix of devices) is an error, wherever in the step it is.
+Without a GPU, `tests.cuda_stand_in` refuses what CUDA refuses or waits for, wherever in the step it is.
 """
 
 from __future__ import annotations
@@ -18,46 +17,10 @@ from ignite.engine import Events
 from monai.bundle import ConfigParser
 from PIL import Image
 from planewise.data import StackDataset, TwoPhaseDataset, kept_arrays
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.bundles.conftest import TRAINED, anatomy, tiny
 from tests.conftest import ROOT
-
-aten = torch.ops.aten
-WITHOUT_VALUES = torch.device("meta")
-
-
-class Copies(TorchDispatchMode):
-    """Refuse copies from the host that make it wait, which tensors without values let pass."""
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        overload = function.overloadpacket
-        if overload in (aten._to_copy, aten.copy_):
-            source, target = (
-                (args[0].device, kwargs.get("device"))
-                if overload is aten._to_copy
-                else (args[1].device, args[0].device)
-            )
-            waits = not (kwargs.get("non_blocking") or (len(args) > 2 and args[2]))
-            if source.type == "cpu" and target == WITHOUT_VALUES and waits:
-                raise AssertionError(f"the host waits for {function}")
-        if overload in (aten.index, aten.index_put_) and args[0].device == WITHOUT_VALUES:
-            assert not any(index is not None and index.device.type == "cpu" for index in args[1]), (
-                "an index on the host"
-            )
-        return function(*args, **kwargs)
-
-
-class Literals(TorchFunctionMode):
-    """Refuse tensors that are made of Python's numbers on the device: one copy each, waited for."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        if function in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor):
-            assert result.device != WITHOUT_VALUES or isinstance(args[0], torch.Tensor), f"{function} on the device"
-        return result
+from tests.cuda_stand_in import WITHOUT_VALUES, as_on_a_gpu
 
 
 @pytest.fixture(scope="module")
@@ -156,41 +119,29 @@ def step(trainer, batches) -> None:
     trainer.fire_event(Events.ITERATION_COMPLETED)
 
 
+def kept_slices(trainer):
+    """The dataset that holds the arrays: volumes and pairs of phases are made of its rows."""
+    dataset = trainer.data_loader.dataset
+    return dataset.slices if isinstance(dataset, (StackDataset, TwoPhaseDataset)) else dataset
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_step_without_values(name, datalists, tmp_path):
     trainer = trainer_on(WITHOUT_VALUES, name, datalists, tmp_path)
-    dataset = trainer.data_loader.dataset
-    kept = dataset.slices if isinstance(dataset, (StackDataset, TwoPhaseDataset)) else dataset
+    kept = kept_slices(trainer)
     assert next(trainer.network.parameters()).device == WITHOUT_VALUES
     step(trainer, iter(trainer.data_loader))  # what is made once
-    # from the host's memory, then from the device's
-    with Copies(), Literals():
-        step(trainer, iter(trainer.data_loader))
-    for arrays in (kept._arrays._arrays, kept._targets):
-        arrays.update({key: array.to(WITHOUT_VALUES) for key, array in arrays.items()})
+    # memory-mapped rows through pinned memory, then rows that are kept on the device
+    kept._targets.update({key: array.to(WITHOUT_VALUES) for key, array in kept._targets.items()})
     kept._arrays.device = WITHOUT_VALUES
-    with Copies(), Literals():
+    kept._arrays.resident = False
+    with as_on_a_gpu():
+        step(trainer, iter(trainer.data_loader))
+    kept._arrays._arrays.update({key: array.to(WITHOUT_VALUES) for key, array in kept._arrays._arrays.items()})
+    kept._arrays.resident = True
+    with as_on_a_gpu():
         step(trainer, iter(trainer.data_loader))
     assert trainer.state.output["loss"].device == WITHOUT_VALUES
-
-
-@pytest.mark.parametrize(
-    ("wait", "error", "said"),
-    [
-        (lambda x: x.sum().item(), RuntimeError, "item"),
-        (lambda x: x[x > 0], NotImplementedError, "nonzero"),
-        (lambda x: x.nonzero(), NotImplementedError, "nonzero"),
-        (lambda x: x.cpu(), NotImplementedError, "copy out"),
-        (lambda x: bool(x.any()), RuntimeError, "item"),
-        (lambda x: x + torch.ones(3), RuntimeError, "device"),
-        (lambda x: torch.tensor([1.0, 2.0], device=x.device), AssertionError, "on the device"),
-        (lambda x: torch.ones(3).to(x.device), AssertionError, "the host waits for"),
-        (lambda x: x[torch.tensor([0, 1])], AssertionError, "an index on the host"),
-    ],
-)
-def test_waiting_is_noticed(wait, error, said):
-    with pytest.raises(error, match=said), Copies(), Literals():
-        wait(torch.empty(3, device=WITHOUT_VALUES))
 
 
 @pytest.mark.gpu
@@ -199,9 +150,7 @@ def test_waiting_is_noticed(wait, error, said):
 def test_a_step_on_a_gpu(name, resident, datalists, tmp_path, monkeypatch):
     monkeypatch.setattr(kept_arrays, "SHARE", 0.5 if resident else 0.0)
     trainer = trainer_on(torch.device("cuda"), name, datalists, tmp_path)
-    dataset = trainer.data_loader.dataset
-    kept = dataset.slices if isinstance(dataset, StackDataset) else dataset
-    assert kept._arrays.resident is resident
+    assert kept_slices(trainer)._arrays.resident is resident
     for _ in range(2):  # what is made once
         step(trainer, iter(trainer.data_loader))
     torch.cuda.set_sync_debug_mode("error")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+#: Kinds of device that copy from pinned memory while the host goes on.
+PINNED = ("cuda",)
+
 
 def to_device(tensor: Tensor, device: str | torch.device) -> Tensor:
     """Copy a tensor to the device without waiting for the copy to finish.
@@ -13,6 +16,7 @@ def to_device(tensor: Tensor, device: str | torch.device) -> Tensor:
     which PyTorch keeps until the copy is done.
     """
     device = torch.device(device)
-    if device.type == "cuda" and tensor.device.type == "cpu":
-        tensor = tensor.pin_memory()
+    if device.type in PINNED and tensor.device.type == "cpu":
+        # PyTorch pins into memory of the same strides, and cannot write where elements share it (`expand`)
+        tensor = tensor.contiguous().pin_memory()
     return tensor.to(device, non_blocking=True)
