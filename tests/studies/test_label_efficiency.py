@@ -562,7 +562,7 @@ def test_the_demo_refuses_a_study_that_is_not_small():
     known = (
         "comparison-seeds comparison heart heart_development knee-comparison knee mask-prior positions positions_4ch"
     )
-    known += " retinopathy volumes volumes_pancreas"
+    known += " quick retinopathy volumes volumes_pancreas"
     assert f"there is no small study table5; choose one of: {known}" in demo("table5", expected=1)
 
 
@@ -579,6 +579,7 @@ def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(tmp
     python.parent.mkdir(parents=True)
     python.write_text(
         "#!/usr/bin/env bash\n"
+        "[[ $* == *progress.py* ]] && exec cat\n"
         'echo "$@" >> ran.txt\n'
         "[[ $* == *wanted.json* ]] && exit\n"
         'out=work/$(basename "$6" .yaml); mkdir -p $out/report $out/logs; touch $out/report/index.html $out/logs/report.log\n'

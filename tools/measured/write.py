@@ -1,6 +1,6 @@
 """Write what the small studies measured into the documents: README, the bundles' pages, metadata and configs.
 
-    python tools/measured/write.py --from work/demo heart    # keep what a finished study found in tools/measured/heart.json
+    python tools/measured/write.py --from work/heart heart   # keep what a finished study found in tools/measured/heart.json
     python tools/measured/write.py                           # write the numbers of all records into the documents
     python tools/measured/write.py --check                   # change nothing; name the files that differ, and fail
 

@@ -17,7 +17,8 @@
 #   methods         what is compared, see below; if not given, none and all pretexts
 #   imagenet        file of ImageNet weights, optional: every pretext and every fine-tuning starts from it, save none
 #   diagnose        optional: a bundle that diagnoses from predicted masks, and the draws whose masks it gets
-#   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts
+#   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts; or
+#                   {bundle: pretext_cardiac_multitask}, with the weights that ship with that bundle
 #   device          cpu, or cuda:0: the first of the GPUs that a job gets, see on_gpus.py
 #   processes       optional: GPUs over which torchrun spreads each training, {pretrain: 4, finetune: 1}. batch_size counts for each
 #                   process, see tools/docs/studies.md; without a GPU, processes of the CPU
@@ -94,7 +95,9 @@ COUNTS = list(config["label_counts"])
 DRAWS = list(config["draws"])
 TARGET = config["target"]
 DIAGNOSIS = config.get("diagnose") or {"bundle": None, "draws": []}
+# a pretext of the study, or a bundle with its own weights
 PLANNER = config.get("plan")
+SHIPPED_PLANNER = PLANNER["bundle"] if isinstance(PLANNER, dict) else None
 DEVICE = str(config.get("device", "cpu"))
 IMAGENET = [str(Path(config["imagenet"]).expanduser().resolve())] if config.get("imagenet") else []
 
@@ -448,25 +451,27 @@ rule diagnose:
         "({params.run}) > {log} 2>&1"
 
 
+def planning(datalist):
+    """Command line that plans views of three test exams."""
+    if SHIPPED_PLANNER:
+        name, configs, own = SHIPPED_PLANNER, files(SHIPPED_PLANNER, "inference.yaml", overlay=None), ""
+    else:
+        method = PRETRAININGS[PLANNER]
+        name = pretext_bundle(method.pretext)
+        configs = files(name, "inference.yaml", after=overlays(method, "pretrain"))
+        own = f"--weights {OUT / 'pretrain' / PLANNER / 'models' / 'model.pt'}"
+    arguments = f"--input {datalist} --section test --num_exams 3 {own} --output_dir {OUT / 'plans'} {overrides('plan')}"
+    return bundle(name, configs, arguments, DEVICE)
+
+
 rule plan:
     input:
-        weights=OUT / "pretrain" / str(PLANNER) / "test" / "metrics.json",
+        weights=[] if SHIPPED_PLANNER else OUT / "pretrain" / str(PLANNER) / "test" / "metrics.json",
         datalist=datalist("unlabelled"),
     output:
         touch(OUT / "plans" / "plans.done"),
     params:
-        run=lambda wildcards, input: bundle(
-            pretext_bundle(PRETRAININGS[PLANNER].pretext),
-            files(
-                pretext_bundle(PRETRAININGS[PLANNER].pretext),
-                "inference.yaml",
-                after=overlays(PRETRAININGS[PLANNER], "pretrain"),
-            ),
-            f"--input {input.datalist} --section test --num_exams 3 "
-            f"--weights {OUT / 'pretrain' / PLANNER / 'models' / 'model.pt'} "
-            f"--output_dir {OUT / 'plans'} {overrides('plan')}",
-            DEVICE,
-        ),
+        run=lambda wildcards, input: planning(input.datalist),
     resources:
         **resources("plan"),
     log:
@@ -486,7 +491,7 @@ rule report:
             OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
             method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
         ),
-        [OUT / "plans" / "plans.done"] if PLANNER in PRETRAININGS else [],
+        [OUT / "plans" / "plans.done"] if SHIPPED_PLANNER or PLANNER in PRETRAININGS else [],
         [OUT / "inspect.png"] if datalist("unlabelled") == str(OUT / "unlabelled.json") else [],
     output:
         OUT / "report" / "index.html",

@@ -1,0 +1,75 @@
+"""Snakemake's log in a few lines: what has finished, which step of how many it was, and about how long the rest takes.
+
+    snakemake ... --quiet rules host 2>&1 | python tools/studies/progress.py
+
+Lines that it does not know pass as they are, errors among them.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+#: What a finished job of each rule has done, and how long it takes compared with others.
+RULES = {
+    "phantom": ("phantom exams written", 4),
+    "index": ("exams indexed", 1),
+    "inspect": ("planes drawn", 1),
+    "pretrain": ("a pretext trained", 12),
+    "pretrain_alone": ("a pretext trained", 12),
+    "finetune": ("a network fine-tuned", 8),
+    "forest": ("diagnosis from reference masks learned", 2),
+    "diagnose": ("test exams diagnosed", 2),
+    "plan": ("views planned", 2),
+    "report": ("page written", 2),
+}
+_IDLE = re.compile(
+    r"Select jobs to execute|Execute \d+ jobs|Assuming unrestricted|Using shell|Provided cores|Rules claiming|Building DAG|"
+    r"Touching output|Complete log|\[\w{3} \w{3} .*\]$|Job stats:|-+  -+$|job +count$|total +\d+$|all +\d+$"
+)
+_COUNT = re.compile(r"(\w+) +(\d+)$")
+_FINISHED = re.compile(r"Finished jobid: \d+ \(Rule: (\w+)\)")
+_STEPS = re.compile(r"(\d+) of (\d+) steps")
+
+
+def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic) -> Iterator[str]:
+    """What a person should see of Snakemake's log.
+
+    Args:
+        lines: the log.
+        clock: seconds.
+    """
+    began, finished, left = clock(), "", dict.fromkeys(RULES, 0)
+    total = 0.0
+    for line in (line.rstrip("\n") for line in lines):
+        if not line or _IDLE.match(line):
+            continue
+        if (count := _COUNT.match(line)) and count[1] in RULES:
+            left[count[1]] = int(count[2])
+            total = _cost(left)
+        elif found := _FINISHED.match(line):
+            finished = found[1]
+            if finished in left:
+                left[finished] -= 1
+        elif (steps := _STEPS.match(line)) and finished in RULES:
+            done = total - _cost(left)
+            rest = (clock() - began) * (total - done) / done if done > 0 else 0.0
+            when = f", about {max(1, round(rest / 60))} min left" if rest > 0 else ""
+            # the last step is only the rule that asks for the page
+            yield f"{steps[1]} of {int(steps[2]) - 1}: {RULES[finished][0]}{when}"
+        elif not steps:
+            yield line
+
+
+def _cost(jobs: dict[str, int]) -> float:
+    return float(sum(RULES[rule][1] * number for rule, number in jobs.items()))
+
+
+if __name__ == "__main__":
+    # Ctrl-C is Snakemake's affair: what it says of it is to be seen
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for text in shortened(sys.stdin):
+        print(text, flush=True)
