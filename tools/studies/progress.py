@@ -43,13 +43,13 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
         clock: seconds.
     """
     began, finished, left = clock(), "", dict.fromkeys(RULES, 0)
-    total = 0.0
+    total, steps_in_all = 0.0, 0
     for line in (line.rstrip("\n") for line in lines):
         if not line or _IDLE.match(line):
             continue
         if (count := _COUNT.match(line)) and count[1] in RULES:
             left[count[1]] = int(count[2])
-            total = _cost(left)
+            total, steps_in_all = _cost(left), sum(left.values())
         elif found := _FINISHED.match(line):
             finished = found[1]
             if finished in left:
@@ -58,8 +58,7 @@ def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic)
             done = total - _cost(left)
             rest = (clock() - began) * (total - done) / done if done > 0 else 0.0
             when = f", about {max(1, round(rest / 60))} min left" if rest > 0 else ""
-            # the last step is only the rule that asks for the page
-            yield f"{steps[1]} of {int(steps[2]) - 1}: {RULES[finished][0]}{when}"
+            yield f"{steps[1]} of {steps_in_all}: {RULES[finished][0]}{when}"
         elif not steps:
             yield line
 
