@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import zlib
 
 import nibabel
 import numpy as np
 import pytest
+from planewise.commands import app
+from planewise.data import mask_problem
 from planewise.errors import InputError
+from planewise.exams.volumes import read_volumes
 from planewise.preprocessing import LoadSliced, LoadStackd, LoadVolumed
-from planewise.unreadable import UNREADABLE
+from planewise.unreadable import UNREADABLE, refuse_claims
+from typer.testing import CliRunner
 
 LOADERS = [LoadSliced("image"), LoadStackd("image"), LoadVolumed("image")]
 
@@ -19,6 +25,11 @@ def written(path, spoil):
     nibabel.save(nibabel.Nifti1Image(noise, np.diag([2.0, 2.0, 8.0, 1.0])), path)
     path.write_bytes(spoil(path.read_bytes()))
     return path
+
+
+def with_shape(content):
+    """A header that claims as many voxels as NIfTI-1 can."""
+    return content[:42] + 3 * (32767).to_bytes(2, "little") + content[48:]
 
 
 def wrong_byte(content):
@@ -35,6 +46,9 @@ def wrong_byte(content):
         ("text.nii.gz", lambda content: b"nothing of an image"),
         ("empty.nii.gz", lambda content: b""),
         ("cut.nii", lambda content: content[:900]),
+        # 32767 voxels along each of three axes: 70 TB of int16
+        ("claims.nii.gz", lambda content: gzip.compress(with_shape(gzip.decompress(content)))),
+        ("claims.nii", lambda content: with_shape(content)),
         # a type of voxels that no NIfTI has
         ("header.nii", lambda content: content[:70] + (9999).to_bytes(2, "little") + content[72:]),
     ],
@@ -45,6 +59,35 @@ def test_it_is_refused_in_a_line_without_its_path(load, name, spoil, tmp_path):
         load({"image": str(file), "exam": "e1", "frame": 0})
     assert str(caught.value).startswith("exam e1, image: ") and "\n" not in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["heart.nii.gz", "heart.nii"])
+def test_more_voxels_than_the_file_holds_are_refused_before_the_memory_is_taken(name, tmp_path):
+    file = written(tmp_path / name, lambda content: content)
+    refuse_claims(file)
+    pack, unpack = (gzip.compress, gzip.decompress) if name.endswith(".gz") else (bytes, bytes)
+    file.write_bytes(pack(with_shape(unpack(file.read_bytes()))))
+    with pytest.raises(InputError, match="its header claims 32767 x 32767 x 32767 voxels, more than the file can hold"):
+        refuse_claims(file)
+    assert mask_problem(file, [1]) == "cannot be read"
+    _, skipped = read_volumes([file], tmp_path)
+    assert list(skipped) == ["NIfTI image whose header claims more voxels than the file can hold"]
+    listed = {"image": name, "exam": "e1", "frame": 0, "affine": np.eye(4).tolist(), "slice": 0, "planes": {}}
+    (tmp_path / "list.json").write_text(json.dumps({"training": [listed], "exams": {}}))
+    for arguments in (
+        ["inspect", tmp_path / "list.json", "-o", tmp_path / "e1.png"],
+        ["plan", file, "-o", tmp_path / "out"],
+    ):
+        outcome = CliRunner(env={"COLUMNS": "200"}).invoke(app, list(map(str, arguments)))
+        assert outcome.exit_code == 1 and isinstance(outcome.exception, SystemExit), outcome.exception
+        assert "more than the file can hold" in outcome.output
+
+
+def test_the_emptiest_volume_is_read(tmp_path):
+    """Zeros alone pack best: almost as small as gzip can make them."""
+    nibabel.save(nibabel.Nifti1Image(np.zeros((256, 256, 60), np.float64), np.eye(4)), tmp_path / "zeros.nii.gz")
+    assert (tmp_path / "zeros.nii.gz").stat().st_size < 256 * 256 * 60 * 8 / 200
+    refuse_claims(tmp_path / "zeros.nii.gz")
 
 
 def test_a_program_s_fault_is_not_among_them():

@@ -32,7 +32,7 @@ def test_paths_are_relative_to_the_datalist(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not JSON"),
+        ("{", "cannot be read as JSON"),
         ("[]", "JSON object"),
         ({"training": [{"exam": "e"}]}, "item 0 of training has no image"),
         ({"training": [None]}, "item 0 of training is None, not an object"),

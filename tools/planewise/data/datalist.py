@@ -21,6 +21,7 @@ from planewise.exams.reserved import PREDICTED
 from planewise.exams.split import SECTIONS
 from planewise.preprocessing.array_volume import is_array
 from planewise.preprocessing.exam_name import exam_of
+from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 
 #: Keys of an item that hold a path.
@@ -39,7 +40,7 @@ def _parse(path: Path, modified: int) -> dict[str, Any]:
     collects = gc.isenabled()
     gc.disable()
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     finally:
         if collects:
             gc.enable()
@@ -58,8 +59,8 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
         )
     try:
         content = _parse(path.resolve(), path.stat().st_mtime_ns)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON ({error}); a datalist is what `planewise index` writes") from error
+    except InputError as error:
+        raise InputError(f"{error}; a datalist is what `planewise index` writes") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}; a datalist is a JSON object with sections of items")
     return content

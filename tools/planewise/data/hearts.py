@@ -14,7 +14,7 @@ from scipy.ndimage import generate_binary_structure, label
 
 from planewise.errors import InputError
 from planewise.preprocessing.exam_name import exam_of
-from planewise.unreadable import UNREADABLE
+from planewise.unreadable import UNREADABLE, refuse_claims
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ def mask_problem(path: str | Path, labels: Collection[int], label_map: Mapping[s
         label_map: other values for those of the file, as an item of a datalist has it.
     """
     try:
+        refuse_claims(path)
         file = nibabel.load(path)
         values = np.asarray(file.dataobj).round()
     except UNREADABLE:

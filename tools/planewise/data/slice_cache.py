@@ -24,6 +24,7 @@ from tqdm import tqdm
 from planewise.data.fingerprint import fingerprint
 from planewise.errors import InputError
 from planewise.locks import lock
+from planewise.text_files import read_json
 from planewise.whole_files import written_whole
 
 logger = logging.getLogger(__name__)
@@ -244,8 +245,8 @@ class _Broken(Exception):
 def _entries(path: Path, names: Sequence[str]) -> dict[str, Any]:
     """A JSON object with these entries."""
     try:
-        found = json.loads(path.read_text())
-    except ValueError as error:
+        found = read_json(path)
+    except InputError as error:
         raise _Broken(f"{path.name} is cut") from error
     if not isinstance(found, dict) or not found.keys() >= set(names):
         raise _Broken(f"{path.name} does not say {' and '.join(names)}")

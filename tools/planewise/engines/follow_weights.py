@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from monai.bundle import ConfigParser
 
 from planewise.engines.not_computed import FILES, NOT_COMPUTED
@@ -23,6 +22,7 @@ from planewise.engines.weights_settings import (
     with_text_keys,
 )
 from planewise.errors import InputError
+from planewise.text_files import read_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +112,8 @@ def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
     configs = {}
     for path in sorted(folder.glob("*.yaml")):
         try:
-            content = yaml.safe_load(path.read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            content = read_yaml(path)
+        except InputError:
             continue
         if isinstance(content, dict):
             configs[path.stem] = in_our_names(with_text_keys(content))

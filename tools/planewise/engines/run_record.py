@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from planewise.checksum import sha256
 from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
+from planewise.text_files import read_json, read_yaml
 
 #: Beside weights that ship with a bundle, in place of their run's folder: its record, with its configuration in it.
 RELEASED = "record.json"
@@ -56,7 +54,7 @@ class RunRecord:
         for folder in (models.parent, models.parent / "eval"):
             config, record = folder / "config.yaml", folder / "run.json"
             if models.name == "models" and config.is_file() and record.is_file():
-                return cls(folder, weights, in_our_names(_yaml(config)), read_table(record))
+                return cls(folder, weights, in_our_names(_table(read_yaml(config), config)), read_table(record))
         return None
 
 
@@ -78,19 +76,7 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read, or holds something else.
     """
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error})") from None
-    return _table(content, path)
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read as YAML ({' '.join(str(error).split())})") from None
-    return _table(content, path)
+    return _table(read_json(path), path)
 
 
 def _table(content: Any, path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from planewise.engines.not_computed import NOT_COMPUTED
 from planewise.errors import InputError
 from planewise.locks import claim_folder
 from planewise.switches import switched_on
+from planewise.text_files import read_json, read_yaml
 from planewise.whole_files import unwritable, written_whole
 
 logger = logging.getLogger(__name__)
@@ -86,16 +88,13 @@ def _previous(record_file: Path, config_file: Path) -> dict[str, Any]:
     Raises:
         InputError: the record is broken, and the configuration too.
     """
-    try:
-        config = yaml.safe_load(config_file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        config = None
-    try:
-        record = json.loads(record_file.read_text())
-        if isinstance(record, dict) and record.get("configuration"):
-            return record | {"config": config if isinstance(config, dict) else {}}
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        pass
+    config = record = None
+    with suppress(InputError):
+        config = read_yaml(config_file)
+    with suppress(InputError):
+        record = read_json(record_file)
+    if isinstance(record, dict) and record.get("configuration"):
+        return record | {"config": config if isinstance(config, dict) else {}}
     if not isinstance(config, dict):
         raise InputError(
             f"{record_file} and {config_file.name} beside it are broken, so nobody can say whether this is the same run; "

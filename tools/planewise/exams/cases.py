@@ -14,7 +14,6 @@ The rule
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -26,6 +25,7 @@ from planewise.errors import InputError
 from planewise.exams.any_organ import MIN_SLICES
 from planewise.exams.volume import Volume, nifti_files, stem
 from planewise.exams.volumes import MASK_FOLDER, find_own_volumes, grid_problem, name_cases, voxel_problem
+from planewise.text_files import read_json
 
 #: How the files of a BraTS case end, in the order in which they become channels.
 BRATS = ("t1", "t1ce", "t2", "flair")
@@ -153,7 +153,7 @@ def read_listing(path: Path) -> dict[Path, Path | None] | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         entries = [(entry["image"], entry["label"]) for entry in content["training"]]
         entries += [(entry["image"] if isinstance(entry, dict) else entry, None) for entry in content.get("test") or []]
         return {path.parent / image: path.parent / label if label else None for image, label in entries}

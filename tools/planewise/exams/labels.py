@@ -12,8 +12,8 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-import yaml
 
+from planewise import text_files
 from planewise.errors import InputError
 from planewise.exams.exam import Exam
 from planewise.exams.refusals import ODD_PATH
@@ -42,11 +42,7 @@ def read_yaml(path: Path, what: str) -> dict:
     Raises:
         InputError: it cannot be read or holds something else.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
-        raise InputError(f"{path} cannot be read as {what} ({reason})") from None
+    content = text_files.read_yaml(path, what)
     if not isinstance(content, dict):
         raise InputError(f"{path} is not {what}: write lines like `key: value`")
     return content

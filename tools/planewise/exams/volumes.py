@@ -15,6 +15,7 @@ import numpy as np
 from planewise.exams import mnms2, ukbb
 from planewise.exams.volume import Volume, stem
 from planewise.geometry import MIN_SPACING
+from planewise.unreadable import claims_too_much
 
 #: Masks and images whose affines differ by more than this (mm) anywhere in the image lie on different grids.
 SAME_GRID = 0.1
@@ -218,6 +219,8 @@ def voxel_problem(image: nibabel.Nifti1Image) -> str:
         return f"NIfTI image with {len(image.shape)} dimensions: a volume (3D) or a cine (4D) is wanted"
     if 0 in image.shape:
         return "NIfTI image without voxels"
+    if claims_too_much(image):
+        return "NIfTI image whose header claims more voxels than the file can hold"
     if image.get_data_dtype().kind not in "iuf":
         return "NIfTI image of colours or complex numbers: one number per voxel is wanted"
     if not np.isfinite(image.affine).all():

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: What overrides spell as "no weights": `--pretrained null` arrives as the text.
 NO_WEIGHTS = (None, "", "null", "none", "None", False)
-#: torch stores tensors as they are, so that a file is as large as what it holds. Compressed anew it may be smaller, but not by
-#: more than this, unless it is mostly zeros.
+#: torch stores tensors as they are, so that a file is as large as what it holds. Compressed anew it may be smaller, but not
+#: by more than this, unless it is mostly zeros.
 _LARGEST_RATIO = 10
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -37,6 +36,7 @@ from planewise.own_exams.heart_bundles import (
 )
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_json
+from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 from planewise.whole_files import unwritable
 
@@ -234,8 +234,8 @@ def _claim(output: Path, weights: Path) -> None:
     record = {"bundle": SEGMENTS, "weights": sha256(weights)}
     file = output / RECORD
     known = None
-    with suppress(OSError, ValueError):
-        known = json.loads(file.read_text(encoding="utf-8"))
+    with suppress(InputError):
+        known = read_json(file)
     if known != record and (output / "masks").is_dir() and any((output / "masks").iterdir()):
         raise InputError(
             f"{output / 'masks'} holds masks that other weights made; name another folder (-o), or remove that one"

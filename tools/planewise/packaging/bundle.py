@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import json
 import logging
 import sys
 import warnings
@@ -23,6 +22,7 @@ from planewise.errors import InputError
 from planewise.packaging.configs import names_in
 from planewise.packaging.source import THEIRS, Source, foreign_imports
 from planewise.packaging.versions import PINS, canonical
+from planewise.text_files import read_json
 
 #: Given to MONAI, which would download it.
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
@@ -63,10 +63,7 @@ class Bundle:
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        try:
-            return json.loads(Path(self.metadata_file).read_text())
-        except ValueError as error:
-            raise InputError(f"{self.name}: configs/metadata.json is not JSON ({error})") from None
+        return read_json(self.metadata_file)
 
     @cached_property
     def texts(self) -> dict[str, str]:
@@ -91,7 +88,7 @@ class Bundle:
             raise InputError(f"{self.name} has no configs/{file}")
         try:
             return yaml.safe_load(self.texts[file])
-        except yaml.YAMLError as error:
+        except (RecursionError, yaml.YAMLError) as error:
             raise InputError(f"{self.name}: configs/{file} is not YAML ({' '.join(str(error).split())})") from None
 
     @cached_property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import RunRecord, read_table
 from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
+from planewise.text_files import read_json
 
 #: Sections whose scores say how good the weights are, the better first. Scores of the training section do not.
 MEASURED_ON = ("test", "validation")
@@ -142,11 +142,9 @@ def read_scores(path: Path) -> dict[str, Any]:
         InputError: it cannot be read, or holds no number.
     """
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as scores ({error}); a report's metrics.json is what is needed"
-        ) from None
+        content = read_json(path, "scores")
+    except InputError as error:
+        raise InputError(f"{error}; a report's metrics.json is what is needed") from None
     if not isinstance(content, dict) or not flat_scores(content):
         raise InputError(f"{path} holds no scores (a JSON object with numbers in it)")
     return content

@@ -19,7 +19,7 @@ from planewise.exams.dicom import read_frames
 from planewise.exams.reserved import PREDICTED
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import slice_name
-from planewise.unreadable import UNREADABLE
+from planewise.unreadable import UNREADABLE, refuse_claims
 
 #: The file's geometry and the datalist's must agree to this (mm) at the corners of the image. Headers round their
 #: direction cosines to about six digits, which is micrometres here; a swapped axis or a wrong frame is centimetres.
@@ -159,6 +159,7 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     """
     if is_array(path):
         return *read_array(path, field), True
+    refuse_claims(path)
     is_volume = path.endswith((".nii", ".nii.gz"))
     reader = NibabelReader() if is_volume else _ImageReader()
     try:

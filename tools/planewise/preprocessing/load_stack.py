@@ -20,7 +20,7 @@ from planewise.errors import InputError
 from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.preprocessing.load_slice import LoadSliced, refuse_not_finite, rename_values
-from planewise.unreadable import UNREADABLE
+from planewise.unreadable import UNREADABLE, refuse_claims
 
 if TYPE_CHECKING:
     from planewise.exams.input_stacks import InputStack
@@ -100,6 +100,7 @@ class LoadStackd(LoadImaged):
                         array, affine = read_array(value, self.field_without_spacing)
                         volume = _volume(torch.from_numpy(array.astype(np.float32)), torch.from_numpy(affine))
                     else:
+                        refuse_claims(value)
                         volume = self._loader(value, reader)
                     refuse_not_finite(volume[0] if isinstance(volume, tuple) else volume)
                 except UNREADABLE as error:

@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from planewise.errors import InputError
+from planewise.text_files import read_json
 
 
 def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.int64]:
@@ -112,13 +113,13 @@ def read_permutations(path: str | Path, pieces: int, count: int) -> NDArray[np.i
         InputError: there is no such file, it holds something else, or fewer permutations.
     """
     path = Path(path).expanduser()
-    try:
-        rows = np.array(json.loads(path.read_text())["permutations"], dtype=np.int64)
-    except OSError as error:
+    if not path.is_file():
         raise InputError(
             f"there is no file of permutations at {path}; leave --permutation_file out, and they are chosen anew"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
+        )
+    try:
+        rows = np.array(read_json(path)["permutations"], dtype=np.int64)
+    except (ValueError, OverflowError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} holds no permutations ({type(error).__name__}); leave --permutation_file out"
         ) from error

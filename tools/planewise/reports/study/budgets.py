@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from planewise.reports.history import read_history
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
 from planewise.reports.study_figures import History, method_name
+from planewise.text_files import read_yaml
 
 #: Settings of random changes of the images.
 _CHANGES = ("rotate", "scale", "crop", "shift", "flip", "gamma", "bias", "noise", "blur")
@@ -129,7 +128,7 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
     config, history = folder / "config.yaml", read_history(folder / "history.csv")
     if not config.is_file() or not history:
         return None
-    run, settings = read_json(folder / "run.json") or {}, yaml.safe_load(config.read_text())
+    run, settings = read_json(folder / "run.json") or {}, read_yaml(config)
     steps = steps_in_words(
         settings,
         history[-1]["epoch"],

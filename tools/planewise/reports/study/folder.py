@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from planewise import text_files
 from planewise.errors import InputError
 from planewise.exams.anatomies import ANATOMIES, seen_from
 from planewise.exams.anatomy import Anatomy, Words
@@ -109,5 +109,9 @@ def _unseeded(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict | None:
-    """What a JSON file holds; None if there is no file."""
-    return json.loads(path.read_text()) if path.is_file() else None
+    """What a JSON file holds; None if there is no file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return text_files.read_json(path) if path.is_file() else None

@@ -7,8 +7,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from planewise.reports import paper_tables
 from planewise.reports.segmentation_figures import method_comparison
 from planewise.reports.shown_slices import SHOWN_SLICES, read_shown_slices
@@ -19,6 +17,7 @@ from planewise.reports.study.numbers import pooled, published, spread
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Scores, add_paired
 from planewise.reports.study_figures import finetune_curves, method_name, scores_by_count
+from planewise.text_files import read_yaml
 
 #: Score to the table's title and what papers found.
 _SCORES = {
@@ -176,5 +175,5 @@ def _folder(runs: FineTunings, method: str, count: int, draw: int) -> Path:
 def _label_names(run: Path, scores: Mapping[str, Any]) -> dict[int, str]:
     """Label value to name. What is scored may be regions of several labels, so the run's own settings come first."""
     config = run / "config.yaml"
-    given = yaml.safe_load(config.read_text()).get("structures") if config.is_file() else None
+    given = read_yaml(config).get("structures") if config.is_file() else None
     return {int(value): name for value, name in given.items()} if given else dict(enumerate(scores["structures"], 1))

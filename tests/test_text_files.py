@@ -1,0 +1,97 @@
+"""JSON and YAML of others, through the commands that read them."""
+
+from __future__ import annotations
+
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+import yaml
+from planewise.commands import app
+from planewise.errors import InputError
+from planewise.packaging.bundle import Bundle
+from planewise.text_files import read_json, read_yaml
+from typer.testing import CliRunner
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def the_loader_of_a_person(monkeypatch):
+    """Tests have the one in C, whose stack is another."""
+    monkeypatch.setattr(yaml, "SafeLoader", yaml.loader.SafeLoader)
+
+
+def run(*arguments):
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("read", [read_json, read_yaml])
+def test_what_a_file_holds(read, tmp_path):
+    (tmp_path / "file").write_bytes(b'\xef\xbb\xbf{"a": [1, "\xc3\xa4"]}')
+    assert read(tmp_path / "file") == {"a": [1, "ä"]}, "with the mark that editors on Windows put first"
+
+
+@pytest.mark.parametrize("read", [read_json, read_yaml])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        (b'{"a": [1,', "(line 1|JSON|Expecting|expected)"),
+        (b"\xff\xfe{}", "(codec can't decode)"),
+        (b"[" * 5_000, "nested hundreds deep"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(read, content, reason, tmp_path):
+    if content is not None:
+        (tmp_path / "file").write_bytes(content)
+    with pytest.raises(InputError, match=rf"^{tmp_path}/file cannot be read as a list \(.*{reason}.*\)$"):
+        read(tmp_path / "file", "a list")
+
+
+def test_a_file_larger_than_the_memory_is_named(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise MemoryError
+
+    (tmp_path / "file").write_text("{}")
+    monkeypatch.setattr("json.loads", fails)
+    with pytest.raises(InputError, match="larger than the memory"):
+        read_json(tmp_path / "file")
+
+
+@pytest.mark.parametrize("depth", [5_000, 100_000])
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("index", "{tmp}", "--label-map", "{file}"), "map.yaml"),
+        (("index", "{tmp}", "--views", "{file}"), "views.yaml"),
+        (("index", "{tmp}", "--sections", "{file}"), "sections.yaml"),
+        (("inspect", "{file}"), "list.json"),
+        (("align", "{file}", "-o", "{tmp}/out.json"), "list.json"),
+        (("segment", "{file}", "-o", "{tmp}/out"), "list.json"),
+        (("plan", "{file}", "-o", "{tmp}/out"), "list.json"),
+        (("report", "{tmp}"), "study.json"),
+        (("package", "{bundle}", "--scores", "{file}", "--data", "none"), "scores.json"),
+    ],
+)
+def test_brackets_a_thousand_deep_are_refused_in_a_line(arguments, name, depth, tmp_path):
+    heart = np.zeros((4, 4, 3), dtype=np.int16)
+    nibabel.save(nibabel.Nifti1Image(heart, np.diag([2.0, 2.0, 8.0, 1.0])), tmp_path / "heart.nii.gz")
+    file = tmp_path / name
+    file.write_text('{"a": ' * depth if name.endswith(".json") else "[" * depth)
+    bundle = ROOT / "bundles/pretext_cardiac_multitask"
+    outcome = run(*(argument.format(tmp=tmp_path, file=file, bundle=bundle) for argument in arguments))
+    assert outcome.exit_code == 1 and isinstance(outcome.exception, SystemExit), outcome.exception
+    assert str(file) in outcome.output and "nested hundreds deep" in outcome.output
+
+
+def test_a_bundle_with_such_a_file_is_refused(tmp_path):
+    shutil.copytree(ROOT / "bundles/pretext_rotation", tmp_path / "bundle")
+    for name in ("metadata.json", "inference.yaml"):
+        (tmp_path / "bundle/configs" / name).write_text("[" * 5_000)
+    bundle = Bundle(tmp_path / "bundle")
+    with pytest.raises(InputError, match=r"metadata.json cannot be read as JSON"):
+        _ = bundle.metadata
+    with pytest.raises(InputError, match=r"configs/inference.yaml is not YAML"):
+        bundle.config("inference.yaml")
