@@ -18,7 +18,7 @@ def test_what_is_measured():
         assert 0.1 < peak.value < 10, "GiB: torch and MONAI alone take a third of one"
 
 
-@pytest.mark.parametrize(("device", "epochs", "width"), [("cpu", 2, "demo"), ("cuda:0", 200, "paper")])
+@pytest.mark.parametrize(("device", "epochs", "width"), [("cpu", 2, "demo"), ("cuda:0", 100, "paper")])
 def test_both_trainings_are_of_epochs_as_short_as_the_papers(device, epochs, width):
     fine_tuning, pretraining = whole_run.runs(Options(device=device))
     assert fine_tuning.settings["max_epochs"] == epochs and fine_tuning.exams[0] == 1

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+
+#: Seconds after which a comparison begins no further repetition; a GPU that is lent is there for minutes.
+LONGEST = {"cuda": 10.0}
+#: Repetitions that are measured however long they take.
+LEAST_REPETITIONS = 2
 
 
 @dataclass
@@ -21,6 +27,11 @@ class Options:
     repetitions: int = 15
     quick: bool = False
     """Smaller sizes, so that every bar is tried in a minute; its numbers mean nothing."""
+
+    @property
+    def longest(self) -> float:
+        """Seconds after which a comparison on this device begins no further repetition."""
+        return LONGEST.get(torch.device(self.device).type, math.inf)
 
 
 @dataclass
@@ -79,7 +90,7 @@ def interleaved(
 
     Args:
         candidates: name to a call without arguments; it does its work anew each time.
-        options: repetitions and device; on CUDA a turn ends when the device is done.
+        options: repetitions and device; on CUDA a turn ends when the device is done, and repetitions after `LONGEST`.
         warmup: calls of each before the clock runs.
         inner: calls in a turn, for work too short for the clock; times are of one call.
     """
@@ -91,7 +102,7 @@ def interleaved(
     gc.collect()
     gc.disable()
     try:
-        for _ in range(options.repetitions):
+        for _ in repetitions(options.repetitions, options.longest):
             for name, call in candidates.items():
                 wait()
                 started = time.perf_counter()
@@ -102,6 +113,15 @@ def interleaved(
     finally:
         gc.enable()
     return times
+
+
+def repetitions(count: int, longest: float) -> Iterator[int]:
+    """Count repetitions until they have taken so many seconds; `LEAST_REPETITIONS` in any case."""
+    begun = time.perf_counter()
+    for number in range(count):
+        if number >= LEAST_REPETITIONS and time.perf_counter() - begun > longest:
+            return
+        yield number
 
 
 def ratio(times: Mapping[str, Times], ours: str, theirs: str) -> tuple[float, float]:

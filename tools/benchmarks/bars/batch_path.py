@@ -210,7 +210,10 @@ class _Heatmap(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
-        item["heatmaps"] = _heatmaps(item["image"].affine, item["planes"], item["image"].shape[1:], self.sigma)
+        image = item["image"]
+        # MONAI leaves either of them on the processor, as the transforms before it please
+        affine, planes = (each.to(image.device) for each in (image.affine, item["planes"]))
+        item["heatmaps"] = _heatmaps(affine, planes, image.shape[1:], self.sigma)
         return item
 
 
@@ -241,15 +244,15 @@ class _Flat(Transform):
         return {"image": flat, "planes": data["planes"], "image_padding": data["image_padding"]}
 
 
-def _cached(train: SimpleNamespace) -> dict[str, Tensor]:
-    """Every slice as float32 on the device, for libraries that bring no data set."""
-    return {key: value.to(train.device) for key, value in train.dataset.__getitems__(range(len(train.dataset))).items()}
+def _cached(train: SimpleNamespace, device: torch.device) -> dict[str, Tensor]:
+    """Every slice as float32 on a device, for libraries that bring no data set."""
+    return {key: value.to(device) for key, value in train.dataset.__getitems__(range(len(train.dataset))).items()}
 
 
 def _kornia(train: SimpleNamespace) -> Callable[[], Any]:
     from kornia.augmentation import RandomAffine
 
-    cached, size = _cached(train), train.size
+    cached, size = _cached(train, train.device), train.size
     augment = RandomAffine(float(np.rad2deg(train.rotate)), scale=train.scale, p=1.0, align_corners=True)
 
     def batch() -> tuple[Tensor, Tensor]:
@@ -268,7 +271,8 @@ def _kornia(train: SimpleNamespace) -> Callable[[], Any]:
 def _batchgenerators(train: SimpleNamespace) -> Callable[[], Any]:
     from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 
-    cached, size = _cached(train), train.size
+    # it computes on the processor
+    cached, size = _cached(train, torch.device("cpu")), train.size
     augment = SpatialTransform(
         (size, size),
         patch_center_dist_from_border=0,
@@ -285,7 +289,7 @@ def _batchgenerators(train: SimpleNamespace) -> Callable[[], Any]:
         image = torch.stack([augment(image=cached["image"][row])["image"] for row in rows])
         shape = (size, size)
         heatmaps = [_heatmaps(cached["affine"][row], cached["planes"][row], shape, train.sigma) for row in rows]
-        return image, torch.stack(heatmaps)
+        return image.to(train.device), torch.stack(heatmaps).to(train.device)
 
     return batch
 
@@ -294,7 +298,7 @@ def _torchio(train: SimpleNamespace) -> Callable[[], Any]:
     import torchio
 
     # it computes on the processor
-    cached, size = {key: value.cpu() for key, value in _cached(train).items()}, train.size
+    cached, size = _cached(train, torch.device("cpu")), train.size
     degrees = float(np.rad2deg(train.rotate))
     augment = torchio.RandomAffine(
         scales=(*train.scale, *train.scale, 1, 1), degrees=(0, 0, 0, 0, -degrees, degrees), isotropic=False

@@ -261,7 +261,8 @@ def _peak_of_process(form: Form, size: Size, threads: int) -> int | None:
 def pretext_training(batch_size: int, options: Options) -> list[Bar]:
     """The orientation bundle's training, all handlers attached, against its step on one batch that stays on the device, and
     against the same loop on MONAI's cached batches."""
-    block, blocks = (2, 1) if options.quick else (50, 2)
+    # a step of 256 takes a third of a second, and MONAI's batch of them as long again
+    block, blocks = (2, 1) if options.quick else (25, 2) if batch_size < 100 else (5, 2)
     name = f"orientation pretext, batch {batch_size}"
     try:
         with phantom_datalist(1 if options.quick else 6) as datalist:
@@ -277,7 +278,7 @@ def pretext_training(batch_size: int, options: Options) -> list[Bar]:
                 "step": BareEpoch(trainer, block, batches=_same_batch),
                 "MONAI": BareEpoch(trainer, block, batches=lambda _: cached()),
             }
-            times = in_turns(epochs, max(2, options.repetitions // 3))
+            times = in_turns(epochs, max(2, options.repetitions // 3), options.longest)
     except torch.cuda.OutOfMemoryError:
         return [Bar(GROUP, name, None, limit=SHARE, at_least=True, note="the GPU's memory is too small")]
     note = f"{batch_size / times['trainer'].least:.0f} samples/s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import time
@@ -18,7 +19,7 @@ from monai.bundle import ConfigParser
 from monai.engines import SupervisedTrainer
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import UNLABELLED, Recipe, write_exams
-from timing import Bar, Options, Times, ratio
+from timing import Bar, Options, Times, ratio, repetitions
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import BatchSampler
 
@@ -161,14 +162,16 @@ def own_batches(trainer: SupervisedTrainer) -> Iterator[tuple[Any, Any]]:
         yield trainer.prepare_batch(loader.dataset.__getitems__(rows), trainer.state.device, trainer.non_blocking)
 
 
-def in_turns(candidates: Mapping[str, Callable[[], list[float]]], repetitions: int) -> dict[str, Times]:
+def in_turns(
+    candidates: Mapping[str, Callable[[], list[float]]], count: int, longest: float = math.inf
+) -> dict[str, Times]:
     """`timing.interleaved` for calls that time themselves, after one call of each that is not counted."""
     times = {name: Times() for name in candidates}
-    for repetition in range(repetitions + 1):
+    for call in candidates.values():
+        call()
+    for _ in repetitions(count, longest):
         for name, call in candidates.items():
-            taken = call()
-            if repetition:
-                times[name].seconds += taken
+            times[name].seconds += call()
     return times
 
 
@@ -178,7 +181,7 @@ def _differences(readings: Sequence[float], block: int) -> list[float]:
 
 def _against_bare(trainer: SupervisedTrainer, size: str, block: int, options: Options) -> Bar:
     epochs = {"trainer": TrainerEpoch(trainer, block), "bare": BareEpoch(trainer, block)}
-    times = in_turns(epochs, max(2, options.repetitions // 3))
+    times = in_turns(epochs, max(2, options.repetitions // 3), options.longest)
     more = 1e6 * (times["trainer"].least - times["bare"].least)
     return Bar(
         GROUP,
@@ -195,7 +198,7 @@ def _handlers(trainer: SupervisedTrainer, handlers: Mapping[str, Any], block: in
         handlers = {**handlers, "ProgressBar (in a terminal)": ProgressBar(file=nowhere)}
         attached = {"engine": [], "all": list(handlers.values())} | {name: [each] for name, each in handlers.items()}
         epochs = {name: TrainerEpoch(_idle(trainer, few, block), block) for name, few in attached.items()}
-        times = in_turns(epochs, options.repetitions)
+        times = in_turns(epochs, options.repetitions, options.longest)
     alone = times.pop("engine")
     bars = [
         Bar(GROUP, "MONAI's trainer without handlers and step", 1e6 * alone.least, 1e6 * alone.median, unit="us a step")

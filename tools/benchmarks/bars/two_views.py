@@ -24,6 +24,8 @@ GROUP = "two views"
 CONFIG = Path(__file__).resolve().parents[3] / "bundles" / "pretext_simclr" / "configs" / "train.yaml"
 #: What the issue on the comparators asks for on a processor.
 SHARE_OF_STEP = 0.05
+#: Of a number of pairs and a device, a call that takes a loss and its gradient there.
+Maker = Callable[[int, torch.device], Callable[[], Any]]
 
 
 def measure(options: Options) -> list[Bar]:
@@ -115,14 +117,15 @@ def _nt_xent(options: Options) -> list[Bar]:
     """
     pairs, many = (64, 128) if options.quick else (512, 2048)
     few = Options(options.device, options.threads, 2, options.quick)
-    times = interleaved({"ours": _ours(pairs), "MONAI": _monai(pairs)}, few, warmup=1)
+    device = torch.device(options.device)
+    times = interleaved({"ours": _ours(pairs, device), "MONAI": _monai(pairs, device)}, few, warmup=1)
     note = f"{2 * pairs} x 128; MONAI's would need {_needed(many) / 2**30:.0f} GiB for {2 * many}"
     name = "NT-Xent / MONAI's ContrastiveLoss"
-    peaks = {of: _peak_alone(make, pairs) for of, make in {"ours": _ours, "MONAI": _monai}.items()}
+    peaks = {of: _peak_alone(make, pairs, device) for of, make in {"ours": _ours, "MONAI": _monai}.items()}
     memory = f"{2 * pairs} x 128; ours {peaks['ours']:.0f} MiB, theirs {peaks['MONAI']:.0f} MiB"
     limit = None if options.quick else 1.0
-    alone = interleaved({"ours": _ours(many)}, options, warmup=1)["ours"]
-    note_alone = f"{2 * many} x 128, {_peak_alone(_ours, many):.0f} MiB"
+    alone = interleaved({"ours": _ours(many, device)}, options, warmup=1)["ours"]
+    note_alone = f"{2 * many} x 128, {_peak_alone(_ours, many, device):.0f} MiB"
     return [
         Bar(GROUP, name, *ratio(times, "ours", "MONAI"), limit=1.0, note=note),
         Bar(GROUP, f"{name}, memory", peaks["ours"] / peaks["MONAI"], limit=limit, note=memory),
@@ -135,28 +138,37 @@ def _needed(pairs: int) -> float:
     return 4 * (2 * pairs) ** 2 * 128 * 4
 
 
-def _peak_alone(make: Callable[[int], Callable[[], Any]], pairs: int) -> float:
+def _peak_alone(make: Maker, pairs: int, device: torch.device) -> float:
+    """MiB that two calls add at most, of the device's memory or of a process's."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        call = make(pairs, device)
+        call()
+        call()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(_peak, make, pairs).result()
 
 
-def _ours(pairs: int) -> Callable[[], Any]:
-    projected, loss = torch.randn(pairs, 2, 128, requires_grad=True), ContrastiveLoss()
+def _ours(pairs: int, device: torch.device) -> Callable[[], Any]:
+    projected, loss = torch.randn(pairs, 2, 128, device=device, requires_grad=True), ContrastiveLoss()
     return lambda: loss(projected, {}).backward()
 
 
-def _monai(pairs: int) -> Callable[[], Any]:
-    first, second = (torch.randn(pairs, 128, requires_grad=True) for _ in range(2))
+def _monai(pairs: int, device: torch.device) -> Callable[[], Any]:
+    first, second = (torch.randn(pairs, 128, device=device, requires_grad=True) for _ in range(2))
     loss = MonaiContrastiveLoss(temperature=0.1)
     return lambda: loss(first, second).backward()
 
 
-def _peak(make: Callable[[int], Callable[[], Any]], pairs: int) -> float:
+def _peak(make: Maker, pairs: int) -> float:
     """MiB that two calls add at most to this process."""
     torch.set_num_threads(1)
-    make(2)()
+    cpu = torch.device("cpu")
+    make(2, cpu)()
     before = _highest()
-    call = make(pairs)
+    call = make(pairs, cpu)
     call()
     call()
     return _highest() - before

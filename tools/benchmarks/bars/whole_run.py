@@ -90,12 +90,12 @@ def runs(options: Options) -> list[Run]:
                 "pretraining", pretraining, ("train.yaml", "demo.yaml"), False, (2, 1), tiny | {"samples_per_epoch": 16}
             ),
         ]
-    steps = {"val_interval": 5, "max_epochs": 100 if gpu else 10}
+    steps = {"val_interval": 5, "max_epochs": 25 if gpu else 10}
     return [
         Run(
             "fine-tuning with 1 labelled exam, the paper's width, epochs of 2 steps",
             fine_tuning, ("train.yaml",), True, (1, 16 if gpu else 1),
-            {"samples_per_epoch": 20, "max_epochs": 200 if gpu else 2},
+            {"samples_per_epoch": 20, "max_epochs": 100 if gpu else 2},
         ),
         Run(
             "pretraining, the paper's width, epochs of 31 steps", pretraining, ("train.yaml",), False, (20, 4),

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import timing
+from timing import Options, interleaved, repetitions
+
+
+def test_a_gpu_that_is_lent_is_not_kept_for_long():
+    assert Options("cuda:0").longest < 60
+    assert Options("cpu").longest == math.inf
+
+
+@pytest.mark.parametrize(("longest", "expected"), [(math.inf, 9), (25.0, 4), (0.0, 2)])
+def test_repetitions_end_when_they_have_taken_long(longest, expected, monkeypatch):
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    assert list(repetitions(9, longest)) == list(range(expected))
+
+
+def test_every_candidate_is_timed_as_often(monkeypatch):
+    monkeypatch.setitem(timing.LONGEST, "cpu", 0.0)
+    calls = {"ours": 0, "theirs": 0}
+
+    def called(name):
+        calls[name] += 1
+
+    times = interleaved({name: lambda name=name: called(name) for name in calls}, Options(repetitions=9), warmup=1)
+    assert calls == {"ours": 3, "theirs": 3}
+    assert [len(each.seconds) for each in times.values()] == [2, 2]
