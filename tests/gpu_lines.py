@@ -1,0 +1,51 @@
+"""A plugin of pytest for `tools/test --gpu`: one line for each bundle, after the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+#: What a machine without a GPU is told.
+NO_GPU = (
+    "nothing was run, for PyTorch finds no CUDA device; on a machine with an NVIDIA GPU, remove .venv and run "
+    "TORCH_INDEX_URL=https://download.pytorch.org/whl/cu126 tools/test --gpu"
+)
+
+_results: dict[str, list[pytest.TestReport]] = {}
+
+
+def pytest_sessionstart() -> None:
+    if not torch.cuda.is_available():
+        pytest.exit(NO_GPU, returncode=0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    # a test of no bundle counts for itself
+    subject = (getattr(item, "callspec", None) and item.callspec.params.get("name")) or item.name
+    if report.when == "call" or not report.passed:
+        _results.setdefault(subject, []).append(report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.section("on the GPU")
+    width = max(map(len, _results), default=0)
+    for subject, reports in sorted(_results.items()):
+        terminalreporter.write_line(f"{subject:<{width}}  {_line(reports)}")
+    if not _results:
+        terminalreporter.write_line("no test was run")
+    _results.clear()
+
+
+def _line(reports: list[pytest.TestReport]) -> str:
+    if failed := [report for report in reports if report.failed]:
+        # the last line of the error's own text, which says what CUDA refused
+        said = getattr(failed[0].longrepr, "reprcrash", None)
+        return f"FAILED {len(failed)} of {len(reports)}: {said.message.splitlines()[0] if said else failed[0].longreprtext}"
+    if skipped := [report for report in reports if report.skipped]:
+        return skipped[0].longrepr[2] if isinstance(skipped[0].longrepr, tuple) else "skipped"
+    return f"passed {len(reports)} of {len(reports)}, {sum(report.duration for report in reports):.1f} s"
