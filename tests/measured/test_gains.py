@@ -72,3 +72,12 @@ def test_no_number_of_the_results_page_stands_outside_of_what_is_written():
         if "gains" in entry
     ]
     assert all(text.count(f"**{title}") == 2 for title in titles) and len(titles) == 8
+
+
+def test_a_bundles_page_has_its_methods_gains_in_every_study():
+    rows = gains.of_methods([study(), study(title="Knees")], ["b", "c"]).splitlines()
+    assert rows[2:5] == [
+        "| Hearts, mean Dice | b | 4: *-0.100*, 16: (+0.010) |",
+        "| Knees, mean Dice | b | 4: *-0.100*, 16: (+0.010) |",
+        "",
+    ]

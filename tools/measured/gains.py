@@ -124,6 +124,25 @@ class Study:
         return "\n".join(lines) + "\n"
 
 
+def of_methods(studies: Sequence[Study], methods: Iterable[str]) -> str:
+    """What some methods gain in every study that has them, a row each, in Markdown."""
+    lines = ["| fine-tuned on phantoms for | method | gain over scratch by the number of labels |", "|---|---|---|"]
+    for study in studies:
+        for method in methods:
+            found = {gain.count: gain for gain in study.gains if gain.method == method}
+            if found:
+                cells = ", ".join(
+                    f"{count}: {CELLS[found[count].verdict].format(f'{found[count].mean:+.3f}')}" for count in found
+                )
+                lines.append(f"| {study.title}, {study.score} | {method} | {cells} |")
+    lines += [
+        "",
+        "**Bold** is better than scratch (the 95 % interval over draws leaves zero out), *italics* worse, plain text",
+    ]
+    lines += ["inconclusive; a number in brackets is of one draw, which has no interval."]
+    return "\n".join(lines) + "\n"
+
+
 def headlines(studies: Sequence[Study]) -> str:
     """A list in Markdown, and how many verdicts luck would make."""
     measured = [gain for study in studies for gain in study.gains if gain.verdict != "not measured"]

@@ -36,6 +36,9 @@ all headlines and a picture::
       gains: {title: "Hearts, segmentation", score: mean Dice, unit: labelled exams, table: Paired differences in mean Dice}
     - all_gains: tools/docs/results/gains.png
       files: [tools/docs/results.md]
+    - methods: [rotation, "rotation, 2D"]     # of the studies that are named
+      of: [volumes, retinopathy]
+      files: [bundles/pretext_rotation/docs/README.md]
 """
 
 from __future__ import annotations
@@ -60,6 +63,8 @@ from tools.measured import gains  # noqa: E402
 
 #: Around what is said of all studies.
 ALL_GAINS = "<!-- all gains: written by tools/measured/write.py; do not edit -->"
+#: Around what some methods gained.
+METHODS = "<!-- gains: written by tools/measured/write.py; do not edit -->"
 #: Around tables of a study.
 BEGIN = "<!-- tools/demo {study}: written by tools/measured/write.py; do not edit -->"
 END = "<!-- end of what is written -->"
@@ -204,7 +209,12 @@ def documents(
             try:
                 document = wanted.get(path) or path.read_text()
                 if "all_gains" in entry:
-                    document = with_block(document, ALL_GAINS, END, gains.headlines(all_gains(texts, records)))
+                    document = with_block(
+                        document, ALL_GAINS, END, gains.headlines([*all_gains(texts, records).values()])
+                    )
+                if "methods" in entry:
+                    chosen = [found for name, found in all_gains(texts, records).items() if name in entry["of"]]
+                    document = with_block(document, METHODS, END, gains.of_methods(chosen, entry["methods"]))
                 if "gains" in entry:
                     found = gains.Study.of(records[study], entry["gains"])
                     document = with_block(
@@ -223,13 +233,15 @@ def documents(
     return wanted
 
 
-def all_gains(texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> list[gains.Study]:
-    """Of every study whose gains stand in a document, in the order of the entries.
+def all_gains(texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> dict[str, gains.Study]:
+    """Of every study whose gains stand in a document, by its record's name, in the order of the entries.
 
     Raises:
         ValueError: as `gains.Study.of`.
     """
-    return [gains.Study.of(records[entry["study"]], entry["gains"]) for entry in texts if "gains" in entry]
+    return {
+        entry["study"]: gains.Study.of(records[entry["study"]], entry["gains"]) for entry in texts if "gains" in entry
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -248,7 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
     records = {path.stem: json.loads(path.read_text()) for path in HERE.glob("*.json")}
     texts = yaml.safe_load((HERE / "texts.yaml").read_text())
     try:
-        wanted, studies = documents(texts, records), all_gains(texts, records)
+        wanted, studies = documents(texts, records), [*all_gains(texts, records).values()]
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
