@@ -56,13 +56,15 @@ def test_a_record_is_what_the_study_found(tmp_path):
     assert list(record["tables"]["Relative location (Table 2)"]) == ["location"]
     assert measured.value_of(record, "tables/Relative location (Table 2)/location/MAE") == 0.02
     assert record["made_by"]["commit"] == "abc" and record["made_by"]["precision"] == "bfloat16"
-    assert json.loads(json.dumps(record)) == record
+    text = measured.as_text(record)
+    assert measured.from_text(text) == record
+    assert '["location", "0.0100", "0.0200", "0.0300", "0.0400", "0.0500"]]' in text.splitlines()
 
 
 def test_the_command_writes_then_checks(tmp_path, monkeypatch, capsys):
     (tmp_path / "records").mkdir()
     (tmp_path / "page.md").write_text("MAE 0.999")
-    (tmp_path / "records/heart.json").write_text(json.dumps(RECORD))
+    (tmp_path / "records/heart.json").write_text(measured.as_text(RECORD | {"made_by": {}}))
     entry = "- study: heart\n  files: [page.md]\n  texts: ['MAE {pretrain/location/location/mae|.3f}']\n"
     (tmp_path / "records/texts.yaml").write_text(entry)
     monkeypatch.setattr(measured, "HERE", tmp_path / "records")

@@ -96,6 +96,34 @@ def recorded(study: Path) -> dict[str, Any]:
     return {"made_by": what, "pretrain": pretrain, "tables": tables}
 
 
+def as_text(record: Mapping[str, Any]) -> str:
+    """A record as JSON with a line for each row of a table; `from_text` reads it."""
+
+    def line(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)
+
+    def block(entries: Mapping[str, str]) -> str:
+        return "{\n" + ",\n".join(f"{line(key)}: {text}" for key, text in entries.items()) + "\n}"
+
+    tables = {}
+    for title, rows in record["tables"].items():
+        header = list(next(iter(rows.values()), {}))
+        lines = [line(header), *(line(list(row.values())) for row in rows.values())]
+        tables[title] = "[\n" + ",\n".join(lines) + "]"
+    pretrain = {name: line(scores) for name, scores in record["pretrain"].items()}
+    parts = {"made_by": line(record["made_by"]), "pretrain": block(pretrain), "tables": block(tables)}
+    return block(parts) + "\n"
+
+
+def from_text(text: str) -> dict[str, Any]:
+    """The record that `as_text` wrote."""
+    record = json.loads(text)
+    for title, (header, *rows) in record["tables"].items():
+        count = _naming(header)
+        record["tables"][title] = {", ".join(row[:count]): dict(zip(header, row, strict=True)) for row in rows}
+    return record
+
+
 def _naming(header: list[str]) -> int:
     """Columns that name a row: two where a pretext has a row for each view."""
     return 2 if "view" in header else 1
@@ -254,10 +282,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.study:
         folder, name = options.study
-        (HERE / f"{name}.json").write_text(json.dumps(recorded(Path(folder)), indent=1, ensure_ascii=False) + "\n")
+        (HERE / f"{name}.json").write_text(as_text(recorded(Path(folder))))
         print(f"kept: tools/measured/{name}.json; now write the documents without --from")
         return 0
-    records = {path.stem: json.loads(path.read_text()) for path in HERE.glob("*.json")}
+    records = {path.stem: from_text(path.read_text()) for path in HERE.glob("*.json")}
     texts = yaml.safe_load((HERE / "texts.yaml").read_text())
     try:
         wanted, studies = documents(texts, records), [*all_gains(texts, records).values()]
