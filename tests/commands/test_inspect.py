@@ -1,6 +1,7 @@
 """`planewise inspect` and the picture it draws."""
 
 import json
+import resource
 
 import nibabel
 import numpy as np
@@ -299,3 +300,26 @@ def test_labels_of_4ch_images_are_outlined(tmp_path):
     for axes in panels:
         drawn = {to_hex(colour) for outline in axes.collections for colour in outline.get_edgecolor()}
         assert drawn == set(STRUCTURE_COLOURS.values())
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_full_disk_leaves_the_picture_that_was_there(there, datalist, tmp_path):
+    """Of a file that may not grow over 1000 bytes, as of a disk that is full, the first part is written."""
+    picture = tmp_path / "exam.png"
+    if there:
+        picture.write_bytes(b"the old picture")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        outcome = run(datalist, "-o", picture)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert outcome.exit_code == 1 and "exam.png cannot be written (File too large" in outcome.output
+    assert (picture.read_bytes() == b"the old picture") if there else not picture.exists()
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_picture_has_the_format_of_its_name(datalist, tmp_path):
+    for name, start in (("exam.pdf", b"%PDF"), ("exam.svg", b"<?xml")):
+        assert run(datalist, "-o", tmp_path / name).exit_code == 0
+        assert (tmp_path / name).read_bytes().startswith(start)

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from planewise.commands.terminal import refusals
 from planewise.errors import InputError
+from planewise.whole_files import written_whole
 
 
 def inspect(
@@ -46,8 +47,9 @@ def inspect(
                 "picture with -o"
             )
         written = written or Path.cwd() / f"{name}.png"
-        try:
-            figure.savefig(written, dpi=110, facecolor=figure.get_facecolor())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{written} cannot be written ({error})") from None
+        with written_whole(written) as part:
+            try:
+                figure.savefig(part, format=written.suffix.removeprefix("."), dpi=110, facecolor=figure.get_facecolor())
+            except ValueError as error:
+                raise InputError(f"{written} cannot be written ({error})") from None
     console.print(f"Wrote {escape(str(written))}", soft_wrap=True)
