@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.studies.pretext_bundles import bundle_of, overlays_of
+from tools.studies.pretext_bundles import bundle_of, overlays_of, pretexts_of
 
 
 @pytest.fixture
@@ -50,3 +50,10 @@ def test_a_study_gives_a_pretext_the_bundle_of_a_task(bundles):
     given = {"tissues": "downstream_brain_tumour_segmentation"}
     assert bundle_of("tissues", "pretext_volume_{pretext}", bundles, given) == given["tissues"]
     assert bundle_of("simclr", "pretext_volume_{pretext}", bundles, given) == "pretext_simclr"
+
+
+def test_the_pretexts_of_an_anatomy_are_those_that_are_found_by_their_names(bundles):
+    assert pretexts_of("pretext_knee_{pretext}", bundles) == ["jigsaw", "location", "sax_position", "simclr"]
+    assert pretexts_of("pretext_cardiac_{pretext}", bundles) == [
+        "jigsaw", "location", "orientation", "sax_position", "simclr"
+    ]  # fmt: skip

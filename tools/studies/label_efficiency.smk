@@ -63,7 +63,7 @@ import yaml
 from datalists import datalist_kind
 from methods import ONE_PER_FINDING, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
-from pretext_bundles import bundle_of, overlays_of
+from pretext_bundles import bundle_of, overlays_of, pretexts_of
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version
@@ -278,27 +278,23 @@ def pretrainings(awaited):
 
 TRAINED = [pretext_bundle(method.pretext) for method in PRETRAININGS.values()]
 TRAINED += [TARGET["bundle"], DIAGNOSIS["bundle"] or TARGET["bundle"]]
-ABSENT = [name for name in dict.fromkeys(TRAINED) if not (BUNDLES / name / "configs" / "train.yaml").is_file()]
+if absent := [name for name in dict.fromkeys(TRAINED) if not (BUNDLES / name / "configs" / "train.yaml").is_file()]:
+    raise WorkflowError(
+        f"there is no bundle {', '.join(absent)} in {BUNDLES}; the pretexts of this anatomy are "
+        f"{', '.join(pretexts_of(config['pretext_bundle'], BUNDLES))}: name one of these, or leave it out of `pretexts`"
+    )
 for name, method in METHODS.items():
     trainings = {"finetune": TARGET["bundle"]} | ({"pretrain": pretext_bundle(method.pretext)} if method.pretrains else {})
     for kind, trained in trainings.items():
         for overlay in overlays(method, kind):
-            if trained not in ABSENT and not (BUNDLES / trained / "configs" / overlay).is_file():
+            if not (BUNDLES / trained / "configs" / overlay).is_file():
                 raise WorkflowError(f"methods: {name} needs {overlay}, which {trained} does not have; add it to its configs")
-    if method.has_two_tasks and TARGET["bundle"] not in ABSENT:
+    if method.has_two_tasks:
         if "other_task" not in yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text()):
             raise WorkflowError(f"methods: {name} goes on learning its pretext, which {TARGET['bundle']} cannot")
-    if method.networks and TARGET["bundle"] not in ABSENT:
+    if method.networks:
         if "tasks" not in yaml.safe_load((BUNDLES / TARGET["bundle"] / "configs" / "train.yaml").read_text()):
             raise WorkflowError(f"methods: {name} has a network for each finding, and {TARGET['bundle']} has no `tasks`")
-if ABSENT:
-    logger.warning(f"not there yet, so this can be planned and not run: {', '.join(ABSENT)}")
-
-
-onstart:
-    # not called by a dry run
-    if ABSENT:
-        raise WorkflowError(f"no bundle {', '.join(ABSENT)} in {BUNDLES}; add it, or leave the pretext out of `pretexts`")
 
 
 wildcard_constraints:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from planewise.exams.anatomies import ANATOMIES
+
 #: Anatomies whose configs have another name than theirs.
 _CONFIGS = {"volume": "3d"}
 
@@ -21,7 +23,8 @@ def bundle_of(pretext: str, pattern: str, bundles: Path, given: Mapping[str, str
 
     Returns:
         ``pretext_knee_location``, but ``pretext_simclr``, which has no knee in its name, and
-        ``pretext_cardiac_sax_position``, which has ``configs/knee.yaml``. A pretext that is nowhere has the anatomy's name.
+        ``pretext_cardiac_sax_position``, which has ``configs/knee.yaml``. A pretext that is nowhere (`pretexts_of`) has the
+        anatomy's name.
     """
     if pretext in (given or {}):
         return given[pretext]
@@ -29,6 +32,21 @@ def bundle_of(pretext: str, pattern: str, bundles: Path, given: Mapping[str, str
     found = sorted(path.parents[1].name for path in bundles.glob(f"pretext_*_{pretext}/configs/{anatomy}.yaml"))
     turned = [name for name in found if "_" not in name.removeprefix("pretext_").removesuffix(f"_{pretext}")]
     return next((name for name in (own, f"pretext_{pretext}", *turned) if (bundles / name).is_dir()), own)
+
+
+def pretexts_of(pattern: str, bundles: Path) -> list[str]:
+    """Names of the pretexts that an anatomy has bundles of.
+
+    Args:
+        pattern, bundles: as of `bundle_of`.
+    """
+    found: dict[str, str] = {}
+    for folder in bundles.glob("pretext_*"):
+        words = folder.name.split("_")[1:]
+        names = ("_".join(words[first:]) for first in range(len(words)) if words[first] not in ANATOMIES)
+        if name := next((name for name in names if bundle_of(name, pattern, bundles) == folder.name), None):
+            found[folder.name] = name
+    return sorted(found.values())
 
 
 def overlays_of(bundle: str, anatomy: str, overlay: str | None, bundles: Path) -> list[str]:

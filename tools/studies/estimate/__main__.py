@@ -5,7 +5,7 @@
     python -m tools.studies.estimate tools/studies/configs/table3_table4.yaml --pretexts orientation,location,simclr
 
 What a slice costs is counted (operations of the network, at --tflops) or timed (--measure here, --seconds-per-step
-elsewhere). A pretext whose bundle is not there yet costs what another does, which is named.
+elsewhere).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import yaml
 from planewise.errors import InputError
 
 from tools.benchmarks.page import with_block
-from tools.studies.estimate.cost import Rates, cost, costliest, timed
+from tools.studies.estimate.cost import Rates, cost, timed
 from tools.studies.estimate.plan import STUDIES, planned, sections, there
 from tools.studies.estimate.text import BEGIN, END, page_block, report
 
@@ -31,14 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         study = yaml.safe_load(options.config.read_text())
         jobs, counts = planned(options.config, options.pretexts)
         data = {kind: sections(study, kind, options.config) for kind in ("unlabelled", "labelled")}
-        absent = not all(there(job.bundle) for job in jobs)
-        stand_in = options.stand_in or (costliest(jobs, data) if absent else "")
         rates = Rates(options.tflops, dict(options.seconds_per_step), start=options.start)
-        costs = [cost(job, data, rates, stand_in) for job in jobs]
+        costs = [cost(job, data, rates) for job in jobs]
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
         if options.measure:
             rates.slice = timed(jobs, study["anatomy"], device, options.steps)
-            costs = [cost(job, data, rates, stand_in) for job in jobs]
+            costs = [cost(job, data, rates) for job in jobs]
     except InputError as error:
         sys.exit(f"planewise: {error}")
     lines = report(costs, counts, data, rates, device, options.gpus)
@@ -54,7 +52,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("config", type=Path, help="of the study, tools/studies/configs/table3_table4.yaml")
-    parser.add_argument("--pretexts", type=_names, help="in place of the config's; their bundles need not be there")
+    parser.add_argument("--pretexts", type=_names, help="in place of the config's")
     parser.add_argument(
         "--measure", action="store_true", help="time a few training steps of each bundle on this machine"
     )
@@ -69,7 +67,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--tflops", type=float, default=10.0, help="10^12 operations a second that the device sustains")
     parser.add_argument("--start", type=float, default=15.0, help="seconds that a job takes to start and end")
-    parser.add_argument("--stand-in", help="bundle whose cost is taken for those that are not there")
     parser.add_argument(
         "--gpus", type=_numbers, default=[1, 8], help="numbers of GPUs to estimate the time for: 1,8,64"
     )
@@ -77,8 +74,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if not options.config.is_file():
         parser.error(f"there is no study {options.config}; those that are there lie in {STUDIES / 'configs'}")
-    if options.stand_in and not there(options.stand_in):
-        parser.error(f"there is no bundle {options.stand_in}")
     return options
 
 

@@ -20,7 +20,7 @@ from planewise.exams.cases import BRATS
 
 from tools.benchmarks.phantom_data import phantom_datalist
 from tools.benchmarks.training_cost import Section, Work, gflop_per_slice, settings, work
-from tools.studies.estimate.plan import Job, there
+from tools.studies.estimate.plan import Job
 from tools.studies.time_steps import seconds_per_slice
 
 
@@ -47,7 +47,6 @@ class Cost:
 
     Attributes:
         job: it.
-        bundle: whose numbers these are: the job's `Job.trained`, or the bundle that stands in for it.
         source: source of the seconds: ``"timed"``, ``"given"`` or ``"counted"``.
         work: work of its training.
         slice: seconds of a training step for each of its slices.
@@ -56,7 +55,6 @@ class Cost:
     """
 
     job: Job
-    bundle: str
     source: str
     work: Work
     slice: float
@@ -105,19 +103,16 @@ def phantoms_of(job: Job, anatomy: str, config: Mapping[str, Any]) -> Phantoms:
     return found if found.layout == "msd" else replace(found, indexed=("--channels", _CHANNELS[channels]))
 
 
-def cost(job: Job, data: Mapping[str, Mapping[str, Any]], rates: Rates, stand_in: str) -> Cost:
+def cost(job: Job, data: Mapping[str, Mapping[str, Any]], rates: Rates) -> Cost:
     """What a job takes.
 
     Args:
         job: job of the study.
         data: what `sections` says of ``"unlabelled"`` and ``"labelled"``.
         rates: rates of the device.
-        stand_in: the bundle whose cost is taken where the job's is not there.
     """
     own = data["unlabelled" if job.kind == "pretrain" else "labelled"]
-    bundle = job.bundle if there(job.bundle) else stand_in
-    arguments = (bundle, job.files, job.settings)
-    trained = job.trained if bundle == job.bundle else bundle
+    arguments, trained = (job.bundle, job.files, job.settings), job.trained
     run = work(_config(*arguments), _drawn(job, own), own["validation"], job.processes)
     forward, both = _gflop(*arguments)
     if trained in rates.step:
@@ -129,29 +124,16 @@ def cost(job: Job, data: Mapping[str, Mapping[str, Any]], rates: Rates, stand_in
     training = run.steps * run.step_slices * each
     # one process evaluates while the others' GPUs wait
     watching = (run.passes * run.validated + own["test"].slices * job.processes) * each * forward / both
-    return Cost(job, trained, source, run, each, training, watching, rates.start * job.processes + training + watching)
-
-
-def costliest(jobs: Sequence[Job], data: Mapping[str, Mapping[str, Any]]) -> str:
-    """The available pretext with most operations, in place of the study's pretexts that are not available.
-
-    Raises:
-        InputError: none of them is there.
-    """
-    candidates = [job for job in jobs if job.kind == "pretrain" and there(job.bundle)]
-    if not candidates:
-        absent = ", ".join(sorted({job.bundle for job in jobs if not there(job.bundle)}))
-        raise InputError(f"none of the pretexts has a bundle yet ({absent}); say what one costs with --stand-in BUNDLE")
-    return max(candidates, key=lambda job: cost(job, data, Rates(), job.bundle).training).bundle
+    return Cost(job, source, run, each, training, watching, rates.start * job.processes + training + watching)
 
 
 def timed(jobs: Sequence[Job], anatomy: str, device: str, steps: int | None = None) -> dict[str, float]:
-    """Seconds per slice of the training steps of each `Job.trained`; bundles that are not there are left out."""
+    """Seconds per slice of the training steps of each `Job.trained`."""
     steps, warmup = (steps or 2, 1) if device == "cpu" else (steps or 20, 5)
     found: dict[str, float] = {}
     datalists: dict[Phantoms, Path] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for job in {job.trained: job for job in jobs if there(job.bundle)}.values():
+        for job in {job.trained: job for job in jobs}.values():
             # its own: timing changes it
             config = _config.__wrapped__(job.bundle, job.files, job.settings)
             learned = phantoms_of(job, anatomy, config)

@@ -64,7 +64,7 @@ def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[J
 
     Args:
         config: config of the study.
-        pretexts: in place of the config's pretexts and methods, whether their bundles are there or not.
+        pretexts: in place of the config's pretexts and methods.
 
     Methods that wait for their files of weights are planned too.
 

@@ -41,11 +41,6 @@ def report(
     for kind, found in data.items():
         sizes = "; ".join(f"{name} {found[name].exams} exams, {found[name].slices} slices" for name in SECTIONS)
         lines.append(f"{kind} data, {found['source']}: {sizes}")
-    absent = {entry.job.bundle: entry.bundle for entry in costs if entry.bundle != entry.job.trained}
-    absent = dict(sorted(absent.items()))
-    if absent:
-        stand_in = next(iter(absent.values()))
-        lines.append(f"not there yet, taken to cost what {stand_in} does: {', '.join(absent)}")
     rows: dict[tuple[str, int | None], list[Cost]] = {}
     for entry in costs:
         rows.setdefault((entry.job.trained, entry.job.exams), []).append(entry)
@@ -54,7 +49,7 @@ def report(
         rows.items(), key=lambda row: (row[1][0].job.kind != "pretrain", row[0][1] or 0, row[0][0])
     ):
         name = trained.replace(".yaml", "") + (f", {exams} exam{'s' if exams > 1 else ''}" if exams else "")
-        named[name + ("" if entries[0].bundle == trained else " *")] = entries
+        named[name] = entries
     width = max(map(len, named)) + 2
     lines += ["", f"{'':{width}}{'jobs':>5}{'steps':>9}{'s/step':>9}{'training':>10}{'scoring':>9}{'hours':>8}"]
     for name, entries in named.items():
@@ -90,7 +85,9 @@ def report(
         devices = f"{number} {'GPU' if unit == 'GPU' else 'such machine'}{'s' if number > 1 else ''}"
         lines.append(f"on {devices}: {wall:.1f} hours; no number of them makes it shorter than {chain:.1f}")
     if rates.slice:
-        timings = {entry.bundle: entry.slice * entry.work.step_slices for entry in costs if entry.source == "timed"}
+        timings = {
+            entry.job.trained: entry.slice * entry.work.step_slices for entry in costs if entry.source == "timed"
+        }
         again = " ".join(f"--seconds-per-step {bundle}={seconds:.4g}" for bundle, seconds in timings.items())
         lines += ["", f"the same without timing again: {again}"]
     return lines
