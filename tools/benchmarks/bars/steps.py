@@ -1,0 +1,153 @@
+"""A training step at the papers' size on a GPU: the trainer with all its handlers, its step alone, its batches alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from monai.engines import SupervisedTrainer
+from planewise.engines import allow_tf32
+from planewise.exams import index_folder, write_datalist
+from planewise.phantoms import LABELLED, LAYOUTS, Recipe, write_exams
+from timing import Bar, Options, ratio
+from torch.utils.flop_counter import FlopCounterMode
+
+from bars.trainer import (
+    BareEpoch,
+    TrainerEpoch,
+    bundle_config,
+    in_turns,
+    own_batches,
+    phantom_datalist,
+    seconds,
+)
+
+GROUP = "steps"
+#: A step of the papers' networks takes a minute on one core.
+DEVICES = ("cuda",)
+#: The trainer's step, of the same network, loss and optimizer on one fixed batch.
+LIMIT = 1.05
+
+
+@dataclass(frozen=True)
+class Case:
+    """A bundle to measure.
+
+    Attributes:
+        bundle: folder in bundles/.
+        layout: of the phantoms that it is trained on.
+        block: steps between two readings of the clock.
+        settings: overrides, in the name of the bar.
+    """
+
+    bundle: str
+    layout: str = "dsbcc"
+    block: int = 25
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ", ".join([self.bundle, *(f"{key} {str(value).lower()}" for key, value in self.settings.items())])
+
+
+CASES = (
+    Case("pretext_cardiac_multitask"),
+    Case("pretext_cardiac_multitask", settings={"channels_last": False}),
+    Case("pretext_cardiac_multitask", settings={"amp": False}),
+    Case("downstream_cardiac_sax_segmentation", "acdc"),
+    Case("downstream_brain_tumour_segmentation", "brats", 8),
+    Case("pretext_masked_autoencoder"),
+    Case("pretext_models_genesis"),
+    Case("pretext_cardiac_sax_position"),
+    Case("pretext_jigsaw"),
+    Case("pretext_simclr", block=6),
+    Case("pretext_byol", block=6),
+)
+#: Of exams with masks; images become as large as the config says.
+_RECIPES = {
+    "acdc": Recipe("acdc", 31, LABELLED.at_size("demo").with_values(phases=2)),
+    "brats": Recipe("brats", 31, LAYOUTS["brats"].population),
+}
+#: Networks and images as small as they get, to see that everything runs.
+_QUICK = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size": 2}
+
+
+def measure(options: Options) -> list[Bar]:
+    """Three bars of each case: the trainer's step, what it is of the bare step, and what of it making the batch takes."""
+    torch.set_num_threads(options.threads)
+    bars = []
+    for case in CASES[:: len(CASES)] if options.quick else CASES:
+        bars += _of_case(case, options)
+    return bars
+
+
+def _of_case(case: Case, options: Options) -> list[Bar]:
+    device = torch.device(options.device)
+    block = 2 if options.quick else case.block
+    with _datalist(case.layout) as datalist:
+        config = bundle_config(case.bundle, ("train.yaml",), datalist, options.device)
+        changes = dict(case.settings) | (_QUICK if options.quick else {})
+        config.update(changes)
+        config.update({"samples_per_epoch": (2 * block + 1) * config["batch_size"], "log_interval": block})
+        allow_tf32(device.type == "cuda")
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        trainer = config.get_parsed_content("train#trainer")
+        trainer.run()  # what is made once
+        batch = next(own_batches(trainer))
+        epochs = {
+            "trainer": TrainerEpoch(trainer, block),
+            "bare": BareEpoch(trainer, block, batches=lambda one: (batch for _ in range(one.state.epoch_length))),
+            "path": lambda: _batches_alone(trainer, device),
+        }
+        times = in_turns(epochs, max(2, options.repetitions // 3), options.longest)
+        tflop = _tflop(trainer, batch)
+    note = f"batch {config['batch_size']}"
+    if device.type == "cuda":
+        note += f", at most {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB"
+    bare = f"bare step of {1e3 * times['bare'].least:.2f} ms, {tflop / times['bare'].least:.1f} TFLOP/s"
+    step = times["trainer"]
+    return [
+        Bar(GROUP, f"{case}: training step", 1e3 * step.least, 1e3 * step.median, unit="ms", note=note),
+        Bar(GROUP, f"{case}: trainer / bare loop", *ratio(times, "trainer", "bare"), limit=LIMIT, note=bare),
+        Bar(GROUP, f"{case}: batch path / training step", *ratio(times, "path", "trainer")),
+    ]
+
+
+@contextmanager
+def _datalist(layout: str) -> Iterator[Path]:
+    """A few phantom exams of a layout, all for training, in a temporary folder."""
+    if layout == "dsbcc":
+        with phantom_datalist() as datalist:
+            yield datalist
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="planewise-bars-") as name,
+        patch.dict("os.environ", {"PLANEWISE_SALT_FILE": f"{name}/salt"}),
+    ):
+        folder = Path(name) / "exams"
+        list(write_exams(_RECIPES[layout], folder, 6))
+        anatomy = "volume" if layout == "brats" else "cardiac"
+        write_datalist(index_folder(folder, anatomy=anatomy, split=(1, 0, 0)).datalist, folder / "datalist.json")
+        yield folder / "datalist.json"
+
+
+def _batches_alone(trainer: SupervisedTrainer, device: torch.device) -> list[float]:
+    """Seconds of one batch out of an epoch of them."""
+    begun, count = seconds(device), 0
+    for _ in own_batches(trainer):
+        count += 1
+    return [(seconds(device) - begun) / count]
+
+
+def _tflop(trainer: SupervisedTrainer, batch: tuple[Any, Any]) -> float:
+    """Operations of a step, counted."""
+    image, target = batch
+    with FlopCounterMode(display=False) as counter:
+        trainer.loss_function(trainer.inferer(image, trainer.network), target).backward()
+    return counter.get_total_flops() / 1e12
