@@ -180,6 +180,19 @@ def test_the_page_is_what_its_results_render_to():
     assert page.render(text, table.RESULTS) == text, "run tools/benchmarks/run --only-page"
 
 
+def test_every_page_tells_the_times_of_the_gpu_that_were_measured():
+    result = table.RESULTS / "h100.json"
+    devices = table.GPU_PAGE.read_text()
+    assert page.with_block(devices, page.GPU_BEGIN, page.END, page.gpu_table(result)) == devices
+    runs = page.run_times(result)
+    assert runs.keys() == page.SCHEDULES.keys()
+    assert runs["pretext_simclr"] == "about 38 minutes on an H100 (10,000 steps of 229.7 ms, measured)"
+    for name, run in runs.items():
+        for file in ("configs/train.yaml", "docs/README.md"):
+            text = (ROOT / "bundles" / name / file).read_text().replace("\n# ", " ")
+            assert run in " ".join(text.split()), f"{name}/{file} should say: {run}"
+
+
 def test_results_say_nothing_of_who_and_where():
     allowed = {"processor", "cores", "native_bfloat16", "memory_gib", "system", "gpus"}
     results = sorted(table.RESULTS.glob("*.json"))

@@ -5,11 +5,79 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 BEGIN = "<!-- written by tools/benchmarks/run --only-page from tools/benchmarks/results; do not edit -->"
 END = "<!-- end of what is written -->"
+
+
+#: Block of tools/docs/devices.md.
+GPU_BEGIN = "<!-- written by tools/benchmarks/run --only-page from tools/benchmarks/results/h100.json; do not edit -->"
+#: Training steps of the papers' schedules on the papers' data, as `training_cost.py` counts them.
+SCHEDULES = {
+    "pretext_cardiac_multitask": 16_000,
+    "downstream_cardiac_sax_segmentation": 23_800,
+    "downstream_brain_tumour_segmentation": 17_100,
+    "pretext_masked_autoencoder": 16_000,
+    "pretext_models_genesis": 16_000,
+    "pretext_cardiac_sax_position": 50_000,
+    "pretext_jigsaw": 16_000,
+    "pretext_simclr": 10_000,
+    "pretext_byol": 10_000,
+}
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """A bundle's training step on a GPU.
+
+    Attributes:
+        batch_size: slices or volumes of a step.
+        milliseconds: of the trainer with all its handlers.
+    """
+
+    batch_size: int
+    milliseconds: float
+
+
+def step_times(result: Path) -> dict[str, StepTime]:
+    """Of every bundle that was trained as it is in a file of results, by name."""
+    (steps,) = (group for group in json.loads(result.read_text())["groups"] if group["module"] == "steps")
+    found = {}
+    for bar in steps["bars"]:
+        name, _, what = bar["name"].partition(": ")
+        if what == "training step" and ", " not in name:
+            found[name] = StepTime(int(bar["note"].split()[1].rstrip(",")), bar["value"])
+    return found
+
+
+def run_times(result: Path) -> dict[str, str]:
+    """What the paper's schedule takes on the GPU, by the bundle's name, for its config and its README."""
+    return {
+        name: f"about {SCHEDULES[name] * each.milliseconds / 60e3:.0f} minutes on an H100 "
+        f"({SCHEDULES[name]:,} steps of {each.milliseconds:.1f} ms, measured)"
+        for name, each in step_times(result).items()
+    }
+
+
+def gpu_table(result: Path) -> str:
+    """What schedules take on a GPU, as Markdown."""
+    found = json.loads(result.read_text())
+    (steps,) = (group for group in found["groups"] if group["module"] == "steps")
+    lines = [
+        f"Training steps on one {found['machine']['gpus'][0]}, measured on {steps['date']} at commit {steps['commit']}:",
+        "",
+        "| bundle | batch | a second | the paper's schedule |",
+        "|---|--:|--:|---|",
+    ]
+    lines += [
+        f"| `{name}` | {each.batch_size} | {1e3 * each.batch_size / each.milliseconds:,.0f} | {SCHEDULES[name]:,} steps of "
+        f"{each.milliseconds:.1f} ms: {SCHEDULES[name] * each.milliseconds / 60e3:.0f} minutes |"
+        for name, each in step_times(result).items()
+    ]
+    return "\n".join([*lines, ""])
 
 
 def render(page: str, results: Path) -> str:

@@ -2,9 +2,10 @@
 
     python tools/benchmarks/scaling.py --measure        measure the constants on this machine (about 20 minutes)
     python tools/benchmarks/scaling.py --page tools/docs/scaling.md     write the page's tables from them
-    python tools/benchmarks/scaling.py --tflops 100     print the tables, at another rate
+    python tools/benchmarks/scaling.py --tflops 100     print the tables, at another rate than the GPU's that was measured
 
-Everything in the tables is arithmetic on the constants, which `scaling_constants.py` measures.
+Everything in the tables is arithmetic on the constants, which `scaling_constants.py` measures, and on the training steps of
+results/h100.json, which `tools/benchmarks/run --only steps` does.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from page import with_block
+from page import step_times, with_block
 
 CONSTANTS = Path(__file__).resolve().parent / "scaling_constants.json"
+#: With a GPU's measured training steps.
+GPU = Path(__file__).resolve().parent / "results" / "h100.json"
 BEGIN = "<!-- written by tools/benchmarks/scaling.py --page from scaling_constants.json; do not edit -->"
 END = "<!-- end of what is written -->"
 
@@ -93,7 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--opened", type=int, nargs="+", default=[10_000, 100_000], help="items of the synthetic caches"
     )
     parser.add_argument("--page", type=Path, help="write the tables into this page")
-    parser.add_argument("--tflops", type=float, default=10.0, help="10^12 operations a second that a GPU sustains")
+    parser.add_argument(
+        "--tflops", type=float, help="10^12 operations a second that a GPU sustains; by default what was measured"
+    )
     options = parser.parse_args(arguments)
     if options.measure:
         from scaling_constants import measure
@@ -108,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(tables(constants, options.tflops))
 
 
-def render(page: str, constants: Mapping[str, Any], tflops: float = 10.0) -> str:
+def render(page: str, constants: Mapping[str, Any], tflops: float | None = None) -> str:
     """A page's text with its marked block made anew.
 
     Raises:
@@ -117,10 +122,53 @@ def render(page: str, constants: Mapping[str, Any], tflops: float = 10.0) -> str
     return with_block(page, BEGIN, END, f"{tables(constants, tflops)}\n")
 
 
-def tables(constants: Mapping[str, Any], tflops: float = 10.0) -> str:
+def tables(constants: Mapping[str, Any], tflops: float | None = None) -> str:
     """The data sets, what breaks first, and the constants, as Markdown."""
-    parts = ["### The data sets", data_sets(constants, tflops), "### What breaks first", limits(constants)]
+    parts = [
+        "### The data sets",
+        data_sets(constants, gpu_rates(constants, tflops)),
+        "### What breaks first",
+        limits(constants),
+    ]
     return "\n\n".join([*parts, "### The constants", measured(constants)])
+
+
+@dataclass(frozen=True)
+class GpuRates:
+    """Slices a second that a GPU trains on.
+
+    Attributes:
+        cardiac, knee: of the multitask pretext.
+        source: of these numbers, in words.
+    """
+
+    cardiac: float
+    knee: float
+    source: str
+
+
+def gpu_rates(constants: Mapping[str, Any], tflops: float | None = None) -> GpuRates:
+    """At a number of TFLOP/s, or as measured on hearts; steps of knees, which were not, are taken to be no slower."""
+    gflop = {anatomy: constants[anatomy]["gflop_step"] for anatomy in ("cardiac", "knee")}
+    if tflops is not None:
+        of_slices = {anatomy: tflops * 1e3 / each for anatomy, each in gflop.items()}
+        assumed = (
+            f"operations of the multitask pretext's network, counted, at an assumed {tflops:g} TFLOP/s on each GPU"
+        )
+        return GpuRates(**of_slices, source=f"Times and rates of GPUs are **reasoned**: {assumed}")
+    cardiac = measured_rates()["pretext_cardiac_multitask"]
+    name = json.loads(GPU.read_text())["machine"]["gpus"][0]
+    source = (
+        f"Times and rates of GPUs are of the multitask pretext's training steps on one {name}: {cardiac:.0f} slices/s of "
+        "hearts, measured. Knees are **assumed** to be no slower: a slice of theirs has "
+        f"{gflop['knee'] / gflop['cardiac']:.0%} of the operations, but a step of one series is too short to keep a GPU busy"
+    )
+    return GpuRates(cardiac, cardiac, source)
+
+
+def measured_rates() -> dict[str, float]:
+    """Slices or volumes a second of bundles that were trained on a GPU."""
+    return {name: 1e3 * each.batch_size / each.milliseconds for name, each in step_times(GPU).items()}
 
 
 def per_item(constants: Mapping[str, Any]) -> dict[str, float]:
@@ -135,9 +183,9 @@ def per_item(constants: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def data_sets(constants: Mapping[str, Any], tflops: float) -> str:
+def data_sets(constants: Mapping[str, Any], rates: GpuRates) -> str:
     """A column for each data set."""
-    columns = [column(data, constants, tflops) for data in DATA_SETS]
+    columns = [column(data, constants, rates) for data in DATA_SETS]
     reads = constants["reading"]
     warm, cold = (reads[f"{name}_slices_per_second"] * reads["bytes_per_slice"] for name in ("warm", "cold"))
     lines = ["| | " + " | ".join(data.name for data in DATA_SETS) + " |", "|---|" + "--:|" * len(DATA_SETS)]
@@ -146,22 +194,21 @@ def data_sets(constants: Mapping[str, Any], tflops: float) -> str:
         "",
         f"A memory-mapped cache gives one core {_bytes(warm)}/s in random batches of 20 while its pages are in memory, and "
         f"{_bytes(cold)}/s after they were dropped, from this machine's virtual disk; a slower disk or a network is not "
-        "measured. Times and rates of GPUs are **reasoned**: operations of the multitask pretext's network, counted, at an "
-        f"assumed {tflops:g} TFLOP/s that really arrive on each GPU (`--tflops`), and as if GPUs added up.",
+        f"measured. {rates.source} (`--tflops` takes another rate). Several GPUs are counted as if they added up.",
         "",
         *(f"- {data.name}: {data.assumed}." for data in DATA_SETS),
     ]
     return "\n".join(lines)
 
 
-def column(data: DataSet, constants: Mapping[str, Any], tflops: float) -> dict[str, str]:
+def column(data: DataSet, constants: Mapping[str, Any], rates: GpuRates) -> dict[str, str]:
     """What a data set asks for, row by row."""
     own, each = constants[data.anatomy], per_item(constants)
     start = sum(each[name] for name in ("load", "fingerprint", "open", "targets", "sampler"))
     size = 2 * own["image_size"] ** 2
     batch = own["batch_size"] * (data.slices // data.exams if data.anatomy == "knee" else 1)
     one_core = data.slices / own["slices_per_second_and_core"]
-    rate = tflops * 1e3 / own["gflop_step"]
+    rate = rates.knee if data.anatomy == "knee" else rates.cardiac
     a_day = data.slices / 86400
     gpus = {number: f"{number} GPU{'s' if number > 1 else ''}" for number in GPUS}
     return {
@@ -259,6 +306,11 @@ def measured(constants: Mapping[str, Any]) -> str:
             f"| {anatomy}: datalist | {own['datalist_bytes_per_slice']:,.0f} bytes a slice | its exams' entries included |",
             f"| {anatomy}: a training step | {own['gflop_step']:.1f} GFLOP a slice | multitask pretext, counted |",
         ]
+    of_volumes = "downstream_brain_tumour_segmentation"
+    lines += [
+        f"| a GPU: {name} | {rate:,.0f} {'volumes' if name == of_volumes else 'slices'}/s | training steps, see speed.md |"
+        for name, rate in measured_rates().items()
+    ]
     whole = _bytes(reads["slices"] * reads["bytes_per_slice"])
     for name, text in (("warm", "pages in memory"), ("cold", "pages dropped before")):
         rate = reads[f"{name}_slices_per_second"]

@@ -16,13 +16,14 @@ from typing import Any
 
 import torch
 from machine import commit, machine, versions
-from page import description, heading, number, render, verdict
+from page import END, GPU_BEGIN, description, gpu_table, heading, number, render, verdict, with_block
 from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "speed.md"
+GPU_PAGE = HERE.parent / "docs" / "devices.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -186,7 +187,8 @@ def _earlier(path: Path | None, found: Mapping[str, Any]) -> list[dict[str, Any]
 
 def _write_page(page: Path, results: Path) -> None:
     page.write_text(render(page.read_text(), results))
-    print(f"Wrote {page.relative_to(HERE.parent.parent)}")
+    GPU_PAGE.write_text(with_block(GPU_PAGE.read_text(), GPU_BEGIN, END, gpu_table(results / "h100.json")))
+    print(f"Wrote {page.relative_to(HERE.parent.parent)} and {GPU_PAGE.relative_to(HERE.parent.parent)}")
 
 
 if __name__ == "__main__":
