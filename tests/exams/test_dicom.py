@@ -130,6 +130,8 @@ def test_truncated_compressed_file(tmp_path):
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, refusals.BAD_GEOMETRY),
         ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, refusals.BAD_GEOMETRY),
         ({"PixelSpacing": ["1e308", "1e308"]}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"PixelSpacing": ["1e-300", "1e-300"]}, refusals.IMPOSSIBLE_GEOMETRY),
+        ({"PixelSpacing": ["1.25", "0.001"]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"ImagePositionPatient": [0, "1e9", 0]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"SliceThickness": 5000}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"SliceThickness": 0}, refusals.NO_THICKNESS),

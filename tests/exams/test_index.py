@@ -246,6 +246,19 @@ def test_an_unknown_anatomy(usual_exam):
         index_folder(usual_exam, anatomy="liver")
 
 
+@pytest.mark.parametrize("spacing", ["1e-300", "1e-170", "0.001"])
+def test_one_file_of_impossible_spacing_ends_nothing(tmp_path, spacing):
+    write_usual_exam(tmp_path / "healthy")
+    write_usual_exam(tmp_path / "broken", PatientID="P-2", StudyInstanceUID="1.2.8", FrameOfReferenceUID="1.2.8.1")
+    path = tmp_path / "broken/sax_1/IM-0001-0001.dcm"
+    header = pydicom.dcmread(path)
+    header.PixelSpacing = [spacing, spacing]
+    header.save_as(path)
+    result = index_folder(tmp_path)
+    assert len(result.datalist["exams"]) == 2
+    assert result.skipped[refusals.IMPOSSIBLE_GEOMETRY] == (1, str(path))
+
+
 def test_an_empty_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"nothing in .* to learn from: 0 files, 0 exams"):

@@ -22,9 +22,10 @@ from planewise.exams.refusals import (
 )
 from planewise.exams.words import natural_order
 
-#: Largest pixel spacing and slice thickness, and largest coordinate of a position (mm). A thick slab is 300 mm and no
-#: scanner's table is 10 m long; what is beyond is a broken header, and would spoil the whole exam's geometry.
-LARGEST_STEP, FARTHEST = 1000.0, 10_000.0
+#: Smallest pixel spacing, largest pixel spacing and slice thickness, and largest coordinate of a position (mm). Clinical
+#: pixels are 0.1 mm and more, a thick slab is 300 mm and no scanner's table is 10 m long; what is beyond is a broken header,
+#: and would spoil the whole exam's geometry.
+SMALLEST_SPACING, LARGEST_STEP, FARTHEST = 0.02, 1000.0, 10_000.0
 #: ScanOptions that mean fat suppression: FS is DICOM's own term, the others are what manufacturers write.
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
 #: Enhanced files say in one word what classic ones say in ScanningSequence.
@@ -173,8 +174,8 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
         thickness: thickness of the slice, mm; 1 where it is unknown.
 
     Raises:
-        Refused: one of them is missing, they are not a rotation and a spacing above zero, or they lie beyond `LARGEST_STEP`
-            and `FARTHEST`.
+        Refused: one of them is missing, they are not a rotation and a spacing above zero, or they lie beyond
+            `SMALLEST_SPACING`, `LARGEST_STEP` and `FARTHEST`.
     """
     if position is None or orientation is None or len(values_of(position)) != 3 or len(values_of(orientation)) != 6:
         raise Refused(NO_POSITION)
@@ -191,7 +192,11 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     if thick is not None and thick <= 0:
         raise Refused(NO_THICKNESS)
     depth = 1.0 if thick is None else thick
-    if max(between_rows, between_columns, depth) > LARGEST_STEP or max(map(abs, origin)) > FARTHEST:
+    if (
+        min(between_rows, between_columns) < SMALLEST_SPACING
+        or max(between_rows, between_columns, depth) > LARGEST_STEP
+        or max(map(abs, origin)) > FARTHEST
+    ):
         raise Refused(IMPOSSIBLE_GEOMETRY)
     normal = [
         row[1] * column[2] - row[2] * column[1],
