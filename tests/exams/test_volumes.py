@@ -128,6 +128,7 @@ def test_what_is_no_volume_is_explained(tmp_path):
     write(tmp_path / "image.nii.gz", (6, 5))
     write(tmp_path / "vectors.nii.gz", (6, 5, 4, 1, 3))
     write(tmp_path / "long_axis.nii.gz", (6, 5, 1, 10))
+    write(tmp_path / "lax_4c_ed.nii.gz", (6, 5, 1))
     write(tmp_path / "empty.nii.gz", (6, 5, 0))
     colours = np.zeros((6, 5, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "colours.nii.gz")
@@ -142,6 +143,7 @@ def test_what_is_no_volume_is_explained(tmp_path):
         "NIfTI image with 2 dimensions: a volume (3D) or a cine (4D) is wanted": 1,
         "NIfTI image with 5 dimensions: a volume (3D) or a cine (4D) is wanted": 1,
         "NIfTI cine of one slice: a stack is wanted": 1,
+        "NIfTI image of one slice: a stack is wanted": 1,
         "NIfTI image without voxels": 1,
         "NIfTI image of colours or complex numbers: one number per voxel is wanted": 2,
         "NIfTI image whose affine gives its voxels no extent": 1,

@@ -209,8 +209,10 @@ def _wrong_depth(image: nibabel.Nifti1Image, view: str, of_one_slice: bool) -> s
         return ""
     if of_one_slice and not view:
         return "NIfTI stack of slices: a 4ch image has one" if image.shape[2] > 1 else ""
-    is_one = len(image.shape) == 4 and image.shape[2] == 1 < image.shape[3]
-    return "NIfTI cine of one slice: a stack is wanted" if is_one else ""
+    if image.shape[2] > 1:
+        return ""
+    what = "cine" if len(image.shape) == 4 and image.shape[3] > 1 else "image"
+    return f"NIfTI {what} of one slice: a stack is wanted"
 
 
 def voxel_problem(image: nibabel.Nifti1Image) -> str:
