@@ -1,6 +1,7 @@
 """Which stacks of a knee exam are which, through the reader of files."""
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -168,6 +169,18 @@ def test_an_unknown_contrast_or_one_for_hearts(tmp_path):
         index(tmp_path, contrast="pd")
     with pytest.raises(InputError, match="contrast 'any' is not known for anatomy 'cardiac'; leave --contrast out"):
         index_folder(tmp_path, contrast="any")
+
+
+def test_a_slice_of_another_spacing_is_left_out_and_said(tmp_path):
+    write_knee(tmp_path)
+    path = tmp_path / "SAG_T2_FS/IM-0004-0007.dcm"
+    header = pydicom.dcmread(path)
+    header.PixelSpacing = [7.1, 7.1]
+    header.save_as(path)
+    result = index(tmp_path)
+    assert len(items_of(result)) == 14
+    (said,) = only_exam(result)["left_out"]
+    assert said.startswith("1 slice like the sagittal stack, but with pixels of 7.10 mm instead of 7.00 mm")
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.3])

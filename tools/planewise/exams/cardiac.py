@@ -269,7 +269,7 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
         turned = stack.angle_to(chosen)
         if turned < 20:
             count = count_of(len(stack.slices), "slice")
-            result.left_out.append(f"{count} like the short axis, {_difference(stack, chosen, turned)}: not used")
+            result.left_out.append(f"{count} like the short axis, {stack.difference_from(chosen)}: not used")
         else:
             others.append((turned, len(stack.slices)))
     if others:
@@ -278,22 +278,3 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
         where = f"{low:.0f}" if high - low < 1 else f"{low:.0f} to {high:.0f}"
         stacks_of = f" in {len(others)} stacks" if len(others) > 1 else ""
         result.left_out.append(f"{count}{stacks_of} at {where} deg to the short axis: no standard view")
-
-
-def _difference(stack: Stack, chosen: Stack, turned: float) -> str:
-    """How a stack differs from the short-axis stack that is used."""
-    if (stack.columns, stack.rows) != (chosen.columns, chosen.rows):
-        return (
-            f"but with a matrix of {stack.columns}x{stack.rows} instead of {chosen.columns}x{chosen.rows} "
-            "(the longest consistent run is kept)"
-        )
-    if not np.allclose(stack.in_plane, chosen.in_plane, rtol=0.002):
-        return (
-            f"but with pixels of {stack.in_plane[0]:.2f} mm instead of {chosen.in_plane[0]:.2f} mm "
-            "(the longest consistent run is kept)"
-        )
-    if turned >= 0.5:
-        return f"but turned by {turned:.1f} deg (the longest consistent run is kept)"
-    if stack.phase_counts[1] < chosen.phase_counts[1]:
-        return f"but with {stack.phase_counts[1]} phases instead of {chosen.phase_counts[1]}"
-    return "but rotated in plane or of another kind (sequence, echo, phase image)"

@@ -67,7 +67,9 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
     else:
         result.stack = result.candidate = chosen
         result.confidence = 1.0
-    result.axis = None if result.stack is None else right_to_left(stacks[result.stack])
+    if result.stack is not None:
+        result.axis = right_to_left(stacks[result.stack])
+        result.left_out += _slices_apart(stacks, planes, result.stack)
     for view in VIEWS:
         _choose_view(result, stacks, planes, view)
     _tell_what_is_undecided(result, stacks, planes)
@@ -149,6 +151,19 @@ def _tell_the_choice(stacks, contrasts, fitting: list[int], order: list[int], no
     for index in order:
         if index not in fitting:
             notes.append(f"a sagittal stack of another contrast is not used: {contrasts[index].found}")
+
+
+def _slices_apart(stacks: list[Stack], planes: list[LyingPlane], used: int) -> list[str]:
+    """Sagittal stacks of too few slices to be an acquisition of their own, as a slice that another scanner setting made."""
+    few = [
+        stack
+        for index, stack in enumerate(stacks)
+        if index != used and planes[index].view == STACK and len(stack.slices) < MIN_SLICES and not is_localizer(stack)
+    ]
+    return [
+        f"{count_of(len(stack.slices), 'slice')} like the sagittal stack, {stack.difference_from(stacks[used])}: not used"
+        for stack in few
+    ]
 
 
 def _choose_view(result: Recognition, stacks: list[Stack], planes: list[LyingPlane], view: str) -> None:

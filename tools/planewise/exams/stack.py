@@ -94,3 +94,17 @@ class Stack:
         if axis is None:
             return self
         return replace(self, slices=sorted(self.slices, key=lambda entry: float(entry.affine[:3, 3] @ axis)))
+
+    def difference_from(self, chosen: Stack) -> str:
+        """How this stack differs from the one that is used beside it, as words after its number of slices."""
+        kept = "(the longest consistent run is kept)"
+        if (self.columns, self.rows) != (chosen.columns, chosen.rows):
+            return f"but with a matrix of {self.columns}x{self.rows} instead of {chosen.columns}x{chosen.rows} {kept}"
+        if not np.allclose(self.in_plane, chosen.in_plane, rtol=0.002):
+            return f"but with pixels of {self.in_plane[0]:.2f} mm instead of {chosen.in_plane[0]:.2f} mm {kept}"
+        turned = self.angle_to(chosen)
+        if turned >= 0.5:
+            return f"but turned by {turned:.1f} deg {kept}"
+        if self.phase_counts[1] < chosen.phase_counts[1]:
+            return f"but with {self.phase_counts[1]} phases instead of {chosen.phase_counts[1]}"
+        return "but rotated in plane or of another kind (sequence, echo, phase image)"
