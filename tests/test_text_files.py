@@ -11,7 +11,7 @@ import yaml
 from planewise.commands import app
 from planewise.errors import InputError
 from planewise.packaging.bundle import Bundle
-from planewise.text_files import read_json, read_yaml
+from planewise.text_files import cell, read_json, read_yaml
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
@@ -95,3 +95,14 @@ def test_a_bundle_with_such_a_file_is_refused(tmp_path):
         _ = bundle.metadata
     with pytest.raises(InputError, match=r"configs/inference.yaml is not YAML"):
         bundle.config("inference.yaml")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("=1+1", "'=1+1"), ("@SUM(A1)", "'@SUM(A1)"), ("+cmd|x", "'+cmd|x"), ("-name", "'-name"), ("\tx", "'\tx"),
+        ("-1.5", "-1.5"), ("+3e2", "+3e2"), (-2.0, -2.0), (None, None), ("a=b", "a=b"), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_cell_is_no_formula(value, expected):
+    assert cell(value) == expected

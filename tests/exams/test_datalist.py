@@ -1,5 +1,6 @@
 """The file that everything else reads (tools/docs/datalist.md)."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -138,6 +139,24 @@ def test_it_is_written_whole_or_not_at_all(usual_exam, tmp_path, monkeypatch):
         write_datalist(datalist, path)
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".tmp"] == []
+
+
+def test_a_datalist_without_its_table_is_not_left(usual_exam, tmp_path):
+    result = index_folder(usual_exam)
+    (tmp_path / "datalist.json").write_text("old")
+    (tmp_path / "datalist_folders.csv").mkdir()
+    with pytest.raises(InputError, match=r"datalist_folders.csv cannot be written"):
+        write_datalist(result.datalist, tmp_path / "datalist.json", result.folders)
+    assert (tmp_path / "datalist.json").read_text() == "old"
+
+
+def test_a_folder_that_begins_like_a_formula_is_text_in_the_table(tmp_path, monkeypatch):
+    write_usual_exam(tmp_path / '=HYPERLINK("x")')
+    monkeypatch.chdir(tmp_path)
+    result = index_folder(tmp_path / '=HYPERLINK("x")')
+    write_datalist(result.datalist, tmp_path / "datalist.json", result.folders)
+    (row,) = csv.DictReader((tmp_path / "datalist_folders.csv").open())
+    assert row["folder"].startswith("'=HYPERLINK")
 
 
 def test_places_that_cannot_be_written(tmp_path):

@@ -1,4 +1,4 @@
-"""JSON and YAML from files that anybody may have written."""
+"""Text that others have written: JSON and YAML files, and cells of tables."""
 
 from __future__ import annotations
 
@@ -35,6 +35,20 @@ def read_yaml(path: str | Path, what: str = "YAML") -> Any:
         InputError: as of `read_json`.
     """
     return _read(Path(path), yaml.safe_load, what)
+
+
+def cell(value: Any) -> Any:
+    """A cell of a CSV file that no spreadsheet takes for a formula: a text that begins like one gets an apostrophe before it.
+
+    Numbers stay as they are, also as texts.
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def _read(path: Path, parse: Callable[[str], Any], what: str) -> Any:

@@ -144,7 +144,7 @@ def index(
         stream.reconfigure(errors="backslashreplace")  # for terminals of another encoding, and names that are not text
     console = Console()
     with refusals("index"):
-        from planewise.exams.datalist import check_output, write_datalist, write_folders
+        from planewise.exams.datalist import check_output, folders_table, write_datalist
         from planewise.exams.index import index_folder  # here: it imports torch, and --help should not wait for that
 
         check_output(output)
@@ -168,12 +168,13 @@ def index(
                 workers=workers or min(os.cpu_count() or 1, 8),
                 progress=progress,
             )
-        written = write_datalist(result.datalist, output)
-        table = write_folders(result.folders, written)
+        written = write_datalist(result.datalist, output, result.folders)
     _print_exams(result.datalist, console)
     _print_rest(result, written, console)
-    if table is not None:
-        console.print(f"Wrote {escape(str(table))}: which folder a hash stands for; private too.", soft_wrap=True)
+    if result.folders:
+        console.print(
+            f"Wrote {escape(str(folders_table(written)))}: which folder a hash stands for; private too.", soft_wrap=True
+        )
 
 
 def _print_exams(datalist: dict, console: Console) -> None:

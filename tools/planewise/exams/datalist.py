@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
 from planewise.exams.stack import Stack
 from planewise.geometry import relative_locations
+from planewise.text_files import cell
 from planewise.whole_files import written_whole
 
 
@@ -133,11 +135,17 @@ def check_output(path: Path) -> Path:
     return path
 
 
-def write_datalist(datalist: dict, path: str | Path) -> Path:
-    """Write a datalist, one item per line, whole or not at all; its paths become relative to the file's folder.
+def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path] | None = None) -> Path:
+    """Write a datalist, one item per line; its paths become relative to the file's folder.
+
+    Args:
+        datalist: what `index_folder` found.
+        path: the file.
+        folders: hash of an exam to its folder, for the private table beside it (`folders_table`), which its owner alone can
+            read; none removes that of an earlier index, None leaves it alone.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: a file cannot be written; then both are as they were.
     """
     path = check_output(Path(path))
     content = relative_paths(datalist, path.parent)
@@ -147,37 +155,31 @@ def write_datalist(datalist: dict, path: str | Path) -> Path:
         lines.append(f'"{section}": [\n{items}\n]' if items else f'"{section}": []')
     exams = ",\n".join(f"{_json(name)}: {_json(exam)}" for name, exam in content["exams"].items())
     lines.append(f'"exams": {{\n{exams}\n}}')
-    _write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n", 0o666)
+    # neither takes its place before both are on the disk
+    with _written_whole(path, 0o666) as file:
+        file.write("{\n" + ",\n".join(lines) + "\n}\n")
+        if folders:
+            with _written_whole(folders_table(path), 0o600) as table:
+                file.flush()
+                writer = csv.writer(table, lineterminator="\n")
+                writer.writerow(("exam", "folder"))
+                writer.writerows((name, cell(_relative(str(folder), path.parent))) for name, folder in folders.items())
+    if folders is not None and not folders:
+        folders_table(path).unlink(missing_ok=True)
     return path
 
 
-def write_folders(folders: Mapping[str, Path], datalist: Path) -> Path | None:
-    """The private table of exams' hashes and folders beside a datalist, ``NAME_folders.csv``, which its owner alone can read.
-
-    Args:
-        folders: hash of an exam to its folder; a table of an earlier index is removed where there are none.
-        datalist: what `write_datalist` wrote; folders are relative to its own, as its paths are.
-
-    Raises:
-        InputError: it cannot be written there.
-    """
-    path = datalist.with_name(f"{datalist.stem}_folders.csv")
-    if not folders:
-        path.unlink(missing_ok=True)
-        return None
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("exam", "folder"))
-    writer.writerows((name, _relative(str(folder), path.parent)) for name, folder in folders.items())
-    _write_whole(path, table.getvalue(), 0o600)
-    return path
+def folders_table(datalist: Path) -> Path:
+    """The table of exams' hashes and folders beside a datalist, ``NAME_folders.csv``."""
+    return datalist.with_name(f"{datalist.stem}_folders.csv")
 
 
-def _write_whole(path: Path, text: str, mode: int) -> None:
+@contextmanager
+def _written_whole(path: Path, mode: int) -> Iterator[TextIO]:
     """A file in full or not at all, with permissions that it has from its first byte on."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    with written_whole(path) as part, open(os.open(part, flags, mode), "w", encoding="utf-8") as file:
-        file.write(text)
+    with written_whole(path) as part, open(os.open(part, flags, mode), "w", encoding="utf-8", newline="") as file:
+        yield file
 
 
 def _json(value: object) -> str:

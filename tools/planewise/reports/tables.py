@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from planewise.text_files import cell
 from planewise.whole_files import written_whole
 
 
@@ -23,12 +24,12 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Columns of equal length, with a header; floats with six digits."""
+    """Columns of equal length, with a header; floats with six digits, texts that no spreadsheet runs."""
     with written_whole(path) as part, open(part, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         for row in zip(*columns.values(), strict=True):
-            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
+            writer.writerow([f"{value:.6g}" if isinstance(value, float) else cell(value) for value in row])
 
 
 def write_json(path: Path, content: Any) -> None:
