@@ -1,0 +1,71 @@
+"""Commands that are killed, which no handler hears: none of their processes stays."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+from planewise.own_exams.heart_bundles import PLANS, SEGMENTS
+
+from tests.conftest import ROOT
+from tests.exams.conftest import write_usual_exam
+
+
+def of_session(number):
+    """Processes of a session that have not ended."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, session, *_ = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if int(session) == number and state != "Z":
+            found.append(int(entry.name))
+    return found
+
+
+def killed(command, ready):
+    """Kill a command once it is ready; its processes that are there 20 seconds later, which are then killed too."""
+    # a session of its own, by which its processes are told from all others
+    process = subprocess.Popen([sys.executable, "-m", "planewise", *map(str, command)], start_new_session=True)
+    try:
+        _until(lambda: ready(process.pid) or process.poll() is not None, 120)
+        assert process.poll() is None, "it ended before it could be killed"
+        process.kill()
+        process.wait()
+        _until(lambda: not of_session(process.pid), 20)
+        return of_session(process.pid)
+    finally:
+        for left in of_session(process.pid):
+            os.kill(left, signal.SIGKILL)
+
+
+def _until(is_so, seconds):
+    end = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def test_the_workers_of_an_index_end_with_it(tmp_path):
+    write_usual_exam(tmp_path / "exam")
+    file = next(path for path in (tmp_path / "exam").rglob("*") if path.is_file()).read_bytes()
+    for number in range(3000):
+        (tmp_path / "exam" / f"more{number}.dcm").write_bytes(file)
+    # itself, two servers of multiprocessing's and two workers
+    command = ["index", tmp_path / "exam", "-o", tmp_path / "list.json", "--workers", 2]
+    assert killed(command, lambda session: len(of_session(session)) > 4) == []
+
+
+def test_the_inference_of_a_plan_ends_with_it(tmp_path):
+    write_usual_exam(tmp_path / "exam")
+    begun = tmp_path / "begun"
+    for name, run in ((PLANS, ["$1"]), (SEGMENTS, [f"$open({str(begun)!r}, 'w')", "$__import__('time').sleep(120)"])):
+        shutil.copytree(ROOT / "bundles" / name, tmp_path / name)
+        file = tmp_path / name / "configs/inference.yaml"
+        file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"run": run}))
+    command = ["plan", tmp_path / "exam", "--bundles", tmp_path, "-o", tmp_path / "out", "--device", "cpu"]
+    assert killed(command, lambda _: begun.exists()) == []
