@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 import nibabel
 from nibabel.filebasedimages import ImageFileError
@@ -21,7 +22,7 @@ _MOST_PACKED = 1032
 
 def claims_too_much(image: nibabel.Nifti1Image) -> bool:
     """Whether the header of a NIfTI file claims more voxels than the file can hold; readers would take memory for all."""
-    file = Path(image.get_filename())
+    file = Path(str(image.get_filename()))
     held = file.stat().st_size * (_MOST_PACKED if file.suffix == ".gz" else 1)
     return math.prod(image.shape) * image.get_data_dtype().itemsize > held
 
@@ -33,6 +34,9 @@ def refuse_claims(path: str | Path) -> None:
         InputError: it does.
         OSError and others of `UNREADABLE`: its header cannot be read.
     """
-    if str(path).endswith((".nii", ".nii.gz")) and claims_too_much(image := nibabel.load(path)):
+    if not str(path).endswith((".nii", ".nii.gz")):
+        return
+    image: Any = nibabel.load(path)
+    if claims_too_much(image):
         claimed = " x ".join(map(str, image.shape))
         raise InputError(f"its header claims {claimed} voxels, more than the file can hold; get the file again")
