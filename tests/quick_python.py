@@ -13,6 +13,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import runpy
@@ -30,7 +31,10 @@ OF_BUNDLES = (
     "ignite.engine", "itk", "matplotlib.backends.backend_agg", "monai.bundle", "monai.engines", "nibabel", "pydicom",
     "scipy.stats", "sklearn.ensemble", "torch._dynamo", "torch.distributed.launcher", "torch.utils.tensorboard",
 )  # fmt: skip
-OF_PLANEWISE = ("planewise.commands", "planewise.engines", "planewise.metrics", "planewise.networks", "snakemake.cli")
+OF_PLANEWISE = (
+    *("planewise.commands", "planewise.engines", "planewise.metrics", "planewise.networks"),
+    *(["snakemake.cli"] if importlib.util.find_spec("snakemake") else []),
+)
 
 #: The executable. It sends its arguments and its standard streams, hands on signals, and ends as what it asked for ends.
 _CLIENT = """#!{usual} -IS

@@ -11,8 +11,11 @@ torch_version=$(sed -n 's/^torch==//p' "$constraints")
 make_environment() {
     local extra=$1 folder=${2:-.venv} requirements=${3:-}
     if [ ! -x "$folder/bin/python" ]; then
-        "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
-            echo "planewise needs Python 3.10 or newer; $("${PYTHON:-python3}" --version) was found. Set PYTHON=/path/to/python3.11." >&2
+        # Snakemake, which runs the studies, needs 3.11
+        local minor=10
+        [[ $extra != *study* ]] || minor=11
+        "${PYTHON:-python3}" -c "import sys; sys.exit(sys.version_info < (3, $minor))" || {
+            echo "This needs Python 3.$minor or newer; $("${PYTHON:-python3}" --version) was found. Set PYTHON=/path/to/python3.11." >&2
             exit 1
         }
         "${PYTHON:-python3}" -m venv "$folder"

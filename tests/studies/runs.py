@@ -8,10 +8,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.conftest import ROOT
 from tests.quick_python import quick_python
+
+pytest.importorskip("snakemake", reason="Snakemake needs Python 3.11")
 
 STUDIES = ROOT / "tools/studies"
 #: Of one anatomy.

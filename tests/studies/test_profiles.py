@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 import yaml
-from snakemake.cli import get_argument_parser
 
 from tests.studies.runs import STUDIES, TWELVE, commands, jobs, paper_study, planned, snakemake
 
+get_argument_parser = pytest.importorskip("snakemake.cli").get_argument_parser
 PROFILES = STUDIES / "profiles"
 
 

@@ -51,4 +51,5 @@ def cut_patches(image: Tensor, corners: Tensor, patch: Sequence[int]) -> Tensor:
     # every place that a patch may have, as a view, from which the wanted ones are copied
     windows = windows.movedim(1, 1 + len(patch))
     rows = torch.arange(len(image), device=image.device)[:, None]
-    return windows[(rows, *corners.unbind(-1))]
+    places = (rows, *corners.unbind(-1))
+    return windows[places]
