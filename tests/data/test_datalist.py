@@ -39,6 +39,22 @@ def test_paths_are_relative_to_the_datalist(tmp_path):
         ({"training": [{"image": "a"}, 7]}, "item 1 of training is 7, not an object"),
         ({"training": None}, "training is a NoneType"),
         ({"training": [{"image": 3}]}, "image of item 0 of training is 3; a path is wanted"),
+        ({"training": [{"image": "a", "exam": ["e"]}]}, "exam of item 0 of training is .'e'.; a name is wanted"),
+        (
+            {"training": [{"image": "a", "affine": "x"}]},
+            "affine of item 0 of training is 'x'; four rows of four numbers",
+        ),
+        ({"training": [{"image": "a", "affine": [[1, 0, 0, "0"]] * 4}]}, "four rows of four numbers"),
+        ({"exams": None}, "exams is None; an object is wanted"),
+        ({"exams": []}, "exams is ..; an object is wanted"),
+        ({"planewise": None}, "planewise is None; an object is wanted"),
+        ({"planewise": 3}, "planewise is 3; an object is wanted"),
+        ({"planewise": {"views": 3}}, "views of planewise is 3; a list of names is wanted"),
+        ('{"planewise": {"seed": NaN}}', "seed of planewise is nan; a whole number is wanted"),
+        ({"exams": {"e": 1}}, "exam e is 1; an object is wanted"),
+        ({"exams": {"e": {"stacks": None}}}, "stacks of exam e is None; an object is wanted"),
+        ({"exams": {"e": {"stacks": {"sax": {"items": 2}}}}}, "items of sax of exam e is 2; a list is wanted"),
+        ({"exams": {"e": {"stacks": {"sax": {"items": [{"image": 2}]}}}}}, "image of item 0 of sax of exam e is 2"),
     ],
 )
 def test_what_is_no_datalist_is_explained(tmp_path, content, message):
@@ -86,7 +102,7 @@ def test_a_datalist_of_another_view_is_refused(tmp_path, stack, view, command):
     assert len(load_datalist(path, "training", view=stack)) == len(load_datalist(path, "training")) == 1
 
 
-@pytest.mark.parametrize("header", [{}, {"planewise": {"stack": "stack"}}, {"planewise": {}}, {"planewise": None}])
+@pytest.mark.parametrize("header", [{}, {"planewise": {"stack": "stack"}}, {"planewise": {}}])
 def test_a_datalist_that_says_no_view_passes(tmp_path, header):
     """One written by hand, and one of `--anatomy any`, whose stacks may well be short axes."""
     assert load_datalist(write(tmp_path, header | {"training": [{"image": "a.dcm"}]}), "training", view="sax")

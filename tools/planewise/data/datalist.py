@@ -32,6 +32,7 @@ _PLACE = ("image", "frame", "time", "affine", "shift")
 _OF_A_SLICE = ("frame", "label_frame", "affine", "shift", "slice", "location", "planes", "stack")
 #: How the names of files end that hold a whole stack.
 VOLUMES = (".nii", ".nii.gz", ".npy")
+_NO_AFFINE = object()
 
 
 @lru_cache(maxsize=2)
@@ -63,7 +64,62 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{error}; a datalist is what `planewise index` writes") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}; a datalist is a JSON object with sections of items")
+    _check_forms(path, content)
     return content
+
+
+def _check_forms(path: Path, content: Mapping[str, Any]) -> None:
+    """Raises `InputError` if what stands beside the sections is not of the form that `planewise index` writes."""
+
+    def check(holder: Any, key: str, kind: type, place: str, wanted: str) -> Any:
+        value = holder.get(key, kind())
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise InputError(f"{path}: {place} is {value!r:.40}; {wanted} is wanted: index the folder again")
+        return value
+
+    header = check(content, "planewise", dict, "planewise", "an object")
+    for key, kind, wanted in (
+        ("stack", str, "a name"),
+        ("views", list, "a list of names"),
+        ("seed", int, "a whole number"),
+    ):
+        check(header, key, kind, f"{key} of planewise", wanted)
+    exams = check(content, "exams", dict, "exams", "an object")
+    for name in exams:
+        exam = check(exams, name, dict, f"exam {name:.20}", "an object")
+        stacks = check(exam, "stacks", dict, f"stacks of exam {name:.20}", "an object")
+        for view in stacks:
+            stack = check(stacks, view, dict, f"stack {view:.20} of exam {name:.20}", "an object")
+            for number, item in enumerate(
+                check(stack, "items", list, f"items of {view:.20} of exam {name:.20}", "a list")
+            ):
+                _check_item(path, item, f"item {number} of {view:.20} of exam {name:.20}")
+
+
+def _check_item(path: str | Path, item: Any, place: str) -> None:
+    """Raises `InputError` if an item is not of the form that `planewise index` writes."""
+    if not isinstance(item, dict):
+        raise InputError(f"{path}: {place} is {item!r:.40}, not an object; index the folder again")
+    if "image" not in item:
+        raise InputError(f"{path}: {place} has no image; index the folder again")
+    for key in PATH_KEYS:
+        if not all(isinstance(entry, str) for entry in _files(item.get(key, ""))):
+            raise InputError(f"{path}: {key} of {place} is {item[key]!r:.40}; a path is wanted")
+    if not isinstance(item.get("exam", ""), str):
+        raise InputError(f"{path}: exam of {place} is {item['exam']!r:.40}; a name is wanted")
+    affine = item.get("affine", _NO_AFFINE)
+    if affine is not _NO_AFFINE and not _is_affine(affine):
+        raise InputError(f"{path}: affine of {place} is {affine!r:.40}; four rows of four numbers are wanted")
+
+
+def _is_affine(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(
+            isinstance(row, list) and len(row) == 4 and all(type(one) in (int, float) for one in row) for row in value
+        )
+    )
 
 
 def load_datalist(
@@ -109,15 +165,7 @@ def _items_of(path: str | Path, folder: Path, content: Mapping[str, Any], sectio
             f"{path}: {section} is a {type(listed).__name__}; a list of items is wanted: index the folder again"
         )
     for number, item in enumerate(listed):
-        if not isinstance(item, dict):
-            raise InputError(
-                f"{path}: item {number} of {section} is {item!r:.40}, not an object; index the folder again"
-            )
-        if "image" not in item:
-            raise InputError(f"{path}: item {number} of {section} has no image; index the folder again")
-        for key in PATH_KEYS:
-            if not all(isinstance(entry, str) for entry in _files(item.get(key, ""))):
-                raise InputError(f"{path}: {key} of item {number} of {section} is {item[key]!r:.40}; a path is wanted")
+        _check_item(path, item, f"item {number} of {section}")
         items.append({**item, **{key: _below(folder, item[key]) for key in PATH_KEYS if key in item}})
     return items
 
