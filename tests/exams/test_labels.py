@@ -208,6 +208,10 @@ def test_a_label_map_goes_to_labelled_items(tmp_path):
         ("exam\na\n", "header row"),
         ("exam,label\na,1\n", "cannot be called label"),
         ("exam,time\na,1\n", "called time"),
+        ("exam,a,a\n1,2,3\n", "two columns are called a; give each class a name of its own"),
+        ("exam,a,\n1,2,3\n", "a column has no name"),
+        ("p1,DCM\np2,NOR\np3,DCM\n", r"begins with a class \(DCM\); write a header row"),
+        ("p1,3\np2,4\n", r"begins with a class \(3\); write a header row"),
         ("", "header row"),
     ],
 )

@@ -58,7 +58,8 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
         for each class in which two rows of one name disagree.
 
     Raises:
-        InputError: it cannot be read, has no classes, or a column has the name of an item's own key.
+        InputError: it cannot be read, has no classes, a column has no name, another's or that of an item's own key, or there
+            is no header row.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -73,7 +74,14 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
         raise InputError(
             f"{path}: a class cannot be called {', '.join(taken)}; that is what an item calls its own data"
         )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or "" in names:
+        problem = f"two columns are called {', '.join(twice)}" if twice else "a column has no name"
+        raise InputError(f"{path}: {problem}; give each class a name of its own in the header row")
     columns = [[row[index].strip() if index < len(row) else "" for row in rows[1:]] for index in range(1, len(rows[0]))]
+    for name, column in zip(names, columns, strict=True):
+        if name in column or isinstance(_typed([name])[0], (int, float)):
+            raise InputError(f"{path} begins with a class ({name}); write a header row before it, such as exam,group")
     values = [_typed(column) for column in columns]
     problems, by_name = [], defaultdict(list)
     for index, row in enumerate(rows[1:]):
