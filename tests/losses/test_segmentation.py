@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from planewise.losses import SegmentationLoss, logged_terms
+from planewise.losses.segmentation import _absolute_sums
 from planewise.networks import SliceNet, UNetDecoder, UNetEncoder
 from torch import nn
 
@@ -32,6 +33,22 @@ def test_cross_entropy_and_l1_on_the_convolutions_weights(reduction):
     assert {name: float(part) for name, part in logged_terms(loss).items()} == pytest.approx(
         {"cross_entropy": entropy, "l1": penalty}, rel=1e-5
     )
+
+
+def test_a_gpu_sums_all_weights_at_once():
+    """In the same way on a processor, where gradients can be looked at."""
+    weights = [torch.randn(shape, requires_grad=True) for shape in ((4, 3, 3, 3), (2, 4), (7,))]
+    weights[2].data[3] = 0.0
+    slow, fast = ([weight.detach().clone().requires_grad_() for weight in weights] for _ in range(2))
+    one, other = sum(weight.abs().sum() for weight in slow), sum(torch._foreach_norm(fast, 1))
+    assert torch.allclose(one, other)
+    one.backward()
+    other.backward()
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(slow, fast, strict=True))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        sums = _absolute_sums([weight.detach().to("meta") for weight in weights])
+    assert [each.shape for each in sums] == [()] * 3
+    assert "aten::_foreach_norm" in {event.key for event in profile.key_averages()}
 
 
 def test_validation_has_no_penalty():

@@ -46,7 +46,14 @@ class SegmentationLoss(TermLoss):
         if not self.l1 or not torch.is_grad_enabled():
             return [entropy]
         trained = [weight for weight in self._weights if weight.requires_grad]
-        penalty = self.l1 * torch.stack([weight.abs().sum() for weight in trained]).sum()
+        penalty = self.l1 * torch.stack(_absolute_sums(trained)).sum()
         if self.l1_reduction == "mean":
             penalty = penalty / sum(weight.numel() for weight in trained)
         return [entropy, Term(penalty, 1, name="l1")]
+
+
+def _absolute_sums(weights: list[Tensor]) -> list[Tensor]:
+    """Of each tensor; in one kernel on a GPU, which would wait for the launches of two for each."""
+    if any(weight.device.type == "cpu" for weight in weights):
+        return [weight.abs().sum() for weight in weights]
+    return list(torch._foreach_norm(weights, 1))
