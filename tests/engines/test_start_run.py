@@ -51,6 +51,15 @@ def test_the_seed_is_set(tmp_path):
     assert torch.equal(torch.rand(3), first)
 
 
+@pytest.mark.parametrize(("settings", "searches"), [({}, True), ({"max_slices": 64}, False)])
+def test_cudnn_searches_for_shapes_that_come_again(settings, searches, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not searches)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    run(tmp_path / "run", **settings)
+    assert torch.backends.cudnn.benchmark is searches
+    assert torch.backends.cudnn.deterministic
+
+
 @pytest.mark.parametrize("seed", [0, 3])
 def test_it_is_the_seed_that_was_asked_for(seed, tmp_path):
     start_run(tmp_path / "run", seed)

@@ -94,7 +94,9 @@ def _of_case(case: Case, options: Options) -> list[Bar]:
         changes = dict(case.settings) | (_QUICK if options.quick else {})
         config.update(changes)
         config.update({"samples_per_epoch": (2 * block + 1) * config["batch_size"], "log_interval": block})
+        # as a run begins
         allow_tf32(device.type == "cuda")
+        torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = True
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         trainer = config.get_parsed_content("train#trainer")

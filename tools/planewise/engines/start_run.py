@@ -22,6 +22,9 @@ from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
 from planewise.engines.write_run import digest, write_run
 
+#: Setting of the bundles whose batches are whole series. cuDNN would search anew for every number of slices.
+_FREE_LENGTH = "max_slices"
+
 
 def start_run(
     output_dir: str | Path, seed: int, resume: bool | str = True, depends_on: Sequence[str | Path] = ()
@@ -39,6 +42,8 @@ def start_run(
     while the others wait. The folder belongs to this run until its process ends (`planewise.locks`). A ``run.json`` that
     cannot be read is made again if ``config.yaml`` shows the same configuration.
 
+    On a GPU, cuDNN tries its deterministic algorithms and takes the fastest, if batches are of one shape.
+
     Args:
         output_dir: the run's folder.
         seed: seed of all randomness.
@@ -52,7 +57,8 @@ def start_run(
     plain_errors()
     refuse_strangers()
     parser = _checked_parser(follow_pretrained)
-    set_determinism(seed)
+    set_determinism(seed)  # it also switches cuDNN's search for the fastest algorithm off
+    torch.backends.cudnn.benchmark = parser is not None and _FREE_LENGTH not in parser
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
         if parser is not None:
