@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 from ignite.engine import Engine, Events
-from planewise.engines import CheckpointHandler
+from planewise.engines import CheckpointHandler, fused
 from planewise.engines.checkpoint_files import CheckpointFiles
 from planewise.engines.stop_signals import listen
 from planewise.errors import InputError
@@ -83,6 +83,15 @@ class Run:
 
 def same(one: dict, other: dict) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_interrupted_run_with_a_fused_step_ends_like_an_unbroken_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(fused, "KINDS", ("cpu",))
+    unbroken = Run(tmp_path / "a").go(4)
+    first, second = Run(tmp_path / "b"), Run(tmp_path / "b")
+    first.go(2)
+    assert same(unbroken, second.go(4))
+    assert [run.optimizer.param_groups[0]["fused"] for run in (first, second)] == [True, True]
 
 
 def test_an_interrupted_run_ends_like_an_unbroken_one(tmp_path):

@@ -17,6 +17,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from planewise.engines.checkpoint_files import LAST, CheckpointFiles, Snapshot
+from planewise.engines.fused import fuse
 from planewise.engines.stop_signals import stop_if_asked
 from planewise.errors import InputError
 from planewise.switches import switched_on
@@ -33,6 +34,8 @@ class CheckpointHandler:
     an error, on Ctrl-C and on SIGTERM; a run that is killed loses at most one interval. Weights that are not finite are
     written to neither, and end the run. Attach it after the handlers that validate and that change the learning rate. A
     ``model.ts`` in the folder, which was exported from other weights, is removed when ``model.pt`` is written.
+
+    On a GPU, the optimiser's step is fused from then on (`planewise.engines.fused`).
 
     With several processes, the first one writes and all resume from its file. Their number may change: an epoch then
     has another number of steps, and a schedule that steps after each of them is set to the matching place.
@@ -101,6 +104,7 @@ class CheckpointHandler:
         saved = self.files.read() if self.resume else None
         if saved is not None:
             self._load(engine, saved)
+        fuse(self.optimizer)
         epochs = set(idist.all_gather(engine.state.epoch))
         if len(epochs) > 1:
             raise InputError(
