@@ -225,6 +225,22 @@ def test_a_plain_folder_of_volumes_and_cines(tmp_path):
     assert result.folders == {}, "the table of folders is for DICOM"
 
 
+@pytest.mark.parametrize(("shift", "slices"), [(0.9, [6, 6]), (1.5, [12]), (0.3, [6])])
+def test_series_that_lie_between_each_other(tmp_path, shift, slices):
+    """A diffusion weighting a little further on is another stack, odd and even slices are one, a repeat is used instead."""
+    same = {
+        "TriggerTime": None,
+        "SeriesDescription": "DWI",
+        "SliceThickness": 2.0,
+        "EchoTime": 80,
+        "RepetitionTime": 4000,
+    }
+    write_cine(tmp_path / "a", (0, 0, 0), (0, 0, 1), phases=1, slices=6, gap=3.0, number=1, **same)
+    write_cine(tmp_path / "b", (0, 0, shift), (0, 0, 1), phases=1, slices=6, gap=3.0, number=2, **same)
+    result = index(tmp_path)
+    assert sorted(len(items_of(result, exam)) for exam in result.datalist["exams"]) == slices
+
+
 def test_a_file_without_orientation_is_kept_without_locations(tmp_path):
     folder = tmp_path / "nifti"
     folder.mkdir()

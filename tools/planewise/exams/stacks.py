@@ -21,6 +21,8 @@ SAME_POSITION = 0.3
 #: Series of single images with one geometry are one contrast, acquired again, if their echo times agree to this share and
 #: their repetition times to that: technologists adapt TR to the number of slices, while T1, PD and T2 differ by factors.
 SAME_ECHO_TIME, SAME_REPETITION_TIME = 0.15, 0.4
+#: Slices of two series that lie between each other's are one stack if the largest gap is at most this times the smallest.
+UNEVEN_GAPS = 1.6
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5
 
@@ -84,12 +86,43 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     for key in sorted(acquisitions, key=lambda key: -len(places[key])):
         members = acquisitions[key]
         for others in contrasts:
-            if _same_contrast(members[0], others[0], named=len(places[key]) > 1):
+            if _same_contrast(members[0], others[0], named=len(places[key]) > 1) and not _lies_between(members, others):
                 others += members
                 break
         else:
             contrasts.append(list(members))
     return contrasts
+
+
+def _lies_between(some: Sequence[Frame], others: Sequence[Frame]) -> bool:
+    """Whether two series' slices lie between each other's and make unequal gaps together.
+
+    Odd and even slices that come as two series make equal ones; a stack that was acquired again a little further on, with
+    another diffusion weighting perhaps, does not.
+    """
+    normal = _normal(others[0])
+    first, second = (
+        np.unique(np.round([np.asarray(frame.affine)[:3, 3] @ normal for frame in frames], 2))
+        for frames in (some, others)
+    )
+    inside = first[(first > second[0]) & (first < second[-1])]
+    if min(len(inside), len(second)) < 3 or np.abs(inside[:, None] - second).min() <= _same_position(
+        others[0].thickness
+    ):
+        return False
+    gaps = np.diff(np.union1d(inside, second))
+    return bool(gaps.max() > UNEVEN_GAPS * gaps.min())
+
+
+def _normal(frame: Frame) -> np.ndarray:
+    axes = np.asarray(frame.affine)[:3, :2]
+    normal = np.cross(axes[:, 0], axes[:, 1])
+    return normal / np.linalg.norm(normal)
+
+
+def _same_position(thickness: float | None) -> float:
+    """Largest distance (mm) of two images of one slice."""
+    return float(np.clip(SAME_POSITION * (thickness or 1.5), 0.05, 3.0))
 
 
 def _place(frame: Frame) -> tuple:
@@ -126,14 +159,12 @@ def still(stack: Stack) -> Stack:
 
 def _stack(frames: list[Frame]) -> Stack:
     affines = np.array([frame.affine for frame in frames])
-    axes = affines[0, :3, :2]
-    in_plane = np.linalg.norm(axes, axis=0)
-    normal = np.cross(axes[:, 0], axes[:, 1])
-    normal /= np.linalg.norm(normal)
+    in_plane = np.linalg.norm(affines[0, :3, :2], axis=0)
+    normal = _normal(frames[0])
     positions = affines[:, :3, 3] @ normal
     thicknesses = [frame.thickness for frame in frames if frame.thickness]
     thickness = float(np.median(thicknesses)) if thicknesses else None
-    tolerance = np.clip(SAME_POSITION * (thickness or 1.5), 0.05, 3.0)
+    tolerance = _same_position(thickness)
 
     slices, repeated = [], 0
     for members in _slots(positions, tolerance):
