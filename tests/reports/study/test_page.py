@@ -27,14 +27,16 @@ def test_a_picture_that_is_not_there_is_left_out(tmp_path):
     assert "<figure>" not in page.html("")
 
 
-def test_markdown_has_the_same_in_the_same_order():
+def test_markdown_has_the_same_in_the_same_order_but_for_pictures_that_are_not_main_ones():
     page = Page()
     theirs = Published(Paper("Somebody 2031", "Somebody. Planes & views. 2031."), "Table 1, patients", {})
     page.add("<h2>Data</h2><p class=note>Ten &amp; two.</p>")
     page.table("Dice", ["name", "a|b"], [Row.of("ours", 0.5), Row.of("theirs", "", published=theirs)])
     figure = Figure(figsize=(1, 1))
     figure.set_facecolor((0.2, 0.4, 0.6))
-    page.figure(figure, "A colour.")
+    page.figure(figure, "A detail.")
+    page.figure(figure, "A colour.", main=True)
+    page.figure(figure, "Another detail.")
     text, pictures = page.markdown("heart")
     assert text.split("\n\n") == [
         "## Data",
@@ -42,7 +44,8 @@ def test_markdown_has_the_same_in_the_same_order():
         "### Dice",
         "| name | a\\|b |\n| --- | ---: |\n| ours | 0.5000 |\n| *theirs* |  |",
         "![A colour.](heart/01.png)",
-        "*A colour.*\n",
+        "*A colour.*",
+        "*A run of the study writes a page that also has 2 more pictures.*\n",
     ]
     (image,) = (Image.open(io.BytesIO(content)) for content in pictures.values())
     assert np.asarray(image.convert("RGB"))[50, 50].tolist() == [51, 102, 153]
@@ -58,7 +61,7 @@ def test_the_blue_of_a_small_structure_stays_blue_in_a_grey_picture():
     figure = Figure(figsize=(2, 2), dpi=100)
     figure.figimage(pixels.clip(0, 255).astype(np.uint8))
     page = Page()
-    page.figure(figure, "A heart.")
+    page.figure(figure, "A heart.", main=True)
     (png,) = page.markdown("heart")[1].values()
     image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
     image = image[::-1] if abs(image[24, 24] - colours["blue"]).max() > 60 else image

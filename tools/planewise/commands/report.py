@@ -21,7 +21,7 @@ def report(
     ] = None,
     markdown: Annotated[
         Path | None,
-        typer.Option(help="Also as Markdown: FILE.md, with its pictures in the folder FILE.", show_default=False),
+        typer.Option(help="Also as Markdown: FILE.md, with its main pictures in the folder FILE.", show_default=False),
     ] = None,
 ) -> None:
     """Write what a study found as one HTML file that carries its pictures with it.

@@ -43,7 +43,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     Args:
         study: folder that `tools/studies/label_efficiency.smk` wrote.
         output: HTML file.
-        markdown: Markdown file, ``results/heart.md``, whose pictures go into ``results/heart/``; None writes none.
+        markdown: Markdown file, ``results/heart.md``, whose main pictures go into ``results/heart/``; None writes none.
 
     Returns:
         The page's tables.

@@ -54,6 +54,6 @@ def add(page: Page, study: StudyFolder) -> None:
         )
     add_paired(page, kappa, "kappa", study.repeats)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_kappa": "validation, kappa"})
-    page.figure(curves, "Validation while fine-tuning, a line for each draw.")
+    page.figure(curves, "Validation while fine-tuning, a line for each draw.", main=True)
     runs.show(page, "confusion.png", ": which grade was told", at_least=most)
     runs.show(page, "photographs.png", ": the photographs that were graded worst", at_least=most)

@@ -63,10 +63,12 @@ class Picture:
     Attributes:
         png: the file's content.
         caption: under it.
+        main: whether it is one of the few that Markdown has too.
     """
 
     png: bytes
     caption: str
+    main: bool = False
 
 
 class Page:
@@ -93,7 +95,7 @@ class Page:
         """A table; rows of a paper are grey."""
         self._parts.append(Table(title, [str(cell) for cell in header], list(rows)))
 
-    def figure(self, picture: Figure | Path, caption: str) -> None:
+    def figure(self, picture: Figure | Path, caption: str, main: bool = False) -> None:
         """A picture that was drawn, or a PNG file; a file that is not there is left out."""
         if isinstance(picture, Path):
             if not picture.is_file():
@@ -103,7 +105,7 @@ class Page:
             buffer = io.BytesIO()
             picture.savefig(buffer, format="png", dpi=100)
             png = buffer.getvalue()
-        self._parts.append(Picture(png, caption))
+        self._parts.append(Picture(png, caption, main))
 
     def extend(self, other: Page) -> None:
         """All that another page holds."""
@@ -115,25 +117,31 @@ class Page:
         return head + "\n".join(map(_as_html, self._parts))
 
     def markdown(self, folder: str) -> tuple[str, dict[str, bytes]]:
-        """The whole page as Markdown, and its pictures.
+        """The page as Markdown with its main pictures. A repository keeps each picture forever, so they are few and small.
 
         Args:
             folder: where the pictures will lie, as the page refers to it.
 
         Returns:
-            The text; and name to content of each picture, a PNG that is small, since a repository keeps it forever.
+            The text, whose last line counts the pictures that it leaves out; and name to content of each picture, a PNG.
         """
         texts, pictures = [], {}
         for part in self._parts:
             if isinstance(part, Table):
                 texts.append(_table_as_markdown(part))
             elif isinstance(part, Picture):
+                if not part.main:
+                    continue
                 name = f"{len(pictures) + 1:02d}.png"
                 pictures[name] = _smaller(part.png)
                 caption = _escaped(part.caption)
                 texts.append(f"![{caption}]({folder}/{name})\n\n*{caption}*")
             else:
                 texts.append(_text_as_markdown(part))
+        if more := len(self.pictures) - len(pictures):
+            texts.append(
+                f"*A run of the study writes a page that also has {more} more picture{'s' if more > 1 else ''}.*"
+            )
         return "\n\n".join(texts) + "\n", pictures
 
 

@@ -102,7 +102,7 @@ def add_paired(
             f"{name[0].upper()}{name[1:]} of each draw, less scratch's with the same labelled exams (dots); their mean "
             "(diamonds) and its 95 % interval (bars)."
         )
-        page.figure(paired_draws(scores, f"{name}, test"), caption)
+        page.figure(paired_draws(scores, f"{name}, test"), caption, main=True)
 
 
 def add_differences(

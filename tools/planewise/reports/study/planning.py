@@ -17,7 +17,7 @@ def add(page: Page, study: StudyFolder) -> None:
         f"<h2>View planning from the {study.anatomy.stack} alone</h2><p>Test exams whose {study.anatomy.views} the network "
         "did not get. Dashed: the planes fitted over the stack.</p>"
     )
-    for picture in pictures[:_EXAMS]:
+    for number, picture in enumerate(pictures[:_EXAMS]):
         plan = read_json(picture.with_name("plan.json")) or {"views": {}}
         verdicts = "; ".join(f"{name}: {view['verdict']}" for name, view in plan["views"].items())
-        page.figure(picture, f"Exam {picture.parent.name}. {verdicts}.")
+        page.figure(picture, f"Exam {picture.parent.name}. {verdicts}.", main=number == 0)

@@ -165,6 +165,7 @@ def _add_comparison(page: Page, runs: FineTunings, count: int) -> None:
             method_comparison(slices, _label_names(_folder(runs, next(iter(methods)), count, draw), runs.any)),
             f"{count} labelled exam{'s' if count > 1 else ''}, draw {draw}: the first and the last labelled slice of test "
             "volumes, the hardest ones, the same for all methods (as Zhang 2024, Fig. 7), cut to what any of them outlines.",
+            main=count == min(runs.counts),
         )
 
 

@@ -102,6 +102,7 @@ def add(page: Page, study: StudyFolder) -> None:
             convergence_curves(_panels(runs), "val_loss", "validation loss"),
             "Validation while the classifier is trained, a line for each draw (as Nakashima 2022, Fig. 1); the colour is the "
             "pretraining: full is SimCLR on whole images, segmented SimCLR on hearts alone.",
+            main=True,
         )
     else:
         curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, macro AUC"})
