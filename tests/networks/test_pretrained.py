@@ -74,6 +74,13 @@ def test_a_bundles_folder_will_do(pretext):
     assert set(read_weights(path.parent)) == set(source.state_dict())
 
 
+def test_weights_in_a_folder_are_measured_by_their_file(tmp_path):
+    """A folder has a size too, of some KB."""
+    (tmp_path / "models").mkdir()
+    torch.save({"encoder.weight": torch.zeros(2**18)}, tmp_path / "models" / "model.pt")
+    assert read_weights(tmp_path)["encoder.weight"].nbytes > 100 * tmp_path.stat().st_size
+
+
 def test_the_zip_of_a_packaged_bundle_will_do(pretext, tmp_path):
     source, path = pretext
     with zipfile.ZipFile(tmp_path / "pretext_x.zip", "w") as archive:

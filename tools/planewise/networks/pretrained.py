@@ -92,7 +92,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     # a tensor may repeat the values that are stored
     _refuse_inflated(
         sum(value.numel() * value.element_size() for value in content.values() if isinstance(value, torch.Tensor)),
-        Path(path).stat().st_size,
+        (path if packaged else Path(weights_path(path))).stat().st_size,
         path,
     )
     return {
