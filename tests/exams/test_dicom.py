@@ -246,7 +246,9 @@ def test_fat_suppression_by_scan_options(tmp_path, options, suppressed):
 
 
 def test_contrast_of_an_enhanced_file(tmp_path):
-    echo, timing, modifier, position, orientation, measures, group, shared = (Dataset() for _ in range(8))
+    echo, timing, modifier, position, orientation, measures, diffusion, group, shared = (Dataset() for _ in range(9))
+    diffusion.DiffusionBValue = 800.0
+    group.MRDiffusionSequence = Sequence([diffusion])
     echo.EffectiveEchoTime, timing.RepetitionTime, modifier.SpectrallySelectedSuppression = 70.0, 3900.0, "FAT"
     position.ImagePositionPatient, orientation.ImageOrientationPatient = [0, 0, 5], [1, 0, 0, 0, 1, 0]
     measures.PixelSpacing = [2, 2]
@@ -260,7 +262,14 @@ def test_contrast_of_an_enhanced_file(tmp_path):
     )  # fmt: skip
     (frame,) = dicom.read_header(path)
     assert (frame.echo_time, frame.repetition_time, frame.sequence) == (70, 3900, "SE")
-    assert frame.fat_suppressed is True
+    assert (frame.fat_suppressed, frame.b_value) == (True, 800)
+
+
+def test_diffusion_weighting_and_acquisition_are_read_where_they_stand(tmp_path):
+    (frame,) = dicom.read_header(write_image(tmp_path / "a.dcm", **PLACE, DiffusionBValue=50.0, AcquisitionNumber=3))
+    assert (frame.b_value, frame.acquisition) == (50, 3)
+    (frame,) = dicom.read_header(write_image(tmp_path / "b.dcm", **PLACE))
+    assert (frame.b_value, frame.acquisition) == (None, 0)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,55 @@ def test_a_slice_with_hardly_any_phases_is_left_out():
 def test_thin_slices_are_not_repeats():
     (stack,) = build_stacks([frame(0.6 * k, thickness=1.2, gated=False) for k in range(8)])
     assert len(stack.slices) == 8
+
+
+def series_of(name, offset=0.0, slices=6, step=3.0, **values):
+    usual = {"thickness": step, "gated": False, "series": name, "description": "dwi"}
+    return [frame(offset + step * k, **(usual | {"instance": k} | values)) for k in range(slices)]
+
+
+@pytest.mark.parametrize("weighting", [{"b_value": 1000.0}, {"acquisition": 2}, {"echo_time": 61.0, "series": "2"}])
+def test_a_series_prescribed_again_a_little_further_on_is_a_stack_of_its_own(weighting):
+    usual = {"b_value": 0.0, "acquisition": 1, "echo_time": 60.0, "series": "1"}
+    shifted = series_of("1", 0.92, **(usual | weighting))
+    stacks = build_stacks([*series_of("1", **usual), *shifted])
+    assert [len(stack.slices) for stack in stacks] == [6, 6]
+    for stack in stacks:
+        assert stack.gaps == pytest.approx([3.0] * 5)
+
+
+def test_concatenations_are_one_stack_and_shifted_ones_another():
+    """Odd and even slices are acquisitions of one series."""
+    frames = [
+        one
+        for number, offset in ((1, 0.0), (2, 3.0), (3, 1.0), (4, 4.0))
+        for one in series_of("1", offset, 4, 6.0, thickness=3.0, acquisition=number)
+    ]
+    assert [len(stack.slices) for stack in build_stacks(frames)] == [8, 8]
+
+
+def test_images_of_one_place_are_apart_by_b_value_and_directions_stay():
+    directions = [series_of("1", b_value=990.0 + 5 * k, instance=k, acquisition=k) for k in range(4)]
+    stacks = build_stacks([*series_of("1", b_value=None, instance=9), *chain.from_iterable(directions)])
+    assert sorted(stack.phase_counts for stack in stacks) == [(1, 1), (4, 4)]
+
+
+def test_echoes_of_a_series_are_stacks_and_echo_times_that_vary_are_not():
+    echoes = [series_of("1", echo_time=time) for time in (20.0, 22.0, 24.0)]
+    assert len(build_stacks(list(chain.from_iterable(echoes)))) == 3
+    live = [series_of("1", slices=1, echo_time=1.2 + 0.002 * k, instance=k, acquisition=k) for k in range(9)]
+    (stack,) = build_stacks(list(chain.from_iterable(live)))
+    assert stack.phase_counts == (9, 9)
+
+
+def test_a_cine_without_triggers_whose_slices_overlap_is_one_stack():
+    live = [
+        frame(3.0 * k, thickness=8.0, instance=phase, gated=False, series=str(k), acquisition=phase)
+        for k in range(5)
+        for phase in range(7)
+    ]
+    (stack,) = build_stacks(live)
+    assert (len(stack.slices), stack.phase_counts) == (5, (7, 7))
 
 
 def test_exams_are_studies_and_frames_of_reference(tmp_path):

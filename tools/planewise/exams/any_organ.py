@@ -12,7 +12,7 @@ Limits
 ------
 - Pixels are not looked at: spectra of noise, maps and phantoms are stacks like any other.
 - Where two axes are as near to the normal and point apart, as for the short axis of many hearts, there are no locations.
-- Images over time (cines, perfusion, diffusion) are phases of their slices.
+- Images over time (cines, perfusion) and directions of one diffusion weighting are phases of their slices.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ _KEYWORDS = [
     "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime", "SeriesDate", "SeriesTime",
     "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "EchoNumbers",
     "ScanningSequence", "SequenceVariant", "ScanOptions", "EchoTime", "RepetitionTime", "EchoPulseSequence",
-    "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
+    "DiffusionBValue", "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
     "SliceThickness", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation",
     "BurnedInAnnotation", "ComplexImageComponent",

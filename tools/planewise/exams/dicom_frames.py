@@ -67,12 +67,14 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         "echo_time": number_of(header.get("EchoTime")),
         "repetition_time": number_of(header.get("RepetitionTime")),
         "fat_suppressed": _fat_suppressed(header),
+        "b_value": number_of(header.get("DiffusionBValue")),
     }
     return [Frame(**common, **frame)]
 
 
 def _common(header: dict, path: str) -> dict:
     folder = os.path.basename(os.path.dirname(path))
+    acquisition = int(number_of(header.get("AcquisitionNumber")) or 0)
     image_type = [str(value).upper() for value in values_of(header.get("ImageType"))]
     sequence = "/".join(sorted(map(str, values_of(header.get("ScanningSequence")))))
     description = " ".join(str(header.get(key) or "") for key in ("SeriesDescription", "ProtocolName"))
@@ -98,9 +100,10 @@ def _common(header: dict, path: str) -> dict:
         "acquired": (
             _acquired(header),
             int(number_of(header.get("SeriesNumber")) or 0),
-            int(number_of(header.get("AcquisitionNumber")) or 0),
+            acquisition,
             _folder_order(folder),
         ),
+        "acquisition": acquisition,
         "patient": str(header.get("PatientID") or "").strip(),
         "study": str(header.get("StudyInstanceUID") or ""),
         "series": str(header.get("SeriesInstanceUID") or ""),
@@ -133,6 +136,7 @@ def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
         "echo_time": number_of(first("MREchoSequence", "EffectiveEchoTime")),
         "repetition_time": number_of(first("MRTimingAndRelatedParametersSequence", "RepetitionTime")),
         "fat_suppressed": _SUPPRESSIONS.get(str(first("MRModifierSequence", "SpectrallySelectedSuppression"))),
+        "b_value": number_of(first("MRDiffusionSequence", "DiffusionBValue")),
     }
 
 

@@ -49,6 +49,10 @@ class Frame:
     """index along the fourth axis of a NIfTI cine, from 0; None elsewhere"""
     phase: str | None = None
     """``"ED"`` or ``"ES"``, where the file is named by its phase; None elsewhere"""
+    b_value: float | None = None
+    """strength of the diffusion weighting, s/mm^2; None where the header does not say"""
+    acquisition: int = 0
+    """AcquisitionNumber of the series; 0 where the header does not say"""
 
     @property
     def folder(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,6 +24,14 @@ SAME_POSITION = 0.3
 SAME_ECHO_TIME, SAME_REPETITION_TIME = 0.15, 0.4
 #: Slices of two series that lie between each other's are one stack if the largest gap is at most this times the smallest.
 UNEVEN_GAPS = 1.6
+#: Echo times of one series that differ by more than this share at one place are echoes: of 12 evenly spaced ones, the last
+#: two differ by .08, while echo times that a scanner adapts within a series differ by hundredths of a millisecond.
+ANOTHER_ECHO = 0.05
+#: b-values that agree to this share are the same, as directions have them: 990 to 1005 s/mm^2.
+SAME_B_VALUE = 0.05
+#: Slices of two acquisitions that are further apart than the same slice, yet nearer than this share of their thickness,
+#: overlap: neither is between the other's slices.
+OVERLAP = 0.5
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5
 
@@ -36,7 +45,13 @@ def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
     Returns:
         Stacks in the order in which they were acquired.
     """
-    stacks = [_stack(members) for group in _parallel_groups(frames) for members in _contrasts(group)]
+    stacks = [
+        _stack(members)
+        for group in _parallel_groups(frames)
+        for weighted in _by_b_value(group)
+        for contrast in _contrasts(weighted)
+        for members in _shifted_apart(contrast)
+    ]
     return sorted(stacks, key=lambda stack: (stack.slices[0].acquired, stack.slices[0].phases[0].path))
 
 
@@ -67,6 +82,18 @@ def _parallel_groups(frames: Sequence[Frame]) -> list[list[Frame]]:
     return [members for *_, members in groups]
 
 
+def _by_b_value(frames: list[Frame]) -> list[list[Frame]]:
+    """Frames of one geometry, apart by diffusion weighting: without a b-value an image has none, so 0."""
+    ordered = sorted(frames, key=lambda frame: frame.b_value or 0.0)
+    groups = [ordered[:1]]
+    for before, frame in pairwise(ordered):
+        low, high = before.b_value or 0.0, frame.b_value or 0.0
+        if high - low > SAME_B_VALUE * high:
+            groups.append([])
+        groups[-1].append(frame)
+    return groups
+
+
 def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     """Frames of one geometry, apart by contrast: PD and T2 with the same slices, or the echoes of one series.
 
@@ -81,17 +108,60 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     places = {key: {_place(frame) for frame in members} for key, members in acquisitions.items()}
     if sum(map(len, places.values())) < 0.75 * len(frames):  # most positions come more than once: a series over time
         return [frames]
-    contrasts: list[list[Frame]] = []
+    contrasts: list[list[tuple]] = []
     # larger ones first, so that a slice or two that were repeated join the stack they belong to
     for key in sorted(acquisitions, key=lambda key: -len(places[key])):
-        members = acquisitions[key]
         for others in contrasts:
-            if _same_contrast(members[0], others[0], named=len(places[key]) > 1) and not _lies_between(members, others):
-                others += members
+            joined = [frame for other in others for frame in acquisitions[other]]
+            if (
+                _same_contrast(acquisitions[key][0], joined[0], named=len(places[key]) > 1)
+                and not _lies_between(acquisitions[key], joined)
+                and not any(_is_echo(key, other) and places[key] & places[other] for other in others)
+            ):
+                others.append(key)
                 break
         else:
-            contrasts.append(list(members))
-    return contrasts
+            contrasts.append([key])
+    return [[frame for key in keys for frame in acquisitions[key]] for keys in contrasts]
+
+
+def _is_echo(one: tuple, other: tuple) -> bool:
+    """Whether two pairs of series and echo time are echoes of one series."""
+    (series, time), (other_series, other_time) = one, other
+    return (
+        series == other_series
+        and bool(time and other_time)
+        and abs(time - other_time) > ANOTHER_ECHO * max(time, other_time)
+    )
+
+
+def _shifted_apart(frames: list[Frame]) -> list[list[Frame]]:
+    """Single images of one contrast, apart by AcquisitionNumber where the slices of one overlap another's: prescribed again
+    a little further on. One that repeats another's slices, or lies between them, stays with it."""
+    if any(frame.gated for frame in frames):
+        return [frames]
+    acquisitions = defaultdict(list)
+    for frame in frames:
+        acquisitions[frame.acquisition].append(frame)
+    groups: list[tuple[np.ndarray, list[Frame]]] = []
+    for _, members in sorted(acquisitions.items(), key=lambda entry: (-len(entry[1]), entry[0])):
+        positions = _positions(members, _normal(frames[0]))
+        thickness = _median(frame.thickness for frame in members)
+        near, far = _same_position(thickness), OVERLAP * (thickness or 0)
+        for number, (others, joined) in enumerate(groups):
+            distances = np.abs(positions[:, None] - others).min(axis=1)
+            overlaps = ((distances > near) & (distances < far)).mean() > 0.5
+            if not overlaps or np.ptp(positions) <= near:
+                groups[number] = np.union1d(others, positions), joined + members
+                break
+        else:
+            groups.append((positions, members))
+    return [members for _, members in groups]
+
+
+def _positions(frames: Sequence[Frame], normal: np.ndarray) -> np.ndarray:
+    """Where images lie along a normal (mm), each place once, in order."""
+    return np.unique(np.round([np.asarray(frame.affine)[:3, 3] @ normal for frame in frames], 2))
 
 
 def _lies_between(some: Sequence[Frame], others: Sequence[Frame]) -> bool:
@@ -101,10 +171,7 @@ def _lies_between(some: Sequence[Frame], others: Sequence[Frame]) -> bool:
     another diffusion weighting perhaps, does not.
     """
     normal = _normal(others[0])
-    first, second = (
-        np.unique(np.round([np.asarray(frame.affine)[:3, 3] @ normal for frame in frames], 2))
-        for frames in (some, others)
-    )
+    first, second = (_positions(frames, normal) for frames in (some, others))
     inside = first[(first > second[0]) & (first < second[-1])]
     if min(len(inside), len(second)) < 3 or np.abs(inside[:, None] - second).min() <= _same_position(
         others[0].thickness
@@ -162,12 +229,9 @@ def _stack(frames: list[Frame]) -> Stack:
     in_plane = np.linalg.norm(affines[0, :3, :2], axis=0)
     normal = _normal(frames[0])
     positions = affines[:, :3, 3] @ normal
-    thicknesses = [frame.thickness for frame in frames if frame.thickness]
-    thickness = float(np.median(thicknesses)) if thicknesses else None
-    tolerance = _same_position(thickness)
-
+    thickness = _median(frame.thickness for frame in frames)
     slices, repeated = [], 0
-    for members in _slots(positions, tolerance):
+    for members in _slots(positions, _same_position(thickness)):
         runs = _runs([frames[index] for index in members])
         enough = MIN_PHASES * max(len(run) for run in runs)
         run = max((run for run in runs if len(run) >= enough), key=_when)
