@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import torch
-from monai.metrics import compute_average_surface_distance, compute_dice
+import numpy as np
 from torch import Tensor
 
-from planewise.metrics.contours import mean_contour_distance
+from planewise.metrics.contours import average_surface_distance, cropped, mean_contour_distance
 
 
 def volume_scores(
@@ -32,25 +31,23 @@ def volume_scores(
         in its plane.
     """
     scores: dict[str, dict[str, float | bool]] = {}
+    of_one_slice = prediction.shape[-1] == 1
+    labels = cropped(prediction, reference)
     for value, name in structures.items():
-        found, true = (
-            torch.isin(labels, torch.tensor(value, device=labels.device)) for labels in (prediction, reference)
-        )
+        values = value if isinstance(value, tuple) else (value,)
+        found, true = (np.logical_or.reduce([volume == one for one in values]) for volume in labels)
         if not found.any() and not true.any():
             scores[name] = {"dice": 1.0, "assd": 0.0, "contour": 0.0, "missed": False}
             continue
         if not found.any() or not true.any():
             scores[name] = {"dice": 0.0, "assd": math.nan, "contour": math.nan, "missed": True}
             continue
-        # MONAI's (batch, channel, ...); the surface distance is wanted for the one channel there is
-        first, second = (mask[None, None].to(torch.float32) for mask in (found, true))
-        # all voxels of a volume of one slice are at its surface, so its contour is taken in the plane
-        if found.shape[-1] == 1:
-            first, second, spacing = first[..., 0], second[..., 0], spacing[:2]
-        dice = compute_dice(first, second, include_background=True)
-        assd = compute_average_surface_distance(
-            first, second, include_background=True, symmetric=True, spacing=[float(size) for size in spacing]
-        )
+        dice = 2 * (found & true).sum() / (found.sum() + true.sum())
         contour = mean_contour_distance(found, true, spacing)
-        scores[name] = {"dice": float(dice), "assd": float(assd), "contour": contour, "missed": False}
+        # all voxels of a volume of one slice are at its surface, so its contour is taken in the plane
+        if of_one_slice:
+            assd = average_surface_distance(found[..., 0], true[..., 0], spacing[:2])
+        else:
+            assd = average_surface_distance(found, true, spacing)
+        scores[name] = {"dice": float(dice), "assd": assd, "contour": contour, "missed": False}
     return scores
