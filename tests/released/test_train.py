@@ -140,7 +140,7 @@ def test_phantoms_are_written_and_indexed_as_the_recipe_says(tmp_path, monkeypat
         if "index" in command:
             item = {"image": "a.nii.gz", "exam": "a"}
             file = tmp_path / "four_training.json"
-            file.write_text(json.dumps({"planewise": 1, "exams": {"a": {}}, "training": [item]}))
+            file.write_text(json.dumps({"planewise": {}, "exams": {"a": {}}, "training": [item]}))
 
     monkeypatch.setattr(made, "_call", call)
     written = json.loads(made.datalist("four").read_text())

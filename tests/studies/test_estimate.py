@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -164,7 +165,7 @@ def test_the_datalist_counts_once_it_is_there(tmp_path):
     exams = {"training": (4, 5, 6), "validation": (3,), "test": ()}
     content = {
         section: [
-            {"image": f"{section}{number}/{k}.dcm", "affine": [], "exam": f"{section}{number}"}
+            {"image": f"{section}{number}/{k}.dcm", "affine": np.eye(4).tolist(), "exam": f"{section}{number}"}
             for number, depth in enumerate(depths)
             for k in range(depth)
         ]
