@@ -29,6 +29,9 @@ from tests.conftest import ROOT
 PLANS, SEGMENTS = heart_bundles.PLANS, heart_bundles.SEGMENTS
 
 
+APART = "stroke volumes of 30 ml (LV) and 20 ml (RV) differ by 33 %, more than 25 %"
+
+
 def run(*arguments):
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
@@ -125,7 +128,10 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     outcome = run("segment", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names")
     assert outcome.exit_code == 0, outcome.output
     # 36 voxels of 0.04 ml, and 64 of muscle
-    assert "LV: volume 1 ml\n" in outcome.output and "myocardium: volume 3 ml, mass 3 g" in outcome.output
+    assert "LV: volume 1 ml (!)\n" in outcome.output and "myocardium: volume 3 ml, mass 3 g (!)" in outcome.output
+    for reason in ("LV volume of 1 ml is outside 5 to 640 ml (adults, with disease)", "no RV is found"):
+        assert f"  (!) {reason}" in outcome.output
+        assert f"<li>(!) {reason}" in (tmp_path / "out/heart/index.html").read_text()
     assert "a doubt" in outcome.output and "nothing" not in outcome.output
     found = json.loads((tmp_path / "out/heart/volumes.json").read_text())
     assert found["volumes_ml"]["LV"] == pytest.approx([1.44])
@@ -254,8 +260,8 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
 
 def test_of_two_phases_both_ventricles_are_measured_and_the_fuller_one_is_shown(tmp_path, monkeypatch):
     """End-diastole is the second file here; the right ventricle ejects another share than the left."""
-    affine = np.diag([2.0, 2.0, 10.0, 1.0])
-    # voxels of 0.04 ml: 6 and 8 ml at end-diastole, 3 and 6 ml at end-systole
+    # 100 voxels are 40 ml: 60 and 80 ml at end-diastole, 30 and 60 ml at end-systole
+    affine = np.diag([2.0, 2.0, 100.0, 1.0])
     sizes = {"ES": (75, 150, 250), "ED": (150, 200, 300)}
     masks, items = {}, []
     for number, (phase, (lv, rv, muscle)) in enumerate(sizes.items()):
@@ -282,13 +288,28 @@ def test_of_two_phases_both_ventricles_are_measured_and_the_fuller_one_is_shown(
     (made,) = segment_exams(tmp_path / "exams.json", tmp_path / "out", weights=tmp_path / "ED.nii.gz")
     assert made.lines == [
         "Exam aaaa, 2 phases",
-        "  LV: end-diastole 6 ml, end-systole 3 ml, ejection fraction 50 %",
-        "  RV: end-diastole 8 ml, end-systole 6 ml, ejection fraction 25 %",
-        "  myocardium: end-diastole 12 ml, mass 13 g",
+        "  LV: end-diastole 60 ml, end-systole 30 ml, stroke volume 30 ml (!), ejection fraction 50 %",
+        "  RV: end-diastole 80 ml, end-systole 60 ml, stroke volume 20 ml (!), ejection fraction 25 %",
+        "  myocardium: end-diastole 120 ml, mass 126 g",
+        f"  (!) {APART}",
     ]
     found = json.loads((tmp_path / "out/aaaa/volumes.json").read_text())
     assert found["ejection_fraction_percent"] == pytest.approx({"LV": 50, "RV": 25})
+    assert found["stroke_volume_ml"] == pytest.approx({"LV": 30, "RV": 20})
     assert (found["end_diastole"], found["end_systole"]) == ("aaaa_ED", "aaaa_ES")
+    (flag,) = found["flags"]
+    assert flag == {"structures": ["LV", "RV"], "quantity": "stroke volume", "phase": "aaaa_ES", "text": APART}
+    with open(tmp_path / "out/aaaa/volumes.csv", newline="") as file:
+        systole, diastole = csv.DictReader(file)
+    assert systole == {
+        "phase": "ES", "moment": "end-systole", "RV_ml": "60", "myocardium_ml": "100", "LV_ml": "30",
+        "myocardium_g": "105", "LV_stroke_volume_ml": "30", "RV_stroke_volume_ml": "20",
+        "LV_ejection_fraction_percent": "50", "RV_ejection_fraction_percent": "25", "flags": APART, "mask": "aaaa_ES",
+    }  # fmt: skip
+    assert diastole["moment"] == "end-diastole" and diastole["LV_ml"] == "60"
+    assert diastole["LV_stroke_volume_ml"] == diastole["flags"] == ""
+    assert list(shown[0].flags) == [APART]
+    assert [row[3] for row in shown[0].tables[0][2]] == ["30 ml (!)", "20 ml (!)", "-"]
     (page,) = shown
     assert page.image.max() == 200 and np.array_equal(page.labels, masks["ED"])
 

@@ -26,7 +26,18 @@ def test_volumes_fractions_and_mass():
     assert (found.end_diastole, found.end_systole) == (1, 2)
     assert found.ejection_fraction("LV") == pytest.approx(75.0)
     assert found.ejection_fraction("RV") == pytest.approx(60.0)
+    assert (found.stroke_volume("LV"), found.stroke_volume("RV")) == pytest.approx((4.5, 3.0))
+    assert found.masses == pytest.approx([2.0 * 1.05, 3.0 * 1.05, 2.5 * 1.05])
     assert found.mass == pytest.approx(3.0 * 1.05)
+
+
+def test_slices_that_show_a_structure():
+    labels = np.zeros((4, 4, 3), dtype=np.uint8)
+    labels[1, 1, 1], labels[2, 2, 1:] = 1, 3
+    found = heart_volumes([labels, 0 * labels], [AFFINE] * 2, STRUCTURES)
+    assert found.slices["RV"] == [[False, True, False], [False] * 3]
+    assert found.slices["LV"] == [[False, True, True], [False] * 3]
+    assert found.slice_distance == pytest.approx(10.0)
 
 
 def test_a_heart_without_a_ventricle_has_no_fraction():

@@ -149,6 +149,14 @@ def test_what_is_not_there_is_left_out():
     assert found["planes"] == [] and found["meshes"] == [] and found["slices"][0]["marks"] == []
 
 
+def test_implausible_numbers_are_marked_and_explained(shown):
+    marked = dataclasses.replace(shown, tables=[("", ["RV"], [["59 ml (!)"], ["60 ml"]])], flags=["too <small>"])
+    text = exam_page(marked)
+    assert '<td class="flagged">59 ml (!)</td>' in text and "<td>60 ml</td>" in text
+    assert "<li>(!) too &lt;small&gt;</li>" in text
+    assert 'class="flagged"' not in exam_page(shown)
+
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 

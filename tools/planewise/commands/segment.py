@@ -43,11 +43,12 @@ def segment(
     Writes, for every exam found, into OUT/EXAM/:
 
     index.html (open it: the stack and the heart at end-diastole, to turn and to scroll; one file, no network),
-    volumes.json and volumes.csv (ml in every phase, ejection fractions, mass); and into OUT/masks/ a label map for
-    each phase (1 right ventricle, 2 myocardium, 3 left ventricle) as NIfTI.
+    volumes.json and volumes.csv (ml in every phase, stroke volumes, ejection fractions, mass); and into OUT/masks/ a label
+    map for each phase (1 right ventricle, 2 myocardium, 3 left ventricle) as NIfTI.
 
-    End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Research software: not
-    for clinical use.
+    End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Numbers that cannot be
+    right are marked (!), with the reason: stroke volumes of left and right that differ, volumes no adult has, a ventricle
+    lost in some slices, a curve with jumps, end-systole after the heart fills. Research software: not for clinical use.
 
     Of a DATALIST it segments every exam of every section, and writes into OUT:
 

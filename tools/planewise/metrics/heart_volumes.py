@@ -17,22 +17,35 @@ class HeartVolumes:
 
     Attributes:
         volumes: structure to ml in every phase, in the order of time.
+        slices: structure to its slices in every phase: ``slices["RV"][phase][slice]`` says whether the RV is there.
+        slice_distance: from one slice to the next, mm.
         end_diastole, end_systole: numbers of the phases in which the LV is largest and smallest.
     """
 
     volumes: Mapping[str, Sequence[float]]
+    slices: Mapping[str, Sequence[Sequence[bool]]]
+    slice_distance: float
     end_diastole: int
     end_systole: int
 
+    def stroke_volume(self, ventricle: str) -> float:
+        """What the ventricle holds less at end-systole than at end-diastole, ml."""
+        return self.volumes[ventricle][self.end_diastole] - self.volumes[ventricle][self.end_systole]
+
     def ejection_fraction(self, ventricle: str) -> float:
-        """Per cent of the ventricle's volume at end-diastole that is gone at end-systole; NaN if there is none."""
-        largest, smallest = (self.volumes[ventricle][phase] for phase in (self.end_diastole, self.end_systole))
-        return 100 * (largest - smallest) / largest if largest > 0 else math.nan
+        """Stroke volume as a percentage of the volume at end-diastole; NaN if the ventricle is empty then."""
+        largest = self.volumes[ventricle][self.end_diastole]
+        return 100 * self.stroke_volume(ventricle) / largest if largest > 0 else math.nan
+
+    @property
+    def masses(self) -> list[float]:
+        """Of the myocardium in every phase, g (1.05 g/ml)."""
+        return [volume * MYOCARDIAL_DENSITY for volume in self.volumes["myocardium"]]
 
     @property
     def mass(self) -> float:
         """Of the myocardium at end-diastole, g (1.05 g/ml)."""
-        return self.volumes["myocardium"][self.end_diastole] * MYOCARDIAL_DENSITY
+        return self.masses[self.end_diastole]
 
 
 def heart_volumes(
@@ -47,4 +60,8 @@ def heart_volumes(
     """
     phases = [volumes_ml(phase, affine, structures) for phase, affine in zip(labels, affines, strict=True)]
     volumes = {name: [phase[name] for phase in phases] for name in structures.values()}
-    return HeartVolumes(volumes, int(np.argmax(volumes["LV"])), int(np.argmin(volumes["LV"])))
+    slices = {
+        name: [(phase == value).any(axis=(0, 1)).tolist() for phase in labels] for value, name in structures.items()
+    }
+    distance = float(np.linalg.norm(affines[0][:3, 2]))
+    return HeartVolumes(volumes, slices, distance, int(np.argmax(volumes["LV"])), int(np.argmin(volumes["LV"])))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
+from planewise.exams.words import count_of
 from planewise.metrics.heart_volumes import HeartVolumes, heart_volumes
+from planewise.metrics.implausible_volumes import Flag, implausible_volumes
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
@@ -24,10 +30,12 @@ from planewise.own_exams.heart_bundles import (
     text,
     write_page,
 )
-from planewise.preprocessing.exam_name import volume_name
-from planewise.reports.exam_page import ShownExam
+from planewise.preprocessing.exam_name import phase_in_words, volume_name
+from planewise.reports.exam_page import FLAGGED, ShownExam
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import write_csv, write_json
+
+VENTRICLES = ("LV", "RV")
 
 
 def segment_exams(
@@ -70,7 +78,9 @@ def segment_exams(
         names = [volume_name(item) for item in items]
         labels, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
         found = heart_volumes(labels, affines, STRUCTURES)
-        header, rows = _rows(found)
+        flags = implausible_volumes(found)
+        reasons = _shown_reasons(found, flags)
+        header, rows = _rows(found, flags)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
         stack = load_stack(items[found.end_diastole])
         shown = ShownExam(
@@ -81,24 +91,48 @@ def segment_exams(
             labels=labels[found.end_diastole],
             structures=STRUCTURES,
             tables=[(count, header, rows)],
+            flags=reasons,
         )
         page = write_page(output / exam, shown)
-        write_csv(
-            output / exam / "volumes.csv",
-            {"phase": names, **{f"{name}_ml": list(ml) for name, ml in found.volumes.items()}},
-        )
-        write_json(output / exam / "volumes.json", _content(found, names))
+        write_csv(output / exam / "volumes.csv", _columns(found, flags, items))
+        write_json(output / exam / "volumes.json", _content(found, names, flags))
         lines = [
             f"  {row[0]}: "
             + ", ".join(f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=True) if cell != "-")
             for row in rows
         ]
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]
-        done.append(MadePage(page, [*([] if done else of_the_run(said)), f"Exam {exam}, {count}", *lines, *remarks]))
+        doubts = [f"  {FLAGGED} {reason}" for reason in reasons]
+        run = [] if done else of_the_run(said)
+        done.append(MadePage(page, [*run, f"Exam {exam}, {count}", *lines, *doubts, *remarks]))
     return done
 
 
-def _content(found: HeartVolumes, names: Sequence[str]) -> dict[str, object]:
+def _columns(
+    found: HeartVolumes, flags: Sequence[Flag], items: Sequence[Mapping[str, Any]]
+) -> dict[str, Sequence[object]]:
+    """Columns of the table of phases: what two phases make stands in the row of end-systole."""
+    count = len(items)
+    moments = [""] * count
+    if count > 1:
+        moments[found.end_diastole], moments[found.end_systole] = "end-diastole", "end-systole"
+
+    def at_end_systole(value: float) -> list[object]:
+        return [value if moment == "end-systole" and np.isfinite(value) else "" for moment in moments]
+
+    return {
+        "phase": [phase_in_words(item) for item in items],
+        "moment": moments,
+        **{f"{name}_ml": list(ml) for name, ml in found.volumes.items()},
+        "myocardium_g": found.masses,
+        **{f"{name}_stroke_volume_ml": at_end_systole(found.stroke_volume(name)) for name in VENTRICLES},
+        **{f"{name}_ejection_fraction_percent": at_end_systole(found.ejection_fraction(name)) for name in VENTRICLES},
+        "flags": ["; ".join(flag.text for flag in flags if flag.phase == phase) for phase in range(count)],
+        "mask": [volume_name(item) for item in items],
+    }
+
+
+def _content(found: HeartVolumes, names: Sequence[str], flags: Sequence[Flag]) -> dict[str, object]:
     several = len(names) > 1
     return {
         "note": RESEARCH_ONLY,
@@ -106,33 +140,55 @@ def _content(found: HeartVolumes, names: Sequence[str]) -> dict[str, object]:
         "volumes_ml": {name: list(ml) for name, ml in found.volumes.items()},
         "end_diastole": names[found.end_diastole],
         "end_systole": names[found.end_systole] if several else None,
-        "ejection_fraction_percent": {
-            name: found.ejection_fraction(name) if several else None for name in ("LV", "RV")
-        },
+        "stroke_volume_ml": {name: found.stroke_volume(name) if several else None for name in VENTRICLES},
+        "ejection_fraction_percent": {name: found.ejection_fraction(name) if several else None for name in VENTRICLES},
         "myocardial_mass_g": found.mass,
+        "flags": [{**asdict(flag), "phase": names[flag.phase]} for flag in flags],
     }
 
 
-def _rows(found: HeartVolumes) -> tuple[list[str], list[list[str]]]:
-    """The table of volumes; of one phase alone there is no end-systole."""
+def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag]) -> list[str]:
+    """What is wrong with the numbers of the table, and how many flags other phases have."""
+    shown = (found.end_diastole, found.end_systole)
+    reasons = {f"{flag.text}{_at(found, flag)}": None for flag in flags if flag.phase in shown}
+    others = len({flag.phase for flag in flags} - set(shown))
+    more = [f"volumes of {count_of(others, 'other phase')} are flagged, too: see volumes.csv"] if others else []
+    return [*reasons, *more]
+
+
+def _at(found: HeartVolumes, flag: Flag) -> str:
+    """When a volume is flagged, in words."""
+    if flag.quantity != "volume" or len(found.volumes["LV"]) == 1 or "end-" in flag.text:
+        return ""
+    return " (end-diastole)" if flag.phase == found.end_diastole else " (end-systole)"
+
+
+def _rows(found: HeartVolumes, flags: Sequence[Flag]) -> tuple[list[str], list[list[str]]]:
+    """The table of volumes, flagged numbers marked; of one phase alone there is no end-systole."""
     several = len(found.volumes["LV"]) > 1
+    diastole, systole = found.end_diastole, found.end_systole
+
+    def number(value: float, unit: str, structure: str, quantity: str, phase: int) -> str:
+        flagged = any(
+            structure in flag.structures and (flag.quantity, flag.phase) == (quantity, phase) for flag in flags
+        )
+        return text(value, 0, unit) + (f" {FLAGGED}" if flagged else "")
+
     rows = []
-    for name in ("LV", "RV"):
+    for name in VENTRICLES:
         ml = found.volumes[name]
-        row = [name, text(ml[found.end_diastole], 0, " ml")]
+        row = [name, number(ml[diastole], " ml", name, "volume", diastole)]
         row += (
-            [text(ml[found.end_systole], 0, " ml"), text(found.ejection_fraction(name), 0, " %")]
+            [
+                number(ml[systole], " ml", name, "volume", systole),
+                number(found.stroke_volume(name), " ml", name, "stroke volume", systole),
+                number(found.ejection_fraction(name), " %", name, "ejection fraction", systole),
+            ]
             if several
-            else ["-", "-"]
+            else ["-"] * 3
         )
         rows.append([*row, "-"])
-    rows.append(
-        [
-            "myocardium",
-            text(found.volumes["myocardium"][found.end_diastole], 0, " ml"),
-            "-",
-            "-",
-            text(found.mass, 0, " g"),
-        ]
-    )
-    return ["structure", "end-diastole" if several else "volume", "end-systole", "ejection fraction", "mass"], rows
+    muscle = text(found.volumes["myocardium"][diastole], 0, " ml")
+    rows.append(["myocardium", muscle, "-", "-", "-", number(found.mass, " g", "myocardium", "mass", diastole)])
+    first = "end-diastole" if several else "volume"
+    return ["structure", first, "end-systole", "stroke volume", "ejection fraction", "mass"], rows

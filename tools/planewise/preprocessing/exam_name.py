@@ -39,6 +39,15 @@ def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
     return f"{name}_{phase}" if isinstance(phase, str) else name
 
 
+def phase_in_words(item: Mapping[str, Any]) -> str:
+    """When in the heart's cycle an item is: ``"20 % of the cycle"``, a name such as ``"ED"``, or nothing if it is unknown."""
+    phase = item.get("phase", "")
+    if isinstance(phase, str):
+        share = phase.removeprefix("phase")
+        return f"{int(share)} % of the cycle" if share != phase and share.isdecimal() else phase
+    return f"{100 * phase:.0f} % of the cycle"
+
+
 def slice_name(item: Mapping[str, Any]) -> str:
     """What the files made from a slice alone are called: as its volume's, with the phase also where that is a fraction.
 

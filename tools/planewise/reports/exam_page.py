@@ -25,6 +25,8 @@ from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
+#: Next to a number that cannot be right.
+FLAGGED = "(!)"
 #: Side of the part of the slices that is shown, and of the planes, mm: a heart and what lies about it.
 FIELD = 180.0
 #: Pixels of a plane's cut through the stack are this large, mm.
@@ -47,7 +49,8 @@ class ShownExam:
         acquired: views that the exam has, to ``origin`` and ``normal``, RAS+, mm.
         labels: a label map on the image's grid, ``(i, j, slices)``.
         structures: label value to name.
-        tables: title, header and rows of text.
+        tables: title, header and rows of text; a number that cannot be right ends with `FLAGGED`.
+        flags: what is wrong with these numbers, sentences without a full stop.
     """
 
     name: str
@@ -58,6 +61,7 @@ class ShownExam:
     labels: np.ndarray | None = None
     structures: Mapping[int, str] = field(default_factory=dict)
     tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = ()
+    flags: Sequence[str] = ()
 
 
 @dataclass
@@ -100,7 +104,7 @@ def exam_page(exam: ShownExam) -> str:
     return Template((room / "exam_page.html").read_text()).substitute(
         title=html.escape(f"Exam {exam.name}"),
         note=html.escape(RESEARCH_ONLY),
-        tables="\n".join(_table(*table) for table in exam.tables),
+        tables="\n".join([*(_table(*table) for table in exam.tables), _flags(exam.flags)]),
         version=version("plotly"),
         plotly=get_plotlyjs(),
         # a name must neither end the script nor begin a comment in it
@@ -281,7 +285,19 @@ def _at(values: np.ndarray, step: float, number: np.ndarray) -> np.ndarray:
 
 def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def line(tag: str, cells: Sequence[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}{_class(cell)}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
     body = "".join(line("td", row) for row in rows)
     return f"<table><caption>{html.escape(title)}</caption>{line('th', header)}{body}</table>"
+
+
+def _class(cell: str) -> str:
+    return ' class="flagged"' if str(cell).endswith(FLAGGED) else ""
+
+
+def _flags(flags: Sequence[str]) -> str:
+    """The reasons next to the tables."""
+    if not flags:
+        return ""
+    entries = "".join(f"<li>{FLAGGED} {html.escape(flag)}</li>" for flag in flags)
+    return f'<ul class="flagged" aria-label="implausible numbers">{entries}</ul>'

@@ -1,0 +1,170 @@
+"""Which volumes of a segmented heart cannot be right, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from planewise.metrics.heart_volumes import HeartVolumes
+
+#: Volumes of a ventricle at end-diastole and at end-systole, and stroke volume, ml; mass of the myocardium, g. The limits
+#: are for adults, disease included. Healthy women have an LV of 132 +- 23 ml and a mass of 98 +- 21 g, men 160 +- 27 ml and
+#: 134 +- 21 g (Kawel-Boehm et al., J Cardiovasc Magn Reson 17:29, 2015): the lower limits are 4 and 3 standard deviations
+#: below the women's means, the upper ones 4 times the men's means, which hold the most dilated and the thickest hearts.
+END_DIASTOLIC_VOLUME = (40.0, 640.0)
+END_SYSTOLIC_VOLUME = (5.0, 600.0)
+STROKE_VOLUME = (15.0, 300.0)
+MYOCARDIAL_MASS = (30.0, 540.0)
+#: Per cent.
+EJECTION_FRACTION = (5.0, 90.0)
+#: Without a leaking valve or a shunt both ventricles eject the same; their stroke volumes differ by less than this share of
+#: the larger.
+STROKE_VOLUMES_APART = 0.25
+#: One ventricle may end this far before the other, mm: of 42 masks, of 20 phantoms and a person, one reached it.
+ENDS_APART = 30.0
+#: A volume lies at most this share of the curve's range off the middle of its neighbours, if the curve has so many phases
+#: that a beating heart cannot do so. A cosine that empties and fills in half a cycle does so by 0.17 with 15 phases.
+JUMP, PHASES_OF_A_CURVE = 0.25, 15
+#: What a segmentation may err by from phase to phase, a share of the largest volume.
+NOISE = 0.05
+#: Systole ends before this share of the cycle: it takes 541 - 2.2 (beats per minute) ms (Boudoulas et al., Chest 80:613,
+#: 1981), at most 0.55 of a cycle at any rate.
+LATEST_END_SYSTOLE = 0.65
+#: Fewest phases that show when the heart fills: with fewer, systole may lie between two of them.
+PHASES_OF_A_CYCLE = 5
+#: On its way to end-systole a ventricle does not fill again by more than this share of the curve's range.
+REFILLED = 0.25
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A number that cannot be right.
+
+    Attributes:
+        structures: whose numbers, of ``LV``, ``RV`` and ``myocardium``.
+        quantity: ``volume``, ``stroke volume``, ``ejection fraction`` or ``mass``.
+        phase: number of the phase that it is of; of what two phases make, that of end-systole.
+        text: what is wrong, as a sentence without its full stop.
+    """
+
+    structures: tuple[str, ...]
+    quantity: str
+    phase: int
+    text: str
+
+
+def implausible_volumes(found: HeartVolumes) -> list[Flag]:
+    """Flag what cannot be right among the volumes of a heart.
+
+    - volumes, stroke volumes, ejection fractions and masses outside the limits above;
+    - stroke volumes of left and right that differ (`STROKE_VOLUMES_APART`);
+    - a ventricle missing in a slice between slices that have it, or lost long before the other one (`ENDS_APART`);
+    - a curve over the cycle with jumps (`JUMP`);
+    - end-systole after filling began: too late in the cycle, or after a ventricle had filled again (`REFILLED`).
+
+    The flags are of numbers, not of people: a leaking valve makes stroke volumes differ, too.
+    """
+    return [
+        flag for flags in (_ranges, _stroke_volumes, _lost_slices, _jumps, _late_end_systole) for flag in flags(found)
+    ]
+
+
+def _ranges(found: HeartVolumes) -> Iterator[Flag]:
+    several = len(found.volumes["LV"]) > 1
+    diastole, systole = found.end_diastole, found.end_systole
+    for ventricle in ("LV", "RV"):
+        volumes = found.volumes[ventricle]
+        if not volumes[diastole]:
+            yield Flag((ventricle,), "volume", diastole, f"no {ventricle} is found at end-diastole")
+            continue
+        # one phase alone may be any
+        least = END_DIASTOLIC_VOLUME[0] if several else END_SYSTOLIC_VOLUME[0]
+        yield from _outside(ventricle, "volume", diastole, volumes[diastole], (least, END_DIASTOLIC_VOLUME[1]), "ml")
+        if several:
+            yield from _outside(ventricle, "volume", systole, volumes[systole], END_SYSTOLIC_VOLUME, "ml")
+            stroke, fraction = found.stroke_volume(ventricle), found.ejection_fraction(ventricle)
+            yield from _outside(ventricle, "stroke volume", systole, stroke, STROKE_VOLUME, "ml")
+            yield from _outside(ventricle, "ejection fraction", systole, fraction, EJECTION_FRACTION, "%")
+    yield from _outside("myocardium", "mass", diastole, found.mass, MYOCARDIAL_MASS, "g")
+
+
+def _outside(
+    structure: str, quantity: str, phase: int, value: float, limits: tuple[float, float], unit: str
+) -> Iterator[Flag]:
+    least, most = limits
+    if not least <= value <= most:
+        text = f"{structure} {quantity} of {value:.0f} {unit} is outside {least:g} to {most:g} {unit} (adults, with disease)"
+        yield Flag((structure,), quantity, phase, text)
+
+
+def _stroke_volumes(found: HeartVolumes) -> Iterator[Flag]:
+    left, right = found.stroke_volume("LV"), found.stroke_volume("RV")
+    larger = max(left, right)
+    seen = found.volumes["LV"][found.end_diastole] and found.volumes["RV"][found.end_diastole]
+    if seen and larger > 0 and abs(left - right) > STROKE_VOLUMES_APART * larger:
+        apart = abs(left - right) / larger
+        text = (
+            f"stroke volumes of {left:.0f} ml (LV) and {right:.0f} ml (RV) differ by {100 * apart:.0f} %, more than "
+            f"{100 * STROKE_VOLUMES_APART:.0f} %"
+        )
+        yield Flag(("LV", "RV"), "stroke volume", found.end_systole, text)
+
+
+def _lost_slices(found: HeartVolumes) -> Iterator[Flag]:
+    for phase in range(len(found.volumes["LV"])):
+        places = {name: np.flatnonzero(found.slices[name][phase]) for name in ("LV", "RV")}
+        count = len(found.slices["LV"][phase])
+        for name, other in (("LV", "RV"), ("RV", "LV")):
+            own, others = places[name], places[other]
+            if not len(own):
+                continue
+            missing = np.setdiff1d(np.arange(own[0], own[-1]), own)
+            if len(missing):
+                text = f"{name} is missing in {_slices(missing.tolist(), count)}, between slices that show it"
+                yield Flag((name,), "volume", phase, text)
+            for beyond in (others[others < own[0]], others[others > own[-1]]):
+                lost = len(beyond) * found.slice_distance
+                if lost > ENDS_APART:
+                    text = f"{name} is missing in {_slices(beyond.tolist(), count)}, although these {lost:.0f} mm show the {other}"
+                    yield Flag((name,), "volume", phase, text)
+
+
+def _slices(numbers: Sequence[int], count: int) -> str:
+    """Slices in words, counted from 1."""
+    which = [str(number + 1) for number in numbers]
+    named = f"slice {which[0]}" if len(which) == 1 else f"slices {', '.join(which[:-1])} and {which[-1]}"
+    return f"{named} of {count}"
+
+
+def _jumps(found: HeartVolumes) -> Iterator[Flag]:
+    for ventricle in ("LV", "RV"):
+        curve = np.asarray(found.volumes[ventricle])
+        if len(curve) < PHASES_OF_A_CURVE:
+            continue
+        off = np.abs(curve - (np.roll(curve, 1) + np.roll(curve, -1)) / 2)
+        limit = max(JUMP * np.ptp(curve), NOISE * curve.max())
+        # next to a jump others are off by half as much
+        for phase in np.flatnonzero((off > limit) & (off >= np.maximum(np.roll(off, 1), np.roll(off, -1)))):
+            text = f"{ventricle} volume of {curve[phase]:.0f} ml jumps: {off[phase]:.0f} ml off the phases before and after"
+            yield Flag((ventricle,), "volume", int(phase), text)
+
+
+def _late_end_systole(found: HeartVolumes) -> Iterator[Flag]:
+    count, systole = len(found.volumes["LV"]), found.end_systole
+    if count < PHASES_OF_A_CYCLE:
+        return
+    way = [(found.end_diastole + step) % count for step in range((systole - found.end_diastole) % count + 1)]
+    if len(way) - 1 > LATEST_END_SYSTOLE * count:
+        share, latest = 100 * (len(way) - 1) / count, 100 * LATEST_END_SYSTOLE
+        text = f"end-systole is {share:.0f} % of the cycle after end-diastole; by {latest:.0f} % the heart fills"
+        yield Flag(("LV", "RV"), "volume", systole, text)
+    for ventricle in ("LV", "RV"):
+        curve = np.asarray(found.volumes[ventricle])
+        # how far it has filled again by each phase since the smallest volume before
+        filled = curve[way] - np.minimum.accumulate(curve[way])
+        filled_by = filled[-1] if ventricle == "RV" else filled.max()
+        if filled_by > max(REFILLED * np.ptp(curve), NOISE * curve.max()):
+            text = f"{ventricle} fills again by {filled_by:.0f} ml before end-systole, where the LV is smallest"
+            yield Flag((ventricle,), "volume", systole, text)
