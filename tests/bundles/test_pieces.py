@@ -182,7 +182,7 @@ def test_exams_of_single_slices_have_no_pair(phantoms, tmp_path):
     [
         ({"tiles_per_side": 2, "permutations": 25}, "4 pieces have 24 permutations, and 25 were asked for"),
         ({"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side"),
-        ({"image_size": 9}, "pixels a side are too small for a U-Net"),
+        ({"image_size": 9}, "UNetEncoder needs tiles of"),
         ({"tile_gap": 1}, "--tile_gap is a number from 0 to 1, smaller than 1, not 1"),
     ],
 )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import torch
 from monai.bundle import ConfigParser
 from planewise.engines import plain_errors
 from planewise.errors import InputError
@@ -54,6 +57,44 @@ def test_a_slip_in_a_configuration_is_a_line(change, said, monkeypatch, capsys):
     else:
         assert shown.startswith("planewise: a slip in the configuration or its overrides: ") and said in shown
         assert shown.count("\n") == 1 and shown.endswith("; PLANEWISE_DEBUG=1 shows where\n")
+
+
+def _one_value():
+    torch.nn.BatchNorm2d(2)(torch.rand(1, 2, 1, 1))
+
+
+def _one_element():
+    torch.nn.InstanceNorm2d(2)(torch.rand(4, 2, 1, 1))
+
+
+def _much_memory():
+    torch.empty(2**48)
+
+
+def _many_numbers():
+    np.empty(2**48)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (_one_value, "planewise: a normalisation needs more than one number .*; raise --image_size or --batch_size"),
+        (_one_element, "planewise: a normalisation needs more than one number .*; raise --image_size or --batch_size"),
+        (_much_memory, r"planewise: the memory is too small for this run \(.*allocate.*\); lower --batch_size"),
+        (
+            _many_numbers,
+            r"planewise: the memory is too small for this run \(Unable to allocate.*\); lower --batch_size",
+        ),
+    ],
+)
+def test_settings_beyond_pytorch_say_which_to_change(asked, said, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    plain_errors()
+    with pytest.raises((ValueError, RuntimeError, MemoryError)) as caught:
+        asked()
+    sys.excepthook(caught.type, caught.value, None)
+    shown = capsys.readouterr().err
+    assert re.match(said, shown) and shown.count("\n") == 1
 
 
 @pytest.mark.slow

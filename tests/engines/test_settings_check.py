@@ -1,11 +1,24 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
-from planewise.engines.settings_check import CHECKS, check_settings
-from planewise.errors import InputError
+import yaml
+from monai.bundle import ConfigParser
+from planewise.engines.settings_check import CHECKS, check_settings, evaluated_settings
+from planewise.errors import InputError, refusal
+from planewise.networks import (
+    AlexNetEncoder,
+    DenseNetEncoder,
+    ResidualEncoder,
+    UNetDecoder,
+    UNetEncoder,
+    VggEncoder,
+)
+
+from tests.conftest import ROOT
 
 NAN = float("nan")
 
@@ -17,7 +30,7 @@ NAN = float("nan")
         ("features", ([4, 8], (1,)), ([], [0, 1], [1.5], 8, None, "[4, 8]")),
         ("spacing", (1.26, 1, 1e-3), (-1, 0, "1.26", None, NAN, float("inf"), True, [1])),
         ("sigma", (6.0,), (0, -1.0)),
-        ("batch_size", (1, 20), (0, -1, 1.5, None, True, "2")),
+        ("batch_size", (1, 20, 16384), (0, -1, 1.5, None, True, "2", 16385, 10**9)),
         ("max_epochs", (1,), (0, None, "abc", [3])),
         ("num_workers", (None, 0, 4), (-1, 1.5, "two")),
         ("samples_per_exam", ("all", 1), (0, "some", None)),
@@ -78,17 +91,107 @@ def test_a_device_that_is_not_there(monkeypatch):
 
 @pytest.mark.parametrize(
     ("size", "features", "stride", "near"),
-    [(65, [1] * 5, 1, 64), (224, [1] * 5, 1, None), (96, [1] * 4, 2, None), (104, [1] * 4, 2, 96), (3, [1] * 3, 1, 4)],
+    [
+        (65, [1] * 5, 1, 64),
+        (224, [1] * 5, 1, None),
+        (96, [1] * 4, 2, None),
+        (104, [1] * 4, 2, 96),
+        (4, [1] * 2, 1, None),
+    ],
 )
 def test_images_fit_the_unet(size, features, stride, near):
-    settings = {"image_size": size, "features": features, "stem_stride": stride}
-    check_settings(settings | {"network_def": {"encoder": {}}})
+    decoder = UNetDecoder(features, stride)
+    settings = {"image_size": size, "parts": lambda: {"encoder": UNetEncoder(features, stem_stride=stride)}}
+    check_settings(settings)
+    settings["parts"] = lambda: {"decoder": decoder}
     if near is None:
-        check_settings(settings | {"network_def": {"encoder": {}, "decoder": {}}})
+        check_settings(settings)
         return
     multiple = stride * 2 ** (len(features) - 1)
-    with pytest.raises(InputError, match=rf"a multiple of {multiple} .*, not {size}; {near} is the nearest"):
-        check_settings(settings | {"network_def": {"encoder": {}, "decoder": {}}})
+    with pytest.raises(
+        InputError, match=rf"^--image_size must be a multiple of {multiple} for UNetDecoder, got {size}; give {near}$"
+    ):
+        check_settings(settings)
+    # images of any size, and windows of them
+    with pytest.raises(InputError, match=rf"^--window must be a multiple of {multiple} .* got {size}; give {near}$"):
+        check_settings(settings | {"image_size": multiple, "window": size})
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        UNetEncoder((2, 2, 2, 2), stem_stride=2),
+        AlexNetEncoder((2, 2, 2, 2, 2)),
+        VggEncoder((2, 2, 2, 2, 2), (1, 1, 1, 1, 1)),
+        DenseNetEncoder(4, 2, (1, 1, 1, 1)),
+        ResidualEncoder((2, 2, 2), norm="instance", spatial_dims=2),
+    ],
+    ids=lambda encoder: type(encoder).__name__,
+)
+def test_the_smallest_image_of_an_encoder_is_the_smallest(encoder):
+    side = encoder.smallest_side
+    encoder(torch.rand(2, 1, side, side))
+    with pytest.raises((RuntimeError, ValueError)):
+        encoder(torch.rand(2, 1, side - 1, side - 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        (
+            "pretext_cardiac_location",
+            {"image_size": 7},
+            "UNetEncoder needs images of 16 pixels .*, and they have 7; raise",
+        ),
+        (
+            "downstream_retinopathy_grading",
+            {"image_size": 7},
+            "DenseNetEncoder needs images of 29 pixels .* have 7; raise",
+        ),
+        (
+            "downstream_retinopathy_grading",
+            {"blocks": [1]},
+            r"--blocks is \[1\]; a DenseNet has four blocks, give four",
+        ),
+        ("pretext_knee_orientation", {"image_size": 80}, "--image_size must be a multiple of 32 .*, got 80; give 64"),
+        (
+            "pretext_jigsaw knee.yaml",
+            {"tile_size": 62},
+            "AlexNetEncoder needs tiles of 63 pixels .*, and they have 62; raise --image_size or --tile_size",
+        ),
+        (
+            "pretext_jigsaw 3d.yaml",
+            {"image_size": 48, "norm": "instance"},
+            "ResidualEncoder needs tiles of 17 pixels .*, and they have 1[0-6]; raise --image_size or --tile_size",
+        ),
+        (
+            "pretext_relative_patch_location",
+            {"image_size": 48, "norm": "instance"},
+            "ResidualEncoder needs patches of 17 pixels .*, and they have 13; raise --image_size, or lower",
+        ),
+        (
+            "pretext_contrastive_predictive_coding",
+            {"image_size": 24, "norm": "instance"},
+            "ResidualEncoder needs patches of 17 pixels .*; raise --image_size, or lower --patches_per_side",
+        ),
+    ],
+)
+def test_images_and_pieces_fit_a_bundles_network(name, settings, message):
+    """Otherwise the images are all read before PyTorch ends the training with a traceback."""
+    bundle, *overlays = name.split()
+    configs = [str(ROOT / "bundles" / bundle / "configs" / file) for file in ("train.yaml", *overlays)]
+    parser = ConfigParser(ConfigParser.load_config_files(configs))
+    parser.update({"bundle_root": str(ROOT / "bundles" / bundle), "device": "cpu"})
+    check_settings(evaluated_settings(parser))
+    parser.update(settings)
+    with pytest.raises(Exception) as caught:
+        check_settings(evaluated_settings(parser))
+    assert re.search(message, str(refusal(caught.value)))
+
+
+def test_a_part_that_cannot_be_made_without_weights_is_left_for_the_run():
+    parser = ConfigParser({"image_size": 8, "network_def": {"encoder": {"_target_": "torch.nn.Conv2d", "sides": 1}}})
+    check_settings(evaluated_settings(parser))
 
 
 def test_a_puzzle_has_tiles_and_as_many_permutations_as_are_asked_for():
@@ -102,17 +205,6 @@ def test_a_puzzle_has_tiles_and_as_many_permutations_as_are_asked_for():
     check_settings(volumes)
     with pytest.raises(InputError, match=r"3 x 3 x 3 pixels is too small for 2 tiles a side"):
         check_settings(volumes | {"image_size": 3})
-    # a cell of 24 less its gap of 3
-    unet = {
-        "features": [8, 16, 32, 64, 128],
-        "network_def": {"encoder": {"_target_": "planewise.networks.UNetEncoder"}},
-    }
-    check_settings(settings | unet)
-    with pytest.raises(
-        InputError, match=r"tiles of 21 pixels a side are too small .* 5 levels .* of 2, which needs 32; raise"
-    ):
-        check_settings(settings | unet | {"stem_stride": 2})
-    check_settings(settings | unet | {"stem_stride": 2, "tile_size": 32})
     with pytest.raises(InputError, match="there is no file of permutations at /absent.json"):
         check_settings(volumes | {"permutation_file": "/absent.json"})
 
@@ -183,10 +275,6 @@ def test_locations_are_there_to_be_learned(tmp_path):
 
 def test_the_bundles_own_settings_pass():
     """As they are written: what is an expression is tried by the bundles' own tests."""
-    import yaml
-
-    from tests.conftest import ROOT
-
     seen = set()
     for path in (ROOT / "bundles").glob("*/configs/*.yaml"):
         config = yaml.safe_load(path.read_text())

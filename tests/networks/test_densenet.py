@@ -124,7 +124,7 @@ def test_a_file_of_another_network_says_what_to_change(encoder, message, tmp_pat
 
 
 def test_four_blocks_are_needed():
-    with pytest.raises(ValueError, match="four blocks"):
+    with pytest.raises(InputError, match=r"--blocks is .* four blocks, give four"):
         DenseNetEncoder(blocks=(2, 2))
 
 
@@ -132,5 +132,5 @@ def test_an_image_that_cannot_be_halved_five_times_is_refused():
     net = DenseNetEncoder(FIRST, GROWTH, BLOCKS)
     assert net(torch.rand(2, 3, 29, 29))[-1].shape[2:] == (1, 1)
     for shape in ((28, 29), (29, 28)):
-        with pytest.raises(ValueError, match="at least 29 pixels a side"):
+        with pytest.raises(InputError, match="at least 29 pixels a side"):
             net(torch.rand(2, 3, *shape))

@@ -117,7 +117,7 @@ def test_sides_are_checked(axis):
     shape[axis] = 10
     with pytest.raises(ValueError, match="multiples of"):
         segmenting()(torch.rand(shape))
-    with pytest.raises(ValueError, match="two levels"):
+    with pytest.raises(InputError, match="at least two levels, give two widths or more"):
         ResidualEncoder((8,))
 
 

@@ -132,9 +132,9 @@ def test_levels_the_way_back_and_torchscript():
 
 
 def test_sizes_that_no_residual_network_has():
-    with pytest.raises(ValueError, match="W, 4 W, 8 W"):
+    with pytest.raises(InputError, match=r"--features is \[4, 8, .* W, 4 W, 8 W, .* give \[4, 16, 32, 64, 128\]"):
         ResNetEncoder((4, 8, 16, 32, 64))
-    with pytest.raises(ValueError, match="four levels of blocks"):
+    with pytest.raises(InputError, match=r"--blocks is \[1, 1, 1\]; a ResNet has four levels, give four"):
         ResNetEncoder(FEATURES, (1, 1, 1))
 
 

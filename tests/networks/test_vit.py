@@ -178,11 +178,12 @@ def test_the_way_back_to_the_images_grid_and_torchscript(patch_size, features):
 
 def test_sizes_that_cannot_be_say_so():
     for wrong, message in (
-        ({"patch_size": 12}, "power of two that divides image_size 48"),
-        ({"image_size": 50}, "divides image_size 50"),
-        ({"num_layers": 3}, "num_layers is 3; patches of 16 pixels need 4"),
+        ({"patch_size": 12}, "power of two that divides --image_size 48, give"),
+        ({"image_size": 50}, "divides --image_size 50"),
+        ({"num_layers": 3}, "num_layers is 3; patches of 16 pixels need 4 or more, give --num_layers 4"),
+        ({"hidden_size": 24, "num_heads": 5}, "--hidden_size is 24; it must be a multiple of --num_heads 5, give 25"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(InputError, match=message):
             ViTEncoder(**SMALL | wrong)
     with pytest.raises(ValueError, match="change features"):
         SliceNet(ViTEncoder(**SMALL), ViTDecoder((4, 6, 8), 24), 3)(torch.rand(1, 1, 48, 48))

@@ -21,6 +21,9 @@ from planewise.errors import InputError, causes, refusal
 _SLIPS = re.compile(
     r"Cannot locate class or function path|is not (found|defined) in the config|detected circular references"
 )
+#: What PyTorch says of settings that leave a normalisation one number, and of those that take more memory than there is.
+_ONE_VALUE = re.compile(r"Expected more than 1 (value per channel|spatial element) when training")
+_NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
 _WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|missing \d+ required")
 #: Seconds that a process which lost another waits to be ended by torchrun, so that the other's reason is the last word.
 _GRACE = 5.0
@@ -43,7 +46,11 @@ def plain_errors() -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
         chain = causes(error)
-        plain = "interrupted" if isinstance(error, KeyboardInterrupt) else refusal(error) or slip_in_config(chain)
+        plain = (
+            "interrupted"
+            if isinstance(error, KeyboardInterrupt)
+            else (refusal(error) or slip_in_config(chain) or beyond_pytorch(chain))
+        )
         if plain is not None:
             print(f"{who}: {plain}", file=sys.stderr)
         elif not alone and (lost := next(filter(_lost_connection, chain), None)):
@@ -66,6 +73,22 @@ def slip_in_config(chain: Sequence[BaseException]) -> str | None:
         if slip or (made and isinstance(cause, TypeError) and _WRONG_ARGUMENTS.search(text)):
             text = text.splitlines()[0].rstrip(".")
             return f"a slip in the configuration or its overrides: {text}; PLANEWISE_DEBUG=1 shows where"
+    return None
+
+
+def beyond_pytorch(chain: Sequence[BaseException]) -> str | None:
+    """What settings ask of PyTorch that it cannot do, and which to change, in a line; None of anything else."""
+    for cause in chain:
+        text = str(cause).strip()
+        if isinstance(cause, ValueError) and _ONE_VALUE.search(text):
+            return (
+                "a normalisation needs more than one number of each channel, and the deepest level of the network has one "
+                "(a single image, or a last batch of one, of few pixels); raise --image_size or --batch_size, or give fewer "
+                "--features"
+            )
+        if isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and _NO_MEMORY.search(text)):
+            said = f" ({text.splitlines()[0]})" if text else ""
+            return f"the memory is too small for this run{said}; lower --batch_size, --image_size or --features"
     return None
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
+from torch import nn
 
 from planewise.data.datalist import read_datalist
-from planewise.errors import InputError
+from planewise.errors import InputError, refusal
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.pretexts.jigsaw_tiles import tile_sides
@@ -80,9 +82,15 @@ _CLASSIFICATION_TRANSFER = _one_of("all", "frozen_encoder")
 #: Settings of ``transfer: multitask`` that name files: a configuration, one file or several, and a datalist.
 OTHER_TASK_FILES = ("pretext_config", "pretext_datalist")
 
+#: Twice the largest batch of SimCLR's paper, of 8192; a million is a slip, and would take all images as one batch.
+_LARGEST_BATCH = 16384
+
 #: Every setting of a config that has one of these names is checked by it, in whatever bundle.
 CHECKS: Mapping[str, Check] = {
-    "batch_size": COUNT,
+    "batch_size": (
+        lambda value: COUNT[0](value) and value <= _LARGEST_BATCH,
+        f"{COUNT[1]} and at most {_LARGEST_BATCH}",
+    ),
     "beta": COUNT,
     "bias": NOT_NEGATIVE,
     "brightness": NOT_NEGATIVE,
@@ -187,7 +195,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     """Refuse what no run can be made of.
 
     Args:
-        settings: of a config, evaluated; of a U-Net's also ``network_def``. Those without a check pass.
+        settings: of a config, evaluated; those without a check pass. And ``parts``, a function without arguments that makes a
+            dictionary of the network's encoder and decoder.
 
     Raises:
         InputError: a value is not what its name wants (`CHECKS`), the device is not there, the images do not fit the
@@ -200,21 +209,18 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_transfer(settings)
     if "device" in settings:
         _check_device(settings["device"])
-    if "decoder" in (settings.get("network_def") or ()):
-        _check_size(
-            settings.get("window") or settings["image_size"], settings["features"], settings.get("stem_stride", 1)
-        )
     if {"tile_gap", "tiles_per_side", "permutations"} <= settings.keys():
-        _check_puzzle(settings)
+        _check_permutations(settings)
     if "patch_jitter" in settings and "patches_per_side" in settings:
-        cells = RelativePatchesd(settings["patches_per_side"], settings["patch_jitter"])
-        patch_sides((settings["image_size"],) * settings["spatial_dims"], cells.patches_per_side, cells.jitter)
+        RelativePatchesd(settings["patches_per_side"], settings["patch_jitter"])
     if "patch_size" in settings and "mask_ratio" in settings:
         patch_grid((settings["image_size"], settings["image_size"]), settings["patch_size"])
     if "patch_overlap" in settings:
-        patches, dims = settings["patches_per_side"], settings["spatial_dims"]
-        check_patches(patches, settings["rows_ahead"], settings["negatives"], dims)
-        patch_places([settings["image_size"]] * dims, patches, settings["patch_overlap"])
+        check_patches(
+            settings["patches_per_side"], settings["rows_ahead"], settings["negatives"], settings["spatial_dims"]
+        )
+    if "image_size" in settings:
+        _check_sides(settings)
     if not Path(str(settings.get("datalist"))).expanduser().is_file():
         return
     if "views" in settings:
@@ -224,13 +230,34 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
-    """What `check_settings` wants of a configuration: its settings, evaluated, and ``network_def`` as it is written."""
+    """What `check_settings` wants of a configuration: its settings, evaluated, and what makes parts of the network."""
     # not `name in parser`: for each name that a config lacks it looks for one that is spelt alike, a second in all
     config = parser.get()
     names = [name for name in (*CHECKS, *_CHECKED_TOGETHER) if name in config]
     # what is computed from a setting is checked after it, so that the message names the one to change
     names.sort(key=lambda name: str(config[name]).startswith(("$", "@")))
-    return {name: parser.get_parsed_content(name) for name in names} | {"network_def": config.get("network_def")}
+    evaluated = {name: parser.get_parsed_content(name) for name in names}
+    # not made before its settings are checked
+    return evaluated | {"parts": lambda: _parts(parser)}
+
+
+def _parts(parser: ConfigParser) -> dict[str, nn.Module]:
+    """A network's encoder and decoder, where it has them, without weights: that takes no time and draws nothing.
+
+    Raises:
+        InputError: their settings do not fit each other. Any other error is left for the run, as it may be PyTorch's that
+            cannot make a stranger's part without weights.
+    """
+    names = [name for name in ("encoder", "decoder") if name in (parser.get("network_def") or ())]
+    # a parser of its own: the run's own would keep what is made here
+    own = ConfigParser(deepcopy(parser.get())) if names else None
+    try:
+        with torch.device("meta"):
+            return {name: own.get_parsed_content(f"network_def#{name}") for name in names}
+    except Exception as error:
+        if refusal(error) is not None:
+            raise
+        return {}
 
 
 def _check(name: str, value: Any, check: Check) -> None:
@@ -292,30 +319,38 @@ def _check_device(device: Any) -> None:
         ) from error
 
 
-def _check_size(image_size: int, features: Any, stem_stride: int) -> None:
-    """A U-Net halves its images level by level and comes back to their size."""
-    multiple = stem_stride * 2 ** (len(features) - 1)
-    if image_size % multiple:
-        near = max(multiple, round(image_size / multiple) * multiple)
-        raise InputError(
-            f"--image_size is a multiple of {multiple} for a U-Net of {len(features)} levels (--features) with a stem's "
-            f"stride of {stem_stride}, not {image_size}; {near} is the nearest"
-        )
-
-
-def _check_puzzle(settings: Mapping[str, Any]) -> None:
-    """A puzzle needs tiles with as many pixels as the network halves, and as many permutations as are to be told apart."""
-    per_side, dims, count = settings["tiles_per_side"], settings.get("spatial_dims", 2), settings["permutations"]
-    sides = tile_sides((settings["image_size"],) * dims, per_side, settings["tile_gap"])
-    encoder = (settings.get("network_def") or {}).get("encoder") or {}
-    if str(encoder.get("_target_")).endswith(".UNetEncoder"):
-        levels, stride = len(settings["features"]), settings.get("stem_stride", 1)
-        side, needed = settings.get("tile_size") or min(sides), stride * 2 ** (levels - 1)
+def _check_sides(settings: Mapping[str, Any]) -> None:
+    """An image, or a piece of it, can be halved as often as the encoder does, and doubled again by the decoder."""
+    shape = (settings["image_size"],) * settings.get("spatial_dims", 2)
+    pieces, remedy = "images", "raise --image_size"
+    side = settings.get("window") or settings["image_size"]
+    if {"tile_gap", "tiles_per_side"} <= settings.keys():
+        tile = tile_sides(shape, settings["tiles_per_side"], settings["tile_gap"])
+        side = settings.get("tile_size") or min(tile)
+        pieces, remedy = "tiles", "raise --image_size or --tile_size, or lower --tiles_per_side or --tile_gap"
+    elif "patch_jitter" in settings and "patches_per_side" in settings:
+        side = min(patch_sides(shape, settings["patches_per_side"], settings["patch_jitter"]))
+        pieces, remedy = "patches", "raise --image_size, or lower --patches_per_side or --patch_jitter"
+    elif "patch_overlap" in settings:
+        side = min(patch_places(shape, settings["patches_per_side"], settings["patch_overlap"])[0])
+        pieces, remedy = "patches", "raise --image_size, or lower --patches_per_side"
+    for part in settings.get("parts", dict)().values():
+        needed, multiple = getattr(part, "smallest_side", 1), getattr(part, "side_multiple", 1)
         if side < needed:
             raise InputError(
-                f"tiles of {side} pixels a side are too small for a U-Net of {levels} levels (--features) with a stem's "
-                f"stride of {stride}, which needs {needed}; raise --image_size, or lower --tiles_per_side or --tile_gap"
+                f"{type(part).__name__} needs {pieces} of {needed} pixels a side or more, and they have {side}; {remedy}"
             )
+        if side % multiple:
+            near = max(multiple, round(side / multiple) * multiple)
+            raise InputError(
+                f"--{'window' if settings.get('window') else 'image_size'} must be a multiple of {multiple} for "
+                f"{type(part).__name__}, got {side}; give {near}"
+            )
+
+
+def _check_permutations(settings: Mapping[str, Any]) -> None:
+    """A puzzle has as many permutations as are to be told apart."""
+    per_side, dims, count = settings["tiles_per_side"], settings.get("spatial_dims", 2), settings["permutations"]
     file = settings.get("permutation_file")
     if file is not None:
         read_permutations(file, per_side**dims, count)

@@ -8,6 +8,8 @@ from monai.networks.blocks import Convolution
 from monai.networks.nets.basic_unet import UpCat
 from torch import Tensor, nn
 
+from planewise.errors import InputError
+
 #: Channels of the five convolutions (Krizhevsky 2014, the one-column form that torchvision's ImageNet weights are of).
 ALEXNET_FEATURES = (64, 192, 384, 256, 256)
 _ACTIVATION = ("relu", {"inplace": True})
@@ -31,9 +33,11 @@ class AlexNetEncoder(nn.Module):
     def __init__(self, features: Sequence[int] = ALEXNET_FEATURES) -> None:
         super().__init__()
         if len(features) != 5:
-            raise ValueError(f"AlexNet has five convolutions; features is {tuple(features)}")
+            raise InputError(f"--features is {list(features)}; AlexNet has five convolutions, give five widths")
         first, second, third, fourth, fifth = features
         self.out_channels = fifth
+        #: pixels; the last pooling needs 3 x 3 of them
+        self.smallest_side = 63
         #: the module whose activations saliency is drawn from
         self.last_features = "features.11"
         self.features = nn.Sequential(
@@ -92,6 +96,8 @@ class AlexNetDecoder(nn.Module):
         )
         # half of the finest level's: on the image's own grid channels are dear
         self.out_channels = max(first // 2, 1)
+        #: pixels of an image that comes back to its size
+        self.side_multiple = 32
         self.unstem = Convolution(
             2,
             first,

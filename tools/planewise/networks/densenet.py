@@ -9,6 +9,8 @@ from monai.networks.nets.densenet import DenseNet
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from planewise.errors import InputError
+
 #: Layers of DenseNet121's four blocks (Huang 2017, Table 1).
 DENSENET121_BLOCKS = (6, 12, 24, 16)
 #: A layer's part by MONAI's name.
@@ -30,14 +32,14 @@ class DenseNetEncoder(DenseNet):
     five levels, finest first: the first convolution at H/2, and the end of every block, at H/4 to H/32.
 
     Raises:
-        ValueError: there are not four blocks; or the image has less than 29 pixels a side.
+        InputError: there are not four blocks; or the image has less than 29 pixels a side.
     """
 
     def __init__(
         self, init_features: int = 64, growth_rate: int = 32, blocks: Sequence[int] = DENSENET121_BLOCKS
     ) -> None:
         if len(blocks) != 4:
-            raise ValueError(f"a DenseNet has four blocks; blocks is {list(blocks)}")
+            raise InputError(f"--blocks is {list(blocks)}; a DenseNet has four blocks, give four numbers of layers")
         super().__init__(
             spatial_dims=2,
             in_channels=3,
@@ -49,12 +51,14 @@ class DenseNetEncoder(DenseNet):
         self.out_channels = int(self.class_layers.out.in_features)
         # the classifier is a head's matter, and several processes would wait for its gradient
         self.class_layers = nn.Identity()
+        #: pixels; the image is halved five times
+        self.smallest_side = 29
         #: the module whose activations saliency is drawn from
         self.last_features = "features.norm5"
 
     def forward(self, image: Tensor) -> list[Tensor]:
         if image.shape[2] < 29 or image.shape[3] < 29:
-            raise ValueError(
+            raise InputError(
                 "an image or patch for DenseNet has at least 29 pixels a side, as it is halved five times; raise image_size"
             )
         parts = self.features

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from planewise.errors import InputError
+
 
 class LevelsEncoder(nn.Module):
     """A ``stem``, then ``levels``; `forward` returns the features of every level, finest first."""
@@ -47,8 +49,8 @@ def level_pairs(features: Sequence[int]) -> list[tuple[int, int]]:
     """Channels of each level and of the next deeper one, from the finest.
 
     Raises:
-        ValueError: there is one level alone.
+        InputError: there is one level alone.
     """
     if len(features) < 2:
-        raise ValueError(f"a U-Net needs at least two levels, features is {tuple(features)}")
+        raise InputError(f"--features is {list(features)}; a U-Net needs at least two levels, give two widths or more")
     return list(zip(features[:-1], features[1:], strict=True))

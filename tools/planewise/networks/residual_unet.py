@@ -39,6 +39,8 @@ class ResidualEncoder(LevelsEncoder):
     ) -> None:
         super().__init__()
         self.out_channels = int(features[-1])
+        #: voxels; an instance normalisation needs more than one of them at the deepest level
+        self.smallest_side = 2 ** (len(features) - 1) + 1 if norm == "instance" else 1
         self.stem = Convolution(spatial_dims, in_channels, features[0], adn_ordering="NA", act="leakyrelu", norm=norm)
         pairs = [(features[0], features[0]), *level_pairs(features)]
         self.levels = nn.ModuleList(
@@ -73,3 +75,5 @@ class ResidualDecoder(LevelsDecoder):
             ]
         )
         self.out_channels = int(features[0])
+        #: voxels of an image that comes back to its size
+        self.side_multiple = 2 ** (len(features) - 1)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from monai.networks.nets.resnet import ResNet, ResNetBottleneck
 from torch import Tensor
 
+from planewise.errors import InputError
+
 #: Channels of ResNet-50's five levels (He 2016, Table 1).
 RESNET50_FEATURES = (64, 256, 512, 1024, 2048)
 #: Its blocks of each level after the first.
@@ -32,9 +34,12 @@ class ResNetEncoder(ResNet):
     def __init__(self, features: Sequence[int] = RESNET50_FEATURES, blocks: Sequence[int] = RESNET50_BLOCKS) -> None:
         width = int(features[0])
         if list(features) != [width, 4 * width, 8 * width, 16 * width, 32 * width]:
-            raise ValueError(f"a ResNet's features are W, 4 W, 8 W, 16 W, 32 W; features is {list(features)}")
+            raise InputError(
+                f"--features is {list(features)}; those of a ResNet are W, 4 W, 8 W, 16 W, 32 W, give "
+                f"{[width, 4 * width, 8 * width, 16 * width, 32 * width]}"
+            )
         if len(blocks) != 4:
-            raise ValueError(f"a ResNet has four levels of blocks; blocks is {list(blocks)}")
+            raise InputError(f"--blocks is {list(blocks)}; a ResNet has four levels, give four numbers of blocks")
         super().__init__(
             ResNetBottleneck,
             list(blocks),

@@ -41,6 +41,8 @@ class UNetEncoder(LevelsEncoder):
     ) -> None:
         super().__init__()
         self.out_channels = features[-1]
+        #: pixels; max pooling halves the image level by level
+        self.smallest_side = stem_stride * 2 ** (len(features) - 1)
         stem: nn.Module = nn.Identity()
         if stem_stride > 1:
             stem = _patchwise(spatial_dims, in_channels, features[0], stem_stride, norm, transposed=False)
@@ -78,6 +80,8 @@ class UNetDecoder(LevelsDecoder):
             ]
         )
         self.out_channels = features[0]
+        #: pixels of an image that comes back to its size
+        self.side_multiple = stem_stride * 2 ** (len(features) - 1)
         unstem: nn.Module = nn.Identity()
         if stem_stride > 1:
             unstem = _patchwise(spatial_dims, features[0], self.out_channels, stem_stride, norm, transposed=True)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from planewise.errors import InputError
+
 #: Channels of VGG16's five blocks (Simonyan 2015, Table 1, column D).
 VGG16_FEATURES = (64, 128, 256, 512, 512)
 #: Its convolutions of each block.
@@ -25,12 +27,17 @@ class VggEncoder(nn.Module):
 
     `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of six levels, finest first:
     the end of every block, at H to H/16, and the last one pooled, at H/32.
+
+    Raises:
+        InputError: there are not five blocks; or the image has less than 32 pixels a side.
     """
 
     def __init__(self, features: Sequence[int] = VGG16_FEATURES, blocks: Sequence[int] = VGG16_BLOCKS) -> None:
         super().__init__()
         if len(features) != 5 or len(blocks) != 5:
-            raise ValueError(f"VGG has five blocks; features is {list(features)}, blocks is {list(blocks)}")
+            raise InputError(
+                f"--features is {list(features)} and --blocks is {list(blocks)}; VGG has five blocks, give five of each"
+            )
         self.out_channels = int(features[-1])
         layers: list[nn.Module] = []
         #: indices of the layers whose outputs are given
@@ -43,6 +50,8 @@ class VggEncoder(nn.Module):
             self.taken.append(len(layers) - 1)
             layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
         self.taken.append(len(layers) - 1)
+        #: pixels; the image is halved five times
+        self.smallest_side = 32
         #: the module whose activations saliency is drawn from
         self.last_features = f"features.{len(layers) - 2}"
         self.features = nn.Sequential(*layers)
@@ -53,7 +62,7 @@ class VggEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         if image.shape[2] < 32 or image.shape[3] < 32:
-            raise ValueError("VGG needs images of 32 pixels or more; change image_size")
+            raise InputError("VGG needs images of 32 pixels or more; change image_size")
         x = image.expand(-1, 3, -1, -1)
         levels: list[Tensor] = []
         for index, layer in enumerate(self.features):

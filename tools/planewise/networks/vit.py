@@ -51,11 +51,20 @@ class ViTEncoder(nn.Module):
         super().__init__()
         levels = int(patch_size).bit_length() - 1
         if patch_size < 2 or patch_size != 2**levels or image_size % patch_size:
-            raise ValueError(
-                f"patch_size is {patch_size}; it needs to be a power of two that divides image_size {image_size}"
+            raise InputError(
+                f"--patch_size is {patch_size}; it must be a power of two that divides --image_size {image_size}, give 8 or "
+                "16, and an image_size that is a multiple of it"
             )
         if num_layers < levels:
-            raise ValueError(f"num_layers is {num_layers}; patches of {patch_size} pixels need {levels} or more")
+            raise InputError(
+                f"--num_layers is {num_layers}; patches of {patch_size} pixels need {levels} or more, give "
+                f"--num_layers {levels} or a smaller --patch_size"
+            )
+        if hidden_size % num_heads:
+            raise InputError(
+                f"--hidden_size is {hidden_size}; it must be a multiple of --num_heads {num_heads}, give "
+                f"{hidden_size - hidden_size % num_heads + num_heads}"
+            )
         self.patch_size = patch_size
         self.side = image_size // patch_size
         self.out_channels = hidden_size
