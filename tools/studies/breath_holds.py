@@ -44,11 +44,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("work/breath_holds"), help="folder of phantoms")
     parser.add_argument("--exams", type=int, default=12, help="of each layout")
     parser.add_argument("--layouts", nargs="+", default=["dsbcc", "ukbb", "mnms2"], help="layouts with long-axis views")
-    parser.add_argument("--breath", nargs="+", type=float, default=[3.0, 1.5, 0.0], help="spread of shifts, mm")
+    parser.add_argument("--breath", nargs="+", type=float, default=[3.0, 1.5, 0.0], help="SD of the shifts, mm")
     parser.add_argument("--seed", type=int, default=91)
     parser.add_argument("--planes", action="store_true", help="plan 2ch and 4ch too, by the weights that ship")
     given = parser.parse_args()
-    print("| layout | spread of shifts | exams undone | before: median | 90 % | after: median | 90 % | largest |")
+    print("| layout | SD of shifts | exams corrected | before: median | 90 % | after: median | 90 % | largest |")
     print("|---|---|---|---|---|---|---|---|")
     rows = []
     for layout in given.layouts:
@@ -62,7 +62,7 @@ def main() -> None:
             print(f"{rows[-1][0]} {found.undone} of {given.exams} | {cells} |", flush=True)
     if given.planes:
         print(
-            "\n| layout | spread of shifts | planes | as it is: median | 90 % | shifts undone: median | 90 % | no plane |"
+            "\n| layout | SD of shifts | planes | as acquired: median | 90 % | shifts corrected: median | 90 % | no plane |"
         )
         print("|---|---|---|---|---|---|---|---|")
         for head, found in rows:
