@@ -128,8 +128,12 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     outcome = run("segment", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names")
     assert outcome.exit_code == 0, outcome.output
     # 36 voxels of 0.04 ml, and 64 of muscle
-    assert "LV: volume 1 ml (!)\n" in outcome.output and "myocardium: volume 3 ml, mass 3 g (!)" in outcome.output
-    for reason in ("LV volume of 1 ml is outside 5 to 640 ml (adults, with disease)", "no RV is found"):
+    assert "LV: volume 1 ml (!)\n" in outcome.output and "myocardium: volume 3 ml (!), mass 3 g (!)" in outcome.output
+    for reason in (
+        "this may be no heart: its mask holds 4 ml; a heart has 10 to 2500",
+        "LV volume of 1 ml is outside 5 to 640 ml (adults, with disease)",
+        "no RV is found",
+    ):
         assert f"  (!) {reason}" in outcome.output
         assert f"<li>(!) {reason}" in (tmp_path / "out/heart/index.html").read_text()
     assert "a doubt" in outcome.output and "nothing" not in outcome.output
@@ -149,14 +153,15 @@ def test_of_several_exams_one_that_cannot_be_read_costs_itself(command, runs, tm
         nibabel.save(nibabel.Nifti1Image(noise, affine), folder / f"{name}.nii.gz")
     (folder / "a.nii.gz").write_bytes(b"nothing of an image")
     weights = runs / (PLANS if command == "plan" else SEGMENTS)
-    outcome = run(command, folder, "-o", tmp_path / "out", "--weights", weights, "--device", "cpu")
+    common = ("--weights", weights, "--device", "cpu", "--min_obliquity", 0)  # noise has no orientation
+    outcome = run(command, folder, "-o", tmp_path / "out", *common)
     assert outcome.exit_code == 0, outcome.output
     hidden = exam_of({"image": str(folder / "b.nii.gz")})
     assert [page.parent.name for page in tmp_path.glob("out/*/index.html")] == [hidden]
     assert re.search(r"^Exam \w+ is left out \(1 of 2\): image: the volume cannot be read", outcome.output, re.M)
     assert outcome.output.count("left out") == 1 and f"Exam {hidden}, " in outcome.output
     (folder / "b.nii.gz").write_bytes(b"nothing of an image")
-    outcome = run(command, folder, "-o", tmp_path / "none", "--weights", weights, "--device", "cpu")
+    outcome = run(command, folder, "-o", tmp_path / "none", *common)
     assert outcome.exit_code == 1 and "none of the 2 inputs can be read" in outcome.output
 
 
@@ -170,7 +175,8 @@ def test_a_files_name_stays_out_of_what_is_made_of_it(command, phases, runs, tmp
     for phase in range(phases):
         nibabel.save(nibabel.Nifti1Image(noise, np.diag([2.0, 2.0, 10.0, 1.0])), hearts / f"Doe_Jane{phase}.nii.gz")
     given = hearts if phases > 1 else hearts / "Doe_Jane0.nii.gz"
-    weights = ("--weights", runs / (PLANS if command == "plan" else SEGMENTS), "--device", "cpu")
+    # noise has no orientation
+    weights = ("--weights", runs / (PLANS if command == "plan" else SEGMENTS), "--device", "cpu", "--min_obliquity", 0)
     outcome = run(command, given, "-o", tmp_path / "out", *weights)
     assert outcome.exit_code == 0, outcome.output
     pages = list((tmp_path / "out").glob("*/index.html"))
@@ -206,7 +212,7 @@ def test_a_plan_says_how_far_off_it_may_be_and_which_slices_disagree(tmp_path, m
 
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", planned)
     heart = tmp_path / "heart.nii.gz"
-    outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names")
+    outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names", "--min_obliquity", 0)
     assert outcome.exit_code == 0, outcome.output
     within = (
         "9 of 10 such planes lie within 5.6 deg and 1.7 mm of the right one (9 phantom exams); slices 1 and 3 disagree"
@@ -248,7 +254,7 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", planned)
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "load_stack", loaded)
     heart = tmp_path / "heart.nii.gz"
-    outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names")
+    outcome = run("plan", heart, "-o", tmp_path / "out", "--weights", heart, "--keep-names", "--min_obliquity", 0)
     assert outcome.exit_code == 0, outcome.output
     # 8 mm along a normal that is 30 degrees off: 6.9 mm
     assert "  2ch: plane, agreement 0.90; 30.0 deg and 6.9 mm from the plane that was acquired\n" in outcome.output
@@ -260,15 +266,15 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
 
 def test_of_two_phases_both_ventricles_are_measured_and_the_fuller_one_is_shown(tmp_path, monkeypatch):
     """End-diastole is the second file here; the right ventricle ejects another share than the left."""
-    # 100 voxels are 40 ml: 60 and 80 ml at end-diastole, 30 and 60 ml at end-systole
-    affine = np.diag([2.0, 2.0, 100.0, 1.0])
+    # 100 voxels of ten slices are 40 ml: 60 and 80 ml at end-diastole, 30 and 60 ml at end-systole
+    affine = np.diag([2.0, 2.0, 10.0, 1.0])
     sizes = {"ES": (75, 150, 250), "ED": (150, 200, 300)}
     masks, items = {}, []
     for number, (phase, (lv, rv, muscle)) in enumerate(sizes.items()):
         flat = np.zeros(30 * 30, dtype=np.uint8)
         flat[:lv], flat[lv : lv + rv], flat[lv + rv : lv + rv + muscle] = 3, 1, 2
-        masks[phase] = np.repeat(flat.reshape(30, 30, 1), 3, axis=2) * np.array([0, 1, 0], dtype=np.uint8)
-        image = np.full((30, 30, 3), 100.0 * (1 + number), dtype=np.float32)
+        masks[phase] = np.repeat(flat.reshape(30, 30, 1), 10, axis=2)
+        image = np.full((30, 30, 10), 100.0 * (1 + number), dtype=np.float32)
         nibabel.save(nibabel.Nifti1Image(image, affine), tmp_path / f"{phase}.nii.gz")
         items.append({"image": f"{phase}.nii.gz", "exam": "aaaa", "phase": phase})
     (tmp_path / "exams.json").write_text(json.dumps({"training": [], "validation": [], "test": items}))
@@ -323,7 +329,9 @@ def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, h
         return []
 
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", seen)
-    monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "stacks_in", lambda path, keep_names: [])
+    monkeypatch.setattr(
+        sys.modules["planewise.own_exams.plan_exams"], "stacks_in", lambda path, keep_names, min_obliquity: []
+    )
     weights = tmp_path / "weights.pt"
     weights.touch()
     run("plan", tmp_path, "-o", tmp_path / "out", "--weights", weights, "--heart", weights, *given)
@@ -369,6 +377,16 @@ def _until(is_so):
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("command", ["plan", "segment"])
+def test_what_is_no_short_axis_is_refused(command, real_data, tmp_path):
+    """A phantom of water, scanned straight axial, as DICOM."""
+    outcome = run(command, real_data / "phantom_philips", "-o", tmp_path / "out")
+    assert outcome.exit_code == 1 and not (tmp_path / "out").exists()
+    assert f"planewise {command}: no stack here can be the short axis of a heart; name the folder" in outcome.output
+    assert "it has fewer than 5 phases, so it is not a cine, nothing names a heart" in outcome.output
+    assert "--min_obliquity 0" in outcome.output
 
 
 @pytest.mark.parametrize("command", ["plan", "segment"])

@@ -117,7 +117,7 @@ def test_a_stack_along_the_body_is_no_short_axis(stack, turned, refused):
     """Slices turned out of the coronal plane by so many degrees, towards the axial one: exact heatmaps do not help."""
     image, heatmaps, *_ = stack
     locations = torch.linspace(0.9, 0.1, SLICES).expand(1, *SHAPE, SLICES)
-    angle = np.radians(turned)
+    angle = np.radians(-turned)  # the normal points to the front and down, as hearts do
     affine = torch.eye(4, dtype=torch.float64)
     affine[:3, 0] = 2 * torch.tensor([-1.0, 0, 0])
     affine[:3, 1] = 2.5 * torch.tensor([0, np.sin(angle), -np.cos(angle)])

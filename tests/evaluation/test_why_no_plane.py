@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from planewise.evaluation.why_no_plane import stack_obliquity, why_no_plane, why_no_short_axis
+from planewise.evaluation.why_no_plane import degrees_off_axis, stack_obliquity, why_no_plane, why_no_short_axis
 
 
 def affines(*degrees: float) -> torch.Tensor:
@@ -56,6 +56,21 @@ def test_what_is_oblique_enough(obliquity, limit):
 @pytest.mark.parametrize("obliquity", [14.999, math.nan])
 def test_what_is_not(obliquity):
     assert why_no_short_axis(obliquity, "axial", 15.0)
+
+
+@pytest.mark.parametrize(("turned", "degrees"), [(-45, 35.264), (0, 54.736), (45, 90.0), (135, 35.264)])
+def test_how_far_a_stack_lies_from_the_long_axis_of_hearts(turned, degrees):
+    """The normal points to the front and down, to the front, to the front and up; both of its signs are one stack."""
+    assert degrees_off_axis(affines(turned, turned, 10)) == pytest.approx(degrees, abs=1e-3)
+
+
+def test_slices_across_another_axis_than_the_hearts_are_no_short_axis():
+    assert why_no_short_axis(20.0, "axial", 15.0, 45.0) == why_no_short_axis(20.0, "axial", 0.0, 90.0) == []
+    (said,) = why_no_short_axis(20.0, "axial", 15.0, 61.3)
+    assert said.startswith("the slices' normal lies 61 deg from the long axis of hearts (left, front and down)")
+    assert said.endswith("use --min_obliquity 0")
+    (said,) = why_no_short_axis(10.0, "axial", 15.0, 61.3)
+    assert "oblique" in said, "one reason is enough"
 
 
 LIMITS = {"min_peak": 0.5, "min_agreement": 0.6, "max_residual": 12.0, "max_spread": 10.0}

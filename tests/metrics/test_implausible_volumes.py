@@ -107,11 +107,20 @@ def test_a_ventricle_lost_between_slices():
     assert flag.text == "RV is missing in slices 4 and 6 of 10, between slices that show it"
 
 
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [([2], "slice 3 of 10"), ([2, 3], "slices 3 and 4 of 10"), ([2, 3, 4, 6], "slices 3 to 5 and 7 of 10")],
+)
+def test_slices_in_words(missing, said):
+    (flag,) = implausible_volumes(hearts_of([90], rv_slices=[number not in (0, 9, *missing) for number in range(10)]))
+    assert f"RV is missing in {said}, between" in flag.text
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_ventricle_lost_long_before_the_other(first):
     end = [False, *[True] * 8, False] if first else [False, *[True] * 8, False][::-1]
     short = [False, *[True] * 5, *[False] * 4]
-    short, numbers = (short, "7, 8 and 9") if first else (short[::-1], "2, 3 and 4")
+    short, numbers = (short, "7 to 9") if first else (short[::-1], "2 to 4")
     assert flagged([90], lv_slices=end, rv_slices=short, distance=10.0) == []
     for settings, lost in (
         ({"lv_slices": end, "rv_slices": short}, "RV"),

@@ -3,11 +3,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
+import yaml
 from planewise.errors import InputError
+from planewise.evaluation.why_no_plane import SHORT_AXIS_OBLIQUITY
 from planewise.own_exams import heart_bundles
 from planewise.own_exams.heart_bundles import stacks_in
 from planewise.preprocessing.exam_name import exam_of
+from scipy.spatial.transform import Rotation
 
 
 def exam(name: str, slices: int) -> dict:
@@ -29,11 +34,59 @@ def test_a_single_slice_is_refused_before_anything_runs(found, said, monkeypatch
 
 
 def test_stacks_and_volumes_pass(monkeypatch):
-    found = [exam("aa", 6), {"image": "volume.nii.gz"}]
+    found = [exam("aa", 6), {"image": "volume.nii.gz"}]  # no such file: the bundle says so
     monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases: found)
     assert stacks_in(Path("folder"), keep_names=True) == found
     # a volume is called by its hash, a stack of DICOM files has one
     assert stacks_in(Path("folder")) == [found[0], found[1] | {"exam": exam_of(found[1])}]
+
+
+def volume(folder: Path, name: str, degrees: float) -> dict:
+    """Slices turned out of the axial plane by so much about each in-plane axis, towards the short axis of a heart."""
+    turn = Rotation.from_euler("xy", [degrees, degrees], degrees=True).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3] = turn * (-2, -2, 8)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), affine), folder / name)
+    return {"image": str(folder / name)}
+
+
+def test_what_cannot_be_a_short_axis_costs_itself(tmp_path, caplog):
+    """Degrees from axial; a file exactly along the axes may have lost its orientation."""
+    straight, leaning, heart = (
+        volume(tmp_path, f"{name}.nii.gz", degrees) for name, degrees in (("a", 0), ("b", 7), ("c", 40))
+    )
+    assert [item["image"] for item in stacks_in(tmp_path)] == [heart["image"]]
+    assert caplog.text.count("is no short axis of a heart and is left out") == 2
+    assert [item["image"] for item in stacks_in(tmp_path, straight=True)] == [straight["image"], heart["image"]]
+    assert len(stacks_in(tmp_path, min_obliquity=0)) == 3
+    # names are kept, and given to the bundle, which would take the others from the folder
+    assert stacks_in(tmp_path, keep_names=True) == [heart | {"exam": "c"}]
+    Path(heart["image"]).unlink()
+    with pytest.raises(InputError, match="no stack here can be the short axis of a heart") as refused:
+        stacks_in(tmp_path)
+    assert f"exam {exam_of(leaning)}: the slices lie 9.9 deg from axial" in str(refused.value)
+    assert "with --min_obliquity 0" in str(refused.value) and "b.nii.gz" not in str(refused.value)
+
+
+def test_a_heart_that_points_elsewhere_is_refused(tmp_path):
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xy", [40, -40], degrees=True).as_matrix() * (-2, -2, 8)
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), affine), tmp_path / "heart.nii.gz")
+    with pytest.raises(InputError, match="normal lies 65 deg from the long axis of hearts"):
+        stacks_in(tmp_path)
+
+
+def test_dicom_that_is_not_recognised_is_refused(monkeypatch):
+    found = [exam("aa", 6) | {"not_recognised": "no short-axis stack: nothing names a heart"}]
+    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases: found)
+    with pytest.raises(InputError, match="exam aa: no short-axis stack: nothing names a heart"):
+        stacks_in(Path("folder"))
+    assert stacks_in(Path("folder"), min_obliquity=0) == found
+
+
+def test_the_limit_is_the_planning_bundles():
+    config = heart_bundles.bundles_folder(None) / heart_bundles.PLANS / "configs/inference.yaml"
+    assert yaml.safe_load(config.read_text())["min_obliquity"] == SHORT_AXIS_OBLIQUITY
 
 
 @pytest.mark.parametrize(

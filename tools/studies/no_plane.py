@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import nibabel
 import numpy as np
+import torch
 from monai.bundle import ConfigParser
-from planewise.evaluation.why_no_plane import why_no_short_axis
+from planewise.evaluation.why_no_plane import degrees_off_axis, why_no_short_axis
 from planewise.own_exams.heart_bundles import PLANS, bundles_folder
 from planewise.own_exams.plans_of import plans_of
 from planewise.phantoms import KNEE_UNLABELLED, UNLABELLED, Exam, ImagePose, Recipe
@@ -44,6 +45,8 @@ class Planned(NamedTuple):
     kind: str
     obliquity: float
     """Degrees"""
+    off_axis: float
+    """Of their normal from the usual long axis, degrees"""
     no_plane: bool
     """No view has a plane, whatever the direction of the slices"""
 
@@ -63,7 +66,9 @@ def main() -> None:
     found = planned(given.out, kinds)
     for kind in dict.fromkeys(kinds.values()):
         of_kind = [each for each in found if each.kind == kind]
-        refused = sum(each.no_plane or bool(why_no_short_axis(each.obliquity, "", limit)) for each in of_kind)
+        refused = sum(
+            each.no_plane or bool(why_no_short_axis(each.obliquity, "", limit, each.off_axis)) for each in of_kind
+        )
         by_heatmaps = sum(each.no_plane for each in of_kind)
         least = min(each.obliquity for each in of_kind)
         print(f"| {kind} | {refused} of {len(of_kind)} | {by_heatmaps} | {least:.1f} deg |", flush=True)
@@ -98,10 +103,11 @@ def planned(folder: Path, kinds: Mapping[str, str]) -> list[Planned]:
         kinds: stem of each file that is planned to its kind.
     """
     plans = plans_of([{"image": str(folder / f"{name}.nii.gz")} for name in kinds], min_obliquity=0.0)
+    affines = [torch.from_numpy(nibabel.load(folder / f"{name}.nii.gz").affine) for name in kinds]
     verdicts = [{view["verdict"] for view in plan["views"].values()} for plan in plans]
     return [
-        Planned(kind, plan["obliquity_deg"], of_views == {"no plane"})
-        for kind, plan, of_views in zip(kinds.values(), plans, verdicts, strict=True)
+        Planned(kind, plan["obliquity_deg"], degrees_off_axis(affine[None]), of_views == {"no plane"})
+        for kind, plan, affine, of_views in zip(kinds.values(), plans, affines, verdicts, strict=True)
     ]
 
 

@@ -29,6 +29,16 @@ KeepNames = Annotated[
         help="Call results of NIfTI files by the files' names, which may be people's, in place of a hash.",
     ),
 ]
+MinObliquity = Annotated[
+    float | None,
+    # the bundle's name of it, since a refusal names it for both
+    typer.Option(
+        "--min_obliquity",
+        help="Refuse stacks nearer than this to axial, coronal or sagittal, degrees, and stacks that are not recognised as a "
+        "short axis; 0 takes all. Default: the bundle's.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU if there is one.", show_default=False)]
 
 

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from planewise.commands.own_exam import BundlesFolder, Device, ExamPath, KeepNames, OutputFolder, show_pages
+from planewise.commands.own_exam import (
+    BundlesFolder,
+    Device,
+    ExamPath,
+    KeepNames,
+    MinObliquity,
+    OutputFolder,
+    show_pages,
+)
 
 
 def plan(
@@ -21,15 +29,7 @@ def plan(
         Path | None,
         typer.Option(help="The same for the heart that the page shows. Default: what ships.", show_default=False),
     ] = None,
-    min_obliquity: Annotated[
-        float | None,
-        # the bundle's name of it, since a refusal names it for both
-        typer.Option(
-            "--min_obliquity",
-            help="Refuse stacks nearer than this to axial, coronal or sagittal, degrees; 0 takes all. Default: the bundle's.",
-            show_default=False,
-        ),
-    ] = None,
+    min_obliquity: MinObliquity = None,
     keep_names: KeepNames = False,
     bundles: BundlesFolder = None,
     device: Device = None,
@@ -43,8 +43,9 @@ def plan(
 
     Where the exam has those views, the page says how far the plan is from them. With the weights that ship, every plane has
     bounds that 9 of 10 such planes kept on phantoms. Slices that disagree with a plane are named. A plan that is not to be
-    trusted is "no plane", with the reason. So is a plan of slices that lie along the body, since a short axis does not; if a
-    file's header has lost its orientation, give --min_obliquity 0. Research software: not for clinical use.
+    trusted is "no plane", with the reason. What cannot be a short axis is refused: slices that lie along the body or far from
+    the heart's long axis, and DICOM files that are not recognised; if a file's header has lost its orientation, give
+    --min_obliquity 0. Research software: not for clinical use.
 
     The same numbers: python -m monai.bundle run --config_file configs/inference.yaml in bundles/pretext_cardiac_multitask.
     """

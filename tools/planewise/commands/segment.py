@@ -11,7 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from planewise.commands.own_exam import BundlesFolder, Device, KeepNames, OutputFolder, show_pages
+from planewise.commands.own_exam import (
+    BundlesFolder,
+    Device,
+    KeepNames,
+    MinObliquity,
+    OutputFolder,
+    show_pages,
+)
 from planewise.commands.terminal import progress_bar, refusals
 from planewise.exams.words import count_of
 
@@ -34,6 +41,7 @@ def segment(
         Path | None,
         typer.Option(help="A run's folder, or a checkpoint. Default: what ships.", show_default=False),
     ] = None,
+    min_obliquity: MinObliquity = None,
     keep_names: KeepNames = False,
     bundles: BundlesFolder = None,
     device: Device = None,
@@ -48,7 +56,8 @@ def segment(
 
     End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Numbers that cannot be
     right are marked (!), with the reason: stroke volumes of left and right that differ, volumes no adult has, a ventricle
-    lost in some slices, a curve with jumps, end-systole after the heart fills. Research software: not for clinical use.
+    lost in some slices, a curve with jumps, end-systole after the heart fills. What cannot be a short axis is refused, as
+    `planewise plan` does it. Research software: not for clinical use.
 
     Of a DATALIST it segments every exam of every section, and writes into OUT:
 
@@ -67,7 +76,15 @@ def segment(
     def make():
         from planewise.own_exams import segment_exams  # here: it imports MONAI, and --help should not wait
 
-        return segment_exams(exam, output, weights=weights, keep_names=keep_names, bundles=bundles, device=device)
+        return segment_exams(
+            exam,
+            output,
+            weights=weights,
+            min_obliquity=min_obliquity,
+            keep_names=keep_names,
+            bundles=bundles,
+            device=device,
+        )
 
     show_pages("segment", "segmenting", make)
 

@@ -12,7 +12,12 @@ from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
 from planewise.evaluation.plane_bounds import checked_bounds
-from planewise.evaluation.why_no_plane import stack_obliquity, why_no_plane, why_no_short_axis
+from planewise.evaluation.why_no_plane import (
+    degrees_off_axis,
+    stack_obliquity,
+    why_no_plane,
+    why_no_short_axis,
+)
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values
@@ -47,8 +52,8 @@ class PlanViewsd(Transform):
             for the linear mapping. None does not ask.
         max_residual: distance of the slices' lines from the common plane, mm.
         max_spread: angle of the slices' lines with the common plane's, degrees.
-        min_obliquity: a stack nearer than this to an axial, coronal or sagittal one has no planes, degrees. For stacks that
-            lie oblique in the body, as a heart's short axis does; 0 does not ask.
+        min_obliquity: a stack nearer than this to an axial, coronal or sagittal one has no planes, degrees, nor has one
+            whose normal is far from the long axis of hearts (`why_no_short_axis`). 0 does not ask.
         max_slice_distance: a slice whose line is farther from the common plane disagrees with it, mm; root mean square
             within 40 mm of the heart.
         plane_bounds: how far off the planes of these weights may be: ``measured_on``, and for each view
@@ -103,7 +108,7 @@ class PlanViewsd(Transform):
         plan["bounds_measured_on"] = self.measured_on
         obliquity, across = stack_obliquity(affines)
         plan["obliquity_deg"] = round(obliquity, 2)
-        reasons = why_no_short_axis(obliquity, across, self.min_obliquity)
+        reasons = why_no_short_axis(obliquity, across, self.min_obliquity, degrees_off_axis(affines))
         if self.location:
             plan["locations"] = [round(float(value), 4) for value in prediction[-1, 0, 0]]
             order = location_order(prediction[-1, 0, 0], self.mapping)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from planewise.exams.identity import hashed, load_salt
 from planewise.exams.scan import scan_folder
 from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -84,6 +87,9 @@ def find_stacks(
     if anatomy.whole:
         chosen.sort(key=lambda stack: -len(stack.slices))
     recognised = [stack for stack in chosen if stack.flag is None]
+    if recognised:
+        for exam, flag in {stack.exam: stack.flag for stack in chosen if stack.flag is not None}.items():
+            logger.warning("exam %s has no %s stack and is left out: %s", exam, anatomy.called, flag)
     return recognised or chosen
 
 

@@ -127,14 +127,24 @@ def _lost_slices(found: HeartVolumes) -> Iterator[Flag]:
             for beyond in (others[others < own[0]], others[others > own[-1]]):
                 lost = len(beyond) * found.slice_distance
                 if lost > ENDS_APART:
-                    text = f"{name} is missing in {_slices(beyond.tolist(), count)}, although these {lost:.0f} mm show the {other}"
+                    which = _slices(beyond.tolist(), count)
+                    text = f"{name} is missing in {which}, although these {lost:.0f} mm show the {other}"
                     yield Flag((name,), "volume", phase, text)
 
 
 def _slices(numbers: Sequence[int], count: int) -> str:
-    """Slices in words, counted from 1."""
-    which = [str(number + 1) for number in numbers]
-    named = f"slice {which[0]}" if len(which) == 1 else f"slices {', '.join(which[:-1])} and {which[-1]}"
+    """Slices in words, counted from 1, three or more in a row as a range."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    which = [
+        part for run in runs for part in ([f"{run[0] + 1} to {run[-1] + 1}"] if len(run) > 2 else [n + 1 for n in run])
+    ]
+    *before, last = map(str, which)
+    named = f"slices {', '.join(before)} and {last}" if before else f"slice{'s' * (len(numbers) > 1)} {last}"
     return f"{named} of {count}"
 
 

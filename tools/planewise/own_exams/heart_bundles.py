@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +22,27 @@ from planewise.data import find_inputs
 from planewise.data.readable_items import left_out
 from planewise.errors import InputError
 from planewise.evaluation.plan_views import slice_affines
+from planewise.evaluation.why_no_plane import (
+    SHORT_AXIS_OBLIQUITY,
+    degrees_off_axis,
+    stack_obliquity,
+    why_no_short_axis,
+)
 from planewise.preprocessing import LoadStackd
-from planewise.preprocessing.exam_name import exam_of, loaded_name
+from planewise.preprocessing.exam_name import exam_of, loaded_name, volume_name
 from planewise.reports.exam_page import ShownExam, exam_page
+from planewise.unreadable import UNREADABLE
 from planewise.whole_files import written_whole
+
+logger = logging.getLogger(__name__)
 
 PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
 #: Label values of the segmentation bundle.
 STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
+#: A file whose axes are the body's to this many degrees may have lost its orientation.
+_NO_ORIENTATION = 0.01
+#: Exams that a refusal names.
+_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -84,16 +98,27 @@ class LoadedStack:
     acquired: Mapping[str, Mapping[str, Sequence[float]]]
 
 
-def stacks_in(path: Path, phases: str = "ed", keep_names: bool = False) -> list[dict[str, Any]]:
-    """The stacks of a folder, a volume or a datalist, as of `find_inputs`.
+def stacks_in(
+    path: Path,
+    phases: str = "ed",
+    keep_names: bool = False,
+    min_obliquity: float | None = None,
+    straight: bool = False,
+) -> list[dict[str, Any]]:
+    """The stacks of a folder, a volume or a datalist, as of `find_inputs`, that may be a heart's short axis.
+
+    Of several volumes those that cannot be are left out, and the log names them with the reason.
 
     Args:
         phases: as of `find_inputs`.
         keep_names: call a person's own volume by its file's name, which may be the person's; False calls it by its hash, as
             a DICOM exam is.
+        min_obliquity: degrees, as of `why_no_short_axis`; None takes `SHORT_AXIS_OBLIQUITY`, 0 takes any stack.
+        straight: whether volumes pass that lie exactly along the axes: files without an orientation (ACDC) do.
 
     Raises:
-        InputError: there is none, or one of a single slice, of which nothing can be planned or measured.
+        InputError: there is none, or one of a single slice, of which nothing can be planned or measured, or none that may
+            be a short axis.
     """
     found = find_inputs(path, phases)
     single = {item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1}
@@ -104,7 +129,41 @@ def stacks_in(path: Path, phases: str = "ed", keep_names: bool = False) -> list[
             f"{which} no stack, only single slices; planes and volumes come from three short-axis slices or more. Name a "
             "folder that holds such a stack, or leave these exams out"
         )
-    return found if keep_names else [{**item, "exam": exam_of(item)} for item in found]
+    limit = SHORT_AXIS_OBLIQUITY if min_obliquity is None else min_obliquity
+    refused = {exam_of(item): why for item in found if (why := _why_no_exam(item, limit, straight))}
+    if refused and all(exam_of(item) in refused for item in found):
+        reasons = "".join(f"\n  exam {exam}: {why}" for exam, why in list(refused.items())[:_NAMED])
+        more = f"\n  and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        raise InputError(
+            "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series, or take "
+            f"what is there all the same with --min_obliquity 0{reasons}{more}"
+        )
+    for exam, why in refused.items():
+        logger.warning("exam %s is no short axis of a heart and is left out: %s", exam, why)
+    kept = [item for item in found if exam_of(item) not in refused]
+    if not keep_names:
+        return [{**item, "exam": exam_of(item)} for item in kept]
+    # those that are left out share the folder, so the bundle is given names of the rest
+    return [{**item, "exam": volume_name(item)} for item in kept] if refused else kept
+
+
+def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) -> str:
+    """Why a stack cannot be a heart's short axis; empty if it may be one, or if its file cannot be read."""
+    if min_obliquity <= 0:
+        return ""
+    if "not_recognised" in item:
+        return str(item["not_recognised"])
+    if isinstance(item["image"], list):  # of DICOM files, recognised by their geometry and names
+        return ""
+    try:
+        affine = torch.from_numpy(np.asarray(nib.load(item["image"]).affine, dtype=np.float64))
+        obliquity, across = stack_obliquity(affine[None])
+        off_axis = degrees_off_axis(affine[None])
+    except UNREADABLE:
+        return ""  # the bundle says so
+    if straight and obliquity < _NO_ORIENTATION:
+        return ""
+    return "; ".join(why_no_short_axis(obliquity, across, min_obliquity, off_axis))
 
 
 @contextmanager

@@ -52,19 +52,19 @@ def plan_exams(
         path: folder of DICOM files, or a volume.
         output: folder.
         weights, heart: weights of the two bundles; None takes those that ship.
-        min_obliquity: as of `planewise.evaluation.PlanViewsd`; None takes the planning bundle's.
+        min_obliquity: as of `stacks_in` and `planewise.evaluation.PlanViewsd`; None takes the planning bundle's.
         keep_names: as of `stacks_in`.
         bundles: folder of the bundles; None takes the clone's.
         device: None takes the bundles' own choice.
 
     Raises:
-        InputError: there are no weights, no exam can be read, or what a bundle refuses.
+        InputError: there are no weights, no exam can be read or may be a short axis, or what a bundle refuses.
     """
     keep_quiet()
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
     plans = needed_weights(folder / PLANS, weights)
     segments = weights_of(folder / SEGMENTS, heart)
-    stacks = stacks_in(path, keep_names=keep_names)
+    stacks = stacks_in(path, keep_names=keep_names, min_obliquity=min_obliquity)
     asked = {PLANS: {"weights": plans, "min_obliquity": min_obliquity}}
     if segments is not None:
         asked[SEGMENTS] = {"weights": segments}

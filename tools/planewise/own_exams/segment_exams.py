@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from planewise.data.hearts import heart_problem
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
 from planewise.exams.words import count_of
@@ -36,6 +37,7 @@ from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import write_csv, write_json
 
 VENTRICLES = ("LV", "RV")
+ALL = tuple(STRUCTURES.values())
 
 
 def segment_exams(
@@ -43,6 +45,7 @@ def segment_exams(
     output: Path,
     *,
     weights: Path | None = None,
+    min_obliquity: float | None = None,
     keep_names: bool = False,
     bundles: Path | None = None,
     device: str | None = None,
@@ -55,17 +58,17 @@ def segment_exams(
         path: folder of DICOM files, or a volume.
         output: folder.
         weights: None takes those that ship.
-        keep_names: as of `stacks_in`.
+        min_obliquity, keep_names: as of `stacks_in`.
         bundles: folder of the bundles; None takes the clone's.
         device: None takes the bundle's own choice.
 
     Raises:
-        InputError: there are no weights, no exam can be read, or what the bundle refuses.
+        InputError: there are no weights, no exam can be read or may be a short axis, or what the bundle refuses.
     """
     keep_quiet()
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
     used = needed_weights(folder / SEGMENTS, weights)
-    stacks = stacks_in(path, "all", keep_names)
+    stacks = stacks_in(path, "all", keep_names, min_obliquity, straight=True)
     masks = output / "masks"
     with asked_for(stacks, path) as input:
         settings = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
@@ -78,7 +81,16 @@ def segment_exams(
         names = [volume_name(item) for item in items]
         labels, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
         found = heart_volumes(labels, affines, STRUCTURES)
-        flags = implausible_volumes(found)
+        heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
+        problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
+        flags = [
+            *(
+                [Flag(ALL, "volume", found.end_diastole, f"this may be no heart: its mask {problem}")]
+                if problem
+                else []
+            ),
+            *implausible_volumes(found),
+        ]
         reasons = _shown_reasons(found, flags)
         header, rows = _rows(found, flags)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
@@ -188,7 +200,7 @@ def _rows(found: HeartVolumes, flags: Sequence[Flag]) -> tuple[list[str], list[l
             else ["-"] * 3
         )
         rows.append([*row, "-"])
-    muscle = text(found.volumes["myocardium"][diastole], 0, " ml")
+    muscle = number(found.volumes["myocardium"][diastole], " ml", "myocardium", "volume", diastole)
     rows.append(["myocardium", muscle, "-", "-", "-", number(found.mass, " g", "myocardium", "mass", diastole)])
     first = "end-diastole" if several else "volume"
     return ["structure", first, "end-systole", "stroke volume", "ejection fraction", "mass"], rows
