@@ -13,6 +13,7 @@ from planewise.exams import refusals
 from typer.testing import CliRunner
 
 from tests.exams.conftest import flawed, sound_phantom, usual_exam, write_usual_exam  # noqa: F401  (fixtures)
+from tests.exams.files import write_image
 from tests.exams.knees import PD, write_knee, write_mrnet
 from tests.exams.test_volumes import write_acdc
 
@@ -34,6 +35,13 @@ def test_it_prints_a_table_and_writes_the_datalist(usual_exam, tmp_path):  # noq
     assert re.search(r"42 files in .* files/s\), 1 exam\.", outcome.output)
     assert "Items: 30 training, 0 validation, 0 test." in outcome.output
     assert "Sections: by a hash of the patient: 1 0 0, seed 0." in outcome.output
+
+
+def test_a_terminal_does_not_obey_a_file(usual_exam, tmp_path):  # noqa: F811
+    write_image(usual_exam / "\x1b[31mred\nline[bold].dcm", (0, 0, 0), (1, 0, 0), (0, 1, 0), SamplesPerPixel=3)
+    outcome = run(usual_exam, "-o", tmp_path / "list.json")
+    assert outcome.exit_code == 0, outcome.output
+    assert "\x1b" not in outcome.output and r"\x1b[31mred" in outcome.output and "line[bold].dcm" in outcome.output
 
 
 def test_any_organ_lists_every_stack_and_what_is_left(usual_exam, tmp_path):  # noqa: F811

@@ -119,6 +119,12 @@ def test_truncated_compressed_file(tmp_path):
         ({"SOPClassUID": SecondaryCaptureImageStorage}, refusals.CAPTURE),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, refusals.CAPTURE),
         ({"SOPClassUID": CTImageStorage, "Modality": "CT"}, "not MR (CT)"),
+        ({"SOPClassUID": CTImageStorage, "Modality": "DOE^JANE"}, "not MR (another modality)"),
+        (
+            {"SOPClassUID": "1.2.840.10008.5.1.4.1\x1b[2J"},
+            "of MR, but no image that can be used (a UID that DICOM does not know)",
+        ),
+        ({"PixelSpacing": [100, 100]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"BurnedInAnnotation": "YES"}, refusals.BURNT_IN),
         ({"SamplesPerPixel": 3}, refusals.COLOUR),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, refusals.MOSAIC),

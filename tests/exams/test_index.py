@@ -169,6 +169,19 @@ def test_two_frames_of_reference_are_not_related(flawed):
     assert any("have no 2ch plane" in warning or "has no 2ch plane" in warning for warning in result.warnings)
 
 
+def test_a_series_that_lies_in_two_studies_is_said(usual_exam):
+    """As after an anonymisation that draws identifiers anew for each file."""
+    (whole,) = index_folder(usual_exam).datalist["exams"].values()
+    assert not any("studies" in note for note in whole["left_out"])
+    for path in list(usual_exam.rglob("*.dcm"))[::2]:
+        header = pydicom.dcmread(path)
+        header.StudyInstanceUID = "1.2.3.4"
+        header.save_as(path)
+    exams = index_folder(usual_exam).datalist["exams"].values()
+    assert len(exams) == 2
+    assert all(any(note.startswith("a series lies in 2 studies") for note in exam["left_out"]) for exam in exams)
+
+
 def test_a_repeated_slice_comes_from_the_last_series(flawed):
     root = flawed("repeated_slice")
     used = {Path(item["image"]).parent.name for item in items_of(index_folder(root))}

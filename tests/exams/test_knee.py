@@ -175,12 +175,12 @@ def test_a_slice_of_another_spacing_is_left_out_and_said(tmp_path):
     write_knee(tmp_path)
     path = tmp_path / "SAG_T2_FS/IM-0004-0007.dcm"
     header = pydicom.dcmread(path)
-    header.PixelSpacing = [7.1, 7.1]
+    header.PixelSpacing = [7.0, 7.1]  # between rows, between columns
     header.save_as(path)
     result = index(tmp_path)
     assert len(items_of(result)) == 14
     (said,) = only_exam(result)["left_out"]
-    assert said.startswith("1 slice like the sagittal stack, but with pixels of 7.10 mm instead of 7.00 mm")
+    assert said.startswith("1 slice like the sagittal stack, but with pixels of 7.1 x 7 mm instead of 7 x 7 mm")
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.3])

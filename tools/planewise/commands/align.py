@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from planewise.commands.terminal import progress_bar, refusals
+from planewise.commands.terminal import literal, progress_bar, refusals
 from planewise.errors import InputError
 from planewise.exams.words import count_of
 
@@ -59,9 +58,9 @@ def align(
             reasons[exam.why_not].append(exam.exam)
     for reason, names in reasons.items():
         which = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        console.print(f"[yellow]left as it is:[/] {which}. {escape(reason)}", soft_wrap=True)
+        console.print(f"[yellow]left as it is:[/] {which}. {literal(reason)}", soft_wrap=True)
     console.print(
-        f"Shifts of {len(undone)} of {count_of(len(found), 'exam')} undone. Wrote {escape(str(written))}. It holds paths: "
+        f"Shifts of {len(undone)} of {count_of(len(found), 'exam')} undone. Wrote {literal(str(written))}. It holds paths: "
         "keep it on this machine.",
         soft_wrap=True,
     )

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from planewise.commands.terminal import refusals
+from planewise.commands.terminal import literal, refusals
 from planewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,11 +62,11 @@ def check(
 
         for folder in folders:
             if len(folders) > 1:
-                console.print(f"[bold]{escape(str(folder))}[/]")
+                console.print(f"[bold]{literal(str(folder))}[/]")
             found[folder.resolve().name] = _check(console, folder, weights, overrides)
         if page is not None:
             _write(page, checks_page(found, "planewise check BUNDLE... --page FILE"))
-            console.print(f"Wrote {escape(str(page))}", soft_wrap=True)
+            console.print(f"Wrote {literal(str(page))}", soft_wrap=True)
     if any(finding.status == "FAIL" for findings in found.values() for finding in findings):
         raise typer.Exit(1)
 
@@ -79,9 +78,9 @@ def _check(console: Console, folder: Path, weights: Path | None, overrides: Sequ
     findings = []
     for finding in check_bundle(folder, weights, overrides):
         findings.append(finding)
-        detail = f": {escape(finding.detail)}" if finding.detail else ""
+        detail = f": {literal(finding.detail)}" if finding.detail else ""
         colour = _COLOURS[finding.status]
-        console.print(f"[{colour}]{finding.status:7}[/] {escape(finding.name)}{detail}", soft_wrap=True)
+        console.print(f"[{colour}]{finding.status:7}[/] {literal(finding.name)}{detail}", soft_wrap=True)
     counts = Counter(finding.status for finding in findings)
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
     return findings

@@ -11,10 +11,9 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from planewise.commands.terminal import progress_bar, refusals
+from planewise.commands.terminal import literal, progress_bar, refusals
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
 
@@ -173,7 +172,8 @@ def index(
     _print_rest(result, written, console)
     if result.folders:
         console.print(
-            f"Wrote {escape(str(folders_table(written)))}: which folder a hash stands for; private too.", soft_wrap=True
+            f"Wrote {literal(str(folders_table(written)))}: which folder a hash stands for; private too.",
+            soft_wrap=True,
         )
 
 
@@ -234,7 +234,7 @@ def _reason_table(reasons: dict[str, list[str]]) -> Table:
     table.add_column("why")
     for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
         shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        table.add_row(shown, escape(reason))
+        table.add_row(shown, literal(reason))
     return table
 
 
@@ -287,14 +287,14 @@ def _print_rest(result, written: Path, console: Console) -> None:
         for name in ("files", "why", "for example"):
             table.add_column(name, overflow="fold")
         for reason, (count, example) in result.skipped.items():
-            table.add_row(str(count), escape(reason), escape(example))
+            table.add_row(str(count), literal(reason), literal(example))
         console.print(table)
     if result.unmatched:
         table = Table(title="labels that were not used", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for name in ("label", "why"):
             table.add_column(name, overflow="fold")
         for name, reason in result.unmatched:
-            table.add_row(escape(name), escape(reason))
+            table.add_row(literal(name), literal(reason))
         console.print(table)
     speed = result.files / max(result.seconds, 1e-9)
     exams = count_of(len(result.datalist["exams"]), "exam")
@@ -302,9 +302,9 @@ def _print_rest(result, written: Path, console: Console) -> None:
     counts = ", ".join(f"{len(result.datalist[section])} {section}" for section in SECTIONS)
     labelled = sum("label" in item for section in SECTIONS for item in result.datalist[section])
     console.print(f"Items: {counts}" + (f"; {labelled} with a mask." if labelled else "."))
-    console.print(f"Sections: {escape(result.division)}.", soft_wrap=True)
+    console.print(f"Sections: {literal(result.division)}.", soft_wrap=True)
     for text in _label_counts(result.datalist):
         console.print(text)
     for warning in result.warnings:
-        console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
-    console.print(f"Wrote {escape(str(written))}. It holds paths: keep it on this machine.", soft_wrap=True)
+        console.print(f"[yellow]note:[/] {literal(warning)}", soft_wrap=True)
+    console.print(f"Wrote {literal(str(written))}. It holds paths: keep it on this machine.", soft_wrap=True)

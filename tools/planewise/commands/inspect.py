@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from planewise.commands.terminal import refusals
+from planewise.commands.terminal import literal, refusals
 from planewise.errors import InputError
 from planewise.whole_files import written_whole
 
@@ -52,4 +51,4 @@ def inspect(
                 figure.savefig(part, format=written.suffix.removeprefix("."), dpi=110, facecolor=figure.get_facecolor())
             except ValueError as error:
                 raise InputError(f"{written} cannot be written ({error})") from None
-    console.print(f"Wrote {escape(str(written))}", soft_wrap=True)
+    console.print(f"Wrote {literal(str(written))}", soft_wrap=True)

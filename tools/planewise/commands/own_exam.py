@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from planewise.commands.terminal import refusals
+from planewise.commands.terminal import literal, refusals
 from planewise.reports.research_only import RESEARCH_ONLY
 
 if TYPE_CHECKING:
@@ -56,6 +55,6 @@ def show_pages(command: str, doing: str, make: Callable[[], Sequence[MadePage]])
             done = make()
         for made in done:
             for line in made.lines:
-                console.print(escape(line), soft_wrap=True, highlight=False)
-            console.print(f"Wrote {escape(str(made.page))}", soft_wrap=True, highlight=False)
+                console.print(literal(line), soft_wrap=True, highlight=False)
+            console.print(f"Wrote {literal(str(made.page))}", soft_wrap=True, highlight=False)
         console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from planewise.commands.terminal import refusals
+from planewise.commands.terminal import literal, refusals
 from planewise.errors import InputError
 
 
@@ -64,9 +63,9 @@ def package(
             data=data,
             torchscript=torchscript,
             zoo_url=url,
-            say=lambda line: console.print(escape(line), soft_wrap=True, highlight=False),
+            say=lambda line: console.print(literal(line), soft_wrap=True, highlight=False),
         )
     size = done.zip.stat().st_size / 1e6
-    console.print(f"Wrote {escape(str(done.folder))} and {escape(done.zip.name)} ({size:.1f} MB).", soft_wrap=True)
+    console.print(f"Wrote {literal(str(done.folder))} and {literal(done.zip.name)} ({size:.1f} MB).", soft_wrap=True)
     if done.large:
-        console.print(f"To be put at {escape(str(url))}: the files in {escape(str(done.large))}.", soft_wrap=True)
+        console.print(f"To be put at {literal(str(url))}: the files in {literal(str(done.large))}.", soft_wrap=True)

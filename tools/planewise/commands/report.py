@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from planewise.commands.terminal import refusals
+from planewise.commands.terminal import literal, refusals
 
 
 def report(
@@ -38,10 +37,10 @@ def report(
     console = Console(width=None if sys.stdout.isatty() else 160)
     for table in tables:
         grid = Table(
-            *map(escape, table.header), title=escape(table.title), title_justify="left", box=None, pad_edge=False
+            *map(literal, table.header), title=literal(table.title), title_justify="left", box=None, pad_edge=False
         )
         for row in table.rows:
-            grid.add_row(*map(escape, row.cells), style="dim" if row.published else "")
+            grid.add_row(*map(literal, row.cells), style="dim" if row.published else "")
         console.print(grid)
         console.print()
-    console.print(f"Wrote {escape(str(output))}", soft_wrap=True)
+    console.print(f"Wrote {literal(str(output))}", soft_wrap=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from planewise.commands.own_exam import (
@@ -19,7 +18,7 @@ from planewise.commands.own_exam import (
     OutputFolder,
     show_pages,
 )
-from planewise.commands.terminal import progress_bar, refusals
+from planewise.commands.terminal import literal, progress_bar, refusals
 from planewise.exams.words import count_of
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def _segment_datalist(
 def _print(done: SegmentedDatalist, console: Console) -> None:
     remarks = [line for line in done.said if line.startswith("exam ")]
     for line in [line for line in done.said if line not in remarks] + remarks[:_MOST_REMARKS]:
-        console.print(f"{escape(line[:1].upper() + line[1:])}.", soft_wrap=True, highlight=False)
+        console.print(f"{literal(line[:1].upper() + line[1:])}.", soft_wrap=True, highlight=False)
     if len(remarks) > _MOST_REMARKS:
         console.print(f"... and {count_of(len(remarks) - _MOST_REMARKS, 'remark')} more.")
     if done.left_out:
@@ -119,12 +118,12 @@ def _print(done: SegmentedDatalist, console: Console) -> None:
         table.add_column("exam", no_wrap=True)
         table.add_column("why", overflow="fold")
         for exam, why in done.left_out.items():
-            table.add_row(exam, escape(why))
+            table.add_row(exam, literal(why))
         console.print(table)
     earlier = f", {done.kept} of them by an earlier run" if done.kept else ""
     console.print(
         f"{count_of(done.images, 'image')} segmented{earlier}. {count_of(done.exams, 'exam')} with masks, "
         f"{len(done.left_out)} without."
     )
-    console.print(f"Look at the pictures in {escape(str(done.masks))} before you train on them.", soft_wrap=True)
-    console.print(f"Wrote {escape(str(done.datalist))}. It holds paths: keep it on this machine.", soft_wrap=True)
+    console.print(f"Look at the pictures in {literal(str(done.masks))} before you train on them.", soft_wrap=True)
+    console.print(f"Wrote {literal(str(done.datalist))}. It holds paths: keep it on this machine.", soft_wrap=True)

@@ -13,6 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from planewise.errors import InputError
 
 
+def literal(text: str) -> str:
+    """Text that comes from files, for rich: no markup, and control characters, which a terminal obeys, as escapes."""
+    plain = (sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text)
+    return escape("".join(plain))
+
+
 @contextmanager
 def refusals(command: str) -> Iterator[None]:
     """Print on the error stream what is wrong with the input, and end the command.
@@ -23,7 +29,7 @@ def refusals(command: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        Console(stderr=True).print(f"[bold red]planewise {command}:[/] {escape(str(error))}", soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]planewise {command}:[/] {literal(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
 
 

@@ -120,9 +120,10 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
         raise Refused(NOT_DICOM) from None
     except EOFError:
         raise Refused(TRUNCATED) from None
-    except (OSError, PermissionError) as error:
-        raise Refused(f"cannot be opened ({error.strerror or type(error).__name__})") from None
-    except Exception as error:  # a header can be wrong in any way; one file must not stop a hundred thousand
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:  # pydicom raises one of its own for a broken header
+            raise Refused(f"cannot be opened ({error.strerror})") from None
+        # a header can be wrong in any way; one file must not stop a hundred thousand
         raise Refused(f"{DAMAGED} ({type(error).__name__})") from None
 
 

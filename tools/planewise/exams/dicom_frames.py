@@ -22,10 +22,10 @@ from planewise.exams.refusals import (
 )
 from planewise.exams.words import natural_order
 
-#: Smallest pixel spacing, largest pixel spacing and slice thickness, and largest coordinate of a position (mm). Clinical
-#: pixels are 0.1 mm and more, a thick slab is 300 mm and no scanner's table is 10 m long; what is beyond is a broken header,
-#: and would spoil the whole exam's geometry.
-SMALLEST_SPACING, LARGEST_STEP, FARTHEST = 0.02, 1000.0, 10_000.0
+#: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm). Clinical pixels
+#: have 0.1 to 10 mm, a thick slab is 300 mm and no scanner's table is 10 m long; what is beyond is a broken header, and would
+#: spoil the whole exam's geometry.
+SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
 #: ScanOptions that mean fat suppression: FS is DICOM's own term, the others are what manufacturers write.
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
 #: Enhanced files say in one word what classic ones say in ScanningSequence.
@@ -179,7 +179,7 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
 
     Raises:
         Refused: one of them is missing, they are not a rotation and a spacing above zero, or they lie beyond
-            `SMALLEST_SPACING`, `LARGEST_STEP` and `FARTHEST`.
+            `SMALLEST_SPACING`, `LARGEST_SPACING`, `THICKEST` and `FARTHEST`.
     """
     if position is None or orientation is None or len(values_of(position)) != 3 or len(values_of(orientation)) != 6:
         raise Refused(NO_POSITION)
@@ -198,7 +198,8 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
     depth = 1.0 if thick is None else thick
     if (
         min(between_rows, between_columns) < SMALLEST_SPACING
-        or max(between_rows, between_columns, depth) > LARGEST_STEP
+        or max(between_rows, between_columns) > LARGEST_SPACING
+        or depth > THICKEST
         or max(map(abs, origin)) > FARTHEST
     ):
         raise Refused(IMPOSSIBLE_GEOMETRY)

@@ -43,7 +43,7 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
     references = defaultdict(int)
     for study, patient, _ in exams:
         references[study, patient] += 1
-    grouped = []
+    grouped, studies_of = [], _studies_of_series(exams)
     for (study, patient, reference), members in exams.items():
         notes = []
         if not reference:
@@ -54,6 +54,11 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
         if (count := references[study, patient]) > 1:
             notes.append(
                 f"the study has {count} frames of reference (the patient was moved): each is an exam of its own"
+            )
+        torn = max(len(studies_of[_series_of(frame)]) for frame in members)
+        if torn > 1:
+            notes.append(
+                f"a series lies in {torn} studies by its headers, each an exam of its own: was it anonymised file by file?"
             )
         members, copies = _drop_copies(members)
         if copies:
@@ -68,6 +73,21 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
             )
         )
     return sorted(grouped, key=lambda exam: (natural_order(str(exam.folder)), exam.key))
+
+
+def _series_of(frame: Frame) -> tuple[str, str, str] | None:
+    """What images of one study alone have in common; None where the header does not say."""
+    named = (frame.patient, frame.frame_of_reference, frame.series)
+    return named if frame.frame_of_reference and frame.series else None
+
+
+def _studies_of_series(exams: dict[tuple[str, str, str], list[Frame]]) -> dict[tuple[str, str, str] | None, set[str]]:
+    """The studies in which each series has images."""
+    found: dict[tuple[str, str, str] | None, set[str]] = defaultdict(set)
+    for (study, _, _), members in exams.items():
+        for frame in members:
+            found[_series_of(frame)].add(study)
+    return found | {None: set()}
 
 
 def _patients_of(study: str, patients: dict[str, list[Frame]]) -> dict[str, list[Frame]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import zlib
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -113,8 +114,9 @@ def refuse_what_is_no_slice(
         raise Refused(TRUNCATED if sop_class in images else NO_IMAGE)
     if modality not in (*modalities, "") or (sop_class and sop_class not in images):
         if modality in (*modalities, "") and sop_class:
-            raise Refused(f"of {wanted}, but no image that can be used ({pydicom.uid.UID(sop_class).name})")
-        raise Refused(f"not {wanted} ({modality})")
+            raise Refused(f"of {wanted}, but no image that can be used ({_uid_name(sop_class)})")
+        # a defined term of DICOM; anything else may be anybody's name
+        raise Refused(f"not {wanted} ({modality if re.fullmatch('[A-Z]{2,8}', modality) else 'another modality'})")
     if int(header["Rows"] or 0) < 1 or int(header["Columns"] or 0) < 1:
         raise Refused(NO_PIXELS)
     if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
@@ -126,7 +128,13 @@ def refuse_what_is_no_slice(
     if image_type & _PROJECTIONS:
         raise Refused(PROJECTION)
     if syntax and syntax not in _READABLE:
-        raise Refused(f"{TRANSFER_SYNTAX} ({pydicom.uid.UID(syntax).name})")
+        raise Refused(f"{TRANSFER_SYNTAX} ({_uid_name(syntax)})")
+
+
+def _uid_name(value: str) -> str:
+    """What DICOM calls a UID; nothing of a value that it does not know, which may be anything."""
+    name = pydicom.uid.UID(value).name
+    return "a UID that DICOM does not know" if name == value else name
 
 
 def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> None:

@@ -101,7 +101,8 @@ class Stack:
         if (self.columns, self.rows) != (chosen.columns, chosen.rows):
             return f"but with a matrix of {self.columns}x{self.rows} instead of {chosen.columns}x{chosen.rows} {kept}"
         if not np.allclose(self.in_plane, chosen.in_plane, rtol=0.002):
-            return f"but with pixels of {self.in_plane[0]:.2f} mm instead of {chosen.in_plane[0]:.2f} mm {kept}"
+            own, usual = (" x ".join(f"{side:.5g}" for side in stack.in_plane) for stack in (self, chosen))
+            return f"but with pixels of {own} mm instead of {usual} mm {kept}"
         turned = self.angle_to(chosen)
         if turned >= 0.5:
             return f"but turned by {turned:.1f} deg {kept}"
