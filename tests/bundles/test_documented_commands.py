@@ -89,6 +89,16 @@ def test_phantom_commands_of_the_readme(name, tmp_path):
     } & written or [file for file in written if file.endswith("_mask.nii.gz")]
 
 
+@pytest.mark.parametrize("name", BUNDLES)
+def test_commands_name_weights_that_ship_or_say_where_they_come_from(name):
+    text = (ROOT / "bundles" / name / "docs/README.md").read_text()
+    for other in re.findall(r"\.\./(\w+)/models/model\.pt", text):
+        assert (ROOT / "bundles" / other / "models/model.pt").is_file(), other
+    if "--ckpt_file models/model.pt" in text and not (ROOT / "bundles" / name / "models/model.pt").is_file():
+        copied = re.search(r"copy it from a run first: `mkdir -p models && cp (\S+)/models/model.pt models/`", text)
+        assert copied and f"--output_dir {copied[1]}" in text[: copied.start()]
+
+
 def test_commands_of_the_readme_exist():
     text = (ROOT / "README.md").read_text()
     for script in re.findall(r"^(tools/\w+)", text, re.M):

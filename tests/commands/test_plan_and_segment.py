@@ -15,6 +15,7 @@ import time
 
 import nibabel
 import numpy as np
+import planewise
 import pytest
 import yaml
 from planewise.commands import app
@@ -390,7 +391,26 @@ def test_what_is_no_short_axis_is_refused(command, real_data, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["plan", "segment"])
+def test_outside_of_a_clone_it_says_that_bundles_are_wanted(command, tmp_path, monkeypatch):
+    installed = tmp_path / "lib/python3.11/site-packages/planewise/__init__.py"
+    monkeypatch.setattr(planewise, "__file__", str(installed))
+    outcome = run(command, tmp_path, "-o", tmp_path / "out")
+    assert outcome.exit_code == 1
+    assert "name the folder bundles/ of a clone of planewise with --bundles" in outcome.output
+
+
+@pytest.mark.parametrize("command", ["plan", "segment"])
+def test_a_path_that_is_not_there_is_called_by_the_commands_argument(command, tmp_path):
+    for name, wanted in (("exam", "EXAM is a folder of DICOM files"), ("exams.json", "EXAM is a ")):
+        outcome = run(command, tmp_path / name, "-o", tmp_path / "out")
+        assert outcome.exit_code == 1 and f"there is no {tmp_path / name}; {wanted}" in outcome.output
+        assert "--input" not in outcome.output and "--datalist" not in outcome.output
+
+
+@pytest.mark.parametrize("command", ["plan", "segment"])
 def test_without_weights_it_says_where_to_name_them(command, tmp_path):
+    for name in (PLANS, SEGMENTS):
+        (tmp_path / name).mkdir()
     outcome = run(command, tmp_path, "-o", tmp_path / "out", "--bundles", tmp_path)
     assert outcome.exit_code == 1
     assert "has no models/model.pt; name a run of that bundle with --weights" in outcome.output

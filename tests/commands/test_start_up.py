@@ -1,12 +1,18 @@
 """What commands import before they do anything: nobody waits seconds for what is not used."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
+import planewise
+import pytest
 import typer
 from planewise.commands import app
+from typer.testing import CliRunner
 
+from tests.conftest import ROOT
 from tests.exams.conftest import write_usual_exam
 
 #: What takes 50 ms or more to import.
@@ -45,6 +51,40 @@ def test_help_imports_nothing_heavy():
     helps = [(*words, "--help") for words in paths(typer.main.get_command(app))]
     assert ("plan", "--help") in helps and ("phantom", "cardiac", "--help") in helps
     assert imported(*helps) == set()
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_every_help_has_an_example_of_itself(option):
+    for words in paths(typer.main.get_command(app)):
+        outcome = CliRunner(env={"COLUMNS": "300"}).invoke(app, [*words, option])
+        assert outcome.exit_code == 0, words
+        assert words == ("phantom",) or f"Example: {' '.join(('planewise', *words))} " in outcome.output, words
+
+
+def test_version():
+    outcome = CliRunner().invoke(app, ["--version"])
+    assert (outcome.exit_code, outcome.output) == (0, f"planewise {planewise.__version__}\n")
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("script", ["install", "test", "label_environment", "demo", "train_released_weights"])
+def test_the_scripts_help_installs_nothing(script, option, tmp_path):
+    """In a copy of the folder without an environment, and with a Python that cannot make one."""
+    tools = tmp_path / "tools"
+    (tools / "studies/configs").mkdir(parents=True)
+    (tools / "studies/configs/quick.yaml").write_text("time: a minute\n")
+    for file in ("environment.sh", "constraints.txt", script):
+        shutil.copy(ROOT / "tools" / file, tools)
+    done = subprocess.run(
+        [tools / script, option],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHON": "/bin/false"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: tools/{script}") and "source " not in done.stdout
+    assert {file.name for file in tmp_path.iterdir()} == {"tools"}
 
 
 def test_phantoms_need_no_torch(tmp_path):

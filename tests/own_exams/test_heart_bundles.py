@@ -30,15 +30,15 @@ def exam(name: str, slices: int) -> dict:
 def test_a_single_slice_is_refused_before_anything_runs(found, said, monkeypatch):
     monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases: found)
     with pytest.raises(InputError, match=f"{said}.*three short-axis slices or more"):
-        stacks_in(Path("folder"))
+        stacks_in(Path())
 
 
 def test_stacks_and_volumes_pass(monkeypatch):
     found = [exam("aa", 6), {"image": "volume.nii.gz"}]  # no such file: the bundle says so
     monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases: found)
-    assert stacks_in(Path("folder"), keep_names=True) == found
+    assert stacks_in(Path(), keep_names=True) == found
     # a volume is called by its hash, a stack of DICOM files has one
-    assert stacks_in(Path("folder")) == [found[0], found[1] | {"exam": exam_of(found[1])}]
+    assert stacks_in(Path()) == [found[0], found[1] | {"exam": exam_of(found[1])}]
 
 
 def volume(folder: Path, name: str, degrees: float) -> dict:
@@ -80,8 +80,8 @@ def test_dicom_that_is_not_recognised_is_refused(monkeypatch):
     found = [exam("aa", 6) | {"not_recognised": "no short-axis stack: nothing names a heart"}]
     monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases: found)
     with pytest.raises(InputError, match="exam aa: no short-axis stack: nothing names a heart"):
-        stacks_in(Path("folder"))
-    assert stacks_in(Path("folder"), min_obliquity=0) == found
+        stacks_in(Path())
+    assert stacks_in(Path(), min_obliquity=0) == found
 
 
 def test_the_limit_is_the_planning_bundles():

@@ -4,20 +4,40 @@ import gc
 import logging
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
+from planewise import __version__
 from planewise.commands import align, check, index, inspect, package, phantom, plan, report, segment
 
 # says when MONAI is imported that a GPU decoder is missing, which nobody asked for
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
-app = typer.Typer(name="planewise", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="planewise",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"planewise {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def planewise() -> None:
-    """Exams in; datalists, pictures, reports and bundles out; training is `python -m monai.bundle run` in bundles/."""
+def planewise(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, and stop.")
+    ] = False,
+) -> None:
+    """Exams in; datalists, pictures, reports and bundles out; training is `python -m monai.bundle run` in bundles/.
+
+    Example: planewise phantom cardiac work/exams, then planewise index work/exams
+    """
     # `kill` and a cluster's time limit end a command as Ctrl-C does: with the processes that it started
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # an import of MONAI makes 400,000 objects that stay; a look through them after every 700 takes a fifth of its time

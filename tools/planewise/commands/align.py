@@ -35,6 +35,8 @@ def align(
     An exam is left as it is, and the table says why, where it has no long-axis views, where the intensities do not say
     enough, or where they do not agree. Nothing is written but the datalist; bundles, `planewise plan` and
     `planewise inspect` take it as any other.
+
+    Example: planewise align work/datalist.json -o work/aligned.json
     """
     console = Console()
     with refusals("align"):

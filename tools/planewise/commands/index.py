@@ -138,6 +138,8 @@ def index(
     The datalist holds paths: keep it on your machine. Everything else knows an exam by its hash.
 
     Next: `planewise inspect datalist.json` draws an exam.
+
+    Example: planewise index work/exams -o work/datalist.json
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # for terminals of another encoding, and names that are not text

@@ -32,6 +32,8 @@ def inspect(
     Photographs stand upright, with their grade.
 
     The picture names the exam by its hash alone.
+
+    Example: planewise inspect work/datalist.json -o work/exam.png
     """
     console = Console()
     with refusals("inspect"):

@@ -48,6 +48,8 @@ def plan(
     --min_obliquity 0. Research software: not for clinical use.
 
     The same numbers: python -m monai.bundle run --config_file configs/inference.yaml in bundles/pretext_cardiac_multitask.
+
+    Example: planewise plan work/exams/study_1 -o work/plans
     """
 
     def make():

@@ -27,6 +27,8 @@ def report(
 
     The page shows what ran and with which versions; tables with the papers' numbers; learning curves; regression of
     location; heatmaps, planned planes, segmentations and ROC curves. What has not run yet is left out.
+
+    Example: planewise report work/study
     """
     with refusals("report"):
         from planewise.reports.study_report import write_study_report  # here: --help should not wait for matplotlib

@@ -67,6 +67,8 @@ def segment(
 
     The same masks: python -m monai.bundle run --config_file configs/inference.yaml --phases all (of a datalist with
     --section all) in bundles/downstream_cardiac_sax_segmentation.
+
+    Example: planewise segment work/exams/study_1 -o work/volumes
     """
     if exam.suffix == ".json":
         _segment_datalist(exam, output, weights, bundles, device)

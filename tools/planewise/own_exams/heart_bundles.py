@@ -73,8 +73,13 @@ def needed_weights(bundle: Path, given: Path | None) -> Path:
     """As `weights_of`, of a bundle that cannot do without.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or there is no such bundle.
     """
+    if not bundle.is_dir():
+        raise InputError(
+            f"there is no bundle {bundle.name} in {bundle.parent}; name the folder bundles/ of a clone of planewise with "
+            "--bundles"
+        )
     weights = weights_of(bundle, given)
     if weights is None:
         raise InputError(f"{bundle} has no models/model.pt; name a run of that bundle with --weights")
@@ -120,6 +125,10 @@ def stacks_in(
         InputError: there is none, or one of a single slice, of which nothing can be planned or measured, or none that may
             be a short axis.
     """
+    if not path.exists():
+        raise InputError(
+            f"there is no {path}; EXAM is a folder of DICOM files, a NIfTI volume of the short axis or a datalist"
+        )
     found = find_inputs(path, phases)
     single = {item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1}
     if single:

@@ -204,6 +204,10 @@ def _inputs(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: they are of another view, or two of them have one name.
     """
+    if not path.exists():
+        raise InputError(
+            f"there is no {path}; EXAM is a datalist: make one with `planewise index FOLDER -o {path.name}`"
+        )
     header = read_datalist(path).get("planewise") or {}
     if header.get("stack", "sax") != "sax":
         raise InputError(
