@@ -23,6 +23,7 @@ from tests.exams.files import unit, write_image
 
 ROW, COLUMN = unit([-0.8, 0.3, -0.2]), None
 COLUMN = unit(np.cross(ROW, [0.1, -0.5, 0.9]))
+CT = {"SOPClassUID": CTImageStorage, "Modality": "CT"}
 PLACE = {"centre": [10, -20, 30], "row": ROW, "column": COLUMN}
 
 
@@ -127,6 +128,11 @@ def test_truncated_compressed_file(tmp_path):
         ({"PixelSpacing": [100, 100]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"BurnedInAnnotation": "YES"}, refusals.BURNT_IN),
         ({"SamplesPerPixel": 3}, refusals.COLOUR),
+        ({"PhotometricInterpretation": "RGB"}, refusals.COLOUR),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, refusals.COLOUR),
+        ({"RescaleSlope": 0, "RescaleIntercept": 0}, refusals.BAD_SCALE),
+        ({"RescaleSlope": "1e300"}, refusals.BAD_SCALE),
+        ({"RescaleSlope": 1, "RescaleIntercept": [1, 2]}, refusals.BAD_SCALE),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, refusals.MOSAIC),
         ({"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, refusals.PROJECTION),
         ({"ImagePositionPatient": None}, refusals.NO_POSITION),
@@ -166,10 +172,17 @@ def test_what_is_no_slice_is_refused_with_its_reason(tmp_path, tags, expected):
             {"Modality": "CT", "SOPClassUID": PositronEmissionTomographyImageStorage},
             "of MR or CT, but no image that can be used (Positron Emission Tomography Image Storage)",
         ),
+        (CT, refusals.UNSCALED),
+        (CT | {"RescaleSlope": 1}, refusals.UNSCALED),
+        (CT | {"RescaleSlope": 1, "RescaleIntercept": "1e30"}, refusals.UNSCALED),
+        (
+            CT | {"RescaleSlope": 1, "RescaleIntercept": -1024, "PhotometricInterpretation": "MONOCHROME1"},
+            refusals.INVERTED,
+        ),
     ],
 )
 def test_of_mr_and_ct_nothing_else_is_taken(tmp_path, tags, expected):
-    path = write_image(tmp_path / "a.dcm", **PLACE, SOPClassUID=CTImageStorage, Modality="CT")
+    path = write_image(tmp_path / "a.dcm", **PLACE, **CT, RescaleSlope=1, RescaleIntercept=-1024)
     assert len(dicom.read_header(path, ("MR", "CT"))) == 1
     with pytest.raises(refusals.Refused) as refused:
         dicom.read_header(write_image(tmp_path / "b.dcm", **PLACE, **tags), ("MR", "CT"))

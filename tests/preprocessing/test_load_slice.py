@@ -95,6 +95,16 @@ def test_a_file_that_is_none_is_refused_without_its_path(tmp_path):
         assert "DOE" not in str(caught.value)
 
 
+def test_pixels_that_are_not_grey_are_refused(exam, tmp_path):
+    header = pydicom.dcmread(exam["sax"][0])
+    header.PhotometricInterpretation = "RGB"
+    header.save_as(tmp_path / "1.dcm")
+    with pytest.raises(
+        InputError, match=r"^exam a1, image: its pixels are not grey values; convert it, or leave it out$"
+    ):
+        LoadSliced("image")({"image": tmp_path / "1.dcm", "exam": "a1"})
+
+
 def test_planes_of_the_real_exam_are_as_a_person_sees_them(real_exam):
     """The long axes are nearly perpendicular to the short axis; 2ch, 3ch and 4ch lie about 60 degrees apart."""
 

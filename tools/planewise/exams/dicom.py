@@ -49,7 +49,7 @@ _KEYWORDS = [
     "DiffusionBValue", "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
     "SliceThickness", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation",
-    "BurnedInAnnotation", "ComplexImageComponent",
+    "BurnedInAnnotation", "ComplexImageComponent", "RescaleSlope", "RescaleIntercept",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 #: Tag to keyword.

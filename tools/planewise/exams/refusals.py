@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import pydicom
 
-from planewise.exams.dicom_values import values_of
+from planewise.exams.dicom_values import number_of, values_of
 
 #: Why a file is left out. Each is shown to people with a count and one example.
 HIDDEN = "hidden or system file (._*, DICOMDIR, Thumbs.db, ...)"
@@ -39,6 +39,9 @@ NO_PIXELS = "no rows or no columns: the header says that the image has no pixels
 SMALL_MATRIX = "more pixel data than the rows and columns of the header: its matrix is wrong"
 NO_FRAME_POSITIONS = "multi-frame file without a position for each frame"
 FRAMES_RESCALED = "CT whose frames have rescale slopes or intercepts of their own: ITK applies the first to all"
+INVERTED = "CT with inverted grey values (MONOCHROME1): ITK does not read them as Hounsfield units"
+UNSCALED = "CT without a finite rescale slope and intercept: its values are not Hounsfield units"
+BAD_SCALE = "rescale slope or intercept that is zero, infinite or not a number"
 TRANSFER_SYNTAX = "compressed in a way that ITK cannot read"
 
 #: Read by ITK's GDCM: uncompressed, deflated, JPEG, JPEG-LS, JPEG 2000 and RLE; not video or high-throughput JPEG 2000.
@@ -50,6 +53,8 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 #: Most frames of one file, most items of all sequences in its frames' headers, most bytes that a deflated file may grow to.
 #: A cine of a whole heart has some 1,200 frames of 20 items; a file beyond these takes minutes and gigabytes to read.
 MOST_FRAMES, MOST_ITEMS, MOST_INFLATED = 10_000, 200_000, 256 * 2**20
+#: Largest rescale slope and intercept. Beyond it, float32 keeps little of the pixels' differences.
+LARGEST_SCALE = 1e6
 TOO_MANY_FRAMES = f"more than {MOST_FRAMES:,} frames, or {MOST_ITEMS:,} items in their headers"
 TOO_LARGE = f"deflated file that grows to more than {MOST_INFLATED // 2**20} MB"
 #: Modality to the classes of its images: one slice a file, enhanced multi-frame files, and files converted to such.
@@ -121,14 +126,35 @@ def refuse_what_is_no_slice(
         raise Refused(NO_PIXELS)
     if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
         raise Refused(BURNT_IN)
-    if int(header.get("SamplesPerPixel") or 1) > 1:
+    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2").upper()
+    if int(header.get("SamplesPerPixel") or 1) > 1 or not photometric.startswith("MONOCHROME"):
         raise Refused(COLOUR)
+    if modality == "CT" and photometric == "MONOCHROME1":
+        raise Refused(INVERTED)
+    refuse_scale(header, modality == "CT" and "PerFrameFunctionalGroupsSequence" not in header)
     if "MOSAIC" in image_type:
         raise Refused(MOSAIC)
     if image_type & _PROJECTIONS:
         raise Refused(PROJECTION)
     if syntax and syntax not in _READABLE:
         raise Refused(f"{TRANSFER_SYNTAX} ({_uid_name(syntax)})")
+
+
+def refuse_scale(header: dict, needed: bool) -> None:
+    """Raises `Refused` for a rescale slope or intercept that spoils the values, of which ITK would take one as 1 or 0.
+
+    Args:
+        header: keyword to value.
+        needed: whether values mean nothing without the two.
+    """
+    given = [header.get(keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
+    if needed and None in given:
+        raise Refused(UNSCALED)
+    slope, intercept = (
+        usual if value is None else number_of(value) for value, usual in zip(given, (1.0, 0.0), strict=True)
+    )
+    if not slope or intercept is None or max(abs(slope), abs(intercept)) > LARGEST_SCALE:
+        raise Refused(UNSCALED if needed else BAD_SCALE)
 
 
 def _uid_name(value: str) -> str:

@@ -170,6 +170,8 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
         if is_volume or not (frames := read_frames(path)):
             raise
         return np.stack(frames, axis=-1), np.full((4, 4), np.nan), False
+    except TypeError:  # ITK's, of a kind of pixels that it does not give to Python
+        raise ValueError("its pixels are not grey values; convert it, or leave it out") from None
     if array.ndim == 2:
         array = array[..., None]
     return array, np.asarray(meta["affine"], dtype=np.float64), is_volume
