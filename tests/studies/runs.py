@@ -24,8 +24,16 @@ TWELVE = (
 )  # fmt: skip
 
 
-def snakemake(config: Path, *arguments: str, **options) -> subprocess.Popen:
-    command = [quick_python(), "-m", "snakemake", "--snakefile", str(STUDIES / "label_efficiency.smk"), "--cores", "2"]
+def snakemake(config: Path, *arguments: str, cores: int = 2, **options) -> subprocess.Popen:
+    command = [
+        quick_python(),
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(STUDIES / "label_efficiency.smk"),
+        "--cores",
+        str(cores),
+    ]
     return subprocess.Popen(
         [
             *command,
@@ -56,11 +64,11 @@ def page_of(config: dict, folder: Path) -> str:
     return (folder / "out/report/index.html").read_text()
 
 
-def planned(config: dict, folder: Path, *arguments: str) -> str:
+def planned(config: dict, folder: Path, *arguments: str, cores: int = 2) -> str:
     """What Snakemake prints of a study that it would run."""
     file = folder / "study.yaml"
     file.write_text(yaml.safe_dump(config | {"out": str(folder / "out")}))
-    process = snakemake(file, "--dry-run", *arguments, cwd=folder)
+    process = snakemake(file, "--dry-run", *arguments, cores=cores, cwd=folder)
     text = process.communicate()[0]
     assert process.returncode == 0, text[-3000:]
     return text

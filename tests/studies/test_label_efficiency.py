@@ -566,12 +566,15 @@ def test_the_demo_refuses_a_study_that_is_not_small():
     assert f"there is no small study table5; choose one of: {known}" in demo("table5", expected=1)
 
 
-def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(tmp_path):
-    """By a Snakemake that only says which study it was given, and writes the page if it was asked for no file of its own."""
+@pytest.fixture
+def demo_folder(tmp_path) -> Path:
+    """Two studies, ``one`` and then ``two``, and a Snakemake that only says which study and sacct it was given, and writes
+    the page if it was asked for no file of its own."""
     tools = tmp_path / "tools"
     (tools / "studies/configs").mkdir(parents=True)
     for name in ("demo", "environment.sh", "constraints.txt"):
         shutil.copy(ROOT / "tools" / name, tools)
+    shutil.copytree(STUDIES / "no_accounting", tools / "studies/no_accounting")
     (tmp_path / "setup.cfg").touch()
     for name, out, then in (("one", "work/one", "then: two.yaml\n"), ("two", "work/two", "")):
         (tools / f"studies/configs/{name}.yaml").write_text(f"title: t\ntime: minutes\nout: {out}\n{then}")
@@ -581,22 +584,53 @@ def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(tmp
         "#!/usr/bin/env bash\n"
         "[[ $* == *progress.py* ]] && exec cat\n"
         'echo "$@" >> ran.txt\n'
+        "command -v sacct > sacct.txt\n"
         "[[ $* == *wanted.json* ]] && exit\n"
         'out=work/$(basename "$6" .yaml); mkdir -p $out/report $out/logs; touch $out/report/index.html $out/logs/report.log\n'
     )
     python.chmod(0o755)
     (tmp_path / ".venv/installed-study,package").touch()
+    return tmp_path
 
+
+def test_the_demo_runs_the_study_that_comes_next_once_the_first_has_its_page(demo_folder):
     def studies(*arguments: str) -> list[str]:
         # one thread a job is not one job at a time
         own = os.environ | {"OMP_NUM_THREADS": "1"}
-        text = subprocess.run([tools / "demo", *arguments], capture_output=True, text=True, check=True, env=own).stdout
-        printed = (tmp_path / "ran.txt").read_text()
+        text = subprocess.run(
+            [demo_folder / "tools/demo", *arguments], capture_output=True, text=True, check=True, env=own
+        ).stdout
+        printed = (demo_folder / "ran.txt").read_text()
         ran = re.findall(r"--configfile \S+/(\w+)\.yaml", printed)
         assert set(re.findall(r"--cores (\d+)", printed)) == {str(len(os.sched_getaffinity(0)))}
-        (tmp_path / "ran.txt").unlink()
+        (demo_folder / "ran.txt").unlink()
         assert re.findall(r"Open work/(\w+)/", text) == ([] if "wanted.json" in arguments else ran)
         return ran
 
     assert studies("one", "wanted.json") == ["one"], "a file of the first study is none of the second"
     assert studies("one") == ["one", "two"] and studies("two") == ["two"]
+
+
+@pytest.mark.parametrize("accounting", [True, False])
+def test_a_cluster_without_accounting_is_asked_for_its_queue(accounting, demo_folder):
+    """The executor asks sacct about its jobs, and waits forever where that says nothing."""
+    own = demo_folder / "bin"
+    own.mkdir()
+    for name, line in {
+        "sacct": "true" if accounting else 'echo "Slurm accounting storage is disabled" >&2; exit 1',
+        "squeue": 'echo "$@"',
+    }.items():
+        (own / name).write_text(f"#!/bin/sh\n{line}\n")
+        (own / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{own}:{os.environ['PATH']}"}
+    command = [demo_folder / "tools/demo", "two", "--profile", "slurm"]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    sacct = (demo_folder / "sacct.txt").read_text().strip()
+    if accounting:
+        assert sacct == str(own / "sacct")
+        return
+    asked = ["-X", "--parsable2", "--clusters", "all", "--noheader", "--format=JobIdRaw,State", "--name", "a-run"]
+    said = subprocess.run([sacct, *asked], check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
+    assert said.split() == ["--noheader", "--states=all", "--format=%i|%T", "--name", "a-run"]
+    other = ["-j", "7", "-n", "-X", "-o", "nodelist%-256"]
+    assert not subprocess.run([sacct, *other], check=True, env=environment, stdout=subprocess.PIPE).stdout

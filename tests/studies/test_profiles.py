@@ -60,9 +60,21 @@ def test_the_cluster_gets_what_each_job_needs(tmp_path):
         assert asked in rule(text, "finetune")
 
 
+@pytest.mark.parametrize("cores", [1, 64])
+def test_a_job_asks_for_as_many_cores_on_its_node_as_where_it_was_submitted(cores, tmp_path):
+    """Snakemake plans a job again on its node, with that node's cores, and SLURM refuses it more than it was given."""
+    config = paper_study("table3_table4.yaml", tmp_path)
+    config |= {"datalists": None, "phantom": {"unlabelled": "", "labelled": ""}} | compared(["orientation"])
+    text = planned(config, tmp_path, "--printshellcmds", cores=cores)
+    assert f"--workers {min(cores, 8)} " in rule(text, "phantom")
+
+
 @pytest.mark.parametrize("name", ["local", "slurm"])
 def test_a_profile_says_what_snakemake_knows(name):
     settings = yaml.safe_load((PROFILES / name / "config.yaml").read_text())
+    executor = f"{settings.get('executor', 'local')}-"
+    # the executor's own
+    settings = {key: value for key, value in settings.items() if not key.startswith(executor)}
     known = {option.removeprefix("--") for action in get_argument_parser()._actions for option in action.option_strings}
     assert settings and set(settings) <= known
     # a profile must not change what is computed

@@ -315,13 +315,14 @@ rule phantom:
         touch(OUT / "phantom_{kind}.done"),
     params:
         settings=lambda wildcards: config["phantom"][wildcards.kind],
-    threads: workflow.cores or 1
+    # Snakemake cuts it to the machine's cores; a cluster's job must not ask for another number than was submitted
+    threads: 8
     resources:
         **resources("phantom"),
     log:
         OUT / "logs" / "phantom_{kind}.log",
     shell:
-        PLANEWISE + " phantom {ANATOMY} {OUT}/{wildcards.kind} {params.settings} > {log} 2>&1"
+        PLANEWISE + " phantom {ANATOMY} {OUT}/{wildcards.kind} --workers {threads} {params.settings} > {log} 2>&1"
 
 
 rule index:
