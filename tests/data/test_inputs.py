@@ -13,6 +13,27 @@ def test_a_folder_of_volumes_without_masks(tmp_path):
     assert [Path(item["image"]).name for item in find_inputs(tmp_path)] == ["a.nii.gz", "b.nii.gz"]
 
 
+def test_masks_are_no_inputs(tmp_path):
+    """Whatever they are called; 3D Slicer exports Segmentation.nii.gz."""
+    for name in ("a.nii.gz", "a_seg.nii.gz", "a-label.nii.gz", "x.npy"):
+        (tmp_path / name).touch()
+    assert [Path(item["image"]).name for item in find_inputs(tmp_path)] == ["a.nii.gz", "x.npy"]
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks/Segmentation.nii.gz").touch()
+    with pytest.raises(InputError, match=r"named like masks \(Segmentation.nii.gz\) and no image"):
+        find_inputs(tmp_path / "masks")
+    (tmp_path / "masks/Volume.nii.gz").touch()
+    assert [Path(item["image"]).name for item in find_inputs(tmp_path / "masks")] == ["Volume.nii.gz"]
+
+
+@pytest.mark.parametrize("name", ["Volume.nrrd", "Segmentation.seg.nrrd", "a.mha"])
+def test_files_of_other_forms_are_refused_with_what_to_do(name, tmp_path):
+    (tmp_path / name).touch()
+    for path in (tmp_path, tmp_path / name):
+        with pytest.raises(InputError, match=r"1 file\n.* NRRD or MetaImage file .* save it as NIfTI"):
+            find_inputs(path)
+
+
 def test_volumes_whose_results_would_have_one_name(tmp_path):
     for name in ("a.nii", "a.nii.gz", "b.nii"):
         (tmp_path / name).touch()

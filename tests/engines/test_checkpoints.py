@@ -226,6 +226,14 @@ def test_with_another_number_of_steps_an_epoch_a_run_goes_on_in_the_same_place(t
     assert not [warning for warning in recwarn if "lr_scheduler" in str(warning.message)]
 
 
+def test_a_finished_run_goes_on_along_the_schedule_of_a_longer_one(tmp_path):
+    Cycled(tmp_path / "a", 3, epochs=2).go(2)
+    longer = Cycled(tmp_path / "a", 3, epochs=4).go(4)
+    unbroken = Cycled(tmp_path / "b", 3, epochs=4).go(4)
+    assert list(longer) == list(range(7, 13))
+    assert all(rate == pytest.approx(unbroken[step]) for step, rate in longer.items())
+
+
 def test_a_schedule_by_epochs_does_not_mind_the_number_of_steps(tmp_path):
     whole, first, second = Run(tmp_path / "a"), Run(tmp_path / "b"), Run(tmp_path / "b")
     whole.go(3)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+import re
 import resource
 import signal
 from contextlib import contextmanager
@@ -47,6 +49,30 @@ def test_means_parts_and_scores_in_epochs_that_were_validated(tmp_path):
         {"epoch": 1, "learning_rate": 0.1, "train_loss": 2.5, "half": 1.25},
         {"epoch": 2, "learning_rate": 0.1, "train_loss": 0.5, "half": 0.25, "val_loss": 0.5},
     ]
+
+
+def test_an_epoch_is_a_line_of_the_log(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        run(tmp_path)
+    first, *epochs = [record.getMessage() for record in caplog.records if record.name == "planewise.engines.history"]
+    assert first == "training epochs 1 to 2, 4 steps each"
+    assert [re.sub(r"\d+\.\d s$", "s", line) for line in epochs] == [
+        "epoch 1 of 2: train_loss 2.5000, half 1.2500, s",
+        "epoch 2 of 2: train_loss 0.5000, half 0.2500, val_loss 0.5000, s",
+    ]
+
+
+def test_what_comes_is_said_of_a_run_that_goes_on(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        run(tmp_path, epochs=2, start=1)
+    assert "training epochs 2 to 2, 4 steps each" in caplog.text
+
+
+def test_monai_logs_no_scores_meanwhile(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("planewise.engines.history.log_scores", said.append)
+    run(tmp_path)
+    assert said == [False, True]
 
 
 def test_scores_stand_in_the_epoch_that_was_validated_alone(tmp_path):

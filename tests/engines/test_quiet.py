@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.handlers import CheckpointLoader, StatsHandler
 from monai.transforms import LoadImage
-from planewise.engines.quiet import ENGINE_LOGGERS, IDLE_LOGGERS, keep_quiet
+from planewise.engines.quiet import ENGINE_LOGGERS, IDLE_LOGGERS, keep_quiet, log_scores
 
 from tests.conftest import ROOT
 
@@ -102,6 +102,43 @@ def test_monai_begins_a_run_with_one_line_which_an_option_of_python_turns_off(tm
         said.append(done.stderr.splitlines())
     (notice, *others), quiet = said
     assert notice.startswith("parsing config_file") and others == quiet
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_pass_over_data_is_not_announced(debug, monkeypatch, caplog):
+    """Ignite says "resuming" of a fresh engine, and of each validation where it begins and ends."""
+    monkeypatch.setenv("PLANEWISE_DEBUG", "1") if debug else monkeypatch.delenv("PLANEWISE_DEBUG", raising=False)
+    keep_quiet()
+    stats = get_logger("monai.handlers.StatsHandler", logger_handler=caplog.handler)
+    said = []
+    for wanted in (False, True):
+        caplog.clear()
+        log_scores(wanted)
+        with caplog.at_level(logging.INFO):
+            evaluator = SupervisedEvaluator(
+                torch.device("cpu"),
+                [1],
+                torch.nn.Identity(),
+                iteration_update=lambda engine, batch: {},
+                val_handlers=[StatsHandler(iteration_log=False)],
+            )
+            evaluator.state.metrics["score"] = 0.5
+            evaluator.run()
+            stats.info("Epoch[1] Metrics -- score: 0.5")
+            evaluator.logger.info("something else")
+        assert ("Engine run" in caplog.text) == debug and "something else" in caplog.text
+        said.append("score: 0.5" in caplog.text)
+    assert said == [debug, True]
+
+
+def test_monai_warns_once_at_most_of_what_a_configuration_is(monkeypatch):
+    """The first configuration is read before this is known; others bring no news."""
+    monkeypatch.delenv("PLANEWISE_DEBUG", raising=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        keep_quiet()
+        warnings.warn("parsing config_file ['train.yaml']: any", stacklevel=1)
+    assert not caught
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), ValueError("a real one")])

@@ -96,6 +96,22 @@ def test_another_configuration_stops_and_says_what_differs(tmp_path):
     run(tmp_path / "run", resume=False, learning_rate=0.3)
 
 
+def test_a_run_may_be_made_longer_and_nothing_else(tmp_path, caplog):
+    settings = {"train": {"epochs": "@max_epochs", "rate": "@learning_rate"}}
+    run(tmp_path / "run", max_epochs=3, **settings)
+    with caplog.at_level("INFO"):
+        run(tmp_path / "run", max_epochs=5, **settings)
+    assert "max_epochs is raised from 3 to 5" in caplog.text
+    for change in ({"max_epochs": 4}, {"max_epochs": 6, "learning_rate": 0.3}):
+        with pytest.raises(RuntimeError) as caught:
+            run(tmp_path / "run", **{"max_epochs": 5} | settings | change)
+        assert f"max_epochs: 5 -> {change['max_epochs']}" in cause(caught)
+    (tmp_path / "datalist.json").write_text("[]")
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path / "run", max_epochs=6, **settings)
+    assert "datalist.json changed" in cause(caught)
+
+
 def cause(caught) -> str:
     assert isinstance(caught.value.__cause__, InputError)
     return str(caught.value.__cause__)

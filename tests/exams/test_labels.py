@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planewise.errors import InputError
 from planewise.exams import index_folder
-from planewise.exams.labels import find_name, match_mask, read_classes, read_label_map
+from planewise.exams.labels import find_name, mask_files, match_mask, read_classes, read_label_map
 from planewise.exams.stack import Slice
 
 from tests.exams.conftest import write_usual_exam
@@ -245,6 +245,12 @@ def test_a_folder_of_labels_that_has_none(tree, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no NIfTI file"):
         index_folder(tree, labels_dir=tmp_path / "empty")
+
+
+def test_masks_of_another_form_are_refused_with_what_to_do(tmp_path):
+    (tmp_path / "Segmentation.seg.nrrd").touch()
+    with pytest.raises(InputError, match="no NIfTI file .* but NRRD .* export a segmentation to a label map first"):
+        mask_files(tmp_path)
 
 
 def test_a_2d_mask_is_one_slice(tree, tmp_path):

@@ -103,6 +103,22 @@ def test_masks_beside_images(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["Segmentation", "labels", "mask"])
+def test_the_one_mask_beside_the_one_image(name, tmp_path):
+    for each in ("Volume", name):
+        write(tmp_path / f"{each}.nii.gz")
+    (volume,), skipped = volumes_of(tmp_path)
+    assert (volume.image.name, volume.label.name) == ("Volume.nii.gz", f"{name}.nii.gz") and not skipped
+
+
+def test_a_mask_without_a_name_is_of_no_image_among_several(tmp_path):
+    for each in ("one", "two", "Segmentation"):
+        write(tmp_path / f"{each}.nii.gz")
+    volumes, skipped = volumes_of(tmp_path)
+    assert [(volume.case, volume.label) for volume in volumes] == [("one", None), ("two", None)]
+    assert [reason for reason in skipped if "named like a mask, without its image" in reason]
+
+
 def test_two_masks_for_one_image_are_not_guessed_between(tmp_path):
     for name in ("a", "a_seg-one", "a_seg-two"):
         write(tmp_path / f"{name}.nii.gz")

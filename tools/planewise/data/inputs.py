@@ -28,8 +28,8 @@ def find_inputs(
     """Items for `planewise.preprocessing.LoadStackd` from a path.
 
     Args:
-        path: a volume (NIfTI, ``.npy``); a folder of volumes (masks, ``*_gt``, apart); a DICOM file or folder, in which
-            the indexer finds the stacks of the view; or a datalist.
+        path: a volume (NIfTI, ``.npy``); a folder of volumes (masks, ``*_gt`` or ``*_seg``, apart); a DICOM file or folder,
+            in which the indexer finds the stacks of the view; or a datalist.
         phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for each.
         section: section of a datalist; ``"all"`` for every exam.
         num_exams: largest number of inputs; None takes all.
@@ -108,18 +108,36 @@ def refuse_one_name(volumes: list[Path]) -> None:
         )
 
 
+def _without_masks(files: list[Path]) -> list[Path]:
+    """The images among the volumes of a folder, by their names.
+
+    Raises:
+        InputError: there are masks alone.
+    """
+    from planewise.exams.volumes import find_own_volumes
+
+    masks: dict[str, list[str]] = defaultdict(list)
+    nifti = [file for file in files if not file.name.endswith(".npy")]
+    images = {volume.image for volume in find_own_volumes(nifti, masks)}
+    kept = [file for file in files if file in images or file not in nifti]
+    if not kept:
+        raise InputError(
+            f"{files[0].parent} holds files that are named like masks ({files[0].name}) and no image; name the folder of the "
+            "images, or one file"
+        )
+    return kept
+
+
 def _from_files(path: Path, phases: str, view: str, contrast: str | None) -> list[dict[str, Any]]:
     if path.name.endswith(VOLUMES):
         return [{"image": str(path)}]
     if path.is_dir():
-        volumes = sorted(
-            entry
-            for entry in path.iterdir()
-            if entry.name.endswith(VOLUMES) and not entry.name.startswith(".") and "_gt." not in entry.name
+        files = sorted(
+            entry for entry in path.iterdir() if entry.name.endswith(VOLUMES) and not entry.name.startswith(".")
         )
-        if volumes:
-            refuse_one_name(volumes)
-            return [{"image": str(volume)} for volume in volumes]
+        if files:
+            refuse_one_name(files)
+            return [{"image": str(volume)} for volume in _without_masks(files)]
     # DICOM is asked for last: only then are the headers of a whole tree worth reading
     from planewise.exams import find_stacks
 

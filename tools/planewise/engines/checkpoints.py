@@ -24,6 +24,9 @@ from planewise.switches import switched_on
 
 logger = logging.getLogger(__name__)
 
+#: What schedules call the number of steps of the whole run (PyTorch's `OneCycleLR`, MONAI's `WarmupCosineSchedule`).
+_LENGTHS = ("total_steps", "t_total")
+
 
 class CheckpointHandler:
     """Keep every epoch's state in memory, write it in the background, and resume from it when the run is started again.
@@ -130,10 +133,14 @@ class CheckpointHandler:
         # checkpoints are of whole epochs; with another number of processes these have another number of steps
         steps = saved["epoch"] * engine.state.epoch_length
         if self.lr_scheduler is not None:
-            if self.lr_epoch_level or steps == saved["iteration"]:
+            longer = any(
+                length in saved["lr_scheduler"] and saved["lr_scheduler"][length] != getattr(self.lr_scheduler, length)
+                for length in _LENGTHS
+            )
+            if not longer and (self.lr_epoch_level or steps == saved["iteration"]):
                 self.lr_scheduler.load_state_dict(saved["lr_scheduler"])
             else:
-                self._repeat_schedule(steps)
+                self._repeat_schedule(saved["epoch"] if self.lr_epoch_level else steps)
         engine.state.epoch, engine.state.iteration = saved["epoch"], steps
         if self.evaluator is not None:
             self.evaluator.state.best_metric = saved["best_metric"]
@@ -141,7 +148,8 @@ class CheckpointHandler:
         logger.info("resuming after epoch %d of %d", saved["epoch"], engine.state.max_epochs)
 
     def _repeat_schedule(self, steps: int) -> None:
-        """Advance a new schedule by so many steps, because its saved state counts steps of another length."""
+        """Advance a new schedule by so many steps, because its saved state counts steps of another length, or of a shorter
+        run."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
         with warnings.catch_warnings():

@@ -1,8 +1,11 @@
-"""Losses and scores of every epoch as a table, for learning curves."""
+"""Losses and scores of every epoch: a line in the log, and a table for learning curves."""
 
 from __future__ import annotations
 
 import csv
+import logging
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,18 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
+from planewise.engines.quiet import log_scores
+from planewise.exams.words import count_of
 from planewise.losses import logged_terms
 from planewise.reports.history import read_history
 from planewise.whole_files import unwritable, written_whole
 
+logger = logging.getLogger(__name__)
+
 
 class HistoryHandler:
     """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, scores of training and validation.
+    Log the same numbers, a line for each epoch; MONAI's and Ignite's own lines of them are off meanwhile.
 
     Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A row is
     added to the file after each epoch. A run that is resumed keeps the rows up to its checkpoint. With several processes, the
@@ -34,18 +42,31 @@ class HistoryHandler:
         self.evaluator = evaluator
         self._sums: dict[str, torch.Tensor] = {}
         self._columns: list[str] = []
+        self._begun = 0.0
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._read_anew)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._say_what_comes)
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
+        # not of EXCEPTION_RAISED: Ignite keeps an exception from whoever waits if something handles it
+        engine.add_event_handler(Events.COMPLETED, lambda *_: log_scores(True))
 
     def _read_anew(self, engine: Engine) -> None:
         self._columns = []
+        self._begun = 0.0
+        log_scores(False)
+
+    def _say_what_comes(self, engine: Engine) -> None:
+        """Before the first epoch of a run, which a checkpoint may have moved."""
+        if not self._begun and idist.get_rank() == 0:
+            steps, first, last = engine.state.epoch_length, engine.state.epoch, engine.state.max_epochs
+            logger.info("training epochs %d to %d, %s each", first, last, count_of(steps, "step"))
 
     def _reset(self, engine: Engine) -> None:
         self._sums = {}
+        self._begun = time.monotonic()
 
     def _add(self, engine: Engine) -> None:
         values = {"train_loss": engine.state.output["loss"].detach(), **logged_terms(self.loss)}
@@ -66,6 +87,7 @@ class HistoryHandler:
         if self.evaluator is not None and self.evaluator.state.epoch == epoch:
             metrics = self.evaluator.state.metrics
             row |= {name: float(value) for name, value in metrics.items() if not isinstance(value, dict)}
+        self._log(row, engine.state.max_epochs)
         if self._columns and row.keys() <= set(self._columns):
             try:
                 with open(self.path, "a", newline="") as file:
@@ -73,7 +95,20 @@ class HistoryHandler:
             except OSError as error:
                 raise unwritable(self.path, error) from error
             return
-        rows = [*(before for before in read_history(self.path) if before["epoch"] < epoch), row]
+        self._write_anew(row)
+
+    def _log(self, row: Mapping[str, Any], epochs: int) -> None:
+        # of a loss of one term the term says the same
+        same = {term for term in self._sums if term != "train_loss" and row[term] == row["train_loss"]}
+        left_out = {"epoch", "learning_rate", *same}
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in left_out)
+        best = getattr(getattr(self.evaluator, "state", None), "best_metric_epoch", None) == row["epoch"]
+        took = time.monotonic() - self._begun
+        logger.info("epoch %d of %d: %s%s, %.1f s", row["epoch"], epochs, scores, " (best)" if best else "", took)
+
+    def _write_anew(self, row: dict[str, Any]) -> None:
+        """The whole table, with a row of another form."""
+        rows = [*(before for before in read_history(self.path) if before["epoch"] < row["epoch"]), row]
         self._columns = list(dict.fromkeys(name for entry in rows for name in entry))
         with written_whole(self.path) as part, open(part, "w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)

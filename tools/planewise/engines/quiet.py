@@ -16,6 +16,8 @@ IDLE_WARNINGS = (
     "torch.meshgrid: in an upcoming release",
     "NvImgCodecPydicomReader: nvImageCodec decoder plugin did not register",
     "Setting affine, but the applied meta contains an affine",
+    # MONAI warns of each configuration that it reads; of the first, before this is known
+    "parsing config_file",
 )
 #: Loggers that say the same.
 IDLE_LOGGERS = ("monai.data.nvimgcodec_pydicom_plugin",)
@@ -41,6 +43,9 @@ ENGINE_LOGGERS = ("ignite.engine.engine.SupervisedEvaluator", "ignite.engine.eng
 #: MONAI's logger of scores, and of whatever ends an engine.
 _STATS_LOGGER = "monai.handlers.StatsHandler"
 _ENDS = "is terminating due to exception"
+#: What Ignite and MONAI log of each engine's start and end, of a validation's engine in every epoch; "resuming" is what a
+#: fresh run does, too. Our own handlers log what a run does (`planewise.engines.HistoryHandler`).
+_PASSES = re.compile(r"Engine run (starting|resuming|finished)|Epoch\[\d+\] Complete|Got new best metric")
 _RESTORED = "Restored all variables from "
 _SUMMARY = re.compile(r"> (?P<name>[^:]+): (?P<value>.*)", re.S)
 
@@ -48,7 +53,8 @@ _SUMMARY = re.compile(r"> (?P<name>[^:]+): (?P<value>.*)", re.S)
 def keep_quiet() -> None:
     """Keep paths out of MONAI's log, and what a user can do nothing about out of sight.
 
-    That is some warnings, Ignite's announcement of each error that the process prints anyway, and the traceback of Ctrl-C.
+    That is some warnings, each engine's start and end, Ignite's announcement of each error that the process prints anyway,
+    and the traceback of Ctrl-C.
     ``PLANEWISE_DEBUG=1`` shows them. Call it before the run: MONAI writes its summary of the command line after
     ``initialize``. What MONAI says before that is the affair of ``configs/logging.conf``.
     """
@@ -64,8 +70,29 @@ def keep_quiet() -> None:
     for logger in (get_logger(_STATS_LOGGER), *map(logging.getLogger, ENGINE_LOGGERS)):
         logger.removeFilter(_no_announced_end)
         logger.addFilter(_no_announced_end)
+    log_scores(True)
+    for name in ENGINE_LOGGERS:
+        logger = logging.getLogger(name)
+        logger.removeFilter(_no_pass)
+        logger.addFilter(_no_pass)
     for name in IDLE_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def log_scores(wanted: bool) -> None:
+    """Let MONAI log the scores of each epoch, or not, while something else does."""
+    logger = get_logger(_STATS_LOGGER)
+    logger.removeFilter(_no_scores)
+    if not wanted and not os.environ.get("PLANEWISE_DEBUG"):
+        logger.addFilter(_no_scores)
+
+
+def _no_scores(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(("Epoch[", "Key metric"))
+
+
+def _no_pass(record: logging.LogRecord) -> bool:
+    return not _PASSES.match(str(record.msg))
 
 
 def _no_announced_end(record: logging.LogRecord) -> bool:

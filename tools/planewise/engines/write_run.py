@@ -46,7 +46,8 @@ def write_run(
         about: what else the record keeps (seed, processes, devices).
 
     Raises:
-        InputError: the folder holds a run whose configuration, or files, differ; it is in use, or cannot be written to.
+        InputError: the folder holds a run whose configuration, or files, differ in more than a larger ``max_epochs``; it is
+            in use, or cannot be written to.
     """
     settings = _computed(config)
     identity = hashlib.sha256(json.dumps([settings, files], sort_keys=True, default=str).encode()).hexdigest()
@@ -63,7 +64,7 @@ def write_run(
         same = (
             identity == previous["configuration"] if previous["configuration"] else before == _without_items(settings)
         )
-        if not same:
+        if not same and not _only_longer(before, _without_items(settings), previous, files):
             raise InputError(
                 f"{folder} holds a run with another configuration ({_differences(before, settings, previous, files)}); "
                 f"`--resume false` starts over, another --output_dir keeps both"
@@ -80,6 +81,17 @@ def write_run(
     }
     with written_whole(record_file) as part:
         part.write_text(json.dumps(record, indent=1))
+
+
+def _only_longer(before: dict, now: dict, record: dict, files: Mapping[str, Any]) -> bool:
+    """Whether a run is the same but for more epochs, which it can go on to; what was trained needs nothing else."""
+    epochs = [settings.get("max_epochs") for settings in (before, now)]
+    if not all(isinstance(count, int) for count in epochs) or epochs[1] <= epochs[0] or record.get("files") != files:
+        return False
+    if {**before, "max_epochs": epochs[1]} != now:
+        return False
+    logger.info("max_epochs is raised from %d to %d; a schedule that depends on it goes on as if it had been", *epochs)
+    return True
 
 
 def _previous(record_file: Path, config_file: Path) -> dict[str, Any]:

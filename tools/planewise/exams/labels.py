@@ -16,7 +16,7 @@ import numpy as np
 from planewise import text_files
 from planewise.errors import InputError
 from planewise.exams.exam import Exam
-from planewise.exams.refusals import ODD_PATH
+from planewise.exams.refusals import ODD_PATH, OTHER_IMAGE, OTHER_IMAGES
 from planewise.exams.reserved import RESERVED
 from planewise.exams.stack import Slice, Stack
 from planewise.exams.volume import Volume, stem
@@ -147,7 +147,10 @@ def mask_files(folder: Path) -> list[Path]:
         path for path in folder.rglob("*") if path.name.lower().endswith((".nii", ".nii.gz")) and path.name[0] != "."
     )
     if not found:
-        raise InputError(f"--labels {folder}: no NIfTI file (.nii, .nii.gz) in it")
+        others = any(path.suffix.lower() in OTHER_IMAGES for path in folder.rglob("*"))
+        raise InputError(
+            f"--labels {folder}: no NIfTI file (.nii, .nii.gz) in it" + (f", but {OTHER_IMAGE}" if others else "")
+        )
     return found
 
 

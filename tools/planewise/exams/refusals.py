@@ -18,6 +18,10 @@ HIDDEN = "hidden or system file (._*, DICOMDIR, Thumbs.db, ...)"
 EMPTY = "empty file (0 bytes)"
 NOT_DICOM = "not a DICOM file"
 ARCHIVE = "an archive or compressed file (.zip, .gz, ...): unpack it first"
+OTHER_IMAGE = (
+    "NRRD or MetaImage file (.nrrd, .seg.nrrd, .mha): save it as NIfTI (.nii.gz); in 3D Slicer, export a segmentation to a "
+    "label map first"
+)
 TRUNCATED = "truncated: the file ends before its image does"
 DAMAGED = "damaged: the header cannot be read"
 NO_IMAGE = "DICOM without an image (report, presentation state, raw data, ...)"
@@ -68,10 +72,12 @@ _ITEM, _PIXEL_DATA = b"\xfe\xff\x00\xe0", b"\xe0\x7f\x10\x00"
 _PROJECTIONS = {"PROJECTION IMAGE", "MIP", "MINIP", "MPR", "CSA MPR", "CSAPARALLEL"}
 _NOT_DICOM_SUFFIXES = {
     ".txt", ".csv", ".tsv", ".json", ".xml", ".html", ".htm", ".pdf", ".md", ".yml", ".yaml", ".cfg", ".ini", ".log", ".py",
-    ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".nii", ".mat", ".npy", ".npz", ".h5", ".hdf5", ".mha", ".mhd",
-    ".nrrd", ".raw", ".xls", ".xlsx", ".doc", ".docx", ".mp4", ".avi", ".mov", ".exe", ".dll", ".db", ".pt", ".pth",
+    ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".nii", ".mat", ".npy", ".npz", ".h5", ".hdf5",
+    ".raw", ".xls", ".xlsx", ".doc", ".docx", ".mp4", ".avi", ".mov", ".exe", ".dll", ".db", ".pt", ".pth",
 }  # fmt: skip
 _ARCHIVES = {".zip", ".gz", ".zst", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
+#: What 3D Slicer and ITK-SNAP write in place of NIfTI.
+OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd")
 _SYSTEM_NAMES = {"dicomdir", "thumbs.db", "desktop.ini"}
 
 
@@ -86,6 +92,8 @@ def refuse_by_name(name: str) -> None:
         name: name of the file, without its folder.
     """
     suffix = os.path.splitext(name)[1].lower()
+    if suffix in OTHER_IMAGES:
+        raise Refused(OTHER_IMAGE)
     if name.startswith(".") or name.lower() in _SYSTEM_NAMES:
         raise Refused(HIDDEN)
     if suffix in _NOT_DICOM_SUFFIXES or name.lower().endswith(".nii.gz"):

@@ -153,7 +153,8 @@ def _acdc_patient(info_file: Path, files: list[Path], skipped: dict) -> list[Vol
 
 
 def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
-    """The images of a folder, whatever they are called, with the masks whose names begin as theirs do.
+    """The images of a folder, whatever they are called, with the masks whose names begin as theirs do; of a single image
+    also the one mask that is called a mask and nothing else (``Segmentation.nii.gz``).
 
     Args:
         files: NIfTI files of one folder.
@@ -167,11 +168,17 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
             masks[max(owners, key=len)].append(name)
         else:
             masks[name] = []
+    # 3D Slicer exports Segmentation.nii.gz next to the one image of a folder
+    unnamed = [name for name in masks if _MASK_TAIL.fullmatch(name)]
+    images = [name for name in masks if name not in unnamed and not _MASK_ALONE.search(name)]
+    if len(unnamed) == len(images) == 1 and not masks[images[0]]:
+        masks[images[0]].append(unnamed[0])
+        del masks[unnamed[0]]
     volumes = []
     for name, path in by_stem.items():
         if name not in masks:
             continue
-        if _MASK_ALONE.search(name):
+        if name in unnamed or _MASK_ALONE.search(name):
             skipped["NIfTI file that is named like a mask, without its image beside it"].append(str(path))
             continue
         own = masks[name]
