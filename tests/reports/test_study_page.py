@@ -104,6 +104,27 @@ def over_draws(values) -> str:
     return f"{np.mean(values):.3f} ({np.std(values, ddof=1):.3f})"
 
 
+def test_a_page_begins_with_what_was_done_and_the_main_results(study):
+    picture(study / "plans/one/plan.png", "a planned exam")
+    _, page = written(study)
+    words = (
+        "trained the pretexts location and multitask without labels and fine-tuned networks with 16 and 80 labelled exams",
+        "by method (from scratch, multitask), in 3 draws of the labelled exams",
+    )
+    places = [page.index(text) for text in (*words, "minus training from scratch", "Exam one", "<table>")]
+    assert places == sorted(places)
+    assert page.count("minus training from scratch with") == 2, "alternative text and caption of one picture"
+
+
+def test_published_numbers_may_be_left_out(study):
+    edit(study / "study.json", published=False)
+    tables, page = written(study)
+    assert not any(row.published for table in tables.values() for row in table.rows)
+    assert "class=paper" not in page and "grey italics" not in page
+    rows = [row.cells[0] for row in tables["Mean AUC, by the number of labelled exams"].rows]
+    assert rows == ["from scratch", "multitask"]
+
+
 def test_the_tables_are_the_runs_numbers_beside_the_papers(study):
     tables, page = written(study)
     # Table 5's form: all counts, ours and the paper's; ImageNet is the paper's alone
@@ -204,7 +225,7 @@ def test_every_score_and_every_method_has_its_panels():
 def test_each_draw_is_a_dot_beside_the_same_draw_of_scratch():
     none = {("none", 1): {0: 0.5, 1: 0.6, 2: 0.4}, ("none", 16): {0: 0.8, 1: 0.9}}
     location = {("location", 1): {1: 0.7, 2: 0.7}, ("location", 16): {1: 0.7}}
-    figure = paired_draws(none | location | {("relative_patch_location", 1): {0: 0.2}}, "mean AUC, test")
+    figure = paired_draws(none | location | {("relative_patch_location", 1): {0: 0.2}}, "mean AUC on test exams")
     first, second = figure.axes
     zero, dots, mean, bar, *other = [(list(line.get_xdata()), list(line.get_ydata())) for line in first.get_lines()]
     # gains of .1 and .3: their mean .2, its error .1, and Student's t of one degree of freedom is 12.706
@@ -218,7 +239,7 @@ def test_each_draw_is_a_dot_beside_the_same_draw_of_scratch():
     assert [axes.get_title() for axes in figure.axes] == ["1 exam", "16 exams"]
     assert [label.get_text() for label in first.get_yticklabels()] == ["location", "relative patch location"]
     assert first.get_ylim() == (1.5, -0.5), "the first method on top"
-    assert figure.get_supxlabel() == "mean AUC, test, less scratch's"
+    assert figure.get_supxlabel() == "mean AUC on test exams, minus training from scratch"
 
 
 def test_scores_by_count_go_through_the_means_of_the_draws():

@@ -24,6 +24,7 @@
 #                   process, see tools/docs/studies.md; without a GPU, processes of the CPU
 #   resources       optional: resources of a rule's jobs, instead of the defaults below: {pretrain: {mem_mb: 64000}}
 #   expected        optional: how much data there will be, for the estimate of tools/docs/studies.md
+#   published       optional: false leaves the papers' own numbers out of the page's tables
 #   time            run time, for a study that `tools/demo NAME` runs
 #   then            optional: config beside this one, of the study that `tools/demo` runs after this one
 #

@@ -81,7 +81,7 @@ def without_figures(monkeypatch):
     Image.new("L", (1, 1)).save(buffer, format="png")
     shown = buffer.getvalue()
     monkeypatch.setattr(
-        Page, "figure", lambda self, _, caption, main=False: self._parts.append(Picture(shown, caption))
+        Page, "figure", lambda self, _, caption, main=False, lead=False: self._parts.append(Picture(shown, caption))
     )
     for module in (*SECTIONS, paired):
         for name in ("finetune_curves", "pretext_curves", "scores_by_count", "convergence_curves", "paired_draws"):

@@ -132,9 +132,13 @@ def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
     ]
     assert "Below zero the contours are nearer" in page.html("")
     captions = [picture.caption for picture in page.pictures]
-    assert sum("less scratch's with the same labelled exams" in caption for caption in captions) == 1, "of Dice alone"
+    assert sum("minus training from scratch with the same labelled exams" in caption for caption in captions) == 1, (
+        "of Dice alone"
+    )
     main = [picture.caption for picture in page.pictures if picture.main]
-    assert len(main) == 1 and "less scratch's" in main[0], "results.md shows it; scores by count and curves it does not"
+    assert len(main) == 1 and "minus training from scratch" in main[0], (
+        "results.md shows it; scores by count and curves it does not"
+    )
 
 
 def test_a_study_of_bai_stands_beside_its_tables(tmp_path):

@@ -49,6 +49,7 @@ METHOD_COLOURS = {
 METHOD_NAMES = {
     "none": "from scratch",
     "imagenet": "ImageNet",
+    "released": "the weights that ship",
     "models_genesis": "Models Genesis",
     "sax_position": "anatomical positions",
     "lax_position": "anatomical positions",
@@ -267,5 +268,5 @@ def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: st
         axes.set_yticks(range(len(methods)), [method_name(method) for method in methods])
         axes.tick_params(axis="y", length=0)
     panels[0].set_ylim(max(1, len(methods)) - 0.5, -0.5)  # the first on top
-    figure.supxlabel(f"{name}, less scratch's", fontsize="medium")
+    figure.supxlabel(f"{name}, minus training from scratch", fontsize="medium")
     return figure

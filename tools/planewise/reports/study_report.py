@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from planewise.reports.study import (
@@ -19,6 +20,7 @@ from planewise.reports.study import (
 )
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.page import Page, Table
+from planewise.reports.study_figures import method_name
 from planewise.whole_files import written_whole
 
 #: In the page's order.
@@ -55,10 +57,14 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     sections = Page()
     for section in SECTIONS:
         section.add(sections, found)
+    if not found.config.get("published", True):
+        for table in sections.tables:
+            table.rows[:] = [row for row in table.rows if not row.published]
     tables = dict.fromkeys(row.published for table in sections.tables for row in table.rows if row.published)
     page = Page()
     kind = "phantom exams" if found.config.get("phantom") else "your own exams"
     page.add("<h1>Label efficiency on the {}: {}</h1>", found.anatomy.organ, found.title)
+    page.add("<p>{}</p>", _what_was_done(found))
     whose = f"Numbers in black were measured here, on <b>{kind}</b>."
     if tables:
         data = ", ".join(dict.fromkeys(table.data for table in tables))
@@ -76,6 +82,28 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     if markdown is not None:
         _write_markdown(page, Path(markdown))
     return page.tables
+
+
+def _what_was_done(study: StudyFolder) -> str:
+    """One sentence: what was pretrained, what was fine-tuned, from how many labelled exams and how often."""
+    done = []
+    if study.pretexts:
+        names = _listed([method_name(pretext) for pretext in study.pretexts])
+        done.append(f"trained the pretext{'s' if len(study.pretexts) > 1 else ''} {names} without labels")
+    if runs := list(study.runs("finetune")):
+        counts = _listed([str(count) for count in sorted({count for _, count, _, _ in runs})])
+        draws = len({draw for _, _, draw, _ in runs})
+        methods = ", ".join(method_name(method) for method in dict.fromkeys(method for method, _, _, _ in runs))
+        drawn = f"{draws} draws" if draws > 1 else "one draw"
+        done.append(
+            f"fine-tuned networks with {counts} labelled exams, by method ({methods}), in {drawn} of the labelled exams"
+        )
+    return f"The study {' and '.join(done)}." if done else "No training has finished yet."
+
+
+def _listed(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def _write_markdown(page: Page, path: Path) -> None:

@@ -47,7 +47,7 @@ def add(page: Page, study: StudyFolder) -> None:
         for count, method, draws in runs.cells()
     ]
     page.table("AUC of each task", ["labelled exams, method", *tasks, "draws"], rows)
-    add_paired(page, auc, "mean AUC", study.repeats)
+    add_paired(page, auc, "mean AUC", study.repeats, lead=True)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, mean AUC"})
     page.figure(curves, "Validation while fine-tuning, a line for each draw.")
     # where most was there to learn from: a picture a method, some of a megabyte

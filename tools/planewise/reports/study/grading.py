@@ -52,7 +52,7 @@ def add(page: Page, study: StudyFolder) -> None:
             f"epochs, draw by draw, with all {most} graded photographs; cells are over the draws that got there. The paper's "
             "figure shows the curves, which are below.</p>"
         )
-    add_paired(page, kappa, "kappa", study.repeats)
+    add_paired(page, kappa, "kappa", study.repeats, lead=True)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_kappa": "validation, kappa"})
     page.figure(curves, "Validation while fine-tuning, a line for each draw.", main=True)
     runs.show(page, "confusion.png", ": which grade was told", at_least=most)

@@ -64,11 +64,13 @@ class Picture:
         png: the file's content.
         caption: under it.
         main: whether it is one of the few that Markdown has too.
+        lead: whether it stands at the top of the page, before every table.
     """
 
     png: bytes
     caption: str
     main: bool = False
+    lead: bool = False
 
 
 class Page:
@@ -95,7 +97,7 @@ class Page:
         """A table; rows of a paper are grey."""
         self._parts.append(Table(title, [str(cell) for cell in header], list(rows)))
 
-    def figure(self, picture: Figure | Path, caption: str, main: bool = False) -> None:
+    def figure(self, picture: Figure | Path, caption: str, main: bool = False, lead: bool = False) -> None:
         """A picture that was drawn, or a PNG file; a file that is not there is left out."""
         if isinstance(picture, Path):
             if not picture.is_file():
@@ -105,11 +107,13 @@ class Page:
             buffer = io.BytesIO()
             picture.savefig(buffer, format="png", dpi=100)
             png = buffer.getvalue()
-        self._parts.append(Picture(png, caption, main))
+        self._parts.append(Picture(png, caption, main, lead))
 
     def extend(self, other: Page) -> None:
-        """All that another page holds."""
-        self._parts += other._parts
+        """All that another page holds, its leading pictures first."""
+        leads = [part for part in other._parts if isinstance(part, Picture) and part.lead]
+        self._parts += leads
+        self._parts += [part for part in other._parts if part not in leads]
 
     def html(self, title: str) -> str:
         """The whole page."""

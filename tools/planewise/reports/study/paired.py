@@ -73,7 +73,12 @@ class Difference:
 
 
 def add_paired(
-    page: Page, scores: Scores, name: str, repeats: Mapping[str, str] | None = None, lower_is_better: bool = False
+    page: Page,
+    scores: Scores,
+    name: str,
+    repeats: Mapping[str, str] | None = None,
+    lower_is_better: bool = False,
+    lead: bool = False,
 ) -> None:
     """A table and a picture of what each method gained over ``none``, and one of what it has over ``multitask``, if there
     are draws of both and more than these two methods; and which differences are larger than those of two pretrainings that
@@ -86,6 +91,7 @@ def add_paired(
         repeats: a method that pretrains again from another seed, to the method that it repeats.
         lower_is_better: whether the score is a distance: a draw gained where the difference is below zero. There is no
             picture then, nor of a single draw.
+        lead: whether the picture stands at the top of the page: the study's main result.
     """
     found: dict[Compared, Difference] = {}
     methods = dict.fromkeys(method for method, _ in scores)
@@ -99,10 +105,10 @@ def add_paired(
     several = any(len(draws) > 1 for draws in scores.values())
     if several and not lower_is_better and any(compared.other == "none" for compared in found):
         caption = (
-            f"{name[0].upper()}{name[1:]} of each draw, less scratch's with the same labelled exams (dots); their mean "
-            "(diamonds) and its 95 % interval (bars)."
+            f"{name[0].upper()}{name[1:]} of each draw, minus training from scratch with the same labelled exams (dots); "
+            "their mean (diamonds) and its 95 % interval (bars)."
         )
-        page.figure(paired_draws(scores, f"{name}, test"), caption, main=True)
+        page.figure(paired_draws(scores, f"{name} on test exams"), caption, main=True, lead=lead)
 
 
 def add_differences(

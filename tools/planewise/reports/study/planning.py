@@ -20,4 +20,4 @@ def add(page: Page, study: StudyFolder) -> None:
     for number, picture in enumerate(pictures[:_EXAMS]):
         plan = read_json(picture.with_name("plan.json")) or {"views": {}}
         verdicts = "; ".join(f"{name}: {view['verdict']}" for name, view in plan["views"].items())
-        page.figure(picture, f"Exam {picture.parent.name}. {verdicts}.", main=number == 0)
+        page.figure(picture, f"Exam {picture.parent.name}. {verdicts}.", main=number == 0, lead=number == 0)

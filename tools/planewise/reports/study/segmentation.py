@@ -56,7 +56,9 @@ def add(page: Page, study: StudyFolder) -> None:
         page.table(title, header, _rows(runs, kind, structures, beside))
         if kind == "dice":
             add_budgets(page, study)
-    add_paired(page, runs.values(lambda content: content["mean"]["dice"]["mean"]), "mean Dice", study.repeats)
+    add_paired(
+        page, runs.values(lambda content: content["mean"]["dice"]["mean"]), "mean Dice", study.repeats, lead=True
+    )
     if contours := _known(runs, lambda content: content["mean"].get("contour_mm")):
         add_paired(page, contours, _DRAWN["contour_mm"], study.repeats, lower_is_better=True)
         page.add(

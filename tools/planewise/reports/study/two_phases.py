@@ -88,7 +88,7 @@ def add(page: Page, study: StudyFolder) -> None:
     _add_validation(page, runs)
     _add_convergence(page, runs)
     _add_saliency(page, runs)
-    add_paired(page, auc, "macro AUC", study.repeats)
+    add_paired(page, auc, "macro AUC", study.repeats, lead=True)
     if named:
         add_differences(page, "Paired differences in macro AUC, of pretraining", auc, _compared(auc, _of_pretraining))
         add_differences(page, "Paired differences in macro AUC, of images to classify", auc, _compared(auc, _of_images))
