@@ -143,6 +143,17 @@ def test_pretrained_weights_bring_the_backbone_alone(tmp_path):
     assert follow_pretrained(parser, ["--features", "[64,128,256,512,1024]"]) == {"stem_stride": 2}
 
 
+def test_an_overlays_shape_gives_way_to_that_of_pretrained_weights(tmp_path):
+    """The weights that ship have 24 channels and demo.yaml 16; what the command line says stays, and is refused later."""
+    run = a_run(POSITION, tmp_path, features=[24, 48], stem_stride=2)
+    parser = a_parser(SEGMENTATION, "train.yaml", "demo.yaml", pretrained=str(run))
+    rate, before = parser["learning_rate"], parser["features"]
+    taken = follow_pretrained(parser, [])
+    assert taken["features"] == [24, 48] == parser["features"] != before and parser["learning_rate"] == rate
+    parser = a_parser(SEGMENTATION, "train.yaml", "demo.yaml", pretrained=str(run))
+    assert "features" not in follow_pretrained(parser, ["--features", str(before)])
+
+
 @pytest.mark.parametrize("weights", ["no/such/run", "bare"])
 def test_where_nothing_is_known_nothing_changes(weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

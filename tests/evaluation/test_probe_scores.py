@@ -47,6 +47,14 @@ def pixels_that_know(locations):
     return pixels
 
 
+def test_a_network_without_an_encoder_is_not_probed(caplog):
+    """As BasicUNet of tools/docs/experiments.md; its other scores stand."""
+    locations = [number % 6 / 5 for number in range(12)]
+    scorer = ProbeScores(nn.Linear(1, 1), Slices(pixels_that_know(locations), locations))
+    (metrics,) = scorer.results({}, [], "").metrics.values()
+    assert metrics["slices"] == 12 and math.isnan(metrics["neighbour_mae"]) and "no encoder" in caplog.text
+
+
 def test_features_that_know_the_location_tell_it_of_exams_that_the_probe_has_not_seen():
     locations = [number % 6 / 5 for number in range(60)]
     results = probe(Slices(pixels_that_know(locations), locations))

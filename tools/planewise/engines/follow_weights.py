@@ -91,7 +91,8 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
 
 def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
     """Give a config that trains the shape of the network that its ``pretrained`` weights are of: plain settings that encoder
-    and decoder refer to in both configs, as ``features``. How many channels an image has is the data's.
+    and decoder refer to in both configs, as ``features``. How many channels an image has is the data's. What an overlay sets
+    (``demo.yaml``) gives way, since the weights fit no other shape; what the command line sets stays, and is refused later.
 
     Args, returns and raises: as `follow_weights`.
     """
@@ -101,7 +102,7 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
         return {}
     shared = _of_backbone(in_our_names(plain(parser.get()))) & _of_backbone(run.config) - _OF_DATA
     wanted = {key: run.config[key] for key in sorted(shared) if not holds_code(run.config[key])}
-    return _take(parser, wanted, configs["train"], arguments, "pretrained")
+    return _take(parser, wanted, None, arguments, "pretrained")
 
 
 def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
@@ -168,12 +169,21 @@ def _all_settings(run: RunRecord, train: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _take(
-    parser: ConfigParser, wanted: Mapping[str, Any], base: Mapping[str, Any], arguments: Sequence[str], whose: str
+    parser: ConfigParser,
+    wanted: Mapping[str, Any],
+    base: Mapping[str, Any] | None,
+    arguments: Sequence[str],
+    whose: str,
 ) -> dict[str, Any]:
-    """Set what nobody has set, and say both what was taken and what differs."""
+    """Set what nobody has set, and say both what was taken and what differs.
+
+    Args:
+        base: the config without overlays, by which what an overlay sets is known; None takes that as set by nobody.
+    """
     now = in_our_names(plain(parser.get()))
     named = {argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")}
-    chosen = {key for key in wanted if key in named or (key in now and now[key] != base.get(key))}
+    set_by_overlay = {key for key in wanted if base is not None and key in now and now[key] != base.get(key)}
+    chosen = (named & wanted.keys()) | set_by_overlay
     for key in sorted(chosen):
         if now.get(key) != wanted[key]:
             logger.warning("%s is %s, and the %s' run had %s", key, _short(now.get(key)), whose, _short(wanted[key]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,8 @@ from planewise.reports.pretext_figures import regression_plot
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+logger = logging.getLogger(__name__)
+
 #: Strengths of the ridge regression, of standardised features; one is chosen within the exams that it is fitted to.
 _ALPHAS = np.logspace(-2, 4, 13)
 
@@ -42,10 +45,10 @@ class ProbeScores:
     - ``probe.png``: the regression.
 
     It looks at the slices itself, since some pretexts show their networks something else. Slices whose location is not known
-    are left out; without two patients of known location there are no scores.
+    are left out; without two patients of known location there are no scores, nor without an encoder.
 
     Args:
-        network: with an ``encoder``.
+        network: with an ``encoder``; a network of your own may have none.
         dataset: the evaluator's slices.
         mapping: ``"linear"``, or ``"sine"`` (Zhang 2024 Eq. 4) where the two ends of a stack look alike.
         amp: precision of the network, see `planewise.engines.precision`.
@@ -81,7 +84,12 @@ class ProbeScores:
         rows = [known[rank] for rank in evenly_spaced(len(known), self.max_slices)]
         exams = [own[row]["exam"] for row in rows]
         patients = [own[row].get("patient") or own[row]["exam"] for row in rows]
-        if len(set(patients)) < 2:
+        bare = not hasattr(self.network, "encoder")
+        if bare:
+            logger.warning(
+                "the network has no encoder, so there is nothing to probe: its frozen features are not scored"
+            )
+        if bare or len(set(patients)) < 2:
             absent = {"slices": len(rows), "exams": len(set(exams))}
             scores = location_scores([], []) | {"slices": len(rows)}
             return CollectorResults(
