@@ -39,7 +39,7 @@ def test_what_a_file_holds(read, tmp_path):
     [
         (None, "No such file or directory"),
         (b'{"a": [1,', "(line 1|JSON|Expecting|expected)"),
-        (b"\xff\xfe{}", "(codec can't decode)"),
+        (b"\xff\xfe{}", "it is not text in UTF-8: save it as such"),
         (b"[" * 5_000, "nested hundreds deep"),
     ],
 )
@@ -48,6 +48,27 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(read, content, reas
         (tmp_path / "file").write_bytes(content)
     with pytest.raises(InputError, match=rf"^{tmp_path}/file cannot be read as a list \(.*{reason}.*\)$"):
         read(tmp_path / "file", "a list")
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "file").write_text("a: {x: 1}\nb: {x: 1}\nc: &c {y: 1}\nd: {<<: *c, y: 2}\n")
+    assert read_yaml(tmp_path / "file")["d"] == {"y": 2}
+    (tmp_path / "file").write_text("1: training\n2: test\n1: test\n")
+    with pytest.raises(InputError, match="1 stands twice, again in line 3"):
+        read_yaml(tmp_path / "file")
+
+
+def test_aliases_that_would_fill_the_memory_are_refused(tmp_path):
+    lines = ["a: &a [x, x, x, x, x, x, x, x]"]
+    lines += [
+        f"{now}: &{now} [{', '.join([f'*{before}'] * 8)}]" for before, now in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
+    (tmp_path / "file").write_text("\n".join(lines[:4]))
+    assert read_yaml(tmp_path / "file")["d"][0][0][0][0] == "x"
+    for content in ("\n".join(lines), "a: &a [*a]"):
+        (tmp_path / "file").write_text(content)
+        with pytest.raises(InputError, match=r"its aliases \(\*NAME\) stand for more than 1,000,000 entries"):
+            read_yaml(tmp_path / "file")
 
 
 def test_a_file_larger_than_the_memory_is_named(tmp_path, monkeypatch):

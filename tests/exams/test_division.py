@@ -164,6 +164,7 @@ def test_a_patient_in_two_folders_is_in_one_section(tmp_path):
     ("name", "text"),
     [
         ("s.csv", "exam,section\n1,test\n501,validation\ntrain/train/2,training\nnobody,test\n"),
+        ("s.csv", "exam,section,why\n1,test,old\n501,validation,\ntrain/train/2,training\nnobody,test\n"),
         ("s.yaml", "1: test\n501: validation\ntrain/train/2: training\nnobody: test\n"),
     ],
 )
@@ -188,6 +189,9 @@ def test_a_folder_stands_for_its_exams(divided, tmp_path):
         ("exam,section\n1,test\n1,training\n", "in test and in training"),
         ("exam,section\n", "names no exam"),
         ("1,test\nP,\n", "the section is missing"),
+        ("1,test\n,training\n", "a row is ',training'; write an exam and its section"),
+        ("1,test,training\n", "a row is '1,test,training'; write"),
+        ("exam,section\n1,test,training\n", "a row is '1,test,training'; write"),
     ],
 )
 def test_lists_that_cannot_be_used(tmp_path, text, words):

@@ -213,6 +213,11 @@ def test_a_label_map_goes_to_labelled_items(tmp_path):
         ("p1,DCM\np2,NOR\np3,DCM\n", r"begins with a class \(DCM\); write a header row"),
         ("p1,3\np2,4\n", r"begins with a class \(3\); write a header row"),
         ("", "header row"),
+        (
+            "exam,height,sex\np1,1,75,0\n",
+            "the row of p1 has 4 cells, and the header 3; put a cell that has a comma in it",
+        ),
+        ("exam,sex\np1,0\n,1\n", r"a row has no name \(,1\); name its exam"),
     ],
 )
 def test_class_tables_that_cannot_be_used(tmp_path, content, words):
@@ -232,7 +237,7 @@ def test_numbers_in_columns_are_numbers(tmp_path):
     )
 
 
-@pytest.mark.parametrize("content", ["- 1\n", "a: 1\n", "1: [\n", "1: x\n"])
+@pytest.mark.parametrize("content", ["- 1\n", "1: 3\n1: 2\n", "a: 1\n", "1: [\n", "1: x\n"])
 def test_label_maps_that_cannot_be_used(tmp_path, content):
     (tmp_path / "m.yml").write_text(content)
     with pytest.raises(InputError, match=r"m\.yml"):

@@ -185,6 +185,10 @@ def test_tables_that_are_none_or_disagree(tmp_path):
     (tmp_path / "sample_submission.csv").write_text("id_code,diagnosis\na,0\nb,0\n")
     (tmp_path / "more.csv").write_text("id,grade\na,2\n")
     (tmp_path / "headless.csv").write_text("a,1\nb,1\n")
+    (tmp_path / "merged.csv").write_text("<<<<<<< HEAD\nid,grade\na,2\n")
+    (tmp_path / "twice.csv").write_text("id,grade,grade\na,2,1\n")
+    (tmp_path / "comma.csv").write_text("id,grade\na,2,5\n,1\n")
+    (tmp_path / "names.csv").write_text("id\na\nb\n")
     (tmp_path / "odd.csv").write_bytes(b"id,grade\n\xff\xfe,2\n")
     result = index(tmp_path)
     assert grades_of(result) == {"a.png": None, "b.png": None, "c.png": None}
@@ -196,6 +200,8 @@ def test_tables_that_are_none_or_disagree(tmp_path):
     assert problems["the grade is no whole number from 0 on (diagnosis): left out"] == "c"
     assert problems["it has no header row, as image,grade: not read"] == "headless.csv"
     assert problems["it cannot be read as CSV"] == "odd.csv"
+    assert problems["its first row is not a header of different names: not read"] == "merged.csv, twice.csv"
+    assert problems["a row without a name, or with more cells than the header: not used"] == "a,2,5, ,1"
     with pytest.raises(InputError, match="there is no such file"):
         index(tmp_path, classes=tmp_path / "absent.csv")
     with pytest.raises(InputError, match="--channels are of whole volumes"):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from planewise.errors import InputError
 from planewise.reports.study.page import Table
 from planewise.reports.study_figures import (
     finetune_curves,
@@ -98,6 +99,31 @@ def edit(file: Path, **changes) -> None:
 def written(study: Path) -> tuple[dict[str, Table], str]:
     tables = write_study_report(study, study / "report/index.html")
     return {table.title: table for table in tables}, (study / "report/index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        (
+            "study.json",
+            {"pretexts": 0},
+            r"study.json is not what .* writes: pretexts must be a list of names; run it again",
+        ),
+        ("study.json", {"methods": None}, "methods must be a list of names, or names with settings"),
+        ("study.json", {"anatomy": "elbow"}, "anatomy must be one of .*knee"),
+        ("study.json", {"title": ["a"]}, "title must be a text"),
+        ("unlabelled.json", {"training": [1.5]}, "that data is read from is not as its run wrote it .AttributeError"),
+        (
+            "pretrain/multitask/test/metrics.json",
+            {"location": 3},
+            "that pretexts is read from is not as its run wrote it",
+        ),
+    ],
+)
+def test_a_file_that_was_edited_is_refused(study, file, changes, message):
+    edit(study / file, **changes)
+    with pytest.raises(InputError, match=message):
+        written(study)
 
 
 def over_draws(values) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import yaml
 
 from planewise.errors import InputError
+
+#: Entries of a YAML file with its aliases written out. A run's configuration has a thousand.
+_MOST_ENTRIES = 1_000_000
 
 
 def read_json(path: str | Path, what: str = "JSON") -> Any:
@@ -32,9 +36,40 @@ def read_yaml(path: str | Path, what: str = "YAML") -> Any:
         path, what: as of `read_json`.
 
     Raises:
-        InputError: as of `read_json`.
+        InputError: as of `read_json`; or a few lines of aliases would fill the memory once they are written out.
     """
-    return _read(Path(path), yaml.safe_load, what)
+    return _read(Path(path), _yaml, what)
+
+
+def _yaml(text: str) -> Any:
+    # made here, since tests put the same loader in C in place of this one
+    loader = type("Loader", (yaml.SafeLoader,), {"construct_mapping": _mapping_of_different_keys})
+    value = yaml.load(text, loader)
+    if "*" in text and _entries(value, {}) > _MOST_ENTRIES:
+        raise ValueError(f"its aliases (*NAME) stand for more than {_MOST_ENTRIES:,} entries")
+    return value
+
+
+def _mapping_of_different_keys(loader: yaml.SafeLoader, node: yaml.MappingNode, deep: bool = False) -> dict:
+    """PyYAML keeps the last of two entries with one key, and says nothing."""
+    keys: set[tuple[str, str]] = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys:
+            raise yaml.YAMLError(f"{key.value} stands twice, again in line {key.start_mark.line + 1}")
+        keys.add((key.tag, str(key.value)))
+    return yaml.SafeLoader.construct_mapping(loader, node, deep)
+
+
+def _entries(value: Any, known: dict[int, float]) -> float:
+    """How many entries a value has when each alias is written out; infinite where one contains itself."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf
+        known[id(value)] = 1 + sum(
+            _entries(entry, known) for entry in (value.values() if isinstance(value, dict) else value)
+        )
+    return known[id(value)]
 
 
 def cell(value: Any) -> Any:
@@ -60,6 +95,8 @@ def _read(path: Path, parse: Callable[[str], Any], what: str) -> Any:
         reason = "it is larger than the memory"
     except OSError as error:
         reason = error.strerror or str(error)
+    except UnicodeDecodeError:
+        reason = "it is not text in UTF-8: save it as such"
     except (ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
     raise InputError(f"{path} cannot be read as {what} ({reason})")

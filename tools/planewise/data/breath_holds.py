@@ -16,6 +16,7 @@ from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
 from planewise.geometry import LARGEST_SHIFT, breath_hold_shifts, plane_from_affine, relative_locations
 from planewise.preprocessing import LoadSliced
+from planewise.preprocessing.exam_name import exam_of
 
 #: Shifts that are less certain than this (mm, the median of an exam) are not undone: half of what they would be if the images
 #: said nothing at all.
@@ -74,7 +75,7 @@ def undo_breath_holds(
     items = defaultdict(list)
     for section in SECTIONS:
         for item in content[section]:
-            items[item["exam"]].append(item)
+            items[exam_of(item)].append(item)
     if content["planewise"].get("breath_holds"):
         raise InputError(f"the shifts of {path.name} are undone already; start from what `planewise index` wrote")
     content["planewise"]["breath_holds"] = "undone"

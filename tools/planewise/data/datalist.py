@@ -6,7 +6,7 @@ import gc
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,65 @@ _PLACE = ("image", "frame", "time", "affine", "shift")
 _OF_A_SLICE = ("frame", "label_frame", "affine", "shift", "slice", "location", "planes", "stack")
 #: How the names of files end that hold a whole stack.
 VOLUMES = (".nii", ".nii.gz", ".npy")
-_NO_AFFINE = object()
+#: What a value must be, and in words.
+Form = tuple[Callable[[Any], bool], str]
+
+
+def _finite(*rows: Any) -> bool:
+    """Whether all lists hold finite numbers; their sum says so sooner than a look at each."""
+    try:
+        return math.isfinite(sum(map(sum, rows)))
+    except (TypeError, OverflowError):
+        return False
+
+
+def _numbers(count: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and len(value) == count and _finite(value)
+
+
+def _is_affine(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(row, list) and len(row) == 4 for row in value)
+        and _finite(*value)
+    )
+
+
+def _are_planes(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(plane, dict) and all(map(_POINT, plane.values())) for plane in value.values()
+    )
+
+
+def _is_path(value: Any) -> bool:
+    return value != [] and all(isinstance(entry, str) for entry in _files(value))
+
+
+_POINT = _numbers(3)
+_NAME: Form = (lambda value: isinstance(value, str), "a name")
+_RANK: Form = (lambda value: type(value) is int and value >= 0, "a whole number that is not negative")
+_NUMBER: Form = (lambda value: type(value) in (int, float) and _finite([value]), "a number")
+#: Keys of an item, and of what `planewise index` says of a stack, that are not an organ's classes.
+_ITEM: Mapping[str, Form] = {
+    "image": (_is_path, "a path"),
+    "label": (_is_path, "a path"),
+    "affine": (_is_affine, "four rows of four numbers"),
+    "planes": (_are_planes, "an object of views, each with an origin and a normal,"),
+    "shift": (_POINT, "a list of three numbers"),
+    "label_map": (lambda value: isinstance(value, dict), "an object"),
+    "phase": (lambda value: _NAME[0](value) or _NUMBER[0](value), "a number or a name"),
+    "location": _NUMBER,
+    **dict.fromkeys(("exam", "patient", "stack", "label_origin"), _NAME),
+    **dict.fromkeys(("frame", "time", "slice", "label_frame"), _RANK),
+}
+_STACK: Mapping[str, Form] = {
+    "view": _NAME,
+    "slices": _RANK,
+    "phases": (_numbers(2), "a list of two numbers"),
+    "spacing": _NUMBER,
+    "confidence": _NUMBER,
+}
 
 
 @lru_cache(maxsize=2)
@@ -41,7 +99,9 @@ def _parse(path: Path, modified: int) -> dict[str, Any]:
     collects = gc.isenabled()
     gc.disable()
     try:
-        return read_json(path)
+        content = read_json(path)
+        _check_forms(path, content)
+        return content
     finally:
         if collects:
             gc.enable()
@@ -59,23 +119,25 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
             f"there is no datalist {path}; make one with `planewise index FOLDER -o {path}` and name it with --datalist"
         )
     try:
-        content = _parse(path.resolve(), path.stat().st_mtime_ns)
+        return _parse(path.resolve(), path.stat().st_mtime_ns)
     except InputError as error:
-        raise InputError(f"{error}; a datalist is what `planewise index` writes") from error
+        raise InputError(f"{error}; a datalist is what `planewise index` writes, so index the folder again") from error
+
+
+def _check_forms(path: Path, content: Any) -> None:
+    """Raises `InputError` if a datalist is not of the form that `planewise index` writes."""
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}; a datalist is a JSON object with sections of items")
-    _check_forms(path, content)
-    return content
-
-
-def _check_forms(path: Path, content: Mapping[str, Any]) -> None:
-    """Raises `InputError` if what stands beside the sections is not of the form that `planewise index` writes."""
+        raise InputError(f"{path} holds a {type(content).__name__}; an object with sections of items is wanted")
 
     def check(holder: Any, key: str, kind: type, place: str, wanted: str) -> Any:
         value = holder.get(key, kind())
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise InputError(f"{path}: {place} is {value!r:.40}; {wanted} is wanted: index the folder again")
+            raise InputError(f"{path}: {place} is {value!r:.40}; {wanted} is wanted")
         return value
+
+    for section in SECTIONS:
+        for number, item in enumerate(check(content, section, list, section, "a list of items")):
+            _check_item(path, item, f"item {number} of {section}")
 
     header = check(content, "planewise", dict, "planewise", "an object")
     for key, kind, wanted in (
@@ -83,13 +145,19 @@ def _check_forms(path: Path, content: Mapping[str, Any]) -> None:
         ("views", list, "a list of names"),
         ("seed", int, "a whole number"),
     ):
-        check(header, key, kind, f"{key} of planewise", wanted)
+        value = check(header, key, kind, f"{key} of planewise", wanted)
+        if kind is list and not all(isinstance(name, str) for name in value):
+            raise InputError(f"{path}: {key} of planewise is {value!r:.40}; {wanted} is wanted")
     exams = check(content, "exams", dict, "exams", "an object")
     for name in exams:
         exam = check(exams, name, dict, f"exam {name:.20}", "an object")
+        reasons = check(exam, "left_out", list, f"left_out of exam {name:.20}", "a list of reasons")
+        if not all(isinstance(reason, str) for reason in reasons):
+            raise InputError(f"{path}: left_out of exam {name:.20} is {reasons!r:.40}; a list of reasons is wanted")
         stacks = check(exam, "stacks", dict, f"stacks of exam {name:.20}", "an object")
         for view in stacks:
             stack = check(stacks, view, dict, f"stack {view:.20} of exam {name:.20}", "an object")
+            _check_values(path, stack, _STACK, f"{view:.20} of exam {name:.20}")
             for number, item in enumerate(
                 check(stack, "items", list, f"items of {view:.20} of exam {name:.20}", "a list")
             ):
@@ -99,27 +167,17 @@ def _check_forms(path: Path, content: Mapping[str, Any]) -> None:
 def _check_item(path: str | Path, item: Any, place: str) -> None:
     """Raises `InputError` if an item is not of the form that `planewise index` writes."""
     if not isinstance(item, dict):
-        raise InputError(f"{path}: {place} is {item!r:.40}, not an object; index the folder again")
+        raise InputError(f"{path}: {place} is {item!r:.40}; an object is wanted")
     if "image" not in item:
-        raise InputError(f"{path}: {place} has no image; index the folder again")
-    for key in PATH_KEYS:
-        if not all(isinstance(entry, str) for entry in _files(item.get(key, ""))):
-            raise InputError(f"{path}: {key} of {place} is {item[key]!r:.40}; a path is wanted")
-    if not isinstance(item.get("exam", ""), str):
-        raise InputError(f"{path}: exam of {place} is {item['exam']!r:.40}; a name is wanted")
-    affine = item.get("affine", _NO_AFFINE)
-    if affine is not _NO_AFFINE and not _is_affine(affine):
-        raise InputError(f"{path}: affine of {place} is {affine!r:.40}; four rows of four numbers are wanted")
+        raise InputError(f"{path}: {place} has no image")
+    _check_values(path, item, _ITEM, place)
 
 
-def _is_affine(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(
-            isinstance(row, list) and len(row) == 4 and all(type(one) in (int, float) for one in row) for row in value
-        )
-    )
+def _check_values(path: str | Path, holder: Mapping[str, Any], forms: Mapping[str, Form], place: str) -> None:
+    for key in forms.keys() & holder.keys():
+        holds, wanted = forms[key]
+        if not holds(holder[key]):
+            raise InputError(f"{path}: {key} of {place} is {holder[key]!r:.40}; {wanted} is wanted")
 
 
 def load_datalist(
@@ -144,11 +202,11 @@ def load_datalist(
         _check_view(path, content, view)
     folder = Path(path).expanduser().resolve().parent
     if section == "all":
-        found = [item for one in SECTIONS for item in _items_of(path, folder, content, one)]
+        found = [item for one in SECTIONS for item in _items_of(folder, content, one)]
         # an exam may be in two sections, as DSBCC's test exams are
         items = list({json.dumps(item, sort_keys=True): item for item in found}.values())
     else:
-        items = _items_of(path, folder, content, section)
+        items = _items_of(folder, content, section)
     if required and not items:
         filled = ", ".join(key for key in SECTIONS if content.get(key)) or "no section"
         raise InputError(
@@ -157,17 +215,11 @@ def load_datalist(
     return items
 
 
-def _items_of(path: str | Path, folder: Path, content: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
-    items = []
-    listed = content.get(section, [])
-    if not isinstance(listed, list):
-        raise InputError(
-            f"{path}: {section} is a {type(listed).__name__}; a list of items is wanted: index the folder again"
-        )
-    for number, item in enumerate(listed):
-        _check_item(path, item, f"item {number} of {section}")
-        items.append({**item, **{key: _below(folder, item[key]) for key in PATH_KEYS if key in item}})
-    return items
+def _items_of(folder: Path, content: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
+    return [
+        {**item, **{key: _below(folder, item[key]) for key in PATH_KEYS if key in item}}
+        for item in content.get(section, [])
+    ]
 
 
 def _check_view(path: str | Path, content: Mapping[str, Any], view: str) -> None:
@@ -208,7 +260,7 @@ def absolute_datalist(path: str | Path) -> dict[str, Any]:
             for key, stack in exam.get("stacks", {}).items()
         }
         exams[name] = exam | {"stacks": stacks}
-    sections = {section: _items_of(path, folder, content, section) for section in SECTIONS}
+    sections = {section: _items_of(folder, content, section) for section in SECTIONS}
     return {"planewise": content.get("planewise", {}), **sections, "exams": exams}
 
 

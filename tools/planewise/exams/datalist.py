@@ -183,4 +183,7 @@ def _written_whole(path: Path, mode: int) -> Iterator[TextIO]:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except ValueError:  # of a datalist that is read, and written anew
+        raise InputError(f"a datalist holds finite numbers, not {value!r:.80}; correct it, or index again") from None

@@ -261,9 +261,15 @@ def read_sections(path: Path) -> dict[str, str]:
                 lines = [[cell.strip() for cell in row] for row in csv.reader(file)]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path} cannot be read as CSV ({error})") from None
-        rows = [(row[0], row[1] if len(row) > 1 else "") for row in lines if row and row[0]]
-        if rows and rows[0][1].lower() in _HEADINGS:
-            rows = rows[1:]
+        filled = [row for row in lines if any(row)]
+        headed = bool(filled) and len(filled[0]) > 1 and filled[0][1].lower() in _HEADINGS
+        for row in filled:
+            # further columns are for people
+            if not row[0] or any(row[len(filled[0]) if headed else 2 :]):
+                raise InputError(
+                    f"{path}: a row is {','.join(row)!r:.40}; write an exam and its section, EXAM,training"
+                )
+        rows = [(row[0], row[1] if len(row) > 1 else "") for row in filled[headed:]]
     listed: dict[str, str] = {}
     for name, section in rows:
         if section not in SECTIONS:

@@ -63,9 +63,17 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row and row[0].strip()]
+            rows = [row for row in csv.reader(file) if any(entry.strip() for entry in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as CSV ({error})") from None
+    for row in rows[1:]:
+        if not row[0].strip():
+            raise InputError(f"{path}: a row has no name ({','.join(row):.40}); name its exam in the first column")
+        if any(entry.strip() for entry in row[len(rows[0]) :]):
+            raise InputError(
+                f"{path}: the row of {row[0].strip():.20} has {len(row)} cells, and the header {len(rows[0])}; put a cell "
+                "that has a comma in it between quotes"
+            )
     if len(rows) < 2 or len(rows[0]) < 2:
         raise InputError(f"{path} wants a header row, then one row per exam: its name, then its classes")
     names = [name.strip() for name in rows[0][1:]]

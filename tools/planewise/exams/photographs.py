@@ -209,12 +209,17 @@ def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> di
     """Name to row; None where the file is no table of photographs. What is wrong with it goes to ``problems``."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in row] for row in csv.reader(file) if row and row[0].strip()]
+            lines = [[cell.strip() for cell in row] for row in csv.reader(file)]
     except (OSError, UnicodeDecodeError, csv.Error):
         problems["it cannot be read as CSV"].append(path.name)
         return None
-    if not lines or len(lines[0]) < 2:
+    lines = [line for line in lines if any(line)]
+    if max(map(len, lines), default=0) < 2:
         return None  # APTOS' test.csv is a list of names
+    names = [name for name in lines[0] if name]
+    if len({*names}) < len(names) or len(names) < 2:
+        problems["its first row is not a header of different names: not read"].append(path.name)
+        return None
     header = [name.lower() for name in lines[0]]
     if named.find(lines[0][0]):
         problems["it has no header row, as image,grade: not read"].append(path.name)
@@ -223,6 +228,9 @@ def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> di
     patients = next((header.index(name) for name in PATIENTS if name in header[1:]), None)
     rows: dict[str, dict[str, object]] = {}
     for line in lines[1:]:
+        if not line[0] or any(line[len(header) :]):
+            problems["a row without a name, or with more cells than the header: not used"].append(",".join(line)[:40])
+            continue
         cells = dict(enumerate(line))
         row: dict[str, object] = {}
         for index, name in enumerate(lines[0]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from planewise.errors import InputError
 from planewise.reports.study import (
     classification,
     data,
@@ -56,7 +57,16 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     found, output = StudyFolder.read(Path(study)), Path(output)
     sections = Page()
     for section in SECTIONS:
-        section.add(sections, found)
+        try:
+            section.add(sections, found)
+        except InputError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            # a file that was edited or cut, each in its own way
+            raise InputError(
+                f"a file of {study} that {section.__name__.rpartition('.')[2]} is read from is not as its run wrote it "
+                f"({type(error).__name__}: {error}); run that step again, or take its folder away"
+            ) from error
     if not found.config.get("published", True):
         for table in sections.tables:
             table.rows[:] = [row for row in table.rows if not row.published]

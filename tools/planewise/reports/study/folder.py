@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,19 @@ from planewise import text_files
 from planewise.errors import InputError
 from planewise.exams.anatomies import ANATOMIES, seen_from
 from planewise.exams.anatomy import Anatomy, Words
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, (list, dict)) and all(isinstance(name, str) for name in value)
+
+
+#: Of each setting that the page reads itself: whether a value may be, and what is wanted.
+_FORMS: Sequence[tuple[str, Callable[[Any], bool], str]] = (
+    ("pretexts", _are_names, "a list of names"),
+    ("methods", _are_names, "a list of names, or names with settings"),
+    ("anatomy", lambda value: value in (None, *ANATOMIES), f"one of {', '.join(ANATOMIES)}"),
+    ("title", lambda value: value is None or isinstance(value, str), "a text"),
+)
 
 
 @dataclass(frozen=True)
@@ -30,13 +43,18 @@ class StudyFolder:
         """The study in a folder.
 
         Raises:
-            InputError: the folder holds no study.
+            InputError: the folder holds no study, or something else under its name.
         """
         config = read_json(path / "study.json")
         if config is None:
             raise InputError(
                 f"{path} holds no study.json; it is written by `snakemake -s tools/studies/label_efficiency.smk`"
             )
+        for key, holds, wanted in _FORMS:
+            if not isinstance(config, dict) or not holds(config.get(key)):
+                raise InputError(
+                    f"{path / 'study.json'} is not what label_efficiency.smk writes: {key} must be {wanted}; run it again"
+                )
         # older studies have no anatomy: then there were only hearts
         return cls(path, {"anatomy": "cardiac", **config})
 
