@@ -66,7 +66,7 @@ def test_a_missing_frame_and_a_missing_line(tmp_path):
     assert {reason.split(":")[0] for reason in skipped} == {
         "ACDC patient without the ES frame that Info.cfg names",
         "ACDC patient whose Info.cfg names no ES frame",
-        "ACDC patient whose Info.cfg has no Height",
+        "ACDC patient whose Info.cfg has no Height from 40 to 250",
     }
 
 
@@ -77,6 +77,17 @@ def test_an_info_file_in_latin_1_and_numbers_that_are_none(tmp_path):
     volumes, skipped = volumes_of(tmp_path)
     assert [volume.classes for volume in volumes] == [{"group": "Größe"}] * 2
     assert len(skipped) == 2
+
+
+@pytest.mark.parametrize(("height", "weight"), [("1.84", "-95"), ("0", "95000"), ("1e308", "")])
+def test_bodies_in_other_units_are_not_taken(tmp_path, height, weight):
+    write_acdc(tmp_path, 1, Height=height, Weight=weight)
+    volumes, skipped = volumes_of(tmp_path)
+    assert [volume.classes for volume in volumes] == [{"group": "DCM"}] * 2
+    assert set(skipped) == {
+        "ACDC patient whose Info.cfg has no Height from 40 to 250: kept without it",
+        "ACDC patient whose Info.cfg has no Weight from 2 to 400: kept without it",
+    }
 
 
 def test_affines_that_are_not_finite(tmp_path):

@@ -23,6 +23,8 @@ SAME_GRID = 0.1
 _IMAGE_STEM = re.compile(r"^(?P<case>.+?)(?:[_-](?P<phase>frame\d+|ed|es))?$", re.IGNORECASE)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
 _MASK_TAIL = re.compile(r"[_-]?(gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
+#: Smallest and largest height (cm) and weight (kg) of a person; what is beyond is in another unit, or a slip.
+_BODIES = {"Height": (40, 250), "Weight": (2, 400)}
 #: How BIDS names begin: with their subject.
 _SUBJECT = re.compile(r"sub-[a-z0-9]+(?=_)", re.IGNORECASE)
 _MASK_ALONE = re.compile(r"[_-](gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
@@ -126,14 +128,16 @@ def _acdc_patient(info_file: Path, files: list[Path], skipped: dict) -> list[Vol
     case = info_file.parent.name
     by_stem = {stem(path).lower(): path for path in files}
     classes: dict[str, object] = {"group": info["Group"]} if info.get("Group") else {}
-    for name in ("Height", "Weight"):
+    for name, (smallest, largest) in _BODIES.items():
         try:
             value = float(info[name])
-            if not math.isfinite(value):
-                raise ValueError
-            classes[name.lower()] = value
         except (KeyError, ValueError):
-            skipped[f"ACDC patient whose Info.cfg has no {name}: kept without it"].append(str(info_file))
+            value = math.nan
+        if smallest <= value <= largest:
+            classes[name.lower()] = value
+        else:
+            limits = f"{name} from {smallest} to {largest}"
+            skipped[f"ACDC patient whose Info.cfg has no {limits}: kept without it"].append(str(info_file))
     volumes = []
     for phase in ("ED", "ES"):
         try:
