@@ -1,7 +1,18 @@
-"""Self-supervised learning on medical images whose imaging planes follow anatomy."""
+"""Self-supervised learning on medical images whose imaging planes follow anatomy.
+
+`index`, `plan`, `segment` and `load_bundle` are what the commands do, as functions (tools/docs/api.md).
+"""
 
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from planewise.exams.index import index_folder as index
+    from planewise.own_exams.load_bundle import load_bundle
+    from planewise.own_exams.plan_exams import plan_exams as plan
+    from planewise.own_exams.segment_exams import segment_exams as segment
+
+__all__ = ["index", "load_bundle", "plan", "segment"]
 
 __version__ = "0.2.0"
 
@@ -21,8 +32,18 @@ _ROOMS = (
     "reports",
 )
 
+_FUNCTIONS = {
+    "index": ("planewise.exams.index", "index_folder"),
+    "load_bundle": ("planewise.own_exams", "load_bundle"),
+    "plan": ("planewise.own_exams", "plan_exams"),
+    "segment": ("planewise.own_exams", "segment_exams"),
+}
 
-def __getattr__(name: str) -> ModuleType:
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:  # MONAI is imported when one of them is wanted
+        module, function = _FUNCTIONS[name]
+        return getattr(import_module(module), function)
     # a config says `$import planewise` and then names any room; the console script imports none it does not need
     if name in _ROOMS:
         return import_module(f"planewise.{name}")

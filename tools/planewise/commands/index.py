@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+import planewise
 from planewise.commands.terminal import literal, progress_bar, refusals
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
@@ -145,12 +146,14 @@ def index(
         stream.reconfigure(errors="backslashreplace")  # for terminals of another encoding, and names that are not text
     console = Console()
     with refusals("index"):
-        from planewise.exams.datalist import check_output, folders_table, write_datalist
-        from planewise.exams.index import index_folder  # here: it imports torch, and --help should not wait for that
+        from planewise.exams.datalist import (  # here: they import torch, and --help should not wait
+            check_output,
+            folders_table,
+        )
 
         check_output(output)
         with progress_bar("reading headers") as progress:
-            result = index_folder(
+            result = planewise.index(
                 folder,
                 anatomy=anatomy,
                 view=view,
@@ -169,7 +172,7 @@ def index(
                 workers=workers or min(os.cpu_count() or 1, 8),
                 progress=progress,
             )
-        written = write_datalist(result.datalist, output, result.folders)
+        written = result.write(output)
     _print_exams(result.datalist, console)
     _print_rest(result, written, console)
     if result.folders:

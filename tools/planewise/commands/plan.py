@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import planewise
 from planewise.commands.own_exam import (
     BundlesFolder,
     Device,
@@ -53,9 +54,7 @@ def plan(
     """
 
     def make():
-        from planewise.own_exams import plan_exams  # here: it imports MONAI, and --help should not wait
-
-        return plan_exams(
+        return planewise.plan(
             exam,
             output,
             weights=weights,

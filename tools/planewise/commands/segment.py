@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+import planewise
 from planewise.commands.own_exam import (
     BundlesFolder,
     Device,
@@ -75,9 +76,7 @@ def segment(
         return
 
     def make():
-        from planewise.own_exams import segment_exams  # here: it imports MONAI, and --help should not wait
-
-        return segment_exams(
+        return planewise.segment(
             exam,
             output,
             weights=weights,

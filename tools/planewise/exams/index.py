@@ -13,7 +13,7 @@ from planewise.exams.anatomies import choose_anatomy, prepare, seen_from
 from planewise.exams.anatomy import Anatomy
 from planewise.exams.any_organ import one_stack_each, suits
 from planewise.exams.cases import check_channels, read_cases
-from planewise.exams.datalist import plane_of, slice_items, stack_summary
+from planewise.exams.datalist import plane_of, slice_items, stack_summary, write_datalist
 from planewise.exams.division import (
     DEFAULT_SPLIT,
     DIVISIONS,
@@ -64,6 +64,14 @@ class IndexResult:
     @property
     def items(self) -> int:
         return sum(len(self.datalist[section]) for section in SECTIONS)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the datalist, and the table of folders next to it; returns its path.
+
+        Raises:
+            InputError: it cannot be written there.
+        """
+        return write_datalist(self.datalist, Path(path), self.folders)
 
 
 def index_folder(

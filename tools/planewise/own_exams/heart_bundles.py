@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,21 +48,45 @@ _NAMED = 10
 
 @dataclass(frozen=True)
 class MadePage:
-    """What was made of an exam: its page, and what a terminal shows."""
+    """What was made of an exam.
 
+    Attributes:
+        name: the exam's hash, or a file's stem where names are kept.
+        page: its page; of a call without an output folder it is gone.
+        lines: what a terminal shows.
+        item: of `find_inputs`: the stack that was planned on, or that at end-diastole.
+    """
+
+    name: str
     page: Path
     lines: Sequence[str]
+    item: Mapping[str, Any]
+
+    @cached_property
+    def stack(self) -> LoadedStack:
+        """Image and affines, read again from the exam's files."""
+        return load_stack(self.item)
 
 
-def bundles_folder(given: Path | None) -> Path:
+@contextmanager
+def output_folder(given: str | Path | None) -> Iterator[Path]:
+    """The folder for results, absolute: the given one, or one for a moment."""
+    if given is not None:
+        yield Path(given).expanduser().resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="planewise-") as folder:
+        yield Path(folder).resolve()
+
+
+def bundles_folder(given: str | Path | None) -> Path:
     """The folder with the bundles: the one that is given, or that of the clone that planewise is installed from."""
-    return given.expanduser().resolve() if given else Path(planewise.__file__).resolve().parents[2] / "bundles"
+    return Path(given).expanduser().resolve() if given else Path(planewise.__file__).resolve().parents[2] / "bundles"
 
 
-def weights_of(bundle: Path, given: Path | None) -> Path | None:
+def weights_of(bundle: Path, given: str | Path | None) -> Path | None:
     """Weights to run a bundle with, absolute; None if none are given and the bundle has none."""
     if given is not None:
-        given = given.expanduser().resolve()
+        given = Path(given).expanduser().resolve()
         if not given.exists():
             raise InputError(f"there are no weights in {given}; name a run's folder or a checkpoint")
         return given
@@ -69,7 +94,7 @@ def weights_of(bundle: Path, given: Path | None) -> Path | None:
     return own if own.is_file() else None
 
 
-def needed_weights(bundle: Path, given: Path | None) -> Path:
+def needed_weights(bundle: Path, given: str | Path | None) -> Path:
     """As `weights_of`, of a bundle that cannot do without.
 
     Raises:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from planewise.engines.quiet import keep_quiet
@@ -22,6 +24,7 @@ from planewise.own_exams.heart_bundles import (
     load_stack,
     needed_weights,
     of_the_run,
+    output_folder,
     read_exams,
     read_mask,
     stacks_in,
@@ -33,24 +36,38 @@ from planewise.reports.exam_page import ShownExam
 from planewise.reports.planned_views import plane_in_words
 
 
+@dataclass(frozen=True)
+class PlannedExam(MadePage):
+    """Planned views of an exam.
+
+    Attributes:
+        plan: as ``plan.json`` has it: ``plan["views"]["2ch"]`` has a verdict with reasons, and of a plane ``origin`` and
+            unit ``normal``, RAS+, mm.
+        labels: of the heart, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV); None without a segmentation.
+    """
+
+    plan: Mapping[str, Any]
+    labels: np.ndarray | None
+
+
 def plan_exams(
-    path: Path,
-    output: Path,
+    path: str | Path,
+    output: str | Path | None = None,
     *,
-    weights: Path | None = None,
-    heart: Path | None = None,
+    weights: str | Path | None = None,
+    heart: str | Path | None = None,
     min_obliquity: float | None = None,
     keep_names: bool = False,
-    bundles: Path | None = None,
+    bundles: str | Path | None = None,
     device: str | None = None,
-) -> list[MadePage]:
+) -> list[PlannedExam]:
     """Run the planning bundle, and the segmentation bundle if there are weights for it, and write every exam's page.
 
     Of several exams, one that cannot be read is left out and named.
 
     Args:
         path: folder of DICOM files, or a volume.
-        output: folder.
+        output: folder for pages and files; None keeps none.
         weights, heart: weights of the two bundles; None takes those that ship.
         min_obliquity: as of `stacks_in` and `planewise.evaluation.PlanViewsd`; None takes the planning bundle's.
         keep_names: as of `stacks_in`.
@@ -61,18 +78,31 @@ def plan_exams(
         InputError: there are no weights, no exam can be read or may be a short axis, or what a bundle refuses.
     """
     keep_quiet()
-    path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
+    path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
     plans = needed_weights(folder / PLANS, weights)
     segments = weights_of(folder / SEGMENTS, heart)
     stacks = stacks_in(path, keep_names=keep_names, min_obliquity=min_obliquity)
     asked = {PLANS: {"weights": plans, "min_obliquity": min_obliquity}}
     if segments is not None:
         asked[SEGMENTS] = {"weights": segments}
+    with output_folder(output) as results:
+        return _planned(stacks, asked, path, results, folder, device)
+
+
+def _planned(
+    stacks: Sequence[Mapping[str, Any]],
+    asked: Mapping[str, Mapping[str, Any]],
+    path: Path,
+    output: Path,
+    folder: Path,
+    device: str | None,
+) -> list[PlannedExam]:
     with asked_for(stacks, path) as input:
         common = {"input": input, "output_dir": output, "device": device}
         said = [line for name, settings in asked.items() for line in run_inference(folder / name, common | settings)]
-    done = []
-    for stack in map(load_stack, read_exams(stacks, said)):
+    done: list[PlannedExam] = []
+    for item in read_exams(stacks, said):
+        stack = load_stack(item)
         plan = json.loads((output / stack.name / "plan.json").read_text())
         mask = read_mask(output, stack.name)
         measured_on = plan["bounds_measured_on"]
@@ -93,7 +123,8 @@ def plan_exams(
         # not what the bundle says of each view, which the rows say; both bundles may say the same of an exam
         remarks = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
-            MadePage(
+            PlannedExam(
+                stack.name,
                 page,
                 [
                     *([] if done else of_the_run(said)),
@@ -102,6 +133,9 @@ def plan_exams(
                     *lines,
                     *remarks,
                 ],
+                item,
+                plan,
+                None if mask is None else mask[0],
             )
         )
     return done

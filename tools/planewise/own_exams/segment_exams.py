@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 
 from planewise.data.hearts import heart_problem
@@ -23,8 +25,10 @@ from planewise.own_exams.heart_bundles import (
     asked_for,
     bundles_folder,
     load_stack,
+    mask_file,
     needed_weights,
     of_the_run,
+    output_folder,
     read_exams,
     read_mask,
     stacks_in,
@@ -40,23 +44,45 @@ VENTRICLES = ("LV", "RV")
 ALL = tuple(STRUCTURES.values())
 
 
+@dataclass(frozen=True)
+class SegmentedExam(MadePage):
+    """A segmented heart.
+
+    Attributes:
+        phases: what each phase's files are called, in the order of time.
+        volumes: of every phase, and what follows from them.
+        flags: numbers that cannot be right.
+        masks: file of each phase's label map; of a call without an output folder they are gone.
+    """
+
+    phases: Sequence[str]
+    volumes: HeartVolumes
+    flags: Sequence[Flag]
+    masks: Sequence[Path]
+
+    @cached_property
+    def labels(self) -> list[np.ndarray]:
+        """Label map of each phase, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV), on the image's grid."""
+        return [np.asarray(nib.load(mask).dataobj).astype(np.uint8) for mask in self.masks]
+
+
 def segment_exams(
-    path: Path,
-    output: Path,
+    path: str | Path,
+    output: str | Path | None = None,
     *,
-    weights: Path | None = None,
+    weights: str | Path | None = None,
     min_obliquity: float | None = None,
     keep_names: bool = False,
-    bundles: Path | None = None,
+    bundles: str | Path | None = None,
     device: str | None = None,
-) -> list[MadePage]:
+) -> list[SegmentedExam]:
     """Run the segmentation bundle on every phase, and write every exam's volumes and page.
 
     Of several exams, one of which a phase cannot be read is left out and named.
 
     Args:
         path: folder of DICOM files, or a volume.
-        output: folder.
+        output: folder for pages, tables and masks; None keeps none.
         weights: None takes those that ship.
         min_obliquity, keep_names: as of `stacks_in`.
         bundles: folder of the bundles; None takes the clone's.
@@ -66,17 +92,28 @@ def segment_exams(
         InputError: there are no weights, no exam can be read or may be a short axis, or what the bundle refuses.
     """
     keep_quiet()
-    path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
+    path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
     used = needed_weights(folder / SEGMENTS, weights)
     stacks = stacks_in(path, "all", keep_names, min_obliquity, straight=True)
+    with output_folder(output) as results:
+        done = _segmented(stacks, path, results, folder / SEGMENTS, used, device)
+        if output is None:
+            for exam in done:
+                exam.labels  # noqa: B018  (read while the files are there)
+    return done
+
+
+def _segmented(
+    stacks: Sequence[Mapping[str, Any]], path: Path, output: Path, bundle: Path, used: Path, device: str | None
+) -> list[SegmentedExam]:
     masks = output / "masks"
     with asked_for(stacks, path) as input:
         settings = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
-        said = run_inference(folder / SEGMENTS, settings)
+        said = run_inference(bundle, settings)
     phases = defaultdict(list)
     for item in read_exams(stacks, said):
         phases[item.get("exam") or volume_name(item)].append(item)
-    done = []
+    done: list[SegmentedExam] = []
     for exam, items in phases.items():
         names = [volume_name(item) for item in items]
         labels, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
@@ -116,7 +153,10 @@ def segment_exams(
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]
         doubts = [f"  {FLAGGED} {reason}" for reason in reasons]
         run = [] if done else of_the_run(said)
-        done.append(MadePage(page, [*run, f"Exam {exam}, {count}", *lines, *doubts, *remarks]))
+        shown_lines = [*run, f"Exam {exam}, {count}", *lines, *doubts, *remarks]
+        item = items[found.end_diastole]
+        files = [mask_file(masks, name) for name in names]
+        done.append(SegmentedExam(exam, page, shown_lines, item, names, found, flags, files))
     return done
 
 

@@ -1,0 +1,87 @@
+"""The Python API, as tools/docs/api.md shows it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import planewise
+import pytest
+import torch
+from planewise.commands import app
+from planewise.errors import InputError
+from typer.testing import CliRunner
+
+from tests.conftest import ROOT
+
+BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "tools/docs/api.md").read_text(), re.S)
+
+
+def test_the_pages_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for language, block in BLOCKS:
+        if language == "bash":
+            program, *arguments = shlex.split(block)
+            assert program == "planewise" and CliRunner().invoke(app, arguments).exit_code == 0
+        else:
+            exec(block, names)
+    assert {language for language, _ in BLOCKS} == {"bash", "python"}
+    assert len(names["found"].datalist["exams"]) == 2 and Path("datalist.json").is_file()
+    assert len(list(Path("plans").glob("*/index.html"))) == 2
+    assert names["logits"].shape == (1, 4, names["size"], names["size"])
+    assert len(list(Path("masks").rglob("*_mask.nii.gz"))) == 2
+    assert {path.name for path in Path().iterdir()} >= {"exams", "plans", "masks", "datalist.json"}
+    printed = capsys.readouterr().out
+    assert "slices and phases of 2 exams" in printed and "index.html" in printed
+
+
+def test_what_the_functions_return(tmp_path):
+    """Of nothing but what they are given: no output folder, so no file."""
+    outcome = CliRunner().invoke(app, ["phantom", "cardiac", str(tmp_path), "--exams", "1", "--phases", "2"])
+    assert outcome.exit_code == 0
+    (planned,) = planewise.plan(tmp_path)
+    (segmented,) = planewise.segment(str(tmp_path), device="cpu")
+    assert planned.name == segmented.name and segmented.phases == [f"{planned.name}_phase{at}" for at in ("00", "50")]
+    shape = planned.stack.image.shape
+    assert planned.labels.shape == segmented.labels[0].shape == segmented.labels[1].shape == shape
+    assert planned.stack.affines.shape == (shape[2], 4, 4) and {"2ch", "4ch"} <= planned.stack.acquired.keys()
+    assert not planned.page.exists() and not segmented.masks[0].exists()
+
+
+def test_a_run_brings_its_weights_and_settings():
+    folder = ROOT / "bundles/downstream_cardiac_sax_segmentation"
+    shipped = planewise.load_bundle(folder)
+    assert shipped.folder == folder and shipped.weights == folder / "models/model.pt" and not shipped.network.training
+    for name, value in torch.load(shipped.weights, weights_only=True).items():
+        assert torch.allclose(shipped.network.state_dict()[name].float(), value.float()), name
+    fresh = planewise.load_bundle("pretext_rotation")
+    assert fresh.weights is None and fresh.config["bundle_root"] == str(ROOT / "bundles/pretext_rotation")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"bundle": "no_bundle"}, "there is no bundle no_bundle"),
+        ({"bundle": "pretext_rotation", "weights": "/nothing"}, "there are no weights in /nothing"),
+        ({"bundle": "pretext_rotation", "bundles": "/nothing"}, "there is no bundle pretext_rotation in /nothing"),
+    ],
+)
+def test_a_bundle_that_cannot_be_loaded(arguments, said):
+    with pytest.raises(InputError, match=said):
+        planewise.load_bundle(**arguments)
+
+
+def test_the_package_alone_imports_nothing_heavy():
+    done = subprocess.run(
+        [sys.executable, "-c", "import planewise, sys; print(callable(planewise.index), 'monai' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["True", "False"]
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        planewise.nothing  # noqa: B018

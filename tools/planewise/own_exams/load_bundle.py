@@ -1,0 +1,76 @@
+"""A bundle's network with its weights, and its settings, in this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from monai.bundle import ConfigParser
+from torch import nn
+
+from planewise.engines.follow_weights import follow_weights
+from planewise.engines.quiet import keep_quiet
+from planewise.errors import InputError
+from planewise.networks import weights_path
+from planewise.networks.pretrained import read_weights
+from planewise.own_exams.heart_bundles import bundles_folder, weights_of
+
+
+@dataclass(frozen=True)
+class LoadedBundle:
+    """A bundle that was loaded.
+
+    Attributes:
+        folder: of the bundle.
+        network: in evaluation mode, with its weights.
+        config: of inference, with the settings that the weights were trained with: ``config["image_size"]`` is a setting,
+            ``config.get_parsed_content("preprocessing")`` an object.
+        weights: file that they come from; None for a network at random.
+    """
+
+    folder: Path
+    network: nn.Module
+    config: ConfigParser
+    weights: Path | None
+
+
+def load_bundle(
+    bundle: str | Path,
+    weights: str | Path | None = None,
+    *,
+    bundles: str | Path | None = None,
+    device: str | torch.device = "cpu",
+) -> LoadedBundle:
+    """Load a bundle's network.
+
+    Args:
+        bundle: its name, or its folder: of a clone, or of an unpacked zip.
+        weights: a run's folder or a checkpoint; None takes those that ship, or none.
+        bundles: folder that holds the named bundle; None takes the clone's.
+        device: for the network.
+
+    Raises:
+        InputError: there is no such bundle, there are no such weights, or they do not fit.
+    """
+    keep_quiet()
+    folder = Path(bundle).expanduser()
+    if not (folder / "configs").is_dir():
+        folder = bundles_folder(None if bundles is None else Path(bundles)) / bundle
+    folder = folder.resolve()
+    file = folder / "configs" / "inference.yaml"
+    if not file.is_file():
+        raise InputError(
+            f"there is no bundle {bundle} in {folder.parent}; name its folder, or the folder of the bundles"
+        )
+    config = ConfigParser(ConfigParser.load_config_file(str(file)))
+    config.update({"bundle_root": str(folder), "device": str(device)})
+    given = weights_of(folder, None if weights is None else Path(weights))
+    used = None if given is None else Path(weights_path(given))
+    if used is not None:
+        config["weights"] = str(used)
+        follow_weights(config, [])
+    network = config.get_parsed_content("network_def")
+    if used is not None:
+        network.load_state_dict(read_weights(weights_path(used, network)))
+    return LoadedBundle(folder, network.to(device).eval(), config, used)
