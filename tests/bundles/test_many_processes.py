@@ -10,7 +10,9 @@ import gc
 import json
 import os
 import re
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,7 @@ from monai.bundle import ConfigParser
 from planewise import locks
 from planewise.engines import leave_processes, read_history
 from planewise.whole_files import written_whole
+from torch.distributed import TCPStore
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.bundles.conftest import PUZZLES_OF_VOLUMES, TRAINED, anatomy, datalist_for, run_bundle, tiny
@@ -342,3 +345,80 @@ def test_the_overlay_is_the_same_everywhere_but_for_its_command(name):
 def teardown_module() -> None:
     # or a later fork of this process does it, and waits for threads that it does not have
     gc.collect()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_machines_that_restarted_another_number_of_times_join(shared, tmp_path):
+    """torchrun counts the restarts of its own machine; one that has just come back has none."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    store = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False) if shared else None
+    # with a store that outlives an attempt the count keeps the attempts apart, and what does not join is said in a line
+    patience = "processes._JOINING = timedelta(seconds=2)" if shared else ""
+    code = (
+        "from datetime import timedelta\nfrom planewise.engines import processes\n"
+        f"{patience}\nprocesses.join_processes('cpu')\nprocesses.leave_processes()\nprint('joined')"
+    )
+    started = [
+        subprocess.Popen(
+            [quick_python(), "-c", code],
+            env=os.environ
+            | {
+                "RANK": str(rank),
+                "LOCAL_RANK": "0",
+                "WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+            }
+            | {"TORCHELASTIC_RESTART_COUNT": str(rank), "TORCHELASTIC_USE_AGENT_STORE": str(shared)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    printed = [process.communicate(timeout=60)[0] for process in started]
+    expected = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" if shared else "joined"
+    assert all(expected in text for text in printed), printed
+    del store
+
+
+def two_machines(folder: Path, **overrides) -> subprocess.Popen:
+    """The documented command for several machines, on two that are one; ``cut`` and ``back`` in the folder say what happens."""
+    script = ROOT / "tests/bundles/two_machines"
+    folder.mkdir()
+    if subprocess.run([script, folder, "true"], capture_output=True).returncode:
+        pytest.skip("needs user namespaces and iproute2")
+    arguments = [part for key, value in (tiny(PRETEXT) | overrides).items() for part in (f"--{key}", str(value))]
+    return subprocess.Popen(
+        [
+            *(script, folder, sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1"),
+            *("--max_restarts=3", "--rdzv_backend=c10d", "--rdzv_endpoint=node1:29500", "-m", "monai.bundle", "run"),
+            *("--config_file", f"['configs/train.yaml','configs/{PARALLEL}']", *arguments),
+        ],
+        cwd=ROOT / "bundles" / PRETEXT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
+    )
+
+
+@pytest.mark.slow
+def test_two_machines_go_on_when_one_comes_back(settings, tmp_path):
+    """What is trained is the same to the last bit, though the second machine lost its power and its cable."""
+    settings = settings | {"batch_size": 4, "max_epochs": 15, "checkpoint_interval": 0}
+    undisturbed = two_machines(tmp_path / "one", **settings, output_dir=tmp_path / "undisturbed")
+    assert undisturbed.wait(timeout=200) == 0, (tmp_path / "one/node1.log").read_text()[-3000:]
+
+    process = two_machines(tmp_path / "two", **settings, output_dir=tmp_path / "cut")
+    while not (tmp_path / "cut/models/last.ckpt").exists():
+        assert process.poll() is None, (tmp_path / "two/node1.log").read_text()[-3000:]
+        time.sleep(0.02)
+    (tmp_path / "two/cut").touch()
+    while (tmp_path / "two/cut").exists():
+        time.sleep(0.02)
+    (tmp_path / "two/back").touch()
+    printed = tmp_path / "two/node1.log"
+    assert process.wait(timeout=300) == 0, printed.read_text()[-3000:]
+    assert re.search(r"resuming after epoch \d+ of 15", printed.read_text())
+    assert (tmp_path / "cut/history.csv").read_text() == (tmp_path / "undisturbed/history.csv").read_text()
+    assert same(*(weights(tmp_path / name, "last.ckpt")["network"] for name in ("cut", "undisturbed")))

@@ -20,6 +20,8 @@ from planewise.switches import switched_on
 #: How long a process waits for the others: on one node a large data set may be preprocessed days longer than on another.
 #: Other processes do not wait for one that died, since torchrun ends them.
 _PATIENCE = timedelta(days=7)
+#: How long it waits for the others to join, before any data is read.
+_JOINING = timedelta(minutes=15)
 
 
 def own_device() -> torch.device:
@@ -59,8 +61,11 @@ def join_processes(device: str | torch.device) -> None:
         _check_gpu(device)
         torch.cuda.set_device(device)
     store, rank, processes = next(dist.rendezvous("env://", timeout=_PATIENCE))
-    # torchrun --max_restarts hands the same store to the next attempt, with the addresses of the dead in it (torch 2.13)
-    store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        # torchrun --max_restarts hands the same store to the next attempt, with the addresses of the dead in it (torch 2.13).
+        # A machine counts its own restarts: of several machines, each attempt must have a store of its own
+        store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    _wait_for_all(store, rank, processes)
     dist.init_process_group(
         "nccl" if on_gpu else "gloo",
         store=store,
@@ -112,6 +117,17 @@ def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) ->
     # with the channels innermost, the same memory of a 1x1 convolution's weights goes by two strides
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     return DistributedDataParallel(network, device_ids=None if device.type == "cpu" else [device])
+
+
+def _wait_for_all(store: dist.Store, rank: int, processes: int) -> None:
+    store.set(f"joined/{rank}", "")
+    try:
+        store.wait([f"joined/{other}" for other in range(processes)], _JOINING)
+    except dist.DistStoreError:
+        raise InputError(
+            f"the {processes} processes did not all join within {_JOINING.seconds // 60} minutes; start torchrun on every machine, "
+            "and with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 if it restarts processes of several machines"
+        ) from None
 
 
 def _check_gpu(device: torch.device) -> None:
