@@ -385,7 +385,7 @@ def test_machines_that_restarted_another_number_of_times_join(shared, tmp_path):
 
 
 def two_machines(folder: Path, **overrides) -> subprocess.Popen:
-    """The documented command for several machines, on two that are one; ``cut`` and ``back`` in the folder say what happens."""
+    """The documented command for several machines, on two that are one: see ``two_machines`` for what its folder holds."""
     script = ROOT / "tests/bundles/two_machines"
     folder.mkdir()
     if subprocess.run([script, folder, "true"], capture_output=True).returncode:

@@ -125,8 +125,8 @@ def _wait_for_all(store: dist.Store, rank: int, processes: int) -> None:
         store.wait([f"joined/{other}" for other in range(processes)], _JOINING)
     except dist.DistStoreError:
         raise InputError(
-            f"the {processes} processes did not all join within {_JOINING.seconds // 60} minutes; start torchrun on every machine, "
-            "and with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 if it restarts processes of several machines"
+            f"the {processes} processes did not all join within {_JOINING.seconds // 60} minutes; start torchrun on every "
+            "machine, and with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 if it restarts processes of several machines"
         ) from None
 
 
