@@ -84,7 +84,7 @@ def test_the_scores_that_a_config_opens_with_are_the_documented_ones(name):
     others = [path.name for path in configs.glob("*_demo.yaml") if "# Score" in path.read_text()]
     for file in ("train.yaml", "evaluate.yaml", "inference.yaml", *(["demo.yaml"] if name in TRAINED else []), *others):
         comment = re.match(r"(#.*\n)+", (configs / file).read_text())[0]
-        (score,) = re.findall(r"# Score on phantoms \((.*?)\): ((?:.*\n# (?!Lines))*.*)", comment)
+        (score,) = re.findall(r"# Score on phantoms \((.*?)\): ((?:.*\n# )*.*)", comment)
         numbers = re.findall(r"\d+\.\d+", score[1])
         made_by = ("tools/demo", "the README's commands", "tools/train_released_weights")
         assert score[0].startswith(made_by) and numbers, file

@@ -15,7 +15,9 @@ import torch
 from ignite.engine import Events
 from monai.bundle import ConfigParser
 from monai.bundle.reference_resolver import ReferenceResolver
+from monai.handlers import ValidationHandler
 from PIL import Image
+from planewise.engines import CheckpointHandler, FiniteLossHandler, HistoryHandler, RunHandler
 from planewise.engines.overrides import unknown_overrides
 from planewise.errors import InputError
 from planewise.packaging.run_record import Run
@@ -350,9 +352,10 @@ def test_a_loss_that_is_no_number_ends_the_run_without_weights(name, datalists, 
     assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.ckpt"))
     assert not list(tmp_path.rglob("history.csv"))
     # looked at before anything is made of the epoch
-    order = [handler["_target_"].split(".")[-1] for handler in parser.get("train#handlers")]
-    assert order.index("FiniteLossHandler") < min(map(order.index, ("HistoryHandler", "CheckpointHandler")))
-    assert "ValidationHandler" not in order[: order.index("FiniteLossHandler")]
+    (run,) = (handler for handler in parser.get_parsed_content("train#handlers") if isinstance(handler, RunHandler))
+    order = [type(handler) for handler in run.handlers(trainer)]
+    later = (ValidationHandler, HistoryHandler, CheckpointHandler)
+    assert order.index(FiniteLossHandler) < min(map(order.index, later))
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -93,7 +93,7 @@ def test_monai_begins_a_run_with_one_line_which_an_option_of_python_turns_off(tm
         "imports: [$import planewise]\ninitialize: [$planewise.engines.plain_errors()]\nrun: [$0]\n"
     )
     (tmp_path / "metadata.json").write_text("{}")
-    shutil.copy(ROOT / "tools/configs/parts/logging.conf", tmp_path)
+    shutil.copy(ROOT / "bundles/pretext_simclr/configs/logging.conf", tmp_path)
     options = ["-m", "monai.bundle", "run", "--config_file", tmp_path / "c.yaml"]
     said = []
     for flag in ((), ("-W", "ignore:parsing config_file")):

@@ -58,7 +58,7 @@ def test_values_change_and_comments_stay():
 
 def test_the_sentence_on_scores_changes_and_nothing_else():
     old = "# Of a paper.\n# Score on phantoms (a): old 0.1\n# and 0.2.\n"
-    rest = "# Lines between `# part` and `# end` are written.\n# part start\nimports: []\n"
+    rest = "imports: []\n"
     words = "Score on phantoms (b): " + "new 0.3 " * 14
     changed = with_score(old + rest, words)
     first, second = changed.removeprefix("# Of a paper.\n").removesuffix(rest).splitlines()

@@ -54,7 +54,8 @@ def measure(options: Options) -> list[Bar]:
             trainer = config.get_parsed_content("train#trainer")
             bars.append(_against_bare(trainer, size, block, options))
         bars.append(_waits(trainer, block))
-        handlers = {type(handler).__name__: handler for handler in config.get_parsed_content("train#handlers")}
+        (run,) = config.get_parsed_content("train#handlers")
+        handlers = {type(handler).__name__: handler for handler in run.handlers(trainer)}
         bars += _handlers(trainer, handlers, block, options)
     return bars
 

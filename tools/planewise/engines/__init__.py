@@ -1,6 +1,7 @@
 """How a run is carried out: handlers, inferers and batch preparation for MONAI's engines."""
 
 from planewise.engines.autocast_inferer import AutocastInferer
+from planewise.engines.batch_engines import BatchEvaluator, BatchTrainer
 from planewise.engines.checkpoints import CheckpointHandler
 from planewise.engines.early_stop_handler import EarlyStopHandler
 from planewise.engines.encoder_inferer import EncoderInferer
@@ -28,6 +29,7 @@ from planewise.engines.processes import (
     own_device,
     parallel_network,
 )
+from planewise.engines.run_handler import RunHandler
 from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler
 from planewise.engines.slice_batch_inferer import SliceBatchInferer
@@ -37,6 +39,8 @@ from planewise.engines.window_inferer import WindowInferer
 
 __all__ = [
     "AutocastInferer",
+    "BatchEvaluator",
+    "BatchTrainer",
     "CheckpointHandler",
     "EarlyStopHandler",
     "EncoderInferer",
@@ -53,6 +57,7 @@ __all__ = [
     "PrepareSliceBatch",
     "PrepareStackBatch",
     "PretextTask",
+    "RunHandler",
     "SameBuffersHandler",
     "SeedHandler",
     "SliceBatchInferer",

@@ -11,7 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from planewise.engines.pretext_task import PretextTask
-from planewise.engines.seeding import SeedHandler
+from planewise.engines.seeding import SeedHandler, epoch_sampler
 
 
 class OtherTaskHandler:
@@ -50,10 +50,7 @@ class OtherTaskHandler:
 
     def _start(self, engine: Engine) -> None:
         self._trainer = self.task.trainer(self.optimizer)
-        loader = self._trainer.data_loader
-        # whole batches are drawn where items go in pairs
-        sampler = loader.sampler if hasattr(loader.sampler, "set_epoch") else loader.batch_sampler
-        SeedHandler(self.seed, sampler).attach(self._trainer)
+        SeedHandler(self.seed, epoch_sampler(self._trainer.data_loader)).attach(self._trainer)
 
     def _reset(self, engine: Engine) -> None:
         self._losses = []

@@ -93,10 +93,16 @@ def _taken_by(place: Any) -> set[str] | None:
     if not isinstance(place, Mapping) or "_target_" not in place:
         return set()
     target = ConfigComponent(place).resolve_module_name()
+    names = set(ConfigComponent.non_arg_keys)
     try:
-        parameters = inspect.signature(locate(target) if isinstance(target, str) else target).parameters.values()
+        target = locate(target) if isinstance(target, str) else target
+        while target is not None:
+            parameters = inspect.signature(target).parameters.values()
+            names |= {parameter.name for parameter in parameters}
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+                return names
+            # our own engines hand on what they do not name
+            target = target.__base__ if getattr(target, "__module__", "").startswith(f"{__package__}.") else None
     except (TypeError, ValueError, ErrorDuringImport):  # somebody's code that cannot be asked
         return None
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return {parameter.name for parameter in parameters} | ConfigComponent.non_arg_keys
+    return None

@@ -39,7 +39,10 @@ PATH_SETTINGS = frozenset(
     )
 )
 #: Loggers of the engines that a config names; MONAI's `CheckpointLoader` tells them where the weights lie.
-ENGINE_LOGGERS = ("ignite.engine.engine.SupervisedEvaluator", "ignite.engine.engine.SupervisedTrainer")
+ENGINE_LOGGERS = tuple(
+    f"ignite.engine.engine.{name}"
+    for name in ("BatchEvaluator", "BatchTrainer", "SupervisedEvaluator", "SupervisedTrainer")
+)
 #: MONAI's logger of scores, and of whatever ends an engine.
 _STATS_LOGGER = "monai.handlers.StatsHandler"
 _ENDS = "is terminating due to exception"

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from ignite.engine import Engine, Events
+from torch.utils.data import DataLoader
 
 from planewise.data import ExamSampler, PairSampler, SeriesSampler
 from planewise.data.exam_sampler import mixed_seed
+
+
+def epoch_sampler(loader: DataLoader) -> Any | None:
+    """The sampler that is told the epoch: the loader's own, or the one that draws whole batches; None without either."""
+    samplers = (loader.sampler, loader.batch_sampler)
+    return next((sampler for sampler in samplers if hasattr(sampler, "set_epoch")), None)
 
 
 class SeedHandler:

@@ -17,7 +17,7 @@ from monai.utils import set_determinism
 from planewise.engines.follow_weights import follow_pretrained, follow_weights
 from planewise.engines.overrides import warn_of_unknown_overrides
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
-from planewise.engines.precision import precision
+from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
 from planewise.engines.write_run import digest, write_run
@@ -27,7 +27,11 @@ _FREE_LENGTH = "max_slices"
 
 
 def start_run(
-    output_dir: str | Path, seed: int, resume: bool | str = True, depends_on: Sequence[str | Path] = ()
+    output_dir: str | Path,
+    seed: int,
+    resume: bool | str = True,
+    depends_on: Sequence[str | Path] = (),
+    tf32: bool | str | None = None,
 ) -> None:
     """Record a run in its folder, and find out whether it resumes. Call it from a config's ``initialize``.
 
@@ -49,6 +53,7 @@ def start_run(
         seed: seed of all randomness.
         resume: False starts over whatever is there.
         depends_on: files whose content belongs to the configuration (the datalist).
+        tf32: whether float32 products on CUDA may be rounded to TF32 (`allow_tf32`); None leaves PyTorch's setting.
 
     Raises:
         InputError: a setting cannot be (`check_settings`); the folder holds another run, is in use by one, or cannot be
@@ -58,6 +63,8 @@ def start_run(
     refuse_strangers()
     parser = _checked_parser(follow_pretrained)
     set_determinism(seed)  # it also switches cuDNN's search for the fastest algorithm off
+    if tf32 is not None:
+        allow_tf32(tf32)
     torch.backends.cudnn.benchmark = parser is not None and _FREE_LENGTH not in parser
     computes_on = {"processes": idist.get_world_size(), **_hardware(parser)}
     if idist.get_rank() == 0:
@@ -69,15 +76,20 @@ def start_run(
     idist.barrier()
 
 
-def check_run() -> None:
+def check_run(tf32: bool | str | None = None) -> None:
     """Call it first in the ``initialize`` of a config that trains nothing: take the settings of the weights' run
     (`planewise.engines.follow_weights`), and refuse what cannot be, before anything is read.
+
+    Args:
+        tf32: as for `start_run`.
 
     Raises:
         InputError: a setting cannot be (`check_settings`).
     """
     plain_errors()
     _checked_parser(follow_weights)
+    if tf32 is not None:
+        allow_tf32(tf32)
 
 
 def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser | None:

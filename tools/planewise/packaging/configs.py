@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -15,8 +15,8 @@ from planewise.own_names import OURS, THEIRS
 
 #: Of a line of a config's comments.
 WIDTH = 120
-#: The sentence on scores, up to the line on parts, an empty comment or the first key.
-_SCORE = re.compile(r"^# Score on phantoms .*\n(?:# (?!Lines between|part ).*\n)*", re.MULTILINE)
+#: The sentence on scores, up to an empty comment or the first key.
+_SCORE = re.compile(r"^# Score on phantoms .*\n(?:# .*\n)*", re.MULTILINE)
 _NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
 _DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
 
@@ -47,6 +47,7 @@ def names_in(text: str) -> set[str]:
 
 def for_a_bundle(text: str) -> str:
     """A config that finds the bundle's folder, and this package's code in its ``scripts/``."""
+    text = _with_blocks(text, ("imports", "initialize"))
     edits = []
     for _, node in _code(text):
         start, end = node.start_mark.index, node.end_mark.index
@@ -80,7 +81,7 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
 
 
 def with_score(text: str, score: str) -> str:
-    """The config with another sentence on its scores, which its opening comment has before how its parts are written.
+    """The config with another sentence on its scores, which its opening comment has at its end.
 
     Raises:
         InputError: its opening comment has none.
@@ -118,6 +119,16 @@ def _code(text: str) -> Iterator[tuple[tuple, yaml.ScalarNode]]:
 def _top_level(text: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     return {key.value: (key, value) for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
+
+
+def _with_blocks(text: str, keys: Iterable[str]) -> str:
+    """The config with these top-level lists an entry a line, so that lines can be put before the first."""
+    edits = []
+    for _, node in (entry for key, entry in _top_level(text).items() if key in keys):
+        if node.flow_style:
+            entries = (text[entry.start_mark.index : entry.end_mark.index] for entry in node.value)
+            edits.append((node.start_mark.index, node.end_mark.index, "".join(f"\n- {entry}" for entry in entries)))
+    return re.sub(r":[ ]+$", ":", _edited(text, edits), flags=re.MULTILINE)
 
 
 def _end(node: yaml.Node) -> int:

@@ -1,7 +1,7 @@
 """Write the permutations of pretext_jigsaw's puzzles of volumes: 1000 of 27! (Taleb 2020, appendix A), a file of the bundle.
 
-    python tools/configs/write_permutations.py          # bundles/pretext_jigsaw/configs/permutations_3d.json
-    python tools/configs/write_permutations.py --check  # changes nothing, and fails if the file differs
+    python tools/write_permutations.py          # bundles/pretext_jigsaw/configs/permutations_3d.json
+    python tools/write_permutations.py --check  # changes nothing, and fails if the file differs
 
 They are chosen by Algorithm 1 of Noroozi and Favaro 2016 (`planewise.pretexts.choose_permutations`), from a seed, which the
 file names.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from planewise.pretexts import permutations_as_text
 
-FILE = Path(__file__).resolve().parents[2] / "bundles/pretext_jigsaw/configs/permutations_3d.json"
+FILE = Path(__file__).resolve().parents[1] / "bundles/pretext_jigsaw/configs/permutations_3d.json"
 PIECES, COUNT, SEED = 27, 1000, 0
 
 

@@ -1,0 +1,73 @@
+"""Every config stands alone, as MONAI Label and the Model Zoo want it; what all bundles have is the same in each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.bundles.conftest import BUNDLES, TRAINED
+from tests.conftest import ROOT
+
+CONFIGS = {name: ROOT / "bundles" / name / "configs" for name in BUNDLES}
+#: A person reads a `train.yaml` in three screens.
+LONGEST_TRAIN, LONGEST_OF_ALL = 180, 9500
+#: What a bundle's own trainer, evaluator and run are told; all else is the same in every bundle.
+OWN = {
+    "train#trainer": {"prepare_batch", "network"},
+    "validate#evaluator": {"prepare_batch", "network", "lower_is_better", "metric_cmp_fn"},
+    "RunHandler": {"learner", "best_learner", "lr_epoch_level"},
+}
+
+
+def read(name: str, file: str = "train.yaml") -> dict[str, Any]:
+    return yaml.safe_load((CONFIGS[name] / file).read_text())
+
+
+def engines(name: str) -> dict[str, dict[str, Any]]:
+    """The trainer, the evaluator and the run's handler of a bundle, without what is its own."""
+    config = read(name)
+    (run,) = (entry for entry in config["train"]["handlers"] if entry["_target_"].endswith(".RunHandler"))
+    found = {"train#trainer": config["train"]["trainer"], "validate#evaluator": config["validate"]["evaluator"]}
+    found["RunHandler"] = run
+    return {
+        block: {key: value for key, value in entry.items() if key not in OWN[block]} for block, entry in found.items()
+    }
+
+
+def test_configs_are_short():
+    lines = {file: file.read_text().count("\n") for folder in CONFIGS.values() for file in folder.glob("*.yaml")}
+    assert {file: count for file, count in lines.items() if file.name == "train.yaml" and count > LONGEST_TRAIN} == {}
+    assert sum(lines.values()) <= LONGEST_OF_ALL
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_trainer_evaluator_and_run_are_wired_alike(name):
+    assert engines(name) == engines("pretext_cardiac_multitask")
+
+
+def test_the_settings_of_a_run_are_the_same_text():
+    texts = Counter()
+    for name in TRAINED:
+        text = (CONFIGS[name] / "train.yaml").read_text()
+        texts[text[text.index("\nimports:") : text.index("\nval_interval:")]] += 1
+    assert len(texts) == 1, [text for text, _ in texts.most_common()[1:]]
+
+
+def test_runs_of_several_processes_differ_in_their_network_alone():
+    found = []
+    for name in TRAINED:
+        config = read(name, "multi_gpu_train.yaml")
+        network = config["train#trainer#network"]
+        assert network.pop("network") == read(name)["train"]["trainer"]["network"]
+        found.append(config)
+    assert all(config == found[0] for config in found)
+
+
+@pytest.mark.parametrize("file", ["configs/logging.conf", "LICENSE"])
+def test_whole_files_are_the_same(file):
+    texts = {(folder.parent / file).read_text() for folder in CONFIGS.values()}
+    assert len(texts) == 1
+    assert file != "LICENSE" or texts == {(ROOT / "LICENSE").read_text()}

@@ -1,0 +1,126 @@
+"""The run's handler attaches what a config once listed, in that order."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import ProgressBar
+from monai.engines import SupervisedTrainer
+from monai.handlers import LrScheduleHandler, TensorBoardStatsHandler, ValidationHandler
+from planewise.engines import (
+    BatchEvaluator,
+    BatchTrainer,
+    CheckpointHandler,
+    HistoryHandler,
+    PlateauHandler,
+    RunHandler,
+    SeedHandler,
+    read_history,
+)
+from planewise.engines.finite_loss import FiniteLossHandler
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.utils.data import DataLoader
+
+
+class Squares(nn.Module):
+    """A loss of one term."""
+
+    last_terms = ()
+
+    def forward(self, pred: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return ((pred - label) ** 2).mean()
+
+
+def setting(folder, scheduler=StepLR, items: int = 4, **settings) -> SimpleNamespace:
+    network = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    schedule = (
+        ReduceLROnPlateau(optimizer, patience=0) if scheduler is ReduceLROnPlateau else StepLR(optimizer, 1, gamma=0.5)
+    )
+    data = [{"image": torch.ones(1) * k, "label": torch.ones(1)} for k in range(4)]
+    drawn: list[float] = []
+
+    def prepare(batch, device=None, non_blocking=False, **_):
+        drawn.append(float(torch.rand(1)))
+        return batch["image"], batch["label"]
+
+    evaluator = BatchEvaluator(
+        device="cpu", val_data_loader=DataLoader(data[:items], 2), network=network, prepare_batch=prepare, amp=False
+    )
+    handler = RunHandler(
+        output_dir=folder,
+        ckpt_dir=folder / "models",
+        network=network,
+        loss=Squares(),
+        optimizer=optimizer,
+        evaluator=evaluator,
+        lr_scheduler=schedule,
+        **settings,
+    )
+    trainer = BatchTrainer(
+        device="cpu",
+        max_epochs=2,
+        train_data_loader=DataLoader(data, 2),
+        network=network,
+        optimizer=optimizer,
+        loss_function=Squares(),
+        train_handlers=[handler],
+        amp=False,
+    )
+    return SimpleNamespace(handler=handler, trainer=trainer, evaluator=evaluator, optimizer=optimizer, drawn=drawn)
+
+
+USUAL = [SeedHandler, FiniteLossHandler, LrScheduleHandler, ValidationHandler, TensorBoardStatsHandler, HistoryHandler]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [*USUAL, CheckpointHandler]),
+        ({"progress": True}, [SeedHandler, ProgressBar, *USUAL[1:], CheckpointHandler]),
+        ({"writes": False}, [*(kind for kind in USUAL if kind is not TensorBoardStatsHandler), CheckpointHandler]),
+        ({"items": 0}, [*(kind for kind in USUAL if kind is not ValidationHandler), CheckpointHandler]),
+        (
+            {"scheduler": ReduceLROnPlateau},
+            [*USUAL[:2], ValidationHandler, PlateauHandler, *USUAL[4:], CheckpointHandler],
+        ),
+    ],
+)
+def test_handlers_come_in_their_order(tmp_path, settings, expected):
+    run = setting(tmp_path, **settings)
+    assert [type(handler) for handler in run.handler.handlers(run.trainer)] == expected
+
+
+@pytest.mark.parametrize(("epoch_level", "rate"), [(True, 0.025), (False, 0.1 / 16)])
+def test_a_run_validates_logs_and_writes(tmp_path, epoch_level, rate):
+    run = setting(tmp_path, lr_epoch_level=epoch_level, val_interval=1)
+    run.trainer.run()
+    assert [row["epoch"] for row in read_history(tmp_path / "history.csv")] == [1, 2]
+    assert run.evaluator.state.epoch == 2 and run.optimizer.param_groups[0]["lr"] == pytest.approx(rate)
+    assert (tmp_path / "models/model.pt").is_file() and (tmp_path / "models/last.ckpt").is_file()
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    # a pretext that draws in a validation draws the same in each
+    assert run.drawn[:2] == run.drawn[2:] and run.drawn[0] != run.drawn[1]
+
+
+def test_nothing_is_validated_between_intervals(tmp_path):
+    run = setting(tmp_path, val_interval=2)
+    validated = []
+    run.evaluator.add_event_handler(Events.STARTED, lambda engine: validated.append(run.trainer.state.epoch))
+    run.trainer.run()
+    assert validated == [2]
+
+
+def test_engines_keep_batches_whole_and_scale_float16_alone(tmp_path):
+    run = setting(tmp_path)
+    for engine in (run.trainer, run.evaluator):
+        assert engine.non_blocking and isinstance(engine, Engine) and engine.amp is False
+    assert isinstance(run.trainer, SupervisedTrainer)
+    lower = BatchEvaluator(device="cpu", val_data_loader=[], network=nn.Identity(), lower_is_better=True)
+    higher = BatchEvaluator(device="cpu", val_data_loader=[], network=nn.Identity())
+    assert lower.metric_cmp_fn(0.1, 0.2) and not lower.metric_cmp_fn(0.2, 0.1)
+    assert higher.metric_cmp_fn(0.2, 0.1) and not higher.metric_cmp_fn(0.1, 0.2)

@@ -1,0 +1,55 @@
+"""MONAI's engines for batches that stay whole on the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+
+from planewise.engines.precision import precision
+
+
+class BatchTrainer(SupervisedTrainer):
+    """MONAI's ``SupervisedTrainer`` with whole batches, copied without waiting, and the gradient scaling that ``amp`` needs.
+
+    Args:
+        device, max_epochs, ...: as for ``monai.engines.SupervisedTrainer``.
+        amp: ``auto``, true, false, or a precision (`planewise.engines.precision`). Only float16 needs scaled gradients; the
+            inferer casts (`planewise.engines.AutocastInferer`).
+    """
+
+    def __init__(
+        self,
+        device: str | torch.device,
+        amp: bool | str = "auto",
+        non_blocking: bool = True,
+        decollate: bool = False,
+        **arguments: Any,
+    ) -> None:
+        scaled = precision(amp, device) == "float16"
+        super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)
+
+
+class BatchEvaluator(SupervisedEvaluator):
+    """MONAI's ``SupervisedEvaluator`` with whole batches.
+
+    Args:
+        device, val_data_loader, ...: as for ``monai.engines.SupervisedEvaluator``.
+        amp: as for `BatchTrainer`.
+        lower_is_better: the epoch whose key metric is the lowest is the best, as of a loss.
+    """
+
+    def __init__(
+        self,
+        device: str | torch.device,
+        amp: bool | str = "auto",
+        lower_is_better: bool = False,
+        non_blocking: bool = True,
+        decollate: bool = False,
+        **arguments: Any,
+    ) -> None:
+        if lower_is_better:
+            arguments.setdefault("metric_cmp_fn", lambda current, best: current < best)
+        scaled = precision(amp, device) == "float16"
+        super().__init__(device=device, amp=scaled, non_blocking=non_blocking, decollate=decollate, **arguments)

@@ -1,0 +1,147 @@
+"""What every training run has, as one handler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from ignite.handlers import ProgressBar
+from monai.engines import Evaluator
+from monai.handlers import LrScheduleHandler, StatsHandler, TensorBoardStatsHandler, ValidationHandler
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from planewise.engines.checkpoints import CheckpointHandler
+from planewise.engines.finite_loss import FiniteLossHandler
+from planewise.engines.history import HistoryHandler
+from planewise.engines.plateau_handler import PlateauHandler
+from planewise.engines.same_buffers import SameBuffersHandler
+from planewise.engines.seeding import SeedHandler, epoch_sampler
+from planewise.losses import logged_terms
+
+#: Seed of what is random in a validation: the same at every one, so that scores can be compared between epochs.
+_VALIDATION_SEED = 0
+
+
+class RunHandler:
+    """Seeds, progress, the end of a run whose loss is not finite, learning rate, validation, logs and checkpoints.
+
+    It attaches to the trainer, in this order: `SeedHandler`, Ignite's ``ProgressBar``, `FiniteLossHandler`, MONAI's
+    ``LrScheduleHandler`` and ``ValidationHandler``, `PlateauHandler` (instead of ``LrScheduleHandler``, for a
+    ``ReduceLROnPlateau``), MONAI's ``TensorBoardStatsHandler``, `HistoryHandler` and `CheckpointHandler`. To the evaluator it
+    attaches `SeedHandler`, `SameBuffersHandler`, MONAI's ``StatsHandler`` and ``TensorBoardStatsHandler``.
+
+    In ``train#handlers``, handlers that act on a step or an epoch stand before it, and handlers that read an epoch's scores
+    after it.
+
+    Args:
+        output_dir: the run's folder; ``history.csv`` and ``tensorboard`` go there.
+        ckpt_dir: folder of ``model.pt`` and ``last.ckpt``.
+        network: what ``model.pt`` holds.
+        loss, optimizer: the trainer's.
+        evaluator: validates every ``val_interval`` epochs, if its dataset holds anything; its key metric decides which epoch
+            is the best.
+        lr_scheduler: steps after every epoch if ``lr_epoch_level``, or else after every batch.
+        learner, best_learner: as for `CheckpointHandler`.
+        seed: seed of the run.
+        resume: False starts over.
+        progress: show a progress bar.
+        log_interval: steps between two points of the training curve in TensorBoard, and between two looks at the loss.
+        checkpoint_interval: least number of seconds between two writings of the checkpoints.
+        writes: write logs; with several processes, the first one does.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        ckpt_dir: str | Path,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        evaluator: Evaluator,
+        lr_scheduler: Any | None = None,
+        lr_epoch_level: bool = True,
+        val_interval: int = 1,
+        learner: nn.Module | None = None,
+        best_learner: bool = False,
+        seed: int = 0,
+        resume: bool | str = True,
+        progress: bool = False,
+        log_interval: int = 50,
+        checkpoint_interval: float = 60.0,
+        writes: bool = True,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.ckpt_dir = Path(ckpt_dir)
+        self.network = network
+        self.loss = loss
+        self.optimizer = optimizer
+        self.evaluator = evaluator
+        self.lr_scheduler = lr_scheduler
+        self.lr_epoch_level = lr_epoch_level
+        self.val_interval = val_interval
+        self.learner = learner
+        self.best_learner = best_learner
+        self.seed = seed
+        self.resume = resume
+        self.progress = progress
+        self.log_interval = log_interval
+        self.checkpoint_interval = checkpoint_interval
+        self.writes = writes
+
+    def attach(self, engine: Engine) -> None:
+        for handler in self._of_validation():
+            handler.attach(self.evaluator)
+        for handler in self.handlers(engine):
+            handler.attach(engine)
+
+    def handlers(self, engine: Engine) -> list[Any]:
+        """What it attaches to the trainer, in this order."""
+        plateau = isinstance(self.lr_scheduler, ReduceLROnPlateau)
+        handlers: list[Any] = [SeedHandler(self.seed, epoch_sampler(engine.data_loader))]
+        if self.progress:
+            handlers.append(ProgressBar())
+        handlers.append(FiniteLossHandler(self.log_interval))
+        if self.lr_scheduler is not None and not plateau:
+            handlers.append(LrScheduleHandler(self.lr_scheduler, print_lr=False, epoch_level=self.lr_epoch_level))
+        if len(self.evaluator.data_loader.dataset) > 0:
+            handlers.append(ValidationHandler(self.val_interval, self.evaluator, epoch_level=True))
+        if plateau:
+            handlers.append(PlateauHandler(self.lr_scheduler, self.evaluator))
+        if self.writes:
+            handlers.append(
+                TensorBoardStatsHandler(
+                    log_dir=self._tensorboard,
+                    iteration_log=self.log_interval,
+                    output_transform=lambda output: {"loss": output["loss"], **logged_terms(self.loss)},
+                )
+            )
+        handlers.append(HistoryHandler(self.output_dir, self.loss, self.evaluator))
+        handlers.append(
+            CheckpointHandler(
+                save_dir=self.ckpt_dir,
+                network=self.network,
+                optimizer=self.optimizer,
+                lr_scheduler=self.lr_scheduler,
+                evaluator=self.evaluator,
+                resume=self.resume,
+                lr_epoch_level=self.lr_epoch_level,
+                learner=self.learner,
+                best_learner=self.best_learner,
+                interval=self.checkpoint_interval,
+            )
+        )
+        return handlers
+
+    def _of_validation(self) -> list[Any]:
+        handlers: list[Any] = [SeedHandler(_VALIDATION_SEED), SameBuffersHandler(self.network)]
+        if self.writes:
+            handlers.append(StatsHandler(iteration_log=False))
+            handlers.append(TensorBoardStatsHandler(log_dir=self._tensorboard, iteration_log=False))
+        return handlers
+
+    @property
+    def _tensorboard(self) -> str:
+        return str(self.output_dir / "tensorboard")
