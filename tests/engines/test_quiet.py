@@ -107,6 +107,7 @@ def test_monai_begins_a_run_with_one_line_which_an_option_of_python_turns_off(tm
 @pytest.mark.parametrize("debug", [False, True])
 def test_a_pass_over_data_is_not_announced(debug, monkeypatch, caplog):
     """Ignite says "resuming" of a fresh engine, and of each validation where it begins and ends."""
+    keep_quiet()  # an earlier run in this process, which was not to be debugged
     monkeypatch.setenv("PLANEWISE_DEBUG", "1") if debug else monkeypatch.delenv("PLANEWISE_DEBUG", raising=False)
     keep_quiet()
     stats = get_logger("monai.handlers.StatsHandler", logger_handler=caplog.handler)

@@ -65,21 +65,20 @@ def keep_quiet() -> None:
         logger = logging.getLogger(name)
         logger.removeFilter(_without_path)
         logger.addFilter(_without_path)
-    if os.environ.get("PLANEWISE_DEBUG"):
-        return
-    for message in IDLE_WARNINGS:
-        warnings.filterwarnings("ignore", re.escape(message))
+    debug = bool(os.environ.get("PLANEWISE_DEBUG"))
+    engines = [logging.getLogger(name) for name in ENGINE_LOGGERS]
     # MONAI gives its logger a stream only if nobody has asked for it before
-    for logger in (get_logger(_STATS_LOGGER), *map(logging.getLogger, ENGINE_LOGGERS)):
-        logger.removeFilter(_no_announced_end)
-        logger.addFilter(_no_announced_end)
+    for hides, loggers in ((_no_announced_end, [get_logger(_STATS_LOGGER), *engines]), (_no_pass, engines)):
+        for logger in loggers:
+            logger.removeFilter(hides)
+            if not debug:
+                logger.addFilter(hides)
     log_scores(True)
-    for name in ENGINE_LOGGERS:
-        logger = logging.getLogger(name)
-        logger.removeFilter(_no_pass)
-        logger.addFilter(_no_pass)
     for name in IDLE_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.NOTSET if debug else logging.ERROR)
+    if not debug:
+        for message in IDLE_WARNINGS:
+            warnings.filterwarnings("ignore", re.escape(message))
 
 
 def log_scores(wanted: bool) -> None:
