@@ -1,7 +1,9 @@
 """What a network is run on."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from planewise.data import find_inputs
 from planewise.errors import InputError
@@ -32,6 +34,32 @@ def test_files_of_other_forms_are_refused_with_what_to_do(name, tmp_path):
     for path in (tmp_path, tmp_path / name):
         with pytest.raises(InputError, match=r"1 file\n.* NRRD or MetaImage file .* save it as NIfTI"):
             find_inputs(path)
+
+
+def test_slices_of_a_datalist_come_in_their_order(tmp_path):
+    """Whatever the order of its items: slices by their rank, phases by their time."""
+    items = [
+        {
+            "image": f"{rank}_{phase}.dcm",
+            "exam": "a",
+            "stack": "sax",
+            "slice": rank,
+            "phase": phase / 3,
+            "affine": np.eye(4).tolist(),
+        }
+        for rank in (2, 0, 1)
+        for phase in (1, 2, 0)
+    ]
+    (tmp_path / "list.json").write_text(json.dumps({"test": items}))
+
+    def names(item) -> list[str]:
+        return [Path(entry["image"]).stem for entry in item["image"]]
+
+    (first,) = find_inputs(tmp_path / "list.json")
+    assert names(first) == ["0_0", "1_0", "2_0"]
+    found = find_inputs(tmp_path / "list.json", phases="all")
+    assert [names(item) for item in found] == [[f"{rank}_{phase}" for rank in range(3)] for phase in range(3)]
+    assert [item["phase"] for item in found] == ["phase00", "phase33", "phase67"]
 
 
 def test_volumes_whose_results_would_have_one_name(tmp_path):

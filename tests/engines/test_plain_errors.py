@@ -122,7 +122,8 @@ def test_an_input_error_ends_the_process_with_its_message_alone():
 )
 def test_one_of_two_processes_says_which_it_is(error, said, told, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    waited = []
+    monkeypatch.setattr(time, "sleep", waited.append)
     environment = {"RANK": "1", "WORLD_SIZE": "2", "TORCHELASTIC_ERROR_FILE": str(tmp_path / "error.json")}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -131,6 +132,8 @@ def test_one_of_two_processes_says_which_it_is(error, said, told, tmp_path, monk
     wrapped.__cause__ = error
     sys.excepthook(RuntimeError, wrapped, None)
     assert said in capsys.readouterr().err
+    # whose reason counts comes first
+    assert waited == ([5.0] if "gloo" in str(error) else [])
     # where torchrun looks for what it shows in the end
     message = json.loads((tmp_path / "error.json").read_text())["message"]
     assert message["extraInfo"]["py_callstack"].startswith("planewise, process 1 of 2: ") and told in message["message"]

@@ -40,6 +40,16 @@ def test_the_picture_shows_the_nearest_of_other_exams():
     assert np.array_equal(shown, dataset.pixels[0, 0].numpy().T)
 
 
+def test_two_exams_of_one_patient_are_no_neighbours():
+    locations = [number % 6 / 5 for number in range(18)]
+    dataset = Slices(pixels_that_know(locations), locations)
+    for item in dataset.items:
+        item["patient"] = "p" if item["exam"] in ("exam0", "exam1") else "q"
+    figure = results_of(torch.randn(18, 2, 4), dataset, shown=2, neighbours=2).figures["neighbours.png"]()
+    titles = [axes.get_title()[:5] for axes in figure.axes]
+    assert titles[:3] == ["exam0", "exam2", "exam2"]
+
+
 def test_one_exam_alone_has_no_picture():
     dataset = Slices(np.zeros((6, 1, 2, 2)), [None] * 6)
     assert isinstance(network_of_pixels(), nn.Module)

@@ -47,6 +47,13 @@ def test_beside_another_prediction_they_come_from_the_image():
         assert np.allclose(item["features"], FeatureInferer()(image[None], net)[0].T, atol=1e-6)
 
 
+def test_features_keep_their_signs():
+    image = volume()
+    features = torch.linspace(-1, 1, 15).reshape(3, 5)
+    item = SliceFeaturesd()({"image": image, "pred": features})
+    assert np.array_equal(item["features"], features.T)
+
+
 def test_a_network_alone_is_refused():
     with pytest.raises(ValueError, match="need an inferer"):
         SliceFeaturesd(network())

@@ -179,6 +179,23 @@ def test_masks_of_ones_own_go_by_the_case(tmp_path):
 # --- DICOM -------------------------------------------------------------------------------------------------------------
 
 
+def test_of_two_masks_of_a_case_none_is_used(tmp_path):
+    write_case(tmp_path / "1", channels=("t1", "t2"))
+    write(tmp_path / "1/a_mask.nii.gz", (6, 5, 4))
+    (case,), skipped, _ = cases_of(tmp_path, "t1", "t2")
+    assert case.label is None
+    named = skipped["several masks match one case: none is used; leave one"]
+    assert sorted(Path(path).name for path in named) == ["a_mask.nii.gz", "a_seg.nii.gz"]
+
+
+def test_a_folder_called_like_a_grade_is_one_of_brats_alone(tmp_path):
+    write(tmp_path / "HGG/liver.nii.gz", (6, 5, 4))
+    write_case(tmp_path / "HGG/1")
+    (alone,), _, _ = read_cases([tmp_path / "HGG/liver.nii.gz"], tmp_path)
+    (brats,), _, _ = read_cases(sorted((tmp_path / "HGG/1").iterdir()), tmp_path)
+    assert (alone.classes, brats.classes) == ({}, {"grade": "HGG"})
+
+
 def test_series_of_mr_and_ct_are_cases_and_no_others(tmp_path):
     root = tmp_path / "all"
     write_ct(root / "ct", np.zeros((6, 5, 4)))

@@ -239,6 +239,32 @@ def test_frames_of_an_enhanced_file_have_their_own_planes(tmp_path):
     assert (first.gated, second.gated) == (False, True)
 
 
+def test_frames_of_an_enhanced_file_go_by_their_time_first(tmp_path):
+    """Even the twelfth frame of the first time comes before the first one of the second."""
+    frames = []
+    for index in range(12):
+        content, group = Dataset(), Dataset()
+        content.TemporalPositionIndex = 2 if index == 0 else 1
+        group.FrameContentSequence = Sequence([content])
+        frames.append(group)
+    shared = Dataset()
+    for name, tags in {
+        "PlanePosition": {"ImagePositionPatient": [0, 0, 5]},
+        "PlaneOrientation": {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
+        "PixelMeasures": {"PixelSpacing": [2, 2], "SliceThickness": 6},
+    }.items():
+        part = Dataset()
+        part.update(tags)
+        setattr(shared, f"{name}Sequence", Sequence([part]))
+    path = write_image(
+        tmp_path / "a.dcm", **PLACE, SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=12, ImagePositionPatient=None,
+        ImageOrientationPatient=None, PixelSpacing=None, PixelData=bytes(12 * 24 * 20 * 2),
+        SharedFunctionalGroupsSequence=Sequence([shared]), PerFrameFunctionalGroupsSequence=Sequence(frames),
+    )  # fmt: skip
+    found = sorted(dicom.read_header(path), key=lambda frame: frame.instance)
+    assert [frame.frame for frame in found] == [*range(1, 12), 0]
+
+
 def test_natural_order_counts():
     names = ["sax_23", "sax_5", "2ch_1", "sax_", "10"]
     assert sorted(names, key=natural_order) == ["2ch_1", "10", "sax_", "sax_5", "sax_23"]

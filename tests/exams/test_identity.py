@@ -61,8 +61,9 @@ def test_a_place_that_cannot_be_written(tmp_path, monkeypatch):
         load_salt()
 
 
-def test_an_empty_salt_hides_nothing(tmp_path, monkeypatch):
-    (tmp_path / "salt").touch()
+@pytest.mark.parametrize("salt", ["", "123456789012345"])
+def test_a_short_salt_hides_nothing(salt, tmp_path, monkeypatch):
+    (tmp_path / "salt").write_text(salt)
     monkeypatch.setenv("PLANEWISE_SALT_FILE", str(tmp_path / "salt"))
     with pytest.raises(InputError, match="too short"):
         load_salt()

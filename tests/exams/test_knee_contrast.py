@@ -67,7 +67,7 @@ def test_what_is_another_contrast(values, found):
     assert contrast.confidence < 0.3
 
 
-@pytest.mark.parametrize("sequence", ["RM", "EP", "EP/SE", "SE/IR", "RM/SE", ""])
+@pytest.mark.parametrize("sequence", ["RM", "EP", "EP/SE", "SE/IR", "RM/SE", "GR/SE", "GR/IR", ""])
 def test_only_a_gradient_echo_is_called_one(sequence):
     """Research sequences and echo planar ones go by their times."""
     assert timed_weighting(60, 4000, sequence) == "T2w"

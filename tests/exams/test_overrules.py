@@ -42,6 +42,12 @@ def test_a_view_is_given_to_a_folder_a_file_or_a_stack(tree, target):
     assert "its views are as --views says" in exam["left_out"]
 
 
+def test_of_a_stack_the_middle_slice_is_meant(tree):
+    items = index_folder(tree, split=(1, 0, 0)).datalist["training"]
+    (middle,) = {tuple(row[3] for row in item["affine"][:3]) for item in items if item["slice"] == 2}
+    assert overruled(tree, "case7:\n  rv2ch: sax\n")["planes"]["rv2ch"]["origin"] == pytest.approx(middle)
+
+
 def test_exams_go_by_their_hash_too(tree):
     (name,) = index_folder(tree).datalist["exams"]
     assert overruled(tree, f"{name}:\n  3ch: none\n")["folders"] == {"2ch": "2ch_9", "4ch": "4ch_8"}

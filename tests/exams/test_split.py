@@ -53,6 +53,15 @@ def test_acdc_is_divided_as_in_the_paper():
         assert 3 <= counts["test"] <= 5
 
 
+def test_groups_of_one_do_not_crowd_out_the_others():
+    """Each stands for its middle, so four of them fall to either half, and the group of ten is halved."""
+    groups = {f"large{number}": "large" for number in range(10)} | {
+        f"single{number}": f"s{number}" for number in range(4)
+    }
+    sections = split_stratified(groups, (0.5, 0, 0.5), 0)
+    assert sum(sections[f"large{number}"] == "training" for number in range(10)) == 5
+
+
 @given(st.dictionaries(st.text(min_size=1), st.sampled_from("abc"), min_size=1, max_size=40), st.integers(0, 5))
 def test_stratified_shares_hold_for_any_groups(groups, seed):
     sections = split_stratified(groups, (0.5, 0.25, 0.25), seed)

@@ -51,6 +51,11 @@ def test_without_trigger_times_instance_numbers_order_the_phases():
     assert [one.instance for one in stack.slices[0].phases] == [1, 2, 3]
 
 
+def test_thick_slabs_a_little_apart_are_slices_of_their_own():
+    (stack,) = build_stacks([frame(5.0 * k, thickness=40.0, gated=False) for k in range(6)])
+    assert len(stack.slices) == 6
+
+
 def test_a_series_per_slice_makes_one_stack():
     (stack,) = build_stacks([frame(8.0 * k, series=str(k)) for k in range(6)])
     assert len(stack.slices) == 6
