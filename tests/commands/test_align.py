@@ -32,8 +32,8 @@ def test_it_prints_what_it_found_and_writes_a_datalist(indexed, tmp_path):  # no
     assert row[1] == str(len(lengths))
     assert row[4:6] == [f"{lengths[(len(lengths) - 1) // 2]:.1f}", f"{lengths[-1]:.1f}"]
     assert row[6] == f"{record['uncertainty_mm']:.1f}"
-    assert re.search(r"Shifts of 1 of 1 exam undone\. Wrote .*aligned\.json\.", outcome.output)
+    assert re.search(r"Corrected the shifts of 1 of 1 exam\. Wrote .*aligned\.json\.", outcome.output)
     again = run(tmp_path / "aligned.json", "-o", tmp_path / "twice.json")
     assert again.exit_code == 1 and not (tmp_path / "twice.json").exists()
     over = run(indexed, "-o", indexed)
-    assert over.exit_code == 1 and "over itself" in over.output
+    assert over.exit_code == 1 and "would overwrite the input" in over.output

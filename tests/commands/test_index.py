@@ -119,9 +119,9 @@ def test_nobody_is_named_on_the_screen(flawed, tmp_path):  # noqa: F811
         (["{exam}", "--classes", "{tmp}/nowhere.csv"], "cannot be read as CSV"),
         (["{exam}", "--labels", "{tmp}/empty"], "no NIfTI file"),
         (["{exam}", "--label-map", "{tmp}/nowhere.yml"], "cannot be read as a label map"),
-        (["{exam}", "--split", "0", "0", "0"], "three shares"),
-        (["{exam}", "--anatomy", "liver"], "is not known; there are: cardiac, knee"),
-        (["{exam}", "--division", "folder"], "there are: auto, hash, folders"),
+        (["{exam}", "--split", "0", "0", "0"], "three non-negative shares"),
+        (["{exam}", "--anatomy", "liver"], "is not known; choose one of cardiac, knee"),
+        (["{exam}", "--division", "folder"], "choose one of auto, hash, folders"),
         (["{exam}", "--sections", "{tmp}/nowhere.csv"], "cannot be read as CSV"),
         (["{exam}", "--stratify", "fat"], "no exam has this class; known are none"),
         (["{exam}", "--contrast", "any"], "is not known for anatomy 'cardiac'; leave --contrast out"),
@@ -174,7 +174,7 @@ def test_labels_of_volumes_are_counted(tmp_path):
     write_mrnet(tmp_path / "MRNet-v1.0")
     outcome = run(tmp_path, "--anatomy", "knee", "-o", tmp_path / "list.json")
     assert outcome.exit_code == 0, outcome.output
-    assert "16 exams of one volume each, without masks or geometry." in outcome.output
+    assert "16 exams with one volume each, without masks or geometry." in outcome.output
     counts = re.search(r"meniscus: (\d) of 10 training, (\d) of 3 validation, (\d) of 3 test", outcome.output)
     assert sum(map(int, counts.groups())) == 4
 

@@ -248,7 +248,7 @@ def test_an_exam_whose_name_leads_out_of_the_folder(datalist, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path / "here")
     outcome = run(datalist)
     assert outcome.exit_code == 1
-    assert "'../x', which cannot be the name of a file" in outcome.output
+    assert "'../x', which cannot be a file name" in outcome.output
     assert not (tmp_path / "x.png").exists()
     assert run(datalist, "-o", "exam.png").exit_code == 0
 

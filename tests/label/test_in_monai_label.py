@@ -278,8 +278,8 @@ def test_what_takes_no_image_says_so(server, told):
     [
         (LOCATION, "none of the .* slices has location, so there is nothing to learn from"),
         (KNEE_LOCATION, "none of the .* slices has location, so there is nothing to learn from"),
-        (ORIENTATION, "comes without planes of other views"),
-        (MULTITASK, "comes without planes of other views"),
+        (ORIENTATION, "has no planes of other views"),
+        (MULTITASK, "has no planes of other views"),
         (FINDINGS, "have none of the labels abnormal, acl, meniscus"),
         (DISEASE, "takes masks at ED and ES"),
     ],

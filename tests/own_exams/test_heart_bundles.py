@@ -56,7 +56,7 @@ def test_what_cannot_be_a_short_axis_costs_itself(tmp_path, caplog):
         volume(tmp_path, f"{name}.nii.gz", degrees) for name, degrees in (("a", 0), ("b", 7), ("c", 40))
     )
     assert [item["image"] for item in stacks_in(tmp_path)] == [heart["image"]]
-    assert caplog.text.count("is no short axis of a heart and is left out") == 2
+    assert caplog.text.count("is not the short axis of a heart and is left out") == 2
     assert [item["image"] for item in stacks_in(tmp_path, straight=True)] == [straight["image"], heart["image"]]
     assert len(stacks_in(tmp_path, min_obliquity=0)) == 3
     # names are kept, and given to the bundle, which would take the others from the folder

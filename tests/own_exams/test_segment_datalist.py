@@ -224,7 +224,7 @@ def test_started_again_it_makes_what_lacks(segmented, bundle, exams):
 def test_masks_of_other_weights_are_not_taken(segmented, bundle, tmp_path):
     done = segmented()
     (tmp_path / "weights.pt").write_bytes(b"other weights")
-    with pytest.raises(InputError, match="out/masks holds masks that other weights made; name another folder"):
+    with pytest.raises(InputError, match="out/masks holds masks from other weights; name another folder"):
         segmented()
     shutil.rmtree(done.masks)
     assert segmented().kept == 0
@@ -277,12 +277,12 @@ def test_other_views_and_two_of_one_name_are_refused(exams, segmented, bundle, t
     content = json.loads(exams.read_text())
     long_axis = content | {"planewise": {"stack": "4ch"}}
     (tmp_path / "other.json").write_text(json.dumps(long_axis))
-    with pytest.raises(InputError, match="are of '4ch', and hearts are segmented in the short axis"):
+    with pytest.raises(InputError, match="show '4ch', but hearts are segmented in the short axis"):
         segmented(tmp_path / "other.json")
     for item in content["validation"]:
         item["phase"] = "ED"
     (tmp_path / "twice.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="2 images of the datalist are called cccc_ED"):
+    with pytest.raises(InputError, match="2 images of the datalist share the name cccc_ED"):
         segmented(tmp_path / "twice.json")
     assert not bundle.runs
 

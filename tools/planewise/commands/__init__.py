@@ -11,7 +11,7 @@ import typer
 from planewise import __version__
 from planewise.commands import align, check, index, inspect, package, phantom, plan, report, segment
 
-# says when MONAI is imported that a GPU decoder is missing, which nobody asked for
+# MONAI says at import that a GPU decoder is missing, which nobody asked about
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 app = typer.Typer(
@@ -34,13 +34,13 @@ def planewise(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, and stop.")
     ] = False,
 ) -> None:
-    """Exams in; datalists, pictures, reports and bundles out; training is `python -m monai.bundle run` in bundles/.
+    """Exams in; datalists, pictures, reports and bundles out. To train, use `python -m monai.bundle run` in bundles/.
 
     Example: planewise phantom cardiac work/exams, then planewise index work/exams
     """
-    # `kill` and a cluster's time limit end a command as Ctrl-C does: with the processes that it started
+    # `kill` and a cluster's time limit end a command like Ctrl-C: together with the processes that it started
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # an import of MONAI makes 400,000 objects that stay; a look through them after every 700 takes a fifth of its time
+    # importing MONAI makes 400,000 lasting objects; scanning them after every 700 new ones takes a fifth of its time
     gc.set_threshold(20_000)
 
 

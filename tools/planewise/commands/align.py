@@ -1,4 +1,4 @@
-"""`planewise align`: a datalist with the shifts of its exams' breath-holds undone."""
+"""`planewise align`: a datalist corrected for breath-hold shifts."""
 
 from __future__ import annotations
 
@@ -23,29 +23,31 @@ _MOST_EXAMS = 25
 
 
 def align(
-    datalist: Annotated[Path, typer.Argument(help="What `planewise index` wrote of hearts.")],
+    datalist: Annotated[Path, typer.Argument(help="Datalist of hearts that `planewise index` wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The datalist to write (JSON).")],
 ) -> None:
-    """Undo the shifts between breath-holds, and write a datalist in which slices and planes lie where the heart was.
+    """Correct the shifts between breath-holds, and write a datalist with the corrected positions of slices and planes.
 
-    Each slice of a cine is taken in a breath-hold of its own, and the heart does not come to rest at the same place every
-    time. Two images that cut each other show the same tissue along their line: images are moved until their intensities
-    agree along all lines (arXiv 2404.00767; by translations alone).
+    Each slice of a cine is acquired in its own breath-hold, and the heart does not return to exactly the same position
+    each time. Two intersecting images show the same tissue along their line of intersection, so images are translated
+    until their intensities agree along all lines (arXiv 2404.00767).
 
-    An exam is left as it is, and the table says why, where it has no long-axis views, where the intensities do not say
-    enough, or where they do not agree. Nothing is written but the datalist; bundles, `planewise plan` and
-    `planewise inspect` take it as any other.
+    An exam stays unchanged, with the reason in the table, if it has no long-axis views, if its intensities are not
+    informative enough, or if they do not agree. The command writes only the datalist; bundles, `planewise plan` and
+    `planewise inspect` take it like any other.
 
     Example: planewise align work/datalist.json -o work/aligned.json
     """
     console = Console()
     with refusals("align"):
-        from planewise.data.breath_holds import undo_breath_holds  # here: it imports MONAI, and --help should not wait
+        from planewise.data.breath_holds import (
+            undo_breath_holds,
+        )  # here, because it imports MONAI, and --help should not wait
         from planewise.exams.datalist import check_output, write_datalist
 
         written = check_output(output)
         if written == datalist.expanduser().absolute():
-            raise InputError(f"{datalist} would be written over itself; name another file with -o")
+            raise InputError(f"the output {datalist} would overwrite the input; name another file with -o")
         with progress_bar("comparing images") as progress:
             content, found = undo_breath_holds(datalist, progress)
         write_datalist(content, written)
@@ -60,10 +62,10 @@ def align(
             reasons[exam.why_not].append(exam.exam)
     for reason, names in reasons.items():
         which = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        console.print(f"[yellow]left as it is:[/] {which}. {literal(reason)}", soft_wrap=True)
+        console.print(f"[yellow]unchanged:[/] {which}. {literal(reason)}", soft_wrap=True)
     console.print(
-        f"Shifts of {len(undone)} of {count_of(len(found), 'exam')} undone. Wrote {literal(str(written))}. It holds paths: "
-        "keep it on this machine.",
+        f"Corrected the shifts of {len(undone)} of {count_of(len(found), 'exam')}. Wrote "
+        f"{literal(str(written))}. It holds paths: keep it on this machine.",
         soft_wrap=True,
     )
 

@@ -1,4 +1,4 @@
-"""`planewise check`: what of a bundle would fail in the Model Zoo or in MONAI Label."""
+"""`planewise check`: the parts of a bundle that would fail in the Model Zoo or in MONAI Label."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check(
         list[str],
         typer.Argument(
             help="Folders of bundles: bundles/NAME, or packaged; zips are ignored. After --: a command line of "
-            "`monai.bundle run`; overrides that no config takes are reported.",
+            "`monai.bundle run`; overrides that no config has are reported.",
         ),
     ],
     weights: Annotated[
@@ -41,9 +41,9 @@ def check(
 ) -> None:
     """Check bundles line by line, with MONAI's own verifiers if they exist. Exit code 1 if a line says FAIL.
 
-    Files, metadata and its schema, versions, names that MONAI and MONAI Label look for, the network at two sizes, weights,
-    TorchScript, ONNX, inference in MONAI Label's order, documented commands. Nothing of a bundle is changed, no
-    network is used.
+    The checks cover files, metadata and its schema, versions, names that MONAI and MONAI Label look for, the network at
+    two sizes, weights, TorchScript, ONNX, inference in MONAI Label's order, and documented commands. The command
+    changes nothing in a bundle and uses no network connection.
 
     Example: planewise check bundles/pretext_cardiac_multitask -- --config_file configs/train.yaml --sigmaa 3
 
@@ -57,8 +57,8 @@ def check(
     found: dict[str, list[Finding]] = {}
     with refusals("check"):
         if len(folders) != 1 and (weights or overrides):
-            raise InputError("--weights and overrides are of one bundle; name one")
-        from planewise.packaging import checks_page  # here: it imports MONAI, and --help should not wait
+            raise InputError("--weights and overrides belong to one bundle; name only one")
+        from planewise.packaging import checks_page  # here, because it imports MONAI, and --help should not wait
 
         for folder in folders:
             if len(folders) > 1:
@@ -72,7 +72,7 @@ def check(
 
 
 def _check(console: Console, folder: Path, weights: Path | None, overrides: Sequence[str]) -> list[Finding]:
-    """Check one bundle, each line as soon as it is known, and say how many there are of each kind."""
+    """Check one bundle, print each line as soon as it is known, and count the lines of each kind."""
     from planewise.packaging import check_bundle
 
     findings = []

@@ -1,4 +1,4 @@
-"""`planewise index`: a folder of exams to a datalist."""
+"""`planewise index`: from a folder of exams to a datalist."""
 
 from __future__ import annotations
 
@@ -35,32 +35,33 @@ def index(
     anatomy: Annotated[
         str,
         typer.Option(
-            help="Whose views to look for: cardiac or knee. any: every stack of any organ, nothing recognised. volume: whole "
-            "volumes, NIfTI of one or several channels (BraTS, the decathlon, any other), or DICOM series of MR and CT. "
-            "photograph: photographs in colour (APTOS, any PNG or JPEG), with a table of grades."
+            help="Views to look for: cardiac or knee. any: every stack of any organ, without recognition. volume: "
+            "whole volumes, NIfTI of one or several channels (BraTS, Medical Segmentation Decathlon, others), or "
+            "DICOM series of MR and CT. photograph: colour photographs (APTOS, any PNG or JPEG), with a table of "
+            "grades."
         ),
     ] = "cardiac",
     view: Annotated[
         str | None,
         typer.Option(
-            help="What of a heart is learned from. sax (default): the short-axis stack, which 2ch and 4ch cut. 4ch: the 4ch "
-            "slice, which 2ch and the middle of the short axis cut.",
+            help="Part of a heart to learn from. sax (default): the short-axis stack, which 2ch and 4ch cut. 4ch: the "
+            "4ch slice, which 2ch and the middle of the short axis cut.",
             show_default=False,
         ),
     ] = None,
     contrast: Annotated[
         str | None,
         typer.Option(
-            help="Contrast of a knee's sagittal stack. t2fs (default): T2-weighted with fat suppression, by name, TE/TR and "
-            "scan options. any: whatever there is, T2w FS first.",
+            help="Contrast of a knee's sagittal stack. t2fs (default): T2-weighted with fat suppression, by name, "
+            "TE/TR and scan options. any: any contrast, T2w FS first.",
             show_default=False,
         ),
     ] = None,
     channels: Annotated[
         str | None,
         typer.Option(
-            help="With --anatomy volume: how the NIfTI files of one case end, in order, as in t1,flair for case_t1.nii.gz "
-            "and case_flair.nii.gz. Default: BraTS' four where they are found, otherwise a file is a case.",
+            help="With --anatomy volume: the file-name endings of one case's channels, in order, such as t1,flair for "
+            "case_t1.nii.gz and case_flair.nii.gz. Default: BraTS' four if found, otherwise one file per case.",
             show_default=False,
         ),
     ] = None,
@@ -75,52 +76,54 @@ def index(
     stratify: Annotated[
         str | None,
         typer.Option(
-            help="A class, say a column of --classes: the hash gives every section its share of each value. label: of "
-            "the exams with masks. Default: the data set's own groups (ACDC's diseases, MRNet's labels).",
+            help="A class, such as a column of --classes: the hash gives every section its share of each value. label:"
+            " of the exams with masks. Default: the data set's own groups (ACDC's diseases, MRNet's labels).",
             show_default=False,
         ),
     ] = None,
     division: Annotated[
         str,
         typer.Option(
-            help="What divides the exams. auto: the folders of DSBCC and ACDC if they divide the data, otherwise a hash of "
-            "the patient. hash, folders: always that one; folders also follows MRNet's.",
+            help="Rule for the sections. auto: the folders of DSBCC and ACDC if they define sections, otherwise a hash"
+            " of the patient. hash, folders: always that rule; folders also follows MRNet's.",
         ),
     ] = "auto",
     sections: Annotated[
         Path | None,
         typer.Option(
-            help="CSV or YAML: exam (hash, folder or PatientID) or folder, then training, validation or test. "
-            "The hash divides exams that it does not name.",
+            help="CSV or YAML: exam (hash, folder or PatientID) or folder, then training, validation or test. Exams "
+            "that it does not name are assigned by the hash.",
             show_default=False,
         ),
     ] = None,
     all_views: Annotated[
         bool,
-        typer.Option("--all-views", help="Leave out exams that lack a view: one cohort for all pretexts of a study."),
+        typer.Option(
+            "--all-views", help="Leave out exams that lack a view, so that all pretexts of a study see the same cohort."
+        ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the split. Patients stay in their split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split. Each patient stays in one section.")] = 0,
     views: Annotated[
         Path | None,
         typer.Option(
-            help="YAML that overrules the recognised views. Per exam (hash or folder) lines like "
-            "`4ch: FOLDER`, `axial: other-1`, `2ch: none`.",
+            help="YAML that overrides the recognised views. Per exam (hash or folder) lines like `4ch: FOLDER`, "
+            "`axial: other-1`, `2ch: none`.",
             show_default=False,
         ),
     ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of NIfTI masks, named by exam: CASE_frame08.nii.gz (8th phase), CASE_ed.nii.gz; "
-            "or with any name, found by their grid.",
+            help="Folder of NIfTI masks, named by exam: CASE_frame08.nii.gz (8th phase), CASE_ed.nii.gz; or with any "
+            "name, matched by their grid.",
             show_default=False,
         ),
     ] = None,
     classes: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with a header: exam (hash, folder or PatientID; of a photograph its name), then its classes. "
-            "Without it, the tables beside photographs are read.",
+            help="CSV with a header: exam (hash, folder or PatientID; for a photograph its name), then its classes. "
+            "Without it, tables next to the photographs are read.",
             show_default=False,
         ),
     ] = None,
@@ -134,19 +137,21 @@ def index(
 ) -> None:
     """Find the exams in FOLDER, recognise their views, and write a datalist.
 
-    Only headers are read. Geometry decides, names are hints; whatever is left out is listed with its reason.
+    Only headers are read. Geometry decides and names are hints; everything left out is listed with its reason.
 
-    The datalist holds paths: keep it on your machine. Everything else knows an exam by its hash.
+    The datalist holds paths: keep it on your machine. All other files identify an exam by its hash.
 
     Next: `planewise inspect datalist.json` draws an exam.
 
     Example: planewise index work/exams -o work/datalist.json
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # for terminals of another encoding, and names that are not text
+        stream.reconfigure(
+            errors="backslashreplace"
+        )  # for terminals with another encoding, and names that are not text
     console = Console()
     with refusals("index"):
-        from planewise.exams.datalist import (  # here: they import torch, and --help should not wait
+        from planewise.exams.datalist import (  # here, because they import torch, and --help should not wait
             check_output,
             folders_table,
         )
@@ -177,14 +182,14 @@ def index(
     _print_rest(result, written, console)
     if result.folders:
         console.print(
-            f"Wrote {literal(str(folders_table(written)))}: which folder a hash stands for; private too.",
+            f"Wrote {literal(str(folders_table(written)))}: maps each hash to its folder; private too.",
             soft_wrap=True,
         )
 
 
 def _print_exams(datalist: dict, console: Console) -> None:
     targets = [datalist["planewise"]["stack"], *datalist["planewise"]["views"]]
-    # what lacks something first: that is what a person has to look at
+    # incomplete exams first: these need a person's attention
     exams = sorted(
         datalist["exams"].items(), key=lambda entry: (all(view in entry[1]["stacks"] for view in targets), entry[0])
     )
@@ -194,7 +199,7 @@ def _print_exams(datalist: dict, console: Console) -> None:
         shown = []
         console.print(f"{count_of(len(exams), 'photograph')}.")
     elif len(shown) < len(exams):
-        console.print(f"{count_of(len(exams) - len(shown), 'exam')} of one volume each, without masks or geometry.")
+        console.print(f"{count_of(len(exams) - len(shown), 'exam')} with one volume each, without masks or geometry.")
     if shown:
         console.print(_exam_table(shown[:_MOST_EXAMS]))
     if len(shown) > _MOST_EXAMS:
@@ -208,7 +213,7 @@ def _print_exams(datalist: dict, console: Console) -> None:
 
 
 def _is_bare_volume(exam: dict) -> bool:
-    """Whether a line of the table would say nothing of an exam, as for the 1250 of MRNet."""
+    """Whether a line of the table would be empty for an exam, as for MRNet's 1250 exams."""
     return not exam["stacks"] and not exam["left_out"] and exam.get("volumes") == 1 and not exam["labels"]
 
 
@@ -253,7 +258,7 @@ def _remark(stack: dict) -> str:
 
 
 def _label_counts(datalist: dict) -> list[str]:
-    """For each grade, and each class that is 0 or 1: how many exams of each section have it."""
+    """For each grade, and each class with values 0 and 1: the number of exams in each section."""
     from planewise.exams.labels import RESERVED
 
     by_exam = {section: {item["exam"]: item for item in datalist[section]}.values() for section in SECTIONS}

@@ -17,35 +17,38 @@ def inspect(
     datalist: Annotated[Path, typer.Argument(help="What `planewise index` wrote.")],
     exam: Annotated[
         str | None,
-        typer.Option(help="Hash of the exam, or how it begins. Default: the first with all views.", show_default=False),
+        typer.Option(help="Hash of the exam, or its beginning. Default: the first with all views.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The picture to write. Default: HASH.png here.", show_default=False),
     ] = None,
-    slices: Annotated[int, typer.Option(min=2, max=12, help="Slices of the stack to show.")] = 5,
+    slices: Annotated[int, typer.Option(min=2, max=12, help="Number of slices of the stack to show.")] = 5,
 ) -> None:
     """Draw an exam: the stack with the lines and heatmaps of the other views, and those views with the stack.
 
-    What to look for. Heart: the 2ch and 4ch lines cross in the left ventricle, base and apex are where they are said to be.
-    Knee: the axial line lies across the leg and the coronal line along it, on all slices; fluid is bright and fat is dark.
-    Photographs stand upright, with their grade.
+    Look for the following. Heart: the 2ch and 4ch lines cross in the left ventricle; base and apex are where the
+        picture says.
+    Knee: the axial line lies across the leg and the coronal line along it, on all slices; fluid is bright and fat is
+    dark. Photographs are upright, with their grade.
 
-    The picture names the exam by its hash alone.
+    The picture names the exam only by its hash.
 
     Example: planewise inspect work/datalist.json -o work/exam.png
     """
     console = Console()
     with refusals("inspect"):
         from planewise.exams.datalist import check_output
-        from planewise.reports.exam_figure import exam_figure  # here: it imports MONAI, and --help should not wait
+        from planewise.reports.exam_figure import (
+            exam_figure,
+        )  # here, because it imports MONAI, and --help should not wait
 
         written = None if output is None else check_output(output)
         figure, name = exam_figure(datalist, exam, slices)
         if written is None and Path(name).name != name:
             raise InputError(
-                f"the datalist calls an exam {name!r}, which cannot be the name of a file in this folder; name the "
-                "picture with -o"
+                f"the datalist calls an exam {name!r}, which cannot be a file name in this folder; name the picture "
+                "with -o"
             )
         written = written or Path.cwd() / f"{name}.png"
         with written_whole(written) as part:

@@ -1,4 +1,4 @@
-"""What `planewise plan` and `planewise segment` have in common: their options, and how they show what was made."""
+"""Options that `planewise plan` and `planewise segment` share, and how they show their results."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from planewise.own_exams import MadePage
 
 ExamPath = Annotated[Path, typer.Argument(help="Folder of DICOM files, or a NIfTI volume of the short axis.")]
-OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, one folder an exam in it.")]
+OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, with one folder per exam.")]
 BundlesFolder = Annotated[
     Path | None,
-    typer.Option(help="Folder with the bundles. Default: that of the clone.", show_default=False),
+    typer.Option(help="Folder with the bundles. Default: the clone's.", show_default=False),
 ]
 KeepNames = Annotated[
     bool,
     typer.Option(
         "--keep-names",
-        help="Call results of NIfTI files by the files' names, which may be people's, in place of a hash.",
+        help="Name results of NIfTI files by their file names, which may be people's names, instead of by a hash.",
     ),
 ]
 MinObliquity = Annotated[
     float | None,
-    # the bundle's name of it, since a refusal names it for both
+    # the bundle's name for it, because a refusal names both
     typer.Option(
         "--min_obliquity",
-        help="Refuse stacks nearer than this to axial, coronal or sagittal, degrees, and stacks that are not recognised as a "
-        "short axis; 0 takes all. Default: the bundle's.",
+        help="Refuse stacks within this angle of axial, coronal or sagittal, degrees, and stacks that are not "
+        "recognised as a short axis; 0 takes all. Default: the bundle's.",
         show_default=False,
     ),
 ]
@@ -42,11 +42,11 @@ Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU 
 
 
 def show_pages(command: str, doing: str, make: Callable[[], Sequence[MadePage]]) -> None:
-    """Make pages while the terminal says what is done, and print what they found; a refusal ends the command.
+    """Make pages under a progress bar and print the findings; a refusal ends the command.
 
     Args:
         command: ``plan`` or ``segment``.
-        doing: what the terminal says meanwhile.
+        doing: what the terminal shows meanwhile.
         make: makes the pages.
     """
     console = Console()

@@ -23,18 +23,21 @@ def package(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME/ and NAME.zip.")] = Path("dist"),
     scores: Annotated[
         Path | None,
-        typer.Option(help="JSON file of scores, in place of the run's own metrics.json.", show_default=False),
+        typer.Option(help="JSON file of scores, instead of the run's own metrics.json.", show_default=False),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Description of the training and test data, in place of the run's own.", show_default=False),
+        typer.Option(help="Description of the training and test data, instead of the run's own.", show_default=False),
     ] = None,
     torchscript: Annotated[bool, typer.Option("--torchscript", help="Write models/model.ts too.")] = False,
     zoo: Annotated[
-        bool, typer.Option("--zoo", help="Set files over 25 MB apart and name them in large_files.yml; needs --url.")
+        bool,
+        typer.Option(
+            "--zoo", help="Move files over 25 MB out of the bundle and list them in large_files.yml; needs --url."
+        ),
     ] = False,
     url: Annotated[
-        str | None, typer.Option(help="Folder on the network where the large files will be.", show_default=False)
+        str | None, typer.Option(help="Web address of the folder that will hold the large files.", show_default=False)
     ] = None,
 ) -> None:
     """Write DIST/NAME/ and DIST/NAME.zip: configs, the code that they reach, weights, licence, model card, SHA-256 sums.
@@ -42,8 +45,8 @@ def package(
     Weights from a run's folder bring the run's settings (features, spacing, views, ...) into the configs, and its scores,
     data, seed, configuration and commit into docs/README.md. Evaluate the run first.
 
-    The same input gives the same bytes. Refused: weights that do not fit, another bundle's run, scores that were never
-    measured, metadata that fails its schema.
+    The same input gives identical bytes. Refused: weights that do not fit, runs of another bundle, scores that were
+    never measured, metadata that fails its schema.
 
     Example: planewise package bundles/pretext_cardiac_multitask --weights work/multitask -o dist
 
@@ -53,7 +56,7 @@ def package(
     with refusals("package"):
         if zoo != (url is not None):
             raise InputError("--zoo and --url go together: --zoo --url https://...")
-        from planewise.packaging import package_bundle  # here: it imports MONAI, and --help should not wait
+        from planewise.packaging import package_bundle  # here, because it imports MONAI, and --help should not wait
 
         done = package_bundle(
             bundle,
@@ -68,4 +71,4 @@ def package(
     size = done.zip.stat().st_size / 1e6
     console.print(f"Wrote {literal(str(done.folder))} and {literal(done.zip.name)} ({size:.1f} MB).", soft_wrap=True)
     if done.large:
-        console.print(f"To be put at {literal(str(url))}: the files in {literal(str(done.large))}.", soft_wrap=True)
+        console.print(f"Upload to {literal(str(url))}: the files in {literal(str(done.large))}.", soft_wrap=True)

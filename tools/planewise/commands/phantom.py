@@ -59,18 +59,21 @@ class Size(str, Enum):
 
 
 # options that every anatomy has; each subcommand words its own layouts and sizes
-Out = Annotated[Path | None, typer.Argument(help="Folder to write to; made if absent.", show_default=False)]
+Out = Annotated[Path | None, typer.Argument(help="Folder to write to; created if missing.", show_default=False)]
 Exams = Annotated[int, typer.Option(min=1, help="How many exams.")]
-Seed = Annotated[int, typer.Option(help="Exam k of a seed is the same however many are made.")]
+Seed = Annotated[int, typer.Option(help="Number of exams; exam k of a seed does not depend on it.")]
 Defects = Annotated[
     list[str] | None,
     typer.Option(
         "--defect",
-        help="Write every exam with this flaw; repeat or separate by commas. Each layout has its own: see --list-defects.",
+        help=(
+            "Write every exam with this defect; repeat or separate by commas. Each layout has its own: see "
+            "--list-defects."
+        ),
         show_default=False,
     ),
 ]
-ListDefects = Annotated[bool, typer.Option("--list-defects", help="Show the names that --defect takes, and stop.")]
+ListDefects = Annotated[bool, typer.Option("--list-defects", help="List the names that --defect takes, and stop.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -81,13 +84,15 @@ Set = Annotated[
         show_default=False,
     ),
 ]
-ListSettings = Annotated[bool, typer.Option("--list-settings", help="Show every number of the population, and stop.")]
+ListSettings = Annotated[bool, typer.Option("--list-settings", help="List every number of the population, and stop.")]
 PatientName = Annotated[
     str,
     typer.Option(help="DICOM layouts: name for every header, e.g. Doe^Jane, to test that no output repeats it."),
 ]
 BirthDate = Annotated[str, typer.Option(help="DICOM layouts: birth date for every header, YYYYMMDD.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; what is written does not depend on it. 0: one per core.")]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Number of processes; the files do not depend on it. 0: one per core.")
+]
 
 
 @app.command()
@@ -98,11 +103,11 @@ def cardiac(
     layout: Annotated[
         HeartLayout,
         typer.Option(
-            help="dsbcc: DICOM, a series per slice, 2ch and 4ch, no labels (to pretrain on). "
-            "acdc: NIfTI short axis with masks at ED and ES, five disease groups (to fine-tune on). "
-            "mnms2: NIfTI short axis and 4ch with masks at ED and ES, as M&Ms-2. ukbb: NIfTI short axis, 2ch and 4ch, "
-            "named as pipelines for UK Biobank do, with masks at ED and ES (five structures in 4ch). "
-            "Each layout is another population of patients and scanners."
+            help="dsbcc: DICOM, a series per slice, 2ch and 4ch, no labels (for pretraining). acdc: NIfTI short axis "
+            "with masks at ED and ES, five disease groups (for fine-tuning). mnms2: NIfTI short axis and 4ch with"
+            " masks at ED and ES, like M&Ms-2. ukbb: NIfTI short axis, 2ch and 4ch, named as in UK Biobank "
+            "pipelines, with masks at ED and ES (five structures in 4ch). Each layout is a different population "
+            "of patients and scanners."
         ),
     ] = HeartLayout.dsbcc,
     size: Annotated[
@@ -136,9 +141,9 @@ def cardiac(
     birth_date: BirthDate = "",
     workers: Workers = 0,
 ) -> None:
-    """Writes phantom hearts: beating, of five disease groups, scanned along planes laid by their anatomy.
+    """Writes phantom hearts: beating, in five disease groups, scanned along planes prescribed by their anatomy.
 
-    Run again, it keeps the exams that are complete and writes the rest.
+    If you run it again, it keeps complete exams and writes the rest.
 
     Example: planewise phantom cardiac work/unlabelled --exams 200 --seed 1
     """
@@ -171,9 +176,9 @@ def knee(
     layout: Annotated[
         KneeLayout,
         typer.Option(
-            help="fastmri: DICOM, sagittal T2 with fat suppression, coronal, axial and more, no labels (to pretrain on). "
-            "mrnet: NumPy sagittal volumes without geometry, tables of three labels (to fine-tune on). "
-            "The two are different populations of patients and scanners."
+            help="fastmri: DICOM, sagittal T2 with fat suppression, coronal, axial and more, no labels (for "
+            "pretraining). mrnet: NumPy sagittal volumes without geometry, tables of three labels (for "
+            "fine-tuning). The two are different populations of patients and scanners."
         ),
     ] = KneeLayout.fastmri,
     size: Annotated[
@@ -190,9 +195,9 @@ def knee(
     birth_date: BirthDate = "",
     workers: Workers = 0,
 ) -> None:
-    """Writes phantom knees: left and right, healthy and injured, scanned along planes laid by their anatomy.
+    """Writes phantom knees: left and right, healthy and injured, scanned along planes prescribed by their anatomy.
 
-    Run again, it keeps the exams that are complete and writes the rest.
+    If you run it again, it keeps complete exams and writes the rest.
 
     Example: planewise phantom knee work/labelled --layout mrnet --exams 120 --seed 2
     """
@@ -215,8 +220,8 @@ def volume(
     layout: Annotated[
         VolumeLayout,
         typer.Option(
-            help="brats: heads in four contrasts, masks of tumour core, oedema and enhancing tumour. msd: abdomens in CT, "
-            "masks of pancreas and tumour for two of three; the third is a test image, without."
+            help="brats: heads in four contrasts, masks of tumour core, oedema and enhancing tumour. msd: abdomens in "
+            "CT; two of three have masks of pancreas and tumour, the third is a test image without masks."
         ),
     ] = VolumeLayout.brats,
     side: Annotated[int, typer.Option(min=16, help="Voxels along each axis.")] = 64,
@@ -228,7 +233,7 @@ def volume(
 ) -> None:
     """Writes phantom volumes: heads with brain tumours, or abdomens with tumours of the pancreas, as NIfTI.
 
-    Healthy heads, to pretrain on, are those of --set tumour=0; with --set tissues=1 they have masks of three tissues.
+    --set tumour=0 makes healthy heads for pretraining; with --set tissues=1 they have masks of three tissues.
 
     Example: planewise phantom volume work/heads --layout brats --exams 40 --seed 1
     """
@@ -246,8 +251,8 @@ def photograph(
     layout: Annotated[
         PhotographLayout,
         typer.Option(
-            help="aptos: retinas in colour, with the grade of diabetic retinopathy (0 to 4) in a table for two of three; the "
-            "third is a test image, without."
+            help="aptos: colour photographs of retinas; two of three have their grade of diabetic retinopathy (0 to 4)"
+            " in a table, the third is a test image without a grade."
         ),
     ] = PhotographLayout.aptos,
     side: Annotated[
@@ -259,7 +264,7 @@ def photograph(
     list_settings: ListSettings = False,
     workers: Workers = 0,
 ) -> None:
-    """Writes phantom photographs of retinas, whose lesions make their grade.
+    """Writes phantom photographs of retinas, whose lesions determine their grade.
 
     Example: planewise phantom photograph work/retinas --exams 300 --seed 1
     """
@@ -280,10 +285,10 @@ def _write_or_list(
     exams: int,
     workers: int,
 ) -> None:
-    """Writes cases of a layout that is not scanned slice by slice, or prints the settings that they would have.
+    """Writes cases of a layout that is not scanned slice by slice, or prints their settings.
 
     Args:
-        side: pixels or voxels along an axis; None for the population's.
+        side: pixels or voxels along an axis; None uses the population's.
     """
     from planewise.phantoms import LAYOUTS, Recipe
 
@@ -304,7 +309,7 @@ def _population(layout: Enum, size: Size) -> Settings:
 
 
 def _listed(layout: Enum, size: Size, list_defects: bool, list_settings: bool) -> bool:
-    """Prints a list that was asked for; says whether one was."""
+    """Prints the requested list; returns whether one was requested."""
     if list_defects:
         _print_defects(layout)
     elif list_settings:
@@ -321,17 +326,17 @@ def _print_defects(layout: Enum) -> None:
 
 
 def _defect_names(given: list[str] | None, layout: Enum) -> tuple[str, ...]:
-    """Names of defects, given one by one or by commas; refuses those that the layout cannot have."""
+    """Names of defects, given one by one or separated by commas; refuses those that the layout cannot have."""
     from planewise.errors import InputError
     from planewise.phantoms import LAYOUTS
 
     form = LAYOUTS[layout.value]
     names = tuple(name.strip() for text in given or [] for name in text.split(",") if name.strip())
     if names and not form.defects:
-        raise InputError(f"defects belong to a layout, and {form.title}'s layout has none; leave out --defect")
+        raise InputError(f"{form.title}'s layout has no defects; leave out --defect")
     if unknown := [name for name in names if name not in form.defects]:
         raise InputError(
-            f"unknown defect {unknown[0]!r}; --layout {layout.value} --list-defects shows those that this layout has"
+            f"unknown defect {unknown[0]!r}; --layout {layout.value} --list-defects shows those of this layout"
         )
     return names
 
@@ -342,13 +347,13 @@ def _cores() -> int:
 
 
 def _write(recipe: Recipe, out: Path | None, exams: int, workers: int) -> None:
-    """Writes the exams under a progress bar and says what was done; ``workers`` 0 is one process per core."""
+    """Writes the exams under a progress bar and prints a summary; ``workers`` 0 is one process per core."""
     import time
 
     from planewise.phantoms import write_exams
 
     if out is None:
-        raise typer.BadParameter("give a folder to write to, e.g. work/phantoms; only lists do without one")
+        raise typer.BadParameter("no folder to write to; name one, e.g. work/phantoms (only lists need none)")
     start, written = time.monotonic(), 0
     with progress_bar(f"phantom exams ({recipe.layout})") as shown:
         for done, (_, new) in enumerate(write_exams(recipe, out, exams, workers or _cores()), 1):

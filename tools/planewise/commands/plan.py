@@ -1,4 +1,4 @@
-"""`planewise plan`: the planes of the other views from the short axis of an exam."""
+"""`planewise plan`: plan the other views from an exam's short axis."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ def plan(
     output: OutputFolder,
     weights: Annotated[
         Path | None,
-        typer.Option(help="A run's folder, or a checkpoint, that plans. Default: what ships.", show_default=False),
+        typer.Option(
+            help="A planning run's folder, or a checkpoint. Default: the weights that ship.", show_default=False
+        ),
     ] = None,
     heart: Annotated[
         Path | None,
-        typer.Option(help="The same for the heart that the page shows. Default: what ships.", show_default=False),
+        typer.Option(help="The same, for the heart on the page. Default: the weights that ship.", show_default=False),
     ] = None,
     min_obliquity: MinObliquity = None,
     keep_names: KeepNames = False,
@@ -42,11 +44,11 @@ def plan(
     index.html (open it: the stack, the planes and the heart, to turn and to scroll; one file, no network),
     plan.json, planes.mrk.json (for 3D Slicer), plan.png, and the lines, heatmaps and masks as NIfTI files.
 
-    Where the exam has those views, the page says how far the plan is from them. With the weights that ship, every plane has
-    bounds that 9 of 10 such planes kept on phantoms. Slices that disagree with a plane are named. A plan that is not to be
-    trusted is "no plane", with the reason. What cannot be a short axis is refused: slices that lie along the body or far from
-    the heart's long axis, and DICOM files that are not recognised; if a file's header has lost its orientation, give
-    --min_obliquity 0. Research software: not for clinical use.
+    If the exam has those views, the page compares the plan with them. With the weights that ship, every plane has 90 %
+    error bounds, measured on phantoms. Slices that disagree with a plane are listed. If a plan cannot be trusted, you
+    get "no plane" and the reason. Stacks that cannot be a short axis are refused: slices that lie along the body or far
+    from the heart's long axis, and DICOM files that are not recognised; if a file's header has lost its orientation,
+    give --min_obliquity 0. Research software: not for clinical use.
 
     The same numbers: python -m monai.bundle run --config_file configs/inference.yaml in bundles/pretext_cardiac_multitask.
 

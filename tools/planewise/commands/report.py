@@ -20,18 +20,22 @@ def report(
     ] = None,
     markdown: Annotated[
         Path | None,
-        typer.Option(help="Also as Markdown: FILE.md, with its main pictures in the folder FILE.", show_default=False),
+        typer.Option(
+            help="Also write Markdown: FILE.md, with its main pictures in the folder FILE.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Write what a study found as one HTML file that carries its pictures with it.
+    """Write a study's results as one HTML file with embedded pictures.
 
-    The page shows what ran and with which versions; tables with the papers' numbers; learning curves; regression of
-    location; heatmaps, planned planes, segmentations and ROC curves. What has not run yet is left out.
+    The page shows what ran and with which versions; tables with the papers' numbers; learning curves; location
+    regression; heatmaps, planned planes, segmentations and ROC curves. Steps that have not run yet are left out.
 
     Example: planewise report work/study
     """
     with refusals("report"):
-        from planewise.reports.study_report import write_study_report  # here: --help should not wait for matplotlib
+        from planewise.reports.study_report import (
+            write_study_report,
+        )  # here, because --help should not wait for matplotlib
 
         output = output or study / "report" / "index.html"
         tables = write_study_report(study, output, markdown)

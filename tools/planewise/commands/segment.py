@@ -1,4 +1,4 @@
-"""`planewise segment`: the ventricles and the myocardium of an exam, or of every exam of a datalist."""
+"""`planewise segment`: the ventricles and the myocardium of an exam, or of every exam in a datalist."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from planewise.exams.words import count_of
 if TYPE_CHECKING:
     from planewise.own_exams import SegmentedDatalist
 
-#: Remarks of the bundle on exams that the terminal shows.
+#: Number of the bundle's remarks on exams that the terminal shows.
 _MOST_REMARKS = 10
 
 
@@ -39,14 +39,14 @@ def segment(
     output: OutputFolder,
     weights: Annotated[
         Path | None,
-        typer.Option(help="A run's folder, or a checkpoint. Default: what ships.", show_default=False),
+        typer.Option(help="A run's folder, or a checkpoint. Default: the weights that ship.", show_default=False),
     ] = None,
     min_obliquity: MinObliquity = None,
     keep_names: KeepNames = False,
     bundles: BundlesFolder = None,
     device: Device = None,
 ) -> None:
-    """Segment the short axis of a heart in every phase, and measure it.
+    """Segment the short axis of a heart in every phase, and compute volumes.
 
     Writes, for every exam found, into OUT/EXAM/:
 
@@ -54,19 +54,19 @@ def segment(
     volumes.json and volumes.csv (ml in every phase, stroke volumes, ejection fractions, mass); and into OUT/masks/ a label
     map for each phase (1 right ventricle, 2 myocardium, 3 left ventricle) as NIfTI.
 
-    End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Numbers that cannot be
-    right are marked (!), with the reason: stroke volumes of left and right that differ, volumes no adult has, a ventricle
-    lost in some slices, a curve with jumps, end-systole after the heart fills. What cannot be a short axis is refused, as
-    `planewise plan` does it. Research software: not for clinical use.
+    End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Implausible numbers
+    are marked (!), with the reason: left and right stroke volumes that differ, volumes that no adult has, a ventricle
+    lost in some slices, a curve with jumps, end-systole after the heart fills. Stacks that cannot be a short axis are
+    refused, as in `planewise plan`. Research software: not for clinical use.
 
-    Of a DATALIST it segments every exam of every section, and writes into OUT:
+    For a DATALIST it segments every exam of every section, and writes into OUT:
 
-    masks/ (label maps as above, with a picture of each to look at), and datalist.json: the same exams in the same sections,
-    with these masks as their labels, marked as predicted. Training on hearts alone takes it (--images segmented). Exams with
-    a mask that is empty or cannot be a heart are listed with the reason, and have none there. Started again, it goes on
-    where it was.
+    masks/ (label maps as above, with a picture of each to look at), and datalist.json: the same exams in the same
+    sections, with these masks as their labels, marked as predicted. Training on hearts alone takes this datalist
+    (--images segmented). Exams with a mask that is empty or cannot be a heart are listed with the reason, and have no
+    masks there. If you start the command again, it continues where it stopped.
 
-    The same masks: python -m monai.bundle run --config_file configs/inference.yaml --phases all (of a datalist with
+    The same masks: python -m monai.bundle run --config_file configs/inference.yaml --phases all (for a datalist with
     --section all) in bundles/downstream_cardiac_sax_segmentation.
 
     Example: planewise segment work/exams/study_1 -o work/volumes

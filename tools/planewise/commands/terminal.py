@@ -1,4 +1,4 @@
-"""What the commands show alike on a terminal: how far they are, and what is wrong with the input."""
+"""What all commands show on a terminal: progress, and errors in the input."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def refusals(command: str) -> Iterator[None]:
 
 @contextmanager
 def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the error stream that is gone when the work is done.
+    """A progress bar on the error stream that disappears when the work is done.
 
     Args:
-        doing: what the bar is called.
+        doing: the label of the bar.
 
     Yields:
-        What to call with (done, total).
+        A function to call with (done, total).
     """
     columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -1,4 +1,4 @@
-"""What `planewise plan` and `planewise segment` share: the bundles of a clone, the stacks of a folder, and their page."""
+"""What `planewise plan` and `planewise segment` share: the clone's bundles, the stacks of a folder, and the page."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ logger = logging.getLogger(__name__)
 PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
 #: Label values of the segmentation bundle.
 STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
-#: A file whose axes are the body's to this many degrees may have lost its orientation.
+#: A file whose axes agree with the body's to this many degrees may have lost its orientation.
 _NO_ORIENTATION = 0.01
-#: Exams that a refusal names.
+#: Number of exams that a refusal names.
 _NAMED = 10
 
 
 @dataclass(frozen=True)
 class MadePage:
-    """What was made of an exam.
+    """Results for an exam.
 
     Attributes:
         name: the exam's hash, or a file's stem where names are kept.
-        page: its page; of a call without an output folder it is gone.
-        lines: what a terminal shows.
-        item: of `find_inputs`: the stack that was planned on, or that at end-diastole.
+        page: its page; deleted if the call had no output folder.
+        lines: the lines for a terminal.
+        item: the item of `find_inputs` for the planned stack, or for the stack at end-diastole.
     """
 
     name: str
@@ -70,7 +70,7 @@ class MadePage:
 
 @contextmanager
 def output_folder(given: str | Path | None) -> Iterator[Path]:
-    """The folder for results, absolute: the given one, or one for a moment."""
+    """The absolute folder for results: the given one, or a temporary one."""
     if given is not None:
         yield Path(given).expanduser().resolve()
         return
@@ -79,7 +79,7 @@ def output_folder(given: str | Path | None) -> Iterator[Path]:
 
 
 def bundles_folder(given: str | Path | None) -> Path:
-    """The folder with the bundles: the one that is given, or that of the clone that planewise is installed from."""
+    """The folder with the bundles: the given one, or that of the clone that planewise is installed from."""
     return Path(given).expanduser().resolve() if given else Path(planewise.__file__).resolve().parents[2] / "bundles"
 
 
@@ -95,7 +95,7 @@ def weights_of(bundle: Path, given: str | Path | None) -> Path | None:
 
 
 def needed_weights(bundle: Path, given: str | Path | None) -> Path:
-    """As `weights_of`, of a bundle that cannot do without.
+    """Like `weights_of`, for a bundle that needs weights.
 
     Raises:
         InputError: there are none, or there is no such bundle.
@@ -116,7 +116,7 @@ class LoadedStack:
     """A stack that was read.
 
     Attributes:
-        name: what its results are called: the exam's hash, or a file's stem where names are kept.
+        name: name of its results: the exam's hash, or the file's stem if names are kept.
         image: ``(i, j, slices)``, with its affine.
         affines: of the slices, RAS+, mm.
         acquired: views of the exam to their planes.
@@ -137,22 +137,23 @@ def stacks_in(
 ) -> list[dict[str, Any]]:
     """The stacks of a folder, a volume or a datalist, as of `find_inputs`, that may be a heart's short axis.
 
-    Of several volumes those that cannot be are left out, and the log names them with the reason.
+    If there are several volumes, those that cannot be a short axis are left out, and the log names them with the
+    reason.
 
     Args:
-        phases: as of `find_inputs`.
-        keep_names: call a person's own volume by its file's name, which may be the person's; False calls it by its hash, as
-            a DICOM exam is.
+        phases: see `find_inputs`.
+        keep_names: name a person's own volume by its file name, which may be the person's; False names it by its hash,
+            like a DICOM exam.
         min_obliquity: degrees, as of `why_no_short_axis`; None takes `SHORT_AXIS_OBLIQUITY`, 0 takes any stack.
         straight: whether volumes pass that lie exactly along the axes: files without an orientation (ACDC) do.
 
     Raises:
-        InputError: there is none, or one of a single slice, of which nothing can be planned or measured, or none that may
+        InputError: there is no stack, or one of a single slice, which cannot be planned or measured, or none that may
             be a short axis.
     """
     if not path.exists():
         raise InputError(
-            f"there is no {path}; EXAM is a folder of DICOM files, a NIfTI volume of the short axis or a datalist"
+            f"there is no {path}; EXAM must be a folder of DICOM files, a NIfTI volume of the short axis or a datalist"
         )
     found = find_inputs(path, phases)
     single = {item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1}
@@ -160,8 +161,8 @@ def stacks_in(
         names = ", ".join(sorted(single))
         which = f"exam {names} has" if len(single) == 1 else f"exams {names} have"
         raise InputError(
-            f"{which} no stack, only single slices; planes and volumes come from three short-axis slices or more. Name a "
-            "folder that holds such a stack, or leave these exams out"
+            f"{which} no stack, only single slices; planes and volumes need three short-axis slices or more. Name "
+            "a folder that holds such a stack, or leave these exams out"
         )
     limit = SHORT_AXIS_OBLIQUITY if min_obliquity is None else min_obliquity
     refused = {exam_of(item): why for item in found if (why := _why_no_exam(item, limit, straight))}
@@ -169,15 +170,15 @@ def stacks_in(
         reasons = "".join(f"\n  exam {exam}: {why}" for exam, why in list(refused.items())[:_NAMED])
         more = f"\n  and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise InputError(
-            "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series, or take "
-            f"what is there all the same with --min_obliquity 0{reasons}{more}"
+            "no stack here can be the short axis of a heart; name the folder or the file of a short-axis series, "
+            f"or take the stacks anyway with --min_obliquity 0{reasons}{more}"
         )
     for exam, why in refused.items():
-        logger.warning("exam %s is no short axis of a heart and is left out: %s", exam, why)
+        logger.warning("exam %s is not the short axis of a heart and is left out: %s", exam, why)
     kept = [item for item in found if exam_of(item) not in refused]
     if not keep_names:
         return [{**item, "exam": exam_of(item)} for item in kept]
-    # those that are left out share the folder, so the bundle is given names of the rest
+    # the excluded ones share the folder, so the bundle gets the names of the others
     return [{**item, "exam": volume_name(item)} for item in kept] if refused else kept
 
 
@@ -194,7 +195,7 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
         obliquity, across = stack_obliquity(affine[None])
         off_axis = degrees_off_axis(affine[None])
     except UNREADABLE:
-        return ""  # the bundle says so
+        return ""  # the bundle reports it
     if straight and obliquity < _NO_ORIENTATION:
         return ""
     return "; ".join(why_no_short_axis(obliquity, across, min_obliquity, off_axis))
@@ -202,27 +203,27 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
 
 @contextmanager
 def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path) -> Iterator[Path]:
-    """The ``input`` that gives a bundle the stacks of a path under the names that they have.
+    """The ``input`` that gives a bundle the stacks of a path under their present names.
 
     Args:
-        stacks: of `stacks_in`.
+        stacks: from `stacks_in`.
         path: where they are.
     """
     if any("exam" in item and not isinstance(item["image"], list) for item in stacks):
         with private_datalist({"test": slices_of(stacks)}) as datalist:
             yield datalist
-    else:  # what a bundle finds there has these names already
+    else:  # what a bundle finds there already has these names
         yield path
 
 
 def slices_of(stacks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Items of a datalist: volumes as they are, stacks as their slices."""
+    """Items of a datalist: volumes unchanged, stacks as their slices."""
     return [entry for item in stacks for entry in (item["image"] if isinstance(item["image"], list) else [item])]
 
 
 @contextmanager
 def private_datalist(content: Mapping[str, Any]) -> Iterator[Path]:
-    """A datalist for a moment; it holds paths, so it is its owner's alone and not among the results."""
+    """A temporary datalist; it holds paths, so only its owner can read it and it is not among the results."""
     handle, name = tempfile.mkstemp(suffix=".json")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -237,7 +238,7 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
     """Read a stack.
 
     Args:
-        item: of `find_inputs`.
+        item: from `find_inputs`.
     """
     first = item["image"][0] if isinstance(item["image"], list) else {}
     loaded = LoadStackd("image")(item)
@@ -247,12 +248,14 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
 
 
 def mask_file(folder: Path, name: str) -> Path:
-    """Where the segmentation bundle writes the label map of a stack."""
+    """The path at which the segmentation bundle writes the label map of a stack."""
     return folder / name / f"{name}_mask.nii.gz"
 
 
 def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """The label map ``(i, j, slices)`` that the segmentation bundle wrote for a stack, and its affine; None if none."""
+    """The label map ``(i, j, slices)`` that the segmentation bundle wrote for a stack, and its affine; None if there is
+    none.
+    """
     file = mask_file(folder, name)
     if not file.is_file():
         return None
@@ -270,7 +273,7 @@ def write_page(folder: Path, shown: ShownExam) -> Path:
 
 
 def of_the_run(said: Sequence[str]) -> list[str]:
-    """What runs say of weights that ship and of exams that they leave out, as sentences."""
+    """What runs report about weights that ship and exams that they leave out, as sentences."""
     told = (line for line in said if line.startswith("the weights") or left_out([line]))
     return [f"{line[:1].upper()}{line[1:]}." for line in dict.fromkeys(told)]
 
@@ -279,8 +282,8 @@ def read_exams(stacks: Sequence[Mapping[str, Any]], said: Sequence[str]) -> list
     """The stacks of exams of which runs left nothing out.
 
     Args:
-        stacks: of `stacks_in`.
-        said: what the runs said.
+        stacks: from `stacks_in`.
+        said: reports of the runs.
 
     Raises:
         InputError: there is none.
@@ -292,5 +295,5 @@ def read_exams(stacks: Sequence[Mapping[str, Any]], said: Sequence[str]) -> list
 
 
 def text(value: Any, digits: int = 1, unit: str = "") -> str:
-    """A number as the tables show it, "-" for one that is not known."""
+    """A number as the tables show it, "-" if unknown."""
     return "-" if value is None or not np.isfinite(value) else f"{value:.{digits}f}{unit}"

@@ -1,4 +1,4 @@
-"""From a folder to planned views and their pages: two bundles, and what is drawn of their results."""
+"""From a folder to planned views and their pages: two bundles, and drawings of their results."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class PlannedExam(MadePage):
     """Planned views of an exam.
 
     Attributes:
-        plan: as ``plan.json`` has it: ``plan["views"]["2ch"]`` has a verdict with reasons, and of a plane ``origin`` and
-            unit ``normal``, RAS+, mm.
-        labels: of the heart, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV); None without a segmentation.
+        plan: the contents of ``plan.json``: ``plan["views"]["2ch"]`` has a verdict with reasons, and for a plane the
+            ``origin`` and unit ``normal``, RAS+, mm.
+        labels: label map of the heart, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV); None without a segmentation.
     """
 
     plan: Mapping[str, Any]
@@ -61,18 +61,18 @@ def plan_exams(
     bundles: str | Path | None = None,
     device: str | None = None,
 ) -> list[PlannedExam]:
-    """Run the planning bundle, and the segmentation bundle if there are weights for it, and write every exam's page.
+    """Run the planning bundle, and the segmentation bundle if it has weights, and write every exam's page.
 
-    Of several exams, one that cannot be read is left out and named.
+    If one of several exams cannot be read, it is left out and named.
 
     Args:
         path: folder of DICOM files, or a volume.
-        output: folder for pages and files; None keeps none.
-        weights, heart: weights of the two bundles; None takes those that ship.
+        output: folder for pages and files; None keeps no files.
+        weights, heart: weights of the two bundles; None uses those that ship.
         min_obliquity: as of `stacks_in` and `planewise.evaluation.PlanViewsd`; None takes the planning bundle's.
-        keep_names: as of `stacks_in`.
-        bundles: folder of the bundles; None takes the clone's.
-        device: None takes the bundles' own choice.
+        keep_names: see `stacks_in`.
+        bundles: folder of the bundles; None uses the clone's.
+        device: None leaves the choice to the bundles.
 
     Raises:
         InputError: there are no weights, no exam can be read or may be a short axis, or what a bundle refuses.
@@ -120,7 +120,7 @@ def _planned(
             tables=[("Planned from the short axis alone", _HEADER, rows)],
         )
         page = write_page(output / stack.name, shown)
-        # not what the bundle says of each view, which the rows say; both bundles may say the same of an exam
+        # without the bundle's remarks on each view, which the rows have; both bundles may report the same about an exam
         remarks = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
             PlannedExam(
@@ -142,7 +142,7 @@ def _planned(
 
 
 def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, Mapping[str, Any]]]:
-    """Reasons against a plane that all of two or more views have, and the views with what is left of theirs."""
+    """Reasons against a plane that all of two or more views share, and the views with their other reasons."""
     each = [entry["reasons"] for entry in views.values()]
     alike = [reason for reason in each[0] if all(reason in others for others in each)] if len(each) > 1 else []
     left = {view: [reason for reason in entry["reasons"] if reason not in alike] for view, entry in views.items()}
@@ -172,5 +172,5 @@ def _verdict(entry: Mapping[str, Any]) -> str:
 def _line(row: Sequence[str]) -> str:
     view, verdict, sure, agreement, angle, offset = row
     known = "" if sure == "-" else f"; {sure}"
-    compared = "" if angle == "-" else f"; {angle} and {offset} from the plane that was acquired"
+    compared = "" if angle == "-" else f"; {angle} and {offset} from the acquired plane"
     return f"  {view}: {verdict}, agreement {agreement}{known}{compared}"

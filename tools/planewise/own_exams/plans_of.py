@@ -1,4 +1,4 @@
-"""Plans of many stacks by the planning bundle in this process, with nothing written."""
+"""Plans of many stacks by the planning bundle in this process; nothing is written."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from planewise.own_exams.heart_bundles import PLANS, bundles_folder
 
 
 def plans_of(data: Sequence[Mapping[str, Any]], **settings: object) -> list[dict[str, Any]]:
-    """Run the inference of the clone's planning bundle, and keep the plans alone.
+    """Run the inference of the clone's planning bundle, and keep only the plans.
 
     Args:
-        data: of `planewise.data.find_inputs`.
+        data: from `planewise.data.find_inputs`.
         settings: overrides of its ``inference.yaml``.
 
     Returns:
-        The plan of each, as `planewise.evaluation.PlanViewsd` has it.
+        The plan of each stack, from `planewise.evaluation.PlanViewsd`.
     """
     folder = bundles_folder(None) / PLANS
     config = ConfigParser.load_config_file(str(folder / "configs" / "inference.yaml"))

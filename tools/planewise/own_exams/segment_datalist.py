@@ -1,4 +1,6 @@
-"""From a datalist to one whose masks are predicted: the segmentation bundle on every image, and which masks may be hearts."""
+"""From a datalist to one with predicted masks: run the segmentation bundle on every image, and reject masks that cannot
+be hearts.
+"""
 
 from __future__ import annotations
 
@@ -40,26 +42,26 @@ from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 from planewise.whole_files import unwritable
 
-#: In the folder of the results: which weights its masks are of.
+#: In the results folder: the weights of its masks.
 RECORD = "segmentation.json"
-#: Keys of an item that say what its mask is.
+#: Keys of an item that describe its mask.
 _OF_A_LABEL = ("label", "label_frame", "label_axes", "label_map", "label_origin")
-#: Exams that a refusal names.
+#: Number of exams that a refusal names.
 _NAMED = 10
 
 
 @dataclass(frozen=True)
 class SegmentedDatalist:
-    """What `segment_datalist` wrote.
+    """Output of `segment_datalist`.
 
     Attributes:
         datalist: path of the new datalist.
         masks: folder of the masks.
         exams: number of exams that have masks.
-        images: number of volumes that were segmented, those of an earlier run among them.
-        kept: how many of them are of an earlier run.
+        images: number of segmented volumes, including those of an earlier run.
+        kept: number of them from an earlier run.
         left_out: hash of each exam whose masks are not used, and why.
-        said: what the bundle said of its weights and of exams.
+        said: the bundle's remarks on its weights and on exams.
     """
 
     datalist: Path
@@ -82,22 +84,22 @@ def segment_datalist(
 ) -> SegmentedDatalist:
     """Segment every image of a datalist, and write ``output/masks`` and ``output/datalist.json``.
 
-    The new datalist has the items of the old one, in the same sections. Predicted masks take the place of any others, and
-    ``label_origin`` says so. Where one of an exam's masks is empty or cannot be a heart (`planewise.data.hearts`), or the
-    exam cannot be read, it has no masks there, and its entry under ``exams`` says why. Masks of an earlier run with the
-    same weights are kept.
+    The new datalist has the items of the old one, in the same sections. Predicted masks replace any others, and
+    ``label_origin`` records it. If one of an exam's masks is empty or cannot be a heart (`planewise.data.hearts`), or
+    the exam cannot be read, it gets no masks, and its entry under ``exams`` gives the reason. Masks of an earlier run
+    with the same weights are kept.
 
     Args:
         path: datalist of the short axis.
         output: folder.
-        weights: None takes those that ship.
-        bundles: folder of the bundles; None takes the clone's.
-        device: None takes the bundle's own choice.
+        weights: None uses those that ship.
+        bundles: folder of the bundles; None uses the clone's.
+        device: None leaves the choice to the bundle.
         progress: called with (volumes done, volumes in all).
 
     Raises:
-        InputError: the datalist is of another view, there are no weights, ``output`` holds masks of others, what the bundle
-            refuses, or no exam has a mask that may be a heart.
+        InputError: the datalist is of another view, there are no weights, ``output`` holds masks of other weights, the
+            bundle refuses its input, or no exam has a plausible mask.
     """
     keep_quiet()
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
@@ -119,15 +121,15 @@ def segment_datalist(
         slices = item["image"] if isinstance(item["image"], list) else None
         if slices is None:
             labels[_place(item)] = mask
-        # the masks' slices are in the order in which the bundle was given the images
+        # the masks' slices follow the order of the images given to the bundle
         for depth, entry in enumerate(slices or ()):
             labels[_place(entry)] = mask | {"label_frame": depth}
     exams = {exam_of(item) for item in inputs}
     if not labels:
         told = "; ".join(f"{exam}: {why}" for exam, why in list(left_out.items())[:_NAMED])
         raise InputError(
-            f"no exam has a mask that may be a heart ({told}); look at {segmenter.masks}, and give weights that have seen "
-            "such images (--weights)"
+            f"no exam has a mask that may be a heart ({told}); look at {segmenter.masks}, and give weights trained"
+            " on such images (--weights)"
         )
     written = write_datalist(_relabelled(path, labels, left_out), output / "datalist.json")
     return SegmentedDatalist(
@@ -136,7 +138,7 @@ def segment_datalist(
 
 
 class _Segmenter:
-    """The bundle, on those images of a datalist that have no mask yet."""
+    """The bundle, on the images of a datalist that have no mask yet."""
 
     def __init__(
         self,
@@ -154,13 +156,13 @@ class _Segmenter:
         return mask_file(self.masks, volume_name(item))
 
     def complete(self, inputs: Sequence[Mapping[str, Any]]) -> tuple[int, list[str], dict[str, str]]:
-        """Segment what has no mask.
+        """Segment the images without a mask.
 
         Returns:
-            How many masks were there, what the bundle said, and the exams that it cannot read, with the reason.
+            The number of existing masks, the bundle's remarks, and the exams that it cannot read, with the reason.
         """
         lacking = {exam_of(item) for item in inputs if not _is_mask_of(self.mask(item), item)}
-        # the names of an exam's phases tell its cycle, so that it is segmented as a whole
+        # the names of an exam's phases determine its cycle, so it is segmented as a whole
         todo = [item for item in inputs if exam_of(item) in lacking]
         kept = len(inputs) - len(todo)
         for item in todo:
@@ -180,13 +182,13 @@ class _Segmenter:
                 todo = [item for item in todo if exam_of(item) != exam]
         self._tell(inputs)
         unread = {exam: f"it cannot be segmented ({why})" for exam, why in {**unread, **left_out(said)}.items()}
-        for item in inputs:  # its other phases alone tell no cycle
+        for item in inputs:  # its other phases alone do not determine a cycle
             if exam_of(item) in unread:
                 self.mask(item).unlink(missing_ok=True)
         return kept, [line for line in said if not left_out([line])], unread
 
     def _tell(self, inputs: Sequence[Mapping[str, Any]]) -> int:
-        """Say how many of them have a mask, and return it."""
+        """Report how many of them have a mask, and return it."""
         done = sum(self.mask(item).is_file() for item in inputs)
         self.progress(done, len(inputs))
         return done
@@ -202,30 +204,30 @@ def _inputs(path: Path) -> list[dict[str, Any]]:
     """The volumes of a datalist, all sections and phases, as the bundle takes them.
 
     Raises:
-        InputError: they are of another view, or two of them have one name.
+        InputError: they are of another view, or two of them have the same name.
     """
     if not path.exists():
         raise InputError(
-            f"there is no {path}; EXAM is a datalist: make one with `planewise index FOLDER -o {path.name}`"
+            f"there is no {path}; EXAM must be a datalist: make one with `planewise index FOLDER -o {path.name}`"
         )
     header = read_datalist(path).get("planewise") or {}
     if header.get("stack", "sax") != "sax":
         raise InputError(
-            f"the images of {path} are of {header['stack']!r}, and hearts are segmented in the short axis (sax); index the "
-            "exams with `planewise index FOLDER`"
+            f"the images of {path} show {header['stack']!r}, but hearts are segmented in the short axis (sax); "
+            "index the exams with `planewise index FOLDER`"
         )
     inputs = find_inputs(path, "all", "all")
     name, count = Counter(map(volume_name, inputs)).most_common(1)[0]
     if count > 1:
         raise InputError(
-            f"{count} images of the datalist are called {name}, so are their masks; index the folder again, or leave one of "
-            "them"
+            f"{count} images of the datalist share the name {name}, and so would their masks; index the folder "
+            "again, or keep only one of them"
         )
     return inputs
 
 
 def _claim(output: Path, weights: Path) -> None:
-    """Keep a folder to one process, and to the masks of one file of weights.
+    """Reserve a folder for one process, and for the masks of one weights file.
 
     Raises:
         InputError: it is in use, it cannot be written to, or it holds masks of other weights.
@@ -242,13 +244,13 @@ def _claim(output: Path, weights: Path) -> None:
         known = read_json(file)
     if known != record and (output / "masks").is_dir() and any((output / "masks").iterdir()):
         raise InputError(
-            f"{output / 'masks'} holds masks that other weights made; name another folder (-o), or remove that one"
+            f"{output / 'masks'} holds masks from other weights; name another folder (-o), or remove that one"
         )
     write_json(file, record)
 
 
 def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
-    """Whether a file holds the whole mask of an image: not one that was cut off, nor of an exam that had other slices."""
+    """Whether a file holds the complete mask of an image: not truncated, and not of an exam with other slices."""
     try:
         file = nibabel.load(mask)
         shape = np.asarray(file.dataobj).shape
@@ -265,12 +267,12 @@ def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
 
 
 def _place(item: Mapping[str, Any]) -> tuple:
-    """What tells an image from all others."""
+    """What distinguishes an image from all others."""
     return item["image"], item.get("frame"), item.get("time")
 
 
 def _relabelled(path: Path, labels: Mapping[tuple, Mapping[str, object]], left_out: Mapping[str, str]) -> dict:
-    """A datalist with other labels; its exams say which of them have none, and why."""
+    """A datalist with other labels; its exams record which of them have no labels, and why."""
     datalist = absolute_datalist(path)
     masked: Counter[str] = Counter()
     for section in SECTIONS:

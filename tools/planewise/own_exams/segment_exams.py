@@ -1,4 +1,6 @@
-"""From a folder to masks, volumes and their pages: the segmentation bundle, and what is computed from its label maps."""
+"""From a folder to masks, volumes and their pages: the segmentation bundle, and the values computed from its label
+maps.
+"""
 
 from __future__ import annotations
 
@@ -49,10 +51,10 @@ class SegmentedExam(MadePage):
     """A segmented heart.
 
     Attributes:
-        phases: what each phase's files are called, in the order of time.
-        volumes: of every phase, and what follows from them.
-        flags: numbers that cannot be right.
-        masks: file of each phase's label map; of a call without an output folder they are gone.
+        phases: the name of each phase's files, in temporal order.
+        volumes: the volumes of every phase, and the values derived from them.
+        flags: implausible numbers.
+        masks: file of each phase's label map; deleted if the call had no output folder.
     """
 
     phases: Sequence[str]
@@ -78,15 +80,15 @@ def segment_exams(
 ) -> list[SegmentedExam]:
     """Run the segmentation bundle on every phase, and write every exam's volumes and page.
 
-    Of several exams, one of which a phase cannot be read is left out and named.
+    If a phase of one of several exams cannot be read, that exam is left out and named.
 
     Args:
         path: folder of DICOM files, or a volume.
-        output: folder for pages, tables and masks; None keeps none.
-        weights: None takes those that ship.
+        output: folder for pages, tables and masks; None keeps no files.
+        weights: None uses those that ship.
         min_obliquity, keep_names: as of `stacks_in`.
-        bundles: folder of the bundles; None takes the clone's.
-        device: None takes the bundle's own choice.
+        bundles: folder of the bundles; None uses the clone's.
+        device: None leaves the choice to the bundle.
 
     Raises:
         InputError: there are no weights, no exam can be read or may be a short axis, or what the bundle refuses.
@@ -122,7 +124,7 @@ def _segmented(
         problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
         flags = [
             *(
-                [Flag(ALL, "volume", found.end_diastole, f"this may be no heart: its mask {problem}")]
+                [Flag(ALL, "volume", found.end_diastole, f"this may not be a heart: its mask {problem}")]
                 if problem
                 else []
             ),
@@ -163,7 +165,7 @@ def _segmented(
 def _columns(
     found: HeartVolumes, flags: Sequence[Flag], items: Sequence[Mapping[str, Any]]
 ) -> dict[str, Sequence[object]]:
-    """Columns of the table of phases: what two phases make stands in the row of end-systole."""
+    """Columns of the table of phases; values from two phases are in the row of end-systole."""
     count = len(items)
     moments = [""] * count
     if count > 1:
@@ -204,19 +206,19 @@ def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag]) -> list[str]:
     shown = (found.end_diastole, found.end_systole)
     reasons = {f"{flag.text}{_at(found, flag)}": None for flag in flags if flag.phase in shown}
     others = len({flag.phase for flag in flags} - set(shown))
-    more = [f"volumes of {count_of(others, 'other phase')} are flagged, too: see volumes.csv"] if others else []
+    more = [f"volumes of {count_of(others, 'other phase')} are flagged too: see volumes.csv"] if others else []
     return [*reasons, *more]
 
 
 def _at(found: HeartVolumes, flag: Flag) -> str:
-    """When a volume is flagged, in words."""
+    """The condition for flagging a volume, in words."""
     if flag.quantity != "volume" or len(found.volumes["LV"]) == 1 or "end-" in flag.text:
         return ""
     return " (end-diastole)" if flag.phase == found.end_diastole else " (end-systole)"
 
 
 def _rows(found: HeartVolumes, flags: Sequence[Flag]) -> tuple[list[str], list[list[str]]]:
-    """The table of volumes, flagged numbers marked; of one phase alone there is no end-systole."""
+    """The table of volumes, with flagged numbers marked; a single phase has no end-systole."""
     several = len(found.volumes["LV"]) > 1
     diastole, systole = found.end_diastole, found.end_systole
 
