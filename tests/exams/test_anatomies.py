@@ -43,7 +43,7 @@ def test_a_contrast_is_handed_to_the_recognition():
     stacks = [make_stack([[step, 0, 0] for step in range(0, 40, 4)], [1.0, 0, 0], text="sag pd")]
     assert choose_anatomy("knee").recognise(stacks).stack is None
     assert choose_anatomy("knee", "any").recognise(stacks).stack == 0
-    with pytest.raises(InputError, match="anatomy 'hip' is not known; there are: cardiac, knee"):
+    with pytest.raises(InputError, match="anatomy 'hip' is not known; choose one of cardiac, knee"):
         choose_anatomy("hip")
 
 

@@ -213,7 +213,7 @@ def test_channels_are_not_told_of_series(tmp_path):
     assert len(items_of(index(tmp_path))) == 1
     write_cine(tmp_path / "t1", (0, 0, 0), (0, 0, 1), phases=1, slices=4, TriggerTime=None)
     with pytest.raises(
-        InputError, match="and t1, t1ce, t2, flair are NIfTI files' channels.* or index each folder alone"
+        InputError, match="while t1, t1ce, t2, flair are channels of NIfTI files.* or index each folder alone"
     ):
         index(tmp_path)
     with pytest.raises(

@@ -111,7 +111,7 @@ def test_names_decide_only_between_planes_that_are_as_near(tmp_path):
     assert only_exam(result)["stacks"]["sagittal"]["confidence"] < 0.75
     (tmp_path / "other").mkdir()
     write_series(tmp_path / "other" / "T2_FS", "sagittal", turn=turn)
-    with pytest.raises(InputError, match="no view for a stack that is as near to sagittal as to coronal"):
+    with pytest.raises(InputError, match="no view for a stack that is equally near to sagittal and to coronal"):
         index(tmp_path / "other")
 
 
@@ -135,7 +135,7 @@ def test_a_name_that_lies_about_the_plane_is_outvoted(tmp_path):
     assert series_of(result)["sagittal"] == "SAG_T2_FS"
     assert series_of(result)["axial"] == "more"
     assert exam["stacks"]["axial"]["named"] == "sagittal"
-    assert "a stack named sagittal lies axial: its normal decides" in exam["left_out"]
+    assert "a stack named sagittal is axial by its normal, which decides" in exam["left_out"]
 
 
 # --- contrast ----------------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_a_name_that_lies_about_the_plane_is_outvoted(tmp_path):
 
 def test_another_contrast_is_left_out_and_taken_if_asked_for(tmp_path):
     write_knee(tmp_path, name="SAG_PD", sagittal=PD)
-    words = "no T2w FS sagittal stack: the likeliest is PDw by name and TE/TR, no FS by .*; --contrast any takes it"
+    words = "no T2w FS sagittal stack: the most likely is PDw by name and TE/TR, no FS by .*; --contrast any takes it"
     with pytest.raises(InputError, match=words):
         index(tmp_path)
     result = index(tmp_path, contrast="any")
@@ -228,7 +228,7 @@ def test_nothing_tells_the_contrast(tmp_path):
     exam = only_exam(index(tmp_path))
     assert exam["stacks"]["sagittal"]["confidence"] == pytest.approx(0.25)
     assert exam["stacks"]["sagittal"]["remark"] == "contrast unknown"
-    assert "nothing tells the contrast of the sagittal stack: it is taken for T2w FS" in exam["left_out"]
+    assert "the contrast of the sagittal stack is unknown: it is taken for T2w FS" in exam["left_out"]
 
 
 # --- several stacks ----------------------------------------------------------------------------------------------------
@@ -314,7 +314,9 @@ def test_a_localizer_stands_in_for_a_plane_that_is_lacking(tmp_path):
 
 def test_a_localizer_that_is_surely_another_contrast_is_not_learned_from(tmp_path):
     write_localizer(tmp_path, SeriesDescription="T1 3 Plane Localizer", EchoTime=12, RepetitionTime=600)
-    with pytest.raises(InputError, match="no sagittal stack that is sure enough: the likeliest is a localizer, T1w"):
+    with pytest.raises(
+        InputError, match="no sagittal stack with enough confidence: the most likely is a localizer, T1w"
+    ):
         index(tmp_path)
     result = index(tmp_path, contrast="any")
     assert only_exam(result)["stacks"]["sagittal"]["confidence"] == pytest.approx(0.2, abs=0.01)
@@ -382,7 +384,9 @@ def test_a_missing_view_is_said_and_the_exam_kept(tmp_path):
         path.unlink()
     result = index(tmp_path)
     assert set(items_of(result)[0]["planes"]) == {"axial"}
-    words = "1 exam of 1 with a sagittal stack has no coronal plane: good for locations, not for that view's lines"
+    words = (
+        "1 exam of 1 with a sagittal stack has no coronal plane: usable for locations, but not for that view's lines"
+    )
     assert words in result.warnings
 
 
@@ -442,7 +446,9 @@ def test_a_plane_parallel_to_the_sagittal_stack_is_left_out(tmp_path):
 
 def test_views_of_hearts_are_no_views_of_knees(tmp_path):
     write_knee(tmp_path / "data" / "case7")
-    with pytest.raises(InputError, match="lines like `coronal: FOLDER`; views are axial, coronal, sagittal"):
+    with pytest.raises(
+        InputError, match="lines like `coronal: FOLDER` below an exam; views are axial, coronal, sagittal"
+    ):
         overruled(tmp_path / "data", "case7:\n  4ch: AX_T2_FS\n")
 
 

@@ -109,7 +109,7 @@ def test_real_localizers_run_from_right_to_left(real_data):
         ("phantom_philips", "1 exam: no sagittal stack of 5 or more slices \\(the largest has 1\\)"),
         ("phantom_siemens_enhanced", "1 exam: no sagittal stack of 5 or more slices \\(the largest has 1\\)"),
         ("mosaic_siemens", "4 x mosaic: many slices tiled"),
-        ("no_frame_of_reference", "1 exam: no T2w FS sagittal stack: the likeliest is gradient echo by TE/TR"),
+        ("no_frame_of_reference", "1 exam: no T2w FS sagittal stack: the most likely is gradient echo by TE/TR"),
         ("no_frame_of_reference", "3 exams: no sagittal stack of 5 or more slices \\(the largest has 4\\)"),
     ],
 )
@@ -175,14 +175,14 @@ EXPECTED = {
     "missing_axial": (None, {"sagittal", "coronal"}),
     "missing_coronal": (None, {"sagittal", "axial"}),
     "repeated_sagittal": (None, SOUND),
-    "lying_names": ("a stack named sagittal lies axial: its normal decides", SOUND),
+    "lying_names": ("a stack named sagittal is axial by its normal, which decides", SOUND),
     "oblique_sagittal": (None, SOUND),
     "feet_first": (None, SOUND),
     "no_descriptions": (None, SOUND),
     "identity": (None, SOUND),
 }
 NOTHING = {
-    "plain_sagittal_only": "no T2w FS sagittal stack: the likeliest is PDw by name and TE/TR, no FS by",
+    "plain_sagittal_only": "no T2w FS sagittal stack: the most likely is PDw by name and TE/TR, no FS by",
     "localizer_only": "no sagittal stack of 5 or more slices \\(the largest has 3\\)",
 }
 

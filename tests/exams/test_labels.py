@@ -101,7 +101,7 @@ def test_masks_that_inference_wrote_for_whole_volumes(tmp_path):
     predicted["ES"].unlink()
     result = index_folder(tmp_path / "data", labels_dir=tmp_path / "masks")
     (warning,) = [text for text in result.warnings if "two origins" in text]
-    assert "1 exam with masks of their own" in warning and "beside 1 exam with masks of --labels" in warning
+    assert "1 exam with masks of their own" in warning and "and 1 exam with masks of --labels" in warning
 
 
 def test_masks_drawn_on_converted_images_are_mirrored_back(tree, tmp_path):
@@ -270,7 +270,7 @@ def test_numbers_that_are_not_finite_are_left_out_and_said(tmp_path):
     (tmp_path / "c.csv").write_text("exam,volume,grade\na,nan,1\nb,2.5,1\nc,1e999,2\n")
     rows, problems = read_classes(tmp_path / "c.csv")
     assert rows == {"a": {"grade": 1}, "b": {"volume": 2.5, "grade": 1}, "c": {"grade": 2}}
-    assert [name for name, reason in problems if "no finite number" in reason] == ["a", "c"]
+    assert [name for name, reason in problems if "not a finite number" in reason] == ["a", "c"]
 
 
 def test_rows_that_disagree_are_left_out_and_said(tree, tmp_path):

@@ -174,14 +174,14 @@ def test_many_names_are_counted(tree):
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (np.zeros((16, 16), np.uint8), "of shape 16x16: (slices, rows, columns) is wanted"),
+        (np.zeros((16, 16), np.uint8), "of shape 16x16: its shape must be (slices, rows, columns)"),
         (np.zeros((2, 3, 16, 16), np.uint8), "of shape 2x3x16x16"),
         (np.zeros((0, 16, 16), np.uint8), "of shape 0x16x16"),
         (np.array(3), "of shape of no dimension"),
         (np.zeros((16, 16, 6), np.uint8), "its slices do not lie along the first axis"),
-        (np.zeros((6, 16, 16), complex), "of complex128: numbers are wanted"),
-        (np.full((6, 16, 16), "a"), "numbers are wanted"),
-        (np.full((6, 16, 16), None), "it holds no plain numpy array"),
+        (np.zeros((6, 16, 16), complex), "of complex128: it must hold numbers"),
+        (np.full((6, 16, 16), "a"), "it must hold numbers"),
+        (np.full((6, 16, 16), None), "it does not hold a plain numpy array"),
     ],
 )  # fmt: skip
 def test_odd_arrays_are_left_out(tree, array, words):

@@ -63,7 +63,7 @@ def test_aptos_photographs_have_the_tables_grades(tmp_path):
     assert any("10 patients without a grade" in warning for warning in result.warnings)
     assert result.unmatched == [
         ("000000000003, 000000000006, 000000000009, 000000000012, 000000000015 and 5 more",
-         "without a grade: good for pretexts alone")
+         "without a grade: usable for pretexts only")
     ]  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def test_rows_and_files_that_miss_each_other(tmp_path):
     assert set(grades_of(result).values()) == {None}
     assert (
         "000000000001, 000000000002",
-        "the grade is no whole number from 0 on (diagnosis): left out",
+        "the grade is not a whole number of 0 or more (diagnosis): left out",
     ) in result.unmatched
     with pytest.raises(InputError):
         index(tmp_path / "no_file")
@@ -197,14 +197,14 @@ def test_tables_that_are_none_or_disagree(tmp_path):
     assert problems["tables disagree in grade: left out"] == "a"
     assert problems["two rows of this name disagree: neither is used"] == "b"
     assert problems["no photograph has this name"] == "ghost"
-    assert problems["the grade is no whole number from 0 on (diagnosis): left out"] == "c"
+    assert problems["the grade is not a whole number of 0 or more (diagnosis): left out"] == "c"
     assert problems["it has no header row, as image,grade: not read"] == "headless.csv"
     assert problems["it cannot be read as CSV"] == "odd.csv"
     assert problems["its first row is not a header of different names: not read"] == "merged.csv, twice.csv"
     assert problems["a row without a name, or with more cells than the header: not used"] == "a,2,5, ,1"
     with pytest.raises(InputError, match="there is no such file"):
         index(tmp_path, classes=tmp_path / "absent.csv")
-    with pytest.raises(InputError, match="--channels are of whole volumes"):
+    with pytest.raises(InputError, match="--channels are for whole volumes"):
         index(tmp_path, channels="t1")
 
 

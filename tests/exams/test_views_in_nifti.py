@@ -129,12 +129,17 @@ EXPECTED = {
     ("mnms2", "4ch", "no_orientation"): (2, 2, None, "NIfTI 4ch image without orientation"),
     ("mnms2", "sax", "no_orientation"): (2, 2, None, "NIfTI sax image without orientation"),
     ("ukbb", "4ch", "no_2ch"): (2, 2, {"sax"}, None),
-    ("ukbb", "4ch", "no_4ch"): (0, 0, set(), "no 4ch view: no plane lies as it does"),
+    ("ukbb", "4ch", "no_4ch"): (0, 0, set(), "no 4ch view: no plane has its orientation"),
     ("ukbb", "4ch", "no_short_axis"): (2, 2, set(), "the 4ch view is known by its name alone"),
     ("ukbb", "4ch", "cine_labels"): (2, 2, {"2ch", "sax"}, "labels of a whole cine"),
     ("ukbb", "4ch", "only_atria"): (2, 2, {"2ch", "sax"}, None),
-    ("ukbb", "4ch", "predictions"): (2, 2, {"2ch", "sax"}, "what a network has drawn"),
-    ("ukbb", "4ch", "no_orientation"): (2, 2, None, "nothing says where its planes lie; it is kept with its labels"),
+    ("ukbb", "4ch", "predictions"): (2, 2, {"2ch", "sax"}, "mask that a network predicted"),
+    ("ukbb", "4ch", "no_orientation"): (
+        2,
+        2,
+        None,
+        "the positions of its planes are unknown; it is kept with its labels",
+    ),
     ("ukbb", "4ch", "mask_elsewhere"): (2, 0, {"2ch", "sax"}, "mask left out: its affine puts it up to"),
 }
 #: Flaws that tests of their own look at.

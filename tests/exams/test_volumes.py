@@ -167,12 +167,12 @@ def test_what_is_no_volume_is_explained(tmp_path):
     volumes, skipped = volumes_of(tmp_path)
     assert volumes == []
     assert {reason: len(paths) for reason, paths in skipped.items()} == {
-        "NIfTI image with 2 dimensions: a volume (3D) or a cine (4D) is wanted": 1,
-        "NIfTI image with 5 dimensions: a volume (3D) or a cine (4D) is wanted": 1,
-        "NIfTI cine of one slice: a stack is wanted": 1,
-        "NIfTI image of one slice: a stack is wanted": 1,
+        "NIfTI image with 2 dimensions: it must be a volume (3D) or a cine (4D)": 1,
+        "NIfTI image with 5 dimensions: it must be a volume (3D) or a cine (4D)": 1,
+        "NIfTI cine of one slice: a stack is needed": 1,
+        "NIfTI image of one slice: a stack is needed": 1,
         "NIfTI image without voxels": 1,
-        "NIfTI image of colours or complex numbers: one number per voxel is wanted": 2,
+        "NIfTI image of colours or complex numbers: it must have one number per voxel": 2,
         "NIfTI image whose affine gives its voxels no extent": 1,
         "NIfTI file that cannot be read": 1,
     }

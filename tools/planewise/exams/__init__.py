@@ -1,6 +1,6 @@
 """Files on disk to exams, stacks, planes and datalists. The only room that knows DICOM tags and LPS coordinates.
 
-Names are imported when they are first used: processes that read headers import this package and must not wait for torch.
+Names are imported on first use, because processes that read headers import this package and must not wait for torch.
 """
 
 from importlib import import_module

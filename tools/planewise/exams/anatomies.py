@@ -1,4 +1,4 @@
-"""The anatomies that the indexer knows, a record each; a new one needs nothing else."""
+"""The anatomies that the indexer knows, one record each; a new one needs nothing else."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HEART = Anatomy(
     in_views=True,
 )
 
-#: The heart seen from its 4ch slice, which the 2ch view and the short axis' middle slice cut (Bai 2019, section 2).
+#: The heart from its 4ch slice, which the 2ch view and the short axis' middle slice cut (Bai 2019, section 2).
 HEART_4CH = replace(
     HEART,
     stack="4ch",
@@ -97,7 +97,10 @@ ANY = Anatomy(
     views=(),
     recognise=any_organ.recognise,
     axis=any_organ.axis,
-    unordered="two body axes are as near to the stack's normal, and point apart: no locations (hearts: --anatomy cardiac)",
+    unordered=(
+        "two body axes are equally near to the stack's normal and point in opposite directions: no locations "
+        "(hearts: --anatomy cardiac)"
+    ),
     moving=True,
     words=Words(
         organ="organ",
@@ -136,13 +139,13 @@ ANATOMIES = {anatomy.name: anatomy for anatomy in (HEART, KNEE, ANY, VOLUME, PHO
 
 
 def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:
-    """The anatomy of a name, recognising the given contrast.
+    """The anatomy with this name, recognising the given contrast.
 
     Raises:
         InputError: there is no such anatomy, or it has no such contrast.
     """
     if name not in ANATOMIES:
-        raise InputError(f"anatomy {name!r} is not known; there are: {', '.join(ANATOMIES)}")
+        raise InputError(f"anatomy {name!r} is not known; choose one of {', '.join(ANATOMIES)}")
     anatomy = ANATOMIES[name]
     if contrast is None:
         return anatomy
@@ -153,10 +156,10 @@ def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:
 
 
 def seen_from(anatomy: Anatomy, view: str | None) -> Anatomy:
-    """The anatomy with the stack of a view to learn from; its own where ``view`` is None.
+    """The anatomy that learns from this view's stack; its own stack if ``view`` is None.
 
     Raises:
-        InputError: nothing is learned from that view.
+        InputError: the anatomy does not learn from that view.
     """
     there = {other.stack: other for other in (*ANATOMIES.values(), HEART_4CH) if other.name == anatomy.name}
     if view is None or view == anatomy.stack:
@@ -172,5 +175,7 @@ def anatomy_of_stack(stack: str) -> Anatomy | None:
 
 
 def prepare(stacks: list[Stack], anatomy: Anatomy) -> list[Stack]:
-    """An exam's stacks as the anatomy's are recognised: of organs that do not move, one image per slice."""
+    """An exam's stacks in the form in which the anatomy's are recognised: for organs that do not move, one image per
+    slice.
+    """
     return stacks if anatomy.moving else [still(stack) for stack in stacks]

@@ -1,4 +1,4 @@
-"""The record of an anatomy: what is looked for, how it is drawn, what people call it."""
+"""The record of an anatomy: how it is recognised, drawn and named."""
 
 from __future__ import annotations
 
@@ -16,73 +16,73 @@ class Look:
     """How an exam is drawn. The defaults suit any organ."""
 
     ends: tuple[str, str] = ("first", "last")
-    """what the first and the last slice are called"""
+    """names of the first and the last slice"""
     more_views: tuple[str, ...] = ()
-    """drawn next to the targets, if there are any"""
+    """further views, drawn next to the targets if there are any"""
     fields: tuple[float, float] | None = (170.0, 170.0)
-    """what is shown of a slice of the stack and of another view, mm; None for whole images"""
+    """shown part of a slice of the stack and of another view, mm; None for whole images"""
     upright: bool = True
-    """whether the picture in space stands as the patient does, or with the stack's first slice on top"""
+    """whether the picture in space is in the patient's orientation, or with the stack's first slice on top"""
     sigma: float = 5.0
-    """width of the heatmaps, mm; 6 pixels of the paper's grid where the paper has the anatomy"""
+    """width of the heatmaps, mm; 6 pixels of the paper's grid if the paper has the anatomy"""
 
     @property
     def locations(self) -> str:
-        """What 0 and 1 of the location mean."""
+        """The meaning of locations 0 and 1."""
         return f"0 {self.ends[0]}, 1 {self.ends[1]}"
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a study's page says of an anatomy."""
+    """The words of a study's page for an anatomy."""
 
     organ: str
     stack: str
-    """what the stack that is learned from is called"""
+    """name of the stack to learn from"""
     views: str
-    """what the views whose planes are targets are called"""
+    """name of the target views"""
     location: str
-    """what 0 and 1 of the location mean after the target transform that the pretext uses"""
+    """meaning of locations 0 and 1 after the pretext's target transform"""
     exam: str
-    """what the picture of an exam shows"""
+    """content of an exam's picture"""
     regression: str = ""
-    """figure of Zhang 2024 with predicted against true locations; empty where the paper has none, as the two below"""
+    """figure of Zhang 2024 with predicted against true locations; empty if the paper has none, like the two below"""
     heatmaps: str = ""
     """figure of the paper with predicted heatmaps"""
     planners: str = ""
-    """sentence on published view planners, with a space in front"""
+    """sentence on published view planners, with a leading space"""
 
 
 @dataclass(frozen=True)
 class PhantomLayouts:
-    """In which data sets' layouts phantoms of an anatomy are written."""
+    """The data-set layouts in which phantoms of an anatomy are written."""
 
     unlabelled: str
-    """to pretrain on"""
+    """for pretraining"""
     labelled: str
-    """to fine-tune on"""
+    """for fine-tuning"""
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """How an anatomy's exams are recognised, drawn and spoken of."""
+    """How an anatomy's exams are recognised, drawn and described."""
 
     name: str
-    """as ``--anatomy`` takes it and the datalist holds it"""
+    """name for ``--anatomy`` and in the datalist"""
     stack: str
-    """name of the stack that is learned from"""
+    """name of the stack to learn from"""
     called: str
-    """the same for people"""
+    """the same name, for people"""
     targets: tuple[str, ...]
-    """views whose planes are targets; none where only locations are learned"""
+    """target views; none if only locations are learned"""
     views: tuple[str, ...]
     """every view that an exam may have"""
     recognise: Callable[..., Recognition]
-    """stacks (and the index of the stack that a person chose) to what was found"""
+    """function from stacks (and the index of a stack that a person chose) to the recognition"""
     axis: Callable[[Stack], np.ndarray | None]
-    """stack to the unit vector (3,) along which its slices are counted, RAS+; None if that is unknown"""
+    """function from a stack to the unit vector (3,) along which its slices are counted, RAS+; None if unknown"""
     unordered: str
-    """message about a stack without such a vector; empty where there is nothing to order"""
+    """message about a stack without such a vector; empty if there is nothing to order"""
     moving: bool
     """whether the images of one slice are phases"""
     words: Words
@@ -90,24 +90,26 @@ class Anatomy:
     phantoms: PhantomLayouts | None = None
     """None if there are no phantoms of it"""
     contrasts: tuple[str, ...] = ()
-    """what ``--contrast`` may say, the default first"""
+    """values of ``--contrast``, the default first"""
     every_stack: bool = False
-    """whether each stack that suits is an exam of its own, the ones that NIfTI volumes are among them; otherwise one stack
-    of an exam is learned from, and volumes stay whole"""
+    """whether each suitable stack, including those of NIfTI volumes, is an exam of its own; otherwise an exam has one
+    stack to learn from, and volumes stay whole"""
     whole: bool = False
-    """whether cases are whole volumes, of one or several channels, and not slices or phases"""
+    """whether cases are whole volumes, of one or several channels, instead of slices or phases"""
     photographs: bool = False
     """whether cases are photographs (`planewise.exams.photographs`)"""
     modalities: tuple[str, ...] = ("MR",)
-    """what may have acquired its DICOM images"""
+    """accepted modalities of its DICOM images"""
     in_mrnet: bool = False
     """whether MRNet's volumes show it"""
     in_views: bool = False
-    """whether NIfTI files that are named by their view (M&Ms-2, UK Biobank) show it, and are recognised"""
+    """whether NIfTI files named by their view (M&Ms-2, UK Biobank) show it, and are recognised"""
     seen_from: Callable[[Sequence[Stack], Recognition], Recognition] | None = None
-    """stacks and what was recognised in them to the same exam with another stack to learn from; None where that stays"""
+    """function from stacks and their recognition to the same exam with another stack to learn from; None if the stack
+    does not change
+    """
 
     @property
     def one_slice(self) -> bool:
-        """Whether one slice of an exam is learned from, and no stack."""
+        """Whether the anatomy learns from one slice of an exam instead of a stack."""
         return self.seen_from is not None

@@ -1,17 +1,16 @@
-"""Stacks of any organ: parallel slices, nothing recognised.
+"""Stacks of any organ: parallel slices, without recognition.
 
-The rule
---------
-Every stack of `MIN_SLICES` slices or more that is not a localizer is learned from, each as an exam of its own: the contrasts
-and orientations of a study are as good as another's where no organ is looked for. They keep their patient, so all of them are
-in one section of the split. Slices are counted toward the patient's left, front or head, whichever axis lies nearest to the
-stack's normal (`planewise.geometry.to_left_front_or_head`): sagittal stacks run from right to left as those of knees do,
-coronal ones from back to front, axial ones from the feet to the head.
+The rule -------- Every stack of `MIN_SLICES` slices or more that is not a localizer becomes an exam of its own, because
+every contrast and orientation of a study is equally useful if no particular organ is wanted. Exams of one study keep
+their patient, so all of them are in one section of the split. Slices are counted towards the patient's left, front or
+head, whichever axis is nearest to the stack's normal (`planewise.geometry.to_left_front_or_head`): sagittal stacks run
+from right to left (like those of knees), coronal ones from back to front, axial ones from feet to head.
 
 Limits
 ------
-- Pixels are not looked at: spectra of noise, maps and phantoms are stacks like any other.
-- Where two axes are as near to the normal and point apart, as for the short axis of many hearts, there are no locations.
+- Pixels are ignored: spectra of noise, maps and phantoms are stacks like any other.
+- If two axes are equally near to the normal and point in opposite directions, as for the short axis of many hearts,
+  there are no locations.
 - Images over time (cines, perfusion) and directions of one diffusion weighting are phases of their slices.
 """
 
@@ -30,19 +29,19 @@ from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
 from planewise.geometry import to_left_front_or_head
 
-#: Fewest slices of a stack. Planes of a localizer, and the long-axis views of a heart, have 1 to 3.
+#: Minimum number of slices of a stack. Planes of a localizer, and the long-axis views of a heart, have 1 to 3.
 MIN_SLICES = 4
 
 
 def recognise(stacks: list[Stack], chosen: int | None = None) -> Recognition:
-    """The stack with most slices that suits; of several, the last acquired.
+    """The suitable stack with most slices; of several, the last acquired.
 
     Args:
-        stacks: stacks of one exam, as `stacks.build_stacks` gives them.
-        chosen: index of the stack, if a person has said which it is.
+        stacks: stacks of one exam, from `stacks.build_stacks`.
+        chosen: index of the stack, if a person has chosen it.
 
     Returns:
-        The stack and its axis; remarks say of the others what they are.
+        The stack and its axis; remarks describe the other stacks.
     """
     remarks = {index: "localizer" for index, stack in enumerate(stacks) if is_localizer(stack)}
     result = Recognition(remarks=remarks, left_out=_why_not(stacks, chosen))
@@ -58,15 +57,15 @@ def recognise(stacks: list[Stack], chosen: int | None = None) -> Recognition:
 
 
 def axis(stack: Stack) -> np.ndarray | None:
-    """Unit vector (3,) along which a stack's slices are counted, RAS+; None if two directions are as good."""
+    """Unit vector (3,) along which a stack's slices are counted, RAS+; None if two directions are equally good."""
     direction = to_left_front_or_head(stack.normal).numpy()
     return None if np.isnan(direction).any() else direction
 
 
 def one_stack_each(exams: Sequence[Exam]) -> list[Exam]:
-    """An exam for each stack that suits; the stacks that do not stay with the first of them, to be listed.
+    """An exam for each suitable stack; unsuitable stacks stay with the first exam, to be listed.
 
-    The first keeps the exam's identifier, so its hash; those of the others follow the order in which they were acquired.
+    The first exam keeps the identifier, and so its hash; the identifiers of the others follow the order of acquisition.
     """
     apart = []
     for exam in exams:
@@ -84,7 +83,7 @@ def one_stack_each(exams: Sequence[Exam]) -> list[Exam]:
 
 
 def suits(stack: Stack) -> bool:
-    """Whether a stack is learned from, by the rule above."""
+    """Whether a stack becomes an exam, by the rule above."""
     return len(stack.slices) >= MIN_SLICES and not is_localizer(stack)
 
 

@@ -1,42 +1,43 @@
-"""Which stack is the short axis and which planes are the 2-, 3- and 4-chamber views: geometry first, names as hints.
+"""Recognise the short axis and the planes of the 2-, 3- and 4-chamber views: geometry first, names as hints.
 
-The rule
---------
-The left ventricle points left, anterior and inferior from base to apex. The short-axis stack is the multi-slice stack whose
-normal lies nearest to that direction, that is a cine, and whose normal the long-axis views contain. Its normal,
-turned from base to apex, is the long axis, and every other plane cuts the middle of the stack in a line. In a clock that is
-fixed to the heart (0 degrees: the patient's right-left axis, carried along as the usual long axis is turned into this
-exam's by the shortest way; counted about the long axis), the lines of the standard views lie about 60 degrees apart:
+The rule -------- The left ventricle points left, anterior and inferior from base to apex. The short-axis stack is the
+multi-slice cine stack whose normal is nearest to that direction and lies in the planes of the long-axis views. Its
+normal, directed from base to apex, is the long axis, and every other plane cuts the middle of the stack in a line.
+Angles are measured about the long axis on a clock that is fixed to the heart. 0 degrees is the patient's right-left
+axis, carried along by the shortest rotation from the usual long axis to this exam's. On this clock, the lines of the
+standard views lie about 60 degrees apart:
 
 - 4ch, the horizontal long axis, nearly contains the right-left axis (-4 degrees),
 - 2ch, the vertical long axis, nearly contains the superior-inferior axis (64 degrees),
 - 3ch lies between and nearly contains the anterior-posterior axis (124 degrees).
 
 All three contain the long axis and pass through the middle of the left ventricle, so their lines meet in one point. The
-views of the right ventricle have angles like the 2ch, but pass 20 to 45 mm to the patient's right of that point: rv2ch
-through the middle of the right ventricle, rvot through its outflow tract, tilted.
+views of the right ventricle have angles like the 2ch view, but pass 20 to 45 mm to the patient's right of that point:
+rv2ch through the middle of the right ventricle, and the tilted rvot through its outflow tract.
 
 Each view is therefore a Gaussian in angle, in tilt against the long axis and in distance from the ventricle's middle
-(`VIEWS`). Two unknowns are shared by all planes of the exam: how far the heart is rolled about its long axis, and
-where the middle of the left ventricle lies (near the centre of the short-axis images). All assignments of views to planes are
-scored with both unknowns integrated out; a plane's confidence is the share of the assignments in which it has its view.
-What the series is called shifts the odds by a factor of 4 (20 where it says right ventricle): a hint, never a proof.
+(`VIEWS`). All planes of the exam share two unknowns: the roll of the heart about its long axis, and the position of the
+middle of the left ventricle (near the centre of the short-axis images). All assignments of views to planes are scored
+with both unknowns integrated out; a plane's confidence is the total share of the assignments that give it its view. The
+series' name shifts the odds by a factor of 4 (20 if it says right ventricle): a hint, never a proof.
 
-The angles are the means of four real exams: the one whose pictures this project has, and three whose slice geometry is
-public with UOA-Heart-Mechanics-Research/biv-me (4ch 8, -7, -10, -8; 2ch 66, 64, 58, 66; 3ch 129, 114, 140, 112 degrees).
-How far the ventricle's middle lies from the image centre comes from thirteen Sunnybrook patients (12 mm along each axis).
-The widths are wider than these: they allow for every plane turned by 8 degrees and moved by 10 mm.
+The angles are the means of four real exams: the exam whose pictures this project has, and three whose slice geometry is
+public with UOA-Heart-Mechanics-Research/biv-me (4ch 8, -7, -10, -8; 2ch 66, 64, 58, 66; 3ch 129, 114, 140, 112
+degrees). The distance of the ventricle's middle from the image centre comes from thirteen Sunnybrook patients (12 mm
+along each axis).
+The widths are larger than these spreads: they allow for every plane rotated by 8 degrees and moved by 10 mm.
 
 Limits
 ------
-- Hearts on the right (dextrocardia), or turned by more than about 30 degrees from the usual pose, are misnamed or undecided.
-- Where the 2ch of the left ventricle was not acquired, that of the right is told from it by its distance from the image
-  centre alone. It is undecided as a rule and left out; of the real exam's, turned and moved to the limits, one in eight is
+- Hearts on the right (dextrocardia), or rotated by more than about 30 degrees from the usual pose, are misnamed or
+  undecided.
+- If the 2ch of the left ventricle was not acquired, only the distance from the image centre distinguishes that of the
+  right. It is usually undecided and left out; if the real exam's is rotated and moved to the limits, one in eight is
   called 2ch. A series name that says RV settles it.
-- rv2ch and rvot blend into each other; where only one of the two was acquired it may get the other's name.
-- Two planes of one view (a repeat, a pilot scan): the last acquired is used if they lie within 10 degrees and 12 mm of each
-  other and are about as likely, cines before single frames; otherwise the likelier one.
-- Pixels are not looked at: a knee scanned at a heart's angles, gated, is a heart.
+- rv2ch and rvot overlap; if only one of them was acquired, it may get the other's name.
+- If two planes show one view (a repeat, a pilot scan), the last acquired is used if they lie within 10 degrees and 12
+  mm of each other and are about equally likely, with cines before single frames; otherwise the more likely one is used.
+- Pixels are ignored: a gated knee scan at a heart's angles counts as a heart.
 """
 
 from __future__ import annotations
@@ -55,16 +56,16 @@ from planewise.exams.words import count_of
 from planewise.geometry import MIN_BASE_APEX_COSINE, base_to_apex
 from planewise.geometry.locations import USUAL_LONG_AXIS
 
-#: Two planes of one view are a repeat if they are this close (degrees, mm) and the one is at least this share as likely
-#: as the other; otherwise the likelier of them is the view.
+#: Two planes of one view are a repeat if they are this close (degrees, mm) and the less likely one reaches at least
+#: this share of the other's probability; otherwise the more likely plane is the view.
 _REPEAT_ANGLE, _REPEAT_DISTANCE, _REPEAT_SHARE = 10.0, 12.0, 0.75
 #: Planes tilted further than this against the long axis are not long-axis views.
 _MAX_TILT = 45.0
 #: Views less certain than this are reported and left out.
 MIN_CONFIDENCE = 0.6
-#: A stack is called the short axis from this confidence on.
+#: Minimum confidence for calling a stack the short axis.
 MIN_STACK_CONFIDENCE = 0.4
-#: Fewest slices of a short-axis stack.
+#: Minimum number of slices of a short-axis stack.
 MIN_SLICES = 3
 
 
@@ -72,11 +73,12 @@ def recognise(stacks: list[Stack], short_axis: int | None = None) -> Recognition
     """The short-axis stack of an exam and the planes of its long-axis views.
 
     Args:
-        stacks: stacks of one exam, as `stacks.build_stacks` gives them.
-        short_axis: index of the short-axis stack, if a person has said which it is.
+        stacks: stacks of one exam, from `stacks.build_stacks`.
+        short_axis: index of the short-axis stack, if a person has chosen it.
 
     Returns:
-        The short-axis stack, its axis from base to apex, and one plane for each view that is surer than `MIN_CONFIDENCE`.
+        The short-axis stack, its axis from base to apex, and one plane for each view whose confidence exceeds
+        `MIN_CONFIDENCE`.
     """
     if short_axis is not None:
         return _recognise_views(stacks, short_axis, 1.0, _score_stack(stacks, short_axis)[1])
@@ -106,17 +108,18 @@ def _recognise_views(stacks: list[Stack], chosen: int, confidence: float, planes
 
 
 def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
-    """What `recognise` found, with the 4ch slice as what is learned from.
+    """The result of `recognise`, with the 4ch slice as the stack to learn from.
 
     Returns:
-        The 4ch slice; the plane of the short axis' middle slice (of an even number the one nearer to the base) stands among
-        the views. Without a 4ch view there is no stack; the candidate is the one that is called so, if just one is.
+        The 4ch slice is the stack; the plane of the short axis' middle slice (the more basal one of two middle slices)
+        is added to the views. Without a 4ch view there is no stack; the candidate is the plane with that name, if there
+        is exactly one.
     """
     view = found.views.get("4ch")
     changed = replace(found, stack=None, slice=None, candidate=None, axis=None, views={}, left_out=list(found.left_out))
     if view is None:
         called = [index for index, stack in enumerate(stacks) if named_view(stack.text) == "4ch"]
-        why = "no short-axis stack that it cuts" if found.stack is None else "no plane lies as it does"
+        why = "no short-axis stack that it cuts" if found.stack is None else "no plane has its orientation"
         if len(called) == 1:
             changed.candidate = called[0]
         changed.left_out.insert(0, f"no 4ch view: {why}")
@@ -133,7 +136,7 @@ def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
 
 
 def long_axis(stack: Stack) -> np.ndarray | None:
-    """Unit vector from base to apex along a stack's normal, RAS+; None where base and apex cannot be told apart."""
+    """Unit vector from base to apex along a stack's normal, RAS+; None if base and apex cannot be told apart."""
     axis = base_to_apex(stack.normal).numpy()
     return None if np.isnan(axis).any() else axis
 
@@ -144,7 +147,7 @@ def angle_to_usual_axis(stack: Stack) -> float:
 
 
 def _score_stack(stacks: list[Stack], index: int) -> tuple[float, list[Candidate]]:
-    """Log-odds that a stack is the short axis, and what its planes would be."""
+    """Log-odds that a stack is the short axis, and the resulting views of its planes."""
     stack = stacks[index]
     axis = long_axis(stack)
     if axis is None:
@@ -164,7 +167,7 @@ def _score_stack(stacks: list[Stack], index: int) -> tuple[float, list[Candidate
 
 
 def _candidates(stacks: list[Stack], chosen: int, axis: np.ndarray) -> list[Candidate]:
-    """Planes that contain the long axis more or less: every slice of the small stacks, of large ones the one nearest to
+    """Planes that roughly contain the long axis: every slice of small stacks, and the slice of large stacks nearest to
     the middle of the short-axis images."""
     middle = stacks[chosen].middle
     planes = []
@@ -194,12 +197,12 @@ def _candidates(stacks: list[Stack], chosen: int, axis: np.ndarray) -> list[Cand
 
 
 def _choose_views(result: Recognition, planes: list[Candidate]) -> None:
-    """From the planes that have a view's name, the one to use: cine before single frames, then the last acquired."""
+    """From the planes with a view's name, the one to use: cines before single frames, then the last acquired."""
     for view in VIEWS:
         same = [plane for plane in planes if plane.view == view]
         if not same:
             continue
-        # of the parallel slices of one series, the one nearest to the middle; then the last series
+        # from the parallel slices of one series, the one nearest to the middle; then the last series
         nearest: dict[str, Candidate] = {}
         for plane in sorted(same, key=lambda plane: -abs(plane.distance)):
             nearest[plane.series] = plane
@@ -218,7 +221,7 @@ def _choose_views(result: Recognition, planes: list[Candidate]) -> None:
             continue
         result.views[view] = found
         if len(same) > 1:
-            how = "the likeliest is used"
+            how = "the most likely is used"
             if len(nearest) == 1:
                 how = "the one nearest to the long axis is used"
             elif len(repeats) == len(nearest):
@@ -250,7 +253,7 @@ def _why_no_short_axis(stack: Stack) -> str:
 
 
 def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
-    """Reasons against other stacks across the long axis than the chosen one, and against planes without a view."""
+    """Reasons against the other stacks across the long axis, and against planes without a view."""
     chosen = stacks[result.stack]
     used = {found.place for found in result.views.values()}
     for found in result.undecided:
@@ -260,7 +263,7 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
     claims = {named_view(text) for text in chosen.all_text.split(" | ")} & set(VIEWS)
     if claims:
         result.left_out.append(
-            f"images named {' and '.join(sorted(claims))} lie parallel to the short axis: no such view"
+            f"images named {' and '.join(sorted(claims))} are parallel to the short axis: no such view"
         )
     others = []
     for index, stack in enumerate(stacks):

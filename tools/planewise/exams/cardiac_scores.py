@@ -1,4 +1,6 @@
-"""How likely it is that planes are views of a heart: all assignments of views to planes, summed. The rule: see `cardiac`."""
+"""How likely planes are to be views of a heart: the sum over all assignments of views to planes. The rule: see
+`cardiac`.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,15 @@ from planewise.exams.cardiac_views import OTHER, VIEWS
 from planewise.geometry.locations import USUAL_LONG_AXIS
 
 _NAMES = (*VIEWS, OTHER)
-#: Planes that are none of the views: spread evenly over angle, tilt and 160 mm, with this prior.
+#: Planes that are not a view: spread evenly over angle, tilt and 160 mm, with this prior.
 _OTHER_PRIOR = 0.12
 
 #: Roll of the heart about its long axis, standard deviation, degrees.
 ROLL = 11.0
-#: Middle of the left ventricle from the centre of the short-axis images: (share of exams, standard deviation along each
-#: axis in mm). The second is for images that were cropped or centred on something else.
+#: Distance of the left ventricle's middle from the centre of the short-axis images: (share of exams, standard deviation
+#: along each axis in mm). The second is for images that were cropped or centred elsewhere.
 CENTRE = ((0.95, 14.0), (0.05, 60.0))
-#: Each further plane with the same view costs this (natural logarithm of the odds).
+#: Cost of each further plane with the same view (natural logarithm of the odds).
 _REPEAT = -4.0
 #: Weight of a name (natural logarithm of the odds).
 _HINT, _RV_HINT = 1.4, 3.0
@@ -28,7 +30,7 @@ _HINT, _RV_HINT = 1.4, 3.0
 
 @dataclass(slots=True, eq=False)
 class Candidate:
-    """A plane that contains the long axis more or less, and, once it was scored, what it would be."""
+    """A plane that roughly contains the long axis and, once scored, its views."""
 
     stack: int
     """index among the exam's stacks"""
@@ -38,31 +40,31 @@ class Candidate:
     normal: np.ndarray
     """(3,), unit vector, RAS+"""
     hint: str | None
-    """view that the series' name claims"""
+    """view claimed by the series' name"""
     phases: int
     acquired: tuple
     series: str
     cine: bool = False
     """whether it has about as many phases as the others"""
     view: str = OTHER
-    """in the likeliest assignment"""
+    """its view in the most likely assignment"""
     posterior: dict[str, float] = field(default_factory=dict)
     """view to probability"""
     distance: float = 0.0
-    """of its line from the middle of the ventricle, mm"""
+    """distance of its line from the middle of the ventricle, mm"""
 
 
 class Line(NamedTuple):
-    """Where a plane cuts the plane across the long axis."""
+    """The line along which a plane cuts the plane across the long axis."""
 
     angle: float
-    """on the heart's clock, degrees in [0, 180)"""
+    """angle on the heart's clock, degrees in [0, 180)"""
     tilt: float
-    """of the plane against the long axis, degrees"""
+    """angle of the plane against the long axis, degrees"""
     offset: float
-    """of the line from the middle, mm"""
+    """offset of the line from the middle, mm"""
     across: np.ndarray
-    """unit vector (2,) on the clock along which the offset is counted, to the patient's right for lines that are not
+    """unit vector (2,) on the clock in the direction of the offset, to the patient's right for lines that are not
     horizontal"""
 
 
@@ -74,7 +76,7 @@ class _Scores(NamedTuple):
     rolled: np.ndarray
     """(views, rolls)"""
     square: np.ndarray
-    """(views,), with the two below the quadratic form of where the ventricle's middle lies"""
+    """(views,), with the two below the quadratic form in the position of the ventricle's middle"""
     vector: np.ndarray
     """(views, 2)"""
     matrix: np.ndarray
@@ -82,7 +84,7 @@ class _Scores(NamedTuple):
 
 
 def is_straight(normal: np.ndarray) -> bool:
-    """Whether a plane is axial, coronal or sagittal to within 3 degrees, as scouts are and heart views hardly ever."""
+    """Whether a plane is axial, coronal or sagittal to within 3 degrees: typical of scouts, rare for heart views."""
     return bool(np.abs(normal).max() > np.cos(np.radians(3)))
 
 
@@ -101,7 +103,9 @@ def heart_clock(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def line_of(plane_point: np.ndarray, normal: np.ndarray, axis: np.ndarray, middle: np.ndarray) -> Line:
-    """Where a plane cuts the plane across the long axis through ``middle``; all arguments (3,), RAS+, mm."""
+    """The line along which a plane cuts the plane across the long axis through ``middle``; all arguments (3,), RAS+,
+    mm.
+    """
     zero, ninety = heart_clock(axis)
     direction = np.cross(normal, axis)
     angle = np.arctan2(direction @ ninety, direction @ zero) % np.pi
@@ -115,7 +119,7 @@ def line_of(plane_point: np.ndarray, normal: np.ndarray, axis: np.ndarray, middl
     )
 
 
-#: Rolls of the heart that are summed over, degrees.
+#: Rolls of the heart to sum over, degrees.
 _ROLLS = np.arange(-60.0, 61.0, 4.0)
 
 
@@ -123,7 +127,7 @@ def assign(planes: list[Candidate], axis: np.ndarray, middle: np.ndarray) -> flo
     """Give every plane its ``view``, ``posterior`` (view to probability) and ``distance`` from the ventricle's middle (mm).
 
     Returns:
-        The evidence for these being views of a heart: log of the odds against none of them being one.
+        The evidence that these are views of a heart: log-odds against none of them being a view.
     """
     lines = [line_of(plane.point, plane.normal, axis, middle) for plane in planes]
     scores = [_scores(plane, line) for plane, line in zip(planes, lines, strict=True)]
@@ -178,7 +182,7 @@ def _scores(plane: Candidate, line: Line) -> _Scores:
     hint = plane.hint
     if hint in VIEWS:
         fixed[_NAMES.index(hint)] += _RV_HINT if hint.startswith("rv") else _HINT
-        if hint == "2ch":  # "2ch" is also what the right ventricle's is called
+        if hint == "2ch":  # "2ch" is also a name for the right ventricle's view
             fixed[_NAMES.index("rv2ch")] += _HINT / 2
     if not plane.cine:
         fixed[:-1] -= 1.0 + 2.0 * is_straight(plane.normal)  # a single frame is more likely a pilot scan or a scout
@@ -196,8 +200,8 @@ def _scores(plane: Candidate, line: Line) -> _Scores:
 def _assignments(optimistic: np.ndarray, most: int = 8_000) -> np.ndarray:
     """Assignments worth scoring, shape (N, planes): indices of views.
 
-    A view whose optimistic score for a plane is hopeless (e^-10 of its best) is not tried; if too many assignments remain,
-    the planes that fit no view well are taken as other.
+    A view whose optimistic score for a plane is hopeless (e^-10 of the best) is skipped; if too many assignments
+    remain, planes that fit no view well count as other.
     """
     allowed = [list(np.flatnonzero(row >= row.max() - 10)) for row in optimistic]
     other = len(VIEWS)

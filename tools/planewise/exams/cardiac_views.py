@@ -1,4 +1,4 @@
-"""How the planes of the standard views lie in the heart, and what their series are called. Numbers: see `cardiac`."""
+"""How the planes of the standard views lie in the heart, and names of their series. For the numbers see `cardiac`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class View(NamedTuple):
     """How a view's plane lies in the heart: degrees, mm. Pairs are mean and standard deviation."""
 
     angle: tuple[float, float]
-    """of its line in the short axis"""
+    """angle of its line in the short axis"""
     tilt: float
     """standard deviation of its angle against the long axis"""
     offset: tuple[float, float]
-    """of its line from the middle of the left ventricle, to the patient's right"""
+    """distance of its line from the middle of the left ventricle, to the patient's right"""
     prior: float
-    """how likely an exam is to hold it"""
+    """probability that an exam has it"""
 
 
 VIEWS = {
@@ -26,7 +26,7 @@ VIEWS = {
     "rv2ch": View(angle=(74, 14), tilt=14, offset=(36, 13), prior=0.15),
     "rvot": View(angle=(93, 14), tilt=16, offset=(26, 13), prior=0.12),
 }
-#: Planes that are none of the views.
+#: Planes that are not a view.
 OTHER = "other"
 
 _HINTS = {
@@ -37,7 +37,7 @@ _HINTS = {
     "2ch": r"\b2 ?ch|\b2 ?cv|two ?ch|\bvla\b|\b2 ?kammer|\b2 ?kb\b",
     "sax": r"\bsax?\b|short ?ax|\bksa\b|kurz",
 }
-#: Words that say that something is a heart, as a pattern.
+#: Words that identify a heart, as a pattern.
 HEART_WORDS = r"cine|heart|card|ventric|trufi|fiesta|bssfp|\blge\b|" + "|".join(_HINTS.values())
 
 

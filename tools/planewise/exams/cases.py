@@ -1,15 +1,16 @@
-"""Cases of whole volumes: one NIfTI file each, or one for each channel, with a mask beside them or in a folder of masks.
+"""Cases of whole volumes: one NIfTI file each, or one for each channel, with a mask next to them or in a folder of
+masks.
 
 The rule
 --------
-- A case is a file, unless its name ends in that of a channel (``case_t1``, ``case_t1ce``, ``case_t2``, ``case_flair``). Then
-  the channels are one case, in the order in which they are named. Files that are called by the channel alone
-  (``17/flair``) are the case that their folder names. BraTS' four channels are found without being named, wherever a case
-  has all four.
-- Its mask is ``case_seg`` (or ``_gt``, ``_label``, ``_mask``) in the same folder, or the file of its name in the folder of
-  masks beside it: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``. Where a ``dataset.json`` of the
-  decathlon lists images, the list decides, and what it does not name is left out.
-- A case is of three dimensions, and its channels and its mask lie on one grid.
+- A case is a file, unless its name ends in that of a channel (``case_t1``, ``case_t1ce``, ``case_t2``, ``case_flair``).
+  Then the channels form one case, in the order in which they are named. If files are named by the channel alone
+  (``17/flair``), their folder names the case. BraTS' four channels are found without being named, if a case has all
+  four.
+- Its mask is ``case_seg`` (or ``_gt``, ``_label``, ``_mask``) in the same folder, or the file of the same name in the
+  parallel folder of masks: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``. If a Medical
+  Segmentation Decathlon ``dataset.json`` lists images, the list decides, and files that it does not name are left out.
+- A case has three dimensions, and its channels and its mask lie on one grid.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from planewise.exams.volume import Volume, nifti_files, stem
 from planewise.exams.volumes import MASK_FOLDER, find_own_volumes, grid_problem, name_cases, voxel_problem
 from planewise.text_files import read_json
 
-#: How the files of a BraTS case end, in the order in which they become channels.
+#: Endings of the files of a BraTS case, in the order in which they become channels.
 BRATS = ("t1", "t1ce", "t2", "flair")
 
 #: BraTS' folders of high and low grade.
 GRADES = ("HGG", "LGG")
 
-#: The decathlon's list of images and masks.
+#: The Medical Segmentation Decathlon's list of images and masks.
 LISTING = "dataset.json"
 
 UNLISTED = f"NIfTI file that {LISTING} does not list"
@@ -41,7 +42,7 @@ NO_CHANNEL = "NIfTI file whose name ends in none of the channels"
 NO_IMAGE = "mask without its image"
 
 _MASK_NAMES = ("seg", "gt", "segmentation", "label", "labels", "mask", "masks")
-#: BraTS' names end in the number of the scan.
+#: BraTS names end in the number of the scan.
 _BRATS_SCAN = re.compile(r"(?P<patient>brats.+)_\d+", re.IGNORECASE)
 
 
@@ -49,7 +50,7 @@ def check_channels(channels: str) -> tuple[str, ...]:
     """Channels from a text like ``t1,t1ce,t2,flair``.
 
     Raises:
-        InputError: a name is empty, or comes twice.
+        InputError: a name is empty or appears twice.
     """
     names = tuple(name.strip().lower() for name in channels.split(","))
     if not all(names) or len(set(names)) < len(names):
@@ -64,15 +65,16 @@ def read_cases(
 
     Args:
         paths: of the files.
-        folder: that they lie below.
-        channels: how the files of a case end, small letters, in order; none for BraTS' where they are found, else one file
-            a case.
+        folder: folder that contains them.
+        channels: endings of a case's file names, in lower case and in order; none for BraTS' if found, otherwise one
+            file per case.
 
     Returns:
-        Volumes; what was left out, reason to paths; and the channels, none where a file is a case.
+        Volumes; what was left out, reason to paths; and the channels, none if a case is one file.
 
     Raises:
-        InputError: some cases have BraTS' four channels and others, which a list names, have one file: no network takes both.
+        InputError: some cases have BraTS' four channels and others, listed in ``dataset.json``, have one file: no
+            network takes both.
     """
     skipped: dict[str, list[str]] = defaultdict(list)
     images, pool = defaultdict(list), {}
@@ -98,7 +100,8 @@ def read_cases(
         cases += own
     if any(case.channels for case in cases) and not all(case.channels for case in cases):
         raise InputError(
-            f"{folder} holds cases of {len(found)} channels and, of a {LISTING}, cases of one file; index each folder alone"
+            f"{folder} holds cases of {len(found)} channels and, in a {LISTING}, cases of one file; index each "
+            "folder alone"
         )
     used = {case.label for case in cases}
     skipped[NO_IMAGE] += [str(path) for path in pool.values() if path not in used and not _is_listed_folder(path)]
@@ -114,11 +117,11 @@ def read_cases(
 
 
 def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
-    """The files of the case that a folder holds, or that one of its channels belongs to.
+    """The files of a case, from its folder or from the file of one of its channels.
 
     Args:
-        path: a folder with the channels of one case; or the file of a channel, beside the others.
-        channels: as of `read_cases`.
+        path: a folder with the channels of one case; or the file of a channel, next to the others.
+        channels: see `read_cases`.
 
     Returns:
         A file for each channel, in order.
@@ -134,7 +137,7 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
     cases, skipped, _ = read_cases(files, home, channels)
     found = [case.channels for case in cases if case.channels]
     if len(found) != 1:
-        reasons = "; ".join(skipped) or "no NIfTI file is named so"
+        reasons = "; ".join(skipped) or "no NIfTI file has such a name"
         what = f"holds {len(found)} cases" if found else f"has no case of {', '.join(channels)} ({reasons})"
         raise InputError(
             f"the folder {what}; name a folder with one case, one of a case's files, or one file of four dimensions that "
@@ -144,12 +147,12 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
 
 
 def _case_name(path: Path, channels: Sequence[str]) -> str:
-    """``17`` of ``17_flair``; empty of ``flair``, and the whole name of a file that is no channel."""
+    """``17`` from ``17_flair``; empty for ``flair``, and the whole name for a file that is not a channel."""
     return _without(stem(path), _ending(stem(path), channels))
 
 
 def read_listing(path: Path) -> dict[Path, Path | None] | None:
-    """Image to mask, as the decathlon's ``dataset.json`` says; None if there is none, or one that lists no images."""
+    """Image to mask, from a decathlon ``dataset.json``; None if there is none, or if it lists no images."""
     if not path.is_file():
         return None
     try:
@@ -218,7 +221,7 @@ def _channel_cases(
 
 
 def _ending(name: str, endings: Sequence[str]) -> str:
-    """Which of some words a name ends in, or consists of; empty if none."""
+    """The word that a name ends in or consists of; empty if none."""
     lower = name.lower()
     return next((word for word in endings if lower == word or lower.endswith((f"_{word}", f"-{word}"))), "")
 
@@ -228,12 +231,12 @@ def _without(name: str, ending: str) -> str:
 
 
 def _check(case: Volume, skipped: dict[str, list[str]]) -> bool:
-    """Whether a case can be used; a mask on another grid is taken away."""
+    """Whether a case can be used; a mask on another grid is removed."""
     reference = None
     for path in case.channels or (case.image,):
         try:
             image = nibabel.load(path)
-        except Exception:  # nibabel raises many kinds for broken files
+        except Exception:  # nibabel raises many kinds of errors for broken files
             skipped["NIfTI file that cannot be read: its case is left out"].append(str(path))
             return False
         problem = voxel_problem(image) or _not_a_volume(image.shape)
@@ -254,8 +257,8 @@ def _check(case: Volume, skipped: dict[str, list[str]]) -> bool:
 def _not_a_volume(shape: tuple[int, ...]) -> str:
     if len(shape) == 4 and shape[3] > 1:
         return (
-            f"NIfTI image of four dimensions ({shape[3]} volumes in one file): a case is one volume, or a file for each "
-            "channel; divide it (nibabel.four_to_three)"
+            f"NIfTI image of four dimensions ({shape[3]} volumes in one file): a case is one volume, or a file for"
+            " each channel; split it (nibabel.four_to_three)"
         )
     if min(shape[:3]) < MIN_SLICES:
         return f"NIfTI image of fewer than {MIN_SLICES} slices: a volume is wanted"

@@ -21,17 +21,17 @@ from planewise.whole_files import written_whole
 
 
 def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
-    """The images of a stack as items, without what is the exam's.
+    """The images of a stack as items, without the exam's own keys.
 
     Args:
         stack: in order (see `Stack.in_order`).
-        located: whether the order says which end is the first; only then is there a location.
+        located: whether the order shows which end is first; only then is there a location.
         phases: ``"all"``, or ``"first"`` for the first phase of each slice.
 
     Returns:
-        One dictionary per image: ``image`` (absolute path), ``frame`` (multi-frame files only), ``time`` (NIfTI cines only),
-        ``affine``, ``slice``, ``phase`` (rank within the slice as a fraction of the cycle, or its name), ``location`` (Zhang
-        2024 Eq. 3).
+        One dictionary per image: ``image`` (absolute path), ``frame`` (multi-frame files only), ``time`` (NIfTI cines
+        only), ``affine``, ``slice``, ``phase`` (rank within the slice as a fraction of the cycle, or its name),
+        ``location`` (Zhang 2024 Eq. 3).
     """
     locations: list[float | None] = [None] * len(stack.slices)
     if located and len(stack.slices) > 1:
@@ -67,7 +67,7 @@ def plane_of(stack: Stack, rank: int) -> dict[str, list[float]]:
 
 
 def stack_summary(stack: Stack, view: str, confidence: float | None, runners_up: dict | None = None) -> dict:
-    """What people ask about a stack: the ``EXAM.stacks`` entries of a datalist."""
+    """A summary of each stack for people: the ``EXAM.stacks`` entries of a datalist."""
     between = stack.gaps
     summary = {
         "view": view,
@@ -120,10 +120,10 @@ def _relative(path: str, folder: Path) -> str:
 
 
 def check_output(path: Path) -> Path:
-    """The path, absolute, if a file can be written there.
+    """The absolute path, if a file can be written there.
 
     Raises:
-        InputError: the path is a folder, or the folder that it lies in does not exist or cannot be written to.
+        InputError: the path is a folder, or its parent folder does not exist or is not writable.
     """
     path = Path(path).expanduser().absolute()
     if path.is_dir():
@@ -139,13 +139,13 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
     """Write a datalist, one item per line; its paths become relative to the file's folder.
 
     Args:
-        datalist: what `index_folder` found.
+        datalist: result of `index_folder`.
         path: the file.
-        folders: hash of an exam to its folder, for the private table beside it (`folders_table`), which its owner alone can
-            read; none removes that of an earlier index, None leaves it alone.
+        folders: hash of an exam to its folder, for the private table next to the datalist (`folders_table`), which only
+            its owner can read; an empty one removes that of an earlier index, None leaves it alone.
 
     Raises:
-        InputError: a file cannot be written; then both are as they were.
+        InputError: a file cannot be written; then both stay unchanged.
     """
     path = check_output(Path(path))
     content = relative_paths(datalist, path.parent)
@@ -155,7 +155,7 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
         lines.append(f'"{section}": [\n{items}\n]' if items else f'"{section}": []')
     exams = ",\n".join(f"{_json(name)}: {_json(exam)}" for name, exam in content["exams"].items())
     lines.append(f'"exams": {{\n{exams}\n}}')
-    # neither takes its place before both are on the disk
+    # neither replaces its old file before both are on the disk
     with _written_whole(path, 0o666) as file:
         file.write("{\n" + ",\n".join(lines) + "\n}\n")
         if folders:
@@ -170,13 +170,13 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
 
 
 def folders_table(datalist: Path) -> Path:
-    """The table of exams' hashes and folders beside a datalist, ``NAME_folders.csv``."""
+    """The table of exams' hashes and folders next to a datalist, ``NAME_folders.csv``."""
     return datalist.with_name(f"{datalist.stem}_folders.csv")
 
 
 @contextmanager
 def _written_whole(path: Path, mode: int) -> Iterator[TextIO]:
-    """A file in full or not at all, with permissions that it has from its first byte on."""
+    """Write a file completely or not at all, with its permissions set from the first byte on."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     with written_whole(path) as part, open(os.open(part, flags, mode), "w", encoding="utf-8", newline="") as file:
         yield file

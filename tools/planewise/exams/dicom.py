@@ -1,8 +1,8 @@
 """One DICOM file's header to its frames, or to the reason why the file is left out.
 
 The only room that knows DICOM: its tags are read here, their values made plain in `dicom_values`, files refused in
-`refusals`, and LPS turned into RAS+ in `dicom_frames`. Imported by the processes that read headers, so none of these
-imports torch or MONAI.
+`refusals`, and LPS converted to RAS+ in `dicom_frames`. The processes that read headers import these modules, so none
+of them imports torch or MONAI.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ _KEYWORDS = [
 #: Tag to keyword.
 _WANTED = {tag_for_keyword(keyword): keyword for keyword in _KEYWORDS}
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
-#: The headers that all frames share, and those of each.
+#: Headers that all frames share, and those of each frame.
 _FRAMES = {0x52009229, 0x52009230}
 _PIXELS_OR_FRAMES = _PIXELS | _FRAMES
-#: Bytes at a file's start that tell its form; the transfer syntax stands in them.
+#: Bytes at a file's start that show its form; they contain the transfer syntax.
 _FIRST = 1024
 _DEFLATED = DEFLATED.encode()
 
 
 def read_headers(paths: Iterable[str], modalities: Sequence[str] = ("MR",)) -> list[list[Frame] | str]:
-    """For each path its frames, or the reason (text) why it has none. What a worker process runs."""
+    """The frames of each path, or the reason (text) why it has none. Worker processes run this."""
     found: list[list[Frame] | str] = []
     for path in paths:
         try:
@@ -79,10 +79,10 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
 
     Args:
         path: of the file.
-        modalities: what may have acquired its images, ``"MR"`` or ``"CT"``.
+        modalities: accepted modalities, ``"MR"`` or ``"CT"``.
 
     Returns:
-        One per image: a file of one image has one.
+        One per image: a file with one image has one.
 
     Raises:
         Refused: with the reason.
@@ -93,7 +93,7 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
         status = os.stat(path)
         size = status.st_size
         if not stat.S_ISREG(status.st_mode):
-            raise Refused(NOT_A_FILE)  # opening a pipe would wait for ever
+            raise Refused(NOT_A_FILE)  # opening a pipe would wait forever
         if size == 0:
             raise Refused(EMPTY)
         with open(path, "rb") as file, warnings.catch_warnings():
@@ -131,8 +131,8 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
     """Pixels of a multi-frame file's frames, ``(columns, rows)`` each, for files that ITK does not open.
 
     Returns:
-        Frames in the file's order, rescaled where the header says so; none for a file of one frame, or one that pydicom
-        does not open either.
+        Frames in the file's order, rescaled if the header says so; none for a file of one frame, or for one that
+        pydicom cannot open either.
     """
     try:
         dataset = pydicom.dcmread(path)
@@ -144,14 +144,14 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
         groups = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()] * len(frames)
         scales = [rescale_of(group, shared) or of_all for group in groups]
         return [frame.T * slope + intercept for frame, (slope, intercept) in zip(frames, scales, strict=True)]
-    except Exception:  # a second attempt at a file that ITK refused: what counts is the first one's reason
+    except Exception:  # a second attempt at a file that ITK refused: the first reason is the one to report
         return []
 
 
 def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDataset, int | None]:
-    """The wanted elements in front of the first of ``ends``: keyword to value, the file's own header, and which it was.
+    """The wanted elements before the first of ``ends``: keyword to value, the file's own header, and which end it was.
 
-    The file is left at that element, except where it is deflated.
+    The file position stays at that element, unless the file is deflated.
     """
     ended_at: list[int] = []
 

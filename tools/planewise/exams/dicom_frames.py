@@ -1,4 +1,4 @@
-"""What a DICOM header says of each frame. The only place that turns LPS into RAS+."""
+"""The contents of a DICOM header for each frame. The only place that converts LPS to RAS+."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from planewise.exams.refusals import (
 )
 from planewise.exams.words import natural_order
 
-#: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm). Clinical pixels
-#: have 0.1 to 10 mm, a thick slab is 300 mm and no scanner's table is 10 m long; what is beyond is a broken header, and would
-#: spoil the whole exam's geometry.
+#: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm). Clinical
+#: pixels have 0.1 to 10 mm, a thick slab is 300 mm and no scanner's table is 10 m long; values beyond these come from a
+#: broken header, and would corrupt the whole exam's geometry.
 SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
 #: ScanOptions that mean fat suppression: FS is DICOM's own term, the others are what manufacturers write.
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
-#: Enhanced files say in one word what classic ones say in ScanningSequence.
+#: Enhanced files use one word for the information in ScanningSequence of classic ones.
 _PULSE_SEQUENCES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "GR/SE"}
-#: What enhanced files write about fat suppression; water and silicone are suppressed for other reasons.
+#: Values of enhanced files for fat suppression; water and silicone are suppressed for other reasons.
 _SUPPRESSIONS = {"FAT": True, "FAT_AND_WATER": True, "NONE": False}
 
 
@@ -38,11 +38,11 @@ def frames_of(header: dict, path: str) -> list[Frame]:
     """The frames of a file.
 
     Args:
-        header: keyword to value, as `dicom.read_header` reads it.
+        header: keyword to value, from `dicom.read_header`.
         path: path of the file.
 
     Raises:
-        Refused: the header does not place its images, or rescales each in its own way.
+        Refused: the header does not position its images, or rescales each differently.
     """
     common = _common(header, path)
     per_frame = header.get("PerFrameFunctionalGroupsSequence")
@@ -141,11 +141,11 @@ def _enhanced_frame(group: Dataset, shared: Dataset, index: int) -> dict:
 
 
 def rescale_of(group: Dataset, shared: Dataset) -> tuple[float, float] | None:
-    """Slope and intercept of a frame of an enhanced file; None where the file does not say.
+    """Slope and intercept of a frame of an enhanced file; None if the file has none.
 
     Args:
         group: the frame's own header.
-        shared: what all frames share.
+        shared: header that all frames share.
     """
     slope = _first(group, shared, "PixelValueTransformationSequence", "RescaleSlope")
     if slope is None:
@@ -154,7 +154,7 @@ def rescale_of(group: Dataset, shared: Dataset) -> tuple[float, float] | None:
 
 
 def _first(group: Dataset, shared: Dataset, sequence: str, keyword: str) -> Any:
-    """What a frame says, or else what all share do; None where neither has it."""
+    """The frame's own value, or the shared one; None if neither exists."""
     for source in (group, shared):
         items = source.get(sequence)
         if items and items[0].get(keyword) is not None:
@@ -163,7 +163,7 @@ def _first(group: Dataset, shared: Dataset, sequence: str, keyword: str) -> Any:
 
 
 def _fat_suppressed(header: dict) -> bool | None:
-    """Whether ScanOptions names fat suppression; None if there are no options to name it."""
+    """Whether ScanOptions names fat suppression; None if there are no options."""
     options = {str(value).strip().upper() for value in values_of(header.get("ScanOptions"))} - {""}
     return bool(options & _FAT_OPTIONS) if options else None
 
@@ -175,7 +175,7 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
         position: ImagePositionPatient: centre of the first voxel, LPS, mm.
         orientation: ImageOrientationPatient: directions of a row and of a column, LPS.
         spacing: PixelSpacing, mm: between rows, between columns.
-        thickness: thickness of the slice, mm; 1 where it is unknown.
+        thickness: thickness of the slice, mm; 1 if unknown.
 
     Raises:
         Refused: one of them is missing, they are not a rotation and a spacing above zero, or they lie beyond
@@ -222,7 +222,7 @@ def _dot(a: list[float], b: list[float]) -> float:
 
 
 def _acquired(header: dict) -> str:
-    """When the image was acquired, as text that sorts; empty where the header does not say."""
+    """The time of acquisition, as text that sorts; empty if the header has none."""
     if header.get("AcquisitionDateTime"):
         return str(header["AcquisitionDateTime"]).ljust(14, "0")
     for when in ("Acquisition", "Content", "Series"):
@@ -243,5 +243,5 @@ def _component(image_type: list[str], complex_component: str) -> str:
     return "magnitude"
 
 
-#: Sort keys of folders, cached since many files share a folder.
+#: Sort keys of folders, cached because many files share a folder.
 _folder_order = lru_cache(maxsize=256)(natural_order)

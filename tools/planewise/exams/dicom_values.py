@@ -1,4 +1,4 @@
-"""Values of DICOM elements as plain Python has them, without pydicom's slower conversion where the result is the same."""
+"""Values of DICOM elements as plain Python values, without pydicom's slower conversion if the result is the same."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
-#: Kinds of text by how pydicom strips it: as a whole, or every part.
+#: Kinds of text by pydicom's way of stripping them: as a whole, or every part.
 _TEXTS = {"CS", "DA", "TM", "DT"}
 _TEXTS_BY_PART = {"SH", "LO"}
 
 
 def value_of(dataset: Dataset, tag: int) -> Any:
-    """An element's value as plain Python has it. What pydicom does with a value costs more than reading the element did,
-    so that plain ones do not go through it; whatever is odd does."""
+    """An element's value as a plain Python value. pydicom's conversion costs more than reading the element, so only
+    unusual values go through it."""
     element: DataElement | RawDataElement = dataset.get_item(tag)
     raw = element.value
     if not isinstance(element, RawDataElement) or not raw or not raw.isascii() or b"\x1b" in raw:
@@ -50,7 +50,7 @@ def values_of(value: Any) -> list:
 
 
 def number_of(value: Any) -> float | None:
-    """A value as a finite number; None if it is not one."""
+    """A value as a finite number; None if it is not a finite number."""
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -1,12 +1,13 @@
-"""Which section each patient is in: as a person's file, the data set's own folders, or a hash says.
+"""The section of each patient: from a person's file, the data set's own folders, or a hash.
 
-The folders that are followed, in the words of the data sets:
+The folders that define sections, with the data sets' own names:
 
-- DSBCC, ``{train,validate,test}/.../ID/study/SERIES``: train and validate are trained on, and test is both the validation and
-  the test section, because the paper watches its pretexts on the exams that it reports (Zhang 2024, section 5.1.1).
-- ACDC, ``{training,testing}/patientXXX``: testing is the test section; a hash takes the validation section out of training,
-  every group of disease alike.
-- MRNet, ``{train,valid}/PLANE``: pooled and divided anew, as in the paper (section 5.1.2), unless folders are asked for.
+- DSBCC, ``{train,validate,test}/.../ID/study/SERIES``: train and validate are the training section, and test is both
+  the validation and the test section, because the paper monitors its pretexts on the exams that it reports (Zhang 2024,
+  section 5.1.1).
+- ACDC, ``{training,testing}/patientXXX``: testing is the test section; a hash takes the validation section out of
+  training, stratified by disease group.
+- MRNet, ``{train,valid}/PLANE``: pooled and split again, as in the paper (section 5.1.2), unless folders are requested.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from planewise.exams.split import SECTIONS, split_by_hash, split_stratified
 from planewise.exams.volume import Volume
 from planewise.exams.words import count_of
 
-#: What ``--division`` may say: the folders of DSBCC and ACDC where they divide the data, else the hash; or one of them.
+#: Values of ``--division``: the folders of DSBCC and ACDC if they define sections, otherwise the hash; or always one of
+#: them.
 DIVISIONS = ("auto", "hash", "folders")
 DEFAULT_SPLIT = (0.8, 0.1, 0.1)
 #: Zhang 2024, sections 5.1.1 and 5.1.2: 64, 16 and 20 of ACDC's hundred; 800, 200 and 250 of MRNet's 1250.
@@ -35,9 +37,9 @@ OFFICIAL = {
     "ACDC": {"training": ("training",), "testing": ("test",)},
     "MRNet": {"train": ("training",), "valid": ("validation",)},
 }
-#: Data sets whose folders are followed without being asked for, and the folder without which nothing is divided.
+#: Data sets whose folders are followed by default, and the folder without which they define no sections.
 _FOLLOWED = {"DSBCC": "test", "ACDC": "testing"}
-#: What the second column of a CSV may be called.
+#: Names of the second column of a CSV.
 _HEADINGS = {"section", "split", "set", "division"}
 TESTING = "of ACDC's testing/ folder: the hash divides training/ alone, as the paper does; index testing/ by itself"
 
@@ -49,14 +51,16 @@ class Division:
     sections: dict[str, tuple[str, ...]]
     """patient (raw identifier) to sections; nearly always one"""
     rule: str
-    """what decided, in words"""
+    """the rule that was used, in words"""
     warnings: list[str] = field(default_factory=list)
     unmatched: list[tuple[str, str]] = field(default_factory=list)
-    """names in a person's file that fit no exam, and why"""
+    """names in a person's file that match no exam, and why"""
 
 
 def official_folder(place: Exam | Volume, folder: Path) -> tuple[str, str] | None:
-    """The data set and its folder (as in `OFFICIAL`) that an exam or a volume lies in, below ``folder``; None elsewhere."""
+    """The data set and its folder (as in `OFFICIAL`) that contain an exam or a volume, below ``folder``; None
+    otherwise.
+    """
     parts = place.folder.relative_to(folder).parts if place.folder.is_relative_to(folder) else ()
     if isinstance(place, Exam):
         if "study" not in parts:
@@ -70,15 +74,15 @@ def official_folder(place: Exam | Volume, folder: Path) -> tuple[str, str] | Non
 
 
 def divided_by_folders(places: Sequence[Exam | Volume], folder: Path, division: str) -> dict[str, set[str]]:
-    """Data set to those of its folders that are followed: none for the hash.
+    """Data set to its folders that define sections: none for the hash.
 
     Args:
         places: exams and volumes.
-        folder: that was indexed.
+        folder: the indexed folder.
         division: one of `DIVISIONS`.
 
     Raises:
-        InputError: folders are asked for, and there are none.
+        InputError: folders are requested, and there are none.
     """
     there = defaultdict(set)
     for place in places if division != "hash" else ():
@@ -95,7 +99,7 @@ def divided_by_folders(places: Sequence[Exam | Volume], folder: Path, division: 
 
 
 def leave_out_testing(volumes: Sequence[Volume], folder: Path) -> list[Volume]:
-    """ACDC's official test patients where the hash divides a tree that has the training patients too."""
+    """ACDC's official test patients, if the hash divides a tree that also has the training patients."""
     lies = {id(volume): official_folder(volume, folder) for volume in volumes}
     if ("ACDC", "training") not in lies.values():
         return []
@@ -105,13 +109,14 @@ def leave_out_testing(volumes: Sequence[Volume], folder: Path) -> list[Volume]:
 def groups_of(
     places: Sequence[Exam | Volume], items: Sequence[Mapping[str, object]], stratify: str | None
 ) -> dict[str, str]:
-    """Patient (raw identifier) to the group by which the hash divides all alike; empty text for none.
+    """Patient (raw identifier) to the group by which the hash stratifies; empty text for none.
 
     Args:
         places: exams and volumes, with their hashes.
         items: of the datalist, with their classes.
-        stratify: the class that makes the groups; ``label`` for one group of all that have masks; None for the data set's own
-            (ACDC's diseases, MRNet's labels). A patient whose exams differ in it is of a group of its own kind.
+        stratify: the class that makes the groups; ``label`` for one group of all patients with masks; None for the data
+            set's own (ACDC's diseases, MRNet's labels). A patient whose exams differ in it forms a group of that
+            combination.
 
     Raises:
         InputError: no exam has this class, or a mask.
@@ -152,13 +157,13 @@ def divide(
 
     Args:
         places: exams and volumes, with their hashes.
-        folder: that was indexed.
-        fractions: shares of training, validation and test for the hash; None for `DEFAULT_SPLIT`, and `STRATIFIED_SPLIT`
-            where there are groups of disease (ACDC) or labels (MRNet).
+        folder: the indexed folder.
+        fractions: shares of training, validation and test for the hash; None for `DEFAULT_SPLIT`, or `STRATIFIED_SPLIT`
+            for groups of disease (ACDC) or labels (MRNet).
         seed: of the hash.
-        followed: as `divided_by_folders` says.
-        listed: exam or folder to section, as `read_sections` reads it; it comes before everything else.
-        groups: as `groups_of` says.
+        followed: from `divided_by_folders`.
+        listed: exam or folder to section, from `read_sections`; it takes precedence over everything else.
+        groups: from `groups_of`.
 
     Raises:
         InputError: ``listed`` puts one patient into two sections.
@@ -205,7 +210,7 @@ def _follow_list(result: Division, places: Sequence[Exam | Volume], folder: Path
 
 
 def _folders_above(place: Exam | Volume, folder: Path) -> set[str]:
-    """``train``, ``train/train`` and ``train/train/17`` of an exam in it."""
+    """``train``, ``train/train`` and ``train/train/17`` for an exam in ``train/train/17``."""
     parts = place.folder.relative_to(folder).parts if place.folder.is_relative_to(folder) else ()
     return {"/".join(parts[:count]) for count in range(1, len(parts) + 1)}
 
@@ -278,5 +283,5 @@ def read_sections(path: Path) -> dict[str, str]:
         if listed.setdefault(name, section) != section:
             raise InputError(f"{path}: {name} is in {listed[name]} and in {section}; an exam has one section")
     if not listed:
-        raise InputError(f"{path} names no exam; it wants lines like `EXAM,training`")
+        raise InputError(f"{path} names no exam; write lines like `EXAM,training`")
     return listed

@@ -16,19 +16,19 @@ class Exam:
     key: str
     """raw identifier of the exam, hashed before anything is written"""
     patient_key: str
-    """the same of the patient"""
+    """raw identifier of the patient, likewise"""
     folder: Path
-    """that holds the exam's files"""
+    """folder of the exam's files"""
     stacks: list[Stack]
     notes: list[str]
     """what was left out or assumed, in words"""
     case: str = ""
-    """what a NIfTI file calls it; empty for DICOM"""
+    """name in a NIfTI file; empty for DICOM"""
     name: str = ""
     """hash of the exam"""
     patient: str = ""
     """hash of the patient"""
     found: Recognition | None = None
-    """None before it was looked for"""
+    """recognition; None before it has run"""
     main_stack: Stack | None = None
-    """the stack that is learned from, in order; None if there is none"""
+    """the stack to learn from, in order; None if there is none"""

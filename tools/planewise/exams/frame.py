@@ -1,4 +1,4 @@
-"""One image as its header describes it."""
+"""An image as described by its header."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Frame:
 
     path: str
     frame: int | None
-    """index in a multi-frame file, from 0; None in a file of one image"""
+    """index in a multi-frame file, from 0; None in a single-frame file"""
     affine: list[list[float]]
     """4x4, rows of floats: voxel ``(i, j, 0)`` to patient space, ``i`` along an image row"""
     rows: int
@@ -23,24 +23,24 @@ class Frame:
     instance: int
     """number within the series"""
     acquired: tuple
-    """sorts images in the order in which they were made"""
+    """sort key for the order of acquisition"""
     kind: str
-    """what must agree inside a stack besides geometry: magnitude or phase, sequence, echo"""
+    """values that must agree inside a stack in addition to geometry: magnitude or phase, sequence, echo"""
     text: str
-    """words that may name the view, the folder's name among them"""
+    """words that may name the view, including the folder's name"""
     description: str
     """the same without the folder"""
     echo_time: float | None
     repetition_time: float | None
     sequence: str
-    """``SE``, ``GR``, ``IR/SE``, ...; empty where the header does not say"""
+    """``SE``, ``GR``, ``IR/SE``, ...; empty if the header has none"""
     fat_suppressed: bool | None
     """None if unknown"""
     localizer: bool
     gated: bool
     body_part: str
     patient: str
-    """raw identifier, as the four below: hashed before anything is written"""
+    """raw identifier, like the four below: hashed before anything is written"""
     study: str
     series: str
     frame_of_reference: str
@@ -48,11 +48,11 @@ class Frame:
     time: int | None = None
     """index along the fourth axis of a NIfTI cine, from 0; None elsewhere"""
     phase: str | None = None
-    """``"ED"`` or ``"ES"``, where the file is named by its phase; None elsewhere"""
+    """``"ED"`` or ``"ES"``, if the file is named by its phase; otherwise None"""
     b_value: float | None = None
-    """strength of the diffusion weighting, s/mm^2; None where the header does not say"""
+    """strength of the diffusion weighting, s/mm^2; None if the header has none"""
     acquisition: int = 0
-    """AcquisitionNumber of the series; 0 where the header does not say"""
+    """AcquisitionNumber of the series; 0 if the header has none"""
 
     @property
     def folder(self) -> str:
@@ -60,5 +60,5 @@ class Frame:
 
     @property
     def series_or_folder(self) -> str:
-        """What tells series apart: the identifier, or the file's folder where the header has none."""
+        """The key of a series: the identifier, or the file's folder if the header has none."""
         return self.series or self.folder

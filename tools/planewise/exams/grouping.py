@@ -1,4 +1,4 @@
-"""Frames to exams: by patient, study and frame of reference, and by folder where the headers do not say the study."""
+"""Frames to exams: by patient, study and frame of reference, and by folder if the headers do not identify the study."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from planewise.exams.frame import Frame
 from planewise.exams.stacks import build_stacks
 from planewise.exams.words import natural_order
 
-#: PatientIDs that anonymisers write: they do not identify a patient, so the study stands for the patient.
+#: PatientIDs that anonymisation tools write: they do not identify a patient, so the study replaces the patient.
 _NOBODY = {
     "anon", "anonymous", "anonymized", "anonymised", "anonymize", "deidentified", "unknown", "none", "null", "na", "nan",
     "removed", "masked", "hidden", "xxx", "xxxx", "patient", "subject", "test", "phantom", "noid", "noname",
@@ -25,11 +25,11 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
     """Exams: the frames of one patient and study that share a frame of reference.
 
     Args:
-        frames: as `dicom.read_header` gives them.
-        folder: the folder that was indexed; an exam's folder below it replaces a missing study identifier.
+        frames: from `dicom.read_header`.
+        folder: the indexed folder; an exam's folder below it replaces a missing study identifier.
 
     Returns:
-        Exams in the order of their folders, with stacks and notes; they have no hash yet and nothing is recognised in them.
+        Exams in the order of their folders, with stacks and notes, but without hashes and before recognition.
     """
     studies = defaultdict(lambda: defaultdict(list))
     for frame in frames:
@@ -58,7 +58,8 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
         torn = max(len(studies_of[_series_of(frame)]) for frame in members)
         if torn > 1:
             notes.append(
-                f"a series lies in {torn} studies by its headers, each an exam of its own: was it anonymised file by file?"
+                f"the headers assign one series to {torn} studies, each an exam of its own: was it anonymised file by "
+                "file?"
             )
         members, copies = _drop_copies(members)
         if copies:
@@ -76,7 +77,7 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
 
 
 def _series_of(frame: Frame) -> tuple[str, str, str] | None:
-    """What images of one study alone have in common; None where the header does not say."""
+    """Values that only images of one study share; None if the header has none."""
     named = (frame.patient, frame.frame_of_reference, frame.series)
     return named if frame.frame_of_reference and frame.series else None
 
@@ -91,10 +92,11 @@ def _studies_of_series(exams: dict[tuple[str, str, str], list[Frame]]) -> dict[t
 
 
 def _patients_of(study: str, patients: dict[str, list[Frame]]) -> dict[str, list[Frame]]:
-    """A study's frames by what tells its patients apart in an exam's key: nothing where its identifier is one patient's.
+    """The part of an exam's key that separates a study's patients: empty if the study's identifier belongs to one
+    patient.
 
-    A study's identifier belongs to one patient, and frames of it without a PatientID are that patient's; where it is given
-    to several all the same, and where only a folder stands for the study, PatientID decides.
+    A study's identifier belongs to one patient, and its frames without a PatientID are that patient's. If several
+    patients share it anyway, or if only a folder identifies the study, PatientID decides.
     """
     named = [patient for patient in patients if patient]
     if study.startswith("study:") and len(named) < 2:
@@ -109,8 +111,8 @@ def _patient_key(patient: str, study: str) -> str:
 
 
 def _exam_folder(path: str, folder: Path) -> str:
-    """The folder of an exam whose files do not say which study they are of: the file's own, or the one above where that
-    is named like a series (``study/sax_5``, ``Se3``)."""
+    """The folder of an exam whose files do not identify their study: the file's own, or its parent if the folder is
+    named like a series (``study/sax_5``, ``Se3``)."""
     own = Path(path).parent
     relative = own.relative_to(folder) if own.is_relative_to(folder) else own
     if re.match(r"(sax|lax|rvot|[234]ch|se|ser|series)[_ -]?\d+", own.name.lower()) and relative.parts:
@@ -119,7 +121,7 @@ def _exam_folder(path: str, folder: Path) -> str:
 
 
 def common_folder(frames: Sequence[Frame]) -> Path:
-    """The folder that holds all frames' files."""
+    """The folder that contains all frames' files."""
     folders = {frame.folder for frame in frames}
     parts = [Path(folder).parts for folder in folders]
     shared = []
@@ -131,7 +133,7 @@ def common_folder(frames: Sequence[Frame]) -> Path:
 
 
 def _drop_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
-    """The same image stored twice counts once."""
+    """Copies of the same image count once."""
     seen, kept = set(), []
     for frame in frames:
         geometry = tuple(np.round(np.ravel(frame.affine), 3))

@@ -1,4 +1,4 @@
-"""Hashes that stand for exams and patients outside the datalist."""
+"""Hashes that represent exams and patients outside the datalist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from planewise.errors import InputError
 
 
 def salt_file() -> Path:
-    """Where this user's salt is kept: ``$PLANEWISE_SALT_FILE``, or ``planewise/salt`` in the folder for settings, which is
+    """The file of this user's salt: ``$PLANEWISE_SALT_FILE``, or ``planewise/salt`` in the settings folder, which is
     ``$XDG_CONFIG_HOME`` or ``~/.config``, and ``~/Library/Application Support`` on macOS."""
     named = os.environ.get("PLANEWISE_SALT_FILE")
     if named:
@@ -20,16 +20,16 @@ def salt_file() -> Path:
     if sys.platform == "darwin":
         settings = "~/Library/Application Support"
     else:
-        # a variable that is set to nothing is as good as unset
+        # an empty variable counts as unset
         settings = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(settings).expanduser() / "planewise" / "salt"
 
 
 def load_salt() -> bytes:
-    """The user's salt; made at random the first time.
+    """The user's salt; created at random the first time.
 
-    Exams keep their hash as long as the file stays; without it, trying identifiers does not
-    lead from a hash back to one.
+    Exams keep their hash as long as the file exists; without the file, nobody can find the identifier of a hash by
+    trying identifiers.
 
     Raises:
         InputError: the file cannot be read or made.
@@ -42,7 +42,7 @@ def load_salt() -> bytes:
             own.touch(mode=0o600)
             own.write_text(secrets.token_hex(32) + "\n")
             try:
-                os.link(own, path)  # whoever comes first makes the salt; a second process reads that one
+                os.link(own, path)  # the first process makes the salt; a second process reads it
             except FileExistsError:
                 pass
             except OSError:  # a file system without links
@@ -60,5 +60,5 @@ def load_salt() -> bytes:
 
 
 def hashed(identifier: str, salt: bytes) -> str:
-    """Ten hexadecimal digits that stand for an identifier."""
+    """Ten hexadecimal digits that represent an identifier."""
     return hashlib.sha256(salt + identifier.encode(errors="backslashreplace")).hexdigest()[:10]

@@ -1,4 +1,4 @@
-"""A folder of exams to a datalist: what `planewise index` does, without the printing."""
+"""From a folder of exams to a datalist: the work of `planewise index`, without the printing."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ VERSION = 1
 
 @dataclass
 class IndexResult:
-    """What `index_folder` found."""
+    """The result of `index_folder`."""
 
     datalist: dict
-    """As tools/docs/datalist.md says, with absolute paths; `write_datalist` makes them relative."""
+    """In the form of tools/docs/datalist.md, with absolute paths; `write_datalist` makes them relative."""
     skipped: dict[str, tuple[int, str]]
-    """Reason to how many files were left out for it, and the path of one of them."""
+    """Reason to the number of files left out for it, and the path of one of them."""
     warnings: list[str] = field(default_factory=list)
-    """What a person should know before training, in words."""
+    """Warnings that a person should read before training, in words."""
     unmatched: list[tuple[str, str]] = field(default_factory=list)
-    """Labels and names that belong to no exam, or say two things of one: name and reason."""
+    """Labels and names that match no exam, or contradict each other: name and reason."""
     division: str = ""
-    """What decided on the sections, in words."""
+    """The rule for the sections, in words."""
     folders: dict[str, Path] = field(default_factory=dict)
-    """Hash of each DICOM exam to its folder; private, as the datalist is."""
+    """Hash of each DICOM exam to its folder; private, like the datalist."""
     files: int = 0
     seconds: float = 0.0
     """Reading headers."""
@@ -98,26 +98,28 @@ def index_folder(
 
     Args:
         folder: any tree of files.
-        anatomy: whose views to look for: a name in `anatomies.ANATOMIES`, ``"cardiac"`` or ``"knee"``; ``"any"`` takes every
+        anatomy: views to look for: a name in `anatomies.ANATOMIES`, ``"cardiac"`` or ``"knee"``; ``"any"`` takes every
             stack, of any organ, as an exam of its own, ``"volume"`` whole volumes (`planewise.exams.cases`), and
             ``"photograph"`` photographs (`planewise.exams.photographs`).
-        view: what of a heart is learned from: ``"sax"``, the default, or ``"4ch"``.
+        view: part of a heart to learn from: ``"sax"``, the default, or ``"4ch"``.
         contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
-        channels: how the NIfTI files of one case end, ``"t1,t1ce,t2,flair"``, for whole volumes; None for BraTS' where they
-            are found, else one file a case.
+        channels: file-name endings of one case's channels, ``"t1,t1ce,t2,flair"``, for whole volumes; None for BraTS'
+            if found, otherwise one file per case.
         seed: seed of the split.
-        split: shares of training, validation and test for the hash, which it asks for; default 0.8 0.1 0.1, and for exams
-            with groups of disease (ACDC) or labels (MRNet) 0.64 0.16 0.2 stratified by group or labels.
-        stratify: the class, say a column of ``classes``, of which the hash gives every section alike; None for the data set's
-            own groups.
-        division: ``"auto"`` for the folders of DSBCC and ACDC if they divide the data (`planewise.exams.division`), otherwise
-            a hash of the patient; ``"hash"`` or ``"folders"`` for one of them.
-        sections: CSV or YAML that gives exams or folders their section; the hash divides exams that it does not name.
-        all_views: leave out exams with a stack that lack the plane of a target view, so that all pretexts see one cohort.
-        views: YAML that overrules the recognition: exam (hash or folder) to {view: file, folder, stack name or none}.
+        split: shares of training, validation and test, which select the hash; default 0.8 0.1 0.1, and for exams with
+            disease groups (ACDC) or labels (MRNet) 0.64 0.16 0.2, stratified by group or labels.
+        stratify: the class, such as a column of ``classes``, by which the hash stratifies the sections; None for the
+            data set's own groups.
+        division: ``"auto"`` for the folders of DSBCC and ACDC if they define sections (`planewise.exams.division`),
+            otherwise a hash of the patient; ``"hash"`` or ``"folders"`` for one of them.
+        sections: CSV or YAML that assigns exams or folders to sections; exams that it does not name are assigned by the
+            hash.
+        all_views: leave out exams with a stack that lack the plane of a target view, so that all pretexts see the same
+            cohort.
+        views: YAML that overrides the recognition: exam (hash or folder) to {view: file, folder, stack name or none}.
         labels_dir: folder of NIfTI masks for the exams.
         classes: CSV of classes, one row per exam.
-        label_map: YAML that renames the values of masks.
+        label_map: YAML that renames mask values.
         workers: processes that read headers.
         progress: called with (files done, files in all).
 
@@ -127,16 +129,16 @@ def index_folder(
     sought = choose_anatomy(anatomy, contrast)
     learned = seen_from(sought, view)
     if channels is not None and (sought.photographs or not sought.whole):
-        raise InputError("--channels are of whole volumes; add --anatomy volume, or leave them out")
+        raise InputError("--channels are for whole volumes; add --anatomy volume, or leave them out")
     wanted = check_channels(channels) if channels is not None else ()
     fractions = None if split is None else check_fractions(split)
     if division not in DIVISIONS:
-        raise InputError(f"division {division!r} is not known; there are: {', '.join(DIVISIONS)}")
+        raise InputError(f"division {division!r} is not known; choose one of {', '.join(DIVISIONS)}")
     if division == "folders" and (fractions or sections):
-        raise InputError("--division folders goes with neither --split nor --sections; leave one of them out")
+        raise InputError("--division folders cannot be combined with --split or --sections; leave one of them out")
     listed = {} if sections is None else read_sections(Path(sections))
     overrules = {} if views is None else read_overrules(Path(views), sought)
-    # photographs have rules of their own for tables
+    # photographs have their own rules for tables
     named_tables = [read_grade_table(Path(classes))] if classes is not None and sought.photographs else []
     own_rows = classes is not None and not sought.photographs
     class_rows, wrong_rows = labels.read_classes(Path(classes)) if own_rows else ({}, [])
@@ -243,18 +245,18 @@ def _order(item: dict) -> tuple:
 
 
 def _by_view(volumes: Sequence[Volume], view: str, scan: Scan) -> tuple[list[Volume], list[Volume], list[Exam]]:
-    """NIfTI volumes of hearts by what their data set's names say they show.
+    """NIfTI volumes of hearts, sorted by the view in their data set's names.
 
     Returns:
-        The volumes that are used; those among them that stay whole, since nothing says which view they show or how they lie;
-        and the exams of the others.
+        The volumes that are used; those among them that stay whole, because their view or orientation is unknown; and
+        the exams of the others.
     """
     named = [volume for volume in volumes if volume.view and volume.oriented]
     whole = [volume for volume in volumes if not volume.view]
     for volume in volumes:
         if not volume.view or volume.oriented:
             continue
-        reason = "without orientation (its sform and qform codes are 0): nothing says where its planes lie"
+        reason = "without orientation (its sform and qform codes are 0): the positions of its planes are unknown"
         if volume.view == view and volume.label is not None:
             reason += "; it is kept with its labels"
             whole.append(volume)
@@ -263,7 +265,7 @@ def _by_view(volumes: Sequence[Volume], view: str, scan: Scan) -> tuple[list[Vol
 
 
 def _of_no_view(volumes: Sequence[Volume], scan: Scan) -> list[Volume]:
-    """The volumes without those that are views of hearts."""
+    """The volumes that are not views of hearts."""
     for volume in volumes:
         if volume.view:
             scan.skipped.setdefault("NIfTI view of a heart: --anatomy cardiac reads it", []).append(str(volume.image))
@@ -271,7 +273,7 @@ def _of_no_view(volumes: Sequence[Volume], scan: Scan) -> list[Volume]:
 
 
 def _take_named(exams: Sequence[Exam], volumes: Sequence[Volume], sought: Anatomy, view: str) -> None:
-    """Where geometry does not find the view to learn from, images with labels have it by their data set's names alone."""
+    """If geometry does not find the view to learn from, labelled images get it from their data set's names."""
     labelled = {str(volume.image) for volume in volumes if volume.view == view and volume.label is not None}
     for exam in exams if labelled else ():
         found = exam.found
@@ -282,7 +284,7 @@ def _take_named(exams: Sequence[Exam], volumes: Sequence[Volume], sought: Anatom
                 continue
             other = next((found.views[name].view for name in found.views if found.views[name].stack == index), None)
             if other is not None:
-                exam.notes.append(f"images named {view} lie like a {other} view: not used")
+                exam.notes.append(f"images named {view} have the geometry of a {other} view: not used")
             elif view == sought.stack:
                 found.stack, found.axis, found.confidence = index, sought.axis(stack), 1.0
                 exam.notes.append(f"the {view} stack is known by its name alone")
@@ -324,18 +326,18 @@ def _read_cases(scan: Scan, masks: Sequence[Path], channels: Sequence[str]) -> t
 
 
 def _refuse_channels_of_series(exams: Sequence[Exam], channels: Sequence[str], named: bool, scan: Scan) -> None:
-    """Raises `InputError` where cases of named channels and DICOM series would stand in one datalist."""
+    """Raises `InputError` if one datalist would mix cases of named channels and DICOM series."""
     series = sum(suits(stack) for exam in exams for stack in exam.stacks)
     if channels and series:
         raise InputError(
-            f"{scan.folder} holds DICOM series ({series}), each a case of one channel, and {', '.join(channels)} are NIfTI "
-            "files' channels; convert the series to NIfTI (dcm2niix), a file for each channel and all on one grid, or "
-            f"{'leave --channels out' if named else 'index each folder alone'}"
+            f"{scan.folder} holds DICOM series ({series}), each a case of one channel, while {', '.join(channels)}"
+            " are channels of NIfTI files; convert the series to NIfTI (dcm2niix), a file for each channel and "
+            f"all on one grid, or {'leave --channels out' if named else 'index each folder alone'}"
         )
 
 
 def _read_photographs(scan: Scan, tables: Sequence[Path], result: IndexResult) -> list[Volume]:
-    """The photographs of a folder; what is left out goes to ``scan.skipped``, rows without one to ``result``."""
+    """The photographs of a folder; those left out go to ``scan.skipped``, rows without a photograph to ``result``."""
     photographs, problems, wrong_rows = read_photographs(scan.photographs, tables or scan.tables, scan.folder)
     for reason, paths in problems.items():
         scan.skipped.setdefault(reason, []).extend(paths)
@@ -346,7 +348,7 @@ def _read_photographs(scan: Scan, tables: Sequence[Path], result: IndexResult) -
 def _train_on_unlabelled(
     divided: Division, places: Sequence[Exam | Volume], items: Sequence[dict], anatomy: Anatomy
 ) -> None:
-    """Where some patients have masks or grades, put those without into training: validation and test need them."""
+    """If some patients have masks or grades, put the others into training, because validation and test need labels."""
     key, what, left_out_by = ("grade", "grade", "grading") if anatomy.photographs else ("label", "mask", "segmentation")
     masked = {item["patient"] for item in items if key in item}
     rest = {place.patient_key for place in places if place.patient not in masked}
@@ -359,7 +361,7 @@ def _train_on_unlabelled(
 
 
 def _entries(exams: Sequence[Exam], volumes: Sequence[Volume], anatomy: Anatomy) -> tuple[dict[str, dict], list[dict]]:
-    """What the datalist says of each exam, by its hash, and all items."""
+    """The datalist's entries for each exam, by its hash, and all items."""
     entries, items = {}, []
     for exam in exams:
         entries[exam.name], exam_items = _exam_entry(exam, anatomy)
@@ -414,17 +416,17 @@ def _without_orientation(volumes: Sequence[Volume]) -> dict[str, list[str]]:
 
 
 def _add_volumes_own(items: list[dict], volumes: Sequence[Volume]) -> None:
-    """The masks and classes of volumes for the items that were cut from them."""
+    """The masks and classes of volumes, for the items cut from them."""
     by_image = {(str(volume.image), volume.time): volume for volume in volumes}
     for item in items:
-        # only items of one file have an affine
+        # only items of a single file have an affine
         volume = by_image.get((item["image"], item.get("time"))) if "affine" in item else None
         if volume is not None:
             item |= _label_of(volume) | volume.classes
 
 
 def _label_of(volume: Volume) -> dict:
-    """A volume's mask, and what the values in it are called, as keys of an item."""
+    """A volume's mask, and the names of its values, as keys of an item."""
     if volume.label is None:
         return {}
     renamed = {} if volume.label_map is None else {"label_map": {str(k): v for k, v in volume.label_map.items()}}
@@ -443,25 +445,26 @@ def _volume_item(volume: Volume) -> dict:
 
 
 def _warn_of_patients(result: IndexResult, volumes: Sequence[Volume]) -> None:
-    """Neither NIfTI nor a photograph names its patient: which files were taken for patients of their own."""
+    """NIfTI files and photographs do not name their patient: note which files were counted as separate patients."""
     eyes = {volume.patient_key for volume in volumes if volume.key.startswith("photograph:")}
     if 1 < len(eyes) == len(volumes):
         result.warnings.append(
-            f"{len(eyes)} photographs are taken for as many patients; where several are one patient's, say so in a column "
-            "`patient` of the table, or name the two eyes 10_left and 10_right"
+            f"{len(eyes)} photographs are counted as separate patients; if several belong to one patient, say so "
+            "in a column `patient` of the table, or name the two eyes 10_left and 10_right"
         )
     alone = {
         volume.patient_key for volume in volumes if volume.key.startswith("nifti:") and volume.patient_key == volume.key
     }
     if len(alone) > 1:
         result.warnings.append(
-            f"{len(alone)} NIfTI cases are taken for as many patients; where several are one patient's, begin their names "
-            "with their folder's (p1/p1_t1.nii.gz) or BIDS' sub-p1_, or give the folder a section with --sections"
+            f"{len(alone)} NIfTI cases are counted as separate patients; if several belong to one patient, begin "
+            "their names with their folder's (p1/p1_t1.nii.gz) or BIDS' sub-p1_, or give the folder a section "
+            "with --sections"
         )
 
 
 def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequence[dict]) -> None:
-    """Masks of ``--labels`` take the place of the exams' own; where a folder lacks some, both kinds stand side by side."""
+    """Masks of ``--labels`` replace the exams' own; if the folder lacks some, both kinds are used together."""
     given = {str(path) for path in masks}
     exams: dict[bool, set[str]] = {True: set(), False: set()}
     for item in items:
@@ -469,26 +472,26 @@ def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequ
             exams[item["label"] in given].add(item["exam"])
     if exams[True] and exams[False]:
         result.warnings.append(
-            f"masks of two origins: {count_of(len(exams[False]), 'exam')} with masks of their own where --labels has none, "
-            f"beside {count_of(len(exams[True]), 'exam')} with masks of --labels; to use one kind, predict the missing ones "
-            "(`planewise segment DATALIST`), or take the others away"
+            f"masks of two origins: {count_of(len(exams[False]), 'exam')} with masks of their own where --labels "
+            f"has none, and {count_of(len(exams[True]), 'exam')} with masks of --labels; to use one kind, predict "
+            "the missing ones (`planewise segment DATALIST`), or remove the others"
         )
 
 
 def _warn_of_predicted(result: IndexResult, items: Sequence[dict]) -> None:
-    """Masks that lie as a bundle's inference writes them, ``NAME/NAME_mask.nii.gz``, may be nobody's drawing."""
+    """Masks named as a bundle's inference names them, ``NAME/NAME_mask.nii.gz``, may not be manual."""
     files = {item["label"]: item["exam"] for item in items if "label" in item}
     exams = {exam for file, exam in files.items() if stem(Path(file)) == f"{Path(file).parent.name}_mask"}
     if exams:
         result.warnings.append(
-            f"masks of {count_of(len(exams), 'exam')} lie as inference writes them (NAME/NAME_mask.nii.gz): unless a person "
-            "has corrected them, they are predicted, and scores against them say how alike two networks are; `planewise "
-            "segment` writes datalists that say so"
+            f"masks of {count_of(len(exams), 'exam')} are named as inference names them (NAME/NAME_mask.nii.gz): "
+            "unless a person has corrected them, they are predicted, and scores against them only show how "
+            "similar two networks are; `planewise segment` writes datalists that say so"
         )
 
 
 def _leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anatomy: Anatomy) -> set[str]:
-    """Exams with items of a stack that lack the plane of a target view; their entries say so."""
+    """Exams with items of a stack that lack the plane of a target view; their entries record it."""
     lacking = set()
     for item in items:
         missing = [view for view in anatomy.targets if view not in item.get("planes", anatomy.targets)]
@@ -515,8 +518,8 @@ def _warn(
     if "training" in empty:
         where = " and ".join(section for section in SECTIONS if datalist[section])
         result.warnings.append(
-            f"training is empty: {count_of(patients, 'patient')} went to {where}. "
-            "--split 1 0 0 puts everyone into training; another --seed draws again"
+            f"training is empty: {count_of(patients, 'patient')} went to {where}. --split 1 0 0 puts everyone into"
+            " training; another --seed draws again"
         )
     elif empty and not divided.rule.startswith("by a hash"):
         result.warnings.append(f"{' and '.join(empty)} {'are' if len(empty) > 1 else 'is'} empty ({divided.rule})")
@@ -534,5 +537,5 @@ def _warn(
         if lacking:
             result.warnings.append(
                 f"{count_of(lacking, 'exam')} of {len(with_stack)} with a {main_view} stack "
-                f"{'has' if lacking == 1 else 'have'} no {view} plane: good for {other}, not for that view's lines"
+                f"{'has' if lacking == 1 else 'have'} no {view} plane: usable for {other}, but not for that view's lines"
             )

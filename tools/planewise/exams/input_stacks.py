@@ -1,4 +1,4 @@
-"""Files to the stacks that a network is run on."""
+"""From files to the stacks that a network runs on."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class InputStack:
     exam: str
     """hash"""
     stack: str
-    """the view that was looked for, or ``"unknown"``"""
+    """the requested view, or ``"unknown"``"""
     phase: float
     """as a fraction of the cycle"""
     slices: list[dict]
     """from base to apex or from right to left, as items of a datalist: ``image``, ``frame`` (multi-frame files only),
-    ``affine``, ``phase`` and, where the ends can be told apart, ``location``"""
+    ``affine``, ``phase`` and, if the ends can be told apart, ``location``"""
     planes: dict[str, dict[str, list[float]]]
     """view to ``origin`` and unit ``normal``, RAS+, mm"""
     confidence: float
-    """that it is the stack that was looked for, in [0, 1]"""
+    """probability that it is the requested stack, in [0, 1]"""
     flag: str | None
     """why it is not that stack, in words; None if it is"""
 
@@ -48,27 +48,27 @@ def find_stacks(
 ) -> list[InputStack]:
     """The stacks to run a network on, from a DICOM file or a folder of them.
 
-    Where an exam has no stack that is recognised (no cine, not a heart, another contrast), the likeliest one is returned with
-    a flag that says so: a network can then say that it sees nothing.
+    If no stack of an exam is recognised (no cine, not a heart, another contrast), the most likely one is returned with
+    a flag: a network can then report that it recognises nothing.
 
     Args:
         path: folder or file.
-        view: ``"sax"`` or ``"4ch"`` (of hearts) or ``"sagittal"`` (of knees); ``"stack"`` of any organ; or ``"volume"``, of
-            which every stack that suits is an exam of its own, as in a datalist.
+        view: ``"sax"`` or ``"4ch"`` (hearts) or ``"sagittal"`` (knees); ``"stack"`` for any organ; or ``"volume"``,
+            which makes an exam of every suitable stack, as in a datalist.
         phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
         workers: processes that read headers.
-        contrast: contrast of sagittal stacks, as for `index_folder`.
+        contrast: contrast of sagittal stacks, see `index_folder`.
 
     Returns:
-        One per exam and phase; of whole volumes, those of most slices first.
+        One per exam and phase; for whole volumes, stacks with most slices first.
 
     Raises:
         InputError: there is no image in it, or the options are unknown.
     """
     sought = anatomy_of_stack(view)
     if sought is None or phases not in ("ed", "all"):
-        known = " and ".join(repr(anatomy.stack) for anatomy in (*ANATOMIES.values(), HEART_4CH))
-        raise InputError(f"view is {view!r} and phases {phases!r}; there are views {known} with phases 'ed' or 'all'")
+        known = ", ".join(repr(anatomy.stack) for anatomy in (*ANATOMIES.values(), HEART_4CH))
+        raise InputError(f"view is {view!r} and phases {phases!r}; views are {known}, and phases 'ed' and 'all'")
     anatomy = seen_from(choose_anatomy(sought.name, contrast), view)
     path = Path(path).expanduser().resolve()
     folder = path.parent if path.is_file() else path
@@ -94,7 +94,7 @@ def find_stacks(
 
 
 def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[InputStack]:
-    """An exam's stack to run a network on, once per phase, as `find_stacks` says."""
+    """An exam's stack to run a network on, once per phase (see `find_stacks`)."""
     stacks = prepare(exam.stacks, anatomy)
     found = anatomy.recognise(stacks)
     if anatomy.seen_from is not None:
@@ -123,7 +123,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
 
 
 def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[dict]]]:
-    """Each phase and its slices, as `InputStack` holds them; slices with fewer phases give the nearest of theirs."""
+    """Each phase and its slices, in the form of `InputStack`; slices with fewer phases give their nearest phase."""
     by_slice = defaultdict(list)
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)

@@ -1,28 +1,27 @@
-"""Which stack of a knee exam is the sagittal one to learn from, and which planes are its axial and coronal: geometry first.
+"""Recognise the sagittal stack of a knee exam and its axial and coronal planes: geometry first.
 
-The rule
---------
-A stack is sagittal, coronal or axial after the body axis (left-right, anterior-posterior, superior-inferior) that its normal
-lies nearest to, in patient space: which knee it is, which way the patient lay, and how the knee was turned do not matter.
-Where two axes are almost as near as each other (`PLANE_MARGIN`), the series' name decides between them; a name that
-does not say it leaves the stack undecided.
+The rule -------- A stack is sagittal, coronal or axial after the body axis (left-right, anterior-posterior,
+superior-inferior) that its normal
+is nearest to, in patient space: side, patient position and rotation of the knee do not matter. If two axes are almost
+equally near (`PLANE_MARGIN`), the series' name decides; if the name gives no plane, the stack stays undecided.
 
-Of the sagittal stacks with `MIN_SLICES` slices or more the T2-weighted fat-suppressed one is learned from (Zhang 2024,
-section 5.1.2), as told by `knee_contrast`: the likeliest, then the one with most slices, then the last acquired. Stacks
-whose header says another contrast are left out unless any contrast will do; if the contrast is unknown, or
-where a localizer is the exam's only sagittal stack, that stack is used with low confidence and a note, unless its
-confidence is below `MIN_CONFIDENCE`. If the exam also has a proper sagittal stack, a localizer is never used.
+The bundles learn from the T2-weighted fat-suppressed stack (Zhang 2024, section 5.1.2) among the sagittal stacks with
+`MIN_SLICES` slices or more, as recognised by `knee_contrast`: the most likely, then the one with most slices, then the
+last acquired. Stacks whose header indicates another contrast are left out unless any contrast is accepted. If the
+contrast is unknown, or if a localizer is the exam's only sagittal stack, that stack is used with low confidence and a
+note, unless its confidence is below `MIN_CONFIDENCE`. If the exam also has a proper sagittal stack, a localizer is
+never used.
 
-The axial and the coronal plane are each that of the central slice (the one nearest to the middle of the positions) of one
-stack. Preferred is a stack other than a localizer, then one that covers the middle of the sagittal stack,
-then the one with most slices, then the last acquired. Contrast does not matter for a plane.
+The axial plane and the coronal plane are each the central slice (the one nearest to the middle of the positions) of one
+stack. Stacks that are not localizers come first, then those that cover the middle of the sagittal stack, then the one
+with most slices, then the last acquired. Contrast does not matter for a plane.
 
 Limits
 ------
-- Pixels are not looked at: whatever was scanned along three planes is a knee.
-- A knee that is bent or rolled by more than about 40 degrees changes the name of its planes.
-- Names that lie about a plane are outvoted by the normal and reported; those that lie about the contrast are outvoted only by
-  echo and repetition times.
+- Pixels are ignored: anything scanned along three planes counts as a knee.
+- If a knee is bent or rolled by more than about 40 degrees, its planes get other names.
+- Wrong names of planes are overruled by the normal and reported; wrong names of contrasts are overruled only by echo
+  and repetition times.
 """
 
 from __future__ import annotations
@@ -37,13 +36,14 @@ from planewise.exams.stack import Stack
 from planewise.exams.words import count_of
 from planewise.geometry import PARALLEL_ANGLE
 
-#: Fewest slices of a sagittal stack to learn from. Table 1 of the paper has 15 and more; three-plane localizers have 3 to 7.
+#: Minimum number of slices of a sagittal stack to learn from. Table 1 of the paper has 15 and more; three-plane
+#: localizers have 3 to 7.
 MIN_SLICES = 5
-#: A stack has a right and a left end if its normal lies this near to the right-left axis (cosine; 72 degrees).
+#: A stack has a right and a left end if its normal is this near to the right-left axis (cosine; 72 degrees).
 MIN_RIGHT_LEFT_COSINE = 0.3
-#: A localizer's confidence is at most this.
+#: Upper limit of a localizer's confidence.
 LOCALIZER_CONFIDENCE = 0.2
-#: A stack that is less likely than this to be the one that is looked for is not learned from.
+#: Minimum probability of a stack to learn from.
 MIN_CONFIDENCE = 0.05
 
 
@@ -51,13 +51,13 @@ def recognise(stacks: list[Stack], chosen: int | None = None, contrast: str = "t
     """The sagittal stack of an exam and the planes of its axial and coronal stacks.
 
     Args:
-        stacks: stacks of one exam, as `stacks.build_stacks` gives them, one image per slice.
-        chosen: index of the sagittal stack, if a person has said which it is.
+        stacks: stacks of one exam, from `stacks.build_stacks`, with one image per slice.
+        chosen: index of the sagittal stack, if a person has chosen it.
         contrast: ``"t2fs"``, or ``"any"`` to take a sagittal stack whatever its contrast.
 
     Returns:
-        The sagittal stack, its axis from the patient's right to the left, and the planes of `VIEWS` that there are;
-        remarks say a sagittal stack's contrast, or that a stack is a localizer.
+        The sagittal stack, its axis from the patient's right to the left, and the planes of those `VIEWS` that exist;
+        remarks give a sagittal stack's contrast, or say that a stack is a localizer.
     """
     planes = [plane_of_stack(stack) for stack in stacks]
     contrasts = {index: contrast_of(stacks[index]) for index, plane in enumerate(planes) if plane.view == STACK}
@@ -82,7 +82,9 @@ def _remarks(stacks: list[Stack], contrasts: dict[int, Contrast]) -> dict[int, s
 
 
 def right_to_left(stack: Stack) -> np.ndarray | None:
-    """Unit vector along a stack's normal from the patient's right to the left, RAS+; None if the normal runs otherwise."""
+    """Unit vector along a stack's normal from the patient's right to the left, RAS+; None if the normal has another
+    direction.
+    """
     across = stack.normal[0]
     return None if abs(across) < MIN_RIGHT_LEFT_COSINE else -np.sign(across) * stack.normal
 
@@ -90,7 +92,7 @@ def right_to_left(stack: Stack) -> np.ndarray | None:
 def _choose_sagittal(
     result: Recognition, stacks: list[Stack], contrasts: dict[int, Contrast], any_contrast: bool
 ) -> None:
-    """``stack``, ``candidate`` and ``confidence`` of the result; why, and why not the others, goes to ``left_out``."""
+    """``stack``, ``candidate`` and ``confidence`` of the result; the reasons for and against stacks go to ``left_out``."""
     notes = result.left_out
     if not contrasts:
         notes.append("no sagittal stack")
@@ -108,7 +110,7 @@ def _choose_sagittal(
     if not fitting:
         result.candidate = order[0]
         notes.append(
-            f"no T2w FS sagittal stack: the likeliest is {contrasts[order[0]].found}; --contrast any takes it all the same"
+            f"no T2w FS sagittal stack: the most likely is {contrasts[order[0]].found}; --contrast any takes it anyway"
         )
         return
     best = fitting[0]
@@ -118,8 +120,9 @@ def _choose_sagittal(
     if confidence < MIN_CONFIDENCE:
         what = "a localizer, " if not proper else ""
         notes.append(
-            f"no sagittal stack that is sure enough: the likeliest is {what}{contrasts[best].found or 'of unknown contrast'} "
-            f"({confidence:.3f}, {MIN_CONFIDENCE:g} is wanted); --contrast any takes it all the same"
+            f"no sagittal stack with enough confidence: the most likely is {what}"
+            f"{contrasts[best].found or 'of unknown contrast'} ({confidence:.3f}, at least {MIN_CONFIDENCE:g} is needed); "
+            "--contrast any takes it anyway"
         )
         result.confidence = confidence
         return
@@ -128,13 +131,13 @@ def _choose_sagittal(
         notes.append("the only sagittal stack is a localizer: it is used, whatever its contrast")
         confidence = min(confidence, LOCALIZER_CONFIDENCE)
     elif not contrasts[best].found:
-        notes.append("nothing tells the contrast of the sagittal stack: it is taken for T2w FS")
+        notes.append("the contrast of the sagittal stack is unknown: it is taken for T2w FS")
     result.stack = best
     result.confidence = confidence
 
 
 def _preference(stack: Stack, contrast: Contrast) -> tuple:
-    # one digit: a name with one word more does not make a better stack
+    # rounded to one digit: one more word in a name does not make a better stack
     return round(contrast.confidence, 1), len(stack.slices), _acquired(stack)
 
 
@@ -154,7 +157,9 @@ def _tell_the_choice(stacks, contrasts, fitting: list[int], order: list[int], no
 
 
 def _slices_apart(stacks: list[Stack], planes: list[LyingPlane], used: int) -> list[str]:
-    """Sagittal stacks of too few slices to be an acquisition of their own, as a slice that another scanner setting made."""
+    """Sagittal stacks with too few slices to be an acquisition of their own, such as a slice made by another scanner
+    setting.
+    """
     few = [
         stack
         for index, stack in enumerate(stacks)
@@ -167,7 +172,7 @@ def _slices_apart(stacks: list[Stack], planes: list[LyingPlane], used: int) -> l
 
 
 def _choose_view(result: Recognition, stacks: list[Stack], planes: list[LyingPlane], view: str) -> None:
-    """The central slice of the stack that stands for a view, into ``result.views``."""
+    """Write the central slice of the stack that represents a view into ``result.views``."""
     main = result.stack
     pool = [index for index, plane in enumerate(planes) if plane.view == view and index != main]
     if main is not None:
@@ -203,7 +208,7 @@ def _view_preference(stack: Stack, middle: np.ndarray | None) -> tuple:
 
 
 def _beyond(stack: Stack, point: np.ndarray) -> float:
-    """How far (mm) a point lies outside the slab that a stack covers, along its normal."""
+    """Distance (mm) of a point from the slab that a stack covers, along its normal."""
     positions = [entry.position for entry in stack.slices]
     half = (float(np.median(stack.gaps)) if len(positions) > 1 else stack.thickness or 0.0) / 2
     place = float(point @ stack.normal)
@@ -211,7 +216,7 @@ def _beyond(stack: Stack, point: np.ndarray) -> float:
 
 
 def central_slice(stack: Stack, point: np.ndarray | None = None) -> int:
-    """Rank of the slice nearest to the middle of the positions; of two that are as near, the one nearer to ``point``."""
+    """Rank of the slice nearest to the middle of the positions; of two equally near, the one nearer to ``point``."""
     positions = np.array([entry.position for entry in stack.slices])
     from_middle = np.abs(positions - (positions.min() + positions.max()) / 2)
     from_point = np.zeros(len(positions)) if point is None else np.abs(positions - float(point @ stack.normal))
@@ -221,7 +226,7 @@ def central_slice(stack: Stack, point: np.ndarray | None = None) -> int:
 
 
 def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: list[LyingPlane]) -> None:
-    """Stacks between two planes, names that lie, and localizers that are left alone."""
+    """Stacks between two planes, wrong names, and unused localizers."""
     for index, plane in enumerate(planes):
         if plane.view is None and index != result.stack:
             first, *others = plane.near
@@ -231,7 +236,8 @@ def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: li
                 FoundView(first, index, central_slice(stacks[index]), share, runners_up, plane.named)
             )
             result.left_out.append(
-                f"no view for a stack that is as near to {' as to '.join(plane.near)}: its name does not say which"
+                f"no view for a stack that is equally near to {' and to '.join(plane.near)}: its name does not say "
+                "which"
             )
     used = {result.stack, *(found.stack for found in result.views.values())}
     lying = {
@@ -239,7 +245,9 @@ def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: li
         for index, plane in enumerate(planes)
         if plane.named and plane.view and plane.named != plane.view and index in used
     }
-    result.left_out += [f"a stack named {named} lies {view}: its normal decides" for named, view in sorted(lying)]
+    result.left_out += [
+        f"a stack named {named} is {view} by its normal, which decides" for named, view in sorted(lying)
+    ]
     idle = sum(is_localizer(stack) for index, stack in enumerate(stacks) if index not in used)
     if idle and result.stack is not None:
         result.left_out.append(f"{count_of(idle, 'localizer stack')}: not used")

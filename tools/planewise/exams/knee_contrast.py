@@ -1,8 +1,8 @@
-"""Whether a series is T2-weighted and fat-suppressed: from its name, its echo and repetition time, its scan options.
+"""Whether a series is T2-weighted and fat-suppressed, from its name, echo and repetition times, and scan options.
 
-Each piece of evidence moves the odds by its weight (natural logarithm). Times outweigh names: a protocol that was changed
-keeps its name, a header keeps what was measured. Names and options are trusted alike on fat suppression. Nothing here says
-what the pixels look like.
+Each piece of evidence shifts the odds by its weight (natural logarithm). Times outweigh names: a modified protocol
+keeps its name, but the header has the acquired values. For fat suppression, names and options count equally. The pixels
+are not considered.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import numpy as np
 from planewise.exams.stack import Stack
 from planewise.exams.words import plain
 
-#: Contrasts that a user can ask for, the default first: T2-weighted with fat suppression, or whatever there is.
+#: Contrasts that a user can request, the default first: T2-weighted with fat suppression, or any contrast.
 CONTRASTS = ("t2fs", "any")
 
 #: Weights of a name for each weighting that it may claim, and of the times.
 _NAME_WEIGHTS = {"T2w": 2.0, "PDw": -2.0, "T1w": -2.5, "gradient echo": -2.5}
 _TIME_WEIGHTS = {"T2w": 3.0, "PDw": -3.5, "T1w": -3.5, "gradient echo": -3.5}
-#: Fat suppression: by name or scan options; against it by name, by options that list others, by a name that tells the
-#: weighting and is silent about fat.
+#: Fat suppression: by name or scan options; against it: by name, by options that list others, or by a name that gives
+#: the weighting and does not mention fat.
 _FS_NAME, _FS_OPTIONS, _NO_FS_NAME, _NO_FS_OPTIONS, _SILENT_NAME = 2.5, 2.5, -3.0, -1.5, -0.7
 
-#: Spin echoes: T2-weighted from this echo time on, proton-density- or T1-weighted below the other (ms). Knees' T2 with fat
-#: suppression has 45 to 85 ms, PD 10 to 40; what lies between says nothing.
+#: Spin echoes: T2-weighted from this echo time on, proton-density- or T1-weighted below the other (ms). Knee T2 with
+#: fat suppression has 45 to 85 ms, PD 10 to 40; values in between decide nothing.
 T2_ECHO_TIME, PD_ECHO_TIME = 45.0, 38.0
-#: Repetition times (ms): a long one for PD and T2, a short one for T1; below the last no spin echo is made.
+#: Repetition times (ms): long for PD and T2, short for T1; spin echoes do not occur below the last.
 LONG_REPETITION_TIME, SHORT_REPETITION_TIME, GRADIENT_REPETITION_TIME = 1500.0, 1100.0, 200.0
-#: A series whose header speaks against T2 weighting or fat suppression by more than this is another contrast.
+#: Evidence limit: beyond it, a header against T2 weighting or fat suppression means another contrast.
 REFUSED_ODDS = -1.0
 
 _WEIGHTINGS = {
@@ -47,12 +47,12 @@ _FAT_SUPPRESSION = (
 
 
 class Contrast(NamedTuple):
-    """What a series' header says of its contrast."""
+    """The evidence in a series' header about its contrast."""
 
     confidence: float
-    """that it is T2-weighted with fat suppression; 0.25 if unknown"""
+    """probability of T2 weighting with fat suppression; 0.25 if unknown"""
     refused: bool
-    """whether the header says that it is another"""
+    """whether the header indicates another contrast"""
     found: str
     """in words, without numbers and names; empty if unknown"""
 
@@ -82,7 +82,7 @@ def contrast_of(stack: Stack) -> Contrast:
 
 
 def timed_weighting(echo_time: float | None, repetition_time: float | None, sequence: str) -> str | None:
-    """The weighting that a sequence and its times (ms) make; None if they leave it open."""
+    """The weighting that follows from a sequence and its times (ms); None if they leave it open."""
     sequences = set(sequence.split("/")) - {""}
     if "GR" in sequences and not sequences & {"SE", "IR"}:
         return "gradient echo"
@@ -98,7 +98,7 @@ def timed_weighting(echo_time: float | None, repetition_time: float | None, sequ
 
 
 def _telling_name(stack: Stack) -> str:
-    """The series' description if it tells anything of the contrast, else its folder's name with it."""
+    """The series' description if it contains contrast information, otherwise together with its folder's name."""
     patterns = [*_WEIGHTINGS.values(), _NO_FAT_SUPPRESSION, _FAT_SUPPRESSION]
     tells = any(re.search(pattern, plain(stack.description)) for pattern in patterns)
     return stack.description if tells else stack.text
@@ -123,7 +123,7 @@ def _fat_evidence(name: str, option: bool | None, tells_weighting: bool) -> list
 
 
 def _in_words(weighting: list[_Evidence], fat: list[_Evidence]) -> str:
-    """``T2w FS by name and TE/TR``; pieces that disagree are told apart: ``T2w by name but PDw by TE/TR, FS by name``."""
+    """``T2w FS by name and TE/TR``; conflicting evidence is listed: ``T2w by name but PDw by TE/TR, FS by name``."""
     labels = [list(dict.fromkeys(piece.label for piece in evidence)) for evidence in (weighting, fat)]
     if [len(found) for found in labels] == [1, 1] and labels[1] == ["FS"]:
         return f"{labels[0][0]} FS by {_listed(piece.source for piece in [*weighting, *fat])}"

@@ -1,4 +1,4 @@
-"""Which of a knee's three planes a stack lies in. The rule: see `knee`."""
+"""Which of a knee's three planes a stack lies in. For the rule see `knee`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from planewise.exams.words import plain
 
 #: Body axis of each plane's normal, RAS+.
 AXES = {"sagittal": (1.0, 0.0, 0.0), "coronal": (0.0, 1.0, 0.0), "axial": (0.0, 0.0, 1.0)}
-#: The stack that is learned from, and the views whose planes are its targets.
+#: The stack to learn from, and the views whose planes are its targets.
 STACK, VIEWS = "sagittal", ("axial", "coronal")
-#: Two body axes are equally near a normal if its angles to them differ by less than this (degrees): a stack that is
-#: 5 degrees off the 45 between them, about what a technologist's planes vary by, could be called either.
+#: Two body axes are equally near a normal if its angles to them differ by less than this (degrees): a stack 5 degrees
+#: off the middle of 45 degrees, about the spread of a technologist's planes, could be either.
 PLANE_MARGIN = 10.0
-#: Confidence in a plane that is known from its name alone.
+#: Confidence in a plane known from its name alone.
 NAMED_CONFIDENCE = 0.75
 
 _PLANE_NAMES = {
@@ -31,11 +31,11 @@ class LyingPlane(NamedTuple):
     """Which plane a stack lies in."""
 
     view: str | None
-    """None if it is undecided"""
+    """None if undecided"""
     near: list[str]
-    """the planes that the normal leaves open, nearest first"""
+    """the possible planes by the normal, nearest first"""
     named: str | None
-    """what the name claims"""
+    """the plane claimed by the name"""
     confidence: float
 
 
@@ -51,7 +51,7 @@ def plane_of_stack(stack: Stack) -> LyingPlane:
     angles = {view: np.degrees(np.arccos(min(1.0, abs(normal @ axis)))) for view, axis in AXES.items()}
     nearest = min(angles.values())
     near = sorted((view for view in angles if angles[view] < nearest + PLANE_MARGIN), key=angles.__getitem__)
-    named = named_plane(stack.description) or named_plane(stack.text)  # folders are names, too, but second
+    named = named_plane(stack.description) or named_plane(stack.text)  # folder names count too, but second
     if len(near) == 1:
         return LyingPlane(near[0], near, named, 1.0)
     view = named if named in near else None

@@ -1,4 +1,4 @@
-"""People's own labels: masks as NIfTI, classes as CSV, and small YAML files that rename or overrule."""
+"""People's own labels: masks as NIfTI, classes as CSV, and small YAML files that rename or override."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from planewise.exams.words import is_text
 
 
 def read_label_map(path: Path) -> dict[str, int]:
-    """A YAML mapping of mask values, ``{1: 3, 2: 2, 3: 1}``, as a datalist holds it.
+    """A YAML mapping of mask values, ``{1: 3, 2: 2, 3: 1}``, in the datalist's form.
 
     Raises:
         InputError: it is not a mapping of whole numbers.
     """
     content = read_yaml(path, "a label map")
     if not all(isinstance(key, int) and isinstance(value, int) for key, value in content.items()):
-        raise InputError(f"{path}: a label map gives whole numbers for whole numbers, like `1: 3`")
+        raise InputError(f"{path}: a label map assigns whole numbers to whole numbers, like `1: 3`")
     return {str(key): value for key, value in content.items()}
 
 
@@ -54,12 +54,12 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
     Columns of numbers become numbers. Rows without a name (padding) are ignored.
 
     Returns:
-        Name to classes, and what was left out: (name, reason) for each value that is not finite in a column of numbers, and
-        for each class in which two rows of one name disagree.
+        Name to classes, and what was left out: (name, reason) for each non-finite value in a column of numbers, and for
+        each class in which two rows of one name disagree.
 
     Raises:
-        InputError: it cannot be read, has no classes, a column has no name, another's or that of an item's own key, or there
-            is no header row.
+        InputError: it cannot be read, has no classes, a column's name is missing, repeated or one of an item's own
+            keys, or there is no header row.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -75,13 +75,11 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
                 "that has a comma in it between quotes"
             )
     if len(rows) < 2 or len(rows[0]) < 2:
-        raise InputError(f"{path} wants a header row, then one row per exam: its name, then its classes")
+        raise InputError(f"{path} needs a header row, then one row per exam: its name, then its classes")
     names = [name.strip() for name in rows[0][1:]]
     taken = sorted(RESERVED & set(names))
     if taken:
-        raise InputError(
-            f"{path}: a class cannot be called {', '.join(taken)}; that is what an item calls its own data"
-        )
+        raise InputError(f"{path}: a class cannot be called {', '.join(taken)}, because items use that name themselves")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or "" in names:
         problem = f"two columns are called {', '.join(twice)}" if twice else "a column has no name"
@@ -97,7 +95,7 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
         for name, column in zip(names, values, strict=True):
             value = column[index]
             if isinstance(value, float) and not math.isfinite(value):
-                problems.append((exam, f"{name} is {value}, no finite number: left out"))
+                problems.append((exam, f"{name} is {value}, not a finite number: left out"))
             elif value != "":
                 entry[name] = value
         by_name[exam].append(entry)
@@ -110,7 +108,7 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
 
 
 def _agreed(rows: Sequence[dict[str, object]]) -> tuple[dict[str, object], list[str]]:
-    """Rows of one exam as one: what they agree on, and the classes in which they do not."""
+    """Merge the rows of one exam: the values that they share, and the classes in which they disagree."""
     merged: dict[str, object] = {}
     contradicted = set()
     for row in rows:
@@ -132,9 +130,9 @@ def _typed(column: list[str]) -> list[object]:
 
 
 def find_name(name: str, known: Sequence[set[str]]) -> list[int]:
-    """Which exams a name means: indices into the sets of names that each exam has.
+    """The exams that a name matches: indices into the sets of names that each exam has.
 
-    An exact match counts, otherwise one that differs by leading zeros only (``7`` for ``007``).
+    An exact match takes precedence over one that differs only in leading zeros (``7`` for ``007``).
     """
     exact = [index for index, names in enumerate(known) if name in names]
     if exact or not name.isdecimal():
@@ -163,7 +161,7 @@ def mask_files(folder: Path) -> list[Path]:
 
 
 def mask_name(path: Path) -> tuple[str, str | None]:
-    """The case that a mask's name says, and the phase: ``1234_frame08_gt.nii.gz`` is ``("1234", "frame08")``."""
+    """The case and the phase in a mask's name: ``1234_frame08_gt.nii.gz`` is ``("1234", "frame08")``."""
     plain = re.sub(r"[_-](gt|seg|segmentation|labels?|masks?)$", "", stem(path), flags=re.IGNORECASE)
     if share := re.search(r"[_-](phase\d\d)$", plain):
         return plain[: share.start()], share[1]
@@ -173,7 +171,7 @@ def mask_name(path: Path) -> tuple[str, str | None]:
 def match_mask(
     path: Path, slices: Sequence[Slice], shape: tuple[int, int]
 ) -> tuple[list[tuple[int, int]], list[list[int]] | str]:
-    """Which slices of a stack the slices of a mask lie on.
+    """Match the slices of a mask to the slices of a stack.
 
     Args:
         path: path of a NIfTI mask whose third axis is the stack.
@@ -181,17 +179,17 @@ def match_mask(
         shape: pixels of a slice along i and j.
 
     Returns:
-        Pairs (slice of the stack, slice of the mask), and how the mask's in-plane axes lie on the image's, as
-        `nibabel.orientations.apply_orientation` takes it (``[[0, 1], [1, 1]]`` is as they are): masks drawn on converted
-        images are often mirrored. Where the mask does not fit: no pairs, and the reason in words.
+        Pairs (slice of the stack, slice of the mask), and the orientation of the mask's in-plane axes relative to the
+        image's, in the form of `nibabel.orientations.apply_orientation` (``[[0, 1], [1, 1]]`` is no change): masks
+        drawn on converted images are often mirrored. If the mask does not fit: no pairs, and the reason in words.
     """
     try:
         header = nibabel.load(path)
-    except Exception:  # nibabel raises many kinds for broken files
+    except Exception:  # nibabel raises many kinds of errors for broken files
         return [], "it cannot be read"
     mask_shape = header.shape if len(header.shape) > 2 else (*header.shape, 1)
     if len(mask_shape) != 3:
-        return [], f"it has {len(mask_shape)} dimensions; one 3D mask per phase is wanted"
+        return [], f"it has {len(mask_shape)} dimensions; each phase needs one 3D mask"
     if not np.isfinite(header.affine).all():
         return [], "its affine is not finite"
     pairs, axes = [], None
@@ -218,7 +216,7 @@ def match_mask(
 
 
 def _unit_depth(affine: np.ndarray) -> np.ndarray:
-    """The affine with a third column of one millimetre, so that it can be inverted whatever the header says."""
+    """The affine with a third column of one millimetre, so that it is invertible for any header."""
     affine = np.array(affine)
     cross = np.cross(affine[:3, 0], affine[:3, 1])
     affine[:3, 2] = cross / np.linalg.norm(cross)
@@ -226,12 +224,12 @@ def _unit_depth(affine: np.ndarray) -> np.ndarray:
 
 
 def _in_plane(between: np.ndarray, mask_shape: tuple[int, ...]) -> list[tuple[int, int]] | None:
-    """For the image's i and j: the mask's axis and its sign; None unless they are axes of each other."""
+    """For the image's i and j: the mask's axis and its sign; None unless the axes correspond one to one."""
     block = between[:2, :2]
     axes = []
     for row in block:
         axis = int(np.abs(row).argmax())
-        # a pixel's worth of drift over the image is another grid
+        # a drift of one pixel over the image means another grid
         if abs(abs(row[axis]) - 1) > 1 / max(mask_shape) or abs(row[1 - axis]) > 1 / max(mask_shape):
             return None
         axes.append((axis, int(np.sign(row[axis]))))
@@ -239,7 +237,7 @@ def _in_plane(between: np.ndarray, mask_shape: tuple[int, ...]) -> list[tuple[in
 
 
 def _corner_distance(affine, mask_affine, axes, depth: int, shape: tuple[int, int]) -> float:
-    """Largest distance (mm) between a slice's corners and where the mask has them."""
+    """Largest distance (mm) between a slice's corners and their positions in the mask."""
     apart = 0.0
     for i in (0, shape[0] - 1):
         for j in (0, shape[1] - 1):
@@ -253,11 +251,12 @@ def _corner_distance(affine, mask_affine, axes, depth: int, shape: tuple[int, in
 def add_masks(
     masks: Sequence[Path], exams: Sequence[Exam], items: list[dict], class_rows: dict[str, dict], folder: Path
 ) -> list[tuple[str, str]]:
-    """Give items the masks that belong to them: by the exam's name in the file name, else by geometry alone.
+    """Assign masks to their items: by the exam's name in the file name, otherwise by geometry alone.
 
-    A mask of a cine says which phase it is of: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es`` (whose frame the
-    class CSV must name in a column ``ES``: no header says when systole ends), ``_phase25`` (percent of the cycle, as
-    inference names its results). One that is called by the exam's hash alone is inference's of the first phase.
+    A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es`` (whose frame the
+    class CSV must give in a column ``ES``, because no header says when systole ends), ``_phase25`` (percent of the
+    cycle, as inference names its results). A mask named by the exam's hash alone is inference's mask of the first
+    phase.
 
     Returns:
         Masks that were not used: file name and reason.
@@ -272,7 +271,7 @@ def add_masks(
                 if item["time"] == 0:
                     volumes[case.lower(), "ed"] = item
             volumes[case.lower(), (phase or "").lower()] = item
-    # inference calls its results by the exam's hash
+    # inference names its results by the exam's hash
     by_hash: dict[tuple[str, str], list[dict]] = defaultdict(list)
     for item in items:
         if "affine" not in item:
@@ -294,8 +293,8 @@ def add_masks(
                 unmatched.append((path.name, problem))
             continue
         named = find_name(case, known)
-        problem, used = "no exam has this name, and its grid lies on no exam's slices", 0
-        # one grid is many exams' where a program has registered them: NIfTI needs the name
+        problem, used = "no exam has this name, and its grid matches no exam's slices", 0
+        # if a program registered the exams, they share one grid: NIfTI then needs the name
         for index in named or [index for index, exam in enumerate(usable) if not exam.case]:
             exam = usable[index]
             stack = exam.main_stack
@@ -325,8 +324,8 @@ def add_masks(
 
 
 def _case(item: dict) -> str:
-    """What the files of a case's channels have in common: ``17`` of ``17_t1.nii.gz`` and ``17_t2.nii.gz``; the name of their
-    folder where that is nothing."""
+    """The common part of the names of a case's channels: ``17`` for ``17_t1.nii.gz`` and ``17_t2.nii.gz``; their
+    folder's name if that is empty."""
     files = [Path(path) for path in item["image"]]
     words = zip(*(re.split(r"([_-])", stem(path)) for path in files), strict=False)
     shared = "".join(same[0] for same in takewhile(lambda same: len(set(same)) == 1, words))
@@ -334,7 +333,7 @@ def _case(item: dict) -> str:
 
 
 def _add_to_volume(path: Path, item: dict) -> str:
-    """Give a whole-volume item its mask, or say why not."""
+    """Assign its mask to a whole-volume item, or give the reason why it has none."""
     image = nibabel.load(item["image"] if isinstance(item["image"], str) else item["image"][0])
     problem = grid_problem(path, image.shape[:3] if "time" in item else image.shape, image.affine)
     if not problem:
@@ -343,7 +342,7 @@ def _add_to_volume(path: Path, item: dict) -> str:
 
 
 def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
-    """Which phase a mask is of (rank), or why that is unknown."""
+    """The phase of a mask (rank), or why it is unknown."""
     most = max(len(entry.phases) for entry in stack.slices)
     names = [frame.phase for frame in stack.slices[0].phases]
     if phase in names and phase is not None:
@@ -363,7 +362,7 @@ def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
 
 
 def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:
-    """What an exam may be called: its hash, its folders below the one that is indexed, its PatientID, its case."""
+    """The names of an exam: its hash, its folders below the indexed one, its PatientID, its case."""
     home = exam.folder
     parts = home.relative_to(folder).parts if home.is_relative_to(folder) else ()
     names = {exam.name, exam.patient, *(parts or (home.name,))}
@@ -385,7 +384,8 @@ def add_classes(
     """Give items the classes of their exam.
 
     Returns:
-        Rows that belong to no exam, and exams whose rows (by folder and by PatientID, say) disagree: name and reason.
+        Rows that match no exam, and exams whose rows (by folder and by PatientID, for example) disagree: name and
+        reason.
     """
     known = [exam_names(exam, folder) for exam in exams]
     rows: dict[str, list[dict]] = defaultdict(list)

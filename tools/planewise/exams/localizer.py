@@ -1,4 +1,4 @@
-"""Which stacks were made to plan others."""
+"""Recognise stacks that were made to plan others."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ _LOCALIZER = r"locali[sz]er|(?<![a-z])loc(?![a-z])|scout|survey|pilot|3 ?plane|t
 
 
 def is_localizer(stack: Stack) -> bool:
-    """Whether a stack's header or name says that it was made to plan others."""
+    """Whether a stack's header or name identifies it as a localizer."""
     return stack.localizer or bool(re.search(_LOCALIZER, plain(stack.text)))

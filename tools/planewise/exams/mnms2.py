@@ -1,8 +1,8 @@
 """Exams of M&Ms-2: a folder of short-axis and 4ch volumes with masks for each code, and a table of all codes.
 
-``dataset/007/007_SA_ED.nii.gz`` is at end-diastole and has its mask beside it (``007_SA_ED_gt``), ``007_LA_ES`` is the 4ch
-view at end-systole (the set has no other long-axis view), and ``007_SA_CINE`` is the cine that both phases are from.
-``dataset_information.csv`` calls folder 007 by its number, 7, and ends in empty rows.
+``dataset/007/007_SA_ED.nii.gz`` is at end-diastole and has its mask next to it (``007_SA_ED_gt``), ``007_LA_ES`` is the
+4ch view at end-systole (the set has no other long-axis view), and ``007_SA_CINE`` is the cine that contains both
+phases. ``dataset_information.csv`` lists folder 007 as 7, and ends in empty rows.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from pathlib import Path
 from planewise.exams.volume import Volume, stem
 
 TABLE = "dataset_information.csv"
-#: The set's codes to ours: it numbers the left ventricle 1 and the right one 3, as ACDC does the other way round.
+#: The set's codes to ours: it numbers the left ventricle 1 and the right one 3, the reverse of ACDC.
 LABEL_MAP = {1: 3, 2: 2, 3: 1}
 
 _VIEWS = {"SA": "sax", "LA": "4ch"}
 _NAME = re.compile(r"(?P<code>\d+)_(SA|LA)_(ED|ES|CINE)(_gt)?$", re.IGNORECASE)
-#: Columns of the table, and what their values are called in items.
+#: Columns of the table, and the keys for their values in items.
 _CLASSES = {"DISEASE": "group", "VENDOR": "vendor", "SCANNER": "scanner", "FIELD": "field"}
 CINE_OF_FRAMES = "NIfTI cine whose frames lie beside it: they are used"
 
 
 def is_exam(home: Path, files: list[Path]) -> bool:
-    """Whether a folder is one exam of the set: its files begin with its name and say their view."""
+    """Whether a folder is one exam of the set: its files begin with its name and state their view."""
     names = [_NAME.match(stem(path)) for path in files]
     return any(name and name["code"] == home.name for name in names)
 
 
 def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> list[Volume]:
-    """An exam's volumes: the frames at end-diastole and end-systole, or the cine where there are none."""
+    """An exam's volumes: the frames at end-diastole and end-systole, or the cine if there are none."""
     by_stem = {stem(path).lower(): path for path in files}
     classes = _classes(home, skipped)
     common = {"classes": classes, "group": str(classes.get("group", "")), "label_map": LABEL_MAP}
@@ -56,7 +56,7 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
 
 
 def _classes(home: Path, skipped: dict[str, list[str]]) -> dict[str, object]:
-    """What the table says of an exam; nothing where there is none, or it does not name the exam."""
+    """The table's entry for an exam; empty without a table or an entry."""
     tables = [above / TABLE for above in list(home.parents)[:2]]
     table = next((path for path in tables if path.is_file()), None)
     if table is None:
@@ -71,11 +71,11 @@ def _classes(home: Path, skipped: dict[str, list[str]]) -> dict[str, object]:
 
 @lru_cache(maxsize=2)
 def read_table(path: Path, modified: int) -> Mapping[int, Mapping[str, object]]:
-    """Code, as a number, to what the table says of the exam; nothing where it cannot be read.
+    """Code, as a number, to the exam's entry in the table; empty if it cannot be read.
 
     Args:
         path: of the table.
-        modified: only makes a table that was written anew another entry.
+        modified: only gives a rewritten table a new cache entry.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:

@@ -3,8 +3,8 @@
     {train,valid}/{axial,coronal,sagittal}/0000.npy      (slices, rows, columns), 8 bits
     {train,valid}-{abnormal,acl,meniscus}.csv            no header, lines of `0000,1`
 
-Only the sagittal volumes are used: they are T2-weighted with fat suppression, and a slice of theirs has the place that
-pretraining on sagittal stacks knows. There is no pixel spacing in them, so nothing can be resampled to millimetres.
+Only the sagittal volumes are used: they are T2-weighted with fat suppression, and pretraining uses sagittal stacks.
+They have no pixel spacing, so nothing can be resampled to millimetres.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ SECTIONS, PLANES = ("train", "valid"), ("axial", "coronal", "sagittal")
 LABELS = ("abnormal", "acl", "meniscus")
 OTHER_PLANE = "MRNet volume of another plane: only the sagittal ones are used"
 OTHER_ANATOMY = "MRNet volume: a knee, index it with --anatomy knee"
-#: Names in a sentence before the rest is counted.
+#: Number of names in a sentence before the rest is counted.
 _MOST_NAMES = 5
 
 
 def is_volume(path: str) -> bool:
-    """Whether a path is that of a volume in MRNet's tree."""
+    """Whether a path belongs to a volume in MRNet's tree."""
     if not path.endswith(".npy"):
         return False
     home, name = os.path.split(os.path.abspath(path))
@@ -38,7 +38,7 @@ def is_volume(path: str) -> bool:
 
 
 def is_label_file(path: str) -> bool:
-    """Whether a path is that of one of MRNet's label files, beside its volumes."""
+    """Whether a path belongs to one of MRNet's label files, next to its volumes."""
     home, name = os.path.split(path)
     section, _, label = name.removesuffix(".csv").partition("-")
     known = name.endswith(".csv") and section in SECTIONS and label in LABELS
@@ -51,8 +51,8 @@ def read_volumes(
     """Sagittal volumes with their labels.
 
     Returns:
-        Volumes as `volumes.read_volumes` gives them, their classes being the labels (0 or 1) that the CSV files have, and
-        ``group`` their combination; what was left out, reason to paths; what is wrong with the labels, (where, what).
+        Volumes like those of `volumes.read_volumes`, with the labels (0 or 1) of the CSV files as classes and their
+        combination as ``group``; what was left out, reason to paths; errors in the labels, (where, what).
     """
     skipped: dict[str, list[str]] = defaultdict(list)
     trees: dict[tuple[Path, str], dict[str, Path]] = defaultdict(dict)
@@ -75,7 +75,7 @@ def read_volumes(
 
 
 def open_volume(path: str | Path) -> np.ndarray:
-    """A volume as its file holds it, memory-mapped.
+    """A volume in its file's form, memory-mapped.
 
     Raises:
         ValueError: it cannot be read; the message says why, without the path.
@@ -83,20 +83,20 @@ def open_volume(path: str | Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        kind = "it ends before its image does" if "mmap" in str(error) else "it holds no plain numpy array"
+        kind = "it ends before its image does" if "mmap" in str(error) else "it does not hold a plain numpy array"
         raise ValueError(f"the volume cannot be read: {kind}") from error
 
 
 def volume_problem(path: Path) -> str:
-    """In words, why a file cannot be read as a volume of slices; empty if it can. Pixels are not read."""
+    """The reason why a file cannot be read as a volume of slices, in words; empty if it can. Pixels are not read."""
     try:
         array = open_volume(path)
     except ValueError as error:
         return str(error).replace("the volume", "MRNet volume that", 1)
     if array.ndim != 3 or min(array.shape) < 1:
-        return f"MRNet volume of shape {_shape(array)}: (slices, rows, columns) is wanted"
+        return f"MRNet volume of shape {_shape(array)}: its shape must be (slices, rows, columns)"
     if not (np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)):
-        return f"MRNet volume of {array.dtype}: numbers are wanted"
+        return f"MRNet volume of {array.dtype}: it must hold numbers"
     if array.shape[0] == array.shape[1] != array.shape[2]:
         return f"MRNet volume of shape {_shape(array)}: its slices do not lie along the first axis"
     return ""
@@ -113,7 +113,7 @@ def _volume(path: Path, section: str, classes: dict[str, int]) -> Volume:
 
 
 def _tell_copies_apart(volumes: list[Volume], folder: Path) -> None:
-    """Two trees below one folder: their exams get the whole path into their key."""
+    """Two trees below one folder: their exams use the whole path as key."""
     homes = defaultdict(set)
     for volume in volumes:
         homes[volume.key].add(volume.folder)
@@ -125,7 +125,7 @@ def _tell_copies_apart(volumes: list[Volume], folder: Path) -> None:
 
 
 def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, str]]) -> dict[str, int]:
-    """Case to label; whatever is wrong with the file goes to ``problems``."""
+    """Case to label; errors in the file go to ``problems``."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(cell.strip() for cell in row)]

@@ -1,6 +1,6 @@
-"""What a person says about an exam's views, in the place of what was recognised.
+"""A person's choice of an exam's views, which overrides the recognition.
 
-A YAML file gives, per exam, views and where they are::
+A YAML file gives the location of each view, exam by exam::
 
     7f3a09c1d2:            # the exam's hash, or its folder below the one that is indexed
       4ch: Se7             # a folder or file of the exam, or the name of a stack in the table (3ch, other-1)
@@ -31,15 +31,15 @@ def read_overrules(path: Path, anatomy: Anatomy) -> dict[str, dict[str, str]]:
     for exam, wanted in read_yaml(path, "a list of views").items():
         if not isinstance(wanted, dict) or not {str(view) for view in wanted} <= known:
             raise InputError(
-                f"{path}, exam {exam}: below an exam stand lines like `{(anatomy.stack, *anatomy.targets)[-1]}: FOLDER`; "
-                f"views are {', '.join(sorted(known))}"
+                f"{path}, exam {exam}: write lines like `{(anatomy.stack, *anatomy.targets)[-1]}: FOLDER` below an "
+                f"exam; views are {', '.join(sorted(known))}"
             )
         overrules[str(exam)] = {str(view): "none" if target is None else str(target) for view, target in wanted.items()}
     return overrules
 
 
 def stack_names(stacks: Sequence[Stack], found: Recognition, main_view: str) -> dict[str, int]:
-    """The names that the table and the datalist give to an exam's stacks: the view, or ``other-1``, ..."""
+    """The names of an exam's stacks in the table and the datalist: the view, or ``other-1``, ..."""
     names = {} if found.stack is None else {main_view: found.stack}
     names |= {view: other.stack for view, other in found.views.items()}
     rest = [index for index in range(len(stacks)) if index not in names.values()]
@@ -49,10 +49,10 @@ def stack_names(stacks: Sequence[Stack], found: Recognition, main_view: str) -> 
 def apply_overrules(
     overrules: dict[str, dict[str, str]], exams: Sequence[Exam], anatomy: Anatomy, folder: Path
 ) -> None:
-    """Change what was ``found`` in the exams that are named.
+    """Change the ``found`` views in the named exams.
 
     Raises:
-        InputError: an exam or an image that is named does not exist.
+        InputError: a named exam or image does not exist.
     """
     for name, wanted in overrules.items():
         place = {(folder / name).resolve(), Path(name).resolve()}
@@ -83,7 +83,7 @@ def apply_overrules(
 
 
 def _find(exam: Exam, names: dict[str, int], target: str, folder: Path) -> tuple[int, int]:
-    """The stack and the slice that a target means; of a stack or a folder that is named, the middle slice."""
+    """The stack and the slice of a target; for a stack or a folder, the middle slice."""
     if target in names:
         index = names[target]
         known = exam.found.views.get(target)
@@ -95,8 +95,8 @@ def _find(exam: Exam, names: dict[str, int], target: str, folder: Path) -> tuple
         if meant:
             return index, meant[len(meant) // 2]
     raise InputError(
-        f"--views, exam {exam.name}: {target} is none of its images; give a file or folder below the exam's folder, "
-        f"or one of {', '.join(names)}"
+        f"--views, exam {exam.name}: {target} is not one of its images; give a file or folder below the exam's"
+        f" folder, or one of {', '.join(names)}"
     )
 
 

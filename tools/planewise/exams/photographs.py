@@ -1,16 +1,19 @@
-"""Photographs in colour, as PNG or JPEG, and the tables that grade them.
+"""Colour photographs, as PNG or JPEG, and the tables with their grades.
 
 The rule
 --------
-- Every file that ends in ``.png``, ``.jpg`` or ``.jpeg`` is a photograph if it is one: in red, green and blue, of `MIN_SIDE`
-  pixels or more either way, and with its end. Its header and its last bytes are read, not its pixels.
-- Tables are the CSV files of the tree, or the one that ``--classes`` names: a header row, then a row for each photograph, its
-  name first. APTOS has ``train.csv`` (``id_code,diagnosis``), the set of 2015 ``trainLabels.csv`` (``image,level``). The
-  column that is called ``grade``, ``diagnosis`` or ``level``, or else the only one, is the grade, a whole number from 0 on.
-  Other columns keep their names. Kaggle's ``sample_submission.csv`` is no table: its grades are made up.
-- A photograph's patient is what a column ``patient`` says. Otherwise both eyes are one patient's by their names
-  (``10_left``, ``10_right``, or ``left`` and ``right`` in one folder), and so are files of one name in several folders.
-- The same file twice, byte for byte, as in APTOS, counts once; if the grades differ, it has none.
+- Every file that ends in ``.png``, ``.jpg`` or ``.jpeg`` is a photograph if it really is one: in red, green and blue,
+  with at least `MIN_SIDE` pixels on each side, and not truncated. Only its header and its last bytes are read, not its
+  pixels.
+- Tables are the CSV files of the tree, or the one that ``--classes`` names: a header row, then a row for each
+  photograph, with its name first. APTOS has ``train.csv`` (``id_code,diagnosis``), the 2015 set ``trainLabels.csv``
+  (``image,level``). The column called ``grade``, ``diagnosis`` or ``level``, or otherwise the only other column, is the
+  grade, a whole number starting at 0. Other columns keep their names. Kaggle's ``sample_submission.csv`` is ignored:
+  its grades are made up.
+- A photograph's patient comes from the column ``patient``. Without that column, two eyes belong to one patient by their
+  names (``10_left``, ``10_right``, or ``left`` and ``right`` in one folder), and so do files with one name in several
+  folders.
+- Identical copies of a file, as in APTOS, count once; if their grades differ, the photograph has no grade.
 """
 
 from __future__ import annotations
@@ -30,28 +33,28 @@ from planewise.exams.refusals import EMPTY
 from planewise.exams.reserved import RESERVED
 from planewise.exams.volume import Volume
 
-#: How the names of photographs end.
+#: Endings of photographs' file names.
 ENDINGS = (".png", ".jpg", ".jpeg")
-#: Pixels of the shorter side below which a file is a thumbnail.
+#: A photograph whose shorter side has fewer pixels is a thumbnail.
 MIN_SIDE = 64
-#: What a column of grades is called.
+#: Names of a column of grades.
 GRADES = ("grade", "diagnosis", "level")
-#: What a column of patients is called.
+#: Names of a column of patients.
 PATIENTS = ("patient", "patient_id", "patientid", "subject")
 
-NO_PHOTOGRAPH = "neither PNG nor JPEG, whatever its name says"
-OTHER_FILE = "no photograph (.png, .jpg, .jpeg) and no table of them (.csv)"
+NO_PHOTOGRAPH = "neither PNG nor JPEG, despite its name"
+OTHER_FILE = "neither a photograph (.png, .jpg, .jpeg) nor a table of them (.csv)"
 CUT = "truncated: the photograph ends before its pixels do"
 THUMBNAIL = f"fewer than {MIN_SIDE} pixels on a side: a thumbnail"
-TOO_LARGE = "more pixels than any camera gives"
+TOO_LARGE = "more pixels than any camera has"
 COPY = "the same photograph as another, byte for byte"
 SUBMISSION = "Kaggle's sample_submission.csv: its grades are made up"
 
 _EYE = re.compile(r"[_-]?(left|right|od|os)$", re.IGNORECASE)
 _SUBMISSION = re.compile(r"sample_?submission\.csv$", re.IGNORECASE)
-#: A photograph's end is looked for in so many of its last bytes: programs append notes of theirs.
+#: Number of last bytes in which a photograph's end is searched: programs append their own notes.
 _TAIL = 2**16
-#: Names in a sentence before the rest is counted.
+#: Number of names in a sentence before the rest is counted.
 _MOST_NAMES = 5
 
 
@@ -61,13 +64,13 @@ def is_photograph(path: str | Path) -> bool:
 
 
 def photograph_problem(path: Path) -> str:
-    """Why a file cannot be used as a photograph, in words; empty if it can. Its pixels are not read."""
+    """The reason why a file cannot be used as a photograph, in words; empty if it can. Its pixels are not read."""
     try:
         size = path.stat().st_size
         if not size:
             return EMPTY
         with warnings.catch_warnings():
-            # half of what is too large
+            # half of the limit
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 kind, mode, sides = image.format, image.mode, image.size
@@ -88,7 +91,7 @@ def photograph_problem(path: Path) -> str:
 
 
 def colour_problem(mode: str) -> str:
-    """Why a photograph with these colours, in Pillow's words, cannot be used; empty if it can."""
+    """The reason why a photograph with these colours, in Pillow's words, cannot be used; empty if it can."""
     if mode == "RGB":
         return ""
     known = {
@@ -99,7 +102,7 @@ def colour_problem(mode: str) -> str:
         "CMYK": "ink's colours",
     }
     what = known.get(mode, "shades of grey" if mode.startswith(("I", "LA", "F")) else mode)
-    return f"photograph with {what}: red, green and blue are wanted, and nothing else; convert it"
+    return f"photograph with {what}: it must have red, green and blue only; convert it"
 
 
 def read_photographs(
@@ -108,13 +111,13 @@ def read_photographs(
     """Photographs with their grades.
 
     Args:
-        paths: of files that are called photographs.
+        paths: files named like photographs.
         tables: CSV files.
-        folder: that the photographs lie below.
+        folder: folder that contains the photographs.
 
     Returns:
-        A `Volume` for each photograph, whose classes are its row and whose group is the highest grade of its patient; what
-        was left out, reason to paths; and what is wrong with the tables, (names, reason).
+        A `Volume` for each photograph, with its row as classes and the highest grade of its patient as group; what was
+        left out, reason to paths; and errors in the tables, (names, reason).
     """
     skipped: dict[str, list[str]] = defaultdict(list)
     photographs = []
@@ -144,7 +147,7 @@ def read_photographs(
         _add_row(photograph, rows.get(index, []), problems)
     kept = _without_copies(photographs, skipped, problems)
     if read:
-        problems["without a grade: good for pretexts alone"] += [
+        problems["without a grade: usable for pretexts only"] += [
             photograph.case for photograph in kept if "grade" not in photograph.classes
         ]
     worst: dict[str, int] = {}
@@ -168,7 +171,7 @@ def read_grade_table(path: Path) -> Path:
 
 
 class _Names:
-    """What photographs may be called: by their file's name, with or without its ending, and with folders in front."""
+    """The names of photographs: the file's name, with or without its ending, and with folders in front."""
 
     def __init__(self, photographs: Sequence[Volume], folder: Path) -> None:
         self._by_name: dict[str, list[int]] = defaultdict(list)
@@ -184,7 +187,7 @@ class _Names:
                 self._by_number[path.stem.lstrip("0")].append(index)
 
     def find(self, name: str) -> list[int]:
-        """Which photographs a row means. Spreadsheets take the zeros off a number."""
+        """The photographs that a row names. Spreadsheets strip leading zeros from a number."""
         name = name.replace("\\", "/").removeprefix("./")
         if name in self._by_name:
             return self._by_name[name]
@@ -192,7 +195,7 @@ class _Names:
 
 
 def _name(photographs: Sequence[Volume], folder: Path) -> None:
-    """Give photographs their identifiers, which do not depend on where indexing began, and their patients'."""
+    """Give photographs identifiers that do not depend on where indexing began, and patients."""
     homes = defaultdict(set)
     for photograph in photographs:
         homes[photograph.folder.name, photograph.image.name].add(photograph.folder)
@@ -201,12 +204,12 @@ def _name(photographs: Sequence[Volume], folder: Path) -> None:
         unique = len(homes[home.name, photograph.image.name]) == 1
         place = home.name if unique or not home.is_relative_to(folder) else home.relative_to(folder).as_posix()
         photograph.key = f"photograph:{place}/{photograph.image.name}"
-        # an eye's word alone says nothing of whose it is, and the folder does
+        # the word for an eye alone does not identify the patient; the folder does
         photograph.patient_key = f"photograph:{_EYE.sub('', photograph.case) or place}"
 
 
 def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> dict[str, dict[str, object]] | None:
-    """Name to row; None where the file is no table of photographs. What is wrong with it goes to ``problems``."""
+    """Name to row; None if the file is not a table of photographs. Errors in it go to ``problems``."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = [[cell.strip() for cell in row] for row in csv.reader(file)]
@@ -245,7 +248,7 @@ def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> di
             if isinstance(grade, int) and grade >= 0:
                 row["grade"] = grade
             else:
-                problems[f"the grade is no whole number from 0 on ({lines[0][graded]}): left out"].append(line[0])
+                problems[f"the grade is not a whole number of 0 or more ({lines[0][graded]}): left out"].append(line[0])
         if rows.setdefault(line[0], row) != row:
             problems["two rows of this name disagree: neither is used"].append(line[0])
             rows[line[0]] = {}
@@ -253,7 +256,7 @@ def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> di
 
 
 def _typed(text: str) -> int | float | str:
-    """A number where it is one; ``2.0`` is whole, and what is not finite is text."""
+    """A number if the text is one; ``2.0`` is whole, and non-finite values stay text."""
     try:
         value = float(text)
     except ValueError:
@@ -264,7 +267,7 @@ def _typed(text: str) -> int | float | str:
 
 
 def _add_row(photograph: Volume, rows: Sequence[dict[str, object]], problems: dict[str, list[str]]) -> None:
-    """Give a photograph what its rows, one for each table that names it, agree on."""
+    """Give a photograph the values on which its rows (one for each table that names it) agree."""
     merged: dict[str, object] = {}
     apart = set()
     for row in rows:
@@ -280,14 +283,14 @@ def _add_row(photograph: Volume, rows: Sequence[dict[str, object]], problems: di
 def _without_copies(
     photographs: Sequence[Volume], skipped: dict[str, list[str]], problems: dict[str, list[str]]
 ) -> list[Volume]:
-    """One of each photograph: the first with a grade, or else the first."""
+    """One copy of each photograph: the first with a grade, otherwise the first."""
     same: dict[object, list[Volume]] = defaultdict(list)
     sizes = defaultdict(list)
     for photograph in photographs:
         sizes[photograph.image.stat().st_size].append(photograph)
     for size, group in sizes.items():
         for photograph in group:
-            # few files are of one size, so few are read
+            # few files have equal sizes, so few are read
             same[size if len(group) == 1 else sha256(photograph.image)].append(photograph)
     left_out = set()
     for group in same.values():

@@ -1,4 +1,4 @@
-"""What was recognised in an exam."""
+"""The result of recognising an exam."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from planewise.exams.stack import Stack
 
 @dataclass(slots=True)
 class FoundView:
-    """A slice that shows a view, or may show it."""
+    """A slice that shows, or may show, a view."""
 
     view: str
     stack: int
@@ -22,11 +22,11 @@ class FoundView:
     confidence: float
     """in [0, 1]"""
     runners_up: dict[str, float] = field(default_factory=dict)
-    """other views to their confidence, the likeliest first"""
+    """other views to their confidence, the most likely first"""
     named: str | None = None
-    """view that the series' name claims"""
+    """view claimed by the series' name"""
     whole: bool = False
-    """whether the whole stack is the view, and the slice stands for it: the short axis, seen from another view"""
+    """whether the whole stack is the view, represented by the slice: the short axis, as seen from another view"""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -36,30 +36,30 @@ class FoundView:
 
 @dataclass(slots=True, eq=False)
 class Recognition:
-    """The stack of an exam that is learned from, and the planes of its views."""
+    """The stack of an exam to learn from, and the planes of its views."""
 
     stack: int | None = None
     """index of that stack among the exam's; None if none is good enough"""
     slice: int | None = None
-    """rank of the one slice of that stack that is learned from; None for all of them"""
+    """rank of the one slice of that stack to learn from; None for all of them"""
     candidate: int | None = None
     """index of the best one even if it is not good enough"""
     confidence: float = 0.0
-    """of that stack, in [0, 1]"""
+    """confidence of that stack, in [0, 1]"""
     axis: np.ndarray | None = None
-    """(3,), unit vector along which the stack's slices are counted (base to apex, right to left), RAS+; None where unknown"""
+    """(3,), unit vector along which the stack's slices are counted (base to apex, right to left), RAS+; None if unknown"""
     named: str | None = None
-    """view that the name of its series claims, if one slice is learned from"""
+    """view claimed by its series' name, if one slice is learned from"""
     views: dict[str, FoundView] = field(default_factory=dict)
     undecided: list[FoundView] = field(default_factory=list)
-    """planes whose best view is not sure enough"""
+    """planes whose best view is too uncertain"""
     left_out: list[str] = field(default_factory=list)
     """reasons in words"""
     remarks: dict[int, str] = field(default_factory=dict)
-    """index of a stack to what was found of it, in words"""
+    """index of a stack to its description, in words"""
 
     def learned(self, stacks: Sequence[Stack], index: int) -> Stack:
-        """A stack of the exam as it is learned from: its slices, or the one of them, in order."""
+        """A stack of the exam in the form to learn from: its slices, or one of them, in order."""
         stack = stacks[index]
         if self.slice is not None and index == self.stack:
             stack = replace(stack, slices=[stack.slices[self.slice]])

@@ -1,4 +1,4 @@
-"""Why a file gives no slice: what its name, its header and its length say before anything else is asked of it."""
+"""Reasons why a file gives no slice, from its name, header and length, checked before anything else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pydicom
 
 from planewise.exams.dicom_values import number_of, values_of
 
-#: Why a file is left out. Each is shown to people with a count and one example.
+#: Why a file is left out. People see each reason with a count and one example.
 HIDDEN = "hidden or system file (._*, DICOMDIR, Thumbs.db, ...)"
 EMPTY = "empty file (0 bytes)"
 NOT_DICOM = "not a DICOM file"
@@ -25,11 +25,11 @@ OTHER_IMAGE = (
 TRUNCATED = "truncated: the file ends before its image does"
 DAMAGED = "damaged: the header cannot be read"
 NO_IMAGE = "DICOM without an image (report, presentation state, raw data, ...)"
-DIRECTORY = "a DICOMDIR under another name: a list of files, no image"
-NOT_A_FILE = "no ordinary file (pipe, socket or device)"
+DIRECTORY = "a DICOMDIR under another name: a list of files, not an image"
+NOT_A_FILE = "not an ordinary file (pipe, socket or device)"
 LINKED_FOLDER = "link to a folder: not followed; index that folder itself"
 UNREADABLE_FOLDER = "folder that cannot be read"
-ODD_PATH = "path with bytes that are not text in this locale (UTF-8 is wanted): rename the folder or the file"
+ODD_PATH = "path with bytes that are not text in this locale (it must be UTF-8): rename the folder or the file"
 CAPTURE = "secondary capture or screen save"
 BURNT_IN = "burnt-in annotation: text in the pixels may name the patient"
 COLOUR = "colour image"
@@ -54,14 +54,15 @@ _READABLE = {"1.2.840.10008.1.2", *(f"1.2.840.10008.1.2.{tail}" for tail in ("1"
 }
 #: UID of the deflated transfer syntax.
 DEFLATED = "1.2.840.10008.1.2.1.99"
-#: Most frames of one file, most items of all sequences in its frames' headers, most bytes that a deflated file may grow to.
-#: A cine of a whole heart has some 1,200 frames of 20 items; a file beyond these takes minutes and gigabytes to read.
+#: Most frames of one file, most items of all sequences in its frames' headers, most bytes that a deflated file may grow
+#: to. A cine of a whole heart has about 1,200 frames of 20 items; a file beyond these limits takes minutes and
+#: gigabytes to read.
 MOST_FRAMES, MOST_ITEMS, MOST_INFLATED = 10_000, 200_000, 256 * 2**20
 #: Largest rescale slope and intercept. Beyond it, float32 keeps little of the pixels' differences.
 LARGEST_SCALE = 1e6
 TOO_MANY_FRAMES = f"more than {MOST_FRAMES:,} frames, or {MOST_ITEMS:,} items in their headers"
 TOO_LARGE = f"deflated file that grows to more than {MOST_INFLATED // 2**20} MB"
-#: Modality to the classes of its images: one slice a file, enhanced multi-frame files, and files converted to such.
+#: Modality to the classes of its images: one slice a file, enhanced multi-frame files, and files converted to these.
 _IMAGES = {
     "MR": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("4", "4.1", "4.4")},
     "CT": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "2.2")},
@@ -76,17 +77,17 @@ _NOT_DICOM_SUFFIXES = {
     ".raw", ".xls", ".xlsx", ".doc", ".docx", ".mp4", ".avi", ".mov", ".exe", ".dll", ".db", ".pt", ".pth",
 }  # fmt: skip
 _ARCHIVES = {".zip", ".gz", ".zst", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"}
-#: What 3D Slicer and ITK-SNAP write in place of NIfTI.
+#: Formats that 3D Slicer and ITK-SNAP write instead of NIfTI.
 OTHER_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd")
 _SYSTEM_NAMES = {"dicomdir", "thumbs.db", "desktop.ini"}
 
 
 class Refused(Exception):
-    """A file that gives no frames; its text is one of the reasons above."""
+    """A file without frames; the text is one of the reasons above."""
 
 
 def refuse_by_name(name: str) -> None:
-    """Raises `Refused` for a file whose name says that it is not an image.
+    """Raises `Refused` for a file whose name shows that it is not an image.
 
     Args:
         name: name of the file, without its folder.
@@ -105,13 +106,13 @@ def refuse_by_name(name: str) -> None:
 def refuse_what_is_no_slice(
     header: dict, syntax: str, media_class: str = "", modalities: Sequence[str] = ("MR",)
 ) -> None:
-    """Raises `Refused` for a header that is not that of an acquired slice, or one that cannot be shown.
+    """Raises `Refused` for a header that does not describe an acquired slice, or describes one that cannot be shown.
 
     Args:
         header: keyword to value.
-        syntax: UID of the transfer syntax; empty where the file does not say.
+        syntax: UID of the transfer syntax; empty if the file has none.
         media_class: MediaStorageSOPClassUID of the file's own header, likewise.
-        modalities: what may have acquired it, ``"MR"`` or ``"CT"``.
+        modalities: accepted modalities, ``"MR"`` or ``"CT"``.
     """
     if media_class == _DIRECTORY:
         raise Refused(DIRECTORY)
@@ -128,7 +129,7 @@ def refuse_what_is_no_slice(
     if modality not in (*modalities, "") or (sop_class and sop_class not in images):
         if modality in (*modalities, "") and sop_class:
             raise Refused(f"of {wanted}, but no image that can be used ({_uid_name(sop_class)})")
-        # a defined term of DICOM; anything else may be anybody's name
+        # a defined term of DICOM; any other text may be somebody's name
         raise Refused(f"not {wanted} ({modality if re.fullmatch('[A-Z]{2,8}', modality) else 'another modality'})")
     if int(header["Rows"] or 0) < 1 or int(header["Columns"] or 0) < 1:
         raise Refused(NO_PIXELS)
@@ -149,7 +150,8 @@ def refuse_what_is_no_slice(
 
 
 def refuse_scale(header: dict, needed: bool) -> None:
-    """Raises `Refused` for a rescale slope or intercept that spoils the values, of which ITK would take one as 1 or 0.
+    """Raises `Refused` for a rescale slope or intercept that corrupts the values; ITK would read some of them as 1 or
+    0.
 
     Args:
         header: keyword to value.
@@ -166,22 +168,22 @@ def refuse_scale(header: dict, needed: bool) -> None:
 
 
 def _uid_name(value: str) -> str:
-    """What DICOM calls a UID; nothing of a value that it does not know, which may be anything."""
+    """DICOM's name of a UID; an unknown value is not repeated, because it may be anything."""
     name = pydicom.uid.UID(value).name
     return "a UID that DICOM does not know" if name == value else name
 
 
 def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> None:
-    """Raises `Refused` unless the rest of the file holds the pixels that its header promises, and no more.
+    """Raises `Refused` unless the rest of the file holds exactly the pixels that its header promises.
 
     Args:
         header: keyword to value.
         syntax: UID of the transfer syntax.
-        file: at the pixel data, in front of which pydicom stops.
+        file: at the pixel data, before which pydicom stops.
         size: size of the whole file, bytes.
     """
     if syntax == DEFLATED:
-        return  # read from a buffer; the file's own position says nothing
+        return  # read from a buffer; the file's own position is meaningless
     start = file.tell()
     file.seek(start)
     head = file.read(12)
@@ -204,12 +206,12 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
     wanted = math.ceil(int(header["Rows"]) * int(header["Columns"]) * frames * bits / 8)
     if size - start < wanted:
         raise Refused(TRUNCATED)
-    if wanted + 1 < length < 0xFFFFFFFF:  # a length is even, an image's need not be
+    if wanted + 1 < length < 0xFFFFFFFF:  # the stored length is even, an image's need not be
         raise Refused(SMALL_MATRIX)
 
 
 def refuse_many_frames(header: dict, file: BinaryIO, size: int) -> None:
-    """Raises `Refused` for more frames, or more items in their headers, than can be read in a reasonable time.
+    """Raises `Refused` for more frames, or more items in their headers, than can be read in reasonable time.
 
     Args:
         header: keyword to value, without the frames' own headers.
@@ -230,10 +232,10 @@ def refuse_many_frames(header: dict, file: BinaryIO, size: int) -> None:
 
 
 def refuse_inflated(content: bytes) -> None:
-    """Raises `Refused` for a deflated data set that would grow beyond `MOST_INFLATED`; none of it is kept.
+    """Raises `Refused` for a deflated data set that would grow beyond `MOST_INFLATED`; nothing is stored.
 
     Args:
-        content: of the file, deflated from the end of its first group (PS3.10) on.
+        content: content of the file, deflated after its first group (PS3.10).
     """
     # after 128 bytes and "DICM": FileMetaInformationGroupLength, 8 bytes of tag, VR and length, and 4 of the value
     start = 144 + int.from_bytes(content[140:144], "little")

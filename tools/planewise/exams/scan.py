@@ -20,11 +20,11 @@ from planewise.exams.photographs import OTHER_FILE, is_photograph
 from planewise.exams.refusals import HIDDEN, LINKED_FOLDER, ODD_PATH, UNREADABLE_FOLDER
 from planewise.exams.words import is_text, natural_order
 
-#: Below this many files one process reads them all: starting others takes longer.
+#: With fewer files, one process reads them all, because starting others takes longer.
 _SERIAL_FILES = 1500
 _CHUNK = 128
 _NIFTI = (".nii", ".nii.gz")
-#: Identifiers that hundreds of frames share: one copy of each in memory.
+#: Identifiers that hundreds of frames share: keep one copy of each in memory.
 _SHARED_TEXTS = (
     "kind",
     "text",
@@ -40,7 +40,7 @@ _SHARED_TEXTS = (
 
 @dataclass
 class Scan:
-    """What a folder holds."""
+    """The contents of a folder."""
 
     folder: Path
     frames: list[Frame] = field(default_factory=list)
@@ -48,18 +48,18 @@ class Scan:
     mrnet: list[Path] = field(default_factory=list)
     photographs: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
-    """CSV files beside photographs"""
+    """CSV files next to photographs"""
     skipped: dict[str, list[str]] = field(default_factory=dict)
-    """Reason to the paths that were left out for it."""
+    """Reason to the paths left out for it."""
     others: int = 0
-    """Files that are not read as DICOM: those that accompany images (label files, tables), photographs, and those whose name
-    cannot be written."""
+    """Files that are not read as DICOM: files that accompany images (label files, tables), photographs, and files whose
+    name cannot be written."""
     files: int = 0
     seconds: float = 0.0
 
     @property
     def reasons(self) -> str:
-        """What the files that were left out are, for a message: a line for each of the commonest reasons."""
+        """A description of the files that were left out, for a message: one line for each of the most common reasons."""
         counts = sorted(((len(paths), reason) for reason, paths in self.skipped.items()), reverse=True)
         return "".join(f"\n  {count} x {reason}" for count, reason in counts[:8])
 
@@ -78,8 +78,8 @@ def scan_folder(
         workers: processes. With more than one, a script that calls this keeps its own code under
             ``if __name__ == "__main__"``, as for any use of multiprocessing.
         progress: called with (files done, files in all).
-        of_photographs: whether photographs are wanted, and nothing else.
-        modalities: what may have acquired DICOM images, ``"MR"`` or ``"CT"``.
+        of_photographs: whether only photographs are wanted.
+        modalities: accepted modalities of DICOM images, ``"MR"`` or ``"CT"``.
 
     Raises:
         InputError: there is no such folder, or it cannot be read.
@@ -103,7 +103,7 @@ def scan_folder(
             scan.nifti.append(Path(path))
         elif mrnet.is_volume(path):
             scan.mrnet.append(Path(path))
-        # ACDC's, the decathlon's, M&Ms-2's, MRNet's; read with their images
+        # formats of ACDC, the decathlon, M&Ms-2 and MRNet; read with their images
         elif name in ("Info.cfg", "dataset.json", mnms2.TABLE) or mrnet.is_label_file(path):
             scan.others += 1
         else:
@@ -159,7 +159,7 @@ def _walk(folder: Path, skipped: dict[str, list[str]]) -> Iterator[str]:
 def _read(
     paths: list[str], workers: int, modalities: Sequence[str]
 ) -> Iterator[tuple[list[str], list[list[Frame] | str]]]:
-    """Chunks of paths and what `dicom.read_headers` says of them, in order."""
+    """Chunks of paths and the results of `dicom.read_headers`, in order."""
     read = partial(dicom.read_headers, modalities=modalities)
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     if workers <= 1 or len(paths) < _SERIAL_FILES:
@@ -173,7 +173,7 @@ def _read(
 
 
 def _end_with_parent() -> None:
-    """End a worker whose parent was killed: it holds both ends of its queue, and would wait for work for ever."""
+    """End a worker whose parent was killed: it holds both ends of its queue, and would wait for work forever."""
 
     def watch() -> None:
         multiprocessing.parent_process().join()

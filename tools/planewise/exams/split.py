@@ -19,21 +19,21 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
     """
     if len(fractions) != 3 or min(fractions) < 0 or sum(fractions) <= 0:
         raise InputError(
-            f"the split is {' '.join(map(str, fractions))}; it wants three shares that are not negative, "
-            "for training, validation and test: 0.8 0.1 0.1"
+            f"the split is {' '.join(map(str, fractions))}; it needs three non-negative shares, for training, "
+            "validation and test: 0.8 0.1 0.1"
         )
     training, validation, test = (share / sum(fractions) for share in fractions)
     return training, validation, test
 
 
 def _draw(patient: str, seed: int) -> float:
-    """A number in [0, 1) that the patient and the seed decide: the same on every machine, so it is not salted."""
+    """A number in [0, 1) determined by the patient and the seed: the same on every machine, so it is not salted."""
     digest = hashlib.sha256(f"{seed}|{patient}".encode(errors="backslashreplace")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def split_by_hash(patients: Iterable[str], fractions: Sequence[float], seed: int) -> dict[str, str]:
-    """Patient to section. Each patient keeps the same section when others are added, so the shares hold only on average."""
+    """Patient to section. Each patient stays in one section when others are added, so the shares hold only on average."""
     training, validation, _ = check_fractions(fractions)
     sections = {}
     for patient in patients:
@@ -52,7 +52,8 @@ def split_stratified(groups: Mapping[str, str], fractions: Sequence[float], seed
     members = defaultdict(list)
     for patient, group in groups.items():
         members[group].append(patient)
-    # in each group's shuffled order the patients stand evenly on [0, 1); cutting the merged order divides all groups alike
+    # each group's patients, in shuffled order, are spaced evenly on [0, 1); cutting the merged order stratifies all
+    # groups
     order = []
     for group, patients in members.items():
         shuffled = sorted(patients, key=lambda patient: _draw(patient, seed))

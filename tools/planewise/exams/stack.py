@@ -12,27 +12,27 @@ from planewise.exams.frame import Frame
 
 @dataclass(slots=True, eq=False)
 class Slice:
-    """One slice position of a stack, with the images that were made there."""
+    """One slice position of a stack, with the images acquired there."""
 
     position: float
     """mm along the stack's normal"""
     affine: np.ndarray
     """(4, 4), voxel ``(i, j, 0)`` to patient space"""
     phases: list[Frame]
-    """in order of time; one for what does not move"""
+    """in order of time; only one for organs that do not move"""
     acquired: tuple
-    """sorts acquisitions in the order in which they were made"""
+    """sort key for the order of acquisition"""
     series: str
-    """identifier of the series, or the folder where the header has none"""
+    """identifier of the series, or the folder if the header has none"""
 
     def phase(self, rank: int) -> float | str:
-        """The name of a phase, where it has one, or else its rank as a fraction of the cycle."""
+        """The name of a phase if it has one, otherwise its rank as a fraction of the cycle."""
         return self.phases[rank].phase or round(rank / len(self.phases), 6)
 
 
 @dataclass(slots=True, eq=False)
 class Stack:
-    """Parallel slices with the same matrix, pixel spacing and kind of image. What a header says is that of its frames."""
+    """Parallel slices with the same matrix, pixel spacing and kind of image. Header values are those of its frames."""
 
     slices: list[Slice]
     """in order along ``normal``"""
@@ -45,7 +45,7 @@ class Stack:
     thickness: float | None
     """mm"""
     text: str
-    """what the images that are used are called, in small letters"""
+    """description of the images that are used, in lower case"""
     all_text: str
     """the same, including repeats"""
     description: str
@@ -85,7 +85,7 @@ class Stack:
         return (entry.affine @ [(self.columns - 1) / 2, (self.rows - 1) / 2, 0, 1])[:3]
 
     def angle_to(self, other: Stack) -> float:
-        """Degrees between two stacks' planes, in [0, 90]."""
+        """Degrees between the planes of two stacks, in [0, 90]."""
         return float(np.degrees(np.arccos(min(1.0, abs(self.normal @ other.normal)))))
 
     def in_order(self, axis: np.ndarray | None) -> Stack:
@@ -96,7 +96,7 @@ class Stack:
         return replace(self, slices=sorted(self.slices, key=lambda entry: float(entry.affine[:3, 3] @ axis)))
 
     def difference_from(self, chosen: Stack) -> str:
-        """How this stack differs from the one that is used beside it, as words after its number of slices."""
+        """How this stack differs from the stack that is used, as words after its number of slices."""
         kept = "(the longest consistent run is kept)"
         if (self.columns, self.rows) != (chosen.columns, chosen.rows):
             return f"but with a matrix of {self.columns}x{self.rows} instead of {chosen.columns}x{chosen.rows} {kept}"

@@ -1,4 +1,4 @@
-"""Frames to stacks of slices in order: by geometry, because names and numbers mislead. RAS+, mm."""
+"""Sort frames into ordered stacks of slices: by geometry, because names and numbers mislead. RAS+, mm."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ import numpy as np
 from planewise.exams.frame import Frame
 from planewise.exams.stack import Slice, Stack
 
-#: Slices whose axes agree to this are parallel: headers round direction cosines (1e-5 is 0.001 degrees), while two views
-#: that a person calls different differ by more than 10 degrees.
+#: Slices whose axes agree to this are parallel: headers round direction cosines (1e-5 is 0.001 degrees), while views
+#: that a person would call different differ by more than 10 degrees.
 SAME_ORIENTATION = np.radians(0.5)
-#: Pixel spacings that agree to this (relative) are the same number, rounded differently.
+#: Pixel spacings that agree to this (relative) are the same number with different rounding.
 SAME_SPACING = 0.002
 #: Two slices closer than this share of their thickness are the same slice, acquired again.
 SAME_POSITION = 0.3
-#: Series of single images with one geometry are one contrast, acquired again, if their echo times agree to this share and
-#: their repetition times to that: technologists adapt TR to the number of slices, while T1, PD and T2 differ by factors.
+#: Series of single images with one geometry are one contrast, acquired again, if their echo times and repetition times
+#: agree to these shares: technologists adapt TR to the number of slices, while T1, PD and T2 differ by factors.
 SAME_ECHO_TIME, SAME_REPETITION_TIME = 0.15, 0.4
-#: Slices of two series that lie between each other's are one stack if the largest gap is at most this times the smallest.
+#: Two series with interleaved slices are one stack if the largest gap is at most this times the smallest.
 UNEVEN_GAPS = 1.6
-#: Echo times of one series that differ by more than this share at one place are echoes: of 12 evenly spaced ones, the last
-#: two differ by .08, while echo times that a scanner adapts within a series differ by hundredths of a millisecond.
+#: Echo times of one series that differ by more than this share at one position are separate echoes: of 12 evenly spaced
+#: ones, the last two differ by .08, while echo times that a scanner adapts within a series differ by hundredths of a
+#: millisecond.
 ANOTHER_ECHO = 0.05
-#: b-values that agree to this share are the same, as directions have them: 990 to 1005 s/mm^2.
+#: b-values that agree to this share are the same, as for different directions: 990 to 1005 s/mm^2.
 SAME_B_VALUE = 0.05
-#: Slices of two acquisitions that are further apart than the same slice, yet nearer than this share of their thickness,
-#: overlap: neither is between the other's slices.
+#: Slices of two acquisitions that are too far apart to be the same slice, but closer than this share of their
+#: thickness, overlap: the two are not interleaved.
 OVERLAP = 0.5
 #: A slice with less than this share of the phases that its neighbours have is left out.
 MIN_PHASES = 0.5
@@ -40,7 +41,7 @@ def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
     """Parallel slices with the same matrix, pixel spacing and kind of image, in order along their normal.
 
     Series do not matter: a stack may come as one series or as one per slice, and one series may hold several stacks.
-    Single images of one geometry but another contrast are stacks of their own (see `_contrasts`).
+    Single images with one geometry but different contrasts are separate stacks (see `_contrasts`).
 
     Returns:
         Stacks in the order in which they were acquired.
@@ -56,17 +57,17 @@ def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
 
 
 def _parallel_groups(frames: Sequence[Frame]) -> list[list[Frame]]:
-    """Frames that agree in matrix and kind exactly, in spacing and orientation up to rounding."""
+    """Frames that agree in matrix and kind exactly, and in spacing and orientation up to rounding."""
     buckets = defaultdict(list)
     for frame in frames:
         affine = np.asarray(frame.affine)
         spacing = np.linalg.norm(affine[:3, :2], axis=0)
         axes = affine[:3, :2] / spacing
-        # equal headers fall into one bucket at once; buckets that differ by rounding are merged below
+        # equal headers go into one bucket at once; buckets that differ by rounding are merged below
         exact = (frame.rows, frame.columns, frame.kind, *np.round(spacing, 4), *np.round(axes.T.ravel(), 4))
         buckets[exact].append(frame)
     groups: list[tuple[tuple, np.ndarray, np.ndarray, list[Frame]]] = []
-    # larger buckets first, so that a stray rounding joins the many
+    # larger buckets first, so that a rounding outlier joins the majority
     for exact, members in sorted(buckets.items(), key=lambda entry: (-len(entry[1]), entry[0])):
         key, spacing, axes = exact[:3], np.array(exact[3:5]), np.array(exact[5:]).reshape(2, 3)
         for other_key, other_spacing, other_axes, other_members in groups:
@@ -83,7 +84,7 @@ def _parallel_groups(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 
 def _by_b_value(frames: list[Frame]) -> list[list[Frame]]:
-    """Frames of one geometry, apart by diffusion weighting: without a b-value an image has none, so 0."""
+    """Frames of one geometry, separated by diffusion weighting: an image without a b-value counts as 0."""
     ordered = sorted(frames, key=lambda frame: frame.b_value or 0.0)
     groups = [ordered[:1]]
     for before, frame in pairwise(ordered):
@@ -95,10 +96,10 @@ def _by_b_value(frames: list[Frame]) -> list[list[Frame]]:
 
 
 def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
-    """Frames of one geometry, apart by contrast: PD and T2 with the same slices, or the echoes of one series.
+    """Frames of one geometry, separated by contrast: PD and T2 with the same slices, or the echoes of one series.
 
-    Only single images are told apart. Frames of a cine are not: its slices come as series with names, echo times and
-    (gated) repetition times of their own, and it is one stack all the same.
+    Only single images are separated. Frames of a cine are not: its slices come as series with their own names, echo
+    times and (gated) repetition times, but still form one stack.
     """
     if any(frame.gated for frame in frames):
         return [frames]
@@ -106,10 +107,10 @@ def _contrasts(frames: list[Frame]) -> list[list[Frame]]:
     for frame in frames:
         acquisitions[frame.series_or_folder, frame.echo_time].append(frame)
     places = {key: {_place(frame) for frame in members} for key, members in acquisitions.items()}
-    if sum(map(len, places.values())) < 0.75 * len(frames):  # most positions come more than once: a series over time
+    if sum(map(len, places.values())) < 0.75 * len(frames):  # most positions occur more than once: a series over time
         return [frames]
     contrasts: list[list[tuple]] = []
-    # larger ones first, so that a slice or two that were repeated join the stack they belong to
+    # larger ones first, so that a few repeated slices join the stack they belong to
     for key in sorted(acquisitions, key=lambda key: -len(places[key])):
         for others in contrasts:
             joined = [frame for other in others for frame in acquisitions[other]]
@@ -136,8 +137,8 @@ def _is_echo(one: tuple, other: tuple) -> bool:
 
 
 def _shifted_apart(frames: list[Frame]) -> list[list[Frame]]:
-    """Single images of one contrast, apart by AcquisitionNumber where the slices of one overlap another's: prescribed again
-    a little further on. One that repeats another's slices, or lies between them, stays with it."""
+    """Single images of one contrast, separated by AcquisitionNumber if their slices overlap: the stack was prescribed
+    again slightly shifted. An acquisition that repeats another's slices, or is interleaved with them, stays with it."""
     if any(frame.gated for frame in frames):
         return [frames]
     acquisitions = defaultdict(list)
@@ -160,15 +161,15 @@ def _shifted_apart(frames: list[Frame]) -> list[list[Frame]]:
 
 
 def _positions(frames: Sequence[Frame], normal: np.ndarray) -> np.ndarray:
-    """Where images lie along a normal (mm), each place once, in order."""
+    """Positions of images along a normal (mm), each once, in order."""
     return np.unique(np.round([np.asarray(frame.affine)[:3, 3] @ normal for frame in frames], 2))
 
 
 def _lies_between(some: Sequence[Frame], others: Sequence[Frame]) -> bool:
-    """Whether two series' slices lie between each other's and make unequal gaps together.
+    """Whether two series' slices are interleaved with unequal gaps.
 
-    Odd and even slices that come as two series make equal ones; a stack that was acquired again a little further on, with
-    another diffusion weighting perhaps, does not.
+    Odd and even slices in two series have equal gaps; a stack that was acquired again slightly shifted (with another
+    diffusion weighting, for example) does not.
     """
     normal = _normal(others[0])
     first, second = (_positions(frames, normal) for frames in (some, others))
@@ -197,7 +198,7 @@ def _place(frame: Frame) -> tuple:
 
 
 def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:
-    """Whether two images may be of one contrast; ``named``: their series must have the same name for it, too."""
+    """Whether two images may have one contrast; ``named``: their series must also have the same name for it."""
     for time, other_time, tolerance in (
         (one.echo_time, other.echo_time, SAME_ECHO_TIME),
         (one.repetition_time, other.repetition_time, SAME_REPETITION_TIME),
@@ -210,7 +211,7 @@ def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:
 
 
 def still(stack: Stack) -> Stack:
-    """The stack with one image per slice, the last acquired: series that were repeated without saying so look like time."""
+    """The stack with one image per slice, the last acquired: repeated series without a mark look like a time series."""
     several = sum(len(entry.phases) > 1 for entry in stack.slices)
     if not several:
         return stack
@@ -279,13 +280,13 @@ def _stack(frames: list[Frame]) -> Stack:
 
 
 def _median(times: Iterable[float | None]) -> float | None:
-    """The value from the times that are known; None if none is known."""
+    """The value of the known times; None if no time is known."""
     known = [time for time in times if time]
     return float(np.median(known)) if known else None
 
 
 def _texts(texts: Iterable[str]) -> str:
-    """Each text once, in small letters."""
+    """Each text once, in lower case."""
     return " | ".join(sorted({text.lower() for text in texts}))
 
 
@@ -309,7 +310,7 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
     for members in series.values():
         triggers = [frame.trigger for frame in members]
         timed = None not in triggers and len({round(trigger, 1) for trigger in triggers}) > 1
-        # a phase that comes twice in one series is a repeat inside it: its nth copy belongs to the nth acquisition
+        # a phase that occurs twice in one series is a repeat within it: its nth copy belongs to the nth acquisition
         copies: dict[float, int] = defaultdict(int)
         split: dict[int, list[tuple[float, Frame]]] = defaultdict(list)
         for frame in sorted(members, key=lambda frame: (frame.acquired, frame.instance)):
@@ -321,12 +322,12 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 
 def _when(run: Sequence[Frame]) -> tuple:
-    """Sorts acquisitions in the order in which they were made."""
+    """Sorts acquisitions in order of time."""
     return max((frame.acquired, frame.instance) for frame in run)
 
 
 def _drop_short(slices: list[Slice]) -> tuple[list[Slice], str]:
-    """Leave out slices that lack most of the phases that the others have."""
+    """Leave out slices that lack most of the phases of the others."""
     usual = float(np.median([len(entry.phases) for entry in slices]))
     kept = [entry for entry in slices if len(entry.phases) >= MIN_PHASES * usual]
     if len(kept) == len(slices):

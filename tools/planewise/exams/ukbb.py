@@ -1,8 +1,8 @@
-"""Exams as pipelines for UK Biobank write them: a folder for each participant, a NIfTI file for each view.
+"""Exams in the form of UK Biobank pipelines: a folder for each participant, a NIfTI file for each view.
 
-``sa``, ``la_2ch`` and ``la_4ch`` are cines; ``la_4ch_ED`` and ``la_4ch_ES`` are frames of a cine, and ``label_la_4ch_ED`` is
-what people have drawn on one. The names are those of the public pipeline of W. Bai and colleagues (baiwenjia/ukbb_cardiac),
-whose affines are those of the scanner.
+``sa``, ``la_2ch`` and ``la_4ch`` are cines; ``la_4ch_ED`` and ``la_4ch_ES`` are frames of a cine, and
+``label_la_4ch_ED`` is the manual mask of one. The names are those of the public pipeline of W. Bai and colleagues
+(baiwenjia/ukbb_cardiac), whose affines are those of the scanner.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from planewise.unreadable import UNREADABLE
 #: The files' codes to ours: 1 left ventricle, 2 myocardium, 3 right ventricle, and in 4ch 4 left and 5 right atrium.
 LABEL_MAP = {1: 3, 2: 2, 3: 1}
 ALL_LABEL_MAP = LABEL_MAP | {4: 4, 5: 5}
-#: In 4ch, where only the atria were drawn: the pipeline's own files hold 1 left and 2 right atrium.
+#: In 4ch, if only the atria were drawn: the pipeline's own files hold 1 left and 2 right atrium.
 ATRIA_LABEL_MAP = {1: 4, 2: 5}
 
 _VIEWS = {"sa": "sax", "la_2ch": "2ch", "la_3ch": "3ch", "la_4ch": "4ch"}
@@ -32,13 +32,13 @@ _LABEL = re.compile(r"label_")
 
 
 def is_exam(home: Path, files: list[Path]) -> bool:
-    """Whether a folder is one participant: a file in it is called as a view, or as a frame of one."""
+    """Whether a folder is one participant: a file in it is named like a view, or a frame of one."""
     names = {stem(path).lower() for path in files}
     return any(names & {view, f"{view}_ed", f"{view}_es"} for view in _VIEWS)
 
 
 def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> list[Volume]:
-    """A participant's volumes: of each view the frames if one of them has labels, otherwise the cine."""
+    """A participant's volumes: for each view, the frames if one of them has labels, otherwise the cine."""
     by_stem = {stem(path).lower(): path for path in files}
     volumes = []
     for name, view in _VIEWS.items():
@@ -47,13 +47,13 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
         labels = {phase: by_stem.pop(f"label_{name}_{phase.lower()}", None) for phase in _PHASES}
         for phase in _PHASES:
             if labels[phase] is not None and frames[phase] is None:
-                reason = f"labels without their frame beside them ({name}_{phase}.nii.gz)"
+                reason = f"labels without their frame next to them ({name}_{phase}.nii.gz)"
                 skipped[reason].append(str(labels[phase]))
                 labels[phase] = None
         images = {phase: frame for phase, frame in frames.items() if frame is not None}
         if cine is not None and not any(labels.values()):
             for frame in images.values():
-                skipped["frame of a NIfTI cine that lies beside it: the cine is used"].append(str(frame))
+                skipped["frame of a NIfTI cine in the same folder: the cine is used"].append(str(frame))
             volumes.append(Volume(cine, None, home.name, view=view))
             continue
         if cine is not None:
@@ -67,19 +67,20 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
             for phase, image in images.items()
         ]
     for name, path in by_stem.items():
-        reason = "NIfTI file in a folder of UK Biobank's style that is none of its views"
+        reason = "NIfTI file in a folder of UK Biobank style that is not one of its views"
         if _PREDICTION.match(name):
-            reason = "what a network has drawn (seg_..., seg4_...): no reference"
+            reason = "mask that a network predicted (seg_..., seg4_...): not a reference"
         elif _LABEL.match(name):
             reason = (
-                "labels of a whole cine or of another grid: those of frames are read (label_sa_ED, label_la_4ch_ES)"
+                "labels of a whole cine or of another grid: only those of frames are read (label_sa_ED, "
+                "label_la_4ch_ES)"
             )
         skipped[reason].append(str(path))
     return volumes
 
 
 def _largest_value(labels: Iterable[Path | None]) -> int:
-    """Of all voxels of some masks; one that cannot be read is left to who reads masks."""
+    """The values of all voxels of some masks; unreadable masks are left to the code that reads masks."""
     values = [0]
     for path in labels:
         with suppress(*UNREADABLE):

@@ -14,7 +14,7 @@ def stem(path: Path) -> str:
 
 
 def nifti_files(paths: Iterable[Path]) -> list[Path]:
-    """Those of some paths that are called as NIfTI files are, in order; without hidden ones (the decathlon's ``._*``)."""
+    """The paths with names of NIfTI files, in order; without hidden ones (the decathlon's ``._*``)."""
     return sorted(path for path in paths if path.name.endswith((".nii", ".nii.gz")) and path.name[0] != ".")
 
 
@@ -29,13 +29,13 @@ class Volume:
     phase: str | None = None
     """``"ED"``, ``"ES"``, ``"frame05"``, or None"""
     classes: dict[str, object] = field(default_factory=dict)
-    """group of disease, height, weight, labels, ..."""
+    """disease group, height, weight, labels, ..."""
     group: str = ""
     """the group by which the split is stratified; empty for none"""
     key: str = ""
     """raw identifier of the exam, hashed before anything is written"""
     patient_key: str = ""
-    """the same of the patient"""
+    """raw identifier of the patient, likewise"""
     name: str = ""
     """hash of the exam"""
     patient: str = ""
@@ -43,14 +43,14 @@ class Volume:
     time: int | None = None
     """index along the fourth axis of a NIfTI cine, from 0; None in a volume without that axis"""
     oriented: bool = True
-    """whether its header says how it lies in the patient"""
+    """whether its header gives its orientation in the patient"""
     view: str = ""
-    """``"sax"``, ``"4ch"``, ... where the data set's names say it; empty where nothing does"""
+    """``"sax"``, ``"4ch"``, ... from the data set's names; empty if these do not give it"""
     label_map: dict[int, int] | None = None
-    """the data set's codes of labels to ours; None where they are ours, or unknown"""
+    """the data set's label codes to ours; None if they are ours, or unknown"""
 
     channels: tuple[Path, ...] = ()
-    """its files, of which ``image`` is the first, where each channel has one; empty where there is one file"""
+    """its files, the first of which is ``image``, if each channel has its own; empty for a single file"""
 
     @property
     def folder(self) -> Path:

@@ -1,4 +1,4 @@
-"""NIfTI volumes as stacks: their third axis is the stack, their affine says where its slices lie."""
+"""NIfTI volumes as stacks: their third axis is the stack, and their affine gives the position of its slices."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from planewise.exams.words import natural_order
 
 
 def exams_of_volumes(volumes: Sequence[Volume]) -> list[Exam]:
-    """An exam for each case: its volumes of one geometry are the phases of one stack, those of another are another view.
+    """An exam for each case: volumes with one geometry are the phases of one stack, those with another geometry are
+    another view.
 
     Args:
-        volumes: NIfTI volumes that are oriented, as `volumes.read_volumes` gives them.
+        volumes: NIfTI volumes with orientation, from `volumes.read_volumes`.
     """
     cases = defaultdict(list)
     for volume in volumes:
@@ -67,7 +68,7 @@ def _frames(volume: Volume, number: int) -> list[Frame]:
             sequence="",
             fat_suppressed=None,
             localizer=False,
-            gated=volume.time is not None or bool(volume.view),  # frames of cines, too
+            gated=volume.time is not None or bool(volume.view),  # frames of cines too
             body_part="",
             patient="",
             study="",

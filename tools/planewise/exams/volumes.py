@@ -1,4 +1,4 @@
-"""Exams that come as NIfTI: the trees of ACDC, M&Ms-2 and UK Biobank, and people's own images with masks beside them."""
+"""NIfTI exams: the trees of ACDC, M&Ms-2 and UK Biobank, and people's own images with masks next to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from planewise.exams.volume import Volume, stem
 from planewise.geometry import MIN_SPACING
 from planewise.unreadable import claims_too_much
 
-#: Masks and images whose affines differ by more than this (mm) anywhere in the image lie on different grids.
+#: Masks and images whose affines differ by more than this (mm) anywhere in the image are on different grids.
 SAME_GRID = 0.1
 
 _IMAGE_STEM = re.compile(r"^(?P<case>.+?)(?:[_-](?P<phase>frame\d+|ed|es))?$", re.IGNORECASE)
@@ -45,16 +45,16 @@ def read_volumes(
 ) -> tuple[list[Volume], dict[str, list[str]]]:
     """Volumes with their masks, from NIfTI files.
 
-    A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames, and folders of M&Ms-2 and of UK
-    Biobank's style give the views that their files are named by (`mnms2`, `ukbb`). Elsewhere every 3D image is a volume,
-    every 4D image one for each of its times, and ``case_gt.nii.gz`` (or ``_seg``, ``_label``, ``_mask``) beside
-    ``case.nii.gz`` is its mask. Masks without their image beside them are left out, by their name or their folder's. Of a
-    cine whose frames lie beside it as files (``case_4d``, ``case_frame01``), these are used.
+    A folder with ACDC's ``Info.cfg`` gives its end-diastolic and end-systolic frames; folders in the style of M&Ms-2
+    and UK Biobank give the views in their file names (`mnms2`, `ukbb`). Elsewhere every 3D image is a volume, every 4D
+    image gives one volume for each of its times, and ``case_gt.nii.gz`` (or ``_seg``, ``_label``, ``_mask``) next to
+    ``case.nii.gz`` is its mask. Masks without their image next to them are left out, recognised by their own name or
+    their folder's. If a cine's frames are also there as files (``case_4d``, ``case_frame01``), the frames are used.
 
     Args:
         paths: of the files.
-        folder: that they lie below.
-        of_one_slice: whether images of one slice are wanted of those whose view nothing says, and not stacks.
+        folder: folder that contains them.
+        of_one_slice: whether volumes without a known view must have one slice rather than a stack.
 
     Returns:
         Volumes, and what was left out: reason to paths.
@@ -93,8 +93,9 @@ def read_volumes(
 def name_cases(volumes: list[Volume], folder: Path) -> None:
     """Give volumes their identifiers: the case and its folder's name, so that they do not depend on where indexing began.
 
-    Cases that share both get their whole path below ``folder``. What lies in a folder that its name begins with
-    (``001/001_SA``, ACDC's ``patient001/patient001``) is one patient, and so is a subject of BIDS (``sub-01_T1w``).
+    Cases that share both get their whole path below ``folder``. Files in a folder whose name they begin with
+    (``001/001_SA``, ACDC's ``patient001/patient001``) belong to one patient, and so do those of one BIDS subject
+    (``sub-01_T1w``).
     """
     homes = defaultdict(set)
     for volume in volumes:
@@ -110,7 +111,7 @@ def name_cases(volumes: list[Volume], folder: Path) -> None:
 
 
 def read_info(path: Path) -> dict[str, str]:
-    """ACDC's ``Info.cfg``: ``Key: value`` lines, as UTF-8 or else Latin-1; nothing where it cannot be read."""
+    """ACDC's ``Info.cfg``: ``Key: value`` lines, as UTF-8 or else Latin-1; empty if it cannot be read."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -157,12 +158,12 @@ def _acdc_patient(info_file: Path, files: list[Path], skipped: dict) -> list[Vol
 
 
 def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
-    """The images of a folder, whatever they are called, with the masks whose names begin as theirs do; of a single image
-    also the one mask that is called a mask and nothing else (``Segmentation.nii.gz``).
+    """The images of a folder, with any name, and the masks whose names begin with theirs; for a single image also a
+    mask with a generic name (``Segmentation.nii.gz``).
 
     Args:
         files: NIfTI files of one folder.
-        skipped: reason to paths; what is left out is added.
+        skipped: reason to paths; images that are left out are added.
     """
     by_stem = {stem(path): path for path in files}
     masks: dict[str, list[str]] = {}
@@ -172,7 +173,7 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
             masks[max(owners, key=len)].append(name)
         else:
             masks[name] = []
-    # 3D Slicer exports Segmentation.nii.gz next to the one image of a folder
+    # 3D Slicer exports Segmentation.nii.gz next to a folder's only image
     unnamed = [name for name in masks if _MASK_TAIL.fullmatch(name)]
     images = [name for name in masks if name not in unnamed and not _MASK_ALONE.search(name)]
     if len(unnamed) == len(images) == 1 and not masks[images[0]]:
@@ -197,10 +198,10 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
 
 
 def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
-    """Whether a volume is 3D and readable; a mask on another grid is taken away."""
+    """Whether a volume is 3D and readable; a mask on another grid is removed."""
     try:
         image = nibabel.load(volume.image)
-    except Exception:  # nibabel raises many kinds for broken files
+    except Exception:  # nibabel raises many kinds of errors for broken files
         skipped["NIfTI file that cannot be read"].append(str(volume.image))
         return False
     problem = voxel_problem(image) or _wrong_depth(image, volume.view, of_one_slice)
@@ -215,7 +216,7 @@ def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
 
 
 def _wrong_depth(image: nibabel.Nifti1Image, view: str, of_one_slice: bool) -> str:
-    """Whether an image has too many or too few slices for what is wanted, in words; empty if not."""
+    """Whether an image has too many or too few slices, in words; empty if not."""
     if view and view != "sax":
         return ""
     if of_one_slice and not view:
@@ -223,19 +224,19 @@ def _wrong_depth(image: nibabel.Nifti1Image, view: str, of_one_slice: bool) -> s
     if image.shape[2] > 1:
         return ""
     what = "cine" if len(image.shape) == 4 and image.shape[3] > 1 else "image"
-    return f"NIfTI {what} of one slice: a stack is wanted"
+    return f"NIfTI {what} of one slice: a stack is needed"
 
 
 def voxel_problem(image: nibabel.Nifti1Image) -> str:
-    """Why an image cannot be used, in words; empty if it can."""
+    """The reason why an image cannot be used, in words; empty if it can."""
     if len(image.shape) not in (3, 4):
-        return f"NIfTI image with {len(image.shape)} dimensions: a volume (3D) or a cine (4D) is wanted"
+        return f"NIfTI image with {len(image.shape)} dimensions: it must be a volume (3D) or a cine (4D)"
     if 0 in image.shape:
         return "NIfTI image without voxels"
     if claims_too_much(image):
         return "NIfTI image whose header claims more voxels than the file can hold"
     if image.get_data_dtype().kind not in "iuf":
-        return "NIfTI image of colours or complex numbers: one number per voxel is wanted"
+        return "NIfTI image of colours or complex numbers: it must have one number per voxel"
     if not np.isfinite(image.affine).all():
         return "NIfTI image whose affine is not finite"
     if (np.linalg.norm(image.affine[:3, :3], axis=0) < MIN_SPACING).any():
@@ -244,7 +245,7 @@ def voxel_problem(image: nibabel.Nifti1Image) -> str:
 
 
 def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Volume]:
-    """A volume for each time of a cine; none if the cine's frames are volumes, too."""
+    """A volume for each time of a cine; none if the cine's frames are volumes themselves."""
     times = nibabel.load(volume.image).shape[3:]
     if not times or times == (1,):
         return [volume]
@@ -258,12 +259,12 @@ def _phases(volume: Volume, others: Sequence[Volume], skipped: dict) -> list[Vol
 
 
 def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
-    """Why a mask does not lie on an image's grid, in words; empty if it does."""
+    """The reason why a mask is not on an image's grid, in words; empty if it is."""
     try:
         header = nibabel.load(mask)
     except Exception:
         return "it cannot be read"
-    # one time is none
+    # a single time does not count
     own, wanted = (tuple(sizes[:3] if sizes[3:] == (1,) else sizes) for sizes in (header.shape, tuple(shape)))
     if own != wanted:
         return f"its shape is {own}, the image's {wanted}"

@@ -20,7 +20,7 @@ def natural_order(text: str) -> tuple:
 
 
 def is_text(path: str) -> bool:
-    """Whether a path can be written into a datalist and handed to ITK: a name of other bytes is not text."""
+    """Whether a path can be written into a datalist and passed to ITK: a name with other bytes is not text."""
     try:
         path.encode()
     except UnicodeEncodeError:
