@@ -56,5 +56,5 @@ def test_the_matrix_of_a_flip():
 
 @pytest.mark.parametrize(("turn", "dims"), [(4, 2), (10, 3), (-1, 3)])
 def test_no_such_class(turn, dims):
-    with pytest.raises(ValueError, match=f"turn {turn} is none of"):
+    with pytest.raises(ValueError, match=f"turn must be in .*, got {turn}"):
         turn_of_class(turn, dims)

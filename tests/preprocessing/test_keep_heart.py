@@ -114,5 +114,5 @@ def test_what_cannot_be_kept_says_so():
     ):
         with pytest.raises(InputError, match=message):
             KeepHeartd("image")(item)
-    with pytest.raises(InputError, match="margin is -1"):
+    with pytest.raises(InputError, match="must be 0 mm or more, got -1"):
         KeepHeartd("image", margin=-1)

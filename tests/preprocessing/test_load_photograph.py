@@ -62,7 +62,7 @@ def test_what_is_no_photograph(pixels, tmp_path, name, reason):
 
 
 def test_volumes_are_refused():
-    with pytest.raises(InputError, match="no path of a photograph"):
+    with pytest.raises(InputError, match="is not the path of a photograph"):
         LoadPhotographd("image")({"image": ["a_t1.nii.gz", "a_t2.nii.gz"]})
 
 

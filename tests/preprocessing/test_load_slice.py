@@ -51,7 +51,7 @@ def test_a_slice_that_is_all_of_a_stack_has_a_name_for_writers(phase, name, exam
 def test_a_datalist_that_disagrees_is_refused(phantom_exam):
     affine = header_affine(phantom_exam["sax"][0])
     affine[1, 3] += 0.5
-    with pytest.raises(InputError, match=r"exam 7f3a.*0\.5 mm apart.*index it again"):
+    with pytest.raises(InputError, match=r"exam 7f3a.*differ by 0\.5 mm.*index it again"):
         LoadSliced("image")({"image": phantom_exam["sax"][0], "affine": affine, "exam": "7f3a"})
 
 
@@ -77,7 +77,7 @@ def test_label_has_its_own_frame_and_values(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({}, "holds 4 frames"), ({"frame": 4}, "frame 4 was asked for; the file has 4"), ({"frame": -1}, "frame -1")],
+    [({}, "holds 4 frames"), ({"frame": 4}, "frame 4 was requested; the file has 4"), ({"frame": -1}, "frame -1")],
 )
 def test_the_frame_must_be_known(tmp_path, change, message):
     nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 4), np.float32), np.eye(4)), tmp_path / "v.nii.gz")

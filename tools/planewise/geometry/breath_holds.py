@@ -1,9 +1,9 @@
-"""Where the slices of an exam truly lie, when each was taken in a breath-hold of its own.
+"""True positions of an exam's slices, if each was acquired in its own breath-hold.
 
-After Stolt-Anso, Sideri-Lampretsa, Dannecker and Rueckert 2024 (arXiv 2404.00767): two images that cut each other show the
-same tissue along their line of intersection, so the images are moved until their intensities along all lines agree. Here
-each image is moved by a translation alone, and agreement is correlation, which no gain, offset or coil shading of one image
-changes.
+After Stolt-Anso, Sideri-Lampretsa, Dannecker and Rueckert 2024 (arXiv 2404.00767): two intersecting images show the
+same tissue along their line of intersection, so the images are moved until their intensities agree along all lines.
+Here each image is only translated, and agreement is measured by correlation, which is invariant to the gain, offset or
+coil shading of one image.
 """
 
 from __future__ import annotations
@@ -16,51 +16,54 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-#: Half the length of the part of a line that is compared, mm: the heart, and little of what breathing moves otherwise.
+#: Half the length of the compared part of a line, mm: the heart, and little else that breathing moves.
 REACH = 60.0
-#: Between the points of a line, mm.
+#: Distance between the points of a line, mm.
 STEP = 2.0
-#: Along a line, intensities this far apart (mm) count as independent: about the width of a wall of the heart.
+#: Intensities along a line count as independent at this distance (mm), about the thickness of the heart's wall.
 INDEPENDENT = 10.0
-#: A line counts only with this much of it (mm) on both of its images.
+#: A line counts only if at least this length (mm) lies on both images.
 SHORTEST = 40.0
-#: Planes whose angle has a smaller sine than this have no line to compare: its place would hang on their tilt.
+#: Planes whose angle has a smaller sine than this have no line to compare, because its position would depend on their
+#: tilt.
 MIN_SINE = 0.3
-#: What shifts are like before the images are seen: standard deviation, mm along each axis. The exam's own replaces it.
+#: Prior of the shifts before the images are seen: standard deviation, mm along each axis. The estimate from the exam
+#: replaces it.
 USUAL_SHIFT = 3.0
 #: No image is moved further than this along an axis, mm; hearts move about as much between deep breaths.
 LARGEST_SHIFT = 15.0
-#: Images are blurred by Gaussians of these standard deviations (mm), one after the other: large shifts first.
+#: Images are blurred by Gaussians of these standard deviations (mm), one after the other, so that large shifts are
+#: found first.
 BLURS = (4.0, 2.0, 0.0)
 #: One minus the correlation that identical tissue reaches; keeps a perfect line from outweighing all others.
 _FLOOR = 0.01
-#: Sheets that a thick slice is averaged from, as shares of its thickness from its middle.
+#: Positions of the sheets that are averaged for a thick slice, as shares of its thickness from its middle.
 _SHEETS = (-1 / 3, 0.0, 1 / 3)
 
 
 class BreathHolds(NamedTuple):
-    """Shifts of N images, and what speaks for them."""
+    """Shifts of N images, and the evidence for them."""
 
     shifts: Tensor
-    """``(N, 3)``, RAS+, mm: add it to an image's position. What is common to all images cannot be known and is left out: the
-    mean is zero."""
+    """``(N, 3)``, RAS+, mm: add it to an image's position. A shift common to all images cannot be detected and is left
+    out: the mean is zero."""
     uncertainty: Tensor
-    """``(N,)``, mm: standard deviation of the shift, from how sharply the lines agree; if the images said nothing it would be
-    `USUAL_SHIFT` times the square root of 3."""
+    """``(N,)``, mm: standard deviation of the shift, from how sharply the lines agree; without any information in the
+    images it would be `USUAL_SHIFT` times the square root of 3."""
     before: Tensor
-    """``(L,)``: correlation along each line that counts, where the headers put the images."""
+    """``(L,)``: correlation along each line that counts, at the headers' positions."""
     after: Tensor
-    """``(L,)``: the same, shifts undone."""
+    """``(L,)``: the same, after the correction."""
 
 
 def breath_hold_shifts(images: Sequence[Tensor], affines: Tensor, thickness: Tensor) -> BreathHolds:
-    """Translations of images that make their intensities agree along all lines in which they cut each other.
+    """Translations of images that make their intensities agree along all lines of intersection.
 
-    Minimised over the shifts ``d`` is ``n/2 sum_l log(1 - c_l) + |d|^2 / (2 s^2)``, with the correlation ``c_l`` of line l
-    and n independent points on it. The first term is the likelihood of two profiles that are each other's linear function up
-    to normal noise, with gain, offset and noise of each line its own; so a line that never fits has little weight. The spread
-    s of the shifts is estimated from the exam itself (expectation maximisation): where images lie well already, they stay.
-    Gauss-Newton steps, damped, from blurred images to sharp ones.
+    The shifts ``d`` minimise ``n/2 sum_l log(1 - c_l) + |d|^2 / (2 s^2)``, with the correlation ``c_l`` of line l and n
+    independent points on it. The first term is the likelihood of two profiles that are linear functions of each other
+    up to normal noise, where each line has its own gain, offset and noise; so a line that never fits has little weight.
+    The spread s of the shifts is estimated from the exam itself (expectation maximisation): images that are already
+    aligned are left alone. Gauss-Newton steps, damped, from blurred images to sharp ones.
 
     Args:
         images: of one phase, ``(I, J)`` each.
@@ -106,7 +109,7 @@ class _Compared(NamedTuple):
 
 
 class _Lines:
-    """The lines in which images cut each other, as functions of the images' shifts."""
+    """The lines of intersection of the images, as functions of the images' shifts."""
 
     def __init__(self, images: Sequence[Tensor], affines: Tensor, thickness: Tensor) -> None:
         normals = torch.linalg.cross(affines[:, :3, 0], affines[:, :3, 1])
@@ -120,7 +123,7 @@ class _Lines:
         a, b = normals[self.first], normals[self.second]
         self.direction = torch.linalg.cross(a, b)
         self.direction = self.direction / self.direction.norm(dim=-1, keepdim=True)
-        # a point on both planes and at the heart's height: three equations, of which shifts move the right sides
+        # a point on both planes and at the heart's height: three equations, in which shifts change the right-hand sides
         self.solve = torch.linalg.inv(torch.stack([a, b, self.direction], dim=1))
         self.moved_by = [
             self.solve[:, :, 0, None] * a[:, None],
@@ -130,7 +133,9 @@ class _Lines:
         self.along = torch.arange(-REACH, REACH + STEP / 2, STEP, dtype=torch.float64)
 
     def _common_point(self, affines: Tensor) -> Tensor:
-        """The point nearest to all planes, ``(3,)``; of directions that the planes leave open, the images' middle."""
+        """The point nearest to all planes, ``(3,)``; in directions that the planes leave open, the middle of the
+        images.
+        """
         middles = torch.einsum("nab,nb->na", affines[:, :3, :2], (self.sizes - 1) / 2) + self.origins
         middle = middles.mean(dim=0)
         apart = ((self.origins - middle) * self.normals).sum(dim=-1)
@@ -171,7 +176,9 @@ class _Lines:
 
 def _pictures(images: Sequence[Tensor], affines: Tensor, blur: float) -> Tensor:
     """Images and their derivatives along i and j, ``(N, 3, I, J)``, of one size: filled with zeros."""
-    from scipy.ndimage import gaussian_filter  # here: `planewise index` imports this room, and should not wait for it
+    from scipy.ndimage import (
+        gaussian_filter,
+    )  # here, because `planewise index` imports this room and should not wait for it
 
     height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
     pictures = []
@@ -228,7 +235,7 @@ def _cost(compared: _Compared, shifts: Tensor, precision: float) -> float:
 
 
 def _normal_equations(lines: _Lines, compared: _Compared, shifts: Tensor, precision: float) -> tuple[Tensor, Tensor]:
-    """Hessian ``(3N, 3N)``, as Gauss and Newton have it, and gradient ``(3N,)`` of the cost."""
+    """Hessian ``(3N, 3N)`` (Gauss-Newton approximation) and gradient ``(3N,)`` of the cost."""
     apart = (1 - compared.correlation).clamp_min(0) + _FLOOR
     weight = REACH / INDEPENDENT * compared.counts / apart
     both = torch.stack([lines.first, lines.second], dim=-1)
@@ -245,7 +252,7 @@ def _normal_equations(lines: _Lines, compared: _Compared, shifts: Tensor, precis
 
 
 def _spread(hessian: Tensor, count: int) -> Tensor:
-    """Standard deviation ``(N,)`` of the shifts, mm, without what is common to all."""
+    """Standard deviation ``(N,)`` of the shifts, mm, without their common part."""
     apart = torch.kron(torch.eye(count, dtype=torch.float64) - 1 / count, torch.eye(3, dtype=torch.float64))
     covariance = apart @ torch.linalg.inv(hessian) @ apart
     return covariance.diagonal().reshape(count, 3).sum(dim=-1).sqrt()

@@ -1,4 +1,4 @@
-"""Heatmaps of lines, Zhang 2024 Eq. (1), and lines back from heatmaps."""
+"""Heatmaps of lines, Zhang 2024 Eq. (1), and back from heatmaps to lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def line_heatmaps(lines: Tensor, shape: tuple[int, int], sigma: float, out: Tens
         out: float32 tensor ``(..., *shape)`` to write to.
 
     Returns:
-        Heatmaps in float32, shape ``(..., *shape)``, peak 1 on the line; NaN for a line that is NaN. Within 1e-6 of
+        Heatmaps in float32, shape ``(..., *shape)``, with peak 1 on the line; NaN for a line that is NaN. Within 1e-6
+        of
         float64: the two terms of the distance are computed in float64 and added in float32.
     """
     rows = torch.arange(shape[0], dtype=torch.float64, device=lines.device)
@@ -44,19 +45,19 @@ class LineFit(NamedTuple):
     residual: Tensor
     """Root mean square distance of the ridge from the line, pixels."""
     peak: Tensor
-    """The heatmap's largest value; 1 for a perfect one."""
+    """The heatmap's maximum; 1 for a perfect heatmap."""
 
 
 def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> LineFit:
     """The line through the ridge of each heatmap: total least squares, weighted by height.
 
-    Pixels above ``ridge`` times the peak vote with what they rise above it. Further passes keep only pixels near the
-    line, so that a stray blob cannot turn it, and only those whose mirror image across the line is on the image too:
-    where the border cuts the ridge obliquely, the half that is left would pull the line.
+    Pixels above ``ridge`` times the peak vote with their height above it. Further passes keep only pixels near the
+    line, so that a stray blob cannot rotate it, and only pixels whose mirror image across the line is also on the
+    image: if the border cuts the ridge obliquely, the remaining half would pull the line.
 
     Args:
         heatmaps: shape ``(..., H, W)``, any real values; negative ones do not vote.
-        ridge: share of the peak under which a pixel does not vote.
+        ridge: share of the peak below which a pixel does not vote.
         min_peak: a heatmap whose peak is lower has no ridge.
 
     Returns:
@@ -65,7 +66,7 @@ def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> L
     *leading, height, width = heatmaps.shape
     heights = heatmaps.reshape(math.prod(leading), height, width)
     peak = heights.amax(dim=(-2, -1))
-    # few pixels vote: only those are looked at
+    # few pixels vote, so only those are processed
     ridges, i, j = (heights > ridge * peak[:, None, None]).nonzero(as_tuple=True)
     heights, peak = heights[ridges, i, j].to(torch.float64), peak.to(torch.float64)
     votes, i, j = heights - ridge * peak[ridges], i.to(torch.float64), j.to(torch.float64)
@@ -90,7 +91,7 @@ def _total_least_squares(weights: Tensor, i: Tensor, j: Tensor, groups: Tensor, 
 
     Args:
         weights, i, j: of the points, ``(points,)`` each, float64.
-        groups: which line a point is for, ``(points,)``.
+        groups: the line to which each point belongs, ``(points,)``.
         count: number of lines.
     """
 
@@ -110,9 +111,9 @@ def _total_least_squares(weights: Tensor, i: Tensor, j: Tensor, groups: Tensor, 
 
 
 def line_agreement(heatmaps: Tensor, lines: Tensor, sigma: float) -> Tensor:
-    """How much a heatmap looks like the heatmap of its line: their cosine similarity, in [-1, 1], shape ``(...)``.
+    """Similarity of a heatmap to the heatmap of its line: their cosine similarity, in [-1, 1], shape ``(...)``.
 
-    1 is a perfect heatmap; a blob, several ridges or haze score low. 0 where the line is NaN.
+    1 is a perfect heatmap; a blob, several ridges or haze score low. 0 if the line is NaN.
     """
     height, width = heatmaps.shape[-2:]
     ideal = torch.nan_to_num(line_heatmaps(lines, (height, width), sigma))

@@ -27,7 +27,7 @@ def intersection_lines(
 
     Returns:
         ``(A, B, C)`` in float64, shape ``(..., 3)``, scaled to ``A^2 + B^2 = 1``: ``A i + B j + C`` is the signed
-        distance in pixels. NaN where the planes are parallel or the geometry is degenerate. The leading dimensions
+        distance in pixels. NaN if the planes are parallel or the geometry is degenerate. The leading dimensions
         broadcast: affines ``(N, 1, 4, 4)`` and planes ``(N, K, 3)`` give lines ``(N, K, 3)``.
     """
     affine, origin, normal = (torch.as_tensor(x, dtype=torch.float64) for x in (affine, origin, normal))
@@ -50,7 +50,7 @@ def lines_in_mm(lines: Tensor, affine: Tensor) -> Tensor:
 
 
 def line_errors(predicted: Tensor, reference: Tensor, affine: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """How far a line is from the reference line.
+    """Distance and angle of a line from the reference line.
 
     Args:
         predicted, reference: lines in pixel coordinates, shape ``(..., 3)``.
@@ -59,8 +59,8 @@ def line_errors(predicted: Tensor, reference: Tensor, affine: Tensor, shape: tup
 
     Returns:
         angle: between the lines, ``(...)``, radians in [0, pi/2].
-        distance: of the predicted line from the point of the reference line that is closest to the centre of the
-            image, ``(...)``, mm. Both are NaN where either line is.
+        distance: of the predicted line from the point of the reference line that is closest to the centre of the image,
+            ``(...)``, mm. Both are NaN if either line is.
     """
     predicted, reference = lines_in_mm(predicted, affine), lines_in_mm(reference, affine)
     n, m = predicted[..., :2], reference[..., :2]
@@ -80,7 +80,7 @@ def clip_lines(lines: Tensor, shape: tuple[int, int]) -> Tensor:
         shape: pixels along i and j; the image reaches from -0.5 to shape - 0.5.
 
     Returns:
-        The two end points ``(i, j)``, shape ``(..., 2, 2)``; NaN where the line misses the image (or is NaN).
+        The two end points ``(i, j)``, shape ``(..., 2, 2)``; NaN if the line misses the image (or is NaN).
     """
     lines = torch.as_tensor(lines, dtype=torch.float64)
     normal, c = lines[..., :2], lines[..., 2]
@@ -104,7 +104,7 @@ def pixels_to_patient(points: Tensor, affine: Tensor) -> Tensor:
 
 
 def crossing(line: Tensor, other: Tensor) -> Tensor:
-    """Where two lines of a slice cross: ``(i, j)``, shape ``(..., 2)``; NaN or huge where they are (nearly) parallel."""
+    """Intersection of two lines of a slice: ``(i, j)``, shape ``(..., 2)``; NaN or huge if they are (nearly) parallel."""
     a, b, c = line.unbind(dim=-1)
     d, e, f = other.unbind(dim=-1)
     determinant = a * e - b * d
@@ -116,16 +116,17 @@ def plane_from_lines(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The plane that best contains the lines found on the slices of a stack.
 
-    Each line enters as two points, ``reach`` to either side of its point nearest to a centre. Bad slices do not turn the
-    plane: of the planes through any two lines the one with the smallest median distance to all of them is the start, and
-    lines far from it lose weight in the rounds that follow.
+    Each line enters as two points, ``reach`` to either side of its point nearest to a centre. Bad slices do not rotate
+    the
+    plane: the start is the plane through two of the lines with the smallest median distance to all of them, and lines
+    far from the plane lose weight in the rounds that follow.
 
     Args:
         lines: one per slice, shape ``(N, 3)``, pixel coordinates; NaN lines are left out.
         affines: affines of the slices, shape ``(N, 4, 4)``, RAS+, mm.
-        centres: where on each slice the organ is, shape ``(N, 2)``, pixels (the image's centre, if nothing is known).
+        centres: position of the organ on each slice, shape ``(N, 2)``, pixels (the image's centre if nothing is known).
         weights: confidence of each line, shape ``(N,)``; default one each.
-        reach: mm; about the radius of the organ, inside which the lines are meant.
+        reach: mm; about the radius of the organ, within which the lines are valid.
 
     Returns:
         origin ``(3,)``, unit normal ``(3,)``, and the root mean square distance of the points from the plane in mm
@@ -156,11 +157,11 @@ def plane_from_lines(
 def distances_of_lines(
     lines: Tensor, affines: Tensor, centres: Tensor, origin: Tensor, normal: Tensor, reach: float = 40.0
 ) -> Tensor:
-    """How far the line of each slice is from a plane: the root mean square distance of its two points, see
+    """Distance of each slice's line from a plane: the root mean square distance of its two points, see
     `plane_from_lines`.
 
     Args:
-        lines, affines, centres, reach: as there.
+        lines, affines, centres, reach: see `plane_from_lines`.
         origin, normal: of the plane, ``(3,)`` each, RAS+, mm.
 
     Returns:

@@ -30,12 +30,14 @@ def relative_locations(origins: Tensor, normal: Tensor) -> Tensor:
 
 
 def centrosymmetric(locations: Tensor) -> Tensor:
-    """Zhang 2024 Eq. (4): ``sin(pi l)`` of the ratio of Eq. (3), the target for stacks that mirror about the centre."""
+    """Zhang 2024 Eq. (4): ``sin(pi l)`` of the ratio of Eq. (3), the target for stacks that are symmetric about the
+    centre.
+    """
     return torch.sin(math.pi * locations)
 
 
 def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "linear") -> float:
-    """How well the predicted locations of a stack's slices, in their order, run as they should.
+    """How well the predicted locations of a stack's slices follow the expected order.
 
     Args:
         locations: shape ``(N,)``.
@@ -46,37 +48,37 @@ def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "line
         Spearman's rank correlation with the targets of evenly spaced slices, -1 to 1; NaN for fewer than three slices or
         equal locations.
     """
-    from scipy.stats import spearmanr  # here: `planewise index` needs locations, and should not wait for it
+    from scipy.stats import spearmanr  # here, because `planewise index` needs locations and should not wait for it
 
     locations = torch.as_tensor(locations, dtype=torch.float64)
     if len(locations) < 3:
         return math.nan
     even = torch.linspace(0, 1, len(locations), dtype=torch.float64)
-    # rounded, so that two slices that mirror each other tie
+    # rounded, so that two slices at equal distances from the middle tie
     expected = centrosymmetric(even).round(decimals=9) if mapping == "sine" else even
     return float(spearmanr(expected.numpy(), locations.numpy()).statistic)
 
 
 def order_strength(order: float, mapping: Literal["linear", "sine"] = "linear") -> float:
-    """How far an order of `location_order` speaks for a stack of the organ: a linear one may begin at either end, while what
-    mirrors about its middle looks the same from both."""
+    """How strongly an order from `location_order` supports a stack of the organ: a linear one may begin at either end,
+    while a symmetric one looks the same from both."""
     return abs(order) if mapping == "linear" else order
 
 
 def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Tensor:
     """The direction from the base of the left ventricle to its apex, along a short-axis stack's normal.
 
-    Rule: in patient space the left ventricle points left, anterior and inferior from base to apex, so of the two
-    directions of the normal the one nearer to (left, anterior, inferior) is taken. It decides only where the cosine
-    between the two is at least ``min_cosine``. Limits: a heart in the right chest (dextrocardia) comes out reversed
-    or undecided; an oblique stack that is not a short axis may pass.
+    Rule: in patient space the left ventricle points left, anterior and inferior from base to apex, so the direction of
+    the normal that is nearer to (left, anterior, inferior) is taken. It applies only if the cosine between the two is
+    at least ``min_cosine``. Limits: a heart in the right chest (dextrocardia) comes out reversed or undecided; an
+    oblique stack that is not a short axis may pass.
 
     Args:
         normal: unit normal, shape ``(..., 3)``, RAS+, either sign.
         min_cosine: smallest cosine at which base and apex are still told apart.
 
     Returns:
-        Unit vector, shape ``(..., 3)``, RAS+; NaN if it is undecided.
+        Unit vector, shape ``(..., 3)``, RAS+; NaN if undecided.
     """
     normal = torch.as_tensor(normal, dtype=torch.float64)
     cosine = (normal * torch.tensor(USUAL_LONG_AXIS, dtype=torch.float64, device=normal.device)).sum(dim=-1)
@@ -88,16 +90,16 @@ def to_left_front_or_head(normal: Tensor, margin: float = AXIS_MARGIN) -> Tensor
     """The direction along the normal of a stack of any organ that points to the patient's left, front or head.
 
     Rule: the body axis (left-right, posterior-anterior, inferior-superior) nearest to the normal decides; the direction
-    is the one that runs to the left, to the front or to the head along it. Where another axis is as near, to within
-    ``margin``, and would turn the direction round, it is undecided: two exams that differ by a few degrees would
-    count their slices from opposite ends.
+    is the one that runs to the left, to the front or to the head along it. If another axis is as near, to within
+    ``margin``, and would reverse the direction, it is undecided: two exams that differ by a few degrees would count
+    their slices from opposite ends.
 
     Args:
         normal: unit normal, shape ``(..., 3)``, RAS+, either sign.
-        margin: by how much two angles may differ that count as equal, radians.
+        margin: two angles count as equal if they differ by less than this, radians.
 
     Returns:
-        Unit vector, shape ``(..., 3)``, RAS+; NaN if it is undecided.
+        Unit vector, shape ``(..., 3)``, RAS+; NaN if undecided.
     """
     normal = torch.as_tensor(normal, dtype=torch.float64)
     along = normal * torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64, device=normal.device)

@@ -1,4 +1,4 @@
-"""Which patches of a grid are known when the next rows are predicted (Taleb 2020, section 3.1)."""
+"""Patches of a grid that are known when the next rows are predicted (Taleb 2020, section 3.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class PredictedPatches(NamedTuple):
-    """Q predictions, each ``(Q,)`` int64: from the context of a patch, so many rows ahead, a patch."""
+    """Q predictions, each ``(Q,)`` int64: the context's patch, the number of rows ahead, and the predicted patch."""
 
     context: Tensor
     ahead: Tensor
@@ -17,7 +17,8 @@ class PredictedPatches(NamedTuple):
 
 
 def inverted_pyramids(patches_per_side: int, spatial_dims: int) -> tuple[Tensor, Tensor]:
-    """The context of every patch that has a row after it: the patch, and above it rows that widen by one patch either way.
+    """The context of every patch that has a row after it: the patch, and above it rows that widen by one patch on each
+    side.
 
     Patches are numbered with the last axis fastest; rows follow each other along the first axis. The context of patch
     ``(i, j, k)`` is all ``(u, v, w)`` with ``u <= i``, ``|v - j| <= i - u`` and ``|w - k| <= i - u`` that the grid has.
@@ -27,9 +28,9 @@ def inverted_pyramids(patches_per_side: int, spatial_dims: int) -> tuple[Tensor,
         spatial_dims: d, 2 or 3.
 
     Returns:
-        ``(M, T)`` int64, the numbers of the patches of each context, first row first, its own patch last; a context that is
-        shorter than T is filled up with its own patch. And ``(M,)``, the length of each. ``M = (n - 1) n^(d - 1)``: context
-        m is that of patch m.
+        ``(M, T)`` int64, the numbers of the patches of each context, first row first, its own patch last; a context
+        shorter than T is padded with its own patch. And ``(M,)``, the length of each. ``M = (n - 1) n^(d - 1)``:
+        context m is that of patch m.
     """
     sides = [torch.arange(patches_per_side)] * spatial_dims
     places = torch.cartesian_prod(*sides).reshape(-1, spatial_dims)
@@ -38,7 +39,7 @@ def inverted_pyramids(patches_per_side: int, spatial_dims: int) -> tuple[Tensor,
     beside = (places[own, None, 1:] - places[None, :, 1:]).abs().amax(dim=2)
     inside = (above >= 0) & (beside <= above)
     length = inside.sum(dim=1)
-    # numbers rise row by row, so that a stable sort leaves the first row first and the own patch last
+    # numbers increase row by row, so a stable sort leaves the first row first and the own patch last
     numbers = (~inside).long().argsort(dim=1, stable=True)[:, : int(length.max())]
     filled = torch.arange(numbers.shape[1]) >= length[:, None]
     return torch.where(filled, own[:, None], numbers), length

@@ -20,7 +20,7 @@ class Bound(NamedTuple):
     base: float
     """Degrees or mm."""
     factor: float
-    """Times the jack-knife standard error."""
+    """Factor of the jack-knife standard error."""
 
     def at(self, moved: float) -> float:
         """The bound of a plane with this jack-knife standard error; NaN where that is not known."""
@@ -36,12 +36,12 @@ def calibrated_bound(errors: Tensor, moved: Tensor, share: float = 0.9) -> Bound
     section 5.2).
 
     Args:
-        errors: of the planes, ``(N,)``, degrees or mm, not negative; planes for which either is NaN are left out.
+        errors: of the planes, ``(N,)``, degrees or mm, not negative; planes with either value NaN are left out.
         moved: their jack-knife standard errors, ``(N,)``, in the same unit.
-        share: of the planes that are to keep the bound.
+        share: share of the planes for which the bound should hold.
 
     Returns:
-        `Bound`; NaN in it if the planes are too few for the quantile (9 are needed for a share of 0.9).
+        `Bound`; NaN values in it if the planes are too few for the quantile (9 are needed for a share of 0.9).
     """
     known = torch.isfinite(errors) & torch.isfinite(moved)
     errors, moved = errors[known].to(torch.float64), moved[known].to(torch.float64)
@@ -50,10 +50,10 @@ def calibrated_bound(errors: Tensor, moved: Tensor, share: float = 0.9) -> Bound
     if rank > count:
         return Bound(math.nan, math.nan)
     typical = moved.median().clamp_min(1e-9)
-    # b / a, in parts of a typical standard error: from what does not count to what alone counts
+    # b / a, in units of a typical standard error, from negligible to dominant
     ratios = torch.cat([torch.zeros(1), torch.logspace(-2, 2, 81)]).to(moved) / typical
     shapes = torch.hypot(torch.ones_like(moved), ratios[:, None] * moved)
-    # of all scales the likelihood takes the root mean square
+    # the likelihood uses the root mean square of all scales
     scales = (errors / shapes).square().mean(dim=1).sqrt().clamp_min(1e-12)
     best = (shapes.log().mean(dim=1) + scales.log()).argmin()
     quantile = float((errors / shapes[best]).sort().values[rank - 1])

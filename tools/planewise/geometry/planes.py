@@ -9,7 +9,7 @@ from planewise.geometry.tolerances import MIN_SPACING
 
 
 def check_affine(affine: Tensor) -> None:
-    """Raise where an affine cannot be a slice's.
+    """Raise an error if an affine cannot be a slice's.
 
     Args:
         affine: voxel indices to patient space, shape ``(..., 4, 4)``, mm.
@@ -34,7 +34,7 @@ def check_affine(affine: Tensor) -> None:
 
 
 def plane_from_affine(affine: Tensor) -> tuple[Tensor, Tensor]:
-    """The plane that a slice lies in.
+    """The plane of a slice.
 
     Args:
         affine: shape ``(..., 4, 4)``, RAS+, mm.
@@ -42,7 +42,7 @@ def plane_from_affine(affine: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         origin: the centre of voxel ``(0, 0)``, shape ``(..., 3)``, mm.
         normal: unit normal, shape ``(..., 3)``, along the cross product of the first two axes (for DICOM: of the row
-            and column directions). NaN where the affine is degenerate; `check_affine` says why.
+            and column directions). NaN if the affine is degenerate; `check_affine` gives the reason.
     """
     affine = torch.as_tensor(affine, dtype=torch.float64)
     cross = torch.linalg.cross(affine[..., :3, 0], affine[..., :3, 1])
@@ -56,7 +56,7 @@ def affine_inverse(affine: Tensor) -> Tensor:
         affine: voxel indices to patient space, shape ``(..., 4, 4)``, last row ``0, 0, 0, 1``, mm.
 
     Returns:
-        Shape ``(..., 4, 4)``, float64. Not finite where the axes do not span space; `check_affine` says why.
+        Shape ``(..., 4, 4)``, float64. Not finite if the axes do not span space; `check_affine` gives the reason.
     """
     affine = affine.to(torch.float64)
     u, v, w, origin = affine[..., :3, :].unbind(dim=-1)
@@ -67,25 +67,25 @@ def affine_inverse(affine: Tensor) -> Tensor:
 
 
 def angle_between_planes(normal: Tensor, other: Tensor) -> Tensor:
-    """Angle between planes with unit normals ``(..., 3)``: radians in [0, pi/2], whatever the normals' signs."""
+    """Angle between planes with unit normals ``(..., 3)``: radians in [0, pi/2], independent of the normals' signs."""
     # atan2 of sine and cosine: arccos alone loses half of its digits near zero
     sine = torch.linalg.cross(normal, other).norm(dim=-1)
     return torch.atan2(sine, (normal * other).sum(dim=-1).abs())
 
 
 def nearest_body_axis(normal: Tensor) -> tuple[Tensor, Tensor]:
-    """How far planes are turned away from sagittal, coronal or axial ones.
+    """Angle of planes from sagittal, coronal or axial ones.
 
     Args:
         normal: unit normals, shape ``(..., 3)``, RAS+; their signs do not matter.
 
     Returns:
         angle: to the nearest of the body's axes, shape ``(...)``, radians in [0, acos(1 / sqrt(3))].
-        axis: which it is, shape ``(...)``: 0 left-right, 1 anterior-posterior, 2 foot-head.
+        axis: the nearest axis, shape ``(...)``: 0 left-right, 1 anterior-posterior, 2 foot-head.
     """
     normal = torch.as_tensor(normal, dtype=torch.float64)
     axes = torch.eye(3, dtype=torch.float64, device=normal.device)
-    # torch.linalg.cross wants as many dimensions of both
+    # torch.linalg.cross requires equal numbers of dimensions
     angles = angle_between_planes(normal[..., None, :], axes.expand(*normal.shape, 3))
     angle, axis = angles.min(dim=-1)
     return angle, axis

@@ -1,23 +1,23 @@
-"""Exact quarter turns and flips of grids, and what they do to an affine."""
+"""Exact quarter turns and flips of grids, and their effect on an affine."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-#: Turns of a plane: by 0, 90, 180 and 270 degrees.
+#: Rotations of a plane: by 0, 90, 180 and 270 degrees.
 PLANE_TURNS = 4
 
-#: Turns of a volume: none, and by 90, 180 and 270 degrees about each axis (Taleb 2020, section 3.4).
+#: Rotations of a volume: none, and by 90, 180 and 270 degrees about each axis (Taleb 2020, section 3.4).
 VOLUME_TURNS = 10
 
 
 def turn_of_class(turn: int, spatial_dims: int) -> tuple[tuple[int, int], int]:
-    """The plane that a class turns, as two spatial axes, and by how many quarters, as `numpy.rot90` takes them.
+    """The plane that a class rotates, as two spatial axes, and the number of quarter turns, as for `numpy.rot90`.
 
     Args:
-        turn: 0 to 3 in a plane; 0 to 9 in a volume, of which 1 to 3 turn about the first axis, 4 to 6 about the second and
-            7 to 9 about the third.
+        turn: 0 to 3 in a plane; 0 to 9 in a volume, where 1 to 3 rotate about the first axis, 4 to 6 about the second
+            and 7 to 9 about the third.
         spatial_dims: 2 or 3.
 
     Raises:
@@ -25,7 +25,7 @@ def turn_of_class(turn: int, spatial_dims: int) -> tuple[tuple[int, int], int]:
     """
     classes = PLANE_TURNS if spatial_dims == 2 else VOLUME_TURNS
     if not 0 <= turn < classes:
-        raise ValueError(f"turn {turn} is none of 0 to {classes - 1}")
+        raise ValueError(f"turn must be in 0..{classes - 1}, got {turn}")
     if spatial_dims == 2:
         return (0, 1), turn
     axis, quarters = divmod(turn - 1, 3)
@@ -33,19 +33,21 @@ def turn_of_class(turn: int, spatial_dims: int) -> tuple[tuple[int, int], int]:
 
 
 def quarter_turned(images: Tensor, turn: int) -> Tensor:
-    """Images ``(B, C, i, j)`` or volumes ``(B, C, i, j, k)``, all turned alike, by index alone."""
+    """Images ``(B, C, i, j)`` or volumes ``(B, C, i, j, k)``, all rotated by the same turn, by indexing alone."""
     plane, quarters = turn_of_class(turn, images.ndim - 2)
     return torch.rot90(images, quarters, [axis + 2 for axis in plane])
 
 
 def turn_matrix(turn: int, shape: tuple[int, ...]) -> Tensor:
-    """Voxel indices after a turn to those before, ``(4, 4)`` float64, for images of a shape ``(i, j)`` or ``(i, j, k)``."""
+    """Voxel indices after a turn to those before, ``(4, 4)`` float64, for images of a shape ``(i, j)`` or ``(i, j,
+    k)``.
+    """
     plane, quarters = turn_of_class(turn, len(shape))
     matrix = torch.eye(4, dtype=torch.float64)
     sides = list(shape)
     first, second = plane
     for _ in range(quarters):
-        # what was at (second = last - first') comes to first', and what was at first = second' to second'
+        # the value at (second = last - first') moves to first', and the value at first = second' to second'
         step = torch.eye(4, dtype=torch.float64)
         step[first, first] = step[second, second] = 0
         step[first, second], step[second, first] = 1, -1
@@ -56,7 +58,7 @@ def turn_matrix(turn: int, shape: tuple[int, ...]) -> Tensor:
 
 
 def flip_matrix(axis: int, side: int) -> Tensor:
-    """Voxel indices after a flip along an axis of so many voxels to those before, ``(4, 4)`` float64."""
+    """Voxel indices after a flip along an axis with this many voxels to those before, ``(4, 4)`` float64."""
     matrix = torch.eye(4, dtype=torch.float64)
     matrix[axis, axis], matrix[axis, 3] = -1, side - 1
     return matrix

@@ -1,4 +1,4 @@
-"""Squares back from predicted maps: their centres, and how well these make the cross that they should."""
+"""From predicted maps back to squares: their centres, and how well these form the expected cross."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ class FoundSquares(NamedTuple):
     """Squares found in predicted maps; every field starts with the maps' leading dimension."""
 
     centres: Tensor
-    """``(N, 9, 3)``, RAS+, mm, float64; NaN where a square was not found."""
+    """``(N, 9, 3)``, RAS+, mm, float64; NaN if a square was not found."""
     filled: Tensor
-    """``(N, 9)``: mean probability in the best window of a square's size, 0 to 1, whether or not that was enough."""
+    """``(N, 9)``: mean probability in the best window of a square's size, 0 to 1, even if it is below the limit."""
 
 
 def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled: float = 0.4) -> FoundSquares:
-    """Centres of predicted squares: of each class the window of a square's size that holds most of it, and there the mean of
-    the pixels, weighted by probability. A pixel counts for its most probable class alone; a stray blob moves nothing.
+    """Centres of predicted squares: for each class, find the window of a square's size that holds most of it, and take
+    the mean of its pixels, weighted by probability. A pixel counts only for its most probable class, so a stray blob
+    moves nothing.
 
     Args:
         probabilities: of background and nine squares, shape ``(N, 10, H, W)``.
         affine: affines of the slices, shape ``(N, 4, 4)``, RAS+, mm. Their pixels are of one size.
         size: side of a square, mm.
-        min_filled: a square is found if its window's mean is at least this. A perfect map of a square that is turned by 45
-            degrees in the pixels' grid fills 0.83 of it, one of which half is on the image about 0.5.
+        min_filled: a square is found if its window's mean is at least this. A perfect map of a square rotated by 45
+            degrees in the pixel grid fills 0.83 of it; a square with half of its area on the image, about 0.5.
     """
     count, _, height, width = probabilities.shape
     affine = affine.to(torch.float64)
@@ -42,7 +43,7 @@ def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled:
     shares = avg_pool2d(weights, window, stride=1)
     filled, best = shares.flatten(2).max(dim=2)
     top, left = best // shares.shape[3], best % shares.shape[3]
-    # the window may lie a little off, so what is just outside it counts too
+    # the window may be slightly misplaced, so pixels just outside it count too
     rows, columns = (torch.arange(side, device=weights.device, dtype=torch.float64) for side in (height, width))
     row_near = (rows - (top[..., None] + (window[0] - 1) / 2)).abs() <= 0.75 * window[0]
     column_near = (columns - (left[..., None] + (window[1] - 1) / 2)).abs() <= 0.75 * window[1]
@@ -56,17 +57,18 @@ def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled:
 
 
 def cross_residual(centres: Tensor, step: float) -> Tensor:
-    """How far found centres are from a cross of two lines with squares ``step`` apart, as root mean square, mm.
+    """Root mean square distance (mm) of the found centres from a cross of two lines with squares ``step`` apart.
 
-    The cross has any centre and any two directions; it is fitted by least squares, in closed form. With ``m_k`` steps along
-    its line, square k is to lie at ``c + m_k a`` or ``c + m_k b``; the lengths of a and b are then set to ``step``.
+    The cross may have any centre and any two directions; it is fitted by least squares, in closed form. With ``m_k``
+    steps along its line, square k should lie at ``c + m_k a`` or ``c + m_k b``; the lengths of a and b are then set to
+    ``step``.
 
     Args:
         centres: ``(..., 9, 3)``, mm; NaN where a square was not found.
         step: mm.
 
     Returns:
-        ``(...)``; NaN where less than four are found, or none besides the crossing on one of the lines.
+        ``(...)``; NaN if fewer than four are found, or if one of the lines has none except the crossing.
     """
     design = torch.zeros(len(SQUARE_STEPS), 3, dtype=torch.float64, device=centres.device)
     design[:, 0] = 1
@@ -81,7 +83,7 @@ def cross_residual(centres: Tensor, step: float) -> Tensor:
     fitted = torch.linalg.solve(torch.where(solvable[..., None, None], normal, eye), weighted.mT @ points)
     lengths = fitted[..., 1:, :].norm(dim=-1, keepdim=True)
     directions = fitted[..., 1:, :] / lengths.clamp_min(1e-9) * step
-    # with the lengths given, the best centre is another
+    # with fixed lengths, the best centre is another
     offsets = design[:, 1:] @ directions
     centre = ((points - offsets) * known[..., None]).sum(dim=-2, keepdim=True) / known.sum(dim=-1).clamp_min(1)[
         ..., None, None

@@ -24,18 +24,19 @@ _ENDS = {
 }
 _OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 
-#: Line of each square (0 or 1) and its place on it, in steps from the crossing towards the line's first end. In the order of
-#: the classes 1 to 9: the crossing, then of each line near and far at its first end, near and far at its other end.
+#: Line of each square (0 or 1) and its position on it, in steps from the crossing towards the line's first end. In the
+#: order of the classes 1 to 9: the crossing, then for each line near and far at its first end, near and far at its
+#: other end.
 SQUARE_STEPS = ((0, 0), (0, 1), (0, 2), (0, -1), (0, -2), (1, 1), (1, 2), (1, -1), (1, -2))
 
 
 class Squares(NamedTuple):
-    """Where the nine squares of a slice lie. NaN throughout where that is not known."""
+    """Positions of a slice's nine squares. NaN throughout if unknown."""
 
     centres: Tensor
     """``(..., 9, 3)``, RAS+, mm, float64."""
     sides: Tensor
-    """``(..., 2, 3)``: two unit vectors in the slice, at right angles, that the sides of all nine squares run along."""
+    """``(..., 2, 3)``: two perpendicular unit vectors in the slice, along the sides of all nine squares."""
 
 
 def end_direction(ends: str) -> tuple[float, float, float]:
@@ -65,19 +66,20 @@ def square_names(ends: Sequence[str]) -> tuple[str, ...]:
 def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: float) -> Squares:
     """The nine anatomical positions of Bai 2019 (section 2, Fig. 1): the crossing of two lines, and four along each.
 
-    The squares' sides run as nearly along both lines as sides at right angles can, so that squares turn with the patient
-    and not with the image. Which end of a line comes first is a direction in the body, so an image that is flipped, turned
-    or stored otherwise keeps its anatomy.
+    The squares' sides are perpendicular and follow both lines as closely as possible, so that squares rotate with the
+    patient and not with the image. The first end of a line is a direction in the body, so an image that is flipped,
+    rotated or stored differently keeps its anatomy.
 
     Args:
         affine: affines of the slices, shape ``(..., 4, 4)``, RAS+, mm.
         planes: the two planes that cut them, shape ``(..., 2, 2, 3)``: origin and unit normal of each.
-        ends: for each line the end that is counted first, see `end_direction`.
-        step: from the centre of a square to that of its neighbour on a line, mm.
+        ends: the first end of each line, see `end_direction`.
+        step: distance from the centre of a square to that of its neighbour on a line, mm.
 
     Returns:
-        `Squares`; NaN where a plane is (nearly) parallel to the slice, the lines to each other (both `PARALLEL_ANGLE`), or a
-        line runs so much across its first end's direction that its two ends cannot be told apart (`MIN_END_COSINE`).
+        `Squares`; NaN if a plane is (nearly) parallel to the slice, if the lines are (nearly) parallel to each other
+        (both `PARALLEL_ANGLE`), or if a line is so nearly perpendicular to its first end's direction that its two ends
+        cannot be told apart (`MIN_END_COSINE`).
     """
     affine, planes = torch.as_tensor(affine, dtype=torch.float64), torch.as_tensor(planes, dtype=torch.float64)
     lines = intersection_lines(affine[..., None, :, :], planes[..., 0, :], planes[..., 1, :])
@@ -85,7 +87,7 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
     across = plane_from_affine(affine)[1]
     along = torch.linalg.cross(across[..., None, :].expand_as(planes[..., 1, :]), planes[..., 1, :])
     along = along / along.norm(dim=-1, keepdim=True)
-    # number by number: a tensor of them would be copied to the device, and waited for
+    # number by number: a tensor of them would be copied to the device, and the host would wait for it
     directions = enumerate(map(end_direction, ends))
     cosine = torch.stack(
         [sum(along[..., line, axis] * value for axis, value in enumerate(first)) for line, first in directions], dim=-1
@@ -103,9 +105,9 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
 
 
 def square_labels(squares: Squares, affine: Tensor, shape: tuple[int, int], size: float) -> Tensor:
-    """The class of every pixel: 0 background, 1 to 9 the squares, -1 throughout where they are not known.
+    """The class of every pixel: 0 background, 1 to 9 the squares, -1 throughout if they are unknown.
 
-    What lies outside the image has no pixels. Where squares overlap, the later class shows.
+    Areas outside the image have no pixels. If squares overlap, the later class shows.
 
     Args:
         squares: of the slices, with leading dimensions ``(...)``.
@@ -119,7 +121,7 @@ def square_labels(squares: Squares, affine: Tensor, shape: tuple[int, int], size
     affine = affine.to(torch.float64)
     centre = squares.centres[..., :1, :]
     rows, columns = (torch.arange(count, dtype=torch.float64, device=affine.device) for count in shape)
-    # distances of all pixels from the crossing along both sides, mm; each is a term of the row and a term of the column
+    # distances of all pixels from the crossing along both sides, mm; each is the sum of a row term and a column term
     fields = []
     for side in squares.sides.unbind(dim=-2):
         from_row = (affine[..., :3, 0] * side).sum(dim=-1, keepdim=True) * rows
@@ -136,7 +138,7 @@ def square_labels(squares: Squares, affine: Tensor, shape: tuple[int, int], size
 
 
 def squares_inside(squares: Squares, affine: Tensor, shape: tuple[int, int], size: float) -> Tensor:
-    """Which squares lie on the image with all four corners, shape ``(..., 9)``, bool; False where they are not known."""
+    """Which squares lie on the image with all four corners, shape ``(..., 9)``, bool; False if unknown."""
     half = size / 2 * squares.sides[..., None, :, :]
     corners = torch.stack(
         [squares.centres + a * half[..., 0, :] + b * half[..., 1, :] for a in (-1, 1) for b in (-1, 1)], dim=-2

@@ -24,7 +24,7 @@ from planewise.geometry.planes import angle_between_planes, signed_distance
 
 @dataclass
 class PlannedPlane:
-    """One view's plane as the slices of a stack predict it."""
+    """The plane of one view as predicted from a stack's slices."""
 
     view: str
     origin: Tensor
@@ -34,30 +34,32 @@ class PlannedPlane:
     residual: float
     """Root mean square distance of the slices' lines from the plane within 40 mm of the centre, mm."""
     spread: float
-    """How much the single slices disagree with the plane in direction: median angle, degrees."""
+    """Disagreement in direction between single slices and the plane: median angle, degrees."""
     agreement: float
     """Median cosine similarity of the heatmaps with the heatmaps of their lines, 0 to 1."""
     peak: float
     """Median peak of the heatmaps; 1 when the network is certain."""
     slices: int
-    """How many slices gave a line."""
+    """Number of slices with a line."""
     distances: Tensor
-    """``(slices,)``, mm: of each slice's line from the plane, within 40 mm of the centre; NaN for a slice without a line."""
+    """``(slices,)``, mm: distance of each slice's line from the plane, within 40 mm of the centre; NaN for a slice
+    without a line.
+    """
     angle_sd: float
     """Jack-knife standard error of the normal, degrees: how much the plane depends on single slices."""
     offset_sd: float
-    """The same of the plane's place at the middle of the stack's lines, mm."""
+    """The same for the plane's position at the middle of the stack's lines, mm."""
 
 
 class SliceLines(NamedTuple):
-    """What the heatmaps of some slices say; every field starts with ``(slices, views)``."""
+    """Evidence from the heatmaps of some slices; every field starts with ``(slices, views)``."""
 
     lines: Tensor
     """``(slices, views, 3)``, pixel coordinates, float64; NaN if there is none."""
     agreement: Tensor
     """Cosine similarity of the heatmap with the heatmap of its line, 0 to 1."""
     peak: Tensor
-    """Largest value of the heatmap."""
+    """Maximum of the heatmap."""
 
 
 def find_lines(heatmaps: Tensor, sigma: float) -> SliceLines:
@@ -76,7 +78,7 @@ def plan_planes(found: SliceLines, affines: Tensor, shape: tuple[int, int], view
         views: names of the channels.
 
     Returns:
-        One `PlannedPlane` per view; with NaN in it where fewer than two slices gave a line.
+        One `PlannedPlane` per view; with NaN in it if fewer than two slices gave a line.
     """
     affines = affines.to(torch.float64)
     centres = line_centres(found.lines, shape)
@@ -122,13 +124,14 @@ def jackknife_of_plane(
 ) -> tuple[float, float]:
     """Jack-knife standard errors of the plane that `plane_from_lines` fits (Efron 1982, Eq. 3.5).
 
-    The plane is fitted again without each slice: ``sqrt((n - 1) / n sum_i d_i^2)``, where ``d_i`` is how far that turns or
-    moves the plane. Of a stack with more lines than ``groups``, every ``groups``-th slice is left out at a time.
+    The plane is fitted again without each slice: ``sqrt((n - 1) / n sum_i d_i^2)``, where ``d_i`` is the resulting
+    rotation or movement of the plane. If a stack has more lines than ``groups``, every ``groups``-th slice is left out
+    at a time.
 
     Args:
-        lines, affines, centres, weights: of one view, as `plane_from_lines` takes them.
-        plane: origin and normal that it fits to all of them.
-        at: where the plane's movement is measured, ``(3,)``, RAS+, mm.
+        lines, affines, centres, weights: of one view, see `plane_from_lines`.
+        plane: origin and normal fitted to all of them.
+        at: point at which the plane's movement is measured, ``(3,)``, RAS+, mm.
         groups: the largest number of fits.
 
     Returns:
@@ -151,7 +154,9 @@ def jackknife_of_plane(
 
 
 def line_centres(lines: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Where on each slice the views cross, which is the organ's axis; the image's centre where they do not cross on it."""
+    """The point where the views cross on each slice, which is on the organ's axis; the image's centre if they do not
+    cross on it.
+    """
     middle = torch.tensor([(shape[0] - 1) / 2, (shape[1] - 1) / 2], dtype=torch.float64).expand(len(lines), 2)
     if lines.shape[1] < 2:
         return middle
@@ -164,11 +169,11 @@ def line_centres(lines: Tensor, shape: tuple[int, int]) -> Tensor:
 def plane_errors(
     origin: Tensor, normal: Tensor, reference_origin: Tensor, reference_normal: Tensor, at: Tensor
 ) -> tuple[float, float]:
-    """How far a plane is from the reference plane.
+    """Angle and offset of a plane from the reference plane.
 
     Args:
         origin, normal, reference_origin, reference_normal: ``(3,)`` each, RAS+, mm.
-        at: point where the organ is, ``(3,)``; the offset is measured at the point of the reference plane nearest to it.
+        at: position of the organ, ``(3,)``; the offset is measured at the point of the reference plane nearest to it.
 
     Returns:
         angle (degrees) and offset (mm).

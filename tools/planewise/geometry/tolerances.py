@@ -1,7 +1,7 @@
 """Conventions and tolerances of the geometry, each named once.
 
-Everything is in patient space, RAS+, millimetres; angles are radians inside and degrees where a person reads them.
-An image array is indexed ``[i, j]`` and its affine takes ``(i, j, 0)``, the centre of a voxel, to patient space.
+Everything is in patient space, RAS+, millimetres; angles are radians inside and degrees for people. An image array is
+indexed ``[i, j]``, and its affine maps ``(i, j, 0)``, the centre of a voxel, to patient space.
 """
 
 import math
@@ -10,21 +10,21 @@ import math
 #: position already moves the line by 11 mm.
 PARALLEL_ANGLE = math.radians(5.0)
 
-#: A column of an affine shorter than this (mm) is a header without pixel spacing, not an image.
+#: If a column of an affine is shorter than this (mm), the header has no pixel spacing.
 MIN_SPACING = 1e-3
 
 #: Base and apex are told apart only if the stack's normal is within 60 degrees of the usual long axis (cosine 0.5);
 #: left ventricles lie within about 35 degrees of it, which leaves 25 degrees for the stack's own tilt.
 MIN_BASE_APEX_COSINE = 0.5
 
-#: Two body axes are as near to a normal as each other if its angles to them differ by less than this: about what a
-#: technologist's planes vary by.
+#: Two body axes are equally near to a normal if its angles to them differ by less than this, which is about the spread
+#: of a technologist's planes.
 AXIS_MARGIN = math.radians(10.0)
 
 #: Eq. (1) is evaluated for at most this many sigma: beyond it the value is below 1e-13 and float32 ``exp`` becomes an
 #: order of magnitude slower (denormal results).
 CLAMP_SIGMAS = 7.8
 
-#: The ends of a line are told apart (left from right) only if it lies within 73 degrees of that direction (cosine 0.3). The
-#: lines of hearts and knees reach 0.7 and more, which leaves room for a patient who lies turned.
+#: The ends of a line are told apart (left from right) only if it lies within 73 degrees of that direction (cosine 0.3).
+#: The lines of hearts and knees reach 0.7 and more, which leaves room for a rotated patient.
 MIN_END_COSINE = 0.3

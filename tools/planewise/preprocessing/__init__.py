@@ -1,4 +1,4 @@
-"""Loaders and deterministic transforms of one item: what a cache of preprocessed images depends on."""
+"""Loaders and deterministic transforms of one item: everything that a cache of preprocessed images depends on."""
 
 from planewise.preprocessing.cardiac_features import FEATURES, CardiacFeaturesd, cardiac_features
 from planewise.preprocessing.crop_to_foreground import CropToForegroundd

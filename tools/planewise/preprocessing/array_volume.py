@@ -1,4 +1,4 @@
-"""Volumes that are bare arrays: MRNet's ``.npy``, which know no spacing."""
+"""Volumes that are bare arrays: MRNet's ``.npy`` files, which have no spacing."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def read_array(path: str | Path, field: float | None) -> tuple[np.ndarray, np.nd
 
     Args:
         path: path of the file.
-        field: what the longer side of a slice is taken to measure, mm, since the file does not say. Where it is the
-            network's grid times its spacing, resampling unifies the size and nothing else.
+        field: assumed length of a slice's longer side, mm, because the file does not give it. If it equals the
+            network's grid times its spacing, resampling only unifies the size.
 
     Returns:
-        Pixels ``(i, j, slices)``, i along a row, memory-mapped, and an affine ``(4, 4)`` with that spacing and no place.
+        Pixels ``(i, j, slices)``, i along a row, memory-mapped, and an affine ``(4, 4)`` with that spacing and no
+        position.
 
     Raises:
         InputError: no field is given.
@@ -32,7 +33,7 @@ def read_array(path: str | Path, field: float | None) -> tuple[np.ndarray, np.nd
     """
     array = open_volume(path)
     if array.ndim != 3:
-        raise ValueError(f"the array has {array.ndim} dimensions; slices, rows and columns are wanted")
+        raise ValueError(f"the array has {array.ndim} dimensions; it must have three (slices, rows, columns)")
     if field is None:
         raise InputError(
             "an .npy volume has no spacing, and this bundle needs the geometry of headers; a bundle that does not has a "

@@ -14,8 +14,8 @@ from planewise.errors import InputError
 from planewise.preprocessing.load_slice import rename_values
 from planewise.unreadable import UNREADABLE
 
-#: In the order of Khened 2017, the champion that Zhang 2024 section 5.3 follows. ("Patient height and width" there is a
-#: slip for weight.)
+#: In the order of Khened 2017, the challenge winner that Zhang 2024 section 5.3 follows. ("Patient height and width"
+#: there is a misprint for weight.)
 FEATURES = (
     "LV ejection fraction (%)",
     "RV ejection fraction (%)",
@@ -42,7 +42,8 @@ def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: f
         weight: kg.
 
     Returns:
-        Shape ``(10,)``, float32, as `FEATURES`. An ejection fraction of a ventricle that was not found is 0.
+        Shape ``(10,)``, float32, in the order of `FEATURES`. An ejection fraction of a ventricle that was not found is
+        0.
     """
 
     def ejection(name: str) -> float:
@@ -66,7 +67,7 @@ def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: f
 
 
 def volumes_ml(labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, str]) -> dict[str, float]:
-    """Volume of each structure, ml: its voxels times the volume of one, gaps between slices included.
+    """Volume of each structure, ml: its number of voxels times the volume of one, including gaps between slices.
 
     Args:
         labels: label map ``(i, j, slices)``.
@@ -80,14 +81,15 @@ def volumes_ml(labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, 
 class CardiacFeaturesd(Transform):
     """An exam's features under ``image`` ``(10,)`` and its group's index under ``label``.
 
-    Reads ``ed`` and ``es``, paths of masks (NIfTI, labels 1 RV, 2 myocardium, 3 LV, or as ``label_map`` renames them),
+    Reads ``ed`` and ``es``, paths of masks (NIfTI, labels 1 RV, 2 myocardium, 3 LV, or renamed by ``label_map``),
     ``height`` and ``weight``, and ``group``, which may be absent.
 
     Args:
         groups: the classes in order.
 
     Raises:
-        InputError: a mask is missing or cannot be read, there is an image instead, or the group is none of the classes.
+        InputError: a mask is missing or cannot be read, there is an image instead, or the group is not one of the
+            classes.
     """
 
     def __init__(self, groups: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Cut away what is empty around a body."""
+"""Crop empty space around a body."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from planewise.errors import InputError
 
 
 class CropToForegroundd(CropForegroundd):
-    """Crop to the box of all voxels above a value in any channel (Taleb 2020, appendix A), with MONAI's transform. Of a
-    photograph of a retina that is the round field.
+    """Crop to the bounding box of all voxels above a value in any channel (Taleb 2020, appendix A), with MONAI's
+    transform. For a photograph of a retina that is the round field.
 
-    It is invertible as that is, so a prediction comes back onto the image's own grid.
+    It is as invertible as MONAI's, so a prediction returns to the image's own grid.
 
     Args:
         keys: images and masks to crop, ``(channels, i, j, k)`` or ``(channels, i, j)``.
-        source_key: the image that decides.
+        source_key: the image that determines the box.
         above: the value, of intensities scaled to [0, 1].
         allow_missing_keys: skip keys that an item lacks.
 

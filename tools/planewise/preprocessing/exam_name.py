@@ -1,4 +1,4 @@
-"""What an exam is called outside the datalist."""
+"""The name of an exam outside the datalist."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from planewise.exams.identity import hashed, load_salt, salt_file
 
 
 def exam_of(item: Mapping[str, Any]) -> str:
-    """The exam's hash; for an item that has none (MONAI Label's, people's own) a hash of its path, salted as an exam's is."""
+    """The exam's hash; for an item without one (MONAI Label's, people's own) a hash of its path, salted like an exam's."""
     return item.get("exam") or hashed(f"path:{item['image']}", _salt(salt_file()))
 
 
 @lru_cache(maxsize=1)
 def _salt(path: Path) -> bytes:
-    """Of this user; read once, since every item asks for it."""
+    """The user's salt; read once, because every item asks for it."""
     return load_salt()
 
 
 def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
-    """What the files made from a volume are called.
+    """The name of the files made from a volume.
 
     Args:
-        item: with ``image``, and ``exam`` where it comes from a datalist or from DICOM.
-        hashes: whether a person's own file, which has no ``exam``, is called by its hash too.
+        item: with ``image``, and ``exam`` if it comes from a datalist or from DICOM.
+        hashes: whether a person's own file, which has no ``exam``, is also named by its hash.
 
     Returns:
-        The exam's hash, or the stem of a person's own file as MONAI's writers take it; and, where its phase has a name, that.
+        The exam's hash, or the stem of a person's own file as in MONAI's writers; followed by the phase's name if it
+        has one.
     """
     own = not item.get("exam") and isinstance(item["image"], (str, Path)) and not hashes
     name = stem(Path(item["image"])) if own else exam_of(item)
@@ -40,7 +41,7 @@ def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
 
 
 def phase_in_words(item: Mapping[str, Any]) -> str:
-    """When in the heart's cycle an item is: ``"20 % of the cycle"``, a name such as ``"ED"``, or nothing if it is unknown."""
+    """The item's time in the cardiac cycle: ``"20 % of the cycle"``, a name such as ``"ED"``, or nothing if unknown."""
     phase = item.get("phase", "")
     if isinstance(phase, str):
         share = phase.removeprefix("phase")
@@ -49,10 +50,10 @@ def phase_in_words(item: Mapping[str, Any]) -> str:
 
 
 def slice_name(item: Mapping[str, Any]) -> str:
-    """What the files made from a slice alone are called: as its volume's, with the phase also where that is a fraction.
+    """The name of the files made from a single slice: its volume's, also with the phase if that is a fraction.
 
     Args:
-        item: as of `volume_name`.
+        item: see `volume_name`.
     """
     phase = item.get("phase")
     return volume_name(
@@ -66,5 +67,5 @@ def stem(path: Path) -> str:
 
 
 def loaded_name(image: MetaTensor) -> str:
-    """The `volume_name` that `LoadStackd` gave an image in place of its file's name."""
+    """The `volume_name` that `LoadStackd` gave an image instead of its file's name."""
     return Path(image.meta["filename_or_obj"]).name.removesuffix(".nii.gz")

@@ -1,4 +1,4 @@
-"""Cubic resampling of the slices of a stack, each in its own plane."""
+"""Cubic resampling of a stack's slices, each in its own plane."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from monai.utils import LazyAttr, TraceKeys
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
-#: Less than this (pixels) anywhere in the volume is not at all: off the plane, or from slice to slice.
+#: Shifts below this (pixels) anywhere in the volume count as zero: out of the plane, or from slice to slice.
 EXACT = 1e-5
-#: The same for a turn in the plane, which the rounding of affines in files (float32) looks like: 1e-7 over an image.
+#: The same for a rotation in the plane, which the rounding of affines in files (float32) resembles: 1e-7 over an image.
 TURNED = 1e-3
 
 
 class InPlaneSpacingd(Spacingd):
-    """MONAI's `Spacingd`, with a short way for stacks whose planes stay as they are: same numbers, same inverse.
+    """MONAI's `Spacingd`, with a shortcut for stacks whose planes stay the same: same numbers, same inverse.
 
-    MONAI interpolates splines in 3D, 64 points for each pixel, and where the image is on a GPU only if CuPy is installed.
-    Where the slices keep their places along the third axis the same interpolation is a product with one matrix for each
-    axis of the plane, on the image's device. Anything else (an interpolation that is not a spline, a resampling of the
-    third axis) goes MONAI's way.
+    MONAI interpolates splines in 3D with 64 points for each pixel, and on a GPU only if CuPy is installed. If the
+    slices keep their positions along the third axis, the same interpolation is a product with one matrix for each axis
+    of the plane, on the image's device. Everything else (interpolation other than splines, resampling of the third
+    axis) uses MONAI's code.
 
     Takes the arguments of `Spacingd`.
     """
@@ -37,11 +37,11 @@ class InPlaneSpacingd(Spacingd):
 
 
 class _InPlaneResample(SpatialResample):
-    """What `Spacing` resamples with, forwards and back."""
+    """The resampling inside `Spacing`, forwards and back."""
 
     def __call__(self, img: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if isinstance(img, MetaTensor) and not img.pending_operations and not kwargs.get("lazy"):
-            # MONAI's own account of what is to be done, without the doing
+            # MONAI's own record of the resampling, without performing it
             plan = super().__call__(img, *args, **kwargs | {"lazy": True}).pending_operations[-1]
             shape = [int(size) for size in plan[LazyAttr.SHAPE]]
             dtype = getattr(torch, plan[TraceKeys.EXTRA_INFO]["dtype"])
@@ -61,7 +61,7 @@ class _InPlaneResample(SpatialResample):
         before = done[TraceKeys.EXTRA_INFO]["src_affine"].to(torch.float64)
         way = torch.linalg.solve(data.affine.to(before), before)
         shape = list(done[TraceKeys.ORIG_SIZE])
-        # what comes back is what a network says, in float32; on a GPU products of float32 may be TF32's
+        # the inverse acts on a network's output, in float32; on a GPU, float32 products may use TF32
         dtype = torch.float32 if data.device.type == "cpu" else torch.float64
         pixels = _resampled(data, way, shape, done[TraceKeys.EXTRA_INFO], dtype)
         if pixels is None:
@@ -75,25 +75,25 @@ class _InPlaneResample(SpatialResample):
 def _resampled(
     image: Tensor, way: Tensor, shape: Sequence[int], settings: dict[str, Any], dtype: torch.dtype
 ) -> Tensor | None:
-    """Pixels of an image on another grid, float32, or None if that is not to be done in the planes.
+    """Pixels of an image on another grid, float32, or None if the planes are not preserved.
 
     Args:
         image: ``(C, i, j, k)``.
         way: voxel coordinates of the new grid to those of the image, ``(4, 4)``.
         shape: shape of the new grid, ``(i, j, k)``.
-        settings: ``mode`` and ``padding_mode`` as `SpatialResample` notes them.
+        settings: ``mode`` and ``padding_mode`` as recorded by `SpatialResample`.
         dtype: the type to compute in.
     """
     if image.ndim != 4 or not isinstance(settings["mode"], int) or settings["padding_mode"] != "reflect":
         return None
     xform = np.asarray(torch.as_tensor(way).cpu(), dtype=np.float64)
-    # of the same shape it may be the same grid, which MONAI leaves as it is
+    # with the same shape it may be the same grid, which MONAI leaves unchanged
     if shape[2] != image.shape[3] or list(shape) == list(image.shape[1:]) or not _in_plane(xform, shape):
         return None
     slices = np.arange(shape[2])
     matrices = []
     for axis in (0, 1):
-        # a stack that is not quite square to its planes: each slice has its own shift
+        # a stack that is slightly sheared: each slice has its own shift
         starts = xform[axis, 2] * slices + xform[axis, 3]
         starts = starts[:1] if np.ptp(starts) < EXACT else starts
         matrix = _spline_matrix(
@@ -113,7 +113,9 @@ def _resampled(
 
 
 def _in_plane(xform: np.ndarray, shape: Sequence[int]) -> bool:
-    """Whether a grid's slices lie in the image's, unturned; shifts from slice to slice and scales are free."""
+    """Whether a grid's slices lie in the image's planes without rotation; shifts from slice to slice and scales are
+    free.
+    """
     to_slices = np.abs(xform[2] - [0, 0, 1, 0]) @ [*shape, 1]
     turn = max(abs(xform[0, 1]) * shape[1], abs(xform[1, 0]) * shape[0])
     return bool(to_slices < EXACT and turn < TURNED)
@@ -123,8 +125,7 @@ def _in_plane(xform: np.ndarray, shape: Sequence[int]) -> bool:
 def _spline_matrix(size: int, wanted: int, scale: float, starts: tuple[float, ...], order: int) -> np.ndarray:
     """Matrices from an axis's ``size`` samples to ``wanted`` ones at ``start + scale * n``: ``(starts, wanted, size)``.
 
-    SciPy resamples an image whose lines are the unit vectors; along them it is asked for its own samples, which it gives
-    back as they are.
+    SciPy resamples an image whose lines are the unit vectors; at their own samples it returns them unchanged.
     """
     places = np.asarray(starts)[:, None] + scale * np.arange(wanted)
     along = np.broadcast_to(np.arange(size, dtype=np.float64), (*places.shape, size))

@@ -1,4 +1,4 @@
-"""The heart alone: everything outside of a mask becomes background, before anything else sees it."""
+"""The heart alone: everything outside a mask becomes background before any other transform."""
 
 from __future__ import annotations
 
@@ -28,24 +28,26 @@ def widened(mask: torch.Tensor, spacing: Sequence[float], margin: float) -> torc
     if margin <= 0 or not bool(mask.any()):
         return mask
     apart = distance_transform_edt(~mask.cpu().numpy(), sampling=tuple(spacing))
-    # centres at exactly the margin count, whatever the square root rounds to
+    # centres at exactly the margin count, however the square root rounds
     return torch.from_numpy(apart <= margin * (1 + 1e-6)).to(mask.device)
 
 
 class KeepHeartd(MapTransform):
-    """Replace what is not heart in a slice by zero, the value that MR gives to air (Nakashima, section 3.1).
+    """Set everything outside the heart in a slice to zero, the value of air in MR (Nakashima, section 3.1).
 
-    The heart is the union of the ventricles and the myocardium, widened by a margin in the plane. It comes right after the
-    loader: a resampling before it would carry pixels from outside the mask into the heart, and a z-score their statistics.
+    The heart is the union of the ventricles and the myocardium, widened by a margin in the plane. It must come right
+    after the
+    loader: an earlier resampling would carry pixels from outside the mask into the heart, and a z-score would carry
+        their statistics.
 
     Args:
         keys: keys of slices, ``(1, i, j, 1)`` with their affine.
         margin: mm by which the mask is widened.
-        crop: whether the slice is cut to the box around its heart as well; a later `ResizeWithPadOrCropd` puts the box in the
-            middle of an image of zeros.
+        crop: whether the slice is also cropped to the bounding box of its heart; a later `ResizeWithPadOrCropd` centres
+            the box in an image of zeros.
         labels: values of the mask that are heart (right ventricle, myocardium, left ventricle).
         mask_key: key of the mask, on the slice's grid.
-        keep_mask: whether the mask stays in the item (cut as the slice is), for an evaluation that needs it.
+        keep_mask: whether the mask stays in the item (cropped like the slice), for an evaluation that needs it.
 
     Raises:
         InputError: the item has no mask, it is on another grid, or the slice has no heart in it; the margin is negative.
@@ -62,7 +64,7 @@ class KeepHeartd(MapTransform):
     ) -> None:
         super().__init__(keys)
         if margin < 0:
-            raise InputError(f"the mask's margin is {margin} mm; 0 or more is wanted")
+            raise InputError(f"the mask's margin must be 0 mm or more, got {margin}")
         self.margin = float(margin)
         self.crop = crop
         self.labels = tuple(int(value) for value in labels)
@@ -86,8 +88,8 @@ class KeepHeartd(MapTransform):
             )
         if mask.shape != image.shape or image.ndim != 4 or image.shape[3] != 1:
             raise InputError(
-                f"the mask has shape {tuple(mask.shape)}, the slice {tuple(image.shape)}; one slice (1, i, j, 1) and its "
-                "mask on the same grid are wanted"
+                f"the mask has shape {tuple(mask.shape)}, the slice {tuple(image.shape)}; both must have one slice (1,"
+                " i, j, 1) on the same grid"
             )
         heart = torch.isin(mask.as_tensor()[0, :, :, 0].round(), torch.tensor(self.labels, dtype=mask.dtype))
         if not bool(heart.any()):

@@ -1,4 +1,4 @@
-"""A bound on the number of slices, so that a large series fits into the memory."""
+"""A limit on the number of slices, so that a large series fits into memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def evenly_spaced(count: int, most: int | None) -> list[int]:
 
 
 class LimitSlicesd(MapTransform):
-    """Keep at most ``max_slices`` of a volume ``(C, i, j, slices)``, evenly spaced; which ones stands under ``kept_slices``.
+    """Keep at most ``max_slices`` of a volume ``(C, i, j, slices)``, evenly spaced; ``kept_slices`` records which ones.
 
-    For networks that look at a stack as a whole: what goes in is not to be put back on the volume's grid.
+    For networks that process a stack as a whole: their input is not mapped back to the volume's grid.
 
     Args:
         keys: volumes.

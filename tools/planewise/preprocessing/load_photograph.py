@@ -22,16 +22,16 @@ from planewise.preprocessing.exam_name import volume_name
 class LoadPhotographd(LoadImaged):
     """Load a PNG or JPEG file under each key, as a `MetaTensor` ``(3, i, j)``: red, green and blue from 0 to 1.
 
-    i runs along the rows, to the right, and j downwards, as in MONAI's `PILReader`, which reads it. A photograph is turned
-    upright as its camera says (EXIF), and nothing else of what the camera writes is kept. Results are called by the exam's
-    hash, and those of a person's own photograph by its stem. MONAI Label looks for a `LoadImaged`: this is one.
+    i runs along the rows, to the right, and j downwards, as in MONAI's `PILReader`, which reads it. A photograph is
+    rotated upright according to the camera (EXIF); the camera's other tags are dropped. Results are named by the exam's
+    hash, and those of a person's own photograph by its stem. MONAI Label looks for a `LoadImaged`: this class is one.
 
     Args:
         keys: keys of paths.
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        InputError: a file is no photograph, is cut off, or has other colours.
+        InputError: a file is not a photograph, is truncated, or has other colours.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
@@ -42,12 +42,12 @@ class LoadPhotographd(LoadImaged):
         item = dict(data)
         for key in self.key_iterator(item):
             if not isinstance(item[key], (str, Path)):
-                raise InputError(f"{key} is no path of a photograph; index the folder with --anatomy photograph")
+                raise InputError(f"{key} is not the path of a photograph; index the folder with --anatomy photograph")
             array, _ = self.pixels.get_data(self._read(item[key]))
             pixels = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1).to(torch.float32) / 255
             name = volume_name({**item, "image": item[key]})
             meta = {
-                # as `loaded_name` takes it
+                # in the form that `loaded_name` takes
                 "filename_or_obj": f"{name}.nii.gz",
                 "original_channel_dim": 0,
                 "spatial_shape": np.array(pixels.shape[1:]),

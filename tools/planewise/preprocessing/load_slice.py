@@ -21,43 +21,43 @@ from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import slice_name
 from planewise.unreadable import UNREADABLE, refuse_claims
 
-#: The file's geometry and the datalist's must agree to this (mm) at the corners of the image. Headers round their
-#: direction cosines to about six digits, which is micrometres here; a swapped axis or a wrong frame is centimetres.
+#: The file's geometry and the datalist's must agree to this (mm) at the corners of the image. Headers round direction
+#: cosines to about six digits, which is micrometres here; a swapped axis or a wrong frame is centimetres.
 GEOMETRY_TOLERANCE = 0.1
 
 
 class LoadSliced(MapTransform):
     """Load one slice for each key, as a `MetaTensor` of shape ``(1, i, j, 1)`` that carries pixels, affine and shape.
 
-    DICOM goes through MONAI's `ITKReader`, file by file and never by folder (it would stack three orientations into
-    one volume with only a warning); NIfTI through `NibabelReader`, since ITK refuses affines that are not orthonormal;
-    MRNet's ``.npy`` through `read_array`.
-    Everything else that the reader knows, DICOM tags above all, is dropped.
+    DICOM is read by MONAI's `ITKReader`, file by file and never by folder (it would stack three orientations into one
+    volume with only a warning); NIfTI by `NibabelReader`, because ITK refuses affines that are not orthonormal; MRNet's
+    ``.npy`` by `read_array`. Everything else that the reader returns, DICOM tags above all, is dropped.
 
     Reads from the item, in addition to the path under each key:
 
     - ``frame`` (``<key>_frame`` for other keys, falling back to ``frame``): frame of a multi-frame file or index along
-      the third axis of a volume. Needed where the file has more than one.
+      the third axis of a volume. Required if the file has more than one.
     - ``time``: index along the fourth axis of a NIfTI cine; default 0.
-    - ``affine``: what the datalist says, 4x4, RAS+, mm. A single-frame file or a NIfTI volume has its own, which is
-      used, and must agree; a multi-frame DICOM file takes this one, since ITK gives one affine for all of its frames.
-    - ``shift``: by how much (mm, RAS+) the datalist's affine has moved the slice from where the file says it is: breath-holds
-      that were undone. Masks move with their images.
-    - ``label_map``: ``{value in the file: value wanted}``, applied to the keys in ``label_keys``.
-    - ``label_axes``: of a mask whose rows and columns run otherwise than the image's, what
-      `nibabel.orientations.apply_orientation` takes to turn its slices into the image's.
-    - ``label_origin``: ``predicted`` for a mask whose slices are those of the stack that was segmented, one by one.
+    - ``affine``: the datalist's affine, 4x4, RAS+, mm. A single-frame file or a NIfTI volume has its own affine, which
+      is used and must agree; a multi-frame DICOM file uses this one, because ITK gives one affine for all of its
+      frames.
+    - ``shift``: how far (mm, RAS+) the datalist's affine has moved the slice from its position in the file, to correct
+      breath-holds. Masks move with their images.
+    - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
+    - ``label_axes``: if a mask's rows and columns run differently from the image's, the argument of
+      `nibabel.orientations.apply_orientation` that maps its slices to the image's.
+    - ``label_origin``: ``predicted`` for a mask whose slices correspond one by one to those of the segmented stack.
 
     Args:
         keys: keys of paths.
         label_keys: which of them are masks.
         field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
-        named: whether writers find a name for their output (`slice_name`), where a slice is all there is of a stack.
+        named: whether writers find a name for their output (`slice_name`), for single slices.
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
         InputError: the file is not readable, the frame does not exist, the geometries differ, or voxels are not finite
-            numbers. The message names the exam by its hash.
+            numbers. The message identifies the exam by its hash.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class LoadSliced(MapTransform):
                 if name is not None:
                     item[key].meta |= _for_writers(item[key], name)
             except (*UNREADABLE, IndexError, KeyError) as error:
-                # ITK's own messages run over many lines; and no message may carry the path, which may hold a name
+                # ITK's own messages take many lines; and no message may contain the path, which may hold a name
                 lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
                 path = str(item[key])
                 reason = lines[-1].replace(f"File {path}", "the file").replace(path, "the file")
@@ -95,7 +95,9 @@ class LoadSliced(MapTransform):
             array, affine = _turn(array, affine, item["label_axes"])
         frame = item.get("frame") if key == "image" else item.get(f"{key}_frame", item.get("frame"))
         if array.ndim > 4:
-            raise ValueError(f"the file holds an array of shape {array.shape}; at most a volume over time is wanted")
+            raise ValueError(
+                f"the file holds an array of shape {array.shape}; it must be a volume, with or without a time axis"
+            )
         if array.ndim > 3:
             array = array[..., int(item.get("time", 0))]
         frames = array.shape[2]
@@ -103,13 +105,14 @@ class LoadSliced(MapTransform):
             raise ValueError(f"the file holds {frames} frames or slices; the item must say which (frame)")
         frame = int(frame or 0)
         if not 0 <= frame < frames:
-            raise ValueError(f"frame {frame} was asked for; the file has {frames}")
+            raise ValueError(f"frame {frame} was requested; the file has {frames}")
         listed = item.get("affine")
         if is_volume or frames == 1:
             affine = affine.copy()
             affine[:3, 3] += frame * affine[:3, 2] + np.asarray(item.get("shift", (0.0, 0.0, 0.0)))
             if listed is not None and key in self.label_keys and item.get("label_origin") == PREDICTED:
-                # of a stack that is not evenly spaced, too, though NIfTI has one spacing: the slices count, not their places
+                # also for a stack that is not evenly spaced, although NIfTI has one spacing: slices count, not their
+                # positions
                 affine = np.asarray(listed, dtype=np.float64)
             elif listed is not None:
                 _check_agreement(affine, np.asarray(listed, dtype=np.float64), array.shape[:2])
@@ -125,8 +128,8 @@ class LoadSliced(MapTransform):
 
 
 def _for_writers(image: MetaTensor, name: str) -> dict[str, Any]:
-    """What MONAI's writers want to know of an image."""
-    # no ending: with one, MONAI's Spacingd calls .update() on every key that begins with label_
+    """The metadata that MONAI's writers need for an image."""
+    # without an ending, because MONAI's Spacingd calls .update() on every key that begins with label_
     return {
         "filename_or_obj": name,
         "original_affine": image.affine.numpy(),
@@ -135,7 +138,7 @@ def _for_writers(image: MetaTensor, name: str) -> dict[str, Any]:
 
 
 def refuse_not_finite(pixels: torch.Tensor) -> None:
-    """Raises `InputError` for an image with NaN or infinite voxels: one of them makes a whole training's weights NaN."""
+    """Raises `InputError` for an image with NaN or infinite voxels: a single one makes all weights of a training NaN."""
     wrong = int((~torch.isfinite(pixels)).sum())
     if wrong:
         raise InputError(
@@ -144,7 +147,9 @@ def refuse_not_finite(pixels: torch.Tensor) -> None:
 
 
 class _ImageReader(ITKReader):
-    """ITK's reader without the file's tags: they may name the patient, and casting them one by one costs a millisecond."""
+    """ITK's reader without the file's tags: they may name the patient, and converting them one by one costs a
+    millisecond.
+    """
 
     def _get_meta_dict(self, img: Any) -> dict[str, Any]:
         return {}
@@ -152,10 +157,10 @@ class _ImageReader(ITKReader):
 
 @lru_cache(maxsize=2)
 def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Pixels ``(i, j, k[, t])``, affine ``(4, 4)`` and whether the third axis is evenly spaced space (no DICOM file).
+    """Pixels ``(i, j, k[, t])``, affine ``(4, 4)`` and whether the third axis is evenly spaced (not in a DICOM file).
 
-    The last files are kept: the slices of a volume are asked for one after the other. ``modified`` only makes a file
-    that was written anew another entry.
+    The last files are cached, because the slices of a volume are requested one after the other. ``modified`` only gives
+    a rewritten file a new cache entry.
     """
     if is_array(path):
         return *read_array(path, field), True
@@ -165,12 +170,12 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     try:
         array, meta = reader.get_data(reader.read(path))
     except RuntimeError:
-        # ITK refuses multi-frame files whose first frames lie at one position, which a cine's do; their geometry comes
-        # from the datalist anyway
+        # ITK refuses multi-frame files whose first frames have one position, as in a cine; their geometry comes from
+        # the datalist anyway
         if is_volume or not (frames := read_frames(path)):
             raise
         return np.stack(frames, axis=-1), np.full((4, 4), np.nan), False
-    except TypeError:  # ITK's, of a kind of pixels that it does not give to Python
+    except TypeError:  # ITK's error for a kind of pixels that it does not give to Python
         raise ValueError("its pixels are not grey values; convert it, or leave it out") from None
     if array.ndim == 2:
         array = array[..., None]
@@ -178,7 +183,7 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
 
 
 def _turn(array: np.ndarray, affine: np.ndarray, axes: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """A mask's slices with their rows and columns as the image's, and the affine that says so."""
+    """A mask's slices with rows and columns like the image's, and the corresponding affine."""
     orientation = np.array([*axes, *([axis, 1] for axis in range(len(axes), array.ndim))])
     spatial = orientation[:3]
     return apply_orientation(array, orientation), affine @ inv_ornt_aff(spatial, array.shape[:3])
@@ -189,12 +194,13 @@ def _check_agreement(affine: np.ndarray, listed: np.ndarray, shape: tuple[int, .
     apart = np.linalg.norm((corners @ affine.T - corners @ listed.T)[:, :3], axis=1).max()
     if not apart <= GEOMETRY_TOLERANCE:
         raise ValueError(
-            f"the file's geometry and the datalist's are {apart:.1f} mm apart at a corner of the image; index it again"
+            f"the geometries of the file and the datalist differ by {apart:.1f} mm at a corner of the image; index"
+            " it again"
         )
 
 
 def rename_values(pixels: torch.Tensor, label_map: Mapping[str, int]) -> torch.Tensor:
-    """A mask ``(...)`` with its values renamed, ``{value in the file: value wanted}``; what is not named becomes 0."""
+    """A mask ``(...)`` with its values renamed, ``{value in the file: new value}``; all others become 0."""
     renamed = torch.zeros_like(pixels)
     for value, wanted in label_map.items():
         renamed[pixels == float(value)] = float(wanted)

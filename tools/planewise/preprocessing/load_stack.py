@@ -27,40 +27,40 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Slices whose positions differ by more than this (mm) from even spacing are reported: the volume that is written has
-#: one spacing only. Planes are computed from the true positions.
+#: Slices whose positions differ by more than this (mm) from even spacing are reported, because the output volume has
+#: only one spacing. Planes are computed from the true positions.
 EVEN_SPACING = 1.0
 
-#: Below this probability, a remark says that a stack may be another than the one that is looked for.
+#: Below this probability, a remark says that the stack may be the wrong one.
 SURE = 0.5
 
 
 class LoadStackd(LoadImaged):
-    """Load a stack under each key as a volume ``(i, j, slices)``, with MONAI's `LoadImaged` wherever that is enough.
+    """Load a stack under each key as a volume ``(i, j, slices)``, with MONAI's `LoadImaged` if that is enough.
 
     A value is one of
 
-    - the path of a volume (NIfTI, ...): `LoadImaged` reads it, and of a cine the time that the item names (``time``) is
-      kept; MRNet's ``.npy`` goes through `read_array`;
-      A mask's values are renamed as the item says (``label_map``);
+    - the path of a volume (NIfTI, ...): `LoadImaged` reads it, and for a cine keeps the item's ``time``; MRNet's
+      ``.npy`` is read by `read_array`; a mask's values are renamed by the item's ``label_map``;
     - the path of a folder with DICOM files: the indexer finds the stack of the view in it;
-    - slices of a stack in order, as `planewise.exams.find_stacks` gives them: each is read by `LoadSliced`. The volume's
-      affine is that of the first slice and the mean spacing; every slice's own is kept under ``slice_affines``,
-      ``(slices, 4, 4)``.
+    - slices of a stack in order, from `planewise.exams.find_stacks`: `LoadSliced` reads each of them. The volume's
+      affine is that of the first slice with the mean spacing; ``slice_affines``, ``(slices, 4, 4)``, keeps every
+      slice's own.
 
-    Writers name their output by what the result carries as its file's name: the exam's hash for DICOM and for items of a
-    datalist, whose paths may hold a patient's name, and the stem of a person's own volume, as MONAI has it.
+    Writers name their output by the file name in the result's metadata: the exam's hash for DICOM and for items of a
+    datalist, whose paths may hold a patient's name, and the stem of a person's own volume, as in MONAI.
 
     Raises:
-        InputError: a volume cannot be read, or has voxels that are not finite. The message names the exam by its hash.
+        InputError: a volume cannot be read, or has voxels that are not finite. The message identifies the exam by its
+            hash.
 
     Args:
         keys: keys of stacks.
-        view: the stack that is looked for in a folder, ``"sax"``, ``"4ch"`` or ``"sagittal"``.
+        view: the stack to look for in a folder, ``"sax"``, ``"4ch"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
         field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
         label_keys: which of the keys are masks.
-        hashed_names: whether results of a person's own volumes go by a hash too.
+        hashed_names: whether results of a person's own volumes are also named by a hash.
         loading: further arguments of `LoadImaged`.
     """
 
@@ -104,14 +104,14 @@ class LoadStackd(LoadImaged):
                         volume = self._loader(value, reader)
                     refuse_not_finite(volume[0] if isinstance(volume, tuple) else volume)
                 except UNREADABLE as error:
-                    # other messages may carry the path, which may hold a name
+                    # other messages may contain the path, which may hold a name
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
                     raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error
                 volume, meta = volume if isinstance(volume, tuple) else (volume, getattr(volume, "meta", {}))
                 if volume.ndim == 4 and "time" in item:
                     volume = _volume(volume.as_tensor()[..., int(item["time"])], volume.affine)
                     meta = volume.meta
-                if volume.ndim == 2:  # one slice alone is a stack of one
+                if volume.ndim == 2:  # a single slice is a stack of one
                     meta = {**meta, "spatial_shape": np.array((*volume.shape, 1))}
                     volume = MetaTensor(volume.as_tensor()[..., None], meta=meta)
                     meta = volume.meta
@@ -130,18 +130,18 @@ class LoadStackd(LoadImaged):
 
 
 def recognition_remarks(stack: InputStack) -> dict[str, str]:
-    """What an item says of how its stack was recognised: nothing if that is certain.
+    """The item's note on how its stack was recognised: nothing if that is certain.
 
     Args:
-        stack: stack of `planewise.exams.find_stacks`.
+        stack: stack from `planewise.exams.find_stacks`.
 
     Returns:
-        ``not_recognised``: why it is not the stack that was looked for; or ``doubt``: that it is so only perhaps.
+        ``not_recognised``: why it is not the requested stack; or ``doubt``: that it may not be.
     """
     if stack.flag:
         return {"not_recognised": stack.flag}
     if stack.confidence < SURE:
-        return {"doubt": f"the stack is the one that is looked for with a probability of {stack.confidence:.2f} only"}
+        return {"doubt": f"the probability that this is the requested stack is only {stack.confidence:.2f}"}
     return {}
 
 

@@ -27,31 +27,33 @@ from planewise.preprocessing.load_stack import LoadStackd, load_slices
 class LoadVolumed(LoadImaged):
     """Load a volume for each key, as a `MetaTensor` ``(channels, i, j, k)``; masks have one channel.
 
-    A value is the path of a NIfTI volume, or of a folder with a DICOM series; a list of paths, one for each channel; or a
-    list of slices in order, as `planewise.data.gather_stacks` makes it of a datalist's items and masks (`load_slices`). The
-    path of a photograph gives ``(3, i, j)`` (`LoadPhotographd`), so that pretexts of images learn from photographs by the
-    same config. MONAI Label can name only one path: with ``channel_names``, the file of one channel, or a folder, stands for
-    the whole case.
+    A value is the path of a NIfTI volume, or of a folder with a DICOM series; a list of paths, one for each channel; or
+    a list of slices in order, as `planewise.data.gather_stacks` builds it from a datalist's items and masks
+    (`load_slices`). The path of a photograph gives ``(3, i, j)`` (`LoadPhotographd`), so that pretexts of images learn
+    from photographs by the same config. MONAI Label can name only one path: with ``channel_names``, the file of one
+    channel, or a folder, represents the whole case.
 
-    Channels and masks lie on the first channel's grid. ``label_map`` of an item renames the values of its mask, as in
-    `LoadSliced`. A viewer's mask (``label_origin``) may hold the numbers of the network's channels, as MONAI Label lists
-    them, in place of the values that they stand for: these it gets. The channels of a person's own files give the result
-    the name that theirs have in common. MONAI Label looks for a `LoadImaged`: this is one.
+    Channels and masks must lie on the first channel's grid. ``label_map`` of an item renames the values of its mask, as
+    in `LoadSliced`. A viewer's mask (``label_origin``) may hold the numbers of the network's channels, as MONAI Label
+    lists them, instead of the values that they represent; they are replaced by these values. If the channels are a
+    person's own files, the result is named by the common part of their names. MONAI Label looks for a `LoadImaged`:
+    this class is one.
 
     Args:
         keys: keys of images and masks.
         label_keys: which of them are masks.
         label_values: values that a mask may hold, in the order of the network's channels; None takes all whole numbers from
             0 to 255.
-        channels: number of channels that images have; then a file of four dimensions may hold them in its last, as the
-            decathlon's do. None: a file for each, as many as there are.
-        channel_names: how the files of a case end, small letters, in order; as many as there are channels, or unused.
+        channels: number of channels of the images; a file of four dimensions may then hold them along its last axis, as
+            in the decathlon. None: one file for each, any number.
+        channel_names: endings of a case's file names, in lower case and in order; as many as there are channels, or
+            unused.
         allow_missing_keys: skip keys that an item lacks. Otherwise such an item is refused.
 
     Raises:
-        InputError: a key is missing, a file cannot be read, is not of three dimensions or holds voxels that are not finite;
-            an image has another number of channels; channels or a mask lie on another grid; a mask has another value. The
-            message names the exam by its hash.
+        InputError: a key is missing; a file cannot be read, does not have three dimensions or holds voxels that are not
+            finite; an image has another number of channels; channels or a mask lie on another grid; a mask has another
+            value. The message identifies the exam by its hash.
     """
 
     def __init__(
@@ -110,10 +112,10 @@ class LoadVolumed(LoadImaged):
         return item
 
     def _files(self, path: Path) -> list[Path]:
-        """The files of the case that a path leads to; a file of four dimensions is all of them."""
+        """The files of the case that a path belongs to; a file of four dimensions is complete in itself."""
         if not self.channel_names or (path.is_file() and not _is_one_volume(path)):
             return [path]
-        # only here are the rules for folders needed
+        # the rules for folders are needed only here
         from planewise.exams.cases import channels_of_case
 
         return channels_of_case(path, self.channel_names)
@@ -145,7 +147,7 @@ class LoadVolumed(LoadImaged):
     def _volume(
         self, file: Any, item: Mapping[Hashable, Any], exam: str, key: Hashable, channels: int | None
     ) -> MetaTensor:
-        """One channel, ``(i, j, k)`` float32; or so many, ``(i, j, k, channels)``, where a file holds them all."""
+        """One channel, ``(i, j, k)`` float32; or all, ``(i, j, k, channels)``, if one file holds them."""
         if key in self.label_keys and not isinstance(file, (str, Path)):
             return load_slices(file, exam, masks=True)[0]
         known = {name: item[name] for name in ("exam", "phase", "time") if name in item}
@@ -177,15 +179,17 @@ class LoadVolumed(LoadImaged):
 
 
 def _is_one_volume(path: Path) -> bool:
-    """Whether a file is a NIfTI volume of one channel; false for one that cannot be read, of which the reader says why."""
+    """Whether a file is a NIfTI volume of one channel; false for an unreadable file, for which the reader gives the
+    reason.
+    """
     try:
         return np.prod(nibabel.load(path).shape[3:]) == 1
-    except Exception:  # nibabel raises many kinds for broken files
+    except Exception:  # nibabel raises many kinds of errors for broken files
         return False
 
 
 def _common_name(files: Sequence[Any]) -> str:
-    """``case`` of ``case_t1.nii.gz`` and ``case_flair.nii.gz``; the first one's stem where they share nothing."""
+    """``case`` of ``case_t1.nii.gz`` and ``case_flair.nii.gz``; the first one's stem if they share nothing."""
     names = [stem(Path(file)) for file in files]
     shared = names[0]
     while not all(name.startswith(shared) for name in names):

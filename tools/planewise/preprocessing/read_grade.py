@@ -15,10 +15,10 @@ class ReadGraded(Transform):
     """Write an item's grade as a tensor under ``grade``, int64, no axes.
 
     Args:
-        key: key of the item that holds it; `planewise.data.graded` says of a datalist's items which have one.
+        key: key of the item that holds it; `planewise.data.graded` selects the items that have one.
 
     Raises:
-        InputError: the item has none, as MONAI Label's, which hold masks.
+        InputError: the item has no grade, like MONAI Label's, which hold masks.
     """
 
     def __init__(self, key: str = "grade") -> None:

@@ -21,11 +21,12 @@ from planewise.unreadable import UNREADABLE
 class ReadPlaned(MapTransform):
     """Read the plane of another view from its file's header, without its pixels, into ``item["planes"][key]``.
 
-    Each key names a view and holds the path of a file of it: DICOM of one frame, or NIfTI (its first slice). ITK is not
-    asked: its DICOM reader has no way to a header but through the whole file.
+    Each key names a view and holds the path of one of its files: single-frame DICOM, or NIfTI (its first slice). ITK is
+    not
+    used, because its DICOM reader can reach the header only by reading the whole file.
 
     Raises:
-        InputError: the file has no header that places an image; the message says why.
+        InputError: the file has no header with an image position; the message gives the reason.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""A refusal of single images where two phases are wanted."""
+"""Refuse single images if two phases are needed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from planewise.errors import InputError
 
 
 class RequirePhased(Transform):
-    """Let only items pass that say which phase of the cycle they are of.
+    """Pass only items that state their phase of the cycle.
 
-    A MONAI Label server hands over one image, whatever a network takes: this is what it answers then.
+    A MONAI Label server passes one image, whatever the network needs: this is the answer to it.
 
     Raises:
         InputError: the item has no ``phase``.
@@ -22,7 +22,7 @@ class RequirePhased(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         if "phase" not in data:
             raise InputError(
-                "this bundle takes an exam at end-diastole and at end-systole, and this is one image; run it from the "
-                "command line, with a datalist as --input"
+                "this bundle takes an exam at end-diastole and at end-systole, but this is one image; run it from the"
+                " command line, with a datalist as --input"
             )
         return dict(data)

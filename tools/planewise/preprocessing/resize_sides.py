@@ -10,21 +10,21 @@ from monai.transforms import InvertibleTransform, MapTransform, Resize, ResizeWi
 
 #: How images and masks are interpolated.
 _SPACING_MODES = {False: "bilinear", True: "nearest"}
-#: MONAI's `Resize` has a name of its own for each number of axes.
+#: MONAI's `Resize` has a different name for each number of axes.
 _RESIZE_MODES = {(2, False): "bilinear", (3, False): "trilinear", (2, True): "nearest", (3, True): "nearest"}
 
 
 class ResizeSidesd(MapTransform, InvertibleTransform):
-    """Make every spatial axis as many pixels long, with MONAI's transforms: by resizing (Taleb 2020, appendix A), or by
-    resampling to voxels of one width and then padding or cropping around the middle.
+    """Give every spatial axis the same number of pixels, with MONAI's transforms: by resizing (Taleb 2020, appendix A),
+    or by resampling to voxels of one width and then padding or cropping around the middle.
 
-    Images ``(channels, i, j)`` and volumes ``(channels, i, j, k)`` go through the same line of a config. Images are
-    interpolated linearly, masks by nearest neighbour. What is padded is 0, the background (`ScaleToUnitd`).
+    The same line of a config handles images ``(channels, i, j)`` and volumes ``(channels, i, j, k)``. Images are
+    interpolated linearly, masks by nearest neighbour. The padding is 0, the background (`ScaleToUnitd`).
 
     Args:
         keys: keys of images and masks.
         side: pixels along each axis.
-        voxel_size: mm along each axis; None resizes, whatever the voxels are.
+        voxel_size: mm along each axis; None resizes, whatever the voxel size.
         label_keys: keys of masks.
         allow_missing_keys: skip keys that an item lacks.
     """

@@ -13,11 +13,11 @@ from planewise.errors import InputError
 
 
 class ScaleToUnitd(MapTransform):
-    """Scale an image to [0, 1] by its smallest and largest value (Taleb 2020, appendix A).
+    """Scale an image to [0, 1] by its minimum and maximum (Taleb 2020, appendix A).
 
-    Each channel of a volume ``(channels, i, j, k)`` is scaled by itself, since they are contrasts. Those of a photograph
-    ``(channels, i, j)`` are its colours, and are scaled together. The value of the background, 0 here, is written to
-    ``<key>_padding``, shape ``(channels,)``: random transforms fill with it what comes in from outside the image.
+    Each channel of a volume ``(channels, i, j, k)`` is scaled separately, because channels are contrasts. Those of a
+    photograph ``(channels, i, j)`` are its colours, and are scaled together. The value of the background, 0 here, is
+    written to ``<key>_padding``, shape ``(channels,)``: random transforms fill areas from outside the image with it.
 
     Raises:
         InputError: a channel of a volume, or a photograph, has one value only.

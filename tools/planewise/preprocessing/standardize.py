@@ -1,4 +1,4 @@
-"""Z-score of each slice, remembering what the background became."""
+"""Z-score of each slice, recording the value of the background."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from monai.transforms import MapTransform
 class StandardizeSliced(MapTransform):
     """Zero mean and unit standard deviation for each slice (Zhang 2024, section 5.1.1), after cropping and padding.
 
-    An image is ``(1, i, j, slices)``, anything else is a ValueError; every slice is its own. The value that zero, the
-    padding, turned into is written to ``<key>_padding``, shape ``(slices,)``: random transforms fill with it what comes
-    in from outside the image.
-    A slice of one grey value becomes zeros.
+    An image is ``(1, i, j, slices)``, anything else is a ValueError; every slice is standardised separately. The
+    standardised value of zero, the padding, is written to ``<key>_padding``, shape ``(slices,)``: random transforms
+    fill areas from outside the image with it. A slice of one grey value becomes zeros.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
