@@ -295,9 +295,9 @@ def test_volumes_are_flipped_along_the_first_axis():
 @pytest.mark.parametrize(
     ("options", "shape", "message"),
     [
-        ({}, (2, 1, 8, 8, 8), r"\(2, 1, 8, 8, 8\); with spatial_dims 2 it is of images \(B, C, i, j\)"),
-        ({"spatial_dims": 3}, (2, 1, 8, 8), r"\(2, 1, 8, 8\); with spatial_dims 3 it is of volumes"),
-        ({"spatial_dims": 3}, (2, 1, 8, 8, 1), r"\(8, 8, 1\) are flat; take spatial_dims 2"),
+        ({}, (2, 1, 8, 8, 8), r"\(2, 1, 8, 8, 8\); with spatial_dims 2 it must hold images \(B, C, i, j\)"),
+        ({"spatial_dims": 3}, (2, 1, 8, 8), r"\(2, 1, 8, 8\); with spatial_dims 3 it must hold volumes"),
+        ({"spatial_dims": 3}, (2, 1, 8, 8, 1), r"\(8, 8, 1\) are flat; use spatial_dims 2"),
     ],
 )
 def test_images_are_not_taken_for_volumes_nor_volumes_for_images(options, shape, message):

@@ -71,8 +71,8 @@ def test_two_processes_draw_as_one(monkeypatch):
 
 
 def test_what_makes_no_sense():
-    with pytest.raises(ValueError, match="flip is a probability"):
+    with pytest.raises(ValueError, match="flip must be a probability"):
         RandTurnBatchd(flip=1.5)
-    with pytest.raises(ValueError, match="all sides are to be equal"):
+    with pytest.raises(ValueError, match="all sides must be equal"):
         RandTurnBatchd(turn=0.5)(batch(size=(5, 5, 6)))
     RandTurnBatchd(flip=0.5)(batch(size=(5, 5, 6)))

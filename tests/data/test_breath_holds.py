@@ -82,7 +82,7 @@ def test_loading_takes_the_moved_place_and_the_same_pixels(indexed, aligned):
     assert torch.allclose(loaded[1].affine[:, [0, 1, 3]], listed[:, [0, 1, 3]], atol=1e-4)
     # without the shift the file contradicts the datalist, as for any other slice
     unexplained = {key: value for key, value in after.items() if key != "shift"}
-    with pytest.raises(InputError, match="apart at a corner"):
+    with pytest.raises(InputError, match="mm at a corner"):
         LoadSliced("image")(unexplained)
     (stack,) = find_inputs(path, section="training")
     volume = LoadStackd("image")(stack)
@@ -107,7 +107,7 @@ def test_an_exam_is_left_alone_where_images_do_not_say_enough(indexed, tmp_path,
     assert changed["training"] == content["training"]
     monkeypatch.setattr("planewise.data.breath_holds.MOST_UNCERTAIN", 0.01)
     changed, (exam,) = undo_breath_holds(indexed)
-    assert exam.why_not.startswith("Its intensities do not say enough")
+    assert exam.why_not.startswith("Its intensities are not informative enough")
     assert not any("shift" in item for item in changed["training"])
 
 
@@ -157,15 +157,15 @@ def of_an_exam(along_x=(0.0, 0, 0, 0), agreement=(0.5, 0.8), uncertainty=2.5):
     ("exam", "why_not"),
     [
         (of_an_exam(), None),
-        (of_an_exam(agreement=None), "Its images do not cut each other"),
-        (of_an_exam(uncertainty=2.6), "uncertain by 2.6 mm, at most 2.5 is wanted"),
+        (of_an_exam(agreement=None), "Its images do not intersect"),
+        (of_an_exam(uncertainty=2.6), "uncertain by 2.6 mm, but the limit is 2.5"),
         (
             of_an_exam(agreement=(0.9, 0.79)),
-            "correlation 0.79 along their lines with shifts undone, at least 0.8 is wanted",
+            "correlation 0.79 along their lines after correction, but at least 0.8 is needed",
         ),
         # nine tenths of 15 mm
         (of_an_exam((0, 0, 0, -13.4)), None),
-        (of_an_exam((0, 0, 0, -13.6)), "near the largest that is looked for, 15 mm"),
+        (of_an_exam((0, 0, 0, -13.6)), "near the search limit, 15 mm"),
         # 8 mm apart: 3.9 mm each towards the other is not enough to change places, 4.1 is
         (of_an_exam((3.9, -3.9, 0, 0)), None),
         (of_an_exam((4.1, -4.1, 0, 0)), "Slices would change places"),
@@ -178,12 +178,12 @@ def test_when_shifts_are_not_to_be_trusted(exam, why_not):
 
 
 def test_what_cannot_be_aligned_is_refused(aligned, indexed, tmp_path):
-    with pytest.raises(InputError, match=r"aligned\.json are undone already"):
+    with pytest.raises(InputError, match=r"aligned\.json are already corrected"):
         undo_breath_holds(aligned[0])
     content = json.loads(indexed.read_text())
     content["planewise"]["stack"] = "sagittal"
     (tmp_path / "knee.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="of the stack 'sagittal'"):
+    with pytest.raises(InputError, match="holds the stack 'sagittal'"):
         undo_breath_holds(tmp_path / "knee.json")
 
 

@@ -33,53 +33,65 @@ def test_paths_are_relative_to_the_datalist(tmp_path):
     ("content", "message"),
     [
         ("{", "cannot be read as JSON"),
-        ("[]", "holds a list; an object with sections of items is wanted"),
+        ("[]", "holds a list; it must be an object with sections of items"),
         ({"training": [{"exam": "e"}]}, "item 0 of training has no image"),
-        ({"training": [None]}, "item 0 of training is None; an object is wanted"),
+        ({"training": [None]}, "item 0 of training is None; it must be an object"),
         (
             {"training": [{"image": "a"}, 7]},
-            "item 1 of training is 7; an object is wanted; a datalist is what .* so index",
+            "item 1 of training is 7; it must be an object; a datalist is a file .*; index",
         ),
-        ({"training": None}, "training is None; a list of items is wanted"),
-        ({"training": [{"image": 3}]}, "image of item 0 of training is 3; a path is wanted"),
-        ({"training": [{"image": "a", "exam": ["e"]}]}, "exam of item 0 of training is .'e'.; a name is wanted"),
+        ({"training": None}, "training is None; it must be a list of items"),
+        ({"training": [{"image": 3}]}, "image of item 0 of training is 3; it must be a path"),
+        ({"training": [{"image": "a", "exam": ["e"]}]}, "exam of item 0 of training is .'e'.; it must be a name"),
         (
             {"training": [{"image": "a", "affine": "x"}]},
-            "affine of item 0 of training is 'x'; four rows of four numbers",
+            "affine of item 0 of training is 'x'; it must be four rows of four numbers",
         ),
         ({"training": [{"image": "a", "affine": [[1, 0, 0, "0"]] * 4}]}, "four rows of four numbers"),
-        ({"training": [{"image": []}]}, "image of item 0 of training is ..; a path is wanted"),
+        ({"training": [{"image": []}]}, "image of item 0 of training is ..; it must be a path"),
         ({"training": [{"image": "a", "affine": [[1, 0, 0, 1e999]] * 4}]}, "four rows of four numbers"),
         (
             {"training": [{"image": "a", "planes": 1.5}]},
-            "planes of item 0 of training is 1.5; an object of views, each with",
+            "planes of item 0 of training is 1.5; it must be an object of views, each with",
         ),
         ({"training": [{"image": "a", "planes": {"2ch": {"origin": [0, 0]}}}]}, "planes of item 0 of training"),
-        ({"training": [{"image": "a", "slice": {}}]}, "slice of item 0 of training is ..; a whole number"),
-        ({"training": [{"image": "a", "frame": -1}]}, "frame of item 0 of training is -1; a whole number"),
-        ({"training": [{"image": "a", "phase": []}]}, "phase of item 0 of training is ..; a number or a name"),
-        ('{"training": [{"image": "a", "location": NaN}]}', "location of item 0 of training is nan; a number"),
+        ({"training": [{"image": "a", "slice": {}}]}, "slice of item 0 of training is ..; it must be a whole number"),
+        ({"training": [{"image": "a", "frame": -1}]}, "frame of item 0 of training is -1; it must be a whole number"),
+        (
+            {"training": [{"image": "a", "phase": []}]},
+            "phase of item 0 of training is ..; it must be a number or a name",
+        ),
+        (
+            '{"training": [{"image": "a", "location": NaN}]}',
+            "location of item 0 of training is nan; it must be a number",
+        ),
         (
             {"training": [{"image": "a", "shift": [1, 2]}]},
-            "shift of item 0 of training is .1, 2.; a list of three numbers",
+            "shift of item 0 of training is .1, 2.; it must be a list of three numbers",
         ),
-        ({"validation": [{"image": "a", "label_map": []}]}, "label_map of item 0 of validation is ..; an object"),
-        ({"exams": {"e": {"left_out": [1]}}}, "left_out of exam e is .1.; a list of reasons"),
+        (
+            {"validation": [{"image": "a", "label_map": []}]},
+            "label_map of item 0 of validation is ..; it must be an object",
+        ),
+        ({"exams": {"e": {"left_out": [1]}}}, "left_out of exam e is .1.; it must be a list of reasons"),
         (
             {"exams": {"e": {"stacks": {"sax": {"spacing": "8"}}}}},
-            "spacing of sax of exam e is '8'; a number is wanted",
+            "spacing of sax of exam e is '8'; it must be a number",
         ),
-        ({"exams": {"e": {"stacks": {"sax": {"phases": 3}}}}}, "phases of sax of exam e is 3; a list of two numbers"),
-        ({"exams": None}, "exams is None; an object is wanted"),
-        ({"exams": []}, "exams is ..; an object is wanted"),
-        ({"planewise": None}, "planewise is None; an object is wanted"),
-        ({"planewise": 3}, "planewise is 3; an object is wanted"),
-        ({"planewise": {"views": [3]}}, "views of planewise is .3.; a list of names is wanted"),
-        ({"planewise": {"views": 3}}, "views of planewise is 3; a list of names is wanted"),
-        ('{"planewise": {"seed": NaN}}', "seed of planewise is nan; a whole number is wanted"),
-        ({"exams": {"e": 1}}, "exam e is 1; an object is wanted"),
-        ({"exams": {"e": {"stacks": None}}}, "stacks of exam e is None; an object is wanted"),
-        ({"exams": {"e": {"stacks": {"sax": {"items": 2}}}}}, "items of sax of exam e is 2; a list is wanted"),
+        (
+            {"exams": {"e": {"stacks": {"sax": {"phases": 3}}}}},
+            "phases of sax of exam e is 3; it must be a list of two numbers",
+        ),
+        ({"exams": None}, "exams is None; it must be an object"),
+        ({"exams": []}, "exams is ..; it must be an object"),
+        ({"planewise": None}, "planewise is None; it must be an object"),
+        ({"planewise": 3}, "planewise is 3; it must be an object"),
+        ({"planewise": {"views": [3]}}, "views of planewise is .3.; it must be a list of names"),
+        ({"planewise": {"views": 3}}, "views of planewise is 3; it must be a list of names"),
+        ('{"planewise": {"seed": NaN}}', "seed of planewise is nan; it must be a whole number"),
+        ({"exams": {"e": 1}}, "exam e is 1; it must be an object"),
+        ({"exams": {"e": {"stacks": None}}}, "stacks of exam e is None; it must be an object"),
+        ({"exams": {"e": {"stacks": {"sax": {"items": 2}}}}}, "items of sax of exam e is 2; it must be a list"),
         ({"exams": {"e": {"stacks": {"sax": {"items": [{"image": 2}]}}}}}, "image of item 0 of sax of exam e is 2"),
     ],
 )
@@ -110,14 +122,14 @@ def test_an_empty_section_may_be_an_error(tmp_path):
         (
             "sax",
             "4ch",
-            "are of the short-axis view .sax., and this bundle takes the 4-chamber view .4ch.; .*--view 4ch`",
+            "show the short-axis view .sax., but this bundle takes the 4-chamber view .4ch.; .*--view 4ch`",
         ),
         (
             "4ch",
             "sax",
-            "are of the 4-chamber view .4ch., and this bundle takes the short-axis view .sax.; .*--view sax`",
+            "show the 4-chamber view .4ch., but this bundle takes the short-axis view .sax.; .*--view sax`",
         ),
-        ("sagittal", "sax", "are of the sagittal view .*`planewise index FOLDER --view sax --anatomy cardiac`"),
+        ("sagittal", "sax", "show the sagittal view .*`planewise index FOLDER --view sax --anatomy cardiac`"),
     ],
 )
 def test_a_datalist_of_another_view_is_refused(tmp_path, stack, view, command):
@@ -158,7 +170,7 @@ def test_subjects_are_whole_nested_and_decided_by_the_seed():
 
 @pytest.mark.parametrize("count", [0, 21])
 def test_more_subjects_than_there_are(count):
-    with pytest.raises(InputError, match=f"{count} subjects .*has 20"):
+    with pytest.raises(InputError, match=f"{count} subjects .*has only 20"):
         select_subjects(ITEMS, count)
 
 
@@ -193,7 +205,7 @@ def test_subjects_are_drawn_from_those_that_have_a_label():
     for seed in range(6):
         drawn = select_subjects(items, 3, seed, having=("acl", "meniscus"))
         assert len(drawn) == 3 and all("acl" in item for item in drawn)
-    with pytest.raises(InputError, match="5 subjects were asked for .* has 4 with acl"):
+    with pytest.raises(InputError, match="5 subjects were requested .* has only 4 with acl"):
         select_subjects(items, 5, having=("acl",))
 
 

@@ -25,5 +25,5 @@ def test_those_with_a_grade(caplog):
 
 def test_none_with_a_grade():
     assert graded(ITEMS[1:2], "grade", 5) == []
-    with pytest.raises(InputError, match=r"no photograph can be learned from: 1 without a grade \(level\)"):
+    with pytest.raises(InputError, match=r"no photograph can be used for training: 1 without a grade \(level\)"):
         graded(ITEMS[:1], "level", 5, required=True)

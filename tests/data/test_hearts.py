@@ -93,5 +93,5 @@ def test_values_are_those_that_the_item_maps(tmp_path):
 
 
 def test_only_these_two_words():
-    with pytest.raises(InputError, match="images is 'segmentd'; full or segmented"):
+    with pytest.raises(InputError, match="images is 'segmentd'; it must be full or segmented"):
         with_hearts([], "segmentd")

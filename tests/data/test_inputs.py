@@ -65,6 +65,6 @@ def test_slices_of_a_datalist_come_in_their_order(tmp_path):
 def test_volumes_whose_results_would_have_one_name(tmp_path):
     for name in ("a.nii", "a.nii.gz", "b.nii"):
         (tmp_path / name).touch()
-    with pytest.raises(InputError, match="2 files are called a "):
+    with pytest.raises(InputError, match="2 files share the name a "):
         find_inputs(tmp_path)
     assert len(find_inputs(tmp_path / "a.nii")) == 1

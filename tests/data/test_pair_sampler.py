@@ -86,7 +86,7 @@ def test_a_stack_of_one_slice_is_left_out_and_said(caplog):
     assert "1 of 37 slices are in no pair: their stack has no other slice at their phase" in caplog.text
     assert len(sampler) == 36
     with pytest.raises(
-        InputError, match=r"none of the 1 slices has another of its stack .* at least two slices are needed"
+        InputError, match=r"none of the 1 slices has another slice of its stack .* stacks need at least two slices"
     ):
         PairSampler(SimpleNamespace(items=single))
 

@@ -38,9 +38,9 @@ def test_what_is_not(folder, tmp_path):
         find_photographs(tmp_path / "absent")
     for name in ("a.jpeg", "b.png", "deep.png"):
         (folder / name).unlink()
-    with pytest.raises(InputError, match="neither PNG nor JPEG, whatever its name says"):
+    with pytest.raises(InputError, match="neither PNG nor JPEG, despite its name"):
         find_photographs(folder)
     for name in ("b.png", "b.jpg"):
         Image.fromarray(np.full((80, 80, 3), 90, dtype=np.uint8)).save(folder / name)
-    with pytest.raises(InputError, match="2 files are called b"):
+    with pytest.raises(InputError, match="2 files share the name b"):
         find_photographs(folder)

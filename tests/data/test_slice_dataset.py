@@ -290,7 +290,7 @@ def test_slices_without_any_target_are_no_training(volumes, preprocessing, tmp_p
         return {**SliceLocationd()(item), "planes": torch.zeros(1, 2, 3)}
 
     assert len(dataset(volumes, preprocessing, tmp_path, targets=planes_too)) == 12
-    assert "none of the 12 slices has location: that is not learned" in caplog.text
+    assert "none of the 12 slices has location: this target is not trained" in caplog.text
 
 
 def test_every_slice_keeps_its_own_row_in_whatever_order_they_come(volumes, preprocessing, tmp_path):
@@ -354,7 +354,9 @@ def test_what_is_no_slice_is_refused_and_its_shape_said(volumes, preprocessing, 
     def deepen(item):
         return {**item, key: MetaTensor(torch.zeros(shape))}
 
-    with pytest.raises(InputError, match=f"exam e0: {key} has shape {said} after preprocessing; a slice .* LoadSliced"):
+    with pytest.raises(
+        InputError, match=f"exam e0: {key} has shape {said} after preprocessing; it must be a slice .* LoadSliced"
+    ):
         dataset(volumes[:1], Compose([*preprocessing.transforms, deepen]), tmp_path)
 
 

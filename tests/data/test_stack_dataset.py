@@ -92,7 +92,7 @@ def test_labels_may_be_unknown_but_not_all(items, transform, tmp_path, caplog):
 @pytest.mark.parametrize("value", [2, "yes", 0.5])
 def test_a_label_is_zero_or_one(items, transform, tmp_path, value):
     items[1]["acl"] = value
-    with pytest.raises(InputError, match="exam e1: acl is .*a label is 0 or 1"):
+    with pytest.raises(InputError, match="exam e1: acl is .*a label must be 0, 1 or absent"):
         dataset(items, transform, tmp_path)
 
 
@@ -130,5 +130,5 @@ def test_slices_of_several_channels_are_refused(items, transform, tmp_path):
     def doubled(item):
         return {**item, "image": torch.cat([item["image"], item["image"]])}
 
-    with pytest.raises(InputError, match="2 channels after preprocessing; one is wanted"):
+    with pytest.raises(InputError, match="2 channels after preprocessing; they must have one"):
         dataset(items, Compose([*transform.transforms, doubled]), tmp_path)

@@ -64,7 +64,7 @@ def test_both_phases_of_the_same_slices_stand_side_by_side(items, tmp_path, capl
     with caplog.at_level(logging.WARNING, "planewise"):
         data = dataset(items, tmp_path)
     assert [item["exam"] for item in data.items] == ["e1", "e2"] and data.labels.tolist() == [0, 1]
-    for reason in ("no volume at ES (1)", "no class (group) (1)", "another number of slices at each phase (1)"):
+    for reason in ("no volume at ES (1)", "no class (group) (1)", "different numbers of slices at the two phases (1)"):
         assert reason in caplog.text
     batch = data.__getitems__([1, 0])
     # e2 has one slice of three, e1 two of six: end-diastole, then end-systole, then the gap filled with zeros

@@ -107,5 +107,5 @@ def test_nothing_to_use(tmp_path):
     for folder in ("one", "other"):
         (tmp_path / folder).mkdir()
         write_volume(tmp_path / folder / "b.nii.gz", 0)
-    with pytest.raises(InputError, match="called b"):
+    with pytest.raises(InputError, match="share the name b"):
         find_volumes(tmp_path)

@@ -161,7 +161,7 @@ def test_what_cannot_be_spoilt():
         CorruptImagesd()({"image": torch.zeros(1, 1, 8, 40)})
     with pytest.raises(ValueError, match="one channel"):
         CorruptImagesd()({"image": torch.zeros(1, 3, 40, 40)})
-    with pytest.raises(ValueError, match="shuffle is a probability"):
+    with pytest.raises(ValueError, match="shuffle must be a probability"):
         CorruptImagesd(shuffle=1.5)
 
 

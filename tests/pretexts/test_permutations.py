@@ -74,13 +74,13 @@ def test_a_file_that_holds_other_things(tmp_path):
     file.write_text(permutations_as_text(4, 5))
     assert (read_permutations(file, 4, 3) == choose_permutations(4, 3)).all()
     for pieces, count in ((4, 6), (9, 3)):
-        with pytest.raises(InputError, match=f"5 permutations of 4 pieces, and {count} of {pieces} are wanted"):
+        with pytest.raises(InputError, match=f"5 permutations of 4 pieces, but {count} of {pieces} are needed"):
             read_permutations(file, pieces, count)
     for rows, message in (
-        ([[0, 1, 1]], "no permutations of 0 to their length"),
+        ([[0, 1, 1]], "not permutations of 0 to their length"),
         ([[0, 1], [0, 1]], "the same permutation twice"),
         ([[0, 1], [0]], "holds no permutations"),
-        ([], "no permutations of 0"),
+        ([], "not permutations of 0"),
     ):
         file.write_text(json.dumps({"permutations": rows}))
         with pytest.raises(InputError, match=message):
@@ -108,8 +108,10 @@ def test_a_permutation_undone_is_order(order):
 
 
 def test_more_than_there_are():
-    with pytest.raises(InputError, match=r"4 pieces have 24 permutations, and 25 were asked for; lower --permutations"):
+    with pytest.raises(
+        InputError, match=r"4 pieces have only 24 permutations, but 25 were requested; lower --permutations"
+    ):
         choose_permutations(4, 25)
     assert len(choose_permutations(4, math.factorial(4))) == 24
-    with pytest.raises(InputError, match="two permutations, not 9 and 1"):
+    with pytest.raises(InputError, match="two permutations, got 9 and 1"):
         choose_permutations(9, 1)

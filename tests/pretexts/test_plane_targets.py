@@ -255,9 +255,9 @@ def test_location_is_kept_mapped_or_unknown():
 @pytest.mark.parametrize(
     ("image", "planes", "message"),
     [
-        ((1, 8, 8, 5), (2, 2, 3), r"a slice \(1, i, j, 1\), and the image has shape \(1, 8, 8, 5\)"),
-        ((1, 8, 8), (2, 2, 3), r"a slice \(1, i, j, 1\), and the image has shape \(1, 8, 8\)"),
-        ((3, 1, 8, 8, 5), (3, 2, 2, 3), r"slices \(B, 1, i, j\), and the image has shape \(3, 1, 8, 8, 5\)"),
+        ((1, 8, 8, 5), (2, 2, 3), r"a slice \(1, i, j, 1\), but the image has shape \(1, 8, 8, 5\)"),
+        ((1, 8, 8), (2, 2, 3), r"a slice \(1, i, j, 1\), but the image has shape \(1, 8, 8\)"),
+        ((3, 1, 8, 8, 5), (3, 2, 2, 3), r"slices \(B, 1, i, j\), but the image has shape \(3, 1, 8, 8, 5\)"),
     ],
 )
 def test_a_volume_has_no_heatmaps(image, planes, message):

@@ -90,7 +90,9 @@ def test_a_seed_draws_the_same_again_and_processes_share_the_draws(monkeypatch):
 
 
 def test_what_has_no_patches():
-    with pytest.raises(InputError, match="--patches_per_side is odd and at least 3, for a patch in the middle, not 4"):
+    with pytest.raises(
+        InputError, match="--patches_per_side must be odd and at least 3, so that there is a middle patch, got 4"
+    ):
         RelativePatchesd(4)
     message = (
         r"an image of 12 x 12 voxels is too small for 3 patches a side with a jitter of 3: a patch would have 1 voxels a "

@@ -35,5 +35,5 @@ def test_positions_come_from_the_datalist():
 
 
 def test_what_is_no_pair_is_refused():
-    with pytest.raises(InputError, match="the batch holds 3 slices of 1 channels; pairs are made of an even number"):
+    with pytest.raises(InputError, match="the batch holds 3 slices of 1 channels; pairs need an even number"):
         SlicePairsd()(batch_of([1, 2, 3]))

@@ -1,4 +1,4 @@
-"""Random rotation, scaling, shift and flip of a whole batch at once, on the device that it is on."""
+"""Random rotation, scaling, shift and flip of a whole batch at once, on the batch's device."""
 
 from __future__ import annotations
 
@@ -16,35 +16,36 @@ from planewise.augmentation.draws import own_draws
 from planewise.augmentation.sample_volumes import sample_volumes
 from planewise.data.to_device import to_device
 
-#: Pixels that a processor's core takes at a time. Image, grid and result are 16 bytes a pixel, a core's second-level
-#: cache is a megabyte or more, and with fewer the calls would count: at 224 x 224 one image, two to three times as fast
-#: as the batch as one.
+#: Number of pixels that a CPU core processes at a time. Image, grid and result take 16 bytes a pixel, a core's
+#: second-level cache is a megabyte or more, and with fewer pixels the calls would dominate: at 224 x 224 this means one
+#: image at a time, two to three times as fast as the whole batch at once.
 _PART = 2**16
 
 
 class RandAffineBatchd(Transform):
     """Rotate, scale, shift and flip every image of a batch by its own random amount, in its own plane or volume.
 
-    A batch holds ``image`` ``(B, C, i, j)``, of volumes ``(B, C, i, j, k)``, ``image_padding`` ``(B, C)`` and, where
+    A batch holds ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, ``image_padding`` ``(B, C)`` and, if
     targets need it, ``affine`` ``(B, 4, 4)``. The channels may be the slices of a stack, which then move together.
-    Images are sampled (bi- or tri-)linearly, masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour; what
-    comes in from outside is the slice's own background (0 for masks). The affines are composed with the transform, so
+    Images are sampled (bi- or tri-)linearly, masks under ``label_keys`` ``(B, 1, i, j)`` by nearest neighbour; areas
+    from outside the image get the slice's own background (0 for masks). The affines are composed with the transform, so
     that targets computed after this one are exact. Draws come from torch's global generator on the CPU: the seed of the
-    iteration decides, and several processes draw as one (`own_draws`).
+    iteration determines them, and several processes draw as one (`own_draws`).
 
-    Rotations are of the grid of pixels, which are taken to be as wide as high (and as deep): resample to that first.
+    Rotations act on the pixel grid and assume isotropic pixels: resample to these first.
 
     Args:
-        rotate: largest rotation either way, degrees. Of volumes: about each of the axes i, j and k, or one number for all
-            three; the rotation about k comes first, that about i last (``R_i R_j R_k``, as MONAI's `create_rotate`).
+        rotate: largest rotation in either direction, degrees. For volumes: about each of the axes i, j and k, or one
+            number for all three; the rotation about k comes first, that about i last (``R_i R_j R_k``, as in MONAI's
+            `create_rotate`).
         scale: smallest and largest magnification.
-        shift: largest shift either way along each axis, as a share of the image's size.
+        shift: largest shift in either direction along each axis, as a share of the image's size.
         flip: probability of a flip along the first axis (left-right for an image shown upright).
         label_keys: masks to transform with the image; those that a batch lacks are skipped.
         spatial_dims: 2 for images, 3 for volumes.
 
     Raises:
-        ValueError: a setting makes no sense, or the batch is not of images or volumes as said.
+        ValueError: a setting makes no sense, or the batch does not hold the declared images or volumes.
     """
 
     def __init__(
@@ -57,14 +58,16 @@ class RandAffineBatchd(Transform):
         spatial_dims: int = 2,
     ) -> None:
         if spatial_dims not in (2, 3):
-            raise ValueError(f"spatial_dims is 2 (images) or 3 (volumes), not {spatial_dims}")
+            raise ValueError(f"spatial_dims must be 2 (images) or 3 (volumes), got {spatial_dims}")
         if not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"scale is (smallest, largest), both above zero, not {tuple(scale)}")
-        # a plane turns about one axis, a volume about three
+            raise ValueError(f"scale must be (smallest, largest), both above zero, got {tuple(scale)}")
+        # a plane rotates about one axis, a volume about three
         turns = 1 if spatial_dims == 2 else 3
         angles = list(rotate) if isinstance(rotate, Sequence) else [rotate] * turns
         if len(angles) != turns:
-            raise ValueError(f"rotate is a number of degrees for each of {turns} axes, or one for all, not {rotate}")
+            raise ValueError(
+                f"rotate must be a number of degrees for each of {turns} axes, or one for all, got {rotate}"
+            )
         self.spatial_dims = spatial_dims
         self.rotate = tuple(math.radians(angle) for angle in angles)
         self.scale = (float(scale[0]), float(scale[1]))
@@ -77,7 +80,7 @@ class RandAffineBatchd(Transform):
         image = batch["image"]
         count, shape = image.shape[0], tuple(image.shape[2:])
         self._check(image)
-        # the one copy to the device; all that follows from it is computed there
+        # the only copy to the device; everything that follows is computed there
         to_input = to_device(self._draw(count, shape), image.device)
         padding = batch["image_padding"].to(image.dtype).reshape(count, -1, *[1] * len(shape))
         masks: dict[Hashable, Tensor] = {key: batch[key].to(image.dtype) for key in self.label_keys if key in batch}
@@ -90,7 +93,7 @@ class RandAffineBatchd(Transform):
         sampled = torch.empty_like(image, memory_format=torch.contiguous_format)
         terms = _grid_terms(to_input, shape)
         for part in _parts(image):
-            # x and y lie apart in memory: the sum runs along the columns, and the sampling need not sort them out
+            # x and y are apart in memory: the sum runs along the columns, and the sampling need not rearrange them
             grid = reduce(torch.add, [term[part] for term in terms]).movedim(1, -1)
             background = padding[part]
             # grid_sample fills with zeros: shift the background to zero and back
@@ -103,7 +106,7 @@ class RandAffineBatchd(Transform):
     def _told(
         self, batch: dict[Hashable, Any], to_input: Tensor, image: Tensor, masks: Mapping[Hashable, Tensor]
     ) -> dict[Hashable, Any]:
-        """The batch with its new images and masks, and affines that say where they lie."""
+        """The batch with its new images and masks, and the corresponding affines."""
         batch = batch | {"image": image, **masks}
         if "affine" not in batch:
             return batch
@@ -117,11 +120,11 @@ class RandAffineBatchd(Transform):
         if image.ndim != 2 + self.spatial_dims:
             wanted = "images (B, C, i, j)" if self.spatial_dims == 2 else "volumes (B, C, i, j, k)"
             raise ValueError(
-                f"the batch has shape {tuple(image.shape)}; with spatial_dims {self.spatial_dims} it is of {wanted}"
+                f"the batch has shape {tuple(image.shape)}; with spatial_dims {self.spatial_dims} it must hold {wanted}"
             )
         if self.spatial_dims == 3 and min(image.shape[2:]) < 2:
             # grid_sample stretches a single layer over all of space
-            raise ValueError(f"volumes of shape {tuple(image.shape[2:])} are flat; take spatial_dims 2")
+            raise ValueError(f"volumes of shape {tuple(image.shape[2:])} are flat; use spatial_dims 2")
 
     def _draw(self, count: int, shape: tuple[int, ...]) -> Tensor:
         """Output pixels to input pixels, ``(B, d, d + 1)`` for d spatial dimensions, float64, on the CPU."""
@@ -145,7 +148,7 @@ def pixel_map(
         magnify: ``(B,)``.
         size: of the images, ``(d,)``.
         shift: pixels, ``(B, d)``.
-        mirror: -1 where the first axis is flipped, ``(B,)``.
+        mirror: -1 if the first axis is flipped, ``(B,)``.
 
     Returns:
         ``(B, d, d + 1)`` float64.
@@ -171,8 +174,8 @@ def _rotation(angles: Tensor) -> Tensor:
 
 
 def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
-    """The same transform as `grid_sample` wants it: (x, y) = (j, i) in [-1, 1], and (k, j, i) of a volume, as a term for
-    each axis that depends on the place along this axis alone.
+    """The same transform in the form of `grid_sample`: (x, y) = (j, i) in [-1, 1], and (k, j, i) for a volume, as one
+    term for each axis that depends only on the position along this axis.
 
     Their broadcast sum is the grid, ``(B, d, i, j)`` or ``(B, d, i, j, k)``; `affine_grid` costs more than the sampling
     itself.
@@ -182,7 +185,7 @@ def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
     terms = []
     for axis, side in enumerate(shape):
         places = xyz[..., axis, None] * torch.arange(side, dtype=torch.float64, device=to_input.device)
-        # the constant goes with the first
+        # the constant belongs to the first term
         places = (places + xyz[..., -1, None] - 1 if axis == 0 else places).to(torch.float32)
         terms.append(places.reshape(*places.shape[:2], *(side if at == axis else 1 for at in range(len(shape)))))
     return terms
@@ -191,7 +194,8 @@ def _grid_terms(to_input: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
 def _parts(image: Tensor) -> Iterator[slice]:
     """Divide the batch into parts that fit a CPU's cache, so that each step finds its input there.
 
-    A GPU takes the batch as one; a processor as many images at a time as it has threads, or more if they are small.
+    A GPU processes the batch at once; a CPU processes as many images at a time as it has threads, or more if they are
+    small.
     """
     count = len(image)
     size = max(1, count)

@@ -1,4 +1,4 @@
-"""Random blur of a whole batch at once, on the device that it is on."""
+"""Random blur of a whole batch at once, on the batch's device."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch.nn.functional import conv2d, pad
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 
-#: Standard deviations to either side that the kernel reaches: beyond lies a fortieth of a percent.
+#: Half-width of the kernel in standard deviations: a fortieth of a percent lies beyond it.
 _REACH = 3.5
 
 
 class RandBlurBatchd(Transform):
     """Blur some images of a batch, each by its own random amount.
 
-    A batch holds ``image`` ``(B, C, i, j)``; the channels of an image are blurred alike. At the border the image goes on with
-    its last pixels. Several processes draw as one (`own_draws`).
+    A batch holds ``image`` ``(B, C, i, j)``; the channels of an image are blurred alike. At the border, the image is
+    extended with its last pixels. Several processes draw as one (`own_draws`).
 
     Args:
         probability: share of the images that are blurred; 0 blurs none.
@@ -30,9 +30,9 @@ class RandBlurBatchd(Transform):
 
     def __init__(self, probability: float = 0.5, sigma: tuple[float, float] = (0.1, 2.0)) -> None:
         if not 0 <= probability <= 1:
-            raise ValueError(f"probability is a number from 0 to 1, not {probability}")
+            raise ValueError(f"probability must be a number from 0 to 1, got {probability}")
         if not 0 < sigma[0] <= sigma[1]:
-            raise ValueError(f"sigma is (smallest, largest), both above zero, not {tuple(sigma)}")
+            raise ValueError(f"sigma must be (smallest, largest), both above zero, got {tuple(sigma)}")
         self.probability = float(probability)
         self.sigma = (float(sigma[0]), float(sigma[1]))
 
@@ -56,14 +56,15 @@ def gaussian_blur(image: Tensor, sigma: Tensor, largest: float) -> Tensor:
     Args:
         image: images.
         sigma: ``(B,)``, pixels.
-        largest: at least as large as each; the kernel's size follows from it, since a tensor's size may not wait for a GPU.
+        largest: an upper bound of all of them; the kernel's size follows from it, because a tensor's size must not wait
+            for a GPU.
     """
     reach = max(1, min(int(_REACH * largest + 0.5), min(image.shape[2:]) - 1))
     offset = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)
     kernel = torch.exp(-0.5 * (offset / sigma[:, None]).square())
     kernel = kernel / kernel.sum(dim=1, keepdim=True)
     count, channels, *shape = image.shape
-    # every image is a channel with a kernel of its own
+    # every image becomes a channel with its own kernel
     rows = kernel.repeat_interleave(channels, dim=0)[:, None, None]
     stacked = image.reshape(1, count * channels, *shape)
     for kernels, border in ((rows.transpose(2, 3), (0, 0, reach, reach)), (rows, (reach, reach, 0, 0))):

@@ -1,4 +1,4 @@
-"""Random brightness and contrast of a whole batch of images in [0, 1], on the device that it is on."""
+"""Random brightness and contrast of a whole batch of images in [0, 1], on the batch's device."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from planewise.data.to_device import to_device
 class RandBrightnessBatchd(Transform):
     """Change the contrast and the brightness of some images of a batch, each by its own random amount (Taleb 2020, A).
 
-    ``x`` becomes ``mean + contrast (x - mean) + brightness``, cut to [0, 1], where the mean is that of each channel. A batch
-    holds ``image`` ``(B, C, ...)`` in [0, 1], 2D or 3D, and ``image_padding`` ``(B, C)``, which follows; the channels of an
-    image are changed by the same amounts. `RandIntensityBatchd` is for images that are standardised. Draws come from
-    torch's global generator on the CPU (`own_draws`).
+    ``x`` becomes ``mean + contrast (x - mean) + brightness``, clipped to [0, 1], where the mean is that of each
+    channel. A batch holds ``image`` ``(B, C, ...)`` in [0, 1], 2D or 3D, and ``image_padding`` ``(B, C)``, which
+    follows; the channels of an image are changed by the same amounts. `RandIntensityBatchd` is for images that are
+    standardised. Draws come from torch's global generator on the CPU (`own_draws`).
 
     Args:
         probability: share of the images that are changed.
-        brightness: largest change either way.
+        brightness: largest change in either direction.
         contrast: smallest and largest factor.
     """
 
@@ -31,11 +31,11 @@ class RandBrightnessBatchd(Transform):
         self, probability: float = 0.5, brightness: float = 0.125, contrast: Sequence[float] = (0.5, 1.5)
     ) -> None:
         if not 0 <= probability <= 1:
-            raise ValueError(f"probability is a number from 0 to 1, not {probability}")
+            raise ValueError(f"probability must be a number from 0 to 1, got {probability}")
         if brightness < 0:
-            raise ValueError(f"brightness is zero or above it, not {brightness}")
+            raise ValueError(f"brightness must be zero or more, got {brightness}")
         if not 0 <= contrast[0] <= contrast[1]:
-            raise ValueError(f"contrast is (smallest, largest), neither below zero, not {tuple(contrast)}")
+            raise ValueError(f"contrast must be (smallest, largest), neither below zero, got {tuple(contrast)}")
         self.probability, self.brightness = float(probability), float(brightness)
         self.contrast = (float(contrast[0]), float(contrast[1]))
 

@@ -1,4 +1,4 @@
-"""Random crops of a whole batch at once, on the device that it is on."""
+"""Random crops of a whole batch at once, on the batch's device."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from planewise.data.to_device import to_device
 
 
 class RandCropBatchd(Transform):
-    """Cut a box of one size out of every image of a batch, each at its own random place.
+    """Crop a box of one size from every image of a batch, each at its own random position.
 
-    A batch holds ``image`` ``(B, C, i, j)``, of volumes ``(B, C, i, j, k)``, masks, and ``affine`` ``(B, 4, 4)`` where
-    targets need it, which then says where the box lies. Draws come from torch's global generator on the CPU
-    (`own_draws`).
+    A batch holds ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and, if targets need it,
+    ``affine`` ``(B, 4, 4)``, which is updated to the box's position. Draws come from torch's global generator on the
+    CPU (`own_draws`).
 
     Args:
         size: of the box along each axis, voxels.
-        label_keys: masks to cut with the image; those that a batch lacks are skipped.
+        label_keys: masks to crop with the image; those that a batch lacks are skipped.
 
     Raises:
         ValueError: the box is larger than the images, or of another dimension.
@@ -37,7 +37,7 @@ class RandCropBatchd(Transform):
         image = batch["image"]
         shape = tuple(image.shape[2:])
         if len(shape) != len(self.size) or any(box > side for box, side in zip(self.size, shape, strict=True)):
-            raise ValueError(f"a box of {self.size} cannot be cut out of images of shape {shape}")
+            raise ValueError(f"a box of {self.size} cannot be cropped from images of shape {shape}")
         room = torch.tensor([side - box for box, side in zip(self.size, shape, strict=True)])
         draws = own_draws(len(image), len(shape), dtype=torch.float64)
         start = (draws * (room + 1)).long().minimum(room)
@@ -54,7 +54,7 @@ class RandCropBatchd(Transform):
 
 
 def boxes(images: Tensor, corner: Tensor, size: Sequence[int]) -> Tensor:
-    """A box of every image, cut in one step.
+    """A box from every image, cropped in one step.
 
     Args:
         images: ``(B, C, i, j)`` or ``(B, C, i, j, k)``.

@@ -1,4 +1,4 @@
-"""Random contrast, shading and noise of a whole batch at once, on the device that it is on."""
+"""Random contrast, shading and noise of a whole batch at once, on the batch's device."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from torch.nn.functional import interpolate
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 
-#: Knots along each axis between which the shading is interpolated: a field that a coil could have made.
+#: Number of knots along each axis between which the shading is interpolated, for fields like those of a coil.
 _KNOTS = 4
 
 
 class RandIntensityBatchd(Transform):
     """Change the contrast, the shading and the noise of every image of a batch by its own random amount.
 
-    Scanners and protocols differ in all three, so weights that have seen them vary travel further (they are not in
-    Zhang 2024, whose settings leave them at zero). A batch holds ``image`` ``(B, C, ...)``, 2D or 3D, and
+    Scanners and protocols differ in all three, so weights trained on varied images generalise better (these changes are
+    not in Zhang 2024, whose settings leave them at zero). A batch holds ``image`` ``(B, C, ...)``, 2D or 3D, and
     ``image_padding`` ``(B, C)``, the background's value; the channels of an image (the slices of a stack) are changed
     alike. In this order:
 
     1. gamma: the image, scaled to [0, 1], is raised to ``exp(u)``, u uniform in ``[-gamma, gamma]``;
     2. invert: dark becomes bright, within the image's own range;
-    3. bias: what rises above the background is multiplied by ``exp(f)``, f a smooth field within ``[-bias, bias]``;
+    3. bias: the part above the background is multiplied by ``exp(f)``, f a smooth field within ``[-bias, bias]``;
     4. noise: Gaussian, its standard deviation uniform in ``[0, noise]`` of the image's own.
 
     Then the image is standardised again, and ``image_padding`` follows. Draws come from torch's global generators: the
-    seed of the iteration decides, and several processes draw as one (`own_draws`).
+    seed of the iteration determines them, and several processes draw as one (`own_draws`).
 
     Args:
-        gamma: largest change of the logarithm of the exponent; 0 leaves the contrast as it is.
-        bias: largest change of the logarithm of the brightness; 0 leaves the shading as it is.
+        gamma: largest change of the logarithm of the exponent; 0 leaves the contrast unchanged.
+        bias: largest change of the logarithm of the brightness; 0 leaves the shading unchanged.
         noise: largest standard deviation of the noise, as a share of the image's; 0 adds none.
         invert: probability that an image is inverted.
     """
@@ -43,9 +43,9 @@ class RandIntensityBatchd(Transform):
     def __init__(self, gamma: float = 0.0, bias: float = 0.0, noise: float = 0.0, invert: float = 0.0) -> None:
         for name, value in (("gamma", gamma), ("bias", bias), ("noise", noise)):
             if not 0 <= float(value) < float("inf"):
-                raise ValueError(f"{name} is zero or a number above it, not {value!r}")
+                raise ValueError(f"{name} must be zero or more, got {value!r}")
         if not 0 <= invert <= 1:
-            raise ValueError(f"invert is a probability from 0 to 1, not {invert!r}")
+            raise ValueError(f"invert must be a probability from 0 to 1, got {invert!r}")
         self.gamma, self.bias, self.noise, self.invert = float(gamma), float(bias), float(noise), float(invert)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -77,7 +77,9 @@ class RandIntensityBatchd(Transform):
         return batch
 
     def _uniform(self, image: Tensor, *shape: int) -> Tensor:
-        """Draws in [-1, 1), ``(B, *shape)`` and, where the shape is one number, an axis of one for each of the image's."""
+        """Draws in [-1, 1), ``(B, *shape)``; if the shape is one number, with an axis of one for each of the image's
+        axes.
+        """
         draws = 2 * own_draws(len(image), *shape) - 1
         if len(shape) == 1:
             draws = draws.reshape(len(image), *[1] * (image.ndim - 1))
@@ -99,13 +101,13 @@ def _to_the_power(image: Tensor, background: Tensor, exponent: Tensor) -> tuple[
 
 
 def _inverted(image: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
-    """Image and background with dark for bright; the background stays within the image's range, as it was."""
+    """Image and background with dark and bright exchanged; the background stays within the image's range."""
     low, high = _range(image)
     return low + high - image, low + high - background.clamp(low, high)
 
 
 def _range(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Smallest and largest value of each image, ``(B, 1, ...)``."""
+    """Minimum and maximum of each image, ``(B, 1, ...)``."""
     pixels, shape = _over_image(image), (len(image), *[1] * (image.ndim - 1))
     return pixels.amin(dim=-1).reshape(shape), pixels.amax(dim=-1).reshape(shape)
 
@@ -115,6 +117,6 @@ def _over_image(image: Tensor) -> Tensor:
 
 
 def _deviation(image: Tensor) -> Tensor:
-    """Standard deviation of each image, ``(B, 1, ...)``; one for an image of one grey value."""
+    """Standard deviation of each image, ``(B, 1, ...)``; one for an image with a single grey value."""
     deviation = _over_image(image).std(dim=-1, correction=0)
     return torch.where(deviation > 0, deviation, 1.0).reshape(len(image), *[1] * (image.ndim - 1))

@@ -1,4 +1,4 @@
-"""Rotation and zoom of some images of a batch, at rates of their own."""
+"""Rotation and zoom of some images of a batch, each at its own rate."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from planewise.augmentation.rand_affine import RandAffineBatchd, pixel_map
 
 
 class RandPoseBatchd(RandAffineBatchd):
-    """Rotate some images of a batch about one axis each, drawn at random, and zoom some (Taleb 2020, appendix A: alpha and
-    gamma).
+    """Rotate some images of a batch, each about a random axis, and zoom some (Taleb 2020, appendix A: alpha and gamma).
 
-    The rest is that of `RandAffineBatchd`: one interpolation for both, masks and affines follow, and several processes draw
-    as one.
+    Everything else follows `RandAffineBatchd`: one interpolation for both, masks and affines follow, and several
+    processes draw as one.
 
     Args:
-        rotate: largest rotation either way, degrees.
-        rotate_share: of the images are rotated; volumes about i, j or k, each as often.
+        rotate: largest rotation in either direction, degrees.
+        rotate_share: share of the images that are rotated; volumes about i, j or k with equal probability.
         scale: smallest and largest magnification.
-        scale_share: of the images are magnified.
-        label_keys, spatial_dims: as of `RandAffineBatchd`.
+        scale_share: share of the images that are magnified.
+        label_keys, spatial_dims: see `RandAffineBatchd`.
 
     Raises:
-        ValueError: a setting makes no sense, or the batch is not of images or volumes as said.
+        ValueError: a setting makes no sense, or the batch does not hold the declared images or volumes.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class RandPoseBatchd(RandAffineBatchd):
     ) -> None:
         for name, value in (("rotate_share", rotate_share), ("scale_share", scale_share)):
             if not 0 <= value <= 1:
-                raise ValueError(f"{name} is a share from 0 to 1, not {value}")
+                raise ValueError(f"{name} must be a share from 0 to 1, got {value}")
         super().__init__(float(rotate), scale, label_keys=label_keys, spatial_dims=spatial_dims)
         self.rotate_share, self.scale_share = float(rotate_share), float(scale_share)
 

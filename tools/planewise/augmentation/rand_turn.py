@@ -1,4 +1,4 @@
-"""Random flips and quarter turns of a whole batch, exact to the voxel, on the device that it is on."""
+"""Random flips and quarter turns of a whole batch, exact to the voxel, on the batch's device."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from planewise.geometry import PLANE_TURNS, VOLUME_TURNS, flip_matrix, quarter_t
 
 
 class RandTurnBatchd(Transform):
-    """Flip every image of a batch along some axes, and turn it by a quarter, a half or three quarters about one.
+    """Flip every image of a batch along some axes, and rotate it by 90, 180 or 270 degrees about one.
 
-    A batch holds ``image`` ``(B, C, i, j)``, of volumes ``(B, C, i, j, k)``, masks, and ``affine`` ``(B, 4, 4)`` where
-    targets need it. Nothing is interpolated: voxels move, and the affines with them. Draws come from torch's global
-    generator on the CPU (`own_draws`).
+    A batch holds ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and ``affine`` ``(B, 4, 4)``
+    if
+    targets need it. Nothing is interpolated: voxels are permuted, and the affines change with them. Draws come from
+    torch's global generator on the CPU (`own_draws`).
 
     Args:
-        flip: probability of a flip along each axis, each by itself.
-        turn: probability of a turn; which one, the other classes of `planewise.geometry.turn_of_class` share.
-        label_keys: masks to move with the image; those that a batch lacks are skipped.
+        flip: probability of a flip along each axis, independently.
+        turn: probability of a turn; the other classes of `planewise.geometry.turn_of_class` share it equally.
+        label_keys: masks to transform with the image; those that a batch lacks are skipped.
 
     Raises:
-        ValueError: a probability is none, or turns are asked for of images whose sides differ.
+        ValueError: a probability is outside [0, 1], or turns are requested for images whose sides differ.
     """
 
     def __init__(self, flip: float = 0.5, turn: float = 0.0, label_keys: Sequence[str] = ("label",)) -> None:
         for name, value in (("flip", flip), ("turn", turn)):
             if not 0 <= value <= 1:
-                raise ValueError(f"{name} is a probability from 0 to 1, not {value}")
+                raise ValueError(f"{name} must be a probability from 0 to 1, got {value}")
         self.flip, self.turn = float(flip), float(turn)
         self.label_keys = tuple(label_keys)
 
@@ -42,7 +43,7 @@ class RandTurnBatchd(Transform):
         batch = dict(data)
         shape = tuple(batch["image"].shape[2:])
         if self.turn and len(set(shape)) > 1:
-            raise ValueError(f"images of shape {shape} cannot be turned by quarters; all sides are to be equal")
+            raise ValueError(f"images of shape {shape} cannot be rotated by quarter turns; all sides must be equal")
         flips, turns = self._draw(len(batch["image"]), len(shape))
         for axis, side in enumerate(shape):
             chosen = flips[:, axis].nonzero()[:, 0]
@@ -62,7 +63,7 @@ class RandTurnBatchd(Transform):
     def _move(
         self, batch: dict[Hashable, Any], chosen: Tensor, move: Callable[[Tensor], Tensor], matrix: Tensor
     ) -> None:
-        """Move the chosen images, masks and affines of a batch; the tensors that came in stay as they are."""
+        """Transform the chosen images, masks and affines of a batch; the input tensors stay unchanged."""
         if not len(chosen):
             return
         rows = to_device(chosen, batch["image"].device)

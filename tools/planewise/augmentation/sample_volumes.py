@@ -1,4 +1,4 @@
-"""Volumes sampled through affine maps on a processor, where `grid_sample` goes voxel by voxel."""
+"""Volumes sampled through affine maps on a CPU, where `grid_sample` works voxel by voxel."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-#: Voxels that a processor's core takes at a time: with fewer the calls count, with more the arrays leave its caches.
+#: Number of voxels that a CPU core processes at a time: with fewer the calls dominate, with more the arrays exceed its
+#: caches.
 _BLOCK = 2**16
 
 
 def sample_volumes(
     volumes: Tensor, to_input: Tensor, background: Tensor, masks: Mapping[Hashable, Tensor] | None = None
 ) -> tuple[Tensor, dict[Hashable, Tensor]]:
-    """Sample each volume of a batch, and its masks, through its own affine map, three times as fast as `grid_sample` does.
+    """Sample each volume of a batch, and its masks, through its own affine map, three times as fast as `grid_sample`.
 
-    Volumes are sampled linearly (the eight voxels around are weighed), masks by nearest neighbour. Numbers are those of
-    `torch.nn.functional.grid_sample` with corners aligned, to rounding.
+    Volumes are sampled linearly (weighting the eight surrounding voxels), masks by nearest neighbour. The results equal
+    those of `torch.nn.functional.grid_sample` with corners aligned, to rounding.
 
     Args:
         volumes: ``(B, C, i, j, k)`` float32, on the CPU.
         to_input: voxel indices of the result to those of the input, ``(B, 3, 4)`` float64.
-        background: what lies outside of the volumes, ``(B, C)``.
-        masks: name to masks of the volumes, ``(B, 1, i, j, k)``, outside of which lies 0.
+        background: value outside the volumes, ``(B, C)``.
+        masks: name to masks of the volumes, ``(B, 1, i, j, k)``, with 0 outside.
 
     Returns:
         Like ``volumes``, and like ``masks``.
@@ -45,7 +46,7 @@ def sample_volumes(
 
 
 class _Block:
-    """Some planes of a volume at a time, and arrays that all of them use again: new ones would not be in the cache.
+    """Some planes of a volume at a time, and arrays that all of them reuse: new ones would not be in the cache.
 
     Args:
         shape: of the volumes.
@@ -53,7 +54,7 @@ class _Block:
 
     def __init__(self, shape: Sequence[int]) -> None:
         self.shape = tuple(shape)
-        # one voxel of background before, two behind: a place on the last of them has a neighbour, too
+        # one voxel of background before, two behind, so that a position on the last voxel has a neighbour too
         self.sides = [side + 3 for side in self.shape]
         self.far, self.near = self.sides[1] * self.sides[2], self.sides[2]
         step = max(1, torch.get_num_threads() * _BLOCK // (self.shape[1] * self.shape[2]))
@@ -62,7 +63,7 @@ class _Block:
         self._index = torch.empty(self._arrays.shape[1:], dtype=torch.int64)
 
     def room(self, volumes: Tensor) -> Tensor:
-        """Where `fill` puts a volume of these with its background around it."""
+        """Where `fill` puts a volume of this shape with its background around it."""
         return volumes.new_empty(volumes.shape[1], *self.sides)
 
     @staticmethod
@@ -73,9 +74,9 @@ class _Block:
         room[:, 1:-2, 1:-2, 1:-2] = volume
 
     def parts(self, way: Tensor) -> Iterator[slice]:
-        """The planes of each block, along the first axis, whose places in the room have then been computed."""
+        """The planes of each block, along the first axis, whose positions in the padded volume have been computed."""
         along = [torch.arange(side, dtype=torch.float64) for side in self.shape]
-        # what depends on the place in a plane alone, float32 as the sum is
+        # terms that depend only on the position in a plane, float32 like the sum
         planes = [((row[1] * along[1])[:, None] + row[2] * along[2]).to(torch.float32) for row in way]
         starts = (way[:, :1] * along[0] + way[:, 3:] + 1).to(torch.float32)
         for part in self.steps:
@@ -87,7 +88,7 @@ class _Block:
             yield part
 
     def nearest(self, room: Tensor, result: Tensor) -> None:
-        """The voxel nearest to each place, ``(C, ...)``; to be called before `linear`, which uses the places up."""
+        """The voxel nearest to each position, ``(C, ...)``; call it before `linear`, which overwrites the positions."""
         for place, whole in zip(self.places, self.spare, strict=True):
             torch.round(place, out=whole)
         index = self._found()
@@ -95,7 +96,7 @@ class _Block:
             torch.index_select(values, 0, index, out=channel.view(-1))
 
     def linear(self, room: Tensor, result: Tensor) -> None:
-        """The eight voxels around each place, weighed, ``(C, ...)``."""
+        """The weighted sum of the eight voxels around each position, ``(C, ...)``."""
         for place, whole in zip(self.places, self.spare, strict=True):
             place.sub_(torch.floor(place, out=whole))
         index, (i, j, k), (one, two, three) = self._found(), self.places, self.spare
@@ -112,9 +113,9 @@ class _Block:
             torch.lerp(face(0, channel), face(self.far, one), i, out=channel)
 
     def _found(self) -> Tensor:
-        """Where the whole numbers that the spare arrays hold lie in a room, ``(N,)``."""
+        """Indices into a padded volume for the whole numbers in the spare arrays, ``(N,)``."""
         i, j, k = self.spare
-        # whole numbers up to 2^24 are exact in float32, and adding them is quicker than turning each into an integer
+        # whole numbers up to 2^24 are exact in float32, and adding them is faster than converting each to an integer
         if self.far * self.sides[0] >= 2**24:
             i, j, k = i.double(), j.double(), k.double()
         self.index.copy_(k.add_(j, alpha=self.near).add_(i, alpha=self.far))

@@ -1,4 +1,4 @@
-"""A datalist whose slices lie where the heart was in their breath-holds."""
+"""A datalist with corrected slice positions for the heart in each breath-hold."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from planewise.geometry import LARGEST_SHIFT, breath_hold_shifts, plane_from_aff
 from planewise.preprocessing import LoadSliced
 from planewise.preprocessing.exam_name import exam_of
 
-#: Shifts that are less certain than this (mm, the median of an exam) are not undone: half of what they would be if the images
-#: said nothing at all.
+#: Shifts with a larger uncertainty than this (mm, median of an exam) are not applied: half of the value for images
+#: without any information.
 MOST_UNCERTAIN = 2.5
 
-#: An exam whose lines agree less than this after the shifts (median correlation) shows other tissue in its views, or at
-#: another time.
+#: If an exam's lines agree less than this after the shifts (median correlation), its views show other tissue or another
+#: time.
 LEAST_AGREEMENT = 0.8
 
 
 @dataclass
 class AlignedExam:
-    """What was found of one exam."""
+    """The result for one exam."""
 
     exam: str
     """hash"""
     images: int
     """short-axis slices and views that cut them"""
     why_not: str | None
-    """why it was left alone, as a sentence; None if its shifts are undone"""
+    """why it was left unchanged, as a sentence; None if its shifts are corrected"""
     agreement: tuple[float, float] | None = None
     """median correlation along the lines, before and after"""
     shifts: torch.Tensor | None = None
-    """``(images, 3)``, RAS+, mm, found but perhaps not used"""
+    """``(images, 3)``, RAS+, mm, found but possibly not used"""
     uncertainty: float | None = None
     """median standard deviation of a shift, mm"""
 
@@ -48,36 +48,36 @@ class AlignedExam:
 def undo_breath_holds(
     datalist: str | Path, progress: Callable[[int, int], None] | None = None
 ) -> tuple[dict[str, Any], list[AlignedExam]]:
-    """A copy of a datalist of short-axis stacks with breath-hold shifts undone, see `breath_hold_shifts`.
+    """A copy of a datalist of short-axis stacks with breath-hold shifts corrected, see `breath_hold_shifts`.
 
-    Of each image the first phase is read. Of an exam that is changed, items and views get ``shift`` (mm, RAS+), which is in
-    their ``affine`` and ``planes`` already, and locations are computed again. Others stay as they are. What was found of each
-    stands in its entry as ``breath_holds``.
+    Only the first phase of each image is read. In a changed exam, items and views get ``shift`` (mm, RAS+), which is
+    already applied to their ``affine`` and ``planes``, and locations are computed again. Other exams stay unchanged.
+    The result for each exam is in its entry, as ``breath_holds``.
 
     Args:
-        datalist: what `planewise index` wrote.
+        datalist: output of `planewise index`.
         progress: called with (exams done, exams in all).
 
     Returns:
-        The datalist, with absolute paths, and what was found of each exam.
+        The datalist, with absolute paths, and the result for each exam.
 
     Raises:
-        InputError: it is not a datalist of short-axis stacks, or its shifts are undone already.
+        InputError: it is not a datalist of short-axis stacks, or its shifts are already corrected.
     """
     path = Path(datalist).expanduser().resolve()
     content = absolute_datalist(path)
     stack = content["planewise"].get("stack")
     if stack != "sax":
         raise InputError(
-            f"{path.name} is of the stack {stack!r}; breath-holds are undone in short-axis stacks of hearts: index the "
-            "folder with --anatomy cardiac and without --view"
+            f"{path.name} holds the stack {stack!r}; breath-holds are corrected in short-axis stacks of hearts: "
+            "index the folder with --anatomy cardiac and without --view"
         )
     items = defaultdict(list)
     for section in SECTIONS:
         for item in content[section]:
             items[exam_of(item)].append(item)
     if content["planewise"].get("breath_holds"):
-        raise InputError(f"the shifts of {path.name} are undone already; start from what `planewise index` wrote")
+        raise InputError(f"the shifts of {path.name} are already corrected; start from the output of `planewise index`")
     content["planewise"]["breath_holds"] = "undone"
     found = []
     for number, (name, entry) in enumerate(content["exams"].items()):
@@ -90,7 +90,7 @@ def undo_breath_holds(
 
 
 def _record(exam: AlignedExam) -> dict[str, Any]:
-    """What the datalist says of an exam's breath-holds."""
+    """The datalist's entry for an exam's breath-holds."""
     record: dict[str, Any] = {"undone": exam.why_not is None}
     if exam.why_not is not None:
         record["why_not"] = exam.why_not
@@ -101,12 +101,12 @@ def _record(exam: AlignedExam) -> dict[str, Any]:
 
 
 def _view_items(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """View to its image, of those that are recognised and cut the stack."""
+    """View to its image, for recognised views that cut the stack."""
     return {view: stack["items"][0] for view, stack in entry["stacks"].items() if view != "sax" and stack.get("items")}
 
 
 def _align(name: str, entry: dict[str, Any], items: list[dict[str, Any]]) -> AlignedExam:
-    """Find an exam's shifts, and write them into its entry and items if they are to be trusted."""
+    """Find an exam's shifts, and write them into its entry and items if they can be trusted."""
     slices = defaultdict(list)
     for item in items:
         if "affine" in item:
@@ -115,7 +115,7 @@ def _align(name: str, entry: dict[str, Any], items: list[dict[str, Any]]) -> Ali
     views = _view_items(entry)
     images = [*first, *views.values()]
     if not first or not views:
-        why = "no slices with a place in space" if not first else "no view that cuts the short axis"
+        why = "no slices with a position in space" if not first else "no view that cuts the short axis"
         return AlignedExam(name, len(images), f"It has {why}.")
     load = LoadSliced("image")
     loaded = [load({**item, "exam": name})["image"] for item in images]
@@ -133,21 +133,21 @@ def _align(name: str, entry: dict[str, Any], items: list[dict[str, Any]]) -> Ali
 
 
 def _why_not(exam: AlignedExam, stack: torch.Tensor) -> str | None:
-    """Why shifts are not to be trusted, given the affines of the short-axis slices."""
+    """The reason why shifts cannot be trusted, given the affines of the short-axis slices."""
     if exam.agreement is None:
-        return "Its images do not cut each other where they show the heart."
+        return "Its images do not intersect where they show the heart."
     if exam.uncertainty > MOST_UNCERTAIN:
         return (
-            f"Its intensities do not say enough: shifts would be uncertain by {exam.uncertainty:.1f} mm, at most "
-            f"{MOST_UNCERTAIN:g} is wanted."
+            f"Its intensities are not informative enough: shifts would be uncertain by {exam.uncertainty:.1f} mm, "
+            f"but the limit is {MOST_UNCERTAIN:g}."
         )
     if exam.agreement[1] < LEAST_AGREEMENT:
         return (
-            f"Its views do not agree: correlation {exam.agreement[1]:.2f} along their lines with shifts undone, at least "
-            f"{LEAST_AGREEMENT:g} is wanted."
+            f"Its views do not agree: correlation {exam.agreement[1]:.2f} along their lines after correction, but "
+            f"at least {LEAST_AGREEMENT:g} is needed."
         )
     if float(exam.shifts.abs().max()) > 0.9 * LARGEST_SHIFT:
-        return f"A shift would be near the largest that is looked for, {LARGEST_SHIFT:g} mm."
+        return f"A shift would be near the search limit, {LARGEST_SHIFT:g} mm."
     _, normal = plane_from_affine(stack[0])
     order = [(stack[:, :3, 3] + shift) @ normal for shift in (torch.zeros(3), exam.shifts[: len(stack)])]
     if len(stack) > 1 and not torch.equal(order[0].argsort(), order[1].argsort()):
@@ -189,5 +189,5 @@ def _shift(item: dict[str, Any], shift: list[float]) -> None:
 
 
 def _sum(point: list[float], shift: list[float]) -> list[float]:
-    # to the digits of the shift, so that affine and shift agree
+    # rounded like the shift, so that affine and shift agree
     return [round(a + round(b, 6), 9) for a, b in zip(point, shift, strict=True)]

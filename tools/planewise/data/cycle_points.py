@@ -1,4 +1,4 @@
-"""Which phases of a cine take part."""
+"""The phases of a cine that take part."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-#: Fraction of the cycle at which a phase with a name usually lies.
+#: Usual fraction of the cycle of a phase with a name.
 NAMED_PHASES = {"ED": 0.0, "ES": 0.4}
 
 
 def at_cycle_points(items: Sequence[Mapping[str, Any]], points: Iterable[float] | None) -> list[Mapping[str, Any]]:
-    """Of each slice the phases nearest to some points of the heart's cycle, in the items' order.
+    """From each slice, the phases nearest to some points of the cardiac cycle, in the items' order.
 
     Args:
         items: of a datalist; ``phase`` is a fraction of the cycle, 0 at end-diastole, or a name (`cycle_fraction`).
         points: fractions of the cycle, at least one; end-systole is at about 0.4. None takes all phases.
 
     Returns:
-        For each slice as many items as there are points, or fewer where one phase is the nearest to several.
+        For each slice as many items as there are points, or fewer if one phase is the nearest to several.
     """
     if points is None:
         return list(items)
@@ -33,15 +33,15 @@ def at_cycle_points(items: Sequence[Mapping[str, Any]], points: Iterable[float] 
 
 
 def cycle_fraction(item: Mapping[str, Any]) -> float:
-    """Where in the heart's cycle an item is, in [0, 1): its ``phase``, or the usual place of one that has a name.
+    """An item's time in the cardiac cycle, in [0, 1): its ``phase``, or the usual time of a named phase.
 
-    An item whose phase is another name, or that has none, counts as at end-diastole.
+    An item with another name, or without a phase, counts as end-diastole.
     """
     phase = item.get("phase", 0.0)
     return NAMED_PHASES.get(phase, 0.0) if isinstance(phase, str) else phase
 
 
 def _apart(phase: float, point: float) -> float:
-    """Distance on the cycle, which ends where it begins."""
+    """Distance on the cycle, which is periodic."""
     straight = abs(phase - point) % 1.0
     return min(straight, 1.0 - straight)

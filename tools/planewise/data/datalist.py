@@ -26,18 +26,18 @@ from planewise.unreadable import UNREADABLE
 
 #: Keys of an item that hold a path.
 PATH_KEYS = ("image", "label")
-#: Keys of an item that say where a slice is read.
+#: Keys of an item that determine where a slice is read.
 _PLACE = ("image", "frame", "time", "affine", "shift")
-#: Keys of an item that are its slice's, and not its volume's.
+#: Keys of an item that belong to its slice, not to its volume.
 _OF_A_SLICE = ("frame", "label_frame", "affine", "shift", "slice", "location", "planes", "stack")
-#: How the names of files end that hold a whole stack.
+#: Endings of files that hold a whole stack.
 VOLUMES = (".nii", ".nii.gz", ".npy")
-#: What a value must be, and in words.
+#: A check of a value, and the words for what it must be.
 Form = tuple[Callable[[Any], bool], str]
 
 
 def _finite(*rows: Any) -> bool:
-    """Whether all lists hold finite numbers; their sum says so sooner than a look at each."""
+    """Whether all lists hold finite numbers. One sum is faster than a check of each number."""
     try:
         return math.isfinite(sum(map(sum, rows)))
     except (TypeError, OverflowError):
@@ -71,12 +71,12 @@ _POINT = _numbers(3)
 _NAME: Form = (lambda value: isinstance(value, str), "a name")
 _RANK: Form = (lambda value: type(value) is int and value >= 0, "a whole number that is not negative")
 _NUMBER: Form = (lambda value: type(value) in (int, float) and _finite([value]), "a number")
-#: Keys of an item, and of what `planewise index` says of a stack, that are not an organ's classes.
+#: Keys of an item, and of a stack as `planewise index` describes it, other than an organ's classes.
 _ITEM: Mapping[str, Form] = {
     "image": (_is_path, "a path"),
     "label": (_is_path, "a path"),
     "affine": (_is_affine, "four rows of four numbers"),
-    "planes": (_are_planes, "an object of views, each with an origin and a normal,"),
+    "planes": (_are_planes, "an object of views, each with an origin and a normal"),
     "shift": (_POINT, "a list of three numbers"),
     "label_map": (lambda value: isinstance(value, dict), "an object"),
     "phase": (lambda value: _NAME[0](value) or _NUMBER[0](value), "a number or a name"),
@@ -95,7 +95,7 @@ _STACK: Mapping[str, Form] = {
 
 @lru_cache(maxsize=2)
 def _parse(path: Path, modified: int) -> dict[str, Any]:
-    # nothing in JSON refers to itself, and looking for what does takes longer than parsing millions of items
+    # JSON has no cycles, and looking for them takes longer than parsing millions of items
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -108,7 +108,7 @@ def _parse(path: Path, modified: int) -> dict[str, Any]:
 
 
 def read_datalist(path: str | Path) -> dict[str, Any]:
-    """The whole datalist, as `planewise index` wrote it.
+    """The whole datalist, in the form in which `planewise index` wrote it.
 
     Raises:
         InputError: there is no such file, or it is not a datalist.
@@ -121,18 +121,18 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
     try:
         return _parse(path.resolve(), path.stat().st_mtime_ns)
     except InputError as error:
-        raise InputError(f"{error}; a datalist is what `planewise index` writes, so index the folder again") from error
+        raise InputError(f"{error}; a datalist is a file from `planewise index`; index the folder again") from error
 
 
 def _check_forms(path: Path, content: Any) -> None:
     """Raises `InputError` if a datalist is not of the form that `planewise index` writes."""
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}; an object with sections of items is wanted")
+        raise InputError(f"{path} holds a {type(content).__name__}; it must be an object with sections of items")
 
     def check(holder: Any, key: str, kind: type, place: str, wanted: str) -> Any:
         value = holder.get(key, kind())
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise InputError(f"{path}: {place} is {value!r:.40}; {wanted} is wanted")
+            raise InputError(f"{path}: {place} is {value!r:.40}; it must be {wanted}")
         return value
 
     for section in SECTIONS:
@@ -147,13 +147,13 @@ def _check_forms(path: Path, content: Any) -> None:
     ):
         value = check(header, key, kind, f"{key} of planewise", wanted)
         if kind is list and not all(isinstance(name, str) for name in value):
-            raise InputError(f"{path}: {key} of planewise is {value!r:.40}; {wanted} is wanted")
+            raise InputError(f"{path}: {key} of planewise is {value!r:.40}; it must be {wanted}")
     exams = check(content, "exams", dict, "exams", "an object")
     for name in exams:
         exam = check(exams, name, dict, f"exam {name:.20}", "an object")
         reasons = check(exam, "left_out", list, f"left_out of exam {name:.20}", "a list of reasons")
         if not all(isinstance(reason, str) for reason in reasons):
-            raise InputError(f"{path}: left_out of exam {name:.20} is {reasons!r:.40}; a list of reasons is wanted")
+            raise InputError(f"{path}: left_out of exam {name:.20} is {reasons!r:.40}; it must be a list of reasons")
         stacks = check(exam, "stacks", dict, f"stacks of exam {name:.20}", "an object")
         for view in stacks:
             stack = check(stacks, view, dict, f"stack {view:.20} of exam {name:.20}", "an object")
@@ -165,9 +165,9 @@ def _check_forms(path: Path, content: Any) -> None:
 
 
 def _check_item(path: str | Path, item: Any, place: str) -> None:
-    """Raises `InputError` if an item is not of the form that `planewise index` writes."""
+    """Raises `InputError` if an item does not have the form that `planewise index` writes."""
     if not isinstance(item, dict):
-        raise InputError(f"{path}: {place} is {item!r:.40}; an object is wanted")
+        raise InputError(f"{path}: {place} is {item!r:.40}; it must be an object")
     if "image" not in item:
         raise InputError(f"{path}: {place} has no image")
     _check_values(path, item, _ITEM, place)
@@ -177,25 +177,25 @@ def _check_values(path: str | Path, holder: Mapping[str, Any], forms: Mapping[st
     for key in forms.keys() & holder.keys():
         holds, wanted = forms[key]
         if not holds(holder[key]):
-            raise InputError(f"{path}: {key} of {place} is {holder[key]!r:.40}; {wanted} is wanted")
+            raise InputError(f"{path}: {key} of {place} is {holder[key]!r:.40}; it must be {wanted}")
 
 
 def load_datalist(
     path: str | Path, section: str, required: bool = False, view: str | None = None
 ) -> list[dict[str, Any]]:
-    """The items of one section or of all, their paths made absolute.
+    """The items of one section or of all, with absolute paths.
 
     Args:
         path: the JSON file; its paths are relative to its own folder.
-        section: ``"training"``, ``"validation"`` or ``"test"``; one that is absent or empty gives no items. ``"all"`` gives
-            those of all three, each once.
+        section: ``"training"``, ``"validation"`` or ``"test"``; an absent or empty section gives no items. ``"all"``
+            gives those of all three, each once.
         required: whether an empty section is an error.
-        view: the view that the images must be of, ``"sax"`` or ``"4ch"``, where the datalist says of which they are; None
-            takes any.
+        view: the required view of the images, ``"sax"`` or ``"4ch"``, checked if the datalist names one; None takes
+            any.
 
     Raises:
-        InputError: as `read_datalist`, an item has no image, the section is empty and required, or the images are of another
-            view.
+        InputError: see `read_datalist`; an item has no image, the section is empty and required, or the images show
+            another view.
     """
     content = read_datalist(path)
     if view:
@@ -223,14 +223,15 @@ def _items_of(folder: Path, content: Mapping[str, Any], section: str) -> list[di
 
 
 def _check_view(path: str | Path, content: Mapping[str, Any], view: str) -> None:
-    """Raises `InputError` if a datalist is of another view. One whose views were not recognised says none, and passes."""
+    """Raises `InputError` if a datalist is of another view. A datalist without recognised views names none, and passes."""
     stack = (content.get("planewise") or {}).get("stack", view)
     found, wanted = anatomy_of_stack(stack), anatomy_of_stack(view)
     if stack != view and found and found.targets:
         other = f" --anatomy {wanted.name}" if found.name != wanted.name else ""
         raise InputError(
-            f"the images of {path} are of the {found.called} view ({stack}), and this bundle takes the {wanted.called} view "
-            f"({view}); index the exams again with `planewise index FOLDER --view {view}{other}`"
+            f"the images of {path} show the {found.called} view ({stack}), but this bundle takes the "
+            f"{wanted.called} view ({view}); index the exams again with `planewise index FOLDER --view "
+            f"{view}{other}`"
         )
 
 
@@ -244,10 +245,10 @@ def _below(folder: Path, value: str | list[str]) -> str | list[str]:
 
 
 def absolute_datalist(path: str | Path) -> dict[str, Any]:
-    """A whole datalist with absolute paths, as `planewise.exams.write_datalist` takes it.
+    """A whole datalist with absolute paths, in the form for `planewise.exams.write_datalist`.
 
     Raises:
-        InputError: as `load_datalist`.
+        InputError: see `load_datalist`.
     """
     content = read_datalist(path)
     folder = Path(path).expanduser().resolve().parent
@@ -269,17 +270,17 @@ def select_subjects(
 ) -> list[dict[str, Any]]:
     """The items of some of the exams, drawn at random.
 
-    The exams are put in an order that the seed alone decides, and the first ``num_subjects`` are taken: with one seed,
-    1 exam is among the 4, the 4 are among the 16, and a pretrained and a scratch run see the same ones.
+    The seed alone determines an order of the exams, and the first ``num_subjects`` are taken: with one seed, 1 exam is
+    among the 4, the 4 are among the 16, and pretrained and scratch runs see the same exams.
 
     Args:
         items: items of a datalist's section.
-        num_subjects: how many exams; None takes all.
+        num_subjects: number of exams; None takes all.
         seed: seed of the draw.
-        having: keys of labels; exams that have none of them are not drawn from. None are asked for if it is empty.
+        having: keys of labels; exams with none of them are excluded from the draw. If it is empty, none are required.
 
     Raises:
-        InputError: more exams are asked for than there are.
+        InputError: more exams are requested than there are.
     """
     if num_subjects is None:
         return list(items)
@@ -287,7 +288,7 @@ def select_subjects(
     if not 0 < num_subjects <= len(exams):
         of_what = f" with {' or '.join(having)}" if having else ""
         raise InputError(
-            f"{num_subjects} subjects were asked for (--num_subjects); the section has {len(exams)}{of_what}"
+            f"{num_subjects} subjects were requested (--num_subjects); the section has only {len(exams)}{of_what}"
         )
     order = torch.randperm(len(exams), generator=torch.Generator().manual_seed(seed)).tolist()
     chosen = {exams[index] for index in order[:num_subjects]}
@@ -295,15 +296,16 @@ def select_subjects(
 
 
 def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str]) -> list[dict[str, Any]]:
-    """The items that have a mask: of a cine, usually two phases do.
+    """The items that have a mask; in a cine these are usually two phases.
 
     Args:
         items: items of a datalist's section.
-        structures: label value to name, of all that a mask is to hold. What else a mask holds is background to whoever asks.
+        structures: label value to name, of all structures that a mask must hold. Callers treat any others as
+            background.
 
     Raises:
-        InputError: there are items and none has a mask; a mask is no person's but predicted; or the masks that a data set
-            says it has (``label_map``) lack a structure, whose pixels would be learned as background.
+        InputError: there are items and none has a mask; a mask is predicted, not manual; or the masks that a data set
+            declares (``label_map``) lack a structure, whose pixels would be learned as background.
     """
     found = [item for item in items if "label" in item]
     if items and not found:
@@ -314,9 +316,9 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
     for item in found:
         if item.get("label_origin") == PREDICTED:
             raise InputError(
-                f"exam {exam_of(item)}: its mask was predicted by a network (`planewise segment`), and no segmentation is "
-                "trained or scored on such; name a datalist with masks that people drew, or corrected (`planewise index "
-                "FOLDER --labels MASKS`)"
+                f"exam {exam_of(item)}: its mask was predicted by a network (`planewise segment`), and segmentation is"
+                " never trained or scored on such masks; name a datalist with masks that people drew or corrected "
+                "(`planewise index FOLDER --labels MASKS`)"
             )
         known = {int(value) for value in (item.get("label_map") or {}).values()}
         lacking = [name for value, name in structures.items() if known and int(value) not in known]
@@ -330,7 +332,7 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
 
 
 def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
-    """Exam to the indices of its items, exams in the order in which they first come."""
+    """Exam to the indices of its items, exams in order of first appearance."""
     rows: dict[str, list[int]] = defaultdict(list)
     for index, item in enumerate(items):
         rows[item["exam"]].append(index)
@@ -338,12 +340,12 @@ def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
 
 
 def slice_position(item: Mapping[str, Any]) -> float:
-    """What orders the slices of a stack: the relative location of an item's slice, or else its rank in the stack.
+    """The sort key of a stack's slices: the relative location of an item's slice, otherwise its rank in the stack.
 
-    All slices of a stack have a location, or none has: where the indexer could not tell one end from the other.
+    Either all slices of a stack have a location or none has, if the indexer could not tell one end from the other.
 
     Raises:
-        InputError: the item says neither.
+        InputError: the item has neither.
     """
     location = item.get("location")
     if location is not None and math.isfinite(location):
@@ -358,12 +360,13 @@ def slice_position(item: Mapping[str, Any]) -> float:
 def rows_by_stack(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[int]]:
     """Exam, stack and phase to the indices of their items, one for each slice, in the order of the stack.
 
-    A stack of an exam whose slices come from one volume goes by the volume, of which an exam may have several.
+    If the slices of an exam's stack come from one volume, the volume identifies the stack, because an exam may have
+    several.
     """
     places: dict[tuple[str, str, str], dict[float, int]] = defaultdict(dict)
     for index, item in enumerate(items):
         phase = item.get("phase", 0.0)
-        # equal fractions of the cycle, though they may be computed from different counts
+        # equal fractions of the cycle, though possibly computed from different counts
         phase = f"{phase:.6f}" if isinstance(phase, (int, float)) else str(phase)
         stack = str(item.get("stack") or item.get("image", ""))
         places[item["exam"], stack, phase].setdefault(slice_position(item), index)
@@ -371,16 +374,17 @@ def rows_by_stack(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, st
 
 
 def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One item per slice: whole volumes (NIfTI, and MRNet's ``.npy``) are cut along the stack, others pass as they are.
+    """One item per slice: whole volumes (NIfTI, and MRNet's ``.npy``) are cut along the stack, other items pass
+    unchanged.
 
-    A volume that cannot be opened passes as one item, so that loading it says why and ends that volume alone.
+    A volume that cannot be opened passes as one item, so that loading reports the reason and only that volume fails.
     """
     slices: list[dict[str, Any]] = []
     for item in items:
         if isinstance(item["image"], list):
             raise InputError(
-                f"exam {exam_of(item)} has {len(item['image'])} channels, a file for each, and slices of one are wanted; "
-                "index the folder again with --channels NAME"
+                f"exam {exam_of(item)} has {len(item['image'])} channels, a file for each, but slices need one "
+                "channel; index the folder again with --channels NAME"
             )
         path = str(item["image"])
         if "affine" in item or "frame" in item or not path.endswith(VOLUMES):
@@ -391,10 +395,11 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One item per volume: the slices of a stack become one, whose ``image`` lists them in order; others pass as they are.
+    """One item per volume: the slices of a stack become one item, whose ``image`` lists them in order; other items pass
+    unchanged.
 
-    Of a slice the new item keeps what all slices of a stack share. Masks come along where every slice has one: as a file
-    where they lie on the image's own grid (`whole_volumes`), otherwise as a list of slices under ``label``.
+    The new item keeps what all slices of a stack share. If every slice has a mask, the masks are kept: as a file if
+    they lie on the image's own grid (`whole_volumes`), otherwise as a list of slices under ``label``.
     """
     items = whole_volumes(items)
     slices = [dict(item, exam=exam_of(item)) for item in items if "affine" in item]
@@ -416,11 +421,12 @@ def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def whole_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One item for each labelled volume that a datalist has slice by slice: what `expand_volumes` undoes, for evaluation.
+    """One item for each labelled volume that a datalist lists slice by slice: the inverse of `expand_volumes`, for
+    evaluation.
 
     Args:
-        items: of a datalist. Those of a NIfTI image whose mask has the same grid become one, without what is a slice's
-            (geometry, location); all others pass as they are.
+        items: of a datalist. Slices of a NIfTI image whose mask has the same grid become one item, without the keys of
+            a slice (geometry, location); other items pass unchanged.
     """
     volumes: dict[tuple[str, str, Any], dict[str, Any]] = {}
     whole: list[dict[str, Any]] = []
@@ -437,7 +443,7 @@ def whole_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _depth(path: str) -> int:
-    """How many slices a volume has; 1 if it cannot be opened."""
+    """The number of a volume's slices; 1 if it cannot be opened."""
     try:
         if is_array(path):
             return open_volume(path).shape[0]

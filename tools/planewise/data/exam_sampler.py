@@ -1,4 +1,4 @@
-"""Which slices make an epoch."""
+"""The slices of an epoch."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def mixed_seed(seed: int, number: int) -> int:
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
-    """Random numbers that the seed and the epoch alone decide."""
+    """Random numbers determined by the seed and the epoch alone."""
     return torch.Generator().manual_seed(mixed_seed(seed, epoch))
 
 
 class ExamSampler(Sampler[int]):
-    """Indices of an epoch's slices: some of each exam, in random order, decided by the seed and the epoch alone.
+    """Indices of an epoch's slices: some of each exam, in random order, determined by the seed and the epoch alone.
 
     Several processes share this order and take turns (`own_positions`).
 
@@ -34,9 +34,9 @@ class ExamSampler(Sampler[int]):
         dataset: the slices (or whole stacks, of which an exam has one).
         samples_per_exam: slices (of any phase) drawn from each exam per epoch; ``"all"`` takes every one.
         samples_per_epoch: length of an epoch, of all processes together; passes over the exams are repeated (each drawn
-            anew) or cut to fit. Keeps the number of training steps equal however few exams there are. None: one pass.
+            anew) or cut to fit. Keeps the number of training steps equal for any number of exams. None: one pass.
         seed: seed of the draws.
-        even: False deals out every slice, though some processes get one more: for validation.
+        even: False distributes every slice, although some processes get one more: for validation.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ExamSampler(Sampler[int]):
         even: bool = True,
     ) -> None:
         if samples_per_exam != "all" and int(samples_per_exam) < 1:
-            raise ValueError(f"samples_per_exam is a positive number or 'all', not {samples_per_exam!r}")
+            raise ValueError(f"samples_per_exam must be a positive number or 'all', got {samples_per_exam!r}")
         self._exams = [torch.tensor(indices) for indices in rows_by_exam(dataset.items).values()]
         self._per_exam = None if samples_per_exam == "all" else int(samples_per_exam)
         one_pass = sum(self._taken(indices) for indices in self._exams)

@@ -1,8 +1,8 @@
-"""What a cache of preprocessed slices depends on, as text that a person can compare.
+"""The dependencies of a cache of preprocessed slices, as text that a person can compare.
 
-Of this package's code that is what the preprocessing reaches, and what writes the cache: the modules in which the transforms
-live, `planewise.data.slice_cache`, and everything that these import. A pretext, an augmentation or a network that is
-added or changed leaves every cache as it is.
+In this package's code, these are the code that the preprocessing reaches and the code that writes the cache: the
+modules of the transforms, `planewise.data.slice_cache`, and everything that these import. Adding or changing a pretext,
+an augmentation or a network leaves every cache valid.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ import torch
 
 from planewise.data.reached_code import code_digest
 
-#: Keys of an item that decide which pixels are read and how; planes and location do not affect a cache.
+#: Keys of an item that determine which pixels are read and how; planes and location do not affect a cache.
 _READ_KEYS = (
     "image", "frame", "time", "affine", "shift", "label", "label_frame", "label_axes", "label_map", "label_origin",
 )  # fmt: skip
 
-#: Packages that compute what the cache holds.
+#: Packages that compute the contents of the cache.
 PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel", "pillow")
 
-#: Modules whose code counts by these versions.
+#: Modules represented by these versions instead of their code.
 _VERSIONED = ("monai", "torch", "numpy", "scipy", "itk", "nibabel", "PIL")
 
-#: This package's folder; it carries the package's name, which is another in a packaged bundle.
+#: This package's folder; it carries the package's name, which differs in a packaged bundle.
 _ROOT = Path(__file__).parent.parent
 
 
 def describe(value: Any) -> Any:
-    """A transform (or any value in it) as plain JSON: class, and what it was configured with.
+    """A transform (or any value in it) as plain JSON: its class and configuration.
 
-    Two transforms that would do the same to an item have the same description in every process.
+    Two transforms with the same effect on an item have the same description in every process.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -64,14 +64,14 @@ def describe(value: Any) -> Any:
         return f"{value.__module__}.{value.__qualname__}{_source(value)}"
     attributes = {name: entry for name, entry in vars(value).items() if not name.startswith("_") and name != "R"}
     kind = type(value)
-    # a subclass from elsewhere works by the code of its bases
+    # a subclass from elsewhere uses the code of its bases
     code = "".join(dict.fromkeys(map(_source, kind.__mro__)))
     return {"class": f"{kind.__module__}.{kind.__qualname__}{code}", **describe(attributes)}
 
 
 def _source(value: Any) -> str:
-    """Digest of the code behind a class or function: nothing where the version of its package counts; of this package's own
-    all that its module reaches; else its source, as of a config's lambda or a user's own class."""
+    """Digest of the code behind a class or function: empty if its package's version represents it; for this package's
+    own, everything that its module reaches; otherwise its source, as for a config's lambda or a user's own class."""
     package = str(value.__module__).partition(".")[0]
     if package in _VERSIONED or package in sys.stdlib_module_names:
         return ""
@@ -80,13 +80,13 @@ def _source(value: Any) -> str:
     try:
         source = inspect.getsource(value)
     except (OSError, TypeError):
-        # written in a config, say, where only the compiled form is left
+        # written in a config, for example, where only the compiled form is left
         source = _compiled(getattr(value, "__code__", None))
     return f" {hashlib.sha256(source.encode()).hexdigest()[:12]}"
 
 
 def _compiled(code: Any) -> str:
-    """What a function does, as text that is the same in every process."""
+    """A description of a function as text that is the same in every process."""
     if isinstance(code, frozenset):
         return repr(sorted(map(repr, code)))
     if not inspect.iscode(code):
@@ -104,14 +104,14 @@ def _files(value: Any) -> list[str]:
 def fingerprint(
     items: Sequence[Mapping[str, Any]], transform: Callable, module: str = f"{__package__}.slice_cache"
 ) -> dict[str, Any]:
-    """Everything that decides what ``transform`` makes of ``items``.
+    """Everything that determines the result of ``transform`` on ``items``.
 
-    The files count by size and time of change, so a mask that was drawn again is read again; the code counts by the
-    source of what the transforms reach in this package and the versions of the libraries.
+    Files are represented by size and modification time, so a redrawn mask is read again; code is represented by the
+    source that the transforms reach in this package and by the versions of the libraries.
 
     Args:
         items: items of a datalist.
-        transform: that makes rows of them.
+        transform: transform that makes rows of them.
         module: the module that writes the rows.
     """
     stamps = hashlib.sha256()

@@ -21,11 +21,11 @@ def load_fold(
     seed: int = 0,
     required: bool = False,
 ) -> list[dict[str, Any]]:
-    """The items of a section, as `load_datalist` gives them; with a fold, the training part is divided anew.
+    """The items of a section, see `load_datalist`; with a fold, the training part is split again.
 
-    The exams of the datalist's training and validation sections are divided into folds by patient, every class alike; a
-    patient with several classes (two eyes) counts as the last of them in their order, the highest grade. One fold is the
-    validation section, the others are the training section. The test section is what it is.
+    The exams of the datalist's training and validation sections are split into folds by patient, stratified by class; a
+    patient with several classes (two eyes) counts as the last of them in order, the highest grade. One fold is the
+    validation section, the others are the training section. The test section does not change.
 
     Args:
         path: the datalist.
@@ -42,18 +42,20 @@ def load_fold(
     if fold is None or section in ("test", "all"):
         return load_datalist(path, section, required)
     if folds < 2 or not 0 <= fold < folds:
-        raise InputError(f"fold {fold} of {folds} was asked for; with {folds} folds it is 0 to {folds - 1} (--fold)")
+        raise InputError(
+            f"fold {fold} of {folds} was requested; with {folds} folds it must be 0 to {folds - 1} (--fold)"
+        )
     items = [*load_datalist(path, "training", required), *load_datalist(path, "validation")]
     patients: dict[str, str] = {}
     for item in items:
-        # of a patient of several classes (two eyes, two grades) the last one, as the index has it
+        # for a patient with several classes (two eyes, two grades) the last one, as in the index
         patients[_patient(item)] = max(str(item.get(class_key, "")), patients.get(_patient(item), ""))
     if len(patients) < folds:
         raise InputError(f"{len(patients)} patients cannot be divided into {folds} folds; give fewer with --folds")
     names = sorted(patients)
     drawn = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-    # class after class, each in a random order, dealt out in turn: scikit-learn's StratifiedGroupKFold refuses
-    # classes that are smaller than the number of folds
+    # each class in random order, distributed in turn: scikit-learn's StratifiedGroupKFold refuses classes smaller than
+    # the number of folds
     dealt = sorted((names[index] for index in drawn), key=patients.__getitem__)
     chosen = set(dealt[fold::folds])
     return [item for item in items if (_patient(item) in chosen) == (section == "validation")]

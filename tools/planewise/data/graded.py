@@ -13,12 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 def graded(items: Sequence[dict[str, Any]], key: str, grades: int, required: bool = False) -> list[dict[str, Any]]:
-    """The items that have a grade; the others are counted in the log.
+    """The items that have a grade; the log counts the others.
 
     Args:
         items: items of a datalist's section.
         key: key of the grade.
-        grades: how many there are: a grade is a whole number from 0 to one less.
+        grades: number of grades: a grade is a whole number from 0 to one less.
         required: whether it is an error if none is left.
 
     Raises:
@@ -30,14 +30,14 @@ def graded(items: Sequence[dict[str, Any]], key: str, grades: int, required: boo
         if grade is None:
             problems[f"without a grade ({key})"] += 1
         elif isinstance(grade, bool) or not isinstance(grade, int) or not 0 <= grade < grades:
-            problems[f"with the grade {grade!r}, which is none of 0 to {grades - 1}"] += 1
+            problems[f"with the grade {grade!r}, which must be in 0..{grades - 1}"] += 1
         else:
             kept.append(item)
     told = "; ".join(f"{count} {reason}" for reason, count in problems.items())
     if required and not kept:
         raise InputError(
-            f"no photograph can be learned from: {told or 'there is none'}; give grades with `planewise index --anatomy "
-            "photograph --classes FILE.csv`, or name their key with --class_key"
+            f"no photograph can be used for training: {told or 'there is none'}; give grades with `planewise index"
+            " --anatomy photograph --classes FILE.csv`, or name their key with --class_key"
         )
     if problems:
         logger.info("of %d photographs left out: %s", len(items), told)

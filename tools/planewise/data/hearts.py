@@ -1,4 +1,4 @@
-"""Which exams have masks that a heart can be cut out with."""
+"""Exams whose masks are good enough to crop the heart."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from planewise.unreadable import UNREADABLE, refuse_claims
 
 logger = logging.getLogger(__name__)
 
-#: What `images` may be.
+#: Values of `images`.
 IMAGES = ("full", "segmented")
-#: Ventricles and myocardium together, ml: a newborn's are more than the one, the largest dilated hearts less than the other.
+#: Ventricles and myocardium together, ml: a newborn's have more than the lower limit, the largest dilated hearts less
+#: than the upper one.
 HEART_VOLUMES = (10.0, 2500.0)
 #: The largest connected piece holds at least this share of a heart.
 ONE_PIECE = 0.8
-#: Slices that a heart is seen on, at least, of a stack that has so many.
+#: Minimum number of slices that show a heart, in stacks with that many slices.
 FEWEST_SLICES = 2
-#: Exams that a message names.
+#: Number of exams that a message names.
 _NAMED = 10
 
 
 def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> str:
-    """Why a mask is none of a heart, as the end of a sentence that begins "its mask"; empty if it may be one.
+    """Why a mask cannot be a heart, as the end of a sentence that begins "its mask"; empty if it may be one.
 
     Args:
         heart: ``(i, j, slices)``, bool.
@@ -55,12 +56,12 @@ def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> str:
 
 
 def mask_problem(path: str | Path, labels: Collection[int], label_map: Mapping[str, int] | None = None) -> str:
-    """As `heart_problem`, of a file.
+    """Like `heart_problem`, for a file.
 
     Args:
         path: NIfTI volume.
         labels: values that are heart, after ``label_map``.
-        label_map: other values for those of the file, as an item of a datalist has it.
+        label_map: value in the file to new value, as in a datalist's item.
     """
     try:
         refuse_claims(path)
@@ -69,7 +70,7 @@ def mask_problem(path: str | Path, labels: Collection[int], label_map: Mapping[s
     except UNREADABLE:
         return "cannot be read"
     if values.ndim != 3:
-        return f"has {values.ndim} dimensions; a volume is wanted"
+        return f"has {values.ndim} dimensions; it must be a volume"
     if label_map:
         labels = [float(value) for value, wanted in label_map.items() if int(wanted) in labels]
     return heart_problem(np.isin(values, list(labels)), file.header.get_zooms()[:3])
@@ -81,21 +82,21 @@ def with_hearts(
     labels: Sequence[int] = (1, 2, 3),
     required: bool = True,
 ) -> list[dict[str, Any]]:
-    """The items whose heart can be cut out: those with a mask, of exams all of whose masks may be hearts.
+    """The items whose heart can be cropped: those with a mask, in exams whose masks are all plausible.
 
-    What is left out is said in the log, exams by their hashes.
+    The log reports what is left out, with exams named by their hashes.
 
     Args:
         items: items of a datalist, slices or whole volumes; ``label`` is the path of a mask.
-        images: ``full`` needs no masks and gives all items; ``segmented`` does.
+        images: ``full`` needs no masks and returns all items; ``segmented`` does.
         labels: values of the masks that are heart, after ``label_map``.
         required: whether it is an error if none is left.
 
     Raises:
-        InputError: there are items, none can be used and one is required; ``images`` is neither of both.
+        InputError: there are items, none can be used and one is required; or ``images`` is neither of the two.
     """
     if images not in IMAGES:
-        raise InputError(f"images is {images!r}; full or segmented is wanted")
+        raise InputError(f"images is {images!r}; it must be full or segmented")
     if images == "full" or not items:
         return list(items)
     problems: dict[str, str] = {}
@@ -123,7 +124,9 @@ def with_hearts(
         )
     if problems:
         count = len({exam_of(item) for item in items})
-        logger.warning("%d of %d exams are left out, for want of a heart to cut out: %s", len(problems), count, told)
+        logger.warning(
+            "%d of %d exams are left out, because their hearts cannot be cropped: %s", len(problems), count, told
+        )
     if rest := sum(bare.values()) - sum(bare[exam] for exam in without):
         logger.warning("%d images of other exams have no mask and are left out", rest)
     return kept

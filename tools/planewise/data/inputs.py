@@ -33,12 +33,12 @@ def find_inputs(
         phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for each.
         section: section of a datalist; ``"all"`` for every exam.
         num_exams: largest number of inputs; None takes all.
-        view: the stack that is looked for, ``"sax"`` or ``"sagittal"``.
+        view: the stack to look for, ``"sax"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
 
     Returns:
         ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with
-        `recognition_remarks` if it is not the stack that was looked for, or not certainly.
+        `recognition_remarks` if it is certainly or possibly not the requested stack.
 
     Raises:
         InputError: there is nothing at the path, or nothing in it that can be used.
@@ -60,12 +60,12 @@ def found_at(
     in_datalist: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
     elsewhere: Callable[[Path], list[dict[str, Any]]],
 ) -> list[dict[str, Any]]:
-    """Inputs in a section of a datalist, or in whatever else a path leads to.
+    """Inputs from a section of a datalist, or from any other path.
 
     Args:
-        wanted: what may be there, in words.
-        in_datalist: from a section's items to inputs.
-        elsewhere: from another path to inputs.
+        wanted: the possible inputs, in words.
+        in_datalist: converts a section's items to inputs.
+        elsewhere: converts another path to inputs.
 
     Raises:
         InputError: there is nothing at the path, or nothing in the section.
@@ -103,8 +103,8 @@ def refuse_one_name(volumes: list[Path]) -> None:
     name, count = Counter(map(stem, volumes)).most_common(1)[0]
     if count > 1:
         raise InputError(
-            f"{count} files are called {name} (with other endings or in other folders), so are their results; leave one of "
-            "them"
+            f"{count} files share the name {name} (with other endings or in other folders), and so would their "
+            "results; leave one of them"
         )
 
 
@@ -112,7 +112,7 @@ def _without_masks(files: list[Path]) -> list[Path]:
     """The images among the volumes of a folder, by their names.
 
     Raises:
-        InputError: there are masks alone.
+        InputError: there are only masks.
     """
     from planewise.exams.volumes import find_own_volumes
 
@@ -122,8 +122,8 @@ def _without_masks(files: list[Path]) -> list[Path]:
     kept = [file for file in files if file in images or file not in nifti]
     if not kept:
         raise InputError(
-            f"{files[0].parent} holds files that are named like masks ({files[0].name}) and no image; name the folder of the "
-            "images, or one file"
+            f"{files[0].parent} holds files that are named like masks ({files[0].name}) but no image; name the "
+            "folder of the images, or one file"
         )
     return kept
 
@@ -138,7 +138,7 @@ def _from_files(path: Path, phases: str, view: str, contrast: str | None) -> lis
         if files:
             refuse_one_name(files)
             return [{"image": str(volume)} for volume in _without_masks(files)]
-    # DICOM is asked for last: only then are the headers of a whole tree worth reading
+    # DICOM comes last, because only then is it worth reading the headers of a whole tree
     from planewise.exams import find_stacks
 
     stacks = find_stacks(path, view, phases, contrast=contrast)

@@ -1,4 +1,4 @@
-"""Arrays with a row per slice, kept where a training step gets at them fastest."""
+"""Arrays with a row per slice, kept where a training step can read them fastest."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from planewise.data.to_device import to_device
 
 logger = logging.getLogger(__name__)
 
-#: What the arrays may take of a GPU's memory that is free when they are moved; the rest is the network's.
+#: Share of a GPU's free memory that the arrays may take; the rest is for the network.
 SHARE = 0.5
 
 
 class KeptArrays:
-    """Rows of several arrays by the batch, on a device.
+    """Batched access to rows of several arrays, on a device.
 
-    On the CPU the arrays stay as they are: memory-mapped ones are read as rows are asked for, so they may be larger than
-    the memory. On a CUDA device they are moved there once if they take at most half of what is free (`SHARE`), and a
-    batch is gathered there; otherwise they stay, and the rows of a batch pass through pinned memory. The log says
-    which. Either way the host does not wait for the device.
+    On the CPU the arrays stay in place: memory-mapped arrays are read when rows are requested, so they may be larger
+    than the memory. They move to a CUDA device once if they take at most half of its free memory (`SHARE`), and batches
+    are gathered there; otherwise they stay, and the rows of a batch pass through pinned memory. The log says which. In
+    both cases the host does not wait for the device.
 
-    Half-precision images and masks of bytes come out as float32, other arrays as they are.
+    Half-precision images and byte masks are returned as float32, other arrays unchanged.
 
     Args:
         arrays: name to array, all with as many rows, on the CPU.
-        device: where batches are wanted; None is the CPU. A device that is neither the CPU nor CUDA gets them on the
-            CPU, for the engine to move.
+        device: device for the batches; None is the CPU. A device that is neither the CPU nor CUDA gets them on the CPU,
+            and the engine moves them.
     """
 
     def __init__(self, arrays: Mapping[str, Tensor], device: str | torch.device | None = None) -> None:
@@ -68,6 +68,6 @@ def _fit(arrays: Mapping[str, Tensor], device: torch.device) -> bool:
     size = sum(array.numel() * array.element_size() for array in arrays.values()) / 2**30
     free = torch.cuda.mem_get_info(device)[0] / 2**30
     fit = size <= SHARE * free
-    where = f"kept on {device}" if fit else f"read from the disk as they are needed: too large for {device}"
+    where = f"kept on {device}" if fit else f"read from the disk when needed: too large for {device}"
     logger.info("preprocessed images (%.2f GiB, %.2f GiB are free) are %s", size, free, where)
     return fit

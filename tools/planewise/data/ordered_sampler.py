@@ -1,4 +1,4 @@
-"""Everything once, for validation."""
+"""Each item once, for validation."""
 
 from __future__ import annotations
 

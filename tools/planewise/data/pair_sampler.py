@@ -1,4 +1,4 @@
-"""Which pairs of slices make an epoch."""
+"""The pairs of slices of an epoch."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 
 class PairSampler(Sampler[list[int]]):
     """Batches of pairs of different slices, both of one stack at one phase. A batch sampler: give it to a DataLoader as
-    ``batch_sampler``. A batch of B pairs is 2B indices, the two of a pair side by side.
+    ``batch_sampler``. A batch of B pairs is 2B indices, with the two of a pair next to each other.
 
-    The first slice is drawn from the exam, the second from the other slices of its stack: either is as often the one that
-    comes first in the stack. The seed and the epoch alone decide. Several processes share this order and take turns by whole
-    pairs (`own_positions`).
+    The first slice is drawn from the exam, the second from the other slices of its stack: each of the two is equally
+    often the one that comes first in the stack. The seed and the epoch alone determine the pairs. Several processes
+    share this order and take turns by whole pairs (`own_positions`).
 
-    Slices without another of their stack at their phase are in no pair; their number is in the log.
+    Slices without another slice of their stack at their phase are in no pair; the log gives their number.
 
     Args:
         dataset: the slices.
@@ -36,7 +36,7 @@ class PairSampler(Sampler[list[int]]):
         samples_per_epoch: pairs in an epoch, of all processes together; passes over the exams are repeated (each drawn anew)
             or cut to fit. None: one pass.
         seed: seed of the draws.
-        even: False deals out every pair, though some processes get one more: for validation.
+        even: False distributes every pair, although some processes get one more: for validation.
 
     Raises:
         InputError: there are slices, but no two of one stack.
@@ -53,20 +53,20 @@ class PairSampler(Sampler[list[int]]):
     ) -> None:
         if batch_size < 1 or (samples_per_exam != "all" and int(samples_per_exam) < 1):
             raise ValueError(
-                f"batch_size is a positive number and samples_per_exam one or 'all', not {batch_size!r} and "
-                f"{samples_per_exam!r}"
+                "batch_size must be a positive number and samples_per_exam a positive number or 'all', got "
+                f"{batch_size!r} and {samples_per_exam!r}"
             )
         stacks = rows_by_stack(dataset.items)
         alone = sum(len(rows) == 1 for rows in stacks.values())
-        #: of each exam the places of its slices: (slices of the stack, rank)
+        #: for each exam, the positions of its slices: (slices of the stack, rank)
         self._exams: dict[str, list[tuple[list[int], int]]] = defaultdict(list)
         for (exam, _, _), rows in stacks.items():
             if len(rows) > 1:
                 self._exams[exam] += [(rows, rank) for rank in range(len(rows))]
         if alone and not self._exams:
             raise InputError(
-                f"none of the {len(dataset.items)} slices has another of its stack at its phase, so there is no pair to "
-                "order; stacks of at least two slices are needed"
+                f"none of the {len(dataset.items)} slices has another slice of its stack at its phase, so there is no "
+                "pair to order; stacks need at least two slices"
             )
         if alone:
             logger.warning(
@@ -103,7 +103,7 @@ class PairSampler(Sampler[list[int]]):
             ]
             draws = torch.rand(len(drawn), generator=generator).tolist()
             order = torch.randperm(len(drawn), generator=generator).tolist()
-            # from the slice after the first on, and round again, so that each of the others is as likely
+            # starting after the first slice and wrapping round, so that each of the others is equally likely
             seconds = [
                 rows[(rank + 1 + int(draw * (len(rows) - 1))) % len(rows)]
                 for (rows, rank), draw in zip(drawn, draws, strict=True)

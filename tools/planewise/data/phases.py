@@ -8,18 +8,18 @@ from typing import Any
 
 from planewise.preprocessing.exam_name import exam_of, volume_name
 
-#: Keys that an exam keeps with its masks.
+#: Keys that an exam keeps in addition to its masks.
 EXAM_KEYS = ("group", "height", "weight", "patient")
 
 
 def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None) -> list[dict[str, Any]]:
     """One item per exam from one per volume: ``{"exam", "ed": mask, "es": mask, "group", "height", "weight"}``, and
-    ``label_map`` where the masks have one.
+    ``label_map`` if the masks have one.
 
     Args:
         items: items of a datalist, with ``phase`` ED or ES and ``label``.
-        masks: folder of predicted masks, ``<exam>_ED.nii.gz`` and ``<exam>_ES.nii.gz``, to take instead of the labels
-            (what the segmentation bundle's evaluation writes with ``save_masks``).
+        masks: folder of predicted masks, ``<exam>_ED.nii.gz`` and ``<exam>_ES.nii.gz``, to use instead of the labels
+            (output of the segmentation bundle's evaluation with ``save_masks``).
     """
     exams: dict[str, dict[str, Any]] = {}
     for item in items:

@@ -16,7 +16,7 @@ class PhotographCache(SliceCache):
     """A `SliceCache` whose items are photographs, ``(channels, i, j)``: float16, one row for each."""
 
     noun = "photograph"
-    # decoding some megapixels is the work of ten slices
+    # decoding some megapixels costs as much as ten slices
     items_per_worker = 4
     module = __name__
 
@@ -25,8 +25,8 @@ class PhotographCache(SliceCache):
         stored = {name: np.asarray(value) for name, value in result.items() if isinstance(value, torch.Tensor)}
         if stored["image"].ndim != 3:
             raise InputError(
-                f"exam {result.get('exam', '?')}: image has shape {stored['image'].shape} after preprocessing; a photograph "
-                "(channels, i, j) is wanted; let the preprocessing begin with LoadPhotographd"
+                f"exam {result.get('exam', '?')}: image has shape {stored['image'].shape} after preprocessing; it must"
+                " be a photograph (channels, i, j); let the preprocessing begin with LoadPhotographd"
             )
         stored["image"] = stored["image"].astype(np.float16)
         stored["affine"] = np.asarray(result["image"].affine, dtype=np.float64)

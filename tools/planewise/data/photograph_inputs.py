@@ -14,12 +14,12 @@ def find_photographs(path: str | Path, section: str = "test", num_exams: int | N
     """Items for `planewise.preprocessing.LoadPhotographd` from a path.
 
     Args:
-        path: a photograph; a folder of photographs, of which those that are none are left out; or a datalist.
+        path: a photograph; a folder of photographs (other files are left out); or a datalist.
         section: section of a datalist.
         num_exams: largest number of photographs; None takes all.
 
     Returns:
-        ``{"image": path}``, with what else a datalist says.
+        ``{"image": path}``, with the datalist's other keys.
 
     Raises:
         InputError: there is nothing at the path, or no photograph in it.

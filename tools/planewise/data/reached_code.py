@@ -1,4 +1,4 @@
-"""The files of this package that some of its modules depend on, found by following what they import."""
+"""The files of this package that some of its modules depend on, found by following imports."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 
 
 def reached_files(modules: Iterable[str], root: Path) -> dict[str, Path]:
-    """Dotted name to file of the modules themselves and of everything of the package that they import, however far away.
+    """Dotted name to file, for the modules themselves and for everything of the package that they import, directly or
+    indirectly.
 
-    Imports inside functions count too. A name that a room only hands on (``from package.room import Name``) leads to the
-    module that it comes from, and neither the room's ``__init__.py`` nor its other modules count: a file that is added to a
-    room concerns only what imports it.
+    Imports inside functions count too. A name that a room only re-exports (``from package.room import Name``) leads to
+    its defining module, and neither the room's ``__init__.py`` nor its other modules count: a file that is added to a
+    room concerns only its importers.
 
     Args:
         modules: dotted names.
@@ -50,12 +51,12 @@ def _file(module: str, root: Path) -> Path:
 
 
 def _home(name: str, root: Path) -> str:
-    """The module that a dotted name, of a module or of something in one, comes from."""
+    """The module that defines a dotted name (a module or a name in one)."""
     module = root.name
     for part in name.split(".")[1:]:
         file = _file(module, root)
         handed_on = _handed_on(file, module, file.stat().st_mtime_ns) if file.name == "__init__.py" else {}
-        # a room may hand on a function under the name of the module that it lives in, which then is the home
+        # a room may re-export a function under the name of its defining module, which then is the home
         if part in handed_on and not f"{handed_on[part]}.".startswith(f"{module}.{part}."):
             return _home(handed_on[part], root)
         if not _file(f"{module}.{part}", root).is_file():
@@ -66,7 +67,7 @@ def _home(name: str, root: Path) -> str:
 
 @cache
 def _imports(file: Path, module: str, modified: int) -> tuple[str, ...]:
-    """Dotted names that a file imports, sorted. ``modified`` makes a file that was written anew another entry."""
+    """Dotted names that a file imports, sorted. ``modified`` only gives a rewritten file a new cache entry."""
     tree = ast.parse(file.read_bytes())
     return tuple(sorted({name for node in ast.walk(tree) for _, name in _imported(node, file, module)}))
 
@@ -84,7 +85,7 @@ def _handed_on(file: Path, module: str, modified: int) -> dict[str, str]:
 
 
 def _imported(node: ast.AST, file: Path, module: str) -> Iterator[tuple[str, str]]:
-    """The name that each part of an import statement binds, and the dotted name that it stands for."""
+    """The names bound by the parts of an import statement, and the dotted names that they stand for."""
     if isinstance(node, ast.Import):
         yield from ((alias.asname or alias.name, alias.name) for alias in node.names)
     elif isinstance(node, ast.ImportFrom):

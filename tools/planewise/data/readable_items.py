@@ -19,15 +19,15 @@ _LEFT_OUT = re.compile(r"exam (\S+) is left out \(\d+ of \d+\): (.*)")
 
 
 class ReadableItems(IterableDataset):
-    """The items of a dataset in order, without those that its transforms refuse: each of them is named in the log, with its
-    place among the inputs, and the others go on.
+    """The items of a dataset in order, without those that its transforms refuse: the log names each of these, with its
+    position among the inputs, and the others continue.
 
     Args:
         dataset: of items that have an ``image``.
 
     Raises:
-        InputError: while it is gone through: its one item is refused, in its own words; or all are, with the first one's
-            reason.
+        InputError: raised during iteration if its only item is refused, with that item's reason, or if all are, with
+            the first one's reason.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -49,16 +49,16 @@ class ReadableItems(IterableDataset):
                 refused.append(reason)
             else:
                 yield item
-        # a worker does not know of the others' items
+        # a worker does not know about the others' items
         if refused and len(refused) == total:
             raise InputError(f"none of the {total} inputs can be read; the first: {refused[0]}")
 
 
 def reason_alone(error: InputError, exam: str) -> str:
-    """What an error says behind the exam's name."""
+    """The part of an error message after the exam's name."""
     return str(error).rpartition(f"exam {exam}")[2].lstrip(",: ")
 
 
 def left_out(said: Iterable[str]) -> dict[str, str]:
-    """Of what a run says, the exams that `ReadableItems` left out, and why."""
+    """From a run's messages, the exams that `ReadableItems` left out, and why."""
     return dict(found.groups() for line in said if (found := _LEFT_OUT.fullmatch(line)))

@@ -18,19 +18,19 @@ class SeriesSampler(Sampler[list[int]]):
     """Batches of slices, each of one or several whole series (Zhang 2024 section 5.3: "slices of a T2W series are used as a
     mini-batch"). A batch sampler: give it to a DataLoader as ``batch_sampler``.
 
-    The order of the series in an epoch, and which slices of a large one are taken, are decided by the seed and the epoch
-    alone. Several processes share this order and take turns (`own_positions`).
+    The seed and the epoch alone determine the order of the series in an epoch, and which slices of a large one are
+    taken. Several processes share this order and take turns (`own_positions`).
 
     Args:
         dataset: the slices.
         batch_size: series in a batch.
-        max_slices: most slices of one series in a batch, drawn anew each epoch, so that large series do not run out of
-            memory; None takes all.
+        max_slices: largest number of slices of one series in a batch, drawn again each epoch, so that large series do
+            not run out of memory; None takes all.
         samples_per_epoch: series in an epoch, of all processes together; passes over the exams are repeated or cut to fit.
             None: one pass.
         shuffle: False keeps the series, and evenly spaced slices of the large ones, in order: for validation.
         seed: seed of the order.
-        even: False deals out every series, though some processes get one more: for validation.
+        even: False distributes every series, although some processes get one more: for validation.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class SeriesSampler(Sampler[list[int]]):
         even: bool = True,
     ) -> None:
         if batch_size < 1 or (max_slices is not None and max_slices < 1):
-            raise ValueError(f"batch_size and max_slices are positive numbers, not {batch_size} and {max_slices}")
+            raise ValueError(f"batch_size and max_slices must be positive numbers, got {batch_size} and {max_slices}")
         self._series = list(rows_by_exam(dataset.items).values())
         self._most = max_slices
         self._batch = batch_size
@@ -70,7 +70,7 @@ class SeriesSampler(Sampler[list[int]]):
                 if self._shuffle
                 else range(len(self._series))
             )
-        # every process draws the slices of all series, so that each series has the slices that it has in one process
+        # every process draws the slices of all series, so that each series has the same slices as in a single process
         drawn = [self._slices(self._series[number], generator) for number in order[: self._length]]
         own = own_positions(self._length, self._even)
         for start in range(0, len(own), self._batch):

@@ -1,4 +1,4 @@
-"""Preprocessed slices in memory-mapped arrays, built once and shared by every run that needs the same ones."""
+"""Preprocessed slices in memory-mapped arrays, built once and shared by all runs that need the same ones."""
 
 from __future__ import annotations
 
@@ -33,46 +33,46 @@ PENDING, DONE, REFUSED = 0, 1, 2
 
 
 def default_cache_dir() -> Path:
-    """``$PLANEWISE_CACHE``, else ``planewise`` in the user's cache folder. It may be deleted at any time."""
+    """``$PLANEWISE_CACHE``, otherwise ``planewise`` in the user's cache folder. It may be deleted at any time."""
     named = os.environ.get("PLANEWISE_CACHE")
     if named:
         return Path(named)
     try:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError as error:  # neither HOME nor the list of users says where
+    except RuntimeError as error:  # neither HOME nor the list of users gives a folder
         raise InputError(
-            "there is no home folder to keep preprocessed slices in; name a folder with --cache_dir or PLANEWISE_CACHE"
+            "there is no home folder for preprocessed slices; name a folder with --cache_dir or PLANEWISE_CACHE"
         ) from error
     return Path(base) / "planewise"
 
 
 class SliceCache:
-    """What a transform makes of each item, one array per key, to be read only: ``cache.arrays[key][n]``.
+    """The results of a transform on each item, one read-only array per key: ``cache.arrays[key][n]``.
 
-    Images are kept as float16 and masks as uint8, contiguous, so that a cache is hardly larger than its pixels and
-    works memory-mapped when it is larger than the memory. It lives in a folder named by a hash of everything it depends
-    on (`fingerprint`); a change makes another folder. Building runs in worker processes, resumes where it was
-    interrupted, and one process builds while others that want the same cache wait for it.
+    Images are stored as float16 and masks as uint8, contiguous, so that a cache is hardly larger than its pixels and
+    works memory-mapped if it is larger than the memory. It lives in a folder named by a hash of everything it depends
+    on (`fingerprint`); a change makes another folder. Building runs in worker processes and resumes after an
+    interruption; one process builds while others that need the same cache wait.
 
-    Items that the transform refuses are left out, counted and explained in the log. A cache whose files are cut or gone is
-    built again.
+    Items that the transform refuses are left out; the log counts and explains them. A cache with truncated or missing
+    files is built again.
 
     Args:
         items: items of a datalist, one per slice.
-        transform: MONAI transforms from an item to tensors; image-like ones are ``(C, i, j, 1)``. A deeper one is refused.
+        transform: MONAI transforms from an item to tensors; image-like ones are ``(C, i, j, 1)``. Greater depth is
+            refused.
         cache_dir: folder of all caches.
         label_keys: keys of masks.
         num_workers: processes that build; 0 builds in this one.
         progress: show a progress bar.
 
     Raises:
-        InputError: every item was refused, the disk is full (with the size that is needed), or the folder cannot be
-            written to.
+        InputError: every item was refused, the disk is full (with the required size), or the folder is not writable.
     """
 
-    #: What a row is called.
+    #: The name of a row.
     noun = "slice"
-    #: Fewest items that another process is started for.
+    #: Minimum number of items per extra process.
     items_per_worker = 16
     #: The module whose code writes the rows.
     module = __name__
@@ -115,9 +115,9 @@ class SliceCache:
 
     @staticmethod
     def stored(result: dict[str, Any], label_keys: Sequence[str]) -> dict[str, np.ndarray]:
-        """The tensors of an item as they are kept; image-like ones lose their depth of one.
+        """The tensors of an item in the form in which they are stored; image-like ones lose their depth of one.
 
-        NumPy's arrays go from a worker to the builder through a pipe; tensors would need a file handle each.
+        NumPy arrays go from a worker to the builder through a pipe; tensors would need a file handle each.
         """
         stored = {}
         for name, value in result.items():
@@ -128,8 +128,8 @@ class SliceCache:
                 stored[name] = array[..., 0].astype(np.uint8 if name in label_keys else np.float16)
             elif array.ndim > 3 or name in ("image", *label_keys):
                 raise InputError(
-                    f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; a slice "
-                    f"(channels, i, j, 1) is wanted; let the preprocessing begin with LoadSliced"
+                    f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; it must be a "
+                    "slice (channels, i, j, 1); let the preprocessing begin with LoadSliced"
                 )
             else:
                 stored[name] = array
@@ -137,7 +137,7 @@ class SliceCache:
         return stored
 
     def _open(self) -> dict[str, int]:
-        """Map the arrays, and give the reasons for which slices were refused; a broken cache is `_Broken`."""
+        """Map the arrays, and return the reasons why slices were refused; a broken cache raises `_Broken`."""
         complete = _entries(self.folder / "complete", ("refused", "arrays"))
         arrays = {name: _rows(self.folder / f"{name}.npy", len(self.items), "r") for name in complete["arrays"]}
         self.kept = np.flatnonzero(arrays.pop("state") == DONE).tolist()
@@ -151,7 +151,7 @@ class SliceCache:
         if "state" not in arrays:
             arrays |= self._allocate({"state": np.array(PENDING, dtype=np.uint8)})
         state = arrays["state"]
-        # a slice that was refused is tried again: the reason may have been mended, and its text is needed
+        # refused slices are tried again, because the cause may have been fixed, and their reason is needed
         todo = np.flatnonzero(state != DONE).tolist()
         loader = DataLoader(
             _Preprocessed([self.items[index] for index in todo], self.transform, self.label_keys, self.stored),
@@ -159,7 +159,7 @@ class SliceCache:
             num_workers=min(self.num_workers, len(todo) // self.items_per_worker),
             collate_fn=_as_it_is,
             worker_init_fn=_leave_the_parents_objects,
-            # its own, or whether a cache had to be built would show in the network's initial weights
+            # its own generator, because otherwise building a cache would change the network's initial weights
             generator=torch.Generator(),
         )
         refused: Counter[str] = Counter()
@@ -174,8 +174,8 @@ class SliceCache:
             for name, value in result.items():
                 if arrays[name].shape[1:] != value.shape:
                     raise InputError(
-                        f"exam {self.items[index].get('exam', '?')}: {name} has shape {value.shape} after preprocessing, "
-                        f"other {self.noun}s {arrays[name].shape[1:]}; end the preprocessing in ResizeWithPadOrCropd"
+                        f"exam {self.items[index].get('exam', '?')}: {name} has shape {value.shape} after preprocessing, but "
+                        f"other {self.noun}s have {arrays[name].shape[1:]}; end the preprocessing in ResizeWithPadOrCropd"
                     )
                 arrays[name][index] = value
             state[index] = DONE
@@ -217,7 +217,7 @@ class SliceCache:
 
 
 class _Preprocessed(Dataset):
-    """An item as the arrays that are kept of it, or as the reason why not."""
+    """An item as its stored arrays, or as the reason why it has none."""
 
     def __init__(
         self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str], stored: Callable
@@ -231,7 +231,7 @@ class _Preprocessed(Dataset):
         try:
             return self.stored(self.transform(dict(self.items[index])), self.label_keys)
         except (RuntimeError, ValueError) as error:
-            # MONAI's Compose wraps what a transform raises in "applying transform ..."
+            # MONAI's Compose wraps errors of its transforms in "applying transform ..."
             reason = error.__cause__ or error
             if not isinstance(reason, (ValueError, OSError)):
                 raise
@@ -239,7 +239,7 @@ class _Preprocessed(Dataset):
 
 
 class _Broken(Exception):
-    """A file of a cache is not what was written there; says which."""
+    """A cache file differs from what was written; the message names the file."""
 
 
 def _entries(path: Path, names: Sequence[str]) -> dict[str, Any]:
@@ -254,9 +254,9 @@ def _entries(path: Path, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _rows(path: Path, rows: int, mode: str) -> np.ndarray:
-    """An array on the disk with so many rows."""
+    """An array on the disk with this many rows."""
     try:
-        array = np.load(path, mmap_mode="r")  # "r+" would make a cut file as long as it should be
+        array = np.load(path, mmap_mode="r")  # "r+" would extend a truncated file to its full length
     except FileNotFoundError as error:
         raise _Broken(f"{path.name} is gone") from error
     except (ValueError, EOFError) as error:
@@ -267,8 +267,8 @@ def _rows(path: Path, rows: int, mode: str) -> np.ndarray:
 
 
 def _mapped(array: np.ndarray) -> torch.Tensor:
-    """An array on the disk as a tensor to read from; writing to it would end the process."""
-    # mode "c", which could be written to, is refused by Linux where the file is larger than the memory
+    """An array on the disk as a read-only tensor; writing to it would end the process."""
+    # Linux refuses the writable mode "c" if the file is larger than the memory
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
@@ -293,7 +293,7 @@ def in_a_line(reasons: dict[str, int], shown: int = 5) -> str:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """One process at a time; the lock goes with the process, however it ends."""
+    """One process at a time; the lock is released when the process ends for any reason."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         file = open(folder.with_suffix(".lock"), "w")  # noqa: SIM115 (closed below)

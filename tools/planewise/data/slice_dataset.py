@@ -21,26 +21,27 @@ logger = logging.getLogger(__name__)
 
 
 class SliceDataset(Dataset):
-    """Preprocessed slices, a whole batch of them in one indexing step.
+    """Preprocessed slices, a whole batch in one indexing step.
 
     A batch is a dictionary of tensors: ``image`` ``(B, 1, i, j)`` float32, masks ``(B, 1, i, j)`` float32, ``affine``
-    ``(B, 4, 4)`` float64, ``image_padding`` ``(B, 1)``, what the targets' transforms made
-    (``planes``, ``location``), and ``index`` ``(B,)`` into `items`; all on one device. Every batch has memory of its own.
+    ``(B, 4, 4)`` float64, ``image_padding`` ``(B, 1)``, the targets (``planes``, ``location``), and ``index`` ``(B,)``
+    into `items`; all on one device. Every batch has its own memory.
 
     Args:
         data: items of a datalist; whole NIfTI volumes (``{"image", "label"}``) are cut into slices.
-        transform: deterministic MONAI transforms from an item to tensors, which is costly: files are read. They run once;
-            see `SliceCache`.
-        targets: transforms that need nothing but what the datalist says (planes, location). They run when the dataset is
-            made, so that other views or another mapping need no new cache. Items that they refuse are left out; that no item
-            has a target (all NaN) is an error.
-        device: where batches are wanted. None or the CPU: the cache stays memory-mapped, and only what is read comes into
-            memory. A CUDA device: it is moved there if it fits, and stays memory-mapped otherwise (`KeptArrays`); either
-            way batches come out on the device, without the host waiting for it, so load them in the main process.
-        cache_dir, label_keys, num_workers, progress: of the `SliceCache`.
+        transform: deterministic MONAI transforms from an item to tensors; they are slow, because they read files. They
+            run once; see `SliceCache`.
+        targets: transforms that need only the datalist's information (planes, location). They run when the dataset is
+            created, so that other views or another mapping need no new cache. Items that they refuse are left out; it
+            is an error if no item has a target (all NaN).
+        device: device for the batches. None or the CPU: the cache stays memory-mapped, and only the rows that are read
+            enter memory. A CUDA device: the cache moves there if it fits, and stays memory-mapped otherwise
+            (`KeptArrays`). In both cases batches are returned on the device without the host waiting for it, so load
+            them in the main process.
+        cache_dir, label_keys, num_workers, progress: see `SliceCache`.
     """
 
-    #: What keeps the preprocessed items.
+    #: The class that stores the preprocessed items.
     cache_class = SliceCache
 
     def __init__(
@@ -71,7 +72,7 @@ class SliceDataset(Dataset):
 
     @staticmethod
     def cases(data: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The items that are preprocessed, one for each row."""
+        """The preprocessed items, one for each row."""
         return expand_volumes(data)
 
     def __len__(self) -> int:
@@ -92,7 +93,7 @@ class SliceDataset(Dataset):
 def _make_targets(
     cache: SliceCache, targets: Callable[[dict[str, Any]], dict[str, Any]] | None
 ) -> tuple[list[int], list[dict[str, torch.Tensor]]]:
-    """Rows of the cache whose targets can be made, and these; the others are counted and explained in the log."""
+    """Rows of the cache whose targets can be computed, and these targets; the log counts and explains the others."""
     if targets is None:
         return cache.kept, []
     rows, made = [], []
@@ -117,9 +118,9 @@ def _make_targets(
 
 
 def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]], noun: str) -> None:
-    """Raises `InputError` if no item has any target: a training would end without a word and without having learned.
+    """Raises `InputError` if no item has any target: a training would end silently without having learned anything.
 
-    A MONAI Label server hands over volumes with masks, which say nothing about planes or locations.
+    A MONAI Label server passes volumes with masks, which contain no planes or locations.
     """
     known = {
         name: any(bool(torch.isfinite(entry[name]).any()) for entry in made)
@@ -129,13 +130,13 @@ def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]], noun: str) ->
     unknown = [name for name, there in known.items() if not there]
     if unknown and not any(known.values()):
         raise InputError(
-            f"none of the {len(made)} {noun}s has {' or '.join(unknown)}, so there is nothing to learn from (masks say "
-            "nothing about it); train from a datalist of `planewise index`"
+            f"none of the {len(made)} {noun}s has {' or '.join(unknown)}, so there is nothing to learn from (masks"
+            " do not contain it); train from a datalist of `planewise index`"
         )
     if unknown:
-        logger.warning("none of the %d %ss has %s: that is not learned", len(made), noun, " or ".join(unknown))
+        logger.warning("none of the %d %ss has %s: this target is not trained", len(made), noun, " or ".join(unknown))
 
 
 def as_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The collate function for `SliceDataset`, whose items come as a batch already (MONAI's own would refuse it)."""
+    """The collate function for `SliceDataset`, whose items are already batches (MONAI's own would refuse them)."""
     return batch

@@ -1,4 +1,4 @@
-"""Whole stacks by the batch."""
+"""Batches of whole stacks."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ logger = logging.getLogger(__name__)
 class StackDataset(Dataset):
     """The preprocessed slices of an exam as one sample, with the exam's labels.
 
-    A batch is a dictionary of tensors: ``image`` ``(B, S, i, j)`` float32, stacks of fewer slices than S filled up with
-    zeros; ``mask`` ``(B, S)``, true for slices that are there; ``image_padding`` ``(B, S)``; ``label`` ``(B, tasks)``
-    float32, NaN for a label that an exam lacks; and ``index`` ``(B,)`` into `items`.
+    A batch is a dictionary of tensors: ``image`` ``(B, S, i, j)`` float32, with shorter stacks padded to S slices with
+    zeros; ``mask`` ``(B, S)``, true for real slices; ``image_padding`` ``(B, S)``; ``label`` ``(B, tasks)`` float32,
+    NaN for a label that an exam lacks; and ``index`` ``(B,)`` into `items`.
 
-    Exams that have none of the labels are left out and counted in the log. Where no labels are asked for, all exams are kept.
+    Exams that have none of the labels are left out and counted in the log. If no labels are requested, all exams are
+    kept.
 
     Args:
         data: items of a datalist, slices or whole volumes.
         transform: deterministic MONAI transforms from a slice's item to tensors; see `SliceDataset`.
         tasks: keys of the items that hold 0 or 1; none for stacks that need no labels.
-        max_slices: most slices of a stack, evenly spaced from its first to its last; None takes all.
-        required: whether it is an error if no exam has a label, as when there is nothing else to learn from.
-        device: where batches are wanted; see `SliceDataset`.
-        cache_dir, num_workers, progress: of the `SliceCache`.
+        max_slices: largest number of slices of a stack, evenly spaced from its first to its last; None takes all.
+        required: whether it is an error if no exam has a label, because there is nothing else to learn from.
+        device: device for the batches; see `SliceDataset`.
+        cache_dir, num_workers, progress: see `SliceCache`.
 
     Raises:
         InputError: a label is neither 0 nor 1, no exam has a label and one is required, or the slices have several
@@ -69,7 +70,9 @@ class StackDataset(Dataset):
             progress=progress,
         )
         if len(self.slices) and (channels := len(self.slices[0]["image"])) != 1:
-            raise InputError(f"the slices of the stacks have {channels} channels after preprocessing; one is wanted")
+            raise InputError(
+                f"the slices of the stacks have {channels} channels after preprocessing; they must have one"
+            )
         stacks = rows_by_exam(self.slices.items)
         labels = {exam: self._labels(self.slices.items[rows[0]]) for exam, rows in stacks.items()}
         labelled = [exam for exam, values in labels.items() if not values or any(map(math.isfinite, values))]
@@ -95,7 +98,7 @@ class StackDataset(Dataset):
         for task in self.tasks:
             value = item.get(task, math.nan)
             if value not in (0, 1) and not (isinstance(value, float) and math.isnan(value)):
-                raise InputError(f"exam {item['exam']}: {task} is {value!r}; a label is 0 or 1, or absent")
+                raise InputError(f"exam {item['exam']}: {task} is {value!r}; a label must be 0, 1 or absent")
             values.append(float(value))
         return values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: Kinds of device that copy from pinned memory while the host goes on.
+#: Kinds of device that copy from pinned memory while the host continues.
 PINNED = ("cuda",)
 
 
@@ -17,6 +17,6 @@ def to_device(tensor: Tensor, device: str | torch.device) -> Tensor:
     """
     device = torch.device(device)
     if device.type in PINNED and tensor.device.type == "cpu":
-        # PyTorch pins into memory of the same strides, and cannot write where elements share it (`expand`)
+        # PyTorch pins into memory with the same strides, and cannot write if elements share memory (`expand`)
         tensor = tensor.contiguous().pin_memory()
     return tensor.to(device, non_blocking=True)

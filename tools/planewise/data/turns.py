@@ -1,4 +1,4 @@
-"""Which items of an epoch are this process's, where several train or validate together."""
+"""This process's items of an epoch, if several processes train or validate together."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from planewise.errors import InputError
 def own_positions(length: int, even: bool) -> range:
     """This process's positions in an epoch's order: of W processes, number r takes r, r + W, r + 2W, ...
 
-    So batches of B in each hold together what a batch of W * B holds in one process.
+    So batches of B in each process together contain the same items as a batch of W * B in one process.
 
     Args:
         length: positions in the epoch, all processes together.
-        even: True gives every process equally many, as training must: the remainder of the division by W is dropped from
-            the end. False gives out every position once, as validation must. If there are fewer positions than processes,
-            every process takes all of them, so that means stay the same and no process lacks a batch.
+        even: True gives every process the same number, as training requires: the remainder of the division by W is
+            dropped from the end. False assigns every position once, as validation requires. If there are fewer
+            positions than processes, every process takes all of them, so that means stay the same and no process lacks
+            a batch.
 
     Raises:
         InputError: an epoch of training has fewer positions than there are processes.
@@ -26,7 +27,7 @@ def own_positions(length: int, even: bool) -> range:
         if 0 < length < processes:
             raise InputError(
                 f"an epoch of {length} samples is too short for {processes} processes; start fewer (torchrun "
-                f"--nproc_per_node), or give it more with --samples_per_epoch"
+                "--nproc_per_node), or raise --samples_per_epoch"
             )
         length -= length % processes
     elif length < processes:

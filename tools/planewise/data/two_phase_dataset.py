@@ -1,4 +1,4 @@
-"""Hearts at end-diastole and end-systole by the batch."""
+"""Batches of hearts at end-diastole and end-systole."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from planewise.preprocessing.exam_name import exam_of
 logger = logging.getLogger(__name__)
 
 PHASES = ("ED", "ES")
-#: The label of an exam whose class is not known.
+#: The label of an exam with an unknown class.
 UNKNOWN = -1
 
 
 def slices_between(count: int, first: float, last: float) -> list[int]:
-    """Which of a stack's slices have their middle in a part of it.
+    """The slices of a stack whose middle lies within a part of it.
 
     Args:
         count: number of slices.
-        first, last: shares of the stack's height, 0 to 1. A third to two thirds is the middle third, whichever end the
-            base is at: the mid-ventricular one where the stack covers the ventricles.
+        first, last: shares of the stack's height, 0 to 1. A third to two thirds is the middle third, whichever end is
+            the base: the mid-ventricular third if the stack covers the ventricles.
 
     Returns:
-        Their ranks; the slice nearest to the part's middle if the part lies between two.
+        Their ranks; the slice nearest to the part's middle if no slice lies in the part.
     """
     middles = [(rank + 0.5) / count for rank in range(count)]
     # a third is not exact in binary
@@ -44,29 +44,30 @@ def slices_between(count: int, first: float, last: float) -> list[int]:
 class TwoPhaseDataset(Dataset):
     """The preprocessed slices of an exam at end-diastole and end-systole as one sample, with the exam's class.
 
-    A batch is a dictionary of tensors: ``image`` ``(B, 2 S, i, j)`` float32, the slices of end-diastole and after them those
-    of end-systole, exams of fewer slices than S filled up with zeros; ``mask`` ``(B, S)``, true for slices that are there;
-    ``image_padding`` ``(B, 2 S)``; ``label`` ``(B,)`` int64, `UNKNOWN` for an exam without a class; ``index`` ``(B,)`` into
-    `items`; and with ``heart_labels`` ``heart`` ``(B, 2 S, i, j)``, one where the mask says heart.
+    A batch is a dictionary of tensors: ``image`` ``(B, 2 S, i, j)`` float32, the slices of end-diastole followed by
+    those of end-systole, with shorter exams padded to S slices with zeros; ``mask`` ``(B, S)``, true for real slices;
+    ``image_padding`` ``(B, 2 S)``; ``label`` ``(B,)`` int64, `UNKNOWN` for an exam without a class; ``index`` ``(B,)``
+    into `items`; and with ``heart_labels`` ``heart`` ``(B, 2 S, i, j)``, one where the mask is heart.
 
-    Exams without a class, without one of the phases, or with another number of slices at each, are left out and counted in
-    the log.
+    Exams without a class, without one of the phases, or with different numbers of slices, are left out; the log counts
+    them.
 
     Args:
         data: items of a datalist, whole volumes with ``phase`` ED or ES.
         transform: deterministic MONAI transforms from a slice's item to tensors; see `SliceDataset`.
         classes: names in order.
         class_key: key of the items' class.
-        slices: from where to where on the stack's height, see `slices_between`.
+        slices: start and end on the stack's height, see `slices_between`.
         labelled: False keeps exams without a class.
         required: whether it is an error if no exam is left.
-        heart_labels: values of the masks under ``label``, which the transform then keeps, that are heart; None for no masks.
+        heart_labels: values of the masks under ``label`` that are heart (the transform then keeps the masks); None for
+            no masks.
         num_exams: largest number of exams; None takes all.
-        device: where batches are wanted; see `SliceDataset`.
-        cache_dir, num_workers, progress: of the `SliceCache`.
+        device: device for the batches; see `SliceDataset`.
+        cache_dir, num_workers, progress: see `SliceCache`.
 
     Raises:
-        InputError: an exam's class is none of the classes, or no exam is left and one is required.
+        InputError: an exam's class is not one of the classes, or no exam is left and one is required.
     """
 
     def __init__(
@@ -92,7 +93,9 @@ class TwoPhaseDataset(Dataset):
         self.heart_labels = None if heart_labels is None else tuple(int(value) for value in heart_labels)
         first, last = (float(share) for share in slices)
         if not 0 <= first <= last <= 1:
-            raise InputError(f"slices is {[first, last]}; two shares of the stack's height are wanted: [0, 1] for all")
+            raise InputError(
+                f"slices is {[first, last]}; it must be two shares of the stack's height, such as [0, 1] for all"
+            )
         exams, problems = self._pairs(class_key, labelled)
         exams = dict(list(exams.items())[:num_exams])
         wanted = []
@@ -100,7 +103,7 @@ class TwoPhaseDataset(Dataset):
             cut = {phase: expand_volumes([pair[phase]]) for phase in PHASES}
             counts = [len(cut[phase]) for phase in PHASES]
             if counts[0] != counts[1]:
-                problems["another number of slices at each phase"] += 1
+                problems["different numbers of slices at the two phases"] += 1
                 del exams[exam]
                 continue
             kept = slices_between(counts[0], first, last)
@@ -139,7 +142,7 @@ class TwoPhaseDataset(Dataset):
         self.labels = torch.tensor([self._label(item, class_key) for item in self.items], dtype=torch.long)
 
     def _pairs(self, class_key: str, labelled: bool) -> tuple[dict[str, dict[str, Any]], Counter[str]]:
-        """Exam to its items by phase, and how many exams are left out for which reason."""
+        """Exam to its items by phase, and the number of excluded exams for each reason."""
         by_exam: dict[str, dict[str, Any]] = defaultdict(dict)
         for item in self.data:
             by_exam[exam_of(item)].setdefault(str(item.get("phase", "")).upper(), item)

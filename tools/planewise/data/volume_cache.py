@@ -16,7 +16,7 @@ class VolumeCache(SliceCache):
     """A `SliceCache` whose items are whole volumes, ``(channels, i, j, k)``: float16, masks uint8, one row for each case."""
 
     noun = "volume"
-    # a volume is the work of a hundred slices
+    # a volume costs as much as a hundred slices
     items_per_worker = 2
     module = __name__
 
@@ -31,8 +31,8 @@ class VolumeCache(SliceCache):
                 stored[name] = array.astype(np.uint8 if name in label_keys else np.float16)
             elif array.ndim > 3 or name in ("image", *label_keys):
                 raise InputError(
-                    f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; a volume "
-                    f"(channels, i, j, k) is wanted; let the preprocessing begin with LoadVolumed"
+                    f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; it must be a "
+                    "volume (channels, i, j, k); let the preprocessing begin with LoadVolumed"
                 )
             else:
                 stored[name] = array

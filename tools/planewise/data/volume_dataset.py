@@ -12,14 +12,14 @@ from planewise.exams.reserved import VIEWER
 
 
 class VolumeDataset(SliceDataset):
-    """Preprocessed volumes, a whole batch of them in one indexing step: a `SliceDataset` of whole cases.
+    """Preprocessed volumes, a whole batch in one indexing step: a `SliceDataset` of whole cases.
 
     A batch is a dictionary of tensors: ``image`` ``(B, channels, i, j, k)`` float32, masks ``(B, 1, i, j, k)`` float32,
-    ``affine`` ``(B, 4, 4)`` float64, ``image_padding`` ``(B, channels)``, what the targets' transforms made, and ``index``
-    ``(B,)`` into `items`; all on one device.
+    ``affine`` ``(B, 4, 4)`` float64, ``image_padding`` ``(B, channels)``, the targets, and ``index`` ``(B,)`` into
+    `items`; all on one device.
 
-    Items of slices, as the datalists of hearts, knees and any organ hold them, are gathered into the stacks that they were
-    cut from (`gather_stacks`). Items without ``exam`` come from no datalist but from MONAI Label: their masks may hold the
+    Items of slices, as in the datalists of hearts, knees and any organ, are gathered into the stacks that they were cut
+    from (`gather_stacks`). Items without ``exam`` come from MONAI Label instead of a datalist: their masks may hold the
     numbers of its labels. Arguments are those of `SliceDataset`; ``transform`` begins with `LoadVolumed`.
     """
 

@@ -23,16 +23,16 @@ def find_volumes(
     """Items for `planewise.preprocessing.LoadVolumed` from a path.
 
     Args:
-        path: a NIfTI volume; a folder of volumes, or of cases with a file for each channel, as `planewise index --anatomy
-            volume` finds them; a folder of DICOM series, each a case, without NIfTI files; a photograph, or a folder of
-            photographs without volumes; or a datalist.
+        path: a NIfTI volume; a folder of volumes, or of cases with a file for each channel, as for `planewise index
+            --anatomy volume`; a folder of DICOM series without NIfTI files, where each series is a case; a photograph,
+            or a folder of photographs without volumes; or a datalist.
         section: section of a datalist; ``"all"`` for every exam.
         num_exams: largest number of inputs; None takes all.
-        channels: how the files of a case end, in order; none where a file is a case.
+        channels: endings of a case's file names, in order; none if a case is one file.
 
     Returns:
-        ``{"image": path}``, a list of paths for the channels, or a list of slices with the ``exam``'s hash; with what else a
-        datalist says.
+        ``{"image": path}``, a list of paths for the channels, or a list of slices with the ``exam``'s hash; with the
+        datalist's other keys.
 
     Raises:
         InputError: there is nothing at the path, or no volume in it.
@@ -46,7 +46,7 @@ def find_volumes(
 def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
     if path.is_file():
         return [{"image": str(path)}]
-    # only here are the rules for folders needed
+    # the rules for folders are needed only here
     from planewise.exams.cases import read_cases
     from planewise.exams.volume import nifti_files
 
@@ -66,7 +66,7 @@ def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
 
 def _from_dicom(path: Path) -> list[dict[str, Any]]:
     """An item for each stack that is a volume."""
-    # only here are headers read
+    # headers are read only here
     from planewise.exams import find_stacks
 
     try:

@@ -1,4 +1,4 @@
-"""Batches of slices that are cut out of preprocessed volumes."""
+"""Batches of slices cut from preprocessed volumes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def volumes_or_slices(
     spatial_dims: int = 3,
     **options: Any,
 ) -> SliceDataset:
-    """A `VolumeDataset` where a network takes volumes, and where it takes images a `VolumeSliceDataset` of volumes, or a
+    """A `VolumeDataset` if the network takes volumes; if it takes images, a `VolumeSliceDataset` of volumes or a
     `PhotographDataset` of photographs.
 
-    Where the transform loads slices, which are images as they are, it is a `SliceDataset`.
+    If the transform loads slices, which already are images, it is a `SliceDataset`.
 
     Args:
-        data, transform, options: as of all three.
+        data, transform, options: see these classes.
         spatial_dims: 3 or 2.
 
     Raises:
@@ -41,7 +41,7 @@ def volumes_or_slices(
     photographs = any(isinstance(item.get("image"), (str, Path)) and is_photograph(item["image"]) for item in data)
     if photographs and (slices or spatial_dims == 3):
         raise InputError(
-            f"the datalist holds photographs, and this network takes {'slices' if slices else 'volumes'}; put "
+            f"the datalist holds photographs, but this network takes {'slices' if slices else 'volumes'}; put "
             "configs/photograph.yaml on top of the other configs"
         )
     if slices:
@@ -52,7 +52,7 @@ def volumes_or_slices(
 
 
 class VolumeSliceDataset(VolumeDataset):
-    """The slices of the volumes of a `VolumeDataset` across their third axis: the 2D form of what learns from volumes.
+    """The slices of the volumes of a `VolumeDataset` across their third axis: the 2D form of methods on volumes.
 
     Preprocessing and cache are those of the volumes, so that both forms see the same voxels. A batch holds ``image``
     ``(B, channels, i, j)``, masks ``(B, 1, i, j)`` and the slices' own ``affine`` ``(B, 4, 4)``; `items` has one item for

@@ -1,4 +1,4 @@
-"""What a pretext makes of an item or a batch: its targets, from geometry or from the image itself."""
+"""The inputs and targets of a pretext for an item or a batch, from geometry or from the image itself."""
 
 from planewise.pretexts.corrupt_images import CorruptImagesd
 from planewise.pretexts.crossing_planes import CrossingPlanesd

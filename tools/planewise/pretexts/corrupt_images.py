@@ -1,4 +1,4 @@
-"""Images spoilt in the ways of Models Genesis, for a network to restore."""
+"""Images corrupted as in Models Genesis, for a network to restore."""
 
 from __future__ import annotations
 
@@ -16,45 +16,46 @@ from planewise.pretexts.local_shuffle import local_shuffle
 from planewise.pretexts.nonlinear_intensity import nonlinear_intensity
 from planewise.pretexts.paint import in_windows
 
-#: Windows that are painted, or kept, at most; each follows the one before with this probability. The first of those that are
-#: kept is always there.
+#: Maximum number of windows that are painted, or kept; each is followed by another with this probability. The first of
+#: the kept windows always exists.
 _WINDOWS, _ANOTHER = 5, 0.95
-#: The narrowest image that has windows to paint, and pixels to shuffle, pixels.
+#: The smallest width with windows to paint and pixels to shuffle, pixels.
 _NARROWEST = 12
 
 
 class CorruptImagesd(Transform):
-    """Spoil every image of a batch at random (Zhou 2019, Models Genesis, section 2).
+    """Corrupt every image of a batch at random (Zhou 2019, Models Genesis, section 2).
 
     In this order:
 
-    1. flip it, the only step that the target sees too;
-    2. shuffle its pixels in small windows (`local_shuffle`), a tenth of the image wide at most;
+    1. flip it, the only step that also changes the target;
+    2. shuffle its pixels in small windows (`local_shuffle`), at most a tenth of the image wide;
     3. change its intensities by a curve, rising or falling with equal chances (`nonlinear_intensity`);
-    4. paint noise over up to five windows, or over all but such windows (`in_windows`).
+    4. paint noise over up to five windows, or over everything outside such windows (`in_windows`).
 
-    Values are brought to [0, 1] for the curve and the noise, by each image's least and largest, and back to their own scale
-    afterwards: what the network sees is scaled as the images that it is fine-tuned on.
+    For the curve and the noise, values are scaled to [0, 1] by each image's minimum and maximum, and then back to their
+    own
+    scale: the network sees images on the scale of fine-tuning.
 
     Reads ``image``, ``(B, 1, i, j)``. Writes
 
     - ``image``: spoilt;
-    - ``restored``: the target, the flipped and otherwise untouched image;
+    - ``restored``: the target, the flipped and otherwise unchanged image;
     - ``hidden``: ``(B, 1, i, j)``, bool, where noise is painted;
 
-    Draws come from torch's global generators, as those of `planewise.augmentation`: a number or a few for each image on the
-    CPU, one for each pixel on the image's device.
+    Draws come from torch's global generators, like those of `planewise.augmentation`: one or a few numbers for each
+    image on the CPU, one for each pixel on the image's device.
 
     Args:
-        flip: probability of a flip, along one axis, the other, or both.
+        flip: probability of a flip along either axis or both.
         shuffle: probability of local shuffling.
-        nonlinear: probability of another curve.
+        nonlinear: probability of an intensity curve.
         paint: probability of painting.
-        in_paint: share of the painted images that are painted inside the windows, the others outside of them.
+        in_paint: share of the painted images that are painted inside the windows; the others are painted outside.
 
     Raises:
-        ValueError: a probability does not lie between 0 and 1, or the images have several channels.
-        InputError: the image is too small to be spoilt in windows.
+        ValueError: a probability is outside [0, 1], or the images have several channels.
+        InputError: the image is too small to be corrupted in windows.
     """
 
     def __init__(
@@ -74,19 +75,19 @@ class CorruptImagesd(Transform):
         }
         for name, value in named.items():
             if not 0 <= value <= 1:
-                raise ValueError(f"{name} is a probability, from 0 to 1, not {value}")
+                raise ValueError(f"{name} must be a probability from 0 to 1, got {value}")
         self.flip, self.shuffle, self.nonlinear, self.paint, self.in_paint = map(float, named.values())
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
         image: Tensor = batch["image"]
         if image.ndim != 4 or image.shape[1] != 1:
-            raise ValueError(f"images are spoilt one channel at a time (B, 1, i, j), not {tuple(image.shape)}")
+            raise ValueError(f"images must have one channel (B, 1, i, j) to be corrupted, got {tuple(image.shape)}")
         rows, columns = image.shape[2:]
         if min(rows, columns) < _NARROWEST:
             raise InputError(
-                f"an image of {rows} x {columns} pixels is too small to be spoilt in windows; choose an --image_size of "
-                f"{_NARROWEST} or more"
+                f"an image of {rows} x {columns} pixels is too small to be corrupted in windows; choose an "
+                f"--image_size of {_NARROWEST} or more"
             )
         target = self._flipped(image)
         scaled, low, span = unit_range(target)
@@ -95,7 +96,7 @@ class CorruptImagesd(Transform):
         return batch
 
     def _flipped(self, image: Tensor) -> Tensor:
-        # one axis, the other, or both
+        # either axis or both
         axes = torch.tensor([[True, False], [False, True], [True, True]])[(3 * own_draws(len(image), 1)[:, 0]).long()]
         flips = to_device(self._chosen(image, 1, self.flip) & axes, image.device)
         for axis in (0, 1):
@@ -110,7 +111,7 @@ class CorruptImagesd(Transform):
         )
         offset = (own_draws(count, 2) * window).long()
         keys = own_draws(count, rows * columns, device=image.device)
-        # sorting takes its time: those that are not shuffled are left out of it
+        # sorting is slow, so images that are not shuffled are excluded
         which = chosen.nonzero()[:, 0]
         window, offset = (to_device(values[which], image.device) for values in (window, offset))
         which = to_device(which, image.device)
@@ -127,7 +128,7 @@ class CorruptImagesd(Transform):
         count, sides = len(image), torch.tensor(image.shape[2:])
         painted, inside = self._chosen(image, 1, self.paint), self._chosen(image, 1, self.in_paint)
         there = own_draws(count, _WINDOWS) < _ANOTHER
-        # painted outside of its windows, an image has one at least, or nothing of it would be left
+        # an image that is painted outside its windows has at least one, or nothing of it would be left
         there[:, :1] |= ~inside
         there = there.cumprod(dim=1).bool()
         draws = own_draws(count, _WINDOWS, 4)
@@ -136,7 +137,7 @@ class CorruptImagesd(Transform):
         sizes = torch.where(inside[..., None], small, large) * there[..., None]
         corners = (draws[..., 2:] * (sides - sizes + 1)).long()
         windows = in_windows(image, to_device(corners, image.device), to_device(sizes, image.device))
-        # inside of the windows, or outside
+        # inside or outside the windows
         inside, painted = (to_device(each.reshape(-1, 1, 1, 1), image.device) for each in (inside, painted))
         noisy = (windows == inside) & painted
         noise = own_draws(count, *image.shape[1:], device=image.device).to(image.dtype)
@@ -144,18 +145,18 @@ class CorruptImagesd(Transform):
 
     @staticmethod
     def _chosen(image: Tensor, wide: int, probability: float) -> Tensor:
-        """Whether something happens to each image, ``(B, wide)``, bool, on the CPU."""
+        """Whether each image is affected, ``(B, wide)``, bool, on the CPU."""
         return own_draws(len(image), wide) < probability
 
 
 def unit_range(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each image in [0, 1], and the least value and the span that bring it back; an image of one value is 0.
+    """Each image in [0, 1], and the minimum and range that reverse the scaling; an image with a single value is 0.
 
     Args:
         image: ``(B, ...)``.
 
     Returns:
-        The scaled image, and ``(B, 1, ...)`` each of the least value and the span.
+        The scaled image, and the minimum and the range, ``(B, 1, ...)`` each.
     """
     axes = tuple(range(1, image.ndim))
     low = image.amin(dim=axes, keepdim=True)

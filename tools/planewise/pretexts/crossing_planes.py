@@ -1,4 +1,4 @@
-"""Whether two views cross in a slice so that anatomical positions can be told along their lines."""
+"""Whether two views cross in a slice so that anatomical positions along their lines are defined."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from planewise.geometry import squares_on_lines
 
 
 class CrossingPlanesd(Transform):
-    """Refuse or mask a slice in which the lines of two views make no cross. It comes after `SelectPlanesd`.
+    """Refuse or mask a slice in which the lines of two views do not cross. It comes after `SelectPlanesd`.
 
-    Reads ``planes`` ``(2, 2, 3)`` and the slice's affine, as `SelectPlanesd` does. A cross needs two lines that are not
+    Reads ``planes`` ``(2, 2, 3)`` and the slice's affine, like `SelectPlanesd`. A cross needs two lines that are not
     (nearly) parallel, and whose ends can be told apart by their directions in the body
-    (`planewise.geometry.squares_on_lines`). A plane that is masked already stays so.
+    (`planewise.geometry.squares_on_lines`). A plane that is already masked stays masked.
 
     Args:
         views: the two views.
-        ends: for each view the end of its line that is counted first (`planewise.geometry.end_direction`).
-        parallel: what happens where there is no cross: ``"error"`` refuses the item, ``"mask"`` fills its planes with NaN,
-            which leaves the slice out of the loss.
+        ends: for each view, the first end of its line (`planewise.geometry.end_direction`).
+        parallel: the action if there is no cross: ``"error"`` refuses the item, ``"mask"`` fills its planes with NaN,
+            which excludes the slice from the loss.
 
     Raises:
-        InputError: there is no cross and ``"error"`` was asked for; the message names the exam and the views.
-        ValueError: views or ends are not two.
+        InputError: there is no cross and ``"error"`` was requested; the message names the exam and the views.
+        ValueError: there are not two views or two ends.
     """
 
     def __init__(self, views: Sequence[str], ends: Sequence[str], parallel: Literal["error", "mask"] = "error") -> None:
         if isinstance(views, str) or len(views) != 2 or len(ends) != 2:
-            raise ValueError(f"positions lie along the lines of two views with an end each, not of {views} with {ends}")
+            raise ValueError(f"positions need two views with one end each, got {views} with {ends}")
         if parallel not in ("error", "mask"):
-            raise ValueError(f"parallel is 'error' or 'mask', not {parallel!r}")
+            raise ValueError(f"parallel must be 'error' or 'mask', got {parallel!r}")
         self.views = tuple(views)
         self.ends = tuple(ends)
         self.parallel = parallel
@@ -51,8 +51,8 @@ class CrossingPlanesd(Transform):
             return item
         if self.parallel == "error":
             raise InputError(
-                f"exam {item.get('exam', '?')}, {item.get('stack', 'the stack')}: the lines of the {self.views[0]} and "
-                f"{self.views[1]} views are nearly parallel in a slice, or run so that their ends (first {self.ends[0]} and "
+                f"exam {item.get('exam', '?')}, {item.get('stack', 'the stack')}: the lines of the {self.views[0]} and"
+                f" {self.views[1]} views are nearly parallel in a slice, or their ends (first {self.ends[0]} and "
                 f"{self.ends[1]}) cannot be told apart; leave such slices out of the loss with --parallel_planes mask"
             )
         item["planes"] = torch.full_like(planes, torch.nan)

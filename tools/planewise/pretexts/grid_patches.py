@@ -9,25 +9,25 @@ from torch import Tensor
 
 
 def cell_sides(shape: Sequence[int], per_side: int) -> tuple[int, ...]:
-    """Sides of a cell along each axis of an image of this shape, whole pixels; what is left over lies at the edges."""
+    """Sides of a cell along each axis of an image of this shape, in whole pixels; the remainder is at the edges."""
     return tuple(int(side) // per_side for side in shape)
 
 
 def patch_corners(shape: Sequence[int], per_side: int, patch: Sequence[int], places: Tensor, draws: Tensor) -> Tensor:
-    """First pixel of patches, each at a random place of its cell.
+    """First pixel of patches, each at a random position in its cell.
 
     Args:
         shape: of the image, d sides.
         per_side: cells along each axis.
         patch: d sides of a patch, none larger than the cell's (`cell_sides`).
         places: numbers of cells, ``(..., P)`` int64, the last axis running fastest.
-        draws: in [0, 1), ``(..., P, d)``: where in its cell a patch lies.
+        draws: in [0, 1), ``(..., P, d)``: position of a patch in its cell.
 
     Returns:
         ``(..., P, d)`` int64.
     """
     cells = cell_sides(shape, per_side)
-    # what the division leaves over is shared by both edges
+    # the remainder of the division is shared by both edges
     margins = [(int(side) - per_side * cell) // 2 for side, cell in zip(shape, cells, strict=True)]
     rows = torch.stack(torch.unravel_index(places, [per_side] * len(cells)), dim=-1)
     free = torch.tensor([cell - side + 1 for cell, side in zip(cells, patch, strict=True)])
@@ -48,7 +48,7 @@ def cut_patches(image: Tensor, corners: Tensor, patch: Sequence[int]) -> Tensor:
     windows = image
     for axis, side in enumerate(patch):
         windows = windows.unfold(2 + axis, side, 1)
-    # every place that a patch may have, as a view, from which the wanted ones are copied
+    # every possible position of a patch, as a view, from which the wanted ones are copied
     windows = windows.movedim(1, 1 + len(patch))
     rows = torch.arange(len(image), device=image.device)[:, None]
     places = (rows, *corners.unbind(-1))

@@ -21,31 +21,33 @@ from planewise.pretexts.permutations import choose_permutations, read_permutatio
 class JigsawTilesd(Transform):
     """Make a puzzle of every image of a batch (Noroozi and Favaro 2016).
 
-    The image is divided into a grid of equal cells. A tile is cut out of each cell at a random place in it, so that few
-    tiles touch and their edges do not tell how they fit; each tile is standardised by its own mean and standard deviation, so
-    that brightness does not tell either. Then the tiles are put in the order of a permutation drawn from a fixed set
-    (`choose_permutations`), and the network is asked which one it was. Puzzles of volumes are Taleb 2020's, section 3.3.
+    The image is divided into a grid of equal cells. A tile is cut out of each cell at a random position, so that few
+    tiles touch and their edges do not reveal how they fit; each tile is standardised by its own mean and standard
+    deviation, so that brightness does not reveal it either. Then the tiles are put in the order of a permutation drawn
+    from a fixed set (`choose_permutations`), and the network predicts the permutation. Puzzles of volumes are Taleb
+    2020's, section 3.3.
 
-    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` of volumes. Writes
+    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: ``(B, P * C, h, w)``, P tiles one after the other, or ``(B, P * C, h, w, d)``;
     - ``permutation``: ``(B,)``, int64, the number of the permutation;
-    - ``original``: the image as it came.
+    - ``original``: the unchanged image.
 
-    Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
+    Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
 
     Args:
-        tiles_per_side: the paper has 3, which makes 9 tiles of an image, and 27 of a volume.
-        permutations: number of permutations to tell apart; the paper's is 1000.
-        gap: share of a cell's side that its tile leaves free. The paper cuts 64 pixels out of 75; 0.14 cuts 64 out of 74.
-        tile_size: side that tiles are resampled to, pixels, for a network that needs them larger; None leaves them.
+        tiles_per_side: 3 in the paper, which gives 9 tiles of an image, and 27 of a volume.
+        permutations: number of permutations to distinguish; 1000 in the paper.
+        gap: share of a cell's side that its tile leaves free. The paper cuts 64 pixels from 75; 0.14 cuts 64 from 74.
+        tile_size: side that tiles are resampled to, pixels, for a network that needs larger ones; None leaves them
+            unchanged.
         spatial_dims: 2 for images, 3 for volumes.
-        standardize: whether tiles are standardised; False leaves them their values.
-        permutation_file: the permutations, as `permutations_as_text` writes them; None chooses them.
+        standardize: whether tiles are standardised; False keeps their values.
+        permutation_file: the permutations, in the form of `permutations_as_text`; None chooses them.
 
     Raises:
-        InputError: there are fewer permutations than are asked for, the file is none of permutations, or the image is too
-            small for the grid.
+        InputError: there are fewer permutations than requested, the file does not hold permutations, or the image is
+            too small for the grid.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class JigsawTilesd(Transform):
         own = draws[:, 1:].reshape(count, pieces, -1)
         corners = patch_corners(image.shape[2:], self.tiles_per_side, tile, torch.arange(pieces), own)
         number = (draws[:, 0] * len(self.permutations)).long()
-        # the place s of the puzzle shows the tile p(s), so its corner is all that has to move
+        # position s of the puzzle shows tile p(s), so only its corner has to move
         order = self.permutations[number][..., None].expand_as(corners)
         tiles = cut_patches(image, to_device(corners.gather(1, order), image.device), tile)
         tiles = (standardized(tiles, len(tile)) if self.standardize else tiles).flatten(1, 2)
@@ -91,7 +93,7 @@ class JigsawTilesd(Transform):
 
 
 def tile_sides(shape: Sequence[int], tiles_per_side: int, gap: float) -> tuple[int, ...]:
-    """Sides of a tile along each axis of an image of this shape, pixels: what a cell has without its gap.
+    """Sides of a tile along each axis of an image of this shape, pixels: the cell without its gap.
 
     Raises:
         InputError: nothing of a cell remains.
@@ -99,17 +101,17 @@ def tile_sides(shape: Sequence[int], tiles_per_side: int, gap: float) -> tuple[i
     sides = tuple(cell - round(gap * cell) for cell in cell_sides(shape, tiles_per_side))
     if min(sides) < 2:
         raise InputError(
-            f"an image of {' x '.join(str(int(side)) for side in shape)} pixels is too small for {tiles_per_side} tiles a "
-            f"side with a gap of {gap:g} between them: a tile would have {max(min(sides), 0)} pixels; raise --image_size, or "
-            "lower --tiles_per_side or --tile_gap"
+            f"an image of {' x '.join(str(int(side)) for side in shape)} pixels is too small for {tiles_per_side} "
+            f"tiles a side with a gap of {gap:g} between them: a tile would have {max(min(sides), 0)} pixels; "
+            "raise --image_size, or lower --tiles_per_side or --tile_gap"
         )
     return sides
 
 
 def standardized(tiles: Tensor, spatial_dims: int) -> Tensor:
-    """Each tile and channel with mean 0 and standard deviation 1; zeros where a tile has one grey value."""
+    """Each tile and channel with mean 0 and standard deviation 1; zeros if a tile has a single grey value."""
     axes = tuple(range(-spatial_dims, 0))
     centred = tiles - tiles.mean(dim=axes, keepdim=True)
     deviation = centred.square().mean(dim=axes, keepdim=True).sqrt()
-    # of one grey value, rounding apart
+    # a single grey value, up to rounding
     return centred / torch.where(deviation > 1e-5, deviation, 1.0)

@@ -1,4 +1,4 @@
-"""Pixels that change places with their neighbours, as Models Genesis shuffles them."""
+"""Pixels exchanged with their neighbours, as in Models Genesis."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from torch import Tensor
 
 
 def local_shuffle(image: Tensor, window: Tensor, offset: Tensor, keys: Tensor) -> Tensor:
-    """Put the pixels of each small window of an image in another order (Zhou 2019, section 2, "Local-shuffling").
+    """Shuffle the pixels within each small window of an image (Zhou 2019, section 2, "Local-shuffling").
 
-    The windows of an image are equally large and tile it without gaps, so every pixel may move and none moves further than
-    its window is wide. The global structure stays and the texture goes.
+    The windows of an image all have the same size and tile it without gaps, so every pixel may move, but no further
+    than the width of its window. The global structure stays and the texture is lost.
 
     Args:
         image: ``(B, C, i, j)``; the channels move together.
         window: ``(B, 2)``, int64, rows and columns of an image's windows, at least 1. A window of one pixel changes nothing.
         offset: ``(B, 2)``, int64, from 0 to less than the window: how far the tiling is shifted up and to the left.
-        keys: ``(B, i * j)``, random numbers in [0, 1), one for each pixel; their order in a window is that of its pixels.
+        keys: ``(B, i * j)``, random numbers in [0, 1), one for each pixel; their order within a window gives the order
+            of its pixels.
 
     Returns:
         The image, its pixels in their new places.
@@ -27,7 +28,7 @@ def local_shuffle(image: Tensor, window: Tensor, offset: Tensor, keys: Tensor) -
     across = (row + offset[:, :1]) // window[:, :1]
     along = (column + offset[:, 1:]) // window[:, 1:]
     cell = (across[:, :, None] * (columns + 1) + along[:, None, :]).flatten(1)
-    # the n-th place of a window gets the pixel with the n-th key
+    # the n-th position of a window gets the pixel with the n-th key
     places = cell.argsort(dim=1, stable=True)
     pixels = (cell + keys.double()).argsort(dim=1)
     source = torch.empty_like(places).scatter_(1, places, pixels)

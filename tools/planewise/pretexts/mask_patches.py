@@ -1,4 +1,4 @@
-"""Patches of images that are hidden, for a masked autoencoder to restore."""
+"""Patches of images hidden from a masked autoencoder, which restores them."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
 from planewise.errors import InputError
 
-#: Added to the variance of a patch (as in the code of He et al. 2022), so that one of a single value stays finite.
+#: Added to the variance of a patch (as in the code of He et al. 2022), so that a patch with a single value stays
+#: finite.
 _EPSILON = 1e-6
 
 
 class MaskPatchesd(Transform):
     """Hide random patches of every image of a batch (He et al. 2022, section 3, "Masking").
 
-    The image is divided into a grid of square patches. Of each image the same number of patches is hidden, drawn uniformly
-    and without replacement. Hidden pixels become 0, the mean of a standardised image, so nothing of them reaches the network.
+    The image is divided into a grid of square patches. The same number of patches is hidden in each image, drawn
+    uniformly and without replacement. Hidden pixels become 0, the mean of a standardised image, so none of their
+    content reaches the network.
 
-    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` of volumes. Writes
+    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: the same shape, 0 where it is hidden;
     - ``hidden``: ``(B, 1, i, j)`` or ``(B, 1, i, j, k)``, bool;
-    - ``restored``: the target, the image as it came, or with ``normalize_patches`` each patch by its own mean and standard
-      deviation;
+    - ``restored``: the target, the unchanged image, or with ``normalize_patches`` each patch standardised by its own
+      mean and standard deviation;
 
-    Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
+    Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
 
     Args:
         patch_size: side of a patch, pixels.
-        mask_ratio: share of the patches that is hidden; the nearest whole number of patches, at least 1 and not all.
-        normalize_patches: make each patch of the target standardised (He et al. 2022, "Reconstruction target").
+        mask_ratio: share of hidden patches; rounded to a whole number of patches, at least 1 and not all.
+        normalize_patches: standardise each patch of the target (He et al. 2022, "Reconstruction target").
 
     Raises:
-        InputError: the patches do not fill the image, or there is but one.
+        InputError: the patches do not fill the image, or there is only one.
     """
 
     def __init__(self, patch_size: int = 16, mask_ratio: float = 0.75, normalize_patches: bool = False) -> None:
@@ -51,7 +53,7 @@ class MaskPatchesd(Transform):
         image: Tensor = batch["image"]
         grid = patch_grid(image.shape[2:], self.patch_size)
         patches = grid.numel()
-        # the smallest draws are hidden: whatever they are, always the same number of patches
+        # the smallest draws are hidden, so the number of hidden patches is always the same
         hidden = own_draws(len(image), patches).argsort(dim=1)[:, : hidden_patches(patches, self.mask_ratio)]
         mask = torch.zeros(len(image), patches, dtype=torch.bool).scatter_(1, hidden, True)
         mask = on_pixels(to_device(mask, image.device).reshape(len(image), 1, *grid), self.patch_size)
@@ -61,10 +63,10 @@ class MaskPatchesd(Transform):
 
 
 def patch_grid(shape: Sequence[int], patch_size: int) -> torch.Size:
-    """How many patches lie along each axis of an image of this shape.
+    """Number of patches along each axis of an image of this shape.
 
     Raises:
-        InputError: the patches do not fill the image, or there is but one.
+        InputError: the patches do not fill the image, or there is only one.
     """
     sides = [int(side) for side in shape]
     size = " x ".join(map(str, sides))
@@ -78,26 +80,26 @@ def patch_grid(shape: Sequence[int], patch_size: int) -> torch.Size:
     grid = torch.Size(side // patch_size for side in sides)
     if grid.numel() < 2:
         raise InputError(
-            f"an image of {size} pixels is a single patch of {patch_size} pixels, so nothing of it would be left to see; "
-            "lower --patch_size or raise --image_size"
+            f"an image of {size} pixels is a single patch of {patch_size} pixels, so nothing of it would stay "
+            "visible; lower --patch_size or raise --image_size"
         )
     return grid
 
 
 def hidden_patches(patches: int, mask_ratio: float) -> int:
-    """How many of the patches are hidden: at least one, and at least one is left."""
+    """Number of hidden patches: at least one, and at least one stays visible."""
     return min(max(round(mask_ratio * patches), 1), patches - 1)
 
 
 def on_pixels(patches: Tensor, patch_size: int) -> Tensor:
-    """What holds for each patch ``(B, C, *grid)``, for each of its pixels, ``(B, C, *(grid * patch_size))``."""
+    """The values of each patch ``(B, C, *grid)``, repeated for each of its pixels, ``(B, C, *(grid * patch_size))``."""
     for axis in range(2, patches.ndim):
         patches = patches.repeat_interleave(patch_size, dim=axis)
     return patches
 
 
 def standardized_patches(image: Tensor, patch_size: int) -> Tensor:
-    """Each patch of each channel with mean 0 and standard deviation 1; about 0 where it has a single value.
+    """Each patch of each channel with mean 0 and standard deviation 1; about 0 if it has a single value.
 
     Args:
         image: ``(B, C, *spatial)``, each side a multiple of ``patch_size``.

@@ -1,19 +1,19 @@
-"""Intensities through random monotone curves, as Models Genesis changes them."""
+"""Intensities mapped through random monotone curves, as in Models Genesis."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-#: Points at which a curve is known; between two of them it is taken to be straight.
+#: Number of points at which a curve is computed; it is linear between them.
 _POINTS = 1000
 
 
 def nonlinear_intensity(image: Tensor, control: Tensor, inverted: Tensor) -> Tensor:
-    """Map the values of each image through a Bezier curve of its own (Zhou 2019, section 2, "Non-linear").
+    """Map the values of each image through its own Bezier curve (Zhou 2019, section 2, "Non-linear").
 
-    The cubic curve goes from (0, 0) to (1, 1). Its two control points lie in the unit square, so both of its coordinates rise
-    and it gives one new value for each old one. An inverted map is one less the curve.
+    The cubic curve goes from (0, 0) to (1, 1). Its two control points lie in the unit square, so both of its
+    coordinates increase, and each old value has one new value. An inverted map is one minus the curve.
 
     Args:
         image: ``(B, ...)``, values in [0, 1].
@@ -21,7 +21,7 @@ def nonlinear_intensity(image: Tensor, control: Tensor, inverted: Tensor) -> Ten
         inverted: ``(B,)``, bool.
 
     Returns:
-        Values in [0, 1], shape as the image's.
+        Values in [0, 1], with the image's shape.
     """
     time = torch.linspace(0, 1, _POINTS, dtype=image.dtype, device=image.device)
     first, second = 3 * (1 - time) ** 2 * time, 3 * (1 - time) * time**2

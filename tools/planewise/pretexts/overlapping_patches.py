@@ -1,4 +1,4 @@
-"""Overlapping patches of images and volumes, to predict the next rows of them."""
+"""Overlapping patches of images and volumes, for predicting the next rows."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ from planewise.pretexts.grid_patches import cut_patches
 
 
 class OverlappingPatchesd(Transform):
-    """Cut every image of a batch into a grid of overlapping patches, and draw what each prediction is to be told from
+    """Cut every image of a batch into a grid of overlapping patches, and draw the negatives of each prediction
     (contrastive predictive coding, Taleb 2020, section 3.1).
 
-    Predictions are of the patches in the rows after a patch (`planewise.geometry.predicted_patches`). Each is to be found
-    among candidates: the patch that is predicted, and negatives from other places of the same image, drawn without
+    Predictions are for the patches in the rows after a patch (`planewise.geometry.predicted_patches`). Each has to be
+    found
+    among candidates: the predicted patch, and negatives from other positions in the same image, drawn without
     replacement.
 
-    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` of volumes. Writes
+    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: ``(B, P * C, h, w)``, P patches one after the other, the last axis fastest, or ``(B, P * C, h, w, d)``;
     - ``candidates``: ``(B, Q, 1 + negatives)``, int64: numbers of patches for each of Q predictions, the right one first;
-    - ``ahead``: ``(B, Q)``, int64: by how many rows the predicted patch follows;
-    - ``original``: the image as it came.
+    - ``ahead``: ``(B, Q)``, int64: number of rows by which the predicted patch follows;
+    - ``original``: the unchanged image.
 
-    Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
+    Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
 
     Args:
         patches_per_side: n, along each axis.
-        overlap: share of a patch that the next one has too.
-        rows_ahead: rows that are predicted.
-        negatives: patches that each prediction is told from.
+        overlap: share of a patch that the next one also covers.
+        rows_ahead: number of predicted rows.
+        negatives: number of negatives for each prediction.
         spatial_dims: 2 for images, 3 for volumes.
 
     Raises:
-        InputError: there are too few rows or patches for what is asked, or the image is too small.
+        InputError: there are too few rows or patches for these settings, or the image is too small.
     """
 
     def __init__(
@@ -83,10 +84,10 @@ class OverlappingPatchesd(Transform):
 
 
 def check_patches(patches_per_side: int, rows_ahead: int, negatives: int, spatial_dims: int) -> None:
-    """Refuse a grid that lacks what is to be predicted, or to be told from.
+    """Refuse a grid with too few rows to predict or too few negatives.
 
     Raises:
-        InputError: it does.
+        InputError: the grid is too small.
     """
     patches = patches_per_side**spatial_dims
     if rows_ahead >= patches_per_side:
@@ -96,18 +97,18 @@ def check_patches(patches_per_side: int, rows_ahead: int, negatives: int, spatia
         )
     if negatives >= patches:
         raise InputError(
-            f"a grid of {patches} patches has {patches - 1} others to tell one from, not {negatives}; lower --negatives or "
-            "raise --patches_per_side"
+            f"a grid of {patches} patches has only {patches - 1} negatives for one patch, not {negatives}; lower "
+            "--negatives or raise --patches_per_side"
         )
 
 
 def patch_places(shape: Sequence[int], patches_per_side: int, overlap: float) -> tuple[tuple[int, ...], Tensor]:
-    """Sides of a patch, and where the patches of a grid over the whole image begin.
+    """Sides of a patch, and the first pixels of the patches of a grid over the whole image.
 
     Args:
         shape: of the image, d sides.
         patches_per_side: n, along each axis.
-        overlap: share of a patch that the next one has too, as exactly as whole pixels allow.
+        overlap: share of a patch that the next one also covers, as exactly as whole pixels allow.
 
     Returns:
         d sides, pixels; and the first pixel of each patch, ``(n^d, d)`` int64, the last axis fastest.

@@ -1,4 +1,4 @@
-"""Windows of images painted over, or all but windows, as Models Genesis does it."""
+"""Windows of images, or everything outside them, painted over as in Models Genesis."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 def in_windows(image: Tensor, corners: Tensor, sizes: Tensor) -> Tensor:
     """Pixels that lie in any of an image's windows, ``(B, 1, i, j)``, bool.
 
-    In-painting replaces them by noise, out-painting all others (Zhou 2019, section 2).
+    In-painting replaces them by noise, out-painting replaces all others (Zhou 2019, section 2).
 
     Args:
         image: ``(B, C, i, j)``.
         corners: ``(B, N, 2)``, int64, first row and column of each window.
-        sizes: ``(B, N, 2)``, int64, its rows and columns; 0 for a window that is not there.
+        sizes: ``(B, N, 2)``, int64, its rows and columns; 0 for a missing window.
     """
     inside = []
     for axis in (0, 1):

@@ -19,32 +19,34 @@ from planewise.text_files import read_json
 
 
 def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.int64]:
-    """Permutations that are far apart in Hamming distance, chosen one after the other (Noroozi and Favaro 2016, Algorithm 1).
+    """Permutations with large Hamming distances, chosen one after the other (Noroozi and Favaro 2016, Algorithm 1).
 
-    The first is random. Each of the others has, among all permutations that are not chosen yet, the largest sum of distances
-    to those that are: ``argmax_p sum_c H(p, c)``. Ties are broken at random.
+    The first is random. Each of the others has, among all permutations that are not chosen yet, the largest sum of
+    distances
+    to the chosen ones: ``argmax_p sum_c H(p, c)``. Ties are broken at random.
 
-    The paper goes over all ``pieces!`` permutations. Here none are listed, so that 27 pieces take hardly longer than 9. With
-    ``N_sv`` the number of chosen permutations that have piece ``v`` in place ``s``, and ``n`` chosen in all, the sum is
-    ``sum_s (n - N_(s p(s)))``. It is largest where ``sum_s N_(s p(s))`` is smallest: an assignment of pieces to places at the
-    least cost, which SciPy solves.
+    The paper enumerates all ``pieces!`` permutations. Here none are enumerated, so that 27 pieces take hardly longer
+    than 9. With ``N_sv`` the number of chosen permutations that have piece ``v`` in position ``s``, and ``n`` chosen in
+    all, the sum is ``sum_s (n - N_(s p(s)))``. It is largest when ``sum_s N_(s p(s))`` is smallest: an assignment of
+    pieces to positions at the least cost, which SciPy solves.
 
     Args:
         pieces: number of pieces.
         count: number of permutations.
-        seed: decides the result.
+        seed: determines the result.
 
     Returns:
-        Shape ``(count, pieces)``, no two rows alike: place ``s`` of the ``n``-th puzzle shows piece ``[n, s]``.
+        Shape ``(count, pieces)``, all rows different: position ``s`` of the ``n``-th puzzle shows piece ``[n, s]``.
 
     Raises:
-        InputError: there are not so many permutations.
+        InputError: there are fewer permutations than requested.
     """
     if pieces < 2 or count < 2:
-        raise InputError(f"a puzzle needs two pieces and two permutations, not {pieces} and {count}")
+        raise InputError(f"a puzzle needs at least two pieces and two permutations, got {pieces} and {count}")
     if count > math.factorial(pieces):
         raise InputError(
-            f"{pieces} pieces have {math.factorial(pieces)} permutations, and {count} were asked for; lower --permutations"
+            f"{pieces} pieces have only {math.factorial(pieces)} permutations, but {count} were requested; lower "
+            "--permutations"
         )
     generator = np.random.default_rng(seed)
     chosen: dict[tuple[int, ...], None] = {tuple(generator.permutation(pieces).tolist()): None}
@@ -53,7 +55,7 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
     last = next(iter(chosen))
     while len(chosen) < count:
         there[places, last] += 1
-        # all draws of a permutation sum to less than one, and so decide between ties alone
+        # all draws of a permutation sum to less than one, and so only break ties
         last = _cheapest(there + generator.random(there.shape) / pieces, chosen)
         chosen[last] = None
     return np.array(list(chosen), dtype=np.int64)
@@ -62,8 +64,9 @@ def choose_permutations(pieces: int, count: int, seed: int = 0) -> NDArray[np.in
 def _cheapest(cost: NDArray[np.float64], excluded: Container[tuple[int, ...]]) -> tuple[int, ...]:
     """The permutation ``p`` with the least ``sum_s cost[s, p(s)]`` among those not excluded (Murty 1968).
 
-    Where the cheapest of a set of permutations is excluded, the rest of the set is divided into those that differ from it at
-    the first place, those that agree there and differ at the second, and so on; the cheapest of each part is a candidate.
+    If the cheapest of a set of permutations is excluded, the rest of the set is divided into those that differ from it
+    at the first position, those that agree there and differ at the second, and so on; the cheapest of each part is a
+    candidate.
     """
     number = counting()
     candidates: list[tuple[float, int, tuple[int, ...], NDArray[np.float64], int]] = []
@@ -85,13 +88,13 @@ def _cheapest(cost: NDArray[np.float64], excluded: Container[tuple[int, ...]]) -
             part = costs.copy()
             part[place, found[place]] = math.inf
             add(part, place)
-            # the parts that follow agree with what was found at this place
+            # the following parts agree with the result at this position
             costs = costs.copy()
             costs[place, np.arange(len(cost)) != found[place]] = math.inf
 
 
 def permutations_as_text(pieces: int, count: int, seed: int = 0) -> str:
-    """What `choose_permutations` gives, as a file that says how it was made, a permutation on each line."""
+    """The result of `choose_permutations` as a file that records how it was made, with a permutation on each line."""
     rows = ",\n".join(f"  {row}" for row in choose_permutations(pieces, count, seed).tolist())
     head = {"method": "Noroozi and Favaro 2016, Algorithm 1", "pieces": pieces, "seed": seed}
     return json.dumps(head)[:-1] + f', "permutations": [\n{rows}\n]}}\n'
@@ -102,12 +105,12 @@ def read_permutations(path: str | Path, pieces: int, count: int) -> NDArray[np.i
 
     Args:
         path: the file.
-        pieces: number of pieces that they are wanted of.
-        count: number of permutations; the algorithm chooses one after the other, so that the first are as far apart as if no
-            others had been chosen.
+        pieces: number of pieces of each permutation.
+        count: number of permutations; the algorithm chooses one after the other, so the first ones are as far apart as
+            if no others had been chosen.
 
     Returns:
-        As `choose_permutations`.
+        Like `choose_permutations`.
 
     Raises:
         InputError: there is no such file, it holds something else, or fewer permutations.
@@ -115,7 +118,7 @@ def read_permutations(path: str | Path, pieces: int, count: int) -> NDArray[np.i
     path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(
-            f"there is no file of permutations at {path}; leave --permutation_file out, and they are chosen anew"
+            f"there is no file of permutations at {path}; leave --permutation_file out to choose them again"
         )
     try:
         rows = np.array(read_json(path)["permutations"], dtype=np.int64)
@@ -125,18 +128,18 @@ def read_permutations(path: str | Path, pieces: int, count: int) -> NDArray[np.i
         ) from error
     if rows.ndim != 2 or not (np.sort(rows, axis=1) == np.arange(rows.shape[1])).all():
         raise InputError(
-            f"{path} holds rows that are no permutations of 0 to their length; leave --permutation_file out"
+            f"{path} holds rows that are not permutations of 0 to their length; leave --permutation_file out"
         )
     if len(np.unique(rows, axis=0)) < len(rows):
         raise InputError(f"{path} holds the same permutation twice; leave --permutation_file out")
     if rows.shape[1] != pieces or len(rows) < count:
         raise InputError(
-            f"{path} holds {len(rows)} permutations of {rows.shape[1]} pieces, and {count} of {pieces} are wanted; lower "
-            "--permutations, or leave --permutation_file out, and they are chosen anew"
+            f"{path} holds {len(rows)} permutations of {rows.shape[1]} pieces, but {count} of {pieces} are needed;"
+            " lower --permutations, or leave --permutation_file out to choose them again"
         )
     return rows[:count]
 
 
 def inverse(permutations: Tensor) -> Tensor:
-    """Where each piece lies: ``inverse(p)[p[s]] = s``, of permutations ``(..., pieces)``."""
+    """The position of each piece: ``inverse(p)[p[s]] = s``, for permutations ``(..., pieces)``."""
     return permutations.argsort(dim=-1)

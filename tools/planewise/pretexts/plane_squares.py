@@ -1,4 +1,4 @@
-"""Anatomical positions as classes of pixels, from the affine that the image has by now (Bai 2019)."""
+"""Anatomical positions as classes of pixels, computed from the image's current affine (Bai 2019)."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from planewise.geometry import end_direction, square_labels, squares_inside, squ
 
 
 class PlaneSquaresd(Transform):
-    """Nine squares along the lines along which two other views cut the slice, Bai 2019 section 2, under ``squares``.
+    """Nine squares along the lines in which two other views cut the slice, Bai 2019 section 2, under ``squares``.
 
-    They are computed from the affine as it is after every spatial transform before this one, so they are exact under any
-    augmentation and never resampled themselves.
+    They are computed from the affine after all earlier spatial transforms, so they are exact under any augmentation and
+    never resampled themselves.
 
     - An item holds ``image``, a `MetaTensor` ``(1, i, j, 1)``, and ``planes`` ``(2, 2, 3)``: ``squares`` ``(1, i, j, 1)``,
       ``square_centres`` ``(9, 3)`` and ``square_inside`` ``(9,)``.
     - A batch holds ``image`` ``(B, 1, i, j)``, ``affine`` ``(B, 4, 4)``, ``planes`` ``(B, 2, 2, 3)``: ``squares``
       ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)`` and ``square_inside`` ``(B, 9)``.
 
-    ``squares`` is int64: 0 background, 1 to 9 the squares in the order of `planewise.geometry.SQUARE_STEPS`, and -1, which
-    the loss leaves out, throughout a slice where a plane is masked (NaN) or the squares are not known (`squares_on_lines`).
-    A square outside the image has no pixels. ``square_centres`` are RAS+, mm; ``square_inside`` says which squares lie wholly
-    on the image.
+    ``squares`` is int64: 0 background, 1 to 9 the squares in the order of `planewise.geometry.SQUARE_STEPS`, and -1,
+    which the loss ignores, throughout a slice if a plane is masked (NaN) or the squares are unknown
+    (`squares_on_lines`). A square outside the image has no pixels. ``square_centres`` are RAS+, mm; ``square_inside``
+    says which squares lie wholly on the image.
 
     Args:
-        ends: for each of the two views the end of its line that is counted first (`planewise.geometry.end_direction`).
+        ends: for each of the two views, the first end of its line (`planewise.geometry.end_direction`).
         size: side of a square, mm (the paper: 11 pixels of 1.82 mm).
-        step: from the centre of a square to that of its neighbour, mm (the paper: 30 pixels).
+        step: distance from the centre of a square to that of its neighbour, mm (the paper: 30 pixels).
 
     Raises:
-        ValueError: a setting makes no sense, the planes are not two, or the image is a volume.
+        ValueError: a setting makes no sense, there are not two planes, or the image is a volume.
     """
 
     def __init__(self, ends: Sequence[str], size: float = 20.0, step: float = 55.0) -> None:
         if isinstance(ends, str) or len(ends) != 2:
-            raise ValueError(f"ends are those of two lines, not {ends!r}")
+            raise ValueError(f"ends must name one end for each of two lines, got {ends!r}")
         for end in ends:
             end_direction(end)
         if not 0 < size < step:
             raise ValueError(
-                f"squares have a size above zero and below the step between them, not {size} and {step} mm"
+                f"the size of a square must be above zero and below the step between squares, got {size} and {step} mm"
             )
         self.ends = tuple(ends)
         self.size = float(size)
@@ -54,9 +54,9 @@ class PlaneSquaresd(Transform):
         single = planes.ndim == 3
         if image.ndim != 4 or (single and image.shape[3] != 1):
             wanted = "a slice (1, i, j, 1)" if single else "slices (B, 1, i, j)"
-            raise ValueError(f"squares are of {wanted}, and the image has shape {tuple(image.shape)}")
+            raise ValueError(f"squares need {wanted}, but the image has shape {tuple(image.shape)}")
         if planes.shape[-3] != 2:
-            raise ValueError(f"squares lie along the lines of two views, and there are planes of {planes.shape[-3]}")
+            raise ValueError(f"squares lie along the lines of two views, but there are planes of {planes.shape[-3]}")
         affine = (image.affine if single else item["affine"]).to(planes)
         shape = tuple(image.shape[1:3] if single else image.shape[2:4])
         squares = squares_on_lines(affine, planes, self.ends, self.step)

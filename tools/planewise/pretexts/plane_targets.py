@@ -1,4 +1,4 @@
-"""Targets of the pretexts, from the affine that the image has by now. They take an item or a batch alike."""
+"""Targets of the pretexts, computed from the image's current affine. They accept an item or a batch."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from planewise.geometry import centrosymmetric, intersection_lines, line_heatmap
 class PlaneHeatmapsd(Transform):
     """Heatmaps of the lines along which other views cut the slice, Zhang 2024 Eq. (1), under ``heatmaps``.
 
-    They are computed from the affine as it is after every spatial transform before this one, so they are exact under
-    any augmentation and never resampled themselves.
+    They are computed from the affine after all earlier spatial transforms, so they are exact under any augmentation and
+    never resampled themselves.
 
     - An item holds ``image``, a `MetaTensor` ``(1, i, j, 1)``, and ``planes`` ``(views, 2, 3)``: heatmaps
       ``(views, i, j, 1)``.
     - A batch holds ``image`` ``(B, 1, i, j)``, ``affine`` ``(B, 4, 4)``, ``planes`` ``(B, views, 2, 3)``: heatmaps
       ``(B, views, i, j)``.
 
-    A masked plane (NaN) gives a heatmap of NaN, which the losses leave out; a plane that misses the image gives one of
-    (nearly) zeros, which is the truth.
+    A masked plane (NaN) gives a heatmap of NaN, which the losses ignore; a plane that misses the image correctly gives
+    a heatmap of (nearly) zeros.
 
     Args:
         sigma: standard deviation in pixels of the image's grid.
 
     Raises:
-        ValueError: the image is a volume, in which a plane has no line, and not a slice.
+        ValueError: the image is a volume, in which a plane has no line, instead of a slice.
     """
 
     def __init__(self, sigma: float) -> None:
         if not sigma > 0:
-            raise ValueError(f"sigma is a number of pixels above zero, not {sigma}")
+            raise ValueError(f"sigma must be a number of pixels above zero, got {sigma}")
         self.sigma = float(sigma)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -43,7 +43,7 @@ class PlaneHeatmapsd(Transform):
         single = planes.ndim == 3
         if image.ndim != 4 or (single and image.shape[3] != 1):
             wanted = "a slice (1, i, j, 1)" if single else "slices (B, 1, i, j)"
-            raise ValueError(f"heatmaps are of {wanted}, and the image has shape {tuple(image.shape)}")
+            raise ValueError(f"heatmaps need {wanted}, but the image has shape {tuple(image.shape)}")
         affine = image.affine[None] if single else item["affine"][:, None]
         shape = tuple(image.shape[1:3] if single else image.shape[2:4])
         lines = intersection_lines(affine.to(planes), planes[..., 0, :], planes[..., 1, :])
@@ -54,15 +54,16 @@ class PlaneHeatmapsd(Transform):
 
 
 class SliceLocationd(Transform):
-    """The target of relative location, under ``location``: Zhang 2024 Eq. (3) as it is, or mapped by Eq. (4).
+    """The target of relative location, under ``location``: Zhang 2024 Eq. (3), or mapped by Eq. (4).
 
     Args:
-        mapping: ``"linear"`` keeps the ratio of Eq. (3); ``"sine"`` is Eq. (4), for stacks that mirror about the centre.
+        mapping: ``"linear"`` keeps the ratio of Eq. (3); ``"sine"`` is Eq. (4), for stacks that are symmetric about the
+            centre.
     """
 
     def __init__(self, mapping: Literal["linear", "sine"] = "linear") -> None:
         if mapping not in ("linear", "sine"):
-            raise ValueError(f"mapping is 'linear' (Eq. 3) or 'sine' (Eq. 4), not {mapping!r}")
+            raise ValueError(f"mapping must be 'linear' (Eq. 3) or 'sine' (Eq. 4), got {mapping!r}")
         self.mapping = mapping
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

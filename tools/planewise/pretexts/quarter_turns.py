@@ -1,4 +1,4 @@
-"""Images and volumes turned by quarters, to tell by how much."""
+"""Images and volumes rotated by quarter turns, for a network to predict the rotation."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from planewise.geometry import PLANE_TURNS, VOLUME_TURNS, quarter_turned
 
 
 class QuarterTurnsd(Transform):
-    """Turn every image of a batch by a class of turns drawn at random (Taleb 2020, section 3.4; Gidaris 2018 in a plane).
+    """Rotate every image of a batch by a random class of quarter turns (Taleb 2020, section 3.4; Gidaris 2018 in a
+    plane).
 
-    A volume has ten classes: none, and 90, 180 and 270 degrees about each axis; a plane has four. All are as likely, and
-    nothing is interpolated (`planewise.geometry.quarter_turned`).
+    A volume has ten classes: none, and 90, 180 and 270 degrees about each axis; a plane has four. All are equally
+    likely, and nothing is interpolated (`planewise.geometry.quarter_turned`).
 
-    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` of volumes. Writes
+    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
-    - ``image``: the same, turned;
+    - ``image``: the same, rotated;
     - ``turn``: ``(B,)``, int64, the class;
-    - ``original``: the image as it came.
+    - ``original``: the unchanged image.
 
-    Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
+    Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
 
     Raises:
-        ValueError: the sides of the image differ, so that turned images would have other shapes.
+        ValueError: the sides of the image differ, so rotated images would have different shapes.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -37,7 +38,7 @@ class QuarterTurnsd(Transform):
         image: Tensor = batch["image"]
         shape = tuple(image.shape[2:])
         if len(set(shape)) > 1:
-            raise ValueError(f"images of shape {shape} cannot be turned by quarters; all sides are to be equal")
+            raise ValueError(f"images of shape {shape} cannot be rotated by quarter turns; all sides must be equal")
         classes = PLANE_TURNS if len(shape) == 2 else VOLUME_TURNS
         turn = (own_draws(len(image), 1, dtype=torch.float64)[:, 0] * classes).long().clamp(max=classes - 1)
         turned = image

@@ -1,4 +1,4 @@
-"""Pairs of patches, and where the one lies as seen from the other."""
+"""Pairs of patches, and the location of one relative to the other."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ from planewise.pretexts.grid_patches import cell_sides, cut_patches, patch_corne
 class RelativePatchesd(Transform):
     """Cut the middle patch and another one out of every image of a batch (Taleb 2020, section 3.2; Doersch 2015 in a plane).
 
-    The image is divided into a grid of equal cells. A patch is cut out of the cell in the middle, the reference, and one out
-    of another cell, the query, which is drawn anew for each image. Each lies at a random place of its cell, ``jitter`` voxels
-    smaller than the cell along each axis, so that gaps of random widths are between neighbours and edges do not tell how they
-    fit. The network is asked from which of the other cells the query was cut.
+    The image is divided into a grid of equal cells. One patch is cut out of the middle cell, the reference, and one out
+    of another cell, the query, which is drawn again for each image. Each has a random position in its cell and is
+    ``jitter`` voxels smaller than the cell along each axis, so that gaps of random widths separate neighbours and edges
+    do not reveal how they fit. The network predicts which of the other cells the query comes from.
 
-    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` of volumes. Writes
+    Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: ``(B, 2 * C, *patch)``, the channels of the middle patch and then those of the query;
-    - ``place``: ``(B,)``, int64, the class (`cell_of_class`): 26 of a volume, 8 of a plane where the grid has 3 cells a side;
-    - ``original``: the image as it came.
+    - ``place``: ``(B,)``, int64, the class (`cell_of_class`): one of 26 in a volume, or of 8 in a plane, if the grid
+      has 3 cells a side;
+    - ``original``: the unchanged image.
 
-    Draws come from torch's global generator on the CPU, as those of `planewise.augmentation`.
+    Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
 
     Args:
-        patches_per_side: odd, so that there is a cell in the middle; the paper's is 3.
-        jitter: voxels of a cell's side that its patch leaves free; the paper's is 3.
+        patches_per_side: odd, so that there is a middle cell; 3 in the paper.
+        jitter: number of voxels of a cell's side that its patch leaves free; 3 in the paper.
 
     Raises:
-        InputError: there is no cell in the middle, or the image is too small for the grid.
+        InputError: there is no middle cell, or the image is too small for the grid.
     """
 
     def __init__(self, patches_per_side: int = 3, jitter: int = 3) -> None:
         if patches_per_side < 3 or patches_per_side % 2 == 0:
             raise InputError(
-                f"--patches_per_side is odd and at least 3, for a patch in the middle, not {patches_per_side}"
+                "--patches_per_side must be odd and at least 3, so that there is a middle patch, got "
+                f"{patches_per_side}"
             )
         self.patches_per_side = int(patches_per_side)
         self.jitter = int(jitter)
@@ -63,7 +65,7 @@ class RelativePatchesd(Transform):
 
 
 def patch_sides(shape: Sequence[int], patches_per_side: int, jitter: int) -> tuple[int, ...]:
-    """Sides of a patch along each axis of an image of this shape, voxels: a cell's without the jitter.
+    """Sides of a patch along each axis of an image of this shape, voxels: the cell without the jitter.
 
     Raises:
         InputError: less than two voxels of a cell remain.
@@ -79,7 +81,7 @@ def patch_sides(shape: Sequence[int], patches_per_side: int, jitter: int) -> tup
 
 
 def cell_of_class(place: Tensor, cells: int) -> Tensor:
-    """The cell of a class: all but the one in the middle, in their order, the last axis of the grid running fastest.
+    """The cell of a class: all except the middle one, in order, with the last axis of the grid running fastest.
 
     Args:
         place: classes, int64, 0 to ``cells - 2``.

@@ -1,4 +1,4 @@
-"""Planes of other views, from the datalist, as the tensor that targets are made of."""
+"""Planes of other views from the datalist, as the tensor from which targets are computed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class SelectPlanesd(Transform):
 
     Args:
         views: the views whose lines are targets, in the order of the heatmap channels.
-        missing: what happens to an item that lacks one of the views: ``"error"`` refuses it, ``"mask"`` fills NaN, which
-            leaves that target out of the loss.
+        missing: the action if an item lacks one of the views: ``"error"`` refuses it, ``"mask"`` fills NaN, which
+            excludes that target from the loss.
         parallel: the same for a view parallel to the slice (closer than `PARALLEL_ANGLE`).
 
     Raises:
-        InputError: a view is missing or parallel and ``"error"`` was asked for; the message names the exam and the view. Or
-            the planes come without the slice's affine.
+        InputError: a view is missing or parallel and ``"error"`` was requested; the message names the exam and the
+            view. It is also raised if the planes come without the slice's affine.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class SelectPlanesd(Transform):
     ) -> None:
         for name, value in (("missing", missing), ("parallel", parallel)):
             if value not in ("error", "mask"):
-                raise ValueError(f"{name} is 'error' or 'mask', not {value!r}")
+                raise ValueError(f"{name} must be 'error' or 'mask', got {value!r}")
         self.views = tuple(views)
         self.missing = missing
         self.parallel = parallel
@@ -55,12 +55,12 @@ class SelectPlanesd(Transform):
                 if self.missing == "error":
                     if not given:
                         raise InputError(
-                            f"exam {exam} comes without planes of other views, which this pretext learns from (masks say "
-                            "nothing about them); train from a datalist of `planewise index`"
+                            f"exam {exam} has no planes of other views, which this pretext needs "
+                            "(masks do not contain them); train from a datalist of `planewise index`"
                         )
                     raise InputError(
-                        f"exam {exam} has no {view} view (it has {', '.join(given)}); leave it out with "
-                        f"--views, or train on what there is with --missing_planes mask"
+                        f"exam {exam} has no {view} view (it has {', '.join(given)}); leave it out with --views, or train on "
+                        "the others with --missing_planes mask"
                     )
                 continue
             normal = np.asarray(given[view]["normal"], dtype=np.float64)
@@ -84,14 +84,14 @@ class SelectPlanesd(Transform):
         own = item["affine"] if "affine" in item else getattr(item.get("image"), "affine", None)
         exam, stack = item.get("exam", "?"), item.get("stack", "the stack")
         if own is None:
-            raise InputError(f"exam {exam}, {stack}: the datalist gives planes and no affine; index the folder again")
+            raise InputError(f"exam {exam}, {stack}: the datalist gives planes but no affine; index the folder again")
         try:
             return _normal(np.asarray(own, dtype=np.float64))
         except ValueError as error:
             raise InputError(f"exam {exam}, {stack}: {error}") from error
 
 
-# numpy, and no function that checks what it need not: a hundred thousand items pass here whenever a run starts
+# numpy, without checking functions: a hundred thousand items pass here whenever a run starts
 def _normal(affine: np.ndarray) -> np.ndarray:
     """Unit normal of a slice, ``(3,)``; a ValueError says why an affine has none."""
     if affine.shape == (4, 4) and np.isfinite(affine).all():

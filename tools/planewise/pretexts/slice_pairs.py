@@ -13,7 +13,7 @@ from planewise.errors import InputError
 
 
 class SlicePositiond(Transform):
-    """What orders the slices of a stack, from the datalist alone, under ``position``: `slice_position` as a tensor."""
+    """The sort key of a stack's slices, from the datalist alone, under ``position``: `slice_position` as a tensor."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item: dict[Any, Any] = dict(data)
@@ -22,11 +22,12 @@ class SlicePositiond(Transform):
 
 
 class SlicePairsd(Transform):
-    """Pairs out of the slices of a batch, side by side as `planewise.data.PairSampler` gives them, and the target of slice
-    ordering (Zhang, P. et al. 2017): which of the two lies nearer to the beginning of the stack, of a heart to the base.
+    """Pairs from the slices of a batch, in the order of `planewise.data.PairSampler`, and the target of slice ordering
+    (Zhang, P. et al. 2017): which of the two lies nearer to the beginning of the stack (for a heart, the base).
 
-    Reads ``image`` ``(2B, 1, i, j)`` and ``position`` ``(2B,)``. Writes ``image`` ``(B, 2, i, j)``, the two slices as its
-    channels, and ``first_is_nearer`` ``(B,)``, float32: 1 where the first has the lower position, 0 where the second has.
+    Reads ``image`` ``(2B, 1, i, j)`` and ``position`` ``(2B,)``. Writes ``image`` ``(B, 2, i, j)``, with the two slices
+    as its channels, and ``first_is_nearer`` ``(B,)``, float32: 1 if the first has the lower position, 0 if the second
+    has.
 
     Raises:
         InputError: the number of slices is odd, or an image has several channels.
@@ -37,8 +38,8 @@ class SlicePairsd(Transform):
         image, position = batch["image"], batch["position"]
         if len(image) % 2 or image.shape[1] != 1:
             raise InputError(
-                f"the batch holds {len(image)} slices of {image.shape[1]} channels; pairs are made of an even number of "
-                "slices of one channel, as planewise.data.PairSampler gives them"
+                f"the batch holds {len(image)} slices of {image.shape[1]} channels; pairs need an even number of "
+                "single-channel slices, as from planewise.data.PairSampler"
             )
         first, second = position.unflatten(0, (-1, 2)).unbind(dim=1)
         batch["image"] = image.squeeze(1).unflatten(0, (-1, 2))

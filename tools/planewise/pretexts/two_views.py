@@ -1,4 +1,4 @@
-"""Two random views of every slice, for methods that learn from their likeness."""
+"""Two random views of every slice, for methods that learn from their similarity."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from monai.transforms import Transform
 class TwoViewsd(Transform):
     """Two views of each slice as the two channels of ``image`` (SimCLR, Chen 2020; BYOL, Grill 2020).
 
-    A batch holds ``image`` ``(B, 1, i, j)`` and what the view's transforms need. Afterwards ``image`` is ``(B, 2, i, j)``:
-    channel 0 is one view of a slice, channel 1 another view of the same slice. All else stays as it was.
+    A batch holds ``image`` ``(B, 1, i, j)`` and the inputs of the view's transforms. Afterwards ``image`` is ``(B, 2,
+    i, j)``: channel 0 is one view of a slice, channel 1 another view of the same slice. Everything else stays
+    unchanged.
 
     Args:
-        view: batch transforms that make a view (`planewise.augmentation`); they are called twice, and draw anew each time.
+        view: batch transforms that make a view (`planewise.augmentation`); they are called twice, with new draws each
+            time.
 
     Raises:
         ValueError: the images have several channels.
@@ -28,6 +30,6 @@ class TwoViewsd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
         if batch["image"].shape[1] != 1:
-            raise ValueError(f"views are of images of one channel (B, 1, i, j), not {tuple(batch['image'].shape)}")
+            raise ValueError(f"views need images of one channel (B, 1, i, j), got {tuple(batch['image'].shape)}")
         batch["image"] = torch.cat([self.view(dict(batch))["image"] for _ in range(2)], dim=1)
         return batch
