@@ -71,7 +71,7 @@ def test_frozen_weights_are_not_penalised():
 
 
 def test_a_reduction_that_there_is_not():
-    with pytest.raises(ValueError, match="l1_reduction is 'mean' or 'sum', not 'max'"):
+    with pytest.raises(ValueError, match="l1_reduction must be 'mean' or 'sum', got 'max'"):
         SegmentationLoss(net(), l1_reduction="max")
 
 

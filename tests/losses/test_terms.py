@@ -80,5 +80,5 @@ def test_counts_are_of_what_is_known():
 
 
 def test_a_label_of_several_channels_is_refused():
-    with pytest.raises(ValueError, match=r"\(2, 3, 4, 5\); one channel"):
+    with pytest.raises(ValueError, match=r"\(2, 3, 4, 5\); it must have one channel"):
         SegmentationLoss(nn.Conv2d(1, 1, 1)).terms(torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5))

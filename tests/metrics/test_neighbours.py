@@ -33,5 +33,5 @@ def test_parts_of_the_rows_give_what_all_give(monkeypatch):
 
 def test_who_is_alone_has_no_neighbour():
     assert math.isnan(mean_distance_of_others(torch.tensor([0.1, 0.4]), ["a", "a"]))
-    with pytest.raises(ValueError, match="2 neighbours are asked for"):
+    with pytest.raises(ValueError, match="2 neighbours are requested"):
         nearest_neighbours(torch.zeros(3, 2), ["a", "a", "b"], 2)

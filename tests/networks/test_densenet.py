@@ -114,7 +114,10 @@ def test_densenet121_is_monais_and_has_torchvisions_names():
     [
         (AlexNetEncoder((4, 6, 8, 8, 10)), "of a DenseNet, which needs configs/densenet121.yaml"),
         (VggEncoder((4, 6, 8, 10, 12)), "of a DenseNet, which needs configs/densenet121.yaml"),
-        (DenseNetEncoder(FIRST, GROWTH, (1, 1, 2, 1)), "of another network: besides .*denseblock1.denselayer2"),
+        (
+            DenseNetEncoder(FIRST, GROWTH, (1, 1, 2, 1)),
+            "belongs to another network: in addition .*denseblock1.denselayer2",
+        ),
     ],
 )
 def test_a_file_of_another_network_says_what_to_change(encoder, message, tmp_path):

@@ -56,7 +56,7 @@ def test_parts_that_are_not_asked_for_are_left_out(pretext, caplog):
     for name, value in net.state_dict().items():
         assert torch.equal(value, given[name] if name.startswith("encoder.") else fresh[name]), name
     decoder = sum(name.startswith("decoder.") for name in fresh)
-    assert f"left out, since encoder is all that is taken: decoder {decoder}" in caplog.text
+    assert f"left out, because only encoder is loaded: decoder {decoder}" in caplog.text
 
 
 def test_location_weights_leave_the_decoder_at_random(tmp_path):
@@ -224,5 +224,5 @@ def test_a_forest_is_given_its_own_weights_alone(other, tmp_path):
     sizes = {"num_features": 3, "num_classes": 5, "trees": 6, "max_nodes": 31}
     torch.save(ForestNet(**sizes).state_dict(), tmp_path / "model.pt")
     assert weights_path(tmp_path / "model.pt", ForestNet(**sizes)) == str(tmp_path / "model.pt")
-    with pytest.raises(InputError, match="is of another network"):
+    with pytest.raises(InputError, match="belongs to another network"):
         weights_path(tmp_path / "model.pt", ForestNet(**sizes | other))

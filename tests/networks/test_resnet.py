@@ -142,7 +142,11 @@ def test_sizes_that_no_residual_network_has():
     ("encoder", "change", "message"),
     [
         # a ResNet-101 has all names of a ResNet-50, and more
-        (ResNetEncoder(FEATURES, (2, 1, 1, 1)), {}, r"of another network: besides .*layer3.1.conv1.weight.*\(blocks"),
+        (
+            ResNetEncoder(FEATURES, (2, 1, 1, 1)),
+            {},
+            r"belongs to another network: in addition .*layer3.1.conv1.weight.*\(blocks",
+        ),
         (
             ResNetEncoder((8, 32, 64, 128, 256), BLOCKS),
             {},

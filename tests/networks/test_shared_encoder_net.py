@@ -70,5 +70,5 @@ def test_its_encoder_moves_to_other_bundles_by_name(tmp_path):
 
 
 def test_other_channels_than_pieces():
-    with pytest.raises(ValueError, match="other channels than its pieces"):
+    with pytest.raises(ValueError, match="channels do not match its pieces"):
         network()(torch.zeros(1, 4, 16, 16))

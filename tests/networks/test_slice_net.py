@@ -80,7 +80,7 @@ def test_max_pooling_takes_the_largest():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: SliceNet(UNetEncoder(FEATURES), None, 2), "decoder is needed"),
+        (lambda: SliceNet(UNetEncoder(FEATURES), None, 2), "need a decoder"),
         (lambda: SliceNet(UNetEncoder(FEATURES)), "nothing to predict"),
         (lambda: UNetEncoder((4,)), "two levels"),
         (lambda: LocationHead(4, pool="mean"), "'average' or 'max'"),

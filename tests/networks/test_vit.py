@@ -192,7 +192,7 @@ def test_sizes_that_cannot_be_say_so():
 def test_a_deeper_or_wider_transformers_file_is_refused(tmp_path):
     net = SliceNet(ViTEncoder(**SMALL), ViTDecoder(FEATURES, 24), 4)
     torch.save(timm_weights(layers=6), tmp_path / "deep.pth")
-    with pytest.raises(InputError, match="of another network.*blocks.5.norm1.weight.*num_layers"):
+    with pytest.raises(InputError, match="belongs to another network.*blocks.5.norm1.weight.*num_layers"):
         load_imagenet(net, tmp_path / "deep.pth")
     wide = {name: torch.zeros(shape) for name, shape in timm_shapes(48, 40, 5, 16, 3).items()}
     torch.save(wide, tmp_path / "wide.pth")

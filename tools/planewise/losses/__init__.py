@@ -1,4 +1,4 @@
-"""Loss functions, each quoting its equation; `planewise.losses.terms` says what all of them have in common."""
+"""Loss functions, each quoting its equation; `planewise.losses.terms` defines what all of them share."""
 
 from planewise.losses.classes import ClassLoss
 from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss

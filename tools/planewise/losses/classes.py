@@ -1,4 +1,4 @@
-"""Loss of a diagnosis: one class of several."""
+"""Loss of classification: one class of several."""
 
 from __future__ import annotations
 

@@ -21,22 +21,22 @@ class ContrastiveLoss(TermLoss):
     ``l_ij = -log(exp(sim(z_i, z_j) / tau) / sum_(k != i) exp(sim(z_i, z_k) / tau))``, the mean over all views i with their
     partners j; sim is the cosine.
 
-    Several processes that train compare with the views of all, and gradients flow to all: they step as one process does
-    with a batch that is as many times as large. In validation each compares within its own batch.
+    In training, several processes compare with the views of all processes, with gradients to all: they step like one
+    process with a batch that is as many times larger. In validation each process compares within its own batch.
 
-    A prediction is ``(B, 2, P)``, the projections of two views of B slices. The target is not looked at.
+    A prediction is ``(B, 2, P)``, the projections of two views of B slices. The target is not used.
 
     Args:
         temperature: tau.
 
     Raises:
-        InputError: in training, a batch of one slice, which has nothing to be told from.
+        InputError: in training, a batch of one slice, which has no other slice for contrast.
     """
 
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()
         if not temperature > 0:
-            raise ValueError(f"temperature is a number above zero, not {temperature}")
+            raise ValueError(f"temperature must be above zero, got {temperature}")
         self.temperature = float(temperature)
 
     def terms(self, prediction: Tensor, target: Any) -> list[Term]:
@@ -45,12 +45,12 @@ class ContrastiveLoss(TermLoss):
         everyone = gathered(views) if together else views
         if torch.is_grad_enabled() and len(everyone) < 4:
             raise InputError(
-                "a batch holds one slice, which has no other to be told from; choose a --batch_size of 2 or more that does "
-                "not leave one slice over (--samples_per_epoch)"
+                "a batch holds one slice, which has no other for contrast; choose a --batch_size of 2 or more that "
+                "does not leave one slice over (--samples_per_epoch)"
             )
         first = idist.get_rank() * len(views) if together else 0
         own = first + torch.arange(len(views), device=views.device)
-        # the views of this process lie one after the other: those of all slices, then the others of all slices
+        # the views of this process are stacked: first those of all slices, then the second views of all slices
         partner = first + (torch.arange(len(views), device=views.device) + len(views) // 2) % len(views)
         alike = views @ everyone.T / self.temperature
         alike = alike.scatter(1, own[:, None], -torch.inf)
@@ -60,9 +60,9 @@ class ContrastiveLoss(TermLoss):
 class BootstrapLoss(TermLoss):
     """BYOL's loss (Grill 2020, Eq. 2): the prediction from each view against the target's projection of the other view.
 
-    ``|| q / |q| - z' / |z'| ||^2 = 2 - 2 cos(q, z')``, for one view and the other, the sum of the two; the mean over slices.
+    ``|| q / |q| - z' / |z'| ||^2 = 2 - 2 cos(q, z')``, summed over both directions; the mean over slices.
 
-    A prediction is ``(B, 2, 2, P)`` as `planewise.networks.ByolLearner` gives it. The target is not looked at.
+    A prediction is ``(B, 2, 2, P)`` from `planewise.networks.ByolLearner`. The target is not used.
     """
 
     def terms(self, prediction: Tensor, target: Any) -> list[Term]:

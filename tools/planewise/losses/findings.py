@@ -22,8 +22,8 @@ class FindingsLoss(TermLoss):
     ``w+_t = 1 / (2 pi_t)`` and ``w-_t = 1 / (2 (1 - pi_t))`` for prevalence ``pi_t``, which makes the mean weight one.
 
     Args:
-        labels: labels of the training exams, ``(N, tasks)``, 0, 1 or NaN; the only source of prevalences. A finding that all
-            or none of them have is not weighted.
+        labels: labels of the training exams, ``(N, tasks)``, 0, 1 or NaN; the only source of prevalences. A finding
+            that all or none of them have gets no weights.
 
     It takes logits ``(B, tasks)`` and labels ``(B, tasks)``, NaN where unknown.
     """
@@ -37,7 +37,7 @@ class FindingsLoss(TermLoss):
         mixed = (prevalence > 0) & (prevalence < 1)
         if not bool(mixed.all()):
             logger.warning(
-                "finding number %s: all or none of the %d training exams have it, so nothing can be learned of it",
+                "finding number %s: all or none of the %d training exams have it, so it cannot be learned",
                 ", ".join(str(int(task) + 1) for task in (~mixed).nonzero()),
                 len(labels),
             )

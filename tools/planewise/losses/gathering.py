@@ -1,4 +1,4 @@
-"""Rows of all processes in one tensor, through which gradients flow back to each."""
+"""Rows of all processes in one tensor, with gradients flowing back to each process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor
 def gathered(rows: Tensor) -> Tensor:
     """The rows of all processes, those of the first one first.
 
-    What a process does with another's rows has a gradient there: each gets the sum of what all make of its own.
+    A process's use of another's rows contributes to the gradient there: each process gets the sum of all contributions
+    to its own rows.
 
     Args:
         rows: ``(B, ...)``, of the same shape in every process.
@@ -24,7 +25,7 @@ def gathered(rows: Tensor) -> Tensor:
 
 
 class _Gathered(torch.autograd.Function):
-    """torch's own (`torch.distributed.nn.functional.all_gather`) is deprecated, and what is to replace it is private."""
+    """torch's own version (`torch.distributed.nn.functional.all_gather`) is deprecated, and its replacement is private."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Loss of grades that have an order."""
+"""Loss of ordered grades."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from planewise.losses.terms import Term, TermLoss
 
 
 def cumulative_targets(grades: Tensor, thresholds: int) -> Tensor:
-    """``t_k = 1`` where the grade is above k, else 0, for k from 0: grade 2 of five is ``1, 1, 0, 0`` (Cheng 2008).
+    """``t_k = 1`` if the grade is above k, otherwise 0, for k from 0: grade 2 of five is ``1, 1, 0, 0`` (Cheng 2008).
 
     Args:
         grades: ``(...)``, whole numbers from 0 to ``thresholds``.
-        thresholds: number of grades less one.
+        thresholds: number of grades minus one.
 
     Returns:
         ``(..., thresholds)``, float32.
@@ -23,9 +23,9 @@ def cumulative_targets(grades: Tensor, thresholds: int) -> Tensor:
 
 
 class GradeLoss(TermLoss):
-    """Binary cross-entropy of every threshold that a grade is above or not (Cheng 2008).
+    """Binary cross-entropy of being above each threshold (Cheng 2008).
 
-    The code of Taleb 2020's authors grades so; the paper names no loss.
+    The code of Taleb 2020's authors does the same; the paper names no loss.
 
     ``L = -1 / (B K) sum_(i, k) t_ik log s(x_ik) + (1 - t_ik) log(1 - s(x_ik))``, s the sigmoid. It takes logits ``(B, K)``,
     one for each of K thresholds, and grades ``(B,)`` from 0 to K.

@@ -1,4 +1,4 @@
-"""Means over targets of which some are not known, in one process or several."""
+"""Means over targets, some of which are unknown, in one process or several."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch import Tensor
 
 
 def mean_over_known(total: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """``total / |K|`` with K the known targets (nothing known gives zero), and ``|K|``.
+    """``total / |K|`` with K the known targets (zero if nothing is known), and ``|K|``.
 
-    `DistributedDataParallel` steps by the mean of the gradients of W processes. Their batches hold different numbers of
-    known targets, so while training the divisor is ``sum_w |K_w| / W``: then the mean of the W losses, and of their
-    gradients, is that of the one batch that they hold together.
+    `DistributedDataParallel` steps by the mean of the gradients of W processes. Their batches have different numbers of
+    known targets, so in training the divisor is ``sum_w |K_w| / W``: then the mean of the W losses, and of their
+    gradients, equals that of the whole batch.
 
     Args:
         total: sum over the known targets of this process, a scalar.
-        known: which those are, any shape.
+        known: the known targets, any shape.
     """
     count = known.sum()
-    # in validation the processes need not have equally many batches: no waiting for one another there
+    # in validation the processes may have different numbers of batches, so they must not wait for each other
     if idist.get_world_size() == 1 or not torch.is_grad_enabled():
         return total / count.clamp_min(1), count
     count = torch.as_tensor(idist.all_reduce(count))

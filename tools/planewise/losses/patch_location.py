@@ -11,9 +11,9 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class PatchLocationLoss(TermLoss):
-    """Cross-entropy of the query's place, Eq. (2): ``L_RPL = -1/K sum_k log p(y_q | y_hat_q, {y_n})``, y_q the place of the
-    k-th query as seen from the patch in the middle, y_n the other places. The paper sums, and this is the mean, so that the
-    learning rate does not depend on the batch.
+    """Cross-entropy of the query's place, Eq. (2): ``L_RPL = -1/K sum_k log p(y_q | y_hat_q, {y_n})``, y_q the place of
+    the k-th query relative to the middle patch, y_n the other places. The paper sums; this is the mean, so that the
+    learning rate does not depend on the batch size.
 
     It takes logits ``(B, places)`` and a dictionary with ``place`` ``(B,)``, int64.
     """

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from planewise.losses.mean_over_known import mean_over_known
 from planewise.losses.terms import Term, TermLoss
 
-#: Label of pixels of which the class is not known, as `planewise.geometry.square_labels` gives it.
+#: Label of pixels with unknown class, as in `planewise.geometry.square_labels`.
 _UNKNOWN = -1
 
 

@@ -13,19 +13,19 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class PredictiveCodingLoss(TermLoss):
-    """Each prediction has to find its patch among negatives from other places of the same image.
+    """Each prediction has to find its patch among negatives from other positions in the same image.
 
     With s the dot product of the prediction ``z^_(i+l,j,k)`` and an embedding, s+ for the right patch and s_n for negative n:
 
-    - ``infonce`` (Taleb 2020, Eq. 1): ``-log(exp(s+) / (exp(s+) + sum_n exp(s_n)))``, the mean over all predictions. The
-      equation is printed with the sum inside the exponential; meant is the categorical cross-entropy of van den Oord 2018
-      (Eq. 4), as the text under it says;
-    - ``binary`` (the same section: "solved as a binary pairwise classification task"): the cross-entropy of whether a pair
-      belongs together, ``-log sigma(s+)`` for the right patch and ``-log sigma(-s_n)`` for each negative, the mean over
-      all pairs.
+    - ``infonce`` (Taleb 2020, Eq. 1): ``-log(exp(s+) / (exp(s+) + sum_n exp(s_n)))``, the mean over all predictions.
+      The paper prints the equation with the sum inside the exponential, but means the categorical cross-entropy of van
+      den Oord 2018 (Eq. 4), as its text says;
+    - ``binary`` (the same section: "solved as a binary pairwise classification task"): the binary cross-entropy of each
+      pair (matching or not), ``-log sigma(s+)`` for the right patch and ``-log sigma(-s_n)`` for each negative, the
+      mean over all pairs.
 
     It takes scores ``(B, Q, P)`` of all patches (`planewise.networks.PredictiveCodingLearner`) and a dictionary with
-    ``candidates`` ``(B, Q, 1 + N)``, the numbers of the patches that count, the right one first.
+    ``candidates`` ``(B, Q, 1 + N)``, the numbers of the candidate patches, the right one first.
 
     Args:
         form: ``"infonce"`` or ``"binary"``.
@@ -34,7 +34,7 @@ class PredictiveCodingLoss(TermLoss):
     def __init__(self, form: Literal["infonce", "binary"] = "infonce") -> None:
         super().__init__()
         if form not in ("infonce", "binary"):
-            raise ValueError(f"form of the loss is 'infonce' or 'binary', not {form!r}")
+            raise ValueError(f"form of the loss must be 'infonce' or 'binary', got {form!r}")
         self.form = form
 
     def terms(self, prediction: Tensor, target: Mapping[str, Tensor]) -> list[Term]:

@@ -11,15 +11,16 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class RestorationLoss(TermLoss):
-    """Mean squared difference between the restored image and the one that was wanted.
+    """Mean squared difference between the restored image and the target.
 
-    ``L = 1 / |K| sum_(x in K) (f(x) - g(x))^2``, with f the network's answer, g the wanted image and K a set of pixels.
+    ``L = 1 / |K| sum_(x in K) (f(x) - g(x))^2``, with f the network's output, g the target image and K a set of pixels.
 
-    It takes predictions ``(B, C, H, W)`` and a dictionary with ``restored``, of the same shape, and for ``hidden_only`` with
-    ``hidden`` ``(B, 1, H, W)``, bool. Of volumes every ``H, W`` is followed by ``D``.
+    It takes predictions ``(B, C, H, W)`` and a dictionary with ``restored``, of the same shape, and for ``hidden_only``
+    with ``hidden`` ``(B, 1, H, W)``, bool. For volumes every ``H, W`` is followed by ``D``.
 
     Args:
-        hidden_only: K is the hidden pixels (He et al. 2022, section 3, "Reconstruction target"); otherwise all of them.
+        hidden_only: K is the set of hidden pixels (He et al. 2022, section 3, "Reconstruction target"); otherwise all
+            pixels.
     """
 
     def __init__(self, hidden_only: bool = False) -> None:

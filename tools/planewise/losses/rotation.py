@@ -11,7 +11,7 @@ from planewise.losses.terms import Term, TermLoss
 
 
 class RotationLoss(TermLoss):
-    """Cross-entropy of the turn, ``L_Rot = -1/K sum_k log softmax(r_hat^k)[r^k]``, r the class of the turned image k.
+    """Cross-entropy of the turn, ``L_Rot = -1/K sum_k log softmax(r_hat^k)[r^k]``, r the class of the rotated image k.
 
     It takes logits ``(B, classes)`` and a dictionary with ``turn`` ``(B,)``, int64.
     """

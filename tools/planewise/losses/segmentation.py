@@ -14,33 +14,33 @@ from planewise.losses.terms import Term, TermLoss
 class SegmentationLoss(TermLoss):
     """Cross-entropy plus an L1 penalty on the weights of the convolutions.
 
-    The paper says "an L1 regularization of 5e-5" and no more. As a sum over all weights, the penalty outweighs the
-    cross-entropy at the paper's width, and within ten steps little is left of pretrained weights; as a mean they stay
-    (tools/docs/l1.md has both, measured). The penalty is part of the loss, not of the optimiser, and the two are logged
-    apart. Biases and normalisation are not penalised. Outside training it is left out.
+    The paper only says "an L1 regularization of 5e-5". As a sum over all weights, the penalty outweighs the
+    cross-entropy at the paper's width, and within ten steps little remains of pretrained weights; as a mean it
+    preserves them (tools/docs/l1.md measures both). The penalty is part of the loss, not of the optimiser, and the two
+    terms are logged separately. Biases and normalisation are not penalised. Outside training it is omitted.
 
     Args:
-        network: whose convolutions are penalised.
+        network: the network whose convolutions are penalised.
         l1: factor of the penalty (the paper's 5e-5); 0 switches it off.
         l1_reduction: ``"mean"`` or ``"sum"`` of the absolute weights.
 
-    It takes logits ``(B, classes, H, W)`` and labels ``(B, 1, H, W)``, or both of volumes ``(..., D)``. Its terms are
-    ``cross_entropy`` and ``l1`` in the log, the penalty with its factor.
+    It takes logits ``(B, classes, H, W)`` and labels ``(B, 1, H, W)``, or both of volumes ``(..., D)``. Its terms in
+    the log are ``cross_entropy`` and ``l1``, the penalty with its factor.
     """
 
     def __init__(self, network: nn.Module, l1: float = 5e-5, l1_reduction: Literal["mean", "sum"] = "mean") -> None:
         super().__init__()
         if l1_reduction not in ("mean", "sum"):
-            raise ValueError(f"l1_reduction is 'mean' or 'sum', not {l1_reduction!r}")
+            raise ValueError(f"l1_reduction must be 'mean' or 'sum', got {l1_reduction!r}")
         convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-        # a plain list: as a submodule the network would appear in this module's parameters
+        # a plain list, because as a submodule the network would appear in this module's parameters
         self._weights = [module.weight for module in network.modules() if isinstance(module, convolutions)]
         self.l1 = float(l1)
         self.l1_reduction = l1_reduction
 
     def terms(self, prediction: Tensor, target: Tensor) -> list[Term]:
         if target.shape[1] != 1:
-            raise ValueError(f"the label has shape {tuple(target.shape)}; one channel of class numbers is wanted")
+            raise ValueError(f"the label has shape {tuple(target.shape)}; it must have one channel of class numbers")
         label = target[:, 0].long()
         entropy = Term(cross_entropy(prediction, label), label.numel(), name="cross_entropy")
         if not self.l1 or not torch.is_grad_enabled():
@@ -53,7 +53,7 @@ class SegmentationLoss(TermLoss):
 
 
 def _absolute_sums(weights: list[Tensor]) -> list[Tensor]:
-    """Of each tensor; in one kernel on a GPU, which would wait for the launches of two for each."""
+    """The sum over each tensor; in one kernel on a GPU, which would otherwise wait for two launches per tensor."""
     if any(weight.device.type == "cpu" for weight in weights):
         return [weight.abs().sum() for weight in weights]
     return list(torch._foreach_norm(weights, 1))

@@ -18,11 +18,11 @@ class SoftDiceLoss(TermLoss):
     """One minus the soft Dice of every class, averaged:
     ``L = 1 - 1/C sum_c (2 sum_v p_v g_v + e) / (sum_v p_v + sum_v g_v + e)``, ``p = softmax(x)``.
 
-    The background is a class too. Without it softmax finds a way out: a structure that is not learned yet takes in the
-    background, which costs that structure's Dice alone, and nothing pushes it back. The voxels v are those of the whole
-    batch, of all processes, as if it were one volume: many volumes and most slices lack a structure, and by themselves they
-    would hardly push what is predicted there. The authors' code does both; the paper names no loss. ``e`` is 1e-5. For one
-    process it is MONAI's `DiceLoss` of softmax with the background and with ``batch``.
+    The background counts as a class. Without it softmax has a shortcut: a structure that is not learned yet spreads
+    over the background, which costs only that structure's Dice, and nothing reverses it. The voxels v are those of the
+    whole batch, over all processes, as if it were one volume: many volumes and most slices lack a structure, and
+    separately they would hardly penalise false predictions. The authors' code does both; the paper names no loss. ``e``
+    is 1e-5. For one process it equals MONAI's `DiceLoss` of softmax with the background and with ``batch``.
 
     It takes logits ``(B, C, ...)`` and labels, the numbers of the classes, ``(B, 1, ...)``.
     """

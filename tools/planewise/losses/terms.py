@@ -1,17 +1,18 @@
 """The named terms of a loss: the contract between losses, metrics, the log, and several processes.
 
-Every loss is a `TermLoss`. It says in one method, `TermLoss.terms`, what it is the weighted sum of; everything else follows:
+Every loss is a `TermLoss`. It defines its weighted summands in one method, `TermLoss.terms`; everything else follows:
 
-- **training** calls the loss like any module and gets that sum, a scalar with a gradient. Nothing is computed twice;
-- **the log** (`HistoryHandler`, TensorBoard) asks `logged_terms` for the named terms of that step;
+- **training** calls the loss like any module and gets the weighted sum, a scalar with a gradient. Nothing is computed
+  twice;
+- **the log** (`HistoryHandler`, TensorBoard) gets the named terms of that step from `logged_terms`;
 - **validation** (`planewise.metrics.MaskedLoss`) calls `TermLoss.terms` and pools them over batches and processes by their
   counts;
-- **several processes**: `DistributedDataParallel` steps by the mean of the processes' gradients. A mean over targets of which
-  some are not known comes from `planewise.losses.mean_over_known.mean_over_known`, which scales it so that this mean is that
-  of the one batch that they hold together. A mean over equally many items in every process needs no scaling.
+- **several processes**: `DistributedDataParallel` steps by the mean of the processes' gradients. A mean over partly
+  unknown targets comes from `planewise.losses.mean_over_known.mean_over_known`, which scales it so that this mean
+  equals that of the whole batch. A mean over the same number of items in every process needs no scaling.
 
-A new loss subclasses `TermLoss` and writes `terms`; of a sum, each term has a name and with that a column of
-``history.csv``. A loss that is one mean alone leaves the name out, since the column ``train_loss`` says it already.
+A new loss subclasses `TermLoss` and writes `terms`; in a sum, each term has a name, which is also its column in
+``history.csv``. A loss with a single mean leaves the name out, because the column ``train_loss`` already has it.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ class Term:
     """One summand of a loss.
 
     Attributes:
-        mean: over what is known of the batch (of all processes' batches, while training), a scalar.
-        count: how many that are: known targets, pixels, pairs. Means of several batches are weighted by it.
+        mean: over the known targets of the batch (in training, of all processes' batches), a scalar.
+        count: their number: known targets, pixels, pairs. Means of several batches are weighted by it.
         weight: factor in the sum.
-        name: column in the log, where the mean stands without its weight; None for a term that is the whole loss.
+        name: column in the log, which holds the mean without its weight; None for a term that is the whole loss.
     """
 
     mean: Tensor
@@ -44,7 +45,7 @@ class TermLoss(nn.Module):
     """A loss that is the weighted sum of its `terms`.
 
     Attributes:
-        last_terms: those of the last call with gradients, detached; validation leaves them as they are.
+        last_terms: those of the last call with gradients, detached; validation does not change them.
     """
 
     def __init__(self) -> None:
@@ -56,7 +57,7 @@ class TermLoss(nn.Module):
 
         Args:
             prediction: the network's one tensor.
-            target: what the loss compares it with: a tensor, or a dictionary of them.
+            target: the target of the loss: a tensor, or a dictionary of tensors.
         """
         raise NotImplementedError
 
@@ -68,7 +69,7 @@ class TermLoss(nn.Module):
 
 
 def weighted_sum(terms: list[Term]) -> Tensor:
-    """The loss that some terms make, a scalar."""
+    """The weighted sum of some terms, a scalar."""
     first, *others = (term.weight * term.mean for term in terms)
     return sum(others, start=first)
 

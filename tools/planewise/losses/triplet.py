@@ -17,9 +17,9 @@ from planewise.losses.terms import Term, TermLoss
 class TripletLoss(TermLoss):
     """``L_Exe = 1/N sum_i max(0, D(z_i, z_i+) - D(z_i, z_i-) + alpha)`` (Taleb 2020, Eq. 3), D the L2 distance.
 
-    It takes embeddings ``(B, V, D)`` of the views of each sample, as `planewise.pretexts.ExemplarViewsd` makes them: the
-    sample, its transformed version, and perhaps a different sample. Without that the negative is another sample of the
-    batch, see `negatives`.
+    It takes embeddings ``(B, V, D)`` of the views of each sample, from `planewise.pretexts.ExemplarViewsd`: the sample,
+    its transformed version, and optionally a different sample. Without the third view, the negative is another sample
+    of the batch, see `negatives`.
 
     Args:
         margin: alpha.
@@ -28,7 +28,7 @@ class TripletLoss(TermLoss):
     def __init__(self, margin: float = 1.0) -> None:
         super().__init__()
         if not margin > 0:
-            raise ValueError(f"margin is a number above zero, not {margin}")
+            raise ValueError(f"margin must be above zero, got {margin}")
         self.margin = float(margin)
 
     def terms(self, prediction: Tensor, target: Mapping[str, Tensor]) -> list[Term]:
@@ -40,10 +40,11 @@ class TripletLoss(TermLoss):
 def negatives(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
     """The embedding of a different sample for each sample, ``(B, D)``.
 
-    It is the third view where there is one. Otherwise it is the sample as it came of another one of the batch: of those with
-    another ``index`` the one with the highest ``order``. (Where all of a batch are the same, there is none, and each stands
-    against itself.) Several processes that train draw from the batches of all, and gradients flow to all: they step as one
-    process does with a batch that is as many times as large. In validation each draws from its own batch.
+    It is the third view if there is one. Otherwise it is the untransformed view of another sample in the batch: among
+    those with another ``index``, the one with the highest ``order``. (If all samples of a batch are the same, there is
+    none, and each is compared with itself.) In training, several processes draw from the batches of all processes, with
+    gradients to all: they step like one process with a batch that is as many times larger. In validation each draws
+    from its own batch.
 
     Args:
         prediction: ``(B, V, D)``, V 2 or 3.
@@ -65,13 +66,15 @@ def negatives(prediction: Tensor, target: Mapping[str, Tensor]) -> Tensor:
         order = order[:, rank::processes]
     if torch.is_grad_enabled() and len(others) < 2:
         raise InputError(
-            "a batch holds one sample, which has no other to be told from; choose a --batch_size of 2 or more that does not "
-            "leave one sample over (--samples_per_epoch), or --negatives_from dataset"
+            "a batch holds one sample, which has no other for contrast; choose a --batch_size of 2 or more that "
+            "does not leave one sample over (--samples_per_epoch), or --negatives_from dataset"
         )
     chosen = order.masked_fill(index[:, None] == numbers, -1.0).argmax(dim=1)
     return others.index_select(0, chosen)
 
 
 def _dealt(rows: Tensor, processes: int) -> Tensor:
-    """Rows of all processes, one process after the other, in the order of the one batch that was dealt out in turns."""
+    """Rows of all processes, one process after the other, rearranged to the order of the one batch that was shared out
+    in turns.
+    """
     return rows.unflatten(0, (processes, -1)).transpose(0, 1).flatten(0, 1)

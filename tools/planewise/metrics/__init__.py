@@ -1,4 +1,4 @@
-"""Numbers that say how good a prediction is."""
+"""Scores of predictions."""
 
 from planewise.metrics.classes_auc import ClassesAuc
 from planewise.metrics.classification import classification_scores

@@ -1,4 +1,4 @@
-"""Mean area under the ROC curves of a diagnosis as an Ignite metric, for validation during training."""
+"""Mean area under the ROC curves of a classification as an Ignite metric, for validation during training."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from planewise.metrics.classification import classification_scores
 
 
 class ClassesAuc(EpochMetric):
-    """Macro AUC (`classification_scores`) over all exams of an epoch. With several processes, each has the score over all.
+    """Macro AUC (`classification_scores`) over all exams of an epoch. With several processes, each gets the score over
+    all.
 
-    Updates take logits ``(B, classes)`` and labels ``(B,)``, negative where unknown. (Ignite's own way of collecting needs
-    equally many exams in every process.)
+    Updates take logits ``(B, classes)`` and labels ``(B,)``, negative where unknown. (Ignite's own way of collecting
+    requires the same number of exams in every process.)
 
     Args:
         output_transform: gives (prediction, target) from the engine's output.
@@ -34,7 +35,7 @@ class ClassesAuc(EpochMetric):
 
 
 def _macro_auc(logits: Tensor, labels: Tensor) -> float:
-    """NaN where no class has exams and others have too."""
+    """NaN if a class has no exams, or if it has all of them."""
     labels = labels.reshape(len(logits)).long().cpu()
     known = labels >= 0
     if not bool(known.any()):

@@ -1,4 +1,4 @@
-"""Scores of a diagnosis, Zhang 2024 Table 3."""
+"""Scores of a classification, Zhang 2024 Table 3."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes:
         classes: names.
 
     Returns:
-        ``macro_auc``, ``auc`` by class (None for a class with no exam or nothing but), ``accuracy``, ``confusion``
-        (rows true, columns predicted) and ``exams``. The mean is over the classes that have one.
+        ``macro_auc``, ``auc`` by class (None for a class with no exams or with all of them), ``accuracy``,
+        ``confusion`` (rows true, columns predicted) and ``exams``. The mean is over the classes with an AUC.
     """
     reference = np.asarray(labels)
     auc: dict[str, float | None] = {}

@@ -1,7 +1,8 @@
 """Distances between the surfaces of two segmentations, of the whole volume and slice by slice.
 
-MONAI's `compute_average_surface_distance` and `get_edge_surface_distance` measure the same, a mask at a time. Here masks are
-cropped to the structure once, and all slices of a volume share one distance map; `tools/benchmarks` compares the two.
+MONAI's `compute_average_surface_distance` and `get_edge_surface_distance` measure the same, one mask at a time. Here
+masks are cropped to the structure once, and all slices of a volume share one distance map; `tools/benchmarks` compares
+the two.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 Mask: TypeAlias = Tensor | np.ndarray
 #: Neighbours within a slice.
 _IN_PLANE = generate_binary_structure(2, 1)[..., None]
-#: Slices are put so far apart (mm) that the nearest point of a contour lies in the point's own slice.
+#: Slices are placed this far apart (mm), so that the nearest point of a contour is in the point's own slice.
 _APART = 1e4
 
 
@@ -37,18 +38,18 @@ def average_surface_distance(prediction: Mask, reference: Mask, spacing: Sequenc
 def mean_contour_distance(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
     """Mean contour distance of a volume, mm (Bai et al., JCMR 20:65, 2018, used by Bai 2019, Fig. 4).
 
-    ``1 / (2 |A|) sum_(p in A) d(p, B) + 1 / (2 |B|) sum_(q in B) d(q, A)`` in each slice, and the mean over the slices. A and
-    B are the two contours, d is the distance to the nearest point of the other. As in that group's public code, contours are
-    outer ones (the myocardium's is the epicardium where it is a closed ring, its whole outline where it is open, as in 4ch),
-    and slices count in which both segmentations have the structure. The two directions weigh the same however long the
-    contours are, unlike in the average symmetric surface distance.
+    ``1 / (2 |A|) sum_(p in A) d(p, B) + 1 / (2 |B|) sum_(q in B) d(q, A)`` in each slice, and the mean over the slices.
+    A and B are the two contours, d is the distance to the nearest point of the other. As in that group's public code,
+    contours are outer ones (the myocardium's is the epicardium if it is a closed ring, and its whole outline if it is
+    open, as in 4ch), and only slices in which both segmentations have the structure count. The two directions have
+    equal weight for contours of any length, unlike in the average symmetric surface distance.
 
     Args:
         prediction, reference: masks of one structure ``(i, j, slices)``.
         spacing: spacing of the pixels along i and j, mm.
 
     Returns:
-        Millimetres; NaN where no slice has both.
+        Millimetres; NaN if no slice has both.
     """
     found, true = (mask.astype(bool) for mask in cropped(prediction, reference))
     both = found.any((0, 1)) & true.any((0, 1))

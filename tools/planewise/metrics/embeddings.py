@@ -1,4 +1,4 @@
-"""How good embeddings are at telling slices apart, and whether they have collapsed."""
+"""How well embeddings distinguish slices, and whether they have collapsed."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from torch.nn.functional import normalize
 def retrieval_accuracy(
     views: Tensor, counts: Sequence[int] = (1, 5), distance: Literal["cosine", "l2"] = "cosine"
 ) -> list[float]:
-    """How often the other view of a slice is among the most alike, of the other views of all slices.
+    """Retrieval: how often the other view of a slice is among the most similar of the other views of all slices.
 
-    Embeddings are compared by the cosine, after the mean of all is taken off: behind a ReLU they point into one corner of
-    space, where every angle is small. Or by their L2 distance, for methods that learn it. Each of the two views searches for
-    the other.
+    Embeddings are compared by the cosine, after subtracting the mean of all: after a ReLU they all point into one
+    corner of space, where every angle is small. Methods that learn the L2 distance are compared by it instead. Each of
+    the two views searches for the other.
 
     Args:
         views: embeddings of two views of N slices, ``(N, 2, D)``.
-        counts: how many of the most alike count.
-        distance: what makes embeddings alike.
+        counts: sizes of the retrieved sets.
+        distance: measure of similarity.
 
     Returns:
-        A share for each of ``counts``; by chance it is ``count / N``. Equally alike slices count half each way.
+        A share for each of ``counts``; chance is ``count / N``. Ties count half in each direction.
     """
     views = views.float()
     if distance == "cosine":
         first, second = normalize(views - views.mean(dim=(0, 1)), dim=2).unbind(dim=1)
         alike = first @ second.T
     else:
-        # exact: the quick way by products rounds small distances
+        # exact: the fast way by products rounds small distances
         first, second = views.unbind(dim=1)
         alike = -torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
     ranks = []
@@ -44,19 +44,20 @@ def retrieval_accuracy(
 
 
 def embedding_spread(embeddings: Tensor) -> float:
-    """Standard deviation of normalised embeddings ``(N, D)``, times the root of D: 1 if they lie all over the sphere, 0 if
-    they have collapsed into one point."""
+    """Standard deviation of normalised embeddings ``(N, D)``, times the root of D: 1 if they are spread over the whole
+    sphere, 0 if they have collapsed into one point."""
     rows = normalize(embeddings.double(), dim=1)
     return float(rows.std(dim=0, correction=0).mean() * rows.shape[1] ** 0.5)
 
 
 def effective_rank(embeddings: Tensor) -> float:
-    """How many directions embeddings ``(N, D)`` use (Roy and Vetterli 2007): the exponential of the entropy of their singular
-    values, after the mean is taken off. D if all directions are used alike, 1 on a line, 0 if all are the same."""
+    """Number of directions that embeddings ``(N, D)`` use (Roy and Vetterli 2007): the exponential of the entropy of
+    their singular values, after subtracting the mean. D if all directions are used equally, 1 on a line, 0 if all are
+    the same."""
     rows = embeddings.double()
     singular = torch.linalg.svdvals(rows - rows.mean(dim=0))
     total = float(singular.sum())
-    # what rounding leaves of embeddings that are all the same is no direction
+    # rounding errors of identical embeddings do not count as a direction
     if total <= 1e-9 * max(1.0, float(rows.abs().sum())):
         return 0.0
     share = singular / total

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequence[str]) -> dict[str, Any]:
-    """Area under the ROC curve of each finding, their mean, and what a threshold of one half gives.
+    """Area under the ROC curve of each finding, their mean, and the scores at a threshold of one half.
 
     Args:
         probabilities: ``(N, tasks)``.
@@ -21,8 +21,8 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
         tasks: names.
 
     Returns:
-        ``macro_auc``; and by finding ``auc``, ``sensitivity``, ``specificity`` (None where the exams do not hold both
-        classes, or the one that is asked for), ``positives``; and ``exams``. The mean is over the findings that have an AUC.
+        ``macro_auc``; and by finding ``auc``, ``sensitivity``, ``specificity`` (None if the exams lack the classes for
+        it), ``positives``; and ``exams``. The mean is over the findings that have an AUC.
     """
     scores: dict[str, Any] = {name: {} for name in ("auc", "sensitivity", "specificity", "positives")}
     for column, task in enumerate(tasks):
@@ -38,8 +38,8 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
 
 
 def mean_auc(logits: Tensor, labels: Tensor) -> float:
-    """Mean AUC over the findings, for `ignite.metrics.EpochMetric`; NaN where no finding has both classes."""
-    # the metric squeezes what has one column
+    """Mean AUC over the findings, for `ignite.metrics.EpochMetric`; NaN if no finding has both classes."""
+    # the metric squeezes arrays with one column
     logits, labels = (values.reshape(len(values), -1) for values in (logits, labels))
     tasks = [str(column) for column in range(labels.shape[1])]
     found = finding_scores(torch.sigmoid(logits).cpu().numpy(), labels.cpu().numpy(), tasks)["macro_auc"]

@@ -13,10 +13,10 @@ from planewise.metrics.findings import mean_auc
 
 
 class FindingsAuc(EpochMetric):
-    """`mean_auc` over all exams of an epoch. With several processes, each has the score over all.
+    """`mean_auc` over all exams of an epoch. With several processes, each gets the score over all.
 
-    Updates take ``(logits, labels)``, both ``(B, tasks)``, a label NaN where unknown. (Ignite's own way of collecting needs
-    equally many exams in every process.)
+    Updates take ``(logits, labels)``, both ``(B, tasks)``, a label NaN where unknown. (Ignite's own way of collecting
+    requires the same number of exams in every process.)
 
     Args:
         output_transform: gives (prediction, target) from the engine's output.

@@ -15,10 +15,10 @@ from planewise.metrics.grades import predicted_grades, quadratic_kappa
 
 
 class GradeKappa(EpochMetric):
-    """`quadratic_kappa` over all photographs of an epoch. With several processes, each has the score over all.
+    """`quadratic_kappa` over all photographs of an epoch. With several processes, each gets the score over all.
 
-    Updates take logits ``(B, thresholds)`` and grades ``(B,)``. (Ignite's own `CohenKappa` needs equally many in every
-    process.)
+    Updates take logits ``(B, thresholds)`` and grades ``(B,)``. (Ignite's own `CohenKappa` requires the same number in
+    every process.)
 
     Args:
         output_transform: gives (prediction, target) from the engine's output.
@@ -34,7 +34,7 @@ class GradeKappa(EpochMetric):
 
 
 def _kappa(logits: Tensor, grades: Tensor) -> float:
-    """NaN where it is not defined."""
+    """NaN if it is not defined."""
     predicted = predicted_grades(torch.sigmoid(logits.float()).cpu().numpy())
     found = quadratic_kappa(grades.reshape(len(logits)).cpu().numpy(), predicted, logits.shape[1] + 1)
     return math.nan if found is None else found

@@ -1,4 +1,4 @@
-"""Scores of grades that have an order (Taleb 2020, section 4.3)."""
+"""Scores of ordered grades (Taleb 2020, section 4.3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from planewise.metrics.confusion import confusion_matrix
 
 
 def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
-    """How many thresholds are passed with a probability above one half.
+    """The number of thresholds with a probability above one half.
 
     Args:
         probabilities: of a grade above each threshold, ``(N, thresholds)``.
@@ -26,15 +26,15 @@ def predicted_grades(probabilities: np.ndarray) -> np.ndarray:
 
 
 def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grades: int) -> float | None:
-    """Quadratic weighted kappa, with scikit-learn: ``1 - sum w O / sum w E`` with ``w = (i - j)^2``, O the confusion matrix
-    and E what it is by chance. 1 is agreement, 0 chance.
+    """Quadratic weighted kappa, with scikit-learn: ``1 - sum w O / sum w E`` with ``w = (i - j)^2``, O the confusion
+    matrix and E its expectation by chance. 1 is agreement, 0 chance.
 
     Args:
         reference, predicted: from 0 to ``grades`` - 1.
-        grades: how many there are.
+        grades: number of grades.
 
     Returns:
-        None where all are of one and the same grade: then it is not defined.
+        None if all have the same grade: then it is not defined.
     """
     if len({*map(int, reference), *map(int, predicted)}) < 2:
         return None
@@ -45,13 +45,13 @@ def grade_scores(probabilities: np.ndarray, reference: ArrayLike, names: Sequenc
     """Quadratic weighted kappa, accuracy, mean distance of grades, and the confusion matrix.
 
     Args:
-        probabilities: as of `predicted_grades`.
+        probabilities: see `predicted_grades`.
         reference: true grades.
-        names: of the grades, one more than there are thresholds.
+        names: names of the grades, one more than there are thresholds.
 
     Returns:
-        ``kappa`` (`quadratic_kappa`), ``accuracy``, ``distance`` (mean of how many grades apart), ``recall`` by grade (None
-        for one without photographs), ``confusion`` (rows true, columns predicted) and ``photographs``.
+        ``kappa`` (`quadratic_kappa`), ``accuracy``, ``distance`` (mean difference of grades), ``recall`` by grade (None
+        for a grade without photographs), ``confusion`` (rows true, columns predicted) and ``photographs``.
     """
     true, predicted = np.asarray(reference), predicted_grades(probabilities)
     confusion, recall = confusion_matrix(predicted, true, len(names))

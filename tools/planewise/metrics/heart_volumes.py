@@ -1,4 +1,4 @@
-"""What a segmented heart holds, phase by phase."""
+"""Volumes of a segmented heart, phase by phase."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from planewise.preprocessing.cardiac_features import MYOCARDIAL_DENSITY, volumes
 
 @dataclass(frozen=True)
 class HeartVolumes:
-    """Volumes of a heart over its cycle, and what follows from them.
+    """Volumes of a heart over its cycle, and values derived from them.
 
     Attributes:
         volumes: structure to ml in every phase, in the order of time.
-        slices: structure to its slices in every phase: ``slices["RV"][phase][slice]`` says whether the RV is there.
-        slice_distance: from one slice to the next, mm.
+        slices: structure to its slices in every phase: ``slices["RV"][phase][slice]`` is true if the RV is there.
+        slice_distance: distance from one slice to the next, mm.
         end_diastole, end_systole: numbers of the phases in which the LV is largest and smallest.
     """
 
@@ -29,7 +29,7 @@ class HeartVolumes:
     end_systole: int
 
     def stroke_volume(self, ventricle: str) -> float:
-        """What the ventricle holds less at end-systole than at end-diastole, ml."""
+        """The ventricle's volume at end-diastole minus that at end-systole, ml."""
         return self.volumes[ventricle][self.end_diastole] - self.volumes[ventricle][self.end_systole]
 
     def ejection_fraction(self, ventricle: str) -> float:
@@ -55,7 +55,7 @@ def heart_volumes(
 
     Args:
         labels: label map of each phase, ``(i, j, slices)``, in the order of time.
-        affines: of each, ``(4, 4)``, mm.
+        affines: of each label map, ``(4, 4)``, mm.
         structures: label value to name, one of them ``LV``.
     """
     phases = [volumes_ml(phase, affine, structures) for phase, affine in zip(labels, affines, strict=True)]

@@ -1,4 +1,4 @@
-"""Which volumes of a segmented heart cannot be right, and why."""
+"""Implausible volumes of a segmented heart, and the reasons."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ import numpy as np
 
 from planewise.metrics.heart_volumes import HeartVolumes
 
-#: Volumes of a ventricle at end-diastole and at end-systole, and stroke volume, ml; mass of the myocardium, g. The limits
-#: are for adults, disease included. Healthy women have an LV of 132 +- 23 ml and a mass of 98 +- 21 g, men 160 +- 27 ml and
-#: 134 +- 21 g (Kawel-Boehm et al., J Cardiovasc Magn Reson 17:29, 2015): the lower limits are 4 and 3 standard deviations
-#: below the women's means, the upper ones 4 times the men's means, which hold the most dilated and the thickest hearts.
+#: Volumes of a ventricle at end-diastole and at end-systole, and stroke volume, ml; mass of the myocardium, g. The
+#: limits are for adults, disease included. Healthy women have an LV of 132 +- 23 ml and a mass of 98 +- 21 g, men 160
+#: +- 27 ml and 134 +- 21 g (Kawel-Boehm et al., J Cardiovasc Magn Reson 17:29, 2015): the lower limits are 4 and 3
+#: standard deviations below the women's means, the upper ones 4 times the men's means, which includes the most dilated
+#: and the thickest hearts.
 END_DIASTOLIC_VOLUME = (40.0, 640.0)
 END_SYSTOLIC_VOLUME = (5.0, 600.0)
 STROKE_VOLUME = (15.0, 300.0)
 MYOCARDIAL_MASS = (30.0, 540.0)
 #: Per cent.
 EJECTION_FRACTION = (5.0, 90.0)
-#: Without a leaking valve or a shunt both ventricles eject the same; their stroke volumes differ by less than this share of
-#: the larger.
+#: Without a leaking valve or a shunt both ventricles eject the same volume; their stroke volumes differ by less than
+#: this share of the larger.
 STROKE_VOLUMES_APART = 0.25
-#: One ventricle may end this far before the other, mm: of 42 masks, of 20 phantoms and a person, one reached it.
+#: One ventricle may end this far before the other, mm: of 42 masks (20 phantoms and a person), one reached it.
 ENDS_APART = 30.0
-#: A volume lies at most this share of the curve's range off the middle of its neighbours, if the curve has so many phases
-#: that a beating heart cannot do so. A cosine that empties and fills in half a cycle does so by 0.17 with 15 phases.
+#: Largest distance of a volume from the middle of its neighbours, as a share of the curve's range, for curves with so
+#: many phases that a beating heart cannot exceed it. A cosine that empties and fills in half a cycle reaches 0.17 with
+#: 15 phases.
 JUMP, PHASES_OF_A_CURVE = 0.25, 15
-#: What a segmentation may err by from phase to phase, a share of the largest volume.
+#: Allowed error of a segmentation from phase to phase, as a share of the largest volume.
 NOISE = 0.05
-#: Systole ends before this share of the cycle: it takes 541 - 2.2 (beats per minute) ms (Boudoulas et al., Chest 80:613,
-#: 1981), at most 0.55 of a cycle at any rate.
+#: Systole ends before this share of the cycle: it takes 541 - 2.2 (beats per minute) ms (Boudoulas et al., Chest
+#: 80:613, 1981), at most 0.55 of a cycle at any rate.
 LATEST_END_SYSTOLE = 0.65
-#: Fewest phases that show when the heart fills: with fewer, systole may lie between two of them.
+#: Minimum number of phases that show when the heart fills: with fewer, systole may lie between two of them.
 PHASES_OF_A_CYCLE = 5
 #: On its way to end-systole a ventricle does not fill again by more than this share of the curve's range.
 REFILLED = 0.25
@@ -40,12 +42,12 @@ REFILLED = 0.25
 
 @dataclass(frozen=True)
 class Flag:
-    """A number that cannot be right.
+    """A value that cannot be right.
 
     Attributes:
-        structures: whose numbers, of ``LV``, ``RV`` and ``myocardium``.
+        structures: the structures concerned, of ``LV``, ``RV`` and ``myocardium``.
         quantity: ``volume``, ``stroke volume``, ``ejection fraction`` or ``mass``.
-        phase: number of the phase that it is of; of what two phases make, that of end-systole.
+        phase: number of its phase; for a value from two phases, that of end-systole.
         text: what is wrong, as a sentence without its full stop.
     """
 
@@ -56,7 +58,7 @@ class Flag:
 
 
 def implausible_volumes(found: HeartVolumes) -> list[Flag]:
-    """Flag what cannot be right among the volumes of a heart.
+    """Flag implausible values among the volumes of a heart.
 
     - volumes, stroke volumes, ejection fractions and masses outside the limits above;
     - stroke volumes of left and right that differ (`STROKE_VOLUMES_APART`);
@@ -64,7 +66,7 @@ def implausible_volumes(found: HeartVolumes) -> list[Flag]:
     - a curve over the cycle with jumps (`JUMP`);
     - end-systole after filling began: too late in the cycle, or after a ventricle had filled again (`REFILLED`).
 
-    The flags are of numbers, not of people: a leaking valve makes stroke volumes differ, too.
+    Flags mark numbers, not people: a leaking valve also makes stroke volumes differ.
     """
     return [
         flag for flags in (_ranges, _stroke_volumes, _lost_slices, _jumps, _late_end_systole) for flag in flags(found)
@@ -79,7 +81,7 @@ def _ranges(found: HeartVolumes) -> Iterator[Flag]:
         if not volumes[diastole]:
             yield Flag((ventricle,), "volume", diastole, f"no {ventricle} is found at end-diastole")
             continue
-        # one phase alone may be any
+        # a single phase may be any phase
         least = END_DIASTOLIC_VOLUME[0] if several else END_SYSTOLIC_VOLUME[0]
         yield from _outside(ventricle, "volume", diastole, volumes[diastole], (least, END_DIASTOLIC_VOLUME[1]), "ml")
         if several:
@@ -155,7 +157,7 @@ def _jumps(found: HeartVolumes) -> Iterator[Flag]:
             continue
         off = np.abs(curve - (np.roll(curve, 1) + np.roll(curve, -1)) / 2)
         limit = max(JUMP * np.ptp(curve), NOISE * curve.max())
-        # next to a jump others are off by half as much
+        # the neighbours of a jump are off by half as much
         for phase in np.flatnonzero((off > limit) & (off >= np.maximum(np.roll(off, 1), np.roll(off, -1)))):
             text = f"{ventricle} volume of {curve[phase]:.0f} ml jumps: {off[phase]:.0f} ml off the phases before and after"
             yield Flag((ventricle,), "volume", int(phase), text)
@@ -172,7 +174,7 @@ def _late_end_systole(found: HeartVolumes) -> Iterator[Flag]:
         yield Flag(("LV", "RV"), "volume", systole, text)
     for ventricle in ("LV", "RV"):
         curve = np.asarray(found.volumes[ventricle])
-        # how far it has filled again by each phase since the smallest volume before
+        # how far it has filled again by each phase since the smallest earlier volume
         filled = curve[way] - np.minimum.accumulate(curve[way])
         filled_by = filled[-1] if ventricle == "RV" else filled.max()
         if filled_by > max(REFILLED * np.ptp(curve), NOISE * curve.max()):

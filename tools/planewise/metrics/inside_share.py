@@ -1,4 +1,4 @@
-"""How much of a saliency map lies in an organ."""
+"""Share of a saliency map inside an organ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def inside_share(saliency: np.ndarray, mask: np.ndarray) -> float | None:
         mask: bool, of the same shape.
 
     Returns:
-        0 to 1; None for a map of nothing but zeros.
+        0 to 1; None for a map of zeros.
     """
     total = float(saliency.sum(dtype=np.float64))
     return float(saliency[mask].sum(dtype=np.float64)) / total if total > 0 else None

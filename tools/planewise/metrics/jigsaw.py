@@ -9,30 +9,31 @@ from numpy.typing import NDArray
 
 
 def tiles_in_place(predicted: NDArray[np.integer], reference: NDArray[np.integer]) -> NDArray[np.floating]:
-    """Share of the tiles that come to lie where they belong, if the puzzle is put together by the predicted permutation.
+    """Tile accuracy: share of the tiles in their correct place, if the puzzle is put together by the predicted
+    permutation.
 
     Args:
-        predicted, reference: permutations ``(..., P)``: place ``s`` of the puzzle shows tile ``p(s)``.
+        predicted, reference: permutations ``(..., P)``: position ``s`` of the puzzle shows tile ``p(s)``.
     """
-    # tile p(s) is put where the prediction says that it belongs
+    # tile p(s) goes to the position that the prediction gives
     return (predicted == reference).mean(axis=-1)
 
 
 def jigsaw_scores(
     predicted: NDArray[np.integer], reference: NDArray[np.integer], permutations: NDArray[np.integer]
 ) -> dict[str, Any]:
-    """How many puzzles are solved.
+    """Permutation accuracy and tile accuracy.
 
     Args:
         predicted, reference: numbers of permutations, ``(N,)``.
-        permutations: the set that they are drawn from, ``(count, P)``.
+        permutations: the set of permutations, ``(count, P)``.
 
     Returns:
-        ``accuracy``, the share of puzzles whose permutation is found, and its ``chance``; ``tiles_in_place``, the share of
-        tiles that come to lie where they belong, and ``tiles_in_place_chance``, what a permutation drawn by lot would give;
-        ``puzzles`` and ``permutations``.
+        ``accuracy``, the share of puzzles whose permutation is found, and its ``chance``; ``tiles_in_place``, the share
+        of tiles in their correct place, and ``tiles_in_place_chance``, the value for a random permutation; ``puzzles``
+        and ``permutations``.
     """
-    # two permutations drawn by lot agree at place s on tile v with the square of its share there
+    # two random permutations agree at position s on tile v with the square of its share there
     pieces = permutations.shape[1]
     shares = (permutations[:, :, None] == np.arange(pieces)).mean(axis=0)
     return {

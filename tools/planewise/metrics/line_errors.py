@@ -18,9 +18,9 @@ class LineErrors(Metric):
     """Mean angle (degrees) and distance (mm) of the predicted lines from the true ones, per view.
 
     Updates take ``(prediction, target)``: the network's tensor ``(B, C, i, j)`` and the targets' dictionary with
-    ``lines`` ``(B, views, 3)`` and ``affine`` ``(B, 4, 4)``. Computes ``{"<view>_angle": ..., "<view>_distance": ...}``;
-    Ignite puts each under its own name. Lines that were not found count as 90 degrees and are left out of the distance.
-    With several processes, each has the mean over all.
+    ``lines`` ``(B, views, 3)`` and ``affine`` ``(B, 4, 4)``. Computes ``{"<view>_angle": ..., "<view>_distance":
+    ...}``; Ignite lists each under its own name. Lines that were not found count as 90 degrees and are left out of the
+    distance. With several processes, each gets the mean over all.
 
     Args:
         views: names of the heatmap channels.

@@ -1,4 +1,4 @@
-"""A check of geometry that needs no model: two slices show the same tissue where they cut each other."""
+"""A check of geometry that needs no model: two slices show the same tissue along their line of intersection."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from torch import Tensor
 
 from planewise.geometry import clip_lines, intersection_lines, pixels_to_patient, plane_from_affine
 
-#: mm between samples; about a pixel
+#: mm between samples, about a pixel
 _STEP = 1.0
 
-#: A profile shorter than this (mm) says nothing.
+#: Shorter profiles (mm) are not informative.
 _SHORTEST = 30.0
 
 
 def line_profiles(image: Tensor, affine: Tensor, other: Tensor, other_affine: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Intensities of two slices along the line where they cut each other.
+    """Intensities of two slices along their line of intersection.
 
     Args:
         image, other: pixels ``(i, j)``.
         affine, other_affine: ``(4, 4)``, RAS+, mm.
 
     Returns:
-        Two profiles of equal length, a sample a millimetre, over the part of the line that lies on both images; empty if
-        they do not cross.
+        Two profiles of equal length, one sample per millimetre, over the part of the line that lies on both images;
+        empty if they do not cross.
     """
     ends = clip_lines(intersection_lines(affine, *plane_from_affine(other_affine)), (image.shape[0], image.shape[1]))
     ends = pixels_to_patient(ends, affine)
@@ -48,7 +48,7 @@ def line_profiles(image: Tensor, affine: Tensor, other: Tensor, other_affine: Te
 
 
 def profile_correlation(image: Tensor, affine: Tensor, other: Tensor, other_affine: Tensor) -> float:
-    """Pearson correlation of the `line_profiles`; NaN if they are too short to tell."""
+    """Pearson correlation of the `line_profiles`; NaN if they are too short."""
     first, second = line_profiles(image, affine, other, other_affine)
     if len(first) * _STEP < _SHORTEST or np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")

@@ -18,8 +18,8 @@ class LocationErrors(Metric):
     """Mean absolute error, Pearson r and R^2 of the predicted locations.
 
     Updates take ``(prediction, target)``: the network's tensor, whose last channel is the location, and the targets'
-    dictionary with ``location`` ``(B,)``. Computes ``{"location_mae", "location_r", "location_r2"}``; Ignite puts each
-    under its own name. With several processes, each has the scores over all.
+    dictionary with ``location`` ``(B,)``. Computes ``{"location_mae", "location_r", "location_r2"}``; Ignite lists each
+    under its own name. With several processes, each gets the scores over all.
 
     Args:
         output_transform: gives (prediction, target) from the engine's output.

@@ -1,4 +1,4 @@
-"""Mean of a loss whose targets are not all known, for validation in one process or several."""
+"""Mean of a loss with partly unknown targets, for validation in one process or several."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from planewise.losses import TermLoss, weighted_sum
 
 
 class MaskedLoss(Loss):
-    """Ignite's `Loss`, the mean over batches by their number of items, with a loss that is a mean over known targets.
+    """Ignite's `Loss` (the mean over batches, weighted by their number of items) for a loss that is a mean over known
+    targets.
 
-    Such a mean depends on which items make a batch. Several processes evaluate the items of one batch side by side, so what
-    they know of it is put together before its mean is taken: the number is the one that one process gets with batches that
-    are as many times as large as there are processes.
+    Such a mean depends on how items are grouped into batches. Several processes evaluate the items of one batch
+    together, so their known targets are combined before the mean is taken: the result equals that of one process with
+    batches that are as many times larger as there are processes.
 
     Args:
         loss_fn: a `planewise.losses.TermLoss`.
-        output_transform, batch_size: as Ignite's.
+        output_transform, batch_size: as in Ignite.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class MaskedLoss(Loss):
         self._batches: list[Tensor] = []
 
     def _mean(self, prediction: Tensor, target: Any) -> Tensor:
-        """What Ignite asks of a batch; the terms are kept for the other processes."""
+        """The values that Ignite needs from a batch; the terms are kept for the other processes."""
         terms = self._terms_of(prediction, target)
         if idist.get_world_size() > 1:
             self._weights = torch.tensor([term.weight for term in terms], dtype=torch.float64)
@@ -55,7 +56,7 @@ class MaskedLoss(Loss):
     def compute(self) -> float:
         if idist.get_world_size() == 1:
             return super().compute()
-        # one process may have a batch more than another: (batches, processes, columns), zeros where it has none
+        # one process may have one batch more than another: (batches, processes, columns), zeros if it has none
         batches = pad_sequence(evenly_divisible_all_gather(torch.stack(self._batches), concat=False))
         terms = len(self._weights)
         means, known, items = batches[..., :terms], batches[..., terms:-1], batches[..., -1].sum(dim=1)

@@ -1,4 +1,4 @@
-"""What an image's nearest neighbours among the images of other exams say of it."""
+"""Scores from an image's nearest neighbours among the images of other exams."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-#: Rows that are compared with all others at a time.
+#: Number of rows that are compared with all others at a time.
 _ROWS = 1024
 
 
 def nearest_neighbours(features: Tensor, groups: Sequence[object], count: int = 1) -> Tensor:
-    """The rows that are most alike, of other groups.
+    """The most similar rows of other groups.
 
-    Rows are compared by the cosine of the angle between them, after the mean of all rows is taken off: features behind a
+    Rows are compared by the cosine of the angle between them, after subtracting the mean of all rows: features after a
     ReLU all point into one corner of space, where every angle is small.
 
     Args:
         features: ``(N, D)``.
-        groups: N names, say of exams; a row's own group is left out, since its images are alike whatever they show.
-        count: neighbours of each row.
+        groups: N names, such as exams; a row's own group is left out, because its images are always similar.
+        count: number of neighbours of each row.
 
     Returns:
         Indices ``(N, count)``, the nearest first.
 
     Raises:
-        ValueError: a row has fewer rows of other groups than are asked for.
+        ValueError: a row has fewer rows of other groups than requested.
     """
     names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     group = torch.tensor([names[name] for name in groups])
     if len(group) - int(torch.bincount(group).max()) < count:
-        raise ValueError(f"{count} neighbours are asked for, and a row has fewer rows of other groups")
+        raise ValueError(f"{count} neighbours are requested, but a row has fewer rows of other groups")
     rows = normalize(features - features.mean(dim=0), dim=1)
     found = []
     for part in range(0, len(rows), _ROWS):
@@ -43,14 +43,14 @@ def nearest_neighbours(features: Tensor, groups: Sequence[object], count: int = 
 
 
 def mean_distance_of_others(values: Tensor, groups: Sequence[object]) -> float:
-    """Mean of ``|a - b|`` over all pairs of values of different groups: what a neighbour drawn by lot comes to.
+    """Mean of ``|a - b|`` over all pairs of values of different groups: the expected value for a random neighbour.
 
     Args:
         values: ``(N,)``.
         groups: N names.
 
     Returns:
-        The mean; NaN if there is one group alone.
+        The mean; NaN if there is only one group.
     """
     names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     group = torch.tensor([names[name] for name in groups])

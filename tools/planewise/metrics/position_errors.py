@@ -15,13 +15,13 @@ from planewise.metrics.positions import position_counts, position_dice
 
 
 class PositionErrors(Metric):
-    """How well nine anatomical positions are found: ``squares_dice``, the mean Dice of the nine; ``squares_found``, the share
-    that was found of the squares that lie wholly on their image; and ``squares_distance``, the mean distance (mm) of their
+    """Accuracy of nine anatomical positions: ``squares_dice``, the mean Dice of the nine; ``squares_found``, the share
+    found among the squares that lie wholly on their image; and ``squares_distance``, the mean distance (mm) of their
     centres from the true ones.
 
-    Updates take ``(prediction, target)``: logits ``(B, 10, i, j)`` and the targets' dictionary with ``squares``
-    ``(B, i, j)``, ``square_centres`` ``(B, 9, 3)``, ``square_inside`` ``(B, 9)`` and ``affine`` ``(B, 4, 4)``. Ignite puts
-    each number under its own name. With several processes, each has the scores of all slices.
+    Updates take ``(prediction, target)``: logits ``(B, 10, i, j)`` and the targets' dictionary with ``squares`` ``(B,
+    i, j)``, ``square_centres`` ``(B, 9, 3)``, ``square_inside`` ``(B, 9)`` and ``affine`` ``(B, 4, 4)``. Ignite lists
+    each number under its own name. With several processes, each gets the scores of all slices.
 
     Args:
         size: side of a square, mm.

@@ -1,4 +1,4 @@
-"""How well classes of pixels agree, square by square."""
+"""Agreement of pixel classes, square by square."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 def position_counts(prediction: Tensor, squares: Tensor, classes: int = 10) -> Tensor:
-    """Pixels of each square that are found, true, and both, for scores over many slices.
+    """Pixels of each square that are true positives, predicted, and true, for scores over many slices.
 
     Args:
         prediction: logits or probabilities, shape ``(B, classes, H, W)``.
-        squares: true classes, shape ``(B, H, W)``; 0 is background, and slices of -1 are not known.
+        squares: true classes, shape ``(B, H, W)``; 0 is background, and slices of -1 are unknown.
 
     Returns:
-        ``(B, classes, 3)``, int64: of each class the pixels where it is predicted and true, predicted, and true. Zero for a
-        slice that is not known.
+        ``(B, classes, 3)``, int64: for each class the number of pixels that are predicted and true, predicted, and
+        true. Zero for an unknown slice.
     """
     predicted = prediction.argmax(dim=1)
     known = squares >= 0
@@ -28,7 +28,7 @@ def position_dice(counts: Tensor) -> Tensor:
     """Dice of each class over some slices, ``2 |P & T| / (|P| + |T|)``.
 
     Args:
-        counts: of `position_counts`, shape ``(N, classes, 3)``.
+        counts: from `position_counts`, shape ``(N, classes, 3)``.
 
     Returns:
         ``(classes,)``, float64; NaN for a class that is neither predicted nor true anywhere.

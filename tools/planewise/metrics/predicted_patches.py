@@ -12,13 +12,13 @@ from planewise.losses import candidate_scores
 
 
 def found_first(scores: Tensor, right: Tensor) -> Tensor:
-    """Whether the right one of some candidates has the highest score, 1 or 0.
+    """Whether the right candidate has the highest score, 1 or 0.
 
-    Equally high scores share: a network that gives all the same finds as often as chance does.
+    Ties are shared: a network with constant scores has the accuracy of chance.
 
     Args:
         scores: ``(..., N)``.
-        right: which is the right one, ``(...)`` int64.
+        right: index of the right candidate, ``(...)`` int64.
 
     Returns:
         ``(...)``, float64.
@@ -28,26 +28,27 @@ def found_first(scores: Tensor, right: Tensor) -> Tensor:
 
 
 def candidates_told(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """What `ignite.metrics.Accuracy` takes: scores of the candidates ``(B * Q, 1 + N)``, and which is right ``(B * Q,)``.
+    """The input of `ignite.metrics.Accuracy`: scores of the candidates ``(B * Q, 1 + N)``, and the index of the right
+    one ``(B * Q,)``.
 
-    The right one comes last, so that of equally high scores another one counts.
+    The right one comes last, so that ties count as errors.
     """
     scores = candidate_scores(prediction, target).flip(1)
     return scores, torch.full((len(scores),), scores.shape[1] - 1, device=scores.device)
 
 
 def patch_scores(found: Tensor, found_of_all: Tensor, ahead: Tensor, candidates: int, patches: int) -> dict[str, Any]:
-    """How often patches are found.
+    """Accuracy of finding patches.
 
     Args:
-        found: among the candidates of each prediction, ``(N, Q)``, as `found_first` gives it.
+        found: among the candidates of each prediction, ``(N, Q)``, from `found_first`.
         found_of_all: among all patches of the image.
-        ahead: by how many rows each patch follows on what is known, ``(N, Q)`` int64.
-        candidates, patches: how many of them there are.
+        ahead: number of rows between each patch and the known ones, ``(N, Q)`` int64.
+        candidates, patches: their numbers.
 
     Returns:
-        ``accuracy`` among the candidates and its ``chance``; ``accuracy_of_all`` and ``chance_of_all`` among all patches;
-        ``predictions``, their number; and under ``by_rows_ahead`` the accuracies of each number of rows.
+        ``accuracy`` among the candidates and its ``chance``; ``accuracy_of_all`` and ``chance_of_all`` among all
+        patches; ``predictions``, their number; and under ``by_rows_ahead`` the accuracies for each number of rows.
     """
     rows = []
     for number in ahead.unique().tolist():

@@ -9,16 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-#: The answers that are compared: the network's, the image as the network is shown it, and the mean of what it is shown.
+#: The compared answers: the network's, its input image, and the mean of the visible pixels.
 ANSWERS = ("restored", "unchanged", "mean")
 
 
 def restoration_errors(answer: Tensor, wanted: Tensor, where: Tensor) -> Tensor:
-    """Mean squared error of each image over some of its pixels; NaN where there is none.
+    """Mean squared error of each image over some of its pixels; NaN if there are none.
 
     Args:
         answer, wanted: ``(B, C, ...)``; the answer may be anything that broadcasts to it.
-        where: which pixels count, ``(B, 1, ...)``, bool.
+        where: the pixels that count, ``(B, 1, ...)``, bool.
 
     Returns:
         ``(B,)``, float32.
@@ -30,7 +30,7 @@ def restoration_errors(answer: Tensor, wanted: Tensor, where: Tensor) -> Tensor:
 
 
 def mean_of_seen(image: Tensor, hidden: Tensor) -> Tensor:
-    """The mean of each image's pixels that are not hidden, ``(B, 1, ...)`` with sides of 1; 0 where all are.
+    """The mean of each image's visible pixels, ``(B, 1, ...)`` with sides of 1; 0 if all are hidden.
 
     Args:
         image: ``(B, C, ...)``.
@@ -42,11 +42,11 @@ def mean_of_seen(image: Tensor, hidden: Tensor) -> Tensor:
 
 
 def restoration_scores(hidden: NDArray[np.floating], kept: NDArray[np.floating]) -> dict[str, Any]:
-    """How well images are restored, beside answers that need no network.
+    """How well images are restored, compared with answers that need no network.
 
     Args:
-        hidden, kept: mean squared errors of each image over its hidden and its other pixels, ``(N, 3)``, a column for each of
-            `ANSWERS`; NaN where an image has no such pixels.
+        hidden, kept: mean squared errors of each image over its hidden and its other pixels, ``(N, 3)``, a column for
+            each of `ANSWERS`; NaN if an image has no such pixels.
 
     Returns:
         ``hidden`` and ``kept``: for each of `ANSWERS` the mean over the images that have such pixels; ``images``.

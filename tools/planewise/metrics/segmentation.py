@@ -22,13 +22,13 @@ def volume_scores(
     Args:
         prediction, reference: label values, shape ``(i, j, slices)``.
         spacing: spacing of the voxels along the three axes, mm; slices included.
-        structures: label value to name; of a region, the values that make it up (`planewise.metrics.region_values`).
+        structures: label value to name; for a region, its values (`planewise.metrics.region_values`).
 
     Returns:
         Per structure ``dice``, ``assd`` (mm), ``contour`` (mm, see `mean_contour_distance`) and ``missed``. Both empty: Dice
-        1 and distances 0. One empty: Dice 0, missed, and no distance (NaN), since any number in its place would flatter or
-        punish at will. Where the two share no slice, ``contour`` is NaN too. Of a single slice, ``assd`` is between contours
-        in its plane.
+        1 and distances 0. One empty: Dice 0, missed, and no distance (NaN), because any substitute would bias the mean.
+        If the two share no slice, ``contour`` is NaN too. For a single slice, ``assd`` is between contours in its
+        plane.
     """
     scores: dict[str, dict[str, float | bool]] = {}
     of_one_slice = prediction.shape[-1] == 1
@@ -44,7 +44,7 @@ def volume_scores(
             continue
         dice = 2 * (found & true).sum() / (found.sum() + true.sum())
         contour = mean_contour_distance(found, true, spacing)
-        # all voxels of a volume of one slice are at its surface, so its contour is taken in the plane
+        # all voxels of a single-slice volume are at its surface, so its contour is taken in the plane
         if of_one_slice:
             assd = average_surface_distance(found[..., 0], true[..., 0], spacing[:2])
         else:

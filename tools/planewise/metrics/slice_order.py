@@ -1,4 +1,4 @@
-"""Scores of slice ordering: single pairs, and the order of a stack that all its pairs vote for."""
+"""Scores of slice ordering: single pairs, and the order of a stack from the votes of all its pairs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from scipy.stats import spearmanr
 
 Array = NDArray[np.floating]
 
-#: Two slices mirror each other about the centre of their stack if they lie on opposite sides of it, at distances from it that
-#: differ by no more than this share of the stack's length: less than two slices of a stack of a dozen.
+#: Two slices mirror each other about the centre of their stack if they lie on opposite sides of it, at distances from
+#: it that differ by no more than this share of the stack's length: less than two slices in a stack of a dozen.
 MIRRORED = 0.1
-#: Upper bounds of the distances that are told apart, as shares of the stack's length.
+#: Upper bounds of the distance bins, as shares of the stack's length.
 DISTANCES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def places_by_votes(logits: Array) -> Array:
-    """The order of a stack's slices from what a network says of all pairs.
+    """The order of a stack's slices from the network's logits for all pairs.
 
-    Each pair votes for the one of its slices that is nearer to the beginning, by the difference of the logits of its two
-    orders. The slice with most votes is the first; among those with equally many the larger sum of differences decides.
+    Each pair votes for its slice that is nearer to the beginning, by the difference of the logits of its two orders.
+    The slice with most votes is the first; ties are broken by the larger sum of differences.
 
     Args:
-        logits: ``(k, k)``, positive where the slice of the row is nearer to the beginning than that of the column.
+        logits: ``(k, k)``, positive if the slice of the row is nearer to the beginning than that of the column.
 
     Returns:
-        Place of each slice, ``(k,)``, from 0 for the first to 1 for the last; 0 for one alone.
+        Position of each slice, ``(k,)``, from 0 for the first to 1 for the last; 0 for a single slice.
     """
     margin = np.asarray(logits, dtype=np.float64) - np.asarray(logits, dtype=np.float64).T
     votes, strength = (margin > 0).sum(axis=1), margin.sum(axis=1)
@@ -38,14 +38,14 @@ def places_by_votes(logits: Array) -> Array:
 
 
 def pairs_of_stack(logits: Array, places: Array) -> dict[str, NDArray[Any]]:
-    """What a network says of every ordered pair of different slices of a stack.
+    """The network's result for every ordered pair of different slices of a stack.
 
     Args:
-        logits: as of `places_by_votes`.
-        places: where the slices truly lie, ``(k,)``, from 0 to 1.
+        logits: see `places_by_votes`.
+        places: true positions of the slices, ``(k,)``, from 0 to 1.
 
     Returns:
-        Columns of ``k (k - 1)`` rows: ``first`` and ``second``, the places of the two, and ``correct``.
+        Columns of ``k (k - 1)`` rows: ``first`` and ``second``, the positions of the two, and ``correct``.
     """
     first, second = np.nonzero(~np.eye(len(places), dtype=bool))
     correct = (np.asarray(logits)[first, second] > 0) == (places[first] < places[second])
@@ -53,17 +53,17 @@ def pairs_of_stack(logits: Array, places: Array) -> dict[str, NDArray[Any]]:
 
 
 def mirrored(first: Array, second: Array) -> NDArray[np.bool_]:
-    """Which pairs of places mirror each other about the centre, within `MIRRORED`."""
+    """Pairs of positions that mirror each other about the centre, within `MIRRORED`."""
     one, other = first - 0.5, second - 0.5
-    # what is exactly at the bound belongs to it, whatever rounding makes of it
+    # values exactly at the bound are included, despite rounding
     return (one * other < 0) & (np.abs(one + other) <= MIRRORED + 1e-9)
 
 
 def order_scores(pairs: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Accuracy of pairs: of all, of those that mirror each other about the centre of their stack, and of the others.
+    """Accuracy of all pairs, of pairs that mirror each other about the centre of their stack, and of the others.
 
     Args:
-        pairs: as of `pairs_of_stack`, of any number of stacks.
+        pairs: from `pairs_of_stack`, of any number of stacks.
 
     Returns:
         ``accuracy``, ``chance``, ``pairs``; ``mirrored_accuracy``, ``mirrored_pairs``; ``other_accuracy``. NaN without pairs.
@@ -80,14 +80,14 @@ def order_scores(pairs: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def accuracy_by_distance(pairs: dict[str, NDArray[Any]]) -> dict[str, list[Any]]:
-    """Accuracy of pairs by how far apart they lie, mirrored pairs and others apart.
+    """Accuracy of pairs by their distance, with mirrored pairs and others separate.
 
     Args:
-        pairs: as of `order_scores`.
+        pairs: see `order_scores`.
 
     Returns:
-        Columns of a table: ``distance_from``, ``distance_to`` (shares of the stack's length; the upper bound belongs to it),
-        ``mirrored`` (0 or 1), ``pairs``, ``accuracy``. There are rows for what there are pairs of.
+        Columns of a table: ``distance_from``, ``distance_to`` (shares of the stack's length; the upper bound belongs to
+        it), ``mirrored`` (0 or 1), ``pairs``, ``accuracy``. Rows exist only for bins with pairs.
     """
     distance = np.abs(pairs["first"] - pairs["second"])
     bounds = np.array(DISTANCES)
@@ -106,14 +106,14 @@ def accuracy_by_distance(pairs: dict[str, NDArray[Any]]) -> dict[str, list[Any]]
 
 
 def stack_scores(predicted: Sequence[Array], places: Sequence[Array]) -> dict[str, Any]:
-    """How well the predicted orders of whole stacks agree with the true ones.
+    """Agreement of the predicted orders of whole stacks with the true ones.
 
     Args:
-        predicted, places: of each stack, the places of its slices.
+        predicted, places: for each stack, the positions of its slices.
 
     Returns:
-        ``stacks``, those of at least three slices; ``rank_correlation``, the mean of Spearman's over them; ``direction``, the
-        share of them whose beginning is told from its end, where the correlation is positive. NaN without stacks.
+        ``stacks``, those of at least three slices; ``rank_correlation``, the mean of Spearman's over them;
+        ``direction``, the share of them with a positive correlation, whose beginning is recognised. NaN without stacks.
     """
     pairs = [(one, other) for one, other in zip(predicted, places, strict=True) if len(one) > 2]
     correlations = np.array([spearmanr(one, other).statistic for one, other in pairs])

@@ -1,4 +1,4 @@
-"""Scores of exemplar networks: whether a transformed sample lies nearer than a different one."""
+"""Scores of exemplar networks: whether a transformed sample is nearer than a different one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from planewise.losses import negatives
 
 
 def triplets_told(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """What `ignite.metrics.Accuracy` takes: whether ``D(z, z+) < D(z, z-)``, and that it ought to be, both ``(B,)`` int64.
+    """The input of `ignite.metrics.Accuracy`: whether ``D(z, z+) < D(z, z-)``, and the target of true, both ``(B,)``
+    int64.
 
     Args:
-        prediction, target: as `planewise.losses.negatives` takes them.
+        prediction, target: see `planewise.losses.negatives`.
     """
     anchor, positive = prediction[:, 0], prediction[:, 1]
     near, far = (torch.linalg.vector_norm(anchor - other, dim=1) for other in (positive, negatives(prediction, target)))

@@ -11,15 +11,16 @@ from planewise.metrics.confusion import confusion_matrix
 
 
 def turn_scores(predicted: NDArray[np.integer], reference: NDArray[np.integer], classes: int) -> dict[str, Any]:
-    """How often a turn is told.
+    """Rotation accuracy: how often a rotation is predicted correctly.
 
     Args:
         predicted, reference: classes of turns, ``(N,)`` (`planewise.geometry.turn_of_class`).
         classes: number of classes.
 
     Returns:
-        ``accuracy``, its ``chance``, ``images`` and ``turns``; ``accuracy_by_turn``, a share for each class, NaN for one that
-        was not drawn; and ``confusion``: for each class of the reference a row of how often each class was predicted.
+        ``accuracy``, its ``chance``, ``images`` and ``turns``; ``accuracy_by_turn``, a share for each class, NaN for
+        one that was not drawn; and ``confusion``: for each class of the reference, a row of how often each class was
+        predicted.
     """
     confusion, shares = confusion_matrix(predicted, reference, classes)
     return {

@@ -22,17 +22,17 @@ class _Slices(Protocol):
 class VolumeDice(Metric):
     """Mean Dice over the structures of every volume, on the network's grid (Zhang 2024 section 5.2.2: volume-wise).
 
-    A mean over slices that leaves out those without the structure does not see what is predicted there: a large false
-    ventricle in two empty slices would count for nothing. Here the slices of one exam, stack and phase make a volume, and
-    ``Dice = 2 sum_s |P_s n R_s| / sum_s (|P_s| + |R_s|)`` runs over all of them; a structure that neither has scores 1, as
-    `planewise.metrics.volume_scores` has it. Of several processes each has the score over all.
+    A mean over slices that leaves out those without the structure ignores false predictions there: a large false
+    ventricle in two empty slices would not count. Here the slices of one exam, stack and phase make a volume, and
+    ``Dice = 2 sum_s |P_s n R_s| / sum_s (|P_s| + |R_s|)`` runs over all of them; a structure that is absent from both
+    scores 1, as in `planewise.metrics.volume_scores`. With several processes, each gets the score over all.
 
     Args:
-        dataset: the evaluator's slices; its ``items`` say of which volume each is.
+        dataset: the evaluator's slices; its ``items`` give the volume of each.
         num_classes: background (0, not scored) and structures.
-        regions: numbers of the classes that are scored together (`planewise.metrics.region_classes`); None scores each
-            structure by itself.
-        output_transform: of the engine's output, to prediction and reference, label values ``(B, 1, ...)``.
+        regions: class numbers that are scored together (`planewise.metrics.region_classes`); None scores each structure
+            separately.
+        output_transform: from the engine's output to prediction and reference, label values ``(B, 1, ...)``.
 
     The engine's batch holds ``index`` ``(B,)``, the slices' rows in the dataset.
     """
@@ -57,7 +57,7 @@ class VolumeDice(Metric):
 
     @torch.no_grad()
     def iteration_completed(self, engine: Engine) -> None:
-        # MONAI's output does not say which slices these are, its batch does
+        # MONAI's output does not identify these slices, its batch does
         batch: Any = engine.state.batch
         self.update((*self._output_transform(engine.state.output), batch["index"]))
 
@@ -73,7 +73,7 @@ class VolumeDice(Metric):
         self._rows.append(torch.as_tensor(rows))
 
     def compute(self) -> float:
-        """The mean; 0 where nothing was seen, so that no epoch is the best by it."""
+        """The mean; 0 if nothing was seen, so that no such epoch becomes the best."""
         if not self._counts:
             return 0.0
         counts = evenly_divisible_all_gather(torch.cat(self._counts), concat=True).cpu()
@@ -98,7 +98,7 @@ def _shared_and_held(found: Tensor, true: Tensor) -> Tensor:
 
 
 def _volume(item: Mapping[str, Any]) -> Hashable:
-    """What the slices of one volume have in common."""
-    # slices cut from a NIfTI file share it; of DICOM each has its own
+    """The key that the slices of one volume share."""
+    # slices cut from a NIfTI file share it; each DICOM slice has its own
     file = str(item["image"]) if str(item["image"]).endswith(VOLUMES) else None
     return item["exam"], item.get("stack"), item.get("phase"), item.get("time"), file

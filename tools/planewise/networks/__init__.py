@@ -1,17 +1,17 @@
-"""Networks whose parts carry names, so that weights move between bundles by name.
+"""Networks with named parts, so that weights move between bundles by name.
 
-Every network gives one tensor, so that MONAI's engines, inferers, ``verify_net_in_out`` and TorchScript take it as it is.
-Its form says what it is; B is the batch, and of volumes every ``H, W`` is followed by ``D``:
+Every network returns one tensor, so that MONAI's engines, inferers, ``verify_net_in_out`` and TorchScript work without
+changes. Its form shows its meaning; B is the batch, and for volumes every ``H, W`` is followed by ``D``:
 
-- **maps** ``(B, C, H, W)`` on the image's grid: heatmaps, classes as logits, or a restored image (as many channels as the
-  image has);
-- **maps and location** ``(B, K + 1, H, W)``: after K maps one channel that carries a number of the image, the relative
-  location, constant over the grid (`SliceNet`; `planewise.losses.predicted_location` reads it);
-- **logits** ``(B, classes)``, of an image, a whole stack (`StackClassifier`) or two (`TwoPhaseClassifier`);
+- **maps** ``(B, C, H, W)`` on the image's grid: heatmaps, class logits, or a restored image (with as many channels as
+  the image);
+- **maps and location** ``(B, K + 1, H, W)``: K maps followed by one channel that carries a number of the image, the
+  relative location, constant over the grid (`SliceNet`; `planewise.losses.predicted_location` reads it);
+- **logits** ``(B, classes)``, for an image, a whole stack (`StackClassifier`) or two (`TwoPhaseClassifier`);
 - **embeddings** ``(B, D)``, not normalised: the loss does that.
 
-What a bundle's metadata says under ``channel_def`` are the names of C. A second network that is not shipped (momentum,
-projector, context) stays out of ``network_def``: the trainer holds it.
+The names of C are in a bundle's metadata under ``channel_def``. A second network that is not shipped (momentum,
+projector, context) is not part of ``network_def``: the trainer holds it.
 """
 
 from planewise.networks.alexnet import ALEXNET_FEATURES, AlexNetDecoder, AlexNetEncoder

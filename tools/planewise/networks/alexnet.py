@@ -1,4 +1,4 @@
-"""AlexNet's convolutions with torchvision's names, and a decoder that brings them back to the image's grid."""
+"""AlexNet's convolutions with torchvision's names, and a decoder that returns to the image's grid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from planewise.errors import InputError
 
-#: Channels of the five convolutions (Krizhevsky 2014, the one-column form that torchvision's ImageNet weights are of).
+#: Channels of the five convolutions (Krizhevsky 2014, the one-column form of torchvision's ImageNet weights).
 ALEXNET_FEATURES = (64, 192, 384, 256, 256)
 _ACTIVATION = ("relu", {"inplace": True})
 
@@ -18,9 +18,10 @@ _ACTIVATION = ("relu", {"inplace": True})
 class AlexNetEncoder(nn.Module):
     """The five convolutions of AlexNet (Krizhevsky 2012; the paper's backbone for the knee, section 5.3).
 
-    Its state dict has the names of torchvision's (``features.0.weight``, ...), so that a file of ImageNet weights loads
-    as it is (`load_imagenet`). Without a file, weights are drawn so that activations keep their size (He 2015): there is no
-    normalisation, and with PyTorch's own draw they vanish, so that trainings from random weights stop at chance.
+    Its state dict has torchvision's names (``features.0.weight``, ...), so that a file of ImageNet weights loads
+    unchanged (`load_imagenet`). Without a file, initial weights preserve the size of activations (He 2015): there is no
+    normalisation, and with PyTorch's own initialisation the activations vanish, so that training from random weights
+    stays at chance.
 
     Args:
         features: channels of the five convolutions.
@@ -38,7 +39,7 @@ class AlexNetEncoder(nn.Module):
         self.out_channels = fifth
         #: pixels; the last pooling needs 3 x 3 of them
         self.smallest_side = 63
-        #: the module whose activations saliency is drawn from
+        #: the module whose activations saliency uses
         self.last_features = "features.11"
         self.features = nn.Sequential(
             nn.Conv2d(3, first, kernel_size=11, stride=4, padding=2),
@@ -65,17 +66,18 @@ class AlexNetEncoder(nn.Module):
         levels: list[Tensor] = []
         for index, layer in enumerate(self.features):
             x = layer(x)
-            # what a max pooling takes in, and the end
+            # the inputs of the max poolings, and the end
             if index in (1, 4, 11, 12):
                 levels.append(x)
         return levels
 
 
 class AlexNetDecoder(nn.Module):
-    """From the levels of `AlexNetEncoder` to one map on the image's grid, in the way of a U-Net's expanding path.
+    """From the levels of `AlexNetEncoder` to one map on the image's grid, like a U-Net's expanding path.
 
-    The paper does not say how it regresses heatmaps with AlexNet; this is the plainest form. The last step undoes the first
-    convolution's stride by a transposed convolution of eight pixels, whose outputs lie where the first convolution's
+    The paper does not say how it regresses heatmaps with AlexNet; this is the simplest form. The last step undoes the
+    first convolution's stride by a transposed convolution of eight pixels, whose outputs lie where the first
+    convolution's
     kernels do: (H/4 - 2) * 4 + 8 = H.
 
     Args:
@@ -94,9 +96,9 @@ class AlexNetDecoder(nn.Module):
                 for deep, fine in ((fifth, fifth), (fifth, second), (second, first))
             ]
         )
-        # half of the finest level's: on the image's own grid channels are dear
+        # half of the finest level's, because channels are expensive on the image's own grid
         self.out_channels = max(first // 2, 1)
-        #: pixels of an image that comes back to its size
+        #: pixels of an image that returns to its own size
         self.side_multiple = 32
         self.unstem = Convolution(
             2,

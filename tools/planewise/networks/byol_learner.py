@@ -1,4 +1,4 @@
-"""What BYOL trains: an online network with two heads, and its slow copy."""
+"""The trained parts of BYOL: an online network with two heads, and its momentum copy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 class ByolLearner(nn.Module):
     """An online network, projector and predictor, and a target that follows the first two (Grill 2020, section 3.1).
 
-    The target is never trained: `follow` moves its weights towards the online ones. Its batch statistics are its own.
+    The target is never trained: `follow` moves its weights towards the online ones. It has its own batch statistics.
 
     Args:
-        network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; what is kept.
+        network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; this part is kept.
         projector: from embeddings to ``(B, P)``.
         predictor: from ``(B, P)`` to ``(B, P)``.
 
@@ -43,7 +43,7 @@ class ByolLearner(nn.Module):
         """``xi <- tau xi + (1 - tau) theta`` for the weights of target and online network.
 
         Args:
-            momentum: tau; 1 leaves the target where it is.
+            momentum: tau; 1 leaves the target unchanged.
         """
         online = [*self.network.parameters(), *self.projector.parameters()]
         target = [*self.target_network.parameters(), *self.target_projector.parameters()]

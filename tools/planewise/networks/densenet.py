@@ -49,40 +49,41 @@ class DenseNetEncoder(DenseNet):
             block_config=tuple(blocks),
         )
         self.out_channels = int(self.class_layers.out.in_features)
-        # the classifier is a head's matter, and several processes would wait for its gradient
+        # the classifier belongs to a head, and several processes would wait for its gradient
         self.class_layers = nn.Identity()
         #: pixels; the image is halved five times
         self.smallest_side = 29
-        #: the module whose activations saliency is drawn from
+        #: the module whose activations saliency uses
         self.last_features = "features.norm5"
 
     def forward(self, image: Tensor) -> list[Tensor]:
         if image.shape[2] < 29 or image.shape[3] < 29:
             raise InputError(
-                "an image or patch for DenseNet has at least 29 pixels a side, as it is halved five times; raise image_size"
+                "an image or patch for DenseNet must have at least 29 pixels a side, because it is halved five times;"
+                " raise image_size"
             )
         parts = self.features
         first = parts.relu0(parts.norm0(parts.conv0(image.expand(-1, 3, -1, -1))))
         second = parts.denseblock1(parts.pool0(first))
         third = parts.denseblock2(parts.transition1(second))
         fourth = parts.denseblock3(parts.transition2(third))
-        # not in place: saliency is drawn from what the normalisation gives
+        # not in place, because saliency uses the output of the normalisation
         return [first, second, third, fourth, relu(parts.norm5(parts.denseblock4(parts.transition3(fourth))))]
 
     def public_names(self) -> list[str]:
-        """Names that torchvision's file has for this network."""
+        """The names of this network's weights in torchvision's file."""
         return [_public(name) for name in self.state_dict() if not name.endswith("num_batches_tracked")]
 
     def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The same weights by this network's names.
+        """The same weights under this network's names.
 
         Args:
-            weights: those of `public_names`, and more, which keep their names.
+            weights: those of `public_names`; any others keep their names.
         """
         own = {_public(name): name for name in self.state_dict()}
         return {own.get(name, name): value for name, value in weights.items()}
 
 
 def _public(name: str) -> str:
-    """The torchvision file of 2017 says ``denselayer1.norm.1.weight`` for ``denselayer1.layers.norm1.weight``."""
+    """The file of torchvision of 2017 has ``denselayer1.norm.1.weight`` for ``denselayer1.layers.norm1.weight``."""
     return _LAYER.sub(r"\1.\2.\3.", name)

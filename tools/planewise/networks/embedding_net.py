@@ -1,4 +1,4 @@
-"""An encoder as a network of its own, whose output is an embedding."""
+"""An encoder as a network of its own that returns an embedding."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from planewise.networks.named_parts import NamedParts
 
 
 class EmbeddingNet(NamedParts):
-    """The encoder and the average over its deepest level: what contrastive methods train and what transfers.
+    """The encoder and average pooling of its deepest level: the part that contrastive methods train and transfer.
 
     Args:
-        encoder: gives the features of every level, finest first, and has ``out_channels``.
+        encoder: returns the features of every level, finest first, and has ``out_channels``.
 
-    `forward` takes what the encoder takes, ``(B, C, H, W)``, or ``(B, C, H, W, D)`` of volumes, and returns
-    ``(B, encoder.out_channels)``, as `encoder_features` does.
+    `forward` takes the encoder's input, ``(B, C, H, W)``, or ``(B, C, H, W, D)`` for volumes, and returns ``(B,
+    encoder.out_channels)``, like `encoder_features`.
     """
 
     def __init__(self, encoder: nn.Module) -> None:

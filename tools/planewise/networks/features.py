@@ -1,4 +1,4 @@
-"""What an encoder makes of an image, as one row of numbers."""
+"""An encoder's features of an image, as one row of numbers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from torch import Tensor, nn
 def encoder_features(network: nn.Module, image: Tensor) -> Tensor:
     """The features of images: the average over the encoder's deepest level.
 
-    Every pretext's encoder gives them, whatever its head, so they compare pretexts with each other.
+    Every pretext's encoder has them, whatever its head, so they allow comparisons between pretexts.
 
     Args:
-        network: with an ``encoder`` that gives the features of its levels, finest first (`UNetEncoder`, `AlexNetEncoder`).
-        image: ``(B, C, H, W)``, or ``(B, C, H, W, D)`` of volumes, as the encoder takes it.
+        network: with an ``encoder`` that returns the features of its levels, finest first (`UNetEncoder`,
+            `AlexNetEncoder`).
+        image: ``(B, C, H, W)``, or ``(B, C, H, W, D)`` for volumes, the encoder's input.
 
     Returns:
         ``(B, D)``.

@@ -1,4 +1,4 @@
-"""A random forest as a network: plain tensors, so that it travels like any other weights."""
+"""A random forest as a network: plain tensors, which are stored like any other weights."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from planewise.errors import InputError
 
 
 class ForestNet(nn.Module):
-    """Class probabilities from features by a forest of decision trees that scikit-learn has grown.
+    """Class probabilities from features, by a forest of decision trees from scikit-learn.
 
-    The trees are buffers, so the forest saves as a plain state dict (no pickle) and scripts to TorchScript. A network
-    that no forest was copied into gives equal probabilities.
+    The trees are buffers, so the forest saves as a plain state dict (no pickle) and scripts to TorchScript. Before a
+    forest is copied into it, the network returns equal probabilities.
 
     Args:
         num_features, num_classes: of the input and the output.
-        trees: how many.
+        trees: number of trees.
         max_nodes: room per tree; a tree of n training samples has at most 2 n - 1 nodes.
-        max_depth: steps from the root to any leaf; at most the number of training samples less one.
+        max_depth: steps from the root to any leaf; at most the number of training samples minus one.
 
     `forward` takes ``(B, num_features)`` and returns ``(B, num_classes)``.
     """
@@ -54,7 +54,7 @@ class ForestNet(nn.Module):
 
     @torch.jit.unused
     def copy_forest(self, forest: RandomForestClassifier) -> None:
-        """Take over a fitted forest.
+        """Copy a fitted forest.
 
         Raises:
             ValueError: it has other features, classes or numbers of trees, or a tree is too large.
@@ -88,7 +88,7 @@ class ForestNet(nn.Module):
 
     @torch.jit.unused
     def load_state_dict(self, state_dict: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """As any module's; weights whose indices point outside the tables are refused."""
+        """Like any module's; weights with indices outside the tables are refused."""
         nodes = self.left.shape[1]
         for name, limit in (("left", nodes), ("right", nodes), ("feature", self.num_features)):
             values = state_dict.get(name)

@@ -1,4 +1,4 @@
-"""What the U-Nets have in common: the way through their levels."""
+"""The part that the U-Nets share: the path through their levels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LevelsEncoder(nn.Module):
 
 
 class LevelsDecoder(nn.Module):
-    """``levels``, each of which doubles the grid and takes in the encoder's features of that grid.
+    """``levels``, each of which doubles the grid and adds the encoder's features of that grid.
 
     Raises:
         ValueError: in `climb`, a side of the image cannot be halved for every level.
@@ -32,13 +32,15 @@ class LevelsDecoder(nn.Module):
         return self.climb(features)
 
     def climb(self, features: list[Tensor]) -> Tensor:
-        """From the deepest level to the finest; a method of its own since TorchScript knows no ``super().forward``."""
+        """From the deepest level to the finest; a separate method, because TorchScript does not support
+        ``super().forward``.
+        """
         x, times = features[-1], 2 ** (len(features) - 1)
         for axis in range(2, x.dim()):
             if features[0].shape[axis] != times * x.shape[axis]:
                 raise ValueError(
-                    "the U-Net needs images whose sides are multiples of 2^(levels - 1), times stem_stride if there is one; "
-                    "change image_size"
+                    "the U-Net needs images whose sides are multiples of 2^(levels - 1), times stem_stride if there is "
+                    "one; change image_size"
                 )
         for depth, level in enumerate(self.levels):
             x = level(x, features[len(features) - 2 - depth])
@@ -49,7 +51,7 @@ def level_pairs(features: Sequence[int]) -> list[tuple[int, int]]:
     """Channels of each level and of the next deeper one, from the finest.
 
     Raises:
-        InputError: there is one level alone.
+        InputError: there is only one level.
     """
     if len(features) < 2:
         raise InputError(f"--features is {list(features)}; a U-Net needs at least two levels, give two widths or more")

@@ -18,7 +18,7 @@ class LocationHead(nn.Module):
         dropout: probability.
         spatial_dims: 2 for images, 3 for volumes.
 
-    `forward` takes ``(B, in_channels, h, w)``, or ``(B, in_channels, h, w, d)`` of volumes, and returns ``(B, 1)``.
+    `forward` takes ``(B, in_channels, h, w)``, or ``(B, in_channels, h, w, d)`` for volumes, and returns ``(B, 1)``.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class LocationHead(nn.Module):
     ) -> None:
         super().__init__()
         if pool not in ("average", "max"):
-            raise ValueError(f"pool is 'average' or 'max', not {pool!r}")
+            raise ValueError(f"pool must be 'average' or 'max', got {pool!r}")
         self.use_max = pool == "max"
         self.axes = list(range(2, 2 + spatial_dims))
         layers: list[nn.Module] = []

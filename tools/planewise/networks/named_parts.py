@@ -1,4 +1,4 @@
-"""What all networks of the bundles have in common: named parts, some of which may be frozen."""
+"""The base of all the bundles' networks: named parts, some of which may be frozen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class NamedParts(nn.Module):
-    """A network of parts (`encoder`, `decoder`, `head`), some of which are not trained and keep their batch statistics.
+    """A network with parts (`encoder`, `decoder`, `head`), some of which may be frozen, with fixed batch statistics.
 
     Weights move between bundles by these names (`load_pretrained`).
     """
@@ -37,5 +37,5 @@ class NamedParts(nn.Module):
 
 
 def normalises_by_batch(network: nn.Module) -> bool:
-    """Whether a network has batch normalisation, which in training reads the whole batch."""
+    """Whether a network has batch normalisation, which reads the whole batch in training."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())

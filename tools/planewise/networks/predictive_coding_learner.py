@@ -1,4 +1,6 @@
-"""What contrastive predictive coding trains: a network, and what predicts its embeddings, which is thrown away."""
+"""The trained parts of contrastive predictive coding: a network, and the prediction layers for its embeddings, which
+are discarded.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +15,23 @@ from planewise.geometry import inverted_pyramids, predicted_patches
 class PredictiveCodingLearner(nn.Module):
     """Predict the embeddings of the next rows of patches from those above (Taleb 2020, section 3.1).
 
-    Each patch goes through the network and the projector, ``z_ijk = g_enc(x_ijk)``. A GRU goes over the inverted pyramid of
-    a patch, from the first row to the patch itself (`planewise.geometry.inverted_pyramids`); where it ends is the context
-    ``c_ijk = g_cxt({z_uvw})``. A linear layer for each row ahead makes the prediction ``z^_(i+l,j,k) = W_l c_ijk`` (van den
-    Oord 2018, Eq. 3), which is compared with the embeddings of all patches by the dot product.
+    Each patch goes through the network and the projector, ``z_ijk = g_enc(x_ijk)``. A GRU runs over the inverted
+    pyramid of a patch, from the first row to the patch itself (`planewise.geometry.inverted_pyramids`); its final state
+    is the context ``c_ijk = g_cxt({z_uvw})``. A linear layer for each row ahead makes the prediction ``z^_(i+l,j,k) =
+    W_l c_ijk`` (van den Oord 2018, Eq. 3), which is compared with the embeddings of all patches by the dot product.
 
     Args:
-        network: from patches to features ``(B, D)``; what is kept.
+        network: from patches to features ``(B, D)``; this part is kept.
         projector: from features to embeddings, of ``out_channels``.
         patches_per_side: of the grid.
-        rows_ahead: rows that are predicted.
+        rows_ahead: number of predicted rows.
         context_features: width of the GRU.
         spatial_dims: 2 for images, 3 for volumes.
 
-    `forward` takes P patches as channels ``(B, P * C, h, w)``, of volumes ``(B, P * C, h, w, d)``, runs them as one batch,
-    and returns ``(B, Q, P)``: how alike each of Q predictions (`planewise.geometry.predicted_patches`) and each patch are.
-    What follows the embeddings is computed in float32 in every precision.
+    `forward` takes P patches as channels ``(B, P * C, h, w)`` or, for volumes, ``(B, P * C, h, w, d)``, runs them as
+    one batch, and returns ``(B, Q, P)``: the similarity of each of Q predictions
+    (`planewise.geometry.predicted_patches`) to each patch. The part after the embeddings is computed in float32 in
+    every precision.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class PredictiveCodingLearner(nn.Module):
         self.patches = patches_per_side**spatial_dims
         known, length = inverted_pyramids(patches_per_side, spatial_dims)
         asked = predicted_patches(patches_per_side, spatial_dims, rows_ahead)
-        # made anew with the network: no weights
+        # rebuilt with the network: not weights
         self.register_buffer("known", known, persistent=False)
         self.register_buffer("last", length - 1, persistent=False)
         self.register_buffer("asked", asked.context * rows_ahead + asked.ahead - 1, persistent=False)
@@ -61,12 +64,12 @@ class PredictiveCodingLearner(nn.Module):
             embedded: embeddings of all patches, ``(B, P, D)``.
 
         Returns:
-            ``(B, M, context_features)``; context m is that of patch m.
+            ``(B, M, context_features)``; context m belongs to patch m.
         """
         sequences = embedded[:, self.known]
         states, _ = self.context(sequences.flatten(0, 1))
         states = states.unflatten(0, sequences.shape[:2])
-        # a GRU knows nothing of what comes later, so the filling behind the last patch changes nothing
+        # a GRU does not depend on later inputs, so the padding after the last patch changes nothing
         last = self.last[None, :, None, None].expand(len(states), -1, -1, states.shape[-1])
         return states.gather(2, last)[:, :, 0]
 
@@ -81,6 +84,6 @@ class PredictiveCodingLearner(nn.Module):
 
 
 def _in_float32(device: torch.device) -> AbstractContextManager:
-    """Autocast switched off, on a device that has it."""
+    """Autocast switched off, on devices that have it."""
     has_it = torch.amp.is_autocast_available(device.type)
     return torch.autocast(device.type, enabled=False) if has_it else nullcontext()

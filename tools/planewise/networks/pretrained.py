@@ -1,4 +1,4 @@
-"""Weights from one bundle into another's network, by name."""
+"""Load weights of one bundle into another's network, by name."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from planewise.networks.public_weights import is_public, kind_of_file, public_we
 
 logger = logging.getLogger(__name__)
 
-#: What overrides spell as "no weights": `--pretrained null` arrives as the text.
+#: Values of overrides that mean "no weights": `--pretrained null` arrives as text.
 NO_WEIGHTS = (None, "", "null", "none", "None", False)
-#: torch stores tensors as they are, so that a file is as large as what it holds. Compressed anew it may be smaller, but not
-#: by more than this, unless it is mostly zeros.
+#: torch stores tensors uncompressed, so a file is as large as its contents. Recompressed it may be smaller, but not by
+#: more than this, unless it is mostly zeros.
 _LARGEST_RATIO = 10
 
 
@@ -30,10 +30,10 @@ def weights_path(path: str | Path, network: nn.Module | None = None) -> str:
     """The file that holds weights: ``path`` itself, or ``models/model.pt`` in a bundle's or a run's folder.
 
     Args:
-        network: the network that the weights are for; None does not check them.
+        network: the network for the weights; None does not check them.
 
     Raises:
-        InputError: there is no such file, or its weights are another network's.
+        InputError: there is no such file, or its weights belong to another network.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -53,8 +53,8 @@ def _check_fit(path: Path, weights: dict[str, torch.Tensor], network: nn.Module)
         shapes = [tuple(state[name].shape) if name in state else "absent" for state in (weights, own)]
         if shapes[0] != shapes[1]:
             raise InputError(
-                f"{path} is of another network: {name} is {shapes[0]} there and {shapes[1]} here; use the settings that it "
-                f"was trained with (features and the like; in the run's config.yaml)"
+                f"{path} belongs to another network: {name} is {shapes[0]} there and {shapes[1]} here; use the "
+                "settings that it was trained with (features and the like; in the run's config.yaml)"
             )
 
 
@@ -77,10 +77,10 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         raise
     except pickle.UnpicklingError:
         raise InputError(
-            f"{path} cannot be read as weights (UnpicklingError): it is none of torch's files, or holds more than tensors, "
-            "which would have to be run to be read; save its state dict alone, where you trust it"
+            f"{path} cannot be read as weights (UnpicklingError): it is not a torch file, or it contains more than"
+            " tensors, which would have to be executed; if you trust it, save its state dict alone"
         ) from None
-    except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
+    except Exception as error:  # torch raises half a dozen kinds of errors for a file that is not its own
         raise InputError(f"{path} cannot be read as weights ({type(error).__name__})") from error
     if isinstance(content, dict) and "model_sha256" in content and content["network"] is None:
         return read_weights(path.with_name("model.pt"))  # a last checkpoint whose weights are the best ones
@@ -89,7 +89,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not any(isinstance(value, torch.Tensor) for value in content.values()):
         raise InputError(f"{path} holds no weights (a state dict, or one under 'model')")
-    # a tensor may repeat the values that are stored
+    # a tensor may repeat its stored values
     _refuse_inflated(
         sum(value.numel() * value.element_size() for value in content.values() if isinstance(value, torch.Tensor)),
         (path if packaged else Path(weights_path(path))).stat().st_size,
@@ -103,10 +103,10 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def _load(file: Path | io.BytesIO, name: str) -> Any:
-    """``torch.load``, on the CPU and of tensors alone, of a file that does not unpack to many times its size.
+    """``torch.load`` on the CPU, tensors only, for a file that does not unpack to many times its size.
 
     Args:
-        name: what it is called in messages.
+        name: name of the file in messages.
     """
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
@@ -118,16 +118,17 @@ def _load(file: Path | io.BytesIO, name: str) -> Any:
 
 
 def _refuse_inflated(held: int, size: int, name: str | Path) -> None:
-    """Raises `InputError` if what a file holds, in bytes, is many times its size."""
+    """Raises `InputError` if a file's contents, in bytes, are many times its size."""
     if held > _LARGEST_RATIO * size:
         raise InputError(
-            f"{name} has {size / 2**20:.2f} MiB and would take {held / 2**20:.0f} MiB of memory; torch.save does not shrink "
-            "weights, so it is damaged or made to fill the memory: get it again from where it was trained"
+            f"{name} has {size / 2**20:.2f} MiB and would take {held / 2**20:.0f} MiB of memory; torch.save does "
+            "not compress weights, so the file is damaged or made to fill the memory: get it again from its "
+            "source"
         )
 
 
 def _in_zip(path: Path) -> io.BytesIO:
-    """The weights of a bundle that `planewise package` put into a zip."""
+    """The weights of a bundle in a zip from `planewise package`."""
     with zipfile.ZipFile(path) as archive:
         _refuse_inflated(sum(entry.file_size for entry in archive.infolist()), path.stat().st_size, path)
         names = [name for name in archive.namelist() if name.endswith("/models/model.pt") and name.count("/") == 2]
@@ -140,34 +141,34 @@ def load_imagenet(network: nn.Module, path: str | Path | None) -> nn.Module:
     """Copy ImageNet weights into ``network.encoder``, by their own names, and return ``network``.
 
     Args:
-        network: with an encoder that carries torchvision's names (`AlexNetEncoder`, `ResNetEncoder`), or translates others
+        network: with an encoder that has torchvision's names (`AlexNetEncoder`, `ResNetEncoder`), or translates others
             (`ViTEncoder`), see `public_weights`.
-        path: torchvision's file, say ``alexnet-owt-7be5be79.pth``; None (or the text null or none) loads nothing.
+        path: torchvision's file, such as ``alexnet-owt-7be5be79.pth``; None (or the text null or none) loads nothing.
 
     Raises:
-        InputError: as `load_pretrained` and `public_weights`.
+        InputError: see `load_pretrained` and `public_weights`.
     """
     if path in NO_WEIGHTS:
         return network
     own = network.state_dict()
-    # a pretext's file has the encoder's names after the network's own prefix, and a decoder that would be left out
+    # a pretext's file has the encoder's names with the network's own prefix, and a decoder that would be left out
     weights = {name: value for name, value in read_weights(path).items() if name not in own}
     _copy_fitting(network.encoder, public_weights(network.encoder, weights, path), path)
     return network
 
 
 def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence[str] | None = None) -> nn.Module:
-    """Copy the weights whose names and shapes fit into ``network``, say what was done, and return it.
+    """Copy the weights whose names and shapes match into ``network``, report the result, and return the network.
 
-    Heads differ from task to task and stay as they were initialised; what the file lacks, stays random. A public file that
-    fits the encoder is loaded as `load_imagenet` does. Where the image has more channels than the pretraining's, the weights
-    of the encoder's first layer are copied (`copied_to_channels`).
+    Heads differ from task to task and keep their initial values; parts that the file lacks stay random. A public file
+    that fits the encoder is loaded as in `load_imagenet`. If the image has more channels than in pretraining, the
+    weights of the encoder's first layer are copied (`copied_to_channels`).
 
     Args:
         network: changed in place.
         path: see `read_weights`; None (or the text null or none) loads nothing.
-        parts: the parts of the network that are taken, ``["encoder"]``: a segmentation's decoder and head belong to what it
-            was trained on. None takes all.
+        parts: the parts of the network to load, such as ``["encoder"]``: a segmentation's decoder and head belong to
+            its own task. None loads all.
 
     Raises:
         InputError: nothing fits, or the backbone has other shapes.
@@ -185,14 +186,14 @@ def load_pretrained(network: nn.Module, path: str | Path | None, parts: Sequence
     if parts is not None:
         left = [name for name in weights if name in network.state_dict() and name.split(".")[0] not in parts]
         if left:
-            logger.info("left out, since %s is all that is taken: %s", " and ".join(parts), _by_part(left))
+            logger.info("left out, because only %s is loaded: %s", " and ".join(parts), _by_part(left))
         weights = {name: value for name, value in weights.items() if name not in left}
     _copy_fitting(network, weights, path)
     return network
 
 
 def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
-    """What `load_pretrained` does with weights that are read; ``path`` is where they come from, for messages."""
+    """The work of `load_pretrained` on weights in memory; ``path`` is their source, for messages."""
     own = network.state_dict()
     first = next((name for name, value in own.items() if name.startswith("encoder.") and value.ndim > 3), None)
     if first in weights and _can_be_copied(weights[first], own[first]):
@@ -218,7 +219,7 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
     logger.info(
         "loaded %d of %d tensors from the pretrained weights: %s", len(fitting), len(own), _by_part(list(fitting))
     )
-    # a counter of batches is not drawn, and public files of old have none
+    # a counter of batches is not initialised at random, and old public files have none
     random = [name for name, value in own.items() if name not in fitting and value.is_floating_point()]
     for text, names in (("left at random", random), ("ignored, other shape", other_shape), ("ignored", unknown)):
         if names:
@@ -226,7 +227,7 @@ def _copy_fitting(network: nn.Module, weights: dict[str, torch.Tensor], path: st
 
 
 def _can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether a layer's weights differ from the network's own in nothing but a whole multiple of channels."""
+    """Whether a layer's weights differ from the network's own only by a whole multiple of channels."""
     shapes = [tuple(weight.shape), tuple(own.shape)]
     if any(len(shape) != own.ndim for shape in shapes) or shapes[0] == shapes[1]:
         return False
@@ -237,9 +238,9 @@ def _can_be_copied(weight: torch.Tensor, own: torch.Tensor) -> bool:
 def copied_to_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
     """The weights of a first layer for an image of more channels (Taleb 2020, appendix A: "duplicating").
 
-    Channels of the image that lie side by side take the weights of one channel: with T1 and FLAIR in pretraining, T1 and
-    contrast-enhanced T1 take those of T1, T2 and FLAIR those of FLAIR (BraTS' order here). The paper copies and does not
-    scale, so the layer's output grows with the number of copies.
+    Adjacent channels of the image take the weights of one channel: with T1 and FLAIR in pretraining, T1 and
+    contrast-enhanced T1 take those of T1, T2 and FLAIR those of FLAIR (BraTS' order here). The paper copies without
+    scaling, so the layer's output grows with the number of copies.
 
     Args:
         weight: ``(out, c, *kernel)``.

@@ -1,4 +1,4 @@
-"""From an embedding to where contrastive losses compare it."""
+"""From an embedding to the space in which contrastive losses compare it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ class ProjectionHead(nn.Module):
     """A fully connected layer, batch normalisation, ReLU, and a second layer (SimCLR's projector; BYOL's projector and
     predictor).
 
-    Batch normalisation is over the batch of its own process, unless ``sync_batch_norm`` of ``configs/multi_gpu_train.yaml``
-    joins them, which GPUs can.
+    Batch normalisation spans the batch of its own process, unless ``sync_batch_norm`` of
+    ``configs/multi_gpu_train.yaml`` joins them, which works on GPUs.
 
     Args:
         in_channels: of the embedding.
@@ -24,8 +24,8 @@ class ProjectionHead(nn.Module):
     def __init__(self, in_channels: int, hidden: int, out_channels: int, norm: str = "batch") -> None:
         super().__init__()
         if norm not in ("batch", "none"):
-            raise ValueError(f"norm of a projection head is 'batch' or 'none', not {norm!r}")
-        # the normalisation takes the bias away again
+            raise ValueError(f"norm of a projection head must be 'batch' or 'none', got {norm!r}")
+        # the normalisation would remove a bias again
         first = nn.Linear(in_channels, hidden, bias=norm == "none")
         between = [nn.BatchNorm1d(hidden)] if norm == "batch" else []
         self.layers = nn.Sequential(first, *between, nn.ReLU(inplace=True), nn.Linear(hidden, out_channels))

@@ -1,4 +1,4 @@
-"""Files of weights that others trained on ImageNet: whose they are, and what they hold for an encoder."""
+"""Weights files that others trained on ImageNet: their kind, and their contents for an encoder."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from planewise.errors import InputError
 
-#: A name that tells a kind of network, what to call the kind, and which config it takes.
+#: A name that identifies a kind of network, the name of the kind, and the config for it.
 _KINDS = (
-    # VGG has AlexNet's first name too
+    # VGG also has AlexNet's first name
     ("features.28.weight", "a VGG, of which", "VGG16 needs configs/vgg16.yaml on top of the other configs"),
     (
         "features.denseblock1.denselayer1.norm.1.weight",
@@ -24,7 +24,7 @@ _KINDS = (
 
 
 def kind_of_file(weights: Mapping[str, Tensor]) -> str:
-    """A sentence's end about whose names a public file has; empty if they are nobody's that is known here."""
+    """The end of a sentence about the kind of a public file's names; empty if the kind is unknown."""
     for mark, kind, advice in _KINDS:
         if any(name == mark or name.endswith(f".{mark}") for name in weights):
             return f"; it has the names of {kind} {advice}"
@@ -32,10 +32,10 @@ def kind_of_file(weights: Mapping[str, Tensor]) -> str:
 
 
 def public_names(encoder: nn.Module) -> list[str]:
-    """Names that a public file needs to have for an encoder: the encoder's own, unless it says others."""
+    """Names that a public file must have for an encoder: the encoder's own, unless it defines others."""
     if hasattr(encoder, "public_names"):
         return encoder.public_names()
-    # files of old have no counters, and nothing depends on them
+    # old files have no counters, and nothing depends on them
     return [name for name in encoder.state_dict() if not name.endswith("num_batches_tracked")]
 
 
@@ -45,15 +45,15 @@ def is_public(encoder: nn.Module, weights: Mapping[str, Tensor]) -> bool:
 
 
 def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: object) -> dict[str, Tensor]:
-    """What a public file holds for an encoder, by the encoder's names.
+    """A public file's weights for an encoder, under the encoder's names.
 
-    Conversions put a prefix before all names (``module.encoder_q.``, ``backbone.``): the one prefix under which every name
-    stands is taken off.
+    Conversions add a prefix to all names (``module.encoder_q.``, ``backbone.``): the one prefix that all names share is
+    removed.
 
     Args:
         encoder: an encoder whose own names are torchvision's, or one with ``public_names()`` and ``from_public(weights)``.
         weights: content of the file.
-        path: where it comes from, for messages.
+        path: source of the file, for messages.
 
     Raises:
         InputError: the file lacks a name, holds several such networks, or one with more layers.
@@ -77,14 +77,15 @@ def public_weights(encoder: nn.Module, weights: Mapping[str, Tensor], path: obje
     more = [name for name in found if name not in wanted and name.split(".")[0] in parts]
     if more := [name for name in more if not name.endswith("num_batches_tracked")]:
         raise InputError(
-            f"{path} is of another network: besides what this encoder has, it holds {', '.join(more[:3])}"
-            f"{', ...' if len(more) > 3 else ''}; give the encoder as many layers as that network has (blocks, num_layers)"
+            f"{path} belongs to another network: in addition to this encoder's weights, it holds "
+            f"{', '.join(more[:3])}{', ...' if len(more) > 3 else ''}; give the encoder as many layers as that network has "
+            "(blocks, num_layers)"
         )
     return encoder.from_public(found) if hasattr(encoder, "from_public") else found
 
 
 def _prefixes(wanted: list[str], weights: Mapping[str, Tensor]) -> list[str]:
-    """The prefixes under which all the names stand; the empty one alone if they stand without."""
+    """The prefixes that all the names share; only the empty one if they have none."""
     first = wanted[0]
     ends = (name.removesuffix(first) for name in weights if name.endswith(first))
     found = [end for end in ends if (not end or end.endswith(".")) and all(end + name in weights for name in wanted)]

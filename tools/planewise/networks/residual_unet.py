@@ -15,10 +15,10 @@ RESIDUAL_FEATURES = (32, 64, 128, 256, 512)
 
 
 class ResidualEncoder(LevelsEncoder):
-    """The path down: a convolution that takes the image, and a residual block for each level (Taleb 2020, appendix A).
+    """The path down: a convolution on the image, and a residual block for each level (Taleb 2020, appendix A).
 
-    Blocks after the first halve the grid by their stride. Only ``stem`` sees the image, so a network for more channels than
-    its weights were pretrained with differs in one layer (`load_pretrained`).
+    Blocks after the first halve the grid by their stride. Only ``stem`` sees the image, so a network for more channels
+    than in pretraining differs in one layer only (`load_pretrained`).
 
     Args:
         features: channels of each level, from the finest.
@@ -26,8 +26,8 @@ class ResidualEncoder(LevelsEncoder):
         norm: MONAI's name of the normalisation.
         spatial_dims: 2 for images, 3 for volumes.
 
-    `forward` takes ``(B, in_channels, H, W, D)``, or ``(B, in_channels, H, W)`` of images, and returns the features of every
-    level, finest first. Odd sides are rounded up when they are halved.
+    `forward` takes ``(B, in_channels, H, W, D)``, or ``(B, in_channels, H, W)`` for images, and returns the features of
+    every level, finest first. Odd sides are rounded up when they are halved.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class ResidualDecoder(LevelsDecoder):
     Args:
         features, norm, spatial_dims: those of the encoder.
 
-    `forward` takes the encoder's features and returns ``(B, out_channels, H, W, D)``, of images ``(B, out_channels, H, W)``,
-    on the image's grid.
+    `forward` takes the encoder's features and returns ``(B, out_channels, H, W, D)``, or ``(B, out_channels, H, W)``
+    for images, on the image's grid.
 
     Raises:
-        ValueError: a side of the image is no multiple of ``2^(levels - 1)``.
+        ValueError: a side of the image is not a multiple of ``2^(levels - 1)``.
     """
 
     def __init__(
@@ -75,5 +75,5 @@ class ResidualDecoder(LevelsDecoder):
             ]
         )
         self.out_channels = int(features[0])
-        #: voxels of an image that comes back to its size
+        #: voxels of an image that returns to its own size
         self.side_multiple = 2 ** (len(features) - 1)

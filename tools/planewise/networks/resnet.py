@@ -11,32 +11,33 @@ from planewise.errors import InputError
 
 #: Channels of ResNet-50's five levels (He 2016, Table 1).
 RESNET50_FEATURES = (64, 256, 512, 1024, 2048)
-#: Its blocks of each level after the first.
+#: Number of blocks of each level after the first.
 RESNET50_BLOCKS = (3, 4, 6, 3)
 
 
 class ResNetEncoder(ResNet):
-    """The residual network of bottleneck blocks (He 2016; by default ResNet-50): MONAI's, in 2D, giving all its levels.
+    """The residual network of bottleneck blocks (He 2016; by default ResNet-50): MONAI's, in 2D, returning all its
+    levels.
 
-    Its state dict has the names of torchvision's (``layer1.0.conv1.weight``, ...), which conversions of SimCLR and BYOL carry
-    too, so that a file of ImageNet weights loads as it is (`load_imagenet`).
+    Its state dict has torchvision's names (``layer1.0.conv1.weight``, ...), which converted SimCLR and BYOL files also
+    use, so that a file of ImageNet weights loads unchanged (`load_imagenet`).
 
     Args:
-        features: channels of the five levels, from the finest. Each is four times the width of its blocks' 3x3 convolutions,
-            but for the first, which is as wide as those of the second: (W, 4 W, 8 W, 16 W, 32 W).
+        features: channels of the five levels, from the finest. Each is four times the width of its blocks' 3x3
+            convolutions, except the first, which is as wide as those of the second: (W, 4 W, 8 W, 16 W, 32 W).
         blocks: number of blocks of the second to the fifth level.
 
-    `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of five levels, finest first,
-    at H/2 to H/32. `UNetDecoder` with the same features and a ``stem_stride`` of 2 brings them back to the image's grid if H
-    and W are multiples of 32.
+    `forward` takes ``(B, 1, H, W)``, repeats the channel three times, and returns the features of five levels, finest
+    first, at H/2 to H/32. `UNetDecoder` with the same features and a ``stem_stride`` of 2 returns them to the image's
+    grid if H and W are multiples of 32.
     """
 
     def __init__(self, features: Sequence[int] = RESNET50_FEATURES, blocks: Sequence[int] = RESNET50_BLOCKS) -> None:
         width = int(features[0])
         if list(features) != [width, 4 * width, 8 * width, 16 * width, 32 * width]:
             raise InputError(
-                f"--features is {list(features)}; those of a ResNet are W, 4 W, 8 W, 16 W, 32 W, give "
-                f"{[width, 4 * width, 8 * width, 16 * width, 32 * width]}"
+                f"--features is {list(features)}; a ResNet needs widths W, 4 W, 8 W, 16 W, 32 W, "
+                f"give {[width, 4 * width, 8 * width, 16 * width, 32 * width]}"
             )
         if len(blocks) != 4:
             raise InputError(f"--blocks is {list(blocks)}; a ResNet has four levels, give four numbers of blocks")
@@ -51,7 +52,7 @@ class ResNetEncoder(ResNet):
             bias_downsample=False,
         )
         self.out_channels = int(features[-1])
-        #: the module whose activations saliency is drawn from
+        #: the module whose activations saliency uses
         self.last_features = "layer4"
 
     def forward(self, image: Tensor) -> list[Tensor]:

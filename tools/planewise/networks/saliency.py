@@ -1,4 +1,4 @@
-"""Which slices and places of a stack, of a heart at both phases or of a photograph, decided."""
+"""The slices and places that a decision was based on: in a stack, a heart at both phases, or a photograph."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch.nn.functional import interpolate
 def saliency_maps(network: nn.Module, image: Tensor, finding: int) -> Tensor:
     """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a `StackClassifier`.
 
-    The maximum over the slices lets gradients through only where a slice won a feature, so slices that had no say have
-    empty maps.
+    Gradients pass the maximum over the slices only where a slice won a feature, so slices without influence have empty
+    maps.
 
     Args:
-        network: `planewise.networks.StackClassifier`, whose encoder says in ``last_features`` which module's activations to
-            take. It is left as it is. (MONAI's `GradCAM` leaves its hooks behind, so it would take a copy a picture.)
+        network: `planewise.networks.StackClassifier`, whose encoder names the module to use in ``last_features``. It is
+            not changed. (MONAI's `GradCAM` leaves its hooks behind, so each picture would need a copy of the network.)
         image: one stack, ``(1, H, W, S)``, preprocessed.
         finding: index of the output.
 
     Returns:
-        Maps ``(S, H, W)`` on the image's grid, not negative, the largest value of the stack 1.
+        Maps ``(S, H, W)`` on the image's grid, not negative, scaled to a maximum of 1 over the stack.
     """
     (maps,) = _grad_cam(network, [network.encoder], image, finding)
     return maps / maps.max().clamp_min(1e-12)
@@ -31,35 +31,35 @@ def phase_saliency_maps(network: nn.Module, image: Tensor, output: int) -> Tenso
     """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a `TwoPhaseClassifier`, for both phases.
 
     Args:
-        network: its encoders say in ``last_features`` which module's activations to take. It is left as it is.
-        image: one exam, ``(2, H, W, S)``, preprocessed, without slices that fill up.
+        network: its encoders name the module to use in ``last_features``. It is not changed.
+        image: one exam, ``(2, H, W, S)``, preprocessed, without padding slices.
         output: index of the class.
 
     Returns:
-        Maps ``(2, S, H, W)`` on the image's grid, not negative, the largest value of both phases 1.
+        Maps ``(2, S, H, W)`` on the image's grid, not negative, scaled to a maximum of 1 over both phases.
     """
     phases = torch.stack(_grad_cam(network, [network.encoder.ed, network.encoder.es], image, output))
     return phases / phases.max().clamp_min(1e-12)
 
 
 def photograph_saliency_map(network: nn.Module, image: Tensor, output: int) -> Tensor:
-    """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a network of photographs.
+    """Grad-CAM (Selvaraju 2017, Eq. 1 and 2) of one output of a network on photographs.
 
     Args:
-        network: with an ``encoder`` that says in ``last_features`` which module's activations to take. It is left as it is.
+        network: with an ``encoder`` that names the module to use in ``last_features``. It is not changed.
         image: ``(C, H, W)``, preprocessed.
         output: index of the output.
 
     Returns:
-        Map ``(H, W)``, not negative, its largest value 1.
+        Map ``(H, W)``, not negative, scaled to a maximum of 1.
     """
     ((found,),) = _grad_cam(network, [network.encoder], image, output)
     return found / found.max().clamp_min(1e-12)
 
 
 def _grad_cam(network: nn.Module, encoders: list[nn.Module], image: Tensor, output: int) -> list[Tensor]:
-    """Maps ``(S, H, W)`` of each encoder, which sees the S slices of an image ``(C, H, W, S)`` in one batch; of an image
-    ``(C, H, W)`` one map."""
+    """Maps ``(S, H, W)`` of each encoder, which sees the S slices of an image ``(C, H, W, S)`` in one batch; for an
+    image ``(C, H, W)``, one map."""
     kept: list[Tensor] = []
     handles = [
         encoder.get_submodule(encoder.last_features).register_forward_hook(
@@ -69,7 +69,7 @@ def _grad_cam(network: nn.Module, encoders: list[nn.Module], image: Tensor, outp
     ]
     try:
         with eval_mode(network), torch.enable_grad():
-            # forward, for a compiled network takes no notice of a new hook; a frozen one needs an image with a gradient
+            # forward, because a compiled network ignores a new hook; a frozen one needs an image with a gradient
             score = network.forward(image[None].detach().clone().requires_grad_(True))[0, output]
             gradients = torch.autograd.grad(score, kept)
     finally:

@@ -10,21 +10,22 @@ from planewise.networks.named_parts import NamedParts
 
 
 class SharedEncoderNet(NamedParts):
-    """Logits about several pieces together, each of which goes through the same `encoder`: two slices to be ordered (Zhang,
-    P. et al. 2017), the tiles of a jigsaw puzzle (Noroozi and Favaro 2016).
+    """Logits for several pieces together, each of which goes through the same `encoder`: two slices to be ordered
+    (Zhang, P. et al. 2017), or the tiles of a jigsaw puzzle (Noroozi and Favaro 2016).
 
-    The average over the encoder's deepest level makes a row of features of each piece. Those of all pieces, one after the
-    other, go through the fully connected layers of the `head`; where `piece_features` is given, a fully connected layer makes
-    that many of each piece's first (Taleb 2020, appendix A: "each extracted patch is represented using an embedding vector").
+    The average over the encoder's deepest level gives a row of features for each piece. The concatenated rows of all
+    pieces go through the fully connected layers of the `head`. With `piece_features`, a fully connected layer first
+    reduces each piece's row to that width (Taleb 2020, appendix A: "each extracted patch is represented using an
+    embedding vector").
 
     Args:
-        encoder: gives the features of every level of a piece, finest first; has ``out_channels``.
+        encoder: returns the features of every level of a piece, finest first; has ``out_channels``.
         pieces: number of pieces, P.
-        num_outputs: logits.
+        num_outputs: number of logits.
         head_features: widths of the head's layers before the last, each followed by ReLU.
-        piece_features: width of the layer between a piece's averages and the head; None: there is no such layer.
+        piece_features: width of the layer between a piece's averages and the head; None for no such layer.
 
-    `forward` takes ``(B, P * C, H, W)``, the C channels of one piece after those of the other, or of volumes
+    `forward` takes ``(B, P * C, H, W)``, with the C channels of one piece after those of the other, or for volumes
     ``(B, P * C, H, W, D)``, and returns ``(B, num_outputs)``.
     """
 
@@ -49,7 +50,7 @@ class SharedEncoderNet(NamedParts):
 
     def forward(self, image: Tensor) -> Tensor:
         if image.shape[1] % self.pieces != 0:
-            raise ValueError("the image has other channels than its pieces; see `pieces` of the network")
+            raise ValueError("the image's channels do not match its pieces; see `pieces` of the network")
         each = image.unflatten(1, [self.pieces, image.shape[1] // self.pieces]).flatten(0, 1)
         features = self.encoder(each)[-1].flatten(2).mean(dim=2)
         return self.head(self.embedding(features).reshape(image.shape[0], -1))

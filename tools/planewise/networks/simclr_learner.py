@@ -1,4 +1,4 @@
-"""What SimCLR trains: a network and the projector that is thrown away."""
+"""The trained parts of SimCLR: a network, and the projector, which is discarded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class SimClrLearner(nn.Module):
     """A network for embeddings and a projector behind it (Chen 2020, section 2.1: f and g).
 
     Args:
-        network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; what is kept.
+        network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; this part is kept.
         projector: from embeddings to ``(B, P)``.
 
     `forward` takes the views of each slice as channels ``(B, V, H, W)``, runs them as one batch, and returns ``(B, V, P)``.

@@ -1,4 +1,4 @@
-"""An encoder, a decoder and a head, behind one forward that gives one tensor."""
+"""An encoder, a decoder and a head, with one forward that returns one tensor."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from planewise.networks.named_parts import NamedParts
 
 
 class SliceNet(NamedParts):
-    """Network of every slice-wise bundle, and in 3D of volumes: `encoder`, `decoder` and `head` by these names.
+    """The network of every slice-wise bundle, and in 3D of volumes: `encoder`, `decoder` and `head` under these names.
 
-    Output ``(B, C, H, W)``, of volumes ``(B, C, H, W, D)``, one tensor so that every MONAI tool works: the channels of the
-    1x1 convolution on the decoder's output (``num_maps``: heatmaps, or classes as logits), and after them, where there
-    is a ``location`` head, one channel that carries the relative location, constant over the image.
+    Output ``(B, C, H, W)`` or, for volumes, ``(B, C, H, W, D)``, as one tensor so that every MONAI tool works: the
+    channels of the 1x1 convolution on the decoder's output (``num_maps``: heatmaps, or class logits), followed, if
+    there is a ``location`` head, by one channel with the relative location, constant over the image.
 
     Args:
-        encoder: gives the features of every level, finest first.
-        decoder: from those to one map on the image's grid, with ``out_channels``; None if there are no maps to predict.
+        encoder: returns the features of every level, finest first.
+        decoder: maps these to one map on the image's grid, with ``out_channels``; None if there are no maps to predict.
         num_maps: output channels of the decoder's head; 0 needs no decoder.
-        location: head on the encoder's last features, giving ``(B, 1)``; None if location is not predicted.
+        location: head on the encoder's last features, returning ``(B, 1)``; None if location is not predicted.
         frozen: parts (``"encoder"``, ``"decoder"``) that are not trained and keep their batch statistics.
-        spatial_dims: 2 for images, 3 for volumes; as the parts'.
+        spatial_dims: 2 for images, 3 for volumes; the same as for the parts.
 
     Example:
         >>> encoder = UNetEncoder(features=(16, 32, 64))
@@ -42,7 +42,7 @@ class SliceNet(NamedParts):
     ) -> None:
         super().__init__()
         if num_maps and decoder is None:
-            raise ValueError(f"{num_maps} maps are to be predicted, so a decoder is needed")
+            raise ValueError(f"{num_maps} maps need a decoder, and there is none")
         if not num_maps and location is None:
             raise ValueError("there is nothing to predict: give num_maps, a location head, or both")
         self.encoder = encoder
@@ -58,7 +58,7 @@ class SliceNet(NamedParts):
 
 
 class _Head(nn.Module):
-    """Maps and location side by side; either may be None (which TorchScript compiles away)."""
+    """Concatenate maps and location; either may be None (which TorchScript compiles away)."""
 
     def __init__(self, maps: nn.Module | None, location: nn.Module | None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Features of the slices that are there, where stacks of one batch have different numbers of slices."""
+"""Features of real slices, if the stacks of one batch have different numbers of slices."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from torch import Tensor
 
 
 def at_their_slices(features: Tensor, there: Tensor, fill: float) -> Tensor:
-    """Put features at the places of their slices.
+    """Put features at the positions of their slices.
 
     Args:
-        features: of the slices that are there alone, ``(n, C)``, or of all, ``(N, C)``.
+        features: of the real slices only, ``(n, C)``, or of all, ``(N, C)``.
         there: bool ``(N,)``, n of them true.
-        fill: what stands at the other slices.
+        fill: value for the other slices.
 
     Returns:
         ``(N, C)``.

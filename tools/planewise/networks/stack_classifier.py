@@ -16,13 +16,13 @@ class StackClassifier(NamedParts):
     """An encoder for every slice, average pooling, the maximum over the slices, and a linear layer (Bien 2018).
 
     Args:
-        encoder: gives the features of every level of a slice ``(N, 1, H, W)``, finest first; has ``out_channels``.
+        encoder: returns the features of every level of a slice ``(N, 1, H, W)``, finest first; has ``out_channels``.
         num_classes: outputs, one logit each.
         dropout: probability, before the linear layer.
         frozen: parts (``"encoder"``) that are not trained.
 
-    `forward` takes stacks ``(B, 1, H, W, S)`` and, where stacks of one batch have different numbers of slices, ``mask``
-    ``(B, S)``, true for slices that are there; it returns logits ``(B, num_classes)``.
+    `forward` takes stacks ``(B, 1, H, W, S)`` and, if the stacks of one batch have different numbers of slices,
+    ``mask`` ``(B, S)``, true for real slices; it returns logits ``(B, num_classes)``.
     """
 
     def __init__(self, encoder: nn.Module, num_classes: int, dropout: float = 0.5, frozen: Sequence[str] = ()) -> None:
@@ -32,7 +32,7 @@ class StackClassifier(NamedParts):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(encoder.out_channels, num_classes))
         self.freeze(frozen)
 
-    # TorchScript reads the annotation, and knows no `Tensor | None` in older torch
+    # TorchScript reads the annotation, and older torch does not support `Tensor | None`
     def forward(self, image: Tensor, mask: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
         batch, slices = image.shape[0], image.shape[4]
         # (b c h w s) -> ((b s) c h w); einops does not go through TorchScript
@@ -42,7 +42,8 @@ class StackClassifier(NamedParts):
         else:
             there = mask.to(torch.bool).reshape(-1)
             if self.by_batch and self.encoder.training:
-                # what fills up stays outside: batch normalisation would learn from it. A GPU is waited for to count
+                # padding slices stay outside: batch normalisation would learn from them. Counting them makes the host
+                # wait for a GPU
                 folded = folded[there]
             pooled = at_their_slices(self.encoder(folded)[-1].mean(dim=(2, 3)), there, -float("inf"))
         return self.head(torch.amax(pooled.reshape(batch, slices, -1), dim=1))

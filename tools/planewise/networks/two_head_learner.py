@@ -1,26 +1,27 @@
-"""What is trained when one network learns two tasks: its parts, and the other task's head."""
+"""The trained parts of one network on two tasks: its own parts, and the other task's head."""
 
 from __future__ import annotations
 
 from torch import nn
 
-#: Parts that both tasks have in common.
+#: Parts that both tasks share.
 SHARED = ("encoder", "decoder")
 
 
 class TwoHeadLearner(nn.Module):
     """The weights of a network and of another task's head on the same encoder and decoder (Bai 2019, Fig. 2d).
 
-    The other task's network gets the encoder and the decoder of the first one in place of its own; one without a decoder
-    (for locations) shares the encoder alone. The names of the first network's weights stay, and those of the other head begin
+    The other task's network uses the encoder and the decoder of the first one instead of its own; a network without a
+    decoder (for locations) shares only the encoder. The names of the first network's weights do not change, and those
+    of the other head begin
     with ``other.``. There is no `forward`: each task runs its own network.
 
     Args:
-        network: what is kept, with an `encoder`, a `decoder` and a `head`.
+        network: the network to keep, with an `encoder`, a `decoder` and a `head`.
         other: the other task's network, changed in place.
 
     Raises:
-        ValueError: a part of ``other`` is not there in ``network``, or has other shapes.
+        ValueError: ``network`` lacks a part of ``other``, or has it with other shapes.
     """
 
     def __init__(self, network: nn.Module, other: nn.Module) -> None:

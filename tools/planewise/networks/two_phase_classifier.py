@@ -17,19 +17,20 @@ from planewise.networks.slices_there import at_their_slices
 
 
 class TwoPhaseClassifier(NamedParts):
-    """One encoder for each phase, their features side by side, and one linear layer (Nakashima, section 5.1).
+    """One encoder for each phase, their concatenated features, and one linear layer (Nakashima, section 5.1).
 
     The features of a slice are the average over the encoder's deepest level, those of a phase the mean over its slices.
 
     Args:
-        encoder: gives the features of every level of a slice ``(N, 1, H, W)``, finest first; has ``out_channels``. It is
-            end-diastole's; end-systole's is a copy, so both start from the same weights and go their own ways.
+        encoder: returns the features of every level of a slice ``(N, 1, H, W)``, finest first; has ``out_channels``. It
+            is the encoder for end-diastole; that for end-systole is a copy, so both start from the same weights and are
+            trained separately.
         num_classes: outputs, one logit each.
         frozen: parts (``"encoder"``, both of them) that are not trained.
 
-    `forward` takes stacks at both phases ``(B, 2, H, W, S)``, end-diastole first, and, where exams of one batch have
-    different numbers of slices, ``mask`` ``(B, S)``, true for slices that are there; it returns logits
-    ``(B, num_classes)``. The state dict calls the encoders ``encoder.ed`` and ``encoder.es``.
+    `forward` takes stacks at both phases ``(B, 2, H, W, S)``, end-diastole first, and, if the exams of one batch have
+    different numbers of slices, ``mask`` ``(B, S)``, true for real slices; it returns logits ``(B, num_classes)``. The
+    state dict names the encoders ``encoder.ed`` and ``encoder.es``.
     """
 
     def __init__(self, encoder: nn.Module, num_classes: int, frozen: Sequence[str] = ()) -> None:
@@ -39,7 +40,7 @@ class TwoPhaseClassifier(NamedParts):
         self.head = nn.Linear(2 * int(encoder.out_channels), num_classes)
         self.freeze(frozen)
 
-    # TorchScript reads the annotation, and knows no `Tensor | None` in older torch
+    # TorchScript reads the annotation, and older torch does not support `Tensor | None`
     def forward(self, image: Tensor, mask: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
         if image.shape[1] != 2:
             raise ValueError("two phases are wanted, end-diastole and end-systole")
@@ -50,13 +51,14 @@ class TwoPhaseClassifier(NamedParts):
             return self.head(self._features(folded).reshape(batch, slices, -1).mean(dim=1))
         there = mask.to(torch.bool).reshape(-1)
         if self.by_batch and self.encoder.training:
-            # what fills up stays outside: batch normalisation would learn from it. A GPU is waited for to count
+            # padding slices stay outside: batch normalisation would learn from them. Counting them makes the host wait
+            # for a GPU
             folded = folded[:, there]
         features = at_their_slices(self._features(folded), there, 0.0).reshape(batch, slices, -1)
         return self.head(features.sum(dim=1) / there.reshape(batch, slices).sum(dim=1, keepdim=True).clamp_min(1))
 
     def _features(self, phases: Tensor) -> Tensor:
-        """Of slices at both phases ``(2, N, 1, H, W)``, side by side ``(N, 2 C)``."""
+        """Concatenated features ``(N, 2 C)`` of slices at both phases ``(2, N, 1, H, W)``."""
         ed = self.encoder.ed(phases[0])[-1].mean(dim=(2, 3))
         es = self.encoder.es(phases[1])[-1].mean(dim=(2, 3))
         return torch.cat([ed, es], dim=1)
@@ -72,15 +74,16 @@ class _Phases(nn.Module):
 
 
 def load_both_phases(network: TwoPhaseClassifier, path: str | Path | None) -> TwoPhaseClassifier:
-    """Copy an encoder's weights into the encoders of both phases (`load_pretrained` says what fits), and return the network.
+    """Copy an encoder's weights into the encoders of both phases (`load_pretrained` defines what fits), and return the
+    network.
 
     Args:
         network: changed in place.
-        path: weights of a pretext, or a public file for the encoder; weights of such a classifier go where they came from.
-            None (or the text null or none) loads nothing.
+        path: weights of a pretext, or a public file for the encoder; weights of such a classifier go to the parts that
+            they came from. None (or the text null or none) loads nothing.
 
     Raises:
-        InputError: as `load_pretrained`.
+        InputError: see `load_pretrained`.
     """
     if path in NO_WEIGHTS or any(name.startswith("encoder.ed.") for name in read_weights(path)):
         return load_pretrained(network, path)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from planewise.networks.levels import LevelsDecoder, LevelsEncoder, level_pairs
 
-#: Ronneberger's widths, the paper's network.
+#: Ronneberger's widths, as in the paper's network.
 PAPER_FEATURES = (64, 128, 256, 512, 1024)
 _ACTIVATION = ("relu", {"inplace": True})
 
@@ -22,13 +22,13 @@ class UNetEncoder(LevelsEncoder):
         features: channels of each level, from the finest.
         in_channels: channels of the image.
         stem_stride: 1 is the paper's. 2 or 4 starts with a strided convolution, so that the finest level works on a
-            coarser grid; a decoder built with the same number comes back to the image's. It saves most of the time
-            where the finest level has few channels (the demo).
+            coarser grid; a decoder with the same number returns to the image's grid. It saves most of the time if the
+            finest level has few channels (the demo).
         norm: MONAI's name of the normalisation.
         spatial_dims: 2 for images, 3 for volumes, which have 3x3x3 convolutions.
 
-    `forward` takes ``(B, in_channels, H, W)``, or ``(B, in_channels, H, W, D)`` of volumes, their sides multiples of
-    ``stem_stride * 2^(levels - 1)``, and returns the features of every level, finest first.
+    `forward` takes ``(B, in_channels, H, W)``, or ``(B, in_channels, H, W, D)`` for volumes, with sides that are
+    multiples of ``stem_stride * 2^(levels - 1)``, and returns the features of every level, finest first.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class UNetEncoder(LevelsEncoder):
             stem = _patchwise(spatial_dims, in_channels, features[0], stem_stride, norm, transposed=False)
             in_channels = features[0]
         self.stem = stem
-        # MONAI's blocks take the bias as given: a batch norm behind a convolution makes it idle, but it is in the paper's
+        # MONAI's blocks keep the bias: a batch norm after the convolution makes it redundant, but the paper has it
         first = TwoConv(spatial_dims, in_channels, features[0], _ACTIVATION, norm, True)
         downs = [Down(spatial_dims, fine, deep, _ACTIVATION, norm, True) for fine, deep in level_pairs(features)]
         self.levels = nn.ModuleList([first, *downs])
@@ -60,8 +60,8 @@ class UNetDecoder(LevelsDecoder):
     Args:
         features, stem_stride, norm, spatial_dims: those of the encoder.
 
-    `forward` takes the encoder's features and returns ``(B, out_channels, H, W)``, of volumes ``(B, out_channels, H, W, D)``,
-    on the image's grid.
+    `forward` takes the encoder's features and returns ``(B, out_channels, H, W)``, or ``(B, out_channels, H, W, D)``
+    for volumes, on the image's grid.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class UNetDecoder(LevelsDecoder):
         spatial_dims: int = 2,
     ) -> None:
         super().__init__()
-        # no padding: it is of nothing where sides are multiples, and torch 2.13 compiles its gradient wrongly
+        # no padding: it would be empty if sides are multiples, and torch 2.13 compiles its gradient wrongly
         self.levels = nn.ModuleList(
             [
                 UpCat(spatial_dims, deep, fine, fine, _ACTIVATION, norm, True, is_pad=False)
@@ -80,7 +80,7 @@ class UNetDecoder(LevelsDecoder):
             ]
         )
         self.out_channels = features[0]
-        #: pixels of an image that comes back to its size
+        #: pixels of an image that returns to its own size
         self.side_multiple = stem_stride * 2 ** (len(features) - 1)
         unstem: nn.Module = nn.Identity()
         if stem_stride > 1:
@@ -94,8 +94,8 @@ class UNetDecoder(LevelsDecoder):
 def _patchwise(
     spatial_dims: int, in_channels: int, out_channels: int, stride: int, norm: str | tuple, transposed: bool
 ) -> nn.Module:
-    """Convolution of non-overlapping patches, or back. Normalisation and ReLU matter: without them the head's 1x1
-    convolution sees linear features only, and segmentation learns no class but the easiest."""
+    """Convolution of non-overlapping patches, or its inverse. Normalisation and ReLU matter: without them the head's
+    1x1 convolution sees only linear features, and segmentation learns only the easiest class."""
     return Convolution(
         spatial_dims,
         in_channels,

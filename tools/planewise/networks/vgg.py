@@ -10,16 +10,16 @@ from planewise.errors import InputError
 
 #: Channels of VGG16's five blocks (Simonyan 2015, Table 1, column D).
 VGG16_FEATURES = (64, 128, 256, 512, 512)
-#: Its convolutions of each block.
+#: Number of convolutions of each block.
 VGG16_BLOCKS = (2, 2, 3, 3, 3)
 
 
 class VggEncoder(nn.Module):
     """The convolutions of VGG (Simonyan 2015; by default VGG16, a backbone of Nakashima).
 
-    Its state dict has the names of torchvision's (``features.0.weight``, ...), so that a file of ImageNet weights loads
-    as it is (`load_imagenet`). Without a file, weights are drawn as torchvision draws them (He 2015): there is no
-    normalisation, and PyTorch's own draw would let the activations of 13 layers vanish.
+    Its state dict has torchvision's names (``features.0.weight``, ...), so that a file of ImageNet weights loads
+    unchanged (`load_imagenet`). Without a file, weights are initialised as in torchvision (He 2015): there is no
+    normalisation, and with PyTorch's own initialisation the activations of 13 layers would vanish.
 
     Args:
         features: channels of the five blocks.
@@ -40,7 +40,7 @@ class VggEncoder(nn.Module):
             )
         self.out_channels = int(features[-1])
         layers: list[nn.Module] = []
-        #: indices of the layers whose outputs are given
+        #: indices of the layers whose outputs are returned
         self.taken: list[int] = []
         into = 3
         for width, count in zip(features, blocks, strict=True):
@@ -52,7 +52,7 @@ class VggEncoder(nn.Module):
         self.taken.append(len(layers) - 1)
         #: pixels; the image is halved five times
         self.smallest_side = 32
-        #: the module whose activations saliency is drawn from
+        #: the module whose activations saliency uses
         self.last_features = f"features.{len(layers) - 2}"
         self.features = nn.Sequential(*layers)
         for layer in layers:

@@ -1,4 +1,4 @@
-"""A vision transformer, and a decoder in UNETR's way that brings it back to the image's grid."""
+"""A vision transformer, and a decoder like UNETR's that returns to the image's grid."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from torch.nn.functional import interpolate
 
 from planewise.errors import InputError
 
-#: Parts of a block by timm's name, where MONAI's is another.
+#: Parts of a block under timm's names, if MONAI's differ.
 _TIMM = {"attn.proj": "attn.out_proj", "mlp.fc1": "mlp.linear1", "mlp.fc2": "mlp.linear2"}
-#: Of one block of timm's transformer.
+#: Parts of one block of timm's transformer.
 _BLOCK = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 
 
 class ViTEncoder(nn.Module):
-    """The vision transformer (Dosovitskiy 2021; by default ViT-B/16), built of MONAI's blocks.
+    """The vision transformer (Dosovitskiy 2021; by default ViT-B/16), built from MONAI's blocks.
 
-    Its state dict has the names of MONAI's `MaskedAutoEncoderViT`: ``cls_token``, ``patch_embedding``, ``blocks.0`` and so
-    on, the last of which is the final normalisation. So its weights move here by name. Files of timm's and of the masked
-    autoencoder's authors (He 2022) load through `from_public` (`load_imagenet`).
+    Its state dict has the names of MONAI's `MaskedAutoEncoderViT`: ``cls_token``, ``patch_embedding``, ``blocks.0`` and
+    so on; the last block is the final normalisation. So that network's weights load here by name. Files of timm and of
+    the masked autoencoder's authors (He 2022) load through `from_public` (`load_imagenet`).
 
     Args:
-        image_size: side of the image that the positions are embedded for, in pixels; for another they are resampled.
+        image_size: side of the image for which positions are embedded, in pixels; for other sizes they are resampled.
         patch_size: side of a patch, in pixels; a power of two.
-        hidden_size: numbers of a patch.
+        hidden_size: numbers per patch.
         mlp_dim: width of the blocks' hidden layer.
         num_layers: number of blocks.
         num_heads: heads of the attention.
 
-    `forward` takes ``(B, 1, H, W)``, its sides multiples of ``patch_size``, and returns the image itself and after it maps
-    ``(B, hidden_size, H / patch_size, W / patch_size)`` of ``log2(patch_size)`` depths, evenly spaced, the last one of the
-    normalised end: of ViT-B/16 after 3, 6, 9 and 12 blocks, as UNETR takes them (Hatamizadeh 2022). The class token takes
-    part in the attention and is left out of the maps.
+    `forward` takes ``(B, 1, H, W)``, with sides that are multiples of ``patch_size``, and returns the image itself
+    followed by maps ``(B, hidden_size, H / patch_size, W / patch_size)`` of ``log2(patch_size)`` evenly spaced depths,
+    the last one of the
+    normalised end: for ViT-B/16 after 3, 6, 9 and 12 blocks, as in UNETR (Hatamizadeh 2022). The class token takes part
+    in the attention but not in the maps.
     """
 
     def __init__(
@@ -68,29 +69,29 @@ class ViTEncoder(nn.Module):
         self.patch_size = patch_size
         self.side = image_size // patch_size
         self.out_channels = hidden_size
-        #: the module whose activations saliency is drawn from
+        #: the module whose activations saliency uses
         self.last_features = "deepest"
-        #: blocks whose outputs are given; the last entry is the normalisation behind all of them
+        #: blocks whose outputs are returned; the last entry is the normalisation after all of them
         self.taken = [num_layers * level // levels - 1 for level in range(1, levels)] + [num_layers]
         self.cls_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         self.patch_embedding = PatchEmbeddingBlock(
             1, image_size, patch_size, hidden_size, num_heads, pos_embed_type="sincos", spatial_dims=2
         )
-        # MONAI holds them fixed; fine-tuning moves them (He 2022)
+        # MONAI keeps them fixed; fine-tuning trains them (He 2022)
         self.patch_embedding.position_embeddings.requires_grad_(True)
         blocks = [
             TransformerBlock(hidden_size, mlp_dim, num_heads, qkv_bias=True, use_flash_attention=True)
             for _ in range(num_layers)
         ]
         for block in blocks:
-            # never run, and several processes would wait for its gradient
+            # never used, and several processes would wait for its gradient
             block.norm_cross_attn = nn.Identity()
             block.cross_attn.requires_grad_(False)
         self.blocks = nn.Sequential(*blocks, nn.LayerNorm(hidden_size))
         for module in self.modules():
             if isinstance(module, nn.LayerNorm):
-                module.eps = 1e-6  # the public weights'; torch's is ten times that
+                module.eps = 1e-6  # the public weights' value; torch's is ten times larger
         self.deepest = nn.Identity()
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -112,19 +113,19 @@ class ViTEncoder(nn.Module):
         return levels
 
     def public_names(self) -> list[str]:
-        """Names that a file of timm's or of the masked autoencoder's authors has for this transformer."""
+        """The names of this transformer's weights in a file of timm or of the masked autoencoder's authors."""
         blocks = [f"blocks.{number}.{part}" for number in range(len(self.blocks) - 1) for part in _BLOCK]
         pairs = [f"{name}.{kind}" for name in ("patch_embed.proj", *blocks, "norm") for kind in ("weight", "bias")]
         return ["cls_token", "pos_embed", *pairs]
 
     def from_public(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The same weights by this transformer's names, for images of one channel and of its size.
+        """The same weights under this transformer's names, for images of one channel and of its size.
 
-        Kernels of three channels are summed: that is what a slice repeated three times is given to. The class token gets its
-        position added; the other positions are resampled where the file is of another image size.
+        Kernels of three channels are summed, which is equivalent to a slice repeated three times. The class token's
+        position is added to it; the other positions are resampled if the file is for another image size.
 
         Args:
-            weights: those of `public_names`, and more, which keep their names.
+            weights: those of `public_names`; any others keep their names.
 
         Raises:
             InputError: the positions are not those of a square grid and one class token.
@@ -155,14 +156,15 @@ class ViTEncoder(nn.Module):
 
 
 class ViTDecoder(nn.Module):
-    """From the levels of `ViTEncoder` to one map on the image's grid, as UNETR does (Hatamizadeh 2022, Fig. 1).
+    """From the levels of `ViTEncoder` to one map on the image's grid, as in UNETR (Hatamizadeh 2022, Fig. 1).
 
-    The image and each depth but the last become a level of their own size by transposed convolutions; then up from the last
+    Transposed convolutions turn the image and each depth except the last into a level of its own size; then the path
+    goes up from the last
     depth, level by level: transposed convolution, concatenation, a residual block.
 
     Args:
-        features: channels of the levels, from the finest, on the image's grid: half as fine each, one for every halving from
-            pixel to patch.
+        features: channels of the levels, from the finest on the image's grid; each level halves the resolution, one for
+            every halving from pixel to patch.
         hidden_size: that of the encoder.
         norm: MONAI's name of the normalisation.
 
@@ -189,7 +191,7 @@ class ViTDecoder(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         if len(features) != len(self.levels) + 1:
             raise ValueError(
-                "the decoder needs as many features as patch_size can be halved (16: four); change features"
+                "the decoder needs one feature width for every halving of patch_size (16: four); change features"
             )
         fine: list[Tensor] = [self.pixels(features[0])]
         for number, skip in enumerate(self.skips):
@@ -201,7 +203,7 @@ class ViTDecoder(nn.Module):
 
 
 def _resampled(positions: Tensor, side: int, rows: int, columns: int) -> Tensor:
-    """Embeddings of the positions of a square grid, ``(1, side * side, C)``, for another grid: 2D interpolation (Dosovitskiy
+    """Position embeddings of a square grid, ``(1, side * side, C)``, for another grid: 2D interpolation (Dosovitskiy
     2021, section 3.2)."""
     grid = positions.transpose(1, 2).unflatten(2, [side, side])
     grid = interpolate(grid, size=[rows, columns], mode="bicubic", align_corners=False)
