@@ -54,7 +54,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "file").write_text("a: {x: 1}\nb: {x: 1}\nc: &c {y: 1}\nd: {<<: *c, y: 2}\n")
     assert read_yaml(tmp_path / "file")["d"] == {"y": 2}
     (tmp_path / "file").write_text("1: training\n2: test\n1: test\n")
-    with pytest.raises(InputError, match="1 stands twice, again in line 3"):
+    with pytest.raises(InputError, match="1 appears twice, again in line 3"):
         read_yaml(tmp_path / "file")
 
 

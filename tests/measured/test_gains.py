@@ -18,12 +18,12 @@ def study(**changed: object) -> gains.Study:
         return {"mean": mean, "95 % interval": interval, "verdict": verdict}
 
     rows = {
-        "4, a less scratch": row("+0.200", "+0.100 to +0.300", "better"),
-        "4, b less scratch": row("-0.100", "-0.150 to -0.050", "worse"),
-        "16, a less scratch": row("+0.050", "-0.010 to +0.110", "inconclusive"),
-        "16, b less scratch": row("+0.010", "-", "not measured"),
-        "4, a again less scratch": row("+0.300", "+0.200 to +0.400", "better"),
-        "4, a less b": row("+0.300", "+0.200 to +0.400", "better"),
+        "4, a minus scratch": row("+0.200", "+0.100 to +0.300", "better"),
+        "4, b minus scratch": row("-0.100", "-0.150 to -0.050", "worse"),
+        "16, a minus scratch": row("+0.050", "-0.010 to +0.110", "inconclusive"),
+        "16, b minus scratch": row("+0.010", "-", "not measured"),
+        "4, a again minus scratch": row("+0.300", "+0.200 to +0.400", "better"),
+        "4, a minus b": row("+0.300", "+0.200 to +0.400", "better"),
     }
     return gains.Study.of({"tables": {"Paired": rows}}, ENTRY | changed)
 
@@ -44,13 +44,13 @@ def test_a_table_marks_each_verdict():
 
 
 def test_what_luck_would_make_is_said_of_what_is_measured():
-    assert "3 of 4 intervals leave zero out" in gains.headlines([study()])
+    assert "3 of 4 intervals exclude zero" in gains.headlines([study()])
 
 
 def test_a_table_or_row_that_is_nowhere_is_an_error():
     with pytest.raises(ValueError, match="there is no table Other; there are Paired"):
         study(table="Other")
-    with pytest.raises(ValueError, match="Paired has no row that ends with: less multitask"):
+    with pytest.raises(ValueError, match="Paired has no row that ends with: minus multitask"):
         study(baseline="multitask")
 
 

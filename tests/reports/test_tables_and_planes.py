@@ -50,7 +50,7 @@ def test_markups_are_the_planes_in_slicers_frame():
 def test_what_a_person_should_know_of_a_plane():
     view = {"within_deg": 6.12, "within_mm": 2.0, "slices_that_disagree": [3, 7, 9], "slices_without_a_line": [10]}
     assert plane_in_words(view, "120 phantom exams") == [
-        "9 of 10 such planes lie within 6.1 deg and 2.0 mm of the right one (120 phantom exams)",
+        "90 % error bounds 6.1 deg and 2.0 mm (120 phantom exams)",
         "slices 3, 7 and 9 disagree",
         "slice 10 has no line",
     ]

@@ -23,7 +23,7 @@ _HASH = "planewise records"
 
 @dataclass(frozen=True)
 class Gain:
-    """A method's score less that of training from scratch, with so many labelled exams.
+    """A method's score minus that of training from scratch, with so many labelled exams.
 
     Attributes:
         count: number of labelled exams.
@@ -69,7 +69,7 @@ class Study:
         """
         if entry["table"] not in record["tables"]:
             raise ValueError(f"there is no table {entry['table']}; there are {', '.join(record['tables'])}")
-        row_name = re.compile(rf"(\d+), (.+) less {entry.get('baseline', 'scratch')}")
+        row_name = re.compile(rf"(\d+), (.+) minus {entry.get('baseline', 'scratch')}")
         gains = []
         for name, row in record["tables"][entry["table"]].items():
             if not (found := row_name.fullmatch(name)):
@@ -79,7 +79,7 @@ class Study:
             method = entry.get("names", {}).get(found[2], found[2])
             gains.append(Gain(int(found[1]), method, float(row["mean"]), low, high, row["verdict"]))
         if not gains:
-            raise ValueError(f"{entry['table']} has no row that ends with: less {entry.get('baseline', 'scratch')}")
+            raise ValueError(f"{entry['table']} has no row that ends with: minus {entry.get('baseline', 'scratch')}")
         again = {gain.method for gain in gains if gain.method.endswith(" again")}
         return cls(entry["title"], entry["score"], entry["unit"], gains, again | set(entry.get("controls", ())))
 
@@ -137,20 +137,20 @@ def of_methods(studies: Sequence[Study], methods: Iterable[str]) -> str:
                 lines.append(f"| {study.title}, {study.score} | {method} | {cells} |")
     lines += [
         "",
-        "**Bold** is better than scratch (the 95 % interval over draws leaves zero out), *italics* worse, plain text",
+        "**Bold** is better than scratch (the 95 % interval over draws excludes zero), *italics* worse, plain text",
     ]
     lines += ["inconclusive; a number in brackets is of one draw, which has no interval."]
     return "\n".join(lines) + "\n"
 
 
 def headlines(studies: Sequence[Study]) -> str:
-    """A list in Markdown, and how many verdicts luck would make."""
+    """A list in Markdown, and the number of verdicts expected by chance."""
     measured = [gain for study in studies for gain in study.gains if gain.verdict != "not measured"]
     decided = [gain for gain in measured if gain.verdict != "inconclusive"]
     lines = [f"- {study.headline()}" for study in studies]
     lines += [
         "",
-        f"In all, {len(decided)} of {len(measured)} intervals leave zero out; by luck one in twenty would.",
+        f"In all, {len(decided)} of {len(measured)} intervals exclude zero; by chance, one in twenty would.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -55,7 +55,7 @@ def _mapping_of_different_keys(loader: yaml.SafeLoader, node: yaml.MappingNode, 
     keys: set[tuple[str, str]] = set()
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys:
-            raise yaml.YAMLError(f"{key.value} stands twice, again in line {key.start_mark.line + 1}")
+            raise yaml.YAMLError(f"{key.value} appears twice, again in line {key.start_mark.line + 1}")
         keys.add((key.tag, str(key.value)))
     return yaml.SafeLoader.construct_mapping(loader, node, deep)
 

@@ -70,8 +70,8 @@ def test_those_that_agree_are_named_together():
     )
     assert words == (
         "Budgets of pretraining: 1000 steps of 16 slices for jigsaw, anatomical positions and SimCLR; 900 steps of 1 whole "
-        "series for location. A step shows the network that much and corrects it once. The learning rate, how far a step "
-        "corrects, is at most 0.001; for anatomical positions 0.003. Other exams than most had: SimCLR."
+        "series for location. In each step the network sees that many and is updated once. The learning rate is "
+        "at most 0.001; for anatomical positions 0.003. Different exams: SimCLR."
     )
     words = budgets_in_words({name: Budget(slices, 0.001, ("a",)) for name in ("jigsaw", "simclr")})
     assert "1000 steps of 16 slices for all." in words and "is at most 0.001. All learned from the same" in words
@@ -90,10 +90,10 @@ def test_random_changes_and_the_weights_that_go_on_are_named():
         }
     )
     assert words.endswith(
-        "Images are changed at random, by the settings rotate 15, scale 0.9 to 1.1; for BYOL crop 1 to 2, blur 0.5. The "
-        "weights that are fine-tuned are those after so much of the steps: 100% for location and BYOL; 88% for jigsaw."
+        "Images are augmented with the settings rotate 15, scale 0.9 to 1.1; for BYOL crop 1 to 2, blur 0.5. "
+        "Fine-tuning starts from the weights after this share of the steps: 100% for location and BYOL; 88% for jigsaw."
     )
-    assert "fine-tuned" not in budgets_in_words({"jigsaw": Budget(slices)})
+    assert "Fine-tuning" not in budgets_in_words({"jigsaw": Budget(slices)})
 
 
 @pytest.mark.parametrize(

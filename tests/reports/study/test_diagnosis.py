@@ -46,12 +46,20 @@ def test_methods_are_compared_draw_by_draw(tmp_path):
             write(tmp_path / f"diagnose/{method}/4/{draw}/metrics.json", {"macro_auc": auc})
     tables, page = tables_of(diagnosis, study_folder(tmp_path, methods=["none", "multitask", "simclr"]))
     assert tables["Paired differences in macro AUC"][1:] == [
-        ["4, multitask less scratch", "+0.150", "0.071", "-0.485 to +0.785", "2 of 2", "+0.100 +0.200", "inconclusive"],
-        ["4, SimCLR less scratch", "+0.200", "0.010", "+0.175 to +0.225", "3 of 3", "+0.200 +0.210 +0.190", "better"],
+        [
+            "4, multitask minus scratch",
+            "+0.150",
+            "0.071",
+            "-0.485 to +0.785",
+            "2 of 2",
+            "+0.100 +0.200",
+            "inconclusive",
+        ],
+        ["4, SimCLR minus scratch", "+0.200", "0.010", "+0.175 to +0.225", "3 of 3", "+0.200 +0.210 +0.190", "better"],
     ]
     (row,) = tables["Paired differences in macro AUC from multitask"][1:]
-    assert row[0] == "4, SimCLR less multitask" and row[-2:] == ["+0.100 +0.010", "inconclusive"]
-    assert "1 of 2 leave zero out" in page.html("")
+    assert row[0] == "4, SimCLR minus multitask" and row[-2:] == ["+0.100 +0.010", "inconclusive"]
+    assert "1 of 2 exclude zero" in page.html("")
 
 
 def test_of_reference_masks_alone_there_is_one_row(tmp_path):

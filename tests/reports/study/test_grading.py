@@ -47,7 +47,7 @@ def test_tables(study):
     rows = tables["Share of each true grade that was told"]
     assert rows[0][1:3] == ["none", "mild"] and rows[1][0] == "9, from scratch" and rows[1][-1].startswith("0.750")
     paired = tables["Paired differences in kappa"]
-    assert paired[1][0] == "9, rotation less scratch" and "+0.200" in paired[1]
+    assert paired[1][0] == "9, rotation minus scratch" and "+0.200" in paired[1]
     assert "56 photographs were graded" in page.html("")
 
 
@@ -55,7 +55,7 @@ def test_epochs_to_be_as_good_as_from_scratch(study):
     tables, page = tables_of(grading, study)
     # bars are 0.3 and 0.2: from scratch in the second epoch of both; rotation in the first, and never
     assert tables["Speed of convergence (Fig. 6)"] == [
-        ["method", "epoch", "draws that got there"],
+        ["method", "epoch", "draws that reached it"],
         ["from scratch", "2.0 (0.0)", "2 of 2"],
         ["rotation", "1.0", "1 of 2"],
     ]

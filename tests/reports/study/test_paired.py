@@ -39,7 +39,7 @@ def test_every_method_is_compared_with_scratch_and_with_multitask():
     assert tables["Paired differences in mean Dice"] == [
         header,
         [
-            "4, multitask less scratch",
+            "4, multitask minus scratch",
             "+0.200",
             "0.100",
             "-0.048 to +0.448",
@@ -47,12 +47,12 @@ def test_every_method_is_compared_with_scratch_and_with_multitask():
             "+0.100 +0.200 +0.300",
             "inconclusive",
         ],
-        ["4, SimCLR less scratch", "+0.210", "0.010", "+0.185 to +0.235", "3 of 3", "+0.200 +0.210 +0.220", "better"],
+        ["4, SimCLR minus scratch", "+0.210", "0.010", "+0.185 to +0.235", "3 of 3", "+0.200 +0.210 +0.220", "better"],
     ]
     assert tables["Paired differences in mean Dice from multitask"] == [
         header,
         [
-            "4, SimCLR less multitask",
+            "4, SimCLR minus multitask",
             "+0.010",
             "0.090",
             "-0.214 to +0.234",
@@ -62,7 +62,7 @@ def test_every_method_is_compared_with_scratch_and_with_multitask():
         ],
     ]
     # half the intervals: .248 and .025, so their median .137; and .224
-    said = re.findall(r"wider than ([.\d]+) to either side.*?(\d of \d) leave zero out", page.html(""))
+    said = re.findall(r"wider than ([.\d]+) to either side.*?(\d of \d) exclude zero", page.html(""))
     assert said == [("0.137", "1 of 2"), ("0.224", "0 of 1")]
 
 
@@ -74,7 +74,7 @@ def test_of_scratch_and_multitask_alone_there_is_one_table():
 def test_one_draw_has_no_interval_and_measures_nothing():
     tables, page = section({("none", 1): {0: 0.4}, ("multitask", 1): {0: 0.7}})
     assert tables["Paired differences in mean Dice"][1][1:] == ["+0.300", "-", "-", "1 of 1", "+0.300", "not measured"]
-    assert "is not measured" in page.html("") and "leave zero out" not in page.html("")
+    assert "counts as not measured" in page.html("") and "exclude zero" not in page.html("")
     assert "<img" not in page.html(""), "lines between single draws"
     _, page = section(SCORES)
     assert "<img" in page.html("")
@@ -86,7 +86,7 @@ AGAIN = "Another seed: differences in mean Dice"
 def verdict(scores, repeats):
     """The table of another seed, and what the page says under it."""
     tables, page = section(scores, repeats)
-    (note,) = re.findall(r"<p class=note>(Each of these is the method of that name[^<]*)</p>", page.html(""))
+    (note,) = re.findall(r"<p class=note>(Each row is the method of that name[^<]*)</p>", page.html(""))
     return tables[AGAIN][1:], note
 
 
@@ -104,10 +104,10 @@ def test_differences_that_are_larger_than_those_of_two_seeds_are_named():
     rows, note = verdict(scores, {"multitask_again": "multitask"})
     assert rows == [["4, multitask again", "-0.050", "-0.174 to +0.074"], ["1, multitask again", "+0.020", "-"]]
     assert note == (
-        "Each of these is the method of that name, pretrained again from another seed, less the first: they differ by "
-        "chance alone. By that, another seed may change a method's mean Dice by 0.124 with 4 labelled; 0.020 with 1 "
-        "labelled, and the difference of two pretrained methods by 0.124 with 4 labelled; 0.020 with 1 labelled. Decided by "
-        "the draws, and larger than that: 4: SimCLR less scratch."
+        "Each row is the method of that name, pretrained again from another seed, minus the first: the two differ by "
+        "chance alone. So another seed may change a method's mean Dice by 0.124 with 4 labelled; 0.020 with 1 "
+        "labelled, and the difference of two pretrained methods by 0.124 with 4 labelled; 0.020 with 1 labelled. Significant "
+        "over the draws, and larger than that: 4: SimCLR minus scratch."
     )
     assert AGAIN not in section(scores)[0], "without repeats"
 
@@ -129,13 +129,13 @@ def test_several_methods_with_two_seeds_make_one_measure():
     assert [row[:2] for row in rows] == [["4, multitask again", "+0.030"], ["4, SimCLR again", "-0.040"]]
     assert "by 0.108 with 4 labelled, and the difference of two pretrained methods by 0.152 with" in note
     # not SimCLR again, which is +.170 over scratch
-    assert note.endswith("larger than that: 4: SimCLR less scratch.")
+    assert note.endswith("larger than that: 4: SimCLR minus scratch.")
 
 
 def test_rows_are_named_by_their_number_of_labelled_exams():
     rows = [(1, "simclr", "none"), (4, "byol", "none"), (4, "vgg16_full_full", "none"), (9, "byol", "simclr")]
     rows.append((9, "byol", "none"))
-    said = "1: SimCLR less scratch; 4: BYOL, VGG, full-full less scratch; 9: BYOL less SimCLR, BYOL less scratch"
+    said = "1: SimCLR minus scratch; 4: BYOL, VGG, full-full minus scratch; 9: BYOL minus SimCLR, BYOL minus scratch"
     assert paired._by_labels(paired.Compared(*row) for row in rows) == said
 
 

@@ -76,5 +76,5 @@ def test_pretexts_that_choose_stand_beside_chance(tmp_path):
         ["exemplar", "0.625", "0.125"],
         ["jigsaw", "0.500", "0.001"],
     ]
-    assert "<p class=note>exemplar: right is where" in page.html("")
+    assert "<p class=note>exemplar: a prediction is correct if" in page.html("")
     assert "right is where" not in tables_of(pretexts, study_folder(tmp_path, pretexts=["rotation"]))[1].html("")

@@ -125,12 +125,12 @@ def test_contour_distances_are_compared_too_and_less_is_a_gain(tmp_path):
     tables, page = tables_of(segmentation, study_folder(tmp_path))
     # -4, +1 and -0.5: mean -3.5 / 3, deviation sqrt(79 / 12); no contour was found in the last draw
     (row,) = tables["Paired differences in mean contour distance (mm)"][1:]
-    assert row[:3] == ["4, multitask less scratch", "-1.167", "2.566"] and row[-3:] == [
+    assert row[:3] == ["4, multitask minus scratch", "-1.167", "2.566"] and row[-3:] == [
         "2 of 3",
         "-4.000 +1.000 -0.500",
         "inconclusive",
     ]
-    assert "Below zero the contours are nearer" in page.html("")
+    assert "Below zero, the contours are nearer" in page.html("")
     captions = [picture.caption for picture in page.pictures]
     assert sum("minus training from scratch with the same labelled exams" in caption for caption in captions) == 1, (
         "of Dice alone"
@@ -186,7 +186,7 @@ def test_gains_are_of_the_draws_that_both_have(study):
     tables, _ = tables_of(segmentation, study)
     # draw 0: 0.7 - 0.4, draw 2: 0.65 - 0.6; draw 1 has no partner. Deviation: 0.25 / sqrt(2)
     assert tables["Paired differences in mean Dice"][1:] == [
-        ["4, multitask less scratch", "+0.175", "0.177", "-1.413 to +1.763", "2 of 2", "+0.300 +0.050", "inconclusive"]
+        ["4, multitask minus scratch", "+0.175", "0.177", "-1.413 to +1.763", "2 of 2", "+0.300 +0.050", "inconclusive"]
     ]
 
 

@@ -125,10 +125,10 @@ def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
     tables, page = tables_of(two_phases, study)
     pretraining = tables["Paired differences in macro AUC, of pretraining"]
     assert [row[0] for row in pretraining[1:]] == [
-        "56, VGG, full-full less VGG, none-full",
-        "56, VGG, segmented-full less VGG, none-full",
-        "56, VGG, segmented-full less VGG, full-full",
-        "56, VGG, full-segmented less VGG, none-segmented",
+        "56, VGG, full-full minus VGG, none-full",
+        "56, VGG, segmented-full minus VGG, none-full",
+        "56, VGG, segmented-full minus VGG, full-full",
+        "56, VGG, full-segmented minus VGG, none-segmented",
     ]
     # +.2 +.3: deviation .071, .25 -+ 12.706 * .0707 / sqrt(2)
     assert pretraining[1][1:] == ["+0.250", "0.071", "-0.385 to +0.885", "2 of 2", "+0.200 +0.300", "inconclusive"]
@@ -136,11 +136,11 @@ def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
     assert pretraining[4][5] == "+0.300 +0.180"
     images = tables["Paired differences in macro AUC, of images to classify"]
     assert [row[0] for row in images[1:]] == [
-        "56, VGG, none-segmented less VGG, none-full",
-        "56, VGG, full-segmented less VGG, full-full",
+        "56, VGG, none-segmented minus VGG, none-full",
+        "56, VGG, full-segmented minus VGG, full-full",
     ]
     assert [row[5] for row in images[1:]] == ["+0.100 +0.020", "+0.200 -0.100"]
-    assert len(re.findall("leave zero out; where", page.html(""))) == 2
+    assert len(re.findall("exclude zero; if", page.html(""))) == 2
 
 
 def test_a_study_with_methods_of_its_own_has_no_paper_beside(tmp_path):
@@ -150,7 +150,7 @@ def test_a_study_with_methods_of_its_own_has_no_paper_beside(tmp_path):
         finetuned(folder, auc, 3)
     tables, page = tables_of(two_phases, study_folder(tmp_path, methods=["none", "mine"]))
     assert not [title for title in tables if "Table" in title] and "own data sets" not in page.html("")
-    assert tables["Paired differences in macro AUC"][1][:2] == ["20, mine less scratch", "+0.250"]
+    assert tables["Paired differences in macro AUC"][1][:2] == ["20, mine minus scratch", "+0.250"]
     assert [row[0] for row in tables["AUC of each class"][1:]] == ["20, from scratch", "20, mine"]
 
 

@@ -78,9 +78,9 @@ def test_regions_stand_beside_the_papers(study):
 def test_3d_against_2d_and_2d_against_its_own_scratch(study):
     tables, _ = tables_of(volumes, study)
     rows = {row[0]: row for row in tables["Paired differences in mean Dice, 3D and 2D"][1:]}
-    assert rows["2, rotation less rotation, 2D"][-2] == "+0.300 +0.200"
-    assert rows["40, rotation, 2D less from scratch, 2D"][-2] == "+0.000 +0.200"
-    assert rows["2, from scratch less from scratch, 2D"][-2] == "+0.100 +0.300"
+    assert rows["2, rotation minus rotation, 2D"][-2] == "+0.300 +0.200"
+    assert rows["40, rotation, 2D minus from scratch, 2D"][-2] == "+0.000 +0.200"
+    assert rows["2, from scratch minus from scratch, 2D"][-2] == "+0.100 +0.300"
     assert len(rows) == 6
 
 

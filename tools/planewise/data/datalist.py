@@ -125,7 +125,7 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
 
 
 def _check_forms(path: Path, content: Any) -> None:
-    """Raises `InputError` if a datalist is not of the form that `planewise index` writes."""
+    """Raises `InputError` if a datalist does not have the form that `planewise index` writes."""
     if not isinstance(content, dict):
         raise InputError(f"{path} holds a {type(content).__name__}; it must be an object with sections of items")
 

@@ -1,4 +1,4 @@
-"""Pictures of a diagnosis: ROC curves and the confusion matrix."""
+"""Pictures of a classification: ROC curves and the confusion matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture of an exam as it was indexed: planes in each other, after Zhang 2024 Figs. 2 to 4."""
+"""A picture of an indexed exam: planes in each other, after Zhang 2024 Figs. 2 to 4."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from planewise.reports.slices import show_slice
 
 _BACKGROUND, _INK = "#101214", "#e8e8e8"
 _LOCATIONS = matplotlib.colormaps["plasma"]
-#: Side of the pictures in space, mm, where an organ is known.
+#: Side of the pictures in space, mm, for a known organ.
 _FIELD = 130.0
 _SECTIONS = ("training", "validation", "test")
 
@@ -38,14 +38,14 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
 
     Args:
         path: path of the datalist.
-        exam: hash, or the beginning of one; default the first exam that has the stack and all views.
-        slices: how many slices of the stack to show, from its first to its last.
+        exam: hash, or its beginning; default the first exam that has the stack and all views.
+        slices: number of slices of the stack to show, from its first to its last.
 
     Returns:
         The figure, and the exam's hash.
 
     Raises:
-        InputError: there is no such exam, or nothing of it to draw.
+        InputError: there is no such exam, or it has nothing to draw.
     """
     content = read_datalist(path)
     items = [item for section in _SECTIONS for item in load_datalist(path, section)]
@@ -68,10 +68,10 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
 
 
 def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str | None) -> str:
-    """The exam that is meant.
+    """The requested exam.
 
     Raises:
-        InputError: none or several begin with the given text, or the datalist is empty.
+        InputError: no exam or several exams begin with the given text, or the datalist is empty.
     """
     known = list(content.get("exams") or dict.fromkeys(item["exam"] for item in items if "exam" in item))
     if exam is not None:
@@ -92,7 +92,7 @@ def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str 
 
 def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, folder: Path, slices: int) -> Figure:
     views, stack_name = header.get("views", []), header.get("stack", "sax")
-    # an organ that the indexer does not know is drawn as it stands in the patient, under its own names
+    # an organ that the indexer does not know is drawn in patient orientation, under its own names
     anatomy = anatomy_of_stack(stack_name)
     look, called = (Look(), stack_name) if anatomy is None else (anatomy.look, anatomy.called)
     first = {}
@@ -100,7 +100,7 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
     for item in reversed(in_time):
         first[item["slice"]] = item  # the first phase of each slice stays
     stack = [first[rank] for rank in sorted(first)]
-    # of one slice alone its phases are shown
+    # a single slice is shown with its phases
     choice = stack if len(stack) > 1 else in_time
     shown = [choice[rank] for rank in np.unique(np.linspace(0, len(choice) - 1, slices).round().astype(int))]
     planes = {view: plane for view, plane in stack[0]["planes"].items() if view in views}
@@ -114,7 +114,7 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
         if entry.get("items") and view not in others and len(others) < 3:
             item = dict(entry["items"][0], exam=name)
             item["image"] = str(folder / item["image"])
-            with suppress(InputError):  # its plane is known all the same; the picture does without
+            with suppress(InputError):  # its plane is known anyway; the picture is drawn without the image
                 others[view] = loader(item)["image"]
 
     columns = len(shown)
@@ -164,7 +164,7 @@ def _lines(affine: torch.Tensor, planes: Mapping[str, Mapping]) -> torch.Tensor:
 
 
 def _meeting_point(lines: torch.Tensor, image: torch.Tensor) -> np.ndarray:
-    """Where the first two lines meet, in pixels; the middle of the image if they do not."""
+    """Intersection of the first two lines, in pixels; the middle of the image if they do not cross."""
     middle = (np.array(image.shape[1:3]) - 1) / 2
     pair = lines[:2].numpy()
     if len(pair) < 2 or not np.isfinite(pair).all() or abs(np.linalg.det(pair[:, :2])) < 0.2:
@@ -238,7 +238,7 @@ def _draw_other_view(
 
 
 def _label(axes, ends: np.ndarray, text: str) -> None:
-    """Write where a line leaves what is shown: on the right, or at the bottom where it stands upright."""
+    """Write where a line leaves the shown area: on the right, or at the bottom if it is upright."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     points = ends[0] + np.linspace(0, 1, 200)[:, None] * (ends[1] - ends[0])
     inside = (
@@ -266,12 +266,12 @@ def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], look:
     centre = (middle.affine.numpy() @ corner)[:3]
 
     def side(image: torch.Tensor) -> np.ndarray:
-        """The direction in which a picture is upright: ``up``, or ``front`` for a picture that lies flat."""
+        """The direction in which a picture is upright: ``up``, or ``front`` for a horizontal picture."""
         return front if abs(_normal(image) @ up) > 0.7 else up
 
     field = _FIELD if look.fields else _extent(images)
     textures = [_textured(image, centre, side(image), field) for image, _ in pictures]
-    # one collection for all pictures, so that planes that cut each other are sorted piece by piece
+    # one collection for all pictures, so that intersecting planes are sorted piece by piece
     corners, shades = (np.concatenate([texture[part] for texture in textures]) for part in (0, 1))
     corners = (corners - centre) @ frame.T
     axes.add_collection3d(Poly3DCollection(corners, facecolors=shades, edgecolors=shades, linewidths=0.3))
@@ -281,7 +281,7 @@ def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], look:
         outlines.append((_textured(image, centre, side(image), field)[2], colour, 0.9))
     for outline, colour, width in outlines:
         axes.plot(*((outline - centre) @ frame.T).T, color=colour, lw=width)
-    # mm; outlines that lie across the viewer's direction reach further
+    # mm; outlines across the viewing direction extend further
     reach = (76 if look.upright else 62) * field / _FIELD
     for set_limits in (axes.set_xlim, axes.set_ylim, axes.set_zlim):
         set_limits(-reach, reach)
@@ -292,7 +292,7 @@ def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], look:
 
 
 def _first_slice_up(images, normals: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors up and to the viewer, who stands between the views' planes, in front of the patient.
+    """Unit vectors up and to the viewer, who is between the views' planes, in front of the patient.
 
     Args:
         images: images of the stack.
@@ -306,7 +306,7 @@ def _first_slice_up(images, normals: Sequence[np.ndarray]) -> tuple[np.ndarray, 
 
 
 def _extent(images: Sequence[torch.Tensor]) -> float:
-    """The longest side of a stack's slices, or the stack's own length where that is longer, mm."""
+    """The longest side of a stack's slices, or the stack's own length if that is longer, mm."""
     sides = [
         float(size * image.affine[:3, axis].norm()) for image in images for axis, size in enumerate(image.shape[1:3])
     ]
@@ -403,7 +403,9 @@ def _volumes_figure(name: str, items: list[dict], slices: int) -> Figure:
 
 
 def _case_figure(name: str, item: dict, channels: Sequence[str], slices: int) -> Figure:
-    """A row for each channel of a case, with the outlines of its mask: slices through the mask, or where it is not empty."""
+    """A row for each channel of a case, with the outlines of its mask: slices through the mask, or through the
+    foreground if there is none.
+    """
     loaded = LoadVolumed(("image", "label"), allow_missing_keys=True)(item)
     image, mask = loaded["image"].numpy(), loaded["label"].numpy()[0] if "label" in loaded else None
     shown = np.flatnonzero(
@@ -433,7 +435,7 @@ def _case_figure(name: str, item: dict, channels: Sequence[str], slices: int) ->
 
 
 def _photograph_figure(name: str, item: dict) -> Figure:
-    """A photograph, as large as it is sharp, with its grade."""
+    """A photograph, at its own resolution, with its grade."""
     image = LoadPhotographd("image")(item)["image"].numpy()
     figure = Figure(figsize=(7, 7 * image.shape[2] / image.shape[1] + 0.4), facecolor=_BACKGROUND, layout="constrained")
     axes = figure.subplots()

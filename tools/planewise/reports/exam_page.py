@@ -1,4 +1,4 @@
-"""One exam as a web page that a person can turn and scroll: the stack, the planes and the heart in space."""
+"""One exam as a web page that a person can rotate and scroll: the stack, the planes and the heart in space."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
-#: Next to a number that cannot be right.
+#: Mark next to a number that cannot be right.
 FLAGGED = "(!)"
-#: Side of the part of the slices that is shown, and of the planes, mm: a heart and what lies about it.
+#: Side of the shown part of the slices, and of the planes, mm: a heart and its surroundings.
 FIELD = 180.0
-#: Pixels of a plane's cut through the stack are this large, mm.
+#: Pixel size of a plane's cut through the stack, mm.
 _CUT_SPACING = 1.5
-#: Vertices of a structure's surface lie about this far apart, mm.
+#: Approximate distance between vertices of a structure's surface, mm.
 _MESH_SPACING = 2.0
-#: Of surfaces that others lie in.
+#: Opacity of surfaces that contain others.
 _OPACITY = {"myocardium": 0.25}
 
 
 @dataclass
 class ShownExam:
-    """What the page shows of an exam.
+    """The content of an exam's page.
 
     Attributes:
         name: its hash.
         image: the stack, ``(i, j, slices)``.
         affines: of the slices, ``(slices, 4, 4)``, RAS+, mm.
-        plan: plan of `planewise.evaluation.PlanViewsd`; None shows no planned planes.
-        acquired: views that the exam has, to ``origin`` and ``normal``, RAS+, mm.
+        plan: plan from `planewise.evaluation.PlanViewsd`; None shows no planned planes.
+        acquired: views of the exam, to ``origin`` and ``normal``, RAS+, mm.
         labels: a label map on the image's grid, ``(i, j, slices)``.
         structures: label value to name.
         tables: title, header and rows of text; a number that cannot be right ends with `FLAGGED`.
@@ -80,11 +80,11 @@ class _Plane:
 
 
 def exam_page(exam: ShownExam) -> str:
-    """The page as HTML that needs neither a network nor another file.
+    """The page as HTML that needs no network connection and no other file.
 
-    On the left the space of the patient (RAS+, mm): a slice, the planned planes and those that were acquired, what the
-    stack shows in each planned plane, and the surfaces of the structures. On the right the slice with the lines of the
-    planes and the outlines of the structures. Plotly draws; it is part of the page.
+    The left side shows patient space (RAS+, mm): a slice, the planned and the acquired planes, the stack's image in
+    each planned plane, and the surfaces of the structures. The right side shows the slice with the lines of the planes
+    and the outlines of the structures. Plotly, which is part of the page, draws them.
     """
     planes = _planes(exam)
     image, affines, labels = _cropped(exam, _centre(exam, planes))
@@ -107,7 +107,7 @@ def exam_page(exam: ShownExam) -> str:
         tables="\n".join([*(_table(*table) for table in exam.tables), _flags(exam.flags)]),
         version=version("plotly"),
         plotly=get_plotlyjs(),
-        # a name must neither end the script nor begin a comment in it
+        # a name must not end the script or begin a comment in it
         exam=json.dumps(content, allow_nan=False).replace("<", "\\u003c"),
         script=(room / "exam_page.js").read_text(),
     )
@@ -115,7 +115,7 @@ def exam_page(exam: ShownExam) -> str:
 
 def _planes(exam: ShownExam) -> list[_Plane]:
     planned = {} if exam.plan is None else exam.plan["views"]
-    # an exam may have many views; beside planned ones only the same are of interest
+    # an exam may have many views; next to planned planes only the same views matter
     acquired = {view: entry for view, entry in exam.acquired.items() if view in (planned or exam.acquired)}
     colours = dict(zip(dict.fromkeys([*planned, *acquired]), cycle(VIEW_COLOURS), strict=False))
     shown = [
@@ -132,7 +132,9 @@ def _plane(name: str, entry: Mapping[str, Any], colour: str, planned: bool) -> _
 
 
 def _centre(exam: ShownExam, planes: Sequence[_Plane]) -> np.ndarray:
-    """The organ's place on the slices, pixels: the structures' middle, where two planes cross, or the image's middle."""
+    """The organ's position on the slices, pixels: the structures' middle, the intersection of two planes, or the
+    image's middle.
+    """
     size = np.array(exam.image.shape[:2])
     if exam.labels is not None and exam.labels.any():
         return np.array([axis.mean() for axis in np.nonzero(exam.labels)[:2]])
@@ -164,7 +166,7 @@ def _slice(
     labels: np.ndarray | None,
     number: int,
 ) -> dict[str, Any]:
-    """A slice's pixels and place, its name, and the lines on it in mm from the corner of the picture."""
+    """A slice's pixels and position, its name, and the lines on it in mm from the corner of the picture."""
     name = f"slice {number + 1} of {levels.shape[2]}"
     if exam.plan is not None and "locations" in exam.plan:
         name += f", location {exam.plan['locations'][number]:.2f}"
@@ -177,7 +179,7 @@ def _slice(
     for value, structure in exam.structures.items() if labels is not None else ():
         # a border of background, so that an outline that leaves the picture is closed
         outlines = find_contours(np.pad(labels[..., number] == value, 1).astype(float), 0.5)
-        # what is not a number parts the outlines
+        # NaN separates the outlines
         points = [part for outline in outlines for part in ((outline - 1) * spacing, np.full((1, 2), np.nan))]
         marks.append(_mark(structure, structure_colour(value), "solid", np.concatenate(points or [np.zeros((0, 2))])))
     return {**_pixels(levels[..., number], affines[number]), "name": name, "marks": marks}
@@ -198,7 +200,7 @@ def _text(array: np.ndarray) -> str:
 
 
 def _frame(plane: _Plane, levels: np.ndarray, affines: torch.Tensor, middle: torch.Tensor) -> dict[str, Any]:
-    """A plane's square about the organ and, of a planned one, what the stack shows there."""
+    """A plane's square about the organ and, for a planned plane, the stack's image in it."""
     origin = middle - (middle - plane.origin) @ plane.normal * plane.normal
     # upright along the stack, from slice to slice, as far as the plane allows
     along = torch.linalg.cross(affines[0, :3, 0], affines[0, :3, 1])
@@ -237,7 +239,7 @@ def _cut(
     inside = ((voxels >= -0.5) & (voxels <= torch.tensor(levels.shape) - 0.5)).all(dim=-1)
     if not inside.any():
         return {**_pixels(np.zeros((1, 1), np.uint8), cut)}
-    # what lies outside of the stack is left out, row by row and column by column
+    # areas outside the stack are left out, row by row and column by column
     rows, columns = (torch.nonzero(inside.any(dim=axis)).ravel() for axis in (1, 0))
     part = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
     cut[:3, 3] += cut[:3, 0] * int(rows[0]) + cut[:3, 1] * int(columns[0])
@@ -248,7 +250,7 @@ def _cut(
 
 
 def _meshes(labels: np.ndarray, affines: torch.Tensor, structures: Mapping[int, str]) -> list[dict[str, Any]]:
-    """The surfaces of the structures in the space of the patient."""
+    """The surfaces of the structures in patient space."""
     spacing = float(affines[0, :3, 0].norm())
     step = max(round(_MESH_SPACING / spacing), 1)
     origins = affines[:, :3, 3].numpy()
@@ -278,7 +280,7 @@ def _meshes(labels: np.ndarray, affines: torch.Tensor, structures: Mapping[int, 
 
 
 def _at(values: np.ndarray, step: float, number: np.ndarray) -> np.ndarray:
-    """A coordinate of the slices' origins at numbers that are not whole; beyond the ends in even steps."""
+    """A coordinate of the slices' origins at fractional indices; beyond the ends in even steps."""
     inside = np.interp(number, np.arange(len(values)), values)
     return inside + step * (np.minimum(number, 0) + np.maximum(number - (len(values) - 1), 0))
 

@@ -1,4 +1,4 @@
-"""Pictures of findings: ROC curves, and the slices and places that decided."""
+"""Pictures of findings: ROC curves, and the decisive slices and places."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from planewise.reports.slices import show_slice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Saliency below this share of the stack's largest value is not drawn.
+#: Minimum saliency to draw, as a share of the stack's largest value.
 _VISIBLE = 0.15
-#: Slices with a smaller share of the stack's saliency had no say worth showing.
+#: Slices with a smaller share of the stack's saliency had too little influence to show.
 _SAY = 0.01
 
 
@@ -59,7 +59,7 @@ def findings_roc_figure(
 
 
 class Decision(NamedTuple):
-    """The slices and places that decided on one finding in one exam."""
+    """The decisive slices and places for one finding in one exam."""
 
     caption: str
     stack: np.ndarray
@@ -67,10 +67,10 @@ class Decision(NamedTuple):
     saliency: np.ndarray
     """``(S, i, j)``, not negative"""
     numbers: Sequence[int] | None = None
-    """of the slices in their series, counted from 1; 1 to S unless given"""
+    """numbers of the slices in their series, counted from 1; 1 to S by default"""
 
     def decisive(self, most: int) -> list[tuple[int, float]]:
-        """Index and share of the saliency of the slices that had a say, the most decisive first."""
+        """Index and saliency share of the influential slices, the most decisive first."""
         shares = self.saliency.sum(axis=(1, 2)) / max(float(self.saliency.sum()), 1e-12)
         return [(int(index), float(shares[index])) for index in np.argsort(-shares)[:most] if shares[index] >= _SAY]
 
@@ -80,12 +80,12 @@ class Decision(NamedTuple):
 
 
 def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) -> Figure:
-    """For each row the slices that decided, each next to a copy with the places marked, in the stack's order.
+    """For each row the decisive slices, each next to a copy with the places marked, in the stack's order.
 
     Args:
         rows: one per finding and exam.
         title: title of the picture.
-        slices: most shown in each row.
+        slices: maximum number of slices in each row.
     """
     from matplotlib.figure import Figure
 

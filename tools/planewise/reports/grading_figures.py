@@ -1,4 +1,4 @@
-"""Pictures of grading: the confusion matrix, and photographs with the places that decided."""
+"""Pictures of grading: the confusion matrix, and photographs with the decisive places."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Saliency below this is not drawn.
+#: Minimum saliency to draw.
 _VISIBLE = 0.15
-#: Photographs in a row of a picture.
+#: Number of photographs in a row of a picture.
 _COLUMNS = 4
 
 
@@ -27,10 +27,10 @@ class Graded(NamedTuple):
 
 
 def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str = "") -> Figure:
-    """How often each grade was told, by true grade.
+    """How often each grade was predicted, by true grade.
 
     Args:
-        scores: of `planewise.metrics.grade_scores`.
+        scores: scores of `planewise.metrics.grade_scores`.
         names: of the grades.
         title: title of the picture.
     """
@@ -39,7 +39,7 @@ def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str
     figure = Figure(figsize=(5.4, 5.0), layout="constrained")
     axes = figure.subplots()
     counts = np.array(scores["confusion"])
-    # shares of each true grade, which are seldom equally many
+    # shares of each true grade, because grades have different frequencies
     axes.imshow(counts / counts.sum(axis=1, keepdims=True).clip(min=1), cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         dark = count > counts[row].sum() / 2
@@ -53,7 +53,7 @@ def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str
 
 
 def photographs_figure(photographs: Sequence[Graded], title: str = "") -> Figure:
-    """Photographs, each beside a copy with the places that decided.
+    """Photographs, each next to a copy with the decisive places.
 
     Args:
         photographs: at least one.

@@ -1,4 +1,4 @@
-"""Reading the table of losses and scores that a run writes, an epoch a row."""
+"""Read the table of losses and scores that a run writes, with one row per epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 def read_history(path: str | Path) -> list[dict[str, float]]:
     """The rows of a ``history.csv``; columns that an epoch left empty are absent. No file gives no rows.
 
-    A row that cannot be read (the file was cut, or edited) is left out with a warning.
+    A row that cannot be read (the file was truncated or edited) is left out with a warning.
     """
     if not Path(path).is_file():
         return []

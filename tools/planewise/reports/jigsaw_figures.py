@@ -26,13 +26,13 @@ def puzzle_gallery(
     per_side: int,
     captions: Sequence[str],
 ) -> Figure:
-    """Rows: the image, its tiles as they were shuffled, the tiles as the network puts them; a column for each image. Tiles
-    that the network puts in a wrong place have a red frame.
+    """Rows: the image, its shuffled tiles, and the network's arrangement; a column for each image. Misplaced tiles have
+    a red frame.
 
     Args:
-        images: ``(N, i, j)``; of volumes the slices through the middle of each layer of cells, one below the other.
-        tiles: as the network saw them, ``(N, P, h, w)``; of volumes the slice through the middle of each.
-        predicted, reference: permutations ``(N, P)``: place ``s`` of the puzzle shows tile ``p(s)``.
+        images: ``(N, i, j)``; for volumes the slices through the middle of each layer of cells, one below the other.
+        tiles: tiles as the network saw them, ``(N, P, h, w)``; for volumes the slice through the middle of each.
+        predicted, reference: permutations ``(N, P)``: position ``s`` of the puzzle shows tile ``p(s)``.
         per_side: tiles along each axis.
         captions: one for each image.
     """
@@ -47,7 +47,7 @@ def puzzle_gallery(
         show_slice(grid[0][column], images[column])
         grid[0][column].set_title(caption, fontsize=8)
         show_slice(grid[1][column], mosaic(tiles[column], per_side))
-        # place q shows what was in the place where the network saw tile q
+        # position q shows the content of the position where the network saw tile q
         order = predicted[column].argsort()
         show_slice(grid[2][column], mosaic(tiles[column][order], per_side))
         wrong = np.flatnonzero(reference[column][order] != np.arange(len(order)))
@@ -56,8 +56,8 @@ def puzzle_gallery(
 
 
 def mosaic(tiles: np.ndarray, per_side: int) -> np.ndarray:
-    """Tiles ``(P, h, w)`` of a grid side by side, the last axis running fastest, with a dark space between them. The layers
-    of a volume's grid lie one below the other, further apart."""
+    """Tiles ``(P, h, w)`` of a grid next to each other, the last axis running fastest, with a dark space between them.
+    The layers of a volume's grid are one below the other, further apart."""
     depth, tile = len(tiles) // per_side**2, tiles.shape[1:]
     corners = [_corner(place, per_side, depth, tile) for place in range(len(tiles))]
     shape = [last + side for last, side in zip(np.max(corners, axis=0), tile, strict=True)]
@@ -68,7 +68,7 @@ def mosaic(tiles: np.ndarray, per_side: int) -> np.ndarray:
 
 
 def _corner(place: int, per_side: int, depth: int, tile: Sequence[int]) -> tuple[int, int]:
-    """Where in a mosaic a place begins."""
+    """Origin of a position in a mosaic."""
     row, column, layer = np.unravel_index(place, (per_side, per_side, depth))
     space = max(1, round(_SPACE * min(tile)))
     along = (int(layer) * per_side + int(column)) * (tile[1] + space) + 2 * int(layer) * space
@@ -79,6 +79,6 @@ def _frame(axes: Axes, corners: Sequence[tuple[int, int]], tile: Sequence[int]) 
     from matplotlib.patches import Rectangle
 
     for corner in corners:
-        # i runs to the right and j down, as show_slice has it
+        # i runs to the right and j down, as in show_slice
         first = [number - 0.5 for number in corner]
         axes.add_patch(Rectangle(first, *tile, fill=False, edgecolor=_WRONG, lw=1.5))

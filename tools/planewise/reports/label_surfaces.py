@@ -1,4 +1,4 @@
-"""Labels of slices that lie far apart, as a surface between them."""
+"""Labels of widely spaced slices as a surface between them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from scipy.ndimage import distance_transform_edt
 
 
 def label_distances(mask: np.ndarray) -> np.ndarray:
-    """Signed distances from a structure's edge in every slice, positive inside: their zero is a surface without steps.
+    """Signed distances from a structure's edge in every slice, positive inside: their zero level is a surface without
+    steps.
 
-    Interpolating distances and not labels between slices is shape-based interpolation (Raya and Udupa 1990).
+    Interpolating distances instead of labels between slices is shape-based interpolation (Raya and Udupa 1990).
 
     Args:
         mask: ``(i, j, slices)``, bool.
 
     Returns:
-        ``(i + 2, j + 2, slices + 2)``, pixels: a border of background, and a slice more at each end in which the structure
-        is gone, so that its surface closes half a slice beyond the last slice that shows it.
+        ``(i + 2, j + 2, slices + 2)``, pixels: a border of background, and an empty slice at each end, so that the
+        structure's surface closes half a slice beyond the last slice that shows it.
     """
     padded = np.pad(mask, 1)
     distances = np.empty(padded.shape, dtype=np.float32)
@@ -24,7 +25,7 @@ def label_distances(mask: np.ndarray) -> np.ndarray:
     for number in range(padded.shape[2]):
         inside = padded[..., number]
         if inside.any():
-            # half a pixel: the edge lies between the pixels
+            # half a pixel, because the edge lies between the pixels
             distances[..., number] = np.where(
                 inside, distance_transform_edt(inside) - 0.5, 0.5 - distance_transform_edt(~inside)
             )

@@ -1,4 +1,4 @@
-"""Slices beside those that a network finds most alike."""
+"""Slices next to those that a network finds most similar."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def neighbour_gallery(
     """A row for each slice: the slice, then its nearest neighbours.
 
     Args:
-        images: rows of slices ``(i, j)``, the first of each the one that was asked for.
+        images: rows of slices ``(i, j)``, the query first.
         captions: of each slice.
-        title: over the picture.
+        title: title of the picture.
     """
     from matplotlib.figure import Figure
 

@@ -1,11 +1,12 @@
-"""Numbers that papers published, to stand next to ours: facts of the papers, on patients; phantoms or your own data here.
+"""Published numbers, for comparison with ours: the papers' are from patients, ours from phantoms or your own data.
 
-A method has the name of the pretext bundle that does it here (``sax_position`` is Bai 2019's anatomical position prediction),
-``none`` is training from scratch, ``imagenet`` ImageNet's weights alone. ``ssl_decoder``, ``ssl_all`` and ``ssl_multitask``
-are Bai 2019's ways of transfer, from the position pretext of the view that is segmented. ``_dagger`` are the papers' rows
+A method has the name of its pretext bundle here (``sax_position`` is Bai 2019's anatomical position prediction);
+``none`` is training from scratch, ``imagenet`` ImageNet weights alone. ``ssl_decoder``, ``ssl_all`` and
+``ssl_multitask`` are Bai 2019's ways of transfer, from the position pretext of the segmented view. ``_dagger`` are the
+papers' rows
 with a dagger: weights that others trained on ImageNet, with other backbones, fine-tuned directly. Names like
-``vgg16_full_segmented`` are of Nakashima 2022: the backbone, its pretraining, and the images that it classifies. Names
-that end in ``_2d`` are of Taleb 2020, pretexts and segmentations of slices; ``supervised`` is pretrained on masks of tissues.
+``vgg16_full_segmented`` are from Nakashima 2022: the backbone, its pretraining, and the images to classify. Names that
+end in ``_2d`` are from Taleb 2020: pretexts and segmentation on slices; ``supervised`` is pretrained on tissue masks.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ Spread = tuple[float, float]
 
 @dataclass(frozen=True)
 class Paper:
-    """Whose numbers they are.
+    """The source of the numbers.
 
     Attributes:
-        name: as it stands in a row of a table.
-        citation: in full.
+        name: name in a row of a table.
+        citation: full citation.
     """
 
     name: str
     citation: str
 
 
-@dataclass(frozen=True, eq=False)  # one object a table, so that rows of it can be counted
+@dataclass(frozen=True, eq=False)  # one object per table, so that its rows can be counted
 class Published(Generic[Values]):
     """One table of one paper.
 
     Attributes:
         paper: the paper.
-        table: its number, and after a comma the data set.
-        values: method to what the table reports of it.
+        table: its number, followed by a comma and the data set.
+        values: method to its entries in the table.
     """
 
     paper: Paper
@@ -48,7 +49,7 @@ class Published(Generic[Values]):
 
     @property
     def data(self) -> str:
-        """The data set that the numbers are of."""
+        """The data set of the numbers."""
         return self.table.partition(", ")[2]
 
 
@@ -77,13 +78,13 @@ TALEB_2020 = Paper(
 
 
 def _by_count(text: str, counts: tuple[int, ...]) -> dict[str, dict[int, float]]:
-    """Lines of a method and a number for each count of labelled exams."""
+    """Lines with a method and a number for each count of labelled exams."""
     lines = [line.split() for line in text.split("\n") if line]
     return {name: dict(zip(counts, map(float, numbers), strict=True)) for name, *numbers in lines}
 
 
 def _by_structure(text: str) -> dict[str, dict[int, dict[str, Spread]]]:
-    """Lines of a number of labelled exams, a method, and mean and standard deviation of `STRUCTURES`."""
+    """Lines with a number of labelled exams, a method, and mean and standard deviation of `STRUCTURES`."""
     table: dict[str, dict[int, dict[str, Spread]]] = {}
     for count, method, *words in (line.split() for line in text.split("\n") if line):
         numbers = list(map(float, words))
@@ -93,7 +94,9 @@ def _by_structure(text: str) -> dict[str, dict[int, dict[str, Spread]]]:
 
 
 def _by_transfer(text: str) -> dict[str, dict[int, dict[str, Spread]]]:
-    """Lines of a number of labelled exams, then mean and standard deviation of each of `TRANSFERS`, over all structures."""
+    """Lines with a number of labelled exams, then mean and standard deviation of each of `TRANSFERS`, over all
+    structures.
+    """
     table: dict[str, dict[int, dict[str, Spread]]] = {method: {} for method in TRANSFERS}
     for count, *words in (line.split() for line in text.split("\n") if line):
         numbers = list(map(float, words))
@@ -103,8 +106,8 @@ def _by_transfer(text: str) -> dict[str, dict[int, dict[str, Spread]]]:
 
 
 def _by_backbone(number: int, columns: tuple[str, ...], text: str) -> tuple[Published[float], ...]:
-    """A table of each data set, from lines of a data set, a backbone and a number for each column; the columns are the ends
-    of the methods' names."""
+    """A table of each data set, from lines with a data set, a backbone and a number for each column; the columns are
+    the endings of the methods' names."""
     values: dict[str, dict[str, float]] = {}
     for data, backbone, *numbers in (line.split() for line in text.split("\n") if line):
         for column, found in zip(columns, map(float, numbers), strict=True):
@@ -136,7 +139,7 @@ LOCATION: dict[str, tuple[Published[tuple[float, ...]], ...]] = {
     ),
 }
 
-#: Columns of the segmentation tables, in the paper's order: over all structures, and each of them.
+#: Columns of the segmentation tables, in the paper's order: over all structures, and each structure.
 STRUCTURES = ("mean", "LV", "RV", "myocardium")
 
 #: The ways of transfer in the order of Bai 2019's columns: U-net-scratch, SSL+Decoder, SSL+All and SSL+MultiTask.
@@ -209,7 +212,7 @@ _ZHANG_DICE = Published(
     ),
 )
 
-#: Stack that is segmented to tables of Dice, by method, number of labelled exams and structure.
+#: The segmented stack to tables of Dice, by method, number of labelled exams and structure.
 SEGMENTATION_DICE: dict[str, tuple[Published[dict[int, dict[str, Spread]]], ...]] = {
     "sax": (
         _ZHANG_DICE,
@@ -311,10 +314,10 @@ _ZHANG_ASSD = Published(
     ),
 )
 
-#: Average symmetric surface distance in mm, by the same.
+#: Average symmetric surface distance in mm, with the same keys.
 SEGMENTATION_ASSD: dict[str, tuple[Published[dict[int, dict[str, Spread]]], ...]] = {"sax": (_ZHANG_ASSD,)}
 
-#: Macro AUC of five diagnoses from masks, by method and number of exams that segmentation was fine-tuned with.
+#: Macro AUC of five diagnoses from masks, by method and number of exams in the fine-tuning of the segmentation.
 DIAGNOSIS_AUC: tuple[Published[dict[int, float]], ...] = (
     Published(
         ZHANG_2024,
@@ -341,8 +344,8 @@ masked_autoencoder_dagger 0.489 0.811 0.818 0.827 0.840
     ),
 )
 
-#: Mean AUC of abnormality, ACL tear and meniscal tear, by method and number of labelled exams. All but `none` start from
-#: ImageNet weights.
+#: Mean AUC of abnormality, ACL tear and meniscal tear, by method and number of labelled exams. All except `none` start
+#: from ImageNet weights.
 INJURY_AUC: tuple[Published[dict[int, float]], ...] = (
     Published(
         ZHANG_2024,
@@ -370,15 +373,16 @@ simclr_dagger             0.432 0.474 0.496 0.530
     ),
 )
 
-#: Nakashima 2022: words of a method's name. The backbone; what it is pretrained on, by SimCLR where it is the data set's own
-#: images, whole ones or hearts alone; and the images that it classifies.
+#: Nakashima 2022: parts of a method's name. The backbone; its pretraining (by SimCLR on the data set's own images,
+#: whole ones or hearts alone, or another); and the images to classify.
 BACKBONES = ("vgg16", "densenet121")
 PRETRAININGS = ("none", "imagenet", "full", "segmented")
 IMAGES = ("full", "segmented")
 
-#: Macro AUC of diagnoses from end-diastole and end-systole: number of Nakashima 2022's table to its data sets. ACDC has five
-#: classes, ICM (against non-ischaemic cardiomyopathy) and AMYL (amyloidosis, against hypertrophic cardiomyopathy) two
-#: each. Table 3 repeats the columns of SimCLR, but for ICM's DenseNet121 at ``full_segmented``, which differs in the paper.
+#: Macro AUC of diagnoses from end-diastole and end-systole: number of Nakashima 2022's table to its data sets. ACDC has
+#: five classes, ICM (against non-ischaemic cardiomyopathy) and AMYL (amyloidosis, against hypertrophic cardiomyopathy)
+#: two each. Table 3 repeats the columns of SimCLR, except for ICM's DenseNet121 at ``full_segmented``, which differs in
+#: the paper.
 TWO_PHASE_AUC: dict[int, tuple[Published[float], ...]] = {
     1: _by_backbone(
         1,
@@ -423,7 +427,7 @@ TUMOUR_REGIONS = ("ET", "WT", "TC")
 
 
 def _by_region(text: str) -> dict[str, dict[str, float]]:
-    """Lines of a method and the Dice of each of `TUMOUR_REGIONS`, percent."""
+    """Lines with a method and the Dice of each of `TUMOUR_REGIONS`, percent."""
     lines = [line.split() for line in text.split("\n") if line]
     return {name: dict(zip(TUMOUR_REGIONS, map(float, numbers), strict=True)) for name, *numbers in lines}
 
@@ -461,17 +465,17 @@ isensee                        80.36 90.80 84.32
 def whole(
     tables: Sequence[Published[Mapping[int, Values]]], counts: Iterable[int], methods: Iterable[str]
 ) -> tuple[list[int], list[str]]:
-    """Numbers of labelled exams and methods of a table that holds a study's and all of the papers': the numbers rising, the
-    study's methods before those that the papers alone have."""
+    """Numbers of labelled exams and methods of a table with a study's results and all of the papers': the numbers
+    increasing, the study's methods before those that only the papers have."""
     theirs = [count for table in tables for row in table.values.values() for count in row]
     names = [method for table in tables for method in table.values]
     return sorted({*counts, *theirs}), list(dict.fromkeys([*methods, *names]))
 
 
 def of_these(tables: Sequence[Published[Values]], methods: Collection[str]) -> list[Published[Values]]:
-    """The tables that stand beside a study: those that share most methods with it.
+    """The tables to show with a study: those that share most methods with it.
 
-    Every paper trains from scratch, so a study of one paper's methods would show the others' scratch beside them.
+    Every paper trains from scratch, so a study of one paper's methods would otherwise show the others' scratch too.
     """
     shared = [len(set(table.values) & set(methods)) for table in tables]
     return [table for table, number in zip(tables, shared, strict=True) if number == max(shared) > 0]

@@ -1,4 +1,4 @@
-"""Pictures of patches that are predicted from others."""
+"""Pictures of patches predicted from others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KNOWN, _RIGHT, _WRONG = "#4c9be8", "#2ca02c", "#d62728"
 
 
 class PredictedRow(NamedTuple):
-    """A row of the picture: what is predicted from one context, by numbers of patches."""
+    """A row of the picture: the predictions from one context, by patch numbers."""
 
     ahead: int
     known: list[int]
@@ -29,14 +29,14 @@ class PredictedRow(NamedTuple):
 def prediction_gallery(
     layers: np.ndarray, size: Sequence[int], corners: Sequence[Sequence[int]], rows: Sequence[PredictedRow]
 ) -> Figure:
-    """A column for each image and a row for each patch that is predicted: what was known in blue, the right patch in green,
-    and in red the patch that was taken for it, where that is another one.
+    """A column for each image and a row for each predicted patch: the known patches in blue, the right patch in green,
+    and in red the predicted patch if it is wrong.
 
     Args:
         layers: ``(N, h, w)``.
         size: sides of a patch in the layer.
         corners: first pixel of each patch in the layer.
-        rows: what is predicted.
+        rows: the predictions.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Pictures of patches and of where they lie in a grid."""
+"""Pictures of patches and their locations in a grid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MIDDLE, _TRUE, _WRONG = "#ffffff", "#2ca02c", "#d62728"
 
 
 def cell_name(cell: int, per_side: int, spatial_dims: int) -> str:
-    """Where a cell lies as seen from the one in the middle, in cells along each axis: ``i+1 k-1``."""
+    """Location of a cell relative to the middle one, in cells along each axis: ``i+1 k-1``."""
     steps = [int(at) - per_side // 2 for at in np.unravel_index(cell, [per_side] * spatial_dims)]
     return " ".join(f"{axis}{step:+d}" for axis, step in zip("ijk", steps, strict=False) if step) or "middle"
 
@@ -30,15 +30,15 @@ def patch_location_gallery(
     per_side: int,
     captions: Sequence[str],
 ) -> Figure:
-    """A column for each image: the patch in the middle, the query, and the image with the cells that they were cut from.
+    """A column for each image: the middle patch, the query, and the image with their cells.
 
-    The middle has a white frame, the cell of the query a green one, and a wrong answer of the network a red one. Of a volume
-    there is a row for each layer of cells across its third axis.
+    The middle has a white frame, the query's cell a green one, and a wrong prediction a red one. A volume has a row for
+    each layer of cells across its third axis.
 
     Args:
-        layers: ``(N, 1, i, j)`` of images, ``(N, per_side, i, j)`` of volumes: the slice through the middle of each layer of
-            cells.
-        patches: the two patches, of volumes the slice through their middle, ``(N, 2, h, w)``.
+        layers: ``(N, 1, i, j)`` for images, ``(N, per_side, i, j)`` for volumes: the slice through the middle of each
+            layer of cells.
+        patches: the two patches (for volumes the slice through their middle), ``(N, 2, h, w)``.
         predicted, reference: cells ``(N,)``, the last axis of the grid running fastest.
         per_side: cells along each axis.
         captions: one for each of the N images.
@@ -75,7 +75,7 @@ def _frame(
 ) -> None:
     from matplotlib.patches import Rectangle
 
-    # i runs to the right and j down, as show_slice has it
+    # i runs to the right and j down, as in show_slice
     corner = [
         (side - per_side * step) // 2 + int(at) * step - 0.5 for at, step, side in zip(place, cell, shape, strict=True)
     ]

@@ -24,21 +24,18 @@ _SLICER_SCHEMA = (
 
 
 def plane_in_words(view: Mapping[str, Any], measured_on: str | None) -> list[str]:
-    """What a person should know of a planned plane: how far off it may be, and which slices say something else.
+    """Notes on a planned plane for people: its error bounds, and the slices that disagree.
 
     Args:
-        view: of a plan of `planewise.evaluation.PlanViewsd`.
+        view: entry of a plan from `planewise.evaluation.PlanViewsd`.
         measured_on: the plan's ``bounds_measured_on``.
 
     Returns:
-        Parts of a sentence; none of what is no plane.
+        Parts of a sentence; empty if there is no plane.
     """
     words = []
     if view["within_deg"] is not None and view["within_mm"] is not None:
-        words.append(
-            f"9 of 10 such planes lie within {view['within_deg']:.1f} deg and {view['within_mm']:.1f} mm of the right one "
-            f"({measured_on})"
-        )
+        words.append(f"90 % error bounds {view['within_deg']:.1f} deg and {view['within_mm']:.1f} mm ({measured_on})")
     for key, one, several in (
         ("slices_that_disagree", "disagrees", "disagree"),
         ("slices_without_a_line", "has no line", "have no line"),
@@ -59,7 +56,7 @@ def planned_views_figure(
         image: ``(i, j, slices)``, preprocessed.
         heatmaps: ``(views, i, j, slices)``, on the same grid.
         affines: affines of the slices, ``(slices, 4, 4)``, RAS+, mm.
-        plan: plan of `planewise.evaluation.PlanViewsd`.
+        plan: plan from `planewise.evaluation.PlanViewsd`.
         exam: its hash.
     """
 
@@ -91,7 +88,7 @@ def slicer_markups(plan: Mapping[str, Any], size: float = 200.0) -> dict[str, An
         if view["origin"] is None:
             continue
         origin, normal = (np.array(view[key]) * (-1, -1, 1) for key in ("origin", "normal"))
-        # any two in-plane axes will do
+        # any two in-plane axes are suitable
         across = np.cross(normal, (1, 0, 0) if abs(normal[0]) < 0.8 else (0, 1, 0))
         across /= np.linalg.norm(across)
         colour = [value / 255 for value in bytes.fromhex(VIEW_COLOURS[channel % len(VIEW_COLOURS)].removeprefix("#"))]

@@ -1,4 +1,4 @@
-"""Pictures of anatomical positions: squares over slices, a colour each (Bai 2019 Fig. 1)."""
+"""Pictures of anatomical positions: coloured squares over slices (Bai 2019 Fig. 1)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: One colour a square, in the order of the classes 1 to 9; near and far of one side are dark and light of one hue.
+#: One colour per square, in the order of the classes 1 to 9; near and far on one side are dark and light of one hue.
 SQUARE_COLOURS = (
     "#ffffff", "#1f77b4", "#7fc4f5", "#d62728", "#ff9d9d", "#2ca02c", "#98ee98", "#ff7f0e", "#ffd08a",
 )  # fmt: skip
 
 
 def overlay_squares(axes: Axes, labels: np.ndarray) -> None:
-    """Classes ``(i, j)`` over a slice, each square in its colour; what is 0 or below shows the slice."""
+    """Classes ``(i, j)`` over a slice, each square in its colour; values of 0 or below are transparent."""
     from matplotlib.colors import to_rgb
 
     colours = np.array([(*to_rgb(colour), 0.7) for colour in SQUARE_COLOURS])
@@ -39,7 +39,7 @@ def position_gallery(
         images: ``(slices, i, j)``.
         predicted, reference: classes ``(slices, i, j)``, whole numbers, see `planewise.geometry.square_labels`.
         captions: one per slice.
-        names: of the nine squares, for the legend.
+        names: names of the nine squares, for the legend.
     """
     rows = [
         ("slice", None),

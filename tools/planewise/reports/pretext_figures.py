@@ -1,4 +1,4 @@
-"""Pictures of the pretexts: heatmaps next to the truth (Zhang 2024 Fig. 4), regression of location (Fig. 6)."""
+"""Pictures of the pretexts: heatmaps next to the truth (Zhang 2024 Fig. 4), location regression (Fig. 6)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from planewise.reports.slices import comparison_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: One colour a view, the same in every picture; what has more views than these begins again.
+#: One colour per view, the same in every picture; further views reuse the colours.
 VIEW_COLOURS = ("#ff7f0e", "#17becf", "#e377c2", "#bcbd22", "#2ca02c", "#d62728", "#9467bd", "#1f77b4")
 
 
 def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
-    """Heatmaps ``(views, i, j)`` over a slice, each in its view's colour, transparent where they are zero."""
+    """Heatmaps ``(views, i, j)`` over a slice, each in its view's colour, transparent at zero."""
     from matplotlib.colors import to_rgb
 
     for heatmap, colour in zip(np.nan_to_num(heatmaps), cycle(VIEW_COLOURS), strict=False):

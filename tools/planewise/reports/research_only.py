@@ -1,4 +1,4 @@
-"""What stands beside every result that could be taken for a finding."""
+"""The note next to every result that could be taken for a finding."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ RESEARCH_ONLY = "Research software: not for diagnosis, planning or any other cli
 
 
 def research_note(trained_on: str | None) -> str:
-    """What stands beside a diagnosis by weights that have learned from no person.
+    """The note next to a classification by weights that were not trained on people.
 
     Args:
-        trained_on: what they have learned from, as ``phantoms``; None if that is not known, or people.
+        trained_on: their training data, such as ``phantoms``; None if unknown or people.
     """
     if trained_on is None:
         return RESEARCH_ONLY
-    return f"{RESEARCH_ONLY} The weights have seen {trained_on} only: of a person these numbers say nothing."
+    return (
+        f"{RESEARCH_ONLY} The weights were trained on {trained_on} only: never read these numbers as a "
+        "diagnosis of a person."
+    )

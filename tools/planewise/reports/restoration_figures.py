@@ -10,7 +10,7 @@ import numpy as np
 from planewise.preprocessing.limit_slices import evenly_spaced
 from planewise.reports.slices import Draw, comparison_figure
 
-#: Slices of a stack in one picture.
+#: Number of slices of a stack in one picture.
 _MOST = 10
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def restoration_gallery(
     shown: np.ndarray, restored: np.ndarray, wanted: np.ndarray, captions: Sequence[str], first: str = "as it is shown"
 ) -> Figure:
-    """Rows: the slice as the network is shown it, as the network restores it, and as it was; a column for each slice, in grey
-    levels that the three share.
+    """Rows: the slice as the network sees it, as restored by the network, and the original; a column for each slice, in
+    grey levels that the three share.
 
     Args:
         shown, restored, wanted: ``(N, i, j)``.
@@ -32,7 +32,7 @@ def restoration_gallery(
 
 
 def restored_stack_figure(image: np.ndarray, restored: np.ndarray, title: str) -> Figure:
-    """Slices of a volume above what they are restored as; of many slices some, evenly spaced.
+    """Slices of a volume above their restorations; if there are many slices, some of them, evenly spaced.
 
     Args:
         image, restored: ``(i, j, slices)``.
@@ -47,7 +47,9 @@ def restored_stack_figure(image: np.ndarray, restored: np.ndarray, title: str) -
 
 
 def _gallery(rows: dict[str, np.ndarray], levels: str, captions: Sequence[str]) -> Figure:
-    """A column for each slice. Grey levels are those of the row named: hidden pixels and guesses must not set them."""
+    """A column for each slice. Grey levels are those of the named row, because hidden pixels and predictions must not
+    set them.
+    """
 
     def shows(images: np.ndarray) -> Draw:
         return lambda axes, column: axes.images[0].set_data(images[column].T)

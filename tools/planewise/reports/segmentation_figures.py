@@ -14,14 +14,15 @@ from planewise.reports.slices import comparison_figure, show_slice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Pixels around what is outlined in a slice that is cut to it.
+#: Margin (pixels) around the outlined part of a cropped slice.
 _MARGIN = 16
-#: Fig. 7's colours: right ventricle red, myocardium green, left ventricle blue. Labels above the last begin again.
+#: Fig. 7's colours: right ventricle red, myocardium green, left ventricle blue. Labels above the last reuse the
+#: colours.
 STRUCTURE_COLOURS = {1: "#d62728", 2: "#2ca02c", 3: "#1f77b4", 4: "#9467bd", 5: "#ff7f0e"}
 
 
 def structure_colour(value: int) -> str:
-    """The colour of a label from 1 on."""
+    """The colour of a label, from 1 on."""
     return STRUCTURE_COLOURS[(value - 1) % len(STRUCTURE_COLOURS) + 1]
 
 
@@ -62,11 +63,11 @@ def segmentation_gallery(
 
 
 def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures: Mapping[int, str]) -> Figure:
-    """The form of Zhang 2024 Fig. 7: a row for each slice, a column for each method, and the reference last. A slice is cut
-    to the square of what the reference or any method outlines.
+    """The form of Zhang 2024 Fig. 7: a row for each slice, a column for each method, and the reference last. A slice is
+    cropped to the square that the reference or any method outlines.
 
     Args:
-        slices: method to caption to its slice; those are shown that all methods have, in the order of the first.
+        slices: method to caption to its slice; only slices of all methods are shown, in the order of the first.
         structures: label value to name.
     """
     from matplotlib.figure import Figure
@@ -90,8 +91,8 @@ def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures
 
 
 def _square_of(labels: Sequence[np.ndarray]) -> tuple[slice, slice]:
-    """The square of a slice that holds what any of its label maps ``(i, j)`` outlines, with a margin; no larger than the
-    slice, and all of it where nothing is outlined."""
+    """The square of a slice that contains all outlines of its label maps ``(i, j)``, with a margin; at most the slice,
+    and the whole slice if nothing is outlined."""
     outlined = np.stack(labels) > 0
     if not outlined.any():
         return slice(None), slice(None)

@@ -1,4 +1,4 @@
-"""Slices with their labels and a method's prediction in a file, for pictures that compare methods."""
+"""A method's slices with labels and predictions in a file, for pictures that compare methods."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-#: The file's name in a run's folder of results.
+#: The file's name in a run's results folder.
 SHOWN_SLICES = "shown_slices.npz"
 
 
@@ -22,10 +22,10 @@ class ShownSlice:
 
 
 def hard_slices(reference: np.ndarray) -> list[int]:
-    """Which slices of a labelled volume ``(i, j, slices)`` are hard: the first and the last that hold a label.
+    """The hard slices of a labelled volume ``(i, j, slices)``: the first and the last with a label.
 
-    At the base and the apex structures end, are cut at a slant or are small. The choice depends on the reference alone, so
-    that it is the same for every method. Without labels there is none.
+    At the base and the apex, structures end, are cut obliquely or are small. The choice depends only on the reference,
+    so it is the same for every method. Without labels there are none.
     """
     labelled = np.flatnonzero(reference.any(axis=(0, 1)))
     return sorted({int(labelled[0]), int(labelled[-1])}) if len(labelled) else []
@@ -42,7 +42,7 @@ def write_shown_slices(path: Path, slices: Mapping[str, ShownSlice]) -> None:
 
 
 def read_shown_slices(path: Path) -> dict[str, ShownSlice]:
-    """What `write_shown_slices` wrote; no file gives none."""
+    """The output of `write_shown_slices`; empty without a file."""
     if not path.is_file():
         return {}
     with np.load(path) as file:

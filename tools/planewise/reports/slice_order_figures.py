@@ -1,4 +1,4 @@
-"""Pictures of slice ordering: which pairs of slices can be ordered."""
+"""Pictures of slice ordering: order accuracy by location and distance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Cells of the map, along each axis.
+#: Number of cells of the map along each axis.
 _CELLS = 10
 _KINDS = ((0, "other pairs", "#1f77b4", "o-"), (1, "mirrored about the centre", "#d62728", "s-"))
 
@@ -18,9 +18,9 @@ _KINDS = ((0, "other pairs", "#1f77b4", "o-"), (1, "mirrored about the centre", 
 def order_accuracy_figure(
     pairs: Mapping[str, np.ndarray], table: Mapping[str, Sequence[Any]], scores: Mapping[str, Any], title: str = ""
 ) -> Figure:
-    """Left, how often pairs are ordered rightly, by the places of both slices; right, by their distance.
+    """Left: order accuracy by the locations of both slices; right: by their distance.
 
-    Where a network cannot tell the two halves of a stack apart, the left picture is pale along the diagonal that runs down.
+    If a network cannot tell the two halves of a stack apart, the left picture is pale along the descending diagonal.
 
     Args:
         pairs, table, scores: of ``pairs_of_stack``, ``accuracy_by_distance`` and ``order_scores`` of
@@ -36,8 +36,8 @@ def order_accuracy_figure(
     right, _, _ = np.histogram2d(*places, bins=(edges, edges), weights=pairs["correct"].astype(float))
     share = np.divide(right, counts, out=np.full_like(right, np.nan), where=counts > 0)
     shown = by_place.imshow(share.T, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=1, cmap="RdBu")
-    by_place.set_facecolor("0.85")  # where there are no pairs
-    by_place.set(xlabel="place of the first slice", ylabel="place of the second slice")
+    by_place.set_facecolor("0.85")  # cells without pairs
+    by_place.set(xlabel="location of the first slice", ylabel="location of the second slice")
     figure.colorbar(shown, ax=by_place, label="share ordered rightly")
     for kind, name, colour, style in _KINDS:
         rows = [row for row, which in enumerate(table["mirrored"]) if which == kind]
@@ -48,7 +48,5 @@ def order_accuracy_figure(
         xlabel="distance between the slices, share of the stack", ylabel="ordered rightly", xlim=(0, 1), ylim=(0, 1.03)
     )
     by_distance.legend(frameon=False, loc="lower right")
-    figure.suptitle(
-        f"{title}  pairs ordered rightly: {scores['accuracy']:.3f} of {scores['pairs']}".strip(), fontsize=10
-    )
+    figure.suptitle(f"{title}  order accuracy: {scores['accuracy']:.3f} of {scores['pairs']}".strip(), fontsize=10)
     return figure

@@ -1,4 +1,4 @@
-"""Slices side by side: what every picture of a stack is made of."""
+"""Slices next to each other: the basis of every picture of a stack."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-# matplotlib is imported where it draws, since a MONAI Label server lacks it and predicts without it
+# matplotlib is imported at drawing time, because a MONAI Label server lacks it and predicts without it
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: For a picture of every stack (``savefig(pil_kwargs=...)``): half the time of the usual level, and no larger.
+#: For a picture of every stack (``savefig(pil_kwargs=...)``): half the time of the usual level, without larger files.
 QUICK_PNG = {"compress_level": 3}
 
-#: Draws on the axes of the slice with this number.
+#: Function that draws on the axes of the slice with this number.
 Draw = Callable[["Axes", int], None]
 
 
 def show_slice(axes: Axes, image: np.ndarray) -> None:
-    """A slice ``(i, j)`` as a reader sees it: i to the right, j down, grey levels without the brightest half percent."""
+    """A slice ``(i, j)`` as a reader sees it: i to the right, j down, grey levels clipped at the brightest half
+    percent.
+    """
     low, high = np.percentile(image, (0.5, 99.5))
     axes.imshow(image.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
     axes.set_axis_off()
 
 
 def stack_figure(image: np.ndarray, draw: Draw, title: str) -> Figure:
-    """The slices of a volume ``(i, j, slices)`` in reading order, each with what ``draw`` adds to it."""
+    """The slices of a volume ``(i, j, slices)`` in reading order, each with the additions of ``draw``."""
     from matplotlib.figure import Figure
 
     count = image.shape[-1]
@@ -46,7 +48,7 @@ def stack_figure(image: np.ndarray, draw: Draw, title: str) -> Figure:
 def comparison_figure(
     images: Sequence[np.ndarray], captions: Sequence[str], rows: Sequence[tuple[str, Draw | None]]
 ) -> Figure:
-    """A column for each slice ``(i, j)``; in each named row what its function draws over the slice."""
+    """A column for each slice ``(i, j)``; in each named row, its function draws over the slice."""
     from matplotlib.figure import Figure
 
     count = len(images)

@@ -45,7 +45,7 @@ METHOD_COLOURS = {
     "full": "#1f77b4",
     "segmented": "#d62728",
 }
-#: What a method is called, if that is not its own name with spaces.
+#: The name of a method, if it is not its own name with spaces.
 METHOD_NAMES = {
     "none": "from scratch",
     "imagenet": "ImageNet",
@@ -66,7 +66,7 @@ METHOD_NAMES = {
         f"{pretext}_2d": f"{pretext.replace('_', ' ')}, 2D"
         for pretext in ("contrastive_predictive_coding", "exemplar", "jigsaw", "relative_patch_location", "rotation")
     },
-    # of whatever size: a study may have smaller ones
+    # of any size, because a study may use smaller ones
     **{
         f"{backbone}_{pretraining}_{images}": f"{called}, {pretraining}-{images}"
         for backbone, called in {"vgg16": "VGG", "densenet121": "DenseNet"}.items()
@@ -79,22 +79,22 @@ History = Sequence[Mapping[str, float]]
 
 
 def method_colour(method: str) -> tuple[float, float, float]:
-    """Red, green and blue, 0 to 1, of a method's lines; black if it has none. A method that repeats another from another seed
-    (``_again``) has that one's, half as strong."""
+    """Red, green and blue, 0 to 1, of a method's lines; black if it has none. A method that repeats another from
+    another seed (``_again``) has that method's colour at half strength."""
     name, again, _ = method.partition("_again")
     colour = np.array(to_rgb(METHOD_COLOURS.get(name, "k")))
     return tuple((1 + colour) / 2 if again else colour)
 
 
 def method_name(method: str) -> str:
-    """What a page or a picture calls a method, which may be another ``again``, from another seed."""
+    """The name of a method on a page or in a picture, which may be another method ``again``, from another seed."""
     name, again, rest = method.partition("_again")
     return METHOD_NAMES.get(name, name.replace("_", " ")) + (again + rest).replace("_", " ")
 
 
 def pretext_curves(histories: Mapping[str, History]) -> Figure:
-    """Training and validation loss over the epochs, and what a person understands of the validation of those that learn
-    views or locations."""
+    """Training and validation loss over the epochs, and interpretable validation scores for pretexts on views or
+    locations."""
     columns = {
         method: list(dict.fromkeys(column for row in rows for column in row)) for method, rows in histories.items()
     }
@@ -104,7 +104,7 @@ def pretext_curves(histories: Mapping[str, History]) -> Figure:
         titles["angle"] = "angle of the lines, validation (deg)"
     if "location_mae" in seen:
         titles["location"] = "error of the location, validation"
-    # a legend beside the lines has the room of a panel
+    # a legend next to the lines takes the room of a panel
     figure = Figure(figsize=(3.7 * (len(titles) + 1), 3.6), layout="constrained")
     panels = dict(zip(titles, figure.subplots(1, len(titles), squeeze=False)[0], strict=True))
     for method, rows in histories.items():
@@ -125,11 +125,11 @@ def pretext_curves(histories: Mapping[str, History]) -> Figure:
 
 
 def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scores: Mapping[str, str]) -> Figure:
-    """Scores of the validation over the epochs, a line a draw, a panel a number of labelled exams.
+    """Validation scores over the epochs, a line per draw, a panel per number of labelled exams.
 
     Args:
         histories: method and number of labelled exams to the draws.
-        scores: columns of the histories to their captions, a row of panels each; all but losses are at most 1.
+        scores: columns of the histories to their captions, a row of panels each; all except losses are at most 1.
     """
     counts = sorted({count for _, count in histories})
     figure = Figure(figsize=(4.2 * len(counts), 3.4 * len(scores)), layout="constrained")
@@ -146,7 +146,7 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
             if not column.endswith("loss"):
                 axes.set_ylim(_lowest(score for curve in axes.get_lines() for score in curve.get_ydata()), 1)
         line[0].set_ylabel(name)
-    # below: over a dozen lines it would hide them
+    # below, because over a dozen lines it would hide them
     named = {}
     for axes in panels.ravel():
         handles, labels = axes.get_legend_handles_labels()
@@ -157,24 +157,24 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
 
 
 def _lowest(scores: Iterable[float]) -> float:
-    """Where an axis of scores begins: at 0, or below the lowest, as a kappa worse than chance may be."""
+    """Start of a score axis: 0, or below the lowest score, because a kappa may be worse than chance."""
     lowest = min((score for score in scores if math.isfinite(score)), default=0.0)
     return 0.0 if lowest >= 0 else lowest - 0.05
 
 
 def _legend_below(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """A legend under the panels, in as many columns as the figure is wide for."""
+    """A legend under the panels, in as many columns as fit the figure."""
     columns = max(1, min(len(handles), int(figure.get_figwidth() / 1.7)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
 
 
 def convergence_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], column: str, name: str) -> Figure:
-    """A score over the epochs of training (Nakashima 2022, Fig. 1), a line a draw, the colour of its method.
+    """A score over the epochs of training (Nakashima 2022, Fig. 1), a line per draw, in the colour of its method.
 
     Args:
         panels: title of a panel to method to draws.
         column: column of the histories.
-        name: what it is called.
+        name: name of the score.
     """
     figure = Figure(figsize=(3.6 * len(panels), 3.8), layout="constrained")
     axes_of = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
@@ -193,8 +193,8 @@ def convergence_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], co
 def scores_by_count(
     scores: Mapping[str, Mapping[str, Mapping[tuple[str, int], Mapping[int, float]]]],
 ) -> Figure:
-    """Scores of each structure against the number of labelled exams (Bai 2019, Fig. 4): a line a method through the means
-    over its draws, a dot each draw.
+    """Scores of each structure against the number of labelled exams (Bai 2019, Fig. 4): a line per method through the
+    means over its draws, a dot per draw.
 
     Args:
         scores: name of a score, a row of panels, to structure, a panel, to method and number of labelled exams to draw to
@@ -205,7 +205,7 @@ def scores_by_count(
     columns = max(len(structures) for structures in scores.values())
     figure = Figure(figsize=(max(4.0, 2.6 * columns), 2.9 * len(scores) + 0.5), layout="constrained")
     panels = figure.subplots(len(scores), columns, squeeze=False, sharey="row")
-    # side by side, or the dots of one hide those of another
+    # next to each other, because the dots of one would hide those of another
     apart = min(0.08, 0.6 / len(methods))
     shifts = {method: apart * (number - (len(methods) - 1) / 2) for number, method in enumerate(methods)}
     for line, (name, structures) in zip(panels, scores.items(), strict=True):
@@ -225,7 +225,7 @@ def scores_by_count(
             axes.set(title=structure, xlabel="labelled exams")
             axes.set_xticks(range(len(counts)), counts)
         line[0].set_ylabel(name)
-        line[0].set_ylim(0, None)  # last: it ends the scaling of the whole row
+        line[0].set_ylim(0, None)  # last, because it ends the scaling of the whole row
     handles = [Line2D([], [], color=method_colour(method), lw=1.3, label=method_name(method)) for method in methods]
     _legend_below(figure, handles)
     return figure
@@ -240,12 +240,12 @@ def _curve(
 
 
 def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: str) -> Figure:
-    """What each draw of labelled exams gained over training from scratch: a dot a draw, a diamond their mean, a bar its 95 %
-    interval.
+    """The gain of each draw of labelled exams over training from scratch: a dot per draw, a diamond for the mean, a bar
+    for its 95 % interval.
 
     Args:
-        scores: method and number of labelled exams to draw to score; a row a method, a panel a number.
-        name: what the score is called.
+        scores: method and number of labelled exams to draw to score; a row per method, a panel per number.
+        name: name of the score.
     """
     counts = sorted({count for _, count in scores})
     methods = [method for method in dict.fromkeys(method for method, _ in scores) if method != "none"]
@@ -259,7 +259,7 @@ def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: st
             if not len(differences):
                 continue
             colour, mean = method_colour(method), differences.mean()
-            # the dots below, or the mean would hide them
+            # the dots below, because otherwise the mean would hide them
             axes.plot(differences, [place + 0.25] * len(differences), "o", color=colour, ms=4, alpha=0.6)
             axes.plot([mean], [place], "D", color=colour, ms=5, mec="k", mew=0.8)
             if len(differences) > 1:

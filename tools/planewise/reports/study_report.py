@@ -62,10 +62,10 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
         except InputError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            # a file that was edited or cut, each in its own way
+            # the file was edited or truncated; each case fails differently
             raise InputError(
-                f"a file of {study} that {section.__name__.rpartition('.')[2]} is read from is not as its run wrote it "
-                f"({type(error).__name__}: {error}); run that step again, or take its folder away"
+                f"{section.__name__.rpartition('.')[2]} reads a file of {study} that has changed since its run "
+                f"wrote it ({type(error).__name__}: {error}); run that step again, or remove its folder"
             ) from error
     if not found.config.get("published", True):
         for table in sections.tables:
@@ -79,8 +79,9 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     if tables:
         data = ", ".join(dict.fromkeys(table.data for table in tables))
         whose += (
-            f" Numbers in <i>grey italics</i> are published ones, on patients ({data}), at full size: they show what to "
-            "expect there, not what was repeated here. Of a grey row without a black one before it there is no run here."
+            f" Numbers in <i>grey italics</i> are published ones, on patients ({data}), at full size: they show "
+            "what to expect there, and were not reproduced here. A grey row without a black row above it has no "
+            "run here."
         )
     page.add(f"<p class=warning>{whose} Research software, not for clinical use.</p>")
     page.extend(sections)

@@ -16,7 +16,7 @@ from planewise.whole_files import written_whole
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    """Mean, standard deviation and median of the values that are known; NaN if none is."""
+    """Mean, standard deviation and median of the known values; NaN if there are none."""
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return {"mean": math.nan, "sd": math.nan, "median": math.nan}
@@ -24,7 +24,7 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Columns of equal length, with a header; floats with six digits, texts that no spreadsheet runs."""
+    """Columns of equal length, with a header; floats with six digits, texts that no spreadsheet executes."""
     with written_whole(path) as part, open(part, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -33,13 +33,13 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Plain values as JSON that any reader takes: what is not finite becomes null."""
+    """Plain values as JSON that any reader accepts: non-finite values become null."""
     with written_whole(path) as part:
         part.write_text(json.dumps(json_values(content), indent=1, allow_nan=False))
 
 
 def json_values(value: Any) -> Any:
-    """Plain values that JSON has: what is not finite becomes None."""
+    """Plain values that JSON has: non-finite values become None."""
     if isinstance(value, Mapping):
         return {str(key): json_values(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

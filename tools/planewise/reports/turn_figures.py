@@ -1,4 +1,4 @@
-"""Pictures of images and volumes turned by quarters."""
+"""Pictures of images and volumes rotated by quarter turns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WRONG = "#d62728"
 
 
 def turn_name(turn: int, spatial_dims: int) -> str:
-    """A class of turns in words: ``90 deg about j``; a plane has one axis to turn about."""
+    """A class of turns in words: ``90 deg about j``; a plane has one axis."""
     plane, quarters = turn_of_class(int(turn), spatial_dims)
     if not quarters:
         return "no turn"
@@ -26,11 +26,11 @@ def turn_name(turn: int, spatial_dims: int) -> str:
 
 
 def turn_gallery(layers: Sequence[np.ndarray], captions: Sequence[str], told: Sequence[bool]) -> Figure:
-    """A column for each image, and of volumes a row for the middle layer along each axis; wrong captions are red.
+    """A column for each image, and for volumes a row for the middle layer along each axis; wrong captions are red.
 
     Args:
         layers: ``(N, h, w)`` for each row.
-        captions, told: one for each of the N images; whether its turn was told.
+        captions, told: for each of the N images its caption, and whether its rotation was predicted correctly.
     """
     from matplotlib.figure import Figure
 

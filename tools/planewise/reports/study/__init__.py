@@ -1,1 +1,1 @@
-"""Sections of the page of a study, a file each: `add` writes one, or nothing where its runs are not there."""
+"""Sections of a study's page, one file each: `add` writes the section, or nothing if its runs are missing."""

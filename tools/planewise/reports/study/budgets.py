@@ -1,4 +1,6 @@
-"""What every pretraining of a study was given: steps, what is in a step, rate, random changes, exams; which weights go on."""
+"""The budget of every pretraining of a study: steps, content of a step, learning rate, augmentation, exams, and which
+weights are kept.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,21 @@ from planewise.reports.study.page import Page
 from planewise.reports.study_figures import History, method_name
 from planewise.text_files import read_yaml
 
-#: Settings of random changes of the images.
+#: Settings of the image augmentation.
 _CHANGES = ("rotate", "scale", "crop", "shift", "flip", "gamma", "bias", "noise", "blur")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a pretraining was given.
+    """The budget of a pretraining.
 
     Attributes:
-        steps: how many, and of what, in words.
-        rate: the highest learning rate; None where the history has none.
-        exams: what tells its datalist from another; None where the run has no record.
-        changes: random changes of the images, in words.
-        kept: share of the steps after which the weights are fine-tuned: up to the lowest validation loss, or 1 where the last
-            are kept, whatever their loss; None where the history does not say.
+        steps: their number and content, in words.
+        rate: the highest learning rate; None if the history has none.
+        exams: identifier of its datalist; None if the run has no record.
+        changes: image augmentation, in words.
+        kept: share of the steps before the weights for fine-tuning: up to the lowest validation loss, or 1 if the last
+            weights are kept, whatever their loss; None if the history does not show it.
     """
 
     steps: str
@@ -38,14 +40,14 @@ class Budget:
 
 
 def add_budgets(page: Page, study: StudyFolder) -> None:
-    """A note for the main table; nothing where no pretraining left its settings and its history."""
+    """A note for the main table; nothing if no pretraining has settings and a history."""
     budgets = {name: budget for name in study.pretexts if (budget := _read(study, name))}
     if budgets:
         page.add("<p class=note>{}</p>", budgets_in_words(budgets))
 
 
 def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
-    """Sentences in which pretrainings that agree are named together, and those that differ by themselves.
+    """Sentences that name pretrainings with equal budgets together, and list different ones separately.
 
     Args:
         budgets: pretraining to its budget.
@@ -54,41 +56,42 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
     steps = "; ".join(
         f"{steps} for {'all' if len(names) == len(budgets) > 1 else _listed(names)}" for steps, names in each.items()
     )
-    sentences = [f"Budgets of pretraining: {steps}. A step shows the network that much and corrects it once."]
+    sentences = [f"Budgets of pretraining: {steps}. In each step the network sees that many and is updated once."]
     rates = {name: f"{budget.rate:g}" for name, budget in budgets.items() if budget.rate is not None}
     if rates:
-        sentences.append(f"The learning rate, how far a step corrects, is at most {_most_and_others(rates)}.")
+        sentences.append(f"The learning rate is at most {_most_and_others(rates)}.")
     changes = {name: budget.changes for name, budget in budgets.items() if budget.changes is not None}
     if changes:
-        sentences.append(f"Images are changed at random, by the settings {_most_and_others(changes)}.")
+        sentences.append(f"Images are augmented with the settings {_most_and_others(changes)}.")
     exams = _together({name: budget.exams for name, budget in budgets.items() if budget.exams})
     if len(exams) == 1:
         sentences.append("All learned from the same list of exams.")
     elif exams:
         _, *others = exams.values()
-        sentences.append(f"Other exams than most had: {'; '.join(map(_listed, others))}.")
+        sentences.append(f"Different exams: {'; '.join(map(_listed, others))}.")
     kept = {name: f"{budget.kept:.0%}" for name, budget in budgets.items() if budget.kept is not None}
     if kept:
         shares = "; ".join(f"{share} for {_listed(names)}" for share, names in _together(kept).items())
-        sentences.append(f"The weights that are fine-tuned are those after so much of the steps: {shares}.")
+        sentences.append(f"Fine-tuning starts from the weights after this share of the steps: {shares}.")
     return " ".join(sentences)
 
 
 def steps_in_words(config: Mapping[str, Any], epochs: int, processes: int = 1, photographs: bool = False) -> str:
-    """How many steps a run made, and what was in each: ``"1000 steps of 16 slices"``.
+    """The number of a run's steps, and the content of each: ``"1000 steps of 16 slices"``.
 
-    Where an epoch is a pass over the exams, the run's settings do not tell its steps: passes are told instead.
+    If an epoch is a pass over the exams, the run's settings do not determine the number of steps, so passes are given
+    instead.
 
     Args:
         config: the run's settings.
-        epochs: that it trained.
-        processes: that shared each step; ``batch_size`` counts for one.
+        epochs: number of epochs of the training.
+        processes: number of processes that shared each step; ``batch_size`` counts for one.
         photographs: whether images are photographs.
     """
     items = int(config["batch_size"]) * processes
     one, several = _units(config, photographs)
     if length := config.get("samples_per_epoch"):
-        # processes drop what does not divide by them, as `planewise.data.turns`
+        # processes drop the remainder of the division, as in `planewise.data.turns`
         steps = epochs * math.ceil((length - length % processes) / items)
         return f"{steps} steps of {items} {one if items == 1 else several}"
     drawn = config.get("samples_per_exam")
@@ -97,7 +100,7 @@ def steps_in_words(config: Mapping[str, Any], epochs: int, processes: int = 1, p
 
 
 def changes_in_words(config: Mapping[str, Any]) -> str:
-    """The settings that change images at random before the pretext does: ``"rotate 15, scale 0.9 to 1.1"``."""
+    """The settings that augment images before the pretext: ``"rotate 15, scale 0.9 to 1.1"``."""
     texts = []
     for name in _CHANGES:
         value = config.get(name)
@@ -110,7 +113,7 @@ def changes_in_words(config: Mapping[str, Any]) -> str:
 
 
 def _units(config: Mapping[str, Any], photographs: bool) -> tuple[str, str]:
-    """What a batch is counted in: one, and several."""
+    """The unit of a batch, singular and plural."""
     sampler = config["train"]["sampler"]["_target_"]
     if sampler.endswith("SeriesSampler"):
         most = config.get("max_slices")
@@ -135,7 +138,7 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
         run.get("processes", 1),
         photographs=study.config["anatomy"] == "photograph",
     )
-    # the settings may hold an expression in place of the rate
+    # the settings may hold an expression instead of the rate
     rate = max((row["learning_rate"] for row in history if "learning_rate" in row), default=None)
     exams = tuple(sorted(run.get("files", {}).values())) or None
     return Budget(steps, rate, exams, changes_in_words(settings), _kept(settings, history))
@@ -143,7 +146,7 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
 
 def _kept(settings: Mapping[str, Any], history: History) -> float | None:
     """As `Budget`'s."""
-    # "$lambda current, best: current < best", or "...: True" where the last is the best
+    # "$lambda current, best: current < best", or "...: True" if the last is always the best
     better = settings.get("validate", {}).get("evaluator", {}).get("metric_cmp_fn", "").partition(":")[2]
     if better.strip() == "True":
         return 1.0
@@ -152,13 +155,13 @@ def _kept(settings: Mapping[str, Any], history: History) -> float | None:
 
 
 def _most_and_others(values: Mapping[str, str]) -> str:
-    """``"0.001; for SimCLR 0.003"``: the value that most have, and those of the others."""
+    """``"0.001; for SimCLR 0.003"``: the most common value, followed by the others."""
     (most, _), *others = _together(values).items()
     return most + "".join(f"; for {_listed(names)} {value}" for value, names in others)
 
 
 def _together(values: Mapping[str, Any]) -> dict[Any, list[str]]:
-    """Each value to the names that have it, the value that most have first."""
+    """Each value to the names that have it, the most common value first."""
     names: dict[Any, list[str]] = {}
     for name, value in values.items():
         names.setdefault(value, []).append(name)

@@ -13,17 +13,17 @@ from planewise.reports.study_figures import finetune_curves, method_name
 
 
 def add(page: Page, study: StudyFolder) -> None:
-    # a diagnosis from two phases has classes, and no findings that are positive: two_phases.py
+    # a classification from two phases has classes, and no positive findings: two_phases.py
     runs = FineTunings.found(study, "positives")
     if not runs.scores:
         return
     tasks = list(runs.any["auc"])
     found = ", ".join(f"{number} {task}" for task, number in runs.any["positives"].items())
     start = (
-        "As in the paper, pretexts and fine-tunings start from ImageNet weights, all but those from scratch."
+        "As in the paper, pretexts and fine-tunings start from ImageNet weights, except those from scratch."
         if study.config.get("imagenet")
-        else "Here pretexts start from random weights; the paper's start from ImageNet's, so that its rows show what both "
-        "together gain."
+        else "Here pretexts start from random weights; the paper's start from ImageNet weights, so its rows show "
+        "the gain of both together."
     )
     page.add(
         "<h2>Classification from few labels (Table 5)</h2><p>{} test exams: {}. The "
@@ -50,13 +50,13 @@ def add(page: Page, study: StudyFolder) -> None:
     add_paired(page, auc, "mean AUC", study.repeats, lead=True)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_auc": "validation, mean AUC"})
     page.figure(curves, "Validation while fine-tuning, a line for each draw.")
-    # where most was there to learn from: a picture a method, some of a megabyte
+    # with most training data: a picture per method, some of a megabyte
     runs.show(page, "roc.png", ": ROC curves", at_least=max(runs.counts))
     runs.show(page, "saliency.png", ": where the network looked", at_least=max(runs.counts))
 
 
 def _mean_rows(auc: Scores, method: str, ours: bool, counts: list[int]) -> list[Row]:
-    """A method's row, ours before the papers', a column of each number of labelled exams."""
+    """A method's row, ours before the papers', with a column for each number of labelled exams."""
     rows = []
     if ours:
         cells = [over_draws(auc[method, count].values()) if (method, count) in auc else "" for count in counts]

@@ -1,4 +1,4 @@
-"""How soon a fine-tuning is as good as training from scratch ever is (Taleb 2020, Figs. 5 and 6)."""
+"""Epochs until a fine-tuning reaches the best score of training from scratch (Taleb 2020, Figs. 5 and 6)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from planewise.reports.study_figures import method_name
 
 
 def scratch(method: str, trained: Collection[str]) -> str:
-    """The method from scratch, which any other is compared with."""
+    """The method from scratch, the baseline of all others."""
     return "none"
 
 
@@ -24,15 +24,15 @@ def add_convergence(
     title: str,
     baseline_of: Callable[[str, Collection[str]], str] = scratch,
 ) -> bool:
-    """A table of the first epoch at which each method's validation was as good as its baseline's best, draw by draw, with
-    most labelled exams: with few, what is learned from scratch may be next to nothing, which any method reaches at once.
+    """A table of the first epoch at which each method's validation reached its baseline's best, draw by draw, with
+    most labelled exams: with few, training from scratch may learn next to nothing, and any method reaches that at once.
 
     Args:
         page: the page to add to.
         runs: fine-tunings.
-        column: of their histories, larger is better.
+        column: column of their histories, larger is better.
         title: title of the table.
-        baseline_of: a method and all methods that were trained, to the one that it is compared with.
+        baseline_of: a method and all trained methods, to the baseline.
 
     Returns:
         Whether there was anything to compare.
@@ -56,10 +56,10 @@ def add_convergence(
             there = f"{sum(epoch is not None for epoch in reached)} of {compared}"
             rows.append(Row.of(method_name(method), over_draws(reached, 1), there))
     if rows:
-        page.table(title, ["method", "epoch", "draws that got there"], rows)
+        page.table(title, ["method", "epoch", "draws that reached it"], rows)
     return bool(rows)
 
 
 def _scores(history: list[dict[str, float]], column: str) -> dict[int, float]:
-    """Epoch to score, of the epochs that have one."""
+    """Epoch to score, for epochs with a score."""
     return {row["epoch"]: row[column] for row in history if math.isfinite(row.get(column, math.nan))}

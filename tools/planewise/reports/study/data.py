@@ -1,4 +1,4 @@
-"""How many exams the study has, and one of them."""
+"""The number of exams in the study, and a picture of one."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def add(page: Page, study: StudyFolder) -> None:
         page.add(f"<li>{kind} exams: {text}</li>")
     named = any("unlabelled" in (study.config.get(key) or {}) for key in ("datalists", "phantom"))
     if study.pretexts and not named:
-        page.add("<li>pretraining learns from the same exams, but for those of the test, without labels</li>")
+        page.add("<li>pretraining learns from the same exams without labels, except the test exams</li>")
     page.add("</ul>")
     page.figure(study.path / "inspect.png", f"An exam: {study.anatomy.exam}.")

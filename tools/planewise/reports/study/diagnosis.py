@@ -19,9 +19,10 @@ def add(page: Page, study: StudyFolder) -> None:
     if not scores and not reference:
         return
     page.add(
-        "<h2>Diagnosis (Table 3)</h2><p>A forest on ten features, fitted to reference masks, tested on predicted masks: mean "
-        "over five diagnoses of the area under the ROC curve, mean (standard deviation) over the draws. What reference masks "
-        "give is about the most that segmentation can; of so few exams, a predicted mask may do better by luck.</p>"
+        "<h2>Diagnosis (Table 3)</h2><p>A forest on ten features, fitted to reference masks, tested on "
+        "predicted masks: mean over five diagnoses of the area under the ROC curve, mean (standard deviation)"
+        " over the draws. Reference masks give close to the upper limit for segmentation; with so few exams, "
+        "a predicted mask may do better by luck.</p>"
     )
     rows = []
     if reference:

@@ -1,4 +1,4 @@
-"""Fine-tunings of a study: what the runs of its target wrote."""
+"""Fine-tunings of a study: the output of its target's runs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class FineTunings:
     """Runs by method and number of labelled exams.
 
     Attributes:
-        study: they belong to.
+        study: their study.
         scores: ``metrics.json`` of each draw.
-        histories: ``history.csv`` of the draws, in their order.
+        histories: ``history.csv`` of the draws, in order.
     """
 
     study: StudyFolder
@@ -28,7 +28,7 @@ class FineTunings:
 
     @classmethod
     def found(cls, study: StudyFolder, score: str) -> FineTunings:
-        """Those whose ``metrics.json`` holds the named score."""
+        """Runs whose ``metrics.json`` holds the named score."""
         runs = cls(study, defaultdict(dict), defaultdict(list))
         for method, count, draw, folder in study.runs("finetune"):
             content = read_json(folder / "test" / "metrics.json")
@@ -44,7 +44,7 @@ class FineTunings:
 
     @property
     def any(self) -> dict:
-        """What one of the runs wrote: of the test exams, which are the same for all."""
+        """The output of one of the runs, for the test exams, which are the same for all."""
         return next(iter(next(iter(self.scores.values())).values()))
 
     def cells(self) -> Iterator[tuple[int, str, dict[int, dict]]]:
@@ -55,7 +55,7 @@ class FineTunings:
                     yield count, method, draws
 
     def values(self, score: Callable[[dict], float | None]) -> dict[tuple[str, int], dict[int, float]]:
-        """A number of each draw, if it is known."""
+        """A number for each draw, if known."""
         values = {}
         for count, method, draws in self.cells():
             numbers = {draw: score(content) for draw, content in draws.items()}

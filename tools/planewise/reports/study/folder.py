@@ -1,4 +1,4 @@
-"""The folder of a study and what lies in it."""
+"""The folder of a study and its contents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _are_names(value: Any) -> bool:
     return isinstance(value, (list, dict)) and all(isinstance(name, str) for name in value)
 
 
-#: Of each setting that the page reads itself: whether a value may be, and what is wanted.
+#: For each setting that the page reads itself: a check of its value, and the words for what it must be.
 _FORMS: Sequence[tuple[str, Callable[[Any], bool], str]] = (
     ("pretexts", _are_names, "a list of names"),
     ("methods", _are_names, "a list of names, or names with settings"),
@@ -69,7 +69,7 @@ class StudyFolder:
 
     @property
     def stack(self) -> str:
-        """The stack that it learns from: ``"sax"``, ``"4ch"``, ``"sagittal"``."""
+        """The stack to learn from: ``"sax"``, ``"4ch"``, ``"sagittal"``."""
         return self._anatomy.stack
 
     @property
@@ -88,9 +88,9 @@ class StudyFolder:
 
     @property
     def repeats(self) -> dict[str, str]:
-        """Each method that differs from another in the seed of its pretraining alone, to that other method."""
+        """Each method that differs from another only in the seed of its pretraining, to that other method."""
         methods = self.config["methods"]
-        # a study of before methods had settings has their names alone
+        # a study from before methods had settings has only their names
         settings: dict[str, dict[str, Any]] = methods if isinstance(methods, dict) else {}
         found: dict[str, str] = {}
         for name, given in settings.items():
@@ -115,7 +115,7 @@ class StudyFolder:
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two methods differ in the seed of their pretraining alone."""
+    """Whether two methods differ only in the seed of their pretraining."""
     return _unseeded(one) == _unseeded(other)
 
 
@@ -127,7 +127,7 @@ def _unseeded(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict | None:
-    """What a JSON file holds; None if there is no file.
+    """The contents of a JSON file; None if there is no file.
 
     Raises:
         InputError: it cannot be read.

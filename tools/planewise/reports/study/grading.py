@@ -18,10 +18,10 @@ def add(page: Page, study: StudyFolder) -> None:
         return
     kappa = runs.values(lambda content: content["kappa"])
     page.add(
-        "<h2>Grading from few grades (Taleb 2020)</h2><p>{} photographs were graded. The score is "
-        "the quadratic weighted kappa: 1 is agreement, 0 is chance. Each draw chooses other graded photographs; all methods "
-        "of a draw see the same ones. Cells are the mean (standard deviation) over the draws. The paper gives its kappas as "
-        "curves (Figs. 4 and 9), so there are no numbers to stand beside these.</p>",
+        "<h2>Grading from few grades (Taleb 2020)</h2><p>{} photographs were graded. The score is the "
+        "quadratic weighted kappa: 1 is agreement, 0 is chance. Each draw chooses other graded photographs; "
+        "all methods of a draw see the same ones. Cells are the mean (standard deviation) over the draws. The"
+        " paper gives its kappas as curves (Figs. 4 and 9), so there are no numbers for comparison.</p>",
         runs.any["photographs"],
     )
     most = max(runs.counts)
@@ -48,12 +48,12 @@ def add(page: Page, study: StudyFolder) -> None:
     )
     if add_convergence(page, runs, "val_kappa", "Speed of convergence (Fig. 6)"):
         page.add(
-            "<p class=note>The first epoch at which the validation kappa was as high as the best from scratch in all its "
-            f"epochs, draw by draw, with all {most} graded photographs; cells are over the draws that got there. The paper's "
-            "figure shows the curves, which are below.</p>"
+            "<p class=note>The first epoch at which the validation kappa reached the best value of training from "
+            f"scratch, draw by draw, with all {most} graded photographs; cells are over the draws that reached it."
+            " The paper's figure shows the curves, which are below.</p>"
         )
     add_paired(page, kappa, "kappa", study.repeats, lead=True)
     curves = finetune_curves(runs.histories, {"val_loss": "validation loss", "val_kappa": "validation, kappa"})
     page.figure(curves, "Validation while fine-tuning, a line for each draw.", main=True)
-    runs.show(page, "confusion.png", ": which grade was told", at_least=most)
-    runs.show(page, "photographs.png", ": the photographs that were graded worst", at_least=most)
+    runs.show(page, "confusion.png", ": which grade was predicted", at_least=most)
+    runs.show(page, "photographs.png", ": the photographs with the worst grading", at_least=most)

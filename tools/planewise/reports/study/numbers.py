@@ -1,4 +1,4 @@
-"""Numbers of several runs as one, and as the text of a cell."""
+"""Combine numbers of several runs, and format them for a cell."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def pooled(summaries: Sequence[Mapping[str, float | None]], counts: Sequence[int
     """Mean and standard deviation of all values of several groups, from those of each group.
 
     Args:
-        summaries: ``mean`` and ``sd`` (of the group's own values) of each group; one without a mean is left out.
-        counts: how many values each group has.
+        summaries: ``mean`` and ``sd`` (of the group's own values) of each group; groups without a mean are left out.
+        counts: number of values in each group.
 
     With ``n_g`` values in group g, the mean is ``sum n_g m_g / sum n_g``, and the variance ``sum n_g (s_g^2 + m_g^2) /
-    sum n_g`` less its square.
+    sum n_g`` minus its square.
     """
     known = [(entry, count) for entry, count in zip(summaries, counts, strict=True) if entry["mean"] is not None]
     if not known:
@@ -30,7 +30,7 @@ def pooled(summaries: Sequence[Mapping[str, float | None]], counts: Sequence[int
 
 
 def spread(entry: Mapping[str, float | None]) -> str:
-    """Mean (standard deviation): three digits after the point below 1, two from there on; "-" if there is no mean."""
+    """Mean (standard deviation): three decimals below 1, two from 1 on; "-" if there is no mean."""
     mean = entry["mean"]
     if mean is None or not math.isfinite(mean):
         return "-"
@@ -38,13 +38,13 @@ def spread(entry: Mapping[str, float | None]) -> str:
 
 
 def over_draws(values: Iterable[float | None], digits: int = 3) -> str:
-    """Mean (standard deviation) of the draws whose value is known; the mean alone of one draw, "-" of none.
+    """Mean (standard deviation) of the draws with known values; only the mean for one draw, "-" for none.
 
     Args:
         values: of each draw.
-        digits: after the point.
+        digits: number of decimals.
 
-    The draws are a sample, so the deviation is that of the population that they are from (divided by one less).
+    The draws are a sample, so this is the sample standard deviation (dividing by n - 1).
     """
     known = [value for value in values if value is not None]
     if not known:
@@ -54,24 +54,25 @@ def over_draws(values: Iterable[float | None], digits: int = 3) -> str:
 
 
 def published(value: tuple[float, float] | None) -> str:
-    """A paper's mean (standard deviation), as printed there; nothing where the paper has none."""
+    """A paper's mean (standard deviation), as printed there; empty if the paper has none."""
     return f"{value[0]:.3f} ({value[1]:.3f})" if value else ""
 
 
 def paired_differences(scores: Mapping[int, float], baseline: Mapping[int, float]) -> np.ndarray:
-    """A method's score less the baseline's, shape ``(draws,)``, for the draws that both have, in their order.
+    """A method's score minus the baseline's, shape ``(draws,)``, for the draws that both have, in order.
 
-    Most of the spread at few labelled exams is which exams they were; both methods of a draw see the same ones.
+    With few labelled exams, most of the spread comes from the choice of exams; both methods of a draw see the same
+    ones.
     """
     return np.array([scores[draw] - baseline[draw] for draw in sorted(scores.keys() & baseline.keys())])
 
 
 def interval(differences: np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
-    """Confidence interval of the mean of paired differences, by Student's t over the draws; NaN of fewer than two.
+    """Confidence interval of the mean of paired differences, by Student's t over the draws; NaN for fewer than two.
 
     Args:
         differences: ``(draws,)``.
-        confidence: share of such intervals that hold the true mean.
+        confidence: share of such intervals that contain the true mean.
     """
     if len(differences) < 2:
         return math.nan, math.nan

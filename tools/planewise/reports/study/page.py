@@ -1,4 +1,4 @@
-"""Headings, tables and figures as one HTML file that carries its pictures, or as Markdown beside a folder of them."""
+"""Headings, tables and figures as one HTML file with embedded pictures, or as Markdown with a folder of pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from planewise.reports.paper_tables import Published
 
-#: Pixels of a picture beside Markdown.
+#: Pixel size of a picture in Markdown.
 _WIDTH = 1200
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1em; color: #222; }
@@ -31,11 +31,11 @@ code { background: #f2f2f2; padding: 0 .25em; }
 
 @dataclass(frozen=True)
 class Row:
-    """Cells as the page shows them.
+    """Cells as shown on the page.
 
     Attributes:
         cells: text.
-        published: table of a paper that the numbers are of; None for those that were measured here.
+        published: table of a paper that the numbers come from; None for those measured here.
     """
 
     cells: list[str]
@@ -43,13 +43,13 @@ class Row:
 
     @classmethod
     def of(cls, *cells: Any, published: Published | None = None) -> Row:
-        """Numbers with four digits after the point, "-" for what is not known."""
+        """Numbers with four decimals, "-" for unknown values."""
         return cls([_text(cell) for cell in cells], published)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as the page shows it."""
+    """A table as shown on the page."""
 
     title: str
     header: list[str]
@@ -58,7 +58,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as the page shows it.
+    """A picture as shown on the page.
 
     Attributes:
         png: the file's content.
@@ -74,7 +74,7 @@ class Picture:
 
 
 class Page:
-    """What was added so far, in order."""
+    """The content so far, in order."""
 
     def __init__(self) -> None:
         self._parts: list[str | Table | Picture] = []
@@ -90,7 +90,7 @@ class Page:
         return [part for part in self._parts if isinstance(part, Picture)]
 
     def add(self, text: str, *values: object) -> None:
-        """HTML as it is; what comes from a file stands in its braces, ``{}``, and is escaped."""
+        """HTML text; values from files replace its braces, ``{}``, and are escaped."""
         self._parts.append(text.format(*(_escaped(value) for value in values)) if values else text)
 
     def table(self, title: str, header: Sequence[Any], rows: Sequence[Row]) -> None:
@@ -124,10 +124,11 @@ class Page:
         """The page as Markdown with its main pictures. A repository keeps each picture forever, so they are few and small.
 
         Args:
-            folder: where the pictures will lie, as the page refers to it.
+            folder: folder of the pictures, relative to the page.
 
         Returns:
-            The text, whose last line counts the pictures that it leaves out; and name to content of each picture, a PNG.
+            The text, whose last line counts the pictures that it leaves out; and name to content of each picture, a
+            PNG.
         """
         texts, pictures = [], {}
         for part in self._parts:
@@ -177,7 +178,7 @@ def _table_as_markdown(table: Table) -> str:
 
 
 def _text_as_markdown(text: str) -> str:
-    """Headings as Markdown has them; the rest is HTML, which Markdown takes, without this page's own classes."""
+    """Headings in Markdown; the rest is HTML, which Markdown accepts, without this page's own classes."""
     text = re.sub(r"<h([12])>(.*?)</h\1>", lambda found: f"{'#' * int(found[1])} {found[2]}\n\n", text)
     return re.sub(r" class=\w+", "", text)
 
@@ -186,13 +187,13 @@ def _smaller(png: bytes) -> bytes:
     buffer = io.BytesIO()
     image = Image.open(io.BytesIO(png)).convert("RGB")
     image.thumbnail((_WIDTH, 4 * _WIDTH))
-    # the usual method gives all 256 colours to a grey image and makes the blue of a small structure green
+    # the default method uses all 256 colours for a grey image and turns the blue of a small structure green
     image.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
 
 def _escaped(text: object) -> str:
-    """For what stands between tags; quotation marks stay readable there."""
+    """Escape text between tags; quotation marks stay readable there."""
     return html.escape(str(text), quote=False)
 
 

@@ -17,12 +17,12 @@ from planewise.reports.study_figures import method_name, paired_draws
 
 #: Method and number of labelled exams to draw to score.
 Scores = Mapping[tuple[str, int], Mapping[int, float]]
-#: What all methods are compared with. A method is compared with scratch once.
+#: The baselines of all methods. A method is compared with scratch once.
 _BASELINES = ("none", "multitask")
 
 
 class Compared(NamedTuple):
-    """A method and another one that is taken off, with so many labelled exams."""
+    """A method, its baseline, and the number of labelled exams."""
 
     count: int
     method: str
@@ -30,13 +30,13 @@ class Compared(NamedTuple):
 
     @property
     def without_count(self) -> str:
-        """What a note calls them."""
-        return f"{method_name(self.method)} less {'scratch' if self.other == 'none' else method_name(self.other)}"
+        """The name of the difference in a note."""
+        return f"{method_name(self.method)} minus {'scratch' if self.other == 'none' else method_name(self.other)}"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference: its mean over the draws, and its 95 % interval, NaN of a single draw."""
+    """A paired difference: its mean over the draws, and its 95 % interval, NaN for a single draw."""
 
     mean: float
     low: float
@@ -44,7 +44,7 @@ class Difference:
 
     @classmethod
     def of(cls, differences: np.ndarray) -> Difference:
-        """Of draws, ``(draws,)``."""
+        """From draws, ``(draws,)``."""
         return cls(float(differences.mean()), *interval(differences))
 
     @property
@@ -54,12 +54,12 @@ class Difference:
 
     @property
     def is_decided(self) -> bool:
-        """Whether the interval leaves zero out."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
     def verdict(self, lower_is_better: bool = False) -> str:
-        """``"better"`` or ``"worse"`` if the interval leaves zero out, ``"inconclusive"`` if it holds zero, ``"not
-        measured"`` without one."""
+        """``"better"`` or ``"worse"`` if the interval excludes zero, ``"inconclusive"`` if it contains zero, ``"not
+        measured"`` without an interval."""
         if not self.is_measured:
             return "not measured"
         if not self.is_decided:
@@ -80,9 +80,9 @@ def add_paired(
     lower_is_better: bool = False,
     lead: bool = False,
 ) -> None:
-    """A table and a picture of what each method gained over ``none``, and one of what it has over ``multitask``, if there
-    are draws of both and more than these two methods; and which differences are larger than those of two pretrainings that
-    differ in their seed alone.
+    """A table and a picture of each method's gain over ``none``, and one of its gain over ``multitask``, if there are
+    draws of both and more than these two methods; and the differences that exceed those between two pretrainings with
+    different seeds.
 
     Args:
         page: the page to add to.
@@ -118,15 +118,15 @@ def add_differences(
     compared: Iterable[Compared],
     lower_is_better: bool = False,
 ) -> dict[Compared, Difference]:
-    """A table of differences draw by draw with a verdict on each, and how many verdicts luck makes; nothing without shared
-    draws.
+    """A table of differences draw by draw with a verdict on each, and the number of verdicts expected by chance;
+    nothing without shared draws.
 
     Args:
         page: the page to add to.
         title: title of the table.
-        scores: as in `add_paired`.
-        compared: a row each; one without shared draws has none.
-        lower_is_better: as in `add_paired`.
+        scores: see `add_paired`.
+        compared: one row each; comparisons without shared draws have no row.
+        lower_is_better: see `add_paired`.
 
     Returns:
         The differences of the table's rows.
@@ -163,22 +163,26 @@ def add_differences(
         page.table(title, header, rows)
     measured = [difference for difference in found.values() if difference.is_measured]
     if len(measured) < len(found):
-        page.add("<p class=note>A single draw has no interval: such a difference may be luck, and is not measured.</p>")
+        page.add(
+            "<p class=note>A single draw has no interval: such a difference may be luck, and counts as not "
+            "measured.</p>"
+        )
     if measured:
         half = median((difference.high - difference.low) / 2 for difference in measured)
         decided = sum(difference.is_decided for difference in measured)
         page.add(
-            "<p class=note>Better or worse: the 95 % interval of the difference leaves zero out. Half of these intervals are "
-            f"wider than {half:.3f} to either side: smaller differences are not seen with so few draws. {decided} of "
-            f"{len(measured)} leave zero out; where no method differs, one in twenty does.</p>"
+            "<p class=note>Better or worse: the 95 % interval of the difference excludes zero. Half of these "
+            f"intervals are wider than {half:.3f} to either side, so smaller differences cannot be detected with "
+            f"so few draws. {decided} of {len(measured)} exclude zero; if no method differed, one in twenty "
+            "would.</p>"
         )
     return found
 
 
 def _by_labels(compared: Iterable[Compared]) -> str:
-    """By their number of labelled exams: ``"1: SimCLR less scratch; 4: BYOL, SimCLR less scratch"``.
+    """By their number of labelled exams: ``"1: SimCLR minus scratch; 4: BYOL, SimCLR minus scratch"``.
 
-    What all of one number are less of is said once.
+    A common baseline for one number of exams is stated once.
     """
     groups: dict[int, list[Compared]] = {}
     for one in compared:
@@ -198,16 +202,16 @@ def _add_repeats(
     repeats: Mapping[str, str],
     found: Mapping[Compared, Difference],
 ) -> None:
-    """How far methods are from themselves, pretrained again, and which differences between methods are larger than that.
+    """How much methods vary when pretrained again, and which differences between methods are larger than that.
 
-    Of one method, two seeds may have equal means though they differ in every draw, so the measure is the larger of the mean
-    difference and half its 95 % interval. Of several, it is the interval of a difference between two seeds, of mean zero, by
-    Student's t over the methods; and of the difference from scratch, which has one pretraining and not two, that by the root
-    of 2.
+    With one method, two seeds may have equal means although they differ in every draw, so the measure is the larger of
+    the mean difference and half its 95 % interval. With several methods, it is the interval of a difference between two
+    seeds, of mean zero, by Student's t over the methods; for the difference from scratch, which has one pretraining
+    instead of two, it is divided by the root of 2.
 
     Args:
         page: the page to add to.
-        scores, name, repeats: as in `add_paired`.
+        scores, name, repeats: see `add_paired`.
         found: the differences from all baselines.
     """
     seeds: dict[int, dict[str, Difference]] = {}
@@ -239,20 +243,20 @@ def _add_repeats(
         "; ".join(f"{chance[baseline, count]:.3f} with {count} labelled" for count in seeds) for baseline in _BASELINES
     )
     page.add(
-        f"<p class=note>Each of these is the method of that name, pretrained again from another seed, less the first: they "
-        f"differ by chance alone. By that, another seed may change a method's {name} by {scratch}, and the difference of two "
-        f"pretrained methods by {multitask}. Decided by the draws, and larger than that: "
-        "{}.</p>",
+        "<p class=note>Each row is the method of that name, pretrained again from another seed, minus the "
+        f"first: the two differ by chance alone. So another seed may change a method's {name} by {scratch}, "
+        f"and the difference of two pretrained methods by {multitask}. Significant over the draws, and larger "
+        "than that: {}.</p>",
         _by_labels(larger) or "none of the differences above",
     )
 
 
 def _of_chance(seeds: Sequence[Difference], pretrainings: int) -> float:
-    """What another seed may change, 19 times of 20, as `_add_repeats` says.
+    """The change that another seed may cause, 19 times out of 20, as described in `_add_repeats`.
 
     Args:
         seeds: of several methods, the difference between two seeds.
-        pretrainings: how many have a seed in what is compared, 1 or 2.
+        pretrainings: number of pretrainings in the comparison, 1 or 2.
     """
     if len(seeds) == 1:
         (only,) = seeds

@@ -1,4 +1,4 @@
-"""Planes that the network planned for exams whose views it did not get."""
+"""Planes that the network planned for exams without seeing their views."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def add(page: Page, study: StudyFolder) -> None:
     if not pictures:
         return
     page.add(
-        f"<h2>View planning from the {study.anatomy.stack} alone</h2><p>Test exams whose {study.anatomy.views} the network "
-        "did not get. Dashed: the planes fitted over the stack.</p>"
+        f"<h2>View planning from the {study.anatomy.stack} alone</h2><p>Test exams; the network did not see "
+        f"their {study.anatomy.views}. Dashed: the planes fitted over the stack.</p>"
     )
     for number, picture in enumerate(pictures[:_EXAMS]):
         plan = read_json(picture.with_name("plan.json")) or {"views": {}}

@@ -1,4 +1,4 @@
-"""Scores and pictures of the pretrainings (Zhang 2024 Table 2, Figs. 4 to 6; squares as Bai 2019, Fig. 1)."""
+"""Scores and pictures of the pretrainings (Zhang 2024 Table 2, Figs. 4 to 6; squares as in Bai 2019, Fig. 1)."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ def add(page: Page, study: StudyFolder) -> None:
     if rows := _orientation_rows(metrics):
         page.table("Relative orientation", ["pretext", "view", *_ORIENTATION.values(), "heatmap MSE"], rows)
         page.add(
-            "<p class=note>Mean (standard deviation). The paper looks at heatmaps only. The planes were laid by a "
-            "technologist, real or simulated, whose own error is part of these numbers; angle and distance tell what was "
-            f"learned, the mean squared error hardly does.{study.anatomy.planners}</p>"
+            "<p class=note>Mean (standard deviation). The paper reports heatmaps only. A technologist, real or "
+            "simulated, prescribed the planes, and the technologist's own error is part of these numbers; angle "
+            f"and distance show what was learned, the mean squared error hardly does.{study.anatomy.planners}</p>"
         )
     if rows := _position_rows(metrics):
         page.table("Anatomical positions", ["pretext", "square", "Dice", "centre, error (mm)", "not found"], rows)
         page.add(
-            "<p class=note>Squares along the lines of two planes (Bai 2019, which gives no scores of them). Errors of the "
-            "centres: mean (standard deviation), of squares that lie wholly on their image and were found.</p>"
+            "<p class=note>Squares along the lines of two planes (Bai 2019, which gives no scores for them). "
+            "Centre errors: mean (standard deviation), for squares that lie wholly on their image and were "
+            "found.</p>"
         )
     if rows := _answer_rows(metrics):
         page.table("Pretexts that choose among answers", ["pretext", "right", "by chance"], rows)
     if searching := [method_name(name) for name, content in metrics.items() if "retrieval" in content]:
         page.add(
-            "<p class=note>{}: right is where the image whose features are most alike, of all that "
-            "are compared, is the same image, changed at random.</p>",
+            "<p class=note>{}: a prediction is correct if, among all compared images, the one with the most "
+            "similar features is the same image, augmented.</p>",
             ", ".join(searching),
         )
     histories = {name: read_history(study.path / "pretrain" / name / "history.csv") for name in metrics}
@@ -65,7 +66,7 @@ def add(page: Page, study: StudyFolder) -> None:
 
 
 def _answer_rows(metrics: dict[str, dict]) -> list[Row]:
-    """How often a pretext that is a classification is right: turns, puzzles, places, orders, other views."""
+    """Accuracy of pretexts that are classifications: rotation, permutation, location, order, retrieval."""
     return [
         Row.of(method_name(name), f"{found[right]:.3f}", f"{found[chance]:.3g}")
         for name, content in metrics.items()

@@ -1,4 +1,4 @@
-"""What the frozen features of every pretext know of where a slice lies."""
+"""How well the frozen features of every pretext predict a slice's location."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def add(page: Page, study: StudyFolder) -> None:
     if not slices:  # no probe, or exams whose slices have no location, as ACDC's
         return
     page.add(
-        "<h2>What the features know before any fine-tuning</h2><p>The same probe for every pretext: its encoder as it was "
-        "pretrained, the average over the deepest level. A ridge regression on these features tells where a slice lies in "
-        "its stack; each exam is predicted from other exams. The nearest neighbour is the slice of another exam whose "
-        "features are most alike, and its distance is how far apart the two lie in their stacks.</p>"
+        "<h2>Slice location from frozen features, before any fine-tuning</h2><p>The same probe for every "
+        "pretext: its encoder as pretrained, with average pooling of the deepest level. A ridge regression on"
+        " these features predicts where a slice lies in its stack; each exam is predicted from other exams. "
+        "The nearest neighbour is the slice of another exam with the most similar features, and its distance "
+        "is how far apart the two lie in their stacks.</p>"
     )
     header = [
         "pretext",
@@ -38,7 +39,7 @@ def add(page: Page, study: StudyFolder) -> None:
         "R²",
         "MAE",
         "distance of the nearest neighbour",
-        "of one drawn by lot",
+        "of a random slice",
         "slices of exams",
     ]
     page.table("Relative location from frozen features", header, rows)

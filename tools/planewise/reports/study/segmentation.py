@@ -19,7 +19,7 @@ from planewise.reports.study.paired import Scores, add_paired
 from planewise.reports.study_figures import finetune_curves, method_name, scores_by_count
 from planewise.text_files import read_yaml
 
-#: Score to the table's title and what papers found.
+#: Score to the table's title and the papers' results.
 _SCORES = {
     "dice": ("Dice", paper_tables.SEGMENTATION_DICE),
     "assd_mm": (
@@ -48,7 +48,7 @@ def add(page: Page, study: StudyFolder) -> None:
     compared = [table.paper for table in paper_tables.of_these(tables, study.methods)]
     for kind, (title, papers) in _SCORES.items():
         if kind not in runs.any["mean"]:
-            continue  # of runs from before there was this score
+            continue  # for runs from before this score existed
         header = ["labelled exams, method", "mean", *structures, "missed"]
         if kind == "assd_mm":
             header.insert(2, "mean, 1.0 mm where missed")
@@ -62,8 +62,8 @@ def add(page: Page, study: StudyFolder) -> None:
     if contours := _known(runs, lambda content: content["mean"].get("contour_mm")):
         add_paired(page, contours, _DRAWN["contour_mm"], study.repeats, lower_is_better=True)
         page.add(
-            "<p class=note>Below zero the contours are nearer than from scratch. A distance is over the structures that a "
-            "method found, so read it with the number that it missed.</p>"
+            "<p class=note>Below zero, the contours are nearer than from scratch. A distance covers only the "
+            "structures that a method found, so read it together with the number that it missed.</p>"
         )
     _add_structures(page, runs, structures)
     if never := [
@@ -101,8 +101,8 @@ def _add_structures(page: Page, runs: FineTunings, structures: list[str]) -> Non
     scores = {name: panels for name, panels in scores.items() if any(panels.values())}
     page.figure(
         scores_by_count(scores),
-        "Each structure (as Bai 2019, Fig. 4): a line through the means over the draws, a dot for each draw. Distances are "
-        "over the volumes in which the structure was found.",
+        "Each structure (as in Bai 2019, Fig. 4): a line through the means over the draws, a dot for each "
+        "draw. Distances are over the volumes in which the structure was found.",
     )
 
 
@@ -123,7 +123,7 @@ def _rows(runs: FineTunings, kind: str, structures: list[str], papers: Sequence[
 
 
 def _own_cells(draws: Mapping[int, dict], kind: str, structures: list[str]) -> list[str]:
-    """Over all structures, each of them, and how many were missed."""
+    """The score over all structures, for each structure, and the number of missed ones."""
     cells = [
         _cell(draws, kind, content_of=lambda content, name=name: content["structures"][name]) for name in structures
     ]
@@ -136,14 +136,14 @@ def _own_cells(draws: Mapping[int, dict], kind: str, structures: list[str]) -> l
 
 
 def _cell(draws: Mapping[int, dict], kind: str, content_of: Callable[[dict], dict], structures: int = 1) -> str:
-    """A score over all volumes of all draws, of one structure or of several together.
+    """A score over all volumes of all draws, for one structure or several together.
 
-    Where a structure was missed there is no distance, so a draw that missed more counts less in the mean distance.
+    A missed structure has no distance, so a draw that missed more counts less in the mean distance.
     """
     contents = [(content_of(content), content["volumes"] * structures) for content in draws.values()]
     known = [entry for entry, _ in contents if kind in entry]
     if len(known) < len(contents):
-        return "-"  # of a run from before there was this score
+        return "-"  # for a run from before this score existed
     if kind == "contour_mm":
         counts = [entry["contours"] for entry in known]
     else:
@@ -152,7 +152,7 @@ def _cell(draws: Mapping[int, dict], kind: str, content_of: Callable[[dict], dic
 
 
 def _add_comparison(page: Page, runs: FineTunings, count: int) -> None:
-    """The same slices by the first draw that all methods have; nothing where runs left no slices."""
+    """The same slices from the first draw that all methods have; nothing if runs left no slices."""
     methods = {method: draws for of_count, method, draws in runs.cells() if of_count == count}
     if not (shared := set.intersection(*(set(draws) for draws in methods.values()))):
         return
@@ -176,7 +176,7 @@ def _folder(runs: FineTunings, method: str, count: int, draw: int) -> Path:
 
 
 def _label_names(run: Path, scores: Mapping[str, Any]) -> dict[int, str]:
-    """Label value to name. What is scored may be regions of several labels, so the run's own settings come first."""
+    """Label value to name. The scores may be for regions of several labels, so the run's own settings come first."""
     config = run / "config.yaml"
     given = read_yaml(config).get("structures") if config.is_file() else None
     return {int(value): name for value, name in given.items()} if given else dict(enumerate(scores["structures"], 1))

@@ -15,7 +15,7 @@ from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Compared, Scores, add_differences, add_paired
 from planewise.reports.study_figures import convergence_curves, finetune_curves, method_name
 
-#: Words of a method's name to those of the page.
+#: Parts of a method's name to the words of the page.
 _BACKBONES = {"vgg16": "VGG", "densenet121": "DenseNet"}
 _PAPERS_BACKBONES = {"vgg16": "VGG16", "densenet121": "DenseNet121"}
 _PRETRAININGS = {
@@ -25,7 +25,7 @@ _PRETRAININGS = {
     "segmented": "SimCLR, hearts alone",
 }
 _IMAGES = {"full": "whole images", "segmented": "hearts alone"}
-#: Number of a table of the paper to its title, and end of a method's name to a column.
+#: Number of a table of the paper to its title, and ending of a method's name to a column.
 _TABLES = {
     1: (
         "Macro AUC, whole images to classify (Table 1)",
@@ -47,7 +47,7 @@ _SHARES = {"inside": "inside", "by_area": "heart's share of the image"}
 
 def add(page: Page, study: StudyFolder) -> None:
     runs = FineTunings.found(study, "confusion")
-    # grades are told one from another too, and have an order: grading.py
+    # grades are classes too, but ordered: grading.py
     if not runs.scores or "kappa" in runs.any:
         return
     page.add("<h2>Diagnosis from two phases (Nakashima 2022)</h2><p>{}</p>", _introduction(runs))
@@ -58,10 +58,11 @@ def add(page: Page, study: StudyFolder) -> None:
             page.table(title, ["labelled exams, backbone", *columns.values()], _paper_rows(runs, auc, number))
     if named:
         page.add(
-            "<p class=note>ICM and AMYL are the paper's own data sets, of two classes each. In the tables below a "
-            "method is its backbone, the images of its pretraining and those that it classifies: full is whole "
-            "images, segmented hearts alone. Of DenseNet121 on ICM, from whole images to hearts alone, the paper "
-            "gives .886 in its Table 2 and .866 in its Table 3; each is shown as printed.</p>"
+            "<p class=note>ICM and AMYL are the paper's own data sets, of two classes each. In the tables below, "
+            "a method's name is its backbone, the images of its pretraining and the images to classify: full "
+            "means whole images, segmented means hearts alone. For DenseNet121 on ICM, from whole images to "
+            "hearts alone, the paper gives .886 in its Table 2 and .866 in its Table 3; each is shown as "
+            "printed.</p>"
         )
     classes = list(runs.any["auc"])
     page.table(
@@ -82,8 +83,8 @@ def add(page: Page, study: StudyFolder) -> None:
     add_budgets(page, study)
     if len({content["exams"] for _, contents in _by_method(runs) for content in contents}) > 1:
         page.add(
-            "<p class=note>Methods with fewer test exams work on hearts alone, and left out exams whose mask cannot "
-            "be one of a heart: their scores are of the other exams.</p>"
+            "<p class=note>Methods with fewer test exams work on hearts alone, and left out exams whose mask "
+            "cannot be a heart: their scores are for the other exams.</p>"
         )
     _add_validation(page, runs)
     _add_convergence(page, runs)
@@ -93,10 +94,10 @@ def add(page: Page, study: StudyFolder) -> None:
         add_differences(page, "Paired differences in macro AUC, of pretraining", auc, _compared(auc, _of_pretraining))
         add_differences(page, "Paired differences in macro AUC, of images to classify", auc, _compared(auc, _of_images))
         page.add(
-            "<p class=note>All draws share the test exams, so that the intervals tell of other trainings and not of "
-            "other patients. Each pretraining is one run from one seed, which all draws share, so that its own "
-            "chance is not in them; and it has seen the images of most validation folds, without their classes. Of "
-            "twenty intervals one is expected to leave zero out by chance.</p>"
+            "<p class=note>All draws share the test exams, so the intervals reflect other trainings and not other"
+            " patients. Each pretraining is one run from one seed, which all draws share, so the intervals do not"
+            " include its own chance variation; and it has seen the images of most validation folds, without "
+            "their classes. Of twenty intervals, one is expected to exclude zero by chance.</p>"
         )
         page.figure(
             convergence_curves(_panels(runs), "val_loss", "validation loss"),
@@ -116,7 +117,8 @@ def _introduction(runs: FineTunings) -> str:
     config = runs.study.config
     folds = "{draw}" in str(config.get("target", {}).get("arguments", ""))
     draws = (
-        "A draw is a fold of the exams that are not of the test: it is stopped by one fold and trained on the others."
+        "A draw is a fold of the exams outside the test section: one fold stops the training, and the others "
+        "are trained on."
         if folds
         else "Each draw chooses other labelled exams; all methods of a draw see the same ones."
     )
@@ -144,12 +146,12 @@ def _range(counts: Iterable[int]) -> str:
 
 
 def _by_method(runs: FineTunings) -> list[tuple[str, list[dict]]]:
-    """Name of a row, and what its draws wrote."""
+    """Name of a row, and the output of its draws."""
     return [(f"{count}, {method_name(method)}", list(draws.values())) for count, method, draws in runs.cells()]
 
 
 def _paper_rows(runs: FineTunings, auc: Scores, number: int) -> list[Row]:
-    """A row of each backbone, ours before the paper's, whose columns are those of one of its tables."""
+    """A row for each backbone, ours before the paper's, with the columns of one of its tables."""
     columns = _TABLES[number][1]
     rows = []
     for count, backbone in product(runs.counts, BACKBONES):
@@ -165,7 +167,7 @@ def _paper_rows(runs: FineTunings, auc: Scores, number: int) -> list[Row]:
 
 
 def _add_validation(page: Page, runs: FineTunings) -> None:
-    """Scores of the validation at the epoch that was kept, the one with the lowest loss."""
+    """Validation scores at the kept epoch, which has the lowest loss."""
     rows = []
     for count, method, _ in runs.cells():
         seen = [[row for row in rows_of if "val_loss" in row] for rows_of in runs.histories[method, count]]
@@ -178,13 +180,13 @@ def _add_validation(page: Page, runs: FineTunings) -> None:
     if rows:
         page.table("Validation", ["labelled exams, method", "loss", "macro AUC", "draws"], rows)
         page.add(
-            "<p class=note>Of the exams that each draw was stopped by, at the epoch that was kept. Choose settings "
-            "by this table, and look at the test's scores once.</p>"
+            "<p class=note>Scores on the exams that stopped each draw, at the kept epoch. Choose settings by this"
+            " table, and look at the test scores only once.</p>"
         )
 
 
 def _add_convergence(page: Page, runs: FineTunings) -> None:
-    """How long the trainings took."""
+    """Duration of the trainings."""
     keys = ("converged_epoch", "epochs")
     rows = [
         Row.of(name, *(over_draws((content.get(key) for content in contents), 1) for key in keys))
@@ -194,10 +196,11 @@ def _add_convergence(page: Page, runs: FineTunings) -> None:
     if rows:
         page.table("Epochs to converge (Fig. 1)", ["labelled exams, method", "to converge", "trained"], rows)
         page.add(
-            "<p class=note>The first epoch at which the validation loss had fallen by 95 % of its whole fall (our "
-            "definition), and the epochs that were trained until it fell no more. A network that learns next to "
-            "nothing is soon done: read this beside the AUC. What is trained end to end may have another learning "
-            "rate than a linear layer alone. The paper's curves are of its AMYL and HCM exams only.</p>"
+            "<p class=note>The first epoch at which the validation loss had covered 95 % of its total decrease "
+            "(our definition), and the number of epochs until it stopped falling. A network that learns next to "
+            "nothing converges early: read this together with the AUC. End-to-end training may use another "
+            "learning rate than training of the linear layer alone. The paper's curves are for its AMYL and HCM "
+            "exams only.</p>"
         )
 
 
@@ -212,11 +215,11 @@ def _add_saliency(page: Page, runs: FineTunings) -> None:
         header = ["labelled exams, method", *(f"{called}, {phase}" for phase in _PHASES for called in _SHARES.values())]
         page.table("Share of saliency inside the heart", [*header, *(f"exams, {phase}" for phase in _PHASES)], rows)
         page.add(
-            "<p class=note>Grad-CAM of the class that was given, on test exams with masks; exams are those whose map "
-            "is not zero everywhere. The heart's share of the image is what a map without preference would have. The "
-            "maps are as coarse as the network's last levels, so that even one of the heart alone spills over its "
-            "border: the share stays below 1, far below in small images. The heart is the mask as it was drawn; "
-            "images of hearts alone show a margin around it.</p>"
+            "<p class=note>Grad-CAM of the predicted class, on test exams with masks; exams are those whose map "
+            "is not zero everywhere. The heart's share of the image is the value for a uniform map. The maps are "
+            "as coarse as the network's last levels, so even a map of the heart alone spills over its border: the"
+            " share stays below 1, and far below in small images. The heart is the mask as it was drawn; images "
+            "of hearts alone show a margin around it.</p>"
         )
 
 
@@ -231,7 +234,7 @@ def _compared(auc: Scores, comparisons: Callable[[str], Sequence[tuple[str, str]
 
 
 def _of_pretraining(backbone: str) -> list[tuple[str, str]]:
-    """Each pretraining against none, and hearts alone against whole images, on the same images to classify."""
+    """Each pretraining against none, and hearts alone against whole images, with the same images to classify."""
     compared = [(name, "none") for name in PRETRAININGS[1:]] + [("segmented", "full")]
     return [
         (f"{backbone}_{one}_{images}", f"{backbone}_{other}_{images}") for images in IMAGES for one, other in compared
@@ -239,12 +242,12 @@ def _of_pretraining(backbone: str) -> list[tuple[str, str]]:
 
 
 def _of_images(backbone: str) -> list[tuple[str, str]]:
-    """Hearts alone to classify against whole images, from the same pretraining."""
+    """Hearts alone against whole images to classify, from the same pretraining."""
     return [(f"{backbone}_{name}_segmented", f"{backbone}_{name}_full") for name in PRETRAININGS]
 
 
 def _panels(runs: FineTunings) -> dict[str, dict[str, list]]:
-    """Panel of a backbone and of what it classifies, to pretraining to histories; with most labelled exams."""
+    """Panel of a backbone and its images to classify, to pretraining to histories; with most labelled exams."""
     most = max(runs.counts)
     panels: dict[str, dict[str, list]] = {}
     for backbone, images, name in product(BACKBONES, IMAGES, PRETRAININGS):

@@ -24,9 +24,9 @@ def add(page: Page, study: StudyFolder) -> None:
         return
     dice = runs.values(lambda content: content["mean"]["dice"]["mean"])
     page.add(
-        "<h2>Volumes: pretexts in 3D and in 2D (Taleb 2020)</h2><p>Cells are the mean (standard deviation) of the draws' "
-        "means. A method in 2D learns its pretext and the segmentation from the volumes' slices, and is scored on whole "
-        "volumes.</p>"
+        "<h2>Volumes: pretexts in 3D and in 2D (Taleb 2020)</h2><p>Cells are the mean (standard deviation) of"
+        " the draws' means. A method in 2D learns its pretext and the segmentation from slices of the "
+        "volumes, and is scored on whole volumes.</p>"
     )
     _add_shares(page, runs, dice)
     if set(paper_tables.TUMOUR_REGIONS) <= set(runs.any["structures"]):
@@ -48,7 +48,9 @@ def _add_shares(page: Page, runs: FineTunings, dice: Scores) -> None:
 
 
 def _add_regions(page: Page, runs: FineTunings) -> None:
-    """Each region of the tumour with all labelled cases, the paper's below each method, and what it compares with."""
+    """Each region of the tumour with all labelled cases, the paper's results below each method, and the paper's
+    comparisons.
+    """
     most, table, rows = max(runs.counts), paper_tables.TUMOUR_DICE, []
     for method in runs.study.methods:
         draws = runs.scores.get((method, most), {}).values()
@@ -72,7 +74,7 @@ def _published(method: str) -> Row:
 
 
 def _add_2d(page: Page, runs: FineTunings, dice: Scores) -> None:
-    """What a 2D pretext gains over 2D from scratch, and a 3D one over its own 2D form."""
+    """The gain of a 2D pretext over 2D from scratch, and of a 3D pretext over its own 2D form."""
     rows = []
     for count in runs.counts:
         for method in runs.study.methods:
@@ -85,16 +87,16 @@ def _add_2d(page: Page, runs: FineTunings, dice: Scores) -> None:
 
 
 def _add_convergence(page: Page, runs: FineTunings) -> None:
-    """When the validation of each method was as good as that from scratch ever was."""
+    """The epoch at which each method's validation reached the best of training from scratch."""
     if add_convergence(page, runs, "val_mean_dice", "Speed of convergence (Fig. 5)", _baseline):
         page.add(
-            "<p class=note>The first epoch at which the validation Dice was as high as the best from scratch in all its "
-            f"epochs, draw by draw, with all {max(runs.counts)} labelled cases; in 2D the best from scratch in 2D. Cells are "
-            "over the draws that got there. The curves are above.</p>"
+            "<p class=note>The first epoch at which the validation Dice reached the best value of training from "
+            f"scratch, draw by draw, with all {max(runs.counts)} labelled cases; in 2D, the best value from "
+            "scratch in 2D. Cells are over the draws that reached it. The curves are above.</p>"
         )
 
 
 def _baseline(method: str, curves: Collection[str]) -> str:
-    """What a method is compared with: scratch, in 2D its own."""
+    """A method's baseline: scratch, and in 2D scratch in 2D."""
     flat = f"{_SCRATCH}{_2D}"
     return flat if method.endswith(_2D) and flat in curves else _SCRATCH
