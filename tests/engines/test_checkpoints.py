@@ -547,7 +547,7 @@ def test_weights_that_a_checkpoint_refers_to_are_asked_for(tmp_path):
         if content is not None:
             (tmp_path / "model.pt").write_bytes(content)
         with pytest.raises(
-            InputError, match="needs the weights of epoch 2 in model.pt, and that file is gone or another"
+            InputError, match="needs the weights of epoch 2 in model.pt, but that file is missing or another one"
         ):
             Run(tmp_path).go(4)
         (tmp_path / "model.pt").write_bytes(best)

@@ -55,7 +55,7 @@ def test_a_slip_in_a_configuration_is_a_line(change, said, monkeypatch, capsys):
     if said is None:
         assert "ZeroDivisionError" in shown
     else:
-        assert shown.startswith("planewise: a slip in the configuration or its overrides: ") and said in shown
+        assert shown.startswith("planewise: a mistake in the configuration or its overrides: ") and said in shown
         assert shown.count("\n") == 1 and shown.endswith("; PLANEWISE_DEBUG=1 shows where\n")
 
 
@@ -78,8 +78,8 @@ def _many_numbers():
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (_one_value, "planewise: a normalisation needs more than one number .*; raise --image_size or --batch_size"),
-        (_one_element, "planewise: a normalisation needs more than one number .*; raise --image_size or --batch_size"),
+        (_one_value, "planewise: normalisation needs more than one number .*; raise --image_size or --batch_size"),
+        (_one_element, "planewise: normalisation needs more than one number .*; raise --image_size or --batch_size"),
         (_much_memory, r"planewise: the memory is too small for this run \(.*allocate.*\); lower --batch_size"),
         (
             _many_numbers,
@@ -115,7 +115,7 @@ def test_an_input_error_ends_the_process_with_its_message_alone():
         (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero", "by zero"),
         (
             RuntimeError("[gloo/transport/tcp/pair.cc] reset by peer"),
-            "1 of 2: another process is gone or",
+            "1 of 2: another process has ended or",
             "reset by peer",
         ),
     ],

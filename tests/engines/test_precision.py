@@ -91,7 +91,7 @@ def test_by_name():
     assert precision("float16", "cuda:0") == "float16"
     with pytest.raises(InputError, match="float16 needs a CUDA device, not cpu"):
         precision("float16", "cpu")
-    with pytest.raises(InputError, match="amp is auto, true, false, float32, bfloat16 or float16, not 'half'"):
+    with pytest.raises(InputError, match="amp must be auto, true, false, float32, bfloat16 or float16, got 'half'"):
         precision("half", "cpu")
 
 

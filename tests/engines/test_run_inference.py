@@ -89,7 +89,7 @@ def test_an_error_is_told_by_its_cause_with_what_was_said_of_exams(bundle, monke
 
 def test_a_slip_in_the_configuration_is_named(bundle):
     write(bundle, inferer={"_target_": "planewise.engines.NoSuchInferer"})
-    with pytest.raises(InputError, match=r"^a slip in the configuration .*planewise\.engines\.NoSuchInferer"):
+    with pytest.raises(InputError, match=r"^a mistake in the configuration .*planewise\.engines\.NoSuchInferer"):
         run_inference(bundle, {})
 
 

@@ -197,7 +197,9 @@ def test_a_part_that_cannot_be_made_without_weights_is_left_for_the_run():
 def test_a_puzzle_has_tiles_and_as_many_permutations_as_are_asked_for():
     settings = {"image_size": 48, "tiles_per_side": 2, "tile_gap": 0.14, "permutations": 24}
     check_settings(settings)
-    with pytest.raises(InputError, match="4 pieces have 24 permutations, and 25 were asked for; lower --permutations"):
+    with pytest.raises(
+        InputError, match="4 pieces have only 24 permutations, but 25 were requested; lower --permutations"
+    ):
         check_settings(settings | {"permutations": 25})
     with pytest.raises(InputError, match=r"3 x 3 pixels is too small for 2 tiles a side .*raise --image_size"):
         check_settings(settings | {"image_size": 3})
@@ -212,7 +214,7 @@ def test_a_puzzle_has_tiles_and_as_many_permutations_as_are_asked_for():
 def test_a_grid_of_patches_has_a_middle_and_voxels_in_each():
     settings = {"image_size": 128, "patches_per_side": 3, "patch_jitter": 3, "spatial_dims": 3}
     check_settings(settings)
-    with pytest.raises(InputError, match="--patches_per_side is odd and at least 3"):
+    with pytest.raises(InputError, match="--patches_per_side must be odd and at least 3"):
         check_settings(settings | {"patches_per_side": 2})
     with pytest.raises(InputError, match=r"14 x 14 x 14 voxels is too small for 3 patches a side .*raise --image_size"):
         check_settings(settings | {"image_size": 14})

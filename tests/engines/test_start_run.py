@@ -140,7 +140,7 @@ def test_without_record_and_configuration_nobody_can_say(tmp_path, content):
     config.unlink() if content is None else config.write_text(content)
     with pytest.raises(RuntimeError) as caught:
         run(tmp_path / "run")
-    assert "run.json and config.yaml beside it are broken" in cause(caught)
+    assert "run.json and config.yaml next to it are broken" in cause(caught)
     run(tmp_path / "run", resume=False)
 
 

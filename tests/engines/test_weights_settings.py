@@ -111,5 +111,5 @@ def test_what_monai_would_evaluate_look_up_or_read_is_refused(code):
 
 @pytest.mark.parametrize("code", ["$import os", {"_target_": "os.system"}, "@network", "%other.yaml::bounds"])
 def test_code_in_what_was_measured_is_refused(code):
-    with pytest.raises(InputError, match="more than numbers and texts"):
+    with pytest.raises(InputError, match="more than numbers and text"):
         measured_settings({"measured": {"plane_bounds": {"measured_on": code}}}, {"plane_bounds": None})

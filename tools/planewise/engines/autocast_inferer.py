@@ -1,4 +1,4 @@
-"""Mixed precision for MONAI's engines where no gradient scaler is needed."""
+"""Mixed precision for MONAI's engines if no gradient scaler is needed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from planewise.engines.thin_volumes import ExactThinVolumes
 
 
 class AutocastInferer(SimpleInferer):
-    """Run the network in bfloat16 where `precision` says so. Its output is float32 in every precision, so that losses and
-    metrics are.
+    """Run the network in bfloat16 if `precision` chooses it. Its output is float32 in every precision, so that losses
+    and metrics are too.
 
-    MONAI's engines autocast for CUDA only and bring a gradient scaler, whose step waits for the device; bfloat16 has
+    MONAI's engines autocast only for CUDA and add a gradient scaler, whose step waits for the device; bfloat16 has
     float32's range and needs none. In float32, and in float16, which is left to the engine, this is `SimpleInferer`.
 
-    A network of volumes that trains on a processor computes its thinnest layers in float32 (`ExactThinVolumes`).
+    A network on volumes that trains on a CPU computes its thinnest layers in float32 (`ExactThinVolumes`).
 
     Args:
         amp: see `precision`.

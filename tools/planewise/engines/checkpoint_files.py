@@ -17,30 +17,30 @@ from planewise.whole_files import TEMPORARY, written_whole
 
 logger = logging.getLogger(__name__)
 
-# no second .pt: MONAI Label takes the first of a folder's for the model
+# not a second .pt file, because MONAI Label takes the first in a folder as the model
 LAST, BEST = "last.ckpt", "model.pt"
 #: The learner of the best epoch, for evaluations that need more than the network.
 BEST_LEARNER = "learner.ckpt"
-#: What `BEST` becomes once `LAST` refers to it.
+#: The name of `BEST` once `LAST` refers to it.
 _NEXT = "model.next"
-#: What a package may have beside `BEST`.
+#: Files that a package may have in addition to `BEST`.
 _SCRIPT = "model.ts"
-#: What ``last.ckpt`` holds.
+#: The contents of ``last.ckpt``.
 _KEPT = frozenset(("network", "optimizer", "lr_scheduler", "epoch", "iteration", "best_metric", "best_metric_epoch"))
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run as it was at the end of an epoch, on the CPU; nothing changes its tensors."""
+    """A run's state at the end of an epoch, on the CPU; nothing changes its tensors."""
 
     state: dict[str, Any]
-    """What ``last.ckpt`` holds (`CheckpointFiles.read`)"""
+    """The contents of ``last.ckpt`` (`CheckpointFiles.read`)"""
     best_epoch: int = 0
     best: dict[str, torch.Tensor] | None = None
-    """The network's state dict of the best epoch; None where that is in ``model.pt`` already"""
+    """The network's state dict of the best epoch; None if that is already in ``model.pt``"""
     best_learner: dict[str, torch.Tensor] | None = None
     copied: torch.cuda.Event | None = None
-    """Happens when the last copy from a GPU has arrived"""
+    """Event that the last copy from a GPU has arrived"""
 
     @property
     def epoch(self) -> int:
@@ -48,21 +48,22 @@ class Snapshot:
 
 
 class CheckpointFiles:
-    """Write `Snapshot` after `Snapshot` into a folder, so that at every moment a run can resume from what is there.
+    """Write `Snapshot` after `Snapshot` into a folder, so that a run can resume from it at any moment.
 
-    ``model.pt`` is the best epoch's state dict. ``last.ckpt`` holds everything that a resumed run needs, and the SHA-256 of
-    the ``model.pt`` that belongs to it. Where the last epoch is the best, its weights are in ``model.pt`` alone. The new
-    ``model.pt`` lies beside the old one until the new ``last.ckpt`` is there: whichever of the two names it by its SHA-256.
+    ``model.pt`` is the best epoch's state dict. ``last.ckpt`` holds everything that a resumed run needs, and the
+    SHA-256 of the ``model.pt`` that belongs to it. If the last epoch is the best, its weights are only in ``model.pt``.
+    The new ``model.pt`` is written next to the old one and stays there until the new ``last.ckpt`` exists: the latter
+    identifies its file by SHA-256.
 
     Args:
-        folder: of both files; made by the first writing.
+        folder: folder of both files; created by the first write.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         #: Epoch whose state ``last.ckpt`` holds, 0 without one.
         self.epoch = 0
-        #: How many bytes were written, and how often.
+        #: Number of bytes written, and number of writes.
         self.bytes, self.times_written = 0, 0
         self._best_epoch, self._best_sum = 0, None
         self._best_waits = False
@@ -71,7 +72,7 @@ class CheckpointFiles:
         """Write the files of a snapshot.
 
         Raises:
-            InputError: the files cannot be written; those that were there before are whole.
+            InputError: the files cannot be written; the earlier files stay intact.
         """
         if snapshot.copied is not None:
             snapshot.copied.synchronize()
@@ -92,13 +93,14 @@ class CheckpointFiles:
         self.epoch, self.times_written = snapshot.epoch, self.times_written + 1
 
     def read(self) -> dict[str, Any] | None:
-        """What ``last.ckpt`` holds, on the CPU (Adam counts its steps there, or waits for a GPU at each); None without it.
+        """The contents of ``last.ckpt``, on the CPU (Adam counts its steps there, because otherwise it would wait for a
+        GPU at each step); None without it.
 
         ``network``, ``optimizer``, ``lr_scheduler``: state dicts; ``learner``, if it is more than the network; ``epoch``
         and ``iteration`` so far; ``best_metric`` and ``best_metric_epoch``.
 
         Raises:
-            InputError: the file is empty, cut or something else, or its weights are gone.
+            InputError: the file is empty, truncated or something else, or its weights are missing.
         """
         last = self.folder / LAST
         if not last.is_file():
@@ -106,19 +108,19 @@ class CheckpointFiles:
         try:
             saved = torch.load(last, map_location="cpu", weights_only=True)
             what = None if saved.keys() >= _KEPT else "planewise did not write it"
-        except Exception:  # torch has an error of another kind for every byte that may be wrong
+        except Exception:  # torch raises a different kind of error for every possible defect
             what = f"{last.stat().st_size} bytes, less than a whole checkpoint"
         if what is not None:
             raise InputError(
-                f"{last} cannot be read ({what}): the run cannot be resumed; `--resume false` starts over. {BEST} next to "
-                "it, if it is there, has the best epoch's weights"
+                f"{last} cannot be read ({what}): the run cannot be resumed; `--resume false` starts over. {BEST} next"
+                " to it, if present, has the best epoch's weights"
             )
         weights = self._find_best(saved.get("model_sha256"))
         if saved["network"] is None:
             if weights is None:
                 raise InputError(
-                    f"{last} needs the weights of epoch {saved['epoch']} in {BEST}, and that file is gone or another; put "
-                    "it back, or start over with `--resume false`"
+                    f"{last} needs the weights of epoch {saved['epoch']} in {BEST}, but that file is missing or another "
+                    "one; put it back, or start over with `--resume false`"
                 )
             saved["network"] = torch.load(weights, map_location="cpu", weights_only=True)
         if "learner" in saved:
@@ -130,23 +132,23 @@ class CheckpointFiles:
         return saved
 
     def remove_left_overs(self) -> None:
-        """Remove what a killed run left half written."""
+        """Remove half-written files of a killed run."""
         for left_over in self.folder.glob(f"*{TEMPORARY}"):
             left_over.unlink(missing_ok=True)
 
     def start_over(self) -> None:
-        """Remove the checkpoint, or a run that is killed in its first epoch would resume from another one's."""
+        """Remove the checkpoint, because otherwise a run killed in its first epoch would resume from another run's."""
         for name in (LAST, _NEXT):
             (self.folder / name).unlink(missing_ok=True)
 
     def settle(self) -> None:
-        """Finish what a killed run had begun, once all processes have read."""
+        """Finish the renaming that a killed run had begun, after all processes have read."""
         if self._best_waits:
             self._take_next()
         (self.folder / _NEXT).unlink(missing_ok=True)
 
     def _find_best(self, wanted: str | None) -> Path | None:
-        """The weights that ``last.ckpt`` belongs to; a run that was killed may not have moved them yet."""
+        """The weights that ``last.ckpt`` belongs to; a killed run may not have renamed them yet."""
         for path in (self.folder / BEST, self.folder / _NEXT):
             if wanted is not None and path.is_file() and sha256(path) == wanted:
                 self._best_sum, self._best_waits = wanted, path.name == _NEXT
@@ -170,6 +172,6 @@ class CheckpointFiles:
             try:
                 torch.save(content, part)
             except RuntimeError as error:
-                # what torch's own writer makes of a full disk
+                # torch's own error for a full disk
                 raise OSError(errno.EIO, f"not all of it could be written: {str(error).splitlines()[0]}") from error
             self.bytes += part.stat().st_size

@@ -1,4 +1,4 @@
-"""The end of a training that no longer gets better."""
+"""Early stopping."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ logger = logging.getLogger(__name__)
 
 
 class EarlyStopHandler:
-    """End training when the validation's key metric has not bettered for so many epochs.
+    """End training if the validation's key metric has not improved for this many epochs.
 
-    It looks at the evaluator's best epoch, which checkpoints keep, so a resumed run ends where the whole one does; and one
-    that has ended is not trained further. Attach it to the trainer after the checkpoints. Without validation data
-    it does nothing. (MONAI's and Ignite's handlers count anew after resuming.)
+    It uses the evaluator's best epoch, which checkpoints store, so a resumed run ends where an uninterrupted one does;
+    a run that has ended is not trained further. Attach it to the trainer after the checkpoints. Without validation data
+    it does nothing. (MONAI's and Ignite's handlers start counting again after resuming.)
 
     Args:
-        evaluator: validates, with a key metric.
-        patience: epochs without a gain; None or 0 never stops.
+        evaluator: the evaluator, with a key metric.
+        patience: epochs without improvement; None or 0 never stops.
     """
 
     def __init__(self, evaluator: Engine, patience: int | None) -> None:

@@ -1,4 +1,4 @@
-"""What a network's encoder makes of a batch, in place of the network's own output."""
+"""Features of a network's encoder for a batch, instead of the network's own output."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from planewise.networks import encoder_features
 
 
 class EncoderInferer(AutocastInferer):
-    """Run a network's encoder on images of which the network itself takes several at once.
+    """Run a network's encoder on single images, if the network itself takes several at once.
 
     Called with images ``(B, C, i, j)`` and a network with an ``encoder``, it returns ``(B, D)`` (`encoder_features`).
-    `FeatureInferer` gives the features of every slice of whole volumes.
+    `FeatureInferer` returns the features of every slice of whole volumes.
 
     Args:
         amp: see `precision`.

@@ -1,4 +1,4 @@
-"""Inference of features: what an encoder makes of whole volumes, or of their slices."""
+"""Inference of features: an encoder on whole volumes, or on their slices."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from planewise.networks import encoder_features
 
 
 class FeatureInferer(AutocastInferer):
-    """Run a network's encoder on volumes, or on their slices as its batch; the network's own head is left out.
+    """Run a network's encoder on volumes, or on their slices as its batch; the network's own head is not used.
 
     Args:
-        batch_size: slices that the encoder is given at once.
+        batch_size: number of slices per call of the encoder.
         amp: see `precision`; float16 is left to MONAI's engine.
         spatial_dims: the network's: 2 for slices, 3 for volumes.
 
-    Called with volumes ``(B, C, i, j, k)`` and a network with an ``encoder``, it returns ``(B, D, k)``: the features of each
-    slice (`encoder_features`); of a network of volumes, and of photographs ``(B, C, i, j)``, ``(B, D, 1)``.
+    Called with volumes ``(B, C, i, j, k)`` and a network with an ``encoder``, it returns ``(B, D, k)``: the features of
+    each slice (`encoder_features`). For a network on volumes, and for photographs ``(B, C, i, j)``, it returns ``(B, D,
+    1)``.
     """
 
     def __init__(self, batch_size: int = 20, amp: bool | str | None = False, spatial_dims: int = 2) -> None:
@@ -31,7 +32,7 @@ class FeatureInferer(AutocastInferer):
         self.spatial_dims = spatial_dims
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-        # a MetaTensor carries its metadata through every layer, which costs more than a small layer does
+        # a MetaTensor carries its metadata through every layer, which costs more than a small layer
         volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         run = super().__call__
         if self.spatial_dims == 3 or volumes.ndim == 4:

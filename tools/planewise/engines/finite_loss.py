@@ -11,14 +11,15 @@ from planewise.errors import InputError
 class FiniteLossHandler:
     """Stop a run whose loss has become NaN or infinite, before its weights are validated or written.
 
-    The losses stay on their device; they are looked at every ``interval`` steps and at the end of each epoch, so the host
-    waits for a GPU no more often than the log does. Attach it to the trainer before the handlers that validate and write.
+    The losses stay on their device; they are checked every ``interval`` steps and at the end of each epoch, so the host
+    waits for a GPU no more often than for the log. Attach it to the trainer before the handlers that validate and
+    write.
 
     Args:
-        interval: steps between two looks.
+        interval: steps between two checks.
 
     Raises:
-        InputError: in the run, naming the first such step and what to try.
+        InputError: in the run, naming the first such step and a remedy.
     """
 
     def __init__(self, interval: int = 50) -> None:
@@ -50,7 +51,8 @@ class FiniteLossHandler:
         within = (step - 1) % engine.state.epoch_length + 1
         rate = max(group["lr"] for group in engine.optimizer.param_groups)
         raise InputError(
-            f"the loss is {losses[first]:g} at step {within} of epoch {engine.state.epoch} (step {step} of the run), with a "
-            f"learning rate of {rate:g}; no weights of this epoch are written. Start again with `--resume false` and a "
-            "smaller --learning_rate, or with --amp false; if that ends alike, look at the images and labels"
+            f"the loss is {losses[first]:g} at step {within} of epoch {engine.state.epoch} (step {step} of the "
+            f"run), with a learning rate of {rate:g}; no weights of this epoch are written. Start again with "
+            "`--resume false` and a smaller --learning_rate, or with --amp false; if the result is the same, "
+            "check the images and labels"
         )

@@ -1,4 +1,4 @@
-"""Weights bring the settings that they were trained with: nobody repeats them."""
+"""Weights bring the settings that they were trained with, so nobody has to repeat them."""
 
 from __future__ import annotations
 
@@ -27,26 +27,27 @@ from planewise.text_files import read_yaml
 logger = logging.getLogger(__name__)
 
 _NETWORK = "network_def"
-#: The channels of an image are the data's: the weights of a first layer are copied to them (`load_pretrained`).
+#: The number of channels depends on the data: the weights of a first layer are copied to them (`load_pretrained`).
 _OF_DATA = {"in_channels"}
-#: How training starts and goes on beside another task: nothing that an evaluation repeats.
+#: How training starts and continues together with another task: an evaluation repeats none of it.
 _OF_TRAINING = ("transfer", "beta", "pretext_settings")
 
 
 def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
     """Give a config that evaluates or infers the settings of the run that its ``weights`` come from.
 
-    For inference these are the settings that the network, its input or its output depend on (`defining_settings`), and the
-    bundle's own config of another network (``vit.yaml``, ``knee.yaml``) if the run had it. For evaluation they are all that
-    the run changed, files and devices apart. A run's configuration is read as data; what MONAI would evaluate comes from the
-    bundle's own files. What the command line or an overlay sets stays, and a difference is said.
+    For inference these are the settings that determine the network, its input or its output (`defining_settings`), and
+    the bundle's own config for another network (``vit.yaml``, ``knee.yaml``) if the run used it. For evaluation they
+    are everything that the run changed, except files and devices. A run's configuration is read as data; anything that
+    MONAI would evaluate comes from the bundle's own files. Settings on the command line or in an overlay stay, and
+    differences are reported.
 
     Args:
-        parser: of the running config; it is changed, and forgets what it has made.
+        parser: parser of the running config; it is changed, and its cached objects are dropped.
         arguments: the command line.
 
     Returns:
-        What was changed.
+        The changed settings.
 
     Raises:
         InputError: the run's configuration is broken.
@@ -57,7 +58,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
         return {}
     train, inference = (configs[name] for name in ("train", "inference"))
     if run is None:
-        # whose weights these are is not known: what was measured with the bundle's own is not of them
+        # the origin of these weights is unknown, so values measured with the bundle's own do not apply
         unknown = {} if "train" in parser else measured_settings({}, inference)
         own = not unknown or _are_the_bundles(parser)
         return {} if own else _take(parser, unknown, inference, arguments, "weights")
@@ -72,7 +73,7 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
     try:
         changes = settings_of(run, merged(train, overlay), merged(inference, overlay))
     except InputError as error:
-        # whoever trained another network by a config of their own names that config here too
+        # whoever trained another network with their own config names that config here too
         if network == train.get(_NETWORK) or in_our_names(plain(parser.get())).get(_NETWORK) != network:
             logger.warning("the settings of these weights are not taken: %s", error)
         return {}
@@ -90,11 +91,12 @@ def follow_weights(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, 
 
 
 def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[str, Any]:
-    """Give a config that trains the shape of the network that its ``pretrained`` weights are of: plain settings that encoder
-    and decoder refer to in both configs, as ``features``. How many channels an image has is the data's. What an overlay sets
-    (``demo.yaml``) gives way, since the weights fit no other shape; what the command line sets stays, and is refused later.
+    """Give a training config the shape of the network of its ``pretrained`` weights: plain settings that encoder and
+    decoder refer to in both configs, such as ``features``. The number of image channels depends on the data. These
+    settings replace those of an overlay (``demo.yaml``), since the weights fit no other shape. A setting from the
+    command line stays, and is refused later if the weights do not fit.
 
-    Args, returns and raises: as `follow_weights`.
+    Args, returns and raises: see `follow_weights`.
     """
     run = run_of(parser, "pretrained")
     configs = _configs_beside(parser) if run is not None else None
@@ -106,7 +108,7 @@ def follow_pretrained(parser: ConfigParser, arguments: Sequence[str]) -> dict[st
 
 
 def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
-    """The configs of the bundle that runs, by name, as their files have them; None where it is no whole bundle."""
+    """The configs of the running bundle, by name, as in their files; None if the bundle is incomplete."""
     if "bundle_root" not in parser:
         return None
     folder = Path(parser.get_parsed_content("bundle_root")).expanduser() / "configs"
@@ -122,7 +124,7 @@ def _configs_beside(parser: ConfigParser) -> dict[str, dict[str, Any]] | None:
 
 
 def run_of(parser: ConfigParser, setting: str) -> RunRecord | None:
-    """The run that a setting's weights come from; None where nothing is known of it."""
+    """The run that wrote a setting's weights; None if nothing is known of it."""
     path = parser.get_parsed_content(setting) if setting in parser else None
     if not isinstance(path, (str, Path)) or str(path) in ("", "none"):
         return None
@@ -139,14 +141,14 @@ def _are_the_bundles(parser: ConfigParser) -> bool:
 
 
 def _overlay_of(configs: Mapping[str, Mapping[str, Any]], train: Mapping[str, Any], network: Any) -> dict[str, Any]:
-    """The bundle's own config that puts a network in the place of its own; empty if none does."""
+    """The bundle's own config that replaces its network; empty if there is none."""
     others = {name: content for name, content in configs.items() if name not in ("train", "inference")}
     replacing = [content for content in others.values() if any(key.partition("#")[0] == _NETWORK for key in content)]
     return next((dict(content) for content in replacing if merged(train, content)[_NETWORK] == network), {})
 
 
 def _of_backbone(config: Mapping[str, Any]) -> set[str]:
-    """Settings that a config's encoder and decoder refer to; none where the network is not of these."""
+    """Settings that a config's encoder and decoder refer to; empty if the network has no such parts."""
     network = config.get(_NETWORK)
     parts = [network.get(part) for part in ("encoder", "decoder")] if isinstance(network, Mapping) else []
     return defining_settings(
@@ -155,7 +157,7 @@ def _of_backbone(config: Mapping[str, Any]) -> set[str]:
 
 
 def _all_settings(run: RunRecord, train: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run changed of a train config, as data; code, files and devices stay the config's."""
+    """A run's changes to a training config, as data; code, files and devices stay the config's."""
     return {
         key: value
         for key, value in run.config.items()
@@ -175,10 +177,11 @@ def _take(
     arguments: Sequence[str],
     whose: str,
 ) -> dict[str, Any]:
-    """Set what nobody has set, and say both what was taken and what differs.
+    """Apply the settings that nobody has set, and report both the applied settings and the differences.
 
     Args:
-        base: the config without overlays, by which what an overlay sets is known; None takes that as set by nobody.
+        base: the config without overlays, which shows what an overlay has set. With None, an overlay's settings count
+            as set by nobody.
     """
     now = in_our_names(plain(parser.get()))
     named = {argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")}
@@ -186,12 +189,12 @@ def _take(
     chosen = (named & wanted.keys()) | set_by_overlay
     for key in sorted(chosen):
         if now.get(key) != wanted[key]:
-            logger.warning("%s is %s, and the %s' run had %s", key, _short(now.get(key)), whose, _short(wanted[key]))
-    # a setting that is null is one, too: what lacks it would not know its name
+            logger.warning("%s is %s, but the %s' run had %s", key, _short(now.get(key)), whose, _short(wanted[key]))
+    # null counts as a setting too: otherwise its name would be unknown
     new = {key: value for key, value in wanted.items() if key not in now or now[key] != value}
     taken = {key: value for key, value in new.items() if key not in chosen}
     if taken:
-        parser.update(taken)  # and it forgets what it has made
+        parser.update(taken)  # and its cached objects are dropped
         told = ", ".join(f"{key} {_short(value)}" for key, value in sorted(taken.items()))
         logger.info("from the run of the %s: %s", whose, told)
     return taken

@@ -1,4 +1,4 @@
-"""Fitting a forest, behind the interface of a trainer."""
+"""Fitting a forest, with the interface of a trainer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class ForestTrainer:
-    """Fit scikit-learn's random forest to a data set's features and copy it into a network.
+    """Fit scikit-learn's random forest to a dataset's features and copy it into a network.
 
     There are no epochs and nothing to resume: fitting takes a second and starts over.
 
@@ -31,7 +31,7 @@ class ForestTrainer:
         output_dir: gets ``features.csv``.
         ckpt_dir: gets ``model.pt``, the network's state dict.
         seed: seed of the forest.
-        max_epochs: 1; here because MONAI's tools look for it.
+        max_epochs: 1; present because MONAI's tools look for it.
     """
 
     def __init__(

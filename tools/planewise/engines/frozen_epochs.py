@@ -1,4 +1,4 @@
-"""Parts of a network that are frozen for the first epochs, and trained after them."""
+"""Parts of a network that are frozen for the first epochs and trained afterwards."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from planewise.networks.pretrained import NO_WEIGHTS
 
 
 class FrozenEpochsHandler:
-    """Keep pretrained parts as they are until the rest of the network has learned to use them (Taleb 2020, appendix A).
+    """Keep pretrained parts unchanged until the rest of the network has learned to use them (Taleb 2020, appendix A).
 
-    A frozen part gets no gradients and keeps its batch statistics (`NamedParts.freeze`), so the optimiser leaves it alone.
-    When it is released, the optimiser goes on as it is: what it knows of the other parts stays, and of the released ones it
-    begins to learn. A run that resumes is in the phase that its epoch says.
+    A frozen part gets no gradients and keeps its batch statistics (`NamedParts.freeze`), so the optimiser leaves it
+    unchanged. After its release the optimiser continues: it keeps its state for the other parts, and starts a new one
+    for the released parts. A resumed run is in the phase of its epoch.
 
     Args:
-        network: whose parts they are; the optimiser holds all its parameters from the start.
-        epochs: number of epochs that the parts are frozen for.
-        pretrained: the weights that the run starts from; without any nothing is frozen, since random weights are worth
-            nothing.
+        network: network with the parts; the optimiser holds all its parameters from the start.
+        epochs: number of epochs for which the parts are frozen.
+        pretrained: the weights that the run starts from; without any nothing is frozen, because freezing random weights
+            is useless.
         parts: names of the parts.
     """
 
@@ -47,5 +47,5 @@ class FrozenEpochsHandler:
             self.network.release()
         wrapper = engine.network
         if isinstance(wrapper, DistributedDataParallel):
-            # it counts on a gradient of every parameter that wanted one when it was made
+            # it expects a gradient for every parameter that required one at its creation
             engine.network = DistributedDataParallel(wrapper.module, device_ids=wrapper.device_ids)

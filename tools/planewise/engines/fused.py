@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import torch
 
-#: Kinds of device on which a fused step is faster; a processor's would round differently, and save no launches.
+#: Kinds of device on which a fused step is faster; on a CPU it would round differently and save no launches.
 KINDS = ("cuda",)
 
 
 def fuse(optimizer: torch.optim.Optimizer) -> None:
-    """Let an optimiser that has a fused step use it for weights on a GPU, and its usual one for the others.
+    """Let an optimiser use its fused step, if it has one, for weights on a GPU, and its usual step for the others.
 
-    Adam's usual step is a dozen kernels for each list of weights, which a GPU waits for where the network's step is short.
-    Call it before the first step and after a checkpoint is loaded: the checkpoint may be from another kind of device, and
-    counts of steps lie where the weights do only if the step is fused.
+    Adam's usual step runs a dozen kernels for each list of weights, and a GPU waits for them if the network's step is
+    short. Call it before the first step and after a checkpoint is loaded: the checkpoint may come from another kind of
+    device, and step counts are on the weights' device only if the step is fused.
 
     Args:
-        optimizer: left as it is if its groups have no ``fused`` (PyTorch's Adam, AdamW, SGD and Adagrad have it).
+        optimizer: unchanged if its groups have no ``fused`` (PyTorch's Adam, AdamW, SGD and Adagrad have it).
     """
     for group in optimizer.param_groups:
         if "fused" not in group:

@@ -1,4 +1,4 @@
-"""Inference of a masked autoencoder: every pixel as it is guessed while it is hidden."""
+"""Inference of a masked autoencoder: every pixel as predicted while hidden."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from planewise.pretexts.mask_patches import on_pixels, patch_grid
 class HiddenPatchesInferer(SliceBatchInferer):
     """Restore whole volumes, slice by slice, from a few patches at a time.
 
-    The patches of a slice are divided by lot into groups of about ``1 - mask_ratio`` of them. The network sees one group
-    after the other, with all other patches hidden (`planewise.pretexts.MaskPatchesd`). A pixel of the result is the mean of
-    what was guessed while it was hidden; what the network saw of it has no part in it. The division is the same for every
-    slice and every call.
+    The patches of a slice are divided at random into groups with a share of about ``1 - mask_ratio``. The network sees
+    one group after the other, with all other patches hidden (`planewise.pretexts.MaskPatchesd`). A pixel of the result
+    is the mean of its predictions while it was hidden, so the network never saw that pixel. The division is the same
+    for every slice and every call.
 
     Called with volumes ``(B, 1, i, j, k)`` and a network from ``(N, 1, i, j)`` to ``(N, 1, i, j)``, it returns ``(B, 1, i, j,
     k)`` with the volumes' metadata.
 
     Args:
         patch_size: side of a patch, pixels; as in training.
-        mask_ratio: share of the patches that is hidden at a time; 0.75 makes four groups.
+        mask_ratio: share of hidden patches per pass; 0.75 makes four groups.
         batch_size, amp: see `SliceBatchInferer`.
 
     Raises:
@@ -52,7 +52,7 @@ class HiddenPatchesInferer(SliceBatchInferer):
         return super().__call__(inputs, restore, *args, **kwargs)
 
     def seen(self, shape: tuple[int, int]) -> Tensor:
-        """Which pixels the network sees, group by group, ``(groups, i, j)``, bool."""
+        """The pixels that the network sees, group by group, ``(groups, i, j)``, bool."""
         grid = patch_grid(shape, self.patch_size)
         groups = min(self.groups, grid.numel())
         lots = torch.rand(grid.numel(), generator=torch.Generator().manual_seed(0)).argsort() % groups

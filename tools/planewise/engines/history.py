@@ -23,17 +23,17 @@ logger = logging.getLogger(__name__)
 
 
 class HistoryHandler:
-    """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, scores of training and validation.
-    Log the same numbers, a line for each epoch; MONAI's and Ignite's own lines of them are off meanwhile.
+    """Write ``history.csv``: epoch, learning rate, mean training loss and its terms, training and validation scores.
+    Log the same numbers, one line per epoch; meanwhile MONAI's and Ignite's own lines on them are off.
 
-    Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A row is
-    added to the file after each epoch. A run that is resumed keeps the rows up to its checkpoint. With several processes, the
-    first one writes means over all.
+    Attach it to the trainer after the validation. The losses are summed on their device and read once an epoch. A row
+    is added to the file after each epoch. A resumed run keeps the rows up to its checkpoint. With several processes,
+    the first one writes means over all.
 
     Args:
         output_dir: the run's folder.
         loss: loss function; the named terms of a `planewise.losses.TermLoss` get a column each.
-        evaluator: whose metrics are written, in epochs when it ran.
+        evaluator: the evaluator whose metrics are written, in epochs in which it ran.
     """
 
     def __init__(self, output_dir: str | Path, loss: Any = None, evaluator: Engine | None = None) -> None:
@@ -50,7 +50,7 @@ class HistoryHandler:
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._write)
-        # not of EXCEPTION_RAISED: Ignite keeps an exception from whoever waits if something handles it
+        # not on EXCEPTION_RAISED, because Ignite hides a handled exception from the caller
         engine.add_event_handler(Events.COMPLETED, lambda *_: log_scores(True))
 
     def _read_anew(self, engine: Engine) -> None:
@@ -59,7 +59,7 @@ class HistoryHandler:
         log_scores(False)
 
     def _say_what_comes(self, engine: Engine) -> None:
-        """Before the first epoch of a run, which a checkpoint may have moved."""
+        """Log the range of epochs before the first epoch of a run, which a checkpoint may have moved."""
         if not self._begun and idist.get_rank() == 0:
             steps, first, last = engine.state.epoch_length, engine.state.epoch, engine.state.max_epochs
             logger.info("training epochs %d to %d, %s each", first, last, count_of(steps, "step"))
@@ -98,7 +98,7 @@ class HistoryHandler:
         self._write_anew(row)
 
     def _log(self, row: Mapping[str, Any], epochs: int) -> None:
-        # of a loss of one term the term says the same
+        # a loss with a single term would be logged twice
         same = {term for term in self._sums if term != "train_loss" and row[term] == row["train_loss"]}
         left_out = {"epoch", "learning_rate", *same}
         scores = ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in left_out)
@@ -107,7 +107,7 @@ class HistoryHandler:
         logger.info("epoch %d of %d: %s%s, %.1f s", row["epoch"], epochs, scores, " (best)" if best else "", took)
 
     def _write_anew(self, row: dict[str, Any]) -> None:
-        """The whole table, with a row of another form."""
+        """Rewrite the whole table, with other columns."""
         rows = [*(before for before in read_history(self.path) if before["epoch"] < row["epoch"]), row]
         self._columns = list(dict.fromkeys(name for entry in rows for name in entry))
         with written_whole(self.path) as part, open(part, "w", newline="") as file:

@@ -1,4 +1,4 @@
-"""A target network that follows the one that is trained."""
+"""A target network that follows the trained network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def momentum_at(step: int, steps: int, start: float) -> float:
 
     Args:
         step: k, from 0 to K.
-        steps: K, those of the whole run.
+        steps: K, the total number of steps of the run.
         start: momentum of the first step; it rises to 1 at the last.
     """
     return 1 - (1 - start) * (math.cos(math.pi * min(step, steps) / max(1, steps)) + 1) / 2
@@ -23,7 +23,7 @@ def momentum_at(step: int, steps: int, start: float) -> float:
 class MomentumHandler:
     """Let the target follow after every step of the optimiser. Attach it to the trainer.
 
-    The momentum depends on the iteration alone, so a resumed run continues with the right one.
+    The momentum depends only on the iteration, so a resumed run continues with the right value.
 
     Args:
         learner: with a target (`ByolLearner.follow`).
@@ -32,7 +32,7 @@ class MomentumHandler:
 
     def __init__(self, learner: ByolLearner, start: float = 0.99) -> None:
         if not 0 <= start <= 1:
-            raise ValueError(f"momentum is a number from 0 to 1, not {start}")
+            raise ValueError(f"momentum must be a number from 0 to 1, got {start}")
         self.learner = learner
         self.start = float(start)
 

@@ -1,6 +1,6 @@
-"""Settings that say where a run is carried out and where its files are."""
+"""Settings for where a run is carried out and where its files are."""
 
-#: Settings that change where and how a run is carried out, not what it computes: a run resumes across them.
+#: Settings that change where and how a run is carried out, but not its result: a run resumes across them.
 NOT_COMPUTED = frozenset(
     (
         "bundle_root",
@@ -22,5 +22,5 @@ NOT_COMPUTED = frozenset(
         "sync_batch_norm",
     )
 )
-#: Settings that name files. They stay on the machine that they are on.
+#: Settings that name files. They never leave the machine.
 FILES = ("dataset_dir", "datalist", "pretrained", "pretext_config", "pretext_datalist", "imagenet", "masks")

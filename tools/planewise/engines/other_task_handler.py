@@ -15,12 +15,13 @@ from planewise.engines.seeding import SeedHandler, epoch_sampler
 
 
 class OtherTaskHandler:
-    """Make a step on another task's batch before each ``beta`` steps of a trainer, by its optimiser (Bai 2019, section 3).
+    """Make a step on another task's batch before every ``beta`` steps of a trainer, with the trainer's optimiser (Bai
+    2019, section 3).
 
-    ``L = L_task1 + beta L_task2``, approximately, of which the trainer's own is task 2: its iterations are the paper's
-    sub-iterations of the new task. Batches and random numbers of the other task's k-th step are those of the k-th step of its
-    own training with the same seed, so a run that was interrupted and resumed makes the steps that it would have made. Those
-    of the trainer are what they are without the other task.
+    ``L = L_task1 + beta L_task2``, approximately, where the trainer's own task is task 2: its iterations are the
+    paper's sub-iterations of the new task. Batches and random numbers of the other task's k-th step are those of the
+    k-th step of its own training with the same seed, so an interrupted and resumed run makes the same steps. Those of
+    the trainer are the same as without the other task.
 
     The mean of the other task's losses of an epoch becomes the trainer's metric ``pretext_loss``. Attach it before the
     handlers that write metrics.
@@ -28,7 +29,7 @@ class OtherTaskHandler:
     Args:
         task: the other task.
         optimizer: the trainer's; holds all weights of the task's learner.
-        beta: steps of the trainer for one of the other task.
+        beta: number of the trainer's steps for each step of the other task.
         seed: seed of the run.
     """
 
@@ -38,7 +39,7 @@ class OtherTaskHandler:
         self.beta = beta
         self.seed = seed
         self._batches: Iterator[dict[str, Any]] = iter(())
-        self._done = -1  # steps of the other task before the next of `_batches`
+        self._done = -1  # number of steps of the other task before the next batch of `_batches`
         self._losses: list[torch.Tensor] = []
 
     def attach(self, engine: Engine) -> None:
@@ -66,11 +67,12 @@ class OtherTaskHandler:
         trainer.state.iteration = self._done = done + 1
         trainer.fire_event(Events.ITERATION_STARTED)
         self._losses.append(trainer._iteration(trainer, batch)["loss"].detach())
-        # a gradient of zero is not none: by its momentum, Adam would move the other task's head in the trainer's steps
+        # a zero gradient differs from no gradient: with its momentum, Adam would move the other task's head in the
+        # trainer's steps
         self.optimizer.zero_grad(set_to_none=True)
 
     def _batches_after(self, steps: int) -> Iterator[dict[str, Any]]:
-        """The other task's batches, epoch after epoch of its own, without those of its first steps."""
+        """The other task's batches, over its own epochs, without those of its first steps."""
         passes, seen = divmod(steps, len(self._trainer.data_loader))
         for epoch in count(passes + 1):
             self._trainer.state.epoch = epoch

@@ -1,4 +1,4 @@
-"""Overrides that no config key takes; MONAI silently accepts ``--sigmaa 3``."""
+"""Overrides that no config key has; MONAI silently accepts ``--sigmaa 3``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OPTIONS = frozenset(inspect.signature(monai.bundle.run).parameters) | {"args_fi
 
 
 def config_file_text(arguments: Sequence[str]) -> str | None:
-    """What a command line gives as ``--config_file``, as it was written; None if it gives none."""
+    """A command line's ``--config_file``, as written; None if it has none."""
     text = None
     for position, argument in enumerate(arguments):
         name, _, value = argument.partition("=")
@@ -32,7 +32,7 @@ def config_file_text(arguments: Sequence[str]) -> str | None:
 
 
 def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
-    """Warn of names on the command line that no config key takes; MONAI silently accepts ``--sigmaa 3``.
+    """Warn about names on the command line that no config key has; MONAI silently accepts ``--sigmaa 3``.
 
     Args:
         arguments: the command line of ``python -m monai.bundle run``; without ``--config_file`` nothing is checked.
@@ -51,12 +51,12 @@ def warn_of_unknown_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def unknown_overrides(arguments: Sequence[str], known: Mapping[str, Any]) -> dict[str, str | None]:
-    """Overrides that no config key takes.
+    """Overrides that no config key has.
 
     Args:
-        arguments: as after ``monai.bundle run``: ``["--sigmaa", "3", "--train#trainer#max_epochs", "1"]``.
-        known: the config that they are for. Below a ``_target_``, every argument of the target
-            is known, even if the config leaves it out.
+        arguments: arguments of ``monai.bundle run``: ``["--sigmaa", "3", "--train#trainer#max_epochs", "1"]``.
+        known: the config to check against. Below a ``_target_``, every argument of the target is known, even if the
+            config leaves it out.
 
     Returns:
         Name to the nearest name that is known, or None.

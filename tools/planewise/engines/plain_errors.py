@@ -1,4 +1,4 @@
-"""Errors that end a run, in a line for a person and for torchrun."""
+"""Errors that end a run, in one line for a person and for torchrun."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from planewise.engines.quiet import keep_quiet
 from planewise.engines.stop_signals import listen
 from planewise.errors import InputError, causes, refusal
 
-#: What MONAI says of names in a configuration that lead nowhere, and Python of arguments that a target has not.
+#: MONAI's errors for names in a configuration that lead nowhere, and Python's for unknown arguments.
 _SLIPS = re.compile(
     r"Cannot locate class or function path|is not (found|defined) in the config|detected circular references"
 )
-#: What PyTorch says of settings that leave a normalisation one number, and of those that take more memory than there is.
+#: PyTorch's errors for settings that leave a normalisation one number, and for settings that need too much memory.
 _ONE_VALUE = re.compile(r"Expected more than 1 (value per channel|spatial element) when training")
 _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
 _WRONG_ARGUMENTS = re.compile(r"unexpected keyword argument|missing \d+ required")
-#: Seconds that a process which lost another waits to be ended by torchrun, so that the other's reason is the last word.
+#: Seconds that a process which lost another waits for torchrun to end it, so that the other's reason is printed last.
 _GRACE = 5.0
 
 
 def plain_errors() -> None:
-    """Let an `InputError` that ends the process print its message alone; MONAI would wrap it in pages of traceback.
+    """If an `InputError` ends the process, print only its message; MONAI would wrap it in pages of traceback.
 
-    ``PLANEWISE_DEBUG=1`` keeps the traceback. With several processes, the message names the
-    process that failed, and torchrun prints it last. The log is quiet from here on (`keep_quiet`), and SIGTERM ends the
-    process as Ctrl-C does (`planewise.engines.stop_signals`).
+    ``PLANEWISE_DEBUG=1`` keeps the traceback. With several processes, the message names the process that failed, and
+    torchrun prints it last. From here on the log is quiet (`keep_quiet`), and SIGTERM ends the process like Ctrl-C
+    (`planewise.engines.stop_signals`).
     """
     keep_quiet()
     listen()
@@ -54,7 +54,7 @@ def plain_errors() -> None:
         if plain is not None:
             print(f"{who}: {plain}", file=sys.stderr)
         elif not alone and (lost := next(filter(_lost_connection, chain), None)):
-            print(f"{who}: another process is gone or out of reach: {lost}", file=sys.stderr, flush=True)
+            print(f"{who}: another process has ended or cannot be reached: {lost}", file=sys.stderr, flush=True)
             time.sleep(_GRACE)
         else:
             previous(kind, error, trace)
@@ -65,26 +65,28 @@ def plain_errors() -> None:
 
 
 def slip_in_config(chain: Sequence[BaseException]) -> str | None:
-    """What MONAI says of a name or a reference in a configuration that leads nowhere, in a line; None of anything else."""
+    """MONAI's error for a name or a reference in a configuration that leads nowhere, in a line; None for any other
+    error.
+    """
     for cause, outer in zip(chain, [None, *chain], strict=False):
         text = str(cause.args[0] if cause.args else cause)
         slip = _SLIPS.search(text)
         made = outer is not None and str(outer).startswith("Failed to instantiate component")
         if slip or (made and isinstance(cause, TypeError) and _WRONG_ARGUMENTS.search(text)):
             text = text.splitlines()[0].rstrip(".")
-            return f"a slip in the configuration or its overrides: {text}; PLANEWISE_DEBUG=1 shows where"
+            return f"a mistake in the configuration or its overrides: {text}; PLANEWISE_DEBUG=1 shows where"
     return None
 
 
 def beyond_pytorch(chain: Sequence[BaseException]) -> str | None:
-    """What settings ask of PyTorch that it cannot do, and which to change, in a line; None of anything else."""
+    """A setting that PyTorch cannot run with, and the one to change, in a line; None for any other error."""
     for cause in chain:
         text = str(cause).strip()
         if isinstance(cause, ValueError) and _ONE_VALUE.search(text):
             return (
-                "a normalisation needs more than one number of each channel, and the deepest level of the network has one "
-                "(a single image, or a last batch of one, of few pixels); raise --image_size or --batch_size, or give fewer "
-                "--features"
+                "normalisation needs more than one number per channel, but the deepest level of the network has only "
+                "one (a single image, or a last batch of one, of few pixels); raise --image_size or --batch_size, or "
+                "give fewer --features"
             )
         if isinstance(cause, MemoryError) or (isinstance(cause, RuntimeError) and _NO_MEMORY.search(text)):
             said = f" ({text.splitlines()[0]})" if text else ""
@@ -93,7 +95,7 @@ def beyond_pytorch(chain: Sequence[BaseException]) -> str | None:
 
 
 def _lost_connection(error: BaseException) -> bool:
-    """Whether the error means that another process has ended; Gloo (on CPUs) has no error class of its own for it."""
+    """Whether the error means that another process has ended; Gloo (on CPUs) has no separate error class for it."""
     return isinstance(error, RuntimeError) and "gloo/transport" in str(error)
 
 
@@ -112,6 +114,6 @@ def refuse_strangers() -> None:
     """
     if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
         raise InputError(
-            f"torchrun started {os.environ['WORLD_SIZE']} processes, and this configuration is for one; add "
+            f"torchrun started {os.environ['WORLD_SIZE']} processes, but this configuration is for one; add "
             "'configs/multi_gpu_train.yaml' as the last of --config_file"
         )

@@ -1,4 +1,4 @@
-"""A learning rate that falls when the validation loss no longer does."""
+"""A learning rate that falls when the validation loss stops falling."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ logger = logging.getLogger(__name__)
 
 
 class PlateauHandler:
-    """Step a `ReduceLROnPlateau` after every epoch that was validated, by the validation loss.
+    """Step a `ReduceLROnPlateau` after every validated epoch, by the validation loss.
 
-    Its ``patience`` is PyTorch's: that many epochs without a gain are allowed, and the next one lowers the rate. With 5,
-    the sixth does.
+    Its ``patience`` is PyTorch's: that many epochs without improvement are allowed, and the next one lowers the rate.
+    With 5, the sixth does.
 
-    Without validation data it follows the mean training loss of each epoch and logs that. This loss falls for longer, so the
-    rate falls later. Several processes see the same losses and step alike. Attach it to the trainer after the validation
-    and before the checkpoints. (MONAI's `LrScheduleHandler` would need a value in every epoch.)
+    Without validation data it follows the mean training loss of each epoch and logs that. This loss falls for longer,
+    so the rate drops later. Several processes see the same losses and take the same steps. Attach it to the trainer
+    after the validation and before the checkpoints. (MONAI's `LrScheduleHandler` requires a value in every epoch.)
 
     Args:
         lr_scheduler: the scheduler to step.
-        evaluator: whose metric decides; one without data never ran.
+        evaluator: its metric decides; an evaluator without data never ran.
         metric: its name.
     """
 

@@ -1,4 +1,4 @@
-"""In which numbers a network computes, on which device."""
+"""The numeric precision of a network on each device."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 
 def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
-    """The floating-point format of a training step, from the setting ``amp`` and what the device computes natively.
+    """The floating-point format of a training step, from the setting ``amp`` and the device's native formats.
 
     Args:
-        amp: ``"auto"`` is bfloat16 where the device has instructions for it and float32 elsewhere (on a GPU without
-            them float16); true is mixed precision whether they are there or not; false is float32; the name of a
-            precision is that one. Texts that a command line gives are understood in either case.
+        amp: ``"auto"`` is bfloat16 if the device has instructions for it and float32 otherwise (on a GPU without them
+            float16); true is mixed precision with or without them; false is float32; the name of a precision selects
+            it. Text from a command line is accepted in either case.
         device: the device that the network is on.
 
     Returns:
-        ``"float16"`` needs a gradient scaler, which MONAI's engines bring (their ``amp``); bfloat16 has float32's range
-        and needs none (`AutocastInferer`). Weights, losses and metrics are float32 always.
+        ``"float16"`` needs a gradient scaler, which MONAI's engines have (their ``amp``); bfloat16 has float32's range
+        and needs none (`AutocastInferer`). Weights, losses and metrics are always float32.
 
     Raises:
-        InputError: ``amp`` is none of these, or float16 is asked of a processor.
+        InputError: ``amp`` is not one of these, or float16 is requested on a CPU.
 
-    ``"auto"`` on a processor is measured (``tools/benchmarks/run --only network_step``, tools/docs/speed.md): with AVX-512
+    ``"auto"`` on a CPU is measured (``tools/benchmarks/run --only network_step``, tools/docs/speed.md): with AVX-512
     BF16 and channels last, a step takes about half of float32's time. On CUDA it is reasoned, not
     measured: bfloat16 has float16's rate there, twice TF32's, and no scaler whose step waits for the device.
     """
@@ -42,7 +42,7 @@ def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
         try:
             on = switched_on(amp, "amp")
         except InputError as error:
-            raise InputError(f"amp is auto, true, false, float32, bfloat16 or float16, not {amp!r}") from error
+            raise InputError(f"amp must be auto, true, false, float32, bfloat16 or float16, got {amp!r}") from error
         if not on:
             return "float32"
     if kind == "cuda":
@@ -53,11 +53,13 @@ def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
 
 
 def allow_tf32(allowed: bool | str) -> None:
-    """Let float32 products on CUDA round their factors to TF32's ten bits, several times as fast; elsewhere no change."""
+    """Let float32 products on CUDA round their factors to TF32's ten bits, which is several times as fast; no change on
+    other devices.
+    """
     torch.backends.cuda.matmul.allow_tf32 = switched_on(allowed, "tf32")
     torch.backends.cudnn.allow_tf32 = switched_on(allowed, "tf32")
 
 
 def _processor_has_bfloat16() -> bool:
-    """Instructions for it: AVX-512 BF16 or AMX."""
+    """Instructions for bfloat16: AVX-512 BF16 or AMX."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -12,19 +12,19 @@ from torch import Tensor
 
 from planewise.data.to_device import to_device
 
-#: A batch in, the batch with what was changed or added out.
+#: Takes a batch, and returns it with changed or added entries.
 BatchTransform = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class PrepareSliceBatch(PrepareBatch):
     """Move a batch to the device, apply the batch transforms there, and split it into image and target.
 
-    The pretext always comes after the augmentation: its targets are of the image that the network sees.
+    The pretext always comes after the augmentation, because its targets must match the image that the network sees.
 
     Args:
-        targets: keys of the target. A text gives that tensor; a list gives a dictionary of them.
-        augmentation: what is random (``train#augmentation``); None to validate.
-        pretext: what a pretext makes of a batch (``train#pretext``); None where the targets come with the items.
+        targets: keys of the target. A single key gives that tensor; a list gives a dictionary.
+        augmentation: random transforms (``train#augmentation``); None in validation.
+        pretext: the pretext's transform of a batch (``train#pretext``); None if the targets come with the items.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ def on_device(
             if transform is not None:
                 batch = transform(batch)
     if torch.is_grad_enabled() and idist.get_world_size() > 1:
-        # the transforms want the seed that all processes share; what the network drops must differ between them
+        # the transforms need the seed that all processes share; dropout must differ between processes
         torch.manual_seed((torch.initial_seed() * 1_000_003 + idist.get_rank() + 1) % 2**63)
     return batch
 

@@ -6,11 +6,12 @@ from planewise.engines.prepare_stack_batch import PrepareStackBatch
 
 
 class PreparePhasesBatch(PrepareStackBatch):
-    """Move a batch of `TwoPhaseDataset` to the device, transform its exams there, and split it into input, label and mask.
+    """Move a batch of `TwoPhaseDataset` to the device, transform its exams there, and split it into input, label and
+    mask.
 
     Args:
-        augmentation: random batch transforms; the slices of both phases are an exam's channels and move together. None for
-            none.
+        augmentation: random batch transforms; the slices of both phases are an exam's channels and move together. None
+            for none.
 
     Returns:
         The image ``(B, 2, H, W, S)``, the labels ``(B,)``, no arguments, and the keyword argument ``mask`` ``(B, S)`` for the

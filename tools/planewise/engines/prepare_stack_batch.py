@@ -22,7 +22,7 @@ class PrepareStackBatch(PrepareBatch):
         The image ``(B, 1, H, W, S)``, the labels, no arguments, and the keyword argument ``mask`` ``(B, S)`` for the network.
     """
 
-    #: Stacks of an exam, one after the other in the batch's channels.
+    #: Stacks of an exam, concatenated in the batch's channels.
     phases = 1
 
     def __init__(self, augmentation: BatchTransform | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A pretext as the other task of a network that learns another one."""
+"""A pretext as the second task of a network that learns another one."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from planewise.networks import TwoHeadLearner
 
 
 class PretextTask:
-    """A pretext that goes on being learned, on the encoder and decoder of another network (Bai 2019, section 2, multi-task).
+    """A pretext whose training continues on the encoder and decoder of another network (Bai 2019, section 2,
+    multi-task).
 
     Batches, targets, loss and head are those of the pretext's own configuration, so any pretext that trains a network with
     these parts can be the other task.
 
     Args:
-        config_file: the pretext's ``train.yaml``, or a list of files, of which a later one overrides an earlier one.
-        network: the network that is kept; with `encoder`, `decoder` and `head`.
-        run_settings: settings that the run decides for both tasks, in place of the configuration's.
-        settings: further settings in place of the configuration's, or of the run's.
+        config_file: the pretext's ``train.yaml``, or a list of files, where a later one overrides an earlier one.
+        network: the network to keep; with `encoder`, `decoder` and `head`.
+        run_settings: the run's settings for both tasks, which replace the configuration's.
+        settings: further settings, which replace the configuration's or the run's.
 
     Attributes:
-        network: the pretext's, whose encoder and decoder are those of the network that is kept.
-        learner: what is trained, see `TwoHeadLearner`.
+        network: the pretext's network, with the encoder and decoder of the network to keep.
+        learner: the trained parts, see `TwoHeadLearner`.
 
     Raises:
-        InputError: there is no such configuration or setting, a setting cannot be, or the networks do not fit each other.
+        InputError: there is no such configuration or setting, a setting is invalid, or the networks do not fit each
+            other.
     """
 
     def __init__(
@@ -47,13 +49,16 @@ class PretextTask:
         files = config_files(config_file)
         self._parser = ConfigParser(ConfigParser.load_config_files(files))
         if unknown := [name for name in settings or () if name not in self._parser]:
-            raise InputError(f"--pretext_settings has {', '.join(unknown)}, which the pretext of {files[0]} has not")
+            raise InputError(
+                f"unknown setting in --pretext_settings: {', '.join(unknown)}; the pretext of {files[0]} does not have"
+                " it"
+            )
         self._parser.update({name: value for name, value in run_settings.items() if name in self._parser})
         self._parser.update(dict(settings or {}))
         check_settings(evaluated_settings(self._parser))
         if self._parser["train#trainer#network"] != "@network":
             raise InputError(
-                f"the pretext of {files[0]} trains more than its network, and can be no other task; name one of "
+                f"the pretext of {files[0]} trains more than its network, so it cannot be the other task; name one of "
                 "orientations, locations or positions with --pretext_config"
             )
         self.network: nn.Module = self._parser.get_parsed_content("network")
@@ -61,27 +66,27 @@ class PretextTask:
             self.learner = TwoHeadLearner(network, self.network)
         except ValueError as error:
             raise InputError(
-                f"the pretext of {files[0]} has another network ({error}); name a pretext with a U-Net of these --features "
-                "with --pretext_config"
+                f"the pretext of {files[0]} has another network ({error}); name a pretext with a U-Net of these "
+                "--features with --pretext_config"
             ) from error
 
     def trainer(self, optimizer: torch.optim.Optimizer) -> SupervisedTrainer:
-        """The pretext's trainer, with nothing attached, for single iterations that step ``optimizer``.
+        """The pretext's trainer without handlers, for single iterations that step ``optimizer``.
 
-        Its gradients are made anew in each iteration: what has none is left where it is.
+        Its gradients are reset to none in each iteration, so weights without a gradient stay unchanged.
 
         Args:
             optimizer: holds all weights of `learner`.
 
         Raises:
-            InputError: it does not.
+            InputError: the optimizer does not hold them.
         """
         held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
         if any(id(weight) not in held for weight in self.network.parameters() if weight.requires_grad):
             raise InputError(
                 "the optimizer lacks the pretext's head; its weights are those of @learner, not of @network"
             )
-        # as the run has decided for the layers that both tasks share
+        # as the run has set for the layers that both tasks share
         synced = any(isinstance(module, nn.SyncBatchNorm) for module in self.network.modules())
         self._parser.update(
             {
@@ -96,10 +101,10 @@ class PretextTask:
 
 
 def config_files(config_file: str | Sequence[str]) -> list[str]:
-    """The files that make a configuration, in their order.
+    """The files of a configuration, in order.
 
     Raises:
-        InputError: one of them is not there.
+        InputError: one of them does not exist.
     """
     files = [config_file] if isinstance(config_file, str) else list(config_file)
     files = [str(Path(file).expanduser()) for file in files]

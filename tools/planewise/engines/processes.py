@@ -17,8 +17,8 @@ from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.errors import InputError
 from planewise.switches import switched_on
 
-#: How long a process waits for the others: on one node a large data set may be preprocessed days longer than on another.
-#: Other processes do not wait for one that died, since torchrun ends them.
+#: How long a process waits for the others: preprocessing a large data set may take days longer on one node than on
+#: another. Other processes do not wait for a dead one, because torchrun ends them.
 _PATIENCE = timedelta(days=7)
 #: How long it waits for the others to join, before any data is read.
 _JOINING = timedelta(minutes=15)
@@ -32,25 +32,25 @@ def own_device() -> torch.device:
 
 
 def is_first_process() -> bool:
-    """Whether this is the process that writes and prints; always true where there is only one."""
+    """Whether this process writes and prints; always true if there is only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def number_of_processes() -> int:
-    """How many processes torchrun started for this run; 1 without it."""
+    """Number of processes that torchrun started for this run; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def join_processes(device: str | torch.device) -> None:
     """Join the processes that torchrun started. Call it first in ``initialize``; without torchrun it does nothing.
 
-    GPUs communicate by NCCL, CPUs by Gloo. From here on, all processes but the first log only errors.
+    GPUs communicate through NCCL, CPUs through Gloo. From here on, all processes but the first log only errors.
 
     Args:
         device: device of this process.
 
     Raises:
-        InputError: the device is not this process's alone.
+        InputError: the device is not reserved for this process.
     """
     plain_errors()
     if "RANK" not in os.environ or dist.is_initialized():
@@ -74,7 +74,7 @@ def join_processes(device: str | torch.device) -> None:
         timeout=_PATIENCE,
         device_id=device if on_gpu else None,
     )
-    # Ignite takes LOCAL_RANK from SLURM where it can, which knows nothing of the processes that torchrun started
+    # Ignite takes LOCAL_RANK from SLURM if it can, which does not know the processes that torchrun started
     job = os.environ.pop("SLURM_JOB_ID", None)
     idist.sync()
     if job is not None:
@@ -85,26 +85,26 @@ def join_processes(device: str | torch.device) -> None:
 
 
 def leave_processes() -> None:
-    """Wait until all have come here, then each is alone again. Call it in ``finalize``."""
+    """Wait until all processes arrive here; after that each runs alone again. Call it in ``finalize``."""
     if dist.is_initialized():
         idist.barrier()
         idist.finalize()
 
 
 def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) -> nn.Module:
-    """A wrapper of ``network`` to train in its place: it averages the gradients over all processes.
+    """A wrapper of ``network`` for training: it averages the gradients over all processes.
 
-    The network itself stays what optimiser, checkpoints and evaluators hold, so that weights keep their names. With one
-    process that was not started by torchrun it is returned as it is.
+    Optimiser, checkpoints and evaluators keep holding the network itself, so that weights keep their names. With one
+    process that torchrun did not start, the network is returned unchanged.
 
     Args:
-        network: alike in all processes; changed in place.
-        sync_batch_norm: normalise by the batches of all processes (`torch.nn.SyncBatchNorm`, on GPUs only). Otherwise each
-            normalises its own, and running statistics are those of the first.
+        network: the same in all processes; changed in place.
+        sync_batch_norm: normalise over the batches of all processes (`torch.nn.SyncBatchNorm`, on GPUs only). Otherwise
+            each process normalises its own batch, and running statistics are those of the first.
 
     Raises:
-        InputError: torchrun started several processes that were not joined, or batch normalisation is to be synchronised
-            between processors.
+        InputError: torchrun started several processes that were not joined, or batch normalisation should be
+            synchronised between CPUs.
     """
     if not dist.is_initialized():
         refuse_strangers()
@@ -114,7 +114,7 @@ def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) ->
         if device.type == "cpu":
             raise InputError("batch normalisation is synchronised on GPUs only; on a CPU, give --norm instance")
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    # with the channels innermost, the same memory of a 1x1 convolution's weights goes by two strides
+    # with the channels innermost, the same memory of a 1x1 convolution's weights has two possible strides
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     return DistributedDataParallel(network, device_ids=None if device.type == "cpu" else [device])
 

@@ -1,4 +1,4 @@
-"""What MONAI's log says that nobody can act on, or that should stay on the user's disk."""
+"""Filter from MONAI's log what nobody can act on, or what should stay on the user's disk."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from monai.apps import get_logger
 
-#: Warnings of every start about what is as it should be: no GPU decoder is wanted, affines are set on purpose, and MONAI's
-#: positions of a transformer are what they are.
+#: Warnings at every start about normal conditions: no GPU decoder is needed, affines are set on purpose, and MONAI's
+#: position embeddings of a transformer are as intended.
 IDLE_WARNINGS = (
     "torch.meshgrid: in an upcoming release",
     "NvImgCodecPydicomReader: nvImageCodec decoder plugin did not register",
     "Setting affine, but the applied meta contains an affine",
-    # MONAI warns of each configuration that it reads; of the first, before this is known
+    # MONAI warns about every configuration that it reads; about the first one, before this handler exists
     "parsing config_file",
 )
-#: Loggers that say the same.
+#: Loggers of the same warnings.
 IDLE_LOGGERS = ("monai.data.nvimgcodec_pydicom_plugin",)
-#: Settings that are paths, which may hold a name (of a folder that a PACS exported, say).
+#: Settings that are paths, which may hold a name (for example of a folder that a PACS exported).
 PATH_SETTINGS = frozenset(
     (
         "bundle_root",
@@ -46,20 +46,20 @@ ENGINE_LOGGERS = tuple(
 #: MONAI's logger of scores, and of whatever ends an engine.
 _STATS_LOGGER = "monai.handlers.StatsHandler"
 _ENDS = "is terminating due to exception"
-#: What Ignite and MONAI log of each engine's start and end, of a validation's engine in every epoch; "resuming" is what a
-#: fresh run does, too. Our own handlers log what a run does (`planewise.engines.HistoryHandler`).
+#: Messages of Ignite and MONAI at each engine's start and end, including a validation's engine in every epoch; a fresh
+#: run also logs "resuming". Our own handlers log what a run does (`planewise.engines.HistoryHandler`).
 _PASSES = re.compile(r"Engine run (starting|resuming|finished)|Epoch\[\d+\] Complete|Got new best metric")
 _RESTORED = "Restored all variables from "
 _SUMMARY = re.compile(r"> (?P<name>[^:]+): (?P<value>.*)", re.S)
 
 
 def keep_quiet() -> None:
-    """Keep paths out of MONAI's log, and what a user can do nothing about out of sight.
+    """Keep paths, and messages that a user can do nothing about, out of MONAI's log.
 
-    That is some warnings, each engine's start and end, Ignite's announcement of each error that the process prints anyway,
-    and the traceback of Ctrl-C.
-    ``PLANEWISE_DEBUG=1`` shows them. Call it before the run: MONAI writes its summary of the command line after
-    ``initialize``. What MONAI says before that is the affair of ``configs/logging.conf``.
+    These are some warnings, each engine's start and end, Ignite's announcement of each error that the process prints
+    anyway, and the traceback of Ctrl-C. ``PLANEWISE_DEBUG=1`` shows them. Call it before the run: MONAI writes its
+    summary of the command line after ``initialize``. MONAI's earlier messages are configured in
+    ``configs/logging.conf``.
     """
     for name in ("monai.bundle.scripts", *ENGINE_LOGGERS):
         logger = logging.getLogger(name)
@@ -82,7 +82,7 @@ def keep_quiet() -> None:
 
 
 def log_scores(wanted: bool) -> None:
-    """Let MONAI log the scores of each epoch, or not, while something else does."""
+    """Turn MONAI's log of the scores of each epoch on or off."""
     logger = get_logger(_STATS_LOGGER)
     logger.removeFilter(_no_scores)
     if not wanted and not os.environ.get("PLANEWISE_DEBUG"):
@@ -103,7 +103,7 @@ def _no_announced_end(record: logging.LogRecord) -> bool:
 
 
 def _without_path(record: logging.LogRecord) -> bool:
-    """Lets every record pass, a path's without the path."""
+    """Passes every record, but removes the path from a record with a path."""
     if str(record.msg).startswith(_RESTORED):
         record.msg = f"{_RESTORED}{Path(str(record.msg).removeprefix(_RESTORED)).name}"
     found = _SUMMARY.fullmatch(str(record.msg))

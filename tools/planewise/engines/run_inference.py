@@ -1,4 +1,4 @@
-"""A bundle's inference in this process, as `python -m monai.bundle run` does it, and what of its log a person should see."""
+"""Run a bundle's inference in this process, like `python -m monai.bundle run`, and filter its log for people."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _SAID = re.compile(r"exam .*|the weights are .*")
 def run_inference(
     bundle: str | Path, settings: Mapping[str, object], watch: Callable[[], None] | None = None
 ) -> list[str]:
-    """Run ``configs/inference.yaml`` of a bundle, as the bundle's own documentation has it.
+    """Run ``configs/inference.yaml`` of a bundle, as in the bundle's own documentation.
 
-    ``PLANEWISE_DEBUG=1`` lets an error that is no refusal pass as it is, with its traceback.
+    ``PLANEWISE_DEBUG=1`` lets an error that is not a refusal pass unchanged, with its traceback.
 
     Args:
         bundle: its folder.
-        settings: overrides; a value of None leaves the configuration's own.
-        watch: called after every input, to say how far it is.
+        settings: overrides; a value of None keeps the configuration's own.
+        watch: called after every input, to show progress.
 
     Returns:
-        What the run says of exams and of its weights, a line each.
+        The run's remarks on exams and on its weights, one per line.
 
     Raises:
-        InputError: there is no such bundle, or what the run refused, in its own words.
+        InputError: there is no such bundle, or the run refused its input, with the run's own message.
     """
     bundle = Path(bundle).resolve()
     config = bundle / "configs" / "inference.yaml"
@@ -63,7 +63,7 @@ def run_inference(
             workflow.finalize()
     except Exception as error:
         chain = causes(error)
-        # by name: a packaged bundle carries a copy of planewise, and so a class of its own
+        # by name, because a packaged bundle carries a copy of planewise, and so a class of its own
         refused = next((str(cause) for cause in chain if type(cause).__name__ == InputError.__name__), None)
         if refused is None and os.environ.get("PLANEWISE_DEBUG"):
             raise
@@ -72,14 +72,14 @@ def run_inference(
 
 
 def _ended(name: str, first: BaseException, said: Mapping[str, None]) -> str:
-    """An error's first cause in a line, with what was said of exams before it."""
+    """An error's first cause in one line, after earlier remarks on exams."""
     why = f"{type(first).__name__}: {first}".splitlines()[0]
     doubts = "; ".join(line for line in said if line.startswith("exam "))
     return f"{name} ended with an error: {why}" + (f" (before it: {doubts})" if doubts else "")
 
 
 class _Heard(logging.Handler):
-    """Keeps what is said of exams and weights, each line once and in order."""
+    """Keeps remarks on exams and weights, each line once and in order."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -92,14 +92,14 @@ class _Heard(logging.Handler):
 
 @contextmanager
 def _as_if_alone(bundle: Path, given: Mapping[str, object], heard: logging.Handler) -> Iterator[None]:
-    """Give a run the command line, log and modules that a process of its own would have; put back what was there."""
-    # MONAI's own logger of workflows writes to the standard output, past the root
+    """Give a run the command line, log and modules of a separate process; restore the earlier ones afterwards."""
+    # MONAI's own logger of workflows writes to the standard output, bypassing the root logger
     loggers = [logging.getLogger(name) for name in (None, ConfigWorkflow.__module__)]
     logged = [(logger.level, logger.handlers[:]) for logger in loggers]
     argv, hook, path = sys.argv, sys.excepthook, sys.path[:]
-    # what the weights were trained with does not replace what is given (`planewise.engines.follow_weights`)
+    # the weights' training settings do not replace given settings (`planewise.engines.follow_weights`)
     sys.argv = [argv[0], *(f"--{name}" for name in given)]
-    # a packaged bundle has its code in `scripts`, as any other has that this process has read
+    # a packaged bundle has its code in `scripts`, and so has any other that this process has read
     others = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "scripts"}
     sys.path.insert(0, str(bundle))
     for logger in loggers:

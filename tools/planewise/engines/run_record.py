@@ -1,4 +1,4 @@
-"""What a training run leaves beside its weights: its configuration and its record."""
+"""Files that a training run leaves next to its weights: its configuration and its record."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
 from planewise.text_files import read_json, read_yaml
 
-#: Beside weights that ship with a bundle, in place of their run's folder: its record, with its configuration in it.
+#: For weights that ship with a bundle, this replaces their run's folder: a record that includes the configuration.
 RELEASED = "record.json"
-#: Where that record says which file it is of.
+#: Key in that record for the file that it belongs to.
 WEIGHTS_SUM = "weights_sha256"
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run's folder, as `planewise.engines.start_run` writes it."""
+    """A run's folder, written by `planewise.engines.start_run`."""
 
     folder: Path
     weights: Path
     config: dict[str, Any] = field(repr=False)
-    """Every setting that the run had, in this package's names"""
+    """Every setting of the run, with this package's names"""
     record: dict[str, Any] = field(repr=False)
     """``run.json``: seed, hash of the configuration, versions, commit"""
 
@@ -36,10 +36,10 @@ class RunRecord:
 
     @classmethod
     def of_weights(cls, weights: Path) -> RunRecord | None:
-        """The run that wrote a file of weights; None if no file next to it tells. Nothing in it is evaluated.
+        """The run that wrote a weights file; None if no file next to it says so. Nothing in it is evaluated.
 
-        Weights that ship with a bundle have their run's record beside them. It names them by their SHA-256, so that other
-        weights which took their place are not taken for them.
+        Weights that ship with a bundle have their run's record next to them. It identifies them by SHA-256, so that
+        other weights at the same path are not mistaken for them.
 
         Raises:
             InputError: its record or its configuration is broken.
@@ -50,7 +50,7 @@ class RunRecord:
             if record.get(WEIGHTS_SUM) == sha256(weights):
                 config = _table(record.pop("config", None), models / RELEASED)
                 return cls(models, weights, in_our_names(config), record)
-        # a run with a folder of its own keeps its weights in it; otherwise they are the bundle's, beside eval/
+        # a run with its own folder keeps its weights in it; otherwise they are the bundle's, next to eval/
         for folder in (models.parent, models.parent / "eval"):
             config, record = folder / "config.yaml", folder / "run.json"
             if models.name == "models" and config.is_file() and record.is_file():
@@ -59,7 +59,9 @@ class RunRecord:
 
 
 def in_our_names(value: Any) -> Any:
-    """A config as the bundle's own files write it: a packaged bundle's code by its name here, and references with ``#``."""
+    """A config in the form of the bundle's own files: a packaged bundle's code under its name here, and references with
+    ``#``.
+    """
     if isinstance(value, dict):
         return {key: in_our_names(entry) for key, entry in value.items() if key != "initialize"}
     if isinstance(value, list):
@@ -81,5 +83,7 @@ def read_table(path: Path) -> dict[str, Any]:
 
 def _table(content: Any, path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds no settings; the run was cut off, or the file is another's. Name another run")
+        raise InputError(
+            f"{path} holds no settings; the run was interrupted, or the file is not from a run. Name another run"
+        )
     return content

@@ -1,4 +1,4 @@
-"""One set of batch statistics in several processes."""
+"""Equal batch statistics in several processes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import nn
 class SameBuffersHandler:
     """Copy the first process's buffers to all processes before validation. Attach it to the evaluator.
 
-    `DistributedDataParallel` does so before each training step, so that the last step's running statistics still differ
-    (where batch normalisation is not synchronised), and with them what each process would validate. In one process nothing
-    is done.
+    `DistributedDataParallel` does so before each training step, so after the last step the running statistics still
+    differ (unless batch normalisation is synchronised), and each process would validate differently. In one process
+    nothing is done.
 
     Args:
         network: the network that is evaluated.

@@ -1,4 +1,4 @@
-"""Randomness that depends on nothing but the seed, the epoch and the iteration."""
+"""Randomness that depends only on the seed, the epoch and the iteration."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def epoch_sampler(loader: DataLoader) -> Any | None:
 class SeedHandler:
     """Seed torch before every iteration and the sampler before every epoch.
 
-    Random transforms and dropout draw from torch's global generator, so a run that was interrupted and resumed draws
-    what it would have drawn.
+    Random transforms and dropout draw from torch's global generator, so an interrupted and resumed run makes the same
+    draws as an uninterrupted one.
 
     Args:
         seed: seed of the run.
@@ -44,7 +44,7 @@ class SeedHandler:
     def _iteration(self, engine: Engine) -> None:
         seed = mixed_seed(self.seed, engine.state.iteration)
         if engine.state.device.type == "cpu":
-            # torch.manual_seed seeds all devices, and where CUDA has not started that is a quarter of a millisecond
+            # torch.manual_seed seeds all devices, and before CUDA has started that takes a quarter of a millisecond
             torch.default_generator.manual_seed(seed)
         else:
             torch.manual_seed(seed)

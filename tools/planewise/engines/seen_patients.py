@@ -1,4 +1,4 @@
-"""Patients whom a pretraining has learned from and whom the test is to be scored on."""
+"""Patients of the test section that a pretraining has learned from."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ logger = logging.getLogger(__name__)
 
 
 def warn_of_seen_patients(parser: ConfigParser) -> int:
-    """Say how many patients of the datalist's test section are in the training section of the datalist that the
-    ``pretrained`` weights learned from: two datalists of one population, divided in two ways.
+    """Report how many patients of the datalist's test section are in the training section of the datalist that the
+    ``pretrained`` weights learned from: two datalists of one population with different splits.
 
     Args:
         parser: of a config that trains.
 
     Returns:
-        Their number; 0 where nothing is known of the other datalist, or it is the same one.
+        Their number; 0 if nothing is known of the other datalist, or if it is the same one.
     """
     run = run_of(parser, "pretrained")
     own = parser.get_parsed_content("datalist") if run is not None and "datalist" in parser else None
@@ -35,12 +35,13 @@ def warn_of_seen_patients(parser: ConfigParser) -> int:
         tested, learned = (
             _patients(read_datalist(path), section) for path, section in zip(files, ("test", "training"), strict=True)
         )
-    except InputError:  # whoever reads it says what is wrong with it
+    except InputError:  # the code that reads it reports errors in it
         return 0
     if seen := len(tested & learned):
         logger.warning(
-            "the pretrained weights have learned from %d of the %d patients of this datalist's test section: their scores "
-            "will be too good. Index both with the same --division, --split and --seed, or pretrain on this datalist",
+            "the pretrained weights have learned from %d of the %d patients of this datalist's test section, so "
+            "their scores will be too good. Index both with the same --division, --split and --seed, or pretrain "
+            "on this datalist",
             seen,
             len(tested),
         )

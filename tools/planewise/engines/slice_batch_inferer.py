@@ -17,11 +17,11 @@ from planewise.engines.autocast_inferer import AutocastInferer
 class SliceBatchInferer(AutocastInferer):
     """Run a network for slices on volumes, whose slices are its batch.
 
-    MONAI's `SliceInferer` without its windows, for slices that the network takes whole: they go through the network in
-    batches that do not end where a volume does.
+    MONAI's `SliceInferer` without windows, for slices that the network takes whole: they go through the network in
+    batches that may span volumes.
 
     Args:
-        batch_size: slices that the network is given at once.
+        batch_size: number of slices per call of the network.
         amp: see `precision`; float16 is left to MONAI's engine.
 
     Called with volumes ``(B, C, i, j, k)`` and a network from ``(N, C, i, j)`` to ``(N, D, i, j)``, it returns ``(B, D, i,
@@ -33,7 +33,7 @@ class SliceBatchInferer(AutocastInferer):
         self.batch_size = batch_size
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        # a MetaTensor carries its metadata through every layer, which costs more than a small layer does
+        # a MetaTensor carries its metadata through every layer, which costs more than a small layer
         volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         slices = rearrange(volumes, "b c i j k -> (b k) c i j")
         run = super().__call__

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run, wherever they reach it."""
+"""Ctrl-C and SIGTERM end a run at any point."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import sys
 import threading
 from typing import Any
 
-#: Who listens to a signal unless somebody else was told to.
+#: Default handlers of a signal, unless somebody has installed another one.
 _DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 _received: list[int] = []
 
 
 def listen() -> None:
-    """Let SIGTERM end this process as Ctrl-C does, by an exception in the main thread; both are remembered.
+    """Let SIGTERM end this process like Ctrl-C, by an exception in the main thread; both are recorded.
 
     A handler that somebody else installed stays, and threads other than the main one change nothing.
     """
@@ -25,7 +25,9 @@ def listen() -> None:
 
 
 def stop_if_asked(*_: Any) -> None:
-    """Raise again what a signal raised, if it was lost: C++ code that asks whether an object has a name drops exceptions."""
+    """Raise a signal's exception again if it was lost: C++ code that checks whether an object has a name drops
+    exceptions.
+    """
     if _received:
         _raise(_received[-1])
 

@@ -1,4 +1,4 @@
-"""A work-around of a processor's wrong gradients."""
+"""A work-around for wrong gradients on a CPU."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch.overrides import TorchFunctionMode
 
 
 class ExactThinVolumes(TorchFunctionMode):
-    """Compute convolutions of volumes that are thinner than the kernel in float32, on a processor.
+    """On a CPU, compute convolutions of volumes that are thinner than the kernel in float32.
 
-    torch 2.13's (oneDNN's) bfloat16 gradient of such a convolution's weights is wrong on processors with AVX-512 BF16: it is
-    made of memory that is not its own, so that it may be NaN, or finite and wrong, or end the process. It happens where the
-    kernel is longer than the volume's first axis, as on the deepest level of an encoder whose grid has shrunk to 2 x 2 x 2.
-    Such layers are small, so that float32 costs next to nothing. Everything else goes through as it is.
+    torch 2.13's (oneDNN's) bfloat16 gradient of such a convolution's weights is wrong on CPUs with AVX-512 BF16: it
+    reads memory that is not its own, so it may be NaN, or finite and wrong, or end the process. It happens if the
+    kernel is longer than the volume's first axis, as on the deepest level of an encoder whose grid has shrunk to 2 x 2
+    x 2. Such layers are small, so float32 costs next to nothing. Everything else passes unchanged.
 
     >>> with torch.autocast("cpu", dtype=torch.bfloat16), ExactThinVolumes():
     ...     output = network(volumes)

@@ -13,12 +13,12 @@ from planewise.engines.autocast_inferer import AutocastInferer
 class ViewsInferer(AutocastInferer):
     """Run a network of single images on several views of each.
 
-    Called with views as channels ``(B, V * C, H, W)``, of volumes ``(B, V * C, H, W, D)``, and a network from ``(N, C, ...)``
-    to embeddings ``(N, D)``, it runs all views as one batch and returns ``(B, V, D)``.
+    Called with views as channels ``(B, V * C, H, W)``, or for volumes ``(B, V * C, H, W, D)``, and a network from ``(N,
+    C, ...)`` to embeddings ``(N, D)``, it runs all views as one batch and returns ``(B, V, D)``.
 
     Args:
         amp: see `precision`.
-        channels: C, of one view.
+        channels: C, the number of channels of one view.
     """
 
     def __init__(self, amp: bool | str | None = False, channels: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Which settings of a training run its weights need to be used with."""
+"""The settings of a training run that its weights need in use."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from planewise.errors import InputError
 
 #: Keys of an inference config that define the network, its input and the use of its output.
 _DEFINING = ("network_def", "preprocessing", "postprocessing")
-#: The key that makes samples of what is read: `slices` and the classes' key are the weights', which exams are read is not.
+#: The key that makes samples from items: `slices` and the classes' key belong to the weights, the choice of exams does
+#: not.
 _SAMPLES = "dataset"
 _READ = (*FILES, "input", "section", "num_exams", "phases", "channels")
-#: How each config places ``network_def``: training loads a pretext's weights into it, inference does not.
+#: How each config builds ``network_def``: training loads a pretext's weights into it, inference does not.
 _PLACED = "network"
-#: Keys of a train config that no setting replaces: a run that differs in them is not a run of the bundle.
+#: Keys of a training config that no setting replaces: a run with a different value is not a run of the bundle.
 _OWN = ("preprocessing", "targets")
 
-#: Settings of inference that are facts about weights, known once they are trained: what was measured with them, and what they
-#: have learned from. The record of weights that ship holds them under this key, and weights without such a record have none.
+#: Inference settings that are facts about weights, known only after training: values measured with them, and their
+#: training data. The record of weights that ship has them under this key; weights without such a record have none.
 MEASURED = "measured"
 _MEASURED = ("plane_bounds", "trained_on")
 
 _REFERENCE = re.compile(r"@(\w+)")
-#: What MONAI evaluates, looks up or reads from another file.
+#: Text that MONAI evaluates, looks up or reads from another file.
 _CODE = re.compile(r"[$@%]")
 
 
 def defining_settings(inference: Mapping[str, Any]) -> set[str]:
-    """Top-level settings of an inference config that its network, its input or its output depend on."""
+    """Top-level settings of an inference config that its network, input or output depend on."""
     found: set[str] = set()
     samples = [f"@{key}" for key in _references(inference.get(_SAMPLES)) - set(_READ)]
     waiting = [*(inference.get(key) for key in _DEFINING), samples]
@@ -47,17 +48,18 @@ def defining_settings(inference: Mapping[str, Any]) -> set[str]:
 
 
 def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What a bundle's configs have to be changed to so that they fit a run's weights.
+    """The changes that make a bundle's configs fit a run's weights.
 
-    Another person's run is data: of its configuration only the settings that `defining_settings` names are taken, as numbers,
-    texts, lists and tables of these. What MONAI would evaluate stands in the bundle's own configs or is refused.
+    Another person's run is data: only the settings from `defining_settings` are taken from its configuration, as
+    numbers, text, lists and tables of these. Anything that MONAI would evaluate must be in the bundle's own configs, or
+    it is refused.
 
     Args:
         run: the run that wrote the weights.
-        train, inference: the bundle's configs, as they stand in its files.
+        train, inference: the bundle's configs, as in its files.
 
     Returns:
-        ``{"train.yaml": {key: value}, "inference.yaml": {key: value}}``, without what is as it is.
+        ``{"train.yaml": {key: value}, "inference.yaml": {key: value}}``, without unchanged values.
 
     Raises:
         InputError: the run is not one of this bundle, or it has code where the bundle has none, or other code.
@@ -65,7 +67,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     train, inference = plain(train), plain(inference)
     wanted = defining_settings(inference)
     network = run.config.get("network_def")
-    # a network of one's own is a setting like others; a run of another bundle has another one too, and lacks more
+    # a custom network is a setting like others; a run of another bundle also has another one, and lacks more
     required = wanted if network == train.get("network_def") else set(train) - NOT_COMPUTED - {"initialize"}
     absent = sorted(key for key in required if key in train and key not in run.config)
     other = [f"train#{key}" for key in _OWN if _in(train, key) != _in(run.config, key)]
@@ -74,8 +76,8 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         what += [f"has another {' and another '.join(other)}"] if other else []
         commit = run.record.get("commit")
         raise InputError(
-            f"{run.folder} is not a run of this bundle as it stands: it {' and '.join(what)}; name another run with "
-            f"--weights, or package with the code that made this one{f' (commit {commit})' if commit else ''}"
+            f"{run.folder} is not a run of this bundle in its present form: it {' and '.join(what)}; name another "
+            f"run with --weights, or package with the code that made this one{f' (commit {commit})' if commit else ''}"
         )
     other_network = {"network_def"} if network != train.get("network_def") else set()
     code = sorted(
@@ -93,47 +95,46 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
         }
         for file, config in (("train.yaml", train), ("inference.yaml", inference))
     }
-    # a key that train.yaml lacks is a setting of inference alone: the run says nothing of it
+    # a key that train.yaml lacks is a setting of inference alone, and the run says nothing about it
     changed["inference.yaml"] = {key: value for key, value in changed["inference.yaml"].items() if key in train}
     changed["inference.yaml"] |= measured_settings(run.record, inference)
     return changed
 
 
 def measured_settings(record: Mapping[str, Any], inference: Mapping[str, Any]) -> dict[str, Any]:
-    """What an inference config has to be changed to in settings that were measured with some weights.
+    """The changes to an inference config for settings measured with some weights.
 
     Args:
-        record: of the weights' run; {} if nothing is known of it.
+        record: record of the weights' run; {} if unknown.
         inference: the bundle's config.
 
     Raises:
-        InputError: the record has code in them.
+        InputError: the record contains code.
     """
     measured = record.get(MEASURED, {})
     if not isinstance(measured, Mapping) or holds_code(measured):
-        raise InputError("the record of these weights has more than numbers and texts in what was measured with them")
+        raise InputError("the record of these weights has more than numbers and text in its measured settings")
     wanted = {key: measured.get(key) for key in _MEASURED if key in inference}
     return {key: value for key, value in wanted.items() if inference[key] != value}
 
 
 def _is_code_of_its_own(value: Any, key: str, *bundle: Mapping[str, Any]) -> bool:
-    """Whether a run's value of a setting is anything but plain data, and no config of the bundle has it for that setting."""
+    """Whether a run's value of a setting is more than plain data, without a bundle config that has it for that setting."""
     return holds_code(value) and not any(config.get(key) == value for config in bundle)
 
 
 def asked_of_overlay(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> set[str]:
-    """Top-level keys of an overlay that a config has, that its network, its input or its output depend on, or that what is
-    replaced refers to (``dataset`` to ``channels``)."""
+    """Top-level keys of an overlay that a config has, that its network, input or output depend on, or that the replaced
+    part refers to (``dataset`` to ``channels``)."""
     changed, content = {key.partition("#")[0] for key in overlay}, merged(config, overlay)
     found = changed & (set(config) | defining_settings(content) | {"network_def"})
     return found | changed & set().union(*(_references(content[key]) for key in found))
 
 
 def holds_code(value: Any) -> bool:
-    """Whether MONAI could make more of a part of a config than numbers, texts, lists and tables.
+    """Whether MONAI could interpret a part of a config as more than numbers, text, lists and tables.
 
-    So it can with a text that has ``$``, ``@`` or ``%`` in it, and with a table that has a key like ``_target_``, or one with
-    such a sign.
+    This applies to text with ``$``, ``@`` or ``%``, and to a table with a key like ``_target_``, or with such a sign.
     """
     if isinstance(value, Mapping):
         keys = [str(key) for key in value]
@@ -142,7 +143,7 @@ def holds_code(value: Any) -> bool:
         return any(map(holds_code, value))
     if isinstance(value, str):
         return _CODE.search(value) is not None
-    # dates and bytes, which YAML has and JSON has not
+    # dates and bytes, which YAML has but JSON lacks
     return not (value is None or isinstance(value, (bool, int, float)))
 
 
@@ -161,19 +162,21 @@ def _references(value: Any) -> set[str]:
 
 
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config as a run writes it into its own: through YAML, with keys that are text."""
+    """A config in the form in which a run writes it: through YAML, with text keys."""
     return yaml.safe_load(yaml.safe_dump(with_text_keys(config)))
 
 
 def with_text_keys(value: Any) -> Any:
-    """A config, or a part of it, whose keys are text at every depth. From YAML, it is then as `plain` would make it."""
+    """A config, or a part of it, with text keys at every depth. If it comes from YAML, it then equals the result of
+    `plain`.
+    """
     if isinstance(value, Mapping):
         return {str(key): with_text_keys(entry) for key, entry in value.items()}
     return [with_text_keys(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def merged(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with an overlay on top, as MONAI reads the two: ``network_def#encoder`` is an entry of ``network_def``."""
+    """A config with an overlay on top, as MONAI reads them: ``network_def#encoder`` is an entry of ``network_def``."""
     merged = copy.deepcopy(dict(config))
     for key, value in overlay.items():
         *above, last = key.split("#")

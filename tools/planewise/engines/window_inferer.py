@@ -1,4 +1,4 @@
-"""Inference on volumes, as wholes, in windows that slide over them, or slice by slice."""
+"""Inference on whole volumes, in windows that slide over them, or slice by slice."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from planewise.engines.autocast_inferer import AutocastInferer
 
 
 class WindowInferer(AutocastInferer):
-    """Run a network of volumes on the whole volume, or on windows that overlap by half and are averaged (MONAI's
-    `SlidingWindowInferer`, its weights falling off from a window's middle). A network of images runs on the volume's slices
-    across its third axis, as wholes or in windows likewise.
+    """Run a network on the whole volume, or on windows that overlap by half and are averaged (MONAI's
+    `SlidingWindowInferer`, with weights that decrease from a window's middle). A network on images runs on the volume's
+    slices across its third axis, whole or in windows likewise.
 
     Args:
-        window: side of the windows, voxels; None takes the volume whole.
-        batch_size: windows, or slices, that the network is given at once.
+        window: side of the windows, voxels; None uses the whole volume.
+        batch_size: number of windows, or slices, per call of the network.
         amp: see `precision`; float16 is left to MONAI's engine.
-        spatial_dims: 3 for a network of volumes, 2 for one of images.
+        spatial_dims: 3 for a network on volumes, 2 for one on images.
 
     Called with volumes ``(B, C, i, j, k)``, it returns the network's output with the volumes' metadata.
     """
@@ -44,7 +44,7 @@ class WindowInferer(AutocastInferer):
             self.sliding = SlidingWindowInferer([int(window)] * spatial_dims, batch_size, overlap=0.5, mode="gaussian")
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        # a MetaTensor carries its metadata through every layer, which costs more than a small layer does
+        # a MetaTensor carries its metadata through every layer, which costs more than a small layer
         volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         run = partial(super().__call__, network=network)
         if self.spatial_dims == 2:

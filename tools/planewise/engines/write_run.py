@@ -1,4 +1,4 @@
-"""A run's folder: what is run is written there, and compared with what was run there before."""
+"""Write a run's configuration into its folder, and compare it with an earlier run's."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ _PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "scipy", "itk-core", "
 def write_run(
     folder: Path, config: dict[str, Any], resume: bool | str, files: Mapping[str, Any], about: Mapping[str, Any]
 ) -> None:
-    """Write a run's ``config.yaml`` and ``run.json``, and keep the folder until this process ends (`planewise.locks`).
+    """Write a run's ``config.yaml`` and ``run.json``, and keep the folder reserved until this process ends
+    (`planewise.locks`).
 
     Args:
-        folder: the run's; made if absent.
+        folder: the run's; created if missing.
         config: the whole configuration, overrides included.
-        resume: False writes over whatever is there.
-        files: name to what is known of a file whose content belongs to the configuration (`digest`).
-        about: what else the record keeps (seed, processes, devices).
+        resume: False overwrites earlier files.
+        files: name to information about a file whose content belongs to the configuration (`digest`).
+        about: further entries of the record (seed, processes, devices).
 
     Raises:
         InputError: the folder holds a run whose configuration, or files, differ in more than a larger ``max_epochs``; it is
@@ -84,18 +85,21 @@ def write_run(
 
 
 def _only_longer(before: dict, now: dict, record: dict, files: Mapping[str, Any]) -> bool:
-    """Whether a run is the same but for more epochs, which it can go on to; what was trained needs nothing else."""
+    """Whether two runs differ only in a larger number of epochs, so that the earlier one can continue."""
     epochs = [settings.get("max_epochs") for settings in (before, now)]
     if not all(isinstance(count, int) for count in epochs) or epochs[1] <= epochs[0] or record.get("files") != files:
         return False
     if {**before, "max_epochs": epochs[1]} != now:
         return False
-    logger.info("max_epochs is raised from %d to %d; a schedule that depends on it goes on as if it had been", *epochs)
+    logger.info(
+        "max_epochs is raised from %d to %d; a schedule that depends on it continues as if it had always been so",
+        *epochs,
+    )
     return True
 
 
 def _previous(record_file: Path, config_file: Path) -> dict[str, Any]:
-    """What an earlier run wrote down: its record, with its ``config``; no ``configuration`` where the record is broken.
+    """The notes of an earlier run: its record, with its ``config``; without ``configuration`` if the record is broken.
 
     Raises:
         InputError: the record is broken, and the configuration too.
@@ -109,17 +113,18 @@ def _previous(record_file: Path, config_file: Path) -> dict[str, Any]:
         return record | {"config": config if isinstance(config, dict) else {}}
     if not isinstance(config, dict):
         raise InputError(
-            f"{record_file} and {config_file.name} beside it are broken, so nobody can say whether this is the same run; "
-            f"`--resume false` starts over, another --output_dir keeps both"
+            f"{record_file} and {config_file.name} next to it are broken, so it is unknown whether this is the "
+            "same run; `--resume false` starts over, another --output_dir keeps both"
         )
     logger.warning("%s is broken; it is written again if the configuration is the same", record_file.name)
     return {"configuration": None, "config": config}
 
 
 def _computed(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that decides what is computed: ``train`` and all that it and ``initialize`` refer to.
+    """The part of a configuration that determines the result: ``train`` and everything that it and ``initialize`` refer
+    to.
 
-    What is there for evaluation alone, or for several processes, leaves it as it is.
+    Parts for evaluation alone, or for several processes, do not change it.
     """
     reached, waiting = set(), ["train", "initialize"] if "train" in config else list(config)
     while waiting:
@@ -132,7 +137,7 @@ def _computed(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_one_process(value: Any) -> Any:
-    """A configuration as it is without configs/multi_gpu_train.yaml."""
+    """A configuration without configs/multi_gpu_train.yaml."""
     if isinstance(value, Mapping):
         if value.get("_target_") == _PARALLEL_NETWORK:
             return value.get("network")
@@ -184,9 +189,9 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The git commit of the code that runs, with a mark if it was changed since; None where git does not keep it.
+    """The git commit of the running code, with a mark if it was changed since; None if git does not track it.
 
-    A packaged bundle, or an environment, may lie inside somebody else's repository, whose commit says nothing.
+    A packaged bundle, or an environment, may lie inside another repository, whose commit is meaningless.
     """
     here = Path(__file__)
 
