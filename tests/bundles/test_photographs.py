@@ -295,5 +295,5 @@ def test_too_many_grades_are_said(phantoms, tmp_path, caplog):
     settings = {"datalist": str(phantoms.photograph.graded), "output_dir": str(tmp_path), **SHORT, "max_epochs": 1}
     with caplog.at_level("INFO"):
         run_bundle(GRADING, "train.yaml", grades=["none", "any", "much", "most"], **settings)
-    assert "with the grade 4, which is none of 0 to 3" in caplog.text
+    assert "with the grade 4, which must be in 0..3" in caplog.text
     assert weights(tmp_path)["head.0.weight"].shape[0] == 3

@@ -176,13 +176,13 @@ def test_exams_of_single_slices_have_no_pair(phantoms, tmp_path):
     with pytest.raises(RuntimeError) as caught:
         run_bundle(ORDER, "train.yaml", datalist=str(datalist), output_dir=str(tmp_path))
     assert isinstance(root_cause(caught.value), InputError)
-    assert "so there is no pair to order; stacks of at least two slices are needed" in str(root_cause(caught.value))
+    assert "so there is no pair to order; stacks need at least two slices" in str(root_cause(caught.value))
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tiles_per_side": 2, "permutations": 25}, "4 pieces have 24 permutations, and 25 were asked for"),
+        ({"tiles_per_side": 2, "permutations": 25}, "4 pieces have only 24 permutations, but 25 were requested"),
         ({"image_size": 4}, "4 x 4 pixels is too small for 3 tiles a side"),
         ({"image_size": 9}, "UNetEncoder needs tiles of"),
         ({"tile_gap": 1}, "--tile_gap is a number from 0 to 1, smaller than 1, not 1"),
@@ -210,4 +210,4 @@ def test_weights_of_another_puzzle_are_refused(phantoms, tmp_path):
     run_bundle(JIGSAW, "train.yaml", **settings | short)
     with pytest.raises(RuntimeError) as caught:
         run_bundle(JIGSAW, "train.yaml", "evaluate.yaml", **settings | {"permutations": 7})
-    assert "is of another network: head.2.weight is (6, 8) there and (7, 8) here" in str(root_cause(caught.value))
+    assert "belongs to another network: head.2.weight is (6, 8) there and (7, 8) here" in str(root_cause(caught.value))

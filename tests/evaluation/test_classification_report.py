@@ -61,6 +61,6 @@ def test_without_labels_there_are_predictions_alone(tmp_path):
 
 def test_weights_of_phantoms_say_so_in_every_row(tmp_path):
     _, rows = report_of(tmp_path / "a", labelled=False, trained_on="phantoms")
-    assert all("not for diagnosis" in row["note"] and "have seen phantoms only" in row["note"] for row in rows)
+    assert all("not for diagnosis" in row["note"] and "were trained on phantoms only" in row["note"] for row in rows)
     _, rows = report_of(tmp_path / "b", labelled=False)
     assert "note" not in rows[0]

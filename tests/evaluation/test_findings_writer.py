@@ -59,7 +59,7 @@ def test_weights_of_phantoms_say_so_beside_every_result(tmp_path, monkeypatch):
     writer = FindingsWriter(tmp_path, bright_or_dark(), TASKS, trained_on="phantoms")
     pass_over(writer, [[{}]], [[output("aa", [0.9, -0.5, 0.9], [0.75, 0.25])]])
     note = json.loads((tmp_path / "aa/findings.json").read_text())["note"]
-    assert "not for diagnosis" in note and "have seen phantoms only" in note
+    assert "not for diagnosis" in note and "were trained on phantoms only" in note
     assert note in figures["saliency.png"].get_suptitle()
 
 

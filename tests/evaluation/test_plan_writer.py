@@ -71,10 +71,7 @@ def test_the_picture_says_how_far_off_a_plane_may_be_and_which_slices_disagree(o
     output["plan"]["views"]["2ch"] |= {"within_deg": 5.26, "within_mm": 1.5, "slices_that_disagree": [2]}
     pass_over(PlanWriter(tmp_path), [[{}]], [[output]])
     title = figures["plan.png"].get_suptitle()
-    assert (
-        "9 of 10 such planes lie within 5.3 deg and 1.5 mm of the right one (9 phantom exams); slice 2 disagrees"
-        in title
-    )
+    assert "90 % error bounds 5.3 deg and 1.5 mm (9 phantom exams); slice 2 disagrees" in title
 
 
 def test_lines_lie_where_the_slices_own_affines_say(output, tmp_path, monkeypatch):

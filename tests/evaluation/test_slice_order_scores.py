@@ -62,7 +62,7 @@ def test_right_features_give_right_orders():
     assert math.isnan(places[7]) and math.isnan(predicted[7]), "a slice alone has no order"
     assert sum(results.tables["order_accuracy.csv"]["pairs"]) == 20
     figure = results.figures["order_accuracy.png"]()
-    assert figure.get_suptitle() == "a phantom  pairs ordered rightly: 1.000 of 20"
+    assert figure.get_suptitle() == "a phantom  order accuracy: 1.000 (20 pairs)"
     share = np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)
     assert set(share[np.isfinite(share)]) == {1.0}, "by the places of the two"
 

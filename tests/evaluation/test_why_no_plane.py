@@ -43,7 +43,7 @@ def test_rows_along_the_left_are_sagittal_when_the_normal_is():
 def test_what_a_person_is_told():
     (said,) = why_no_short_axis(3.25, "axial", 15.0)
     assert said.startswith(
-        "the slices lie 3.2 deg from axial, and a heart's short axis lies oblique in the body, by 15 deg"
+        "the slices lie 3.2 deg from axial, but a heart's short axis is oblique in the body by at least 15 deg"
     )
     assert said.endswith("lost its orientation (as in ACDC), use --min_obliquity 0")
 

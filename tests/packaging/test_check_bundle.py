@@ -90,7 +90,7 @@ def test_a_shape_in_metadata_is_not_executed(copy, tmp_path):
     (copy / "configs/metadata.json").write_text(metadata.replace('"16*n"', evil))
     for name in ("network in inference.yaml", "network in train.yaml", "TorchScript"):
         found = finding(name, copy, tmp_path)
-        assert found.status == "FAIL" and "is no size" in found.detail, found
+        assert found.status == "FAIL" and "is not a valid size" in found.detail, found
     assert not mark.exists()
 
 
@@ -128,7 +128,7 @@ def test_numbers_that_are_no_json_are_found(copy, tmp_path):
     nan = "  - _target_: Lambdad\n    keys: result\n    func: \"$lambda result: {**result, 'order': float('nan')}\"\n"
     config.write_text(edited(config.read_text(), "handlers:\n", nan + "handlers:\n"))
     found = finding("MONAI Label inference", copy, tmp_path)
-    assert found.status == "FAIL" and "result is no JSON (Out of range float values" in found.detail
+    assert found.status == "FAIL" and "result is not valid JSON (Out of range float values" in found.detail
 
 
 def test_a_pretext_that_needs_no_label_learns_from_the_images(tmp_path):
@@ -145,7 +145,7 @@ def test_a_training_that_has_nothing_to_learn_is_found(copy, tmp_path):
     sound = config.read_text()
     config.write_text(edited(sound, " targets: '@train#targets',", ""))
     silent = finding("MONAI Label training", copy, tmp_path / "silent")
-    assert silent.status == "FAIL" and "learns from no label and has no target" in silent.detail
+    assert silent.status == "FAIL" and "has no label to learn from and no target" in silent.detail
     config.write_text(
         edited(
             sound,
@@ -154,7 +154,9 @@ def test_a_training_that_has_nothing_to_learn_is_found(copy, tmp_path):
         )
     )
     crash = finding("MONAI Label training", copy, tmp_path / "crash")
-    assert crash.status == "FAIL" and "ends with KeyError: 'planes'; let an InputError say why" in crash.detail
+    assert (
+        crash.status == "FAIL" and "ends with KeyError: 'planes'; raise an InputError with the reason" in crash.detail
+    )
 
 
 DISEASE = "downstream_cardiac_disease_classification"
@@ -283,7 +285,7 @@ def test_documented_commands_are_read(copy, tmp_path):
     readme = copy / "docs/README.md"
     readme.write_text(edited(readme.read_text(), "--output_dir", "--output_dr"))
     found = finding("documented commands", copy, tmp_path)
-    assert found.status == "warning" and "no config takes --output_dr (did you mean --output_dir?)" in found.detail
+    assert found.status == "warning" and "no config has --output_dr (did you mean --output_dir?)" in found.detail
 
 
 def test_the_commands(tmp_path):
@@ -304,7 +306,7 @@ def test_the_commands(tmp_path):
     (tmp_path / "dist" / NAME / "LICENSE").unlink()
     checked = run("check", tmp_path / "dist" / NAME, "--", "--config_file", "configs/train.yaml", "--feature", "[1]")
     assert checked.exit_code == 1 and "FAIL    files: missing: LICENSE" in checked.output
-    assert "no config takes --feature (did you mean --features?)" in checked.output
+    assert "no config has --feature (did you mean --features?)" in checked.output
     nothing = run("check", tmp_path)
     assert nothing.exit_code == 1 and "is not a bundle" in nothing.output
     with pytest.raises(InputError):

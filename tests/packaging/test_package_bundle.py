@@ -262,9 +262,9 @@ def the_last(run):
         (old_scores, "older than the weights"),
         (other_weights, "does not fit network_def: they lack 1 tensors .*head.extra"),
         (diverged, "not finite: the training diverged"),
-        (other_views, "fails what network_data_format .* says .*: output channel number `2`"),
+        (other_views, "does not match network_data_format .*: output channel number `2`"),
         (renamed_views, "has views .*channel_def .* does not name rvot"),
-        (other_bundle, "not a run of this bundle as it stands: it has no .*sigma"),
+        (other_bundle, "not a run of this bundle in its present form: it has no .*sigma"),
         (the_last, "are of model.pt, not of last.ckpt; package that"),
     ],
 )
@@ -296,7 +296,7 @@ def test_places_that_are_in_use_are_refused(run, tmp_path):
     (tmp_path / "full" / NAME).mkdir(parents=True)
     with pytest.raises(InputError, match="was not packaged; remove it"):
         package_bundle(source(NAME), run, tmp_path / "full", **SAID)
-    with pytest.raises(InputError, match="what .* was trained and measured on is not known"):
+    with pytest.raises(InputError, match="the training and test data of .* is not known"):
         package_bundle(source(NAME), run, tmp_path / "dist")
     with pytest.raises(InputError, match="holds the bundle itself"):
         package_bundle(source(NAME), run, source(NAME).parent, **SAID)
@@ -314,7 +314,7 @@ def test_a_link_out_of_the_bundle_is_refused_and_one_within_is_followed(link, ru
     secret.write_text("seed: 1")
     (copy / link).unlink(missing_ok=True)
     (copy / link).symlink_to(secret)
-    with pytest.raises(InputError, match=f"{copy / link} leads out of the bundle, to {secret}"):
+    with pytest.raises(InputError, match=f"{copy / link} points outside the bundle, to {secret}"):
         package_bundle(copy, run, tmp_path / "dist", **SAID)
     assert not (tmp_path / "dist").exists()
     if link == "docs/notes.txt":

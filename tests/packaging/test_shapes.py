@@ -44,7 +44,7 @@ def test_a_formula_is_worked_out(formula, size):
     ],
 )
 def test_anything_else_is_refused(formula):
-    with pytest.raises(InputError, match="spatial_shape has .* is no size at n = 1, p = 1"):
+    with pytest.raises(InputError, match="spatial_shape has .* is not a valid size at n = 1, p = 1"):
         size_of(formula)
 
 

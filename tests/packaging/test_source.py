@@ -225,7 +225,7 @@ other.planewise = 1
     [
         ("planewise.networks.SliceNett", "no SliceNett in planewise.networks"),
         ("planewise.network.SliceNet", "no network in planewise"),
-        ("planewise.networks", "name what of the room"),
+        ("planewise.networks", "name the part of the room"),
     ],
 )
 def test_a_name_that_leads_nowhere_is_told(name, told):

@@ -53,7 +53,7 @@ def test_lists_what_there_is(run):
     ("options", "message"),
     [
         (("--defect", "flat_tyre"), "unknown defect 'flat_tyre'"),
-        (("--defect", "black", "--layout", "acdc"), "ACDC's layout has none"),
+        (("--defect", "black", "--layout", "acdc"), "ACDC's layout has no defects"),
         (("--set", "tlit=3"), "unknown setting 'tlit'"),
         (("--set", "tilt=3,4"), "tilt takes 1 number(s), as in tilt=9.0"),
     ],
@@ -99,7 +99,7 @@ def test_knee_lists_what_there_is(run_knee):
     ("options", "message"),
     [
         (("--defect", "black"), "unknown defect 'black'"),
-        (("--defect", "feet_first", "--layout", "mrnet"), "MRNet's layout has none"),
+        (("--defect", "feet_first", "--layout", "mrnet"), "MRNet's layout has no defects"),
         (("--set", "tilt=3"), "unknown setting 'tilt'"),
         (("--set", "slices=3"), "unknown setting 'slices'"),
     ],

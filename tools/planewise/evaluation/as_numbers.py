@@ -1,4 +1,4 @@
-"""Numbers that have no place in the image, as MONAI Label gives them to a viewer."""
+"""Numbers without a position in the image, in the form in which MONAI Label passes them to a viewer."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from monai.transforms import Transform
 class AsNumbersd(Transform):
     """Let a server answer with the numbers of ``pred``, one for each class.
 
-    MONAI Label resizes every ``pred`` to the size that the image's file had, which fails where ``pred`` has no axis in space
-    (`monailabel.transform.post.Restored`). It leaves ``pred`` alone where the image does not say how large it was; here the
-    image forgets that.
+    MONAI Label resizes every ``pred`` to the original size of the image, which fails if ``pred`` has no spatial axis
+    (`monailabel.transform.post.Restored`). It leaves ``pred`` alone if the image's metadata has no original size, so
+    this entry is removed here.
 
     Reads ``pred``, ``(classes,)``, and ``image``. Writes ``pred`` as a float32 `MetaTensor` on the CPU, and ``image``
     without ``spatial_shape`` in its ``meta``; its voxels and affine stay.

@@ -1,4 +1,4 @@
-"""Evaluation of a diagnosis: tables and pictures from one pass over the exams."""
+"""Evaluation of a classification: tables and pictures from one pass over the exams."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from planewise.reports.tables import write_csv, write_json
 
 
 class ClassificationReport:
-    """Write what an evaluator's pass over exams shows into a folder.
+    """Write the results of an evaluator's pass over exams into a folder.
 
     - ``predictions.csv``: each exam's features and probabilities, by its hash;
-    - where the exams have labels, ``metrics.json`` (AUC, accuracy, confusion matrix; Zhang 2024 Table 3) and ``roc.png``.
+    - for labelled exams, ``metrics.json`` (AUC, accuracy, confusion matrix; Zhang 2024 Table 3) and ``roc.png``.
 
     Batches hold ``image``, features ``(B, F)``, ``exam`` and, if known, ``label``; outputs ``pred`` ``(B, classes)``.
 
@@ -29,7 +29,7 @@ class ClassificationReport:
         output_dir: folder.
         classes: names in order.
         feature_names: names of the features.
-        trained_on: what the weights have learned from if not from people, as ``phantoms``; then every row of predictions.csv
+        trained_on: the weights' training data if not people, such as ``phantoms``; every row of predictions.csv then
             says so, in a column ``note``.
     """
 

@@ -1,13 +1,14 @@
-"""What scores one part of a pretext: the contract between `PretextReport` and its collectors.
+"""Scoring one part of a pretext: the contract between `PretextReport` and its collectors.
 
-A config names the collectors (`planewise.evaluation.LocationScores`, `planewise.evaluation.OrientationScores`, ...), each
-with its own settings. The report goes over the evaluator's batches once. To every collector it
+A config names the collectors (`planewise.evaluation.LocationScores`, `planewise.evaluation.OrientationScores`, ...),
+each with its own settings. The report goes over the evaluator's batches once. For every collector it
 
-1. shows each batch (`ScoredBatch`), and keeps what `Collector.take` gives back, on the CPU;
-2. hands, after the last batch, what was kept of all batches, put together along the first dimension, to `Collector.results`.
+1. passes each batch (`ScoredBatch`) to `Collector.take`, and keeps the result on the CPU;
+2. passes, after the last batch, the results of all batches, concatenated along the first dimension, to
+  `Collector.results`.
 
-It then writes all `CollectorResults` into one folder. A collector opens no file and remembers nothing between two calls, so a
-test calls the two methods with tensors made by hand and reads numbers.
+It then writes all `CollectorResults` into one folder. A collector opens no file and keeps no state between calls, so a
+test calls the two methods with hand-made tensors and reads numbers.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from torch import Tensor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Most examples in a picture.
+#: Maximum number of examples in a picture.
 DRAWN = 8
 
 
 def drawn_examples(example: Tensor) -> list[int]:
-    """Numbers of the samples that a picture shows: an example that was seen several times is drawn as often as there is room.
+    """Numbers of the samples that a picture shows: an example that was seen several times is shown repeatedly if there
+    is room.
 
     Args:
         example: which samples are examples, ``(N,)``, bool.
@@ -35,13 +37,13 @@ def drawn_examples(example: Tensor) -> list[int]:
 
 
 def middle_layer(images: Tensor, spatial_dims: int) -> Tensor:
-    """Images ``(..., i, j)`` as they are; of volumes ``(..., i, j, k)`` the slice in the middle of the third axis."""
+    """Images ``(..., i, j)`` unchanged; for volumes ``(..., i, j, k)`` the middle slice of the third axis."""
     return images if spatial_dims == 2 else images[..., images.shape[-1] // 2]
 
 
 def cell_layers(images: Tensor, cells_per_side: int) -> list[Tensor]:
-    """Of volumes ``(N, i, j, k)`` the slices in the middle of each layer of cells across the third axis; of images
-    ``(N, i, j)`` themselves alone."""
+    """For volumes ``(N, i, j, k)`` the middle slices of each layer of cells across the third axis; for images ``(N, i,
+    j)`` the images themselves."""
     if images.ndim == 3:
         return [images]
     side = images.shape[-1]
@@ -55,33 +57,33 @@ class ScoredBatch:
     image: Tensor
     """The network's input, ``(B, C, ...)``."""
     target: Tensor | Mapping[str, Tensor]
-    """As the evaluator's ``prepare_batch`` made it; each tensor begins with B."""
+    """From the evaluator's ``prepare_batch``; each tensor begins with B."""
     prediction: Tensor
     """The network's one tensor: maps ``(B, C, ...)``, logits ``(B, classes)`` or embeddings ``(B, D)``."""
     example: Tensor
-    """Which samples are examples, ``(B,)``, bool: the few that every collector's pictures show."""
+    """Whether each sample is an example, ``(B,)``, bool: one of the few that every collector's pictures show."""
 
 
 @dataclass(frozen=True)
 class CollectorResults:
-    """The results of one collector; two collectors of a report share no name in any of the four."""
+    """The results of one collector; no two collectors of a report share a name in any of the four."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
-    """Entries of ``metrics.json``: plain values, NaN where a number is not known."""
+    """Entries of ``metrics.json``: plain values, NaN for unknown numbers."""
     columns: dict[str, Sequence[Any]] = field(default_factory=dict)
     """Columns of ``slices.csv``: one value for each sample, in the samples' order. A unit ends the name (``_mm``)."""
     tables: dict[str, dict[str, Sequence[Any]]] = field(default_factory=dict)
-    """File name (``planes.csv``) to the columns of a table with rows of its own."""
+    """File name (``planes.csv``) to the columns of a separate table."""
     figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
-    """File name (``regression.png``) to what draws the picture, which is saved at the resolution that it has. The report
-    draws, so that the scores are written where nothing can be drawn."""
+    """File name (``regression.png``) to a function that draws the picture, which is saved at its own resolution. The
+    report calls the function, so scores are written even if nothing can be drawn."""
 
 
 class Collector(Protocol):
-    """Scores one part of what a network predicts. See the module's text for who calls what."""
+    """Scores one part of a network's prediction. See the module's docstring for the order of calls."""
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
-        """Tensors to keep of a batch.
+        """Tensors to keep from a batch.
 
         Returns:
             Tensors by name, the same names for every batch. Each has one row for each sample (or for each example), and the
@@ -92,7 +94,7 @@ class Collector(Protocol):
         """The scores of all samples.
 
         Args:
-            taken: what `take` gave, of all batches together, on the CPU.
+            taken: the results of `take`, for all batches together, on the CPU.
             items: items of the datalist, one per sample, in the order of the rows: ``exam`` (a hash), ``stack``, ``slice``,
                 ``phase``.
             title: title of the pictures.

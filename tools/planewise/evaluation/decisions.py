@@ -1,4 +1,4 @@
-"""The slices and places of an exam that decided on a finding."""
+"""The decisive slices and places of an exam for a finding."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from planewise.reports.findings_figures import Decision
 def decision(
     network: nn.Module, stack: torch.Tensor, finding: int, caption: str, numbers: Sequence[int] | None = None
 ) -> Decision:
-    """The slices and places of a stack that decided on a finding.
+    """The decisive slices and places of a stack for a finding.
 
     Args:
         network: `planewise.networks.StackClassifier`, on any device.
         stack: preprocessed, ``(i, j, S)``.
         finding: index of the network's output.
         caption: caption of the picture.
-        numbers: numbers of the slices, for people; 1 to S unless given.
+        numbers: numbers of the slices, for people; 1 to S by default.
     """
     device = next(network.parameters()).device
     maps = saliency_maps(network, stack[None].to(device), finding)

@@ -1,4 +1,4 @@
-"""What writers of an inference config have in common: a folder for each exam."""
+"""The base of writers in an inference config: a folder for each exam."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from planewise.preprocessing.exam_name import loaded_name
 
 
 class ExamWriter:
-    """Write into ``output_dir/<exam>/`` what `write` makes of each exam. Attach it to the evaluator of an inference config,
-    which decollates.
+    """Write the output of `write` for each exam into ``output_dir/<exam>/``. Attach it to the evaluator of an inference
+    config, which decollates.
 
     Args:
         output_dir: folder.
@@ -37,8 +37,8 @@ class ExamWriter:
 
         Args:
             exam: its hash, or the name of its file.
-            folder: of the exam; it is there.
-            item: of the evaluator's batch.
-            output: of the evaluator.
+            folder: folder of the exam; it exists.
+            item: item of the evaluator's batch.
+            output: output of the evaluator.
         """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""From the classes of a stack's pixels to anatomical positions in patient space, and whether to trust them."""
+"""From the classes of a stack's pixels to anatomical positions in patient space, and how far to trust them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from planewise.reports.research_only import RESEARCH_ONLY
 
 
 class FindPositionsd(Transform):
-    """Find the nine squares of Bai 2019 in every slice of a stack, judge them, and give them as labels.
+    """Find the nine squares of Bai 2019 in every slice of a stack, judge them, and return them as labels.
 
-    Reads ``pred``, the network's ten logits for a volume ``(10, i, j, slices)``; ``image``, the preprocessed volume with its
-    affine; and ``slice_affines`` where slices have their own. Writes
+    Reads ``pred``, the network's ten logits for a volume ``(10, i, j, slices)``; ``image``, the preprocessed volume
+    with its affine; and ``slice_affines`` if slices have their own. Writes
 
-    - ``pred``: labels ``(1, i, j, slices)``, 0 background, 1 to 9 the squares. A slice that is not trusted has none.
-    - ``positions``: a dictionary of plain values: the verdict and its reasons, and of each slice how far to trust it and the
-      squares' centres (RAS+, mm; None for one that was not found, or whose slice is not trusted).
+    - ``pred``: labels ``(1, i, j, slices)``, 0 background, 1 to 9 the squares. A slice that is not trusted has no
+      labels.
+    - ``positions``: a dictionary of plain values: the verdict and its reasons, and for each slice its trust values and
+      the squares' centres (RAS+, mm; None for a square that was not found, or whose slice is not trusted).
 
-    A slice is trusted if enough squares are found in it and they make the cross that they should. The verdict on the stack is
-    "no positions" if too few of its slices are trusted; then none is. A network of yours has its own limits: evaluate it,
-    see ``trust`` in its metrics, and choose.
+    A slice is trusted if enough squares are found in it and they form the expected cross. The verdict on the stack is
+    "no positions" if too few of its slices are trusted; then no slice is trusted. For your own network, choose limits
+    from ``trust`` in its evaluation's metrics.
 
     Args:
-        ends: for each view the end of its line that is counted first.
+        ends: for each view, the first end of its line.
         size: side of a square, mm.
-        step: from the centre of a square to that of its neighbour, mm.
-        min_found: squares that must be found in a slice.
+        step: distance from the centre of a square to that of its neighbour, mm.
+        min_found: number of squares that must be found in a slice.
         max_residual: distance of their centres from the best cross, root mean square, mm.
-        min_trusted: share of the slices that must be trusted.
+        min_trusted: share of slices that must be trusted.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class FindPositionsd(Transform):
         labels = probabilities.argmax(dim=1).permute(1, 2, 0)[None].to(torch.uint8)
         for entry in slices:
             if refused or not entry["trusted"]:
-                # numbers that are not a position's are not given as one
+                # unreliable positions are not returned as numbers
                 entry["centres"] = dict.fromkeys(self.names)
                 labels[..., entry["slice"]] = 0
         item["positions"] = {

@@ -19,22 +19,22 @@ from planewise.reports.tables import write_csv
 
 
 class FindingsReport(ProbabilitiesReport):
-    """Write what an evaluator's pass over exams shows into a folder.
+    """Write the results of an evaluator's pass over exams into a folder.
 
     - ``metrics.json``: AUC of each finding and their mean (Zhang 2024 Table 5), sensitivity and specificity at one half;
     - ``predictions.csv``: each exam's probabilities and labels, by its hash;
-    - ``roc.png``; and ``saliency.png``: for each finding the exams that the network is surest to show it, the slices that
-      decided, and where on them.
+    - ``roc.png``; and ``saliency.png``: for each finding the exams with the most confident prediction, the decisive
+      slices, and the decisive places.
 
-    How the evaluator goes over them, see `ProbabilitiesReport`.
+    For the evaluator's pass over them, see `ProbabilitiesReport`.
 
     Args:
         output_dir: folder.
         dataset: the evaluator's stacks.
-        network: whose saliency is drawn.
+        network: network whose saliency is drawn.
         tasks: names of the findings.
-        examples: exams shown for each finding.
-        title: title of the picture, say the data's name.
+        examples: number of exams shown for each finding.
+        title: title of the picture, such as the data's name.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Write what a diagnosis found in each exam."""
+"""Write the findings of each exam."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 class FindingsWriter(PredictionsWriter):
     """For every stack write the probabilities of the findings into ``output_dir``.
 
-    - ``<exam>/findings.json`` and ``<exam>/saliency.png``: probabilities, and for each finding the slices that decided and
-      where on them. Slices are counted from 1: from the patient's right for DICOM, in the file's order for a volume;
+    - ``<exam>/findings.json`` and ``<exam>/saliency.png``: probabilities, and for each finding the decisive slices and
+      places. Slices are counted from 1: from the patient's right for DICOM, in the file's order for a volume;
     - ``predictions.csv``: all exams.
 
-    A stack of another kind than the network reads gets the reason instead of probabilities; if that is only
-    likely, it gets probabilities and a remark.
+    A stack of the wrong kind gets the reason instead of probabilities; if it is only probably wrong, it gets
+    probabilities and a remark.
 
     Attach it to the evaluator of an inference config, which decollates.
 
@@ -36,7 +36,7 @@ class FindingsWriter(PredictionsWriter):
         output_dir: folder.
         network: `planewise.networks.StackClassifier`, whose saliency is drawn.
         tasks: names of the findings.
-        trained_on: what the weights have learned from if not from people, as ``phantoms``; it stands beside every result.
+        trained_on: the weights' training data if not people, such as ``phantoms``; noted next to every result.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FindingsWriter(PredictionsWriter):
 
 
 def _decisive(rows: dict[str, Decision]) -> dict[str, list[dict[str, Any]]]:
-    """The slices that decided on each finding, by their numbers, with their shares of the saliency."""
+    """The decisive slices for each finding, by their numbers, with their shares of the saliency."""
     return {
         task: [{"slice": row.number(index), "share": round(share, 3)} for index, share in row.decisive(3)]
         for task, row in rows.items()

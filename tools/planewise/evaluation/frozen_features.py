@@ -1,4 +1,4 @@
-"""Features of slices by a network that is not trained any further."""
+"""Features of slices by a network with frozen weights."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from planewise.networks import encoder_features
 def frozen_features(
     network: nn.Module, dataset: SliceDataset, rows: Sequence[int], inferer: Callable[..., Tensor], batch_size: int = 64
 ) -> Tensor:
-    """The features of some slices, as preprocessing leaves them (`encoder_features`).
+    """The features of some preprocessed slices (`encoder_features`).
 
     Args:
-        network: with an ``encoder``; it is left in the mode in which it was.
+        network: with an ``encoder``; it stays in its present mode.
         dataset: the slices.
         rows: indices into them.
-        inferer: how the network is run, say `planewise.engines.AutocastInferer`.
-        batch_size: slices that the network is given at once.
+        inferer: how the network is run, such as `planewise.engines.AutocastInferer`.
+        batch_size: number of slices per call of the network.
 
     Returns:
         ``(N, D)``, float32, on the CPU.

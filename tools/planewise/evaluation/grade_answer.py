@@ -14,9 +14,9 @@ from planewise.reports.research_only import RESEARCH_ONLY
 
 
 class GradeAnswerd(Transform):
-    """Give an item the grade that its probabilities tell.
+    """Give an item the grade that follows from its probabilities.
 
-    MONAI Label shows ``pred`` as labels and gives ``result`` as JSON: it answers with no label and with the grade.
+    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON: the answer is no label and the grade.
 
     Reads ``image``, ``(C, i, j)``, and ``pred``, probabilities of a grade above each threshold, ``(thresholds,)``. Writes
 

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 class GradeWriter(PredictionsWriter):
     """For every photograph write its grade into ``output_dir``.
 
-    - ``<exam>/grade.json`` and ``<exam>/saliency.png``: what `GradeAnswerd` says, and where the network looked;
+    - ``<exam>/grade.json`` and ``<exam>/saliency.png``: the result of `GradeAnswerd`, and where the network looked;
     - ``predictions.csv``: all photographs.
 
     Attach it to the evaluator of an inference config, which decollates.

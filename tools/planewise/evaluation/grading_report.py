@@ -21,14 +21,15 @@ from planewise.reports.tables import write_csv
 
 
 class GradingReport(ProbabilitiesReport):
-    """Write what an evaluator's pass over graded photographs shows into a folder.
+    """Write the results of an evaluator's pass over graded photographs into a folder.
 
-    - ``predictions.csv``: each photograph's true grade and the one that was told, by its hash, and the probability of each
+    - ``predictions.csv``: each photograph's true grade and predicted grade, by its hash, and the probability of each
       grade or a higher one;
-    - ``metrics.json``: quadratic weighted kappa (Taleb 2020, section 4.3) and the rest of `planewise.metrics.grade_scores`;
-      ``epochs``, how many were trained, and ``converged_epoch`` (`epochs_to_converge`; early where nothing is learned);
+    - ``metrics.json``: quadratic weighted kappa (Taleb 2020, section 4.3) and the other values of
+      `planewise.metrics.grade_scores`; ``epochs``, the number of trained epochs, and ``converged_epoch``
+      (`epochs_to_converge`; early if nothing is learned);
     - ``confusion.png``;
-    - ``photographs.png``: those that were graded worst, and where the network looked.
+    - ``photographs.png``: the photographs with the worst grading, and where the network looked.
 
     The evaluator's outputs hold logits ``pred`` ``(B, thresholds)``, see `ProbabilitiesReport`.
 
@@ -38,8 +39,8 @@ class GradingReport(ProbabilitiesReport):
         network: whose saliency is drawn.
         grades: names in order.
         history: the run's ``history.csv``; None for no epochs.
-        examples: photographs in ``photographs.png``.
-        title: title of the pictures, say the data's name.
+        examples: number of photographs in ``photographs.png``.
+        title: title of the pictures, such as the data's name.
     """
 
     def __init__(
@@ -96,12 +97,12 @@ class GradingReport(ProbabilitiesReport):
 
 
 def decided(network: nn.Module, image: torch.Tensor, grade: int, caption: str) -> Graded:
-    """A photograph with the places that speak for its grade, or of grade 0 for any higher one.
+    """A photograph with the places that support its grade, or, for grade 0, any higher grade.
 
     Args:
         network: on any device.
         image: preprocessed, ``(3, i, j)``.
-        grade: that was told.
+        grade: the predicted grade.
         caption: caption of the picture.
     """
     device = next(network.parameters()).device

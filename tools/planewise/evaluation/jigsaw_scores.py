@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class JigsawScores:
-    """A `Collector` of logits that say in which permutation the tiles of an image were shown.
+    """A `Collector` of logits for the permutation in which the tiles of an image were shown.
 
     - ``metrics.json``: ``jigsaw``, see `planewise.metrics.jigsaw.jigsaw_scores`;
     - the table of samples: ``permutation`` and ``predicted_permutation``, their numbers, and ``tiles_in_place``;
-    - ``puzzles.png``: the examples: the image, its shuffled tiles, and the tiles as the network puts them; of volumes, slices
+    - ``puzzles.png``: the examples: the image, its shuffled tiles, and the network's arrangement; for volumes, slices
       across the third axis.
 
-    Targets hold ``permutation`` ``(B,)`` and ``original``, the images that the tiles were cut from.
+    Targets hold ``permutation`` ``(B,)`` and ``original``, the images of the tiles.
 
     Args:
-        pretext: what made the puzzles.
+        pretext: the transform that made the puzzles.
     """
 
     def __init__(self, pretext: JigsawTilesd) -> None:
@@ -40,7 +40,7 @@ class JigsawScores:
         taken = {"permutation": target["permutation"], "predicted": batch.prediction.argmax(dim=1)}
         tiles = batch.image[batch.example].unflatten(1, (self.permutations.shape[1], -1))[:, :, 0]
         shown = target["original"][batch.example, 0]
-        # of a volume, slices: the middle of a tile, and of each layer of cells, side by side
+        # for a volume, slices: the middle of a tile, and of each layer of cells, next to each other
         tiles, layers = middle_layer(tiles, shown.ndim - 1), cell_layers(shown, self.per_side)
         return taken | {"tiles": tiles, "original": torch.cat(layers, dim=2), "example": batch.example}
 

@@ -1,4 +1,4 @@
-"""From the predicted locations of a stack's slices to labels that a viewer shows, and to a verdict."""
+"""From the predicted locations of a stack's slices to labels for a viewer, and to a verdict."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _THIRDS: Mapping[str, tuple[float, ...]] = {"linear": (1 / 3, 2 / 3), "sine": (f
 
 
 class LabelSlicesd(Transform):
-    """Label whole slices by where they lie, and give the numbers beside them.
+    """Label whole slices by their location, and return the numbers as well.
 
-    MONAI Label shows ``pred`` as labels and gives ``result`` as JSON; a viewer cuts floats to whole numbers.
+    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON; a viewer truncates floats to whole numbers.
 
     Reads ``pred``, ``(1, i, j, slices)``, the location, constant over each slice. Writes
 
     - ``pred``: labels ``(1, i, j, slices)``, uint8. With the linear mapping 1, 2 and 3 are the thirds from location 0 to 1;
       with the sine 1 is the outer thirds and 2 the middle one. A stack without order has no label.
     - ``locations``: ``(slices,)``.
-    - ``result``: locations, order and verdict as plain values, None where a number is not known.
+    - ``result``: locations, order and verdict as plain values, None for unknown numbers.
 
     Args:
-        mapping, min_order, start: as of `LocationWriter`.
+        mapping, min_order, start: see `LocationWriter`.
     """
 
     def __init__(self, mapping: Mapped = "linear", min_order: float = 0.7, start: str = "basal") -> None:
@@ -52,12 +52,12 @@ _NO_ORDER = "no order"
 def with_locations(
     data: Mapping[Hashable, Any], locations: NDArray[np.floating], mapping: Mapped, min_order: float, start: str
 ) -> dict[Hashable, Any]:
-    """An item with what `LabelSlicesd` says it writes, from the locations of its slices.
+    """An item with the output of `LabelSlicesd`, from the locations of its slices.
 
     Args:
-        data: item with ``pred``, ``(1, i, j, slices)``, of which the shape and the metadata count.
+        data: item with ``pred``, ``(1, i, j, slices)``; only its shape and metadata are used.
         locations: ``(slices,)``.
-        mapping, min_order, start: as of `LocationWriter`.
+        mapping, min_order, start: see `LocationWriter`.
     """
     item = dict(data)
     prediction = item["pred"]
@@ -74,18 +74,18 @@ def with_locations(
 
 
 def channel_locations(prediction: Tensor) -> NDArray[np.floating]:
-    """The location of each slice, ``(slices,)``, from the channel ``(1, i, j, slices)`` that is constant over the image; its
-    middle is on the volume's grid whatever was padded."""
+    """The location of each slice, ``(slices,)``, from the channel ``(1, i, j, slices)``, which is constant over the
+    image; its middle is on the volume's grid despite any padding."""
     channel = np.asarray(prediction[0].cpu())
     return channel[channel.shape[0] // 2, channel.shape[1] // 2]
 
 
 def stack_verdict(locations: NDArray[np.floating], mapping: Mapped, min_order: float, start: str) -> tuple[float, str]:
-    """What follows from the locations of a stack's slices.
+    """Conclusions from the locations of a stack's slices.
 
     Args:
         locations: ``(slices,)``.
-        mapping, min_order, start: as of `LocationWriter`.
+        mapping, min_order, start: see `LocationWriter`.
 
     Returns:
         `location_order`, and the verdict in words.
@@ -94,7 +94,7 @@ def stack_verdict(locations: NDArray[np.floating], mapping: Mapped, min_order: f
     if not order_strength(order, mapping) >= min_order:
         return order, _NO_ORDER
     if mapping == "sine":
-        # the middle is where the locations balance, which is steadier than where they are largest
+        # the middle is the balance point of the locations, which is more stable than their maximum
         above = np.clip(locations - 0.5 * (locations.min() + locations.max()), 0, None)
         middle = round(float(above @ np.arange(len(locations)) / above.sum())) + 1
         return order, f"slice {middle} of {len(locations)}, from the stack's first end, is the middle"

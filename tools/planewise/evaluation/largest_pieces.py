@@ -1,4 +1,4 @@
-"""The largest connected piece of each label, looked for where labels are."""
+"""The largest connected piece of each label, searched only near labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from monai.transforms import KeepLargestConnectedComponentd, generate_spatial_bo
 
 
 class KeepLargestPiecesd(KeepLargestConnectedComponentd):
-    """MONAI's `KeepLargestConnectedComponentd` inside the box that holds all labels, which of a heart is a small one.
+    """MONAI's `KeepLargestConnectedComponentd` inside the bounding box of all labels, which is small for a heart.
 
     The result is the same. Takes its arguments, for labels ``(1, i, j, k)`` with 0 for the background.
     """

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class LocationScores:
-    """A `Collector` of the location that the network's last channel carries.
+    """A `Collector` of the location in the network's last channel.
 
     - ``metrics.json``: ``location``, the columns of Zhang 2024 Table 2 (`planewise.metrics.location_scores`);
     - ``slices.csv``: ``location``, ``predicted_location``;
     - ``regression.png``: Fig. 6.
 
-    Targets hold ``location`` ``(B,)``, NaN where it is not known.
+    Targets hold ``location`` ``(B,)``, NaN if unknown.
     """
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:

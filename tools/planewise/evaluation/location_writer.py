@@ -1,4 +1,4 @@
-"""Write where the slices of a stack lie."""
+"""Write the locations of a stack's slices."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ logger = logging.getLogger(__name__)
 class LocationWriter(ExamWriter):
     """For every stack write its slices' relative locations into ``output_dir/<exam>/``.
 
-    - ``locations.json``: the location of each slice; what follows from them (which end of a short-axis stack is the base;
-      which slice of a knee is its middle); and how well they run as they should (`location_order`). Below ``min_order`` the
-      answer is "no order": it is not the organ that the network was trained on, or it is cut another way;
+    - ``locations.json``: the location of each slice; the conclusions (which end of a short-axis stack is the base;
+      which slice of a knee is its middle); and how well the locations follow the expected order (`location_order`).
+      Below ``min_order`` the answer is "no order": it is not the organ that the network was trained on, or it is cut
+      differently;
     - ``locations.png``: the slices with their locations.
 
-    Attach it to the evaluator of an inference config. It takes ``locations`` of `LabelSlicesd`, or else reads them from
-    ``pred``.
+    Attach it to the evaluator of an inference config. It takes ``locations`` of `LabelSlicesd`, otherwise it reads them
+    from ``pred``.
 
     Args:
         output_dir: folder.
         mapping: mapping of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
-        min_order: smallest order; of either sign for the linear mapping.
-        start: what a slice at location 0 is called, with the linear mapping.
+        min_order: smallest order; with either sign for the linear mapping.
+        start: name of a slice at location 0, with the linear mapping.
     """
 
     def __init__(

@@ -11,9 +11,9 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def only_a_picture(name: str) -> Iterator[None]:
-    """Draw and save a picture inside; what goes wrong there becomes a warning, and the run goes on.
+    """Draw and save a picture inside; errors there become a warning, and the run continues.
 
-    A MONAI Label server has no matplotlib, for one.
+    For example, a MONAI Label server has no matplotlib.
     """
     try:
         yield

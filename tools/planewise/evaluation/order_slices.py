@@ -1,4 +1,4 @@
-"""The order of a stack's slices from the features of each."""
+"""The order of a stack's slices from the features of each slice."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from planewise.networks import SharedEncoderNet
 
 
 class OrderSlicesd(Transform):
-    """Put the slices of a stack in order by the votes of all their pairs (`places_by_votes`), and say which end is which.
+    """Put the slices of a stack in order by the votes of all their pairs (`places_by_votes`), and name its ends.
 
-    Reads ``features``, ``(slices, D)``, of `SliceFeaturesd`, and the shape of ``pred``, ``(1, i, j, slices)``. Writes what
-    `LabelSlicesd` does: ``pred`` with the thirds of the stack as labels, ``locations`` and ``result``. A location is the
-    slice's place in the predicted order, from 0 for the first to 1 for the last.
+    Reads ``features``, ``(slices, D)``, from `SliceFeaturesd`, and the shape of ``pred``, ``(1, i, j, slices)``. Writes
+    the same as
+    `LabelSlicesd`: ``pred`` with the thirds of the stack as labels, ``locations`` and ``result``. A location is the
+    slice's position in the predicted order, from 0 for the first to 1 for the last.
 
     Args:
-        network: whose head takes the features of two slices.
-        min_order, start: as of `LocationWriter`.
+        network: network whose head takes the features of two slices.
+        min_order, start: see `LocationWriter`.
     """
 
     def __init__(self, network: SharedEncoderNet, min_order: float = 0.7, start: str = "basal") -> None:

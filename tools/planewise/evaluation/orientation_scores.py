@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 
 class OrientationScores:
-    """A `Collector` of the heatmaps that the network's first channels carry.
+    """A `Collector` of the heatmaps in the network's first channels.
 
-    - ``metrics.json``: ``orientation``: the mean squared error of the heatmaps; for each view the angle (deg) and distance
-      (mm) of the lines and of the 3D planes fitted over the stacks, how many lines were not found, and ``trust``: the bounds
-      that 99 of 100 of these stacks keep, from which the limits of `PlanViewsd` are chosen; and ``bounds`` of the planes'
-      errors that 9 of 10 keep, for its ``plane_bounds`` (null for fewer than 9 planes);
+    - ``metrics.json``: ``orientation``: the mean squared error of the heatmaps; for each view the angle (deg) and
+      distance (mm) of the lines and of the 3D planes fitted over the stacks, the number of lines that were not found,
+      and ``trust``: bounds for 99 of 100 of these stacks, from which to choose the limits of `PlanViewsd`; and
+      ``bounds``, the planes' 90 % error bounds, for its ``plane_bounds`` (null for fewer than 9 planes);
     - ``slices.csv``: for each view the line's angle, distance and agreement;
-    - ``planes.csv``: for each stack, phase and view the plane's errors, and how far it is to be trusted (`PlannedPlane`);
+    - ``planes.csv``: for each stack, phase and view the plane's errors and trust values (`PlannedPlane`);
     - ``heatmaps.png``: the examples (Figs. 4 and 5).
 
     Targets hold ``heatmaps`` ``(B, views, i, j)``, ``lines`` ``(B, views, 3)``, ``affine`` ``(B, 4, 4)`` and ``planes``
-    ``(B, views, 2, 3)``. If they hold ``location`` too, the captions give it as the network is to see it, which mirrors where
-    Eq. (4) does, and the datalist's otherwise.
+    ``(B, views, 2, 3)``. If they also hold ``location``, the captions give it as the network's target (symmetric with
+    Eq. (4)), and otherwise the datalist's.
 
     Args:
         views: names of the heatmap channels.
         sigma: standard deviation of the heatmaps' ridges, pixels.
-        phases: fractions of the cycle at which the planes of a stack are fitted; each slice enters with its phase
-            nearest to them. 0 is end-diastole, 0.4 about end-systole; ``[0]`` for what does not move.
+        phases: fractions of the cycle at which a stack's planes are fitted; each slice contributes its phase nearest to
+            them. 0 is end-diastole, 0.4 about end-systole; ``[0]`` for organs that do not move.
     """
 
     def __init__(self, views: Sequence[str], sigma: float = 6.0, phases: Sequence[float] = (0.0, 0.4)) -> None:
@@ -71,7 +71,7 @@ class OrientationScores:
         }
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
-        # of the slices' one grid, whether or not there are examples
+        # from the slices' common grid, with or without examples
         shape = (taken["image"].shape[1], taken["image"].shape[2])
         angle, distance = line_errors(taken["lines"], taken["true_lines"], taken["affine"][:, None], shape)
         angle = torch.rad2deg(angle)

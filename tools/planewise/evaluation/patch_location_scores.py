@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class PatchLocationScores:
-    """A `Collector` of logits that say where a patch lies as seen from the one in the middle.
+    """A `Collector` of logits for a patch's location relative to the middle one.
 
     - ``metrics.json``: ``patch_location``, see `planewise.metrics.patch_location.patch_location_scores`;
     - the table of samples: ``place`` and ``predicted_place``;
-    - ``patches.png``: the examples: both patches, and the image with the cells that they were cut from.
+    - ``patches.png``: the examples: both patches, and the image with their cells.
 
-    Targets hold ``place`` ``(B,)`` and ``original``, the images that the patches were cut from.
+    Targets hold ``place`` ``(B,)`` and ``original``, the images of the patches.
 
     Args:
-        pretext: what cut the patches.
+        pretext: the transform that cut the patches.
     """
 
     def __init__(self, pretext: RelativePatchesd) -> None:
@@ -40,9 +40,9 @@ class PatchLocationScores:
         return {
             "place": batch.target["place"],
             "predicted": batch.prediction.argmax(dim=1),
-            # how many places there are
+            # number of places
             "places": batch.prediction.new_full((len(batch.prediction),), batch.prediction.shape[1]).long(),
-            # of volumes, slices: the middle of a patch, and of each layer of cells
+            # for volumes, slices: the middle of a patch, and of each layer of cells
             "pairs": middle_layer(pairs, shown.ndim - 1),
             "layers": torch.stack(cell_layers(shown, self.per_side), dim=1),
             "example": batch.example,

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class PatchPredictionScores:
-    """A `Collector` of how alike each prediction and each patch are, ``(B, Q, P)``
+    """A `Collector` of the similarity of each prediction to each patch, ``(B, Q, P)``
     (`planewise.networks.PredictiveCodingLearner`).
 
     - ``metrics.json``: ``prediction``, see `planewise.metrics.patch_scores`;
     - the table of samples: ``found``, the share of its patches that were found among the candidates;
-    - ``predictions.png``: of the examples the middle layer with one context, the patches that follow it, and those that were
-      found in their place.
+    - ``predictions.png``: for the examples, the middle layer with one context, the patches that follow it, and the
+      predicted patches.
 
-    Targets hold ``candidates``, ``ahead`` and ``original``, as `planewise.pretexts.OverlappingPatchesd` writes them.
+    Targets hold ``candidates``, ``ahead`` and ``original``, from `planewise.pretexts.OverlappingPatchesd`.
 
     Args:
-        patches_per_side, overlap: as of the pretext.
+        patches_per_side, overlap: see the pretext.
     """
 
     def __init__(self, patches_per_side: int = 4, overlap: float = 0.5) -> None:
@@ -78,7 +78,7 @@ class PatchPredictionScores:
         return CollectorResults({"prediction": scores}, columns, figures={"predictions.png": draw})
 
     def _rows(self, best: Tensor, rows_ahead: int, spatial_dims: int) -> list[PredictedRow]:
-        """What the picture shows: the context in the middle of the grid, and all that is predicted from it."""
+        """The content of the picture: the context in the middle of the grid, and all predictions from it."""
         side = self.patches_per_side
         # number of the middle patch in the last row that still has ``rows_ahead`` after it
         middle = (side - 1 - rows_ahead) * side ** (spatial_dims - 1)

@@ -18,8 +18,8 @@ class HeatmapPictureHandler:
     Args:
         log_dir: folder of the event files.
         views: names of the heatmap channels.
-        interval: epochs from one picture to the next.
-        slices: how many are shown; the first of the last batch.
+        interval: number of epochs between pictures.
+        slices: number of slices; the first of the last batch are shown.
     """
 
     def __init__(self, log_dir: str, views: Sequence[str], interval: int = 1, slices: int = 6) -> None:

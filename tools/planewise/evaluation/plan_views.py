@@ -26,42 +26,42 @@ from planewise.reports.tables import json_values
 class PlanViewsd(Transform):
     """Fit the planes of other views to a stack's predicted heatmaps, judge them, and draw their lines as labels.
 
-    Reads ``pred``, the network's channels for a volume ``(C, i, j, slices)``, heatmaps first and, with ``location``, the
-    location last; ``image``, the preprocessed volume with its affine; and ``slice_affines`` where slices have their own.
-    Writes
+    Reads ``pred``, the network's channels for a volume ``(C, i, j, slices)``, heatmaps first and, with ``location``,
+    the location last; ``image``, the preprocessed volume with its affine; and ``slice_affines`` if slices have their
+    own. Writes
 
-    - ``pred``: labels ``(1, i, j, slices)``, 0 background, 1 the first view's line, 2 the second's, ...; where lines cross
-      the later view shows. A view that is not trusted has no line.
+    - ``pred``: labels ``(1, i, j, slices)``, 0 background, 1 the first view's line, 2 the second's, ...; where lines
+      cross, the later view shows. A view that is not trusted has no line.
     - ``heatmaps``: ``(views, i, j, slices)``.
-    - ``plan``: a dictionary of plain values, None where a number is not known: for each view the plane (origin and normal,
-      RAS+ mm), how far to trust it, the verdict, and of a plane the slices that disagree with it and how far off it may be;
-      the relative locations; how oblique the stack is.
+    - ``plan``: a dictionary of plain values, None for unknown numbers: for each view the plane (origin and normal, RAS+
+      mm), its trust values, the verdict, and for a plane the slices that disagree with it and its error bounds; the
+      relative locations; how oblique the stack is.
 
-    A view's verdict is "no plane" if a limit is exceeded. The defaults lie between what an evaluation prints under
-    ``trust`` for hearts that the network has not seen and what volumes of a spine give; agreement and order tell them apart
-    best. A network of yours has its own: evaluate it and choose.
+    A view's verdict is "no plane" if a limit is exceeded. The defaults lie between the values under ``trust`` in an
+    evaluation on unseen hearts and the values for volumes of a spine; agreement and order separate them
+    best. For your own network, evaluate it and choose its limits.
 
     Args:
         views: names of the heatmap channels.
         sigma: standard deviation of the heatmaps' ridges, pixels.
         location: whether the last channel is the relative location.
         line_width: width of the drawn lines, mm.
-        min_peak, min_agreement: a heatmap's peak and its likeness to its line's heatmap, medians over the slices.
+        min_peak, min_agreement: a heatmap's peak and its similarity to its line's heatmap, medians over the slices.
         mapping: mapping of the location, ``"linear"`` (Eq. 3) or ``"sine"`` (Eq. 4).
-        min_order: with ``location``, how well the slices' locations run as they should, see `location_order`; either sign
-            for the linear mapping. None does not ask.
+        min_order: with ``location``, how well the slices' locations follow the expected order, see `location_order`;
+            with either sign for the linear mapping. None disables the check.
         max_residual: distance of the slices' lines from the common plane, mm.
         max_spread: angle of the slices' lines with the common plane's, degrees.
         min_obliquity: a stack nearer than this to an axial, coronal or sagittal one has no planes, degrees, nor has one
             whose normal is far from the long axis of hearts (`why_no_short_axis`). 0 does not ask.
-        max_slice_distance: a slice whose line is farther from the common plane disagrees with it, mm; root mean square
-            within 40 mm of the heart.
-        plane_bounds: how far off the planes of these weights may be: ``measured_on``, and for each view
-            ``{angle_deg: [base, factor], offset_mm: [base, factor]}`` (`planewise.geometry.Bound`), as an evaluation prints
-            it under ``bounds``. None says nothing of it.
+        max_slice_distance: a slice disagrees with the common plane if its line is farther from it than this, mm; root
+            mean square within 40 mm of the heart.
+        plane_bounds: error bounds of the planes for these weights: ``measured_on``, and for each view ``{angle_deg:
+            [base, factor], offset_mm: [base, factor]}`` (`planewise.geometry.Bound`), from ``bounds`` of an evaluation.
+            None means that they are unknown.
 
     Raises:
-        InputError: ``plane_bounds`` is something else.
+        InputError: ``plane_bounds`` has another form.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class PlanViewsd(Transform):
         for number, plane in enumerate(planned, start=1):
             if plan["views"][plane.view]["verdict"] == "plane":
                 labels[0][self._near_line(plane, affines, shape)] = number
-        # a stack without a line has no peak, and a server answers no request whose JSON holds NaN
+        # a stack without a line has no peak, and a server cannot answer with NaN in its JSON
         item["plan"] = json_values(plan)
         item["heatmaps"] = _like(image, prediction[: len(self.views)])
         item["pred"] = _like(image, labels)
@@ -142,12 +142,14 @@ class PlanViewsd(Transform):
         trust = {name: getattr(plane, name) for name in ("peak", "agreement", "residual", "spread")}
         reasons = [*of_stack, *why_no_plane(**trust, **self.limits)]
         if reasons:
-            # numbers that are not a plane's are not given as one
+            # unreliable planes are not returned as numbers
             judged |= dict.fromkeys(("origin", "normal", *self._doubts(plane)))
         return {"verdict": "no plane" if reasons else "plane", "reasons": reasons, **judged}
 
     def _doubts(self, plane: PlannedPlane) -> dict[str, Any]:
-        """Which slices disagree with the plane (the first is 1), which have no line, and how far off it may be."""
+        """The slices that disagree with the plane (the first is 1), the slices without a line, and the plane's error
+        bounds.
+        """
         found: dict[str, Any] = {
             "slices_that_disagree": (1 + (plane.distances > self.max_slice_distance).nonzero()[:, 0]).tolist(),
             "slices_without_a_line": (1 + plane.distances.isnan().nonzero()[:, 0]).tolist(),
@@ -169,7 +171,7 @@ class PlanViewsd(Transform):
         columns = torch.arange(shape[1], dtype=torch.float64)[None, :, None]
         distance = (lines[:, 0] * rows + lines[:, 1] * columns + lines[:, 2]).abs()
         spacing = affines[:, :3, 0].norm(dim=-1)
-        # at least the pixels that the line passes, however coarse the grid
+        # at least the pixels that the line crosses, even on a coarse grid
         return distance <= (self.line_width / 2 / spacing).clamp_min(0.5)
 
 
@@ -178,12 +180,12 @@ def slice_affines(image: MetaTensor, own: torch.Tensor | None = None) -> torch.T
 
     Args:
         image: ``(1, i, j, slices)``, transformed in its planes only.
-        own: affines of the slices as they were loaded, where they are not evenly spaced.
+        own: affines of the slices as loaded, if they are not evenly spaced.
     """
     affine = image.affine.to(torch.float64).cpu()
     count = image.shape[-1]
     if own is not None:
-        # what preprocessing did in the plane, in voxel coordinates of the loaded volume
+        # the in-plane preprocessing, in voxel coordinates of the loaded volume
         loaded = torch.as_tensor(np.asarray(image.meta["original_affine"]), dtype=torch.float64).reshape(4, 4)
         return own.reshape(count, 4, 4).to(torch.float64) @ torch.linalg.inv(loaded) @ affine
     affines = affine.repeat(count, 1, 1)

@@ -1,4 +1,4 @@
-"""Write what view planning found."""
+"""Write the results of view planning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 class PlanWriter(ExamWriter):
     """For every stack write its planned planes into ``output_dir/<exam>/``.
 
-    - ``plan.json``: planes, how far to trust them, relative locations;
+    - ``plan.json``: planes, trust values, relative locations;
     - ``planes.mrk.json``: the planes for 3D Slicer;
     - ``plan.png``: the slices with heatmaps and lines.
 

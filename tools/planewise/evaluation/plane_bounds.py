@@ -1,4 +1,4 @@
-"""How far off a plan's planes may be: bounds that come with weights, as settings."""
+"""Error bounds of planned planes, which come with weights as settings."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from planewise.errors import InputError
 from planewise.evaluation.why_no_plane import why_no_plane
 from planewise.geometry import Bound, calibrated_bound
 
-#: The share of planes that keep a bound.
+#: The share of planes for which a bound holds.
 KEPT = 0.9
-#: A bound's name to the columns of ``planes.csv`` that it is of: the error, and the jack-knife standard error.
+#: A bound's name to its columns of ``planes.csv``: the error, and the jack-knife standard error.
 ERRORS = {"angle_deg": "angle_sd_deg", "offset_mm": "offset_sd_mm"}
 
-#: What a plane is judged by, to the columns of ``planes.csv`` with it.
+#: The criteria for a plane, to their columns of ``planes.csv``.
 _TRUST = {"peak": "peak", "agreement": "agreement", "residual": "residual_mm", "spread": "spread_deg"}
 
 
 def bounds_of_planes(planes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, list[float]] | None]:
-    """Bounds that nine of ten planes keep, for each view, from planes whose errors are known.
+    """90 % error bounds for each view, from planes with known errors.
 
     Args:
-        planes: columns of ``planes.csv``, as `OrientationScores` writes it.
+        planes: columns of ``planes.csv``, as written by `OrientationScores`.
 
     Returns:
         View to ``{"angle_deg": [base, factor], "offset_mm": [base, factor]}`` (`planewise.geometry.Bound`); None for a view
@@ -49,17 +49,17 @@ def kept_bounds(
     max_residual: float,
     max_spread: float,
 ) -> dict[str, dict[str, float | None]]:
-    """How many planes keep bounds that were found on others, among those that are no "no plane".
+    """How many planes keep bounds that were measured on others, among those that are not "no plane".
 
     Args:
         planes: columns of ``planes.csv``.
-        bounds: as `bounds_of_planes` gives them.
-        min_peak, min_agreement, max_residual, max_spread: limits of `PlanViewsd`. Its ``min_order`` and ``min_obliquity`` are
-            left aside, since a table of planes has neither locations nor slices.
+        bounds: from `bounds_of_planes`. min_peak, min_agreement, max_residual, max_spread: limits of `PlanViewsd`. Its
+        ``min_order`` and ``min_obliquity`` are
+            ignored, because a table of planes has neither locations nor slices.
 
     Returns:
-        View to ``planes``, of which ``refused`` exceed a limit, and the shares of the others that keep each bound (None if
-        there are no others).
+        View to ``planes``, of which ``refused`` exceed a limit, and the shares of the others for which each bound holds
+        (None if there are no others).
     """
     found: dict[str, dict[str, float | None]] = {}
     for view, columns in _by_view(planes).items():
@@ -86,16 +86,16 @@ def checked_bounds(given: Any, views: Sequence[str]) -> dict[str, dict[str, Boun
     """The setting ``plane_bounds`` of an inference config as bounds of each view.
 
     Raises:
-        InputError: it is not what `bounds_of_planes` gives, with ``measured_on`` beside the views.
+        InputError: it does not have the form of `bounds_of_planes`, with ``measured_on`` next to the views.
     """
     wanted = (
-        "plane_bounds is {measured_on: text, VIEW: {angle_deg: [base, factor], offset_mm: [base, factor]}} for every view, "
-        "or null"
+        "plane_bounds must be {measured_on: text, VIEW: {angle_deg: [base, factor], offset_mm: [base, factor]}} "
+        "for every view, or null"
     )
     if given is None:
         return {}
     if not isinstance(given, Mapping) or not isinstance(given.get("measured_on"), str):
-        raise InputError(f"plane_bounds says nothing of what it was measured on; {wanted}")
+        raise InputError(f"plane_bounds does not say what it was measured on; {wanted}")
     found: dict[str, dict[str, Bound]] = {}
     for view in views:
         entry = given.get(view)

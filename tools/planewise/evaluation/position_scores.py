@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class PositionScores:
-    """A `Collector` of the nine squares of Bai 2019 that the network's ten classes are.
+    """A `Collector` of the nine squares of Bai 2019 from the network's ten classes.
 
-    - ``metrics.json``: ``positions``: ``accuracy``, the share of all known pixels whose class is right;
-      ``square_accuracy``, that of the pixels of true squares; ``dice``, the mean of the nine squares' Dice over all slices;
-      for each square ``dice``, ``centre_mm`` (distance of its centre from the true one) and ``not_found``, the last two of
-      squares that lie wholly on their image; and ``trust``: what 99 of 100 of these slices keep, from which the limits of
-      `FindPositionsd` are chosen;
+    - ``metrics.json``: ``positions``: ``accuracy``, the share of all known pixels with the right class;
+      ``square_accuracy``, the same for pixels of true squares; ``dice``, the mean of the nine squares' Dice over all
+      slices; for each square ``dice``, ``centre_mm`` (distance of its centre from the true one) and ``not_found``, the
+      last two for squares that lie wholly on their image; and ``trust``: bounds for 99 of 100 of these slices, from
+      which to choose the limits of `FindPositionsd`;
     - ``slices.csv``: ``squares_dice``, the mean Dice of the squares that are on the slice; ``squares_found``; and
       ``centre_mm``, the mean over the squares;
     - ``squares.png``: the examples.
@@ -35,9 +35,9 @@ class PositionScores:
     ``(B, 4, 4)``.
 
     Args:
-        ends: for each view the end of its line that is counted first; the squares' names come from them.
+        ends: for each view, the first end of its line; the squares' names come from them.
         size: side of a square, mm.
-        step: from the centre of a square to that of its neighbour, mm.
+        step: distance from the centre of a square to that of its neighbour, mm.
     """
 
     def __init__(self, ends: Sequence[str], size: float, step: float) -> None:
@@ -65,7 +65,7 @@ class PositionScores:
         counts, inside = taken["counts"], taken["inside"]
         distance = torch.where(inside, taken["distance"], torch.nan)
         dice = position_dice(counts)[1:]
-        # of each slice, over the squares that it shows
+        # for each slice, over its visible squares
         both, predicted, true = counts[:, 1:].double().unbind(dim=-1)
         of_slice = torch.where(true > 0, 2 * both / (predicted + true), torch.nan)
         pixels = counts[..., 0].sum(dim=0).double(), counts[..., 2].sum(dim=0).double()
@@ -112,6 +112,6 @@ class PositionScores:
 
 
 def _percentile(values: np.ndarray, percent: float) -> float:
-    """Of the values that are known; NaN if none is."""
+    """The mean of the known values; NaN if there are none."""
     values = values[np.isfinite(values)]
     return round(float(np.percentile(values, percent)), 3) if len(values) else float("nan")

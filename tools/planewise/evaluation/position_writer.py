@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 class PositionWriter(ExamWriter):
     """For every stack write its anatomical positions into ``output_dir/<exam>/``.
 
-    - ``positions.json``: what `FindPositionsd` found: verdict, and the squares' centres in each slice;
+    - ``positions.json``: the result of `FindPositionsd`: verdict, and the squares' centres in each slice;
     - ``positions.png``: the slices with the squares.
 
     Attach it to the evaluator of an inference config, whose postprocessing runs `FindPositionsd` and keeps its labels on the
@@ -30,7 +30,7 @@ class PositionWriter(ExamWriter):
 
     Args:
         output_dir: folder.
-        ends: for each view the end of its line that is counted first; the squares' names come from them.
+        ends: for each view, the first end of its line; the squares' names come from them.
     """
 
     def __init__(self, output_dir: str | Path, ends: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What writers of diagnoses have in common: a folder for each exam, and a table of all."""
+"""The base of classification writers: a folder for each exam, and a table of all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from planewise.reports.tables import write_csv
 
 
 class PredictionsWriter(ExamWriter):
-    """Write what `diagnose` makes of each exam into ``output_dir/<exam>/``, and a row for each into ``predictions.csv``.
+    """Write the output of `diagnose` for each exam into ``output_dir/<exam>/``, and a row for each into
+    ``predictions.csv``.
 
     Args:
         output_dir: folder.
@@ -28,7 +29,7 @@ class PredictionsWriter(ExamWriter):
         """Write the files of one exam (see `ExamWriter.write`).
 
         Returns:
-            The row of the exam: value by column.
+            The row of the exam: column to value.
         """
         raise NotImplementedError
 

@@ -19,10 +19,9 @@ from planewise.reports.tables import write_csv, write_json
 
 
 class PretextReport:
-    """Write what an evaluator's pass over the slices shows into a folder.
+    """Write the results of an evaluator's pass over the slices into a folder.
 
-    - ``metrics.json``: how many slices (of a dataset of volumes or photographs: these) and exams there are, and the
-      collectors' scores;
+    - ``metrics.json``: the number of slices (or volumes or photographs) and exams, and the collectors' scores;
     - ``slices.csv`` (``volumes.csv``, ``photographs.csv``): exam (its hash), stack, slice and phase of each, and the
       collectors' columns;
     - the collectors' own tables and pictures.
@@ -32,10 +31,10 @@ class PretextReport:
     Args:
         output_dir: folder.
         dataset: the evaluator's slices.
-        collectors: what scores the parts of the prediction, in the order in which they stand in the files; see
-            `planewise.evaluation.collector` for what makes one.
-        examples: slices shown in the pictures.
-        title: title of the pictures, say the data's name.
+        collectors: they score the parts of the prediction, in the order of the files; see
+            `planewise.evaluation.collector` for their contract.
+        examples: number of slices in the pictures.
+        title: title of the pictures, such as the data's name.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class PretextReport:
         items = [self.dataset.items[index] for index in self._index]
         results = list(self._results(items))
         identity = {key: [item.get(key, "") for item in items] for key in ("exam", "stack", "slice", "phase")}
-        # a slice of a volume says which
+        # a slice of a volume has its number
         of_volumes = isinstance(self.dataset, VolumeDataset) and not any("slice" in item for item in items)
         of_photographs = isinstance(self.dataset, PhotographDataset)
         noun = "photographs" if of_photographs else "volumes" if of_volumes else "slices"
@@ -90,7 +89,7 @@ class PretextReport:
         tables = {f"{noun}.csv": _together([identity, *(each.columns for each in results)])}
         for name, columns in _together([tables, *(each.tables for each in results)]).items():
             write_csv(self.folder / name, columns)
-        # last: what waits for this file finds the others
+        # last, so that a program waiting for this file finds the others
         metrics = _together([counts, *(each.metrics for each in results)])
         write_json(self.folder / "metrics.json", metrics)
         engine.state.metrics |= {"report": metrics}
@@ -105,7 +104,7 @@ def _together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """All entries in one dictionary.
 
     Raises:
-        InputError: two of the parts have an entry of the same name, of which one would be lost.
+        InputError: two of the parts have an entry with the same name, and one would be lost.
     """
     merged: dict[str, Any] = {}
     for part in parts:

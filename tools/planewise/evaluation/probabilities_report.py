@@ -1,4 +1,4 @@
-"""What reports on whole exams have in common: one pass that collects probabilities, then tables and pictures."""
+"""The base of reports on whole exams: one pass that collects probabilities, then tables and pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from planewise.reports.tables import write_json
 
 
 class ProbabilitiesReport:
-    """Collect an evaluator's probabilities, exam by exam, and write what `write` makes of them into a folder.
+    """Collect an evaluator's probabilities, exam by exam, and write the output of `write` into a folder.
 
     The evaluator does not decollate; its batches hold ``index``, its outputs logits ``pred`` ``(B, ...)``.
 
@@ -25,7 +25,7 @@ class ProbabilitiesReport:
         output_dir: folder.
     """
 
-    #: What makes probabilities of logits.
+    #: Function from logits to probabilities.
     probabilities_of: Callable[[Tensor], Tensor] = staticmethod(torch.sigmoid)
 
     def __init__(self, output_dir: str | Path) -> None:
@@ -37,10 +37,10 @@ class ProbabilitiesReport:
         engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def write(self, probabilities: np.ndarray) -> dict[str, Any] | None:
-        """Write tables and pictures of the exams that ``self._index`` numbers.
+        """Write tables and pictures of the exams with the numbers in ``self._index``.
 
         Returns:
-            What ``metrics.json`` is to hold; None for no such file.
+            The contents of ``metrics.json``; None for no such file.
         """
         raise NotImplementedError
 
@@ -58,13 +58,14 @@ class ProbabilitiesReport:
         self.folder.mkdir(parents=True, exist_ok=True)
         scores = self.write(torch.cat(self._probabilities).numpy())
         if scores is not None:
-            # last: what waits for this file finds the others
+            # last, so that a program waiting for this file finds the others
             write_json(self.folder / "metrics.json", scores)
             engine.state.metrics |= {"report": scores}
 
 
 def convergence(history: str | Path | None) -> dict[str, Any]:
-    """``epochs`` that a run has trained, and ``converged_epoch`` (`epochs_to_converge`, of the validation loss).
+    """``epochs``, the number of epochs that a run trained, and ``converged_epoch`` (`epochs_to_converge`, of the
+    validation loss).
 
     Args:
         history: the run's ``history.csv``; None, or a file without rows, gives neither.

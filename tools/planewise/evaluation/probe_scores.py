@@ -1,4 +1,4 @@
-"""What the features of any pretext know of where a slice lies, for `PretextReport`."""
+"""How well the features of any pretext predict a slice's location, for `PretextReport`."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Strengths of the ridge regression, of standardised features; one is chosen within the exams that it is fitted to.
+#: Strengths of the ridge regression on standardised features; one is chosen within the exams of the fit.
 _ALPHAS = np.logspace(-2, 4, 13)
 
 
 class ProbeScores:
-    """A `Collector` of the common probe, the same for every pretext: frozen features, the average over the encoder's deepest
-    level (`encoder_features`), of the slices as preprocessing leaves them.
+    """A `Collector` of the common probe, the same for every pretext: frozen features, the average over the encoder's
+    deepest level (`encoder_features`), of the preprocessed slices.
 
-    - ``metrics.json``: ``probe``. ``location`` is how well a ridge regression tells the relative location of a slice
-      (`planewise.metrics.location_scores`); each fold of patients is predicted by what was fitted to the other folds.
-      ``neighbour_mae`` is the difference of location between a slice and its nearest neighbour among the slices of other
-      patients; ``chance_mae`` is that of a neighbour drawn by lot.
+    - ``metrics.json``: ``probe``. ``location`` is how well a ridge regression predicts the relative location of a slice
+      (`planewise.metrics.location_scores`); each fold of patients is predicted from the other folds. ``neighbour_mae``
+      is the difference of location between a slice and its nearest neighbour among the slices of other patients;
+      ``chance_mae`` is that of a random neighbour.
     - ``probe.csv``: ``exam``, ``stack``, ``slice``, ``phase``, ``location``, ``probed_location``, ``neighbour_location``.
     - ``probe.png``: the regression.
 
-    It looks at the slices itself, since some pretexts show their networks something else. Slices whose location is not known
-    are left out; without two patients of known location there are no scores, nor without an encoder.
+    It processes the slices itself, because some pretexts feed their networks differently. Slices with unknown location
+    are left out; without two patients with known locations, or without an encoder, there are no scores.
 
     Args:
         network: with an ``encoder``; a network of your own may have none.
         dataset: the evaluator's slices.
-        mapping: ``"linear"``, or ``"sine"`` (Zhang 2024 Eq. 4) where the two ends of a stack look alike.
+        mapping: ``"linear"``, or ``"sine"`` (Zhang 2024 Eq. 4) if the two ends of a stack look alike.
         amp: precision of the network, see `planewise.engines.precision`.
-        batch_size: slices that the network is given at once.
-        max_slices: most slices, evenly spaced over the dataset.
-        folds: folds of patients.
+        batch_size: number of slices per call of the network.
+        max_slices: maximum number of slices, evenly spaced over the dataset.
+        folds: number of folds of patients.
     """
 
     def __init__(
@@ -127,6 +127,6 @@ class ProbeScores:
 def _probed(
     features: NDArray[np.floating], location: NDArray[np.floating], patients: Sequence[str], folds: int
 ) -> NDArray[np.floating]:
-    """The location of each slice by a ridge regression on the slices of other folds' patients, ``(N,)``."""
+    """The location of each slice by a ridge regression on the slices of patients in other folds, ``(N,)``."""
     ridge = make_pipeline(StandardScaler(), RidgeCV(_ALPHAS))
     return cross_val_predict(ridge, features, location, groups=patients, cv=GroupKFold(min(folds, len(set(patients)))))

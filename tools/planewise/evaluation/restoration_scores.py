@@ -20,20 +20,19 @@ if TYPE_CHECKING:
 class RestorationScores:
     """A `Collector` of images that a network restores.
 
-    - ``metrics.json``: ``restoration``, see `planewise.metrics.restoration.restoration_scores`: mean squared errors of hidden
-      and of kept pixels, of the network (``restored``), of the image as it is shown (``unchanged``) and of the mean of what
-      is shown of it (``mean``);
-    - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network, and with ``_unchanged`` and ``_mean`` behind these
-      names those of the other two;
-    - ``restored.png``: the examples, as the network is shown them, restored, and as they were; not of volumes.
+    - ``metrics.json``: ``restoration``, see `planewise.metrics.restoration.restoration_scores`: mean squared errors of
+      hidden and of visible pixels, for the network (``restored``), the network's input image (``unchanged``) and the
+      mean of its visible pixels (``mean``);
+    - ``slices.csv``: ``hidden_error`` and ``kept_error`` of the network, and those of the other two with the suffixes
+      ``_unchanged`` and ``_mean``;
+    - ``restored.png``: the examples (not for volumes): the network's input, its restoration, and the original.
 
-    Targets hold ``restored`` ``(B, C, ...)``, what is wanted, and ``hidden`` ``(B, 1, ...)``, bool.
+    Targets hold ``restored`` ``(B, C, ...)``, the target, and ``hidden`` ``(B, 1, ...)``, bool.
 
     Args:
-        hidden_only: the network learns hidden pixels alone (`planewise.losses.RestorationLoss`), so the picture shows those
-            that are kept as they are.
-        spoilt: pixels that are not hidden are changed too (Models Genesis), so the mean as answer is taken of the image that
-            is wanted.
+        hidden_only: the network learns only hidden pixels (`planewise.losses.RestorationLoss`), so the picture shows
+            visible pixels unchanged.
+        spoilt: visible pixels are changed too (Models Genesis), so the mean is computed from the target image.
     """
 
     def __init__(self, hidden_only: bool = False, spoilt: bool = False) -> None:
@@ -42,7 +41,7 @@ class RestorationScores:
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         wanted, hidden = batch.target["restored"], batch.target["hidden"]
-        # what is shown of a spoilt image has another mean
+        # the visible part of a corrupted image has another mean
         mean = mean_of_seen(wanted if self.spoilt else batch.image, hidden)
         answers = (batch.prediction, batch.image, mean)
         taken = {
@@ -75,7 +74,10 @@ class RestorationScores:
             pictures = [taken[f"picture_{name}"].numpy() for name in ("shown", "restored", "wanted")]
             figure = restoration_gallery(*pictures, captions)
             hidden = scores["hidden"]
-            text = f"error of hidden pixels: {hidden['restored']:.3f}, by the mean of the others: {hidden['mean']:.3f}"
+            text = (
+                f"error of hidden pixels: {hidden['restored']:.3f}; of predicting the mean of the others: "
+                f"{hidden['mean']:.3f}"
+            )
             figure.suptitle(f"{title}  {text}".strip())
             return figure
 

@@ -11,11 +11,12 @@ from monai.transforms import Transform
 
 
 class RestoredImaged(Transform):
-    """Take a restored image out of ``pred``, which MONAI Label shows as labels.
+    """Move a restored image out of ``pred``, which MONAI Label shows as labels.
 
     Reads ``image`` and ``pred``, ``(1, i, j, slices)``. Writes
 
-    - ``restored`` and ``network_restored``: what ``pred`` held; `Invertd` brings the first to the image's own grid;
+    - ``restored`` and ``network_restored``: the content of ``pred``; `Invertd` brings the first to the image's own
+      grid;
     - ``pred``: labels of zero, uint8.
     """
 

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class RestoredWriter(ExamWriter):
-    """For every stack write ``output_dir/<exam>/restored.png``: slices, and what they are restored as.
+    """For every stack write ``output_dir/<exam>/restored.png``: slices and their restorations.
 
     Attach it to the evaluator of an inference config, whose postprocessing runs `RestoredImaged`. The NIfTI file comes from
     `SaveImaged` there.

@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 
 class RetrievalScores:
-    """A `Collector` of embeddings of two views of each slice or volume, ``(B, 2, D)`` (`planewise.engines.ViewsInferer`);
-    further views are not looked at.
+    """A `Collector` of embeddings of two views of each slice or volume, ``(B, 2, D)``
+    (`planewise.engines.ViewsInferer`); further views are ignored.
 
-    - ``metrics.json``: ``retrieval``. ``top1`` and ``top5`` say how often the other view of a slice is among the one or five
-      most alike of ``candidates`` slices, ``chance1`` and ``chance5`` how often that happens by lot. ``spread`` and
-      ``effective_rank`` of the embeddings show whether they have collapsed (`planewise.metrics.embedding_spread`,
+    - ``metrics.json``: ``retrieval``. ``top1`` and ``top5`` are top-1 and top-5 retrieval of a slice's other view among
+      ``candidates`` slices; ``chance1`` and ``chance5`` are their chance levels. ``spread`` and ``effective_rank`` of
+      the embeddings show whether they have collapsed (`planewise.metrics.embedding_spread`,
       `planewise.metrics.effective_rank`).
-    - ``neighbours.png``: some slices, and the most alike of other patients, without random changes.
+    - ``neighbours.png``: some slices, and the most similar ones of other patients, without augmentation.
 
     Args:
         network: with an ``encoder``.
         dataset: the evaluator's slices.
         amp: precision of the network, see `planewise.engines.precision`.
-        distance: what makes embeddings alike, see `planewise.metrics.retrieval_accuracy`.
-        candidates: most slices that are searched, evenly spaced over the dataset.
-        shown: slices in the picture.
-        neighbours: neighbours of each of them.
+        distance: measure of similarity, see `planewise.metrics.retrieval_accuracy`.
+        candidates: maximum number of searched slices, evenly spaced over the dataset.
+        shown: number of slices in the picture.
+        neighbours: number of neighbours of each of them.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RetrievalScores:
         largest = max(Counter(patients).values())
         count = min(self.neighbours, len(rows) - largest)
         if count < 1:
-            return None  # one patient alone has no neighbours
+            return None  # a single patient has no neighbours
         found = nearest_neighbours(frozen_features(self.network, self.dataset, rows, self.inferer), patients, count)
         images, captions = [], []
         for rank in evenly_spaced(len(rows), self.shown):
@@ -99,7 +99,7 @@ class RetrievalScores:
 
 
 def _caption(item: Mapping[str, Any]) -> str:
-    """Exam, and where the slice lies; a volume lies nowhere."""
+    """Exam, and the slice's location; a volume has none."""
     exam, location = str(item["exam"])[:6], item.get("location")
     if location is not None:
         return f"{exam}, location {location:.2f}"

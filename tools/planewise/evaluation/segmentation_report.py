@@ -20,13 +20,13 @@ from planewise.reports.tables import summary, write_csv, write_json
 
 
 class SegmentationReport:
-    """Write what an evaluator's pass over whole volumes shows into a folder.
+    """Write the results of an evaluator's pass over whole volumes into a folder.
 
-    - ``metrics.json``: mean and standard deviation of Dice, ASSD (Zhang 2024 Table 4) and mean contour distance (Bai 2019
-      Fig. 4) for each structure and over all of them, how often a structure was missed altogether, and which were never
-      predicted at all. A structure that was missed has no distance: ``assd_mm`` is over the others, ``assd_missed_1_mm``
-      counts it as 1.0 mm, as the reference implementation of the paper does, which flatters a failure. Masks that share no
-      slice have no contour distance either, so ``contours`` counts those that there are;
+    - ``metrics.json``: mean and standard deviation of Dice, ASSD (Zhang 2024 Table 4) and mean contour distance (Bai
+      2019 Fig. 4) for each structure and over all of them, how often a structure was missed altogether, and which
+      structures were never predicted. A missed structure has no distance: ``assd_mm`` is over the others;
+      ``assd_missed_1_mm`` counts it as 1.0 mm, like the paper's reference implementation, which flatters a failure.
+      Masks that share no slice have no contour distance either, so ``contours`` counts the existing ones;
     - ``volumes.csv``: the same for each volume, exams by their hash;
     - ``segmentations.png``, and ``shown_slices.npz`` for a picture of several methods (Fig. 7).
 
@@ -36,9 +36,9 @@ class SegmentationReport:
     Args:
         output_dir: folder.
         structures: label value to name.
-        regions: name to the names of the structures that it consists of, which are scored in place of the structures; None
-            scores these.
-        examples: volumes shown, each by its middle slice.
+        regions: name to the names of its structures; regions are scored instead of the structures; None scores the
+            structures.
+        examples: number of volumes shown, each by its middle slice.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class SegmentationReport:
             self._rows.append(row)
 
     def _distances(self, names: Sequence[str]) -> list[float]:
-        """ASSD of every volume and structure, mm; 1.0 where the structure was missed."""
+        """ASSD of every volume and structure, mm; 1.0 if the structure was missed."""
         return [1.0 if row[f"{name}_missed"] else row[f"{name}_assd_mm"] for row in self._rows for name in names]
 
     def _write(self, engine: Engine) -> None:

@@ -15,13 +15,13 @@ from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import add_structure_legend, overlay_labels
 from planewise.reports.slices import QUICK_PNG, stack_figure
 
-#: Most slices of a picture.
+#: Maximum number of slices in a picture.
 _DRAWN = 48
 
 
 class SegmentationWriter(ExamWriter):
-    """For every stack write ``output_dir/<name>/segmentation.png``: its slices under the predicted labels; of many slices
-    `_DRAWN`, evenly spaced.
+    """For every stack write ``output_dir/<name>/segmentation.png``: its slices under the predicted labels; if there are
+    many slices, `_DRAWN` of them, evenly spaced.
 
     Attach it to the evaluator of an inference config; the masks themselves come from `SaveImaged` there. Its batches
     hold ``native_image``, its outputs ``pred``: label values on the volume's own grid.

@@ -17,20 +17,20 @@ from planewise.reports.tables import json_values
 class SliceFeaturesd(Transform):
     """Give an item the features of its slices.
 
-    MONAI Label shows ``pred`` as labels and gives ``result`` as JSON. Where features are all that there is, it answers with
-    no label and with the numbers.
+    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON. If there are only features, the answer is no
+    label and the numbers.
 
     Reads ``image``, ``(C, i, j, slices)``. Writes
 
     - ``features``: ``(slices, D)``, a float32 array on the CPU;
-    - ``result``: what it held, and ``features`` as plain values;
+    - ``result``: its earlier content, and ``features`` as plain values;
     - ``pred``, without an ``encoder_of``: labels of zero, ``(1, i, j, slices)``, uint8.
 
-    A network of volumes gives one row for the whole of it (`planewise.engines.FeatureInferer`), in place of ``slices``.
+    A network on volumes gives one row for the whole volume (`planewise.engines.FeatureInferer`) instead of ``slices``.
 
     Args:
-        encoder_of: a network whose encoder makes the features of ``image``, where ``pred`` is something else. None: ``pred``
-            is the features, ``(D, slices)``, as `planewise.engines.FeatureInferer` gives them.
+        encoder_of: a network whose encoder computes the features of ``image``, if ``pred`` is something else. None:
+            ``pred`` is the features, ``(D, slices)``, from `planewise.engines.FeatureInferer`.
         inferer: a `planewise.engines.FeatureInferer`; needed with ``encoder_of``.
     """
 

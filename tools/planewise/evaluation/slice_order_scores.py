@@ -25,21 +25,22 @@ from planewise.reports.slice_order_figures import order_accuracy_figure
 
 
 class SliceOrderScores:
-    """A `Collector` of what a network for pairs of slices says of all pairs of every stack, each phase by itself.
+    """A `Collector` of the results of a pair network for all pairs of every stack, with each phase separate.
 
-    The evaluator goes over slices, not pairs, and gives the encoder's features of each (`planewise.engines.EncoderInferer`);
-    the head sees every two of them here. So n slices cost n runs of the encoder, and not n (n - 1).
+    The evaluator goes over slices, not pairs, and returns the encoder's features of each
+    (`planewise.engines.EncoderInferer`); the head is applied to every two of them here. So n slices cost n runs of the
+    encoder instead of n (n - 1).
 
-    - ``metrics.json``: ``slice_order``: accuracy of all ordered pairs, of those that mirror each other about the centre of
-      their stack (Zhang 2024, discussion of Table 5: where both halves look alike, their order cannot be seen) and of the
-      others; and of the order of whole stacks that their pairs vote for, the rank correlation and the share whose beginning
-      is told from the end;
-    - ``slices.csv``: ``place`` and ``predicted_place`` in the stack, from 0 to 1; empty where a slice is alone;
-    - ``order_accuracy.csv``: accuracy by distance, mirrored pairs apart;
-    - ``order_accuracy.png``: the same, and accuracy by the places of the two slices.
+    - ``metrics.json``: ``slice_order``: accuracy of all ordered pairs, of pairs that mirror each other about the centre
+      of their stack (Zhang 2024, discussion of Table 5: if both halves look alike, their order cannot be seen) and of
+      the others; and, for the order of whole stacks from the votes of their pairs, the rank correlation and the share
+      whose beginning is recognised;
+    - ``slices.csv``: ``place`` and ``predicted_place`` in the stack, from 0 to 1; empty for a single slice;
+    - ``order_accuracy.csv``: accuracy by distance, with mirrored pairs separate;
+    - ``order_accuracy.png``: the same, and accuracy by the locations of the two slices.
 
     Args:
-        network: whose head takes the features of two slices.
+        network: network whose head takes the features of two slices.
     """
 
     def __init__(self, network: SharedEncoderNet) -> None:
@@ -73,22 +74,22 @@ class SliceOrderScores:
 
 
 def stack_places(items: Sequence[Mapping[str, Any]]) -> NDArray[np.floating]:
-    """Where the slices of a stack lie between its ends, from 0 to 1: their relative locations, or else their ranks as a share
-    of the stack. The items are in the stack's order."""
+    """Positions of a stack's slices between its ends, from 0 to 1: their relative locations, otherwise their ranks as a
+    share of the stack. The items are in the stack's order."""
     positions = np.array([slice_position(item) for item in items])
     located = all(np.isfinite(item.get("location", np.nan)) for item in items)
     return positions if located else (positions - positions[0]) / (positions[-1] - positions[0])
 
 
 def pair_logits(network: SharedEncoderNet, features: Tensor) -> NDArray[np.floating]:
-    """What the network's head says of every ordered pair of slices.
+    """The head's logits for every ordered pair of slices.
 
     Args:
-        network: for two slices, with one logit.
-        features: of the encoder, ``(k, D)``.
+        network: network for two slices, with one logit.
+        features: features of the encoder, ``(k, D)``.
 
     Returns:
-        ``(k, k)``, of the slice of the row as the first and that of the column as the second of the pair.
+        ``(k, k)``, with the slice of the row as the first and that of the column as the second of the pair.
     """
     weights = next(network.head.parameters())
     features, count = features.to(weights), len(features)

@@ -1,4 +1,4 @@
-"""How far the planes that a phantom's technologist laid are from those that its anatomy asks for."""
+"""Distance of the planes prescribed by a phantom's technologist from those that follow from its anatomy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from planewise.geometry import plane_errors
 
 
 def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Medians over exams, measured as those of a network: at the heart, where a slice in the middle of the stack is cut.
+    """Medians over exams, measured like those of a network: at the heart, where a slice in the middle of the stack is
+    cut.
 
     Args:
         laid: section of a datalist of phantoms to items, with the technologist's errors.
-        anatomy: the same exams without; others of theirs are left aside.
+        anatomy: the same exams without errors; further exams are ignored.
 
     Returns:
         View to ``plane_angle_deg`` and ``plane_offset_mm``.
@@ -31,7 +32,7 @@ def technologist_errors(laid: Mapping[str, Any], anatomy: Mapping[str, Any]) -> 
     for exam, item in _middle_items(laid).items():
         if exam not in true:
             raise InputError(
-                f"exam {exam} is not among the phantoms whose planes lie as anatomy asks: give both the same seeds"
+                f"exam {exam} is not among the phantoms with planes from their anatomy: give both the same seeds"
             )
         at = _crossing(true[exam])
         for view, plane in item["planes"].items():
@@ -52,7 +53,7 @@ def _middle_items(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[st
 
 
 def _crossing(item: Mapping[str, Any]) -> torch.Tensor:
-    """Where the first two views' planes cut the slice of an item, ``(3,)``, RAS+, mm."""
+    """Intersection of the first two views' planes with the slice of an item, ``(3,)``, RAS+, mm."""
     affine = np.asarray(item["affine"], dtype=float)
     planes = [(plane["origin"], plane["normal"]) for plane in list(item["planes"].values())[:2]]
     planes.append((affine[:3, 3], np.cross(affine[:3, 0], affine[:3, 1])))

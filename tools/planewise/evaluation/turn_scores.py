@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class TurnScores:
-    """A `Collector` of logits that say by which class of turns an image or a volume was turned.
+    """A `Collector` of logits for the class of turns of an image or a volume.
 
     - ``metrics.json``: ``rotation``, see `planewise.metrics.turns.turn_scores`;
     - the table of samples: ``turn`` and ``predicted_turn``;
-    - ``turns.png``: the examples, turned, with both; of volumes the middle layer along each axis.
+    - ``turns.png``: the examples, rotated, with both; for volumes the middle layer along each axis.
 
     Targets hold ``turn`` ``(B,)``.
     """
@@ -31,7 +31,7 @@ class TurnScores:
             [first] if first.ndim == 3 else [first.select(1 + axis, first.shape[1 + axis] // 2) for axis in range(3)]
         )
         shown = {f"layer{number}": layer[batch.example] for number, layer in enumerate(layers)}
-        # how many classes there are
+        # number of classes
         width = batch.prediction.new_full((len(batch.prediction),), batch.prediction.shape[1]).long()
         found = {"turn": batch.target["turn"], "predicted": batch.prediction.argmax(dim=1), "classes": width}
         return {**found, **shown, "example": batch.example}

@@ -1,4 +1,4 @@
-"""Evaluation of a diagnosis from two phases: tables and pictures from one pass over the exams."""
+"""Evaluation of a classification from two phases: tables and pictures from one pass over the exams."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from planewise.reports.tables import write_csv
 
 
 class TwoPhaseReport(ProbabilitiesReport):
-    """Write what an evaluator's pass over exams shows into a folder.
+    """Write the results of an evaluator's pass over exams into a folder.
 
-    - ``predictions.csv``: each exam's probabilities, by its hash, and its class if it is known;
-    - ``metrics.json``, of the exams whose class is known: macro AUC (Nakashima, Tables 1 to 3), AUC by class, accuracy,
-      confusion matrix; ``epochs``, how many were trained, and ``converged_epoch`` (`epochs_to_converge`, Fig. 1); and
-      ``saliency``, of the exams with masks: the mean share of each phase's saliency that lies inside the heart,
-      beside the share of the image that the heart takes, which is what a map without preference gives, and the number
-      of exams behind each mean (a map of nothing but zeros has no share);
+    - ``predictions.csv``: each exam's probabilities, by its hash, and its class if known;
+    - ``metrics.json``, for exams with a known class: macro AUC (Nakashima, Tables 1 to 3), AUC by class, accuracy,
+      confusion matrix; ``epochs``, the number of trained epochs, and ``converged_epoch`` (`epochs_to_converge`, Fig.
+      1); and ``saliency``, for exams with masks: the mean share of each phase's saliency inside the heart, the share of
+      the image that the heart covers, which is the value for a uniform map, and the number of exams behind each mean (a
+      map of zeros has no share);
     - ``roc.png``, ROC curves and the confusion matrix;
-    - ``saliency.png``: both phases of the exams that the network is surest of, and where it looked.
+    - ``saliency.png``: both phases of the exams with the most confident predictions, and where the network looked.
 
     The evaluator's outputs hold logits ``pred`` ``(B, classes)``, see `ProbabilitiesReport`.
 
     Args:
         output_dir: folder.
         dataset: the evaluator's exams.
-        network: whose saliency is drawn.
+        network: network whose saliency is drawn.
         classes: names in order.
         masked: the same exams with their masks (``heart_labels``); None for no shares.
         history: the run's ``history.csv``; None for no epochs.
-        examples: exams in ``saliency.png``.
-        title: title of the pictures, say the data's name.
+        examples: number of exams in ``saliency.png``.
+        title: title of the pictures, such as the data's name.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class TwoPhaseReport(ProbabilitiesReport):
         return phase_saliency_maps(self.network, image.to(device), output).cpu().numpy()
 
     def _saliency(self, probabilities: np.ndarray) -> dict[str, Any]:
-        """Mean shares over the exams that have masks, of the class that each was given."""
+        """Mean shares over the exams with masks, for the class predicted for each."""
         if self.masked is None or not len(self.masked):
             return {}
         given = {

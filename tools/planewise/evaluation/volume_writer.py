@@ -11,8 +11,8 @@ from monai.data import NibabelWriter
 class VolumeWriter(NibabelWriter):
     """MONAI's writer of NIfTI files for volumes ``(1, i, j, slices)``; a volume of one slice is written as ``(i, j, 1)``.
 
-    MONAI's own drops the last axis of such a volume, and then fails in `SaveImage` (1.6.1), which takes what is left to have
-    one dimension. Name it as the ``writer`` of `SaveImaged`.
+    MONAI's own drops the last axis of such a volume, and then fails in `SaveImage` (1.6.1), which assumes one fewer
+    dimension. Use it as the ``writer`` of `SaveImaged`.
     """
 
     def set_data_array(self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Files of a packaged bundle as a zip, with sums, in a way that the same input gives the same bytes."""
+"""Files of a packaged bundle as a zip with checksums, so that the same input gives identical bytes."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def write_sums(folder: Path) -> None:
 
 
 def wrong_sums(folder: Path) -> list[str]:
-    """Names of files that ``SHA256SUMS`` holds otherwise, or that are not there."""
+    """Names of files that differ from ``SHA256SUMS`` or are missing."""
     listed = dict(reversed(line.split("  ", 1)) for line in (folder / SUMS).read_text().splitlines())
     return [name for name, digest in listed.items() if not (folder / name).is_file() or sha256(folder / name) != digest]
 
 
 def set_large_files_apart(folder: Path, url: str, apart: Path) -> list[str]:
-    """Move what is larger than `LARGEST` to the same place below ``apart``, and write ``large_files.yml``.
+    """Move files larger than `LARGEST` to the same place below ``apart``, and write ``large_files.yml``.
 
     Args:
-        url: folder on the network in which the files will be, under their own names.
+        url: web address of the folder that will hold the files, under their own names.
 
     Returns:
         Names of the files, as in the bundle.
@@ -56,13 +56,13 @@ def set_large_files_apart(folder: Path, url: str, apart: Path) -> list[str]:
 
 
 def write_zip(folder: Path, path: Path) -> None:
-    """A folder as a zip with the folder at its top: sorted, one date and mode for all, nothing compressed (so that no version
-    of zlib shows)."""
+    """A folder as a zip with the folder at its top: sorted, with one date and mode for all, uncompressed (so that the
+    version of zlib does not matter)."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name in files_of(folder):
             entry = zipfile.ZipInfo(f"{folder.name}/{name}", STAMP)
             entry.external_attr = 0o100644 << 16
-            entry.create_system = 3  # Unix: the mode counts
+            entry.create_system = 3  # Unix: the mode is used
             entry.file_size = (folder / name).stat().st_size
             with open(folder / name, "rb") as source, archive.open(entry, "w") as target:
                 shutil.copyfileobj(source, target, 2**20)
@@ -75,7 +75,7 @@ def files_of(folder: Path) -> list[str]:
 
 @contextmanager
 def built_beside(place: Path) -> Iterator[Path]:
-    """A temporary folder on the disk of ``place``, gone afterwards however it ends.
+    """A temporary folder on the disk of ``place``, removed afterwards in any case.
 
     Raises:
         InputError: the folder cannot be made.
@@ -92,7 +92,7 @@ def built_beside(place: Path) -> Iterator[Path]:
 
 
 def put_in_place(built: Path, place: Path) -> None:
-    """Move a file or a folder to where it belongs; what was there goes."""
+    """Move a file or a folder to its destination, replacing what was there."""
     if place.is_dir() and not place.is_symlink():
         old = built.parent / f"{place.name}.old"
         os.replace(place, old)

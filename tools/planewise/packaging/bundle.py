@@ -1,4 +1,4 @@
-"""A bundle's folder, as it is in the repository or as it was packaged."""
+"""A bundle's folder, in the repository or packaged."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from planewise.packaging.source import THEIRS, Source, foreign_imports
 from planewise.packaging.versions import PINS, canonical
 from planewise.text_files import read_json
 
-#: Given to MONAI, which would download it.
+#: Passed to MONAI, which would otherwise download it.
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
 #: Packages whose versions have keys of their own in metadata.json.
 _NAMED_APART = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
-#: Behind `python -m monai.bundle`.
+#: Imports behind `python -m monai.bundle`.
 _ALWAYS_NEEDED = {"fire"}
 
 
@@ -79,7 +79,7 @@ class Bundle:
         return str(self.folder / "configs" / file)
 
     def config(self, file: str) -> dict[str, Any]:
-        """A config as its file has it.
+        """A config as in its file.
 
         Raises:
             InputError: the file does not exist or is not YAML.
@@ -103,13 +103,13 @@ class Bundle:
 
     @property
     def named_versions(self) -> dict[str, str]:
-        """Distribution to version, of everything that metadata.json names."""
+        """Distribution to version, for everything that metadata.json names."""
         apart = {name: self.metadata[key] for name, key in _NAMED_APART.items()}
         return apart | self.metadata.get("required_packages_version", {})
 
     def requirements(self) -> dict[str, str]:
-        """Distributions that the code imports and metadata.json does not name, in the versions of `PINS`; what is not
-        among them, in the version that is installed."""
+        """Distributions that the code imports but metadata.json does not name, with the versions of `PINS`, or
+        otherwise the installed version."""
         if self.is_packaged:
             trees = (ast.parse(path.read_text()) for path in (self.folder / THEIRS).rglob("*.py"))
             imported = foreign_imports(trees)
@@ -126,14 +126,14 @@ class Bundle:
 
     @contextmanager
     def importable(self) -> Iterator[None]:
-        """The code that the configs name can be imported: a packaged bundle's own, instead of another's."""
+        """Make the code that the configs name importable: a packaged bundle's own, instead of another's."""
         if not self.is_packaged:
             yield
             return
         written = sys.dont_write_bytecode
         _forget_scripts()
         sys.path.insert(0, str(self.folder))
-        sys.dont_write_bytecode = True  # nothing is to be left in the folder
+        sys.dont_write_bytecode = True  # nothing must be left in the folder
         importlib.invalidate_caches()
         try:
             yield
@@ -144,7 +144,7 @@ class Bundle:
 
 
 def check_metadata(bundle: Bundle) -> None:
-    """Check metadata.json against its schema, of which this package has a copy, and look for its version in its changelog.
+    """Check metadata.json against this package's copy of its schema, and look for its version in its changelog.
 
     Raises:
         InputError: the metadata fails, or jsonschema is not installed.
@@ -164,7 +164,7 @@ def check_metadata(bundle: Bundle) -> None:
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Without MONAI's log lines and its warning that a config is code: ours is."""
+    """Without MONAI's log lines and its warning that a config is code: this config is ours."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -182,7 +182,7 @@ def _forget_scripts() -> None:
 
 @cache
 def _distributions() -> Mapping[str, list[str]]:
-    """Module to the distributions that it comes from; a second of reading the environment."""
+    """Module to the distributions that it comes from; reading the environment takes a second."""
     return packages_distributions()
 
 

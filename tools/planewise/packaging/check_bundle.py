@@ -1,4 +1,4 @@
-"""Checks of what in a bundle would fail in the Model Zoo or in MONAI Label, with MONAI's own verifiers if they exist."""
+"""Checks of a bundle for the Model Zoo and MONAI Label, with MONAI's own verifiers where they exist."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from planewise.packaging.run_record import Run
 def check_bundle(
     folder: str | Path, weights: str | Path | None = None, overrides: Sequence[str] = ()
 ) -> Iterator[Finding]:
-    """Check a bundle, in the repository or packaged; nothing in it is changed, and no network is used.
+    """Check a bundle, in the repository or packaged; nothing in it changes, and no network connection is used.
 
     Args:
         folder: folder of the bundle.
-        weights: a checkpoint, or a run's or bundle's folder; the bundle's own unless given.
-        overrides: as on the command line of ``python -m monai.bundle run``; those that no config takes are warned of.
+        weights: a checkpoint, or a run's or bundle's folder; by default the bundle's own.
+        overrides: as on the command line of ``python -m monai.bundle run``; overrides that no config has are reported.
 
     Yields:
         Each finding as soon as it is known.
@@ -43,7 +43,7 @@ def check_bundle(
 
 
 def _run(weights: str | Path | None) -> Run | None:
-    """The run whose weights were named; None if there is none or it cannot be read, which a check of its own says."""
+    """The run of the named weights; None if there is none or it cannot be read, which a separate check reports."""
     try:
         return Run.of_weights(Path(weights_path(weights))) if weights is not None else None
     except InputError:
@@ -51,7 +51,7 @@ def _run(weights: str | Path | None) -> Run | None:
 
 
 def checks_for(candidate: Candidate) -> list[Check]:
-    """Every check that applies, in the order in which `planewise check` prints them."""
+    """All applicable checks, in the order in which `planewise check` prints them."""
     bundle = candidate.bundle
     checks = [
         Check("zoo", "files", zoo.files),

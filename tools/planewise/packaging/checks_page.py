@@ -9,7 +9,7 @@ from typing import get_args
 
 from planewise.packaging.checks.finding import Finding, Tier
 
-#: Columns of one check each: what stands above it to the finding's name.
+#: Columns for single checks: column head to the finding's name.
 CHECKS = {
     "`verify_metadata`": "metadata",
     "`verify_net_in_out`": "network in inference.yaml",
@@ -33,7 +33,7 @@ def checks_page(found: Mapping[str, Sequence[Finding]], command: str) -> str:
         command: the command that wrote it, for its first line.
 
     Returns:
-        Markdown. A cell is ``ok``, the number of its warnings, or ``FAIL``; below the table stands why.
+        Markdown. A cell is ``ok``, the number of its warnings, or ``FAIL``; the reasons are below the table.
     """
     head = ["bundle", *get_args(Tier), *CHECKS]
     rows = [[f"`{name}`", *cells(findings)] for name, findings in sorted(found.items())]
@@ -86,7 +86,7 @@ def _which(names: Sequence[str], found: Mapping[str, Sequence[Finding]]) -> str:
 
 
 def _versions() -> str:
-    """Versions of the packages that decide what passes; those that are not installed are left out."""
+    """Versions of the packages that affect the result; those that are not installed are left out."""
     there = {}
     for name in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""A bundle's YAML files, changed by place: comments and layout stay."""
+"""A bundle's YAML files, edited in place: comments and layout stay."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ import yaml
 from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
 
-#: Of a line of a config's comments.
+#: Width of a line of a config's comments.
 WIDTH = 120
 #: The sentence on scores, up to an empty comment or the first key.
 _SCORE = re.compile(r"^# Score on phantoms .*\n(?:# .*\n)*", re.MULTILINE)
 _NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
 _DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
 
-#: Configs that a package holds as ``.json`` too: `monai.bundle.load` and federated learning look for no other name.
+#: Configs that a package also holds as ``.json``, because `monai.bundle.load` and federated learning look for no other
+#: name.
 TWINS = ("inference.yaml", "train.yaml")
-#: First lines that a packaged config initialises, and the import they need. MONAI looks into the bundle's folder only
-#: after it has initialised.
+#: First lines of ``initialize`` in a packaged config, and the import they need. MONAI searches the bundle's folder only
+#: after initialisation.
 _FIND_SCRIPTS = (
     f"# finds {THEIRS}/ from any folder",
     f"- $os.path.isdir(os.path.join(@bundle_root, '{THEIRS}')) or sys.exit('there is no {THEIRS}/ in ' + "
@@ -32,8 +33,8 @@ _FIND_SCRIPTS = (
     f"- $import {THEIRS}",
 )
 _IMPORTS = ("- $import inspect", "- $import os", "- $import sys")
-#: The bundle's folder is the one above the config's. MONAI tells an expression nothing of the file that it stands in, but the
-#: workflow that evaluates it knows, and is among its callers. Elsewhere (`ckpt_export`) it is the folder that one stands in.
+#: The bundle's folder is the parent of the config's folder. MONAI does not tell an expression its file, but the
+#: workflow that evaluates it knows, and is among its callers. In other cases (`ckpt_export`) it is the current folder.
 _OWN_FOLDER = (
     "$next((str(info.frame.f_locals['self'].config_root_path.resolve().parent) for info in inspect.stack(0) "
     "if isinstance(info.frame.f_locals.get('self'), monai.bundle.ConfigWorkflow)), '.')"
@@ -84,12 +85,12 @@ def with_score(text: str, score: str) -> str:
     """The config with another sentence on its scores, which its opening comment has at its end.
 
     Raises:
-        InputError: its opening comment has none.
+        InputError: its opening comment has no such sentence.
     """
     comment = textwrap.fill(score, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
     changed, found = _SCORE.subn(lambda _: f"{comment}\n", text, count=1)
     if not found:
-        raise InputError("the config's opening comment has no line `# Score on phantoms` for its scores to stand in")
+        raise InputError("the config's opening comment has no line `# Score on phantoms` for its scores")
     return changed
 
 
@@ -104,7 +105,7 @@ def with_overlay(text: str, values: Mapping[str, Any]) -> str:
 
 
 def _code(text: str) -> Iterator[tuple[tuple, yaml.ScalarNode]]:
-    """The scalars that are code: expressions, and values of ``_target_``; with the path to each."""
+    """The scalars that are code (expressions, and values of ``_target_``), with the path to each."""
     waiting: list[tuple[tuple, yaml.Node | None]] = [((), yaml.compose(text, Loader=yaml.SafeLoader))]
     while waiting:
         path, node = waiting.pop()
@@ -132,7 +133,7 @@ def _with_blocks(text: str, keys: Iterable[str]) -> str:
 
 
 def _end(node: yaml.Node) -> int:
-    """Where a node's text ends; PyYAML lets a block end where the next key begins, comments before it included."""
+    """The end of a node's text; PyYAML lets a block end at the next key, including the comments before it."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(last[1] if isinstance(node, yaml.MappingNode) else last)
@@ -140,7 +141,7 @@ def _end(node: yaml.Node) -> int:
 
 
 def _written(value: Any) -> str:
-    """A value as it stands after a key's colon: on the same line, or as an indented block."""
+    """A value in the form after a key's colon: on the same line, or as an indented block."""
     nested = isinstance(value, (dict, list)) and any(
         isinstance(entry, (dict, list)) for entry in (value.values() if isinstance(value, dict) else value)
     )

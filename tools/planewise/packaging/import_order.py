@@ -1,4 +1,4 @@
-"""Imports in the order that isort's black profile gives them."""
+"""Imports in the order of isort's black profile."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _LINE = 120
 def sorted_imports(text: str) -> str:
     """The text of a module with each run of imports in isort's order (profile black, 120 columns).
 
-    Three sections with an empty line between them, ``__future__``, Python's own library and all else; in each ``import``
-    before ``from``, by name. A list of names stands on one line if it fits. The Model Zoo runs isort on a bundle's code, and
-    this package's name, which sorts after all others, becomes one among them there.
+    There are three sections, separated by an empty line: ``__future__``, Python's own library and all others; in each,
+    ``import`` comes before ``from``, by name. A list of names is on one line if it fits. The Model Zoo runs isort on a
+    bundle's code, where this package's name, which sorts after all others, becomes one among them.
     """
     lines = text.splitlines(keepends=True)
     for run in reversed(_runs(ast.parse(text))):
@@ -58,7 +58,7 @@ def _key(statement: ast.stmt) -> tuple[int, bool, str]:
 
 
 def _on_one_line(statement: ast.stmt, written: str, indent: str) -> str:
-    """An import as it is written, on one line if it can be: comments keep their places."""
+    """An import as written, on one line if possible: comments keep their places."""
     if not isinstance(statement, ast.ImportFrom) or "#" in written:
         return written
     line = f"{indent}{ast.unparse(statement)}\n"

@@ -15,40 +15,40 @@ from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.own_names import OURS
 from planewise.packaging.run_record import Run, flat_scores
 
-#: Around what the packager writes.
+#: Marks around the packager's text.
 BEGIN, END = f"<!-- written by `{OURS} package` -->", f"<!-- end of what `{OURS} package` wrote -->"
 
-#: Around what `tools/train_released_weights` writes.
+#: Marks around the text of `tools/train_released_weights`.
 RELEASE_BEGIN = "<!-- written by `tools/train_released_weights` -->"
 RELEASE_END = "<!-- end of what `tools/train_released_weights` wrote -->"
 
-#: Above the commands that a bundle's README had.
+#: Heading above a bundle README's earlier commands.
 FROM_REPOSITORY = "### From the repository"
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a packaged bundle's weights and scores come from."""
+    """Origin of a packaged bundle's weights and scores."""
 
     scores: Mapping[str, Any]
     measured_on: str
-    """In words: which exams"""
+    """Description of the exams"""
     data: str
-    """What was trained on, in words"""
+    """Description of the training data"""
     run: Run | None
-    """None: the weights come from no run that is still there"""
+    """None: the weights' run does not exist any more"""
 
     def eval_metrics(self) -> dict[str, Any]:
-        """As metadata.json holds them."""
+        """In the form of metadata.json."""
         return {"measured_on": self.measured_on, **flat_scores(self.scores)}
 
 
 def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any]) -> str:
-    """A bundle's README with the scores of the weights in it and what they were made from, under Performance. What it says of
-    the weights that ship with the bundle in the repository is left out.
+    """A bundle's README with the scores and the origin of its weights, under Performance. The text on the weights that
+    ship with the bundle in the repository is left out.
 
     Args:
-        train: the bundle's train config, to say what the run set otherwise.
+        train: the bundle's training config, to list the settings that the run changed.
     """
     rows = [f"| {name} | {value} |" for name, value in flat_scores(provenance.scores).items()]
     facts = [("measured on", provenance.measured_on), ("trained on", provenance.data), *_facts(provenance.run)]
@@ -63,28 +63,28 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
             "```yaml",
         ]
         text += [yaml.safe_dump(changed, sort_keys=False, default_flow_style=None, width=100).rstrip(), "```"]
-    text += ["", "What follows is of the method, with other weights."]
+    text += ["", "The rest of this section is about the method, with other weights."]
     return _under(without_release(readme), "Performance", text)
 
 
 def with_release(readme: str, rows: Sequence[str]) -> str:
-    """A bundle's README with these lines on the weights that ship, under Performance, in place of earlier ones."""
+    """A bundle's README with these lines on the weights that ship, under Performance, replacing earlier ones."""
     text = without_release(readme)
     block = "\n".join([RELEASE_BEGIN, *rows, RELEASE_END])
     before, heading, rest = text.partition("## Performance\n\n")
     if not heading:
-        raise InputError("the bundle's README has no heading Performance for the scores to stand under")
+        raise InputError("the bundle's README has no heading Performance for the scores")
     return f"{before}{heading}{block}\n\n{rest}"
 
 
 def without_release(readme: str) -> str:
-    """A bundle's README without what `with_release` writes."""
+    """A bundle's README without the lines of `with_release`."""
     before, _, rest = readme.partition(RELEASE_BEGIN)
     return before + rest.partition(RELEASE_END)[2].removeprefix("\n\n") if rest else readme
 
 
 def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[str, Any], onnx: str) -> str:
-    """A bundle's README with the commands for who has nothing but this folder, under Commands.
+    """A bundle's README with the commands for people who have only this folder, under Commands.
 
     Args:
         readme: the text.
@@ -159,7 +159,7 @@ def _versions(record: Mapping[str, Any]) -> str:
 
 
 def _under(readme: str, heading: str, lines: list[str]) -> str:
-    """Lines right below a heading; at the end of the text if it has none."""
+    """Insert lines right below a heading, or at the end of the text if there is no such heading."""
     block = "\n".join([BEGIN, *lines, END])
     found = re.search(rf"^## {heading}\n+", readme, re.M)
     if found is None:

@@ -1,4 +1,4 @@
-"""A bundle's own configs that put another network into it (``vit.yaml``, ``knee.yaml``), and runs that had one of them."""
+"""A bundle's own configs that replace its network (``vit.yaml``, ``knee.yaml``), and runs that used one of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from planewise.packaging.configs import with_overlay
 from planewise.packaging.run_record import Run
 
 _NETWORK = "network_def"
-#: What stays in the repository: weights, results and logs of the bundle's own folder.
+#: Files that stay in the repository: weights, results and logs of the bundle's own folder.
 _LEFT_OUT = shutil.ignore_patterns("models", "eval", "runs", "logs")
 
 
 def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle, str | None]:
-    """The bundle as a run had it, if the run's network is that of a config in the bundle that stands for another network.
+    """The bundle in the form that a run used, if the run's network is that of a config in the bundle for another
+    network.
 
     Only the bundle's own text is written, and none of the run's.
 
@@ -27,8 +28,9 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
         folder: an empty folder, for a copy of the bundle.
 
     Returns:
-        A copy whose train and inference configs hold that config, without others that replace the network, and the config's
-        name; or the bundle itself and None, if the run has the bundle's own network, or one that is not among these.
+        A copy whose training and inference configs include that config (without others that replace the network), and
+        the config's name; or the bundle itself and None, if the run has the bundle's own network, or one that is not
+        among these.
     """
     if run is None or bundle.is_packaged:
         return bundle, None
@@ -42,7 +44,7 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
     trained = merged(train, overlay)
     inferring = merged(inference, overlay)
     changed = {key.partition("#")[0] for key in overlay}
-    # what inference has or needs; it loads no pretext's weights into the network before it places it
+    # the settings that inference has or needs; it loads no pretext's weights into the network
     wanted = asked_of_overlay(inference, overlay) - {"network"}
     place = folder / bundle.name
     shutil.copytree(bundle.folder, place, ignore=_LEFT_OUT)
@@ -55,7 +57,7 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
 
 
 def network_overlays(bundle: Bundle) -> dict[str, dict[str, Any]]:
-    """Name to content of the configs that replace the network, or a part of it, of the bundle's train config."""
+    """Name to content of the configs that replace the training config's network, or a part of it."""
     contents = {name: bundle.config(name) for name in bundle.texts if name not in ("train.yaml", "inference.yaml")}
     return {
         name: content

@@ -1,4 +1,4 @@
-"""How a bundle's network is exported to an ONNX file that people can use."""
+"""Export of a bundle's network to an ONNX file that people can use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.shapes import size_of
 
-#: Slices of the stack that a network of stacks is traced with; the file takes any number.
+#: Number of slices for tracing a network on stacks; the file takes any number.
 _SLICES = 24
 
 
@@ -18,13 +18,13 @@ class OnnxOptions:
     """Options of MONAI's `onnx_export`. Without them it makes a file for one image of metadata's smallest size."""
 
     input_shape: list[int]
-    """Of one image as the inference config makes it."""
+    """Shape of one image from the inference config."""
     names: dict[str, dict[int, str]]
-    """Axes that stay open: those of ``image`` and of ``pred``, each axis with its name."""
+    """Axes of variable size, of ``image`` and of ``pred``, each with its name."""
 
     @property
     def converter_kwargs(self) -> dict[str, Any]:
-        # torch's other exporter needs the package onnxscript too, and ten times as long
+        # torch's other exporter also needs the package onnxscript, and takes ten times as long
         return {
             "dynamo": False,
             "input_names": ["image"],
@@ -34,7 +34,7 @@ class OnnxOptions:
 
     @property
     def command(self) -> str:
-        """The command line, to be called in the bundle's folder."""
+        """The command line, to be run in the bundle's folder."""
         lines = (
             "python -m monai.bundle onnx_export --net_id network_def --filepath models/model.onnx",
             "  --ckpt_file models/model.pt --meta_file configs/metadata.json --config_file configs/inference.yaml",
@@ -47,8 +47,8 @@ class OnnxOptions:
 def onnx_options(bundle: Bundle, settings: Mapping[str, Any] | None = None) -> OnnxOptions:
     """The options for a bundle.
 
-    Images are as large as the inference config's ``image_size`` says, in their planes; the number of slices stays open. Of a
-    network of volumes (``spatial_dims`` is 3) all sides are as it says.
+    Images have the in-plane size of the inference config's ``image_size``; the number of slices stays open. For a
+    network on volumes (``spatial_dims`` is 3) all sides have that size.
 
     Args:
         bundle: the bundle.
@@ -70,5 +70,5 @@ def onnx_options(bundle: Bundle, settings: Mapping[str, Any] | None = None) -> O
 
 
 def _compact(value: Any) -> str:
-    """As a command line takes it, in double quotes."""
+    """In the form for a command line, in double quotes."""
     return repr(value).replace(" ", "")

@@ -1,4 +1,4 @@
-"""Command lines of `python -m monai.bundle run`: in a text, and which configs they name."""
+"""Command lines of `python -m monai.bundle run`: those in a text, and the configs that they name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def documented_runs(readme: str, bundle: str | None = None) -> list[list[str]]:
 
     Args:
         readme: the text.
-        bundle: name of its bundle's folder; runs after a ``cd`` into another are left out, where the text names this one.
+        bundle: name of its bundle's folder; runs after a ``cd`` into another are left out if the text names this one.
     """
     runs = []
     named = bundle is not None and f"/{bundle}" in readme

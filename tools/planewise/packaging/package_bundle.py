@@ -30,7 +30,7 @@ from planewise.packaging.run_record import Run, read_scores
 from planewise.packaging.shapes import check_shapes, size_of
 from planewise.packaging.weights import check_weights, save_weights, strip_script
 
-#: `planewise` is kept from being imported: the export proves that the bundle's own code is enough.
+#: `planewise` is blocked from import: the export proves that the bundle's own code is enough.
 _EXPORT = f"""
 import sys
 sys.modules["{OURS}"] = None
@@ -44,12 +44,12 @@ ckpt_export("network_def", filepath="models/model.ts", ckpt_file="models/model.p
 
 @dataclass(frozen=True)
 class Packaged:
-    """What `package_bundle` wrote."""
+    """The output of `package_bundle`."""
 
     folder: Path
     zip: Path
     large: Path | None
-    """Folder of the files that are to be put on the network; None if there are none"""
+    """Folder of the files to upload; None if there are none"""
 
 
 def package_bundle(
@@ -63,26 +63,26 @@ def package_bundle(
     zoo_url: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Packaged:
-    """Write ``DIST/NAME/`` and ``DIST/NAME.zip``: configs, the code that they reach, weights, model card, sums.
+    """Write ``DIST/NAME/`` and ``DIST/NAME.zip``: configs, the code that they reach, weights, model card, checksums.
 
-    Nothing is left behind unless all of it is done. The same input gives the same bytes.
+    Unless everything succeeds, nothing is left behind. The same input gives identical bytes.
 
     Args:
         bundle: folder of the bundle.
-        weights: a checkpoint, or a run's or bundle's folder; the bundle's own ``models/model.pt`` unless given. If they lie
-            in a run's folder, the run's settings go into the configs and its scores and origin into the model card.
+        weights: a checkpoint, or a run's or bundle's folder; by default the bundle's own ``models/model.pt``. If they
+            are in a run's folder, the run's settings go into the configs and its scores and origin into the model card.
         dist: folder to write to.
-        scores: JSON file of scores in place of the run's.
-        data: description of the training and test data, in place of the run's own.
+        scores: JSON file of scores, instead of the run's.
+        data: description of the training and test data, instead of the run's own.
         torchscript: write ``models/model.ts`` too.
-        zoo_url: set files larger than `archive.LARGEST` apart, to be put below this URL, and name them in
+        zoo_url: move files larger than `archive.LARGEST` out of the bundle, for this URL, and list them in
             ``large_files.yml``.
         say: called with a message for each step.
 
     Raises:
         InputError: there are no weights, they do not fit the network or come from another bundle's run; they have no
-            scores; the metadata fails its schema or is of another network; a folder cannot be written to or is in use; a
-            symbolic link leads out of the bundle.
+            scores; the metadata fails its schema or describes another network; a folder is not writable or is in use; a
+            symbolic link points outside the bundle.
     """
     source = Bundle(bundle)
     if source.is_packaged:
@@ -121,17 +121,17 @@ def package_bundle(
         if result.large:
             archive.put_in_place(room / "large", result.large)
         if zoo_url:
-            say(f"to be put at {zoo_url}: {', '.join(apart) or 'nothing, no file is over 25 MB'}")
+            say(f"to upload to {zoo_url}: {', '.join(apart) or 'nothing, no file is over 25 MB'}")
     return result
 
 
 def _check_links(folder: Path) -> None:
-    """Refuse links to files outside the bundle: the package would carry a copy of what they lead to."""
+    """Refuse links to files outside the bundle, because the package would contain copies of these files."""
     for path in (folder / "LICENSE", *(path for name in ("configs", "docs") for path in (folder / name).rglob("*"))):
         if not path.resolve().is_relative_to(folder):
             raise InputError(
-                f"{path} leads out of the bundle, to {path.resolve()}, and the package would hold a copy of that; replace "
-                "the link with the file, or remove it"
+                f"{path} points outside the bundle, to {path.resolve()}, and the package would contain a copy of that;"
+                " replace the link with the file, or remove it"
             )
 
 
@@ -140,12 +140,12 @@ def _place(source: Bundle, dist: Path) -> Path:
     if place == source.folder:
         raise InputError(f"{dist} holds the bundle itself; name another folder with -o")
     if place.exists() and not (place / archive.SUMS).is_file():
-        raise InputError(f"{place} is there and was not packaged; remove it, or name another folder with -o")
+        raise InputError(f"{place} exists and was not packaged; remove it, or name another folder with -o")
     return place
 
 
 def _check_names(source: Bundle, changed: Mapping[str, Any]) -> None:
-    """See that metadata.json's channels are those of the run, if a setting lists their names (views)."""
+    """Check that metadata.json's channels match the run's, if a setting lists their names (views)."""
     channels = source.metadata["network_data_format"]["outputs"]["pred"].get("channel_def", {})
     words = " ".join(map(str, channels.values()))
     before = source.config("inference.yaml")
@@ -156,8 +156,8 @@ def _check_names(source: Bundle, changed: Mapping[str, Any]) -> None:
         absent = [str(name) for name in value if str(name) not in words]
         if named and absent:
             raise InputError(
-                f"the run has {key} {value}, and channel_def in configs/metadata.json does not name {', '.join(absent)}; "
-                "MONAI Label would show others' names. Name the channels there"
+                f"the run has {key} {value}, but channel_def in configs/metadata.json does not name {', '.join(absent)}; "
+                "MONAI Label would show the wrong names. Name the channels there"
             )
 
 
@@ -170,13 +170,14 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
     else:
         at = f"no metrics.json in {run.folder}/test or /validation" if run else f"no run beside {weights}"
         raise InputError(
-            f"these weights have no scores: there is {at}. Evaluate them (configs/train.yaml with configs/evaluate.yaml on "
-            "top), or name the scores' file with --scores"
+            f"these weights have no scores: there is {at}. Evaluate them (configs/train.yaml with "
+            "configs/evaluate.yaml on top), or name a scores file with --scores"
         )
     text = data or (run.data if run else None)
     if not text:
         raise InputError(
-            f"what {weights} was trained and measured on is not known; describe it, say with --data '100 exams of ...'"
+            f"the training and test data of {weights} is not known; describe it, for example with --data '100 "
+            "exams of ...'"
         )
     if run is not None and run.on_phantoms and "phantom" not in text.lower():
         text = f"phantoms: {text}"
@@ -186,10 +187,10 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
 def _write_files(
     source: Bundle, built: Path, changed: Mapping[str, dict], provenance: Provenance, say: Callable[[str], None]
 ) -> None:
-    """Everything but the weights."""
+    """Everything except the weights."""
     (built / "configs").mkdir(parents=True)
     others = [source.folder / "LICENSE", source.folder / "configs" / "logging.conf"]
-    # what a config reads, such as permutations; metadata and the twins of configs are written below
+    # files that a config reads, such as permutations; metadata and the JSON copies of configs are written below
     others += [path for path in source.folder.glob("configs/*.json") if path.name != "metadata.json"]
     for path in (*source.folder.glob("docs/*"), *others):
         if path.is_file():
@@ -229,7 +230,7 @@ def _write_files(
 
 
 def _fits_the_weights(demo: Mapping[str, Any], source: Bundle, changed: Mapping[str, dict]) -> bool:
-    """Whether the demo's overlay leaves the network, its input and its output as they are in the package."""
+    """Whether the demo's overlay leaves the network, its input and its output unchanged in the package."""
     packaged = source.config("inference.yaml") | changed.get("inference.yaml", {})
     keys = defining_settings(packaged) | {"network_def"}
     return all(packaged.get(key) == demo[key] for key in keys & set(demo))
@@ -245,8 +246,8 @@ def _write_weights(packaged: Bundle, file: Path, say: Callable[[str], None]) -> 
 
 
 def _write_channels(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """How many channels and axes the network's input has, into metadata.json, where these are settings: contrasts of a
-    volume, which each of its pieces has, and whether the network takes volumes or their slices."""
+    """Write the number of channels and axes of the network's input into metadata.json, if these are settings: contrasts
+    of a volume, which each of its pieces has, and whether the network takes volumes or their slices."""
     metadata, config = packaged.metadata, packaged.config("inference.yaml")
     image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
     image, output = image.get("image", {}), output["pred"]
@@ -272,8 +273,9 @@ def _write_channels(packaged: Bundle, say: Callable[[str], None]) -> None:
 
 
 def _write_sides(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """Sizes of the network's input, into metadata.json, where a run's own encoder needs larger ones than the bundle's:
-    ``16*n`` becomes ``32*n`` or ``64*n``. Where neither fits, they stay, and the check of the network says why."""
+    """Write the sizes of the network's input into metadata.json, if a run's own encoder needs larger ones than the
+    bundle's: ``16*n`` becomes ``32*n`` or ``64*n``. If neither fits, they stay, and the check of the network gives the
+    reason."""
     metadata = packaged.metadata
     image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
     image, output = image.get("image", {}), output["pred"]
@@ -297,9 +299,10 @@ def _write_sides(packaged: Bundle, say: Callable[[str], None]) -> None:
 
 
 def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """How many numbers the network gives, into metadata.json, where they have no names: an embedding, or logits of orders.
+    """Write the number of the network's outputs into metadata.json, if they have no names: an embedding, or logits of
+    orders.
 
-    Their number follows from the run's settings (features, permutations). What has names is a matter of the bundle.
+    The number follows from the run's settings (features, permutations). Named outputs are defined by the bundle.
     """
     metadata = packaged.metadata
     image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
@@ -310,7 +313,7 @@ def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:
     sizes = [size_of(formula) for formula in image["spatial_shape"]]
     with packaged.importable(), torch.no_grad():
         network = packaged.network().eval()
-        # two samples and larger sides than the smallest, so that no level is left without a pixel
+        # two samples, and sides above the minimum, so that no level is left without a pixel
         width = network(torch.zeros(2, image["num_channels"], *(4 * size for size in sizes))).shape[1]
     if width != output["num_channels"]:
         output["num_channels"] = width
@@ -318,7 +321,7 @@ def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:
 
 
 def _write_metadata(packaged: Bundle, metadata: Mapping[str, Any], what: str, say: Callable[[str], None]) -> None:
-    """The metadata of a network that a run's settings have made another."""
+    """The metadata of a network that a run's settings have changed."""
     Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
     say(f"as trained: {what}")
 
@@ -336,12 +339,14 @@ def _verify_network(packaged: Bundle) -> None:
         except (ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(
-                f"the network fails what network_data_format in configs/metadata.json says (n = 1): {reason}"
+                f"the network does not match network_data_format in configs/metadata.json (n = 1): {reason}"
             ) from None
 
 
 def _export(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """``models/model.ts``, by a process of its own: names in a TorchScript file depend on what was scripted before."""
+    """``models/model.ts``, by a separate process, because names in a TorchScript file depend on what was scripted
+    before.
+    """
     environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": ""}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _EXPORT],

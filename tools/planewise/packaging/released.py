@@ -1,4 +1,4 @@
-"""Weights that ship with a bundle: the file, and the record of what made it."""
+"""Weights that ship with a bundle: the file, and the record of its training."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from planewise.networks import read_weights
 from planewise.packaging.run_record import Run, flat_scores
 from planewise.whole_files import written_whole
 
-#: Bytes of the largest file of weights that lies in the repository.
+#: Largest size of a weights file in the repository, bytes.
 LARGEST_RELEASED = 3_000_000
 
 
 def save_in_half(weights: Path, path: Path) -> None:
-    """Write weights with their convolutions and matrices in float16. What is one number a channel stays as it is, and so do
-    indices and what is kept in float64 (the thresholds of a forest).
+    """Write weights with their convolutions and matrices in float16. Tensors with one number per channel stay
+    unchanged, and so do indices and float64 tensors (the thresholds of a forest).
 
-    `planewise.networks.read_weights` gives them as float32, and so does loading them into a network.
+    `planewise.networks.read_weights` returns them as float32, and so does loading them into a network.
 
     Raises:
         InputError: a value is beyond the range of float16, or the file is larger than `LARGEST_RELEASED`.
@@ -36,34 +36,34 @@ def save_in_half(weights: Path, path: Path) -> None:
     }
     wrong = [name for name, value in kept.items() if value.is_floating_point() and not value.isfinite().all()]
     if wrong:
-        raise InputError(f"{', '.join(wrong[:3])} of {weights} is beyond what float16 can hold")
+        raise InputError(f"{', '.join(wrong[:3])} of {weights} exceeds the range of float16")
     with written_whole(path) as part:
         torch.save(kept, part)
     if path.stat().st_size > LARGEST_RELEASED:
         raise InputError(
-            f"{path} has {path.stat().st_size / 1e6:.1f} MB, and weights that ship have {LARGEST_RELEASED / 1e6:.0f} at "
-            "most; train with fewer features"
+            f"{path} has {path.stat().st_size / 1e6:.1f} MB, but weights that ship may have at most "
+            f"{LARGEST_RELEASED / 1e6:.0f}; train with fewer features"
         )
 
 
 def record_of_release(
     run: Run, weights: Path, train: Mapping[str, Any], scores: Mapping[str, Any], about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What ``models/record.json`` holds: the run's record and configuration, without any path of the machine.
+    """The contents of ``models/record.json``: the run's record and configuration, without any path of the machine.
 
     Args:
         run: the run that made the weights.
         weights: the file that ships.
-        train: the bundle's ``train.yaml``; settings that name files or devices are recorded as they stand there.
-        scores: of exactly these weights.
+        train: the bundle's ``train.yaml``; settings that name files or devices are recorded with its values.
+        scores: scores of exactly these weights.
         about: how the run and its data were made.
 
     Raises:
-        InputError: it is not known what the run was trained on.
+        InputError: the run's training data is unknown.
     """
     if run.data is None:
         raise InputError(
-            f"the datalist of {run.folder} is gone or another by now, so its data is not known; train again"
+            f"the datalist of {run.folder} is missing or has changed, so its data is not known; train again"
         )
     elsewhere = {key: train[key] for key in train if key in (*FILES, *NOT_COMPUTED)}
     config = {key: elsewhere.get(key, value) for key, value in run.config.items() if key in train or key not in FILES}
@@ -78,8 +78,8 @@ def record_of_release(
 
 
 def card_scores(run: Run) -> dict[str, float]:
-    """Scores of weights that ship, as metadata.json and the model card have them: those of the task, without
-    counts and what follows from them."""
+    """Scores of weights that ship, for metadata.json and the model card: those of the task, without counts and derived
+    values."""
     _, scores = run.scores or ("", {})
     task = {name: value for name, value in scores.items() if name != "probe"}
     flat = flat_scores(task)
@@ -87,7 +87,7 @@ def card_scores(run: Run) -> dict[str, float]:
 
 
 def card_rows(run: Run) -> list[str]:
-    """Lines of a model card on weights that ship: what they were made from, and their scores."""
+    """Lines of a model card on weights that ship: their training data and their scores."""
     rows = [f"| {name} | {value} |" for name, value in card_scores(run).items()]
     facts = [
         "### The weights in `models/`",
@@ -108,7 +108,7 @@ def card_rows(run: Run) -> list[str]:
 
 
 def score_sentence(run: Run) -> str:
-    """What ``inference.yaml`` says of weights that ship: their scores that matter most, as the model card has them.
+    """The comment of ``inference.yaml`` on weights that ship: their most important scores, as in the model card.
 
     Raises:
         InputError: they have none of the scores that are known here.
@@ -133,7 +133,7 @@ def score_sentence(run: Run) -> str:
 
 
 def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
-    """The planes' errors without the technologist's, and the technologist's own beside them."""
+    """The planes' errors without the technologist's, and the technologist's own for comparison."""
     if anatomy is None:
         return []
     views = anatomy["scores"]["orientation"]["views"]
@@ -148,7 +148,7 @@ def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
 
 
 def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
-    """How far off planes may be, and how many of the test exams' planes keep to that."""
+    """Error bounds of planes, and how many of the test exams' planes keep them."""
     if "bounds" not in record:
         return []
     bounds, kept = record[MEASURED]["plane_bounds"], record["bounds"]["kept_by_test_exams"]

@@ -1,4 +1,4 @@
-"""What a training run left beside its weights: settings, seed, versions, scores, and what its data were."""
+"""Files that a training run left next to its weights: settings, seed, versions, scores, and a description of its data."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
 from planewise.text_files import read_json
 
-#: Sections whose scores say how good the weights are, the better first. Scores of the training section do not.
+#: Sections whose scores show how good the weights are, the better first. Scores of the training section do not.
 MEASURED_ON = ("test", "validation")
-#: What a tree of phantom exams holds at its root.
+#: File at the root of a tree of phantom exams.
 _PHANTOM_MARK = "phantom.json"
 
 
 @dataclass(frozen=True)
 class Run(RunRecord):
-    """A run, with its scores and what its data were."""
+    """A run, with its scores and its data."""
 
     @cached_property
     def scores(self) -> tuple[str, dict[str, Any]] | None:
-        """The section that the weights were measured on, and its ``metrics.json``; None if they were not measured.
+        """The section that the weights were scored on, and its ``metrics.json``; None if they were not scored.
 
         Raises:
-            InputError: the scores are older than the weights, so of others.
+            InputError: the scores are older than the weights, so they belong to others.
         """
         if self.ships:
             return MEASURED_ON[0], dict(self.record.get("scores", {}))
@@ -44,12 +44,12 @@ class Run(RunRecord):
             file = self.folder / section / "metrics.json"
             if file.is_file() and self.weights.name != BEST:
                 raise InputError(
-                    f"the scores in {file} are of {BEST}, not of {self.weights.name}; package that, or give --scores"
+                    f"the scores in {file} belong to {BEST}, not to {self.weights.name}; package that, or give --scores"
                 )
             if file.is_file():
                 if file.stat().st_mtime < self.weights.stat().st_mtime:
                     raise InputError(
-                        f"the scores in {file} are older than the weights {self.weights}, so they are of others; evaluate "
+                        f"the scores in {file} are older than the weights {self.weights}, so they belong to others; evaluate "
                         f"again (configs/evaluate.yaml, --section {section}), or name a file with --scores"
                     )
                 return section, read_table(file)
@@ -57,7 +57,7 @@ class Run(RunRecord):
 
     @cached_property
     def data(self) -> str | None:
-        """What the run was trained on, in words and without a path; None if its datalist is gone, or another by now."""
+        """The run's training data, in words and without a path; None if its datalist is missing or has changed."""
         if self.ships:
             return self.record.get("data")
         datalist = self._datalist
@@ -74,7 +74,7 @@ class Run(RunRecord):
 
     @cached_property
     def _datalist(self) -> Path | None:
-        """The file that the run read, if it is there and has not changed since."""
+        """The file that the run read, if it still exists unchanged."""
         path = _existing(self.config.get("datalist"), self.folder)
         if path is None or sha256(path) not in self.record.get("files", {}).values():
             return None
@@ -82,7 +82,7 @@ class Run(RunRecord):
 
     @cached_property
     def on_phantoms(self) -> bool:
-        """Whether the run's exams are phantoms, as the trees that they come from say."""
+        """Whether the run's exams are phantoms, according to their trees."""
         if self.ships:
             return "phantoms" in self.record
         datalist = self._datalist
@@ -92,20 +92,20 @@ class Run(RunRecord):
         items = [item for section in SECTIONS for item in content.get(section, [])]
         paths = [path for item in items for key in PATH_KEYS if key in item for path in ensure_tuple(item[key])]
         folders = {(datalist.parent / path).resolve().parent for path in paths}
-        # phantoms are written whole trees at a time, a few folders deep
+        # phantoms are written as whole trees, a few folders deep
         trees = {above for folder in folders for above in (folder, *list(folder.parents)[:6])}
         return any((tree / _PHANTOM_MARK).is_file() for tree in trees)
 
     @cached_property
     def pretrained(self) -> Run | None:
-        """The run whose weights this one started from, if it did and they are still there."""
+        """The run whose weights this one started from, if any, and if they still exist."""
         path = _existing(self.config.get("pretrained"), self.folder)
         if path is None:
             return None
         return Run.of_weights(path / "models" / "model.pt" if path.is_dir() else path)
 
     def settings_unlike(self, train: Mapping[str, Any]) -> dict[str, Any]:
-        """Top-level keys of a train config that the run changed, except keys that hold a path or say where it ran."""
+        """Top-level keys of a training config that the run changed, except keys that hold a path or name the machine."""
         return {
             key: self.config[key]
             for key, default in train.items()
@@ -118,10 +118,10 @@ class Run(RunRecord):
 
 
 def flat_scores(scores: Any, name: str = "") -> dict[str, float]:
-    """Nested scores as one level: ``{"RV": {"dice": {"mean": 0.5, ...}}}`` to ``{"RV_dice": 0.5, "RV_dice_sd": ...}``.
+    """Flatten nested scores: ``{"RV": {"dice": {"mean": 0.5, ...}}}`` becomes ``{"RV_dice": 0.5, "RV_dice_sd": ...}``.
 
-    Numbers are rounded to four digits; what is unknown (null), lists and tables, and the bounds that planes of a test set
-    keep (``trust``) are left out.
+    Numbers are rounded to four digits; unknown values (null), lists and tables, and the bounds of a test set's planes
+    (``trust``) are left out.
     """
     if isinstance(scores, Mapping):
         if set(scores) == {"mean", "sd", "median"}:  # of `planewise.reports.tables.summary`
@@ -144,14 +144,14 @@ def read_scores(path: Path) -> dict[str, Any]:
     try:
         content = read_json(path, "scores")
     except InputError as error:
-        raise InputError(f"{error}; a report's metrics.json is what is needed") from None
+        raise InputError(f"{error}; it must be the metrics.json of a report") from None
     if not isinstance(content, dict) or not flat_scores(content):
         raise InputError(f"{path} holds no scores (a JSON object with numbers in it)")
     return content
 
 
 def _existing(path: Any, run: Path) -> Path | None:
-    """A path that a run's settings name, if it is there: from here, or from where the run may have been started."""
+    """A path in a run's settings, if it exists: relative to here, or to where the run may have been started."""
     if not isinstance(path, str) or path.startswith(("$", "@")):
         return None
     places = [Path(path).expanduser(), *(above / path for above in (run, *run.parents))]

@@ -1,4 +1,4 @@
-"""The sizes that metadata.json says a tensor has, some of them as formulas in n and p: ``16*n``, ``2**p``."""
+"""Tensor sizes in metadata.json, some of them as formulas in n and p: ``16*n``, ``2**p``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPERATIONS = {
     ast.Mod: operator.mod,
     ast.Pow: operator.pow,
 }
-#: Nobody's image is longer, and ``9**9**9`` takes longer than anybody waits.
+#: No image is longer, and ``9**9**9`` takes too long to compute.
 _LARGEST = 2**16
 
 
@@ -28,7 +28,7 @@ def size_of(formula: str | int, n: int = 1, p: int = 1) -> int:
     MONAI evaluates such a formula as Python; this reads it as data.
 
     Raises:
-        InputError: it is something else, or no whole number from 1 to 65536.
+        InputError: it has another form, or is not a whole number from 1 to 65536.
     """
     try:
         value = _value(ast.parse(str(formula), mode="eval").body, {"n": n, "p": p})
@@ -36,17 +36,17 @@ def size_of(formula: str | int, n: int = 1, p: int = 1) -> int:
         value = None
     if not isinstance(value, (int, float)) or value != int(value) or not 1 <= value <= _LARGEST:
         raise InputError(
-            f"configs/metadata.json: spatial_shape has {str(formula)[:40]!r}, which is no size at n = {n}, p = {p}; write a "
-            'number or a formula of numbers, n, p and + - * / // % **, as in "16*n"'
+            f"configs/metadata.json: spatial_shape has {str(formula)[:40]!r}, which is not a valid size at n = "
+            f'{n}, p = {p}; write a number or a formula of numbers, n, p and + - * / // % **, as in "16*n"'
         )
     return int(value)
 
 
 def check_shapes(metadata: Mapping[str, Any]) -> None:
-    """See that every ``spatial_shape`` is made of such formulas, before MONAI evaluates them.
+    """Check that every ``spatial_shape`` consists of such formulas, before MONAI evaluates them.
 
     Raises:
-        InputError: one is not.
+        InputError: one does not.
     """
     for tensors in metadata["network_data_format"].values():
         for tensor in tensors.values():
@@ -55,7 +55,7 @@ def check_shapes(metadata: Mapping[str, Any]) -> None:
 
 
 def _value(node: ast.expr, names: Mapping[str, int]) -> float | None:
-    """What a part of a formula amounts to; None if it is none."""
+    """The value of a part of a formula; None if it is not a valid part."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         value = node.value
     elif isinstance(node, ast.Name):
@@ -65,5 +65,5 @@ def _value(node: ast.expr, names: Mapping[str, int]) -> float | None:
         value = None if None in sides else _OPERATIONS[type(node.op)](*sides)
     else:
         value = None
-    # each step stays small, so that no power of a power is ever computed
+    # each step stays small, so that a power of a power is never computed
     return value if isinstance(value, (int, float)) and abs(value) <= _LARGEST else None

@@ -1,4 +1,4 @@
-"""The part of this package that a bundle's configs reach, written anew under another name.
+"""The part of this package that a bundle's configs reach, rewritten under another name.
 
 A packaged bundle carries it in ``scripts/``, where MONAI's tools and MONAI Label look for a bundle's own code.
 """
@@ -23,14 +23,14 @@ _DOTTED = re.compile(rf"{OURS}(\.\w+)+")
 
 
 class Source:
-    """The modules of this package that some names need, as they are to stand in a bundle.
+    """The modules of this package that some names need, in the form for a bundle.
 
-    A name is followed through its room's ``__init__.py`` to the module that it lives in, and from there along every import.
-    Rooms keep only the names that something reached asks for. A room may lie in another (``planewise.phantoms.heart``), whose
-    ``__init__.py`` is then there too.
+    A name is followed through its room's ``__init__.py`` to its defining module, and from there along every import.
+    Rooms keep only the names that some reached code needs. A room may be inside another (``planewise.phantoms.heart``),
+    whose ``__init__.py`` is then included too.
 
     Args:
-        names: dotted, as configs say them: ``planewise.networks.SliceNet``.
+        names: dotted names from configs: ``planewise.networks.SliceNet``.
 
     Raises:
         InputError: a name of this package does not exist.
@@ -38,9 +38,9 @@ class Source:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.modules: set[str] = set()
-        """Dotted names of the modules, packages left out."""
+        """Dotted names of the modules, without packages."""
         self.exports: dict[str, set[str]] = {}
-        """Room to the names that are reached through it."""
+        """Room to its names that are reached."""
         for name in sorted(names):
             self._reach(name, f"the configs name {name}")
 
@@ -56,24 +56,24 @@ class Source:
         return dict(sorted(written.items()))
 
     def foreign_imports(self) -> set[str]:
-        """Top-level names of everything else that the modules import, Python's own library apart."""
+        """Top-level names of all other imports of the modules, except Python's own library."""
         return foreign_imports(_tree(module) for module in self.modules)
 
     # where names lead
 
     @cached_property
     def _rooms(self) -> list[str]:
-        """Dotted names of the rooms that hold the modules, and of those that these lie in."""
+        """Dotted names of the rooms that hold the modules, and of their parent rooms."""
         return sorted({room for module in self.modules for room in _rooms_above(module)})
 
     def _reach(self, name: str, why: str) -> None:
-        """Follow a dotted name, of a module or of something in one."""
+        """Follow a dotted name of a module or of a name in one."""
         module, rest = _longest_module(name)
         if _is_package(module):
             if module == OURS and rest in ([], ["__version__"]):
                 return
             if not rest:
-                raise InputError(f"{why}: name what of the room {module} is needed, as in {module}.Something")
+                raise InputError(f"{why}: name the part of the room {module} that is needed, as in {module}.Something")
             homes = _homes(module) if module != OURS else {}
             if rest[0] not in homes:
                 raise InputError(f"{why}, but there is no {rest[0]} in {module}")
@@ -91,7 +91,7 @@ class Source:
                     self._reach(imported, f"{module} imports {imported}")
 
     def _loaded_by(self, names: Iterable[str]) -> set[str]:
-        """Modules and rooms that importing some names executes, through imports at the top of modules alone."""
+        """Modules and rooms that importing some names executes, following only imports at the top of modules."""
         loaded: set[str] = set()
         waiting = list(names)
         while waiting:
@@ -109,7 +109,7 @@ class Source:
                 waiting += [imported for imported in top if _is_ours(imported)]
         return loaded
 
-    # how it is written
+    # the form in which it is written
 
     def _package_init(self) -> str:
         rooms = "".join(f'    "{_below(room)}",\n' for room in self._rooms if room.count(".") == 1)
@@ -125,7 +125,7 @@ class Source:
         )
 
     def _room_init(self, room: str) -> str:
-        """A room's ``__init__.py`` without the names that nothing reached asks for."""
+        """A room's ``__init__.py`` without the names that no reached code needs."""
         kept = self.exports.get(room, set())
         source = _file(room).read_text()
         parts = []
@@ -143,7 +143,7 @@ class Source:
                 parts.append(f"__all__ = [\n{lines}]" if lines else "__all__ = []")
             else:
                 parts.append(ast.get_source_segment(source, statement) or "")
-        # blank lines as a person would leave them: after the docstring, before what is assigned, two before a function
+        # blank lines as a person would place them: after the docstring, before assignments, two before a function
         spaced = [
             f"\n\n{part}" if part.startswith("def ") else f"\n{part}" if number == 1 or " = " in part[:10] else part
             for number, part in enumerate(parts)
@@ -153,8 +153,8 @@ class Source:
     def _hoisted(self, module: str, text: str) -> str:
         """The text with its functions' imports of this package at the top.
 
-        MONAI Label takes ``scripts`` out of `sys.modules` and `sys.path` between building transforms and calling them, so
-        that an import inside a function would find nothing. One that would close a circle stays where it is.
+        MONAI Label removes ``scripts`` from `sys.modules` and `sys.path` between building transforms and calling them,
+        so an import inside a function would fail. An import that would close a cycle stays where it is.
         """
         lines = text.splitlines(keepends=True)
         body = _tree(module).body
@@ -178,11 +178,11 @@ class Source:
 
 @cache
 def rewrite_imports(text: str) -> str:
-    """The text of a module with `OURS` replaced by `THEIRS` in what it imports and in dotted names that are strings of
-    their own (a ``_target_`` that is looked for), and nowhere else."""
+    """The text of a module with `OURS` replaced by `THEIRS` in its imports and in dotted names that are separate
+    strings (a ``_target_`` that code looks for), and nowhere else."""
     tree = ast.parse(text)
     lines = [line.encode() for line in text.splitlines(keepends=True)]
-    places: list[tuple[int, int]] = []  # line and byte at which the name stands
+    places: list[tuple[int, int]] = []  # line and byte of the name
     binds = False
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
@@ -207,7 +207,7 @@ def rewrite_imports(text: str) -> str:
 
 
 def foreign_imports(trees: Iterable[ast.AST]) -> set[str]:
-    """Top-level names of what modules import, Python's own library, this package and its copy apart."""
+    """Top-level names of modules' imports, except Python's own library, this package and its copy."""
     names = {
         imported.partition(".")[0]
         for tree in trees
@@ -219,7 +219,7 @@ def foreign_imports(trees: Iterable[ast.AST]) -> set[str]:
 
 
 def _homes(room: str) -> dict[str, str]:
-    """Name to where it comes from (``planewise.networks.slice_net.SliceNet``), of all that a room offers."""
+    """Name to its origin (``planewise.networks.slice_net.SliceNet``), for all names of a room."""
     homes = dict(_offered(room))
     for statement in _tree(room).body:
         if _assigns(statement, "_HOMES"):
@@ -229,7 +229,7 @@ def _homes(room: str) -> dict[str, str]:
 
 
 def _offered(room: str) -> list[tuple[str, str]]:
-    """Names that a room's ``__init__.py`` imports when it is executed, each with where it comes from.
+    """Names that a room's ``__init__.py`` imports when executed, each with its origin.
 
     Raises:
         InputError: it has a relative import.
@@ -245,13 +245,13 @@ def _offered(room: str) -> list[tuple[str, str]]:
 
 @cache
 def _imports(tree: ast.Module) -> list[ast.stmt]:
-    """Every import statement, wherever it stands."""
+    """Every import statement at any place."""
     return [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
 @cache
 def _own_imports_in_functions(tree: ast.Module) -> list[tuple[Sequence[ast.stmt], ast.stmt]]:
-    """Imports of this package below the top of a module, each with the block that it stands in."""
+    """Imports of this package below the top of a module, each with its block."""
     found = []
     for function in ast.walk(tree):
         if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -267,7 +267,7 @@ def _own_imports_in_functions(tree: ast.Module) -> list[tuple[Sequence[ast.stmt]
 
 
 def _imported(node: ast.AST) -> list[str]:
-    """Dotted names that an import statement takes; none of anything else."""
+    """Dotted names in an import statement; empty for any other statement."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -320,7 +320,7 @@ def _tree(module: str) -> ast.Module:
 
 @cache
 def _parsed(path: Path) -> ast.Module:
-    """Syntax tree of a file of this package, which stays as it is while a process runs."""
+    """Syntax tree of a file of this package, which does not change while a process runs."""
     return ast.parse(path.read_text())
 
 
@@ -340,7 +340,7 @@ def _longest_module(name: str) -> tuple[str, list[str]]:
     module = parts[0]
     for number in range(2, len(parts) + 1):
         longer = ".".join(parts[:number])
-        # a room offers some functions under the names of the modules that they live in
+        # a room offers some functions under the names of their defining modules
         if not _file(longer).is_file() or (number == len(parts) and _is_offered(module, parts[-1])):
             break
         module = longer
@@ -348,7 +348,7 @@ def _longest_module(name: str) -> tuple[str, list[str]]:
 
 
 def _is_offered(room: str, name: str) -> bool:
-    """Whether a room's ``__init__.py`` offers a name that is one of its modules' too."""
+    """Whether a room's ``__init__.py`` offers a name that is also one of its modules."""
     if room == OURS or not _is_package(room):
         return False
     return (name, f"{room}.{name}.{name}") in _offered(room)

@@ -1,12 +1,12 @@
-"""Versions that a packaged bundle asks for."""
+"""Versions of a packaged bundle's requirements."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-#: Distribution to the version that metadata.json names: the newest that pip finds as a wheel for each of `PYTHONS`. The Model
-#: Zoo's CI installs exactly these, on the oldest of them. tools/docs/packaging.md says how they were tried.
+#: Distribution to the version in metadata.json: the newest that pip finds as a wheel for each of `PYTHONS`. The Model
+#: Zoo's CI installs exactly these, on the oldest of them. tools/docs/packaging.md describes how they were tested.
 PINS: Mapping[str, str] = {
     "einops": "0.8.2",
     "fire": "0.7.1",
@@ -35,5 +35,5 @@ def canonical(name: str) -> str:
 
 
 def untried(versions: Mapping[str, str]) -> list[str]:
-    """What of some versions, by distribution, is not in `PINS`: ``["numpy 2.4.6"]``."""
+    """The entries of some versions, by distribution, that are not in `PINS`: ``["numpy 2.4.6"]``."""
     return [f"{name} {version}" for name, version in versions.items() if PINS.get(canonical(name)) != version]

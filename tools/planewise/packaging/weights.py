@@ -1,4 +1,4 @@
-"""Weights as they stand in a packaged bundle: a plain state dict on the CPU that fits the network to the last tensor."""
+"""Weights in the form for a packaged bundle: a plain state dict on the CPU that fits every tensor of the network."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import nn
 
 from planewise.errors import InputError
 
-#: Date of every zip entry: the earliest that the format knows, so that the same content gives the same file.
+#: Date of every zip entry: the earliest that the format allows, so that the same content gives the same file.
 STAMP = (1980, 1, 1, 0, 0, 0)
 
 
 def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where: str) -> None:
-    """See that weights fit a network exactly.
+    """Check that weights fit a network exactly.
 
     Args:
         weights: name to tensor.
-        network: the network that they are for.
-        where: they come from, for the message.
+        network: network for the weights.
+        where: source of the weights, for the message.
 
     Raises:
-        InputError: a tensor is missing, is not the network's, has another shape or type, or is not finite.
+        InputError: a tensor is missing, does not belong to the network, has another shape or type, or is not finite.
     """
     own = network.state_dict()
     problems = []
@@ -51,7 +51,7 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
 
 
 def save_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, path: Path) -> None:
-    """Write weights in the order of the network's own, each with a memory of its own: the same weights, the same bytes."""
+    """Write weights in the network's own order, each with its own memory: the same weights give the same bytes."""
     plain = {
         name: weights[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in network.state_dict()
     }
@@ -60,8 +60,8 @@ def save_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, path: 
 
 
 def strip_script(path: Path) -> None:
-    """Take out of a TorchScript file what depends on where it was made: the paths of its sources (which PyTorch needs for
-    messages alone), the number that is computed from them, and the entries' dates."""
+    """Remove from a TorchScript file everything that depends on where it was made: the paths of its sources (which
+    PyTorch needs only for messages), the number that is computed from them, and the entries' dates."""
     with zipfile.ZipFile(path) as archive:
         kept = [name for name in archive.namelist() if not name.endswith((".debug_pkl", ".data/serialization_id"))]
         entries = {name: archive.read(name) for name in kept}

@@ -38,15 +38,15 @@ def order_accuracy_figure(
     shown = by_place.imshow(share.T, origin="lower", extent=(0, 1, 0, 1), vmin=0, vmax=1, cmap="RdBu")
     by_place.set_facecolor("0.85")  # cells without pairs
     by_place.set(xlabel="location of the first slice", ylabel="location of the second slice")
-    figure.colorbar(shown, ax=by_place, label="share ordered rightly")
+    figure.colorbar(shown, ax=by_place, label="share in the right order")
     for kind, name, colour, style in _KINDS:
         rows = [row for row, which in enumerate(table["mirrored"]) if which == kind]
         middle = [(table["distance_from"][row] + table["distance_to"][row]) / 2 for row in rows]
         by_distance.plot(middle, [table["accuracy"][row] for row in rows], style, color=colour, label=name)
     by_distance.axhline(scores["chance"], color="0.6", lw=1, ls=":", label="chance")
     by_distance.set(
-        xlabel="distance between the slices, share of the stack", ylabel="ordered rightly", xlim=(0, 1), ylim=(0, 1.03)
+        xlabel="distance between the slices, share of the stack", ylabel="order accuracy", xlim=(0, 1), ylim=(0, 1.03)
     )
     by_distance.legend(frameon=False, loc="lower right")
-    figure.suptitle(f"{title}  order accuracy: {scores['accuracy']:.3f} of {scores['pairs']}".strip(), fontsize=10)
+    figure.suptitle(f"{title}  order accuracy: {scores['accuracy']:.3f} ({scores['pairs']} pairs)".strip(), fontsize=10)
     return figure

@@ -1,1 +1,1 @@
-"""What `planewise check` looks at, in a file for each who would stumble: the Model Zoo, its unit test, MONAI Label, we."""
+"""The checks of `planewise check`, in one file per audience: the Model Zoo, its unit test, MONAI Label, ourselves."""

@@ -18,15 +18,15 @@ from planewise.packaging.shapes import size_of
 
 
 class Candidate:
-    """What the checks of one bundle share.
+    """Data that the checks of one bundle share.
 
     Args:
-        bundle: the bundle that is checked.
+        bundle: the bundle under check.
         scratch: a folder for files of the checks.
-        weights: a checkpoint, or a run's or bundle's folder; the bundle's own unless given.
+        weights: a checkpoint, or a run's or bundle's folder; by default the bundle's own.
         overrides: as on the command line of ``python -m monai.bundle run``.
 
-    What builds a network is to be called within `Bundle.importable`.
+    Call functions that build a network within `Bundle.importable`.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Candidate:
         """The file that holds the weights; None if the bundle has none and none were named.
 
         Raises:
-            InputError: the file that was named does not exist.
+            InputError: the named file does not exist.
         """
         if self.named_weights is not None:
             return Path(weights_path(self.named_weights))
@@ -59,10 +59,10 @@ class Candidate:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Settings of the inference config that the run of these weights had changed, as the packager would write them.
+        """Settings of the inference config that the run of these weights had changed, in the packager's form.
 
         Raises:
-            InputError: the run is one of another bundle, or has code of its own where a setting is wanted.
+            InputError: the run belongs to another bundle, or has its own code in place of a setting.
         """
         run = Run.of_weights(self.weights_file) if self.weights_file and not self.bundle.is_packaged else None
         if run is None:
@@ -73,19 +73,19 @@ class Candidate:
 
     @cached_property
     def network(self) -> nn.Module:
-        """``network_def`` with those settings, as it is initialised."""
+        """``network_def`` with those settings, with initial weights."""
         return self.bundle.network(self.settings)
 
     @cached_property
     def checkpoint(self) -> Path:
-        """A file for MONAI's exporters with the weights, or with those of `network` where the bundle has none."""
+        """A file for MONAI's exporters with the weights, or with those of `network` if the bundle has none."""
         path = self.scratch / "model.pt"
         torch.save(self.network.state_dict() if self.weights is None else self.weights, path)
         return path
 
     @cached_property
     def trained_network(self) -> nn.Module:
-        """`network` with what stands in `checkpoint`, in evaluation mode.
+        """`network` with the weights of `checkpoint`, in evaluation mode.
 
         Raises:
             RuntimeError: the weights do not fit.
@@ -96,7 +96,7 @@ class Candidate:
 
     @cached_property
     def example(self) -> torch.Tensor:
-        """A batch of two as metadata.json describes it, with n = 2 in the first of its sizes, 3 in the next and so on."""
+        """A batch of two in the form of metadata.json, with n = 2 in the first of its sizes, 3 in the next and so on."""
         image = self.bundle.metadata["network_data_format"]["inputs"]["image"]
         formulas = enumerate(image["spatial_shape"], start=2)
         sizes = [size_of(formula, n) for n, formula in formulas]
@@ -104,7 +104,7 @@ class Candidate:
 
     @cached_property
     def expected(self) -> torch.Tensor:
-        """What `trained_network` makes of `example`."""
+        """The output of `trained_network` for `example`."""
         with torch.no_grad():
             return self.trained_network(self.example)
 
@@ -121,5 +121,5 @@ class Candidate:
 
     @property
     def takes_images(self) -> bool:
-        """Whether the network's input is an image, as metadata.json says."""
+        """Whether the network's input is an image, according to metadata.json."""
         return self.bundle.metadata["network_data_format"]["inputs"]["image"]["type"] == "image"

@@ -12,9 +12,9 @@ from planewise.packaging.checks.finding import Finding, Remark, Tier, reason
 
 @dataclass(frozen=True)
 class Check:
-    """A check, its name, and who would stumble.
+    """A check, its name, and whom a failure affects.
 
-    ``run`` ends with a word of detail or None, with a `Remark`, or with any other error, which is a failure.
+    ``run`` returns a detail or None, or raises a `Remark` or any other error, which is a failure.
     """
 
     tier: Tier
@@ -22,11 +22,11 @@ class Check:
     run: Callable[[Candidate], str | None]
 
     def __call__(self, candidate: Candidate) -> Finding:
-        """What it finds; nothing is raised."""
+        """The finding; nothing is raised."""
         try:
             with without_noise(), candidate.bundle.importable():
                 return Finding("ok", self.name, self.run(candidate) or "", self.tier)
         except Remark as remark:
             return Finding("warning", self.name, str(remark), self.tier)
-        except Exception as error:  # whatever a config can raise is a finding
+        except Exception as error:  # any error that a config can raise is a finding
             return Finding("FAIL", self.name, reason(error), self.tier)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from planewise.errors import InputError
 
 Status = Literal["ok", "warning", "FAIL"]
-#: Who would stumble: the Model Zoo's checks, its unit test of each bundle, MONAI Label, or we alone.
+#: Whom a failure affects: the Model Zoo's checks, its unit test of each bundle, MONAI Label, or only ourselves.
 Tier = Literal["zoo", "unit", "label", "ours"]
 
 
@@ -23,7 +23,7 @@ class Finding:
 
 
 class Remark(Exception):
-    """Raised by a check for what a person should know although it makes nothing fail."""
+    """Raised by a check for information that is not a failure."""
 
 
 def need(condition: Any, text: str) -> None:
@@ -37,19 +37,19 @@ def need(condition: Any, text: str) -> None:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The first of the errors that it was raised from."""
+    """The first of the chained errors."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def reason(error: BaseException) -> str:
-    """The innermost message, in a line: MONAI wraps what a config raises."""
+    """The innermost message, in one line, because MONAI wraps errors of configs."""
     error = root_cause(error)
     text = " ".join(str(error).split())[:300]
     return text if is_input_error(error) or isinstance(error, AssertionError) else f"{type(error).__name__}: {text}"
 
 
 def is_input_error(error: BaseException) -> bool:
-    """Whether it is an `InputError`, of ours or of a packaged bundle's own code."""
+    """Whether it is an `InputError`, ours or a packaged bundle's own."""
     return isinstance(error, InputError) or type(error).__name__ == InputError.__name__

@@ -24,7 +24,7 @@ from planewise.packaging.bundle import Bundle
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.finding import Remark, is_input_error, need, reason, root_cause
 
-#: What MONAI Label overrides in the train config before it starts a training.
+#: Overrides by MONAI Label in the training config before it starts a training.
 _TRAINS = (
     "run",
     "device",
@@ -34,14 +34,14 @@ _TRAINS = (
     "train#handlers",
 )
 _INFERS = ("network_def", "preprocessing", "inferer", "postprocessing", "device")
-#: Shapes of the images that MONAI Label's inference is tried on: a stack, and one slice alone.
+#: Image shapes for trying MONAI Label's inference: a stack, and a single slice.
 _IMAGES = ((40, 36, 3), (40, 36))
 #: Rows, columns and colours of a photograph.
 _PHOTOGRAPH = (72, 80, 3)
 
 
 def channels(candidate: Candidate) -> str:
-    """MONAI Label finds the input, the output and the names of its channels in metadata.json."""
+    """MONAI Label finds the input, the output and the channel names in metadata.json."""
     form = candidate.bundle.metadata["network_data_format"]
     first = next(iter(form["inputs"])), next(iter(form["outputs"]))
     need(first == ("image", "pred"), f"the first input and output are {first[0]} and {first[1]}, not image and pred")
@@ -56,15 +56,18 @@ def stand_alone(candidate: Candidate) -> None:
     """The configs that MONAI Label opens need no other file."""
     for file in ("train.yaml", "inference.yaml"):
         text = re.sub(r"(^|\s)#.*", "", candidate.bundle.texts.get(file, ""))
-        # a percent sign that begins a value is a macro; one in a string is not
-        need(not re.search(r"""[:\-,\[]\s+["']?%""", text), f"{file} includes another (%): MONAI Label opens it alone")
+        # a percent sign at the beginning of a value is a macro, within a string it is not
+        need(
+            not re.search(r"""[:\-,\[]\s+["']?%""", text),
+            f"{file} includes another (%), but MONAI Label opens it alone",
+        )
         need(
             not re.search(r"@_meta_|__meta__", text), f"{file} refers to metadata.json, which MONAI Label does not read"
         )
 
 
 def handlers(candidate: Candidate) -> None:
-    """Lists of handlers are such that MONAI Label can change them."""
+    """MONAI Label can change the lists of handlers."""
     for file, places in (("train.yaml", ("train", "validate")), ("inference.yaml", ("",))):
         for place in places:
             config = candidate.bundle.config(file)
@@ -89,26 +92,26 @@ def settable_names(candidate: Candidate) -> None:
         missing = [name for name in ids if name not in parser]
         if missing and not candidate.takes_images:
             raise Remark(
-                f"{file} lacks {', '.join(missing)}; the network takes no image, MONAI Label cannot run it anyway"
+                f"{file} lacks {', '.join(missing)}; the network takes no image, so MONAI Label cannot run it anyway"
             )
         need(not missing, f"{file} lacks {', '.join(missing)}")
 
 
 def inference(candidate: Candidate) -> str:
-    """Transforms, network and inferer in MONAI Label's order, on a volume of its own; without its server."""
+    """Transforms, network and inferer in MONAI Label's order, on a generated volume; without its server."""
     bundle = candidate.bundle
     config = bundle.config("inference.yaml")
     parser = ConfigParser(config | {"device": "cpu", "bundle_root": str(bundle.folder)})
     network, inferer = (parser.get_parsed_content(key) for key in ("network_def", "inferer"))
     before, after = (_transforms(parser.get_parsed_content(key)) for key in ("preprocessing", "postprocessing"))
-    # by name: a packaged bundle has a class of its own
+    # by name, because a packaged bundle has its own class
     two_phases = any(type(step).__name__ == "RequirePhased" for step in before)
     if not candidate.takes_images or two_phases:
         what = "an exam at two phases" if two_phases else "no image"
         raise Remark(f"the network takes {what}, and MONAI Label answers: {_refusal(bundle, before)}")
     need(
         any(isinstance(step, LoadImaged) for step in before),
-        "preprocessing has no LoadImaged: MONAI Label gives a path",
+        "preprocessing has no LoadImaged, but MONAI Label passes a path",
     )
     if _of_photographs(before):
         for able in (network, _Silent(network)):
@@ -120,24 +123,24 @@ def inference(candidate: Candidate) -> str:
         return f"from a volume of {channels} channels, in a file of four dimensions"
     for shape in _IMAGES:
         _check_result(bundle, _infer(bundle, before, inferer, network, after, shape))
-    # of a network that finds nothing, scores may be no numbers
+    # for a network that finds nothing, scores may be NaN
     _check_result(bundle, _infer(bundle, before, inferer, _Silent(network), after, _IMAGES[0]))
     return "from a stack and from a slice"
 
 
 def _channels(before: Sequence) -> int:
-    """How many channels an image has that the transforms take; 1 where they do not say."""
+    """Number of image channels that the transforms take; 1 if they do not define it."""
     return next((step.channels for step in before if getattr(step, "channels", None)), 1)
 
 
 def _of_photographs(before: Sequence) -> bool:
     """Whether the transforms read photographs."""
-    # by name: a packaged bundle has a class of its own
+    # by name, because a packaged bundle has its own class
     return any(type(step).__name__ == "LoadPhotographd" for step in before)
 
 
 class _Silent(nn.Module):
-    """A network whose output is zero everywhere, and whose encoder's is, where an inferer asks for that alone."""
+    """A network whose output is zero everywhere; its encoder's too, if an inferer uses only that."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -151,7 +154,9 @@ class _Silent(nn.Module):
 
 
 def _refusal(bundle: Bundle, before: Sequence) -> str:
-    """What the transforms say to an image that their network cannot take. Any other error is a 500 without a word."""
+    """The transforms' message for an image that their network cannot take. Any other error is a 500 without an
+    explanation.
+    """
     with _example(_IMAGES[0]) as path:
         item = _request(bundle, path)
         try:
@@ -161,7 +166,7 @@ def _refusal(bundle: Bundle, before: Sequence) -> str:
             if is_input_error(error):
                 return str(error)
             raise InputError(
-                f"MONAI Label answers 500 to an image ({reason(error)}); let an InputError say why"
+                f"MONAI Label answers 500 to an image ({reason(error)}); raise an InputError with the reason"
             ) from None
     raise InputError("preprocessing takes an image although the network does not")
 
@@ -175,7 +180,7 @@ def _infer(
         try:
             for step in before:
                 if isinstance(step, LoadImaged):
-                    step._loader.image_only = False  # as MONAI Label sets it
+                    step._loader.image_only = False  # as set by MONAI Label
                 item = step(item)
             with torch.no_grad():
                 item["pred"] = inferer(item["image"][None], network.eval())[0]
@@ -188,7 +193,7 @@ def _infer(
 
 @contextmanager
 def _example(shape: tuple[int, ...], integers: bool = False, of_photographs: bool = False) -> Iterator[str]:
-    """The path of an oblique volume of random numbers, fractions or the labels 0 and 1; or of a photograph of them."""
+    """The path of an oblique volume of random numbers (fractions, or the labels 0 and 1), or of such a photograph."""
     with tempfile.TemporaryDirectory() as folder:
         if of_photographs:
             pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -208,11 +213,11 @@ def _request(bundle: Bundle, path: str) -> dict[str, Any]:
 
 
 def training(candidate: Candidate) -> str:
-    """The training data that MONAI Label hands over, volumes with masks: the bundle learns from it (some pretexts from the
-    images alone), or says why not."""
+    """MONAI Label's training data, volumes with masks: the bundle learns from it (some pretexts from the images alone),
+    or gives the reason why not."""
     bundle = candidate.bundle
     preprocessing = ConfigParser(bundle.config("train.yaml")).get_parsed_content("train#preprocessing")
-    # a bundle that learns from no image has one transform alone
+    # a bundle that learns from no image has only one transform
     steps = preprocessing.flatten().transforms if isinstance(preprocessing, Compose) else [preprocessing]
     channels, of_photographs = _channels(steps), _of_photographs(steps)
     shape = _PHOTOGRAPH if of_photographs else (*_IMAGES[0], channels) if channels > 1 else _IMAGES[0]
@@ -236,16 +241,16 @@ def training(candidate: Candidate) -> str:
             if is_input_error(cause):
                 return f"is refused: {cause}"
             raise InputError(
-                f"a training in MONAI Label ends with {reason(error)}; let an InputError say why there is none"
+                f"a training in MONAI Label ends with {reason(error)}; raise an InputError with the reason"
             ) from None
     learned = "learns from a volume" if first["image"].ndim == 4 else f"learns from {len(dataset)} slices of a volume"
     if "label" in first:
         return learned
-    # what a pretext makes of the images is its target
+    # a pretext's target comes from the images
     _, target, *_ = parser.get_parsed_content("train#trainer#prepare_batch")(
         dataset.__getitems__(range(min(2, len(dataset)))), "cpu"
     )
-    need(not isinstance(target, dict) or target, "a training in MONAI Label learns from no label and has no target")
+    need(not isinstance(target, dict) or target, "a training in MONAI Label has no label to learn from and no target")
     return f"{learned}, without their masks"
 
 
@@ -261,13 +266,13 @@ def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
     try:
         json.dumps(item.get("result", {}), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise InputError(f"MONAI Label answers 500 to `output=json`: result is no JSON ({error})") from None
+        raise InputError(f"MONAI Label answers 500 to `output=json`: result is not valid JSON ({error})") from None
     if "classification" in bundle.name:
         # its ClassificationWriter
         need(isinstance(given, MetaTensor), "MONAI Label answers 500: the classes are not a MetaTensor")
         need(
             given.ndim == 1,
-            f"MONAI Label answers 500: it takes one number a class, and the result is {tuple(given.shape)}",
+            f"MONAI Label answers 500: it takes one number per class, but the result is {tuple(given.shape)}",
         )
         return
     prediction = item["pred"]
@@ -275,17 +280,18 @@ def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
     values = torch.as_tensor(prediction).float()
     need(
         bool((values == values.round()).all()),
-        "the result holds fractions; a viewer cuts them to whole numbers: give labels as `pred` and numbers as `result`",
+        "the result holds fractions, which a viewer truncates to whole numbers: give labels as `pred` and "
+        "numbers as `result`",
     )
     given = tuple(int(size) for size in item["image"].meta["spatial_shape"])
     need(
         tuple(prediction.shape[1:]) == given[: prediction.ndim - 1],
-        f"the result has shape {tuple(prediction.shape[1:])}, the image {given}: postprocessing lacks Invertd",
+        f"the result has shape {tuple(prediction.shape[1:])}, but the image has {given}: postprocessing lacks Invertd",
     )
 
 
 def _restored(item: Mapping[str, Any]) -> Any:
-    """``pred`` as MONAI Label 0.8.5 brings it to the image's grid after all else (`monailabel.transform.post.Restored`)."""
+    """``pred`` as MONAI Label 0.8.5 brings it to the image's grid at the end (`monailabel.transform.post.Restored`)."""
     image, result = item["image"], item["pred"]
     meta = image.meta if isinstance(image, MetaTensor) else {}
     size = tuple(result.shape[1:])
@@ -297,7 +303,7 @@ def _restored(item: Mapping[str, Any]) -> Any:
 
 
 def _transforms(steps: Any) -> list[Callable]:
-    """As MONAI Label takes them."""
+    """In the form that MONAI Label takes."""
     found = steps.transforms if isinstance(steps, Compose) else steps
     need(
         isinstance(found, (list, tuple)), "MONAI Label answers 500: a single transform is neither a Compose nor a list"

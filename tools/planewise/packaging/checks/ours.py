@@ -1,4 +1,4 @@
-"""What we ask of ourselves: words, scores, private paths, ONNX, code and sums of a package, documented commands."""
+"""Our own requirements: words, scores, private paths, ONNX, code and checksums of a package, documented commands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def model_card(candidate: Candidate) -> None:
 
 
 def scores(candidate: Candidate) -> str:
-    """metadata.json holds scores that somebody measured."""
+    """metadata.json holds measured scores."""
     found = candidate.bundle.metadata.get("eval_metrics") or {}
     numbers = [name for name, value in found.items() if isinstance(value, (int, float))]
     need(numbers, "eval_metrics in metadata.json holds no number, so the weights have no measured scores")
@@ -53,14 +53,15 @@ def no_absolute_paths(candidate: Candidate) -> None:
 
 
 def network_in_train(candidate: Candidate) -> str:
-    """`network_fits` of the train config."""
+    """`network_fits` for the training config."""
     return network_fits(candidate.bundle, "train.yaml")
 
 
 def onnx(candidate: Candidate) -> str:
-    """The documented export to ONNX, at the size of real images, gives what the network gives for one image and for several.
+    """The documented export to ONNX, at the size of real images, gives the network's output for one image and for
+    several.
 
-    No one demands it, so that a network with an operator that ONNX lacks is warned of.
+    It is optional, so a network with an operator that ONNX lacks only gets a warning.
     """
     absent = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if absent:
@@ -81,7 +82,7 @@ def onnx(candidate: Candidate) -> str:
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise Remark(f"it cannot be exported: {reason(error)}") from None
     session = InferenceSession(file, providers=["CPUExecutionProvider"])
-    # as traced, and with another number along each open axis
+    # as traced, and with another size along each open axis
     shapes = [options.input_shape, [2 if axis == 0 else size for axis, size in enumerate(options.input_shape)]]
     if 4 in options.names["image"]:
         shapes += [[*shape[:4], shape[4] // 2 + 1] for shape in shapes]
@@ -101,7 +102,7 @@ def onnx(candidate: Candidate) -> str:
 
 
 def code(candidate: Candidate) -> str:
-    """``scripts/`` of a packaged bundle needs nothing of ours, and the configs name nothing of ours."""
+    """``scripts/`` of a packaged bundle needs none of our modules, and the configs name none."""
     bundle = candidate.bundle
     files = sorted((bundle.folder / THEIRS).rglob("*.py"))
     for path in files:
@@ -124,7 +125,7 @@ def _imports_ours(node: ast.Import | ast.ImportFrom) -> bool:
 
 
 def sums(candidate: Candidate) -> str:
-    """A packaged bundle's files are those that were packaged."""
+    """A packaged bundle's files are unchanged."""
     folder = candidate.bundle.folder
     need((folder / archive.SUMS).is_file(), f"there is no {archive.SUMS}")
     wrong = archive.wrong_sums(folder)
@@ -135,7 +136,7 @@ def sums(candidate: Candidate) -> str:
 def documented_commands(candidate: Candidate) -> str:
     """Every override of a command in docs/README.md is a setting."""
     bundle = candidate.bundle
-    # what follows in a packaged one needs the repository
+    # the rest of a packaged README needs the repository
     runs = documented_runs(bundle.readme.partition(FROM_REPOSITORY)[0], bundle.name)
     if not runs:
         raise Remark("docs/README.md documents no `python -m monai.bundle run`")
@@ -146,7 +147,7 @@ def documented_commands(candidate: Candidate) -> str:
 
 
 def overrides(candidate: Candidate) -> str:
-    """Every override that a person asks about is a setting."""
+    """Every override to check is a setting."""
     odd = _unknown(candidate.bundle, candidate.overrides)
     if odd:
         raise Remark("; ".join(odd))
@@ -154,7 +155,7 @@ def overrides(candidate: Candidate) -> str:
 
 
 def _unknown(bundle: Bundle, arguments: Sequence[str]) -> list[str]:
-    """Overrides that no config key takes, each with the nearest key; a command without --config_file may mean any config."""
+    """Overrides that no config has, each with the nearest key; a command without --config_file may mean any config."""
     named = config_files(arguments)
     absent = [file for file in named if file not in bundle.texts]
     if absent:
@@ -166,4 +167,4 @@ def _unknown(bundle: Bundle, arguments: Sequence[str]) -> list[str]:
     else:
         found = [unknown_overrides(arguments, bundle.config(file)) for file in bundle.texts]
         unknown = {name: near for name, near in found[0].items() if all(name in other for other in found)}
-    return [f"no config takes --{name}{f' (did you mean --{near}?)' if near else ''}" for name, near in unknown.items()]
+    return [f"no config has --{name}{f' (did you mean --{near}?)' if near else ''}" for name, near in unknown.items()]

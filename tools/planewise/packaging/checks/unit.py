@@ -1,4 +1,4 @@
-"""What the zoo's unit test of each bundle asserts: the names that MONAI looks for in a bundle's configs."""
+"""The assertions of the zoo's unit test of each bundle: the names that MONAI looks for in a bundle's configs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def names(candidate: Candidate, files: list[str], kind: str) -> str:
     for name, entry in properties:
         try:
             fits = entry["required"] or workflow._check_optional_id(name=name, property=entry)
-        except AttributeError:  # MONAI takes it for text
+        except AttributeError:  # MONAI takes it as text
             fits = False
         if not fits:
             wrong.append(f"{entry['refer_id']} must be '@{entry['id']}' or an expression")

@@ -1,4 +1,4 @@
-"""Checks of what the Model Zoo's own checks refuse."""
+"""Checks for the Model Zoo's own rules."""
 
 from __future__ import annotations
 
@@ -28,31 +28,33 @@ FILES = (
     "docs/README.md",
     "docs/data_license.txt",
 )
-#: `n` in the formulas of metadata's shapes.
+#: Values of `n` in the formulas of metadata's shapes.
 SIZES = (1, 3)
-#: Largest difference of an exported network's output.
+#: Largest allowed difference of an exported network's output.
 SAME = 1e-4
 
 
 def files(candidate: Candidate) -> None:
-    """All files that the zoo demands, none in two forms that differ, none too large."""
+    """All files that the zoo requires exist, none in two different forms, none too large."""
     bundle = candidate.bundle
     missing = [file for file in FILES if not (bundle.folder / file).is_file()]
     need(not missing, f"missing: {', '.join(missing)}")
     configs = bundle.folder / "configs"
     short = [path.name for path in configs.glob("*.yml")]
-    need(not short, f"{', '.join(short)}: MONAI Label opens .yaml alone")
+    need(not short, f"{', '.join(short)}: MONAI Label opens only .yaml")
     twins = [name for name in bundle.texts if not _is_its_twin((configs / name).with_suffix(".json"), bundle)]
     need(not twins, f"{', '.join(twins)} also as .json: the zoo would take one and MONAI Label the other")
     large = [name for name in archive.files_of(bundle.folder) if _is_large(bundle, name)]
     if large:
-        raise Remark(f"over 25 MB: {', '.join(large)}; the zoo wants them elsewhere (`{OURS} package --zoo --url URL`)")
+        raise Remark(
+            f"over 25 MB: {', '.join(large)}; the zoo stores them elsewhere (`{OURS} package --zoo --url URL`)"
+        )
     if "multi_gpu_train.yaml" not in bundle.texts:
         raise Remark("there is no configs/multi_gpu_train.yaml")
 
 
 def _is_its_twin(file: Path, bundle: Bundle) -> bool:
-    """Whether a config's ``.json`` is absent or, in a package, says the same."""
+    """Whether a config's ``.json`` is absent or, in a package, has the same content."""
     if not file.exists():
         return True
     try:
@@ -68,13 +70,13 @@ def _is_large(bundle: Bundle, name: str) -> bool:
 
 
 def metadata(candidate: Candidate) -> str:
-    """metadata.json keeps to its schema."""
+    """metadata.json follows its schema."""
     check_metadata(candidate.bundle)
     return f"version {candidate.bundle.metadata['version']}"
 
 
 def versions(candidate: Candidate) -> None:
-    """The zoo installs ``name==version`` for each, and of MONAI what is older than the next patch."""
+    """The zoo installs ``name==version`` for each, and for MONAI any version below the next patch."""
     content = candidate.bundle.metadata
     named = {key: content[key] for key in ("monai_version", "pytorch_version", "numpy_version")}
     odd = [f"{key} {value}" for key, value in named.items() if not re.fullmatch(r"\d+(\.\d+)*", str(value))]
@@ -83,7 +85,7 @@ def versions(candidate: Candidate) -> None:
     need(not odd, f"not plain versions: {', '.join(odd)}")
     new = untried(candidate.bundle.named_versions)
     if new:
-        raise Remark(f"nobody tried whether Python {PYTHONS[0]} to {PYTHONS[-1]} can install {', '.join(new)}")
+        raise Remark(f"not tested whether Python {PYTHONS[0]} to {PYTHONS[-1]} can install {', '.join(new)}")
 
 
 def required_packages(candidate: Candidate) -> None:
@@ -96,12 +98,12 @@ def required_packages(candidate: Candidate) -> None:
 
 
 def network_in_inference(candidate: Candidate) -> str:
-    """`network_fits` of the inference config."""
+    """`network_fits` for the inference config."""
     return network_fits(candidate.bundle, "inference.yaml")
 
 
 def network_fits(bundle: Bundle, file: str) -> str:
-    """A config's network takes and gives the shapes of metadata.json, at `SIZES`."""
+    """A config's network takes and returns the shapes in metadata.json, at `SIZES`."""
     check_shapes(bundle.metadata)
     for size in SIZES:
         verify_net_in_out(
@@ -116,7 +118,7 @@ def network_fits(bundle: Bundle, file: str) -> str:
 
 
 def weights(candidate: Candidate) -> str:
-    """The weights fit the network to the last tensor, and can be read without a GPU."""
+    """The weights fit every tensor of the network, and can be read without a GPU."""
     bundle, file, named = candidate.bundle, candidate.weights_file, candidate.named_weights
     if file is None:
         large = bundle.folder / archive.LARGE
@@ -128,16 +130,16 @@ def weights(candidate: Candidate) -> str:
     content, settings = candidate.weights, candidate.settings
     check_weights(content, candidate.network, file.name if named is None else str(named))
     if bundle.is_packaged:
-        # no map_location: they must not ask for a device
+        # without map_location, because they must not need a device
         stored = torch.load(file, weights_only=True)
         elsewhere = {str(value.device) for value in stored.values()} - {"cpu"}
         need(not elsewhere, f"they are stored on {', '.join(elsewhere)}")
-    as_trained = f", with {', '.join(settings)} as the run had them" if settings else ""
+    as_trained = f", with {', '.join(settings)} as in the run" if settings else ""
     return f"{sum(value.numel() for value in content.values()):,} values{as_trained}"
 
 
 def torchscript(candidate: Candidate) -> str:
-    """The network can be exported to TorchScript, and gives the same there."""
+    """The network can be exported to TorchScript, with the same output."""
     expected, file = candidate.expected, candidate.scratch / "model.ts"
     ckpt_export("network_def", filepath=str(file), **candidate.export_options)
     with torch.no_grad():
