@@ -17,5 +17,5 @@ def test_off(value):
 
 @pytest.mark.parametrize("value", ["maybe", 2, "auto"])
 def test_neither(value):
-    with pytest.raises(InputError, match=f"compile is true or false, not {value!r}"):
+    with pytest.raises(InputError, match=f"compile must be true or false, got {value!r}"):
         switched_on(value, "compile")

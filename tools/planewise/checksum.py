@@ -1,4 +1,4 @@
-"""Which file it is, by its content."""
+"""Identify a file by its content."""
 
 from __future__ import annotations
 

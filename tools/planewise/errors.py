@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 
-# A MONAI Label server gives the text of Starlette's HTTPException to whoever asked, and answers any other error with a bare
-# "Internal Server Error". Bundles do not need Starlette, so it is asked of the process and not imported.
+# A MONAI Label server returns the text of Starlette's HTTPException to the client, and answers any other error with a
+# bare "Internal Server Error". Bundles do not need Starlette, so the class is looked up among loaded modules instead of
+# imported.
 _WEB = sys.modules.get("starlette.exceptions")
 
 
 class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):  # type: ignore[misc]
-    """Something about the input, not about the program: says what was given, what is needed, and what to do.
+    """An error in the input, not in the program: the message gives the value, the rule and the remedy.
 
-    Commands and bundle runs print its message alone, a MONAI Label server answers 422 with it; any other exception keeps its
-    traceback.
+    Commands and bundle runs print only its message, and a MONAI Label server answers 422 with it; any other exception
+    keeps its traceback.
     """
 
     status_code, headers = 422, None
@@ -22,12 +23,12 @@ class InputError(ValueError, *([_WEB.HTTPException] if _WEB else [])):  # type: 
 
     @property
     def detail(self) -> str:
-        """What a server answers."""
+        """The answer of a server."""
         return str(self)
 
 
 def causes(error: BaseException) -> list[BaseException]:
-    """An error and those that it was raised from, the first of them last."""
+    """An error and its causes, the first cause last."""
     found = [error]
     while (cause := found[-1].__cause__ or found[-1].__context__) is not None:
         found.append(cause)
@@ -35,5 +36,7 @@ def causes(error: BaseException) -> list[BaseException]:
 
 
 def refusal(error: BaseException) -> InputError | None:
-    """The `InputError` that an error is, or was raised from: MONAI wraps what a transform raises. None if there is none."""
+    """The `InputError` that an error is or was raised from, because MONAI wraps errors of transforms. None if there is
+    none.
+    """
     return next((cause for cause in causes(error) if isinstance(cause, InputError)), None)

@@ -1,4 +1,4 @@
-"""One process at a time: locks that go with the process, however it ends."""
+"""One process at a time: locks that are released when the process ends for any reason."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from planewise.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-#: Locks that this process holds to its end, by their folder.
+#: Locks that this process holds until it ends, by their folder.
 _held: dict[Path, IO[str]] = {}
 
 
 def lock(file: IO[str], wait: bool) -> bool:
     """Lock an open file; closing it, or the end of the process, releases it.
 
-    Where the file system has no locks, a warning says so, and the process goes on without one.
+    If the file system has no locks, a warning says so, and the process continues without one.
 
     Args:
         file: open for writing.
-        wait: until another process releases it.
+        wait: whether to wait until another process releases it.
 
     Returns:
         False if another process holds it and this one does not wait.
@@ -43,7 +43,7 @@ def lock(file: IO[str], wait: bool) -> bool:
 
 
 def claim_folder(folder: Path) -> None:
-    """Keep other processes that claim it out of a folder until this one ends; claimed again by the same, it stays so.
+    """Reserve a folder for this process until it ends; if the same process claims it again, nothing changes.
 
     Raises:
         InputError: another process has it.
@@ -58,7 +58,7 @@ def claim_folder(folder: Path) -> None:
         holder = file.read().strip() or "another process"
         file.close()
         if holder == own:
-            return  # by an earlier copy of this module: servers unload a bundle's code and load it again
+            return  # from an earlier copy of this module, because servers unload a bundle's code and load it again
         raise InputError(
             f"{folder} is in use by another run ({holder}); wait for its end, or give this one another --output_dir"
         )
@@ -69,7 +69,7 @@ def claim_folder(folder: Path) -> None:
 
 
 def _let_go() -> None:
-    """Workers that are forked are not the run: one that outlives it must not keep its lock."""
+    """Forked workers are not the run: a worker that outlives it must not keep its lock."""
     for file in _held.values():
         os.close(file.fileno())
     _held.clear()

@@ -10,7 +10,7 @@ _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 def switched_on(value: bool | str | float | None, name: str) -> bool:
     """Whether a setting is on.
 
-    ``--compile False`` reaches a config as False, but ``--compile false`` as the text, which Python takes for true.
+    ``--compile False`` reaches a config as False, but ``--compile false`` as text, which Python treats as true.
 
     Args:
         value: value of the setting; None (or none, null, nothing) is off.
@@ -24,4 +24,4 @@ def switched_on(value: bool | str | float | None, name: str) -> bool:
         return False
     if word in _WORDS:
         return _WORDS[word]
-    raise InputError(f"{name} is true or false, not {value!r}")
+    raise InputError(f"{name} must be true or false, got {value!r}")

@@ -1,4 +1,4 @@
-"""Text that others have written: JSON and YAML files, and cells of tables."""
+"""Text from other sources: JSON and YAML files, and cells of tables."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ import yaml
 
 from planewise.errors import InputError
 
-#: Entries of a YAML file with its aliases written out. A run's configuration has a thousand.
+#: Maximum number of entries of a YAML file with its aliases written out. A run's configuration has a thousand.
 _MOST_ENTRIES = 1_000_000
 
 
 def read_json(path: str | Path, what: str = "JSON") -> Any:
-    """What a JSON file holds.
+    """The contents of a JSON file.
 
     Args:
         path: the file, in UTF-8.
         what: what the file should be, for the message.
 
     Raises:
-        InputError: it cannot be read, is not JSON, or is nested too deeply to be anything that is meant.
+        InputError: it cannot be read, is not JSON, or is nested too deeply to be meaningful.
     """
     return _read(Path(path), json.loads, what)
 
 
 def read_yaml(path: str | Path, what: str = "YAML") -> Any:
-    """What a YAML file holds, objects of Python refused.
+    """The contents of a YAML file, without Python objects.
 
     Args:
-        path, what: as of `read_json`.
+        path, what: see `read_json`.
 
     Raises:
-        InputError: as of `read_json`; or a few lines of aliases would fill the memory once they are written out.
+        InputError: see `read_json`; or the aliases, written out, would fill the memory.
     """
     return _read(Path(path), _yaml, what)
 
 
 def _yaml(text: str) -> Any:
-    # made here, since tests put the same loader in C in place of this one
+    # defined here, because tests replace this loader with its C version
     loader = type("Loader", (yaml.SafeLoader,), {"construct_mapping": _mapping_of_different_keys})
     value = yaml.load(text, loader)
     if "*" in text and _entries(value, {}) > _MOST_ENTRIES:
@@ -51,7 +51,7 @@ def _yaml(text: str) -> Any:
 
 
 def _mapping_of_different_keys(loader: yaml.SafeLoader, node: yaml.MappingNode, deep: bool = False) -> dict:
-    """PyYAML keeps the last of two entries with one key, and says nothing."""
+    """Without this, PyYAML silently keeps the last of two entries with the same key."""
     keys: set[tuple[str, str]] = set()
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys:
@@ -61,7 +61,7 @@ def _mapping_of_different_keys(loader: yaml.SafeLoader, node: yaml.MappingNode, 
 
 
 def _entries(value: Any, known: dict[int, float]) -> float:
-    """How many entries a value has when each alias is written out; infinite where one contains itself."""
+    """The number of entries with every alias written out; infinite if an alias contains itself."""
     if not isinstance(value, (dict, list)):
         return 1
     if id(value) not in known:
@@ -73,9 +73,10 @@ def _entries(value: Any, known: dict[int, float]) -> float:
 
 
 def cell(value: Any) -> Any:
-    """A cell of a CSV file that no spreadsheet takes for a formula: a text that begins like one gets an apostrophe before it.
+    """A cell of a CSV file that no spreadsheet interprets as a formula: text that begins like one gets an apostrophe in
+    front.
 
-    Numbers stay as they are, also as texts.
+    Numbers stay unchanged, also as text.
     """
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value

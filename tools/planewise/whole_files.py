@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are either complete or absent."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 
 from planewise.errors import InputError
 
-#: How the name ends of a file that is being written; one that is left over is of a process that was killed.
+#: Ending of a file that is being written; a leftover file comes from a killed process.
 TEMPORARY = ".tmp"
 
 
 @contextmanager
 def written_whole(path: str | Path, flush: bool = False) -> Iterator[Path]:
-    """Where to write a file that then takes its place in one step.
+    """Where to write a file that then replaces the old one in one step.
 
-    ``with written_whole(path) as part: part.write_text(...)``. A process that is killed, or a disk that is full, leaves the
-    file that was there before. Folders above it are made.
+    ``with written_whole(path) as part: part.write_text(...)``. If the process is killed or the disk is full, the
+    earlier file stays. Parent folders are created.
 
     Args:
         path: the file.
-        flush: wait until the disk has the file, so that a power cut leaves the old file or the new one.
+        flush: wait until the file is on the disk, so that a power cut leaves the old file or the new one.
 
     Raises:
-        InputError: the file cannot be written; it says why, and how much room there is.
+        InputError: the file cannot be written; the message gives the reason and the free space.
     """
     path = Path(path)
     part = path.with_name(f"{path.stem}.{os.getpid()}{TEMPORARY}")
@@ -37,11 +37,11 @@ def written_whole(path: str | Path, flush: bool = False) -> Iterator[Path]:
             _flush(part)
         os.replace(part, path)
         if flush:
-            _flush(path.parent)  # the name is the folder's content
+            _flush(path.parent)  # the name belongs to the folder's content
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        with suppress(OSError):  # the folder may be a file, or somebody else's
+        with suppress(OSError):  # the folder may be a file, or belong to somebody else
             part.unlink(missing_ok=True)
 
 
@@ -54,10 +54,10 @@ def _flush(path: Path) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> InputError:
-    """What to say of a file or folder that cannot be written."""
+    """The message for a file or folder that cannot be written."""
     there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free / 2**20
     return InputError(
-        f"{path} cannot be written ({error.strerror or error}; {free:.0f} MiB are free there); make room, or name a folder "
-        "that can be written to"
+        f"{path} cannot be written ({error.strerror or error}; {free:.0f} MiB are free there); make room, or "
+        "name a folder that can be written to"
     )

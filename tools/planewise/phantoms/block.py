@@ -1,4 +1,4 @@
-"""A block of voxels while a body is painted into it."""
+"""A block of voxels that a body is painted into."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from planewise.phantoms.texture import Texture
 
 
 class Block:
-    """Signals of several contrasts and labels on one grid, and where its voxels lie in the body.
+    """Signals of several contrasts and labels on one grid, and the positions of its voxels in the body.
 
     Args:
         side: voxels along each axis.
-        spacing: of the voxels along i, j and k, mm.
-        contrasts: how many images are painted at once.
-        rng: decides on the body's pose, its bends and its textures.
+        spacing: size of the voxels along i, j and k, mm.
+        contrasts: number of images painted at once.
+        rng: determines the body's pose, its bends and its textures.
         turn: standard deviation of the body's rotation about each axis, degrees.
         shift: the same of its position along each axis, mm.
-        bend: the same of the smooth displacement that makes every body another, mm.
+        bend: standard deviation of the smooth displacement that makes every body different, mm.
 
     Attributes:
-        signal: ``(contrasts, i, j, k)`` float32, painted so far.
+        signal: ``(contrasts, i, j, k)`` float32, the painting so far.
         labels: ``(i, j, k)`` uint8.
         at: x, y, z of the voxels in the body's own frame (left to right, back to front, feet to head), mm.
     """
@@ -61,16 +61,16 @@ class Block:
         return float(self.spacing.mean())
 
     def texture(self, grain: float, field: int) -> np.ndarray:
-        """A smooth random field, standard normal, with features of ``grain`` mm; another number is another field."""
+        """A smooth random field, standard normal, with features of ``grain`` mm; each number gives a different field."""
         return self._texture(*self.at, grain, field)
 
     def paint(self, depth: np.ndarray, values: Sequence[float], label: int | None = None) -> None:
-        """Lay a solid over what is there, in every contrast, and name its voxels.
+        """Paint a solid over the present content, in every contrast, and label its voxels.
 
         Args:
             depth: of the voxels inside the solid, mm, negative outside.
             values: the solid's signal in each contrast.
-            label: of the voxels inside; None leaves the labels as they are.
+            label: label of the voxels inside; None leaves the labels unchanged.
         """
         value = np.asarray(values, dtype=np.float32)[:, None, None, None]
         paint(self.signal, depth.astype(np.float32), value, self.edge)
@@ -78,7 +78,7 @@ class Block:
             self.labels[depth > 0] = label
 
     def scanned(self, blur: float, noise: Sequence[float]) -> np.ndarray:
-        """The signals as a scanner gives them: blurred by a Gaussian (voxels), with Gaussian noise.
+        """The signals after the scanner: blurred by a Gaussian (voxels), with Gaussian noise.
 
         Args:
             blur: standard deviation, voxels.

@@ -1,4 +1,4 @@
-"""A picture while it is painted: its points, its tissues, and the signal so far."""
+"""A picture being painted: its points, its tissues, and the signal so far."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Tissues = TypeVar("Tissues")
 
 @dataclass(frozen=True)
 class Canvas(Generic[Tissues]):
-    """What every painter of a body needs. Arrays have equal shapes, one value per point, float32."""
+    """The base of every painter of a body. Arrays have equal shapes, one value per point, float32."""
 
     signal: np.ndarray
-    """Painted so far, relative to the brightest tissue; painters change it in place"""
+    """The painting so far, relative to the brightest tissue; painters change it in place"""
     at: Coordinates
     """x, y, z of the points, mm, in the body's own frame"""
     grain: np.ndarray
@@ -30,7 +30,7 @@ class Canvas(Generic[Tissues]):
     """Pixel size, mm"""
 
     def paint(self, depth: np.ndarray, value: np.ndarray | float) -> None:
-        """Lays a solid over what is there, see `planewise.phantoms.solids.paint`.
+        """Paints a solid over the present content, see `planewise.phantoms.solids.paint`.
 
         Args:
             depth: of the points inside the solid, mm, negative outside.
@@ -39,5 +39,5 @@ class Canvas(Generic[Tissues]):
         paint(self.signal, depth, value, self.edge)
 
     def in_frame(self, at: Coordinates) -> Canvas[Tissues]:
-        """The same picture with its points in another frame: what is painted on either is on both."""
+        """The same picture with its points in another frame: painting on either changes both."""
         return replace(self, at=at)

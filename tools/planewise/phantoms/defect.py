@@ -1,4 +1,4 @@
-"""What a defect is, and how defects are registered under their names."""
+"""Definition of a defect, and registration of defects under their names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 
 Alter = Callable[[list[DicomFile], Any, Identity], list[DicomFile]]
-"""Works a flaw into the files of a heart or knee exam; takes files, exam and identity, gives the files"""
+"""Puts a flaw into the files of a heart or knee exam; takes files, exam and identity, returns the files"""
 
 
 @dataclass(frozen=True)
 class Defect:
-    """A flaw: what it is, in one line, and the function that works it into an exam's files."""
+    """A flaw: its description, in one line, and the function that puts it into an exam's files."""
 
     what: str
     alter: Alter
@@ -37,7 +37,7 @@ def registering(table: dict[str, Defect]) -> Callable[[str], Callable[[Alter], A
 
 
 def with_ghosts(pixels: np.ndarray) -> np.ndarray:
-    """An image ``(rows, columns)`` of a patient who moved: faint copies of it lie above and below."""
+    """An image ``(rows, columns)`` of a patient who moved: faint copies appear above and below it."""
     rows = pixels.shape[0]
     return pixels // 2 + np.roll(pixels, rows // 5, axis=0) // 3 + np.roll(pixels, -rows // 7, axis=0) // 3
 
@@ -47,8 +47,8 @@ def plant_identity(files: list[DicomFile], identity: Identity, organ: str) -> li
 
     Args:
         files: changed in place.
-        identity: who; a made-up name where the identity is only a number.
-        organ: named in the study's description.
+        identity: the identity; a made-up name if the identity is only a number.
+        organ: organ in the study's description.
     """
     name, birth_date = identity.name, identity.birth_date or "19540317"
     if "^" not in name:
@@ -56,7 +56,7 @@ def plant_identity(files: list[DicomFile], identity: Identity, organ: str) -> li
     for file in files:
         family = name.replace("^", "_")
         file.path = PurePosixPath(f"{family}_{birth_date}") / file.path
-        # another defect may have emptied or cut the file
+        # another defect may have emptied or truncated the file
         if file.dataset is None:
             continue
         dataset = file.dataset

@@ -1,4 +1,4 @@
-"""The layouts that phantom exams are written in: one record each."""
+"""The layouts of phantom exams: one record each."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from planewise.phantoms.volume_defects import BRATS_DEFECTS, MSD_DEFECTS
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What is scanned."""
+    """The scanned organ."""
 
     exam: type[Exam] | type[KneeExam] | type[Head] | type[Abdomen] | type[Retina]
-    """Class of its exams: sampled whole by ``sample``, or the organ alone by ``sample_organ``"""
+    """Class of its exams: ``sample`` samples them whole, ``sample_organ`` only the organ"""
     defects: Mapping[str, Defect]
     """Name to flaw of a DICOM exam"""
 
@@ -42,29 +42,31 @@ HEAD = Anatomy(Head, {})
 ABDOMEN = Anatomy(Abdomen, {})
 RETINA = Anatomy(Retina, {})
 
-#: What every population is one of.
+#: The union of all populations.
 AnyPopulation = Population | KneePopulation | HeadPopulation | AbdomenPopulation | RetinaPopulation
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A data set that exams are written like: its patients, and the files and folders they lie in."""
+    """A data set whose layout exams follow: its patients, and its files and folders."""
 
     title: str
-    """What people call the data set"""
+    """The data set's name for people"""
     seed: int
-    """Stands in every seed, so that the exams of two layouts made with one seed are different people"""
+    """Part of every seed, so that the exams of two layouts with one seed are different people"""
     anatomy: Anatomy
     population: AnyPopulation
-    """Its patients and scanners unless told otherwise; other ones are of the same class"""
+    """Its default patients and scanners; others must have the same class"""
     writer_name: str
     """The module that writes it, see `writer`"""
     dicom: bool = False
-    """Whether its exams are DICOM files, which the anatomy's defects can be worked into"""
+    """Whether its exams are DICOM files, which can have the anatomy's defects"""
     groups: tuple[str, ...] = ()
-    """Diagnoses that exams have in turn, by their number; drawn with the population's shares where there are none"""
+    """Diagnoses that exams have in turn, by their number; if there are none, they are drawn with the population's
+    shares
+    """
     listing: bool = False
-    """Whether the writer also has ``write_listing(recipe, out)``, which lists the whole tree in a file of its own"""
+    """Whether the writer also has ``write_listing(recipe, out)``, which lists the whole tree in a separate file"""
     own_defects: Mapping[str, Defect] = field(default_factory=dict)
     """Name to flaw of a layout that is not DICOM"""
 
@@ -77,11 +79,11 @@ class Layout:
     def writer(self) -> ModuleType:
         """The module that writes the layout.
 
-        It has ``exam_paths(recipe, number)``, the files or folders that make up an exam; ``write_exam(recipe, number,
-        paths)``, which writes them; and ``table_rows(recipe, number)``, the exam's rows of the set's tables, whose
-        first row is ``TABLE_HEADER``. A writer may have ``table_end(recipe)``, the rows that its tables end in.
+        It has ``exam_paths(recipe, number)``, the files or folders of an exam; ``write_exam(recipe, number, paths)``,
+        which writes them; and ``table_rows(recipe, number)``, the exam's rows of the set's tables, whose first row is
+        ``TABLE_HEADER``. A writer may have ``table_end(recipe)``, the final rows of its tables.
         """
-        # by name: writers import `Recipe`, which looks its layout up here
+        # by name, because writers import `Recipe`, which looks its layout up here
         return import_module(self.writer_name)
 
 

@@ -1,4 +1,4 @@
-"""What a tree of phantom exams is made of, so that it can be made again, and extended."""
+"""The contents of a tree of phantom exams, so that it can be made again and extended."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from planewise.phantoms.scanner.dicom import Identity
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what is written, apart from how many exams."""
+    """Everything that determines the files, except the number of exams."""
 
     layout: str = "dsbcc"
-    """A name out of `LAYOUTS`"""
+    """A key of `LAYOUTS`"""
     seed: int = 0
     population: AnyPopulation = UNLABELLED
-    """Of the class that the layout's own population has"""
+    """Of the class of the layout's own population"""
     defects: tuple[str, ...] = ()
-    """Names out of the layout's defects; they are applied in this order"""
+    """Names from the layout's defects; they are applied in this order"""
     extra_views: float = 0.0
     """Share of heart exams that carry further series, some of them under a wrong name"""
     patient_name: str = ""
-    """Name for every header, to test that no output repeats it; the exam's number unless given"""
+    """Name for every header, to test that no output repeats it; by default the exam's number"""
     birth_date: str = ""
     """YYYYMMDD"""
 
@@ -49,26 +49,26 @@ class Recipe:
         return LAYOUTS[self.layout]
 
     def exam(self, number: int) -> Exam | KneeExam | Head | Abdomen | Retina:
-        """Exam ``number``, from 1: the same whatever else is made.
+        """Exam ``number``, from 1: independent of the other exams.
 
-        Where the layout names diagnoses, exams have them in turn, so that any number of exams is balanced.
+        If the layout names diagnoses, exams have them in turn, so that any number of exams is balanced.
         """
         return self.form.anatomy.exam.sample(*self._draw(number))
 
     def organ(self, number: int) -> Heart | Knee | Head | Abdomen | Retina:
-        """Only what is scanned in an exam, which is quick: a heart, a knee with its findings, a head with its grade."""
+        """Only the scanned object of an exam, which is fast: a heart, a knee with its findings, a head with its grade."""
         return self.form.anatomy.exam.sample_organ(*self._draw(number))
 
     def identity(self, number: int) -> Identity:
-        """Who the headers of an exam say the patient is."""
+        """The patient's identity in an exam's headers."""
         return Identity(self.patient_name or str(number), f"{self.seed}-{number}", self.birth_date)
 
     def _draw(self, number: int) -> tuple[object, ...]:
-        """What an exam is sampled by: seeds, population, and the diagnosis where the layout gives one."""
+        """The sampling arguments of an exam: seeds, population, and the diagnosis if the layout gives one."""
         groups = self.form.groups
         given = (groups[(number - 1) % len(groups)],) if groups else ()
         return (self.seed, self.form.seed, number), self.population, *given
 
     def fingerprint(self) -> str:
-        """Short hash of the recipe: the same recipe writes the same exams. Tells nothing of the planted identity."""
+        """Short hash of the recipe: the same recipe writes the same exams. Reveals nothing about the planted identity."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Depth of points inside simple solids, and how a solid is painted over what lies behind it."""
+"""Depth of points inside simple solids, and painting of a solid over its background."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def tube(at: Coordinates, path: np.ndarray, radius: np.ndarray) -> np.ndarray:
 
 
 def rounded(first: np.ndarray, second: np.ndarray, radius: float) -> np.ndarray:
-    """Depth inside what two solids share, with the edge between them rounded off; all in mm."""
+    """Depth inside the intersection of two solids, with the edge between them rounded off; all in mm."""
     radius = np.float32(radius)
     corner = np.hypot(np.maximum(radius - first, 0), np.maximum(radius - second, 0))
     return np.maximum(radius, np.minimum(first, second)) - corner
 
 
 def paint(signal: np.ndarray, depth: np.ndarray, value: np.ndarray | float, edge: float) -> None:
-    """Lays a solid over a picture, in place; its border fades over one pixel, which is partial volume in the plane.
+    """Paints a solid over a picture, in place; its border fades over one pixel, which is partial volume in the plane.
 
     Args:
-        signal: what is there so far, float32.
+        signal: the present content, float32.
         depth: inside the solid, mm, same shape.
         value: the solid's signal.
         edge: pixel size, mm.

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-#: Nodes along each edge of the lattice; it repeats after these. 8 MB: stays in a core's cache.
+#: Nodes along each edge of the lattice, which then repeats. 8 MB: fits in a core's cache.
 LATTICE = 128
 
 #: Nodes across one feature of the field.
@@ -15,21 +15,21 @@ FEATURE = 10
 
 @lru_cache(maxsize=1)
 def _lattice() -> np.ndarray:
-    """The one field that all textures are cut from, flat, standard normal, float32; it takes 0.2 s to make."""
+    """The one field from which all textures are cut, flat, standard normal, float32; it takes 0.2 s to make."""
     frequency = np.fft.fftfreq(LATTICE)
     radial = np.sqrt(frequency[:, None, None] ** 2 + frequency[:, None] ** 2 + frequency[: LATTICE // 2 + 1] ** 2)
     noise = np.fft.rfftn(np.random.default_rng(20).standard_normal((LATTICE,) * 3, dtype=np.float32))
-    # one band of wavelengths, two features long: no drift over the lattice and nothing finer than a few nodes
+    # one band of wavelengths, two features long: no drift over the lattice and no detail below a few nodes
     band = np.exp(-((radial * 2 * FEATURE - 1) ** 2) / (2 * 0.45**2)) * (radial > 0)
     field = np.fft.irfftn(noise * band, (LATTICE,) * 3, (0, 1, 2))
     return (field / field.std()).astype(np.float32).ravel()
 
 
 class Texture:
-    """Random fields in space, standard normal at every point; another one for every patient.
+    """Random fields in space, standard normal at every point; a different one for every patient.
 
-    All read one lattice, with steps, offsets and directions of their own. The nearest node is taken, which is smooth
-    as long as a feature is more than about three pixels wide.
+    All read one lattice, with different steps, offsets and directions. The nearest node is taken, which is smooth if a
+    feature is more than about three pixels wide.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -43,13 +43,13 @@ class Texture:
         Args:
             x, y, z: coordinates, equal shapes, float32, mm.
             grain: about the width of one feature, mm.
-            field: another number is an independent field.
+            field: another number gives an independent field.
 
         Returns:
             Standard normal values, shape of ``x``, float32.
         """
         across = (self._directions * (FEATURE / grain)).astype(np.float32)
-        # whole periods ahead, where all coordinates are positive and cutting off is rounding down
+        # whole periods ahead, where all coordinates are positive and truncation rounds down
         start = (self._start + np.array([37, 59, 83]) * field + 64 * LATTICE).astype(np.float32)
         index = None
         for (a, b, c), first in zip(across, start, strict=True):

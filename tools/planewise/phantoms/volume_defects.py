@@ -19,18 +19,18 @@ MSD_DEFECTS: dict[str, Defect] = {}
 
 _in_brats, _in_msd = registering(BRATS_DEFECTS), registering(MSD_DEFECTS)
 
-#: What an exam's files are called in these functions: contrasts, ``image`` of the decathlon, and this.
+#: Names of an exam's files in these functions: contrasts, ``image`` of the decathlon, and this.
 MASK = "mask"
 
 Files = list[NiftiFile]
 
 
-@_in_brats("the T2 image has a slice more than the others")
+@_in_brats("the T2 image has one slice more than the others")
 def channel_shape(files: Files, exam: Head, identity: Identity) -> Files:
     return [_longer(file) if file.name == "t2" else file for file in files]
 
 
-@_in_brats("the T2 image lies 20 mm beside the others")
+@_in_brats("the T2 image is displaced by 20 mm from the others")
 def channel_elsewhere(files: Files, exam: Head, identity: Identity) -> Files:
     return [_moved(file) if file.name == "t2" else file for file in files]
 
@@ -40,7 +40,7 @@ def no_channel(files: Files, exam: Head, identity: Identity) -> Files:
     return [file for file in files if file.name != "t1ce"]
 
 
-@_in_brats("enhancing tumour is 3, as in later BraTS sets, and not 4")
+@_in_brats("enhancing tumour is 3, as in later BraTS sets, instead of 4")
 def labels_of_later_sets(files: Files, exam: Head, identity: Identity) -> Files:
     return [
         _with(file, np.where(file.volume == ENHANCING, 3, file.volume)) if file.name == MASK else file for file in files
@@ -48,19 +48,19 @@ def labels_of_later_sets(files: Files, exam: Head, identity: Identity) -> Files:
 
 
 @_in_brats("no mask")
-@_in_msd("no mask, though the list names one")
+@_in_msd("no mask, although the list names one")
 def no_mask(files: Files, exam: Head | Abdomen, identity: Identity) -> Files:
     return [file for file in files if file.name != MASK]
 
 
-@_in_brats("the mask has a slice more than the images")
-@_in_msd("the mask has a slice more than the image")
+@_in_brats("the mask has one slice more than the images")
+@_in_msd("the mask has one slice more than the image")
 def mask_shape(files: Files, exam: Head | Abdomen, identity: Identity) -> Files:
     return [_longer(file) if file.name == MASK else file for file in files]
 
 
-@_in_brats("the mask lies 20 mm beside the images")
-@_in_msd("the mask lies 20 mm beside the image")
+@_in_brats("the mask is displaced by 20 mm from the images")
+@_in_msd("the mask is displaced by 20 mm from the image")
 def mask_elsewhere(files: Files, exam: Head | Abdomen, identity: Identity) -> Files:
     return [_moved(file) if file.name == MASK else file for file in files]
 

@@ -1,4 +1,4 @@
-"""Writing trees of exams: in parallel, whole exams or none, resuming where an earlier run stopped."""
+"""Write trees of exams: in parallel, whole exams or none, resuming where an earlier run stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from planewise.errors import InputError
 from planewise.phantoms.recipe import Recipe
 from planewise.whole_files import written_whole
 
-#: File at the root of a tree that says what it was made of.
+#: File at the root of a tree that records its recipe.
 MANIFEST = "phantom.json"
 
 
@@ -29,11 +29,11 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
     Args:
         recipe: what to write.
         out: root of the tree; it may hold exams of the same recipe.
-        exams: how many.
-        workers: processes; what is written does not depend on it.
+        exams: number of exams.
+        workers: number of processes; the files do not depend on it.
 
     Yields:
-        Number of each exam as it is done, and whether it was written now.
+        Number of each finished exam, and whether it was written now.
 
     Raises:
         InputError: ``out`` holds exams of another recipe.
@@ -54,7 +54,7 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
                 rows[jobs[job]] = job.result()
                 yield jobs[job], True
     for number in range(1, exams + 1):
-        # rows of older exams too: a run that was killed before it wrote the tables left them without
+        # rows of older exams too, because a run that was killed before it wrote the tables left them without rows
         rows.setdefault(number, recipe.form.writer.table_rows(recipe, number))
     _write_tables(recipe, out, rows)
     if recipe.form.listing:
@@ -62,7 +62,7 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
 
 
 def _places(recipe: Recipe, out: Path, number: int) -> list[Path]:
-    """Files or folders that make up an exam."""
+    """Files or folders of an exam."""
     return [out / path for path in recipe.form.writer.exam_paths(recipe, number)]
 
 

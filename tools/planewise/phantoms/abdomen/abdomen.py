@@ -10,7 +10,7 @@ from planewise.phantoms.abdomen.population import AbdomenPopulation
 from planewise.phantoms.block import Block
 from planewise.phantoms.solids import cylinder, ellipsoid, tube
 
-#: The decathlon's values of a mask.
+#: Mask values of the Medical Segmentation Decathlon.
 PANCREAS, TUMOUR = 1, 2
 
 AIR, FAT = -1000.0, -100.0
@@ -37,22 +37,22 @@ COURSE = ((34.0, 20.0, -30.0), (26.0, 30.0, -8.0), (2.0, 38.0, 6.0), (-30.0, 22.
 
 @dataclass(frozen=True)
 class Abdomen:
-    """An abdomen and the scanner it lies in, drawn from a population."""
+    """An abdomen and its scanner, drawn from a population."""
 
     seeds: tuple[int, ...]
     population: AbdomenPopulation
 
     @classmethod
     def sample(cls, seeds: tuple[int, ...], population: AbdomenPopulation) -> Abdomen:
-        """The abdomen that these seeds stand for."""
+        """The abdomen for these seeds."""
         return cls(seeds, population)
 
-    #: nothing of an abdomen takes long before it is scanned
+    #: everything is cheap before the scan
     sample_organ = sample
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Of the voxels along i, j and k, mm."""
+        """Size of the voxels along i, j and k, mm."""
         population = self.population
         width, depth, height = (
             size / population.side for size in (population.field, population.depth, population.height)
@@ -80,16 +80,16 @@ class Abdomen:
 def _paint_body(
     block: Block, rng: np.random.Generator, population: AbdomenPopulation, units: dict[str, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paint table, skin, fat, muscle, and spine; gives the depth below the skin and inside the muscles, mm."""
+    """Paint table, skin, fat, muscle, and spine; returns the depth below the skin and inside the muscles, mm."""
     x, y, _ = block.at
-    # the table's curved top is no part of the body
+    # the table's curved top is not part of the body
     block.paint(3.0 - np.abs(y + 112 - x**2 / 900), [-300.0])
     inside = cylinder((x, y), (0.0, 0.0), (142.0, 103.0))
     block.paint(inside, [FAT])
     block.paint(inside - 1.0, [FAT + 10 * rng.standard_normal()])
     wall = inside - rng.uniform(*population.fat)
     block.paint(wall, [units["muscle"]])
-    # the cavity behind the abdominal wall, with the fat in it
+    # the cavity behind the abdominal wall, filled with fat
     cavity = np.minimum(wall - 12.0, y + 46 + 18 * (np.abs(x) > 45))
     block.paint(cavity, [FAT + 6.0])
     spine = cylinder((x, y), (0.0, -42.0), (21.0, 17.0))
@@ -109,7 +109,7 @@ def _paint_organs(
     course: np.ndarray,
     cavity: np.ndarray,
 ) -> None:
-    """Paint what lies around the pancreas: vessels, kidneys, liver, spleen, stomach, duodenum and bowel."""
+    """Paint the surroundings of the pancreas: vessels, kidneys, liver, spleen, stomach, duodenum and bowel."""
     at = block.at
 
     def put(depth: np.ndarray, organ: str) -> None:
@@ -130,14 +130,15 @@ def _paint_organs(
         put(kidney, "kidney")
         hilum = ellipsoid(at, centre - np.array([side * 14, -4, 0]), np.array([14.0, 9, 22]))
         block.paint(hilum, [FAT])
-    # the stomach in front, the duodenum round the head, and loops of bowel: as bright as the pancreas, as thick, as curved
+    # the stomach in front, the duodenum around the head, and loops of bowel: as bright, thick and curved as the
+    # pancreas
     stomach = np.array([[-70, 30, 60], [-58, 52, 30], [-24, 66, 8], [14, 62, 2]]) + rng.normal(0, 6, 3)
     _paint_gut(block, np.minimum(tube(at, stomach, np.array([26.0, 24, 19, 13])), cavity), rng, units)
     head = course[0]
     bend = head + np.array([[2, 26, 34], [26, 4, 18], [28, -4, -14], [8, -6, -34], [-38, -4, -34]])
     _paint_gut(block, np.minimum(tube(at, bend, np.full(5, 11.0)), cavity), rng, units)
     for number in range(11):
-        # most loops lie below the pancreas, some at its left
+        # most loops are below the pancreas, some on its left
         across, along = ((-90, 70), (-95, -42)) if number < 7 else ((-105, -45), (-60, 10))
         start = np.array([rng.uniform(*across), rng.uniform(10, 65), rng.uniform(*along)])
         steps = np.cumsum(rng.normal(0, 24, (4, 3)), axis=0) * np.array([0.8, 0.6, 0.45])
@@ -152,7 +153,7 @@ def _paint_organs(
 
 
 def _paint_gut(block: Block, depth: np.ndarray, rng: np.random.Generator, units: dict[str, float]) -> None:
-    """A piece of gut, its wall about the content: collapsed, or full of fluid, contrast or gas."""
+    """A piece of gut, with its wall around the content: collapsed, or full of fluid, contrast or gas."""
     block.paint(depth, [units["wall"]])
     content, wall = rng.choice([units["content"], units["wall"] - 12, 260.0, -800.0], p=[0.45, 0.3, 0.1, 0.15]), 3.5
     block.paint(depth - wall, [content])
@@ -174,7 +175,7 @@ def _paint_pancreas(
     block.paint(pancreas, [units["pancreas"] + 6 * rng.standard_normal()], PANCREAS)
     if rng.random() >= population.tumour:
         return
-    # most tumours lie in the head
+    # most tumours are in the head
     place = min(rng.exponential(1.1), 3.6)
     before = int(place)
     centre = course[before] + (place - before) * (course[before + 1] - course[before]) + rng.normal(0, 3, 3)

@@ -1,4 +1,4 @@
-"""Populations of abdomens: every number that decides how they vary and how hard they are."""
+"""Populations of abdomens: every number that determines their variation and difficulty."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from planewise.phantoms.settings import Settings, setting
 
 @dataclass(frozen=True)
 class AbdomenPopulation(Settings):
-    """Spread of abdomens, tumours and scanners. Single numbers are standard deviations unless they say otherwise; pairs are
-    ranges that a value is drawn from evenly."""
+    """Spread of abdomens, tumours and scanners. Single numbers are standard deviations unless stated otherwise; values
+    are drawn uniformly from pairs."""
 
     side: int = setting(64, "voxels along each axis")
     field: float = setting(330.0, "width of the block, mm")
@@ -21,11 +21,11 @@ class AbdomenPopulation(Settings):
     difference: tuple[float, float] = setting((20.0, 50.0), "how much darker than the pancreas a tumour is, HU")
     thickness: tuple[float, float] = setting((9.0, 14.0), "radius of the pancreas' body, mm")
     fat: tuple[float, float] = setting((8.0, 26.0), "fat under the skin, mm")
-    shape: float = setting(0.06, "size of the body along each axis, as a share of itself")
-    scatter: float = setting(5.0, "every organ away from its usual place, mm")
-    turn: float = setting(3.0, "body turned about each axis, degrees")
-    shift: float = setting(4.0, "body away from the middle of the block, mm")
-    contrast: float = setting(0.08, "every organ's enhancement from scan to scan, as a share of itself")
+    shape: float = setting(0.06, "variation of the body's size along each axis, as a share of itself")
+    scatter: float = setting(5.0, "displacement of every organ from its usual position, mm")
+    turn: float = setting(3.0, "rotation of the body about each axis, degrees")
+    shift: float = setting(4.0, "displacement of the body from the middle of the block, mm")
+    contrast: float = setting(0.08, "variation of every organ's enhancement from scan to scan, as a share of itself")
     noise: tuple[float, float] = setting((8.0, 22.0), "noise, HU")
 
 

@@ -1,4 +1,4 @@
-"""A head with the skull taken off: brain, ventricles, and a tumour with oedema, enhancing rim and core."""
+"""A head without its skull: brain, ventricles, and a tumour with oedema, enhancing rim and core."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from planewise.phantoms.solids import ellipsoid, tube
 #: The order of the contrasts, named as in BraTS' files.
 CONTRASTS = ("t1", "t1ce", "t2", "flair")
 
-#: BraTS' values of a mask.
+#: BraTS' mask values.
 CORE, OEDEMA, ENHANCING = 1, 2, 4
 
-#: Values of a healthy head's mask, in the order of FSL-FAST's: from the darkest in T1 to the brightest.
+#: Values of a healthy head's mask, in the order of FSL-FAST: from the darkest in T1 to the brightest.
 FLUID, GREY, WHITE = 1, 2, 3
 
 #: Tissue to its signal in each of `CONTRASTS`, relative to white matter in T1.
@@ -36,33 +36,33 @@ SIGNALS = {
 
 @dataclass(frozen=True)
 class Head:
-    """A head and the scanner it lies in, drawn from a population."""
+    """A head and its scanner, drawn from a population."""
 
     seeds: tuple[int, ...]
     population: HeadPopulation
     grade: str
-    """``"HGG"`` or ``"LGG"``: whether the tumour enhances; of a healthy head, the folder that it lies in"""
+    """``"HGG"`` or ``"LGG"``: whether the tumour enhances; for a healthy head, its folder"""
     tumour: bool
 
     @classmethod
     def sample(cls, seeds: tuple[int, ...], population: HeadPopulation) -> Head:
-        """The head that these seeds stand for."""
+        """The head for these seeds."""
         draws = np.random.default_rng([*seeds, 0]).random(2)
         return cls(
             seeds, population, "LGG" if draws[0] < population.low_grade else "HGG", bool(draws[1] < population.tumour)
         )
 
-    #: nothing of a head takes long before it is scanned
+    #: everything is cheap before the scan
     sample_organ = sample
 
     @property
     def spacing(self) -> float:
-        """Of the voxels along every axis, mm."""
+        """Size of the voxels along every axis, mm."""
         return self.population.field / self.population.side
 
     @property
     def has_tissues(self) -> bool:
-        """Whether its mask is of tissues."""
+        """Whether its mask shows tissues."""
         return bool(self.population.tissues) and not self.tumour
 
     def scan(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -96,7 +96,7 @@ class Head:
         images = block.scanned(0.5, noise * levels)
         brain = inside > 0
         block.labels[~brain] = 0
-        # BraTS' registration leaves nothing below zero, and nothing outside the brain
+        # BraTS' registration leaves no negative values, and nothing outside the brain
         images = np.where(brain, np.maximum(images, 1.0), 0.0)
         # i and j run to the left and to the back, the body's x and y to the right and to the front
         turned = {name: image[::-1, ::-1] for name, image in zip(CONTRASTS, images, strict=True)}
@@ -107,9 +107,9 @@ class Head:
 class _Tumour:
     centre: np.ndarray
     radii: np.ndarray
-    """of the core, mm"""
+    """radius of the core, mm"""
     reach: float
-    """of the oedema beyond it, mm"""
+    """width of the oedema beyond it, mm"""
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: HeadPopulation) -> _Tumour:
@@ -120,7 +120,7 @@ class _Tumour:
         return cls(centre, radii, float(rng.uniform(*population.oedema)))
 
     def pushed_aside(self, at: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """Where a voxel's tissue lay before the tumour grew: the tissue near it has moved away from its centre."""
+        """Positions of the tissue before the tumour grew: the tissue near it has moved away from its centre."""
         offsets = [part - np.float32(middle) for part, middle in zip(at, self.centre, strict=True)]
         squared = sum(offset**2 for offset in offsets) / np.float32(1.6 * self.radii.mean()) ** 2
         share = 1 - np.float32(0.35) * np.exp(-squared)
@@ -130,7 +130,7 @@ class _Tumour:
 def _paint_brain(
     block: Block, signals: dict[str, np.ndarray], rng: np.random.Generator, population: HeadPopulation
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paint a healthy brain and name its tissues; gives the depth inside the brain and inside its ventricles, mm."""
+    """Paint a healthy brain and label its tissues; returns the depth inside the brain and inside its ventricles, mm."""
     at, (x, _, z) = block.at, block.at
     size = np.exp(rng.normal(0, population.shape, 3))
     fold, width = block.texture(20.0, 3), block.texture(26.0, 4)
@@ -139,7 +139,7 @@ def _paint_brain(
     stem = tube(at, np.array([[0, -8, -10], [0, -18, -70]]) * size, np.array([14.0, 9.0]))
     inside = np.maximum(np.maximum(cerebrum, cerebellum), stem)
     block.paint(inside, signals["fluid"], FLUID)
-    # furrows reach in from the surface, and the cortex follows them
+    # sulci reach in from the surface, and the cortex follows them
     furrow = 1.0 + np.maximum(7.0 * (fold - 0.4), 0)
     fissure = np.abs(x + 1.5 * width) - np.where(z > 6, 1.6, -9.0)
     block.paint(np.minimum(cerebrum - furrow, fissure), signals["grey"], GREY)
@@ -165,7 +165,7 @@ def _paint_brain(
         centre = np.array([rng.choice([-1, 1]) * rng.uniform(20, 38), rng.uniform(-45, 45), rng.uniform(8, 38)])
         spot = ellipsoid(at, centre, rng.uniform(2.0, 4.5, 3))
         block.paint(np.minimum(spot, white), signals["spot"])
-    # the sinus in the midline and the arteries of the base enhance, too
+    # the sinus in the midline and the arteries of the base enhance too
     sinus = tube(at, np.array([[0, 72, 38], [0, 40, 66], [0, -30, 66], [0, -78, 20]]) * size, np.full(4, 2.2))
     arteries = [
         tube(at, np.array([[0, 12, -26], [side * 24, 14, -20], [side * 46, 0, -8]]) * size, np.array([2.0, 1.8, 1.4]))
@@ -185,7 +185,7 @@ def _paint_tumour(
     ventricles: np.ndarray,
     enhances: bool,
 ) -> None:
-    """Paint oedema, core and rim one over the other, and name their voxels."""
+    """Paint oedema, core and rim one over the other, and label their voxels."""
     rough, coarse, fine = block.texture(22.0, 6), block.texture(34.0, 7), block.texture(12.0, 8)
     mean = float(tumour.radii.mean())
     core = ellipsoid(block.at, tumour.centre, tumour.radii) + 0.14 * mean * rough

@@ -1,4 +1,4 @@
-"""The atria as solids in the heart's frame: what is painted, and what is labelled."""
+"""The atria as solids in the heart's frame: the painted parts, and the labelled parts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from planewise.phantoms.solids import Coordinates, ellipsoid
 def atria(patient: Patient, shape: HeartShape, at: Coordinates, squeeze: float) -> tuple[np.ndarray, np.ndarray]:
     """Depth inside the left and the right atrium, mm, positive inside.
 
-    Roofs stand still and floors follow the valve planes, so atria fill when the ventricles empty. The floors lie beyond the
-    valve planes, where ventricles are laid over them, and the two overlap where the septum between them is.
+    Roofs stand still and floors follow the valve planes, so atria fill when the ventricles empty. The floors extend
+    beyond the valve planes, where ventricles are painted over them, and the two atria overlap at the septum between
+    them.
 
     Args:
         patient: gives the size.
@@ -32,5 +33,5 @@ def atria(patient: Patient, shape: HeartShape, at: Coordinates, squeeze: float) 
 
 
 def left_of_septum(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Depth inside the left atrium without what is the right one's or the septum's, mm."""
+    """Depth inside the left atrium without the right atrium and the septum, mm."""
     return left - np.maximum(right + 1.5, 0)

@@ -1,4 +1,6 @@
-"""Everything around the heart that stands still: chest wall, lungs, spine, vessels, and the organs under the diaphragm."""
+"""Everything around the heart that does not move: chest wall, lungs, spine, vessels, and the organs under the
+diaphragm.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ class Body:
     """A chest and upper abdomen in patient space, RAS+, mm; the midline is x = 0 and the heart is near the origin."""
 
     scale: float
-    """Size against an average patient"""
+    """Size relative to an average patient"""
     fat: float
     """Thickness of the fat under the skin in front, mm"""
     cage: tuple[float, float]
@@ -33,23 +35,23 @@ class Body:
     stomach_centre: np.ndarray
     stomach_radii: np.ndarray
     stomach_gas: float
-    """Share of the stomach's depth that is filled, the rest is gas"""
+    """Filled share of the stomach's depth; the rest is gas"""
     spleen_centre: np.ndarray
     spleen_radii: np.ndarray
     liver_edge: float
-    """How far the liver reaches to the left of the midline under the heart, mm"""
+    """Extent of the liver to the left of the midline under the heart, mm"""
     aorta: np.ndarray
     """Path of arch and descending aorta, shape ``(M, 3)``"""
     aorta_radius: float
     breast: float
     """Height of the fat pads in front of the chest, mm; small for men"""
     vessels: tuple[float, float]
-    """How many vessels show in lungs and liver; 1 is usual"""
+    """Number of visible vessels in lungs and liver; 1 is usual"""
     texture: Texture
 
     @classmethod
     def sample(cls, rng: np.random.Generator, heart: Heart) -> Body:
-        """A body around a heart: wide for the heavy, with the variety of organs that a radiologist meets."""
+        """A body around a heart: wider for heavier patients, with the usual variety of organs."""
         patient = heart.patient
         scale = float(np.clip((patient.body_surface / 1.9) ** 0.4 * np.exp(rng.normal(0, 0.03)), 0.85, 1.18))
         fat = float(np.clip(9 + 1.5 * (patient.body_mass_index - 22) + rng.normal(0, 4), 5, 42))
@@ -93,7 +95,7 @@ class Body:
         return body._around(heart)
 
     def _around(self, heart: Heart) -> Body:
-        """The body with a chest wide enough for the heart, which otherwise would lie in its wall."""
+        """The body with a chest wide enough for the heart, which otherwise would overlap its wall."""
         surface = [part[::3, ::3].ravel() for part in heart.surfaces(0.0).points("right_wall")]
         points = heart.to_patient(np.stack(surface, axis=-1)).astype(np.float32)
         body = self
@@ -126,7 +128,7 @@ class Body:
         depth = self._paint_wall(canvas, inner)
         canvas.paint(inner, self._lung(canvas))
         below = np.minimum(inner, self._diaphragm(x, y) - z)
-        # a sheet of muscle lies between the lung and what is below
+        # a sheet of muscle separates the lung from the organs below
         canvas.paint(below, contrast.muscle)
         self._paint_abdomen(canvas, below - 2)
         self._paint_mediastinum(canvas)
@@ -149,7 +151,7 @@ class Body:
         width, depth = (np.float32(1 / half) for half in self.cage)
         u, v = x * width, (y - np.float32(MIDDLE)) * depth
         u2, v2 = u * u, v * v
-        # squares make an ellipse; taking a part of their product away pulls it towards a rectangle
+        # squares make an ellipse; subtracting part of their product moves it towards a rectangle
         square = np.float32(0.35)
         norm = np.sqrt(u2 + v2 - square * u2 * v2) + np.float32(1e-6)
         slope = np.hypot(u * (1 - square * v2) * width, v * (1 - square * u2) * depth) / norm
@@ -186,7 +188,7 @@ class Body:
         return depth
 
     def _paint_arms(self, canvas: Canvas[Contrast]) -> None:
-        """Arms at either side of the chest, where the image reaches that far."""
+        """Arms at either side of the chest, if the image reaches that far."""
         grain, contrast = canvas.grain, canvas.contrast
         x, y, z = canvas.at
         side = np.float32(self.cage[0] + 44 * self.scale + self.fat * 0.9 + 44)
@@ -207,17 +209,17 @@ class Body:
         return height
 
     def _branches(self, at: Coordinates, grain: float, field: int, width: np.ndarray | float) -> np.ndarray:
-        """Share of vessel at points: two fields vanish together along winding lines."""
+        """Share of vessel at points: vessels follow the winding lines where two fields vanish together."""
         first, second = self.texture(*at, grain, field), self.texture(*at, grain, field + 1)
         return np.clip((width - first * first - second * second) * np.float32(25), 0, 1)
 
     def _lung(self, canvas: Canvas[Contrast]) -> np.ndarray:
-        """Signal of the lung with its vessels, thick next to the hilum and vanishing towards the ribs."""
+        """Signal of the lung with its vessels, thick near the hilum and vanishing towards the ribs."""
         at, grain, contrast = canvas.at, canvas.grain, canvas.contrast
         x, y, _ = at
         hilum = np.exp(-(((np.abs(x) - 40) * np.float32(1 / 34)) ** 2) - ((y + 12) * np.float32(1 / 42)) ** 2)
         vessel = self._branches(at, 19, 2, np.float32(0.03) + np.float32(0.20 * self.vessels[0]) * hilum)
-        # the back lies lowest: it holds more blood
+        # the back is lowest: it holds more blood
         ground = contrast.lung * (1.3 - y * np.float32(0.01) + 0.4 * grain)
         return ground + (np.float32(0.8 * contrast.blood) - ground) * vessel
 
@@ -242,7 +244,7 @@ class Body:
         stomach = ellipsoid(at, self.stomach_centre, self.stomach_radii) + 3 * coarse
         canvas.paint(np.minimum(stomach + 2 + 2 * coarse, below + 1), contrast.fat * 0.8)
         canvas.paint(np.minimum(stomach, below), contrast.muscle * 1.4)
-        # gas rises to the front when the patient lies on the back
+        # gas rises to the front when the patient lies supine
         level = np.float32(self.stomach_centre[1] + (2 * self.stomach_gas - 1) * self.stomach_radii[1])
         content = np.where(y > level, np.float32(0.02), contrast.stomach * (1 + 0.2 * grain + 0.25 * coarse))
         canvas.paint(np.minimum(stomach - 3.5, below), content)

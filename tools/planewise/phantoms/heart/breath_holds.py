@@ -1,4 +1,4 @@
-"""How far the images of a phantom heart lie from where their headers say: the truth behind `Population.breath`."""
+"""Distance of a phantom heart's images from the positions in their headers: the ground truth for `Population.breath`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from planewise.phantoms.heart.volumes import VIEW_STREAMS
 
 
 def true_shifts(exam: Exam, dicom: bool) -> dict[tuple[str, int], np.ndarray]:
-    """Shifts that put an exam's images where the heart was in their breath-holds.
+    """Shifts that move an exam's images to the heart's positions in their breath-holds.
 
     Args:
         exam: without defects.
-        dicom: whether it was written as DICOM series, or else as NIfTI cines.
+        dicom: whether it was written as DICOM series, otherwise as NIfTI cines.
 
     Returns:
         View (``sax``, ``2ch``, ``4ch``) and rank of the slice, from the base, to the shift ``(3,)``, RAS+, mm, to add to the
@@ -26,5 +26,5 @@ def true_shifts(exam: Exam, dicom: bool) -> dict[tuple[str, int], np.ndarray]:
         streams = {
             (view, rank): VIEW_STREAMS[view] + rank for view in VIEW_STREAMS for rank in range(len(exam.poses[view]))
         }
-    # the body has moved by the breath, so the image shows what lies that much the other way
+    # the breath moved the body, so the image shows a point displaced in the opposite direction
     return {image: -exam.breath(stream) for image, stream in streams.items()}

@@ -11,17 +11,17 @@ from planewise.phantoms.heart.surfaces import locate
 from planewise.phantoms.solids import paint, rounded, tube
 from planewise.phantoms.texture import Texture
 
-#: Box around all that moves, in the heart's frame, mm: low and high ends towards septum, inferior wall and apex.
+#: Box around all moving parts, in the heart's frame, mm: low and high ends towards septum, inferior wall and apex.
 REACH = np.array([[-56.0, 104.0], [-96.0, 72.0], [-112.0, 106.0]])
 
 
 class Chambers:
     """Paints a heart at chosen points, phase after phase.
 
-    What does not change over the cycle (ray coordinates, grain) is computed once.
+    Values that do not change over the cycle (ray coordinates, grain) are computed once.
 
     Args:
-        heart: what to paint.
+        heart: heart to paint.
         points: patient space, shape ``(N, 3)``, RAS+, mm, float32.
         texture: grain of blood and muscle.
     """
@@ -36,7 +36,7 @@ class Chambers:
         self._strands = texture(x, y, 0.35 * z, 6, 8)
 
     def paint(self, signal: np.ndarray, phase: float, contrast: Contrast, edge: float) -> None:
-        """Lays the heart at a phase over the picture of the body.
+        """Paints the heart at a phase over the picture of the body.
 
         Args:
             signal: shape ``(N,)``, float32, changed in place.
@@ -60,7 +60,7 @@ class Chambers:
         self._paint_atria(signal, squeeze, blood, muscle, edge)
         self._paint_roots(signal, blood, muscle, edge)
 
-        # coarse strands stand out into the cavities, most towards the apex
+        # coarse strands protrude into the cavities, most towards the apex
         rough = np.maximum(self._strands, 0) * (1 + np.clip(where.z * np.float32(1 / 40), 0, 1.2))
         paint(signal, rounded(depths["right_wall"], right_side + 5, 4), muscle, edge)
         paint(signal, np.minimum(depths["right"] - 1.6 * rough, right_side + 4), blood * 0.97, edge)
@@ -101,7 +101,7 @@ class Chambers:
     def _paint_papillary(
         self, signal: np.ndarray, squeeze: float, base: float, muscle: np.ndarray, edge: float
     ) -> None:
-        """Papillary muscles shorten, thicken and move inwards with the wall that they stand on."""
+        """Papillary muscles shorten, thicken and move inwards with the wall to which they are attached."""
         shape = self.heart.shape
         at = (self.where.x, self.where.y, self.where.z)
         narrow = 1 - 0.8 * shape.radial_shortening * squeeze
@@ -126,7 +126,7 @@ class Chambers:
         muscle: np.ndarray,
         edge: float,
     ) -> None:
-        """Closed leaflets of mitral and tricuspid valve; open ones hardly show."""
+        """Closed leaflets of mitral and tricuspid valve; open leaflets are hardly visible."""
         mitral = np.minimum(1.1 - np.abs(left_side), depths["endocardium"])
         tricuspid = np.minimum(np.minimum(1.0 - np.abs(right_side), depths["right"]), -depths["epicardium"])
         # thinner than a voxel: a sheet dims the blood instead of hiding it

@@ -16,7 +16,7 @@ from planewise.phantoms.scanner.pose import ImagePose
 
 @dataclass(frozen=True)
 class Series:
-    """One acquisition of one slice through the cycle, and how its header describes it."""
+    """One acquisition of one slice through the cycle, and its description in the header."""
 
     view: str
     folder: str
@@ -26,7 +26,7 @@ class Series:
     pose: ImagePose
     slice: int = 0
     stream: int = 0
-    """Number of the acquisition among those of its exam: names its noise, its breath-hold and its identifiers"""
+    """Number of the acquisition within its exam: determines its noise, its breath-hold and its identifiers"""
     phases: Sequence[float] | None = None
     matrix: tuple[int, int] | None = None
     spacing: float | None = None
@@ -41,7 +41,7 @@ def series_files(exam: Exam, series: Series, identity: Identity, folder: PurePos
     phases = exam.phases if series.phases is None else np.asarray(series.phases)
     matrix, spacing = series.matrix or exam.scanner.matrix, series.spacing or exam.scanner.spacing
     images = exam.images(series.pose, series.stream, phases, matrix, spacing)
-    # every series is a breath-hold of its own, with its own heart rate
+    # every series has its own breath-hold, with its own heart rate
     interval = exam.scanner.interval * exam.rng(series.stream, 1).uniform(0.96, 1.04)
     header = exam_header(exam, identity)
     _describe_cine(header, exam)
@@ -68,7 +68,7 @@ def series_files(exam: Exam, series: Series, identity: Identity, folder: PurePos
 
 
 def _describe_cine(header: Dataset, exam: Exam) -> None:
-    """Writes what a cine's headers say of the sequence, in place."""
+    """Writes a cine's header entries for the sequence, in place."""
     scanner = exam.scanner
     header.ImageType = ["ORIGINAL", "PRIMARY", "M", "RETRO", "NORM", "DIS2D"]
     header.BodyPartExamined = "HEART"

@@ -1,4 +1,4 @@
-"""How bright each tissue is on one scanner."""
+"""Brightness of each tissue on one scanner."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from planewise.phantoms.heart.population import Population
 class Contrast:
     """Signal of each tissue in a bright-blood cine, relative to blood.
 
-    Fat is negative where the scanner's echo time sets it against water. Signals add with their sign inside a voxel and
-    the image shows their size, so dark lines appear between fat and water, as in real images.
+    Fat is negative if the scanner's echo time sets it in opposed phase to water. Signals add with their sign inside a
+    voxel and the image shows their magnitude, so dark lines appear between fat and water, as in real images.
     """
 
     blood: float

@@ -1,4 +1,4 @@
-"""One phantom exam: a patient, a scanner, and the planes that were laid."""
+"""One phantom exam: a patient, a scanner, and the prescribed planes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from planewise.phantoms.scanner.pose import ImagePose
 
 @dataclass(frozen=True)
 class Exam:
-    """Everything there is to know about an exam; images are computed when asked for.
+    """All information about an exam; images are computed on request.
 
-    It depends on the seeds and the population alone, so tests and reports get the truth behind a written file by
+    It depends only on the seeds and the population, so tests and reports get the ground truth of a written file by
     sampling its exam again.
     """
 
@@ -38,12 +38,12 @@ class Exam:
         """An exam.
 
         Args:
-            seeds: numbers that name it; other numbers are another exam.
-            population: where it comes from.
-            group: diagnosis; drawn with the population's shares unless given.
+            seeds: numbers that identify it; other numbers give another exam.
+            population: population that it comes from.
+            group: diagnosis; by default drawn with the population's shares.
         """
         heart = cls.sample_organ(seeds, population, group)
-        # a stream each, so that a change to the body does not move the heart
+        # separate streams, so that a change to the body does not move the heart
         streams = [np.random.default_rng([*seeds, purpose]) for purpose in range(1, 4)]
         body = Body.sample(streams[0], heart)
         scanner = Scanner.sample(streams[1], population)
@@ -52,19 +52,19 @@ class Exam:
 
     @staticmethod
     def sample_organ(seeds: tuple[int, ...], population: Population, group: str | None = None) -> Heart:
-        """Only the heart of the exam that `sample` gives for the same arguments."""
+        """Only the heart of the exam that `sample` returns for the same arguments."""
         rng = np.random.default_rng([*seeds, 0])
         drawn = str(rng.choice(list(GROUPS), p=population.groups))
         return Heart.sample(rng, Patient.sample(rng, group or drawn), population)
 
     @property
     def patient(self) -> Patient:
-        """Who was scanned."""
+        """The patient."""
         return self.heart.patient
 
     @property
     def phases(self) -> np.ndarray:
-        """Phases of the cycle that are scanned, in [0, 1)."""
+        """Scanned phases of the cycle, in [0, 1)."""
         return np.arange(self.scanner.phases) / self.scanner.phases
 
     @property
@@ -73,11 +73,11 @@ class Exam:
         return int(np.argmin([self.heart.volumes(phase)["lv"] for phase in self.phases]))
 
     def rng(self, *names: int) -> np.random.Generator:
-        """A stream of random numbers for one purpose, apart from those that made the exam."""
+        """A stream of random numbers for one purpose, separate from those that made the exam."""
         return np.random.default_rng([*self.seeds, 7919, *names])
 
     def breath(self, stream: int) -> np.ndarray:
-        """Where the patient's chest has come to rest in one breath-hold, away from the usual place: ``(3,)``, mm."""
+        """Displacement of the patient's chest in one breath-hold from its usual position: ``(3,)``, mm."""
         return self.rng(stream, 2).normal(0, self.scanner.breath) * np.array([0, 0.3, 1.0])
 
     def images(
@@ -93,9 +93,9 @@ class Exam:
         Args:
             pose: of the slice.
             stream: number of the acquisition: each has its own noise and breath-hold.
-            phases: of the cycle; all unless given.
-            matrix: columns and rows; the scanner's unless given.
-            spacing: mm; the scanner's unless given.
+            phases: phases of the cycle; all by default.
+            matrix: columns and rows; the scanner's by default.
+            spacing: mm; the scanner's by default.
         """
         phases = self.phases if phases is None else phases
         pose = pose.moved(-self.breath(stream))
@@ -103,6 +103,6 @@ class Exam:
         return np.clip(np.round(images), 0, 4095).astype(np.uint16)
 
     def mask(self, pose: ImagePose, stream: int, phase: float, with_atria: bool = False) -> np.ndarray:
-        """Labels of a slice as it was acquired: uint8, shape ``(rows, columns)``; drawn in the slice's middle."""
+        """Labels of a slice as acquired: uint8, shape ``(rows, columns)``; drawn in the slice's middle."""
         points = image_points(pose.moved(-self.breath(stream)), self.scanner.spacing, self.scanner.matrix)
         return self.heart.label(points[0], phase, with_atria)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Group:
-    """How the hearts of one diagnosis are spread. Pairs are mean and standard deviation.
+    """Distribution of the hearts of one diagnosis. Pairs are mean and standard deviation.
 
     Values follow published normal ranges of cine MRI and the inclusion rules of ACDC; neighbouring groups overlap, so
-    that the ten features of the diagnosis forest separate them well but not perfectly.
+    that the ten features of the classification forest separate them well but not perfectly.
     """
 
     lv_edv: tuple[float, float]
@@ -25,7 +25,7 @@ class Group:
     """Draws outside are moved to the nearer end."""
     rv_ef_range: tuple[float, float]
     roundness: float = 1.0
-    """Width of the left ventricle for its volume; above 1 is rounder."""
+    """Width of the left ventricle relative to its volume; above 1 is rounder."""
 
 
 GROUPS: dict[str, Group] = {

@@ -13,29 +13,30 @@ from planewise.phantoms.heart.shape import HeartShape
 from planewise.phantoms.heart.surfaces import Surfaces, enclosed_volume, locate
 from planewise.phantoms.scanner.pose import rotation
 
-#: Axes of an average heart, rows towards the septum, the inferior wall and the apex; RAS+. They are those that the
-#: two-chamber and short-axis planes of a real exam (`cardiac_cine_exam`) were laid along.
+#: Axes of an average heart, rows towards the septum, the inferior wall and the apex; RAS+. They are those of the
+#: two-chamber and short-axis planes of a real exam (`cardiac_cine_exam`).
 USUAL_AXES = np.array([[0.782, 0.621, -0.046], [0.356, -0.507, -0.783], [-0.48, 0.62, -0.62]])
 
-#: Where the equator of an average left ventricle lies in the chest that `Body` builds, RAS+, mm.
+#: Position of the equator of an average left ventricle in the chest that `Body` builds, RAS+, mm.
 USUAL_CENTRE = np.array([-46.0, 12.0, 0.0])
 
-#: A phase of the cycle at which every heart is contracted most.
+#: A phase of the cycle at which every heart is maximally contracted.
 END_SYSTOLE = 0.37
 
-#: What `Heart.label` gives, numbered as ACDC does.
+#: Label values of `Heart.label`, numbered as in ACDC.
 LABELS = {"rv": 1, "myocardium": 2, "lv": 3}
-#: What it gives of the atria, if they are asked for.
+#: Its label values for the atria, if requested.
 ATRIA = {"la": 4, "ra": 5}
 
 
 class Heart:
-    """A beating heart at a place in patient space.
+    """A beating heart at a position in patient space.
 
-    Its own frame has the equator of the left ventricle as origin and looks along septum, inferior wall and apex.
+    The origin of its own frame is the equator of the left ventricle, and the axes point towards septum, inferior wall
+    and apex.
 
     Args:
-        patient: whose heart it is.
+        patient: patient of the heart.
         shape: its anatomy.
         centre: on the long axis at the left ventricle's equator, shape ``(3,)``, RAS+, mm.
         axes: rows are unit vectors towards septum, inferior wall and apex, shape ``(3, 3)``, RAS+. A mirrored set
@@ -77,7 +78,7 @@ class Heart:
         return np.asarray(local) @ self.axes + self.centre
 
     def squeeze(self, phase: float) -> float:
-        """How far the heart is contracted at a phase of the cycle: 0 at end-diastole, 1 at end-systole."""
+        """Contraction of the heart at a phase of the cycle: 0 at end-diastole, 1 at end-systole."""
         times = np.array([0.03, 0.09, 0.15, 0.21, 0.27, 0.32, 0.41, 0.47, 0.53, 0.60, 0.70, 0.82, 0.90, 0.97])
         values = np.array([0.0, 0.12, 0.42, 0.74, 0.95, 1.0, 1.0, 0.80, 0.46, 0.27, 0.22, 0.20, 0.08, 0.0])
         return float(np.interp(phase % 1.0, times, values))
@@ -90,7 +91,7 @@ class Heart:
         return self._surfaces[squeeze]
 
     def label(self, points: np.ndarray, phase: float, with_atria: bool = False) -> np.ndarray:
-        """What a reader would draw at points of patient space.
+        """Labels that a reader would draw at points of patient space.
 
         Args:
             points: shape ``(..., 3)``, RAS+, mm.
@@ -129,12 +130,12 @@ class Heart:
 def _turned_axes(rng: np.random.Generator, population: Population) -> np.ndarray:
     """Axes ``(3, 3)`` of a heart, tilted and rolled away from the usual ones."""
     towards = rng.uniform(0, 2 * np.pi)
-    # beyond 2.5 standard deviations hearts would leave the range in which base and apex can be told apart; beyond 2 their
-    # roll would be more than anatomy varies
+    # beyond 2.5 standard deviations, base and apex of a heart could no longer be told apart; beyond 2, its roll would
+    # exceed anatomical variation
     tilt = np.radians(population.tilt * np.clip(rng.standard_normal(), -2.5, 2.5))
     roll = np.radians(population.roll * np.clip(rng.standard_normal(), -2, 2))
     axes = USUAL_AXES @ rotation(np.cos(towards) * USUAL_AXES[0] + np.sin(towards) * USUAL_AXES[1], tilt).T
     axes = axes @ rotation(axes[2], roll).T
-    # the usual axes are printed with three decimals; the nearest true rotation of them
+    # the usual axes are printed with three decimals; use the nearest true rotation
     left, _, right = np.linalg.svd(axes)
     return left @ right

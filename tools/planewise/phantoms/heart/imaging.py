@@ -25,13 +25,13 @@ def acquire(
     """One slice through the cycle.
 
     Args:
-        heart, body: what is scanned.
+        heart, body: the scanned objects.
         scanner: thickness, contrast, shading, noise.
         pose: of the slice.
-        phases: of the cycle, in [0, 1), shape ``(P,)``.
-        rng: of the noise.
-        matrix: columns and rows; the scanner's unless given.
-        spacing: mm; the scanner's unless given.
+        phases: phases of the cycle, in [0, 1), shape ``(P,)``.
+        rng: generator of the noise.
+        matrix: columns and rows; the scanner's by default.
+        spacing: mm; the scanner's by default.
 
     Returns:
         Images, pixel values from 0, float32, shape ``(P, rows, columns)``.
@@ -45,7 +45,7 @@ def acquire(
     near = _within_reach(heart, points)
     chambers = Chambers(heart, points[near], body.texture)
     middle = slice(len(SHEETS) // 2 * shape[1] * shape[2], (len(SHEETS) // 2 + 1) * shape[1] * shape[2])
-    # elements of the coil lie closer here and there
+    # the coil's elements are closer here and there
     uneven = body.texture(*(part[middle] for part in columns), 110, 10)
     coil = coil_shading(depth[middle], uneven, scanner.shading).reshape(shape[1:])
     images = np.empty((len(phases), *shape[1:]), dtype=np.float32)
@@ -59,7 +59,7 @@ def acquire(
 
 
 def _within_reach(heart: Heart, points: np.ndarray) -> np.ndarray:
-    """Which points ``(N, 3)`` the beating heart can reach."""
+    """The points ``(N, 3)`` that the beating heart can reach."""
     local = heart.to_local(points)
     reach = REACH.astype(np.float32)
     return ((local > reach[:, 0]) & (local < reach[:, 1])).all(axis=-1)

@@ -59,7 +59,7 @@ def no_short_axis(files: list[NiftiFile], exam: Exam, identity: Identity) -> lis
     return [file for file in files if not re.match(r"(label_)?sa[_.]", file.name)]
 
 
-@_in_ukbb("cines alone, and la_2ch and la_4ch have each other's name")
+@_in_ukbb("only cines, and la_2ch and la_4ch have each other's names")
 def swapped_names(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
     other = {"la_2ch.nii.gz": "la_4ch.nii.gz", "la_4ch.nii.gz": "la_2ch.nii.gz"}
     files = unlabelled(files, exam, identity)
@@ -74,7 +74,7 @@ def cine_labels(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[
 
 
 def _over_time(files: list[NiftiFile], exam: Exam, view: str) -> list[NiftiFile]:
-    """A view's labels as a volume over the cycle, empty but for two phases; none where another flaw has taken them."""
+    """A view's labels as a volume over the cycle, empty except in two phases; none if another flaw has removed them."""
     labels = [file for file in files if file.name in (f"label_{view}_ED.nii.gz", f"label_{view}_ES.nii.gz")]
     if len(labels) < 2:
         return []
@@ -85,7 +85,7 @@ def _over_time(files: list[NiftiFile], exam: Exam, view: str) -> list[NiftiFile]
     return [NiftiFile(f"label_{view}.nii.gz", volume, first.affine, step)]
 
 
-@_in_ukbb("in 4ch only the atria are drawn, as 1 and 2: what the pipeline's own files hold")
+@_in_ukbb("in 4ch only the atria are drawn, as 1 and 2, like the pipeline's own files")
 def only_atria(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
     for file in files:
         if file.name.startswith("label_la_4ch"):
@@ -94,7 +94,7 @@ def only_atria(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[N
     return files
 
 
-@_in_ukbb("what the pipeline's networks have drawn lies beside: seg_sa_ED, seg4_la_4ch")
+@_in_ukbb("masks that the pipeline's networks predicted are in the folder too: seg_sa_ED, seg4_la_4ch")
 def predictions(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
     by_name = {file.name: file for file in files}
     names = {"label_sa_ED": "seg_sa_ED", "label_la_4ch_ED": "seg4_la_4ch_ED", "label_la_4ch_ES": "seg4_la_4ch_ES"}
@@ -118,15 +118,15 @@ def no_orientation(files: list[NiftiFile], exam: Exam, identity: Identity) -> li
 
 
 @_in_mnms2("no labels")
-@_in_ukbb("cines alone: neither labels nor the frames that they belong to")
+@_in_ukbb("only cines, without labels or their frames")
 def unlabelled(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
     kept = [file for file in files if not _MASK.search(file.name)]
     in_ukbb = any(file.name == "sa.nii.gz" for file in files)
     return [file for file in kept if not (in_ukbb and re.search(r"_E[DS]\.", file.name))]
 
 
-@_in_mnms2("the labels of 4ch images lie 20 mm beside them")
-@_in_ukbb("the labels of 4ch images lie 20 mm beside them")
+@_in_mnms2("the labels of 4ch images are displaced by 20 mm")
+@_in_ukbb("the labels of 4ch images are displaced by 20 mm")
 def mask_elsewhere(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
     for file in files:
         if _MASK.search(file.name) and _FOUR_CHAMBER.search(file.name):

@@ -1,4 +1,4 @@
-"""The patient in the scanner: sex, size, diagnosis, and the heart volumes that follow from them."""
+"""The patient in the scanner: sex, size, diagnosis, and the resulting heart volumes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from planewise.phantoms.heart.groups import GROUPS
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient. Volumes are what the heart is built to have; `Heart.volumes` says what it has."""
+    """One patient. Volumes are the targets for building the heart; `Heart.volumes` returns the actual ones."""
 
     group: str
     sex: str

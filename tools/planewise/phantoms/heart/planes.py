@@ -1,4 +1,4 @@
-"""Laying the imaging planes along the heart, as a technologist does, with a technologist's errors."""
+"""Prescribing the imaging planes along the heart, like a technologist, with a technologist's errors."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ VIEW_STEP = np.radians(60)
 
 
 def true_planes(heart: Heart) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The planes that anatomy asks for (Zhang 2024, section 3): view to ``(origin, unit normal)``, RAS+, mm.
+    """The planes that follow from the anatomy (Zhang 2024, section 3): view to ``(origin, unit normal)``, RAS+, mm.
 
-    Short axis: perpendicular to the left ventricle's long axis. 4ch: through the long axis and where the right
-    ventricle reaches lowest towards the apex. 2ch: through the long axis, parallel to the septum. 3ch: through the long
-    axis, midway. The right ventricle's views: its own long axis parallel to the septum, and its outflow tract upright.
+    Short axis: perpendicular to the left ventricle's long axis. 4ch: through the long axis and the lowest point of the
+    right ventricle towards the apex. 2ch: through the long axis, parallel to the septum. 3ch: through the long axis,
+    midway. The right ventricle's views: its own long axis parallel to the septum, and its outflow tract upright.
     """
     axis, septum = heart.axes[2], heart.axes[0]
     turn = heart.shape.right_angle
-    # the plane that holds the long axis and leaves it at an angle has its normal a quarter turn further
+    # the normal of the plane through the long axis at an angle is a quarter turn further
     normals = {
         view: -np.sin(angle) * heart.axes[0] + np.cos(angle) * heart.axes[1]
         for view, angle in (("4ch", turn), ("3ch", turn - VIEW_STEP), ("2ch", -np.pi / 2))
@@ -44,13 +44,13 @@ def lay_planes(
     rng: np.random.Generator,
     distance: float,
 ) -> dict[str, list[ImagePose]]:
-    """The planes that a technologist lays, with errors.
+    """The planes that a technologist prescribes, with errors.
 
     Args:
-        heart: to lay planes along.
+        heart: heart to prescribe planes for.
         population: gives the size of the errors.
         rng: of the errors.
-        distance: between the centres of neighbouring short-axis slices, mm.
+        distance: distance between the centres of neighbouring short-axis slices, mm.
 
     Returns:
         Every view of `true_planes` to its poses: one for a long-axis view, base to apex for ``sax``.
@@ -93,7 +93,7 @@ def _stack(heart: Heart, pose: ImagePose, distance: float, beyond: np.ndarray) -
     """Slices from the base to the apex, ``beyond`` slice distances further at either end."""
     direction = pose.normal * np.sign(pose.normal @ heart.long_axis)
     cosine = direction @ heart.long_axis
-    # where the long axis crosses, so that a tilted stack still begins at the base
+    # the intersection with the long axis, so that a tilted stack still begins at the base
     start = (heart.centre - pose.centre) @ direction - cosine * heart.shape.basal_length - beyond[0] * distance
     end = (heart.centre - pose.centre) @ direction + cosine * heart.apex + (beyond[1] - 0.5) * distance
     count = max(int(np.floor((end - start) / distance)) + 1, 3)
@@ -102,14 +102,14 @@ def _stack(heart: Heart, pose: ImagePose, distance: float, beyond: np.ndarray) -
 
 def _short_axis_directions(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows run to the patient's left without rising or falling to the front, columns to the back and down."""
-    normal = normal * -np.sign(normal[1])  # looks from the apex to the base
+    normal = normal * -np.sign(normal[1])  # viewed from the apex to the base
     row = np.array([-normal[2], 0.0, normal[0]])
     row /= np.linalg.norm(row)
     return row, np.cross(normal, row)
 
 
 def _long_axis_directions(normal: np.ndarray, view: str, upside_down: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns as scanners choose them: by the body plane that the view is closest to."""
+    """Rows and columns in the usual scanner convention: by the body plane nearest to the view."""
     if view == "4ch":
         row = np.array([-normal[2], 0.0, normal[0]])
         row *= -np.sign(row[0]) / np.linalg.norm(row)  # to the left

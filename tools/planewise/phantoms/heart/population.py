@@ -1,4 +1,4 @@
-"""Populations of heart exams: every number that decides how they vary and how hard they are, in one place."""
+"""Populations of heart exams: every number that determines their variation and difficulty, in one place."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from planewise.phantoms.settings import Settings, setting
 class Population(Settings):
     """Spread of anatomy, planes and scanners in one set of exams.
 
-    Single numbers are standard deviations unless they say otherwise; pairs are ranges that a value is drawn from
-    evenly. What makes segmentation from few labels hard is, in this order, the spread of pose, of form, of contrast.
+    Single numbers are standard deviations unless stated otherwise; values are drawn uniformly from pairs. Segmentation
+    from few labels is made difficult by, in this order, the spread of pose, of form, of contrast.
     """
 
     groups: tuple[float, ...] = setting(
         (0.15, 0.13, 0.15, 0.44, 0.13), "shares of DCM, HCM, MINF, NOR, RV; ACDC's layout takes equal ones"
     )
 
-    # pose: of the heart in the chest, and of the image around the heart
-    tilt: float = setting(9.0, "long axis away from the usual one, degrees")
-    roll: float = setting(10.0, "heart turned about its long axis, degrees")
-    position: float = setting(7.0, "heart moved in the chest, mm along each axis")
-    image_rotation: float = setting(18.0, "short-axis images turned in their plane, degrees")
-    image_shift: float = setting(13.0, "centre of the image away from the heart, mm along rows and columns")
+    # pose of the heart in the chest, and of the image around the heart
+    tilt: float = setting(9.0, "tilt of the long axis from the usual one, degrees")
+    roll: float = setting(10.0, "rotation of the heart about its long axis, degrees")
+    position: float = setting(7.0, "displacement of the heart in the chest, mm along each axis")
+    image_rotation: float = setting(18.0, "rotation of short-axis images in their plane, degrees")
+    image_shift: float = setting(13.0, "displacement of the image centre from the heart, mm along rows and columns")
 
     # form
     shape: float = setting(1.0, "factor on every spread of form: wall, dents, insertions, papillary muscles")
 
     # the technologist
-    turn_error: float = setting(4.0, "long-axis planes turned about the long axis, degrees")
-    tilt_error: float = setting(3.0, "any plane tilted off its anatomical direction, degrees")
-    offset_error: float = setting(2.0, "long-axis planes moved along their normal, mm")
+    turn_error: float = setting(4.0, "rotation of long-axis planes about the long axis, degrees")
+    tilt_error: float = setting(3.0, "tilt of any plane from its anatomical direction, degrees")
+    offset_error: float = setting(2.0, "displacement of long-axis planes along their normal, mm")
     coverage: tuple[float, float] = setting(
         (-0.3, 1.0), "stack beyond mitral plane and apex, slice distances; negative falls short"
     )
 
     # scanner and scan
-    breath: float = setting(1.5, "heart higher or lower from breath-hold to breath-hold, mm")
+    breath: float = setting(1.5, "displacement of the heart up or down from breath-hold to breath-hold, mm")
     spacing: tuple[float, float] = setting((1.25, 1.45), "pixel spacing, mm")
     field: tuple[float, float] = setting((300.0, 380.0), "longer side of the image, mm")
     field_ratio: tuple[float, float] = setting((0.78, 1.0), "shorter side of the image as a share of the longer")
@@ -48,8 +48,8 @@ class Population(Settings):
     phases: int = setting(30, "phases of the cycle")
     gain: tuple[float, float] = setting((280.0, 460.0), "pixel value of blood")
     noise: tuple[float, float] = setting((0.012, 0.035), "noise as a share of the blood's signal")
-    blur: tuple[float, float] = setting((0.0, 0.5), "share of a pixel's signal that its neighbours get")
-    shading: tuple[float, float] = setting((0.15, 0.7), "how much brighter tissue is next to a coil")
+    blur: tuple[float, float] = setting((0.0, 0.5), "share of a pixel's signal that its neighbours receive")
+    shading: tuple[float, float] = setting((0.15, 0.7), "extra brightness of tissue next to a coil")
 
     # contrast, as shares of the blood's signal
     myocardium: tuple[float, float] = setting((0.20, 0.36), "signal of heart muscle")
@@ -57,9 +57,9 @@ class Population(Settings):
     liver: tuple[float, float] = setting((0.22, 0.42), "signal of the liver")
     lung: tuple[float, float] = setting((0.01, 0.05), "signal of the lungs")
     muscle: tuple[float, float] = setting((0.13, 0.24), "signal of other muscle")
-    stomach: tuple[float, float] = setting((0.08, 0.95), "signal of what is in the stomach")
+    stomach: tuple[float, float] = setting((0.08, 0.95), "signal of the stomach's contents")
     opposed_phase: float = setting(
-        0.8, "share of scanners that set fat against water, which draws dark lines between them"
+        0.8, "share of scanners with opposed phase of fat and water, which draws dark lines between them"
     )
 
     def at_size(self, size: str) -> Population:
@@ -83,10 +83,10 @@ class Population(Settings):
         )
 
 
-#: Exams to pretrain on, after DSBCC: newer scanners, thinner slices with gaps, images corrected for coil shading.
+#: Exams for pretraining, like DSBCC: newer scanners, thinner slices with gaps, images corrected for coil shading.
 UNLABELLED = Population()
 
-#: Exams with masks, after ACDC: another hospital with flatter contrast, stronger coil shading, more noise, and slices
+#: Exams with masks, like ACDC: another hospital with flatter contrast, stronger coil shading, more noise, and slices
 #: that are thick or far apart.
 LABELLED = Population(
     spacing=(1.30, 1.70),
@@ -104,7 +104,7 @@ LABELLED = Population(
     opposed_phase=0.5,
 )
 
-#: Exams after UK Biobank: volunteers, most of them healthy, one protocol on one kind of scanner.
+#: Exams like UK Biobank: volunteers, most of them healthy, one protocol on one kind of scanner.
 VOLUNTEERS = Population(
     groups=(0.04, 0.04, 0.06, 0.82, 0.04),
     spacing=(1.8, 1.85),

@@ -12,7 +12,7 @@ from planewise.phantoms.heart.population import Population
 
 @dataclass(frozen=True)
 class Scanner:
-    """What one exam was scanned with."""
+    """Scan settings of one exam."""
 
     spacing: float
     """mm, the same along rows and columns"""
@@ -28,7 +28,7 @@ class Scanner:
     """Share of the blood's signal"""
     shading: float
     blur: float
-    """Share of a pixel's signal that its neighbours get"""
+    """Share of a pixel's signal that its neighbours receive"""
     gain: float
     """Pixel value of blood"""
     field_strength: float
@@ -39,7 +39,7 @@ class Scanner:
 
     @property
     def distance(self) -> float:
-        """Between centres of neighbouring slices, mm."""
+        """Distance between centres of neighbouring slices, mm."""
         return self.thickness + self.gap
 
     @classmethod
@@ -49,7 +49,7 @@ class Scanner:
         field = rng.uniform(*population.field)
         ratio = rng.uniform(*population.field_ratio)
         thickness, gap = population.slices[rng.integers(len(population.slices))]
-        # scanners reconstruct multiples of four
+        # scanners reconstruct matrices that are multiples of four
         matrix = tuple(int(4 * np.round(side / spacing / 4)) for side in (field, field * ratio))
         return cls(
             spacing=spacing,

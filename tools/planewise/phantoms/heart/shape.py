@@ -1,4 +1,4 @@
-"""The form of one heart at end-diastole, and how strongly its parts contract."""
+"""The form of one heart at end-diastole, and the contraction of its parts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RIGHT_WALL = 3.0
 
 @dataclass(frozen=True)
 class HeartShape:
-    """What differs from heart to heart. Tables are over `LEVEL` and `PHI`; angles in radians around the long axis."""
+    """The differences between hearts. Tables are over `LEVEL` and `PHI`; angles in radians around the long axis."""
 
     radius: float
     """Radius of the left ventricle at the equator, end-diastole, mm"""
@@ -37,13 +37,13 @@ class HeartShape:
     wall: np.ndarray
     """End-diastolic wall thickness, mm"""
     strength: np.ndarray
-    """How much each part of the wall contracts; 1 is normal, 0 an infarct"""
+    """Contraction of each part of the wall; 1 is normal, 0 an infarct"""
     dents: np.ndarray
-    """Relative departure of the left ventricle from a smooth egg"""
+    """Relative deviation of the left ventricle from a smooth egg"""
     right_depth: float
     """Depth of the right ventricle in front of the septum, end-diastole, mm"""
     right_angle: float
-    """Where the right ventricle is deepest near the apex: the four-chamber plane passes here"""
+    """Deepest point of the right ventricle near the apex, through which the four-chamber plane passes"""
     right_form: np.ndarray
     """Depth of the right ventricle as a share of `right_depth`"""
     fat: np.ndarray
@@ -51,11 +51,11 @@ class HeartShape:
     left_tilt: tuple[float, float]
     """Slopes of the mitral plane towards septum and inferior wall"""
     right_tilt: float
-    """Slope of the right ventricle's base: it reaches higher in front, to the pulmonary valve"""
+    """Slope of the right ventricle's base, which is higher in front, at the pulmonary valve"""
     left_descent: float
-    """Way of the mitral plane towards the apex in systole, mm"""
+    """Movement of the mitral plane towards the apex in systole, mm"""
     right_descent: float
-    """Way of the tricuspid plane, mm"""
+    """Movement of the tricuspid plane, mm"""
     radial_shortening: float
     """Relative radial shortening of the left ventricle at end-systole where strength is 1"""
     right_shortening: float
@@ -68,7 +68,7 @@ class HeartShape:
         """A form with the patient's volumes and ejection fractions.
 
         Args:
-            rng: drawn from in a fixed order.
+            rng: generator, used in a fixed order.
             patient: gives group, volumes and wall.
             spread: factor on the variety of form.
         """
@@ -117,7 +117,7 @@ class HeartShape:
         return BasePlane(-self.basal_length + self.left_descent * squeeze, *self.left_tilt)
 
     def right_base(self, squeeze: float) -> BasePlane:
-        """The plane through tricuspid and pulmonary valve."""
+        """The plane through tricuspid and pulmonary valves."""
         return BasePlane(-self.basal_length + 3 + self.right_descent * squeeze, 0.0, self.right_tilt)
 
     def endocardium(self, squeeze: float) -> np.ndarray:
@@ -125,7 +125,7 @@ class HeartShape:
         apical = 1 / np.hypot(np.cos(ELEVATION) / self.radius, np.sin(ELEVATION) / self.apical_length)
         basal = self.radius * np.sqrt(np.maximum(1 - 0.18 * (DEPTH / self.basal_length) ** 2, 0.55))
         resting = np.where(APICAL, apical, basal)[:, None] * (1 + self.dents)
-        # the tip hardly moves: its wall thickens inwards, its outside stays
+        # the tip hardly moves: its wall thickens inwards, and its outside stays
         inward = self.strength * (1 - 0.78 * np.sin(ELEVATION) ** 2)[:, None]
         return resting * (1 - np.minimum(self.radial_shortening * squeeze * inward, 0.92))
 
@@ -156,10 +156,10 @@ class HeartShape:
         )
 
     def right_wall(self, squeeze: float, epicardium: np.ndarray) -> np.ndarray:
-        """Inner surface of the right ventricle's free wall, table, mm; the epicardium where there is none."""
+        """Inner surface of the right ventricle's free wall, table, mm; the epicardium if there is none."""
         resting = self.endocardium(0) + self.wall
         depth = self.right_depth * (1 - self.right_shortening * squeeze) * self.right_form
-        # the septum thickens into the right ventricle; its free wall follows the left ventricle a part of the way
+        # the septum thickens into the right ventricle; its free wall partly follows the left ventricle
         free_wall = resting + depth + 0.35 * (epicardium - resting)
         return np.maximum(epicardium, np.where(self.right_form > 0, free_wall, 0))
 
@@ -191,7 +191,7 @@ def _with_volumes(shape: HeartShape, patient: Patient) -> HeartShape:
 
 
 def _root(excess, low: float, high: float) -> float:
-    """Where a rising function is zero, or the nearer end of the interval."""
+    """The zero of an increasing function, or the nearer end of the interval."""
     if excess(low) >= 0:
         return low
     if excess(high) <= 0:

@@ -1,4 +1,4 @@
-"""The series of one heart exam: a short-axis stack with a series per slice, 2ch, 4ch, and what else was scanned."""
+"""The series of one heart exam: a short-axis stack with a series per slice, 2ch, 4ch, and further series."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.scanner.dicom import DicomFile, Identity, uid
 from planewise.phantoms.scanner.pose import ImagePose
 
-#: Folder of all series under the exam's.
+#: Folder of all series in the exam's folder.
 STUDY = PurePosixPath("study")
 
 
@@ -19,9 +19,9 @@ def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> lis
     """The files of an exam without defects: the short-axis stack with a series per slice, 2ch and 4ch.
 
     Args:
-        exam: what is scanned.
+        exam: exam to scan.
         identity: of the patient.
-        extra_views: chance that further series were acquired.
+        extra_views: probability that further series were acquired.
     """
     planned = plan_series(exam)
     files = [file for series in planned for file in series_files(exam, series, identity, STUDY)]

@@ -10,19 +10,19 @@ import numpy as np
 ANGLES = 72
 #: Table rows from the base to the equator, and as many from there to the apex.
 HALF = 24
-#: The basal rows reach this far towards the base from the equator, mm.
+#: Distance of the basal rows from the equator towards the base, mm.
 BASAL_REACH = 60.0
 
 #: Angle around the long axis of each table column, radians: 0 at the middle of the septum, 90 degrees at the inferior wall.
 PHI = np.arange(ANGLES) * (2 * np.pi / ANGLES)
-#: Table rows: -1 to 0 is the way from base to equator, in units of `BASAL_REACH`; 0 to 1 the elevation towards the
+#: Table rows: -1 to 0 is the range from base to equator, in units of `BASAL_REACH`; 0 to 1 the elevation towards the
 #: apex, in units of 90 degrees.
 LEVEL = np.linspace(-1, 1, 2 * HALF + 1)
 #: Elevation of each row, radians; 0 on the basal side.
 ELEVATION = np.clip(LEVEL, 0, 1) * np.pi / 2
 #: Position of the basal rows along the long axis from the equator, mm, not positive; 0 on the apical side.
 DEPTH = np.clip(LEVEL, -1, 0) * BASAL_REACH
-#: True for rows that are read along rays from the centre (apical), false along rays from the axis (basal).
+#: True for rows read along rays from the centre (apical), false along rays from the axis (basal).
 APICAL = LEVEL > 0
 
 
@@ -31,7 +31,7 @@ class Location:
     """Points in the heart's ray coordinates: computed once, read at every phase.
 
     The basal half uses cylinder coordinates about the long axis, the apical half spherical ones about the centre; they
-    agree at the equator, and so any surface that each ray meets once is one table.
+    agree at the equator, so any surface that each ray meets once is a single table.
     """
 
     x: np.ndarray
@@ -58,7 +58,7 @@ def locate(local: np.ndarray) -> Location:
     row = np.clip((level + 1) * HALF, 0, 2 * HALF - np.float32(1e-3))
     column = np.arctan2(y, x) * np.float32(ANGLES / (2 * np.pi)) + ANGLES
     row_index, column_index = row.astype(np.int32), column.astype(np.int32)
-    # float32 less int32 is float64
+    # float32 minus int32 is float64
     row_part, column_part = row - row_index.astype(np.float32), column - column_index.astype(np.float32)
     column_index %= ANGLES
     next_column = (column_index + 1) % ANGLES
@@ -75,7 +75,7 @@ def locate(local: np.ndarray) -> Location:
 
 @dataclass(frozen=True)
 class BasePlane:
-    """Where a ventricle ends: it lies where ``z > level + towards_septum x + towards_inferior y``, mm."""
+    """The end of a ventricle: it occupies ``z > level + towards_septum x + towards_inferior y``, mm."""
 
     level: float
     towards_septum: float
@@ -95,11 +95,11 @@ class Surfaces:
     epicardium: np.ndarray
     """Outer surface of the left ventricle; also the right ventricle's septal wall."""
     right: np.ndarray
-    """Inner surface of the right ventricle's free wall; equals the epicardium where there is no right ventricle."""
+    """Inner surface of the right ventricle's free wall; equals the epicardium if there is no right ventricle."""
     right_wall: np.ndarray
     """Outer surface of the right ventricle's free wall."""
     outline: np.ndarray
-    """Outer surface of the fat around both."""
+    """Outer surface of the fat around both ventricles."""
     left_base: BasePlane
     right_base: BasePlane
 
@@ -115,7 +115,7 @@ class Surfaces:
         return across * np.cos(PHI), across * np.sin(PHI), along
 
     def depths(self, where: Location) -> np.ndarray:
-        """How far inside each surface points are.
+        """Depth of points inside each surface.
 
         Returns:
             Approximate distance from each surface, mm, positive inside, shape ``(5, N)`` in the order of `names`.
@@ -131,7 +131,7 @@ class Surfaces:
 
 
 def _obliquity(tables: np.ndarray) -> np.ndarray:
-    """Cosine between the ray and the surface's normal: turns a distance along the ray into one from the surface.
+    """Cosine between the ray and the surface's normal: converts a distance along the ray into one from the surface.
 
     Args:
         tables: shape ``(2 HALF + 1, ANGLES, K)``, mm.
@@ -151,9 +151,9 @@ def enclosed_volume(outer: np.ndarray, inner: np.ndarray | float, base: BasePlan
     """Volume between two surfaces on the ventricle's side of its base plane, ml.
 
     Args:
-        outer, inner: tables, mm; where inner exceeds outer there is nothing between them.
+        outer, inner: tables, mm; if inner exceeds outer, there is nothing between them.
         base: the ventricle's base plane.
-        steps: points along each ray, needed only where the base plane cuts rays.
+        steps: points along each ray, needed only if the base plane cuts rays.
     """
     inner = np.minimum(np.broadcast_to(inner, outer.shape), outer)
     parts = (np.arange(steps) + 0.5) / steps
@@ -162,7 +162,7 @@ def enclosed_volume(outer: np.ndarray, inner: np.ndarray | float, base: BasePlan
     x, y = across * np.cos(PHI), across * np.sin(PHI)
     z = np.where(APICAL[:, None], reach * np.sin(ELEVATION)[:, None], DEPTH[:, None])
     row_depth = BASAL_REACH / HALF
-    # a row stands for the slab half a row to either side; the base plane cuts slabs in part
+    # a row represents the slab half a row to either side; the base plane cuts some slabs
     inside = np.clip(base.height(x, y, z) / row_depth + 0.5, 0, 1)
     cylinder = reach * row_depth
     sphere = reach**2 * np.cos(ELEVATION)[:, None] * (np.pi / 2 / HALF)

@@ -19,7 +19,9 @@ def _bump(angle: float, width: float) -> np.ndarray:
 
 
 def smooth_around(table: np.ndarray) -> np.ndarray:
-    """The table smoothed around the axis, never below itself: fat fills the grooves between the ventricles."""
+    """The table smoothed around the axis, never below its original values: fat fills the grooves between the
+    ventricles.
+    """
     shifts = range(-3, 4)
     weights = np.hanning(len(shifts) + 2)[1:-1]
     smooth = sum(w * np.roll(table, shift, axis=1) for w, shift in zip(weights / weights.sum(), shifts, strict=True))
@@ -50,13 +52,13 @@ def hypertrophy(rng: np.random.Generator) -> np.ndarray:
 
 
 def scar(rng: np.random.Generator) -> np.ndarray:
-    """Where an infarct is, table, 0 to 1: the territory of one of the three coronary arteries."""
+    """Position of an infarct, table, 0 to 1: the territory of one of the three coronary arteries."""
     territory = str(rng.choice(["anterior", "inferior", "lateral"], p=[0.5, 0.32, 0.18]))
     angle = np.radians({"anterior": -50, "inferior": 95, "lateral": 175}[territory] + rng.normal(0, 12))
     around = _bump(angle, np.radians(rng.uniform(38, 58)))
     if territory == "anterior":
         along = 1 / (1 + np.exp(-(LEVEL - rng.uniform(-0.25, 0.1)) / 0.08))[:, None]
-        # the anterior artery goes round the apex
+        # the anterior artery goes around the apex
         tip = np.clip((LEVEL - 0.55) / 0.25, 0, 1)[:, None]
         return np.clip(np.maximum(around * along, 0.9 * tip), 0, 1)
     along = 1 / (1 + np.exp((LEVEL - rng.uniform(0.3, 0.6)) / 0.1))[:, None]
@@ -64,10 +66,10 @@ def scar(rng: np.random.Generator) -> np.ndarray:
 
 
 def right_form(rng: np.random.Generator, angle: float, spread: float) -> np.ndarray:
-    """Depth of the right ventricle, table, 0 where there is none and about 1 where it is deepest.
+    """Depth of the right ventricle, table, 0 outside it and about 1 at its deepest point.
 
-    At mid level it spans the septum between the two insertions and is fullest low (the acute margin); towards the base
-    it reaches round in front (the outflow tract); it ends before the left ventricle's apex.
+    At mid level it spans the septum between the two insertions and is largest at its lowest part (the acute margin);
+    towards the base it extends around the front (the outflow tract); it ends before the left ventricle's apex.
     """
     end = np.radians(rng.normal(66, 3 * spread))
     insertions = np.radians(rng.normal(0, 4 * spread, 2))

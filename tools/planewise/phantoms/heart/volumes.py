@@ -8,7 +8,7 @@ import numpy as np
 
 from planewise.phantoms.heart.exam import Exam
 
-#: Numbers of the acquisitions of each view's first slice; the short-axis slices count on from theirs.
+#: Acquisition number of each view's first slice; the short-axis slices count on from theirs.
 VIEW_STREAMS = {"sax": 0, "2ch": 101, "4ch": 100}
 
 
@@ -16,7 +16,7 @@ def cine_volume(exam: Exam, view: str) -> tuple[np.ndarray, np.ndarray]:
     """A view through the cycle.
 
     Args:
-        exam: what is scanned.
+        exam: exam to scan.
         view: ``"sax"``, base to apex, ``"2ch"`` or ``"4ch"``.
 
     Returns:
@@ -27,12 +27,12 @@ def cine_volume(exam: Exam, view: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mask_volume(exam: Exam, view: str, phase: int, codes: Mapping[int, int]) -> np.ndarray:
-    """The labels of a view as they were acquired at a phase.
+    """The labels of a view as acquired at a phase.
 
     Args:
-        exam, view: as for `cine_volume`.
+        exam, view: see `cine_volume`.
         phase: index of the phase.
-        codes: label of `Heart.label`, atria included, to the data set's; what it does not name is background.
+        codes: label of `Heart.label`, including atria, to the data set's; other labels become background.
 
     Returns:
         uint8, shape ``(columns, rows, slices)``.

@@ -33,14 +33,14 @@ def femur(at: Coordinates, shape: KneeShape) -> tuple[np.ndarray, np.ndarray]:
     medial = 1 - lateral
     length = np.float32(shape.condyle_length)
     ahead = np.clip((y - 4) * np.float32(1 / 16), 0, 1)
-    # in profile a condyle is a round back and a longer, flatter front
+    # in profile, a condyle has a round back and a longer, flatter front
     back = np.float32(19.5) + np.float32(shape.medial_back) / 2 * medial
     back = back - np.hypot(y - (np.float32(-14.5) * length - np.float32(shape.medial_back) / 2 * medial), z - 22)
     groove = np.float32(shape.groove) * np.exp(-(((x - 1) * np.float32(1 / 9.5)) ** 2)) * ahead
     facet = 2.2 * np.clip((x - 6) * np.float32(1 / 10), 0, 1) * ahead
     front = oval(y - 5, z - 25, 24.5 * length, np.float32(22.6)) - groove + facet
     profile = joined(back, front, 5)
-    # from below the condyles are a trapezium, narrower in front; above they taper into the shaft
+    # from below, the condyles form a trapezium, narrower in front; above, they taper into the shaft
     width = np.float32(40) - 11 * np.clip((y - 2) * np.float32(1 / 26), 0, 1) - 0.55 * np.maximum(z - 30, 0)
     width = width - 0.10 * np.maximum(16 - z, 0)
     condyles = rounded(profile, width - np.abs(x), 10)
@@ -72,7 +72,7 @@ def plateau(x: np.ndarray, y: np.ndarray, shape: KneeShape) -> np.ndarray:
 
 
 def fibula(at: Coordinates, tibial: np.ndarray) -> np.ndarray:
-    """Depth inside the fibula, which keeps off the tibia; points in the tibia's frame."""
+    """Depth inside the fibula, which stays clear of the tibia; points in the tibia's frame."""
     shaft = tube(at, np.array([[36, -21, -21], [35, -20, -32], [33, -17, -110]]), np.array([8.5, 6.0, 6.0]))
     return np.minimum(shaft, -tibial - 1.5)
 
@@ -81,7 +81,7 @@ def patella(at: Coordinates, knee: Knee) -> np.ndarray:
     """Depth inside the patella; points in the patella's frame."""
     x, y, z = (part - np.float32(middle) for part, middle in zip(at, knee.patella_centre, strict=True))
     body = ellipsoid((x, y + 2, z), (0, 0, 0), (22.5, 13, 21))
-    # two facets meet in a ridge behind; the lower pole is not covered by cartilage and runs out to a tip
+    # two facets meet in a ridge behind; the lower pole has no cartilage and tapers to a tip
     facets = y + 9.5 - np.float32(0.34) * np.abs(x + 1)
     tip = 22 - np.abs(x) - 0.9 * np.maximum(-z - 4, 0)
     return rounded(rounded(body, facets * np.float32(0.94), 3), tip * np.float32(0.75), 5)

@@ -1,4 +1,4 @@
-"""How bright each tissue of a knee is in one sequence of one scanner."""
+"""Brightness of each tissue of a knee in one sequence of one scanner."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ WEIGHTINGS: dict[str, KneeContrast] = {
     ),
 }  # fmt: skip
 
-#: Weightings in which fat is made dark.
+#: Weightings in which fat is suppressed.
 SUPPRESSED = ("t2_fs", "pd_fs")

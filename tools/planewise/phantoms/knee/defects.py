@@ -11,10 +11,10 @@ from planewise.phantoms.knee.study import localizer_series, series_folder
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 from planewise.phantoms.scanner.pose import ImagePose, rotation
 
-#: Series number of what defects add, clear of those of a sound exam.
+#: Series number of added series, distinct from those of a sound exam.
 ADDED = 60
 
-#: Turn of a sagittal stack that follows no anatomy, radians.
+#: Rotation of a sagittal stack that follows no anatomy, radians.
 TURN = np.radians(25.0)
 
 #: Name to flaw, in the order in which they are listed.
@@ -48,7 +48,7 @@ def localizer_only(files: list[DicomFile], exam: KneeExam, identity: Identity) -
 
 
 @_defect(
-    "the sagittal series with fat suppression was scanned twice: first with motion ghosts, at the end again, without"
+    "the sagittal series with fat suppression was scanned twice: first with motion ghosts, then without at the end"
 )
 def repeated_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
     for file in _suppressed_sagittal(files):
@@ -56,7 +56,7 @@ def repeated_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity
     return files + _scan(exam, identity, "sagittal", "SAG T2 FS")
 
 
-@_defect("the axial series is called SAG T2 FS")
+@_defect("the axial series is named SAG T2 FS")
 def lying_names(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
     for file in files:
         if file.view == "axial":
@@ -67,7 +67,7 @@ def lying_names(files: list[DicomFile], exam: KneeExam, identity: Identity) -> l
 # --- geometry ----------------------------------------------------------------------------------------------------------
 
 
-@_defect("the sagittal series with fat suppression is turned 25 degrees about the leg, off any anatomy")
+@_defect("the sagittal series with fat suppression is rotated by 25 degrees about the leg, away from any anatomy")
 def oblique_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
     spin = rotation(exam.knee.middle_line, TURN)
     stack = exam.poses["sagittal"]
@@ -78,7 +78,7 @@ def oblique_sagittal(files: list[DicomFile], exam: KneeExam, identity: Identity)
     return kept + _scan(exam, identity, "sagittal", "SAG T2 FS", turned)
 
 
-@_defect("feet first, and images stored upside down, rows running from the feet up; positions are right")
+@_defect("feet first, and images stored upside down, with rows running from the feet up; positions are right")
 def feet_first(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list[DicomFile]:
     for file in files:
         dataset = file.dataset
@@ -112,12 +112,12 @@ def identity(files: list[DicomFile], exam: KneeExam, identity: Identity) -> list
 
 
 def _suppressed_sagittal(files: list[DicomFile]) -> list[DicomFile]:
-    """Files of the sagittal series with fat suppression, by their echo time and options."""
+    """Files of the sagittal series with fat suppression, recognised by echo time and options."""
     return [file for file in files if file.view == "sagittal" and any("FS" in str(option) for option in _options(file))]
 
 
 def _options(file: DicomFile) -> list[str]:
-    """Scan options, which pydicom gives as text where there is one."""
+    """Scan options, which pydicom returns as text if there is only one."""
     options = file.dataset.ScanOptions or []
     return [options] if isinstance(options, str) else list(options)
 

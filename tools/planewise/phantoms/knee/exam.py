@@ -1,4 +1,4 @@
-"""One phantom knee exam: a knee, a scanner, and the stacks that were laid."""
+"""One phantom knee exam: a knee, a scanner, and the prescribed stacks."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from planewise.phantoms.knee.scanner import KneeScanner, Protocol
 from planewise.phantoms.scanner.imaging import SHEETS, blurred, coil_shading, image_points, magnitude
 from planewise.phantoms.scanner.pose import ImagePose
 
-#: Points that are painted at once.
+#: Number of points painted at once.
 POINTS = 25_000
 
 
 @dataclass(frozen=True)
 class KneeExam:
-    """Everything there is to know about an exam; images are computed when asked for.
+    """All information about an exam; images are computed on request.
 
-    It depends on the seeds and the population alone, so tests and reports get the truth behind a written file by
+    It depends only on the seeds and the population, so tests and reports get the ground truth of a written file by
     sampling its exam again.
     """
 
@@ -40,8 +40,8 @@ class KneeExam:
         """An exam.
 
         Args:
-            seeds: numbers that name it; the last is its number among those of the others.
-            population: where it comes from.
+            seeds: numbers that identify it; the last is its number within the set.
+            population: population that it comes from.
         """
         knee = cls.sample_organ(seeds, population)
         streams = [np.random.default_rng([*seeds, purpose]) for purpose in range(1, 4)]
@@ -51,14 +51,14 @@ class KneeExam:
 
     @staticmethod
     def sample_organ(seeds: tuple[int, ...], population: KneePopulation) -> Knee:
-        """Only the knee of the exam that `sample` gives for the same arguments."""
+        """Only the knee of the exam that `sample` returns for the same arguments."""
         *others, number = seeds
         kind = dealt_kind(tuple(others), number, population.findings)
         return Knee.sample(np.random.default_rng([*seeds, 0]), population, kind)
 
     @property
     def patient(self) -> KneePatient:
-        """Who was scanned."""
+        """The patient."""
         return self.knee.patient
 
     @property
@@ -67,7 +67,7 @@ class KneeExam:
         return self.knee.findings
 
     def rng(self, *names: int) -> np.random.Generator:
-        """A stream of random numbers for one purpose, apart from those that made the exam."""
+        """A stream of random numbers for one purpose, separate from those that made the exam."""
         return np.random.default_rng([*self.seeds, 7919, *names])
 
     def image(self, pose: ImagePose, protocol: Protocol, *stream: int) -> np.ndarray:
@@ -75,14 +75,14 @@ class KneeExam:
 
         Args:
             pose: of the slice.
-            protocol: sequence to scan it with.
-            stream: numbers that name its noise.
+            protocol: sequence of the scan.
+            stream: numbers that identify its noise.
         """
         scanner = self.scanner
         points = image_points(pose, protocol.spacing, protocol.matrix, SHEETS * protocol.thickness)
         edge = protocol.spacing / self.knee.shape.scale
         signal, near = np.empty(points.shape[1:3], np.float32), np.empty(points.shape[1:3], np.float32)
-        # strips of rows, whose arrays stay in a core's cache
+        # strips of rows, whose arrays fit in a core's cache
         strip = max(POINTS // (len(SHEETS) * points.shape[2]), 1)
         for first in range(0, points.shape[1], strip):
             rows = slice(first, first + strip)

@@ -1,4 +1,4 @@
-"""Findings in a knee: the three labels of MRNet, and the signs by which the images show them."""
+"""Findings in a knee: the three labels of MRNet, and the signs that show them in the images."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from planewise.phantoms.knee.population import KneePopulation
 
 #: Kinds of knee in the order of `KneePopulation.findings`: (abnormal, ACL tear, meniscal tear). The shares give MRNet's
-#: 80.6 % abnormal, 21.0 % ACL and 35.9 % meniscal tears; that 13.0 % have both is about what its authors report.
+#: 80.6 % abnormal, 21.0 % ACL and 35.9 % meniscal tears; the 13.0 % with both are close to its authors' report.
 KINDS = ((False, False, False), (True, False, False), (True, True, False), (True, False, True), (True, True, True))
 
-#: Step of the sequence that deals kinds to exams: of all numbers, its multiples fill the unit interval most evenly.
+#: Step of the sequence that assigns kinds to exams: of all numbers, its multiples fill the unit interval most evenly.
 GOLDEN = (np.sqrt(5) - 1) / 2
 
 
@@ -22,15 +22,15 @@ class Tear:
 
     medial: bool
     towards: float
-    """Where along the C, radians from straight ahead (0) by the rim (pi / 2) to straight behind (pi)"""
+    """Position along the C, radians from straight ahead (0) by the rim (pi / 2) to straight behind (pi)"""
     reach: float
     """Half of its length along the C, mm"""
     width: float
-    """mm across the cleft"""
+    """Width of the cleft, mm"""
     slope: float
     """Height that the cleft gains per mm towards the rim; steep clefts stand upright"""
     lost: float
-    """mm of the free edge that are missing"""
+    """Missing length of the free edge, mm"""
     strength: float
     """Share of fluid's signal in the cleft"""
 
@@ -49,13 +49,13 @@ class Oedema:
 
 @dataclass(frozen=True)
 class Findings:
-    """Labels of one knee and how strongly each sign shows. Sizes are in mm of an average knee."""
+    """Labels of one knee and the visibility of each sign. Sizes are in mm of an average knee."""
 
     abnormal: bool
     acl_tear: bool
     meniscal_tear: bool
     acl_gap: float
-    """Share of the ligament's length that is gone or swollen; 0 is whole"""
+    """Missing or swollen share of the ligament's length; 0 is intact"""
     acl_place: float
     """Middle of the gap as a share of the way from femur to tibia"""
     acl_strength: float
@@ -63,17 +63,17 @@ class Findings:
     tears: tuple[Tear, ...]
     oedemas: tuple[Oedema, ...]
     effusion: float
-    """Half depth of the recess above the patella; everybody has a film of fluid"""
+    """Half depth of the recess above the patella; every knee has a film of fluid"""
     cartilage_loss: float
     """Depth of a defect in the femur's cartilage"""
     loss_place: tuple[float, float]
-    """Where: x of the femur, and angle behind straight down, radians"""
+    """Its position: x of the femur, and angle behind straight down, radians"""
     cyst: float
-    """Radius of a Baker's cyst; 0 is none"""
+    """Radius of a Baker's cyst; 0 for none"""
     degeneration: float
-    """Grey inside the menisci that does not reach their surface: it looks like a tear but is none"""
+    """Grey areas inside the menisci that do not reach their surface: they look like a tear but are not"""
     magic_angle: float
-    """Brightness of tendons that run oblique to the field; healthy knees have it too"""
+    """Brightness of tendons that run obliquely to the field; healthy knees have it too"""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -114,10 +114,10 @@ class Findings:
 
 
 def dealt_kind(seeds: tuple[int, ...], number: int, shares: tuple[float, ...]) -> tuple[bool, bool, bool]:
-    """The kind of exam ``number`` of a set that is named by seeds.
+    """The kind of exam ``number`` in a set with these seeds.
 
-    Each exam's kind is as likely as its share, but neighbours differ, so that a set of few exams has about as many of
-    each kind as a large one; where the sequence begins depends on the seeds.
+    Each exam has each kind with its share as probability, but neighbours differ, so that a set of few exams has about
+    the same proportions as a large one; the seeds determine the start of the sequence.
     """
     place = (np.random.default_rng([*seeds, 7927]).random() + number * GOLDEN) % 1.0
     bounds = np.cumsum(shares) / np.sum(shares)
@@ -149,9 +149,10 @@ def _sample_tear(rng: np.random.Generator, severity: float) -> Tear:
 
 
 def _sample_oedemas(rng: np.random.Generator, acl: bool, tear: Tear | None, severity: float) -> tuple[Oedema, ...]:
-    """Bruises: after an ACL tear where the lateral condyle struck the back of the plateau, else under a torn meniscus.
+    """Bruises: after an ACL tear where the lateral condyle struck the back of the plateau, otherwise under a torn
+    meniscus.
 
-    A knee without tears has one bruise at a usual place.
+    A knee without tears has one bruise at a typical site.
     """
     if acl:
         places = [("femur", (22, 4, 11)), ("tibia", (22, -22, -13))][: int(rng.integers(1, 3))]

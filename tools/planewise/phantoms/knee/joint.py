@@ -14,18 +14,18 @@ from planewise.phantoms.solids import Coordinates, tube
 
 @dataclass(frozen=True)
 class Wedge:
-    """Size and place of a meniscus on the plateau: an ellipse's rim from which a wedge points inward."""
+    """Size and position of a meniscus on the plateau: an ellipse's rim with a wedge pointing inwards."""
 
     centre: tuple[float, float]
     radii: tuple[float, float]
     inward: float
     """Sign of x towards the notch"""
     width: float
-    """From the rim to the free edge, mm"""
+    """Distance from the rim to the free edge, mm"""
     behind: float
-    """How much wider the posterior horn is, mm"""
+    """Extra width of the posterior horn, mm"""
     height: float
-    """At the rim, mm"""
+    """Height at the rim, mm"""
 
 
 MENISCI = {
@@ -34,7 +34,7 @@ MENISCI = {
 }
 """Medial (true) and lateral (false) meniscus"""
 
-#: Cosine of the direction from a meniscus' centre to the notch beyond which the C is open.
+#: Cosine of the direction from a meniscus' centre to the notch beyond which the C shape is open.
 OPEN = 0.72
 
 
@@ -43,15 +43,15 @@ class MeniscusPoints:
     """Points in a meniscus' own coordinates, mm."""
 
     depth: np.ndarray
-    """Inside the whole wedge"""
+    """Depth inside the whole wedge"""
     inward: np.ndarray
-    """From the rim"""
+    """Distance from the rim"""
     height: np.ndarray
-    """Above the lower surface"""
+    """Height above the lower surface"""
     along: np.ndarray
     """Angle along the C as in `Tear.towards`, radians"""
     radius: np.ndarray
-    """From the centre of the C"""
+    """Distance from the centre of the C"""
 
 
 def meniscus(x: np.ndarray, y: np.ndarray, above: np.ndarray, medial: bool) -> MeniscusPoints:
@@ -78,7 +78,7 @@ def meniscus(x: np.ndarray, y: np.ndarray, above: np.ndarray, medial: bool) -> M
 
 
 def tear_depths(points: MeniscusPoints, tear: Tear) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Depth inside a tear's cleft, the part of the meniscus that is missing, and the length that is torn, mm."""
+    """Depth inside a tear's cleft, the missing part of the meniscus, and the torn length, mm."""
     off = np.abs((points.along - np.float32(tear.towards) + np.pi) % (2 * np.pi) - np.pi) * points.radius
     within = np.float32(tear.reach) - off
     # the cleft starts a third of the way up and reaches the lower surface or the free edge
@@ -90,7 +90,7 @@ def tear_depths(points: MeniscusPoints, tear: Tear) -> tuple[np.ndarray, np.ndar
 
 
 def acl(at: Coordinates, knee: Knee) -> tuple[np.ndarray, np.ndarray]:
-    """Depth inside the anterior cruciate ligament as it was before any tear, and the share of the way to the tibia."""
+    """Depth inside the intact anterior cruciate ligament, and the share of the way to the tibia."""
     start, end = knee.landmarks["acl_femur"], knee.landmarks["acl_tibia"]
     depth = tube(at, np.stack([start, 0.5 * (start + end) + np.array([0, -0.5, -0.8]), end]), np.array([4.0, 3.6, 5.0]))
     along = (end - start).astype(np.float32)
@@ -110,5 +110,5 @@ def pcl(at: Coordinates, knee: Knee) -> np.ndarray:
 
 
 def gap_depth(share: np.ndarray, findings: Findings, length: float) -> np.ndarray:
-    """Depth inside the part of a torn ligament that is gone, along its course, mm."""
+    """Depth inside the missing part of a torn ligament, along its course, mm."""
     return (np.float32(findings.acl_gap / 2) - np.abs(share - np.float32(findings.acl_place))) * np.float32(length)

@@ -1,6 +1,6 @@
-"""What is inside a knee joint, painted: bones with cartilage and marrow, menisci, synovium and fluid.
+"""The inside of a knee joint, painted: bones with cartilage and marrow, menisci, synovium and fluid.
 
-Each function lays one structure of a knee over a canvas whose points are in the frame that its docstring names (see
+Each function paints one structure of a knee on a canvas whose points are in the frame that its docstring names (see
 `Knee`). Depths (``femur``, ``tibia``, ``patella``, ``notch``) are of the same points, mm, positive inside.
 """
 
@@ -47,7 +47,7 @@ def paint_capsule(
 ) -> None:
     """Synovium and fluid between the bones, and the fat with its strands inside the notch; knee's frame.
 
-    ``fat`` is its signal at the points, which is uneven where fat suppression fails.
+    ``fat`` is its signal at the points, which is uneven if fat suppression fails.
     """
     coarse, contrast = canvas.coarse, canvas.contrast
     x, y, z = canvas.at
@@ -79,7 +79,7 @@ def paint_tibia(canvas: Canvas[KneeContrast], knee: Knee, tibia: np.ndarray, abo
 
 
 def paint_menisci(canvas: Canvas[KneeContrast], knee: Knee, above: np.ndarray) -> None:
-    """Menisci, their tears, and grey degeneration inside them; tibia's frame. ``above`` as for `paint_tibia`."""
+    """Menisci, their tears, and grey degeneration inside them; tibia's frame. For ``above`` see `paint_tibia`."""
     at, coarse, contrast = canvas.at, canvas.coarse, canvas.contrast
     findings = knee.findings
     for medial in (True, False):
@@ -90,7 +90,7 @@ def paint_menisci(canvas: Canvas[KneeContrast], knee: Knee, above: np.ndarray) -
         tissue = contrast.ligament + (contrast.cartilage - contrast.ligament) * grey
         torn = [(tear, joint.tear_depths(points, tear)) for tear in findings.tears if tear.medial == medial]
         for tear, (_, _, within) in torn:
-            # what is left of a torn horn swells and turns grey
+            # the rest of a torn horn swells and turns grey
             swollen = np.clip(within * np.float32(0.25), 0, 1) * np.float32(0.7 * tear.strength)
             tissue = tissue + (contrast.synovium - tissue) * swollen
         # the film of fluid around it

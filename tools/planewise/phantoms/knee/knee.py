@@ -1,4 +1,4 @@
-"""The phantom knee: its place in patient space, the frames of its bones, and its landmarks."""
+"""The phantom knee: its position in patient space, the frames of its bones, and its landmarks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from planewise.phantoms.knee.shape import KneeShape
 from planewise.phantoms.scanner.pose import rotation
 from planewise.phantoms.solids import Coordinates
 
-#: The axis about which femur and patella turn on the tibia: middle of the condyles' round backs, (y, z), mm.
+#: The axis about which femur and patella rotate on the tibia: middle of the condyles' round backs, (y, z), mm.
 HINGE = np.array([-14.5, 22.0])
 
 #: Middle of an average patella in the straight knee, knee's frame, mm.
 PATELLA = np.array([0.0, 42.5, 29.0])
 
-#: Share of the flexion that the patella follows on its way around the femur.
+#: Share of the flexion by which the patella follows the femur.
 PATELLA_SHARE = 0.6
 
 #: Middle of the joint, where a technologist centres every stack: between epicondyles and plateau, in the notch.
@@ -32,12 +32,12 @@ EPICONDYLE = 41.0
 
 @dataclass(frozen=True)
 class Knee:
-    """A knee at a place in patient space.
+    """A knee at a position in patient space.
 
     Its own frame: x to the lateral side, y to the front, z along the common middle line of femur and tibia to the hip,
     origin in the joint space, mm of an average knee. On a left knee x runs to the patient's left, so the frame is
-    left-handed and the left knee is the mirror image of the right. Femur, tibia and patella have frames of their own,
-    turned about the condyles' axis; in a straight knee all are the knee's.
+    left-handed and the left knee is the mirror image of the right. Femur, tibia and patella have their own frames,
+    rotated about the condyles' axis; in a straight knee all equal the knee's.
     """
 
     patient: KneePatient
@@ -50,7 +50,7 @@ class Knee:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: KneePopulation, kind: tuple[bool, bool, bool]) -> Knee:
-        """A knee with findings of a kind out of `planewise.phantoms.knee.findings.KINDS`."""
+        """A knee with findings of a kind from `planewise.phantoms.knee.findings.KINDS`."""
         patient = KneePatient.sample(rng, population.left)
         shape = KneeShape.sample(rng, population, patient.height)
         findings = Findings.sample(rng, population, kind)
@@ -105,7 +105,7 @@ class Knee:
 
     @cached_property
     def landmarks(self) -> dict[str, np.ndarray]:
-        """Places that courses and planes hold on to, in the knee's frame, each ``(3,)``."""
+        """Landmarks for courses and planes, in the knee's frame, each ``(3,)``."""
         notch = self.shape.notch_width
         patella = self.patella_centre
         femur = {

@@ -1,4 +1,4 @@
-"""A leg around the knee: skin, fat, muscles, vessels, and everything of the joint, painted in order."""
+"""A leg around a knee: skin, fat, muscles, vessels, and the whole joint, painted in order."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from planewise.phantoms.knee.muscles import MUSCLES, TENDONS, VESSELS
 from planewise.phantoms.solids import Coordinates, tube
 from planewise.phantoms.texture import Texture
 
-#: Heights at which the leg's outline is kept, knee's frame, mm.
+#: Heights at which the leg's outline is stored, knee's frame, mm.
 HEIGHTS = np.arange(-130.0, 131.0, 4.0)
 
-#: The leg under its fat, rows of front, back and half width at each height, mm: a smooth curve through a few places.
+#: The leg without its fat, rows of front, back and half width at each height, mm: a smooth curve through a few points.
 OUTLINE = PchipInterpolator(
     [-130, -75, -45, -20, 5, 28, 50, 75, 130],
     np.array(
@@ -33,12 +33,12 @@ OUTLINE = PchipInterpolator(
 
 @dataclass(frozen=True)
 class Leg:
-    """A knee with what is around it. Points are given in the knee's frame, see `Knee.to_local`."""
+    """A knee with its surroundings. Points are given in the knee's frame, see `Knee.to_local`."""
 
     knee: Knee
     texture: Texture
     wander: np.ndarray
-    """How far each muscle, tendon and vessel lies off its usual course, shape ``(N, 3)``, mm"""
+    """Displacement of each muscle, tendon and vessel from its usual course, shape ``(N, 3)``, mm"""
     waves: np.ndarray
     """Slow changes of the scanner's field over the leg: rows of wave vector (1/mm) and start"""
 
@@ -68,7 +68,7 @@ class Leg:
             at: points in the knee's frame, equal shapes, float32.
             contrast: the sequence's tissues.
             edge: pixel size, mm of an average knee.
-            unsuppressed: signal that fat has where its suppression fails.
+            unsuppressed: signal of fat where its suppression fails.
 
         Returns:
             signal: relative to the brightest tissue, float32.
@@ -124,7 +124,7 @@ class Leg:
     def _paint_muscles(self, canvas: Canvas[KneeContrast], fat: np.ndarray) -> None:
         """Muscles with fat between their fibres, tendons, vessels and the nerve behind the joint."""
         at, grain, coarse, contrast = canvas.at, canvas.grain, canvas.coarse, canvas.contrast
-        # fibres run down the leg, and so does the fat between them
+        # fibres and the fat between them run down the leg
         streaks = np.clip(np.abs(self.texture(at[0], at[1], at[2] * np.float32(0.15), 5, 3)) * 2 - 3.2, 0, 0.7)
         muscle = np.float32(contrast.muscle) * (1 + 0.08 * grain)
         muscle = muscle + (0.7 * fat - muscle) * streaks
@@ -145,14 +145,14 @@ class Leg:
                 canvas.paint(inside - 0.8, contrast.vessel * brightness * (1 + 0.2 * grain))
 
     def _paint_extensors(self, canvas: Canvas[KneeContrast]) -> None:
-        """Tendon of the quadriceps, patellar tendon and the retinacula: flat bands, so x is pressed together."""
+        """Tendon of the quadriceps, patellar tendon and the retinacula: flat bands, so x is compressed."""
         at, grain, contrast = canvas.at, canvas.grain, canvas.contrast
         places, findings = self.knee.landmarks, self.knee.findings
         pressed = (at[0] * np.float32(0.19), at[1], at[2])
         tip, top, low, high = (
             places[name] * np.array([0.19, 1, 1]) for name in ("patella_tip", "patella_top", "tuberosity", "quadriceps")
         )
-        # near its ends the patellar tendon runs oblique to the field and shines a little
+        # near its ends the patellar tendon runs obliquely to the field and appears slightly bright
         tendon = tube(pressed, np.stack([tip, low]), np.array([2.6, 2.9]))
         share = np.clip((tip[2] - at[2]) / np.float32(tip[2] - low[2]), 0, 1)
         shine = np.float32(findings.magic_angle) * np.abs(2 * share - 1) ** 3 * contrast.synovium
@@ -179,7 +179,7 @@ class Leg:
         whole = dark * 1.4 + (contrast.synovium - dark) * fibres
         if findings.acl_gap:
             gap = joint.gap_depth(share, findings, length)
-            # stumps swell and shine; the gap holds fluid and blood, in a cloud wider than the ligament
+            # stumps swell and appear bright; the gap holds fluid and blood, in a cloud wider than the ligament
             torn = np.clip(gap * np.float32(1 / 4) + 1, 0, 1) * np.float32(findings.acl_strength)
             bright = contrast.oedema + (contrast.fluid - contrast.oedema) * np.clip(0.5 + 0.5 * grain, 0, 1)
             whole = whole + (bright - whole) * torn
@@ -201,7 +201,7 @@ class Leg:
 
 
 def _near(at: Coordinates, path: np.ndarray, radii: np.ndarray) -> np.ndarray | None:
-    """Depth inside a tube, or none where all points are clear of it."""
+    """Depth inside a tube, or none if all points are clear of it."""
     margin = float(radii.max()) + 6
     for part, lowest, highest in zip(at, path.min(axis=0), path.max(axis=0), strict=True):
         if part.max() < lowest - margin or part.min() > highest + margin:

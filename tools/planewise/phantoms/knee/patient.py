@@ -1,4 +1,4 @@
-"""The patient whose knee is scanned."""
+"""The patient of a knee exam."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class KneePatient:
-    """Sex, size and which knee."""
+    """Sex, size and side."""
 
     sex: str
     height: float

@@ -1,4 +1,4 @@
-"""Laying sagittal, coronal and axial stacks along a knee, as a technologist does, with a technologist's errors."""
+"""Prescribing sagittal, coronal and axial stacks along a knee, like a technologist, with a technologist's errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from planewise.phantoms.knee.population import KneePopulation
 from planewise.phantoms.knee.scanner import Protocol
 from planewise.phantoms.scanner.pose import ImagePose, rotation
 
-#: Turn of a sagittal stack that follows the anterior cruciate ligament, radians.
+#: Rotation of a sagittal stack that follows the anterior cruciate ligament, radians.
 OBLIQUE = np.radians(10.0)
 
 
 def true_planes(knee: Knee) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The planes that anatomy asks for (Zhang 2024, section 5.1.2): view to ``(origin, unit normal)``, RAS+, mm.
+    """The planes that follow from the anatomy (Zhang 2024, section 5.1.2): view to ``(origin, unit normal)``, RAS+, mm.
 
     Axial: perpendicular to the common middle line of femur and tibia. Coronal: along that line and along the condyles'
     backs. Sagittal: perpendicular to the condyles' backs. All pass through the middle of the joint.
@@ -31,13 +31,13 @@ def lay_stacks(
     rng: np.random.Generator,
     protocols: dict[str, Protocol],
 ) -> dict[str, list[ImagePose]]:
-    """The stacks that a technologist lays, with errors.
+    """The stacks that a technologist prescribes, with errors.
 
     Args:
-        knee: to lay planes along.
+        knee: knee to prescribe planes for.
         population: gives the size of the errors.
         rng: of the errors.
-        protocols: the scanner's, by name; ``sagittal_plain`` is laid like the other sagittal stack.
+        protocols: the scanner's, by name; ``sagittal_plain`` is prescribed like the other sagittal stack.
 
     Returns:
         Names of stacks to poses: sagittal ones from the patient's left to right, coronal ones from front to back, axial
@@ -45,7 +45,7 @@ def lay_stacks(
     """
     planes = true_planes(knee)
     stacks = {}
-    # along the ligament: the front of the stack turns to the inner side
+    # along the ligament: the front of the stack rotates to the inner side
     outward = 1.0 if knee.patient.left else -1.0
     oblique = outward * OBLIQUE if rng.random() < population.oblique else 0.0
     for view in ("sagittal", "coronal", "axial"):
@@ -64,7 +64,7 @@ def lay_stacks(
         pose = ImagePose(middle + population.offset_error * offset * normal + shift, row, column)
         for name in ("sagittal", "sagittal_plain") if view == "sagittal" else (view,):
             places = _places(knee, protocols[name], beyond)
-            # sagittal pictures look from the patient's left or right, and are numbered either way
+            # sagittal pictures are viewed from the patient's left or right, and are numbered in either direction
             stacks[name] = [pose.moved(place * pose.normal) for place in (places[::-1] if backwards else places)]
     return stacks
 
@@ -80,7 +80,7 @@ def _places(knee: Knee, protocol: Protocol, beyond: np.ndarray) -> np.ndarray:
 
 
 def _directions(normal: np.ndarray, view: str, turn: float) -> tuple[np.ndarray, np.ndarray]:
-    """Directions of rows and columns as they are shown: front on the left, or the patient's right; head or front up."""
+    """Display directions of rows and columns: front on the left, or the patient's right; head or front up."""
     down, right = {
         "sagittal": ((0, 0, -1.0), (0, -1.0, 0)),
         "coronal": ((0, 0, -1.0), (-1.0, 0, 0)),

@@ -1,4 +1,4 @@
-"""Populations of knee exams: every number that decides how they vary and how hard they are, in one place."""
+"""Populations of knee exams: every number that determines their variation and difficulty, in one place."""
 
 from __future__ import annotations
 
@@ -11,39 +11,43 @@ from planewise.phantoms.settings import Settings, setting
 class KneePopulation(Settings):
     """Spread of knees, findings, planes and scanners in one set of exams.
 
-    Single numbers are standard deviations unless they say otherwise; pairs are ranges that a value is drawn from evenly.
+    Single numbers are standard deviations unless stated otherwise; values are drawn uniformly from pairs.
     """
 
     findings: tuple[float, ...] = setting(
         (0.194, 0.367, 0.080, 0.229, 0.130),
         "shares of knees that are normal, abnormal without a tear, with ACL tear, with meniscal tear, with both",
     )
-    severity: float = setting(1.0, "factor on how much of a finding shows; 0 hides all, 1.5 makes them plain")
+    severity: float = setting(1.0, "factor on the visibility of findings; 0 hides all, 1.5 makes them obvious")
 
     # the leg in the scanner
     left: float = setting(0.5, "share of left knees; 0 or 1 makes knees of one side")
     flexion: tuple[float, float] = setting((0.0, 25.0), "angle between femur and tibia, degrees")
-    leg_rotation: float = setting(7.0, "leg turned about its own length, degrees, at most 15")
-    abduction: float = setting(3.0, "leg led away from or towards the midline, degrees")
-    lean: float = setting(5.0, "leg raised or lowered along the table, degrees")
+    leg_rotation: float = setting(7.0, "rotation of the leg about its own length, degrees, at most 15")
+    abduction: float = setting(3.0, "angle of the leg away from or towards the midline, degrees")
+    lean: float = setting(5.0, "angle of the leg above or below the table, degrees")
     centred: float = setting(0.35, "share of scanners that have the knee on the midline; others have it to the side")
     shape: float = setting(1.0, "factor on every spread of form: condyles, notch, patella, muscles")
     fat: tuple[float, float] = setting((4.0, 16.0), "fat under the skin, mm")
 
     # the technologist
     oblique: float = setting(
-        0.45, "share of sagittal stacks laid along the anterior cruciate ligament, about 10 degrees"
+        0.45, "share of sagittal stacks prescribed along the anterior cruciate ligament, about 10 degrees"
     )
-    turn_error: float = setting(4.0, "sagittal and coronal stacks turned about the leg's length, degrees")
-    tilt_error: float = setting(2.5, "any stack tilted off its anatomical direction, degrees")
-    offset_error: float = setting(2.0, "middle of a stack off the joint's middle, mm")
-    coverage: tuple[float, float] = setting((1.0, 9.0), "sagittal stack beyond the epicondyles at either end, mm")
-    image_rotation: float = setting(8.0, "images turned in their plane, degrees")
-    image_shift: float = setting(7.0, "centre of the images away from the joint's middle, mm along rows and columns")
+    turn_error: float = setting(4.0, "rotation of sagittal and coronal stacks about the leg's length, degrees")
+    tilt_error: float = setting(2.5, "tilt of any stack from its anatomical direction, degrees")
+    offset_error: float = setting(2.0, "displacement of a stack's middle from the joint's middle, mm")
+    coverage: tuple[float, float] = setting(
+        (1.0, 9.0), "length of the sagittal stack beyond the epicondyles at either end, mm"
+    )
+    image_rotation: float = setting(8.0, "rotation of images in their plane, degrees")
+    image_shift: float = setting(
+        7.0, "displacement of the image centre from the joint's middle, mm along rows and columns"
+    )
 
     # scanner and scan
-    spacing: tuple[float, float] = setting((0.29, 0.65), "pixel spacing, mm, where the matrix is not fixed")
-    matrix: int = setting(0, "columns and rows of every image; 0: as field and spacing ask")
+    spacing: tuple[float, float] = setting((0.29, 0.65), "pixel spacing, mm, if the matrix is not fixed")
+    matrix: int = setting(0, "columns and rows of every image; 0: from field and spacing")
     field: tuple[float, float] = setting((140.0, 165.0), "side of the images, mm")
     slices: tuple[tuple[float, float], ...] = setting(
         ((2.0, 0.2), (3.0, 0.3), (3.0, 0.6), (3.5, 0.5), (4.0, 0.4), (4.5, 0.5)),
@@ -53,18 +57,16 @@ class KneePopulation(Settings):
     span: tuple[float, float] = setting((90.0, 110.0), "length of a coronal or axial stack, mm")
     gain: tuple[float, float] = setting((300.0, 900.0), "pixel value of fluid")
     noise: tuple[float, float] = setting((0.012, 0.035), "noise as a share of the brightest tissue's signal")
-    blur: tuple[float, float] = setting((0.0, 0.5), "share of a pixel's signal that its neighbours get")
-    shading: tuple[float, float] = setting((0.1, 0.5), "how much brighter tissue is next to a coil")
-    contrast: float = setting(0.15, "every tissue's signal from scanner to scanner, as a share of itself")
-    suppression: tuple[float, float] = setting(
-        (0.05, 0.35), "how much of the fat suppression fails at the field's edges"
-    )
+    blur: tuple[float, float] = setting((0.0, 0.5), "share of a pixel's signal that its neighbours receive")
+    shading: tuple[float, float] = setting((0.1, 0.5), "extra brightness of tissue next to a coil")
+    contrast: float = setting(0.15, "variation of every tissue's signal from scanner to scanner, as a share of itself")
+    suppression: tuple[float, float] = setting((0.05, 0.35), "degree of failed fat suppression at the field's edges")
 
-    # what else was scanned, of DICOM exams
+    # further scans of DICOM exams
     plain_sagittal: float = setting(0.6, "share of exams with a further sagittal series without fat suppression")
     localizer: float = setting(0.3, "share of exams with a localizer of three orientations in one series")
-    poor_names: float = setting(0.15, "share of series whose description is missing or says nothing of the plane")
-    views: int = setting(1, "mrnet's layout: 1 writes sagittal volumes alone, 3 coronal and axial ones too")
+    poor_names: float = setting(0.15, "share of series whose description is missing or does not name the plane")
+    views: int = setting(1, "mrnet's layout: 1 writes only sagittal volumes, 3 also coronal and axial ones")
 
     def at_size(self, size: str) -> KneePopulation:
         """The population scanned at one of two sizes.
@@ -87,10 +89,11 @@ class KneePopulation(Settings):
         )
 
 
-#: Exams to pretrain on, after fastMRI: many scanners and protocols, no labels.
+#: Exams for pretraining, like fastMRI: many scanners and protocols, no labels.
 KNEE_UNLABELLED = KneePopulation()
 
-#: Exams with labels, after MRNet: one maker's scanners, square images of one matrix, noisier, another fat suppression.
+#: Exams with labels, like MRNet: one manufacturer's scanners, square images of one matrix, noisier, another fat
+#: suppression.
 KNEE_LABELLED = KneePopulation(
     oblique=0.3,
     matrix=256,

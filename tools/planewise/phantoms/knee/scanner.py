@@ -1,4 +1,4 @@
-"""One scanner of knees with its protocols: matrix, slices, signal, and what headers say of a sequence."""
+"""One knee scanner with its protocols: matrix, slices, signal, and header values of a sequence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Protocol:
     """One sequence of a scanner."""
 
     weighting: str
-    """A name out of `WEIGHTINGS`"""
+    """A key of `WEIGHTINGS`"""
     spacing: float
     """mm, the same along rows and columns"""
     matrix: tuple[int, int]
@@ -25,19 +25,19 @@ class Protocol:
     """mm between slices"""
     contrast: KneeContrast
     unsuppressed: float
-    """Signal of fat where its suppression fails"""
+    """Signal of fat if its suppression fails"""
     count: int | None = None
-    """Slices of a stack; none: as many as cover the knee"""
+    """Number of slices of a stack; none: as many as cover the knee"""
 
     @property
     def distance(self) -> float:
-        """Between centres of neighbouring slices, mm."""
+        """Distance between centres of neighbouring slices, mm."""
         return self.thickness + self.gap
 
 
 @dataclass(frozen=True)
 class KneeScanner:
-    """What one exam was scanned with."""
+    """Scan settings of one exam."""
 
     protocols: dict[str, Protocol]
     """``sagittal``, ``sagittal_plain``, ``coronal``, ``axial``"""
@@ -53,7 +53,7 @@ class KneeScanner:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: KneePopulation) -> KneeScanner:
-        """A scanner with its protocols; each sequence has a matrix and slices of its own."""
+        """A scanner with its protocols; each sequence has its own matrix and slices."""
         weightings = {
             "sagittal": "t2_fs",
             "sagittal_plain": "pd",
@@ -65,12 +65,12 @@ class KneeScanner:
         for name, weighting in weightings.items():
             side = field * (1.0 if name.startswith("sagittal") else rng.uniform(0.92, 1.05))
             spacing = rng.uniform(*population.spacing)
-            # scanners reconstruct multiples of four
+            # scanners reconstruct matrices that are multiples of four
             matrix = population.matrix or int(4 * np.round(side / spacing / 4))
             thickness, gap = population.slices[rng.integers(len(population.slices))]
             count = None
             if not name.startswith("sagittal"):
-                # an odd number, so that one slice is the stack's middle
+                # an odd number, so that there is a middle slice
                 low, high = (int(value) // 2 for value in population.across)
                 count = 2 * int(rng.integers(low, high + 1)) + 1
                 distance = round(rng.uniform(*population.span) / (count - 1), 2)

@@ -20,15 +20,15 @@ TIMES = {"t2_fs": ((3200, 5200), (50, 76)), "pd_fs": ((2400, 3800), (27, 42)), "
 
 @dataclass(frozen=True)
 class KneeSeries:
-    """One stack as it was scanned, and how its header describes it."""
+    """One scanned stack, and its description in the header."""
 
     view: str
-    """What it really is: ``sagittal``, ``coronal``, ``axial``, ``localizer``"""
+    """True content: ``sagittal``, ``coronal``, ``axial``, ``localizer``"""
     folder: str
     description: str | None
     """None: the header has none"""
     number: int
-    """Series number; also names its noise and identifiers"""
+    """Series number; also determines its noise and identifiers"""
     poses: list[ImagePose]
     protocol: Protocol
 
@@ -67,7 +67,7 @@ def series_files(exam: KneeExam, series: KneeSeries, identity: Identity) -> list
 
 
 def _describe_sequence(header: Dataset, exam: KneeExam, series: KneeSeries) -> None:
-    """Writes what headers say of a spin echo sequence, in place."""
+    """Writes the header values of a spin echo sequence, in place."""
     protocol = series.protocol
     rng = exam.rng(series.number, 3)
     repetition, echo = (float(np.round(rng.uniform(*span))) for span in TIMES[protocol.weighting])
@@ -78,7 +78,7 @@ def _describe_sequence(header: Dataset, exam: KneeExam, series: KneeSeries) -> N
     header.Laterality = "L" if exam.patient.left else "R"
     header.ScanningSequence = "SE"
     header.SequenceVariant = "SK"
-    # makers write fat saturation in their own ways
+    # manufacturers write fat saturation in different ways
     options = rng.choice(["FS", "SFS", "PFP\\FS"]) if suppressed else rng.choice(["", "PFP"])
     header.ScanOptions = str(options).split("\\")
     header.MRAcquisitionType = "2D"

@@ -1,4 +1,4 @@
-"""Form of one knee: its size and how it departs from the average one."""
+"""Form of one knee: its size and its deviation from the average one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from planewise.phantoms.knee.population import KneePopulation
 
 @dataclass(frozen=True)
 class KneeShape:
-    """Departures from the average knee. Lengths are in mm of the average knee, which ``scale`` stretches as a whole."""
+    """Deviations from the average knee. Lengths are in mm of the average knee, which ``scale`` stretches as a whole."""
 
     scale: float
     flexion: float
     """Angle between femur and tibia, radians"""
     medial_back: float
-    """How far the medial condyle reaches further back than the lateral one; turns the posterior condylar line"""
+    """Extra length of the medial condyle to the back, compared with the lateral one; rotates the posterior condylar
+    line
+    """
     condyle_length: float
     """Factor on the condyles' extent front to back"""
     notch_width: float
@@ -25,11 +27,11 @@ class KneeShape:
     groove: float
     """Depth of the trochlear groove"""
     slope: float
-    """How much the plateau falls per mm towards the back"""
+    """Slope of the plateau towards the back, per mm"""
     patella_height: float
-    """Patella above its usual place"""
+    """Displacement of the patella upwards"""
     patella_side: float
-    """Patella to the lateral side of its usual place"""
+    """Displacement of the patella to the lateral side"""
     bulk: float
     """Factor on the muscles' thickness"""
     fat: float

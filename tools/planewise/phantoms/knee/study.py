@@ -1,4 +1,4 @@
-"""The series of one knee exam: sagittal with fat suppression, coronal, axial, and what else was scanned."""
+"""The series of one knee exam: sagittal with fat suppression, coronal, axial, and further series."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from planewise.phantoms.knee.series import KneeSeries, series_files
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 from planewise.phantoms.scanner.pose import ImagePose
 
-#: What technologists call a view.
+#: Technologists' names for a view.
 VIEW_NAMES = {
     "sagittal": ("SAG", "Sag", "sag", "SAGITTAL"),
     "coronal": ("COR", "Cor", "cor", "CORONAL"),
     "axial": ("AX", "Ax", "ax", "AXIAL", "TRA"),
 }
 
-#: What technologists call a weighting.
+#: Technologists' names for a weighting.
 WEIGHTING_NAMES = {
     "t2_fs": ("T2 FS", "t2_tse_fs", "T2 FSE FS", "T2 FATSAT", "t2_fse_fs"),
     "pd_fs": ("PD FS", "pd_tse_fs", "PD FATSAT", "PD FSE FS"),
@@ -35,11 +35,11 @@ def study_files(
     """The files of an exam without defects: sagittal with fat suppression, coronal, axial, and optional series.
 
     Args:
-        exam: what is scanned.
+        exam: exam to scan.
         identity: of the patient.
-        plain_sagittal: chance of a sagittal series without fat suppression.
-        localizer: chance of a localizer.
-        poor_names: chance that a series' description does not name its plane.
+        plain_sagittal: probability of a sagittal series without fat suppression.
+        localizer: probability of a localizer.
+        poor_names: probability that a series' description does not name its plane.
     """
     planned = plan_series(exam, plain_sagittal, poor_names)
     files = [file for series in planned for file in series_files(exam, series, identity)]
@@ -69,7 +69,7 @@ def plan_series(exam: KneeExam, plain_sagittal: float = 0.0, poor_names: float =
 
 
 def describe(view: str, weighting: str, rng: np.random.Generator) -> str:
-    """A description as some technologist would write it."""
+    """A description in a technologist's style."""
     plane, kind = (str(rng.choice(names)) for names in (VIEW_NAMES[view], WEIGHTING_NAMES[weighting]))
     words = [kind, plane] if rng.random() < 0.25 else [plane, kind]
     return ("_" if "_" in kind else " ").join(words)
@@ -90,7 +90,7 @@ def localizer_series(exam: KneeExam) -> KneeSeries:
         poses += [ImagePose(exam.knee.centre + step * normal, row, column) for step in (-22.0, 0.0, 22.0)]
     usual = exam.scanner.protocols["coronal"]
     side = usual.spacing * usual.matrix[0] * 1.3
-    # coarse, quick images
+    # coarse, fast images
     columns = max(4 * round(usual.matrix[0] / 8), 16)
     protocol = Protocol("t1", round(side / columns, 4), (columns, columns), 6.0, 16.0, usual.contrast, 0.0)
     return KneeSeries("localizer", series_folder(exam, 1, "3-pl loc"), "3-pl loc", 1, poses, protocol)

@@ -1,1 +1,1 @@
-"""How exams are written: the folders and files of real data sets."""
+"""Writers of exams in the folders and files of real data sets."""

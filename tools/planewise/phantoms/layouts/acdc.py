@@ -15,7 +15,7 @@ from planewise.phantoms.scanner.nifti import NiftiFile
 #: The set has no tables.
 TABLE_HEADER = ()
 
-#: The labels are numbered as ours; atria have none.
+#: The labels have our numbers; atria have none.
 CODES = {value: value for value in LABELS.values()}
 
 #: Consecutive patients with one diagnosis, and the number of patients after which the order repeats, as in the real set.
@@ -25,7 +25,7 @@ BLOCK, HUNDRED = 20, 100
 def exam_folder(number: int) -> PurePosixPath:
     """Folder of an exam under the root of the set.
 
-    The set is ordered by disease: DCM 1-20, HCM 21-40 and so on. The folder depends on the exam's number alone, so a
+    The set is ordered by disease: DCM 1-20, HCM 21-40 and so on. The folder depends only on the exam's number, so a
     tree of fewer than a hundred exams has gaps in its numbering.
     """
     rank, group = divmod(number - 1, len(GROUPS))
@@ -45,7 +45,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     scanner, patient, systole = exam.scanner, exam.heart.patient, exam.end_systole
     cine, _ = cine_volume(exam, "sax")
-    # the affine holds the spacing and no orientation: ACDC gives none either
+    # the affine holds the spacing and no orientation, as in ACDC
     affine = np.diag([scanner.spacing, scanner.spacing, scanner.distance, 1.0])
     step = scanner.interval / scanner.phases / 1000
     files = [NiftiFile(f"{name}_4d.nii.gz", cine, affine, step)]
@@ -64,5 +64,5 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """Empty: ACDC has no tables, since each exam's ``Info.cfg`` holds its group."""
+    """Empty: ACDC has no tables, because each exam's ``Info.cfg`` holds its group."""
     return {}

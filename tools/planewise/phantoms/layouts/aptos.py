@@ -1,4 +1,4 @@
-"""Retinas in the layout of APTOS 2019: photographs to train on with a table of grades, and photographs to test on without."""
+"""Retinas in the layout of APTOS 2019: training photographs with a table of grades, and test photographs without."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TABLE = "train.csv"
 #: First row of the table.
 TABLE_HEADER = ("id_code", "diagnosis")
 
-#: Every third photograph has no grade, as 1928 of the real set's 5590.
+#: Every third photograph has no grade, similar to 1928 of 5590 in the real set.
 TESTED = 3
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
-    """The photograph under the root of the set, as a list of one; none where the defect is that there is none."""
+    """The photograph under the root of the set, as a list of one; none if the defect is a missing photograph."""
     return [] if "no_file" in recipe.defects else [PurePosixPath(_folder(number)) / f"{_name(number)}.png"]
 
 
@@ -54,5 +54,5 @@ def _folder(number: int) -> str:
 
 
 def _name(number: int) -> str:
-    """Twelve digits, as long as the real set's names; those are hexadecimal."""
+    """Twelve decimal digits, as long as the real set's hexadecimal names."""
     return f"{number:012d}"

@@ -10,7 +10,7 @@ from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
 from planewise.phantoms.volume_defects import BRATS_DEFECTS, MASK
 
-#: The set has no tables of ours.
+#: The set has none of our tables.
 TABLE_HEADER = ()
 
 
@@ -20,8 +20,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes a case to the places of `exam_paths`; a head without a tumour comes without a mask, or with one of its
-    tissues."""
+    """Writes a case to the places of `exam_paths`; a head without a tumour has no mask, or a mask of its tissues."""
     head, folder = recipe.exam(number), paths[0]
     folder.mkdir(parents=True, exist_ok=True)
     images, mask = head.scan()
@@ -40,10 +39,10 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """Empty: the set has no tables of ours."""
+    """Empty: the set has none of our tables."""
     return {}
 
 
 def _name(number: int) -> str:
-    """What a case is called: BraTS' names hold year, site, patient and scan."""
+    """The name of a case: BraTS names hold year, site, patient and scan."""
     return f"Brats18_PHANTOM_{number:03d}_1"

@@ -10,7 +10,7 @@ from planewise.phantoms.heart.study import study_files
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.dicom import DicomFile, write_files
 
-#: Where the exams lie under the root.
+#: Folder of the exams under the root.
 ROOT = PurePosixPath("train/train")
 
 #: First row of ``train.csv``.
@@ -23,7 +23,7 @@ def exam_folder(number: int) -> PurePosixPath:
 
 
 def exam_files(recipe: Recipe, number: int) -> list[DicomFile]:
-    """Every file of an exam, paths below its folder, defects included."""
+    """Every file of an exam, with paths below its folder, including defects."""
     exam, identity = recipe.exam(number), recipe.identity(number)
     files = study_files(exam, identity, recipe.extra_views)
     for name in recipe.defects:
@@ -42,7 +42,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """An exam's row of ``train.csv``: the volumes that the challenge asked for, ml."""
+    """An exam's row of ``train.csv``: the volumes that the challenge requires, ml."""
     heart = recipe.organ(number)
     systole, diastole = (round(heart.volumes(phase)["lv"], 1) for phase in (END_SYSTOLE, 0.0))
     return {"train.csv": (number, systole, diastole)}

@@ -15,7 +15,7 @@ TABLE_HEADER = ()
 
 
 def exam_folder(recipe: Recipe, number: int) -> PurePosixPath:
-    """Folder of an exam under the root of the set: names hold commas, as the real ones do."""
+    """Folder of an exam under the root of the set: names contain commas, as in the real set."""
     code = int(hashlib.sha256(f"{recipe.seed} {number}".encode()).hexdigest()[:8], 16)
     return PurePosixPath(f"{number:05d},{code % 10**6:06d}")
 
@@ -31,12 +31,12 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """Empty: fastMRI has no tables, since it has no labels."""
+    """Empty: fastMRI has no tables, because it has no labels."""
     return {}
 
 
 def exam_files(recipe: Recipe, number: int) -> list[DicomFile]:
-    """Every file of an exam, paths below its folder, defects included."""
+    """Every file of an exam, with paths below its folder, including defects."""
     exam, identity, population = recipe.exam(number), recipe.identity(number), recipe.population
     files = study_files(exam, identity, population.plain_sagittal, population.localizer, population.poor_names)
     for name in recipe.defects:

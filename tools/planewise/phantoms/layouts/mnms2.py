@@ -19,7 +19,7 @@ TABLE_HEADER = ("SUBJECT_CODE", "DISEASE", "VENDOR", "SCANNER", "FIELD")
 #: Our labels to the set's: 1 is the left ventricle and 3 the right one, and atria have none.
 CODES = {LABELS["lv"]: 1, LABELS["myocardium"]: 2, LABELS["rv"]: 3}
 
-#: What the set calls our views.
+#: The set's names for our views.
 _NAMES = {"sax": "SA", "4ch": "LA"}
 
 
@@ -66,5 +66,5 @@ def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
 
 
 def table_end(recipe: Recipe) -> list[tuple[str, ...]]:
-    """The rows that the table ends in."""
+    """The final rows of the table."""
     return [("",) * len(TABLE_HEADER)] * 3 if "padding_rows" in recipe.defects else []

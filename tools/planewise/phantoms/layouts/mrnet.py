@@ -22,7 +22,7 @@ PLANES = ("sagittal", "coronal", "axial")
 def exam_place(number: int) -> tuple[str, str]:
     """Part of the set and identifier of an exam.
 
-    The parts are mixed in their real shares, so that even a small tree has exams of both.
+    The parts are mixed in their real proportions, so that even a small tree has exams of both.
     """
     block, rank = divmod(number - 1, TRAIN + VALID)
     before = rank * VALID // (TRAIN + VALID)
@@ -41,7 +41,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     """Writes an exam to the places of `exam_paths`."""
     exam = recipe.exam(number)
     for stream, (plane, path) in enumerate(zip(PLANES, paths, strict=False)):
-        # a file object: given a name, NumPy would add an ending
+        # a file object, because NumPy would add an ending to a name
         with path.open("wb") as file:
             np.save(file, stretched(exam.volume(plane, stream)))
 
@@ -53,6 +53,6 @@ def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
 
 
 def stretched(volume: np.ndarray) -> np.ndarray:
-    """A volume over the whole range of 8 bits; the brightest few pixels are cut off."""
+    """A volume over the whole range of 8 bits; the brightest few pixels are clipped."""
     low, high = np.percentile(volume, (0.5, 99.8))
     return np.clip(np.round((volume - low) * (255 / max(high - low, 1e-6))), 0, 255).astype(np.uint8)

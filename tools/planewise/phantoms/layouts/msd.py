@@ -15,15 +15,16 @@ from planewise.whole_files import written_whole
 #: The set has no tables; see `write_listing`.
 TABLE_HEADER = ()
 
-#: Every third case has no mask, as 139 of the real set's 420.
+#: Every third case has no mask, similar to 139 of 420 in the real set.
 TESTED = 3
 
-#: What macOS writes beside a file in an archive of the real set: no image, though its name ends like one.
+#: File that macOS writes next to each file in an archive of the real set: not an image, although its name ends like
+#: one.
 HIDDEN = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
-    """The case's image and, where it has one, its mask, under the root of the set."""
+    """The case's image and its mask, if it has one, under the root of the set."""
     if number % TESTED == 0:
         return [PurePosixPath("imagesTs") / _name(number)]
     if "no_mask" in recipe.defects:
@@ -32,11 +33,11 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes a case to the places of `exam_paths`, and a hidden file beside each, as the real set's archive has."""
+    """Writes a case to the places of `exam_paths`, and a hidden file next to each file, as in the real set's archive."""
     abdomen = recipe.exam(number)
     affine = np.diag([*abdomen.spacing, 1.0])
     affine[:3, 3] = -np.array(abdomen.spacing) * (abdomen.population.side - 1) / 2
-    # a test image has a mask in nobody's hands
+    # the masks of test images are not published
     names = ("image", MASK)[: 1 if number % TESTED == 0 else 2]
     files = [NiftiFile(name, volume, affine) for name, volume in zip(names, abdomen.scan(), strict=False)]
     for defect in recipe.defects:
@@ -53,7 +54,7 @@ def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
 
 
 def write_listing(recipe: Recipe, out: Path) -> None:
-    """Writes ``dataset.json``, which lists the cases that are there."""
+    """Writes ``dataset.json``, which lists the existing cases."""
     names = {
         folder: sorted(path.name for path in (out / folder).glob("[!.]*.nii.gz")) for folder in ("imagesTr", "imagesTs")
     }

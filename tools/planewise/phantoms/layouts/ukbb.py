@@ -1,8 +1,8 @@
-"""Exams as pipelines for UK Biobank write them: a folder for each participant, a NIfTI cine for each view.
+"""Exams in the form of UK Biobank pipelines: a folder for each participant, a NIfTI cine for each view.
 
 The names are those of the public pipeline of W. Bai and colleagues (baiwenjia/ukbb_cardiac): ``sa``, ``la_2ch`` and
-``la_4ch`` are the cines, ``sa_ED`` and ``la_4ch_ES`` their frames, ``label_sa_ED`` and ``label_la_4ch_ES`` what people have
-drawn on these. Codes in 4ch: 1 left ventricle, 2 myocardium, 3 right ventricle, 4 left atrium, 5 right atrium, the five
+``la_4ch`` are the cines, ``sa_ED`` and ``la_4ch_ES`` their frames, ``label_sa_ED`` and ``label_la_4ch_ES`` their
+manual masks. Codes in 4ch: 1 left ventricle, 2 myocardium, 3 right ventricle, 4 left atrium, 5 right atrium, the five
 structures of Bai 2019, section 3; the first three also in the short axis.
 """
 
@@ -24,7 +24,7 @@ TABLE_HEADER = ()
 CODES = {LABELS["lv"]: 1, LABELS["myocardium"]: 2, LABELS["rv"]: 3}
 ALL_CODES = CODES | {ATRIA["la"]: 4, ATRIA["ra"]: 5}
 
-#: View to its name, and to the codes of its labels; without codes nothing is drawn on it.
+#: View to its name, and to the codes of its labels; without codes it gets no labels.
 _VIEWS = {"sax": ("sa", CODES), "2ch": ("la_2ch", None), "4ch": ("la_4ch", ALL_CODES)}
 
 

@@ -19,12 +19,12 @@ _defect = registering(APTOS_DEFECTS)
 Files = list[PhotographFile]
 
 
-@_defect("a text with a photograph's name")
+@_defect("a text file with a photograph's name")
 def text(files: Files, exam: Retina, identity: Identity) -> Files:
     return [replace(file, content=b"This photograph is not available.\n") for file in files]
 
 
-@_defect("cut off in the middle of the pixels")
+@_defect("truncated in the middle of the pixels")
 def truncated(files: Files, exam: Retina, identity: Identity) -> Files:
     return [replace(file, content=file.encoded()[: len(file.encoded()) // 2]) for file in files]
 
@@ -44,7 +44,7 @@ def grey(files: Files, exam: Retina, identity: Identity) -> Files:
     return [replace(file, pixels=file.pixels[..., 1].copy()) for file in files]
 
 
-@_defect("with a channel of opacity, as screenshots have")
+@_defect("with an alpha channel, as in screenshots")
 def opacity(files: Files, exam: Retina, identity: Identity) -> Files:
     return [replace(file, pixels=np.dstack([file.pixels, np.full_like(file.pixels[..., 0], 255)])) for file in files]
 
@@ -54,7 +54,7 @@ def black(files: Files, exam: Retina, identity: Identity) -> Files:
     return [replace(file, pixels=np.zeros_like(file.pixels)) for file in files]
 
 
-@_defect("macOS' hidden file (._*) beside it, as archives have")
+@_defect("macOS' hidden file (._*) next to it, as in archives")
 def hidden(files: Files, exam: Retina, identity: Identity) -> Files:
     mac = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
     return [*files, *(replace(file, name=f"._{file.name}", content=mac) for file in files)]

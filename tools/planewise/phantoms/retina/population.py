@@ -1,4 +1,4 @@
-"""Populations of retinas: every number that decides how they vary and how hard they are."""
+"""Populations of retinas: every number that determines their variation and difficulty."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from planewise.phantoms.settings import Settings, setting
 
 @dataclass(frozen=True)
 class RetinaPopulation(Settings):
-    """Spread of eyes, lesions and cameras. Single numbers are standard deviations unless they say otherwise; pairs are ranges
-    that a value is drawn from evenly. Lengths are shares of the radius of the round field."""
+    """Spread of eyes, lesions and cameras. Single numbers are standard deviations unless stated otherwise; values are
+    drawn uniformly from pairs. Lengths are shares of the radius of the round field."""
 
     side: int = setting(192, "pixels from left to right; the photograph is three quarters as high")
     shares: tuple[float, ...] = setting(
         (0.32, 0.17, 0.19, 0.16, 0.16), "share of eyes of each grade, 0 to 4 (APTOS: 0.49,0.10,0.27,0.05,0.08)"
     )
     size: tuple[float, float] = setting((0.9, 1.3), "size of lesions, as a share of the usual")
-    strength: tuple[float, float] = setting((0.7, 1.0), "how much of the retina's colour a lesion covers")
-    drusen: float = setting(0.3, "share of eyes with pale spots that are no retinopathy")
-    turn: float = setting(5.0, "eye turned in front of the camera, degrees")
-    shift: float = setting(0.04, "field away from the middle of the photograph")
+    strength: tuple[float, float] = setting((0.7, 1.0), "share of the retina's colour that a lesion covers")
+    drusen: float = setting(0.3, "share of eyes with pale spots unrelated to retinopathy")
+    turn: float = setting(5.0, "rotation of the eye in front of the camera, degrees")
+    shift: float = setting(0.04, "displacement of the field from the middle of the photograph")
     zoom: tuple[float, float] = setting(
         (0.34, 0.45), "radius of the field, as a share of the width; above .375 it is cut"
     )
     colour: float = setting(
-        0.1, "every colour's brightness from eye to eye and from camera to camera, as a share of itself"
+        0.1, "variation of every colour's brightness from eye to eye and camera to camera, as a share of itself"
     )
-    shading: tuple[float, float] = setting((0.15, 0.45), "how much darker the field is at its edge")
+    shading: tuple[float, float] = setting((0.15, 0.45), "darkening of the field at its edge")
     blur: tuple[float, float] = setting((0.0, 0.7), "blur of the camera, pixels")
     noise: tuple[float, float] = setting((0.006, 0.02), "noise, as a share of white")
 

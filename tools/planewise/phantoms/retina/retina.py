@@ -1,4 +1,4 @@
-"""A retina through a fundus camera: disc, fovea, vessels, and lesions whose number makes the grade."""
+"""A retina through a fundus camera: disc, fovea, vessels, and lesions whose number determines the grade."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from planewise.phantoms.retina.population import RetinaPopulation
 
-#: Fewest and most lesions of each grade, 0 to 4, after the international scale: microaneurysms alone are mild, more than
-#: these moderate, many haemorrhages severe, and new vessels proliferative.
+#: Minimum and maximum number of lesions of each grade, 0 to 4, after the international scale: microaneurysms alone are
+#: mild, more than these moderate, many haemorrhages severe, and new vessels proliferative.
 LESIONS = {
     "microaneurysms": ((0, 0), (3, 7), (5, 12), (12, 24), (8, 24)),
     "haemorrhages": ((0, 0), (0, 0), (3, 8), (16, 30), (8, 24)),
@@ -19,7 +19,7 @@ LESIONS = {
     "new vessels": ((0, 0), (0, 0), (0, 0), (0, 0), (1, 3)),
 }
 
-#: Red, green and blue of what is painted, 0 to 1.
+#: Red, green and blue of the painted structures, 0 to 1.
 COLOURS = {
     "retina": (0.74, 0.36, 0.16),
     "disc": (0.98, 0.80, 0.52),
@@ -32,31 +32,32 @@ COLOURS = {
     "drusen": (0.88, 0.62, 0.34),
 }
 
-#: Where the disc's and the fovea's middle lie on the horizontal axis, as shares of the field's radius; nasal is above 0.
+#: Positions of the disc's and the fovea's middle on the horizontal axis, as shares of the field's radius; nasal is
+#: above 0.
 DISC, FOVEA = 0.52, -0.12
 
 
 @dataclass(frozen=True)
 class Retina:
-    """An eye and the camera in front of it, drawn from a population."""
+    """An eye and its camera, drawn from a population."""
 
     seeds: tuple[int, ...]
     population: RetinaPopulation
     grade: int
-    """of retinopathy, 0 (none) to 4 (proliferative)"""
+    """grade of retinopathy, 0 (none) to 4 (proliferative)"""
 
     @classmethod
     def sample(cls, seeds: tuple[int, ...], population: RetinaPopulation) -> Retina:
-        """The eye that these seeds stand for."""
+        """The eye for these seeds."""
         shares = np.array(population.shares) / sum(population.shares)
         return cls(seeds, population, int(np.random.default_rng([*seeds, 0]).choice(len(shares), p=shares)))
 
-    #: nothing of an eye takes long before it is photographed
+    #: everything is cheap before the photograph is taken
     sample_organ = sample
 
     @property
     def lesions(self) -> dict[str, int]:
-        """How many of each kind there are."""
+        """Number of lesions of each kind."""
         rng = np.random.default_rng([*self.seeds, 1])
         return {kind: int(rng.integers(*ranges[self.grade], endpoint=True)) for kind, ranges in LESIONS.items()}
 
@@ -76,7 +77,7 @@ class Retina:
 
 @dataclass
 class _Picture:
-    """A photograph while it is painted."""
+    """A photograph being painted."""
 
     x: np.ndarray
     """``(rows, columns)``: towards the nose, as a share of the field's radius, in the eye's frame"""
@@ -103,21 +104,24 @@ class _Picture:
         return cls(x.astype(np.float32), y.astype(np.float32), 1 / radius)
 
     def cover(self, share: np.ndarray, name: str) -> None:
-        """Lay a colour over what is there, by its share of each pixel."""
+        """Paint a colour over the present content, by its share of each pixel."""
         self.colour += share[..., None] * (np.float32(COLOURS[name]) - self.colour)
 
     def spot(
         self, place: np.ndarray, radius: float, name: str, share: float, stretch: float = 1.0, turn: float = 0.0
     ) -> None:
-        """Lay an elliptic spot over what is there."""
+        """Paint an elliptic spot over the present content."""
         across, down = self.x - np.float32(place[0]), self.y - np.float32(place[1])
         along = (cos(turn) * across + sin(turn) * down) / np.float32(stretch)
         distance = np.hypot(along, cos(turn) * down - sin(turn) * across)
         self.cover(share * np.clip(0.5 + (radius - distance) / self.pixel, 0, 1), name)
 
     def lines(self, points: np.ndarray, radius: float, name: str, share: float) -> None:
-        """Lay lines over what is there: points ``(N, 2)`` closer to each other than pixels, and half their width."""
-        # places in the eye's frame to pixels: the frame is turned, so the grid's corner and sides say how
+        """Paint lines over the present content: points ``(N, 2)`` closer to each other than pixels, and half their
+        width.
+        """
+        # from positions in the eye's frame to pixels: the frame is rotated, so the grid's corner and sides define the
+        # map
         corner = np.array([self.x[0, 0], self.y[0, 0]])
         sides = np.array([[self.x[0, 1], self.y[0, 1]], [self.x[1, 0], self.y[1, 0]]]) - corner
         column, row = np.round((points - corner) @ np.linalg.inv(sides)).astype(int).T
@@ -135,7 +139,7 @@ class _Picture:
         return smooth / smooth.std()
 
     def exposed(self, population: RetinaPopulation, rng: np.random.Generator) -> np.ndarray:
-        """What the camera makes of it."""
+        """The image after the camera."""
         radius = np.hypot(self.x, self.y)
         tilt = rng.normal(0, 0.08, 2)
         light = 1 - rng.uniform(*population.shading) * radius**2 + tilt[0] * self.x + tilt[1] * self.y
@@ -144,7 +148,7 @@ class _Picture:
         blur = rng.uniform(*population.blur)
         field = np.clip(0.5 + (1 - radius) / self.pixel, 0, 1)[..., None]
         colour = gaussian_filter(colour, (blur, blur, 0)) * field
-        # what is black stays nearly so
+        # black areas stay nearly black
         colour += rng.uniform(*population.noise) * (0.2 + 0.8 * field) * rng.standard_normal(colour.shape)
         return np.clip(np.round(255 * colour), 0, 255).astype(np.uint8)
 
@@ -192,8 +196,8 @@ def _grow(
     """Add a vessel and its branches, each by its points, to the lines of its level.
 
     Args:
-        heading: direction in which it sets out, radians.
-        bend: how its heading changes on its way, radians per radius of the field.
+        heading: initial direction, radians.
+        bend: change of its direction along the way, radians per radius of the field.
         reach: its length.
     """
     step = 0.004
@@ -213,7 +217,7 @@ def _grow(
 def _paint_lesions(
     picture: _Picture, rng: np.random.Generator, population: RetinaPopulation, lesions: dict[str, int]
 ) -> None:
-    """Paint so many lesions of each kind, away from the disc."""
+    """Paint this many lesions of each kind, away from the disc."""
     size, share = rng.uniform(*population.size), rng.uniform(*population.strength)
     # tufts of fine vessels, on the disc or along the arcades
     for number in range(lesions["new vessels"]):
@@ -236,7 +240,7 @@ def _paint_lesions(
 
 
 def _place(rng: np.random.Generator) -> np.ndarray:
-    """A place in the field, even over its area, away from the disc."""
+    """A position in the field, uniform over its area, away from the disc."""
     while True:
         place = rng.uniform(-0.85, 0.85, 2)
         if np.hypot(*place) < 0.85 and np.hypot(place[0] - DISC, place[1]) > 0.24:

@@ -1,1 +1,1 @@
-"""What scanners of every organ share: where an image lies, how it is sampled, and its DICOM file."""
+"""Code that scanners of every organ share: position of an image, its sampling, and its DICOM file."""

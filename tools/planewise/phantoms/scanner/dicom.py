@@ -22,7 +22,7 @@ LPS = np.array([-1.0, -1.0, 1.0])
 
 
 class Scanned(Protocol):
-    """What the headers need of an exam, of a heart or a knee."""
+    """The information that headers need about an exam of a heart or a knee."""
 
     seeds: tuple[int, ...]
     patient: object
@@ -36,7 +36,7 @@ class Scanned(Protocol):
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the header says the patient is."""
+    """The patient's identity in the header."""
 
     name: str
     patient_id: str
@@ -46,15 +46,15 @@ class Identity:
 
 @dataclass
 class DicomFile:
-    """A file that is to be written: a dataset, or plain bytes where it is not (or no longer) DICOM."""
+    """A file to be written: a dataset, or plain bytes if it is not (or no longer) DICOM."""
 
     path: PurePosixPath
     dataset: FileDataset | None = None
     content: bytes = b""
     view: str = ""
-    """What is really on the picture, e.g. ``sax`` or ``sagittal``"""
+    """True content of the picture, e.g. ``sax`` or ``sagittal``"""
     slice: int = 0
-    """Rank in its stack; of short-axis images from the base"""
+    """Rank in its stack; for short-axis images counted from the base"""
     phase: int = 0
     """Rank in the cycle"""
 
@@ -91,7 +91,7 @@ def uid(exam: Scanned, *names: object) -> str:
 
 
 def exam_header(exam: Scanned, identity: Identity) -> Dataset:
-    """The part of a header that all images of an exam share, of hearts and knees alike."""
+    """The part of a header that all images of an exam share, for hearts and knees alike."""
     patient = exam.patient
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 192"
@@ -125,7 +125,7 @@ def exam_header(exam: Scanned, identity: Identity) -> Dataset:
 
 
 def set_geometry(header: Dataset, pose: ImagePose, spacing: float, shape: tuple[int, int]) -> None:
-    """Writes an image's place into its header; the one step from RAS+ to LPS.
+    """Writes an image's position into its header; the only step from RAS+ to LPS.
 
     Args:
         header: changed in place.
@@ -142,12 +142,12 @@ def set_geometry(header: Dataset, pose: ImagePose, spacing: float, shape: tuple[
 
 
 def number(value: float) -> str:
-    """A decimal string of at most 16 characters, as exact as they allow."""
+    """A decimal string of at most 16 characters, with maximum precision."""
     return format_number_as_ds(float(value))
 
 
 def image_dataset(header: Dataset, name: str) -> FileDataset:
-    """A file's dataset with a copy of a header, under a SOP instance UID of its own."""
+    """A file's dataset with a copy of a header, under its own SOP instance UID."""
     meta = FileMetaDataset()
     meta.FileMetaInformationGroupLength = 0
     meta.FileMetaInformationVersion = b"\x00\x01"
@@ -155,11 +155,11 @@ def image_dataset(header: Dataset, name: str) -> FileDataset:
     meta.MediaStorageSOPInstanceUID = name
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
-    # the constructor's arguments say the encoding to pydicom 2 as well as to 3; it would copy the meta header deeply
+    # the constructor's arguments give the encoding to both pydicom 2 and 3; it would deep-copy the meta header
     dataset = FileDataset("", Dataset(), preamble=b"\x00" * 128, is_implicit_VR=False, is_little_endian=True)
     dataset.file_meta = meta
     for element in header:
-        # new elements, since a defect may change one image and not the others; their values were checked before
+        # new elements, because a defect may change one image and not the others; their values were checked before
         dataset.add(DataElement(element.tag, element.VR, element.value, already_converted=True))
     dataset.SOPInstanceUID = name
     return dataset

@@ -1,4 +1,4 @@
-"""From a model to an image: where its pixels lie, coil shading, blur and noise."""
+"""From a model to an image: pixel positions, coil shading, blur and noise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from planewise.phantoms.scanner.pose import ImagePose
 
-#: Sheets that a slice is averaged from, as shares of its thickness from its middle.
+#: Positions of the sheets that are averaged for a slice, as shares of its thickness from its middle.
 SHEETS = np.array([-1 / 3, 0.0, 1 / 3])
 
 
@@ -31,13 +31,15 @@ def image_points(
 
 
 def magnitude(images: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """Magnitude of two noisy channels: where fat has pulled the sum below zero, the image is bright."""
+    """Magnitude of two noisy channels: the image is bright where fat has made the sum negative."""
     channels = rng.standard_normal((2, *images.shape), dtype=np.float32) * np.float32(noise)
     return np.hypot(images + channels[0], channels[1])
 
 
 def blurred(image: np.ndarray, share: float) -> np.ndarray:
-    """The image with a share of each pixel spread over its neighbours: images have more pixels than were measured."""
+    """The image with a share of each pixel spread over its neighbours, because images have more pixels than were
+    measured.
+    """
     side = np.float32(share / 4)
     for axis in (0, 1):
         padded = np.pad(image, [(1, 1) if axis == each else (0, 0) for each in (0, 1)], mode="edge")
@@ -47,6 +49,6 @@ def blurred(image: np.ndarray, share: float) -> np.ndarray:
 
 
 def coil_shading(depth: np.ndarray, uneven: np.ndarray, shading: float) -> np.ndarray:
-    """Brightness that falls off with the depth below the skin (mm), 1 far inside."""
+    """Brightness that decreases with the depth below the skin (mm), 1 far inside."""
     near = np.exp(-np.maximum(depth, 0) * np.float32(1 / 38))
     return 1 + np.float32(shading) * near * np.maximum(1 + np.float32(0.4) * uneven, 0)

@@ -17,13 +17,13 @@ class NiftiFile:
     name: str
     """Of the file, with its ending"""
     volume: np.ndarray
-    """``(columns, rows, slices)``, of a cine with phases behind"""
+    """``(columns, rows, slices)``, for a cine followed by phases"""
     affine: np.ndarray
     """``(4, 4)``, voxel indices to patient space, RAS+, mm"""
     step: float | None = None
     """Seconds between the phases of a cine"""
     oriented: bool = True
-    """Whether the header says how the volume lies in the patient; without that it holds the voxels' sizes alone"""
+    """Whether the header gives the orientation in the patient; otherwise it holds only the voxel sizes"""
 
     def write(self, folder: Path) -> None:
         """Writes the file, compressed."""
@@ -34,5 +34,5 @@ class NiftiFile:
         if not self.oriented:
             image.set_sform(None, 0)
             image.set_qform(None, 0)
-        # without a time stamp the same exam is the same file
+        # without a time stamp, the same exam gives the same file
         (folder / self.name).write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))

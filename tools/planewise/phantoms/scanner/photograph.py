@@ -16,12 +16,12 @@ class PhotographFile:
     name: str
     """Of the file, with its ending"""
     pixels: np.ndarray
-    """``(rows, columns, 3)`` uint8; ``(rows, columns)`` in shades of grey, and with four colours the last is opacity"""
+    """``(rows, columns, 3)`` uint8; ``(rows, columns)`` in shades of grey, and with four channels the last is opacity"""
     content: bytes | None = None
-    """What the file holds in place of the photograph; None for the photograph"""
+    """Content of the file instead of the photograph; None for the photograph"""
 
     def encoded(self) -> bytes:
-        """What the file holds."""
+        """The contents of the file."""
         if self.content is not None:
             return self.content
         file = io.BytesIO()

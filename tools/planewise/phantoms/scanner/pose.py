@@ -1,4 +1,4 @@
-"""Where an image lies in patient space."""
+"""Position of an image in patient space."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ImagePose:
-    """Where an image lies: its centre and the directions of its rows and columns (unit vectors, RAS+, mm)."""
+    """Position of an image: its centre and the directions of its rows and columns (unit vectors, RAS+, mm)."""
 
     centre: np.ndarray
     row: np.ndarray
-    """Direction in which the column index rises, shape ``(3,)``"""
+    """Direction in which the column index increases, shape ``(3,)``"""
     column: np.ndarray
-    """Direction in which the row index rises, shape ``(3,)``"""
+    """Direction in which the row index increases, shape ``(3,)``"""
 
     @property
     def normal(self) -> np.ndarray:
@@ -38,14 +38,14 @@ class ImagePose:
         return affine
 
     def moved(self, offset: np.ndarray) -> ImagePose:
-        """The same pose elsewhere."""
+        """The same pose at another position."""
         return ImagePose(self.centre + offset, self.row, self.column)
 
 
 def rotation(axis: np.ndarray, angle: float) -> np.ndarray:
     """Rotation matrix ``(3, 3)`` about a unit vector by an angle in radians (Rodrigues).
 
-    It turns clockwise for who looks against the axis: a quarter turn about z takes x to -y.
+    Rotation is clockwise when looking against the axis: a quarter turn about z takes x to -y.
     """
     cross = np.cross(np.eye(3), -np.asarray(axis))
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

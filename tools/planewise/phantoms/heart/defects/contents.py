@@ -1,4 +1,4 @@
-"""Defects of what is in a file: pixels, their compression, bytes that are missing."""
+"""Defects in a file's contents: pixels, their compression, missing bytes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def zero_byte(files: list[DicomFile], exam: Exam, identity: Identity) -> list[Di
     return files
 
 
-@_defect("one file is cut off in its pixels, another in its header")
+@_defect("one file is truncated in its pixels, another in its header")
 def truncated(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     for rank, keep in ((1, 0.6), (2, 0.0)):
         victim = find(files, "sax", rank, 0)

@@ -11,17 +11,17 @@ from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.study import STUDY
 from planewise.phantoms.scanner.dicom import DicomFile, uid
 
-#: Series numbers of what defects add, clear of those of a sound exam.
+#: Series numbers of added series, distinct from those of a sound exam.
 ADDED = 60
 
 
 def images(files: list[DicomFile]) -> list[DicomFile]:
-    """The files that are still whole DICOM files: another defect may have emptied or cut some."""
+    """The files that are still whole DICOM files: another defect may have emptied or truncated some."""
     return [file for file in files if file.dataset is not None]
 
 
 def by_series(files: list[DicomFile]) -> list[tuple[PurePosixPath, list[DicomFile]]]:
-    """Files grouped by their folder, in the order in which the folders come."""
+    """Files grouped by their folder, in the order in which the folders appear."""
     groups: dict[PurePosixPath, list[DicomFile]] = {}
     for file in files:
         groups.setdefault(file.path.parent, []).append(file)
@@ -34,7 +34,7 @@ def find(files: list[DicomFile], view: str, slice: int, phase: int) -> DicomFile
 
 
 def typical(files: list[DicomFile]) -> DicomFile:
-    """A 4ch image, or any where another defect has taken that view away."""
+    """A 4ch image, or any other if another defect has removed that view."""
     return max(images(files), key=lambda file: (file.view == "4ch", -file.phase))
 
 
@@ -46,7 +46,7 @@ def without(files: list[DicomFile], keyword: str) -> list[DicomFile]:
 
 
 def added(files: list[DicomFile], exam: Exam, name: str, pixels: np.ndarray) -> DicomFile:
-    """One more file, in a series of its own, with the header of an existing image."""
+    """One more file, in its own series, with the header of an existing image."""
     dataset = deepcopy(typical(files).dataset)
     dataset.SeriesInstanceUID = uid(exam, "series", name)
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid(exam, "image", name)

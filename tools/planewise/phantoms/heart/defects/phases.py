@@ -19,7 +19,7 @@ SLICES: dict[str, Defect] = {}
 _defect = registering(SLICES)
 
 
-@_defect("a middle slice was acquired twice: the first time with motion ghosts, at the end of the exam again, without")
+@_defect("a middle slice was acquired twice: first with motion ghosts, then without at the end of the exam")
 def repeated_slice(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     stack = [file for file in files if file.view == "sax"]
     middle = len(exam.poses["sax"]) // 2
@@ -63,7 +63,7 @@ def single_slice(files: list[DicomFile], exam: Exam, identity: Identity) -> list
     return [file for file in files if file.view != "sax" or file.slice == middle]
 
 
-@_defect("TriggerTime is missing; only InstanceNumber tells the order of the phases")
+@_defect("TriggerTime is missing; only InstanceNumber gives the order of the phases")
 def no_trigger_time(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     return without(files, "TriggerTime")
 
@@ -85,7 +85,7 @@ def scrambled_order(files: list[DicomFile], exam: Exam, identity: Identity) -> l
     return files
 
 
-@_defect("one series lies in the tree twice, as exports do")
+@_defect("one series appears twice in the tree, as in some exports")
 def copied(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     double = [file for file in files if file.view == "sax" and file.slice == 1]
     return files + [replace(file, path=PurePosixPath("copy") / file.path) for file in double]

@@ -1,4 +1,4 @@
-"""Scanning a further series of an exam, or one of its series again with other settings, as several defects do."""
+"""Scan a further series of an exam, or one of its series again with other settings, for several defects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defects of how images are divided into series."""
+"""Defects in how images are divided into series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defects of the tree around the images: what else lies in it, and what its files and folders are called."""
+"""Defects of the tree around the images: other files in it, and names of its files and folders."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def secondary_capture(files: list[DicomFile], exam: Exam, identity: Identity) ->
     return [*files, extra]
 
 
-@_defect("a further 4ch image with writing in its pixels (BurnedInAnnotation YES)")
+@_defect("a further 4ch image with text in its pixels (BurnedInAnnotation YES)")
 def burnt_in(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     picture = typical(files).pixels.copy()
-    # a row of strokes in the place of letters
+    # a row of strokes instead of letters
     picture[4:12, 4 : picture.shape[1] // 2 : 3] = 4095
     extra = added(files, exam, "4ch annotated", picture)
     extra.dataset.BurnedInAnnotation = "YES"

@@ -46,12 +46,12 @@ def parallel_planes(files: list[DicomFile], exam: Exam, identity: Identity) -> l
     return again(files, exam, identity, lambda file: file.view == "2ch", pose=middle, matrix=exam.scanner.matrix)
 
 
-@_defect("dextrocardia: the heart lies in the right chest, a mirror image of the usual one")
+@_defect("dextrocardia: the heart is in the right chest, a mirror image of the usual one")
 def dextrocardia(files: list[DicomFile], exam: Exam, identity: Identity) -> list[DicomFile]:
     mirror = np.diag([-1.0, 1.0, 1.0])
     heart = exam.heart
     mirrored = Heart(heart.patient, heart.shape, mirror @ heart.centre, heart.axes @ mirror)
-    # a technologist turns the planes with the heart, but never mirrors an image
+    # a technologist rotates the planes with the heart, but never mirrors an image
     poses = {
         view: [ImagePose(mirror @ pose.centre, -(mirror @ pose.row), mirror @ pose.column) for pose in stack]
         for view, stack in exam.poses.items()
