@@ -171,6 +171,11 @@ def test_many_names_are_counted(tree):
 # --- volumes that are none ----------------------------------------------------------------------------------------------
 
 
+def test_as_many_slices_as_rows_and_columns_say_nothing_of_the_axes(tmp_path):
+    np.save(tmp_path / "0001.npy", np.zeros((16, 16, 16), np.uint8))
+    assert mrnet.volume_problem(tmp_path / "0001.npy") == ""
+
+
 @pytest.mark.parametrize(
     ("array", "words"),
     [
