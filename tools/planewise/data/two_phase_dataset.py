@@ -25,7 +25,7 @@ UNKNOWN = -1
 
 
 def slices_between(count: int, first: float, last: float) -> list[int]:
-    """The slices of a stack whose middle lies within a part of it.
+    """The slices of a stack whose centres lie within a part of the stack's height.
 
     Args:
         count: number of slices.

@@ -149,7 +149,8 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
 
 
 def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDataset, int | None]:
-    """The wanted elements before the first of ``ends``: keyword to value, the file's own header, and which end it was.
+    """Read the wanted elements up to the first element of ``ends``. Returns keyword to value, the file's own header, and
+    the end that was reached.
 
     The file position stays at that element, unless the file is deflated.
     """

@@ -491,7 +491,7 @@ def _warn_of_predicted(result: IndexResult, items: Sequence[dict]) -> None:
 
 
 def _leave_out_incomplete(entries: dict[str, dict], items: Sequence[dict], anatomy: Anatomy) -> set[str]:
-    """Exams with items of a stack that lack the plane of a target view; their entries record it."""
+    """Exams in which an item of the stack lacks the plane of a target view; their entries record it."""
     lacking = set()
     for item in items:
         missing = [view for view in anatomy.targets if view not in item.get("planes", anatomy.targets)]

@@ -112,8 +112,9 @@ def stack_scores(predicted: Sequence[Array], places: Sequence[Array]) -> dict[st
         predicted, places: for each stack, the positions of its slices.
 
     Returns:
-        ``stacks``, those of at least three slices; ``rank_correlation``, the mean of Spearman's over them;
-        ``direction``, the share of them with a positive correlation, whose beginning is recognised. NaN without stacks.
+        ``stacks``, the number of stacks of at least three slices; ``rank_correlation``, their mean Spearman
+        correlation; ``direction``, the share of them with a positive correlation, which means that their beginning is
+        recognised. NaN without stacks.
     """
     pairs = [(one, other) for one, other in zip(predicted, places, strict=True) if len(one) > 2]
     correlations = np.array([spearmanr(one, other).statistic for one, other in pairs])

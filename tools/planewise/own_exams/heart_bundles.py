@@ -279,7 +279,7 @@ def of_the_run(said: Sequence[str]) -> list[str]:
 
 
 def read_exams(stacks: Sequence[Mapping[str, Any]], said: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The stacks of exams of which runs left nothing out.
+    """The stacks of exams from which the runs left nothing out.
 
     Args:
         stacks: from `stacks_in`.
