@@ -52,8 +52,12 @@ def test_a_misspelt_pretext_fails_the_dry_run_with_the_names_there_are(tmp_path)
 
 def test_the_cluster_gets_what_each_job_needs(tmp_path):
     config = paper_study("table3_table4.yaml", tmp_path) | {"resources": {"finetune": {"runtime": 90, "mem_mb": 9000}}}
-    # the profile as it is, save the plugin that submits: what a job asks for is the plan's own
-    text = planned(config, tmp_path, "--profile", str(PROFILES / "slurm"), "--executor", "dryrun")
+    # the profile without the plugin that submits and its settings: what a job asks for is the plan's own
+    settings = yaml.safe_load((PROFILES / "slurm/config.yaml").read_text())
+    (tmp_path / "profile").mkdir()
+    kept = {key: value for key, value in settings.items() if not key.startswith("slurm-")}
+    (tmp_path / "profile/config.yaml").write_text(yaml.safe_dump(kept | {"executor": "dryrun"}))
+    text = planned(config, tmp_path, "--profile", str(tmp_path / "profile"))
     for asked in ("gpu=1", "nodes=1", "runtime=1440", "mem_mb=32000"):
         assert asked in rule(text, "pretrain")
     for asked in ("gpu=1", "runtime=90", "mem_mb=9000"):

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from monai.apps import get_logger
@@ -63,14 +64,14 @@ def keep_quiet() -> None:
     """
     for name in ("monai.bundle.scripts", *ENGINE_LOGGERS):
         logger = logging.getLogger(name)
-        logger.removeFilter(_without_path)
+        _remove(logger, _without_path)
         logger.addFilter(_without_path)
     debug = bool(os.environ.get("PLANEWISE_DEBUG"))
     engines = [logging.getLogger(name) for name in ENGINE_LOGGERS]
     # MONAI gives its logger a stream only if nobody has asked for it before
     for hides, loggers in ((_no_announced_end, [get_logger(_STATS_LOGGER), *engines]), (_no_pass, engines)):
         for logger in loggers:
-            logger.removeFilter(hides)
+            _remove(logger, hides)
             if not debug:
                 logger.addFilter(hides)
     log_scores(True)
@@ -81,10 +82,17 @@ def keep_quiet() -> None:
             warnings.filterwarnings("ignore", re.escape(message))
 
 
+def _remove(logger: logging.Logger, hides: Callable[[logging.LogRecord], bool]) -> None:
+    """Take a filter off by its name: a packaged bundle in the same process has the same ones in its own ``scripts``."""
+    for given in list(logger.filters):
+        if getattr(given, "__name__", None) == hides.__name__:
+            logger.removeFilter(given)
+
+
 def log_scores(wanted: bool) -> None:
     """Turn MONAI's log of the scores of each epoch on or off."""
     logger = get_logger(_STATS_LOGGER)
-    logger.removeFilter(_no_scores)
+    _remove(logger, _no_scores)
     if not wanted and not os.environ.get("PLANEWISE_DEBUG"):
         logger.addFilter(_no_scores)
 

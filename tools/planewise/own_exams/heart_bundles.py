@@ -32,7 +32,7 @@ from planewise.evaluation.why_no_plane import (
 from planewise.preprocessing import LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, volume_name
 from planewise.reports.exam_page import ShownExam, exam_page
-from planewise.unreadable import UNREADABLE
+from planewise.unreadable import UNREADABLE, refuse_claims
 from planewise.whole_files import written_whole
 
 logger = logging.getLogger(__name__)
@@ -156,6 +156,8 @@ def stacks_in(
             f"there is no {path}; EXAM must be a folder of DICOM files, a NIfTI volume of the short axis or a datalist"
         )
     found = find_inputs(path, phases)
+    if [Path(str(item["image"])) for item in found] == [path]:
+        refuse_claims(path)
     single = {item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1}
     if single:
         names = ", ".join(sorted(single))
