@@ -185,7 +185,7 @@ def test_a_stack_that_is_no_sagittal_series_is_not_judged(phantoms, real_data, t
     localizers = judged("localizer_ge")
     assert len(localizers) == 2
     for entry in localizers:
-        assert set(entry["probabilities"]) == {"abnormal", "acl", "meniscus"} and "probability of 0" in entry["remark"]
+        assert set(entry["probabilities"]) == {"abnormal", "acl", "meniscus"} and "is only 0" in entry["remark"]
 
 
 def test_weights_of_other_tasks_are_refused_with_a_message(phantoms, tmp_path):

@@ -265,7 +265,7 @@ def the_last(run):
         (other_views, "does not match network_data_format .*: output channel number `2`"),
         (renamed_views, "has views .*channel_def .* does not name rvot"),
         (other_bundle, "not a run of this bundle in its present form: it has no .*sigma"),
-        (the_last, "are of model.pt, not of last.ckpt; package that"),
+        (the_last, "belong to model.pt, not to last.ckpt; package that"),
     ],
 )
 def test_refused_with_the_reason_and_nothing_left_behind(spoil, reason, run, tmp_path):
