@@ -7,10 +7,12 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from tests.bundles.conftest import tiny_size
 from tests.conftest import ROOT
 from tests.quick_python import quick_python
 
@@ -52,6 +54,40 @@ def snakemake(config: Path, *arguments: str, cores: int = 2, **options) -> subpr
         text=True,
         **options,
     )
+
+
+def tiny_study(folder: Path, epochs: int, val_interval: int, **values: Any) -> Path:
+    """The config of a small study of the heart: a pretext, and a fine-tuning from its weights.
+
+    Args:
+        folder: of the config and of the study's ``out``.
+        epochs, val_interval: of both trainings.
+        values: other values of the config.
+    """
+    training = tiny_size("pretext_cardiac_multitask") | {
+        "batch_size": 8,
+        "samples_per_epoch": 64,
+        "max_epochs": epochs,
+        "val_interval": val_interval,
+        "checkpoint_interval": 0,
+    }
+    config = {
+        "title": "tiny",
+        "out": str(folder / "out"),
+        "salt": "phantoms of a test, which are nobody's exams",
+        "anatomy": "cardiac",
+        "pretext_bundle": "pretext_cardiac_{pretext}",
+        "target": {"bundle": "downstream_cardiac_sax_segmentation"},
+        "index": {"unlabelled": "--split 0.5 0.2 0.3", "labelled": "--split 0.5 0.2 0.3"},
+        "pretexts": ["multitask"],
+        "methods": ["multitask"],
+        "label_counts": [1],
+        "draws": [0],
+    }
+    config |= values
+    config["overrides"] = {"pretrain": training, "finetune": training} | values.get("overrides", {})
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(config))
+    return folder / "tiny.yaml"
 
 
 def page_of(config: dict, folder: Path) -> str:

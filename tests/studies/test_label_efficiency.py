@@ -21,46 +21,30 @@ from planewise.reports.paper_tables import DIAGNOSIS_AUC, INJURY_AUC, SEGMENTATI
 
 from tests.bundles.conftest import tiny_size
 from tests.conftest import ROOT
-from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned, snakemake
+from tests.studies.runs import STUDIES, commands, jobs, paper_study, planned, snakemake, tiny_study
 
 
 @pytest.fixture
-def tiny_study(tmp_path):
-    size = tiny_size("pretext_cardiac_multitask")
-    training = size | {
-        "batch_size": 8,
-        "samples_per_epoch": 64,
-        "max_epochs": 5,
-        "val_interval": 2,
-        "checkpoint_interval": 0,
-    }
-    config = {
-        "title": "tiny",
-        "out": str(tmp_path / "out"),
-        "salt": "phantoms of a test, which are nobody's exams",
-        "anatomy": "cardiac",
-        "pretext_bundle": "pretext_cardiac_{pretext}",
-        "target": {"bundle": "downstream_cardiac_sax_segmentation", "arguments": "--save_masks {diagnosed}"},
-        "phantom": {
+def killed_study(tmp_path):
+    file = tiny_study(
+        tmp_path,
+        epochs=5,
+        val_interval=2,
+        target={"bundle": "downstream_cardiac_sax_segmentation", "arguments": "--save_masks {diagnosed}"},
+        phantom={
             "unlabelled": "--workers 1 --exams 8 --seed 3 --phases 2 --set spacing=3.6,4.2",
             "labelled": "--layout acdc --workers 1 --exams 10 --seed 4 --phases 2 --set spacing=3.6,4.2",
         },
-        "index": {"unlabelled": "--split 0.5 0.2 0.3", "labelled": "--split 0.5 0.2 0.3"},
-        "pretexts": ["multitask"],
-        "methods": ["none", "multitask"],
-        "label_counts": [1],
-        "draws": [0],
-        "diagnose": {"bundle": "downstream_cardiac_disease_classification", "draws": [0]},
-        "plan": "multitask",
-        "overrides": {"pretrain": training, "finetune": training, "plan": size},
-    }
-    file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump(config))
+        methods=["none", "multitask"],
+        diagnose={"bundle": "downstream_cardiac_disease_classification", "draws": [0]},
+        plan="multitask",
+        overrides={"plan": tiny_size("pretext_cardiac_multitask")},
+    )
     return file, tmp_path / "out"
 
 
-def test_a_killed_study_goes_on_and_writes_its_report(tiny_study):
-    config, out = tiny_study
+def test_a_killed_study_goes_on_and_writes_its_report(killed_study):
+    config, out = killed_study
     process = snakemake(config, cwd=config.parent)
     history = out / "pretrain/multitask/history.csv"
     deadline = time.time() + 240

@@ -13,11 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from planewise.engines import read_history
 
-from tests.bundles.conftest import tiny_size
-from tests.studies.runs import STUDIES
+from tests.studies.runs import STUDIES, tiny_study
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,38 +42,14 @@ def cluster(tmp_path) -> Iterator[Callable[[], dict[str, str]]]:
 
 
 def study(folder: Path) -> Path:
-    """The config of a small study: phantoms, a pretext, and a fine-tuning from its weights."""
-    training = tiny_size("pretext_cardiac_multitask") | {
-        "batch_size": 8,
-        "samples_per_epoch": 64,
-        "max_epochs": EPOCHS,
-        "val_interval": 5,
-        "checkpoint_interval": 0,
+    """The config of a small study, and what its jobs ask of the node."""
+    phantoms = {
+        "unlabelled": "--exams 8 --seed 3 --phases 1 --set spacing=3.6,4.2",
+        "labelled": "--layout acdc --exams 10 --seed 4 --phases 2 --set spacing=3.6,4.2",
     }
-    config = {
-        "title": "tiny",
-        "out": str(folder / "out"),
-        "salt": "phantoms of a test, which are nobody's exams",
-        "anatomy": "cardiac",
-        "pretext_bundle": "pretext_cardiac_{pretext}",
-        "target": {"bundle": "downstream_cardiac_sax_segmentation"},
-        "phantom": {
-            "unlabelled": "--exams 8 --seed 3 --phases 1 --set spacing=3.6,4.2",
-            "labelled": "--layout acdc --exams 10 --seed 4 --phases 2 --set spacing=3.6,4.2",
-        },
-        "index": {"unlabelled": "--split 0.5 0.2 0.3", "labelled": "--split 0.5 0.2 0.3"},
-        "pretexts": ["multitask"],
-        "methods": ["multitask"],
-        "label_counts": [1],
-        "draws": [0],
-        "overrides": {"pretrain": training, "finetune": training},
-        "resources": {
-            rule: {"mem_mb": 2000, "runtime": 10}
-            for rule in ("phantom", "index", "inspect", "pretrain", "finetune", "report")
-        },
-    }
-    (folder / "study.yaml").write_text(yaml.safe_dump(config))
-    return folder / "study.yaml"
+    rules = ("phantom", "index", "inspect", "pretrain", "finetune", "report")
+    resources = {rule: {"mem_mb": 2000, "runtime": 10} for rule in rules}
+    return tiny_study(folder, EPOCHS, val_interval=5, phantom=phantoms, resources=resources)
 
 
 def test_a_study_outlives_its_job_its_node_and_its_controller(cluster, tmp_path):
