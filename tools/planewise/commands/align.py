@@ -40,9 +40,8 @@ def align(
     """
     console = Console()
     with refusals("align"):
-        from planewise.data.breath_holds import (
-            undo_breath_holds,
-        )  # here, because it imports MONAI, and --help should not wait
+        # here, because it imports MONAI, and --help should not wait
+        from planewise.data.breath_holds import undo_breath_holds
         from planewise.exams.datalist import check_output, write_datalist
 
         written = check_output(output)

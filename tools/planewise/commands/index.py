@@ -146,9 +146,8 @@ def index(
     Example: planewise index work/exams -o work/datalist.json
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(
-            errors="backslashreplace"
-        )  # for terminals with another encoding, and names that are not text
+        # for terminals with another encoding, and names that are not text
+        stream.reconfigure(errors="backslashreplace")
     console = Console()
     with refusals("index"):
         from planewise.exams.datalist import (  # here, because they import torch, and --help should not wait

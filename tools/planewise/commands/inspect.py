@@ -38,10 +38,9 @@ def inspect(
     """
     console = Console()
     with refusals("inspect"):
+        # here, because they import MONAI, and --help should not wait
         from planewise.exams.datalist import check_output
-        from planewise.reports.exam_figure import (
-            exam_figure,
-        )  # here, because it imports MONAI, and --help should not wait
+        from planewise.reports.exam_figure import exam_figure
 
         written = None if output is None else check_output(output)
         figure, name = exam_figure(datalist, exam, slices)

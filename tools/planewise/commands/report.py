@@ -33,9 +33,8 @@ def report(
     Example: planewise report work/study
     """
     with refusals("report"):
-        from planewise.reports.study_report import (
-            write_study_report,
-        )  # here, because --help should not wait for matplotlib
+        # here, because --help should not wait for matplotlib
+        from planewise.reports.study_report import write_study_report
 
         output = output or study / "report" / "index.html"
         tables = write_study_report(study, output, markdown)

@@ -8,12 +8,13 @@ are not considered.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from planewise.exams.stack import Stack
-from planewise.exams.words import plain
+from planewise.exams.words import listed, plain
 
 #: Contrasts that a user can request, the default first: T2-weighted with fat suppression, or any contrast.
 CONTRASTS = ("t2fs", "any")
@@ -126,17 +127,14 @@ def _in_words(weighting: list[_Evidence], fat: list[_Evidence]) -> str:
     """``T2w FS by name and TE/TR``; conflicting evidence is listed: ``T2w by name but PDw by TE/TR, FS by name``."""
     labels = [list(dict.fromkeys(piece.label for piece in evidence)) for evidence in (weighting, fat)]
     if [len(found) for found in labels] == [1, 1] and labels[1] == ["FS"]:
-        return f"{labels[0][0]} FS by {_listed(piece.source for piece in [*weighting, *fat])}"
+        return f"{labels[0][0]} FS by {_sources([*weighting, *fat])}"
     parts = [
-        " but ".join(
-            f"{label} by {_listed(piece.source for piece in evidence if piece.label == label)}" for label in found
-        )
+        " but ".join(f"{label} by {_sources(piece for piece in evidence if piece.label == label)}" for label in found)
         for evidence, found in zip((weighting, fat), labels, strict=True)
         if found
     ]
     return ", ".join(parts)
 
 
-def _listed(words) -> str:
-    *first, last = dict.fromkeys(words)
-    return f"{', '.join(first)} and {last}" if first else last
+def _sources(evidence: Iterable[_Evidence]) -> str:
+    return listed(dict.fromkeys(piece.source for piece in evidence))

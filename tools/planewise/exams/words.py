@@ -1,11 +1,18 @@
-"""Numbers in sentences and in names."""
+"""Numbers and lists in sentences, and numbers in names."""
 
 import re
+from collections.abc import Iterable
 
 
 def count_of(number: int, noun: str) -> str:
     """``1 exam``, ``2 exams``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``; there must be one word at least."""
+    *before, last = words
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def plain(text: str) -> str:

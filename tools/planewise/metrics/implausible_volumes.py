@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planewise.exams.words import listed
 from planewise.metrics.heart_volumes import HeartVolumes
 
 #: Volumes of a ventricle at end-diastole and at end-systole, and stroke volume, ml; mass of the myocardium, g. The
@@ -145,9 +146,7 @@ def _slices(numbers: Sequence[int], count: int) -> str:
     which = [
         part for run in runs for part in ([f"{run[0] + 1} to {run[-1] + 1}"] if len(run) > 2 else [n + 1 for n in run])
     ]
-    *before, last = map(str, which)
-    named = f"slices {', '.join(before)} and {last}" if before else f"slice{'s' * (len(numbers) > 1)} {last}"
-    return f"{named} of {count}"
+    return f"slice{'s' * (len(numbers) > 1)} {listed(map(str, which))} of {count}"
 
 
 def _jumps(found: HeartVolumes) -> Iterator[Flag]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from planewise.exams.words import listed
 from planewise.geometry import clip_lines, intersection_lines
 from planewise.reports.pretext_figures import VIEW_COLOURS, add_view_legend, overlay_heatmaps
 from planewise.reports.slices import stack_figure
@@ -42,8 +43,8 @@ def plane_in_words(view: Mapping[str, Any], measured_on: str | None) -> list[str
     ):
         numbers = [str(number) for number in view[key] or ()]
         if numbers:
-            listed = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
-            words.append(f"slice {listed} {one}" if len(numbers) == 1 else f"slices {listed} {several}")
+            which = listed(numbers)
+            words.append(f"slice {which} {one}" if len(numbers) == 1 else f"slices {which} {several}")
     return words
 
 

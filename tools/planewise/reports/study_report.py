@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from planewise.errors import InputError
+from planewise.exams.words import listed
 from planewise.reports.study import (
     classification,
     data,
@@ -99,10 +99,10 @@ def _what_was_done(study: StudyFolder) -> str:
     """One sentence: what was pretrained, what was fine-tuned, from how many labelled exams and how often."""
     done = []
     if study.pretexts:
-        names = _listed([method_name(pretext) for pretext in study.pretexts])
+        names = listed(map(method_name, study.pretexts))
         done.append(f"trained the pretext{'s' if len(study.pretexts) > 1 else ''} {names} without labels")
     if runs := list(study.runs("finetune")):
-        counts = _listed([str(count) for count in sorted({count for _, count, _, _ in runs})])
+        counts = listed(map(str, sorted({count for _, count, _, _ in runs})))
         draws = len({draw for _, _, draw, _ in runs})
         methods = ", ".join(method_name(method) for method in dict.fromkeys(method for method, _, _, _ in runs))
         drawn = f"{draws} draws" if draws > 1 else "one draw"
@@ -110,11 +110,6 @@ def _what_was_done(study: StudyFolder) -> str:
             f"fine-tuned networks with {counts} labelled exams, by method ({methods}), in {drawn} of the labelled exams"
         )
     return f"The study {' and '.join(done)}." if done else "No training has finished yet."
-
-
-def _listed(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def _write_markdown(page: Page, path: Path) -> None:

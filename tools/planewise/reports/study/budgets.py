@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from planewise.exams.words import listed
 from planewise.reports.history import read_history
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
@@ -54,7 +55,7 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
     """
     each = _together({name: budget.steps for name, budget in budgets.items()})
     steps = "; ".join(
-        f"{steps} for {'all' if len(names) == len(budgets) > 1 else _listed(names)}" for steps, names in each.items()
+        f"{steps} for {'all' if len(names) == len(budgets) > 1 else _called(names)}" for steps, names in each.items()
     )
     sentences = [f"Budgets of pretraining: {steps}. In each step the network sees that many and is updated once."]
     rates = {name: f"{budget.rate:g}" for name, budget in budgets.items() if budget.rate is not None}
@@ -68,10 +69,10 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
         sentences.append("All learned from the same list of exams.")
     elif exams:
         _, *others = exams.values()
-        sentences.append(f"Different exams: {'; '.join(map(_listed, others))}.")
+        sentences.append(f"Different exams: {'; '.join(map(_called, others))}.")
     kept = {name: f"{budget.kept:.0%}" for name, budget in budgets.items() if budget.kept is not None}
     if kept:
-        shares = "; ".join(f"{share} for {_listed(names)}" for share, names in _together(kept).items())
+        shares = "; ".join(f"{share} for {_called(names)}" for share, names in _together(kept).items())
         sentences.append(f"Fine-tuning starts from the weights after this share of the steps: {shares}.")
     return " ".join(sentences)
 
@@ -157,7 +158,7 @@ def _kept(settings: Mapping[str, Any], history: History) -> float | None:
 def _most_and_others(values: Mapping[str, str]) -> str:
     """``"0.001; for SimCLR 0.003"``: the most common value, followed by the others."""
     (most, _), *others = _together(values).items()
-    return most + "".join(f"; for {_listed(names)} {value}" for value, names in others)
+    return most + "".join(f"; for {_called(names)} {value}" for value, names in others)
 
 
 def _together(values: Mapping[str, Any]) -> dict[Any, list[str]]:
@@ -168,7 +169,6 @@ def _together(values: Mapping[str, Any]) -> dict[Any, list[str]]:
     return dict(sorted(names.items(), key=lambda entry: -len(entry[1])))
 
 
-def _listed(names: list[str]) -> str:
+def _called(names: list[str]) -> str:
     """``"a, b and c"``, as a page calls them."""
-    *before, last = map(method_name, names)
-    return f"{', '.join(before)} and {last}" if before else last
+    return listed(map(method_name, names))
