@@ -10,7 +10,7 @@ from ignite.engine import Engine
 from ignite.metrics import Loss, Metric
 from monai.handlers import MeanDice
 from planewise.geometry import intersection_lines, line_heatmaps
-from planewise.metrics import FindingsAuc, LineErrors, LocationErrors, mean_auc
+from planewise.metrics import EpochScore, LineErrors, LocationErrors, mean_auc
 from torch.nn.functional import cross_entropy
 
 from tests.processes import in_processes
@@ -50,8 +50,8 @@ def scores(rows: list[int], batch_size: int) -> dict[str, float]:
     metrics: dict[str, Metric] = {
         "lines": LineErrors(["2ch"], pretext),
         "location": LocationErrors(pretext),
-        "auc": FindingsAuc(lambda batch: (batch["logits"], batch["labels"])),
-        "auc_of_one": FindingsAuc(lambda batch: (batch["logits"][:, :1], batch["labels"][:, :1])),
+        "auc": EpochScore(mean_auc, lambda batch: (batch["logits"], batch["labels"])),
+        "auc_of_one": EpochScore(mean_auc, lambda batch: (batch["logits"][:, :1], batch["labels"][:, :1])),
         "dice": MeanDice(
             include_background=False,
             num_classes=3,

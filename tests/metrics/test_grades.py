@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from planewise.metrics import GradeKappa, grade_scores, predicted_grades, quadratic_kappa
+from planewise.metrics import EpochScore, grade_kappa, grade_scores, predicted_grades, quadratic_kappa
 
 NAMES = ("none", "mild", "moderate", "severe", "proliferative")
 
@@ -57,7 +57,7 @@ def test_scores_by_hand():
 
 def test_the_metric_is_of_the_whole_epoch():
     torch.manual_seed(0)
-    metric, logits, grades = GradeKappa(), torch.randn(20, 4), torch.randint(0, 5, (20,))
+    metric, logits, grades = EpochScore(grade_kappa), torch.randn(20, 4), torch.randint(0, 5, (20,))
     for start in (0, 7):
         metric.update((logits[start : start + 13 if start else 7], grades[start : start + 13 if start else 7]))
     told = (logits > 0).sum(dim=1).tolist()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planewise.losses import PatchLocationLoss
+from planewise.losses import CrossEntropyLoss
 from planewise.networks import ResidualEncoder, SharedEncoderNet
 from planewise.phantoms.head.head import Head
 from planewise.phantoms.head.population import HEADS
 from planewise.pretexts import RelativePatchesd
 
 
-class Shuffled(PatchLocationLoss):
+class Shuffled(CrossEntropyLoss):
     """It compares with the target of another volume."""
 
     def forward(self, prediction, target):
@@ -26,7 +26,7 @@ def heads() -> torch.Tensor:
     return torch.stack([(volume / volume.max())[None] for volume in volumes])
 
 
-def accuracy(heads: torch.Tensor, loss: PatchLocationLoss) -> float:
+def accuracy(heads: torch.Tensor, loss: CrossEntropyLoss) -> float:
     """Share of places told of two heads, by what has learned from the other six."""
     torch.manual_seed(0)
     network = SharedEncoderNet(ResidualEncoder((8, 16, 32)), 2, 26, [32], piece_features=16)
@@ -43,8 +43,8 @@ def accuracy(heads: torch.Tensor, loss: PatchLocationLoss) -> float:
 
 
 def test_places_in_other_heads_are_told(heads):
-    assert accuracy(heads, PatchLocationLoss()) > 0.4, "chance is 0.04"
+    assert accuracy(heads, CrossEntropyLoss("place")) > 0.4, "chance is 0.04"
 
 
 def test_a_broken_loss_learns_nothing(heads):
-    assert accuracy(heads, Shuffled()) < 0.15
+    assert accuracy(heads, Shuffled("place")) < 0.15

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planewise.losses import RotationLoss
+from planewise.losses import CrossEntropyLoss
 from planewise.networks import ResidualEncoder, SharedEncoderNet
 from planewise.phantoms.head.head import Head
 from planewise.phantoms.head.population import HEADS
 from planewise.pretexts import QuarterTurnsd
 
 
-class Shuffled(RotationLoss):
+class Shuffled(CrossEntropyLoss):
     """It compares with the target of another volume."""
 
     def forward(self, prediction, target):
@@ -26,7 +26,7 @@ def heads() -> torch.Tensor:
     return torch.stack([(volume / volume.max())[None] for volume in volumes])
 
 
-def accuracy(heads: torch.Tensor, loss: RotationLoss) -> float:
+def accuracy(heads: torch.Tensor, loss: CrossEntropyLoss) -> float:
     """Share of turns told of two heads, by what has learned from the other six."""
     torch.manual_seed(0)
     network, pretext = SharedEncoderNet(ResidualEncoder((8, 16, 32)), 1, 10, [32]), QuarterTurnsd()
@@ -43,8 +43,8 @@ def accuracy(heads: torch.Tensor, loss: RotationLoss) -> float:
 
 
 def test_turns_of_other_heads_are_told(heads):
-    assert accuracy(heads, RotationLoss()) > 0.5, "chance is 0.1"
+    assert accuracy(heads, CrossEntropyLoss("turn")) > 0.5, "chance is 0.1"
 
 
 def test_a_broken_loss_learns_nothing(heads):
-    assert accuracy(heads, Shuffled()) < 0.25
+    assert accuracy(heads, Shuffled("turn")) < 0.25

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from planewise.evaluation.collector import CollectorResults, ScoredBatch, cell_layers, drawn_examples, middle_layer
-from planewise.metrics.patch_location import patch_location_scores
+from planewise.metrics.confusion import choice_scores
 from planewise.pretexts import RelativePatchesd
 from planewise.pretexts.relative_patches import cell_of_class
 from planewise.reports.patch_location_figures import cell_name, patch_location_gallery
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class PatchLocationScores:
     """A `Collector` of logits for a patch's location relative to the middle one.
 
-    - ``metrics.json``: ``patch_location``, see `planewise.metrics.patch_location.patch_location_scores`;
+    - ``metrics.json``: ``patch_location``, see `planewise.metrics.confusion.choice_scores`;
     - the table of samples: ``place`` and ``predicted_place``;
     - ``patches.png``: the examples: both patches, and the image with their cells.
 
@@ -51,7 +51,7 @@ class PatchLocationScores:
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         places = int(taken["places"][0])
         reference, predicted = taken["place"].numpy(), taken["predicted"].numpy()
-        scores = patch_location_scores(predicted, reference, places)
+        scores = choice_scores(predicted, reference, places, "place", "queries")
         columns = {"place": reference.tolist(), "predicted_place": predicted.tolist()}
         rows = drawn_examples(taken["example"])
         if not rows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_examples
-from planewise.metrics.turns import turn_scores
+from planewise.metrics.confusion import choice_scores
 from planewise.reports.turn_figures import turn_gallery, turn_name
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class TurnScores:
     """A `Collector` of logits for the class of turns of an image or a volume.
 
-    - ``metrics.json``: ``rotation``, see `planewise.metrics.turns.turn_scores`;
+    - ``metrics.json``: ``rotation``, see `planewise.metrics.confusion.choice_scores`;
     - the table of samples: ``turn`` and ``predicted_turn``;
     - ``turns.png``: the examples, rotated, with both; for volumes the middle layer along each axis.
 
@@ -38,7 +38,7 @@ class TurnScores:
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
         reference, predicted = taken["turn"].numpy(), taken["predicted"].numpy()
-        scores = turn_scores(predicted, reference, int(taken["classes"][0]))
+        scores = choice_scores(predicted, reference, int(taken["classes"][0]), "turn", "images")
         columns = {"turn": reference.tolist(), "predicted_turn": predicted.tolist()}
         rows = drawn_examples(taken["example"])
         layers = [taken[name].numpy() for name in sorted(taken) if name.startswith("layer")]

@@ -2,10 +2,9 @@
 
 from planewise.losses.classes import ClassLoss
 from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
+from planewise.losses.cross_entropy import CrossEntropyLoss
 from planewise.losses.findings import FindingsLoss
 from planewise.losses.grades import GradeLoss, cumulative_targets
-from planewise.losses.jigsaw import JigsawLoss
-from planewise.losses.patch_location import PatchLocationLoss
 from planewise.losses.position import PositionLoss
 from planewise.losses.predictive_coding import PredictiveCodingLoss, candidate_scores
 from planewise.losses.pretext import (
@@ -15,28 +14,26 @@ from planewise.losses.pretext import (
     predicted_location,
 )
 from planewise.losses.restoration import RestorationLoss
-from planewise.losses.rotation import RotationLoss
 from planewise.losses.segmentation import SegmentationLoss
 from planewise.losses.slice_order import SliceOrderLoss
 from planewise.losses.soft_dice import SoftDiceLoss
 from planewise.losses.terms import Term, TermLoss, logged_terms, weighted_sum
 from planewise.losses.triplet import TripletLoss, negatives
+from planewise.old_names import old_names
 
 __all__ = [
     "BootstrapLoss",
     "ClassLoss",
     "ContrastiveLoss",
+    "CrossEntropyLoss",
     "FindingsLoss",
     "GradeLoss",
-    "JigsawLoss",
     "MultitaskLoss",
-    "PatchLocationLoss",
     "PositionLoss",
     "PredictiveCodingLoss",
     "RelativeLocationLoss",
     "RelativeOrientationLoss",
     "RestorationLoss",
-    "RotationLoss",
     "SegmentationLoss",
     "SliceOrderLoss",
     "SoftDiceLoss",
@@ -50,3 +47,12 @@ __all__ = [
     "predicted_location",
     "weighted_sum",
 ]
+
+__getattr__ = old_names(
+    __name__,
+    {
+        "JigsawLoss": (CrossEntropyLoss, {"key": "permutation"}),
+        "PatchLocationLoss": (CrossEntropyLoss, {"key": "place"}),
+        "RotationLoss": (CrossEntropyLoss, {"key": "turn"}),
+    },
+)

@@ -1,14 +1,12 @@
 """Scores of predictions."""
 
-from planewise.metrics.classes_auc import ClassesAuc
-from planewise.metrics.classification import classification_scores
+from planewise.metrics.classification import classification_scores, macro_auc
 from planewise.metrics.contours import mean_contour_distance
 from planewise.metrics.convergence import epoch_that_reached, epochs_to_converge
 from planewise.metrics.embeddings import effective_rank, embedding_spread, retrieval_accuracy
+from planewise.metrics.epoch_score import EpochScore
 from planewise.metrics.findings import finding_scores, mean_auc
-from planewise.metrics.findings_auc import FindingsAuc
-from planewise.metrics.grade_kappa import GradeKappa
-from planewise.metrics.grades import grade_scores, predicted_grades, quadratic_kappa
+from planewise.metrics.grades import grade_kappa, grade_scores, predicted_grades, quadratic_kappa
 from planewise.metrics.inside_share import inside_share
 from planewise.metrics.line_errors import LineErrors
 from planewise.metrics.line_profiles import line_profiles, profile_correlation
@@ -23,11 +21,10 @@ from planewise.metrics.regions import region_classes, region_values
 from planewise.metrics.segmentation import volume_scores
 from planewise.metrics.triplets import triplets_told
 from planewise.metrics.volume_dice import VolumeDice
+from planewise.old_names import old_names
 
 __all__ = [
-    "ClassesAuc",
-    "FindingsAuc",
-    "GradeKappa",
+    "EpochScore",
     "LineErrors",
     "LocationErrors",
     "MaskedLoss",
@@ -41,10 +38,12 @@ __all__ = [
     "epochs_to_converge",
     "finding_scores",
     "found_first",
+    "grade_kappa",
     "grade_scores",
     "inside_share",
     "line_profiles",
     "location_scores",
+    "macro_auc",
     "mean_auc",
     "mean_contour_distance",
     "mean_distance_of_others",
@@ -61,3 +60,12 @@ __all__ = [
     "triplets_told",
     "volume_scores",
 ]
+
+__getattr__ = old_names(
+    __name__,
+    {
+        "ClassesAuc": (EpochScore, {"score": macro_auc}),
+        "FindingsAuc": (EpochScore, {"score": mean_auc}),
+        "GradeKappa": (EpochScore, {"score": grade_kappa}),
+    },
+)

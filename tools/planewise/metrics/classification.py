@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.metrics import confusion_matrix, roc_auc_score
+from torch import Tensor
 
 
 def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes: Sequence[str]) -> dict[str, Any]:
@@ -37,3 +40,20 @@ def classification_scores(probabilities: np.ndarray, labels: ArrayLike, classes:
         "confusion": confusion_matrix(reference, predicted, labels=range(len(classes))).tolist(),
         "exams": len(reference),
     }
+
+
+def macro_auc(logits: Tensor, labels: Tensor) -> float:
+    """Mean AUC over the classes, for `EpochScore`; NaN if a class has no exams, or if it has all of them.
+
+    Args:
+        logits: ``(N, classes)``.
+        labels: ``(N,)``, negative where unknown.
+    """
+    labels = labels.reshape(len(logits)).long().cpu()
+    known = labels >= 0
+    if not bool(known.any()):
+        return math.nan
+    probabilities = torch.softmax(logits.float(), dim=1).cpu()[known].numpy()
+    names = [str(index) for index in range(probabilities.shape[1])]
+    found = classification_scores(probabilities, labels[known].numpy(), names)["macro_auc"]
+    return math.nan if found is None else found

@@ -38,7 +38,7 @@ def finding_scores(probabilities: np.ndarray, labels: np.ndarray, tasks: Sequenc
 
 
 def mean_auc(logits: Tensor, labels: Tensor) -> float:
-    """Mean AUC over the findings, for `ignite.metrics.EpochMetric`; NaN if no finding has both classes."""
+    """Mean AUC over the findings, for `EpochScore`; NaN if no finding has both classes."""
     # the metric squeezes arrays with one column
     logits, labels = (values.reshape(len(values), -1) for values in (logits, labels))
     tasks = [str(column) for column in range(labels.shape[1])]

@@ -7,8 +7,10 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.metrics import cohen_kappa_score
+from torch import Tensor
 
 from planewise.metrics.confusion import confusion_matrix
 
@@ -39,6 +41,18 @@ def quadratic_kappa(reference: Collection[int], predicted: Collection[int], grad
     if len({*map(int, reference), *map(int, predicted)}) < 2:
         return None
     return float(cohen_kappa_score(reference, predicted, labels=list(range(grades)), weights="quadratic"))
+
+
+def grade_kappa(logits: Tensor, grades: Tensor) -> float:
+    """`quadratic_kappa` of the predicted grades, for `EpochScore`; NaN if it is not defined.
+
+    Args:
+        logits: ``(N, thresholds)``.
+        grades: ``(N,)``.
+    """
+    predicted = predicted_grades(torch.sigmoid(logits.float()).cpu().numpy())
+    found = quadratic_kappa(grades.reshape(len(logits)).cpu().numpy(), predicted, logits.shape[1] + 1)
+    return math.nan if found is None else found
 
 
 def grade_scores(probabilities: np.ndarray, reference: ArrayLike, names: Sequence[str]) -> dict[str, Any]:

@@ -133,6 +133,8 @@ class Source:
             if isinstance(statement, ast.ImportFrom) and _is_ours(statement.module):
                 names = [_written(alias) for alias in statement.names if (alias.asname or alias.name) in kept]
                 parts += [_import_line(_theirs(statement.module), names)] if names else []
+            elif _assigns(statement, "__getattr__"):  # old names: a package is made of new ones
+                continue
             elif _assigns(statement, "_HOMES"):
                 homes = {name: home for name, home in ast.literal_eval(statement.value).items() if name in kept}
                 lines = "".join(f'    "{name}": "{_theirs(home)}",\n' for name, home in homes.items())
