@@ -69,7 +69,7 @@ def test_a_puzzles_caption_counts_its_own_tiles(pretext):
     right = int((pretext.permutations[number] == pretext.permutations[(number + 1) % 12]).sum())
     titles = [axes.get_title() for axes in figure.axes if "tiles" in axes.get_title()]
     assert titles == [f"e2: {right} of 9 tiles", "e3: 9 of 9 tiles"] and right < 9
-    assert figure.get_suptitle() == "a phantom  puzzles solved: 0.250, chance 0.0833"
+    assert figure.get_suptitle() == "a phantom  permutation accuracy: 0.250, chance 0.0833"
 
 
 def test_a_mosaic_of_numbered_tiles():

@@ -28,7 +28,7 @@ def test_scores_and_picture(spatial_dims, places, rows, second):
     assert found["accuracy"] == pytest.approx(2 / 3) and found["chance"] == 1 / places
     assert results.columns == {"place": [0, 1, places - 1], "predicted_place": [0, 1, 0]}
     figure = results.figures["patches.png"]()
-    assert figure.get_suptitle() == f"a phantom  places told: 0.667, chance {1 / places:.3g}"
+    assert figure.get_suptitle() == f"a phantom  location accuracy: 0.667, chance {1 / places:.3g}"
     grid = np.array(figure.axes).reshape(rows, 2)
     first, last = (" ".join(f"{axis}{step}1" for axis in "ijk"[:spatial_dims]) for step in "-+")
     assert [axes.get_title() for axes in grid[0]] == [

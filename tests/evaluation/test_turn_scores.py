@@ -42,7 +42,7 @@ def test_a_caption_has_the_turn_and_what_was_told():
         "e0: no turn\npredicted 90 deg",
         "e1: 90 deg\npredicted 90 deg",
     ]
-    assert figure.get_suptitle() == "a phantom  turns told: 0.667, chance 0.25"
+    assert figure.get_suptitle() == "a phantom  rotation accuracy: 0.667, chance 0.25"
 
 
 def test_names_of_turns():

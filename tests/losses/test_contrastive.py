@@ -6,7 +6,7 @@ import ignite.distributed as idist
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.losses import BootstrapLoss, ContrastiveLoss
+from planewise.losses import BYOLLoss, NTXentLoss
 
 from tests.processes import in_processes
 
@@ -30,7 +30,7 @@ def by_the_paper(views: list[list[list[float]]], temperature: float) -> float:
 @pytest.mark.parametrize("temperature", [0.1, 0.5])
 def test_nt_xent_is_the_papers(temperature):
     views = torch.randn(5, 2, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    (term,) = ContrastiveLoss(temperature).terms(views, {})
+    (term,) = NTXentLoss(temperature).terms(views, {})
     assert float(term.mean) == pytest.approx(by_the_paper(views.tolist(), temperature), rel=1e-5)
     assert term.count == 10
 
@@ -40,8 +40,8 @@ def test_the_loss_is_small_where_each_view_finds_its_partner():
     found = torch.stack([directions, directions], dim=1)
     lost = torch.stack([directions, directions.roll(1, 0)], dim=1)
     # the partner at 1 and six others at 0, over .1
-    assert float(ContrastiveLoss()(found, {})) == pytest.approx(math.log(1 + 6 * math.exp(-10)), rel=1e-3)
-    assert float(ContrastiveLoss()(lost, {})) > 10
+    assert float(NTXentLoss()(found, {})) == pytest.approx(math.log(1 + 6 * math.exp(-10)), rel=1e-3)
+    assert float(NTXentLoss()(lost, {})) > 10
 
 
 def test_byols_loss_is_the_papers():
@@ -53,27 +53,27 @@ def test_byols_loss_is_the_papers():
 
     # view v's prediction against the target's projection of the other view
     expected = [one(row[0][0], row[1][1]) + one(row[1][0], row[0][1]) for row in prediction.tolist()]
-    assert float(BootstrapLoss()(prediction, {})) == pytest.approx(sum(expected) / 3, rel=1e-5)
+    assert float(BYOLLoss()(prediction, {})) == pytest.approx(sum(expected) / 3, rel=1e-5)
 
 
 def test_no_gradient_reaches_the_target():
     prediction = torch.randn(3, 2, 2, 5, requires_grad=True)
-    BootstrapLoss()(prediction, {}).backward()
+    BYOLLoss()(prediction, {}).backward()
     assert prediction.grad[:, :, 0].abs().min() > 0 and not prediction.grad[:, :, 1].any()
 
 
 def test_one_slice_has_nothing_to_be_told_from():
     with pytest.raises(InputError, match=r"--batch_size of 2 or more"):
-        ContrastiveLoss()(torch.randn(1, 2, 4, requires_grad=True), {})
+        NTXentLoss()(torch.randn(1, 2, 4, requires_grad=True), {})
     with torch.no_grad():
-        assert float(ContrastiveLoss()(torch.randn(1, 2, 4), {})) == pytest.approx(0, abs=1e-6)
+        assert float(NTXentLoss()(torch.randn(1, 2, 4), {})) == pytest.approx(0, abs=1e-6)
 
 
 def gradient_of_a_share(rank: int, weights: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """What `DistributedDataParallel` makes of the gradients of every process: their mean."""
     world = idist.get_world_size()
     weights = weights.clone().requires_grad_(True)
-    ContrastiveLoss()(images[rank::world] @ weights, {}).backward()
+    NTXentLoss()(images[rank::world] @ weights, {}).backward()
     return idist.all_reduce(weights.grad) / world
 
 

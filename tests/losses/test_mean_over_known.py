@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planewise.losses import FindingsLoss, MultitaskLoss, logged_terms
+from planewise.losses import MultiLabelBCELoss, MultitaskLoss, logged_terms
 from planewise.losses.mean_over_known import mean_over_known
 
 from tests.processes import in_processes
@@ -33,7 +33,7 @@ def losses(samples: slice) -> dict[str, torch.Tensor]:
     """Both losses of some of the samples and the gradients of a weight that all predictions are multiplied by."""
     held = {name: value[samples] for name, value in batch().items()}
     scale = torch.ones(3, requires_grad=True)
-    multitask, findings = MultitaskLoss(0.5, 2.0), FindingsLoss(TRAINING_LABELS)
+    multitask, findings = MultitaskLoss(0.5, 2.0), MultiLabelBCELoss(TRAINING_LABELS)
     target = {"heatmaps": held["heatmaps"], "location": held["location"]}
     pretext = multitask(held["maps"] * scale[:, None, None], target)
     (pretext + findings(held["logits"] * scale, held["label"])).backward()
@@ -61,7 +61,7 @@ def test_the_mean_over_the_processes_is_the_loss_of_the_whole_batch():
     assert not torch.allclose(shares[0]["pretext"], shares[1]["pretext"], rtol=0.1)
     for rank in range(2):
         held = {name: value[rank::2] for name, value in batch().items()}
-        assert torch.equal(shares[rank]["no_grad"], FindingsLoss(TRAINING_LABELS)(held["logits"], held["label"]))
+        assert torch.equal(shares[rank]["no_grad"], MultiLabelBCELoss(TRAINING_LABELS)(held["logits"], held["label"]))
 
 
 def test_nothing_known():

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from planewise.losses import FindingsLoss, MultitaskLoss, SegmentationLoss, Term, TermLoss, logged_terms, weighted_sum
+from planewise.losses import (
+    MultiLabelBCELoss,
+    MultitaskLoss,
+    SegmentationLoss,
+    Term,
+    TermLoss,
+    logged_terms,
+    weighted_sum,
+)
 from torch import nn
 
 
@@ -52,7 +60,7 @@ def test_validation_leaves_what_the_last_step_said():
 
 
 def test_a_term_without_a_name_has_no_column():
-    loss = FindingsLoss(torch.tensor([[0.0], [1.0]]))
+    loss = MultiLabelBCELoss(torch.tensor([[0.0], [1.0]]))
     loss(torch.zeros(2, 1), torch.tensor([[0.0], [1.0]]))
     assert len(loss.last_terms) == 1 and logged_terms(loss) == {}
     assert logged_terms(nn.MSELoss()) == {}
@@ -73,7 +81,7 @@ def test_counts_are_of_what_is_known():
         ("location", 2.0, 0.25, 1),
     ]
     labels = torch.tensor([[0.0, 1.0], [1.0, torch.nan]])
-    (term,) = FindingsLoss(torch.tensor([[0.0, 0.0], [1.0, 1.0]])).terms(torch.zeros(2, 2), labels)
+    (term,) = MultiLabelBCELoss(torch.tensor([[0.0, 0.0], [1.0, 1.0]])).terms(torch.zeros(2, 2), labels)
     assert int(term.count) == 3
     (pixels,) = SegmentationLoss(nn.Conv2d(1, 1, 1), l1=0).terms(torch.zeros(2, 3, 4, 5), torch.zeros(2, 1, 4, 5))
     assert pixels.count == 40

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 from monai.losses import ContrastiveLoss as MonaiContrastiveLoss
-from planewise.losses import ContrastiveLoss
+from planewise.losses import NTXentLoss
 from planewise.networks import EmbeddingNet, ProjectionHead, SimClrLearner, UNetEncoder, place_network
 from timing import Bar, Options, interleaved, ratio
 
@@ -98,7 +98,7 @@ class _Standardize(torch.nn.Module):
 def _step(features: tuple[int, ...], image: torch.Tensor, device: torch.device) -> Callable[[], Any]:
     network = place_network(EmbeddingNet(UNetEncoder(features)), device)
     learner = SimClrLearner(network, ProjectionHead(features[-1], 64, 32)).to(device).train()
-    optimizer, loss = torch.optim.Adam(learner.parameters()), ContrastiveLoss()
+    optimizer, loss = torch.optim.Adam(learner.parameters()), NTXentLoss()
     views = image.expand(-1, 2, -1, -1)
 
     def step() -> None:
@@ -152,7 +152,7 @@ def _peak_alone(make: Maker, pairs: int, device: torch.device) -> float:
 
 
 def _ours(pairs: int, device: torch.device) -> Callable[[], Any]:
-    projected, loss = torch.randn(pairs, 2, 128, device=device, requires_grad=True), ContrastiveLoss()
+    projected, loss = torch.randn(pairs, 2, 128, device=device, requires_grad=True), NTXentLoss()
     return lambda: loss(projected, {}).backward()
 
 

@@ -63,7 +63,9 @@ class JigsawScores:
         def draw() -> Figure:
             images, tiles = (taken[name][: len(rows)].numpy() for name in ("original", "tiles"))
             figure = puzzle_gallery(images, tiles, *orders, self.per_side, captions)
-            figure.suptitle(f"{title}  puzzles solved: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
+            figure.suptitle(
+                f"{title}  permutation accuracy: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip()
+            )
             return figure
 
         return CollectorResults({"jigsaw": scores}, columns, figures={"puzzles.png": draw})

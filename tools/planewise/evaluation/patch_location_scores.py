@@ -67,7 +67,9 @@ class PatchLocationScores:
         def draw() -> Figure:
             layers, pairs = (taken[name][: len(rows)].numpy() for name in ("layers", "pairs"))
             figure = patch_location_gallery(layers, pairs, answer, right, self.per_side, captions)
-            figure.suptitle(f"{title}  places told: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
+            figure.suptitle(
+                f"{title}  location accuracy: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip()
+            )
             return figure
 
         return CollectorResults({"patch_location": scores}, columns, figures={"patches.png": draw})

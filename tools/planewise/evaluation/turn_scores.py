@@ -53,7 +53,9 @@ class TurnScores:
         def draw() -> Figure:
             first = [layer[: len(rows)] for layer in layers]
             figure = turn_gallery(first, captions, [reference[row] == predicted[row] for row in rows])
-            figure.suptitle(f"{title}  turns told: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip())
+            figure.suptitle(
+                f"{title}  rotation accuracy: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip()
+            )
             return figure
 
         return CollectorResults({"rotation": scores}, columns, figures={"turns.png": draw})

@@ -1,10 +1,10 @@
 """Loss functions, each quoting its equation; `planewise.losses.terms` defines what all of them share."""
 
 from planewise.losses.classes import ClassLoss
-from planewise.losses.contrastive import BootstrapLoss, ContrastiveLoss
+from planewise.losses.contrastive import BYOLLoss, NTXentLoss
 from planewise.losses.cross_entropy import CrossEntropyLoss
-from planewise.losses.findings import FindingsLoss
-from planewise.losses.grades import GradeLoss, cumulative_targets
+from planewise.losses.multi_label_bce import MultiLabelBCELoss
+from planewise.losses.ordinal import OrdinalLoss, cumulative_targets
 from planewise.losses.position import PositionLoss
 from planewise.losses.predictive_coding import PredictiveCodingLoss, candidate_scores
 from planewise.losses.pretext import (
@@ -22,13 +22,13 @@ from planewise.losses.triplet import TripletLoss, negatives
 from planewise.old_names import old_names
 
 __all__ = [
-    "BootstrapLoss",
+    "BYOLLoss",
     "ClassLoss",
-    "ContrastiveLoss",
     "CrossEntropyLoss",
-    "FindingsLoss",
-    "GradeLoss",
+    "MultiLabelBCELoss",
     "MultitaskLoss",
+    "NTXentLoss",
+    "OrdinalLoss",
     "PositionLoss",
     "PredictiveCodingLoss",
     "RelativeLocationLoss",
@@ -51,6 +51,10 @@ __all__ = [
 __getattr__ = old_names(
     __name__,
     {
+        "BootstrapLoss": BYOLLoss,
+        "ContrastiveLoss": NTXentLoss,
+        "FindingsLoss": MultiLabelBCELoss,
+        "GradeLoss": OrdinalLoss,
         "JigsawLoss": (CrossEntropyLoss, {"key": "permutation"}),
         "PatchLocationLoss": (CrossEntropyLoss, {"key": "place"}),
         "RotationLoss": (CrossEntropyLoss, {"key": "turn"}),

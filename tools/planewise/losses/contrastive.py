@@ -15,7 +15,7 @@ from planewise.losses.gathering import gathered
 from planewise.losses.terms import Term, TermLoss
 
 
-class ContrastiveLoss(TermLoss):
+class NTXentLoss(TermLoss):
     """NT-Xent (Chen 2020, Eq. 1): each view has to find the other view of its slice among the views of all other slices.
 
     ``l_ij = -log(exp(sim(z_i, z_j) / tau) / sum_(k != i) exp(sim(z_i, z_k) / tau))``, the mean over all views i with their
@@ -57,7 +57,7 @@ class ContrastiveLoss(TermLoss):
         return [Term(cross_entropy(alike, partner), len(views))]
 
 
-class BootstrapLoss(TermLoss):
+class BYOLLoss(TermLoss):
     """BYOL's loss (Grill 2020, Eq. 2): the prediction from each view against the target's projection of the other view.
 
     ``|| q / |q| - z' / |z'| ||^2 = 2 - 2 cos(q, z')``, summed over both directions; the mean over slices.

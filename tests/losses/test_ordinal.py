@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from planewise.losses import GradeLoss, cumulative_targets
+from planewise.losses import OrdinalLoss, cumulative_targets
 
 
 def test_targets_by_hand():
@@ -25,12 +25,12 @@ def test_against_the_equation():
         for k, x in enumerate(row):
             share = 1 / (1 + math.exp(-x))
             total -= math.log(share if grade > k else 1 - share)
-    loss = GradeLoss()(logits, grades)
+    loss = OrdinalLoss()(logits, grades)
     assert float(loss) == pytest.approx(total / 24, rel=1e-5)
     (gradient,) = torch.autograd.grad(loss, logits)
     assert torch.allclose(gradient, (torch.sigmoid(logits) - cumulative_targets(grades, 4)) / 24, atol=1e-6)
 
 
 def test_logits_of_half_precision_are_finite():
-    loss = GradeLoss()(torch.tensor([[90.0, -90.0]]).to(torch.bfloat16), torch.tensor([0]))
+    loss = OrdinalLoss()(torch.tensor([[90.0, -90.0]]).to(torch.bfloat16), torch.tensor([0]))
     assert loss.dtype == torch.float32 and float(loss) == pytest.approx(45.0, rel=1e-2)

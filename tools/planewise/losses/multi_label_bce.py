@@ -14,7 +14,7 @@ from planewise.losses.terms import Term, TermLoss
 logger = logging.getLogger(__name__)
 
 
-class FindingsLoss(TermLoss):
+class MultiLabelBCELoss(TermLoss):
     """Binary cross-entropy of each finding, weighted inversely to the prevalence of the example's class (Bien 2018), so
     that positives and negatives count alike.
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from planewise.losses import FindingsLoss
+from planewise.losses import MultiLabelBCELoss
 
 LABELS = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1.0]])
 
@@ -29,7 +29,7 @@ def test_against_a_loop():
     torch.manual_seed(0)
     training = LABELS.clone()
     training[2, 1] = torch.nan
-    loss = FindingsLoss(training)
+    loss = MultiLabelBCELoss(training)
     logits, labels = torch.randn(5, 3), (torch.rand(5, 3) < 0.4).float()
     labels[1, 2] = torch.nan
     assert float(loss(logits, labels)) == pytest.approx(by_loop(logits, labels, training), rel=1e-5)
@@ -37,7 +37,7 @@ def test_against_a_loop():
 
 def test_positives_and_negatives_count_alike():
     """Over the training exams a constant answer of one half costs ln 2 from either side, however rare the finding."""
-    loss = FindingsLoss(LABELS)
+    loss = MultiLabelBCELoss(LABELS)
     for value in (0.0, 1.0):
         one = torch.where(value == LABELS, LABELS, torch.nan)
         weight = torch.isfinite(one).sum() * loss(torch.zeros(4, 3), one).item() / math.log(2)
@@ -47,7 +47,7 @@ def test_positives_and_negatives_count_alike():
 def test_a_finding_that_all_have_is_not_weighted_and_named(caplog):
     labels = LABELS.clone()
     labels[:, 1] = 1
-    loss = FindingsLoss(labels)
+    loss = MultiLabelBCELoss(labels)
     assert "finding number 2: all or none of the 4 training exams" in caplog.text
     assert math.isfinite(float(loss(torch.randn(4, 3), labels)))
 
@@ -55,6 +55,6 @@ def test_a_finding_that_all_have_is_not_weighted_and_named(caplog):
 def test_unknown_labels_give_no_gradient():
     logits = torch.randn(2, 3, requires_grad=True)
     label = torch.tensor([[torch.nan, 1, 0], [torch.nan] * 3])
-    FindingsLoss(LABELS)(logits, label).backward()
+    MultiLabelBCELoss(LABELS)(logits, label).backward()
     assert torch.equal(logits.grad != 0, torch.isfinite(label))
-    assert float(FindingsLoss(LABELS)(logits, torch.full((2, 3), torch.nan))) == 0
+    assert float(MultiLabelBCELoss(LABELS)(logits, torch.full((2, 3), torch.nan))) == 0

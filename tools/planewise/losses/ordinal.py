@@ -22,7 +22,7 @@ def cumulative_targets(grades: Tensor, thresholds: int) -> Tensor:
     return (grades[..., None] > torch.arange(thresholds, device=grades.device)).to(torch.float32)
 
 
-class GradeLoss(TermLoss):
+class OrdinalLoss(TermLoss):
     """Binary cross-entropy of being above each threshold (Cheng 2008).
 
     The code of Taleb 2020's authors does the same; the paper names no loss.
