@@ -13,19 +13,24 @@ import subprocess
 import sys
 import time
 
+import highdicom
 import nibabel
 import numpy as np
 import planewise
+import pydicom
 import pytest
 import yaml
 from planewise.commands import app
 from planewise.errors import InputError
 from planewise.own_exams import heart_bundles, segment_exams
 from planewise.preprocessing.exam_name import exam_of
+from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import datalist_for, phantoms, run_bundle  # noqa: F401  (a fixture)
 from tests.conftest import ROOT
+from tests.exams.conftest import write_usual_exam
+from tests.exams.test_dicom_segmentation import points_of
 
 PLANS, SEGMENTS = heart_bundles.PLANS, heart_bundles.SEGMENTS
 
@@ -86,14 +91,21 @@ def test_plan(exam, runs, tmp_path):
         assert f"  {view}: {entry['verdict']}" in outcome.output
         assert f"exam {page.parent.name}, {view}" not in outcome.output, "said once"
     text = page.read_text()
+    report = highdicom.sr.srread(page.parent / "plan.sr.dcm")
+    groups = [*report.content.get_planar_roi_measurement_groups(), *report.content.get_image_measurement_groups()]
+    assert [group.tracking_identifier.split(",")[0] for group in groups] == list(plan["views"])
+    for name in ("image", "lines", "heatmaps", "mask"):
+        volume = nibabel.load(page.parent / f"{page.parent.name}_{name}.nii.gz")
+        assert volume.header.get_xyzt_units()[0] == "mm", name
+        assert np.allclose(volume.affine, nibabel.load(page.parent / f"{page.parent.name}_lines.nii.gz").affine)
     assert "2ch acquired" in text and "4ch acquired" in text
     assert str(exam.parent) not in text, "no path in the page"
     assert str(page) in outcome.output.replace("\n", "")
 
 
 @pytest.mark.usefixtures("no_processes")
-def test_segment_measures_every_phase(exam, runs, tmp_path):
-    outcome = run("segment", exam, "-o", tmp_path, "--weights", runs / SEGMENTS, "--device", "cpu")
+def test_segment_measures_every_phase(exam, tmp_path):
+    outcome = run("segment", exam, "-o", tmp_path, "--device", "cpu")  # with the weights that ship
     assert outcome.exit_code == 0, outcome.output
     (page,) = tmp_path.glob("*/index.html")
     name = page.parent.name
@@ -107,6 +119,47 @@ def test_segment_measures_every_phase(exam, runs, tmp_path):
         assert found["volumes_ml"]["LV"][number] == pytest.approx(ml, rel=1e-4)
         assert float(rows[number]["LV_ml"]) == pytest.approx(ml, rel=1e-4)
     assert f"Exam {name}, 2 phases" in outcome.output and "ejection fraction" in outcome.output
+    patient = pydicom.dcmread(next(exam.rglob("*.dcm")))
+    surface = math.sqrt(100 * patient.PatientSize * patient.PatientWeight / 3600)
+    assert f"per m2 of body surface ({surface:.2f} m2, Mosteller" in outcome.output
+    assert found["body_surface_m2"] == pytest.approx(surface)
+    first = rows[0]
+    assert float(first["LV_ml_per_m2"]) == pytest.approx(float(first["LV_ml"]) / surface, rel=1e-4)
+    # every file that lies there is on the terminal
+    for file in [*page.parent.iterdir(), *(tmp_path / "masks" / f"{name}_phase00").iterdir()]:
+        assert file.name in outcome.output, file
+    assert f"; the same in {name}_phase50" in outcome.output
+    for phase in found["phases"]:
+        volume, mask = (
+            nibabel.load(tmp_path / "masks" / phase / f"{phase}_{kind}.nii.gz") for kind in ("image", "mask")
+        )
+        assert volume.shape == mask.shape and np.allclose(volume.affine, mask.affine)
+        assert {entry.header.get_xyzt_units()[0] for entry in (volume, mask)} == {"mm"}
+        segmentation = highdicom.seg.segread(page.parent / f"{phase.removeprefix(f'{name}_')}.seg.dcm")
+        assert segmentation.PatientName == patient.PatientName
+        for value in (1, 2, 3):
+            wanted = np.argwhere(np.asarray(mask.dataobj) == value) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
+            there = points_of(segmentation, value)
+            assert len(there) == len(wanted) > 100
+            assert cKDTree(there).query(wanted)[0].max() < 0.05, "mm"
+    assert outcome.output.count("--anonymous leaves the patient out") == 1
+
+
+@pytest.mark.usefixtures("no_processes")
+@pytest.mark.parametrize("command", ["plan", "segment"])
+def test_dicom_files_without_the_patient_or_not_at_all(command, runs, tmp_path):
+    exam = write_usual_exam(tmp_path / "exam", phases=5, size=(64, 60), spacing=4.0)
+    weights = ("--weights", runs / (PLANS if command == "plan" else SEGMENTS), "--device", "cpu")
+    outcome = run(command, exam, "-o", tmp_path / "out", *weights, "--anonymous")
+    assert outcome.exit_code == 0, outcome.output
+    files = list((tmp_path / "out").rglob("*"))
+    assert [file for file in files if file.name.endswith(".sr.dcm")]
+    for file in files:
+        if file.is_file():
+            assert b"Jane" not in file.read_bytes(), file
+    assert "Jane" not in outcome.output and "leaves the patient out" not in outcome.output
+    outcome = run(command, exam, "-o", tmp_path / "out", *weights, "--no-dicom")
+    assert outcome.exit_code == 0 and not list((tmp_path / "out").rglob("*.dcm"))
 
 
 def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):

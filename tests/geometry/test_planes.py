@@ -14,6 +14,7 @@ from planewise.geometry import (
     nearest_body_axis,
     plane_from_affine,
     signed_distance,
+    square_on_plane,
 )
 
 from .slices import affines, rotation
@@ -127,3 +128,21 @@ def test_check_affine_says_what_is_wrong(spoil, message):
     spoil(affine)
     with pytest.raises(ValueError, match=message):
         check_affine(affine)
+
+
+def test_a_square_on_any_plane():
+    normal = torch.nn.functional.normalize(torch.randn(50, 3, dtype=torch.float64), dim=-1)
+    normal[0], normal[1] = torch.tensor([0.0, 0, 1]), torch.tensor([0.0, 1, 0])
+    origin = torch.randn(50, 3, dtype=torch.float64) * 100
+    corners = square_on_plane(origin, normal, 30.0)
+    assert corners.shape == (50, 4, 3)
+    assert torch.allclose(corners.mean(dim=1), origin)
+    assert torch.allclose(
+        ((corners - origin[:, None]) * normal[:, None]).sum(-1), torch.zeros(50, 4).double(), atol=1e-9
+    )
+    sides = corners.roll(-1, dims=1) - corners
+    assert torch.allclose(sides.norm(dim=-1), torch.full((50, 4), 30.0).double())
+    assert torch.allclose((sides * sides.roll(-1, dims=1)).sum(-1), torch.zeros(50, 4).double(), atol=1e-9)
+    upright = normal[:, 2].abs() < 0.9
+    assert torch.allclose(sides[upright, 0, 2], torch.zeros(int(upright.sum())).double(), atol=1e-9)
+    assert torch.allclose(square_on_plane(origin[3], normal[3], 30.0), corners[3])

@@ -38,16 +38,32 @@ MinObliquity = Annotated[
         show_default=False,
     ),
 ]
+Dicom = Annotated[
+    bool | None,
+    typer.Option(
+        "--dicom/--no-dicom",
+        help="Also write DICOM files, which belong to the study of the images. Default: if EXAM is DICOM.",
+        show_default=False,
+    ),
+]
+Anonymous = Annotated[
+    bool,
+    typer.Option(
+        "--anonymous",
+        help="Leave the patient's name, dates and all other text out of these DICOM files. The UIDs stay.",
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU if there is one.", show_default=False)]
 
 
-def show_pages(command: str, doing: str, make: Callable[[], Sequence[MadePage]]) -> None:
+def show_pages(command: str, doing: str, make: Callable[[], Sequence[MadePage]], anonymous: bool) -> None:
     """Make pages under a progress bar and print the findings; a refusal ends the command.
 
     Args:
         command: ``plan`` or ``segment``.
         doing: what the terminal shows meanwhile.
         make: makes the pages.
+        anonymous: whether DICOM files are without the patient.
     """
     console = Console()
     with refusals(command):
@@ -56,5 +72,27 @@ def show_pages(command: str, doing: str, make: Callable[[], Sequence[MadePage]])
         for made in done:
             for line in made.lines:
                 console.print(literal(line), soft_wrap=True, highlight=False)
-            console.print(f"Wrote {literal(str(made.page))}", soft_wrap=True, highlight=False)
+            for line in _wrote(made.files):
+                console.print(literal(line), soft_wrap=True, highlight=False)
+        if not anonymous and any(file.suffix == ".dcm" for made in done for file in made.files):
+            console.print(
+                "The .dcm files name the patient as their images do; --anonymous leaves the patient out.",
+                soft_wrap=True,
+            )
         console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
+
+
+def _wrote(files: Sequence[Path]) -> list[str]:
+    """Every file by its name, a line for each folder; folders with the same files for other phases share one."""
+    folders: dict[Path, list[str]] = {}
+    for file in files:
+        folders.setdefault(file.parent, []).append(file.name)
+    alike: dict[tuple[str, ...], list[Path]] = {}
+    for folder, names in folders.items():
+        alike.setdefault(tuple(name.replace(folder.name, "*") for name in names), []).append(folder)
+    lines = []
+    for first, *others in alike.values():
+        names = ", ".join(folders[first])
+        same = f"; the same in {', '.join(folder.name for folder in others)}" if others else ""
+        lines.append(f"Wrote {first}/{names}{same}")
+    return lines

@@ -9,8 +9,10 @@ import typer
 
 import planewise
 from planewise.commands.own_exam import (
+    Anonymous,
     BundlesFolder,
     Device,
+    Dicom,
     ExamPath,
     KeepNames,
     MinObliquity,
@@ -34,6 +36,8 @@ def plan(
     ] = None,
     min_obliquity: MinObliquity = None,
     keep_names: KeepNames = False,
+    dicom: Dicom = None,
+    anonymous: Anonymous = False,
     bundles: BundlesFolder = None,
     device: Device = None,
 ) -> None:
@@ -42,7 +46,8 @@ def plan(
     Writes, for every exam found, into OUT/EXAM/:
 
     index.html (open it: the stack, the planes and the heart, to turn and to scroll; one file, no network),
-    plan.json, planes.mrk.json (for 3D Slicer), plan.png, and the lines, heatmaps and masks as NIfTI files.
+    plan.json, planes.mrk.json (for 3D Slicer), plan.png; the image, lines, heatmaps and masks as NIfTI files; and of a
+    DICOM exam plan.sr.dcm, the planes and their distances from the acquired views as a DICOM structured report.
 
     If the exam has those views, the page compares the plan with them. With the weights that ship, every plane has 90 %
     error bounds, measured on phantoms. Slices that disagree with a plane are listed. If a plan cannot be trusted, you
@@ -63,8 +68,10 @@ def plan(
             heart=heart,
             min_obliquity=min_obliquity,
             keep_names=keep_names,
+            dicom=dicom,
+            anonymous=anonymous,
             bundles=bundles,
             device=device,
         )
 
-    show_pages("plan", "planning", make)
+    show_pages("plan", "planning", make, anonymous)

@@ -12,8 +12,10 @@ from rich.table import Table
 
 import planewise
 from planewise.commands.own_exam import (
+    Anonymous,
     BundlesFolder,
     Device,
+    Dicom,
     KeepNames,
     MinObliquity,
     OutputFolder,
@@ -43,6 +45,14 @@ def segment(
     ] = None,
     min_obliquity: MinObliquity = None,
     keep_names: KeepNames = False,
+    dicom: Dicom = None,
+    all_phases: Annotated[
+        bool,
+        typer.Option(
+            "--all-phases", help="A DICOM segmentation of every phase, not only of end-diastole and end-systole."
+        ),
+    ] = False,
+    anonymous: Anonymous = False,
     bundles: BundlesFolder = None,
     device: Device = None,
 ) -> None:
@@ -51,8 +61,10 @@ def segment(
     Writes, for every exam found, into OUT/EXAM/:
 
     index.html (open it: the stack and the heart at end-diastole, to turn and to scroll; one file, no network),
-    volumes.json and volumes.csv (ml in every phase, stroke volumes, ejection fractions, mass); and into OUT/masks/ a label
-    map for each phase (1 right ventricle, 2 myocardium, 3 left ventricle) as NIfTI.
+    volumes.json and volumes.csv (ml in every phase, stroke volumes, ejection fractions, mass, and these per m2 of body
+    surface if a DICOM header has height and weight); of a DICOM exam a DICOM SEG of end-diastole and end-systole, and
+    volumes.sr.dcm, the volumes as a DICOM structured report; and into OUT/masks/ the image and a label map of each phase
+    (1 right ventricle, 2 myocardium, 3 left ventricle) as NIfTI.
 
     End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Implausible numbers
     are marked (!), with the reason: left and right stroke volumes that differ, volumes that no adult has, a ventricle
@@ -82,11 +94,14 @@ def segment(
             weights=weights,
             min_obliquity=min_obliquity,
             keep_names=keep_names,
+            dicom=dicom,
+            all_phases=all_phases,
+            anonymous=anonymous,
             bundles=bundles,
             device=device,
         )
 
-    show_pages("segment", "segmenting", make)
+    show_pages("segment", "segmenting", make, anonymous)
 
 
 def _segment_datalist(

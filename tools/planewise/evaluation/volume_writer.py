@@ -6,10 +6,12 @@ from typing import Any
 
 from monai.config import NdarrayOrTensor
 from monai.data import NibabelWriter
+from nibabel.nifti1 import Nifti1Image
 
 
 class VolumeWriter(NibabelWriter):
-    """MONAI's writer of NIfTI files for volumes ``(1, i, j, slices)``; a volume of one slice is written as ``(i, j, 1)``.
+    """MONAI's writer of NIfTI files for volumes ``(channels, i, j, slices)``, with millimetres as their unit; one channel
+    of one slice is written as ``(i, j, 1)``.
 
     MONAI's own drops the last axis of such a volume, and then fails in `SaveImage` (1.6.1), which assumes one fewer
     dimension. Use it as the ``writer`` of `SaveImaged`.
@@ -17,4 +19,11 @@ class VolumeWriter(NibabelWriter):
 
     def set_data_array(self, data_array: NdarrayOrTensor, channel_dim: int | None = 0, **kwargs: Any) -> None:
         super().set_data_array(data_array, channel_dim, **kwargs | {"squeeze_end_dims": False})
-        self.data_obj = self.data_obj[..., 0]
+        if self.data_obj.shape[-1] == 1:
+            self.data_obj = self.data_obj[..., 0]
+
+    @classmethod
+    def create_backend_obj(cls, *args: Any, **kwargs: Any) -> Nifti1Image:
+        image = super().create_backend_obj(*args, **kwargs)
+        image.header.set_xyzt_units("mm")
+        return image

@@ -30,6 +30,7 @@ from planewise.geometry.planes import (
     nearest_body_axis,
     plane_from_affine,
     signed_distance,
+    square_on_plane,
 )
 from planewise.geometry.quarter_turns import (
     PLANE_TURNS,
@@ -123,6 +124,7 @@ __all__ = [
     "signed_distance",
     "square_labels",
     "square_names",
+    "square_on_plane",
     "squares_inside",
     "squares_on_lines",
     "to_left_front_or_head",

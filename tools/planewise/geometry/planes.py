@@ -73,6 +73,27 @@ def angle_between_planes(normal: Tensor, other: Tensor) -> Tensor:
     return torch.atan2(sine, (normal * other).sum(dim=-1).abs())
 
 
+def square_on_plane(origin: Tensor, normal: Tensor, size: float) -> Tensor:
+    """The corners of a square on a plane, in order around it.
+
+    Args:
+        origin: the square's middle, shape ``(..., 3)``, RAS+, mm.
+        normal: unit normal, shape ``(..., 3)``.
+        size: side, mm.
+
+    Returns:
+        Shape ``(..., 4, 3)``. One side is horizontal (axial) unless the plane itself is axial.
+    """
+    head = torch.tensor([0.0, 0.0, 1.0], dtype=normal.dtype)
+    front = torch.tensor([0.0, 1.0, 0.0], dtype=normal.dtype)
+    upright = (normal @ head).abs()[..., None] < 0.9  # nearly parallel vectors would lose digits
+    across = torch.linalg.cross(torch.where(upright, head, front).expand_as(normal), normal)
+    across = across / across.norm(dim=-1, keepdim=True)
+    along = torch.linalg.cross(normal, across)
+    around = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], dtype=normal.dtype) * size / 2
+    return origin[..., None, :] + around[:, :1] * across[..., None, :] + around[:, 1:] * along[..., None, :]
+
+
 def nearest_body_axis(normal: Tensor) -> tuple[Tensor, Tensor]:
     """Angle of planes from sagittal, coronal or axial ones.
 

@@ -48,6 +48,16 @@ class HeartVolumes:
         return self.masses[self.end_diastole]
 
 
+def body_surface(height: float, weight: float) -> float:
+    """Surface of a body, m2, by Mosteller's formula (N Engl J Med 317:1098, 1987).
+
+    Args:
+        height: cm.
+        weight: kg.
+    """
+    return math.sqrt(height * weight / 3600)
+
+
 def heart_volumes(
     labels: Sequence[np.ndarray], affines: Sequence[np.ndarray], structures: Mapping[int, str]
 ) -> HeartVolumes:

@@ -42,6 +42,8 @@ PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentat
 STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
 #: A file whose axes agree with the body's to this many degrees may have lost its orientation.
 _NO_ORIENTATION = 0.01
+#: File of an exam's page.
+_PAGE = "index.html"
 #: Number of exams that a refusal names.
 _NAMED = 10
 
@@ -55,12 +57,14 @@ class MadePage:
         page: its page; deleted if the call had no output folder.
         lines: the lines for a terminal.
         item: the item of `find_inputs` for the planned stack, or for the stack at end-diastole.
+        files: every file that was written, the page first; deleted if the call had no output folder.
     """
 
     name: str
     page: Path
     lines: Sequence[str]
     item: Mapping[str, Any]
+    files: Sequence[Path]
 
     @cached_property
     def stack(self) -> LoadedStack:
@@ -265,10 +269,28 @@ def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     return np.asarray(mask.dataobj).astype(np.uint8), np.asarray(mask.affine)
 
 
+def write_image(path: Path, stack: LoadedStack) -> None:
+    """Write a stack's image as NIfTI, in mm: whole numbers as 16 bits if they fit, others as 32-bit floats."""
+    array = stack.image.numpy()
+    whole = np.isclose(array, array.round()).all() and np.abs(array).max(initial=0) < 2**15
+    image = nib.Nifti1Image(array.astype(np.int16 if whole else np.float32), np.asarray(stack.image.affine))
+    image.header.set_xyzt_units("mm")
+    with written_whole(path) as part:
+        # nibabel goes by the name's ending
+        named = part.with_name(f"{part.name}.nii.gz")
+        nib.save(image, named)
+        named.replace(part)
+
+
+def written_in(folder: Path) -> list[Path]:
+    """The files in a folder, its page first."""
+    return sorted(filter(Path.is_file, folder.iterdir()), key=lambda file: (file.name != _PAGE, file.name))
+
+
 def write_page(folder: Path, shown: ShownExam) -> Path:
     """Write ``index.html`` of an exam."""
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / "index.html"
+    page = folder / _PAGE
     with written_whole(page) as part:
         part.write_text(exam_page(shown), encoding="utf-8")
     return page

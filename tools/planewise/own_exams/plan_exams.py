@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import torch
 
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
+from planewise.exams.source_images import is_dicom
 from planewise.geometry import plane_errors
+from planewise.own_exams.dicom_results import DicomOut, write_plan
 from planewise.own_exams.heart_bundles import (
     PLANS,
     SEGMENTS,
@@ -30,7 +33,9 @@ from planewise.own_exams.heart_bundles import (
     stacks_in,
     text,
     weights_of,
+    write_image,
     write_page,
+    written_in,
 )
 from planewise.reports.exam_page import ShownExam
 from planewise.reports.planned_views import plane_in_words
@@ -41,11 +46,13 @@ class PlannedExam(MadePage):
     """Planned views of an exam.
 
     Attributes:
+        apart: view to the angle (degrees) and the offset (mm) of the planned from the acquired plane; None without both.
         plan: the contents of ``plan.json``: ``plan["views"]["2ch"]`` has a verdict with reasons, and for a plane the
             ``origin`` and unit ``normal``, RAS+, mm.
         labels: label map of the heart, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV); None without a segmentation.
     """
 
+    apart: Mapping[str, tuple[float, float] | None]
     plan: Mapping[str, Any]
     labels: np.ndarray | None
 
@@ -58,6 +65,8 @@ def plan_exams(
     heart: str | Path | None = None,
     min_obliquity: float | None = None,
     keep_names: bool = False,
+    dicom: bool | None = None,
+    anonymous: bool = False,
     bundles: str | Path | None = None,
     device: str | None = None,
 ) -> list[PlannedExam]:
@@ -71,6 +80,8 @@ def plan_exams(
         weights, heart: weights of the two bundles; None uses those that ship.
         min_obliquity: as of `stacks_in` and `planewise.evaluation.PlanViewsd`; None takes the planning bundle's.
         keep_names: see `stacks_in`.
+        dicom: write the planes as a DICOM structured report; None does if the exam is DICOM.
+        anonymous: leave the patient's name, dates and all other text out of it; the UIDs stay.
         bundles: folder of the bundles; None uses the clone's.
         device: None leaves the choice to the bundles.
 
@@ -86,7 +97,7 @@ def plan_exams(
     if segments is not None:
         asked[SEGMENTS] = {"weights": segments}
     with output_folder(output) as results:
-        return _planned(stacks, asked, path, results, folder, device)
+        return _planned(stacks, asked, path, results, folder, device, DicomOut(dicom, anonymous))
 
 
 def _planned(
@@ -96,6 +107,7 @@ def _planned(
     output: Path,
     folder: Path,
     device: str | None,
+    dicom: DicomOut,
 ) -> list[PlannedExam]:
     with asked_for(stacks, path) as input:
         common = {"input": input, "output_dir": output, "device": device}
@@ -106,7 +118,8 @@ def _planned(
         plan = json.loads((output / stack.name / "plan.json").read_text())
         mask = read_mask(output, stack.name)
         measured_on = plan["bounds_measured_on"]
-        rows = [_row(view, entry, stack.acquired.get(view), measured_on) for view, entry in plan["views"].items()]
+        apart = {view: _apart(entry, stack.acquired.get(view)) for view, entry in plan["views"].items()}
+        rows = [_row(view, entry, apart[view], measured_on) for view, entry in plan["views"].items()]
         alike, own = reasons_alike(plan["views"])
         lines = [_line([view, _verdict(own[view]), *cells]) for view, _, *cells in rows]
         shown = ShownExam(
@@ -119,7 +132,11 @@ def _planned(
             structures=STRUCTURES,
             tables=[("Planned from the short axis alone", _HEADER, rows)],
         )
-        page = write_page(output / stack.name, shown)
+        folder = output / stack.name
+        page = write_page(folder, shown)
+        if is_dicom(item):
+            write_image(folder / f"{stack.name}_image.nii.gz", stack)
+        refused = dicom.write(stack.name, folder, item, partial(write_plan, folder, item, plan, apart))
         # without the bundle's remarks on each view, which the rows have; both bundles may report the same about an exam
         remarks = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
@@ -132,8 +149,11 @@ def _planned(
                     *([f"  no plane of any view: {'; '.join(alike)}"] if alike else []),
                     *lines,
                     *remarks,
+                    *refused,
                 ],
                 item,
+                written_in(folder),
+                apart,
                 plan,
                 None if mask is None else mask[0],
             )
@@ -152,15 +172,18 @@ def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], di
 _HEADER = ("view", "verdict", "how sure", "agreement", "from the acquired plane: angle", "offset")
 
 
-def _row(
-    view: str, entry: Mapping[str, Any], acquired: Mapping[str, Sequence[float]] | None, measured_on: str | None
-) -> list[str]:
-    """A view's line of the table; its errors are measured at the middle of the planned lines."""
-    angle = offset = None
-    if acquired is not None and entry["origin"] is not None:
-        origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
-        reference = [torch.tensor(acquired[key], dtype=torch.float64) for key in ("origin", "normal")]
-        angle, offset = plane_errors(origin, normal, *reference, at=origin)
+def _apart(entry: Mapping[str, Any], acquired: Mapping[str, Sequence[float]] | None) -> tuple[float, float] | None:
+    """Angle and offset of a planned plane from the acquired one, at the middle of the planned lines."""
+    if acquired is None or entry["origin"] is None:
+        return None
+    origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
+    reference = [torch.tensor(acquired[key], dtype=torch.float64) for key in ("origin", "normal")]
+    return plane_errors(origin, normal, *reference, at=origin)
+
+
+def _row(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None, measured_on: str | None) -> list[str]:
+    """A view's line of the table."""
+    angle, offset = apart or (None, None)
     sure = "; ".join(plane_in_words(entry, measured_on)) or "-"
     return [view, _verdict(entry), sure, text(entry["agreement"], 2), text(angle, 1, " deg"), text(offset, 1, " mm")]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ import numpy as np
 from planewise.data.hearts import heart_problem
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
+from planewise.exams.source_images import body_size, is_dicom
 from planewise.exams.words import count_of
-from planewise.metrics.heart_volumes import HeartVolumes, heart_volumes
+from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
 from planewise.metrics.implausible_volumes import Flag, implausible_volumes
+from planewise.own_exams.dicom_results import DicomOut, write_segmentations
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
@@ -35,7 +37,9 @@ from planewise.own_exams.heart_bundles import (
     read_mask,
     stacks_in,
     text,
+    write_image,
     write_page,
+    written_in,
 )
 from planewise.preprocessing.exam_name import phase_in_words, volume_name
 from planewise.reports.exam_page import FLAGGED, ShownExam
@@ -44,6 +48,8 @@ from planewise.reports.tables import write_csv, write_json
 
 VENTRICLES = ("LV", "RV")
 ALL = tuple(STRUCTURES.values())
+#: Title of the indexed values: they are as good as what was typed at the scanner.
+_INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,14 @@ class SegmentedExam(MadePage):
         volumes: the volumes of every phase, and the values derived from them.
         flags: implausible numbers.
         masks: file of each phase's label map; deleted if the call had no output folder.
+        body_surface: m2, by Mosteller's formula from the height and the weight of the DICOM header; None if unknown.
     """
 
     phases: Sequence[str]
     volumes: HeartVolumes
     flags: Sequence[Flag]
     masks: Sequence[Path]
+    body_surface: float | None
 
     @cached_property
     def labels(self) -> list[np.ndarray]:
@@ -75,6 +83,9 @@ def segment_exams(
     weights: str | Path | None = None,
     min_obliquity: float | None = None,
     keep_names: bool = False,
+    dicom: bool | None = None,
+    all_phases: bool = False,
+    anonymous: bool = False,
     bundles: str | Path | None = None,
     device: str | None = None,
 ) -> list[SegmentedExam]:
@@ -87,6 +98,9 @@ def segment_exams(
         output: folder for pages, tables and masks; None keeps no files.
         weights: None uses those that ship.
         min_obliquity, keep_names: as of `stacks_in`.
+        dicom: write DICOM segmentations, and the volumes as a structured report; None does if the exam is DICOM.
+        all_phases: segmentations of every phase, and not only of end-diastole and end-systole.
+        anonymous: leave the patient's name, dates and all other text out of them; the UIDs stay.
         bundles: folder of the bundles; None uses the clone's.
         device: None leaves the choice to the bundle.
 
@@ -98,7 +112,8 @@ def segment_exams(
     used = needed_weights(folder / SEGMENTS, weights)
     stacks = stacks_in(path, "all", keep_names, min_obliquity, straight=True)
     with output_folder(output) as results:
-        done = _segmented(stacks, path, results, folder / SEGMENTS, used, device)
+        out = DicomOut(dicom, anonymous, all_phases)
+        done = _segmented(stacks, path, results, folder / SEGMENTS, used, device, out)
         if output is None:
             for exam in done:
                 exam.labels  # noqa: B018  (read while the files are there)
@@ -106,7 +121,13 @@ def segment_exams(
 
 
 def _segmented(
-    stacks: Sequence[Mapping[str, Any]], path: Path, output: Path, bundle: Path, used: Path, device: str | None
+    stacks: Sequence[Mapping[str, Any]],
+    path: Path,
+    output: Path,
+    bundle: Path,
+    used: Path,
+    device: str | None,
+    dicom: DicomOut,
 ) -> list[SegmentedExam]:
     masks = output / "masks"
     with asked_for(stacks, path) as input:
@@ -132,6 +153,8 @@ def _segmented(
         ]
         reasons = _shown_reasons(found, flags)
         header, rows = _rows(found, flags)
+        surface = _body_surface(items[0])
+        indexed = _indexed(found, surface)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
         stack = load_stack(items[found.end_diastole])
         shown = ShownExam(
@@ -141,29 +164,65 @@ def _segmented(
             acquired={view: plane for view, plane in stack.acquired.items() if view in ("2ch", "4ch")},
             labels=labels[found.end_diastole],
             structures=STRUCTURES,
-            tables=[(count, header, rows)],
+            tables=[(count, header, rows), *([(_INDEXED.format(surface), *indexed)] if indexed else [])],
             flags=reasons,
         )
         page = write_page(output / exam, shown)
-        write_csv(output / exam / "volumes.csv", _columns(found, flags, items))
-        write_json(output / exam / "volumes.json", _content(found, names, flags))
-        lines = [
-            f"  {row[0]}: "
-            + ", ".join(f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=True) if cell != "-")
-            for row in rows
-        ]
+        write_csv(output / exam / "volumes.csv", _columns(found, flags, items, surface))
+        write_json(output / exam / "volumes.json", _content(found, names, flags, surface))
+        lines = _in_lines(header, rows)
+        if surface and indexed:
+            lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
+        for phase, name in zip(items, names, strict=True) if is_dicom(items[0]) else ():
+            write_image(masks / name / f"{name}_image.nii.gz", load_stack(phase))
+        shorts = [name.removeprefix(f"{exam}_") if name != exam else "segmentation" for name in names]
+        make = partial(write_segmentations, output / exam, items, labels, shorts, found, flags, dicom.all_phases)
+        refused = dicom.write(exam, output / exam, items[0], make)
         remarks = [line for line in said if line.startswith(f"exam {exam}:")]
         doubts = [f"  {FLAGGED} {reason}" for reason in reasons]
         run = [] if done else of_the_run(said)
-        shown_lines = [*run, f"Exam {exam}, {count}", *lines, *doubts, *remarks]
+        shown_lines = [*run, f"Exam {exam}, {count}", *lines, *doubts, *remarks, *refused]
         item = items[found.end_diastole]
         files = [mask_file(masks, name) for name in names]
-        done.append(SegmentedExam(exam, page, shown_lines, item, names, found, flags, files))
+        written = [file for folder in (output / exam, *(file.parent for file in files)) for file in written_in(folder)]
+        done.append(SegmentedExam(exam, page, shown_lines, item, written, names, found, flags, files, surface))
     return done
 
 
+def _in_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table as lines for a terminal, without its dashes."""
+    return [
+        f"  {row[0]}: "
+        + ", ".join(f"{name} {cell}" for name, cell in zip(header[1:], row[1:], strict=True) if cell != "-")
+        for row in rows
+    ]
+
+
+def _body_surface(item: Mapping[str, Any]) -> float | None:
+    """Surface of the patient's body, m2; None if the height or the weight is unknown."""
+    size = body_size(item)
+    return None if size is None else body_surface(*size)
+
+
+def _indexed(found: HeartVolumes, surface: float | None) -> tuple[list[str], list[list[str]]] | None:
+    """The table of values per body surface; None if that is unknown."""
+    if surface is None:
+        return None
+    several = len(found.volumes["LV"]) > 1
+    rows = []
+    for name in VENTRICLES:
+        ml = found.volumes[name]
+        later = [ml[found.end_systole], found.stroke_volume(name)] if several else [None, None]
+        cells = [
+            text(None if value is None else value / surface, 0, " ml/m2") for value in (ml[found.end_diastole], *later)
+        ]
+        rows.append([name, *cells, "-"])
+    rows.append(["myocardium", "-", "-", "-", text(found.mass / surface, 0, " g/m2")])
+    return ["structure", "end-diastole" if several else "volume", "end-systole", "stroke volume", "mass"], rows
+
+
 def _columns(
-    found: HeartVolumes, flags: Sequence[Flag], items: Sequence[Mapping[str, Any]]
+    found: HeartVolumes, flags: Sequence[Flag], items: Sequence[Mapping[str, Any]], surface: float | None
 ) -> dict[str, Sequence[object]]:
     """Columns of the table of phases; values from two phases are in the row of end-systole."""
     count = len(items)
@@ -181,12 +240,27 @@ def _columns(
         "myocardium_g": found.masses,
         **{f"{name}_stroke_volume_ml": at_end_systole(found.stroke_volume(name)) for name in VENTRICLES},
         **{f"{name}_ejection_fraction_percent": at_end_systole(found.ejection_fraction(name)) for name in VENTRICLES},
+        **(
+            {
+                "body_surface_m2": [surface] * count,
+                **{f"{name}_ml_per_m2": [value / surface for value in found.volumes[name]] for name in VENTRICLES},
+                "myocardium_g_per_m2": [value / surface for value in found.masses],
+                **{
+                    f"{name}_stroke_volume_ml_per_m2": at_end_systole(found.stroke_volume(name) / surface)
+                    for name in VENTRICLES
+                },
+            }
+            if surface
+            else {}
+        ),
         "flags": ["; ".join(flag.text for flag in flags if flag.phase == phase) for phase in range(count)],
         "mask": [volume_name(item) for item in items],
     }
 
 
-def _content(found: HeartVolumes, names: Sequence[str], flags: Sequence[Flag]) -> dict[str, object]:
+def _content(
+    found: HeartVolumes, names: Sequence[str], flags: Sequence[Flag], surface: float | None
+) -> dict[str, object]:
     several = len(names) > 1
     return {
         "note": RESEARCH_ONLY,
@@ -197,6 +271,8 @@ def _content(found: HeartVolumes, names: Sequence[str], flags: Sequence[Flag]) -
         "stroke_volume_ml": {name: found.stroke_volume(name) if several else None for name in VENTRICLES},
         "ejection_fraction_percent": {name: found.ejection_fraction(name) if several else None for name in VENTRICLES},
         "myocardial_mass_g": found.mass,
+        "body_surface_m2": surface,
+        "body_surface_formula": "Mosteller" if surface else None,
         "flags": [{**asdict(flag), "phase": names[flag.phase]} for flag in flags],
     }
 

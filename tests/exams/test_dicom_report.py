@@ -1,0 +1,96 @@
+"""Findings as a structured report, read back by highdicom."""
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from planewise.data import find_inputs
+from planewise.exams.dicom_report import Finding, Measured, dicom_report, own_code
+from planewise.exams.dicom_segmentation import dicom_segmentation
+from planewise.exams.source_images import source_images
+from pydicom.sr.coding import Code
+
+from tests.exams.test_dicom_segmentation import CODES, STRUCTURES, some_labels
+
+MILLIMETRES, VIEW = Code("mm", "UCUM", "mm"), Code("399232001", "SCT", "Two chamber")
+OFFSET = own_code("offset", "Offset")
+
+
+@pytest.fixture(params=["series", "enhanced"])
+def slices(request, usual_exam, flawed):
+    return find_inputs(usual_exam if request.param == "series" else flawed("enhanced"), "ed")[0]["image"]
+
+
+def written(tmp_path, images, findings):
+    file = tmp_path / "made.sr.dcm"
+    pydicom.dcmwrite(file, dicom_report(images, findings, "a bundle", "numbers", 9001))
+    return highdicom.sr.srread(file)
+
+
+def test_a_plane_with_its_numbers(slices, tmp_path):
+    corners = np.array([[5.0, -7, 11], [105, -7, 11], [105, 93, 11], [5, 93, 11]])
+    finding = Finding(
+        "2ch, planned",
+        VIEW,
+        [Measured(OFFSET, 3.25, MILLIMETRES)],
+        judgements=[(own_code("verdict", "Verdict"), own_code("plane", "Plane"))],
+        remarks=["slice 3 disagrees"],
+        corners=corners,
+    )
+    report = written(tmp_path, source_images(slices), [finding])
+    assert report.SOPClassUID.name == "Comprehensive 3D SR Storage"
+    (group,) = report.content.get_planar_roi_measurement_groups()
+    assert group.tracking_identifier == "2ch, planned" and group.finding_type == VIEW
+    (number,) = group.get_measurements(name=OFFSET)
+    assert number.value == 3.25 and number.unit == MILLIMETRES
+    assert group.get_qualitative_evaluations()[0].value == own_code("plane", "Plane")
+    place = group.roi
+    assert place.graphic_type.value == "POLYGON"
+    assert place.frame_of_reference_uid == pydicom.dcmread(slices[0]["image"]).FrameOfReferenceUID
+    assert np.allclose(place.value[:-1] * (-1, -1, 1), corners) and np.array_equal(place.value[0], place.value[-1])
+    texts = [item.TextValue for item in group[0].ContentSequence if item.ValueType == "TEXT"]
+    assert "slice 3 disagrees" in texts
+
+
+def test_a_finding_without_a_place(slices, tmp_path):
+    report = written(tmp_path, source_images(slices), [Finding("4ch, no plane", VIEW, remarks=["faint"])])
+    (group,) = report.content.get_image_measurement_groups()
+    assert group.tracking_identifier == "4ch, no plane" and not group.get_measurements()
+
+
+def test_a_measured_segment(slices, tmp_path):
+    images = source_images(slices)
+    segmentation = dicom_segmentation(images, some_labels(slices), STRUCTURES, "a bundle", "hearts", 9010)
+    volume = Measured(Code("118565006", "SCT", "Volume"), 12.3456, Code("ml", "UCUM", "ml"))
+    report = written(tmp_path, images, [Finding("LV", CODES[1], [volume], segment=(segmentation, 2), images=images)])
+    (group,) = report.content.get_volumetric_roi_measurement_groups()
+    (reference,) = [
+        item
+        for item in group[0].ContentSequence
+        if item.ValueType == "IMAGE" and item.ConceptNameCodeSequence[0].CodeMeaning == "Referenced Segment"
+    ]
+    (sop,) = reference.ReferencedSOPSequence
+    assert sop.ReferencedSOPInstanceUID == segmentation.SOPInstanceUID and sop.ReferencedSegmentNumber == 2
+    assert group.get_measurements()[0].value == 12.346
+
+
+def test_the_evidence_is_the_images_and_the_segmentation(slices, tmp_path):
+    images = source_images(slices)
+    segmentation = dicom_segmentation(images, some_labels(slices), STRUCTURES, "a bundle", "hearts", 9010)
+    finding = Finding("LV", CODES[1], [], segment=(segmentation, 1), images=images)
+    report = written(tmp_path, images, [finding])
+    listed = [
+        (series.SeriesInstanceUID, item.ReferencedSOPInstanceUID)
+        for key in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
+        for study in report.get(key, [])
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    ]
+    headers = [pydicom.dcmread(entry["image"], stop_before_pixels=True) for entry in slices]
+    wanted = {(header.SeriesInstanceUID, header.SOPInstanceUID) for header in headers}
+    assert set(listed) == wanted | {(segmentation.SeriesInstanceUID, segmentation.SOPInstanceUID)}
+    assert len(set(listed)) == len(listed)
+    text = str(report)
+    assert not [image.uid for image in images if image.frame is not None and image.uid in text]
+    assert report.StudyInstanceUID == headers[0].StudyInstanceUID and report.PatientID == headers[0].PatientID
+    assert (report.PreliminaryFlag, report.VerificationFlag) == ("PRELIMINARY", "UNVERIFIED")

@@ -1,0 +1,139 @@
+"""A label map as DICOM SEG, read back by highdicom and placed in patient space by its own header."""
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from planewise.data import find_inputs
+from planewise.errors import InputError
+from planewise.exams.dicom_segmentation import Structure, dicom_segmentation
+from planewise.exams.source_images import source_images
+from pydicom.sr.coding import Code
+
+CODES = [Code("53085002", "SCT", "Right ventricle"), Code("87878005", "SCT", "Left ventricle")]
+STRUCTURES = [Structure(1, "RV", CODES[0], (1, 0, 0)), Structure(3, "LV", CODES[1], (1, 1, 1))]
+
+
+def some_labels(slices):
+    """A blob of each value, larger along i than along j, so that a transposed one is another."""
+    header = pydicom.dcmread(slices[0]["image"], stop_before_pixels=True)
+    labels = np.zeros((header.Columns, header.Rows, len(slices)), dtype=np.uint8)
+    random = np.random.default_rng(0)
+    for value, first in ((1, 2), (3, 9)):
+        part = labels[first : first + 6, 3:7, 1:-1]
+        part[random.random(part.shape) < 0.7] = value
+    return labels
+
+
+def made(folder, tmp_path, structures=STRUCTURES, hide=None):
+    slices = find_inputs(folder, "all")[1]["image"]  # of the second phase
+    labels = some_labels(slices)
+    images = source_images(slices, hide)
+    file = tmp_path / "made.seg.dcm"
+    pydicom.dcmwrite(file, dicom_segmentation(images, labels, structures, "a bundle", "hearts", 9010))
+    return slices, labels, file
+
+
+def points_of(segmentation, number):
+    """The segment's pixels in patient space, RAS+, mm, by the header of each frame."""
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    points = []
+    for frame, group in zip(segmentation.pixel_array, segmentation.PerFrameFunctionalGroupsSequence, strict=True):
+        if group.SegmentIdentificationSequence[0].ReferencedSegmentNumber != number:
+            continue
+        spacing = shared.PixelMeasuresSequence[0].PixelSpacing
+        orientation = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, dtype=float)
+        position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
+        rows, columns = np.nonzero(frame)
+        lps = position + columns[:, None] * spacing[1] * orientation[:3] + rows[:, None] * spacing[0] * orientation[3:]
+        points.append(lps * (-1, -1, 1))
+    return np.concatenate(points)
+
+
+@pytest.mark.parametrize("kind", ["series", "enhanced"])
+def test_its_pixels_lie_where_the_label_map_has_them(kind, usual_exam, flawed, tmp_path):
+    slices, labels, file = made(usual_exam if kind == "series" else flawed("enhanced"), tmp_path)
+    segmentation = highdicom.seg.segread(file)
+    assert segmentation.segmentation_type.value == "BINARY" and segmentation.number_of_segments == 2
+    for number, structure in enumerate(STRUCTURES, start=1):
+        wanted = np.concatenate(
+            [
+                np.argwhere(labels[..., depth] == structure.value) @ np.array(entry["affine"])[:3, :2].T
+                + np.array(entry["affine"])[:3, 3]
+                for depth, entry in enumerate(slices)
+            ]
+        )
+        found = points_of(segmentation, number)
+        assert len(found) == len(wanted) > 20
+        assert np.abs(found[:, None] - wanted).max(axis=-1).min(axis=1).max() < 1e-3
+        description = segmentation.get_segment_description(number)
+        assert description.segment_label == structure.name
+        assert description.segmented_property_type == structure.code
+        assert description.segmented_property_category.value == "91723000"
+        assert description.algorithm_type.value == "AUTOMATIC"
+
+
+@pytest.mark.parametrize("kind", ["series", "enhanced"])
+def test_every_frame_names_the_image_that_it_lies_on(kind, usual_exam, flawed, tmp_path):
+    slices, _, file = made(usual_exam if kind == "series" else flawed("enhanced"), tmp_path)
+    segmentation = pydicom.dcmread(file)
+    place = {tuple(np.round(np.array(entry["affine"])[:3, 3] * (-1, -1, 1), 2)): entry for entry in slices}
+    named = set()
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        entry = place[tuple(np.round(np.array(group.PlanePositionSequence[0].ImagePositionPatient, dtype=float), 2))]
+        (source,) = group.DerivationImageSequence[0].SourceImageSequence
+        assert source.ReferencedSOPInstanceUID == pydicom.dcmread(entry["image"]).SOPInstanceUID
+        assert source.get("ReferencedFrameNumber") == (entry["frame"] + 1 if "frame" in entry else None)
+        named.add(source.ReferencedSOPInstanceUID)
+    headers = [pydicom.dcmread(entry["image"], stop_before_pixels=True) for entry in slices]
+    wanted = {header.SeriesInstanceUID: set() for header in headers}
+    for header in headers:
+        wanted[header.SeriesInstanceUID].add(header.SOPInstanceUID)
+    listed = {
+        series.SeriesInstanceUID: [item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence]
+        for series in segmentation.ReferencedSeriesSequence
+    }
+    assert {series: set(uids) for series, uids in listed.items()} == wanted
+    assert all(len(set(uids)) == len(uids) for uids in listed.values())
+    assert segmentation.StudyInstanceUID == headers[0].StudyInstanceUID
+    assert segmentation.FrameOfReferenceUID == headers[0].FrameOfReferenceUID
+    assert segmentation.SeriesInstanceUID not in wanted and segmentation.SeriesDescription == "hearts"
+    assert segmentation.PatientName == headers[0].PatientName and segmentation.PatientID == headers[0].PatientID
+
+
+def test_without_the_patient(usual_exam, tmp_path):
+    content = made(usual_exam, tmp_path, hide="abcdef")[2].read_bytes()
+    assert b"Doe" not in content and b"19610203" not in content and b"P-1" not in content
+    assert b"abcdef" in content
+
+
+def test_white_and_a_structure_that_is_not_there(usual_exam, tmp_path):
+    absent = Structure(2, "muscle", Code("49848007", "SCT", "Left Ventricle Myocardium"), (0, 1, 0))
+    segmentation = highdicom.seg.segread(made(usual_exam, tmp_path, [STRUCTURES[0], absent, STRUCTURES[1]])[2])
+    assert list(segmentation.segment_numbers) == [1, 2, 3]
+    used = {
+        group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        for group in segmentation.PerFrameFunctionalGroupsSequence
+    }
+    assert used == {1, 3}
+    lightness, a, b = segmentation.SegmentSequence[2].RecommendedDisplayCIELabValue
+    assert lightness == 65535 and abs(a - 0x8080) <= 1 and abs(b - 0x8080) <= 1
+
+
+def test_a_header_that_cannot_be_referred_to_is_refused_without_its_values(usual_exam, tmp_path):
+    slices = find_inputs(usual_exam, "all")[1]["image"]
+    images = source_images(slices)
+    images[0].header.StudyInstanceUID = "Doe"
+    with pytest.raises(InputError, match=r"headers do not allow it \(\w+Error\)") as refused:
+        dicom_segmentation(images, some_labels(slices), STRUCTURES, "a bundle", "hearts", 9010)
+    assert "Doe" not in str(refused.value)
+
+
+def test_no_warning_tells_a_name(usual_exam, tmp_path, recwarn):
+    for file in usual_exam.rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        dataset.PatientName = "doe"
+        dataset.save_as(file)
+    recwarn.clear()
+    made(usual_exam, tmp_path)
+    assert not [warning for warning in recwarn if "doe" in str(warning.message)]

@@ -1,0 +1,97 @@
+"""Headers that results refer to: whose they are, and which file and frame they name."""
+
+import numpy as np
+import pydicom
+import pytest
+from planewise.data import find_inputs
+from planewise.errors import InputError
+from planewise.exams.source_images import body_size, is_dicom, source_images, true_references
+from pydicom.dataset import Dataset
+
+
+def slices_of(folder, phases="ed"):
+    return find_inputs(folder, phases)[0]["image"]
+
+
+def test_images_in_order_with_their_patient(usual_exam):
+    slices = slices_of(usual_exam)
+    images = source_images(slices)
+    for image, entry in zip(images, slices, strict=True):
+        header = pydicom.dcmread(entry["image"], stop_before_pixels=True)
+        assert image.file == (header.SOPClassUID, header.SOPInstanceUID) and image.frame is None
+        assert image.uid == header.SOPInstanceUID
+        assert image.header.PatientName == "Doe^Jane" and image.header.PatientBirthDate == "19610203"
+        assert image.header.StudyDate == "", "required, if empty"
+
+
+def test_hidden_patients_leave_uids_and_geometry(usual_exam):
+    for file in usual_exam.rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        dataset.OtherPatientNames, dataset.InstitutionName, dataset.StudyDate = "Doe", "St. Doe", "20200101"
+        dataset.PatientComments, dataset.PatientAge, dataset.AccessionNumber = "Doe", "099Y", "Doe"
+        dataset.save_as(file)
+    slices = slices_of(usual_exam)
+    for image, open_image in zip(source_images(slices, "abcdef"), source_images(slices), strict=True):
+        text = str(image.header)
+        for personal in ("Doe", "1961", "2020", "099Y", "P-1"):
+            assert personal not in text and personal in str(open_image.header)
+        assert image.header.PatientID == image.header.PatientName == "abcdef"
+        assert image.header.PatientIdentityRemoved == "YES"
+        for keyword in ("StudyInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "ImagePositionPatient"):
+            assert image.header[keyword].value == open_image.header[keyword].value
+
+
+def test_frames_of_one_file_are_images_with_their_own_position(flawed):
+    slices = slices_of(flawed("enhanced"))
+    images = source_images(slices)
+    file = pydicom.dcmread(slices[0]["image"], stop_before_pixels=True)
+    assert len({image.uid for image in images}) == len(images) > 3
+    for image, entry in zip(images, slices, strict=True):
+        assert image.file == (file.SOPClassUID, file.SOPInstanceUID) and image.frame == entry["frame"] + 1
+        group = file.PerFrameFunctionalGroupsSequence[entry["frame"]]
+        position = group.PlanePositionSequence[0].ImagePositionPatient
+        assert np.allclose(image.header.ImagePositionPatient, position, atol=1e-3)
+        groups = [group, file.SharedFunctionalGroupsSequence[0]]
+        (orientation,) = (one.PlaneOrientationSequence[0] for one in groups if "PlaneOrientationSequence" in one)
+        assert np.allclose(image.header.ImageOrientationPatient, orientation.ImageOrientationPatient, atol=1e-5)
+    referring = Dataset()
+    referring.SourceImageSequence = [Dataset(), Dataset()]
+    series = Dataset()
+    series.SeriesInstanceUID, series.ReferencedInstanceSequence = "1.2.3", [Dataset(), Dataset()]
+    referring.ReferencedSeriesSequence = [series]
+    for number in (0, 1):
+        for item in (referring.SourceImageSequence[number], series.ReferencedInstanceSequence[number]):
+            item.ReferencedSOPInstanceUID, item.ReferencedSOPClassUID = images[number].uid, "1.2"
+    true_references(referring, images)
+    assert [item.ReferencedFrameNumber for item in referring.SourceImageSequence] == [
+        image.frame for image in images[:2]
+    ]
+    (once,) = series.ReferencedInstanceSequence
+    assert once.ReferencedSOPInstanceUID == file.SOPInstanceUID and "ReferencedFrameNumber" not in once
+
+
+def test_images_that_no_file_can_refer_to(usual_exam):
+    slices = slices_of(usual_exam)
+    dataset = pydicom.dcmread(slices[1]["image"])
+    del dataset.FrameOfReferenceUID
+    dataset.save_as(slices[1]["image"])
+    with pytest.raises(InputError, match="the images have no FrameOfReferenceUID"):
+        source_images(slices)
+
+
+@pytest.mark.parametrize(
+    ("size", "weight", "found"),
+    [("1.78", "76", (178, 76)), ("178", "76", None), ("1.78", "0", None), ("", "76", None), (None, None, None)],
+)
+def test_the_size_of_a_body(size, weight, found, usual_exam):
+    (item,) = find_inputs(usual_exam, "ed")
+    dataset = pydicom.dcmread(item["image"][0]["image"])
+    dataset.PatientSize, dataset.PatientWeight = size, weight
+    dataset.save_as(item["image"][0]["image"])
+    assert body_size(item) == (None if found is None else pytest.approx(found))
+
+
+def test_a_volume_is_not_dicom_and_has_the_size_of_its_datalist():
+    volume = {"image": "heart.nii.gz", "height": 170.0, "weight": 60.0}
+    assert not is_dicom(volume) and body_size(volume) == (170, 60)
+    assert body_size({"image": "heart.nii.gz"}) is None

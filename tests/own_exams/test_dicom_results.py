@@ -1,0 +1,179 @@
+"""An exam's results as DICOM files: read back, with the codes that other programs look for."""
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from planewise.data import find_inputs
+from planewise.metrics.heart_volumes import heart_volumes
+from planewise.metrics.implausible_volumes import Flag
+from planewise.own_exams.dicom_results import DicomOut, write_plan, write_segmentations
+from planewise.own_exams.heart_bundles import STRUCTURES
+
+from tests.exams.conftest import write_usual_exam
+from tests.exams.test_dicom_segmentation import some_labels
+
+NAMES = ["phase00", "phase33", "phase67"]
+FLAG = Flag(("LV",), "volume", 0, "LV volume of 1 ml is outside 5 to 640 ml")
+
+
+@pytest.fixture
+def items(tmp_path):
+    """The three phases of an exam."""
+    return find_inputs(write_usual_exam(tmp_path / "exam", phases=3), "all")
+
+
+def planned(**entry):
+    known = {
+        "verdict": "plane", "reasons": [], "origin": [40.0, -20.0, 10.0], "normal": [0.6, 0.0, 0.8],
+        "slices_that_disagree": [2], "slices_without_a_line": [], "within_deg": 5.5, "within_mm": 1.75,
+    }  # fmt: skip
+    return known | entry
+
+
+def numbers(group):
+    return {item.name.meaning: (item.value, item.unit.value) for item in group.get_measurements()}
+
+
+def comments(group):
+    return [item.TextValue for item in group[0].ContentSequence if item.ValueType == "TEXT"]
+
+
+def test_a_plan(items, tmp_path):
+    none = planned(verdict="no plane", reasons=["peak 0.1"]) | dict.fromkeys(
+        ("origin", "normal", "slices_that_disagree", "slices_without_a_line", "within_deg", "within_mm")
+    )
+    plan = {"views": {"2ch": planned(), "4ch": none}, "bounds_measured_on": "9 phantom exams"}
+    file = write_plan(tmp_path, items[0], plan, {"2ch": (1.5, 2.25), "4ch": None}, None)
+    report = highdicom.sr.srread(file)
+    (plane,) = report.content.get_planar_roi_measurement_groups()
+    assert plane.tracking_identifier == "2ch, planned" and plane.finding_type.value == "399232001"
+    corners = plane.roi.value * (-1, -1, 1)
+    middle, normal = np.array([40.0, -20.0, 10.0]), np.array([0.6, 0.0, 0.8])
+    assert np.allclose((corners - middle) @ normal, 0, atol=1e-3) and np.allclose(corners[:4].mean(axis=0), middle)
+    assert np.allclose(np.linalg.norm(np.diff(corners, axis=0), axis=1), 200)
+    assert numbers(plane) == {
+        "Angle between planned and acquired plane": (1.5, "deg"),
+        "Distance between planned and acquired plane at the heart": (2.25, "mm"),
+        "90 % error bound of the planned plane's angle": (5.5, "deg"),
+        "90 % error bound of the planned plane's offset": (1.75, "mm"),
+    }
+    assert plane.get_qualitative_evaluations()[0].value.meaning == "Plane"
+    assert "slice 2 disagrees" in comments(plane)
+    (refused,) = report.content.get_image_measurement_groups()
+    assert refused.tracking_identifier == "4ch, no plane" and numbers(refused) == {}
+    assert refused.get_qualitative_evaluations()[0].value.meaning == "No plane" and "peak 0.1" in comments(refused)
+
+
+@pytest.fixture
+def write(items, tmp_path):
+    """Write the files of three phases, of which the first is end-diastole and the last end-systole."""
+    labels = [some_labels(items[0]["image"]) for _ in range(3)]
+    for phase, share in ((1, 0.8), (2, 0.4)):
+        lv = np.argwhere(labels[phase] == 3)
+        labels[phase][tuple(lv[int(share * len(lv)) :].T)] = 2
+    affine = np.array(items[0]["image"][0]["affine"])
+    found = heart_volumes(labels, [affine] * 3, STRUCTURES)
+    assert (found.end_diastole, found.end_systole) == (0, 2)
+
+    def run(all_phases=False, hide=None):
+        files = write_segmentations(tmp_path, items, labels, NAMES, found, [FLAG], all_phases, hide)
+        return [file.name for file in files], found
+
+    return run
+
+
+def test_segmentations_of_the_two_phases_that_are_read(write, tmp_path, items):
+    assert write()[0] == ["phase00.seg.dcm", "phase67.seg.dcm", "volumes.sr.dcm"]
+    for name, phase in (("phase00", 0), ("phase67", 2)):
+        segmentation = highdicom.seg.segread(tmp_path / f"{name}.seg.dcm")
+        wanted = {pydicom.dcmread(entry["image"]).SOPInstanceUID for entry in items[phase]["image"]}
+        listed = {
+            item.ReferencedSOPInstanceUID
+            for series in segmentation.ReferencedSeriesSequence
+            for item in series.ReferencedInstanceSequence
+        }
+        assert listed == wanted
+        types = [segmentation.get_segment_description(number).segmented_property_type for number in (1, 2, 3)]
+        assert [(code.value, code.scheme_designator) for code in types] == [
+            ("53085002", "SCT"),
+            ("49848007", "SCT"),
+            ("87878005", "SCT"),
+        ]
+    series = {pydicom.dcmread(file).SeriesInstanceUID for file in tmp_path.glob("*.dcm")}
+    assert len(series) == 3, "OHIF shows one file of a series"
+
+
+def test_all_phases(write):
+    assert write(all_phases=True)[0] == [*(f"{name}.seg.dcm" for name in NAMES), "volumes.sr.dcm"]
+
+
+def test_volumes(write, tmp_path):
+    _, found = write()
+    report = highdicom.sr.srread(tmp_path / "volumes.sr.dcm")
+    groups = {group.tracking_identifier: group for group in report.content.get_volumetric_roi_measurement_groups()}
+    for moment, phase, loinc, file in (
+        ("end-diastole", 0, "8821-1", "phase00"),
+        ("end-systole", 2, "8823-7", "phase67"),
+    ):
+        group = groups[f"Left ventricle, {moment}"]
+        (volume,) = group.get_measurements()
+        assert volume.name.value == loinc and volume.value == pytest.approx(found.volumes["LV"][phase], abs=1e-3)
+        assert volume.unit.value == "ml" and group.finding_type.value == "87878005"
+        (segment,) = [
+            item.ReferencedSOPSequence[0]
+            for item in group[0].ContentSequence
+            if item.ValueType == "IMAGE" and "ReferencedSegmentNumber" in item.ReferencedSOPSequence[0]
+        ]
+        assert segment.ReferencedSegmentNumber == 3
+        made = pydicom.dcmread(tmp_path / f"{file}.seg.dcm")
+        assert segment.ReferencedSOPInstanceUID == made.SOPInstanceUID
+        assert (f"implausible: {FLAG.text}" in comments(group)) == (phase == 0)
+    muscle = {item.name.value: item.value for item in groups["Myocardium, end-diastole"].get_measurements()}
+    assert muscle["18087-7"] == pytest.approx(found.mass, abs=1e-3)
+    function = {group.tracking_identifier: group for group in report.content.get_image_measurement_groups()}
+    values = {item.name.value: item.value for item in function["Left ventricle, function"].get_measurements()}
+    assert values["8811-2"] == pytest.approx(found.ejection_fraction("LV"), abs=1e-3)
+    assert values["90096001"] == pytest.approx(found.stroke_volume("LV"), abs=1e-3)
+    assert {"8818-7", "429483009"} == {
+        item.name.value for item in function["Right ventricle, function"].get_measurements()
+    }
+
+
+def test_without_the_patient(write, tmp_path):
+    write(hide="abcdef")
+    for file in tmp_path.glob("*.dcm"):
+        content = file.read_bytes()
+        assert b"Doe" not in content and b"19610203" not in content and b"abcdef" in content
+
+
+def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(items, tmp_path):
+    def make(hide):
+        (tmp_path / "volumes.sr.dcm").write_text(str(hide))
+
+    (tmp_path / "phase33.seg.dcm").touch()
+    assert DicomOut(anonymous=True).write("abc", tmp_path, items[0], make) == []
+    assert [file.name for file in tmp_path.glob("*.dcm")] == ["volumes.sr.dcm"]
+    assert (tmp_path / "volumes.sr.dcm").read_text() == "abc"
+    assert DicomOut().write("abc", tmp_path, items[0], make) == []
+    assert (tmp_path / "volumes.sr.dcm").read_text() == "None"
+    assert DicomOut(wanted=False).write("abc", tmp_path, items[0], make) == []
+    assert not list(tmp_path.glob("*.dcm"))
+
+
+def test_nifti_is_said_only_if_somebody_asks(items, tmp_path):
+    volume = {"image": "heart.nii.gz"}
+    assert DicomOut().write("abc", tmp_path, volume, lambda hide: 1 / 0) == []
+    (line,) = DicomOut(wanted=True).write("abc", tmp_path, volume, lambda hide: 1 / 0)
+    assert line == "  no DICOM files: they refer to DICOM images, and this exam is NIfTI"
+
+
+def test_a_header_that_cannot_be_referred_to_costs_the_dicom_files_alone(items, tmp_path):
+    dataset = pydicom.dcmread(items[0]["image"][0]["image"])
+    del dataset.FrameOfReferenceUID
+    dataset.save_as(items[0]["image"][0]["image"])
+    plan = {"views": {"2ch": planned()}, "bounds_measured_on": None}
+    (line,) = DicomOut().write(
+        "abc", tmp_path, items[0], lambda hide: write_plan(tmp_path, items[0], plan, {"2ch": None}, hide)
+    )
+    assert line == "  no DICOM files: the images have no FrameOfReferenceUID"

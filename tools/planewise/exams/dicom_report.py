@@ -1,0 +1,169 @@
+"""Measurements and planes as a DICOM structured report: TID 1500, Measurement Report, in a Comprehensive 3D SR.
+
+A report, and not a presentation state or RT structures: a presentation state draws lines on given images and carries no
+numbers, RT structures have contours and no measurements, and a report holds both, each under a code that says what it
+is. TID 1500 is what PACS, OHIF and dcmqi read measurements from, and only SR has coordinates in the frame of
+reference (SCOORD3D), which a plane that no image lies in needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import generate_uid
+
+import planewise
+from planewise.exams.dicom_segmentation import MANUFACTURER
+from planewise.exams.source_images import SourceImage, header_values_kept, true_references
+
+#: Codes of DICOM PS3.16.
+IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+CARDIAC_MRI = Code("241620005", "SCT", "Cardiac MRI")
+COMMENT = Code("121106", "DCM", "Comment")
+_RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
+
+
+def own_code(value: str, meaning: str) -> Code:
+    """A code of ours, for what no standard has a code for; at most 16 and 64 characters."""
+    return Code(value, "99PLANEWISE", meaning)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One number.
+
+    Attributes:
+        name: what it is.
+        value: finite.
+        unit: UCUM.
+    """
+
+    name: Code
+    value: float
+    unit: Code
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A group of a report: one plane, one structure at one time, or one ventricle's function.
+
+    Attributes:
+        name: as viewers list it.
+        kind: what was found, a code.
+        numbers: measurements.
+        judgements: question and answer, as codes.
+        remarks: sentences, such as why a number cannot be right.
+        corners: of a planar polygon, ``(corners, 3)``, RAS+, mm; None without a place.
+        segment: a DICOM SEG and the number of the segment that was measured; None without a segment.
+    """
+
+    name: str
+    kind: Code
+    numbers: Sequence[Measured] = ()
+    judgements: Sequence[tuple[Code, Code]] = ()
+    remarks: Sequence[str] = ()
+    corners: np.ndarray | None = None
+    segment: tuple[Dataset, int] | None = None
+    images: Sequence[SourceImage] = field(default=())
+    """that were segmented"""
+
+
+def dicom_report(
+    images: Sequence[SourceImage], findings: Sequence[Finding], bundle: str, description: str, series_number: int
+) -> Dataset:
+    """A report on an exam: preliminary, not verified, by an algorithm.
+
+    Args:
+        images: that were measured.
+        findings: in order.
+        bundle: name of the bundle that made them.
+        description: of the series, at most 64 characters.
+        series_number: of the series.
+
+    Raises:
+        InputError: highdicom refuses the images' headers.
+    """
+    import highdicom as hd  # half a second, and only DICOM input needs it
+
+    device = hd.sr.DeviceObserverIdentifyingAttributes(
+        uid=generate_uid(entropy_srcs=["planewise", planewise.__version__]),
+        name="planewise",
+        manufacturer_name=MANUFACTURER,
+        model_name=bundle,
+    )
+    observer = hd.sr.ObserverContext(
+        observer_type=Code("121007", "DCM", "Device"), observer_identifying_attributes=device
+    )
+    with header_values_kept():
+        content = hd.sr.MeasurementReport(
+            observation_context=hd.sr.ObservationContext(observer_device_context=observer),
+            procedure_reported=CARDIAC_MRI,
+            imaging_measurements=[_group(finding, images) for finding in findings],
+            title=IMAGING_MEASUREMENT_REPORT,
+            referenced_images=[image.header for image in images],
+        )
+        segmentations = {
+            str(finding.segment[0].SOPInstanceUID): finding.segment[0] for finding in findings if finding.segment
+        }
+        report = hd.sr.Comprehensive3DSR(
+            evidence=[*(image.header for image in images), *segmentations.values()],
+            content=content[0],
+            series_instance_uid=hd.UID(),
+            series_number=series_number,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            is_complete=True,
+            is_final=False,
+            is_verified=False,
+        )
+    report.SeriesDescription = description
+    true_references(report, images)
+    return report
+
+
+def _group(finding: Finding, images: Sequence[SourceImage]) -> Dataset:
+    import highdicom as hd
+
+    common = {
+        "tracking_identifier": hd.sr.TrackingIdentifier(uid=hd.UID(), identifier=finding.name),
+        "finding_type": finding.kind,
+        "measurements": [
+            hd.sr.Measurement(name=number.name, value=round(float(number.value), 3), unit=number.unit)
+            for number in finding.numbers
+        ]
+        or None,
+        "qualitative_evaluations": [hd.sr.QualitativeEvaluation(*judgement) for judgement in finding.judgements]
+        or None,
+    }
+    if finding.corners is not None:
+        # a polygon ends where it begins
+        corners = np.concatenate([finding.corners, finding.corners[:1]]) * _RAS_TO_LPS
+        place = hd.sr.ImageRegion3D(
+            graphic_type=hd.sr.GraphicTypeValues3D.POLYGON,
+            graphic_data=corners,
+            frame_of_reference_uid=images[0].header.FrameOfReferenceUID,
+        )
+        group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=place, **common)
+    elif finding.segment is not None:
+        segmentation, number = finding.segment
+        segment = hd.sr.ReferencedSegment(
+            sop_class_uid=segmentation.SOPClassUID,
+            sop_instance_uid=segmentation.SOPInstanceUID,
+            segment_number=number,
+            source_images=[
+                hd.sr.SourceImageForSegmentation(image.header.SOPClassUID, image.uid) for image in finding.images
+            ],
+        )
+        group = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **common)
+    else:
+        group = hd.sr.MeasurementsAndQualitativeEvaluations(**common)
+    for remark in finding.remarks:
+        group[0].ContentSequence.append(
+            hd.sr.TextContentItem(name=COMMENT, value=remark, relationship_type=hd.sr.RelationshipTypeValues.CONTAINS)
+        )
+    return group

@@ -1,0 +1,126 @@
+"""Segmented stacks as DICOM SEG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+import planewise
+from planewise.exams.source_images import SourceImage, header_values_kept, true_references, with_values
+
+#: Codes of DICOM PS3.16.
+ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+MANUFACTURER = "planewise contributors"
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A structure of a label map.
+
+    Attributes:
+        value: in the label map.
+        name: as viewers list it.
+        code: SNOMED CT.
+        colour: red, green, blue in [0, 1].
+    """
+
+    value: int
+    name: str
+    code: Code
+    colour: Sequence[float]
+
+
+def dicom_segmentation(
+    images: Sequence[SourceImage],
+    labels: np.ndarray,
+    structures: Sequence[Structure],
+    bundle: str,
+    description: str,
+    series_number: int,
+) -> Dataset:
+    """A label map as DICOM SEG: binary, a segment for each structure, on the frames of the images themselves.
+
+    It is a series of its own, because OHIF shows one segmentation of a series. A structure that is not in the
+    label map has its segment without frames, so that segment 1 is the same structure in every file.
+
+    Args:
+        images: of the stack, from `source_images`.
+        labels: label map ``(i, j, slices)``, ``i`` along an image row, in the order of the images.
+        structures: in the order of the segments.
+        bundle: name of the bundle that segmented.
+        description: of the series, at most 64 characters.
+        series_number: of the series.
+
+    Raises:
+        InputError: highdicom refuses the images' headers.
+    """
+    import highdicom as hd  # half a second, and only DICOM input needs it
+
+    algorithm = hd.AlgorithmIdentificationSequence(
+        name=bundle, version=planewise.__version__, family=ARTIFICIAL_INTELLIGENCE, source=MANUFACTURER
+    )
+    segments = []
+    for number, structure in enumerate(structures, start=1):
+        segment = hd.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=structure.name,
+            segmented_property_category=ANATOMICAL_STRUCTURE,
+            segmented_property_type=structure.code,
+            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        segment.RecommendedDisplayCIELabValue = _cielab(structure.colour)
+        segments.append(segment)
+    # (slices, rows, columns, segments): a row of the array is a column of the label map
+    masks = np.stack([(labels == structure.value).transpose(2, 1, 0) for structure in structures], axis=-1)
+    # highdicom takes the images of one series; a short axis often has a series for each slice
+    sources = [with_values(image.header, SeriesInstanceUID="1.2") for image in images]
+    with header_values_kept():
+        made = hd.seg.Segmentation(
+            source_images=sources,
+            pixel_array=masks.astype(np.uint8),
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=segments,
+            series_instance_uid=hd.UID(),
+            series_number=series_number,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name="planewise",
+            software_versions=planewise.__version__,
+            device_serial_number="0",
+            content_label="SEGMENTATION",
+            content_description=description,
+        )
+    made.SeriesDescription = description
+    made.ReferencedSeriesSequence = _series_of(images)
+    true_references(made, images)
+    return made
+
+
+def _series_of(images: Sequence[SourceImage]) -> list[Dataset]:
+    """Every series of the images with its images."""
+    series: dict[str, Dataset] = {}
+    for image in images:
+        uid = str(image.header.SeriesInstanceUID)
+        if uid not in series:
+            series[uid] = Dataset()
+            series[uid].SeriesInstanceUID = uid
+            series[uid].ReferencedInstanceSequence = []
+        reference = Dataset()
+        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = image.header.SOPClassUID, image.uid
+        series[uid].ReferencedInstanceSequence.append(reference)
+    return list(series.values())
+
+
+def _cielab(colour: Sequence[float]) -> list[int]:
+    """A colour as DICOM's 16-bit CIELab (PS3.3 C.10.7.1.1)."""
+    from skimage.color import rgb2lab
+
+    lightness, a, b = rgb2lab(np.asarray(colour, dtype=float)[None, None])[0, 0]
+    return [round(value * 65535) for value in (lightness / 100, (a + 128) / 255, (b + 128) / 255)]

@@ -1,0 +1,235 @@
+"""The DICOM images that results are made from, as headers that new DICOM files can refer to.
+
+A result (a segmentation, a report) belongs to the study of its images: it has the same patient and study, and names every
+image by its SOP instance UID.
+
+Each frame of a multi-frame file stands as an image of its own here, under a UID that exists only until `true_references`
+puts the file's UID and the frame's number in its place: highdicom takes many single-frame images or one multi-frame
+file, but a stack can be spread over several of them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import MRImageStorage, generate_uid
+from pydicom.valuerep import format_number_as_ds
+
+from planewise.errors import InputError
+
+#: Geometry and references: all that `hide` leaves. Names, dates, places and free text are not among them.
+_NOT_PERSONAL = (
+    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "Modality", "StudyInstanceUID", "SeriesInstanceUID",
+    "FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+    "SpacingBetweenSlices", "Rows", "Columns", "NumberOfFrames", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence",
+)  # fmt: skip
+#: Required in every DICOM file, empty if unknown.
+_REQUIRED = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
+    "ReferringPhysicianName", "PositionReferenceIndicator",
+)  # fmt: skip
+_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID", "FrameOfReferenceUID")
+_OF_MANY_FRAMES = (
+    "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "NumberOfFrames", "FrameIncrementPointer",
+)  # fmt: skip
+_RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One image of a stack.
+
+    Attributes:
+        header: of a single-frame image, without pixels.
+        file: UID of the file's SOP class, and of the file.
+        frame: number in a multi-frame file, from 1; None in a single-frame file.
+    """
+
+    header: Dataset
+    file: tuple[str, str]
+    frame: int | None
+
+    @property
+    def uid(self) -> str:
+        """The SOP instance UID by which new files refer to the image until `true_references`."""
+        return str(self.header.SOPInstanceUID)
+
+
+def is_dicom(item: Mapping[str, Any]) -> bool:
+    """Whether an item of `planewise.data.find_inputs` is a stack of DICOM images."""
+    slices = item["image"]
+    return isinstance(slices, list) and bool(slices) and "time" not in slices[0] and "affine" in slices[0]
+
+
+def source_images(slices: Sequence[Mapping[str, Any]], hide: str | None = None) -> list[SourceImage]:
+    """The images of a stack.
+
+    Args:
+        slices: of a DICOM stack in order, as items of a datalist: ``image``, ``affine``, and ``frame`` in multi-frame
+            files.
+        hide: the exam's hash, to stand for the patient: names, dates, places and free text are left out. The UIDs stay
+            (DICOM PS3.15, Retain UIDs Option), because without them nothing would belong to the images. None keeps the
+            patient.
+
+    Raises:
+        InputError: a file cannot be read, or its header lacks a UID that every result must name.
+    """
+    headers: dict[str, Dataset] = {}
+    images = []
+    affines = np.array([entry["affine"] for entry in slices], dtype=float)
+    thickness = np.linalg.norm(affines[0, :3, 2])
+    between = np.linalg.norm(affines[-1, :3, 3] - affines[0, :3, 3]) / max(len(slices) - 1, 1) or thickness
+    for entry in slices:
+        path = str(entry["image"])
+        if path not in headers:
+            headers[path] = _header(path, hide)
+        header = headers[path]
+        for keyword, value in (("SliceThickness", thickness), ("SpacingBetweenSlices", between)):
+            if not header.get(keyword):
+                setattr(header, keyword, _number(value))
+        file = (str(header.SOPClassUID), str(header.SOPInstanceUID))
+        frame = entry.get("frame")
+        if frame is None:
+            images.append(SourceImage(header, file, None))
+        else:
+            images.append(SourceImage(_one_frame(header, entry["affine"]), file, int(frame) + 1))
+    return images
+
+
+@contextmanager
+def header_values_kept() -> Iterator[None]:
+    """Make new files from headers as they are.
+
+    highdicom warns of names in an old form, and the warning holds the name.
+
+    Raises:
+        InputError: highdicom refuses a header.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # the message may hold a value of the header
+        raise InputError(f"the images' headers do not allow it ({type(error).__name__})") from error
+
+
+def body_size(item: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Height (cm) and weight (kg) of the patient, from the item or from the header of its first DICOM image.
+
+    None if one of them is unknown, or if they cannot be a person's: below 40 or above 250 cm, below 2 or above 350 kg.
+    """
+    height, weight = item.get("height"), item.get("weight")
+    if height is None and is_dicom(item):
+        try:
+            header = pydicom.dcmread(
+                item["image"][0]["image"],
+                stop_before_pixels=True,
+                force=True,
+                specific_tags=["PatientSize", "PatientWeight"],
+            )
+            metres, weight = header.get("PatientSize"), header.get("PatientWeight")
+            height = None if metres is None else 100 * float(metres)
+        except Exception:  # a header can be wrong in any way, and what it would give is optional
+            return None
+    try:
+        height, weight = float(height or 0), float(weight or 0)
+    except (TypeError, ValueError):
+        return None
+    return (height, weight) if 40 <= height <= 250 and 2 <= weight <= 350 else None
+
+
+def with_values(header: Dataset, **values: object) -> Dataset:
+    """A header with other values; the given one stays."""
+    changed = Dataset()
+    for element in header:
+        if element.keyword not in values:  # an element that both had would change in both
+            changed.add(element)
+    for keyword, value in values.items():
+        setattr(changed, keyword, value)
+    return changed
+
+
+def true_references(dataset: Dataset, images: Sequence[SourceImage]) -> None:
+    """Replace the UIDs that stand for frames by their files' UIDs and frame numbers, everywhere in a new file.
+
+    Lists of files (the evidence of a report, the referenced series of a segmentation) name each file once.
+    """
+    frames = {image.uid: image for image in images}
+    for item in [dataset, *_items(dataset)]:
+        image = frames.get(str(item.get("ReferencedSOPInstanceUID", "")))
+        if image is not None:
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = image.file
+            if image.frame is not None:
+                item.ReferencedFrameNumber = image.frame
+    for series in [item for item in _items(dataset) if "SeriesInstanceUID" in item]:
+        for keyword in ("ReferencedInstanceSequence", "ReferencedSOPSequence"):
+            if keyword in series:
+                files = {str(entry.ReferencedSOPInstanceUID): entry for entry in series[keyword].value}
+                for entry in files.values():
+                    entry.pop("ReferencedFrameNumber", None)
+                setattr(series, keyword, list(files.values()))
+
+
+def _items(dataset: Dataset) -> Iterator[Dataset]:
+    """Every item of every sequence, at any depth."""
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield item
+                yield from _items(item)
+
+
+def _header(path: str, hide: str | None) -> Dataset:
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    except Exception as error:  # a header can be wrong in any way
+        raise InputError(f"an image's header cannot be read ({type(error).__name__})") from error
+    missing = [keyword for keyword in _NEEDED if not header.get(keyword)]
+    if missing:
+        raise InputError(f"the images have no {' and no '.join(missing)}")
+    if hide is not None:
+        kept = Dataset()
+        for keyword in _NOT_PERSONAL:
+            if keyword in header:
+                kept[keyword] = header[keyword]
+        kept.PatientID = kept.PatientName = hide
+        kept.PatientIdentityRemoved = "YES"
+        kept.DeidentificationMethod = ["planewise --anonymous", "PS3.15 Retain UIDs Option"]
+        header = kept
+    for keyword in _REQUIRED:
+        if header.get(keyword) is None:
+            setattr(header, keyword, "")
+    return header
+
+
+def _one_frame(header: Dataset, affine: Sequence[Sequence[float]]) -> Dataset:
+    """The header of one frame: the file's own, with the frame's position."""
+    matrix = np.asarray(affine, dtype=float)
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    row, column = (_RAS_TO_LPS * matrix[:3, axis] / spacing[axis] for axis in (0, 1))
+    image = with_values(
+        header,
+        SOPClassUID=MRImageStorage,
+        SOPInstanceUID=generate_uid(),
+        ImagePositionPatient=[_number(value) for value in _RAS_TO_LPS * matrix[:3, 3]],
+        ImageOrientationPatient=[_number(value) for value in (*row, *column)],
+        # between rows first: the second axis of the affine is down a column
+        PixelSpacing=[_number(spacing[1]), _number(spacing[0])],
+        SliceThickness=_number(spacing[2]),
+    )
+    for keyword in _OF_MANY_FRAMES:
+        image.pop(keyword, None)
+    return image
+
+
+def _number(value: float) -> str:
+    return format_number_as_ds(float(value))

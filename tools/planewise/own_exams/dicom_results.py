@@ -1,0 +1,284 @@
+"""Results of an exam as DICOM files that belong to its study: segmentations, planes and measurements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import torch
+from matplotlib.colors import to_rgb
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from planewise.errors import InputError
+from planewise.exams.dicom_report import Finding, Measured, dicom_report, own_code
+from planewise.exams.dicom_segmentation import Structure, dicom_segmentation
+from planewise.exams.source_images import SourceImage, is_dicom, source_images
+from planewise.geometry import square_on_plane
+from planewise.metrics.heart_volumes import HeartVolumes
+from planewise.metrics.implausible_volumes import Flag
+from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
+from planewise.reports.planned_views import plane_in_words
+from planewise.reports.research_only import RESEARCH_ONLY
+from planewise.reports.segmentation_figures import structure_colour
+from planewise.whole_files import written_whole
+
+#: Endings of the files.
+SEGMENTATION, REPORT = ".seg.dcm", ".sr.dcm"
+#: Series numbers: high, so that the images' own come first.
+_PLAN_SERIES, _VOLUMES_SERIES, _FIRST_SEGMENTATION_SERIES = 9001, 9002, 9010
+#: Side of the square that stands for a planned plane, mm.
+_SIDE = 200.0
+
+_SITES = {
+    "LV": Code("87878005", "SCT", "Left ventricle"),
+    "RV": Code("53085002", "SCT", "Right ventricle"),
+    "myocardium": Code("49848007", "SCT", "Left Ventricle Myocardium"),
+}
+_NAMES = {"LV": "Left ventricle", "RV": "Right ventricle", "myocardium": "Myocardium"}
+_VIEWS = {"2ch": Code("399232001", "SCT", "Two chamber"), "4ch": Code("399214001", "SCT", "Four chamber")}
+_VOLUME = Code("118565006", "SCT", "Volume")
+_VOLUMES = {
+    ("LV", "end-diastole"): Code("8821-1", "LN", "Left Ventricular ED Volume"),
+    ("LV", "end-systole"): Code("8823-7", "LN", "Left Ventricular ES Volume"),
+    ("RV", "end-diastole"): Code("8822-9", "LN", "Right Ventricular ED Volume"),
+    ("RV", "end-systole"): Code("8824-5", "LN", "Right Ventricular ES Volume"),
+}
+_EJECTION_FRACTION = {
+    "LV": Code("8811-2", "LN", "Left ventricular ejection fraction by MR"),
+    "RV": Code("8818-7", "LN", "Right ventricular ejection fraction by MR"),
+}
+_STROKE_VOLUME = {
+    "LV": Code("90096001", "SCT", "Stroke Volume"),
+    "RV": Code("429483009", "SCT", "Right Ventricular Stroke Volume"),
+}
+_MASS = Code("18087-7", "LN", "Left Ventricle Mass")
+_MILLILITRES, _GRAMS = Code("ml", "UCUM", "ml"), Code("g", "UCUM", "g")
+_PERCENT = Code("%", "UCUM", "Percent")
+_DEGREES, _MILLIMETRES = Code("deg", "UCUM", "deg"), Code("mm", "UCUM", "mm")
+#: What no standard has a code for.
+_VERDICT = own_code("verdict", "Verdict on a planned plane")
+_ANSWERS = {"plane": own_code("plane", "Plane"), "no plane": own_code("no_plane", "No plane")}
+_ANGLE = own_code("angle", "Angle between planned and acquired plane")
+_OFFSET = own_code("offset", "Distance between planned and acquired plane at the heart")
+_ANGLE_BOUND = own_code("angle_bound", "90 % error bound of the planned plane's angle")
+_OFFSET_BOUND = own_code("offset_bound", "90 % error bound of the planned plane's offset")
+
+
+@dataclass(frozen=True)
+class DicomOut:
+    """Whether results leave as DICOM files, too.
+
+    Attributes:
+        wanted: None writes them if the exam is DICOM.
+        anonymous: whether to leave out the patient, see `source_images`. Otherwise they name the patient as their images
+            do: files without a patient belong to no study.
+        all_phases: whether every phase gets a segmentation, see `write_segmentations`.
+    """
+
+    wanted: bool | None = None
+    anonymous: bool = False
+    all_phases: bool = False
+
+    def write(
+        self, exam: str, folder: Path, item: Mapping[str, Any], make: Callable[[str | None], object]
+    ) -> list[str]:
+        """Write an exam's files in place of those of an earlier run, which may be of other phases or hold an identity.
+
+        Args:
+            exam: its hash.
+            folder: of the exam.
+            item: one of its stacks.
+            make: writes them; called with ``hide`` of `source_images`.
+
+        Returns:
+            Lines for the terminal: why there are no files, if somebody asks for them or if they are expected.
+        """
+        for ending in (SEGMENTATION, REPORT):
+            for file in folder.glob(f"*{ending}"):
+                file.unlink()
+        if self.wanted is False:
+            return []
+        if not is_dicom(item):
+            return ["  no DICOM files: they refer to DICOM images, and this exam is NIfTI"] if self.wanted else []
+        try:
+            make(exam if self.anonymous else None)
+        except InputError as error:
+            return [f"  no DICOM files: {error}"]
+        return []
+
+
+def write_plan(
+    folder: Path,
+    item: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    apart: Mapping[str, tuple[float, float] | None],
+    hide: str | None,
+) -> Path:
+    """Write ``plan.sr.dcm``: every view with its verdict, the plane as a square in patient space, and its numbers.
+
+    Args:
+        folder: of the exam.
+        item: the planned stack, of DICOM images.
+        plan: as of `planewise.evaluation.PlanViewsd`.
+        apart: view to angle (degrees) and offset (mm) from the acquired plane; None where none was acquired.
+        hide: see `source_images`.
+
+    Raises:
+        InputError: the images' headers do not allow it.
+    """
+    images = source_images(item["image"], hide)
+    findings = [_view(view, entry, plan, apart.get(view)) for view, entry in plan["views"].items()]
+    report = dicom_report(images, findings, PLANS, "planned views, research only", _PLAN_SERIES)
+    return _written(folder / f"plan{REPORT}", report)
+
+
+def _view(view: str, entry: Mapping[str, Any], plan: Mapping[str, Any], apart: tuple[float, float] | None) -> Finding:
+    planned = entry["origin"] is not None
+    numbers = [
+        Measured(name, value, unit)
+        for name, value, unit in (
+            (_ANGLE, apart[0] if apart else None, _DEGREES),
+            (_OFFSET, apart[1] if apart else None, _MILLIMETRES),
+            (_ANGLE_BOUND, entry["within_deg"], _DEGREES),
+            (_OFFSET_BOUND, entry["within_mm"], _MILLIMETRES),
+        )
+        if value is not None and math.isfinite(value)
+    ]
+    corners = None
+    if planned:
+        origin, normal = (torch.tensor(entry[key], dtype=torch.float64) for key in ("origin", "normal"))
+        corners = square_on_plane(origin, normal / normal.norm(), _SIDE).numpy()
+    return Finding(
+        name=f"{view}, planned" if planned else f"{view}, no plane",
+        kind=_VIEWS.get(view, own_code(view[:16], f"{view} view"[:64])),
+        numbers=numbers,
+        judgements=[(_VERDICT, _ANSWERS["plane" if planned else "no plane"])],
+        remarks=[*entry["reasons"], *plane_in_words(entry, plan["bounds_measured_on"]), RESEARCH_ONLY],
+        corners=corners,
+    )
+
+
+def write_segmentations(
+    folder: Path,
+    items: Sequence[Mapping[str, Any]],
+    labels: Sequence[Any],
+    names: Sequence[str],
+    found: HeartVolumes,
+    flags: Sequence[Flag],
+    all_phases: bool,
+    hide: str | None,
+) -> list[Path]:
+    """Write ``phaseNN.seg.dcm``, and ``volumes.sr.dcm`` with the volumes.
+
+    One file for each phase, because a DICOM SEG has no time: viewers put it over the images that it names. By default
+    only end-diastole and end-systole have one: those are the phases that are read and corrected, and each file is a
+    series of the study, of which 25 would bury the images.
+
+    Args:
+        folder: of the exam.
+        items: the stack of each phase, of DICOM images.
+        labels: label map of each phase, ``(i, j, slices)``.
+        names: of the files of each phase, without an ending.
+        found: the volumes.
+        flags: implausible numbers.
+        all_phases: whether every phase gets a file.
+        hide: see `source_images`.
+
+    Raises:
+        InputError: the images' headers do not allow it.
+    """
+    structures = [
+        Structure(value, _NAMES[name], _SITES[name], to_rgb(structure_colour(value)))
+        for value, name in STRUCTURES.items()
+    ]
+    moments = {found.end_diastole: "end-diastole"} | (
+        {found.end_systole: "end-systole"} if len(items) > 1 and found.end_systole != found.end_diastole else {}
+    )
+    images, segmented = {}, {}
+    for phase in range(len(items)) if all_phases else sorted(moments):
+        images[phase] = source_images(items[phase]["image"], hide)
+        when = moments.get(phase) or f"phase {phase + 1} of {len(items)}"
+        segmented[phase] = dicom_segmentation(
+            images[phase],
+            labels[phase],
+            structures,
+            SEGMENTS,
+            f"heart at {when}, research only",
+            _FIRST_SEGMENTATION_SERIES + phase,
+        )
+    findings = [
+        finding
+        for phase, moment in moments.items()
+        for finding in _volumes(phase, moment, found, flags, segmented[phase], images[phase])
+    ]
+    if len(moments) > 1:
+        findings += [_function(name, found, flags) for name in ("LV", "RV")]
+    used = {image.uid: image for phase in moments for image in images[phase]}
+    report = dicom_report(
+        list(used.values()), findings, SEGMENTS, "ventricular volumes, research only", _VOLUMES_SERIES
+    )
+    written = [_written(folder / f"{names[phase]}{SEGMENTATION}", segmented[phase]) for phase in segmented]
+    return [*written, _written(folder / f"volumes{REPORT}", report)]
+
+
+def _volumes(
+    phase: int,
+    moment: str,
+    found: HeartVolumes,
+    flags: Sequence[Flag],
+    segmentation: Dataset,
+    images: Sequence[SourceImage],
+) -> list[Finding]:
+    findings = []
+    for number, name in enumerate(STRUCTURES.values(), start=1):
+        ml = found.volumes[name][phase]
+        numbers = [Measured(_VOLUMES.get((name, moment), _VOLUME), ml, _MILLILITRES)]
+        if name == "myocardium":
+            numbers.append(Measured(_MASS, found.masses[phase], _GRAMS))
+        findings.append(
+            Finding(
+                name=f"{_NAMES[name]}, {moment}",
+                kind=_SITES[name],
+                numbers=numbers,
+                remarks=[*_flagged(flags, name, ("volume", "mass"), phase), RESEARCH_ONLY],
+                segment=(segmentation, number),
+                images=images,
+            )
+        )
+    return findings
+
+
+def _function(name: str, found: HeartVolumes, flags: Sequence[Flag]) -> Finding:
+    values = [
+        Measured(_STROKE_VOLUME[name], found.stroke_volume(name), _MILLILITRES),
+        Measured(_EJECTION_FRACTION[name], found.ejection_fraction(name), _PERCENT),
+    ]
+    return Finding(
+        name=f"{_NAMES[name]}, function",
+        kind=_SITES[name],
+        numbers=[value for value in values if math.isfinite(value.value)],
+        remarks=[
+            *_flagged(flags, name, ("stroke volume", "ejection fraction"), found.end_systole),
+            RESEARCH_ONLY,
+        ],
+    )
+
+
+def _flagged(flags: Sequence[Flag], structure: str, quantities: Sequence[str], phase: int) -> list[str]:
+    """What is wrong with a structure's numbers, in words."""
+    return [
+        f"implausible: {flag.text}"
+        for flag in flags
+        if structure in flag.structures and flag.quantity in quantities and flag.phase == phase
+    ]
+
+
+def _written(path: Path, dataset: Dataset) -> Path:
+    with written_whole(path) as part:
+        pydicom.dcmwrite(part, dataset)
+    return path
