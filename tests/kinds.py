@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-#: One of each: masks of volumes, a forest, masks, findings of stacks, grades of photographs, two phases, heatmaps with a
-#: location, a location alone, volumes, pairs. A bundle that trains in a new way belongs here too.
-KINDS = (
-    "downstream_brain_tumour_segmentation",
-    "downstream_cardiac_disease_classification",
-    "downstream_cardiac_sax_segmentation",
-    "downstream_cardiac_two_phase_classification",
-    "downstream_knee_injury_classification",
-    "downstream_retinopathy_grading",
-    "pretext_cardiac_multitask",
-    "pretext_knee_location",
-    "pretext_rotation",
-    "pretext_slice_order",
+_FILES = sorted((Path(__file__).resolve().parents[1] / "bundles").glob("*/configs/metadata.json"))
+#: One of each kind of training: their ``metadata.json`` names it under ``planewise``, ``tests``, ``kind``.
+KINDS = tuple(
+    file.parents[1].name
+    for file in _FILES
+    if "kind" in json.loads(file.read_text()).get("planewise", {}).get("tests", {})
 )
 
 

@@ -37,32 +37,25 @@ TINY = {
     "volume": {"features": [4, 8, 8], "image_size": 16, "batch_size": 4, "val_samples": 8},
     "photograph": {"init_features": 8, "growth_rate": 4, "blocks": [1, 1, 1, 1], "image_size": 32, "batch_size": 4},
 }
+#: What each bundle's ``metadata.json`` declares for others, under ``planewise``.
+DECLARED = {
+    name: json.loads((ROOT / "bundles" / name / "configs/metadata.json").read_text()).get("planewise", {})
+    for name in BUNDLES
+}
+
+
+def _phantoms(body: str) -> dict[str, str]:
+    """Bundles that learn from phantoms of this kind by name, and the list of them: ``volume.heads``."""
+    lists = {name: declared.get("tests", {}).get("phantoms", "") for name, declared in DECLARED.items()}
+    return {name: kind.partition(".")[2] for name, kind in lists.items() if kind.startswith(f"{body}.")}
+
+
 #: Bundles of whole volumes, and the layout of the phantoms that they learn from.
-VOLUMES = {
-    "downstream_brain_tumour_segmentation": "tumours",
-    "downstream_pancreas_segmentation": "abdomens",
-    "pretext_contrastive_predictive_coding": "heads",
-    "pretext_exemplar": "heads",
-    "pretext_relative_patch_location": "heads",
-    "pretext_rotation": "heads",
-}
+VOLUMES = _phantoms("volume")
 #: Bundles of photographs, and what they learn from.
-PHOTOGRAPHS = {"downstream_retinopathy_grading": "graded"}
+PHOTOGRAPHS = _phantoms("photograph")
 #: Of a bundle whose network is another.
-_OWN = {
-    "downstream_cardiac_two_phase_classification": {"features": [4, 4, 8, 8, 8], "blocks": [1, 1, 1, 1, 1]},
-    "downstream_brain_tumour_segmentation": {"in_channels": 4},
-    "pretext_contrastive_predictive_coding": {
-        "in_channels": 2,
-        "patches_per_side": 3,
-        "negatives": 4,
-        "embedding": [16, 8],
-        "context_features": 8,
-    },
-    "pretext_exemplar": {"in_channels": 2, "code_features": 8},
-    "pretext_relative_patch_location": {"in_channels": 2, "image_size": 24},
-    "pretext_rotation": {"in_channels": 2},
-}
+_OWN = {name: declared.get("tests", {}).get("settings", {}) for name, declared in DECLARED.items()}
 #: Small puzzles of volumes, with `3d.yaml` of that pretext: tiles of 4 voxels.
 PUZZLES_OF_VOLUMES = {
     "features": [4, 8],
@@ -94,12 +87,12 @@ def anatomy(name: str) -> str:
 
 def tiny(name: str) -> dict:
     """Settings that make a bundle's training small."""
-    return TINY[anatomy(name)] | _OWN.get(name, {}) | {"progress": False}
+    return TINY[anatomy(name)] | _OWN[name] | {"progress": False}
 
 
 def tiny_size(name: str) -> dict:
     """Those of them that say what the network is and what it sees."""
-    small = TINY[anatomy(name)] | _OWN.get(name, {})
+    small = TINY[anatomy(name)] | _OWN[name]
     return {key: value for key, value in small.items() if key in _SIZE}
 
 

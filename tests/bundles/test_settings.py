@@ -25,7 +25,7 @@ from ignite.metrics import Loss
 from monai.bundle import ConfigParser
 from torch import nn
 
-from tests.bundles.conftest import BUNDLES, PUZZLES_OF_VOLUMES, TINY, parser_of
+from tests.bundles.conftest import BUNDLES, DECLARED, PUZZLES_OF_VOLUMES, TINY, parser_of
 from tests.conftest import ROOT
 
 TRAIN, EVALUATE, INFERENCE = "train.yaml", "evaluate.yaml", "inference.yaml"
@@ -103,6 +103,12 @@ ACTS_AS: dict[str, tuple[str, ...]] = {
     "voxel_size": ("Spacing.pixdim",),
     "window": ("size|SlidingWindowInferer.roi_size",),
 }  # fmt: skip
+#: And those that a bundle alone has, as its ``metadata.json`` declares them.
+ACTS_AS |= {
+    setting: tuple(attributes)
+    for declared in DECLARED.values()
+    for setting, attributes in declared.get("tests", {}).get("acts_as", {}).items()
+}
 #: What a setting's value becomes there, of all settings.
 BECOMES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "encoder_lr_factor": lambda settings: settings["encoder_lr_factor"] * settings["learning_rate"],

@@ -12,8 +12,8 @@ from tests.bundles.conftest import BUNDLES, TRAINED
 from tests.conftest import ROOT
 
 CONFIGS = {name: ROOT / "bundles" / name / "configs" for name in BUNDLES}
-#: A person reads a `train.yaml` in three screens.
-LONGEST_TRAIN, LONGEST_OF_ALL = 180, 9500
+#: A person reads a `train.yaml` in three screens; and the mean of all configs of a bundle.
+LONGEST_TRAIN, LONGEST_OF_ALL = 180, 365
 #: What a bundle's own trainer, evaluator and run are told; all else is the same in every bundle.
 OWN = {
     "train#trainer": {"prepare_batch", "network"},
@@ -40,7 +40,7 @@ def engines(name: str) -> dict[str, dict[str, Any]]:
 def test_configs_are_short():
     lines = {file: file.read_text().count("\n") for folder in CONFIGS.values() for file in folder.glob("*.yaml")}
     assert {file: count for file, count in lines.items() if file.name == "train.yaml" and count > LONGEST_TRAIN} == {}
-    assert sum(lines.values()) <= LONGEST_OF_ALL
+    assert sum(lines.values()) <= LONGEST_OF_ALL * len(CONFIGS)
 
 
 @pytest.mark.parametrize("name", TRAINED)

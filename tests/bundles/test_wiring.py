@@ -22,7 +22,7 @@ from planewise.engines.overrides import unknown_overrides
 from planewise.errors import InputError
 from planewise.packaging.run_record import Run
 
-from tests.bundles.conftest import BUNDLES, SECTIONS, SHIPS, TRAINED, anatomy, parser_of
+from tests.bundles.conftest import BUNDLES, DECLARED, SECTIONS, SHIPS, TRAINED, anatomy, parser_of
 from tests.bundles.test_runs import root_cause
 from tests.conftest import ROOT
 
@@ -34,8 +34,6 @@ LOWER_IS_BETTER = {
     "planewise.metrics.VolumeDice": False,
     "ignite.metrics.Accuracy": False,
 }
-#: Where a low loss does not mean good weights, the last ones are kept.
-LAST_WEIGHTS = ("pretext_byol",)
 
 
 @pytest.fixture(scope="module", params=TRAINED)
@@ -88,7 +86,7 @@ def test_the_best_checkpoint_is_the_best(name, datalists, tmp_path):
     lower = LOWER_IS_BETTER[metric["_target_"]]
     assert lower == ("loss" in key), "a person reads the name in the log"
     better = parser.get_parsed_content("validate#evaluator").metric_cmp_fn
-    if name in LAST_WEIGHTS:
+    if DECLARED[name].get("keeps") == "last weights":  # a low loss does not mean good weights
         assert better(0.1, 0.2) and better(0.2, 0.1)
         return
     assert better(0.1, 0.2) == lower and better(0.2, 0.1) != lower

@@ -19,7 +19,7 @@ import pytest
 from planewise.packaging import package_bundle
 from planewise.preprocessing import LoadStackd
 
-from tests.bundles.conftest import run_bundle, tiny
+from tests.bundles.conftest import BUNDLES, DECLARED, run_bundle, tiny
 from tests.conftest import ROOT
 from tests.label.label_server import LabelServer
 from tests.packaging.conftest import datalist_of, few_phantoms, source, write_run  # noqa: F401, a fixture
@@ -50,9 +50,9 @@ SETTINGS = {
 }
 POSITION, LONG_POSITION = "pretext_cardiac_sax_position", "pretext_cardiac_lax_position"
 #: Those whose answer is a slice's features; `pretext_slice_order` has an order besides.
-FEATURES = ("slice_order", "jigsaw", "simclr", "byol", "models_genesis", "masked_autoencoder")
+FEATURES = tuple(name for name in BUNDLES if DECLARED[name].get("tests", {}).get("monai_label") == "features")
 #: As they are initialised: what they find has no order and no lines.
-UNTRAINED = (MULTITASK, KNEE_MULTITASK, POSITION, LONG_POSITION, *(f"pretext_{method}" for method in FEATURES))
+UNTRAINED = (MULTITASK, KNEE_MULTITASK, POSITION, LONG_POSITION, *FEATURES)
 _PAGE = ROOT / "tools" / "docs" / "monai_label.md"
 _BEGIN, _END = "<!-- written by tools/test --label -->", "<!-- end of what tools/test --label wrote -->"
 

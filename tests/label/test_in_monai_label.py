@@ -247,14 +247,13 @@ def test_positions_that_nobody_learned(server, studies, told, tmp_path, name, im
     )
 
 
-@pytest.mark.parametrize("method", FEATURES)
-def test_features_come_as_numbers(server, studies, told, tmp_path, method):
+@pytest.mark.parametrize("name", FEATURES)
+def test_features_come_as_numbers(server, studies, told, tmp_path, name):
     """No label, or the thirds of the stack where an order was found; and the features of each slice."""
-    name = f"pretext_{method}"
     labels, _ = on_the_grid_of(studies / "cardiac.nii.gz", server.labels(name, "cardiac", tmp_path / "labels.nii.gz"))
     features = np.array(server.findings(name, "cardiac")["features"])
     assert len(features) == labels.shape[2] and np.isfinite(features).all()
-    assert method == "slice_order" or not labels.any()
+    assert name == "pretext_slice_order" or not labels.any()
     told(f"`{name}`, short axis as NIfTI", "the features of each slice, as JSON")
 
 

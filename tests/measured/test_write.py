@@ -110,3 +110,25 @@ def test_pictures_of_a_published_page_follow_its_tables(tmp_path):
     for captions, found in (["Nothing", 0], ["Curves", 2]):
         with pytest.raises(ValueError, match=rf"results.md: small.md has {found} pictures and not one whose caption"):
             measured.documents([{**entry, "figures": [captions]}], records, tmp_path)
+
+
+def test_bundles_with_one_summary_share_a_row(tmp_path):
+    seen = {"group": measured.GROUPS[1], "summary": "which views show the same slice"}
+    masks = {"group": measured.GROUPS[2], "summary": "ventricles"}
+    for name, declared in {"pretext_b": seen, "pretext_a": seen, "downstream_c": masks}.items():
+        write(tmp_path / "bundles" / name / "configs/metadata.json", {"planewise": declared})
+    assert measured.bundle_table(tmp_path / "bundles").splitlines()[2:] == [
+        "| **pretexts that read planes** | |",
+        "| **pretexts for any images** | |",
+        "| [`pretext_a`](bundles/pretext_a/docs/README.md), [`pretext_b`](bundles/pretext_b/docs/README.md) | "
+        "which views show the same slice |",
+        "| **downstream tasks** | |",
+        "| [`downstream_c`](bundles/downstream_c/docs/README.md) | ventricles |",
+    ]
+    (tmp_path / "README.md").write_text(f"a collection of 3 bundles\n{measured.BUNDLES}\n{measured.END}\n")
+    write(tmp_path / "bundles/pretext_d/configs/metadata.json", {"planewise": masks})
+    entry = {"bundles": "bundles", "files": ["README.md"]}
+    assert "a collection of 4 bundles" in measured.documents([entry], {}, tmp_path)[tmp_path / "README.md"]
+    write(tmp_path / "bundles/pretext_e/configs/metadata.json", {})
+    with pytest.raises(ValueError, match=r"README\.md: pretext_e: its metadata\.json needs a summary"):
+        measured.documents([entry], {}, tmp_path)

@@ -13,15 +13,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from planewise.errors import InputError
+from planewise.reports.methods import method_colour, method_name
 from planewise.reports.study.page import Table
-from planewise.reports.study_figures import (
-    finetune_curves,
-    method_colour,
-    method_name,
-    paired_draws,
-    pretext_curves,
-    scores_by_count,
-)
+from planewise.reports.study_figures import finetune_curves, paired_draws, pretext_curves, scores_by_count
 from planewise.reports.study_report import write_study_report
 from planewise.reports.tables import write_csv
 
@@ -310,6 +304,8 @@ def test_a_legend_of_many_methods_stays_on_the_figure():
     [
         ("models_genesis_again", "Models Genesis again"),
         ("multitask_again", "multitask again"),
+        ("rotation_2d_again", "rotation, 2D again"),
+        ("simclr_dagger", "SimCLR†"),
         ("none", "from scratch"),
     ],
 )

@@ -39,6 +39,12 @@ all headlines and a picture::
     - methods: [rotation, "rotation, 2D"]     # of the studies that are named
       of: [volumes, retinopathy]
       files: [bundles/pretext_rotation/docs/README.md]
+
+The README's table of bundles, and their number, come from what each ``metadata.json`` declares under ``planewise``: its
+``group``, and its ``summary``, which several bundles may share::
+
+    - bundles: bundles
+      files: [README.md]
 """
 
 from __future__ import annotations
@@ -64,6 +70,7 @@ from tools.measured import gains  # noqa: E402
 #: Around what is said of all studies.
 ALL_GAINS = "<!-- all gains: written by tools/measured/write.py; do not edit -->"
 #: Around what some methods gained.
+BUNDLES = "<!-- bundles: written by tools/measured/write.py; do not edit -->"
 METHODS = "<!-- gains: written by tools/measured/write.py; do not edit -->"
 #: Around tables of a study.
 BEGIN = "<!-- tools/demo {study}: written by tools/measured/write.py; do not edit -->"
@@ -236,6 +243,10 @@ def documents(
             path, study = root / file, entry.get("study", "")
             try:
                 document = wanted.get(path) or path.read_text()
+                if "bundles" in entry:
+                    document = with_block(document, BUNDLES, END, bundle_table(root / entry["bundles"]))
+                    count = len([*(root / entry["bundles"]).glob("*/configs/metadata.json")])
+                    document = re.sub(r"(?<=collection of )\d+(?= )", str(count), document)
                 if "all_gains" in entry:
                     document = with_block(
                         document, ALL_GAINS, END, gains.headlines([*all_gains(texts, records).values()])
@@ -259,6 +270,31 @@ def documents(
             except ValueError as error:
                 raise ValueError(f"{file}: {error}") from None
     return wanted
+
+
+#: Groups of bundles in the README's order.
+GROUPS = ("pretexts that read planes", "pretexts for any images", "downstream tasks")
+
+
+def bundle_table(folder: Path) -> str:
+    """The README's table of bundles: those of a group with the same summary share a row.
+
+    Raises:
+        ValueError: a bundle declares no summary, or none of `GROUPS`.
+    """
+    rows: dict[str, dict[str, list[str]]] = {group: {} for group in GROUPS}
+    for file in sorted(folder.glob("*/configs/metadata.json")):
+        name, declared = file.parents[1].name, json.loads(file.read_text()).get("planewise", {})
+        if declared.get("group") not in GROUPS or "summary" not in declared:
+            raise ValueError(
+                f"{name}: its metadata.json needs a summary, and a group of {', '.join(GROUPS)}, under planewise"
+            )
+        link = f"[`{name}`]({folder.name}/{name}/docs/README.md)"
+        rows[declared["group"]].setdefault(declared["summary"], []).append(link)
+    lines = ["| bundle | what it learns or predicts |", "|---|---|"]
+    for group, found in rows.items():
+        lines += [f"| **{group}** | |", *(f"| {', '.join(links)} | {text} |" for text, links in found.items())]
+    return "\n".join(lines)
 
 
 def all_gains(texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> dict[str, gains.Study]:

@@ -6,90 +6,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from planewise.reports.paper_tables import IMAGES, PRETRAININGS
+from planewise.reports.methods import method_colour, method_name
 from planewise.reports.study.numbers import interval, paired_differences
 
-METHOD_COLOURS = {
-    "none": "#7f7f7f",
-    "imagenet": "#2ca02c",
-    "location": "#1f77b4",
-    "orientation": "#ff7f0e",
-    "multitask": "#d62728",
-    "slice_order": "#8c564b",
-    "jigsaw": "#e377c2",
-    "models_genesis": "#bcbd22",
-    "sax_position": "#17becf",
-    "lax_position": "#17becf",
-    "simclr": "#9467bd",
-    "byol": "#393b79",
-    "masked_autoencoder": "#637939",
-    "ssl_decoder": "#ff7f0e",
-    "ssl_all": "#1f77b4",
-    "ssl_multitask": "#d62728",
-    "supervised": "#2ca02c",
-    "rotation": "#d62728",
-    "relative_patch_location": "#1f77b4",
-    "contrastive_predictive_coding": "#ff7f0e",
-    "exemplar": "#9467bd",
-    # the same pretexts on slices, paler
-    "none_2d": "#c7c7c7",
-    "rotation_2d": "#ff9896",
-    "relative_patch_location_2d": "#aec7e8",
-    "contrastive_predictive_coding_2d": "#ffbb78",
-    "exemplar_2d": "#c5b0d5",
-    "jigsaw_2d": "#f7b6d2",
-    "full": "#1f77b4",
-    "segmented": "#d62728",
-}
-#: The name of a method, if it is not its own name with spaces.
-METHOD_NAMES = {
-    "none": "from scratch",
-    "imagenet": "ImageNet",
-    "released": "the weights that ship",
-    "models_genesis": "Models Genesis",
-    "sax_position": "anatomical positions",
-    "lax_position": "anatomical positions",
-    "ssl_decoder": "SSL+Decoder",
-    "ssl_all": "SSL+All",
-    "ssl_multitask": "SSL+MultiTask",
-    "simclr": "SimCLR",
-    "byol": "BYOL",
-    "simclr_dagger": "SimCLR†",
-    "byol_dagger": "BYOL†",
-    "masked_autoencoder_dagger": "masked autoencoder†",
-    "none_2d": "from scratch, 2D",
-    **{
-        f"{pretext}_2d": f"{pretext.replace('_', ' ')}, 2D"
-        for pretext in ("contrastive_predictive_coding", "exemplar", "jigsaw", "relative_patch_location", "rotation")
-    },
-    # of any size, because a study may use smaller ones
-    **{
-        f"{backbone}_{pretraining}_{images}": f"{called}, {pretraining}-{images}"
-        for backbone, called in {"vgg16": "VGG", "densenet121": "DenseNet"}.items()
-        for pretraining in PRETRAININGS
-        for images in IMAGES
-    },
-}
-
 History = Sequence[Mapping[str, float]]
-
-
-def method_colour(method: str) -> tuple[float, float, float]:
-    """Red, green and blue, 0 to 1, of a method's lines; black if it has none. A method that repeats another from
-    another seed (``_again``) has that method's colour at half strength."""
-    name, again, _ = method.partition("_again")
-    colour = np.array(to_rgb(METHOD_COLOURS.get(name, "k")))
-    return tuple((1 + colour) / 2 if again else colour)
-
-
-def method_name(method: str) -> str:
-    """The name of a method on a page or in a picture, which may be another method ``again``, from another seed."""
-    name, again, rest = method.partition("_again")
-    return METHOD_NAMES.get(name, name.replace("_", " ")) + (again + rest).replace("_", " ")
 
 
 def pretext_curves(histories: Mapping[str, History]) -> Figure:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from planewise.errors import InputError
 from planewise.exams.words import listed
+from planewise.reports.methods import method_name
 from planewise.reports.study import (
     classification,
     data,
@@ -21,7 +22,6 @@ from planewise.reports.study import (
 )
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.page import Page, Table
-from planewise.reports.study_figures import method_name
 from planewise.whole_files import written_whole
 
 #: In the page's order.

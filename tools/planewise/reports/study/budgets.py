@@ -11,9 +11,10 @@ from typing import Any
 
 from planewise.exams.words import listed
 from planewise.reports.history import read_history
+from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
-from planewise.reports.study_figures import History, method_name
+from planewise.reports.study_figures import History
 from planewise.text_files import read_yaml
 
 #: Settings of the image augmentation.

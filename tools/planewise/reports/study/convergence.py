@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Collection
 
 from planewise.metrics import epoch_that_reached
+from planewise.reports.methods import method_name
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
-from planewise.reports.study_figures import method_name
 
 
 def scratch(method: str, trained: Collection[str]) -> str:

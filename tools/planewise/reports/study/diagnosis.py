@@ -6,11 +6,11 @@ from collections import defaultdict
 from itertools import product
 
 from planewise.reports import paper_tables
+from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Scores, add_paired
-from planewise.reports.study_figures import method_name
 
 
 def add(page: Page, study: StudyFolder) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from planewise.reports.history import read_history
+from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
-from planewise.reports.study_figures import method_name
 
 
 @dataclass(frozen=True)

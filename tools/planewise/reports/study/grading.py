@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from planewise.reports.methods import method_name
 from planewise.reports.study.budgets import add_budgets
 from planewise.reports.study.convergence import add_convergence
 from planewise.reports.study.finetunings import FineTunings
@@ -9,7 +10,7 @@ from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import add_paired
-from planewise.reports.study_figures import finetune_curves, method_name
+from planewise.reports.study_figures import finetune_curves
 
 
 def add(page: Page, study: StudyFolder) -> None:

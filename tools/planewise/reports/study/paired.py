@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t as student
 
+from planewise.reports.methods import method_name
 from planewise.reports.study.numbers import interval, paired_differences
 from planewise.reports.study.page import Page, Row
-from planewise.reports.study_figures import method_name, paired_draws
+from planewise.reports.study_figures import paired_draws
 
 #: Method and number of labelled exams to draw to score.
 Scores = Mapping[tuple[str, int], Mapping[int, float]]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from planewise.reports import paper_tables
 from planewise.reports.history import read_history
+from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.numbers import spread
 from planewise.reports.study.page import Page, Row
-from planewise.reports.study_figures import method_name, pretext_curves
+from planewise.reports.study_figures import pretext_curves
 
 _LOCATION = {"mse": "MSE", "mae": "MAE", "pearson_r": "r", "r2": "R²", "explained_variance": "explained var."}
 _ORIENTATION = {

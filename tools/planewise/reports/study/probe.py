@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from planewise.reports.methods import method_name
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page, Row
-from planewise.reports.study_figures import method_name
 
 
 def add(page: Page, study: StudyFolder) -> None:

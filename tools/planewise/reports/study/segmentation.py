@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from planewise.reports import paper_tables
+from planewise.reports.methods import method_name
 from planewise.reports.segmentation_figures import method_comparison
 from planewise.reports.shown_slices import SHOWN_SLICES, read_shown_slices
 from planewise.reports.study.budgets import add_budgets
@@ -16,7 +17,7 @@ from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import pooled, published, spread
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Scores, add_paired
-from planewise.reports.study_figures import finetune_curves, method_name, scores_by_count
+from planewise.reports.study_figures import finetune_curves, scores_by_count
 from planewise.text_files import read_yaml
 
 #: Score to the table's title and the papers' results.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 
 from planewise.reports import paper_tables
+from planewise.reports.methods import method_name
 from planewise.reports.paper_tables import BACKBONES, IMAGES, PRETRAININGS
 from planewise.reports.study.budgets import add_budgets
 from planewise.reports.study.finetunings import FineTunings
@@ -13,7 +14,7 @@ from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Compared, Scores, add_differences, add_paired
-from planewise.reports.study_figures import convergence_curves, finetune_curves, method_name
+from planewise.reports.study_figures import convergence_curves, finetune_curves
 
 #: Parts of a method's name to the words of the page.
 _BACKBONES = {"vgg16": "VGG", "densenet121": "DenseNet"}

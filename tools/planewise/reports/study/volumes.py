@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from planewise.reports import paper_tables
+from planewise.reports.methods import method_name
 from planewise.reports.study.convergence import add_convergence
 from planewise.reports.study.finetunings import FineTunings
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.numbers import over_draws
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Compared, Scores, add_differences
-from planewise.reports.study_figures import method_name
 
 _SCRATCH, _2D = "none", "_2d"
 

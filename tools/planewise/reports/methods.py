@@ -1,0 +1,83 @@
+"""Names and colours of methods in tables and pictures: a pretext's are declared by its bundle."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_rgb
+
+import planewise
+from planewise.exams.anatomies import ANATOMIES
+from planewise.reports.paper_tables import IMAGES, PRETRAININGS
+
+#: Methods that are no pretext's bundle.
+_COLOURS = {
+    "none": "#7f7f7f",
+    "imagenet": "#2ca02c",
+    "ssl_decoder": "#ff7f0e",
+    "ssl_all": "#1f77b4",
+    "ssl_multitask": "#d62728",
+    "supervised": "#2ca02c",
+    "none_2d": "#c7c7c7",
+    "full": "#1f77b4",
+    "segmented": "#d62728",
+}
+_NAMES = {
+    "none": "from scratch",
+    "imagenet": "ImageNet",
+    "released": "the weights that ship",
+    "ssl_decoder": "SSL+Decoder",
+    "ssl_all": "SSL+All",
+    "ssl_multitask": "SSL+MultiTask",
+    # of any size, because a study may use smaller ones
+    **{
+        f"{backbone}_{pretraining}_{images}": f"{called}, {pretraining}-{images}"
+        for backbone, called in {"vgg16": "VGG", "densenet121": "DenseNet"}.items()
+        for pretraining in PRETRAININGS
+        for images in IMAGES
+    },
+}
+#: Endings of a method's name: another seed, the pretext on slices, weights that others trained.
+_ENDINGS = {"_again": " again", "_2d": ", 2D", "_dagger": "†"}
+
+
+def pretext_of(bundle: str) -> str:
+    """A pretext's name in studies: ``pretext_knee_location`` to ``location``."""
+    words = bundle.split("_")[1:]
+    return "_".join(words[1:] if words[0] in ANATOMIES else words)
+
+
+@cache
+def _declared() -> dict[str, dict[str, Any]]:
+    """Pretext to what its bundle's metadata declares under ``planewise``; empty where no bundles are installed."""
+    package = Path(planewise.__file__).resolve().parent
+    folder = next((path for path in (package / "bundles", package.parents[1] / "bundles") if path.is_dir()), package)
+    files = sorted(folder.glob("pretext_*/configs/metadata.json"))
+    return {pretext_of(file.parents[1].name): json.loads(file.read_text()).get("planewise", {}) for file in files}
+
+
+def method_colour(method: str) -> tuple[float, float, float]:
+    """Red, green and blue, 0 to 1, of a method's lines; black if it has none. A method that repeats another from
+    another seed (``_again``), or on slices (``_2d``), has that method's colour at half strength."""
+    if colour := _COLOURS.get(method) or _declared().get(method, {}).get("colour"):
+        return to_rgb(colour)
+    for ending in ("_again", "_2d"):
+        name, found, _ = method.partition(ending)
+        if found:
+            return tuple((1 + np.array(method_colour(name))) / 2)
+    return to_rgb("k")
+
+
+def method_name(method: str) -> str:
+    """The name of a method on a page or in a picture, which may be another method ``again``, from another seed."""
+    if known := _NAMES.get(method) or _declared().get(method, {}).get("method"):
+        return known
+    for ending, words in _ENDINGS.items():
+        name, found, rest = method.partition(ending)
+        if found:
+            return method_name(name) + words + rest.replace("_", " ")
+    return method.replace("_", " ")
