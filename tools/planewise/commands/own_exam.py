@@ -19,7 +19,7 @@ ExamPath = Annotated[Path, typer.Argument(help="Folder of DICOM files, or a NIfT
 OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, with one folder per exam.")]
 BundlesFolder = Annotated[
     Path | None,
-    typer.Option(help="Folder with the bundles. Default: the clone's.", show_default=False),
+    typer.Option(help="Folder with the bundles. Default: planewise's own.", show_default=False),
 ]
 KeepNames = Annotated[
     bool,

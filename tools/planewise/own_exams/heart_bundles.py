@@ -1,4 +1,4 @@
-"""What `planewise plan` and `planewise segment` share: the clone's bundles, the stacks of a folder, and the page."""
+"""What `planewise plan` and `planewise segment` share: the bundles, the stacks of a folder, and the page."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def output_folder(given: str | Path | None) -> Iterator[Path]:
 
 
 def bundles_folder(given: str | Path | None) -> Path:
-    """The folder with the bundles: the given one, or that of the clone that planewise is installed from."""
-    return Path(given).expanduser().resolve() if given else Path(planewise.__file__).resolve().parents[2] / "bundles"
+    """The folder with the bundles, absolute: the given one, or the package's own, which a clone links to."""
+    return (Path(given).expanduser() if given else Path(planewise.__file__).parent / "bundles").resolve()
 
 
 def weights_of(bundle: Path, given: str | Path | None) -> Path | None:

@@ -47,7 +47,7 @@ def load_bundle(
     Args:
         bundle: its name, or its folder: of a clone, or of an unpacked zip.
         weights: a run's folder or a checkpoint; None takes those that ship, or none.
-        bundles: folder that holds the named bundle; None takes the clone's.
+        bundles: folder that holds the named bundle; None takes planewise's own.
         device: for the network.
 
     Raises:

@@ -82,7 +82,7 @@ def plan_exams(
         keep_names: see `stacks_in`.
         dicom: write the planes as a DICOM structured report; None does if the exam is DICOM.
         anonymous: leave the patient's name, dates and all other text out of it; the UIDs stay.
-        bundles: folder of the bundles; None uses the clone's.
+        bundles: folder of the bundles; None uses planewise's own.
         device: None leaves the choice to the bundles.
 
     Raises:

@@ -12,7 +12,7 @@ from planewise.own_exams.heart_bundles import PLANS, bundles_folder
 
 
 def plans_of(data: Sequence[Mapping[str, Any]], **settings: object) -> list[dict[str, Any]]:
-    """Run the inference of the clone's planning bundle, and keep only the plans.
+    """Run the inference of the planning bundle, and keep only the plans.
 
     Args:
         data: from `planewise.data.find_inputs`.

@@ -93,7 +93,7 @@ def segment_datalist(
         path: datalist of the short axis.
         output: folder.
         weights: None uses those that ship.
-        bundles: folder of the bundles; None uses the clone's.
+        bundles: folder of the bundles; None uses planewise's own.
         device: None leaves the choice to the bundle.
         progress: called with (volumes done, volumes in all).
 
