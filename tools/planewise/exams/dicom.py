@@ -48,7 +48,8 @@ _KEYWORDS = [
     "ScanningSequence", "SequenceVariant", "ScanOptions", "EchoTime", "RepetitionTime", "EchoPulseSequence",
     "DiffusionBValue", "TriggerTime", "CardiacNumberOfImages", "NominalInterval",
     "SliceThickness", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
-    "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation",
+    "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit",
+    "PhotometricInterpretation",
     "BurnedInAnnotation", "ComplexImageComponent", "RescaleSlope", "RescaleIntercept",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip

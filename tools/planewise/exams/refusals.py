@@ -41,6 +41,7 @@ IMPOSSIBLE_GEOMETRY = "impossible geometry: a pixel spacing, slice thickness or 
 NO_THICKNESS = "slice thickness of zero or less in the header"
 NO_PIXELS = "no rows or no columns: the header says that the image has no pixels"
 SMALL_MATRIX = "more pixel data than the rows and columns of the header: its matrix is wrong"
+BAD_BITS = "bits of the pixels contradict each other: the high bit must be the bits stored minus one"
 NO_FRAME_POSITIONS = "multi-frame file without a position for each frame"
 FRAMES_RESCALED = "CT whose frames have rescale slopes or intercepts of their own: ITK applies the first to all"
 INVERTED = "CT with inverted grey values (MONOCHROME1): ITK does not read them as Hounsfield units"
@@ -141,6 +142,7 @@ def refuse_what_is_no_slice(
     if modality == "CT" and photometric == "MONOCHROME1":
         raise Refused(INVERTED)
     refuse_scale(header, modality == "CT" and "PerFrameFunctionalGroupsSequence" not in header)
+    refuse_bits(header)
     if "MOSAIC" in image_type:
         raise Refused(MOSAIC)
     if image_type & _PROJECTIONS:
@@ -165,6 +167,21 @@ def refuse_scale(header: dict, needed: bool) -> None:
     )
     if not slope or intercept is None or max(abs(slope), abs(intercept)) > LARGEST_SCALE:
         raise Refused(UNSCALED if needed else BAD_SCALE)
+
+
+def refuse_bits(header: dict) -> None:
+    """Raises `Refused` for pixels whose bits lie elsewhere than DICOM wants them (PS3.5, 8.1.1); readers shift them
+    differently, or not at all.
+
+    Args:
+        header: keyword to value.
+    """
+    allocated, stored, high = (header.get(keyword) for keyword in ("BitsAllocated", "BitsStored", "HighBit"))
+    if stored is None or high is None:
+        return
+    values = [number_of(value) for value in (allocated or 16, stored, high)]
+    if None in values or not 1 <= values[1] <= values[0] or values[2] != values[1] - 1:
+        raise Refused(BAD_BITS)
 
 
 def _uid_name(value: str) -> str:
