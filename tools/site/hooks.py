@@ -1,0 +1,98 @@
+"""The site's pages: files of the repository under their own paths, the bundles with their metadata, and the reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("README.md", "CITATION.cff", ".github/C*.md", "tools/docs/**/*.md", "bundles/*/docs/README.md")
+SHOWN = ("tools/docs/**/*.png", "tools/docs/**/*.ipynb", "bundles/*/docs/*.png")
+#: Rooms of the package with a page of reference: those whose classes a config names, and the four functions.
+ROOMS = ("augmentation", "data", "engines", "evaluation", "exams", "geometry", "losses", "metrics", "networks")
+ROOMS = (*ROOMS, "preprocessing", "pretexts")
+KINDS = {"pretext": "Pretexts", "downstream": "Downstream tasks"}
+
+
+def address(path: str) -> str:
+    """Where a file of the repository goes on the site: ``tools/docs/studies.md`` is at ``studies/``."""
+    for prefix, short in (("tools/docs/", ""), (".github/", "")):
+        if path.startswith(prefix):
+            path = short + path.removeprefix(prefix)
+    return (
+        path.replace("/docs/README.md", ".md").replace("CONTRIBUTING", "contributing").replace("CHANGELOG", "changes")
+    )
+
+
+def reference(room: str) -> str:
+    """A room's page: its docstring, and everything that it exports."""
+    name = f"planewise.{room}" if room else "planewise"
+    members = "".join(f"        - {member}\n" for member in sorted(import_module(name).__all__))
+    return f"# {name}\n\n::: {name}\n    options:\n      show_root_heading: false\n      members:\n{members}"
+
+
+def bundles() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and metadata of the bundles, by name."""
+    for file in sorted(ROOT.glob("bundles/*/configs/metadata.json")):
+        yield file.parents[1].name, json.loads(file.read_text())
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the bundles' and the reference's pages to the navigation."""
+    parts = {next(iter(part)): part for part in config.nav}
+    for kind, title in KINDS.items():
+        parts["Bundles"]["Bundles"].append(
+            {
+                title: [
+                    {meta["name"].partition(": ")[2] or meta["name"]: f"bundles/{name}/docs/README.md"}
+                    for name, meta in bundles()
+                    if name.startswith(kind)
+                ]
+            }
+        )
+    rooms = {f"planewise.{room}".rstrip("."): f"reference/{room or 'planewise'}.md" for room in ("", *ROOMS)}
+    parts["Python"]["Python"] += [{name: page} for name, page in rooms.items()]
+    return config
+
+
+@event_priority(100)  # before the plugin that reads notebooks
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Replace the folder's files by the repository's."""
+    found = [file for file in files if file.src_dir != config.docs_dir]  # the theme's
+    for pattern in (*PAGES, *SHOWN):
+        for path in sorted(ROOT.glob(pattern)):
+            name = path.relative_to(ROOT).as_posix()
+            found.append(File(name, str(ROOT), config.site_dir, True, inclusion=InclusionLevel.INCLUDED))
+            placed = File(address(name), str(ROOT), config.site_dir, True)
+            found[-1].dest_uri, found[-1].url = placed.dest_uri, placed.url
+    for room in ("", *ROOMS):
+        found.append(File.generated(config, f"reference/{room or 'planewise'}.md", content=reference(room)))
+    return Files(found)
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put what a bundle's metadata says under the first heading of its page."""
+    folder = (ROOT / page.file.src_uri).parent.parent
+    if not (folder / "configs/metadata.json").is_file():
+        return markdown
+    head, _, rest = markdown.partition("\n")
+    meta = json.loads((folder / "configs/metadata.json").read_text())
+    ships = (folder / "models/model.pt").is_file()
+    rows = {
+        "Task": meta["task"],
+        "Input": meta["image_classes"],
+        "Output": meta["pred_classes"],
+        "Data": meta["data_source"],
+        "Weights": "ship with it, trained on phantoms" if ships else "none ship; train them with the commands below",
+        "Use": meta["intended_use"],
+    }
+    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    return f"{head}\n\n| Bundle | `{folder.name}`, version {meta['version']} |\n|---|---|\n{table}\n{rest}"
