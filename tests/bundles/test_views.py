@@ -1,4 +1,4 @@
-"""SimCLR and BYOL: that they learn, on hearts and knees, resume whole, and what they say of bad input."""
+"""SimCLR, BYOL and SimSiam: that they learn, on hearts and knees, resume whole, and what they say of bad input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.bundles.conftest import run_bundle, tiny_size
 from tests.bundles.test_pieces import parser_of, worsened_by_its_loss_turned
 from tests.bundles.test_runs import interrupted, root_cause, same, weights
 
-SIMCLR, BYOL = "pretext_simclr", "pretext_byol"
+SIMCLR, BYOL, SIMSIAM = "pretext_simclr", "pretext_byol", "pretext_simsiam"
 #: Enough to learn something in seconds.
 QUICK = {
     "features": [8, 16, 32],
@@ -82,7 +82,7 @@ def test_it_learns_on_phantoms_and_not_with_its_loss_turned(name, phantoms, tmp_
         assert before["top1"] + 0.1 > turned["top1"]
 
 
-@pytest.mark.parametrize("name", [SIMCLR, BYOL])
+@pytest.mark.parametrize("name", [SIMCLR, BYOL, SIMSIAM])
 def test_what_is_kept_is_the_network_and_what_resumes_is_all(name, phantoms, tmp_path):
     settings = QUICK | {"datalist": str(phantoms.cardiac.unlabelled), "samples_per_epoch": 64, "val_interval": 1}
     settings |= {"max_epochs": 3}
@@ -90,7 +90,8 @@ def test_what_is_kept_is_the_network_and_what_resumes_is_all(name, phantoms, tmp
     interrupted(name, "train.yaml", after_epoch=1, **settings | {"output_dir": str(tmp_path / "parts")})
     run_bundle(name, "train.yaml", **settings | {"output_dir": str(tmp_path / "parts")})
     whole, parts = (weights(tmp_path / folder, "last.ckpt")["learner"] for folder in ("whole", "parts"))
-    heads = {"projector"} | ({"predictor", "target_network", "target_projector"} if name == BYOL else set())
+    heads = {"projector"} | ({"predictor"} if name != SIMCLR else set())
+    heads |= {"target_network", "target_projector"} if name == BYOL else set()
     assert {key.split(".")[0] for key in whole} == {"network"} | heads
     assert same(whole, parts)
     assert {key.split(".")[0] for key in weights(tmp_path / "whole")} == {"encoder"}

@@ -6,7 +6,7 @@ import ignite.distributed as idist
 import pytest
 import torch
 from planewise.errors import InputError
-from planewise.losses import BYOLLoss, NTXentLoss
+from planewise.losses import BYOLLoss, NegativeCosineLoss, NTXentLoss
 
 from tests.processes import in_processes
 
@@ -56,9 +56,22 @@ def test_byols_loss_is_the_papers():
     assert float(BYOLLoss()(prediction, {})) == pytest.approx(sum(expected) / 3, rel=1e-5)
 
 
-def test_no_gradient_reaches_the_target():
+def test_simsiams_loss_is_the_papers():
+    prediction = torch.randn(3, 2, 2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def d(p: list[float], z: list[float]) -> float:
+        return -sum(a * b for a, b in zip(p, z, strict=True)) / (math.hypot(*p) * math.hypot(*z))
+
+    expected = [d(one[0], other[1]) / 2 + d(other[0], one[1]) / 2 for one, other in prediction.tolist()]
+    (term,) = NegativeCosineLoss().terms(prediction, {})
+    assert float(term.mean) == pytest.approx(sum(expected) / 3, rel=1e-5) and term.count == 3
+    assert float(NegativeCosineLoss()(torch.ones(2, 2, 2, 5), {})) == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("loss", [BYOLLoss(), NegativeCosineLoss()])
+def test_no_gradient_reaches_the_target(loss):
     prediction = torch.randn(3, 2, 2, 5, requires_grad=True)
-    BYOLLoss()(prediction, {}).backward()
+    loss(prediction, {}).backward()
     assert prediction.grad[:, :, 0].abs().min() > 0 and not prediction.grad[:, :, 1].any()
 
 

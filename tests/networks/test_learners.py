@@ -1,10 +1,19 @@
-"""What SimCLR and BYOL train around the network that is kept."""
+"""What SimCLR, BYOL and SimSiam train around the network that is kept."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from planewise.networks import ByolLearner, EmbeddingNet, ProjectionHead, SimClrLearner, UNetEncoder, encoder_features
+from planewise.errors import InputError
+from planewise.networks import (
+    ByolLearner,
+    EmbeddingNet,
+    ProjectionHead,
+    SimClrLearner,
+    SimSiamLearner,
+    UNetEncoder,
+    encoder_features,
+)
 
 
 def network() -> EmbeddingNet:
@@ -29,6 +38,15 @@ def test_a_head_has_two_layers(norm):
     assert head(norm=norm)(torch.randn(4, 8)).shape == (4, 3)
     with pytest.raises(ValueError, match="'batch' or 'none'"):
         head(norm="layer")
+
+
+def test_a_head_may_have_three_layers_and_end_in_a_normalisation():
+    deep = ProjectionHead(8, 5, 3, layers=3, last_norm=True)
+    names = ["Linear", "BatchNorm1d", "ReLU"] * 2 + ["Linear", "BatchNorm1d"]
+    assert [type(layer).__name__ for layer in deep.layers] == names
+    assert [layer.weight.shape for layer in deep.layers if hasattr(layer, "in_features")] == [(5, 8), (5, 5), (3, 5)]
+    assert deep(torch.randn(64, 8)).mean(dim=0).abs().max() < 1e-5
+    assert len(ProjectionHead(8, 5, 3, "none", layers=3, last_norm=True).layers) == 5
 
 
 def test_simclr_projects_each_view_of_each_slice():
@@ -74,3 +92,31 @@ def test_the_targets_weights_after_some_steps_are_the_closed_form():
         assert torch.allclose(slow, 0.9**5 * old + (1 - 0.9**5) * fast, atol=1e-6)
     learner.follow(0.0)
     assert all(map(torch.equal, learner.target_projector.parameters(), learner.projector.parameters()))
+
+
+def test_simsiam_predicts_from_each_view_with_the_same_weights():
+    net, projector, predictor = network(), head(norm="batch"), head(3)
+    learner = SimSiamLearner(net, projector, predictor)
+    views = torch.randn(4, 2, 16, 16)
+    output = learner(views)
+    assert output.shape == (4, 2, 2, 3)
+    for view in range(2):
+        z = projector(net(views[:, view, None]))  # by itself: the statistics are those of one view
+        assert torch.allclose(output[:, view, 1], z, atol=1e-5)
+        assert torch.allclose(output[:, view, 0], predictor(z), atol=1e-5)
+
+
+def test_simsiam_stops_the_gradient_of_the_projections():
+    net, projector, predictor = network(), head(), head(3)
+    output = SimSiamLearner(net, projector, predictor)(torch.randn(4, 2, 16, 16))
+    of_projections = torch.autograd.grad(output[:, :, 1].sum() + 0 * output.sum(), net.parameters(), retain_graph=True)
+    assert not any(gradient.any() for gradient in of_projections)
+    output[:, :, 0].sum().backward()
+    assert all(weight.grad is not None for part in (net, projector, predictor) for weight in part.parameters())
+
+
+def test_simsiam_refuses_a_batch_of_one_slice_in_training_alone():
+    learner = SimSiamLearner(network(), head(norm="batch"), head(3))
+    with pytest.raises(InputError, match="--batch_size of 2 or more"):
+        learner(torch.randn(1, 2, 16, 16))
+    assert learner.eval()(torch.randn(1, 2, 16, 16)).shape == (1, 2, 2, 3)

@@ -1,7 +1,7 @@
 """Loss functions, each quoting its equation; `planewise.losses.terms` defines what all of them share."""
 
 from planewise.losses.classes import ClassLoss
-from planewise.losses.contrastive import BYOLLoss, NTXentLoss
+from planewise.losses.contrastive import BYOLLoss, NegativeCosineLoss, NTXentLoss
 from planewise.losses.cross_entropy import CrossEntropyLoss
 from planewise.losses.multi_label_bce import MultiLabelBCELoss
 from planewise.losses.ordinal import OrdinalLoss, cumulative_targets
@@ -28,6 +28,7 @@ __all__ = [
     "MultiLabelBCELoss",
     "MultitaskLoss",
     "NTXentLoss",
+    "NegativeCosineLoss",
     "OrdinalLoss",
     "PositionLoss",
     "PredictiveCodingLoss",

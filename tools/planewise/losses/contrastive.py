@@ -1,4 +1,4 @@
-"""Losses of methods that compare two views of each slice: SimCLR and BYOL."""
+"""Losses of methods that compare two views of each slice: SimCLR, BYOL and SimSiam."""
 
 from __future__ import annotations
 
@@ -69,3 +69,17 @@ class BYOLLoss(TermLoss):
         online, projected = normalize(prediction.float(), dim=3).unbind(dim=2)
         agreement = (online * projected.detach().flip(1)).sum(dim=2)
         return [Term((2 - 2 * agreement).sum(dim=1).mean(), len(prediction))]
+
+
+class NegativeCosineLoss(TermLoss):
+    """SimSiam's loss (Chen and He 2021, Eqs. 1 and 4): the prediction from each view against the projection of the other.
+
+    ``L = D(p_1, z_2) / 2 + D(p_2, z_1) / 2`` with ``D(p, z) = -p / |p| . z / |z|``, z without a gradient; the mean over
+    slices. It is lowest at -1.
+
+    A prediction is ``(B, 2, 2, P)`` from `planewise.networks.SimSiamLearner`. The target is not used.
+    """
+
+    def terms(self, prediction: Tensor, target: Any) -> list[Term]:
+        predicted, projected = normalize(prediction.float(), dim=3).unbind(dim=2)
+        return [Term(-(predicted * projected.detach().flip(1)).sum(dim=2).mean(), len(prediction))]

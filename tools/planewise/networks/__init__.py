@@ -31,6 +31,7 @@ from planewise.networks.resnet import RESNET50_BLOCKS, RESNET50_FEATURES, ResNet
 from planewise.networks.saliency import phase_saliency_maps, saliency_maps
 from planewise.networks.shared_encoder_net import SharedEncoderNet
 from planewise.networks.simclr_learner import SimClrLearner
+from planewise.networks.simsiam_learner import SimSiamLearner
 from planewise.networks.slice_net import SliceNet
 from planewise.networks.stack_classifier import StackClassifier
 from planewise.networks.two_head_learner import TwoHeadLearner
@@ -64,6 +65,7 @@ __all__ = [
     "ResidualEncoder",
     "SharedEncoderNet",
     "SimClrLearner",
+    "SimSiamLearner",
     "SliceNet",
     "StackClassifier",
     "TwoHeadLearner",

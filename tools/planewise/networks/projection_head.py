@@ -6,30 +6,46 @@ from torch import Tensor, nn
 
 
 class ProjectionHead(nn.Module):
-    """A fully connected layer, batch normalisation, ReLU, and a second layer (SimCLR's projector; BYOL's projector and
-    predictor).
+    """Fully connected layers with batch normalisation and ReLU between them: two layers in SimCLR's projector and in the
+    projectors and predictors of BYOL, three and a normalisation behind them in SimSiam's projector.
 
     Batch normalisation spans the batch of its own process, unless ``sync_batch_norm`` of
     ``configs/multi_gpu_train.yaml`` joins them, which works on GPUs.
 
     Args:
         in_channels: of the embedding.
-        hidden: width of the first layer.
-        out_channels: width of the second.
+        hidden: width of all layers but the last.
+        out_channels: width of the last.
         norm: ``"batch"``, or ``"none"``.
+        layers: number of layers.
+        last_norm: whether the normalisation follows the last layer too.
 
     `forward` takes ``(B, in_channels)`` and returns ``(B, out_channels)``.
     """
 
-    def __init__(self, in_channels: int, hidden: int, out_channels: int, norm: str = "batch") -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        hidden: int,
+        out_channels: int,
+        norm: str = "batch",
+        layers: int = 2,
+        last_norm: bool = False,
+    ) -> None:
         super().__init__()
         if norm not in ("batch", "none"):
             raise ValueError(f"norm of a projection head must be 'batch' or 'none', got {norm!r}")
-        # the normalisation would remove a bias again
-        first = nn.Linear(in_channels, hidden, bias=norm == "none")
-        between = [nn.BatchNorm1d(hidden)] if norm == "batch" else []
-        self.layers = nn.Sequential(first, *between, nn.ReLU(inplace=True), nn.Linear(hidden, out_channels))
+        parts: list[nn.Module] = []
+        for width in [in_channels, *[hidden] * (layers - 2)]:
+            # the normalisation would remove a bias again
+            parts += [nn.Linear(width, hidden, bias=norm == "none"), *_norm(norm, hidden), nn.ReLU(inplace=True)]
+        last = _norm(norm, out_channels) if last_norm else []
+        self.layers = nn.Sequential(*parts, nn.Linear(hidden, out_channels, bias=not last), *last)
         self.out_channels = out_channels
 
     def forward(self, embedding: Tensor) -> Tensor:
         return self.layers(embedding)
+
+
+def _norm(norm: str, width: int) -> list[nn.Module]:
+    return [nn.BatchNorm1d(width)] if norm == "batch" else []

@@ -1,0 +1,42 @@
+"""The trained parts of SimSiam: one network for both views, a projector and a predictor."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from planewise.errors import InputError
+
+
+class SimSiamLearner(nn.Module):
+    """A network with a projector, and a predictor behind them (Chen and He 2021, section 3: f and h).
+
+    Both views go through the same weights. Nothing follows slowly and nothing is contrasted: that the projections carry no
+    gradient is all that keeps the embeddings from collapsing.
+
+    Args:
+        network: from ``(B, 1, H, W)`` to embeddings ``(B, D)``; this part is kept.
+        projector: from embeddings to ``(B, P)``.
+        predictor: from ``(B, P)`` to ``(B, P)``.
+
+    `forward` takes the two views of each slice as channels ``(B, 2, H, W)`` and returns ``(B, 2, 2, P)``: for each view the
+    prediction ``p`` and the projection ``z``, which carries no gradient. Each view has its own batch statistics.
+
+    Raises:
+        InputError: in training, a batch of one slice, which has no batch statistics.
+    """
+
+    def __init__(self, network: nn.Module, projector: nn.Module, predictor: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.projector = projector
+        self.predictor = predictor
+
+    def forward(self, views: Tensor) -> Tensor:
+        if self.training and len(views) < 2:
+            raise InputError(
+                "a batch holds one slice, whose heads have no batch statistics; choose a --batch_size of 2 or more that "
+                "does not leave one slice over (--samples_per_epoch)"
+            )
+        projected = [self.projector(self.network(view[:, None])) for view in views.unbind(1)]
+        return torch.stack([torch.stack([self.predictor(z), z.detach()], dim=1) for z in projected], dim=1)
