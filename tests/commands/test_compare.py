@@ -1,0 +1,136 @@
+"""`planewise compare`: the study that it writes for one's own images, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+import yaml
+from planewise.commands import app
+from planewise.commands import compare as command
+from planewise.errors import InputError
+from typer.testing import CliRunner
+
+from tests.conftest import ROOT
+from tools.studies import compare
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Unlabelled DICOM exams and labelled NIfTI exams of phantom hearts."""
+    folder = tmp_path_factory.mktemp("compared")
+    for name, layout, exams in (("pacs", "dsbcc", "24"), ("acdc", "acdc", "10")):
+        words = ["phantom", "cardiac", str(folder / name), "--layout", layout, "--exams", exams, "--phases", "1"]
+        words += ["--workers", "1", "--set", "spacing=3.6,4.2"] if layout == "dsbcc" else ["--workers", "1"]
+        assert CliRunner().invoke(app, words).exit_code == 0
+    return folder
+
+
+@pytest.fixture()
+def lists(folders):
+    out = folders / "lists"
+    unlabelled = compare.indexed(folders / "pacs", out, "unlabelled")
+    return unlabelled, compare.indexed(folders / "acdc", out, "labelled")
+
+
+def asked(folders, *words, answer="n\n"):
+    given = ["compare", str(folders / "pacs"), str(folders / "acdc"), "-o", str(folders / "out"), *words]
+    return CliRunner().invoke(app, given, input=answer)
+
+
+def without_planes(datalist, file):
+    """The datalist as one of exams whose other views were not exported."""
+    content = json.loads(datalist.read_text())
+    for item in content["training"]:
+        item["planes"] = {}
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_it_writes_a_study_estimates_it_and_starts_it_if_one_agrees(folders, monkeypatch):
+    started = []
+    real = subprocess.run
+
+    def run(words, **options):
+        if words[0].endswith("tools/demo"):
+            started.append(words)
+            return subprocess.CompletedProcess(words, 0)
+        return real(words, **options)
+
+    monkeypatch.setattr(command.subprocess, "run", run)
+    outcome = asked(folders, "--no-measure", "--draws", "2")
+    assert outcome.exit_code == 0 and not started, outcome.output
+    file = folders / "out/study.yaml"
+    assert "unlabelled: 24 exams" in outcome.output and "left out: " in outcome.output
+    assert "none, released, multitask, simclr, models_genesis; 23 trainings" in outcome.output
+    assert "GB are free" in outcome.output and f"Later: tools/demo --configfile {file}" in outcome.output
+    study = yaml.safe_load(file.read_text())
+    assert study["label_counts"] == [1, 4] and study["draws"] == [0, 1] and study["overlay"] == "demo.yaml"
+    # a person's change stays, and so do the datalists, or all that is trained would be trained again
+    file.write_text(file.read_text().replace("max_epochs: 160", "max_epochs: 3"))
+    before = [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()]
+    outcome = asked(folders, "--no-measure", "--draws", "2", "--yes")
+    assert outcome.exit_code == 0 and started == [[str(ROOT / "tools/demo"), "--configfile", str(file)]]
+    assert "is kept as it is, and differs" in outcome.output and "max_epochs: 3" in file.read_text()
+    assert [path.stat().st_mtime_ns for path in (folders / "out/datalists").iterdir()] == before
+
+
+def test_pretexts_that_need_planes_are_left_out_where_there_are_none(lists, tmp_path):
+    unlabelled, labelled = lists
+    pattern = "pretext_cardiac_{pretext}"
+    every = compare.fitting(compare.read(unlabelled), pattern)
+    assert every[:3] == ["multitask", "simclr", "models_genesis"] and {"orientation", "sax_position"} < set(every)
+    lone = without_planes(unlabelled, tmp_path / "lone.json")
+    fewer = compare.fitting(compare.read(lone), pattern)
+    assert set(every) - set(fewer) == {"multitask", "orientation", "sax_position"}
+    assert compare.study_of(lone, labelled, tmp_path)["pretexts"] == fewer[:3]
+    study = compare.study_of(unlabelled, labelled, tmp_path, ["all"])
+    assert study["pretexts"] == every and list(study["methods"]) == ["none", "released", *every]
+
+
+def test_all_methods_have_one_network(lists, tmp_path):
+    shipped = yaml.safe_load((ROOT / "bundles/pretext_cardiac_multitask/configs/inference.yaml").read_text())
+    study = compare.study_of(*lists, tmp_path)
+    for kind in ("pretrain", "finetune"):
+        assert study["overrides"][kind]["features"] == shipped["features"]
+        assert study["overrides"][kind]["spacing"] == shipped["spacing"]
+    paper = compare.study_of(*lists, tmp_path, size="paper", device="cuda:0")
+    assert "overlay" not in paper and "released" not in paper["methods"]
+    assert paper["overrides"] == {"pretrain": {"amp": True}, "finetune": {"amp": True}}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--pretexts", "multitusk"], "multitusk: no pretext of that name can learn from"),
+        (["--counts", "1,two"], "--counts 1,two: give whole numbers with commas"),
+        (["--counts", "400"], "--counts 400: "),
+        (["--counts", "0"], "give 1 to "),
+        (["--size", "huge"], "--size huge: give demo or paper"),
+        (["--anatomy", "toe"], "choose"),
+    ],
+)
+def test_it_refuses_before_anything_starts(folders, words, said, monkeypatch, tmp_path):
+    monkeypatch.setattr(command.subprocess, "run", lambda *_, **__: pytest.fail("something was started"))
+    given = ["compare", str(folders / "pacs"), str(folders / "acdc"), "-o", str(tmp_path / "out"), *words]
+    outcome = CliRunner().invoke(app, given)
+    assert outcome.exit_code == 1 and said in outcome.output and "Traceback" not in outcome.output, outcome.output
+    assert not (tmp_path / "out/study.yaml").exists()
+
+
+def test_a_section_of_unlabelled_exams_that_is_empty_is_refused(lists, tmp_path):
+    content = json.loads(lists[0].read_text())
+    (tmp_path / "few.json").write_text(json.dumps(content | {"test": []}))
+    with pytest.raises(InputError, match=r"few.json has no exams in its section test; pretexts are"):
+        compare.study_of(tmp_path / "few.json", lists[1], tmp_path)
+
+
+def test_exams_without_labels_and_other_files_are_refused(folders, lists, tmp_path):
+    text = tmp_path / "notes.json"
+    text.write_text("[]")
+    for labelled, said in ((lists[0], "has no labels in its sections training"), (text, "is not a datalist")):
+        outcome = CliRunner().invoke(app, ["compare", str(lists[0]), str(labelled), "-o", str(tmp_path / "out")])
+        assert outcome.exit_code == 1 and said in outcome.output, outcome.output
+    outcome = CliRunner().invoke(app, ["compare", str(tmp_path / "none"), str(lists[1]), "-o", str(tmp_path / "out")])
+    assert outcome.exit_code == 1 and "Traceback" not in outcome.output

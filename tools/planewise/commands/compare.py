@@ -1,0 +1,103 @@
+"""`planewise compare`: which pretext pays on one's own images?"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import planewise
+from planewise.commands.terminal import refusals
+from planewise.errors import InputError
+
+
+def compare(
+    unlabelled: Annotated[Path, typer.Argument(help="Datalist, or folder, of the images to pretrain on.")],
+    labelled: Annotated[
+        Path, typer.Argument(help="Datalist, or folder, of the labelled exams; a folder is split 0.5 0.2 0.3.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for datalists, study and results.")],
+    anatomy: Annotated[str, typer.Option(help="Of folders: cardiac, knee or photograph.")] = "cardiac",
+    labels: Annotated[Path | None, typer.Option(help="Folder of masks for a folder of labelled exams.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="CSV of classes for a folder of labelled exams.")] = None,
+    pretexts: Annotated[
+        str | None,
+        typer.Option(
+            help="Names, such as multitask,simclr, or all. Default: three that the images suit.", show_default=False
+        ),
+    ] = None,
+    counts: Annotated[
+        str | None,
+        typer.Option(help="Numbers of labelled exams, such as 1,4. Default: 1, 4, 16 ...", show_default=False),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="How many times the labelled exams are drawn.")] = 3,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="demo (small network, and the weights that ship) or paper. Default: paper on a GPU.",
+            show_default=False,
+        ),
+    ] = None,
+    measure: Annotated[bool, typer.Option(help="Time a few training steps (a minute) and print the hours.")] = True,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
+) -> None:
+    """Compare pretexts on your own images and labels: does pretraining pay, and which?
+
+    Indexes the folders, chooses pretexts that the images suit, writes OUT/study.yaml, and prints the number of trainings,
+    the hours and the disk space that it takes. If you agree, it runs the study: each pretext is trained on the unlabelled
+    images; then the task is learned from scratch and from each of them, with few labels, drawn several times. It ends with
+    a page, OUT/report/index.html: gains over scratch with intervals, and a verdict for each. Stop it with Ctrl-C; the same
+    command resumes.
+
+    The task is segmentation of short axes for hearts, injuries for knees and grades for photographs of retinas. For
+    anything else, change OUT/study.yaml or write a study (tools/docs/studies.md). Needs a clone of planewise.
+
+    Example: planewise compare /data/pacs /data/labelled -o /data/compared --pretexts multitask,simclr
+    """
+    root = Path(planewise.__file__).resolve().parents[2]
+    with refusals("compare"):
+        if not (root / "tools/studies/compare.py").is_file():
+            raise InputError("this needs a clone of planewise, which has the studies (tools/studies); run it there")
+        if size not in (None, "demo", "paper"):
+            raise InputError(f"--size {size}: give demo or paper")
+        try:
+            numbers = None if counts is None else [int(number) for number in counts.split(",")]
+        except ValueError:
+            raise InputError(f"--counts {counts}: give whole numbers with commas, such as 1,4,16") from None
+        sys.path.insert(0, str(root))
+        studies = importlib.import_module("tools.studies.compare")
+        out = output.expanduser().resolve()
+        lists = (
+            studies.indexed(unlabelled, out, "unlabelled", anatomy=anatomy),
+            studies.indexed(labelled, out, "labelled", anatomy=anatomy, labels_dir=labels, classes=classes),
+        )
+        device = studies.device()
+        file = out / "study.yaml"
+        study = studies.study_of(
+            *lists,
+            out,
+            None if pretexts is None else [name.strip() for name in pretexts.split(",")],
+            numbers,
+            draws,
+            size or ("demo" if device == "cpu" else "paper"),
+            device,
+        )
+        study = studies.write(study, file)
+        trainings = studies.trainings(study)
+        typer.echo(f"{file}: {', '.join(study['methods'])}; {trainings} trainings.")
+        estimate = [sys.executable, "-m", "tools.studies.estimate", str(file), "--measure"]
+        estimate += ["--gpus", studies.side_by_side(study)]
+        if measure and subprocess.run(estimate, cwd=root).returncode:
+            raise InputError("the study cannot run as it is; see above")
+        typer.echo(
+            f"disk: about {studies.disk_needed(study, trainings):.1f} GB for weights, and a cache of the images; "
+            f"{studies.free(out):.0f} GB are free"
+        )
+        if not yes and not typer.confirm("Start?"):
+            typer.echo(f"Not started. Later: tools/demo --configfile {file}")
+            return
+    raise typer.Exit(subprocess.run([str(root / "tools/demo"), "--configfile", str(file)], cwd=root).returncode)

@@ -1,0 +1,245 @@
+"""A study of one's own images: which pretext pays, for the labels that there are? `planewise compare` calls this."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import planewise
+import torch
+import yaml
+from monai.bundle import ConfigParser
+from planewise.errors import InputError
+from planewise.exams.words import count_of, listed
+
+from tools.studies.pretext_bundles import bundle_of, pretexts_of
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = ROOT / "bundles"
+#: Anatomies to the small study on phantoms whose schedule is taken over.
+TEMPLATES = {"cardiac": "comparison", "knee": "knee-comparison", "photograph": "retinopathy"}
+#: Anatomies to the keys of an item, one of which is its label.
+_LABELS = {"cardiac": ("label",), "knee": ("abnormal", "acl", "meniscus"), "photograph": ("grade",)}
+#: What a study takes from its template; the rest follows from the data.
+_TAKEN = ("anatomy", "pretext_bundle", "target", "overrides")
+#: Pretexts that are tried first, if the images suit them.
+_FIRST = ("multitask", "simclr", "models_genesis", "relative_patch_location", "rotation", "exemplar")
+#: Shares of training, validation and test that folders are split into: of labelled exams, few are needed to train on, more to
+#: tell methods apart.
+SPLITS = {"unlabelled": (0.7, 0.15, 0.15), "labelled": (0.5, 0.2, 0.3)}
+
+
+def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
+    """A datalist: the given one, or one that is made of a folder, once; what was found and left out is printed.
+
+    Args:
+        given: datalist or folder.
+        out: folder for the new datalist.
+        name: its name, without the ending.
+        options: of `planewise.index`; a datalist needs none.
+    """
+    file = out / "datalists" / f"{name}.json"  # in the study's own folder lie those of its phantoms
+    if given.suffix == ".json":
+        return given
+    if file.exists():  # a newer file would train everything again
+        print(f"{name}: {file} is kept; delete it to index {given} again")
+        return file
+    found = planewise.index(given, split=SPLITS[name], **options)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    found.write(file)
+    print(f"{name}: {len(found.datalist['exams'])} exams in {given}")
+    for reason, (number, example) in found.skipped.items():
+        print(f"  left out: {count_of(number, 'file')}, {reason}, for example {example}")
+    for line in (*found.warnings, *(f"{which}: {why}" for which, why in found.unmatched)):
+        print(f"  {line}")
+    return file
+
+
+def read(datalist: Path) -> Mapping[str, Any]:
+    """A datalist of `planewise index`.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        content = json.loads(datalist.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{datalist} cannot be read as a datalist or a folder of exams: {error}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("planewise"), dict):
+        raise InputError(f"{datalist} is not a datalist of `planewise index`; name one, or the folder of the exams")
+    return content
+
+
+def labelled_in(content: Mapping[str, Any], section: str) -> int:
+    """Number of patients with labels in a datalist's section."""
+    keys = _LABELS[content["planewise"]["anatomy"]]
+    return len({item["patient"] for item in content.get(section) or () if any(key in item for key in keys)})
+
+
+def fitting(unlabelled: Mapping[str, Any], pattern: str) -> list[str]:
+    """The pretexts that can learn from a datalist: those that need planes only where exams have them.
+
+    Args:
+        unlabelled: content of the datalist.
+        pattern: the study's ``pretext_bundle``.
+    """
+    views = unlabelled["planewise"].get("views") or []
+    planes = any(set(views) <= set(item.get("planes") or ()) for item in unlabelled["training"]) if views else False
+    found = []
+    for pretext in pretexts_of(pattern, BUNDLES):
+        config = ConfigParser.load_config_file(
+            str(BUNDLES / bundle_of(pretext, pattern, BUNDLES) / "configs/train.yaml")
+        )
+        # anatomical positions of the 4-chamber view learn from another stack, which other views cut
+        suited = planes and set(config["views"]) <= set(views) if "missing_planes" in config else True
+        if suited:
+            found.append(pretext)
+    return sorted(found, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+
+
+def study_of(
+    unlabelled: Path,
+    labelled: Path,
+    out: Path,
+    pretexts: Sequence[str] | None = None,
+    counts: Sequence[int] | None = None,
+    draws: int = 3,
+    size: str = "demo",
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """The study: scratch, the weights that ship and the chosen pretexts, at several numbers of labels.
+
+    Args:
+        unlabelled, labelled: datalists.
+        out: folder of the study's results.
+        pretexts: names; None takes the first three that fit, and ``["all"]`` takes all that fit.
+        counts: numbers of labelled exams; None takes 1, 4, 16 and so on, as many as there are.
+        draws: how many times the labelled exams are drawn.
+        size: ``"demo"``, a small network for a laptop, or ``"paper"``.
+        device: ``"cpu"`` or ``"cuda:0"``.
+
+    Raises:
+        InputError: the datalists do not suit each other or the task, or an option does not suit them.
+    """
+    images, labels = read(unlabelled), read(labelled)
+    anatomy = labels["planewise"].get("anatomy")
+    if anatomy not in TEMPLATES:
+        raise InputError(
+            f"{labelled} is of anatomy {anatomy}; compare knows {listed(sorted(TEMPLATES))}. For other images write a study: "
+            "tools/docs/studies.md"
+        )
+    if images["planewise"].get("anatomy") != anatomy:
+        raise InputError(
+            f"{unlabelled} is of anatomy {images['planewise'].get('anatomy')}, {labelled} of {anatomy}; index both alike"
+        )
+    template = yaml.safe_load((ROOT / "tools/studies/configs" / f"{TEMPLATES[anatomy]}.yaml").read_text())
+    study = {key: template[key] for key in _TAKEN if key in template}
+    have = {section: labelled_in(labels, section) for section in ("training", "validation", "test")}
+    if lacking := [section for section, number in have.items() if not number]:
+        raise InputError(
+            f"{labelled} has no labels in its section{'s' if len(lacking) > 1 else ''} {listed(lacking)}; each section needs "
+            "labelled exams. Index again with --labels or --classes, and with another --split or --sections"
+        )
+    if empty := [section for section in have if not images.get(section)]:
+        raise InputError(
+            f"{unlabelled} has no exams in its section{'s' if len(empty) > 1 else ''} {listed(empty)}; pretexts are "
+            "validated and tested too. Index more exams, or with another --split or --sections, and name the datalist"
+        )
+    suited = fitting(images, study["pretext_bundle"])
+    if not pretexts:
+        chosen = suited[:3]
+    else:
+        chosen = suited if list(pretexts) == ["all"] else list(dict.fromkeys(pretexts))
+    if unknown := [name for name in chosen if name not in suited]:
+        raise InputError(
+            f"{listed(unknown)}: no pretext of that name can learn from {unlabelled}; choose among {', '.join(suited)}"
+        )
+    most = have["training"]
+    numbers = sorted(set(counts)) if counts else [4**power for power in range(8) if 4**power <= most]
+    if too_many := [number for number in numbers if not 1 <= number <= most]:
+        raise InputError(
+            f"--counts {too_many[0]}: {labelled} has {count_of(most, 'labelled training exam')}; give 1 to {most}"
+        )
+    methods: dict[str, Any] = {"none": None}
+    overrides = {kind: dict((study.get("overrides") or {}).get(kind) or {}) for kind in ("pretrain", "finetune")}
+    bundle = BUNDLES / bundle_of("multitask", study["pretext_bundle"], BUNDLES)
+    if size == "demo" and (bundle / "models/model.pt").is_file():
+        # their network's size, for all methods alike
+        shipped = ConfigParser.load_config_file(str(bundle / "configs/inference.yaml"))
+        for kind in overrides:
+            overrides[kind] |= {"features": list(shipped["features"]), "spacing": shipped["spacing"]}
+        methods["released"] = {"weights": str(bundle / "models/model.pt")}
+    if size == "paper":
+        overrides = {"pretrain": {"amp": True}, "finetune": {"amp": True}} if device != "cpu" else {}
+    return {
+        "title": "own images",
+        "published": False,
+        "out": str(out),
+        "seed": 0,
+        "device": device,
+        "threads": 1 if device == "cpu" else 8,
+        **({"overlay": "demo.yaml"} if size == "demo" else {}),
+        **study,
+        "datalists": {"unlabelled": str(unlabelled.resolve()), "labelled": str(labelled.resolve())},
+        "pretexts": chosen,
+        "methods": methods | dict.fromkeys(chosen),
+        "label_counts": numbers,
+        "draws": list(range(draws)),
+        "overrides": overrides,
+    }
+
+
+def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
+    """Write a study's config, for people to change, unless it is there already.
+
+    Returns:
+        The study in the file.
+    """
+    if file.exists():
+        there = yaml.safe_load(file.read_text())
+        if there != study:
+            print(f"{file} is kept as it is, and differs from what you ask for; delete it to begin anew")
+        return there
+    file.parent.mkdir(parents=True, exist_ok=True)
+    head = (
+        "# Written by `planewise compare`. Change what you like (tools/docs/studies.md), then run\n"
+        f"#   tools/demo --configfile {file}\n"
+    )
+    file.write_text(head + yaml.safe_dump(dict(study), sort_keys=False, width=120))
+    return study
+
+
+def disk_needed(study: Mapping[str, Any], trainings: int) -> float:
+    """Gigabytes that a study's checkpoints take, roughly: weights, their best copy, and Adam's two moments."""
+    folder = BUNDLES / study["target"]["bundle"] / "configs"
+    files = [folder / "train.yaml", *([folder / "demo.yaml"] if "overlay" in study else [])]
+    config = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
+    config.update({"bundle_root": str(folder.parent), **study["overrides"].get("finetune", {})})
+    weights = sum(weight.numel() for weight in config.get_parsed_content("network_def").parameters())
+    return trainings * weights * 4 * 4 / 1e9
+
+
+def free(folder: Path) -> float:
+    """Gigabytes that are free where a folder is, or will be."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return shutil.disk_usage(there).free / 1e9
+
+
+def trainings(study: Mapping[str, Any]) -> int:
+    """Number of a study's trainings."""
+    return len(study["pretexts"]) + len(study["methods"]) * len(study["label_counts"]) * len(study["draws"])
+
+
+def device() -> str:
+    """Where a study trains: on a GPU if there is one."""
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def side_by_side(study: Mapping[str, Any]) -> str:
+    """How many trainings run at a time, for the estimate: one, and one a core or GPU."""
+    many = len(os.sched_getaffinity(0)) if study["device"] == "cpu" else torch.cuda.device_count()
+    return ",".join(map(str, sorted({1, many})))
