@@ -285,7 +285,7 @@ def test_train_and_inference_repeat_the_same(name):
     trained = Run.of_weights(ROOT / "bundles" / name / "models/model.pt") if name in SHIPS else None
     wanted = trained.config if trained else train
     assert shared and {key: wanted[key] for key in shared} == {key: inference[key] for key in shared}
-    networks = [{**content["network_def"], "frozen": None} for content in (train, inference)]
+    networks = [{**content["network_def"], "frozen": None, "background": None} for content in (train, inference)]
     assert networks[0] == networks[1]
     assert acting(train["train"]["preprocessing"]) == acting(inference["preprocessing"])
     evaluated = ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/evaluate.yaml"))["evaluate"]

@@ -87,6 +87,7 @@ _LARGEST_BATCH = 16384
 
 #: Every setting of a config that has one of these names is checked by it, in whatever bundle.
 CHECKS: Mapping[str, Check] = {
+    "background": _optional((lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1")),
     "batch_size": (
         lambda value: COUNT[0](value) and value <= _LARGEST_BATCH,
         f"{COUNT[1]} and at most {_LARGEST_BATCH}",

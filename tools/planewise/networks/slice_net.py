@@ -25,6 +25,10 @@ class SliceNet(NamedParts):
         location: head on the encoder's last features, returning ``(B, 1)``; None if location is not predicted.
         frozen: parts (``"encoder"``, ``"decoder"``) that are not trained and keep their batch statistics.
         spatial_dims: 2 for images, 3 for volumes; the same as for the parts.
+        background: probability of class 0 that a new head of a segmentation predicts everywhere, with the rest shared by
+            the other classes (Lin 2017, focal loss, section 4.1, for two classes): rare classes then need not wait until
+            the network has learned from the pixels of class 0 how rare they are. None starts as torch does, with about
+            the same probability for all.
 
     Example:
         >>> encoder = UNetEncoder(features=(16, 32, 64))
@@ -39,8 +43,13 @@ class SliceNet(NamedParts):
         location: nn.Module | None = None,
         frozen: Sequence[str] = (),
         spatial_dims: int = 2,
+        background: float | None = None,
     ) -> None:
         super().__init__()
+        if background is not None and not (num_maps > 1 and 0 < background < 1):
+            raise ValueError(
+                f"background must be between 0 and 1, for two maps or more; got {background} for {num_maps}"
+            )
         if num_maps and decoder is None:
             raise ValueError(f"{num_maps} maps need a decoder, and there is none")
         if not num_maps and location is None:
@@ -48,6 +57,9 @@ class SliceNet(NamedParts):
         self.encoder = encoder
         self.decoder = decoder if num_maps else None
         maps = Conv["conv", spatial_dims](decoder.out_channels, num_maps, kernel_size=1) if num_maps else None
+        if background is not None:
+            shares = torch.tensor([background] + [(1 - background) / (num_maps - 1)] * (num_maps - 1))
+            maps.bias.data.copy_(shares.log())
         self.head = _Head(maps, location)
         self.freeze(frozen)
 
