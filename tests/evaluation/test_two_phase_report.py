@@ -87,6 +87,53 @@ def test_shares_of_saliency_and_the_exams_behind_them(tmp_path, monkeypatch):
     assert "saliency" not in report(tmp_path, monkeypatch, masked=())
 
 
+class Encoders(torch.nn.Module):
+    """Frozen encoders whose features are an exam's brightness and a number without a meaning."""
+
+    def __init__(self, frozen=("encoder",)) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def features(self, image, mask):
+        assert image.shape[1:] == (2, 4, 4, 2) and mask.all() and not self.training
+        brightness = image[:, 0, 0, 0, 0]
+        return torch.stack([1000 + brightness, brightness * 0], dim=1)
+
+
+class Graded(Exams):
+    """Ten exams to learn from and four to test: the last half, and the last two, are brighter and of the other class."""
+
+    def __init__(self, brightness, labels) -> None:
+        super().__init__([0] * len(labels))
+        self.numbers, self.labels = list(brightness), torch.tensor(labels)
+
+    def __getitems__(self, indices):
+        mask = torch.ones(len(indices), 2, dtype=torch.bool)
+        return super().__getitems__(indices) | {"label": self.labels[indices], "mask": mask}
+
+
+def test_a_logistic_regression_on_frozen_features_is_a_control(tmp_path, monkeypatch):
+    """However large the features' mean; its score is of the test exams whose class is known, the others have no say."""
+    monkeypatch.setattr(two_phase_report, "phase_saliency_maps", lambda *_: torch.zeros(2, 2, 4, 4).numpy())
+    fitted = Graded([0.1 * number for number in range(10)], [0] * 5 + [1] * 5)
+    test = Graded([0.0, 0.6, 0.3, 0.9, 0.2], [0, 0, 1, 1, -1])
+
+    def scores(network, exams):
+        handler = TwoPhaseReport(tmp_path, test, network.train(), CLASSES, fitted=exams, examples=1)
+        pass_over(handler, [{"index": torch.arange(5)}], [{"pred": torch.zeros(5, 2)}])
+        assert network.training, "it stays in its mode"
+        return json.loads((tmp_path / "metrics.json").read_text())
+
+    # 0 and .6 against .3 and .9: three of four pairs the right way
+    assert scores(Encoders(), fitted)["logistic_regression"] == pytest.approx(0.75)
+    assert "logistic_regression" not in scores(Encoders(), None)
+    assert "logistic_regression" not in scores(Encoders(frozen=()), fitted), "trained end to end"
+    assert "logistic_regression" not in scores(Encoders(), Graded([0.1, 0.2, 0.3], [0, 0, 1])), (
+        "one exam cannot be split"
+    )
+
+
 def test_pictures_are_of_the_surest_exams(tmp_path, monkeypatch):
     figures = keep_figures(monkeypatch)
     report(tmp_path, monkeypatch)

@@ -68,6 +68,28 @@ def test_batch_normalisation_does_not_see_what_fills_up():
     assert statistics and all(torch.equal(net.state_dict()[name], value) for name, value in statistics.items())
 
 
+def test_features_are_standardised_before_the_linear_layer():
+    """By the batch in training, by the running statistics otherwise and for a batch of one; frozen encoders or not."""
+    net, image = network(standardize=True, frozen=["encoder"]), torch.randn(6, 2, 32, 32, 3)
+    assert {name for name in net.state_dict() if name.startswith("standard.")} >= {
+        "standard.running_mean",
+        "standard.running_var",
+    }
+    features = net.features(image).detach()
+    net.train()
+    with torch.no_grad():
+        expected = (features - features.mean(0)) / (features.var(0, unbiased=False) + 1e-5).sqrt()
+        assert torch.allclose(net(image), net.head(expected), atol=1e-4)
+        for _ in range(200):
+            net(image)
+        by_all = net.head((features - features.mean(0)) / (features.var(0) + 1e-5).sqrt())
+        one = net(image[:1])
+        assert torch.allclose(one, by_all[:1], atol=1e-3), "a batch of one has no spread of its own"
+        assert torch.allclose(net.eval()(image), by_all, atol=1e-3)
+        assert torch.allclose(torch.jit.script(net)(image), net(image), atol=1e-6)
+        assert torch.allclose(torch.jit.script(net.train())(image), net.head(expected), atol=1e-4)
+
+
 def test_only_the_last_layer_is_trained():
     net = TwoPhaseClassifier(DenseNetEncoder(6, 4, (1, 1, 1, 1)), 5, frozen=["encoder"]).train()
     assert {name for name, value in net.named_parameters() if value.requires_grad} == {"head.weight", "head.bias"}

@@ -14,6 +14,8 @@ from tests.studies.test_label_efficiency import option
 
 #: The methods of Tables 1 and 2, in the order of the configs.
 METHODS = [f"{backbone}_{start}_{images}" for backbone in BACKBONES for start in PRETRAININGS for images in IMAGES]
+#: Controls of the demo: random backbones, frozen.
+CONTROLS = [f"{backbone}_random_segmented" for backbone in BACKBONES]
 TARGET = "downstream_cardiac_two_phase_classification"
 
 
@@ -23,7 +25,7 @@ def config_of(name):
 
 def starts(folder):
     """Method to the folder that it starts from: of two methods that are pretrained alike, the first one's."""
-    found = {method: None for method in METHODS if "_none_" in method}
+    found = dict.fromkeys(CONTROLS) | {method: None for method in METHODS if "_none_" in method}
     for backbone in BACKBONES:
         for learned in ("full", "segmented"):
             found |= dict.fromkeys(
@@ -37,7 +39,10 @@ def test_the_papers_study_holds_every_column_of_its_tables():
     assert list(config["methods"]) == METHODS
     assert TWO_PHASE_AUC[1][0].values.keys() | TWO_PHASE_AUC[2][0].values.keys() == set(METHODS)
     demo = config_of("mask-prior")
-    assert list(demo["methods"]) == [method for method in METHODS if "imagenet" not in method]
+    assert [method for method in demo["methods"] if method not in CONTROLS] == [
+        method for method in METHODS if "imagenet" not in method
+    ]
+    assert set(CONTROLS) <= set(demo["methods"])
     assert demo["target"] == config["target"] and "time" in demo
 
 
@@ -47,7 +52,10 @@ def test_its_jobs(name, tmp_path):
     paper = name == "nakashima_mask_prior"
     config = paper_study(f"{name}.yaml", tmp_path) if paper else config_of(name)
     text = planned(config, tmp_path, "--printshellcmds")
-    expected = {"pretrain": 4, "finetune": 12 * 5, "report": 1} | ({} if paper else {"phantom": 1, "index": 1})
+    expected = {"pretrain": 4, "finetune": 12 * 5, "report": 1}
+    if not paper:
+        # and the forest on reference masks
+        expected |= {"finetune": 14 * 5, "phantom": 1, "index": 1, "forest": 1}
     assert jobs(text) == expected | {"all": 1, "total": sum(expected.values()) + 1}
     assert ("left out" in text) == paper, "ImageNet's rows, until their files are given"
     datalist = config["datalists"]["labelled"] if paper else f"{tmp_path}/out/labelled.json"
@@ -78,7 +86,7 @@ def test_its_jobs(name, tmp_path):
             "pretrained": start[method],
             "transfer": "all" if pretraining == "none" else None,
         }
-    run = [method for method in METHODS if "imagenet" not in method]
+    run = [method for method in METHODS if "imagenet" not in method] + ([] if paper else CONTROLS)
     assert sorted(seen) == sorted((method, draw) for method in run for draw in range(5))
 
 

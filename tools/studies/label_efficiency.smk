@@ -16,7 +16,8 @@
 #                   `unlabelled` pretraining learns from the images of the labelled datalist, of its training section
 #   methods         what is compared, see below; if not given, none and all pretexts
 #   imagenet        file of ImageNet weights, optional: every pretext and every fine-tuning starts from it, save none
-#   diagnose        optional: a bundle that diagnoses from predicted masks, and the draws whose masks it gets
+#   diagnose        optional: a bundle that diagnoses from masks, and the draws whose predicted masks it gets; without draws,
+#                   from reference masks alone
 #   plan            optional: the pretext whose inference plans views of test exams, if it is among the pretexts; or
 #                   {bundle: pretext_cardiac_multitask}, with the weights that ship with that bundle
 #   device          cpu, or cuda:0: the first of the GPUs that a job gets, see on_gpus.py
@@ -489,6 +490,8 @@ rule report:
             OUT / "diagnose" / "{method}" / "{exams}" / "{draw}" / "metrics.json",
             method=METHODS, exams=COUNTS, draw=DIAGNOSIS["draws"],
         ),
+        # without draws too: what the reference masks alone tell
+        [OUT / "diagnose" / "reference" / "test" / "metrics.json"] if DIAGNOSIS["bundle"] else [],
         [OUT / "plans" / "plans.done"] if SHIPPED_PLANNER or PLANNER in PRETRAININGS else [],
         [OUT / "inspect.png"] if datalist("unlabelled") == str(OUT / "unlabelled.json") else [],
     output:

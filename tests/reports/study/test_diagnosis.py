@@ -33,6 +33,13 @@ def test_macro_auc_over_the_draws_with_the_papers(tmp_path):
     assert sum(row.published is not None for row in table.rows) == 14 * 5
 
 
+def test_reference_masks_alone_are_a_control(tmp_path):
+    write(tmp_path / "diagnose/reference/test/metrics.json", {"macro_auc": 0.9, "exams": 70})
+    tables, page = tables_of(diagnosis, study_folder(tmp_path))
+    assert tables["Macro AUC"][1:] == [["reference masks", "0.9000", "70"]]
+    assert "from the outline alone" in page.html("") and "predicted masks" not in page.html("")
+
+
 def test_methods_are_compared_draw_by_draw(tmp_path):
     runs = {
         "none": (0.6, 0.7, 0.9),

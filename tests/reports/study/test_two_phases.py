@@ -99,6 +99,27 @@ def test_every_method_has_its_classes_its_epochs_and_its_saliency(study):
     ]  # fmt: skip
 
 
+def test_frozen_features_have_a_control(study):
+    """The logistic regression's scores next to the linear layer's; networks trained end to end have none."""
+    for draw, auc in enumerate((0.8, 0.9)):
+        path = study.path / f"finetune/vgg16_full_segmented/56/{draw}/test/metrics.json"
+        write(path, json.loads(path.read_text()) | {"logistic_regression": auc})
+    tables, page = tables_of(two_phases, study)
+    assert tables["Frozen features"] == [
+        ["labelled exams, method", "linear layer", "logistic regression"],
+        ["56, VGG, full-segmented", "0.850 (0.071)", "0.850 (0.071)"],
+    ]
+
+
+def test_the_page_says_whose_masks_and_how_often_the_papers_hearts_win(study):
+    """Of Table 2's six pairs: .901 > .890, .878 < .888, .908 > .886, .904 > .886, .647 < .680, .730 > .669."""
+    text = tables_of(two_phases, study)[1].html("")
+    assert "in the test exams too" in text and "upper bound" in text
+    assert "in 4 of the paper's 6 pairs (VGG16 on ACDC, VGG16 on ICM, DenseNet121 on ICM, DenseNet121 on AMYL)" in (
+        text.replace("&#x27;", "'")
+    )
+
+
 def test_exams_that_only_some_methods_could_use_are_said(study):
     _, page = tables_of(two_phases, study)
     assert "30 test exams" in page.html("") and "fewer test exams" not in page.html("")

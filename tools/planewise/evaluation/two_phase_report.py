@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from einops import rearrange
+from monai.networks import eval_mode
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from planewise.data import TwoPhaseDataset
 from planewise.data.two_phase_dataset import PHASES
+from planewise.engines import PreparePhasesBatch
 from planewise.evaluation.only_a_picture import only_a_picture
 from planewise.evaluation.probabilities_report import ProbabilitiesReport, convergence
 from planewise.metrics import classification_scores, inside_share
@@ -20,6 +26,11 @@ from planewise.networks.saliency import phase_saliency_maps
 from planewise.reports.classification_figures import roc_figure
 from planewise.reports.findings_figures import Decision, saliency_figure
 from planewise.reports.tables import write_csv
+
+#: Strengths of the logistic regression (scikit-learn's C); one is chosen within the exams of the fit.
+_STRENGTHS = np.logspace(-4, 2, 7)
+#: Folds in which it is chosen.
+_FOLDS = 5
 
 
 class TwoPhaseReport(ProbabilitiesReport):
@@ -42,6 +53,7 @@ class TwoPhaseReport(ProbabilitiesReport):
         network: network whose saliency is drawn.
         classes: names in order.
         masked: the same exams with their masks (``heart_labels``); None for no shares.
+        fitted: the exams with known classes that the linear layer learned from; None for no logistic regression.
         history: the run's ``history.csv``; None for no epochs.
         examples: number of exams in ``saliency.png``.
         title: title of the pictures, such as the data's name.
@@ -54,6 +66,7 @@ class TwoPhaseReport(ProbabilitiesReport):
         network: nn.Module,
         classes: Sequence[str],
         masked: TwoPhaseDataset | None = None,
+        fitted: TwoPhaseDataset | None = None,
         history: str | Path | None = None,
         examples: int = 3,
         title: str = "",
@@ -63,6 +76,7 @@ class TwoPhaseReport(ProbabilitiesReport):
         self.network = network
         self.classes = tuple(str(name) for name in classes)
         self.masked = masked
+        self.fitted = fitted
         self.history = history
         self.examples = examples
         self.title = title
@@ -85,11 +99,51 @@ class TwoPhaseReport(ProbabilitiesReport):
         if not known.any():
             return None
         scores = classification_scores(probabilities[known], labels[known], self.classes)
-        scores |= convergence(self.history) | self._saliency(probabilities)
+        scores |= convergence(self.history) | self._saliency(probabilities) | self._logistic_regression(known, labels)
         with only_a_picture("roc.png"):
             figure = roc_figure(probabilities[known], labels[known], self.classes, scores)
             figure.savefig(self.folder / "roc.png", dpi=110)
         return scores
+
+    def _logistic_regression(self, known: NDArray[np.bool_], labels: NDArray[np.integer]) -> dict[str, Any]:
+        """Score of a logistic regression on the features of frozen encoders.
+
+        Args:
+            known: which of the exams in ``self._index`` have a class.
+            labels: their classes; -1 without one.
+        """
+        if self.fitted is None or "encoder" not in getattr(self.network, "frozen", ()):
+            return {}
+        classes = self.fitted.labels.cpu().numpy()
+        folds = min(_FOLDS, int(np.bincount(classes, minlength=len(self.classes)).min()))
+        if folds < 2:
+            return {}
+        regression = make_pipeline(
+            StandardScaler(),
+            LogisticRegressionCV(
+                Cs=_STRENGTHS,
+                cv=folds,
+                l1_ratios=(0.0,),
+                scoring="neg_log_loss",
+                max_iter=10000,
+                use_legacy_attributes=False,
+            ),
+        )
+        regression.fit(self._features(self.fitted, range(len(classes))), classes)
+        rows = [index for index, kept in zip(self._index, known, strict=True) if kept]
+        found = regression.predict_proba(self._features(self.dataset, rows))
+        return {"logistic_regression": classification_scores(found, labels[known], self.classes)["macro_auc"]}
+
+    @torch.no_grad()
+    def _features(self, dataset: TwoPhaseDataset, rows: Sequence[int]) -> NDArray[np.floating]:
+        """Features of exams, ``(N, 2 C)``, as the encoders give them."""
+        device, prepare = next(self.network.parameters()).device, PreparePhasesBatch()
+        found = []
+        with eval_mode(self.network):
+            for row in rows:
+                image, _, _, arguments = prepare(dataset.__getitems__([row]), device)
+                found.append(self.network.features(image, **arguments).float().cpu())
+        return torch.cat(found).double().numpy()
 
     def _maps(self, batch: dict[str, torch.Tensor], output: int) -> np.ndarray:
         device = next(self.network.parameters()).device

@@ -9,6 +9,7 @@ from typing import Optional
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 
 from planewise.networks.embedding_net import EmbeddingNet
 from planewise.networks.named_parts import NamedParts, normalises_by_batch
@@ -27,41 +28,64 @@ class TwoPhaseClassifier(NamedParts):
             trained separately.
         num_classes: outputs, one logit each.
         frozen: parts (``"encoder"``, both of them) that are not trained.
+        standardize: give each feature mean 0 and standard deviation 1 (batch normalisation without weights) before the
+            linear layer. Without it, features whose mean is large compared with their spread keep the layer from
+            converging.
 
     `forward` takes stacks at both phases ``(B, 2, H, W, S)``, end-diastole first, and, if the exams of one batch have
     different numbers of slices, ``mask`` ``(B, S)``, true for real slices; it returns logits ``(B, num_classes)``. The
     state dict names the encoders ``encoder.ed`` and ``encoder.es``.
     """
 
-    def __init__(self, encoder: nn.Module, num_classes: int, frozen: Sequence[str] = ()) -> None:
+    def __init__(
+        self, encoder: nn.Module, num_classes: int, frozen: Sequence[str] = (), standardize: bool = False
+    ) -> None:
         super().__init__()
         self.encoder = _Phases(encoder)
         self.by_batch = normalises_by_batch(encoder)
+        self.standard = _Standardize(2 * int(encoder.out_channels)) if standardize else nn.Identity()
         self.head = nn.Linear(2 * int(encoder.out_channels), num_classes)
         self.freeze(frozen)
 
     # TorchScript reads the annotation, and older torch does not support `Tensor | None`
     def forward(self, image: Tensor, mask: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
+        return self.head(self.standard(self.features(image, mask)))
+
+    @torch.jit.export
+    def features(self, image: Tensor, mask: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
+        """The features of both phases ``(B, 2 C)``, as they come from the encoders; arguments as for `forward`."""
         if image.shape[1] != 2:
             raise ValueError("two phases are wanted, end-diastole and end-systole")
         batch, slices = image.shape[0], image.shape[4]
         # (b p h w s) -> p ((b s) 1 h w); einops does not go through TorchScript
         folded = image.permute(1, 0, 4, 2, 3).reshape(2, batch * slices, 1, image.shape[2], image.shape[3])
         if mask is None:
-            return self.head(self._features(folded).reshape(batch, slices, -1).mean(dim=1))
+            return self._of_slices(folded).reshape(batch, slices, -1).mean(dim=1)
         there = mask.to(torch.bool).reshape(-1)
         if self.by_batch and self.encoder.training:
             # padding slices stay outside: batch normalisation would learn from them. Counting them makes the host wait
             # for a GPU
             folded = folded[:, there]
-        features = at_their_slices(self._features(folded), there, 0.0).reshape(batch, slices, -1)
-        return self.head(features.sum(dim=1) / there.reshape(batch, slices).sum(dim=1, keepdim=True).clamp_min(1))
+        features = at_their_slices(self._of_slices(folded), there, 0.0).reshape(batch, slices, -1)
+        return features.sum(dim=1) / there.reshape(batch, slices).sum(dim=1, keepdim=True).clamp_min(1)
 
-    def _features(self, phases: Tensor) -> Tensor:
+    def _of_slices(self, phases: Tensor) -> Tensor:
         """Concatenated features ``(N, 2 C)`` of slices at both phases ``(2, N, 1, H, W)``."""
         ed = self.encoder.ed(phases[0])[-1].mean(dim=(2, 3))
         es = self.encoder.es(phases[1])[-1].mean(dim=(2, 3))
         return torch.cat([ed, es], dim=1)
+
+
+class _Standardize(nn.BatchNorm1d):
+    """Features ``(B, D)`` with mean 0 and standard deviation 1. A batch of one exam, which has no spread, is standardised
+    by the running statistics."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features, affine=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        by_batch = self.training and input.shape[0] > 1
+        return batch_norm(input, self.running_mean, self.running_var, training=by_batch, momentum=0.1, eps=self.eps)
 
 
 class _Phases(nn.Module):

@@ -63,7 +63,8 @@ def add(page: Page, study: StudyFolder) -> None:
             "a method's name is its backbone, the images of its pretraining and the images to classify: full "
             "means whole images, segmented means hearts alone. For DenseNet121 on ICM, from whole images to "
             "hearts alone, the paper gives .886 in its Table 2 and .866 in its Table 3; each is shown as "
-            "printed.</p>"
+            "printed. {}</p>",
+            _in_the_paper(),
         )
     classes = list(runs.any["auc"])
     page.table(
@@ -81,6 +82,7 @@ def add(page: Page, study: StudyFolder) -> None:
             for name, contents in _by_method(runs)
         ],
     )
+    _add_controls(page, runs)
     add_budgets(page, study)
     if len({content["exams"] for _, contents in _by_method(runs) for content in contents}) > 1:
         page.add(
@@ -124,6 +126,12 @@ def _introduction(runs: FineTunings) -> str:
         else "Each draw chooses other labelled exams; all methods of a draw see the same ones."
     )
     # a demo's overlay makes networks smaller
+    masks = (
+        " Hearts alone are cropped with the masks of the datalist, in the test exams too: if these are reference "
+        "masks, the scores are an upper bound, because nobody has such masks in practice."
+        if any(method.endswith("_segmented") for method in runs.study.methods)
+        else ""
+    )
     size = "small networks of these kinds" if config.get("overlay") else "VGG16 and DenseNet121"
     exams = _range(content["exams"] for _, contents in _by_method(runs) for content in contents)
     return (
@@ -131,6 +139,21 @@ def _introduction(runs: FineTunings) -> str:
         f"{len(runs.any['auc'])} classes of the area under the ROC curve of each against the rest; 0.5 is guessing. {draws} "
         f"Cells are the mean (standard deviation) over the draws. VGG and DenseNet are {size}. Without pretraining a network "
         "is trained end to end; otherwise the linear layer alone, unless the study's settings below say something else."
+        f"{masks}"
+    )
+
+
+def _in_the_paper() -> str:
+    """How often the paper's SimCLR on hearts alone beats SimCLR on whole images, if hearts alone are classified."""
+    better = [
+        f"{_PAPERS_BACKBONES[backbone]} on {table.data}"
+        for table, backbone in product(paper_tables.TWO_PHASE_AUC[2], BACKBONES)
+        if table.values[f"{backbone}_segmented_segmented"] > table.values[f"{backbone}_full_segmented"]
+    ]
+    pairs = len(paper_tables.TWO_PHASE_AUC[2]) * len(BACKBONES)
+    return (
+        f"To classify hearts alone, SimCLR on hearts alone is above SimCLR on whole images in {len(better)} of the paper's "
+        f"{pairs} pairs ({', '.join(better)})."
     )
 
 
@@ -165,6 +188,28 @@ def _paper_rows(runs: FineTunings, auc: Scores, number: int) -> list[Row]:
         name = f"{table.paper.name}, {table.data}, {_PAPERS_BACKBONES[backbone]}"
         rows.append(Row.of(name, *cells, published=table))
     return rows
+
+
+def _add_controls(page: Page, runs: FineTunings) -> None:
+    """The trained linear layer on frozen features next to a logistic regression on the same features."""
+    rows = [
+        Row.of(
+            name,
+            over_draws(content["macro_auc"] for content in contents),
+            over_draws(content.get("logistic_regression") for content in contents),
+        )
+        for name, contents in _by_method(runs)
+        if any("logistic_regression" in content for content in contents)
+    ]
+    if rows:
+        page.table("Frozen features", ["labelled exams, method", "linear layer", "logistic regression"], rows)
+        page.add(
+            "<p class=note>Macro AUC on the test exams. The linear layer is the network's own, trained on augmented "
+            "images; the logistic regression is scikit-learn's, on the same features of the images as they are, "
+            "standardised and fitted until it converges. If it scores much higher, the linear layer is not trained "
+            "well. Random is a backbone with its initial weights, frozen too: a pretraining that scores no higher has "
+            "taught the backbone nothing for this task.</p>"
+        )
 
 
 def _add_validation(page: Page, runs: FineTunings) -> None:
