@@ -22,20 +22,29 @@ def exam(name: str, slices: int) -> dict:
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ([exam("aa", 6), exam("bb", 1)], "exam bb has no stack"),
+        ([exam("bb", 1)], "exam bb has no stack"),
         # two phases of one exam, and another exam
         ([exam("aa", 1), exam("aa", 1), exam("cc", 1)], "exams aa, cc have no stack"),
     ],
 )
 def test_a_single_slice_is_refused_before_anything_runs(found, said, monkeypatch):
-    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases: found)
+    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
     with pytest.raises(InputError, match=f"{said}.*three short-axis slices or more"):
         stacks_in(Path())
 
 
+def test_a_single_slice_beside_a_stack_costs_itself(monkeypatch, caplog):
+    found = [exam("aa", 6), exam("bb", 1)]
+    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
+    assert stacks_in(Path()) == found[:1] and "exam bb" in caplog.text and "only single slices" in caplog.text
+    left_out = {}
+    assert stacks_in(Path(), left_out=left_out) == found[:1]
+    assert left_out["bb"].why == "it has no stack, only single slices" and left_out["bb"].folder == Path("0.dcm")
+
+
 def test_stacks_and_volumes_pass(monkeypatch):
     found = [exam("aa", 6), {"image": "volume.nii.gz"}]  # no such file: the bundle says so
-    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases: found)
+    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
     assert stacks_in(Path(), keep_names=True) == found
     # a volume is called by its hash, a stack of DICOM files has one
     assert stacks_in(Path()) == [found[0], found[1] | {"exam": exam_of(found[1])}]
@@ -78,7 +87,7 @@ def test_a_heart_that_points_elsewhere_is_refused(tmp_path):
 
 def test_dicom_that_is_not_recognised_is_refused(monkeypatch):
     found = [exam("aa", 6) | {"not_recognised": "no short-axis stack: nothing names a heart"}]
-    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases: found)
+    monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
     with pytest.raises(InputError, match="exam aa: no short-axis stack: nothing names a heart"):
         stacks_in(Path())
     assert stacks_in(Path(), min_obliquity=0) == found
@@ -96,7 +105,10 @@ def test_the_limit_is_the_planning_bundles():
         ([{"image": "/data/volume.nii.gz"}], None),
         (
             [exam("aa", 2), {"image": "/data/volume.nii.gz", "exam": "bb", "phase": "ED"}],
-            [*exam("aa", 2)["image"], {"image": "/data/volume.nii.gz", "exam": "bb", "phase": "ED"}],
+            [
+                *({"exam": "aa"} | entry for entry in exam("aa", 2)["image"]),
+                {"image": "/data/volume.nii.gz", "exam": "bb", "phase": "ED"},
+            ],
         ),
     ],
 )

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from planewise.own_exams.plan_exams import reasons_alike
+import math
+from pathlib import Path
+
+import pytest
+from planewise.own_exams.plan_exams import OPERATOR_DEG, OPERATOR_MM, PlannedExam, _summary, reasons_alike
+from planewise.phantoms import UNLABELLED
 
 FLAT, FAINT, FAR = (
     "the slices lie 0.0 deg from axial",
@@ -23,3 +28,39 @@ def test_what_all_views_lack_is_said_once():
 def test_a_plane_beside_no_plane_and_one_view_keep_their_reasons():
     assert reasons_alike({"2ch": {"reasons": []}, "4ch": {"reasons": [FAINT]}})[0] == []
     assert reasons_alike({"2ch": {"reasons": [FAINT]}}) == ([], {"2ch": {"reasons": [FAINT]}})
+
+
+def planned(apart, **views):
+    known = {"verdict": "plane", "reasons": [], "within_deg": 5.0, "within_mm": 2.0}
+    plan = {"views": {view: known | entry for view, entry in views.items()}}
+    return PlannedExam("aa", Path(), [], {}, [], apart, plan, None)
+
+
+def test_a_view_is_flagged_beyond_what_plan_and_operator_may_err():
+    summary = _summary(planned({"2ch": (14.9, 5.9), "4ch": (1.0, 6.1)}, **{"2ch": {}, "4ch": {}}))
+    (flag,) = summary.flags
+    assert flag.startswith(
+        "4ch: the acquired view lies 1.0 deg and 6.1 mm from the planned one, more than the 15.0 deg"
+    )
+    assert summary.severity == pytest.approx(6.1 / 6)
+    assert summary.words == "2ch 14.9 deg and 5.9 mm apart, 4ch 1.0 deg and 6.1 mm apart"
+    assert summary.values["2ch_angle_deg"] == 14.9 and summary.values["4ch_bound_mm"] == 2.0
+    assert _summary(planned({"2ch": (15.1, 0.0)}, **{"2ch": {}})).flags
+    assert not _summary(planned({"2ch": (14.9, 5.9)}, **{"2ch": {}})).flags
+
+
+def test_views_without_a_plane_or_without_a_counterpart():
+    none = {"verdict": "no plane", "reasons": [FAINT], "within_deg": None, "within_mm": None}
+    summary = _summary(planned({"2ch": None, "4ch": None}, **{"2ch": none, "4ch": {}}))
+    assert summary.flags == [f"2ch: no plane; {FAINT}"] and summary.severity == 1
+    assert summary.words == "2ch no plane, 4ch planned, none acquired"
+    # weights of one's own have no bounds: the farthest come first, and nobody can say what is too far
+    unknown = {"within_deg": None, "within_mm": None}
+    summary = _summary(planned({"2ch": (45.0, 3.0)}, **{"2ch": unknown}))
+    assert not summary.flags and summary.severity == 0.5
+
+
+def test_the_operators_errors_are_the_phantoms():
+    population = UNLABELLED
+    assert pytest.approx(2 * math.hypot(population.turn_error, population.tilt_error)) == OPERATOR_DEG
+    assert pytest.approx(2 * population.offset_error) == OPERATOR_MM

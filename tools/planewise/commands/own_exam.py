@@ -10,12 +10,15 @@ import typer
 from rich.console import Console
 
 from planewise.commands.terminal import literal, refusals
+from planewise.exams.words import count_of
 from planewise.reports.research_only import RESEARCH_ONLY
 
 if TYPE_CHECKING:
-    from planewise.own_exams import MadePage
+    from planewise.own_exams.heart_bundles import ExamWork, MadePage
 
-ExamPath = Annotated[Path, typer.Argument(help="Folder of DICOM files, or a NIfTI volume of the short axis.")]
+ExamPath = Annotated[
+    Path, typer.Argument(help="Folder of DICOM files (one exam or many), or a NIfTI volume of the short axis.")
+]
 OutputFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, with one folder per exam.")]
 BundlesFolder = Annotated[
     Path | None,
@@ -56,19 +59,29 @@ Anonymous = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU if there is one.", show_default=False)]
 
 
-def show_pages(command: str, doing: str, make: Callable[[], Sequence[MadePage]], anonymous: bool) -> None:
-    """Make pages under a progress bar and print the findings; a refusal ends the command.
+def show_pages(command: str, doing: str, find: Callable[[], ExamWork], output: Path, anonymous: bool) -> None:
+    """Make the page of one exam, or work through an archive of several, and print the findings; a refusal ends the command.
 
     Args:
         command: ``plan`` or ``segment``.
         doing: what the terminal shows meanwhile.
-        make: makes the pages.
+        find: finds the exams.
+        output: folder for the results.
         anonymous: whether DICOM files are without the patient.
     """
     console = Console()
     with refusals(command):
+        with console.status(f"{doing}: looking for exams"):
+            work = find()
+        output = output.expanduser().resolve()
+        if len(work.exams) > 1:
+            _show_archive(work, output, console)
+            console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
+            return
+        for exam, left in work.left_out.items():
+            console.print(literal(f"Exam {exam} is left out: {left.why}."), soft_wrap=True, highlight=False)
         with console.status(doing):
-            done = make()
+            done: Sequence[MadePage] = work.run(work.stacks, output)
         for made in done:
             for line in made.lines:
                 console.print(literal(line), soft_wrap=True, highlight=False)
@@ -80,6 +93,24 @@ def show_pages(command: str, doing: str, make: Callable[[], Sequence[MadePage]],
                 soft_wrap=True,
             )
         console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
+
+
+def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
+    from planewise.own_exams.archive import work_through
+
+    def tell(line: str) -> None:
+        console.print(literal(line), soft_wrap=True, highlight=False)
+
+    tell(
+        f"{count_of(len(work.exams), 'exam')} found; results go to {output}. Stop at any time: the next run continues."
+    )
+    try:
+        done = work_through(work, output, tell)
+    except KeyboardInterrupt:
+        tell(f"Stopped. {output / 'index.html'} lists what is finished; start the command again to continue.")
+        raise
+    tell(f"{count_of(len(done.finished), 'exam')} finished, {done.flagged} flagged, {len(done.left_out)} left out.")
+    tell(f"Wrote {done.page}, {done.table.name} and {done.folders.name}, which holds paths: keep it on this machine.")
 
 
 def _wrote(files: Sequence[Path]) -> list[str]:

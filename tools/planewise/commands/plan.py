@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-import planewise
 from planewise.commands.own_exam import (
     Anonymous,
     BundlesFolder,
@@ -49,6 +48,10 @@ def plan(
     plan.json, planes.mrk.json (for 3D Slicer), plan.png; the image, lines, heatmaps and masks as NIfTI files; and of a
     DICOM exam plan.sr.dcm, the planes and their distances from the acquired views as a DICOM structured report.
 
+    A folder of several exams is worked through one exam at a time. OUT/index.html then lists them, worst first, each linked
+    to its page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights
+    and options did not change are kept. An exam that cannot be used is left out, with the reason.
+
     If the exam has those views, the page compares the plan with them. With the weights that ship, every plane has 90 %
     error bounds, measured on phantoms. Slices that disagree with a plane are listed. If a plan cannot be trusted, you
     get "no plane" and the reason. Stacks that cannot be a short axis are refused: slices that lie along the body or far
@@ -60,10 +63,11 @@ def plan(
     Example: planewise plan work/exams/study_1 -o work/plans
     """
 
-    def make():
-        return planewise.plan(
+    def find():
+        from planewise.own_exams import planning
+
+        return planning(
             exam,
-            output,
             weights=weights,
             heart=heart,
             min_obliquity=min_obliquity,
@@ -74,4 +78,4 @@ def plan(
             device=device,
         )
 
-    show_pages("plan", "planning", make, anonymous)
+    show_pages("plan", "planning", find, output, anonymous)

@@ -10,7 +10,6 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-import planewise
 from planewise.commands.own_exam import (
     Anonymous,
     BundlesFolder,
@@ -35,7 +34,7 @@ def segment(
     exam: Annotated[
         Path,
         typer.Argument(
-            help="Folder of DICOM files, a NIfTI volume of the short axis, or a datalist (JSON) of many exams."
+            help="Folder of DICOM files (one exam or many), a NIfTI volume of the short axis, or a datalist (JSON)."
         ),
     ],
     output: OutputFolder,
@@ -66,6 +65,10 @@ def segment(
     volumes.sr.dcm, the volumes as a DICOM structured report; and into OUT/masks/ the image and a label map of each phase
     (1 right ventricle, 2 myocardium, 3 left ventricle) as NIfTI.
 
+    A folder of several exams is worked through one exam at a time. OUT/index.html then lists them, worst first, each linked
+    to its page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights
+    and options did not change are kept. An exam that cannot be used is left out, with the reason.
+
     End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Implausible numbers
     are marked (!), with the reason: left and right stroke volumes that differ, volumes that no adult has, a ventricle
     lost in some slices, a curve with jumps, end-systole after the heart fills. Stacks that cannot be a short axis are
@@ -87,10 +90,11 @@ def segment(
         _segment_datalist(exam, output, weights, bundles, device)
         return
 
-    def make():
-        return planewise.segment(
+    def find():
+        from planewise.own_exams import segmenting
+
+        return segmenting(
             exam,
-            output,
             weights=weights,
             min_obliquity=min_obliquity,
             keep_names=keep_names,
@@ -101,7 +105,7 @@ def segment(
             device=device,
         )
 
-    show_pages("segment", "segmenting", make, anonymous)
+    show_pages("segment", "segmenting", find, output, anonymous)
 
 
 def _segment_datalist(

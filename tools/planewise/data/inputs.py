@@ -7,12 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planewise.data.datalist import VOLUMES, load_datalist
 from planewise.errors import InputError
 from planewise.preprocessing.exam_name import stem
 from planewise.preprocessing.load_stack import recognition_remarks
+
+if TYPE_CHECKING:
+    from planewise.exams.input_stacks import InputStack
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +27,7 @@ def find_inputs(
     num_exams: int | None = None,
     view: str = "sax",
     contrast: str | None = None,
+    left_out: list[InputStack] | None = None,
 ) -> list[dict[str, Any]]:
     """Items for `planewise.preprocessing.LoadStackd` from a path.
 
@@ -35,6 +39,7 @@ def find_inputs(
         num_exams: largest number of inputs; None takes all.
         view: the stack to look for, ``"sax"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
+        left_out: see `planewise.exams.find_stacks`.
 
     Returns:
         ``{"image": path}`` for a volume; ``{"image": slices, "exam": hash, ...}`` for a stack of DICOM files, with
@@ -48,7 +53,7 @@ def find_inputs(
         section,
         "a volume, a folder of DICOM files",
         partial(_from_datalist, phases=phases),
-        partial(_from_files, phases=phases, view=view, contrast=contrast),
+        partial(_from_files, phases=phases, view=view, contrast=contrast, left_out=left_out),
     )
     return found[:num_exams]
 
@@ -128,7 +133,9 @@ def _without_masks(files: list[Path]) -> list[Path]:
     return kept
 
 
-def _from_files(path: Path, phases: str, view: str, contrast: str | None) -> list[dict[str, Any]]:
+def _from_files(
+    path: Path, phases: str, view: str, contrast: str | None, left_out: list[InputStack] | None
+) -> list[dict[str, Any]]:
     if path.name.endswith(VOLUMES):
         return [{"image": str(path)}]
     if path.is_dir():
@@ -141,7 +148,7 @@ def _from_files(path: Path, phases: str, view: str, contrast: str | None) -> lis
     # DICOM comes last, because only then is it worth reading the headers of a whole tree
     from planewise.exams import find_stacks
 
-    stacks = find_stacks(path, view, phases, contrast=contrast)
+    stacks = find_stacks(path, view, phases, contrast=contrast, left_out=left_out)
     several = Counter(stack.exam for stack in stacks)
     items = []
     for stack in stacks:

@@ -159,14 +159,25 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
     with _written_whole(path, 0o666) as file:
         file.write("{\n" + ",\n".join(lines) + "\n}\n")
         if folders:
-            with _written_whole(folders_table(path), 0o600) as table:
-                file.flush()
-                writer = csv.writer(table, lineterminator="\n")
-                writer.writerow(("exam", "folder"))
-                writer.writerows((name, cell(_relative(str(folder), path.parent))) for name, folder in folders.items())
+            file.flush()
+            write_folders(path, folders)
     if folders is not None and not folders:
         folders_table(path).unlink(missing_ok=True)
     return path
+
+
+def write_folders(path: Path, folders: Mapping[str, Path]) -> Path:
+    """Write the private table of exams' hashes and folders next to a file, `folders_table`; only its owner can read it.
+
+    Args:
+        path: the file.
+        folders: hash of an exam to its folder.
+    """
+    with _written_whole(folders_table(path), 0o600) as table:
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(("exam", "folder"))
+        writer.writerows((name, cell(_relative(str(folder), path.parent))) for name, folder in folders.items())
+    return folders_table(path)
 
 
 def folders_table(datalist: Path) -> Path:

@@ -44,7 +44,12 @@ class InputStack:
 
 
 def find_stacks(
-    path: str | Path, view: str = "sax", phases: str = "ed", workers: int = 1, contrast: str | None = None
+    path: str | Path,
+    view: str = "sax",
+    phases: str = "ed",
+    workers: int = 1,
+    contrast: str | None = None,
+    left_out: list[InputStack] | None = None,
 ) -> list[InputStack]:
     """The stacks to run a network on, from a DICOM file or a folder of them.
 
@@ -58,6 +63,7 @@ def find_stacks(
         phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
         workers: processes that read headers.
         contrast: contrast of sagittal stacks, see `index_folder`.
+        left_out: takes the stacks of exams without a recognised one, if other exams have one; None logs them.
 
     Returns:
         One per exam and phase; for whole volumes, stacks with most slices first.
@@ -88,8 +94,11 @@ def find_stacks(
         chosen.sort(key=lambda stack: -len(stack.slices))
     recognised = [stack for stack in chosen if stack.flag is None]
     if recognised:
-        for exam, flag in {stack.exam: stack.flag for stack in chosen if stack.flag is not None}.items():
-            logger.warning("exam %s has no %s stack and is left out: %s", exam, anatomy.called, flag)
+        flagged = {stack.exam: stack for stack in chosen if stack.flag is not None}
+        if left_out is not None:
+            left_out.extend(flagged.values())
+        for exam, stack in flagged.items() if left_out is None else ():
+            logger.warning("exam %s has no %s stack and is left out: %s", exam, anatomy.called, stack.flag)
     return recognised or chosen
 
 

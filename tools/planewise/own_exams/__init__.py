@@ -2,9 +2,9 @@
 
 from planewise.own_exams.heart_bundles import MadePage
 from planewise.own_exams.load_bundle import LoadedBundle, load_bundle
-from planewise.own_exams.plan_exams import PlannedExam, plan_exams
+from planewise.own_exams.plan_exams import PlannedExam, plan_exams, planning
 from planewise.own_exams.segment_datalist import SegmentedDatalist, segment_datalist
-from planewise.own_exams.segment_exams import SegmentedExam, segment_exams
+from planewise.own_exams.segment_exams import SegmentedExam, segment_exams, segmenting
 
 __all__ = [
     "LoadedBundle",
@@ -14,6 +14,8 @@ __all__ = [
     "SegmentedExam",
     "load_bundle",
     "plan_exams",
+    "planning",
     "segment_datalist",
     "segment_exams",
+    "segmenting",
 ]

@@ -6,10 +6,11 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from planewise.evaluation.why_no_plane import (
     stack_obliquity,
     why_no_short_axis,
 )
+from planewise.exams.input_stacks import InputStack
 from planewise.preprocessing import LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, volume_name
 from planewise.reports.exam_page import ShownExam, exam_page
@@ -138,11 +140,11 @@ def stacks_in(
     keep_names: bool = False,
     min_obliquity: float | None = None,
     straight: bool = False,
+    left_out: dict[str, LeftOut] | None = None,
 ) -> list[dict[str, Any]]:
     """The stacks of a folder, a volume or a datalist, as of `find_inputs`, that may be a heart's short axis.
 
-    If there are several volumes, those that cannot be a short axis are left out, and the log names them with the
-    reason.
+    If there are several exams, those that cannot be a short axis or have a single slice are left out.
 
     Args:
         phases: see `find_inputs`.
@@ -150,6 +152,7 @@ def stacks_in(
             like a DICOM exam.
         min_obliquity: degrees, as of `why_no_short_axis`; None takes `SHORT_AXIS_OBLIQUITY`, 0 takes any stack.
         straight: whether volumes pass that lie exactly along the axes: files without an orientation (ACDC) do.
+        left_out: takes the exams that are left out; None logs them.
 
     Raises:
         InputError: there is no stack, or one of a single slice, which cannot be planned or measured, or none that may
@@ -159,11 +162,15 @@ def stacks_in(
         raise InputError(
             f"there is no {path}; EXAM must be a folder of DICOM files, a NIfTI volume of the short axis or a datalist"
         )
-    found = find_inputs(path, phases)
+    unrecognised: list[InputStack] | None = None if left_out is None else []
+    found = find_inputs(path, phases, left_out=unrecognised)
+    for stack in unrecognised or ():
+        item = {"image": stack.slices, "exam": stack.exam}
+        left_out[stack.exam] = LeftOut(stack.flag or "", folder_of([item]))
     if [Path(str(item["image"])) for item in found] == [path]:
         refuse_claims(path)
     single = {item["exam"] for item in found if isinstance(item["image"], list) and len(item["image"]) == 1}
-    if single:
+    if single and all(item["exam"] in single for item in found):
         names = ", ".join(sorted(single))
         which = f"exam {names} has" if len(single) == 1 else f"exams {names} have"
         raise InputError(
@@ -172,6 +179,7 @@ def stacks_in(
         )
     limit = SHORT_AXIS_OBLIQUITY if min_obliquity is None else min_obliquity
     refused = {exam_of(item): why for item in found if (why := _why_no_exam(item, limit, straight))}
+    refused |= dict.fromkeys(single, "it has no stack, only single slices")
     if refused and all(exam_of(item) in refused for item in found):
         reasons = "".join(f"\n  exam {exam}: {why}" for exam, why in list(refused.items())[:_NAMED])
         more = f"\n  and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
@@ -180,7 +188,10 @@ def stacks_in(
             f"or take the stacks anyway with --min_obliquity 0{reasons}{more}"
         )
     for exam, why in refused.items():
-        logger.warning("exam %s is not the short axis of a heart and is left out: %s", exam, why)
+        if left_out is None:
+            logger.warning("exam %s is not the short axis of a heart and is left out: %s", exam, why)
+        else:
+            left_out[exam] = LeftOut(why, folder_of([item for item in found if exam_of(item) == exam]))
     kept = [item for item in found if exam_of(item) not in refused]
     if not keep_names:
         return [{**item, "exam": exam_of(item)} for item in kept]
@@ -207,15 +218,80 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
     return "; ".join(why_no_short_axis(obliquity, across, min_obliquity, off_axis))
 
 
+@dataclass(frozen=True)
+class ExamWork:
+    """What `planewise plan` or `planewise segment` does with the exams of a path.
+
+    Attributes:
+        command: ``plan`` or ``segment``.
+        stacks: what it found, from `stacks_in`.
+        settings: what else the results depend on, as plain values: the weights' checksums and the options.
+        left_out: exams that it found and cannot use.
+        run: makes the results of these stacks in a folder; with a second call it makes those of others.
+        summary: the row of a finished exam in the table of an archive.
+    """
+
+    command: str
+    stacks: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, object]
+    left_out: Mapping[str, LeftOut]
+    run: Callable[[Sequence[Mapping[str, Any]], Path], list[Any]]
+    summary: Callable[[Any], Summary]
+
+    @property
+    def exams(self) -> dict[str, list[Mapping[str, Any]]]:
+        """The stacks of each exam, under the name of its results."""
+        exams: dict[str, list[Mapping[str, Any]]] = {}
+        for item in self.stacks:
+            exams.setdefault(item.get("exam") or volume_name(item), []).append(item)
+        return exams
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An exam that cannot be used.
+
+    Attributes:
+        why: in words.
+        folder: of its files.
+    """
+
+    why: str
+    folder: Path
+
+
+def folder_of(items: Sequence[Mapping[str, Any]]) -> Path:
+    """What holds all images of an exam: a folder, or the file if it is one."""
+    return Path(commonpath({str(entry["image"]) for entry in slices_of(items)}))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An exam in the table of an archive.
+
+    Attributes:
+        values: column to value; None if unknown.
+        words: the main values in a few words.
+        flags: what a person should look at, sentences without a full stop.
+        severity: larger is worse.
+    """
+
+    values: Mapping[str, object]
+    words: str
+    flags: Sequence[str]
+    severity: float
+
+
 @contextmanager
-def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path) -> Iterator[Path]:
+def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path, whole: bool = True) -> Iterator[Path]:
     """The ``input`` that gives a bundle the stacks of a path under their present names.
 
     Args:
         stacks: from `stacks_in`.
         path: where they are.
+        whole: whether they are all that `stacks_in` found there.
     """
-    if any("exam" in item and not isinstance(item["image"], list) for item in stacks):
+    if not whole or any("exam" in item and not isinstance(item["image"], list) for item in stacks):
         with private_datalist({"test": slices_of(stacks)}) as datalist:
             yield datalist
     else:  # what a bundle finds there already has these names
@@ -223,8 +299,16 @@ def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path) -> Iterator[Path]
 
 
 def slices_of(stacks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Items of a datalist: volumes unchanged, stacks as their slices."""
-    return [entry for item in stacks for entry in (item["image"] if isinstance(item["image"], list) else [item])]
+    """Items of a datalist: volumes unchanged, stacks as their slices, which keep the exam and the order."""
+    return [
+        entry
+        for item in stacks
+        for entry in (
+            [{"exam": item["exam"], "slice": rank, **entry} for rank, entry in enumerate(item["image"])]
+            if isinstance(item["image"], list)
+            else [item]
+        )
+    ]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ maps.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from planewise.checksum import sha256
 from planewise.data.hearts import heart_problem
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
@@ -21,11 +23,15 @@ from planewise.exams.source_images import body_size, is_dicom
 from planewise.exams.words import count_of
 from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
 from planewise.metrics.implausible_volumes import Flag, implausible_volumes
+from planewise.networks import weights_path
 from planewise.own_exams.dicom_results import DicomOut, write_segmentations
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
+    ExamWork,
+    LeftOut,
     MadePage,
+    Summary,
     asked_for,
     bundles_folder,
     load_stack,
@@ -45,6 +51,8 @@ from planewise.preprocessing.exam_name import phase_in_words, volume_name
 from planewise.reports.exam_page import FLAGGED, ShownExam
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import write_csv, write_json
+
+logger = logging.getLogger(__name__)
 
 VENTRICLES = ("LV", "RV")
 ALL = tuple(STRUCTURES.values())
@@ -107,22 +115,75 @@ def segment_exams(
     Raises:
         InputError: there are no weights, no exam can be read or may be a short axis, or what the bundle refuses.
     """
-    keep_quiet()
-    path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
-    used = needed_weights(folder / SEGMENTS, weights)
-    stacks = stacks_in(path, "all", keep_names, min_obliquity, straight=True)
+    work = segmenting(
+        path,
+        weights=weights,
+        min_obliquity=min_obliquity,
+        keep_names=keep_names,
+        dicom=dicom,
+        all_phases=all_phases,
+        anonymous=anonymous,
+        bundles=bundles,
+        device=device,
+    )
+    for exam, left in work.left_out.items():
+        logger.warning("exam %s is left out: %s", exam, left.why)
     with output_folder(output) as results:
-        out = DicomOut(dicom, anonymous, all_phases)
-        done = _segmented(stacks, path, results, folder / SEGMENTS, used, device, out)
+        done = work.run(work.stacks, results)
         if output is None:
             for exam in done:
                 exam.labels  # noqa: B018  (read while the files are there)
     return done
 
 
+def segmenting(
+    path: str | Path,
+    *,
+    weights: str | Path | None = None,
+    min_obliquity: float | None = None,
+    keep_names: bool = False,
+    dicom: bool | None = None,
+    all_phases: bool = False,
+    anonymous: bool = False,
+    bundles: str | Path | None = None,
+    device: str | None = None,
+) -> ExamWork:
+    """Find the exams to segment; arguments and errors as of `segment_exams`."""
+    keep_quiet()
+    path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
+    used = needed_weights(folder / SEGMENTS, weights)
+    left_out: dict[str, LeftOut] = {}
+    stacks = stacks_in(path, "all", keep_names, min_obliquity, straight=True, left_out=left_out)
+    out = DicomOut(dicom, anonymous, all_phases)
+
+    def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[SegmentedExam]:
+        with asked_for(exams, path, len(exams) == len(stacks)) as input:
+            return _segmented(exams, input, output, folder / SEGMENTS, used, device, out)
+
+    settings = {"weights": sha256(Path(weights_path(used)))}
+    return ExamWork("segment", stacks, settings | asdict(out), left_out, run, _summary)
+
+
+def _summary(exam: SegmentedExam) -> Summary:
+    """Volumes and function; each implausible number counts."""
+    found = exam.volumes
+    several = len(exam.phases) > 1
+    values: dict[str, object] = {"phases": len(exam.phases)}
+    for name in VENTRICLES:
+        values[f"{name}_end_diastole_ml"] = found.volumes[name][found.end_diastole]
+        values[f"{name}_end_systole_ml"] = found.volumes[name][found.end_systole] if several else None
+        values[f"{name}_ejection_fraction_percent"] = found.ejection_fraction(name) if several else None
+    values["myocardial_mass_g"] = found.mass
+    fractions = [f"{name} {found.ejection_fraction(name):.0f} %" for name in VENTRICLES] if several else []
+    words = ", ".join(
+        [f"LV {found.volumes['LV'][found.end_diastole]:.0f} ml", *(f"ejection fraction {one}" for one in fractions)]
+    )
+    return Summary(values, words, list(dict.fromkeys(flag.text for flag in exam.flags)), float(len(exam.flags)))
+
+
 def _segmented(
     stacks: Sequence[Mapping[str, Any]],
-    path: Path,
+    input: Path,
     output: Path,
     bundle: Path,
     used: Path,
@@ -130,9 +191,8 @@ def _segmented(
     dicom: DicomOut,
 ) -> list[SegmentedExam]:
     masks = output / "masks"
-    with asked_for(stacks, path) as input:
-        settings = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
-        said = run_inference(bundle, settings)
+    settings = {"input": input, "output_dir": masks, "device": device, "weights": used, "phases": "all"}
+    said = run_inference(bundle, settings)
     phases = defaultdict(list)
     for item in read_exams(stacks, said):
         phases[item.get("exam") or volume_name(item)].append(item)

@@ -1,0 +1,148 @@
+"""An archive: what is finished stays, what is broken costs itself, and the worst comes first."""
+
+import csv
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from planewise.errors import InputError
+from planewise.own_exams.archive import work_through
+from planewise.own_exams.heart_bundles import ExamWork, LeftOut, Summary
+
+
+class Broken(Exception):
+    """Something that nobody foresaw."""
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The files of three exams."""
+    made = [tmp_path / "in" / f"Doe_{name}.nii.gz" for name in "abc"]
+    made[0].parent.mkdir()
+    for file in made:
+        file.write_text("image")
+    return made
+
+
+class Work:
+    """Counts which exams are made; a severity is an exam that can be used, an error is raised."""
+
+    def __init__(self, files, outcomes, left_out=None, **settings):
+        self.made = []
+        self.outcomes = outcomes
+        self.work = ExamWork(
+            "plan",
+            [{"image": str(file), "exam": file.name[4:5] * 4} for file in files],
+            settings,
+            left_out or {},
+            self.run,
+            lambda exam: Summary({"2ch_angle_deg": exam, "2ch_offset_mm": None}, "words", ["far"] * (exam > 1), exam),
+        )
+
+    def run(self, items, output):
+        (item,) = items
+        self.made.append(item["exam"])
+        outcome = self.outcomes[item["exam"]]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        (output / item["exam"]).mkdir(exist_ok=True)
+        (output / item["exam"] / "index.html").write_text("page")
+        return [outcome]
+
+
+def table(output):
+    with open(output / "exams.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_broken_exam_costs_itself_and_the_worst_comes_first(files, tmp_path):
+    lines = []
+    outcomes = {"aaaa": 0.25, "bbbb": Broken("with Doe's name"), "cccc": 3.5}
+    done = work_through(Work(files, outcomes).work, tmp_path / "out", lines.append)
+    assert list(done.finished) == ["cccc", "aaaa"] and done.flagged == 1 and done.kept == 0
+    assert done.left_out == {"bbbb": "it cannot be used (Broken)"}
+    rows = table(tmp_path / "out")
+    assert [(row["exam"], row["2ch_angle_deg"], row["flags"], row["left_out"], row["page"]) for row in rows] == [
+        ("cccc", "3.5", "far", "", "cccc/index.html"),
+        ("aaaa", "0.25", "", "", "aaaa/index.html"),
+        ("bbbb", "", "", "it cannot be used (Broken)", ""),
+    ]
+    page = (tmp_path / "out/index.html").read_text()
+    links = re.findall(r'href="([^"]+)"', page)
+    assert links == ["cccc/index.html", "aaaa/index.html"]
+    assert all((tmp_path / "out" / link).is_file() for link in links)
+    assert "2 exams, 1 flagged, 1 left out." in page and "2ch angle, deg" in page
+    assert [line.split(" (")[0] for line in lines] == [
+        "1 of 3: exam aaaa: words",
+        "2 of 3: exam bbbb: left out: it cannot be used",
+        "3 of 3: exam cccc: words; (!) far" if " (" not in lines[2] else "3 of 3: exam cccc: words;",
+    ]
+    for file in (tmp_path / "out").rglob("*"):
+        if file.is_file() and file.name != "exams_folders.csv":
+            assert "Doe" not in file.read_text(), file
+    folders = tmp_path / "out/exams_folders.csv"
+    assert "bbbb,../in/Doe_b.nii.gz" in folders.read_text() and folders.stat().st_mode & 0o777 == 0o600
+
+
+def test_only_what_changed_is_made_again(files, tmp_path):
+    outcomes = {"aaaa": 0.1, "bbbb": InputError("exam bbbb, image: the volume cannot be read"), "cccc": 0.2}
+
+    def again(**settings):
+        work = Work(files, outcomes, **settings)
+        done = work_through(work.work, tmp_path / "out", lambda line: None)
+        assert done.finished["cccc"] == Summary(
+            {"2ch_angle_deg": outcomes["cccc"], "2ch_offset_mm": None}, "words", [], outcomes["cccc"]
+        )
+        return work.made, done
+
+    made, done = again()
+    assert made == ["aaaa", "bbbb", "cccc"] and done.left_out == {"bbbb": "image: the volume cannot be read"}
+    made, done = again()
+    assert made == ["bbbb"] and done.kept == 2, "what cannot be used is tried again"
+    outcomes["bbbb"] = 0.3
+    assert again()[0] == ["bbbb"] and again()[0] == []
+    os.utime(files[0], ns=(1, 1))
+    assert again()[0] == ["aaaa"]
+    files[1].write_text("another image")
+    assert again()[0] == ["bbbb"]
+    assert again(weights="others")[0] == ["aaaa", "bbbb", "cccc"] and again(weights="others")[0] == []
+    (tmp_path / "out/cccc/index.html").unlink()
+    (tmp_path / "out/aaaa/plan.done.json").write_text("{")
+    assert again(weights="others")[0] == ["aaaa", "cccc"]
+
+
+def test_a_stopped_run_leaves_an_overview_and_continues(files, tmp_path):
+    outcomes = {"aaaa": 0.1, "bbbb": KeyboardInterrupt(), "cccc": 0.2}
+    with pytest.raises(KeyboardInterrupt):
+        work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None)
+    page = (tmp_path / "out/index.html").read_text()
+    assert "1 exam, 0 flagged, 0 left out; 2 wait: start the command again to continue." in page
+    outcomes["bbbb"] = 0.3
+    work = Work(files, outcomes)
+    assert len(work_through(work.work, tmp_path / "out", lambda line: None).finished) == 3
+    assert work.made == ["bbbb", "cccc"]
+
+
+def test_exams_that_nothing_can_be_made_of_are_named_with_the_others(files, tmp_path):
+    left_out = {"dddd": LeftOut("no short-axis stack: nothing names a heart", tmp_path / "in/Doe")}
+    outcomes = dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.1)
+    done = work_through(Work(files, outcomes, left_out).work, tmp_path / "out", lambda line: None)
+    assert done.left_out == {"dddd": "no short-axis stack: nothing names a heart"}
+    assert table(tmp_path / "out")[-1]["left_out"] == "no short-axis stack: nothing names a heart"
+    assert "dddd,../in/Doe" in (tmp_path / "out/exams_folders.csv").read_text()
+
+
+def test_none_can_be_used(files, tmp_path):
+    outcomes = dict.fromkeys(("aaaa", "bbbb", "cccc"), InputError("the slices are equal"))
+    with pytest.raises(InputError, match="none of the 3 exams can be used; the first, exam aaaa: the slices are equal"):
+        work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None)
+
+
+def test_a_folder_belongs_to_one_command(files, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/archive.json").write_text(json.dumps({"command": "segment"}))
+    with pytest.raises(InputError, match="holds an archive of `planewise segment`; name another folder"):
+        work_through(Work(files, {}).work, tmp_path / "out", lambda line: None)
+    assert not Path(tmp_path / "out/exams.csv").exists()

@@ -1,0 +1,25 @@
+"""The page of an archive: names as text, numbers in their units, dashes for what is unknown."""
+
+import re
+
+from planewise.reports.archive_page import ListedExam, archive_page
+
+
+def test_rows_in_the_given_order_with_their_units():
+    exams = [
+        ListedExam("b", "b/index.html", {"LV_ejection_fraction_percent": 61.26, "phases": 5}, ["RV is missing"]),
+        ListedExam("a", "a/index.html", {"LV_ejection_fraction_percent": float("nan"), "mass_g": None}, []),
+    ]
+    page = archive_page("segment", exams, {}, 0)
+    heads = re.findall(r"<th[^>]*>(.*?)</th>", page)
+    assert heads == ["exam", "flags", "LV ejection fraction, %", "phases", "mass, g"]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r'<tr class="\w+">(.*?)</tr>', page, re.S)]
+    assert [row[1:] for row in rows] == [["RV is missing", "61.3", "5", "-"], ["-", "-", "-", "-"]]
+    assert 'href="b/index.html">b</a>' in rows[0][0] and re.findall(r'<tr class="(\w+)"', page) == ["flagged", "fine"]
+    assert "Left out" not in page and "Research software" in page
+    assert '<meta name="viewport"' in page and "http" not in page, "it needs no network"
+
+
+def test_texts_are_no_markup():
+    page = archive_page("plan", [ListedExam("<a>", "<a>/index.html", {"x": "<b>"}, ["<i>"])], {"<u>": "<s>"}, 0)
+    assert not re.search(r"<(a|b|i|u|s)>", page) and "&lt;s&gt;" in page

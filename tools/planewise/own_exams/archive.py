@@ -1,0 +1,192 @@
+"""Many exams one after another: what is finished stays, a broken exam costs itself, and one page names the worst first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import planewise
+from planewise.errors import InputError
+from planewise.exams.datalist import folders_table, write_folders
+from planewise.locks import claim_folder
+from planewise.own_exams.heart_bundles import ExamWork, Summary, folder_of, slices_of
+from planewise.reports.archive_page import ListedExam, archive_page
+from planewise.reports.exam_page import FLAGGED
+from planewise.reports.tables import write_csv, write_json
+from planewise.text_files import read_json
+from planewise.whole_files import unwritable, written_whole
+
+_PAGE, _TABLE = "index.html", "exams.csv"
+
+
+@dataclass
+class Archive:
+    """What became of the exams of a folder.
+
+    Attributes:
+        page: the overview.
+        table: the same as CSV.
+        folders: private table of the exams' hashes and folders.
+        finished: name of each finished exam to its summary, worst first.
+        left_out: name of each other exam to the reason.
+        kept: number of the finished ones from an earlier run.
+    """
+
+    page: Path
+    table: Path
+    folders: Path
+    finished: dict[str, Summary] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    kept: int = 0
+
+    @property
+    def flagged(self) -> int:
+        """Number of finished exams with a flag."""
+        return sum(bool(summary.flags) for summary in self.finished.values())
+
+
+def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> Archive:
+    """Make the results of every exam that has none yet, and write the overview.
+
+    An exam is finished if its results are of the same files (by name, size and time), weights, options and version. The
+    overview is also written if the run is stopped; the next run continues.
+
+    Args:
+        work: the exams, and what to do with them.
+        output: folder for the overview and for a folder of each exam.
+        tell: called with a line for each exam, with the time left.
+
+    Raises:
+        InputError: the folder belongs to another command or process or cannot be written to, or no exam can be used.
+    """
+    _claim(output, work.command)
+    exams = work.exams
+    done = Archive(
+        output / _PAGE,
+        output / _TABLE,
+        folders_table(output / _TABLE),
+        left_out={exam: left.why for exam, left in work.left_out.items()},
+    )
+    made_from = {name: _made_from(items, work.settings) for name, items in exams.items()}
+    for name in exams:
+        summary = _earlier(_record(output, name, work.command), made_from[name], output / name / _PAGE)
+        if summary is not None:
+            done.finished[name] = summary
+    done.kept = len(done.finished)
+    todo = [name for name in exams if name not in done.finished]
+    if done.kept:
+        tell(f"{done.kept} of {len(exams)} exams are finished and unchanged")
+    began = time.monotonic()
+    try:
+        for number, name in enumerate(todo, start=1):
+            line = _one(work, name, exams[name], output, made_from[name], done)
+            left = (time.monotonic() - began) / number * (len(todo) - number)
+            tell(f"{done.kept + number} of {len(exams)}: exam {name}: {line}{_in_words(left)}")
+    finally:
+        _write(done, work, exams, output)
+    if not done.finished:
+        name, why = next(iter(done.left_out.items()))
+        raise InputError(f"none of the {len(exams)} exams can be used; the first, exam {name}: {why}")
+    return done
+
+
+def _one(
+    work: ExamWork, name: str, items: Sequence[Mapping[str, Any]], output: Path, made_from: str, done: Archive
+) -> str:
+    """Make one exam's results; what a person should know of it in one line."""
+    record = _record(output, name, work.command)
+    record.unlink(missing_ok=True)
+    try:
+        (exam,) = work.run(items, output)
+        summary = work.summary(exam)
+        write_json(record, {"made_from": made_from, **asdict(summary)})
+    except InputError as error:
+        done.left_out[name] = str(error).removeprefix(f"exam {name}, ").removeprefix(f"exam {name} ")
+    except Exception as error:  # a broken exam must not stop the other thousand, whatever is wrong with it
+        done.left_out[name] = f"it cannot be used ({type(error).__name__})"
+    else:
+        done.finished[name] = summary
+        return "; ".join([summary.words, *(f"{FLAGGED} {flag}" for flag in summary.flags)])
+    return f"left out: {done.left_out[name]}"
+
+
+def _claim(output: Path, command: str) -> None:
+    """Reserve a folder for this process and for the results of one command."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        claim_folder(output)
+    except OSError as error:
+        raise unwritable(output, error) from error
+    record, known = output / "archive.json", None
+    with suppress(InputError):
+        known = read_json(record)
+    before = known.get("command") if isinstance(known, dict) else None
+    if before not in (None, command):
+        raise InputError(f"{output} holds an archive of `planewise {before}`; name another folder (-o)")
+    write_json(record, {"command": command})
+
+
+def _record(output: Path, name: str, command: str) -> Path:
+    return output / name / f"{command}.done.json"
+
+
+def _made_from(items: Sequence[Mapping[str, Any]], settings: Mapping[str, object]) -> str:
+    """A checksum of what an exam's results depend on; the paths themselves may hold a name."""
+    files = []
+    for path in sorted({str(entry["image"]) for entry in slices_of(items)}):
+        try:
+            status = Path(path).stat()
+            files.append((path, status.st_size, status.st_mtime_ns))
+        except OSError:
+            files.append((path, -1, -1))
+    content = json.dumps([files, settings, planewise.__version__], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode(errors="backslashreplace")).hexdigest()
+
+
+def _earlier(record: Path, made_from: str, page: Path) -> Summary | None:
+    """The summary of a finished exam; None if it has to be made, or made again."""
+    try:
+        known = read_json(record)
+        if known["made_from"] != made_from or not page.is_file():
+            return None
+        return Summary(known["values"], known["words"], known["flags"], float(known["severity"]))
+    except (InputError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _in_words(seconds: float) -> str:
+    """The time left, as the end of a line."""
+    if seconds < 1:
+        return ""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return " (less than a minute left)"
+    return f" (about {minutes} min left)" if minutes < 90 else f" (about {minutes / 60:.0f} h left)"
+
+
+def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[str, Any]]], output: Path) -> None:
+    worst_first = sorted(done.finished.items(), key=lambda entry: (-entry[1].severity, entry[0]))
+    done.finished = dict(worst_first)
+    names = list(dict.fromkeys(key for summary in done.finished.values() for key in summary.values))
+    rows = [
+        ListedExam(name, f"{name}/{_PAGE}", summary.values, summary.flags) for name, summary in done.finished.items()
+    ]
+    columns: dict[str, list[object]] = {"exam": [row.name for row in rows] + list(done.left_out)}
+    for key in names:
+        values = [row.values.get(key) for row in rows]
+        columns[key] = ["" if value is None else value for value in values] + [""] * len(done.left_out)
+    columns["flags"] = ["; ".join(row.flags) for row in rows] + [""] * len(done.left_out)
+    columns["left_out"] = [""] * len(rows) + list(done.left_out.values())
+    columns["page"] = [row.page for row in rows] + [""] * len(done.left_out)
+    write_csv(done.table, columns)
+    folders = {name: folder_of(items) for name, items in exams.items()}
+    write_folders(done.table, folders | {name: left.folder for name, left in work.left_out.items()})
+    waiting = sum(name not in done.finished and name not in done.left_out for name in exams)
+    with written_whole(done.page) as part:
+        part.write_text(archive_page(work.command, rows, done.left_out, waiting), encoding="utf-8")
