@@ -12,6 +12,7 @@ from planewise.exams import find_stacks, index_folder, refusals
 from planewise.phantoms import DEFECTS
 
 from tests.exams.conftest import write_usual_exam
+from tests.exams.files import write_cine
 from tests.exams.test_volumes import write_acdc
 
 SECTIONS = ("training", "validation", "test")
@@ -291,6 +292,17 @@ def test_stacks_of_a_whole_exam(usual_exam):
     assert [one["location"] for one in stack.slices] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
     assert all(Path(one["image"]).is_file() and one["phase"] == 0 for one in stack.slices)
     assert len(stack.exam) == 10
+
+
+def test_exams_without_a_stack_are_named_in_the_log_or_handed_over(usual_exam, caplog):
+    write_cine(usual_exam.parent / "axial", (0, 0, 0), (0, 0, 1), slices=6, StudyInstanceUID="1.2.3.4")
+    (stack,) = find_stacks(usual_exam.parent)
+    assert "has no short-axis stack and is left out" in caplog.text
+    caplog.clear()
+    left_out = []
+    assert find_stacks(usual_exam.parent, left_out=left_out)[0].exam == stack.exam
+    (other,) = left_out
+    assert other.exam != stack.exam and other.flag and len(other.slices) == 6 and not caplog.text
 
 
 def test_the_4ch_slice_of_an_exam(usual_exam):
