@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import planewise
+from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError
 from planewise.exams.datalist import folders_table, write_folders
 from planewise.locks import claim_folder
@@ -107,7 +108,7 @@ def _one(
         summary = work.summary(exam)
         write_json(record, {"made_from": made_from, **asdict(summary)})
     except InputError as error:
-        done.left_out[name] = str(error).removeprefix(f"exam {name}, ").removeprefix(f"exam {name} ")
+        done.left_out[name] = reason_alone(error, name)
     except Exception as error:  # a broken exam must not stop the other thousand, whatever is wrong with it
         done.left_out[name] = f"it cannot be used ({type(error).__name__})"
     else:
