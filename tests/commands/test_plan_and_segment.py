@@ -321,7 +321,12 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
         "slices_that_disagree": [], "slices_without_a_line": [], "within_deg": None, "within_mm": None,
     }  # fmt: skip
     none = dict.fromkeys(made) | {"verdict": "no plane", "reasons": ["peak 0.10, at least 0.5 is needed"]}
-    plan = {"slices": 3, "bounds_measured_on": None, "views": {"2ch": made, "3ch": made, "4ch": none}}
+    bounded = made | {"within_deg": 31.0, "within_mm": 6.5}
+    plan = {
+        "slices": 3,
+        "bounds_measured_on": "9 phantoms",
+        "views": {"2ch": made, "3ch": made, "4ch": none, "rvot": bounded},
+    }
     # tilted by 30 degrees; its point nearest to the planned origin lies 8 mm along its normal, 30 mm from its own origin
     normal = [math.cos(math.pi / 6), 0.5, 0.0]
     acquired = {
@@ -336,7 +341,9 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
         return []
 
     def loaded(item):
-        return dataclasses.replace(heart_bundles.load_stack(item), acquired={"2ch": acquired, "4ch": acquired})
+        return dataclasses.replace(
+            heart_bundles.load_stack(item), acquired=dict.fromkeys(("2ch", "4ch", "rvot"), acquired)
+        )
 
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "run_inference", planned)
     monkeypatch.setattr(sys.modules["planewise.own_exams.plan_exams"], "load_stack", loaded)
@@ -348,7 +355,12 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     assert "  3ch: plane, agreement 0.90\n" in outcome.output and "agreement -\n" in outcome.output
     rows = re.findall(r"<tr>(.*?)</tr>", (tmp_path / "out/heart/index.html").read_text(), re.S)
     cells = {each[0]: each[-2:] for row in rows if (each := re.findall(r"<td>(.*?)</td>", row))}
-    assert cells == {"2ch": ["30.0 deg", "6.9 mm"], "3ch": ["-", "-"], "4ch": ["-", "-"]}
+    assert cells["2ch"] == ["30.0 deg", "6.9 mm"] and cells["3ch"] == cells["4ch"] == ["-", "-"]
+    # only what lies beyond its bound is flagged
+    flag = "rvot: 6.9 mm from the acquired plane, beyond the error bound of 6.5 mm: one of the two planes is off"
+    assert f"  (!) {flag}" in outcome.output and outcome.output.count("(!)") == 2
+    page = (tmp_path / "out/heart/index.html").read_text()
+    assert '<td>30.0 deg</td><td class="flagged">6.9 mm (!)</td>' in page and f"<li>(!) {flag}" in page
 
 
 def test_of_two_phases_both_ventricles_are_measured_and_the_fuller_one_is_shown(tmp_path, monkeypatch):

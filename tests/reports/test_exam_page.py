@@ -10,8 +10,9 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-from planewise.reports.exam_page import ShownExam, exam_page
+from planewise.reports.exam_page import ShownExam, direction_letters, exam_page
 from planewise.reports.pretext_figures import VIEW_COLOURS
+from planewise.reports.segmentation_figures import structure_colour
 
 SPACING, GAP, SIZE, SLICES = 2.0, 8.0, 80, 6
 PLANES = {
@@ -157,13 +158,48 @@ def test_implausible_numbers_are_marked_and_explained(shown):
     assert 'class="flagged"' not in exam_page(shown)
 
 
+@pytest.mark.parametrize(
+    ("direction", "letters"),
+    [
+        ((1, 0, 0), "R"),
+        ((-3, 0, 0), "L"),
+        ((0, 5, 1), "A"),
+        ((0, -1, 1.1), "HP"),
+        ((-2, -2.1, 0.1), "PL"),
+        ((0, 0.1, -1), "F"),
+    ],
+)
+def test_letters_name_the_patients_sides(direction, letters):
+    assert direction_letters(direction) == letters
+
+
+def test_the_edges_of_the_slice_and_the_ends_of_the_stack_are_named(shown, content, page):
+    # i runs to the right and j to the front, and j runs down on the picture
+    assert [entry["edges"] for entry in content["slices"]] == [["L", "R", "P", "A"]] * SLICES
+    assert content["ends"] == ["base", "apex"] and 'name="viewport"' in page
+    turned = dataclasses.replace(shown, plan={**shown.plan, "locations": shown.plan["locations"][::-1]})
+    assert '"ends": ["apex", "base"]' in exam_page(turned)
+    assert '"ends": ["", ""]' in exam_page(dataclasses.replace(shown, plan=None))
+
+
+def test_a_curve_needs_two_phases_and_numbers(shown):
+    def curves(**given):
+        page = exam_page(dataclasses.replace(shown, curves=given))
+        return json.loads(re.search(r"<script>const exam = (.*?);</script>", page, re.S)[1])["curves"]
+
+    assert curves(LV=[120.04, 60.0]) == [{"name": "LV", "colour": structure_colour(1), "ml": [120.0, 60.0]}]
+    assert curves(LV=[120.0]) == curves(LV=[120.0, float("nan")]) == []
+
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
-def test_a_browser_draws_it_without_a_network(page, tmp_path):
-    """Turned on its head by no script: the page says when it is drawn, and scrolls when the slider is moved."""
+@pytest.mark.parametrize("width", [1200, 500])  # a browser's window is no narrower
+def test_a_browser_draws_it_without_a_network(page, width, tmp_path):
+    """The page says when it is drawn, and scrolls when the slider is moved."""
     move = "<script>setTimeout(() => { slider.value = 4; slider.dispatchEvent(new Event('input')); "
+    move += "document.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft' })); "
     move += (
         "box.dataset.high = document.getElementById('which').getBoundingClientRect().height; }, 4000);</script></body>"
     )
@@ -175,12 +211,13 @@ def test_a_browser_draws_it_without_a_network(page, tmp_path):
         "--host-resolver-rules=MAP * ~NOTFOUND",
         f"--user-data-dir={tmp_path / 'profile'}",
     ]
-    command += ["--virtual-time-budget=15000", "--window-size=1200,800", "--dump-dom", file.as_uri()]
+    command += ["--virtual-time-budget=15000", f"--window-size={width},800", "--dump-dom", file.as_uri()]
     drawn = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     box = re.search(r'<div id="exam"[^>]*>', drawn)[0]
-    assert 'data-state="ready"' in box and 'data-slice="4"' in box
-    assert "slice 5 of 6, location 0.80" in drawn
+    assert 'data-state="ready"' in box and 'data-slice="3"' in box
+    assert "slice 4 of 6, location 0.60" in drawn
     assert float(re.search(r'data-high="([\d.]+)"', box)[1]) < 30, "on one line"
+    assert all(re.search(rf">{letter}</text>", drawn) for letter in "LRPA")
     assert drawn.count("<canvas") >= 1, "the space is drawn"
 
 

@@ -43,7 +43,7 @@ from planewise.own_exams.heart_bundles import (
     write_page,
     written_in,
 )
-from planewise.reports.exam_page import ShownExam
+from planewise.reports.exam_page import FLAGGED, ShownExam
 from planewise.reports.planned_views import plane_in_words
 
 logger = logging.getLogger(__name__)
@@ -211,6 +211,7 @@ def _planned(
         measured_on = plan["bounds_measured_on"]
         apart = {view: _apart(entry, stack.acquired.get(view)) for view, entry in plan["views"].items()}
         rows = [_row(view, entry, apart[view], measured_on) for view, entry in plan["views"].items()]
+        outside = _outside(plan["views"], apart)
         alike, own = reasons_alike(plan["views"])
         lines = [_line([view, _verdict(own[view]), *cells]) for view, _, *cells in rows]
         shown = ShownExam(
@@ -222,6 +223,7 @@ def _planned(
             labels=None if mask is None else mask[0],
             structures=STRUCTURES,
             tables=[("Planned from the short axis alone", _HEADER, rows)],
+            flags=outside,
         )
         folder = output / stack.name
         page = write_page(folder, shown)
@@ -239,6 +241,7 @@ def _planned(
                     f"Exam {stack.name}, {plan['slices']} slices",
                     *([f"  no plane of any view: {'; '.join(alike)}"] if alike else []),
                     *lines,
+                    *(f"  {FLAGGED} {flag}" for flag in outside),
                     *remarks,
                     *refused,
                 ],
@@ -276,7 +279,30 @@ def _row(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None,
     """A view's line of the table."""
     angle, offset = apart or (None, None)
     sure = "; ".join(plane_in_words(entry, measured_on)) or "-"
-    return [view, _verdict(entry), sure, text(entry["agreement"], 2), text(angle, 1, " deg"), text(offset, 1, " mm")]
+    compared = []
+    for value, unit in ((angle, "deg"), (offset, "mm")):
+        bound = entry[f"within_{unit}"]
+        flagged = value is not None and bound is not None and value > bound
+        compared.append(text(value, 1, f" {unit}") + (f" {FLAGGED}" if flagged else ""))
+    return [view, _verdict(entry), sure, text(entry["agreement"], 2), *compared]
+
+
+def _outside(views: Mapping[str, Mapping[str, Any]], apart: Mapping[str, tuple[float, float] | None]) -> list[str]:
+    """Sentences about planes that are farther from the acquired ones than their error bounds."""
+    found = []
+    for view, entry in views.items():
+        pairs = list(zip(apart[view] or (), ("deg", "mm"), strict=False))
+        beyond = [(value, unit) for value, unit in pairs if value > (entry[f"within_{unit}"] or np.inf)]
+        if beyond:
+            values, bounds = (
+                " and ".join(f"{number:.1f} {unit}" for number, unit in each)
+                for each in (beyond, [(entry[f"within_{unit}"], unit) for _, unit in beyond])
+            )
+            found.append(
+                f"{view}: {values} from the acquired plane, beyond the error bound of {bounds}: one of the two planes is "
+                "off, or the operator prescribed the view in another way"
+            )
+    return found
 
 
 def _verdict(entry: Mapping[str, Any]) -> str:

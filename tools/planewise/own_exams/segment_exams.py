@@ -226,6 +226,7 @@ def _segmented(
             structures=STRUCTURES,
             tables=[(count, header, rows), *([(_INDEXED.format(surface), *indexed)] if indexed else [])],
             flags=reasons,
+            curves={name: found.volumes[name] for name in VENTRICLES},
         )
         page = write_page(output / exam, shown)
         write_csv(output / exam / "volumes.csv", _columns(found, flags, items, surface))

@@ -3,6 +3,10 @@
 
 const box = document.getElementById("exam");
 const slider = document.getElementById("slice");
+// on a phone the slice stands below the space
+const narrow = window.matchMedia("(max-width: 700px)").matches;
+const theme = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const paper = { paper_bgcolor: theme("--back"), plot_bgcolor: theme("--back"), font: { color: theme("--text") } };
 
 function bytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -82,37 +86,72 @@ function show(number) {
   if (marks.length) {
     Plotly.restyle(box, { x: slice.marks.map((mark) => mark.x), y: slice.marks.map((mark) => mark.y) }, marks);
   }
+  // where the edges of the picture point to: left, right, top, bottom
+  const at = [[0.02, 0.5], [0.98, 0.5], [0.5, 0.98], [0.5, 0.02]];
+  Plotly.relayout(box, {
+    annotations: slice.edges.map((text, edge) => ({
+      text, x: at[edge][0], y: at[edge][1], xref: "x domain", yref: "y domain", showarrow: false,
+      font: { size: 14, color: "#ffffff" }, bgcolor: "rgba(0,0,0,.45)",
+    })),
+  });
   document.getElementById("which").textContent = slice.name;
   box.dataset.slice = number;
 }
 
-const side = (text) => ({ title: { text, font: { size: 11 } }, tickfont: { size: 9 }, showbackground: false, showspikes: false, gridcolor: "#333", zeroline: false });
+const side = (text) => ({ title: { text, font: { size: 11 } }, tickfont: { size: 9 }, showbackground: false, showspikes: false, gridcolor: theme("--lines"), zeroline: false });
 Plotly.newPlot(box, traces, {
-  paper_bgcolor: "#101214", plot_bgcolor: "#101214", font: { color: "#e8e8e8" },
+  ...paper,
   // at the top is room for Plotly's buttons, which would hide the slice
   margin: { l: 0, r: 0, t: 36, b: 8 },
   scene: {
-    domain: { x: [0, 0.6], y: [0, 1] }, aspectmode: "data", dragmode: "orbit", camera: { eye: exam.eye },
+    domain: narrow ? { x: [0, 1], y: [0.55, 1] } : { x: [0, 0.6], y: [0, 1] },
+    aspectmode: "data", dragmode: "orbit", camera: { eye: exam.eye },
     xaxis: side("left to right of the patient (mm)"), yaxis: side("back to front (mm)"), zaxis: side("feet to head (mm)"),
   },
-  xaxis: { domain: [0.62, 0.99], visible: false, constrain: "domain", constraintoward: "left" },
+  xaxis: { domain: narrow ? [0.02, 0.98] : [0.62, 0.99], visible: false, constrain: "domain", constraintoward: "left" },
   yaxis: {
-    domain: [0.36, 1], visible: false, autorange: "reversed", scaleanchor: "x", constrain: "domain", constraintoward: "top",
+    domain: narrow ? [0.12, 0.53] : [0.36, 1], visible: false, autorange: "reversed", scaleanchor: "x", constrain: "domain",
+    constraintoward: "top",
   },
-  legend: { x: 0.62, y: 0.33, xanchor: "left", yanchor: "top", bgcolor: "rgba(0,0,0,0)", font: { size: 12 } },
+  legend: {
+    x: narrow ? 0.02 : 0.62, y: narrow ? 0.1 : 0.33, xanchor: "left", yanchor: "top", bgcolor: "rgba(0,0,0,0)",
+    font: { size: 12 }, orientation: narrow ? "h" : "v",
+  },
 }, { responsive: true, displaylogo: false, scrollZoom: false }).then(() => {
   slider.max = exam.slices.length - 1;
   slider.addEventListener("input", () => show(Number(slider.value)));
   // the wheel scrolls through the stack over the slice, and zooms in space
   box.addEventListener("wheel", (event) => {
     const frame = box.getBoundingClientRect();
-    if (event.clientX - frame.left < 0.6 * frame.width) return;
+    const over = narrow ? event.clientY - frame.top > 0.47 * frame.height : event.clientX - frame.left > 0.6 * frame.width;
+    if (!over) return;
     event.preventDefault();
     event.stopPropagation();
     slider.value = Number(slider.value) + Math.sign(event.deltaY);
     show(Number(slider.value));
   }, { passive: false, capture: true });
+  const steps = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 };
+  document.addEventListener("keydown", (event) => {
+    if (event.target === slider || !(event.key in steps)) return;
+    event.preventDefault();
+    slider.value = Number(slider.value) + steps[event.key];
+    show(Number(slider.value));
+  });
+  [document.getElementById("first").textContent, document.getElementById("last").textContent] = exam.ends;
   slider.value = exam.start;
   show(exam.start);
   box.dataset.state = "ready";
 });
+
+if (exam.curves.length) {
+  const curve = document.getElementById("curve");
+  curve.hidden = false;
+  Plotly.newPlot(curve, exam.curves.map(({ name, colour, ml }) => ({
+    type: "scatter", mode: "lines+markers", name, y: ml, x: ml.map((_, phase) => phase + 1),
+    line: { color: colour }, hovertemplate: "%{y:.0f} ml",
+  })), {
+    ...paper, margin: { l: 56, r: 10, t: 30, b: 44 }, title: { text: "volume over the cycle", font: { size: 14 } },
+    xaxis: { title: { text: "phase" }, gridcolor: theme("--lines"), dtick: Math.ceil(exam.curves[0].ml.length / 12) },
+    yaxis: { title: { text: "ml" }, gridcolor: theme("--lines"), rangemode: "tozero" },
+  }, { responsive: true, displayModeBar: false });
+}

@@ -35,6 +35,8 @@ _CUT_SPACING = 1.5
 _MESH_SPACING = 2.0
 #: Opacity of surfaces that contain others.
 _OPACITY = {"myocardium": 0.25}
+#: Share of a body axis in a direction from which it is named: 22.5 degrees away from the other axis.
+_OBLIQUE = 0.38
 
 
 @dataclass
@@ -51,6 +53,7 @@ class ShownExam:
         structures: label value to name.
         tables: title, header and rows of text; a number that cannot be right ends with `FLAGGED`.
         flags: what is wrong with these numbers, sentences without a full stop.
+        curves: structure to its volume in every phase, ml; drawn if there are two phases or more.
     """
 
     name: str
@@ -62,6 +65,7 @@ class ShownExam:
     structures: Mapping[int, str] = field(default_factory=dict)
     tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = ()
     flags: Sequence[str] = ()
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -97,6 +101,12 @@ def exam_page(exam: ShownExam) -> str:
         "planes": [_frame(plane, levels, affines, middle) for plane in planes],
         "meshes": [] if labels is None else _meshes(labels, affines, exam.structures),
         "start": levels.shape[2] // 2,
+        "ends": _ends(exam.plan),
+        "curves": [
+            {"name": name, "colour": _colour_of(exam, name), "ml": [round(float(value), 1) for value in values]}
+            for name, values in exam.curves.items()
+            if len(values) > 1 and np.isfinite(values).all()
+        ],
         # from the left, the front and above, as hearts are drawn
         "eye": {"x": -0.9, "y": 1.05, "z": 0.5},
     }
@@ -111,6 +121,31 @@ def exam_page(exam: ShownExam) -> str:
         exam=json.dumps(content, allow_nan=False).replace("<", "\\u003c"),
         script=(room / "exam_page.js").read_text(),
     )
+
+
+def direction_letters(direction: Sequence[float]) -> str:
+    """Where a direction points, as viewers write it on the edges of an image: ``"A"``, or ``"AL"`` if it is oblique.
+
+    Args:
+        direction: RAS+, of any length. R and L are the patient's right and left, A and P front and back, H and F head and
+            feet.
+    """
+    shares = np.asarray(direction, dtype=float) / max(float(np.linalg.norm(direction)), 1e-12)
+    axes = [axis for axis in np.argsort(-abs(shares))[:2] if abs(shares[axis]) > _OBLIQUE]
+    return "".join("RAH"[axis] if shares[axis] > 0 else "LPF"[axis] for axis in axes)
+
+
+def _ends(plan: Mapping[str, Any] | None) -> list[str]:
+    """Names of the stack's first and last slice; empty where the plan does not order the slices."""
+    located = [] if plan is None else plan.get("locations") or []
+    if len(located) < 2 or located[0] == located[-1]:
+        return ["", ""]
+    return ["base", "apex"] if located[0] < located[-1] else ["apex", "base"]
+
+
+def _colour_of(exam: ShownExam, structure: str) -> str:
+    value = next((value for value, name in exam.structures.items() if name == structure), 0)
+    return structure_colour(value)
 
 
 def _planes(exam: ShownExam) -> list[_Plane]:
@@ -182,7 +217,9 @@ def _slice(
         # NaN separates the outlines
         points = [part for outline in outlines for part in ((outline - 1) * spacing, np.full((1, 2), np.nan))]
         marks.append(_mark(structure, structure_colour(value), "solid", np.concatenate(points or [np.zeros((0, 2))])))
-    return {**_pixels(levels[..., number], affines[number]), "name": name, "marks": marks}
+    right, down = affines[number, :3, 0].numpy(), affines[number, :3, 1].numpy()
+    edges = [direction_letters(direction) for direction in (-right, right, -down, down)]
+    return {**_pixels(levels[..., number], affines[number]), "name": name, "marks": marks, "edges": edges}
 
 
 def _mark(name: str, colour: str, dash: str, points: np.ndarray) -> dict[str, Any]:
