@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 
+import planewise.geometry
 import planewise.losses
 import planewise.metrics
 import pytest
@@ -32,3 +34,12 @@ def test_a_name_that_never_was_is_refused_as_python_does():
     with pytest.raises(AttributeError, match=r"module 'planewise\.losses' has no attribute 'RotationLos'"):
         _ = planewise.losses.RotationLos
     assert not hasattr(planewise.metrics, "RotationLoss")
+
+
+def test_targets_and_loss_of_an_old_config_fit_each_other(caplog):
+    made = {"pretext": "planewise.pretexts.QuarterTurnsd", "loss": "planewise.losses.RotationLoss"}
+    parser = ConfigParser({key: {"_target_": name} for key, name in made.items()})
+    pretext, loss = (parser.get_parsed_content(key) for key in made)
+    batch = pretext({"image": torch.randn(4, 1, 6, 6)})
+    assert "turn" in batch and float(loss(torch.zeros(4, 4), batch)) == pytest.approx(math.log(4))
+    assert planewise.geometry.PLANE_TURNS == 4 and "is now PLANE_ROTATIONS" in caplog.text

@@ -150,9 +150,9 @@ def turned(phantoms, tmp_path_factory) -> Path:
     return pretrained(ROTATION, phantoms.photograph.graded, tmp_path_factory.mktemp("turned"))
 
 
-def test_a_pretext_tells_four_turns_of_photographs(turned, phantoms, tmp_path):
+def test_a_pretext_tells_four_rotations_of_photographs(turned, phantoms, tmp_path):
     scores = json.loads((turned / "validation/metrics.json").read_text())
-    assert scores["photographs"] == 8 and scores["rotation"]["turns"] == 4
+    assert scores["photographs"] == 8 and scores["rotation"]["rotations"] == 4
     assert (turned / "validation/photographs.csv").read_text().count("\n") == 9
     # the weights say which network they are of
     where = {"input": str(phantoms.photograph.graded), "num_exams": 1, "output_dir": str(tmp_path)}

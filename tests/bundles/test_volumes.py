@@ -50,9 +50,9 @@ def test_training_and_inference_see_the_same_volume(name, phantoms):
 
 def test_a_pretext_counts_turned_volumes(pretext):
     scores = json.loads((pretext / "validation/metrics.json").read_text())
-    assert scores["volumes"] == 8 and scores["rotation"]["turns"] == 10 and scores["rotation"]["images"] == 8
+    assert scores["volumes"] == 8 and scores["rotation"]["rotations"] == 10 and scores["rotation"]["images"] == 8
     assert (pretext / "validation/volumes.csv").read_text().count("\n") == 9
-    assert (pretext / "validation/turns.png").is_file()
+    assert (pretext / "validation/rotations.png").is_file()
 
 
 def test_the_2d_form_tells_four_turns_of_slices(phantoms, tmp_path):
@@ -60,7 +60,7 @@ def test_the_2d_form_tells_four_turns_of_slices(phantoms, tmp_path):
     configs = ("train.yaml", "evaluate.yaml", "2d.yaml")
     run_bundle(ROTATION, *configs, run_id="train_and_evaluate", **settings)
     scores = json.loads((tmp_path / "validation/metrics.json").read_text())
-    assert scores["slices"] == 8 and scores["rotation"]["turns"] == 4
+    assert scores["slices"] == 8 and scores["rotation"]["rotations"] == 4
     assert weights(tmp_path)["encoder.stem.conv.weight"].shape == (4, 2, 3, 3)
     where = {
         "input": str(phantoms.volume.heads),

@@ -5,7 +5,7 @@ from collections import Counter
 import ignite.distributed as idist
 import pytest
 import torch
-from planewise.augmentation import RandTurnBatchd
+from planewise.augmentation import RandFlipRotate90Batchd
 from planewise.pretexts import ExemplarViewsd
 
 
@@ -25,7 +25,7 @@ def batch_of(rows: list[int]) -> dict[str, torch.Tensor]:
 
 def test_the_sample_stays_as_it_came_and_its_version_is_changed():
     given = batch_of([0, 1, 2])
-    made = ExemplarViewsd(RandTurnBatchd(flip=1.0))(given)
+    made = ExemplarViewsd(RandFlipRotate90Batchd(flip=1.0))(given)
     assert torch.equal(made["image"][:, :2], given["image"])
     assert torch.equal(made["image"][:, 2:], given["image"].flip(2, 3, 4)) and made["order"].shape == (3, 3)
 
@@ -33,7 +33,7 @@ def test_the_sample_stays_as_it_came_and_its_version_is_changed():
 def test_a_negative_of_the_set_is_each_other_item_as_often_and_never_the_sample():
     torch.manual_seed(0)
     rows = [0, 3, 9] * 300
-    made = ExemplarViewsd(RandTurnBatchd(), Volumes())(batch_of(rows))
+    made = ExemplarViewsd(RandFlipRotate90Batchd(), Volumes())(batch_of(rows))
     assert made["image"].shape == (900, 6, 4, 4, 4) and "order" not in made
     values = made["image"][:, 4, 0, 0, 0].long().tolist()
     for own in (0, 3, 9):
@@ -44,7 +44,7 @@ def test_a_negative_of_the_set_is_each_other_item_as_often_and_never_the_sample(
 
 @pytest.mark.parametrize("dataset", [None, Volumes()], ids=["batch", "set"])
 def test_draws_come_from_the_seed_and_are_shared_by_processes(dataset, monkeypatch):
-    pretext, given = ExemplarViewsd(RandTurnBatchd(), dataset), batch_of([0, 4, 2, 7])
+    pretext, given = ExemplarViewsd(RandFlipRotate90Batchd(), dataset), batch_of([0, 4, 2, 7])
 
     def made(rank: int, world: int, seed: int = 5) -> dict[str, torch.Tensor]:
         torch.manual_seed(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -10,22 +11,22 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 
-def old_names(room: str, now: Mapping[str, Any]) -> Callable[[str], Any]:
+def old_names(room: str, now: Mapping[str, str | tuple[str, dict[str, Any]]]) -> Callable[[str], Any]:
     """A room's ``__getattr__``: what an old name is now, with a warning in the log.
 
     Args:
         room: dotted name of the room, ``planewise.losses``.
-        now: old name to the object; or to the object and the arguments that make it the old one.
+        now: old name to the room's new one; or to that and the arguments that make it the old one.
     """
 
     def find(name: str) -> Any:
         if name not in now:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        found, given = now[name] if isinstance(now[name], tuple) else (now[name], {})
+        entry = now[name]
+        new, given = (entry, {}) if isinstance(entry, str) else entry
         called = "".join(f", {key}: {getattr(value, '__name__', value)}" for key, value in given.items())
-        logger.warning(
-            "%s.%s is now %s%s; the next version no longer knows the old name", room, name, found.__name__, called
-        )
+        logger.warning("%s.%s is now %s%s; the next version no longer knows the old name", room, name, new, called)
+        found = getattr(sys.modules[room], new)
         return partial(found, **given) if given else found
 
     return find

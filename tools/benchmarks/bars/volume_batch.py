@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from monai.data import CacheDataset, MetaTensor, list_data_collate
 from monai.transforms import Compose, EnsureTyped, RandAffined, Resized
-from planewise.augmentation import RandAffineBatchd, RandBrightnessBatchd, RandCropBatchd, RandTurnBatchd
+from planewise.augmentation import RandAffineBatchd, RandBrightnessBatchd, RandCropBatchd, RandFlipRotate90Batchd
 from planewise.data import VolumeDataset, load_datalist
 from planewise.exams import index_folder, write_datalist
 from planewise.phantoms import Recipe, write_exams
@@ -38,7 +38,9 @@ def measure(options: Options) -> list[Bar]:
         warnings.simplefilter("ignore")
         train = _heads(Path(folder), side, options)
         affine = RandAffineBatchd(ROTATE, SCALE, SHIFT, spatial_dims=3)
-        exact = Compose([RandTurnBatchd(0.5, 0.5), RandBrightnessBatchd(0.5), RandCropBatchd((side * 3 // 4,) * 3)])
+        exact = Compose(
+            [RandFlipRotate90Batchd(0.5, 0.5), RandBrightnessBatchd(0.5), RandCropBatchd((side * 3 // 4,) * 3)]
+        )
         times = interleaved(
             {
                 "affine": lambda: affine(train.batch()),

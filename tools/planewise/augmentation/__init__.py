@@ -5,18 +5,27 @@ from planewise.augmentation.rand_affine import RandAffineBatchd
 from planewise.augmentation.rand_blur import RandBlurBatchd, gaussian_blur
 from planewise.augmentation.rand_brightness import RandBrightnessBatchd
 from planewise.augmentation.rand_crop import RandCropBatchd
+from planewise.augmentation.rand_flip_rotate90 import RandFlipRotate90Batchd
 from planewise.augmentation.rand_intensity import RandIntensityBatchd
-from planewise.augmentation.rand_pose import RandPoseBatchd
-from planewise.augmentation.rand_turn import RandTurnBatchd
+from planewise.augmentation.rand_rotate_zoom import RandRotateZoomBatchd
+from planewise.old_names import old_names
 
 __all__ = [
     "RandAffineBatchd",
     "RandBlurBatchd",
     "RandBrightnessBatchd",
     "RandCropBatchd",
+    "RandFlipRotate90Batchd",
     "RandIntensityBatchd",
-    "RandPoseBatchd",
-    "RandTurnBatchd",
+    "RandRotateZoomBatchd",
     "gaussian_blur",
     "own_draws",
 ]
+
+__getattr__ = old_names(
+    __name__,
+    {
+        "RandPoseBatchd": "RandRotateZoomBatchd",
+        "RandTurnBatchd": "RandFlipRotate90Batchd",
+    },
+)

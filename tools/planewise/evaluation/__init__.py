@@ -30,13 +30,14 @@ from planewise.evaluation.restoration_scores import RestorationScores
 from planewise.evaluation.restored_image import RestoredImaged
 from planewise.evaluation.restored_writer import RestoredWriter
 from planewise.evaluation.retrieval_scores import RetrievalScores
+from planewise.evaluation.rotation_scores import RotationScores
 from planewise.evaluation.segmentation_report import SegmentationReport
 from planewise.evaluation.segmentation_writer import SegmentationWriter
 from planewise.evaluation.slice_features import SliceFeaturesd
 from planewise.evaluation.slice_order_scores import SliceOrderScores
-from planewise.evaluation.turn_scores import TurnScores
 from planewise.evaluation.two_phase_report import TwoPhaseReport
 from planewise.evaluation.volume_writer import VolumeWriter
+from planewise.old_names import old_names
 
 __all__ = [
     "AsNumbersd",
@@ -70,12 +71,19 @@ __all__ = [
     "RestoredImaged",
     "RestoredWriter",
     "RetrievalScores",
+    "RotationScores",
     "ScoredBatch",
     "SegmentationReport",
     "SegmentationWriter",
     "SliceFeaturesd",
     "SliceOrderScores",
-    "TurnScores",
     "TwoPhaseReport",
     "VolumeWriter",
 ]
+
+__getattr__ = old_names(
+    __name__,
+    {
+        "TurnScores": ("RotationScores", {"key": "turn"}),
+    },
+)

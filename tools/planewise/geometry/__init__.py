@@ -32,13 +32,13 @@ from planewise.geometry.planes import (
     signed_distance,
     square_on_plane,
 )
-from planewise.geometry.quarter_turns import (
-    PLANE_TURNS,
-    VOLUME_TURNS,
+from planewise.geometry.rotations import (
+    PLANE_ROTATIONS,
+    VOLUME_ROTATIONS,
     flip_matrix,
-    quarter_turned,
-    turn_matrix,
-    turn_of_class,
+    rotate90,
+    rotate90_matrix,
+    rotation_of_class,
 )
 from planewise.geometry.square_centres import FoundSquares, cross_residual, find_squares
 from planewise.geometry.squares import (
@@ -66,6 +66,7 @@ from planewise.geometry.tolerances import (
     MIN_SPACING,
     PARALLEL_ANGLE,
 )
+from planewise.old_names import old_names
 
 __all__ = [
     "AXIS_MARGIN",
@@ -74,9 +75,9 @@ __all__ = [
     "MIN_END_COSINE",
     "MIN_SPACING",
     "PARALLEL_ANGLE",
-    "PLANE_TURNS",
+    "PLANE_ROTATIONS",
     "SQUARE_STEPS",
-    "VOLUME_TURNS",
+    "VOLUME_ROTATIONS",
     "Bound",
     "BreathHolds",
     "FoundSquares",
@@ -119,8 +120,10 @@ __all__ = [
     "plane_from_affine",
     "plane_from_lines",
     "predicted_patches",
-    "quarter_turned",
     "relative_locations",
+    "rotate90",
+    "rotate90_matrix",
+    "rotation_of_class",
     "signed_distance",
     "square_labels",
     "square_names",
@@ -128,6 +131,12 @@ __all__ = [
     "squares_inside",
     "squares_on_lines",
     "to_left_front_or_head",
-    "turn_matrix",
-    "turn_of_class",
 ]
+
+__getattr__ = old_names(
+    __name__,
+    {
+        "PLANE_TURNS": "PLANE_ROTATIONS",
+        "VOLUME_TURNS": "VOLUME_ROTATIONS",
+    },
+)

@@ -52,12 +52,12 @@ __all__ = [
 __getattr__ = old_names(
     __name__,
     {
-        "BootstrapLoss": BYOLLoss,
-        "ContrastiveLoss": NTXentLoss,
-        "FindingsLoss": MultiLabelBCELoss,
-        "GradeLoss": OrdinalLoss,
-        "JigsawLoss": (CrossEntropyLoss, {"key": "permutation"}),
-        "PatchLocationLoss": (CrossEntropyLoss, {"key": "place"}),
-        "RotationLoss": (CrossEntropyLoss, {"key": "turn"}),
+        "BootstrapLoss": "BYOLLoss",
+        "ContrastiveLoss": "NTXentLoss",
+        "FindingsLoss": "MultiLabelBCELoss",
+        "GradeLoss": "OrdinalLoss",
+        "JigsawLoss": ("CrossEntropyLoss", {"key": "permutation"}),
+        "PatchLocationLoss": ("CrossEntropyLoss", {"key": "place"}),
+        "RotationLoss": ("CrossEntropyLoss", {"key": "turn"}),
     },
 )

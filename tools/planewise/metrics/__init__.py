@@ -64,8 +64,8 @@ __all__ = [
 __getattr__ = old_names(
     __name__,
     {
-        "ClassesAuc": (EpochScore, {"score": macro_auc}),
-        "FindingsAuc": (EpochScore, {"score": mean_auc}),
-        "GradeKappa": (EpochScore, {"score": grade_kappa}),
+        "ClassesAuc": ("EpochScore", {"score": macro_auc}),
+        "FindingsAuc": ("EpochScore", {"score": mean_auc}),
+        "GradeKappa": ("EpochScore", {"score": grade_kappa}),
     },
 )

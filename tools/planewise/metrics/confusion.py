@@ -35,7 +35,7 @@ def choice_scores(
     Args:
         predicted, reference: classes, ``(N,)``.
         classes: number of classes.
-        choice: what is chosen, ``turn``.
+        choice: what is chosen, ``rotation``.
         items: what it is chosen for, ``images``.
 
     Returns:

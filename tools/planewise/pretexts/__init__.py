@@ -1,5 +1,6 @@
 """The inputs and targets of a pretext for an item or a batch, from geometry or from the image itself."""
 
+from planewise.old_names import old_names
 from planewise.pretexts.corrupt_images import CorruptImagesd
 from planewise.pretexts.crossing_planes import CrossingPlanesd
 from planewise.pretexts.exemplar_views import ExemplarViewsd
@@ -9,8 +10,8 @@ from planewise.pretexts.overlapping_patches import OverlappingPatchesd
 from planewise.pretexts.permutations import choose_permutations, inverse, permutations_as_text, read_permutations
 from planewise.pretexts.plane_squares import PlaneSquaresd
 from planewise.pretexts.plane_targets import PlaneHeatmapsd, SliceLocationd
-from planewise.pretexts.quarter_turns import QuarterTurnsd
 from planewise.pretexts.relative_patches import RelativePatchesd
+from planewise.pretexts.rotation_targets import RotationTargetsd
 from planewise.pretexts.select_planes import SelectPlanesd
 from planewise.pretexts.slice_pairs import SlicePairsd, SlicePositiond
 from planewise.pretexts.two_views import TwoViewsd
@@ -24,8 +25,8 @@ __all__ = [
     "OverlappingPatchesd",
     "PlaneHeatmapsd",
     "PlaneSquaresd",
-    "QuarterTurnsd",
     "RelativePatchesd",
+    "RotationTargetsd",
     "SelectPlanesd",
     "SliceLocationd",
     "SlicePairsd",
@@ -36,3 +37,10 @@ __all__ = [
     "permutations_as_text",
     "read_permutations",
 ]
+
+__getattr__ = old_names(
+    __name__,
+    {
+        "QuarterTurnsd": ("RotationTargetsd", {"key": "turn"}),
+    },
+)

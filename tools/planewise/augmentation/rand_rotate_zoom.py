@@ -11,7 +11,7 @@ from planewise.augmentation.draws import own_draws
 from planewise.augmentation.rand_affine import RandAffineBatchd, pixel_map
 
 
-class RandPoseBatchd(RandAffineBatchd):
+class RandRotateZoomBatchd(RandAffineBatchd):
     """Rotate some images of a batch, each about a random axis, and zoom some (Taleb 2020, appendix A: alpha and gamma).
 
     Everything else follows `RandAffineBatchd`: one interpolation for both, masks and affines follow, and several

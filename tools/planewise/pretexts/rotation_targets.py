@@ -11,27 +11,33 @@ from torch import Tensor
 
 from planewise.augmentation import own_draws
 from planewise.data.to_device import to_device
-from planewise.geometry import PLANE_TURNS, VOLUME_TURNS, quarter_turned
+from planewise.geometry import PLANE_ROTATIONS, VOLUME_ROTATIONS, rotate90
 
 
-class QuarterTurnsd(Transform):
+class RotationTargetsd(Transform):
     """Rotate every image of a batch by a random class of quarter turns (Taleb 2020, section 3.4; Gidaris 2018 in a
     plane).
 
     A volume has ten classes: none, and 90, 180 and 270 degrees about each axis; a plane has four. All are equally
-    likely, and nothing is interpolated (`planewise.geometry.quarter_turned`).
+    likely, and nothing is interpolated (`planewise.geometry.rotate90`).
 
     Reads ``image``, ``(B, C, i, j)``, or ``(B, C, i, j, k)`` for volumes. Writes
 
     - ``image``: the same, rotated;
-    - ``turn``: ``(B,)``, int64, the class;
+    - ``rotation``: ``(B,)``, int64, the class (`planewise.geometry.rotation_of_class`);
     - ``original``: the unchanged image.
 
     Draws come from torch's global generator on the CPU, like those of `planewise.augmentation`.
 
+    Args:
+        key: key of the class.
+
     Raises:
         ValueError: the sides of the image differ, so rotated images would have different shapes.
     """
+
+    def __init__(self, key: str = "rotation") -> None:
+        self.key = key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
@@ -39,11 +45,11 @@ class QuarterTurnsd(Transform):
         shape = tuple(image.shape[2:])
         if len(set(shape)) > 1:
             raise ValueError(f"images of shape {shape} cannot be rotated by quarter turns; all sides must be equal")
-        classes = PLANE_TURNS if len(shape) == 2 else VOLUME_TURNS
-        turn = (own_draws(len(image), 1, dtype=torch.float64)[:, 0] * classes).long().clamp(max=classes - 1)
-        turned = image
-        for number in sorted(set(turn.tolist()) - {0}):
-            rows = to_device((turn == number).nonzero()[:, 0], image.device)
-            turned = turned.index_copy(0, rows, quarter_turned(image.index_select(0, rows), number))
-        batch |= {"image": turned, "turn": to_device(turn, image.device), "original": image}
+        classes = PLANE_ROTATIONS if len(shape) == 2 else VOLUME_ROTATIONS
+        rotation = (own_draws(len(image), 1, dtype=torch.float64)[:, 0] * classes).long().clamp(max=classes - 1)
+        rotated = image
+        for number in sorted(set(rotation.tolist()) - {0}):
+            rows = to_device((rotation == number).nonzero()[:, 0], image.device)
+            rotated = rotated.index_copy(0, rows, rotate90(image.index_select(0, rows), number))
+        batch |= {"image": rotated, self.key: to_device(rotation, image.device), "original": image}
         return batch

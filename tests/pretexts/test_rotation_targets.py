@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from planewise.pretexts import QuarterTurnsd
+from planewise.pretexts import RotationTargetsd
 
 #: Of each class of a volume, as Taleb 2020 lists them: an axis to turn about and quarters, as numpy's plane.
 TURNS = [((1, 2), 0)] + [(plane, quarters) for plane in ((1, 2), (0, 2), (0, 1)) for quarters in (1, 2, 3)]
@@ -11,13 +11,13 @@ TURNS = [((1, 2), 0)] + [(plane, quarters) for plane in ((1, 2), (0, 2), (0, 1))
 
 def made(spatial_dims: int, count: int = 64, channels: int = 2) -> dict:
     torch.manual_seed(4)
-    return QuarterTurnsd()({"image": torch.rand(count, channels, *[4] * spatial_dims), "index": torch.arange(count)})
+    return RotationTargetsd()({"image": torch.rand(count, channels, *[4] * spatial_dims), "index": torch.arange(count)})
 
 
 def test_a_volume_is_turned_as_numpy_turns_it():
     batch = made(3)
-    assert set(batch["turn"].tolist()) == set(range(10)), "all classes are drawn"
-    for image, original, turn in zip(batch["image"], batch["original"], batch["turn"].tolist(), strict=True):
+    assert set(batch["rotation"].tolist()) == set(range(10)), "all classes are drawn"
+    for image, original, turn in zip(batch["image"], batch["original"], batch["rotation"].tolist(), strict=True):
         plane, quarters = TURNS[turn]
         for channel, before in zip(image.numpy(), original.numpy(), strict=True):
             assert np.array_equal(channel, np.rot90(before, quarters, plane))
@@ -25,8 +25,8 @@ def test_a_volume_is_turned_as_numpy_turns_it():
 
 def test_a_plane_has_four_turns():
     batch = made(2)
-    assert set(batch["turn"].tolist()) == {0, 1, 2, 3}
-    for image, original, turn in zip(batch["image"], batch["original"], batch["turn"].tolist(), strict=True):
+    assert set(batch["rotation"].tolist()) == {0, 1, 2, 3}
+    for image, original, turn in zip(batch["image"], batch["original"], batch["rotation"].tolist(), strict=True):
         assert np.array_equal(image[0].numpy(), np.rot90(original[0].numpy(), turn))
 
 
@@ -37,12 +37,12 @@ def test_no_two_classes_are_the_same_turn():
 
 def test_all_classes_are_as_likely_and_the_seed_decides():
     batch = made(3, 4000, 1)
-    counts = batch["turn"].bincount(minlength=10)
+    counts = batch["rotation"].bincount(minlength=10)
     # six standard deviations of a binomial of 4000 and a tenth
     assert (counts - 400).abs().max() < 6 * (4000 * 0.1 * 0.9) ** 0.5
-    assert torch.equal(batch["turn"], made(3, 4000, 1)["turn"])
+    assert torch.equal(batch["rotation"], made(3, 4000, 1)["rotation"])
 
 
 def test_what_cannot_be_turned():
     with pytest.raises(ValueError, match="all sides"):
-        QuarterTurnsd()({"image": torch.rand(1, 1, 4, 4, 5)})
+        RotationTargetsd()({"image": torch.rand(1, 1, 4, 4, 5)})

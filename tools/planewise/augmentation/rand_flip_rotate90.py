@@ -12,10 +12,10 @@ from torch import Tensor
 
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
-from planewise.geometry import PLANE_TURNS, VOLUME_TURNS, flip_matrix, quarter_turned, turn_matrix
+from planewise.geometry import PLANE_ROTATIONS, VOLUME_ROTATIONS, flip_matrix, rotate90, rotate90_matrix
 
 
-class RandTurnBatchd(Transform):
+class RandFlipRotate90Batchd(Transform):
     """Flip every image of a batch along some axes, and rotate it by 90, 180 or 270 degrees about one.
 
     A batch holds ``image`` ``(B, C, i, j)`` or, for volumes, ``(B, C, i, j, k)``, masks, and ``affine`` ``(B, 4, 4)``
@@ -25,7 +25,7 @@ class RandTurnBatchd(Transform):
 
     Args:
         flip: probability of a flip along each axis, independently.
-        turn: probability of a turn; the other classes of `planewise.geometry.turn_of_class` share it equally.
+        turn: probability of a turn; the other classes of `planewise.geometry.rotation_of_class` share it equally.
         label_keys: masks to transform with the image; those that a batch lacks are skipped.
 
     Raises:
@@ -50,13 +50,13 @@ class RandTurnBatchd(Transform):
             self._move(batch, chosen, partial(torch.flip, dims=[axis + 2]), flip_matrix(axis, side))
         for turn in sorted(set(turns.tolist()) - {0}):
             chosen = (turns == turn).nonzero()[:, 0]
-            self._move(batch, chosen, partial(quarter_turned, turn=turn), turn_matrix(turn, shape))
+            self._move(batch, chosen, partial(rotate90, rotation=turn), rotate90_matrix(turn, shape))
         return batch
 
     def _draw(self, count: int, axes: int) -> tuple[Tensor, Tensor]:
         """Which axes are flipped, ``(B, axes)``, and the class of each turn, ``(B,)``; on the CPU."""
         draws = own_draws(count, axes + 2, dtype=torch.float64)
-        others = (PLANE_TURNS if axes == 2 else VOLUME_TURNS) - 1
+        others = (PLANE_ROTATIONS if axes == 2 else VOLUME_ROTATIONS) - 1
         turns = 1 + (draws[:, -1] * others).long().clamp(max=others - 1)
         return draws[:, :axes] < self.flip, torch.where(draws[:, -2] < self.turn, turns, 0)
 

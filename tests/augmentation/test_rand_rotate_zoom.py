@@ -6,7 +6,7 @@ import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
-from planewise.augmentation import RandPoseBatchd
+from planewise.augmentation import RandRotateZoomBatchd
 from scipy.ndimage import affine_transform
 
 
@@ -17,7 +17,7 @@ def batch_of(image: torch.Tensor) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("axes", [2, 3])
 def test_rates_axes_and_ranges_are_those_asked_for(axes):
     torch.manual_seed(0)
-    drawn = RandPoseBatchd(30.0, 0.5, (0.8, 1.2), 0.2, spatial_dims=axes)._draw(4000, (9,) * axes)
+    drawn = RandRotateZoomBatchd(30.0, 0.5, (0.8, 1.2), 0.2, spatial_dims=axes)._draw(4000, (9,) * axes)
     linear = drawn[:, :, :axes]
     magnify = torch.linalg.det(linear) ** (-1 / axes)
     zoomed = (magnify - 1).abs() > 1e-9
@@ -46,7 +46,7 @@ def test_rates_axes_and_ranges_are_those_asked_for(axes):
 @pytest.mark.parametrize("axes", [2, 3])
 def test_images_are_those_of_scipy(axes):
     image = torch.rand(6, 2, *[11] * axes)
-    transform = RandPoseBatchd(180.0, 0.8, (0.7, 1.4), 0.8, spatial_dims=axes)
+    transform = RandRotateZoomBatchd(180.0, 0.8, (0.7, 1.4), 0.8, spatial_dims=axes)
     torch.manual_seed(1)
     moved = transform(batch_of(image))["image"]
     torch.manual_seed(1)
@@ -61,9 +61,9 @@ def test_images_are_those_of_scipy(axes):
 
 def test_nothing_moves_at_a_rate_of_nothing_and_processes_draw_as_one(monkeypatch):
     image = torch.rand(4, 1, 8, 8, 8)
-    still = RandPoseBatchd(180.0, 0.0, (0.8, 1.2), 0.0, spatial_dims=3)(batch_of(image))["image"]
+    still = RandRotateZoomBatchd(180.0, 0.0, (0.8, 1.2), 0.0, spatial_dims=3)(batch_of(image))["image"]
     assert torch.allclose(still, image, atol=1e-5)
-    transform = RandPoseBatchd(spatial_dims=3)
+    transform = RandRotateZoomBatchd(spatial_dims=3)
     torch.manual_seed(5)
     alone = transform(batch_of(image))["image"]
     monkeypatch.setattr(idist, "get_world_size", lambda: 2)
@@ -77,4 +77,4 @@ def test_nothing_moves_at_a_rate_of_nothing_and_processes_draw_as_one(monkeypatc
 def test_a_share_that_is_none_is_refused(share):
     for name in ("rotate_share", "scale_share"):
         with pytest.raises(ValueError, match=f"{name} must be a share from 0 to 1"):
-            RandPoseBatchd(**{name: share})
+            RandRotateZoomBatchd(**{name: share})

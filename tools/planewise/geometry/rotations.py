@@ -1,4 +1,4 @@
-"""Exact quarter turns and flips of grids, and their effect on an affine."""
+"""Exact rotations by quarter turns and flips of grids, and their effect on an affine."""
 
 from __future__ import annotations
 
@@ -6,43 +6,43 @@ import torch
 from torch import Tensor
 
 #: Rotations of a plane: by 0, 90, 180 and 270 degrees.
-PLANE_TURNS = 4
+PLANE_ROTATIONS = 4
 
 #: Rotations of a volume: none, and by 90, 180 and 270 degrees about each axis (Taleb 2020, section 3.4).
-VOLUME_TURNS = 10
+VOLUME_ROTATIONS = 10
 
 
-def turn_of_class(turn: int, spatial_dims: int) -> tuple[tuple[int, int], int]:
+def rotation_of_class(rotation: int, spatial_dims: int) -> tuple[tuple[int, int], int]:
     """The plane that a class rotates, as two spatial axes, and the number of quarter turns, as for `numpy.rot90`.
 
     Args:
-        turn: 0 to 3 in a plane; 0 to 9 in a volume, where 1 to 3 rotate about the first axis, 4 to 6 about the second
+        rotation: 0 to 3 in a plane; 0 to 9 in a volume, where 1 to 3 rotate about the first axis, 4 to 6 about the second
             and 7 to 9 about the third.
         spatial_dims: 2 or 3.
 
     Raises:
         ValueError: there is no such class.
     """
-    classes = PLANE_TURNS if spatial_dims == 2 else VOLUME_TURNS
-    if not 0 <= turn < classes:
-        raise ValueError(f"turn must be in 0..{classes - 1}, got {turn}")
+    classes = PLANE_ROTATIONS if spatial_dims == 2 else VOLUME_ROTATIONS
+    if not 0 <= rotation < classes:
+        raise ValueError(f"rotation must be in 0..{classes - 1}, got {rotation}")
     if spatial_dims == 2:
-        return (0, 1), turn
-    axis, quarters = divmod(turn - 1, 3)
-    return ((1, 2), (0, 2), (0, 1))[max(axis, 0)], quarters + 1 if turn else 0
+        return (0, 1), rotation
+    axis, quarters = divmod(rotation - 1, 3)
+    return ((1, 2), (0, 2), (0, 1))[max(axis, 0)], quarters + 1 if rotation else 0
 
 
-def quarter_turned(images: Tensor, turn: int) -> Tensor:
-    """Images ``(B, C, i, j)`` or volumes ``(B, C, i, j, k)``, all rotated by the same turn, by indexing alone."""
-    plane, quarters = turn_of_class(turn, images.ndim - 2)
+def rotate90(images: Tensor, rotation: int) -> Tensor:
+    """Images ``(B, C, i, j)`` or volumes ``(B, C, i, j, k)``, all of the same class of rotation, by indexing alone."""
+    plane, quarters = rotation_of_class(rotation, images.ndim - 2)
     return torch.rot90(images, quarters, [axis + 2 for axis in plane])
 
 
-def turn_matrix(turn: int, shape: tuple[int, ...]) -> Tensor:
-    """Voxel indices after a turn to those before, ``(4, 4)`` float64, for images of a shape ``(i, j)`` or ``(i, j,
+def rotate90_matrix(rotation: int, shape: tuple[int, ...]) -> Tensor:
+    """Voxel indices after a rotation to those before, ``(4, 4)`` float64, for images of a shape ``(i, j)`` or ``(i, j,
     k)``.
     """
-    plane, quarters = turn_of_class(turn, len(shape))
+    plane, quarters = rotation_of_class(rotation, len(shape))
     matrix = torch.eye(4, dtype=torch.float64)
     sides = list(shape)
     first, second = plane

@@ -5,29 +5,29 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from planewise.evaluation import ScoredBatch, TurnScores
-from planewise.reports.turn_figures import turn_name
+from planewise.evaluation import RotationScores, ScoredBatch
+from planewise.reports.rotation_figures import rotation_name
 
 ITEMS = [{"exam": f"e{number}"} for number in range(3)]
 
 
 def batch(spatial_dims: int, classes: int) -> ScoredBatch:
-    """Three images of which the first is taken for the next turn; the last two are examples."""
+    """Three images of which the first is taken for the next rotation; the last two are examples."""
     torch.manual_seed(0)
-    turn = torch.tensor([0, 1, 2])
+    rotation = torch.tensor([0, 1, 2])
     logits = torch.nn.functional.one_hot(torch.tensor([1, 1, 2]), classes).float()
     image = torch.rand(3, 2, *[5] * spatial_dims)
-    return ScoredBatch(image, {"turn": turn}, logits, torch.tensor([False, True, True]))
+    return ScoredBatch(image, {"rotation": rotation}, logits, torch.tensor([False, True, True]))
 
 
 @pytest.mark.parametrize(("spatial_dims", "classes", "rows"), [(3, 10, 3), (2, 4, 1)])
 def test_scores_and_picture(spatial_dims, classes, rows):
-    given, collector = batch(spatial_dims, classes), TurnScores()
+    given, collector = batch(spatial_dims, classes), RotationScores()
     results = collector.results(collector.take(given), ITEMS, "a phantom")
     found = results.metrics["rotation"]
     assert found["accuracy"] == pytest.approx(2 / 3) and found["chance"] == 1 / classes
-    assert results.columns == {"turn": [0, 1, 2], "predicted_turn": [1, 1, 2]}
-    figure = results.figures["turns.png"]()
+    assert results.columns == {"rotation": [0, 1, 2], "predicted_rotation": [1, 1, 2]}
+    figure = results.figures["rotations.png"]()
     assert len(figure.axes) == 2 * rows
     assert "e1" in figure.axes[0].get_title() and "90 deg" in figure.axes[0].get_title()
     shown = np.asarray(figure.axes[0].images[0].get_array()).T
@@ -35,18 +35,18 @@ def test_scores_and_picture(spatial_dims, classes, rows):
 
 
 def test_a_caption_has_the_turn_and_what_was_told():
-    given, collector = batch(2, 4), TurnScores()
+    given, collector = batch(2, 4), RotationScores()
     given = dataclasses.replace(given, example=torch.tensor([True, True, False]))
-    figure = collector.results(collector.take(given), ITEMS, "a phantom").figures["turns.png"]()
+    figure = collector.results(collector.take(given), ITEMS, "a phantom").figures["rotations.png"]()
     assert [axes.get_title() for axes in figure.axes] == [
-        "e0: no turn\npredicted 90 deg",
+        "e0: no rotation\npredicted 90 deg",
         "e1: 90 deg\npredicted 90 deg",
     ]
     assert figure.get_suptitle() == "a phantom  rotation accuracy: 0.667, chance 0.25"
 
 
 def test_names_of_turns():
-    assert [turn_name(number, 3) for number in (0, 1, 5, 9)] == [
-        "no turn", "90 deg about i", "180 deg about j", "270 deg about k",
+    assert [rotation_name(number, 3) for number in (0, 1, 5, 9)] == [
+        "no rotation", "90 deg about i", "180 deg about j", "270 deg about k",
     ]  # fmt: skip
-    assert [turn_name(number, 2) for number in (0, 3)] == ["no turn", "270 deg"]
+    assert [rotation_name(number, 2) for number in (0, 3)] == ["no rotation", "270 deg"]

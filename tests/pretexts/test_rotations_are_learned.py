@@ -1,4 +1,4 @@
-"""A small network tells the turns of phantom heads within seconds, and with a broken loss it does not."""
+"""A small network tells the rotations of phantom heads within seconds, and with a broken loss it does not."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from planewise.losses import CrossEntropyLoss
 from planewise.networks import ResidualEncoder, SharedEncoderNet
 from planewise.phantoms.head.head import Head
 from planewise.phantoms.head.population import HEADS
-from planewise.pretexts import QuarterTurnsd
+from planewise.pretexts import RotationTargetsd
 
 
 class Shuffled(CrossEntropyLoss):
     """It compares with the target of another volume."""
 
     def forward(self, prediction, target):
-        return super().forward(prediction, {"turn": target["turn"].roll(1)})
+        return super().forward(prediction, {"rotation": target["rotation"].roll(1)})
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,9 @@ def heads() -> torch.Tensor:
 
 
 def accuracy(heads: torch.Tensor, loss: CrossEntropyLoss) -> float:
-    """Share of turns told of two heads, by what has learned from the other six."""
+    """Rotation accuracy of two heads, by what has learned from the other six."""
     torch.manual_seed(0)
-    network, pretext = SharedEncoderNet(ResidualEncoder((8, 16, 32)), 1, 10, [32]), QuarterTurnsd()
+    network, pretext = SharedEncoderNet(ResidualEncoder((8, 16, 32)), 1, 10, [32]), RotationTargetsd()
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     for _ in range(50):
         batch = pretext({"image": heads[:6].repeat(3, 1, 1, 1, 1)})
@@ -39,12 +39,12 @@ def accuracy(heads: torch.Tensor, loss: CrossEntropyLoss) -> float:
     network.eval()
     with torch.no_grad():
         batch = pretext({"image": heads[6:].repeat(40, 1, 1, 1, 1)})
-        return float((network(batch["image"]).argmax(1) == batch["turn"]).float().mean())
+        return float((network(batch["image"]).argmax(1) == batch["rotation"]).float().mean())
 
 
-def test_turns_of_other_heads_are_told(heads):
-    assert accuracy(heads, CrossEntropyLoss("turn")) > 0.5, "chance is 0.1"
+def test_rotations_of_other_heads_are_told(heads):
+    assert accuracy(heads, CrossEntropyLoss("rotation")) > 0.5, "chance is 0.1"
 
 
 def test_a_broken_loss_learns_nothing(heads):
-    assert accuracy(heads, Shuffled("turn")) < 0.25
+    assert accuracy(heads, Shuffled("rotation")) < 0.25

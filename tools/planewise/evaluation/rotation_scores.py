@@ -9,21 +9,27 @@ from torch import Tensor
 
 from planewise.evaluation.collector import CollectorResults, ScoredBatch, drawn_examples
 from planewise.metrics.confusion import choice_scores
-from planewise.reports.turn_figures import turn_gallery, turn_name
+from planewise.reports.rotation_figures import rotation_gallery, rotation_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class TurnScores:
-    """A `Collector` of logits for the class of turns of an image or a volume.
+class RotationScores:
+    """A `Collector` of logits for the class of rotation of an image or a volume.
 
     - ``metrics.json``: ``rotation``, see `planewise.metrics.confusion.choice_scores`;
-    - the table of samples: ``turn`` and ``predicted_turn``;
-    - ``turns.png``: the examples, rotated, with both; for volumes the middle layer along each axis.
+    - the table of samples: ``rotation`` and ``predicted_rotation``;
+    - ``rotations.png``: the examples, rotated, with both; for volumes the middle layer along each axis.
 
-    Targets hold ``turn`` ``(B,)``.
+    Targets hold ``rotation`` ``(B,)``.
+
+    Args:
+        key: key of the class in the target.
     """
+
+    def __init__(self, key: str = "rotation") -> None:
+        self.key = key
 
     def take(self, batch: ScoredBatch) -> dict[str, Tensor]:
         first = batch.image[:, 0]
@@ -33,29 +39,30 @@ class TurnScores:
         shown = {f"layer{number}": layer[batch.example] for number, layer in enumerate(layers)}
         # number of classes
         width = batch.prediction.new_full((len(batch.prediction),), batch.prediction.shape[1]).long()
-        found = {"turn": batch.target["turn"], "predicted": batch.prediction.argmax(dim=1), "classes": width}
+        found = {"rotation": batch.target[self.key], "predicted": batch.prediction.argmax(dim=1), "classes": width}
         return {**found, **shown, "example": batch.example}
 
     def results(self, taken: Mapping[str, Tensor], items: Sequence[Mapping[str, Any]], title: str) -> CollectorResults:
-        reference, predicted = taken["turn"].numpy(), taken["predicted"].numpy()
-        scores = choice_scores(predicted, reference, int(taken["classes"][0]), "turn", "images")
-        columns = {"turn": reference.tolist(), "predicted_turn": predicted.tolist()}
+        reference, predicted = taken["rotation"].numpy(), taken["predicted"].numpy()
+        scores = choice_scores(predicted, reference, int(taken["classes"][0]), "rotation", "images")
+        columns = {"rotation": reference.tolist(), "predicted_rotation": predicted.tolist()}
         rows = drawn_examples(taken["example"])
         layers = [taken[name].numpy() for name in sorted(taken) if name.startswith("layer")]
         if not rows:
             return CollectorResults({"rotation": scores}, columns)
         axes = 2 if len(layers) == 1 else 3
+        right, told = ([rotation_name(one[row], axes) for row in rows] for one in (reference, predicted))
         captions = [
-            f"{items[row]['exam'][:4]}: {turn_name(reference[row], axes)}\npredicted {turn_name(predicted[row], axes)}"
-            for row in rows
+            f"{items[row]['exam'][:4]}: {name}\npredicted {other}"
+            for row, name, other in zip(rows, right, told, strict=True)
         ]
 
         def draw() -> Figure:
             first = [layer[: len(rows)] for layer in layers]
-            figure = turn_gallery(first, captions, [reference[row] == predicted[row] for row in rows])
+            figure = rotation_gallery(first, captions, [reference[row] == predicted[row] for row in rows])
             figure.suptitle(
                 f"{title}  rotation accuracy: {scores['accuracy']:.3f}, chance {scores['chance']:.3g}".strip()
             )
             return figure
 
-        return CollectorResults({"rotation": scores}, columns, figures={"turns.png": draw})
+        return CollectorResults({"rotation": scores}, columns, figures={"rotations.png": draw})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from planewise.geometry import turn_of_class
+from planewise.geometry import rotation_of_class
 from planewise.reports.slices import show_slice
 
 if TYPE_CHECKING:
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 _WRONG = "#d62728"
 
 
-def turn_name(turn: int, spatial_dims: int) -> str:
-    """A class of turns in words: ``90 deg about j``; a plane has one axis."""
-    plane, quarters = turn_of_class(int(turn), spatial_dims)
+def rotation_name(rotation: int, spatial_dims: int) -> str:
+    """A class of rotation in words: ``90 deg about j``; a plane has one axis."""
+    plane, quarters = rotation_of_class(int(rotation), spatial_dims)
     if not quarters:
-        return "no turn"
+        return "no rotation"
     axis = "" if spatial_dims == 2 else f" about {'ijk'[({0, 1, 2} - set(plane)).pop()]}"
     return f"{90 * quarters} deg{axis}"
 
 
-def turn_gallery(layers: Sequence[np.ndarray], captions: Sequence[str], told: Sequence[bool]) -> Figure:
+def rotation_gallery(layers: Sequence[np.ndarray], captions: Sequence[str], told: Sequence[bool]) -> Figure:
     """A column for each image, and for volumes a row for the middle layer along each axis; wrong captions are red.
 
     Args:
