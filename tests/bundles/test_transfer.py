@@ -11,7 +11,7 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.bundle import ConfigParser
-from planewise.engines import leave_processes, pretext_task, read_history
+from planewise.engines import auxiliary_task, leave_processes, read_history
 from planewise.errors import InputError
 from planewise.networks import SliceNet, UNetDecoder, UNetEncoder
 from planewise.packaging import package_bundle
@@ -289,7 +289,7 @@ def test_the_other_task_synchronises_batch_normalisation_where_the_run_does(sync
     """`--sync_batch_norm false` holds for the layers that both tasks share."""
     asked = []
     monkeypatch.setattr(
-        pretext_task, "parallel_network", lambda net, sync_batch_norm: asked.append(sync_batch_norm) or net
+        auxiliary_task, "parallel_network", lambda net, sync_batch_norm: asked.append(sync_batch_norm) or net
     )
     parser = parser_of(tmp_path, **two_tasks(phantoms, tmp_path) | {"norm": "batch"})
     task = parser.get_parsed_content("other_task")

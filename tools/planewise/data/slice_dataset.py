@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from planewise.data.datalist import expand_volumes
-from planewise.data.kept_arrays import KeptArrays
+from planewise.data.device_arrays import DeviceArrays
 from planewise.data.slice_cache import SliceCache, default_cache_dir, in_a_line
 from planewise.data.to_device import to_device
 from planewise.errors import InputError, refusal
@@ -36,7 +36,7 @@ class SliceDataset(Dataset):
             is an error if no item has a target (all NaN).
         device: device for the batches. None or the CPU: the cache stays memory-mapped, and only the rows that are read
             enter memory. A CUDA device: the cache moves there if it fits, and stays memory-mapped otherwise
-            (`KeptArrays`). In both cases batches are returned on the device without the host waiting for it, so load
+            (`DeviceArrays`). In both cases batches are returned on the device without the host waiting for it, so load
             them in the main process.
         cache_dir, label_keys, num_workers, progress: see `SliceCache`.
     """
@@ -64,7 +64,7 @@ class SliceDataset(Dataset):
         rows, made = _make_targets(cache, targets)
         self.items = [cache.items[row] for row in rows]
         self._rows = torch.tensor(rows, dtype=torch.long)
-        self._arrays = KeptArrays(cache.arrays, device)
+        self._arrays = DeviceArrays(cache.arrays, device)
         self._targets = {
             name: torch.stack([entry[name] for entry in made]).to(self._arrays.device)
             for name in (made[0] if made else ())

@@ -1,6 +1,8 @@
 """How a run is carried out: handlers, inferers and batch preparation for MONAI's engines."""
 
 from planewise.engines.autocast_inferer import AutocastInferer
+from planewise.engines.auxiliary_task import AuxiliaryTask
+from planewise.engines.auxiliary_task_handler import AuxiliaryTaskHandler
 from planewise.engines.batch_engines import BatchEvaluator, BatchTrainer
 from planewise.engines.checkpoints import CheckpointHandler
 from planewise.engines.early_stop_handler import EarlyStopHandler
@@ -12,7 +14,6 @@ from planewise.engines.frozen_epochs import FrozenEpochsHandler
 from planewise.engines.hidden_patches_inferer import HiddenPatchesInferer
 from planewise.engines.history import HistoryHandler, read_history
 from planewise.engines.momentum import MomentumHandler, momentum_at
-from planewise.engines.other_task_handler import OtherTaskHandler
 from planewise.engines.overrides import warn_of_unknown_overrides
 from planewise.engines.plain_errors import plain_errors
 from planewise.engines.plateau_handler import PlateauHandler
@@ -20,7 +21,6 @@ from planewise.engines.precision import allow_tf32, precision
 from planewise.engines.prepare_batch import PrepareSliceBatch
 from planewise.engines.prepare_phases_batch import PreparePhasesBatch
 from planewise.engines.prepare_stack_batch import PrepareStackBatch
-from planewise.engines.pretext_task import PretextTask
 from planewise.engines.processes import (
     is_first_process,
     join_processes,
@@ -36,9 +36,12 @@ from planewise.engines.slice_batch_inferer import SliceBatchInferer
 from planewise.engines.start_run import check_run, start_run
 from planewise.engines.views_inferer import ViewsInferer
 from planewise.engines.window_inferer import WindowInferer
+from planewise.old_names import old_names
 
 __all__ = [
     "AutocastInferer",
+    "AuxiliaryTask",
+    "AuxiliaryTaskHandler",
     "BatchEvaluator",
     "BatchTrainer",
     "CheckpointHandler",
@@ -51,12 +54,10 @@ __all__ = [
     "HiddenPatchesInferer",
     "HistoryHandler",
     "MomentumHandler",
-    "OtherTaskHandler",
     "PlateauHandler",
     "PreparePhasesBatch",
     "PrepareSliceBatch",
     "PrepareStackBatch",
-    "PretextTask",
     "RunHandler",
     "SameBuffersHandler",
     "SeedHandler",
@@ -78,3 +79,8 @@ __all__ = [
     "start_run",
     "warn_of_unknown_overrides",
 ]
+
+__getattr__ = old_names(
+    __name__,
+    {"OtherTaskHandler": "AuxiliaryTaskHandler", "PretextTask": "AuxiliaryTask"},
+)

@@ -20,7 +20,7 @@ from planewise.engines.checkpoint_files import LAST, CheckpointFiles, Snapshot
 from planewise.engines.fused import fuse
 from planewise.engines.stop_signals import stop_if_asked
 from planewise.errors import InputError
-from planewise.switches import switched_on
+from planewise.parse_bool import parse_bool
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class CheckpointHandler:
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.evaluator = evaluator
-        self.resume = switched_on(resume, "resume")
+        self.resume = parse_bool(resume, "resume")
         self.lr_epoch_level = lr_epoch_level
         self.best_learner = bool(best_learner)
         self.interval = float(interval)

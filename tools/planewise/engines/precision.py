@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from planewise.errors import InputError
-from planewise.switches import switched_on
+from planewise.parse_bool import parse_bool
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -40,7 +40,7 @@ def precision(amp: bool | str | None, device: str | torch.device) -> Precision:
         return word
     if word != "auto":
         try:
-            on = switched_on(amp, "amp")
+            on = parse_bool(amp, "amp")
         except InputError as error:
             raise InputError(f"amp must be auto, true, false, float32, bfloat16 or float16, got {amp!r}") from error
         if not on:
@@ -56,8 +56,8 @@ def allow_tf32(allowed: bool | str) -> None:
     """Let float32 products on CUDA round their factors to TF32's ten bits, which is several times as fast; no change on
     other devices.
     """
-    torch.backends.cuda.matmul.allow_tf32 = switched_on(allowed, "tf32")
-    torch.backends.cudnn.allow_tf32 = switched_on(allowed, "tf32")
+    torch.backends.cuda.matmul.allow_tf32 = parse_bool(allowed, "tf32")
+    torch.backends.cudnn.allow_tf32 = parse_bool(allowed, "tf32")
 
 
 def _processor_has_bfloat16() -> bool:

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from planewise.engines.plain_errors import plain_errors, refuse_strangers
 from planewise.errors import InputError
-from planewise.switches import switched_on
+from planewise.parse_bool import parse_bool
 
 #: How long a process waits for the others: preprocessing a large data set may take days longer on one node than on
 #: another. Other processes do not wait for a dead one, because torchrun ends them.
@@ -110,7 +110,7 @@ def parallel_network(network: nn.Module, sync_batch_norm: bool | str = False) ->
         refuse_strangers()
         return network
     device = next(network.parameters()).device
-    if switched_on(sync_batch_norm, "sync_batch_norm"):
+    if parse_bool(sync_batch_norm, "sync_batch_norm"):
         if device.type == "cpu":
             raise InputError("batch normalisation is synchronised on GPUs only; on a CPU, give --norm instance")
         nn.SyncBatchNorm.convert_sync_batchnorm(network)

@@ -71,7 +71,7 @@ def start_run(
         if parser is not None:
             warn_of_seen_patients(parser)
         config = {key: value for key, value in parser.get().items() if key != ConfigParser.meta_key} if parser else {}
-        files = {Path(path).name: digest(path) for path in depends_on} | _other_task_files(parser)
+        files = {Path(path).name: digest(path) for path in depends_on} | _auxiliary_task_files(parser)
         write_run(Path(output_dir), config, resume, files, {"seed": seed, **computes_on})
     idist.barrier()
 
@@ -140,7 +140,7 @@ def _text(path: str) -> str:
     return Path(path).read_text() if Path(path).is_file() else ""
 
 
-def _other_task_files(parser: ConfigParser | None) -> dict[str, Any]:
+def _auxiliary_task_files(parser: ConfigParser | None) -> dict[str, Any]:
     """Name of a setting to the content of the files that it names, in a run of two tasks."""
     if parser is None or "transfer" not in parser or parser.get_parsed_content("transfer") != "multitask":
         return {}

@@ -22,7 +22,7 @@ from planewise.checksum import sha256
 from planewise.engines.not_computed import NOT_COMPUTED
 from planewise.errors import InputError
 from planewise.locks import claim_folder
-from planewise.switches import switched_on
+from planewise.parse_bool import parse_bool
 from planewise.text_files import read_json, read_yaml
 from planewise.whole_files import unwritable, written_whole
 
@@ -58,7 +58,7 @@ def write_run(
         claim_folder(folder)
     except OSError as error:
         raise unwritable(folder, error) from error
-    if switched_on(resume, "resume") and record_file.is_file():
+    if parse_bool(resume, "resume") and record_file.is_file():
         previous = _previous(record_file, config_file)
         before = _computed(previous["config"])
         # without a record only the configuration can be compared, not the files' contents

@@ -19,7 +19,7 @@ from planewise.metrics.positions import position_counts, position_dice
 from planewise.metrics.predicted_patches import candidates_told, found_first, patch_scores
 from planewise.metrics.regions import region_classes, region_values
 from planewise.metrics.segmentation import volume_scores
-from planewise.metrics.triplets import triplets_told
+from planewise.metrics.triplets import triplet_accuracy
 from planewise.metrics.volume_dice import VolumeDice
 from planewise.old_names import old_names
 
@@ -57,7 +57,7 @@ __all__ = [
     "region_classes",
     "region_values",
     "retrieval_accuracy",
-    "triplets_told",
+    "triplet_accuracy",
     "volume_scores",
 ]
 
@@ -67,5 +67,6 @@ __getattr__ = old_names(
         "ClassesAuc": ("EpochScore", {"score": macro_auc}),
         "FindingsAuc": ("EpochScore", {"score": mean_auc}),
         "GradeKappa": ("EpochScore", {"score": grade_kappa}),
+        "triplets_told": "triplet_accuracy",
     },
 )

@@ -10,9 +10,11 @@ from torch import Tensor
 from planewise.losses import negatives
 
 
-def triplets_told(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The input of `ignite.metrics.Accuracy`: whether ``D(z, z+) < D(z, z-)``, and the target of true, both ``(B,)``
-    int64.
+def triplet_accuracy(prediction: Tensor, target: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Triplet accuracy, as the input of `ignite.metrics.Accuracy`: whether ``D(z, z+) < D(z, z-)``, and what is wanted.
+
+    Returns:
+        Two tensors ``(B,)``, int64: 1 where the transformed sample is nearer, else 0; and ones.
 
     Args:
         prediction, target: see `planewise.losses.negatives`.

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from planewise.errors import InputError
-from planewise.switches import switched_on
+from planewise.parse_bool import parse_bool
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +39,11 @@ def place_network(
     """
     # PyTorch refuses either format for weights with the other number of dimensions
     dims = {values.ndim for values in (*network.parameters(), *network.buffers())} & FORMATS.keys()
-    innermost = switched_on(channels_last, "channels_last") and len(dims) == 1
+    innermost = parse_bool(channels_last, "channels_last") and len(dims) == 1
     # CUDA's pooling and instance normalisation in 3D support only the other format, and would convert back and forth
     innermost &= dims == {4} or torch.device(device).type == "cpu"
     network = network.to(device, memory_format=FORMATS[dims.pop()] if innermost else torch.preserve_format)
-    if switched_on(compiled, "compile"):
+    if parse_bool(compiled, "compile"):
         _check_compiler(device)
         _compiled_part(network).compile()
     return network

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 import torch
-from planewise.data import kept_arrays
-from planewise.data.kept_arrays import KeptArrays
+from planewise.data import device_arrays
+from planewise.data.device_arrays import DeviceArrays
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def arrays() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("device", [None, "cpu", torch.device("cpu"), "meta"])
 def test_rows_of_every_array(arrays, device):
-    kept = KeptArrays(arrays, device)
+    kept = DeviceArrays(arrays, device)
     batch = kept.rows(torch.tensor([7, 0, 7]))
     # a device that is not a GPU gets its batches from the CPU
     assert kept.device == torch.device("cpu")
@@ -35,6 +35,6 @@ def test_the_share_of_the_free_memory_decides(arrays, monkeypatch, caplog):
     needed = sum(array.nbytes for array in arrays.values())
     for free, fits in ((2 * needed, True), (2 * needed - 1, False)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10 * free))
-        assert kept_arrays._fit(arrays, torch.device("cuda:0")) is fits
+        assert device_arrays._fit(arrays, torch.device("cuda:0")) is fits
     assert "are kept on cuda:0" in caplog.messages[0]
     assert "are read from the disk when needed: too large for cuda:0" in caplog.messages[1]

@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import pytest
 from planewise.errors import InputError
-from planewise.switches import switched_on
+from planewise.parse_bool import parse_bool
 
 
 @pytest.mark.parametrize("value", [True, 1, "true", "True", "yes", "on", "1"])
 def test_on(value):
-    assert switched_on(value, "compile") is True
+    assert parse_bool(value, "compile") is True
 
 
 @pytest.mark.parametrize("value", [False, 0, None, "false", "False", "no", "off", "0", "none", "None", "null", ""])
 def test_off(value):
-    assert switched_on(value, "compile") is False
+    assert parse_bool(value, "compile") is False
 
 
 @pytest.mark.parametrize("value", ["maybe", 2, "auto"])
 def test_neither(value):
     with pytest.raises(InputError, match=f"compile must be true or false, got {value!r}"):
-        switched_on(value, "compile")
+        parse_bool(value, "compile")

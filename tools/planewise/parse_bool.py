@@ -7,7 +7,7 @@ from planewise.errors import InputError
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-def switched_on(value: bool | str | float | None, name: str) -> bool:
+def parse_bool(value: bool | str | float | None, name: str) -> bool:
     """Whether a setting is on.
 
     ``--compile False`` reaches a config as False, but ``--compile false`` as text, which Python treats as true.

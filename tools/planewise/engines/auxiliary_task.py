@@ -17,7 +17,7 @@ from planewise.errors import InputError
 from planewise.networks import TwoHeadLearner
 
 
-class PretextTask:
+class AuxiliaryTask:
     """A pretext whose training continues on the encoder and decoder of another network (Bai 2019, section 2,
     multi-task).
 

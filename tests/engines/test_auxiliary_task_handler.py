@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from ignite.engine import Engine, Events
-from planewise.engines import OtherTaskHandler
+from planewise.engines import AuxiliaryTaskHandler
 
 SEED = 1_000_003
 
@@ -42,7 +42,7 @@ def turns(beta: int, start: int = 0, epoch_length: int = 4, epochs: int = 4) -> 
     optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
     task = SimpleNamespace(trainer=lambda given: other if given is optimizer else None)
     engine = Engine(lambda engine, batch: steps.append(("own", engine.state.iteration)))
-    OtherTaskHandler(task, optimizer, beta, seed=1).attach(engine)
+    AuxiliaryTaskHandler(task, optimizer, beta, seed=1).attach(engine)
     engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: metrics.append(dict(engine.state.metrics)))
     if start:
         engine.load_state_dict({"epoch": start, "max_epochs": epochs, "epoch_length": epoch_length})

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 SHARE = 0.5
 
 
-class KeptArrays:
+class DeviceArrays:
     """Batched access to rows of several arrays, on a device.
 
     On the CPU the arrays stay in place: memory-mapped arrays are read when rows are requested, so they may be larger

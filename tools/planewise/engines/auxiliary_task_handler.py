@@ -10,11 +10,11 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
-from planewise.engines.pretext_task import PretextTask
+from planewise.engines.auxiliary_task import AuxiliaryTask
 from planewise.engines.seeding import SeedHandler, epoch_sampler
 
 
-class OtherTaskHandler:
+class AuxiliaryTaskHandler:
     """Make a step on another task's batch before every ``beta`` steps of a trainer, with the trainer's optimiser (Bai
     2019, section 3).
 
@@ -33,7 +33,7 @@ class OtherTaskHandler:
         seed: seed of the run.
     """
 
-    def __init__(self, task: PretextTask, optimizer: torch.optim.Optimizer, beta: int = 10, seed: int = 0) -> None:
+    def __init__(self, task: AuxiliaryTask, optimizer: torch.optim.Optimizer, beta: int = 10, seed: int = 0) -> None:
         self.task = task
         self.optimizer = optimizer
         self.beta = beta
