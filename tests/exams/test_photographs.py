@@ -9,7 +9,7 @@ from PIL import Image
 from planewise.commands.index import index as command
 from planewise.errors import InputError
 from planewise.exams import index_folder, write_datalist
-from planewise.exams.photographs import COPY, CUT, NO_PHOTOGRAPH, OTHER_FILE, SUBMISSION, THUMBNAIL
+from planewise.exams.photographs import COPY, CUT, NO_PHOTOGRAPH, OTHER_FILE, SUBMISSION, THUMBNAIL, read_photographs
 from planewise.exams.refusals import EMPTY, HIDDEN
 from planewise.phantoms import Recipe, write_exams
 from planewise.phantoms.retina.population import RETINAS
@@ -138,6 +138,30 @@ def test_the_same_file_twice_counts_once(tmp_path):
     result = index(tmp_path)
     assert grades_of(result)["000000000001.png"] is None
     assert ("000000000001", "the same photograph has other grades under other names: left out") in result.unmatched
+
+
+def test_of_copies_the_one_with_a_grade_is_kept(tmp_path):
+    for name in ("a", "m", "z"):
+        photograph(tmp_path / f"{name}.png")
+    (tmp_path / "train.csv").write_text("image,grade\nm,3\n")
+    assert grades_of(index(tmp_path)) == {"m.png": 3}
+    (tmp_path / "train.csv").unlink()
+    assert grades_of(index(tmp_path)) == {"a.png": None}
+
+
+def test_the_worse_eye_says_which_group_a_patient_belongs_to(tmp_path):
+    """Groups are divided alike, so a patient with one healthy eye must count with the other."""
+    grades = {"1_left": 0, "1_right": 4, "2_left": 3, "2_right": 1, "3_left": 0, "3_right": 0, "4_left": 2}
+    for value, name in enumerate([*grades, "4_right", "5_left"]):
+        photograph(tmp_path / f"{name}.png", value)
+    (tmp_path / "train.csv").write_text(
+        "\n".join(["image,grade", *(f"{name},{value}" for name, value in grades.items())])
+    )
+    photographs, _, _ = read_photographs(sorted(tmp_path.glob("*.png")), [tmp_path / "train.csv"], tmp_path)
+    groups = {found.case: found.group for found in photographs}
+    assert groups == {
+        name: {"1": "4", "2": "3", "3": "0", "4": "2", "5": ""}[name[0]] for name in [*grades, "4_right", "5_left"]
+    }
 
 
 def test_two_eyes_are_one_patients_and_stay_together(tmp_path):
