@@ -87,10 +87,11 @@ function show(number) {
     Plotly.restyle(box, { x: slice.marks.map((mark) => mark.x), y: slice.marks.map((mark) => mark.y) }, marks);
   }
   // where the edges of the picture point to: left, right, top, bottom
-  const at = [[0.02, 0.5], [0.98, 0.5], [0.5, 0.98], [0.5, 0.02]];
+  const [wide, high] = [0, 1].map((axis) => slice.shape[axis] * exam.spacing[axis]);
+  const at = [[0.04, 0.5], [0.96, 0.5], [0.5, 0.04], [0.5, 0.96]];
   Plotly.relayout(box, {
     annotations: slice.edges.map((text, edge) => ({
-      text, x: at[edge][0], y: at[edge][1], xref: "x domain", yref: "y domain", showarrow: false,
+      text, x: at[edge][0] * wide, y: at[edge][1] * high, xref: "x", yref: "y", showarrow: false,
       font: { size: 14, color: "#ffffff" }, bgcolor: "rgba(0,0,0,.45)",
     })),
   });
