@@ -135,6 +135,7 @@ def test_segment_measures_every_phase(exam, tmp_path):
         )
         assert volume.shape == mask.shape and np.allclose(volume.affine, mask.affine)
         assert {entry.header.get_xyzt_units()[0] for entry in (volume, mask)} == {"mm"}
+        assert (tmp_path / "masks" / phase / f"{phase}.seg.nrrd").is_file()
         segmentation = highdicom.seg.segread(page.parent / f"{phase.removeprefix(f'{name}_')}.seg.dcm")
         assert segmentation.PatientName == patient.PatientName
         for value in (1, 2, 3):

@@ -63,7 +63,7 @@ def segment(
     volumes.json and volumes.csv (ml in every phase, stroke volumes, ejection fractions, mass, and these per m2 of body
     surface if a DICOM header has height and weight); of a DICOM exam a DICOM SEG of end-diastole and end-systole, and
     volumes.sr.dcm, the volumes as a DICOM structured report; and into OUT/masks/ the image and a label map of each phase
-    (1 right ventricle, 2 myocardium, 3 left ventricle) as NIfTI.
+    (1 right ventricle, 2 myocardium, 3 left ventricle) as NIfTI and for 3D Slicer (.seg.nrrd).
 
     A folder of several exams is worked through one exam at a time. OUT/index.html then lists them, worst first, each linked
     to its page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights

@@ -50,6 +50,7 @@ from planewise.own_exams.heart_bundles import (
 from planewise.preprocessing.exam_name import phase_in_words, volume_name
 from planewise.reports.exam_page import FLAGGED, ShownExam
 from planewise.reports.research_only import RESEARCH_ONLY
+from planewise.reports.slicer_segmentation import write_slicer_segmentation
 from planewise.reports.tables import write_csv, write_json
 
 logger = logging.getLogger(__name__)
@@ -234,6 +235,8 @@ def _segmented(
         lines = _in_lines(header, rows)
         if surface and indexed:
             lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
+        for name, phase_labels, affine in zip(names, labels, affines, strict=True):
+            write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
         for phase, name in zip(items, names, strict=True) if is_dicom(items[0]) else ():
             write_image(masks / name / f"{name}_image.nii.gz", load_stack(phase))
         shorts = [name.removeprefix(f"{exam}_") if name != exam else "segmentation" for name in names]

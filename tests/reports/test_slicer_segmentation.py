@@ -1,0 +1,26 @@
+"""A `.seg.nrrd`, read back by ITK: voxels in their places, and what Slicer calls them."""
+
+import itk
+import numpy as np
+import pytest
+from planewise.reports.slicer_segmentation import write_slicer_segmentation
+from scipy.spatial.transform import Rotation
+
+
+def test_voxels_lie_in_their_places_under_their_names(tmp_path):
+    labels = np.random.default_rng(0).integers(0, 4, (7, 5, 3)).astype(np.uint8)
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("xyz", [30, 40, 50], degrees=True).as_matrix() * (1.5, 2.0, 8.0)
+    affine[:3, 3] = 10, -20, 30
+    file = tmp_path / "heart.seg.nrrd"
+    write_slicer_segmentation(file, labels, affine, {1: "RV", 2: "myocardium", 3: "LV"})
+    assert [path.name for path in tmp_path.iterdir()] == ["heart.seg.nrrd"]
+    image = itk.imread(str(file))
+    assert np.array_equal(itk.array_from_image(image).transpose(2, 1, 0), labels)
+    for index in ((0, 0, 0), (6, 1, 2), (3, 4, 1)):
+        lps = np.array(image.TransformIndexToPhysicalPoint(index))
+        assert np.allclose(lps * (-1, -1, 1), affine[:3, :3] @ index + affine[:3, 3], atol=1e-4)
+    known = dict(image)
+    assert [known[f"Segment{number}_Name"] for number in range(3)] == ["RV", "myocardium", "LV"]
+    assert [known[f"Segment{number}_LabelValue"] for number in range(3)] == ["1", "2", "3"]
+    assert [float(part) for part in known["Segment0_Color"].split()] == pytest.approx([0.839, 0.153, 0.157])

@@ -1,0 +1,50 @@
+"""A label map as a segmentation of 3D Slicer (``.seg.nrrd``), which opens it without an extension."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import itk
+import numpy as np
+
+from planewise.reports.segmentation_figures import structure_colour
+from planewise.whole_files import written_whole
+
+
+def write_slicer_segmentation(
+    path: Path, labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, str]
+) -> None:
+    """Write a label map with the names and colours of its structures.
+
+    Args:
+        path: ends in ``.seg.nrrd``.
+        labels: ``(i, j, slices)``.
+        affine: voxel indices to patient space, RAS+, mm.
+        structures: label value to name.
+    """
+    from matplotlib.colors import to_rgb
+
+    image = itk.image_from_array(np.ascontiguousarray(labels.astype(np.uint8).transpose(2, 1, 0)))
+    lps = np.diag([-1.0, -1.0, 1.0]) @ np.asarray(affine, dtype=float)[:3]
+    spacing = np.linalg.norm(lps[:, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:, 3].tolist())
+    image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(lps[:, :3] / spacing)))
+    known = image.GetMetaDataDictionary()
+    known["Segmentation_MasterRepresentation"] = "Binary labelmap"
+    for number, (value, name) in enumerate(structures.items()):
+        for key, text in (
+            ("ID", f"Segment_{value}"),
+            ("Name", name),
+            ("LabelValue", str(value)),
+            ("Layer", "0"),
+            ("Color", " ".join(f"{part:.3f}" for part in to_rgb(structure_colour(value)))),
+            ("Extent", " ".join(f"0 {size - 1}" for size in labels.shape)),
+        ):
+            known[f"Segment{number}_{key}"] = text
+    with written_whole(path) as part:
+        # ITK goes by the name's ending
+        named = part.with_name(f"{part.name}.nrrd")
+        itk.imwrite(image, str(named), compression=True)
+        named.replace(part)
