@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from planewise import __version__
-from planewise.commands import align, check, compare, index, inspect, package, phantom, plan, report, segment
+from planewise.commands import align, check, compare, export, index, inspect, package, phantom, plan, report, segment
 
 # MONAI says at import that a GPU decoder is missing, which nobody asked about
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
@@ -50,6 +50,7 @@ app.command(name="inspect")(inspect.inspect)
 app.add_typer(phantom.app, name="phantom")
 app.command(name="plan")(plan.plan)
 app.command(name="segment")(segment.segment)
+app.command(name="export")(export.export)
 app.command(name="compare")(compare.compare)
 app.command(name="report")(report.report)
 app.command(name="package")(package.package)

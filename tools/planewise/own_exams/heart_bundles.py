@@ -353,19 +353,6 @@ def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     return np.asarray(mask.dataobj).astype(np.uint8), np.asarray(mask.affine)
 
 
-def write_image(path: Path, stack: LoadedStack) -> None:
-    """Write a stack's image as NIfTI, in mm: whole numbers as 16 bits if they fit, others as 32-bit floats."""
-    array = stack.image.numpy()
-    whole = np.isclose(array, array.round()).all() and np.abs(array).max(initial=0) < 2**15
-    image = nib.Nifti1Image(array.astype(np.int16 if whole else np.float32), np.asarray(stack.image.affine))
-    image.header.set_xyzt_units("mm")
-    with written_whole(path) as part:
-        # nibabel goes by the name's ending
-        named = part.with_name(f"{part.name}.nii.gz")
-        nib.save(image, named)
-        named.replace(part)
-
-
 def written_in(folder: Path) -> list[Path]:
     """The files in a folder, its page first."""
     return sorted(filter(Path.is_file, folder.iterdir()), key=lambda file: (file.name != _PAGE, file.name))

@@ -19,6 +19,7 @@ from planewise.engines.run_inference import run_inference
 from planewise.exams.source_images import is_dicom
 from planewise.geometry import plane_errors
 from planewise.networks import weights_path
+from planewise.nifti_files import write_nifti
 from planewise.own_exams.dicom_results import DicomOut, write_plan
 from planewise.own_exams.heart_bundles import (
     PLANS,
@@ -39,7 +40,6 @@ from planewise.own_exams.heart_bundles import (
     stacks_in,
     text,
     weights_of,
-    write_image,
     write_page,
     written_in,
 )
@@ -228,7 +228,7 @@ def _planned(
         folder = output / stack.name
         page = write_page(folder, shown)
         if is_dicom(item):
-            write_image(folder / f"{stack.name}_image.nii.gz", stack)
+            write_nifti(folder / f"{stack.name}_image.nii.gz", stack.image.numpy(), stack.image.affine)
         refused = dicom.write(stack.name, folder, item, partial(write_plan, folder, item, plan, apart))
         # without the bundle's remarks on each view, which the rows have; both bundles may report the same about an exam
         remarks = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))

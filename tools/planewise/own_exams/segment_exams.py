@@ -24,6 +24,7 @@ from planewise.exams.words import count_of
 from planewise.metrics.heart_volumes import HeartVolumes, body_surface, heart_volumes
 from planewise.metrics.implausible_volumes import Flag, implausible_volumes
 from planewise.networks import weights_path
+from planewise.nifti_files import write_nifti
 from planewise.own_exams.dicom_results import DicomOut, write_segmentations
 from planewise.own_exams.heart_bundles import (
     SEGMENTS,
@@ -43,7 +44,6 @@ from planewise.own_exams.heart_bundles import (
     read_mask,
     stacks_in,
     text,
-    write_image,
     write_page,
     written_in,
 )
@@ -238,7 +238,8 @@ def _segmented(
         for name, phase_labels, affine in zip(names, labels, affines, strict=True):
             write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
         for phase, name in zip(items, names, strict=True) if is_dicom(items[0]) else ():
-            write_image(masks / name / f"{name}_image.nii.gz", load_stack(phase))
+            image = load_stack(phase).image
+            write_nifti(masks / name / f"{name}_image.nii.gz", image.numpy(), image.affine)
         shorts = [name.removeprefix(f"{exam}_") if name != exam else "segmentation" for name in names]
         make = partial(write_segmentations, output / exam, items, labels, shorts, found, flags, dicom.all_phases)
         refused = dicom.write(exam, output / exam, items[0], make)

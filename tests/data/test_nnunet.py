@@ -1,0 +1,123 @@
+"""A datalist in the folders of nnU-Net: every labelled volume once, on its own grid, in the same split."""
+
+import json
+import re
+
+import nibabel
+import numpy as np
+import pytest
+from planewise.commands import app
+from planewise.data.nnunet import export_nnunet
+from planewise.errors import InputError
+from planewise.exams import index_folder
+from planewise.nifti_files import write_nifti
+from planewise.phantoms import LABELLED, Recipe, write_exams
+from typer.testing import CliRunner
+
+
+@pytest.fixture(scope="module")
+def hearts(tmp_path_factory):
+    """The datalist of five hearts with masks at two phases each."""
+    folder = tmp_path_factory.mktemp("hearts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLANEWISE_SALT_FILE", str(folder / "salt"))
+        population = LABELLED.at_size("demo").with_values(spacing=(5.0, 5.2))
+        list(write_exams(Recipe("acdc", 3, population), folder / "acdc", 5))
+        return index_folder(folder / "acdc", split=(0.6, 0.2, 0.2)).write(folder / "datalist.json")
+
+
+def test_every_labelled_volume_on_its_grid_and_in_its_section(hearts, tmp_path):
+    done = export_nnunet(hearts, tmp_path / "Dataset101_Heart")
+    content = json.loads(hearts.read_text())
+    sections = {section: {item["exam"] for item in content[section]} for section in ("training", "validation", "test")}
+    assert done.counts == {section: 2 * len(exams) for section, exams in sections.items()} and not done.left_out
+    for kind, exams in (("Tr", sections["training"] | sections["validation"]), ("Ts", sections["test"])):
+        cases = {f"{exam}_{phase}" for exam in exams for phase in ("ED", "ES")}
+        assert {file.name for file in (done.folder / f"images{kind}").iterdir()} == {
+            f"{case}_0000.nii.gz" for case in cases
+        }
+        assert {file.name for file in (done.folder / f"labels{kind}").iterdir()} == {f"{case}.nii.gz" for case in cases}
+    for section in sections:
+        for item in content[section]:
+            kind, case = "Ts" if section == "test" else "Tr", f"{item['exam']}_{item['phase']}"
+            image = nibabel.load(done.folder / f"images{kind}" / f"{case}_0000.nii.gz")
+            mask = nibabel.load(done.folder / f"labels{kind}" / f"{case}.nii.gz")
+            source, drawn = (nibabel.load(hearts.parent / item[key]) for key in ("image", "label"))
+            pixels = np.asarray(source.dataobj).reshape(*source.shape[:3], -1)[..., item.get("time", 0)]
+            assert np.array_equal(np.asarray(image.dataobj), pixels)
+            assert np.allclose(image.affine, source.affine, atol=1e-4) and np.array_equal(image.affine, mask.affine)
+            renamed = {int(old): new for old, new in (item.get("label_map") or {}).items()}
+            values = np.vectorize(lambda value, new=renamed: new.get(int(value), int(value)))(np.asarray(drawn.dataobj))
+            assert np.array_equal(np.asarray(mask.dataobj), values) and mask.get_data_dtype() == np.uint8
+            assert image.header.get_xyzt_units()[0] == mask.header.get_xyzt_units()[0] == "mm"
+    described = json.loads((done.folder / "dataset.json").read_text())
+    assert described == {
+        "channel_names": {"0": "MRI"},
+        "labels": {"background": 0, "RV": 1, "myocardium": 2, "LV": 3},
+        "numTraining": len(list((done.folder / "imagesTr").iterdir())),
+        "file_ending": ".nii.gz",
+    }
+    (fold,) = json.loads(done.splits.read_text())
+    assert {case.split("_")[0] for case in fold["train"]} == sections["training"]
+    assert {case.split("_")[0] for case in fold["val"]} == sections["validation"]
+
+
+def test_the_command(hearts, tmp_path):
+    folder = tmp_path / "Dataset007_Heart"
+    run = CliRunner(env={"COLUMNS": "200"}).invoke(
+        app, ["export", str(hearts), "-o", str(folder), "--structures", "a,b,c"]
+    )
+    assert run.exit_code == 0, run.output
+    assert f"Wrote {folder}: training " in run.output and "copy splits_final.json" in run.output
+    assert list(json.loads((folder / "dataset.json").read_text())["labels"]) == ["background", "a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "structures", "said"),
+    [
+        ("hearts", (), "name one like Dataset101_Heart, not hearts"),
+        ("Dataset101_Full", (), "is not empty; name a new folder"),
+        ("Dataset101_Heart", ("RV",), "the masks hold the value 3, but there are names for 1 structures"),
+    ],
+)
+def test_what_nnunet_would_not_take(name, structures, said, hearts, tmp_path):
+    (tmp_path / "Dataset101_Full").mkdir()
+    (tmp_path / "Dataset101_Full/file").touch()
+    with pytest.raises(InputError, match=said):
+        export_nnunet(hearts, tmp_path / name, structures)
+
+
+def test_a_datalist_without_masks(hearts, tmp_path):
+    content = json.loads(hearts.read_text())
+    for section in ("training", "validation", "test"):
+        content[section] = [
+            {key: value for key, value in item.items() if not key.startswith("label")} for item in content[section]
+        ]
+    (hearts.parent / "bare.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"no image of .* has a mask; give masks"):
+        export_nnunet(hearts.parent / "bare.json", tmp_path / "Dataset101_Heart")
+
+
+def test_a_volume_that_cannot_be_read_costs_itself(hearts, tmp_path):
+    content = json.loads(hearts.read_text())
+    broken = content["training"][0]
+    (hearts.parent / "broken.nii.gz").write_text("no image")
+    content["training"][0] = {**broken, "image": "broken.nii.gz"}
+    (hearts.parent / "one_broken.json").write_text(json.dumps(content))
+    done = export_nnunet(hearts.parent / "one_broken.json", tmp_path / "Dataset101_Heart")
+    assert list(done.left_out) == [broken["exam"]] and "cannot be read" in done.left_out[broken["exam"]]
+    case = f"{broken['exam']}_{broken['phase']}"
+    assert not list(done.folder.rglob(f"{case}*"))
+    assert not re.search(case, (done.folder / "dataset.json").read_text() + done.splits.read_text())
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([0, 255], np.uint8), ([0, 256], np.int16), ([-1, 5], np.int16), ([0, 2**15], np.float32), ([0, 0.5], np.float32)],
+)
+def test_values_are_kept_in_the_smallest_type(values, kind, tmp_path):
+    array, affine = np.array(values, dtype=np.float32).reshape(1, 2, 1), np.diag([2.0, 3.0, 4.0, 1.0])
+    write_nifti(tmp_path / "a.nii.gz", array, affine)
+    read = nibabel.load(tmp_path / "a.nii.gz")
+    assert read.get_data_dtype() == kind and np.array_equal(np.asarray(read.dataobj), array)
+    assert np.array_equal(read.affine, affine) and [path.name for path in tmp_path.glob("a*")] == ["a.nii.gz"]

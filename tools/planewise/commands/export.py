@@ -1,0 +1,56 @@
+"""`planewise export`: the labelled volumes of a datalist in the folders of nnU-Net."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from planewise.commands.terminal import literal, progress_bar, refusals
+
+
+def export(
+    datalist: Annotated[Path, typer.Argument(help="What `planewise index` wrote, with masks.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to write, called as nnU-Net wants it: Dataset101_Heart.")
+    ],
+    structures: Annotated[
+        str,
+        typer.Option(
+            help="Names of the masks' values 1, 2, ..., separated by commas. Default: RV,myocardium,LV in the short "
+            "axis, numbers elsewhere.",
+            show_default=False,
+        ),
+    ] = "",
+) -> None:
+    """Write the labelled volumes of a datalist in the folders of nnU-Net (version 2).
+
+    The training and validation sections become imagesTr and labelsTr, the test section imagesTs and labelsTs, and the split
+    splits_final.json, so that nnU-Net trains and validates on the same exams. Cases are named by hashes.
+
+    Example: planewise export work/labelled.json -o work/nnUNet_raw/Dataset101_Heart
+    """
+    console = Console()
+    with refusals("export"):
+        # here, because it imports MONAI, and --help should not wait
+        from planewise.data.nnunet import export_nnunet
+        from planewise.engines.quiet import keep_quiet
+
+        keep_quiet()
+
+        names = tuple(name.strip() for name in structures.split(",") if name.strip())
+        with progress_bar("exporting") as progress:
+            done = export_nnunet(datalist, output, names, progress)
+    for exam, why in done.left_out.items():
+        console.print(f"Exam {exam} is left out: {literal(why)}.", soft_wrap=True, highlight=False)
+    counts = ", ".join(f"{section} {count}" for section, count in done.counts.items())
+    console.print(f"Wrote {literal(str(done.folder))}: {counts} volumes.", soft_wrap=True, highlight=False)
+    if done.splits is not None:
+        console.print(
+            f"After `nnUNetv2_plan_and_preprocess`, copy {done.splits.name} to nnUNet_preprocessed/{done.folder.name}, and "
+            "train fold 0.",
+            soft_wrap=True,
+            highlight=False,
+        )

@@ -1,0 +1,164 @@
+"""The labelled volumes of a datalist in the folders of nnU-Net, so that it trains on the same exams and the same split."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from planewise.data.datalist import gather_stacks, labelled, load_datalist, read_datalist
+from planewise.errors import InputError, refusal
+from planewise.exams.split import SECTIONS
+from planewise.nifti_files import write_nifti
+from planewise.preprocessing import LoadVolumed
+from planewise.preprocessing.exam_name import exam_of, slice_name
+from planewise.whole_files import written_whole
+
+#: How nnU-Net names a data set's folder.
+_FOLDER = re.compile(r"Dataset\d{3}_\w+")
+#: Structures of a heart's masks in the short axis, in the order of their values.
+_HEART = ("RV", "myocardium", "LV")
+
+
+@dataclass(frozen=True)
+class NnunetDataset:
+    """What `export_nnunet` wrote.
+
+    Attributes:
+        folder: with ``dataset.json``, ``imagesTr``, ``labelsTr``, ``imagesTs`` and ``labelsTs``.
+        counts: section to its number of volumes.
+        splits: ``splits_final.json``; None without a validation section.
+        left_out: exam to why it cannot be used.
+    """
+
+    folder: Path
+    counts: Mapping[str, int]
+    splits: Path | None
+    left_out: Mapping[str, str]
+
+
+def export_nnunet(
+    datalist: str | Path,
+    output: str | Path,
+    structures: tuple[str, ...] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> NnunetDataset:
+    """Write the volumes that have a mask as nnU-Net (version 2) reads them.
+
+    ``imagesTr/CASE_0000.nii.gz`` (a file for each channel) and ``labelsTr/CASE.nii.gz`` hold the training and the
+    validation section, ``imagesTs`` and ``labelsTs`` the test section. A case is named by its exam's hash and its phase.
+
+    Args:
+        datalist: of stacks or whole volumes.
+        output: folder, named as nnU-Net wants it: ``nnUNet_raw/Dataset101_Heart``.
+        structures: names of the mask's values 1, 2, ...; empty names those of a short axis, and numbers others.
+        progress: called with (volumes done, volumes in all).
+
+    Raises:
+        InputError: the folder is not called as nnU-Net wants it or is not empty, there are no masks, none can be read,
+            or their values are not consecutive.
+    """
+    datalist, output = Path(datalist).expanduser().resolve(), Path(output).expanduser().resolve()
+    if not _FOLDER.fullmatch(output.name):
+        raise InputError(
+            f"nnU-Net finds data sets by the names of their folders: name one like Dataset101_Heart, not {output.name}"
+        )
+    if output.is_dir() and any(output.iterdir()):
+        raise InputError(f"{output} is not empty; name a new folder, or remove it")
+    header = read_datalist(datalist).get("planewise") or {}
+    items = {section: _volumes(datalist, section) for section in SECTIONS}
+    total = sum(map(len, items.values()))
+    if not total:
+        raise InputError(
+            f"no image of {datalist} has a mask; give masks of your own with `planewise index --labels FOLDER`"
+        )
+    load = LoadVolumed(keys=("image", "label"))
+    cases: dict[str, list[str]] = {section: [] for section in SECTIONS}
+    left_out: dict[str, str] = {}
+    values: set[int] = set()
+    channels = 0
+    done = 0
+    for section, volumes in items.items():
+        kind = "Ts" if section == "test" else "Tr"
+        for item in volumes:
+            name = slice_name(item)
+            try:
+                loaded = load(item)
+            except Exception as error:
+                reason = refusal(error)
+                if reason is None:
+                    raise
+                left_out[exam_of(item)] = str(reason)
+                continue
+            image, mask = loaded["image"], loaded["label"]
+            values |= {int(value) for value in torch.unique(mask.as_tensor())}
+            channels = max(channels, len(image))
+            for number, channel in enumerate(image.as_tensor()):
+                write_nifti(output / f"images{kind}" / f"{name}_{number:04d}.nii.gz", channel.numpy(), image.affine)
+            write_nifti(output / f"labels{kind}" / f"{name}.nii.gz", mask.as_tensor()[0].numpy(), image.affine)
+            cases[section].append(name)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+    if not done:
+        raise InputError(f"none of the {total} volumes can be read; the first: {next(iter(left_out.values()))}")
+    names = structures or (_HEART if header.get("stack") == "sax" else ())
+    content = {
+        "channel_names": {str(number): name for number, name in enumerate(_channels(header, channels))},
+        "labels": {"background": 0} | _labels(values, names),
+        "numTraining": len(cases["training"]) + len(cases["validation"]),
+        "file_ending": ".nii.gz",
+    }
+    _write(output / "dataset.json", content)
+    splits = None
+    if cases["training"] and cases["validation"]:
+        splits = output / "splits_final.json"
+        _write(splits, [{"train": cases["training"], "val": cases["validation"]}])
+    return NnunetDataset(output, {section: len(found) for section, found in cases.items()}, splits, left_out)
+
+
+def _volumes(datalist: Path, section: str) -> list[dict[str, Any]]:
+    """The volumes of a section that have a mask."""
+    items = load_datalist(datalist, section)
+    if not any("label" in item for item in items):
+        return []
+    volumes = [item for item in gather_stacks(labelled(items, {})) if "label" in item]
+    name, count = Counter(map(slice_name, volumes)).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{count} volumes of the datalist share the name {name}; index the folder again")
+    return volumes
+
+
+def _channels(header: Mapping[str, Any], count: int) -> list[str]:
+    """Names of the channels; nnU-Net normalises a channel called CT differently."""
+    named = [str(name) for name in header.get("channels", ())]
+    if len(named) == count:
+        return named
+    return ["MRI" if header.get("anatomy") in ("cardiac", "knee") else f"channel {number}" for number in range(count)]
+
+
+def _labels(values: set[int], names: tuple[str, ...]) -> dict[str, int]:
+    """Name to value; nnU-Net wants consecutive ones."""
+    highest = max(max(values), len(names))
+    if names and max(values) > len(names):
+        raise InputError(
+            f"the masks hold the value {max(values)}, but there are names for {len(names)} structures; name all with "
+            "--structures"
+        )
+    if not names and values - {0} != set(range(1, highest + 1)):
+        raise InputError(
+            f"nnU-Net wants the values 0, 1, 2, ... in masks, and these hold {sorted(values)}; rename them with "
+            "`planewise index --label-map`"
+        )
+    return {(names[value - 1] if names else f"structure {value}"): value for value in range(1, highest + 1)}
+
+
+def _write(path: Path, content: object) -> None:
+    with written_whole(path) as part:
+        part.write_text(json.dumps(content, indent=1))

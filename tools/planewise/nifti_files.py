@@ -1,0 +1,33 @@
+"""Arrays as NIfTI files in millimetres."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from planewise.whole_files import written_whole
+
+
+def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
+    """Write a volume: whole numbers as 8 or 16 bits if they fit, others as 32-bit floats.
+
+    Args:
+        path: ends in ``.nii.gz``.
+        array: ``(i, j, k)``.
+        affine: voxel indices to patient space, RAS+, mm.
+    """
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+    kind: type = np.float32
+    if np.array_equal(array, np.round(array)):
+        kind = np.uint8 if low >= 0 and high < 2**8 else np.int16 if low >= -(2**15) and high < 2**15 else np.float32
+    image = nibabel.Nifti1Image(array.astype(kind), np.asarray(affine, dtype=float))
+    image.header.set_xyzt_units("mm")
+    image.set_sform(image.affine, code=1)
+    image.set_qform(image.affine, code=1)
+    with written_whole(path) as part:
+        # nibabel goes by the name's ending
+        named = part.with_name(f"{part.name}.nii.gz")
+        nibabel.save(image, named)
+        named.replace(part)
