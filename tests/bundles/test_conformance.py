@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 from planewise.packaging import check_bundle
 from planewise.packaging.configs import with_score, with_values
 from planewise.packaging.released import score_sentence
-from planewise.packaging.run_record import Run
+from planewise.packaging.run import Run
 
 from tests.bundles.conftest import BUNDLES, PHOTOGRAPHS, TRAINED, VOLUMES
 from tests.conftest import ROOT

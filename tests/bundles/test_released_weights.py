@@ -19,7 +19,7 @@ from planewise.packaging.bundle import Bundle
 from planewise.packaging.model_card import with_release
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.released import LARGEST_RELEASED, card_rows, card_scores
-from planewise.packaging.run_record import Run
+from planewise.packaging.run import Run
 
 from tests.bundles.conftest import BUNDLES, SHIPS, run_bundle
 from tests.conftest import ROOT

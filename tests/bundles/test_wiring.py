@@ -20,7 +20,7 @@ from PIL import Image
 from planewise.engines import CheckpointHandler, FiniteLossHandler, HistoryHandler, RunHandler
 from planewise.engines.overrides import unknown_overrides
 from planewise.errors import InputError
-from planewise.packaging.run_record import Run
+from planewise.packaging.run import Run
 
 from tests.bundles.conftest import BUNDLES, DECLARED, SECTIONS, SHIPS, TRAINED, anatomy, parser_of
 from tests.bundles.test_runs import root_cause

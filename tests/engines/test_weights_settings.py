@@ -12,7 +12,7 @@ from planewise.engines.weights_settings import (
     settings_of,
 )
 from planewise.errors import InputError
-from planewise.packaging.run_record import Run
+from planewise.packaging.run import Run
 
 INFERENCE = {
     "views": ["2ch"],

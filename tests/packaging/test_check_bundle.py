@@ -20,8 +20,8 @@ from planewise.packaging import archive, check_bundle, checks, package_bundle
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
+from planewise.packaging.documented_runs import config_files, documented_runs
 from planewise.packaging.onnx_options import onnx_options
-from planewise.packaging.overrides import config_files, documented_runs
 from typer.testing import CliRunner
 
 from tests.bundles.conftest import tiny

@@ -9,7 +9,7 @@ import yaml
 from monai.bundle import ConfigParser
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.network_overlays import bundle_of_run, network_overlays
-from planewise.packaging.run_record import Run
+from planewise.packaging.run import Run
 
 from tests.bundles.conftest import BUNDLES
 from tests.packaging.conftest import source

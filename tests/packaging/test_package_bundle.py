@@ -21,7 +21,7 @@ from planewise.packaging.bundle import Bundle, _forget_scripts
 from planewise.packaging.check_bundle import checks_for
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.configs import with_values
-from planewise.packaging.run_record import flat_scores
+from planewise.packaging.run import flat_scores
 from planewise.packaging.weights import check_weights, strip_script
 
 from tests.bundles.conftest import tiny

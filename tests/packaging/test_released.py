@@ -13,7 +13,7 @@ from planewise.errors import InputError
 from planewise.networks import read_weights
 from planewise.packaging.model_card import RELEASE_BEGIN, RELEASE_END, with_release, without_release
 from planewise.packaging.released import LARGEST_RELEASED, card_rows, save_in_half, score_sentence
-from planewise.packaging.run_record import Run
+from planewise.packaging.run import Run
 
 
 def saved(folder: Path, **tensors: torch.Tensor) -> Path:

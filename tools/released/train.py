@@ -38,7 +38,7 @@ from planewise.packaging.configs import with_score, with_values
 from planewise.packaging.model_card import with_release
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.released import card_rows, card_scores, record_of_release, save_in_half, score_sentence
-from planewise.packaging.run_record import Run
+from planewise.packaging.run import Run
 from planewise.whole_files import written_whole
 
 HERE = Path(__file__).resolve().parent

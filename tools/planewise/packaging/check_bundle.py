@@ -15,7 +15,7 @@ from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.check import Check
 from planewise.packaging.checks.finding import Finding
 from planewise.packaging.network_overlays import bundle_of_run
-from planewise.packaging.run_record import Run
+from planewise.packaging.run import Run
 
 
 def check_bundle(

@@ -13,7 +13,7 @@ import yaml
 from planewise.errors import InputError
 from planewise.networks.pretrained import NO_WEIGHTS
 from planewise.own_names import OURS
-from planewise.packaging.run_record import Run, flat_scores
+from planewise.packaging.run import Run, flat_scores
 
 #: Marks around the packager's text.
 BEGIN, END = f"<!-- written by `{OURS} package` -->", f"<!-- end of what `{OURS} package` wrote -->"

@@ -9,7 +9,7 @@ from typing import Any
 from planewise.engines.weights_settings import asked_of_overlay, merged, plain
 from planewise.packaging.bundle import Bundle
 from planewise.packaging.configs import with_overlay
-from planewise.packaging.run_record import Run
+from planewise.packaging.run import Run
 
 _NETWORK = "network_def"
 #: Files that stay in the repository: weights, results and logs of the bundle's own folder.

@@ -26,7 +26,7 @@ from planewise.packaging.configs import TWINS, as_json, for_a_bundle, with_value
 from planewise.packaging.model_card import Provenance, with_commands, with_provenance
 from planewise.packaging.network_overlays import bundle_of_run
 from planewise.packaging.onnx_options import onnx_options
-from planewise.packaging.run_record import Run, read_scores
+from planewise.packaging.run import Run, read_scores
 from planewise.packaging.shapes import check_shapes, size_of
 from planewise.packaging.weights import check_weights, save_weights, strip_script
 

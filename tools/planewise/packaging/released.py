@@ -14,7 +14,7 @@ from planewise.engines.run_record import WEIGHTS_SUM
 from planewise.engines.weights_settings import MEASURED
 from planewise.errors import InputError
 from planewise.networks import read_weights
-from planewise.packaging.run_record import Run, flat_scores
+from planewise.packaging.run import Run, flat_scores
 from planewise.whole_files import written_whole
 
 #: Largest size of a weights file in the repository, bytes.

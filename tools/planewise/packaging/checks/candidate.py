@@ -13,7 +13,7 @@ from torch import nn
 from planewise.engines.weights_settings import settings_of
 from planewise.networks import read_weights, weights_path
 from planewise.packaging.bundle import Bundle
-from planewise.packaging.run_record import Run
+from planewise.packaging.run import Run
 from planewise.packaging.shapes import size_of
 
 

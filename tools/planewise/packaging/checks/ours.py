@@ -18,9 +18,9 @@ from planewise.packaging.bundle import Bundle
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.finding import Remark, need, reason
 from planewise.packaging.checks.zoo import SAME, network_fits
+from planewise.packaging.documented_runs import config_files, documented_runs
 from planewise.packaging.model_card import FROM_REPOSITORY
 from planewise.packaging.onnx_options import onnx_options
-from planewise.packaging.overrides import config_files, documented_runs
 from planewise.packaging.source import foreign_imports
 
 _SECTIONS = (

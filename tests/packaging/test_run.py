@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from planewise.packaging.run_record import Run
+from planewise.packaging.run import Run
 
 
 @pytest.mark.parametrize(
