@@ -165,7 +165,12 @@ def study_of(
             f"--counts {too_many[0]}: {labelled} has {count_of(most, 'labelled training exam')}; give 1 to {most}"
         )
     methods: dict[str, Any] = {"none": None}
-    overrides = {kind: dict((study.get("overrides") or {}).get(kind) or {}) for kind in ("pretrain", "finetune")}
+    given = study.get("overrides") or {}
+    # null is what a study measured before a setting was there keeps
+    overrides = {
+        kind: {key: value for key, value in (given.get(kind) or {}).items() if value is not None}
+        for kind in ("pretrain", "finetune")
+    }
     bundle = BUNDLES / bundle_of("multitask", study["pretext_bundle"], BUNDLES)
     if size == "demo" and (bundle / "models/model.pt").is_file():
         # their network's size, for all methods alike
