@@ -57,6 +57,18 @@ def test_planewise_check(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", BUNDLES)
+def test_metadata_has_no_key_twice(name):
+    """The last one counts, and MONAI warns at each start."""
+
+    def only_once(pairs):
+        keys = [key for key, _ in pairs]
+        assert len(keys) == len(set(keys)), keys
+        return dict(pairs)
+
+    json.loads((ROOT / "bundles" / name / "configs/metadata.json").read_text(), object_pairs_hook=only_once)
+
+
+@pytest.mark.parametrize("name", BUNDLES)
 def test_each_config_stands_alone_and_has_no_path_of_ours(name):
     """Stricter than the check, which lets a percent sign stand in a text."""
     for file in ("train.yaml", "inference.yaml"):
