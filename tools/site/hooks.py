@@ -19,7 +19,6 @@ SHOWN = ("tools/docs/**/*.png", "tools/docs/**/*.ipynb", "bundles/*/docs/*.png")
 #: Rooms of the package with a page of reference: those whose classes a config names, and the four functions.
 ROOMS = ("augmentation", "data", "engines", "evaluation", "exams", "geometry", "losses", "metrics", "networks")
 ROOMS = (*ROOMS, "preprocessing", "pretexts")
-KINDS = {"pretext": "Pretexts", "downstream": "Downstream tasks"}
 
 
 def address(path: str) -> str:
@@ -48,16 +47,12 @@ def bundles() -> Iterator[tuple[str, dict[str, Any]]]:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Add the bundles' and the reference's pages to the navigation."""
     parts = {next(iter(part)): part for part in config.nav}
-    for kind, title in KINDS.items():
-        parts["Bundles"]["Bundles"].append(
-            {
-                title: [
-                    {meta["name"].partition(": ")[2] or meta["name"]: f"bundles/{name}/docs/README.md"}
-                    for name, meta in bundles()
-                    if name.startswith(kind)
-                ]
-            }
-        )
+    groups: dict[str, list[dict[str, str]]] = {}
+    for name, meta in sorted(bundles(), key=lambda bundle: bundle[1]["planewise"]["group"] == "downstream tasks"):
+        title = meta["name"].partition(": ")[2] or meta["name"]
+        group = groups.setdefault(meta["planewise"]["group"].capitalize(), [])
+        group.append({f"{title[:1].upper()}{title[1:]}": f"bundles/{name}/docs/README.md"})
+    parts["Bundles"]["Bundles"] += [{group: pages} for group, pages in groups.items()]
     rooms = {f"planewise.{room}".rstrip("."): f"reference/{room or 'planewise'}.md" for room in ("", *ROOMS)}
     parts["Python"]["Python"] += [{name: page} for name, page in rooms.items()]
     return config
