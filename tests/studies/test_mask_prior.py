@@ -77,7 +77,10 @@ def test_its_jobs(name, tmp_path):
         own = [] if backbone == "vgg16" else ["configs/densenet121.yaml"]
         files = ["configs/train.yaml", "configs/evaluate.yaml", *demo, *own]
         assert yaml.safe_load(option(command, "config_file")) == files
-        told = {key: option(command, key) for key in ("fold", "folds", "images", "datalist", "pretrained", "transfer")}
+        told = {
+            key: option(command, key)
+            for key in ("fold", "folds", "images", "datalist", "pretrained", "transfer", "standardize")
+        }
         assert told == {
             "fold": draw,
             "folds": "5",
@@ -85,6 +88,7 @@ def test_its_jobs(name, tmp_path):
             "datalist": datalist,
             "pretrained": start[method],
             "transfer": "all" if pretraining == "none" else None,
+            "standardize": "False" if pretraining == "none" else None,
         }
     run = [method for method in METHODS if "imagenet" not in method] + ([] if paper else CONTROLS)
     assert sorted(seen) == sorted((method, draw) for method in run for draw in range(5))
