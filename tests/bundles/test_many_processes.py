@@ -23,8 +23,8 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from planewise import locks
+from planewise.atomic_write import atomic_write
 from planewise.engines import leave_processes, read_history
-from planewise.whole_files import written_whole
 from torch.distributed import TCPStore
 from torch.nn.parallel import DistributedDataParallel
 
@@ -59,7 +59,7 @@ def thinned(datalist: Path, name: str, changed: Callable[[list], list]) -> Path:
     content = json.loads(datalist.read_text())
     content |= {section: changed(items) for section, items in content.items() if isinstance(items, list)}
     path = datalist.parent / f"{name}_{datalist.name}"
-    with written_whole(path) as part:  # another of pytest's workers may read it
+    with atomic_write(path) as part:  # another of pytest's workers may read it
         part.write_text(json.dumps(content))
     return path
 

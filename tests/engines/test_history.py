@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from ignite.engine import Engine
+from planewise.atomic_write import atomic_write
 from planewise.engines import HistoryHandler, read_history
 from planewise.errors import InputError
 from planewise.losses import Term
-from planewise.whole_files import written_whole
 
 from tests.processes import in_processes
 
@@ -87,10 +87,10 @@ def test_a_row_is_added_without_writing_the_others_again(tmp_path, monkeypatch):
     @contextmanager
     def counted(path):
         written.append(path)
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             yield part
 
-    monkeypatch.setattr("planewise.engines.history.written_whole", counted)
+    monkeypatch.setattr("planewise.engines.history.atomic_write", counted)
     monkeypatch.setattr(f"{__name__}.LOSSES", torch.rand(50, 4))
     run(tmp_path, epochs=50, validated=20)
     assert len(written) == 2, "the first row, and a row with a new column"

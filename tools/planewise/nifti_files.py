@@ -7,7 +7,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from planewise.whole_files import written_whole
+from planewise.atomic_write import atomic_write
 
 
 def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
@@ -26,7 +26,7 @@ def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
     image.header.set_xyzt_units("mm")
     image.set_sform(image.affine, code=1)
     image.set_qform(image.affine, code=1)
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         # nibabel goes by the name's ending
         named = part.with_name(f"{part.name}.nii.gz")
         nibabel.save(image, named)

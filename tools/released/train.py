@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from planewise.atomic_write import atomic_write
 from planewise.checksum import sha256
 from planewise.data import read_datalist
 from planewise.engines.run_record import read_table
@@ -39,7 +40,6 @@ from planewise.packaging.model_card import with_release
 from planewise.packaging.onnx_options import onnx_options
 from planewise.packaging.released import card_rows, card_scores, record_of_release, save_in_half, score_sentence
 from planewise.packaging.run import Run
-from planewise.whole_files import written_whole
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -181,7 +181,7 @@ class Maker:
             # all lie in one folder, so paths stay as they are
             merged |= {"planewise": found["planewise"], section: found["training"]}
             merged["exams"] |= found["exams"]
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             part.write_text(json.dumps(merged))
         return path
 
@@ -221,9 +221,9 @@ class Maker:
         found = Run.of_weights(run / "models" / "model.pt")
         record = record_of_release(found, ships, train, read_table(run / "test" / "metrics.json"), about)
         models = folder / "models"
-        with written_whole(models / "model.pt") as part:
+        with atomic_write(models / "model.pt") as part:
             part.write_bytes(ships.read_bytes())
-        with written_whole(models / "record.json") as part:
+        with atomic_write(models / "record.json") as part:
             part.write_text(json.dumps(record, indent=1) + "\n")
         released = Run.of_weights(models / "model.pt")
         changes = settings_of(released, train, inference)["inference.yaml"]
@@ -292,7 +292,7 @@ def _columns(path: Path) -> dict[str, list[Any]]:
 
 def _rewrite(path: Path, change: Any) -> None:
     text = change(path.read_text())
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text)
 
 

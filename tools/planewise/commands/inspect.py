@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from planewise.atomic_write import atomic_write
 from planewise.commands.terminal import literal, refusals
 from planewise.errors import InputError
-from planewise.whole_files import written_whole
 
 
 def inspect(
@@ -50,7 +50,7 @@ def inspect(
                 "with -o"
             )
         written = written or Path.cwd() / f"{name}.png"
-        with written_whole(written) as part:
+        with atomic_write(written) as part:
             try:
                 figure.savefig(part, format=written.suffix.removeprefix("."), dpi=110, facecolor=figure.get_facecolor())
             except ValueError as error:

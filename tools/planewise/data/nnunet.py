@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
+from planewise.atomic_write import atomic_write
 from planewise.data.datalist import gather_stacks, labelled, load_datalist, read_datalist
 from planewise.errors import InputError, refusal
 from planewise.exams.split import SECTIONS
 from planewise.nifti_files import write_nifti
 from planewise.preprocessing import LoadVolumed
 from planewise.preprocessing.exam_name import exam_of, slice_name
-from planewise.whole_files import written_whole
 
 #: How nnU-Net names a data set's folder.
 _FOLDER = re.compile(r"Dataset\d{3}_\w+")
@@ -160,5 +160,5 @@ def _labels(values: set[int], names: tuple[str, ...]) -> dict[str, int]:
 
 
 def _write(path: Path, content: object) -> None:
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(content, indent=1))

@@ -21,11 +21,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from planewise.atomic_write import atomic_write
 from planewise.data.fingerprint import fingerprint
 from planewise.errors import InputError
 from planewise.locks import lock
 from planewise.text_files import read_json
-from planewise.whole_files import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class SliceCache:
         return complete["refused"]
 
     def _build(self, depends_on: dict[str, Any]) -> None:
-        with written_whole(self.folder / "depends_on.json") as part:
+        with atomic_write(self.folder / "depends_on.json") as part:
             part.write_text(json.dumps(depends_on, indent=1))
         arrays = {path.stem: _rows(path, len(self.items), "r+") for path in self.folder.glob("*.npy")}
         if "state" not in arrays:
@@ -184,7 +184,7 @@ class SliceCache:
             raise InputError(f"none of the {len(self.items)} {self.noun}s can be used: {in_a_line(refused)}")
         for array in arrays.values():
             array.flush()
-        with written_whole(self.folder / "complete") as part:
+        with atomic_write(self.folder / "complete") as part:
             part.write_text(json.dumps({"refused": refused, "arrays": sorted(arrays)}))
 
     def _allocate(self, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
+from planewise.atomic_write import TEMPORARY, atomic_write
 from planewise.checksum import sha256
 from planewise.errors import InputError
-from planewise.whole_files import TEMPORARY, written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ class CheckpointFiles:
             )
 
     def _write(self, content: Any, name: str) -> None:
-        with written_whole(self.folder / name, flush=True) as part:
+        with atomic_write(self.folder / name, flush=True) as part:
             try:
                 torch.save(content, part)
             except RuntimeError as error:

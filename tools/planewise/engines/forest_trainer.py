@@ -11,10 +11,10 @@ import torch
 from sklearn.ensemble import RandomForestClassifier
 from torch.utils.data import Dataset
 
+from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
 from planewise.networks import ForestNet
 from planewise.reports.tables import write_csv
-from planewise.whole_files import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,6 @@ class ForestTrainer:
         columns = {"exam": [item["exam"] for item in labelled], "group": [item["group"] for item in labelled]}
         columns |= {name: features[:, index].tolist() for index, name in enumerate(self.feature_names)}
         write_csv(self.output_dir / "features.csv", columns)
-        with written_whole(self.ckpt_dir / "model.pt") as part:
+        with atomic_write(self.ckpt_dir / "model.pt") as part:
             torch.save({name: value.cpu() for name, value in self.network.state_dict().items()}, part)
         logger.info("fitted %d trees to %d exams", len(forest.estimators_), len(labelled))

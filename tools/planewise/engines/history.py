@@ -13,11 +13,11 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
+from planewise.atomic_write import atomic_write, unwritable
 from planewise.engines.quiet import log_scores
 from planewise.exams.words import count_of
 from planewise.losses import logged_terms
 from planewise.reports.history import read_history
-from planewise.whole_files import unwritable, written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class HistoryHandler:
         """Rewrite the whole table, with other columns."""
         rows = [*(before for before in read_history(self.path) if before["epoch"] < row["epoch"]), row]
         self._columns = list(dict.fromkeys(name for entry in rows for name in entry))
-        with written_whole(self.path) as part, open(part, "w", newline="") as file:
+        with atomic_write(self.path) as part, open(part, "w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(rows)

@@ -18,13 +18,13 @@ import yaml
 from monai.bundle.reference_resolver import ReferenceResolver
 
 from planewise import __version__
+from planewise.atomic_write import atomic_write, unwritable
 from planewise.checksum import sha256
 from planewise.engines.not_computed import NOT_COMPUTED
 from planewise.errors import InputError
 from planewise.locks import claim_folder
 from planewise.parse_bool import parse_bool
 from planewise.text_files import read_json, read_yaml
-from planewise.whole_files import unwritable, written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def write_run(
                 f"{folder} holds a run with another configuration ({_differences(before, settings, previous, files)}); "
                 f"`--resume false` starts over, another --output_dir keeps both"
             )
-    with written_whole(config_file) as part:
+    with atomic_write(config_file) as part:
         part.write_text(yaml.safe_dump(_without_items(config), sort_keys=False, width=120))
     record = {
         "configuration": identity,
@@ -80,7 +80,7 @@ def write_run(
         "python": platform.python_version(),
         "commit": _commit(),
     }
-    with written_whole(record_file) as part:
+    with atomic_write(record_file) as part:
         part.write_text(json.dumps(record, indent=1))
 
 

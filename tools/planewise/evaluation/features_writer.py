@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from planewise.atomic_write import atomic_write
 from planewise.evaluation.exam_writer import ExamWriter
 from planewise.reports.tables import write_csv
-from planewise.whole_files import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class FeaturesWriter(ExamWriter):
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         features = output["features"]
-        with written_whole(folder / "features.npy") as part, open(part, "wb") as file:
+        with atomic_write(folder / "features.npy") as part, open(part, "wb") as file:
             np.save(file, features)
         columns = {f"feature{number}": column.tolist() for number, column in enumerate(features.T)}
         write_csv(folder / "features.csv", {"slice": range(len(features)), **columns})

@@ -12,12 +12,12 @@ from typing import TextIO
 
 import numpy as np
 
+from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
 from planewise.exams.stack import Stack
 from planewise.geometry import relative_locations
 from planewise.text_files import cell
-from planewise.whole_files import written_whole
 
 
 def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
@@ -189,7 +189,7 @@ def folders_table(datalist: Path) -> Path:
 def _written_whole(path: Path, mode: int) -> Iterator[TextIO]:
     """Write a file completely or not at all, with its permissions set from the first byte on."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    with written_whole(path) as part, open(os.open(part, flags, mode), "w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as part, open(os.open(part, flags, mode), "w", encoding="utf-8", newline="") as file:
         yield file
 
 

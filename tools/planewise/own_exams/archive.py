@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import planewise
+from planewise.atomic_write import atomic_write, unwritable
 from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError
 from planewise.exams.datalist import folders_table, write_folders
@@ -21,7 +22,6 @@ from planewise.reports.archive_page import ListedExam, archive_page
 from planewise.reports.exam_page import FLAGGED
 from planewise.reports.tables import write_csv, write_json
 from planewise.text_files import read_json
-from planewise.whole_files import unwritable, written_whole
 
 _PAGE, _TABLE = "index.html", "exams.csv"
 
@@ -189,5 +189,5 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     folders = {name: folder_of(items) for name, items in exams.items()}
     write_folders(done.table, folders | {name: left.folder for name, left in work.left_out.items()})
     waiting = sum(name not in done.finished and name not in done.left_out for name in exams)
-    with written_whole(done.page) as part:
+    with atomic_write(done.page) as part:
         part.write_text(archive_page(work.command, rows, done.left_out, waiting), encoding="utf-8")

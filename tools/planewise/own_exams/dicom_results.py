@@ -14,6 +14,7 @@ from matplotlib.colors import to_rgb
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
+from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
 from planewise.exams.dicom_report import Finding, Measured, dicom_report, own_code
 from planewise.exams.dicom_segmentation import Structure, dicom_segmentation
@@ -25,7 +26,6 @@ from planewise.own_exams.heart_bundles import PLANS, SEGMENTS, STRUCTURES
 from planewise.reports.planned_views import plane_in_words
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
-from planewise.whole_files import written_whole
 
 #: Endings of the files.
 SEGMENTATION, REPORT = ".seg.dcm", ".sr.dcm"
@@ -279,6 +279,6 @@ def _flagged(flags: Sequence[Flag], structure: str, quantities: Sequence[str], p
 
 
 def _written(path: Path, dataset: Dataset) -> Path:
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         pydicom.dcmwrite(part, dataset)
     return path

@@ -20,6 +20,7 @@ import torch
 from monai.data import MetaTensor
 
 import planewise
+from planewise.atomic_write import atomic_write
 from planewise.data import find_inputs
 from planewise.data.readable_items import left_out
 from planewise.errors import InputError
@@ -35,7 +36,6 @@ from planewise.preprocessing import LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, volume_name
 from planewise.reports.exam_page import ShownExam, exam_page
 from planewise.unreadable import UNREADABLE, refuse_claims
-from planewise.whole_files import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -362,7 +362,7 @@ def write_page(folder: Path, shown: ShownExam) -> Path:
     """Write ``index.html`` of an exam."""
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / _PAGE
-    with written_whole(page) as part:
+    with atomic_write(page) as part:
         part.write_text(exam_page(shown), encoding="utf-8")
     return page
 

@@ -15,6 +15,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
+from planewise.atomic_write import unwritable
 from planewise.checksum import sha256
 from planewise.data import absolute_datalist, find_inputs, mask_problem, read_datalist
 from planewise.data.readable_items import left_out, reason_alone
@@ -40,7 +41,6 @@ from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.tables import write_json
 from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
-from planewise.whole_files import unwritable
 
 #: In the results folder: the weights of its masks.
 RECORD = "segmentation.json"

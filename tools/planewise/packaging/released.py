@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from planewise.atomic_write import atomic_write
 from planewise.checksum import sha256
 from planewise.engines.not_computed import FILES, NOT_COMPUTED
 from planewise.engines.run_record import WEIGHTS_SUM
@@ -15,7 +16,6 @@ from planewise.engines.weights_settings import MEASURED
 from planewise.errors import InputError
 from planewise.networks import read_weights
 from planewise.packaging.run import Run, flat_scores
-from planewise.whole_files import written_whole
 
 #: Largest size of a weights file in the repository, bytes.
 LARGEST_RELEASED = 3_000_000
@@ -37,7 +37,7 @@ def save_in_half(weights: Path, path: Path) -> None:
     wrong = [name for name, value in kept.items() if value.is_floating_point() and not value.isfinite().all()]
     if wrong:
         raise InputError(f"{', '.join(wrong[:3])} of {weights} exceeds the range of float16")
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         torch.save(kept, part)
     if path.stat().st_size > LARGEST_RELEASED:
         raise InputError(

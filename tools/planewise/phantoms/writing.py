@@ -13,9 +13,9 @@ from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
+from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
 from planewise.phantoms.recipe import Recipe
-from planewise.whole_files import written_whole
 
 #: File at the root of a tree that records its recipe.
 MANIFEST = "phantom.json"
@@ -86,7 +86,7 @@ def _claim(recipe: Recipe, out: Path) -> None:
     told = {"fingerprint": recipe.fingerprint(), "phantom": True, **asdict(recipe)}
     for identity in ("patient_name", "birth_date"):
         told.pop(identity)
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(told, indent=2) + "\n")
 
 
@@ -123,5 +123,5 @@ def _write_tables(recipe: Recipe, out: Path, rows: dict[int, dict[str, tuple[obj
             writer.writerow(header)
         writer.writerows(table[key] for key in sorted(table))
         writer.writerows(end)
-        with written_whole(path) as part:
+        with atomic_write(path) as part:
             part.write_text(text.getvalue())

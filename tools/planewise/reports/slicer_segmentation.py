@@ -8,8 +8,8 @@ from pathlib import Path
 import itk
 import numpy as np
 
+from planewise.atomic_write import atomic_write
 from planewise.reports.segmentation_figures import structure_colour
-from planewise.whole_files import written_whole
 
 
 def write_slicer_segmentation(
@@ -43,7 +43,7 @@ def write_slicer_segmentation(
             ("Extent", " ".join(f"0 {size - 1}" for size in labels.shape)),
         ):
             known[f"Segment{number}_{key}"] = text
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         # ITK goes by the name's ending
         named = part.with_name(f"{part.name}.nrrd")
         itk.imwrite(image, str(named), compression=True)

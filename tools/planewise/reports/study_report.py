@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
 from planewise.exams.words import listed
 from planewise.reports.methods import method_name
@@ -22,7 +23,6 @@ from planewise.reports.study import (
 )
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.page import Page, Table
-from planewise.whole_files import written_whole
 
 #: In the page's order.
 SECTIONS = (
@@ -88,7 +88,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
     if papers := dict.fromkeys(table.paper for table in tables):
         entries = [text for paper in papers for text in (paper.name, paper.citation)]
         page.add(f"<h2>Papers</h2><ul>{'<li>{}: {}</li>' * len(papers)}</ul>", *entries)
-    with written_whole(output) as part:
+    with atomic_write(output) as part:
         part.write_text(page.html(f"planewise: {found.title}"))
     if markdown is not None:
         _write_markdown(page, Path(markdown))
@@ -118,7 +118,7 @@ def _write_markdown(page: Page, path: Path) -> None:
     for left_over in set(folder.glob("*.png")) - {folder / name for name in pictures}:
         left_over.unlink()
     for name, content in pictures.items():
-        with written_whole(folder / name) as part:
+        with atomic_write(folder / name) as part:
             part.write_bytes(content)
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text)

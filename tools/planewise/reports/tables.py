@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from planewise.atomic_write import atomic_write
 from planewise.text_files import cell
-from planewise.whole_files import written_whole
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
@@ -25,7 +25,7 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     """Columns of equal length, with a header; floats with six digits, texts that no spreadsheet executes."""
-    with written_whole(path) as part, open(part, "w", newline="") as file:
+    with atomic_write(path) as part, open(part, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         for row in zip(*columns.values(), strict=True):
@@ -34,7 +34,7 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Plain values as JSON that any reader accepts: non-finite values become null."""
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(json_values(content), indent=1, allow_nan=False))
 
 

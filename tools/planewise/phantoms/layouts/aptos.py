@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from planewise.atomic_write import atomic_write
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.retina.defects import APTOS_DEFECTS
 from planewise.phantoms.scanner.photograph import PhotographFile
-from planewise.whole_files import written_whole
 
 TABLE = "train.csv"
 
@@ -45,7 +45,7 @@ def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
 def write_listing(recipe: Recipe, out: Path) -> None:
     """Writes ``test.csv``, which names the photographs without grades."""
     names = sorted(path.stem for path in (out / "test_images").glob("[!.]*.png"))
-    with written_whole(out / "test.csv") as part:
+    with atomic_write(out / "test.csv") as part:
         part.write_text("".join(f"{name}\n" for name in ("id_code", *names)))
 
 

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from planewise.atomic_write import atomic_write
 from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
 from planewise.phantoms.volume_defects import MASK, MSD_DEFECTS
-from planewise.whole_files import written_whole
 
 #: The set has no tables; see `write_listing`.
 TABLE_HEADER = ()
@@ -70,7 +70,7 @@ def write_listing(recipe: Recipe, out: Path) -> None:
         "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names["imagesTr"]],
         "test": [f"./imagesTs/{name}" for name in names["imagesTs"]],
     }
-    with written_whole(out / "dataset.json") as part:
+    with atomic_write(out / "dataset.json") as part:
         part.write_text(json.dumps(listing, indent=1) + "\n")
 
 

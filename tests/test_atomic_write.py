@@ -5,13 +5,13 @@ import resource
 import signal
 
 import pytest
+from planewise.atomic_write import atomic_write
 from planewise.errors import InputError
-from planewise.whole_files import written_whole
 
 
 def test_a_file_takes_its_place_when_it_is_finished(tmp_path):
     path = tmp_path / "new" / "run.json"
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text("all of it")
         assert not path.exists() and part.parent == path.parent
     assert path.read_text() == "all of it" and list(path.parent.iterdir()) == [path]
@@ -26,7 +26,7 @@ def test_a_flushed_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monke
         os, "fsync", lambda number: (done.append(os.readlink(f"/proc/self/fd/{number}")), fsync(number))
     )
     monkeypatch.setattr(os, "replace", lambda one, other: (done.append("moved"), replace(one, other)))
-    with written_whole(tmp_path / "last.ckpt", flush=flush) as part:
+    with atomic_write(tmp_path / "last.ckpt", flush=flush) as part:
         part.write_text("all of it")
     assert done == ([str(part), "moved", str(tmp_path)] if flush else ["moved"])
 
@@ -35,7 +35,7 @@ def test_a_flushed_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monke
 def test_what_ends_the_writing_leaves_what_was_there(tmp_path, error):
     path = tmp_path / "run.json"
     path.write_text("before")
-    with pytest.raises(type(error)), written_whole(path) as part:
+    with pytest.raises(type(error)), atomic_write(path) as part:
         part.write_text("half")
         raise error
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
@@ -49,7 +49,7 @@ def test_a_disk_without_room_is_said_and_leaves_what_was_there(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         said = r"run.json cannot be written \(File too large; \d+ MiB are free there\)"
-        with pytest.raises(InputError, match=said), written_whole(path) as part:
+        with pytest.raises(InputError, match=said), atomic_write(path) as part:
             part.write_text("x" * 5000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -60,15 +60,15 @@ def test_a_disk_without_room_is_said_and_leaves_what_was_there(tmp_path):
 def test_a_folder_that_is_none_is_said(tmp_path):
     (tmp_path / "file").touch()
     said = r"file/run.json cannot be written \((File exists|Not a directory)"
-    with pytest.raises(InputError, match=said), written_whole(tmp_path / "file" / "run.json") as part:
+    with pytest.raises(InputError, match=said), atomic_write(tmp_path / "file" / "run.json") as part:
         part.write_text("x")
 
 
 def test_two_processes_write_apart(tmp_path, monkeypatch):
-    with written_whole(tmp_path / "run.json") as one:
+    with atomic_write(tmp_path / "run.json") as one:
         pass_by = os.getpid() + 1
         monkeypatch.setattr(os, "getpid", lambda: pass_by)
-        with written_whole(tmp_path / "run.json") as other:
+        with atomic_write(tmp_path / "run.json") as other:
             assert one != other
             one.write_text("1")
             other.write_text("2")

@@ -15,10 +15,10 @@ TEMPORARY = ".tmp"
 
 
 @contextmanager
-def written_whole(path: str | Path, flush: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, flush: bool = False) -> Iterator[Path]:
     """Where to write a file that then replaces the old one in one step.
 
-    ``with written_whole(path) as part: part.write_text(...)``. If the process is killed or the disk is full, the
+    ``with atomic_write(path) as part: part.write_text(...)``. If the process is killed or the disk is full, the
     earlier file stays. Parent folders are created.
 
     Args:
