@@ -105,12 +105,11 @@ def test_all_methods_have_one_network(lists, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--pretexts", "multitusk"], "multitusk: no pretext of that name can learn from"),
+        (["--pretexts", "rotation,lax_position"], "lax_position: no pretext of that name can learn from"),
         (["--counts", "1,two"], "--counts 1,two: give whole numbers with commas"),
         (["--counts", "400"], "--counts 400: "),
         (["--counts", "0"], "give 1 to "),
         (["--size", "huge"], "--size huge: give demo or paper"),
-        (["--anatomy", "toe"], "choose"),
     ],
 )
 def test_it_refuses_before_anything_starts(folders, words, said, monkeypatch, tmp_path):
@@ -119,6 +118,20 @@ def test_it_refuses_before_anything_starts(folders, words, said, monkeypatch, tm
     outcome = CliRunner().invoke(app, given)
     assert outcome.exit_code == 1 and said in outcome.output and "Traceback" not in outcome.output, outcome.output
     assert not (tmp_path / "out/study.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("labelled", "words", "said"),
+    [
+        ("acdc", ["--pretexts", "multitusk"], "there is no pretext multitusk"),
+        ("acdc", ["--anatomy", "toe"], "--anatomy toe: choose cardiac, knee, photograph"),
+        ("nowhere", [], "nowhere; name a datalist, or a folder"),
+    ],
+)
+def test_a_slip_costs_no_indexing(folders, labelled, words, said, tmp_path):
+    given = ["compare", str(folders / "pacs"), str(folders / labelled), "-o", str(tmp_path / "out"), *words]
+    outcome = CliRunner().invoke(app, given)
+    assert outcome.exit_code == 1 and said in outcome.output and not (tmp_path / "out").exists(), outcome.output
 
 
 def test_a_section_of_unlabelled_exams_that_is_empty_is_refused(lists, tmp_path):

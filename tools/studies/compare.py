@@ -33,6 +33,29 @@ _FIRST = ("multitask", "simclr", "models_genesis", "relative_patch_location", "r
 SPLITS = {"unlabelled": (0.7, 0.15, 0.15), "labelled": (0.5, 0.2, 0.3)}
 
 
+def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | None) -> None:
+    """Refuse what can be refused before folders are indexed, which may take long.
+
+    Args:
+        given: datalists or folders.
+        anatomy: of the folders.
+        pretexts: names, as in `study_of`.
+
+    Raises:
+        InputError: a folder does not exist, or there is no such anatomy or pretext.
+    """
+    if lacking := [path for path in given if not path.exists()]:
+        raise InputError(f"there is no {lacking[0]}; name a datalist, or a folder that holds exams")
+    if anatomy not in TEMPLATES:
+        raise InputError(f"--anatomy {anatomy}: choose {', '.join(sorted(TEMPLATES))}")
+    known = {"all"}
+    for template in TEMPLATES.values():
+        pattern = yaml.safe_load((ROOT / "tools/studies/configs" / f"{template}.yaml").read_text())["pretext_bundle"]
+        known |= set(pretexts_of(pattern, BUNDLES))
+    if unknown := [name for name in pretexts or () if name not in known]:
+        raise InputError(f"--pretexts: there is no pretext {listed(unknown)}; choose among {', '.join(sorted(known))}")
+
+
 def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
     """A datalist: the given one, or one that is made of a folder, once; what was found and left out is printed.
 

@@ -71,6 +71,8 @@ def compare(
         sys.path.insert(0, str(root))
         studies = importlib.import_module("tools.studies.compare")
         out = output.expanduser().resolve()
+        names = None if pretexts is None else [name.strip() for name in pretexts.split(",")]
+        studies.refuse_early((unlabelled, labelled), anatomy, names)
         lists = (
             studies.indexed(unlabelled, out, "unlabelled", anatomy=anatomy),
             studies.indexed(labelled, out, "labelled", anatomy=anatomy, labels_dir=labels, classes=classes),
@@ -80,7 +82,7 @@ def compare(
         study = studies.study_of(
             *lists,
             out,
-            None if pretexts is None else [name.strip() for name in pretexts.split(",")],
+            names,
             numbers,
             draws,
             size or ("demo" if device == "cpu" else "paper"),
