@@ -373,5 +373,8 @@ def test_no_image_at_all(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=r"no DICOM image to use(.|\n)*1 x not a DICOM file"):
         find_stacks(tmp_path)
+    (tmp_path / "other.txt").write_text("x")
+    with pytest.raises(InputError, match=r"notes.txt cannot be used: not a DICOM file; name a folder"):
+        find_stacks(tmp_path / "notes.txt")
     with pytest.raises(InputError, match="view is '2ch'.* views are 'sax', .*, '4ch', and phases"):
         find_stacks(tmp_path, view="2ch")

@@ -81,6 +81,9 @@ def find_stacks(
     scan = scan_folder(folder, workers, modalities=anatomy.modalities)
     if path.is_file():
         scan.frames = [frame for frame in scan.frames if Path(frame.path) == path]
+        if not scan.frames:
+            why = next((reason for reason, paths in scan.skipped.items() if str(path) in paths), "not a DICOM image")
+            raise InputError(f"{path} cannot be used: {why}; name a folder of DICOM files, or a volume")
     exams = group_exams(scan.frames, scan.folder)
     if not exams:
         raise InputError(f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}{scan.reasons}")
