@@ -161,6 +161,7 @@ def test_of_an_archive_each_exam_gets_what_all_get_at_once(command, phantoms, ru
     outcome = run(command, tmp_path / "in", "-o", tmp_path / "out", "--device", "cpu", *options)
     assert outcome.exit_code == 0, outcome.output
     assert "2 exams found" in outcome.output and "2 exams finished" in outcome.output and "Doe" not in outcome.output
+    assert outcome.output.count("--anonymous leaves the patient out") == 1
     numbers = "plan.json" if command == "plan" else "volumes.json"
     for made in together:
         assert f"exam {made.name}: " in outcome.output

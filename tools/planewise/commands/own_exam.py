@@ -76,6 +76,7 @@ def show_pages(command: str, doing: str, find: Callable[[], ExamWork], output: P
         output = output.expanduser().resolve()
         if len(work.exams) > 1:
             _show_archive(work, output, console)
+            _say_who_is_named(not anonymous and any(output.glob("*/*.dcm")), console)
             console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
             return
         for exam, left in work.left_out.items():
@@ -87,12 +88,15 @@ def show_pages(command: str, doing: str, find: Callable[[], ExamWork], output: P
                 console.print(literal(line), soft_wrap=True, highlight=False)
             for line in _wrote(made.files):
                 console.print(literal(line), soft_wrap=True, highlight=False)
-        if not anonymous and any(file.suffix == ".dcm" for made in done for file in made.files):
-            console.print(
-                "The .dcm files name the patient as their images do; --anonymous leaves the patient out.",
-                soft_wrap=True,
-            )
+        _say_who_is_named(not anonymous and any(file.suffix == ".dcm" for made in done for file in made.files), console)
         console.print(f"Look at the pictures before you trust a number. {RESEARCH_ONLY}", soft_wrap=True)
+
+
+def _say_who_is_named(patient: bool, console: Console) -> None:
+    if patient:
+        console.print(
+            "The .dcm files name the patient as their images do; --anonymous leaves the patient out.", soft_wrap=True
+        )
 
 
 def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
