@@ -61,7 +61,7 @@ class Size(str, Enum):
 # options that every anatomy has; each subcommand words its own layouts and sizes
 Out = Annotated[Path | None, typer.Argument(help="Folder to write to; created if missing.", show_default=False)]
 Exams = Annotated[int, typer.Option(min=1, help="How many exams.")]
-Seed = Annotated[int, typer.Option(help="Number of exams; exam k of a seed does not depend on it.")]
+Seed = Annotated[int, typer.Option(help="Exam k of a seed is the same, however many exams there are.")]
 Defects = Annotated[
     list[str] | None,
     typer.Option(

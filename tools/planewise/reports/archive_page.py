@@ -22,8 +22,8 @@ tr.flagged td:first-child { border-left: 4px solid #c77700; } tr.fine td:first-c
 """
 _TITLES = {"plan": "Planned exams", "segment": "Segmented exams"}
 _NOTES = {
-    "plan": "How far each acquired view lies from the planned one. The exam with the largest distance comes first, as a "
-    "share of what the plan and a careful operator may err: its series may be misnamed, its view badly prescribed, or its "
+    "plan": "How far each acquired view lies from the planned one. The exam with the largest distance comes first, relative "
+    "to the plan's error bounds and an operator's usual error: its series may be misnamed, its view badly prescribed, or its "
     "plan wrong. Open its page and look.",
     "segment": "Volumes and function. The exam with most implausible numbers comes first. Open its page and look.",
 }
