@@ -21,7 +21,8 @@ SMALL = {"samples_per_epoch": 16, "device": "cpu"}
 
 
 def small(name: str) -> dict:
-    return tiny(name) | SMALL
+    # a head that starts with the background predicts nothing else so soon, and a surface that is not there has no distance
+    return tiny(name) | SMALL | ({"background": 0.25} if name.endswith("segmentation") else {})
 
 
 @pytest.fixture(

@@ -66,10 +66,14 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     """
     train, inference = plain(train), plain(inference)
     wanted = defining_settings(inference)
-    network = run.config.get("network_def")
+    # null stands for what there was before a setting; a run that is older than the setting says nothing about it
+    later = {key for key, value in train.items() if value is None and key not in run.config}
+    network, own_network = run.config.get("network_def"), train.get("network_def")
+    if isinstance(own_network, Mapping):
+        own_network = {key: value for key, value in own_network.items() if value not in [f"@{name}" for name in later]}
     # a custom network is a setting like others; a run of another bundle also has another one, and lacks more
-    required = wanted if network == train.get("network_def") else set(train) - NOT_COMPUTED - {"initialize"}
-    absent = sorted(key for key in required if key in train and key not in run.config)
+    required = wanted if network == own_network else set(train) - NOT_COMPUTED - {"initialize"}
+    absent = sorted(key for key in required - later if key in train and key not in run.config)
     other = [f"train#{key}" for key in _OWN if _in(train, key) != _in(run.config, key)]
     if absent or other:
         what = [f"has no {', '.join(absent[:5])}{' and more' if len(absent) > 5 else ''}"] if absent else []
@@ -79,7 +83,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
             f"{run.folder} is not a run of this bundle in its present form: it {' and '.join(what)}; name another "
             f"run with --weights, or package with the code that made this one{f' (commit {commit})' if commit else ''}"
         )
-    other_network = {"network_def"} if network != train.get("network_def") else set()
+    other_network = {"network_def"} if network != own_network else set()
     code = sorted(
         {key for key in wanted if _is_code_of_its_own(run.config.get(key), key, train, inference)} | other_network
     )

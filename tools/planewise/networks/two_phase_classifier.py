@@ -43,6 +43,7 @@ class TwoPhaseClassifier(NamedParts):
         super().__init__()
         self.encoder = _Phases(encoder)
         self.by_batch = normalises_by_batch(encoder)
+        self.standardize = standardize
         self.standard = _Standardize(2 * int(encoder.out_channels)) if standardize else nn.Identity()
         self.head = nn.Linear(2 * int(encoder.out_channels), num_classes)
         self.freeze(frozen)
@@ -84,8 +85,12 @@ class _Standardize(nn.BatchNorm1d):
         super().__init__(num_features, affine=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        by_batch = self.training and input.shape[0] > 1
-        return batch_norm(input, self.running_mean, self.running_var, training=by_batch, momentum=0.1, eps=self.eps)
+        mean, variance = self.running_mean, self.running_var
+        if self.training and input.shape[0] > 1:
+            return batch_norm(input, mean, variance, training=True, momentum=0.1, eps=self.eps)
+        # ONNX exports no batch normalisation of features whose number it does not know
+        assert mean is not None and variance is not None
+        return (input - mean) * torch.rsqrt(variance + self.eps)
 
 
 class _Phases(nn.Module):
