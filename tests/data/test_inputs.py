@@ -31,8 +31,8 @@ def test_masks_are_no_inputs(tmp_path):
 @pytest.mark.parametrize("name", ["Volume.nrrd", "Segmentation.seg.nrrd", "a.mha"])
 def test_files_of_other_forms_are_refused_with_what_to_do(name, tmp_path):
     (tmp_path / name).touch()
-    for path in (tmp_path, tmp_path / name):
-        with pytest.raises(InputError, match=r"1 file\n.* NRRD or MetaImage file .* save it as NIfTI"):
+    for path, begin in ((tmp_path, r"1 file\n"), (tmp_path / name, f"{name} cannot be used:")):
+        with pytest.raises(InputError, match=f"{begin}.*NRRD or MetaImage file .* save it as NIfTI"):
             find_inputs(path)
 
 
