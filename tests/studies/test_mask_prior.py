@@ -14,8 +14,9 @@ from tests.studies.test_label_efficiency import option
 
 #: The methods of Tables 1 and 2, in the order of the configs.
 METHODS = [f"{backbone}_{start}_{images}" for backbone in BACKBONES for start in PRETRAININGS for images in IMAGES]
-#: Controls of the demo: random backbones, frozen.
-CONTROLS = [f"{backbone}_random_segmented" for backbone in BACKBONES]
+#: Controls of the demo: random backbones, frozen; and hearts cut out with predicted masks.
+PREDICTED = [f"{backbone}_{start}_predicted" for backbone in BACKBONES for start in ("none", "segmented")]
+CONTROLS = [f"{backbone}_random_segmented" for backbone in BACKBONES] + PREDICTED
 TARGET = "downstream_cardiac_two_phase_classification"
 
 
@@ -31,7 +32,11 @@ def starts(folder):
             found |= dict.fromkeys(
                 (f"{backbone}_{learned}_{images}" for images in IMAGES), f"{folder}/pretrain/{backbone}_{learned}_full"
             )
-    return found
+    return found | {
+        method: f"{folder}/pretrain/{method.split('_')[0]}_segmented_full"
+        for method in PREDICTED
+        if "_none_" not in method
+    }
 
 
 def test_the_papers_study_holds_every_column_of_its_tables():
@@ -55,7 +60,7 @@ def test_its_jobs(name, tmp_path):
     expected = {"pretrain": 4, "finetune": 12 * 5, "report": 1}
     if not paper:
         # and the forest on reference masks
-        expected |= {"finetune": 14 * 5, "phantom": 1, "index": 1, "forest": 1}
+        expected |= {"finetune": 18 * 5, "phantom": 1, "index": 1, "forest": 1, "predict_masks": 1}
     assert jobs(text) == expected | {"all": 1, "total": sum(expected.values()) + 1}
     assert ("left out" in text) == paper, "ImageNet's rows, until their files are given"
     datalist = config["datalists"]["labelled"] if paper else f"{tmp_path}/out/labelled.json"
@@ -84,8 +89,8 @@ def test_its_jobs(name, tmp_path):
         assert told == {
             "fold": draw,
             "folds": "5",
-            "images": images,
-            "datalist": datalist,
+            "images": "segmented" if images == "predicted" else images,
+            "datalist": f"{tmp_path}/out/predicted/datalist.json" if images == "predicted" else datalist,
             "pretrained": start[method],
             "transfer": "all" if pretraining == "none" else None,
             "standardize": "False" if pretraining == "none" else None,

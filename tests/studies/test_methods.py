@@ -32,6 +32,16 @@ def test_a_network_for_each_finding_is_a_method_and_pretrains_nothing():
     assert list(pretrainings_of(STUDY, methods)) == ["location", "multitask"]
 
 
+def test_a_method_may_use_predicted_masks_and_pretrains_nothing_for_them():
+    given = {
+        "usual": {"pretext": "location", "masks": "reference"},
+        "ours": {"pretext": "location", "masks": "predicted"},
+    }
+    methods = methods_of(STUDY | {"methods": given})
+    assert methods["usual"] == Method(pretext="location") and methods["ours"].masks == "predicted"
+    assert starts_of(methods) == dict.fromkeys(given, "location")
+
+
 def test_what_pretrains_by_itself():
     given = {
         "sigma": {"pretext": "location", "overrides": {"pretrain": {"sigma": 12}}},
@@ -146,6 +156,7 @@ def test_rows_whose_weights_are_not_there_yet_are_left_out(tmp_path):
             "mine goes on learning a pretext and has none",
         ),
         ({"mine": {"networks": "two"}}, "mine has networks two; give shared or one_per_finding"),
+        ({"mine": {"masks": "guessed"}}, "mine has masks guessed; give reference or predicted"),
     ],
 )
 def test_what_cannot_be_run_is_said(methods, message):

@@ -51,6 +51,7 @@
 #              {pretrain: .., finetune: ..}, one each
 #   overrides  {pretrain: {..}, finetune: {..}}, over the study's
 #   networks   one_per_finding fine-tunes a network for each of the target's `tasks`, and scores them together; shared is usual
+#   masks      predicted replaces the masks of the labelled exams by those of the segmentation that ships; reference is usual
 #
 # Every job is one `python -m monai.bundle run`. A rule declares only the metrics.json that its job writes last: Snakemake
 # deletes the declared outputs of a job that was interrupted, and the checkpoints must stay, so that the job resumes from
@@ -63,7 +64,7 @@ from pathlib import Path
 
 import yaml
 from datalists import datalist_kind
-from methods import ONE_PER_FINDING, left_out, methods_of, pretrainings_of, starts_of
+from methods import ONE_PER_FINDING, PREDICTED, left_out, methods_of, pretrainings_of, starts_of
 from planewise.errors import InputError
 from pretext_bundles import bundle_of, overlays_of, pretexts_of
 from snakemake.exceptions import WorkflowError
@@ -130,6 +131,7 @@ RESOURCES = {
     "pretrain": {"mem_mb": 32000, "runtime": 24 * 60},
     "finetune": {"mem_mb": 16000, "runtime": 12 * 60},
     "plan": {"mem_mb": 8000, "runtime": 60},
+    "predict_masks": {"mem_mb": 8000, "runtime": 120},
     "index": {"mem_mb": 8000, "runtime": 12 * 60},
 }
 
@@ -146,7 +148,7 @@ def processes(kind):
 
 def gpus(kind):
     """GPUs of a job."""
-    return processes(kind) if DEVICE.startswith("cuda") and kind in ("pretrain", "finetune", "plan") else 0
+    return processes(kind) if DEVICE.startswith("cuda") and kind in ("pretrain", "finetune", "plan", "predict_masks") else 0
 
 
 def files(bundle, *names, overlay=config.get("overlay"), after=()):
@@ -209,6 +211,12 @@ def pretrained(wildcards):
     if start := STARTS[wildcards.method]:
         return [f"{OUT}/pretrain/{start}/test/metrics.json"]
     return [METHODS[wildcards.method].file] if METHODS[wildcards.method].file else []
+
+
+def labels(wildcards):
+    """The datalist that a method is fine-tuned on."""
+    predicted = METHODS[wildcards.method].masks == PREDICTED
+    return str(OUT / "predicted" / "datalist.json") if predicted else datalist("labelled")
 
 
 def starting_weights(wildcards, input):
@@ -390,9 +398,23 @@ use rule pretrain as pretrain_alone with:
     priority: 10
 
 
+rule predict_masks:
+    input:
+        datalist("labelled"),
+    output:
+        OUT / "predicted" / "datalist.json",
+    threads: THREADS
+    resources:
+        **resources("predict_masks"),
+    log:
+        OUT / "logs" / "predict_masks.log",
+    shell:
+        PLANEWISE + " segment {input} -o {OUT}/predicted --device {DEVICE} > {log} 2>&1"
+
+
 rule finetune:
     input:
-        labels=datalist("labelled"),
+        labels=labels,
         weights=pretrained,
         imagenet=lambda wildcards: IMAGENET if METHODS[wildcards.method].imagenet else [],
     output:

@@ -15,6 +15,8 @@ from planewise.errors import InputError
 IMAGENET = "imagenet"
 #: What `Method.networks` may be.
 SHARED, ONE_PER_FINDING = "shared", "one_per_finding"
+#: What `Method.masks` may be.
+REFERENCE, PREDICTED = "reference", "predicted"
 #: The setting `transfer` of a fine-tuning that goes on learning its pretext.
 MULTITASK = "multitask"
 
@@ -31,6 +33,8 @@ class Method:
         overrides: ``"pretrain"`` and ``"finetune"`` to settings, over the study's.
         networks: ``"one_per_finding"`` fine-tunes a network for each finding of the target's ``tasks``; None, which
             ``"shared"`` becomes, one for all.
+        masks: ``"predicted"`` fine-tunes and scores with masks that the segmentation bundle predicts for all labelled
+            exams, instead of those of the datalist; None, which ``"reference"`` becomes, with the datalist's.
     """
 
     pretext: str | None = None
@@ -38,6 +42,7 @@ class Method:
     overlay: str | Mapping[str, str] | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     networks: str | None = None
+    masks: str | None = None
 
     @property
     def pretrains(self) -> bool:
@@ -145,12 +150,15 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
     if unknown := set(given) - {entry.name for entry in fields(Method)}:
         raise InputError(
             f"methods: {name} has {', '.join(sorted(unknown))}; give some of pretext, weights, overlay, overrides, "
-            "networks"
+            "networks, masks"
         )
     networks = given.get("networks") or SHARED
     if networks not in (SHARED, ONE_PER_FINDING):
         raise InputError(f"methods: {name} has networks {networks}; give {SHARED} or {ONE_PER_FINDING}")
-    given = {key: value for key, value in given.items() if value and value != SHARED}
+    masks = given.get("masks") or REFERENCE
+    if masks not in (REFERENCE, PREDICTED):
+        raise InputError(f"methods: {name} has masks {masks}; give {REFERENCE} or {PREDICTED}")
+    given = {key: value for key, value in given.items() if value and value not in (SHARED, REFERENCE)}
     if not given:
         words = {
             "none": {},

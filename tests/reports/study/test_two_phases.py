@@ -164,6 +164,21 @@ def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
     assert len(re.findall("exclude zero; if", page.html(""))) == 2
 
 
+def test_predicted_masks_are_compared_with_reference_masks(study):
+    """A reader sees what the reference masks are worth: .55 and .52 against .60 and .62."""
+    for draw, auc in enumerate((0.55, 0.52)):
+        folder = study.path / f"finetune/vgg16_none_predicted/56/{draw}"
+        folder.mkdir(parents=True)
+        finetuned(folder, auc, 8)
+    both = study_folder(study.path, methods={name: {} for name in [*RUNS, "vgg16_none_predicted"]}, **FOLDS)
+    tables, page = tables_of(two_phases, both)
+    assert "the segmentation that ships" in page.html("")
+    assert [row[:2] for row in tables["Paired differences in macro AUC, of masks"][1:]] == [
+        ["56, VGG, none-predicted minus VGG, none-segmented", "-0.075"]
+    ]
+    assert "the segmentation that ships" not in tables_of(two_phases, study)[1].html("")
+
+
 def test_a_study_with_methods_of_its_own_has_no_paper_beside(tmp_path):
     for method, auc in (("none", 0.5), ("mine", 0.75)):
         folder = tmp_path / f"finetune/{method}/20/0"

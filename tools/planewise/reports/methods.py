@@ -37,8 +37,8 @@ _NAMES = {
     **{
         f"{backbone}_{pretraining}_{images}": f"{called}, {pretraining}-{images}"
         for backbone, called in {"vgg16": "VGG", "densenet121": "DenseNet"}.items()
-        for pretraining in PRETRAININGS
-        for images in IMAGES
+        for pretraining in (*PRETRAININGS, "random")
+        for images in (*IMAGES, "predicted")
     },
 }
 #: Endings of a method's name: another seed, the pretext on slices, weights that others trained.

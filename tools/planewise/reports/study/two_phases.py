@@ -96,6 +96,7 @@ def add(page: Page, study: StudyFolder) -> None:
     if named:
         add_differences(page, "Paired differences in macro AUC, of pretraining", auc, _compared(auc, _of_pretraining))
         add_differences(page, "Paired differences in macro AUC, of images to classify", auc, _compared(auc, _of_images))
+        add_differences(page, "Paired differences in macro AUC, of masks", auc, _compared(auc, _of_masks))
         page.add(
             "<p class=note>All draws share the test exams, so the intervals reflect other trainings and not other"
             " patients. Each pretraining is one run from one seed, which all draws share, so the intervals do not"
@@ -132,6 +133,11 @@ def _introduction(runs: FineTunings) -> str:
         if any(method.endswith("_segmented") for method in runs.study.methods)
         else ""
     )
+    if any(method.endswith("_predicted") for method in runs.study.methods):
+        masks += (
+            " Methods that end in predicted crop them with masks from the segmentation that ships, in training and in"
+            " the test."
+        )
     size = "small networks of these kinds" if config.get("overlay") else "VGG16 and DenseNet121"
     exams = _range(content["exams"] for _, contents in _by_method(runs) for content in contents)
     return (
@@ -290,6 +296,11 @@ def _of_pretraining(backbone: str) -> list[tuple[str, str]]:
 def _of_images(backbone: str) -> list[tuple[str, str]]:
     """Hearts alone against whole images to classify, from the same pretraining."""
     return [(f"{backbone}_{name}_segmented", f"{backbone}_{name}_full") for name in PRETRAININGS]
+
+
+def _of_masks(backbone: str) -> list[tuple[str, str]]:
+    """Hearts cut out with predicted masks against reference masks, from the same pretraining."""
+    return [(f"{backbone}_{name}_predicted", f"{backbone}_{name}_segmented") for name in PRETRAININGS]
 
 
 def _panels(runs: FineTunings) -> dict[str, dict[str, list]]:
