@@ -98,7 +98,7 @@ def test_plan(exam, runs, tmp_path):
         volume = nibabel.load(page.parent / f"{page.parent.name}_{name}.nii.gz")
         assert volume.header.get_xyzt_units()[0] == "mm", name
         assert np.allclose(volume.affine, nibabel.load(page.parent / f"{page.parent.name}_lines.nii.gz").affine)
-    assert "2ch acquired" in text and "4ch acquired" in text
+    assert "<figcaption>2ch acquired" in text and "<figcaption>4ch acquired" in text, "with their pictures"
     assert str(exam.parent) not in text, "no path in the page"
     assert str(page) in outcome.output.replace("\n", "")
 
@@ -119,6 +119,7 @@ def test_segment_measures_every_phase(exam, tmp_path):
         assert found["volumes_ml"]["LV"][number] == pytest.approx(ml, rel=1e-4)
         assert float(rows[number]["LV_ml"]) == pytest.approx(ml, rel=1e-4)
     assert f"Exam {name}, 2 phases" in outcome.output and "ejection fraction" in outcome.output
+    assert page.read_text().count("<figure>") == 2, "the acquired 2ch and 4ch with outlines"
     patient = pydicom.dcmread(next(exam.rglob("*.dcm")))
     surface = math.sqrt(100 * patient.PatientSize * patient.PatientWeight / 3600)
     assert f"per m2 of body surface ({surface:.2f} m2, Mosteller" in outcome.output

@@ -289,6 +289,12 @@ def test_stacks_of_a_whole_exam(usual_exam):
     (stack,) = find_stacks(usual_exam)
     assert (stack.stack, stack.phase, stack.flag) == ("sax", 0.0, None)
     assert set(stack.planes) == {"2ch", "4ch"}
+    for view, image in stack.views.items():
+        assert "4ch" in image["image"] if view == "4ch" else "4ch" not in image["image"]
+        assert image["phase"] == 0 and Path(image["image"]).is_file()
+        affine, plane = np.array(image["affine"]), stack.planes[view]
+        assert np.abs(affine[:3, :2].T @ plane["normal"]).max() < 1e-6 and plane["origin"] == affine[:3, 3].tolist()
+    assert set(stack.views) == set(stack.planes)
     assert [one["location"] for one in stack.slices] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
     assert all(Path(one["image"]).is_file() and one["phase"] == 0 for one in stack.slices)
     assert len(stack.exam) == 10

@@ -221,6 +221,15 @@ def test_a_browser_draws_it_without_a_network(page, width, tmp_path):
     assert drawn.count("<canvas") >= 1, "the space is drawn"
 
 
+def test_acquired_images_stand_beside_the_planes(shown):
+    """Of the planned views alone, if there is a plan; of all views otherwise."""
+    images = {view: (np.ones((80, 80)), np.eye(4)) for view in ("2ch", "3ch")}
+    captions = re.findall("<figcaption>(.*?)<", exam_page(dataclasses.replace(shown, images=images)))
+    assert captions == ["2ch planned: the short axis, cut in this plane", "2ch acquired"]
+    unplanned = exam_page(dataclasses.replace(shown, images=images, plan=None))
+    assert re.findall("<figcaption>(.*?)<", unplanned) == ["2ch acquired", "3ch acquired"]
+
+
 def test_markup_in_a_name_is_no_markup_in_the_page(shown):
     """In every field that holds text; a comment that opens a script in a script would swallow the page's end."""
     planted = "<!--<script>"
@@ -230,6 +239,7 @@ def test_markup_in_a_name_is_no_markup_in_the_page(shown):
         name=planted,
         plan={**shown.plan, "views": views},
         acquired={planted + "2ch": shown.acquired["2ch"]},
+        images={planted + "2ch": (np.ones((8, 8)), np.eye(4))},
         structures={1: planted + "LV"},
         tables=[(planted, [planted], [[planted]])],
     )

@@ -155,7 +155,7 @@ def _from_files(
         remarks = recognition_remarks(stack)
         # as in a datalist, each slice has the planes of the exam's other views
         slices = [{**entry, "planes": stack.planes} for entry in stack.slices]
-        item = {"image": slices, "exam": stack.exam, **remarks}
+        item = {"image": slices, "exam": stack.exam, "views": stack.views, **remarks}
         for remark in remarks.values():
             logger.warning("exam %s: %s", stack.exam, remark)
         if several[stack.exam] > 1:

@@ -37,6 +37,8 @@ class InputStack:
     ``affine``, ``phase`` and, if the ends can be told apart, ``location``"""
     planes: dict[str, dict[str, list[float]]]
     """view to ``origin`` and unit ``normal``, RAS+, mm"""
+    views: dict[str, dict]
+    """view to its image at the first phase, as an item of a datalist"""
     confidence: float
     """probability that it is the requested stack, in [0, 1]"""
     flag: str | None
@@ -120,6 +122,7 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
     axis = anatomy.axis(stacks[index])
     stack = found.learned(stacks, index) if flag is None else stacks[index].in_order(axis)
     planes = {view: plane_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
+    views = {view: _image_of(stacks[other.stack], other.slice) for view, other in found.views.items()}
     return [
         InputStack(
             exam=name,
@@ -127,11 +130,17 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
             phase=phase,
             slices=slices,
             planes=planes,
+            views=views,
             confidence=found.confidence,
             flag=flag,
         )
         for phase, slices in _phases(stack, axis is not None, phases)
     ]
+
+
+def _image_of(stack: Stack, rank: int) -> dict:
+    """A slice at its first phase."""
+    return next(item for item in slice_items(stack, False, "first") if item["slice"] == rank)
 
 
 def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[dict]]]:

@@ -32,7 +32,7 @@ from planewise.evaluation.why_no_plane import (
     why_no_short_axis,
 )
 from planewise.exams.input_stacks import InputStack
-from planewise.preprocessing import LoadStackd
+from planewise.preprocessing import LoadSliced, LoadStackd
 from planewise.preprocessing.exam_name import exam_of, loaded_name, volume_name
 from planewise.reports.exam_page import ShownExam, exam_page
 from planewise.unreadable import UNREADABLE, refuse_claims
@@ -126,12 +126,14 @@ class LoadedStack:
         image: ``(i, j, slices)``, with its affine.
         affines: of the slices, RAS+, mm.
         acquired: views of the exam to their planes.
+        views: the views whose images can be read, to the image ``(i, j)`` and its affine.
     """
 
     name: str
     image: MetaTensor
     affines: torch.Tensor
     acquired: Mapping[str, Mapping[str, Sequence[float]]]
+    views: Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 def stacks_in(
@@ -334,7 +336,12 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
     loaded = LoadStackd("image")(item)
     image = loaded["image"]
     affines = slice_affines(image[None], loaded.get("slice_affines"))
-    return LoadedStack(loaded_name(image), image, affines, first.get("planes", {}))
+    views = {}
+    for view, entry in item.get("views", {}).items():
+        with suppress(InputError):  # a page without this picture
+            shown = LoadSliced("image")(entry)["image"]
+            views[view] = shown[0, :, :, 0].numpy(), shown.affine.numpy()
+    return LoadedStack(loaded_name(image), image, affines, first.get("planes", {}), views)
 
 
 def mask_file(folder: Path, name: str) -> Path:

@@ -220,6 +220,7 @@ def _planned(
             affines=stack.affines,
             plan=plan,
             acquired=stack.acquired,
+            images=stack.views,
             labels=None if mask is None else mask[0],
             structures=STRUCTURES,
             tables=[("Planned from the short axis alone", _HEADER, rows)],

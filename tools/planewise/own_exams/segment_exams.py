@@ -223,6 +223,7 @@ def _segmented(
             image=stack.image.numpy(),
             affines=stack.affines,
             acquired={view: plane for view, plane in stack.acquired.items() if view in ("2ch", "4ch")},
+            images={view: image for view, image in stack.views.items() if view in ("2ch", "4ch")},
             labels=labels[found.end_diastole],
             structures=STRUCTURES,
             tables=[(count, header, rows), *([(_INDEXED.format(surface), *indexed)] if indexed else [])],

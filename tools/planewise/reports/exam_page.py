@@ -24,6 +24,7 @@ from planewise.reports.label_surfaces import label_distances
 from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
+from planewise.reports.view_pictures import Volume, direction_letters, view_pictures
 
 #: Mark next to a number that cannot be right.
 FLAGGED = "(!)"
@@ -35,8 +36,6 @@ _CUT_SPACING = 1.5
 _MESH_SPACING = 2.0
 #: Opacity of surfaces that contain others.
 _OPACITY = {"myocardium": 0.25}
-#: Share of a body axis in a direction from which it is named: 22.5 degrees away from the other axis.
-_OBLIQUE = 0.38
 
 
 @dataclass
@@ -54,6 +53,7 @@ class ShownExam:
         tables: title, header and rows of text; a number that cannot be right ends with `FLAGGED`.
         flags: what is wrong with these numbers, sentences without a full stop.
         curves: structure to its volume in every phase, ml; drawn if there are two phases or more.
+        images: acquired views to their image ``(i, j)`` and its affine; shown next to the planned planes.
     """
 
     name: str
@@ -66,6 +66,7 @@ class ShownExam:
     tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = ()
     flags: Sequence[str] = ()
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    images: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass
@@ -114,6 +115,7 @@ def exam_page(exam: ShownExam) -> str:
     return Template((room / "exam_page.html").read_text()).substitute(
         title=html.escape(f"Exam {exam.name}"),
         note=html.escape(RESEARCH_ONLY),
+        views=_view_pictures(exam, image, affines, labels),
         tables="\n".join([*(_table(*table) for table in exam.tables), _flags(exam.flags)]),
         version=version("plotly"),
         plotly=get_plotlyjs(),
@@ -123,16 +125,20 @@ def exam_page(exam: ShownExam) -> str:
     )
 
 
-def direction_letters(direction: Sequence[float]) -> str:
-    """Where a direction points, as viewers write it on the edges of an image: ``"A"``, or ``"AL"`` if it is oblique.
+def _view_pictures(exam: ShownExam, image: np.ndarray, affines: torch.Tensor, labels: np.ndarray | None) -> str:
+    """The acquired images and, next to them, the stack in the planned planes."""
+    planned = {} if exam.plan is None else exam.plan["views"]
+    planes = {view: entry for view, entry in planned.items() if entry["origin"] is not None}
+    images = {view: shown for view, shown in exam.images.items() if view in (planned or exam.images)}
+    return view_pictures(Volume(image, _even_grid(affines).numpy()), labels, exam.structures, planes, images, FIELD)
 
-    Args:
-        direction: RAS+, of any length. R and L are the patient's right and left, A and P front and back, H and F head and
-            feet.
-    """
-    shares = np.asarray(direction, dtype=float) / max(float(np.linalg.norm(direction)), 1e-12)
-    axes = [axis for axis in np.argsort(-abs(shares))[:2] if abs(shares[axis]) > _OBLIQUE]
-    return "".join("RAH"[axis] if shares[axis] > 0 else "LPF"[axis] for axis in axes)
+
+def _even_grid(affines: torch.Tensor) -> torch.Tensor:
+    """The affine of a stack whose slices lie evenly between its first and its last."""
+    stack = affines[0].clone()
+    if len(affines) > 1:
+        stack[:3, 2] = (affines[-1, :3, 3] - affines[0, :3, 3]) / (len(affines) - 1)
+    return stack
 
 
 def _ends(plan: Mapping[str, Any] | None) -> list[str]:
@@ -263,8 +269,7 @@ def _cut(
     levels: np.ndarray, affines: torch.Tensor, origin: torch.Tensor, across: torch.Tensor, along: torch.Tensor
 ) -> dict[str, Any]:
     """The stack in a plane, between its first and its last slice: linear between slices, which may be unevenly spaced."""
-    stack = affines[0].clone()
-    stack[:3, 2] = (affines[-1, :3, 3] - affines[0, :3, 3]) / (len(affines) - 1)
+    stack = _even_grid(affines)
     count = int(FIELD / _CUT_SPACING) + 1
     cut = torch.eye(4, dtype=torch.float64)
     cut[:3, 0], cut[:3, 1] = across * _CUT_SPACING, along * _CUT_SPACING
