@@ -119,7 +119,9 @@ def test_segment_measures_every_phase(exam, tmp_path):
         assert found["volumes_ml"]["LV"][number] == pytest.approx(ml, rel=1e-4)
         assert float(rows[number]["LV_ml"]) == pytest.approx(ml, rel=1e-4)
     assert f"Exam {name}, 2 phases" in outcome.output and "ejection fraction" in outcome.output
-    assert page.read_text().count("<figure>") == 2, "the acquired 2ch and 4ch with outlines"
+    text = page.read_text()
+    assert text.count("<figure>") == 2, "the acquired 2ch and 4ch with outlines"
+    assert '"phase 1 of 2, end-' in text and '"phase 2 of 2, end-' in text, "a cine"
     patient = pydicom.dcmread(next(exam.rglob("*.dcm")))
     surface = math.sqrt(100 * patient.PatientSize * patient.PatientWeight / 3600)
     assert f"per m2 of body surface ({surface:.2f} m2, Mosteller" in outcome.output

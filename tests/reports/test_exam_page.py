@@ -44,7 +44,8 @@ def shown():
         "3ch": {"origin": [0, 0, 0], "normal": [1.0, 1, 0]},
     }
     tables = [("Views", ["view", "verdict"], [["2ch", "<b>plane</b>"]])]
-    return ShownExam("</script>x", image, stack_affines(), plan, acquired, ball(), {1: "LV"}, tables)
+    phases = [(f"phase {number + 1} of 3</script>", image + number, ball(20.0 - number)) for number in range(3)]
+    return ShownExam("</script>x", image, stack_affines(), plan, acquired, ball(), {1: "LV"}, tables, phases=phases)
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +201,10 @@ def test_a_browser_draws_it_without_a_network(page, width, tmp_path):
     """The page says when it is drawn, and scrolls when the slider is moved."""
     move = "<script>setTimeout(() => { slider.value = 4; slider.dispatchEvent(new Event('input')); "
     move += "document.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft' })); "
+    # the space bar plays, and once more stops, at the third phase or later
+    move += "const space = () => document.dispatchEvent(new KeyboardEvent('keydown', { key: ' ' })); "
+    move += "space(); setTimeout(() => { box.dataset.played = document.getElementById('moment').textContent; space(); "
+    move += "box.dataset.button = document.getElementById('play').textContent; }, 800); "
     move += (
         "box.dataset.high = document.getElementById('which').getBoundingClientRect().height; }, 4000);</script></body>"
     )
@@ -216,6 +221,7 @@ def test_a_browser_draws_it_without_a_network(page, width, tmp_path):
     box = re.search(r'<div id="exam"[^>]*>', drawn)[0]
     assert 'data-state="ready"' in box and 'data-slice="3"' in box
     assert "slice 4 of 6, location 0.60" in drawn
+    assert 'data-played="phase 3 of 3' in box and 'data-button="Play"' in box
     assert float(re.search(r'data-high="([\d.]+)"', box)[1]) < 30, "on one line"
     assert all(re.search(rf">{letter}</text>", drawn) for letter in "LRPA")
     assert drawn.count("<canvas") >= 1, "the space is drawn"
@@ -240,6 +246,7 @@ def test_markup_in_a_name_is_no_markup_in_the_page(shown):
         plan={**shown.plan, "views": views},
         acquired={planted + "2ch": shown.acquired["2ch"]},
         images={planted + "2ch": (np.ones((8, 8)), np.eye(4))},
+        phases=[(planted, image, labels) for _, image, labels in shown.phases],
         structures={1: planted + "LV"},
         tables=[(planted, [planted], [[planted]])],
     )

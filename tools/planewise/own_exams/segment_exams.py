@@ -217,6 +217,7 @@ def _segmented(
         surface = _body_surface(items[0])
         indexed = _indexed(found, surface)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
+        images = [load_stack(item).image for item in items]
         stack = load_stack(items[found.end_diastole])
         shown = ShownExam(
             name=exam,
@@ -229,6 +230,10 @@ def _segmented(
             tables=[(count, header, rows), *([(_INDEXED.format(surface), *indexed)] if indexed else [])],
             flags=reasons,
             curves={name: found.volumes[name] for name in VENTRICLES},
+            phases=[
+                (_moment(found, number, len(items)), image.numpy(), mask)
+                for number, (image, mask) in enumerate(zip(images, labels, strict=True))
+            ],
         )
         page = write_page(output / exam, shown)
         write_csv(output / exam / "volumes.csv", _columns(found, flags, items, surface))
@@ -238,8 +243,7 @@ def _segmented(
             lines += [f"  {_INDEXED.format(surface)}:", *(f"  {line}" for line in _in_lines(*indexed))]
         for name, phase_labels, affine in zip(names, labels, affines, strict=True):
             write_slicer_segmentation(masks / name / f"{name}.seg.nrrd", phase_labels, affine, STRUCTURES)
-        for phase, name in zip(items, names, strict=True) if is_dicom(items[0]) else ():
-            image = load_stack(phase).image
+        for image, name in zip(images, names, strict=True) if is_dicom(items[0]) else ():
             write_nifti(masks / name / f"{name}_image.nii.gz", image.numpy(), image.affine)
         shorts = [name.removeprefix(f"{exam}_") if name != exam else "segmentation" for name in names]
         make = partial(write_segmentations, output / exam, items, labels, shorts, found, flags, dicom.all_phases)
@@ -253,6 +257,12 @@ def _segmented(
         written = [file for folder in (output / exam, *(file.parent for file in files)) for file in written_in(folder)]
         done.append(SegmentedExam(exam, page, shown_lines, item, written, names, found, flags, files, surface))
     return done
+
+
+def _moment(found: HeartVolumes, number: int, count: int) -> str:
+    """``phase 1 of 25, end-diastole``."""
+    named = {found.end_diastole: ", end-diastole", found.end_systole: ", end-systole"} if count > 1 else {}
+    return f"phase {number + 1} of {count}{named.get(number, '')}"
 
 
 def _in_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -156,3 +156,43 @@ if (exam.curves.length) {
     yaxis: { title: { text: "ml" }, gridcolor: theme("--lines"), rangemode: "tozero" },
   }, { responsive: true, displayModeBar: false });
 }
+
+if (exam.cine) {
+  const { width, height, frames } = exam.cine;
+  const section = document.getElementById("cine");
+  const [play, chosen, moment] = ["play", "phase", "moment"].map((id) => document.getElementById(id));
+  const drawing = section.querySelector("svg");
+  const make = (kind, values) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", kind);
+    Object.entries(values).forEach(([name, value]) => made.setAttribute(name, value));
+    return drawing.appendChild(made);
+  };
+  section.hidden = false;
+  chosen.max = frames.length - 1;
+  drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const image = make("image", { width, height, preserveAspectRatio: "none" });
+  const paths = frames[0].outlines.map(({ colour }) => make("path", { stroke: colour }));
+  const showPhase = (number) => {
+    image.setAttribute("href", `data:image/jpeg;base64,${frames[number].picture}`);
+    frames[number].outlines.forEach(({ path }, index) => paths[index].setAttribute("d", path));
+    moment.textContent = frames[number].name;
+    chosen.value = number;
+    section.dataset.phase = number;
+  };
+  let timer = null;
+  const toggle = () => {
+    // a heart beat takes a second
+    timer = timer === null
+      ? setInterval(() => showPhase((Number(chosen.value) + 1) % frames.length), Math.max(1000 / frames.length, 40))
+      : clearInterval(timer) ?? null;
+    play.textContent = timer === null ? "Play" : "Pause";
+  };
+  play.addEventListener("click", toggle);
+  chosen.addEventListener("input", () => showPhase(Number(chosen.value)));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== " " || event.target === play) return;
+    event.preventDefault();
+    toggle();
+  });
+  showPhase(0);
+}

@@ -20,6 +20,7 @@ from scipy.ndimage import map_coordinates
 from skimage.measure import find_contours, marching_cubes
 
 from planewise.geometry import clip_lines, crossing, intersection_lines, pixels_to_patient
+from planewise.reports.cine import cine_of
 from planewise.reports.label_surfaces import label_distances
 from planewise.reports.pretext_figures import VIEW_COLOURS
 from planewise.reports.research_only import RESEARCH_ONLY
@@ -54,6 +55,7 @@ class ShownExam:
         flags: what is wrong with these numbers, sentences without a full stop.
         curves: structure to its volume in every phase, ml; drawn if there are two phases or more.
         images: acquired views to their image ``(i, j)`` and its affine; shown next to the planned planes.
+        phases: name, image and label map of each phase, like `image` and `labels`; played as a cine.
     """
 
     name: str
@@ -67,6 +69,7 @@ class ShownExam:
     flags: Sequence[str] = ()
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     images: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    phases: Sequence[tuple[str, np.ndarray, np.ndarray]] = ()
 
 
 @dataclass
@@ -108,6 +111,7 @@ def exam_page(exam: ShownExam) -> str:
             for name, values in exam.curves.items()
             if len(values) > 1 and np.isfinite(values).all()
         ],
+        "cine": cine_of(exam.phases, exam.affines[0, :3, :2].norm(dim=0).tolist(), exam.structures),
         # from the left, the front and above, as hearts are drawn
         "eye": {"x": -0.9, "y": 1.05, "z": 0.5},
     }

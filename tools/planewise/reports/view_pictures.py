@@ -115,30 +115,33 @@ def view_pictures(
         for value in structures
         if labels is not None and (labels == value).any()
     }
-    rows = []
+    pictures: list[str] = []
     for view, (pixels, affine) in images.items():
         sides = affine[:3, :2]
         acquired = square(affine[:3, 3], np.cross(*sides.T), stack.middle, sides, size)
         index = np.linalg.lstsq(sides, (acquired.points - affine[:3, 3]).reshape(-1, 3).T, rcond=None)[0]
         image = map_coordinates(pixels.astype(np.float32), index.reshape(2, *acquired.points.shape[:2]), order=1)
-        shown = []
         if plane := planned.get(view):
             cut = square(plane["origin"], plane["normal"], stack.middle, sides, size)
             grey = map_coordinates(stack.values.astype(np.float32), stack.at(cut.points), order=1)
-            shown.append(_picture(f"{view} planned: the short axis, cut in this plane", grey, cut, surfaces, size))
-        shown.append(_picture(f"{view} acquired", image, acquired, surfaces, size))
-        rows.append(f'<div class="pair">{"".join(shown)}</div>')
-    if not rows:
+            pictures.append(_picture(f"{view} planned: the short axis, cut in this plane", grey, cut, surfaces, size))
+        pictures.append(_picture(f"{view} acquired", image, acquired, surfaces, size))
+    if not pictures:
         return ""
     # a picture for every view, and the names of the outlines once
     names = "".join(
         f' <span style="color: {structure_colour(value)}">{html.escape(structures[value])}</span>' for value in surfaces
     )
-    outlines = f" The outlines come from the short axis:{names}." if names else ""
+    title, note = "Acquired views", ""
+    if any(view in planned for view in images):
+        title, note = (
+            "Planned and acquired views",
+            f"Both pictures of a view show the same {size:.0f} mm and directions. ",
+        )
+    note += f"The outlines come from the short axis:{names}." if names else ""
     return (
-        '<section class="views"><h2>Planned and acquired views</h2>'
-        f'<p class="note">Both pictures of a view show the same {size:.0f} mm and directions.{outlines}</p>'
-        f"{''.join(rows)}</section>"
+        f'<section class="views"><h2>{title}</h2><p class="note">{note}</p>'
+        f'<div class="pictures">{"".join(pictures)}</div></section>'
     )
 
 

@@ -1,0 +1,82 @@
+"""All phases of a stack, to be played: every slice side by side, with the outlines of the structures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from skimage.measure import find_contours
+
+from planewise.reports.segmentation_figures import structure_colour
+
+#: Margin around the structures, mm.
+_MARGIN = 20.0
+#: Quality of the pictures, as of Pillow: a tenth of the bytes of a PNG.
+_JPEG = 80
+
+
+def cine_of(
+    phases: Sequence[tuple[str, np.ndarray, np.ndarray]], spacing: Sequence[float], structures: Mapping[int, str]
+) -> dict[str, Any] | None:
+    """The phases of a stack as an exam's page plays them.
+
+    Args:
+        phases: name, image and label map of each phase, the latter two ``(i, j, slices)`` of one shape.
+        spacing: of i and j, mm.
+        structures: label value to name.
+
+    Returns:
+        ``width`` and ``height`` of a picture in mm, and ``frames``, for each phase its ``name``, a JPEG (base64) and the
+        outlines, ``colour`` and ``path``, in mm; None with fewer than two phases, without a structure, or if the phases
+        have several shapes.
+    """
+    shapes = {image.shape for _, image, _ in phases} | {labels.shape for _, _, labels in phases}
+    known = np.any(
+        [np.isin(labels, list(structures)).any(axis=2) for _, _, labels in phases if len(shapes) == 1], axis=0
+    )
+    if len(phases) < 2 or len(shapes) > 1 or not known.any():
+        return None
+    part = tuple(
+        slice(max(int(axis.min() - _MARGIN / step), 0), int(axis.max() + _MARGIN / step) + 1)
+        for axis, step in zip(np.nonzero(known), spacing, strict=True)
+    )
+    # one window of grey levels for all phases, so that blood does not flicker
+    low, high = np.percentile([image[part] for _, image, _ in phases], (0.5, 99.5))
+    frames = []
+    for name, image, labels in phases:
+        levels = (np.clip((image[part] - low) / max(high - low, 1e-6), 0, 1) * 255).round().astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(_side_by_side(levels).T).save(file, "JPEG", quality=_JPEG)
+        montage = _side_by_side(labels[part])
+        outlines = [
+            {"colour": structure_colour(value), "path": "".join(_paths(montage == value, spacing))}
+            for value in structures
+        ]
+        frames.append({"name": name, "picture": base64.b64encode(file.getvalue()).decode(), "outlines": outlines})
+    width, height = (size * step for size, step in zip(montage.shape, spacing, strict=True))
+    return {"width": round(width, 1), "height": round(height, 1), "frames": frames}
+
+
+def _side_by_side(stack: np.ndarray) -> np.ndarray:
+    """Slices ``(i, j, slices)`` in rows, wider than high."""
+    i, j, count = stack.shape
+    columns = math.ceil(math.sqrt(1.6 * count))
+    rows = math.ceil(count / columns)
+    picture = np.zeros((columns * i, rows * j), dtype=stack.dtype)
+    for number in range(count):
+        row, column = divmod(number, columns)
+        picture[column * i : (column + 1) * i, row * j : (row + 1) * j] = stack[..., number]
+    return picture
+
+
+def _paths(mask: np.ndarray, spacing: Sequence[float]) -> Iterator[str]:
+    """Outlines of a mask as SVG paths, mm from the picture's corner."""
+    for line in find_contours(np.pad(mask, 1).astype(float), 0.5):
+        # the border of one pixel, and half a pixel from the corner to the first centre
+        points = (line - 0.5) * spacing
+        yield "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
