@@ -15,7 +15,7 @@ TEMPORARY = ".tmp"
 
 
 @contextmanager
-def atomic_write(path: str | Path, flush: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, flush: bool = False, ending: str = "") -> Iterator[Path]:
     """Where to write a file that then replaces the old one in one step.
 
     ``with atomic_write(path) as part: part.write_text(...)``. If the process is killed or the disk is full, the
@@ -24,12 +24,13 @@ def atomic_write(path: str | Path, flush: bool = False) -> Iterator[Path]:
     Args:
         path: the file.
         flush: wait until the file is on the disk, so that a power cut leaves the old file or the new one.
+        ending: ending of the temporary name, for writers that take the format from it: ``".nii.gz"``.
 
     Raises:
         InputError: the file cannot be written; the message gives the reason and the free space.
     """
     path = Path(path)
-    part = path.with_name(f"{path.stem}.{os.getpid()}{TEMPORARY}")
+    part = path.with_name(f"{path.stem}.{os.getpid()}{TEMPORARY}{ending}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part

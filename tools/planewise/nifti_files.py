@@ -26,8 +26,5 @@ def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
     image.header.set_xyzt_units("mm")
     image.set_sform(image.affine, code=1)
     image.set_qform(image.affine, code=1)
-    with atomic_write(path) as part:
-        # nibabel goes by the name's ending
-        named = part.with_name(f"{part.name}.nii.gz")
-        nibabel.save(image, named)
-        named.replace(part)
+    with atomic_write(path, ending=".nii.gz") as part:
+        nibabel.save(image, part)

@@ -43,8 +43,5 @@ def write_slicer_segmentation(
             ("Extent", " ".join(f"0 {size - 1}" for size in labels.shape)),
         ):
             known[f"Segment{number}_{key}"] = text
-    with atomic_write(path) as part:
-        # ITK goes by the name's ending
-        named = part.with_name(f"{part.name}.nrrd")
-        itk.imwrite(image, str(named), compression=True)
-        named.replace(part)
+    with atomic_write(path, ending=".nrrd") as part:
+        itk.imwrite(image, str(part), compression=True)
