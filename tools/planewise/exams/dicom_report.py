@@ -18,13 +18,12 @@ from pydicom.uid import generate_uid
 
 import planewise
 from planewise.exams.dicom_segmentation import MANUFACTURER
-from planewise.exams.source_images import SourceImage, header_values_kept, true_references
+from planewise.exams.source_images import RAS_TO_LPS, SourceImage, header_values_kept, true_references
 
 #: Codes of DICOM PS3.16.
 IMAGING_MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
 CARDIAC_MRI = Code("241620005", "SCT", "Cardiac MRI")
 COMMENT = Code("121106", "DCM", "Comment")
-_RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
 
 def own_code(value: str, meaning: str) -> Code:
@@ -142,7 +141,7 @@ def _group(finding: Finding, images: Sequence[SourceImage]) -> Dataset:
     }
     if finding.corners is not None:
         # a polygon ends where it begins
-        corners = np.concatenate([finding.corners, finding.corners[:1]]) * _RAS_TO_LPS
+        corners = np.concatenate([finding.corners, finding.corners[:1]]) * RAS_TO_LPS
         place = hd.sr.ImageRegion3D(
             graphic_type=hd.sr.GraphicTypeValues3D.POLYGON,
             graphic_data=corners,

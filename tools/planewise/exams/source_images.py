@@ -40,7 +40,8 @@ _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceU
 _OF_MANY_FRAMES = (
     "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "NumberOfFrames", "FrameIncrementPointer",
 )  # fmt: skip
-_RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
+#: DICOM's coordinates of a point or a direction that is given in RAS+.
+RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -215,12 +216,12 @@ def _one_frame(header: Dataset, affine: Sequence[Sequence[float]]) -> Dataset:
     """The header of one frame: the file's own, with the frame's position."""
     matrix = np.asarray(affine, dtype=float)
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-    row, column = (_RAS_TO_LPS * matrix[:3, axis] / spacing[axis] for axis in (0, 1))
+    row, column = (RAS_TO_LPS * matrix[:3, axis] / spacing[axis] for axis in (0, 1))
     image = with_values(
         header,
         SOPClassUID=MRImageStorage,
         SOPInstanceUID=generate_uid(),
-        ImagePositionPatient=[_number(value) for value in _RAS_TO_LPS * matrix[:3, 3]],
+        ImagePositionPatient=[_number(value) for value in RAS_TO_LPS * matrix[:3, 3]],
         ImageOrientationPatient=[_number(value) for value in (*row, *column)],
         # between rows first: the second axis of the affine is down a column
         PixelSpacing=[_number(spacing[1]), _number(spacing[0])],

@@ -17,13 +17,13 @@ from planewise.data.readable_items import reason_alone
 from planewise.errors import InputError
 from planewise.exams.datalist import folders_table, write_folders
 from planewise.locks import claim_folder
-from planewise.own_exams.heart_bundles import ExamWork, Summary, folder_of, slices_of
+from planewise.own_exams.heart_bundles import PAGE, ExamWork, Summary, folder_of, slices_of
 from planewise.reports.archive_page import ListedExam, archive_page
 from planewise.reports.exam_page import FLAGGED
 from planewise.reports.tables import write_csv, write_json
 from planewise.text_files import read_json
 
-_PAGE, _TABLE = "index.html", "exams.csv"
+_TABLE = "exams.csv"
 
 
 @dataclass
@@ -69,14 +69,14 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
     _claim(output, work.command)
     exams = work.exams
     done = Archive(
-        output / _PAGE,
+        output / PAGE,
         output / _TABLE,
         folders_table(output / _TABLE),
         left_out={exam: left.why for exam, left in work.left_out.items()},
     )
     made_from = {name: _made_from(items, work.settings) for name, items in exams.items()}
     for name in exams:
-        summary = _earlier(_record(output, name, work.command), made_from[name], output / name / _PAGE)
+        summary = _earlier(_record(output, name, work.command), made_from[name], output / name / PAGE)
         if summary is not None:
             done.finished[name] = summary
     done.kept = len(done.finished)
@@ -176,7 +176,7 @@ def _write(done: Archive, work: ExamWork, exams: Mapping[str, Sequence[Mapping[s
     done.finished = dict(worst_first)
     names = list(dict.fromkeys(key for summary in done.finished.values() for key in summary.values))
     rows = [
-        ListedExam(name, f"{name}/{_PAGE}", summary.values, summary.flags) for name, summary in done.finished.items()
+        ListedExam(name, f"{name}/{PAGE}", summary.values, summary.flags) for name, summary in done.finished.items()
     ]
     columns: dict[str, list[object]] = {"exam": [row.name for row in rows] + list(done.left_out)}
     for key in names:

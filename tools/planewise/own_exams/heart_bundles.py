@@ -45,7 +45,7 @@ STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
 #: A file whose axes agree with the body's to this many degrees may have lost its orientation.
 _NO_ORIENTATION = 0.01
 #: File of an exam's page.
-_PAGE = "index.html"
+PAGE = "index.html"
 #: Number of exams that a refusal names.
 _NAMED = 10
 
@@ -142,8 +142,7 @@ def stacks_in(
     keep_names: bool = False,
     min_obliquity: float | None = None,
     straight: bool = False,
-    left_out: dict[str, LeftOut] | None = None,
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], dict[str, LeftOut]]:
     """The stacks of a folder, a volume or a datalist, as of `find_inputs`, that may be a heart's short axis.
 
     If there are several exams, those that cannot be a short axis or have a single slice are left out.
@@ -154,7 +153,9 @@ def stacks_in(
             like a DICOM exam.
         min_obliquity: degrees, as of `why_no_short_axis`; None takes `SHORT_AXIS_OBLIQUITY`, 0 takes any stack.
         straight: whether volumes pass that lie exactly along the axes: files without an orientation (ACDC) do.
-        left_out: takes the exams that are left out; None logs them.
+
+    Returns:
+        The stacks, and the exams that are left out.
 
     Raises:
         InputError: there is no stack, or one of a single slice, which cannot be planned or measured, or none that may
@@ -164,9 +165,10 @@ def stacks_in(
         raise InputError(
             f"there is no {path}; EXAM must be a folder of DICOM files, a NIfTI volume of the short axis or a datalist"
         )
-    unrecognised: list[InputStack] | None = None if left_out is None else []
+    unrecognised: list[InputStack] = []
     found = find_inputs(path, phases, left_out=unrecognised)
-    for stack in unrecognised or ():
+    left_out: dict[str, LeftOut] = {}
+    for stack in unrecognised:
         item = {"image": stack.slices, "exam": stack.exam}
         left_out[stack.exam] = LeftOut(stack.flag or "", folder_of([item]))
     if [Path(str(item["image"])) for item in found] == [path]:
@@ -190,15 +192,12 @@ def stacks_in(
             f"or take the stacks anyway with --min_obliquity 0{reasons}{more}"
         )
     for exam, why in refused.items():
-        if left_out is None:
-            logger.warning("exam %s is not the short axis of a heart and is left out: %s", exam, why)
-        else:
-            left_out[exam] = LeftOut(why, folder_of([item for item in found if exam_of(item) == exam]))
+        left_out[exam] = LeftOut(why, folder_of([item for item in found if exam_of(item) == exam]))
     kept = [item for item in found if exam_of(item) not in refused]
     if not keep_names:
-        return [{**item, "exam": exam_of(item)} for item in kept]
+        return [{**item, "exam": exam_of(item)} for item in kept], left_out
     # the excluded ones share the folder, so the bundle gets the names of the others
-    return [{**item, "exam": volume_name(item)} for item in kept] if refused else kept
+    return [{**item, "exam": volume_name(item)} for item in kept] if refused else kept, left_out
 
 
 def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) -> str:
@@ -247,6 +246,12 @@ class ExamWork:
         for item in self.stacks:
             exams.setdefault(item.get("exam") or volume_name(item), []).append(item)
         return exams
+
+    def run_all(self, output: Path) -> list[Any]:
+        """The results of all stacks; exams that are left out are logged."""
+        for exam, left in self.left_out.items():
+            logger.warning("exam %s is left out: %s", exam, left.why)
+        return self.run(self.stacks, output)
 
 
 @dataclass(frozen=True)
@@ -362,13 +367,13 @@ def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 def written_in(folder: Path) -> list[Path]:
     """The files in a folder, its page first."""
-    return sorted(filter(Path.is_file, folder.iterdir()), key=lambda file: (file.name != _PAGE, file.name))
+    return sorted(filter(Path.is_file, folder.iterdir()), key=lambda file: (file.name != PAGE, file.name))
 
 
 def write_page(folder: Path, shown: ShownExam) -> Path:
     """Write ``index.html`` of an exam."""
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / _PAGE
+    page = folder / PAGE
     with atomic_write(page) as part:
         part.write_text(exam_page(shown), encoding="utf-8")
     return page

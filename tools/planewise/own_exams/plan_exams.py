@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -26,7 +25,6 @@ from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
     ExamWork,
-    LeftOut,
     MadePage,
     Summary,
     asked_for,
@@ -46,10 +44,8 @@ from planewise.own_exams.heart_bundles import (
 from planewise.reports.exam_page import FLAGGED, ShownExam
 from planewise.reports.planned_views import plane_in_words
 
-logger = logging.getLogger(__name__)
-
-#: How far an operator's plane may lie from the anatomy's, beside the error bounds of the plan: two standard deviations of
-#: the phantoms' technologist, who turns a view by 4 degrees, tilts it by 3 and shifts it by 2 mm
+#: How far an operator's plane may lie from the anatomy's, in addition to the error bounds of the plan: two standard
+#: deviations of the phantoms' technologist, who turns a view by 4 degrees, tilts it by 3 and shifts it by 2 mm
 #: (`planewise.phantoms.heart.population`).
 OPERATOR_DEG, OPERATOR_MM = 10.0, 4.0
 
@@ -112,10 +108,8 @@ def plan_exams(
         bundles=bundles,
         device=device,
     )
-    for exam, left in work.left_out.items():
-        logger.warning("exam %s is left out: %s", exam, left.why)
     with output_folder(output) as results:
-        return work.run(work.stacks, results)
+        return work.run_all(results)
 
 
 def planning(
@@ -135,8 +129,7 @@ def planning(
     path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
     plans = needed_weights(folder / PLANS, weights)
     segments = weights_of(folder / SEGMENTS, heart)
-    left_out: dict[str, LeftOut] = {}
-    stacks = stacks_in(path, keep_names=keep_names, min_obliquity=min_obliquity, left_out=left_out)
+    stacks, left_out = stacks_in(path, keep_names=keep_names, min_obliquity=min_obliquity)
     asked = {PLANS: {"weights": plans, "min_obliquity": min_obliquity}}
     if segments is not None:
         asked[SEGMENTS] = {"weights": segments}
@@ -280,24 +273,31 @@ def _row(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None,
     """A view's line of the table."""
     angle, offset = apart or (None, None)
     sure = "; ".join(plane_in_words(entry, measured_on)) or "-"
-    compared = []
-    for value, unit in ((angle, "deg"), (offset, "mm")):
-        bound = entry[f"within_{unit}"]
-        flagged = value is not None and bound is not None and value > bound
-        compared.append(text(value, 1, f" {unit}") + (f" {FLAGGED}" if flagged else ""))
+    beyond = _beyond(entry, apart)
+    compared = [
+        text(value, 1, f" {unit}") + (f" {FLAGGED}" if unit in beyond else "")
+        for value, unit in ((angle, "deg"), (offset, "mm"))
+    ]
     return [view, _verdict(entry), sure, text(entry["agreement"], 2), *compared]
+
+
+def _beyond(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> dict[str, float]:
+    """Unit to the distance from the acquired plane, if it exceeds the planned plane's error bound in that unit."""
+    return {
+        unit: value
+        for unit, value in zip(("deg", "mm"), apart or (), strict=False)
+        if entry[f"within_{unit}"] is not None and value > entry[f"within_{unit}"]
+    }
 
 
 def _outside(views: Mapping[str, Mapping[str, Any]], apart: Mapping[str, tuple[float, float] | None]) -> list[str]:
     """Sentences about planes that are farther from the acquired ones than their error bounds."""
     found = []
     for view, entry in views.items():
-        pairs = list(zip(apart[view] or (), ("deg", "mm"), strict=False))
-        beyond = [(value, unit) for value, unit in pairs if value > (entry[f"within_{unit}"] or np.inf)]
-        if beyond:
+        if beyond := _beyond(entry, apart[view]):
             values, bounds = (
-                " and ".join(f"{number:.1f} {unit}" for number, unit in each)
-                for each in (beyond, [(entry[f"within_{unit}"], unit) for _, unit in beyond])
+                " and ".join(f"{number:.1f} {unit}" for unit, number in each.items())
+                for each in (beyond, {unit: entry[f"within_{unit}"] for unit in beyond})
             )
             found.append(
                 f"{view}: {values} from the acquired plane, beyond the error bound of {bounds}: one of the two planes is "

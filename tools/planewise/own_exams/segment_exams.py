@@ -4,7 +4,6 @@ maps.
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,7 +29,6 @@ from planewise.own_exams.heart_bundles import (
     SEGMENTS,
     STRUCTURES,
     ExamWork,
-    LeftOut,
     MadePage,
     Summary,
     asked_for,
@@ -52,8 +50,6 @@ from planewise.reports.exam_page import FLAGGED, ShownExam
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.slicer_segmentation import write_slicer_segmentation
 from planewise.reports.tables import write_csv, write_json
-
-logger = logging.getLogger(__name__)
 
 VENTRICLES = ("LV", "RV")
 ALL = tuple(STRUCTURES.values())
@@ -110,7 +106,7 @@ def segment_exams(
         dicom: write DICOM segmentations, and the volumes as a structured report; None does if the exam is DICOM.
         all_phases: segmentations of every phase, and not only of end-diastole and end-systole.
         anonymous: leave the patient's name, dates and all other text out of them; the UIDs stay.
-        bundles: folder of the bundles; None uses the clone's.
+        bundles: folder of the bundles; None uses planewise's own.
         device: None leaves the choice to the bundle.
 
     Raises:
@@ -127,10 +123,8 @@ def segment_exams(
         bundles=bundles,
         device=device,
     )
-    for exam, left in work.left_out.items():
-        logger.warning("exam %s is left out: %s", exam, left.why)
     with output_folder(output) as results:
-        done = work.run(work.stacks, results)
+        done = work.run_all(results)
         if output is None:
             for exam in done:
                 exam.labels  # noqa: B018  (read while the files are there)
@@ -153,8 +147,7 @@ def segmenting(
     keep_quiet()
     path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
     used = needed_weights(folder / SEGMENTS, weights)
-    left_out: dict[str, LeftOut] = {}
-    stacks = stacks_in(path, "all", keep_names, min_obliquity, straight=True, left_out=left_out)
+    stacks, left_out = stacks_in(path, "all", keep_names, min_obliquity, straight=True)
     out = DicomOut(dicom, anonymous, all_phases)
 
     def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[SegmentedExam]:
