@@ -436,7 +436,7 @@ def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, h
     monkeypatch.setattr(
         sys.modules["planewise.own_exams.plan_exams"],
         "stacks_in",
-        lambda path, keep_names, min_obliquity, left_out: [],
+        lambda path, keep_names, min_obliquity: ([], {}),
     )
     weights = tmp_path / "weights.pt"
     weights.touch()
