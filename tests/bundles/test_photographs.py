@@ -88,8 +88,8 @@ def test_an_evaluation_writes_what_its_predictions_say(graded, phantoms):
     assert {row["exam"]: int(row["true"]) for row in rows} == true and scores["photographs"] == len(true)
     names = ["mild", "moderate", "severe", "proliferative"]
     for row in rows:
-        assert int(row["told"]) == sum(float(row[f"p({name} or above)"]) > 0.5 for name in names)
-    right = np.mean([row["true"] == row["told"] for row in rows])
+        assert int(row["predicted"]) == sum(float(row[f"p({name} or above)"]) > 0.5 for name in names)
+    right = np.mean([row["true"] == row["predicted"] for row in rows])
     assert scores["accuracy"] == pytest.approx(right) and np.sum(scores["confusion"]) == len(true)
     assert scores["epochs"] == 2 and {"val_kappa", "val_loss"} <= set(read_history(graded / "history.csv")[0])
     assert (graded / "test/confusion.png").is_file() and (graded / "test/photographs.png").is_file()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import planewise
 import torch
 import yaml
 from monai.bundle import ConfigParser
+from planewise.data import read_datalist
 from planewise.errors import InputError
 from planewise.exams.words import count_of, listed
 
@@ -49,9 +49,8 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
     if anatomy not in TEMPLATES:
         raise InputError(f"--anatomy {anatomy}: choose {', '.join(sorted(TEMPLATES))}")
     known = {"all"}
-    for template in TEMPLATES.values():
-        pattern = yaml.safe_load((ROOT / "tools/studies/configs" / f"{template}.yaml").read_text())["pretext_bundle"]
-        known |= set(pretexts_of(pattern, BUNDLES))
+    for one in TEMPLATES:
+        known |= set(pretexts_of(template_of(one)["pretext_bundle"], BUNDLES))
     if unknown := [name for name in pretexts or () if name not in known]:
         raise InputError(f"--pretexts: there is no pretext {listed(unknown)}; choose among {', '.join(sorted(known))}")
 
@@ -86,15 +85,17 @@ def read(datalist: Path) -> Mapping[str, Any]:
     """A datalist of `planewise index`.
 
     Raises:
-        InputError: it is none.
+        InputError: the file is no such datalist.
     """
-    try:
-        content = json.loads(datalist.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{datalist} cannot be read as a datalist or a folder of exams: {error}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("planewise"), dict):
+    content = read_datalist(datalist)
+    if not content.get("planewise"):
         raise InputError(f"{datalist} is not a datalist of `planewise index`; name one, or the folder of the exams")
     return content
+
+
+def template_of(anatomy: str) -> Mapping[str, Any]:
+    """The small study on phantoms of an anatomy."""
+    return yaml.safe_load((ROOT / "tools/studies/configs" / f"{TEMPLATES[anatomy]}.yaml").read_text())
 
 
 def labelled_in(content: Mapping[str, Any], section: str) -> int:
@@ -159,7 +160,7 @@ def study_of(
         raise InputError(
             f"{unlabelled} is of anatomy {images['planewise'].get('anatomy')}, {labelled} of {anatomy}; index both alike"
         )
-    template = yaml.safe_load((ROOT / "tools/studies/configs" / f"{TEMPLATES[anatomy]}.yaml").read_text())
+    template = template_of(anatomy)
     study = {key: template[key] for key in _TAKEN if key in template}
     have = {section: labelled_in(labels, section) for section in ("training", "validation", "test")}
     if lacking := [section for section, number in have.items() if not number]:

@@ -44,7 +44,7 @@ def test_tables(study):
     assert rows[0] == ["method", "9 (5 %)", "179 (100 %)"]
     # draws 0.1 and 0.2 apart deviate by 0.05 sqrt(2) and 0.1 sqrt(2); a draw without a kappa is left out
     assert rows[1:] == [["from scratch", "0.200", "0.850 (0.071)"], ["rotation", "0.500 (0.141)", "0.850 (0.071)"]]
-    rows = tables["Share of each true grade that was told"]
+    rows = tables["Share of each true grade that was predicted correctly"]
     assert rows[0][1:3] == ["none", "mild"] and rows[1][0] == "9, from scratch" and rows[1][-1].startswith("0.750")
     paired = tables["Paired differences in kappa"]
     assert paired[1][0] == "9, rotation minus scratch" and "+0.200" in paired[1]

@@ -70,24 +70,24 @@ class GradingReport(ProbabilitiesReport):
         self._true += engine.state.output["label"].tolist()
 
     def write(self, probabilities: np.ndarray) -> dict[str, Any]:
-        told = predicted_grades(probabilities)
+        predicted = predicted_grades(probabilities)
         scores = grade_scores(probabilities, self._true, self.grades) | convergence(self.history)
         exams = [self.dataset.items[index]["exam"] for index in self._index]
-        columns: dict[str, Any] = {"exam": exams, "true": self._true, "told": told.tolist()}
+        columns: dict[str, Any] = {"exam": exams, "true": self._true, "predicted": predicted.tolist()}
         columns |= {f"p({name} or above)": probabilities[:, k].tolist() for k, name in enumerate(self.grades[1:])}
         write_csv(self.folder / "predictions.csv", columns)
         with only_a_picture("confusion.png"):
             confusion_figure(scores, self.grades, self.title).savefig(self.folder / "confusion.png", dpi=110)
         with only_a_picture("photographs.png"):
-            self._draw(probabilities, told)
+            self._draw(probabilities, predicted)
         return scores
 
-    def _draw(self, probabilities: np.ndarray, told: np.ndarray) -> None:
-        apart = np.abs(told - np.array(self._true))
+    def _draw(self, probabilities: np.ndarray, predicted: np.ndarray) -> None:
+        apart = np.abs(predicted - np.array(self._true))
         worst = np.argsort(-apart, kind="stable")[: self.examples]
         shown = []
         for number in worst:
-            index, grade = self._index[number], int(told[number])
+            index, grade = self._index[number], int(predicted[number])
             image = self.dataset.__getitems__([index])["image"][0]
             exam, true = self.dataset.items[index]["exam"], self.grades[self._true[number]]
             caption = f"{exam[:6]}: {self.grades[grade]}\ntruly {true}"

@@ -51,10 +51,10 @@ class RotationScores:
         if not rows:
             return CollectorResults({"rotation": scores}, columns)
         axes = 2 if len(layers) == 1 else 3
-        right, told = ([rotation_name(one[row], axes) for row in rows] for one in (reference, predicted))
+        right, others = ([rotation_name(one[row], axes) for row in rows] for one in (reference, predicted))
         captions = [
             f"{items[row]['exam'][:4]}: {name}\npredicted {other}"
-            for row, name, other in zip(rows, right, told, strict=True)
+            for row, name, other in zip(rows, right, others, strict=True)
         ]
 
         def draw() -> Figure:

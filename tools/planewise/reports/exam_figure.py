@@ -429,8 +429,8 @@ def _case_figure(name: str, item: dict, channels: Sequence[str], slices: int) ->
                 _outline(axes, mask[:, :, rank])
             axes.set_title(f"{title} slice {rank + 1}".lstrip(), color=_INK, fontsize=9)
     grade = f"    {item['grade']}" if "grade" in item else ""
-    told = "" if mask is not None else "    no mask"
-    figure.suptitle(f"exam {name}{grade}{told}", color=_INK, fontsize=12, fontweight="bold")
+    missing = "" if mask is not None else "    no mask"
+    figure.suptitle(f"exam {name}{grade}{missing}", color=_INK, fontsize=12, fontweight="bold")
     return figure
 
 
@@ -441,8 +441,8 @@ def _photograph_figure(name: str, item: dict) -> Figure:
     axes = figure.subplots()
     axes.set_axis_off()
     axes.imshow(image.transpose(2, 1, 0))
-    told = f"    grade {item['grade']}" if "grade" in item else "    no grade"
-    figure.suptitle(f"exam {name}{told}", color=_INK, fontsize=12, fontweight="bold")
+    grade = f"    grade {item['grade']}" if "grade" in item else "    no grade"
+    figure.suptitle(f"exam {name}{grade}", color=_INK, fontsize=12, fontweight="bold")
     return figure
 
 

@@ -47,8 +47,8 @@ def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str
     axes.set(xticks=range(len(names)), xticklabels=names, yticks=range(len(names)), yticklabels=names)
     axes.tick_params(axis="x", rotation=30)
     kappa = "not defined" if scores["kappa"] is None else f"{scores['kappa']:.3f}"
-    told = f"{scores['photographs']} photographs, kappa {kappa}, accuracy {scores['accuracy']:.2f}"
-    axes.set(xlabel="told", ylabel="true", title=f"{title}\n{told}".strip())
+    summary = f"{scores['photographs']} photographs, kappa {kappa}, accuracy {scores['accuracy']:.2f}"
+    axes.set(xlabel="predicted", ylabel="true", title=f"{title}\n{summary}".strip())
     return figure
 
 

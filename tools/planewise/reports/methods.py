@@ -54,9 +54,7 @@ def pretext_of(bundle: str) -> str:
 @cache
 def _declared() -> dict[str, dict[str, Any]]:
     """Pretext to what its bundle's metadata declares under ``planewise``; empty where no bundles are installed."""
-    package = Path(planewise.__file__).resolve().parent
-    folder = next((path for path in (package / "bundles", package.parents[1] / "bundles") if path.is_dir()), package)
-    files = sorted(folder.glob("pretext_*/configs/metadata.json"))
+    files = sorted((Path(planewise.__file__).parent / "bundles").glob("pretext_*/configs/metadata.json"))
     return {pretext_of(file.parents[1].name): json.loads(file.read_text()).get("planewise", {}) for file in files}
 
 

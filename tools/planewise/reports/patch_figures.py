@@ -49,12 +49,12 @@ def prediction_gallery(
             for number in row.known:
                 _outline(axes, corners[number], size, _KNOWN, 0.5)
             _outline(axes, corners[row.right], size, _RIGHT, 2.0)
-            told = found == row.right
-            if not told:
+            correct = found == row.right
+            if not correct:
                 _outline(axes, corners[found], size, _WRONG, 2.0)
             rows_ahead = f"{row.ahead} row{'s' * (row.ahead > 1)} ahead"
             axes.set_title(
-                f"{rows_ahead}: {'found' if told else 'another'}", fontsize=8, color=_RIGHT if told else _WRONG
+                f"{rows_ahead}: {'found' if correct else 'another'}", fontsize=8, color=_RIGHT if correct else _WRONG
             )
     return figure
 

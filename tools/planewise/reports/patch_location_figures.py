@@ -54,12 +54,12 @@ def patch_location_gallery(
     for row, name in enumerate(names):
         grid[row][0].text(-0.06, 0.5, name, rotation=90, va="center", ha="right", transform=grid[row][0].transAxes)
     for column in range(count):
-        told = predicted[column] == reference[column]
+        correct = predicted[column] == reference[column]
         for row in range(2):
             show_slice(grid[row][column], patches[column, row])
-        grid[0][column].set_title(captions[column], fontsize=8, color="black" if told else _WRONG)
+        grid[0][column].set_title(captions[column], fontsize=8, color="black" if correct else _WRONG)
         framed = [(per_side**dims // 2, _MIDDLE), (reference[column], _TRUE)] + [(predicted[column], _WRONG)] * (
-            not told
+            not correct
         )
         for layer in range(depth):
             show_slice(grid[2 + layer][column], layers[column, layer])

@@ -25,19 +25,19 @@ def rotation_name(rotation: int, spatial_dims: int) -> str:
     return f"{90 * quarters} deg{axis}"
 
 
-def rotation_gallery(layers: Sequence[np.ndarray], captions: Sequence[str], told: Sequence[bool]) -> Figure:
+def rotation_gallery(layers: Sequence[np.ndarray], captions: Sequence[str], correct: Sequence[bool]) -> Figure:
     """A column for each image, and for volumes a row for the middle layer along each axis; wrong captions are red.
 
     Args:
         layers: ``(N, h, w)`` for each row.
-        captions, told: for each of the N images its caption, and whether its rotation was predicted correctly.
+        captions, correct: for each of the N images its caption, and whether its rotation was predicted correctly.
     """
     from matplotlib.figure import Figure
 
     columns = len(captions)
     figure = Figure(figsize=(2.0 * max(columns, 2), 0.9 + 2.0 * len(layers)), layout="constrained", dpi=100)
     grid = figure.subplots(len(layers), columns, squeeze=False)
-    for column, (caption, right) in enumerate(zip(captions, told, strict=True)):
+    for column, (caption, right) in enumerate(zip(captions, correct, strict=True)):
         for row, images in enumerate(layers):
             show_slice(grid[row][column], images[column])
         grid[0][column].set_title(caption, fontsize=8, color="black" if right else _WRONG)

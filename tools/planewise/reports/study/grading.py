@@ -36,7 +36,7 @@ def add(page: Page, study: StudyFolder) -> None:
     add_budgets(page, study)
     grades = list(runs.any["recall"])
     page.table(
-        "Share of each true grade that was told",
+        "Share of each true grade that was predicted correctly",
         ["graded photographs, method", *grades, "accuracy", "grades apart"],
         [
             Row.of(
