@@ -144,7 +144,10 @@ def test_a_section_of_unlabelled_exams_that_is_empty_is_refused(lists, tmp_path)
 def test_exams_without_labels_and_other_files_are_refused(folders, lists, tmp_path):
     text = tmp_path / "notes.json"
     text.write_text("[]")
-    for labelled, said in ((lists[0], "has no labels in its sections training"), (text, "must be an object with sections")):
+    for labelled, said in (
+        (lists[0], "has no labels in its sections training"),
+        (text, "must be an object with sections"),
+    ):
         outcome = CliRunner().invoke(app, ["compare", str(lists[0]), str(labelled), "-o", str(tmp_path / "out")])
         assert outcome.exit_code == 1 and said in outcome.output, outcome.output
     outcome = CliRunner().invoke(app, ["compare", str(tmp_path / "none"), str(lists[1]), "-o", str(tmp_path / "out")])

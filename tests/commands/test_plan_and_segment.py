@@ -86,7 +86,8 @@ def test_plan(exam, runs, tmp_path):
     written = {file.name.removeprefix(page.parent.name) for file in page.parent.iterdir()}
     assert written >= {"plan.json", "planes.mrk.json", "plan.png", "_lines.nii.gz", "_mask.nii.gz", "index.html"}
     plan = json.loads((page.parent / "plan.json").read_text())
-    assert f"Exam {page.parent.name}, {plan['slices']} slices" in outcome.output
+    assert f"Exam {page.parent.name}, {plan['slices']} slices, 2 phases" in outcome.output and plan["phases"] == 2
+    assert {view["phases"] + len(view["phases_without_a_plane"]) for view in plan["views"].values()} <= {1, 2}
     for view, entry in plan["views"].items():
         assert f"  {view}: {entry['verdict']}" in outcome.output
         assert f"exam {page.parent.name}, {view}" not in outcome.output, "said once"
@@ -436,13 +437,32 @@ def test_the_limit_of_stacks_along_the_body_reaches_the_planning_bundle(given, h
     monkeypatch.setattr(
         sys.modules["planewise.own_exams.plan_exams"],
         "stacks_in",
-        lambda path, keep_names, min_obliquity: ([], {}),
+        lambda path, phases, keep_names, min_obliquity: ([], {}),
     )
     weights = tmp_path / "weights.pt"
     weights.touch()
     run("plan", tmp_path, "-o", tmp_path / "out", "--weights", weights, "--heart", weights, *given)
     assert asked[PLANS]["min_obliquity"] == handed
     assert "min_obliquity" not in asked[SEGMENTS]
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_end_diastole_alone_is_what_the_bundle_plans(exam, tmp_path):
+    """With the weights that ship: the joint planes are near, and not the same."""
+    plans = {}
+    for phases in ("ed", "all"):
+        outcome = run("plan", exam, "-o", tmp_path / phases, "--phases", phases, "--device", "cpu", "--no-dicom")
+        assert outcome.exit_code == 0, outcome.output
+        (file,) = (tmp_path / phases).glob("*/plan.json")
+        plans[phases] = json.loads(file.read_text())
+    assert "phases" not in plans["ed"] and plans["all"]["phases"] == 2
+    for view, alone in plans["ed"]["views"].items():
+        joint = plans["all"]["views"][view]
+        assert alone["verdict"] == joint["verdict"] == "plane" and joint["phases"] == 2
+        assert alone["normal"] != joint["normal"]
+        assert abs(np.dot(alone["normal"], joint["normal"])) > np.cos(np.radians(15))
+    outcome = run("plan", exam, "-o", tmp_path / "x", "--phases", "es")
+    assert outcome.exit_code == 1 and "--phases es: give all, or ed for end-diastole alone" in outcome.output
 
 
 @pytest.fixture

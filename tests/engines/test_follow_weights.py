@@ -192,7 +192,7 @@ def test_bounds_of_the_bundles_weights_are_not_said_of_others(where, tmp_path):
     parser = ConfigParser(ConfigParser.load_config_files([str(folder / "configs/inference.yaml")]))
     parser.update({"bundle_root": str(folder), "weights": str(weights)})
     taken = follow_weights(parser, [])
-    assert taken == ({"plane_bounds": None} if where == "elsewhere" else {})
+    assert taken == ({"plane_bounds": None, "joint_bounds": None} if where == "elsewhere" else {})
     assert parser["plane_bounds"] == (None if where == "elsewhere" else bounds)
 
 
@@ -200,4 +200,4 @@ def test_bounds_of_the_command_line_win(tmp_path):
     torch.save({}, tmp_path / "other.pt")
     bounds = {"measured_on": "mine"}
     parser = a_parser(MULTITASK, "inference.yaml", weights=str(tmp_path / "other.pt"), plane_bounds=bounds)
-    assert follow_weights(parser, []) == {} and parser["plane_bounds"] == bounds
+    assert follow_weights(parser, []) == {"joint_bounds": None} and parser["plane_bounds"] == bounds

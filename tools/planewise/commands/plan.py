@@ -34,6 +34,9 @@ def plan(
         typer.Option(help="The same, for the heart on the page. Default: the weights that ship.", show_default=False),
     ] = None,
     min_obliquity: MinObliquity = None,
+    phases: Annotated[
+        str, typer.Option(help="all joins the planes of all phases of a cine; ed takes end-diastole alone.")
+    ] = "all",
     keep_names: KeepNames = False,
     dicom: Dicom = None,
     anonymous: Anonymous = False,
@@ -52,13 +55,15 @@ def plan(
     to its page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights
     and options did not change are kept. An exam that cannot be used is left out, with the reason.
 
-    If the exam has those views, the page compares the plan with them. With the weights that ship, every plane has 90 %
-    error bounds, measured on phantoms. Slices that disagree with a plane are listed. If a plan cannot be trusted, you
-    get "no plane" and the reason. Stacks that cannot be a short axis are refused: slices that lie along the body or far
-    from the heart's long axis, and DICOM files that are not recognised; if a file's header has lost its orientation,
-    give --min_obliquity 0. Research software: not for clinical use.
+    The planes are weighted means over the phases of a cine (eight at most), in which end-diastole counts twice; phases that
+    disagree are named. If the exam has those views, the page compares the plan with them. With the weights that ship, every
+    plane has 90 % error bounds, measured on phantoms. Slices that disagree with a plane are listed. If a plan cannot be
+    trusted, you get "no plane" and the reason. Stacks that cannot be a short axis are refused: slices that lie along the
+    body or far from the heart's long axis, and DICOM files that are not recognised; if a file's header has lost its
+    orientation, give --min_obliquity 0. Research software: not for clinical use.
 
-    The same numbers: python -m monai.bundle run --config_file configs/inference.yaml in bundles/pretext_cardiac_multitask.
+    The numbers of --phases ed: python -m monai.bundle run --config_file configs/inference.yaml in
+    bundles/pretext_cardiac_multitask.
 
     Example: planewise plan work/exams/study_1 -o work/plans
     """
@@ -71,6 +76,7 @@ def plan(
             weights=weights,
             heart=heart,
             min_obliquity=min_obliquity,
+            phases=phases,
             keep_names=keep_names,
             dicom=dicom,
             anonymous=anonymous,

@@ -27,7 +27,7 @@ _OWN = ("preprocessing", "targets")
 #: Inference settings that are facts about weights, known only after training: values measured with them, and their
 #: training data. The record of weights that ship has them under this key; weights without such a record have none.
 MEASURED = "measured"
-_MEASURED = ("plane_bounds", "trained_on")
+_MEASURED = ("plane_bounds", "joint_bounds", "trained_on")
 
 _REFERENCE = re.compile(r"@(\w+)")
 #: Text that MONAI evaluates, looks up or reads from another file.

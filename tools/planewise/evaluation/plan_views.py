@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 
+from planewise.evaluation.joint_plan import join_phases
 from planewise.evaluation.plane_bounds import checked_bounds
 from planewise.evaluation.why_no_plane import (
     degrees_off_axis,
@@ -19,6 +20,7 @@ from planewise.evaluation.why_no_plane import (
     why_no_short_axis,
 )
 from planewise.geometry import PlannedPlane, find_lines, intersection_lines, location_order, order_strength, plan_planes
+from planewise.preprocessing.exam_name import loaded_name
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.tables import json_values
 
@@ -59,9 +61,12 @@ class PlanViewsd(Transform):
         plane_bounds: error bounds of the planes for these weights: ``measured_on``, and for each view ``{angle_deg:
             [base, factor], offset_mm: [base, factor]}`` (`planewise.geometry.Bound`), from ``bounds`` of an evaluation.
             None means that they are unknown.
+        phase_plans: plans of an exam's other phases, ``{exam: {phase: views}}``, which are joined with the given phase's
+            (`join_phases`); `planewise plan` provides them.
+        joint_bounds: error bounds of joint planes, in the form of ``plane_bounds``.
 
     Raises:
-        InputError: ``plane_bounds`` has another form.
+        InputError: the bounds have another form.
     """
 
     def __init__(
@@ -79,6 +84,8 @@ class PlanViewsd(Transform):
         min_obliquity: float = 0.0,
         max_slice_distance: float = 12.0,
         plane_bounds: Mapping[str, Any] | None = None,
+        phase_plans: Mapping[str, Mapping[str, Any]] | None = None,
+        joint_bounds: Mapping[str, Any] | None = None,
     ) -> None:
         self.views = tuple(views)
         self.sigma = float(sigma)
@@ -90,6 +97,9 @@ class PlanViewsd(Transform):
         self.max_slice_distance = max_slice_distance
         self.bounds = checked_bounds(plane_bounds, self.views)
         self.measured_on = plane_bounds["measured_on"] if self.bounds else None
+        self.phase_plans = phase_plans or {}
+        self.joint_bounds = checked_bounds(joint_bounds, self.views)
+        self.joint_measured_on = joint_bounds["measured_on"] if self.joint_bounds else None
         self.limits = {
             "min_peak": min_peak,
             "min_agreement": min_agreement,
@@ -117,10 +127,13 @@ class PlanViewsd(Transform):
             if self.min_order is not None and not strength >= self.min_order:
                 reasons.append(f"order of the locations {strength:.2f}, at least {self.min_order:g} is needed")
         plan["views"] = {plane.view: self._judge(plane, reasons) for plane in planned}
+        if self.phase_plans and (others := self.phase_plans.get(loaded_name(image))):
+            plan["views"] = join_phases(json_values(plan["views"]), others, self.joint_bounds)
+            plan |= {"phases": 1 + len(others), "bounds_measured_on": self.joint_measured_on}
         labels = torch.zeros(1, *shape, len(affines))
-        for number, plane in enumerate(planned, start=1):
-            if plan["views"][plane.view]["verdict"] == "plane":
-                labels[0][self._near_line(plane, affines, shape)] = number
+        for number, view in enumerate(plan["views"].values(), start=1):
+            if view["verdict"] == "plane":
+                labels[0][self._near_line(view, affines, shape)] = number
         # a stack without a line has no peak, and a server cannot answer with NaN in its JSON
         item["plan"] = json_values(plan)
         item["heatmaps"] = _like(image, prediction[: len(self.views)])
@@ -164,9 +177,10 @@ class PlanViewsd(Transform):
             found[name] = None if bounds is None else round(bounds[error].at(moved), 2)
         return found
 
-    def _near_line(self, plane: PlannedPlane, affines: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    def _near_line(self, plane: Mapping[str, Any], affines: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Which pixels ``(i, j, slices)`` lie within half a line's width of the plane's line."""
-        lines = intersection_lines(affines, plane.origin, plane.normal)
+        origin, normal = (torch.tensor(plane[key], dtype=torch.float64) for key in ("origin", "normal"))
+        lines = intersection_lines(affines, origin, normal)
         rows = torch.arange(shape[0], dtype=torch.float64)[:, None, None]
         columns = torch.arange(shape[1], dtype=torch.float64)[None, :, None]
         distance = (lines[:, 0] * rows + lines[:, 1] * columns + lines[:, 2]).abs()

@@ -31,11 +31,18 @@ class PlanWriter(ExamWriter):
 
     Args:
         output_dir: folder.
+        plan_only: write ``plan.json`` alone.
     """
+
+    def __init__(self, output_dir: str | Path, plan_only: bool = False) -> None:
+        super().__init__(output_dir)
+        self.plan_only = plan_only
 
     def write(self, exam: str, folder: Path, item: Mapping[str, Any], output: Mapping[str, Any]) -> None:
         image, plan = output["image"], output["plan"]
         write_json(folder / "plan.json", plan)
+        if self.plan_only:
+            return
         write_json(folder / "planes.mrk.json", slicer_markups(plan))
         with only_a_picture("plan.png"):
             figure = planned_views_figure(

@@ -56,6 +56,7 @@ from planewise.geometry.stack_planes import (
     find_lines,
     jackknife_of_plane,
     line_centres,
+    mean_plane,
     plan_planes,
     plane_errors,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "line_heatmaps",
     "lines_in_mm",
     "location_order",
+    "mean_plane",
     "nearest_body_axis",
     "order_strength",
     "pixels_to_patient",

@@ -181,3 +181,23 @@ def plane_errors(
     angle = math.degrees(float(angle_between_planes(normal, reference_normal)))
     foot = at - signed_distance(at, reference_origin, reference_normal) * reference_normal
     return angle, abs(float(signed_distance(foot, origin, normal)))
+
+
+def mean_plane(origins: Tensor, normals: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The weighted mean of planes that were fitted to one organ.
+
+    Args:
+        origins: a point of each plane near the organ, ``(N, 3)``, RAS+, mm.
+        normals: unit normals of either sign, ``(N, 3)``.
+        weights: ``(N,)``, not negative.
+
+    Returns:
+        Origin and unit normal: the principal axis of the normals, and the mean position of the planes at the mean of their
+        origins.
+    """
+    shares = weights / weights.sum()
+    normal = torch.linalg.eigh((shares[:, None, None] * normals[:, :, None] * normals[:, None, :]).sum(dim=0))[1][:, -1]
+    middle = (shares[:, None] * origins).sum(dim=0)
+    # how far from there, along the mean normal, each plane lies
+    distances = ((origins - middle) * normals).sum(dim=1) / (normals @ normal)
+    return middle + (shares * distances).sum() * normal, normal

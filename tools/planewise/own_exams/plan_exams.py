@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.bundle import ConfigParser
 
 from planewise.checksum import sha256
+from planewise.data import find_inputs
 from planewise.engines.quiet import keep_quiet
 from planewise.engines.run_inference import run_inference
+from planewise.errors import InputError
 from planewise.exams.source_images import is_dicom
 from planewise.geometry import plane_errors
 from planewise.networks import weights_path
@@ -33,14 +36,17 @@ from planewise.own_exams.heart_bundles import (
     needed_weights,
     of_the_run,
     output_folder,
+    private_datalist,
     read_exams,
     read_mask,
+    slices_of,
     stacks_in,
     text,
     weights_of,
     write_page,
     written_in,
 )
+from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.exam_page import FLAGGED, ShownExam
 from planewise.reports.planned_views import plane_in_words
 
@@ -48,6 +54,10 @@ from planewise.reports.planned_views import plane_in_words
 #: deviations of the phantoms' technologist, who turns a view by 4 degrees, tilts it by 3 and shifts it by 2 mm
 #: (`planewise.phantoms.heart.population`).
 OPERATOR_DEG, OPERATOR_MM = 10.0, 4.0
+
+
+#: Largest number of phases that are planned; more of a cine add time and little else.
+MOST_PHASES = 8
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,7 @@ def plan_exams(
     weights: str | Path | None = None,
     heart: str | Path | None = None,
     min_obliquity: float | None = None,
+    phases: str = "all",
     keep_names: bool = False,
     dicom: bool | None = None,
     anonymous: bool = False,
@@ -88,6 +99,7 @@ def plan_exams(
         output: folder for pages and files; None keeps no files.
         weights, heart: weights of the two bundles; None uses those that ship.
         min_obliquity: as of `stacks_in` and `planewise.evaluation.PlanViewsd`; None takes the planning bundle's.
+        phases: ``"all"`` plans every phase, `MOST_PHASES` at most, and joins the planes; ``"ed"`` the first phase alone.
         keep_names: see `stacks_in`.
         dicom: write the planes as a DICOM structured report; None does if the exam is DICOM.
         anonymous: leave the patient's name, dates and all other text out of it; the UIDs stay.
@@ -95,13 +107,15 @@ def plan_exams(
         device: None leaves the choice to the bundles.
 
     Raises:
-        InputError: there are no weights, no exam can be read or may be a short axis, or what a bundle refuses.
+        InputError: there are no weights or no such ``phases``, no exam can be read or may be a short axis, or what a bundle
+            refuses.
     """
     work = planning(
         path,
         weights=weights,
         heart=heart,
         min_obliquity=min_obliquity,
+        phases=phases,
         keep_names=keep_names,
         dicom=dicom,
         anonymous=anonymous,
@@ -118,6 +132,7 @@ def planning(
     weights: str | Path | None = None,
     heart: str | Path | None = None,
     min_obliquity: float | None = None,
+    phases: str = "all",
     keep_names: bool = False,
     dicom: bool | None = None,
     anonymous: bool = False,
@@ -129,17 +144,67 @@ def planning(
     path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
     plans = needed_weights(folder / PLANS, weights)
     segments = weights_of(folder / SEGMENTS, heart)
-    stacks, left_out = stacks_in(path, keep_names=keep_names, min_obliquity=min_obliquity)
+    if phases not in ("all", "ed"):
+        raise InputError(f"--phases {phases}: give all, or ed for end-diastole alone")
+    stacks, left_out = stacks_in(path, phases, keep_names, min_obliquity)
     asked = {PLANS: {"weights": plans, "min_obliquity": min_obliquity}}
     if segments is not None:
         asked[SEGMENTS] = {"weights": segments}
     out = DicomOut(dicom, anonymous)
 
     def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[PlannedExam]:
-        with asked_for(exams, path, len(exams) == len(stacks)) as input:
-            return _planned(exams, asked, input, output, folder, device, out)
+        first, others = _by_phase(exams)
+        bundle, settings = folder / PLANS, asked[PLANS] | {"device": device}
+        joint = asked | {PLANS: asked[PLANS] | {"phase_plans": _phase_plans(others, bundle, settings)}}
+        with asked_for(first, path, len(exams) == len(stacks)) as input:
+            return _planned(first, joint, input, output, folder, device, out)
 
-    return ExamWork("plan", stacks, _settings(asked) | asdict(out), left_out, run, _summary)
+    settings = {**_settings(asked), "phases": phases, **asdict(out)}
+    return ExamWork("plan", stacks, settings, left_out, run, _summary)
+
+
+def _by_phase(
+    stacks: Sequence[Mapping[str, Any]],
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """The first phase of each exam, under the exam's name, and all other phases, evenly chosen if there are many."""
+    exams: dict[str, list[Mapping[str, Any]]] = {}
+    for item in stacks:
+        exams.setdefault(exam_of(item), []).append(item)
+    first = [{key: value for key, value in items[0].items() if key != "phase"} for items in exams.values()]
+    others = []
+    for items in exams.values():
+        chosen = np.unique(np.linspace(0, len(items), min(len(items), MOST_PHASES), endpoint=False).astype(int))
+        others += [items[number] for number in chosen[1:]]
+    return first, others
+
+
+def _phase_plans(
+    stacks: Sequence[Mapping[str, Any]], bundle: Path, settings: Mapping[str, object]
+) -> dict[str, dict[str, Any]] | None:
+    """The views of each exam's other phases, as the bundle plans them one by one; None without other phases."""
+    if not stacks:
+        return None
+    config = ConfigParser.load_config_file(str(bundle / "configs" / "inference.yaml"))
+    steps = config["postprocessing"]["transforms"]
+    switches: dict[str, object] = {
+        f"postprocessing#transforms#{number}#_disabled_": True
+        for number, step in enumerate(steps)
+        if step["_target_"] in ("Invertd", "SaveImaged")
+    }
+    for number, handler in enumerate(config["handlers"]):
+        if handler["_target_"].endswith(".PlanWriter"):
+            switches[f"handlers#{number}#plan_only"] = True
+    plans: dict[str, dict[str, Any]] = {}
+    with private_datalist({"test": slices_of(stacks)}) as datalist, output_folder(None) as folder:
+        common = {"input": datalist, "output_dir": folder, "phases": "all"}
+        said = run_inference(bundle, {**settings, **common, **switches})
+        read = {exam_of(item) for item in read_exams(stacks, said)}
+        # a datalist names the phases by their rank in it
+        for item, named in zip(stacks, find_inputs(datalist, "all", "test"), strict=True):
+            file = folder / volume_name(named) / "plan.json"
+            if exam_of(item) in read and file.is_file():
+                plans.setdefault(exam_of(item), {})[str(item["phase"])] = json.loads(file.read_text())["views"]
+    return plans
 
 
 def _settings(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
@@ -232,7 +297,8 @@ def _planned(
                 page,
                 [
                     *([] if done else of_the_run(said)),
-                    f"Exam {stack.name}, {plan['slices']} slices",
+                    f"Exam {stack.name}, {plan['slices']} slices"
+                    + (f", {plan['phases']} phases" if "phases" in plan else ""),
                     *([f"  no plane of any view: {'; '.join(alike)}"] if alike else []),
                     *lines,
                     *(f"  {FLAGGED} {flag}" for flag in outside),

@@ -25,7 +25,7 @@ _SLICER_SCHEMA = (
 
 
 def plane_in_words(view: Mapping[str, Any], measured_on: str | None) -> list[str]:
-    """Notes on a planned plane for people: its error bounds, and the slices that disagree.
+    """Notes on a planned plane for people: its error bounds, and the slices and phases that disagree.
 
     Args:
         view: entry of a plan from `planewise.evaluation.PlanViewsd`.
@@ -45,6 +45,12 @@ def plane_in_words(view: Mapping[str, Any], measured_on: str | None) -> list[str
         if numbers:
             which = listed(numbers)
             words.append(f"slice {which} {one}" if len(numbers) == 1 else f"slices {which} {several}")
+    for key, one, several in (
+        ("phases_that_disagree", "disagrees", "disagree"),
+        ("phases_without_a_plane", "has no plane", "have no plane"),
+    ):
+        if names := view.get(key):
+            words.append(f"{listed(names)} {one if len(names) == 1 else several}")
     return words
 
 

@@ -1,0 +1,106 @@
+"""The mean of the planes of an exam's phases, by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from planewise.evaluation import PlanViewsd
+from planewise.evaluation.joint_plan import join_phases
+from planewise.geometry import Bound, mean_plane
+
+from tests.evaluation.test_plan_views import SIGMA, plan, stack  # noqa: F401  (a fixture)
+
+BOUNDS = {"2ch": {"angle_deg": Bound(5.0, 0.0), "offset_mm": Bound(1.0, 2.0)}}
+
+
+def plane(offset=0.0, degrees=0.0, sd=0.0, offset_sd=0.0):
+    """Through x = offset, turned about z."""
+    turn = np.radians(degrees)
+    known = {"origin": [offset, 0.0, 0.0], "normal": [np.cos(turn), np.sin(turn), 0.0]}
+    return {"2ch": {"verdict": "plane", "reasons": [], **known, "angle_sd_deg": sd, "offset_sd_mm": offset_sd}}
+
+
+def none(reason="peak 0.10, at least 0.5 is needed"):
+    unknown = dict.fromkeys(("origin", "normal", "angle_sd_deg", "offset_sd_mm", "within_deg", "within_mm"))
+    return {"2ch": {"verdict": "no plane", "reasons": [reason], **unknown}}
+
+
+def test_the_mean_of_planes_ignores_the_signs_of_their_normals():
+    normals = torch.tensor([[np.cos(a), np.sin(a), 0] for a in (0.1, np.pi - 0.1)], dtype=torch.float64)
+    origins = torch.tensor([[4.0, 0, 0], [6.0, 0, 0]], dtype=torch.float64)
+    origin, normal = mean_plane(origins, normals, torch.ones(2))
+    assert normal.abs().tolist() == pytest.approx([1, 0, 0], abs=1e-9) and float(origin[0]) == pytest.approx(5)
+    # three times the weight, in any unit
+    origin, _ = mean_plane(origins, normals[[0, 0]], torch.tensor([30.0, 10.0]))
+    assert float(origin[0]) == pytest.approx(4.5)
+
+
+def test_end_diastole_counts_twice_and_a_plane_that_its_slices_doubt_less():
+    joint = join_phases(plane(0), {"phase50": plane(3)}, {})["2ch"]
+    assert joint["origin"][0] == pytest.approx(1.0) and joint["phases"] == 2 and joint["within_deg"] is None
+    # weights of 2 / 1 and 1 / (1 + 3^2)
+    joint = join_phases(plane(0), {"phase50": plane(3, sd=3.0, offset_sd=2.1)}, {})["2ch"]
+    assert joint["origin"][0] == pytest.approx(3 * 0.1 / 2.1, abs=1e-3)
+    assert joint["angle_sd_deg"] == pytest.approx(3 * 0.1 / 2.1, abs=0.01) and joint["offset_sd_mm"] == pytest.approx(
+        0.1
+    )
+
+
+def test_phases_that_lie_beyond_the_bounds_are_named():
+    others = {"phase25": plane(0.5), "phase50": plane(0, degrees=20), "phase75": plane(6)}
+    joint = join_phases(plane(), others, BOUNDS)["2ch"]
+    assert joint["within_deg"] == 5.0 and joint["within_mm"] == 1.0
+    assert joint["phases_that_disagree"] == ["phase50", "phase75"] and joint["phases_without_a_plane"] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "found"),
+    [
+        (plane(), [none(), none(), none()], "plane"),  # end-diastole has one
+        (none(), [plane(), none(), none()], "no plane"),
+        (none(), [plane(), plane(), none()], "plane"),  # half of the phases
+        (none(), [none()], "no plane"),
+    ],
+)
+def test_end_diastole_or_half_of_the_phases_must_have_a_plane(first, others, found):
+    joint = join_phases(first, {f"phase{number}": one for number, one in enumerate(others, start=1)}, BOUNDS)["2ch"]
+    assert joint["verdict"] == found and (joint["origin"] is None) == (found == "no plane")
+    assert bool(joint["reasons"]) == (found == "no plane"), "those of end-diastole"
+    without = [f"phase{number}" for number, one in enumerate(others, start=1) if one["2ch"]["origin"] is None]
+    assert joint["phases_without_a_plane"] == without
+
+
+def test_the_bundle_draws_the_joint_plane(stack):  # noqa: F811
+    """A second phase 6 mm beside the first: with end-diastole twice, the drawn line moves by 2 mm."""
+    image, heatmaps, affines, middle, normals = stack
+    alone = plan(image, heatmaps)["plan"]["views"]
+    other = {view: {**entry} for view, entry in alone.items()}
+    other["2ch"]["origin"] = (np.array(other["2ch"]["origin"]) + 6 * np.array(other["2ch"]["normal"])).tolist()
+    joint = {"measured_on": "hearts", **{view: {"angle_deg": [7, 0], "offset_mm": [4.5, 0]} for view in alone}}
+    item = PlanViewsd(["2ch", "4ch"], SIGMA, phase_plans={"ab12": {"phase50": other}}, joint_bounds=joint)(
+        {"image": image, "pred": heatmaps}
+    )
+    found = item["plan"]
+    assert json.loads(json.dumps(found)) == found
+    assert found["phases"] == 2 and found["bounds_measured_on"] == "hearts"
+    moved = (np.array(found["views"]["2ch"]["origin"]) - alone["2ch"]["origin"]) @ alone["2ch"]["normal"]
+    assert moved == pytest.approx(2.0, abs=0.05)
+    assert np.allclose(found["views"]["4ch"]["origin"], alone["4ch"]["origin"], atol=0.02)
+    # 4 mm from the joint plane is within its bound
+    assert found["views"]["2ch"]["phases_that_disagree"] == [] and found["views"]["2ch"]["within_mm"] == 4.5
+    drawn = (item["pred"][0] == 1).nonzero().double()
+    assert len(drawn)
+    places = torch.stack(
+        [(affines[int(k)] @ torch.tensor([i, j, 0, 1.0], dtype=torch.float64))[:3] for i, j, k in drawn]
+    )
+    distances = (places.numpy() - found["views"]["2ch"]["origin"]) @ np.array(found["views"]["2ch"]["normal"])
+    assert abs(distances.mean()) < 0.3 and abs(distances).max() < 2.5
+    # another exam keeps its own plan
+    image.meta["filename_or_obj"] = "cd34"
+    assert (
+        "phases"
+        not in PlanViewsd(["2ch", "4ch"], SIGMA, phase_plans={"ab12": {}})({"image": image, "pred": heatmaps})["plan"]
+    )
