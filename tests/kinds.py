@@ -16,6 +16,13 @@ KINDS = tuple(
     for file in _FILES
     if "kind" in json.loads(file.read_text()).get("planewise", {}).get("tests", {})
 )
+#: A pretext and a task, which stand for all others in tests that take longest.
+PRETEXT_AND_TASK = ("pretext_cardiac_multitask", "downstream_knee_injury_classification")
+
+
+def a_pretext_and_a_task(names: Iterable[str]) -> list[Any]:
+    """Parameters of a test of bundles: `PRETEXT_AND_TASK` as they are, the others marked slow."""
+    return [name if name in PRETEXT_AND_TASK else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def one_of_each_kind(names: Iterable[str]) -> list[Any]:

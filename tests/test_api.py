@@ -20,6 +20,7 @@ from tests.conftest import ROOT
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "tools/docs/api.md").read_text(), re.S)
 
 
+@pytest.mark.slow
 def test_the_pages_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict = {}

@@ -16,6 +16,7 @@ from planewise.packaging.run import Run
 
 from tests.bundles.conftest import BUNDLES, PHOTOGRAPHS, TRAINED, VOLUMES
 from tests.conftest import ROOT
+from tests.kinds import one_of_each_kind
 
 #: What may be said of a bundle in the repository. The forest is for one process, and its input is not an
 #: image; two phases are more than the one image that MONAI Label gives.
@@ -48,7 +49,7 @@ def thin(name: str, folder: Path) -> Path:
     return copy
 
 
-@pytest.mark.parametrize("name", BUNDLES)
+@pytest.mark.parametrize("name", one_of_each_kind(BUNDLES))
 def test_planewise_check(name, tmp_path):
     found = list(check_bundle(thin(name, tmp_path)))
     assert [finding for finding in found if finding.status == "FAIL"] == []

@@ -21,6 +21,7 @@ from planewise.data import StackDataset, TwoPhaseDataset, device_arrays
 from tests.bundles.conftest import TRAINED, anatomy, tiny
 from tests.conftest import ROOT
 from tests.cuda_stand_in import WITHOUT_VALUES, as_on_a_gpu
+from tests.kinds import one_of_each_kind
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def kept_slices(trainer):
     return dataset.slices if isinstance(dataset, (StackDataset, TwoPhaseDataset)) else dataset
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", one_of_each_kind(TRAINED))
 def test_a_step_without_values(name, datalists, tmp_path):
     trainer = trainer_on(WITHOUT_VALUES, name, datalists, tmp_path)
     kept = kept_slices(trainer)

@@ -6,16 +6,13 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
-from monai.bundle import ConfigParser
-from planewise.engines.overrides import unknown_overrides
 
 from tests.bundles.conftest import BUNDLES, anatomy, tiny
 from tests.conftest import ROOT
-from tests.quick_python import quick_python
+from tests.documented import printed, unknown_settings
+from tests.kinds import a_pretext_and_a_task
 
 #: What makes a documented command short: fewer and coarser exams, a smaller network, one epoch.
 SMALLER_PHANTOM = {
@@ -54,34 +51,14 @@ def test_settings_of_the_commands_are_known(name):
     commands = [shlex.split(command) for command in phantom_commands(name) if "monai.bundle run" in command]
     assert len(commands) == 2, "one trains and evaluates, one infers"
     for words in commands:
-        # one file, or a list of them
-        files = re.findall(r"[^\[\]', ]+", words[words.index("--config_file") + 1])
-        known = ConfigParser.load_config_files([str(ROOT / "bundles" / name / file) for file in files])
-        assert files and unknown_overrides(words, known) == {}
+        assert unknown_settings(words, ROOT / "bundles" / name) == {}
 
 
-#: A pretext and a task; the others of their kinds run in the nightly workflow. Above, the options of every page are checked.
-RUN = ("pretext_cardiac_multitask", "downstream_knee_injury_classification")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in RUN else [pytest.mark.slow]) for name in BUNDLES]
-)
+# above, the options of every page are checked
+@pytest.mark.parametrize("name", a_pretext_and_a_task(BUNDLES))
 def test_phantom_commands_of_the_readme(name, tmp_path):
     shutil.copytree(ROOT / "bundles", tmp_path / "bundles", ignore=shutil.ignore_patterns("models", "eval", "runs"))
-    commands = phantom_commands(name)
-    script = "set -e\n" + "\n".join(smaller(command, name) for command in commands)
-    environment = {**os.environ, "PATH": f"{Path(quick_python()).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}"
-    assert "Traceback" not in done.stdout
+    printed("\n".join(smaller(command, name) for command in phantom_commands(name)), tmp_path)
     written = {path.name for path in (tmp_path / "work").rglob("*") if path.is_file()}
     assert "metrics.json" in written and "model.pt" in written
     assert {

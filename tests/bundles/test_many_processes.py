@@ -235,7 +235,7 @@ def test_segmentation_too(phantoms, tmp_path):
     same_curve(tmp_path / "pair", tmp_path / "alone")
 
 
-@pytest.mark.parametrize("name", TO_THE_WEIGHTS)
+@pytest.mark.parametrize("name", one_of_each_kind(TO_THE_WEIGHTS))
 def test_others_too_to_the_weights(name, phantoms, tmp_path):
     """Steps of plain gradient descent, whose size is the gradient's; the last batch of an epoch is a smaller one.
 

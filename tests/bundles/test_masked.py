@@ -55,7 +55,12 @@ def mean_as_answer(parser) -> float:
     ("files", "settings", "share"),
     [
         ((), {}, 0.75),
-        (("vit.yaml",), VIT | {"patch_size": 4, "warmup_epochs": 0.25, "samples_per_epoch": 1200}, 0.93),
+        pytest.param(
+            ("vit.yaml",),
+            VIT | {"patch_size": 4, "warmup_epochs": 0.25, "samples_per_epoch": 1200},
+            0.93,
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["unet", "vit"],
 )

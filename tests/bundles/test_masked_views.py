@@ -126,6 +126,7 @@ def test_exams_without_masks_are_said(phantoms, tmp_path, caplog):
     assert isinstance(root_cause(caught.value), InputError) and "no exam can be cut" in str(root_cause(caught.value))
 
 
+@pytest.mark.slow
 def test_from_predicted_masks_to_views_of_the_heart(phantoms, tmp_path, monkeypatch):
     """`planewise segment` step by step: segment every section of a datalist (with the shipped weights), index with
     these masks, learn from the hearts."""

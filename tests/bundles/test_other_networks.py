@@ -61,10 +61,10 @@ def public(tmp_path_factory) -> SimpleNamespace:
     return SimpleNamespace(**{overlay.split(".")[0]: folder / f"{overlay}.pth" for overlay in FILES})
 
 
-#: Each bundle and each network once; the rest is slow.
+#: A bundle and a network; the rest is slow.
 PAIRS = [
     (HEART, "resnet50.yaml"),
-    (KNEE, "vit.yaml"),
+    pytest.param(KNEE, "vit.yaml", marks=pytest.mark.slow),
     pytest.param(HEART, "vit.yaml", marks=pytest.mark.slow),
     pytest.param(KNEE, "resnet50.yaml", marks=pytest.mark.slow),
 ]

@@ -109,7 +109,9 @@ def test_real_masks_through_the_acdc_reader_and_the_evaluator(training, real_dat
         assert not values[:20].any() and not values[-20:].any()
 
 
-@pytest.mark.parametrize("volume", ["t2s_uncropped", "t1w", "t2"])
+@pytest.mark.parametrize(
+    "volume", ["t1w", *(pytest.param(name, marks=pytest.mark.slow) for name in ("t2s_uncropped", "t2"))]
+)
 def test_a_spine_has_no_planes(volume, real_run, real_data, tmp_path):
     run_bundle(
         "pretext_cardiac_multitask",

@@ -218,6 +218,7 @@ def both(rank: int, folder: str, batch_size: int, configs: list[str], overrides:
     run_bundle(NAME, *configs, **overrides | {"batch_size": batch_size, "output_dir": folder})
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns_from_batches_of_twice_the_size(phantoms, tmp_path):
     given = two_tasks(phantoms, tmp_path) | {"norm": "instance", "samples_per_epoch": 16, "beta": 2}
     given["pretrained"] = str(tmp_path / "instance.pt")

@@ -56,7 +56,7 @@ def scored(parser) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("name", [SIMCLR, BYOL])
+@pytest.mark.parametrize("name", [SIMCLR, pytest.param(BYOL, marks=pytest.mark.slow)])
 def test_it_learns_on_phantoms_and_not_with_its_loss_turned(name, phantoms, tmp_path):
     """SimCLR finds the other view of a slice (160 steps from two seeds gained .30 and .31); its loss of a few unseen slices
     depends on the seed and on how a processor rounds. BYOL has no negatives that would teach it to, and its loss falls."""

@@ -89,6 +89,7 @@ def test_loaded_weights_are_logged_without_their_folder(tmp_path, caplog):
     assert "Restored all variables from model.pt" in caplog.text and "ZZDOE" not in caplog.text
 
 
+@pytest.mark.slow
 def test_monai_begins_a_run_with_one_line_which_an_option_of_python_turns_off(tmp_path):
     """As tools/docs/packaging.md says; `configs/logging.conf` keeps what it logs before ``initialize`` to itself."""
     (tmp_path / "c.yaml").write_text(

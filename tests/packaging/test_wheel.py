@@ -50,6 +50,7 @@ def test_it_holds_every_bundle_whole(wheel):
     assert len(list(wheel.glob("planewise/bundles/*"))) == len(BUNDLES)
 
 
+@pytest.mark.slow
 def test_it_plans_an_exam_with_the_weights_that_ship(wheel, tmp_path):
     """In a folder of its own, from the wheel's files alone, which stay as they are."""
     environment = {**os.environ, "PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1"}

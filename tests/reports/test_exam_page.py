@@ -196,7 +196,9 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
-@pytest.mark.parametrize("width", [1200, 500])  # a browser's window is no narrower
+@pytest.mark.parametrize(
+    "width", [1200, pytest.param(500, marks=pytest.mark.slow)]
+)  # a browser's window is no narrower
 def test_a_browser_draws_it_without_a_network(page, width, tmp_path):
     """The page says when it is drawn, and scrolls when the slider is moved."""
     move = "<script>setTimeout(() => { slider.value = 4; slider.dispatchEvent(new Event('input')); "

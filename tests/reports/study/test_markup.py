@@ -89,7 +89,14 @@ def without_figures(monkeypatch):
                 monkeypatch.setattr(module, name, lambda *_: None)
 
 
-@pytest.mark.parametrize("kind", ["classification", "segmentation", "two_phases", "grading"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "segmentation",
+        "grading",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("classification", "two_phases")),
+    ],
+)
 @pytest.mark.usefixtures("without_figures")
 def test_no_markup_of_a_file_gets_into_the_page(kind, request, tmp_path_factory):
     study = request.getfixturevalue(kind)
