@@ -164,6 +164,17 @@ def test_pairs_are_of_one_backbone_and_differ_in_one_thing(study):
     assert len(re.findall("exclude zero; if", page.html(""))) == 2
 
 
+def test_simclr_is_compared_with_a_random_frozen_backbone(study):
+    """.90 and .80 against .70 and .75: what pretraining teaches a backbone that stays frozen."""
+    for draw, auc in enumerate((0.7, 0.75)):
+        folder = study.path / f"finetune/vgg16_random_segmented/56/{draw}"
+        folder.mkdir(parents=True)
+        finetuned(folder, auc, 8)
+    both = study_folder(study.path, methods={name: {} for name in [*RUNS, "vgg16_random_segmented"]}, **FOLDS)
+    rows = {row[0]: row for row in tables_of(two_phases, both)[0]["Paired differences in macro AUC, of pretraining"]}
+    assert rows["56, VGG, full-segmented minus VGG, random-segmented"][1] == "+0.125"
+
+
 def test_predicted_masks_are_compared_with_reference_masks(study):
     """A reader sees what the reference masks are worth: .55 and .52 against .60 and .62."""
     for draw, auc in enumerate((0.55, 0.52)):

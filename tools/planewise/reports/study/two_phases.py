@@ -286,8 +286,10 @@ def _compared(auc: Scores, comparisons: Callable[[str], Sequence[tuple[str, str]
 
 
 def _of_pretraining(backbone: str) -> list[tuple[str, str]]:
-    """Each pretraining against none, and hearts alone against whole images, with the same images to classify."""
+    """Each pretraining against none, hearts alone against whole images, and both against a random frozen backbone, with the
+    same images to classify."""
     compared = [(name, "none") for name in PRETRAININGS[1:]] + [("segmented", "full")]
+    compared += [(name, "random") for name in ("full", "segmented")]
     return [
         (f"{backbone}_{one}_{images}", f"{backbone}_{other}_{images}") for images in IMAGES for one, other in compared
     ]
