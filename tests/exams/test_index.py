@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 from planewise.errors import InputError
-from planewise.exams import find_stacks, index_folder, refusals
+from planewise.exams import find_stacks, index_folder, refusals, scan
 from planewise.phantoms import DEFECTS
 
 from tests.exams.conftest import write_usual_exam
@@ -326,6 +326,22 @@ def test_a_4ch_image_alone_is_flagged_and_given(usual_exam):
     (stack,) = find_stacks(image, view="4ch")
     assert stack.stack == "unknown" and [Path(one["image"]) for one in stack.slices] == [image.resolve()]
     assert "no 4ch view: no short-axis stack that it cuts" in stack.flag
+
+
+def test_of_a_file_only_that_file_is_read(usual_exam, monkeypatch):
+    """Its folder may hold a hundred thousand others."""
+    read = []
+    headers = scan.dicom.read_headers
+    monkeypatch.setattr(
+        scan.dicom, "read_headers", lambda paths, **options: read.extend(paths) or headers(paths, **options)
+    )
+    image = sorted(usual_exam.rglob("*.dcm"))[0].resolve()
+    (stack,) = find_stacks(image)
+    assert read == [str(image)] and [one["image"] for one in stack.slices] == [str(image)]
+    text = usual_exam / "notes.txt"
+    text.write_text("no image")
+    with pytest.raises(InputError, match="notes.txt cannot be used: "):
+        find_stacks(text)
 
 
 def test_every_phase_is_a_stack(usual_exam):

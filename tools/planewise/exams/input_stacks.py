@@ -79,13 +79,11 @@ def find_stacks(
         raise InputError(f"view is {view!r} and phases {phases!r}; views are {known}, and phases 'ed' and 'all'")
     anatomy = seen_from(choose_anatomy(sought.name, contrast), view)
     path = Path(path).expanduser().resolve()
-    folder = path.parent if path.is_file() else path
-    scan = scan_folder(folder, workers, modalities=anatomy.modalities)
-    if path.is_file():
-        scan.frames = [frame for frame in scan.frames if Path(frame.path) == path]
-        if not scan.frames:
-            why = next((reason for reason, paths in scan.skipped.items() if str(path) in paths), "not a DICOM image")
-            raise InputError(f"{path} cannot be used: {why}; name a folder of DICOM files, or a volume")
+    folder, only = (path.parent, path) if path.is_file() else (path, None)
+    scan = scan_folder(folder, workers, modalities=anatomy.modalities, only=only)
+    if only is not None and not scan.frames:
+        why = next(iter(scan.skipped), "not a DICOM image")
+        raise InputError(f"{path} cannot be used: {why}; name a folder of DICOM files, or a volume")
     exams = group_exams(scan.frames, scan.folder)
     if not exams:
         raise InputError(f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}{scan.reasons}")

@@ -70,6 +70,7 @@ def scan_folder(
     progress: Callable[[int, int], None] | None = None,
     of_photographs: bool = False,
     modalities: Sequence[str] = ("MR",),
+    only: Path | None = None,
 ) -> Scan:
     """Read the headers of all files below a folder.
 
@@ -80,6 +81,7 @@ def scan_folder(
         progress: called with (files done, files in all).
         of_photographs: whether only photographs are wanted.
         modalities: accepted modalities of DICOM images, ``"MR"`` or ``"CT"``.
+        only: read this file of the folder, and no other.
 
     Raises:
         InputError: there is no such folder, or it cannot be read.
@@ -91,7 +93,7 @@ def scan_folder(
     started = time.perf_counter()
     scan = Scan(folder=folder)
     paths = []
-    for path in _walk(folder, scan.skipped):
+    for path in _walk(folder, scan.skipped) if only is None else [str(only)]:
         name = os.path.basename(path)
         if not is_text(path):
             scan.skipped.setdefault(ODD_PATH, []).append(path)
