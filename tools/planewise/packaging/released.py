@@ -153,6 +153,8 @@ def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
         return []
     bounds, kept = record[MEASURED]["plane_bounds"], record["bounds"]["kept_by_test_exams"]
     names = {"angle_deg": "deg", "offset_mm": "mm"}
+    exams = record["anatomy"]["scores"]["exams"] if "anatomy" in record else None
+    several = exams is not None and max(shares["planes"] for shares in kept.values()) > exams
     rows = []
     for view, shares in kept.items():
         shown = shares["planes"] - shares["refused"]
@@ -165,7 +167,7 @@ def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
         "",
         f"How far off a plane may be, from {bounds['measured_on']}: 9 of 10 planes lie within sqrt(base² + (factor s)²) of",
         "the one that anatomy asks for, where s is the plane's jack-knife standard error. The last column is how many planes",
-        "of the test exams do, at two phases each:",
+        f"of the test exams do{', at two phases each' if several else ''}:",
         "",
         "| plane | base | factor | kept by test exams |",
         "|---|---|---|---|",
