@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from planewise.own_exams.plan_exams import OPERATOR_DEG, OPERATOR_MM, PlannedExam, _summary, reasons_alike
+from planewise.own_exams.plan_exams import OPERATOR_DEG, OPERATOR_MM, PlannedExam, _by_phase, _summary, reasons_alike
 from planewise.phantoms import UNLABELLED
 
 FLAT, FAINT, FAR = (
@@ -12,6 +12,20 @@ FLAT, FAINT, FAR = (
     "peak 0.42, at least 0.5 is needed",
     "residual 13.00, at most 12 is needed",
 )
+
+
+def test_few_phases_stand_for_many():
+    """The first under the exam's own name; of masked volumes, end-diastole is the first, wherever it is listed."""
+    cine = [{"exam": "aa", "image": [], "phase": f"phase{4 * number:02d}"} for number in range(25)]
+    masked = [{"exam": "bb", "image": "es.nii.gz", "phase": "ES"}, {"exam": "bb", "image": "ed.nii.gz", "phase": "ED"}]
+    alone = {"exam": "cc", "image": []}
+    first, others = _by_phase([*cine, *masked, alone], 8)
+    assert sorted(first, key=lambda item: item["exam"]) == [
+        {"exam": "aa", "image": []}, {"exam": "bb", "image": "ed.nii.gz"}, alone
+    ]  # fmt: skip
+    shares = [int(item["phase"][5:]) for item in others if item["exam"] == "aa"]
+    assert shares == [12, 24, 36, 48, 60, 72, 84] and [item for item in others if item["exam"] == "bb"] == masked[:1]
+    assert _by_phase([*cine, *masked, alone], 1) == (first, [])
 
 
 def test_what_all_views_lack_is_said_once():

@@ -153,7 +153,7 @@ def planning(
     out = DicomOut(dicom, anonymous)
 
     def run(exams: Sequence[Mapping[str, Any]], output: Path) -> list[PlannedExam]:
-        first, others = _by_phase(exams)
+        first, others = _by_phase(exams, MOST_PHASES if phases == "all" else 1)
         bundle, settings = folder / PLANS, asked[PLANS] | {"device": device}
         joint = asked | {PLANS: asked[PLANS] | {"phase_plans": _phase_plans(others, bundle, settings)}}
         with asked_for(first, path, len(exams) == len(stacks)) as input:
@@ -164,16 +164,18 @@ def planning(
 
 
 def _by_phase(
-    stacks: Sequence[Mapping[str, Any]],
+    stacks: Sequence[Mapping[str, Any]], most: int
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """The first phase of each exam, under the exam's name, and all other phases, evenly chosen if there are many."""
+    """The first phase of each exam, under the exam's name, and its other phases, evenly chosen if there are more than
+    ``most`` in all."""
     exams: dict[str, list[Mapping[str, Any]]] = {}
-    for item in stacks:
+    # phase00, phase20 and so on; ED and ES
+    for item in sorted(stacks, key=lambda item: str(item.get("phase", ""))):
         exams.setdefault(exam_of(item), []).append(item)
     first = [{key: value for key, value in items[0].items() if key != "phase"} for items in exams.values()]
     others = []
     for items in exams.values():
-        chosen = np.unique(np.linspace(0, len(items), min(len(items), MOST_PHASES), endpoint=False).astype(int))
+        chosen = np.unique(np.linspace(0, len(items), min(len(items), most), endpoint=False).astype(int))
         others += [items[number] for number in chosen[1:]]
     return first, others
 
