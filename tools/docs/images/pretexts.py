@@ -73,7 +73,7 @@ def panels(bundle: str, image: torch.Tensor, target: Any) -> tuple[list[np.ndarr
                 image.numpy()
             ), f"predicts where the second patch lies, seen from the first: place {int(target['place'])}"
         case "rotation":
-            return [first], f"predicts the rotation: {90 * int(target['turn'])} degrees"
+            return [first], f"predicts the rotation: {90 * int(target['rotation'])} degrees"
         case "slice_order":
             nearer = "first" if target["first_is_nearer"] else "second"
             return list(image.numpy()), f"predicts which slice is nearer to the base: the {nearer}"
