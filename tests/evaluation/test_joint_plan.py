@@ -53,6 +53,17 @@ def test_end_diastole_counts_twice_and_a_plane_that_its_slices_doubt_less():
     )
 
 
+def test_a_plane_of_two_lines_has_no_standard_error_and_little_weight():
+    joint = join_phases(plane(0), {"phase50": plane(9, sd=None, offset_sd=None)}, BOUNDS)["2ch"]
+    assert 0 < joint["origin"][0] < 0.01 and joint["angle_sd_deg"] == joint["offset_sd_mm"] == 0.0
+    assert joint["phases_that_disagree"] == ["phase50"]
+    unknown = join_phases(plane(0, sd=None, offset_sd=None), {"phase50": plane(3, sd=None, offset_sd=None)}, BOUNDS)[
+        "2ch"
+    ]
+    assert unknown["origin"][0] == pytest.approx(1.0) and unknown["phases_that_disagree"] == []
+    assert np.isnan([unknown[key] for key in ("angle_sd_deg", "offset_sd_mm", "within_mm")]).all(), "null in the plan"
+
+
 def test_phases_that_lie_beyond_the_bounds_are_named():
     others = {"phase25": plane(0.5), "phase50": plane(0, degrees=20), "phase75": plane(6)}
     joint = join_phases(plane(), others, BOUNDS)["2ch"]

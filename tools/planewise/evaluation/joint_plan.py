@@ -14,6 +14,8 @@ from planewise.geometry import Bound, mean_plane, plane_errors
 _FIRST_PHASE = 2.0
 #: Added to the jack-knife standard error of the normals, degrees: what the slices of a phase cannot show.
 _FLOOR_DEG = 1.0
+#: In place of an unknown standard error, degrees.
+_UNKNOWN_DEG = 30.0
 
 
 def join_phases(
@@ -45,22 +47,25 @@ def _joined(view: str, phases: Mapping[str, Mapping[str, Any]], bounds: Mapping[
     if not planes or ("" not in planes and 2 * len(planes) < len(entries)):
         # the reasons are those of the first phase
         return {**found, **dict.fromkeys(("origin", "normal", "within_deg", "within_mm"))}
+    # unknown (None) with fewer than three lines
     deviations = {
-        name: torch.tensor([entry[name] for entry in planes.values()], dtype=torch.float64)
+        name: torch.tensor([entry[name] if entry[name] is not None else math.nan for entry in planes.values()]).double()
         for name in ("angle_sd_deg", "offset_sd_mm")
     }
-    weights = 1 / (_FLOOR_DEG**2 + deviations["angle_sd_deg"].square())
+    weights = 1 / (_FLOOR_DEG**2 + deviations["angle_sd_deg"].nan_to_num(_UNKNOWN_DEG).square())
     weights *= torch.tensor([_FIRST_PHASE if phase == "" else 1.0 for phase in planes], dtype=torch.float64)
     origins, normals = (
         torch.tensor([entry[key] for entry in planes.values()], dtype=torch.float64) for key in ("origin", "normal")
     )
     origin, normal = mean_plane(origins, normals, weights)
-    means = {name: float((weights * values).sum() / weights.sum()) for name, values in deviations.items()}
+    means = {
+        name: float((weights * values).nansum() / weights[~values.isnan()].sum()) for name, values in deviations.items()
+    }
     within = {
         "within_deg": None if bounds is None else bounds["angle_deg"].at(means["angle_sd_deg"]),
         "within_mm": None if bounds is None else bounds["offset_mm"].at(means["offset_sd_mm"]),
     }
-    limits = [math.inf if value is None else value for value in within.values()]
+    limits = [math.inf if value is None or math.isnan(value) else value for value in within.values()]
     for phase, one_origin, one_normal in zip(planes, origins, normals, strict=True):
         apart = plane_errors(one_origin, one_normal, origin, normal, at=origin)
         if phase and any(value > limit for value, limit in zip(apart, limits, strict=True)):
