@@ -465,6 +465,24 @@ def test_end_diastole_alone_is_what_the_bundle_plans(exam, tmp_path):
     assert outcome.exit_code == 1 and "--phases es: give all, or ed for end-diastole alone" in outcome.output
 
 
+def test_a_later_phase_that_is_broken_costs_itself(exam, tmp_path, monkeypatch, caplog):
+    """End-diastole is planned alone, and why is said."""
+    module = sys.modules["planewise.own_exams.plan_exams"]
+    ran = module.run_inference
+
+    def broken(bundle, settings):
+        if settings.get("phases") == "all":
+            raise InputError("no exam can be read: its pixels are cut")
+        return ran(bundle, settings)
+
+    monkeypatch.setattr(module, "run_inference", broken)
+    outcome = run("plan", exam, "-o", tmp_path / "out", "--device", "cpu", "--no-dicom")
+    assert outcome.exit_code == 0, outcome.output
+    (file,) = (tmp_path / "out").glob("*/plan.json")
+    assert "phases" not in json.loads(file.read_text())
+    assert re.search(r"exam \w+: phase50 is not planned: no exam can be read: its pixels are cut", caplog.text)
+
+
 @pytest.fixture
 def bundles_that(tmp_path):
     """Writes the two bundles with others of their ``run``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -49,6 +50,8 @@ from planewise.own_exams.heart_bundles import (
 from planewise.preprocessing.exam_name import exam_of, volume_name
 from planewise.reports.exam_page import FLAGGED, ShownExam
 from planewise.reports.planned_views import plane_in_words
+
+logger = logging.getLogger(__name__)
 
 #: How far an operator's plane may lie from the anatomy's, in addition to the error bounds of the plan: two standard
 #: deviations of the phantoms' technologist, who turns a view by 4 degrees, tilts it by 3 and shifts it by 2 mm
@@ -199,13 +202,19 @@ def _phase_plans(
     plans: dict[str, dict[str, Any]] = {}
     with private_datalist({"test": slices_of(stacks)}) as datalist, output_folder(None) as folder:
         common = {"input": datalist, "output_dir": folder, "phases": "all"}
-        said = run_inference(bundle, {**settings, **common, **switches})
-        read = {exam_of(item) for item in read_exams(stacks, said)}
+        try:
+            said = run_inference(bundle, {**settings, **common, **switches})
+        except InputError as error:
+            # if the first phase cannot be planned either, its own run says so
+            said = [str(error)]
         # a datalist names the phases by their rank in it
         for item, named in zip(stacks, find_inputs(datalist, "all", "test"), strict=True):
             file = folder / volume_name(named) / "plan.json"
-            if exam_of(item) in read and file.is_file():
+            if file.is_file():
                 plans.setdefault(exam_of(item), {})[str(item["phase"])] = json.loads(file.read_text())["views"]
+            else:
+                why = next((line for line in said if exam_of(item) in line), said[0] if said else "it has no plan")
+                logger.warning("exam %s: %s is not planned: %s", exam_of(item), item["phase"], why)
     return plans
 
 
