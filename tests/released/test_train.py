@@ -100,6 +100,29 @@ def test_bundles_are_changed_once_all_weights_are_made(tmp_path, monkeypatch):
     assert set(done[:first]) == {"run"} and done[first:] == [MULTITASK, SEGMENTATION]
 
 
+def test_one_bundle_alone_starts_from_the_weights_that_ship_or_from_those_made_here(tmp_path, monkeypatch):
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(recipe()))
+    started = []
+    monkeypatch.setattr(train.Maker, "datalist", lambda self, kind: tmp_path / f"{kind}.json")
+    monkeypatch.setattr(
+        train.Maker,
+        "_bundle_run",
+        lambda self, bundle, configs, **given: started.append((bundle, given.get("pretrained"))),
+    )
+    monkeypatch.setattr(train.Maker, "_release", lambda self, bundle, run, ships, command: None)
+    monkeypatch.setattr(train, "save_in_half", lambda weights, ships: None)
+    command = [str(tmp_path / "own.yaml"), "--out", str(tmp_path / "out"), "--only", SEGMENTATION]
+    assert train.main(command) == 0
+    assert started[0] == (SEGMENTATION, ROOT / "bundles" / MULTITASK / "models/model.pt")
+    assert {bundle for bundle, _ in started} == {SEGMENTATION}
+    made = tmp_path / "out" / MULTITASK / "models/model.pt"
+    made.parent.mkdir(parents=True)
+    made.touch()
+    started.clear()
+    assert train.main(command) == 0
+    assert started[0] == (SEGMENTATION, made)
+
+
 def test_what_is_no_recipe_is_said(tmp_path, capsys):
     (tmp_path / "other.yaml").write_text("a: 1")
     assert train.main([str(tmp_path / "other.yaml")]) == 1 and train.main(["toe"]) == 1

@@ -56,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--bundles", type=Path, default=ROOT / "bundles", help="folder of the bundles (default: bundles)"
     )
     parser.add_argument(
-        "--only", nargs="+", metavar="BUNDLE", help="these bundles alone; what they start from must be there"
+        "--only",
+        nargs="+",
+        metavar="BUNDLE",
+        help="these bundles alone; they start from the weights that ship, unless --out holds newer ones",
     )
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the recipe's)")
     parser.add_argument("--workers", type=int, default=0, help="processes that write phantoms (default: one per core)")
@@ -67,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.device:
             recipe["device"] = given.device
         out = (given.out or ROOT / "work" / "released" / file.stem).absolute()
-        made = Maker(recipe, out, given.bundles.absolute(), given.workers)
+        made = Maker(recipe, out, given.bundles.absolute(), given.workers, shipped=bool(given.only))
         for bundle in given.only or recipe["weights"]:
             made.weights(bundle)
         made.release(f"tools/train_released_weights {file.stem}")
@@ -104,9 +107,12 @@ class Maker:
         out: folder for phantoms, datalists, runs and the cache.
         bundles: folder of the bundles that the weights go into.
         workers: processes that write phantoms; 0 is one per core.
+        shipped: start from the weights that ship with a bundle rather than make those anew.
     """
 
-    def __init__(self, recipe: Mapping[str, Any], out: Path, bundles: Path, workers: int = 0) -> None:
+    def __init__(
+        self, recipe: Mapping[str, Any], out: Path, bundles: Path, workers: int = 0, shipped: bool = False
+    ) -> None:
         self.recipe, self.out, self.bundles, self.workers = recipe, out, bundles, workers
         out.mkdir(parents=True, exist_ok=True)
         salt = out / "salt"
@@ -116,6 +122,7 @@ class Maker:
         own = {"PLANEWISE_SALT_FILE": str(salt), "OMP_NUM_THREADS": threads}
         self.environment = {"PLANEWISE_CACHE": str(out / "cache")} | os.environ | own
         self.made: dict[str, Path] = {}
+        self.shipped = shipped
 
     def release(self, command: str) -> None:
         """Put the weights that were made into their bundles.
@@ -136,7 +143,7 @@ class Maker:
         run, ships = self.out / name, self.out / name / "ships" / "model.pt"
         settings = dict(asked.get("settings", {}))
         if origin := asked.get("pretrained"):
-            settings["pretrained"] = self.out / origin / "models" / "model.pt"
+            settings["pretrained"] = self._origin(origin)
             if not settings["pretrained"].is_file():
                 self.weights(origin)
         configs = ["configs/train.yaml", *(self._overlay(overlay) for overlay in asked["overlays"])]
@@ -205,7 +212,7 @@ class Maker:
         asked = self.recipe["weights"][bundle]
         about: dict[str, Any] = {"made_by": command, "phantoms": self.recipe["phantoms"][asked["phantoms"]]}
         if origin := asked.get("pretrained"):
-            digest = sha256(self.out / origin / "models" / "model.pt")
+            digest = sha256(self._origin(origin))
             about["started_from"] = {"weights": origin, "sha256": digest, **self.recipe["weights"][origin]}
         if kind := asked.get("anatomy"):
             laid, true = (read_datalist(self.datalist(each)) for each in (asked["phantoms"], kind))
@@ -246,6 +253,11 @@ class Maker:
             ),
         )
         print(f"{models / 'model.pt'}: {ships.stat().st_size / 1e6:.2f} MB; {record['data']}")
+
+    def _origin(self, name: str) -> Path:
+        """The weights of a bundle that others start from: those made here or, if asked for, those that ship."""
+        made, ships = (folder / name / "models" / "model.pt" for folder in (self.out, self.bundles))
+        return ships if self.shipped and ships.is_file() and not made.is_file() else made
 
     def _bounds(self, run: Path, kind: str, inference: Mapping[str, Any]) -> dict[str, Any]:
         """How far off planes may be, for the record: as setting of inference, what it was measured on, and how many of the

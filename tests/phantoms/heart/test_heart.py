@@ -85,3 +85,16 @@ def test_pose_spread_is_the_populations():
 def test_unknown_group_is_refused():
     with pytest.raises(ValueError, match="unknown group 'XYZ'; groups are DCM"):
         Heart.sample(np.random.default_rng(0), "XYZ")
+
+
+def test_a_blunt_right_ventricle_is_wide_at_the_apex_and_has_its_patients_volume():
+    def areas(taper: float) -> tuple[float, float]:
+        """Voxels of the right ventricle within 10 mm of the equator, and more than 50 mm towards the apex."""
+        heart = Heart.sample(np.random.default_rng(3), "NOR", UNLABELLED.with_values(right_taper=(taper, taper)))
+        assert heart.volumes(0.0)["rv"] == pytest.approx(heart.patient.rv_edv, rel=0.02)
+        grid = np.meshgrid(np.arange(0, 90, 2.0), np.arange(-60, 60, 2.0), np.arange(0, 100, 2.0), indexing="ij")
+        right = heart.label(heart.to_patient(np.stack(grid, -1).astype(np.float32)), 0.0) == LABELS["rv"]
+        return right[:, :, :5].sum(), right[:, :, 25:].sum()
+
+    (basal, apical), (blunt_basal, blunt_apical) = areas(1.1), areas(0.4)
+    assert blunt_apical > 1.3 * apical and blunt_basal < basal

@@ -103,3 +103,28 @@ def test_opposed_fat_draws_dark_lines(exam):
         images.append(_slice(exam, scanner, pose)[0])
     assert (images[1] <= images[0] + 1e-3).all()
     assert (images[1] < 0.3 * images[0]).sum() > 30
+
+
+def test_the_right_ventricle_dims_towards_the_apex_by_its_strands(exam):
+    poses = exam.poses["sax"]
+
+    def right(pose, **values) -> float:
+        scanner = _clean(exam, thickness=0.1, contrast=replace(exam.scanner.contrast, **values))
+        image = _slice(exam, scanner, pose)[0] / scanner.gain
+        inside = exam.heart.label(image_points(pose, scanner.spacing, scanner.matrix)[0], 0.0) == LABELS["rv"]
+        return float(np.median(image[inside]))
+
+    with_right = [
+        pose
+        for pose in poses
+        if (
+            exam.heart.label(image_points(pose, exam.scanner.spacing, exam.scanner.matrix)[0], 0.0) == LABELS["rv"]
+        ).sum()
+        > 30
+    ]
+    heights = [exam.heart.to_local(pose.centre)[2] for pose in with_right]
+    apical, middle = with_right[int(np.argmax(heights))], with_right[int(np.argmin(np.abs(heights)))]
+    for pose, dimmed in ((middle, False), (apical, True)):
+        plain, dark, meshed = right(pose), right(pose, right_blood=0.7), right(pose, right_blood=0.7, right_strands=0.9)
+        assert dark == pytest.approx(0.7 / 0.97 * plain, abs=0.04)
+        assert (meshed < 0.9 * dark) == dimmed

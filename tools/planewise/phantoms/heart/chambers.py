@@ -57,13 +57,17 @@ class Chambers:
 
         groove = np.maximum(left_side, right_side) + 13
         paint(signal, rounded(depths["outline"], groove, 8), contrast.fat * (0.8 + 0.08 * self._grain), edge)
-        self._paint_atria(signal, squeeze, blood, muscle, edge)
+        self._paint_atria(signal, squeeze, blood, blood * np.float32(contrast.right_blood), muscle, edge)
         self._paint_roots(signal, blood, muscle, edge)
 
         # coarse strands protrude into the cavities, most towards the apex
         rough = np.maximum(self._strands, 0) * (1 + np.clip(where.z * np.float32(1 / 40), 0, 1.2))
         paint(signal, rounded(depths["right_wall"], right_side + 5, 4), muscle, edge)
-        paint(signal, np.minimum(depths["right"] - 1.6 * rough, right_side + 4), blood * 0.97, edge)
+        right_blood = blood * np.float32(contrast.right_blood)
+        if contrast.right_strands:
+            meshwork = contrast.right_strands * np.clip(where.z / self.heart.shape.apical_length, 0, 1)
+            right_blood += (muscle - right_blood) * meshwork * (1 + 0.3 * self._grain)
+        paint(signal, np.minimum(depths["right"] - 1.6 * rough, right_side + 4), right_blood, edge)
         paint(signal, rounded(depths["epicardium"], left_side, 4), muscle, edge)
         paint(signal, np.minimum(depths["endocardium"] - 1.2 * rough, left_side + 4), blood, edge)
         self._paint_papillary(signal, squeeze, surfaces.left_base.level, muscle, edge)
@@ -71,14 +75,20 @@ class Chambers:
             self._paint_valves(signal, depths, left_side, right_side, muscle, edge)
 
     def _paint_atria(
-        self, signal: np.ndarray, squeeze: float, blood: np.ndarray, muscle: np.ndarray, edge: float
+        self,
+        signal: np.ndarray,
+        squeeze: float,
+        blood: np.ndarray,
+        right_blood: np.ndarray,
+        muscle: np.ndarray,
+        edge: float,
     ) -> None:
         """Atria in their walls, the left one over the right; the septum between them stays."""
         at = (self.where.x, self.where.y, self.where.z)
         left, right = atria(self.heart.patient, self.heart.shape, at, squeeze)
         left, right = left + 1.8 * self._flow, right + 1.8 * self._flow
         paint(signal, right + 1.8, muscle, edge)
-        paint(signal, right, blood * 0.97, edge)
+        paint(signal, right, right_blood, edge)
         left = left_of_septum(left, right)
         paint(signal, left + 1.8, muscle, edge)
         paint(signal, left, blood, edge)

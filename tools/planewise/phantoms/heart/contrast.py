@@ -18,6 +18,9 @@ class Contrast:
     """
 
     blood: float
+    right_blood: float
+    right_strands: float
+    """Share of muscle in the cavity of the right ventricle at its apex; none at the equator"""
     myocardium: float
     fat: float
     muscle: float
@@ -35,8 +38,12 @@ class Contrast:
         fat = rng.uniform(*population.fat)
         liver = rng.uniform(*population.liver)
         opposed = rng.random() < population.opposed_phase
+        # a generator of its own: all other tissues stay as they are
+        right = rng.spawn(1)[0]
         return cls(
             blood=1.0,
+            right_blood=right.uniform(*population.right_blood),
+            right_strands=right.uniform(*population.right_strands),
             myocardium=rng.uniform(*population.myocardium),
             fat=-fat if opposed else fat,
             muscle=rng.uniform(*population.muscle),

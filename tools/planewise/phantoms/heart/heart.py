@@ -54,7 +54,7 @@ class Heart:
     ) -> Heart:
         """A heart of a disease group, or of a given patient, with the population's spread of form and pose."""
         patient = group if isinstance(group, Patient) else Patient.sample(rng, group)
-        shape = HeartShape.sample(rng, patient, population.shape)
+        shape = HeartShape.sample(rng, patient, population.shape, population.right_taper)
         axes = _turned_axes(rng, population)
         return cls(patient, shape, USUAL_CENTRE + rng.normal(0, population.position, 3), axes)
 

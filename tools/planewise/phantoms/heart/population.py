@@ -29,6 +29,10 @@ class Population(Settings):
     # form
     shape: float = setting(1.0, "factor on every spread of form: wall, dents, insertions, papillary muscles")
 
+    right_taper: tuple[float, float] = setting(
+        (1.1, 1.1), "how fast the right ventricle narrows towards the apex: a power; below 1 it stays wide for longer"
+    )
+
     # the technologist
     turn_error: float = setting(4.0, "rotation of long-axis planes about the long axis, degrees")
     tilt_error: float = setting(3.0, "tilt of any plane from its anatomical direction, degrees")
@@ -53,6 +57,10 @@ class Population(Settings):
 
     # contrast, as shares of the blood's signal
     myocardium: tuple[float, float] = setting((0.20, 0.36), "signal of heart muscle")
+    right_blood: tuple[float, float] = setting((0.97, 0.97), "signal of blood in the right heart")
+    right_strands: tuple[float, float] = setting(
+        (0.0, 0.0), "trabeculae too fine to see, which dim the right ventricle's apex: share of muscle there"
+    )
     fat: tuple[float, float] = setting((0.9, 1.5), "signal of fat")
     liver: tuple[float, float] = setting((0.22, 0.42), "signal of the liver")
     lung: tuple[float, float] = setting((0.01, 0.05), "signal of the lungs")

@@ -64,14 +64,23 @@ class HeartShape:
     """Papillary muscles, rows of angle, share of the radius, thickness (mm)"""
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, patient: Patient, spread: float = 1.0) -> HeartShape:
+    def sample(
+        cls,
+        rng: np.random.Generator,
+        patient: Patient,
+        spread: float = 1.0,
+        right_taper: tuple[float, float] = (1.1, 1.1),
+    ) -> HeartShape:
         """A form with the patient's volumes and ejection fractions.
 
         Args:
             rng: generator, used in a fixed order.
             patient: gives group, volumes and wall.
             spread: factor on the variety of form.
+            right_taper: range of the power with which the right ventricle narrows towards the apex.
         """
+        # a generator of its own: the rest of the form stays as it is
+        taper = rng.spawn(1)[0].uniform(*right_taper)
         roundness = GROUPS[patient.group].roundness * np.exp(rng.normal(0, 0.06 * spread))
         length = 88 * (patient.lv_edv / 135) ** (1 / 3) / roundness
         basal = length * rng.uniform(0.24, 0.32)
@@ -95,7 +104,7 @@ class HeartShape:
             dents=tables.harmonics(rng, range(2, 5), 0.025 * spread),
             right_depth=35.0,
             right_angle=angle,
-            right_form=tables.right_form(rng, angle, spread),
+            right_form=tables.right_form(rng, angle, spread, taper),
             fat=tables.fat(rng, patient),
             left_tilt=(rng.normal(0, 0.07 * spread), rng.normal(0, 0.07 * spread)),
             right_tilt=rng.uniform(0.28, 0.42),

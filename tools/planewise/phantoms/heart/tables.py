@@ -65,7 +65,7 @@ def scar(rng: np.random.Generator) -> np.ndarray:
     return np.clip(1.15 * around * along, 0, 1)
 
 
-def right_form(rng: np.random.Generator, angle: float, spread: float) -> np.ndarray:
+def right_form(rng: np.random.Generator, angle: float, spread: float, taper: float = 1.1) -> np.ndarray:
     """Depth of the right ventricle, table, 0 outside it and about 1 at its deepest point.
 
     At mid level it spans the septum between the two insertions and is largest at its lowest part (the acute margin);
@@ -81,7 +81,7 @@ def right_form(rng: np.random.Generator, angle: float, spread: float) -> np.ndar
     turn = _wrap(PHI - peak[:, None])
     width = np.where(turn > 0, (inferior - peak)[:, None], (peak - anterior)[:, None])
     around = np.clip(1 - (turn / width) ** 2, 0, 1) ** rng.uniform(0.75, 1.05)
-    along = np.where(APICAL, np.clip(1 - apical**2, 0, 1) ** 1.1, 1 - 0.12 * basal)
+    along = np.where(APICAL, np.clip(1 - apical**2, 0, 1) ** taper, 1 - 0.12 * basal)
     return around * along[:, None]
 
 
