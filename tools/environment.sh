@@ -9,7 +9,7 @@ constraints=tools/constraints.txt
 torch_version=$(sed -n 's/^torch==//p' "$constraints")
 
 make_environment() {
-    local extra=$1 folder=${2:-.venv} requirements=${3:-}
+    local extra=${1:-} folder=${2:-.venv} requirements=${3:-}
     if [ ! -x "$folder/bin/python" ]; then
         # Snakemake, which runs the studies, needs 3.11
         local minor=10

@@ -87,6 +87,26 @@ def test_the_scripts_help_installs_nothing(script, option, tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == {"tools"}
 
 
+def test_the_weights_script_gets_as_far_as_its_recipes(tmp_path):
+    """With an environment that is there already."""
+    (tmp_path / "tools/released").mkdir(parents=True)
+    for file in (
+        "tools/environment.sh",
+        "tools/constraints.txt",
+        "tools/train_released_weights",
+        "tools/released/train.py",
+    ):
+        shutil.copy(ROOT / file, tmp_path / file)
+    shutil.copy(ROOT / "setup.cfg", tmp_path)
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv/installed-planewise").touch()
+    done = subprocess.run([tmp_path / "tools/train_released_weights", "toe"], capture_output=True, text=True)
+    assert "there is no recipe" in done.stderr and done.returncode == 1, done.stderr
+
+
 def test_phantoms_need_no_torch(tmp_path):
     assert imported(("phantom", "cardiac", tmp_path, "--exams", 1)) <= {"nibabel", "numpy", "pydicom", "scipy.ndimage"}
 

@@ -68,8 +68,10 @@ def test_what_a_setting_may_be(name, good, bad):
 
 
 def test_a_number_that_yaml_takes_for_a_text_is_explained():
-    with pytest.raises(InputError, match=r"not '1e-3'; YAML reads it as a text, write 0.001"):
+    with pytest.raises(InputError, match=r"not '1e-3'; YAML reads it as text: write 0.001"):
         check_settings({"learning_rate": "1e-3"})
+    with pytest.raises(InputError, match=r"not 'nan'$"):
+        check_settings({"learning_rate": "nan"})
 
 
 def test_a_name_without_a_check_passes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from numbers import Integral, Real
@@ -301,7 +302,7 @@ def _hint(value: Any) -> str:
         number = float(value) if isinstance(value, str) else None
     except ValueError:
         return ""
-    return "" if number is None else f"; YAML reads it as a text, write {number!r}"
+    return "" if number is None or not math.isfinite(number) else f"; YAML reads it as text: write {number!r}"
 
 
 def _check_device(device: Any) -> None:
