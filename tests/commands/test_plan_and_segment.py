@@ -236,6 +236,25 @@ def test_a_volume_of_one_phase_has_no_ejection_fraction(tmp_path, monkeypatch):
     assert found["end_systole"] is None and found["ejection_fraction_percent"] == {"LV": None, "RV": None}
 
 
+def test_broken_files_are_named_and_the_volumes_of_the_gap_are_flagged(exam, tmp_path, caplog):
+    shutil.copytree(exam, tmp_path / "exam")
+    short_axis = sorted((tmp_path / "exam/study").glob("sax_*"), key=lambda folder: int(folder.name.split("_")[1]))
+    lost = sorted(short_axis[len(short_axis) // 2].iterdir())
+    for file in lost:
+        os.truncate(file, 3000)
+    (tmp_path / "exam/study/mask.nii.gz").touch()
+    outcome = run("segment", tmp_path / "exam", "-o", tmp_path / "out", "--device", "cpu")
+    assert outcome.exit_code == 0, outcome.output
+    example = lost[0].relative_to(tmp_path / "exam")
+    assert f"{len(lost)} broken files left out, such as {example}: {len(lost)} x truncated" in caplog.text
+    assert "1 NIfTI file in a folder of DICOM: left out; name each one to use it" in caplog.text
+    (page,) = (tmp_path / "out").glob("*/index.html")
+    assert re.search(r"LV: end-diastole \d+ ml \(!\)", outcome.output)
+    for text in (outcome.output, page.read_text(), (page.parent / "volumes.csv").read_text()):
+        assert "slices are missing between" in text and "mm apart instead of" in text
+    assert (caplog.text + outcome.output).count("off even spacing") == 1
+
+
 @pytest.mark.parametrize("command", ["plan", "segment"])
 def test_of_several_exams_one_that_cannot_be_read_costs_itself(command, runs, tmp_path):
     folder, affine = tmp_path / "hearts", np.diag([2.0, 2.0, 10.0, 1.0])

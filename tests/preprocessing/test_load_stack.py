@@ -3,8 +3,9 @@
 import nibabel
 import numpy as np
 import pytest
+import torch
 from monai.transforms import Compose, EnsureChannelFirstd
-from planewise.preprocessing.load_stack import LoadStackd
+from planewise.preprocessing.load_stack import LoadStackd, missing_slices
 
 
 @pytest.mark.parametrize("time", [0, 2])
@@ -30,3 +31,21 @@ def test_values_of_a_mask_are_renamed_and_those_of_an_image_are_not(tmp_path):
     np.testing.assert_array_equal(loaded["label"].numpy(), np.array([0, 3, 0, 1])[array])
     assert np.allclose(loaded["label"].affine.numpy(), loaded["image"].affine.numpy())
     assert loaded["label"].meta["filename_or_obj"] == "7f3a.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("positions", "where"),
+    [
+        ([0, 10, 20, 40, 50], "slices are missing between 3 and 4 of 5, which lie 20 mm apart instead of 10 mm"),
+        ([50, 40, 20, 10, 0], "slices are missing between 2 and 3 of 5, which lie 20 mm apart instead of 10 mm"),
+        ([0, 10, 21.5, 30, 40], ""),
+        ([0, 10, 30], ""),
+    ],
+)
+def test_a_gap_along_the_normal_lacks_slices(positions, where):
+    affines = torch.eye(4, dtype=torch.float64).repeat(len(positions), 1, 1)
+    affines[:, 2, 3] = torch.tensor(positions, dtype=torch.float64)
+    affines[1, 0, 3] += 15  # moved within its plane
+    turn = torch.linalg.matrix_exp(torch.tensor([[0.0, 0.4, -0.2], [-0.4, 0.0, 0.3], [0.2, -0.3, 0.0]]).double())
+    affines[:, :3] = turn @ affines[:, :3]
+    assert missing_slices(affines) == where

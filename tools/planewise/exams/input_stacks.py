@@ -84,6 +84,16 @@ def find_stacks(
     if only is not None and not scan.frames:
         why = next(iter(scan.skipped), "not a DICOM image")
         raise InputError(f"{path} cannot be used: {why}; name a folder of DICOM files, or a volume")
+    if scan.broken:
+        count, example = sum(map(len, scan.broken.values())), next(iter(scan.broken.values()))[0]
+        why = "; ".join(f"{len(paths)} x {reason}" for reason, paths in scan.broken.items())
+        logger.warning(
+            "%s left out, such as %s: %s", count_of(count, "broken file"), Path(example).relative_to(folder), why
+        )
+    if scan.nifti and scan.frames:
+        logger.warning(
+            "%s in a folder of DICOM: left out; name each one to use it", count_of(len(scan.nifti), "NIfTI file")
+        )
     exams = group_exams(scan.frames, scan.folder)
     if not exams:
         raise InputError(f"there is no DICOM image to use in {path}: {count_of(scan.files, 'file')}{scan.reasons}")

@@ -17,7 +17,7 @@ from planewise.errors import InputError
 from planewise.exams import dicom, mnms2, mrnet
 from planewise.exams.frame import Frame
 from planewise.exams.photographs import OTHER_FILE, is_photograph
-from planewise.exams.refusals import HIDDEN, LINKED_FOLDER, ODD_PATH, UNREADABLE_FOLDER
+from planewise.exams.refusals import DAMAGED, EMPTY, HIDDEN, LINKED_FOLDER, ODD_PATH, TRUNCATED, UNREADABLE_FOLDER
 from planewise.exams.words import is_text, natural_order
 
 #: With fewer files, one process reads them all, because starting others takes longer.
@@ -56,6 +56,11 @@ class Scan:
     name cannot be written."""
     files: int = 0
     seconds: float = 0.0
+
+    @property
+    def broken(self) -> dict[str, list[str]]:
+        """Those of the skipped files that were images once, so that an exam may lack slices."""
+        return {reason: paths for reason, paths in self.skipped.items() if reason in (TRUNCATED, DAMAGED, EMPTY)}
 
     @property
     def reasons(self) -> str:

@@ -338,7 +338,7 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
         item: from `find_inputs`.
     """
     first = item["image"][0] if isinstance(item["image"], list) else {}
-    loaded = LoadStackd("image")(item)
+    loaded = LoadStackd("image", remarks=False)(item)  # the bundle has logged them
     image = loaded["image"]
     affines = slice_affines(image[None], loaded.get("slice_affines"))
     views = {}

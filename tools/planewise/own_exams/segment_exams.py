@@ -46,6 +46,7 @@ from planewise.own_exams.heart_bundles import (
     written_in,
 )
 from planewise.preprocessing.exam_name import phase_in_words, volume_name
+from planewise.preprocessing.load_stack import missing_slices
 from planewise.reports.exam_page import FLAGGED, ShownExam
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.slicer_segmentation import write_slicer_segmentation
@@ -196,6 +197,7 @@ def _segmented(
         labels, affines = zip(*(read_mask(masks, name) for name in names), strict=True)
         found = heart_volumes(labels, affines, STRUCTURES)
         heart = np.isin(labels[found.end_diastole], list(STRUCTURES))
+        stack = load_stack(items[found.end_diastole])
         problem = heart_problem(heart, np.linalg.norm(affines[found.end_diastole][:3, :3], axis=0).tolist())
         flags = [
             *(
@@ -203,6 +205,7 @@ def _segmented(
                 if problem
                 else []
             ),
+            *([Flag(ALL, "volume", found.end_diastole, gap)] if (gap := missing_slices(stack.affines)) else []),
             *implausible_volumes(found),
         ]
         reasons = _shown_reasons(found, flags)
@@ -211,7 +214,6 @@ def _segmented(
         indexed = _indexed(found, surface)
         count = "1 phase" if len(names) == 1 else f"{len(names)} phases"
         images = [load_stack(item).image for item in items]
-        stack = load_stack(items[found.end_diastole])
         shown = ShownExam(
             name=exam,
             image=stack.image.numpy(),

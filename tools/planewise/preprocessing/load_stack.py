@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 #: Slices whose positions differ by more than this (mm) from even spacing are reported, because the output volume has
 #: only one spacing. Planes are computed from the true positions.
 EVEN_SPACING = 1.0
+#: A gap at least this many times the usual one lacks slices.
+MISSING_GAP = 1.6
+#: With fewer slices, no gap is the usual one.
+MIN_SLICES = 4
 
 #: Below this probability, a remark says that the stack may be the wrong one.
 SURE = 0.5
@@ -60,6 +64,7 @@ class LoadStackd(LoadImaged):
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
         field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
         label_keys: which of the keys are masks.
+        remarks: whether to log slices that are missing or lie unevenly.
         hashed_names: whether results of a person's own volumes are also named by a hash.
         loading: further arguments of `LoadImaged`.
     """
@@ -72,6 +77,7 @@ class LoadStackd(LoadImaged):
         field_without_spacing: float | None = None,
         hashed_names: bool = False,
         label_keys: KeysCollection = ("label",),
+        remarks: bool = True,
         **loading: Any,
     ) -> None:
         super().__init__(keys, **loading)
@@ -80,6 +86,7 @@ class LoadStackd(LoadImaged):
         self.field_without_spacing = field_without_spacing
         self.hashed_names = hashed_names
         self.label_keys = ensure_tuple(label_keys)
+        self.remarks = remarks
 
     def __call__(self, data: Mapping[Hashable, Any], reader: ImageReader | None = None) -> dict[Hashable, Any]:
         item = dict(data)
@@ -119,7 +126,7 @@ class LoadStackd(LoadImaged):
                     volume = rename_values(volume, item["label_map"])
                     meta = volume.meta
             else:
-                volume, affines = load_slices(value, exam)
+                volume, affines = load_slices(value, exam, remarks=self.remarks)
                 meta = volume.meta
                 item["slice_affines"] = affines
             meta["filename_or_obj"] = f"{name}.nii.gz"
@@ -145,13 +152,16 @@ def recognition_remarks(stack: InputStack) -> dict[str, str]:
     return {}
 
 
-def load_slices(slices: Sequence[Mapping[str, Any]], exam: str, masks: bool = False) -> tuple[MetaTensor, torch.Tensor]:
+def load_slices(
+    slices: Sequence[Mapping[str, Any]], exam: str, masks: bool = False, remarks: bool = True
+) -> tuple[MetaTensor, torch.Tensor]:
     """Slices of a stack, or their masks, as a volume.
 
     Args:
         slices: in order, as items of a datalist; the path is under ``image`` for masks too.
         exam: its hash.
         masks: whether they are masks.
+        remarks: see `LoadStackd`.
 
     Returns:
         ``(i, j, slices)`` with one spacing, and each slice's own affine, ``(slices, 4, 4)``.
@@ -166,11 +176,33 @@ def load_slices(slices: Sequence[Mapping[str, Any]], exam: str, masks: bool = Fa
         affine[:3, 2] = (affines[-1, :3, 3] - affines[0, :3, 3]) / (len(loaded) - 1)
         even = affine[:3, 3] + torch.arange(len(loaded), dtype=affine.dtype)[:, None] * affine[:3, 2]
         uneven = (affines[:, :3, 3] - even).norm(dim=-1).max()
-        if uneven > EVEN_SPACING:
+        if remarks and uneven > EVEN_SPACING:
             logger.warning(
-                "exam %s: slices lie up to %.1f mm off even spacing; volumes are written as if even", exam, uneven
+                "exam %s: %sslices lie up to %.1f mm off even spacing; volumes are written as if even",
+                exam,
+                f"{gap}; " if (gap := missing_slices(affines)) else "",
+                uneven,
             )
     return _volume(pixels, affine), affines
+
+
+def missing_slices(affines: torch.Tensor) -> str:
+    """The widest gap of a stack, in words, if slices are missing there; else empty.
+
+    Args:
+        affines: of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
+    """
+    if len(affines) < MIN_SLICES:
+        return ""
+    normal = torch.linalg.cross(affines[0, :3, 0], affines[0, :3, 1])
+    gaps = (affines[:, :3, 3] @ normal / normal.norm()).diff().abs()
+    usual, widest = float(gaps.median()), int(gaps.argmax())
+    if gaps[widest] < MISSING_GAP * usual:
+        return ""
+    return (
+        f"slices are missing between {widest + 1} and {widest + 2} of {len(affines)}, which lie {gaps[widest]:.0f} mm apart "
+        f"instead of {usual:.0f} mm"
+    )
 
 
 def _volume(pixels: torch.Tensor, affine: torch.Tensor) -> MetaTensor:
