@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -80,27 +81,45 @@ class Other(StandardizeSliced):
     """A subclass from elsewhere."""
 
 
-@pytest.mark.parametrize("transform", [StandardizeSliced("image"), Other("image")])
-def test_the_code_that_a_transform_reaches_is_in_its_description(transform, tmp_path, monkeypatch):
+def test_the_code_of_the_rooms_that_make_rows_is_in_the_key(tmp_path, monkeypatch):
     root = tmp_path / "planewise"
     shutil.copytree(Path(planewise.__file__).parent, root, ignore=shutil.ignore_patterns("__pycache__", "phantoms"))
     monkeypatch.setattr(fingerprint_module, "_ROOT", root)
-    before = fingerprint([], transform)
-    for unreached in (
-        "augmentation/new.py",
-        "pretexts/plane_targets.py",
-        "preprocessing/load_slice.py",
-        "data/datalist.py",
+    before = fingerprint([], Compose([]))
+    for other in ("augmentation/new.py", "pretexts/plane_targets.py", "networks/vit.py"):
+        with open(root / other, "a") as file:
+            file.write("# said otherwise\n")
+    assert fingerprint([], Compose([])) == before
+    for maker in (
+        "preprocessing/standardize.py",
+        "data/slice_cache.py",
+        "exams/dicom.py",
+        "geometry/new.py",
+        "errors.py",
     ):
-        with open(root / unreached, "a") as file:
+        with open(root / maker, "a") as file:
             file.write("# said otherwise\n")
-    assert fingerprint([], transform) == before
-    for reached in ("preprocessing/standardize.py", "data/slice_cache.py", "data/fingerprint.py", "errors.py"):
-        with open(root / reached, "a") as file:
-            file.write("# said otherwise\n")
-        after = fingerprint([], transform)
-        assert after != before, reached
+        after = fingerprint([], Compose([]))
+        assert after != before, maker
         before = after
+
+
+def test_what_makes_rows_takes_nothing_of_ours_from_elsewhere():
+    """Otherwise a change there would leave old rows in use."""
+    ours = Path(planewise.__file__).parent
+    for file in (file for room in fingerprint_module.ROOMS for file in (ours / room).rglob("*.py")):
+        rooms = set(re.findall(r"(?:from|import) planewise\.(\w+)", file.read_text()))
+        assert {room for room in rooms if (ours / room).is_dir()} <= set(fingerprint_module.ROOMS), file
+
+
+class Further(Other):
+    """Its base class may change, too."""
+
+
+def test_classes_from_elsewhere_are_in_the_key_with_their_source():
+    other, further = (describe(transform)["class"] for transform in (Other("image"), Further("image")))
+    assert re.fullmatch(r".*test_fingerprint\.Other [0-9a-f]{12}", other)
+    assert re.fullmatch(rf".*test_fingerprint\.Further [0-9a-f]{{12}} {other.split()[-1]}", further)
 
 
 def test_libraries_count_by_their_versions_alone():

@@ -86,7 +86,7 @@ def test_the_cache_is_built_once_and_again_when_something_changes(volumes, prepr
     dataset(volumes[:1], preprocessing, tmp_path)
     assert len(calls) == 40
     # other code
-    monkeypatch.setattr(fingerprint_module, "code_digest", lambda modules, root: "changed")
+    monkeypatch.setattr(fingerprint_module, "code_digest", lambda root: "changed")
     dataset(volumes[:1], preprocessing, tmp_path)
     assert len(calls) == 44
 

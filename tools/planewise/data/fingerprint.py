@@ -1,8 +1,7 @@
 """The dependencies of a cache of preprocessed slices, as text that a person can compare.
 
-In this package's code, these are the code that the preprocessing reaches and the code that writes the cache: the
-modules of the transforms, `planewise.data.slice_cache`, and everything that these import. Adding or changing a pretext,
-an augmentation or a network leaves every cache valid.
+Of this package's code, these are the rooms that read images and make rows of a cache (`ROOMS`), as a whole. Adding or
+changing a pretext, an augmentation or a network leaves every cache valid.
 """
 
 from __future__ import annotations
@@ -22,12 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from planewise.data.reached_code import code_digest
-
 #: Keys of an item that determine which pixels are read and how; planes and location do not affect a cache.
 _READ_KEYS = (
     "image", "frame", "time", "affine", "shift", "label", "label_frame", "label_axes", "label_map", "label_origin",
 )  # fmt: skip
+
+#: Rooms whose code makes the contents of the cache; the modules next to the rooms count too.
+ROOMS = ("data", "exams", "geometry", "preprocessing")
 
 #: Packages that compute the contents of the cache.
 PACKAGES = ("monai", "torch", "numpy", "scipy", "itk-core", "nibabel", "pillow")
@@ -70,13 +70,11 @@ def describe(value: Any) -> Any:
 
 
 def _source(value: Any) -> str:
-    """Digest of the code behind a class or function: empty if its package's version represents it; for this package's
-    own, everything that its module reaches; otherwise its source, as for a config's lambda or a user's own class."""
+    """Digest of the code behind a class or function: empty if its package's version represents it, or the digest of
+    this package's own code; otherwise its source, as for a config's lambda or a user's own class."""
     package = str(value.__module__).partition(".")[0]
-    if package in _VERSIONED or package in sys.stdlib_module_names:
+    if package in (*_VERSIONED, _ROOT.name) or package in sys.stdlib_module_names:
         return ""
-    if package == _ROOT.name:
-        return f" {code_digest([value.__module__], _ROOT)[:12]}"
     try:
         source = inspect.getsource(value)
     except (OSError, TypeError):
@@ -101,18 +99,25 @@ def _files(value: Any) -> list[str]:
     return [path for entry in value for path in _files(entry)] if isinstance(value, (list, tuple)) else [str(value)]
 
 
-def fingerprint(
-    items: Sequence[Mapping[str, Any]], transform: Callable, module: str = f"{__package__}.slice_cache"
-) -> dict[str, Any]:
+def code_digest(root: Path) -> str:
+    """Digest of the code of `ROOMS`, and of the modules next to them, in the package's folder ``root``."""
+    digest = hashlib.sha256()
+    for file in sorted([*root.glob("*.py"), *(file for room in ROOMS for file in (root / room).rglob("*.py"))]):
+        text = file.read_bytes()
+        digest.update(f"{file.relative_to(root).as_posix()} {len(text)}\n".encode())
+        digest.update(text)
+    return digest.hexdigest()
+
+
+def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict[str, Any]:
     """Everything that determines the result of ``transform`` on ``items``.
 
     Files are represented by size and modification time, so a redrawn mask is read again; code is represented by the
-    source that the transforms reach in this package and by the versions of the libraries.
+    source of this package's `ROOMS` and by the versions of the libraries.
 
     Args:
         items: items of a datalist.
         transform: transform that makes rows of them.
-        module: the module that writes the rows.
     """
     stamps = hashlib.sha256()
     for path in sorted({path for item in items for key in ("image", "label") for path in _files(item.get(key, []))}):
@@ -128,6 +133,6 @@ def fingerprint(
         "items": content.hexdigest(),
         "files": stamps.hexdigest(),
         "transform": describe(transform),
-        "code": code_digest([module], _ROOT),
+        "code": code_digest(_ROOT),
         "versions": {name: version(name) for name in PACKAGES},
     }

@@ -74,8 +74,6 @@ class SliceCache:
     noun = "slice"
     #: Minimum number of items per extra process.
     items_per_worker = 16
-    #: The module whose code writes the rows.
-    module = __name__
 
     def __init__(
         self,
@@ -95,7 +93,7 @@ class SliceCache:
         self.kept: list[int] = []
         if not self.items:
             return
-        depends_on = fingerprint(self.items, transform, self.module) | {"masks": list(self.label_keys)}
+        depends_on = fingerprint(self.items, transform) | {"masks": list(self.label_keys)}
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:20]
         self.folder = Path(cache_dir).expanduser() / key
         with _lock(self.folder):

@@ -16,7 +16,6 @@ from pathlib import Path
 import planewise
 from planewise.errors import InputError
 from planewise.own_names import OURS, THEIRS
-from planewise.packaging.import_order import sorted_imports
 
 _LINE = 120
 _DOTTED = re.compile(rf"{OURS}(\.\w+)+")
@@ -176,6 +175,23 @@ class Source:
             at = max((statement.end_lineno for statement in top), default=0)
             lines.insert(at, "".join(f"{line}\n" for line in dict.fromkeys(hoisted)))
         return "".join(lines)
+
+
+def sorted_imports(text: str) -> str:
+    """The text of a module with its imports as the Model Zoo's isort wants them.
+
+    This package's name sorts after all others, but as ``scripts`` it is one among them.
+
+    Raises:
+        InputError: isort is not installed.
+    """
+    try:
+        import isort
+    except ImportError:
+        raise InputError("packaging needs isort: pip install isort") from None
+    return isort.code(
+        text, profile="black", line_length=_LINE, known_third_party=[THEIRS], split_on_trailing_comma=False
+    )
 
 
 @cache
