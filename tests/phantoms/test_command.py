@@ -5,7 +5,7 @@ import numpy as np
 import pydicom
 import pytest
 from planewise.commands.phantom import app
-from planewise.phantoms import DEFECTS, KNEE_DEFECTS
+from planewise.phantoms import DEFECTS, KNEE_DEFECTS, LAYOUTS
 from typer.testing import CliRunner
 
 SMALL = ("--phases", "3", "--spacing", "4", "--field", "260", "--workers", "1")
@@ -56,12 +56,31 @@ def test_lists_what_there_is(run):
         (("--defect", "black", "--layout", "acdc"), "ACDC's layout has no defects"),
         (("--set", "tlit=3"), "unknown setting 'tlit'"),
         (("--set", "tilt=3,4"), "tilt takes 1 number(s), as in tilt=9.0"),
+        (("--set", "noise=nan,nan"), "give finite numbers, the lower one first, as in noise=0.012,0.035"),
+        (("--set", "noise=2,1"), "the lower one first"),
     ],
 )
 def test_refusals_say_what_to_do(run, tmp_path, options, message):
     result = run(tmp_path / "out", *options)
     assert result.exit_code == 1 and message in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_images_of_too_few_pixels_are_refused(run, tmp_path):
+    result = run(tmp_path / "out", "--exams", 1, "--spacing", 100, "--workers", 1)
+    assert result.exit_code == 1 and "pixels of 100 mm on its shorter side; make it 16 or more" in result.output
+
+
+def test_a_folder_that_cannot_be_written_is_refused(run, tmp_path):
+    (tmp_path / "file").touch()
+    result = run(tmp_path / "file/out", "--exams", 1)
+    assert result.exit_code == 1 and "cannot be written" in result.output
+
+
+@pytest.mark.parametrize("form", LAYOUTS.values(), ids=lambda form: form.title)
+def test_every_usual_value_may_be_given(form):
+    population = form.population
+    assert population.with_text([f"{name}={value}" for name, value, _ in population.describe() if "+" not in value])
 
 
 @pytest.fixture

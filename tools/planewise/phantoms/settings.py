@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import field, fields, replace
 from typing import TypeVar
 
@@ -26,7 +27,7 @@ class Settings:
         """A copy with values given as ``name=value`` or ``name=low,high``.
 
         Raises:
-            InputError: an unknown name, or a value of the wrong form.
+            InputError: an unknown name, or a value of the wrong form, not finite, or a range that falls.
         """
         changed = {}
         changeable = [entry.name for entry in fields(self) if not _is_table(getattr(self, entry.name))]
@@ -42,6 +43,8 @@ class Settings:
             wanted = len(usual) if isinstance(usual, tuple) else 1
             if len(numbers) != wanted:
                 raise InputError(f"{text!r}: {name} takes {wanted} number(s), as in {name}={_as_text(usual)}")
+            if not all(map(math.isfinite, numbers)) or (len(numbers) == 2 and numbers[0] > numbers[1]):
+                raise InputError(f"{text!r}: give finite numbers, the lower one first, as in {name}={_as_text(usual)}")
             changed[name] = numbers if isinstance(usual, tuple) else type(usual)(numbers[0])
         return replace(self, **changed)
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
-from planewise.atomic_write import atomic_write
+from planewise.atomic_write import atomic_write, unwritable
 from planewise.errors import InputError
 from planewise.phantoms.recipe import Recipe
 
@@ -82,7 +82,10 @@ def _claim(recipe: Recipe, out: Path) -> None:
                 f"{recipe.fingerprint()}); give another folder, or remove this one"
             )
         return
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(out, error) from error
     told = {"fingerprint": recipe.fingerprint(), "phantom": True, **asdict(recipe)}
     for identity in ("patient_name", "birth_date"):
         told.pop(identity)

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planewise.errors import InputError
 from planewise.phantoms.heart.contrast import Contrast
 from planewise.phantoms.heart.population import Population
+
+#: Pixels of an image's shorter side, at least; scanners reconstruct 64 or more.
+_SMALLEST = 16
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,11 @@ class Scanner:
         thickness, gap = population.slices[rng.integers(len(population.slices))]
         # scanners reconstruct matrices that are multiples of four
         matrix = tuple(int(4 * np.round(side / spacing / 4)) for side in (field, field * ratio))
+        if min(matrix) < _SMALLEST:
+            raise InputError(
+                f"a field of {field:.0f} mm has {min(matrix)} pixels of {spacing:g} mm on its shorter side; make it {_SMALLEST} or "
+                "more with a smaller spacing or a larger field"
+            )
         return cls(
             spacing=spacing,
             matrix=matrix,
