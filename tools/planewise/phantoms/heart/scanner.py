@@ -57,8 +57,8 @@ class Scanner:
         matrix = tuple(int(4 * np.round(side / spacing / 4)) for side in (field, field * ratio))
         if min(matrix) < _SMALLEST:
             raise InputError(
-                f"a field of {field:.0f} mm has {min(matrix)} pixels of {spacing:g} mm on its shorter side; make it {_SMALLEST} or "
-                "more with a smaller spacing or a larger field"
+                f"a field of {field:.0f} mm has {min(matrix)} pixels of {spacing:g} mm on its shorter side; make it "
+                f"{_SMALLEST} or more with a smaller spacing or a larger field"
             )
         return cls(
             spacing=spacing,
