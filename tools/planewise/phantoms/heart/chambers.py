@@ -65,8 +65,9 @@ class Chambers:
         paint(signal, rounded(depths["right_wall"], right_side + 5, 4), muscle, edge)
         right_blood = blood * np.float32(contrast.right_blood)
         if contrast.right_strands:
-            meshwork = contrast.right_strands * np.clip(where.z / self.heart.shape.apical_length, 0, 1)
-            right_blood += (muscle - right_blood) * meshwork * (1 + 0.3 * self._grain)
+            apical = np.clip(where.z / self.heart.shape.apical_length, 0, 1)
+            meshwork = np.clip(0.4 + 0.6 * self._strands, 0, 1) * (0.3 + 0.7 * apical)
+            right_blood += (muscle - right_blood) * np.minimum(contrast.right_strands * meshwork, 1)
         paint(signal, np.minimum(depths["right"] - 1.6 * rough, right_side + 4), right_blood, edge)
         paint(signal, rounded(depths["epicardium"], left_side, 4), muscle, edge)
         paint(signal, np.minimum(depths["endocardium"] - 1.2 * rough, left_side + 4), blood, edge)

@@ -20,7 +20,7 @@ class Contrast:
     blood: float
     right_blood: float
     right_strands: float
-    """Share of muscle in the cavity of the right ventricle at its apex; none at the equator"""
+    """Share of muscle in the strands across the cavity of the right ventricle at its apex; 0.3 of it at the equator"""
     myocardium: float
     fat: float
     muscle: float

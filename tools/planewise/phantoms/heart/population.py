@@ -59,7 +59,7 @@ class Population(Settings):
     myocardium: tuple[float, float] = setting((0.20, 0.36), "signal of heart muscle")
     right_blood: tuple[float, float] = setting((0.97, 0.97), "signal of blood in the right heart")
     right_strands: tuple[float, float] = setting(
-        (0.0, 0.0), "trabeculae too fine to see, which dim the right ventricle's apex: share of muscle there"
+        (0.0, 0.0), "strands across the right ventricle, most at its apex: share of muscle in them"
     )
     fat: tuple[float, float] = setting((0.9, 1.5), "signal of fat")
     liver: tuple[float, float] = setting((0.22, 0.42), "signal of the liver")
