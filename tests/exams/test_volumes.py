@@ -199,7 +199,7 @@ def test_frames_beside_their_cine_are_used_in_its_place(tmp_path, cine, frame):
     write(tmp_path / "other_4d.nii.gz", (6, 5, 4, 2))
     volumes, skipped = volumes_of(tmp_path)
     assert sorted(volume.image.name for volume in volumes) == sorted([f"{frame}.nii.gz", *["other_4d.nii.gz"] * 2])
-    assert list(skipped) == ["NIfTI cine whose frames lie beside it: they are used"]
+    assert list(skipped) == ["NIfTI cine whose frames are next to it: the frames are used"]
 
 
 def test_masks_are_no_images(tmp_path):
@@ -210,7 +210,7 @@ def test_masks_are_no_images(tmp_path):
     assert {volume.image.parent.name for volume in volumes} == {"imagesTr", "case"}
     assert {reason.split(":")[0]: len(paths) for reason, paths in skipped.items()} == {
         "NIfTI file in a folder of masks (labelsTr, masks, ...)": 1,
-        "NIfTI file that is named like a mask, without its image beside it": 1,
+        "NIfTI file that is named like a mask, without its image next to it": 1,
     }
     (inside,), _ = volumes_of(tmp_path / "labelsTr")
     assert inside.case == "a", "a folder that a person names is what they mean"

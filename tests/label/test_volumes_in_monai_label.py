@@ -137,7 +137,7 @@ def test_a_tumour_from_the_contrast_that_is_open_or_from_a_folder(server, studie
     # the abdomen has no other contrasts beside it
     assert "no case of t1, t1ce, t2, flair" in server.refusal(TUMOURS, "abdomen")
     told(
-        f"`{TUMOURS}`, the file of one contrast beside the other three; a case's folder (`image=/data/case`)",
+        f"`{TUMOURS}`, the file of one contrast next to the other three; a case's folder (`image=/data/case`)",
         "the same mask as from one file of four dimensions",
     )
     told(f"`{TUMOURS}`, a file of one contrast alone", "refused in one line (422)")

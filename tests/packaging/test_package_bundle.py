@@ -328,7 +328,7 @@ def test_scores_that_a_person_names(run, tmp_path):
     scores = tmp_path / "scores.json"
     scores.write_text('{"dice": {"mean": 0.5, "sd": 0.1, "median": 0.6}, "auc": null}')
     alone = shutil.copy(run / "models/model.pt", tmp_path / "alone.pt")
-    with pytest.raises(InputError, match="there is no run beside"):
+    with pytest.raises(InputError, match="there is no run next to"):
         package_bundle(source(NAME), alone, tmp_path / "dist", **SAID)
     with pytest.raises(InputError, match="does not fit network_def"):  # the bundle's own features, without the run's
         package_bundle(source(NAME), alone, tmp_path / "dist", scores=scores, **SAID)

@@ -138,8 +138,8 @@ def test_rows_whose_weights_are_not_there_yet_are_left_out(tmp_path):
     ("methods", "message"),
     [
         (["none", "imagenet"], "give `imagenet: PATH`"),
-        (["none", "rotation"], "rotation is none of the pretexts .location, multitask.; add it there"),
-        ({"mine": {"pretext": "rotation"}}, "rotation is none of the pretexts"),
+        (["none", "rotation"], "rotation is not one of the pretexts .location, multitask.; add it there"),
+        ({"mine": {"pretext": "rotation"}}, "rotation is not one of the pretexts"),
         ({"mine": {"weigths": "a.pt"}}, "mine has weigths; give some of pretext, weights"),
         ({"mine": {"weights": "nowhere.pt"}}, "nowhere.pt, which does not exist"),
         ({"mine": {"weights": "a.pt", "pretext": "location"}}, "give one of them"),

@@ -27,7 +27,7 @@
 #   expected        optional: how much data there will be, for the estimate of tools/docs/studies.md
 #   published       optional: false leaves the papers' own numbers out of the page's tables
 #   time            run time, for a study that `tools/demo NAME` runs
-#   then            optional: config beside this one, of the study that `tools/demo` runs after this one
+#   then            optional: config next to this one, of the study that `tools/demo` runs after this one
 #
 # A method is a word or a name with its own settings, all of them optional:
 #

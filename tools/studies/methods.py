@@ -167,7 +167,7 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
         }
         if name not in words:
             raise InputError(
-                f"methods: {name} is none of the pretexts ({known}); add it there, or say what it starts from, "
+                f"methods: {name} is not one of the pretexts ({known}); add it there, or say what it starts from, "
                 f"`{name}: {{pretext: ..}}` or `{name}: {{weights: ..}}`"
             )
         given = words[name]
@@ -183,7 +183,7 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
     if method.pretrains and name in pretexts:
         raise InputError(f"methods: {name} pretrains with settings of its own; give it a name that no pretext has")
     if method.pretext and not method.pretrains and method.pretext not in pretexts:
-        raise InputError(f"methods: {method.pretext} is none of the pretexts ({known}); add it there")
+        raise InputError(f"methods: {method.pretext} is not one of the pretexts ({known}); add it there")
     if method.weights == IMAGENET and not config.get("imagenet"):
         raise InputError(f"methods: {name} needs ImageNet's weights; give `imagenet: PATH` or leave the method out")
     return replace(method, weights=_weights(name, method), overlay=_overlay(name, method))

@@ -2,7 +2,7 @@
 
     python tools/studies/on_gpus.py 2 -- python train.py
 
-It sees two GPUs, as cuda:0 and cuda:1. Which are free is told by locks that go with the command, however it ends, so a
+It sees two GPUs, as cuda:0 and cuda:1. Locks show which are free. They end with the command, however it ends, so a
 killed job blocks no other job. If no more GPUs are visible than are asked for (one in the machine; a
 SLURM job's own), there is nothing to choose and nothing is locked.
 """

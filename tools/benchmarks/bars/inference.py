@@ -1,6 +1,6 @@
-"""What inference on a stack costs beside the network: the bundles' own steps, from volumes in memory to results in memory.
+"""Cost of inference on a stack, in addition to the network: the bundles' own steps, from volumes to results in memory.
 
-The stack is a phantom exam's, all of its phases, twelve slices each. Reading it and writing the results are told apart. The
+The stack is a phantom exam's, all of its phases, twelve slices each. Reading and writing are timed separately. The
 network's weights are random, so its answer, once computed, is exchanged for one as the later steps meet it: a heart, or the
 lines of the exam's own planes.
 """

@@ -1,4 +1,4 @@
-"""What MONAI's trainer and a bundle's handlers cost beside the training step itself."""
+"""Cost of MONAI's trainer and a bundle's handlers, in addition to the training step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GROUP = "trainer"
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 #: Of the demo's network, which is as small as one gets that learns something.
 LIMIT = 1.08
-#: A network beside which the overhead stands out.
+#: A network so small that the overhead stands out.
 TINY = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size": 8}
 #: Steps between two points of the training curve (``log_interval``), so that every block that is timed holds one.
 BLOCK, QUICK_BLOCK = 50, 3

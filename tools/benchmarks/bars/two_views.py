@@ -1,4 +1,4 @@
-"""What methods that compare views cost beside their network: making the views, and comparing them.
+"""Cost of methods that compare views, in addition to their network: making the views and comparing them.
 
 The views are those of ``pretext_simclr``'s own config, on random images. kornia makes its own with the same random changes:
 affine, contrast, shading, noise, standardisation and blur. NT-Xent is compared with MONAI's `ContrastiveLoss`, which takes
@@ -29,7 +29,7 @@ Maker = Callable[[int, torch.device], Callable[[], Any]]
 
 
 def measure(options: Options) -> list[Bar]:
-    """The bars of making two views, of NT-Xent, and of both beside a step of the network."""
+    """The bars of making two views, of NT-Xent, and of both in addition to a step of the network."""
     torch.set_num_threads(options.threads)
     config = ConfigParser(ConfigParser.load_config_file(str(CONFIG)))
     size, count = (48, 4) if options.quick else (config["image_size"], 16)

@@ -13,7 +13,7 @@ from planewise.data.exam_sampler import mixed_seed
 
 
 def epoch_sampler(loader: DataLoader) -> Any | None:
-    """The sampler that is told the epoch: the loader's own, or the one that draws whole batches; None without either."""
+    """The sampler that needs the epoch: the loader's own, or the one that draws whole batches; None without either."""
     samplers = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
     return next((sampler for sampler in samplers if hasattr(sampler, "set_epoch")), None)
 

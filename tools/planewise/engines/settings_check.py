@@ -351,7 +351,7 @@ def _check_sides(settings: Mapping[str, Any]) -> None:
 
 
 def _check_permutations(settings: Mapping[str, Any]) -> None:
-    """A puzzle has as many permutations as are to be told apart."""
+    """Refuse a puzzle that cannot have as many permutations as the network is to distinguish."""
     per_side, dims, count = settings["tiles_per_side"], settings.get("spatial_dims", 2), settings["permutations"]
     file = settings.get("permutation_file")
     if file is not None:

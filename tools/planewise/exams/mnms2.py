@@ -23,7 +23,7 @@ _VIEWS = {"SA": "sax", "LA": "4ch"}
 _NAME = re.compile(r"(?P<code>\d+)_(SA|LA)_(ED|ES|CINE)(_gt)?$", re.IGNORECASE)
 #: Columns of the table, and the keys for their values in items.
 _CLASSES = {"DISEASE": "group", "VENDOR": "vendor", "SCANNER": "scanner", "FIELD": "field"}
-CINE_OF_FRAMES = "NIfTI cine whose frames lie beside it: they are used"
+CINE_OF_FRAMES = "NIfTI cine whose frames are next to it: the frames are used"
 
 
 def is_exam(home: Path, files: list[Path]) -> bool:
@@ -51,7 +51,7 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
         elif cine is not None:
             volumes.append(Volume(cine, None, home.name, view=view, **common))
     for path in by_stem.values():
-        skipped["NIfTI file in an exam of M&Ms-2 that is none of its images"].append(str(path))
+        skipped["NIfTI file in an exam of M&Ms-2 under a name that is not one of its images"].append(str(path))
     return volumes
 
 

@@ -184,7 +184,7 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
         if name not in masks:
             continue
         if name in unnamed or _MASK_ALONE.search(name):
-            skipped["NIfTI file that is named like a mask, without its image beside it"].append(str(path))
+            skipped["NIfTI file that is named like a mask, without its image next to it"].append(str(path))
             continue
         own = masks[name]
         plain = [mask for mask in own if _MASK_TAIL.fullmatch(mask[len(name) :])]

@@ -168,7 +168,7 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
         section, measured = run.scores
         where = f"section {section} of"
     else:
-        at = f"no metrics.json in {run.folder}/test or /validation" if run else f"no run beside {weights}"
+        at = f"no metrics.json in {run.folder}/test or /validation" if run else f"no run next to {weights}"
         raise InputError(
             f"these weights have no scores: there is {at}. Evaluate them (configs/train.yaml with "
             "configs/evaluate.yaml on top), or name a scores file with --scores"
