@@ -41,8 +41,8 @@ _NAMES = {
         for images in (*IMAGES, "predicted")
     },
 }
-#: Endings of a method's name: another seed, the pretext on slices, weights that others trained.
-_ENDINGS = {"_again": " again", "_2d": ", 2D", "_dagger": "†"}
+#: Endings of a method's name: another seed, the pretext on slices, a higher learning rate, weights that others trained.
+_ENDINGS = {"_again": " again", "_2d": ", 2D", "_fast": ", higher rate", "_dagger": "†"}
 
 
 def pretext_of(bundle: str) -> str:
@@ -60,10 +60,11 @@ def _declared() -> dict[str, dict[str, Any]]:
 
 def method_colour(method: str) -> tuple[float, float, float]:
     """Red, green and blue, 0 to 1, of a method's lines; black if it has none. A method that repeats another from
-    another seed (``_again``), or on slices (``_2d``), has that method's colour at half strength."""
+    another seed (``_again``), on slices (``_2d``) or at a higher rate (``_fast``), has that method's colour at half
+    strength."""
     if colour := _COLOURS.get(method) or _declared().get(method, {}).get("colour"):
         return to_rgb(colour)
-    for ending in ("_again", "_2d"):
+    for ending in ("_again", "_2d", "_fast"):
         name, found, _ = method.partition(ending)
         if found:
             return tuple((1 + np.array(method_colour(name))) / 2)
