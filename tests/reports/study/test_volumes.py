@@ -93,7 +93,31 @@ def test_epochs_to_be_as_good_as_from_scratch(study):
         ["rotation, 2D", "10.0 (7.1)", "2 of 2"],
         ["rotation", "5.0", "1 of 2"],
     ]
-    assert "with all 40 labelled cases" in page.html("")
+    assert "with 40 labelled cases" in page.html("")
+
+
+def test_two_rates_and_shares_of_the_training_cases(tmp_path):
+    """A demo with 2 and 10 of 40 cases, two regions, and a higher rate as a control."""
+    dice = {"none": (0.5, 0.6), "supervised": (0.6, 0.8), "none_fast": (0.7, 0.7), "supervised_fast": (0.7, 0.9)}
+    for method, draws in dice.items():
+        for draw, value in enumerate(draws):
+            for count in (2, 10):
+                content = metrics(value, ("WT", "TC"))
+                write(tmp_path / f"finetune/{method}/{count}/{draw}/test/metrics.json", content)
+    write(tmp_path / "labelled.json", {"training": [{"exam": f"{number}"} for number in range(40)]})
+    methods = {name: {"pretext": "tissues"} if "supervised" in name else {} for name in dice}
+    tables, page = tables_of(volumes, study_folder(tmp_path, anatomy="volume", methods=methods, pretexts=[]))
+    assert tables["Mean Dice, by the number of labelled cases (Figs. 2 and 3)"][0] == ["method", "2 (5 %)", "10 (25 %)"]
+    rows = tables["10 of 40 labelled cases, and all of the paper's (Table 1)"]
+    assert rows[:3] == [
+        ["method", "WT", "TC"],
+        ["from scratch", "0.650 (0.071)", "0.550 (0.071)"],
+        ["Taleb 2020, from scratch", "0.8782", "0.8311"],
+    ]
+    rows = {row[0]: row for row in tables["Paired differences in mean Dice, two rates"][1:]}
+    assert rows["2, from scratch minus from scratch, higher rate"][-2] == "-0.200 -0.100"
+    assert rows["10, supervised, higher rate minus from scratch, higher rate"][-2] == "+0.000 +0.200"
+    assert len(rows) == 6 and "in 2D learns" not in page.html("")
 
 
 def test_the_pancreas_has_no_table_of_the_paper_and_hearts_no_section(tmp_path):

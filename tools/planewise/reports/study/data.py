@@ -13,11 +13,9 @@ _SPLITS = ("training", "validation", "test")
 def add(page: Page, study: StudyFolder) -> None:
     page.add("<h2>Data</h2><ul>")
     for kind in ("unlabelled", "labelled"):
-        given = (study.config.get("datalists") or {}).get(kind)
-        content = read_json(Path(given) if given else study.path / f"{kind}.json")
-        if content is None:
+        counts = exams_of(study, kind)
+        if not counts:
             continue
-        counts = {split: len({item.get("exam") for item in content.get(split, [])}) for split in _SPLITS}
         text = ", ".join(f"{count} {split}" for split, count in counts.items())
         page.add(f"<li>{kind} exams: {text}</li>")
     named = any("unlabelled" in (study.config.get(key) or {}) for key in ("datalists", "phantom"))
@@ -25,3 +23,12 @@ def add(page: Page, study: StudyFolder) -> None:
         page.add("<li>pretraining learns from the same exams without labels, except the test exams</li>")
     page.add("</ul>")
     page.figure(study.path / "inspect.png", f"An exam: {study.anatomy.exam}.")
+
+
+def exams_of(study: StudyFolder, kind: str) -> dict[str, int]:
+    """Section to the number of its exams in a study's datalist, ``"unlabelled"`` or ``"labelled"``; empty without one."""
+    given = (study.config.get("datalists") or {}).get(kind)
+    content = read_json(Path(given) if given else study.path / f"{kind}.json")
+    if content is None:
+        return {}
+    return {split: len({item.get("exam") for item in content.get(split, [])}) for split in _SPLITS}
