@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 
+import planewise
 import pytest
 import yaml
 from planewise.commands import app
@@ -124,7 +125,7 @@ def test_it_refuses_before_anything_starts(folders, words, said, monkeypatch, tm
     ("labelled", "words", "said"),
     [
         ("acdc", ["--pretexts", "multitusk"], "there is no pretext multitusk"),
-        ("acdc", ["--anatomy", "toe"], "--anatomy toe: choose cardiac, knee, photograph"),
+        ("acdc", ["--anatomy", "toe"], "--anatomy toe: choose cardiac, knee, photograph, volume"),
         ("nowhere", [], "nowhere; name a datalist, or a folder"),
     ],
 )
@@ -152,3 +153,46 @@ def test_exams_without_labels_and_other_files_are_refused(folders, lists, tmp_pa
         assert outcome.exit_code == 1 and said in outcome.output, outcome.output
     outcome = CliRunner().invoke(app, ["compare", str(tmp_path / "none"), str(lists[1]), "-o", str(tmp_path / "out")])
     assert outcome.exit_code == 1 and "Traceback" not in outcome.output
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory):
+    """Folders of phantom volumes: heads of four channels with tumours, healthy ones, and abdomens of one channel."""
+    folder = tmp_path_factory.mktemp("volumes")
+    for name, words in {"brats": [], "healthy": ["--set", "tumour=0"], "ct": ["--layout", "msd"]}.items():
+        words = ["phantom", "volume", str(folder / name), "--exams", "12", "--side", "16", "--workers", "1", *words]
+        assert CliRunner().invoke(app, words).exit_code == 0
+    return folder
+
+
+def list_of_volumes(folder, name, channels=None):
+    options = {"channels": channels} if channels else {}
+    file = folder / f"{name}{len(channels or ())}.json"
+    planewise.index(folder / name, anatomy="volume", split=(0.5, 0.2, 0.3), **options).write(file)
+    return file
+
+
+def test_volumes_of_one_channel_have_the_structures_of_their_masks(volumes):
+    """Another organ's CT: what the masks hold is learned, by the bundle of one channel."""
+    datalist = list_of_volumes(volumes, "ct")
+    study = compare.study_of(datalist, datalist, volumes / "out")
+    assert study["target"] == {"bundle": "downstream_pancreas_segmentation"} and study["overlay"] == "demo.yaml"
+    structures = {"1": "structure 1", "2": "structure 2"}
+    given = {"in_channels": 1, "structures": structures, "regions": {}}
+    assert study["overrides"]["finetune"].items() >= given.items() and next(iter(study["methods"])) == "none"
+    assert study["overrides"]["pretrain"]["in_channels"] == 1 and "multitask" not in study["pretexts"]
+    paper = compare.study_of(datalist, datalist, volumes / "out", size="paper")
+    assert paper["overrides"] == {"pretrain": {"in_channels": 1}, "finetune": given}
+
+
+def test_volumes_of_several_channels(volumes):
+    """BraTS' masks keep its regions; two channels are copied to four, and three cannot be."""
+    labelled = list_of_volumes(volumes, "brats")
+    study = compare.study_of(list_of_volumes(volumes, "healthy", "t1,flair"), labelled, volumes / "out")
+    assert study["target"] == {"bundle": "downstream_brain_tumour_segmentation"}
+    assert study["overrides"]["pretrain"]["in_channels"] == 2 and study["overrides"]["finetune"]["in_channels"] == 4
+    assert "structures" not in study["overrides"]["finetune"] and study["overrides"]["finetune"]["regions"]
+    with pytest.raises(InputError, match=r"volumes of 4 channels, .* of 3; the first must be a multiple"):
+        compare.study_of(list_of_volumes(volumes, "healthy", "t1,t2,flair"), labelled, volumes / "out")
+    two = compare.study_of(*[list_of_volumes(volumes, "brats", "t1,flair")] * 2, volumes / "out")
+    assert set(two["overrides"]["finetune"]["structures"]) == {"1", "2", "4"}

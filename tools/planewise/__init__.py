@@ -3,6 +3,7 @@
 `index`, `plan`, `segment` and `load_bundle` are what the commands do, as functions (tools/docs/api.md).
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["index", "load_bundle", "plan", "segment"]
 
 __version__ = "0.2.0"
+
+# MONAI says at import that a GPU decoder is missing, which nobody asked about
+logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 _ROOMS = (
     "augmentation",

@@ -12,18 +12,27 @@ import planewise
 import torch
 import yaml
 from monai.bundle import ConfigParser
-from planewise.data import read_datalist
+from planewise.data import gather_stacks, load_datalist, read_datalist
 from planewise.errors import InputError
+from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of, listed
+from planewise.preprocessing import LoadVolumed
 
 from tools.studies.pretext_bundles import bundle_of, pretexts_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "bundles"
 #: Anatomies to the small study on phantoms whose schedule is taken over.
-TEMPLATES = {"cardiac": "comparison", "knee": "knee-comparison", "photograph": "retinopathy"}
+TEMPLATES = {"cardiac": "comparison", "knee": "knee-comparison", "photograph": "retinopathy", "volume": "volumes"}
 #: Anatomies to the keys of an item, one of which is its label.
-_LABELS = {"cardiac": ("label",), "knee": ("abnormal", "acl", "meniscus"), "photograph": ("grade",)}
+_LABELS = {
+    "cardiac": ("label",),
+    "knee": ("abnormal", "acl", "meniscus"),
+    "photograph": ("grade",),
+    "volume": ("label",),
+}
+#: The target of volumes of one channel; those of several have the template's.
+_ONE_CHANNEL = "downstream_pancreas_segmentation"
 #: What a study takes from its template; the rest follows from the data.
 _TAKEN = ("anatomy", "pretext_bundle", "target", "overrides")
 #: Pretexts that are tried first, if the images suit them.
@@ -125,6 +134,52 @@ def fitting(unlabelled: Mapping[str, Any], pattern: str) -> list[str]:
     return sorted(found, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
 
 
+def structures_in(datalist: Path) -> dict[str, str]:
+    """Each value of a datalist's masks but 0, as text, to a name for what it represents: ``{"1": "structure 1"}``.
+
+    Raises:
+        InputError: no mask can be read, or all are empty.
+    """
+    load = LoadVolumed("label")
+    values: set[int] = set()
+    reason = None
+    for section in SECTIONS:
+        for item in gather_stacks(load_datalist(datalist, section)):
+            try:
+                values |= {int(value) for value in torch.unique(load(item)["label"])} if "label" in item else set()
+            except InputError as error:  # training leaves the case out, and says so
+                reason = reason or error
+    if not values - {0}:
+        raise InputError(f"no mask of {datalist} holds a structure" + (f": {reason}" if reason else ""))
+    return {str(value): f"structure {value}" for value in sorted(values - {0})}
+
+
+def volume_settings(unlabelled: Path, labelled: Path) -> tuple[str | None, dict[str, dict[str, Any]]]:
+    """What the channels and masks of volumes decide.
+
+    Returns:
+        The target's bundle, None for the template's; and ``"pretrain"`` and ``"finetune"`` to settings.
+
+    Raises:
+        InputError: the labelled volumes' channels are not a multiple of the unlabelled ones', or there is no structure.
+    """
+    named = [read(datalist)["planewise"].get("channels") or ["one"] for datalist in (unlabelled, labelled)]
+    had, have = map(len, named)
+    if have % had:
+        raise InputError(
+            f"{labelled} has volumes of {count_of(have, 'channel')}, {unlabelled} of {had}; the first must be a multiple of "
+            "the second: index again with --channels"
+        )
+    structures = structures_in(labelled)
+    target = ConfigParser.load_config_file(
+        str(BUNDLES / template_of("volume")["target"]["bundle"] / "configs/train.yaml")
+    )
+    settings: dict[str, Any] = {"in_channels": have}
+    if named[1] != target["channels"] or not structures.keys() <= target["structures"].keys():
+        settings |= {"structures": structures, "regions": {}}
+    return _ONE_CHANNEL if have == 1 else None, {"pretrain": {"in_channels": had}, "finetune": settings}
+
+
 def study_of(
     unlabelled: Path,
     labelled: Path,
@@ -162,7 +217,7 @@ def study_of(
         )
     template = template_of(anatomy)
     study = {key: template[key] for key in _TAKEN if key in template}
-    have = {section: labelled_in(labels, section) for section in ("training", "validation", "test")}
+    have = {section: labelled_in(labels, section) for section in SECTIONS}
     if lacking := [section for section, number in have.items() if not number]:
         raise InputError(
             f"{labelled} has no labels in its section{'s' if len(lacking) > 1 else ''} {listed(lacking)}; each section needs "
@@ -196,6 +251,9 @@ def study_of(
         for kind in ("pretrain", "finetune")
     }
     bundle = BUNDLES / bundle_of("multitask", study["pretext_bundle"], BUNDLES)
+    target, settled = volume_settings(unlabelled, labelled) if anatomy == "volume" else (None, {})
+    if target:
+        study["target"] = {"bundle": target}
     if size == "demo" and (bundle / "models/model.pt").is_file():
         # their network's size, for all methods alike
         shipped = ConfigParser.load_config_file(str(bundle / "configs/inference.yaml"))
@@ -204,6 +262,7 @@ def study_of(
         methods["released"] = {"weights": str(bundle / "models/model.pt")}
     if size == "paper":
         overrides = {"pretrain": {"amp": True}, "finetune": {"amp": True}} if device != "cpu" else {}
+    overrides |= {kind: overrides.get(kind, {}) | settings for kind, settings in settled.items()}
     return {
         "title": "own images",
         "published": False,

@@ -1,7 +1,6 @@
 """The console script: one file per subcommand, each a typed function whose docstring is its help."""
 
 import gc
-import logging
 import signal
 import sys
 from typing import Annotated
@@ -10,9 +9,6 @@ import typer
 
 from planewise import __version__
 from planewise.commands import align, check, compare, export, index, inspect, package, phantom, plan, report, segment
-
-# MONAI says at import that a GPU decoder is missing, which nobody asked about
-logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 app = typer.Typer(
     name="planewise",

@@ -21,7 +21,9 @@ def compare(
         Path, typer.Argument(help="Datalist, or folder, of the labelled exams; a folder is split 0.5 0.2 0.3.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for datalists, study and results.")],
-    anatomy: Annotated[str, typer.Option(help="Of folders: cardiac, knee or photograph.")] = "cardiac",
+    anatomy: Annotated[
+        str, typer.Option(help="Of folders: cardiac, knee, photograph or volume (any organ).")
+    ] = "cardiac",
     labels: Annotated[Path | None, typer.Option(help="Folder of masks for a folder of labelled exams.")] = None,
     classes: Annotated[Path | None, typer.Option(help="CSV of classes for a folder of labelled exams.")] = None,
     pretexts: Annotated[
@@ -53,8 +55,9 @@ def compare(
     a page, OUT/report/index.html: gains over scratch with intervals, and a verdict for each. Stop it with Ctrl-C; the same
     command resumes.
 
-    The task is segmentation of short axes for hearts, injuries for knees and grades for photographs of retinas. For
-    anything else, change OUT/study.yaml or write a study (tools/docs/studies.md). Needs a clone of planewise.
+    The task is segmentation of short axes for hearts, injuries for knees, grades for photographs of retinas, and, for
+    whole volumes of any organ, segmentation of whatever their masks hold. For anything else, change OUT/study.yaml or
+    write a study (tools/docs/studies.md). Needs a clone of planewise.
 
     Example: planewise compare /data/pacs /data/labelled -o /data/compared --pretexts multitask,simclr
     """
@@ -68,6 +71,10 @@ def compare(
             numbers = None if counts is None else [int(number) for number in counts.split(",")]
         except ValueError:
             raise InputError(f"--counts {counts}: give whole numbers with commas, such as 1,4,16") from None
+        # here, because it imports MONAI, and --help should not wait
+        from planewise.engines.quiet import keep_quiet
+
+        keep_quiet()
         sys.path.insert(0, str(root))
         studies = importlib.import_module("tools.studies.compare")
         out = output.expanduser().resolve()

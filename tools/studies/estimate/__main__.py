@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 import yaml
+from planewise.engines.quiet import keep_quiet
 from planewise.errors import InputError
 
 from tools.benchmarks.page import with_block
@@ -27,6 +28,7 @@ from tools.studies.estimate.text import BEGIN, END, page_block, report
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
+    keep_quiet()
     try:
         study = yaml.safe_load(options.config.read_text())
         jobs, counts = planned(options.config, options.pretexts)

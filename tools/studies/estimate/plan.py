@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from planewise.data.datalist import expand_volumes, load_datalist, rows_by_exam
+from planewise.data.datalist import expand_volumes, gather_stacks, load_datalist, rows_by_exam
 from planewise.errors import InputError
 
 from tools.benchmarks.training_cost import BUNDLES, Section
@@ -173,25 +173,25 @@ def sections(study: Mapping[str, Any], kind: str, config: Path) -> dict[str, Any
     """How much data the study has: from its datalist, otherwise what its config expects.
 
     Returns:
-        ``training``, ``validation``, ``test`` (each a `Section`), ``items`` (those to train on, None without a datalist)
-        and ``source``, in words.
+        ``training``, ``validation``, ``test`` (each a `Section`), ``items`` (those to train on, None without a datalist),
+        ``source``, in words, and ``unit``, what is counted.
 
     Raises:
         InputError: the study has neither a datalist nor an expectation.
     """
     kind = datalist_kind(study, kind)
+    unit = {"volume": "volumes", "photograph": "photographs"}.get(study.get("anatomy", ""), "slices")
     named = (study.get("datalists") or {}).get(kind)
     path = Path(named or Path(study["out"]) / f"{kind}.json")
     if path.is_file():
-        # whole volumes stay whole
-        each = list if study.get("anatomy") == "volume" else expand_volumes
+        each = gather_stacks if study.get("anatomy") == "volume" else expand_volumes
         items = {name: each(load_datalist(path, name)) for name in SECTIONS}
         found = {name: Section(len(rows_by_exam(items[name])), len(items[name])) for name in SECTIONS}
-        return {**found, "items": items["training"], "source": f"of {path.name}"}
+        return {**found, "items": items["training"], "source": f"of {path.name}", "unit": unit}
     if kind not in (study.get("expected") or {}):
         raise InputError(
             f"there is no {path}, and {config} does not say what to expect; index the data, or add "
             f"`expected: {{{kind}: {{training: [EXAMS, SLICES], validation: [..], test: [..]}}}}`"
         )
     found = {name: Section(*study["expected"][kind].get(name, (0, 0))) for name in SECTIONS}
-    return {**found, "items": None, "source": f"expected (there is no {path.name})"}
+    return {**found, "items": None, "source": f"expected (there is no {path.name})", "unit": unit}

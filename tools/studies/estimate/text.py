@@ -39,7 +39,9 @@ def report(
     unit = "CPU" if rates.slice and device == "cpu" else "GPU"
     lines = ["jobs of Snakemake's dry run: " + ", ".join(f"{count} {name}" for name, count in counts.items())]
     for kind, found in data.items():
-        sizes = "; ".join(f"{name} {found[name].exams} exams, {found[name].slices} slices" for name in SECTIONS)
+        sizes = "; ".join(
+            f"{name} {found[name].exams} exams, {found[name].slices} {found['unit']}" for name in SECTIONS
+        )
         lines.append(f"{kind} data, {found['source']}: {sizes}")
     rows: dict[tuple[str, int | None], list[Cost]] = {}
     for entry in costs:
