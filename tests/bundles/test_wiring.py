@@ -19,6 +19,7 @@ from monai.handlers import ValidationHandler
 from PIL import Image
 from planewise.engines import CheckpointHandler, FiniteLossHandler, HistoryHandler, RunHandler
 from planewise.engines.overrides import unknown_overrides
+from planewise.engines.weights_settings import make_the_same
 from planewise.errors import InputError
 from planewise.packaging.run import Run
 
@@ -287,10 +288,10 @@ def test_train_and_inference_repeat_the_same(name):
     assert shared and {key: wanted[key] for key in shared} == {key: inference[key] for key in shared}
     networks = [{**content["network_def"], "frozen": None, "background": None} for content in (train, inference)]
     assert networks[0] == networks[1]
-    assert acting(train["train"]["preprocessing"]) == acting(inference["preprocessing"])
+    assert make_the_same(acting(train["train"]["preprocessing"]), acting(inference["preprocessing"]))
     evaluated = ConfigParser.load_config_file(str(ROOT / "bundles" / name / "configs/evaluate.yaml"))["evaluate"]
     if "preprocessing" in evaluated:
-        assert acting(evaluated["preprocessing"]) == acting(inference["preprocessing"])
+        assert make_the_same(acting(evaluated["preprocessing"]), acting(inference["preprocessing"]))
 
 
 def cropped() -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -124,3 +124,25 @@ def test_engines_keep_batches_whole_and_scale_float16_alone(tmp_path):
     higher = BatchEvaluator(device="cpu", val_data_loader=[], network=nn.Identity())
     assert lower.metric_cmp_fn(0.1, 0.2) and not lower.metric_cmp_fn(0.2, 0.1)
     assert higher.metric_cmp_fn(0.2, 0.1) and not higher.metric_cmp_fn(0.1, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("postprocessed", "given", "one_by_one"), [(False, None, False), (True, None, True), (True, False, False)]
+)
+def test_an_evaluator_with_a_postprocessing_takes_items_one_by_one(postprocessed, given, one_by_one):
+    taken = []
+
+    def keep(item):
+        taken.append(item)
+        return item
+
+    evaluator = BatchEvaluator(
+        device="cpu",
+        val_data_loader=[{"image": torch.zeros(2, 1), "label": torch.zeros(2, 1)}],
+        network=nn.Identity(),
+        postprocessing=keep if postprocessed else None,
+        decollate=given,
+    )
+    evaluator.run()
+    assert [len(item["image"]) for item in taken] == ([1, 1] if one_by_one else [2] if postprocessed else [])
+    assert isinstance(evaluator.state.output, list) == one_by_one

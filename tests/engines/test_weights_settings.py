@@ -122,3 +122,15 @@ def test_what_monai_would_evaluate_look_up_or_read_is_refused(code):
 def test_code_in_what_was_measured_is_refused(code):
     with pytest.raises(InputError, match="more than numbers and text"):
         measured_settings({"measured": {"plane_bounds": {"measured_on": code}}}, {"plane_bounds": None})
+
+
+def test_an_argument_that_a_run_gave_its_default_is_no_other_preprocessing():
+    """As the cubic interpolation in configs from before it was the default."""
+    short = {"_target_": "planewise.preprocessing.InPlaneSpacingd", "keys": "image", "pixdim": [1.0, 1.0, -1.0]}
+    bundle = TRAIN | {"train": {"preprocessing": {"transforms": [short]}}}
+    same = {"train": {"preprocessing": {"transforms": [short | {"mode": 3, "padding_mode": "reflect"}]}}}
+    assert settings_of(run(**same), bundle, INFERENCE) == {"train.yaml": {}, "inference.yaml": {}}
+    for other in ({"mode": 1}, {"pixdim": [2.0, 2.0, -1.0]}, {"_target_": "Spacingd"}):
+        changed = {"train": {"preprocessing": {"transforms": [short | other]}}}
+        with pytest.raises(InputError, match="another train#preprocessing"):
+            settings_of(run(**changed), bundle, INFERENCE)

@@ -65,7 +65,11 @@ SPOILT = {
     "channels": ("configs/metadata.json", '"pred": {', '"logits": {'),
     "configs stand alone": ("configs/inference.yaml", "spacing: 1.26", "spacing: '%train.yaml#spacing'"),
     "no absolute paths": ("configs/train.yaml", "$@bundle_root + '/data'", "/home/jane/data"),
-    "handlers": ("configs/inference.yaml", ",\n   map_location: '@device'}", "}"),
+    "handlers": (
+        "configs/inference.yaml",
+        "{_target_: planewise.engines.WeightsLoader, network: '@network', weights: '@weights'}",
+        "{_target_: CheckpointLoader, load_path: '@weights', load_dict: {model: '@network'}}",
+    ),
     "names in train.yaml": ("configs/train.yaml", "train_handlers: '@train#handlers'", "train_handlers: []"),
     "names that MONAI Label sets": ("configs/train.yaml", "max_epochs: '@max_epochs', ", ""),
     "network in inference.yaml": ("configs/metadata.json", '"16*n"', '"2*n"'),

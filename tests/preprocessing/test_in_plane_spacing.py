@@ -120,3 +120,20 @@ def test_the_rounding_of_a_files_affine_takes_the_short_way(monkeypatch):
     theirs = there(Spacingd(**SETTINGS), image)
     monkeypatch.setattr("scipy.ndimage.map_coordinates", lambda *_, **__: pytest.fail("MONAI's way was taken"))
     assert torch.allclose(there(InPlaneSpacingd(**SETTINGS), image), theirs, rtol=0, atol=1e-4)
+
+
+def test_its_defaults_are_cubic_with_reflection():
+    image = volume()
+    short = InPlaneSpacingd(keys="image", pixdim=SETTINGS["pixdim"])
+    assert torch.equal(there(short, image), there(InPlaneSpacingd(**SETTINGS), image))
+    linear = InPlaneSpacingd(**SETTINGS | {"mode": "bilinear", "padding_mode": "border"})
+    assert not torch.equal(there(short, image), there(linear, image))
+
+
+def test_monai_labels_text_of_the_path_stays():
+    """MONAI's own transform would call ``update`` on it, since its key begins with the image's."""
+    item = {"image": volume(), "image_path": "/data/ZZDOE.nii.gz"}
+    item["image"].meta["filename_or_obj"] = item["image_path"]
+    with pytest.raises(AttributeError):
+        Spacingd(**SETTINGS)(dict(item))
+    assert InPlaneSpacingd(**SETTINGS)(dict(item))["image_path"] == "/data/ZZDOE.nii.gz"

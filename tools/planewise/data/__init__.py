@@ -1,5 +1,6 @@
 """From a datalist to batches."""
 
+from planewise.data.batch_loader import BatchLoader
 from planewise.data.breath_holds import AlignedExam, undo_breath_holds
 from planewise.data.cycle_points import at_cycle_points, cycle_fraction
 from planewise.data.datalist import (
@@ -35,6 +36,7 @@ from planewise.data.volume_slice_dataset import VolumeSliceDataset, volumes_or_s
 
 __all__ = [
     "AlignedExam",
+    "BatchLoader",
     "ExamSampler",
     "OrderedSampler",
     "PairSampler",

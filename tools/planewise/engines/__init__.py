@@ -35,6 +35,7 @@ from planewise.engines.seeding import SeedHandler
 from planewise.engines.slice_batch_inferer import SliceBatchInferer
 from planewise.engines.start_run import check_run, start_run
 from planewise.engines.views_inferer import ViewsInferer
+from planewise.engines.weights_loader import WeightsLoader
 from planewise.engines.window_inferer import WindowInferer
 from planewise.old_names import old_names
 
@@ -63,6 +64,7 @@ __all__ = [
     "SeedHandler",
     "SliceBatchInferer",
     "ViewsInferer",
+    "WeightsLoader",
     "WindowInferer",
     "allow_tf32",
     "check_run",

@@ -32,12 +32,13 @@ class BatchTrainer(SupervisedTrainer):
 
 
 class BatchEvaluator(SupervisedEvaluator):
-    """MONAI's ``SupervisedEvaluator`` with whole batches.
+    """MONAI's ``SupervisedEvaluator`` with whole batches, unless a postprocessing needs the items one by one.
 
     Args:
         device, val_data_loader, ...: as for ``monai.engines.SupervisedEvaluator``.
         amp: as for `BatchTrainer`.
         lower_is_better: the epoch whose key metric is the lowest is the best, as of a loss.
+        decollate: whether items are processed one by one; None: if there is a ``postprocessing``.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class BatchEvaluator(SupervisedEvaluator):
         amp: bool | str = "auto",
         lower_is_better: bool = False,
         non_blocking: bool = True,
-        decollate: bool = False,
+        decollate: bool | None = None,
         **arguments: Any,
     ) -> None:
+        if decollate is None:
+            decollate = arguments.get("postprocessing") is not None
         if lower_is_better:
             arguments.setdefault("metric_cmp_fn", lambda current, best: current < best)
         scaled = precision(amp, device) == "float16"

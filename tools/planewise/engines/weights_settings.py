@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
+from inspect import signature
+from pydoc import locate
 from typing import Any
 
 import yaml
@@ -74,7 +76,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     # a custom network is a setting like others; a run of another bundle also has another one, and lacks more
     required = wanted if network == own_network else set(train) - NOT_COMPUTED - {"initialize"}
     absent = sorted(key for key in required - later if key in train and key not in run.config)
-    other = [f"train#{key}" for key in _OWN if _in(train, key) != _in(run.config, key)]
+    other = [f"train#{key}" for key in _OWN if not make_the_same(_in(train, key), _in(run.config, key))]
     if absent or other:
         what = [f"has no {', '.join(absent[:5])}{' and more' if len(absent) > 5 else ''}"] if absent else []
         what += [f"has another {' and another '.join(other)}"] if other else []
@@ -154,6 +156,35 @@ def holds_code(value: Any) -> bool:
 def _in(config: Mapping[str, Any], key: str) -> Any:
     part = config.get("train", {})
     return part.get(key) if isinstance(part, Mapping) else None
+
+
+def make_the_same(own: Any, other: Any) -> bool:
+    """Whether two parts of a config are equal; giving an argument its default is the same as not giving it."""
+    defaults = _defaults(own)
+    return _without(own, defaults) == _without(other, defaults)
+
+
+def _defaults(own: Any) -> dict[str, dict[str, Any]]:
+    """Each class of ours that a bundle's own config names (another person's names are not looked up), to its defaults."""
+    if isinstance(own, list):
+        return {name: given for entry in own for name, given in _defaults(entry).items()}
+    if not isinstance(own, Mapping):
+        return {}
+    found = {name: given for entry in own.values() for name, given in _defaults(entry).items()}
+    made = locate(own["_target_"]) if "." in str(own.get("_target_", "")) else None
+    if isinstance(made, type):
+        found[own["_target_"]] = {name: given.default for name, given in signature(made).parameters.items()}
+    return found
+
+
+def _without(value: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Any:
+    """A part of a config without the arguments that equal their defaults."""
+    if isinstance(value, list):
+        return [_without(entry, defaults) for entry in value]
+    if not isinstance(value, Mapping):
+        return value
+    known = defaults.get(str(value.get("_target_")), {})
+    return {key: _without(entry, defaults) for key, entry in value.items() if key not in known or known[key] != entry}
 
 
 def _references(value: Any) -> set[str]:

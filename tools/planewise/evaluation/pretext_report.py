@@ -30,7 +30,7 @@ class PretextReport:
 
     Args:
         output_dir: folder.
-        dataset: the evaluator's slices.
+        dataset: the evaluator's slices; None takes them from the evaluator.
         collectors: they score the parts of the prediction, in the order of the files; see
             `planewise.evaluation.collector` for their contract.
         examples: number of slices in the pictures.
@@ -40,8 +40,8 @@ class PretextReport:
     def __init__(
         self,
         output_dir: str | Path,
-        dataset: SliceDataset,
-        collectors: Sequence[Collector],
+        dataset: SliceDataset | None = None,
+        collectors: Sequence[Collector] = (),
         examples: int = 8,
         title: str = "",
     ) -> None:
@@ -49,7 +49,7 @@ class PretextReport:
         self.dataset = dataset
         self.collectors = tuple(collectors)
         self.title = title
-        self._examples = _spread(dataset.items, examples)
+        self._number_of_examples = examples
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self._start)
@@ -57,6 +57,9 @@ class PretextReport:
         engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _start(self, engine: Engine) -> None:
+        if self.dataset is None:
+            self.dataset = engine.data_loader.dataset
+        self._examples = _spread(self.dataset.items, self._number_of_examples)
         self._index: list[int] = []
         self._taken: list[dict[str, list[torch.Tensor]]] = [defaultdict(list) for _ in self.collectors]
 

@@ -16,6 +16,7 @@ from planewise.metrics.masked_loss import MaskedLoss
 from planewise.metrics.neighbours import mean_distance_of_others, nearest_neighbours
 from planewise.metrics.position_errors import PositionErrors
 from planewise.metrics.positions import position_counts, position_dice
+from planewise.metrics.pred_and_label import pred_and_label
 from planewise.metrics.predicted_patches import candidates_told, found_first, patch_scores
 from planewise.metrics.regions import region_classes, region_values
 from planewise.metrics.segmentation import volume_scores
@@ -51,6 +52,7 @@ __all__ = [
     "patch_scores",
     "position_counts",
     "position_dice",
+    "pred_and_label",
     "predicted_grades",
     "profile_correlation",
     "quadratic_kappa",

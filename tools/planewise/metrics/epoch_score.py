@@ -10,6 +10,8 @@ from ignite.metrics import EpochMetric
 from monai.utils import evenly_divisible_all_gather
 from torch import Tensor
 
+from planewise.metrics.pred_and_label import pred_and_label
+
 
 class EpochScore(EpochMetric):
     """A score over all items of an epoch. With several processes, each gets the score over all.
@@ -23,7 +25,7 @@ class EpochScore(EpochMetric):
     """
 
     def __init__(
-        self, score: Callable[[Tensor, Tensor], float], output_transform: Callable[[Any], Any] = lambda output: output
+        self, score: Callable[[Tensor, Tensor], float], output_transform: Callable[[Any], Any] = pred_and_label
     ) -> None:
         super().__init__(score, output_transform=output_transform, check_compute_fn=False)
 

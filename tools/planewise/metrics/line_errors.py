@@ -12,6 +12,7 @@ from ignite.metrics.metric import reinit__is_reduced
 from monai.utils import evenly_divisible_all_gather
 
 from planewise.geometry import fit_lines, line_errors
+from planewise.metrics.pred_and_label import pred_and_label
 
 
 class LineErrors(Metric):
@@ -27,7 +28,7 @@ class LineErrors(Metric):
         output_transform: gives (prediction, target) from the engine's output.
     """
 
-    def __init__(self, views: Sequence[str], output_transform: Callable[[Any], Any] = lambda output: output) -> None:
+    def __init__(self, views: Sequence[str], output_transform: Callable[[Any], Any] = pred_and_label) -> None:
         self.views = tuple(views)
         super().__init__(output_transform=output_transform)
 

@@ -12,6 +12,7 @@ from monai.utils import evenly_divisible_all_gather
 
 from planewise.losses import predicted_location
 from planewise.metrics.location import location_scores
+from planewise.metrics.pred_and_label import pred_and_label
 
 
 class LocationErrors(Metric):
@@ -25,7 +26,7 @@ class LocationErrors(Metric):
         output_transform: gives (prediction, target) from the engine's output.
     """
 
-    def __init__(self, output_transform: Callable[[Any], Any] = lambda output: output) -> None:
+    def __init__(self, output_transform: Callable[[Any], Any] = pred_and_label) -> None:
         super().__init__(output_transform=output_transform)
 
     @reinit__is_reduced

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from planewise.losses import TermLoss, weighted_sum
+from planewise.metrics.pred_and_label import pred_and_label
 
 
 class MaskedLoss(Loss):
@@ -32,7 +33,7 @@ class MaskedLoss(Loss):
     def __init__(
         self,
         loss_fn: TermLoss,
-        output_transform: Callable = lambda output: output,
+        output_transform: Callable = pred_and_label,
         batch_size: Callable[[Any], int] = len,
     ) -> None:
         self._terms_of = loss_fn.terms

@@ -12,6 +12,7 @@ from monai.utils import evenly_divisible_all_gather
 
 from planewise.geometry import find_squares
 from planewise.metrics.positions import position_counts, position_dice
+from planewise.metrics.pred_and_label import pred_and_label
 
 
 class PositionErrors(Metric):
@@ -28,7 +29,7 @@ class PositionErrors(Metric):
         output_transform: gives (prediction, target) from the engine's output.
     """
 
-    def __init__(self, size: float, output_transform: Callable[[Any], Any] = lambda output: output) -> None:
+    def __init__(self, size: float, output_transform: Callable[[Any], Any] = pred_and_label) -> None:
         self.size = float(size)
         super().__init__(output_transform=output_transform)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+from monai.config import KeysCollection, SequenceStr
 from monai.data import MetaTensor
 from monai.transforms import Spacingd, SpatialResample
 from monai.utils import LazyAttr, TraceKeys
@@ -28,12 +29,27 @@ class InPlaneSpacingd(Spacingd):
     of the plane, on the image's device. Everything else (interpolation other than splines, resampling of the third
     axis) uses MONAI's code.
 
-    Takes the arguments of `Spacingd`.
+    Texts of an item pass unchanged, although MONAI updates every value whose key begins with an image's: MONAI Label
+    hands over a text ``image_path``.
+
+    Takes the arguments of `Spacingd`; by default, the interpolation is cubic, and the image reflects at its borders.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        keys: KeysCollection,
+        pixdim: Sequence[float] | float,
+        diagonal: bool = False,
+        mode: SequenceStr | int = 3,
+        padding_mode: SequenceStr = "reflect",
+        **arguments: Any,
+    ) -> None:
+        super().__init__(keys, pixdim, diagonal, mode, padding_mode, **arguments)
         self.spacing_transform.sp_resample = _InPlaneResample(lazy=self.lazy)
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
+        texts = {key: value for key, value in data.items() if isinstance(value, str)}
+        return super().__call__({key: data[key] for key in data if key not in texts}, lazy) | texts
 
 
 class _InPlaneResample(SpatialResample):

@@ -78,6 +78,7 @@ def _check_handlers(entries: Any, file: str, place: str) -> None:
     need(isinstance(entries, list), f"{file}: {place} handlers are not a list")
     odd = [entry for entry in entries if not isinstance(entry, Mapping) or "_target_" not in entry]
     need(not odd, f"{file}: {place} handlers hold an entry that is not a dictionary with _target_")
+    # our own WeightsLoader needs none
     loaders = [entry for entry in entries if entry["_target_"] == "CheckpointLoader"]
     need(
         all("map_location" in entry for entry in loaders),
