@@ -99,11 +99,11 @@ def test_hours_follow_the_rate_and_the_number_of_jobs(plan, data):
     assert starting.seconds - spread.seconds == pytest.approx(4 * 60)
 
 
-def test_the_report_says_what_was_reasoned_and_sums_it(plan, data):
+def test_the_report_says_what_was_calculated_and_sums_it(plan, data):
     jobs, counts = plan
     costs = [cost(job, data, Rates()) for job in jobs]
     text = "\n".join(report(costs, counts, data, Rates(), "cpu", [1, 8]))
-    assert "207 of 207 reasoned, not measured" in text and "10 TFLOP/s" in text
+    assert "207 of 207 calculated, not measured" in text and "10 TFLOP/s" in text
     total = sum(entry.seconds for entry in costs) / 3600
     assert f"{total:.1f} GPU hours" in text and "on 8 GPUs: " in text and "195 finetune, 1 forest, 12 pretrain" in text
 

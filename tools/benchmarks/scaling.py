@@ -155,7 +155,7 @@ def gpu_rates(constants: Mapping[str, Any], tflops: float | None = None) -> GpuR
         assumed = (
             f"operations of the multitask pretext's network, counted, at an assumed {tflops:g} TFLOP/s on each GPU"
         )
-        return GpuRates(**of_slices, source=f"Times and rates of GPUs are **reasoned**: {assumed}")
+        return GpuRates(**of_slices, source=f"Times and rates of GPUs are **calculated**: {assumed}")
     cardiac = measured_rates()["pretext_cardiac_multitask"]
     name = json.loads(GPU.read_text())["machine"]["gpus"][0]
     source = (

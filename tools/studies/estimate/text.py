@@ -70,7 +70,7 @@ def report(
     meaning = {
         "timed": f"timed on {where}: training steps of the bundle's own trainer at the study's size",
         "given": "seconds of a step as given by --seconds-per-step",
-        "counted": f"reasoned, not measured: operations of the network, counted, at {rates.tflops:g} TFLOP/s (--tflops)",
+        "counted": f"calculated, not measured: operations of the network, counted, at {rates.tflops:g} TFLOP/s (--tflops)",
     }
     sources = Counter(entry.source for entry in costs)
     lines += [f"{count} of {len(costs)} {meaning[source]}" for source, count in sources.items()]
