@@ -25,9 +25,6 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 from planewise.networks import SharedEncoderNet, StackClassifier, TwoPhaseClassifier, place_network
-from planewise.pretexts.jigsaw_tiles import tile_sides
-from planewise.pretexts.overlapping_patches import patch_places
-from planewise.pretexts.relative_patches import patch_sides
 from torch.utils.flop_counter import FlopCounterMode
 
 BUNDLES = Path(__file__).resolve().parent.parent.parent / "bundles"
@@ -199,13 +196,9 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
     if "in_channels" in config:  # volumes, their slices, or photographs; or some patches of each
         pieces = getattr(network, "patches", getattr(network, "pieces", 1))
         channels, dims = int(config["in_channels"]) * pieces, int(config["spatial_dims"])
-        if "tile_gap" in config:
-            (tile,) = tile_sides((size,), config["tiles_per_side"], config["tile_gap"])
-            size = config["tile_size"] or tile
-        if "patch_overlap" in config:
-            (size,), _ = patch_places((size,), config["patches_per_side"], config["patch_overlap"])
-        if "patch_jitter" in config:
-            (size,) = patch_sides((size,), config["patches_per_side"], config["patch_jitter"])
+        pretext = config.get_parsed_content("train#pretext") if "pretext" in config["train"] else None
+        if hasattr(pretext, "network_side"):
+            size = pretext.network_side((size,))
         return torch.rand(count * _views(config), channels, *[size] * dims, device=device)
     if isinstance(network, TwoPhaseClassifier):
         return torch.rand(1, 2, size, size, count // 2, device=device)

@@ -17,11 +17,6 @@ from planewise.data.datalist import read_datalist
 from planewise.errors import InputError, refusal
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
-from planewise.pretexts.jigsaw_tiles import tile_sides
-from planewise.pretexts.mask_patches import patch_grid
-from planewise.pretexts.overlapping_patches import check_patches, patch_places
-from planewise.pretexts.permutations import choose_permutations, read_permutations
-from planewise.pretexts.relative_patches import RelativePatchesd, patch_sides
 
 #: Whether a value may be, and what is wanted, as words.
 Check = tuple[Callable[[Any], bool], str]
@@ -190,15 +185,17 @@ CHECKS: Mapping[str, Check] = {
 }
 
 #: What is not checked by itself, but with others.
-_CHECKED_TOGETHER = ("datalist", "device", "imagenet", "permutation_file", "pretext_datalist", "pretrained", "transfer")
+_CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pretrained", "transfer")
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
     """Refuse what no run can be made of.
 
     Args:
-        settings: of a config, evaluated; those without a check pass. And ``parts``, a function without arguments that makes a
-            dictionary of the network's encoder and decoder.
+        settings: of a config, evaluated; those without a check pass. And two functions without arguments: ``parts`` makes
+            a dictionary of the network's encoder and decoder, ``pretext`` the transform that makes the pretext's batches,
+            or None. A pretext that gives the network pieces of the images has ``network_side``, ``input_name`` and
+            ``input_remedy`` (see `planewise.pretexts.JigsawTilesd`).
 
     Raises:
         InputError: a value is not what its name wants (`CHECKS`), the device is not there, the images do not fit the
@@ -211,16 +208,6 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         _check_transfer(settings)
     if "device" in settings:
         _check_device(settings["device"])
-    if {"tile_gap", "tiles_per_side", "permutations"} <= settings.keys():
-        _check_permutations(settings)
-    if "patch_jitter" in settings and "patches_per_side" in settings:
-        RelativePatchesd(settings["patches_per_side"], settings["patch_jitter"])
-    if "patch_size" in settings and "mask_ratio" in settings:
-        patch_grid((settings["image_size"], settings["image_size"]), settings["patch_size"])
-    if "patch_overlap" in settings:
-        check_patches(
-            settings["patches_per_side"], settings["rows_ahead"], settings["negatives"], settings["spatial_dims"]
-        )
     if "image_size" in settings:
         _check_sides(settings)
     if not Path(str(settings.get("datalist"))).expanduser().is_file():
@@ -232,15 +219,21 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
-    """What `check_settings` wants of a configuration: its settings, evaluated, and what makes parts of the network."""
+    """What `check_settings` needs: the settings of a configuration, evaluated, and what makes its pretext and the parts of
+    its network."""
     # not `name in parser`: for each name that a config lacks it looks for one that is spelt alike, a second in all
     config = parser.get()
     names = [name for name in (*CHECKS, *_CHECKED_TOGETHER) if name in config]
     # what is computed from a setting is checked after it, so that the message names the one to change
     names.sort(key=lambda name: str(config[name]).startswith(("$", "@")))
     evaluated = {name: parser.get_parsed_content(name) for name in names}
-    # not made before its settings are checked
-    return evaluated | {"parts": lambda: _parts(parser)}
+    # not made before their settings are checked
+    return evaluated | {"parts": lambda: _parts(parser), "pretext": lambda: _pretext(parser)}
+
+
+def _pretext(parser: ConfigParser) -> Any:
+    """The transform that makes the batches of a training, which refuses settings that do not fit each other."""
+    return parser.get_parsed_content("train#pretext") if "pretext" in (parser.get("train") or ()) else None
 
 
 def _parts(parser: ConfigParser) -> dict[str, nn.Module]:
@@ -323,24 +316,17 @@ def _check_device(device: Any) -> None:
 
 def _check_sides(settings: Mapping[str, Any]) -> None:
     """An image, or a piece of it, can be halved as often as the encoder does, and doubled again by the decoder."""
-    shape = (settings["image_size"],) * settings.get("spatial_dims", 2)
-    pieces, remedy = "images", "raise --image_size"
-    side = settings.get("window") or settings["image_size"]
-    if {"tile_gap", "tiles_per_side"} <= settings.keys():
-        tile = tile_sides(shape, settings["tiles_per_side"], settings["tile_gap"])
-        side = settings.get("tile_size") or min(tile)
-        pieces, remedy = "tiles", "raise --image_size or --tile_size, or lower --tiles_per_side or --tile_gap"
-    elif "patch_jitter" in settings and "patches_per_side" in settings:
-        side = min(patch_sides(shape, settings["patches_per_side"], settings["patch_jitter"]))
-        pieces, remedy = "patches", "raise --image_size, or lower --patches_per_side or --patch_jitter"
-    elif "patch_overlap" in settings:
-        side = min(patch_places(shape, settings["patches_per_side"], settings["patch_overlap"])[0])
-        pieces, remedy = "patches", "raise --image_size, or lower --patches_per_side"
+    pretext = settings.get("pretext", lambda: None)()
+    name, remedy = getattr(pretext, "input_name", "images"), getattr(pretext, "input_remedy", "raise --image_size")
+    if hasattr(pretext, "network_side"):
+        side = pretext.network_side((settings["image_size"],) * settings.get("spatial_dims", 2))
+    else:
+        side = settings.get("window") or settings["image_size"]
     for part in settings.get("parts", dict)().values():
         needed, multiple = getattr(part, "smallest_side", 1), getattr(part, "side_multiple", 1)
         if side < needed:
             raise InputError(
-                f"{type(part).__name__} needs {pieces} of {needed} pixels a side or more, and they have {side}; {remedy}"
+                f"{type(part).__name__} needs {name} of {needed} pixels a side or more, and they have {side}; {remedy}"
             )
         if side % multiple:
             near = max(multiple, round(side / multiple) * multiple)
@@ -348,16 +334,6 @@ def _check_sides(settings: Mapping[str, Any]) -> None:
                 f"--{'window' if settings.get('window') else 'image_size'} must be a multiple of {multiple} for "
                 f"{type(part).__name__}, got {side}; give {near}"
             )
-
-
-def _check_permutations(settings: Mapping[str, Any]) -> None:
-    """Refuse a puzzle that cannot have as many permutations as the network is to distinguish."""
-    per_side, dims, count = settings["tiles_per_side"], settings.get("spatial_dims", 2), settings["permutations"]
-    file = settings.get("permutation_file")
-    if file is not None:
-        read_permutations(file, per_side**dims, count)
-    elif dims == 2:  # of a volume there are always more than anybody asks for
-        choose_permutations(per_side**dims, count)
 
 
 def _check_views(views: Any, datalist: str | Path) -> None:

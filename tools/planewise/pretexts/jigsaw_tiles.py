@@ -50,6 +50,8 @@ class JigsawTilesd(Transform):
             too small for the grid.
     """
 
+    input_name, input_remedy = "tiles", "raise --image_size or --tile_size, or lower --tiles_per_side or --tile_gap"
+
     def __init__(
         self,
         tiles_per_side: int = 3,
@@ -71,6 +73,11 @@ class JigsawTilesd(Transform):
             else read_permutations(permutation_file, pieces, count)
         )
         self.permutations = torch.from_numpy(chosen)
+
+    def network_side(self, shape: Sequence[int]) -> int:
+        """Smallest side of the tiles that the network gets of an image of this shape, pixels (`tile_sides`)."""
+        tile = tile_sides(shape, self.tiles_per_side, self.gap)
+        return min(tile) if self.tile_size is None else int(self.tile_size)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)

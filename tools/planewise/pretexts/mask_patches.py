@@ -48,6 +48,11 @@ class MaskPatchesd(Transform):
         self.mask_ratio = float(mask_ratio)
         self.normalize_patches = bool(normalize_patches)
 
+    def network_side(self, shape: Sequence[int]) -> int:
+        """Smallest side of an image of this shape, pixels, if its patches fill it (`patch_grid`)."""
+        patch_grid(shape, self.patch_size)
+        return min(shape)
+
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
         image: Tensor = batch["image"]

@@ -46,6 +46,8 @@ class OverlappingPatchesd(Transform):
         InputError: there are too few rows or patches for these settings, or the image is too small.
     """
 
+    input_name, input_remedy = "patches", "raise --image_size, or lower --patches_per_side"
+
     def __init__(
         self,
         patches_per_side: int = 4,
@@ -54,12 +56,16 @@ class OverlappingPatchesd(Transform):
         negatives: int = 16,
         spatial_dims: int = 3,
     ) -> None:
-        check_patches(int(patches_per_side), int(rows_ahead), int(negatives), spatial_dims)
+        _check_patches(int(patches_per_side), int(rows_ahead), int(negatives), spatial_dims)
         self.patches_per_side = int(patches_per_side)
         self.overlap = float(overlap)
         self.negatives = int(negatives)
         self.predicted = predicted_patches(self.patches_per_side, spatial_dims, int(rows_ahead))
         self.patches = self.patches_per_side**spatial_dims
+
+    def network_side(self, shape: Sequence[int]) -> int:
+        """Smallest side of the patches that the network gets of an image of this shape, pixels (`patch_places`)."""
+        return min(patch_places(shape, self.patches_per_side, self.overlap)[0])
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
@@ -83,7 +89,7 @@ class OverlappingPatchesd(Transform):
         return torch.cat([right, others + (others >= right)], dim=2)
 
 
-def check_patches(patches_per_side: int, rows_ahead: int, negatives: int, spatial_dims: int) -> None:
+def _check_patches(patches_per_side: int, rows_ahead: int, negatives: int, spatial_dims: int) -> None:
     """Refuse a grid with too few rows to predict or too few negatives.
 
     Raises:

@@ -40,6 +40,8 @@ class RelativePatchesd(Transform):
         InputError: there is no middle cell, or the image is too small for the grid.
     """
 
+    input_name, input_remedy = "patches", "raise --image_size, or lower --patches_per_side or --patch_jitter"
+
     def __init__(self, patches_per_side: int = 3, jitter: int = 3) -> None:
         if patches_per_side < 3 or patches_per_side % 2 == 0:
             raise InputError(
@@ -48,6 +50,10 @@ class RelativePatchesd(Transform):
             )
         self.patches_per_side = int(patches_per_side)
         self.jitter = int(jitter)
+
+    def network_side(self, shape: Sequence[int]) -> int:
+        """Smallest side of the patches that the network gets of an image of this shape, voxels (`patch_sides`)."""
+        return min(patch_sides(shape, self.patches_per_side, self.jitter))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         batch = dict(data)
