@@ -43,7 +43,7 @@ def accuracy(heads: torch.Tensor, loss: CrossEntropyLoss) -> float:
 
 
 def test_places_in_other_heads_are_told(heads):
-    assert accuracy(heads, CrossEntropyLoss("place")) > 0.4, "chance is 0.04"
+    assert accuracy(heads, CrossEntropyLoss("place")) > 0.25, "chance is 0.04"
 
 
 def test_a_broken_loss_learns_nothing(heads):

@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
+from planewise.engines.settings_check import pretext_of_pieces
 from planewise.networks import SharedEncoderNet, StackClassifier, TwoPhaseClassifier, place_network
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -108,7 +109,7 @@ def settings(
     config = ConfigParser()
     config.read_config([str(BUNDLES / bundle / "configs" / name) for name in files])
     config.parse(True)
-    for name, value in (overrides or {}).items():
+    for name, value in {"bundle_root": str(BUNDLES / bundle), **(overrides or {})}.items():
         config[name] = value
     return config
 
@@ -196,9 +197,8 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
     if "in_channels" in config:  # volumes, their slices, or photographs; or some patches of each
         pieces = getattr(network, "patches", getattr(network, "pieces", 1))
         channels, dims = int(config["in_channels"]) * pieces, int(config["spatial_dims"])
-        pretext = config.get_parsed_content("train#pretext") if "pretext" in config["train"] else None
-        if hasattr(pretext, "network_side"):
-            size = pretext.network_side((size,))
+        pretext = pretext_of_pieces(config)
+        size = pretext.network_side((size,) * dims) if pretext else size
         return torch.rand(count * _views(config), channels, *[size] * dims, device=device)
     if isinstance(network, TwoPhaseClassifier):
         return torch.rand(1, 2, size, size, count // 2, device=device)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from numbers import Integral, Real
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import torch
@@ -193,9 +194,9 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
     Args:
         settings: of a config, evaluated; those without a check pass. And two functions without arguments: ``parts`` makes
-            a dictionary of the network's encoder and decoder, ``pretext`` the transform that makes the pretext's batches,
-            or None. A pretext that gives the network pieces of the images has ``network_side``, ``input_name`` and
-            ``input_remedy`` (see `planewise.pretexts.JigsawTilesd`).
+            a dictionary of the network's encoder and decoder, ``pretext`` is `pretext_of_pieces`. A pretext that gives the
+            network pieces of the images has ``network_side``, ``input_name`` and ``input_remedy`` (see
+            `planewise.pretexts.JigsawTilesd`).
 
     Raises:
         InputError: a value is not what its name wants (`CHECKS`), the device is not there, the images do not fit the
@@ -228,12 +229,16 @@ def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
     names.sort(key=lambda name: str(config[name]).startswith(("$", "@")))
     evaluated = {name: parser.get_parsed_content(name) for name in names}
     # not made before their settings are checked
-    return evaluated | {"parts": lambda: _parts(parser), "pretext": lambda: _pretext(parser)}
+    return evaluated | {"parts": lambda: _parts(parser), "pretext": lambda: pretext_of_pieces(parser)}
 
 
-def _pretext(parser: ConfigParser) -> Any:
-    """The transform that makes the batches of a training, which refuses settings that do not fit each other."""
-    return parser.get_parsed_content("train#pretext") if "pretext" in (parser.get("train") or ()) else None
+def pretext_of_pieces(parser: ConfigParser) -> Any:
+    """The transform that makes the batches of a training, if it gives the network pieces of images; else None, because it may
+    need the dataset. It refuses settings that do not fit each other.
+    """
+    pretext = (parser.get("train") or {}).get("pretext") or {}
+    makes_pieces = hasattr(locate(str(pretext.get("_target_"))), "network_side")
+    return parser.get_parsed_content("train#pretext") if makes_pieces else None
 
 
 def _parts(parser: ConfigParser) -> dict[str, nn.Module]:
