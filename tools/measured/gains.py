@@ -150,7 +150,7 @@ def headlines(studies: Sequence[Study]) -> str:
     lines = [f"- {study.headline()}" for study in studies]
     lines += [
         "",
-        f"In all, {len(decided)} of {len(measured)} intervals exclude zero; by chance, one in twenty would.",
+        f"In all, {len(decided)} of {len(measured)} intervals exclude zero; by chance, about {len(measured) / 20:.0f} would.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -213,8 +213,8 @@ def _add_controls(page: Page, runs: FineTunings) -> None:
             "<p class=note>Macro AUC on the test exams. The linear layer is the network's own, trained on augmented "
             "images; the logistic regression is scikit-learn's, on the same features of the images as they are, "
             "standardised and fitted until it converges. If it scores much higher, the linear layer is not trained "
-            "well. Random is a backbone with its initial weights, frozen too: a pretraining that scores no higher has "
-            "taught the backbone nothing for this task.</p>"
+            "well. Random is a backbone with its initial weights, frozen too: a pretraining that scores no higher shows "
+            "no use for this task.</p>"
         )
 
 
