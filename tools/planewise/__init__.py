@@ -17,7 +17,7 @@ __all__ = ["index", "load_bundle", "plan", "segment"]
 
 __version__ = "0.2.0"
 
-# MONAI says at import that a GPU decoder is missing, which nobody asked about
+# MONAI says at import that a GPU decoder is missing, which is noise for most users
 logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
 
 _ROOMS = (
@@ -48,7 +48,7 @@ def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:  # MONAI is imported when one of them is wanted
         module, function = _FUNCTIONS[name]
         return getattr(import_module(module), function)
-    # a config says `$import planewise` and then names any room; the console script imports none it does not need
+    # a config says `$import planewise` and then names any room, so rooms load on demand; a command imports only what it needs
     if name in _ROOMS:
         return import_module(f"planewise.{name}")
     raise AttributeError(f"module 'planewise' has no attribute {name!r}")

@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d, pad
 from planewise.augmentation.draws import own_draws
 from planewise.data.to_device import to_device
 
-#: Half-width of the kernel in standard deviations: a fortieth of a percent lies beyond it.
+#: Half-width of the kernel in standard deviations: 0.025 % of the kernel is beyond it.
 _REACH = 3.5
 
 

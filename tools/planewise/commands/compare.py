@@ -56,7 +56,7 @@ def compare(
     command resumes.
 
     The task is segmentation of short axes for hearts, injuries for knees, grades for photographs of retinas, and, for
-    whole volumes of any organ, segmentation of whatever their masks hold. For anything else, change OUT/study.yaml or
+    whole volumes of any organ, segmentation of the structures in their masks. For anything else, change OUT/study.yaml or
     write a study (tools/docs/studies.md). Needs a clone of planewise.
 
     Example: planewise compare /data/pacs /data/labelled -o /data/compared --pretexts multitask,simclr

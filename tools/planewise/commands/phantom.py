@@ -326,7 +326,7 @@ def _print_defects(layout: Enum) -> None:
 
 
 def _defect_names(given: list[str] | None, layout: Enum) -> tuple[str, ...]:
-    """Names of defects, given one by one or separated by commas; refuses those that the layout cannot have."""
+    """Names of defects, given one by one or separated by commas; refuses those that do not apply to the layout."""
     from planewise.errors import InputError
     from planewise.phantoms import LAYOUTS
 

@@ -1,4 +1,4 @@
-"""Inputs of a network, without those that cannot be read."""
+"""Inputs of a network, without unreadable ones."""
 
 from __future__ import annotations
 

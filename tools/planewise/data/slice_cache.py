@@ -215,7 +215,7 @@ class SliceCache:
 
 
 class _Preprocessed(Dataset):
-    """An item as its stored arrays, or as the reason why it has none."""
+    """An item as its stored arrays, or the reason why it has no arrays."""
 
     def __init__(
         self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str], stored: Callable

@@ -48,8 +48,8 @@ class CheckpointHandler:
 
     Args:
         save_dir: folder of both files.
-        network, optimizer, lr_scheduler: what is saved and restored.
-        learner: what is trained, where that is more than ``network`` (projectors, a momentum network, another task's head).
+        network, optimizer, lr_scheduler: saved and restored.
+        learner: the trained module, if it is more than ``network`` (projectors, a momentum network, another task's head).
             All of it goes into ``last.ckpt``, under ``learner``; ``model.pt`` holds ``network`` alone.
         evaluator: whose key metric decides; None or one without data makes the last epoch the best.
         resume: False starts over, and takes an earlier run's ``last.ckpt`` away.
@@ -175,7 +175,7 @@ class CheckpointHandler:
         if self.evaluator is not None:
             best = self.evaluator.state
             if math.isnan(best.best_metric):
-                # MONAI takes the first value whatever it is, and nothing compares with NaN: no later epoch would be better
+                # MONAI takes the first value even if it is NaN, and then no later epoch would count as better
                 logger.warning("the validation's metric is nan in epoch %d, which decides nothing", epoch)
                 best.best_metric, best.best_metric_epoch = -1.0, -1
             best_metric, best_epoch = float(best.best_metric), best.best_metric_epoch
@@ -193,7 +193,7 @@ class CheckpointHandler:
         learned = None
         if self.learner is not None:
             learned = _copied(self.learner.state_dict(), copies)
-            # what the network holds too is written once: a name of the network's stands for it
+            # tensors that the network also holds are written once, as a reference to their name in the network
             names = {id(value): name for name, value in weights.items()}
             state["learner"] = {name: names.get(id(value), value) for name, value in learned.items()}
         copied = None
@@ -240,7 +240,7 @@ class CheckpointHandler:
         self._wait()
         if self.files.times_written:
             logger.info("checkpoints written %d times, %.1f MB", self.files.times_written, self.files.bytes / 1e6)
-        idist.barrier()  # what comes next reads the files in all processes
+        idist.barrier()  # next, all processes read the files
 
     def _rescue(self, engine: Engine, error: BaseException) -> None:
         try:
@@ -254,7 +254,7 @@ class CheckpointHandler:
 
 
 def _copied(content: Any, copies: dict[Any, torch.Tensor]) -> Any:
-    """Nested dictionaries, lists and tuples with a copy of each tensor on the CPU; one copy of what is one tensor."""
+    """Nested dictionaries, lists and tuples with a copy of each tensor on the CPU; a shared tensor is copied once."""
     if isinstance(content, torch.Tensor):
         key = (content.data_ptr(), content.dtype, content.shape, content.stride())
         if key not in copies:

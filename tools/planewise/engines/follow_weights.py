@@ -1,4 +1,4 @@
-"""Weights bring the settings that they were trained with, so nobody has to repeat them."""
+"""Take over the settings that weights were trained with, so that users need not repeat them."""
 
 from __future__ import annotations
 
@@ -177,11 +177,11 @@ def _take(
     arguments: Sequence[str],
     whose: str,
 ) -> dict[str, Any]:
-    """Apply the settings that nobody has set, and report both the applied settings and the differences.
+    """Apply the settings that the user has not set, and report both the applied settings and the differences.
 
     Args:
         base: the config without overlays, which shows what an overlay has set. With None, an overlay's settings count
-            as set by nobody.
+            as not set by the user.
     """
     now = in_our_names(plain(parser.get()))
     named = {argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")}

@@ -58,7 +58,7 @@ class ForestTrainer:
         """Fit, copy, save.
 
         Raises:
-            InputError: there is no labelled exam, or a class has none.
+            InputError: there is no labelled exam, or a class has no exams.
         """
         items = [self.dataset[index] for index in range(len(self.dataset))]
         labelled = [item for item in items if "label" in item]

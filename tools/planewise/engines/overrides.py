@@ -22,7 +22,7 @@ _OPTIONS = frozenset(inspect.signature(monai.bundle.run).parameters) | {"args_fi
 
 
 def config_file_text(arguments: Sequence[str]) -> str | None:
-    """A command line's ``--config_file``, as written; None if it has none."""
+    """A command line's ``--config_file``, as written; None if it was not given."""
     text = None
     for position, argument in enumerate(arguments):
         name, _, value = argument.partition("=")
@@ -101,8 +101,8 @@ def _taken_by(place: Any) -> set[str] | None:
             names |= {parameter.name for parameter in parameters}
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
                 return names
-            # our own engines hand on what they do not name
+            # our own engines pass on arguments that they do not name
             target = target.__base__ if getattr(target, "__module__", "").startswith(f"{__package__}.") else None
-    except (TypeError, ValueError, ErrorDuringImport):  # somebody's code that cannot be asked
+    except (TypeError, ValueError, ErrorDuringImport):  # foreign code without a readable signature
         return None
     return None

@@ -1,4 +1,4 @@
-"""Filter from MONAI's log what nobody can act on, or what should stay on the user's disk."""
+"""Filter lines from MONAI's log that need no action, or that should stay on the user's disk."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ PATH_SETTINGS = frozenset(
         "weights",
     )
 )
-#: Loggers of the engines that a config names; MONAI's `CheckpointLoader` tells them where the weights lie.
+#: Loggers of the engines that a config names; MONAI's `CheckpointLoader` tells them where the weights are.
 ENGINE_LOGGERS = tuple(
     f"ignite.engine.engine.{name}"
     for name in ("BatchEvaluator", "BatchTrainer", "SupervisedEvaluator", "SupervisedTrainer")
 )
-#: MONAI's logger of scores, and of whatever ends an engine.
+#: MONAI's logger of scores and of errors that end an engine.
 _STATS_LOGGER = "monai.handlers.StatsHandler"
 _ENDS = "is terminating due to exception"
 #: Messages of Ignite and MONAI at each engine's start and end, including a validation's engine in every epoch; a fresh
@@ -68,7 +68,7 @@ def keep_quiet() -> None:
         logger.addFilter(_without_path)
     debug = bool(os.environ.get("PLANEWISE_DEBUG"))
     engines = [logging.getLogger(name) for name in ENGINE_LOGGERS]
-    # MONAI gives its logger a stream only if nobody has asked for it before
+    # MONAI gives its logger a stream only at the first request
     for hides, loggers in ((_no_announced_end, [get_logger(_STATS_LOGGER), *engines]), (_no_pass, engines)):
         for logger in loggers:
             _remove(logger, hides)

@@ -21,7 +21,7 @@ from planewise.engines.same_buffers import SameBuffersHandler
 from planewise.engines.seeding import SeedHandler, epoch_sampler
 from planewise.losses import logged_terms
 
-#: Seed of what is random in a validation: the same at every one, so that scores can be compared between epochs.
+#: Seed of the random parts of a validation: always the same, so that scores can be compared between epochs.
 _VALIDATION_SEED = 0
 
 

@@ -1,4 +1,4 @@
-"""Settings of a run that cannot be, found before anything is read or trained."""
+"""Check a run's settings before anything is read or trained."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from planewise.errors import InputError, refusal
 from planewise.geometry import end_direction
 from planewise.networks.pretrained import NO_WEIGHTS
 
-#: Whether a value may be, and what is wanted, as words.
+#: Whether a value is valid, and a description of valid values.
 Check = tuple[Callable[[Any], bool], str]
 
 
@@ -82,7 +82,7 @@ OTHER_TASK_FILES = ("pretext_config", "pretext_datalist")
 #: Twice the largest batch of SimCLR's paper, of 8192; a million is a slip, and would take all images as one batch.
 _LARGEST_BATCH = 16384
 
-#: Every setting of a config that has one of these names is checked by it, in whatever bundle.
+#: The check of each setting by its name, the same in all bundles.
 CHECKS: Mapping[str, Check] = {
     "background": _optional((lambda value: _number(value) and 0 < value < 1, "a number between 0 and 1")),
     "batch_size": (
@@ -185,23 +185,23 @@ CHECKS: Mapping[str, Check] = {
     "window": _optional(COUNT),
 }
 
-#: What is not checked by itself, but with others.
+#: Settings that are checked together with others.
 _CHECKED_TOGETHER = ("datalist", "device", "imagenet", "pretext_datalist", "pretrained", "transfer")
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Refuse what no run can be made of.
+    """Refuse settings with which no run is possible.
 
     Args:
-        settings: of a config, evaluated; those without a check pass. And two functions without arguments: ``parts`` makes
+        settings: of a config, evaluated; settings without a check pass. And two functions without arguments: ``parts`` makes
             a dictionary of the network's encoder and decoder, ``pretext`` is `pretext_of_pieces`. A pretext that gives the
             network pieces of the images has ``network_side``, ``input_name`` and ``input_remedy`` (see
             `planewise.pretexts.JigsawTilesd`).
 
     Raises:
-        InputError: a value is not what its name wants (`CHECKS`), the device is not there, the images do not fit the
+        InputError: a value is invalid (`CHECKS`), the device does not exist, the images do not fit the
             network, the puzzle or the patches, no training exam of ``datalist`` has one of the ``views``, or none has
-            locations for ``mapping``; a way of ``transfer`` lacks weights or the other task's images.
+            locations for ``mapping``; ``transfer`` lacks weights or the other task's images.
     """
     for name, value in settings.items():
         _check(name, value, CHECKS.get(name, _ANYTHING))
@@ -222,10 +222,10 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 def evaluated_settings(parser: ConfigParser) -> dict[str, Any]:
     """What `check_settings` needs: the settings of a configuration, evaluated, and what makes its pretext and the parts of
     its network."""
-    # not `name in parser`: for each name that a config lacks it looks for one that is spelt alike, a second in all
+    # not `name in parser`: it searches for a similar spelling of each absent name, which takes a second in total
     config = parser.get()
     names = [name for name in (*CHECKS, *_CHECKED_TOGETHER) if name in config]
-    # what is computed from a setting is checked after it, so that the message names the one to change
+    # settings computed from others are checked last, so that the message names the one to change
     names.sort(key=lambda name: str(config[name]).startswith(("$", "@")))
     evaluated = {name: parser.get_parsed_content(name) for name in names}
     # not made before their settings are checked
@@ -249,7 +249,7 @@ def _parts(parser: ConfigParser) -> dict[str, nn.Module]:
             cannot make a stranger's part without weights.
     """
     names = [name for name in ("encoder", "decoder") if name in (parser.get("network_def") or ())]
-    # a parser of its own: the run's own would keep what is made here
+    # a separate parser: the run's own would keep the networks that are made here
     own = ConfigParser(deepcopy(parser.get())) if names else None
     try:
         with torch.device("meta"):
@@ -267,7 +267,7 @@ def _check(name: str, value: Any, check: Check) -> None:
 
 
 def _check_transfer(settings: Mapping[str, Any]) -> None:
-    """What a fine-tuning starts from is what its way of transfer needs; the other task is there where there is one."""
+    """Check that the chosen ``transfer`` has the weights it starts from and, with two tasks, the other task's datalist."""
     mode, two_tasks = settings["transfer"], "beta" in settings
     _check("transfer", mode, _SEGMENTATION_TRANSFER if two_tasks else _CLASSIFICATION_TRANSFER)
     if not two_tasks:
@@ -295,7 +295,7 @@ def _check_transfer(settings: Mapping[str, Any]) -> None:
 
 
 def _hint(value: Any) -> str:
-    """YAML takes 1e-3 for a text."""
+    """Explain that YAML reads 1e-3 as text."""
     try:
         number = float(value) if isinstance(value, str) else None
     except ValueError:
@@ -320,7 +320,7 @@ def _check_device(device: Any) -> None:
 
 
 def _check_sides(settings: Mapping[str, Any]) -> None:
-    """An image, or a piece of it, can be halved as often as the encoder does, and doubled again by the decoder."""
+    """Check that an image, or a piece of it, can be halved as often as the encoder does and doubled again by the decoder."""
     pretext = settings.get("pretext", lambda: None)()
     name, remedy = getattr(pretext, "input_name", "images"), getattr(pretext, "input_remedy", "raise --image_size")
     if hasattr(pretext, "network_side"):

@@ -1,4 +1,4 @@
-"""What every bundle run does first: check the overrides, fix the seed, write down what is run, decide on resuming."""
+"""Start a bundle run: check the overrides, fix the seed, record the run, decide whether to resume."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from planewise.engines.seen_patients import warn_of_seen_patients
 from planewise.engines.settings_check import OTHER_TASK_FILES, check_settings, evaluated_settings
 from planewise.engines.write_run import digest, write_run
 
-#: Setting of the bundles whose batches are whole series. cuDNN would search anew for every number of slices.
+#: Setting of the bundles whose batches are whole series: cuDNN would search again for every number of slices.
 _FREE_LENGTH = "max_slices"
 
 
@@ -51,12 +51,12 @@ def start_run(
     Args:
         output_dir: the run's folder.
         seed: seed of all randomness.
-        resume: False starts over whatever is there.
+        resume: False starts over, even if the folder holds a run.
         depends_on: files whose content belongs to the configuration (the datalist).
         tf32: whether float32 products on CUDA may be rounded to TF32 (`allow_tf32`); None leaves PyTorch's setting.
 
     Raises:
-        InputError: a setting cannot be (`check_settings`); the folder holds another run, is in use by one, or cannot be
+        InputError: a setting is invalid (`check_settings`); the folder holds another run, is in use by one, or cannot be
             written to. The message says what differs and what to do.
     """
     plain_errors()
@@ -78,13 +78,13 @@ def start_run(
 
 def check_run(tf32: bool | str | None = None) -> None:
     """Call it first in the ``initialize`` of a config that trains nothing: take the settings of the weights' run
-    (`planewise.engines.follow_weights`), and refuse what cannot be, before anything is read.
+    (`planewise.engines.follow_weights`), and refuse invalid settings, before anything is read.
 
     Args:
         tf32: as for `start_run`.
 
     Raises:
-        InputError: a setting cannot be (`check_settings`).
+        InputError: a setting is invalid (`check_settings`).
     """
     plain_errors()
     _checked_parser(follow_weights)
@@ -93,7 +93,7 @@ def check_run(tf32: bool | str | None = None) -> None:
 
 
 def _checked_parser(follow: Callable[[ConfigParser, Sequence[str]], Any]) -> ConfigParser | None:
-    """The parser that runs, with the settings of its weights, when its settings can be; None outside of a config."""
+    """The running parser, with the settings of its weights and all settings checked; None outside of a config."""
     warn_of_unknown_overrides(sys.argv)
     parser = _running_parser()
     if parser is not None:

@@ -11,7 +11,7 @@ from planewise.networks import weights_path
 
 
 class WeightsLoader(CheckpointLoader):
-    """MONAI's `CheckpointLoader` for a network alone, wherever its weights lie and were trained.
+    """MONAI's `CheckpointLoader` for a network alone, wherever the weights are and whatever device trained them.
 
     Args:
         network: its weights are replaced when the run starts.
@@ -23,7 +23,7 @@ class WeightsLoader(CheckpointLoader):
     """
 
     def __init__(self, network: nn.Module, weights: str, **arguments: Any) -> None:
-        # the network's own device does not matter: weights of a GPU load where there is none
+        # the network's own device does not matter: weights trained on a GPU load without one
         super().__init__(
             str(weights_path(weights, network)), {"model": network}, **{"map_location": "cpu", **arguments}
         )

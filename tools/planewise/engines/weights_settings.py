@@ -27,7 +27,7 @@ _PLACED = "network"
 _OWN = ("preprocessing", "targets")
 
 #: Inference settings that are facts about weights, known only after training: values measured with them, and their
-#: training data. The record of weights that ship has them under this key; weights without such a record have none.
+#: training data. The record of weights that ship has them under this key.
 MEASURED = "measured"
 _MEASURED = ("plane_bounds", "joint_bounds", "trained_on")
 
@@ -68,7 +68,7 @@ def settings_of(run: RunRecord, train: Mapping[str, Any], inference: Mapping[str
     """
     train, inference = plain(train), plain(inference)
     wanted = defining_settings(inference)
-    # null stands for what there was before a setting; a run that is older than the setting says nothing about it
+    # null means the behaviour before the setting existed; an older run does not have it
     later = {key for key, value in train.items() if value is None and key not in run.config}
     network, own_network = run.config.get("network_def"), train.get("network_def")
     if isinstance(own_network, Mapping):

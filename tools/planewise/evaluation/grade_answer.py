@@ -16,7 +16,7 @@ from planewise.reports.research_only import RESEARCH_ONLY
 class GradeAnswerd(Transform):
     """Give an item the grade that follows from its probabilities.
 
-    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON: the answer is no label and the grade.
+    MONAI Label shows ``pred`` as labels and returns ``result`` as JSON: the answer is the grade, without a label.
 
     Reads ``image``, ``(C, i, j)``, and ``pred``, probabilities of a grade above each threshold, ``(thresholds,)``. Writes
 

@@ -12,7 +12,7 @@ from planewise.geometry import Bound, mean_plane, plane_errors
 
 #: Weight of the first phase, end-diastole, relative to any other: protocols prescribe the views there.
 _FIRST_PHASE = 2.0
-#: Added to the jack-knife standard error of the normals, degrees: what the slices of a phase cannot show.
+#: Added to the jack-knife standard error of the normals, degrees: errors that are common to all slices of a phase.
 _FLOOR_DEG = 1.0
 #: In place of an unknown standard error, degrees.
 _UNKNOWN_DEG = 30.0

@@ -1,4 +1,4 @@
-"""A picture that cannot be drawn must not end a run."""
+"""Drawing a picture may fail without ending the run."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from planewise.reports.tables import write_csv
 
 #: Strengths of the logistic regression (scikit-learn's C); one is chosen within the exams of the fit.
 _STRENGTHS = np.logspace(-4, 2, 7)
-#: Folds in which it is chosen.
+#: Folds in which the classifier is chosen.
 _FOLDS = 5
 
 

@@ -3,7 +3,7 @@
 A report, and not a presentation state or RT structures: a presentation state draws lines on given images and carries no
 numbers, RT structures have contours and no measurements, and a report holds both, each under a code that says what it
 is. TID 1500 is what PACS, OHIF and dcmqi read measurements from, and only SR has coordinates in the frame of
-reference (SCOORD3D), which a plane that no image lies in needs.
+reference (SCOORD3D), which a plane without an image of its own needs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COMMENT = Code("121106", "DCM", "Comment")
 
 
 def own_code(value: str, meaning: str) -> Code:
-    """A code of ours, for what no standard has a code for; at most 16 and 64 characters."""
+    """A private code, for terms without a standard one; at most 16 and 64 characters."""
     return Code(value, "99PLANEWISE", meaning)
 
 

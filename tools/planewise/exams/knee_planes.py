@@ -1,4 +1,4 @@
-"""Which of a knee's three planes a stack lies in. For the rule see `knee`."""
+"""Which of a knee's three planes a stack is in. For the rule see `knee`."""
 
 from __future__ import annotations
 

@@ -333,7 +333,7 @@ def _case(item: dict) -> str:
 
 
 def _add_to_volume(path: Path, item: dict) -> str:
-    """Assign its mask to a whole-volume item, or give the reason why it has none."""
+    """Assign a whole-volume item its mask, or return the reason why it has no mask."""
     image = nibabel.load(item["image"] if isinstance(item["image"], str) else item["image"][0])
     problem = grid_problem(path, image.shape[:3] if "time" in item else image.shape, image.affine)
     if not problem:

@@ -139,7 +139,7 @@ def body_size(item: Mapping[str, Any]) -> tuple[float, float] | None:
             )
             metres, weight = header.get("PatientSize"), header.get("PatientWeight")
             height = None if metres is None else 100 * float(metres)
-        except Exception:  # a header can be wrong in any way, and what it would give is optional
+        except Exception:  # a header can be wrong in any way, and these values are optional
             return None
     try:
         height, weight = float(height or 0), float(weight or 0)

@@ -23,7 +23,7 @@ SAME_GRID = 0.1
 _IMAGE_STEM = re.compile(r"^(?P<case>.+?)(?:[_-](?P<phase>frame\d+|ed|es))?$", re.IGNORECASE)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
 _MASK_TAIL = re.compile(r"[_-]?(gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
-#: Smallest and largest height (cm) and weight (kg) of a person; what is beyond is in another unit, or a slip.
+#: Smallest and largest height (cm) and weight (kg) of a person; values beyond are in another unit, or typing errors.
 _BODIES = {"Height": (40, 250), "Weight": (2, 400)}
 #: How BIDS names begin: with their subject.
 _SUBJECT = re.compile(r"sub-[a-z0-9]+(?=_)", re.IGNORECASE)

@@ -13,7 +13,7 @@ class Bound(NamedTuple):
     """How far off a plane may be, in degrees or in mm: ``sqrt(base^2 + (factor moved)^2)``.
 
     ``moved`` is the jack-knife standard error of the plane (`PlannedPlane.angle_sd`, `PlannedPlane.offset_sd`): what its
-    slices disagree about. ``base`` is what they cannot show, since a network that is wrong about a heart is wrong alike on
+    slices disagree about. ``base`` covers errors that they share, since a network that errs on a heart errs alike on
     all of its slices.
     """
 

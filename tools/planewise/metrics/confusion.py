@@ -35,8 +35,8 @@ def choice_scores(
     Args:
         predicted, reference: classes, ``(N,)``.
         classes: number of classes.
-        choice: what is chosen, ``rotation``.
-        items: what it is chosen for, ``images``.
+        choice: name of the classes, such as ``rotation``.
+        items: name of the classified objects, such as ``images``.
 
     Returns:
         ``accuracy``, its ``chance``, the number of ``items`` and, in the plural, of choices; ``accuracy_by_`` the choice, a

@@ -1,4 +1,4 @@
-"""Many exams one after another: what is finished stays, a broken exam costs itself, and one page names the worst first."""
+"""Process many exams one after another: keep finished ones, skip broken ones, and list the worst first on one page."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
 def _one(
     work: ExamWork, name: str, items: Sequence[Mapping[str, Any]], output: Path, made_from: str, done: Archive
 ) -> str:
-    """Make one exam's results; what a person should know of it in one line."""
+    """Make one exam's results; and summarise in one line what a person should know."""
     record = _record(output, name, work.command)
     record.unlink(missing_ok=True)
     try:
@@ -109,7 +109,7 @@ def _one(
         write_json(record, {"made_from": made_from, **asdict(summary)})
     except InputError as error:
         done.left_out[name] = reason_alone(error, name)
-    except Exception as error:  # a broken exam must not stop the other thousand, whatever is wrong with it
+    except Exception as error:  # no fault of one exam may stop the others
         done.left_out[name] = f"it cannot be used ({type(error).__name__})"
     else:
         done.finished[name] = summary

@@ -177,7 +177,7 @@ def write_segmentations(
 
     One file for each phase, because a DICOM SEG has no time: viewers put it over the images that it names. By default
     only end-diastole and end-systole have one: those are the phases that are read and corrected, and each file is a
-    series of the study, of which 25 would bury the images.
+    series of the study; 25 of them would hide the images.
 
     Args:
         folder: of the exam.

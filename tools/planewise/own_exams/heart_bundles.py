@@ -301,7 +301,7 @@ def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path, whole: bool = Tru
     if not whole or any("exam" in item and not isinstance(item["image"], list) for item in stacks):
         with private_datalist({"test": slices_of(stacks)}) as datalist:
             yield datalist
-    else:  # what a bundle finds there already has these names
+    else:  # files that a bundle finds there already have these names
         yield path
 
 
@@ -386,7 +386,7 @@ def of_the_run(said: Sequence[str]) -> list[str]:
 
 
 def read_exams(stacks: Sequence[Mapping[str, Any]], said: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The stacks of exams from which the runs left nothing out.
+    """The stacks of exams that the runs processed completely.
 
     Args:
         stacks: from `stacks_in`.

@@ -249,7 +249,7 @@ def _summary(exam: PlannedExam) -> Summary:
             words.append(f"{view} {angle:.1f} deg and {offset:.1f} mm apart")
             severity = max(severity, angle / 90)
             if entry["within_deg"] is None or entry["within_mm"] is None:
-                continue  # nobody knows how far the plan itself may be off
+                continue  # the error of the plan itself is unknown
             limits = entry["within_deg"] + OPERATOR_DEG, entry["within_mm"] + OPERATOR_MM
             share = max(angle / limits[0], offset / limits[1])
             severity = max(severity, share)

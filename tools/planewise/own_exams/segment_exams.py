@@ -54,7 +54,7 @@ from planewise.reports.tables import write_csv, write_json
 
 VENTRICLES = ("LV", "RV")
 ALL = tuple(STRUCTURES.values())
-#: Title of the indexed values: they are as good as what was typed at the scanner.
+#: Title of the indexed values, which depend on the height and weight that were typed in at the scanner.
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 
 

@@ -85,7 +85,7 @@ def with_score(text: str, score: str) -> str:
     """The config with another sentence on its scores, which its opening comment has at its end.
 
     Raises:
-        InputError: its opening comment has no such sentence.
+        InputError: its opening comment lacks the sentence.
     """
     comment = textwrap.fill(score, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
     changed, found = _SCORE.subn(lambda _: f"{comment}\n", text, count=1)

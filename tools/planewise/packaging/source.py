@@ -108,7 +108,7 @@ class Source:
                 waiting += [imported for imported in top if _is_ours(imported)]
         return loaded
 
-    # the form in which it is written
+    # as it is written
 
     def _package_init(self) -> str:
         rooms = "".join(f'    "{_below(room)}",\n' for room in self._rooms if room.count(".") == 1)

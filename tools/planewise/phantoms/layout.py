@@ -62,7 +62,7 @@ class Layout:
     dicom: bool = False
     """Whether its exams are DICOM files, which can have the anatomy's defects"""
     groups: tuple[str, ...] = ()
-    """Diagnoses that exams have in turn, by their number; if there are none, they are drawn with the population's
+    """Diagnoses that exams take in turn, by their number; if empty, they are drawn with the population's
     shares
     """
     listing: bool = False

@@ -15,7 +15,7 @@ FEATURE = 10
 
 @lru_cache(maxsize=1)
 def _lattice() -> np.ndarray:
-    """The one field from which all textures are cut, flat, standard normal, float32; it takes 0.2 s to make."""
+    """The field that all textures are cut from: flat, standard normal, float32. Making it takes 0.2 s."""
     frequency = np.fft.fftfreq(LATTICE)
     radial = np.sqrt(frequency[:, None, None] ** 2 + frequency[:, None] ** 2 + frequency[: LATTICE // 2 + 1] ** 2)
     noise = np.fft.rfftn(np.random.default_rng(20).standard_normal((LATTICE,) * 3, dtype=np.float32))

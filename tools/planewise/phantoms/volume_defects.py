@@ -13,7 +13,7 @@ from planewise.phantoms.head.head import CONTRASTS, ENHANCING, Head
 from planewise.phantoms.scanner.dicom import Identity
 from planewise.phantoms.scanner.nifti import NiftiFile
 
-#: Name to flaw, in the order in which they are listed.
+#: Name to flaw, in the order of the list in the help.
 BRATS_DEFECTS: dict[str, Defect] = {}
 MSD_DEFECTS: dict[str, Defect] = {}
 

@@ -13,7 +13,7 @@ from planewise.errors import InputError
 class RequirePhased(Transform):
     """Pass only items that state their phase of the cycle.
 
-    A MONAI Label server passes one image, whatever the network needs: this is the answer to it.
+    A MONAI Label server always passes one image; this transform refuses it if the network needs more.
 
     Raises:
         InputError: the item has no ``phase``.

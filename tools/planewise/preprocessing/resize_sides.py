@@ -24,7 +24,7 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
     Args:
         keys: keys of images and masks.
         side: pixels along each axis.
-        voxel_size: mm along each axis; None resizes, whatever the voxel size.
+        voxel_size: mm along each axis; None resizes independently of the voxel size.
         label_keys: keys of masks.
         allow_missing_keys: skip keys that an item lacks.
     """

@@ -59,7 +59,7 @@ def _declared() -> dict[str, dict[str, Any]]:
 
 
 def method_colour(method: str) -> tuple[float, float, float]:
-    """Red, green and blue, 0 to 1, of a method's lines; black if it has none. A method that repeats another from
+    """Red, green and blue, 0 to 1, of a method's lines; black if it has no colour. A method that repeats another from
     another seed (``_again``), on slices (``_2d``) or at a higher rate (``_fast``), has that method's colour at half
     strength."""
     if colour := _COLOURS.get(method) or _declared().get(method, {}).get("colour"):

@@ -27,7 +27,7 @@ class Budget:
 
     Attributes:
         steps: their number and content, in words.
-        rate: the highest learning rate; None if the history has none.
+        rate: the highest learning rate; None if the history lacks it.
         exams: identifier of its datalist; None if the run has no record.
         changes: image augmentation, in words.
         kept: share of the steps before the weights for fine-tuning: up to the lowest validation loss, or 1 if the last

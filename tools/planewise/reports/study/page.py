@@ -64,7 +64,7 @@ class Picture:
         png: the file's content.
         caption: under it.
         main: whether it is one of the few that Markdown has too.
-        lead: whether it stands at the top of the page, before every table.
+        lead: whether it is at the top of the page, before every table.
     """
 
     png: bytes

@@ -88,11 +88,11 @@ def add_paired(
     Args:
         page: the page to add to.
         scores: method and number of labelled exams to draw to score.
-        name: what the score is called.
+        name: of the score.
         repeats: a method that pretrains again from another seed, to the method that it repeats.
         lower_is_better: whether the score is a distance: a draw gained where the difference is below zero. There is no
             picture then, nor of a single draw.
-        lead: whether the picture stands at the top of the page: the study's main result.
+        lead: whether the picture is at the top of the page: the study's main result.
     """
     found: dict[Compared, Difference] = {}
     methods = dict.fromkeys(method for method, _ in scores)

@@ -8,5 +8,5 @@ from planewise.phantoms.heart.defects.series import SERIES
 from planewise.phantoms.heart.defects.tree import TREE
 from planewise.phantoms.heart.defects.views import VIEWS
 
-#: Name to flaw, in the order in which they are listed.
+#: Name to flaw, in the order of the list in the help.
 DEFECTS: dict[str, Defect] = SERIES | SLICES | VIEWS | GEOMETRY | CONTENTS | TREE

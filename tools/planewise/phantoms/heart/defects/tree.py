@@ -14,7 +14,7 @@ from planewise.phantoms.heart.defects.files import added, by_series, typical
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 
-#: Name to flaw, in the order in which they are listed.
+#: Name to flaw, in the order of the list in the help.
 TREE: dict[str, Defect] = {}
 
 _defect = registering(TREE)
