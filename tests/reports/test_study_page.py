@@ -306,7 +306,7 @@ def test_a_legend_of_many_methods_stays_on_the_figure():
         ("multitask_again", "multitask again"),
         ("rotation_2d_again", "rotation, 2D again"),
         ("simclr_dagger", "SimCLR†"),
-        ("supervised_fast", "supervised, higher rate"),
+        ("supervised_slow", "supervised, lower rate"),
         ("none", "from scratch"),
     ],
 )

@@ -38,7 +38,7 @@ def test_its_jobs(name, tmp_path):
     text, out = planned(config, tmp_path, "--printshellcmds"), f"{tmp_path}/out"
     supervised = target == TUMOURS
     starts = {"none": None} | ({"supervised": "supervised"} if supervised else {})
-    starts |= {"none_2d": None} if flat else {"none_fast": None, "supervised_fast": "supervised"}
+    starts |= {"none_2d": None} if flat else {"none_slow": None, "supervised_slow": "supervised"}
     for pretext in config["pretexts"]:
         starts |= {pretext: pretext} | ({f"{pretext}_2d": f"{pretext}_2d"} if flat else {})
     assert set(starts) == set(config["methods"])
@@ -64,7 +64,7 @@ def test_its_jobs(name, tmp_path):
     for command in commands(text, "finetune"):
         method = re.search(r"/finetune/(\w+)/\d+/\d ", command)[1]
         files = yaml.safe_load(option(command, "config_file"))
-        rate = "0.003" if method.endswith("_fast") else "0.001" if name == "volumes" else None
+        rate = "0.001" if method.endswith("_slow") else "0.003" if name == "volumes" else None
         assert rate is None or option(command, "learning_rate") == rate
         assert (files[-1] == "configs/2d.yaml") == method.endswith("_2d") and f"bundles/{target} && " in command
         start = starts[method]
@@ -131,7 +131,7 @@ def test_as_many_cases_as_the_division_gives(name, cases):
 
 
 def test_every_method_is_a_row_of_the_paper_but_the_controls():
-    controls = {"none_2d", "none_fast", "supervised_fast"}
+    controls = {"none_2d", "none_slow", "supervised_slow"}
     for name in ("volumes", "taleb2020_table1"):
         assert set(config_of(name)["methods"]) - controls <= set(TUMOUR_DICE.values) - set(CHALLENGE)
     paper = set(config_of("taleb2020_table1")["methods"])

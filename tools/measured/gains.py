@@ -96,6 +96,11 @@ class Study:
     def headline(self) -> str:
         """How many pretexts are better and worse than training from scratch, and the largest of each, by count."""
         pretexts = [gain for gain in self.gains if gain.method not in self.controls]
+        if not pretexts:
+            better = [
+                f"{gain.method}, {gain.mean:+.3f} with {gain.count}" for gain in self.gains if gain.verdict == "better"
+            ]
+            return f"**{self.title}: no pretext measured** with these settings; better controls: {'; '.join(better) or 'none'}."
         if all(gain.verdict == "not measured" for gain in pretexts):
             return f"**{self.title}: not measured**, with one draw of the labels."
         texts = []

@@ -42,7 +42,7 @@ _NAMES = {
     },
 }
 #: Endings of a method's name: another seed, the pretext on slices, a higher learning rate, weights that others trained.
-_ENDINGS = {"_again": " again", "_2d": ", 2D", "_fast": ", higher rate", "_dagger": "†"}
+_ENDINGS = {"_again": " again", "_2d": ", 2D", "_slow": ", lower rate", "_dagger": "†"}
 
 
 def pretext_of(bundle: str) -> str:
@@ -60,11 +60,11 @@ def _declared() -> dict[str, dict[str, Any]]:
 
 def method_colour(method: str) -> tuple[float, float, float]:
     """Red, green and blue, 0 to 1, of a method's lines; black if it has no colour. A method that repeats another from
-    another seed (``_again``), on slices (``_2d``) or at a higher rate (``_fast``), has that method's colour at half
+    another seed (``_again``), on slices (``_2d``) or at a lower rate (``_slow``), has that method's colour at half
     strength."""
     if colour := _COLOURS.get(method) or _declared().get(method, {}).get("colour"):
         return to_rgb(colour)
-    for ending in ("_again", "_2d", "_fast"):
+    for ending in ("_again", "_2d", "_slow"):
         name, found, _ = method.partition(ending)
         if found:
             return tuple((1 + np.array(method_colour(name))) / 2)

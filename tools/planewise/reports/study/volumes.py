@@ -16,7 +16,7 @@ from planewise.reports.study.paired import Compared, Scores, add_differences
 
 _SCRATCH, _2D = "none", "_2d"
 #: Endings of methods that are compared with training from scratch of the same ending.
-_ENDINGS = (_2D, "_fast")
+_ENDINGS = (_2D, "_slow")
 
 
 def add(page: Page, study: StudyFolder) -> None:
@@ -81,7 +81,7 @@ def _published(method: str, regions: Sequence[str]) -> Row:
 
 
 def _add_forms(page: Page, runs: FineTunings, dice: Scores) -> None:
-    """The gain of a 2D pretext over 2D from scratch, and of a 3D pretext over its own 2D form; the same of a higher rate."""
+    """The gain of a 2D pretext over 2D from scratch, and of a 3D pretext over its own 2D form; the same of a lower rate."""
     for ending in _ENDINGS:
         baseline, rows = f"{_SCRATCH}{ending}", []
         for count in runs.counts:
