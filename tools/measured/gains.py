@@ -100,7 +100,8 @@ class Study:
             better = [
                 f"{gain.method}, {gain.mean:+.3f} with {gain.count}" for gain in self.gains if gain.verdict == "better"
             ]
-            return f"**{self.title}: no pretext measured** with these settings; better controls: {'; '.join(better) or 'none'}."
+            found = "; ".join(better) or "none"
+            return f"**{self.title}: no pretext measured** with these settings; better controls: {found}."
         if all(gain.verdict == "not measured" for gain in pretexts):
             return f"**{self.title}: not measured**, with one draw of the labels."
         texts = []
