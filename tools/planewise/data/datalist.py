@@ -300,8 +300,7 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
 
     Args:
         items: items of a datalist's section.
-        structures: label value to name, of all structures that a mask must hold. Callers treat any others as
-            background.
+        structures: label value to name, of all structures that a mask must hold.
 
     Raises:
         InputError: there are items and none has a mask; a mask is predicted, not manual; or the masks that a data set
@@ -324,9 +323,13 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
         lacking = [name for value, name in structures.items() if known and int(value) not in known]
         if lacking:
             kept = {str(value): name for value, name in structures.items() if int(value) in known}
+            # their values are the network's classes
+            first = kept and list(kept) == [str(number + 1) for number in range(len(kept))]
+            remedy = (
+                f'name the structures that they have with --structures "{kept}"' if first else "leave such exams out"
+            )
             raise InputError(
-                f"exam {exam_of(item)}: the masks of its data set have no {' or '.join(lacking)}; name the structures "
-                f'that they have with --structures "{kept}"'
+                f"exam {exam_of(item)}: the masks of its data set have no {' or '.join(lacking)}; {remedy}"
             )
     return found
 
