@@ -247,7 +247,7 @@ def test_broken_files_are_named_and_the_volumes_of_the_gap_are_flagged(exam, tmp
     assert outcome.exit_code == 0, outcome.output
     example = lost[0].relative_to(tmp_path / "exam")
     assert f"{len(lost)} broken files left out, such as {example}: {len(lost)} x truncated" in caplog.text
-    assert "1 NIfTI file in a folder of DICOM: left out; name each one to use it" in caplog.text
+    assert "1 NIfTI file in a folder of DICOM files left out; to use such a file, name the file itself" in caplog.text
     (page,) = (tmp_path / "out").glob("*/index.html")
     assert re.search(r"LV: end-diastole \d+ ml \(!\)", outcome.output)
     for text in (outcome.output, page.read_text(), (page.parent / "volumes.csv").read_text()):
@@ -548,7 +548,7 @@ def test_what_is_no_short_axis_is_refused(command, real_data, tmp_path):
     outcome = run(command, real_data / "phantom_philips", "-o", tmp_path / "out")
     assert outcome.exit_code == 1 and not (tmp_path / "out").exists()
     assert f"planewise {command}: no stack here can be the short axis of a heart; name the folder" in outcome.output
-    assert "it has fewer than 5 phases, so it is not a cine, nothing names a heart" in outcome.output
+    assert "it has fewer than 5 phases, so it is not a cine, no name mentions a heart" in outcome.output
     assert "--min_obliquity 0" in outcome.output
 
 

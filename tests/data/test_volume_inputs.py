@@ -92,7 +92,7 @@ def test_an_enhanced_ct_file(tmp_path, rescale):
 
 def test_an_enhanced_ct_file_whose_frames_are_scaled_apart(tmp_path):
     write_enhanced_ct(tmp_path / "ct.dcm", np.zeros((6, 5, 4)), [(1, -1024), (1, -1000), (1, -1024), (1, -1024)])
-    with pytest.raises(InputError, match="CT whose frames have rescale slopes or intercepts of their own"):
+    with pytest.raises(InputError, match="CT whose frames have different rescale slopes or intercepts"):
         find_volumes(tmp_path)
 
 

@@ -184,7 +184,7 @@ def test_of_two_masks_of_a_case_none_is_used(tmp_path):
     write(tmp_path / "1/a_mask.nii.gz", (6, 5, 4))
     (case,), skipped, _ = cases_of(tmp_path, "t1", "t2")
     assert case.label is None
-    named = skipped["several masks match one case: none is used; leave one"]
+    named = skipped["several masks match one case: none is used; keep only one"]
     assert sorted(Path(path).name for path in named) == ["a_mask.nii.gz", "a_seg.nii.gz"]
 
 
@@ -288,5 +288,5 @@ def test_channels_that_make_no_sense(tmp_path):
 def test_cases_of_other_channels_do_not_mix(heads, abdomens, tmp_path):
     (tmp_path / "a").symlink_to(heads)
     paths = [path for root in (heads, abdomens) for path in root.rglob("*.nii.gz") if path.name[0] != "."]
-    with pytest.raises(InputError, match="index each folder alone"):
+    with pytest.raises(InputError, match="index each folder separately"):
         read_cases(paths, tmp_path)

@@ -123,7 +123,7 @@ def test_truncated_compressed_file(tmp_path):
         ({"SOPClassUID": CTImageStorage, "Modality": "DOE^JANE"}, "not MR (another modality)"),
         (
             {"SOPClassUID": "1.2.840.10008.5.1.4.1\x1b[2J"},
-            "of MR, but no image that can be used (a UID that DICOM does not know)",
+            "MR file without a usable image (a UID that DICOM does not know)",
         ),
         ({"PixelSpacing": [100, 100]}, refusals.IMPOSSIBLE_GEOMETRY),
         ({"BurnedInAnnotation": "YES"}, refusals.BURNT_IN),
@@ -155,7 +155,7 @@ def test_truncated_compressed_file(tmp_path):
         ({"Rows": 12}, refusals.SMALL_MATRIX),
         (
             {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2"},
-            "of MR, but no image that can be used (MR Spectroscopy Storage)",
+            "MR file without a usable image (MR Spectroscopy Storage)",
         ),
         ({"NumberOfFrames": 4, "Rows": 5}, refusals.NO_FRAME_POSITIONS),
         (
@@ -174,7 +174,7 @@ def test_what_is_no_slice_is_refused_with_its_reason(tmp_path, tags, expected):
         ({"Modality": "PT", "SOPClassUID": PositronEmissionTomographyImageStorage}, "not MR or CT (PT)"),
         (
             {"Modality": "CT", "SOPClassUID": PositronEmissionTomographyImageStorage},
-            "of MR or CT, but no image that can be used (Positron Emission Tomography Image Storage)",
+            "MR or CT file without a usable image (Positron Emission Tomography Image Storage)",
         ),
         (CT, refusals.UNSCALED),
         (CT | {"RescaleSlope": 1}, refusals.UNSCALED),

@@ -124,7 +124,7 @@ def test_a_header_that_cannot_be_referred_to_is_refused_without_its_values(usual
     slices = find_inputs(usual_exam, "all")[1]["image"]
     images = source_images(slices)
     images[0].header.StudyInstanceUID = "Doe"
-    with pytest.raises(InputError, match=r"headers do not allow it \(\w+Error\)") as refused:
+    with pytest.raises(InputError, match=r"headers cannot be used for DICOM results \(\w+Error\)") as refused:
         dicom_segmentation(images, some_labels(slices), STRUCTURES, "a bundle", "hearts", 9010)
     assert "Doe" not in str(refused.value)
 

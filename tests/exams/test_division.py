@@ -49,7 +49,7 @@ def test_dsbcc_is_divided_as_in_the_paper(divided):
     result = index_folder(divided)
     assert exams_of(result) == {"training": {"1", "2", "501"}, "validation": {"701"}, "test": {"701"}}
     assert result.division == (
-        "as DSBCC's folders say (train is training, validate is training, test is validation and test)"
+        "by DSBCC's folders (train is training, validate is training, test is validation and test)"
     )
     sections = Counter(exam["section"] for exam in result.datalist["exams"].values())
     assert sections == {"training": 3, "validation and test": 1}
@@ -172,7 +172,7 @@ def test_a_list_of_sections(divided, tmp_path, name, text):
     (tmp_path / name).write_text(text)
     result = index_folder(divided, sections=tmp_path / name, split=(0, 0, 1))
     assert exams_of(result) == {"training": {"2"}, "validation": {"501"}, "test": {"1", "701"}}
-    assert result.division == "as --sections says; 1 patient elsewhere: by the hash"
+    assert result.division == "by --sections; 1 patient elsewhere: by the hash"
     assert result.unmatched == [("nobody", "no exam has this name (hash, folder or PatientID)")]
 
 
@@ -187,11 +187,11 @@ def test_a_folder_stands_for_its_exams(divided, tmp_path):
     [
         ("1,trainnig\n", "'trainnig' is not a section"),
         ("exam,section\n1,test\n1,training\n", "in test and in training"),
-        ("exam,section\n", "names no exam"),
+        ("exam,section\n", "does not name any exam"),
         ("1,test\nP,\n", "the section is missing"),
-        ("1,test\n,training\n", "a row is ',training'; write an exam and its section"),
-        ("1,test,training\n", "a row is '1,test,training'; write"),
-        ("exam,section\n1,test,training\n", "a row is '1,test,training'; write"),
+        ("1,test\n,training\n", "a row must be an exam and its section, like EXAM,training; got ',training'"),
+        ("1,test,training\n", "like EXAM,training; got '1,test,training'"),
+        ("exam,section\n1,test,training\n", "like EXAM,training; got '1,test,training'"),
     ],
 )
 def test_lists_that_cannot_be_used(tmp_path, text, words):
@@ -202,7 +202,7 @@ def test_lists_that_cannot_be_used(tmp_path, text, words):
 
 def test_what_contradicts_itself_is_refused(divided, tmp_path):
     (tmp_path / "s.csv").write_text("train,training\n1,test\n")
-    with pytest.raises(InputError, match="a patient has one section"):
+    with pytest.raises(InputError, match="a patient must be in one section"):
         index_folder(divided, sections=tmp_path / "s.csv")
     with pytest.raises(InputError, match="leave one of them out"):
         index_folder(divided, division="folders", split=(1, 0, 0))

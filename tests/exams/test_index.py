@@ -113,7 +113,7 @@ EXPECTED = {
     "copied": ({}, ["images are copies of others"], SOUND),
     "missing_view": ({}, [], {"sax", "2ch"}),
     "lying_names": ({}, [], SOUND | {"3ch", "rv2ch"}),
-    "parallel_planes": ({}, ["images named 2ch are parallel to the short axis: no such view"], {"sax", "4ch"}),
+    "parallel_planes": ({}, ["images named 2ch are parallel to the short axis: not used as that view"], {"sax", "4ch"}),
     "no_frame_of_reference": ({}, ["no frame of reference in the headers"], SOUND),
     "no_spacing": ({refusals.BAD_GEOMETRY: 3}, [], {"sax", "2ch"}),
     "black": ({}, [], SOUND),
@@ -325,7 +325,7 @@ def test_a_4ch_image_alone_is_flagged_and_given(usual_exam):
     image = next((usual_exam / "4ch").iterdir()) if (usual_exam / "4ch").is_dir() else next(usual_exam.glob("4ch*/*"))
     (stack,) = find_stacks(image, view="4ch")
     assert stack.stack == "unknown" and [Path(one["image"]) for one in stack.slices] == [image.resolve()]
-    assert "no 4ch view: no short-axis stack that it cuts" in stack.flag
+    assert "no 4ch view: no short-axis stack intersects it" in stack.flag
 
 
 def test_of_a_file_only_that_file_is_read(usual_exam, monkeypatch):
@@ -398,5 +398,5 @@ def test_no_image_at_all(tmp_path):
     (tmp_path / "other.txt").write_text("x")
     with pytest.raises(InputError, match=r"notes.txt cannot be used: not a DICOM file; name a folder"):
         find_stacks(tmp_path / "notes.txt")
-    with pytest.raises(InputError, match="view is '2ch'.* views are 'sax', .*, '4ch', and phases"):
+    with pytest.raises(InputError, match="view must be one of 'sax', .*, '4ch', and phases .*; got view '2ch'"):
         find_stacks(tmp_path, view="2ch")

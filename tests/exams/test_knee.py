@@ -228,7 +228,7 @@ def test_nothing_tells_the_contrast(tmp_path):
     exam = only_exam(index(tmp_path))
     assert exam["stacks"]["sagittal"]["confidence"] == pytest.approx(0.25)
     assert exam["stacks"]["sagittal"]["remark"] == "contrast unknown"
-    assert "the contrast of the sagittal stack is unknown: it is taken for T2w FS" in exam["left_out"]
+    assert "the contrast of the sagittal stack is unknown: it is assumed to be T2w FS" in exam["left_out"]
 
 
 # --- several stacks ----------------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_a_few_repeated_slices_are_used_instead(tmp_path):
     ("first", "note"),
     [
         (1, "15 slice positions were acquired more than once"),
-        (16, "15 slice positions hold several images in one series"),
+        (16, "15 slice positions have several images in one series"),
     ],
 )
 def test_a_repeat_inside_one_series_is_no_time(tmp_path, first, note):
@@ -439,7 +439,10 @@ def test_a_plane_parallel_to_the_sagittal_stack_is_left_out(tmp_path):
     result = overruled(tmp_path / "data", "case7:\n  sagittal: COR_T2\n")
     assert set(items_of(result)[0]["planes"]) == {"axial"}
     notes = only_exam(result)["left_out"]
-    assert "a stack that is coronal is parallel to the sagittal one, so it has no line in it: left out" in notes
+    assert (
+        "a stack that is coronal is parallel to the sagittal stack, so they do not intersect in a line: left out"
+        in notes
+    )
     assert "right and left cannot be told apart: no locations" in notes
     assert "location" not in items_of(result)[0]
 

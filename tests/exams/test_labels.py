@@ -144,7 +144,7 @@ def test_masks_that_do_not_fit_are_listed_with_the_reason(tree, tmp_path):
     assert "22x20 pixels, the images 24x20" in reasons["case7_frame03.nii.gz"]
     assert "do not lie in the planes" in reasons["case7_frame04.nii.gz"]
     assert "beyond the 6 phases" in reasons["case7_frame40.nii.gz"]
-    assert "6 phases and its name does not say which" in reasons["case7.nii.gz"]
+    assert "6 phases and the mask's name gives none" in reasons["case7.nii.gz"]
     assert "end-systole" in reasons["case7_es.nii.gz"]
     assert "no exam has this name" in reasons["nobody_ed.nii.gz"]
     assert len(reasons) == 8
@@ -215,7 +215,7 @@ def test_a_label_map_goes_to_labelled_items(tmp_path):
         ("", "header row"),
         (
             "exam,height,sex\np1,1,75,0\n",
-            "the row of p1 has 4 cells, and the header 3; put a cell that has a comma in it",
+            "the row of p1 has 4 cells, and the header 3; put quotes around a cell that contains a comma",
         ),
         ("exam,sex\np1,0\n,1\n", r"a row has no name \(,1\); name its exam"),
     ],

@@ -93,7 +93,7 @@ def test_two_trees_have_exams_of_their_own(tmp_path):
 
 
 def test_hearts_say_what_it_is(tree):
-    with pytest.raises(InputError, match="48 x MRNet volume: a knee, index it with --anatomy knee"):
+    with pytest.raises(InputError, match="48 x MRNet volume of a knee: index it with --anatomy knee"):
         index_folder(tree)
 
 
@@ -124,8 +124,8 @@ def told(result) -> dict[str, str]:
         (("0002,1", "0002,yes"), "train-acl.csv: 0002", "the label is neither 0 nor 1: left out", None),
         (("0002,1", "0002"), "train-acl.csv: 0002", "the label is neither 0 nor 1: left out", None),
         (("0002,1\n", ""), "train-acl.csv: 0002", "the file has no line for this volume", None),
-        (("0002,1\n", "0002,1\n0002,1\n"), "train-acl.csv: 0002", "twice, with one label", 1),
-        (("0002,1\n", "0002,1\n0002,0\n"), "train-acl.csv: 0002", "twice, with 0 and with 1: left out", None),
+        (("0002,1\n", "0002,1\n0002,1\n"), "train-acl.csv: 0002", "listed twice, with the same label", 1),
+        (("0002,1\n", "0002,1\n0002,0\n"), "train-acl.csv: 0002", "listed twice, with 0 and with 1: left out", None),
         (("0002,1\n", "0002,1\n0999,0\n"), "train-acl.csv: 0999", "there is no such volume", 1),
         (("0000,0\n", "exam,acl\n0000,0\n"), "train-acl.csv: exam", "no exam number: this line is ignored", 1),
     ],
@@ -184,9 +184,9 @@ def test_as_many_slices_as_rows_and_columns_say_nothing_of_the_axes(tmp_path):
         (np.zeros((0, 16, 16), np.uint8), "of shape 0x16x16"),
         (np.array(3), "of shape of no dimension"),
         (np.zeros((16, 16, 6), np.uint8), "its slices do not lie along the first axis"),
-        (np.zeros((6, 16, 16), complex), "of complex128: it must hold numbers"),
-        (np.full((6, 16, 16), "a"), "it must hold numbers"),
-        (np.full((6, 16, 16), None), "it does not hold a plain numpy array"),
+        (np.zeros((6, 16, 16), complex), "of complex128: its values must be numbers"),
+        (np.full((6, 16, 16), "a"), "its values must be numbers"),
+        (np.full((6, 16, 16), None), "it does not contain a plain numpy array"),
     ],
 )  # fmt: skip
 def test_odd_arrays_are_left_out(tree, array, words):

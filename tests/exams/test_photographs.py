@@ -137,7 +137,7 @@ def test_the_same_file_twice_counts_once(tmp_path):
         table.write(f"900000000001,{other}\n")
     result = index(tmp_path)
     assert grades_of(result)["000000000001.png"] is None
-    assert ("000000000001", "the same photograph has other grades under other names: left out") in result.unmatched
+    assert ("000000000001", "copies of this photograph have different grades: left out") in result.unmatched
 
 
 def test_of_copies_the_one_with_a_grade_is_kept(tmp_path):
@@ -222,13 +222,13 @@ def test_tables_that_are_none_or_disagree(tmp_path):
     assert problems["two rows of this name disagree: neither is used"] == "b"
     assert problems["no photograph has this name"] == "ghost"
     assert problems["the grade is not a whole number of 0 or more (diagnosis): left out"] == "c"
-    assert problems["it has no header row, as image,grade: not read"] == "headless.csv"
+    assert problems["it has no header row, such as image,grade: not read"] == "headless.csv"
     assert problems["it cannot be read as CSV"] == "odd.csv"
     assert problems["its first row is not a header of different names: not read"] == "merged.csv, twice.csv"
     assert problems["a row without a name, or with more cells than the header: not used"] == "a,2,5, ,1"
     with pytest.raises(InputError, match="there is no such file"):
         index(tmp_path, classes=tmp_path / "absent.csv")
-    with pytest.raises(InputError, match="--channels are for whole volumes"):
+    with pytest.raises(InputError, match="--channels is only for whole volumes"):
         index(tmp_path, channels="t1")
 
 

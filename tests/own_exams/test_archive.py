@@ -126,11 +126,11 @@ def test_a_stopped_run_leaves_an_overview_and_continues(files, tmp_path):
 
 
 def test_exams_that_nothing_can_be_made_of_are_named_with_the_others(files, tmp_path):
-    left_out = {"dddd": LeftOut("no short-axis stack: nothing names a heart", tmp_path / "in/Doe")}
+    left_out = {"dddd": LeftOut("no short-axis stack: no name mentions a heart", tmp_path / "in/Doe")}
     outcomes = dict.fromkeys(("aaaa", "bbbb", "cccc"), 0.1)
     done = work_through(Work(files, outcomes, left_out).work, tmp_path / "out", lambda line: None)
-    assert done.left_out == {"dddd": "no short-axis stack: nothing names a heart"}
-    assert table(tmp_path / "out")[-1]["left_out"] == "no short-axis stack: nothing names a heart"
+    assert done.left_out == {"dddd": "no short-axis stack: no name mentions a heart"}
+    assert table(tmp_path / "out")[-1]["left_out"] == "no short-axis stack: no name mentions a heart"
     assert "dddd,../in/Doe" in (tmp_path / "out/exams_folders.csv").read_text()
 
 

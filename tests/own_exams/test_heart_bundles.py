@@ -86,9 +86,9 @@ def test_a_heart_that_points_elsewhere_is_refused(tmp_path):
 
 
 def test_dicom_that_is_not_recognised_is_refused(monkeypatch):
-    found = [exam("aa", 6) | {"not_recognised": "no short-axis stack: nothing names a heart"}]
+    found = [exam("aa", 6) | {"not_recognised": "no short-axis stack: no name mentions a heart"}]
     monkeypatch.setattr(heart_bundles, "find_inputs", lambda path, phases, left_out: found)
-    with pytest.raises(InputError, match="exam aa: no short-axis stack: nothing names a heart"):
+    with pytest.raises(InputError, match="exam aa: no short-axis stack: no name mentions a heart"):
         stacks_in(Path())
     assert stacks_in(Path(), min_obliquity=0) == (found, {})
 

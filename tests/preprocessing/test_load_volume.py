@@ -107,12 +107,12 @@ def test_what_stands_for_no_case(case, tmp_path):
     load = LoadVolumed("image", channels=2, channel_names=["t1", "t2"])
     for name in ("other_t1", "other_t2", "third_t1"):
         nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.int16), AFFINE), tmp_path / f"{name}.nii.gz")
-    with pytest.raises(InputError, match="the folder holds 2 cases; name a folder with one case"):
+    with pytest.raises(InputError, match="the folder contains 2 cases; name a folder with one case"):
         load({"image": str(tmp_path)})
     with pytest.raises(InputError, match=r"no case of t1, t2 \(case without its t2 image\)"):
         load({"image": str(tmp_path / "third_t1.nii.gz")})
     (tmp_path / "t1.nii.gz").rename(tmp_path / "head.nii.gz")
-    with pytest.raises(InputError, match=r"no case of t1, t2 \(NIfTI file whose name ends in none of the channels"):
+    with pytest.raises(InputError, match=r"no case of t1, t2 \(NIfTI file whose name does not end in a channel"):
         load({"image": str(tmp_path / "head.nii.gz")})
     # of a form with other channels the names say nothing
     with pytest.raises(InputError, match="the image has 1 channel, and 3 are wanted"):

@@ -1,4 +1,4 @@
-"""Files on disk to exams, stacks, planes and datalists. The only room that knows DICOM tags and LPS coordinates.
+"""Turn files on disk into exams, stacks, planes and datalists. Only this room knows DICOM tags and LPS coordinates.
 
 Names are imported on first use, because processes that read headers import this package and must not wait for torch.
 """

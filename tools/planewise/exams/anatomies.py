@@ -1,4 +1,4 @@
-"""The anatomies that the indexer knows, one record each; a new one needs nothing else."""
+"""One record for each anatomy that the indexer knows. To add an anatomy, add its record."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ HEART = Anatomy(
     in_views=True,
 )
 
-#: The heart from its 4ch slice, which the 2ch view and the short axis' middle slice cut (Bai 2019, section 2).
+#: The heart, learned from its 4ch slice. The 2ch view and the short axis' middle slice intersect it (Bai 2019, section
+#: 2).
 HEART_4CH = replace(
     HEART,
     stack="4ch",
@@ -139,7 +140,7 @@ ANATOMIES = {anatomy.name: anatomy for anatomy in (HEART, KNEE, ANY, VOLUME, PHO
 
 
 def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:
-    """The anatomy with this name, recognising the given contrast.
+    """The anatomy with this name, set to recognise the given contrast.
 
     Raises:
         InputError: there is no such anatomy, or it has no such contrast.
@@ -156,7 +157,7 @@ def choose_anatomy(name: str, contrast: str | None = None) -> Anatomy:
 
 
 def seen_from(anatomy: Anatomy, view: str | None) -> Anatomy:
-    """The anatomy that learns from this view's stack; its own stack if ``view`` is None.
+    """The variant of an anatomy that learns from this view's stack; the anatomy itself if ``view`` is None.
 
     Raises:
         InputError: the anatomy does not learn from that view.
@@ -175,7 +176,5 @@ def anatomy_of_stack(stack: str) -> Anatomy | None:
 
 
 def prepare(stacks: list[Stack], anatomy: Anatomy) -> list[Stack]:
-    """An exam's stacks in the form in which the anatomy's are recognised: for organs that do not move, one image per
-    slice.
-    """
+    """Prepare an exam's stacks for recognition: if the organ does not move, keep one image per slice."""
     return stacks if anatomy.moving else [still(stack) for stack in stacks]

@@ -20,11 +20,11 @@ class Look:
     more_views: tuple[str, ...] = ()
     """further views, drawn next to the targets if there are any"""
     fields: tuple[float, float] | None = (170.0, 170.0)
-    """shown part of a slice of the stack and of another view, mm; None for whole images"""
+    """size of the region that is shown, in a slice of the stack and in another view, mm; None shows whole images"""
     upright: bool = True
-    """whether the picture in space is in the patient's orientation, or with the stack's first slice on top"""
+    """whether the 3D picture has the patient's orientation; otherwise the stack's first slice is on top"""
     sigma: float = 5.0
-    """width of the heatmaps, mm; 6 pixels of the paper's grid if the paper has the anatomy"""
+    """width of the heatmaps, mm; equals 6 pixels of the paper's grid if the paper covers the anatomy"""
 
     @property
     def locations(self) -> str:
@@ -46,11 +46,11 @@ class Words:
     exam: str
     """content of an exam's picture"""
     regression: str = ""
-    """figure of Zhang 2024 with predicted against true locations; empty if the paper has none, like the two below"""
+    """figure of Zhang 2024 that plots predicted against true locations; empty if the paper has none"""
     heatmaps: str = ""
-    """figure of the paper with predicted heatmaps"""
+    """figure of the paper that shows predicted heatmaps; empty if the paper has none"""
     planners: str = ""
-    """sentence on published view planners, with a leading space"""
+    """sentence on published view planners, with a leading space; empty if there are none"""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Anatomy:
     stack: str
     """name of the stack to learn from"""
     called: str
-    """the same name, for people"""
+    """adjective for that stack in messages"""
     targets: tuple[str, ...]
-    """target views; none if only locations are learned"""
+    """target views; empty if only locations are learned"""
     views: tuple[str, ...]
     """every view that an exam may have"""
     recognise: Callable[..., Recognition]
@@ -88,7 +88,7 @@ class Anatomy:
     words: Words
     look: Look = field(default_factory=Look)
     phantoms: PhantomLayouts | None = None
-    """None if there are no phantoms of it"""
+    """None if the anatomy has no phantoms"""
     contrasts: tuple[str, ...] = ()
     """values of ``--contrast``, the default first"""
     every_stack: bool = False
@@ -101,9 +101,9 @@ class Anatomy:
     modalities: tuple[str, ...] = ("MR",)
     """accepted modalities of its DICOM images"""
     in_mrnet: bool = False
-    """whether MRNet's volumes show it"""
+    """whether MRNet's volumes show this anatomy"""
     in_views: bool = False
-    """whether NIfTI files named by their view (M&Ms-2, UK Biobank) show it, and are recognised"""
+    """whether to recognise NIfTI files that are named by their view (M&Ms-2, UK Biobank)"""
     seen_from: Callable[[Sequence[Stack], Recognition], Recognition] | None = None
     """function from stacks and their recognition to the same exam with another stack to learn from; None if the stack
     does not change

@@ -1,14 +1,16 @@
 """Stacks of any organ: parallel slices, without recognition.
 
-The rule -------- Every stack of `MIN_SLICES` slices or more that is not a localizer becomes an exam of its own, because
-every contrast and orientation of a study is equally useful if no particular organ is wanted. Exams of one study keep
-their patient, so all of them are in one section of the split. Slices are counted towards the patient's left, front or
-head, whichever axis is nearest to the stack's normal (`planewise.geometry.to_left_front_or_head`): sagittal stacks run
-from right to left (like those of knees), coronal ones from back to front, axial ones from feet to head.
+The rule
+--------
+Every stack of `MIN_SLICES` slices or more that is not a localizer becomes a separate exam, because every contrast and
+orientation of a study is equally useful if no particular organ is wanted. Exams of one study keep their patient, so all
+of them are in one section of the split. Slices are counted towards the patient's left, front or head, whichever axis is
+nearest to the stack's normal (`planewise.geometry.to_left_front_or_head`): sagittal stacks run from right to left (like
+those of knees), coronal stacks from back to front, and axial stacks from feet to head.
 
 Limits
 ------
-- Pixels are ignored: spectra of noise, maps and phantoms are stacks like any other.
+- Pixels are ignored, so noise scans, maps and phantoms count as stacks too.
 - If two axes are equally near to the normal and point in opposite directions, as for the short axis of many hearts,
   there are no locations.
 - Images over time (cines, perfusion) and directions of one diffusion weighting are phases of their slices.
@@ -34,7 +36,7 @@ MIN_SLICES = 4
 
 
 def recognise(stacks: list[Stack], chosen: int | None = None) -> Recognition:
-    """The suitable stack with most slices; of several, the last acquired.
+    """Choose the suitable stack with the most slices; if several have as many, the last acquired.
 
     Args:
         stacks: stacks of one exam, from `stacks.build_stacks`.

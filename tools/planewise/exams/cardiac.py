@@ -1,11 +1,13 @@
 """Recognise the short axis and the planes of the 2-, 3- and 4-chamber views: geometry first, names as hints.
 
-The rule -------- The left ventricle points left, anterior and inferior from base to apex. The short-axis stack is the
-multi-slice cine stack whose normal is nearest to that direction and lies in the planes of the long-axis views. Its
-normal, directed from base to apex, is the long axis, and every other plane cuts the middle of the stack in a line.
-Angles are measured about the long axis on a clock that is fixed to the heart. 0 degrees is the patient's right-left
-axis, carried along by the shortest rotation from the usual long axis to this exam's. On this clock, the lines of the
-standard views lie about 60 degrees apart:
+The rule
+--------
+The left ventricle points left, anterior and inferior from base to apex. The short-axis stack is the multi-slice cine
+stack whose normal is nearest to that direction and lies in the planes of the long-axis views. Its normal, directed from
+base to apex, is the long axis, and every other plane intersects the middle of the stack in a line. Angles are measured
+about the long axis on a clock that is fixed to the heart. 0 degrees is the patient's right-left axis, turned by the
+shortest rotation that takes the usual long axis to this exam's long axis. On this clock, the lines of the standard
+views are about 60 degrees apart:
 
 - 4ch, the horizontal long axis, nearly contains the right-left axis (-4 degrees),
 - 2ch, the vertical long axis, nearly contains the superior-inferior axis (64 degrees),
@@ -24,16 +26,16 @@ series' name shifts the odds by a factor of 4 (20 if it says right ventricle): a
 The angles are the means of four real exams: the exam whose pictures this project has, and three whose slice geometry is
 public with UOA-Heart-Mechanics-Research/biv-me (4ch 8, -7, -10, -8; 2ch 66, 64, 58, 66; 3ch 129, 114, 140, 112
 degrees). The distance of the ventricle's middle from the image centre comes from thirteen Sunnybrook patients (12 mm
-along each axis).
-The widths are larger than these spreads: they allow for every plane rotated by 8 degrees and moved by 10 mm.
+along each axis). The widths are larger than these spreads, to allow for planes that are rotated by 8 degrees and
+shifted by 10 mm.
 
 Limits
 ------
 - Hearts on the right (dextrocardia), or rotated by more than about 30 degrees from the usual pose, are misnamed or
   undecided.
-- If the 2ch of the left ventricle was not acquired, only the distance from the image centre distinguishes that of the
-  right. It is usually undecided and left out; if the real exam's is rotated and moved to the limits, one in eight is
-  called 2ch. A series name that says RV settles it.
+- If the left ventricle's 2ch view was not acquired, only the distance from the image centre identifies the right
+  ventricle's view. That view is usually undecided and left out; if the real exam's view is rotated and shifted up to
+  these limits, it is called 2ch in one of eight cases. A series name that contains RV settles the question.
 - rv2ch and rvot overlap; if only one of them was acquired, it may get the other's name.
 - If two planes show one view (a repeat, a pilot scan), the last acquired is used if they lie within 10 degrees and 12
   mm of each other and are about equally likely, with cines before single frames; otherwise the more likely one is used.
@@ -112,14 +114,14 @@ def four_chambers(stacks: Sequence[Stack], found: Recognition) -> Recognition:
 
     Returns:
         The 4ch slice is the stack; the plane of the short axis' middle slice (the more basal one of two middle slices)
-        is added to the views. Without a 4ch view there is no stack; the candidate is the plane with that name, if there
-        is exactly one.
+        is added to the views. Without a 4ch view, the stack is None, and the candidate is the plane whose series is
+        named 4ch, if there is exactly one.
     """
     view = found.views.get("4ch")
     changed = replace(found, stack=None, slice=None, candidate=None, axis=None, views={}, left_out=list(found.left_out))
     if view is None:
         called = [index for index, stack in enumerate(stacks) if named_view(stack.text) == "4ch"]
-        why = "no short-axis stack that it cuts" if found.stack is None else "no plane has its orientation"
+        why = "no short-axis stack intersects it" if found.stack is None else "no plane has its orientation"
         if len(called) == 1:
             changed.candidate = called[0]
         changed.left_out.insert(0, f"no 4ch view: {why}")
@@ -197,12 +199,12 @@ def _candidates(stacks: list[Stack], chosen: int, axis: np.ndarray) -> list[Cand
 
 
 def _choose_views(result: Recognition, planes: list[Candidate]) -> None:
-    """From the planes with a view's name, the one to use: cines before single frames, then the last acquired."""
+    """Choose one plane for each view: cines before single frames, then the last acquired."""
     for view in VIEWS:
         same = [plane for plane in planes if plane.view == view]
         if not same:
             continue
-        # from the parallel slices of one series, the one nearest to the middle; then the last series
+        # of the parallel slices of one series, keep the slice nearest to the middle; then choose the last series
         nearest: dict[str, Candidate] = {}
         for plane in sorted(same, key=lambda plane: -abs(plane.distance)):
             nearest[plane.series] = plane
@@ -246,14 +248,14 @@ def _why_no_short_axis(stack: Stack) -> str:
     if stack.phase_counts[1] < 5:
         lacks.append("it has fewer than 5 phases, so it is not a cine")
     if not re.search(HEART_WORDS, stack.text):
-        lacks.append("nothing names a heart")
+        lacks.append("no name mentions a heart")
     if is_straight(stack.normal):
         lacks.append("it is straight axial, coronal or sagittal")
     return f"no short-axis stack: the nearest ({size}) is {angle:.0f} deg from the usual long axis; {', '.join(lacks)}"
 
 
 def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
-    """Reasons against the other stacks across the long axis, and against planes without a view."""
+    """Note why the other stacks across the long axis, and the planes without a view, are not used."""
     chosen = stacks[result.stack]
     used = {found.place for found in result.views.values()}
     for found in result.undecided:
@@ -263,7 +265,7 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
     claims = {named_view(text) for text in chosen.all_text.split(" | ")} & set(VIEWS)
     if claims:
         result.left_out.append(
-            f"images named {' and '.join(sorted(claims))} are parallel to the short axis: no such view"
+            f"images named {' and '.join(sorted(claims))} are parallel to the short axis: not used as that view"
         )
     others = []
     for index, stack in enumerate(stacks):
@@ -280,4 +282,4 @@ def _tell_what_is_left(result: Recognition, stacks: list[Stack]) -> None:
         count = count_of(sum(slices for _, slices in others), "slice")
         where = f"{low:.0f}" if high - low < 1 else f"{low:.0f} to {high:.0f}"
         stacks_of = f" in {len(others)} stacks" if len(others) > 1 else ""
-        result.left_out.append(f"{count}{stacks_of} at {where} deg to the short axis: no standard view")
+        result.left_out.append(f"{count}{stacks_of} at {where} deg to the short axis: not a standard view")

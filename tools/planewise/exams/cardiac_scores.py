@@ -1,4 +1,4 @@
-"""How likely planes are to be views of a heart: the sum over all assignments of views to planes. The rule: see
+"""Score how likely planes are to be views of a heart, summed over all assignments of views to planes. For the rule see
 `cardiac`.
 """
 
@@ -14,7 +14,7 @@ from planewise.exams.cardiac_views import OTHER, VIEWS
 from planewise.geometry.locations import USUAL_LONG_AXIS
 
 _NAMES = (*VIEWS, OTHER)
-#: Planes that are not a view: spread evenly over angle, tilt and 160 mm, with this prior.
+#: Prior of planes that are not a view. They are spread evenly over angle, tilt and 160 mm.
 _OTHER_PRIOR = 0.12
 
 #: Roll of the heart about its long axis, standard deviation, degrees.
@@ -45,7 +45,7 @@ class Candidate:
     acquired: tuple
     series: str
     cine: bool = False
-    """whether it has about as many phases as the others"""
+    """whether it has at least half as many phases as the plane with the most"""
     view: str = OTHER
     """its view in the most likely assignment"""
     posterior: dict[str, float] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class _Scores(NamedTuple):
     rolled: np.ndarray
     """(views, rolls)"""
     square: np.ndarray
-    """(views,), with the two below the quadratic form in the position of the ventricle's middle"""
+    """(views,), with ``vector`` and ``matrix`` a quadratic form in the position of the ventricle's middle"""
     vector: np.ndarray
     """(views, 2)"""
     matrix: np.ndarray
@@ -127,7 +127,8 @@ def assign(planes: list[Candidate], axis: np.ndarray, middle: np.ndarray) -> flo
     """Give every plane its ``view``, ``posterior`` (view to probability) and ``distance`` from the ventricle's middle (mm).
 
     Returns:
-        The evidence that these are views of a heart: log-odds against none of them being a view.
+        The evidence that these are views of a heart: the natural logarithm of the likelihood of all assignments,
+        relative to the assignment without any view.
     """
     lines = [line_of(plane.point, plane.normal, axis, middle) for plane in planes]
     scores = [_scores(plane, line) for plane, line in zip(planes, lines, strict=True)]

@@ -1,4 +1,5 @@
-"""How the planes of the standard views lie in the heart, and names of their series. For the numbers see `cardiac`."""
+"""Typical positions of the standard views' planes in the heart, and the names of their series. For the numbers see
+`cardiac`."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import NamedTuple
 
 
 class View(NamedTuple):
-    """How a view's plane lies in the heart: degrees, mm. Pairs are mean and standard deviation."""
+    """The typical position of a view's plane in the heart, degrees and mm. Pairs are mean and standard deviation."""
 
     angle: tuple[float, float]
     """angle of its line in the short axis"""
@@ -16,7 +17,7 @@ class View(NamedTuple):
     offset: tuple[float, float]
     """distance of its line from the middle of the left ventricle, to the patient's right"""
     prior: float
-    """probability that an exam has it"""
+    """probability that an exam has this view"""
 
 
 VIEWS = {

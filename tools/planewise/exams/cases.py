@@ -3,14 +3,14 @@ masks.
 
 The rule
 --------
-- A case is a file, unless its name ends in that of a channel (``case_t1``, ``case_t1ce``, ``case_t2``, ``case_flair``).
-  Then the channels form one case, in the order in which they are named. If files are named by the channel alone
-  (``17/flair``), their folder names the case. BraTS' four channels are found without being named, if a case has all
+- A file is a case, unless its name ends in the name of a channel (``case_t1``, ``case_t1ce``, ``case_t2``,
+  ``case_flair``). Then the channels form one case, in the order in which they are named. If files are named by the
+  channel alone (``17/flair``), their folder names the case. BraTS' four channels need not be named if a case has all
   four.
 - Its mask is ``case_seg`` (or ``_gt``, ``_label``, ``_mask``) in the same folder, or the file of the same name in the
   parallel folder of masks: ``labelsTr`` for ``imagesTr``, ``labels`` or ``masks`` for ``images``. If a Medical
   Segmentation Decathlon ``dataset.json`` lists images, the list decides, and files that it does not name are left out.
-- A case has three dimensions, and its channels and its mask lie on one grid.
+- A case has three dimensions, and its channels and its mask share one grid.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ GRADES = ("HGG", "LGG")
 LISTING = "dataset.json"
 
 UNLISTED = f"NIfTI file that {LISTING} does not list"
-NO_CHANNEL = "NIfTI file whose name ends in none of the channels"
+NO_CHANNEL = "NIfTI file whose name does not end in a channel"
 NO_IMAGE = "mask without its image"
 
 _MASK_NAMES = ("seg", "gt", "segmentation", "label", "labels", "mask", "masks")
@@ -54,7 +54,9 @@ def check_channels(channels: str) -> tuple[str, ...]:
     """
     names = tuple(name.strip().lower() for name in channels.split(","))
     if not all(names) or len(set(names)) < len(names):
-        raise InputError(f"channels are {channels!r}; name each once, as in --channels t1,t1ce,t2,flair")
+        raise InputError(
+            f"channels need different names, got {channels!r}; name each once, as in --channels t1,t1ce,t2,flair"
+        )
     return names
 
 
@@ -64,17 +66,17 @@ def read_cases(
     """Cases with their masks, from NIfTI files.
 
     Args:
-        paths: of the files.
+        paths: paths of the files.
         folder: folder that contains them.
-        channels: endings of a case's file names, in lower case and in order; none for BraTS' if found, otherwise one
-            file per case.
+        channels: endings of a case's file names, in lower case and in order; if empty, BraTS' channels if a case has
+            them, otherwise one file per case.
 
     Returns:
-        Volumes; what was left out, reason to paths; and the channels, none if a case is one file.
+        The cases; the files that were left out, reason to paths; and the channels, empty if a case is one file.
 
     Raises:
-        InputError: some cases have BraTS' four channels and others, listed in ``dataset.json``, have one file: no
-            network takes both.
+        InputError: some cases have BraTS' four channels and others, listed in ``dataset.json``, have one file; one
+            network cannot take both.
     """
     skipped: dict[str, list[str]] = defaultdict(list)
     images, pool = defaultdict(list), {}
@@ -100,8 +102,8 @@ def read_cases(
         cases += own
     if any(case.channels for case in cases) and not all(case.channels for case in cases):
         raise InputError(
-            f"{folder} holds cases of {len(found)} channels and, in a {LISTING}, cases of one file; index each "
-            "folder alone"
+            f"{folder} contains cases of {len(found)} channels and, in a {LISTING}, cases of one file; index each "
+            "folder separately"
         )
     used = {case.label for case in cases}
     skipped[NO_IMAGE] += [str(path) for path in pool.values() if path not in used and not _is_listed_folder(path)]
@@ -127,7 +129,7 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
         A file for each channel, in order.
 
     Raises:
-        InputError: there is no case with all channels, or more than one. The message names no path.
+        InputError: there is no case with all channels, or more than one. The message does not contain the path.
     """
     home = path if path.is_dir() else path.parent
     files = nifti_files(home.glob("*"))
@@ -137,11 +139,11 @@ def channels_of_case(path: Path, channels: Sequence[str]) -> list[Path]:
     cases, skipped, _ = read_cases(files, home, channels)
     found = [case.channels for case in cases if case.channels]
     if len(found) != 1:
-        reasons = "; ".join(skipped) or "no NIfTI file has such a name"
-        what = f"holds {len(found)} cases" if found else f"has no case of {', '.join(channels)} ({reasons})"
+        reasons = "; ".join(skipped) or "no NIfTI file ends in a channel"
+        what = f"contains {len(found)} cases" if found else f"has no case of {', '.join(channels)} ({reasons})"
         raise InputError(
-            f"the folder {what}; name a folder with one case, one of a case's files, or one file of four dimensions that "
-            "holds the channels"
+            f"the folder {what}; name a folder with one case, one of a case's files, or one 4D file that contains the "
+            "channels"
         )
     return list(found[0])
 
@@ -152,7 +154,8 @@ def _case_name(path: Path, channels: Sequence[str]) -> str:
 
 
 def read_listing(path: Path) -> dict[Path, Path | None] | None:
-    """Image to mask, from a decathlon ``dataset.json``; None if there is none, or if it lists no images."""
+    """Map each image to its mask, from a decathlon ``dataset.json``; None if the file does not exist or does not list
+    images."""
     if not path.is_file():
         return None
     try:
@@ -174,7 +177,7 @@ def _listed_cases(
             continue
         mask = listed[path]
         if mask is not None and not mask.is_file():
-            skipped[f"image whose mask, named in {LISTING}, is not there: kept without"].append(str(path))
+            skipped[f"image whose mask, named in {LISTING}, does not exist: kept without its mask"].append(str(path))
             mask = None
         cases.append(Volume(path, mask, stem(path)))
     return cases
@@ -185,7 +188,7 @@ def _is_listed_folder(mask: Path) -> bool:
 
 
 def _is_brats(files: Sequence[Path]) -> bool:
-    """Whether a folder holds a case with BraTS' four channels."""
+    """Whether a folder contains a case with BraTS' four channels."""
     names = {stem(path).lower() for path in files}
     firsts = (name.removesuffix(BRATS[0]) for name in names if name.endswith(f"_{BRATS[0]}"))
     return any(all(f"{first}{channel}" in names for channel in BRATS) for first in firsts)
@@ -213,7 +216,7 @@ def _channel_cases(
             skipped[f"case without its {' and '.join(missing)} image"].append(str(next(iter(there.values()))))
             continue
         if len(own) > 1:
-            skipped["several masks match one case: none is used; leave one"] += map(str, own)
+            skipped["several masks match one case: none is used; keep only one"] += map(str, own)
         ordered = tuple(there[channel] for channel in channels)
         cases.append(Volume(ordered[0], own[0] if len(own) == 1 else None, name, channels=ordered))
     skipped[NO_IMAGE] += [str(path) for own in masks.values() for path in own]
@@ -261,5 +264,5 @@ def _not_a_volume(shape: tuple[int, ...]) -> str:
             " each channel; split it (nibabel.four_to_three)"
         )
     if min(shape[:3]) < MIN_SLICES:
-        return f"NIfTI image of fewer than {MIN_SLICES} slices: a volume is wanted"
+        return f"NIfTI image of fewer than {MIN_SLICES} slices: a volume needs more"
     return ""

@@ -1,4 +1,4 @@
-"""Exams to a datalist (tools/docs/datalist.md), and to disk."""
+"""Convert exams to a datalist (tools/docs/datalist.md), and write it to disk."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def slice_items(stack: Stack, located: bool, phases: str = "all") -> list[dict]:
     """The images of a stack as items, without the exam's own keys.
 
     Args:
-        stack: in order (see `Stack.in_order`).
-        located: whether the order shows which end is first; only then is there a location.
+        stack: stack whose slices are in order (see `Stack.in_order`).
+        located: whether it is known which end of the stack comes first; only then do items have a location.
         phases: ``"all"``, or ``"first"`` for the first phase of each slice.
 
     Returns:
@@ -67,7 +67,7 @@ def plane_of(stack: Stack, rank: int) -> dict[str, list[float]]:
 
 
 def stack_summary(stack: Stack, view: str, confidence: float | None, runners_up: dict | None = None) -> dict:
-    """A summary of each stack for people: the ``EXAM.stacks`` entries of a datalist."""
+    """A summary of a stack for people: its entry in ``EXAM.stacks`` of a datalist."""
     between = stack.gaps
     summary = {
         "view": view,
@@ -140,9 +140,10 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
 
     Args:
         datalist: result of `index_folder`.
-        path: the file.
-        folders: hash of an exam to its folder, for the private table next to the datalist (`folders_table`), which only
-            its owner can read; an empty one removes that of an earlier index, None leaves it alone.
+        path: path of the datalist.
+        folders: maps the hash of each exam to its folder, for the private table next to the datalist (`folders_table`),
+            which only its owner can read. An empty mapping removes the table of an earlier index; None leaves that
+            table alone.
 
     Raises:
         InputError: a file cannot be written; then both stay unchanged.
@@ -155,7 +156,7 @@ def write_datalist(datalist: dict, path: str | Path, folders: Mapping[str, Path]
         lines.append(f'"{section}": [\n{items}\n]' if items else f'"{section}": []')
     exams = ",\n".join(f"{_json(name)}: {_json(exam)}" for name, exam in content["exams"].items())
     lines.append(f'"exams": {{\n{exams}\n}}')
-    # neither replaces its old file before both are on the disk
+    # neither file replaces its old version until both are on disk
     with _written_whole(path, 0o666) as file:
         file.write("{\n" + ",\n".join(lines) + "\n}\n")
         if folders:
@@ -170,8 +171,8 @@ def write_folders(path: Path, folders: Mapping[str, Path]) -> Path:
     """Write the private table of exams' hashes and folders next to a file, `folders_table`; only its owner can read it.
 
     Args:
-        path: the file.
-        folders: hash of an exam to its folder.
+        path: path of the file.
+        folders: maps the hash of each exam to its folder.
     """
     with _written_whole(folders_table(path), 0o600) as table:
         writer = csv.writer(table, lineterminator="\n")
@@ -196,5 +197,7 @@ def _written_whole(path: Path, mode: int) -> Iterator[TextIO]:
 def _json(value: object) -> str:
     try:
         return json.dumps(value, allow_nan=False, ensure_ascii=False)
-    except ValueError:  # of a datalist that is read, and written anew
-        raise InputError(f"a datalist holds finite numbers, not {value!r:.80}; correct it, or index again") from None
+    except ValueError:  # in a datalist that was read and is written again
+        raise InputError(
+            f"numbers in a datalist must be finite, got {value!r:.80}; correct it, or index again"
+        ) from None

@@ -1,8 +1,8 @@
-"""One DICOM file's header to its frames, or to the reason why the file is left out.
+"""Convert the header of a DICOM file to its frames, or to the reason why the file is left out.
 
-The only room that knows DICOM: its tags are read here, their values made plain in `dicom_values`, files refused in
-`refusals`, and LPS converted to RAS+ in `dicom_frames`. The processes that read headers import these modules, so none
-of them imports torch or MONAI.
+Only this room knows DICOM. This module reads the tags, `dicom_values` converts their values to plain Python values,
+`refusals` refuses files, and `dicom_frames` converts LPS to RAS+. The processes that read headers import these modules,
+so none of the modules imports torch or MONAI.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ _KEYWORDS = [
 #: Tag to keyword.
 _WANTED = {tag_for_keyword(keyword): keyword for keyword in _KEYWORDS}
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
-#: Headers that all frames share, and those of each frame.
+#: Tags of the headers that all frames share, and of the headers of each frame.
 _FRAMES = {0x52009229, 0x52009230}
 _PIXELS_OR_FRAMES = _PIXELS | _FRAMES
-#: Bytes at a file's start that show its form; they contain the transfer syntax.
+#: Number of bytes at a file's start that identify its form; they contain the transfer syntax.
 _FIRST = 1024
 _DEFLATED = DEFLATED.encode()
 
@@ -79,14 +79,14 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
     """The frames of one file, without its pixels.
 
     Args:
-        path: of the file.
+        path: path of the file.
         modalities: accepted modalities, ``"MR"`` or ``"CT"``.
 
     Returns:
-        One per image: a file with one image has one.
+        One frame per image.
 
     Raises:
-        Refused: with the reason.
+        Refused: the file has no usable frames; the text is the reason.
     """
     path = os.fspath(path)
     refuse_by_name(os.path.basename(path))
@@ -122,7 +122,7 @@ def read_header(path: str | os.PathLike, modalities: Sequence[str] = ("MR",)) ->
     except EOFError:
         raise Refused(TRUNCATED) from None
     except Exception as error:
-        if isinstance(error, OSError) and error.strerror:  # pydicom raises one of its own for a broken header
+        if isinstance(error, OSError) and error.strerror:  # pydicom raises its own OSError for a broken header
             raise Refused(f"cannot be opened ({error.strerror})") from None
         # a header can be wrong in any way; one file must not stop a hundred thousand
         raise Refused(f"{DAMAGED} ({type(error).__name__})") from None
@@ -132,8 +132,8 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
     """Pixels of a multi-frame file's frames, ``(columns, rows)`` each, for files that ITK does not open.
 
     Returns:
-        Frames in the file's order, rescaled if the header says so; none for a file of one frame, or for one that
-        pydicom cannot open either.
+        Frames in the file's order, rescaled if the header says so; empty for a file of one frame, or if pydicom cannot
+        open the file either.
     """
     try:
         dataset = pydicom.dcmread(path)
@@ -150,8 +150,8 @@ def read_frames(path: str | os.PathLike) -> list[np.ndarray]:
 
 
 def _read(file: BinaryIO, ends: set[int], force: bool) -> tuple[dict, FileMetaDataset, int | None]:
-    """Read the wanted elements up to the first element of ``ends``. Returns keyword to value, the file's own header, and
-    the end that was reached.
+    """Read the wanted elements up to the first element of ``ends``. Returns keyword to value, the file's own header,
+    and the tag of ``ends`` that was reached (None at the end of the file).
 
     The file position stays at that element, unless the file is deflated.
     """

@@ -1,4 +1,4 @@
-"""The contents of a DICOM header for each frame. The only place that converts LPS to RAS+."""
+"""Extract the values of each frame from a DICOM header. Only this module converts LPS to RAS+."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from planewise.exams.refusals import (
 from planewise.exams.words import natural_order
 
 #: Smallest and largest pixel spacing, largest slice thickness, and largest coordinate of a position (mm). Clinical
-#: pixels have 0.1 to 10 mm, a thick slab is 300 mm and no scanner's table is 10 m long; values beyond these come from a
-#: broken header, and would corrupt the whole exam's geometry.
+#: pixels are 0.1 to 10 mm wide, a thick slab is 300 mm and no scanner's table is 10 m long. Values beyond these limits
+#: come from a broken header, and would corrupt the whole exam's geometry.
 SMALLEST_SPACING, LARGEST_SPACING, THICKEST, FARTHEST = 0.02, 50.0, 1000.0, 10_000.0
 #: ScanOptions that mean fat suppression: FS is DICOM's own term, the others are what manufacturers write.
 _FAT_OPTIONS = {"FS", "SFS", "FATSAT", "FAT_SAT", "FSS", "WE", "SPIR", "SPAIR", "STIR", "CHESS"}
-#: Enhanced files use one word for the information in ScanningSequence of classic ones.
+#: Enhanced files use one word where classic files use ScanningSequence.
 _PULSE_SEQUENCES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "GR/SE"}
 #: Values of enhanced files for fat suppression; water and silicone are suppressed for other reasons.
 _SUPPRESSIONS = {"FAT": True, "FAT_AND_WATER": True, "NONE": False}
@@ -42,7 +42,7 @@ def frames_of(header: dict, path: str) -> list[Frame]:
         path: path of the file.
 
     Raises:
-        Refused: the header does not position its images, or rescales each differently.
+        Refused: the header gives no position for an image, or rescales CT frames differently.
     """
     common = _common(header, path)
     per_frame = header.get("PerFrameFunctionalGroupsSequence")
@@ -178,14 +178,14 @@ def slice_affine(position, orientation, spacing, thickness) -> list[list[float]]
         thickness: thickness of the slice, mm; 1 if unknown.
 
     Raises:
-        Refused: one of them is missing, they are not a rotation and a spacing above zero, or they lie beyond
-            `SMALLEST_SPACING`, `LARGEST_SPACING`, `THICKEST` and `FARTHEST`.
+        Refused: a value is missing, the orientation is not a rotation, a spacing or the thickness is not above zero, or
+            a value is beyond `SMALLEST_SPACING`, `LARGEST_SPACING`, `THICKEST` or `FARTHEST`.
     """
     if position is None or orientation is None or len(values_of(position)) != 3 or len(values_of(orientation)) != 6:
         raise Refused(NO_POSITION)
     if spacing is None or len(values_of(spacing)) != 2:
         raise Refused(BAD_GEOMETRY)
-    # three numbers at a time, NumPy costs more than it saves
+    # for three numbers at a time, NumPy costs more than it saves
     numbers = [float(value) for value in (*orientation, *position, *spacing)]
     row, column, origin, (between_rows, between_columns) = numbers[:3], numbers[3:6], numbers[6:9], numbers[9:]
     # 1e-3: headers round direction cosines to about five digits

@@ -1,9 +1,9 @@
 """Measurements and planes as a DICOM structured report: TID 1500, Measurement Report, in a Comprehensive 3D SR.
 
-A report, and not a presentation state or RT structures: a presentation state draws lines on given images and carries no
-numbers, RT structures have contours and no measurements, and a report holds both, each under a code that says what it
-is. TID 1500 is what PACS, OHIF and dcmqi read measurements from, and only SR has coordinates in the frame of
-reference (SCOORD3D), which a plane without an image of its own needs.
+A report can contain both contours and measurements, each with a code that identifies it. A presentation state only
+draws lines on given images, without numbers, and RT structures have contours but no measurements. PACS, OHIF and dcmqi
+read measurements from TID 1500. Only SR has coordinates in the frame of reference (SCOORD3D), which are needed for a
+plane that contains no image.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ COMMENT = Code("121106", "DCM", "Comment")
 
 
 def own_code(value: str, meaning: str) -> Code:
-    """A private code, for terms without a standard one; at most 16 and 64 characters."""
+    """Our own code for a concept without a standard code; ``value`` has at most 16 characters, ``meaning`` at most
+    64."""
     return Code(value, "99PLANEWISE", meaning)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One number.
+    """One measurement.
 
     Attributes:
-        name: what it is.
-        value: finite.
-        unit: UCUM.
+        name: code of what was measured.
+        value: a finite number.
+        unit: UCUM code of the unit.
     """
 
     name: Code
@@ -51,13 +52,13 @@ class Finding:
     """A group of a report: one plane, one structure at one time, or one ventricle's function.
 
     Attributes:
-        name: as viewers list it.
-        kind: what was found, a code.
+        name: name that viewers list.
+        kind: code of what was found.
         numbers: measurements.
-        judgements: question and answer, as codes.
+        judgements: pairs of question and answer, as codes.
         remarks: sentences, such as why a number cannot be right.
-        corners: of a planar polygon, ``(corners, 3)``, RAS+, mm; None without a place.
-        segment: a DICOM SEG and the number of the segment that was measured; None without a segment.
+        corners: corners of a planar polygon, ``(corners, 3)``, RAS+, mm; None if the finding has no place.
+        segment: a DICOM SEG and the number of the segment that was measured; None if no segment was measured.
     """
 
     name: str
@@ -68,20 +69,20 @@ class Finding:
     corners: np.ndarray | None = None
     segment: tuple[Dataset, int] | None = None
     images: Sequence[SourceImage] = field(default=())
-    """that were segmented"""
+    """the images that were segmented"""
 
 
 def dicom_report(
     images: Sequence[SourceImage], findings: Sequence[Finding], bundle: str, description: str, series_number: int
 ) -> Dataset:
-    """A report on an exam: preliminary, not verified, by an algorithm.
+    """A report on an exam, made by an algorithm: preliminary and not verified.
 
     Args:
-        images: that were measured.
-        findings: in order.
-        bundle: name of the bundle that made them.
-        description: of the series, at most 64 characters.
-        series_number: of the series.
+        images: images that were measured.
+        findings: findings in the order in which the report lists them.
+        bundle: name of the bundle that made the findings.
+        description: description of the series, at most 64 characters.
+        series_number: number of the series.
 
     Raises:
         InputError: highdicom refuses the images' headers.

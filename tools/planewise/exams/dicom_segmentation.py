@@ -23,9 +23,9 @@ class Structure:
     """A structure of a label map.
 
     Attributes:
-        value: in the label map.
-        name: as viewers list it.
-        code: SNOMED CT.
+        value: its value in the label map.
+        name: name that viewers list.
+        code: SNOMED CT code.
         colour: red, green, blue in [0, 1].
     """
 
@@ -43,18 +43,18 @@ def dicom_segmentation(
     description: str,
     series_number: int,
 ) -> Dataset:
-    """A label map as DICOM SEG: binary, a segment for each structure, on the frames of the images themselves.
+    """Convert a label map to a binary DICOM SEG with one segment for each structure, on the images' own frames.
 
-    It is a series of its own, because OHIF shows one segmentation of a series. A structure that is not in the
-    label map has its segment without frames, so that segment 1 is the same structure in every file.
+    Each SEG is a separate series, because OHIF shows one segmentation per series. A structure that is missing from the
+    label map still has a segment, without frames, so that segment 1 is the same structure in every file.
 
     Args:
-        images: of the stack, from `source_images`.
+        images: images of the stack, from `source_images`.
         labels: label map ``(i, j, slices)``, ``i`` along an image row, in the order of the images.
-        structures: in the order of the segments.
-        bundle: name of the bundle that segmented.
-        description: of the series, at most 64 characters.
-        series_number: of the series.
+        structures: structures in the order of the segments.
+        bundle: name of the bundle that made the label map.
+        description: description of the series, at most 64 characters.
+        series_number: number of the series.
 
     Raises:
         InputError: highdicom refuses the images' headers.
@@ -104,7 +104,7 @@ def dicom_segmentation(
 
 
 def _series_of(images: Sequence[SourceImage]) -> list[Dataset]:
-    """Every series of the images with its images."""
+    """Every series of the images, with references to its images."""
     series: dict[str, Dataset] = {}
     for image in images:
         uid = str(image.header.SeriesInstanceUID)

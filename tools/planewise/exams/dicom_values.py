@@ -1,4 +1,5 @@
-"""Values of DICOM elements as plain Python values, without pydicom's slower conversion if the result is the same."""
+"""Convert values of DICOM elements to plain Python values, without pydicom's slower conversion if the result is the
+same."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
-#: Kinds of text by pydicom's way of stripping them: as a whole, or every part.
+#: Kinds of text that pydicom strips as a whole, and kinds that it strips part by part.
 _TEXTS = {"CS", "DA", "TM", "DT"}
 _TEXTS_BY_PART = {"SH", "LO"}
 
@@ -43,7 +44,7 @@ def value_of(dataset: Dataset, tag: int) -> Any:
 
 
 def values_of(value: Any) -> list:
-    """A value as a list: nothing, one, or several."""
+    """A value as a list of zero, one or several values."""
     if value is None:
         return []
     return list(value) if not isinstance(value, str) and hasattr(value, "__iter__") else [value]

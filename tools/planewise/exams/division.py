@@ -1,4 +1,4 @@
-"""The section of each patient: from a person's file, the data set's own folders, or a hash.
+"""Assign each patient to a section: by a person's file, by the data set's own folders, or by a hash.
 
 The folders that define sections, with the data sets' own names:
 
@@ -37,11 +37,11 @@ OFFICIAL = {
     "ACDC": {"training": ("training",), "testing": ("test",)},
     "MRNet": {"train": ("training",), "valid": ("validation",)},
 }
-#: Data sets whose folders are followed by default, and the folder without which they define no sections.
+#: Data sets whose folders define the sections by default, provided that the folder given here exists.
 _FOLLOWED = {"DSBCC": "test", "ACDC": "testing"}
 #: Names of the second column of a CSV.
 _HEADINGS = {"section", "split", "set", "division"}
-TESTING = "of ACDC's testing/ folder: the hash divides training/ alone, as the paper does; index testing/ by itself"
+TESTING = "in ACDC's testing/ folder: the hash divides only training/, as in the paper; index testing/ separately"
 
 
 @dataclass
@@ -74,7 +74,7 @@ def official_folder(place: Exam | Volume, folder: Path) -> tuple[str, str] | Non
 
 
 def divided_by_folders(places: Sequence[Exam | Volume], folder: Path, division: str) -> dict[str, set[str]]:
-    """Data set to its folders that define sections: none for the hash.
+    """Map each data set to its folders that define sections; empty if the hash divides the patients.
 
     Args:
         places: exams and volumes.
@@ -92,14 +92,15 @@ def divided_by_folders(places: Sequence[Exam | Volume], folder: Path, division: 
         if not there:
             known = "; ".join(f"{name}: {', '.join(folders)}" for name, folders in OFFICIAL.items())
             raise InputError(
-                f"--division folders: {folder} has no folders of a known division ({known}); name --sections"
+                f"--division folders: {folder} has no folders of a known division ({known}); use --sections instead"
             )
         return dict(there)
     return {name: folders for name, folders in there.items() if _FOLLOWED.get(name) in folders and len(folders) > 1}
 
 
 def leave_out_testing(volumes: Sequence[Volume], folder: Path) -> list[Volume]:
-    """ACDC's official test patients, if the hash divides a tree that also has the training patients."""
+    """ACDC's official test patients, which are left out if the hash divides a tree that also contains the training
+    patients."""
     lies = {id(volume): official_folder(volume, folder) for volume in volumes}
     if ("ACDC", "training") not in lies.values():
         return []
@@ -109,17 +110,17 @@ def leave_out_testing(volumes: Sequence[Volume], folder: Path) -> list[Volume]:
 def groups_of(
     places: Sequence[Exam | Volume], items: Sequence[Mapping[str, object]], stratify: str | None
 ) -> dict[str, str]:
-    """Patient (raw identifier) to the group by which the hash stratifies; empty text for none.
+    """Map each patient (raw identifier) to the group by which the hash stratifies; an empty string means no group.
 
     Args:
         places: exams and volumes, with their hashes.
-        items: of the datalist, with their classes.
-        stratify: the class that makes the groups; ``label`` for one group of all patients with masks; None for the data
-            set's own (ACDC's diseases, MRNet's labels). A patient whose exams differ in it forms a group of that
-            combination.
+        items: items of the datalist, with their classes.
+        stratify: the class whose values are the groups; ``label`` for one group of all patients with masks; None for
+            the data set's own groups (ACDC's diseases, MRNet's labels). A patient whose exams have different values
+            belongs to a group for that combination.
 
     Raises:
-        InputError: no exam has this class, or a mask.
+        InputError: no exam has this class, or no exam has a mask.
     """
     groups = dict.fromkeys((place.patient_key for place in places), "")
     if stratify is None:
@@ -160,10 +161,10 @@ def divide(
         folder: the indexed folder.
         fractions: shares of training, validation and test for the hash; None for `DEFAULT_SPLIT`, or `STRATIFIED_SPLIT`
             for groups of disease (ACDC) or labels (MRNet).
-        seed: of the hash.
-        followed: from `divided_by_folders`.
-        listed: exam or folder to section, from `read_sections`; it takes precedence over everything else.
-        groups: from `groups_of`.
+        seed: seed of the hash.
+        followed: result of `divided_by_folders`.
+        listed: maps exams or folders to sections, from `read_sections`; takes precedence over everything else.
+        groups: result of `groups_of`.
 
     Raises:
         InputError: ``listed`` puts one patient into two sections.
@@ -204,9 +205,9 @@ def _follow_list(result: Division, places: Sequence[Exam | Volume], folder: Path
             if other != (section,):
                 raise InputError(
                     f"--sections puts the patient of exam {place.name} into {other[0]} and, as {name}, into {section}; "
-                    "a patient has one section"
+                    "a patient must be in one section"
                 )
-    result.rule = "as --sections says"
+    result.rule = "by --sections"
 
 
 def _folders_above(place: Exam | Volume, folder: Path) -> set[str]:
@@ -248,15 +249,16 @@ def _follow_folders(
     for name, folders in followed.items():
         where = [f"{part} is {' and '.join(OFFICIAL[name][part])}" for part in OFFICIAL[name] if part in folders]
         where += ["validation is drawn from training by the hash"] if drawn and name == "ACDC" else []
-        parts.append(f"as {name}'s folders say ({', '.join(where)})")
+        parts.append(f"by {name}'s folders ({', '.join(where)})")
     result.rule = "; ".join(parts)
 
 
 def read_sections(path: Path) -> dict[str, str]:
-    """A CSV of two columns (with or without a header row, ``exam,section``) or a YAML mapping: exam or folder to its section.
+    """Read the section of each exam or folder from a CSV of two columns (with or without a header row,
+    ``exam,section``) or from a YAML mapping.
 
     Raises:
-        InputError: it cannot be read, names another section, or one exam twice with two sections.
+        InputError: the file cannot be read, names an unknown section, or puts one exam into two sections.
     """
     if path.suffix.lower() in (".yaml", ".yml"):
         rows = [(str(name), str(section)) for name, section in read_yaml(path, "a list of sections").items()]
@@ -269,10 +271,10 @@ def read_sections(path: Path) -> dict[str, str]:
         filled = [row for row in lines if any(row)]
         headed = bool(filled) and len(filled[0]) > 1 and filled[0][1].lower() in _HEADINGS
         for row in filled:
-            # further columns are for people
+            # a header row may name further columns, for people; they are ignored
             if not row[0] or any(row[len(filled[0]) if headed else 2 :]):
                 raise InputError(
-                    f"{path}: a row is {','.join(row)!r:.40}; write an exam and its section, EXAM,training"
+                    f"{path}: a row must be an exam and its section, like EXAM,training; got {','.join(row)!r:.40}"
                 )
         rows = [(row[0], row[1] if len(row) > 1 else "") for row in filled[headed:]]
     listed: dict[str, str] = {}
@@ -283,5 +285,5 @@ def read_sections(path: Path) -> dict[str, str]:
         if listed.setdefault(name, section) != section:
             raise InputError(f"{path}: {name} is in {listed[name]} and in {section}; an exam has one section")
     if not listed:
-        raise InputError(f"{path} names no exam; write lines like `EXAM,training`")
+        raise InputError(f"{path} does not name any exam; write lines like `EXAM,training`")
     return listed

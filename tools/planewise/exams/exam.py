@@ -16,7 +16,7 @@ class Exam:
     key: str
     """raw identifier of the exam, hashed before anything is written"""
     patient_key: str
-    """raw identifier of the patient, likewise"""
+    """raw identifier of the patient, also hashed before anything is written"""
     folder: Path
     """folder of the exam's files"""
     stacks: list[Stack]
@@ -29,6 +29,6 @@ class Exam:
     patient: str = ""
     """hash of the patient"""
     found: Recognition | None = None
-    """recognition; None before it has run"""
+    """result of the recognition; None before it has run"""
     main_stack: Stack | None = None
     """the stack to learn from, in order; None if there is none"""

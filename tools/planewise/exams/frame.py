@@ -29,7 +29,7 @@ class Frame:
     text: str
     """words that may name the view, including the folder's name"""
     description: str
-    """the same without the folder"""
+    """``text`` without the folder's name"""
     echo_time: float | None
     repetition_time: float | None
     sequence: str

@@ -1,4 +1,5 @@
-"""Frames to exams: by patient, study and frame of reference, and by folder if the headers do not identify the study."""
+"""Group frames into exams: by patient, study and frame of reference, and by folder if the headers do not identify the
+study."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from planewise.exams.frame import Frame
 from planewise.exams.stacks import build_stacks
 from planewise.exams.words import natural_order
 
-#: PatientIDs that anonymisation tools write: they do not identify a patient, so the study replaces the patient.
+#: PatientIDs that anonymisation tools write: they do not identify a patient, so the study takes the patient's place.
 _NOBODY = {
     "anon", "anonymous", "anonymized", "anonymised", "anonymize", "deidentified", "unknown", "none", "null", "na", "nan",
     "removed", "masked", "hidden", "xxx", "xxxx", "patient", "subject", "test", "phantom", "noid", "noname",
@@ -25,7 +26,7 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
     """Exams: the frames of one patient and study that share a frame of reference.
 
     Args:
-        frames: from `dicom.read_header`.
+        frames: frames from `dicom.read_header`.
         folder: the indexed folder; an exam's folder below it replaces a missing study identifier.
 
     Returns:
@@ -53,12 +54,12 @@ def group_exams(frames: Iterable[Frame], folder: Path) -> list[Exam]:
             )
         if (count := references[study, patient]) > 1:
             notes.append(
-                f"the study has {count} frames of reference (the patient was moved): each is an exam of its own"
+                f"the study has {count} frames of reference (the patient was moved): each becomes a separate exam"
             )
         torn = max(len(studies_of[_series_of(frame)]) for frame in members)
         if torn > 1:
             notes.append(
-                f"the headers assign one series to {torn} studies, each an exam of its own: was it anonymised file by "
+                f"the headers assign one series to {torn} studies, each a separate exam: was it anonymised file by "
                 "file?"
             )
         members, copies = _drop_copies(members)
@@ -92,8 +93,7 @@ def _studies_of_series(exams: dict[tuple[str, str, str], list[Frame]]) -> dict[t
 
 
 def _patients_of(study: str, patients: dict[str, list[Frame]]) -> dict[str, list[Frame]]:
-    """The part of an exam's key that separates a study's patients: empty if the study's identifier belongs to one
-    patient.
+    """A study's frames by patient: all of them under an empty name if the study's identifier belongs to one patient.
 
     A study's identifier belongs to one patient, and its frames without a PatientID are that patient's. If several
     patients share it anyway, or if only a folder identifies the study, PatientID decides.
@@ -133,7 +133,7 @@ def common_folder(frames: Sequence[Frame]) -> Path:
 
 
 def _drop_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
-    """Copies of the same image count once."""
+    """Drop copies of an image. Returns the frames that are kept, and the number of copies."""
     seen, kept = set(), []
     for frame in frames:
         geometry = tuple(np.round(np.ravel(frame.affine), 3))

@@ -32,7 +32,7 @@ def load_salt() -> bytes:
     trying identifiers.
 
     Raises:
-        InputError: the file cannot be read or made.
+        InputError: the file cannot be read or created, or its salt is too short.
     """
     path = salt_file()
     try:
@@ -52,10 +52,12 @@ def load_salt() -> bytes:
     except OSError as error:
         raise InputError(
             f"the salt for exam hashes cannot be kept at {path} ({error.strerror}); "
-            "name a file that can be written in PLANEWISE_SALT_FILE"
+            "set PLANEWISE_SALT_FILE to a file that can be written"
         ) from None
     if len(salt) < 16:
-        raise InputError(f"the salt in {path} is too short to hide anything; delete the file and a new one is made")
+        raise InputError(
+            f"the salt in {path} is too short to hide anything; delete the file, and the next run makes a new one"
+        )
     return salt.encode()
 
 

@@ -1,4 +1,4 @@
-"""From a folder of exams to a datalist: the work of `planewise index`, without the printing."""
+"""Index a folder of exams into a datalist: all that `planewise index` does, except printing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class IndexResult:
     """Hash of each DICOM exam to its folder; private, like the datalist."""
     files: int = 0
     seconds: float = 0.0
-    """Reading headers."""
+    """Time spent on reading headers, s."""
 
     @property
     def items(self) -> int:
@@ -104,17 +104,18 @@ def index_folder(
         view: part of a heart to learn from: ``"sax"``, the default, or ``"4ch"``.
         contrast: contrast of a knee's sagittal stack: ``"t2fs"``, the default, or ``"any"``.
         channels: file-name endings of one case's channels, ``"t1,t1ce,t2,flair"``, for whole volumes; None for BraTS'
-            if found, otherwise one file per case.
+            channels if a case has them, otherwise one file per case.
         seed: seed of the split.
-        split: shares of training, validation and test, which select the hash; default 0.8 0.1 0.1, and for exams with
-            disease groups (ACDC) or labels (MRNet) 0.64 0.16 0.2, stratified by group or labels.
+        split: shares of training, validation and test; if given, a hash divides the patients. The default is 0.8 0.1
+            0.1, and 0.64 0.16 0.2 for exams with disease groups (ACDC) or labels (MRNet), stratified by group or
+            labels.
         stratify: the class, such as a column of ``classes``, by which the hash stratifies the sections; None for the
             data set's own groups.
         division: ``"auto"`` for the folders of DSBCC and ACDC if they define sections (`planewise.exams.division`),
-            otherwise a hash of the patient; ``"hash"`` or ``"folders"`` for one of them.
+            otherwise a hash of the patient; ``"hash"`` or ``"folders"`` to always use that one.
         sections: CSV or YAML that assigns exams or folders to sections; exams that it does not name are assigned by the
             hash.
-        all_views: leave out exams with a stack that lack the plane of a target view, so that all pretexts see the same
+        all_views: leave out exams whose stack lacks the plane of a target view, so that all pretexts see the same
             cohort.
         views: YAML that overrides the recognition: exam (hash or folder) to {view: file, folder, stack name or none}.
         labels_dir: folder of NIfTI masks for the exams.
@@ -129,7 +130,7 @@ def index_folder(
     sought = choose_anatomy(anatomy, contrast)
     learned = seen_from(sought, view)
     if channels is not None and (sought.photographs or not sought.whole):
-        raise InputError("--channels are for whole volumes; add --anatomy volume, or leave them out")
+        raise InputError("--channels is only for whole volumes; add --anatomy volume, or leave --channels out")
     wanted = check_channels(channels) if channels is not None else ()
     fractions = None if split is None else check_fractions(split)
     if division not in DIVISIONS:
@@ -273,7 +274,7 @@ def _of_no_view(volumes: Sequence[Volume], scan: Scan) -> list[Volume]:
 
 
 def _take_named(exams: Sequence[Exam], volumes: Sequence[Volume], sought: Anatomy, view: str) -> None:
-    """If geometry does not find the view to learn from, labelled images get it from their data set's names."""
+    """Find the view to learn from by the data set's names, for labelled images in which geometry does not find it."""
     labelled = {str(volume.image) for volume in volumes if volume.view == view and volume.label is not None}
     for exam in exams if labelled else ():
         found = exam.found
@@ -330,7 +331,7 @@ def _refuse_channels_of_series(exams: Sequence[Exam], channels: Sequence[str], n
     series = sum(suits(stack) for exam in exams for stack in exam.stacks)
     if channels and series:
         raise InputError(
-            f"{scan.folder} holds DICOM series ({series}), each a case of one channel, while {', '.join(channels)}"
+            f"{scan.folder} contains DICOM series ({series}), each a case of one channel, while {', '.join(channels)}"
             " are channels of NIfTI files; convert the series to NIfTI (dcm2niix), a file for each channel and "
             f"all on one grid, or {'leave --channels out' if named else 'index each folder alone'}"
         )
@@ -361,7 +362,7 @@ def _train_on_unlabelled(
 
 
 def _entries(exams: Sequence[Exam], volumes: Sequence[Volume], anatomy: Anatomy) -> tuple[dict[str, dict], list[dict]]:
-    """The datalist's entries for each exam, by its hash, and all items."""
+    """The datalist's entry for each exam, by the exam's hash, and all items."""
     entries, items = {}, []
     for exam in exams:
         entries[exam.name], exam_items = _exam_entry(exam, anatomy)
@@ -409,7 +410,7 @@ def _exam_entry(exam: Exam, anatomy: Anatomy) -> tuple[dict, list[dict]]:
 
 
 def _without_orientation(volumes: Sequence[Volume]) -> dict[str, list[str]]:
-    """Reason to paths."""
+    """The volumes without orientation: reason to paths."""
     reason = "NIfTI without orientation (its sform and qform codes are 0): kept as a whole volume, without locations"
     paths = list(dict.fromkeys(str(volume.image) for volume in volumes))
     return {reason: paths} if paths else {}
@@ -445,7 +446,7 @@ def _volume_item(volume: Volume) -> dict:
 
 
 def _warn_of_patients(result: IndexResult, volumes: Sequence[Volume]) -> None:
-    """NIfTI files and photographs do not name their patient: note which files were counted as separate patients."""
+    """Warn if each file counts as a separate patient, because NIfTI files and photographs do not name their patient."""
     eyes = {volume.patient_key for volume in volumes if volume.key.startswith("photograph:")}
     if 1 < len(eyes) == len(volumes):
         result.warnings.append(
@@ -464,7 +465,7 @@ def _warn_of_patients(result: IndexResult, volumes: Sequence[Volume]) -> None:
 
 
 def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequence[dict]) -> None:
-    """Masks of ``--labels`` replace the exams' own; if the folder lacks some, both kinds are used together."""
+    """Warn if masks of ``--labels`` and the exams' own masks are used together, because the folder lacks some masks."""
     given = {str(path) for path in masks}
     exams: dict[bool, set[str]] = {True: set(), False: set()}
     for item in items:
@@ -479,14 +480,15 @@ def _warn_of_two_origins(result: IndexResult, masks: Sequence[Path], items: Sequ
 
 
 def _warn_of_predicted(result: IndexResult, items: Sequence[dict]) -> None:
-    """Masks named as a bundle's inference names them, ``NAME/NAME_mask.nii.gz``, may not be manual."""
+    """Warn about masks that may not be manual, because a bundle's inference uses such names:
+    ``NAME/NAME_mask.nii.gz``."""
     files = {item["label"]: item["exam"] for item in items if "label" in item}
     exams = {exam for file, exam in files.items() if stem(Path(file)) == f"{Path(file).parent.name}_mask"}
     if exams:
         result.warnings.append(
             f"masks of {count_of(len(exams), 'exam')} are named as inference names them (NAME/NAME_mask.nii.gz): "
             "unless a person has corrected them, they are predicted, and scores against them only show how "
-            "similar two networks are; `planewise segment` writes datalists that say so"
+            "similar two networks are; `planewise segment` writes datalists that mark predicted masks"
         )
 
 

@@ -1,4 +1,4 @@
-"""From files to the stacks that a network runs on."""
+"""Find the stacks that a network runs on, in files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class InputStack:
     stack: str
     """the requested view, or ``"unknown"``"""
     phase: float
-    """as a fraction of the cycle"""
+    """the phase as a fraction of the cycle"""
     slices: list[dict]
     """from base to apex or from right to left, as items of a datalist: ``image``, ``frame`` (multi-frame files only),
     ``affine``, ``phase`` and, if the ends can be told apart, ``location``"""
@@ -65,18 +65,19 @@ def find_stacks(
         phases: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase: one stack per phase.
         workers: processes that read headers.
         contrast: contrast of sagittal stacks, see `index_folder`.
-        left_out: takes the stacks of exams without a recognised one, if other exams have one; None logs them.
+        left_out: receives the flagged stacks of exams without a recognised stack, if other exams have one; None logs
+            them.
 
     Returns:
         One per exam and phase; for whole volumes, stacks with most slices first.
 
     Raises:
-        InputError: there is no image in it, or the options are unknown.
+        InputError: the path contains no usable image, or an option is unknown.
     """
     sought = anatomy_of_stack(view)
     if sought is None or phases not in ("ed", "all"):
         known = ", ".join(repr(anatomy.stack) for anatomy in (*ANATOMIES.values(), HEART_4CH))
-        raise InputError(f"view is {view!r} and phases {phases!r}; views are {known}, and phases 'ed' and 'all'")
+        raise InputError(f"view must be one of {known}, and phases 'ed' or 'all'; got view {view!r}, phases {phases!r}")
     anatomy = seen_from(choose_anatomy(sought.name, contrast), view)
     path = Path(path).expanduser().resolve()
     folder, only = (path.parent, path) if path.is_file() else (path, None)
@@ -92,7 +93,8 @@ def find_stacks(
         )
     if scan.nifti and scan.frames:
         logger.warning(
-            "%s in a folder of DICOM: left out; name each one to use it", count_of(len(scan.nifti), "NIfTI file")
+            "%s in a folder of DICOM files left out; to use such a file, name the file itself",
+            count_of(len(scan.nifti), "NIfTI file"),
         )
     exams = group_exams(scan.frames, scan.folder)
     if not exams:
@@ -147,12 +149,13 @@ def _stacks_of(exam: Exam, anatomy: Anatomy, phases: str, name: str) -> list[Inp
 
 
 def _image_of(stack: Stack, rank: int) -> dict:
-    """A slice at its first phase."""
+    """The image of a slice at its first phase, as an item."""
     return next(item for item in slice_items(stack, False, "first") if item["slice"] == rank)
 
 
 def _phases(stack: Stack, located: bool, phases: str) -> list[tuple[float, list[dict]]]:
-    """Each phase and its slices, in the form of `InputStack`; slices with fewer phases give their nearest phase."""
+    """Each phase and its slices, in the form of `InputStack`; slices with fewer phases contribute their nearest
+    phase."""
     by_slice = defaultdict(list)
     for item in slice_items(stack, located):
         by_slice[item.pop("slice")].append(item)

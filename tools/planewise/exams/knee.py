@@ -1,9 +1,11 @@
 """Recognise the sagittal stack of a knee exam and its axial and coronal planes: geometry first.
 
-The rule -------- A stack is sagittal, coronal or axial after the body axis (left-right, anterior-posterior,
-superior-inferior) that its normal
-is nearest to, in patient space: side, patient position and rotation of the knee do not matter. If two axes are almost
-equally near (`PLANE_MARGIN`), the series' name decides; if the name gives no plane, the stack stays undecided.
+The rule
+--------
+A stack is sagittal, coronal or axial, depending on the body axis (left-right, anterior-posterior, superior-inferior)
+that is nearest to its normal in patient space; side, patient position and rotation of the knee do not matter. If two
+axes are almost equally near (`PLANE_MARGIN`), the series' name decides; if the name gives no plane, the stack stays
+undecided.
 
 The bundles learn from the T2-weighted fat-suppressed stack (Zhang 2024, section 5.1.2) among the sagittal stacks with
 `MIN_SLICES` slices or more, as recognised by `knee_contrast`: the most likely, then the one with most slices, then the
@@ -12,14 +14,14 @@ contrast is unknown, or if a localizer is the exam's only sagittal stack, that s
 note, unless its confidence is below `MIN_CONFIDENCE`. If the exam also has a proper sagittal stack, a localizer is
 never used.
 
-The axial plane and the coronal plane are each the central slice (the one nearest to the middle of the positions) of one
-stack. Stacks that are not localizers come first, then those that cover the middle of the sagittal stack, then the one
-with most slices, then the last acquired. Contrast does not matter for a plane.
+The axial and the coronal plane are each the central slice of a stack: the slice nearest to the middle of the positions.
+Stacks that are not localizers come first, then those that cover the middle of the sagittal stack, then the one with
+most slices, then the last acquired. Contrast does not matter for a plane.
 
 Limits
 ------
 - Pixels are ignored: anything scanned along three planes counts as a knee.
-- If a knee is bent or rolled by more than about 40 degrees, its planes get other names.
+- If a knee is bent or rolled by more than about 40 degrees, its planes get wrong names.
 - Wrong names of planes are overruled by the normal and reported; wrong names of contrasts are overruled only by echo
   and repetition times.
 """
@@ -131,7 +133,7 @@ def _choose_sagittal(
         notes.append("the only sagittal stack is a localizer: it is used, whatever its contrast")
         confidence = min(confidence, LOCALIZER_CONFIDENCE)
     elif not contrasts[best].found:
-        notes.append("the contrast of the sagittal stack is unknown: it is taken for T2w FS")
+        notes.append("the contrast of the sagittal stack is unknown: it is assumed to be T2w FS")
     result.stack = best
     result.confidence = confidence
 
@@ -157,7 +159,7 @@ def _tell_the_choice(stacks, contrasts, fitting: list[int], order: list[int], no
 
 
 def _slices_apart(stacks: list[Stack], planes: list[LyingPlane], used: int) -> list[str]:
-    """Sagittal stacks with too few slices to be an acquisition of their own, such as a slice made by another scanner
+    """Note sagittal stacks with too few slices to be a separate acquisition, such as a slice acquired with another
     setting.
     """
     few = [
@@ -179,7 +181,7 @@ def _choose_view(result: Recognition, stacks: list[Stack], planes: list[LyingPla
         tilted = [index for index in pool if stacks[index].angle_to(stacks[main]) >= np.degrees(PARALLEL_ANGLE)]
         if len(tilted) < len(pool):
             result.left_out.append(
-                f"a stack that is {view} is parallel to the sagittal one, so it has no line in it: left out"
+                f"a stack that is {view} is parallel to the sagittal stack, so they do not intersect in a line: left out"
             )
         pool = tilted
     if not pool:
@@ -202,7 +204,7 @@ def _choose_view(result: Recognition, stacks: list[Stack], planes: list[LyingPla
 
 
 def _view_preference(stack: Stack, middle: np.ndarray | None) -> tuple:
-    """Sorts an exam's axial (or coronal) stacks: the last is used."""
+    """Sort key of an exam's axial (or coronal) stacks, of which the last is used."""
     beyond = 0.0 if middle is None else _beyond(stack, middle)
     return not is_localizer(stack), -round(beyond), len(stack.slices), _acquired(stack)
 
@@ -226,7 +228,7 @@ def central_slice(stack: Stack, point: np.ndarray | None = None) -> int:
 
 
 def _tell_what_is_undecided(result: Recognition, stacks: list[Stack], planes: list[LyingPlane]) -> None:
-    """Stacks between two planes, wrong names, and unused localizers."""
+    """Note stacks between two planes, wrong names and unused localizers."""
     for index, plane in enumerate(planes):
         if plane.view is None and index != result.stack:
             first, *others = plane.near

@@ -1,4 +1,4 @@
-"""Whether a series is T2-weighted and fat-suppressed, from its name, echo and repetition times, and scan options.
+"""Decide whether a series is T2-weighted and fat-suppressed, by its name, echo and repetition times, and scan options.
 
 Each piece of evidence shifts the odds by its weight (natural logarithm). Times outweigh names: a modified protocol
 keeps its name, but the header has the acquired values. For fat suppression, names and options count equally. The pixels
@@ -19,19 +19,19 @@ from planewise.exams.words import listed, plain
 #: Contrasts that a user can request, the default first: T2-weighted with fat suppression, or any contrast.
 CONTRASTS = ("t2fs", "any")
 
-#: Weights of a name for each weighting that it may claim, and of the times.
+#: Evidence for T2 weighting: from the weighting that a name claims, and from the weighting that the times indicate.
 _NAME_WEIGHTS = {"T2w": 2.0, "PDw": -2.0, "T1w": -2.5, "gradient echo": -2.5}
 _TIME_WEIGHTS = {"T2w": 3.0, "PDw": -3.5, "T1w": -3.5, "gradient echo": -3.5}
-#: Fat suppression: by name or scan options; against it: by name, by options that list others, or by a name that gives
-#: the weighting and does not mention fat.
+#: Evidence for fat suppression: from the name and from the scan options. Evidence against it: from the name, from scan
+#: options without fat suppression, and from a name that gives the weighting but does not mention fat.
 _FS_NAME, _FS_OPTIONS, _NO_FS_NAME, _NO_FS_OPTIONS, _SILENT_NAME = 2.5, 2.5, -3.0, -1.5, -0.7
 
-#: Spin echoes: T2-weighted from this echo time on, proton-density- or T1-weighted below the other (ms). Knee T2 with
-#: fat suppression has 45 to 85 ms, PD 10 to 40; values in between decide nothing.
+#: Spin echoes are T2-weighted from the first of these echo times on, and proton-density- or T1-weighted up to the
+#: second (ms). Knee T2 with fat suppression has 45 to 85 ms, PD 10 to 40; values in between decide nothing.
 T2_ECHO_TIME, PD_ECHO_TIME = 45.0, 38.0
 #: Repetition times (ms): long for PD and T2, short for T1; spin echoes do not occur below the last.
 LONG_REPETITION_TIME, SHORT_REPETITION_TIME, GRADIENT_REPETITION_TIME = 1500.0, 1100.0, 200.0
-#: Evidence limit: beyond it, a header against T2 weighting or fat suppression means another contrast.
+#: If the log-odds of T2 weighting or of fat suppression are below this, the header indicates another contrast.
 REFUSED_ODDS = -1.0
 
 _WEIGHTINGS = {

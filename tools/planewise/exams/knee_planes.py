@@ -1,4 +1,4 @@
-"""Which of a knee's three planes a stack is in. For the rule see `knee`."""
+"""Decide in which of a knee's three planes a stack lies. For the rule see `knee`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from planewise.exams.words import plain
 AXES = {"sagittal": (1.0, 0.0, 0.0), "coronal": (0.0, 1.0, 0.0), "axial": (0.0, 0.0, 1.0)}
 #: The stack to learn from, and the views whose planes are its targets.
 STACK, VIEWS = "sagittal", ("axial", "coronal")
-#: Two body axes are equally near a normal if its angles to them differ by less than this (degrees): a stack 5 degrees
-#: off the middle of 45 degrees, about the spread of a technologist's planes, could be either.
+#: Two body axes are equally near a normal if its angles to them differ by less than this (degrees). Technologists'
+#: planes vary by about 5 degrees, so a stack within 5 degrees of the middle, 45 degrees, could be either.
 PLANE_MARGIN = 10.0
 #: Confidence in a plane known from its name alone.
 NAMED_CONFIDENCE = 0.75
@@ -28,12 +28,12 @@ _PLANE_NAMES = {
 
 
 class LyingPlane(NamedTuple):
-    """Which plane a stack lies in."""
+    """The plane in which a stack lies."""
 
     view: str | None
     """None if undecided"""
     near: list[str]
-    """the possible planes by the normal, nearest first"""
+    """the planes that the normal allows, nearest first"""
     named: str | None
     """the plane claimed by the name"""
     confidence: float
@@ -46,12 +46,13 @@ def named_plane(text: str) -> str | None:
 
 
 def plane_of_stack(stack: Stack) -> LyingPlane:
-    """Which plane a stack lies in."""
+    """Decide in which plane a stack lies."""
     normal = stack.normal
     angles = {view: np.degrees(np.arccos(min(1.0, abs(normal @ axis)))) for view, axis in AXES.items()}
     nearest = min(angles.values())
     near = sorted((view for view in angles if angles[view] < nearest + PLANE_MARGIN), key=angles.__getitem__)
-    named = named_plane(stack.description) or named_plane(stack.text)  # folder names count too, but second
+    # the folder's name counts only if the description names no plane
+    named = named_plane(stack.description) or named_plane(stack.text)
     if len(near) == 1:
         return LyingPlane(near[0], near, named, 1.0)
     view = named if named in near else None

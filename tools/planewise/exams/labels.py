@@ -37,10 +37,10 @@ def read_label_map(path: Path) -> dict[str, int]:
 
 
 def read_yaml(path: Path, what: str) -> dict:
-    """A YAML file that holds a mapping.
+    """Read a YAML file that contains a mapping.
 
     Raises:
-        InputError: it cannot be read or holds something else.
+        InputError: the file cannot be read or contains something else.
     """
     content = text_files.read_yaml(path, what)
     if not isinstance(content, dict):
@@ -49,7 +49,7 @@ def read_yaml(path: Path, what: str) -> dict:
 
 
 def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[str, str]]]:
-    """A CSV with a header row: the first column names an exam, the others are its classes.
+    """Read a CSV with a header row: the first column names an exam, the other columns are its classes.
 
     Columns of numbers become numbers. Rows without a name (padding) are ignored.
 
@@ -58,8 +58,8 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
         each class in which two rows of one name disagree.
 
     Raises:
-        InputError: it cannot be read, has no classes, a column's name is missing, repeated or one of an item's own
-            keys, or there is no header row.
+        InputError: the file cannot be read, or has no header row or no classes; or the name of a column is missing,
+            repeated, or a key that items use themselves.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -71,8 +71,8 @@ def read_classes(path: Path) -> tuple[dict[str, dict[str, object]], list[tuple[s
             raise InputError(f"{path}: a row has no name ({','.join(row):.40}); name its exam in the first column")
         if any(entry.strip() for entry in row[len(rows[0]) :]):
             raise InputError(
-                f"{path}: the row of {row[0].strip():.20} has {len(row)} cells, and the header {len(rows[0])}; put a cell "
-                "that has a comma in it between quotes"
+                f"{path}: the row of {row[0].strip():.20} has {len(row)} cells, and the header {len(rows[0])}; put quotes "
+                "around a cell that contains a comma"
             )
     if len(rows) < 2 or len(rows[0]) < 2:
         raise InputError(f"{path} needs a header row, then one row per exam: its name, then its classes")
@@ -253,10 +253,9 @@ def add_masks(
 ) -> list[tuple[str, str]]:
     """Assign masks to their items: by the exam's name in the file name, otherwise by geometry alone.
 
-    A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es`` (whose frame the
-    class CSV must give in a column ``ES``, because no header says when systole ends), ``_phase25`` (percent of the
-    cycle, as inference names its results). A mask named by the exam's hash alone is inference's mask of the first
-    phase.
+    A mask of a cine names its phase: ``_frame08`` (counted from 1), ``_ed`` (the first), ``_es`` (whose frame the class
+    CSV must give in a column ``ES``, because no header says when systole ends), ``_phase25`` (percent of the cycle, as
+    inference names its results). A mask whose name is only the exam's hash was made by inference, for the first phase.
 
     Returns:
         Masks that were not used: file name and reason.
@@ -294,7 +293,7 @@ def add_masks(
             continue
         named = find_name(case, known)
         problem, used = "no exam has this name, and its grid matches no exam's slices", 0
-        # if a program registered the exams, they share one grid: NIfTI then needs the name
+        # NIfTI exams that a program registered share one grid, so a mask for one of them needs the exam's name
         for index in named or [index for index, exam in enumerate(usable) if not exam.case]:
             exam = usable[index]
             stack = exam.main_stack
@@ -333,7 +332,7 @@ def _case(item: dict) -> str:
 
 
 def _add_to_volume(path: Path, item: dict) -> str:
-    """Assign a whole-volume item its mask, or return the reason why it has no mask."""
+    """Assign a mask to a whole-volume item; returns the reason if the mask does not fit, otherwise an empty string."""
     image = nibabel.load(item["image"] if isinstance(item["image"], str) else item["image"][0])
     problem = grid_problem(path, image.shape[:3] if "time" in item else image.shape, image.affine)
     if not problem:
@@ -348,7 +347,7 @@ def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
     if phase in names and phase is not None:
         return names.index(phase)
     if phase is None:
-        return 0 if most == 1 else f"the exam has {most} phases and its name does not say which: add _ed or _frameNN"
+        return 0 if most == 1 else f"the exam has {most} phases and the mask's name gives none: add _ed or _frameNN"
     if phase.startswith("phase"):
         return round(int(phase.removeprefix("phase")) * most / 100)
     if phase.startswith("frame"):
@@ -358,7 +357,7 @@ def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
         return frame - 1
     if phase == "ED":
         return 0
-    return "no header says which phase is end-systole: name it _frameNN, or give the frame in a column ES of --classes"
+    return "no header says which phase is end-systole: name the mask _frameNN, or give the frame in a column ES of --classes"
 
 
 def exam_names(exam: Exam | Volume, folder: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""Recognise stacks that were made to plan others."""
+"""Recognise localizers, which are acquired to plan other stacks."""
 
 from __future__ import annotations
 

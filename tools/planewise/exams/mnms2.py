@@ -51,7 +51,7 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
         elif cine is not None:
             volumes.append(Volume(cine, None, home.name, view=view, **common))
     for path in by_stem.values():
-        skipped["NIfTI file in an exam of M&Ms-2 under a name that is not one of its images"].append(str(path))
+        skipped["NIfTI file in an exam of M&Ms-2 whose name belongs to none of the exam's images"].append(str(path))
     return volumes
 
 
@@ -71,11 +71,11 @@ def _classes(home: Path, skipped: dict[str, list[str]]) -> dict[str, object]:
 
 @lru_cache(maxsize=2)
 def read_table(path: Path, modified: int) -> Mapping[int, Mapping[str, object]]:
-    """Code, as a number, to the exam's entry in the table; empty if it cannot be read.
+    """Map each code, as a number, to the exam's entry in the table; empty if the table cannot be read.
 
     Args:
-        path: of the table.
-        modified: only gives a rewritten table a new cache entry.
+        path: path of the table.
+        modified: time of the table's last change, so that a rewritten table gets a new cache entry.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:

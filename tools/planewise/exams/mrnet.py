@@ -23,7 +23,7 @@ from planewise.exams.words import count_of
 SECTIONS, PLANES = ("train", "valid"), ("axial", "coronal", "sagittal")
 LABELS = ("abnormal", "acl", "meniscus")
 OTHER_PLANE = "MRNet volume of another plane: only the sagittal ones are used"
-OTHER_ANATOMY = "MRNet volume: a knee, index it with --anatomy knee"
+OTHER_ANATOMY = "MRNet volume of a knee: index it with --anatomy knee"
 #: Number of names in a sentence before the rest is counted.
 _MOST_NAMES = 5
 
@@ -75,7 +75,7 @@ def read_volumes(
 
 
 def open_volume(path: str | Path) -> np.ndarray:
-    """A volume in its file's form, memory-mapped.
+    """A volume as its file stores it, memory-mapped.
 
     Raises:
         ValueError: it cannot be read; the message says why, without the path.
@@ -83,7 +83,7 @@ def open_volume(path: str | Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        kind = "it ends before its image does" if "mmap" in str(error) else "it does not hold a plain numpy array"
+        kind = "it ends before its image does" if "mmap" in str(error) else "it does not contain a plain numpy array"
         raise ValueError(f"the volume cannot be read: {kind}") from error
 
 
@@ -96,7 +96,7 @@ def volume_problem(path: Path) -> str:
     if array.ndim != 3 or min(array.shape) < 1:
         return f"MRNet volume of shape {_shape(array)}: its shape must be (slices, rows, columns)"
     if not (np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)):
-        return f"MRNet volume of {array.dtype}: it must hold numbers"
+        return f"MRNet volume of {array.dtype}: its values must be numbers"
     if array.shape[0] == array.shape[1] != array.shape[2]:
         return f"MRNet volume of shape {_shape(array)}: its slices do not lie along the first axis"
     return ""
@@ -113,7 +113,7 @@ def _volume(path: Path, section: str, classes: dict[str, int]) -> Volume:
 
 
 def _tell_copies_apart(volumes: list[Volume], folder: Path) -> None:
-    """Two trees below one folder: their exams use the whole path as key."""
+    """If two trees below one folder have exams of the same name, use their whole path as key."""
     homes = defaultdict(set)
     for volume in volumes:
         homes[volume.key].add(volume.folder)
@@ -125,7 +125,7 @@ def _tell_copies_apart(volumes: list[Volume], folder: Path) -> None:
 
 
 def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, str]]) -> dict[str, int]:
-    """Case to label; errors in the file go to ``problems``."""
+    """Map each case to its label; errors in the file go to ``problems``."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(cell.strip() for cell in row)]
@@ -151,12 +151,12 @@ def _read_labels(path: Path, cases: set[str], problems: list[tuple[str, str]]) -
         elif case in labels and labels[case] != int(value):
             contradicted.add(case)
         elif case in labels:
-            wrong["twice, with one label"].append(name)
+            wrong["listed twice, with the same label"].append(name)
         else:
             labels[case] = int(value)
     for case in contradicted:
         del labels[case]
-    wrong["twice, with 0 and with 1: left out"] += sorted(contradicted)
+    wrong["listed twice, with 0 and with 1: left out"] += sorted(contradicted)
     told = {name for names in wrong.values() for name in names}
     wrong["the file has no line for this volume"] += sorted(cases - set(labels) - told)
     problems += [(f"{path.name}: {_names(names)}", reason) for reason, names in wrong.items() if names]

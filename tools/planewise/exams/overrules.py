@@ -1,10 +1,10 @@
 """A person's choice of an exam's views, which overrides the recognition.
 
-A YAML file gives the location of each view, exam by exam::
+A YAML file lists, for each exam, where its views are::
 
-    7f3a09c1d2:            # the exam's hash, or its folder below the one that is indexed
+    7f3a09c1d2:            # the exam's hash, or its folder below the indexed folder
       4ch: Se7             # a folder or file of the exam, or the name of a stack in the table (3ch, other-1)
-      2ch: none            # there is none
+      2ch: none            # the exam has no such view
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from planewise.exams.stack import Slice, Stack
 
 
 def read_overrules(path: Path, anatomy: Anatomy) -> dict[str, dict[str, str]]:
-    """Exam to {view: target}.
+    """Map each exam to {view: target}.
 
     Raises:
-        InputError: the file is not of that form.
+        InputError: the file does not have that form.
     """
     known = {anatomy.stack, *anatomy.views}
     overrules = {}
@@ -79,7 +79,7 @@ def apply_overrules(
             found.views = {other: value for other, value in found.views.items() if value.place != plane}
             found.undecided = [value for value in found.undecided if value.place != plane]
             found.views[view] = FoundView(view, *plane, confidence=1.0)
-        found.left_out.append("its views are as --views says")
+        found.left_out.append("its views come from --views")
 
 
 def _find(exam: Exam, names: dict[str, int], target: str, folder: Path) -> tuple[int, int]:

@@ -52,7 +52,7 @@ SUBMISSION = "Kaggle's sample_submission.csv: its grades are made up"
 
 _EYE = re.compile(r"[_-]?(left|right|od|os)$", re.IGNORECASE)
 _SUBMISSION = re.compile(r"sample_?submission\.csv$", re.IGNORECASE)
-#: Number of last bytes in which a photograph's end is searched: programs append their own notes.
+#: Number of bytes at the end of a file in which to search for the end of the image, because programs append notes.
 _TAIL = 2**16
 #: Number of names in a sentence before the rest is counted.
 _MOST_NAMES = 5
@@ -70,7 +70,7 @@ def photograph_problem(path: Path) -> str:
         if not size:
             return EMPTY
         with warnings.catch_warnings():
-            # half of the limit
+            # Pillow warns at half of its limit
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 kind, mode, sides = image.format, image.mode, image.size
@@ -91,7 +91,7 @@ def photograph_problem(path: Path) -> str:
 
 
 def colour_problem(mode: str) -> str:
-    """The reason why a photograph with these colours, in Pillow's words, cannot be used; empty if it can."""
+    """The reason why a photograph with this colour mode of Pillow cannot be used; empty if it can."""
     if mode == "RGB":
         return ""
     known = {
@@ -99,10 +99,10 @@ def colour_problem(mode: str) -> str:
         "1": "black and white",
         "P": "a palette",
         "RGBA": "opacity",
-        "CMYK": "ink's colours",
+        "CMYK": "printing inks (CMYK)",
     }
     what = known.get(mode, "shades of grey" if mode.startswith(("I", "LA", "F")) else mode)
-    return f"photograph with {what}: it must have red, green and blue only; convert it"
+    return f"photograph with {what}: it must have only red, green and blue; convert it"
 
 
 def read_photographs(
@@ -116,8 +116,8 @@ def read_photographs(
         folder: folder that contains the photographs.
 
     Returns:
-        A `Volume` for each photograph, with its row as classes and the highest grade of its patient as group; what was
-        left out, reason to paths; and errors in the tables, (names, reason).
+        A `Volume` for each photograph, with its row as classes and the highest grade of its patient as group; the files
+        that were left out, reason to paths; and errors in the tables, (names, reason).
     """
     skipped: dict[str, list[str]] = defaultdict(list)
     photographs = []
@@ -160,13 +160,13 @@ def read_photographs(
 
 
 def read_grade_table(path: Path) -> Path:
-    """A table that a person names.
+    """Check that a table, which a person named, exists.
 
     Raises:
         InputError: there is no such file.
     """
     if not path.is_file():
-        raise InputError(f"--classes {path}: there is no such file; it is a CSV with a header row, as image,grade")
+        raise InputError(f"--classes {path}: there is no such file; name a CSV with a header row, such as image,grade")
     return path
 
 
@@ -195,7 +195,7 @@ class _Names:
 
 
 def _name(photographs: Sequence[Volume], folder: Path) -> None:
-    """Give photographs identifiers that do not depend on where indexing began, and patients."""
+    """Give each photograph a patient, and an identifier that does not depend on where indexing began."""
     homes = defaultdict(set)
     for photograph in photographs:
         homes[photograph.folder.name, photograph.image.name].add(photograph.folder)
@@ -204,7 +204,7 @@ def _name(photographs: Sequence[Volume], folder: Path) -> None:
         unique = len(homes[home.name, photograph.image.name]) == 1
         place = home.name if unique or not home.is_relative_to(folder) else home.relative_to(folder).as_posix()
         photograph.key = f"photograph:{place}/{photograph.image.name}"
-        # the word for an eye alone does not identify the patient; the folder does
+        # a name that is only the word for an eye does not identify the patient; the folder does
         photograph.patient_key = f"photograph:{_EYE.sub('', photograph.case) or place}"
 
 
@@ -225,7 +225,7 @@ def _read_table(path: Path, named: _Names, problems: dict[str, list[str]]) -> di
         return None
     header = [name.lower() for name in lines[0]]
     if named.find(lines[0][0]):
-        problems["it has no header row, as image,grade: not read"].append(path.name)
+        problems["it has no header row, such as image,grade: not read"].append(path.name)
         return None
     graded = next((header.index(name) for name in GRADES if name in header[1:]), 1 if len(header) == 2 else None)
     patients = next((header.index(name) for name in PATIENTS if name in header[1:]), None)
@@ -290,7 +290,7 @@ def _without_copies(
         sizes[photograph.image.stat().st_size].append(photograph)
     for size, group in sizes.items():
         for photograph in group:
-            # few files have equal sizes, so few are read
+            # few files have the same size, so few must be read
             same[size if len(group) == 1 else sha256(photograph.image)].append(photograph)
     left_out = set()
     for group in same.values():
@@ -298,7 +298,7 @@ def _without_copies(
         left_out |= {id(photograph) for photograph in group if photograph is not first}
         skipped[COPY] += [str(photograph.image) for photograph in group if photograph is not first]
         if len({photograph.classes["grade"] for photograph in group if "grade" in photograph.classes}) > 1:
-            problems["the same photograph has other grades under other names: left out"].append(first.case)
+            problems["copies of this photograph have different grades: left out"].append(first.case)
             del first.classes["grade"]
     if not skipped[COPY]:
         del skipped[COPY]

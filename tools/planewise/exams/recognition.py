@@ -22,11 +22,11 @@ class FoundView:
     confidence: float
     """in [0, 1]"""
     runners_up: dict[str, float] = field(default_factory=dict)
-    """other views to their confidence, the most likely first"""
+    """other possible views and their confidence, the most likely first"""
     named: str | None = None
     """view claimed by the series' name"""
     whole: bool = False
-    """whether the whole stack is the view, represented by the slice: the short axis, as seen from another view"""
+    """whether the slice represents its whole stack: the short axis, if another view is learned from"""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -43,20 +43,20 @@ class Recognition:
     slice: int | None = None
     """rank of the one slice of that stack to learn from; None for all of them"""
     candidate: int | None = None
-    """index of the best one even if it is not good enough"""
+    """index of the best stack, even if it is not good enough"""
     confidence: float = 0.0
     """confidence of that stack, in [0, 1]"""
     axis: np.ndarray | None = None
     """(3,), unit vector along which the stack's slices are counted (base to apex, right to left), RAS+; None if unknown"""
     named: str | None = None
-    """view claimed by its series' name, if one slice is learned from"""
+    """view claimed by the series' name, if only one slice is learned from"""
     views: dict[str, FoundView] = field(default_factory=dict)
     undecided: list[FoundView] = field(default_factory=list)
     """planes whose best view is too uncertain"""
     left_out: list[str] = field(default_factory=list)
     """reasons in words"""
     remarks: dict[int, str] = field(default_factory=dict)
-    """index of a stack to its description, in words"""
+    """descriptions of stacks in words, by the index of the stack"""
 
     def learned(self, stacks: Sequence[Stack], index: int) -> Stack:
         """A stack of the exam in the form to learn from: its slices, or one of them, in order."""

@@ -1,4 +1,4 @@
-"""Reasons why a file gives no slice, from its name, header and length, checked before anything else."""
+"""Refuse files that contain no usable slice, with a reason, by their name, header and length."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ BAD_GEOMETRY = "broken geometry: the pixel spacing is zero or the orientation is
 IMPOSSIBLE_GEOMETRY = "impossible geometry: a pixel spacing, slice thickness or position beyond what a scanner can have"
 NO_THICKNESS = "slice thickness of zero or less in the header"
 NO_PIXELS = "no rows or no columns: the header says that the image has no pixels"
-SMALL_MATRIX = "more pixel data than the rows and columns of the header: its matrix is wrong"
-BAD_BITS = "bits of the pixels contradict each other: the high bit must be the bits stored minus one"
+SMALL_MATRIX = "more pixel data than the header's rows and columns describe: its matrix is wrong"
+BAD_BITS = "contradictory bits of the pixels: the high bit must be the bits stored minus one"
 NO_FRAME_POSITIONS = "multi-frame file without a position for each frame"
-FRAMES_RESCALED = "CT whose frames have rescale slopes or intercepts of their own: ITK applies the first to all"
+FRAMES_RESCALED = "CT whose frames have different rescale slopes or intercepts: ITK applies the first to all"
 INVERTED = "CT with inverted grey values (MONOCHROME1): ITK does not read them as Hounsfield units"
 UNSCALED = "CT without a finite rescale slope and intercept: its values are not Hounsfield units"
 BAD_SCALE = "rescale slope or intercept that is zero, infinite or not a number"
@@ -55,15 +55,15 @@ _READABLE = {"1.2.840.10008.1.2", *(f"1.2.840.10008.1.2.{tail}" for tail in ("1"
 }
 #: UID of the deflated transfer syntax.
 DEFLATED = "1.2.840.10008.1.2.1.99"
-#: Most frames of one file, most items of all sequences in its frames' headers, most bytes that a deflated file may grow
-#: to. A cine of a whole heart has about 1,200 frames of 20 items; a file beyond these limits takes minutes and
-#: gigabytes to read.
+#: Limits of a file: its frames, the items of all sequences in the frames' headers, and the bytes to which a deflated
+#: file may grow. A cine of a whole heart has about 1,200 frames of 20 items; a file beyond these limits takes minutes
+#: and gigabytes to read.
 MOST_FRAMES, MOST_ITEMS, MOST_INFLATED = 10_000, 200_000, 256 * 2**20
-#: Largest rescale slope and intercept. Beyond it, float32 keeps little of the pixels' differences.
+#: Largest rescale slope and intercept. Beyond it, float32 loses most of the differences between pixels.
 LARGEST_SCALE = 1e6
 TOO_MANY_FRAMES = f"more than {MOST_FRAMES:,} frames, or {MOST_ITEMS:,} items in their headers"
 TOO_LARGE = f"deflated file that grows to more than {MOST_INFLATED // 2**20} MB"
-#: Modality to the classes of its images: one slice a file, enhanced multi-frame files, and files converted to these.
+#: Modality to the classes of its images: one slice per file, enhanced multi-frame files, and files converted to these.
 _IMAGES = {
     "MR": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("4", "4.1", "4.4")},
     "CT": {f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("2", "2.1", "2.2")},
@@ -84,7 +84,7 @@ _SYSTEM_NAMES = {"dicomdir", "thumbs.db", "desktop.ini"}
 
 
 class Refused(Exception):
-    """A file without frames; the text is one of the reasons above."""
+    """Raised for a file without usable frames; the text is the reason."""
 
 
 def refuse_by_name(name: str) -> None:
@@ -112,7 +112,7 @@ def refuse_what_is_no_slice(
     Args:
         header: keyword to value.
         syntax: UID of the transfer syntax; empty if the file has none.
-        media_class: MediaStorageSOPClassUID of the file's own header, likewise.
+        media_class: MediaStorageSOPClassUID of the file's own header; empty if the file has none.
         modalities: accepted modalities, ``"MR"`` or ``"CT"``.
     """
     if media_class == _DIRECTORY:
@@ -129,7 +129,7 @@ def refuse_what_is_no_slice(
         raise Refused(TRUNCATED if sop_class in images else NO_IMAGE)
     if modality not in (*modalities, "") or (sop_class and sop_class not in images):
         if modality in (*modalities, "") and sop_class:
-            raise Refused(f"of {wanted}, but no image that can be used ({_uid_name(sop_class)})")
+            raise Refused(f"{wanted} file without a usable image ({_uid_name(sop_class)})")
         # a defined term of DICOM; any other text may be somebody's name
         raise Refused(f"not {wanted} ({modality if re.fullmatch('[A-Z]{2,8}', modality) else 'another modality'})")
     if int(header["Rows"] or 0) < 1 or int(header["Columns"] or 0) < 1:
@@ -157,7 +157,7 @@ def refuse_scale(header: dict, needed: bool) -> None:
 
     Args:
         header: keyword to value.
-        needed: whether values mean nothing without the two.
+        needed: whether pixel values are meaningless without slope and intercept.
     """
     given = [header.get(keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
     if needed and None in given:
@@ -170,8 +170,8 @@ def refuse_scale(header: dict, needed: bool) -> None:
 
 
 def refuse_bits(header: dict) -> None:
-    """Raises `Refused` for pixels whose bits lie elsewhere than DICOM wants them (PS3.5, 8.1.1); readers shift them
-    differently, or not at all.
+    """Raises `Refused` if the pixels' bits are not where DICOM requires them (PS3.5, 8.1.1), because readers shift such
+    bits differently, or not at all.
 
     Args:
         header: keyword to value.
@@ -191,12 +191,12 @@ def _uid_name(value: str) -> str:
 
 
 def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> None:
-    """Raises `Refused` unless the rest of the file holds exactly the pixels that its header promises.
+    """Raises `Refused` unless the rest of the file contains the pixels that its header promises, and no more.
 
     Args:
         header: keyword to value.
         syntax: UID of the transfer syntax.
-        file: at the pixel data, before which pydicom stops.
+        file: open file, positioned at the pixel data, where pydicom stopped.
         size: size of the whole file, bytes.
     """
     if syntax == DEFLATED:
@@ -223,7 +223,7 @@ def refuse_truncated(header: dict, syntax: str, file: BinaryIO, size: int) -> No
     wanted = math.ceil(int(header["Rows"]) * int(header["Columns"]) * frames * bits / 8)
     if size - start < wanted:
         raise Refused(TRUNCATED)
-    if wanted + 1 < length < 0xFFFFFFFF:  # the stored length is even, an image's need not be
+    if wanted + 1 < length < 0xFFFFFFFF:  # the stored length is rounded up to an even number
         raise Refused(SMALL_MATRIX)
 
 
@@ -232,8 +232,8 @@ def refuse_many_frames(header: dict, file: BinaryIO, size: int) -> None:
 
     Args:
         header: keyword to value, without the frames' own headers.
-        file: at the first sequence of frames' headers.
-        size: of the whole file, bytes.
+        file: open file, positioned at the first sequence of frames' headers.
+        size: size of the whole file, bytes.
     """
     if int(header.get("NumberOfFrames") or 1) > MOST_FRAMES:
         raise Refused(TOO_MANY_FRAMES)

@@ -24,7 +24,7 @@ from planewise.exams.words import is_text, natural_order
 _SERIAL_FILES = 1500
 _CHUNK = 128
 _NIFTI = (".nii", ".nii.gz")
-#: Identifiers that hundreds of frames share: keep one copy of each in memory.
+#: Texts that hundreds of frames share, of which memory keeps one copy each.
 _SHARED_TEXTS = (
     "kind",
     "text",
@@ -59,7 +59,7 @@ class Scan:
 
     @property
     def broken(self) -> dict[str, list[str]]:
-        """Those of the skipped files that were images once, so that an exam may lack slices."""
+        """Skipped files that were once images, so their exam may lack slices."""
         return {reason: paths for reason, paths in self.skipped.items() if reason in (TRUNCATED, DAMAGED, EMPTY)}
 
     @property
@@ -81,7 +81,7 @@ def scan_folder(
 
     Args:
         folder: any tree of files; links to folders are not followed.
-        workers: processes. With more than one, a script that calls this keeps its own code under
+        workers: number of processes. With more than one, a script that calls this must keep its own code under
             ``if __name__ == "__main__"``, as for any use of multiprocessing.
         progress: called with (files done, files in all).
         of_photographs: whether only photographs are wanted.
@@ -94,7 +94,7 @@ def scan_folder(
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "does not exist"
-        raise InputError(f"{folder} {what}; index wants a folder that holds exams")
+        raise InputError(f"{folder} {what}; name a folder that contains exams")
     started = time.perf_counter()
     scan = Scan(folder=folder)
     paths = []
@@ -110,7 +110,7 @@ def scan_folder(
             scan.nifti.append(Path(path))
         elif mrnet.is_volume(path):
             scan.mrnet.append(Path(path))
-        # formats of ACDC, the decathlon, M&Ms-2 and MRNet; read with their images
+        # files of ACDC, the decathlon, M&Ms-2 and MRNet that are read together with their images
         elif name in ("Info.cfg", "dataset.json", mnms2.TABLE) or mrnet.is_label_file(path):
             scan.others += 1
         else:
@@ -134,7 +134,7 @@ def scan_folder(
 
 
 def _take(path: Path, scan: Scan) -> None:
-    """A file of a folder of photographs."""
+    """Sort a file of a folder of photographs into the scan."""
     scan.others += 1
     if path.name.startswith("."):
         scan.skipped.setdefault(HIDDEN, []).append(str(path))
@@ -180,7 +180,8 @@ def _read(
 
 
 def _end_with_parent() -> None:
-    """End a worker whose parent was killed: it holds both ends of its queue, and would wait for work forever."""
+    """End a worker whose parent was killed: the worker keeps both ends of its queue open, and would wait for work
+    forever."""
 
     def watch() -> None:
         multiprocessing.parent_process().join()

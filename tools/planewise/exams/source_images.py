@@ -1,11 +1,11 @@
-"""The DICOM images that results are made from, as headers that new DICOM files can refer to.
+"""The DICOM images from which results are made, as headers to which new DICOM files can refer.
 
 A result (a segmentation, a report) belongs to the study of its images: it has the same patient and study, and names every
 image by its SOP instance UID.
 
-Each frame of a multi-frame file stands as an image of its own here, under a UID that exists only until `true_references`
-puts the file's UID and the frame's number in its place: highdicom takes many single-frame images or one multi-frame
-file, but a stack can be spread over several of them.
+Here, each frame of a multi-frame file counts as a separate image with a temporary UID, which `true_references` later
+replaces by the file's UID and the frame's number. The reason is that highdicom takes many single-frame images or one
+multi-frame file, but a stack can be spread over several multi-frame files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from planewise.errors import InputError
 
-#: Geometry and references: all that `hide` leaves. Names, dates, places and free text are not among them.
+#: The only elements that `hide` keeps: geometry and references, without names, dates, places and free text.
 _NOT_PERSONAL = (
     "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "Modality", "StudyInstanceUID", "SeriesInstanceUID",
     "FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
@@ -40,7 +40,7 @@ _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceU
 _OF_MANY_FRAMES = (
     "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "NumberOfFrames", "FrameIncrementPointer",
 )  # fmt: skip
-#: DICOM's coordinates of a point or a direction that is given in RAS+.
+#: Factors that convert a point or a direction from RAS+ to DICOM's LPS coordinates.
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -49,8 +49,8 @@ class SourceImage:
     """One image of a stack.
 
     Attributes:
-        header: of a single-frame image, without pixels.
-        file: UID of the file's SOP class, and of the file.
+        header: header of a single-frame image, without pixels.
+        file: UIDs of the file's SOP class and of the file.
         frame: number in a multi-frame file, from 1; None in a single-frame file.
     """
 
@@ -74,10 +74,10 @@ def source_images(slices: Sequence[Mapping[str, Any]], hide: str | None = None) 
     """The images of a stack.
 
     Args:
-        slices: of a DICOM stack in order, as items of a datalist: ``image``, ``affine``, and ``frame`` in multi-frame
-            files.
-        hide: the exam's hash, to stand for the patient: names, dates, places and free text are left out. The UIDs stay
-            (DICOM PS3.15, Retain UIDs Option), because without them nothing would belong to the images. None keeps the
+        slices: slices of a DICOM stack in order, as items of a datalist: ``image``, ``affine``, and ``frame`` in
+            multi-frame files.
+        hide: the exam's hash, which replaces the patient; names, dates, places and free text are left out. The UIDs
+            stay (DICOM PS3.15, Retain UIDs Option), because results need them to refer to the images. None keeps the
             patient.
 
     Raises:
@@ -107,9 +107,9 @@ def source_images(slices: Sequence[Mapping[str, Any]], hide: str | None = None) 
 
 @contextmanager
 def header_values_kept() -> Iterator[None]:
-    """Make new files from headers as they are.
+    """Use headers unchanged in new files, without highdicom's warnings.
 
-    highdicom warns of names in an old form, and the warning holds the name.
+    highdicom warns about names in an old form, and the warning contains the name.
 
     Raises:
         InputError: highdicom refuses a header.
@@ -119,8 +119,8 @@ def header_values_kept() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # the message may hold a value of the header
-        raise InputError(f"the images' headers do not allow it ({type(error).__name__})") from error
+        # the message may contain a value of the header
+        raise InputError(f"the images' headers cannot be used for DICOM results ({type(error).__name__})") from error
 
 
 def body_size(item: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -149,10 +149,10 @@ def body_size(item: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def with_values(header: Dataset, **values: object) -> Dataset:
-    """A header with other values; the given one stays."""
+    """A copy of a header with other values; the given header does not change."""
     changed = Dataset()
     for element in header:
-        if element.keyword not in values:  # an element that both had would change in both
+        if element.keyword not in values:  # an element that both headers share would change in both
             changed.add(element)
     for keyword, value in values.items():
         setattr(changed, keyword, value)

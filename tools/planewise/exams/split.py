@@ -1,4 +1,4 @@
-"""Sections of a datalist, by patient."""
+"""Divide patients among the sections of a datalist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECTIONS = ("training", "validation", "test")
 
 
 def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
-    """Shares of training, validation and test that sum to one.
+    """Scale the shares of training, validation and test so that they sum to one.
 
     Raises:
         InputError: there are not three shares, one is negative, or all are zero.
@@ -20,7 +20,7 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
     if len(fractions) != 3 or min(fractions) < 0 or sum(fractions) <= 0:
         raise InputError(
             f"the split is {' '.join(map(str, fractions))}; it needs three non-negative shares, for training, "
-            "validation and test: 0.8 0.1 0.1"
+            "validation and test, such as 0.8 0.1 0.1"
         )
     training, validation, test = (share / sum(fractions) for share in fractions)
     return training, validation, test
@@ -33,7 +33,8 @@ def _draw(patient: str, seed: int) -> float:
 
 
 def split_by_hash(patients: Iterable[str], fractions: Sequence[float], seed: int) -> dict[str, str]:
-    """Patient to section. Each patient stays in one section when others are added, so the shares hold only on average."""
+    """Map each patient to a section. Patients keep their section when others are added, so the shares are only
+    averages."""
     training, validation, _ = check_fractions(fractions)
     sections = {}
     for patient in patients:
@@ -43,7 +44,8 @@ def split_by_hash(patients: Iterable[str], fractions: Sequence[float], seed: int
 
 
 def split_stratified(groups: Mapping[str, str], fractions: Sequence[float], seed: int) -> dict[str, str]:
-    """Patient to section so that every group and the whole are divided in the given shares, to within one patient.
+    """Map each patient to a section, so that every group and the whole are divided in the given shares, within one
+    patient.
 
     Args:
         groups: patient to group (of disease).

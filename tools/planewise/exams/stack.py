@@ -96,7 +96,7 @@ class Stack:
         return replace(self, slices=sorted(self.slices, key=lambda entry: float(entry.affine[:3, 3] @ axis)))
 
     def difference_from(self, chosen: Stack) -> str:
-        """How this stack differs from the stack that is used, as words after its number of slices."""
+        """How this stack differs from the stack that is used, as a phrase that follows its number of slices."""
         kept = "(the longest consistent run is kept)"
         if (self.columns, self.rows) != (chosen.columns, chosen.rows):
             return f"but with a matrix of {self.columns}x{self.rows} instead of {chosen.columns}x{chosen.rows} {kept}"

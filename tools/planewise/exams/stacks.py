@@ -24,11 +24,11 @@ SAME_POSITION = 0.3
 SAME_ECHO_TIME, SAME_REPETITION_TIME = 0.15, 0.4
 #: Two series with interleaved slices are one stack if the largest gap is at most this times the smallest.
 UNEVEN_GAPS = 1.6
-#: Echo times of one series that differ by more than this share at one position are separate echoes: of 12 evenly spaced
-#: ones, the last two differ by .08, while echo times that a scanner adapts within a series differ by hundredths of a
-#: millisecond.
+#: Echo times of one series that differ by more than this share at one position are separate echoes. The last two of 12
+#: evenly spaced echo times differ by 0.08, while echo times that a scanner adapts within a series differ by hundredths
+#: of a millisecond.
 ANOTHER_ECHO = 0.05
-#: b-values that agree to this share are the same, as for different directions: 990 to 1005 s/mm^2.
+#: b-values that agree to this share are the same. They vary with the direction, for example from 990 to 1005 s/mm^2.
 SAME_B_VALUE = 0.05
 #: Slices of two acquisitions that are too far apart to be the same slice, but closer than this share of their
 #: thickness, overlap: the two are not interleaved.
@@ -198,7 +198,7 @@ def _place(frame: Frame) -> tuple:
 
 
 def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:
-    """Whether two images may have one contrast; ``named``: their series must also have the same name for it."""
+    """Whether two images may have the same contrast; if ``named``, their series must also have the same name."""
     for time, other_time, tolerance in (
         (one.echo_time, other.echo_time, SAME_ECHO_TIME),
         (one.repetition_time, other.repetition_time, SAME_REPETITION_TIME),
@@ -211,7 +211,8 @@ def _same_contrast(one: Frame, other: Frame, named: bool) -> bool:
 
 
 def still(stack: Stack) -> Stack:
-    """The stack with one image per slice, the last acquired: repeated series without a mark look like a time series."""
+    """The stack with one image per slice, the last acquired, because unmarked repeated series look like a time
+    series."""
     several = sum(len(entry.phases) > 1 for entry in stack.slices)
     if not several:
         return stack
@@ -220,7 +221,7 @@ def still(stack: Stack) -> Stack:
         for entry in stack.slices
         for frame in [max(entry.phases, key=lambda frame: (frame.acquired, frame.instance))]
     ]
-    count = "1 slice position holds" if several == 1 else f"{several} slice positions hold"
+    count = "1 slice position has" if several == 1 else f"{several} slice positions have"
     notes = [note for note in stack.notes if not note.startswith("some slices lack phases")]
     return replace(stack, slices=slices, notes=[*notes, f"{count} several images in one series: the last is used"])
 
@@ -280,7 +281,7 @@ def _stack(frames: list[Frame]) -> Stack:
 
 
 def _median(times: Iterable[float | None]) -> float | None:
-    """The value of the known times; None if no time is known."""
+    """The median of the known values; None if no value is known."""
     known = [time for time in times if time]
     return float(np.median(known)) if known else None
 
@@ -322,7 +323,7 @@ def _runs(frames: Sequence[Frame]) -> list[list[Frame]]:
 
 
 def _when(run: Sequence[Frame]) -> tuple:
-    """Sorts acquisitions in order of time."""
+    """Sort key of an acquisition, in order of time."""
     return max((frame.acquired, frame.instance) for frame in run)
 
 

@@ -1,7 +1,7 @@
 """Exams in the form of UK Biobank pipelines: a folder for each participant, a NIfTI file for each view.
 
 ``sa``, ``la_2ch`` and ``la_4ch`` are cines; ``la_4ch_ED`` and ``la_4ch_ES`` are frames of a cine, and
-``label_la_4ch_ED`` is the manual mask of one. The names are those of the public pipeline of W. Bai and colleagues
+``label_la_4ch_ED`` is the manual mask of a frame. The names are those of the public pipeline of W. Bai and colleagues
 (baiwenjia/ukbb_cardiac), whose affines are those of the scanner.
 """
 
@@ -22,7 +22,7 @@ from planewise.unreadable import UNREADABLE
 #: The files' codes to ours: 1 left ventricle, 2 myocardium, 3 right ventricle, and in 4ch 4 left and 5 right atrium.
 LABEL_MAP = {1: 3, 2: 2, 3: 1}
 ALL_LABEL_MAP = LABEL_MAP | {4: 4, 5: 5}
-#: In 4ch, if only the atria were drawn: the pipeline's own files hold 1 left and 2 right atrium.
+#: In 4ch, if only the atria were drawn: the pipeline's own files use 1 for the left and 2 for the right atrium.
 ATRIA_LABEL_MAP = {1: 4, 2: 5}
 
 _VIEWS = {"sa": "sax", "la_2ch": "2ch", "la_3ch": "3ch", "la_4ch": "4ch"}
@@ -80,7 +80,8 @@ def read_exam(home: Path, files: list[Path], skipped: dict[str, list[str]]) -> l
 
 
 def _largest_value(labels: Iterable[Path | None]) -> int:
-    """The values of all voxels of some masks; unreadable masks are left to the code that reads masks."""
+    """The largest voxel value of some masks. Unreadable masks are ignored here; the code that reads masks reports
+    them."""
     values = [0]
     for path in labels:
         with suppress(*UNREADABLE):

@@ -45,12 +45,12 @@ class Volume:
     oriented: bool = True
     """whether its header gives its orientation in the patient"""
     view: str = ""
-    """``"sax"``, ``"4ch"``, ... from the data set's names; empty if these do not give it"""
+    """``"sax"``, ``"4ch"``, ... from the data set's names; empty if the names contain no view"""
     label_map: dict[int, int] | None = None
     """the data set's label codes to ours; None if they are ours, or unknown"""
 
     channels: tuple[Path, ...] = ()
-    """its files, the first of which is ``image``, if each channel has its own; empty for a single file"""
+    """the files of the channels, if each channel has its own; the first is ``image``. Empty for a single file"""
 
     @property
     def folder(self) -> Path:

@@ -18,7 +18,7 @@ from planewise.exams.words import natural_order
 
 
 def exams_of_volumes(volumes: Sequence[Volume]) -> list[Exam]:
-    """An exam for each case: volumes with one geometry are the phases of one stack, those with another geometry are
+    """An exam for each case: volumes with the same geometry are phases of one stack, volumes with another geometry are
     another view.
 
     Args:

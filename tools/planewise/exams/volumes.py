@@ -23,9 +23,9 @@ SAME_GRID = 0.1
 _IMAGE_STEM = re.compile(r"^(?P<case>.+?)(?:[_-](?P<phase>frame\d+|ed|es))?$", re.IGNORECASE)
 _CINE_TAIL = re.compile(r"[_-](4d|cine)$", re.IGNORECASE)
 _MASK_TAIL = re.compile(r"[_-]?(gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
-#: Smallest and largest height (cm) and weight (kg) of a person; values beyond are in another unit, or typing errors.
+#: Smallest and largest height (cm) and weight (kg) of a person; values beyond them are mistakes or in another unit.
 _BODIES = {"Height": (40, 250), "Weight": (2, 400)}
-#: How BIDS names begin: with their subject.
+#: BIDS names begin with their subject.
 _SUBJECT = re.compile(r"sub-[a-z0-9]+(?=_)", re.IGNORECASE)
 _MASK_ALONE = re.compile(r"[_-](gt|seg|segmentation|labels?|masks?)$", re.IGNORECASE)
 #: Folders of masks.
@@ -52,7 +52,7 @@ def read_volumes(
     their folder's. If a cine's frames are also there as files (``case_4d``, ``case_frame01``), the frames are used.
 
     Args:
-        paths: of the files.
+        paths: paths of the files.
         folder: folder that contains them.
         of_one_slice: whether volumes without a known view must have one slice rather than a stack.
 
@@ -65,9 +65,9 @@ def read_volumes(
     for path in paths:
         below = path.parent.relative_to(folder).parts if path.is_relative_to(folder) else ()
         if any(MASK_FOLDER.match(part) for part in below):
-            skipped["NIfTI file in a folder of masks (labelsTr, masks, ...): name it with --labels to use them"].append(
-                str(path)
-            )
+            skipped[
+                "NIfTI file in a folder of masks (labelsTr, masks, ...): name the folder with --labels to use it"
+            ].append(str(path))
         else:
             by_folder[path.parent].append(path)
     for home, files in by_folder.items():
@@ -190,7 +190,9 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
         plain = [mask for mask in own if _MASK_TAIL.fullmatch(mask[len(name) :])]
         chosen = plain if len(plain) == 1 else own
         if len(chosen) > 1:
-            skipped["several masks match one image: none is used; leave one"] += [str(by_stem[mask]) for mask in chosen]
+            skipped["several masks match one image: none is used; keep only one"] += [
+                str(by_stem[mask]) for mask in chosen
+            ]
         case, phase = case_and_phase(name)
         label = by_stem[chosen[0]] if len(chosen) == 1 else None
         volumes.append(Volume(path, label, case, phase))
@@ -198,7 +200,7 @@ def find_own_volumes(files: list[Path], skipped: dict) -> list[Volume]:
 
 
 def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
-    """Whether a volume is 3D and readable; a mask on another grid is removed."""
+    """Whether a volume can be read and used; a mask on another grid is removed."""
     try:
         image = nibabel.load(volume.image)
     except Exception:  # nibabel raises many kinds of errors for broken files
@@ -216,7 +218,7 @@ def _check(volume: Volume, skipped: dict, of_one_slice: bool) -> bool:
 
 
 def _wrong_depth(image: nibabel.Nifti1Image, view: str, of_one_slice: bool) -> str:
-    """Whether an image has too many or too few slices, in words; empty if not."""
+    """The reason if an image has too many or too few slices, in words; otherwise empty."""
     if view and view != "sax":
         return ""
     if of_one_slice and not view:
@@ -264,7 +266,7 @@ def grid_problem(mask: Path, shape: tuple[int, ...], affine: np.ndarray) -> str:
         header = nibabel.load(mask)
     except Exception:
         return "it cannot be read"
-    # a single time does not count
+    # a fourth axis of length 1 does not count
     own, wanted = (tuple(sizes[:3] if sizes[3:] == (1,) else sizes) for sizes in (header.shape, tuple(shape)))
     if own != wanted:
         return f"its shape is {own}, the image's {wanted}"

@@ -10,24 +10,24 @@ def count_of(number: int, noun: str) -> str:
 
 
 def listed(words: Iterable[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``; there must be one word at least."""
+    """``a``, ``a and b``, ``a, b and c``; there must be at least one word."""
     *before, last = words
     return f"{', '.join(before)} and {last}" if before else last
 
 
 def plain(text: str) -> str:
-    """A name with its separators as spaces, in small letters."""
+    """A name in lower case, with its separators replaced by spaces."""
     return re.sub(r"[_\-./,|]+", " ", text.lower())
 
 
 def natural_order(text: str) -> tuple:
-    """Sorts ``sax_5`` before ``sax_23``."""
-    # decimal: \d finds these, while isdigit also holds for "²", which int() refuses
+    """Sort key that puts ``sax_5`` before ``sax_23``."""
+    # isdecimal, like \d, rejects "²", which int() cannot read; isdigit accepts it
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
 
 
 def is_text(path: str) -> bool:
-    """Whether a path can be written into a datalist and passed to ITK: a name with other bytes is not text."""
+    """Whether a path can be written into a datalist and passed to ITK: a name with undecodable bytes is not text."""
     try:
         path.encode()
     except UnicodeEncodeError:
