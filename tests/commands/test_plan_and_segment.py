@@ -382,7 +382,7 @@ def test_a_plan_stands_beside_the_planes_that_were_acquired(tmp_path, monkeypatc
     cells = {each[0]: each[-2:] for row in rows if (each := re.findall(r"<td>(.*?)</td>", row))}
     assert cells["2ch"] == ["30.0 deg", "6.9 mm"] and cells["3ch"] == cells["4ch"] == ["-", "-"]
     # only what lies beyond its bound is flagged
-    flag = "rvot: 6.9 mm from the acquired plane, beyond the error bound of 6.5 mm: one of the two planes is off"
+    flag = "rvot: 6.9 mm from the acquired plane, beyond the error bound of 6.5 mm: one of the two planes is wrong"
     assert f"  (!) {flag}" in outcome.output and outcome.output.count("(!)") == 2
     page = (tmp_path / "out/heart/index.html").read_text()
     assert '<td>30.0 deg</td><td class="flagged">6.9 mm (!)</td>' in page and f"<li>(!) {flag}" in page
@@ -481,7 +481,7 @@ def test_end_diastole_alone_is_what_the_bundle_plans(exam, tmp_path):
         assert alone["normal"] != joint["normal"]
         assert abs(np.dot(alone["normal"], joint["normal"])) > np.cos(np.radians(15))
     outcome = run("plan", exam, "-o", tmp_path / "x", "--phases", "es")
-    assert outcome.exit_code == 1 and "--phases es: give all, or ed for end-diastole alone" in outcome.output
+    assert outcome.exit_code == 1 and "--phases must be all, or ed for only end-diastole, got es" in outcome.output
 
 
 def test_a_later_phase_that_is_broken_costs_itself(exam, tmp_path, monkeypatch, caplog):
@@ -558,7 +558,7 @@ def test_outside_of_a_clone_it_says_that_bundles_are_wanted(command, tmp_path, m
     monkeypatch.setattr(planewise, "__file__", str(installed))
     outcome = run(command, tmp_path, "-o", tmp_path / "out")
     assert outcome.exit_code == 1
-    assert "name the folder bundles/ of a clone of planewise with --bundles" in outcome.output
+    assert "use --bundles to name the folder bundles/ of a clone of planewise" in outcome.output
 
 
 @pytest.mark.parametrize("command", ["plan", "segment"])

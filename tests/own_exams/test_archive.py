@@ -143,6 +143,6 @@ def test_none_can_be_used(files, tmp_path):
 def test_a_folder_belongs_to_one_command(files, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/archive.json").write_text(json.dumps({"command": "segment"}))
-    with pytest.raises(InputError, match="holds an archive of `planewise segment`; name another folder"):
+    with pytest.raises(InputError, match="contains an archive of `planewise segment`; name another folder"):
         work_through(Work(files, {}).work, tmp_path / "out", lambda line: None)
     assert not Path(tmp_path / "out/exams.csv").exists()

@@ -224,7 +224,7 @@ def test_started_again_it_makes_what_lacks(segmented, bundle, exams):
 def test_masks_of_other_weights_are_not_taken(segmented, bundle, tmp_path):
     done = segmented()
     (tmp_path / "weights.pt").write_bytes(b"other weights")
-    with pytest.raises(InputError, match="out/masks holds masks from other weights; name another folder"):
+    with pytest.raises(InputError, match="out/masks contains masks from other weights; name another folder"):
         segmented()
     shutil.rmtree(done.masks)
     assert segmented().kept == 0

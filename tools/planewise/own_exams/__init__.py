@@ -1,4 +1,4 @@
-"""A person's own exam through the bundles: inference, derived results, and a page."""
+"""Run the bundles on a person's own exam: inference, derived results, and a page."""
 
 from planewise.own_exams.heart_bundles import MadePage
 from planewise.own_exams.load_bundle import LoadedBundle, load_bundle

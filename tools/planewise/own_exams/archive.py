@@ -1,4 +1,5 @@
-"""Process many exams one after another: keep finished ones, skip broken ones, and list the worst first on one page."""
+"""Work through many exams: finished exams are kept, a broken exam is left out, and one page lists the worst exams
+first."""
 
 from __future__ import annotations
 
@@ -28,15 +29,15 @@ _TABLE = "exams.csv"
 
 @dataclass
 class Archive:
-    """What became of the exams of a folder.
+    """The results for the exams of a folder.
 
     Attributes:
-        page: the overview.
-        table: the same as CSV.
+        page: the overview page.
+        table: the overview as CSV.
         folders: private table of the exams' hashes and folders.
         finished: name of each finished exam to its summary, worst first.
         left_out: name of each other exam to the reason.
-        kept: number of the finished ones from an earlier run.
+        kept: number of finished exams whose results are from an earlier run.
     """
 
     page: Path
@@ -53,10 +54,10 @@ class Archive:
 
 
 def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> Archive:
-    """Make the results of every exam that has none yet, and write the overview.
+    """Make the results of every unfinished exam, and write the overview.
 
-    An exam is finished if its results are of the same files (by name, size and time), weights, options and version. The
-    overview is also written if the run is stopped; the next run continues.
+    An exam is finished if its results were made from the same files (by name, size and time), weights, options and
+    version. The overview is also written if the run is stopped; the next run continues.
 
     Args:
         work: the exams, and what to do with them.
@@ -100,7 +101,7 @@ def work_through(work: ExamWork, output: Path, tell: Callable[[str], None]) -> A
 def _one(
     work: ExamWork, name: str, items: Sequence[Mapping[str, Any]], output: Path, made_from: str, done: Archive
 ) -> str:
-    """Make one exam's results; and summarise in one line what a person should know."""
+    """Make one exam's results; returns one line with what a person should know about the exam."""
     record = _record(output, name, work.command)
     record.unlink(missing_ok=True)
     try:
@@ -129,7 +130,7 @@ def _claim(output: Path, command: str) -> None:
         known = read_json(record)
     before = known.get("command") if isinstance(known, dict) else None
     if before not in (None, command):
-        raise InputError(f"{output} holds an archive of `planewise {before}`; name another folder (-o)")
+        raise InputError(f"{output} contains an archive of `planewise {before}`; name another folder (-o)")
     write_json(record, {"command": command})
 
 
@@ -138,7 +139,7 @@ def _record(output: Path, name: str, command: str) -> Path:
 
 
 def _made_from(items: Sequence[Mapping[str, Any]], settings: Mapping[str, object]) -> str:
-    """A checksum of what an exam's results depend on; the paths themselves may hold a name."""
+    """A checksum of what an exam's results depend on; the paths themselves may contain a person's name."""
     files = []
     for path in sorted({str(entry["image"]) for entry in slices_of(items)}):
         try:
@@ -151,7 +152,7 @@ def _made_from(items: Sequence[Mapping[str, Any]], settings: Mapping[str, object
 
 
 def _earlier(record: Path, made_from: str, page: Path) -> Summary | None:
-    """The summary of a finished exam; None if it has to be made, or made again."""
+    """The summary of a finished exam; None if the exam is unfinished or must be repeated."""
     try:
         known = read_json(record)
         if known["made_from"] != made_from or not page.is_file():
@@ -162,7 +163,7 @@ def _earlier(record: Path, made_from: str, page: Path) -> Summary | None:
 
 
 def _in_words(seconds: float) -> str:
-    """The time left, as the end of a line."""
+    """The remaining time, as the end of a line."""
     if seconds < 1:
         return ""
     minutes = round(seconds / 60)

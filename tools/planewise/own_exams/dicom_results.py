@@ -27,11 +27,11 @@ from planewise.reports.planned_views import plane_in_words
 from planewise.reports.research_only import RESEARCH_ONLY
 from planewise.reports.segmentation_figures import structure_colour
 
-#: Endings of the files.
+#: Endings of the files' names.
 SEGMENTATION, REPORT = ".seg.dcm", ".sr.dcm"
 #: Series numbers: high, so that the images' own come first.
 _PLAN_SERIES, _VOLUMES_SERIES, _FIRST_SEGMENTATION_SERIES = 9001, 9002, 9010
-#: Side of the square that stands for a planned plane, mm.
+#: Side of the square that represents a planned plane, mm.
 _SIDE = 200.0
 
 _SITES = {
@@ -60,7 +60,7 @@ _MASS = Code("18087-7", "LN", "Left Ventricle Mass")
 _MILLILITRES, _GRAMS = Code("ml", "UCUM", "ml"), Code("g", "UCUM", "g")
 _PERCENT = Code("%", "UCUM", "Percent")
 _DEGREES, _MILLIMETRES = Code("deg", "UCUM", "deg"), Code("mm", "UCUM", "mm")
-#: What no standard has a code for.
+#: Concepts without a standard code.
 _VERDICT = own_code("verdict", "Verdict on a planned plane")
 _ANSWERS = {"plane": own_code("plane", "Plane"), "no plane": own_code("no_plane", "No plane")}
 _ANGLE = own_code("angle", "Angle between planned and acquired plane")
@@ -71,12 +71,12 @@ _OFFSET_BOUND = own_code("offset_bound", "90 % error bound of the planned plane'
 
 @dataclass(frozen=True)
 class DicomOut:
-    """Whether results leave as DICOM files, too.
+    """Options for writing results as DICOM files, too.
 
     Attributes:
-        wanted: None writes them if the exam is DICOM.
-        anonymous: whether to leave out the patient, see `source_images`. Otherwise they name the patient as their images
-            do: files without a patient belong to no study.
+        wanted: whether to write the files; None writes them if the exam is DICOM.
+        anonymous: whether to leave out the patient, see `source_images`. Otherwise the files name the patient as their
+            images do, because files without a patient do not belong to a study.
         all_phases: whether every phase gets a segmentation, see `write_segmentations`.
     """
 
@@ -87,16 +87,17 @@ class DicomOut:
     def write(
         self, exam: str, folder: Path, item: Mapping[str, Any], make: Callable[[str | None], object]
     ) -> list[str]:
-        """Write an exam's files in place of those of an earlier run, which may be of other phases or hold an identity.
+        """Write an exam's files. Files of an earlier run are removed first: they may show other phases or identify the
+        patient.
 
         Args:
-            exam: its hash.
-            folder: of the exam.
-            item: one of its stacks.
-            make: writes them; called with ``hide`` of `source_images`.
+            exam: hash of the exam.
+            folder: folder of the exam.
+            item: one of the exam's stacks.
+            make: function that writes the files; called with ``hide`` of `source_images`.
 
         Returns:
-            Lines for the terminal: why there are no files, if somebody asks for them or if they are expected.
+            Lines for the terminal: the reason if there are no files although they were requested or expected.
         """
         for ending in (SEGMENTATION, REPORT):
             for file in folder.glob(f"*{ending}"):
@@ -122,14 +123,14 @@ def write_plan(
     """Write ``plan.sr.dcm``: every view with its verdict, the plane as a square in patient space, and its numbers.
 
     Args:
-        folder: of the exam.
+        folder: folder of the exam.
         item: the planned stack, of DICOM images.
-        plan: as of `planewise.evaluation.PlanViewsd`.
-        apart: view to angle (degrees) and offset (mm) from the acquired plane; None where none was acquired.
+        plan: plan from `planewise.evaluation.PlanViewsd`.
+        apart: for each view, angle (degrees) and offset (mm) from the acquired plane; None if no plane was acquired.
         hide: see `source_images`.
 
     Raises:
-        InputError: the images' headers do not allow it.
+        InputError: the images' headers cannot be used.
     """
     images = source_images(item["image"], hide)
     findings = [_view(view, entry, plan, apart.get(view)) for view, entry in plan["views"].items()]
@@ -175,22 +176,22 @@ def write_segmentations(
 ) -> list[Path]:
     """Write ``phaseNN.seg.dcm``, and ``volumes.sr.dcm`` with the volumes.
 
-    One file for each phase, because a DICOM SEG has no time: viewers put it over the images that it names. By default
-    only end-diastole and end-systole have one: those are the phases that are read and corrected, and each file is a
-    series of the study; 25 of them would hide the images.
+    Each phase has a separate file, because a DICOM SEG has no time: viewers overlay it on the images that it names. By
+    default only end-diastole and end-systole get a file: people read and correct these phases, and each file is a
+    separate series of the study, so 25 of them would bury the images.
 
     Args:
-        folder: of the exam.
+        folder: folder of the exam.
         items: the stack of each phase, of DICOM images.
         labels: label map of each phase, ``(i, j, slices)``.
-        names: of the files of each phase, without an ending.
+        names: name of each phase's files, without the ending.
         found: the volumes.
         flags: implausible numbers.
         all_phases: whether every phase gets a file.
         hide: see `source_images`.
 
     Raises:
-        InputError: the images' headers do not allow it.
+        InputError: the images' headers cannot be used.
     """
     structures = [
         Structure(value, _NAMES[name], _SITES[name], to_rgb(structure_colour(value)))
@@ -270,7 +271,7 @@ def _function(name: str, found: HeartVolumes, flags: Sequence[Flag]) -> Finding:
 
 
 def _flagged(flags: Sequence[Flag], structure: str, quantities: Sequence[str], phase: int) -> list[str]:
-    """What is wrong with a structure's numbers, in words."""
+    """Why a structure's numbers are implausible, in words."""
     return [
         f"implausible: {flag.text}"
         for flag in flags

@@ -1,4 +1,4 @@
-"""What `planewise plan` and `planewise segment` share: the bundles, the stacks of a folder, and the page."""
+"""Code that `planewise plan` and `planewise segment` share: the bundles, the stacks of a folder, and the page."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ logger = logging.getLogger(__name__)
 PLANS, SEGMENTS = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
 #: Label values of the segmentation bundle.
 STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
-#: A file whose axes agree with the body's to this many degrees may have lost its orientation.
+#: A file whose axes agree with the body axes within this many degrees may have lost its orientation.
 _NO_ORIENTATION = 0.01
 #: File of an exam's page.
 PAGE = "index.html"
-#: Number of exams that a refusal names.
+#: Number of exams that an error message lists.
 _NAMED = 10
 
 
@@ -55,8 +55,8 @@ class MadePage:
     """Results for an exam.
 
     Attributes:
-        name: the exam's hash, or a file's stem where names are kept.
-        page: its page; deleted if the call had no output folder.
+        name: the exam's hash, or the file's stem if names are kept.
+        page: the exam's page; deleted if the call had no output folder.
         lines: the lines for a terminal.
         item: the item of `find_inputs` for the planned stack, or for the stack at end-diastole.
         files: every file that was written, the page first; deleted if the call had no output folder.
@@ -85,12 +85,13 @@ def output_folder(given: str | Path | None) -> Iterator[Path]:
 
 
 def bundles_folder(given: str | Path | None) -> Path:
-    """The folder with the bundles, absolute: the given one, or the package's own, which a clone links to."""
+    """The absolute path of the folder with the bundles: the given folder, or the package's own, which a clone links
+    to."""
     return (Path(given).expanduser() if given else Path(planewise.__file__).parent / "bundles").resolve()
 
 
 def weights_of(bundle: Path, given: str | Path | None) -> Path | None:
-    """Weights to run a bundle with, absolute; None if none are given and the bundle has none."""
+    """The absolute path of the weights for a bundle; None if no weights are given and the bundle has none."""
     if given is not None:
         given = Path(given).expanduser().resolve()
         if not given.exists():
@@ -104,12 +105,12 @@ def needed_weights(bundle: Path, given: str | Path | None) -> Path:
     """Like `weights_of`, for a bundle that needs weights.
 
     Raises:
-        InputError: there are none, or there is no such bundle.
+        InputError: there are no weights, or there is no such bundle.
     """
     if not bundle.is_dir():
         raise InputError(
-            f"there is no bundle {bundle.name} in {bundle.parent}; name the folder bundles/ of a clone of planewise with "
-            "--bundles"
+            f"there is no bundle {bundle.name} in {bundle.parent}; use --bundles to name the "
+            "folder bundles/ of a clone of planewise"
         )
     weights = weights_of(bundle, given)
     if weights is None:
@@ -119,14 +120,14 @@ def needed_weights(bundle: Path, given: str | Path | None) -> Path:
 
 @dataclass
 class LoadedStack:
-    """A stack that was read.
+    """A loaded stack.
 
     Attributes:
         name: name of its results: the exam's hash, or the file's stem if names are kept.
         image: ``(i, j, slices)``, with its affine.
-        affines: of the slices, RAS+, mm.
-        acquired: views of the exam to their planes.
-        views: the views whose images can be read, to the image ``(i, j)`` and its affine.
+        affines: affines of the slices, RAS+, mm.
+        acquired: plane of each view of the exam.
+        views: image ``(i, j)`` and affine of each view whose image can be read.
     """
 
     name: str
@@ -143,23 +144,24 @@ def stacks_in(
     min_obliquity: float | None = None,
     straight: bool = False,
 ) -> tuple[list[dict[str, Any]], dict[str, LeftOut]]:
-    """The stacks of a folder, a volume or a datalist, as of `find_inputs`, that may be a heart's short axis.
+    """The stacks in a folder, a volume or a datalist that may be the short axis of a heart, found by `find_inputs`.
 
-    If there are several exams, those that cannot be a short axis or have a single slice are left out.
+    If there are several exams, those that cannot be a short axis or have only single slices are left out.
 
     Args:
+        path: the folder, volume or datalist.
         phases: see `find_inputs`.
-        keep_names: name a person's own volume by its file name, which may be the person's; False names it by its hash,
-            like a DICOM exam.
-        min_obliquity: degrees, as of `why_no_short_axis`; None takes `SHORT_AXIS_OBLIQUITY`, 0 takes any stack.
-        straight: whether volumes pass that lie exactly along the axes: files without an orientation (ACDC) do.
+        keep_names: name a person's own volume by its file name, which may contain the person's name; False names it by
+            its hash, like a DICOM exam.
+        min_obliquity: limit of `why_no_short_axis`, degrees; None uses `SHORT_AXIS_OBLIQUITY`, 0 accepts any stack.
+        straight: whether to accept volumes exactly along the axes, such as files without an orientation (ACDC).
 
     Returns:
         The stacks, and the exams that are left out.
 
     Raises:
-        InputError: there is no stack, or one of a single slice, which cannot be planned or measured, or none that may
-            be a short axis.
+        InputError: there is no stack, there are only single slices, which cannot be planned or measured, or no stack
+            may be a short axis.
     """
     if not path.exists():
         raise InputError(
@@ -179,7 +181,7 @@ def stacks_in(
         which = f"exam {names} has" if len(single) == 1 else f"exams {names} have"
         raise InputError(
             f"{which} no stack, only single slices; planes and volumes need three short-axis slices or more. Name "
-            "a folder that holds such a stack, or leave these exams out"
+            "a folder that contains such a stack, or leave these exams out"
         )
     limit = SHORT_AXIS_OBLIQUITY if min_obliquity is None else min_obliquity
     refused = {exam_of(item): why for item in found if (why := _why_no_exam(item, limit, straight))}
@@ -196,7 +198,7 @@ def stacks_in(
     kept = [item for item in found if exam_of(item) not in refused]
     if not keep_names:
         return [{**item, "exam": exam_of(item)} for item in kept], left_out
-    # the excluded ones share the folder, so the bundle gets the names of the others
+    # the left-out exams share the folder, so the bundle gets the names of the others
     return [{**item, "exam": volume_name(item)} for item in kept] if refused else kept, left_out
 
 
@@ -206,7 +208,7 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
         return ""
     if "not_recognised" in item:
         return str(item["not_recognised"])
-    if isinstance(item["image"], list):  # of DICOM files, recognised by their geometry and names
+    if isinstance(item["image"], list):  # DICOM files, which were recognised by their geometry and names
         return ""
     try:
         affine = torch.from_numpy(np.asarray(nib.load(item["image"]).affine, dtype=np.float64))
@@ -221,15 +223,16 @@ def _why_no_exam(item: Mapping[str, Any], min_obliquity: float, straight: bool) 
 
 @dataclass(frozen=True)
 class ExamWork:
-    """What `planewise plan` or `planewise segment` does with the exams of a path.
+    """The work of `planewise plan` or `planewise segment` on the exams of a path.
 
     Attributes:
         command: ``plan`` or ``segment``.
-        stacks: what it found, from `stacks_in`.
-        settings: what else the results depend on, as plain values: the weights' checksums and the options.
-        left_out: exams that it found and cannot use.
-        run: makes the results of these stacks in a folder; with a second call it makes those of others.
-        summary: the row of a finished exam in the table of an archive.
+        stacks: the stacks that were found, from `stacks_in`.
+        settings: everything else that determines the results, as plain values: the weights' checksums and the options.
+        left_out: exams that were found but cannot be used.
+        run: function of stacks and a folder that makes the stacks' results there; can be called again with other
+            stacks.
+        summary: function from a finished exam to its row in the table of an archive.
     """
 
     command: str
@@ -259,8 +262,8 @@ class LeftOut:
     """An exam that cannot be used.
 
     Attributes:
-        why: in words.
-        folder: of its files.
+        why: the reason, in words.
+        folder: folder of its files.
     """
 
     why: str
@@ -268,7 +271,7 @@ class LeftOut:
 
 
 def folder_of(items: Sequence[Mapping[str, Any]]) -> Path:
-    """What holds all images of an exam: a folder, or the file if it is one."""
+    """The folder that contains all images of an exam, or the file if the exam is a single file."""
     return Path(commonpath({str(entry["image"]) for entry in slices_of(items)}))
 
 
@@ -277,9 +280,9 @@ class Summary:
     """An exam in the table of an archive.
 
     Attributes:
-        values: column to value; None if unknown.
+        values: maps each column to its value; None if unknown.
         words: the main values in a few words.
-        flags: what a person should look at, sentences without a full stop.
+        flags: problems that a person should look at, as sentences without a full stop.
         severity: larger is worse.
     """
 
@@ -291,17 +294,17 @@ class Summary:
 
 @contextmanager
 def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path, whole: bool = True) -> Iterator[Path]:
-    """The ``input`` that gives a bundle the stacks of a path under their present names.
+    """The ``input`` setting with which a bundle finds the stacks of a path under their current names.
 
     Args:
         stacks: from `stacks_in`.
-        path: where they are.
-        whole: whether they are all that `stacks_in` found there.
+        path: the path in which they were found.
+        whole: whether these are all stacks that `stacks_in` found there.
     """
     if not whole or any("exam" in item and not isinstance(item["image"], list) for item in stacks):
         with private_datalist({"test": slices_of(stacks)}) as datalist:
             yield datalist
-    else:  # files that a bundle finds there already have these names
+    else:  # a bundle that reads the path itself gives the stacks the same names
         yield path
 
 
@@ -320,7 +323,7 @@ def slices_of(stacks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 @contextmanager
 def private_datalist(content: Mapping[str, Any]) -> Iterator[Path]:
-    """A temporary datalist; it holds paths, so only its owner can read it and it is not among the results."""
+    """A temporary datalist. It contains paths, so only its owner can read it, and it is not among the results."""
     handle, name = tempfile.mkstemp(suffix=".json")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -338,12 +341,12 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
         item: from `find_inputs`.
     """
     first = item["image"][0] if isinstance(item["image"], list) else {}
-    loaded = LoadStackd("image", remarks=False)(item)  # the bundle has logged them
+    loaded = LoadStackd("image", remarks=False)(item)  # the bundle has already logged the remarks
     image = loaded["image"]
     affines = slice_affines(image[None], loaded.get("slice_affines"))
     views = {}
     for view, entry in item.get("views", {}).items():
-        with suppress(InputError):  # a page without this picture
+        with suppress(InputError):  # the page then lacks this picture
             shown = LoadSliced("image")(entry)["image"]
             views[view] = shown[0, :, :, 0].numpy(), shown.affine.numpy()
     return LoadedStack(loaded_name(image), image, affines, first.get("planes", {}), views)
@@ -356,7 +359,7 @@ def mask_file(folder: Path, name: str) -> Path:
 
 def read_mask(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     """The label map ``(i, j, slices)`` that the segmentation bundle wrote for a stack, and its affine; None if there is
-    none.
+    no label map.
     """
     file = mask_file(folder, name)
     if not file.is_file():
@@ -380,20 +383,20 @@ def write_page(folder: Path, shown: ShownExam) -> Path:
 
 
 def of_the_run(said: Sequence[str]) -> list[str]:
-    """What runs report about weights that ship and exams that they leave out, as sentences."""
+    """The reports of runs about the shipped weights and about exams that were left out, as sentences."""
     told = (line for line in said if line.startswith("the weights") or left_out([line]))
     return [f"{line[:1].upper()}{line[1:]}." for line in dict.fromkeys(told)]
 
 
 def read_exams(stacks: Sequence[Mapping[str, Any]], said: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The stacks of exams that the runs processed completely.
+    """The stacks of the exams that the runs did not leave out.
 
     Args:
         stacks: from `stacks_in`.
         said: reports of the runs.
 
     Raises:
-        InputError: there is none.
+        InputError: the runs left out all exams.
     """
     unread = left_out(said)
     if read := [item for item in stacks if exam_of(item) not in unread]:

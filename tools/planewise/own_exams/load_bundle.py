@@ -19,14 +19,14 @@ from planewise.own_exams.heart_bundles import bundles_folder, weights_of
 
 @dataclass(frozen=True)
 class LoadedBundle:
-    """A bundle that was loaded.
+    """A loaded bundle.
 
     Attributes:
-        folder: of the bundle.
-        network: in evaluation mode, with its weights.
-        config: of inference, with the settings that the weights were trained with: ``config["image_size"]`` is a setting,
-            ``config.get_parsed_content("preprocessing")`` an object.
-        weights: file that they come from; None for a network at random.
+        folder: folder of the bundle.
+        network: the network in evaluation mode, with its weights.
+        config: the config of inference, with the settings of the weights' training: ``config["image_size"]`` is a
+            setting, ``config.get_parsed_content("preprocessing")`` an object.
+        weights: file of the weights; None for a network with random weights.
     """
 
     folder: Path
@@ -45,13 +45,13 @@ def load_bundle(
     """Load a bundle's network.
 
     Args:
-        bundle: its name, or its folder: of a clone, or of an unpacked zip.
-        weights: a run's folder or a checkpoint; None takes those that ship, or none.
-        bundles: folder that holds the named bundle; None takes planewise's own.
-        device: for the network.
+        bundle: name of the bundle, or its folder in a clone or in an unpacked zip.
+        weights: a run's folder or a checkpoint; None uses the weights that ship with the bundle, if any.
+        bundles: folder that contains the named bundle; None uses planewise's own.
+        device: device for the network.
 
     Raises:
-        InputError: there is no such bundle, there are no such weights, or they do not fit.
+        InputError: there is no such bundle, there are no such weights, or the weights do not fit.
     """
     keep_quiet()
     folder = Path(bundle).expanduser()

@@ -1,4 +1,4 @@
-"""From a folder to planned views and their pages: two bundles, and drawings of their results."""
+"""Plan the views of the exams in a folder and write their pages: run two bundles, and draw their results."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ from planewise.reports.planned_views import plane_in_words
 
 logger = logging.getLogger(__name__)
 
-#: How far an operator's plane may lie from the anatomy's, in addition to the error bounds of the plan: two standard
+#: How far an operator's plane may be from the ideal plane, in addition to the error bounds of the plan: two standard
 #: deviations of the phantoms' technologist, who turns a view by 4 degrees, tilts it by 3 and shifts it by 2 mm
 #: (`planewise.phantoms.heart.population`).
 OPERATOR_DEG, OPERATOR_MM = 10.0, 4.0
 
 
-#: Largest number of phases that are planned; more of a cine add time and little else.
+#: Largest number of phases that are planned; further phases of a cine take time and improve little.
 MOST_PHASES = 8
 
 
@@ -68,7 +68,8 @@ class PlannedExam(MadePage):
     """Planned views of an exam.
 
     Attributes:
-        apart: view to the angle (degrees) and the offset (mm) of the planned from the acquired plane; None without both.
+        apart: for each view, angle (degrees) and offset (mm) between the planned and the acquired plane; None unless
+            both exist.
         plan: the contents of ``plan.json``: ``plan["views"]["2ch"]`` has a verdict with reasons, and for a plane the
             ``origin`` and unit ``normal``, RAS+, mm.
         labels: label map of the heart, ``(i, j, slices)``, uint8 (1 RV, 2 myocardium, 3 LV); None without a segmentation.
@@ -95,23 +96,24 @@ def plan_exams(
 ) -> list[PlannedExam]:
     """Run the planning bundle, and the segmentation bundle if it has weights, and write every exam's page.
 
-    If one of several exams cannot be read, it is left out and named.
+    If one of several exams cannot be read, it is left out and reported.
 
     Args:
         path: folder of DICOM files, or a volume.
         output: folder for pages and files; None keeps no files.
-        weights, heart: weights of the two bundles; None uses those that ship.
-        min_obliquity: as of `stacks_in` and `planewise.evaluation.PlanViewsd`; None takes the planning bundle's.
-        phases: ``"all"`` plans every phase, `MOST_PHASES` at most, and joins the planes; ``"ed"`` the first phase alone.
+        weights, heart: weights of the two bundles; None uses the shipped weights.
+        min_obliquity: see `stacks_in` and `planewise.evaluation.PlanViewsd`; None uses the planning bundle's value.
+        phases: ``"all"`` plans up to `MOST_PHASES` phases and combines their planes; ``"ed"`` plans only the first
+            phase.
         keep_names: see `stacks_in`.
-        dicom: write the planes as a DICOM structured report; None does if the exam is DICOM.
-        anonymous: leave the patient's name, dates and all other text out of it; the UIDs stay.
+        dicom: write the planes as a DICOM structured report; None writes it if the exam is DICOM.
+        anonymous: leave the patient's name, dates and all other text out of the report; the UIDs stay.
         bundles: folder of the bundles; None uses planewise's own.
         device: None leaves the choice to the bundles.
 
     Raises:
-        InputError: there are no weights or no such ``phases``, no exam can be read or may be a short axis, or what a bundle
-            refuses.
+        InputError: there are no weights, ``phases`` is unknown, no exam can be read or may be a short axis, or a bundle
+            refuses its input.
     """
     work = planning(
         path,
@@ -142,13 +144,13 @@ def planning(
     bundles: str | Path | None = None,
     device: str | None = None,
 ) -> ExamWork:
-    """Find the exams to plan; arguments and errors as of `plan_exams`."""
+    """Find the exams to plan; for arguments and errors see `plan_exams`."""
     keep_quiet()
     path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
     plans = needed_weights(folder / PLANS, weights)
     segments = weights_of(folder / SEGMENTS, heart)
     if phases not in ("all", "ed"):
-        raise InputError(f"--phases {phases}: give all, or ed for end-diastole alone")
+        raise InputError(f"--phases must be all, or ed for only end-diastole, got {phases}")
     stacks, left_out = stacks_in(path, phases, keep_names, min_obliquity)
     asked = {PLANS: {"weights": plans, "min_obliquity": min_obliquity}}
     if segments is not None:
@@ -205,7 +207,7 @@ def _phase_plans(
         try:
             said = run_inference(bundle, {**settings, **common, **switches})
         except InputError as error:
-            # if the first phase cannot be planned either, its own run says so
+            # if the first phase cannot be planned either, its own run reports it
             said = [str(error)]
         # a datalist names the phases by their rank in it
         for item, named in zip(stacks, find_inputs(datalist, "all", "test"), strict=True):
@@ -227,7 +229,8 @@ def _settings(asked: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
 
 
 def _summary(exam: PlannedExam) -> Summary:
-    """How far each acquired view lies from the planned one; a severity of 1 is as far as both may err."""
+    """How far each acquired view is from the planned view; at a severity of 1, the distance equals the allowed error of
+    both."""
     values: dict[str, object] = {}
     words, flags, severity = [], [], 0.0
     for view, entry in exam.plan["views"].items():
@@ -300,7 +303,7 @@ def _planned(
         if is_dicom(item):
             write_nifti(folder / f"{stack.name}_image.nii.gz", stack.image.numpy(), stack.image.affine)
         refused = dicom.write(stack.name, folder, item, partial(write_plan, folder, item, plan, apart))
-        # without the bundle's remarks on each view, which the rows have; both bundles may report the same about an exam
+        # the bundle's remarks on each view are already in the rows; both bundles may report the same about an exam
         remarks = dict.fromkeys(line for line in said if line.startswith(f"exam {stack.name}:"))
         done.append(
             PlannedExam(
@@ -327,7 +330,8 @@ def _planned(
 
 
 def reasons_alike(views: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], dict[str, Mapping[str, Any]]]:
-    """Reasons against a plane that all of two or more views share, and the views with their other reasons."""
+    """Reasons against a plane that are common to all views (if there are several), and the views with their other
+    reasons."""
     each = [entry["reasons"] for entry in views.values()]
     alike = [reason for reason in each[0] if all(reason in others for others in each)] if len(each) > 1 else []
     left = {view: [reason for reason in entry["reasons"] if reason not in alike] for view, entry in views.items()}
@@ -347,7 +351,7 @@ def _apart(entry: Mapping[str, Any], acquired: Mapping[str, Sequence[float]] | N
 
 
 def _row(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None, measured_on: str | None) -> list[str]:
-    """A view's line of the table."""
+    """A view's row of the table."""
     angle, offset = apart or (None, None)
     sure = "; ".join(plane_in_words(entry, measured_on)) or "-"
     beyond = _beyond(entry, apart)
@@ -359,7 +363,8 @@ def _row(view: str, entry: Mapping[str, Any], apart: tuple[float, float] | None,
 
 
 def _beyond(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> dict[str, float]:
-    """Unit to the distance from the acquired plane, if it exceeds the planned plane's error bound in that unit."""
+    """Map each unit to the distance from the acquired plane, if it exceeds the planned plane's error bound in that
+    unit."""
     return {
         unit: value
         for unit, value in zip(("deg", "mm"), apart or (), strict=False)
@@ -368,7 +373,7 @@ def _beyond(entry: Mapping[str, Any], apart: tuple[float, float] | None) -> dict
 
 
 def _outside(views: Mapping[str, Mapping[str, Any]], apart: Mapping[str, tuple[float, float] | None]) -> list[str]:
-    """Sentences about planes that are farther from the acquired ones than their error bounds."""
+    """Sentences about planned planes whose distance from the acquired plane exceeds their error bounds."""
     found = []
     for view, entry in views.items():
         if beyond := _beyond(entry, apart[view]):
@@ -378,7 +383,7 @@ def _outside(views: Mapping[str, Mapping[str, Any]], apart: Mapping[str, tuple[f
             )
             found.append(
                 f"{view}: {values} from the acquired plane, beyond the error bound of {bounds}: one of the two planes is "
-                "off, or the operator prescribed the view in another way"
+                "wrong, or the operator prescribed the view in another way"
             )
     return found
 

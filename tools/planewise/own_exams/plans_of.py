@@ -1,4 +1,4 @@
-"""Plans of many stacks by the planning bundle in this process; nothing is written."""
+"""Plan many stacks with the planning bundle in this process, without writing files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def plans_of(data: Sequence[Mapping[str, Any]], **settings: object) -> list[dict
     """Run the inference of the planning bundle, and keep only the plans.
 
     Args:
-        data: from `planewise.data.find_inputs`.
-        settings: overrides of its ``inference.yaml``.
+        data: items from `planewise.data.find_inputs`.
+        settings: overrides of the bundle's ``inference.yaml``.
 
     Returns:
         The plan of each stack, from `planewise.evaluation.PlanViewsd`.

@@ -1,5 +1,5 @@
-"""From a datalist to one with predicted masks: run the segmentation bundle on every image, and reject masks that cannot
-be hearts.
+"""Add predicted masks to a datalist: run the segmentation bundle on every image, and reject masks that cannot be
+hearts.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from planewise.reports.tables import write_json
 from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 
-#: In the results folder: the weights of its masks.
+#: File in the results folder that records the weights of its masks.
 RECORD = "segmentation.json"
 #: Keys of an item that describe its mask.
 _OF_A_LABEL = ("label", "label_frame", "label_axes", "label_map", "label_origin")
-#: Number of exams that a refusal names.
+#: Number of exams that an error message lists.
 _NAMED = 10
 
 
@@ -59,8 +59,8 @@ class SegmentedDatalist:
         masks: folder of the masks.
         exams: number of exams that have masks.
         images: number of segmented volumes, including those of an earlier run.
-        kept: number of them from an earlier run.
-        left_out: hash of each exam whose masks are not used, and why.
+        kept: number of these volumes that an earlier run segmented.
+        left_out: maps the hash of each exam whose masks are not used to the reason.
         said: the bundle's remarks on its weights and on exams.
     """
 
@@ -85,21 +85,21 @@ def segment_datalist(
     """Segment every image of a datalist, and write ``output/masks`` and ``output/datalist.json``.
 
     The new datalist has the items of the old one, in the same sections. Predicted masks replace any others, and
-    ``label_origin`` records it. If one of an exam's masks is empty or cannot be a heart (`planewise.data.hearts`), or
-    the exam cannot be read, it gets no masks, and its entry under ``exams`` gives the reason. Masks of an earlier run
-    with the same weights are kept.
+    ``label_origin`` marks them. If one of an exam's masks is empty or cannot be a heart (`planewise.data.hearts`), or
+    if the exam cannot be read, the exam gets no masks, and its entry under ``exams`` gives the reason. Masks of an
+    earlier run with the same weights are kept.
 
     Args:
         path: datalist of the short axis.
-        output: folder.
-        weights: None uses those that ship.
+        output: folder for the masks and the new datalist.
+        weights: weights of the bundle; None uses the shipped weights.
         bundles: folder of the bundles; None uses planewise's own.
-        device: None leaves the choice to the bundle.
+        device: device for the network; None leaves the choice to the bundle.
         progress: called with (volumes done, volumes in all).
 
     Raises:
-        InputError: the datalist is of another view, there are no weights, ``output`` holds masks of other weights, the
-            bundle refuses its input, or no exam has a plausible mask.
+        InputError: the datalist shows another view, there are no weights, ``output`` contains masks of other weights,
+            the bundle refuses its input, or no exam has a plausible mask.
     """
     keep_quiet()
     path, output, folder = path.expanduser().resolve(), output.expanduser().resolve(), bundles_folder(bundles)
@@ -138,7 +138,7 @@ def segment_datalist(
 
 
 class _Segmenter:
-    """The bundle, on the images of a datalist that have no mask yet."""
+    """Runs the bundle on the images of a datalist that have no mask yet."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class _Segmenter:
         """Segment the images without a mask.
 
         Returns:
-            The number of existing masks, the bundle's remarks, and the exams that it cannot read, with the reason.
+            The number of existing masks, the bundle's remarks, and the exams that it cannot read, with the reasons.
         """
         lacking = {exam_of(item) for item in inputs if not _is_mask_of(self.mask(item), item)}
         # the names of an exam's phases determine its cycle, so it is segmented as a whole
@@ -174,7 +174,7 @@ class _Segmenter:
                 said += self._run(todo, self._tell(inputs), len(inputs))
                 todo = []
             except InputError as error:
-                # a run that can read none of its inputs ends with the first one's reason
+                # a run that cannot read any of its inputs ends with the reason for the first input
                 exam = exam_of(todo[0])
                 if exam not in str(error):
                     raise
@@ -182,13 +182,13 @@ class _Segmenter:
                 todo = [item for item in todo if exam_of(item) != exam]
         self._tell(inputs)
         unread = {exam: f"it cannot be segmented ({why})" for exam, why in {**unread, **left_out(said)}.items()}
-        for item in inputs:  # its other phases alone do not determine a cycle
+        for item in inputs:  # the other phases alone do not determine a cycle
             if exam_of(item) in unread:
                 self.mask(item).unlink(missing_ok=True)
         return kept, [line for line in said if not left_out([line])], unread
 
     def _tell(self, inputs: Sequence[Mapping[str, Any]]) -> int:
-        """Report how many of them have a mask, and return it."""
+        """Report how many of the inputs have a mask, and return that number."""
         done = sum(self.mask(item).is_file() for item in inputs)
         self.progress(done, len(inputs))
         return done
@@ -201,10 +201,10 @@ class _Segmenter:
 
 
 def _inputs(path: Path) -> list[dict[str, Any]]:
-    """The volumes of a datalist, all sections and phases, as the bundle takes them.
+    """The volumes of a datalist, from all sections and phases, in the form that the bundle takes.
 
     Raises:
-        InputError: they are of another view, or two of them have the same name.
+        InputError: the volumes show another view, or two of them have the same name.
     """
     if not path.exists():
         raise InputError(
@@ -230,7 +230,7 @@ def _claim(output: Path, weights: Path) -> None:
     """Reserve a folder for one process, and for the masks of one weights file.
 
     Raises:
-        InputError: it is in use, it cannot be written to, or it holds masks of other weights.
+        InputError: the folder is in use, cannot be written to, or contains masks of other weights.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -244,13 +244,14 @@ def _claim(output: Path, weights: Path) -> None:
         known = read_json(file)
     if known != record and (output / "masks").is_dir() and any((output / "masks").iterdir()):
         raise InputError(
-            f"{output / 'masks'} holds masks from other weights; name another folder (-o), or remove that one"
+            f"{output / 'masks'} contains masks from other weights; name another folder (-o), or remove that one"
         )
     write_json(file, record)
 
 
 def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
-    """Whether a file holds the complete mask of an image: not truncated, and not of an exam with other slices."""
+    """Whether a file contains the complete mask of an image: it must not be truncated, nor belong to an exam with other
+    slices."""
     try:
         file = nibabel.load(mask)
         shape = np.asarray(file.dataobj).shape
@@ -267,12 +268,12 @@ def _is_mask_of(mask: Path, item: Mapping[str, Any]) -> bool:
 
 
 def _place(item: Mapping[str, Any]) -> tuple:
-    """What distinguishes an image from all others."""
+    """The values that distinguish an image from all others."""
     return item["image"], item.get("frame"), item.get("time")
 
 
 def _relabelled(path: Path, labels: Mapping[tuple, Mapping[str, object]], left_out: Mapping[str, str]) -> dict:
-    """A datalist with other labels; its exams record which of them have no labels, and why."""
+    """The datalist with new labels; the entry of each exam without labels records the reason."""
     datalist = absolute_datalist(path)
     masked: Counter[str] = Counter()
     for section in SECTIONS:

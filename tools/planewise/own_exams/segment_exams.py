@@ -1,5 +1,5 @@
-"""From a folder to masks, volumes and their pages: the segmentation bundle, and the values computed from its label
-maps.
+"""Segment the exams in a folder and write masks, volumes and pages: run the segmentation bundle, and compute values
+from its label maps.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from planewise.reports.tables import write_csv, write_json
 
 VENTRICLES = ("LV", "RV")
 ALL = tuple(STRUCTURES.values())
-#: Title of the indexed values, which depend on the height and weight that were typed in at the scanner.
+#: Title of the indexed values, which depend on the height and weight typed at the scanner.
 _INDEXED = "per m2 of body surface ({:.2f} m2, Mosteller, from the height and weight typed at the scanner)"
 
 
@@ -97,21 +97,21 @@ def segment_exams(
 ) -> list[SegmentedExam]:
     """Run the segmentation bundle on every phase, and write every exam's volumes and page.
 
-    If a phase of one of several exams cannot be read, that exam is left out and named.
+    If a phase of one of several exams cannot be read, that exam is left out and reported.
 
     Args:
         path: folder of DICOM files, or a volume.
         output: folder for pages, tables and masks; None keeps no files.
-        weights: None uses those that ship.
-        min_obliquity, keep_names: as of `stacks_in`.
-        dicom: write DICOM segmentations, and the volumes as a structured report; None does if the exam is DICOM.
-        all_phases: segmentations of every phase, and not only of end-diastole and end-systole.
-        anonymous: leave the patient's name, dates and all other text out of them; the UIDs stay.
+        weights: weights of the bundle; None uses the shipped weights.
+        min_obliquity, keep_names: see `stacks_in`.
+        dicom: write DICOM segmentations, and the volumes as a structured report; None writes them if the exam is DICOM.
+        all_phases: write DICOM segmentations of every phase, not only of end-diastole and end-systole.
+        anonymous: leave the patient's name, dates and all other text out of the DICOM files; the UIDs stay.
         bundles: folder of the bundles; None uses planewise's own.
         device: None leaves the choice to the bundle.
 
     Raises:
-        InputError: there are no weights, no exam can be read or may be a short axis, or what the bundle refuses.
+        InputError: there are no weights, no exam can be read or may be a short axis, or the bundle refuses its input.
     """
     work = segmenting(
         path,
@@ -128,7 +128,7 @@ def segment_exams(
         done = work.run_all(results)
         if output is None:
             for exam in done:
-                exam.labels  # noqa: B018  (read while the files are there)
+                exam.labels  # noqa: B018  (read while the files exist)
     return done
 
 
@@ -144,7 +144,7 @@ def segmenting(
     bundles: str | Path | None = None,
     device: str | None = None,
 ) -> ExamWork:
-    """Find the exams to segment; arguments and errors as of `segment_exams`."""
+    """Find the exams to segment; for arguments and errors see `segment_exams`."""
     keep_quiet()
     path, folder = Path(path).expanduser().resolve(), bundles_folder(bundles)
     used = needed_weights(folder / SEGMENTS, weights)
@@ -160,7 +160,7 @@ def segmenting(
 
 
 def _summary(exam: SegmentedExam) -> Summary:
-    """Volumes and function; each implausible number counts."""
+    """Volumes and function; the severity is the number of implausible values."""
     found = exam.volumes
     several = len(exam.phases) > 1
     values: dict[str, object] = {"phases": len(exam.phases)}
@@ -276,7 +276,7 @@ def _body_surface(item: Mapping[str, Any]) -> float | None:
 
 
 def _indexed(found: HeartVolumes, surface: float | None) -> tuple[list[str], list[list[str]]] | None:
-    """The table of values per body surface; None if that is unknown."""
+    """The table of values per body surface; None if the body surface is unknown."""
     if surface is None:
         return None
     several = len(found.volumes["LV"]) > 1
@@ -349,7 +349,7 @@ def _content(
 
 
 def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag]) -> list[str]:
-    """What is wrong with the numbers of the table, and how many flags other phases have."""
+    """The flags of the numbers in the table, and how many other phases have flags."""
     shown = (found.end_diastole, found.end_systole)
     reasons = {f"{flag.text}{_at(found, flag)}": None for flag in flags if flag.phase in shown}
     others = len({flag.phase for flag in flags} - set(shown))
@@ -358,7 +358,7 @@ def _shown_reasons(found: HeartVolumes, flags: Sequence[Flag]) -> list[str]:
 
 
 def _at(found: HeartVolumes, flag: Flag) -> str:
-    """The condition for flagging a volume, in words."""
+    """The moment of a flagged volume, in words; empty if it is clear."""
     if flag.quantity != "volume" or len(found.volumes["LV"]) == 1 or "end-" in flag.text:
         return ""
     return " (end-diastole)" if flag.phase == found.end_diastole else " (end-systole)"
