@@ -123,7 +123,9 @@ def test_exams_without_masks_are_said(phantoms, tmp_path, caplog):
             SIMCLR, "train.yaml", images="segmented", datalist=str(phantoms.cardiac.unlabelled),
             output_dir=str(tmp_path / "bare"), max_epochs=1,
         )  # fmt: skip
-    assert isinstance(root_cause(caught.value), InputError) and "no exam can be cut" in str(root_cause(caught.value))
+    assert isinstance(root_cause(caught.value), InputError) and "no exam can be cropped" in str(
+        root_cause(caught.value)
+    )
 
 
 @pytest.mark.slow

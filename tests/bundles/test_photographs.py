@@ -259,7 +259,7 @@ def test_photographs_need_the_config_of_photographs(name, phantoms, tmp_path):
     settings = {"datalist": str(phantoms.photograph.graded), "output_dir": str(tmp_path)}
     with pytest.raises(RuntimeError) as caught:
         run_bundle(name, "train.yaml", **settings)
-    assert "put configs/photograph.yaml on top" in str(root_cause(caught.value))
+    assert "add configs/photograph.yaml after" in str(root_cause(caught.value))
 
 
 def test_five_folds_share_out_the_graded_photographs_by_grade(phantoms, tmp_path):

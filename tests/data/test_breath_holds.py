@@ -102,7 +102,7 @@ def test_an_exam_is_left_alone_where_images_do_not_say_enough(indexed, tmp_path,
     bare = tmp_path / "bare.json"
     bare.write_text(json.dumps(content))
     changed, (exam,) = undo_breath_holds(bare)
-    assert exam.why_not == "It has no view that cuts the short axis."
+    assert exam.why_not == "It has no view that intersects the short axis."
     assert changed["exams"][name]["breath_holds"] == {"undone": False, "why_not": exam.why_not}
     assert changed["training"] == content["training"]
     monkeypatch.setattr("planewise.data.breath_holds.MOST_UNCERTAIN", 0.01)

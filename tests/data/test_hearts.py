@@ -26,7 +26,7 @@ def block(*sizes: int, at: tuple[int, int, int] = (4, 4, 1)) -> np.ndarray:
         (block(0, 0, 0), "is empty"),
         (block(7, 7, 4), "holds 8 ml; a heart has 10 to 2500"),
         (block(20, 20, 1), "is on 1 of 6 slices"),
-        (block(20, 20, 4) | block(14, 14, 4, at=(25, 25, 1)), "in pieces, of which the largest holds 67%"),
+        (block(20, 20, 4) | block(14, 14, 4, at=(25, 25, 1)), "in pieces, of which the largest has 67%"),
         # corners that touch are one piece
         (block(16, 16, 4) | block(12, 12, 4, at=(20, 20, 1)), ""),
         (block(20, 20, 4) | block(4, 4, 4, at=(30, 30, 1)), ""),
@@ -67,7 +67,7 @@ def test_exams_without_a_usable_mask_are_left_out_and_said(tmp_path, caplog):
     assert "bb: its mask at ES is empty" in text and "cc: it has no mask" in text and "dd: its mask cannot" in text
     assert "doe" not in text and str(tmp_path) not in text
     assert with_hearts(items, "full") == items
-    with pytest.raises(InputError, match="no exam can be cut to its heart .*bb: its mask at ES is empty.*--labels"):
+    with pytest.raises(InputError, match="no exam can be cropped to its heart .*bb: its mask at ES is empty.*--labels"):
         with_hearts(items[3:])
     assert with_hearts([]) == []
 
@@ -78,7 +78,7 @@ def test_where_none_is_needed_there_may_be_none(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "planewise"):
         assert with_hearts([item], required=False) == []
     assert "1 of 1 exams are left out" in caplog.text and "aa: its mask at ED is empty" in caplog.text
-    with pytest.raises(InputError, match="no exam can be cut"):
+    with pytest.raises(InputError, match="no exam can be cropped"):
         with_hearts([item])
 
 

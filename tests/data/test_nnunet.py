@@ -75,9 +75,9 @@ def test_the_command(hearts, tmp_path):
 @pytest.mark.parametrize(
     ("name", "structures", "said"),
     [
-        ("hearts", (), "name one like Dataset101_Heart, not hearts"),
+        ("hearts", (), "use a name like Dataset101_Heart, not hearts"),
         ("Dataset101_Full", (), "is not empty; name a new folder"),
-        ("Dataset101_Heart", ("RV",), "the masks hold the value 3, but there are names for 1 structures"),
+        ("Dataset101_Heart", ("RV",), "the masks contain the value 3, but there are names for 1 structures"),
     ],
 )
 def test_what_nnunet_would_not_take(name, structures, said, hearts, tmp_path):

@@ -81,7 +81,7 @@ def test_what_cannot_be_used_is_counted_and_left_out(items, tmp_path, caplog):
 
 
 def test_other_loaders_are_refused(items, tmp_path):
-    with pytest.raises(InputError, match="let the preprocessing begin with LoadPhotographd"):
+    with pytest.raises(InputError, match="begin the preprocessing with LoadPhotographd"):
         stacked = Compose([LoadPhotographd("image"), EnsureChannelFirstd("image", channel_dim="no_channel")])
         PhotographDataset(items, stacked, cache_dir=tmp_path, num_workers=0, progress=False)
 

@@ -1,4 +1,4 @@
-"""From a datalist to batches."""
+"""Make batches from a datalist."""
 
 from planewise.data.batch_loader import BatchLoader
 from planewise.data.breath_holds import AlignedExam, undo_breath_holds

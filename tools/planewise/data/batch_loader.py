@@ -1,4 +1,4 @@
-"""Whole batches of a dataset."""
+"""Load whole batches from a dataset."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class BatchLoader(DataLoader):
 
     Args:
         dataset: the dataset.
-        arguments: of ``DataLoader``. Without a sampler, every item comes once, in order (`OrderedSampler`).
+        arguments: arguments of ``DataLoader``. Without a sampler, every item comes once, in order (`OrderedSampler`).
     """
 
     def __init__(self, dataset: Dataset, **arguments: Any) -> None:
-        # an empty sampler is one, too
+        # test for None, because an empty sampler is a sampler but counts as false
         if all(arguments.get(name) is None for name in ("sampler", "batch_sampler", "shuffle")):
             arguments["sampler"] = OrderedSampler(dataset)
         super().__init__(dataset, **{"collate_fn": as_batch, **arguments})

@@ -1,4 +1,4 @@
-"""A datalist with corrected slice positions for the heart in each breath-hold."""
+"""Correct the slice positions in a datalist for the position of the heart in each breath-hold."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from planewise.geometry import LARGEST_SHIFT, breath_hold_shifts, plane_from_aff
 from planewise.preprocessing import LoadSliced
 from planewise.preprocessing.exam_name import exam_of
 
-#: Shifts with a larger uncertainty than this (mm, median of an exam) are not applied: half of the value for images
-#: without any information.
+#: Shifts with a larger uncertainty than this (mm, median of an exam) are not applied. The limit is half the uncertainty
+#: for images without any information.
 MOST_UNCERTAIN = 2.5
 
 #: If an exam's lines agree less than this after the shifts (median correlation), its views show other tissue or another
@@ -34,13 +34,13 @@ class AlignedExam:
     exam: str
     """hash"""
     images: int
-    """short-axis slices and views that cut them"""
+    """number of short-axis slices, and of views that intersect them"""
     why_not: str | None
     """why it was left unchanged, as a sentence; None if its shifts are corrected"""
     agreement: tuple[float, float] | None = None
     """median correlation along the lines, before and after"""
     shifts: torch.Tensor | None = None
-    """``(images, 3)``, RAS+, mm, found but possibly not used"""
+    """``(images, 3)``, RAS+, mm; the shifts that were found, even if they are not used"""
     uncertainty: float | None = None
     """median standard deviation of a shift, mm"""
 
@@ -62,14 +62,14 @@ def undo_breath_holds(
         The datalist, with absolute paths, and the result for each exam.
 
     Raises:
-        InputError: it is not a datalist of short-axis stacks, or its shifts are already corrected.
+        InputError: the file is not a datalist of short-axis stacks, or its shifts are already corrected.
     """
     path = Path(datalist).expanduser().resolve()
     content = absolute_datalist(path)
     stack = content["planewise"].get("stack")
     if stack != "sax":
         raise InputError(
-            f"{path.name} holds the stack {stack!r}; breath-holds are corrected in short-axis stacks of hearts: "
+            f"{path.name} contains the stack {stack!r}; breath-holds are corrected only in short-axis stacks of hearts: "
             "index the folder with --anatomy cardiac and without --view"
         )
     items = defaultdict(list)
@@ -101,7 +101,7 @@ def _record(exam: AlignedExam) -> dict[str, Any]:
 
 
 def _view_items(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """View to its image, for recognised views that cut the stack."""
+    """Map each recognised view that intersects the stack to its image."""
     return {view: stack["items"][0] for view, stack in entry["stacks"].items() if view != "sax" and stack.get("items")}
 
 
@@ -115,7 +115,7 @@ def _align(name: str, entry: dict[str, Any], items: list[dict[str, Any]]) -> Ali
     views = _view_items(entry)
     images = [*first, *views.values()]
     if not first or not views:
-        why = "no slices with a position in space" if not first else "no view that cuts the short axis"
+        why = "no slices with a position in space" if not first else "no view that intersects the short axis"
         return AlignedExam(name, len(images), f"It has {why}.")
     load = LoadSliced("image")
     loaded = [load({**item, "exam": name})["image"] for item in images]

@@ -1,4 +1,4 @@
-"""The phases of a cine that take part."""
+"""Select phases of a cine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-#: Usual fraction of the cycle of a phase with a name.
+#: Usual fraction of the cycle at which a named phase occurs.
 NAMED_PHASES = {"ED": 0.0, "ES": 0.4}
 
 
@@ -14,11 +14,12 @@ def at_cycle_points(items: Sequence[Mapping[str, Any]], points: Iterable[float] 
     """From each slice, the phases nearest to some points of the cardiac cycle, in the items' order.
 
     Args:
-        items: of a datalist; ``phase`` is a fraction of the cycle, 0 at end-diastole, or a name (`cycle_fraction`).
+        items: items of a datalist; ``phase`` is a fraction of the cycle, 0 at end-diastole, or a name
+            (`cycle_fraction`).
         points: fractions of the cycle, at least one; end-systole is at about 0.4. None takes all phases.
 
     Returns:
-        For each slice as many items as there are points, or fewer if one phase is the nearest to several.
+        For each slice, as many items as there are points, or fewer if one phase is the nearest to several points.
     """
     if points is None:
         return list(items)

@@ -24,20 +24,20 @@ from planewise.preprocessing.exam_name import exam_of
 from planewise.text_files import read_json
 from planewise.unreadable import UNREADABLE
 
-#: Keys of an item that hold a path.
+#: Keys of an item whose values are paths.
 PATH_KEYS = ("image", "label")
-#: Keys of an item that determine where a slice is read.
+#: Keys of an item that determine from where a slice is read.
 _PLACE = ("image", "frame", "time", "affine", "shift")
 #: Keys of an item that belong to its slice, not to its volume.
 _OF_A_SLICE = ("frame", "label_frame", "affine", "shift", "slice", "location", "planes", "stack")
-#: Endings of files that hold a whole stack.
+#: Endings of files that contain a whole stack.
 VOLUMES = (".nii", ".nii.gz", ".npy")
-#: A check of a value, and the words for what it must be.
+#: A check of a value, and a description of valid values.
 Form = tuple[Callable[[Any], bool], str]
 
 
 def _finite(*rows: Any) -> bool:
-    """Whether all lists hold finite numbers. One sum is faster than a check of each number."""
+    """Whether all lists contain only finite numbers. One sum is faster than a check of each number."""
     try:
         return math.isfinite(sum(map(sum, rows)))
     except (TypeError, OverflowError):
@@ -95,7 +95,7 @@ _STACK: Mapping[str, Form] = {
 
 @lru_cache(maxsize=2)
 def _parse(path: Path, modified: int) -> dict[str, Any]:
-    # JSON has no cycles, and looking for them takes longer than parsing millions of items
+    # JSON has no reference cycles, and the search for them takes longer than parsing millions of items
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -127,7 +127,7 @@ def read_datalist(path: str | Path) -> dict[str, Any]:
 def _check_forms(path: Path, content: Any) -> None:
     """Raises `InputError` if a datalist does not have the form that `planewise index` writes."""
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds a {type(content).__name__}; it must be an object with sections of items")
+        raise InputError(f"{path} contains a {type(content).__name__}; it must be an object with sections of items")
 
     def check(holder: Any, key: str, kind: type, place: str, wanted: str) -> Any:
         value = holder.get(key, kind())
@@ -187,15 +187,14 @@ def load_datalist(
 
     Args:
         path: the JSON file; its paths are relative to its own folder.
-        section: ``"training"``, ``"validation"`` or ``"test"``; an absent or empty section gives no items. ``"all"``
-            gives those of all three, each once.
+        section: ``"training"``, ``"validation"`` or ``"test"``; an absent or empty section has no items. ``"all"``
+            returns the items of all three sections, each once.
         required: whether an empty section is an error.
         view: the required view of the images, ``"sax"`` or ``"4ch"``, checked if the datalist names one; None takes
             any.
 
     Raises:
-        InputError: see `read_datalist`; an item has no image, the section is empty and required, or the images show
-            another view.
+        InputError: see `read_datalist`; or the section is empty and required, or the images show another view.
     """
     content = read_datalist(path)
     if view:
@@ -223,7 +222,8 @@ def _items_of(folder: Path, content: Mapping[str, Any], section: str) -> list[di
 
 
 def _check_view(path: str | Path, content: Mapping[str, Any], view: str) -> None:
-    """Raises `InputError` if a datalist is of another view. A datalist without recognised views names none, and passes."""
+    """Raises `InputError` if a datalist shows another view. A datalist without recognised views names no view, and is
+    accepted."""
     stack = (content.get("planewise") or {}).get("stack", view)
     found, wanted = anatomy_of_stack(stack), anatomy_of_stack(view)
     if stack != view and found and found.targets:
@@ -236,7 +236,7 @@ def _check_view(path: str | Path, content: Mapping[str, Any], view: str) -> None
 
 
 def _files(value: Any) -> list[Any]:
-    """The files of an image: one, or one for each channel."""
+    """The files of an image: a single file, or a file for each channel."""
     return value if isinstance(value, list) else [value]
 
 
@@ -245,7 +245,7 @@ def _below(folder: Path, value: str | list[str]) -> str | list[str]:
 
 
 def absolute_datalist(path: str | Path) -> dict[str, Any]:
-    """A whole datalist with absolute paths, in the form for `planewise.exams.write_datalist`.
+    """A whole datalist with absolute paths, in the form that `planewise.exams.write_datalist` takes.
 
     Raises:
         InputError: see `load_datalist`.
@@ -277,7 +277,7 @@ def select_subjects(
         items: items of a datalist's section.
         num_subjects: number of exams; None takes all.
         seed: seed of the draw.
-        having: keys of labels; exams with none of them are excluded from the draw. If it is empty, none are required.
+        having: keys of labels; exams with none of these keys are excluded from the draw. If empty, no key is required.
 
     Raises:
         InputError: more exams are requested than there are.
@@ -300,11 +300,12 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
 
     Args:
         items: items of a datalist's section.
-        structures: label value to name, of all structures that a mask must hold.
+        structures: maps the label values to the names of all structures that a mask must contain. Callers treat other
+            structures as background.
 
     Raises:
-        InputError: there are items and none has a mask; a mask is predicted, not manual; or the masks that a data set
-            declares (``label_map``) lack a structure, whose pixels would be learned as background.
+        InputError: there are items and none has a mask; a mask is predicted, not manual; or the masks of a data set
+            lack a structure according to their ``label_map``, so the structure's pixels would be learned as background.
     """
     found = [item for item in items if "label" in item]
     if items and not found:
@@ -316,7 +317,7 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
         if item.get("label_origin") == PREDICTED:
             raise InputError(
                 f"exam {exam_of(item)}: its mask was predicted by a network (`planewise segment`), and segmentation is"
-                " never trained or scored on such masks; name a datalist with masks that people drew or corrected "
+                " never trained or evaluated on such masks; name a datalist with masks that people drew or corrected "
                 "(`planewise index FOLDER --labels MASKS`)"
             )
         known = {int(value) for value in (item.get("label_map") or {}).values()}
@@ -335,7 +336,7 @@ def labelled(items: Sequence[dict[str, Any]], structures: Mapping[int | str, str
 
 
 def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
-    """Exam to the indices of its items, exams in order of first appearance."""
+    """Map each exam to the indices of its items; exams are in order of first appearance."""
     rows: dict[str, list[int]] = defaultdict(list)
     for index, item in enumerate(items):
         rows[item["exam"]].append(index)
@@ -345,7 +346,7 @@ def rows_by_exam(items: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
 def slice_position(item: Mapping[str, Any]) -> float:
     """The sort key of a stack's slices: the relative location of an item's slice, otherwise its rank in the stack.
 
-    Either all slices of a stack have a location or none has, if the indexer could not tell one end from the other.
+    Either all slices of a stack have a location, or none has, because the indexer could not distinguish the ends.
 
     Raises:
         InputError: the item has neither.
@@ -361,15 +362,14 @@ def slice_position(item: Mapping[str, Any]) -> float:
 
 
 def rows_by_stack(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[int]]:
-    """Exam, stack and phase to the indices of their items, one for each slice, in the order of the stack.
+    """Map exam, stack and phase to the indices of their items, one for each slice, in the order of the stack.
 
-    If the slices of an exam's stack come from one volume, the volume identifies the stack, because an exam may have
-    several.
+    If the items name no stack, the image file identifies it, because an exam may have several volumes.
     """
     places: dict[tuple[str, str, str], dict[float, int]] = defaultdict(dict)
     for index, item in enumerate(items):
         phase = item.get("phase", 0.0)
-        # equal fractions of the cycle, though possibly computed from different counts
+        # rounded, because equal fractions of the cycle may be computed from different counts
         phase = f"{phase:.6f}" if isinstance(phase, (int, float)) else str(phase)
         stack = str(item.get("stack") or item.get("image", ""))
         places[item["exam"], stack, phase].setdefault(slice_position(item), index)
@@ -377,10 +377,10 @@ def rows_by_stack(items: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, st
 
 
 def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One item per slice: whole volumes (NIfTI, and MRNet's ``.npy``) are cut along the stack, other items pass
-    unchanged.
+    """One item per slice: whole volumes (NIfTI, and MRNet's ``.npy``) are cut into slices along the stack; other items
+    are unchanged.
 
-    A volume that cannot be opened passes as one item, so that loading reports the reason and only that volume fails.
+    A volume that cannot be opened becomes one item, so that loading reports the reason and only that volume fails.
     """
     slices: list[dict[str, Any]] = []
     for item in items:
@@ -398,11 +398,11 @@ def expand_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def gather_stacks(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One item per volume: the slices of a stack become one item, whose ``image`` lists them in order; other items pass
+    """One item per volume: the slices of a stack become one item, whose ``image`` lists them in order; other items are
     unchanged.
 
-    The new item keeps what all slices of a stack share. If every slice has a mask, the masks are kept: as a file if
-    they lie on the image's own grid (`whole_volumes`), otherwise as a list of slices under ``label``.
+    The new item keeps the values that all slices of a stack share. If every slice has a mask, the masks are kept: as a
+    file if they have the image's own grid (`whole_volumes`), otherwise as a list of slices under ``label``.
     """
     items = whole_volumes(items)
     slices = [dict(item, exam=exam_of(item)) for item in items if "affine" in item]
@@ -428,8 +428,8 @@ def whole_volumes(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     evaluation.
 
     Args:
-        items: of a datalist. Slices of a NIfTI image whose mask has the same grid become one item, without the keys of
-            a slice (geometry, location); other items pass unchanged.
+        items: items of a datalist. Slices of a NIfTI image whose mask has the same grid become one item, without the
+            keys of a slice (geometry, location); other items are unchanged.
     """
     volumes: dict[tuple[str, str, Any], dict[str, Any]] = {}
     whole: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Arrays with a row per slice, kept where a training step can read them fastest."""
+"""Arrays with one row per slice, stored where a training step reads them fastest."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class DeviceArrays:
     Half-precision images and byte masks are returned as float32, other arrays unchanged.
 
     Args:
-        arrays: name to array, all with as many rows, on the CPU.
-        device: device for the batches; None is the CPU. A device that is neither the CPU nor CUDA gets them on the CPU,
-            and the engine moves them.
+        arrays: maps names to arrays with the same number of rows, on the CPU.
+        device: device for the batches; None is the CPU. For a device that is neither the CPU nor CUDA, the batches are
+            on the CPU, and the engine moves them.
     """
 
     def __init__(self, arrays: Mapping[str, Tensor], device: str | torch.device | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The slices of an epoch."""
+"""Sample the slices of an epoch."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ def mixed_seed(seed: int, number: int) -> int:
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
-    """Random numbers determined by the seed and the epoch alone."""
+    """A random generator that depends only on the seed and the epoch."""
     return torch.Generator().manual_seed(mixed_seed(seed, epoch))
 
 
 class ExamSampler(Sampler[int]):
-    """Indices of an epoch's slices: some of each exam, in random order, determined by the seed and the epoch alone.
+    """Indices of an epoch's slices: some of each exam, in a random order that depends only on the seed and the epoch.
 
     Several processes share this order and take turns (`own_positions`).
 
     Args:
-        dataset: the slices (or whole stacks, of which an exam has one).
+        dataset: the slices (or whole stacks, one per exam).
         samples_per_exam: slices (of any phase) drawn from each exam per epoch; ``"all"`` takes every one.
-        samples_per_epoch: length of an epoch, of all processes together; passes over the exams are repeated (each drawn
-            anew) or cut to fit. Keeps the number of training steps equal for any number of exams. None: one pass.
+        samples_per_epoch: length of an epoch, over all processes; passes over the exams are repeated (each with a new
+            draw) or cut to fit. With it, the number of training steps does not depend on the number of exams. None
+            means one pass.
         seed: seed of the draws.
         even: False distributes every slice, although some processes get one more: for validation.
     """

@@ -1,7 +1,7 @@
-"""The dependencies of a cache of preprocessed slices, as text that a person can compare.
+"""Describe the dependencies of a cache of preprocessed slices as text that a person can compare.
 
-Of this package's code, these are the rooms that read images and make rows of a cache (`ROOMS`), as a whole. Adding or
-changing a pretext, an augmentation or a network leaves every cache valid.
+A cache depends on the whole code of those rooms of this package that read images and make rows of a cache (`ROOMS`).
+Caches stay valid if a pretext, an augmentation or a network is added or changed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _READ_KEYS = (
     "image", "frame", "time", "affine", "shift", "label", "label_frame", "label_axes", "label_map", "label_origin",
 )  # fmt: skip
 
-#: Rooms whose code makes the contents of the cache; the modules next to the rooms count too.
+#: Rooms whose code makes the contents of the cache; the modules next to these rooms count, too.
 ROOMS = ("data", "exams", "geometry", "preprocessing")
 
 #: Packages that compute the contents of the cache.
@@ -70,15 +70,16 @@ def describe(value: Any) -> Any:
 
 
 def _source(value: Any) -> str:
-    """Digest of the code behind a class or function: empty if its package's version represents it, or the digest of
-    this package's own code; otherwise its source, as for a config's lambda or a user's own class."""
+    """Digest of the code behind a class or function: empty if a package's version or the digest of this package's own
+    code already represents it. Otherwise, for example for a config's lambda or a user's own class, it is the digest of
+    the source."""
     package = str(value.__module__).partition(".")[0]
     if package in (*_VERSIONED, _ROOT.name) or package in sys.stdlib_module_names:
         return ""
     try:
         source = inspect.getsource(value)
     except (OSError, TypeError):
-        # written in a config, for example, where only the compiled form is left
+        # code from a config, for example, of which only the compiled form is left
         source = _compiled(getattr(value, "__code__", None))
     return f" {hashlib.sha256(source.encode()).hexdigest()[:12]}"
 
@@ -93,7 +94,7 @@ def _compiled(code: Any) -> str:
 
 
 def _files(value: Any) -> list[str]:
-    """The files behind an image: one, or one for each channel or slice."""
+    """The files of an image: a single file, or a file for each channel or slice."""
     if isinstance(value, Mapping):
         return [str(value["image"])]
     return [path for entry in value for path in _files(entry)] if isinstance(value, (list, tuple)) else [str(value)]
@@ -117,7 +118,7 @@ def fingerprint(items: Sequence[Mapping[str, Any]], transform: Callable) -> dict
 
     Args:
         items: items of a datalist.
-        transform: transform that makes rows of them.
+        transform: transform that makes the rows of a cache from the items.
     """
     stamps = hashlib.sha256()
     for path in sorted({path for item in items for key in ("image", "label") for path in _files(item.get(key, []))}):

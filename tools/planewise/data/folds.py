@@ -1,4 +1,4 @@
-"""Cross-validation inside the training part of a datalist."""
+"""Cross-validation within the training part of a datalist."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def load_fold(
     """The items of a section, see `load_datalist`; with a fold, the training part is split again.
 
     The exams of the datalist's training and validation sections are split into folds by patient, stratified by class; a
-    patient with several classes (two eyes) counts as the last of them in order, the highest grade. One fold is the
-    validation section, the others are the training section. The test section does not change.
+    patient with several classes (two eyes) counts as the last class in sorted order, which is the highest grade. One
+    fold is the validation section, and the other folds are the training section. The test section does not change.
 
     Args:
         path: the datalist.
@@ -48,7 +48,7 @@ def load_fold(
     items = [*load_datalist(path, "training", required), *load_datalist(path, "validation")]
     patients: dict[str, str] = {}
     for item in items:
-        # for a patient with several classes (two eyes, two grades) the last one, as in the index
+        # a patient with several classes (two eyes, two grades) counts as the last class, as in the index
         patients[_patient(item)] = max(str(item.get(class_key, "")), patients.get(_patient(item), ""))
     if len(patients) < folds:
         raise InputError(f"{len(patients)} patients cannot be divided into {folds} folds; give fewer with --folds")

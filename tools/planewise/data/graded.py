@@ -18,11 +18,11 @@ def graded(items: Sequence[dict[str, Any]], key: str, grades: int, required: boo
     Args:
         items: items of a datalist's section.
         key: key of the grade.
-        grades: number of grades: a grade is a whole number from 0 to one less.
-        required: whether it is an error if none is left.
+        grades: number of grades; a grade is a whole number from 0 to ``grades - 1``.
+        required: whether it is an error if no item is left.
 
     Raises:
-        InputError: no item has a grade, and one is required.
+        InputError: no item has a valid grade, and ``required`` is true.
     """
     kept, problems = [], Counter()
     for item in items:

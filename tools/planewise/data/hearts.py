@@ -1,4 +1,4 @@
-"""Exams whose masks are good enough to crop the heart."""
+"""Select exams whose masks are good enough to crop the heart."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 #: Values of `images`.
 IMAGES = ("full", "segmented")
-#: Ventricles and myocardium together, ml: a newborn's have more than the lower limit, the largest dilated hearts less
-#: than the upper one.
+#: Volume of ventricles and myocardium together, ml. A newborn's heart exceeds the lower limit; the largest dilated
+#: hearts are below the upper limit.
 HEART_VOLUMES = (10.0, 2500.0)
-#: The largest connected piece holds at least this share of a heart.
+#: The largest connected piece must be at least this share of a heart.
 ONE_PIECE = 0.8
 #: Minimum number of slices that show a heart, in stacks with that many slices.
 FEWEST_SLICES = 2
-#: Number of exams that a message names.
+#: Number of exams that a message lists.
 _NAMED = 10
 
 
@@ -44,14 +44,14 @@ def heart_problem(heart: np.ndarray, spacing: Sequence[float]) -> str:
     least, most = HEART_VOLUMES
     volume = voxels * float(np.prod(spacing)) / 1000
     if not least <= volume <= most:
-        return f"holds {volume:.0f} ml; a heart has {least:.0f} to {most:.0f}"
+        return f"contains {volume:.0f} ml; a heart has {least:.0f} to {most:.0f}"
     seen = int(heart.any(axis=(0, 1)).sum())
     if seen < min(FEWEST_SLICES, heart.shape[2]):
         return f"is on {seen} of {heart.shape[2]} slices"
     pieces, _ = label(heart, generate_binary_structure(3, 3))
     largest = int(np.bincount(pieces.ravel())[1:].max())
     if largest < ONE_PIECE * voxels:
-        return f"is in pieces, of which the largest holds {largest / voxels:.0%}"
+        return f"is in pieces, of which the largest has {largest / voxels:.0%}"
     return ""
 
 
@@ -60,8 +60,8 @@ def mask_problem(path: str | Path, labels: Collection[int], label_map: Mapping[s
 
     Args:
         path: NIfTI volume.
-        labels: values that are heart, after ``label_map``.
-        label_map: value in the file to new value, as in a datalist's item.
+        labels: values of the heart, after ``label_map``.
+        label_map: maps values in the file to new values, as in a datalist's item.
     """
     try:
         refuse_claims(path)
@@ -84,19 +84,19 @@ def with_hearts(
 ) -> list[dict[str, Any]]:
     """The items whose heart can be cropped: those with a mask, in exams whose masks are all plausible.
 
-    The log reports what is left out, with exams named by their hashes.
+    The log lists the exams that are left out, by their hashes.
 
     Args:
         items: items of a datalist, slices or whole volumes; ``label`` is the path of a mask.
-        images: ``full`` needs no masks and returns all items; ``segmented`` does.
-        labels: values of the masks that are heart, after ``label_map``.
-        required: whether it is an error if none is left.
+        images: ``full`` needs no masks and returns all items; ``segmented`` needs masks.
+        labels: values of the heart in the masks, after ``label_map``.
+        required: whether it is an error if no item is left.
 
     Raises:
-        InputError: there are items, none can be used and one is required; or ``images`` is neither of the two.
+        InputError: there are items, but none can be used and ``required`` is true; or ``images`` has another value.
     """
     if images not in IMAGES:
-        raise InputError(f"images is {images!r}; it must be full or segmented")
+        raise InputError(f"images must be full or segmented, got {images!r}")
     if images == "full" or not items:
         return list(items)
     problems: dict[str, str] = {}
@@ -119,7 +119,7 @@ def with_hearts(
     told += f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
     if not kept and required:
         raise InputError(
-            f"no exam can be cut to its heart ({told}); predict masks with `planewise segment "
+            f"no exam can be cropped to its heart ({told}); predict masks with `planewise segment "
             "DATALIST -o FOLDER`, give your own with `planewise index --labels FOLDER`, or use --images full"
         )
     if problems:

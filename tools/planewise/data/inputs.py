@@ -1,4 +1,4 @@
-"""Inputs of a network: items from a path given by the user."""
+"""Find the inputs of a network at a path given by the user."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def find_inputs(
     """Items for `planewise.preprocessing.LoadStackd` from a path.
 
     Args:
-        path: a volume (NIfTI, ``.npy``); a folder of volumes (masks, ``*_gt`` or ``*_seg``, apart); a DICOM file or folder,
-            in which the indexer finds the stacks of the view; or a datalist.
-        phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for each.
+        path: a volume (NIfTI, ``.npy``); a folder of volumes (masks, ``*_gt`` or ``*_seg``, are ignored); a DICOM file
+            or folder, in which the indexer finds the stacks of the view; or a datalist.
+        phases: phases of a cine: ``"ed"`` for the first phase of each slice, ``"all"`` for every phase.
         section: section of a datalist; ``"all"`` for every exam.
         num_exams: largest number of inputs; None takes all.
         view: the stack to look for, ``"sax"`` or ``"sagittal"``.
@@ -68,6 +68,8 @@ def found_at(
     """Inputs from a section of a datalist, or from any other path.
 
     Args:
+        path: path given by the user.
+        section: section of a datalist.
         wanted: the possible inputs, in words.
         in_datalist: converts a section's items to inputs.
         elsewhere: converts another path to inputs.
@@ -104,12 +106,12 @@ def _from_datalist(items: list[dict[str, Any]], phases: str) -> list[dict[str, A
 
 
 def refuse_one_name(volumes: list[Path]) -> None:
-    """Raises `InputError` for files whose results would have one name: ``a.nii`` and ``a.nii.gz``."""
+    """Raises `InputError` for files whose results would have the same name: ``a.nii`` and ``a.nii.gz``."""
     name, count = Counter(map(stem, volumes)).most_common(1)[0]
     if count > 1:
         raise InputError(
             f"{count} files share the name {name} (with other endings or in other folders), and so would their "
-            "results; leave one of them"
+            "results; keep only one of them"
         )
 
 
@@ -117,7 +119,7 @@ def _without_masks(files: list[Path]) -> list[Path]:
     """The images among the volumes of a folder, by their names.
 
     Raises:
-        InputError: there are only masks.
+        InputError: all files are masks.
     """
     from planewise.exams.volumes import find_own_volumes
 
@@ -127,7 +129,7 @@ def _without_masks(files: list[Path]) -> list[Path]:
     kept = [file for file in files if file in images or file not in nifti]
     if not kept:
         raise InputError(
-            f"{files[0].parent} holds files that are named like masks ({files[0].name}) but no image; name the "
+            f"{files[0].parent} contains files that are named like masks ({files[0].name}) but no image; name the "
             "folder of the images, or one file"
         )
     return kept

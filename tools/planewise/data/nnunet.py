@@ -1,4 +1,5 @@
-"""The labelled volumes of a datalist in the folders of nnU-Net, so that it trains on the same exams and the same split."""
+"""Export the labelled volumes of a datalist to the folders of nnU-Net, so that it trains on the same exams and
+split."""
 
 from __future__ import annotations
 
@@ -28,13 +29,13 @@ _HEART = ("RV", "myocardium", "LV")
 
 @dataclass(frozen=True)
 class NnunetDataset:
-    """What `export_nnunet` wrote.
+    """The output of `export_nnunet`.
 
     Attributes:
-        folder: with ``dataset.json``, ``imagesTr``, ``labelsTr``, ``imagesTs`` and ``labelsTs``.
-        counts: section to its number of volumes.
-        splits: ``splits_final.json``; None without a validation section.
-        left_out: exam to why it cannot be used.
+        folder: folder with ``dataset.json``, ``imagesTr``, ``labelsTr``, ``imagesTs`` and ``labelsTs``.
+        counts: number of volumes of each section.
+        splits: path of ``splits_final.json``; None without a validation section.
+        left_out: maps each exam that cannot be used to the reason.
     """
 
     folder: Path
@@ -49,25 +50,27 @@ def export_nnunet(
     structures: tuple[str, ...] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> NnunetDataset:
-    """Write the volumes that have a mask as nnU-Net (version 2) reads them.
+    """Write the volumes that have a mask in the format of nnU-Net (version 2).
 
-    ``imagesTr/CASE_0000.nii.gz`` (a file for each channel) and ``labelsTr/CASE.nii.gz`` hold the training and the
-    validation section, ``imagesTs`` and ``labelsTs`` the test section. A case is named by its exam's hash and its phase.
+    ``imagesTr/CASE_0000.nii.gz`` (a file for each channel) and ``labelsTr/CASE.nii.gz`` contain the training and the
+    validation section, ``imagesTs`` and ``labelsTs`` the test section. A case is named by its exam's hash and its
+    phase.
 
     Args:
-        datalist: of stacks or whole volumes.
-        output: folder, named as nnU-Net wants it: ``nnUNet_raw/Dataset101_Heart``.
-        structures: names of the mask's values 1, 2, ...; empty names those of a short axis, and numbers others.
+        datalist: datalist of stacks or whole volumes.
+        output: new folder, with a name as nnU-Net requires: ``nnUNet_raw/Dataset101_Heart``.
+        structures: names of the mask's values 1, 2, ...; if empty, the structures of a short axis get their names, and
+            others get numbers.
         progress: called with (volumes done, volumes in all).
 
     Raises:
-        InputError: the folder is not called as nnU-Net wants it or is not empty, there are no masks, none can be read,
-            or their values are not consecutive.
+        InputError: the folder's name does not suit nnU-Net, the folder is not empty, there are no masks, no volume can
+            be read, or the masks' values are not consecutive.
     """
     datalist, output = Path(datalist).expanduser().resolve(), Path(output).expanduser().resolve()
     if not _FOLDER.fullmatch(output.name):
         raise InputError(
-            f"nnU-Net finds data sets by the names of their folders: name one like Dataset101_Heart, not {output.name}"
+            f"nnU-Net finds data sets by the names of their folders: use a name like Dataset101_Heart, not {output.name}"
         )
     if output.is_dir() and any(output.iterdir()):
         raise InputError(f"{output} is not empty; name a new folder, or remove it")
@@ -144,16 +147,16 @@ def _channels(header: Mapping[str, Any], count: int) -> list[str]:
 
 
 def _labels(values: set[int], names: tuple[str, ...]) -> dict[str, int]:
-    """Name to value; nnU-Net wants consecutive ones."""
+    """Map each name to its value; nnU-Net requires consecutive values."""
     highest = max(max(values), len(names))
     if names and max(values) > len(names):
         raise InputError(
-            f"the masks hold the value {max(values)}, but there are names for {len(names)} structures; name all with "
+            f"the masks contain the value {max(values)}, but there are names for {len(names)} structures; name all with "
             "--structures"
         )
     if not names and values - {0} != set(range(1, highest + 1)):
         raise InputError(
-            f"nnU-Net wants the values 0, 1, 2, ... in masks, and these hold {sorted(values)}; rename them with "
+            f"nnU-Net needs the mask values 0, 1, 2, ..., but these masks contain {sorted(values)}; rename them with "
             "`planewise index --label-map`"
         )
     return {(names[value - 1] if names else f"structure {value}"): value for value in range(1, highest + 1)}

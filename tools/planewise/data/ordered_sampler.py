@@ -1,4 +1,4 @@
-"""Each item once, for validation."""
+"""Sample each item once, for validation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class OrderedSampler(Sampler[int]):
     (MONAI's `DistributedSampler` does the same but raises an error if there are fewer items than processes.)
 
     Args:
-        dataset: with a length.
+        dataset: a dataset with a length.
     """
 
     def __init__(self, dataset: Sized) -> None:

@@ -1,4 +1,4 @@
-"""The pairs of slices of an epoch."""
+"""Sample the pairs of slices of an epoch."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 
 
 class PairSampler(Sampler[list[int]]):
-    """Batches of pairs of different slices, both of one stack at one phase. A batch sampler: give it to a DataLoader as
-    ``batch_sampler``. A batch of B pairs is 2B indices, with the two of a pair next to each other.
+    """Batches of pairs of different slices from one stack at one phase. This is a batch sampler: pass it to a
+    DataLoader as ``batch_sampler``. A batch of B pairs is 2B indices, and the two indices of a pair are neighbours.
 
-    The first slice is drawn from the exam, the second from the other slices of its stack: each of the two is equally
-    often the one that comes first in the stack. The seed and the epoch alone determine the pairs. Several processes
+    The first slice is drawn from the exam, the second from the other slices of its stack, so that each of the two is
+    equally often nearer to the start of the stack. The pairs depend only on the seed and the epoch. Several processes
     share this order and take turns by whole pairs (`own_positions`).
 
     Slices without another slice of their stack at their phase are in no pair; the log gives their number.
@@ -33,13 +33,13 @@ class PairSampler(Sampler[list[int]]):
         dataset: the slices.
         batch_size: pairs in a batch.
         samples_per_exam: pairs drawn from each exam per epoch; ``"all"`` takes every slice once as the first of a pair.
-        samples_per_epoch: pairs in an epoch, of all processes together; passes over the exams are repeated (each drawn anew)
-            or cut to fit. None: one pass.
+        samples_per_epoch: pairs in an epoch, over all processes; passes over the exams are repeated (each with a new
+            draw) or cut to fit. None means one pass.
         seed: seed of the draws.
         even: False distributes every pair, although some processes get one more: for validation.
 
     Raises:
-        InputError: there are slices, but no two of one stack.
+        InputError: there are slices, but no two slices of one stack at one phase.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class PairSampler(Sampler[list[int]]):
                 self._exams[exam] += [(rows, rank) for rank in range(len(rows))]
         if alone and not self._exams:
             raise InputError(
-                f"none of the {len(dataset.items)} slices has another slice of its stack at its phase, so there is no "
-                "pair to order; stacks need at least two slices"
+                f"none of the {len(dataset.items)} slices has another slice of its stack at its phase, so there are no "
+                "pairs; stacks need at least two slices"
             )
         if alone:
             logger.warning(

@@ -1,4 +1,4 @@
-"""Exams at end-diastole and end-systole."""
+"""Pair the volumes of exams at end-diastole and end-systole."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ EXAM_KEYS = ("group", "height", "weight", "patient")
 
 
 def pair_phases(items: Sequence[dict[str, Any]], masks: str | Path | None = None) -> list[dict[str, Any]]:
-    """One item per exam from one per volume: ``{"exam", "ed": mask, "es": mask, "group", "height", "weight"}``, and
-    ``label_map`` if the masks have one.
+    """Merge the items of each exam's volumes into one item per exam: ``{"exam", "ed": mask, "es": mask, "group",
+    "height", "weight"}``, and ``label_map`` if the masks have one.
 
     Args:
         items: items of a datalist, with ``phase`` ED or ES and ``label``.

@@ -13,7 +13,7 @@ from planewise.errors import InputError
 
 
 class PhotographCache(SliceCache):
-    """A `SliceCache` whose items are photographs, ``(channels, i, j)``: float16, one row for each."""
+    """A `SliceCache` whose items are photographs, ``(channels, i, j)``, stored as float16, one row for each."""
 
     noun = "photograph"
     # decoding some megapixels costs as much as ten slices
@@ -26,7 +26,7 @@ class PhotographCache(SliceCache):
         if stored["image"].ndim != 3:
             raise InputError(
                 f"exam {result.get('exam', '?')}: image has shape {stored['image'].shape} after preprocessing; it must"
-                " be a photograph (channels, i, j); let the preprocessing begin with LoadPhotographd"
+                " be a photograph (channels, i, j); begin the preprocessing with LoadPhotographd"
             )
         stored["image"] = stored["image"].astype(np.float16)
         stored["affine"] = np.asarray(result["image"].affine, dtype=np.float64)

@@ -11,7 +11,7 @@ from planewise.preprocessing.exam_name import exam_of
 
 
 class PhotographDataset(SliceDataset):
-    """Preprocessed photographs, a whole batch in one indexing step: a `SliceDataset` of colour images.
+    """Preprocessed photographs, read in whole batches: a `SliceDataset` of colour images.
 
     A batch is a dictionary of tensors: ``image`` ``(B, 3, i, j)`` float32, ``affine`` ``(B, 4, 4)`` float64,
     ``image_padding`` ``(B, 3)``, the targets, and ``index`` ``(B,)`` into `items`; all on one device.

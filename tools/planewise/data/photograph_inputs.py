@@ -1,4 +1,4 @@
-"""Inputs of a network of photographs: items from a path given by the user."""
+"""Find photographs, as inputs of a network, at a path given by the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs of a network, without unreadable ones."""
+"""Iterate over the inputs of a network, and leave out those that cannot be read."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ _LEFT_OUT = re.compile(r"exam (\S+) is left out \(\d+ of \d+\): (.*)")
 
 
 class ReadableItems(IterableDataset):
-    """The items of a dataset in order, without those that its transforms refuse: the log names each of these, with its
-    position among the inputs, and the others continue.
+    """The items of a dataset in order, without the items that its transforms refuse. The log names each refused item
+    and its position among the inputs; the other items are returned.
 
     Args:
-        dataset: of items that have an ``image``.
+        dataset: dataset whose items have an ``image``.
 
     Raises:
-        InputError: raised during iteration if its only item is refused, with that item's reason, or if all are, with
-            the first one's reason.
+        InputError: raised during iteration if all items are refused, with the reason for the first item.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -60,5 +59,5 @@ def reason_alone(error: InputError, exam: str) -> str:
 
 
 def left_out(said: Iterable[str]) -> dict[str, str]:
-    """From a run's messages, the exams that `ReadableItems` left out, and why."""
+    """The exams that `ReadableItems` left out and the reasons, from a run's messages."""
     return dict(found.groups() for line in said if (found := _LEFT_OUT.fullmatch(line)))

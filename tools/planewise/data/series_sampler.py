@@ -1,4 +1,4 @@
-"""Whole series as mini-batches."""
+"""Sample whole series as mini-batches."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from planewise.preprocessing.limit_slices import evenly_spaced
 
 
 class SeriesSampler(Sampler[list[int]]):
-    """Batches of slices, each of one or several whole series (Zhang 2024 section 5.3: "slices of a T2W series are used as a
-    mini-batch"). A batch sampler: give it to a DataLoader as ``batch_sampler``.
+    """Batches of slices, each of one or several whole series (Zhang 2024 section 5.3: "slices of a T2W series are used
+    as a mini-batch"). This is a batch sampler: pass it to a DataLoader as ``batch_sampler``.
 
-    The seed and the epoch alone determine the order of the series in an epoch, and which slices of a large one are
-    taken. Several processes share this order and take turns (`own_positions`).
+    The order of the series in an epoch and the selected slices of large series depend only on the seed and the epoch.
+    Several processes share this order and take turns (`own_positions`).
 
     Args:
         dataset: the slices.
         batch_size: series in a batch.
-        max_slices: largest number of slices of one series in a batch, drawn again each epoch, so that large series do
-            not run out of memory; None takes all.
-        samples_per_epoch: series in an epoch, of all processes together; passes over the exams are repeated or cut to fit.
-            None: one pass.
+        max_slices: largest number of slices of one series in a batch, so that large series fit into memory; the slices
+            are drawn again each epoch. None takes all.
+        samples_per_epoch: series in an epoch, over all processes; passes over the exams are repeated or cut to fit.
+            None means one pass.
         shuffle: False keeps the series, and evenly spaced slices of the large ones, in order: for validation.
         seed: seed of the order.
         even: False distributes every series, although some processes get one more: for validation.

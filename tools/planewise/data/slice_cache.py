@@ -1,4 +1,4 @@
-"""Preprocessed slices in memory-mapped arrays, built once and shared by all runs that need the same ones."""
+"""Preprocessed slices in memory-mapped arrays, built once and shared by all runs that need the same slices."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ class SliceCache:
     """The results of a transform on each item, one read-only array per key: ``cache.arrays[key][n]``.
 
     Images are stored as float16 and masks as uint8, contiguous, so that a cache is hardly larger than its pixels and
-    works memory-mapped if it is larger than the memory. It lives in a folder named by a hash of everything it depends
-    on (`fingerprint`); a change makes another folder. Building runs in worker processes and resumes after an
-    interruption; one process builds while others that need the same cache wait.
+    works memory-mapped if it is larger than the memory. Its folder is named by a hash of everything on which the cache
+    depends (`fingerprint`), so any change leads to another folder. Building runs in worker processes and resumes after
+    an interruption; one process builds while others that need the same cache wait.
 
     Items that the transform refuses are left out; the log counts and explains them. A cache with truncated or missing
     files is built again.
 
     Args:
         items: items of a datalist, one per slice.
-        transform: MONAI transforms from an item to tensors; image-like ones are ``(C, i, j, 1)``. Greater depth is
+        transform: MONAI transforms from an item to tensors; image-like tensors are ``(C, i, j, 1)``. A greater depth is
             refused.
         cache_dir: folder of all caches.
         label_keys: keys of masks.
-        num_workers: processes that build; 0 builds in this one.
+        num_workers: processes that build the cache; 0 builds it in this process.
         progress: show a progress bar.
 
     Raises:
@@ -113,7 +113,7 @@ class SliceCache:
 
     @staticmethod
     def stored(result: dict[str, Any], label_keys: Sequence[str]) -> dict[str, np.ndarray]:
-        """The tensors of an item in the form in which they are stored; image-like ones lose their depth of one.
+        """The tensors of an item in the form in which they are stored; image-like tensors lose their depth of one.
 
         NumPy arrays go from a worker to the builder through a pipe; tensors would need a file handle each.
         """
@@ -127,7 +127,7 @@ class SliceCache:
             elif array.ndim > 3 or name in ("image", *label_keys):
                 raise InputError(
                     f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; it must be a "
-                    "slice (channels, i, j, 1); let the preprocessing begin with LoadSliced"
+                    "slice (channels, i, j, 1); begin the preprocessing with LoadSliced"
                 )
             else:
                 stored[name] = array
@@ -186,7 +186,7 @@ class SliceCache:
             part.write_text(json.dumps({"refused": refused, "arrays": sorted(arrays)}))
 
     def _allocate(self, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """An array of zeros on the disk for each of these entries, with a row for every item.
+        """Allocate an array of zeros on disk for each of these entries, with a row for every item.
 
         The file gets its name only when it is complete, so a process that ends early leaves no partial array.
         """
@@ -215,7 +215,7 @@ class SliceCache:
 
 
 class _Preprocessed(Dataset):
-    """An item as its stored arrays, or the reason why it has no arrays."""
+    """Items as the arrays to store, or as the reason why an item is refused."""
 
     def __init__(
         self, items: Sequence[dict[str, Any]], transform: Callable, label_keys: Sequence[str], stored: Callable
@@ -237,22 +237,22 @@ class _Preprocessed(Dataset):
 
 
 class _Broken(Exception):
-    """A cache file differs from what was written; the message names the file."""
+    """Raised if a cache file is not as it was written; the message names the file."""
 
 
 def _entries(path: Path, names: Sequence[str]) -> dict[str, Any]:
-    """A JSON object with these entries."""
+    """Read a JSON object; raises `_Broken` if it does not have these entries."""
     try:
         found = read_json(path)
     except InputError as error:
         raise _Broken(f"{path.name} is cut") from error
     if not isinstance(found, dict) or not found.keys() >= set(names):
-        raise _Broken(f"{path.name} does not say {' and '.join(names)}")
+        raise _Broken(f"{path.name} does not contain {' and '.join(names)}")
     return found
 
 
 def _rows(path: Path, rows: int, mode: str) -> np.ndarray:
-    """An array on the disk with this many rows."""
+    """Open an array on disk; raises `_Broken` if it does not have this many rows."""
     try:
         array = np.load(path, mmap_mode="r")  # "r+" would extend a truncated file to its full length
     except FileNotFoundError as error:
@@ -265,7 +265,7 @@ def _rows(path: Path, rows: int, mode: str) -> np.ndarray:
 
 
 def _mapped(array: np.ndarray) -> torch.Tensor:
-    """An array on the disk as a read-only tensor; writing to it would end the process."""
+    """An array on disk as a read-only tensor; writing to it would crash the process."""
     # Linux refuses the writable mode "c" if the file is larger than the memory
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -277,12 +277,13 @@ def _as_it_is(item: Any) -> Any:
 
 
 def _leave_the_parents_objects(worker: int) -> None:
-    """Leave the parent's garbage alone in a forked worker: freeing a process group waits for threads that a fork lacks."""
+    """Do not collect the parent's garbage in a forked worker: freeing a process group waits for threads that a fork
+    lacks."""
     gc.freeze()
 
 
 def in_a_line(reasons: dict[str, int], shown: int = 5) -> str:
-    """The most frequent reasons, in a line."""
+    """The most frequent reasons and their counts, in one line."""
     ranked = Counter(reasons).most_common()
     rest = len(ranked) - shown
     text = "; ".join(f"{reason} ({count})" if count > 1 else reason for reason, count in ranked[:shown])
@@ -291,7 +292,7 @@ def in_a_line(reasons: dict[str, int], shown: int = 5) -> str:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """One process at a time; the lock is released when the process ends for any reason."""
+    """Allow one process at a time; the lock is released when the process ends for any reason."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         file = open(folder.with_suffix(".lock"), "w")  # noqa: SIM115 (closed below)

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class SliceDataset(Dataset):
-    """Preprocessed slices, a whole batch in one indexing step.
+    """Preprocessed slices, read in whole batches.
 
     A batch is a dictionary of tensors: ``image`` ``(B, 1, i, j)`` float32, masks ``(B, 1, i, j)`` float32, ``affine``
     ``(B, 4, 4)`` float64, ``image_padding`` ``(B, 1)``, the targets (``planes``, ``location``), and ``index`` ``(B,)``
@@ -29,15 +29,15 @@ class SliceDataset(Dataset):
 
     Args:
         data: items of a datalist; whole NIfTI volumes (``{"image", "label"}``) are cut into slices.
-        transform: deterministic MONAI transforms from an item to tensors; they are slow, because they read files. They
-            run once; see `SliceCache`.
+        transform: deterministic MONAI transforms from an item to tensors. They read files, so they are slow, but they
+            run only once; see `SliceCache`.
         targets: transforms that need only the datalist's information (planes, location). They run when the dataset is
-            created, so that other views or another mapping need no new cache. Items that they refuse are left out; it
-            is an error if no item has a target (all NaN).
+            created, so that other views or another mapping need no new cache. Items that they refuse are left out. It
+            is an error if no item has a target (all are NaN).
         device: device for the batches. None or the CPU: the cache stays memory-mapped, and only the rows that are read
             enter memory. A CUDA device: the cache moves there if it fits, and stays memory-mapped otherwise
-            (`DeviceArrays`). In both cases batches are returned on the device without the host waiting for it, so load
-            them in the main process.
+            (`DeviceArrays`). In both cases batches are returned on the device, and the host does not wait for it, so
+            load them in the main process.
         cache_dir, label_keys, num_workers, progress: see `SliceCache`.
     """
 
@@ -118,7 +118,8 @@ def _make_targets(
 
 
 def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]], noun: str) -> None:
-    """Raises `InputError` if no item has any target: a training would end silently without having learned anything.
+    """Raises `InputError` if no item has any target: otherwise a training would end without an error and without having
+    learned anything.
 
     A MONAI Label server passes volumes with masks, which contain no planes or locations.
     """
@@ -131,7 +132,7 @@ def _refuse_nothing_known(made: Sequence[dict[str, torch.Tensor]], noun: str) ->
     if unknown and not any(known.values()):
         raise InputError(
             f"none of the {len(made)} {noun}s has {' or '.join(unknown)}, so there is nothing to learn from (masks"
-            " do not contain it); train from a datalist of `planewise index`"
+            " do not contain it); train on a datalist from `planewise index`"
         )
     if unknown:
         logger.warning("none of the %d %ss has %s: this target is not trained", len(made), noun, " or ".join(unknown))

@@ -33,14 +33,14 @@ class StackDataset(Dataset):
     Args:
         data: items of a datalist, slices or whole volumes.
         transform: deterministic MONAI transforms from a slice's item to tensors; see `SliceDataset`.
-        tasks: keys of the items that hold 0 or 1; none for stacks that need no labels.
+        tasks: keys of the items with values 0 or 1; empty for stacks that need no labels.
         max_slices: largest number of slices of a stack, evenly spaced from its first to its last; None takes all.
-        required: whether it is an error if no exam has a label, because there is nothing else to learn from.
+        required: whether it is an error if no exam has a label, because then there is nothing to learn from.
         device: device for the batches; see `SliceDataset`.
         cache_dir, num_workers, progress: see `SliceCache`.
 
     Raises:
-        InputError: a label is neither 0 nor 1, no exam has a label and one is required, or the slices have several
+        InputError: a label is neither 0 nor 1, no exam has a label and ``required`` is true, or the slices have several
             channels.
     """
 
@@ -82,7 +82,7 @@ class StackDataset(Dataset):
             )
             if required and not labelled:
                 raise InputError(
-                    f"{what}; give them with `planewise index --classes FILE.csv`, or name others with --tasks"
+                    f"{what}; add them with `planewise index --classes FILE.csv`, or name other labels with --tasks"
                 )
             logger.warning("%s: left out", what)
         self.items = [{"exam": exam, **dict(zip(self.tasks, labels[exam], strict=True))} for exam in labelled]

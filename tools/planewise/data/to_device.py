@@ -1,4 +1,4 @@
-"""From the host to a GPU without waiting for it."""
+"""Copy tensors from the host to a GPU without waiting for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This process's items of an epoch, if several processes train or validate together."""
+"""Choose this process's items of an epoch, if several processes train or validate together."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def own_positions(length: int, even: bool) -> range:
     So batches of B in each process together contain the same items as a batch of W * B in one process.
 
     Args:
-        length: positions in the epoch, all processes together.
+        length: positions in the epoch, over all processes.
         even: True gives every process the same number, as training requires: the remainder of the division by W is
             dropped from the end. False assigns every position once, as validation requires. If there are fewer
-            positions than processes, every process takes all of them, so that means stay the same and no process lacks
-            a batch.
+            positions than processes, every process takes all of them, so that averages stay the same and every process
+            has a batch.
 
     Raises:
-        InputError: an epoch of training has fewer positions than there are processes.
+        InputError: a training epoch has fewer positions than there are processes.
     """
     rank, processes = idist.get_rank(), idist.get_world_size()
     if even:

@@ -29,11 +29,11 @@ def slices_between(count: int, first: float, last: float) -> list[int]:
 
     Args:
         count: number of slices.
-        first, last: shares of the stack's height, 0 to 1. A third to two thirds is the middle third, whichever end is
-            the base: the mid-ventricular third if the stack covers the ventricles.
+        first, last: shares of the stack's height, 0 to 1. From 1/3 to 2/3 is the middle third, whichever end is the
+            base; it is mid-ventricular if the stack covers the ventricles.
 
     Returns:
-        Their ranks; the slice nearest to the part's middle if no slice lies in the part.
+        The ranks of these slices; if the part contains no slice, the rank of the slice nearest to the part's middle.
     """
     middles = [(rank + 0.5) / count for rank in range(count)]
     # a third is not exact in binary
@@ -47,7 +47,8 @@ class TwoPhaseDataset(Dataset):
     A batch is a dictionary of tensors: ``image`` ``(B, 2 S, i, j)`` float32, the slices of end-diastole followed by
     those of end-systole, with shorter exams padded to S slices with zeros; ``mask`` ``(B, S)``, true for real slices;
     ``image_padding`` ``(B, 2 S)``; ``label`` ``(B,)`` int64, `UNKNOWN` for an exam without a class; ``index`` ``(B,)``
-    into `items`; and with ``heart_labels`` ``heart`` ``(B, 2 S, i, j)``, one where the mask is heart.
+    into `items`; and, if ``heart_labels`` is given, ``heart`` ``(B, 2 S, i, j)``, which is 1 where the mask shows the
+    heart.
 
     Exams without a class, without one of the phases, or with different numbers of slices, are left out; the log counts
     them.
@@ -55,19 +56,19 @@ class TwoPhaseDataset(Dataset):
     Args:
         data: items of a datalist, whole volumes with ``phase`` ED or ES.
         transform: deterministic MONAI transforms from a slice's item to tensors; see `SliceDataset`.
-        classes: names in order.
+        classes: names of the classes, in order.
         class_key: key of the items' class.
-        slices: start and end on the stack's height, see `slices_between`.
+        slices: first and last share of the stack's height, see `slices_between`.
         labelled: False keeps exams without a class.
         required: whether it is an error if no exam is left.
-        heart_labels: values of the masks under ``label`` that are heart (the transform then keeps the masks); None for
-            no masks.
+        heart_labels: values of the heart in the masks under ``label`` (the transform must keep the masks); None if no
+            masks are needed.
         num_exams: largest number of exams; None takes all.
         device: device for the batches; see `SliceDataset`.
         cache_dir, num_workers, progress: see `SliceCache`.
 
     Raises:
-        InputError: an exam's class is not one of the classes, or no exam is left and one is required.
+        InputError: an exam's class is not one of ``classes``, or no exam is left and ``required`` is true.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class TwoPhaseDataset(Dataset):
         self.labels = torch.tensor([self._label(item, class_key) for item in self.items], dtype=torch.long)
 
     def _pairs(self, class_key: str, labelled: bool) -> tuple[dict[str, dict[str, Any]], Counter[str]]:
-        """Exam to its items by phase, and the number of excluded exams for each reason."""
+        """Map each exam to its items by phase; and the number of excluded exams for each reason."""
         by_exam: dict[str, dict[str, Any]] = defaultdict(dict)
         for item in self.data:
             by_exam[exam_of(item)].setdefault(str(item.get("phase", "")).upper(), item)

@@ -13,7 +13,8 @@ from planewise.errors import InputError
 
 
 class VolumeCache(SliceCache):
-    """A `SliceCache` whose items are whole volumes, ``(channels, i, j, k)``: float16, masks uint8, one row for each case."""
+    """A `SliceCache` of whole volumes, ``(channels, i, j, k)``, stored as float16, masks as uint8, one row for each
+    case."""
 
     noun = "volume"
     # a volume costs as much as a hundred slices
@@ -32,7 +33,7 @@ class VolumeCache(SliceCache):
             elif array.ndim > 3 or name in ("image", *label_keys):
                 raise InputError(
                     f"exam {result.get('exam', '?')}: {name} has shape {array.shape} after preprocessing; it must be a "
-                    "volume (channels, i, j, k); let the preprocessing begin with LoadVolumed"
+                    "volume (channels, i, j, k); begin the preprocessing with LoadVolumed"
                 )
             else:
                 stored[name] = array

@@ -12,15 +12,15 @@ from planewise.exams.reserved import VIEWER
 
 
 class VolumeDataset(SliceDataset):
-    """Preprocessed volumes, a whole batch in one indexing step: a `SliceDataset` of whole cases.
+    """Preprocessed volumes, read in whole batches: a `SliceDataset` of whole cases.
 
     A batch is a dictionary of tensors: ``image`` ``(B, channels, i, j, k)`` float32, masks ``(B, 1, i, j, k)`` float32,
     ``affine`` ``(B, 4, 4)`` float64, ``image_padding`` ``(B, channels)``, the targets, and ``index`` ``(B,)`` into
     `items`; all on one device.
 
-    Items of slices, as in the datalists of hearts, knees and any organ, are gathered into the stacks that they were cut
-    from (`gather_stacks`). Items without ``exam`` come from MONAI Label instead of a datalist: their masks may hold the
-    numbers of its labels. Arguments are those of `SliceDataset`; ``transform`` begins with `LoadVolumed`.
+    Items of slices, as in the datalists of hearts, knees and any organ, are gathered into the stacks from which they
+    were cut (`gather_stacks`). Items without ``exam`` come from MONAI Label instead of a datalist: their masks may use
+    the label numbers of MONAI Label. Arguments are those of `SliceDataset`; ``transform`` begins with `LoadVolumed`.
     """
 
     cache_class = VolumeCache

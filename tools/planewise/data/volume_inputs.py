@@ -1,4 +1,4 @@
-"""Inputs of a network of volumes: items from a path given by the user."""
+"""Find volumes, as inputs of a network, at a path given by the user."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def find_volumes(
             or a folder of photographs without volumes; or a datalist.
         section: section of a datalist; ``"all"`` for every exam.
         num_exams: largest number of inputs; None takes all.
-        channels: endings of a case's file names, in order; none if a case is one file.
+        channels: endings of a case's file names, in order; empty if a case is one file.
 
     Returns:
-        ``{"image": path}``, a list of paths for the channels, or a list of slices with the ``exam``'s hash; with the
-        datalist's other keys.
+        ``{"image": path}``, a list of paths for the channels, or a list of slices with the hash under ``exam``; always
+        with the datalist's other keys.
 
     Raises:
         InputError: there is nothing at the path, or no volume in it.
@@ -46,7 +46,7 @@ def find_volumes(
 def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
     if path.is_file():
         return [{"image": str(path)}]
-    # the rules for folders are needed only here
+    # imported here, because only folders need these modules
     from planewise.exams.cases import read_cases
     from planewise.exams.volume import nifti_files
 
@@ -66,7 +66,7 @@ def _from_files(path: Path, channels: Sequence[str]) -> list[dict[str, Any]]:
 
 def _from_dicom(path: Path) -> list[dict[str, Any]]:
     """An item for each stack that is a volume."""
-    # headers are read only here
+    # imported here, because only DICOM folders need it
     from planewise.exams import find_stacks
 
     try:

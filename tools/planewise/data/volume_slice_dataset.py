@@ -27,7 +27,7 @@ def volumes_or_slices(
     """A `VolumeDataset` if the network takes volumes; if it takes images, a `VolumeSliceDataset` of volumes or a
     `PhotographDataset` of photographs.
 
-    If the transform loads slices, which already are images, it is a `SliceDataset`.
+    If the transform loads slices, which are already images, the result is a `SliceDataset`.
 
     Args:
         data, transform, options: see these classes.
@@ -41,8 +41,8 @@ def volumes_or_slices(
     photographs = any(isinstance(item.get("image"), (str, Path)) and is_photograph(item["image"]) for item in data)
     if photographs and (slices or spatial_dims == 3):
         raise InputError(
-            f"the datalist holds photographs, but this network takes {'slices' if slices else 'volumes'}; put "
-            "configs/photograph.yaml on top of the other configs"
+            f"the datalist contains photographs, but this network takes {'slices' if slices else 'volumes'}; add "
+            "configs/photograph.yaml after the other configs"
         )
     if slices:
         return SliceDataset(data, transform, **options)
@@ -52,11 +52,11 @@ def volumes_or_slices(
 
 
 class VolumeSliceDataset(VolumeDataset):
-    """The slices of the volumes of a `VolumeDataset` across their third axis: the 2D form of methods on volumes.
+    """A `VolumeDataset`'s volumes, cut into slices across their third axis: the 2D form of methods on volumes.
 
-    Preprocessing and cache are those of the volumes, so that both forms see the same voxels. A batch holds ``image``
-    ``(B, channels, i, j)``, masks ``(B, 1, i, j)`` and the slices' own ``affine`` ``(B, 4, 4)``; `items` has one item for
-    each slice, with its number under ``slice``. Arguments are those of `VolumeDataset`.
+    The preprocessing and the cache are those of the volumes, so that both forms see the same voxels. A batch contains
+    ``image`` ``(B, channels, i, j)``, masks ``(B, 1, i, j)`` and the slices' own ``affine`` ``(B, 4, 4)``; `items` has
+    one item for each slice, with its number under ``slice``. Arguments are those of `VolumeDataset`.
     """
 
     def __init__(

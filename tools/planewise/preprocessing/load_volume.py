@@ -125,7 +125,7 @@ class LoadVolumed(LoadImaged):
         if self.channels not in (None, 3):
             raise InputError(
                 f"a photograph has three colours, and {self.channels} channel{'s are' if self.channels > 1 else ' is'} "
-                "wanted; put configs/photograph.yaml on top of the other configs"
+                "wanted; add configs/photograph.yaml after the other configs"
             )
         return self.load_photograph(item)["image"]
 
