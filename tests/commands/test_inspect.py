@@ -212,7 +212,7 @@ def test_volumes_without_geometry_are_drawn_with_their_labels(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [("", "cannot be read as JSON"), ("[]", "holds a list"), ('{"training": []}', "no items")]
+    ("content", "words"), [("", "cannot be read as JSON"), ("[]", "contains a list"), ('{"training": []}', "no items")]
 )
 def test_what_is_no_datalist(tmp_path, content, words):
     (tmp_path / "d.json").write_text(content)

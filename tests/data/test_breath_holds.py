@@ -183,7 +183,7 @@ def test_what_cannot_be_aligned_is_refused(aligned, indexed, tmp_path):
     content = json.loads(indexed.read_text())
     content["planewise"]["stack"] = "sagittal"
     (tmp_path / "knee.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="holds the stack 'sagittal'"):
+    with pytest.raises(InputError, match="contains the stack 'sagittal'"):
         undo_breath_holds(tmp_path / "knee.json")
 
 

@@ -33,7 +33,7 @@ def test_paths_are_relative_to_the_datalist(tmp_path):
     ("content", "message"),
     [
         ("{", "cannot be read as JSON"),
-        ("[]", "holds a list; it must be an object with sections of items"),
+        ("[]", "contains a list; it must be an object with sections of items"),
         ({"training": [{"exam": "e"}]}, "item 0 of training has no image"),
         ({"training": [None]}, "item 0 of training is None; it must be an object"),
         (

@@ -24,7 +24,7 @@ def block(*sizes: int, at: tuple[int, int, int] = (4, 4, 1)) -> np.ndarray:
     [
         (block(20, 20, 4), ""),  # 20 * 20 * 4 voxels of 0.04 ml: 64 ml
         (block(0, 0, 0), "is empty"),
-        (block(7, 7, 4), "holds 8 ml; a heart has 10 to 2500"),
+        (block(7, 7, 4), "contains 8 ml; a heart has 10 to 2500"),
         (block(20, 20, 1), "is on 1 of 6 slices"),
         (block(20, 20, 4) | block(14, 14, 4, at=(25, 25, 1)), "in pieces, of which the largest has 67%"),
         # corners that touch are one piece
@@ -38,7 +38,7 @@ def test_what_may_be_a_heart(mask, problem):
 
 
 def test_too_large_a_heart_and_a_stack_of_one_slice():
-    assert "holds 3840 ml" in heart_problem(np.ones((40, 40, 6), bool), (10.0, 4.0, 10.0))
+    assert "contains 3840 ml" in heart_problem(np.ones((40, 40, 6), bool), (10.0, 4.0, 10.0))
     assert heart_problem(block(20, 20, 4)[:, :, 1:2] > 0, SPACING) == ""
 
 
@@ -93,5 +93,5 @@ def test_values_are_those_that_the_item_maps(tmp_path):
 
 
 def test_only_these_two_words():
-    with pytest.raises(InputError, match="images is 'segmentd'; it must be full or segmented"):
+    with pytest.raises(InputError, match="images must be full or segmented, got 'segmentd'"):
         with_hearts([], "segmentd")

@@ -85,7 +85,7 @@ def test_grades_are_divided_alike_and_the_seed_decides(heads):
 def test_two_channels_are_asked_for_and_the_others_are_counted(heads):
     result = index(heads, channels="t1,flair")
     assert {len(item["image"]) for item in items_of(result)} == {2}
-    (reason,) = (reason for reason in result.skipped if "none of the channels" in reason)
+    (reason,) = (reason for reason in result.skipped if "does not end in a channel" in reason)
     assert reason.endswith("(t1, flair)") and result.skipped[reason][0] == 16
 
 
@@ -136,7 +136,9 @@ def test_what_the_list_does_not_name_is_left_out(tmp_path):
     cases, skipped, _ = cases_of(tmp_path)
     assert [(case.case, case.label is not None) for case in cases] == [("a", True), ("b", False)]
     assert sorted(len(paths) for paths in skipped.values()) == [1, 1]
-    assert any("does not list" in reason for reason in skipped) and any("is not there" in reason for reason in skipped)
+    assert any("does not list" in reason for reason in skipped) and any(
+        "does not exist" in reason for reason in skipped
+    )
 
 
 def test_a_list_of_another_kind_is_no_list(tmp_path):
@@ -281,7 +283,7 @@ def test_channels_that_make_no_sense(tmp_path):
         check_channels("t1,t1")
     with pytest.raises(InputError, match="add --anatomy volume"):
         index_folder(tmp_path, anatomy="any", channels="t1")
-    with pytest.raises(InputError, match="nothing in .* to learn from(.|\n)*none of the channels"):
+    with pytest.raises(InputError, match="nothing in .* to learn from(.|\n)*does not end in a channel"):
         index(tmp_path, channels="pd")
 
 

@@ -173,7 +173,7 @@ def test_a_photograph(server, studies, packaged, told, tmp_path):
     assert not labels.any()
     told(f"`{GRADING}`, a photograph as PNG", "the grade as JSON, as without the server; an empty mask")
     assert "neither PNG nor JPEG" in server.refusal(GRADING, "abdomen")
-    assert "a photograph has three colours, and 4 channels are wanted" in server.refusal(TUMOURS, "retina")
+    assert "a photograph has three colours, and 4 channels are needed" in server.refusal(TUMOURS, "retina")
     told(f"`{GRADING}`, a volume; `{TUMOURS}`, a photograph", "refused in one line (422)")
 
 

@@ -175,7 +175,7 @@ def test_hearts_are_cut_out_by_them_whatever_the_gaps_of_the_stack(segmented, bu
     [
         (heart(0), "is empty"),
         (heart(4), "is empty"),  # no value of a heart
-        (np.pad(np.ones((2, 2, 5), "u1"), ((0, 28), (0, 22), (0, 0))), "holds 1 ml; a heart has 10 to 2500"),
+        (np.pad(np.ones((2, 2, 5), "u1"), ((0, 28), (0, 22), (0, 0))), "contains 1 ml; a heart has 10 to 2500"),
         (np.ones(SHAPE, "u1") * np.array([0, 0, 1, 0, 0], "u1"), "is on 1 of 5 slices"),
     ],
 )

@@ -36,7 +36,7 @@ INDEXED = {
 }
 #: What is said where voxels are read, which the index does not do.
 READ = {
-    ("brats", "labels_of_later_sets"): "the mask has the value 3; 0, 1, 2, 4 are wanted",
+    ("brats", "labels_of_later_sets"): "values of the mask must be 0, 1, 2, 4, got 3",
     ("brats", "empty"): "channel 1 has the value 0 everywhere",
     ("msd", "empty"): "everywhere",
 }

@@ -96,7 +96,7 @@ def test_an_exam_without_a_group_has_no_label(item):
 
 def test_an_image_is_refused():
     """As MONAI Label gives it."""
-    with pytest.raises(InputError, match="takes masks at ED and ES.*and no image; run it from the command line"):
+    with pytest.raises(InputError, match="takes masks at ED and ES.*but not an image; run it from the command line"):
         CardiacFeaturesd(("NOR", "HCM"))({"image": "heart.nii.gz", "image_path": "heart.nii.gz"})
 
 

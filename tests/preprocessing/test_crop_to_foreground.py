@@ -27,5 +27,5 @@ def test_the_box_holds_what_lies_above_in_any_channel():
 
 
 def test_an_empty_foreground():
-    with pytest.raises(InputError, match=r"the foreground is empty: no voxel lies above 0.05"):
+    with pytest.raises(InputError, match=r"the foreground is empty: no voxel is above 0.05"):
         CropToForegroundd("image")({"image": torch.full((1, 4, 4, 4), 0.05)})

@@ -90,5 +90,5 @@ def test_a_pretext_of_volumes_reads_photographs_too(pixels, tmp_path):
     image = LoadVolumed("image", channels=3)(dict(item))["image"]
     assert torch.equal(image.as_tensor(), load(item["image"], exam="abc").as_tensor())
     assert loaded_name(image) == "abc"
-    with pytest.raises(InputError, match="three colours, and 1 channel is wanted; add configs/photograph.yaml after"):
+    with pytest.raises(InputError, match="three colours, and 1 channel is needed; add configs/photograph.yaml after"):
         LoadVolumed("image", channels=1)(item)

@@ -77,7 +77,7 @@ def test_label_has_its_own_frame_and_values(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({}, "holds 4 frames"), ({"frame": 4}, "frame 4 was requested; the file has 4"), ({"frame": -1}, "frame -1")],
+    [({}, "contains 4 frames"), ({"frame": 4}, "frame 4 was requested; the file has 4"), ({"frame": -1}, "frame -1")],
 )
 def test_the_frame_must_be_known(tmp_path, change, message):
     nibabel.save(nibabel.Nifti1Image(np.zeros((3, 3, 4), np.float32), np.eye(4)), tmp_path / "v.nii.gz")
@@ -167,7 +167,7 @@ def test_a_cine_is_read_at_its_time_and_more_dimensions_are_refused(tmp_path):
         assert loaded.shape == (1, 3, 4, 1)
         assert np.array_equal(loaded.as_tensor()[0, ..., 0].numpy(), values[:, :, 1, chosen])
     nibabel.save(nibabel.Nifti1Image(values[..., None].repeat(2, -1), np.eye(4)), tmp_path / "five.nii.gz")
-    with pytest.raises(InputError, match=r"exam e1, image: the file holds an array of shape \(3, 4, 2, 5, 2\)"):
+    with pytest.raises(InputError, match=r"exam e1, image: the file contains an array of shape \(3, 4, 2, 5, 2\)"):
         LoadSliced("image")(item | {"image": str(tmp_path / "five.nii.gz")})
 
 

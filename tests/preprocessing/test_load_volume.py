@@ -53,12 +53,12 @@ def test_values_of_masks_are_renamed(case):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"seg": np.full((6, 5, 4), 3, np.uint8)}, "the mask has the value 3; 0, 1, 2, 4 are wanted.*--label-map"),
+        ({"seg": np.full((6, 5, 4), 3, np.uint8)}, "values of the mask must be 0, 1, 2, 4, got 3.*--label-map"),
         ({"t2": np.zeros((6, 5, 5), np.int16)}, r"channel 2 has the shape \(6, 5, 5\), the first channel \(6, 5, 4\)"),
         ({"t2_affine": np.diag([-2.0, -2.0, 4.0, 1.0])}, "channel 2 lies up to 4.0 mm from the first channel"),
         ({"t2_affine": np.diag([-2.0, -2.0, 3.05, 1.0])}, "channel 2 lies up to 0.2 mm from the first channel"),
         ({"seg_affine": np.diag([2.0, -2.0, 3.0, 1.0])}, "the mask lies up to 24.0 mm"),
-        ({"t1": np.zeros((6, 5, 4, 3), np.int16)}, "three dimensions is wanted, with a file for each channel"),
+        ({"t1": np.zeros((6, 5, 4, 3), np.int16)}, "it must be a 3D volume, with a file for each channel"),
         ({"t2": np.full((6, 5, 4), np.nan, np.float32)}, "the volume cannot be read .*NaN or infinite"),
     ],
 )
@@ -115,17 +115,17 @@ def test_what_stands_for_no_case(case, tmp_path):
     with pytest.raises(InputError, match=r"no case of t1, t2 \(NIfTI file whose name does not end in a channel"):
         load({"image": str(tmp_path / "head.nii.gz")})
     # of a form with other channels the names say nothing
-    with pytest.raises(InputError, match="the image has 1 channel, and 3 are wanted"):
+    with pytest.raises(InputError, match="the image has 1 channel, but 3 are needed"):
         LoadVolumed("image", channels=3, channel_names=["t1", "t2"])({"image": str(tmp_path / "other_t1.nii.gz")})
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_another_number_of_channels(case, tmp_path, channels):
     item, arrays = case()
-    with pytest.raises(InputError, match=f"exam e1: the image has 2 channels, and {channels} are wanted"):
+    with pytest.raises(InputError, match=f"exam e1: the image has 2 channels, but {channels} are needed"):
         LoadVolumed("image", channels=channels)(item)
     nibabel.save(nibabel.Nifti1Image(np.stack([arrays["t1"]] * 2, axis=-1), AFFINE), tmp_path / "both.nii.gz")
-    with pytest.raises(InputError, match="three dimensions is wanted"):
+    with pytest.raises(InputError, match="it must be a 3D volume"):
         LoadVolumed("image", channels=channels)({"image": str(tmp_path / "both.nii.gz"), "exam": "e1"})
 
 

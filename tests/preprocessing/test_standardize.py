@@ -27,5 +27,5 @@ def test_a_slice_of_one_grey_value_becomes_zeros():
 @pytest.mark.parametrize("shape", [(2, 4, 4, 3), (1, 4, 4), (5, 1, 4, 4, 3)])
 def test_what_is_not_one_channel_of_slices_is_refused(shape):
     said = ", ".join(map(str, shape))
-    with pytest.raises(ValueError, match=rf"image has shape \({said}\); one channel of slices"):
+    with pytest.raises(ValueError, match=rf"image must be one channel of slices .*, got shape \({said}\)"):
         StandardizeSliced("image")({"image": torch.rand(shape)})

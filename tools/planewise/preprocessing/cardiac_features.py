@@ -1,4 +1,4 @@
-"""Features of the heart from segmentations at end-diastole and end-systole."""
+"""Compute features of the heart from segmentations at end-diastole and end-systole."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from planewise.errors import InputError
 from planewise.preprocessing.load_slice import rename_values
 from planewise.unreadable import UNREADABLE
 
-#: In the order of Khened 2017, the challenge winner that Zhang 2024 section 5.3 follows. ("Patient height and width"
-#: there is a misprint for weight.)
+#: The features in the order of Khened 2017, the challenge winner that Zhang 2024 section 5.3 follows. ("Patient height
+#: and width" there is a misprint for weight.)
 FEATURES = (
     "LV ejection fraction (%)",
     "RV ejection fraction (%)",
@@ -42,7 +42,7 @@ def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: f
         weight: kg.
 
     Returns:
-        Shape ``(10,)``, float32, in the order of `FEATURES`. An ejection fraction of a ventricle that was not found is
+        Shape ``(10,)``, float32, in the order of `FEATURES`. The ejection fraction of a ventricle that was not found is
         0.
     """
 
@@ -67,12 +67,12 @@ def cardiac_features(ed: Mapping[str, float], es: Mapping[str, float], height: f
 
 
 def volumes_ml(labels: np.ndarray, affine: np.ndarray, structures: Mapping[int, str]) -> dict[str, float]:
-    """Volume of each structure, ml: its number of voxels times the volume of one, including gaps between slices.
+    """Volume of each structure, ml: its number of voxels times the volume of a voxel, including the gap between slices.
 
     Args:
         labels: label map ``(i, j, slices)``.
         affine: ``(4, 4)``, mm.
-        structures: label value to name.
+        structures: maps label values to names.
     """
     millilitres = abs(np.linalg.det(affine[:3, :3])) / 1000
     return {name: float((labels == value).sum() * millilitres) for value, name in structures.items()}
@@ -85,11 +85,11 @@ class CardiacFeaturesd(Transform):
     ``height`` and ``weight``, and ``group``, which may be absent.
 
     Args:
-        groups: the classes in order.
+        groups: names of the classes, in order.
 
     Raises:
-        InputError: a mask is missing or cannot be read, there is an image instead, or the group is not one of the
-            classes.
+        InputError: a mask, the height or the weight is missing, a mask cannot be read, there is an image instead of
+            masks, or the group is not one of the classes.
     """
 
     def __init__(self, groups: tuple[str, ...]) -> None:
@@ -100,8 +100,8 @@ class CardiacFeaturesd(Transform):
         exam = item.get("exam", "?")
         if "image" in item and not {"ed", "es"} & set(item):
             raise InputError(
-                "this bundle takes masks at ED and ES, height and weight, and no image; run it from the command line, with "
-                "--datalist and --masks"
+                "this bundle takes masks at ED and ES, height and weight, but not an image; run it from the command line, "
+                "with --datalist and --masks"
             )
         volumes = {}
         for phase in ("ed", "es"):
@@ -112,7 +112,7 @@ class CardiacFeaturesd(Transform):
                     f"exam {exam} has no mask at {phase.upper()}; segment it first (save_masks)"
                 ) from error
             except UNREADABLE as error:
-                # the message may carry the path, which may hold a name
+                # the message may contain the path, which may contain a person's name
                 reason = str(error) if isinstance(error, InputError) else type(error).__name__
                 raise InputError(
                     f"exam {exam}, mask at {phase.upper()}: the volume cannot be read ({reason})"

@@ -16,18 +16,18 @@ from planewise.errors import InputError
 
 class CropToForegroundd(CropForegroundd):
     """Crop to the bounding box of all voxels above a value in any channel (Taleb 2020, appendix A), with MONAI's
-    transform. For a photograph of a retina that is the round field.
+    transform. In a photograph of a retina, the box contains the round field.
 
-    It is as invertible as MONAI's, so a prediction returns to the image's own grid.
+    It is invertible like MONAI's transform, so a prediction can return to the image's own grid.
 
     Args:
         keys: images and masks to crop, ``(channels, i, j, k)`` or ``(channels, i, j)``.
         source_key: the image that determines the box.
-        above: the value, of intensities scaled to [0, 1].
+        above: the value, for intensities scaled to [0, 1].
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        InputError: no voxel lies above the value.
+        InputError: no voxel is above the value.
     """
 
     def __init__(
@@ -44,5 +44,5 @@ class CropToForegroundd(CropForegroundd):
 
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
         if not bool((torch.as_tensor(data[self.source_key]) > self.above).any()):
-            raise InputError(f"the foreground is empty: no voxel lies above {self.above:g}")
+            raise InputError(f"the foreground is empty: no voxel is above {self.above:g}")
         return super().__call__(data, lazy)

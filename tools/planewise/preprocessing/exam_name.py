@@ -13,13 +13,14 @@ from planewise.exams.identity import hashed, load_salt, salt_file
 
 
 def exam_of(item: Mapping[str, Any]) -> str:
-    """The exam's hash; for an item without one (MONAI Label's, people's own) a hash of its path, salted like an exam's."""
+    """The exam's hash. For an item without an exam (from MONAI Label, or a person's own file), a salted hash of its
+    path."""
     return item.get("exam") or hashed(f"path:{item['image']}", _salt(salt_file()))
 
 
 @lru_cache(maxsize=1)
 def _salt(path: Path) -> bytes:
-    """The user's salt; read once, because every item asks for it."""
+    """The user's salt; cached, because every item needs it."""
     return load_salt()
 
 
@@ -27,12 +28,12 @@ def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
     """The name of the files made from a volume.
 
     Args:
-        item: with ``image``, and ``exam`` if it comes from a datalist or from DICOM.
+        item: item with ``image``, and with ``exam`` if it comes from a datalist or from DICOM.
         hashes: whether a person's own file, which has no ``exam``, is also named by its hash.
 
     Returns:
-        The exam's hash, or the stem of a person's own file as in MONAI's writers; followed by the phase's name if it
-        has one.
+        The exam's hash, or the stem of a person's own file as in MONAI's writers; followed by the phase's name, if the
+        phase has one.
     """
     own = not item.get("exam") and isinstance(item["image"], (str, Path)) and not hashes
     name = stem(Path(item["image"])) if own else exam_of(item)
@@ -41,7 +42,8 @@ def volume_name(item: Mapping[str, Any], hashes: bool = False) -> str:
 
 
 def phase_in_words(item: Mapping[str, Any]) -> str:
-    """The item's time in the cardiac cycle: ``"20 % of the cycle"``, a name such as ``"ED"``, or nothing if unknown."""
+    """The item's time in the cardiac cycle: ``"20 % of the cycle"``, a name such as ``"ED"``, or an empty string if
+    unknown."""
     phase = item.get("phase", "")
     if isinstance(phase, str):
         share = phase.removeprefix("phase")
@@ -50,7 +52,8 @@ def phase_in_words(item: Mapping[str, Any]) -> str:
 
 
 def slice_name(item: Mapping[str, Any]) -> str:
-    """The name of the files made from a single slice: its volume's, also with the phase if that is a fraction.
+    """The name of the files made from a single slice: its `volume_name`, but a phase that is a fraction is included,
+    too.
 
     Args:
         item: see `volume_name`.
@@ -67,5 +70,5 @@ def stem(path: Path) -> str:
 
 
 def loaded_name(image: MetaTensor) -> str:
-    """The `volume_name` that `LoadStackd` gave an image instead of its file's name."""
+    """The `volume_name` that `LoadStackd` stored in an image in place of its file's name."""
     return Path(image.meta["filename_or_obj"]).name.removesuffix(".nii.gz")

@@ -1,4 +1,4 @@
-"""Cubic resampling of a stack's slices, each in its own plane."""
+"""Resample a stack's slices cubically, each in its own plane."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from torch import Tensor
 
 #: Shifts below this (pixels) anywhere in the volume count as zero: out of the plane, or from slice to slice.
 EXACT = 1e-5
-#: The same for a rotation in the plane, which the rounding of affines in files (float32) resembles: 1e-7 over an image.
+#: The same limit for a rotation in the plane; the rounding of affines in files (float32) looks like a rotation of 1e-7.
 TURNED = 1e-3
 
 
 class InPlaneSpacingd(Spacingd):
-    """MONAI's `Spacingd`, with a shortcut for stacks whose planes stay the same: same numbers, same inverse.
+    """MONAI's `Spacingd`, with a shortcut for stacks whose planes stay the same. Values and inverse are the same as
+    MONAI's.
 
     MONAI interpolates splines in 3D with 64 points for each pixel, and on a GPU only if CuPy is installed. If the
     slices keep their positions along the third axis, the same interpolation is a product with one matrix for each axis
     of the plane, on the image's device. Everything else (interpolation other than splines, resampling of the third
     axis) uses MONAI's code.
 
-    Texts of an item pass unchanged, although MONAI updates every value whose key begins with an image's: MONAI Label
-    hands over a text ``image_path``.
+    Texts of an item are unchanged, although MONAI updates every value whose key begins with an image's key: MONAI Label
+    passes a text ``image_path``.
 
     Takes the arguments of `Spacingd`; by default, the interpolation is cubic, and the image reflects at its borders.
     """
@@ -53,7 +54,7 @@ class InPlaneSpacingd(Spacingd):
 
 
 class _InPlaneResample(SpatialResample):
-    """The resampling inside `Spacing`, forwards and back."""
+    """The resampling inside `Spacing`, forward and inverse."""
 
     def __call__(self, img: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if isinstance(img, MetaTensor) and not img.pending_operations and not kwargs.get("lazy"):
@@ -95,21 +96,21 @@ def _resampled(
 
     Args:
         image: ``(C, i, j, k)``.
-        way: voxel coordinates of the new grid to those of the image, ``(4, 4)``.
+        way: matrix from voxel coordinates of the new grid to those of the image, ``(4, 4)``.
         shape: shape of the new grid, ``(i, j, k)``.
         settings: ``mode`` and ``padding_mode`` as recorded by `SpatialResample`.
-        dtype: the type to compute in.
+        dtype: type of the computation.
     """
     if image.ndim != 4 or not isinstance(settings["mode"], int) or settings["padding_mode"] != "reflect":
         return None
     xform = np.asarray(torch.as_tensor(way).cpu(), dtype=np.float64)
-    # with the same shape it may be the same grid, which MONAI leaves unchanged
+    # a grid with the same shape may be the same grid, which MONAI leaves unchanged
     if shape[2] != image.shape[3] or list(shape) == list(image.shape[1:]) or not _in_plane(xform, shape):
         return None
     slices = np.arange(shape[2])
     matrices = []
     for axis in (0, 1):
-        # a stack that is slightly sheared: each slice has its own shift
+        # in a slightly sheared stack, each slice has its own shift
         starts = xform[axis, 2] * slices + xform[axis, 3]
         starts = starts[:1] if np.ptp(starts) < EXACT else starts
         matrix = _spline_matrix(
@@ -129,8 +130,8 @@ def _resampled(
 
 
 def _in_plane(xform: np.ndarray, shape: Sequence[int]) -> bool:
-    """Whether a grid's slices lie in the image's planes without rotation; shifts from slice to slice and scales are
-    free.
+    """Whether a grid's slices are in the image's planes without rotation; any scale and any shift between slices is
+    allowed.
     """
     to_slices = np.abs(xform[2] - [0, 0, 1, 0]) @ [*shape, 1]
     turn = max(abs(xform[0, 1]) * shape[1], abs(xform[1, 0]) * shape[0])
@@ -139,9 +140,9 @@ def _in_plane(xform: np.ndarray, shape: Sequence[int]) -> bool:
 
 @lru_cache(maxsize=8)
 def _spline_matrix(size: int, wanted: int, scale: float, starts: tuple[float, ...], order: int) -> np.ndarray:
-    """Matrices from an axis's ``size`` samples to ``wanted`` ones at ``start + scale * n``: ``(starts, wanted, size)``.
+    """Matrices ``(starts, wanted, size)`` from the ``size`` samples of an axis to samples at ``start + scale * n``.
 
-    SciPy resamples an image whose lines are the unit vectors; at their own samples it returns them unchanged.
+    They are computed by resampling an image whose lines are the unit vectors with SciPy.
     """
     places = np.asarray(starts)[:, None] + scale * np.arange(wanted)
     along = np.broadcast_to(np.arange(size, dtype=np.float64), (*places.shape, size))

@@ -1,4 +1,4 @@
-"""The heart alone: everything outside a mask becomes background before any other transform."""
+"""Keep only the heart: everything outside a mask becomes background before any other transform."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from planewise.errors import InputError
 
 
 def widened(mask: torch.Tensor, spacing: Sequence[float], margin: float) -> torch.Tensor:
-    """A mask and all pixels whose centres lie within ``margin`` of the centre of one of its own.
+    """A mask, extended by all pixels whose centres are within ``margin`` of the centre of a pixel of the mask.
 
     Args:
         mask: ``(i, j)``, bool.
-        spacing: mm from pixel to pixel along i and j.
-        margin: mm; 0 leaves the mask as it is.
+        spacing: pixel spacing along i and j, mm.
+        margin: margin, mm; 0 leaves the mask unchanged.
 
     Returns:
         ``(i, j)``, bool.
@@ -28,29 +28,28 @@ def widened(mask: torch.Tensor, spacing: Sequence[float], margin: float) -> torc
     if margin <= 0 or not bool(mask.any()):
         return mask
     apart = distance_transform_edt(~mask.cpu().numpy(), sampling=tuple(spacing))
-    # centres at exactly the margin count, however the square root rounds
+    # the tolerance includes centres at exactly the margin, despite rounding of the square root
     return torch.from_numpy(apart <= margin * (1 + 1e-6)).to(mask.device)
 
 
 class KeepHeartd(MapTransform):
     """Set everything outside the heart in a slice to zero, the value of air in MR (Nakashima, section 3.1).
 
-    The heart is the union of the ventricles and the myocardium, widened by a margin in the plane. It must come right
-    after the
-    loader: an earlier resampling would carry pixels from outside the mask into the heart, and a z-score would carry
-        their statistics.
+    The heart is the union of the ventricles and the myocardium, widened by a margin in the plane. This transform must
+    follow the loader directly: an earlier resampling would mix pixels from outside the mask into the heart, and a
+    z-score would use their statistics.
 
     Args:
         keys: keys of slices, ``(1, i, j, 1)`` with their affine.
-        margin: mm by which the mask is widened.
+        margin: width by which the mask is extended, mm.
         crop: whether the slice is also cropped to the bounding box of its heart; a later `ResizeWithPadOrCropd` centres
             the box in an image of zeros.
-        labels: values of the mask that are heart (right ventricle, myocardium, left ventricle).
+        labels: values of the heart in the mask (right ventricle, myocardium, left ventricle).
         mask_key: key of the mask, on the slice's grid.
         keep_mask: whether the mask stays in the item (cropped like the slice), for an evaluation that needs it.
 
     Raises:
-        InputError: the item has no mask, it is on another grid, or the slice has no heart in it; the margin is negative.
+        InputError: the item has no mask, the mask has another grid or shows no heart, or the margin is negative.
     """
 
     def __init__(

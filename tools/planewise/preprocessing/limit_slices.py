@@ -1,4 +1,4 @@
-"""A limit on the number of slices, so that a large series fits into memory."""
+"""Limit the number of slices, so that a large series fits into memory."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class LimitSlicesd(MapTransform):
     For networks that process a stack as a whole: their input is not mapped back to the volume's grid.
 
     Args:
-        keys: volumes.
-        max_slices: None keeps all.
+        keys: keys of volumes.
+        max_slices: largest number of slices; None keeps all.
+        allow_missing_keys: skip keys that an item lacks.
     """
 
     def __init__(self, keys: KeysCollection, max_slices: int | None = None, allow_missing_keys: bool = False) -> None:

@@ -24,7 +24,8 @@ class LoadPhotographd(LoadImaged):
 
     i runs along the rows, to the right, and j downwards, as in MONAI's `PILReader`, which reads it. A photograph is
     rotated upright according to the camera (EXIF); the camera's other tags are dropped. Results are named by the exam's
-    hash, and those of a person's own photograph by its stem. MONAI Label looks for a `LoadImaged`: this class is one.
+    hash, or by the file's stem for a person's own photograph. The class derives from `LoadImaged`, because MONAI Label
+    looks for that class.
 
     Args:
         keys: keys of paths.
@@ -47,7 +48,7 @@ class LoadPhotographd(LoadImaged):
             pixels = torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1).to(torch.float32) / 255
             name = volume_name({**item, "image": item[key]})
             meta = {
-                # in the form that `loaded_name` takes
+                # in the form that `loaded_name` expects
                 "filename_or_obj": f"{name}.nii.gz",
                 "original_channel_dim": 0,
                 "spatial_shape": np.array(pixels.shape[1:]),

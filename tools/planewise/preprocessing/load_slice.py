@@ -21,8 +21,8 @@ from planewise.preprocessing.array_volume import is_array, read_array
 from planewise.preprocessing.exam_name import slice_name
 from planewise.unreadable import UNREADABLE, refuse_claims
 
-#: The file's geometry and the datalist's must agree to this (mm) at the corners of the image. Headers round direction
-#: cosines to about six digits, which is micrometres here; a swapped axis or a wrong frame is centimetres.
+#: The geometry in the file and in the datalist must agree within this (mm) at the corners of the image. Headers round
+#: direction cosines to about six digits, which is micrometres here; a swapped axis or a wrong frame is centimetres.
 GEOMETRY_TOLERANCE = 0.1
 
 
@@ -31,7 +31,7 @@ class LoadSliced(MapTransform):
 
     DICOM is read by MONAI's `ITKReader`, file by file and never by folder (it would stack three orientations into one
     volume with only a warning); NIfTI by `NibabelReader`, because ITK refuses affines that are not orthonormal; MRNet's
-    ``.npy`` by `read_array`. Everything else that the reader returns, DICOM tags above all, is dropped.
+    ``.npy`` by `read_array`. Everything else that the reader returns, especially DICOM tags, is dropped.
 
     Reads from the item, in addition to the path under each key:
 
@@ -39,10 +39,10 @@ class LoadSliced(MapTransform):
       the third axis of a volume. Required if the file has more than one.
     - ``time``: index along the fourth axis of a NIfTI cine; default 0.
     - ``affine``: the datalist's affine, 4x4, RAS+, mm. A single-frame file or a NIfTI volume has its own affine, which
-      is used and must agree; a multi-frame DICOM file uses this one, because ITK gives one affine for all of its
-      frames.
-    - ``shift``: how far (mm, RAS+) the datalist's affine has moved the slice from its position in the file, to correct
-      breath-holds. Masks move with their images.
+      is used and must agree; a multi-frame DICOM file uses the datalist's affine, because ITK gives one affine for all
+      frames of a file.
+    - ``shift``: offset (mm, RAS+) of the slice's position in the datalist from its position in the file, after a
+      correction for breath-holds. Masks move with their images.
     - ``label_map``: ``{value in the file: new value}``, applied to the keys in ``label_keys``.
     - ``label_axes``: if a mask's rows and columns run differently from the image's, the argument of
       `nibabel.orientations.apply_orientation` that maps its slices to the image's.
@@ -50,9 +50,9 @@ class LoadSliced(MapTransform):
 
     Args:
         keys: keys of paths.
-        label_keys: which of them are masks.
+        label_keys: keys of masks.
         field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
-        named: whether writers find a name for their output (`slice_name`), for single slices.
+        named: whether to store a name for the output of writers (`slice_name`), for single slices.
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
@@ -82,7 +82,8 @@ class LoadSliced(MapTransform):
                 if name is not None:
                     item[key].meta |= _for_writers(item[key], name)
             except (*UNREADABLE, IndexError, KeyError) as error:
-                # ITK's own messages take many lines; and no message may contain the path, which may hold a name
+                # ITK's own messages have many lines, and no message may contain the path, which may contain a person's
+                # name
                 lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines() or [type(error).__name__]
                 path = str(item[key])
                 reason = lines[-1].replace(f"File {path}", "the file").replace(path, "the file")
@@ -96,13 +97,13 @@ class LoadSliced(MapTransform):
         frame = item.get("frame") if key == "image" else item.get(f"{key}_frame", item.get("frame"))
         if array.ndim > 4:
             raise ValueError(
-                f"the file holds an array of shape {array.shape}; it must be a volume, with or without a time axis"
+                f"the file contains an array of shape {array.shape}; it must be a volume, with or without a time axis"
             )
         if array.ndim > 3:
             array = array[..., int(item.get("time", 0))]
         frames = array.shape[2]
         if frame is None and frames > 1:
-            raise ValueError(f"the file holds {frames} frames or slices; the item must say which (frame)")
+            raise ValueError(f"the file contains {frames} frames or slices; the item must say which one to use (frame)")
         frame = int(frame or 0)
         if not 0 <= frame < frames:
             raise ValueError(f"frame {frame} was requested; the file has {frames}")
@@ -111,8 +112,8 @@ class LoadSliced(MapTransform):
             affine = affine.copy()
             affine[:3, 3] += frame * affine[:3, 2] + np.asarray(item.get("shift", (0.0, 0.0, 0.0)))
             if listed is not None and key in self.label_keys and item.get("label_origin") == PREDICTED:
-                # also for a stack that is not evenly spaced, although NIfTI has one spacing: slices count, not their
-                # positions
+                # a NIfTI mask has only one spacing, so masks of unevenly spaced stacks are matched by slice, not by
+                # position
                 affine = np.asarray(listed, dtype=np.float64)
             elif listed is not None:
                 _check_agreement(affine, np.asarray(listed, dtype=np.float64), array.shape[:2])
@@ -138,18 +139,17 @@ def _for_writers(image: MetaTensor, name: str) -> dict[str, Any]:
 
 
 def refuse_not_finite(pixels: torch.Tensor) -> None:
-    """Raises `InputError` for an image with NaN or infinite voxels: a single one makes all weights of a training NaN."""
+    """Raises `InputError` for an image with NaN or infinite voxels: a single such voxel makes all weights NaN during
+    training."""
     wrong = int((~torch.isfinite(pixels)).sum())
     if wrong:
         raise InputError(
-            f"{wrong} of {pixels.numel()} voxels are NaN or infinite; replace them (by 0, say), or leave the image out"
+            f"{wrong} of {pixels.numel()} voxels are NaN or infinite; replace them (for example by 0), or leave the image out"
         )
 
 
 class _ImageReader(ITKReader):
-    """ITK's reader without the file's tags: they may name the patient, and converting them one by one costs a
-    millisecond.
-    """
+    """ITK's reader without the file's tags, which may name the patient and take a millisecond to convert."""
 
     def _get_meta_dict(self, img: Any) -> dict[str, Any]:
         return {}
@@ -159,8 +159,8 @@ class _ImageReader(ITKReader):
 def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np.ndarray, bool]:
     """Pixels ``(i, j, k[, t])``, affine ``(4, 4)`` and whether the third axis is evenly spaced (not in a DICOM file).
 
-    The last files are cached, because the slices of a volume are requested one after the other. ``modified`` only gives
-    a rewritten file a new cache entry.
+    The last files are cached, because the slices of a volume are requested one after the other. ``modified`` is the
+    file's time stamp, so that a rewritten file gets a new cache entry.
     """
     if is_array(path):
         return *read_array(path, field), True
@@ -170,12 +170,12 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
     try:
         array, meta = reader.get_data(reader.read(path))
     except RuntimeError:
-        # ITK refuses multi-frame files whose first frames have one position, as in a cine; their geometry comes from
-        # the datalist anyway
+        # ITK refuses multi-frame files whose first frames share one position, as in a cine; the datalist gives their
+        # geometry anyway
         if is_volume or not (frames := read_frames(path)):
             raise
         return np.stack(frames, axis=-1), np.full((4, 4), np.nan), False
-    except TypeError:  # ITK's error for a kind of pixels that it does not give to Python
+    except TypeError:  # ITK's error for a pixel type that it cannot pass to Python
         raise ValueError("its pixels are not grey values; convert it, or leave it out") from None
     if array.ndim == 2:
         array = array[..., None]
@@ -183,7 +183,7 @@ def _read(path: str, modified: int, field: float | None) -> tuple[np.ndarray, np
 
 
 def _turn(array: np.ndarray, affine: np.ndarray, axes: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """A mask's slices with rows and columns like the image's, and the corresponding affine."""
+    """Reorient a mask so that its rows and columns match the image's; returns the array and its affine."""
     orientation = np.array([*axes, *([axis, 1] for axis in range(len(axes), array.ndim))])
     spatial = orientation[:3]
     return apply_orientation(array, orientation), affine @ inv_ornt_aff(spatial, array.shape[:3])
@@ -195,12 +195,12 @@ def _check_agreement(affine: np.ndarray, listed: np.ndarray, shape: tuple[int, .
     if not apart <= GEOMETRY_TOLERANCE:
         raise ValueError(
             f"the geometries of the file and the datalist differ by {apart:.1f} mm at a corner of the image; index"
-            " it again"
+            " the folder again"
         )
 
 
 def rename_values(pixels: torch.Tensor, label_map: Mapping[str, int]) -> torch.Tensor:
-    """A mask ``(...)`` with its values renamed, ``{value in the file: new value}``; all others become 0."""
+    """Rename the values of a mask ``(...)``, ``{value in the file: new value}``; all other values become 0."""
     renamed = torch.zeros_like(pixels)
     for value, wanted in label_map.items():
         renamed[pixels == float(value)] = float(wanted)

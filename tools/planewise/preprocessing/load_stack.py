@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 #: Slices whose positions differ by more than this (mm) from even spacing are reported, because the output volume has
 #: only one spacing. Planes are computed from the true positions.
 EVEN_SPACING = 1.0
-#: A gap at least this many times the usual one lacks slices.
+#: If a gap is at least this many times the usual gap, slices are missing there.
 MISSING_GAP = 1.6
-#: With fewer slices, no gap is the usual one.
+#: With fewer slices, a usual gap cannot be determined.
 MIN_SLICES = 4
 
 #: Below this probability, a remark says that the stack may be the wrong one.
@@ -44,15 +44,15 @@ class LoadStackd(LoadImaged):
 
     A value is one of
 
-    - the path of a volume (NIfTI, ...): `LoadImaged` reads it, and for a cine keeps the item's ``time``; MRNet's
+    - the path of a volume (NIfTI, ...): `LoadImaged` reads it, and for a cine selects the item's ``time``; MRNet's
       ``.npy`` is read by `read_array`; a mask's values are renamed by the item's ``label_map``;
     - the path of a folder with DICOM files: the indexer finds the stack of the view in it;
     - slices of a stack in order, from `planewise.exams.find_stacks`: `LoadSliced` reads each of them. The volume's
-      affine is that of the first slice with the mean spacing; ``slice_affines``, ``(slices, 4, 4)``, keeps every
-      slice's own.
+      affine is that of the first slice with the mean spacing; ``slice_affines``, ``(slices, 4, 4)``, contains every
+      slice's own affine.
 
     Writers name their output by the file name in the result's metadata: the exam's hash for DICOM and for items of a
-    datalist, whose paths may hold a patient's name, and the stem of a person's own volume, as in MONAI.
+    datalist, whose paths may contain a patient's name, or the stem of a person's own volume, as in MONAI.
 
     Raises:
         InputError: a volume cannot be read, or has voxels that are not finite. The message identifies the exam by its
@@ -63,8 +63,8 @@ class LoadStackd(LoadImaged):
         view: the stack to look for in a folder, ``"sax"``, ``"4ch"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
         field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
-        label_keys: which of the keys are masks.
-        remarks: whether to log slices that are missing or lie unevenly.
+        label_keys: keys of masks.
+        remarks: whether to log missing or unevenly spaced slices.
         hashed_names: whether results of a person's own volumes are also named by a hash.
         loading: further arguments of `LoadImaged`.
     """
@@ -94,7 +94,7 @@ class LoadStackd(LoadImaged):
         for key, meta_key in self.key_iterator(item, self.meta_keys):
             value = item[key]
             if isinstance(value, (str, Path)) and Path(value).is_dir():
-                # the only room that knows DICOM; not needed for anything else here
+                # imported here, because only DICOM folders need it
                 from planewise.exams import find_stacks
 
                 stack = find_stacks(value, self.view, contrast=self.contrast)[0]
@@ -111,7 +111,7 @@ class LoadStackd(LoadImaged):
                         volume = self._loader(value, reader)
                     refuse_not_finite(volume[0] if isinstance(volume, tuple) else volume)
                 except UNREADABLE as error:
-                    # other messages may contain the path, which may hold a name
+                    # other messages may contain the path, which may contain a person's name
                     reason = str(error) if isinstance(error, InputError) else type(error).__name__
                     raise InputError(f"exam {exam}, {key}: the volume cannot be read ({reason})") from error
                 volume, meta = volume if isinstance(volume, tuple) else (volume, getattr(volume, "meta", {}))
@@ -137,13 +137,13 @@ class LoadStackd(LoadImaged):
 
 
 def recognition_remarks(stack: InputStack) -> dict[str, str]:
-    """The item's note on how its stack was recognised: nothing if that is certain.
+    """A remark on how an item's stack was recognised; empty if the recognition is certain.
 
     Args:
         stack: stack from `planewise.exams.find_stacks`.
 
     Returns:
-        ``not_recognised``: why it is not the requested stack; or ``doubt``: that it may not be.
+        ``not_recognised``: why the stack is not the requested one; or ``doubt``: a note that it may not be.
     """
     if stack.flag:
         return {"not_recognised": stack.flag}
@@ -158,9 +158,9 @@ def load_slices(
     """Slices of a stack, or their masks, as a volume.
 
     Args:
-        slices: in order, as items of a datalist; the path is under ``image`` for masks too.
-        exam: its hash.
-        masks: whether they are masks.
+        slices: slices in order, as items of a datalist; the path is under ``image``, also for masks.
+        exam: hash of the exam.
+        masks: whether the slices are masks.
         remarks: see `LoadStackd`.
 
     Returns:
@@ -178,7 +178,7 @@ def load_slices(
         uneven = (affines[:, :3, 3] - even).norm(dim=-1).max()
         if remarks and uneven > EVEN_SPACING:
             logger.warning(
-                "exam %s: %sslices lie up to %.1f mm off even spacing; volumes are written as if even",
+                "exam %s: %sslices are up to %.1f mm off even spacing; volumes are written as if evenly spaced",
                 exam,
                 f"{gap}; " if (gap := missing_slices(affines)) else "",
                 uneven,
@@ -187,10 +187,10 @@ def load_slices(
 
 
 def missing_slices(affines: torch.Tensor) -> str:
-    """The widest gap of a stack, in words, if slices are missing there; else empty.
+    """A description of the widest gap of a stack if slices are missing there; otherwise empty.
 
     Args:
-        affines: of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
+        affines: affines of the slices in order, ``(slices, 4, 4)``, RAS+, mm.
     """
     if len(affines) < MIN_SLICES:
         return ""
@@ -200,13 +200,13 @@ def missing_slices(affines: torch.Tensor) -> str:
     if gaps[widest] < MISSING_GAP * usual:
         return ""
     return (
-        f"slices are missing between {widest + 1} and {widest + 2} of {len(affines)}, which lie {gaps[widest]:.0f} mm apart "
+        f"slices are missing between {widest + 1} and {widest + 2} of {len(affines)}, which are {gaps[widest]:.0f} mm apart "
         f"instead of {usual:.0f} mm"
     )
 
 
 def _volume(pixels: torch.Tensor, affine: torch.Tensor) -> MetaTensor:
-    """Pixels ``(i, j, slices)`` as `LoadImaged` would give them."""
+    """Pixels ``(i, j, slices)`` with the metadata that `LoadImaged` would add."""
     meta = {
         "affine": affine,
         "original_affine": np.asarray(affine),

@@ -29,31 +29,31 @@ class LoadVolumed(LoadImaged):
 
     A value is the path of a NIfTI volume, or of a folder with a DICOM series; a list of paths, one for each channel; or
     a list of slices in order, as `planewise.data.gather_stacks` builds it from a datalist's items and masks
-    (`load_slices`). The path of a photograph gives ``(3, i, j)`` (`LoadPhotographd`), so that pretexts of images learn
-    from photographs by the same config. MONAI Label can name only one path: with ``channel_names``, the file of one
+    (`load_slices`). The path of a photograph is loaded as ``(3, i, j)`` (`LoadPhotographd`), so that image pretexts can
+    use photographs with the same config. MONAI Label can pass only one path: with ``channel_names``, the file of one
     channel, or a folder, represents the whole case.
 
-    Channels and masks must lie on the first channel's grid. ``label_map`` of an item renames the values of its mask, as
-    in `LoadSliced`. A viewer's mask (``label_origin``) may hold the numbers of the network's channels, as MONAI Label
-    lists them, instead of the values that they represent; they are replaced by these values. If the channels are a
-    person's own files, the result is named by the common part of their names. MONAI Label looks for a `LoadImaged`:
-    this class is one.
+    Channels and masks must have the first channel's grid. ``label_map`` of an item renames the values of its mask, as
+    in `LoadSliced`. A viewer's mask (``label_origin``) may contain the numbers of the network's channels, as MONAI
+    Label lists them; these numbers are replaced by the values that they represent. If the channels are a person's own
+    files, the result is named by the common part of their names. The class derives from `LoadImaged`, because MONAI
+    Label looks for that class.
 
     Args:
         keys: keys of images and masks.
-        label_keys: which of them are masks.
-        label_values: values that a mask may hold, in the order of the network's channels; None takes all whole numbers from
-            0 to 255.
-        channels: number of channels of the images; a file of four dimensions may then hold them along its last axis, as
-            in the decathlon. None: one file for each, any number.
-        channel_names: endings of a case's file names, in lower case and in order; as many as there are channels, or
-            unused.
+        label_keys: keys of masks.
+        label_values: values that a mask may contain, in the order of the network's channels; None allows all whole
+            numbers from 0 to 255.
+        channels: number of channels of the images; a 4D file may then contain them along its last axis, as in the
+            decathlon. None allows any number of channels, with one file for each.
+        channel_names: endings of a case's file names, in lower case and in order. They are only used if their number
+            equals ``channels``.
         allow_missing_keys: skip keys that an item lacks. Otherwise such an item is refused.
 
     Raises:
-        InputError: a key is missing; a file cannot be read, does not have three dimensions or holds voxels that are not
-            finite; an image has another number of channels; channels or a mask lie on another grid; a mask has another
-            value. The message identifies the exam by its hash.
+        InputError: a key is missing; a file cannot be read, is not three-dimensional or contains voxels that are not
+            finite; an image has another number of channels; channels or a mask have another grid; a mask contains
+            another value. The message identifies the exam by its hash.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class LoadVolumed(LoadImaged):
             if isinstance(files, (str, Path)):
                 files = [files] if key in self.label_keys else self._files(Path(files))
             elif files and isinstance(files[0], Mapping):
-                files = [files]  # the slices of one stack
+                files = [files]  # the slices of a single stack
             is_mask = key in self.label_keys
             channels = self._channels(files, item, exam, key, None if is_mask else self.channels)
             first = channels[0] if first is None else first
@@ -112,10 +112,10 @@ class LoadVolumed(LoadImaged):
         return item
 
     def _files(self, path: Path) -> list[Path]:
-        """The files of the case that a path belongs to; a file of four dimensions is complete in itself."""
+        """The files of the case to which a path belongs; a 4D file is a complete case."""
         if not self.channel_names or (path.is_file() and not _is_one_volume(path)):
             return [path]
-        # the rules for folders are needed only here
+        # imported here, because only cases of several files need it
         from planewise.exams.cases import channels_of_case
 
         return channels_of_case(path, self.channel_names)
@@ -125,7 +125,7 @@ class LoadVolumed(LoadImaged):
         if self.channels not in (None, 3):
             raise InputError(
                 f"a photograph has three colours, and {self.channels} channel{'s are' if self.channels > 1 else ' is'} "
-                "wanted; add configs/photograph.yaml after the other configs"
+                "needed; add configs/photograph.yaml after the other configs"
             )
         return self.load_photograph(item)["image"]
 
@@ -139,15 +139,15 @@ class LoadVolumed(LoadImaged):
             found = [MetaTensor(channel, meta=meta) for channel in found[0].as_tensor().unbind(-1)]
         if wanted is not None and len(found) != wanted:
             raise InputError(
-                f"exam {exam}: the image has {len(found)} channel{'s' * (len(found) > 1)}, and {wanted} are wanted: a file "
-                "for each, or one file of four dimensions that holds them"
+                f"exam {exam}: the image has {len(found)} channel{'s' * (len(found) > 1)}, but {wanted} are needed: a file "
+                "for each, or one 4D file that contains them"
             )
         return found
 
     def _volume(
         self, file: Any, item: Mapping[Hashable, Any], exam: str, key: Hashable, channels: int | None
     ) -> MetaTensor:
-        """One channel, ``(i, j, k)`` float32; or all, ``(i, j, k, channels)``, if one file holds them."""
+        """One channel, ``(i, j, k)`` float32; or all channels, ``(i, j, k, channels)``, if one file contains them."""
         if key in self.label_keys and not isinstance(file, (str, Path)):
             return load_slices(file, exam, masks=True)[0]
         known = {name: item[name] for name in ("exam", "phase", "time") if name in item}
@@ -157,8 +157,8 @@ class LoadVolumed(LoadImaged):
         all_in_one = channels is not None and channels > 1 and volume.ndim == 4 and volume.shape[-1] == channels
         if volume.ndim != 3 and not all_in_one:
             raise InputError(
-                f"exam {exam}, {key}: the file has the shape {tuple(volume.shape)}; a volume of three dimensions is wanted, "
-                "with a file for each channel"
+                f"exam {exam}, {key}: the file has the shape {tuple(volume.shape)}; it must be a 3D volume, with a file for "
+                "each channel"
             )
         return volume.to(torch.float32)
 
@@ -173,7 +173,7 @@ class LoadVolumed(LoadImaged):
         if wrong:
             wanted = "whole numbers from 0 to 255" if self.label_values is None else ", ".join(map(str, allowed))
             raise InputError(
-                f"the mask has the value {wrong[0]:g}; {wanted} are wanted: rename it with `planewise index --label-map`"
+                f"values of the mask must be {wanted}, got {wrong[0]:g}; rename the value with `planewise index --label-map`"
             )
         return pixels
 
@@ -189,7 +189,7 @@ def _is_one_volume(path: Path) -> bool:
 
 
 def _common_name(files: Sequence[Any]) -> str:
-    """``case`` of ``case_t1.nii.gz`` and ``case_flair.nii.gz``; the first one's stem if they share nothing."""
+    """``case`` of ``case_t1.nii.gz`` and ``case_flair.nii.gz``; the first file's stem if the names share nothing."""
     names = [stem(Path(file)) for file in files]
     shared = names[0]
     while not all(name.startswith(shared) for name in names):

@@ -1,4 +1,4 @@
-"""The grade of a photograph as a target."""
+"""Read the grade of a photograph as a target."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class ReadGraded(Transform):
     """Write an item's grade as a tensor under ``grade``, int64, no axes.
 
     Args:
-        key: key of the item that holds it; `planewise.data.graded` selects the items that have one.
+        key: key of the grade in the item; `planewise.data.graded` selects the items that have a grade.
 
     Raises:
-        InputError: the item has no grade, like MONAI Label's, which hold masks.
+        InputError: the item has no grade, like items from MONAI Label, which have masks.
     """
 
     def __init__(self, key: str = "grade") -> None:

@@ -1,4 +1,4 @@
-"""The plane of another view, from a file's header."""
+"""Read the plane of another view from a file's header."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from planewise.unreadable import UNREADABLE
 class ReadPlaned(MapTransform):
     """Read the plane of another view from its file's header, without its pixels, into ``item["planes"][key]``.
 
-    Each key names a view and holds the path of one of its files: single-frame DICOM, or NIfTI (its first slice). ITK is
-    not
-    used, because its DICOM reader can reach the header only by reading the whole file.
+    Each key names a view, and its value is the path of one of the view's files: single-frame DICOM, or NIfTI (its first
+    slice). ITK is not used, because its DICOM reader can reach the header only by reading the whole file.
 
     Raises:
         InputError: the file has no header with an image position; the message gives the reason.
@@ -49,10 +48,10 @@ class ReadPlaned(MapTransform):
 
 
 def _header_affine(path: str) -> np.ndarray:
-    """Affine ``(4, 4)``, RAS+, mm, from the header alone."""
+    """Affine ``(4, 4)``, RAS+, mm, read only from the header."""
     if path.endswith((".nii", ".nii.gz")):
         return np.asarray(nibabel.load(path).affine, dtype=np.float64)
     frames = read_header(path)
     if len(frames) > 1:
-        raise ValueError(f"the file holds {len(frames)} frames")
+        raise ValueError(f"the file contains {len(frames)} frames")
     return np.asarray(frames[0].affine, dtype=np.float64)

@@ -11,9 +11,9 @@ from planewise.errors import InputError
 
 
 class RequirePhased(Transform):
-    """Pass only items that state their phase of the cycle.
+    """Accept only items that state their phase of the cycle.
 
-    A MONAI Label server always passes one image; this transform refuses it if the network needs more.
+    A MONAI Label server always passes a single image, even if the network needs two phases; this transform refuses it.
 
     Raises:
         InputError: the item has no ``phase``.

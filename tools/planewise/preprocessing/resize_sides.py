@@ -1,4 +1,4 @@
-"""Images as squares and volumes as cubes."""
+"""Resize images to squares and volumes to cubes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from monai.config import KeysCollection
 from monai.transforms import InvertibleTransform, MapTransform, Resize, ResizeWithPadOrCrop, Spacing
 
-#: How images and masks are interpolated.
+#: Interpolation of images (False) and masks (True).
 _SPACING_MODES = {False: "bilinear", True: "nearest"}
 #: MONAI's `Resize` has a different name for each number of axes.
 _RESIZE_MODES = {(2, False): "bilinear", (3, False): "trilinear", (2, True): "nearest", (3, True): "nearest"}
@@ -19,12 +19,12 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
     or by resampling to voxels of one width and then padding or cropping around the middle.
 
     The same line of a config handles images ``(channels, i, j)`` and volumes ``(channels, i, j, k)``. Images are
-    interpolated linearly, masks by nearest neighbour. The padding is 0, the background (`ScaleToUnitd`).
+    interpolated linearly, masks by nearest neighbour. The padding is 0, the value of the background (`ScaleToUnitd`).
 
     Args:
         keys: keys of images and masks.
         side: pixels along each axis.
-        voxel_size: mm along each axis; None resizes independently of the voxel size.
+        voxel_size: width of a voxel along each axis, mm; None resizes, whatever the voxel size.
         label_keys: keys of masks.
         allow_missing_keys: skip keys that an item lacks.
     """
@@ -39,7 +39,7 @@ class ResizeSidesd(MapTransform, InvertibleTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_keys = tuple(label_keys)
-        # one after the other, by the number of axes and by whether it is a mask
+        # successive transforms for each number of axes, for images and for masks
         self.steps = {
             (axes, mask): [Resize([side] * axes, mode=mode)]
             if voxel_size is None

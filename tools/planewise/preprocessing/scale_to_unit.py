@@ -1,4 +1,4 @@
-"""Intensities of a volume or a photograph from 0 to 1."""
+"""Scale the intensities of a volume or a photograph to the range from 0 to 1."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from planewise.errors import InputError
 class ScaleToUnitd(MapTransform):
     """Scale an image to [0, 1] by its minimum and maximum (Taleb 2020, appendix A).
 
-    Each channel of a volume ``(channels, i, j, k)`` is scaled separately, because channels are contrasts. Those of a
-    photograph ``(channels, i, j)`` are its colours, and are scaled together. The value of the background, 0 here, is
-    written to ``<key>_padding``, shape ``(channels,)``: random transforms fill areas from outside the image with it.
+    Each channel of a volume ``(channels, i, j, k)`` is scaled separately, because channels are contrasts. The channels
+    of a photograph ``(channels, i, j)`` are its colours, and are scaled together. The value of the background, 0 here,
+    is written to ``<key>_padding``, shape ``(channels,)``: random transforms fill areas from outside the image with it.
 
     Raises:
-        InputError: a channel of a volume, or a photograph, has one value only.
+        InputError: a channel of a volume, or a photograph, has only one value.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Z-score of each slice, recording the value of the background."""
+"""Compute the z-score of each slice, and record the value of the background."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from monai.transforms import MapTransform
 class StandardizeSliced(MapTransform):
     """Zero mean and unit standard deviation for each slice (Zhang 2024, section 5.1.1), after cropping and padding.
 
-    An image is ``(1, i, j, slices)``, anything else is a ValueError; every slice is standardised separately. The
-    standardised value of zero, the padding, is written to ``<key>_padding``, shape ``(slices,)``: random transforms
-    fill areas from outside the image with it. A slice of one grey value becomes zeros.
+    An image must be ``(1, i, j, slices)``, otherwise a ValueError is raised; every slice is standardised separately.
+    The standardised value of zero, the padding, is written to ``<key>_padding``, shape ``(slices,)``: random transforms
+    fill areas from outside the image with it. A slice with only one grey value becomes zeros.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
@@ -27,7 +27,7 @@ class StandardizeSliced(MapTransform):
             image = item[key].to(torch.float32)
             if image.ndim != 4 or image.shape[0] != 1:
                 raise ValueError(
-                    f"{key} has shape {tuple(image.shape)}; one channel of slices (1, i, j, slices) is wanted"
+                    f"{key} must be one channel of slices (1, i, j, slices), got shape {tuple(image.shape)}"
                 )
             pixels = torch.as_tensor(image)
             mean = pixels.mean(dim=(0, 1, 2))
