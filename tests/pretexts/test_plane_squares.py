@@ -215,7 +215,7 @@ def test_a_masked_slice_is_unknown_throughout_and_others_are_not():
     [
         ({"ends": "LA"}, "ends must name one end for each of two lines"),
         ({"ends": ("L",)}, "ends must name one end for each of two lines"),
-        ({"ends": ("L", "Q")}, "an end of a line is"),
+        ({"ends": ("L", "Q")}, "an end of a line must be"),
         ({"ends": ("L", "A"), "size": 0.0}, "above zero and below the step"),
         ({"ends": ("L", "A"), "size": 60.0}, "above zero and below the step"),
     ],

@@ -1,4 +1,4 @@
-"""Planes to lines, heatmaps and locations, and back. Pure functions on tensors: no files, no MONAI."""
+"""Convert planes to lines, heatmaps and locations, and back. Pure functions on tensors, without files or MONAI."""
 
 from planewise.geometry.breath_holds import LARGEST_SHIFT, BreathHolds, breath_hold_shifts
 from planewise.geometry.heatmaps import LineFit, fit_lines, line_agreement, line_heatmaps

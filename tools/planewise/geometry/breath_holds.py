@@ -1,4 +1,4 @@
-"""True positions of an exam's slices, if each was acquired in its own breath-hold.
+"""Estimate the true positions of an exam's slices, if each slice was acquired in its own breath-hold.
 
 After Stolt-Anso, Sideri-Lampretsa, Dannecker and Rueckert 2024 (arXiv 2404.00767): two intersecting images show the
 same tissue along their line of intersection, so the images are moved until their intensities agree along all lines.
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, pad
 
-#: Half the length of the compared part of a line, mm: the heart, and little else that breathing moves.
+#: Half the length of the compared part of a line, mm. It covers the heart, and little else that breathing moves.
 REACH = 60.0
 #: Distance between the points of a line, mm.
 STEP = 2.0
@@ -27,17 +27,16 @@ SHORTEST = 40.0
 #: Planes whose angle has a smaller sine than this have no line to compare, because its position would depend on their
 #: tilt.
 MIN_SINE = 0.3
-#: Prior of the shifts before the images are seen: standard deviation, mm along each axis. The estimate from the exam
-#: replaces it.
+#: Standard deviation of the prior of the shifts, mm along each axis, which the estimate from the exam replaces.
 USUAL_SHIFT = 3.0
 #: No image is moved further than this along an axis, mm; hearts move about as much between deep breaths.
 LARGEST_SHIFT = 15.0
 #: Images are blurred by Gaussians of these standard deviations (mm), one after the other, so that large shifts are
 #: found first.
 BLURS = (4.0, 2.0, 0.0)
-#: One minus the correlation that identical tissue reaches; keeps a perfect line from outweighing all others.
+#: One minus the correlation that identical tissue reaches; prevents a perfect line from outweighing all others.
 _FLOOR = 0.01
-#: Positions of the sheets that are averaged for a thick slice, as shares of its thickness from its middle.
+#: Positions of the sheets that are averaged for a thick slice, as offsets from its middle in shares of its thickness.
 _SHEETS = (-1 / 3, 0.0, 1 / 3)
 
 
@@ -45,11 +44,11 @@ class BreathHolds(NamedTuple):
     """Shifts of N images, and the evidence for them."""
 
     shifts: Tensor
-    """``(N, 3)``, RAS+, mm: add it to an image's position. A shift common to all images cannot be detected and is left
-    out: the mean is zero."""
+    """``(N, 3)``, RAS+, mm, to be added to the images' positions. A shift common to all images cannot be detected, so
+    the mean is zero."""
     uncertainty: Tensor
-    """``(N,)``, mm: standard deviation of the shift, from how sharply the lines agree; without any information in the
-    images it would be `USUAL_SHIFT` times the square root of 3."""
+    """``(N,)``, mm: standard deviation of the shift, estimated from how sharply the lines agree. For images without
+    information it is `USUAL_SHIFT` times the square root of 3."""
     before: Tensor
     """``(L,)``: correlation along each line that counts, at the headers' positions."""
     after: Tensor
@@ -61,21 +60,25 @@ def breath_hold_shifts(images: Sequence[Tensor], affines: Tensor, thickness: Ten
 
     The shifts ``d`` minimise ``n/2 sum_l log(1 - c_l) + |d|^2 / (2 s^2)``, with the correlation ``c_l`` of line l and n
     independent points on it. The first term is the likelihood of two profiles that are linear functions of each other
-    up to normal noise, where each line has its own gain, offset and noise; so a line that never fits has little weight.
-    The spread s of the shifts is estimated from the exam itself (expectation maximisation): images that are already
-    aligned are left alone. Gauss-Newton steps, damped, from blurred images to sharp ones.
+    up to normal noise, where each line has its own gain, offset and noise; so a line that does not fit has little
+    weight. The spread s of the shifts is estimated from the exam itself (expectation maximisation), so images that are
+    already aligned are left alone. The minimum is found by damped Gauss-Newton steps, from blurred to sharp images.
 
     Args:
-        images: of one phase, ``(I, J)`` each.
+        images: images of one phase, ``(I, J)`` each.
         affines: ``(N, 4, 4)``, voxel indices to patient space, RAS+, mm.
-        thickness: of the slices, ``(N,)``, mm. A thick slice is compared with the other image's mean over that thickness.
+        thickness: thickness of the slices, ``(N,)``, mm. A thick slice is compared with the other image's mean over
+            that thickness.
 
     Returns:
-        Shifts of zero, and no lines, if no two images cut each other.
+        The shifts. If no two images intersect, the shifts are zero and there are no lines.
+
+    Raises:
+        ValueError: there are no images.
     """
     affines, thickness = affines.to(torch.float64), thickness.to(torch.float64)
     if not len(images):
-        raise ValueError("breath_hold_shifts needs images; it got none")
+        raise ValueError("breath_hold_shifts needs at least one image, got none")
     lines = _Lines(images, affines, thickness)
     count = len(images)
     still = torch.zeros(count, 3, dtype=torch.float64)
@@ -101,7 +104,7 @@ class _Compared(NamedTuple):
     residual: Tensor
     """``(L, T)``: difference of the two profiles, each of mean zero and length one"""
     slope: Tensor
-    """``(L, T, 6)``: its derivative with respect to the shifts of the first and of the second image"""
+    """``(L, T, 6)``: derivative of the difference with respect to the shifts of the first and of the second image"""
     correlation: Tensor
     """``(L,)``"""
     counts: Tensor
@@ -123,7 +126,7 @@ class _Lines:
         a, b = normals[self.first], normals[self.second]
         self.direction = torch.linalg.cross(a, b)
         self.direction = self.direction / self.direction.norm(dim=-1, keepdim=True)
-        # a point on both planes and at the heart's height: three equations, in which shifts change the right-hand sides
+        # three equations for a point on both planes at the heart's height; shifts change only their right-hand sides
         self.solve = torch.linalg.inv(torch.stack([a, b, self.direction], dim=1))
         self.moved_by = [
             self.solve[:, :, 0, None] * a[:, None],
@@ -133,7 +136,7 @@ class _Lines:
         self.along = torch.arange(-REACH, REACH + STEP / 2, STEP, dtype=torch.float64)
 
     def _common_point(self, affines: Tensor) -> Tensor:
-        """The point nearest to all planes, ``(3,)``; in directions that the planes leave open, the middle of the
+        """The point nearest to all planes, ``(3,)``; in directions that the planes do not determine, the middle of the
         images.
         """
         middles = torch.einsum("nab,nb->na", affines[:, :3, :2], (self.sizes - 1) / 2) + self.origins
@@ -168,14 +171,14 @@ class _Lines:
         pixels = torch.einsum("lab,ltkb->ltka", self.to_pixels[of], sheets - self.origins[of][:, None, None])
         inside = ((pixels >= 0) & (pixels <= self.sizes[of][:, None, None] - 1)).all(dim=-1).all(dim=-1)
         size = torch.tensor(pictures.shape[-2:], dtype=torch.float64)
-        # grid_sample wants the last axis first
+        # grid_sample expects the last axis first
         grid = (pixels / (size - 1) * 2 - 1).flip(-1)
         sampled = grid_sample(pictures[of], grid, align_corners=True, padding_mode="border").mean(dim=-1)
         return sampled[:, 0], sampled[:, 1:].transpose(1, 2) @ self.to_pixels[of], inside
 
 
 def _pictures(images: Sequence[Tensor], affines: Tensor, blur: float) -> Tensor:
-    """Images and their derivatives along i and j, ``(N, 3, I, J)``, of one size: filled with zeros."""
+    """Images and their derivatives along i and j, ``(N, 3, I, J)``, padded with zeros to one size."""
     from scipy.ndimage import (
         gaussian_filter,
     )  # here, because `planewise index` imports this room and should not wait for it

@@ -1,4 +1,4 @@
-"""Heatmaps of lines, Zhang 2024 Eq. (1), and back from heatmaps to lines."""
+"""Convert lines to heatmaps, Zhang 2024 Eq. (1), and heatmaps to lines."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ def line_heatmaps(lines: Tensor, shape: tuple[int, int], sigma: float, out: Tens
         out: float32 tensor ``(..., *shape)`` to write to.
 
     Returns:
-        Heatmaps in float32, shape ``(..., *shape)``, with peak 1 on the line; NaN for a line that is NaN. Within 1e-6
-        of
-        float64: the two terms of the distance are computed in float64 and added in float32.
+        Heatmaps in float32, shape ``(..., *shape)``, with peak 1 on the line; NaN for a line that is NaN. They agree
+        with float64 within 1e-6: the two terms of the distance are computed in float64 and added in float32.
     """
     rows = torch.arange(shape[0], dtype=torch.float64, device=lines.device)
     columns = torch.arange(shape[1], dtype=torch.float64, device=lines.device)
@@ -56,7 +55,7 @@ def fit_lines(heatmaps: Tensor, ridge: float = 0.5, min_peak: float = 0.05) -> L
     image: if the border cuts the ridge obliquely, the remaining half would pull the line.
 
     Args:
-        heatmaps: shape ``(..., H, W)``, any real values; negative ones do not vote.
+        heatmaps: shape ``(..., H, W)``, any real values; negative values do not vote.
         ridge: share of the peak below which a pixel does not vote.
         min_peak: a heatmap whose peak is lower has no ridge.
 
@@ -90,7 +89,7 @@ def _total_least_squares(weights: Tensor, i: Tensor, j: Tensor, groups: Tensor, 
     """Weighted total least squares line ``(count, 3)`` of each group of points, and its residual ``(count,)``.
 
     Args:
-        weights, i, j: of the points, ``(points,)`` each, float64.
+        weights, i, j: weights and coordinates of the points, ``(points,)`` each, float64.
         groups: the line to which each point belongs, ``(points,)``.
         count: number of lines.
     """
@@ -113,7 +112,7 @@ def _total_least_squares(weights: Tensor, i: Tensor, j: Tensor, groups: Tensor, 
 def line_agreement(heatmaps: Tensor, lines: Tensor, sigma: float) -> Tensor:
     """Similarity of a heatmap to the heatmap of its line: their cosine similarity, in [-1, 1], shape ``(...)``.
 
-    1 is a perfect heatmap; a blob, several ridges or haze score low. 0 if the line is NaN.
+    It is 1 for a perfect heatmap, low for a blob, several ridges or haze, and 0 if the line is NaN.
     """
     height, width = heatmaps.shape[-2:]
     ideal = torch.nan_to_num(line_heatmaps(lines, (height, width), sigma))

@@ -1,4 +1,5 @@
-"""Where planes cut a slice: lines ``(A, B, C)`` with ``A i + B j + C = 0`` in the slice's pixel coordinates."""
+"""Lines along which planes intersect a slice: ``(A, B, C)`` with ``A i + B j + C = 0`` in the slice's pixel
+coordinates."""
 
 from __future__ import annotations
 
@@ -14,16 +15,16 @@ from planewise.geometry.tolerances import PARALLEL_ANGLE
 def intersection_lines(
     affine: Tensor, origin: Tensor, normal: Tensor, parallel_angle: float = PARALLEL_ANGLE
 ) -> Tensor:
-    """Line along which a plane cuts a slice (Zhang 2024, section 4.1).
+    """Line along which a plane intersects a slice (Zhang 2024, section 4.1).
 
-    A point of the slice is ``o + i u + j v``, so the plane ``n.(x - p) = 0`` cuts it where ``A i + B j + C = 0`` with
-    ``A = n.u``, ``B = n.v``, ``C = n.(o - p)``.
+    A point of the slice is ``o + i u + j v``, so the plane ``n.(x - p) = 0`` intersects it where ``A i + B j + C = 0``
+    with ``A = n.u``, ``B = n.v``, ``C = n.(o - p)``.
 
     Args:
         affine: affine of the slice, shape ``(..., 4, 4)``, RAS+, mm.
         origin: a point of the plane, shape ``(..., 3)``, RAS+, mm.
         normal: unit normal of the plane, shape ``(..., 3)``.
-        parallel_angle: planes closer than this (radians) have no line.
+        parallel_angle: planes at a smaller angle than this (radians) have no line.
 
     Returns:
         ``(A, B, C)`` in float64, shape ``(..., 3)``, scaled to ``A^2 + B^2 = 1``: ``A i + B j + C`` is the signed
@@ -35,14 +36,15 @@ def intersection_lines(
     a = (normal * u).sum(dim=-1)
     b = (normal * v).sum(dim=-1)
     c = (normal * (o - origin)).sum(dim=-1)
-    # sine of the angle between the planes: the share of the plane's normal that lies in the slice
+    # sine of the angle between the planes: the length of the plane's unit normal projected onto the slice
     sine = torch.hypot(a / u.norm(dim=-1), b / v.norm(dim=-1))
     line = torch.stack([a, b, c], dim=-1) / torch.hypot(a, b)[..., None]
     return torch.where((sine > math.sin(parallel_angle))[..., None], line, torch.nan)
 
 
 def lines_in_mm(lines: Tensor, affine: Tensor) -> Tensor:
-    """Lines ``(..., 3)`` of pixel coordinates as lines of ``(i |u|, j |v|)``, so that distances are mm."""
+    """Convert lines ``(..., 3)`` from pixel coordinates to coordinates ``(i |u|, j |v|)``, so that distances are in
+    mm."""
     spacing = torch.stack([affine[..., :3, 0].norm(dim=-1), affine[..., :3, 1].norm(dim=-1)], dim=-1)
     direction = lines[..., :2] / spacing
     scaled = torch.cat([direction, lines[..., 2:]], dim=-1)
@@ -58,9 +60,9 @@ def line_errors(predicted: Tensor, reference: Tensor, affine: Tensor, shape: tup
         shape: pixels along i and j.
 
     Returns:
-        angle: between the lines, ``(...)``, radians in [0, pi/2].
-        distance: of the predicted line from the point of the reference line that is closest to the centre of the image,
-            ``(...)``, mm. Both are NaN if either line is.
+        angle: angle between the lines, ``(...)``, radians in [0, pi/2].
+        distance: distance of the predicted line from the point of the reference line that is closest to the centre of
+            the image, ``(...)``, mm. Both are NaN if either line is NaN.
     """
     predicted, reference = lines_in_mm(predicted, affine), lines_in_mm(reference, affine)
     n, m = predicted[..., :2], reference[..., :2]
@@ -84,7 +86,7 @@ def clip_lines(lines: Tensor, shape: tuple[int, int]) -> Tensor:
     """
     lines = torch.as_tensor(lines, dtype=torch.float64)
     normal, c = lines[..., :2], lines[..., 2]
-    foot = -c[..., None] * normal  # of the origin of the pixel grid
+    foot = -c[..., None] * normal  # point nearest to the origin of the pixel grid
     direction = torch.stack([-normal[..., 1], normal[..., 0]], dim=-1)
     size = torch.tensor(shape, dtype=torch.float64, device=lines.device)
     # Liang-Barsky: where the line enters and leaves each pair of borders
@@ -116,10 +118,9 @@ def plane_from_lines(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The plane that best contains the lines found on the slices of a stack.
 
-    Each line enters as two points, ``reach`` to either side of its point nearest to a centre. Bad slices do not rotate
-    the
-    plane: the start is the plane through two of the lines with the smallest median distance to all of them, and lines
-    far from the plane lose weight in the rounds that follow.
+    Each line is represented by two points, ``reach`` to either side of its point nearest to a centre. Bad slices do not
+    rotate the plane: the fit starts from the plane through two of the lines that has the smallest median distance to
+    all lines, and lines far from the plane lose weight in the following rounds.
 
     Args:
         lines: one per slice, shape ``(N, 3)``, pixel coordinates; NaN lines are left out.
@@ -146,7 +147,7 @@ def plane_from_lines(
     origin, plane_normal = origins[start], normals[start]
     for _ in range(4):
         distance = ((points - origin) @ plane_normal).square().mean(dim=1).sqrt()
-        # Cauchy weights; a scale under 1 mm would chase noise
+        # Cauchy weights; a scale below 1 mm would fit noise
         robust = 1 / (1 + (distance / (1.5 * distance.median()).clamp_min(1.0)).square())
         origin, plane_normal, _ = fit_plane(points.reshape(-1, 3), (confidence * robust).repeat_interleave(2))
     distance = ((points - origin) @ plane_normal).square().mean(dim=1).sqrt()
@@ -162,7 +163,7 @@ def distances_of_lines(
 
     Args:
         lines, affines, centres, reach: see `plane_from_lines`.
-        origin, normal: of the plane, ``(3,)`` each, RAS+, mm.
+        origin, normal: origin and unit normal of the plane, ``(3,)`` each, RAS+, mm.
 
     Returns:
         Shape ``(N,)``, mm; NaN for a slice without a line.

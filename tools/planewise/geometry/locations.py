@@ -1,4 +1,4 @@
-"""Where a slice lies in its stack, Zhang 2024 Eq. (3) and (4)."""
+"""The relative location of a slice in its stack, Zhang 2024 Eq. (3) and (4)."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "line
 
     Args:
         locations: shape ``(N,)``.
-        mapping: the target's: ``"linear"`` (Eq. 3) runs from one end to the other, and the stack may begin at either;
-            ``"sine"`` (Eq. 4) rises to the middle and falls again.
+        mapping: mapping of the target: ``"linear"`` (Eq. 3) runs from one end to the other, and the stack may begin at
+            either end; ``"sine"`` (Eq. 4) rises to the middle and falls again.
 
     Returns:
         Spearman's rank correlation with the targets of evenly spaced slices, -1 to 1; NaN for fewer than three slices or
@@ -54,14 +54,14 @@ def location_order(locations: Tensor, mapping: Literal["linear", "sine"] = "line
     if len(locations) < 3:
         return math.nan
     even = torch.linspace(0, 1, len(locations), dtype=torch.float64)
-    # rounded, so that two slices at equal distances from the middle tie
+    # rounded, so that two slices at equal distances from the middle have equal targets
     expected = centrosymmetric(even).round(decimals=9) if mapping == "sine" else even
     return float(spearmanr(expected.numpy(), locations.numpy()).statistic)
 
 
 def order_strength(order: float, mapping: Literal["linear", "sine"] = "linear") -> float:
-    """How strongly an order from `location_order` supports a stack of the organ: a linear one may begin at either end,
-    while a symmetric one looks the same from both."""
+    """How strongly an order from `location_order` supports a stack of the organ. The sign of a linear order does not
+    matter, because the stack may begin at either end; a symmetric order is the same from both ends."""
     return abs(order) if mapping == "linear" else order
 
 
@@ -70,12 +70,12 @@ def base_to_apex(normal: Tensor, min_cosine: float = MIN_BASE_APEX_COSINE) -> Te
 
     Rule: in patient space the left ventricle points left, anterior and inferior from base to apex, so the direction of
     the normal that is nearer to (left, anterior, inferior) is taken. It applies only if the cosine between the two is
-    at least ``min_cosine``. Limits: a heart in the right chest (dextrocardia) comes out reversed or undecided; an
-    oblique stack that is not a short axis may pass.
+    at least ``min_cosine``. Limits: the direction of a heart in the right chest (dextrocardia) is reversed or
+    undecided; an oblique stack that is not a short axis may be accepted.
 
     Args:
         normal: unit normal, shape ``(..., 3)``, RAS+, either sign.
-        min_cosine: smallest cosine at which base and apex are still told apart.
+        min_cosine: smallest cosine at which base and apex are distinguished.
 
     Returns:
         Unit vector, shape ``(..., 3)``, RAS+; NaN if undecided.
@@ -90,9 +90,9 @@ def to_left_front_or_head(normal: Tensor, margin: float = AXIS_MARGIN) -> Tensor
     """The direction along the normal of a stack of any organ that points to the patient's left, front or head.
 
     Rule: the body axis (left-right, posterior-anterior, inferior-superior) nearest to the normal decides; the direction
-    is the one that runs to the left, to the front or to the head along it. If another axis is as near, to within
-    ``margin``, and would reverse the direction, it is undecided: two exams that differ by a few degrees would count
-    their slices from opposite ends.
+    runs to the left, to the front or to the head along this axis. If another axis is equally near, within
+    ``margin``, and would reverse the direction, the direction is undecided. Otherwise two exams that differ by a
+    few degrees would count their slices from opposite ends.
 
     Args:
         normal: unit normal, shape ``(..., 3)``, RAS+, either sign.

@@ -17,20 +17,20 @@ class PredictedPatches(NamedTuple):
 
 
 def inverted_pyramids(patches_per_side: int, spatial_dims: int) -> tuple[Tensor, Tensor]:
-    """The context of every patch that has a row after it: the patch, and above it rows that widen by one patch on each
-    side.
+    """The context of every patch that has a row after it: the patch itself, and all earlier rows, each wider by one
+    patch on each side than the next.
 
     Patches are numbered with the last axis fastest; rows follow each other along the first axis. The context of patch
-    ``(i, j, k)`` is all ``(u, v, w)`` with ``u <= i``, ``|v - j| <= i - u`` and ``|w - k| <= i - u`` that the grid has.
+    ``(i, j, k)`` is all ``(u, v, w)`` in the grid with ``u <= i``, ``|v - j| <= i - u`` and ``|w - k| <= i - u``.
 
     Args:
-        patches_per_side: n, along each axis.
-        spatial_dims: d, 2 or 3.
+        patches_per_side: number n of patches along each axis.
+        spatial_dims: number d of axes, 2 or 3.
 
     Returns:
         ``(M, T)`` int64, the numbers of the patches of each context, first row first, its own patch last; a context
-        shorter than T is padded with its own patch. And ``(M,)``, the length of each. ``M = (n - 1) n^(d - 1)``:
-        context m is that of patch m.
+        shorter than T is padded with its own patch. And ``(M,)``, the length of each context. There are
+        ``M = (n - 1) n^(d - 1)`` contexts, and context m belongs to patch m.
     """
     sides = [torch.arange(patches_per_side)] * spatial_dims
     places = torch.cartesian_prod(*sides).reshape(-1, spatial_dims)
@@ -39,18 +39,18 @@ def inverted_pyramids(patches_per_side: int, spatial_dims: int) -> tuple[Tensor,
     beside = (places[own, None, 1:] - places[None, :, 1:]).abs().amax(dim=2)
     inside = (above >= 0) & (beside <= above)
     length = inside.sum(dim=1)
-    # numbers increase row by row, so a stable sort leaves the first row first and the own patch last
+    # numbers increase row by row, so a stable sort keeps the first row first and the context's own patch last
     numbers = (~inside).long().argsort(dim=1, stable=True)[:, : int(length.max())]
     filled = torch.arange(numbers.shape[1]) >= length[:, None]
     return torch.where(filled, own[:, None], numbers), length
 
 
 def predicted_patches(patches_per_side: int, spatial_dims: int, rows_ahead: int) -> PredictedPatches:
-    """All patches that lie 1 to ``rows_ahead`` rows straight after a patch, within the grid.
+    """All patches in the grid that are 1 to ``rows_ahead`` rows directly after a patch.
 
     Args:
-        patches_per_side, spatial_dims: as of `inverted_pyramids`.
-        rows_ahead: smaller than ``patches_per_side``.
+        patches_per_side, spatial_dims: see `inverted_pyramids`.
+        rows_ahead: largest number of rows ahead, smaller than ``patches_per_side``.
     """
     row = patches_per_side ** (spatial_dims - 1)
     context = torch.arange((patches_per_side - 1) * row).repeat_interleave(rows_ahead)

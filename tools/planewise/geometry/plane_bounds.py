@@ -1,4 +1,4 @@
-"""Bounds of a planned plane's error, from how far planes that are known were off."""
+"""Bounds of a planned plane's error, calibrated on planes whose errors are known."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class Bound(NamedTuple):
-    """How far off a plane may be, in degrees or in mm: ``sqrt(base^2 + (factor moved)^2)``.
+    """Bound of a plane's error, in degrees or in mm: ``sqrt(base^2 + (factor moved)^2)``.
 
-    ``moved`` is the jack-knife standard error of the plane (`PlannedPlane.angle_sd`, `PlannedPlane.offset_sd`): what its
-    slices disagree about. ``base`` covers errors that they share, since a network that errs on a heart errs alike on
-    all of its slices.
+    ``moved`` is the jack-knife standard error of the plane (`PlannedPlane.angle_sd`, `PlannedPlane.offset_sd`): the
+    disagreement of its slices. ``base`` is the error that slices cannot show, because a network that misjudges a heart
+    makes the same error on all of its slices.
     """
 
     base: float
@@ -23,25 +23,25 @@ class Bound(NamedTuple):
     """Factor of the jack-knife standard error."""
 
     def at(self, moved: float) -> float:
-        """The bound of a plane with this jack-knife standard error; NaN where that is not known."""
+        """The bound of a plane with this jack-knife standard error; NaN if the standard error is unknown."""
         return math.hypot(self.base, self.factor * moved)
 
 
 def calibrated_bound(errors: Tensor, moved: Tensor, share: float = 0.9) -> Bound:
-    """The bound that a share of planes keeps, from planes whose errors are known.
+    """The bound that holds for a share of planes, from planes whose errors are known.
 
-    The errors are taken as normal, with the variance ``a^2 + (b moved)^2``; the likelihood chooses ``b / a``. Then both
-    are multiplied by the quantile that makes the share right whatever the errors' distribution is: of ``n`` ratios of error
-    and standard deviation the ``ceil((n + 1) share)``-th smallest (split conformal prediction: Papadopoulos 2002; Lei 2018,
-    section 5.2).
+    The errors are assumed to be normal, with the variance ``a^2 + (b moved)^2``, and ``b / a`` maximises the
+    likelihood. Then both are multiplied by the quantile that makes the share correct for any distribution of the
+    errors: the ``ceil((n + 1) share)``-th smallest of the ``n`` ratios of error and standard deviation (split conformal
+    prediction: Papadopoulos 2002; Lei 2018, section 5.2).
 
     Args:
-        errors: of the planes, ``(N,)``, degrees or mm, not negative; planes with either value NaN are left out.
-        moved: their jack-knife standard errors, ``(N,)``, in the same unit.
+        errors: errors of the planes, ``(N,)``, degrees or mm, not negative; planes with a NaN in either value are left out.
+        moved: jack-knife standard errors of the planes, ``(N,)``, in the same unit.
         share: share of the planes for which the bound should hold.
 
     Returns:
-        `Bound`; NaN values in it if the planes are too few for the quantile (9 are needed for a share of 0.9).
+        The bound; its values are NaN if there are too few planes for the quantile (a share of 0.9 needs 9 planes).
     """
     known = torch.isfinite(errors) & torch.isfinite(moved)
     errors, moved = errors[known].to(torch.float64), moved[known].to(torch.float64)

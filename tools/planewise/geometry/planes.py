@@ -9,19 +9,20 @@ from planewise.geometry.tolerances import MIN_SPACING
 
 
 def check_affine(affine: Tensor) -> None:
-    """Raise an error if an affine cannot be a slice's.
+    """Raise an error if an affine cannot belong to a slice.
 
     Args:
         affine: voxel indices to patient space, shape ``(..., 4, 4)``, mm.
 
     Raises:
-        ValueError: an entry is not finite, a pixel spacing is zero, or the two in-plane axes are parallel.
+        ValueError: the shape is wrong, an entry is not finite, a pixel spacing is zero, or the two in-plane axes are
+            (nearly) parallel.
     """
     affine = torch.as_tensor(affine, dtype=torch.float64)
     if affine.shape[-2:] != (4, 4):
-        raise ValueError(f"an affine has shape (..., 4, 4); this one has {tuple(affine.shape)}")
+        raise ValueError(f"an affine must have shape (..., 4, 4), got {tuple(affine.shape)}")
     if not torch.isfinite(affine).all():
-        raise ValueError("the affine holds values that are not finite")
+        raise ValueError("the affine contains values that are not finite")
     u, v = affine[..., :3, 0], affine[..., :3, 1]
     spacing = torch.stack([u.norm(dim=-1), v.norm(dim=-1)])
     if (spacing < MIN_SPACING).any():
@@ -50,13 +51,14 @@ def plane_from_affine(affine: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def affine_inverse(affine: Tensor) -> Tensor:
-    """From patient space to voxel indices, in closed form: unlike ``torch.linalg.inv``, it does not wait for a GPU.
+    """The inverse of an affine, from patient space to voxel indices. The closed form, unlike ``torch.linalg.inv``, does
+    not wait for a GPU.
 
     Args:
         affine: voxel indices to patient space, shape ``(..., 4, 4)``, last row ``0, 0, 0, 1``, mm.
 
     Returns:
-        Shape ``(..., 4, 4)``, float64. Not finite if the axes do not span space; `check_affine` gives the reason.
+        Shape ``(..., 4, 4)``, float64; not finite if the axes do not span space (`check_affine` gives the reason).
     """
     affine = affine.to(torch.float64)
     u, v, w, origin = affine[..., :3, :].unbind(dim=-1)
@@ -95,13 +97,13 @@ def square_on_plane(origin: Tensor, normal: Tensor, size: float) -> Tensor:
 
 
 def nearest_body_axis(normal: Tensor) -> tuple[Tensor, Tensor]:
-    """Angle of planes from sagittal, coronal or axial ones.
+    """Angle between planes and the nearest sagittal, coronal or axial plane.
 
     Args:
         normal: unit normals, shape ``(..., 3)``, RAS+; their signs do not matter.
 
     Returns:
-        angle: to the nearest of the body's axes, shape ``(...)``, radians in [0, acos(1 / sqrt(3))].
+        angle: angle between the normal and the nearest body axis, shape ``(...)``, radians in [0, acos(1 / sqrt(3))].
         axis: the nearest axis, shape ``(...)``: 0 left-right, 1 anterior-posterior, 2 foot-head.
     """
     normal = torch.as_tensor(normal, dtype=torch.float64)
@@ -113,7 +115,7 @@ def nearest_body_axis(normal: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def signed_distance(point: Tensor, origin: Tensor, normal: Tensor) -> Tensor:
-    """Distance (mm) of points ``(..., 3)`` from planes, positive on the side that the unit normal points to."""
+    """Distance (mm) of points ``(..., 3)`` from planes, positive on the side to which the unit normal points."""
     return ((point - origin) * normal).sum(dim=-1)
 
 

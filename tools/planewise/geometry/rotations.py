@@ -1,4 +1,4 @@
-"""Exact rotations by quarter turns and flips of grids, and their effect on an affine."""
+"""Exact rotations of grids by quarter turns, flips, and their effect on an affine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 #: Rotations of a plane: by 0, 90, 180 and 270 degrees.
 PLANE_ROTATIONS = 4
 
-#: Rotations of a volume: none, and by 90, 180 and 270 degrees about each axis (Taleb 2020, section 3.4).
+#: Rotations of a volume: the identity, and 90, 180 and 270 degrees about each axis (Taleb 2020, section 3.4).
 VOLUME_ROTATIONS = 10
 
 
@@ -33,14 +33,14 @@ def rotation_of_class(rotation: int, spatial_dims: int) -> tuple[tuple[int, int]
 
 
 def rotate90(images: Tensor, rotation: int) -> Tensor:
-    """Images ``(B, C, i, j)`` or volumes ``(B, C, i, j, k)``, all of the same class of rotation, by indexing alone."""
+    """Rotate images ``(B, C, i, j)`` or volumes ``(B, C, i, j, k)`` by one class of rotation, without interpolation."""
     plane, quarters = rotation_of_class(rotation, images.ndim - 2)
     return torch.rot90(images, quarters, [axis + 2 for axis in plane])
 
 
 def rotate90_matrix(rotation: int, shape: tuple[int, ...]) -> Tensor:
-    """Voxel indices after a rotation to those before, ``(4, 4)`` float64, for images of a shape ``(i, j)`` or ``(i, j,
-    k)``.
+    """Matrix ``(4, 4)``, float64, from voxel indices after a rotation to indices before it, for images of a shape
+    ``(i, j)`` or ``(i, j, k)``.
     """
     plane, quarters = rotation_of_class(rotation, len(shape))
     matrix = torch.eye(4, dtype=torch.float64)
@@ -58,7 +58,8 @@ def rotate90_matrix(rotation: int, shape: tuple[int, ...]) -> Tensor:
 
 
 def flip_matrix(axis: int, side: int) -> Tensor:
-    """Voxel indices after a flip along an axis with this many voxels to those before, ``(4, 4)`` float64."""
+    """Matrix ``(4, 4)``, float64, from voxel indices after a flip along an axis with ``side`` voxels to indices before
+    it."""
     matrix = torch.eye(4, dtype=torch.float64)
     matrix[axis, axis], matrix[axis, 3] = -1, side - 1
     return matrix

@@ -1,4 +1,4 @@
-"""From predicted maps back to squares: their centres, and how well these form the expected cross."""
+"""Find squares in predicted maps: their centres, and how well the centres form the expected cross."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ class FoundSquares(NamedTuple):
 
 
 def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled: float = 0.4) -> FoundSquares:
-    """Centres of predicted squares: for each class, find the window of a square's size that holds most of it, and take
-    the mean of its pixels, weighted by probability. A pixel counts only for its most probable class, so a stray blob
-    moves nothing.
+    """Centres of predicted squares: for each class, find the window of a square's size with the highest mean
+    probability, and average the positions of its pixels, weighted by probability. A pixel counts only for its most
+    probable class, so a stray blob has no effect.
 
     Args:
-        probabilities: of background and nine squares, shape ``(N, 10, H, W)``.
-        affine: affines of the slices, shape ``(N, 4, 4)``, RAS+, mm. Their pixels are of one size.
+        probabilities: probabilities of the background and nine squares, shape ``(N, 10, H, W)``.
+        affine: affines of the slices, shape ``(N, 4, 4)``, RAS+, mm; the slices must have pixels of the same size.
         size: side of a square, mm.
-        min_filled: a square is found if its window's mean is at least this. A perfect map of a square rotated by 45
-            degrees in the pixel grid fills 0.83 of it; a square with half of its area on the image, about 0.5.
+        min_filled: a square is found if its window's mean is at least this. In a perfect map, the mean is 0.83 for a
+            square rotated by 45 degrees in the pixel grid, and about 0.5 for a square with half of its area on the
+            image.
     """
     count, _, height, width = probabilities.shape
     affine = affine.to(torch.float64)
@@ -59,16 +60,17 @@ def find_squares(probabilities: Tensor, affine: Tensor, size: float, min_filled:
 def cross_residual(centres: Tensor, step: float) -> Tensor:
     """Root mean square distance (mm) of the found centres from a cross of two lines with squares ``step`` apart.
 
-    The cross may have any centre and any two directions; it is fitted by least squares, in closed form. With ``m_k``
-    steps along its line, square k should lie at ``c + m_k a`` or ``c + m_k b``; the lengths of a and b are then set to
+    The cross may have any centre and any two directions, and is fitted by least squares, in closed form. With ``m_k``
+    steps along its line, square k should be at ``c + m_k a`` or ``c + m_k b``; the lengths of a and b are then set to
     ``step``.
 
     Args:
         centres: ``(..., 9, 3)``, mm; NaN where a square was not found.
-        step: mm.
+        step: distance between neighbouring squares of a line, mm.
 
     Returns:
-        ``(...)``; NaN if fewer than four are found, or if one of the lines has none except the crossing.
+        Shape ``(...)``; NaN if fewer than four centres were found, or if one of the lines has no found square except
+        the crossing.
     """
     design = torch.zeros(len(SQUARE_STEPS), 3, dtype=torch.float64, device=centres.device)
     design[:, 0] = 1
@@ -78,12 +80,13 @@ def cross_residual(centres: Tensor, step: float) -> Tensor:
     weighted = design * known[..., None]
     points = torch.nan_to_num(centres.to(torch.float64))
     normal = weighted.mT @ weighted
-    solvable = (torch.linalg.det(normal) > 0.5) & (known.sum(dim=-1) >= 4)  # entries are whole numbers, and so is this
+    # the entries are whole numbers, and so is the determinant
+    solvable = (torch.linalg.det(normal) > 0.5) & (known.sum(dim=-1) >= 4)
     eye = torch.eye(3, dtype=torch.float64, device=centres.device)
     fitted = torch.linalg.solve(torch.where(solvable[..., None, None], normal, eye), weighted.mT @ points)
     lengths = fitted[..., 1:, :].norm(dim=-1, keepdim=True)
     directions = fitted[..., 1:, :] / lengths.clamp_min(1e-9) * step
-    # with fixed lengths, the best centre is another
+    # with fixed lengths, the best centre changes
     offsets = design[:, 1:] @ directions
     centre = ((points - offsets) * known[..., None]).sum(dim=-2, keepdim=True) / known.sum(dim=-1).clamp_min(1)[
         ..., None, None

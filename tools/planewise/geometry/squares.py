@@ -1,4 +1,5 @@
-"""Nine squares along the two lines that other planes cut in a slice: anatomical positions, Bai 2019 section 2."""
+"""Anatomical positions, Bai 2019 section 2: nine squares along the two lines in which other planes intersect a
+slice."""
 
 from __future__ import annotations
 
@@ -43,11 +44,11 @@ def end_direction(ends: str) -> tuple[float, float, float]:
     """Unit vector of a direction in the body, RAS+: ``"L"`` is left, ``"AS"`` between anterior and superior.
 
     Raises:
-        ValueError: not one to three letters of different axes.
+        ValueError: ``ends`` is not one to three letters of different axes.
     """
     axes = [frozenset((letter, _OPPOSITE.get(letter, ""))) for letter in ends]
     if not ends or any(letter not in _ENDS for letter in ends) or len(set(axes)) < len(axes):
-        raise ValueError(f"an end of a line is L, R, A, P, S, I, or several of different axes (AS), not {ends!r}")
+        raise ValueError(f"an end of a line must be L, R, A, P, S, I, or several of different axes (AS), got {ends!r}")
     total = [sum(_ENDS[letter][0][axis] for letter in ends) for axis in range(3)]
     length = math.sqrt(len(ends))
     return (total[0] / length, total[1] / length, total[2] / length)
@@ -72,14 +73,14 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
 
     Args:
         affine: affines of the slices, shape ``(..., 4, 4)``, RAS+, mm.
-        planes: the two planes that cut them, shape ``(..., 2, 2, 3)``: origin and unit normal of each.
+        planes: the two planes that intersect each slice, shape ``(..., 2, 2, 3)``: origin and unit normal of each.
         ends: the first end of each line, see `end_direction`.
         step: distance from the centre of a square to that of its neighbour on a line, mm.
 
     Returns:
         `Squares`; NaN if a plane is (nearly) parallel to the slice, if the lines are (nearly) parallel to each other
         (both `PARALLEL_ANGLE`), or if a line is so nearly perpendicular to its first end's direction that its two ends
-        cannot be told apart (`MIN_END_COSINE`).
+        cannot be distinguished (`MIN_END_COSINE`).
     """
     affine, planes = torch.as_tensor(affine, dtype=torch.float64), torch.as_tensor(planes, dtype=torch.float64)
     lines = intersection_lines(affine[..., None, :, :], planes[..., 0, :], planes[..., 1, :])
@@ -87,13 +88,13 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
     across = plane_from_affine(affine)[1]
     along = torch.linalg.cross(across[..., None, :].expand_as(planes[..., 1, :]), planes[..., 1, :])
     along = along / along.norm(dim=-1, keepdim=True)
-    # number by number: a tensor of them would be copied to the device, and the host would wait for it
+    # computed from single numbers: a tensor would be copied to the device, and the host would wait for the copy
     directions = enumerate(map(end_direction, ends))
     cosine = torch.stack(
         [sum(along[..., line, axis] * value for axis, value in enumerate(first)) for line, first in directions], dim=-1
     )
     along = along * torch.sign(cosine)[..., None]
-    turned = torch.linalg.cross(across[..., None, :].expand_as(along), along)  # by a quarter
+    turned = torch.linalg.cross(across[..., None, :].expand_as(along), along)  # by a quarter turn
     sine = (turned[..., 0, :] * along[..., 1, :]).sum(dim=-1, keepdim=True)
     side = along[..., 0, :] - torch.sign(sine) * turned[..., 1, :]
     side = side / side.norm(dim=-1, keepdim=True)
@@ -105,15 +106,15 @@ def squares_on_lines(affine: Tensor, planes: Tensor, ends: Sequence[str], step: 
 
 
 def square_labels(squares: Squares, affine: Tensor, shape: tuple[int, int], size: float) -> Tensor:
-    """The class of every pixel: 0 background, 1 to 9 the squares, -1 throughout if they are unknown.
+    """The class of every pixel: 0 for the background, 1 to 9 for the squares, -1 everywhere if the squares are unknown.
 
-    Areas outside the image have no pixels. If squares overlap, the later class shows.
+    The parts of squares outside the image have no pixels. Where squares overlap, pixels have the later class.
 
     Args:
-        squares: of the slices, with leading dimensions ``(...)``.
+        squares: squares of the slices, with leading dimensions ``(...)``.
         affine: affines of the slices, shape ``(..., 4, 4)``, RAS+, mm.
         shape: pixels along i and j.
-        size: side of a square, mm; a pixel belongs to it if its centre does.
+        size: side of a square, mm; a pixel belongs to a square if the square contains the pixel's centre.
 
     Returns:
         Shape ``(..., *shape)``, int64.
@@ -138,7 +139,7 @@ def square_labels(squares: Squares, affine: Tensor, shape: tuple[int, int], size
 
 
 def squares_inside(squares: Squares, affine: Tensor, shape: tuple[int, int], size: float) -> Tensor:
-    """Which squares lie on the image with all four corners, shape ``(..., 9)``, bool; False if unknown."""
+    """Which squares have all four corners on the image, shape ``(..., 9)``, bool; False if unknown."""
     half = size / 2 * squares.sides[..., None, :, :]
     corners = torch.stack(
         [squares.centres + a * half[..., 0, :] + b * half[..., 1, :] for a in (-1, 1) for b in (-1, 1)], dim=-2

@@ -1,4 +1,4 @@
-"""Planes of other views predicted from a stack of slices, and how far to trust them."""
+"""Predict planes of other views from a stack of slices, and estimate how reliable they are."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PlannedPlane:
     agreement: float
     """Median cosine similarity of the heatmaps with the heatmaps of their lines, 0 to 1."""
     peak: float
-    """Median peak of the heatmaps; 1 when the network is certain."""
+    """Median peak of the heatmaps; 1 if the network is certain."""
     slices: int
     """Number of slices with a line."""
     distances: Tensor
@@ -48,14 +48,14 @@ class PlannedPlane:
     angle_sd: float
     """Jack-knife standard error of the normal, degrees: how much the plane depends on single slices."""
     offset_sd: float
-    """The same for the plane's position at the middle of the stack's lines, mm."""
+    """Jack-knife standard error of the plane's position at the middle of the stack's lines, mm."""
 
 
 class SliceLines(NamedTuple):
     """Evidence from the heatmaps of some slices; every field starts with ``(slices, views)``."""
 
     lines: Tensor
-    """``(slices, views, 3)``, pixel coordinates, float64; NaN if there is none."""
+    """``(slices, views, 3)``, pixel coordinates, float64; NaN if there is no line."""
     agreement: Tensor
     """Cosine similarity of the heatmap with the heatmap of its line, 0 to 1."""
     peak: Tensor
@@ -63,7 +63,7 @@ class SliceLines(NamedTuple):
 
 
 def find_lines(heatmaps: Tensor, sigma: float) -> SliceLines:
-    """Lines of predicted heatmaps ``(slices, views, i, j)``; ``sigma`` is the heatmaps', in pixels."""
+    """Lines of predicted heatmaps ``(slices, views, i, j)``; ``sigma`` is the width of the heatmaps in pixels."""
     fits = fit_lines(heatmaps)
     return SliceLines(fits.lines, line_agreement(heatmaps, fits.lines, sigma).to(torch.float64), fits.peak)
 
@@ -78,7 +78,7 @@ def plan_planes(found: SliceLines, affines: Tensor, shape: tuple[int, int], view
         views: names of the channels.
 
     Returns:
-        One `PlannedPlane` per view; with NaN in it if fewer than two slices gave a line.
+        One `PlannedPlane` per view; it contains NaN if fewer than two slices have a line.
     """
     affines = affines.to(torch.float64)
     centres = line_centres(found.lines, shape)
@@ -129,13 +129,13 @@ def jackknife_of_plane(
     at a time.
 
     Args:
-        lines, affines, centres, weights: of one view, see `plane_from_lines`.
-        plane: origin and normal fitted to all of them.
+        lines, affines, centres, weights: values of one view, see `plane_from_lines`.
+        plane: origin and normal of the plane that was fitted to all lines.
         at: point at which the plane's movement is measured, ``(3,)``, RAS+, mm.
-        groups: the largest number of fits.
+        groups: largest number of fits.
 
     Returns:
-        degrees and mm; NaN if fewer than three slices gave a line.
+        The standard errors in degrees and in mm; NaN if fewer than three slices have a line.
     """
     known = torch.isfinite(lines).all(dim=-1)
     lines, affines, centres, weights = lines[known], affines[known], centres[known], weights[known]
@@ -154,8 +154,8 @@ def jackknife_of_plane(
 
 
 def line_centres(lines: Tensor, shape: tuple[int, int]) -> Tensor:
-    """The point where the views cross on each slice, which is on the organ's axis; the image's centre if they do not
-    cross on it.
+    """The point on each slice where the first two views' lines cross, which is on the organ's axis; the image's centre
+    if they do not cross on the image.
     """
     middle = torch.tensor([(shape[0] - 1) / 2, (shape[1] - 1) / 2], dtype=torch.float64).expand(len(lines), 2)
     if lines.shape[1] < 2:
@@ -176,7 +176,7 @@ def plane_errors(
         at: position of the organ, ``(3,)``; the offset is measured at the point of the reference plane nearest to it.
 
     Returns:
-        angle (degrees) and offset (mm).
+        Angle (degrees) and offset (mm).
     """
     angle = math.degrees(float(angle_between_planes(normal, reference_normal)))
     foot = at - signed_distance(at, reference_origin, reference_normal) * reference_normal
@@ -189,15 +189,15 @@ def mean_plane(origins: Tensor, normals: Tensor, weights: Tensor) -> tuple[Tenso
     Args:
         origins: a point of each plane near the organ, ``(N, 3)``, RAS+, mm.
         normals: unit normals of either sign, ``(N, 3)``.
-        weights: ``(N,)``, not negative.
+        weights: weights of the planes, ``(N,)``, not negative.
 
     Returns:
-        Origin and unit normal: the principal axis of the normals, and the mean position of the planes at the mean of their
-        origins.
+        Origin and unit normal: the principal axis of the normals, and the mean position of the planes near the mean of
+        their origins.
     """
     shares = weights / weights.sum()
     normal = torch.linalg.eigh((shares[:, None, None] * normals[:, :, None] * normals[:, None, :]).sum(dim=0))[1][:, -1]
     middle = (shares[:, None] * origins).sum(dim=0)
-    # how far from there, along the mean normal, each plane lies
+    # distance of each plane from there, along the mean normal
     distances = ((origins - middle) * normals).sum(dim=1) / (normals @ normal)
     return middle + (shares * distances).sum() * normal, normal
