@@ -107,10 +107,10 @@ def test_all_methods_have_one_network(lists, tmp_path):
     ("words", "said"),
     [
         (["--pretexts", "rotation,lax_position"], "lax_position: no pretext of that name can learn from"),
-        (["--counts", "1,two"], "--counts 1,two: give whole numbers with commas"),
+        (["--counts", "1,two"], "--counts must be whole numbers with commas, such as 1,4,16, got 1,two"),
         (["--counts", "400"], "--counts 400: "),
         (["--counts", "0"], "give 1 to "),
-        (["--size", "huge"], "--size huge: give demo or paper"),
+        (["--size", "huge"], "--size must be demo or paper, got huge"),
     ],
 )
 def test_it_refuses_before_anything_starts(folders, words, said, monkeypatch, tmp_path):

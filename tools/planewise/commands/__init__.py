@@ -30,13 +30,14 @@ def planewise(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, and stop.")
     ] = False,
 ) -> None:
-    """Exams in; datalists, pictures, reports and bundles out. To train, use `python -m monai.bundle run` in bundles/.
+    """Make datalists, pictures, reports and bundles from exams. To train, use `python -m monai.bundle run` in bundles/.
 
     Example: planewise phantom cardiac work/exams, then planewise index work/exams
     """
-    # `kill` and a cluster's time limit end a command like Ctrl-C: together with the processes that it started
+    # `kill` and a cluster's time limit end a command like Ctrl-C does, together with the processes that it started
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # importing MONAI makes 400,000 lasting objects; scanning them after every 700 new ones takes a fifth of its time
+    # importing MONAI makes 400,000 lasting objects; scanning them after every 700 new objects takes a fifth of that
+    # time
     gc.set_threshold(20_000)
 
 

@@ -1,4 +1,4 @@
-"""`planewise align`: a datalist corrected for breath-hold shifts."""
+"""`planewise align`: correct a datalist for breath-hold shifts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from planewise.exams.words import count_of
 if TYPE_CHECKING:
     from planewise.data.breath_holds import AlignedExam
 
-#: Exams in the table on the screen; the datalist holds every exam.
+#: Largest number of exams in the table on the screen; the datalist contains every exam.
 _MOST_EXAMS = 25
 
 
@@ -64,7 +64,7 @@ def align(
         console.print(f"[yellow]unchanged:[/] {which}. {literal(reason)}", soft_wrap=True)
     console.print(
         f"Corrected the shifts of {len(undone)} of {count_of(len(found), 'exam')}. Wrote "
-        f"{literal(str(written))}. It holds paths: keep it on this machine.",
+        f"{literal(str(written))}. It contains paths: keep it on this machine.",
         soft_wrap=True,
     )
 

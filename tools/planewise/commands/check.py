@@ -1,4 +1,4 @@
-"""`planewise check`: the parts of a bundle that would fail in the Model Zoo or in MONAI Label."""
+"""`planewise check`: find the parts of a bundle that would fail in the Model Zoo or in MONAI Label."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check(
         list[str],
         typer.Argument(
             help="Folders of bundles: bundles/NAME, or packaged; zips are ignored. After --: a command line of "
-            "`monai.bundle run`; overrides that no config has are reported.",
+            "`monai.bundle run`, whose overrides are compared with the configs.",
         ),
     ],
     weights: Annotated[
@@ -50,7 +50,7 @@ def check(
     Example: planewise check dist/* --page tools/docs/checks.md
     """
     console = Console(highlight=False)
-    # typer hands what follows -- over together with what comes before it
+    # typer passes the arguments after -- together with those before it
     folders = [Path(name) for name in itertools.takewhile(lambda text: not text.startswith("--"), bundles)]
     overrides = bundles[len(folders) :]
     folders = [folder for folder in folders if folder.suffix != ".zip"]

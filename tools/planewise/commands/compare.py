@@ -1,4 +1,4 @@
-"""`planewise compare`: which pretext pays on one's own images?"""
+"""`planewise compare`: find out which pretext helps on your own images."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def compare(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for datalists, study and results.")],
     anatomy: Annotated[
-        str, typer.Option(help="Of folders: cardiac, knee, photograph or volume (any organ).")
+        str, typer.Option(help="Anatomy in the folders: cardiac, knee, photograph or volume (any organ).")
     ] = "cardiac",
     labels: Annotated[Path | None, typer.Option(help="Folder of masks for a folder of labelled exams.")] = None,
     classes: Annotated[Path | None, typer.Option(help="CSV of classes for a folder of labelled exams.")] = None,
     pretexts: Annotated[
         str | None,
         typer.Option(
-            help="Names, such as multitask,simclr, or all. Default: three that the images suit.", show_default=False
+            help="Names, such as multitask,simclr, or all. Default: three that suit the images.", show_default=False
         ),
     ] = None,
     counts: Annotated[
@@ -47,17 +47,17 @@ def compare(
     measure: Annotated[bool, typer.Option(help="Time a few training steps (a minute) and print the hours.")] = True,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
 ) -> None:
-    """Compare pretexts on your own images and labels: does pretraining pay, and which?
+    """Compare pretexts on your own images and labels: does pretraining help, and which pretext helps most?
 
-    Indexes the folders, chooses pretexts that the images suit, writes OUT/study.yaml, and prints the number of trainings,
-    the hours and the disk space that it takes. If you agree, it runs the study: each pretext is trained on the unlabelled
-    images; then the task is learned from scratch and from each of them, with few labels, drawn several times. It ends with
-    a page, OUT/report/index.html: gains over scratch with intervals, and a verdict for each. Stop it with Ctrl-C; the same
-    command resumes.
+    Indexes the folders, chooses pretexts that suit the images, writes OUT/study.yaml, and prints the number of
+    trainings and the hours and disk space that they take. If you agree, it runs the study: each pretext is trained on
+    the unlabelled images; then the task is learned from scratch and from each pretext, with few labels, drawn several
+    times. The result is a page, OUT/report/index.html: gains over scratch with intervals, and a verdict for each
+    pretext. You can stop it with Ctrl-C; the same command resumes it.
 
     The task is segmentation of short axes for hearts, injuries for knees, grades for photographs of retinas, and, for
-    whole volumes of any organ, segmentation of the structures in their masks. For anything else, change OUT/study.yaml or
-    write a study (tools/docs/studies.md). Needs a clone of planewise.
+    whole volumes of any organ, segmentation of the structures in their masks. For anything else, change OUT/study.yaml
+    or write a study (tools/docs/studies.md). The command needs a clone of planewise.
 
     Example: planewise compare /data/pacs /data/labelled -o /data/compared --pretexts multitask,simclr
     """
@@ -66,11 +66,11 @@ def compare(
         if not (root / "tools/studies/compare.py").is_file():
             raise InputError("this needs a clone of planewise, which has the studies (tools/studies); run it there")
         if size not in (None, "demo", "paper"):
-            raise InputError(f"--size {size}: give demo or paper")
+            raise InputError(f"--size must be demo or paper, got {size}")
         try:
             numbers = None if counts is None else [int(number) for number in counts.split(",")]
         except ValueError:
-            raise InputError(f"--counts {counts}: give whole numbers with commas, such as 1,4,16") from None
+            raise InputError(f"--counts must be whole numbers with commas, such as 1,4,16, got {counts}") from None
         # here, because it imports MONAI, and --help should not wait
         from planewise.engines.quiet import keep_quiet
 
@@ -101,7 +101,7 @@ def compare(
         estimate = [sys.executable, "-m", "tools.studies.estimate", str(file), "--measure"]
         estimate += ["--gpus", studies.side_by_side(study)]
         if measure and subprocess.run(estimate, cwd=root).returncode:
-            raise InputError("the study cannot run as it is; see above")
+            raise InputError("the study cannot run; see above")
         typer.echo(
             f"disk: about {studies.disk_needed(study, trainings):.1f} GB for weights, and a cache of the images; "
             f"{studies.free(out):.0f} GB are free"

@@ -1,4 +1,4 @@
-"""`planewise export`: the labelled volumes of a datalist in the folders of nnU-Net."""
+"""`planewise export`: export the labelled volumes of a datalist to the folders of nnU-Net."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from planewise.commands.terminal import literal, progress_bar, refusals
 
 
 def export(
-    datalist: Annotated[Path, typer.Argument(help="What `planewise index` wrote, with masks.")],
+    datalist: Annotated[Path, typer.Argument(help="Datalist with masks, from `planewise index`.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder to write, called as nnU-Net wants it: Dataset101_Heart.")
+        Path, typer.Option("--output", "-o", help="Folder to write, named as nnU-Net requires: Dataset101_Heart.")
     ],
     structures: Annotated[
         str,
@@ -25,10 +25,11 @@ def export(
         ),
     ] = "",
 ) -> None:
-    """Write the labelled volumes of a datalist in the folders of nnU-Net (version 2).
+    """Write the labelled volumes of a datalist to the folders of nnU-Net (version 2).
 
-    The training and validation sections become imagesTr and labelsTr, the test section imagesTs and labelsTs, and the split
-    splits_final.json, so that nnU-Net trains and validates on the same exams. Cases are named by hashes.
+    The training and validation sections become imagesTr and labelsTr, and the test section becomes imagesTs and
+    labelsTs. The split is written to splits_final.json, so that nnU-Net trains and validates on the same exams. Cases
+    are named by hashes.
 
     Example: planewise export work/labelled.json -o work/nnUNet_raw/Dataset101_Heart
     """

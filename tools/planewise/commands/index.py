@@ -1,4 +1,4 @@
-"""`planewise index`: from a folder of exams to a datalist."""
+"""`planewise index`: make a datalist from a folder of exams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from planewise.commands.terminal import literal, progress_bar, refusals
 from planewise.exams.split import SECTIONS
 from planewise.exams.words import count_of
 
-#: Exams in the table on the screen; the datalist holds every exam.
+#: Largest number of exams in the table on the screen; the datalist contains every exam.
 _MOST_EXAMS = 25
 
 
@@ -44,8 +44,8 @@ def index(
     view: Annotated[
         str | None,
         typer.Option(
-            help="Part of a heart to learn from. sax (default): the short-axis stack, which 2ch and 4ch cut. 4ch: the "
-            "4ch slice, which 2ch and the middle of the short axis cut.",
+            help="Part of a heart to learn from. sax (default): the short-axis stack, which 2ch and 4ch intersect. "
+            "4ch: the 4ch slice, which 2ch and the middle of the short axis intersect.",
             show_default=False,
         ),
     ] = None,
@@ -61,7 +61,7 @@ def index(
         str | None,
         typer.Option(
             help="With --anatomy volume: the file-name endings of one case's channels, in order, such as t1,flair for "
-            "case_t1.nii.gz and case_flair.nii.gz. Default: BraTS' four if found, otherwise one file per case.",
+            "case_t1.nii.gz and case_flair.nii.gz. Default: BraTS' four if a case has them, otherwise one file per case.",
             show_default=False,
         ),
     ] = None,
@@ -76,8 +76,9 @@ def index(
     stratify: Annotated[
         str | None,
         typer.Option(
-            help="A class, such as a column of --classes: the hash gives every section its share of each value. label:"
-            " of the exams with masks. Default: the data set's own groups (ACDC's diseases, MRNet's labels).",
+            help="A class, such as a column of --classes: every section gets its share of each value. label: every section"
+            " gets its share of the exams with masks. Default: the data set's own groups (ACDC's diseases, MRNet's "
+            "labels).",
             show_default=False,
         ),
     ] = None,
@@ -85,14 +86,14 @@ def index(
         str,
         typer.Option(
             help="Rule for the sections. auto: the folders of DSBCC and ACDC if they define sections, otherwise a hash"
-            " of the patient. hash, folders: always that rule; folders also follows MRNet's.",
+            " of the patient. hash, folders: always that rule; folders also uses MRNet's folders.",
         ),
     ] = "auto",
     sections: Annotated[
         Path | None,
         typer.Option(
-            help="CSV or YAML: exam (hash, folder or PatientID) or folder, then training, validation or test. Exams "
-            "that it does not name are assigned by the hash.",
+            help="CSV or YAML that assigns exams (hash, folder or PatientID) or folders to training, validation or test. "
+            "The hash assigns all other exams.",
             show_default=False,
         ),
     ] = None,
@@ -139,14 +140,14 @@ def index(
 
     Only headers are read. Geometry decides and names are hints; everything left out is listed with its reason.
 
-    The datalist holds paths: keep it on your machine. All other files identify an exam by its hash.
+    The datalist contains paths: keep it on your machine. All other files identify an exam by its hash.
 
     Next: `planewise inspect datalist.json` draws an exam.
 
     Example: planewise index work/exams -o work/datalist.json
     """
     for stream in (sys.stdout, sys.stderr):
-        # for terminals with another encoding, and names that are not text
+        # for terminals with another encoding, and for names that are not text
         stream.reconfigure(errors="backslashreplace")
     console = Console()
     with refusals("index"):
@@ -181,7 +182,7 @@ def index(
     _print_rest(result, written, console)
     if result.folders:
         console.print(
-            f"Wrote {literal(str(folders_table(written)))}: maps each hash to its folder; private too.",
+            f"Wrote {literal(str(folders_table(written)))}: maps each hash to its folder; keep it private, too.",
             soft_wrap=True,
         )
 
@@ -316,4 +317,4 @@ def _print_rest(result, written: Path, console: Console) -> None:
         console.print(text)
     for warning in result.warnings:
         console.print(f"[yellow]note:[/] {literal(warning)}", soft_wrap=True)
-    console.print(f"Wrote {literal(str(written))}. It holds paths: keep it on this machine.", soft_wrap=True)
+    console.print(f"Wrote {literal(str(written))}. It contains paths: keep it on this machine.", soft_wrap=True)

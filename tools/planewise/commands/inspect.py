@@ -1,4 +1,4 @@
-"""`planewise inspect`: a picture of an exam in a datalist."""
+"""`planewise inspect`: draw an exam of a datalist."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from planewise.errors import InputError
 
 
 def inspect(
-    datalist: Annotated[Path, typer.Argument(help="What `planewise index` wrote.")],
+    datalist: Annotated[Path, typer.Argument(help="Datalist from `planewise index`.")],
     exam: Annotated[
         str | None,
         typer.Option(help="Hash of the exam, or its beginning. Default: the first with all views.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The picture to write. Default: HASH.png here.", show_default=False),
+        typer.Option(
+            "--output", "-o", help="The picture to write. Default: HASH.png in this folder.", show_default=False
+        ),
     ] = None,
     slices: Annotated[int, typer.Option(min=2, max=12, help="Number of slices of the stack to show.")] = 5,
 ) -> None:
     """Draw an exam: the stack with the lines and heatmaps of the other views, and those views with the stack.
 
-    Look for the following. Heart: the 2ch and 4ch lines cross in the left ventricle; base and apex are where the
-        picture says.
-    Knee: the axial line lies across the leg and the coronal line along it, on all slices; fluid is bright and fat is
-    dark. Photographs are upright, with their grade.
+    Check the picture. In a heart, the 2ch and 4ch lines cross in the left ventricle, and base and apex are where the
+    picture says. In a knee, the axial line runs across the leg and the coronal line along it, on all slices; fluid is
+    bright and fat is dark. Photographs are upright, with their grade.
 
     The picture names the exam only by its hash.
 

@@ -1,4 +1,4 @@
-"""Options that `planewise plan` and `planewise segment` share, and how they show their results."""
+"""Options of both `planewise plan` and `planewise segment`, and the output of their results."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ KeepNames = Annotated[
     bool,
     typer.Option(
         "--keep-names",
-        help="Name results of NIfTI files by their file names, which may be people's names, instead of by a hash.",
+        help="Name results of NIfTI files by their file names, which may contain people's names, instead of by a hash.",
     ),
 ]
 MinObliquity = Annotated[
     float | None,
-    # the bundle's name for it, because a refusal names both
+    # the bundle's name of the option, because error messages of both use it
     typer.Option(
         "--min_obliquity",
         help="Refuse stacks within this angle of axial, coronal or sagittal, degrees, and stacks that are not "
-        "recognised as a short axis; 0 takes all. Default: the bundle's.",
+        "recognised as a short axis; 0 accepts all. Default: the bundle's value.",
         show_default=False,
     ),
 ]
@@ -45,7 +45,7 @@ Dicom = Annotated[
     bool | None,
     typer.Option(
         "--dicom/--no-dicom",
-        help="Also write DICOM files, which belong to the study of the images. Default: if EXAM is DICOM.",
+        help="Also write DICOM files, which belong to the study of the images. Default: only if EXAM is DICOM.",
         show_default=False,
     ),
 ]
@@ -60,14 +60,15 @@ Device = Annotated[str | None, typer.Option(help="cpu or cuda:0. Default: a GPU 
 
 
 def show_pages(command: str, doing: str, find: Callable[[], ExamWork], output: Path, anonymous: bool) -> None:
-    """Make the page of one exam, or work through an archive of several, and print the findings; a refusal ends the command.
+    """Make the page of one exam, or work through an archive of several, and print the findings; an input error ends the
+    command.
 
     Args:
         command: ``plan`` or ``segment``.
-        doing: what the terminal shows meanwhile.
-        find: finds the exams.
+        doing: name of the work, shown on the terminal meanwhile.
+        find: function that finds the exams.
         output: folder for the results.
-        anonymous: whether DICOM files are without the patient.
+        anonymous: whether the DICOM files leave out the patient.
     """
     console = Console()
     with refusals(command):
@@ -111,14 +112,16 @@ def _show_archive(work: ExamWork, output: Path, console: Console) -> None:
     try:
         done = work_through(work, output, tell)
     except KeyboardInterrupt:
-        tell(f"Stopped. {output / 'index.html'} lists what is finished; start the command again to continue.")
+        tell(f"Stopped. {output / 'index.html'} lists the finished exams; start the command again to continue.")
         raise
     tell(f"{count_of(len(done.finished), 'exam')} finished, {done.flagged} flagged, {len(done.left_out)} left out.")
-    tell(f"Wrote {done.page}, {done.table.name} and {done.folders.name}, which holds paths: keep it on this machine.")
+    tell(
+        f"Wrote {done.page}, {done.table.name} and {done.folders.name}, which contains paths: keep it on this machine."
+    )
 
 
 def _wrote(files: Sequence[Path]) -> list[str]:
-    """Every file by its name, a line for each folder; folders with the same files for other phases share one."""
+    """List the files by name, one line for each folder; folders with the same files for other phases share a line."""
     folders: dict[Path, list[str]] = {}
     for file in files:
         folders.setdefault(file.parent, []).append(file.name)

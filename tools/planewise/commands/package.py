@@ -1,4 +1,4 @@
-"""`planewise package`: a bundle as a folder and a zip that work without an installed planewise."""
+"""`planewise package`: write a bundle as a folder and a zip that work without an installed planewise."""
 
 from __future__ import annotations
 
@@ -37,16 +37,17 @@ def package(
         ),
     ] = False,
     url: Annotated[
-        str | None, typer.Option(help="Web address of the folder that will hold the large files.", show_default=False)
+        str | None,
+        typer.Option(help="Web address of the folder that will contain the large files.", show_default=False),
     ] = None,
 ) -> None:
     """Write DIST/NAME/ and DIST/NAME.zip: configs, the code that they reach, weights, licence, model card, SHA-256 sums.
 
-    Weights from a run's folder bring the run's settings (features, spacing, views, ...) into the configs, and its scores,
-    data, seed, configuration and commit into docs/README.md. Evaluate the run first.
+    If the weights come from a run's folder, the run's settings (features, spacing, views, ...) are written to the
+    configs, and its scores, data, seed, configuration and commit to docs/README.md. Evaluate the run first.
 
-    The same input gives identical bytes. Refused: weights that do not fit, runs of another bundle, scores that were
-    never measured, metadata that fails its schema.
+    The same input gives identical bytes. The command refuses weights that do not fit, runs of another bundle, scores
+    that were never measured, and metadata that fails its schema.
 
     Example: planewise package bundles/pretext_cardiac_multitask --weights work/multitask -o dist
 

@@ -1,4 +1,4 @@
-"""`planewise phantom`: synthetic exams as real files."""
+"""`planewise phantom`: write synthetic exams as real files."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Size(str, Enum):
     paper = "paper"
 
 
-# options that every anatomy has; each subcommand words its own layouts and sizes
+# options that every anatomy has; each subcommand describes its own layouts and sizes
 Out = Annotated[Path | None, typer.Argument(help="Folder to write to; created if missing.", show_default=False)]
 Exams = Annotated[int, typer.Option(min=1, help="How many exams.")]
 Seed = Annotated[int, typer.Option(help="Exam k of a seed is the same, however many exams there are.")]
@@ -67,8 +67,8 @@ Defects = Annotated[
     typer.Option(
         "--defect",
         help=(
-            "Write every exam with this defect; repeat or separate by commas. Each layout has its own: see "
-            "--list-defects."
+            "Write every exam with this defect; repeat or separate by commas. Each layout has its own defects: "
+            "see --list-defects."
         ),
         show_default=False,
     ),
@@ -326,7 +326,8 @@ def _print_defects(layout: Enum) -> None:
 
 
 def _defect_names(given: list[str] | None, layout: Enum) -> tuple[str, ...]:
-    """Names of defects, given one by one or separated by commas; refuses those that do not apply to the layout."""
+    """Names of defects, given one by one or separated by commas; raises `InputError` for defects that the layout cannot
+    have."""
     from planewise.errors import InputError
     from planewise.phantoms import LAYOUTS
 
@@ -336,7 +337,7 @@ def _defect_names(given: list[str] | None, layout: Enum) -> tuple[str, ...]:
         raise InputError(f"{form.title}'s layout has no defects; leave out --defect")
     if unknown := [name for name in names if name not in form.defects]:
         raise InputError(
-            f"unknown defect {unknown[0]!r}; --layout {layout.value} --list-defects shows those of this layout"
+            f"unknown defect {unknown[0]!r}; --layout {layout.value} --list-defects shows the defects of this layout"
         )
     return names
 
@@ -347,13 +348,14 @@ def _cores() -> int:
 
 
 def _write(recipe: Recipe, out: Path | None, exams: int, workers: int) -> None:
-    """Writes the exams under a progress bar and prints a summary; ``workers`` 0 is one process per core."""
+    """Writes the exams under a progress bar and prints a summary; if ``workers`` is 0, there is one process per
+    core."""
     import time
 
     from planewise.phantoms import write_exams
 
     if out is None:
-        raise typer.BadParameter("no folder to write to; name one, e.g. work/phantoms (only lists need none)")
+        raise typer.BadParameter("no folder to write to; name one, e.g. work/phantoms (only lists need no folder)")
     start, written = time.monotonic(), 0
     with progress_bar(f"phantom exams ({recipe.layout})") as shown:
         for done, (_, new) in enumerate(write_exams(recipe, out, exams, workers or _cores()), 1):

@@ -31,11 +31,14 @@ def plan(
     ] = None,
     heart: Annotated[
         Path | None,
-        typer.Option(help="The same, for the heart on the page. Default: the weights that ship.", show_default=False),
+        typer.Option(
+            help="A segmentation run's folder, or a checkpoint, for the heart on the page. Default: the weights that ship.",
+            show_default=False,
+        ),
     ] = None,
     min_obliquity: MinObliquity = None,
     phases: Annotated[
-        str, typer.Option(help="all joins the planes of all phases of a cine; ed takes end-diastole alone.")
+        str, typer.Option(help="all combines the planes of all phases of a cine; ed takes only end-diastole.")
     ] = "all",
     keep_names: KeepNames = False,
     dicom: Dicom = None,
@@ -47,23 +50,24 @@ def plan(
 
     Writes, for every exam found, into OUT/EXAM/:
 
-    index.html (open it: the stack, the planes and the heart, to turn and to scroll; one file, no network),
-    plan.json, planes.mrk.json (for 3D Slicer), plan.png; the image, lines, heatmaps and masks as NIfTI files; and of a
-    DICOM exam plan.sr.dcm, the planes and their distances from the acquired views as a DICOM structured report.
+    index.html (open it: the stack, the planes and the heart, to rotate and scroll; one file, no network), plan.json,
+    planes.mrk.json (for 3D Slicer), plan.png; the image, lines, heatmaps and masks as NIfTI files; and, for a DICOM
+    exam, plan.sr.dcm with the planes and their distances from the acquired views as a DICOM structured report.
 
-    A folder of several exams is worked through one exam at a time. OUT/index.html then lists them, worst first, each linked
-    to its page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights
-    and options did not change are kept. An exam that cannot be used is left out, with the reason.
+    The exams of a folder are processed one at a time. OUT/index.html then lists them, worst first, each linked to its
+    page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights and
+    options did not change are kept. An exam that cannot be used is left out, with the reason.
 
-    The planes are weighted means over the phases of a cine (eight at most), in which end-diastole counts twice; phases that
-    disagree are named. If the exam has those views, the page compares the plan with them. With the weights that ship, every
-    plane has 90 % error bounds, measured on phantoms. Slices that disagree with a plane are listed. If a plan cannot be
-    trusted, you get "no plane" and the reason. Stacks that cannot be a short axis are refused: slices that lie along the
-    body or far from the heart's long axis, and DICOM files that are not recognised; if a file's header has lost its
-    orientation, give --min_obliquity 0. Research software: not for clinical use.
+    The planes are weighted means over the phases of a cine (eight at most), in which end-diastole counts twice; phases
+    that disagree are reported. If the exam has those views, the page compares the plan with them. With the weights that
+    ship, every plane has 90 % error bounds, measured on phantoms. Slices that disagree with a plane are listed. If a
+    plan cannot be trusted, you get "no plane" and the reason. Stacks that cannot be a short axis are refused: slices
+    that are axial, coronal or sagittal or whose normal is far from the heart's long axis, and DICOM files that are not
+    recognised; if a file's header has lost its orientation, use --min_obliquity 0. Research software: not for clinical
+    use.
 
-    The numbers of --phases ed: python -m monai.bundle run --config_file configs/inference.yaml in
-    bundles/pretext_cardiac_multitask.
+    To get the numbers of --phases ed from the bundle itself: python -m monai.bundle run --config_file
+    configs/inference.yaml in bundles/pretext_cardiac_multitask.
 
     Example: planewise plan work/exams/study_1 -o work/plans
     """

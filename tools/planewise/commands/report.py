@@ -1,4 +1,4 @@
-"""`planewise report`: a study's results as one page."""
+"""`planewise report`: write a study's results as one page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def report(
 
         output = output or study / "report" / "index.html"
         tables = write_study_report(study, output, markdown)
-    # a log is as wide as its tables
+    # a log is wide enough for the tables
     console = Console(width=None if sys.stdout.isatty() else 160)
     for table in tables:
         grid = Table(

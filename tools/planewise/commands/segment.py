@@ -1,4 +1,4 @@
-"""`planewise segment`: the ventricles and the myocardium of an exam, or of every exam in a datalist."""
+"""`planewise segment`: segment the ventricles and the myocardium of an exam, or of every exam in a datalist."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from planewise.exams.words import count_of
 if TYPE_CHECKING:
     from planewise.own_exams import SegmentedDatalist
 
-#: Number of the bundle's remarks on exams that the terminal shows.
+#: Largest number of the bundle's remarks on exams that the terminal shows.
 _MOST_REMARKS = 10
 
 
@@ -48,7 +48,7 @@ def segment(
     all_phases: Annotated[
         bool,
         typer.Option(
-            "--all-phases", help="A DICOM segmentation of every phase, not only of end-diastole and end-systole."
+            "--all-phases", help="Write a DICOM segmentation of every phase, not only of end-diastole and end-systole."
         ),
     ] = False,
     anonymous: Anonymous = False,
@@ -59,30 +59,30 @@ def segment(
 
     Writes, for every exam found, into OUT/EXAM/:
 
-    index.html (open it: the stack and the heart at end-diastole, to turn and to scroll; one file, no network),
+    index.html (open it: the stack and the heart at end-diastole, to rotate and scroll; one file, no network),
     volumes.json and volumes.csv (ml in every phase, stroke volumes, ejection fractions, mass, and these per m2 of body
-    surface if a DICOM header has height and weight); of a DICOM exam a DICOM SEG of end-diastole and end-systole, and
-    volumes.sr.dcm, the volumes as a DICOM structured report; and into OUT/masks/ the image and a label map of each phase
-    (1 right ventricle, 2 myocardium, 3 left ventricle) as NIfTI and for 3D Slicer (.seg.nrrd).
+    surface if a DICOM header has height and weight); for a DICOM exam, a DICOM SEG of end-diastole and end-systole, and
+    volumes.sr.dcm with the volumes as a DICOM structured report; and into OUT/masks/ the image and a label map of each
+    phase (1 right ventricle, 2 myocardium, 3 left ventricle) as NIfTI and for 3D Slicer (.seg.nrrd).
 
-    A folder of several exams is worked through one exam at a time. OUT/index.html then lists them, worst first, each linked
-    to its page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights
-    and options did not change are kept. An exam that cannot be used is left out, with the reason.
+    The exams of a folder are processed one at a time. OUT/index.html then lists them, worst first, each linked to its
+    page; OUT/exams.csv is the same table. If you start the command again, it continues: exams whose files, weights and
+    options did not change are kept. An exam that cannot be used is left out, with the reason.
 
     End-diastole and end-systole are the phases in which the left ventricle is largest and smallest. Implausible numbers
     are marked (!), with the reason: left and right stroke volumes that differ, volumes that no adult has, a ventricle
     lost in some slices, a curve with jumps, end-systole after the heart fills. Stacks that cannot be a short axis are
     refused, as in `planewise plan`. Research software: not for clinical use.
 
-    For a DATALIST it segments every exam of every section, and writes into OUT:
+    For a DATALIST, the command segments every exam of every section, and writes into OUT:
 
     masks/ (label maps as above, with a picture of each to look at), and datalist.json: the same exams in the same
-    sections, with these masks as their labels, marked as predicted. Training on hearts alone takes this datalist
+    sections, with these masks as their labels, marked as predicted. Use this datalist to train on hearts alone
     (--images segmented). Exams with a mask that is empty or cannot be a heart are listed with the reason, and have no
-    masks there. If you start the command again, it continues where it stopped.
+    masks in the datalist. If you start the command again, it continues where it stopped.
 
-    The same masks: python -m monai.bundle run --config_file configs/inference.yaml --phases all (for a datalist with
-    --section all) in bundles/downstream_cardiac_sax_segmentation.
+    To get the same masks from the bundle itself: python -m monai.bundle run --config_file configs/inference.yaml
+    --phases all (for a datalist with --section all) in bundles/downstream_cardiac_sax_segmentation.
 
     Example: planewise segment work/exams/study_1 -o work/volumes
     """
@@ -146,4 +146,4 @@ def _print(done: SegmentedDatalist, console: Console) -> None:
         f"{len(done.left_out)} without."
     )
     console.print(f"Look at the pictures in {literal(str(done.masks))} before you train on them.", soft_wrap=True)
-    console.print(f"Wrote {literal(str(done.datalist))}. It holds paths: keep it on this machine.", soft_wrap=True)
+    console.print(f"Wrote {literal(str(done.datalist))}. It contains paths: keep it on this machine.", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What all commands show on a terminal: progress, and errors in the input."""
+"""Terminal output of all commands: progress, and errors in the input."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from planewise.errors import InputError
 
 
 def literal(text: str) -> str:
-    """Text that comes from files, for rich: no markup, and control characters, which a terminal obeys, as escapes."""
+    """Escape text from files for rich: markup, and control characters, which a terminal would obey."""
     plain = (sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text)
     return escape("".join(plain))
 
 
 @contextmanager
 def refusals(command: str) -> Iterator[None]:
-    """Print on the error stream what is wrong with the input, and end the command.
+    """Print an input error on the error stream, and end the command.
 
     Args:
-        command: its name, such as ``index``.
+        command: name of the command, such as ``index``.
     """
     try:
         yield
