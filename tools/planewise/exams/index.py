@@ -69,7 +69,7 @@ class IndexResult:
         """Write the datalist, and the table of folders next to it; returns its path.
 
         Raises:
-            InputError: it cannot be written there.
+            InputError: a file cannot be written there.
         """
         return write_datalist(self.datalist, Path(path), self.folders)
 

@@ -28,7 +28,7 @@ def read_label_map(path: Path) -> dict[str, int]:
     """A YAML mapping of mask values, ``{1: 3, 2: 2, 3: 1}``, in the datalist's form.
 
     Raises:
-        InputError: it is not a mapping of whole numbers.
+        InputError: the file is not a mapping of whole numbers.
     """
     content = read_yaml(path, "a label map")
     if not all(isinstance(key, int) and isinstance(value, int) for key, value in content.items()):
@@ -341,7 +341,7 @@ def _add_to_volume(path: Path, item: dict) -> str:
 
 
 def _phase_rank(phase: str | None, stack: Stack, row: dict) -> int | str:
-    """The phase of a mask (rank), or why it is unknown."""
+    """The rank of a mask's phase, or the reason why it is unknown."""
     most = max(len(entry.phases) for entry in stack.slices)
     names = [frame.phase for frame in stack.slices[0].phases]
     if phase in names and phase is not None:

@@ -78,7 +78,7 @@ def open_volume(path: str | Path) -> np.ndarray:
     """A volume as its file stores it, memory-mapped.
 
     Raises:
-        ValueError: it cannot be read; the message says why, without the path.
+        ValueError: the file cannot be read; the message gives the reason without the path.
     """
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)

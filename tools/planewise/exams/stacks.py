@@ -40,7 +40,7 @@ MIN_PHASES = 0.5
 def build_stacks(frames: Sequence[Frame]) -> list[Stack]:
     """Parallel slices with the same matrix, pixel spacing and kind of image, in order along their normal.
 
-    Series do not matter: a stack may come as one series or as one per slice, and one series may hold several stacks.
+    Series do not matter: a stack may come as one series or as one per slice, and one series may contain several stacks.
     Single images with one geometry but different contrasts are separate stacks (see `_contrasts`).
 
     Returns:

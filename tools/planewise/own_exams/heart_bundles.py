@@ -297,7 +297,7 @@ def asked_for(stacks: Sequence[Mapping[str, Any]], path: Path, whole: bool = Tru
     """The ``input`` setting with which a bundle finds the stacks of a path under their current names.
 
     Args:
-        stacks: from `stacks_in`.
+        stacks: stacks from `stacks_in`.
         path: the path in which they were found.
         whole: whether these are all stacks that `stacks_in` found there.
     """
@@ -338,7 +338,7 @@ def load_stack(item: Mapping[str, Any]) -> LoadedStack:
     """Read a stack.
 
     Args:
-        item: from `find_inputs`.
+        item: item from `find_inputs`.
     """
     first = item["image"][0] if isinstance(item["image"], list) else {}
     loaded = LoadStackd("image", remarks=False)(item)  # the bundle has already logged the remarks
@@ -392,7 +392,7 @@ def read_exams(stacks: Sequence[Mapping[str, Any]], said: Sequence[str]) -> list
     """The stacks of the exams that the runs did not leave out.
 
     Args:
-        stacks: from `stacks_in`.
+        stacks: stacks from `stacks_in`.
         said: reports of the runs.
 
     Raises:

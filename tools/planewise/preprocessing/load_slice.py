@@ -51,7 +51,7 @@ class LoadSliced(MapTransform):
     Args:
         keys: keys of paths.
         label_keys: keys of masks.
-        field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
+        field_without_spacing: ``field`` of `read_array`, for ``.npy`` volumes; None refuses them.
         named: whether to store a name for the output of writers (`slice_name`), for single slices.
         allow_missing_keys: skip keys that an item lacks.
 

@@ -62,7 +62,7 @@ class LoadStackd(LoadImaged):
         keys: keys of stacks.
         view: the stack to look for in a folder, ``"sax"``, ``"4ch"`` or ``"sagittal"``.
         contrast: contrast of a sagittal stack, ``"t2fs"`` (the default) or ``"any"``.
-        field_without_spacing: for ``.npy`` volumes, see `read_array`; None refuses them.
+        field_without_spacing: ``field`` of `read_array`, for ``.npy`` volumes; None refuses them.
         label_keys: keys of masks.
         remarks: whether to log missing or unevenly spaced slices.
         hashed_names: whether results of a person's own volumes are also named by a hash.
