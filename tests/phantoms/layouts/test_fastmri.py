@@ -217,5 +217,5 @@ def test_planted_identity_is_in_every_header_and_not_in_the_manifest(recipe, tmp
 
 
 def test_a_layout_refuses_the_other_anatomys_population():
-    with pytest.raises(TypeError, match="layout 'fastmri' holds exams of a KneePopulation, got a Population"):
+    with pytest.raises(TypeError, match="layout 'fastmri' needs a population of class KneePopulation, got Population"):
         Recipe("fastmri", 1, UNLABELLED)

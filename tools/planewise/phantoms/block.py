@@ -21,7 +21,7 @@ class Block:
         contrasts: number of images painted at once.
         rng: determines the body's pose, its bends and its textures.
         turn: standard deviation of the body's rotation about each axis, degrees.
-        shift: the same of its position along each axis, mm.
+        shift: standard deviation of the body's position along each axis, mm.
         bend: standard deviation of the smooth displacement that makes every body different, mm.
 
     Attributes:
@@ -68,7 +68,7 @@ class Block:
         """Paint a solid over the present content, in every contrast, and label its voxels.
 
         Args:
-            depth: of the voxels inside the solid, mm, negative outside.
+            depth: depth of each voxel inside the solid, mm, negative outside.
             values: the solid's signal in each contrast.
             label: label of the voxels inside; None leaves the labels unchanged.
         """
@@ -78,11 +78,11 @@ class Block:
             self.labels[depth > 0] = label
 
     def scanned(self, blur: float, noise: Sequence[float]) -> np.ndarray:
-        """The signals after the scanner: blurred by a Gaussian (voxels), with Gaussian noise.
+        """The signals as the scanner records them: blurred by a Gaussian, with Gaussian noise.
 
         Args:
-            blur: standard deviation, voxels.
-            noise: standard deviation in each contrast, in the unit of the signal.
+            blur: standard deviation of the blur, voxels.
+            noise: standard deviation of the noise in each contrast, in the unit of the signal.
         """
         images = np.stack([gaussian_filter(image, blur) for image in self.signal])
         grain = self._rng.standard_normal(images.shape, dtype=np.float32)

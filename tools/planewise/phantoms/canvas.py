@@ -33,11 +33,11 @@ class Canvas(Generic[Tissues]):
         """Paints a solid over the present content, see `planewise.phantoms.solids.paint`.
 
         Args:
-            depth: of the points inside the solid, mm, negative outside.
+            depth: depth of each point inside the solid, mm, negative outside.
             value: signal of the solid.
         """
         paint(self.signal, depth, value, self.edge)
 
     def in_frame(self, at: Coordinates) -> Canvas[Tissues]:
-        """The same picture with its points in another frame: painting on either changes both."""
+        """The same picture with its points in another frame; painting on one changes both."""
         return replace(self, at=at)

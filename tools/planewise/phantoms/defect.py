@@ -47,8 +47,8 @@ def plant_identity(files: list[DicomFile], identity: Identity, organ: str) -> li
 
     Args:
         files: changed in place.
-        identity: the identity; a made-up name if the identity is only a number.
-        organ: organ in the study's description.
+        identity: identity to write; if its name is only a number, a made-up name replaces it.
+        organ: organ named in the study's description.
     """
     name, birth_date = identity.name, identity.birth_date or "19540317"
     if "^" not in name:

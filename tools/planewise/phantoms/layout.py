@@ -33,7 +33,7 @@ class Anatomy:
     exam: type[Exam] | type[KneeExam] | type[Head] | type[Abdomen] | type[Retina]
     """Class of its exams: ``sample`` samples them whole, ``sample_organ`` only the organ"""
     defects: Mapping[str, Defect]
-    """Name to flaw of a DICOM exam"""
+    """Flaws of a DICOM exam, by name"""
 
 
 HEART = Anatomy(Exam, DEFECTS)
@@ -48,7 +48,7 @@ AnyPopulation = Population | KneePopulation | HeadPopulation | AbdomenPopulation
 
 @dataclass(frozen=True)
 class Layout:
-    """A data set whose layout exams follow: its patients, and its files and folders."""
+    """A data set that phantom exams imitate: its patients, its files and its folders."""
 
     title: str
     """The data set's name for people"""
@@ -56,23 +56,23 @@ class Layout:
     """Part of every seed, so that the exams of two layouts with one seed are different people"""
     anatomy: Anatomy
     population: AnyPopulation
-    """Its default patients and scanners; others must have the same class"""
+    """Default patients and scanners; any other population must be of the same class"""
     writer_name: str
     """The module that writes it, see `writer`"""
     dicom: bool = False
     """Whether its exams are DICOM files, which can have the anatomy's defects"""
     groups: tuple[str, ...] = ()
-    """Diagnoses that exams take in turn, by their number; if empty, they are drawn with the population's
-    shares
+    """Diagnoses assigned to exams in turn, by exam number; if empty, diagnoses are drawn at random according to the
+    population's shares
     """
     listing: bool = False
     """Whether the writer also has ``write_listing(recipe, out)``, which lists the whole tree in a separate file"""
     own_defects: Mapping[str, Defect] = field(default_factory=dict)
-    """Name to flaw of a layout that is not DICOM"""
+    """Flaws of a layout that is not DICOM, by name"""
 
     @property
     def defects(self) -> Mapping[str, Defect]:
-        """Name to flaw that its exams may have."""
+        """The flaws that its exams may have, by name."""
         return self.anatomy.defects if self.dicom else self.own_defects
 
     @property

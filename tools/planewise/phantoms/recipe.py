@@ -1,4 +1,4 @@
-"""The contents of a tree of phantom exams, so that it can be made again and extended."""
+"""The recipe of a tree of phantom exams, so that the tree can be made again and extended."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Recipe:
         wanted = type(self.form.population)
         if not isinstance(self.population, wanted):
             raise TypeError(
-                f"layout {self.layout!r} holds exams of a {wanted.__name__}, got a {type(self.population).__name__}"
+                f"layout {self.layout!r} needs a population of class {wanted.__name__}, got "
+                f"{type(self.population).__name__}"
             )
 
     @property
@@ -49,14 +50,14 @@ class Recipe:
         return LAYOUTS[self.layout]
 
     def exam(self, number: int) -> Exam | KneeExam | Head | Abdomen | Retina:
-        """Exam ``number``, from 1: independent of the other exams.
+        """Exam ``number``, counted from 1; it does not depend on the other exams.
 
-        If the layout names diagnoses, exams have them in turn, so that any number of exams is balanced.
+        If the layout names diagnoses, exams have them in turn, so that a tree of any size is balanced.
         """
         return self.form.anatomy.exam.sample(*self._draw(number))
 
     def organ(self, number: int) -> Heart | Knee | Head | Abdomen | Retina:
-        """Only the scanned object of an exam, which is fast: a heart, a knee with its findings, a head with its grade."""
+        """Only the scanned object of an exam: a heart, a knee with its findings, a head with its grade. This is fast."""
         return self.form.anatomy.exam.sample_organ(*self._draw(number))
 
     def identity(self, number: int) -> Identity:

@@ -27,7 +27,8 @@ class Settings:
         """A copy with values given as ``name=value`` or ``name=low,high``.
 
         Raises:
-            InputError: an unknown name, or a value of the wrong form, not finite, or a range that falls.
+            InputError: a name is unknown, or a value has the wrong form, is not finite, or is a range whose first number
+                is larger than its second.
         """
         changed = {}
         changeable = [entry.name for entry in fields(self) if not _is_table(getattr(self, entry.name))]
@@ -54,7 +55,7 @@ class Settings:
 
 
 def _is_table(value: object) -> bool:
-    """Whether a value is rows of numbers, which cannot be given as text."""
+    """Whether a value consists of rows of numbers, which cannot be given as text."""
     return isinstance(value, tuple) and isinstance(value[0], tuple)
 
 

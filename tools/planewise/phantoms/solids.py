@@ -34,7 +34,7 @@ def tube(at: Coordinates, path: np.ndarray, radius: np.ndarray) -> np.ndarray:
     Args:
         at: points.
         path: corners, shape ``(M, 3)``, mm.
-        radius: at each corner, shape ``(M,)``, mm.
+        radius: radius at each corner, shape ``(M,)``, mm.
     """
     path = np.asarray(path, dtype=np.float32)
     radius = np.broadcast_to(np.asarray(radius, dtype=np.float32), len(path))
@@ -57,11 +57,11 @@ def rounded(first: np.ndarray, second: np.ndarray, radius: float) -> np.ndarray:
 
 
 def paint(signal: np.ndarray, depth: np.ndarray, value: np.ndarray | float, edge: float) -> None:
-    """Paints a solid over a picture, in place; its border fades over one pixel, which is partial volume in the plane.
+    """Paints a solid over a picture, in place; its border fades over one pixel, as partial volume in the plane does.
 
     Args:
         signal: the present content, float32.
-        depth: inside the solid, mm, same shape.
+        depth: depth of each point inside the solid, mm, same shape.
         value: the solid's signal.
         edge: pixel size, mm.
     """

@@ -15,7 +15,7 @@ FEATURE = 10
 
 @lru_cache(maxsize=1)
 def _lattice() -> np.ndarray:
-    """The field that all textures are cut from: flat, standard normal, float32. Making it takes 0.2 s."""
+    """The field that all textures read, flattened, standard normal, float32; computing it takes 0.2 s."""
     frequency = np.fft.fftfreq(LATTICE)
     radial = np.sqrt(frequency[:, None, None] ** 2 + frequency[:, None] ** 2 + frequency[: LATTICE // 2 + 1] ** 2)
     noise = np.fft.rfftn(np.random.default_rng(20).standard_normal((LATTICE,) * 3, dtype=np.float32))
@@ -26,10 +26,10 @@ def _lattice() -> np.ndarray:
 
 
 class Texture:
-    """Random fields in space, standard normal at every point; a different one for every patient.
+    """Random fields in space, standard normal at every point; every patient has different fields.
 
-    All read one lattice, with different steps, offsets and directions. The nearest node is taken, which is smooth if a
-    feature is more than about three pixels wide.
+    All fields read one lattice, with different steps, offsets and directions. The value at a point is that of the nearest
+    node, which looks smooth if a feature is more than about three pixels wide.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -42,8 +42,8 @@ class Texture:
 
         Args:
             x, y, z: coordinates, equal shapes, float32, mm.
-            grain: about the width of one feature, mm.
-            field: another number gives an independent field.
+            grain: approximate width of one feature, mm.
+            field: number of the field; different numbers give independent fields.
 
         Returns:
             Standard normal values, shape of ``x``, float32.

@@ -13,13 +13,13 @@ from planewise.phantoms.head.head import CONTRASTS, ENHANCING, Head
 from planewise.phantoms.scanner.dicom import Identity
 from planewise.phantoms.scanner.nifti import NiftiFile
 
-#: Name to flaw, in the order of the list in the help.
+#: Flaws by name, in listing order.
 BRATS_DEFECTS: dict[str, Defect] = {}
 MSD_DEFECTS: dict[str, Defect] = {}
 
 _in_brats, _in_msd = registering(BRATS_DEFECTS), registering(MSD_DEFECTS)
 
-#: Names of an exam's files in these functions: contrasts, ``image`` of the decathlon, and this.
+#: Name of the mask's file in these functions; images have the name of their contrast, or ``image`` in the decathlon.
 MASK = "mask"
 
 Files = list[NiftiFile]

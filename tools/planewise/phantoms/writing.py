@@ -1,4 +1,4 @@
-"""Write trees of exams: in parallel, whole exams or none, resuming where an earlier run stopped."""
+"""Write trees of exams in parallel. Incomplete exams never appear, and a run resumes where an earlier one stopped."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ MANIFEST = "phantom.json"
 def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iterator[tuple[int, bool]]:
     """Writes exams 1 to ``exams`` of a recipe below ``out``.
 
-    An exam appears under its name only when it is complete, and complete exams are kept.
+    An exam appears under its name only when it is complete. Exams that are already complete are kept.
 
     Args:
         recipe: what to write.
-        out: root of the tree; it may hold exams of the same recipe.
+        out: root of the tree; it may contain exams of the same recipe.
         exams: number of exams.
         workers: number of processes; the files do not depend on it.
 
     Yields:
-        Number of each finished exam, and whether it was written now.
+        Number of each finished exam, and whether this call wrote it.
 
     Raises:
-        InputError: ``out`` holds exams of another recipe.
+        InputError: ``out`` contains exams of another recipe.
     """
     _claim(recipe, out)
     rows = {}
@@ -54,7 +54,7 @@ def write_exams(recipe: Recipe, out: Path, exams: int, workers: int = 1) -> Iter
                 rows[jobs[job]] = job.result()
                 yield jobs[job], True
     for number in range(1, exams + 1):
-        # rows of older exams too, because a run that was killed before it wrote the tables left them without rows
+        # rows of older exams too, because a run that was killed before it wrote the tables left their rows out
         rows.setdefault(number, recipe.form.writer.table_rows(recipe, number))
     _write_tables(recipe, out, rows)
     if recipe.form.listing:
@@ -78,7 +78,7 @@ def _claim(recipe: Recipe, out: Path) -> None:
         found = json.loads(path.read_text()).get("fingerprint")
         if found != recipe.fingerprint():
             raise InputError(
-                f"{out} holds phantom exams made with other settings (fingerprint {found}, now "
+                f"{out} contains phantom exams made with other settings (fingerprint {found}, now "
                 f"{recipe.fingerprint()}); give another folder, or remove this one"
             )
         return
@@ -107,7 +107,7 @@ def _write_one(recipe: Recipe, out: Path, number: int) -> dict[str, tuple[object
 
 
 def _write_tables(recipe: Recipe, out: Path, rows: dict[int, dict[str, tuple[object, ...]]]) -> None:
-    """Writes the set's tables, ordered by the exams' identifiers; rows of exams beyond this run's are kept."""
+    """Writes the set's tables, ordered by the exams' identifiers; rows of exams that this run did not cover are kept."""
     header = recipe.form.writer.TABLE_HEADER
     end = getattr(recipe.form.writer, "table_end", lambda recipe: [])(recipe)
     tables: dict[str, dict[int, tuple[object, ...]]] = {}

@@ -31,7 +31,8 @@ UNITS = {
     "bile": 8.0,
 }
 
-#: Corners of the pancreas from its head in the duodenum's bend to its tail at the spleen, mm; the patient's left is below 0.
+#: Corners of the pancreas from its head in the duodenum's bend to its tail at the spleen, mm; negative x is the
+#: patient's left.
 COURSE = ((34.0, 20.0, -30.0), (26.0, 30.0, -8.0), (2.0, 38.0, 6.0), (-30.0, 22.0, 14.0), (-66.0, -2.0, 26.0))
 
 
@@ -47,7 +48,7 @@ class Abdomen:
         """The abdomen for these seeds."""
         return cls(seeds, population)
 
-    #: everything is cheap before the scan
+    #: sampling is cheap, only the scan takes time
     sample_organ = sample
 
     @property
@@ -109,7 +110,7 @@ def _paint_organs(
     course: np.ndarray,
     cavity: np.ndarray,
 ) -> None:
-    """Paint the surroundings of the pancreas: vessels, kidneys, liver, spleen, stomach, duodenum and bowel."""
+    """Paint the organs around the pancreas: vessels, kidneys, liver, spleen, stomach, duodenum and bowel."""
     at = block.at
 
     def put(depth: np.ndarray, organ: str) -> None:
@@ -130,7 +131,7 @@ def _paint_organs(
         put(kidney, "kidney")
         hilum = ellipsoid(at, centre - np.array([side * 14, -4, 0]), np.array([14.0, 9, 22]))
         block.paint(hilum, [FAT])
-    # the stomach in front, the duodenum around the head, and loops of bowel: as bright, thick and curved as the
+    # the stomach in front, the duodenum around the head, and loops of bowel are as bright, thick and curved as the
     # pancreas
     stomach = np.array([[-70, 30, 60], [-58, 52, 30], [-24, 66, 8], [14, 62, 2]]) + rng.normal(0, 6, 3)
     _paint_gut(block, np.minimum(tube(at, stomach, np.array([26.0, 24, 19, 13])), cavity), rng, units)
@@ -153,7 +154,7 @@ def _paint_organs(
 
 
 def _paint_gut(block: Block, depth: np.ndarray, rng: np.random.Generator, units: dict[str, float]) -> None:
-    """A piece of gut, with its wall around the content: collapsed, or full of fluid, contrast or gas."""
+    """Paint a piece of gut: a wall around its content. The gut is collapsed, or full of fluid, contrast agent or gas."""
     block.paint(depth, [units["wall"]])
     content, wall = rng.choice([units["content"], units["wall"] - 12, 260.0, -800.0], p=[0.45, 0.3, 0.1, 0.15]), 3.5
     block.paint(depth - wall, [content])

@@ -21,11 +21,11 @@ class AbdomenPopulation(Settings):
     difference: tuple[float, float] = setting((20.0, 50.0), "how much darker than the pancreas a tumour is, HU")
     thickness: tuple[float, float] = setting((9.0, 14.0), "radius of the pancreas' body, mm")
     fat: tuple[float, float] = setting((8.0, 26.0), "fat under the skin, mm")
-    shape: float = setting(0.06, "variation of the body's size along each axis, as a share of itself")
+    shape: float = setting(0.06, "relative variation of the body's size along each axis")
     scatter: float = setting(5.0, "displacement of every organ from its usual position, mm")
     turn: float = setting(3.0, "rotation of the body about each axis, degrees")
     shift: float = setting(4.0, "displacement of the body from the middle of the block, mm")
-    contrast: float = setting(0.08, "variation of every organ's enhancement from scan to scan, as a share of itself")
+    contrast: float = setting(0.08, "relative variation of each organ's enhancement from scan to scan")
     noise: tuple[float, float] = setting((8.0, 22.0), "noise, HU")
 
 

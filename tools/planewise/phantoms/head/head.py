@@ -41,7 +41,7 @@ class Head:
     seeds: tuple[int, ...]
     population: HeadPopulation
     grade: str
-    """``"HGG"`` or ``"LGG"``: whether the tumour enhances; for a healthy head, its folder"""
+    """``"HGG"`` if the tumour enhances, ``"LGG"`` if it does not; for a healthy head, only the name of its folder"""
     tumour: bool
 
     @classmethod
@@ -52,7 +52,7 @@ class Head:
             seeds, population, "LGG" if draws[0] < population.low_grade else "HGG", bool(draws[1] < population.tumour)
         )
 
-    #: everything is cheap before the scan
+    #: sampling is cheap, only the scan takes time
     sample_organ = sample
 
     @property
@@ -67,8 +67,8 @@ class Head:
 
     def scan(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Images by contrast, ``(i, j, k)`` float32, zero outside the brain, and the mask, uint8; i runs to the patient's
-        left, j to the back, k to the head. The mask is of the tumour; a healthy head's is empty, or of its tissues if the
-        population says so."""
+        left, j to the back, k to the head. The mask shows the tumour. The mask of a healthy head shows the tissues if the
+        population's ``tissues`` is set, and is empty otherwise."""
         population = self.population
         rng = np.random.default_rng([*self.seeds, 1])
         block = Block(
@@ -107,9 +107,9 @@ class Head:
 class _Tumour:
     centre: np.ndarray
     radii: np.ndarray
-    """radius of the core, mm"""
+    """radii of the core along x, y and z, mm"""
     reach: float
-    """width of the oedema beyond it, mm"""
+    """width of the oedema around the core, mm"""
 
     @classmethod
     def sample(cls, rng: np.random.Generator, population: HeadPopulation) -> _Tumour:
@@ -130,7 +130,7 @@ class _Tumour:
 def _paint_brain(
     block: Block, signals: dict[str, np.ndarray], rng: np.random.Generator, population: HeadPopulation
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paint a healthy brain and label its tissues; returns the depth inside the brain and inside its ventricles, mm."""
+    """Paint a healthy brain and label its tissues. Returns the depth inside the brain and inside its ventricles, mm."""
     at, (x, _, z) = block.at, block.at
     size = np.exp(rng.normal(0, population.shape, 3))
     fold, width = block.texture(20.0, 3), block.texture(26.0, 4)
@@ -190,7 +190,7 @@ def _paint_tumour(
     mean = float(tumour.radii.mean())
     core = ellipsoid(block.at, tumour.centre, tumour.radii) + 0.14 * mean * rough
     bounds = np.minimum(inside - 2.0, -ventricles - 1.0)
-    # fingers along the white matter
+    # the oedema spreads in fingers along the white matter
     oedema = core + tumour.reach * (1 + 0.45 * coarse)
     block.paint(np.minimum(oedema, bounds - 2.0), signals["oedema"], OEDEMA)
     core = np.minimum(core, bounds)

@@ -12,13 +12,13 @@ from planewise.phantoms.solids import Coordinates, ellipsoid
 def atria(patient: Patient, shape: HeartShape, at: Coordinates, squeeze: float) -> tuple[np.ndarray, np.ndarray]:
     """Depth inside the left and the right atrium, mm, positive inside.
 
-    Roofs stand still and floors follow the valve planes, so atria fill when the ventricles empty. The floors extend
-    beyond the valve planes, where ventricles are painted over them, and the two atria overlap at the septum between
-    them.
+    The roofs stand still and the floors follow the valve planes, so the atria fill when the ventricles empty. The floors
+    extend beyond the valve planes, where the ventricles are painted over them, and the two atria overlap at the septum
+    between them.
 
     Args:
-        patient: gives the size.
-        shape: of the heart.
+        patient: determines the size.
+        shape: shape of the heart.
         at: points in the heart's frame, mm, float32.
         squeeze: contraction of the ventricles, 0 at end-diastole and 1 at end-systole.
     """

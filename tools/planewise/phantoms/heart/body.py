@@ -35,7 +35,7 @@ class Body:
     stomach_centre: np.ndarray
     stomach_radii: np.ndarray
     stomach_gas: float
-    """Filled share of the stomach's depth; the rest is gas"""
+    """Height of the fluid in the stomach, as a share of its depth; the rest is gas"""
     spleen_centre: np.ndarray
     spleen_radii: np.ndarray
     liver_edge: float
@@ -46,12 +46,12 @@ class Body:
     breast: float
     """Height of the fat pads in front of the chest, mm; small for men"""
     vessels: tuple[float, float]
-    """Number of visible vessels in lungs and liver; 1 is usual"""
+    """Relative number of visible vessels in lungs and liver; 1 is average"""
     texture: Texture
 
     @classmethod
     def sample(cls, rng: np.random.Generator, heart: Heart) -> Body:
-        """A body around a heart: wider for heavier patients, with the usual variety of organs."""
+        """A body around a heart: wider for heavier patients, with organs that vary in size and position."""
         patient = heart.patient
         scale = float(np.clip((patient.body_surface / 1.9) ** 0.4 * np.exp(rng.normal(0, 0.03)), 0.85, 1.18))
         fat = float(np.clip(9 + 1.5 * (patient.body_mass_index - 22) + rng.normal(0, 4), 5, 42))
@@ -95,7 +95,7 @@ class Body:
         return body._around(heart)
 
     def _around(self, heart: Heart) -> Body:
-        """The body with a chest wide enough for the heart, which otherwise would overlap its wall."""
+        """The body with a chest that is wide enough to keep the heart clear of the chest wall."""
         surface = [part[::3, ::3].ravel() for part in heart.surfaces(0.0).points("right_wall")]
         points = heart.to_patient(np.stack(surface, axis=-1)).astype(np.float32)
         body = self
@@ -209,7 +209,7 @@ class Body:
         return height
 
     def _branches(self, at: Coordinates, grain: float, field: int, width: np.ndarray | float) -> np.ndarray:
-        """Share of vessel at points: vessels follow the winding lines where two fields vanish together."""
+        """Share of vessel at each point: vessels follow the winding lines along which two random fields are both zero."""
         first, second = self.texture(*at, grain, field), self.texture(*at, grain, field + 1)
         return np.clip((width - first * first - second * second) * np.float32(25), 0, 1)
 
@@ -219,7 +219,7 @@ class Body:
         x, y, _ = at
         hilum = np.exp(-(((np.abs(x) - 40) * np.float32(1 / 34)) ** 2) - ((y + 12) * np.float32(1 / 42)) ** 2)
         vessel = self._branches(at, 19, 2, np.float32(0.03) + np.float32(0.20 * self.vessels[0]) * hilum)
-        # the back is lowest: it holds more blood
+        # a supine patient's back is lowest and contains more blood
         ground = contrast.lung * (1.3 - y * np.float32(0.01) + 0.4 * grain)
         return ground + (np.float32(0.8 * contrast.blood) - ground) * vessel
 

@@ -14,11 +14,11 @@ def true_shifts(exam: Exam, dicom: bool) -> dict[tuple[str, int], np.ndarray]:
 
     Args:
         exam: without defects.
-        dicom: whether it was written as DICOM series, otherwise as NIfTI cines.
+        dicom: whether the exam was written as DICOM series; otherwise it was written as NIfTI cines.
 
     Returns:
-        View (``sax``, ``2ch``, ``4ch``) and rank of the slice, from the base, to the shift ``(3,)``, RAS+, mm, to add to the
-        image's position.
+        Maps the view (``sax``, ``2ch``, ``4ch``) and the slice's rank from the base to the shift ``(3,)``, RAS+, mm, to
+        add to the image's position.
     """
     if dicom:
         streams = {(series.view, series.slice): series.stream for series in plan_series(exam)}

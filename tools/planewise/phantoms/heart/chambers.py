@@ -40,7 +40,7 @@ class Chambers:
 
         Args:
             signal: shape ``(N,)``, float32, changed in place.
-            phase: of the cycle, in [0, 1).
+            phase: phase of the cycle, in [0, 1).
             contrast: the scanner's tissues.
             edge: pixel size, mm.
         """
@@ -112,7 +112,7 @@ class Chambers:
     def _paint_papillary(
         self, signal: np.ndarray, squeeze: float, base: float, muscle: np.ndarray, edge: float
     ) -> None:
-        """Papillary muscles shorten, thicken and move inwards with the wall to which they are attached."""
+        """Papillary muscles, which shorten, thicken and move inwards with the wall that they are attached to."""
         shape = self.heart.shape
         at = (self.where.x, self.where.y, self.where.z)
         narrow = 1 - 0.8 * shape.radial_shortening * squeeze

@@ -20,7 +20,7 @@ class Contrast:
     blood: float
     right_blood: float
     right_strands: float
-    """Share of muscle in the strands across the cavity of the right ventricle at its apex; 0.3 of it at the equator"""
+    """Share of muscle in the strands across the right ventricle's cavity at the apex; at the equator it is 0.3 times this"""
     myocardium: float
     fat: float
     muscle: float
@@ -38,7 +38,7 @@ class Contrast:
         fat = rng.uniform(*population.fat)
         liver = rng.uniform(*population.liver)
         opposed = rng.random() < population.opposed_phase
-        # a generator of its own: all other tissues stay as they are
+        # a separate generator, so that the draws for the other tissues stay the same
         right = rng.spawn(1)[0]
         return cls(
             blood=1.0,

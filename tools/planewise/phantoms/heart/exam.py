@@ -38,9 +38,9 @@ class Exam:
         """An exam.
 
         Args:
-            seeds: numbers that identify it; other numbers give another exam.
-            population: population that it comes from.
-            group: diagnosis; by default drawn with the population's shares.
+            seeds: numbers that identify the exam; other numbers give another exam.
+            population: population that the exam comes from.
+            group: diagnosis; by default drawn at random according to the population's shares.
         """
         heart = cls.sample_organ(seeds, population, group)
         # separate streams, so that a change to the body does not move the heart
@@ -73,7 +73,7 @@ class Exam:
         return int(np.argmin([self.heart.volumes(phase)["lv"] for phase in self.phases]))
 
     def rng(self, *names: int) -> np.random.Generator:
-        """A stream of random numbers for one purpose, separate from those that made the exam."""
+        """A stream of random numbers for one purpose, separate from the streams that determine the exam."""
         return np.random.default_rng([*self.seeds, 7919, *names])
 
     def breath(self, stream: int) -> np.ndarray:
@@ -91,11 +91,11 @@ class Exam:
         """One slice through the cycle: uint16 pixel values of 12 bits, shape ``(P, rows, columns)``.
 
         Args:
-            pose: of the slice.
-            stream: number of the acquisition: each has its own noise and breath-hold.
+            pose: pose of the slice.
+            stream: number of the acquisition; each acquisition has its own noise and breath-hold.
             phases: phases of the cycle; all by default.
             matrix: columns and rows; the scanner's by default.
-            spacing: mm; the scanner's by default.
+            spacing: pixel spacing, mm; the scanner's by default.
         """
         phases = self.phases if phases is None else phases
         pose = pose.moved(-self.breath(stream))
@@ -103,6 +103,6 @@ class Exam:
         return np.clip(np.round(images), 0, 4095).astype(np.uint16)
 
     def mask(self, pose: ImagePose, stream: int, phase: float, with_atria: bool = False) -> np.ndarray:
-        """Labels of a slice as acquired: uint8, shape ``(rows, columns)``; drawn in the slice's middle."""
+        """Labels of a slice as acquired: uint8, shape ``(rows, columns)``; drawn in the slice's middle plane."""
         points = image_points(pose.moved(-self.breath(stream)), self.scanner.spacing, self.scanner.matrix)
         return self.heart.label(points[0], phase, with_atria)

@@ -22,7 +22,7 @@ class Group:
     wall: tuple[float, float]
     """End-diastolic thickness of the left ventricle's wall, mm, away from any lesion."""
     lv_ef_range: tuple[float, float]
-    """Draws outside are moved to the nearer end."""
+    """Draws outside this range are moved to its nearer end."""
     rv_ef_range: tuple[float, float]
     roundness: float = 1.0
     """Width of the left ventricle relative to its volume; above 1 is rounder."""

@@ -25,19 +25,19 @@ END_SYSTOLE = 0.37
 
 #: Label values of `Heart.label`, numbered as in ACDC.
 LABELS = {"rv": 1, "myocardium": 2, "lv": 3}
-#: Its label values for the atria, if requested.
+#: Label values of `Heart.label` for the atria, if they are requested.
 ATRIA = {"la": 4, "ra": 5}
 
 
 class Heart:
     """A beating heart at a position in patient space.
 
-    The origin of its own frame is the equator of the left ventricle, and the axes point towards septum, inferior wall
-    and apex.
+    The heart's own frame has its origin at the equator of the left ventricle, and its axes point towards septum,
+    inferior wall and apex.
 
     Args:
-        patient: patient of the heart.
-        shape: its anatomy.
+        patient: the patient whose heart it is.
+        shape: anatomy of the heart.
         centre: on the long axis at the left ventricle's equator, shape ``(3,)``, RAS+, mm.
         axes: rows are unit vectors towards septum, inferior wall and apex, shape ``(3, 3)``, RAS+. A mirrored set
             (determinant -1) is a heart in the right chest.
@@ -52,7 +52,7 @@ class Heart:
     def sample(
         cls, rng: np.random.Generator, group: str | Patient = "NOR", population: Population = UNLABELLED
     ) -> Heart:
-        """A heart of a disease group, or of a given patient, with the population's spread of form and pose."""
+        """A heart of a disease group, or of a given patient; its form and pose vary as the population defines."""
         patient = group if isinstance(group, Patient) else Patient.sample(rng, group)
         shape = HeartShape.sample(rng, patient, population.shape, population.right_taper)
         axes = _turned_axes(rng, population)
@@ -95,7 +95,7 @@ class Heart:
 
         Args:
             points: shape ``(..., 3)``, RAS+, mm.
-            phase: of the cycle, in [0, 1).
+            phase: phase of the cycle, in [0, 1).
             with_atria: whether atria are drawn, up to the valve planes.
 
         Returns:
@@ -130,8 +130,8 @@ class Heart:
 def _turned_axes(rng: np.random.Generator, population: Population) -> np.ndarray:
     """Axes ``(3, 3)`` of a heart, tilted and rolled away from the usual ones."""
     towards = rng.uniform(0, 2 * np.pi)
-    # beyond 2.5 standard deviations, base and apex of a heart could no longer be told apart; beyond 2, its roll would
-    # exceed anatomical variation
+    # at a tilt beyond 2.5 standard deviations, the apex could no longer be distinguished from the base; a roll beyond 2
+    # standard deviations would exceed anatomical variation
     tilt = np.radians(population.tilt * np.clip(rng.standard_normal(), -2.5, 2.5))
     roll = np.radians(population.roll * np.clip(rng.standard_normal(), -2, 2))
     axes = USUAL_AXES @ rotation(np.cos(towards) * USUAL_AXES[0] + np.sin(towards) * USUAL_AXES[1], tilt).T

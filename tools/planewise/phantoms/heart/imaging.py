@@ -27,11 +27,11 @@ def acquire(
     Args:
         heart, body: the scanned objects.
         scanner: thickness, contrast, shading, noise.
-        pose: of the slice.
+        pose: pose of the slice.
         phases: phases of the cycle, in [0, 1), shape ``(P,)``.
         rng: generator of the noise.
         matrix: columns and rows; the scanner's by default.
-        spacing: mm; the scanner's by default.
+        spacing: pixel spacing, mm; the scanner's by default.
 
     Returns:
         Images, pixel values from 0, float32, shape ``(P, rows, columns)``.
@@ -45,7 +45,7 @@ def acquire(
     near = _within_reach(heart, points)
     chambers = Chambers(heart, points[near], body.texture)
     middle = slice(len(SHEETS) // 2 * shape[1] * shape[2], (len(SHEETS) // 2 + 1) * shape[1] * shape[2])
-    # the coil's elements are closer here and there
+    # the distance to the coil's elements varies from place to place
     uneven = body.texture(*(part[middle] for part in columns), 110, 10)
     coil = coil_shading(depth[middle], uneven, scanner.shading).reshape(shape[1:])
     images = np.empty((len(phases), *shape[1:]), dtype=np.float32)

@@ -12,7 +12,7 @@ from planewise.phantoms.heart.heart import ATRIA
 from planewise.phantoms.scanner.dicom import Identity
 from planewise.phantoms.scanner.nifti import NiftiFile
 
-#: Name to flaw, in the order in which they are listed: in the layout of M&Ms-2, and in that of UK Biobank.
+#: Flaws by name, in listing order: those of the M&Ms-2 layout, and those of the UK Biobank layout.
 MNMS2_DEFECTS: dict[str, Defect] = {}
 UKBB_DEFECTS: dict[str, Defect] = {}
 
@@ -26,17 +26,17 @@ _FOUR_CHAMBER = re.compile(r"_LA_|la_4ch")
 
 @_in_mnms2("the table's codes are numbers, 7 for folder 007, as in the real set")
 def plain_codes(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
-    return files  # of the table alone
+    return files  # only the table changes
 
 
 @_in_mnms2("the table ends in empty rows (,,,,), as in the real set")
 def padding_rows(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
-    return files  # of the table alone
+    return files  # only the table changes
 
 
 @_in_mnms2("no table")
 def no_table(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[NiftiFile]:
-    return files  # of the table alone
+    return files  # only the table changes
 
 
 @_in_mnms2("no long-axis images")
@@ -74,7 +74,8 @@ def cine_labels(files: list[NiftiFile], exam: Exam, identity: Identity) -> list[
 
 
 def _over_time(files: list[NiftiFile], exam: Exam, view: str) -> list[NiftiFile]:
-    """A view's labels as a volume over the cycle, empty except in two phases; none if another flaw has removed them."""
+    """A view's labels as a volume over the cycle, empty except in two phases. The list is empty if another flaw has
+    removed the labels."""
     labels = [file for file in files if file.name in (f"label_{view}_ED.nii.gz", f"label_{view}_ES.nii.gz")]
     if len(labels) < 2:
         return []

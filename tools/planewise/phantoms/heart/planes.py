@@ -17,11 +17,12 @@ def true_planes(heart: Heart) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
     Short axis: perpendicular to the left ventricle's long axis. 4ch: through the long axis and the lowest point of the
     right ventricle towards the apex. 2ch: through the long axis, parallel to the septum. 3ch: through the long axis,
-    midway. The right ventricle's views: its own long axis parallel to the septum, and its outflow tract upright.
+    midway between 4ch and 2ch. ``rv_2ch``: through the right ventricle's own long axis, parallel to the septum.
+    ``rvot``: upright, through the right ventricle's outflow tract.
     """
     axis, septum = heart.axes[2], heart.axes[0]
     turn = heart.shape.right_angle
-    # the normal of the plane through the long axis at an angle is a quarter turn further
+    # a plane through the long axis at some angle has its normal a quarter turn further
     normals = {
         view: -np.sin(angle) * heart.axes[0] + np.cos(angle) * heart.axes[1]
         for view, angle in (("4ch", turn), ("3ch", turn - VIEW_STEP), ("2ch", -np.pi / 2))
@@ -48,12 +49,12 @@ def lay_planes(
 
     Args:
         heart: heart to prescribe planes for.
-        population: gives the size of the errors.
-        rng: of the errors.
+        population: determines the size of the errors.
+        rng: generator of the errors.
         distance: distance between the centres of neighbouring short-axis slices, mm.
 
     Returns:
-        Every view of `true_planes` to its poses: one for a long-axis view, base to apex for ``sax``.
+        Maps every view of `true_planes` to its poses: one for a long-axis view, base to apex for ``sax``.
     """
     planes = true_planes(heart)
     poses: dict[str, list[ImagePose]] = {}
@@ -109,7 +110,7 @@ def _short_axis_directions(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _long_axis_directions(normal: np.ndarray, view: str, upside_down: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns in the usual scanner convention: by the body plane nearest to the view."""
+    """Rows and columns in the usual scanner convention, which depends on the body plane nearest to the view."""
     if view == "4ch":
         row = np.array([-normal[2], 0.0, normal[0]])
         row *= -np.sign(row[0]) / np.linalg.norm(row)  # to the left

@@ -12,11 +12,11 @@ class Population(Settings):
     """Spread of anatomy, planes and scanners in one set of exams.
 
     Single numbers are standard deviations unless stated otherwise; values are drawn uniformly from pairs. Segmentation
-    from few labels is made difficult by, in this order, the spread of pose, of form, of contrast.
+    from few labels is difficult mainly because the pose varies, then because form and contrast vary.
     """
 
     groups: tuple[float, ...] = setting(
-        (0.15, 0.13, 0.15, 0.44, 0.13), "shares of DCM, HCM, MINF, NOR, RV; ACDC's layout takes equal ones"
+        (0.15, 0.13, 0.15, 0.44, 0.13), "shares of DCM, HCM, MINF, NOR, RV; the ACDC layout uses equal shares"
     )
 
     # pose of the heart in the chest, and of the image around the heart
@@ -30,7 +30,7 @@ class Population(Settings):
     shape: float = setting(1.0, "factor on every spread of form: wall, dents, insertions, papillary muscles")
 
     right_taper: tuple[float, float] = setting(
-        (1.1, 1.1), "how fast the right ventricle narrows towards the apex: a power; below 1 it stays wide for longer"
+        (1.1, 1.1), "power with which the right ventricle narrows towards the apex; below 1 it stays wide for longer"
     )
 
     # the technologist
@@ -38,7 +38,7 @@ class Population(Settings):
     tilt_error: float = setting(3.0, "tilt of any plane from its anatomical direction, degrees")
     offset_error: float = setting(2.0, "displacement of long-axis planes along their normal, mm")
     coverage: tuple[float, float] = setting(
-        (-0.3, 1.0), "stack beyond mitral plane and apex, slice distances; negative falls short"
+        (-0.3, 1.0), "how far the stack extends beyond mitral plane and apex, slice distances; negative: it ends before"
     )
 
     # scanner and scan
@@ -59,7 +59,7 @@ class Population(Settings):
     myocardium: tuple[float, float] = setting((0.20, 0.36), "signal of heart muscle")
     right_blood: tuple[float, float] = setting((0.97, 0.97), "signal of blood in the right heart")
     right_strands: tuple[float, float] = setting(
-        (0.0, 0.0), "strands across the right ventricle, most at its apex: share of muscle in them"
+        (0.0, 0.0), "share of muscle in the strands across the right ventricle, highest at its apex"
     )
     fat: tuple[float, float] = setting((0.9, 1.5), "signal of fat")
     liver: tuple[float, float] = setting((0.22, 0.42), "signal of the liver")
@@ -67,7 +67,7 @@ class Population(Settings):
     muscle: tuple[float, float] = setting((0.13, 0.24), "signal of other muscle")
     stomach: tuple[float, float] = setting((0.08, 0.95), "signal of the stomach's contents")
     opposed_phase: float = setting(
-        0.8, "share of scanners with opposed phase of fat and water, which draws dark lines between them"
+        0.8, "share of scanners that image fat and water in opposed phase, with dark lines between them"
     )
 
     def at_size(self, size: str) -> Population:

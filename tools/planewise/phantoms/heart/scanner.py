@@ -10,7 +10,7 @@ from planewise.errors import InputError
 from planewise.phantoms.heart.contrast import Contrast
 from planewise.phantoms.heart.population import Population
 
-#: Pixels of an image's shorter side, at least; scanners reconstruct 64 or more.
+#: Minimum number of pixels on an image's shorter side; real scanners reconstruct 64 or more.
 _SMALLEST = 16
 
 

@@ -57,7 +57,7 @@ class HeartShape:
     right_descent: float
     """Movement of the tricuspid plane, mm"""
     radial_shortening: float
-    """Relative radial shortening of the left ventricle at end-systole where strength is 1"""
+    """Relative radial shortening of the left ventricle at end-systole, for a wall of strength 1"""
     right_shortening: float
     """Relative loss of depth of the right ventricle at end-systole"""
     papillary: np.ndarray
@@ -76,10 +76,10 @@ class HeartShape:
         Args:
             rng: generator, used in a fixed order.
             patient: gives group, volumes and wall.
-            spread: factor on the variety of form.
+            spread: factor on the variation of form.
             right_taper: range of the power with which the right ventricle narrows towards the apex.
         """
-        # a generator of its own: the rest of the form stays as it is
+        # a separate generator, so that the draws for the rest of the form stay the same
         taper = rng.spawn(1)[0].uniform(*right_taper)
         roundness = GROUPS[patient.group].roundness * np.exp(rng.normal(0, 0.06 * spread))
         length = 88 * (patient.lv_edv / 135) ** (1 / 3) / roundness
@@ -174,7 +174,7 @@ class HeartShape:
 
 
 def _with_volumes(shape: HeartShape, patient: Patient) -> HeartShape:
-    """The form scaled so that `enclosed_volume` gives the patient's volumes at end-diastole and end-systole."""
+    """The form scaled so that `enclosed_volume` returns the patient's volumes at end-diastole and end-systole."""
 
     def left(squeeze: float, **values: float) -> float:
         trial = replace(shape, **values)

@@ -20,7 +20,7 @@ def study_files(exam: Exam, identity: Identity, extra_views: float = 0.0) -> lis
 
     Args:
         exam: exam to scan.
-        identity: of the patient.
+        identity: identity of the patient.
         extra_views: probability that further series were acquired.
     """
     planned = plan_series(exam)

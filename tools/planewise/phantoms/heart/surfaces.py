@@ -8,7 +8,7 @@ import numpy as np
 
 #: Angles around the long axis; five degrees apart.
 ANGLES = 72
-#: Table rows from the base to the equator, and as many from there to the apex.
+#: Number of table rows from the base to the equator, and from the equator to the apex.
 HALF = 24
 #: Distance of the basal rows from the equator towards the base, mm.
 BASAL_REACH = 60.0
@@ -28,7 +28,7 @@ APICAL = LEVEL > 0
 
 @dataclass(frozen=True)
 class Location:
-    """Points in the heart's ray coordinates: computed once, read at every phase.
+    """Points in the heart's ray coordinates, which are computed once and used at every phase.
 
     The basal half uses cylinder coordinates about the long axis, the apical half spherical ones about the centre; they
     agree at the equator, so any surface that each ray meets once is a single table.

@@ -29,7 +29,7 @@ def smooth_around(table: np.ndarray) -> np.ndarray:
 
 
 def harmonics(rng: np.random.Generator, orders: range, size: float) -> np.ndarray:
-    """A smooth random table with a standard deviation of about ``size`` that fades at the apex."""
+    """A smooth random table with a standard deviation of about ``size``; it fades to zero at the apex."""
     table = np.zeros((len(LEVEL), ANGLES))
     for order in orders:
         for twist in range(3):

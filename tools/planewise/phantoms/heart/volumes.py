@@ -8,7 +8,7 @@ import numpy as np
 
 from planewise.phantoms.heart.exam import Exam
 
-#: Acquisition number of each view's first slice; the short-axis slices count on from theirs.
+#: Acquisition number of each view's first slice; the numbers of further short-axis slices increase by one.
 VIEW_STREAMS = {"sax": 0, "2ch": 101, "4ch": 100}
 
 
@@ -31,8 +31,8 @@ def mask_volume(exam: Exam, view: str, phase: int, codes: Mapping[int, int]) -> 
 
     Args:
         exam, view: see `cine_volume`.
-        phase: index of the phase.
-        codes: label of `Heart.label`, including atria, to the data set's; other labels become background.
+        phase: index of the phase in the cycle.
+        codes: maps labels of `Heart.label`, including atria, to the data set's labels; all others become background.
 
     Returns:
         uint8, shape ``(columns, rows, slices)``.
@@ -45,7 +45,7 @@ def mask_volume(exam: Exam, view: str, phase: int, codes: Mapping[int, int]) -> 
 
 
 def view_affine(exam: Exam, view: str) -> np.ndarray:
-    """Voxel indices of a view's volume to patient space: ``(4, 4)``, RAS+, mm."""
+    """The affine ``(4, 4)`` from voxel indices of a view's volume to patient space, RAS+, mm."""
     poses, scanner = exam.poses[view], exam.scanner
     affine = poses[0].affine((scanner.spacing, scanner.spacing), scanner.matrix, scanner.thickness)
     if len(poses) > 1:
@@ -55,5 +55,5 @@ def view_affine(exam: Exam, view: str) -> np.ndarray:
 
 
 def _slices(exam: Exam, view: str):
-    """Number of the acquisition, and pose, of each slice."""
+    """Acquisition number and pose of each slice."""
     return enumerate(exam.poses[view], start=VIEW_STREAMS[view])

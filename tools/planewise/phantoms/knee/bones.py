@@ -88,7 +88,7 @@ def patella(at: Coordinates, knee: Knee) -> np.ndarray:
 
 
 def _notch(at: Coordinates, shape: KneeShape) -> np.ndarray:
-    """Depth inside the notch: an arch whose roof climbs to the back (Blumensaat's line)."""
+    """Depth inside the notch, an arch whose roof rises towards the back (Blumensaat's line)."""
     x, y, z = at
     roof = (np.float32(13) + np.float32(0.85) * (3 - y) - z) * np.float32(0.76)
     return rounded(np.float32(shape.notch_width) - np.abs(x), roof, 6)

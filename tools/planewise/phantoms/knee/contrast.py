@@ -18,14 +18,14 @@ class KneeContrast:
     cartilage: float
     synovium: float
     ligament: float
-    """Menisci and tendons too: their fibres hold water that decays too quickly to be seen"""
+    """Signal of ligaments, menisci and tendons; the signal of the water in their fibres decays before it is measured"""
     cortex: float
     vessel: float
     skin: float
     oedema: float
 
     def varied(self, rng: np.random.Generator, spread: float) -> KneeContrast:
-        """The same weighting on another scanner: every tissue brighter or darker by a share of itself."""
+        """The same weighting on another scanner: every tissue is brighter or darker by a random factor."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         factors = np.exp(spread * np.clip(rng.standard_normal(len(values)), -2, 2))
         varied = {name: value * float(factor) for (name, value), factor in zip(values.items(), factors, strict=True)}

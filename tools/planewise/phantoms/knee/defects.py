@@ -17,7 +17,7 @@ ADDED = 60
 #: Rotation of a sagittal stack that follows no anatomy, radians.
 TURN = np.radians(25.0)
 
-#: Name to flaw, in the order of the list in the help.
+#: Flaws by name, in listing order.
 KNEE_DEFECTS: dict[str, Defect] = {}
 
 _defect = registering(KNEE_DEFECTS)

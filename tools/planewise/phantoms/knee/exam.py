@@ -33,15 +33,15 @@ class KneeExam:
     leg: Leg
     scanner: KneeScanner
     poses: dict[str, list[ImagePose]]
-    """Names of the scanner's protocols to the slices of their stack"""
+    """Name of each of the scanner's protocols to the poses of its slices"""
 
     @classmethod
     def sample(cls, seeds: tuple[int, ...], population: KneePopulation) -> KneeExam:
         """An exam.
 
         Args:
-            seeds: numbers that identify it; the last is its number within the set.
-            population: population that it comes from.
+            seeds: numbers that identify the exam; the last is its number within the set.
+            population: population that the exam comes from.
         """
         knee = cls.sample_organ(seeds, population)
         streams = [np.random.default_rng([*seeds, purpose]) for purpose in range(1, 4)]
@@ -67,16 +67,16 @@ class KneeExam:
         return self.knee.findings
 
     def rng(self, *names: int) -> np.random.Generator:
-        """A stream of random numbers for one purpose, separate from those that made the exam."""
+        """A stream of random numbers for one purpose, separate from the streams that determine the exam."""
         return np.random.default_rng([*self.seeds, 7919, *names])
 
     def image(self, pose: ImagePose, protocol: Protocol, *stream: int) -> np.ndarray:
         """One slice: float32 pixel values, shape ``(rows, columns)``.
 
         Args:
-            pose: of the slice.
+            pose: pose of the slice.
             protocol: sequence of the scan.
-            stream: numbers that identify its noise.
+            stream: numbers that identify the slice's noise.
         """
         scanner = self.scanner
         points = image_points(pose, protocol.spacing, protocol.matrix, SHEETS * protocol.thickness)

@@ -12,7 +12,7 @@ from planewise.phantoms.knee.population import KneePopulation
 #: 80.6 % abnormal, 21.0 % ACL and 35.9 % meniscal tears; the 13.0 % with both are close to its authors' report.
 KINDS = ((False, False, False), (True, False, False), (True, True, False), (True, False, True), (True, True, True))
 
-#: Step of the sequence that assigns kinds to exams: of all numbers, its multiples fill the unit interval most evenly.
+#: Step of the sequence that assigns kinds to exams: no other step's multiples fill the unit interval as evenly.
 GOLDEN = (np.sqrt(5) - 1) / 2
 
 
@@ -22,13 +22,13 @@ class Tear:
 
     medial: bool
     towards: float
-    """Position along the C, radians from straight ahead (0) by the rim (pi / 2) to straight behind (pi)"""
+    """Position along the C, radians: straight ahead is 0, the rim pi / 2, straight behind pi"""
     reach: float
-    """Half of its length along the C, mm"""
+    """Half of the tear's length along the C, mm"""
     width: float
     """Width of the cleft, mm"""
     slope: float
-    """Height that the cleft gains per mm towards the rim; steep clefts stand upright"""
+    """Height that the cleft gains per mm towards the rim; a large slope makes it upright"""
     lost: float
     """Missing length of the free edge, mm"""
     strength: float
@@ -71,9 +71,9 @@ class Findings:
     cyst: float
     """Radius of a Baker's cyst; 0 for none"""
     degeneration: float
-    """Grey areas inside the menisci that do not reach their surface: they look like a tear but are not"""
+    """Brightness of grey areas inside the menisci, which look like a tear but do not reach the surface"""
     magic_angle: float
-    """Brightness of tendons that run obliquely to the field; healthy knees have it too"""
+    """Brightness of tendons that run obliquely to the field; it occurs in healthy knees too"""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -116,8 +116,8 @@ class Findings:
 def dealt_kind(seeds: tuple[int, ...], number: int, shares: tuple[float, ...]) -> tuple[bool, bool, bool]:
     """The kind of exam ``number`` in a set with these seeds.
 
-    Each exam has each kind with its share as probability, but neighbours differ, so that a set of few exams has about
-    the same proportions as a large one; the seeds determine the start of the sequence.
+    The probability of each kind is its share, but exams with neighbouring numbers differ, so a small set has about the
+    same proportions as a large one. The seeds determine the start of the sequence.
     """
     place = (np.random.default_rng([*seeds, 7927]).random() + number * GOLDEN) % 1.0
     bounds = np.cumsum(shares) / np.sum(shares)
@@ -149,8 +149,8 @@ def _sample_tear(rng: np.random.Generator, severity: float) -> Tear:
 
 
 def _sample_oedemas(rng: np.random.Generator, acl: bool, tear: Tear | None, severity: float) -> tuple[Oedema, ...]:
-    """Bruises: after an ACL tear where the lateral condyle struck the back of the plateau, otherwise under a torn
-    meniscus.
+    """Bruises of a knee: after an ACL tear, where the lateral condyle struck the back of the plateau; otherwise under a
+    torn meniscus.
 
     A knee without tears has one bruise at a typical site.
     """

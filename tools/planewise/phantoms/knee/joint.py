@@ -58,9 +58,9 @@ def meniscus(x: np.ndarray, y: np.ndarray, above: np.ndarray, medial: bool) -> M
     """Coordinates of points of the tibia's frame in one meniscus.
 
     Args:
-        x, y: in the tibia's frame.
-        above: height over the plateau's bone.
-        medial: which.
+        x, y: coordinates in the tibia's frame, mm.
+        above: height over the plateau's bone, mm.
+        medial: True for the medial meniscus, False for the lateral one.
     """
     wedge = MENISCI[medial]
     dx, dy = x - np.float32(wedge.centre[0]), y - np.float32(wedge.centre[1])
@@ -90,7 +90,7 @@ def tear_depths(points: MeniscusPoints, tear: Tear) -> tuple[np.ndarray, np.ndar
 
 
 def acl(at: Coordinates, knee: Knee) -> tuple[np.ndarray, np.ndarray]:
-    """Depth inside the intact anterior cruciate ligament, and the share of the way to the tibia."""
+    """Depth inside the intact anterior cruciate ligament, mm, and the share of the way from femur to tibia."""
     start, end = knee.landmarks["acl_femur"], knee.landmarks["acl_tibia"]
     depth = tube(at, np.stack([start, 0.5 * (start + end) + np.array([0, -0.5, -0.8]), end]), np.array([4.0, 3.6, 5.0]))
     along = (end - start).astype(np.float32)

@@ -47,7 +47,7 @@ def paint_capsule(
 ) -> None:
     """Synovium and fluid between the bones, and the fat with its strands inside the notch; knee's frame.
 
-    ``fat`` is its signal at the points, which is uneven if fat suppression fails.
+    ``fat`` is the signal of fat at each point, which is uneven if fat suppression fails.
     """
     coarse, contrast = canvas.coarse, canvas.contrast
     x, y, z = canvas.at
@@ -93,7 +93,7 @@ def paint_menisci(canvas: Canvas[KneeContrast], knee: Knee, above: np.ndarray) -
             # the rest of a torn horn swells and turns grey
             swollen = np.clip(within * np.float32(0.25), 0, 1) * np.float32(0.7 * tear.strength)
             tissue = tissue + (contrast.synovium - tissue) * swollen
-        # the film of fluid around it
+        # the film of fluid around the meniscus
         canvas.paint(points.depth + 0.9, contrast.synovium)
         canvas.paint(points.depth, tissue)
         for tear, (cleft, lost, _) in torn:

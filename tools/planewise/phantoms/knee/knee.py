@@ -34,10 +34,10 @@ EPICONDYLE = 41.0
 class Knee:
     """A knee at a position in patient space.
 
-    Its own frame: x to the lateral side, y to the front, z along the common middle line of femur and tibia to the hip,
-    origin in the joint space, mm of an average knee. On a left knee x runs to the patient's left, so the frame is
-    left-handed and the left knee is the mirror image of the right. Femur, tibia and patella have their own frames,
-    rotated about the condyles' axis; in a straight knee all equal the knee's.
+    In the knee's own frame, x runs to the lateral side, y to the front, and z along the common middle line of femur and
+    tibia to the hip; the origin is in the joint space, and the unit is mm of an average knee. In a left knee x runs to
+    the patient's left, so the frame is left-handed and the left knee is the mirror image of the right. Femur, tibia and
+    patella have their own frames, rotated about the condyles' axis; in a straight knee all equal the knee's frame.
     """
 
     patient: KneePatient
@@ -82,7 +82,7 @@ class Knee:
         return {"femur": half, "tibia": -half, "patella": half - PATELLA_SHARE * self.shape.flexion}
 
     def into(self, bone: str, at: Coordinates) -> Coordinates:
-        """Points of the knee's frame in a bone's."""
+        """Transform points from the knee's frame to a bone's frame."""
         angle = self._angles[bone]
         cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
         y0, z0 = (np.float32(value) for value in HINGE)
@@ -90,7 +90,7 @@ class Knee:
         return at[0], cosine * y + sine * z + y0, cosine * z - sine * y + z0
 
     def out_of(self, bone: str, point: tuple[float, float, float]) -> np.ndarray:
-        """A point ``(3,)`` of a bone's frame in the knee's."""
+        """Transform a point ``(3,)`` from a bone's frame to the knee's frame."""
         x, y, z = point
         angle = self._angles[bone]
         y, z = y - HINGE[0], z - HINGE[1]
@@ -105,7 +105,7 @@ class Knee:
 
     @cached_property
     def landmarks(self) -> dict[str, np.ndarray]:
-        """Landmarks for courses and planes, in the knee's frame, each ``(3,)``."""
+        """Landmarks that define the courses of ligaments and the planes, in the knee's frame, each ``(3,)``."""
         notch = self.shape.notch_width
         patella = self.patella_centre
         femur = {

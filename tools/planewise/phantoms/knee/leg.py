@@ -68,7 +68,7 @@ class Leg:
             at: points in the knee's frame, equal shapes, float32.
             contrast: the sequence's tissues.
             edge: pixel size, mm of an average knee.
-            unsuppressed: signal of fat where its suppression fails.
+            unsuppressed: signal of fat in places where fat suppression fails.
 
         Returns:
             signal: relative to the brightest tissue, float32.
@@ -201,7 +201,7 @@ class Leg:
 
 
 def _near(at: Coordinates, path: np.ndarray, radii: np.ndarray) -> np.ndarray | None:
-    """Depth inside a tube, or none if all points are clear of it."""
+    """Depth inside a tube, mm; None if all points are clear of it."""
     margin = float(radii.max()) + 6
     for part, lowest, highest in zip(at, path.min(axis=0), path.max(axis=0), strict=True):
         if part.max() < lowest - margin or part.min() > highest + margin:

@@ -35,13 +35,13 @@ def lay_stacks(
 
     Args:
         knee: knee to prescribe planes for.
-        population: gives the size of the errors.
-        rng: of the errors.
-        protocols: the scanner's, by name; ``sagittal_plain`` is prescribed like the other sagittal stack.
+        population: determines the size of the errors.
+        rng: generator of the errors.
+        protocols: the scanner's protocols by name; ``sagittal_plain`` is prescribed like the other sagittal stack.
 
     Returns:
-        Names of stacks to poses: sagittal ones from the patient's left to right, coronal ones from front to back, axial
-        ones from the feet up; or each in reverse.
+        Maps the name of each stack to its poses: sagittal stacks from the patient's left to right, coronal ones from
+        front to back, axial ones from the feet up; or each in reverse.
     """
     planes = true_planes(knee)
     stacks = {}

@@ -21,12 +21,12 @@ class KneePopulation(Settings):
     severity: float = setting(1.0, "factor on the visibility of findings; 0 hides all, 1.5 makes them obvious")
 
     # the leg in the scanner
-    left: float = setting(0.5, "share of left knees; 0 or 1 makes knees of one side")
+    left: float = setting(0.5, "share of left knees; with 0 or 1 all knees are of one side")
     flexion: tuple[float, float] = setting((0.0, 25.0), "angle between femur and tibia, degrees")
     leg_rotation: float = setting(7.0, "rotation of the leg about its own length, degrees, at most 15")
     abduction: float = setting(3.0, "angle of the leg away from or towards the midline, degrees")
     lean: float = setting(5.0, "angle of the leg above or below the table, degrees")
-    centred: float = setting(0.35, "share of scanners that have the knee on the midline; others have it to the side")
+    centred: float = setting(0.35, "share of exams with the knee on the scanner's midline; in others it is to one side")
     shape: float = setting(1.0, "factor on every spread of form: condyles, notch, patella, muscles")
     fat: tuple[float, float] = setting((4.0, 16.0), "fat under the skin, mm")
 
@@ -59,8 +59,10 @@ class KneePopulation(Settings):
     noise: tuple[float, float] = setting((0.012, 0.035), "noise as a share of the brightest tissue's signal")
     blur: tuple[float, float] = setting((0.0, 0.5), "share of a pixel's signal that its neighbours receive")
     shading: tuple[float, float] = setting((0.1, 0.5), "extra brightness of tissue next to a coil")
-    contrast: float = setting(0.15, "variation of every tissue's signal from scanner to scanner, as a share of itself")
-    suppression: tuple[float, float] = setting((0.05, 0.35), "degree of failed fat suppression at the field's edges")
+    contrast: float = setting(0.15, "relative variation of each tissue's signal from scanner to scanner")
+    suppression: tuple[float, float] = setting(
+        (0.05, 0.35), "signal of fat where suppression fails, at the field's edges"
+    )
 
     # further scans of DICOM exams
     plain_sagittal: float = setting(0.6, "share of exams with a further sagittal series without fat suppression")

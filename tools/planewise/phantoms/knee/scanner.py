@@ -25,9 +25,9 @@ class Protocol:
     """mm between slices"""
     contrast: KneeContrast
     unsuppressed: float
-    """Signal of fat if its suppression fails"""
+    """Signal of fat where fat suppression fails"""
     count: int | None = None
-    """Number of slices of a stack; none: as many as cover the knee"""
+    """Number of slices of a stack; None means as many as cover the knee"""
 
     @property
     def distance(self) -> float:

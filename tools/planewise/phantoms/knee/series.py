@@ -13,7 +13,7 @@ from planewise.phantoms.knee.scanner import Protocol
 from planewise.phantoms.scanner.dicom import DicomFile, Identity, exam_header, image_dataset, number, set_geometry, uid
 from planewise.phantoms.scanner.pose import ImagePose
 
-#: Weighting to the ranges of repetition and echo time that give it, ms.
+#: Each weighting's range of repetition times and range of echo times, ms.
 TIMES = {"t2_fs": ((3200, 5200), (50, 76)), "pd_fs": ((2400, 3800), (27, 42)), "pd": ((2200, 3600), (24, 38)),
          "t1": ((480, 760), (9, 18))}  # fmt: skip
 
@@ -26,7 +26,7 @@ class KneeSeries:
     """True content: ``sagittal``, ``coronal``, ``axial``, ``localizer``"""
     folder: str
     description: str | None
-    """None: the header has none"""
+    """Series description; None leaves it out of the header"""
     number: int
     """Series number; also determines its noise and identifiers"""
     poses: list[ImagePose]

@@ -42,9 +42,9 @@ class KneeShape:
         """A form; tall patients have large knees.
 
         Args:
-            rng: of the form.
-            population: gives the spread.
-            height: of the patient, cm.
+            rng: generator of the form.
+            population: determines the spread.
+            height: height of the patient, cm.
         """
         spread = population.shape * np.clip(rng.standard_normal(10), -2, 2)
         return cls(

@@ -36,7 +36,7 @@ def study_files(
 
     Args:
         exam: exam to scan.
-        identity: of the patient.
+        identity: identity of the patient.
         plain_sagittal: probability of a sagittal series without fat suppression.
         localizer: probability of a localizer.
         poor_names: probability that a series' description does not name its plane.
@@ -76,7 +76,7 @@ def describe(view: str, weighting: str, rng: np.random.Generator) -> str:
 
 
 def series_folder(exam: KneeExam, number: int, description: str | None) -> str:
-    """Folder of a series below its exam's."""
+    """Folder of a series below the exam's folder."""
     name = "".join(letter if letter.isalnum() else "_" for letter in description or "")
     return f"study_{exam.seeds[-1]}/MR{number}_{name}"
 

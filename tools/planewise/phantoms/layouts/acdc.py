@@ -15,7 +15,7 @@ from planewise.phantoms.scanner.nifti import NiftiFile
 #: The set has no tables.
 TABLE_HEADER = ()
 
-#: The labels have our numbers; atria have none.
+#: ACDC uses the same label numbers as we do; atria are not labelled.
 CODES = {value: value for value in LABELS.values()}
 
 #: Consecutive patients with one diagnosis, and the number of patients after which the order repeats, as in the real set.
@@ -45,7 +45,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     scanner, patient, systole = exam.scanner, exam.heart.patient, exam.end_systole
     cine, _ = cine_volume(exam, "sax")
-    # the affine holds the spacing and no orientation, as in ACDC
+    # the affine contains the spacing but no orientation, as in ACDC
     affine = np.diag([scanner.spacing, scanner.spacing, scanner.distance, 1.0])
     step = scanner.interval / scanner.phases / 1000
     files = [NiftiFile(f"{name}_4d.nii.gz", cine, affine, step)]
@@ -64,5 +64,5 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """Empty: ACDC has no tables, because each exam's ``Info.cfg`` holds its group."""
+    """Empty: ACDC has no tables, because each exam's group is in its ``Info.cfg``."""
     return {}

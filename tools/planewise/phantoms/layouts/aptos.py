@@ -19,7 +19,7 @@ TESTED = 3
 
 
 def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
-    """The photograph under the root of the set, as a list of one; none if the defect is a missing photograph."""
+    """The photograph under the root of the set, as a list of one; empty if the photograph is missing as a defect."""
     return [] if "no_file" in recipe.defects else [PurePosixPath(_folder(number)) / f"{_name(number)}.png"]
 
 

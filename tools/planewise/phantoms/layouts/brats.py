@@ -10,7 +10,7 @@ from planewise.phantoms.recipe import Recipe
 from planewise.phantoms.scanner.nifti import NiftiFile
 from planewise.phantoms.volume_defects import BRATS_DEFECTS, MASK
 
-#: The set has none of our tables.
+#: This layout has no tables.
 TABLE_HEADER = ()
 
 
@@ -39,7 +39,7 @@ def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
 
 
 def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
-    """Empty: the set has none of our tables."""
+    """Empty: this layout has no tables."""
     return {}
 
 

@@ -16,7 +16,7 @@ TABLE = "dataset_information.csv"
 #: First row of the table.
 TABLE_HEADER = ("SUBJECT_CODE", "DISEASE", "VENDOR", "SCANNER", "FIELD")
 
-#: Our labels to the set's: 1 is the left ventricle and 3 the right one, and atria have none.
+#: Our labels to the data set's labels: 1 is the left ventricle and 3 the right one; atria are not labelled.
 CODES = {LABELS["lv"]: 1, LABELS["myocardium"]: 2, LABELS["rv"]: 3}
 
 #: The set's names for our views.

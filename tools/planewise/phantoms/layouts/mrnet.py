@@ -14,15 +14,15 @@ TABLE_HEADER = ()
 #: Exams of the real set's two parts; the second part's identifiers continue those of the first.
 TRAIN, VALID = 1130, 120
 
-#: The real set's planes; `KneePopulation.views` says how many are written. Only sagittal volumes are read downstream, and
-#: the others would cost as much again.
+#: The real set's planes; `KneePopulation.views` sets how many are written. Later steps read only sagittal volumes, and
+#: each of the others would cost as much again.
 PLANES = ("sagittal", "coronal", "axial")
 
 
 def exam_place(number: int) -> tuple[str, str]:
     """Part of the set and identifier of an exam.
 
-    The parts are mixed in their real proportions, so that even a small tree has exams of both.
+    Exams of the two parts are interleaved in their real proportions, so even a small tree has exams of both.
     """
     block, rank = divmod(number - 1, TRAIN + VALID)
     before = rank * VALID // (TRAIN + VALID)

@@ -20,11 +20,11 @@ from planewise.phantoms.scanner.nifti import NiftiFile
 #: The set has no tables.
 TABLE_HEADER = ()
 
-#: Our labels to the set's, in the short axis and in 4ch.
+#: Our labels to the data set's labels, in the short axis and in 4ch.
 CODES = {LABELS["lv"]: 1, LABELS["myocardium"]: 2, LABELS["rv"]: 3}
 ALL_CODES = CODES | {ATRIA["la"]: 4, ATRIA["ra"]: 5}
 
-#: View to its name, and to the codes of its labels; without codes it gets no labels.
+#: Each view's name and label codes; a view without codes gets no labels.
 _VIEWS = {"sax": ("sa", CODES), "2ch": ("la_2ch", None), "4ch": ("la_4ch", ALL_CODES)}
 
 

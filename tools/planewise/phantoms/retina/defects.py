@@ -11,7 +11,7 @@ from planewise.phantoms.retina.retina import Retina
 from planewise.phantoms.scanner.dicom import Identity
 from planewise.phantoms.scanner.photograph import PhotographFile
 
-#: Name to flaw in APTOS' layout, in the order in which they are listed.
+#: Flaws in the APTOS layout by name, in listing order.
 APTOS_DEFECTS: dict[str, Defect] = {}
 
 _defect = registering(APTOS_DEFECTS)
@@ -67,7 +67,7 @@ def twice(files: Files, exam: Retina, identity: Identity) -> Files:
 
 @_defect("no row in the table")
 def no_row(files: Files, exam: Retina, identity: Identity) -> Files:
-    return files  # of the table alone
+    return files  # only the table changes
 
 
 @_defect("a row in the table, and no file")
@@ -77,12 +77,12 @@ def no_file(files: Files, exam: Retina, identity: Identity) -> Files:
 
 @_defect("a word in the table in place of the grade")
 def no_grade(files: Files, exam: Retina, identity: Identity) -> Files:
-    return files  # of the table alone
+    return files  # only the table changes
 
 
 @_defect("the table's names have lost their zeros, as in spreadsheets")
 def plain_numbers(files: Files, exam: Retina, identity: Identity) -> Files:
-    return files  # of the table alone
+    return files  # only the table changes
 
 
 def _thinned(pixels: np.ndarray, width: int) -> np.ndarray:

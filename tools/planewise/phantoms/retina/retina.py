@@ -10,8 +10,9 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from planewise.phantoms.retina.population import RetinaPopulation
 
-#: Minimum and maximum number of lesions of each grade, 0 to 4, after the international scale: microaneurysms alone are
-#: mild, more than these moderate, many haemorrhages severe, and new vessels proliferative.
+#: Minimum and maximum number of lesions of each grade, 0 to 4, after the international scale: an eye with only
+#: microaneurysms is mild, with other lesions too moderate, with many haemorrhages severe, and with new vessels
+#: proliferative.
 LESIONS = {
     "microaneurysms": ((0, 0), (3, 7), (5, 12), (12, 24), (8, 24)),
     "haemorrhages": ((0, 0), (0, 0), (3, 8), (16, 30), (8, 24)),
@@ -32,8 +33,8 @@ COLOURS = {
     "drusen": (0.88, 0.62, 0.34),
 }
 
-#: Positions of the disc's and the fovea's middle on the horizontal axis, as shares of the field's radius; nasal is
-#: above 0.
+#: Positions of the disc's and the fovea's middle on the horizontal axis, as shares of the field's radius; positive is
+#: nasal.
 DISC, FOVEA = 0.52, -0.12
 
 
@@ -52,7 +53,7 @@ class Retina:
         shares = np.array(population.shares) / sum(population.shares)
         return cls(seeds, population, int(np.random.default_rng([*seeds, 0]).choice(len(shares), p=shares)))
 
-    #: everything is cheap before the photograph is taken
+    #: sampling is cheap, only the photograph takes time
     sample_organ = sample
 
     @property
@@ -80,9 +81,9 @@ class _Picture:
     """A photograph being painted."""
 
     x: np.ndarray
-    """``(rows, columns)``: towards the nose, as a share of the field's radius, in the eye's frame"""
+    """``(rows, columns)``: coordinate towards the nose, as a share of the field's radius, in the eye's frame"""
     y: np.ndarray
-    """the same, downwards"""
+    """``(rows, columns)``: coordinate downwards, in the same unit"""
     pixel: float
     """size of a pixel in the same unit"""
     colour: np.ndarray = field(init=False)
@@ -104,7 +105,7 @@ class _Picture:
         return cls(x.astype(np.float32), y.astype(np.float32), 1 / radius)
 
     def cover(self, share: np.ndarray, name: str) -> None:
-        """Paint a colour over the present content, by its share of each pixel."""
+        """Paint a colour over the present content; ``share`` is how much of each pixel it covers."""
         self.colour += share[..., None] * (np.float32(COLOURS[name]) - self.colour)
 
     def spot(
@@ -117,11 +118,15 @@ class _Picture:
         self.cover(share * np.clip(0.5 + (radius - distance) / self.pixel, 0, 1), name)
 
     def lines(self, points: np.ndarray, radius: float, name: str, share: float) -> None:
-        """Paint lines over the present content: points ``(N, 2)`` closer to each other than pixels, and half their
-        width.
+        """Paint lines over the present content.
+
+        Args:
+            points: points on the lines, ``(N, 2)``, closer to each other than pixels.
+            radius: half the lines' width, as a share of the field's radius.
+            name: a key of `COLOURS`.
+            share: how much of the colour below is covered, 0 to 1.
         """
-        # from positions in the eye's frame to pixels: the frame is rotated, so the grid's corner and sides define the
-        # map
+        # map positions in the eye's frame to pixels; the frame is rotated, so the grid's corner and sides define the map
         corner = np.array([self.x[0, 0], self.y[0, 0]])
         sides = np.array([[self.x[0, 1], self.y[0, 1]], [self.x[1, 0], self.y[1, 0]]]) - corner
         column, row = np.round((points - corner) @ np.linalg.inv(sides)).astype(int).T
@@ -139,7 +144,7 @@ class _Picture:
         return smooth / smooth.std()
 
     def exposed(self, population: RetinaPopulation, rng: np.random.Generator) -> np.ndarray:
-        """The image after the camera."""
+        """The image as the camera records it: uneven light, colour, blur and noise, ``(rows, columns, 3)`` uint8."""
         radius = np.hypot(self.x, self.y)
         tilt = rng.normal(0, 0.08, 2)
         light = 1 - rng.uniform(*population.shading) * radius**2 + tilt[0] * self.x + tilt[1] * self.y
@@ -193,12 +198,16 @@ def _grow(
     reach: float,
     level: int = 0,
 ) -> None:
-    """Add a vessel and its branches, each by its points, to the lines of its level.
+    """Add the points of a vessel and of its branches to the lines of their levels.
 
     Args:
+        lines: level to the points of its vessels; changed in place.
+        rng: generator of the course and the branches.
+        start: first point of the vessel.
         heading: initial direction, radians.
-        bend: change of its direction along the way, radians per radius of the field.
-        reach: its length.
+        bend: change of the direction along the way, radians per radius of the field.
+        reach: length of the vessel, as a share of the field's radius.
+        level: 0 for a main vessel, 1 for its branches, 2 for theirs.
     """
     step = 0.004
     count = max(2, int(reach / step))

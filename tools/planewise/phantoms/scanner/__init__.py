@@ -1,1 +1,1 @@
-"""Code that scanners of every organ share: position of an image, its sampling, and its DICOM file."""
+"""Code that the scanners of all organs share: the position of an image, its sampling, and its DICOM file."""

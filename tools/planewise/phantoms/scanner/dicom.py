@@ -26,9 +26,9 @@ class Scanned(Protocol):
 
     seeds: tuple[int, ...]
     patient: object
-    """With ``sex``, ``height`` (cm) and ``weight`` (kg)"""
+    """Has ``sex``, ``height`` (cm) and ``weight`` (kg)"""
     scanner: object
-    """With ``field_strength`` (tesla)"""
+    """Has ``field_strength`` (tesla)"""
 
     def rng(self, *names: int) -> np.random.Generator:
         """A stream of random numbers for one purpose."""
@@ -54,9 +54,9 @@ class DicomFile:
     view: str = ""
     """True content of the picture, e.g. ``sax`` or ``sagittal``"""
     slice: int = 0
-    """Rank in its stack; for short-axis images counted from the base"""
+    """Rank of the slice in its stack; short-axis images are counted from the base"""
     phase: int = 0
-    """Rank in the cycle"""
+    """Rank of the phase in the cycle"""
 
     @property
     def pixels(self) -> np.ndarray:
@@ -129,8 +129,8 @@ def set_geometry(header: Dataset, pose: ImagePose, spacing: float, shape: tuple[
 
     Args:
         header: changed in place.
-        pose: of the image.
-        spacing: mm.
+        pose: pose of the image.
+        spacing: pixel spacing, mm.
         shape: rows and columns.
     """
     corner = pose.affine((spacing, spacing), (shape[1], shape[0]), 1.0)[:3, 3]
@@ -155,7 +155,7 @@ def image_dataset(header: Dataset, name: str) -> FileDataset:
     meta.MediaStorageSOPInstanceUID = name
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
-    # the constructor's arguments give the encoding to both pydicom 2 and 3; it would deep-copy the meta header
+    # pydicom 2 and 3 both take the encoding from these arguments; the constructor would deep-copy the meta header
     dataset = FileDataset("", Dataset(), preamble=b"\x00" * 128, is_implicit_VR=False, is_little_endian=True)
     dataset.file_meta = meta
     for element in header:

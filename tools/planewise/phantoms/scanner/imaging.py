@@ -16,10 +16,10 @@ def image_points(
     """Pixel centres of an image in patient space.
 
     Args:
-        pose: of the image.
-        spacing: mm.
+        pose: pose of the image.
+        spacing: pixel spacing, mm.
         matrix: columns and rows.
-        offsets: along the normal, mm, shape ``(S,)``.
+        offsets: distances of the sheets along the normal, mm, shape ``(S,)``.
 
     Returns:
         Points, RAS+, mm, shape ``(S, rows, columns, 3)``, float32.
@@ -31,14 +31,14 @@ def image_points(
 
 
 def magnitude(images: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """Magnitude of two noisy channels: the image is bright where fat has made the sum negative."""
+    """Magnitude of two noisy channels; a signal that fat has made negative becomes bright."""
     channels = rng.standard_normal((2, *images.shape), dtype=np.float32) * np.float32(noise)
     return np.hypot(images + channels[0], channels[1])
 
 
 def blurred(image: np.ndarray, share: float) -> np.ndarray:
-    """The image with a share of each pixel spread over its neighbours, because images have more pixels than were
-    measured.
+    """The image with a share of each pixel spread over its neighbours, because real images have more pixels than
+    measured values.
     """
     side = np.float32(share / 4)
     for axis in (0, 1):

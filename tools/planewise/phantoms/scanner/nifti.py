@@ -15,7 +15,7 @@ class NiftiFile:
     """A volume of an exam before it is written; defects change it."""
 
     name: str
-    """Of the file, with its ending"""
+    """Name of the file, with its ending"""
     volume: np.ndarray
     """``(columns, rows, slices)``, for a cine followed by phases"""
     affine: np.ndarray
@@ -23,7 +23,7 @@ class NiftiFile:
     step: float | None = None
     """Seconds between the phases of a cine"""
     oriented: bool = True
-    """Whether the header gives the orientation in the patient; otherwise it holds only the voxel sizes"""
+    """Whether the header contains the orientation in the patient; otherwise it contains only the voxel sizes"""
 
     def write(self, folder: Path) -> None:
         """Writes the file, compressed."""

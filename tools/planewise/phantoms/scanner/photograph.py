@@ -14,11 +14,11 @@ class PhotographFile:
     """A photograph before it is written; defects change it."""
 
     name: str
-    """Of the file, with its ending"""
+    """Name of the file, with its ending"""
     pixels: np.ndarray
     """``(rows, columns, 3)`` uint8; ``(rows, columns)`` in shades of grey, and with four channels the last is opacity"""
     content: bytes | None = None
-    """Content of the file instead of the photograph; None for the photograph"""
+    """Bytes that replace the photograph in the file; None writes the photograph"""
 
     def encoded(self) -> bytes:
         """The contents of the file."""

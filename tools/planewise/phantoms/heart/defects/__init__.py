@@ -8,5 +8,5 @@ from planewise.phantoms.heart.defects.series import SERIES
 from planewise.phantoms.heart.defects.tree import TREE
 from planewise.phantoms.heart.defects.views import VIEWS
 
-#: Name to flaw, in the order of the list in the help.
+#: Flaws by name, in listing order.
 DEFECTS: dict[str, Defect] = SERIES | SLICES | VIEWS | GEOMETRY | CONTENTS | TREE

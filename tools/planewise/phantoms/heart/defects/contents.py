@@ -13,7 +13,7 @@ from planewise.phantoms.heart.defects.files import find, images
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 
-#: Name to flaw, in the order of the list in the help.
+#: Flaws by name, in listing order.
 CONTENTS: dict[str, Defect] = {}
 
 _defect = registering(CONTENTS)

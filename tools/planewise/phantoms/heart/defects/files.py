@@ -1,4 +1,4 @@
-"""Finding and changing files of an exam, as several defects do."""
+"""Find and change files of an exam: functions that several defects share."""
 
 from __future__ import annotations
 

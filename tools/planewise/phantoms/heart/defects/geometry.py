@@ -7,7 +7,7 @@ from planewise.phantoms.heart.defects.files import images, without
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.scanner.dicom import DicomFile, Identity, number, uid
 
-#: Name to flaw, in the order of the list in the help.
+#: Flaws by name, in listing order.
 GEOMETRY: dict[str, Defect] = {}
 
 _defect = registering(GEOMETRY)

@@ -13,7 +13,7 @@ from planewise.phantoms.heart.defects.scanning import acquire, again
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 
-#: Name to flaw, in the order of the list in the help.
+#: Flaws by name, in listing order.
 SLICES: dict[str, Defect] = {}
 
 _defect = registering(SLICES)

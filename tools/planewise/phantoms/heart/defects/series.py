@@ -9,7 +9,7 @@ from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.heart.study import STUDY, localizer_files
 from planewise.phantoms.scanner.dicom import DicomFile, Identity, uid
 
-#: Name to flaw, in the order of the list in the help.
+#: Flaws by name, in listing order.
 SERIES: dict[str, Defect] = {}
 
 _defect = registering(SERIES)

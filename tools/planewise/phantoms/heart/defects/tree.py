@@ -14,7 +14,7 @@ from planewise.phantoms.heart.defects.files import added, by_series, typical
 from planewise.phantoms.heart.exam import Exam
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 
-#: Name to flaw, in the order of the list in the help.
+#: Flaws by name, in listing order.
 TREE: dict[str, Defect] = {}
 
 _defect = registering(TREE)

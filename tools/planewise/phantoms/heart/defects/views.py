@@ -15,7 +15,7 @@ from planewise.phantoms.heart.study import STUDY, study_files
 from planewise.phantoms.scanner.dicom import DicomFile, Identity
 from planewise.phantoms.scanner.pose import ImagePose
 
-#: Name to flaw, in the order of the list in the help.
+#: Flaws by name, in listing order.
 VIEWS: dict[str, Defect] = {}
 
 _defect = registering(VIEWS)
