@@ -68,7 +68,7 @@ def test_an_exam_is_chosen_by_the_beginning_of_its_hash(datalist, tmp_path):
     assert exam_figure(datalist, name[:4])[1] == name
     outcome = run(datalist, "--exam", "zz", "-o", tmp_path / "exam.png")
     assert outcome.exit_code == 1
-    assert f"zz is not an exam of this datalist; there are {name}" in outcome.output
+    assert f"zz is not an exam of this datalist; choose one of {name}" in outcome.output
 
 
 def test_lines_in_the_picture_are_the_planes(datalist):

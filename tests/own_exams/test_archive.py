@@ -118,7 +118,7 @@ def test_a_stopped_run_leaves_an_overview_and_continues(files, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         work_through(Work(files, outcomes).work, tmp_path / "out", lambda line: None)
     page = (tmp_path / "out/index.html").read_text()
-    assert "1 exam, 0 flagged, 0 left out; 2 wait: start the command again to continue." in page
+    assert "1 exam, 0 flagged, 0 left out; 2 not processed yet: start the command again to continue." in page
     outcomes["bbbb"] = 0.3
     work = Work(files, outcomes)
     assert len(work_through(work.work, tmp_path / "out", lambda line: None).finished) == 3

@@ -22,10 +22,10 @@ tr.flagged td:first-child { border-left: 4px solid #c77700; } tr.fine td:first-c
 """
 _TITLES = {"plan": "Planned exams", "segment": "Segmented exams"}
 _NOTES = {
-    "plan": "How far each acquired view lies from the planned one. The exam with the largest distance comes first, relative "
-    "to the plan's error bounds and an operator's usual error: its series may be misnamed, its view badly prescribed, or its "
-    "plan wrong. Open its page and look.",
-    "segment": "Volumes and function. The exam with most implausible numbers comes first. Open its page and look.",
+    "plan": "The table shows the distance between each acquired view and the planned one. The exam with the largest distance "
+    "relative to the plan's error bounds and an operator's usual error comes first: its series may be misnamed, its view "
+    "badly prescribed, or its plan wrong. Open its page to check.",
+    "segment": "Volumes and function. The exam with the most implausible numbers comes first. Open its page to check.",
 }
 _UNITS = {"deg": "deg", "mm": "mm", "ml": "ml", "g": "g", "percent": "%"}
 
@@ -36,9 +36,9 @@ class ListedExam:
 
     Attributes:
         name: hash of the exam.
-        page: of the exam, relative to this page.
+        page: link to the exam's page, relative to this page.
         values: column to value; None if unknown.
-        flags: what a person should look at.
+        flags: what a person should check.
     """
 
     name: str
@@ -48,13 +48,13 @@ class ListedExam:
 
 
 def archive_page(command: str, exams: Sequence[ListedExam], left_out: Mapping[str, str], waiting: int) -> str:
-    """The page as HTML that needs no network connection.
+    """The page as HTML that works without a network connection.
 
     Args:
         command: ``plan`` or ``segment``.
-        exams: finished ones, in the order of the page.
-        left_out: name of an exam to why it has no results.
-        waiting: number of exams that a stopped run has not come to.
+        exams: the finished exams, in the order of the page.
+        left_out: name of each exam without results to the reason.
+        waiting: number of exams that a stopped run has not reached.
     """
     columns = list(dict.fromkeys(key for exam in exams for key in exam.values))
     heads = "".join(f'<th scope="col">{html.escape(_head(key))}</th>' for key in columns)
@@ -62,7 +62,7 @@ def archive_page(command: str, exams: Sequence[ListedExam], left_out: Mapping[st
     flagged = sum(bool(exam.flags) for exam in exams)
     counts = f"{count_of(len(exams), 'exam')}, {flagged} flagged, {len(left_out)} left out"
     if waiting:
-        counts += f"; {waiting} wait: start the command again to continue"
+        counts += f"; {waiting} not processed yet: start the command again to continue"
     reasons = "".join(
         f'<tr><td>{html.escape(name)}</td><td class="text">{html.escape(why)}</td></tr>'
         for name, why in left_out.items()

@@ -1,4 +1,4 @@
-"""All phases of a stack, to be played: every slice side by side, with the outlines of the structures."""
+"""All phases of a stack as a cine: its slices side by side, with the outlines of the structures."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from planewise.reports.segmentation_figures import structure_colour
 
 #: Margin around the structures, mm.
 _MARGIN = 20.0
-#: Quality of the pictures, as of Pillow: a tenth of the bytes of a PNG.
+#: JPEG quality of the pictures in Pillow; a file is about a tenth as large as a PNG.
 _JPEG = 80
 
 
 def cine_of(
     phases: Sequence[tuple[str, np.ndarray, np.ndarray]], spacing: Sequence[float], structures: Mapping[int, str]
 ) -> dict[str, Any] | None:
-    """The phases of a stack as an exam's page plays them.
+    """Prepare the phases of a stack for playback on an exam's page.
 
     Args:
-        phases: name, image and label map of each phase, the latter two ``(i, j, slices)`` of one shape.
-        spacing: of i and j, mm.
+        phases: name, image and label map of each phase; images and label maps have one shape, ``(i, j, slices)``.
+        spacing: pixel spacing along i and j, mm.
         structures: label value to name.
 
     Returns:
-        ``width`` and ``height`` of a picture in mm, and ``frames``, for each phase its ``name``, a JPEG (base64) and the
-        outlines, ``colour`` and ``path``, in mm; None with fewer than two phases, without a structure, or if the phases
-        have several shapes.
+        ``width`` and ``height`` of a picture in mm, and ``frames``: for each phase its ``name``, its ``picture`` as a JPEG
+        (base64), and ``outlines``, each with a ``colour`` and a ``path`` in mm. None if there are fewer than two phases,
+        if no phase shows a structure, or if the phases differ in shape.
     """
     shapes = {image.shape for _, image, _ in phases} | {labels.shape for _, _, labels in phases}
     known = np.any(
@@ -77,6 +77,6 @@ def _side_by_side(stack: np.ndarray) -> np.ndarray:
 def _paths(mask: np.ndarray, spacing: Sequence[float]) -> Iterator[str]:
     """Outlines of a mask as SVG paths, mm from the picture's corner."""
     for line in find_contours(np.pad(mask, 1).astype(float), 0.5):
-        # the border of one pixel, and half a pixel from the corner to the first centre
+        # minus the border of one pixel, plus half a pixel from the corner to the first pixel's centre
         points = (line - 0.5) * spacing
         yield "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)

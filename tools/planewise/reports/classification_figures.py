@@ -19,9 +19,9 @@ def roc_figure(
 
     Args:
         probabilities: ``(N, classes)``.
-        labels: class index of each.
-        classes: names.
-        scores: scores of `planewise.metrics.classification_scores`.
+        labels: class index of each exam.
+        classes: names of the classes.
+        scores: output of `planewise.metrics.classification_scores`.
     """
     from matplotlib.figure import Figure
 

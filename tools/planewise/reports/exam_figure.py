@@ -1,4 +1,4 @@
-"""A picture of an indexed exam: planes in each other, after Zhang 2024 Figs. 2 to 4."""
+"""A picture of an indexed exam that shows how its planes cut each other, after Zhang 2024 Figs. 2 to 4."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
 
     Args:
         path: path of the datalist.
-        exam: hash, or its beginning; default the first exam that has the stack and all views.
+        exam: hash, or its beginning; by default the first of the exams that have most of the datalist's stack and views.
         slices: number of slices of the stack to show, from its first to its last.
 
     Returns:
@@ -68,18 +68,18 @@ def exam_figure(path: str | Path, exam: str | None = None, slices: int = 5) -> t
 
 
 def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str | None) -> str:
-    """The requested exam.
+    """The full hash of the requested exam; by default of the first exam that has most of the datalist's stack and views.
 
     Raises:
-        InputError: no exam or several exams begin with the given text, or the datalist is empty.
+        InputError: no exam's hash begins with the given text, several do, or the datalist is empty.
     """
     known = list(content.get("exams") or dict.fromkeys(item["exam"] for item in items if "exam" in item))
     if exam is not None:
         fitting = [name for name in known if name.startswith(exam)]
         if len(fitting) != 1:
             some = ", ".join((fitting or known)[:8])
-            what = "is not an exam" if not fitting else f"could be {len(fitting)} exams"
-            raise InputError(f"{exam} {what} of this datalist; there are {some}{' ...' if len(known) > 8 else ''}")
+            what = "is not an exam" if not fitting else f"matches {len(fitting)} exams"
+            raise InputError(f"{exam} {what} of this datalist; choose one of {some}{' ...' if len(known) > 8 else ''}")
         return fitting[0]
     with_items = [name for name in known if any(item.get("exam") == name for item in items)]
     if not with_items:
@@ -92,7 +92,7 @@ def choose_exam(content: Mapping[str, Any], items: Sequence[Mapping], exam: str 
 
 def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, folder: Path, slices: int) -> Figure:
     views, stack_name = header.get("views", []), header.get("stack", "sax")
-    # an organ that the indexer does not know is drawn in patient orientation, under its own names
+    # an organ that the indexer does not know is drawn in patient orientation, and its views keep their names
     anatomy = anatomy_of_stack(stack_name)
     look, called = (Look(), stack_name) if anatomy is None else (anatomy.look, anatomy.called)
     first = {}
@@ -100,7 +100,7 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
     for item in reversed(in_time):
         first[item["slice"]] = item  # the first phase of each slice stays
     stack = [first[rank] for rank in sorted(first)]
-    # a single slice is shown with its phases
+    # if there is only one slice, its phases are shown
     choice = stack if len(stack) > 1 else in_time
     shown = [choice[rank] for rank in np.unique(np.linspace(0, len(choice) - 1, slices).round().astype(int))]
     planes = {view: plane for view, plane in stack[0]["planes"].items() if view in views}
@@ -114,7 +114,9 @@ def _planes_figure(name: str, items: list[dict], listed: dict, header: Mapping, 
         if entry.get("items") and view not in others and len(others) < 3:
             item = dict(entry["items"][0], exam=name)
             item["image"] = str(folder / item["image"])
-            with suppress(InputError):  # its plane is known anyway; the picture is drawn without the image
+            with suppress(
+                InputError
+            ):  # the plane is known from the datalist, so the picture is drawn without the image
                 others[view] = loader(item)["image"]
 
     columns = len(shown)
@@ -238,7 +240,7 @@ def _draw_other_view(
 
 
 def _label(axes, ends: np.ndarray, text: str) -> None:
-    """Write where a line leaves the shown area: on the right, or at the bottom if it is upright."""
+    """Label a line where it leaves the shown area: on the right, or at the bottom if the line is steep."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     points = ends[0] + np.linspace(0, 1, 200)[:, None] * (ends[1] - ends[0])
     inside = (
@@ -254,7 +256,7 @@ def _label(axes, ends: np.ndarray, text: str) -> None:
 
 
 def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], look: Look) -> None:
-    """A slice and the views in space with their pictures on them (Fig. 2d); the other slices as outlines."""
+    """Draw a slice and the views in space as textured planes (Fig. 2d), and the other slices as outlines."""
     middle = images[len(images) // 2]
     pictures = [(middle, _INK), *((image, colours[view]) for view, image in others.items() if view in colours)]
     if look.upright:
@@ -281,7 +283,7 @@ def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], look:
         outlines.append((_textured(image, centre, side(image), field)[2], colour, 0.9))
     for outline, colour, width in outlines:
         axes.plot(*((outline - centre) @ frame.T).T, color=colour, lw=width)
-    # mm; outlines across the viewing direction extend further
+    # mm; outlines that are perpendicular to the viewing direction extend further
     reach = (76 if look.upright else 62) * field / _FIELD
     for set_limits in (axes.set_xlim, axes.set_ylim, axes.set_zlim):
         set_limits(-reach, reach)
@@ -292,7 +294,7 @@ def _draw_space(axes, images, others: Mapping, colours: Mapping[str, str], look:
 
 
 def _first_slice_up(images, normals: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors up and to the viewer, who is between the views' planes, in front of the patient.
+    """Unit vectors that point up and to the viewer. The viewer is between the views' planes, in front of the patient.
 
     Args:
         images: images of the stack.
@@ -319,7 +321,8 @@ def _normal(image: torch.Tensor) -> np.ndarray:
 
 
 def _textured(image: torch.Tensor, centre: np.ndarray, upright: np.ndarray, field: float, pieces: int = 56):
-    """A square of a picture about the point nearest to ``centre``, one side along ``upright``, in small pieces.
+    """A square of a picture, cut into small pieces. It is centred on the picture's point nearest to ``centre``, and one
+    side runs along ``upright``.
 
     Returns:
         Corners of the pieces (N, 4, 3), their colours (N, 4), and the outline (5, 3), in patient space.
@@ -403,8 +406,8 @@ def _volumes_figure(name: str, items: list[dict], slices: int) -> Figure:
 
 
 def _case_figure(name: str, item: dict, channels: Sequence[str], slices: int) -> Figure:
-    """A row for each channel of a case, with the outlines of its mask: slices through the mask, or through the
-    foreground if there is none.
+    """A row of slices for each channel of a case, with the outlines of its mask. The slices are spread over the mask, or
+    over the foreground if there is no mask.
     """
     loaded = LoadVolumed(("image", "label"), allow_missing_keys=True)(item)
     image, mask = loaded["image"].numpy(), loaded["label"].numpy()[0] if "label" in loaded else None
@@ -454,7 +457,7 @@ def _outline(axes: Any, mask: np.ndarray) -> None:
 
 
 def _arrays_figure(name: str, items: list[dict], slices: int) -> Figure:
-    """A row of slices of a volume without geometry ``(slices, rows, columns)``, and its labels in words."""
+    """Slices of a volume without geometry ``(slices, rows, columns)`` in one row, with its labels in words."""
     item = items[0]
     try:
         volume = open_volume(item["image"])

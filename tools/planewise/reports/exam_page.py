@@ -44,17 +44,17 @@ class ShownExam:
     """The content of an exam's page.
 
     Attributes:
-        name: its hash.
+        name: the exam's hash.
         image: the stack, ``(i, j, slices)``.
-        affines: of the slices, ``(slices, 4, 4)``, RAS+, mm.
+        affines: affines of the slices, ``(slices, 4, 4)``, RAS+, mm.
         plan: plan from `planewise.evaluation.PlanViewsd`; None shows no planned planes.
-        acquired: views of the exam, to ``origin`` and ``normal``, RAS+, mm.
+        acquired: each acquired view to the ``origin`` and ``normal`` of its plane, RAS+, mm.
         labels: a label map on the image's grid, ``(i, j, slices)``.
         structures: label value to name.
         tables: title, header and rows of text; a number that cannot be right ends with `FLAGGED`.
-        flags: what is wrong with these numbers, sentences without a full stop.
+        flags: sentences, without a full stop, that say what is wrong with the flagged numbers.
         curves: structure to its volume in every phase, ml; drawn if there are two phases or more.
-        images: acquired views to their image ``(i, j)`` and its affine; shown next to the planned planes.
+        images: each acquired view to its image ``(i, j)`` and its affine; shown next to the planned planes.
         phases: name, image and label map of each phase, like `image` and `labels`; played as a cine.
     """
 
@@ -74,7 +74,7 @@ class ShownExam:
 
 @dataclass
 class _Plane:
-    """A plane as it is drawn."""
+    """A plane and how it is drawn."""
 
     name: str
     origin: torch.Tensor
@@ -88,11 +88,11 @@ class _Plane:
 
 
 def exam_page(exam: ShownExam) -> str:
-    """The page as HTML that needs no network connection and no other file.
+    """The page as HTML that works without a network connection and without any other file.
 
     The left side shows patient space (RAS+, mm): a slice, the planned and the acquired planes, the stack's image in
     each planned plane, and the surfaces of the structures. The right side shows the slice with the lines of the planes
-    and the outlines of the structures. Plotly, which is part of the page, draws them.
+    and the outlines of the structures. The page contains Plotly, which draws both sides.
     """
     planes = _planes(exam)
     image, affines, labels = _cropped(exam, _centre(exam, planes))
@@ -138,7 +138,7 @@ def _view_pictures(exam: ShownExam, image: np.ndarray, affines: torch.Tensor, la
 
 
 def _even_grid(affines: torch.Tensor) -> torch.Tensor:
-    """The affine of a stack whose slices lie evenly between its first and its last."""
+    """The affine of a stack with the same first and last slice and even spacing between them."""
     stack = affines[0].clone()
     if len(affines) > 1:
         stack[:3, 2] = (affines[-1, :3, 3] - affines[0, :3, 3]) / (len(affines) - 1)
@@ -146,7 +146,7 @@ def _even_grid(affines: torch.Tensor) -> torch.Tensor:
 
 
 def _ends(plan: Mapping[str, Any] | None) -> list[str]:
-    """Names of the stack's first and last slice; empty where the plan does not order the slices."""
+    """Names of the stack's first and last slice; empty if the plan does not order the slices."""
     located = [] if plan is None else plan.get("locations") or []
     if len(located) < 2 or located[0] == located[-1]:
         return ["", ""]
@@ -160,7 +160,7 @@ def _colour_of(exam: ShownExam, structure: str) -> str:
 
 def _planes(exam: ShownExam) -> list[_Plane]:
     planned = {} if exam.plan is None else exam.plan["views"]
-    # an exam may have many views; next to planned planes only the same views matter
+    # an exam may have many views; next to planned planes, only the views that were planned are shown
     acquired = {view: entry for view, entry in exam.acquired.items() if view in (planned or exam.acquired)}
     colours = dict(zip(dict.fromkeys([*planned, *acquired]), cycle(VIEW_COLOURS), strict=False))
     shown = [
@@ -326,7 +326,7 @@ def _meshes(labels: np.ndarray, affines: torch.Tensor, structures: Mapping[int, 
 
 
 def _at(values: np.ndarray, step: float, number: np.ndarray) -> np.ndarray:
-    """A coordinate of the slices' origins at fractional indices; beyond the ends in even steps."""
+    """Interpolate a coordinate of the slices' origins at fractional indices; extrapolate beyond the ends in even steps."""
     inside = np.interp(number, np.arange(len(values)), values)
     return inside + step * (np.minimum(number, 0) + np.maximum(number - (len(values) - 1), 0))
 
@@ -344,7 +344,7 @@ def _class(cell: str) -> str:
 
 
 def _flags(flags: Sequence[str]) -> str:
-    """The reasons next to the tables."""
+    """The flags as an HTML list, which stands next to the tables."""
     if not flags:
         return ""
     entries = "".join(f"<li>{FLAGGED} {html.escape(flag)}</li>" for flag in flags)

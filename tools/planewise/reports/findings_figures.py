@@ -1,4 +1,4 @@
-"""Pictures of findings: ROC curves, and the decisive slices and places."""
+"""Pictures of findings: ROC curves, and the slices and places that decide a prediction."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ def findings_roc_figure(
     Args:
         probabilities: ``(N, tasks)``.
         labels: ``(N, tasks)``, 0, 1 or NaN.
-        tasks: names.
-        scores: scores of `planewise.metrics.finding_scores`.
+        tasks: names of the findings.
+        scores: output of `planewise.metrics.finding_scores`.
+        title: title of the picture.
     """
     from matplotlib.figure import Figure
 
@@ -59,7 +60,7 @@ def findings_roc_figure(
 
 
 class Decision(NamedTuple):
-    """The decisive slices and places for one finding in one exam."""
+    """A stack and its saliency, which shows the slices and places that decide one finding in one exam."""
 
     caption: str
     stack: np.ndarray
@@ -75,12 +76,12 @@ class Decision(NamedTuple):
         return [(int(index), float(shares[index])) for index in np.argsort(-shares)[:most] if shares[index] >= _SAY]
 
     def number(self, index: int) -> int:
-        """The number of a slice for people."""
+        """The number of a slice as people count it, from 1."""
         return self.numbers[index] if self.numbers is not None else index + 1
 
 
 def saliency_figure(rows: Sequence[Decision], title: str = "", slices: int = 4) -> Figure:
-    """For each row the decisive slices, each next to a copy with the places marked, in the stack's order.
+    """Each row shows its decisive slices in the stack's order, each next to a copy with the decisive places marked.
 
     Args:
         rows: one per finding and exam.

@@ -30,8 +30,8 @@ def confusion_figure(scores: Mapping[str, Any], names: Sequence[str], title: str
     """How often each grade was predicted, by true grade.
 
     Args:
-        scores: scores of `planewise.metrics.grade_scores`.
-        names: of the grades.
+        scores: output of `planewise.metrics.grade_scores`.
+        names: names of the grades.
         title: title of the picture.
     """
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Read the table of losses and scores that a run writes, with one row per epoch."""
+"""Read a run's table of losses and scores, which has one row per epoch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ logger = logging.getLogger(__name__)
 
 
 def read_history(path: str | Path) -> list[dict[str, float]]:
-    """The rows of a ``history.csv``; columns that an epoch left empty are absent. No file gives no rows.
+    """The rows of a ``history.csv``, without the columns that an epoch left empty; an empty list if there is no file.
 
-    A row that cannot be read (the file was truncated or edited) is left out with a warning.
+    A row that cannot be read, because the file was truncated or edited, is left out with a warning.
     """
     if not Path(path).is_file():
         return []

@@ -26,12 +26,12 @@ def puzzle_gallery(
     per_side: int,
     captions: Sequence[str],
 ) -> Figure:
-    """Rows: the image, its shuffled tiles, and the network's arrangement; a column for each image. Misplaced tiles have
-    a red frame.
+    """A column for each image, with three rows: the image, its shuffled tiles, and the network's arrangement of them.
+    Misplaced tiles have a red frame.
 
     Args:
         images: ``(N, i, j)``; for volumes the slices through the middle of each layer of cells, one below the other.
-        tiles: tiles as the network saw them, ``(N, P, h, w)``; for volumes the slice through the middle of each.
+        tiles: tiles in the order that the network saw, ``(N, P, h, w)``; for volumes the slice through each tile's middle.
         predicted, reference: permutations ``(N, P)``: position ``s`` of the puzzle shows tile ``p(s)``.
         per_side: tiles along each axis.
         captions: one for each image.
@@ -56,8 +56,8 @@ def puzzle_gallery(
 
 
 def mosaic(tiles: np.ndarray, per_side: int) -> np.ndarray:
-    """Tiles ``(P, h, w)`` of a grid next to each other, the last axis running fastest, with a dark space between them.
-    The layers of a volume's grid are one below the other, further apart."""
+    """Place the tiles ``(P, h, w)`` of a grid next to each other with a dark space between them; the last axis runs
+    fastest. The layers of a volume's grid are one below the other, with a wider space between them."""
     depth, tile = len(tiles) // per_side**2, tiles.shape[1:]
     corners = [_corner(place, per_side, depth, tile) for place in range(len(tiles))]
     shape = [last + side for last, side in zip(np.max(corners, axis=0), tile, strict=True)]

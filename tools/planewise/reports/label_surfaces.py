@@ -7,7 +7,7 @@ from scipy.ndimage import distance_transform_edt
 
 
 def label_distances(mask: np.ndarray) -> np.ndarray:
-    """Signed distances from a structure's edge in every slice, positive inside: their zero level is a surface without
+    """Signed distances from a structure's edge in every slice, positive inside; the zero level is a surface without
     steps.
 
     Interpolating distances instead of labels between slices is shape-based interpolation (Raya and Udupa 1990).

@@ -1,4 +1,4 @@
-"""Names and colours of methods in tables and pictures: a pretext's are declared by its bundle."""
+"""Names and colours of methods in tables and pictures; each pretext's bundle declares its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import planewise
 from planewise.exams.anatomies import ANATOMIES
 from planewise.reports.paper_tables import IMAGES, PRETRAININGS
 
-#: Methods that are no pretext's bundle.
+#: Colours of methods that have no pretext bundle.
 _COLOURS = {
     "none": "#7f7f7f",
     "imagenet": "#2ca02c",
@@ -33,7 +33,7 @@ _NAMES = {
     "ssl_decoder": "SSL+Decoder",
     "ssl_all": "SSL+All",
     "ssl_multitask": "SSL+MultiTask",
-    # of any size, because a study may use smaller ones
+    # names without a size, because a study may use smaller networks
     **{
         f"{backbone}_{pretraining}_{images}": f"{called}, {pretraining}-{images}"
         for backbone, called in {"vgg16": "VGG", "densenet121": "DenseNet"}.items()
@@ -53,15 +53,15 @@ def pretext_of(bundle: str) -> str:
 
 @cache
 def _declared() -> dict[str, dict[str, Any]]:
-    """Pretext to what its bundle's metadata declares under ``planewise``; empty where no bundles are installed."""
+    """What each pretext's bundle declares under ``planewise`` in its metadata; empty if no bundles are installed."""
     files = sorted((Path(planewise.__file__).parent / "bundles").glob("pretext_*/configs/metadata.json"))
     return {pretext_of(file.parents[1].name): json.loads(file.read_text()).get("planewise", {}) for file in files}
 
 
 def method_colour(method: str) -> tuple[float, float, float]:
-    """Red, green and blue, 0 to 1, of a method's lines; black if it has no colour. A method that repeats another from
-    another seed (``_again``), on slices (``_2d``) or at a lower rate (``_slow``), has that method's colour at half
-    strength."""
+    """Red, green and blue, 0 to 1, of a method's lines; black if the method declares no colour. A method that repeats
+    another with another seed (``_again``), on slices (``_2d``) or at a higher learning rate (``_fast``) has that method's
+    colour at half strength."""
     if colour := _COLOURS.get(method) or _declared().get(method, {}).get("colour"):
         return to_rgb(colour)
     for ending in ("_again", "_2d", "_slow"):
@@ -72,7 +72,8 @@ def method_colour(method: str) -> tuple[float, float, float]:
 
 
 def method_name(method: str) -> str:
-    """The name of a method on a page or in a picture, which may be another method ``again``, from another seed."""
+    """The name of a method on a page or in a picture. A repetition with another seed is called like the first, plus
+    ``again``."""
     if known := _NAMES.get(method) or _declared().get(method, {}).get("method"):
         return known
     for ending, words in _ENDINGS.items():

@@ -1,4 +1,4 @@
-"""Slices next to those that a network finds most similar."""
+"""Pictures of slices next to the slices that a network finds most similar."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def neighbour_gallery(
 
     Args:
         images: rows of slices ``(i, j)``, the query first.
-        captions: of each slice.
+        captions: caption of each slice.
         title: title of the picture.
     """
     from matplotlib.figure import Figure

@@ -1,12 +1,12 @@
-"""Published numbers, for comparison with ours: the papers' are from patients, ours from phantoms or your own data.
+"""Published numbers, for comparison with ours. The papers measured on patients; we measure on phantoms or your own data.
 
-A method has the name of its pretext bundle here (``sax_position`` is Bai 2019's anatomical position prediction);
-``none`` is training from scratch, ``imagenet`` ImageNet weights alone. ``ssl_decoder``, ``ssl_all`` and
-``ssl_multitask`` are Bai 2019's ways of transfer, from the position pretext of the segmented view. ``_dagger`` are the
-papers' rows
-with a dagger: weights that others trained on ImageNet, with other backbones, fine-tuned directly. Names like
-``vgg16_full_segmented`` are from Nakashima 2022: the backbone, its pretraining, and the images to classify. Names that
-end in ``_2d`` are from Taleb 2020: pretexts and segmentation on slices; ``supervised`` is pretrained on tissue masks.
+Here a method has the name of its pretext bundle (``sax_position`` is Bai 2019's anatomical position prediction).
+``none`` is training from scratch, and ``imagenet`` starts from ImageNet weights alone. ``ssl_decoder``, ``ssl_all`` and
+``ssl_multitask`` are Bai 2019's ways of transfer from the position pretext of the segmented view. Names that end in
+``_dagger`` are the papers' rows with a dagger: weights that others trained on ImageNet, with other backbones, fine-tuned
+directly. Names like ``vgg16_full_segmented`` are from Nakashima 2022: the backbone, its pretraining, and the images to
+classify. Names that end in ``_2d`` are from Taleb 2020: pretexts and segmentation on slices. ``supervised`` is pretrained
+on tissue masks.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Published(Generic[Values]):
 
     Attributes:
         paper: the paper.
-        table: its number, followed by a comma and the data set.
+        table: the table's number, a comma, and the data set.
         values: method to its entries in the table.
     """
 
@@ -78,13 +78,13 @@ TALEB_2020 = Paper(
 
 
 def _by_count(text: str, counts: tuple[int, ...]) -> dict[str, dict[int, float]]:
-    """Lines with a method and a number for each count of labelled exams."""
+    """Parse lines with a method and one number for each count of labelled exams."""
     lines = [line.split() for line in text.split("\n") if line]
     return {name: dict(zip(counts, map(float, numbers), strict=True)) for name, *numbers in lines}
 
 
 def _by_structure(text: str) -> dict[str, dict[int, dict[str, Spread]]]:
-    """Lines with a number of labelled exams, a method, and mean and standard deviation of `STRUCTURES`."""
+    """Parse lines with a number of labelled exams, a method, and mean and standard deviation of each of `STRUCTURES`."""
     table: dict[str, dict[int, dict[str, Spread]]] = {}
     for count, method, *words in (line.split() for line in text.split("\n") if line):
         numbers = list(map(float, words))
@@ -94,8 +94,8 @@ def _by_structure(text: str) -> dict[str, dict[int, dict[str, Spread]]]:
 
 
 def _by_transfer(text: str) -> dict[str, dict[int, dict[str, Spread]]]:
-    """Lines with a number of labelled exams, then mean and standard deviation of each of `TRANSFERS`, over all
-    structures.
+    """Parse lines with a number of labelled exams, and mean and standard deviation over all structures for each of
+    `TRANSFERS`.
     """
     table: dict[str, dict[int, dict[str, Spread]]] = {method: {} for method in TRANSFERS}
     for count, *words in (line.split() for line in text.split("\n") if line):
@@ -106,7 +106,7 @@ def _by_transfer(text: str) -> dict[str, dict[int, dict[str, Spread]]]:
 
 
 def _by_backbone(number: int, columns: tuple[str, ...], text: str) -> tuple[Published[float], ...]:
-    """A table of each data set, from lines with a data set, a backbone and a number for each column; the columns are
+    """One table for each data set, from lines with a data set, a backbone and a number for each column. The columns are
     the endings of the methods' names."""
     values: dict[str, dict[str, float]] = {}
     for data, backbone, *numbers in (line.split() for line in text.split("\n") if line):
@@ -373,8 +373,8 @@ simclr_dagger             0.432 0.474 0.496 0.530
     ),
 )
 
-#: Nakashima 2022: parts of a method's name. The backbone; its pretraining (by SimCLR on the data set's own images,
-#: whole ones or hearts alone, or another); and the images to classify.
+#: Nakashima 2022: the parts of a method's name are the backbone, its pretraining (``full`` and ``segmented`` are SimCLR on
+#: the data set's own images, whole or cropped to the heart), and the images to classify.
 BACKBONES = ("vgg16", "densenet121")
 PRETRAININGS = ("none", "imagenet", "full", "segmented")
 IMAGES = ("full", "segmented")
@@ -427,7 +427,7 @@ TUMOUR_REGIONS = ("ET", "WT", "TC")
 
 
 def _by_region(text: str) -> dict[str, dict[str, float]]:
-    """Lines with a method and the Dice of each of `TUMOUR_REGIONS`, percent."""
+    """Parse lines with a method and the Dice of each of `TUMOUR_REGIONS`, percent."""
     lines = [line.split() for line in text.split("\n") if line]
     return {name: dict(zip(TUMOUR_REGIONS, map(float, numbers), strict=True)) for name, *numbers in lines}
 
@@ -465,17 +465,20 @@ isensee                        80.36 90.80 84.32
 def whole(
     tables: Sequence[Published[Mapping[int, Values]]], counts: Iterable[int], methods: Iterable[str]
 ) -> tuple[list[int], list[str]]:
-    """Numbers of labelled exams and methods of a table with a study's results and all of the papers': the numbers
-    increasing, the study's methods before those that only the papers have."""
+    """The numbers of labelled exams and the methods of a table that combines a study's results with those of the papers.
+
+    The numbers are in increasing order; methods that only the papers have come after the study's methods.
+    """
     theirs = [count for table in tables for row in table.values.values() for count in row]
     names = [method for table in tables for method in table.values]
     return sorted({*counts, *theirs}), list(dict.fromkeys([*methods, *names]))
 
 
 def of_these(tables: Sequence[Published[Values]], methods: Collection[str]) -> list[Published[Values]]:
-    """The tables to show with a study: those that share most methods with it.
+    """The tables to show with a study: those that share the most methods with it.
 
-    Every paper trains from scratch, so a study of one paper's methods would otherwise show the others' scratch too.
+    Every paper trains from scratch, so a study of one paper's methods would otherwise also show the scratch rows of all
+    other papers.
     """
     shared = [len(set(table.values) & set(methods)) for table in tables]
     return [table for table, number in zip(tables, shared, strict=True) if number == max(shared) > 0]

@@ -23,20 +23,20 @@ class PredictedRow(NamedTuple):
     known: list[int]
     right: int
     found: list[int]
-    """One for each image."""
+    """The predicted patch for each image."""
 
 
 def prediction_gallery(
     layers: np.ndarray, size: Sequence[int], corners: Sequence[Sequence[int]], rows: Sequence[PredictedRow]
 ) -> Figure:
-    """A column for each image and a row for each predicted patch: the known patches in blue, the right patch in green,
-    and in red the predicted patch if it is wrong.
+    """A column for each image and a row for each predicted patch. The known patches are blue, the right patch is green,
+    and a wrong prediction is red.
 
     Args:
         layers: ``(N, h, w)``.
         size: sides of a patch in the layer.
         corners: first pixel of each patch in the layer.
-        rows: the predictions.
+        rows: the predictions, one row each.
     """
     from matplotlib.figure import Figure
 

@@ -39,7 +39,7 @@ def patch_location_gallery(
         layers: ``(N, 1, i, j)`` for images, ``(N, per_side, i, j)`` for volumes: the slice through the middle of each
             layer of cells.
         patches: the two patches (for volumes the slice through their middle), ``(N, 2, h, w)``.
-        predicted, reference: cells ``(N,)``, the last axis of the grid running fastest.
+        predicted, reference: cell numbers ``(N,)``; the last axis of the grid runs fastest.
         per_side: cells along each axis.
         captions: one for each of the N images.
     """

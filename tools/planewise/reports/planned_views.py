@@ -25,7 +25,7 @@ _SLICER_SCHEMA = (
 
 
 def plane_in_words(view: Mapping[str, Any], measured_on: str | None) -> list[str]:
-    """Notes on a planned plane for people: its error bounds, and the slices and phases that disagree.
+    """Notes on a planned plane, in words: its error bounds, and the slices and phases that disagree with it.
 
     Args:
         view: entry of a plan from `planewise.evaluation.PlanViewsd`.
@@ -64,7 +64,7 @@ def planned_views_figure(
         heatmaps: ``(views, i, j, slices)``, on the same grid.
         affines: affines of the slices, ``(slices, 4, 4)``, RAS+, mm.
         plan: plan from `planewise.evaluation.PlanViewsd`.
-        exam: its hash.
+        exam: the exam's hash.
     """
 
     def draw(axes: Axes, number: int) -> None:

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: One colour per square, in the order of the classes 1 to 9; near and far on one side are dark and light of one hue.
+#: One colour per square, in the order of the classes 1 to 9; on each side, the near square is a dark shade of a hue and
+#: the far square a light one.
 SQUARE_COLOURS = (
     "#ffffff", "#1f77b4", "#7fc4f5", "#d62728", "#ff9d9d", "#2ca02c", "#98ee98", "#ff7f0e", "#ffd08a",
 )  # fmt: skip
 
 
 def overlay_squares(axes: Axes, labels: np.ndarray) -> None:
-    """Classes ``(i, j)`` over a slice, each square in its colour; values of 0 or below are transparent."""
+    """Draw classes ``(i, j)`` over a slice, each square in its colour; values of 0 or below are transparent."""
     from matplotlib.colors import to_rgb
 
     colours = np.array([(*to_rgb(colour), 0.7) for colour in SQUARE_COLOURS])
@@ -52,7 +53,7 @@ def position_gallery(
 
 
 def stack_positions_figure(image: np.ndarray, labels: np.ndarray, names: Sequence[str], title: str) -> Figure:
-    """The slices of a stack ``(i, j, slices)`` with the squares ``(i, j, slices)`` found in them."""
+    """The slices of a stack ``(i, j, slices)`` with the predicted squares ``(i, j, slices)``."""
     figure = stack_figure(image, lambda axes, number: overlay_squares(axes, labels[..., number]), title)
     _add_legend(figure, names)
     return figure

@@ -18,7 +18,7 @@ VIEW_COLOURS = ("#ff7f0e", "#17becf", "#e377c2", "#bcbd22", "#2ca02c", "#d62728"
 
 
 def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
-    """Heatmaps ``(views, i, j)`` over a slice, each in its view's colour, transparent at zero."""
+    """Draw heatmaps ``(views, i, j)`` over a slice, each in its view's colour, transparent at zero."""
     from matplotlib.colors import to_rgb
 
     for heatmap, colour in zip(np.nan_to_num(heatmaps), cycle(VIEW_COLOURS), strict=False):
@@ -29,7 +29,7 @@ def overlay_heatmaps(axes, heatmaps: np.ndarray) -> None:
 
 
 def add_view_legend(figure: Figure, views: Sequence[str]) -> None:
-    """The colours of the views, under the picture."""
+    """Add a legend with the views' colours below the picture."""
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=colour, lw=3) for _, colour in zip(views, cycle(VIEW_COLOURS), strict=False)]
@@ -66,7 +66,8 @@ def regression_plot(predicted: np.ndarray, reference: np.ndarray, scores: dict[s
 
     Args:
         predicted, reference: one value per slice.
-        scores: scores of `planewise.metrics.location_scores`.
+        scores: output of `planewise.metrics.location_scores`.
+        title: title of the picture.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The note next to every result that could be taken for a finding."""
+"""The note that stands next to every result that could be mistaken for a medical finding."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ RESEARCH_ONLY = "Research software: not for diagnosis, planning or any other cli
 
 
 def research_note(trained_on: str | None) -> str:
-    """The note next to a classification by weights that were not trained on people.
+    """The note for a classification whose weights were not trained on people's images.
 
     Args:
-        trained_on: their training data, such as ``phantoms``; None if unknown or people.
+        trained_on: training data of the weights, such as ``phantoms``; None if unknown, or if they were trained on people.
     """
     if trained_on is None:
         return RESEARCH_ONLY

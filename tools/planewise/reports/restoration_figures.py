@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def restoration_gallery(
     shown: np.ndarray, restored: np.ndarray, wanted: np.ndarray, captions: Sequence[str], first: str = "as it is shown"
 ) -> Figure:
-    """Rows: the slice as the network sees it, as restored by the network, and the original; a column for each slice, in
-    grey levels that the three share.
+    """A column for each slice, with three rows: the slice that the network sees, its restoration, and the original. The
+    three share their grey levels.
 
     Args:
         shown, restored, wanted: ``(N, i, j)``.
@@ -32,7 +32,7 @@ def restoration_gallery(
 
 
 def restored_stack_figure(image: np.ndarray, restored: np.ndarray, title: str) -> Figure:
-    """Slices of a volume above their restorations; if there are many slices, some of them, evenly spaced.
+    """Slices of a volume above their restorations. Of many slices, an evenly spaced selection is shown.
 
     Args:
         image, restored: ``(i, j, slices)``.
@@ -47,8 +47,8 @@ def restored_stack_figure(image: np.ndarray, restored: np.ndarray, title: str) -
 
 
 def _gallery(rows: dict[str, np.ndarray], levels: str, captions: Sequence[str]) -> Figure:
-    """A column for each slice. Grey levels are those of the named row, because hidden pixels and predictions must not
-    set them.
+    """A column for each slice. The row ``levels`` sets the grey levels, because hidden pixels and predictions would
+    distort them.
     """
 
     def shows(images: np.ndarray) -> Draw:

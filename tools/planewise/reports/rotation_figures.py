@@ -17,7 +17,7 @@ _WRONG = "#d62728"
 
 
 def rotation_name(rotation: int, spatial_dims: int) -> str:
-    """A class of rotation in words: ``90 deg about j``; a plane has one axis."""
+    """A class of rotation in words, such as ``90 deg about j``; for images the axis is left out."""
     plane, quarters = rotation_of_class(int(rotation), spatial_dims)
     if not quarters:
         return "no rotation"
@@ -30,7 +30,7 @@ def rotation_gallery(layers: Sequence[np.ndarray], captions: Sequence[str], corr
 
     Args:
         layers: ``(N, h, w)`` for each row.
-        captions, correct: for each of the N images its caption, and whether its rotation was predicted correctly.
+        captions, correct: for each of the N images, its caption and whether its rotation was predicted correctly.
     """
     from matplotlib.figure import Figure
 

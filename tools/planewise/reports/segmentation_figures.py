@@ -27,7 +27,7 @@ def structure_colour(value: int) -> str:
 
 
 def overlay_labels(axes, labels: np.ndarray, alpha: float = 0.5) -> None:
-    """Label values ``(i, j)`` over a slice, background clear."""
+    """Draw label values ``(i, j)`` over a slice; the background is transparent."""
     from matplotlib.colors import to_rgb
 
     layer = np.zeros((*labels.T.shape, 4))
@@ -37,7 +37,7 @@ def overlay_labels(axes, labels: np.ndarray, alpha: float = 0.5) -> None:
 
 
 def add_structure_legend(figure: Figure, structures: Mapping[int, str]) -> None:
-    """The colours of the structures, under the picture."""
+    """Add a legend with the structures' colours below the picture."""
     from matplotlib.patches import Patch
 
     handles = [Patch(color=structure_colour(value), label=name) for value, name in structures.items()]
@@ -63,11 +63,11 @@ def segmentation_gallery(
 
 
 def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures: Mapping[int, str]) -> Figure:
-    """The form of Zhang 2024 Fig. 7: a row for each slice, a column for each method, and the reference last. A slice is
-    cropped to the square that the reference or any method outlines.
+    """Compare methods in the form of Zhang 2024 Fig. 7: a row for each slice, a column for each method, and the reference
+    last. Each slice is cropped to the square around all outlines of the reference and the methods.
 
     Args:
-        slices: method to caption to its slice; only slices of all methods are shown, in the order of the first.
+        slices: for each method, caption to slice; only slices that all methods have are shown, in the first method's order.
         structures: label value to name.
     """
     from matplotlib.figure import Figure
@@ -91,8 +91,8 @@ def method_comparison(slices: Mapping[str, Mapping[str, ShownSlice]], structures
 
 
 def _square_of(labels: Sequence[np.ndarray]) -> tuple[slice, slice]:
-    """The square of a slice that contains all outlines of its label maps ``(i, j)``, with a margin; at most the slice,
-    and the whole slice if nothing is outlined."""
+    """The square of a slice that contains all outlines of its label maps ``(i, j)`` and a margin, limited to the slice;
+    the whole slice if nothing is outlined."""
     outlined = np.stack(labels) > 0
     if not outlined.any():
         return slice(None), slice(None)

@@ -1,4 +1,4 @@
-"""A method's slices with labels and predictions in a file, for pictures that compare methods."""
+"""A file with a method's slices, labels and predictions, for pictures that compare methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN_SLICES = "shown_slices.npz"
 
 @dataclass(frozen=True)
 class ShownSlice:
-    """A slice ``(i, j)``: its image, the reference's labels, and the predicted ones."""
+    """A slice ``(i, j)``: its image, the reference labels, and the predicted labels."""
 
     image: np.ndarray
     reference: np.ndarray
@@ -25,14 +25,14 @@ def hard_slices(reference: np.ndarray) -> list[int]:
     """The hard slices of a labelled volume ``(i, j, slices)``: the first and the last with a label.
 
     At the base and the apex, structures end, are cut obliquely or are small. The choice depends only on the reference,
-    so it is the same for every method. Without labels there are none.
+    so it is the same for every method. The list is empty if the volume has no labels.
     """
     labelled = np.flatnonzero(reference.any(axis=(0, 1)))
     return sorted({int(labelled[0]), int(labelled[-1])}) if len(labelled) else []
 
 
 def write_shown_slices(path: Path, slices: Mapping[str, ShownSlice]) -> None:
-    """Slices by their captions; images as float32, labels as bytes."""
+    """Write slices under their captions; images as float32, labels as bytes."""
     arrays: dict[str, np.ndarray] = {"captions": np.array(list(slices))}
     for number, shown in enumerate(slices.values()):
         arrays[f"image{number}"] = shown.image.astype(np.float32)
@@ -42,7 +42,7 @@ def write_shown_slices(path: Path, slices: Mapping[str, ShownSlice]) -> None:
 
 
 def read_shown_slices(path: Path) -> dict[str, ShownSlice]:
-    """The output of `write_shown_slices`; empty without a file."""
+    """Read what `write_shown_slices` wrote; empty if there is no file."""
     if not path.is_file():
         return {}
     with np.load(path) as file:

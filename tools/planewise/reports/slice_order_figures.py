@@ -18,13 +18,14 @@ _KINDS = ((0, "other pairs", "#1f77b4", "o-"), (1, "mirrored about the centre", 
 def order_accuracy_figure(
     pairs: Mapping[str, np.ndarray], table: Mapping[str, Sequence[Any]], scores: Mapping[str, Any], title: str = ""
 ) -> Figure:
-    """Left: order accuracy by the locations of both slices; right: by their distance.
+    """Order accuracy by the locations of both slices on the left, and by their distance on the right.
 
-    If a network cannot tell the two halves of a stack apart, the left picture is pale along the descending diagonal.
+    If a network cannot distinguish the two halves of a stack, the left picture is pale along the descending diagonal.
 
     Args:
-        pairs, table, scores: of ``pairs_of_stack``, ``accuracy_by_distance`` and ``order_scores`` of
+        pairs, table, scores: outputs of ``pairs_of_stack``, ``accuracy_by_distance`` and ``order_scores`` in
             `planewise.metrics.slice_order`.
+        title: title of the picture.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""A label map as a segmentation of 3D Slicer (``.seg.nrrd``), which opens it without an extension."""
+"""Write a label map as a segmentation file (``.seg.nrrd``) that 3D Slicer opens without an extension."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_slicer_segmentation(
     """Write a label map with the names and colours of its structures.
 
     Args:
-        path: ends in ``.seg.nrrd``.
+        path: file to write; its name ends in ``.seg.nrrd``.
         labels: ``(i, j, slices)``.
         affine: voxel indices to patient space, RAS+, mm.
         structures: label value to name.

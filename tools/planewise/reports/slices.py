@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-# matplotlib is imported at drawing time, because a MONAI Label server lacks it and predicts without it
+# matplotlib is imported only for drawing, because a MONAI Label server predicts without it and may lack it
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: For a picture of every stack (``savefig(pil_kwargs=...)``): half the time of the usual level, without larger files.
+#: PNG options for ``savefig(pil_kwargs=...)``: half the time of the usual compression level, and no larger files.
 QUICK_PNG = {"compress_level": 3}
 
 #: Function that draws on the axes of the slice with this number.
@@ -20,8 +20,8 @@ Draw = Callable[["Axes", int], None]
 
 
 def show_slice(axes: Axes, image: np.ndarray) -> None:
-    """A slice ``(i, j)`` as a reader sees it: i to the right, j down, grey levels clipped at the brightest half
-    percent.
+    """Show a slice ``(i, j)`` as a reader sees it: i runs to the right, j down, and the darkest and brightest half
+    percent of the pixels are clipped.
     """
     low, high = np.percentile(image, (0.5, 99.5))
     axes.imshow(image.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
@@ -29,7 +29,7 @@ def show_slice(axes: Axes, image: np.ndarray) -> None:
 
 
 def stack_figure(image: np.ndarray, draw: Draw, title: str) -> Figure:
-    """The slices of a volume ``(i, j, slices)`` in reading order, each with the additions of ``draw``."""
+    """The slices of a volume ``(i, j, slices)`` in reading order; ``draw`` adds to each."""
     from matplotlib.figure import Figure
 
     count = image.shape[-1]

@@ -27,7 +27,7 @@ def pretext_curves(histories: Mapping[str, History]) -> Figure:
         titles["angle"] = "angle of the lines, validation (deg)"
     if "location_mae" in seen:
         titles["location"] = "error of the location, validation"
-    # a legend next to the lines takes the room of a panel
+    # the legend next to the panels is as wide as one panel
     figure = Figure(figsize=(3.7 * (len(titles) + 1), 3.6), layout="constrained")
     panels = dict(zip(titles, figure.subplots(1, len(titles), squeeze=False)[0], strict=True))
     for method, rows in histories.items():
@@ -48,11 +48,11 @@ def pretext_curves(histories: Mapping[str, History]) -> Figure:
 
 
 def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scores: Mapping[str, str]) -> Figure:
-    """Validation scores over the epochs, a line per draw, a panel per number of labelled exams.
+    """Validation scores over the epochs, with a line per draw and a panel per number of labelled exams.
 
     Args:
-        histories: method and number of labelled exams to the draws.
-        scores: columns of the histories to their captions, a row of panels each; all except losses are at most 1.
+        histories: histories of the draws, by method and number of labelled exams.
+        scores: column of the histories to its caption, one row of panels each; all except losses are at most 1.
     """
     counts = sorted({count for _, count in histories})
     figure = Figure(figsize=(4.2 * len(counts), 3.4 * len(scores)), layout="constrained")
@@ -69,7 +69,7 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
             if not column.endswith("loss"):
                 axes.set_ylim(_lowest(score for curve in axes.get_lines() for score in curve.get_ydata()), 1)
         line[0].set_ylabel(name)
-    # below, because over a dozen lines it would hide them
+    # below the panels, because a legend of more than a dozen lines would hide the curves
     named = {}
     for axes in panels.ravel():
         handles, labels = axes.get_legend_handles_labels()
@@ -80,7 +80,7 @@ def finetune_curves(histories: Mapping[tuple[str, int], Sequence[History]], scor
 
 
 def _lowest(scores: Iterable[float]) -> float:
-    """Start of a score axis: 0, or below the lowest score, because a kappa may be worse than chance."""
+    """Start of a score axis: 0, or a value below the lowest score if that is negative, as a kappa may be."""
     lowest = min((score for score in scores if math.isfinite(score)), default=0.0)
     return 0.0 if lowest >= 0 else lowest - 0.05
 
@@ -92,10 +92,10 @@ def _legend_below(figure: Figure, handles: Sequence[Line2D]) -> None:
 
 
 def convergence_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], column: str, name: str) -> Figure:
-    """A score over the epochs of training (Nakashima 2022, Fig. 1), a line per draw, in the colour of its method.
+    """A score over the epochs of training (Nakashima 2022, Fig. 1), with a line per draw in the colour of its method.
 
     Args:
-        panels: title of a panel to method to draws.
+        panels: for each panel's title, method to the histories of its draws.
         column: column of the histories.
         name: name of the score.
     """
@@ -116,19 +116,19 @@ def convergence_curves(panels: Mapping[str, Mapping[str, Sequence[History]]], co
 def scores_by_count(
     scores: Mapping[str, Mapping[str, Mapping[tuple[str, int], Mapping[int, float]]]],
 ) -> Figure:
-    """Scores of each structure against the number of labelled exams (Bai 2019, Fig. 4): a line per method through the
-    means over its draws, a dot per draw.
+    """Scores of each structure against the number of labelled exams (Bai 2019, Fig. 4). Each method has a line through the
+    means over its draws, and a dot per draw.
 
     Args:
-        scores: name of a score, a row of panels, to structure, a panel, to method and number of labelled exams to draw to
-            score.
+        scores: nested mappings: name of the score (a row of panels), structure (a panel), method and number of labelled
+            exams, draw; the values are the scores.
     """
     runs = [run for structures in scores.values() for draws in structures.values() for run in draws]
     methods, counts = list(dict.fromkeys(method for method, _ in runs)), sorted({count for _, count in runs})
     columns = max(len(structures) for structures in scores.values())
     figure = Figure(figsize=(max(4.0, 2.6 * columns), 2.9 * len(scores) + 0.5), layout="constrained")
     panels = figure.subplots(len(scores), columns, squeeze=False, sharey="row")
-    # next to each other, because the dots of one would hide those of another
+    # methods are side by side, because otherwise the dots of one would hide those of another
     apart = min(0.08, 0.6 / len(methods))
     shifts = {method: apart * (number - (len(methods) - 1) / 2) for number, method in enumerate(methods)}
     for line, (name, structures) in zip(panels, scores.items(), strict=True):
@@ -163,11 +163,11 @@ def _curve(
 
 
 def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: str) -> Figure:
-    """The gain of each draw of labelled exams over training from scratch: a dot per draw, a diamond for the mean, a bar
-    for its 95 % interval.
+    """The gain over training from scratch: a dot for each draw of labelled exams, a diamond for the mean, and a bar for its
+    95 % interval.
 
     Args:
-        scores: method and number of labelled exams to draw to score; a row per method, a panel per number.
+        scores: the score of each draw, by method (a row) and number of labelled exams (a panel).
         name: name of the score.
     """
     counts = sorted({count for _, count in scores})
@@ -182,7 +182,7 @@ def paired_draws(scores: Mapping[tuple[str, int], Mapping[int, float]], name: st
             if not len(differences):
                 continue
             colour, mean = method_colour(method), differences.mean()
-            # the dots below, because otherwise the mean would hide them
+            # the dots are drawn below the mean, which would otherwise hide them
             axes.plot(differences, [place + 0.25] * len(differences), "o", color=colour, ms=4, alpha=0.6)
             axes.plot([mean], [place], "D", color=colour, ms=5, mec="k", mew=0.8)
             if len(differences) > 1:

@@ -24,7 +24,7 @@ from planewise.reports.study import (
 from planewise.reports.study.folder import StudyFolder
 from planewise.reports.study.page import Page, Table
 
-#: In the page's order.
+#: Sections in the page's order.
 SECTIONS = (
     data,
     pretexts,
@@ -45,8 +45,9 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
 
     Args:
         study: folder that `tools/studies/label_efficiency.smk` wrote.
-        output: HTML file.
-        markdown: Markdown file, ``results/heart.md``, whose main pictures go into ``results/heart/``; None writes none.
+        output: HTML file to write.
+        markdown: Markdown file to write, such as ``results/heart.md``, whose main pictures go into ``results/heart/``; None
+            writes no Markdown.
 
     Returns:
         The page's tables.
@@ -62,7 +63,7 @@ def write_study_report(study: str | Path, output: str | Path, markdown: str | Pa
         except InputError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            # the file was edited or truncated; each case fails differently
+            # if the file was edited or truncated, any of these errors may occur
             raise InputError(
                 f"{section.__name__.rpartition('.')[2]} reads a file of {study} that has changed since its run "
                 f"wrote it ({type(error).__name__}: {error}); run that step again, or remove its folder"

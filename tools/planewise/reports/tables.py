@@ -1,4 +1,4 @@
-"""Numbers as tables in files."""
+"""Write tables of numbers to files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Columns of equal length, with a header; floats with six digits, texts that no spreadsheet executes."""
+    """Write columns of equal length with a header; floats have six digits, and texts are escaped so that no spreadsheet
+    executes them."""
     with atomic_write(path) as part, open(part, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -33,13 +34,13 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Plain values as JSON that any reader accepts: non-finite values become null."""
+    """Write plain values as JSON that any reader accepts; non-finite values become null."""
     with atomic_write(path) as part:
         part.write_text(json.dumps(json_values(content), indent=1, allow_nan=False))
 
 
 def json_values(value: Any) -> Any:
-    """Plain values that JSON has: non-finite values become None."""
+    """Convert plain values to values that JSON can represent; non-finite numbers become None."""
     if isinstance(value, Mapping):
         return {str(key): json_values(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -18,9 +18,9 @@ from planewise.reports.segmentation_figures import structure_colour
 
 #: Pixel size of the pictures, mm.
 _SPACING = 0.75
-#: Share of a body axis in a direction from which it is named: 22.5 degrees away from the other axis.
+#: Smallest component along a body axis for which a direction is named after it: the sine of 22.5 degrees.
 _OBLIQUE = 0.38
-#: A picture's edges, shares of its size: left, right, top, bottom.
+#: Positions of the letters at a picture's edges, as shares of its size: left, right, top, bottom.
 _EDGES = ((0.04, 0.5), (0.96, 0.5), (0.5, 0.05), (0.5, 0.95))
 
 
@@ -51,7 +51,7 @@ class Square:
     """A square in patient space.
 
     Attributes:
-        points: ``(count, count, 3)``, RAS+, mm, first along ``right``, then along ``down``.
+        points: ``(count, count, 3)``, RAS+, mm; the first axis runs along ``right``, the second along ``down``.
         right, down: unit vectors, RAS+.
     """
 
@@ -63,13 +63,13 @@ class Square:
 def square(
     origin: Sequence[float], normal: Sequence[float], middle: np.ndarray, sides: np.ndarray, size: float
 ) -> Square:
-    """A square in a plane, about the point of it that is nearest to ``middle``.
+    """A square in a plane, centred on the plane's point nearest to ``middle``.
 
     Args:
-        origin, normal: of the plane, RAS+, mm.
+        origin, normal: a point of the plane and its normal, RAS+, mm.
         middle: a point, RAS+, mm.
-        sides: ``(3, 2)``, directions to the right and down; the square's are as close to them as the plane allows.
-        size: mm.
+        sides: ``(3, 2)``, directions to the right and down; the square's sides are as close to them as the plane allows.
+        size: side of the square, mm.
     """
     normal = np.asarray(normal, dtype=float) / np.linalg.norm(normal)
     sides = sides / np.linalg.norm(sides, axis=0)
@@ -100,15 +100,15 @@ def view_pictures(
     Both show the same directions and the outlines of the structures, which come from the short axis.
 
     Args:
-        stack: the short axis.
-        labels: label map on its grid.
+        stack: the short-axis stack.
+        labels: label map on the stack's grid.
         structures: label value to name.
         planned: view to ``origin`` and ``normal`` of its plane, RAS+, mm.
         images: view to the acquired image ``(i, j)`` and its affine.
         size: side of the pictures, mm.
 
     Returns:
-        HTML, empty without acquired images.
+        HTML; empty if there are no acquired images.
     """
     surfaces = {
         value: Volume(label_distances(_filled(labels == value)), stack.affine)
@@ -128,7 +128,7 @@ def view_pictures(
         pictures.append(_picture(f"{view} acquired", image, acquired, surfaces, size))
     if not pictures:
         return ""
-    # a picture for every view, and the names of the outlines once
+    # every view has its pictures, but the names of the outlines are shown once
     names = "".join(
         f' <span style="color: {structure_colour(value)}">{html.escape(structures[value])}</span>' for value in surfaces
     )
@@ -146,7 +146,7 @@ def view_pictures(
 
 
 def direction_letters(direction: Sequence[float]) -> str:
-    """Where a direction points, as viewers write it on the edges of an image: ``"A"``, or ``"AL"`` if it is oblique.
+    """The letters that viewers write on the edge of an image for a direction: ``"A"``, or ``"AL"`` if it is oblique.
 
     Args:
         direction: RAS+, of any length. R and L are the patient's right and left, A and P front and back, H and F head and

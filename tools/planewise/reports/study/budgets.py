@@ -1,5 +1,5 @@
-"""The budget of every pretraining of a study: steps, content of a step, learning rate, augmentation, exams, and which
-weights are kept.
+"""The budget of every pretraining of a study: the number and content of its steps, learning rate, augmentation, exams,
+and the weights that are kept.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Budget:
     """The budget of a pretraining.
 
     Attributes:
-        steps: their number and content, in words.
-        rate: the highest learning rate; None if the history lacks it.
-        exams: identifier of its datalist; None if the run has no record.
+        steps: number and content of the steps, in words.
+        rate: the highest learning rate; None if the history contains none.
+        exams: identifier of the run's datalist; None if the run has no record.
         changes: image augmentation, in words.
-        kept: share of the steps before the weights for fine-tuning: up to the lowest validation loss, or 1 if the last
-            weights are kept, whatever their loss; None if the history does not show it.
+        kept: share of the steps after which the weights for fine-tuning were saved: those with the lowest validation loss,
+            or 1 if the last weights are always kept; None if the history does not show it.
     """
 
     steps: str
@@ -42,14 +42,14 @@ class Budget:
 
 
 def add_budgets(page: Page, study: StudyFolder) -> None:
-    """A note for the main table; nothing if no pretraining has settings and a history."""
+    """Add a note to the main table; add nothing if no pretraining has both settings and a history."""
     budgets = {name: budget for name in study.pretexts if (budget := _read(study, name))}
     if budgets:
         page.add("<p class=note>{}</p>", budgets_in_words(budgets))
 
 
 def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
-    """Sentences that name pretrainings with equal budgets together, and list different ones separately.
+    """Describe the budgets in sentences; pretrainings with equal budgets are named together.
 
     Args:
         budgets: pretraining to its budget.
@@ -79,16 +79,16 @@ def budgets_in_words(budgets: Mapping[str, Budget]) -> str:
 
 
 def steps_in_words(config: Mapping[str, Any], epochs: int, processes: int = 1, photographs: bool = False) -> str:
-    """The number of a run's steps, and the content of each: ``"1000 steps of 16 slices"``.
+    """The number and content of a run's steps: ``"1000 steps of 16 slices"``.
 
-    If an epoch is a pass over the exams, the run's settings do not determine the number of steps, so passes are given
-    instead.
+    If an epoch is a pass over the exams, the run's settings do not determine the number of steps, so the text counts
+    passes instead.
 
     Args:
         config: the run's settings.
         epochs: number of epochs of the training.
-        processes: number of processes that shared each step; ``batch_size`` counts for one.
-        photographs: whether images are photographs.
+        processes: number of processes that shared each step; ``batch_size`` is the batch of one process.
+        photographs: whether the images are photographs.
     """
     items = int(config["batch_size"]) * processes
     one, several = _units(config, photographs)
@@ -147,7 +147,7 @@ def _read(study: StudyFolder, name: str) -> Budget | None:
 
 
 def _kept(settings: Mapping[str, Any], history: History) -> float | None:
-    """As `Budget`'s."""
+    """Share of the steps after which the kept weights were saved, see `Budget`."""
     # "$lambda current, best: current < best", or "...: True" if the last is always the best
     better = settings.get("validate", {}).get("evaluator", {}).get("metric_cmp_fn", "").partition(":")[2]
     if better.strip() == "True":
@@ -163,7 +163,7 @@ def _most_and_others(values: Mapping[str, str]) -> str:
 
 
 def _together(values: Mapping[str, Any]) -> dict[Any, list[str]]:
-    """Each value to the names that have it, the most common value first."""
+    """Map each value to the names that have it, the most common value first."""
     names: dict[Any, list[str]] = {}
     for name, value in values.items():
         names.setdefault(value, []).append(name)
@@ -171,5 +171,5 @@ def _together(values: Mapping[str, Any]) -> dict[Any, list[str]]:
 
 
 def _called(names: list[str]) -> str:
-    """``"a, b and c"``, as a page calls them."""
+    """The methods' names on a page, as a list in words: ``"a, b and c"``."""
     return listed(map(method_name, names))

@@ -57,7 +57,7 @@ def add(page: Page, study: StudyFolder) -> None:
 
 
 def _mean_rows(auc: Scores, method: str, ours: bool, counts: list[int]) -> list[Row]:
-    """A method's row, ours before the papers', with a column for each number of labelled exams."""
+    """A method's rows with a column for each number of labelled exams; our row comes before those of the papers."""
     rows = []
     if ours:
         cells = [over_draws(auc[method, count].values()) if (method, count) in auc else "" for count in counts]

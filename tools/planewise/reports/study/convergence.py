@@ -13,7 +13,7 @@ from planewise.reports.study.page import Page, Row
 
 
 def scratch(method: str, trained: Collection[str]) -> str:
-    """The method from scratch, the baseline of all others."""
+    """The baseline of every method is training from scratch."""
     return "none"
 
 
@@ -24,15 +24,17 @@ def add_convergence(
     title: str,
     baseline_of: Callable[[str, Collection[str]], str] = scratch,
 ) -> bool:
-    """A table of the first epoch at which each method's validation reached its baseline's best, draw by draw, with
-    most labelled exams: with few, training from scratch may learn next to nothing, and any method reaches that at once.
+    """Add a table of the first epoch at which each method's validation score reached its baseline's best, draw by draw.
+
+    The table uses the largest number of labelled exams. With few, training from scratch may learn next to nothing, and
+    any method reaches its score at once.
 
     Args:
         page: the page to add to.
         runs: fine-tunings.
-        column: column of their histories, larger is better.
+        column: column of their histories; larger is better.
         title: title of the table.
-        baseline_of: a method and all trained methods, to the baseline.
+        baseline_of: function that returns the baseline of a method, given the method and all trained methods.
 
     Returns:
         Whether there was anything to compare.
@@ -61,5 +63,5 @@ def add_convergence(
 
 
 def _scores(history: list[dict[str, float]], column: str) -> dict[int, float]:
-    """Epoch to score, for epochs with a score."""
+    """Map each epoch that has a score to the score."""
     return {row["epoch"]: row[column] for row in history if math.isfinite(row.get(column, math.nan))}

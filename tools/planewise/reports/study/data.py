@@ -1,4 +1,4 @@
-"""The number of exams in the study, and a picture of one."""
+"""The number of exams in the study, and a picture of one exam."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def add(page: Page, study: StudyFolder) -> None:
 
 
 def exams_of(study: StudyFolder, kind: str) -> dict[str, int]:
-    """Section to the number of its exams in a study's datalist, ``"unlabelled"`` or ``"labelled"``; empty without one."""
+    """The number of exams in each section of a study's ``"unlabelled"`` or ``"labelled"`` datalist; empty if there is
+    none."""
     given = (study.config.get("datalists") or {}).get(kind)
     content = read_json(Path(given) if given else study.path / f"{kind}.json")
     if content is None:

@@ -50,7 +50,7 @@ def add(page: Page, study: StudyFolder) -> None:
 
 
 def _scores(study: StudyFolder) -> Scores:
-    """Macro AUC of the draws that have one, in the page's order."""
+    """Macro AUC of every draw that has one, in the page's order."""
     found: dict[tuple[str, int], dict[int, float]] = defaultdict(dict)
     for method, count, draw, folder in study.runs("diagnose"):
         content = read_json(folder / "metrics.json")

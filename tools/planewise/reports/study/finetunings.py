@@ -1,4 +1,4 @@
-"""Fine-tunings of a study: the output of its target's runs."""
+"""Fine-tunings of a study: the results of its target's runs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class FineTunings:
     """Runs by method and number of labelled exams.
 
     Attributes:
-        study: their study.
-        scores: ``metrics.json`` of each draw.
-        histories: ``history.csv`` of the draws, in order.
+        study: the study that the runs belong to.
+        scores: content of ``metrics.json`` by draw.
+        histories: content of ``history.csv`` for each draw, in order.
     """
 
     study: StudyFolder
@@ -28,7 +28,7 @@ class FineTunings:
 
     @classmethod
     def found(cls, study: StudyFolder, score: str) -> FineTunings:
-        """Runs whose ``metrics.json`` holds the named score."""
+        """Runs whose ``metrics.json`` contains the named score."""
         runs = cls(study, defaultdict(dict), defaultdict(list))
         for method, count, draw, folder in study.runs("finetune"):
             content = read_json(folder / "test" / "metrics.json")
@@ -44,18 +44,18 @@ class FineTunings:
 
     @property
     def any(self) -> dict:
-        """The output of one of the runs, for the test exams, which are the same for all."""
+        """The metrics of one run, for facts that all runs share, such as the test exams."""
         return next(iter(next(iter(self.scores.values())).values()))
 
     def cells(self) -> Iterator[tuple[int, str, dict[int, dict]]]:
-        """Number of labelled exams, method, and draw to metrics, in the page's order."""
+        """Yield the number of labelled exams, the method, and its metrics by draw, in the page's order."""
         for count in self.counts:
             for method in self.study.methods:
                 if draws := self.scores.get((method, count)):
                     yield count, method, draws
 
     def values(self, score: Callable[[dict], float | None]) -> dict[tuple[str, int], dict[int, float]]:
-        """A number for each draw, if known."""
+        """A number for each draw; draws without it are left out."""
         values = {}
         for count, method, draws in self.cells():
             numbers = {draw: score(content) for draw, content in draws.items()}
@@ -63,7 +63,7 @@ class FineTunings:
         return values
 
     def show(self, page: Page, picture: str, caption: str, at_least: int = 0) -> None:
-        """A picture of the first draw of each method, for each number of labelled exams from ``at_least`` on."""
+        """Add a picture of each method's first draw, for each number of labelled exams that is at least ``at_least``."""
         for count, method, draws in self.cells():
             if count < at_least:
                 continue

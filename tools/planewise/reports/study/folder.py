@@ -17,7 +17,7 @@ def _are_names(value: Any) -> bool:
     return isinstance(value, (list, dict)) and all(isinstance(name, str) for name in value)
 
 
-#: For each setting that the page reads itself: a check of its value, and the words for what it must be.
+#: Each setting that the page reads itself, with a check of its value and a description of valid values.
 _FORMS: Sequence[tuple[str, Callable[[Any], bool], str]] = (
     ("pretexts", _are_names, "a list of names"),
     ("methods", _are_names, "a list of names, or names with settings"),
@@ -43,7 +43,7 @@ class StudyFolder:
         """The study in a folder.
 
         Raises:
-            InputError: the folder holds no study, or something else under its name.
+            InputError: the folder contains no ``study.json``, or the file is not that of a study.
         """
         config = read_json(path / "study.json")
         if config is None:
@@ -53,9 +53,9 @@ class StudyFolder:
         for key, holds, wanted in _FORMS:
             if not isinstance(config, dict) or not holds(config.get(key)):
                 raise InputError(
-                    f"{path / 'study.json'} is not what label_efficiency.smk writes: {key} must be {wanted}; run it again"
+                    f"{path / 'study.json'}: {key} must be {wanted}; run label_efficiency.smk again to rewrite the file"
                 )
-        # older studies have no anatomy: then there were only hearts
+        # older studies have no anatomy, because there were only hearts
         return cls(path, {"anatomy": "cardiac", **config})
 
     @property
@@ -64,12 +64,12 @@ class StudyFolder:
 
     @property
     def anatomy(self) -> Words:
-        """The words of its anatomy."""
+        """Words for the study's anatomy."""
         return self._anatomy.words
 
     @property
     def stack(self) -> str:
-        """The stack to learn from: ``"sax"``, ``"4ch"``, ``"sagittal"``."""
+        """The stack that methods learn from: ``"sax"``, ``"4ch"``, ``"sagittal"``."""
         return self._anatomy.stack
 
     @property
@@ -88,7 +88,7 @@ class StudyFolder:
 
     @property
     def repeats(self) -> dict[str, str]:
-        """Each method that differs from another only in the seed of its pretraining, to that other method."""
+        """Maps each method that repeats another with another seed of its pretraining to that other method."""
         methods = self.config["methods"]
         # a study from before methods had settings has only their names
         settings: dict[str, dict[str, Any]] = methods if isinstance(methods, dict) else {}
@@ -104,8 +104,8 @@ class StudyFolder:
         return found
 
     def runs(self, kind: str) -> Iterator[tuple[str, int, int, Path]]:
-        """Method, number of labelled exams, draw and folder of every run in ``kind/METHOD/COUNT/DRAW``, in the order of the
-        study's methods and then of numbers."""
+        """Yield the method, number of labelled exams, draw and folder of every run in ``kind/METHOD/COUNT/DRAW``, in the
+        order of the study's methods and then of numbers."""
         for method in self.methods:
             folders = [(*path.parts[-2:], path) for path in (self.path / kind / method).glob("*/*")]
             for count, draw, path in sorted(

@@ -1,4 +1,4 @@
-"""Combine numbers of several runs, and format them for a cell."""
+"""Combine the numbers of several runs and format them for a table's cell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def pooled(summaries: Sequence[Mapping[str, float | None]], counts: Sequence[int
     """Mean and standard deviation of all values of several groups, from those of each group.
 
     Args:
-        summaries: ``mean`` and ``sd`` (of the group's own values) of each group; groups without a mean are left out.
+        summaries: ``mean`` and ``sd`` of each group's values; groups without a mean are left out.
         counts: number of values in each group.
 
     With ``n_g`` values in group g, the mean is ``sum n_g m_g / sum n_g``, and the variance ``sum n_g (s_g^2 + m_g^2) /
@@ -41,7 +41,7 @@ def over_draws(values: Iterable[float | None], digits: int = 3) -> str:
     """Mean (standard deviation) of the draws with known values; only the mean for one draw, "-" for none.
 
     Args:
-        values: of each draw.
+        values: value of each draw; None if unknown.
         digits: number of decimals.
 
     The draws are a sample, so this is the sample standard deviation (dividing by n - 1).

@@ -31,11 +31,11 @@ code { background: #f2f2f2; padding: 0 .25em; }
 
 @dataclass(frozen=True)
 class Row:
-    """Cells as shown on the page.
+    """A table's row as shown on the page.
 
     Attributes:
-        cells: text.
-        published: table of a paper that the numbers come from; None for those measured here.
+        cells: text of the cells.
+        published: the paper's table that the numbers come from; None if they were measured here.
     """
 
     cells: list[str]
@@ -43,7 +43,7 @@ class Row:
 
     @classmethod
     def of(cls, *cells: Any, published: Published | None = None) -> Row:
-        """Numbers with four decimals, "-" for unknown values."""
+        """A row from values: numbers have four decimals, unknown values become "-"."""
         return cls([_text(cell) for cell in cells], published)
 
 
@@ -62,9 +62,9 @@ class Picture:
 
     Attributes:
         png: the file's content.
-        caption: under it.
-        main: whether it is one of the few that Markdown has too.
-        lead: whether it is at the top of the page, before every table.
+        caption: text below the picture.
+        main: whether the Markdown page includes the picture too.
+        lead: whether the picture stands at the top of the page, before every table.
     """
 
     png: bytes
@@ -90,15 +90,15 @@ class Page:
         return [part for part in self._parts if isinstance(part, Picture)]
 
     def add(self, text: str, *values: object) -> None:
-        """HTML text; values from files replace its braces, ``{}``, and are escaped."""
+        """Add HTML text; its braces, ``{}``, are replaced by values from files, which are escaped."""
         self._parts.append(text.format(*(_escaped(value) for value in values)) if values else text)
 
     def table(self, title: str, header: Sequence[Any], rows: Sequence[Row]) -> None:
-        """A table; rows of a paper are grey."""
+        """Add a table; rows of a paper are grey."""
         self._parts.append(Table(title, [str(cell) for cell in header], list(rows)))
 
     def figure(self, picture: Figure | Path, caption: str, main: bool = False, lead: bool = False) -> None:
-        """A picture that was drawn, or a PNG file; a file that is not there is left out."""
+        """Add a picture that was drawn, or a PNG file; a missing file is left out."""
         if isinstance(picture, Path):
             if not picture.is_file():
                 return
@@ -110,7 +110,7 @@ class Page:
         self._parts.append(Picture(png, caption, main, lead))
 
     def extend(self, other: Page) -> None:
-        """All that another page holds, its leading pictures first."""
+        """Add the content of another page, its leading pictures first."""
         leads = [part for part in other._parts if isinstance(part, Picture) and part.lead]
         self._parts += leads
         self._parts += [part for part in other._parts if part not in leads]
@@ -121,14 +121,13 @@ class Page:
         return head + "\n".join(map(_as_html, self._parts))
 
     def markdown(self, folder: str) -> tuple[str, dict[str, bytes]]:
-        """The page as Markdown with its main pictures. A repository keeps each picture forever, so they are few and small.
+        """The page as Markdown with its main pictures, which are few and small because a repository keeps them forever.
 
         Args:
             folder: folder of the pictures, relative to the page.
 
         Returns:
-            The text, whose last line counts the pictures that it leaves out; and name to content of each picture, a
-            PNG.
+            The text, whose last line counts the pictures that it leaves out, and the PNG content of each picture by name.
         """
         texts, pictures = [], {}
         for part in self._parts:
@@ -168,7 +167,7 @@ def _as_html(part: str | Table | Picture) -> str:
 
 
 def _table_as_markdown(table: Table) -> str:
-    """Rows of a paper are in italics."""
+    """A table in Markdown; rows of a paper are in italics."""
     rows = [[f"*{cell}*" if row.published and cell else cell for cell in row.cells] for row in table.rows]
     lines = [table.header, ["---", *("---:" for _ in table.header[1:])], *rows]
     lines = [[_escaped(cell) for cell in line] for line in lines]
@@ -178,7 +177,7 @@ def _table_as_markdown(table: Table) -> str:
 
 
 def _text_as_markdown(text: str) -> str:
-    """Headings in Markdown; the rest is HTML, which Markdown accepts, without this page's own classes."""
+    """Text in Markdown: headings are converted, and the rest stays HTML, which Markdown accepts, without its classes."""
     text = re.sub(r"<h([12])>(.*?)</h\1>", lambda found: f"{'#' * int(found[1])} {found[2]}\n\n", text)
     return re.sub(r" class=\w+", "", text)
 

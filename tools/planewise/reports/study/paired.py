@@ -16,9 +16,9 @@ from planewise.reports.study.numbers import interval, paired_differences
 from planewise.reports.study.page import Page, Row
 from planewise.reports.study_figures import paired_draws
 
-#: Method and number of labelled exams to draw to score.
+#: The score of each draw, by method and number of labelled exams.
 Scores = Mapping[tuple[str, int], Mapping[int, float]]
-#: The baselines of all methods. A method is compared with scratch once.
+#: The baselines that methods are compared with. Training from scratch itself is not compared with ``multitask`` again.
 _BASELINES = ("none", "multitask")
 
 
@@ -31,7 +31,7 @@ class Compared(NamedTuple):
 
     @property
     def without_count(self) -> str:
-        """The name of the difference in a note."""
+        """The name of the difference, without the number of labelled exams."""
         return f"{method_name(self.method)} minus {'scratch' if self.other == 'none' else method_name(self.other)}"
 
 
@@ -45,7 +45,7 @@ class Difference:
 
     @classmethod
     def of(cls, differences: np.ndarray) -> Difference:
-        """From draws, ``(draws,)``."""
+        """Summarise the differences of all draws, ``(draws,)``."""
         return cls(float(differences.mean()), *interval(differences))
 
     @property
@@ -60,7 +60,7 @@ class Difference:
 
     def verdict(self, lower_is_better: bool = False) -> str:
         """``"better"`` or ``"worse"`` if the interval excludes zero, ``"inconclusive"`` if it contains zero, ``"not
-        measured"`` without an interval."""
+        measured"`` if there is no interval."""
         if not self.is_measured:
             return "not measured"
         if not self.is_decided:
@@ -69,7 +69,7 @@ class Difference:
 
     @property
     def interval_in_words(self) -> str:
-        """A cell of a table."""
+        """The interval as text for a table's cell."""
         return f"{self.low:+.3f} to {self.high:+.3f}" if self.is_measured else "-"
 
 
@@ -81,18 +81,20 @@ def add_paired(
     lower_is_better: bool = False,
     lead: bool = False,
 ) -> None:
-    """A table and a picture of each method's gain over ``none``, and one of its gain over ``multitask``, if there are
-    draws of both and more than these two methods; and the differences that exceed those between two pretrainings with
-    different seeds.
+    """Add paired differences to a page: a table and a picture of each method's gain over ``none``, and a table of its gain
+    over ``multitask``.
+
+    The second table is left out if the study has no other methods. If methods were pretrained again with another seed,
+    the page also names the differences that exceed those between two seeds.
 
     Args:
         page: the page to add to.
-        scores: method and number of labelled exams to draw to score.
-        name: of the score.
-        repeats: a method that pretrains again from another seed, to the method that it repeats.
-        lower_is_better: whether the score is a distance: a draw gained where the difference is below zero. There is no
-            picture then, nor of a single draw.
-        lead: whether the picture is at the top of the page: the study's main result.
+        scores: the score of each draw, by method and number of labelled exams.
+        name: name of the score.
+        repeats: maps each method that pretrains again with another seed to the method that it repeats.
+        lower_is_better: whether the score is a distance, so that a draw gains if the difference is below zero. Distances
+            and single draws get no picture.
+        lead: whether the picture stands at the top of the page, as the study's main result.
     """
     found: dict[Compared, Difference] = {}
     methods = dict.fromkeys(method for method, _ in scores)
@@ -119,14 +121,14 @@ def add_differences(
     compared: Iterable[Compared],
     lower_is_better: bool = False,
 ) -> dict[Compared, Difference]:
-    """A table of differences draw by draw with a verdict on each, and the number of verdicts expected by chance;
-    nothing without shared draws.
+    """Add a table of differences draw by draw, with a verdict on each, and the number of verdicts expected by chance. Add
+    nothing if no comparison has shared draws.
 
     Args:
         page: the page to add to.
         title: title of the table.
         scores: see `add_paired`.
-        compared: one row each; comparisons without shared draws have no row.
+        compared: the comparisons, one row each; those without shared draws get no row.
         lower_is_better: see `add_paired`.
 
     Returns:
@@ -181,9 +183,9 @@ def add_differences(
 
 
 def _by_labels(compared: Iterable[Compared]) -> str:
-    """By their number of labelled exams: ``"1: SimCLR minus scratch; 4: BYOL, SimCLR minus scratch"``.
+    """List comparisons by their number of labelled exams: ``"1: SimCLR minus scratch; 4: BYOL, SimCLR minus scratch"``.
 
-    A common baseline for one number of exams is stated once.
+    If all comparisons of one number share their baseline, it is stated once.
     """
     groups: dict[int, list[Compared]] = {}
     for one in compared:
@@ -203,12 +205,12 @@ def _add_repeats(
     repeats: Mapping[str, str],
     found: Mapping[Compared, Difference],
 ) -> None:
-    """How much methods vary when pretrained again, and which differences between methods are larger than that.
+    """Add how much methods vary when pretrained again, and which differences between methods are larger than that.
 
-    With one method, two seeds may have equal means although they differ in every draw, so the measure is the larger of
-    the mean difference and half its 95 % interval. With several methods, it is the interval of a difference between two
-    seeds, of mean zero, by Student's t over the methods; for the difference from scratch, which has one pretraining
-    instead of two, it is divided by the root of 2.
+    If one method was repeated, two seeds may have equal means although they differ in every draw, so the measure is the
+    larger of the mean difference and half its 95 % interval. If several were repeated, the measure is the interval of a
+    difference between two seeds, assumed to have mean zero, by Student's t over the methods. A difference from scratch
+    involves one pretraining instead of two, so the measure is then divided by the square root of 2.
 
     Args:
         page: the page to add to.
@@ -253,10 +255,10 @@ def _add_repeats(
 
 
 def _of_chance(seeds: Sequence[Difference], pretrainings: int) -> float:
-    """The change that another seed may cause, 19 times out of 20, as described in `_add_repeats`.
+    """The largest change that another seed causes in 19 of 20 cases, as described in `_add_repeats`.
 
     Args:
-        seeds: of several methods, the difference between two seeds.
+        seeds: the difference between two seeds, for each repeated method.
         pretrainings: number of pretrainings in the comparison, 1 or 2.
     """
     if len(seeds) == 1:

@@ -1,11 +1,11 @@
-"""Planes that the network planned for exams without seeing their views."""
+"""Planes that the network planned for test exams without seeing the acquired views."""
 
 from __future__ import annotations
 
 from planewise.reports.study.folder import StudyFolder, read_json
 from planewise.reports.study.page import Page
 
-#: Exams shown.
+#: Number of exams shown.
 _EXAMS = 3
 
 

@@ -1,4 +1,4 @@
-"""Scores and pictures of the pretrainings (Zhang 2024 Table 2, Figs. 4 to 6; squares as in Bai 2019, Fig. 1)."""
+"""Scores and pictures of the pretrainings (Zhang 2024 Table 2 and Figs. 4 to 6; squares as in Bai 2019 Fig. 1)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def add(page: Page, study: StudyFolder) -> None:
 
 
 def _answer_rows(metrics: dict[str, dict]) -> list[Row]:
-    """Accuracy of pretexts that are classifications: rotation, permutation, location, order, retrieval."""
+    """Accuracy of the pretexts that classify: rotation, permutation, location, order, retrieval."""
     return [
         Row.of(method_name(name), f"{found[right]:.3f}", f"{found[chance]:.3g}")
         for name, content in metrics.items()

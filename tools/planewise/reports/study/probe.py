@@ -11,7 +11,7 @@ def add(page: Page, study: StudyFolder) -> None:
     rows, slices = [], 0
     for name in study.pretexts:
         content = read_json(study.path / "pretrain" / name / "test" / "metrics.json") or {}
-        # older runs have none
+        # older runs have no probe
         if probe := content.get("probe"):
             location = probe["location"]
             slices += probe["slices"]
@@ -24,7 +24,7 @@ def add(page: Page, study: StudyFolder) -> None:
                     f"{probe['slices']} of {probe['exams']}",
                 )
             )
-    if not slices:  # no probe, or exams whose slices have no location, as ACDC's
+    if not slices:  # there is no probe, or the exams' slices have no location, as in ACDC
         return
     page.add(
         "<h2>Slice location from frozen features, before any fine-tuning</h2><p>The same probe for every "

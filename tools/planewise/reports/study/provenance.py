@@ -1,4 +1,4 @@
-"""What ran: versions, commit, the study's configuration."""
+"""Provenance of a study's results: versions, commit and configuration."""
 
 from __future__ import annotations
 

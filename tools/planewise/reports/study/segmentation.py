@@ -20,7 +20,7 @@ from planewise.reports.study.paired import Scores, add_paired
 from planewise.reports.study_figures import finetune_curves, scores_by_count
 from planewise.text_files import read_yaml
 
-#: Score to the table's title and the papers' results.
+#: The title of each score's table, and the papers' results.
 _SCORES = {
     "dice": ("Dice", paper_tables.SEGMENTATION_DICE),
     "assd_mm": (
@@ -29,7 +29,7 @@ _SCORES = {
     ),
     "contour_mm": ("Mean contour distance (mm; Bai 2019, Fig. 4), over the structures that were found", {}),
 }
-#: Scores of the figure to the name of their axis.
+#: The scores that are drawn, with the label of their axis.
 _DRAWN = {"dice": "Dice", "contour_mm": "mean contour distance (mm)"}
 
 
@@ -49,7 +49,7 @@ def add(page: Page, study: StudyFolder) -> None:
     compared = [table.paper for table in paper_tables.of_these(tables, study.methods)]
     for kind, (title, papers) in _SCORES.items():
         if kind not in runs.any["mean"]:
-            continue  # for runs from before this score existed
+            continue  # the runs are older than this score
         header = ["labelled exams, method", "mean", *structures, "missed"]
         if kind == "assd_mm":
             header.insert(2, "mean, 1.0 mm where missed")
@@ -81,13 +81,13 @@ def add(page: Page, study: StudyFolder) -> None:
 
 
 def _known(runs: FineTunings, spread_of: Callable[[dict], dict | None]) -> Scores:
-    """Means of a score, of the draws that have one; nothing if none has."""
+    """The mean of a score for every draw that has it; methods without such a draw are left out."""
     values = runs.values(lambda content: (spread_of(content) or {}).get("mean"))
     return {run: draws for run, draws in values.items() if draws}
 
 
 def _add_structures(page: Page, runs: FineTunings, structures: list[str]) -> None:
-    """Each structure's scores against the number of labelled exams, if there are several numbers."""
+    """Draw each structure's scores against the number of labelled exams, if there are several numbers."""
     if len(runs.counts) < 2:
         return
     scores = {
@@ -108,7 +108,7 @@ def _add_structures(page: Page, runs: FineTunings, structures: list[str]) -> Non
 
 
 def _rows(runs: FineTunings, kind: str, structures: list[str], papers: Sequence[paper_tables.Published]) -> list[Row]:
-    """Our rows, each before those of the papers, and all other rows of the papers."""
+    """Our rows, each followed by the same rows of the papers, and the rows that only the papers have."""
     rows = []
     for count, method in product(*paper_tables.whole(papers, runs.counts, runs.study.methods)):
         if draws := runs.scores.get((method, count)):
@@ -144,7 +144,7 @@ def _cell(draws: Mapping[int, dict], kind: str, content_of: Callable[[dict], dic
     contents = [(content_of(content), content["volumes"] * structures) for content in draws.values()]
     known = [entry for entry, _ in contents if kind in entry]
     if len(known) < len(contents):
-        return "-"  # for a run from before this score existed
+        return "-"  # a run is older than this score
     if kind == "contour_mm":
         counts = [entry["contours"] for entry in known]
     else:
@@ -153,7 +153,7 @@ def _cell(draws: Mapping[int, dict], kind: str, content_of: Callable[[dict], dic
 
 
 def _add_comparison(page: Page, runs: FineTunings, count: int) -> None:
-    """The same slices from the first draw that all methods have; nothing if runs left no slices."""
+    """Show the same slices for all methods, from the first draw that all have; add nothing if no run saved slices."""
     methods = {method: draws for of_count, method, draws in runs.cells() if of_count == count}
     if not (shared := set.intersection(*(set(draws) for draws in methods.values()))):
         return
@@ -177,7 +177,7 @@ def _folder(runs: FineTunings, method: str, count: int, draw: int) -> Path:
 
 
 def _label_names(run: Path, scores: Mapping[str, Any]) -> dict[int, str]:
-    """Label value to name. The scores may be for regions of several labels, so the run's own settings come first."""
+    """Name of each label value. Scores may be for regions of several labels, so the run's settings take precedence."""
     config = run / "config.yaml"
     given = read_yaml(config).get("structures") if config.is_file() else None
     return {int(value): name for value, name in given.items()} if given else dict(enumerate(scores["structures"], 1))

@@ -1,4 +1,4 @@
-"""Diagnosis from two phases, on whole images or on hearts alone (Nakashima 2022, Tables 1 to 3, Fig. 1)."""
+"""Diagnosis from two phases, on whole images or on hearts alone (Nakashima 2022, Tables 1 to 3 and Fig. 1)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Compared, Scores, add_differences, add_paired
 from planewise.reports.study_figures import convergence_curves, finetune_curves
 
-#: Parts of a method's name to the words of the page.
+#: Words of the page for the parts of a method's name.
 _BACKBONES = {"vgg16": "VGG", "densenet121": "DenseNet"}
 _PAPERS_BACKBONES = {"vgg16": "VGG16", "densenet121": "DenseNet121"}
 _PRETRAININGS = {
@@ -26,7 +26,7 @@ _PRETRAININGS = {
     "segmented": "SimCLR, hearts alone",
 }
 _IMAGES = {"full": "whole images", "segmented": "hearts alone"}
-#: Number of a table of the paper to its title, and ending of a method's name to a column.
+#: Number of each table of the paper to its title, and to its columns by the ending of the methods' names.
 _TABLES = {
     1: (
         "Macro AUC, whole images to classify (Table 1)",
@@ -42,7 +42,7 @@ _TABLES = {
     ),
 }
 _PHASES = ("ED", "ES")
-#: Keys of a run's `saliency` to the words of the page.
+#: Words of the page for the keys of a run's `saliency`.
 _SHARES = {"inside": "inside", "by_area": "heart's share of the image"}
 
 
@@ -150,7 +150,7 @@ def _introduction(runs: FineTunings) -> str:
 
 
 def _in_the_paper() -> str:
-    """How often the paper's SimCLR on hearts alone beats SimCLR on whole images, if hearts alone are classified."""
+    """How often SimCLR on hearts alone beats SimCLR on whole images in the paper, if hearts alone are classified."""
     better = [
         f"{_PAPERS_BACKBONES[backbone]} on {table.data}"
         for table, backbone in product(paper_tables.TWO_PHASE_AUC[2], BACKBONES)
@@ -176,7 +176,7 @@ def _range(counts: Iterable[int]) -> str:
 
 
 def _by_method(runs: FineTunings) -> list[tuple[str, list[dict]]]:
-    """Name of a row, and the output of its draws."""
+    """Name of each row, and the metrics of its draws."""
     return [(f"{count}, {method_name(method)}", list(draws.values())) for count, method, draws in runs.cells()]
 
 
@@ -197,7 +197,7 @@ def _paper_rows(runs: FineTunings, auc: Scores, number: int) -> list[Row]:
 
 
 def _add_controls(page: Page, runs: FineTunings) -> None:
-    """The trained linear layer on frozen features next to a logistic regression on the same features."""
+    """Add a table that compares the trained linear layer with a logistic regression on the same frozen features."""
     rows = [
         Row.of(
             name,
@@ -219,7 +219,7 @@ def _add_controls(page: Page, runs: FineTunings) -> None:
 
 
 def _add_validation(page: Page, runs: FineTunings) -> None:
-    """Validation scores at the kept epoch, which has the lowest loss."""
+    """Add a table of validation scores at the kept epoch, which has the lowest loss."""
     rows = []
     for count, method, _ in runs.cells():
         seen = [[row for row in rows_of if "val_loss" in row] for rows_of in runs.histories[method, count]]
@@ -238,7 +238,7 @@ def _add_validation(page: Page, runs: FineTunings) -> None:
 
 
 def _add_convergence(page: Page, runs: FineTunings) -> None:
-    """Duration of the trainings."""
+    """Add a table of the number of epochs that trainings took."""
     keys = ("converged_epoch", "epochs")
     rows = [
         Row.of(name, *(over_draws((content.get(key) for content in contents), 1) for key in keys))
@@ -257,7 +257,7 @@ def _add_convergence(page: Page, runs: FineTunings) -> None:
 
 
 def _add_saliency(page: Page, runs: FineTunings) -> None:
-    """Shares of saliency inside the heart."""
+    """Add a table of the share of saliency inside the heart."""
     rows = []
     for name, contents in _by_method(runs):
         if found := [content["saliency"] for content in contents if content.get("saliency")]:
@@ -276,7 +276,7 @@ def _add_saliency(page: Page, runs: FineTunings) -> None:
 
 
 def _compared(auc: Scores, comparisons: Callable[[str], Sequence[tuple[str, str]]]) -> list[Compared]:
-    """Rows of `add_differences`."""
+    """The comparisons for `add_differences`, for every number of labelled exams and backbone."""
     counts = sorted({count for _, count in auc})
     return [
         Compared(count, one, other)
@@ -286,8 +286,8 @@ def _compared(auc: Scores, comparisons: Callable[[str], Sequence[tuple[str, str]
 
 
 def _of_pretraining(backbone: str) -> list[tuple[str, str]]:
-    """Each pretraining against none, hearts alone against whole images, and both against a random frozen backbone, with the
-    same images to classify."""
+    """Pairs with the same images to classify: each pretraining and none, hearts alone and whole images, and both of these
+    and a random frozen backbone."""
     compared = [(name, "none") for name in PRETRAININGS[1:]] + [("segmented", "full")]
     compared += [(name, "random") for name in ("full", "segmented")]
     return [
@@ -296,17 +296,18 @@ def _of_pretraining(backbone: str) -> list[tuple[str, str]]:
 
 
 def _of_images(backbone: str) -> list[tuple[str, str]]:
-    """Hearts alone against whole images to classify, from the same pretraining."""
+    """Pairs with the same pretraining: hearts alone to classify, and whole images to classify."""
     return [(f"{backbone}_{name}_segmented", f"{backbone}_{name}_full") for name in PRETRAININGS]
 
 
 def _of_masks(backbone: str) -> list[tuple[str, str]]:
-    """Hearts cut out with predicted masks against reference masks, from the same pretraining."""
+    """Pairs with the same pretraining: hearts cropped with predicted masks, and with reference masks."""
     return [(f"{backbone}_{name}_predicted", f"{backbone}_{name}_segmented") for name in PRETRAININGS]
 
 
 def _panels(runs: FineTunings) -> dict[str, dict[str, list]]:
-    """Panel of a backbone and its images to classify, to pretraining to histories; with most labelled exams."""
+    """Histories by panel (a backbone and its images to classify) and pretraining, for the largest number of labelled
+    exams."""
     most = max(runs.counts)
     panels: dict[str, dict[str, list]] = {}
     for backbone, images, name in product(BACKBONES, IMAGES, PRETRAININGS):

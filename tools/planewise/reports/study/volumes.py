@@ -15,8 +15,8 @@ from planewise.reports.study.page import Page, Row
 from planewise.reports.study.paired import Compared, Scores, add_differences
 
 _SCRATCH, _2D = "none", "_2d"
-#: Endings of methods that are compared with training from scratch of the same ending.
-_ENDINGS = (_2D, "_slow")
+#: Endings of methods whose baseline is training from scratch with the same ending.
+_ENDINGS = (_2D, "_fast")
 
 
 def add(page: Page, study: StudyFolder) -> None:
@@ -42,7 +42,7 @@ def add(page: Page, study: StudyFolder) -> None:
 
 
 def _add_shares(page: Page, runs: FineTunings, dice: Scores, cases: int) -> None:
-    """Mean Dice of each method against the share of the labelled cases."""
+    """Add a table of each method's mean Dice by the share of the labelled cases."""
     rows = [
         Row.of(method_name(method), *(over_draws(dice.get((method, count), {}).values()) for count in runs.counts))
         for method in runs.study.methods
@@ -53,8 +53,9 @@ def _add_shares(page: Page, runs: FineTunings, dice: Scores, cases: int) -> None
 
 
 def _add_regions(page: Page, runs: FineTunings, cases: int) -> None:
-    """Each scored region of the tumour with most labelled cases, the paper's results with all of its own below each method,
-    and the paper's comparisons.
+    """Add a table of the tumour's regions for the largest number of labelled cases.
+
+    Below each method is the paper's result with all of its cases; the methods that only the paper has come last.
     """
     most, table, rows = max(runs.counts), paper_tables.TUMOUR_DICE, []
     regions = [name for name in paper_tables.TUMOUR_REGIONS if name in runs.any["structures"]]
@@ -81,7 +82,8 @@ def _published(method: str, regions: Sequence[str]) -> Row:
 
 
 def _add_forms(page: Page, runs: FineTunings, dice: Scores) -> None:
-    """The gain of a 2D pretext over 2D from scratch, and of a 3D pretext over its own 2D form; the same of a lower rate."""
+    """Add the gain of each 2D pretext over training from scratch in 2D, and of each 3D pretext over its own 2D form; then
+    the same for methods with a higher learning rate."""
     for ending in _ENDINGS:
         baseline, rows = f"{_SCRATCH}{ending}", []
         for count in runs.counts:
@@ -95,7 +97,7 @@ def _add_forms(page: Page, runs: FineTunings, dice: Scores) -> None:
 
 
 def _add_convergence(page: Page, runs: FineTunings) -> None:
-    """The epoch at which each method's validation reached the best of training from scratch."""
+    """Add the epoch at which each method's validation score reached the best score of training from scratch."""
     if add_convergence(page, runs, "val_mean_dice", "Speed of convergence (Fig. 5)", _baseline):
         page.add(
             "<p class=note>The first epoch at which the validation Dice reached the best value of training from "
@@ -105,6 +107,6 @@ def _add_convergence(page: Page, runs: FineTunings) -> None:
 
 
 def _baseline(method: str, curves: Collection[str]) -> str:
-    """A method's baseline: scratch, and in 2D scratch in 2D."""
+    """A method's baseline: training from scratch; for a method in 2D, training from scratch in 2D if it exists."""
     flat = f"{_SCRATCH}{_2D}"
     return flat if method.endswith(_2D) and flat in curves else _SCRATCH
