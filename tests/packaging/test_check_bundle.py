@@ -104,7 +104,7 @@ def test_fractions_in_place_of_labels_are_found(copy, tmp_path):
     step = "  - {_target_: planewise.evaluation.LabelSlicesd, min_order: '@min_order'}\n"
     config.write_text(edited(config.read_text(), step, ""))
     found = finding("MONAI Label inference", copy, tmp_path)
-    assert found.status == "FAIL" and "the result holds fractions" in found.detail
+    assert found.status == "FAIL" and "the result contains fractions" in found.detail
 
 
 KNEE = "downstream_knee_injury_classification"

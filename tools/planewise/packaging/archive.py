@@ -1,4 +1,4 @@
-"""Files of a packaged bundle as a zip with checksums, so that the same input gives identical bytes."""
+"""Write a packaged bundle as a zip with checksums; the same input gives identical bytes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from planewise.packaging.weights import STAMP
 
 SUMS = "SHA256SUMS"
 LARGE = "large_files.yml"
-#: The Model Zoo keeps larger files elsewhere.
+#: Largest file in a bundle of the Model Zoo, bytes; the zoo stores larger files elsewhere.
 LARGEST = 25_000_000
 
 
 def write_sums(folder: Path) -> None:
-    """``SHA256SUMS`` of everything in a folder, for ``sha256sum --check``."""
+    """Write ``SHA256SUMS`` for all files in a folder, for ``sha256sum --check``."""
     lines = [f"{sha256(folder / name)}  {name}" for name in files_of(folder) if name != SUMS]
     (folder / SUMS).write_text("\n".join(lines) + "\n")
 
@@ -35,10 +35,12 @@ def wrong_sums(folder: Path) -> list[str]:
 
 
 def set_large_files_apart(folder: Path, url: str, apart: Path) -> list[str]:
-    """Move files larger than `LARGEST` to the same place below ``apart``, and write ``large_files.yml``.
+    """Move files larger than `LARGEST` to the same path below ``apart``, and write ``large_files.yml``.
 
     Args:
-        url: web address of the folder that will hold the files, under their own names.
+        folder: the bundle's folder.
+        url: web address of the folder to which the files will be uploaded, under their own names.
+        apart: folder for the large files.
 
     Returns:
         Names of the files, as in the bundle.
@@ -56,8 +58,8 @@ def set_large_files_apart(folder: Path, url: str, apart: Path) -> list[str]:
 
 
 def write_zip(folder: Path, path: Path) -> None:
-    """A folder as a zip with the folder at its top: sorted, with one date and mode for all, uncompressed (so that the
-    version of zlib does not matter)."""
+    """Write a folder as a zip with the folder at its top. Entries are sorted, have one date and mode, and are uncompressed,
+    so that the result does not depend on the version of zlib."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name in files_of(folder):
             entry = zipfile.ZipInfo(f"{folder.name}/{name}", STAMP)
@@ -75,7 +77,7 @@ def files_of(folder: Path) -> list[str]:
 
 @contextmanager
 def built_beside(place: Path) -> Iterator[Path]:
-    """A temporary folder on the disk of ``place``, removed afterwards in any case.
+    """A temporary folder on the disk of ``place``, which is always removed afterwards.
 
     Raises:
         InputError: the folder cannot be made.

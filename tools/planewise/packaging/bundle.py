@@ -24,11 +24,11 @@ from planewise.packaging.source import THEIRS, Source, foreign_imports
 from planewise.packaging.versions import PINS, canonical
 from planewise.text_files import read_json
 
-#: Passed to MONAI, which would otherwise download it.
+#: Schema of metadata.json, passed to MONAI, which would otherwise download it.
 SCHEMA = Path(__file__).with_name("metadata_schema.json")
-#: Packages whose versions have keys of their own in metadata.json.
+#: Packages whose versions have separate keys in metadata.json.
 _NAMED_APART = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
-#: Imports behind `python -m monai.bundle`.
+#: Packages that `python -m monai.bundle` imports.
 _ALWAYS_NEEDED = {"fire"}
 
 
@@ -50,7 +50,7 @@ class Bundle:
 
     @property
     def is_packaged(self) -> bool:
-        """Whether it carries its own code."""
+        """Whether the bundle contains its own code."""
         return (self.folder / THEIRS / "__init__.py").is_file()
 
     @property
@@ -79,7 +79,7 @@ class Bundle:
         return str(self.folder / "configs" / file)
 
     def config(self, file: str) -> dict[str, Any]:
-        """A config as in its file.
+        """The content of a config file.
 
         Raises:
             InputError: the file does not exist or is not YAML.
@@ -93,23 +93,23 @@ class Bundle:
 
     @cached_property
     def source(self) -> Source:
-        """The code of this package that the configs reach."""
+        """The part of this package's code that the configs need."""
         return Source(name for text in self.texts.values() for name in names_in(text))
 
     def network(self, settings: Mapping[str, Any] | None = None) -> nn.Module:
-        """``network_def`` of the inference config, built with other settings on top. Call it within `importable`."""
+        """Build ``network_def`` of the inference config, with settings that replace its own. Call within `importable`."""
         with without_noise():
             return ConfigParser(self.config("inference.yaml") | (settings or {})).get_parsed_content("network_def")
 
     @property
     def named_versions(self) -> dict[str, str]:
-        """Distribution to version, for everything that metadata.json names."""
+        """The version of every distribution that metadata.json names."""
         apart = {name: self.metadata[key] for name, key in _NAMED_APART.items()}
         return apart | self.metadata.get("required_packages_version", {})
 
     def requirements(self) -> dict[str, str]:
-        """Distributions that the code imports but metadata.json does not name, with the versions of `PINS`, or
-        otherwise the installed version."""
+        """Distributions that the code imports but metadata.json does not name, each with its version in `PINS` or else
+        the installed version."""
         if self.is_packaged:
             trees = (ast.parse(path.read_text()) for path in (self.folder / THEIRS).rglob("*.py"))
             imported = foreign_imports(trees)
@@ -126,7 +126,7 @@ class Bundle:
 
     @contextmanager
     def importable(self) -> Iterator[None]:
-        """Make the code that the configs name importable: a packaged bundle's own, instead of another's."""
+        """Make the code that the configs name importable. A packaged bundle's own code replaces that of any other."""
         if not self.is_packaged:
             yield
             return
@@ -153,18 +153,20 @@ def check_metadata(bundle: Bundle) -> None:
         try:
             verify_metadata(meta_file=bundle.metadata_file, filepath=str(SCHEMA))
         except ImportError:
-            raise InputError("to verify metadata.json MONAI needs jsonschema: pip install jsonschema") from None
+            raise InputError("MONAI needs jsonschema to verify metadata.json: pip install jsonschema") from None
         except ValueError as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(f"configs/metadata.json fails {SCHEMA.name}: {reason}") from None
     version = bundle.metadata["version"]
     if version not in bundle.metadata["changelog"]:
-        raise InputError(f"configs/metadata.json: version {version} is not in its changelog; say what is new in it")
+        raise InputError(
+            f"configs/metadata.json: version {version} is not in its changelog; add an entry that says what is new"
+        )
 
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Without MONAI's log lines and its warning that a config is code: this config is ours."""
+    """Silence MONAI's log lines and its warning that a config can run code, because the config is ours."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -182,7 +184,7 @@ def _forget_scripts() -> None:
 
 @cache
 def _distributions() -> Mapping[str, list[str]]:
-    """Module to the distributions that it comes from; reading the environment takes a second."""
+    """The distributions that each module comes from; cached, because reading the environment takes a second."""
     return packages_distributions()
 
 
@@ -192,4 +194,4 @@ def _version(distribution: str) -> str:
     try:
         return version(distribution).partition("+")[0]
     except PackageNotFoundError:
-        raise InputError(f"{distribution} is imported but not installed; install what setup.cfg names") from None
+        raise InputError(f"{distribution} is imported but not installed; install the packages in setup.cfg") from None

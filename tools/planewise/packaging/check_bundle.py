@@ -26,7 +26,8 @@ def check_bundle(
     Args:
         folder: folder of the bundle.
         weights: a checkpoint, or a run's or bundle's folder; by default the bundle's own.
-        overrides: as on the command line of ``python -m monai.bundle run``; overrides that no config has are reported.
+        overrides: overrides as on the command line of ``python -m monai.bundle run``; those that no config has are
+            reported.
 
     Yields:
         Each finding as soon as it is known.
@@ -43,7 +44,7 @@ def check_bundle(
 
 
 def _run(weights: str | Path | None) -> Run | None:
-    """The run of the named weights; None if there is none or it cannot be read, which a separate check reports."""
+    """The run of the named weights; None if there is none, or if it cannot be read, which a separate check reports."""
     try:
         return Run.of_weights(Path(weights_path(weights))) if weights is not None else None
     except InputError:

@@ -1,4 +1,4 @@
-"""The checks that bundles pass, as a page: bundles x checks."""
+"""A page with the results of all checks: a table of bundles by checks, and the reasons for failures and warnings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import get_args
 
 from planewise.packaging.checks.finding import Finding, Tier
 
-#: Columns for single checks: column head to the finding's name.
+#: Columns for single checks: heading of the column to the finding's name.
 CHECKS = {
     "`verify_metadata`": "metadata",
     "`verify_net_in_out`": "network in inference.yaml",
@@ -17,20 +17,20 @@ CHECKS = {
     "`onnx_export`": "ONNX",
 }
 _TIERS = {
-    "zoo": "the Model Zoo's own checks stop at it",
-    "unit": "the zoo's unit test of each bundle asserts it: names of the configs",
-    "label": "MONAI Label cannot use the bundle without it",
-    "ours": "what we ask of ourselves",
+    "zoo": "required by the Model Zoo's own checks",
+    "unit": "required by the zoo's unit test of each bundle: names in the configs",
+    "label": "required by MONAI Label",
+    "ours": "our own requirements",
 }
 _PACKAGES = ("monai", "torch", "pytorch-ignite", "numpy", "onnx", "onnxruntime")
 
 
 def checks_page(found: Mapping[str, Sequence[Finding]], command: str) -> str:
-    """The page.
+    """Write the page as Markdown.
 
     Args:
-        found: name of each bundle to the findings of `check_bundle`.
-        command: the command that wrote it, for its first line.
+        found: name of each bundle to its findings from `check_bundle`.
+        command: the command that writes the page, for its first line.
 
     Returns:
         Markdown. A cell is ``ok``, the number of its warnings, or ``FAIL``; the reasons are below the table.

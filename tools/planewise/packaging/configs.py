@@ -1,4 +1,4 @@
-"""A bundle's YAML files, edited in place: comments and layout stay."""
+"""Edit the text of a bundle's YAML files and keep their comments and layout."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from planewise.own_names import OURS, THEIRS
 
 #: Width of a line of a config's comments.
 WIDTH = 120
-#: The sentence on scores, up to an empty comment or the first key.
+#: The paragraph about scores, up to an empty comment or the first key.
 _SCORE = re.compile(r"^# Score on phantoms .*\n(?:# .*\n)*", re.MULTILINE)
 _NAME = re.compile(rf"(?<![\w.]){OURS}(?=\.\w)")
 _DOTTED = re.compile(rf"(?<![\w.]){OURS}(?:\.\w+)+")
 
-#: Configs that a package also holds as ``.json``, because `monai.bundle.load` and federated learning look for no other
-#: name.
+#: Configs that a package also contains as ``.json``, because `monai.bundle.load` and federated learning look only for
+#: that.
 TWINS = ("inference.yaml", "train.yaml")
-#: First lines of ``initialize`` in a packaged config, and the import they need. MONAI searches the bundle's folder only
-#: after initialisation.
+#: First lines of ``initialize`` in a packaged config, which make ``scripts/`` importable; MONAI searches the bundle's
+#: folder only after initialisation. They need the imports in `_IMPORTS`.
 _FIND_SCRIPTS = (
     f"# finds {THEIRS}/ from any folder",
     f"- $os.path.isdir(os.path.join(@bundle_root, '{THEIRS}')) or sys.exit('there is no {THEIRS}/ in ' + "
@@ -33,8 +33,8 @@ _FIND_SCRIPTS = (
     f"- $import {THEIRS}",
 )
 _IMPORTS = ("- $import inspect", "- $import os", "- $import sys")
-#: The bundle's folder is the parent of the config's folder. MONAI does not tell an expression its file, but the
-#: workflow that evaluates it knows, and is among its callers. In other cases (`ckpt_export`) it is the current folder.
+#: Expression for the bundle's folder, the parent of the config's folder. An expression does not know its file, but the
+#: workflow that evaluates it does, and is among its callers. Without a workflow (`ckpt_export`), it is the current folder.
 _OWN_FOLDER = (
     "$next((str(info.frame.f_locals['self'].config_root_path.resolve().parent) for info in inspect.stack(0) "
     "if isinstance(info.frame.f_locals.get('self'), monai.bundle.ConfigWorkflow)), '.')"
@@ -47,7 +47,7 @@ def names_in(text: str) -> set[str]:
 
 
 def for_a_bundle(text: str) -> str:
-    """A config that finds the bundle's folder, and this package's code in its ``scripts/``."""
+    """The config in the form for a package: it finds the bundle's folder and uses the code in its ``scripts/``."""
     text = _with_blocks(text, ("imports", "initialize"))
     edits = []
     for _, node in _code(text):
@@ -73,7 +73,7 @@ def as_json(text: str) -> str:
 
 
 def with_values(text: str, values: Mapping[str, Any]) -> str:
-    """The config with other values of some of its top-level keys; keys that it lacks are left out."""
+    """The config with new values of some of its top-level keys; values for keys that it lacks are ignored."""
     edits = []
     for key, (name, node) in _top_level(text).items():
         if key in values:
@@ -82,20 +82,20 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
 
 
 def with_score(text: str, score: str) -> str:
-    """The config with another sentence on its scores, which its opening comment has at its end.
+    """The config with a new sentence about its scores, at the end of its opening comment.
 
     Raises:
-        InputError: its opening comment lacks the sentence.
+        InputError: the opening comment has no such sentence to replace.
     """
     comment = textwrap.fill(score, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
     changed, found = _SCORE.subn(lambda _: f"{comment}\n", text, count=1)
     if not found:
-        raise InputError("the config's opening comment has no line `# Score on phantoms` for its scores")
+        raise InputError("the config's opening comment has no line `# Score on phantoms`; add one for its scores")
     return changed
 
 
 def with_overlay(text: str, values: Mapping[str, Any]) -> str:
-    """The config with other values of some of its top-level keys; keys that it lacks come before its network."""
+    """The config with new values of some of its top-level keys; keys that it lacks are added before its network."""
     top = _top_level(text)
     added = "".join(f"{key}:{_written(value)}\n" for key, value in values.items() if key not in top)
     if added:
@@ -123,7 +123,7 @@ def _top_level(text: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
 
 
 def _with_blocks(text: str, keys: Iterable[str]) -> str:
-    """The config with these top-level lists an entry a line, so that lines can be put before the first."""
+    """The config with these top-level lists written with one entry per line, so that lines can be added before them."""
     edits = []
     for _, node in (entry for key, entry in _top_level(text).items() if key in keys):
         if node.flow_style:
@@ -133,7 +133,7 @@ def _with_blocks(text: str, keys: Iterable[str]) -> str:
 
 
 def _end(node: yaml.Node) -> int:
-    """The end of a node's text; PyYAML lets a block end at the next key, including the comments before it."""
+    """The end of a node's text. In PyYAML, a block ends only at the next key, after the comments before that key."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(last[1] if isinstance(node, yaml.MappingNode) else last)
@@ -141,7 +141,7 @@ def _end(node: yaml.Node) -> int:
 
 
 def _written(value: Any) -> str:
-    """A value in the form after a key's colon: on the same line, or as an indented block."""
+    """A value as text after a key's colon: on the same line, or as an indented block."""
     nested = isinstance(value, (dict, list)) and any(
         isinstance(entry, (dict, list)) for entry in (value.values() if isinstance(value, dict) else value)
     )

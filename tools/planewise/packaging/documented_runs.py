@@ -1,4 +1,4 @@
-"""Command lines of `python -m monai.bundle run`: those in a text, and the configs that they name."""
+"""Find the command lines of `python -m monai.bundle run` in a text, and the configs that they name."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def config_files(arguments: Sequence[str]) -> list[str]:
 
 
 def documented_runs(readme: str, bundle: str | None = None) -> list[list[str]]:
-    """The arguments of every ``monai.bundle run`` in a text's blocks of commands.
+    """The arguments of every ``monai.bundle run`` in the code blocks of a text.
 
     Args:
         readme: the text.
-        bundle: name of its bundle's folder; runs after a ``cd`` into another are left out if the text names this one.
+        bundle: name of the bundle's folder. If the text names it, runs after a ``cd`` into another bundle are left out.
     """
     runs = []
     named = bundle is not None and f"/{bundle}" in readme

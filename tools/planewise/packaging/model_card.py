@@ -36,18 +36,20 @@ class Provenance:
     data: str
     """Description of the training data"""
     run: Run | None
-    """None: the weights' run does not exist any more"""
+    """The run that made the weights; None if it no longer exists"""
 
     def eval_metrics(self) -> dict[str, Any]:
-        """In the form of metadata.json."""
+        """The scores as ``eval_metrics`` in metadata.json."""
         return {"measured_on": self.measured_on, **flat_scores(self.scores)}
 
 
 def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any]) -> str:
-    """A bundle's README with the scores and the origin of its weights, under Performance. The text on the weights that
-    ship with the bundle in the repository is left out.
+    """A bundle's README with the scores and the origin of its weights under Performance. They replace the text about the
+    weights that ship with the bundle in the repository.
 
     Args:
+        readme: the text.
+        provenance: origin of the weights and scores.
         train: the bundle's training config, to list the settings that the run changed.
     """
     rows = [f"| {name} | {value} |" for name, value in flat_scores(provenance.scores).items()]
@@ -63,17 +65,21 @@ def with_provenance(readme: str, provenance: Provenance, train: Mapping[str, Any
             "```yaml",
         ]
         text += [yaml.safe_dump(changed, sort_keys=False, default_flow_style=None, width=100).rstrip(), "```"]
-    text += ["", "The rest of this section is about the method, with other weights."]
+    text += ["", "The rest of this section describes the method with other weights."]
     return _under(without_release(readme), "Performance", text)
 
 
 def with_release(readme: str, rows: Sequence[str]) -> str:
-    """A bundle's README with these lines on the weights that ship, under Performance, replacing earlier ones."""
+    """A bundle's README with lines about the weights that ship under Performance, in place of earlier ones.
+
+    Raises:
+        InputError: the README has no heading Performance.
+    """
     text = without_release(readme)
     block = "\n".join([RELEASE_BEGIN, *rows, RELEASE_END])
     before, heading, rest = text.partition("## Performance\n\n")
     if not heading:
-        raise InputError("the bundle's README has no heading Performance for the scores")
+        raise InputError("the bundle's README has no heading Performance; add one for the scores")
     return f"{before}{heading}{block}\n\n{rest}"
 
 
@@ -110,8 +116,8 @@ def with_commands(readme: str, metadata: Mapping[str, Any], inference: Mapping[s
         f"{run} configs/train.yaml --datalist /data/datalist.json --output_dir runs/mine",
         "```",
         "",
-        f"`/data/datalist.json` is what `{OURS} index` writes of your own exams. The settings at the top of the configs are",
-        "those of the weights in `models/`.",
+        f"`{OURS} index` writes `/data/datalist.json` for your own exams. The settings at the top of the configs are those",
+        "of the weights in `models/`.",
         "",
         "For a program that reads ONNX (it needs the package `onnx`):",
         "",
@@ -149,7 +155,7 @@ def _facts(run: Run | None) -> list[tuple[str, str]]:
         made_from = origin.data or "data not known"
         facts.append(("started from", f"weights of configuration `{origin.record.get('configuration')}`, {made_from}"))
     elif pretrained not in NO_WEIGHTS:
-        facts.append(("started from", "pretrained weights that are no longer there"))
+        facts.append(("started from", "pretrained weights that no longer exist"))
     return facts
 
 

@@ -1,4 +1,4 @@
-"""A bundle's own configs that replace its network (``vit.yaml``, ``knee.yaml``), and runs that used one of them."""
+"""Configs of a bundle that replace its network (``vit.yaml``, ``knee.yaml``), and the bundle as a run used it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ _LEFT_OUT = shutil.ignore_patterns("models", "eval", "runs", "logs")
 
 
 def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle, str | None]:
-    """The bundle in the form that a run used, if the run's network is that of a config in the bundle for another
-    network.
+    """A copy of the bundle with the network of a run, if the run used one of the bundle's network configs.
 
-    Only the bundle's own text is written, and none of the run's.
+    The copy contains only the bundle's own text, nothing from the run.
 
     Args:
         bundle: the bundle in the repository.
         run: the run; None if there is none.
-        folder: an empty folder, for a copy of the bundle.
+        folder: an empty folder for the copy.
 
     Returns:
-        A copy whose training and inference configs include that config (without others that replace the network), and
-        the config's name; or the bundle itself and None, if the run has the bundle's own network, or one that is not
-        among these.
+        A copy of the bundle and the name of the network config. The copy's training and inference configs include that
+        config, and all network configs are removed. If the run has the bundle's own network, or one that no config
+        defines, the bundle itself and None.
     """
     if run is None or bundle.is_packaged:
         return bundle, None
@@ -44,7 +43,7 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
     trained = merged(train, overlay)
     inferring = merged(inference, overlay)
     changed = {key.partition("#")[0] for key in overlay}
-    # the settings that inference has or needs; it loads no pretext's weights into the network
+    # the settings that inference has or needs; inference does not load a pretext's weights into the network
     wanted = asked_of_overlay(inference, overlay) - {"network"}
     place = folder / bundle.name
     shutil.copytree(bundle.folder, place, ignore=_LEFT_OUT)
@@ -57,7 +56,7 @@ def bundle_of_run(bundle: Bundle, run: Run | None, folder: Path) -> tuple[Bundle
 
 
 def network_overlays(bundle: Bundle) -> dict[str, dict[str, Any]]:
-    """Name to content of the configs that replace the training config's network, or a part of it."""
+    """The content, by name, of all configs that replace the training config's network or a part of it."""
     contents = {name: bundle.config(name) for name in bundle.texts if name not in ("train.yaml", "inference.yaml")}
     return {
         name: content

@@ -15,16 +15,16 @@ _SLICES = 24
 
 @dataclass(frozen=True)
 class OnnxOptions:
-    """Options of MONAI's `onnx_export`. Without them it makes a file for one image of metadata's smallest size."""
+    """Options of MONAI's `onnx_export`. Without them, the file takes only one image of the smallest size in metadata.json."""
 
     input_shape: list[int]
     """Shape of one image from the inference config."""
     names: dict[str, dict[int, str]]
-    """Axes of variable size, of ``image`` and of ``pred``, each with its name."""
+    """Axes of variable size in ``image`` and in ``pred``, each with its name."""
 
     @property
     def converter_kwargs(self) -> dict[str, Any]:
-        # torch's other exporter also needs the package onnxscript, and takes ten times as long
+        # torch's other exporter (dynamo) also needs the package onnxscript and takes ten times as long
         return {
             "dynamo": False,
             "input_names": ["image"],
@@ -70,5 +70,5 @@ def onnx_options(bundle: Bundle, settings: Mapping[str, Any] | None = None) -> O
 
 
 def _compact(value: Any) -> str:
-    """In the form for a command line, in double quotes."""
+    """A value as text without spaces, for double quotes on a command line."""
     return repr(value).replace(" ", "")

@@ -1,4 +1,4 @@
-"""Turn a bundle's folder into one that works without an installed planewise."""
+"""Make a copy of a bundle that works without an installed planewise."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from planewise.packaging.run import Run, read_scores
 from planewise.packaging.shapes import check_shapes, size_of
 from planewise.packaging.weights import check_weights, save_weights, strip_script
 
-#: `planewise` is blocked from import: the export proves that the bundle's own code is enough.
+#: Imports of `planewise` are blocked, so that the export proves that the bundle's own code is enough.
 _EXPORT = f"""
 import sys
 sys.modules["{OURS}"] = None
@@ -63,9 +63,9 @@ def package_bundle(
     zoo_url: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Packaged:
-    """Write ``DIST/NAME/`` and ``DIST/NAME.zip``: configs, the code that they reach, weights, model card, checksums.
+    """Write ``DIST/NAME/`` and ``DIST/NAME.zip``: configs, the code that they need, weights, model card, checksums.
 
-    Unless everything succeeds, nothing is left behind. The same input gives identical bytes.
+    If any step fails, nothing is left behind. The same input gives identical bytes.
 
     Args:
         bundle: folder of the bundle.
@@ -75,18 +75,18 @@ def package_bundle(
         scores: JSON file of scores, instead of the run's.
         data: description of the training and test data, instead of the run's own.
         torchscript: write ``models/model.ts`` too.
-        zoo_url: move files larger than `archive.LARGEST` out of the bundle, for this URL, and list them in
+        zoo_url: move files larger than `archive.LARGEST` out of the bundle, to be uploaded to this URL, and list them in
             ``large_files.yml``.
         say: called with a message for each step.
 
     Raises:
-        InputError: there are no weights, they do not fit the network or come from another bundle's run; they have no
-            scores; the metadata fails its schema or describes another network; a folder is not writable or is in use; a
-            symbolic link points outside the bundle.
+        InputError: there are no weights, they do not fit the network, come from another bundle's run or have no scores; the
+            metadata fails its schema or describes another network; a folder is not writable or is in use; or a symbolic
+            link points outside the bundle.
     """
     source = Bundle(bundle)
     if source.is_packaged:
-        raise InputError(f"{source.folder} is packaged already; name the bundle in the repository")
+        raise InputError(f"{source.folder} is already packaged; name the bundle in the repository")
     _check_links(source.folder)
     place = _place(source, Path(dist).expanduser())
     file = Path(weights_path(source.folder if weights is None else weights))
@@ -130,8 +130,8 @@ def _check_links(folder: Path) -> None:
     for path in (folder / "LICENSE", *(path for name in ("configs", "docs") for path in (folder / name).rglob("*"))):
         if not path.resolve().is_relative_to(folder):
             raise InputError(
-                f"{path} points outside the bundle, to {path.resolve()}, and the package would contain a copy of that;"
-                " replace the link with the file, or remove it"
+                f"{path} points outside the bundle, to {path.resolve()}, so the package would contain a copy of that "
+                "file; replace the link with the file, or remove it"
             )
 
 
@@ -145,7 +145,7 @@ def _place(source: Bundle, dist: Path) -> Path:
 
 
 def _check_names(source: Bundle, changed: Mapping[str, Any]) -> None:
-    """Check that metadata.json's channels match the run's, if a setting lists their names (views)."""
+    """Check that metadata.json names the channels of the run, if a setting such as ``views`` lists their names."""
     channels = source.metadata["network_data_format"]["outputs"]["pred"].get("channel_def", {})
     words = " ".join(map(str, channels.values()))
     before = source.config("inference.yaml")
@@ -157,7 +157,7 @@ def _check_names(source: Bundle, changed: Mapping[str, Any]) -> None:
         if named and absent:
             raise InputError(
                 f"the run has {key} {value}, but channel_def in configs/metadata.json does not name {', '.join(absent)}; "
-                "MONAI Label would show the wrong names. Name the channels there"
+                "MONAI Label would show the wrong names. Add the names to channel_def"
             )
 
 
@@ -187,7 +187,7 @@ def _provenance(weights: Path, run: Run | None, scores: str | Path | None, data:
 def _write_files(
     source: Bundle, built: Path, changed: Mapping[str, dict], provenance: Provenance, say: Callable[[str], None]
 ) -> None:
-    """Everything except the weights."""
+    """Write all files of the package except the weights."""
     (built / "configs").mkdir(parents=True)
     others = [source.folder / "LICENSE", source.folder / "configs" / "logging.conf"]
     # files that a config reads, such as permutations; metadata and the JSON copies of configs are written below
@@ -212,7 +212,7 @@ def _write_files(
     for name, text in code.items():
         (built / THEIRS / name).parent.mkdir(parents=True, exist_ok=True)
         (built / THEIRS / name).write_text(text)
-    say(f"{len(code)} files of code that the configs reach")
+    say(f"{len(code)} files of code that the configs need")
 
     metadata = dict(source.metadata)
     missing = source.requirements()
@@ -220,7 +220,7 @@ def _write_files(
     metadata["eval_metrics"] = provenance.eval_metrics()
     (built / "configs" / "metadata.json").write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
     if missing:
-        say(f"metadata.json did not name {', '.join(f'{name} {version}' for name, version in missing.items())}: added")
+        say(f"added to metadata.json: {', '.join(f'{name} {version}' for name, version in missing.items())}")
 
     card = with_provenance(source.readme, provenance, source.config("train.yaml"))
     onnx = onnx_options(source, changed.get("inference.yaml")).command
@@ -246,8 +246,11 @@ def _write_weights(packaged: Bundle, file: Path, say: Callable[[str], None]) -> 
 
 
 def _write_channels(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """Write the number of channels and axes of the network's input into metadata.json, if these are settings: contrasts
-    of a volume, which each of its pieces has, and whether the network takes volumes or their slices."""
+    """Write the channels and axes of the network's input into metadata.json, if settings determine them.
+
+    ``in_channels`` is the number of contrasts, which every piece of a volume has, and ``spatial_dims`` says whether the
+    network takes volumes or slices.
+    """
     metadata, config = packaged.metadata, packaged.config("inference.yaml")
     image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
     image, output = image.get("image", {}), output["pred"]
@@ -273,9 +276,11 @@ def _write_channels(packaged: Bundle, say: Callable[[str], None]) -> None:
 
 
 def _write_sides(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """Write the sizes of the network's input into metadata.json, if a run's own encoder needs larger ones than the
-    bundle's: ``16*n`` becomes ``32*n`` or ``64*n``. If neither fits, they stay, and the check of the network gives the
-    reason."""
+    """Write the sizes of the network's input into metadata.json, if the run's encoder needs larger ones than the bundle's:
+    ``16*n`` becomes ``32*n`` or ``64*n``.
+
+    If neither fits, the sizes stay as they are, and the later check of the network reports the reason.
+    """
     metadata = packaged.metadata
     image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
     image, output = image.get("image", {}), output["pred"]
@@ -299,10 +304,10 @@ def _write_sides(packaged: Bundle, say: Callable[[str], None]) -> None:
 
 
 def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """Write the number of the network's outputs into metadata.json, if they have no names: an embedding, or logits of
-    orders.
+    """Write the number of the network's outputs into metadata.json, if the outputs have no names, as in an embedding or
+    in logits of permutations.
 
-    The number follows from the run's settings (features, permutations). Named outputs are defined by the bundle.
+    This number follows from the run's settings (features, permutations). The bundle itself defines named outputs.
     """
     metadata = packaged.metadata
     image, output = (metadata["network_data_format"][side] for side in ("inputs", "outputs"))
@@ -321,7 +326,7 @@ def _write_width(packaged: Bundle, say: Callable[[str], None]) -> None:
 
 
 def _write_metadata(packaged: Bundle, metadata: Mapping[str, Any], what: str, say: Callable[[str], None]) -> None:
-    """The metadata of a network that a run's settings have changed."""
+    """Write metadata.json for a network that the run's settings have changed."""
     Path(packaged.metadata_file).write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n")
     say(f"as trained: {what}")
 
@@ -344,8 +349,8 @@ def _verify_network(packaged: Bundle) -> None:
 
 
 def _export(packaged: Bundle, say: Callable[[str], None]) -> None:
-    """``models/model.ts``, by a separate process, because names in a TorchScript file depend on what was scripted
-    before.
+    """Write ``models/model.ts`` in a separate process, because names in a TorchScript file depend on earlier exports in
+    the same process.
     """
     environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": ""}
     done = subprocess.run(

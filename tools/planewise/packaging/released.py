@@ -1,4 +1,4 @@
-"""Weights that ship with a bundle: the file, and the record of its training."""
+"""Weights that ship with a bundle: the file, the record of its training, and the text about its scores."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LARGEST_RELEASED = 3_000_000
 
 
 def save_in_half(weights: Path, path: Path) -> None:
-    """Write weights with their convolutions and matrices in float16. Tensors with one number per channel stay
-    unchanged, and so do indices and float64 tensors (the thresholds of a forest).
+    """Write weights with their convolutions and matrices in float16. Tensors with one number per channel, indices, and
+    float64 tensors (the thresholds of a forest) stay unchanged.
 
-    `planewise.networks.read_weights` returns them as float32, and so does loading them into a network.
+    `planewise.networks.read_weights` returns the weights as float32, and a network loads them as float32.
 
     Raises:
         InputError: a value is beyond the range of float16, or the file is larger than `LARGEST_RELEASED`.
@@ -49,14 +49,14 @@ def save_in_half(weights: Path, path: Path) -> None:
 def record_of_release(
     run: Run, weights: Path, train: Mapping[str, Any], scores: Mapping[str, Any], about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The contents of ``models/record.json``: the run's record and configuration, without any path of the machine.
+    """The content of ``models/record.json``: the run's record and configuration, without any path on this machine.
 
     Args:
         run: the run that made the weights.
         weights: the file that ships.
-        train: the bundle's ``train.yaml``; settings that name files or devices are recorded with its values.
+        train: the bundle's ``train.yaml``; settings that name files or devices are recorded with the values in this file.
         scores: scores of exactly these weights.
-        about: how the run and its data were made.
+        about: further entries that say how the run and its data were made.
 
     Raises:
         InputError: the run's training data is unknown.
@@ -78,7 +78,7 @@ def record_of_release(
 
 
 def card_scores(run: Run) -> dict[str, float]:
-    """Scores of weights that ship, for metadata.json and the model card: those of the task, without counts and derived
+    """Scores of weights that ship, for metadata.json and the model card: the task's scores, without counts and derived
     values."""
     _, scores = run.scores or ("", {})
     task = {name: value for name, value in scores.items() if name != "probe"}
@@ -87,7 +87,7 @@ def card_scores(run: Run) -> dict[str, float]:
 
 
 def card_rows(run: Run) -> list[str]:
-    """Lines of a model card on weights that ship: their training data and their scores."""
+    """Lines for a model card about weights that ship: their training data and their scores."""
     rows = [f"| {name} | {value} |" for name, value in card_scores(run).items()]
     facts = [
         "### The weights in `models/`",
@@ -108,10 +108,10 @@ def card_rows(run: Run) -> list[str]:
 
 
 def score_sentence(run: Run) -> str:
-    """The comment of ``inference.yaml`` on weights that ship: their most important scores, as in the model card.
+    """The sentence for the comment of ``inference.yaml`` with the most important scores of the weights that ship.
 
     Raises:
-        InputError: they have none of the scores that are known here.
+        InputError: the run has none of the scores that this function can describe.
     """
     scores = card_scores(run)
     anatomy = run.record.get("anatomy")
@@ -133,7 +133,7 @@ def score_sentence(run: Run) -> str:
 
 
 def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
-    """The planes' errors without the technologist's, and the technologist's own for comparison."""
+    """Rows with the errors of the planned planes against the anatomy, and for comparison those of the technologist."""
     if anatomy is None:
         return []
     views = anatomy["scores"]["orientation"]["views"]
@@ -148,7 +148,7 @@ def _anatomy_rows(anatomy: Mapping[str, Any] | None) -> list[str]:
 
 
 def _bounds_rows(record: Mapping[str, Any]) -> list[str]:
-    """Error bounds of planes, and how many of the test exams' planes keep them."""
+    """Rows with the error bounds of planes, and how many planes of the test exams are within them."""
     if "bounds" not in record:
         return []
     bounds, kept = record[MEASURED]["plane_bounds"], record["bounds"]["kept_by_test_exams"]

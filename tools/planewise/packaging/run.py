@@ -1,4 +1,4 @@
-"""Files that a training run left next to its weights: settings, seed, versions, scores, and a description of its data."""
+"""Read the files that a training run left next to its weights: settings, seed, versions, scores, and its data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from planewise.errors import InputError
 from planewise.exams.split import SECTIONS
 from planewise.text_files import read_json
 
-#: Sections whose scores show how good the weights are, the better first. Scores of the training section do not.
+#: Sections whose scores show how good the weights are, the most reliable first; those of the training section do not.
 MEASURED_ON = ("test", "validation")
 #: File at the root of a tree of phantom exams.
 _PHANTOM_MARK = "phantom.json"
@@ -36,7 +36,7 @@ class Run(RunRecord):
         """The section that the weights were scored on, and its ``metrics.json``; None if they were not scored.
 
         Raises:
-            InputError: the scores are older than the weights, so they belong to others.
+            InputError: the scores belong to other weights, because they are older than these or the file is not the best.
         """
         if self.ships:
             return MEASURED_ON[0], dict(self.record.get("scores", {}))
@@ -44,7 +44,7 @@ class Run(RunRecord):
             file = self.folder / section / "metrics.json"
             if file.is_file() and self.weights.name != BEST:
                 raise InputError(
-                    f"the scores in {file} belong to {BEST}, not to {self.weights.name}; package that, or give --scores"
+                    f"the scores in {file} belong to {BEST}, not to {self.weights.name}; package that file, or give --scores"
                 )
             if file.is_file():
                 if file.stat().st_mtime < self.weights.stat().st_mtime:
@@ -57,7 +57,7 @@ class Run(RunRecord):
 
     @cached_property
     def data(self) -> str | None:
-        """The run's training data, in words and without a path; None if its datalist is missing or has changed."""
+        """A description of the run's training data without paths; None if its datalist is missing or has changed."""
         if self.ships:
             return self.record.get("data")
         datalist = self._datalist
@@ -74,7 +74,7 @@ class Run(RunRecord):
 
     @cached_property
     def _datalist(self) -> Path | None:
-        """The file that the run read, if it still exists unchanged."""
+        """The datalist that the run read; None if it no longer exists or has changed."""
         path = _existing(self.config.get("datalist"), self.folder)
         if path is None or sha256(path) not in self.record.get("files", {}).values():
             return None
@@ -82,7 +82,7 @@ class Run(RunRecord):
 
     @cached_property
     def on_phantoms(self) -> bool:
-        """Whether the run's exams are phantoms, according to their trees."""
+        """Whether the run's exams are phantoms, according to the file that marks a tree of phantoms."""
         if self.ships:
             return "phantoms" in self.record
         datalist = self._datalist
@@ -98,14 +98,14 @@ class Run(RunRecord):
 
     @cached_property
     def pretrained(self) -> Run | None:
-        """The run whose weights this one started from, if any, and if they still exist."""
+        """The run whose weights this run started from; None if there is none or the weights no longer exist."""
         path = _existing(self.config.get("pretrained"), self.folder)
         if path is None:
             return None
         return Run.of_weights(path / "models" / "model.pt" if path.is_dir() else path)
 
     def settings_unlike(self, train: Mapping[str, Any]) -> dict[str, Any]:
-        """Top-level keys of a training config that the run changed, except keys that hold a path or name the machine."""
+        """Top-level settings of a training config that the run changed, except those with paths or about the machine."""
         return {
             key: self.config[key]
             for key, default in train.items()
@@ -120,8 +120,8 @@ class Run(RunRecord):
 def flat_scores(scores: Any, name: str = "") -> dict[str, float]:
     """Flatten nested scores: ``{"RV": {"dice": {"mean": 0.5, ...}}}`` becomes ``{"RV_dice": 0.5, "RV_dice_sd": ...}``.
 
-    Numbers are rounded to four digits; unknown values (null), lists and tables, and the bounds of a test set's planes
-    (``trust``) are left out.
+    Numbers are rounded to four digits. Unknown values (null), lists, tables, and the entry ``trust`` (bounds of a test
+    set's planes) are left out.
     """
     if isinstance(scores, Mapping):
         if set(scores) == {"mean", "sd", "median"}:  # of `planewise.reports.tables.summary`
@@ -136,22 +136,23 @@ def flat_scores(scores: Any, name: str = "") -> dict[str, float]:
 
 
 def read_scores(path: Path) -> dict[str, Any]:
-    """Scores in a JSON file that a person names.
+    """Read scores from a JSON file that a user named.
 
     Raises:
-        InputError: it cannot be read, or holds no number.
+        InputError: the file cannot be read, or contains no number.
     """
     try:
         content = read_json(path, "scores")
     except InputError as error:
         raise InputError(f"{error}; it must be the metrics.json of a report") from None
     if not isinstance(content, dict) or not flat_scores(content):
-        raise InputError(f"{path} holds no scores (a JSON object with numbers in it)")
+        raise InputError(f"{path} holds no scores; name a JSON file whose top level is an object with numbers in it")
     return content
 
 
 def _existing(path: Any, run: Path) -> Path | None:
-    """A path in a run's settings, if it exists: relative to here, or to where the run may have been started."""
+    """A path from a run's settings, relative to the working directory or to where the run may have been started; None if
+    it does not exist."""
     if not isinstance(path, str) or path.startswith(("$", "@")):
         return None
     places = [Path(path).expanduser(), *(above / path for above in (run, *run.parents))]

@@ -1,4 +1,4 @@
-"""Tensor sizes in metadata.json, some of them as formulas in n and p: ``16*n``, ``2**p``."""
+"""Read the tensor sizes in metadata.json, which may be formulas in n and p: ``16*n``, ``2**p``."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _OPERATIONS = {
     ast.Mod: operator.mod,
     ast.Pow: operator.pow,
 }
-#: No image is longer, and ``9**9**9`` takes too long to compute.
+#: Largest size. No image is larger, and computing ``9**9**9`` would take too long.
 _LARGEST = 2**16
 
 
 def size_of(formula: str | int, n: int = 1, p: int = 1) -> int:
     """A size in pixels, from a number or a formula of numbers, ``n``, ``p`` and ``+ - * / // % **``.
 
-    MONAI evaluates such a formula as Python; this reads it as data.
+    MONAI evaluates such a formula as Python code; this function parses it as data.
 
     Raises:
-        InputError: it has another form, or is not a whole number from 1 to 65536.
+        InputError: the formula has another form, or its value is not a whole number from 1 to 65536.
     """
     try:
         value = _value(ast.parse(str(formula), mode="eval").body, {"n": n, "p": p})
@@ -43,10 +43,10 @@ def size_of(formula: str | int, n: int = 1, p: int = 1) -> int:
 
 
 def check_shapes(metadata: Mapping[str, Any]) -> None:
-    """Check that every ``spatial_shape`` consists of such formulas, before MONAI evaluates them.
+    """Check every formula in ``spatial_shape`` with `size_of`, before MONAI evaluates it.
 
     Raises:
-        InputError: one does not.
+        InputError: a formula is not valid.
     """
     for tensors in metadata["network_data_format"].values():
         for tensor in tensors.values():

@@ -1,6 +1,6 @@
-"""The part of this package that a bundle's configs reach, rewritten under another name.
+"""The part of this package that a bundle's configs need, rewritten under another package name.
 
-A packaged bundle carries it in ``scripts/``, where MONAI's tools and MONAI Label look for a bundle's own code.
+It goes into ``scripts/`` of a packaged bundle, where MONAI's tools and MONAI Label look for a bundle's own code.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _DOTTED = re.compile(rf"{OURS}(\.\w+)+")
 class Source:
     """The modules of this package that some names need, in the form for a bundle.
 
-    A name is followed through its room's ``__init__.py`` to its defining module, and from there along every import.
-    Rooms keep only the names that some reached code needs. A room may be inside another (``planewise.phantoms.heart``),
-    whose ``__init__.py`` is then included too.
+    Each name is followed through its room's ``__init__.py`` to its defining module, and from there along every import.
+    Rooms keep only the names that the included code needs. If a room is inside another (``planewise.phantoms.heart``), the
+    ``__init__.py`` of the outer room is included too.
 
     Args:
         names: dotted names from configs: ``planewise.networks.SliceNet``.
@@ -39,12 +39,12 @@ class Source:
         self.modules: set[str] = set()
         """Dotted names of the modules, without packages."""
         self.exports: dict[str, set[str]] = {}
-        """Room to its names that are reached."""
+        """Names that each room must offer, by room."""
         for name in sorted(names):
             self._reach(name, f"the configs name {name}")
 
     def files(self) -> dict[str, str]:
-        """Path below ``scripts/`` to text, sorted: the modules, their rooms' ``__init__.py`` and the package's own."""
+        """Text of each file by its path below ``scripts/``, sorted: modules, ``__init__.py`` of rooms and of the package."""
         written = {"__init__.py": self._package_init()}
         for room in self._rooms:
             written[f"{_below(room)}/__init__.py"] = self._room_init(room)
@@ -55,24 +55,24 @@ class Source:
         return dict(sorted(written.items()))
 
     def foreign_imports(self) -> set[str]:
-        """Top-level names of all other imports of the modules, except Python's own library."""
+        """Top-level names of the other packages that the modules import, except Python's standard library."""
         return foreign_imports(_tree(module) for module in self.modules)
 
-    # where names lead
+    # following names
 
     @cached_property
     def _rooms(self) -> list[str]:
-        """Dotted names of the rooms that hold the modules, and of their parent rooms."""
+        """Dotted names of the rooms that contain the modules, and of their parent rooms."""
         return sorted({room for module in self.modules for room in _rooms_above(module)})
 
     def _reach(self, name: str, why: str) -> None:
-        """Follow a dotted name of a module or of a name in one."""
+        """Follow the dotted name of a module, or of a name in a module; ``why`` begins the message of an error."""
         module, rest = _longest_module(name)
         if _is_package(module):
             if module == OURS and rest in ([], ["__version__"]):
                 return
             if not rest:
-                raise InputError(f"{why}: name the part of the room {module} that is needed, as in {module}.Something")
+                raise InputError(f"{why}; name the part of the room {module} that is needed, as in {module}.Something")
             homes = _homes(module) if module != OURS else {}
             if rest[0] not in homes:
                 raise InputError(f"{why}, but there is no {rest[0]} in {module}")
@@ -90,7 +90,7 @@ class Source:
                     self._reach(imported, f"{module} imports {imported}")
 
     def _loaded_by(self, names: Iterable[str]) -> set[str]:
-        """Modules and rooms that importing some names executes, following only imports at the top of modules."""
+        """Modules and rooms that run when some names are imported; only imports at the top of modules are followed."""
         loaded: set[str] = set()
         waiting = list(names)
         while waiting:
@@ -108,7 +108,7 @@ class Source:
                 waiting += [imported for imported in top if _is_ours(imported)]
         return loaded
 
-    # as it is written
+    # writing files
 
     def _package_init(self) -> str:
         rooms = "".join(f'    "{_below(room)}",\n' for room in self._rooms if room.count(".") == 1)
@@ -124,7 +124,7 @@ class Source:
         )
 
     def _room_init(self, room: str) -> str:
-        """A room's ``__init__.py`` without the names that no reached code needs."""
+        """A room's ``__init__.py`` with only the names that the included code needs."""
         kept = self.exports.get(room, set())
         source = _file(room).read_text()
         parts = []
@@ -132,7 +132,7 @@ class Source:
             if isinstance(statement, ast.ImportFrom) and _is_ours(statement.module):
                 names = [_written(alias) for alias in statement.names if (alias.asname or alias.name) in kept]
                 parts += [_import_line(_theirs(statement.module), names)] if names else []
-            elif _assigns(statement, "__getattr__"):  # old names: a package is made of new ones
+            elif _assigns(statement, "__getattr__"):  # old names, which packaged code does not use
                 continue
             elif _assigns(statement, "_HOMES"):
                 homes = {name: home for name, home in ast.literal_eval(statement.value).items() if name in kept}
@@ -152,14 +152,14 @@ class Source:
         return sorted_imports(rewrite_imports("\n".join(spaced) + "\n"))
 
     def _hoisted(self, module: str, text: str) -> str:
-        """The text with its functions' imports of this package at the top.
+        """The text of a module with its functions' imports of this package moved to the top.
 
         MONAI Label removes ``scripts`` from `sys.modules` and `sys.path` between building transforms and calling them,
-        so an import inside a function would fail. An import that would close a cycle stays where it is.
+        so an import inside a function would fail. An import that would close a cycle stays inside its function.
         """
         lines = text.splitlines(keepends=True)
         body = _tree(module).body
-        # the docstring, and what is imported
+        # the docstring and the imports
         top = [other for other in body if isinstance(other, (ast.Import, ast.ImportFrom)) or _is_text(other)]
         hoisted = []
         for block, statement in _own_imports_in_functions(_tree(module)):
@@ -178,9 +178,9 @@ class Source:
 
 
 def sorted_imports(text: str) -> str:
-    """The text of a module with its imports as the Model Zoo's isort wants them.
+    """The text of a module with its imports sorted as the Model Zoo's isort expects.
 
-    This package's name sorts after all others, but as ``scripts`` it is one among them.
+    Imports of this package come after all others, but imports of ``scripts`` are sorted among the third-party packages.
 
     Raises:
         InputError: isort is not installed.
@@ -196,8 +196,8 @@ def sorted_imports(text: str) -> str:
 
 @cache
 def rewrite_imports(text: str) -> str:
-    """The text of a module with `OURS` replaced by `THEIRS` in its imports and in dotted names that are separate
-    strings (a ``_target_`` that code looks for), and nowhere else."""
+    """The text of a module with `OURS` replaced by `THEIRS`, but only in imports and in strings that consist of a dotted
+    name, such as a ``_target_`` that the code looks for."""
     tree = ast.parse(text)
     lines = [line.encode() for line in text.splitlines(keepends=True)]
     places: list[tuple[int, int]] = []  # line and byte of the name
@@ -219,13 +219,13 @@ def rewrite_imports(text: str) -> str:
     for line, start in sorted(places, reverse=True):
         end = start + len(OURS)
         if lines[line][start:end] != OURS.encode():
-            raise InputError(f"cannot rewrite {lines[line].decode().strip()!r}; write it as one plain import")
+            raise InputError(f"cannot rewrite {lines[line].decode().strip()!r}; use one plain import statement")
         lines[line] = lines[line][:start] + THEIRS.encode() + lines[line][end:]
     return b"".join(lines).decode()
 
 
 def foreign_imports(trees: Iterable[ast.AST]) -> set[str]:
-    """Top-level names of modules' imports, except Python's own library, this package and its copy."""
+    """Top-level names that modules import, except Python's standard library, this package and its copy."""
     names = {
         imported.partition(".")[0]
         for tree in trees
@@ -237,7 +237,7 @@ def foreign_imports(trees: Iterable[ast.AST]) -> set[str]:
 
 
 def _homes(room: str) -> dict[str, str]:
-    """Name to its origin (``planewise.networks.slice_net.SliceNet``), for all names of a room."""
+    """The origin of every name of a room, such as ``planewise.networks.slice_net.SliceNet``."""
     homes = dict(_offered(room))
     for statement in _tree(room).body:
         if _assigns(statement, "_HOMES"):
@@ -247,10 +247,10 @@ def _homes(room: str) -> dict[str, str]:
 
 
 def _offered(room: str) -> list[tuple[str, str]]:
-    """Names that a room's ``__init__.py`` imports when executed, each with its origin.
+    """Names that a room's ``__init__.py`` imports when it runs, each with its origin.
 
     Raises:
-        InputError: it has a relative import.
+        InputError: the file has a relative import.
     """
     found = []
     for statement in _tree(room).body:
@@ -263,13 +263,13 @@ def _offered(room: str) -> list[tuple[str, str]]:
 
 @cache
 def _imports(tree: ast.Module) -> list[ast.stmt]:
-    """Every import statement at any place."""
+    """All import statements of a module, including those inside functions."""
     return [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
 @cache
 def _own_imports_in_functions(tree: ast.Module) -> list[tuple[Sequence[ast.stmt], ast.stmt]]:
-    """Imports of this package below the top of a module, each with its block."""
+    """Imports of this package inside functions, each with the block of statements that contains it."""
     found = []
     for function in ast.walk(tree):
         if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-#: Distribution to the version in metadata.json: the newest that pip finds as a wheel for each of `PYTHONS`. The Model
-#: Zoo's CI installs exactly these, on the oldest of them. tools/docs/packaging.md describes how they were tested.
+#: Version of each distribution in metadata.json: the newest that pip finds as a wheel for each of `PYTHONS`. The Model
+#: Zoo's CI installs exactly these versions, on the oldest Python. tools/docs/packaging.md describes how they were tested.
 PINS: Mapping[str, str] = {
     "einops": "0.8.2",
     "fire": "0.7.1",
@@ -30,10 +30,10 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
 def canonical(name: str) -> str:
-    """A distribution's name as package indices compare it: ``PyYAML`` to ``pyyaml``."""
+    """A distribution's name in the form that package indices compare: ``PyYAML`` becomes ``pyyaml``."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def untried(versions: Mapping[str, str]) -> list[str]:
-    """The entries of some versions, by distribution, that are not in `PINS`: ``["numpy 2.4.6"]``."""
+    """Distributions whose version differs from `PINS`, each with its version: ``["numpy 2.4.6"]``."""
     return [f"{name} {version}" for name, version in versions.items() if PINS.get(canonical(name)) != version]

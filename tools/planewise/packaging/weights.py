@@ -1,4 +1,4 @@
-"""Weights in the form for a packaged bundle: a plain state dict on the CPU that fits every tensor of the network."""
+"""Write weights for a packaged bundle: a plain state dict on the CPU that fits every tensor of the network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
     Args:
         weights: name to tensor.
         network: network for the weights.
-        where: source of the weights, for the message.
+        where: source of the weights, for the error message.
 
     Raises:
         InputError: a tensor is missing, does not belong to the network, has another shape or type, or is not finite.
@@ -30,7 +30,7 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
     problems = []
     for text, names in (
         ("lack", [name for name in own if name not in weights]),
-        ("have, and the network has not,", [name for name in weights if name not in own]),
+        ("have, unlike the network,", [name for name in weights if name not in own]),
     ):
         if names:
             problems.append(
@@ -40,18 +40,18 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, where
         if name not in own:
             continue
         if value.shape != own[name].shape:
-            problems.append(f"{name} is {tuple(value.shape)} there and {tuple(own[name].shape)} in the network")
+            problems.append(f"{name} has shape {tuple(value.shape)}, the network's has {tuple(own[name].shape)}")
         elif value.dtype != own[name].dtype:
-            problems.append(f"{name} is {value.dtype} there and {own[name].dtype} in the network")
+            problems.append(f"{name} has type {value.dtype}, the network's has {own[name].dtype}")
         elif value.is_floating_point() and not value.isfinite().all():
             problems.append(f"{name} is not finite: the training diverged")
     if problems:
-        more = f"; and {len(problems) - 3} more like it" if len(problems) > 3 else ""
+        more = f"; and {len(problems) - 3} more problems" if len(problems) > 3 else ""
         raise InputError(f"{where} does not fit network_def: {'; '.join(problems[:3])}{more}")
 
 
 def save_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, path: Path) -> None:
-    """Write weights in the network's own order, each with its own memory: the same weights give the same bytes."""
+    """Write weights in the network's order, each with separate memory, so that the same weights give the same bytes."""
     plain = {
         name: weights[name].detach().cpu().clone(memory_format=torch.contiguous_format) for name in network.state_dict()
     }
@@ -60,8 +60,8 @@ def save_weights(weights: Mapping[str, torch.Tensor], network: nn.Module, path: 
 
 
 def strip_script(path: Path) -> None:
-    """Remove from a TorchScript file everything that depends on where it was made: the paths of its sources (which
-    PyTorch needs only for messages), the number that is computed from them, and the entries' dates."""
+    """Remove everything from a TorchScript file that depends on where it was made: the paths of its sources, which PyTorch
+    needs only for messages, the identifier that is computed from them, and the entries' dates."""
     with zipfile.ZipFile(path) as archive:
         kept = [name for name in archive.namelist() if not name.endswith((".debug_pkl", ".data/serialization_id"))]
         entries = {name: archive.read(name) for name in kept}

@@ -1,4 +1,4 @@
-"""A bundle under check, with what several checks need: its weights, their settings and the network, each read once."""
+"""A bundle under check and the data that several checks share: weights, settings and network, each read once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Candidate:
         bundle: the bundle under check.
         scratch: a folder for files of the checks.
         weights: a checkpoint, or a run's or bundle's folder; by default the bundle's own.
-        overrides: as on the command line of ``python -m monai.bundle run``.
+        overrides: overrides as on the command line of ``python -m monai.bundle run``.
 
     Call functions that build a network within `Bundle.importable`.
     """
@@ -39,7 +39,7 @@ class Candidate:
 
     @cached_property
     def weights_file(self) -> Path | None:
-        """The file that holds the weights; None if the bundle has none and none were named.
+        """The file with the weights; None if the bundle has none and none were named.
 
         Raises:
             InputError: the named file does not exist.
@@ -53,16 +53,16 @@ class Candidate:
         """Name to tensor, on the CPU; None if there is no file.
 
         Raises:
-            InputError: the file holds no weights.
+            InputError: the file contains no weights.
         """
         return read_weights(self.weights_file) if self.weights_file else None
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Settings of the inference config that the run of these weights had changed, in the packager's form.
+        """Settings of the inference config that the run of these weights changed, as the packager writes them.
 
         Raises:
-            InputError: the run belongs to another bundle, or has its own code in place of a setting.
+            InputError: the run belongs to another bundle, or replaces a setting with its own code.
         """
         run = Run.of_weights(self.weights_file) if self.weights_file and not self.bundle.is_packaged else None
         if run is None:
@@ -73,12 +73,12 @@ class Candidate:
 
     @cached_property
     def network(self) -> nn.Module:
-        """``network_def`` with those settings, with initial weights."""
+        """``network_def`` with `settings` and with initial weights."""
         return self.bundle.network(self.settings)
 
     @cached_property
     def checkpoint(self) -> Path:
-        """A file for MONAI's exporters with the weights, or with those of `network` if the bundle has none."""
+        """A file of weights for MONAI's exporters; they are those of `network` if the bundle has none."""
         path = self.scratch / "model.pt"
         torch.save(self.network.state_dict() if self.weights is None else self.weights, path)
         return path
@@ -96,7 +96,7 @@ class Candidate:
 
     @cached_property
     def example(self) -> torch.Tensor:
-        """A batch of two in the form of metadata.json, with n = 2 in the first of its sizes, 3 in the next and so on."""
+        """A batch of two in the form of metadata.json; n is 2 in the formula of its first size, 3 in the next, and so on."""
         image = self.bundle.metadata["network_data_format"]["inputs"]["image"]
         formulas = enumerate(image["spatial_shape"], start=2)
         sizes = [size_of(formula, n) for n, formula in formulas]

@@ -14,7 +14,7 @@ from planewise.packaging.checks.finding import Finding, Remark, Tier, reason
 class Check:
     """A check, its name, and whom a failure affects.
 
-    ``run`` returns a detail or None, or raises a `Remark` or any other error, which is a failure.
+    ``run`` returns a detail or None. If it raises a `Remark`, the finding is a warning; any other error is a failure.
     """
 
     tier: Tier
@@ -22,7 +22,7 @@ class Check:
     run: Callable[[Candidate], str | None]
 
     def __call__(self, candidate: Candidate) -> Finding:
-        """The finding; nothing is raised."""
+        """Run the check and return its finding; no error is raised."""
         try:
             with without_noise(), candidate.bundle.importable():
                 return Finding("ok", self.name, self.run(candidate) or "", self.tier)

@@ -27,7 +27,7 @@ class Remark(Exception):
 
 
 def need(condition: Any, text: str) -> None:
-    """End a check with a failure unless something holds.
+    """Fail the current check unless a condition is true.
 
     Raises:
         InputError: the condition is false.
@@ -37,14 +37,14 @@ def need(condition: Any, text: str) -> None:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The first of the chained errors."""
+    """The error that caused all others in a chain."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def reason(error: BaseException) -> str:
-    """The innermost message, in one line, because MONAI wraps errors of configs."""
+    """The message of the root cause in one line; MONAI wraps the errors of configs."""
     error = root_cause(error)
     text = " ".join(str(error).split())[:300]
     return text if is_input_error(error) or isinstance(error, AssertionError) else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""Checks of what MONAI Label needs in a bundle."""
+"""Checks that a bundle meets the requirements of MONAI Label."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from planewise.packaging.bundle import Bundle
 from planewise.packaging.checks.candidate import Candidate
 from planewise.packaging.checks.finding import Remark, is_input_error, need, reason, root_cause
 
-#: Overrides by MONAI Label in the training config before it starts a training.
+#: Keys of the training config that MONAI Label overrides before it starts a training.
 _TRAINS = (
     "run",
     "device",
@@ -44,22 +44,27 @@ def channels(candidate: Candidate) -> str:
     """MONAI Label finds the input, the output and the channel names in metadata.json."""
     form = candidate.bundle.metadata["network_data_format"]
     first = next(iter(form["inputs"])), next(iter(form["outputs"]))
-    need(first == ("image", "pred"), f"the first input and output are {first[0]} and {first[1]}, not image and pred")
+    need(
+        first == ("image", "pred"), f"the first input and output must be image and pred, got {first[0]} and {first[1]}"
+    )
     named = form["outputs"]["pred"].get("channel_def", {})
     names = [str(name).lower() for name in named.values()]
-    need(all(str(key).isdigit() for key in named), "channel_def has keys that are not numbers")
-    need(len(set(names)) == len(names), "channel_def: MONAI Label takes names in lower case, where two are the same")
+    need(all(str(key).isdigit() for key in named), "the keys of channel_def must be numbers")
+    need(
+        len(set(names)) == len(names),
+        "two names in channel_def are equal in lower case, which MONAI Label uses; rename one of them",
+    )
     return ", ".join(names)
 
 
 def stand_alone(candidate: Candidate) -> None:
-    """The configs that MONAI Label opens need no other file."""
+    """The configs that MONAI Label opens do not depend on any other file."""
     for file in ("train.yaml", "inference.yaml"):
         text = re.sub(r"(^|\s)#.*", "", candidate.bundle.texts.get(file, ""))
-        # a percent sign at the beginning of a value is a macro, within a string it is not
+        # a percent sign is a macro at the beginning of a value, but not within a string
         need(
             not re.search(r"""[:\-,\[]\s+["']?%""", text),
-            f"{file} includes another (%), but MONAI Label opens it alone",
+            f"{file} includes another file (%), but MONAI Label opens it alone",
         )
         need(
             not re.search(r"@_meta_|__meta__", text), f"{file} refers to metadata.json, which MONAI Label does not read"
@@ -75,19 +80,19 @@ def handlers(candidate: Candidate) -> None:
 
 
 def _check_handlers(entries: Any, file: str, place: str) -> None:
-    need(isinstance(entries, list), f"{file}: {place} handlers are not a list")
+    need(isinstance(entries, list), f"{file}: {place} handlers must be a list")
     odd = [entry for entry in entries if not isinstance(entry, Mapping) or "_target_" not in entry]
-    need(not odd, f"{file}: {place} handlers hold an entry that is not a dictionary with _target_")
-    # our own WeightsLoader needs none
+    need(not odd, f"{file}: every entry of the {place} handlers must be a dictionary with _target_")
+    # our own WeightsLoader needs no map_location
     loaders = [entry for entry in entries if entry["_target_"] == "CheckpointLoader"]
     need(
         all("map_location" in entry for entry in loaders),
-        f"{file}: a CheckpointLoader without map_location needs the device that its weights were trained on",
+        f"{file}: a CheckpointLoader without map_location needs the device that trained its weights; set map_location",
     )
 
 
 def settable_names(candidate: Candidate) -> None:
-    """The keys that MONAI Label sets exist."""
+    """The configs have all keys that MONAI Label sets."""
     for file, ids in (("inference.yaml", _INFERS), ("train.yaml", _TRAINS)):
         parser = ConfigParser(candidate.bundle.config(file))
         missing = [name for name in ids if name not in parser]
@@ -99,7 +104,8 @@ def settable_names(candidate: Candidate) -> None:
 
 
 def inference(candidate: Candidate) -> str:
-    """Transforms, network and inferer in MONAI Label's order, on a generated volume; without its server."""
+    """MONAI Label's inference works: transforms, network and inferer run in its order on generated data, without its
+    server."""
     bundle = candidate.bundle
     config = bundle.config("inference.yaml")
     parser = ConfigParser(config | {"device": "cpu", "bundle_root": str(bundle.folder)})
@@ -124,7 +130,7 @@ def inference(candidate: Candidate) -> str:
         return f"from a volume of {channels} channels, in a file of four dimensions"
     for shape in _IMAGES:
         _check_result(bundle, _infer(bundle, before, inferer, network, after, shape))
-    # for a network that finds nothing, scores may be NaN
+    # if a network finds nothing, scores may be NaN
     _check_result(bundle, _infer(bundle, before, inferer, _Silent(network), after, _IMAGES[0]))
     return "from a stack and from a slice"
 
@@ -141,7 +147,7 @@ def _of_photographs(before: Sequence) -> bool:
 
 
 class _Silent(nn.Module):
-    """A network whose output is zero everywhere; its encoder's too, if an inferer uses only that."""
+    """A network whose output is zero everywhere. The output of its encoder is zero too, for inferers that use only that."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -155,8 +161,8 @@ class _Silent(nn.Module):
 
 
 def _refusal(bundle: Bundle, before: Sequence) -> str:
-    """The transforms' message for an image that their network cannot take. Any other error is a 500 without an
-    explanation.
+    """The transforms' message for an image that the network cannot take. Any other error reaches MONAI Label's user as
+    a 500 without an explanation, so it fails the check.
     """
     with _example(_IMAGES[0]) as path:
         item = _request(bundle, path)
@@ -175,7 +181,7 @@ def _refusal(bundle: Bundle, before: Sequence) -> str:
 def _infer(
     bundle: Bundle, before: Sequence, inferer: Callable, network: nn.Module, after: Sequence, shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """MONAI Label's data for an image of random numbers, before it writes the result."""
+    """MONAI Label's data for an image of random numbers, as they are before it writes the result."""
     with _example(shape, of_photographs=_of_photographs(before)) as path:
         item = _request(bundle, path)
         try:
@@ -194,7 +200,7 @@ def _infer(
 
 @contextmanager
 def _example(shape: tuple[int, ...], integers: bool = False, of_photographs: bool = False) -> Iterator[str]:
-    """The path of an oblique volume of random numbers (fractions, or the labels 0 and 1), or of such a photograph."""
+    """The path of a temporary volume of random numbers (fractions, or the labels 0 and 1), or of a random photograph."""
     with tempfile.TemporaryDirectory() as folder:
         if of_photographs:
             pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -214,8 +220,8 @@ def _request(bundle: Bundle, path: str) -> dict[str, Any]:
 
 
 def training(candidate: Candidate) -> str:
-    """MONAI Label's training data, volumes with masks: the bundle learns from it (some pretexts from the images alone),
-    or gives the reason why not."""
+    """The bundle learns from MONAI Label's training data, volumes with masks, or says why it cannot. Some pretexts learn
+    from the images alone."""
     bundle = candidate.bundle
     preprocessing = ConfigParser(bundle.config("train.yaml")).get_parsed_content("train#preprocessing")
     # a bundle that learns from no image has only one transform
@@ -256,7 +262,7 @@ def training(candidate: Candidate) -> str:
 
 
 def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
-    need("image_path" in item, "image_path is gone after the transforms: MONAI Label's writer needs it")
+    need("image_path" in item, "the transforms remove image_path, but MONAI Label's writer needs it")
     try:
         given = _restored(item)
     except Exception as error:
@@ -281,7 +287,7 @@ def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
     values = torch.as_tensor(prediction).float()
     need(
         bool((values == values.round()).all()),
-        "the result holds fractions, which a viewer truncates to whole numbers: give labels as `pred` and "
+        "the result contains fractions, which a viewer truncates to whole numbers; return labels as `pred` and "
         "numbers as `result`",
     )
     given = tuple(int(size) for size in item["image"].meta["spatial_shape"])
@@ -292,7 +298,7 @@ def _check_result(bundle: Bundle, item: dict[str, Any]) -> None:
 
 
 def _restored(item: Mapping[str, Any]) -> Any:
-    """``pred`` as MONAI Label 0.8.5 brings it to the image's grid at the end (`monailabel.transform.post.Restored`)."""
+    """``pred`` on the image's grid, as MONAI Label 0.8.5 resizes it at the end (`monailabel.transform.post.Restored`)."""
     image, result = item["image"], item["pred"]
     meta = image.meta if isinstance(image, MetaTensor) else {}
     size = tuple(result.shape[1:])
@@ -304,7 +310,11 @@ def _restored(item: Mapping[str, Any]) -> Any:
 
 
 def _transforms(steps: Any) -> list[Callable]:
-    """In the form that MONAI Label takes."""
+    """The transforms as a list, which MONAI Label accepts.
+
+    Raises:
+        InputError: the config has a single transform instead of a Compose or a list.
+    """
     found = steps.transforms if isinstance(steps, Compose) else steps
     need(
         isinstance(found, (list, tuple)), "MONAI Label answers 500: a single transform is neither a Compose nor a list"

@@ -1,4 +1,4 @@
-"""Our own requirements: words, scores, private paths, ONNX, code and checksums of a package, documented commands."""
+"""Our own requirements: model card, scores, private paths, ONNX, code and checksums of a package, documented commands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def model_card(candidate: Candidate) -> None:
 
 
 def scores(candidate: Candidate) -> str:
-    """metadata.json holds measured scores."""
+    """metadata.json contains measured scores."""
     found = candidate.bundle.metadata.get("eval_metrics") or {}
     numbers = [name for name, value in found.items() if isinstance(value, (int, float))]
     need(numbers, "eval_metrics in metadata.json holds no number, so the weights have no measured scores")
@@ -45,7 +45,7 @@ def scores(candidate: Candidate) -> str:
 
 
 def no_absolute_paths(candidate: Candidate) -> None:
-    """No file names a folder of somebody's machine."""
+    """No file contains a path on somebody's machine."""
     bundle = candidate.bundle
     texts = {**bundle.texts, "metadata.json": Path(bundle.metadata_file).read_text(), "README.md": bundle.readme}
     found = [f"{name}: {match}" for name, text in texts.items() for match in _PERSONAL.findall(text)]
@@ -58,10 +58,10 @@ def network_in_train(candidate: Candidate) -> str:
 
 
 def onnx(candidate: Candidate) -> str:
-    """The documented export to ONNX, at the size of real images, gives the network's output for one image and for
+    """The documented export to ONNX, at the size of real images, reproduces the network's output for one image and for
     several.
 
-    It is optional, so a network with an operator that ONNX lacks only gets a warning.
+    ONNX is optional, so a network with an operator that ONNX lacks gets only a warning.
     """
     absent = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if absent:
@@ -102,7 +102,7 @@ def onnx(candidate: Candidate) -> str:
 
 
 def code(candidate: Candidate) -> str:
-    """``scripts/`` of a packaged bundle needs none of our modules, and the configs name none."""
+    """Neither ``scripts/`` of a packaged bundle nor its configs use modules of the installed package."""
     bundle = candidate.bundle
     files = sorted((bundle.folder / THEIRS).rglob("*.py"))
     for path in files:
@@ -125,7 +125,7 @@ def _imports_ours(node: ast.Import | ast.ImportFrom) -> bool:
 
 
 def sums(candidate: Candidate) -> str:
-    """A packaged bundle's files are unchanged."""
+    """The files of a packaged bundle are unchanged since it was packaged."""
     folder = candidate.bundle.folder
     need((folder / archive.SUMS).is_file(), f"there is no {archive.SUMS}")
     wrong = archive.wrong_sums(folder)
@@ -134,7 +134,7 @@ def sums(candidate: Candidate) -> str:
 
 
 def documented_commands(candidate: Candidate) -> str:
-    """Every override of a command in docs/README.md is a setting."""
+    """Every override in the commands of docs/README.md is a setting of a config."""
     bundle = candidate.bundle
     # the rest of a packaged README needs the repository
     runs = documented_runs(bundle.readme.partition(FROM_REPOSITORY)[0], bundle.name)
@@ -147,7 +147,7 @@ def documented_commands(candidate: Candidate) -> str:
 
 
 def overrides(candidate: Candidate) -> str:
-    """Every override to check is a setting."""
+    """Every override that was given to `planewise check` is a setting of a config."""
     odd = _unknown(candidate.bundle, candidate.overrides)
     if odd:
         raise Remark("; ".join(odd))
@@ -155,7 +155,7 @@ def overrides(candidate: Candidate) -> str:
 
 
 def _unknown(bundle: Bundle, arguments: Sequence[str]) -> list[str]:
-    """Overrides that no config has, each with the nearest key; a command without --config_file may mean any config."""
+    """Messages about overrides that no config has, each with the nearest key. Without --config_file, any config counts."""
     named = config_files(arguments)
     absent = [file for file in named if file not in bundle.texts]
     if absent:

@@ -13,7 +13,7 @@ _OVERLAYS = ("evaluate.yaml", "multi_gpu_train.yaml", "demo.yaml")
 
 
 def workflows(bundle: Bundle) -> list[tuple[list[str], str]]:
-    """Configs that run together, and MONAI's word for such a workflow: ``(["train.yaml", "demo.yaml"], "train")``."""
+    """Configs that run together, each with MONAI's type of workflow: ``(["train.yaml", "demo.yaml"], "train")``."""
     networks = network_overlays(bundle)
     pairs = [
         (["train.yaml"], "train"),
@@ -37,7 +37,7 @@ def names(candidate: Candidate, files: list[str], kind: str) -> str:
     for name, entry in properties:
         try:
             fits = entry["required"] or workflow._check_optional_id(name=name, property=entry)
-        except AttributeError:  # MONAI takes it as text
+        except AttributeError:  # MONAI treats the entry as text
             fits = False
         if not fits:
             wrong.append(f"{entry['refer_id']} must be '@{entry['id']}' or an expression")

@@ -35,7 +35,7 @@ SAME = 1e-4
 
 
 def files(candidate: Candidate) -> None:
-    """All files that the zoo requires exist, none in two different forms, none too large."""
+    """All files that the zoo requires exist; no config differs from its JSON twin, and no file is too large."""
     bundle = candidate.bundle
     missing = [file for file in FILES if not (bundle.folder / file).is_file()]
     need(not missing, f"missing: {', '.join(missing)}")
@@ -43,7 +43,7 @@ def files(candidate: Candidate) -> None:
     short = [path.name for path in configs.glob("*.yml")]
     need(not short, f"{', '.join(short)}: MONAI Label opens only .yaml")
     twins = [name for name in bundle.texts if not _is_its_twin((configs / name).with_suffix(".json"), bundle)]
-    need(not twins, f"{', '.join(twins)} also as .json: the zoo would take one and MONAI Label the other")
+    need(not twins, f"{', '.join(twins)} also exists as .json: the zoo would read one and MONAI Label the other")
     large = [name for name in archive.files_of(bundle.folder) if _is_large(bundle, name)]
     if large:
         raise Remark(
@@ -76,7 +76,8 @@ def metadata(candidate: Candidate) -> str:
 
 
 def versions(candidate: Candidate) -> None:
-    """The zoo installs ``name==version`` for each, and for MONAI any version below the next patch."""
+    """metadata.json has plain versions: the zoo installs ``name==version``, and for MONAI any version below the next
+    patch."""
     content = candidate.bundle.metadata
     named = {key: content[key] for key in ("monai_version", "pytorch_version", "numpy_version")}
     odd = [f"{key} {value}" for key, value in named.items() if not re.fullmatch(r"\d+(\.\d+)*", str(value))]
@@ -126,20 +127,20 @@ def weights(candidate: Candidate) -> str:
             return f"named in {archive.LARGE}"
         if bundle.is_packaged:
             raise InputError(f"there is neither models/model.pt nor {archive.LARGE} that names it")
-        raise Remark("there are none here; name a run's with --weights")
+        raise Remark("the bundle has no weights; name those of a run with --weights")
     content, settings = candidate.weights, candidate.settings
     check_weights(content, candidate.network, file.name if named is None else str(named))
     if bundle.is_packaged:
-        # without map_location, because they must not need a device
+        # without map_location, because loading must not need a certain device
         stored = torch.load(file, weights_only=True)
         elsewhere = {str(value.device) for value in stored.values()} - {"cpu"}
-        need(not elsewhere, f"they are stored on {', '.join(elsewhere)}")
+        need(not elsewhere, f"the weights must be stored on the CPU, but are on {', '.join(elsewhere)}")
     as_trained = f", with {', '.join(settings)} as in the run" if settings else ""
     return f"{sum(value.numel() for value in content.values()):,} values{as_trained}"
 
 
 def torchscript(candidate: Candidate) -> str:
-    """The network can be exported to TorchScript, with the same output."""
+    """The network can be exported to TorchScript, and the export gives the same output."""
     expected, file = candidate.expected, candidate.scratch / "model.ts"
     ckpt_export("network_def", filepath=str(file), **candidate.export_options)
     with torch.no_grad():
