@@ -1,10 +1,10 @@
-"""What is left of pretrained weights under each reading of the paper's "L1 regularization of 5e-5".
+"""How much of the pretrained weights remains under each interpretation of the paper's "L1 regularization of 5e-5".
 
     python tools/benchmarks/l1_readings.py            # 10 minutes on 2 cores; prints the table of tools/docs/l1.md
 
-A U-Net of the paper's width is pretrained for a while on phantom exams (the multitask pretext), then fine-tuned for a
-few steps of segmentation under each reading, with the same batches. Images are small, so that it runs on a CPU; the
-penalty does not depend on their size.
+A U-Net of the paper's width is pretrained for some steps on phantom exams (the multitask pretext), then fine-tuned for a
+few steps of segmentation under each interpretation, with the same batches. Images are small, so that the program runs on a
+CPU; the penalty does not depend on their size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tools.benchmarks.phantom_data import phantom_datalist  # noqa: E402
 from tools.benchmarks.training_cost import settings  # noqa: E402
 
 PRETEXT, TARGET = "pretext_cardiac_multitask", "downstream_cardiac_sax_segmentation"
-#: Name of a reading to the settings that it is.
+#: Settings of each interpretation, by its name.
 READINGS = {
     "no regularisation": {"l1": 0.0},
     "mean over the weights": {"l1_reduction": "mean"},
@@ -38,7 +38,7 @@ READINGS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pretraining-steps", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=50, help="of fine-tuning")
+    parser.add_argument("--steps", type=int, default=50, help="number of steps of fine-tuning")
     parser.add_argument("--image-size", type=int, default=64)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="planewise-l1-") as name:
@@ -78,7 +78,7 @@ class _Run:
     """A bundle's network, loss, optimiser and batches, in a plain loop.
 
     Args:
-        config: of its training.
+        config: config of the bundle's training.
     """
 
     def __init__(self, config: ConfigParser) -> None:
@@ -133,7 +133,7 @@ def _measured(run: _Run, steps: int) -> list[str]:
 
 
 def _cosine(before: list[Tensor], after: list[Tensor]) -> float:
-    """Of all weights together."""
+    """Cosine similarity of all weights together."""
     a, b = (torch.cat([weight.detach().flatten() for weight in weights]) for weights in (before, after))
     return float(torch.nn.functional.cosine_similarity(a, b, dim=0))
 

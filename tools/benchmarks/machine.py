@@ -1,4 +1,4 @@
-"""What a measurement was made on: hardware, versions, commit. Never a name of a person, a host or a folder."""
+"""Describe the machine of a measurement: hardware, versions, commit. Names of people, hosts and folders are left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-#: What the numbers may depend on. The last three are the peers.
+#: Packages that may affect the numbers. The last three are the libraries that we compare with.
 PACKAGES = (
     "torch", "monai", "pytorch-ignite", "numpy", "scipy", "itk", "pydicom", "kornia", "batchgeneratorsv2", "torchio"
 )  # fmt: skip
@@ -32,11 +32,11 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and `PACKAGES`; "not installed" is one too."""
+    """Versions of Python and of `PACKAGES`; "not installed" for a missing package."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            # the package's own word on torch says which build it is: +cpu, +cu128
+            # torch.__version__ contains the build too: +cpu, +cu128
             found[package] = torch.__version__ if package == "torch" else metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
@@ -44,7 +44,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Short hash of the checkout, with a + where files differ from it; "unknown" outside of one."""
+    """Short hash of the checkout's commit, with a + if files differ from it; "unknown" outside a checkout."""
     try:
         name = _git("rev-parse", "--short=10", "HEAD")
         return name + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")

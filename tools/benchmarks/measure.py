@@ -1,4 +1,4 @@
-"""One module of `bars`, measured in this process: what `table.py` starts for each, so that none disturbs the next."""
+"""Measure one module of `bars`. `table.py` starts this program once per module, so that no module affects another."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def main(name: str, options: str, output: str) -> None:
     """Write the bars of a module as JSON.
 
     Args:
-        name: of the module, ``"inference"``.
+        name: name of the module, such as ``"inference"``.
         options: fields of `Options` as JSON.
-        output: file to write: ``{"bars": [...]}``, none of them where the module does not concern the device. A module
-            that is about some kinds of devices only names them, ``DEVICES = ("cpu",)``.
+        output: file to write: ``{"bars": [...]}``. The list is empty if the module does not apply to the device; such a
+            module names its kinds of devices, as in ``DEVICES = ("cpu",)``.
     """
-    # not above: processes that a module starts import this file, and would wait for torch
+    # imported here because processes that a module starts import this file, and would wait for torch
     import torch
     from timing import Options
 

@@ -1,4 +1,4 @@
-"""Checked-in results as Markdown: the block of tools/docs/speed.md that no one writes by hand."""
+"""Render the checked-in results as Markdown: the generated block of tools/docs/speed.md."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ BEGIN = "<!-- written by tools/benchmarks/run --only-page from tools/benchmarks/
 END = "<!-- end of what is written -->"
 
 
-#: Block of tools/docs/devices.md.
+#: First line of the generated block of tools/docs/devices.md.
 GPU_BEGIN = "<!-- written by tools/benchmarks/run --only-page from tools/benchmarks/results/h100.json; do not edit -->"
-#: Training steps of the papers' schedules on the papers' data, as `training_cost.py` counts them.
+#: Number of training steps in the papers' schedules on the papers' data, as `training_cost.py` counts them.
 SCHEDULES = {
     "pretext_cardiac_multitask": 16_000,
     "downstream_cardiac_sax_segmentation": 23_800,
@@ -34,8 +34,8 @@ class StepTime:
     """A bundle's training step on a GPU.
 
     Attributes:
-        batch_size: slices or volumes of a step.
-        milliseconds: of the trainer with all its handlers.
+        batch_size: number of slices or volumes in a step.
+        milliseconds: time of a step of the trainer with all its handlers.
     """
 
     batch_size: int
@@ -43,7 +43,7 @@ class StepTime:
 
 
 def step_times(result: Path) -> dict[str, StepTime]:
-    """Of every bundle that was trained as it is in a file of results, by name."""
+    """The step times in a file of results, by bundle; bundles with changed settings are left out."""
     (steps,) = (group for group in json.loads(result.read_text())["groups"] if group["module"] == "steps")
     found = {}
     for bar in steps["bars"]:
@@ -54,7 +54,7 @@ def step_times(result: Path) -> dict[str, StepTime]:
 
 
 def run_times(result: Path) -> dict[str, str]:
-    """What the paper's schedule takes on the GPU, by the bundle's name, for its config and its README."""
+    """A text with the time of the paper's schedule on the GPU, by bundle, for its config and its README."""
     return {
         name: f"about {SCHEDULES[name] * each.milliseconds / 60e3:.0f} minutes on an H100 "
         f"({SCHEDULES[name]:,} steps of {each.milliseconds:.1f} ms, measured)"
@@ -63,7 +63,7 @@ def run_times(result: Path) -> dict[str, str]:
 
 
 def gpu_table(result: Path) -> str:
-    """What schedules take on a GPU, as Markdown."""
+    """A table of the schedules' times on a GPU, as Markdown."""
     found = json.loads(result.read_text())
     (steps,) = (group for group in found["groups"] if group["module"] == "steps")
     lines = [
@@ -81,7 +81,7 @@ def gpu_table(result: Path) -> str:
 
 
 def render(page: str, results: Path) -> str:
-    """A page's text with its marked block made anew from all results of a folder.
+    """A page's text with its marked block rendered again from all results in a folder.
 
     Raises:
         ValueError: the page has no block.
@@ -91,7 +91,7 @@ def render(page: str, results: Path) -> str:
 
 
 def with_block(page: str, begin: str, end: str, body: str) -> str:
-    """A page's text with another body between two marks.
+    """A page's text with a new body between two marks.
 
     Raises:
         ValueError: the page has no such block.
@@ -104,7 +104,7 @@ def with_block(page: str, begin: str, end: str, body: str) -> str:
 
 
 def block(found: Mapping[str, Any]) -> str:
-    """One machine's results."""
+    """The results of one machine as Markdown."""
     here = found["machine"]
     name = ", ".join([f"{here['processor']}, {here['cores']} cores", *here["gpus"]])
     lines = [f"### {name}", "", *(f"- {line}" for line in description(found)), ""]
@@ -123,7 +123,7 @@ def block(found: Mapping[str, Any]) -> str:
 
 
 def description(found: Mapping[str, Any]) -> list[str]:
-    """Lines that say what was measured on, with what, and when."""
+    """Lines that describe the machine, the versions and the date of a measurement."""
     here = found["machine"]
     bfloat16 = "with" if here["native_bfloat16"] else "without"
     parts = [f"{here['processor']}, {here['cores']} cores", f"{bfloat16} bfloat16 instructions"]
@@ -137,7 +137,7 @@ def description(found: Mapping[str, Any]) -> list[str]:
 
 
 def heading(group: Mapping[str, Any]) -> str:
-    """Module, device and how it was measured."""
+    """The heading of a group: module, device, threads, and whether the measurement was quick."""
     threads = f"{group['threads']} thread{'s' if group['threads'] > 1 else ''}"
     quick = ", quick: the numbers mean nothing" if group["quick"] else ""
     return f"{group['module'].replace('_', ' ')}: {group['device']}, {threads}{quick}"
@@ -156,7 +156,7 @@ def number(bar: Mapping[str, Any], key: str) -> str:
 
 
 def verdict(bar: Mapping[str, Any]) -> str:
-    """``pass`` or ``fail``; empty where nothing is promised."""
+    """``pass`` or ``fail``; ``not measured`` if there is a limit but no value, and empty if there is no limit."""
     if bar["limit"] is not None and bar["value"] is None:
         return "not measured"
     return {True: "pass", False: "fail", None: ""}[bar["passed"]]

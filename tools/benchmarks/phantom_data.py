@@ -1,4 +1,4 @@
-"""Phantom exams to time something on."""
+"""Phantom exams for time measurements."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ def phantom_datalist(
     written: Sequence[str] = (),
     indexed: Sequence[str] = (),
 ) -> Path:
-    """The datalist of a few exams, all of them to train on.
+    """Write and index a few phantom exams, all for training. Returns the path of their datalist.
 
     Args:
-        folder: where they are written.
+        folder: folder for the exams and the datalist.
         anatomy: ``"cardiac"``, ``"knee"``, ``"volume"`` or ``"photograph"``.
-        layout: of ``planewise phantom``: ``"dsbcc"``, ``"mrnet"``.
-        exams: how many.
+        layout: layout of ``planewise phantom``, such as ``"dsbcc"`` or ``"mrnet"``.
+        exams: number of exams.
         written: further options of ``planewise phantom``.
         indexed: further options of ``planewise index``.
+
+    Raises:
+        RuntimeError: one of the commands failed.
     """
     files, datalist = folder / layout, folder / f"{layout}.json"
     environment = os.environ | {"PLANEWISE_SALT_FILE": str(folder / "salt")}

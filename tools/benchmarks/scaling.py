@@ -1,11 +1,11 @@
-"""What a large data set asks of disks, memory and GPUs, from constants measured here.
+"""Disk space, memory and GPU time that a large data set needs, calculated from constants measured here.
 
     python tools/benchmarks/scaling.py --measure        measure the constants on this machine (about 20 minutes)
     python tools/benchmarks/scaling.py --page tools/docs/scaling.md     write the page's tables from them
-    python tools/benchmarks/scaling.py --tflops 100     print the tables, at another rate than the GPU's that was measured
+    python tools/benchmarks/scaling.py --tflops 100     print the tables for an assumed rate instead of the measured GPU
 
-Everything in the tables is arithmetic on the constants, which `scaling_constants.py` measures, and on the training steps of
-results/h100.json, which `tools/benchmarks/run --only steps` does.
+All numbers in the tables are calculated from the constants that `scaling_constants.py` measures, and from the training steps
+in results/h100.json, which `tools/benchmarks/run --only steps` measures.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 from page import step_times, with_block
 
 CONSTANTS = Path(__file__).resolve().parent / "scaling_constants.json"
-#: With a GPU's measured training steps.
+#: File with the measured training steps of a GPU.
 GPU = Path(__file__).resolve().parent / "results" / "h100.json"
 BEGIN = "<!-- written by tools/benchmarks/scaling.py --page from scaling_constants.json; do not edit -->"
 END = "<!-- end of what is written -->"
 
-#: Assumed, not measured: see the page.
+#: Assumptions, which were not measured; see the page.
 GPUS = (1, 8, 64)
 CORES = 16
 NODE_MEMORY_GIB = 128
@@ -35,15 +35,15 @@ NETWORK_STAT_SECONDS = 5e-4
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set as the page takes it.
+    """A data set of the page.
 
     Attributes:
-        name: of it.
+        name: name of the data set.
         anatomy: ``"cardiac"`` or ``"knee"``.
-        exams, slices: that are trained on.
-        epochs: of the paper's schedule.
-        epoch: slices of one of its epochs.
-        assumed: in words.
+        exams, slices: number of exams and slices for training.
+        epochs: number of epochs in the paper's schedule.
+        epoch: number of slices in one epoch.
+        assumed: the assumptions, in words.
     """
 
     name: str
@@ -91,13 +91,15 @@ DATA_SETS = (
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", action="store_true", help=f"measure, and write {CONSTANTS.name}")
-    parser.add_argument("--items", type=int, nargs="+", default=[100_000, 1_000_000], help="of the synthetic datalists")
+    parser.add_argument(
+        "--items", type=int, nargs="+", default=[100_000, 1_000_000], help="items of the synthetic datalists"
+    )
     parser.add_argument(
         "--opened", type=int, nargs="+", default=[10_000, 100_000], help="items of the synthetic caches"
     )
     parser.add_argument("--page", type=Path, help="write the tables into this page")
     parser.add_argument(
-        "--tflops", type=float, help="10^12 operations a second that a GPU sustains; by default what was measured"
+        "--tflops", type=float, help="10^12 operations per second that a GPU sustains; by default the measured rate"
     )
     options = parser.parse_args(arguments)
     if options.measure:
@@ -114,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def render(page: str, constants: Mapping[str, Any], tflops: float | None = None) -> str:
-    """A page's text with its marked block made anew.
+    """A page's text with its marked block rendered again.
 
     Raises:
         ValueError: the page has no block.
@@ -135,11 +137,11 @@ def tables(constants: Mapping[str, Any], tflops: float | None = None) -> str:
 
 @dataclass(frozen=True)
 class GpuRates:
-    """Slices a second that a GPU trains on.
+    """Rates at which a GPU trains.
 
     Attributes:
-        cardiac, knee: of the multitask pretext.
-        source: of these numbers, in words.
+        cardiac, knee: slices per second of the multitask pretext.
+        source: source of these numbers, in words.
     """
 
     cardiac: float
@@ -148,7 +150,8 @@ class GpuRates:
 
 
 def gpu_rates(constants: Mapping[str, Any], tflops: float | None = None) -> GpuRates:
-    """At a number of TFLOP/s, or as measured on hearts; steps of knees, which were not, are taken to be no slower."""
+    """Rates at a number of TFLOP/s, or as measured on hearts. Steps on knees were not measured and are assumed to be as
+    fast."""
     gflop = {anatomy: constants[anatomy]["gflop_step"] for anatomy in ("cardiac", "knee")}
     if tflops is not None:
         of_slices = {anatomy: tflops * 1e3 / each for anatomy, each in gflop.items()}
@@ -167,12 +170,12 @@ def gpu_rates(constants: Mapping[str, Any], tflops: float | None = None) -> GpuR
 
 
 def measured_rates() -> dict[str, float]:
-    """Slices or volumes a second of bundles that were trained on a GPU."""
+    """Slices or volumes per second of the bundles that were trained on a GPU."""
     return {name: 1e3 * each.batch_size / each.milliseconds for name, each in step_times(GPU).items()}
 
 
 def per_item(constants: Mapping[str, Any]) -> dict[str, float]:
-    """Seconds and bytes of an item, of the largest datalist and cache that were measured."""
+    """Seconds and bytes per item, from the largest datalist and cache that were measured."""
     lists, caches = (max(constants[name], key=lambda entry: entry["items"]) for name in ("datalists", "caches"))
     return {
         "load": lists["load_seconds"] / lists["items"],
@@ -184,7 +187,7 @@ def per_item(constants: Mapping[str, Any]) -> dict[str, float]:
 
 
 def data_sets(constants: Mapping[str, Any], rates: GpuRates) -> str:
-    """A column for each data set."""
+    """A table with a column for each data set, as Markdown."""
     columns = [column(data, constants, rates) for data in DATA_SETS]
     reads = constants["reading"]
     warm, cold = (reads[f"{name}_slices_per_second"] * reads["bytes_per_slice"] for name in ("warm", "cold"))
@@ -202,7 +205,7 @@ def data_sets(constants: Mapping[str, Any], rates: GpuRates) -> str:
 
 
 def column(data: DataSet, constants: Mapping[str, Any], rates: GpuRates) -> dict[str, str]:
-    """What a data set asks for, row by row."""
+    """The cells of a data set's column, by the name of the row."""
     own, each = constants[data.anatomy], per_item(constants)
     start = sum(each[name] for name in ("load", "fingerprint", "open", "targets", "sampler"))
     size = 2 * own["image_size"] ** 2
@@ -234,7 +237,7 @@ def column(data: DataSet, constants: Mapping[str, Any], rates: GpuRates) -> dict
 
 
 def limits(constants: Mapping[str, Any]) -> str:
-    """At how many slices each part passes a bound, the first to break first."""
+    """A table with the number of slices at which each part exceeds a bound, in increasing order."""
     each, own = per_item(constants), constants["cardiac"]
     memory = NODE_MEMORY_GIB * 2**30
     image = 2 * own["image_size"] ** 2
@@ -283,7 +286,7 @@ def limits(constants: Mapping[str, Any]) -> str:
 
 
 def measured(constants: Mapping[str, Any]) -> str:
-    """The constants, and on what they were measured."""
+    """A table of the constants, and the machine that they were measured on."""
     here, found = constants["machine"], constants["versions"]
     reads = constants["reading"]
     lines = [
@@ -363,7 +366,7 @@ def _time(seconds: float) -> str:
 
 
 def _round(count: float) -> str:
-    """Two digits are more than such a bound is worth."""
+    """A bound rounded to two digits, which are enough for its accuracy."""
     digits = len(str(int(count))) - 2
     return f"{round(count, -digits):,.0f}"
 

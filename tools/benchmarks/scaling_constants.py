@@ -1,7 +1,7 @@
-"""The constants behind tools/docs/scaling.md, measured on this machine; `scaling.py --measure` starts it.
+"""Measure the constants for tools/docs/scaling.md on this machine; `scaling.py --measure` calls this module.
 
-They are those of phantom slices at the paper's size, and of synthetic datalists and caches with as many items as are named.
-Seconds are of the processor, so that others on the machine do not count; only reading from the disk takes the clock's.
+The constants are measured on phantom slices at the paper's size, and on synthetic datalists and caches with given numbers of
+items. Times are CPU times, so that other programs do not affect them; only reading from the disk uses wall-clock time.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from planewise.exams import index_folder
 from planewise.exams.anatomies import ANATOMIES
 from training_cost import gflop_per_slice, settings
 
-#: The bundle whose slices and steps they are.
+#: The bundle whose slices and steps are measured, by anatomy.
 BUNDLES = {"cardiac": "pretext_cardiac_multitask", "knee": "pretext_knee_multitask"}
 
 
 def measure(items: Sequence[int], opened: Sequence[int], exams: int = 4, read: int = 10_000, size: int = 224) -> dict:
-    """All constants, each in a process of its own so that memory counts for itself.
+    """Measure all constants, each in a separate process so that memory is measured separately.
 
     Args:
-        items: of the synthetic datalists.
-        opened: items of the synthetic caches, each with a file.
-        exams: phantoms of each anatomy that are preprocessed.
-        read: slices of the array that is read from.
-        size: of its slices.
+        items: numbers of items of the synthetic datalists.
+        opened: numbers of items of the synthetic caches; each item has a file.
+        exams: number of phantom exams of each anatomy to preprocess.
+        read: number of slices in the array that is read.
+        size: side of these slices, pixels.
     """
     found: dict[str, Any] = {
         "machine": machine(),
@@ -56,7 +56,7 @@ def measure(items: Sequence[int], opened: Sequence[int], exams: int = 4, read: i
             found[anatomy] = alone(preprocessing, folder, anatomy, exams)
         found["reading"] = alone(reading, folder, read, size)
         for count in {*items, *opened}:
-            # by itself, so that its memory does not count
+            # in a separate process, so that its memory does not count
             alone(synthetic, folder, count)
         found["datalists"] = [alone(datalist, folder, count) for count in items]
         found["caches"] = []
@@ -67,14 +67,14 @@ def measure(items: Sequence[int], opened: Sequence[int], exams: int = 4, read: i
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns, called in a new process."""
+    """Call a function in a new process and return its result."""
     print(f"{function.__name__} {' '.join(map(str, arguments[1:]))} ...", file=sys.stderr, flush=True)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def preprocessing(folder: str, anatomy: str, exams: int) -> dict[str, float]:
-    """Phantom exams at the paper's size, through one core: files and slices a second, bytes a slice."""
+    """Index and preprocess phantom exams at the paper's size on one core: files and slices per second, bytes per slice."""
     torch.set_num_threads(1)
     layout = ANATOMIES[anatomy].phantoms.unlabelled
     source = phantom_datalist(Path(folder), anatomy, layout, exams)
@@ -86,7 +86,7 @@ def preprocessing(folder: str, anatomy: str, exams: int) -> dict[str, float]:
     config = settings(BUNDLES[anatomy])
     items = load_datalist(source, "training")
     transform = config.get_parsed_content("train#preprocessing")
-    # the first slice imports what it needs
+    # the first slice triggers imports
     transform(dict(items[0]))
     started = time.process_time()
     made = SliceCache(items, transform, Path(folder) / "cache", num_workers=0, progress=False)
@@ -107,7 +107,7 @@ def preprocessing(folder: str, anatomy: str, exams: int) -> dict[str, float]:
 
 
 def reading(folder: str, count: int, size: int) -> dict[str, float]:
-    """Random batches of 20 from a memory-mapped cache: in the page cache, and after it was dropped."""
+    """Read random batches of 20 from a memory-mapped cache: from the page cache, and after it was dropped."""
     torch.set_num_threads(1)
     items = [{"image": f"{number}", "exam": f"{number // 100}"} for number in range(count)]
     dataset = SliceDataset(items, MadeSlice(size), cache_dir=folder + "/read", num_workers=0, progress=False)
@@ -129,7 +129,7 @@ def reading(folder: str, count: int, size: int) -> dict[str, float]:
         with open(array, "rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        # waiting for the disk counts
+        # wall-clock time, which includes waiting for the disk
         rates.append(rate(part, time.perf_counter))
     return {
         "slices": count,
@@ -140,7 +140,7 @@ def reading(folder: str, count: int, size: int) -> dict[str, float]:
 
 
 def datalist(folder: str, count: int) -> dict[str, float]:
-    """A synthetic datalist: size, seconds to load it, memory of the items, an epoch's indices."""
+    """Measure a synthetic datalist: its size, the time to load it, the memory of its items, and an epoch's indices."""
     path = synthetic(folder, count)
     before = _resident()
     started = time.process_time()
@@ -168,7 +168,7 @@ def datalist(folder: str, count: int) -> dict[str, float]:
 
 
 def build(folder: str, count: int) -> None:
-    """A complete cache of a synthetic datalist whose files are there, empty."""
+    """Build a complete cache for a synthetic datalist, whose image files exist but are empty."""
     path = synthetic(folder, count)
     items = load_datalist(path, "training")
     for item in items:
@@ -178,7 +178,7 @@ def build(folder: str, count: int) -> None:
 
 
 def cache(folder: str, count: int) -> dict[str, float]:
-    """A run's start on what `build` made: seconds of each step, memory of all of them."""
+    """Measure a run's start on the cache of `build`: the time of each step, and the memory of all steps together."""
     torch.set_num_threads(1)
     path = synthetic(folder, count)
     targets = settings(BUNDLES["cardiac"]).get_parsed_content("train#targets")
@@ -193,7 +193,7 @@ def cache(folder: str, count: int) -> dict[str, float]:
         lambda: SliceDataset(items, MadeSlice(8), targets, **arguments),
     ):
         seconds = []
-        # twice: imports at the first use are not a cost of an item
+        # twice, because imports at the first use do not belong to the cost of an item
         for _ in range(2):
             dataset = None
             started = time.process_time()
@@ -212,7 +212,7 @@ def cache(folder: str, count: int) -> dict[str, float]:
 
 
 class MadeSlice:
-    """In place of a preprocessing: a slice of zeros, at no cost."""
+    """A stand-in for preprocessing that returns a slice of zeros at no cost."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -223,7 +223,10 @@ class MadeSlice:
 
 
 def synthetic(folder: str | Path, count: int) -> Path:
-    """A datalist of so many slices as `planewise index` writes them, 300 to an exam; every number is its own."""
+    """Write a datalist of this many slices in the form of `planewise index`, 300 per exam, all with different numbers.
+
+    A datalist that exists is kept. Returns its path.
+    """
     path = Path(folder) / f"synthetic{count}" / "exams.json"
     if path.exists():
         return path
@@ -232,7 +235,7 @@ def synthetic(folder: str | Path, count: int) -> Path:
     with open(path, "w") as file:
         file.write('{"training": [')
         for start in range(0, count, 10_000):
-            # orthogonal axes: of a plane, and normals of the views that cut it
+            # orthogonal axes of a plane, which also serve as normals of the views that cut it
             axes = np.linalg.qr(random.normal(size=(min(10_000, count - start), 3, 3)))[0]
             points = random.normal(scale=100, size=(len(axes), 3, 3))
             for offset, (axis, point) in enumerate(zip(axes.round(12).tolist(), points.round(9).tolist(), strict=True)):
@@ -258,5 +261,5 @@ def synthetic(folder: str | Path, count: int) -> Path:
 
 
 def _resident() -> int:
-    """Bytes of memory that this process has."""
+    """Resident memory of this process, bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

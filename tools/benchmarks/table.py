@@ -1,4 +1,4 @@
-"""Measure every module of `bars` and print one table; what `tools/benchmarks/run` starts."""
+"""Measure every module of `bars` and print one table; `tools/benchmarks/run` starts this program."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GPU_PAGE = HERE.parent / "docs" / "devices.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 1 if a bar fails or a module raises."""
+    """Run the command line. Returns the exit status: 1 if a bar fails or a module raises."""
     options = _options(arguments)
     if options.only_page:
         _write_page(PAGE, RESULTS)
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Wrote {options.output}")
     if options.page:
         _write_page(PAGE, RESULTS)
-    # numbers of --quick mean nothing
+    # the numbers of --quick are meaningless
     failed = [] if options.quick else [bar for group in groups for bar in group["bars"] if bar["passed"] is False]
     wrong = [group for group in groups if "error" in group]
     if failed or wrong:
@@ -66,20 +66,20 @@ def modules(folder: Path = HERE / "bars") -> list[str]:
 
 
 def measure(name: str, options: Mapping[str, Any], here: Path = HERE) -> dict[str, Any]:
-    """What a module measures, in a process of its own.
+    """Measure a module in a separate process.
 
     Args:
-        name: of the module.
+        name: name of the module.
         options: fields of `timing.Options`.
         here: folder with `measure.py` and `bars`.
 
     Returns:
-        ``module``, ``device``, ``threads``, ``repetitions``, ``quick``, ``seconds``, ``date``, ``commit``, ``bars`` (as
-        `Bar.as_dict` gives them), and ``error`` if the module raised or its process died.
+        ``module``, ``device``, ``threads``, ``repetitions``, ``quick``, ``seconds``, ``date``, ``commit``, ``bars`` (each
+        in the form of `Bar.as_dict`), and ``error`` if the module raised or its process died.
     """
     threads = str(options["threads"])
     environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    # bars import timing; planewise is where an editable installation would find it
+    # bars import timing, and planewise from where an editable installation would find it
     paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     started = time.perf_counter()
@@ -99,20 +99,20 @@ def measure(name: str, options: Mapping[str, Any], here: Path = HERE) -> dict[st
     if done.returncode:
         print(done.stderr[-4000:], file=sys.stderr)
         lines = done.stderr.strip().splitlines()
-        # a path may hold a name: the last line says what went wrong, and of files only the screen says more
+        # a path may contain a name, so results record only the type of the error; the screen shows the rest
         group["error"] = lines[-1].partition(":")[0] if done.returncode > 0 and lines else f"signal {-done.returncode}"
     return group
 
 
 def merged(earlier: Sequence[Mapping[str, Any]], groups: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Groups that were measured before and not again, and the new ones; in the order of modules."""
+    """The new groups and the earlier groups that were not measured again, in the order of modules."""
     new = {(group["module"], group["device"], group["threads"]): group for group in groups}
     old = {(group["module"], group["device"], group["threads"]): group for group in earlier}
     return [group for _, group in sorted((old | new).items())]
 
 
 def terminal_table(groups: Sequence[Mapping[str, Any]]) -> Table:
-    """All bars, under a line for each module, device and number of threads."""
+    """A table of all bars, with a heading line for each module, device and number of threads."""
     table = Table(title="what is promised and what it is here", title_justify="left")
     table.add_column("bar", ratio=4)
     for name in ("limit", "fastest", "median", ""):
@@ -138,7 +138,7 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    # tools/benchmarks/run has the help
+    # tools/benchmarks/run prints the help
     parser = argparse.ArgumentParser(prog="tools/benchmarks/run", add_help=False, allow_abbrev=False)
     parser.add_argument("--only", type=_names)
     parser.add_argument("--quick", action="store_true")
@@ -152,12 +152,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     known = modules()
     options.only = options.only or known
     if wrong := sorted(set(options.only) - set(known)):
-        parser.error(f"there is no module {', '.join(wrong)} in tools/benchmarks/bars; there are {', '.join(known)}")
+        parser.error(f"there is no module {', '.join(wrong)} in tools/benchmarks/bars; choose from {', '.join(known)}")
     options.device = options.device or ["cpu", *(["cuda:0"] if torch.cuda.is_available() else [])]
     if options.repetitions is None:
         options.repetitions = 2 if options.quick else 15
     if options.quick and options.output and options.output.resolve().is_relative_to(RESULTS):
-        parser.error("results of --quick mean nothing; give another --output than a file of tools/benchmarks/results")
+        parser.error("results of --quick are meaningless; give an --output outside tools/benchmarks/results")
     return options
 
 
@@ -175,13 +175,13 @@ def _measuring(options: argparse.Namespace, device: str) -> dict[str, Any]:
 
 
 def _earlier(path: Path | None, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Groups of a file that is there, if they were measured on this machine with these versions."""
+    """Groups of an earlier results file; exits if they were measured on another machine or with other versions."""
     if path is None or not path.exists():
         return []
     before = json.loads(path.read_text())
     different = [key for key, value in found.items() if before.get(key) != value]
     if different:
-        sys.exit(f"{path} was measured with other {' and '.join(different)}; give another --output, or remove it")
+        sys.exit(f"{path} was measured with other {' and '.join(different)}; give another --output, or remove the file")
     return before["groups"]
 
 

@@ -1,4 +1,4 @@
-"""Ratios that hold on a busy machine: what is compared runs in turns, in one process, and the fastest turn counts."""
+"""Measure ratios of times reliably on a busy machine: candidates run in turns in one process, and the fastest turn counts."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from typing import Any
 
 import torch
 
-#: Seconds after which a comparison begins no further repetition; a GPU that is lent is there for minutes.
+#: Seconds after which a comparison starts no further repetition, by kind of device; a borrowed GPU is there for minutes.
 LONGEST = {"cuda": 10.0}
-#: Repetitions that are measured however long they take.
+#: Minimum number of repetitions, however long they take.
 LEAST_REPETITIONS = 2
 
 
 @dataclass
 class Options:
-    """How thoroughly to measure, and on what."""
+    """How thoroughly to measure, and on which device."""
 
     device: str = "cpu"
     threads: int = 1
     repetitions: int = 15
     quick: bool = False
-    """Smaller sizes, so that every bar is tried in a minute; its numbers mean nothing."""
+    """Smaller sizes, so that all bars run in a minute; the numbers are meaningless."""
 
     @property
     def longest(self) -> float:
-        """Seconds after which a comparison on this device begins no further repetition."""
+        """Seconds after which a comparison on this device starts no further repetition."""
         return LONGEST.get(torch.device(self.device).type, math.inf)
 
 
 @dataclass
 class Times:
-    """Seconds of one candidate, one entry a repetition."""
+    """Times of one candidate in seconds, one entry per repetition."""
 
     seconds: list[float] = field(default_factory=list)
 
@@ -54,13 +54,14 @@ class Bar:
     """One line of the table.
 
     Attributes:
-        group: subject, the module's name.
-        name: what is compared with what, in words.
-        value: measured; by the fastest repetitions where it is a ratio of times.
-        median: the same by the medians; None where there are no repetitions.
-        limit: what it may be at most (or at least, where ``at_least``); None for a number that is only told.
-        unit: of value; ratios have none.
-        note: sizes, absolute times, why it is not measured here.
+        group: subject, which is the module's name.
+        name: what is compared, in words.
+        value: the measured value; a ratio of times uses the fastest repetitions. None if it could not be measured.
+        median: the value from the median repetitions; None if there are no repetitions.
+        limit: largest allowed value, or the smallest if ``at_least`` is true; None for a number without a limit.
+        at_least: whether ``limit`` is the smallest allowed value.
+        unit: unit of the value; ratios have none.
+        note: sizes, absolute times, or the reason why the value was not measured.
     """
 
     group: str
@@ -74,7 +75,7 @@ class Bar:
 
     @property
     def passed(self) -> bool | None:
-        """None where nothing is promised or nothing could be measured."""
+        """Whether the value is within its limit; None if there is no limit or no value."""
         if self.limit is None or self.value is None:
             return None
         return self.value >= self.limit if self.at_least else self.value <= self.limit
@@ -89,10 +90,10 @@ def interleaved(
     """Time every candidate in turns.
 
     Args:
-        candidates: name to a call without arguments; it does its work anew each time.
-        options: repetitions and device; on CUDA a turn ends when the device is done, and repetitions after `LONGEST`.
-        warmup: calls of each before the clock runs.
-        inner: calls in a turn, for work too short for the clock; times are of one call.
+        candidates: name to a call without arguments, which repeats its work each time.
+        options: repetitions and device; on CUDA, a turn ends when the device is done, and repetitions end after `LONGEST`.
+        warmup: number of calls of each candidate before the clock runs.
+        inner: number of calls in a turn, for work too short for the clock; times are per call.
     """
     wait = torch.cuda.synchronize if torch.device(options.device).type == "cuda" else _nothing
     for call in candidates.values():
@@ -116,7 +117,7 @@ def interleaved(
 
 
 def repetitions(count: int, longest: float) -> Iterator[int]:
-    """Count repetitions until they have taken so many seconds; `LEAST_REPETITIONS` in any case."""
+    """Yield the numbers of up to ``count`` repetitions. After `LEAST_REPETITIONS`, stop once ``longest`` seconds passed."""
     begun = time.perf_counter()
     for number in range(count):
         if number >= LEAST_REPETITIONS and time.perf_counter() - begun > longest:
@@ -125,7 +126,7 @@ def repetitions(count: int, longest: float) -> Iterator[int]:
 
 
 def ratio(times: Mapping[str, Times], ours: str, theirs: str) -> tuple[float, float]:
-    """How long ours takes of theirs, by the fastest repetitions and by the medians."""
+    """The ratio of our time to theirs, from the fastest repetitions and from the medians."""
     return times[ours].least / times[theirs].least, times[ours].median / times[theirs].median
 
 

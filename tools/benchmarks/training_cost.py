@@ -1,4 +1,4 @@
-"""What a bundle's training costs: operations counted on its own network and schedule, no GPU needed.
+"""Estimate the cost of a bundle's training by counting the operations of its network and schedule, without a GPU.
 
     python tools/benchmarks/training_cost.py pretext_cardiac_multitask --exams 627
     python tools/benchmarks/training_cost.py downstream_cardiac_sax_segmentation --slices 1188
@@ -6,9 +6,9 @@
     python tools/benchmarks/training_cost.py downstream_knee_injury_classification --series 12 --config vit.yaml --memory
     python tools/benchmarks/training_cost.py downstream_brain_tumour_segmentation --exams 228 --batch-size 1 --memory
 
-prints GFLOP per slice, or per volume of a network of volumes (forward and backward), steps, PFLOP, and hours at a rate of
-float32 operations that really arrive; with ``--memory`` the peak memory of a step. `tools/studies/estimate` asks the same
-of a whole study.
+The output is GFLOP per slice, or per volume for a network of volumes (forward and backward), the number of steps, PFLOP, and
+hours at a sustained rate of float32 operations; with ``--memory``, also the peak memory of a step. `tools/studies/estimate`
+does the same for a whole study.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BUNDLES = Path(__file__).resolve().parent.parent.parent / "bundles"
 
 @dataclass(frozen=True)
 class Section:
-    """How much data a section of a datalist holds; of knees an exam has one series."""
+    """The amount of data in a section of a datalist; an exam of a knee has one series."""
 
     exams: int
     slices: int
@@ -41,13 +41,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Work:
-    """What a run puts through its network.
+    """The amount of data that a run passes through its network.
 
     Attributes:
-        steps: of training.
-        step_slices: slices of a full step, of all processes.
-        passes: validations during training.
-        validated: slices of one of them.
+        steps: number of training steps.
+        step_slices: slices in a full step, over all processes.
+        passes: number of validations during training.
+        validated: slices in one validation.
     """
 
     steps: int
@@ -60,23 +60,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
     parser.add_argument(
-        "--config", action="append", default=[], help="a config of the bundle on top of train.yaml; may be repeated"
+        "--config", action="append", default=[], help="a config of the bundle to add to train.yaml; may be repeated"
     )
     parser.add_argument(
         "--exams",
         type=int,
         default=627,
-        help="exams of which an epoch takes a slice, slices or a series each (DSBCC: 627)",
+        help="number of exams, if an epoch takes a slice, some slices or a series of each (DSBCC: 627)",
     )
-    parser.add_argument("--slices", type=int, help="slices of an epoch, where it takes all of them (ACDC: 1188)")
+    parser.add_argument("--slices", type=int, help="number of slices, if an epoch takes all of them (ACDC: 1188)")
     parser.add_argument(
-        "--series", type=int, default=1, help="slices of a series, where a batch holds whole series (fastMRI: about 30)"
+        "--series", type=int, default=1, help="slices per series, if a batch has whole series (fastMRI: about 30)"
     )
-    parser.add_argument("--tflops", type=float, default=10.0, help="10^12 operations a second that the device sustains")
     parser.add_argument(
-        "--memory", action="store_true", help="run two steps on the processor and print the peak memory"
+        "--tflops", type=float, default=10.0, help="10^12 operations per second that the device sustains"
     )
-    parser.add_argument("--batch-size", type=int, help="another one than the config's")
+    parser.add_argument("--memory", action="store_true", help="run two steps on the CPU and print the peak memory")
+    parser.add_argument("--batch-size", type=int, help="batch size to use instead of the config's")
     arguments = parser.parse_args()
 
     own = {} if arguments.batch_size is None else {"batch_size": arguments.batch_size}
@@ -85,7 +85,7 @@ def main() -> None:
     _, gflop = gflop_per_slice(config)
     exams = arguments.slices or arguments.exams
     drawn = config.get("samples_per_exam", 1)
-    # an exam has as many slices as an epoch takes of it
+    # assume that an exam has as many slices as an epoch takes from it
     each = max(arguments.series, 1 if drawn == "all" else int(drawn))
     run = work(config, Section(exams, exams * each))
     petaflop = run.steps * run.step_slices * gflop / 1e6
@@ -105,7 +105,7 @@ def main() -> None:
 def settings(
     bundle: str, files: Sequence[str] = ("train.yaml",), overrides: Mapping[str, Any] | None = None
 ) -> ConfigParser:
-    """A bundle's configuration, later files and overrides over the earlier ones, as ``monai.bundle run`` reads it."""
+    """A bundle's configuration as ``monai.bundle run`` reads it; later files and overrides replace earlier values."""
     config = ConfigParser()
     config.read_config([str(BUNDLES / bundle / "configs" / name) for name in files])
     config.parse(True)
@@ -115,8 +115,8 @@ def settings(
 
 
 def gflop_per_slice(config: ConfigParser) -> tuple[float, float]:
-    """10^9 operations that training spends on a slice, on all of its patches or views: forward, and forward and backward."""
-    # shapes are enough to count; a copy, for the config hands the same network to the next who asks
+    """GFLOP per slice, over all its patches or views: for the forward pass, and for the forward and backward pass."""
+    # counting needs only shapes (device meta); a copy, because the config returns the same network to later callers
     network = copy.deepcopy(_trained(config)).to("meta")
     with FlopCounterMode(display=False) as counter:
         image = _slices(config, network, 2, "meta")
@@ -127,17 +127,17 @@ def gflop_per_slice(config: ConfigParser) -> tuple[float, float]:
 
 
 def _trained(config: ConfigParser) -> torch.nn.Module:
-    """What a step trains: the network, or a learner around it."""
+    """The module that a step trains: the network, or a learner around it."""
     return config.get_parsed_content("learner_def" if "learner_def" in config else "network_def")
 
 
 def work(config: ConfigParser, training: Section, validation: Section = Section(0, 0), processes: int = 1) -> Work:
-    """What the schedule of a train config makes of so much data, each of several processes taking its batch."""
+    """The work of a training config's schedule on this amount of data; each process has its own batch."""
     epochs, batch = int(config["max_epochs"]), int(config["batch_size"]) * processes
     length = config.get("samples_per_epoch") or _units(config, "train", training)
     steps = epochs * math.ceil(length / batch)
     if config.get("transfer") == "multitask":
-        # those of the pretext, which go on; its batches are taken to be as large
+        # plus the steps of the pretext, which continues; its batches are assumed to be equally large
         steps += math.ceil(steps / int(config["beta"]))
     return Work(
         steps=steps,
@@ -148,14 +148,14 @@ def work(config: ConfigParser, training: Section, validation: Section = Section(
 
 
 def _unit(config: ConfigParser, data: Section) -> int:
-    """Slices that stay together: those of a series or of both phases where batches are made of whole ones, the two of a
-    pair, else 1."""
+    """Number of slices that a batch keeps together: a whole series or both phases if the batch consists of them, two for
+    pairs, otherwise 1."""
     if config["train"]["sampler"]["_target_"].endswith("PairSampler"):
         return 2
     if not data.exams or not _whole_series(config):
         return 1
     each = data.slices / data.exams
-    if "slices" in config:  # those of a stack that are used, as shares of its height
+    if "slices" in config:  # the part of the stack that is used, as shares of its height
         first, last = config["slices"]
         each = max(1, round(each * (last - first)))
     return min(math.ceil(each), config.get("max_slices") or data.slices)
@@ -172,7 +172,7 @@ def _whole_volumes(config: ConfigParser) -> bool:
 
 
 def _units(config: ConfigParser, part: str, data: Section) -> int:
-    """How many of them a pass over the data takes."""
+    """Number of units (see `_unit`) in a pass over the data."""
     if _whole_series(config) and _unit(config, data) > 1:
         return data.exams
     sampler = config[part].get("sampler") or {}
@@ -182,7 +182,7 @@ def _units(config: ConfigParser, part: str, data: Section) -> int:
     )
     if length and data.exams:
         return int(length)
-    # of volumes the datalist counts the volumes, whose slices are as many as the network's grid is wide
+    # the datalist counts volumes; a volume has as many slices as the network's grid is wide
     slices = (
         data.exams * int(config["image_size"])
         if "in_channels" in config and not _whole_volumes(config)
@@ -192,9 +192,9 @@ def _units(config: ConfigParser, part: str, data: Section) -> int:
 
 
 def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: str = "cpu") -> torch.Tensor:
-    """Random input of so many slices; a classifier of stacks takes them as one stack, others as pairs, tiles or views."""
+    """Random input of ``count`` slices; a classifier of stacks takes them as one stack, others as pairs, tiles or views."""
     size = int(config["image_size"])
-    if "in_channels" in config:  # volumes, their slices, or photographs; or some patches of each
+    if "in_channels" in config:  # volumes, their slices, or photographs, or patches of these
         pieces = getattr(network, "patches", getattr(network, "pieces", 1))
         channels, dims = int(config["in_channels"]) * pieces, int(config["spatial_dims"])
         pretext = pretext_of_pieces(config)
@@ -210,15 +210,15 @@ def _slices(config: ConfigParser, network: torch.nn.Module, count: int, device: 
 
 
 def _views(config: ConfigParser) -> int:
-    """How many of each sample go through the network one by one: in exemplar networks the sample and its transformed version,
-    and a negative where it is no other sample of the batch."""
+    """Number of inputs to the network for each sample: in exemplar networks the sample, its transformed version, and a
+    negative unless another sample of the batch serves as one."""
     if "negatives_from" not in config:
         return 1
     return 3 if config["negatives_from"] == "dataset" else 2
 
 
 def _peak(network: torch.nn.Module, image: torch.Tensor) -> float:
-    """GiB that two training steps add to the process."""
+    """Memory that two training steps add to the process, GiB."""
     network = place_network(network, "cpu")
     optimizer = torch.optim.Adam(network.parameters())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,1 +1,3 @@
-"""What is promised about speed, memory and accuracy, one module a subject; each has ``measure(options) -> list[Bar]``."""
+"""Measurements of the promised speed, memory and accuracy, one module per subject; each module has
+``measure(options) -> list[Bar]``.
+"""

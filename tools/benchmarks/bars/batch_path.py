@@ -1,9 +1,9 @@
-"""What a batch costs before the network sees it: our path, the same in one pass over the batch, and other libraries'.
+"""Time to prepare a batch for the network: with our code, with one pass over the batch, and with other libraries.
 
-Each gives the same: slices of the orientation bundle's own data set (phantom exams as DICOM, preprocessed once at the
-paper's 224 x 224), each turned and scaled by its own random amount, and the heatmaps of two lines on each. Peers get the
-same clamped heatmap, of the affine that they tell; TorchIO and batchgeneratorsv2 tell none, so theirs is of the affine
-before, at the same cost.
+All produce the same batch: slices of the orientation bundle's own data set (phantom exams as DICOM, preprocessed once at
+the paper's 224 x 224), each rotated and scaled by its own random amount, and the heatmaps of two lines on each. With other
+libraries, the same clamped heatmap is computed from the affine that they report after the augmentation. TorchIO and
+batchgeneratorsv2 report none, so their heatmap uses the affine before the augmentation, at the same cost.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CONFIG = Path(__file__).resolve().parents[3] / "bundles" / "pretext_cardiac_orie
 
 
 def measure(options: Options) -> list[Bar]:
-    """The bars of the batch path; a peer that is not installed has a bar without a value."""
+    """The bars of the batch path; a library that is not installed has a bar without a value."""
     with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         train = orientation(Path(folder), options)
@@ -110,7 +110,7 @@ def _bars(
             GROUP,
             "ours / training step of MONAI's UNet (16..256)",
             *ratio(step, "ours", "step"),
-            # promised for a processor alone: a GPU is through with so small a network in no time
+            # promised only for a CPU, because a GPU's step of so small a network takes almost no time
             limit=0.02 if on_cpu else None,
             note=f"step {step['step'].least * 1e3:.1f} ms",
         ),
@@ -118,7 +118,7 @@ def _bars(
 
 
 def orientation(folder: Path, options: Options) -> SimpleNamespace:
-    """The orientation bundle's own data set and augmentation, on phantom exams that are written to the folder."""
+    """The orientation bundle's own data set and augmentation, on phantom exams that this function writes to a folder."""
     population = UNLABELLED.with_values(phases=1 if options.quick else 2)
     list(write_exams(Recipe("dsbcc", 5, population), folder, 1 if options.quick else 2))
     write_datalist(index_folder(folder, split=(1, 0, 0)).datalist, folder / "datalist.json")
@@ -147,7 +147,7 @@ def orientation(folder: Path, options: Options) -> SimpleNamespace:
         sigma=config["sigma"],
         rotate=float(np.deg2rad(config["rotate"])),
         scale=tuple(config["scale"]),
-        # other slices in every batch, the same for every path
+        # every batch has other slices, but all candidates draw from the same generator
         rows=lambda: torch.randint(len(dataset), (batch_size,), generator=generator).tolist(),
     )
 
@@ -158,9 +158,9 @@ def _ours(train: SimpleNamespace) -> Callable[[], Any]:
 
 
 def _one_pass(train: SimpleNamespace) -> Callable[[], Any]:
-    """Nothing but the arithmetic, the whole batch at a time, into the same memory every time: what issue 4 calls leanest.
+    """Only the arithmetic, for the whole batch at once, into the same memory every time; issue 4 calls this the leanest way.
 
-    Not fit for use: who still holds the batch before sees it change.
+    It is unsuitable for training, because each batch overwrites the previous one.
     """
     count, size, device = train.batch_size, train.size, train.device
     kept = train.dataset.__getitems__(range(len(train.dataset)))
@@ -203,7 +203,7 @@ def _one_pass(train: SimpleNamespace) -> Callable[[], Any]:
 
 
 class _Heatmap(Transform):
-    """The heatmaps of one item ``(1, i, j)``, from the affine that it has by now."""
+    """The heatmaps of one item ``(1, i, j)``, computed from its current affine."""
 
     def __init__(self, sigma: float) -> None:
         self.sigma = sigma
@@ -211,7 +211,7 @@ class _Heatmap(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         image = item["image"]
-        # MONAI leaves either of them on the processor, as the transforms before it please
+        # depending on the earlier transforms, MONAI leaves one of the two on the CPU
         affine, planes = (each.to(image.device) for each in (image.affine, item["planes"]))
         item["heatmaps"] = _heatmaps(affine, planes, image.shape[1:], self.sigma)
         return item
@@ -223,7 +223,7 @@ def _heatmaps(affine: Tensor, planes: Tensor, shape: tuple[int, ...], sigma: flo
 
 
 def _monai(train: SimpleNamespace, *augmentation: MapTransform, copy_cache: bool = True) -> Callable[[], Any]:
-    """MONAI's way: preprocessed items of two dimensions in memory, what is random for each as it is taken, collated."""
+    """MONAI's way: preprocessed 2D items in memory, with random transforms applied to each item before collation."""
     once = [
         *train.preprocessing.transforms,
         train.targets,
@@ -236,7 +236,7 @@ def _monai(train: SimpleNamespace, *augmentation: MapTransform, copy_cache: bool
 
 
 class _Flat(Transform):
-    """The slice as an image of two dimensions, with its place in the patient, and without what a batch has no use for."""
+    """Turn an item into a 2D image with its affine, planes and padding, without the entries that a batch does not need."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         image = data["image"]
@@ -245,7 +245,7 @@ class _Flat(Transform):
 
 
 def _cached(train: SimpleNamespace, device: torch.device) -> dict[str, Tensor]:
-    """Every slice as float32 on a device, for libraries that bring no data set."""
+    """All slices as float32 on a device, for libraries without a data set class."""
     return {key: value.to(device) for key, value in train.dataset.__getitems__(range(len(train.dataset))).items()}
 
 
@@ -258,7 +258,7 @@ def _kornia(train: SimpleNamespace) -> Callable[[], Any]:
     def batch() -> tuple[Tensor, Tensor]:
         rows = torch.tensor(train.rows()).to(train.device)
         image = augment(cached["image"].index_select(0, rows))
-        # (x, y) of the input to (x, y) of the output; ours are (i, j) of the output to those of the input
+        # kornia maps (x, y) of the input to (x, y) of the output; we map (i, j) of the output to (i, j) of the input
         back = torch.linalg.inv(augment.transform_matrix.double())
         turn = torch.eye(4, dtype=torch.float64, device=train.device).repeat(len(rows), 1, 1)
         turn[:, :2, :2], turn[:, :2, 3] = back[:, :2, :2].flip(1, 2), back[:, :2, 2].flip(1)
@@ -271,7 +271,7 @@ def _kornia(train: SimpleNamespace) -> Callable[[], Any]:
 def _batchgenerators(train: SimpleNamespace) -> Callable[[], Any]:
     from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 
-    # it computes on the processor
+    # this library computes on the CPU
     cached, size = _cached(train, torch.device("cpu")), train.size
     augment = SpatialTransform(
         (size, size),
@@ -297,7 +297,7 @@ def _batchgenerators(train: SimpleNamespace) -> Callable[[], Any]:
 def _torchio(train: SimpleNamespace) -> Callable[[], Any]:
     import torchio
 
-    # it computes on the processor
+    # this library computes on the CPU
     cached, size = _cached(train, torch.device("cpu")), train.size
     degrees = float(np.rad2deg(train.rotate))
     augment = torchio.RandomAffine(
@@ -319,7 +319,7 @@ def _torchio(train: SimpleNamespace) -> Callable[[], Any]:
 
 
 def _from_files(train: SimpleNamespace) -> Callable[[], Any]:
-    """Every slice read and preprocessed when its turn comes, nothing kept."""
+    """Read and preprocess every slice of a batch from its file, without a cache."""
     read = Compose([*train.preprocessing.transforms, train.targets])
 
     def batch() -> dict[Hashable, Any]:

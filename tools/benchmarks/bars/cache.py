@@ -1,4 +1,4 @@
-"""What preprocessed slices take on the disk and in memory, and how fast they are made and read."""
+"""Disk space and memory of the cache of preprocessed slices, and the speed of filling and reading it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from timing import Bar, Options
 from bars.batch_path import orientation
 
 GROUP = "cache"
-#: A GPU changes none of this.
+#: A GPU does not affect these measurements.
 DEVICES = ("cpu",)
-#: Each slice of the phantom exams is there so often: batches of some megabytes, which a process keeps or gives back as its
-#: allocator likes, should not look like memory of the slices.
+#: Number of copies of each slice of the phantom exams. Batches take some megabytes, which the allocator may keep or release;
+#: with many slices, these megabytes do not distort the memory of a slice.
 COPIES = 24
 
 
 def measure(options: Options) -> list[Bar]:
-    """The bars of the cache; what concerns memory is measured in fresh processes."""
+    """The bars of the cache; memory is measured in fresh processes."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         train = orientation(folder, options)
@@ -61,7 +61,7 @@ def measure(options: Options) -> list[Bar]:
             "growth of resident memory over 500 batches",
             growth,
             limit=0.05,
-            note=f"of {resident / 2**20:.0f} MiB, when every slice had been read",
+            note=f"of {resident / 2**20:.0f} MiB, after every slice had been read",
         ),
         Bar(GROUP, "preprocessing from DICOM in one process", made[1], unit="slices/s"),
         Bar(GROUP, "preprocessing from DICOM in two processes", made[2], unit="slices/s"),
@@ -79,7 +79,7 @@ def _size(folder: Path) -> int:
 
 
 def _rate_of_making(train: SimpleNamespace, items: list[dict[str, Any]], folder: Path, workers: int) -> float:
-    """Slices a second, from files to a finished cache; starting the processes is in it."""
+    """Slices per second from files to a finished cache, including the start of the processes."""
     started = time.perf_counter()
     _dataset(train, items, cache_dir=folder, num_workers=workers)
     return len(items) / (time.perf_counter() - started)
@@ -97,7 +97,7 @@ def _rate_of_reading(train: SimpleNamespace, dataset: SliceDataset) -> float:
 
 
 def _alone(call: Callable[..., Any], train: SimpleNamespace, items: list[dict[str, Any]]) -> Any:
-    """What a function returns in a process that has done nothing else."""
+    """The result of a function that runs in a fresh process."""
     shared = SimpleNamespace(**{key: value for key, value in vars(train).items() if key not in ("dataset", "rows")})
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(call, shared, items).result()
@@ -109,10 +109,10 @@ def _resident() -> int:
 
 
 def _resident_ours(train: SimpleNamespace, items: list[dict[str, Any]]) -> float:
-    """Bytes that a process grows by for each slice when it opens a finished cache and reads all of it."""
+    """Growth of a process's memory in bytes per slice when it opens a finished cache and reads all of it."""
     torch.set_num_threads(1)
     first = _dataset(train, items[: train.batch_size])
-    for _ in range(10):  # until what is loaded and allocated once is there
+    for _ in range(10):  # until everything that is loaded or allocated only once is in memory
         _read_all(first, train)
     before = _resident()
     dataset = _dataset(train, items)
@@ -121,7 +121,7 @@ def _resident_ours(train: SimpleNamespace, items: list[dict[str, Any]]) -> float
 
 
 def _resident_monai(train: SimpleNamespace, items: list[dict[str, Any]]) -> float:
-    """The same for MONAI's cache of what the same transforms make."""
+    """Growth of a process's memory in bytes per slice when MONAI caches the output of the same transforms."""
     torch.set_num_threads(1)
     transform = Compose([*train.preprocessing.transforms, *train.targets.transforms])
     first = CacheDataset(items[: train.batch_size], transform, num_workers=0, progress=False)
@@ -131,7 +131,10 @@ def _resident_monai(train: SimpleNamespace, items: list[dict[str, Any]]) -> floa
 
 
 def _growth(train: SimpleNamespace, items: list[dict[str, Any]]) -> tuple[float, float]:
-    """By what share memory grows over 500 batches, and from how many bytes; medians of 50 batches, which use it by turns."""
+    """Relative growth of memory over 500 batches, and the memory before in bytes.
+
+    Both are medians over 50 batches, because memory varies from batch to batch.
+    """
     torch.set_num_threads(1)
     dataset = _dataset(train, items)
     _read_all(dataset, train)

@@ -1,4 +1,4 @@
-"""What a batch of the methods that Zhang 2024 compares with costs before the network sees it, of their own training step."""
+"""Time to prepare a batch for the methods that Zhang 2024 compares with, as a share of their own training step."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ BUNDLES = (
     "pretext_masked_autoencoder",
     "pretext_models_genesis",
 )
-#: The batch's path of the step's time, at the paper's size.
+#: Largest ratio of a batch's preparation to a training step, at the paper's size.
 LIMIT = 0.05
-#: A step of the paper's size takes a minute on one core; a slice costs the same in a small batch.
+#: For a CPU: a step of the paper's size takes a minute on one core, and a slice costs the same in a small batch.
 SMALL_BATCH = {"batch_size": 2}
 QUICK = {"features": [4, 8], "image_size": 48, "spacing": 5.8, "batch_size": 2}
 
 
 def measure(options: Options) -> list[Bar]:
-    """From indices to the network's input and target, random work included, against forward, loss, backward and optimiser."""
+    """Compare the path from indices to the network's input and target, with all random transforms, with the training step:
+    forward pass, loss, backward pass and optimiser."""
     torch.set_num_threads(options.threads)
     bars = []
     with phantom_datalist(1 if options.quick else 2) as datalist, warnings.catch_warnings():

@@ -1,8 +1,8 @@
-"""How fast a folder is indexed and a stack is read: headers against a plain pydicom loop and over processes, pixels over
-threads.
+"""Speed of indexing a folder and reading a stack.
 
-The files are phantom exams in DSBCC's layout. They are read again and again, so that they come out of memory and not from a
-disk.
+Reading headers is compared with a plain pydicom loop and measured for several numbers of processes; reading pixels is
+compared for several threads and one. The files are phantom exams in DSBCC's layout. They are read repeatedly, so that they
+come from memory and not from a disk.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from timing import Bar, Options, interleaved, ratio
 
 GROUP = "index"
 DEVICES = ("cpu",)
-#: Headers that several processes read; one against the plain loop reads a quarter of it.
+#: Number of headers that several processes read; the comparison with the plain loop reads a quarter of them.
 FILES = 8000
-#: What it takes to know a slice's place, its series and its view.
+#: Tags that determine a slice's position, series and view.
 TAGS = (
     "Modality", "ImageType", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID",
     "SeriesDescription", "ProtocolName", "SeriesNumber", "InstanceNumber", "AcquisitionTime", "ScanningSequence",
@@ -33,7 +33,7 @@ TAGS = (
 
 
 def measure(options: Options) -> list[Bar]:
-    """Headers a second, and the pixels of one stack."""
+    """Measure headers per second, and the time to read the pixels of one stack."""
     with tempfile.TemporaryDirectory() as folder:
         return [*_headers(Path(folder) / "headers", options), *_pixels(Path(folder) / "pixels", options)]
 
@@ -60,7 +60,7 @@ def _headers(folder: Path, options: Options) -> list[Bar]:
                 count_of_many / times.least,
                 count_of_many / times.median,
                 unit="a second",
-                note=f"{count_of_many} files, starting the processes among it; {cores} cores",
+                note=f"{count_of_many} files, including the start of the processes; {cores} cores",
             )
         )
     return bars
@@ -85,7 +85,7 @@ def _pixels(folder: Path, options: Options) -> list[Bar]:
 
 
 def _plain(folder: Path) -> list[list[Any]]:
-    """What everyone writes first."""
+    """Read headers with the obvious loop over files."""
     rows = []
     for root, _, names in os.walk(folder):
         for name in names:
@@ -95,7 +95,7 @@ def _plain(folder: Path) -> list[list[Any]]:
 
 
 def _repeat(exam: Path, tree: Path, count: int) -> int:
-    """An exam's DICOM files again and again under other folders, by links, at least ``count``; how many there are."""
+    """Link an exam's DICOM files into many folders until there are at least ``count`` files. Returns their number."""
     files = sorted(exam.rglob("*.dcm"))
     copies = -(-count // len(files))
     for copy in range(copies):

@@ -1,8 +1,8 @@
-"""Cost of inference on a stack, in addition to the network: the bundles' own steps, from volumes to results in memory.
+"""Cost of inference on a stack in addition to the network: the bundles' own steps from volumes to results in memory.
 
-The stack is a phantom exam's, all of its phases, twelve slices each. Reading and writing are timed separately. The
-network's weights are random, so its answer, once computed, is exchanged for one as the later steps meet it: a heart, or the
-lines of the exam's own planes.
+The volumes are all phases of a phantom exam's stack, with twelve slices each. Reading and writing are timed separately.
+Because the network's weights are random, its computed output is replaced by a realistic one for the later steps: a heart,
+or the lines of the exam's own planes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from torch import Tensor
 GROUP = "inference"
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 SLICES = 12
-#: The demo's size, as `configs/demo.yaml` of the bundles has it.
+#: The demo's size, as in the bundles' `configs/demo.yaml`.
 DEMO = {"spacing": 2.94, "image_size": 96, "features": [16, 32, 64, 128], "stem_stride": 2, "sigma": 2.571}
 TINY = DEMO | {"features": [4, 8, 16]}
 CASES = {
@@ -43,7 +43,8 @@ CASES = {
 
 
 def measure(options: Options) -> list[Bar]:
-    """Whole inference against the bare network, for two bundles, at the paper's size and the demo's; and its steps."""
+    """Compare the whole inference with the bare network for two bundles, at the paper's and the demo's size, and time its
+    steps."""
     logging.getLogger("ignite").setLevel(logging.WARNING)
     on_cpu = torch.device(options.device).type == "cpu"
     phases = 2 if options.quick else 30
@@ -54,7 +55,7 @@ def measure(options: Options) -> list[Bar]:
         for name, bundle in CASES.items():
             paper = _sizes(bundle)
             if not options.quick:
-                # the paper's network takes a second a slice on one thread of a processor
+                # the paper's network takes a second per slice on one CPU thread
                 few = 1 if on_cpu else phases
                 repetitions = max(3, options.repetitions // 5)
                 measuring = Options(options.device, options.threads, repetitions)
@@ -69,7 +70,7 @@ def measure(options: Options) -> list[Bar]:
 
 
 def _sizes(bundle: str) -> dict[str, Any]:
-    """The paper's, which are in a bundle's train.yaml; its inference.yaml has those of the weights that ship."""
+    """The paper's sizes, from a bundle's train.yaml; its inference.yaml has the sizes of the weights that ship."""
     config = ConfigParser.load_config_file(str(BUNDLES / bundle / "configs" / "train.yaml"))
     return {key: config[key] for key in DEMO if key in config}
 
@@ -78,10 +79,10 @@ class _Exam:
     """A phantom exam on disk and in memory.
 
     Attributes:
-        items: one per phase, what `LoadStackd` takes.
-        volumes: the same, loaded.
-        planes: view to origin and normal.
-        output_dir: folder for what is written.
+        items: items for `LoadStackd`, one per phase.
+        volumes: the loaded items.
+        planes: view to the origin and normal of its plane.
+        output_dir: folder for written results.
     """
 
     def __init__(self, folder: Path, phases: int, small: bool) -> None:
@@ -98,11 +99,11 @@ class _Inference:
     """A bundle's inference from volumes in memory to results in memory.
 
     Args:
-        bundle: folder's name.
-        exam: to run it on.
-        phases: volumes, at most.
-        device: to run on.
-        settings: overrides; those that the config lacks are left out.
+        bundle: name of the bundle's folder.
+        exam: exam with the volumes.
+        phases: maximum number of volumes.
+        device: device to run on.
+        settings: overrides; those that the config lacks are ignored.
     """
 
     def __init__(self, bundle: str, exam: _Exam, phases: int, device: str, settings: dict[str, Any]) -> None:
@@ -131,12 +132,12 @@ class _Inference:
         self.slices = torch.cat([item["image"].as_tensor().permute(3, 0, 1, 2) for item in self.prepared]).contiguous()
 
     def run(self) -> None:
-        """All of it."""
+        """Run the whole inference."""
         self.evaluator.run()
 
     @torch.no_grad()
     def bare(self) -> None:
-        """The network alone, for the same slices."""
+        """Run the network alone on the same slices."""
         for batch in self.slices.split(self.batch_size):
             self.network(batch)
 
@@ -146,7 +147,7 @@ class _Inference:
         return output
 
     def _answer(self, item: dict[str, Any]) -> Tensor:
-        """What a trained network would say of a volume, ``(C, i, j, k)``: logits of a heart, or heatmaps and locations."""
+        """A realistic output for a volume, ``(C, i, j, k)``: the logits of a heart, or heatmaps and locations."""
         image = item["image"]
         size, slices = tuple(image.shape[1:3]), image.shape[3]
         if "structures" in self.parser:
@@ -179,7 +180,7 @@ def _whole(name: str, inference: _Inference, options: Options, limit: float | No
 
 
 def _steps(name: str, inference: _Inference, options: Options) -> list[Bar]:
-    """Milliseconds of what is done with a volume besides the network."""
+    """Time of each step on a volume other than the network, ms."""
     load = LoadStackd("image")
     prepared = inference.prepared[0]
     predicted = prepared | {"pred": MetaTensor(inference.answer, affine=prepared["image"].affine)}
@@ -209,7 +210,7 @@ def _steps(name: str, inference: _Inference, options: Options) -> list[Bar]:
 
 
 def _longest(transforms: Compose, item: dict[str, Any], count: int = 2) -> str:
-    """The transforms that take most of a chain's time, with their milliseconds."""
+    """The transforms that take most of a chain's time, with their times in ms."""
     took: dict[str, float] = defaultdict(float)
     item = dict(item)
     for transform in transforms.transforms:
@@ -221,7 +222,7 @@ def _longest(transforms: Compose, item: dict[str, Any], count: int = 2) -> str:
 
 
 def _take_out(transforms: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
-    """Remove the transforms of a name from a config's list, and return them."""
+    """Remove the transforms of one class from a config's list, and return them."""
     taken = [entry for entry in transforms if entry["_target_"].endswith(target)]
     transforms[:] = [entry for entry in transforms if entry not in taken]
     return taken

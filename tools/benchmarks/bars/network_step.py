@@ -1,4 +1,4 @@
-"""One training step in each of the forms that a network can be run in: which is the fastest on this device."""
+"""Time of a training step in each form in which a network can run, to find the fastest on this device."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from timing import Bar, Options, interleaved, ratio
 from bars.trainer import BareEpoch, TrainerEpoch, bundle_config, in_turns, own_batches, phantom_datalist
 
 GROUP = "network step"
-#: bfloat16's time of float32's, on a processor that has instructions for it.
+#: Largest ratio of bfloat16's time to float32's, on a CPU with instructions for bfloat16.
 LIMIT = 0.63
-#: What the trainer leaves of the bare step's samples a second, on a GPU.
+#: Smallest ratio of the trainer's samples per second to those of the bare step, on a GPU.
 SHARE = 0.95
 
 
@@ -56,7 +56,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Form:
-    """How a network is run; PyTorch's own way unless said otherwise."""
+    """How a network runs; the defaults are those of PyTorch."""
 
     numbers: str = "float32"
     channels_last: bool = False
@@ -72,11 +72,11 @@ PLAIN = Form()
 
 
 def measure(options: Options) -> list[Bar]:
-    """Forward, loss, backward and Adam of the demo's network and of the paper's, on one batch that stays; on a GPU also
-    the orientation pretext as it is trained."""
+    """Time training steps (forward, loss, backward, Adam) of the demo's network and of the paper's, always on one batch; on
+    a GPU also the training of the orientation pretext."""
     torch.set_num_threads(options.threads)
     on_gpu = torch.device(options.device).type == "cuda"
-    # a step of the paper's 20 slices takes a minute on one core; a slice costs the same in a smaller batch
+    # a step with the paper's 20 slices takes a minute on one core; a slice costs the same in a smaller batch
     sizes = [Size("demo", (16, 32, 64, 128), 2, 96, 16), Size("paper", PAPER_FEATURES, 1, 224, 20 if on_gpu else 2)]
     if options.quick:
         sizes = [replace(size, features=(4, 8), image_size=32, batch_size=2) for size in sizes]
@@ -91,13 +91,13 @@ def measure(options: Options) -> list[Bar]:
 
 
 def _fewer_if_slow(size: str, options: Options) -> Options:
-    """A fourth of the repetitions where a step takes seconds: the paper's on a processor."""
+    """A quarter of the repetitions if a step takes seconds, as the paper's size does on a CPU."""
     slow = size == "paper" and torch.device(options.device).type != "cuda"
     return replace(options, repetitions=max(2, options.repetitions // 4)) if slow else options
 
 
 class Step:
-    """Calls are training steps of a new network, always on the same random batch."""
+    """A new network; each call is a training step on the same random batch."""
 
     def __init__(self, form: Form, size: Size, device: torch.device) -> None:
         torch.manual_seed(0)
@@ -123,7 +123,7 @@ class Step:
     def __call__(self) -> None:
         allow_tf32(self.form.tf32)
         self.optimizer.zero_grad()
-        # float16 is the engine's, not the inferer's
+        # the engine handles float16, not the inferer
         with torch.autocast(self.image.device.type, torch.float16, enabled=self.form.numbers == "float16"):
             loss = self.loss(self.inferer(self.image, self.network), self.target)
         self.scaler.scale(loss).backward()
@@ -132,7 +132,7 @@ class Step:
 
 
 def default_form(device: torch.device) -> Form:
-    """What the bundles run when nothing is said."""
+    """The form in which bundles run by default."""
     return Form(precision("auto", device), channels_last=True, tf32=device.type == "cuda")
 
 
@@ -161,10 +161,10 @@ def _of_size(size: Size, options: Options) -> list[Bar]:
 
 
 def _of_volumes(options: Options) -> list[Bar]:
-    """A segmentation of four channels in 3D (Taleb 2020) with the channels innermost, against PyTorch's own way."""
+    """Compare a 3D segmentation of four channels (Taleb 2020) with channels last and with PyTorch's default layout."""
     device = torch.device(options.device)
     on_gpu = device.type == "cuda"
-    # what the demo of brain tumours has, and the paper's widths; a step at its 128^3 takes a minute and a half on one core
+    # the sizes of the brain tumour demo and of the paper; a step at the paper's 128^3 takes 90 seconds on one core
     sizes = {"demo": ((8, 16, 32, 64), 32, 4), "paper": (RESIDUAL_FEATURES, 128 if on_gpu else 64, 2 if on_gpu else 1)}
     if options.quick:
         sizes = dict.fromkeys(sizes, ((4, 8), 8, 2))
@@ -188,7 +188,7 @@ def _of_volumes(options: Options) -> list[Bar]:
 
 
 class VolumeStep:
-    """Calls are training steps of a new network of volumes, always on the same batch."""
+    """A new network of volumes; each call is a training step on the same batch."""
 
     def __init__(self, features: tuple[int, ...], image: torch.Tensor, channels_last: bool) -> None:
         torch.manual_seed(0)
@@ -215,17 +215,17 @@ def _compiled(form: Form, size: Size, device: torch.device, options: Options) ->
     except InputError as error:
         return Bar(GROUP, name, None, note=str(error))
     compiled()
-    note = f"its first step {time.perf_counter() - started:.0f} s"
+    note = f"first step {time.perf_counter() - started:.0f} s"
     times = interleaved({"compiled": compiled, "not": Step(form, size, device)}, options)
     return Bar(GROUP, name, *ratio(times, "compiled", "not"), note=note)
 
 
 def _peak_memory(form: Form, size: Size, options: Options) -> Bar:
-    """What two steps add at most: of the device's memory, or of the process's that the processor's are in."""
+    """Peak memory that two steps add, of the GPU, or of a process for a CPU."""
     if torch.device(options.device).type == "cuda":
         taken = _peak_on_gpu(form, size, torch.device(options.device))
     else:
-        # a process of its own, for what was taken once is not given back
+        # a separate process, because a process does not release all memory that it has allocated
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             taken = process.submit(_peak_of_process, form, size, options.threads).result()
     value = None if taken is None else taken / 2**20
@@ -242,7 +242,8 @@ def _peak_on_gpu(form: Form, size: Size, device: torch.device) -> int:
 
 
 def _peak_of_process(form: Form, size: Size, threads: int) -> int | None:
-    """Bytes; None where the system has no /proc, since `getrusage` would begin with what the parent had."""
+    """Peak memory that two steps add, bytes; None if the system has no /proc, because `getrusage` would include the memory
+    of the parent process."""
     status = Path("/proc/self/status")
     if not status.exists():
         return None
@@ -259,9 +260,9 @@ def _peak_of_process(form: Form, size: Size, threads: int) -> int | None:
 
 
 def pretext_training(batch_size: int, options: Options) -> list[Bar]:
-    """The orientation bundle's training, all handlers attached, against its step on one batch that stays on the device, and
-    against the same loop on MONAI's cached batches."""
-    # a step of 256 takes a third of a second, and MONAI's batch of them as long again
+    """Compare the orientation bundle's training, with all handlers, with its step on one batch that stays on the device, and
+    with the same loop on MONAI's cached batches."""
+    # a step with 256 slices takes a third of a second, and so does MONAI's batch of them
     block, blocks = (2, 1) if options.quick else (25, 2) if batch_size < 100 else (5, 2)
     name = f"orientation pretext, batch {batch_size}"
     try:
@@ -294,7 +295,7 @@ def _same_batch(trainer: SupervisedTrainer) -> Iterator[tuple[Any, Any]]:
 
 
 def _monai_cached(config: ConfigParser) -> Callable[[], Iterator[tuple[Any, Any]]]:
-    """MONAI's way: preprocessed items on the device, each augmented and collated with the others as its turn comes."""
+    """MONAI's way: preprocessed items on the device, each augmented when it is drawn and collated with the others."""
     dataset, sampler = config.get_parsed_content("train#dataset"), config.get_parsed_content("train#sampler")
     shape, sigma = (config["image_size"], config["image_size"]), config["sigma"]
     scale, device = [edge - 1 for edge in config["scale"]], torch.device(config["device"])

@@ -1,4 +1,6 @@
-"""What scoring segmented volumes costs: Dice, surface and contour distances, against MONAI's functions, a mask at a time."""
+"""Time to score segmented volumes by Dice, surface and contour distances, compared with MONAI's functions on one mask at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,12 @@ from timing import Bar, Options, interleaved, ratio
 GROUP = "scores"
 DEVICES = ("cpu",)
 STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
-#: The prediction is the reference moved by so many pixels.
+#: Number of pixels by which the reference is moved to make the prediction.
 SHIFT = (2, 1, 0)
 
 
 def measure(options: Options) -> list[Bar]:
-    """Volumes at their native size, as an evaluation scores them."""
+    """Score volumes at their native size, as an evaluation does."""
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         population = LABELLED.at_size("demo") if options.quick else LABELLED
@@ -52,7 +54,7 @@ def measure(options: Options) -> list[Bar]:
 def monai_scores(
     prediction: torch.Tensor, reference: torch.Tensor, spacing: list[float], structures: dict[int, str]
 ) -> dict:
-    """The same scores by MONAI's functions; the contour distance slice by slice."""
+    """The same scores with MONAI's functions; the contour distance is computed slice by slice."""
     scores = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

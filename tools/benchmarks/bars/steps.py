@@ -1,4 +1,4 @@
-"""A training step at the papers' size on a GPU: the trainer with all its handlers, its step alone, its batches alone."""
+"""Time of a training step at the papers' size on a GPU: the trainer with all handlers, the bare step, and the batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bars.trainer import (
 GROUP = "steps"
 #: A step of the papers' networks takes a minute on one core.
 DEVICES = ("cuda",)
-#: The trainer's step, of the same network, loss and optimizer on one fixed batch.
+#: Largest ratio of the trainer's step to a bare step of the same network, loss and optimizer on one fixed batch.
 LIMIT = 1.05
 
 
@@ -41,9 +41,9 @@ class Case:
 
     Attributes:
         bundle: folder in bundles/.
-        layout: of the phantoms that it is trained on.
-        block: steps between two readings of the clock.
-        settings: overrides, in the name of the bar.
+        layout: layout of the phantoms for training.
+        block: number of steps between two readings of the clock.
+        settings: overrides, which the bar's name contains.
     """
 
     bundle: str
@@ -68,17 +68,18 @@ CASES = (
     Case("pretext_simclr", block=6),
     Case("pretext_byol", block=6),
 )
-#: Of exams with masks; images become as large as the config says.
+#: Phantoms with masks, by layout; the config determines the size of the images.
 _RECIPES = {
     "acdc": Recipe("acdc", 31, LABELLED.at_size("demo").with_values(phases=2)),
     "brats": Recipe("brats", 31, LAYOUTS["brats"].population),
 }
-#: Networks and images as small as they get, to see that everything runs.
+#: The smallest networks and images, to check that everything runs.
 _QUICK = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size": 2}
 
 
 def measure(options: Options) -> list[Bar]:
-    """Three bars of each case: the trainer's step, what it is of the bare step, and what of it making the batch takes."""
+    """Three bars for each case: the trainer's step, its ratio to the bare step, and the ratio of the batches' preparation to
+    the trainer's step."""
     torch.set_num_threads(options.threads)
     bars = []
     for case in CASES[:: len(CASES)] if options.quick else CASES:
@@ -94,13 +95,13 @@ def _of_case(case: Case, options: Options) -> list[Bar]:
         changes = dict(case.settings) | (_QUICK if options.quick else {})
         config.update(changes)
         config.update({"samples_per_epoch": (2 * block + 1) * config["batch_size"], "log_interval": block})
-        # as a run begins
+        # the settings with which a run starts
         allow_tf32(device.type == "cuda")
         torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = True
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         trainer = config.get_parsed_content("train#trainer")
-        trainer.run()  # what is made once
+        trainer.run()  # everything that is made only once
         batch = next(own_batches(trainer))
         epochs = {
             "trainer": TrainerEpoch(trainer, block),
@@ -140,7 +141,7 @@ def _datalist(layout: str) -> Iterator[Path]:
 
 
 def _batches_alone(trainer: SupervisedTrainer, device: torch.device) -> list[float]:
-    """Seconds of one batch out of an epoch of them."""
+    """Mean time of a batch over an epoch, seconds, as a list of one."""
     begun, count = seconds(device), 0
     for _ in own_batches(trainer):
         count += 1
@@ -148,7 +149,7 @@ def _batches_alone(trainer: SupervisedTrainer, device: torch.device) -> list[flo
 
 
 def _tflop(trainer: SupervisedTrainer, batch: tuple[Any, Any]) -> float:
-    """Operations of a step, counted."""
+    """Number of operations of a training step, in units of 10^12."""
     image, target = batch
     with FlopCounterMode(display=False) as counter:
         trainer.loss_function(trainer.inferer(image, trainer.network), target).backward()

@@ -25,23 +25,23 @@ from torch.utils.data import BatchSampler
 
 GROUP = "trainer"
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
-#: Of the demo's network, which is as small as one gets that learns something.
+#: Largest ratio for the demo's network, which is about the smallest that learns something.
 LIMIT = 1.08
 #: A network so small that the overhead stands out.
 TINY = {"features": [4, 8, 16], "image_size": 48, "spacing": 5.8, "batch_size": 8}
-#: Steps between two points of the training curve (``log_interval``), so that every block that is timed holds one.
+#: Steps between two points of the training curve (``log_interval``), so that every timed block contains one point.
 BLOCK, QUICK_BLOCK = 50, 3
-#: Blocks of an epoch: of a real step, and of one that does nothing.
+#: Blocks per epoch, for real steps and for steps that do nothing.
 BLOCKS, IDLE_BLOCKS = 4, 20
-#: Reads a clock when the device has done all it was given.
+#: Reads a clock once the device has finished its work.
 Clock = Callable[[torch.device], float]
 
 
 def measure(options: Options) -> list[Bar]:
-    """The multitask bundle with its demo overlay and every handler it has, against a loop written by hand.
+    """Compare the multitask bundle, with its demo overlay and all its handlers, with a plain loop.
 
-    Validation and checkpoints are outside the clock, which runs from the end of an epoch's first step to the end of its
-    last. What counts is the fastest block of steps: on a busy machine no epoch is undisturbed.
+    The clock runs from the end of an epoch's first step to the end of its last step, without validation and checkpoints.
+    The fastest block of steps counts, because a busy machine disturbs every epoch.
     """
     torch.set_num_threads(options.threads)
     block = QUICK_BLOCK if options.quick else BLOCK
@@ -62,11 +62,11 @@ def measure(options: Options) -> list[Bar]:
 
 @contextmanager
 def phantom_datalist(exams: int = 6, **values: Any) -> Iterator[Path]:
-    """The datalist of a few phantom exams, all for training, in a temporary folder; the user's salt is left alone.
+    """The datalist of a few phantom exams, all for training, in a temporary folder; the user's salt is not used.
 
     Args:
-        exams: how many.
-        values: of the phantoms' `Population`.
+        exams: number of exams.
+        values: settings of the phantoms' `Population`.
     """
     with (
         tempfile.TemporaryDirectory(prefix="planewise-bars-") as name,
@@ -80,7 +80,7 @@ def phantom_datalist(exams: int = 6, **values: Any) -> Iterator[Path]:
 
 
 def bundle_config(bundle: str, files: Sequence[str], datalist: Path, device: str) -> ConfigParser:
-    """A bundle's training as it is run, but for progress and resuming; one epoch a run, without validation."""
+    """A bundle's training config without progress, resuming and validation; a run is one epoch."""
     config = ConfigParser(ConfigParser.load_config_files([str(BUNDLES / bundle / "configs" / file) for file in files]))
     folder = datalist.parent.parent
     config.update({"datalist": str(datalist), "output_dir": str(folder / "run"), "cache_dir": str(folder / "cache")})
@@ -96,11 +96,12 @@ def seconds(device: torch.device) -> float:
 
 
 class TrainerEpoch:
-    """Calls run a trainer for an epoch, and return what the clock went on by in a step of each block.
+    """Each call runs a trainer for an epoch and returns the mean time of a step in every block, by the clock.
 
     Args:
-        trainer: of which each run is one epoch: a step, and then blocks of steps.
-        block: steps of a block.
+        trainer: a trainer whose run is one epoch: one step, then blocks of steps.
+        block: number of steps in a block.
+        clock: function that reads the clock.
     """
 
     def __init__(self, trainer: Engine, block: int, clock: Clock = seconds) -> None:
@@ -126,7 +127,10 @@ class BareEpoch:
     """`TrainerEpoch` without engine, loader and handlers: the same network, loss and optimizer in a plain loop.
 
     Args:
-        batches: gives image and target of every step; None takes the trainer's own.
+        trainer: the trainer whose parts are used.
+        block: number of steps in a block.
+        clock: function that reads the clock.
+        batches: function that yields the image and target of every step; None takes the trainer's own.
     """
 
     def __init__(
@@ -166,7 +170,7 @@ def own_batches(trainer: SupervisedTrainer) -> Iterator[tuple[Any, Any]]:
 def in_turns(
     candidates: Mapping[str, Callable[[], list[float]]], count: int, longest: float = math.inf
 ) -> dict[str, Times]:
-    """`timing.interleaved` for calls that time themselves, after one call of each that is not counted."""
+    """Like `timing.interleaved`, for calls that time themselves; the first call of each is not counted."""
     times = {name: Times() for name in candidates}
     for call in candidates.values():
         call()
@@ -194,7 +198,7 @@ def _against_bare(trainer: SupervisedTrainer, size: str, block: int, options: Op
 
 
 def _handlers(trainer: SupervisedTrainer, handlers: Mapping[str, Any], block: int, options: Options) -> list[Bar]:
-    """Each handler on an engine whose step does nothing, less that engine alone."""
+    """The time that each handler adds to an engine whose step does nothing."""
     with open(os.devnull, "w") as nowhere:
         handlers = {**handlers, "ProgressBar (in a terminal)": ProgressBar(file=nowhere)}
         attached = {"engine": [], "all": list(handlers.values())} | {name: [each] for name, each in handlers.items()}
@@ -211,7 +215,7 @@ def _handlers(trainer: SupervisedTrainer, handlers: Mapping[str, Any], block: in
 
 
 def _idle(trainer: SupervisedTrainer, handlers: list[Any], block: int) -> SupervisedTrainer:
-    """A trainer with the same parts whose step gives the last one's output again."""
+    """A trainer with the same parts, whose step only returns the previous output."""
     output = trainer.state.output
     return SupervisedTrainer(
         device=trainer.state.device,
@@ -227,7 +231,7 @@ def _idle(trainer: SupervisedTrainer, handlers: list[Any], block: int) -> Superv
 
 
 def _waits(trainer: SupervisedTrainer, block: int) -> Bar:
-    """How often the host has to have a result before it goes on, beyond what the bare loop does."""
+    """How much more often the host waits for a result of the device than in the bare loop."""
     counts = {}
     for epoch in (TrainerEpoch, BareEpoch):
         with _Waits() as waits:
@@ -239,7 +243,7 @@ def _waits(trainer: SupervisedTrainer, block: int) -> Bar:
 
 
 class _Waits(TorchDispatchMode):
-    """Counts the operations for whose result the host would wait if it were on a GPU."""
+    """Counts the operations whose result the host would wait for if it were on a GPU."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Cost of methods that compare views, in addition to their network: making the views and comparing them.
+"""Cost of methods that compare views in addition to their network: the time to make the views and to compare them.
 
-The views are those of ``pretext_simclr``'s own config, on random images. kornia makes its own with the same random changes:
+The views follow ``pretext_simclr``'s own config, on random images. kornia makes its views with the same random changes:
 affine, contrast, shading, noise, standardisation and blur. NT-Xent is compared with MONAI's `ContrastiveLoss`, which takes
 two batches of views.
 """
@@ -22,14 +22,14 @@ from timing import Bar, Options, interleaved, ratio
 
 GROUP = "two views"
 CONFIG = Path(__file__).resolve().parents[3] / "bundles" / "pretext_simclr" / "configs" / "train.yaml"
-#: What the issue on the comparators asks for on a processor.
+#: Largest share of a step on a CPU, as the issue about the comparators requires.
 SHARE_OF_STEP = 0.05
-#: Of a number of pairs and a device, a call that takes a loss and its gradient there.
+#: Given a number of pairs and a device, returns a call that computes a loss and its gradient on the device.
 Maker = Callable[[int, torch.device], Callable[[], Any]]
 
 
 def measure(options: Options) -> list[Bar]:
-    """The bars of making two views, of NT-Xent, and of both in addition to a step of the network."""
+    """The bars of making two views, alone and compared with a step of the network, and of NT-Xent."""
     torch.set_num_threads(options.threads)
     config = ConfigParser(ConfigParser.load_config_file(str(CONFIG)))
     size, count = (48, 4) if options.quick else (config["image_size"], 16)
@@ -47,7 +47,7 @@ def measure(options: Options) -> list[Bar]:
         times = interleaved(candidates, options)
     few = Options(options.device, options.threads, max(2, options.repetitions // 4), options.quick)
     features = (4, 8) if options.quick else tuple(config["features"])
-    # a step of the paper's network takes seconds a slice on one core; both cost the same for each slice
+    # a step of the paper's network takes seconds per slice on one core; the cost per slice does not depend on the batch
     two = {name: value[:2] for name, value in batch.items()}
     step = interleaved({"ours": lambda: views(dict(two)), "step": _step(features, two["image"], device)}, few, warmup=1)
     note = f"batch {count}, {size} x {size}"
@@ -75,20 +75,20 @@ def _kornia(config: ConfigParser, image: torch.Tensor) -> Callable[[], Any]:
         k.RandomAffine(config["rotate"], [config["shift"]] * 2, tuple(config["crop"]), p=1.0, align_corners=True),
         k.RandomHorizontalFlip(p=config["flip"]),
         k.RandomGamma((0.6, 1.6), p=1.0),
-        # from one edge to the other, where ours is a field
+        # kornia's shading changes linearly from one edge to the other; ours is a smooth field
         k.RandomLinearIllumination(p=1.0),
         k.RandomGaussianNoise(std=config["noise"] / 2, p=1.0),
         _Standardize(),
         k.RandomGaussianBlur((15, 15), tuple(config["blur_sigma"]), p=config["blur"]),
     )
-    # gamma is of images from 0 to 1
+    # RandomGamma expects images from 0 to 1
     low, high = image.amin(), image.amax()
     scaled = (image - low) / (high - low)
     return lambda: torch.cat([changes(scaled), changes(scaled)], dim=1)
 
 
 class _Standardize(torch.nn.Module):
-    """Each image with mean 0 and standard deviation 1, as our networks are given it; kornia's is by fixed numbers."""
+    """Scale each image to mean 0 and standard deviation 1, as our networks expect; kornia's version uses fixed numbers."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         deviation, mean = torch.std_mean(image, dim=(1, 2, 3), keepdim=True)
@@ -110,10 +110,10 @@ def _step(features: tuple[int, ...], image: torch.Tensor, device: torch.device) 
 
 
 def _nt_xent(options: Options) -> list[Bar]:
-    """Forward and backward of views of 128 numbers: time, and what each adds to a process's memory at most.
+    """Compare the losses on views of 128 numbers, forward and backward, by time and by the peak memory that they add.
 
-    MONAI's compares all pairs number by number: 4096 views take minutes and more memory than most machines have. So both are
-    measured with 1024, and ours alone with 4096.
+    MONAI's loss compares all pairs number by number, so 4096 views take minutes and more memory than most machines have.
+    Both losses are therefore measured with 1024 views, and only ours with 4096.
     """
     pairs, many = (64, 128) if options.quick else (512, 2048)
     few = Options(options.device, options.threads, 2, options.quick)
@@ -134,12 +134,12 @@ def _nt_xent(options: Options) -> list[Bar]:
 
 
 def _needed(pairs: int) -> float:
-    """Bytes that MONAI's loss takes about: four arrays of all pairs of views by 128 float32."""
+    """Approximate memory of MONAI's loss, bytes: four float32 arrays with 128 numbers for each pair of views."""
     return 4 * (2 * pairs) ** 2 * 128 * 4
 
 
 def _peak_alone(make: Maker, pairs: int, device: torch.device) -> float:
-    """MiB that two calls add at most, of the device's memory or of a process's."""
+    """Peak memory that two calls add, MiB, on the device, or in a fresh process for a CPU."""
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -163,7 +163,7 @@ def _monai(pairs: int, device: torch.device) -> Callable[[], Any]:
 
 
 def _peak(make: Maker, pairs: int) -> float:
-    """MiB that two calls add at most to this process."""
+    """Peak memory that two calls add to this process, MiB."""
     torch.set_num_threads(1)
     cpu = torch.device("cpu")
     make(2, cpu)()
@@ -175,6 +175,6 @@ def _peak(make: Maker, pairs: int) -> float:
 
 
 def _highest() -> float:
-    """Most memory that this process has had, MiB. `getrusage` would count what it had before it became this program."""
+    """Peak memory of this process, MiB. `getrusage` would include its memory before it became this program."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024

@@ -1,7 +1,8 @@
-"""What a batch of volumes costs before the network sees it: ours, and MONAI's, item by item.
+"""Time to prepare a batch of volumes for the network, with our code and with MONAI's, which works item by item.
 
-Both give the same: volumes and masks of the heads' phantom, preprocessed once, of which every one is turned, scaled and
-shifted by its own random amount, images linearly and masks by nearest neighbour. And what the cache takes on the disk.
+Both produce the same batch: volumes and masks of phantom heads, preprocessed once, each rotated, scaled and shifted by its
+own random amount, with linear interpolation for images and nearest neighbours for masks. The size of the cache on the disk
+is measured too.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _heads(folder: Path, side: int, options: Options) -> SimpleNamespace:
     )
     stored = sum(path.stat().st_size for path in (folder / "cache").rglob("*.npy") if path.stem != "label")
     generator = torch.Generator().manual_seed(0)
-    # other volumes in every batch, the same for both
+    # every batch has other volumes, but both draw from the same generator
     rows = lambda: torch.randint(len(dataset), (BATCH,), generator=generator).tolist()  # noqa: E731
     return SimpleNamespace(
         items=items,
@@ -96,7 +97,7 @@ def _heads(folder: Path, side: int, options: Options) -> SimpleNamespace:
 
 
 def _monai(train: SimpleNamespace, side: int) -> Callable[[], Any]:
-    """MONAI's way: preprocessed items in memory, each moved as it is taken, collated."""
+    """MONAI's way: preprocessed items in memory, each transformed when it is drawn and then collated."""
     once = [*train.transform.transforms, _bare, EnsureTyped(KEYS, device=train.device)]
     moved = RandAffined(
         KEYS,
@@ -113,5 +114,5 @@ def _monai(train: SimpleNamespace, side: int) -> Callable[[], Any]:
 
 
 def _bare(data: dict[str, Any]) -> dict[str, Any]:
-    """Image and mask without what a batch has no use for."""
+    """Image and mask, without the entries that a batch does not need."""
     return {key: MetaTensor(data[key].as_tensor().clone(), affine=data[key].affine) for key in KEYS}

@@ -1,4 +1,4 @@
-"""What a user waits for: a whole training, from its command on, against the work that its network cannot do without."""
+"""Time that a user waits for a whole training, from its command on, compared with the network's own computation."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from timing import Bar, Options
 from bars.trainer import BUNDLES, TINY, seconds
 
 GROUP = "whole run"
-#: From the trainer's start to the last checkpoint, by the bare steps and validations.
+#: Largest ratio of the time from the trainer's start to the last checkpoint to that of the bare steps and validations.
 LIMITS = {"cpu": 1.25, "cuda": 1.5}
-#: What a run may write, in bytes.
+#: Largest amount of data that a run may write, bytes.
 WRITTEN = 2e9
-#: `python -m monai.bundle`, which tells at the end what its training took.
+#: Program that runs `python -m monai.bundle` and finally writes the time, memory and disk use of the training to a file.
 _TOLD = """
 import json, runpy, sys, time
 import torch
@@ -60,12 +60,12 @@ class Run:
     """A training to measure.
 
     Attributes:
-        name: in words.
+        name: description of the training.
         bundle: folder in bundles/.
-        configs: its files.
-        labelled: whether it learns from exams with masks.
-        exams: how many to train on, and how many to validate on.
-        settings: overrides.
+        configs: files of the bundle's configs.
+        labelled: whether the training uses exams with masks.
+        exams: number of training exams and of validation exams.
+        settings: overrides of the config.
     """
 
     name: str
@@ -77,7 +77,8 @@ class Run:
 
 
 def runs(options: Options) -> list[Run]:
-    """Zhang 2024's two trainings at the paper's width; a CPU has fewer epochs, and pretrains at the demo's width."""
+    """Zhang 2024's two trainings at the paper's width. On a CPU there are fewer epochs, and pretraining has the demo's
+    width."""
     gpu = torch.device(options.device).type == "cuda"
     fine_tuning, pretraining = "downstream_cardiac_sax_segmentation", "pretext_cardiac_multitask"
     if options.quick:
@@ -110,7 +111,8 @@ def runs(options: Options) -> list[Run]:
 
 
 def measure(options: Options) -> list[Bar]:
-    """Start-up, training, memory and bytes of whole runs in processes of their own, checkpoints and validations included."""
+    """Measure start-up, training, memory and written data of whole runs in separate processes, with checkpoints and
+    validations."""
     torch.set_num_threads(options.threads)
     bars = []
     for run in runs(options):
@@ -130,7 +132,7 @@ def _bars(run: Run, folder: Path, options: Options) -> list[Bar]:
             "progress": False,
         }
         told, bare = [], []
-        for repetition in range(2):  # in turns: other work on the machine hits both
+        for repetition in range(2):  # in turns, so that other work on the machine affects both
             told.append(_whole(run, settings, folder / str(repetition)))
             bare.append(_bare(run, settings | {"output_dir": str(folder / "bare")}, options, folder / "0/history.csv"))
     least = min(told, key=lambda each: each["training"])
@@ -168,7 +170,11 @@ def _datalist(run: Run, folder: Path) -> Path:
 
 
 def _whole(run: Run, settings: Mapping[str, Any], folder: Path) -> dict[str, float]:
-    """What a run tells of itself, started as a user starts it."""
+    """Start a run as a user does, and return its measurements of itself.
+
+    Raises:
+        RuntimeError: the run failed.
+    """
     folder.mkdir()
     overrides = settings | {"output_dir": str(folder)}
     arguments = [text for key, value in overrides.items() for text in (f"--{key}", str(value))]
@@ -183,7 +189,8 @@ def _whole(run: Run, settings: Mapping[str, Any], folder: Path) -> dict[str, flo
 
 
 def _bare(run: Run, settings: Mapping[str, Any], options: Options, history: Path) -> float:
-    """Seconds that as many steps on one fixed batch take, and as many validations on another, without anything else."""
+    """Time of the run's steps and validations alone, seconds: as many steps on one fixed batch and as many validations on
+    another."""
     config = ConfigParser(
         ConfigParser.load_config_files([str(BUNDLES / run.bundle / "configs" / name) for name in run.configs])
     )
@@ -213,7 +220,7 @@ def _step(trainer: Any, image: Any, target: Any) -> None:
 
 
 def _seconds_each(call: Any, device: torch.device, least: float = 2.0) -> float:
-    """The mean of calls during at least so many seconds, after one that is not counted."""
+    """Mean time of a call over at least ``least`` seconds, after one call that is not counted, seconds."""
     call()
     begun, count = seconds(device), 0
     while count == 0 or time.perf_counter() - begun < least:
