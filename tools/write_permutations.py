@@ -1,10 +1,10 @@
-"""Write the permutations of pretext_jigsaw's puzzles of volumes: 1000 of 27! (Taleb 2020, appendix A), a file of the bundle.
+"""Write pretext_jigsaw's permutations for puzzles of volumes, 1000 of 27! (Taleb 2020, appendix A), into the bundle.
 
     python tools/write_permutations.py          # bundles/pretext_jigsaw/configs/permutations_3d.json
     python tools/write_permutations.py --check  # changes nothing, and fails if the file differs
 
-They are chosen by Algorithm 1 of Noroozi and Favaro 2016 (`planewise.pretexts.choose_permutations`), from a seed, which the
-file names.
+Algorithm 1 of Noroozi and Favaro 2016 (`planewise.pretexts.choose_permutations`) chooses them from a seed, which the file
+records.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PIECES, COUNT, SEED = 27, 1000, 0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns the exit status."""
+    """Run the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing, and fail if the file differs")
     check = parser.parse_args(arguments).check

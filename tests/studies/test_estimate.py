@@ -148,7 +148,7 @@ def test_wall_time_on_some_gpus():
     assert wall_seconds([entry("a", 10), entry("c", 3, after="a")], 5) == (13, 13)
     # 12 GPU seconds on 4 GPUs
     assert wall_seconds([entry("a", 12, processes=4)], 4) == (3, 3)
-    with pytest.raises(ValueError, match="over 4 GPUs"):
+    with pytest.raises(ValueError, match="a job runs on 4 GPUs"):
         wall_seconds([entry("a", 12, processes=4)], 2)
 
 

@@ -143,7 +143,7 @@ def test_rows_whose_weights_are_not_there_yet_are_left_out(tmp_path):
         ({"mine": {"weigths": "a.pt"}}, "mine has weigths; give some of pretext, weights"),
         ({"mine": {"weights": "nowhere.pt"}}, "nowhere.pt, which does not exist"),
         ({"mine": {"weights": "a.pt", "pretext": "location"}}, "give one of them"),
-        ({"mine": {"overrides": {"pretrain": {"sigma": 3}}}}, "mine overrides pretrain and has no pretext"),
+        ({"mine": {"overrides": {"pretrain": {"sigma": 3}}}}, "mine overrides pretrain but has no pretext"),
         ({"mine": {"overrides": {"plan": {"sigma": 3}}}}, "mine overrides plan"),
         ({"location": {"pretext": "location", "overlay": "wide.yaml"}}, "a name that no pretext has"),
         (
@@ -153,7 +153,7 @@ def test_rows_whose_weights_are_not_there_yet_are_left_out(tmp_path):
         ({"Mine": {"pretext": "location"}}, "Mine is the name of a folder"),
         (
             {"mine": {"overrides": {"finetune": {"transfer": "multitask"}}}},
-            "mine goes on learning a pretext and has none",
+            "mine continues to learn a pretext but has none",
         ),
         ({"mine": {"networks": "two"}}, "mine has networks two; give shared or one_per_finding"),
         ({"mine": {"masks": "guessed"}}, "mine has masks guessed; give reference or predicted"),

@@ -1,6 +1,6 @@
-"""What studies say of pretraining, from their records: a headline each, a table of gains, and one picture of all.
+"""Summarise the gains of pretraining in recorded studies: a headline and a table per study, and one picture of all studies.
 
-`write.py` puts them into documents. Verdicts are those of the study's own page (`planewise.reports.study.paired`).
+`write.py` puts them into documents. The verdicts come from the study's own page (`planewise.reports.study.paired`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-#: How each verdict looks in a cell of a table.
+#: Markdown of a table's cell for each verdict.
 CELLS = {"better": "**{}**", "worse": "*{}*", "inconclusive": "{}", "not measured": "({})"}
 #: The colour of each verdict in the picture.
 COLOURS = {"better": "#1b7f3b", "worse": "#c0392b", "inconclusive": "#8a8a8a", "not measured": "#c4c4c4"}
@@ -23,13 +23,13 @@ _HASH = "planewise records"
 
 @dataclass(frozen=True)
 class Gain:
-    """A method's score minus that of training from scratch, with so many labelled exams.
+    """The difference between a method's score and that of training from scratch, for one number of labelled exams.
 
     Attributes:
         count: number of labelled exams.
-        method: as tables call it.
-        mean: over the draws.
-        low, high: the 95 % interval, None of one draw.
+        method: name of the method in tables.
+        mean: mean difference over the draws.
+        low, high: the 95 % interval; None if there is only one draw.
         verdict: ``"better"``, ``"worse"``, ``"inconclusive"`` or ``"not measured"``.
     """
 
@@ -46,11 +46,11 @@ class Study:
     """A study's gains.
 
     Attributes:
-        title: what was learned, on what.
-        score: what the gains are differences of.
-        unit: what is counted, in the plural.
-        gains: of all methods and counts, in the page's order.
-        controls: methods that are no pretexts, or a pretext again.
+        title: the task and the data.
+        score: name of the score.
+        unit: unit of the counts, in the plural.
+        gains: gains of all methods and counts, in the page's order.
+        controls: methods that are not pretexts or repeat a pretext.
     """
 
     title: str
@@ -61,11 +61,16 @@ class Study:
 
     @classmethod
     def of(cls, record: Mapping[str, Any], entry: Mapping[str, Any]) -> Study:
-        """From a record, as an entry of ``texts.yaml`` says: ``title``, ``score``, ``unit``, ``table``; ``baseline``, a
-        regular expression of what the gains are over (scratch); ``names``, other names for methods; ``controls``.
+        """Read the gains from a record.
+
+        Args:
+            record: the study's record.
+            entry: an entry of ``texts.yaml`` with ``title``, ``score``, ``unit`` and ``table``; optionally ``baseline``, a
+                regular expression for the baseline of the gains (by default scratch), ``names``, new names for methods, and
+                ``controls``.
 
         Raises:
-            ValueError: the record has no such table, or it has no such row.
+            ValueError: the record has no such table, or the table has no row with this baseline.
         """
         if entry["table"] not in record["tables"]:
             raise ValueError(f"there is no table {entry['table']}; there are {', '.join(record['tables'])}")
@@ -90,11 +95,11 @@ class Study:
 
     @property
     def methods(self) -> list[str]:
-        """In the page's order."""
+        """Names of the methods, in the page's order."""
         return list(dict.fromkeys(gain.method for gain in self.gains))
 
     def headline(self) -> str:
-        """How many pretexts are better and worse than training from scratch, and the largest of each, by count."""
+        """For each count, how many pretexts are better and worse than training from scratch, and the extreme ones."""
         pretexts = [gain for gain in self.gains if gain.method not in self.controls]
         if not pretexts:
             better = [
@@ -119,7 +124,7 @@ class Study:
         return f"**{self.title}**, {self.score} by {self.unit}: {'; '.join(texts)}."
 
     def table(self) -> str:
-        """Methods by counts, in Markdown."""
+        """A table of gains with a row per method and a column per count, in Markdown."""
         cells = {(gain.method, gain.count): CELLS[gain.verdict].format(f"{gain.mean:+.3f}") for gain in self.gains}
         lines = [
             f"| {self.score} over scratch, by {self.unit} | {' | '.join(map(str, self.counts))} |",
@@ -131,7 +136,7 @@ class Study:
 
 
 def of_methods(studies: Sequence[Study], methods: Iterable[str]) -> str:
-    """What some methods gain in every study that has them, a row each, in Markdown."""
+    """A table of the gains of some methods, with a row for each study that has the method, in Markdown."""
     lines = ["| fine-tuned on phantoms for | method | gain over scratch by the number of labels |", "|---|---|---|"]
     for study in studies:
         for method in methods:
@@ -150,7 +155,7 @@ def of_methods(studies: Sequence[Study], methods: Iterable[str]) -> str:
 
 
 def headlines(studies: Sequence[Study]) -> str:
-    """A list in Markdown, and the number of verdicts expected by chance."""
+    """A list of the studies' headlines in Markdown, and the number of verdicts expected by chance."""
     measured = [gain for study in studies for gain in study.gains if gain.verdict != "not measured"]
     decided = [gain for gain in measured if gain.verdict != "inconclusive"]
     lines = [f"- {study.headline()}" for study in studies]
@@ -162,22 +167,22 @@ def headlines(studies: Sequence[Study]) -> str:
 
 
 def fingerprint(studies: Iterable[Study]) -> str:
-    """Of all that the picture shows."""
+    """A hash of everything that the picture shows."""
     shown = [[study.title, study.score, study.unit, [vars(gain) for gain in study.gains]] for study in studies]
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
 
 
 def is_drawn(path: Path, studies: Sequence[Study]) -> bool:
-    """Whether a picture shows these gains."""
+    """Whether a picture exists and shows exactly these gains."""
     from PIL import Image
 
     return path.is_file() and Image.open(path).info.get(_HASH) == fingerprint(studies)
 
 
 def draw(path: Path, studies: Sequence[Study]) -> None:
-    """A panel for each study: each method's mean gain over training from scratch with its 95 % interval.
+    """Draw a panel for each study with each method's mean gain over training from scratch and its 95 % interval.
 
-    Intervals that are wider than the panel are cut.
+    Intervals that are wider than the panel are clipped.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

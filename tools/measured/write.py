@@ -1,10 +1,10 @@
-"""Write what the small studies measured into the documents: README, the bundles' pages, metadata and configs.
+"""Write the results of the small studies into the documents: README, the bundles' pages, metadata and configs.
 
-    python tools/measured/write.py --from work/heart heart   # keep what a finished study found in tools/measured/heart.json
+    python tools/measured/write.py --from work/heart heart   # record a finished study in tools/measured/heart.json
     python tools/measured/write.py                           # write the numbers of all records into the documents
-    python tools/measured/write.py --check                   # change nothing; name the files that differ, and fail
+    python tools/measured/write.py --check                   # change nothing; list the files that differ, and fail
 
-``texts.yaml`` holds each sentence, row or entry with numbers of a study as it stands in its files, with fields in place
+``texts.yaml`` contains each sentence, row or entry with a study's numbers as it stands in its files, with fields in place
 of the numbers::
 
     - study: heart
@@ -12,12 +12,12 @@ of the numbers::
       texts:
       - "location r {pretrain/multitask/location/pearson_r|.3f}"
 
-A field is a path into the record and a format. A path may lead to a cell of a table of the study's page, by title, row and
-column, whose first number counts, or with ``/sd`` after it the second, which is in brackets. Where lines break does not
-matter. Only the numbers are replaced.
+A field is a path into the record and a format. A path may lead to a cell of a table on the study's page, by title, row and
+column. The field takes the cell's first number; if the path ends in ``/sd``, it takes the second number, which is in
+brackets. Line breaks may be anywhere. Only the numbers are replaced.
 
-Whole tables of a study's page stand between two marks, and are written anew; the study need not have run yet. Pictures of
-the page that the study is published on follow them, each named by what its caption begins with::
+Whole tables of a study's page stand between two marks and are replaced as a whole, even if the study has not run yet. They
+may be followed by pictures of the page on which the study is published, each named by the beginning of its caption::
 
     - study: comparison
       files: [tools/docs/results.md]
@@ -28,8 +28,8 @@ the page that the study is published on follow them, each named by what its capt
     <!-- tools/demo comparison: written by tools/measured/write.py; do not edit -->
     <!-- end of what is written -->
 
-What a study says of pretraining is its gains over training from scratch (`gains.py`): a table with a headline, and together
-all headlines and a picture::
+A study's gains over training from scratch (`gains.py`) become a table with a headline; the headlines of all studies become
+a list with a picture::
 
     - study: comparison
       files: [tools/docs/results.md]
@@ -40,8 +40,8 @@ all headlines and a picture::
       of: [volumes, retinopathy]
       files: [bundles/pretext_rotation/docs/README.md]
 
-The README's table of bundles, and their number, come from what each ``metadata.json`` declares under ``planewise``: its
-``group``, and its ``summary``, which several bundles may share::
+The README's table of bundles, and their number, come from the ``group`` and the ``summary`` that each ``metadata.json``
+declares under ``planewise``; several bundles may share a summary::
 
     - bundles: bundles
       files: [README.md]
@@ -67,12 +67,12 @@ sys.path.insert(0, str(ROOT))
 from tools.benchmarks.page import with_block  # noqa: E402
 from tools.measured import gains  # noqa: E402
 
-#: Around what is said of all studies.
+#: Mark before the headlines of all studies.
 ALL_GAINS = "<!-- all gains: written by tools/measured/write.py; do not edit -->"
-#: Around what some methods gained.
+#: Marks before the table of bundles, and before a table of the gains of some methods.
 BUNDLES = "<!-- bundles: written by tools/measured/write.py; do not edit -->"
 METHODS = "<!-- gains: written by tools/measured/write.py; do not edit -->"
-#: Around tables of a study.
+#: Marks before and after the tables of a study.
 BEGIN = "<!-- tools/demo {study}: written by tools/measured/write.py; do not edit -->"
 END = "<!-- end of what is written -->"
 
@@ -82,10 +82,10 @@ _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
 def recorded(study: Path) -> dict[str, Any]:
-    """What a finished study found: scores of its pretexts, and the tables of its page.
+    """The record of a finished study: the scores of its pretexts, and the tables of its page.
 
     Raises:
-        InputError: there is no study in the folder.
+        InputError: the folder contains no study.
     """
     from planewise.reports.study.folder import StudyFolder, read_json
     from planewise.reports.study_report import write_study_report
@@ -132,15 +132,15 @@ def from_text(text: str) -> dict[str, Any]:
 
 
 def _naming(header: list[str]) -> int:
-    """Columns that name a row: two where a pretext has a row for each view."""
+    """Number of columns that name a row: two if a pretext has a row for each view, otherwise one."""
     return 2 if "view" in header else 1
 
 
 def value_of(record: Mapping[str, Any], path: str) -> float:
-    """A number of a record.
+    """Look up a number in a record.
 
     Raises:
-        ValueError: the path leads nowhere, or to no number; it says where it ends.
+        ValueError: the path does not exist, or does not lead to a number; the message says where it ends.
     """
     value: Any = record
     steps = path.split("/")
@@ -161,10 +161,10 @@ def value_of(record: Mapping[str, Any], path: str) -> float:
 
 
 def with_values(document: str, text: str, record: Mapping[str, Any]) -> str:
-    """A document with the numbers of one text from a record.
+    """A document in which the numbers of one text are replaced by those of a record.
 
     Raises:
-        ValueError: the text does not stand in the document exactly once.
+        ValueError: the text does not occur in the document exactly once.
     """
     pieces = _FIELD.split(text)
     words, fields = pieces[::3], list(zip(pieces[1::3], pieces[2::3], strict=True))
@@ -179,7 +179,7 @@ def with_values(document: str, text: str, record: Mapping[str, Any]) -> str:
 
 
 def tables_as_markdown(study: str, titles: list[str], record: Mapping[str, Any] | None) -> str:
-    """Tables of a study's page as Markdown; without a record, that it has not run.
+    """Tables of a study's page as Markdown; without a record, a sentence that the study has not been measured yet.
 
     Raises:
         ValueError: the page has no such table.
@@ -202,8 +202,8 @@ def figures_as_markdown(page: Path, captions: list[str], document: Path) -> str:
 
     Args:
         page: the page in Markdown, as `planewise report --markdown` writes it.
-        captions: what the caption of each begins with.
-        document: the file that they are shown in; their paths are from its folder.
+        captions: beginning of each picture's caption.
+        document: the file that shows the pictures; their paths are relative to its folder.
 
     Raises:
         ValueError: no picture of the page, or more than one, has such a caption.
@@ -223,7 +223,7 @@ def figures_as_markdown(page: Path, captions: list[str], document: Path) -> str:
 
 
 def _anywhere(words: str) -> str:
-    """A regular expression of some words wherever the lines break, in comments too."""
+    """A regular expression that matches some words with line breaks anywhere between them, also in comments."""
     pieces = re.split(r"(\s+)", words)
     return "".join(r"\s+(?:# )?" if piece.isspace() else re.escape(piece) for piece in pieces if piece)
 
@@ -231,11 +231,11 @@ def _anywhere(words: str) -> str:
 def documents(
     texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]], root: Path = ROOT
 ) -> dict[Path, str]:
-    """Every file that holds measured numbers, with those of the records.
+    """The new text of every file with measured numbers, in which the numbers are those of the records.
 
     Raises:
-        ValueError: as `value_of`, `with_values`, `tables_as_markdown`, `figures_as_markdown` and `with_block`, with the
-            file's name before it.
+        ValueError: the errors of `value_of`, `with_values`, `tables_as_markdown`, `figures_as_markdown` and `with_block`,
+            preceded by the file's name.
     """
     wanted: dict[Path, str] = {}
     for entry in texts:
@@ -277,10 +277,10 @@ GROUPS = ("pretexts that read planes", "pretexts for any images", "downstream ta
 
 
 def bundle_table(folder: Path) -> str:
-    """The README's table of bundles: those of a group with the same summary share a row.
+    """The README's table of bundles; bundles of one group with the same summary share a row.
 
     Raises:
-        ValueError: a bundle declares no summary, or none of `GROUPS`.
+        ValueError: a bundle declares no summary, or its group is not in `GROUPS`.
     """
     rows: dict[str, dict[str, list[str]]] = {group: {} for group in GROUPS}
     for file in sorted(folder.glob("*/configs/metadata.json")):
@@ -298,10 +298,10 @@ def bundle_table(folder: Path) -> str:
 
 
 def all_gains(texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, Any]]) -> dict[str, gains.Study]:
-    """Of every study whose gains stand in a document, by its record's name, in the order of the entries.
+    """The gains of every study that a document shows, by the name of its record, in the order of the entries.
 
     Raises:
-        ValueError: as `gains.Study.of`.
+        ValueError: see `gains.Study.of`.
     """
     return {
         entry["study"]: gains.Study.of(records[entry["study"]], entry["gains"]) for entry in texts if "gains" in entry
@@ -309,17 +309,17 @@ def all_gains(texts: list[dict[str, Any]], records: Mapping[str, Mapping[str, An
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; returns the exit status."""
+    """Run the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing, and fail if a number differs")
     parser.add_argument(
-        "--from", dest="study", nargs=2, metavar=("FOLDER", "NAME"), help="keep a finished study's numbers"
+        "--from", dest="study", nargs=2, metavar=("FOLDER", "NAME"), help="record the numbers of a finished study"
     )
     options = parser.parse_args(arguments)
     if options.study:
         folder, name = options.study
         (HERE / f"{name}.json").write_text(as_text(recorded(Path(folder))))
-        print(f"kept: tools/measured/{name}.json; now write the documents without --from")
+        print(f"recorded: tools/measured/{name}.json; now run without --from to write the documents")
         return 0
     records = {path.stem: from_text(path.read_text()) for path in HERE.glob("*.json")}
     texts = yaml.safe_load((HERE / "texts.yaml").read_text())

@@ -1,13 +1,13 @@
-"""Train the weights that ship with bundles, from nothing, and put them there with the record of what made them.
+"""Train the weights that ship with bundles from scratch, and write them into the bundles with a record of their training.
 
-A recipe (``heart.yaml``, ``heart_tasks.yaml``, ``knee.yaml`` here) names trees of phantom exams, and for each bundle its
-settings. What is done is kept, so the command resumes. In ``bundles/NAME`` it writes
+A recipe (``heart.yaml``, ``heart_tasks.yaml`` and ``knee.yaml`` in this folder) names trees of phantom exams, and the
+settings for each bundle. Finished steps are kept, so the command resumes. In ``bundles/NAME`` it writes
 
-- ``models/model.pt``: the best epoch's weights, convolutions in float16;
-- ``models/record.json``: the SHA-256 of that file, the run's configuration, seed, versions and commit, the settings of the
-  phantoms, the scores of exactly these weights on phantoms that nothing was chosen on, and how far off their planes may be,
-  measured on others again;
-- the settings of these weights in ``configs/inference.yaml``, and their scores in the comment that it opens with, in
+- ``models/model.pt``: the best epoch's weights, with convolutions in float16;
+- ``models/record.json``: the SHA-256 of that file; the run's configuration, seed, versions and commit; the settings of the
+  phantoms; the scores of exactly these weights on phantoms that were not used for any choice; and the error bounds of their
+  planes, measured on yet other phantoms;
+- the settings of these weights in ``configs/inference.yaml``, and their scores in the opening comment of that file, in
   ``configs/metadata.json`` and, between two marks, in ``docs/README.md``.
 """
 
@@ -46,9 +46,9 @@ ROOT = HERE.parent.parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit status."""
+    """Run the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="tools/train_released_weights", description=__doc__.split("\n\n")[0])
-    parser.add_argument("recipe", help=f"{', '.join(_recipes())}, or a file of one's own")
+    parser.add_argument("recipe", help=f"{', '.join(_recipes())}, or the file of your own recipe")
     parser.add_argument(
         "--out", type=Path, default=None, help="folder for phantoms and runs (default: work/released/RECIPE)"
     )
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only",
         nargs="+",
         metavar="BUNDLE",
-        help="these bundles alone; they start from the weights that ship, unless --out holds newer ones",
+        help="train only these bundles; they start from the weights that ship, unless --out contains newer ones",
     )
     parser.add_argument("--device", help="cpu, cuda:0, ... (default: the recipe's)")
     parser.add_argument("--workers", type=int, default=0, help="processes that write phantoms (default: one per core)")
@@ -78,13 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
-        print(f"{parser.prog}: stopped in: {shlex.join(map(str, error.cmd))}. What is done is kept", file=sys.stderr)
+        print(
+            f"{parser.prog}: this command failed: {shlex.join(map(str, error.cmd))}. Finished steps are kept",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
 
 def _recipes() -> list[str]:
-    """Names of the recipes that are here; other files are overlays of theirs."""
+    """Names of the recipes in this folder; its other files are their overlays."""
     return sorted(path.stem for path in HERE.glob("*.yaml") if "\nweights:" in path.read_text())
 
 
@@ -94,7 +97,7 @@ def _recipe(file: Path) -> dict[str, Any]:
     recipe = yaml.safe_load(file.read_text())
     if not isinstance(recipe, dict) or not {"phantoms", "weights"} <= recipe.keys():
         raise InputError(
-            f"{file} is not a recipe of weights: it has no `phantoms` and `weights`; see tools/released/heart.yaml"
+            f"{file} is not a recipe of weights: it must have `phantoms` and `weights`; see tools/released/heart.yaml"
         )
     return recipe
 
@@ -103,11 +106,11 @@ class Maker:
     """Carries out a recipe in a folder.
 
     Args:
-        recipe: as its file has it.
+        recipe: content of the recipe's file.
         out: folder for phantoms, datalists, runs and the cache.
-        bundles: folder of the bundles that the weights go into.
-        workers: processes that write phantoms; 0 is one per core.
-        shipped: start from the weights that ship with a bundle rather than make those anew.
+        bundles: folder of the bundles that receive the weights.
+        workers: number of processes that write phantoms; 0 means one per core.
+        shipped: start from the weights that ship with a bundle instead of training those again.
     """
 
     def __init__(
@@ -125,18 +128,24 @@ class Maker:
         self.shipped = shipped
 
     def release(self, command: str) -> None:
-        """Put the weights that were made into their bundles.
+        """Write all weights that were made into their bundles.
 
-        Only now: a run that starts after a file of the repository has changed records that its commit had changes.
+        This is the last step, because a run that starts after a file of the repository has changed records its commit as
+        modified.
         """
         for bundle, ships in self.made.items():
             self._release(bundle, self.out / bundle, ships, command)
 
     def weights(self, name: str) -> None:
-        """Make and measure one bundle's weights; what they start from is made before. Weights that others start from name
-        their ``bundle``, and are released nowhere."""
+        """Train and score one bundle's weights, after the weights that they start from.
+
+        Weights that only serve as a start for others name their ``bundle`` in the recipe and are not released.
+
+        Raises:
+            InputError: the recipe has no such weights.
+        """
         if name not in self.recipe["weights"]:
-            raise InputError(f"the recipe makes no weights of {name}; it makes {', '.join(self.recipe['weights'])}")
+            raise InputError(f"the recipe has no weights for {name}; choose from {', '.join(self.recipe['weights'])}")
         asked = self.recipe["weights"][name]
         bundle = asked.get("bundle", name)
         datalist = self.datalist(asked["phantoms"])
@@ -168,8 +177,8 @@ class Maker:
         self.made[bundle] = ships
 
     def datalist(self, kind: str) -> Path:
-        """The phantoms of a kind, written and indexed: a datalist whose sections are of different settings, or which is
-        divided by a ``split``."""
+        """Write and index the phantoms of a kind. The sections of the datalist have different settings, or the recipe's
+        ``split`` divides the exams. Returns the datalist's path."""
         path = self.out / f"{kind}.json"
         if path.is_file():
             return path
@@ -185,7 +194,7 @@ class Maker:
             indexed = self.out / f"{kind}_{section}.json"
             self._index(folder / section, indexed, trees, 1, 0, 0)
             found = read_datalist(indexed)
-            # all lie in one folder, so paths stay as they are
+            # all datalists are in one folder, so their relative paths stay valid
             merged |= {"planewise": found["planewise"], section: found["training"]}
             merged["exams"] |= found["exams"]
         with atomic_write(path) as part:
@@ -255,17 +264,17 @@ class Maker:
         print(f"{models / 'model.pt'}: {ships.stat().st_size / 1e6:.2f} MB; {record['data']}")
 
     def _origin(self, name: str) -> Path:
-        """The weights of a bundle that others start from: those made here or, if asked for, those that ship."""
+        """Weights that others start from: those made here or, if there are none and ``shipped`` is set, those that ship."""
         made, ships = (folder / name / "models" / "model.pt" for folder in (self.out, self.bundles))
         return ships if self.shipped and ships.is_file() and not made.is_file() else made
 
     def _bounds(self, run: Path, kind: str, inference: Mapping[str, Any]) -> dict[str, Any]:
-        """How far off planes may be, for the record: as setting of inference, what it was measured on, and how many of the
-        test exams' planes keep it, against the planes that their anatomy asks for."""
+        """The error bounds of planes for the record: the setting for inference with the data that it was measured on, and the
+        share of the test exams' planes that are within these bounds of the planes that the anatomy defines."""
         scores = read_table(run / "bounds" / "metrics.json")
         views = {view: entry["bounds"] for view, entry in scores["orientation"]["views"].items()}
         if any(bounds is None for bounds in views.values()):
-            print(f"planes of the phantoms {kind} were found in too few exams to say how far off they may be")
+            print(f"planes of the phantoms {kind} were found in too few exams to measure error bounds")
             return {}
         limits = {name: inference[name] for name in ("min_peak", "min_agreement", "max_residual", "max_spread")}
         return {
@@ -293,7 +302,7 @@ class Maker:
 
 
 def _columns(path: Path) -> dict[str, list[Any]]:
-    """A table's columns; numbers as numbers, what is empty as NaN."""
+    """A table's columns; numbers are floats, and empty cells become NaN."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {

@@ -1,4 +1,4 @@
-"""The site's pages: files of the repository under their own paths, the bundles with their metadata, and the reference."""
+"""MkDocs hooks that build the site's pages: files of the repository, the bundles with their metadata, and the reference."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "CITATION.cff", ".github/C*.md", "tools/docs/**/*.md", "bundles/*/docs/README.md")
 SHOWN = ("tools/docs/**/*.png", "tools/docs/**/*.ipynb", "bundles/*/docs/*.png")
-#: Rooms of the package with a page of reference: those whose classes a config names, and the four functions.
+#: Rooms of the package with their own reference page; the package's four functions are on the page of `planewise`.
 ROOMS = ("augmentation", "data", "engines", "evaluation", "exams", "geometry", "losses", "metrics", "networks")
 ROOMS = (*ROOMS, "preprocessing", "pretexts")
 
 
 def address(path: str) -> str:
-    """Where a file of the repository goes on the site: ``tools/docs/studies.md`` is at ``studies/``."""
+    """The path on the site of a file in the repository: ``tools/docs/studies.md`` becomes ``studies.md``."""
     for prefix, short in (("tools/docs/", ""), (".github/", "")):
         if path.startswith(prefix):
             path = short + path.removeprefix(prefix)
@@ -32,20 +32,20 @@ def address(path: str) -> str:
 
 
 def reference(room: str) -> str:
-    """A room's page: its docstring, and everything that it exports."""
+    """The reference page of a room: its docstring and everything that it exports."""
     name = f"planewise.{room}" if room else "planewise"
     members = "".join(f"        - {member}\n" for member in sorted(import_module(name).__all__))
     return f"# {name}\n\n::: {name}\n    options:\n      show_root_heading: false\n      members:\n{members}"
 
 
 def bundles() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names and metadata of the bundles, by name."""
+    """Yield the name and metadata of each bundle, sorted by name."""
     for file in sorted(ROOT.glob("bundles/*/configs/metadata.json")):
         yield file.parents[1].name, json.loads(file.read_text())
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Add the bundles' and the reference's pages to the navigation."""
+    """Add the pages of the bundles and of the reference to the navigation."""
     parts = {next(iter(part)): part for part in config.nav}
     groups: dict[str, list[dict[str, str]]] = {}
     for name, meta in sorted(bundles(), key=lambda bundle: bundle[1]["planewise"]["group"] == "downstream tasks"):
@@ -58,10 +58,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
-@event_priority(100)  # before the plugin that reads notebooks
+@event_priority(100)  # must run before the plugin that reads notebooks
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Replace the folder's files by the repository's."""
-    found = [file for file in files if file.src_dir != config.docs_dir]  # the theme's
+    """Replace the files of the docs folder by files of the repository."""
+    found = [file for file in files if file.src_dir != config.docs_dir]  # files of the theme
     for pattern in (*PAGES, *SHOWN):
         for path in sorted(ROOT.glob(pattern)):
             name = path.relative_to(ROOT).as_posix()
@@ -74,7 +74,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put what a bundle's metadata says under the first heading of its page."""
+    """Insert a table of a bundle's metadata below the first heading of its page."""
     folder = (ROOT / page.file.src_uri).parent.parent
     if not (folder / "configs/metadata.json").is_file():
         return markdown

@@ -1,9 +1,9 @@
-"""How well `planewise align` undoes breath-holds, on phantoms whose shifts are known (tools/docs/breath_holds.md).
+"""Measure how well `planewise align` undoes breath-holds, on phantoms with known shifts (tools/docs/breath_holds.md).
 
-Writes phantom hearts of each layout, with shifts and without, indexes and aligns them, and prints how far images lie from
-their true place among the others, before and after: median and 90th percentile over all images, mm. With ``--planes`` it
-also plans 2ch and 4ch on the short axis by the weights that ship, with shifts and with shifts undone, and prints how far the
-planes lie from those that anatomy asks for.
+The program writes phantom hearts of each layout, with and without shifts, indexes and aligns them. It prints the distance of
+images from their true position relative to the others, before and after: median and 90th percentile over all images, mm.
+With ``--planes`` it also plans 2ch and 4ch on the short axis with the weights that ship, with shifts and with shifts undone,
+and prints the errors of these planes against the planes that the anatomy defines.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from planewise.phantoms import LAYOUTS, Heart, Recipe, true_planes, true_shifts,
 
 
 class Measured(NamedTuple):
-    """What was found of the exams of a recipe."""
+    """Results for the exams of a recipe."""
 
     undone: int
     """Exams whose shifts were undone"""
     before: torch.Tensor
-    """``(images,)``, mm: distance of all images from their true place"""
+    """``(images,)``, mm: distance of all images from their true position"""
     after: torch.Tensor
-    """The same with shifts undone; equal for an exam that was left alone"""
+    """The same distances with shifts undone; unchanged for an exam that was left as it was"""
     planes: torch.Tensor
-    """``(planes, 2, 2)``: of every plane that was planned both times, before and after: degrees and mm from what anatomy asks
-    for"""
+    """``(planes, 2, 2)``: errors of every plane that was planned both times, before and after, in degrees and mm, against the
+    plane that the anatomy defines"""
     refused: tuple[int, int]
     """Planes that are "no plane", before and after"""
 
@@ -42,11 +42,11 @@ class Measured(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("work/breath_holds"), help="folder of phantoms")
-    parser.add_argument("--exams", type=int, default=12, help="of each layout")
+    parser.add_argument("--exams", type=int, default=12, help="number of exams of each layout")
     parser.add_argument("--layouts", nargs="+", default=["dsbcc", "ukbb", "mnms2"], help="layouts with long-axis views")
     parser.add_argument("--breath", nargs="+", type=float, default=[3.0, 1.5, 0.0], help="SD of the shifts, mm")
     parser.add_argument("--seed", type=int, default=91)
-    parser.add_argument("--planes", action="store_true", help="plan 2ch and 4ch too, by the weights that ship")
+    parser.add_argument("--planes", action="store_true", help="plan 2ch and 4ch too, with the weights that ship")
     given = parser.parse_args()
     print("| layout | SD of shifts | exams corrected | before: median | 90 % | after: median | 90 % | largest |")
     print("|---|---|---|---|---|---|---|---|")
@@ -80,13 +80,13 @@ def _shares(values: torch.Tensor) -> tuple[float, float]:
 
 
 def measure(recipe: Recipe, folder: Path, exams: int, planes: bool = False) -> Measured:
-    """Write the exams of a recipe, undo their shifts, and compare with the truth.
+    """Write the exams of a recipe, undo their shifts, and compare with the true shifts.
 
     Args:
         recipe: phantoms of hearts with long-axis views.
-        folder: to write them to.
-        exams: how many.
-        planes: whether planes are planned too.
+        folder: folder for the exams.
+        exams: number of exams.
+        planes: whether to plan planes too.
     """
     list(write_exams(recipe, folder / "exams", exams))
     datalist = write_datalist(index_folder(folder / "exams").datalist, folder / "datalist.json")
@@ -117,13 +117,13 @@ def measure(recipe: Recipe, folder: Path, exams: int, planes: bool = False) -> M
 def _planned(
     datalist: Path, hearts: dict[str, Heart], frames: dict[str, torch.Tensor]
 ) -> dict[tuple[str, str], tuple[float, float] | None]:
-    """Exam and view to how far the planned plane is from the true one, degrees and mm; None for "no plane".
+    """Errors of the planned planes by exam and view, degrees and mm; None for "no plane".
 
     Args:
-        datalist: of the exams.
-        hearts: of each exam.
-        frames: of each exam how far its slices lie, in the mean, from where the heart was, ``(3,)``, mm. Nothing in the
-            slices can tell that, so the true planes are moved by it.
+        datalist: datalist of the exams.
+        hearts: the heart of each exam.
+        frames: mean displacement of each exam's slices from the heart's true position, ``(3,)``, mm. The slices contain no
+            information about it, so the true planes are moved by it.
     """
     data = find_inputs(datalist, section="all")
     errors: dict[tuple[str, str], tuple[float, float] | None] = {}
@@ -142,7 +142,7 @@ def _planned(
 
 
 def _numbers(content: dict, recipe: Recipe, root: Path, exams: int) -> dict[str, int]:
-    """Hash of each exam to its number in the recipe, by where its files lie."""
+    """The number in the recipe of each exam, by hash, found from the location of its files."""
     places = {
         (root / recipe.form.writer.exam_paths(recipe, number)[0]).resolve(): number for number in range(1, exams + 1)
     }
@@ -154,7 +154,7 @@ def _numbers(content: dict, recipe: Recipe, root: Path, exams: int) -> dict[str,
 
 
 def _true(content: dict, exam: AlignedExam, recipe: Recipe, number: int) -> torch.Tensor:
-    """The true shifts, in the order of the images of an exam."""
+    """The true shifts of an exam, in the order of its images."""
     shifts = true_shifts(recipe.exam(number), recipe.form.dicom)
     entry = content["exams"][exam.exam]
     views = [view for view, stack in entry["stacks"].items() if view != "sax" and "items" in stack]

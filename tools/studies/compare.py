@@ -1,4 +1,4 @@
-"""A study of one's own images: which pretext pays, for the labels that there are? `planewise compare` calls this."""
+"""Plan a study for `planewise compare`: which pretext helps most on the user's own images, with the available labels?"""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ from tools.studies.pretext_bundles import bundle_of, pretexts_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "bundles"
-#: Anatomies to the small study on phantoms whose schedule is taken over.
+#: The small study on phantoms that serves as template for each anatomy.
 TEMPLATES = {"cardiac": "comparison", "knee": "knee-comparison", "photograph": "retinopathy", "volume": "volumes"}
-#: Anatomies to the keys of an item, one of which is its label.
+#: The keys of an item that may contain its label, by anatomy.
 _LABELS = {
     "cardiac": ("label",),
     "knee": ("abnormal", "acl", "meniscus"),
     "photograph": ("grade",),
     "volume": ("label",),
 }
-#: The target of volumes of one channel; those of several have the template's.
+#: The target for volumes with one channel; volumes with several channels use the template's target.
 _ONE_CHANNEL = "downstream_pancreas_segmentation"
-#: What a study takes from its template; the rest follows from the data.
+#: Keys that a study takes from its template; the rest follows from the data.
 _TAKEN = ("anatomy", "pretext_bundle", "target", "overrides")
-#: Pretexts that are tried first, if the images suit them.
+#: Pretexts that are tried first if the images are suitable.
 _FIRST = ("multitask", "simclr", "models_genesis", "relative_patch_location", "rotation", "exemplar")
-#: Shares of training, validation and test that folders are split into: of labelled exams, few are needed to train on, more to
-#: tell methods apart.
+#: Shares of training, validation and test exams when a folder is split. Few labelled exams are needed for training, but more
+#: for testing, to distinguish methods.
 SPLITS = {"unlabelled": (0.7, 0.15, 0.15), "labelled": (0.5, 0.2, 0.3)}
 
 
 def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | None) -> None:
-    """Refuse what can be refused before folders are indexed, which may take long.
+    """Check the arguments before folders are indexed, which may take long.
 
     Args:
         given: datalists or folders.
-        anatomy: of the folders.
-        pretexts: names, as in `study_of`.
+        anatomy: anatomy of the folders.
+        pretexts: names of pretexts, see `study_of`.
 
     Raises:
         InputError: a folder does not exist, or there is no such anatomy or pretext.
     """
     if lacking := [path for path in given if not path.exists()]:
-        raise InputError(f"there is no {lacking[0]}; name a datalist, or a folder that holds exams")
+        raise InputError(f"there is no {lacking[0]}; name a datalist, or a folder that contains exams")
     if anatomy not in TEMPLATES:
         raise InputError(f"--anatomy {anatomy}: choose {', '.join(sorted(TEMPLATES))}")
     known = {"all"}
@@ -65,18 +65,22 @@ def refuse_early(given: Sequence[Path], anatomy: str, pretexts: Sequence[str] | 
 
 
 def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
-    """A datalist: the given one, or one that is made of a folder, once; what was found and left out is printed.
+    """The path of a datalist: the given one, or one made by indexing the given folder.
+
+    A folder is indexed only once. What was found and what was left out is printed.
 
     Args:
         given: datalist or folder.
         out: folder for the new datalist.
-        name: its name, without the ending.
-        options: of `planewise.index`; a datalist needs none.
+        name: name of the new datalist, without the ending.
+        options: options of `planewise.index`; a datalist needs none.
     """
-    file = out / "datalists" / f"{name}.json"  # in the study's own folder lie those of its phantoms
+    file = (
+        out / "datalists" / f"{name}.json"
+    )  # a subfolder, because the study's own folder is for datalists of phantoms
     if given.suffix == ".json":
         return given
-    if file.exists():  # a newer file would train everything again
+    if file.exists():  # because of a newer file, everything would be trained again
         print(f"{name}: {file} is kept; delete it to index {given} again")
         return file
     found = planewise.index(given, split=SPLITS[name], **options)
@@ -91,19 +95,19 @@ def indexed(given: Path, out: Path, name: str, **options: Any) -> Path:
 
 
 def read(datalist: Path) -> Mapping[str, Any]:
-    """A datalist of `planewise index`.
+    """Read a datalist of `planewise index`.
 
     Raises:
-        InputError: the file is no such datalist.
+        InputError: `planewise index` did not write the file.
     """
     content = read_datalist(datalist)
     if not content.get("planewise"):
-        raise InputError(f"{datalist} is not a datalist of `planewise index`; name one, or the folder of the exams")
+        raise InputError(f"{datalist} is not a datalist of `planewise index`; name one, or a folder of exams")
     return content
 
 
 def template_of(anatomy: str) -> Mapping[str, Any]:
-    """The small study on phantoms of an anatomy."""
+    """The small study on phantoms that serves as template for an anatomy."""
     return yaml.safe_load((ROOT / "tools/studies/configs" / f"{TEMPLATES[anatomy]}.yaml").read_text())
 
 
@@ -114,7 +118,7 @@ def labelled_in(content: Mapping[str, Any], section: str) -> int:
 
 
 def fitting(unlabelled: Mapping[str, Any], pattern: str) -> list[str]:
-    """The pretexts that can learn from a datalist: those that need planes only where exams have them.
+    """The pretexts that can learn from a datalist; those that need planes are included only if exams have these planes.
 
     Args:
         unlabelled: content of the datalist.
@@ -127,7 +131,7 @@ def fitting(unlabelled: Mapping[str, Any], pattern: str) -> list[str]:
         config = ConfigParser.load_config_file(
             str(BUNDLES / bundle_of(pretext, pattern, BUNDLES) / "configs/train.yaml")
         )
-        # anatomical positions of the 4-chamber view learn from another stack, which other views cut
+        # the pretext on positions in the 4ch view learns from another stack, which other views cut
         suited = planes and set(config["views"]) <= set(views) if "missing_planes" in config else True
         if suited:
             found.append(pretext)
@@ -135,10 +139,10 @@ def fitting(unlabelled: Mapping[str, Any], pattern: str) -> list[str]:
 
 
 def structures_in(datalist: Path) -> dict[str, str]:
-    """Each value of a datalist's masks but 0, as text, to a name for what it represents: ``{"1": "structure 1"}``.
+    """A name for each value of a datalist's masks except 0, by the value as text: ``{"1": "structure 1"}``.
 
     Raises:
-        InputError: no mask can be read, or all are empty.
+        InputError: no mask can be read, or all masks are empty.
     """
     load = LoadVolumed("label")
     values: set[int] = set()
@@ -147,28 +151,29 @@ def structures_in(datalist: Path) -> dict[str, str]:
         for item in gather_stacks(load_datalist(datalist, section)):
             try:
                 values |= {int(value) for value in torch.unique(load(item)["label"])} if "label" in item else set()
-            except InputError as error:  # training leaves the case out, and says so
+            except InputError as error:  # training leaves such a case out and reports it
                 reason = reason or error
     if not values - {0}:
-        raise InputError(f"no mask of {datalist} holds a structure" + (f": {reason}" if reason else ""))
+        raise InputError(f"no mask of {datalist} contains a structure" + (f": {reason}" if reason else ""))
     return {str(value): f"structure {value}" for value in sorted(values - {0})}
 
 
 def volume_settings(unlabelled: Path, labelled: Path) -> tuple[str | None, dict[str, dict[str, Any]]]:
-    """What the channels and masks of volumes decide.
+    """The settings of a study that follow from the channels and masks of volumes.
 
     Returns:
-        The target's bundle, None for the template's; and ``"pretrain"`` and ``"finetune"`` to settings.
+        The target's bundle (None means the template's), and the settings of ``"pretrain"`` and ``"finetune"``.
 
     Raises:
-        InputError: the labelled volumes' channels are not a multiple of the unlabelled ones', or there is no structure.
+        InputError: the number of channels of the labelled volumes is not a multiple of that of the unlabelled volumes, or
+            the masks are empty.
     """
     named = [read(datalist)["planewise"].get("channels") or ["one"] for datalist in (unlabelled, labelled)]
     had, have = map(len, named)
     if have % had:
         raise InputError(
             f"{labelled} has volumes of {count_of(have, 'channel')}, {unlabelled} of {had}; the first must be a multiple of "
-            "the second: index again with --channels"
+            "the second; index again with --channels"
         )
     structures = structures_in(labelled)
     target = ConfigParser.load_config_file(
@@ -190,30 +195,32 @@ def study_of(
     size: str = "demo",
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """The study: scratch, the weights that ship and the chosen pretexts, at several numbers of labels.
+    """The config of a study that compares training from scratch, the weights that ship and the chosen pretexts, with several
+    numbers of labels.
 
     Args:
         unlabelled, labelled: datalists.
         out: folder of the study's results.
         pretexts: names; None takes the first three that fit, and ``["all"]`` takes all that fit.
-        counts: numbers of labelled exams; None takes 1, 4, 16 and so on, as many as there are.
-        draws: how many times the labelled exams are drawn.
+        counts: numbers of labelled exams; None takes 1, 4, 16 and so on, up to the number of exams.
+        draws: number of times that the labelled exams are drawn.
         size: ``"demo"``, a small network for a laptop, or ``"paper"``.
         device: ``"cpu"`` or ``"cuda:0"``.
 
     Raises:
-        InputError: the datalists do not suit each other or the task, or an option does not suit them.
+        InputError: the datalists do not match each other or the task, or an option does not match the data.
     """
     images, labels = read(unlabelled), read(labelled)
     anatomy = labels["planewise"].get("anatomy")
     if anatomy not in TEMPLATES:
         raise InputError(
-            f"{labelled} is of anatomy {anatomy}; compare knows {listed(sorted(TEMPLATES))}. For other images write a study: "
-            "tools/docs/studies.md"
+            f"{labelled} has the anatomy {anatomy}; compare supports {listed(sorted(TEMPLATES))}. For other images write a "
+            "study as in tools/docs/studies.md"
         )
     if images["planewise"].get("anatomy") != anatomy:
         raise InputError(
-            f"{unlabelled} is of anatomy {images['planewise'].get('anatomy')}, {labelled} of {anatomy}; index both alike"
+            f"{unlabelled} has the anatomy {images['planewise'].get('anatomy')}, {labelled} has {anatomy}; index both with "
+            "the same --anatomy"
         )
     template = template_of(anatomy)
     study = {key: template[key] for key in _TAKEN if key in template}
@@ -226,7 +233,7 @@ def study_of(
     if empty := [section for section in have if not images.get(section)]:
         raise InputError(
             f"{unlabelled} has no exams in its section{'s' if len(empty) > 1 else ''} {listed(empty)}; pretexts are "
-            "validated and tested too. Index more exams, or with another --split or --sections, and name the datalist"
+            "validated and tested too. Index more exams, or use another --split or --sections, and name the new datalist"
         )
     suited = fitting(images, study["pretext_bundle"])
     if not pretexts:
@@ -245,7 +252,7 @@ def study_of(
         )
     methods: dict[str, Any] = {"none": None}
     given = study.get("overrides") or {}
-    # null is what a study measured before a setting was there keeps
+    # a template has null for settings that were introduced after it was measured
     overrides = {
         kind: {key: value for key, value in (given.get(kind) or {}).items() if value is not None}
         for kind in ("pretrain", "finetune")
@@ -255,7 +262,7 @@ def study_of(
     if target:
         study["target"] = {"bundle": target}
     if size == "demo" and (bundle / "models/model.pt").is_file():
-        # their network's size, for all methods alike
+        # all methods use the network size of the weights that ship
         shipped = ConfigParser.load_config_file(str(bundle / "configs/inference.yaml"))
         for kind in overrides:
             overrides[kind] |= {"features": list(shipped["features"]), "spacing": shipped["spacing"]}
@@ -282,7 +289,7 @@ def study_of(
 
 
 def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
-    """Write a study's config, for people to change, unless it is there already.
+    """Write a study's config, which people may edit, unless the file already exists.
 
     Returns:
         The study in the file.
@@ -290,7 +297,7 @@ def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
     if file.exists():
         there = yaml.safe_load(file.read_text())
         if there != study:
-            print(f"{file} is kept as it is, and differs from what you ask for; delete it to begin anew")
+            print(f"{file} is kept as it is, and differs from the study that you request now; delete it to start again")
         return there
     file.parent.mkdir(parents=True, exist_ok=True)
     head = (
@@ -302,7 +309,7 @@ def write(study: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
 
 
 def disk_needed(study: Mapping[str, Any], trainings: int) -> float:
-    """Gigabytes that a study's checkpoints take, roughly: weights, their best copy, and Adam's two moments."""
+    """Approximate size of a study's checkpoints, GB: weights, their best copy, and Adam's two moments."""
     folder = BUNDLES / study["target"]["bundle"] / "configs"
     files = [folder / "train.yaml", *([folder / "demo.yaml"] if "overlay" in study else [])]
     config = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
@@ -312,7 +319,7 @@ def disk_needed(study: Mapping[str, Any], trainings: int) -> float:
 
 
 def free(folder: Path) -> float:
-    """Gigabytes that are free where a folder is, or will be."""
+    """Free space on the disk where a folder is or will be, GB."""
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     return shutil.disk_usage(there).free / 1e9
 
@@ -323,11 +330,11 @@ def trainings(study: Mapping[str, Any]) -> int:
 
 
 def device() -> str:
-    """Where a study trains: on a GPU if there is one."""
+    """The device that a study trains on: a GPU if there is one."""
     return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
 def side_by_side(study: Mapping[str, Any]) -> str:
-    """How many trainings run at a time, for the estimate: one, and one a core or GPU."""
+    """Numbers of simultaneous trainings for the estimate: one, and one per core or GPU."""
     many = len(os.sched_getaffinity(0)) if study["device"] == "cpu" else torch.cuda.device_count()
     return ",".join(map(str, sorted({1, many})))

@@ -1,4 +1,4 @@
-"""Which datalists a study has."""
+"""Determine which datalists a study has."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ UNLABELLED, LABELLED = "unlabelled", "labelled"
 
 
 def datalist_kind(config: Mapping[str, Any], kind: str) -> str:
-    """The datalist that stands for ``"unlabelled"`` or ``"labelled"``.
+    """The kind of datalist that a study uses for ``"unlabelled"`` or ``"labelled"`` exams.
 
-    A study that names no unlabelled exams, neither a datalist nor phantoms nor how many to expect, has one datalist. Then
-    the patients of its test section take no part in pretraining either.
+    A study that names no unlabelled exams (no datalist, no phantoms and no expected numbers) has only the labelled datalist.
+    Then pretraining excludes the patients of its test section too.
     """
     named = any(UNLABELLED in (config.get(key) or {}) for key in ("datalists", "phantom", "expected"))
     return kind if kind == LABELLED or named else LABELLED

@@ -2,10 +2,10 @@
 
     python tools/studies/federated.py --out work/federated
 
-Two sites with scanners of their own each hold exams that the other never sees. In every round each site trains the weights
-it is sent on its own exams and gives back weights alone; the server takes their mean, weighed by the steps that made them.
-For comparison, each site also trains alone for as many epochs. All are scored on exams of a
-third place, by the bundle's own evaluation.
+Two sites with different scanners each have exams that the other never sees. In every round, each site trains the weights
+that it receives on its own exams and returns only weights; the server averages them, weighted by the number of training
+steps. For comparison, each site also trains alone for as many epochs. The bundle's own evaluation scores all of them on
+exams of a third place.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torch import Tensor
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 
-#: What is called by the name of each place, and how its scanners differ.
+#: The settings of each place's scanner.
 SCANNERS: dict[str, dict[str, Any]] = {
     "north": {"noise": (0.01, 0.02), "shading": (0.1, 0.3), "image_rotation": 8.0},
     "south": {"noise": (0.03, 0.05), "shading": (0.5, 0.9), "opposed_phase": 1.0, "image_rotation": 8.0},
@@ -43,14 +43,14 @@ SITES = ("north", "south")
 
 @dataclass(frozen=True)
 class Task:
-    """A bundle that is learned by all sites, and what of its report is shown."""
+    """A bundle that all sites train, and the scores of its report to show."""
 
     bundle: str
     exams: int
-    """of each site"""
+    """Number of exams of each site"""
     settings: Mapping[str, Any]
     scores: Mapping[str, tuple[Sequence[str], bool]]
-    """name to the score's place in metrics.json, and whether higher is better"""
+    """For each name, the path of the score in metrics.json and whether higher is better"""
     layout: str = "dsbcc"
     population: Any = field(default=UNLABELLED, repr=False)
 
@@ -81,7 +81,7 @@ TASKS = {
 
 
 def write_places(task: Task, out: Path, exams: int, seed: int, **coarser: Any) -> dict[str, Path]:
-    """Each place's own tree of exams, and its datalist: a site's exams are trained on, the other's are for the test."""
+    """Write each place's exams and datalist: the sites' exams are for training, those of the third place for the test."""
     lists = {}
     for number, (place, scanner) in enumerate(SCANNERS.items()):
         population = task.population.at_size("demo").with_values(phases=2, **scanner, **coarser)
@@ -90,7 +90,7 @@ def write_places(task: Task, out: Path, exams: int, seed: int, **coarser: Any) -
         datalist = index_folder(folder, split=(1, 0, 0)).datalist
         section = "training" if place in SITES else "test"
         datalist |= {"training": [], "validation": [], "test": []} | {section: datalist["training"]}
-        if place in SITES:  # the last exam says after each round how far it is
+        if place in SITES:  # the last exam is for validation after each round
             last = datalist["training"][-1]["exam"]
             datalist["validation"] = [item for item in datalist["training"] if item["exam"] == last]
             datalist["training"] = [item for item in datalist["training"] if item["exam"] != last]
@@ -102,10 +102,10 @@ def write_places(task: Task, out: Path, exams: int, seed: int, **coarser: Any) -
 def client(
     name: str, bundle: Path, configs: Sequence[str], settings: Mapping[str, Any], local_epochs: int
 ) -> MonaiAlgo:
-    """MONAI's client of a site, with what makes a bundle's configs fit it."""
+    """MONAI's client of a site, with the options that a bundle's configs need."""
     options = {
         "bundle_root": str(bundle),
-        # MonaiAlgo initialises twice and changes max_epochs in between, and each round trains on from what it was sent
+        # MonaiAlgo initialises twice and changes max_epochs in between, and each round starts from the weights it receives
         "resume": False,
         **settings,
     }
@@ -126,7 +126,7 @@ def client(
 
 
 def mean_weights(given: Sequence[ExchangeObject]) -> dict[str, Tensor]:
-    """Mean of sites' weights by the steps that made them (federated averaging); of counters the largest."""
+    """Mean of the sites' weights, weighted by their numbers of steps (federated averaging); for counters the maximum."""
     steps = torch.tensor([site.statistics[FlStatistics.NUM_EXECUTED_ITERATIONS] for site in given], dtype=torch.float64)
     mean = {}
     for name, value in given[0].weights.items():
@@ -140,12 +140,12 @@ def mean_weights(given: Sequence[ExchangeObject]) -> dict[str, Tensor]:
 
 
 def train(sites: Sequence[MonaiAlgo], rounds: int) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
-    """Rounds of federated averaging; with one site, as many epochs of it alone.
+    """Train in rounds of federated averaging; with one site, the site trains alone.
 
     Returns:
-        The weights after the last round, and for each round the key metric of each site on exams of its own.
+        The weights after the last round, and for each round the key metric of each site on its own exams.
     """
-    # a client in the same process gives its network's own tensors, which training would change under the server's hands
+    # a client in the same process returns its network's own tensors, which its training would later change
     weights = {name: value.clone() for name, value in sites[0].get_weights().weights.items()}
     course = []
     for _ in range(rounds):
@@ -165,7 +165,7 @@ def _key_metric(site: MonaiAlgo, sent: ExchangeObject) -> float:
 
 
 def score(bundle: Path, configs: Sequence[str], weights: Mapping[str, Tensor], out: Path, settings: Mapping) -> dict:
-    """The bundle's own report of weights on the test section of a datalist."""
+    """Score weights on the test section of a datalist with the bundle's own evaluation."""
     (out / "models").mkdir(parents=True, exist_ok=True)
     torch.save(dict(weights), out / "models" / "model.pt")
     monai.bundle.run(
@@ -180,10 +180,10 @@ def score(bundle: Path, configs: Sequence[str], weights: Mapping[str, Tensor], o
 
 
 def study(task: Task, lists: Mapping[str, Path], out: Path, rounds: int, local_epochs: int = 1, **smaller: Any) -> dict:
-    """All trainings of a task and their scores.
+    """Run all trainings of a task and score them.
 
     Returns:
-        Who trained to score to number, and ``rounds``: the sites' key metric after each.
+        The scores by name for each site alone and for ``averaged``, and ``rounds``: the sites' key metric after each round.
     """
     bundle, configs = BUNDLES / task.bundle, ["configs/train.yaml", "configs/demo.yaml"]
     shared = {**task.settings, "progress": False, "max_epochs": rounds * local_epochs, "num_workers": 0, **smaller}
@@ -215,7 +215,7 @@ def _at(report: Any, where: Sequence[str]) -> float:
 
 
 def no_worse(task: Task, table: Mapping[str, Mapping[str, float]]) -> dict[str, bool]:
-    """For each score whether the averaged weights' is at least as good as that of the worse site alone."""
+    """For each score, whether the averaged weights are at least as good as the worse of the two sites alone."""
     held = {}
     for name, (_, higher) in task.scores.items():
         own, averaged = [table[f"{site} alone"][name] for site in SITES], table["averaged"][name]
@@ -236,14 +236,14 @@ def lines(task: Task, table: Mapping[str, Mapping[str, float]]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("work/federated"))
-    parser.add_argument("--bundle", choices=TASKS, action="append", help="one of them; default: both")
+    parser.add_argument("--bundle", choices=TASKS, action="append", help="bundle to train; by default both")
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--local-epochs", type=int, default=1, help="of each site in a round")
-    parser.add_argument("--seed", type=int, default=70, help="of the phantoms")
+    parser.add_argument("--local-epochs", type=int, default=1, help="epochs of each site in a round")
+    parser.add_argument("--seed", type=int, default=70, help="seed of the phantoms")
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    # phantoms need no protection, and with one salt the exams come in the same order everywhere
+    # phantoms need no protection, and with a fixed salt the exams are in the same order on every machine
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "salt").write_text("phantoms are nobody\n")
     os.environ["PLANEWISE_SALT_FILE"] = str(given.out / "salt")

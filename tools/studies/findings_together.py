@@ -1,9 +1,10 @@
-"""Score networks of one finding each as one network of all findings is scored.
+"""Score several networks, one per finding, in the same way as one network for all findings.
 
     python tools/studies/findings_together.py RUNS abnormal acl meniscus
 
-RUNS holds a run in a folder for each finding, each with ``test/predictions.csv``. In RUNS/test are written, as
-`planewise.evaluation.FindingsReport` does: ``predictions.csv``, ``roc.png``, and at last ``metrics.json``.
+RUNS contains a folder for each finding, with the run's ``test/predictions.csv``. Like
+`planewise.evaluation.FindingsReport`, the program writes ``predictions.csv``, ``roc.png`` and finally ``metrics.json`` into
+RUNS/test.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ def score_together(runs: Path, tasks: Sequence[str]) -> dict:
 
     Args:
         runs: folder of the runs.
-        tasks: names of the findings, and of the runs' folders.
+        tasks: names of the findings, which are also the names of the runs' folders.
 
     Returns:
-        What `finding_scores` gives. An exam counts for the findings that are known of it.
+        The output of `finding_scores`. An exam counts only for the findings that have a label.
     """
     rows = {task: _predictions(runs / task / "test" / "predictions.csv") for task in tasks}
     exams = list(dict.fromkeys(exam for found in rows.values() for exam in found))
@@ -50,7 +51,7 @@ def score_together(runs: Path, tasks: Sequence[str]) -> dict:
 
 
 def _predictions(path: Path) -> dict[str, dict[str, str]]:
-    """Rows of the table, by the exam."""
+    """Rows of the table of predictions, by exam."""
     with path.open(newline="") as file:
         return {row["exam"]: row for row in csv.DictReader(file)}
 

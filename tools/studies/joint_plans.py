@@ -1,11 +1,11 @@
-"""How much the released planner gains from all phases of a cine, and the error bounds of such joint planes.
+"""Measure how much the released planner gains from all phases of a cine, and the error bounds of such joint planes.
 
-Writes phantom exams of five phases in settings that the weights have not seen, plans every phase with the bundle as it ships,
-joins the phases as `planewise plan` does, and prints
+The program writes phantom exams of five phases in settings that the weights have not seen, plans every phase with the bundle
+that ships, joins the phases as `planewise plan` does, and prints
 
-- errors of end-diastole alone, of every phase alone and of the joint planes, against the planes that the anatomy asks for;
-- the bounds (``joint_bounds`` of the planning bundle's inference.yaml), from one half of the exams, and how many planes of
-  the other half keep them.
+- errors of end-diastole alone, of every phase alone and of the joint planes, against the planes that the anatomy defines;
+- the bounds (``joint_bounds`` of the planning bundle's inference.yaml) from one half of the exams, and the number of planes
+  of the other half that are within them.
 
     python -m tools.studies.joint_plans
 """
@@ -29,7 +29,7 @@ from planewise.geometry import calibrated_bound, plane_errors
 from planewise.own_exams.plans_of import plans_of
 from planewise.preprocessing.exam_name import exam_of
 
-#: Hearts without a technologist's errors: the acquired planes are those that the anatomy asks for.
+#: Options for hearts without a technologist's errors, so that the acquired planes are those that the anatomy defines.
 _ALL = "--layout dsbcc --phases 5 --set turn_error=0 --set tilt_error=0 --set offset_error=0"
 SETTINGS = {
     "usual": "",
@@ -39,7 +39,7 @@ SETTINGS = {
     "hard": "--thickness 9 --gap 1 --set shading=1,1.6 --set noise=0.06,0.12 --set myocardium=0.5,0.65 --set tilt=18"
     " --set breath=4",
 }
-#: What is planned: name to what it is of.
+#: Kinds of plans, with a description of each.
 KINDS = {"ed": "end-diastole", "each": "each phase", "joint": "all phases, joint"}
 
 
@@ -49,11 +49,11 @@ class Planned(NamedTuple):
     kind: str
     view: str
     calibrates: bool
-    """Whether bounds are measured on it, or checked"""
+    """Whether the plane serves to measure bounds; otherwise it serves to check them"""
     errors: tuple[float, float]
     """Degrees and mm"""
     moved: tuple[float, float]
-    """Jack-knife standard errors of the same"""
+    """Jack-knife standard errors of the plane, degrees and mm"""
 
 
 def main() -> None:
@@ -61,7 +61,9 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("work/joint_plans"), help="folder for the exams, which are kept"
     )
-    parser.add_argument("--exams", type=int, default=30, help="of each setting, for the bounds and again for the check")
+    parser.add_argument(
+        "--exams", type=int, default=30, help="exams of each setting for the bounds, and as many for the check"
+    )
     parser.add_argument("--seed", type=int, default=270)
     given = parser.parse_args()
     planes = [
@@ -93,12 +95,12 @@ def main() -> None:
 
 
 def planned(folder: Path, exams: int, seed: int, calibrates: bool) -> Iterator[Planned]:
-    """The planes of new exams of all settings.
+    """Write new exams of all settings, and yield their planned planes.
 
     Args:
-        folder: for the exams.
-        exams: of each setting.
-        seed: of the first setting; the others take the next ones.
+        folder: folder for the exams.
+        exams: number of exams of each setting.
+        seed: seed of the first setting; the others use the following numbers.
         calibrates: see `Planned`.
     """
     for number, (name, options) in enumerate(SETTINGS.items()):

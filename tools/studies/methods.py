@@ -1,4 +1,4 @@
-"""The methods that a study compares: what each starts from, and how its trainings differ from the study's."""
+"""The methods that a study compares: the weights that each starts from, and the settings that differ from the study's."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from planewise.errors import InputError
 
-#: In place of a file of weights: the study's `imagenet`.
+#: Word in place of a file of weights for the study's `imagenet`.
 IMAGENET = "imagenet"
-#: What `Method.networks` may be.
+#: Values of `Method.networks`.
 SHARED, ONE_PER_FINDING = "shared", "one_per_finding"
-#: What `Method.masks` may be.
+#: Values of `Method.masks`.
 REFERENCE, PREDICTED = "reference", "predicted"
-#: The setting `transfer` of a fine-tuning that goes on learning its pretext.
+#: The value of `transfer` for a fine-tuning that continues to learn its pretext.
 MULTITASK = "multitask"
 
 
@@ -26,15 +26,15 @@ class Method:
     """A way to start a fine-tuning; without a pretext and without weights it starts from scratch.
 
     Attributes:
-        pretext: the pretext that it is pretrained by.
-        weights: an absolute path of weights, a pretext's or a public file that fits the network, or ``"imagenet"``.
-        overlay: a config of the bundles, or the absolute path of one, over the study's in all its trainings; or
-            ``"pretrain"`` and ``"finetune"`` to one each.
-        overrides: ``"pretrain"`` and ``"finetune"`` to settings, over the study's.
-        networks: ``"one_per_finding"`` fine-tunes a network for each finding of the target's ``tasks``; None, which
-            ``"shared"`` becomes, one for all.
+        pretext: the pretext for pretraining.
+        weights: absolute path of weights (a pretext's, or a public file that fits the network), or ``"imagenet"``.
+        overlay: a config of the bundles, or the absolute path of a config, added to the study's configs in all trainings of
+            the method; or a mapping from ``"pretrain"`` and ``"finetune"`` to one each.
+        overrides: settings for ``"pretrain"`` and for ``"finetune"``, which replace those of the study.
+        networks: ``"one_per_finding"`` fine-tunes a network for each finding of the target's ``tasks``. None fine-tunes one
+            network for all; ``"shared"`` becomes None.
         masks: ``"predicted"`` fine-tunes and scores with masks that the segmentation bundle predicts for all labelled
-            exams, instead of those of the datalist; None, which ``"reference"`` becomes, with the datalist's.
+            exams. None uses the masks of the datalist; ``"reference"`` becomes None.
     """
 
     pretext: str | None = None
@@ -46,44 +46,45 @@ class Method:
 
     @property
     def pretrains(self) -> bool:
-        """Whether it pretrains with settings of its own; else it shares its pretext's network with others."""
+        """Whether the method pretrains with its own settings; otherwise it shares its pretext's network with others."""
         return self.pretext is not None and bool(self.overrides.get("pretrain") or self.overlay_of("pretrain"))
 
     @property
     def has_two_tasks(self) -> bool:
-        """Whether it goes on learning its pretext while it is fine-tuned."""
+        """Whether the method continues to learn its pretext during fine-tuning."""
         return self.overrides.get("finetune", {}).get("transfer") == MULTITASK
 
     @property
     def file(self) -> str | None:
-        """The file of weights that it starts from."""
+        """The file of weights that the method starts from; None if there is none."""
         return None if self.weights == IMAGENET else self.weights
 
     @property
     def imagenet(self) -> bool:
-        """Whether it starts from ImageNet's weights, where the study has them: alone, or through its pretext."""
+        """Whether the method starts from ImageNet weights, directly or through its pretext, if the study has them."""
         return self.weights == IMAGENET or self.pretext is not None
 
     def overlay_of(self, kind: str) -> str | None:
-        """Its overlay in ``"pretrain"`` or in ``"finetune"``."""
+        """The overlay for ``"pretrain"`` or for ``"finetune"``."""
         return self.overlay.get(kind) if isinstance(self.overlay, Mapping) else self.overlay
 
     def as_config(self) -> dict[str, Any]:
-        """As a study's configuration would say it."""
+        """The method as an entry of a study's configuration."""
         return {entry.name: value for entry in fields(self) if (value := getattr(self, entry.name))}
 
 
 def methods_of(config: Mapping[str, Any]) -> dict[str, Method]:
-    """The methods of a study that can be run, by name; those of `left_out` are not among them.
+    """The methods of a study that can run, by name, without those of `left_out`.
 
-    A word of a list, or a name with nothing after it, is ``none``, ``imagenet`` or one of the pretexts. Relative paths are
-    those of the working directory; an overlay is a path if it has a slash.
+    A word in a list, or a name without settings, must be ``none``, ``imagenet`` or one of the pretexts. Relative paths are
+    relative to the working directory; an overlay is a path if it contains a slash.
 
     Args:
-        config: config of the study: ``pretexts``, ``imagenet`` and ``methods``, all pretexts and ``none`` if not given.
+        config: config of the study with ``pretexts``, ``imagenet`` and ``methods``; by default, the methods are ``none`` and
+            all pretexts.
 
     Raises:
-        InputError: a method cannot be run as it is given.
+        InputError: a method cannot run with the given settings.
     """
     awaited = left_out(config)
     return {
@@ -94,10 +95,10 @@ def methods_of(config: Mapping[str, Any]) -> dict[str, Method]:
 
 
 def left_out(config: Mapping[str, Any]) -> list[str]:
-    """Names of methods whose file of weights is not there yet, as the config says: ``weights: null``, or ``imagenet`` where
+    """Names of methods that the config marks as waiting for their file of weights: ``weights: null``, or ``imagenet`` if
     the study has ``imagenet: null``.
 
-    Tables of a paper hold them, and whoever runs a study says in one place where the files lie.
+    Configs of a paper's tables contain such methods, so that a user only has to fill in the paths of the files.
     """
     found = []
     for name, settings in _given(config).items():
@@ -110,10 +111,10 @@ def left_out(config: Mapping[str, Any]) -> list[str]:
 
 
 def starts_of(methods: Mapping[str, Method]) -> dict[str, str | None]:
-    """The folder in ``pretrain`` that each method starts from; None without a pretext.
+    """The folder in ``pretrain`` that each method starts from; None for a method without a pretext.
 
-    It is the pretext's, or with settings of its own the method's. Methods that pretrain with equal settings share the folder
-    of the first of them.
+    The folder has the name of the pretext, or of the method if it pretrains with its own settings. Methods that pretrain
+    with equal settings share the folder of the first of them.
     """
     first: dict[str, str] = {}
     return {
@@ -123,21 +124,21 @@ def starts_of(methods: Mapping[str, Method]) -> dict[str, str | None]:
 
 
 def pretrainings_of(config: Mapping[str, Any], methods: Mapping[str, Method]) -> dict[str, Method]:
-    """The pretrainings of a study, by folder: its pretexts, and those with settings of their own, which several methods may
-    share (`starts_of`)."""
+    """The pretrainings of a study, by folder: one for each pretext, and one for each method with its own settings, unless
+    it shares the folder of another (`starts_of`)."""
     starts = starts_of(methods)
     own = {name: method for name, method in methods.items() if method.pretrains and starts[name] == name}
     return {pretext: Method(pretext=pretext) for pretext in config["pretexts"]} | own
 
 
 def _pretraining(method: Method) -> str:
-    """What decides the network that a method pretrains, as text."""
+    """The settings that determine the network that a method pretrains, as text."""
     settings = method.overrides.get("pretrain") or {}
     return json.dumps([method.pretext, method.overlay_of("pretrain"), settings], sort_keys=True, default=str)
 
 
 def _given(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Name to settings of all methods that a config names."""
+    """The settings of all methods in a config, by name."""
     given = config.get("methods") or ["none", *config["pretexts"]]
     return given if isinstance(given, Mapping) else dict.fromkeys(given)
 
@@ -146,11 +147,13 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
     pretexts = list(config["pretexts"])
     known = ", ".join(pretexts)
     if not re.fullmatch("[a-z][a-z0-9_]*", name):
-        raise InputError(f"methods: {name} is the name of a folder; use small letters, digits and _, a letter first")
+        raise InputError(
+            f"methods: {name} is the name of a folder; use lower-case letters, digits and _, and start with a letter"
+        )
     if unknown := set(given) - {entry.name for entry in fields(Method)}:
         raise InputError(
             f"methods: {name} has {', '.join(sorted(unknown))}; give some of pretext, weights, overlay, overrides, "
-            "networks, masks"
+            "networks and masks"
         )
     networks = given.get("networks") or SHARED
     if networks not in (SHARED, ONE_PER_FINDING):
@@ -167,7 +170,7 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
         }
         if name not in words:
             raise InputError(
-                f"methods: {name} is not one of the pretexts ({known}); add it there, or say what it starts from, "
+                f"methods: {name} is not one of the pretexts ({known}); add it there, or specify what it starts from: "
                 f"`{name}: {{pretext: ..}}` or `{name}: {{weights: ..}}`"
             )
         given = words[name]
@@ -175,13 +178,13 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
     if unknown := set(method.overrides) - {"pretrain", "finetune"}:
         raise InputError(f"methods: {name} overrides {', '.join(sorted(unknown))}; give pretrain or finetune")
     if method.pretext and method.weights:
-        raise InputError(f"methods: {name} starts from a pretext and from weights; give one of them")
+        raise InputError(f"methods: {name} starts from both a pretext and weights; give one of them")
     if method.overrides.get("pretrain") and not method.pretext:
-        raise InputError(f"methods: {name} overrides pretrain and has no pretext; give `pretext: ..`")
+        raise InputError(f"methods: {name} overrides pretrain but has no pretext; give `pretext: ..`")
     if method.has_two_tasks and not method.pretext:
-        raise InputError(f"methods: {name} goes on learning a pretext and has none; give `pretext: ..`")
+        raise InputError(f"methods: {name} continues to learn a pretext but has none; give `pretext: ..`")
     if method.pretrains and name in pretexts:
-        raise InputError(f"methods: {name} pretrains with settings of its own; give it a name that no pretext has")
+        raise InputError(f"methods: {name} pretrains with its own settings; give it a name that no pretext has")
     if method.pretext and not method.pretrains and method.pretext not in pretexts:
         raise InputError(f"methods: {method.pretext} is not one of the pretexts ({known}); add it there")
     if method.weights == IMAGENET and not config.get("imagenet"):
@@ -190,7 +193,7 @@ def _method(name: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> M
 
 
 def _overlay(name: str, method: Method) -> str | dict[str, str] | None:
-    """The overlay as a method gives it, paths absolute."""
+    """The overlay of a method, with absolute paths."""
     if not isinstance(method.overlay, Mapping):
         return _found_overlay(method.overlay)
     if unknown := set(method.overlay) - {"pretrain", "finetune"}:

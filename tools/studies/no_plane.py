@@ -1,14 +1,16 @@
-"""How often the released planner answers "no plane" to what is no short axis (docs of pretext_cardiac_multitask).
+"""Measure how often the released planner answers "no plane" for stacks that are not a short axis (see the docs of
+pretext_cardiac_multitask).
 
-Writes stacks as NIfTI, plans them with the bundle as it ships, and prints kind by kind how many have no plane at all, how
-many would have none without the limit on their direction (``--min_obliquity 0``), and how oblique the least oblique is.
+The program writes stacks as NIfTI files and plans them with the bundle that ships. For each kind of stack it prints how many
+have no plane at all, how many would have none without the limit on their direction (``--min_obliquity 0``), and the smallest
+obliquity. The kinds are
 
-- the short axes of phantoms, which are to have planes;
-- chests: ten slices, 10 mm apart, through the hearts of these phantoms along the body's axes, and turned away from there
-  by 16 to 30 degrees about any axis in the slices;
+- the short axes of phantoms, which should have planes;
+- chests: ten slices, 10 mm apart, through the hearts of these phantoms along the body's axes, and rotated by 16 to 30
+  degrees about a random axis in the slices;
 - knees: sagittal stacks of phantoms;
 - noise: white and smoother, with the headers of short axes;
-- volumes that are named with ``--volumes``: ten slices along each of their axes.
+- volumes given with ``--volumes``: ten slices along each of their axes.
 """
 
 from __future__ import annotations
@@ -40,22 +42,22 @@ TURNED = (16.0, 30.0)
 
 
 class Planned(NamedTuple):
-    """What was planned on a stack."""
+    """The result of planning on one stack."""
 
     kind: str
     obliquity: float
     """Degrees"""
     off_axis: float
-    """Of their normal from the usual long axis, degrees"""
+    """Angle between the slices' normal and the usual long axis, degrees"""
     no_plane: bool
-    """No view has a plane, whatever the direction of the slices"""
+    """Whether no view has a plane, without the limit on the direction of the slices"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("work/no_plane"), help="folder for the stacks, which are kept")
-    parser.add_argument("--stacks", type=int, default=34, help="of each kind; of noise three times as many")
-    parser.add_argument("--volumes", nargs="*", type=Path, default=[], help="NIfTI volumes of what is no heart")
+    parser.add_argument("--stacks", type=int, default=34, help="stacks of each kind; of noise three times as many")
+    parser.add_argument("--volumes", nargs="*", type=Path, default=[], help="NIfTI volumes that do not show a heart")
     parser.add_argument("--seed", type=int, default=92)
     given = parser.parse_args()
     kinds = written(given.out, given.stacks, given.volumes, given.seed)
@@ -75,11 +77,11 @@ def main() -> None:
 
 
 def written(folder: Path, count: int, volumes: Sequence[Path], seed: int) -> dict[str, str]:
-    """Write the stacks, or keep those of an earlier run with the same settings; stem of each file to its kind.
+    """Write the stacks, or keep those of an earlier run with the same settings. Returns the kind of each file by its stem.
 
     Args:
-        folder: for the files, and for the list of them.
-        count, volumes, seed: as of `stacks`.
+        folder: folder for the files and for the list of them.
+        count, volumes, seed: see `stacks`.
     """
     record = folder / "stacks.json"
     asked = {"stacks": count, "volumes": [volume.name for volume in volumes], "seed": seed}
@@ -99,8 +101,8 @@ def planned(folder: Path, kinds: Mapping[str, str]) -> list[Planned]:
     """Plan volumes with the weights that ship, without the limit on the direction of their slices.
 
     Args:
-        folder: of the NIfTI files.
-        kinds: stem of each file that is planned to its kind.
+        folder: folder of the NIfTI files.
+        kinds: kind of each file to plan, by its stem.
     """
     plans = plans_of([{"image": str(folder / f"{name}.nii.gz")} for name in kinds], min_obliquity=0.0)
     affines = [torch.from_numpy(nibabel.load(folder / f"{name}.nii.gz").affine) for name in kinds]
@@ -112,12 +114,12 @@ def planned(folder: Path, kinds: Mapping[str, str]) -> list[Planned]:
 
 
 def stacks(count: int, volumes: Sequence[Path], seed: int) -> Iterator[tuple[str, NiftiFile]]:
-    """Kind and file of every stack.
+    """Yield the kind and the file of every stack.
 
     Args:
-        count: stacks of each kind of phantom; of noise there are three times as many.
-        volumes: real ones, of what is no heart.
-        seed: of the phantoms, the directions and the noise.
+        count: number of stacks of each kind of phantom; of noise there are three times as many.
+        volumes: real volumes that do not show a heart.
+        seed: seed of the phantoms, the directions and the noise.
     """
     rng = np.random.default_rng(seed)
     hearts = Recipe("dsbcc", seed, UNLABELLED.with_values(phases=1, spacing=(1.8, 2.8)))
@@ -151,7 +153,7 @@ def stacks(count: int, volumes: Sequence[Path], seed: int) -> Iterator[tuple[str
 
 
 def chest(exam: Exam, pose: ImagePose, name: str) -> NiftiFile:
-    """Ten slices of a phantom's chest, ``pose`` in their middle."""
+    """Ten slices of a phantom's chest, centred on ``pose``."""
     scanner = exam.scanner
     places = [pose.moved((rank - (SLICES - 1) / 2) * DISTANCE * pose.normal) for rank in range(SLICES)]
     pixels = np.stack([exam.images(place, 900 + rank)[0].T for rank, place in enumerate(places)], axis=-1)
@@ -160,13 +162,14 @@ def chest(exam: Exam, pose: ImagePose, name: str) -> NiftiFile:
 
 
 def cuts_of(volume: Path) -> Iterator[tuple[str, NiftiFile]]:
-    """A real volume cut along each of its axes: ten even slices of the middle two thirds, or all there are."""
+    """Cut a real volume along each of its axes into ten evenly spaced slices of the middle two thirds, or all its slices if
+    there are fewer than ten."""
     image = nibabel.load(volume)
     pixels = np.asarray(image.dataobj, dtype=np.float32)
     if pixels.ndim != 3:
-        raise SystemExit(f"{volume} has {pixels.ndim} axes; name volumes of three")
+        raise SystemExit(f"{volume} has {pixels.ndim} axes; give volumes with three axes")
     for axis in range(3):
-        # the axis that is cut comes last; the two others stay in their order
+        # the axis to cut comes last; the two others keep their order
         order = [each for each in range(3) if each != axis] + [axis]
         size = pixels.shape[axis]
         step = max(1, size * 2 // 3 // SLICES)

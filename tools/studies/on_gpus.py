@@ -1,10 +1,10 @@
-"""Run a command on GPUs of this machine that no other such command has.
+"""Run a command on GPUs of this machine that no other such command uses.
 
     python tools/studies/on_gpus.py 2 -- python train.py
 
-It sees two GPUs, as cuda:0 and cuda:1. Locks show which are free. They end with the command, however it ends, so a
-killed job blocks no other job. If no more GPUs are visible than are asked for (one in the machine; a
-SLURM job's own), there is nothing to choose and nothing is locked.
+The command sees two GPUs, as cuda:0 and cuda:1. Locks show which GPUs are free. A lock ends with its command, even if the
+command is killed, so that it never blocks other jobs. If only as many GPUs are visible as requested (one in the machine, or
+those of a SLURM job), there is no choice, and nothing is locked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-#: seconds between two looks for a free GPU
+#: seconds between two searches for free GPUs
 PAUSE = 2.0
 
 
@@ -28,8 +28,8 @@ def main(arguments: list[str]) -> None:
     devices = visible()
     if count > len(devices):
         sys.exit(
-            f"planewise: the job wants {count} GPUs, {len(devices)} can be seen here; give fewer `processes` in the study, "
-            "or `--config device=cpu`"
+            f"planewise: the job wants {count} GPUs, but {len(devices)} are visible here; give fewer `processes` in the "
+            "study, or `--config device=cpu`"
         )
     if count < len(devices):
         devices = take(devices, count)
@@ -47,8 +47,8 @@ def visible() -> list[str]:
 
 
 def take(devices: list[str], count: int) -> list[str]:
-    """Lock this number of devices for this process and the command it becomes; wait until they are free."""
-    # devices of another allocation carry the same numbers
+    """Lock this number of devices for this process and for the command that replaces it; wait until they are free."""
+    # devices of another SLURM job may have the same numbers
     folder = Path(tempfile.gettempdir()) / f"planewise-gpus-{os.getuid()}-{os.environ.get('SLURM_JOB_ID', 'local')}"
     folder.mkdir(mode=0o700, exist_ok=True)
     waited = False
@@ -64,10 +64,10 @@ def take(devices: list[str], count: int) -> list[str]:
             held[device] = lock
             if len(held) == count:
                 for one in held.values():
-                    # the command holds it on
+                    # the command inherits the lock
                     os.set_inheritable(one, True)
                 return list(held)
-        # all or none, or two jobs that want two each could wait for each other
+        # lock all or none, because otherwise two jobs that need two GPUs each could wait for each other
         for lock in held.values():
             os.close(lock)
         if not waited:

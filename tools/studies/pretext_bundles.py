@@ -1,4 +1,4 @@
-"""Which bundle a study's pretext is, and which configs of it the study's anatomy asks for."""
+"""Find the bundle of a study's pretext, and the configs of the bundle that the study's anatomy needs."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from pathlib import Path
 
 from planewise.exams.anatomies import ANATOMIES
 
-#: Anatomies whose configs have another name than theirs.
+#: Names of configs that differ from the name of their anatomy.
 _CONFIGS = {"volume": "3d"}
 
 
 def bundle_of(pretext: str, pattern: str, bundles: Path, given: Mapping[str, str] | None = None) -> str:
-    """The bundle of a pretext: the one that the study gives it, or the anatomy's own, ``pattern`` with the pretext's name in
-    it, or one for every anatomy, or another anatomy's that a config turns to this one.
+    """The bundle of a pretext.
+
+    It is the first of: the bundle that the study names, the anatomy's own (``pattern`` with the pretext's name), a bundle
+    for all anatomies, and another anatomy's bundle that has a config for this one.
 
     Args:
         pretext: name, ``location`` or ``simclr``.
         pattern: the study's ``pretext_bundle``, ``pretext_knee_{pretext}``.
         bundles: folder of the bundles.
-        given: the study's ``pretext_bundles``, pretext to bundle: a task with labels may be pretrained on too.
+        given: the study's ``pretext_bundles``, pretext to bundle; the bundle may also be a task with labels.
 
     Returns:
-        ``pretext_knee_location``, but ``pretext_simclr``, which has no knee in its name, and
-        ``pretext_cardiac_sax_position``, which has ``configs/knee.yaml``. A pretext that is nowhere (`pretexts_of`) has the
-        anatomy's name.
+        Name of the bundle. For a knee: ``pretext_knee_location``; ``pretext_simclr``, which is for all anatomies; and
+        ``pretext_cardiac_sax_position``, which has ``configs/knee.yaml``. For a pretext without a bundle (see
+        `pretexts_of`), the name that the anatomy's own bundle would have.
     """
     if pretext in (given or {}):
         return given[pretext]
@@ -35,10 +37,10 @@ def bundle_of(pretext: str, pattern: str, bundles: Path, given: Mapping[str, str
 
 
 def pretexts_of(pattern: str, bundles: Path) -> list[str]:
-    """Names of the pretexts that an anatomy has bundles of.
+    """Names of the pretexts for which an anatomy has bundles.
 
     Args:
-        pattern, bundles: as of `bundle_of`.
+        pattern, bundles: see `bundle_of`.
     """
     found: dict[str, str] = {}
     for folder in bundles.glob("pretext_*"):
@@ -50,12 +52,13 @@ def pretexts_of(pattern: str, bundles: Path) -> list[str]:
 
 
 def overlays_of(bundle: str, anatomy: str, overlay: str | None, bundles: Path) -> list[str]:
-    """The configs that go on top of a bundle's own, in their order: the anatomy's, if it has one, then the study's.
+    """The configs to add to a bundle's own, in order: the anatomy's config, if the bundle has one, then the study's overlay.
 
     Args:
         bundle: name of the bundle.
-        anatomy: the study's; ``knee`` asks for ``configs/knee.yaml``, ``volume`` for ``configs/3d.yaml``.
-        overlay: the study's, ``demo.yaml`` or a path; a bundle that has one for the anatomy, ``knee_demo.yaml``, gives that.
+        anatomy: the study's anatomy; ``knee`` needs ``configs/knee.yaml``, ``volume`` needs ``configs/3d.yaml``.
+        overlay: the study's overlay, ``demo.yaml`` or a path. If the bundle has a version for the anatomy, such as
+            ``knee_demo.yaml``, that replaces it.
         bundles: folder of the bundles.
     """
     configs, anatomy = bundles / bundle / "configs", _CONFIGS.get(anatomy, anatomy)

@@ -1,8 +1,8 @@
-"""Snakemake's log in a few lines: what has finished, which step of how many it was, and about how long the rest takes.
+"""Shorten Snakemake's log to a few lines: what has finished, the number of the step, and the approximate time left.
 
     snakemake ... --quiet rules host 2>&1 | python tools/studies/progress.py
 
-Lines that it does not know pass as they are, errors among them.
+Unknown lines, such as errors, are printed unchanged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-#: What a finished job of each rule has done, and how long it takes compared with others.
+#: For each rule, a description of a finished job and its relative duration.
 RULES = {
     "phantom": ("phantom exams written", 4),
     "index": ("exams indexed", 1),
@@ -37,11 +37,11 @@ _STEPS = re.compile(r"(\d+) of (\d+) steps")
 
 
 def shortened(lines: Iterable[str], clock: Callable[[], float] = time.monotonic) -> Iterator[str]:
-    """What a person should see of Snakemake's log.
+    """Yield the lines of Snakemake's log that a person should see.
 
     Args:
-        lines: the log.
-        clock: seconds.
+        lines: lines of the log.
+        clock: function that returns the time in seconds.
     """
     began, finished, left = clock(), "", dict.fromkeys(RULES, 0)
     total, steps_in_all = 0.0, 0
@@ -69,7 +69,7 @@ def _cost(jobs: dict[str, int]) -> float:
 
 
 if __name__ == "__main__":
-    # Ctrl-C is Snakemake's affair: what it says of it is to be seen
+    # leave Ctrl-C to Snakemake, so that its last messages are still shown
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for text in shortened(sys.stdin):
         print(text, flush=True)

@@ -1,4 +1,4 @@
-"""Seconds that a training takes for a slice, a volume or a photograph on the device at hand: real steps on phantoms."""
+"""Measure a training's time per slice, volume or photograph on this device, with real steps on phantoms."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from planewise.engines import allow_tf32
 
 
 def seconds_per_slice(config: ConfigParser, datalist: Path, device: str, steps: int = 20, warmup: int = 5) -> float:
-    """Time training steps: data, augmentation, network, loss and optimizer, without handlers.
+    """Time training steps with data, augmentation, network, loss and optimizer, but without handlers.
 
     Args:
-        config: config of a bundle, as a study runs it; it is changed.
+        config: config of a bundle as a study runs it; this function changes it.
         datalist: the datalist to train on.
-        device: ``"cpu"``, ``"cuda:0"``.
-        steps: number of timed steps; the median counts.
+        device: device to train on, such as ``"cpu"`` or ``"cuda:0"``.
+        steps: number of timed steps.
         warmup: number of untimed steps before them, at least one.
+
+    Returns:
+        Median time of a step divided by its number of slices, volumes or photographs, seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
         changes = {

@@ -61,7 +61,7 @@ def measure(options: Options) -> list[Bar]:
             "growth of resident memory over 500 batches",
             growth,
             limit=0.05,
-            note=f"of {resident / 2**20:.0f} MiB, after every slice had been read",
+            note=f"of {resident / 2**20:.0f} MiB, when every slice had been read",
         ),
         Bar(GROUP, "preprocessing from DICOM in one process", made[1], unit="slices/s"),
         Bar(GROUP, "preprocessing from DICOM in two processes", made[2], unit="slices/s"),

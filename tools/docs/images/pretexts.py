@@ -1,4 +1,4 @@
-"""The picture of tools/docs/pretexts.md: what each pretext's network gets and has to predict, by its own train.yaml."""
+"""Draw the picture of tools/docs/pretexts.md: the input and target of each pretext's network, from its own train.yaml."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
-#: Bundles, and settings that make their inputs slices of the heart.
+#: Bundles to show, with settings that make their inputs slices of the heart.
 SHOWN: dict[str, dict[str, Any]] = {
     "pretext_cardiac_orientation": {},
     "pretext_cardiac_location": {},
@@ -44,7 +44,7 @@ def batch_of(bundle: str, datalist: str, **settings: Any) -> tuple[torch.Tensor,
 
 
 def tiled(pieces: torch.Tensor, per_side: int) -> np.ndarray:
-    """Pieces ``(n, i, j)`` as one picture, with gaps."""
+    """Pieces ``(n, i, j)`` as one picture, with gaps between them."""
     padded = torch.nn.functional.pad(pieces, (2, 2, 2, 2), value=float(pieces.max()))
     return torch.cat([torch.cat(list(row), 1) for row in padded.split(per_side)], 0).numpy()
 

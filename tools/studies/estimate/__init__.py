@@ -1,6 +1,6 @@
-"""What a study costs before it is run: its jobs (plan), what each takes (cost), and both as text (text).
+"""Estimate the cost of a study before it runs: its jobs (plan), the cost of each job (cost), and the report (text).
 
-The jobs are those of Snakemake's dry run, steps and slices those of the bundles' own schedules on the study's datalists, or
-on the data that its config expects. What a slice costs is counted (operations of the network) or timed.
+The jobs come from Snakemake's dry run. The numbers of steps and slices come from the bundles' own schedules on the study's
+datalists, or on the data that its config expects. The cost of a slice is counted (operations of the network) or timed. See
 ``python -m tools.studies.estimate --help``.
 """

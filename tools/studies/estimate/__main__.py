@@ -4,8 +4,8 @@
     python -m tools.studies.estimate tools/studies/configs/table3_table4.yaml --measure
     python -m tools.studies.estimate tools/studies/configs/table3_table4.yaml --pretexts orientation,location,simclr
 
-What a slice costs is counted (operations of the network, at --tflops) or timed (--measure here, --seconds-per-step
-elsewhere).
+The cost of a slice is counted (operations of the network, at --tflops) or timed (here with --measure, elsewhere with
+--seconds-per-step).
 """
 
 from __future__ import annotations
@@ -53,29 +53,33 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config", type=Path, help="of the study, tools/studies/configs/table3_table4.yaml")
-    parser.add_argument("--pretexts", type=_names, help="in place of the config's")
+    parser.add_argument(
+        "config", type=Path, help="config of the study, such as tools/studies/configs/table3_table4.yaml"
+    )
+    parser.add_argument("--pretexts", type=_names, help="pretexts to use instead of the config's")
     parser.add_argument(
         "--measure", action="store_true", help="time a few training steps of each bundle on this machine"
     )
-    parser.add_argument("--steps", type=int, help="how many steps --measure times (20; on a CPU 2)")
+    parser.add_argument("--steps", type=int, help="number of steps that --measure times (by default 20, or 2 on a CPU)")
     parser.add_argument(
         "--seconds-per-step",
         type=_seconds,
         action="append",
         default=[],
         metavar="BUNDLE=SECONDS",
-        help="timed elsewhere",
+        help="a step's time, measured elsewhere; may be repeated",
     )
-    parser.add_argument("--tflops", type=float, default=10.0, help="10^12 operations a second that the device sustains")
+    parser.add_argument(
+        "--tflops", type=float, default=10.0, help="10^12 operations per second that the device sustains"
+    )
     parser.add_argument("--start", type=float, default=15.0, help="seconds that a job takes to start and end")
     parser.add_argument(
-        "--gpus", type=_numbers, default=[1, 8], help="numbers of GPUs to estimate the time for: 1,8,64"
+        "--gpus", type=_numbers, default=[1, 8], help="numbers of GPUs to estimate the time for, such as 1,8,64"
     )
     parser.add_argument("--page", type=Path, help="write the table into tools/docs/studies.md too, between its marks")
     options = parser.parse_args(arguments)
     if not options.config.is_file():
-        parser.error(f"there is no study {options.config}; those that are there lie in {STUDIES / 'configs'}")
+        parser.error(f"there is no study {options.config}; see {STUDIES / 'configs'} for existing studies")
     return options
 
 

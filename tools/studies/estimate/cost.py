@@ -1,4 +1,4 @@
-"""What the trainings of a study take, each alone and all of them on some GPUs."""
+"""Estimate the time of a study's trainings, for each job and for all jobs on several GPUs."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tools.studies.time_steps import seconds_per_slice
 
 @dataclass
 class Rates:
-    """How fast a device is.
+    """The speed of a device.
 
     Attributes:
-        tflops: 10^12 operations a second, for bundles that were not timed.
-        step: `Job.trained` to seconds of a training step in one process.
-        slice: `Job.trained` to seconds of a training step, for each of its slices.
-        start: seconds from a job's start to its first step, and from its last to its end.
+        tflops: 10^12 operations per second, for bundles that were not timed.
+        step: seconds of a training step in one process, by `Job.trained`.
+        slice: seconds of a training step per slice, by `Job.trained`.
+        start: seconds that a job takes before its first step and after its last step, together.
     """
 
     tflops: float = 10.0
@@ -44,15 +44,16 @@ class Rates:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a job takes.
+    """The cost of a job.
 
     Attributes:
-        job: it.
-        source: source of the seconds: ``"timed"``, ``"given"`` or ``"counted"``.
-        work: work of its training.
-        slice: seconds of a training step for each of its slices.
-        training, watching: seconds of its training steps; of validation and evaluation.
-        seconds: seconds of GPUs, in all.
+        job: the job.
+        source: source of the times: ``"timed"``, ``"given"`` or ``"counted"``.
+        work: work of the job's training.
+        slice: seconds of a training step per slice.
+        training: GPU seconds of the training steps.
+        watching: GPU seconds of validation and evaluation.
+        seconds: GPU seconds in total, including start and end.
     """
 
     job: Job
@@ -66,7 +67,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Phantoms:
-    """What steps are timed on: the layout of ``planewise phantom``, further options of it, and of ``planewise index``."""
+    """Phantoms for timing steps: their layout, and further options of ``planewise phantom`` and of ``planewise index``."""
 
     layout: str
     written: tuple[str, ...] = ()
@@ -79,38 +80,38 @@ _MASKS = {
     ("1", "2", "4"): Phantoms("brats"),
     ("1", "2", "3"): Phantoms("brats", ("--set", "tumour=0", "--set", "tissues=1")),
 }
-#: Their channels, by how many there are.
+#: Channels of these phantoms, by their number.
 _CHANNELS = {1: "t1", 2: "t1,flair", 3: "t1,t2,flair", 4: ",".join(BRATS)}
 
 
 def phantoms_of(job: Job, anatomy: str, config: Mapping[str, Any]) -> Phantoms:
-    """Phantoms that a job can learn from.
+    """The phantoms that a job can learn from.
 
     Raises:
-        InputError: there are none of volumes with so many channels and such masks.
+        InputError: no phantom volumes have this number of channels and these values of masks.
     """
     if anatomy != VOLUME.name:
         layouts = ANATOMIES[anatomy].phantoms
         return Phantoms(layouts.unlabelled if job.kind == "pretrain" else layouts.labelled)
     channels = int(config["in_channels"])
-    # a pretext learns without masks; those of tissues leave its volumes as they are
+    # a pretext learns without masks, so it may use the phantoms with masks of tissues
     values = tuple(sorted(config.get("structures") or ("1", "2", "3")))
     found = _MASKS.get(values)
     if found is None or channels not in ((1,) if found.layout == "msd" else _CHANNELS):
         raise InputError(
             f"{job.trained} learns from volumes of {channels} channels and masks of {', '.join(values)}, which no phantom "
-            "has; time it elsewhere, with --seconds-per-step, or leave out --measure"
+            "has; measure its steps elsewhere and give --seconds-per-step, or leave out --measure"
         )
     return found if found.layout == "msd" else replace(found, indexed=("--channels", _CHANNELS[channels]))
 
 
 def cost(job: Job, data: Mapping[str, Mapping[str, Any]], rates: Rates) -> Cost:
-    """What a job takes.
+    """Estimate the cost of a job.
 
     Args:
         job: job of the study.
-        data: what `sections` says of ``"unlabelled"`` and ``"labelled"``.
-        rates: rates of the device.
+        data: output of `sections` for ``"unlabelled"`` and ``"labelled"``.
+        rates: speed of the device.
     """
     own = data["unlabelled" if job.kind == "pretrain" else "labelled"]
     arguments, trained = (job.bundle, job.files, job.settings), job.trained
@@ -123,19 +124,19 @@ def cost(job: Job, data: Mapping[str, Mapping[str, Any]], rates: Rates) -> Cost:
     else:
         source, each = "counted", both / rates.tflops / 1e3
     training = run.steps * run.step_slices * each
-    # one process evaluates while the others' GPUs wait
+    # one process evaluates while the GPUs of the other processes wait
     watching = (run.passes * run.validated + own["test"].slices * job.processes) * each * forward / both
     return Cost(job, source, run, each, training, watching, rates.start * job.processes + training + watching)
 
 
 def timed(jobs: Sequence[Job], anatomy: str, device: str, steps: int | None = None) -> dict[str, float]:
-    """Seconds per slice of the training steps of each `Job.trained`."""
+    """Time the training steps of each `Job.trained`: seconds per slice."""
     steps, warmup = (steps or 2, 1) if device == "cpu" else (steps or 20, 5)
     found: dict[str, float] = {}
     datalists: dict[Phantoms, Path] = {}
     with tempfile.TemporaryDirectory() as folder:
         for job in {job.trained: job for job in jobs}.values():
-            # its own: timing changes it
+            # an uncached config, because timing changes it
             config = _config.__wrapped__(job.bundle, job.files, job.settings)
             learned = phantoms_of(job, anatomy, config)
             if learned not in datalists:
@@ -143,7 +144,7 @@ def timed(jobs: Sequence[Job], anatomy: str, device: str, steps: int | None = No
                 options = {"written": learned.written, "indexed": learned.indexed}
                 datalists[learned] = phantom_datalist(home, anatomy, learned.layout, **options)
             print(f"timing {job.trained} on {device} ...", file=sys.stderr, flush=True)
-            # what is left out of phantoms is nobody's data
+            # warnings about phantoms that are left out do not matter to anyone
             logging.disable(logging.WARNING)
             try:
                 found[job.trained] = seconds_per_slice(config, datalists[learned], device, steps, warmup)
@@ -153,13 +154,17 @@ def timed(jobs: Sequence[Job], anatomy: str, device: str, steps: int | None = No
 
 
 def wall_seconds(costs: Sequence[Cost], gpus: int) -> tuple[float, float]:
-    """From the start of a study to the end of its last training, on so many GPUs; and the longest chain of jobs in it.
+    """Time from the start of a study to the end of its last training on this number of GPUs, and the time of its longest
+    chain of jobs, both in seconds.
 
-    A job that is spread over several GPUs is taken to be as many times as fast. Whoever can start does, pretexts first and
-    the longer ones before the shorter.
+    A job that runs on several GPUs is assumed to be proportionally faster. Every job starts as soon as it can; pretexts have
+    priority, then longer jobs.
+
+    Raises:
+        ValueError: a job needs more GPUs than there are.
     """
     if (most := max(entry.job.processes for entry in costs)) > gpus:
-        raise ValueError(f"a job is spread over {most} GPUs and there are {gpus}")
+        raise ValueError(f"a job runs on {most} GPUs, but there are {gpus}; give more GPUs or fewer `processes`")
     length = {entry.job.name: entry.seconds / entry.job.processes for entry in costs}
     order = sorted(costs, key=lambda entry: (entry.job.kind != "pretrain", -length[entry.job.name]))
     ended: set[str] = set()
@@ -181,7 +186,7 @@ def wall_seconds(costs: Sequence[Cost], gpus: int) -> tuple[float, float]:
 
 
 def _drawn(job: Job, data: Mapping[str, Any]) -> Section:
-    """The share of the training section that a job uses."""
+    """The part of the training section that a job uses."""
     section = data["training"]
     if job.exams is None:
         return section
@@ -190,7 +195,7 @@ def _drawn(job: Job, data: Mapping[str, Any]) -> Section:
         items = select_subjects(data["items"], job.exams, job.seed, tasks)
         return Section(job.exams, len(items))
     if job.exams > section.exams:
-        raise InputError(f"{job.name} wants {job.exams} labelled exams, {section.exams} are expected")
+        raise InputError(f"{job.name} wants {job.exams} labelled exams, but only {section.exams} are expected")
     return Section(job.exams, math.ceil(section.slices * job.exams / section.exams))
 
 

@@ -1,4 +1,4 @@
-"""The trainings of a study, and how much data they get."""
+"""Find the trainings of a study and the amount of data for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tools.benchmarks.training_cost import BUNDLES, Section
 from tools.studies.datalists import datalist_kind
 
 STUDIES = Path(__file__).resolve().parent.parent
-#: Settings of a job that do not change what its network costs.
+#: Settings of a job that do not affect the cost of its network.
 OF_THE_JOB = ("datalist", "seed", "subject_seed", "num_subjects", "output_dir", "pretrained", "device", "progress")
 SECTIONS = ("training", "validation", "test")
 
@@ -32,14 +32,15 @@ class Job:
 
     Attributes:
         kind: ``"pretrain"`` or ``"finetune"``.
-        name: its folder in the study.
-        bundle: the bundle that it runs.
+        name: the job's folder in the study.
+        bundle: the bundle that the job runs.
         files: files of the bundle's configs.
-        settings: overrides as they stand on the command line, without those that are its own.
-        after: name of the job whose weights it starts from.
-        processes: GPUs.
-        exams, seed: which labelled exams it is given; None for all.
-        overlays: those of ``files`` that not all jobs of the bundle have, another network.
+        settings: overrides on the command line, without `OF_THE_JOB`.
+        after: name of the job whose weights this job starts from; None if there is none.
+        processes: number of processes, each on one GPU.
+        exams: number of labelled exams that the job uses; None for all.
+        seed: seed that selects these exams.
+        overlays: those of ``files`` that not all jobs of the bundle have, such as a config with another network.
     """
 
     kind: str
@@ -55,27 +56,27 @@ class Job:
 
     @property
     def trained(self) -> str:
-        """The bundle, and after ``+`` the overlays: what costs the same a slice."""
+        """The bundle and its overlays, joined by ``+``; jobs with the same text have the same cost per slice."""
         return "+".join([self.bundle, *self.overlays])
 
 
 def planned(config: Path, pretexts: Sequence[str] | None = None) -> tuple[list[Job], dict[str, int]]:
-    """The trainings that Snakemake would run for a study from its beginning, and how many jobs of each rule.
+    """The trainings that Snakemake would run for a whole study, and the number of jobs of each rule.
 
     Args:
         config: config of the study.
-        pretexts: in place of the config's pretexts and methods.
+        pretexts: pretexts to use instead of the config's pretexts and methods.
 
-    Methods that wait for their files of weights are planned too.
+    Methods whose files of weights do not exist yet are included.
 
     Raises:
-        InputError: Snakemake refuses the study, with its words.
+        InputError: Snakemake refuses the study; the message quotes it.
     """
     study = yaml.safe_load(config.read_text())
     with tempfile.TemporaryDirectory() as folder:
         changes = {"out": folder + "/out"}
         if study.get("datalists"):
-            # what they hold does not change the jobs, and they may not be there yet
+            # the datalists' content does not affect the jobs, and the files may not exist yet
             changes["datalists"] = {kind: f"{folder}/{kind}.json" for kind in study["datalists"]}
             for path in changes["datalists"].values():
                 Path(path).write_text("{}")
@@ -120,7 +121,7 @@ def _with_overlays(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _findable(method: Mapping[str, Any] | None, folder: str) -> dict[str, Any]:
-    """A method whose files are found from another folder: its overlay, and an empty file for its weights."""
+    """A method that is valid in another folder: the path of its overlay is absolute, and its weights are an empty file."""
     method = dict(method or {})
     if method.get("weights", "imagenet") != "imagenet":
         method["weights"] = f"{folder}/weights.pt"
@@ -134,12 +135,12 @@ def _findable(method: Mapping[str, Any] | None, folder: str) -> dict[str, Any]:
 
 
 def _absolute(overlay: str) -> str:
-    """An overlay with a slash is a path."""
+    """Make an overlay absolute if it is a path, which is the case if it contains a slash."""
     return str(Path(overlay).expanduser().resolve()) if "/" in overlay else overlay
 
 
 def _job(kind: str, text: str) -> Job:
-    """A job from its command line."""
+    """Parse a job from its command line."""
     words = shlex.split(text)
     launcher, run = words[: words.index("monai.bundle")], words[words.index("monai.bundle") + 2 :]
     given = {name[2:]: value for name, value in zip(run[::2], run[1::2], strict=True)}
@@ -160,7 +161,7 @@ def _job(kind: str, text: str) -> Job:
 
 
 def _name(folder: str) -> str:
-    """The folder in the study; empty for weights from elsewhere."""
+    """The path of a folder within the study; empty for weights from elsewhere."""
     return folder.partition("/out/")[2]
 
 
@@ -170,14 +171,14 @@ def there(bundle: str) -> bool:
 
 
 def sections(study: Mapping[str, Any], kind: str, config: Path) -> dict[str, Any]:
-    """How much data the study has: from its datalist, otherwise what its config expects.
+    """The amount of data of a study, from its datalist or, if it does not exist yet, from the config's ``expected``.
 
     Returns:
-        ``training``, ``validation``, ``test`` (each a `Section`), ``items`` (those to train on, None without a datalist),
-        ``source``, in words, and ``unit``, what is counted.
+        ``training``, ``validation``, ``test`` (each a `Section`), ``items`` (the training items; None without a datalist),
+        ``source`` (a description of the source), and ``unit`` (name of the counted units).
 
     Raises:
-        InputError: the study has neither a datalist nor an expectation.
+        InputError: the study has neither a datalist nor expected numbers.
     """
     kind = datalist_kind(study, kind)
     unit = {"volume": "volumes", "photograph": "photographs"}.get(study.get("anatomy", ""), "slices")

@@ -1,4 +1,4 @@
-"""The estimate of a study as lines of text."""
+"""Write the estimate of a study as lines of text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from tools.studies.estimate.cost import Cost, Rates, wall_seconds
 from tools.studies.estimate.plan import SECTIONS
 
-#: Around the table in tools/docs/studies.md.
+#: Marks around the table in tools/docs/studies.md.
 BEGIN = (
     "<!-- written by python -m tools.studies.estimate tools/studies/configs/table3_table4.yaml --gpus 1,8,64 "
     "--page tools/docs/studies.md; do not edit -->"
@@ -20,7 +20,7 @@ END = "<!-- end of what is written -->"
 
 
 def page_block(lines: Sequence[str]) -> str:
-    """The table of a `report` and what some GPUs make of it, for a page."""
+    """The table of a `report` and the times on several numbers of GPUs, for a page."""
     first = next(number for number, line in enumerate(lines) if "s/step" in line)
     last = next(number for number, line in enumerate(lines) if line.startswith("all trainings"))
     shown = [*lines[first : last + 1], "", *(line for line in lines if line.startswith("on "))]
@@ -76,20 +76,20 @@ def report(
     lines += [f"{count} of {len(costs)} {meaning[source]}" for source, count in sources.items()]
     lines.append(
         f"scoring is validation and the final evaluation, at the forward pass's share of a step's operations; each job has "
-        f"{rates.start:g} s to start and end (--start). Not in it: preprocessing, once, and jobs that do not train"
+        f"{rates.start:g} s to start and end (--start). Not included: preprocessing, once, and jobs that do not train"
     )
     most = max(entry.job.processes for entry in costs)
     for number in gpus:
         if number < most:
-            lines.append(f"on {number}: not at all, a job is spread over {most} (`processes`)")
+            lines.append(f"on {number}: not possible, because a job needs {most} (`processes`)")
             continue
         wall, chain = (seconds / 3600 for seconds in wall_seconds(costs, number))
         devices = f"{number} {'GPU' if unit == 'GPU' else 'such machine'}{'s' if number > 1 else ''}"
-        lines.append(f"on {devices}: {wall:.1f} hours; no number of them makes it shorter than {chain:.1f}")
+        lines.append(f"on {devices}: {wall:.1f} hours; at least {chain:.1f} hours on any number of them")
     if rates.slice:
         timings = {
             entry.job.trained: entry.slice * entry.work.step_slices for entry in costs if entry.source == "timed"
         }
         again = " ".join(f"--seconds-per-step {bundle}={seconds:.4g}" for bundle, seconds in timings.items())
-        lines += ["", f"the same without timing again: {again}"]
+        lines += ["", f"to repeat this without timing: {again}"]
     return lines
