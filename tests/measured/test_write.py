@@ -29,7 +29,7 @@ def test_numbers_are_replaced_wherever_the_lines_break():
 
 @pytest.mark.parametrize("document", ["nothing of it", "MAE 0.1 and MAE 0.2"])
 def test_a_text_that_stands_nowhere_or_twice_is_an_error(document):
-    with pytest.raises(ValueError, match=r"stands [02] times and not once: MAE"):
+    with pytest.raises(ValueError, match=r"occurs [02] times, but must occur exactly once: MAE"):
         measured.with_values(document, "MAE {pretrain/location/location/mae|.3f}", RECORD)
 
 
@@ -108,7 +108,9 @@ def test_pictures_of_a_published_page_follow_its_tables(tmp_path):
     assert lines[-4:] == ["![Curves again.](results/small/02.png)", "*Curves again.*", measured.END, "after"]
     assert "01.png" not in text
     for captions, found in (["Nothing", 0], ["Curves", 2]):
-        with pytest.raises(ValueError, match=rf"results.md: small.md has {found} pictures and not one whose caption"):
+        with pytest.raises(
+            ValueError, match=rf"results.md: small.md has {found} pictures, but must have one, whose caption"
+        ):
             measured.documents([{**entry, "figures": [captions]}], records, tmp_path)
 
 

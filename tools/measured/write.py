@@ -171,7 +171,7 @@ def with_values(document: str, text: str, record: Mapping[str, Any]) -> str:
     pattern = r"([-+]?\d+(?:\.\d+)?)".join(_anywhere(piece) for piece in words)
     found = list(re.finditer(pattern, document))
     if len(found) != 1:
-        raise ValueError(f"stands {len(found)} times and not once: {text}")
+        raise ValueError(f"this text occurs {len(found)} times, but must occur exactly once: {text}")
     spans = [found[0].span(group + 1) for group in range(len(fields))]
     for (start, end), (path, form) in reversed(list(zip(spans, fields, strict=True))):
         document = document[:start] + format(value_of(record, path), form) + document[end:]
@@ -214,7 +214,7 @@ def figures_as_markdown(page: Path, captions: list[str], document: Path) -> str:
         named = [(caption, path) for caption, path in pictures if caption.startswith(beginning)]
         if len(named) != 1:
             raise ValueError(
-                f"{page.name} has {len(named)} pictures and not one whose caption begins with: {beginning}"
+                f"{page.name} has {len(named)} pictures, but must have one, whose caption begins with: {beginning}"
             )
         ((caption, path),) = named
         from_here = os.path.relpath(page.parent / path, document.parent)

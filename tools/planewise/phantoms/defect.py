@@ -37,7 +37,7 @@ def registering(table: dict[str, Defect]) -> Callable[[str], Callable[[Alter], A
 
 
 def with_ghosts(pixels: np.ndarray) -> np.ndarray:
-    """An image ``(rows, columns)`` of a patient who moved: faint copies appear above and below it."""
+    """Add motion ghosts to an image ``(rows, columns)``: faint copies of it above and below."""
     rows = pixels.shape[0]
     return pixels // 2 + np.roll(pixels, rows // 5, axis=0) // 3 + np.roll(pixels, -rows // 7, axis=0) // 3
 

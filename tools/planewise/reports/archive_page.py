@@ -1,4 +1,4 @@
-"""The exams of an archive on one page, worst first."""
+"""One page with all exams of an archive, the most suspicious first."""
 
 from __future__ import annotations
 

@@ -30,12 +30,12 @@ class Patient:
 
     @property
     def body_surface(self) -> float:
-        """m2, after Mosteller."""
+        """Body surface area after Mosteller, m2."""
         return float(np.sqrt(self.height * self.weight / 3600))
 
     @property
     def body_mass_index(self) -> float:
-        """kg/m2."""
+        """Body mass index, kg/m2."""
         return self.weight / (self.height / 100) ** 2
 
     @classmethod

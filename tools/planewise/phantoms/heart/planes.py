@@ -1,4 +1,4 @@
-"""Prescribing the imaging planes along the heart, like a technologist, with a technologist's errors."""
+"""Prescribe the imaging planes along the heart as a technologist does, with a technologist's errors."""
 
 from __future__ import annotations
 

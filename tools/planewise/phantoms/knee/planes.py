@@ -1,4 +1,4 @@
-"""Prescribing sagittal, coronal and axial stacks along a knee, like a technologist, with a technologist's errors."""
+"""Prescribe sagittal, coronal and axial stacks along a knee as a technologist does, with a technologist's errors."""
 
 from __future__ import annotations
 

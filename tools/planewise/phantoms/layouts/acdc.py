@@ -39,7 +39,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes an exam to the places of `exam_paths`."""
+    """Writes an exam to ``paths``, which correspond to those of `exam_paths`."""
     exam = recipe.exam(number)
     name, folder = exam_folder(number).name, paths[0]
     folder.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes a photograph to the place of `exam_paths`."""
+    """Writes a photograph to ``paths``, which correspond to those of `exam_paths`."""
     exam, identity = recipe.exam(number), recipe.identity(number)
     files = [PhotographFile(f"{_name(number)}.png", exam.photograph())]
     for name in recipe.defects:

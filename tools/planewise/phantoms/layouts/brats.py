@@ -20,7 +20,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes a case to the places of `exam_paths`; a head without a tumour has no mask, or a mask of its tissues."""
+    """Writes a case to ``paths`` (see `exam_paths`); a head without a tumour has no mask, or a mask of its tissues."""
     head, folder = recipe.exam(number), paths[0]
     folder.mkdir(parents=True, exist_ok=True)
     images, mask = head.scan()
@@ -44,5 +44,5 @@ def table_rows(recipe: Recipe, number: int) -> dict[str, tuple[object, ...]]:
 
 
 def _name(number: int) -> str:
-    """The name of a case: BraTS names hold year, site, patient and scan."""
+    """The name of a case, which contains year, site, patient and scan as in BraTS."""
     return f"Brats18_PHANTOM_{number:03d}_1"

@@ -26,7 +26,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes an exam to the places of `exam_paths`."""
+    """Writes an exam to ``paths``, which correspond to those of `exam_paths`."""
     write_files(exam_files(recipe, number), paths[0])
 
 

@@ -38,7 +38,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes an exam to the places of `exam_paths`."""
+    """Writes an exam to ``paths``, which correspond to those of `exam_paths`."""
     exam = recipe.exam(number)
     for stream, (plane, path) in enumerate(zip(PLANES, paths, strict=False)):
         # a file object, because NumPy would add an ending to a name

@@ -33,7 +33,7 @@ def exam_paths(recipe: Recipe, number: int) -> list[PurePosixPath]:
 
 
 def write_exam(recipe: Recipe, number: int, paths: list[Path]) -> None:
-    """Writes a case to the places of `exam_paths`, and a hidden file next to each file, as in the real set's archive."""
+    """Writes a case to ``paths`` (see `exam_paths`), and a hidden file next to each file, as in the real set's archive."""
     abdomen = recipe.exam(number)
     affine = np.diag([*abdomen.spacing, 1.0])
     affine[:3, 3] = -np.array(abdomen.spacing) * (abdomen.population.side - 1) / 2

@@ -28,8 +28,8 @@ def add(page: Page, study: StudyFolder) -> None:
     )
     page.add(
         "<h2>Classification from few labels (Table 5)</h2><p>{} test exams: {}. The "
-        f"score is the area under the ROC curve, its mean over {len(tasks)} tasks; 0.5 is guessing. Each draw chooses other "
-        "labelled exams; all methods of a draw see the same ones. Cells are the mean (standard deviation) over the draws. "
+        f"score is the area under the ROC curve, its mean over {len(tasks)} tasks; 0.5 is guessing. Each draw selects "
+        "labelled exams at random, the same for all methods. Cells are the mean (standard deviation) over the draws. "
         f"{start}</p>",
         runs.any["exams"],
         found,

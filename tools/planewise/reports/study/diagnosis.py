@@ -28,8 +28,8 @@ def add(page: Page, study: StudyFolder) -> None:
     else:
         page.add(
             "<h2>Diagnosis from the outline alone</h2><p>A control: a forest on ten features (volumes, ejection "
-            "fractions and masses of the reference masks, height and weight), without a pixel of the images. What a "
-            "method on hearts alone scores up to here may come from the outline of the mask.</p>"
+            "fractions and masses of the reference masks, height and weight), without a pixel of the images. If a "
+            "method on hearts alone does not score higher, its score may come from the outline of the mask.</p>"
         )
     rows = []
     if reference:

@@ -20,8 +20,8 @@ def add(page: Page, study: StudyFolder) -> None:
     kappa = runs.values(lambda content: content["kappa"])
     page.add(
         "<h2>Grading from few grades (Taleb 2020)</h2><p>{} photographs were graded. The score is the "
-        "quadratic weighted kappa: 1 is agreement, 0 is chance. Each draw chooses other graded photographs; "
-        "all methods of a draw see the same ones. Cells are the mean (standard deviation) over the draws. The"
+        "quadratic weighted kappa: 1 is agreement, 0 is chance. Each draw selects graded photographs at random, "
+        "the same for all methods. Cells are the mean (standard deviation) over the draws. The"
         " paper gives its kappas as curves (Figs. 4 and 9), so there are no numbers for comparison.</p>",
         runs.any["photographs"],
     )

@@ -124,7 +124,7 @@ def _introduction(runs: FineTunings) -> str:
         "A draw is a fold of the exams outside the test section: one fold stops the training, and the others "
         "are trained on."
         if folds
-        else "Each draw chooses other labelled exams; all methods of a draw see the same ones."
+        else "Each draw selects labelled exams at random, the same for all methods."
     )
     # a demo's overlay makes networks smaller
     masks = (

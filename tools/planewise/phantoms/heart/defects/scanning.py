@@ -1,4 +1,4 @@
-"""Scan a further series of an exam, or one of its series again with other settings, for several defects."""
+"""Functions that several defects share: scan another series of an exam, or repeat a series with other settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from planewise.phantoms.scanner.pose import ImagePose
 def acquire(
     exam: Exam, identity: Identity, view: str, description: str, number: int, pose: ImagePose, **values: object
 ) -> list[DicomFile]:
-    """A further series; its number also selects its noise."""
+    """Scan another series; its number also determines its noise."""
     folder = f"{description.replace(' ', '_')}_{number}"
     return series_files(exam, Series(view, folder, description, number, pose, stream=number, **values), identity, STUDY)
 
@@ -23,7 +23,7 @@ def acquire(
 def again(
     files: list[DicomFile], exam: Exam, identity: Identity, which: Callable[[DicomFile], bool], **values: object
 ) -> list[DicomFile]:
-    """The files with some series acquired again with other settings, under the same names."""
+    """The files of an exam in which some series are acquired again with other settings, under the same names."""
     result = []
     for _, group in by_series(files):
         first = group[0]
