@@ -16,7 +16,7 @@ from planewise.reports.study.paired import Compared, Scores, add_differences
 
 _SCRATCH, _2D = "none", "_2d"
 #: Endings of methods whose baseline is training from scratch with the same ending.
-_ENDINGS = (_2D, "_fast")
+_ENDINGS = (_2D, "_slow")
 
 
 def add(page: Page, study: StudyFolder) -> None:
@@ -83,7 +83,7 @@ def _published(method: str, regions: Sequence[str]) -> Row:
 
 def _add_forms(page: Page, runs: FineTunings, dice: Scores) -> None:
     """Add the gain of each 2D pretext over training from scratch in 2D, and of each 3D pretext over its own 2D form; then
-    the same for methods with a higher learning rate."""
+    the same for methods with a lower learning rate."""
     for ending in _ENDINGS:
         baseline, rows = f"{_SCRATCH}{ending}", []
         for count in runs.counts:
