@@ -60,7 +60,7 @@ def _declared() -> dict[str, dict[str, Any]]:
 
 def method_colour(method: str) -> tuple[float, float, float]:
     """Red, green and blue, 0 to 1, of a method's lines; black if the method declares no colour. A method that repeats
-    another with another seed (``_again``), on slices (``_2d``) or at a higher learning rate (``_fast``) has that method's
+    another with another seed (``_again``), on slices (``_2d``) or at a lower learning rate (``_slow``) has that method's
     colour at half strength."""
     if colour := _COLOURS.get(method) or _declared().get(method, {}).get("colour"):
         return to_rgb(colour)
